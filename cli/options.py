@@ -288,20 +288,20 @@ def settings_of(
     kind: "type[Settings]", names: Iterable[str], given: Mapping[str, Any]
 ) -> "Settings":
     """Make settings of a class from the options with these names that were given."""
-    from rnnlm.config import Layer, resolve
+    from rnnlm.config import USER, Layer, resolve
 
     values = without_none({name: given[name] for name in names})
-    return resolve([kind], [Layer("the command line", values)]).make(kind)
+    return resolve([kind], [Layer(USER, values)]).make(kind)
 
 
 def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> "Text":
     """Open the text of these sources, read as `flags` say, or a prepared one."""
-    from rnnlm.config import Layer, resolve
+    from rnnlm.config import USER, Layer, resolve
     from rnnlm.text.corpus import open_text
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.sources import SourceSettings
 
-    resolved = resolve([TextSettings, SourceSettings], [Layer("the command line", flags)])
+    resolved = resolve([TextSettings, SourceSettings], [Layer(USER, flags)])
     text = open_text(texts, resolved.make(TextSettings), resolved.make(SourceSettings))
     refuse_if(
         flags and text.tokenizer,

@@ -1,6 +1,7 @@
 """Options that set a field of a settings class. They take type, range, default and description from
 the field, so that these are written once."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -152,12 +153,14 @@ def _bounds(schema: dict[str, Any]) -> dict[str, Any]:
     return bounds
 
 
+_NAMED = re.compile(r"`(\w+)`")  # another setting, in a description
 WITHOUT = "; none: "  # in a description, before what happens where the setting is none
 
 
 def _sentence(description: str) -> str:
     """Return a description as a sentence of `--help`."""
     about, _, _ = description.partition(WITHOUT)
+    about = _NAMED.sub(lambda match: f"--{match[1].replace('_', '-')}", about)
     return f"{about[:1].upper()}{about[1:].removesuffix('.')}."
 
 

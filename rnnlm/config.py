@@ -27,7 +27,8 @@ from rnnlm.errors import ModelError, SettingsError, nearest, notice, shown
 Settings = TypeVar("Settings")
 
 # origins of what a person asks for with this very run
-ASKED = ("--grid", "--set", "the command line")
+USER, GRID = "user", "the grid"
+ASKED = (GRID, USER)
 # a setting's need of another one, met by whatever is neither zero, nor false, nor none
 ANY: tuple[Any, ...] = ()
 # settings of who counted, which are of no use to whoever gets the model
@@ -150,10 +151,16 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
         for name, value in layer.values.items():
             if name not in kinds:
                 hint = _other_name(name) or nearest(name, kinds)
-                raise SettingsError(f"unknown setting {name!r} in {layer.origin}", hint=hint)
+                raise SettingsError(f"unknown setting {name!r}{within(layer.origin)}", hint=hint)
             values[name] = convert(name, value, kinds[name], layer.is_text)
             origins[name] = layer.origin
     return Resolved(_in_one_spelling(values, classes), origins, classes)
+
+
+def within(origin: str) -> str:
+    """Return where a setting was found, as messages say it: " in my.toml"; "" for one that a person
+    gave by itself."""
+    return "" if origin == USER else f" in {origin}"
 
 
 def _other_name(name: str) -> str:
@@ -372,9 +379,9 @@ def warn_of_idle(resolved: Resolved, config: str = "", **beside: Any) -> None:
     """Send a notice that names the settings somebody asked for that have no effect beside the
     others.
 
-    Asked for are those of `--set` and the command line, and those of the file `config` that differ
-    from their defaults; not what is switched off. beside: values by name that are no settings, but
-    needed by some.
+    Asked for are those that a person gave, by themselves or in a grid, and those of the file
+    `config` that differ from their defaults; not what is switched off. beside: values by name that
+    are no settings, but needed by some.
     """
     values = {**resolved.values, **beside}
     idle = []
@@ -429,7 +436,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals or not name.strip():
-            raise SettingsError(f"--set {assignment!r} is not of the form name=value")
+            raise SettingsError(f"setting {assignment!r} is not of the form name=value")
         values[name.strip().replace("-", "_")] = value.strip()
     return values
 

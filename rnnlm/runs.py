@@ -1,6 +1,5 @@
 """Training from Python: a run whose events one may follow, or that one waits for."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rnnlm.config import SettingValue
-from rnnlm.errors import RnnlmError, TrainingError, UsageError
+from rnnlm.errors import TrainingError, UsageError
 from rnnlm.events import Event, Finished, never
 from rnnlm.tabular import Records, Row, html_note, html_table
 from rnnlm.text.corpus import Corpus
@@ -244,10 +243,7 @@ class TrainingRun(StoringRun):
     _finished: Finished | None = None
 
     def __next__(self) -> Event:
-        try:
-            event = super().__next__()
-        except RnnlmError as error:
-            raise as_keywords(error) from None
+        event = super().__next__()
         if isinstance(event, Finished):
             self._finished = event
         return event
@@ -264,10 +260,7 @@ class TrainingRun(StoringRun):
         from rnnlm import display
 
         if self._finished is None:
-            try:
-                plan = self._work.planned()
-            except RnnlmError as error:
-                raise as_keywords(error) from None
+            plan = self._work.planned()
             with display.showing(plan, progress) as shown:
                 self._work.progress = shown.evaluating
                 for event in self:
@@ -424,48 +417,3 @@ class History(Records):
     def __fspath__(self) -> str:
         """Return the folder of the run, for :func:`rnnlm.plot_curves`."""
         return str(self.folder)
-
-
-# ---- Messages as Python says them.
-
-_OPTION = re.compile(r"(?<![\w-])(-o|-m|--[a-z][a-z-]*)(?:[ =]([^\s,;:\"`]+))?")
-_ON_THE_COMMAND_LINE = re.compile(r" (in|on|from) the command line| \(the command line\)")
-_OTHER_NAMES = {"o": "output", "m": "model", "input_format": "format"}
-_SWITCHES = ("overwrite", "resume", "lowercase", "documents", "split_punctuation")
-# Words that go on with a sentence, so that they are no value of the option before them.
-_FURTHER = (
-    "and", "or", "out", "needs", "names", "the", "reads", "is", "takes", "shows", "keeps", "for",
-    "contradict", "go", "tell", "to", "sets", "starts", "has", "does", "cannot", "are", "with",
-    "in", "of", "too", "gives", "again", "instead",
-)  # fmt: skip
-
-
-def as_keywords(error: RnnlmError) -> RnnlmError:
-    """Let an error speak of keywords instead of the options of the command line: `output=` instead
-    of `-o`. Return it."""
-    error.what, error.why, error.hint = map(_in_python, (error.what, error.why, error.hint))
-    error.args = (error.what,)
-    return error
-
-
-def _in_python(text: str) -> str:
-    return _ON_THE_COMMAND_LINE.sub("", _OPTION.sub(_as_keyword, text))
-
-
-def _as_keyword(match: re.Match[str]) -> str:
-    option, value = match.groups()
-    if value in _FURTHER:
-        value = None
-    after = match[0][len(option) :] if value is None else ""
-    if option == "--set":
-        return value or f"a keyword{after}"
-
-    name = option.lstrip("-").replace("-", "_")
-    name = _OTHER_NAMES.get(name, name)
-    if name in _SWITCHES and value in (None, "yes"):
-        return f"{name}=True{after}"
-    if value is None:
-        return f"{name}={after}"
-    # Names in capitals and numbers are no texts.
-    is_text = not value.isupper() and not value.isdigit()
-    return f'{name}="{value}"' if is_text else f"{name}={value}"

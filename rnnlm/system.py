@@ -300,7 +300,7 @@ def bind_device(name: str) -> str:
     if name.startswith(("cuda:", "mps")):
         raise UsageError(
             f"{here.count} processes cannot share the device {name}",
-            hint="use --device cuda, cpu or auto",
+            hint="use `device` cuda, cpu or auto",
         )
     import torch
 
@@ -311,7 +311,7 @@ def bind_device(name: str) -> str:
         raise DeviceError(
             f"there is no GPU for process {here.local_rank + 1} of this machine",
             f"each process takes one, and there are {torch.cuda.device_count()} here",
-            "start fewer processes, or use --device cpu",
+            'start fewer processes, or use `device="cpu"`',
         )
     return f"cuda:{here.local_rank}" if name in ("auto", "cuda") else name
 

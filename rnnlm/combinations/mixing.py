@@ -299,7 +299,7 @@ def check_request(
     elif on is None:
         raise UsageError(
             "the weights of the models are unknown",
-            hint="name a text to tune the weights on, --on TEXT, or give them, --weights 0.7,0.3",
+            hint="name a text to tune the weights on, `on=TEXT`, or give them: `weights=0.7,0.3`",
         )
     for name in names:
         registry.check_use("mix", loading.task_of(name), name)

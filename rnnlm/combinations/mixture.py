@@ -326,7 +326,7 @@ def shared_tokenizer(
             raise UsageError(
                 f"{name} and {names[0]} have different tokenizers",
                 _difference(tokenizer, first),
-                f"train one of them again with --tokenizer-from {names[0]}, or with "
+                f"train one of them again: rnnlm train --tokenizer-from {names[0]}, or "
                 f"--tokenizer-from {name}",
             )
     # The fingerprint does not say whether a tokenizer spells unseen words: take one that does.

@@ -158,7 +158,7 @@ def _ngram_manifest(name: str) -> Manifest:
     """Return the manifest of a model that can be joined; refuse others before they are loaded."""
     base, adaptation = loading.without_adaptation(name)
     manifest = model_folder.read_manifest(loading.find(base))
-    hint = "mix them without --static"
+    hint = "mix them without `static`"
     if adaptation:
         raise UsageError(
             f"{name} cannot be joined with others into one n-gram model",
@@ -185,7 +185,7 @@ def _load(name: str, report: Progress) -> NgramModel:
         raise UsageError(
             f"{name} cannot be joined with others into one n-gram model",
             "the scores of stupid backoff are not probabilities",
-            "train it with another --smoothing, or mix them without --static",
+            "train it with another smoothing, or mix them without `static`",
         )
     for disorder in disorders(model):
         raise ModelError(
@@ -232,7 +232,7 @@ def common_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str]) -> T
             raise UsageError(
                 f"{name} and {names[0]} cannot be joined into one n-gram model",
                 why,
-                f"train or import one of them again with --tokenizer-from {names[0]}, or with "
+                f"train or import one of them again: rnnlm train --tokenizer-from {names[0]}, or "
                 f"--tokenizer-from {name}",
             )
     return _with_all_words(cast(Sequence[WordTokenizer], tokenizers))

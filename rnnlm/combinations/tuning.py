@@ -19,7 +19,7 @@ from rnnlm import arrays
 from rnnlm.combinations.adaptation import adapt, load_statistics, settings_class
 from rnnlm.combinations.adapted_model import with_hidden_states
 from rnnlm.combinations.unigram_cache import UnigramCache
-from rnnlm.config import Layer, SettingValue, resolve
+from rnnlm.config import USER, Layer, SettingValue, resolve
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.files import lock
@@ -196,22 +196,22 @@ def _start(
     cls = settings_class(kind)
     if has_statistics and kind != "dynamic":
         raise UsageError(
-            f"the adaptation {kind} does not use gradient statistics", hint="leave out --statistics"
+            f"the adaptation {kind} does not use gradient statistics", hint="leave out `statistics`"
         )
     if tokens is not None and tokens < 1:
         raise UsageError(f"{tokens} tokens is not valid", hint="give a number above zero")
     if on.settings.blank_lines == "documents":
         raise UsageError(
-            "adaptations are tuned on one stream of text", hint="leave out --documents"
+            "adaptations are tuned on one stream of text", hint="leave out `blank_lines`"
         )
 
     # Statistics imply the rule rms, which has defaults of its own.
-    layers = [Layer("the command line", given, is_text=True)]
+    layers = [Layer(USER, given, is_text=True)]
     rule = resolve([cls], layers).values.get("adaptation_rule")
     if rule == "sgd" and has_statistics and "adaptation_rule" in given:
         raise UsageError(
             "the rule sgd does not use gradient statistics",
-            hint="leave out --statistics, or adaptation_rule=sgd",
+            hint="leave out `statistics`, or give `adaptation_rule='sgd'`",
         )
     if rule == "rms" or (has_statistics and "adaptation_rule" not in given):
         layers.insert(0, Layer("the rule rms", OF_RMS))

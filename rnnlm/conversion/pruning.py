@@ -121,7 +121,7 @@ def _check(limits: Limits, count_text: Text | None) -> None:
     if limits == Limits():
         raise UsageError(
             "no limits are given",
-            hint="give --threshold, --ngrams, --cutoffs, --max-order, --max-vocab or --vocab",
+            hint="give `threshold`, `ngrams`, `cutoffs`, `max_order`, `max_vocab` or `vocab`",
         )
 
     # By perplexity: one of two ways to say how much goes.
@@ -139,11 +139,11 @@ def _check(limits: Limits, count_text: Text | None) -> None:
     # By counts, which a text has to give.
     if limits.cutoffs is not None and count_text is None:
         raise UsageError(
-            "cut-offs need a text to count", "a model stores no counts", "give --counts TEXT"
+            "cut-offs need a text to count", "a model stores no counts", "give `counts=TEXT`"
         )
     if limits.cutoffs is None and count_text is not None:
         raise UsageError(
-            "a text to count needs cut-offs", "no other limit looks at counts", "give --cutoffs"
+            "a text to count needs cut-offs", "no other limit looks at counts", "give `cutoffs`"
         )
 
     # By order and vocabulary: something must be left.
@@ -178,7 +178,7 @@ def _apply_limits(
         raise UsageError(
             "stupid backoff cannot be pruned by entropy",
             "its scores are not probabilities",
-            "give --cutoffs and --counts TEXT",
+            "give `cutoffs` and `counts=TEXT`",
         )
     if limits.threshold is not None:
         return pruning.by_entropy(model, limits.threshold), limits.threshold
@@ -187,7 +187,7 @@ def _apply_limits(
         raise UsageError(
             f"{limits.ngrams:,} n-grams are too few",
             f"unigrams are never pruned, and the model has {len(model.values[0]):,}",
-            "ask for more, or limit the vocabulary: --max-vocab",
+            "ask for more, or limit the vocabulary: `max_vocab`",
         )
     return pruning.to_size(model, limits.ngrams)
 

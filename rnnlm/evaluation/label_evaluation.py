@@ -225,6 +225,6 @@ def _types(column: ColumnFigures, of: str) -> Table:
     remark = ""
     more = len(types) - MOST_TYPES
     if more > 0:
-        remark = f"and {more:,} rarer ones, which --json holds"
+        remark = f"and {more:,} rarer ones, which are not shown"
     what = "type" if column.mode else "label"
     return Table([f"{what}{of}", *OF_TYPES, *COUNTS_OF_TYPES], rows, remark=remark)

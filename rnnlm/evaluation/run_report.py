@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rnnlm.config import as_text
+from rnnlm.config import USER, as_text
 from rnnlm.errors import ModelError, RnnlmWarning, UsageError, number, visible
 from rnnlm.evaluation import pages, plotting
 from rnnlm.evaluation.learning_curves import (
@@ -93,7 +93,7 @@ class RunHistory:
         if stopped == "diverged" and isinstance(facts, dict) and facts.get("divergence"):
             sentence += f": {facts['divergence']}"
         if stopped == "request":
-            sentence += "; run it again with --resume to continue"
+            sentence += "; run it again with `resume` to continue"
         return f"{sentence}."
 
     def best(self, criterion: str) -> str:
@@ -529,7 +529,7 @@ def _columns(validations: list[dict[str, Any]]) -> list[str]:
 
 # ---- The settings of a model with their origin: the default, its recipe, or the user.
 
-DEFAULT, USER = "default", "user"
+DEFAULT = "default"
 
 
 def settings_with_origin(manifest: Manifest) -> list[tuple[str, str, str]]:

@@ -169,7 +169,7 @@ def _check_free(target: Path, stream: IO[bytes]) -> Owner | None:
 
 def _in_use(target: Path, by: str) -> OutputError:
     hint = (
-        "wait until it ends, or choose another place with -o; a process counts as gone "
+        "wait until it ends, or choose another place with `output`; a process counts as gone "
         f"after a silence of {SILENT_SECONDS:.0f} s"
     )
     return OutputError(f"another process is writing {target}", by, hint)

@@ -29,7 +29,8 @@ def check_file(path: Path, overwrite: bool) -> None:
         raise OutputError(f"cannot write {path}", "it is not a plain file")
     if path.exists() and not overwrite:
         raise OutputError(
-            f"{path} already exists", hint="choose another name, or replace it with --overwrite"
+            f"{path} already exists",
+            hint="choose another name, or replace it with `overwrite=True`",
         )
 
 

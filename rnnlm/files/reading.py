@@ -69,7 +69,7 @@ def _refuse_spreadsheet(source: str, stream: IO[bytes]) -> None:
         raise TextError(
             f"{shown_name(source)} is a spreadsheet, not a text",
             "it is a file of Excel, LibreOffice or another office program",
-            "save it there as CSV (UTF-8), and name the column of the text with --column",
+            "save it there as CSV (UTF-8), and name the column of the text with `column`",
         )
 
 
@@ -90,7 +90,7 @@ def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str
         # Guess where the text may come from.
         hint = "convert it to UTF-8 (from Windows: iconv -f WINDOWS-1252 -t UTF-8)"
         if errors:
-            hint += ", or use --encoding-errors replace"
+            hint += ', or use `encoding_errors="replace"`'
         if data.startswith(UTF16) and first_line == 1:
             hint = "it looks like UTF-16: convert it to UTF-8"
         raise TextError(

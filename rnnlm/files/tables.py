@@ -418,7 +418,7 @@ def _json_value(text: str, where: str, hint: str) -> Any:
     except UnicodeEncodeError as error:
         byte = undecoded(text, error.start)
         raise TextError(
-            f"{where}: not UTF-8", byte, "convert it to UTF-8, or use --encoding-errors replace"
+            f"{where}: not UTF-8", byte, 'convert it to UTF-8, or use `encoding_errors="replace"`'
         ) from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise TextError(f"{where}: not JSON", str(error), hint) from None

@@ -127,7 +127,7 @@ class Journal:
             raise UsageError(
                 f"{self.folder} was begun with other models or options",
                 changed,
-                "repeat the same ones, or start again with --overwrite",
+                "repeat the same ones, or start again with `overwrite=True`",
             )
 
     def check_apart(self, names: Iterable[str]) -> None:

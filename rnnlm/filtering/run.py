@@ -127,7 +127,7 @@ def _check_request(request: Request) -> None:
         raise UsageError("which files are to be filtered?", hint="name files, or globs of them")
     if request.resume and request.overwrite:
         raise UsageError(
-            "--resume and --overwrite contradict each other", hint="leave one of them out"
+            "`resume` and `overwrite` contradict each other", hint="leave one of them out"
         )
     if request.reference and request.settings.cutoffs is not None:
         raise UsageError(
@@ -148,7 +148,7 @@ def _check_request(request: Request) -> None:
         raise UsageError(
             f"{output}: the result is a folder",
             "it holds a file for each one that is filtered",
-            "name a folder: -o kept",
+            'name a folder: `output="kept"`',
         )
 
 
@@ -311,7 +311,7 @@ def _journal(job: Job) -> Journal | None:
         raise OutputError(
             f"{request.output} is {state}",
             f"finished files: {len(journal.done):,}",
-            "go on, perhaps with more files, with --resume; start again with --overwrite",
+            "go on, perhaps with more files, with `resume=True`; start again with `overwrite=True`",
         )
 
     # The same models, options and files as before, and perhaps more files.
@@ -322,7 +322,7 @@ def _journal(job: Job) -> Journal | None:
             raise UsageError(
                 f"{source} has changed since it was filtered",
                 f"it has {os.path.getsize(source):,} bytes, and had {done.source_bytes:,}",
-                "give it another name, or start again with --overwrite",
+                "give it another name, or start again with `overwrite=True`",
             )
     journal.check_apart(job.shards)
     return journal

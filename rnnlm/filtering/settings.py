@@ -182,8 +182,8 @@ def rule_of(
     if not limits:
         raise UsageError(
             "what is to be kept?",
-            hint="give --max-perplexity, --min-perplexity, --reference, --cutoffs, or a model for "
-            "each language: -m en=MODEL -m de=MODEL",
+            hint="give `max_perplexity`, `min_perplexity`, `reference`, `cutoffs`, or a model for "
+            "each language",
         )
     return Rule((KEPT,), (KEPT,), **limits)
 

@@ -338,7 +338,7 @@ def column_taken(where: str, name: str) -> TextError:
     return TextError(
         f"{where}: there is a column {name!r} already",
         "a column of that name would be added",
-        "choose another name: --perplexity-column, --bucket-column or --language-column",
+        "choose another name: `perplexity_column`, `bucket_column` or `language_column`",
     )
 
 

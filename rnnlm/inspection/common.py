@@ -209,7 +209,7 @@ def subject(
         raise UsageError(
             f"inspect {what} needs a network that does not adapt",
             f"{shown} adapts to what it reads",
-            f"name the model: -m {base}",
+            f'name the model: `model="{base}"`',
         )
     return Subject(shown, loading.load_if_named(model, device), task, kind)
 

@@ -382,7 +382,7 @@ def _bundled(subject: Subject) -> Data:
     except UsageError:
         why = f"{subject.name} was not trained on a bundled corpus"
         raise UsageError(
-            "no data to compute the loss on", why, "name a file: --on FILE, text=FILE"
+            "no data to compute the loss on", why, "name a file: `text=FILE`"
         ) from None
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Layer, resolve
+from rnnlm.config import USER, Layer, resolve
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.resampling import Interval, ratio_interval
 from rnnlm.inference.layer_outputs import FEATURES, INPUT, LayerReader
@@ -214,7 +214,7 @@ def read_items(
         raise UsageError(
             f"{data} has too few sentences",
             f"{len(train.examples)}, of which a fifth is for testing",
-            "name --test-data",
+            "name `test_data`",
         )
 
     # Draw from a part that is too large.
@@ -253,7 +253,7 @@ def _read(
     paths: Sequence[str], level: Level, column: str | None, values: Mapping[str, Any]
 ) -> LabelledText:
     """Read labelled files, which must have one column of labels or name it."""
-    layer = Layer("the command line", dict(values))
+    layer = Layer(USER, dict(values))
     settings = resolve([LabelledSettings], [layer]).make(LabelledSettings)
     text = read_labelled(paths, replace(settings, label_column=column), level)
     names = text.word_columns if level == "word" else text.text_columns
@@ -261,7 +261,7 @@ def _read(
         raise UsageError(
             f"{', '.join(paths)} has {len(names)} columns of labels",
             ", ".join(names),
-            "name one with --label-column",
+            "name one with `label_column`",
         )
     return text
 
@@ -580,7 +580,7 @@ class _CodedLabels:
             raise UsageError(
                 f"{data.name}: {data.column} has one label only",
                 "a probe needs several",
-                "choose another --label-column",
+                "choose another `label_column`",
             )
         train_N = np.array([labels.get(each, -1) for each in data.train.labels])
         test_N = np.array([labels.get(each, -1) for each in data.test.labels])

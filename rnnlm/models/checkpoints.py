@@ -91,7 +91,7 @@ def is_a_link(folder: Path) -> OutputError:
     return OutputError(
         f"cannot write to {folder / FOLDER}",
         "it is a link, and nothing is written or deleted through it",
-        "remove the link, or choose another folder with -o",
+        "remove the link, or choose another folder with `output`",
     )
 
 
@@ -180,10 +180,10 @@ def _short(data: bytes) -> str:
 def _hint(folder: Path) -> str:
     if is_model(folder):
         return (
-            f"start a new run from the model's weights: --init-from {folder} "
-            f"--tokenizer-from {folder} -o ANOTHER"
+            f"start a new run from the model's weights, with `init_from='{folder}'`, "
+            f"`tokenizer_from='{folder}'` and another `output`"
         )
-    return "leave --resume out"
+    return "leave `resume` out"
 
 
 def _remove(place: Path, but: list[Path] | None = None) -> None:

@@ -35,7 +35,7 @@ def default_model(command: str, need: str = "") -> Default:
     raise UsageError(
         "no model is named, and none here fits",
         f"no finished one in ./checkpoints can be used by rnnlm {command}",
-        f"name one with -m MODEL, or train one: {_training(command, need)}",
+        f"name one with `model=MODEL`, or train one: {_training(command, need)}",
     )
 
 

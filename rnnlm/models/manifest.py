@@ -220,7 +220,8 @@ def referenced(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
         if folder.resolve() in _all_folders(source):
             what = f"the mixture cannot replace {folder}, which is one of its parts"
             raise UsageError(
-                what, hint="choose another folder with -o, or copy its parts with --bundle"
+                what,
+                hint="choose another folder with `output`, or copy its parts with `bundle=True`",
             )
     entries = []
     for source in sources:
@@ -261,7 +262,7 @@ def _checked(folder: Path, number: int, part: PartEntry) -> Path:
     path = Path(os.path.normpath(folder.resolve() / part.path))
     hint = (
         f"bring the model {part.fingerprint} back to {path}, or mix again (rnnlm mix); "
-        "--bundle keeps copies of the parts"
+        "`bundle=True` keeps copies of the parts"
     )
     if not is_model(path):
         raise ModelError(

@@ -301,7 +301,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
         if is_model(folder) and not overwrite:
             raise OutputError(
                 f"{folder} already holds a model",
-                hint="choose another folder with -o, or replace it with --overwrite",
+                hint="choose another folder with `output`, or replace it with `overwrite=True`",
             )
         if (folder / checkpoints.FOLDER).is_symlink():
             raise checkpoints.is_a_link(folder)
@@ -313,7 +313,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
             raise OutputError(
                 f"{folder} is not empty and holds no model",
                 f"it has {names[0]}",
-                "choose another folder with -o",
+                "choose another folder with `output`",
             )
 
         # A file that leaves nothing behind shows whether we can write there.

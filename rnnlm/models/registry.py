@@ -101,9 +101,9 @@ class Kind:
         """
         if self.counted is None:
             raise UsageError(
-                f"--counts is not for models of kind {self.name}",
+                f"`counts` is not for models of kind {self.name}",
                 "they need the text itself",
-                "add --model ngram",
+                'add `model="ngram"`',
             )
         resolve_name(f"{self.counted}:check_counts")(folder)
 

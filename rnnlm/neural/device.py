@@ -32,11 +32,11 @@ def resolve_device(name: str) -> torch.device:
         why = "no CUDA device is visible"
         if not torch.version.cuda:
             why = "this torch is built without CUDA"
-        raise DeviceError(unavailable, why, "use --device cpu or auto")
+        raise DeviceError(unavailable, why, "use `device` cpu or auto")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(unavailable, f"there are {torch.cuda.device_count()} CUDA devices")
     if device.type == "mps" and not _has_mps():
-        raise DeviceError("device mps is not available", hint="use --device cpu or auto")
+        raise DeviceError("device mps is not available", hint="use `device` cpu or auto")
     if device.type not in ("cpu", "cuda", "mps"):
         raise SettingsError(f"device {name!r} is not supported", hint=known)
     return device

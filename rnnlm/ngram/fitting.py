@@ -63,9 +63,9 @@ def check(resolved: Resolved, has_valid: bool) -> None:
     needed = estimator(settings.smoothing).heldout
     is_constant_missing = needed == "without additive_k" and settings.additive_k is None
     if not has_valid and (needed == "always" or is_constant_missing):
-        hint = "name it with --valid, or hold out a part: --holdout 5%"
+        hint = 'name it with `valid`, or hold out a part: `holdout="5%"`'
         if is_constant_missing:
-            hint += ", or set the constant: --set additive_k=0.1"
+            hint += ", or set the constant: `additive_k=0.1`"
         raise UsageError(
             f"smoothing {settings.smoothing} needs held-out text",
             "its weights are tuned on it",
@@ -96,7 +96,7 @@ def pruning_thresholds(given: str | list[int], order: int, name: str = "prune") 
         raise SettingsError(
             f"{name} = {text!r} is not valid",
             "unigrams are never pruned",
-            "begin with 0, or use --min-count",
+            "begin with 0, or use `min_count`",
         )
     repeated = thresholds[-1:] * (order - len(thresholds))
     return tuple(thresholds + repeated)
@@ -120,7 +120,7 @@ def open_counts(folder: str, resolved: Resolved) -> tuple[CountedData, Resolved]
     counts.check()
     if resolved.values["discounts"] == "lmplz":
         raise UsageError(
-            "discounts = lmplz does not go with --counts",
+            "discounts = lmplz does not go with `counts`",
             "it needs the order of the lines, which counts do not hold",
             "leave discounts out, or train on the text itself",
         )

@@ -103,7 +103,7 @@ class NgramSettings:
     workers: Annotated[
         Count | None,
         Meta(
-            description="processes of this machine to count with, each in as much as --memory; "
+            description="processes of this machine to count with, each in as much as `memory`; "
             "none: the threads of this process count"
         ),
     ] = None
@@ -111,6 +111,6 @@ class NgramSettings:
         str | None,
         Meta(
             description="count on the workers of a Dask cluster: the address of its scheduler; all "
-            "see --temp, and each task takes --memory; none: this machine counts"
+            "see `temp`, and each task takes `memory`; none: this machine counts"
         ),
     ] = None

@@ -72,7 +72,7 @@ def feature_table(
     if not utterances or not models:
         raise UsageError(
             "nothing to rescore" if models else "no language model to rescore with",
-            hint="name models with -m",
+            hint="name models with `model`",
         )
 
     # What the models read.
@@ -112,7 +112,7 @@ def _sources(utterances: Sequence[Utterance], mapping: TextMapping, name: str) -
             raise TextError(
                 f"{each.where}: utterance {each.utt!r} has no source",
                 why,
-                "name a file of sources: --sources",
+                "name a file of sources: `sources`",
             )
         found += [mapping.mapped(each.source, each.where)] * len(each.hypotheses)
     return found
@@ -198,7 +198,7 @@ def _warn_of_case(name: str, model: LanguageModel, texts: list[str], mapping: Te
     if _unknown_share(model, list(map(str.lower, sample))) < share / 2:
         notice(
             f"{share:.0%} of the list's words are unknown to {name}, but far fewer in lower case: "
-            "try --lowercase"
+            "try `lowercase=True`"
         )
 
 

@@ -58,7 +58,7 @@ def read_nbest(
         raise UsageError(f"no such format of n-best lists: {kind!r}", hint=nearest(kind, FORMATS))
     if score_files and kind != "kaldi":
         raise UsageError(
-            f"{source} already has scores, as in every {kind} list", hint="leave out --scores"
+            f"{source} already has scores, as in every {kind} list", hint="leave out `score_files`"
         )
     # What the list holds, and then what other files know of its utterances.
     builder = ListBuilder(source, settings)
@@ -72,8 +72,9 @@ def read_nbest(
         _read_json(builder)
     reference_files = [str(file) for file in several(references, "references")]
     source_files = [str(file) for file in several(sources, "sources")]
-    utterances = _with_lines(builder.finished(), reference_files, "reference", "--ref", settings)
-    return _with_lines(utterances, source_files, "source", "--sources", settings)
+    utterances = builder.finished()
+    utterances = _with_lines(utterances, reference_files, "reference", "`references`", settings)
+    return _with_lines(utterances, source_files, "source", "`sources`", settings)
 
 
 def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
@@ -233,7 +234,7 @@ def check_names(utterances: Iterable[Utterance | RescoredUtterance]) -> None:
         if re.search(r"\s", utterance.utt):
             why, hint = (
                 "white space ends a name there",
-                "rename it, or write a list: --nbest-output FILE.tsv or FILE.jsonl",
+                "rename it, or write a list: `nbest_output` FILE.tsv or FILE.jsonl",
             )
             raise OutputError(
                 f"the name {utterance.utt!r} of an utterance holds white space", why, hint
@@ -424,7 +425,7 @@ def _usual(folder: Path, costs: bool) -> list[tuple[float, Path, bool | None]]:
         f"no scores in {folder}",
         f"a text that is neither TSV nor JSON is read as Kaldi's, with {', '.join(SCORES + COSTS)} "
         "next to it",
-        "name them: --scores FILE; or name the format: --input-format",
+        "name them: `score_files=FILE`; or name the format: `format`",
     )
 
 
@@ -436,7 +437,7 @@ def _utt_and_rank(key: str, where: str) -> tuple[str, int]:
         raise TextError(
             f"{where}: {key[:80]!r} is not the name of a hypothesis",
             why,
-            "name another format with --input-format",
+            "name another format with `format`",
         )
     return utt, rank
 

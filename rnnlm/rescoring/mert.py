@@ -265,7 +265,7 @@ def read_weights(path: str | Path) -> Weights:
         TextError: it cannot be read, or does not hold weights.
     """
     what = f"{path} holds no weights"
-    weights = read_json(Path(path), Weights, TextError, what, "write them with --weights-output")
+    weights = read_json(Path(path), Weights, TextError, what, "write them with `weights_output`")
 
     # Each model has a weight, and each weight a model.
     needed = {LM + name for name in weights.models}

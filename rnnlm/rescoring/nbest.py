@@ -109,14 +109,14 @@ def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> l
         raise TextError(
             "no utterance has a reference",
             "weights are tuned to lower the WER",
-            "name a file of references: --ref",
+            "name a file of references: `references`",
         )
     if len(complete) < len(utterances):
         first = next(utterance for utterance in utterances if utterance.reference is None)
         if not skip_incomplete:
             raise TextError(
                 f"{first.where}: utterance {first.utt!r} has no reference",
-                hint="add it, or leave such out: --skip-incomplete",
+                hint="add it, or leave such out: `skip_incomplete=True`",
             )
         notice(
             f"{len(utterances) - len(complete):,} utterances without reference are left out, "
@@ -129,7 +129,9 @@ def even_and_odd(utterances: Sequence[Utterance]) -> tuple[list[Utterance], list
     """Return the utterances at even places, counted from 0, and those at odd ones. UsageError:
     there are fewer than two."""
     if len(utterances) < 2:
-        raise UsageError("one utterance cannot be split", hint="name two lists: --tune and --apply")
+        raise UsageError(
+            "one utterance cannot be split", hint="name two lists: `tune_on` and `apply_to`"
+        )
     return list(utterances[::2]), list(utterances[1::2])
 
 
@@ -217,7 +219,7 @@ class ListBuilder:
                 raise TextError(
                     f"{draft.where}: utterance {first!r} has no hypotheses",
                     why,
-                    "add one, or leave such out: --skip-incomplete",
+                    "add one, or leave such out: `skip_incomplete=True`",
                 )
             notice(
                 f"{len(empty):,} utterances without hypotheses are left out, the first is {first!r}"
@@ -276,7 +278,7 @@ def _warn_of_disorder(source: str, lists: list[Utterance]) -> None:
         count = f"{worst:,} of {len(lists):,} utterances"
         notice(
             f"{source}: the first hypothesis has the lowest score in {count}: if lower scores are "
-            "better, add --costs"
+            "better, add `costs`"
         )
     elif not_best:
         notice(

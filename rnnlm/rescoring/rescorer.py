@@ -102,7 +102,7 @@ def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
 
 # The end of the message that weights are uncertain.
 CROSS_VALIDATE = (
-    ": cross-validation (--folds 5, rnnlm.cross_validate) measures them on other utterances"
+    ": cross-validation (`folds=5`, rnnlm.cross_validate) measures them on other utterances"
 )
 Models = Mapping[str, ScoringModel] | Sequence[ScoringModel]
 
@@ -278,8 +278,8 @@ def tune_and_rescore(
     warn_of_few(len(references), CROSS_VALIDATE)
     if _texts(apply_to) == _texts(tune_on):
         notice(
-            "the WER is measured on the list that the weights were tuned on; --apply, --split or "
-            "--folds measure it on other utterances"
+            "the WER is measured on the list that the weights were tuned on; `apply_to`, `split` "
+            "or `folds` measure it on other utterances"
         )
 
     # A list that is both is scored once.

@@ -59,7 +59,7 @@ class TextMapping(Checked):
     normalise_wer: Annotated[
         bool,
         Meta(
-            description="compute the WER on texts as --lowercase and --remove-punctuation change "
+            description="compute the WER on texts as `lowercase` and `remove_punctuation` change "
             "them"
         ),
     ] = False

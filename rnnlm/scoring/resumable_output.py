@@ -95,7 +95,7 @@ class ScoreFile:
             _journal(self.path).unlink()
 
     def _other_sentences(self) -> UsageError:
-        hint = "give those it was started with, or start again with --overwrite"
+        hint = "give those it was started with, or start again with `overwrite=True`"
         return UsageError(
             f"{self.path} was started with other sentences",
             f"they differ before sentence {self.sentences + 1}",
@@ -136,14 +136,14 @@ def resume(path: Path, run: dict[str, str], header: str) -> ScoreFile:
     except (OSError, ValueError, msgspec.MsgspecError):
         why = f"there is no {_journal(path).name} next to it: the run is finished, or never began"
         raise OutputError(
-            f"cannot resume {path}", why, "leave --resume out, or start again with --overwrite"
+            f"cannot resume {path}", why, "leave `resume` out, or start again with `overwrite=True`"
         ) from None
     changed = changes(begun, run, "not there")
     if changed:
         raise UsageError(
             f"{path} was started with another model or other options",
             changed,
-            "repeat the same ones, or start again with --overwrite",
+            "repeat the same ones, or start again with `overwrite=True`",
         )
 
     # Continue after the last entry that the file has room for.
@@ -152,7 +152,9 @@ def resume(path: Path, run: dict[str, str], header: str) -> ScoreFile:
     kept = [entry for entry in done if entry.bytes <= size]
     if not kept:
         raise OutputError(
-            f"cannot resume {path}", "it is shorter than it was", "start again with --overwrite"
+            f"cannot resume {path}",
+            "it is shorter than it was",
+            "start again with `overwrite=True`",
         )
     with writing(path):
         with open_appending(path) as stream:
@@ -171,7 +173,7 @@ def _check(path: Path, overwrite: bool) -> None:
         )
     if path.exists() and not path.is_file():
         raise OutputError(
-            f"cannot write {path}", "it is not a plain file", "leave --output out, and redirect"
+            f"cannot write {path}", "it is not a plain file", "leave `output` out, and redirect"
         )
     check_file(path, overwrite)
 

@@ -325,7 +325,7 @@ class SentenceScorer:
                 raise UsageError(
                     "a given text begins a new line",
                     "context is carry",
-                    "use --context reset, or leave it out",
+                    'use `context="reset"`, or leave it out',
                 )
         pairs = zip(checked, reasons, strict=True)
         return checked, reasons, [each for each, reason in pairs if reason is None]
@@ -515,7 +515,7 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
     check_context(settings.context)
     if settings.context == "carry" and reads_sources(model):
         raise UsageError(
-            "each target is read from its own source", "context is carry", "use --context reset"
+            "each target is read from its own source", "context is carry", 'use `context="reset"`'
         )
     if settings.next_words:
         check_reads_forward(model.tokenizer, "say which words come next")
@@ -544,7 +544,7 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
         raise UsageError(
             "next words of a model of pieces need single lines",
             "context is carry",
-            "use --context reset",
+            'use `context="reset"`',
         )
 
 
@@ -632,7 +632,7 @@ def checked_text(text: str, where: str, special_symbols: str) -> str:
             why = undecoded(text, found.start())
         raise TextError(
             f"{where}: not UTF-8 ({why})",
-            hint="convert it to UTF-8, or use --encoding-errors replace",
+            hint='convert it to UTF-8, or use `encoding_errors="replace"`',
         )
     if "\n" in text:
         raise TextError(f"{where}: a line holds a newline", hint="give each line on its own")

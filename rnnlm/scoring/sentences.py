@@ -63,7 +63,7 @@ class CarriedColumns:
         for name in self._keep or ():
             if name not in names:
                 raise TextError(
-                    f"{source}: no column {name!r}", "--keep names it", nearest(name, names)
+                    f"{source}: no column {name!r}", "`keep` names it", nearest(name, names)
                 )
         self._source, self._known = source, {*names, *left_out}
         if self._shown is None:
@@ -240,10 +240,7 @@ def read_sentences(
         )
     if with_bars:
         which = "1 sentence has" if with_bars == 1 else f"{with_bars:,} sentences have"
-        notice(
-            f'{which} "|" as a word: if it separates regions, --regions "|" (region_mark="|" '
-            "from Python) takes it out"
-        )
+        notice(f'{which} "|" as a word: if it separates regions, `region_mark="|"` takes it out')
 
 
 def read_texts(
@@ -344,7 +341,7 @@ def _sources(
         raise UsageError(
             f"{len(of)} files of sources and {len(files)} of targets",
             "each needs one",
-            "name as many with --target",
+            "name as many with `target`",
         )
     return list(zip(of, files, strict=True))
 
@@ -370,7 +367,7 @@ def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Ite
     if kind:
         carried.tell(
             f"no column is named for {name}",
-            "such files are read line by line; --column reads them as tables",
+            "such files are read line by line; `column` reads them as tables",
         )
     if settings.wants_table:
         raise TextError(
@@ -454,8 +451,8 @@ def _columns_of(names: list[str], where: str, settings: SentenceSettings) -> _Co
     if settings.are_pairs:
         if len(names) < 2:
             hint = (
-                "name a table with --input; or the files of both sides, with --input and "
-                "--target; or one source with --source"
+                "name a table with `input`; or the files of both sides, with `input` and "
+                "`target`; or one source with `source`"
             )
             raise TextError(
                 f"{where}: not a row of a table of pairs",

@@ -64,7 +64,7 @@ class SentenceSettings(Checked):
     target_column: Annotated[
         str | None,
         Meta(
-            description="column of a table that holds the targets; --column is that of the "
+            description="column of a table that holds the targets; `column` is that of the "
             "sources; none: as rnnlm train finds them"
         ),
     ] = None
@@ -96,7 +96,7 @@ class SentenceSettings(Checked):
             raise UsageError(
                 "columns of regions, and pairs",
                 "a target is one column",
-                "mark regions in it: --regions MARK",
+                "mark regions in it: `regions=MARK`",
             )
         if self.region_columns and (self.column or self.region_mark is not None):
             other = "a text column" if self.column else "a mark between regions"

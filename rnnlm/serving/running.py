@@ -55,11 +55,11 @@ def _read_token(file: str) -> str:
 def check_access(settings: ServingSettings, token: str | None) -> None:
     """Refuse to serve everybody unless it was said aloud."""
     if token is not None and settings.no_auth:
-        raise UsageError("--no-auth needs no token", hint="leave out one of them")
+        raise UsageError("`no_auth=True` needs no token", hint="leave out one of them")
     if token is None and not settings.no_auth and not settings.is_local:
         raise UsageError(
             f"other machines reach {settings.host}, and no token is asked of them",
-            hint=f"set ${TOKEN_VARIABLE}, or --token-file FILE; --no-auth lets everybody in",
+            hint=f"set ${TOKEN_VARIABLE}, or `token_file=FILE`; `no_auth=True` lets everybody in",
         )
     for name in settings.allow_host:
         if name != "*" and "*" in name.removeprefix("*."):
@@ -128,7 +128,7 @@ def _bound(settings: ServingSettings) -> socket.socket:
         listener.close()
         hint = ""
         if error.errno == errno.EADDRINUSE:
-            hint = "--port names another one; --port 0 takes any that is free"
+            hint = "`port` names another one; `port=0` takes any that is free"
         raise UsageError(
             f"cannot listen at {host}, port {port}", error.strerror or "", hint
         ) from None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import rnnlm.corpora as corpora
-from rnnlm.config import as_text
+from rnnlm.config import within
 from rnnlm.errors import SettingsError, UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.tasks.request import Data, TrainingRequest
@@ -124,17 +124,17 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         return model if model in recipes.names() else None
 
     def refusal_of_field(self, name: str, others: Sequence[str]) -> UsageError:
-        option, tasks = "--" + name.replace("_", "-"), " or ".join(others)
-        hint = f"leave {option} out, or add --task {others[0]}"
-        return UsageError(f"{option} needs --task {tasks}", self.why_no_field, hint)
+        tasks = " or ".join(others)
+        hint = f'leave `{name}` out, or add `task="{others[0]}"`'
+        return UsageError(f"`{name}` needs `task` {tasks}", self.why_no_field, hint)
 
     def refusal_of_kind(self, model: str, kinds: Sequence[str]) -> SettingsError:
         why = (
             "it reads all words of a text before it answers, and a language model must "
             "not read what it is to predict"
         )
-        hint = "add --task classification, or use --model lstm"
-        return SettingsError(f"--model {model} is no language model", why, hint)
+        hint = 'add `task="classification"`, or use `model="lstm"`'
+        return SettingsError(f"`model` {model} is no language model", why, hint)
 
     def refusal_of_setting(
         self, name: str, origin: str, others: Sequence[AnyTask]
@@ -143,10 +143,10 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         if name == "bidirectional":
             why = "it would read the words that it is to predict"
             hint = (
-                "add --task tagging or classification; with reversed=true a language model reads "
+                "add `task` tagging or classification; with `reversed=True` a language model reads "
                 "each line from its end"
             )
-        return SettingsError(f"a language model has no setting {name!r} ({origin})", why, hint)
+        return SettingsError(f"a language model has no setting {name!r}{within(origin)}", why, hint)
 
     # ---- Texts and weights.
 
@@ -163,7 +163,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         shapes = kind.array_shapes(resolved.values, data.tokenizer)
         if shapes is None:
             raise UsageError(
-                f"--init-from: a model of kind {kind.name} is made of counts and has no weights "
+                f"`init_from`: a model of kind {kind.name} is made of counts and has no weights "
                 "to start from"
             )
         found = {name: tuple(array.shape) for name, array in arrays.items()}
@@ -177,18 +177,15 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
             why = f"it is of kind {manifest.model}, not {kind.name}"
         elif model.tokenizer.is_reversed != data.tokenizer.is_reversed:
             its = model.tokenizer.is_reversed
-            why = (
-                f"it reads lines from their {'end' if its else 'beginning'}: --set "
-                f"reversed={as_text(its)}"
-            )
+            why = f"it reads lines from their {'end' if its else 'beginning'}: `reversed={its}`"
         elif model.tokenizer.fingerprint != data.tokenizer.fingerprint:
             why = "its tokenizer differs"
         elif differing:
             name = differing[0]
             why = f"{name} has the shape {found.get(name)} there, {wanted.get(name)} here"
         if why:
-            hint = f"use its settings, and --tokenizer-from {request.init_from}"
-            raise UsageError(f"--init-from {request.init_from}: its weights do not fit", why, hint)
+            hint = f'use its settings, and `tokenizer_from="{request.init_from}"`'
+            raise UsageError(f"`init_from` {request.init_from}: its weights do not fit", why, hint)
         return arrays
 
     # ---- What its models are made of.

@@ -13,7 +13,7 @@ from rnnlm.neural import settings as network_settings
 from rnnlm.neural.layers.layers import HIGHWAY_BIAS
 from rnnlm.neural.settings import CELLS, InputSettings, RecurrentSettings
 
-FORWARD, REVERSED = "--init-from", "--init-from-reversed"
+FORWARD, REVERSED = "`init_from`", "`init_from_reversed`"
 _OF_STACK = ("layers", "connections")
 _STARTS = {"forget_bias"}  # says how weights start, no more
 
@@ -31,7 +31,7 @@ def settings_of(name: str, option: str) -> InputSettings:
     if not manifest.kind.trains_in_steps:
         raise UsageError(
             f"{option} {name}: a model of kind {manifest.model} has no weights to start from",
-            hint="train one of --model lstm",
+            hint='train one with `model="lstm"`',
         )
     return network_settings.stored(manifest.settings)
 
@@ -43,9 +43,9 @@ def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> Re
     if own.model not in CELLS or own.model != (kind or own.model):
         cells = ", ".join(CELLS)
         if own.model in CELLS:
-            hint = f"use --model {own.model}"
+            hint = f'use `model="{own.model}"`'
         else:
-            hint = f"train one of --model {cells}"
+            hint = f"train one with `model` {cells}"
         raise UsageError(
             f"{option} {name}: its layers do not fit",
             f"it is of kind {own.model}, not {kind or f'one of {cells}'}",
@@ -110,9 +110,9 @@ def arrays_of(
             hint=f"use it with {forward if option == REVERSED else REVERSED}",
         )
     if its.in_direction(False).fingerprint != tokenizer.in_direction(False).fingerprint:
-        hint = f"leave --tokenizer-from out, or name {name}"
+        hint = f"leave `tokenizer_from` out, or name {name}"
         if option == REVERSED:
-            hint = "train it with --tokenizer-from the forward one"
+            hint = "train it with the tokenizer of the forward one: `tokenizer_from`"
         raise UsageError(f"{option} {name}: its weights do not fit", "its tokenizer differs", hint)
     arrays: dict[str, np.ndarray] = model.to_arrays()
     return arrays

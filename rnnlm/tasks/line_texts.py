@@ -285,7 +285,7 @@ def _of_counts(
         raise UsageError(
             f"nothing can be held out of the counts in {folder}",
             "they hold no lines",
-            "name a validation text with --valid, and leave holdout out",
+            "name a validation text with `valid`, and leave `holdout` out",
         )
     counts, resolved = kind.open_counts(folder, resolved)
     tokenizer = counts.tokenizer
@@ -302,7 +302,7 @@ def _of_counts(
     tell_unseen(marks, {"the model": tokenizer})
     valid_is = ", ".join(map(corpora.title, request.valid)) or "none"
     if not request.valid:
-        notice("nothing is held out of counts: --valid names a text to validate on")
+        notice("nothing is held out of counts: `valid` names a text to validate on")
     data = counts.with_valid(encoded.get("valid"))
     return Texts(resolved, data, valid_is, encoded.get("test"))
 
@@ -324,10 +324,10 @@ def _with_read(
     if request.tokenizer_from:
         given = loading.load_tokenizer(request.tokenizer_from).in_direction(tokenizer.is_reversed)
         if given.fingerprint != tokenizer.fingerprint:
-            option = "--resume" if request.resume else "--tokenizer-from"
+            option = "`resume`" if request.resume else "`tokenizer_from`"
             raise UsageError(
                 f"{option} brings another tokenizer than {folder} is {how} with",
-                hint=f"{command} the text with --tokenizer-from {request.tokenizer_from}",
+                hint=f"rnnlm {command} TEXT --tokenizer-from {request.tokenizer_from}",
             )
 
     # How the text was read is long decided, and so is the direction of its lines.
@@ -344,7 +344,7 @@ def _with_read(
         raise UsageError(
             f"{folder} holds the tokens of each line from the {first} to the {last}",
             f"reversed = {as_text(asked)} was asked for",
-            f"{command} the text again with --set reversed={as_text(asked)}",
+            f"{command} the text again with `reversed={asked}`",
         )
 
     stored = dict(tokenizer.to_settings())
@@ -388,6 +388,6 @@ def _given_tokenizer(
     # Models of both directions may share a vocabulary.
     if resolved.origins["reversed"] != "default":
         tokenizer = tokenizer.in_direction(resolved.values["reversed"])
-    option = "--resume" if request.resume else "--tokenizer-from"
+    option = "`resume`" if request.resume else "`tokenizer_from`"
     brings, origin = f"{option} brings", f"tokenizer of {source}"
     return tokenizer, _with_stored(tokenizer.to_settings(), resolved, brings, origin)

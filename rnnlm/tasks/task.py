@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
-from rnnlm.config import Checked, Resolved
+from rnnlm.config import Checked, Resolved, within
 from rnnlm.errors import SettingsError, UsageError, nearest
 from rnnlm.tasks.request import CountedText, Data, Texts, TrainingRequest
 from rnnlm.text.corpus import Text
@@ -171,26 +171,25 @@ class Task(ABC, Generic[M, D, C, K]):
 
     def refusal_of_field(self, name: str, others: Sequence[str]) -> UsageError:
         """Say why nothing may be asked for in a field of a request. others: tasks that have it."""
-        option = "--" + name.replace("_", "-")
-        hint = f"leave it out; it is for --task {' or '.join(others)}"
+        hint = f"leave it out; it is for `task` {' or '.join(others)}"
         hint = self.instead_of_field.get(name, hint)
-        return UsageError(f"{option} is not for {self.name}", self.why_no_field, hint)
+        return UsageError(f"`{name}` is not for {self.name}", self.why_no_field, hint)
 
     def refusal_of_kind(self, model: str, kinds: Sequence[str]) -> SettingsError:
         """Say why a kind of model that other tasks have is not for this one. kinds: its own."""
         if model not in self.why_no_kind:
             what = f"unknown model {model!r} for {self.name}"
             return SettingsError(what, f"there are {', '.join(kinds)}", nearest(model, kinds))
-        hint = self.instead_of_kind.get(model, f"use --model {_alternatives(kinds)}")
+        hint = self.instead_of_kind.get(model, f"use `model` {_alternatives(kinds)}")
         return SettingsError(
-            f"--model {model} is not for {self.name}", self.why_no_kind[model], hint
+            f"`model` {model} is not for {self.name}", self.why_no_kind[model], hint
         )
 
     def refusal_of_setting(
         self, name: str, origin: str, others: "Sequence[AnyTask]"
     ) -> SettingsError:
         """Say why models of this task have no setting of that name. others: tasks that have it."""
-        what = f"a model for {self.name} has no setting {name!r} ({origin})"
+        what = f"a model for {self.name} has no setting {name!r}{within(origin)}"
         return SettingsError(what, *whose_setting(others))
 
     # ---- The texts that it is trained on.
@@ -463,7 +462,7 @@ def whose_setting(tasks: "Sequence[AnyTask]") -> tuple[str, str]:
     if not asked_for:
         return "it belongs to language models", "leave it out"
     names = " and ".join(each.name for each in asked_for)
-    return f"it belongs to models for {names}", f"add {asked_for[0].option}"
+    return f"it belongs to models for {names}", f'add `task="{asked_for[0].name}"`'
 
 
 def _alternatives(names: Sequence[str]) -> str:

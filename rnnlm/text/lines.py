@@ -268,7 +268,7 @@ def check_reserved(
     line: str,
     where: str,
     special_symbols: str,
-    hint: str = "remove it, or use --special-symbols drop or replace",
+    hint: str = "remove it, or use `special_symbols` drop or replace",
 ) -> str:
     """Return `line` with `<s>` and `</s>` dropped or replaced, or raise a TextError, as
     `special_symbols` says."""

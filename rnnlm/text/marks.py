@@ -106,7 +106,7 @@ def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -
     which = "these" if others else "this one"
     notice(
         f"{_counts_in_words(unseen)}: unknown to {unknown_to}. A model trained with "
-        f"--normalise {forms} reads their plain forms; "
+        f"`normalise='{forms}'` reads their plain forms; "
         f"for {which}, normalise the text first (rnnlm.normalise)"
     )
 
@@ -184,7 +184,7 @@ def tell_mixed(
         notice(
             "the training text writes characters in two forms, and the model takes them for "
             f"different characters: {'; '.join(mixed)}. "
-            f"--normalise {','.join(sorted(forms))} turns both into the plain form"
+            f"`normalise={','.join(sorted(forms))!r}` turns both into the plain form"
         )
 
 

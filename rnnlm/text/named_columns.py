@@ -88,12 +88,10 @@ def are_numbers(names: Iterable[str | None]) -> bool:
     return all(name is not None and name.isascii() and name.isdigit() for name in names)
 
 
-def usual_column(
-    names: Sequence[str], usual: Sequence[str], where: str, what: str, option: str
-) -> str:
+def usual_column(names: Sequence[str], usual: Sequence[str], where: str, what: str, by: str) -> str:
     """Return the column of `names` that is usually called so, or the only one.
 
-    what: its content, for messages. option: the option that names it.
+    what: its content, for messages. by: what names the column.
     """
     for name in usual:
         if name in names:
@@ -103,7 +101,7 @@ def usual_column(
     raise TextError(
         f"{where}: which column holds {what}?",
         "it has " + (", ".join(names) or "no other column"),
-        f"name it with {option}",
+        f"name it with {by}",
     )
 
 
@@ -112,7 +110,7 @@ def check_length(row: tables.Row) -> None:
     if row.is_too_long:
         raise TextError(
             f"{row.where}: {tables.TOO_LONG}",
-            hint="a text that holds the delimiter needs quotation marks around it; --delimiter "
+            hint="a text that holds the delimiter needs quotation marks around it; `delimiter` "
             "names another one",
         )
 

@@ -53,7 +53,7 @@ class ParallelSettings:
     ] = "auto"
     column: Annotated[str | None, Meta(description="column of the sources")] = None
     target_column: Annotated[
-        str | None, Meta(description="column of the targets; --column is that of the sources")
+        str | None, Meta(description="column of the targets; `column` is that of the sources")
     ] = None
     skip_empty: Annotated[
         bool, Meta(description="pairs whose source or target is empty are left out")
@@ -140,7 +140,7 @@ class PairCollector:
             raise TextError(
                 f"{place}: the {side} is empty",
                 "a pair needs words on both sides",
-                "--skip-empty leaves such pairs out",
+                "`skip_empty=True` leaves such pairs out",
             )
         filled = list(filter(None, references))
         if not (source and filled):
@@ -172,7 +172,7 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
     raise TextError(
         f"{source}: cannot tell how its pairs are written",
         f"its first line is {shown(first)}",
-        "name its format with --input-format, or the file of the targets with --target",
+        "name its format with `format`, or the file of the targets with `target`",
     )
 
 
@@ -257,7 +257,7 @@ USUAL = (
     ("prompt", "response"),
 )
 _SENTENCE_ENDS = tuple(".!?…。！？")
-_OPTIONS = "name them with --column and --target-column, by number if there is no header"
+_NAME_THEM = "name them with `column` and `target_column`, by number if there is no header"
 
 Columns = tuple[str, str]  # of the sources, of the targets
 
@@ -291,7 +291,7 @@ def _check_header(columns: Columns, asked: Sequence[str], source: str, format: s
                 f"{source}: is there a header?",
                 f"its first line is read as the names of its columns, and {shown(name)} looks "
                 "like a text",
-                "name the columns: --column 1 --target-column 2 if there is none",
+                "name the columns: `column=1` and `target_column=2` if there is none",
             )
 
 
@@ -318,7 +318,7 @@ def columns_of(names: Sequence[str], where: str, settings: ParallelSettings) -> 
     raise TextError(
         f"{where}: which columns hold the sources and the targets?",
         "it has " + (", ".join(names) or "none"),
-        _OPTIONS,
+        _NAME_THEM,
     )
 
 
@@ -407,7 +407,7 @@ def _check(
             raise UsageError(
                 f"{len(files)} files of sources and {len(of_reference)} of targets",
                 "each needs one",
-                "name as many with --target",
+                "name as many with `target`",
             )
     why = ""
     if targets and settings.format not in ("auto", PARALLEL):
@@ -416,8 +416,7 @@ def _check(
         why = "there is no file with targets"
     if why:
         raise UsageError(
-            f"format {settings.format}: {why}",
-            hint="--input-format parallel and --target go together",
+            f"format {settings.format}: {why}", hint='`format="parallel"` and `target` go together'
         )
     if not targets:
         return
@@ -427,13 +426,13 @@ def _check(
     table = next(found, None) if settings.format == "auto" else None
     if table is not None:
         raise UsageError(
-            f"{table} is a table, but --target needs files of lines",
-            hint="--input-format parallel reads each of its lines as a text",
+            f"{table} is a table, but `target` needs files of lines",
+            hint='`format="parallel"` reads each of its lines as a text',
         )
     if settings.column or settings.target_column or settings.delimiter:
         notice(
-            f"{', '.join(files)}: read line by line as text, ignoring --column, --target-column "
-            "and --delimiter"
+            f"{', '.join(files)}: read line by line as text, ignoring `column`, `target_column` "
+            "and `delimiter`"
         )
 
 
@@ -452,7 +451,7 @@ def _read_tables(files: Sequence[str], collector: PairCollector) -> tuple[Column
             raise TextError(
                 f"{name}: pairs of {' and '.join(columns)}, but those of {first} are "
                 f"{' and '.join(columns_of_first)}",
-                hint="name them with --column and --target-column",
+                hint="name them with `column` and `target_column`",
             )
     if not found:
         return (SOURCE, TARGET), "tsv"

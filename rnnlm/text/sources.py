@@ -79,7 +79,7 @@ class SourceSettings(Checked):
 def kind_with(delimiter: str | None, kind: str | None, source: str) -> str | None:
     """Return the kind of a table whose cells a `delimiter` is said to separate."""
     if delimiter and kind in (tables.JSON_LINES, tables.PARQUET):
-        raise UsageError(f"{source} has no delimiter", f"it is {kind}", "leave --delimiter out")
+        raise UsageError(f"{source} has no delimiter", f"it is {kind}", "leave `delimiter` out")
     return tables.kind_with(delimiter, kind)
 
 
@@ -182,7 +182,7 @@ def read(
     kind = settings.table_kind(source)
     if kind == tables.CSV and not settings.column:
         raise TextError(
-            f"{source} is a table", "its text column is not named", "name it with --column"
+            f"{source} is a table", "its text column is not named", "name it with `column`"
         )
     if kind and (kind != tables.TSV or settings.column):
         rows = _rows(source, kind, settings, errors)
@@ -213,8 +213,8 @@ def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) ->
     if texts:
         notice(
             f"{' and '.join(map(shown_name, texts))}: read line by line as text, ignoring "
-            f"--column, which is for tables ({', '.join(tables.SUFFIXES)}); "
-            "--delimiter reads any file as a table"
+            f"`column`, which is for tables ({', '.join(tables.SUFFIXES)}); "
+            "`delimiter` reads any file as a table"
         )
 
 
@@ -278,9 +278,7 @@ def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]
 def _check_data_folder(source: str, folder: str) -> None:
     """Make sure that a folder may be a data set. An error says what it is instead."""
     if _has_files(folder, "weights-*.safetensors"):
-        raise TextError(
-            f"{source} is a model, not a text", hint="name a text; a model is named with -m"
-        )
+        raise TextError(f"{source} is a model, not a text", hint="name a text")
     if _has_files(folder, _PREPARED):
         raise TextError(
             f"{source} is a prepared text",
@@ -290,7 +288,7 @@ def _check_data_folder(source: str, folder: str) -> None:
     if _has_files(folder, "counts-*-order-*.safetensors"):
         raise TextError(
             f"{source} is a folder of counts, not a text",
-            hint=f"train with --counts {source}, or print them with rnnlm count {source}",
+            hint=f"rnnlm train --counts {source} reads them, rnnlm count {source} prints them",
         )
     if not _holds_data(folder):
         raise TextError(
@@ -369,10 +367,10 @@ def column_of(names: list[str], where: str, settings: SourceSettings) -> str:
     # Two usual columns are rarely both the text, so say which one is read.
     usual = [name for name in tables.USUAL_COLUMNS if name in names]
     if len(usual) > 1:
-        notice(f"{where}: the column {usual[0]} is read; --column {usual[1]} reads the other one")
+        notice(f"{where}: the column {usual[0]} is read; `column={usual[1]!r}` reads the other one")
     if usual:
         return usual[0]
-    return usual_column(names, (), where, "the text", "--column")
+    return usual_column(names, (), where, "the text", "`column`")
 
 
 def _texts_of(rows: Iterator[tables.Row], settings: SourceSettings) -> Iterator[str]:

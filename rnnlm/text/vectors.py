@@ -61,7 +61,7 @@ def svd_vectors(
         raise TextError(
             "there is nothing to count",
             "no line holds two words that occur often enough",
-            "lower --min-count, or take more text",
+            "lower `min_count`, or take more text",
         )
     matrix_VV = ppmi(counts_VV).astype(np.float32)
     progress(f"singular values of {matrix_VV.nnz:,} numbers")
@@ -285,7 +285,7 @@ class _Reader:
             raise TextError(
                 f"{self.path} has no vector for any of the {size:,} words",
                 "its words are different, or written in another case",
-                "see --lowercase",
+                "see `lowercase`",
             )
         message = (
             f"{self.path}: vectors for {found:,} of {size:,} words ({found / size:.1%}); "
@@ -294,7 +294,7 @@ class _Reader:
         if found < FEW * size:
             message += (
                 ", so that the file has little effect; its words may be written in another case "
-                "(see --lowercase)"
+                "(see `lowercase`)"
             )
         notice(message)
         ids_K = np.fromiter(self.values, dtype=np.int64, count=found)

@@ -361,7 +361,7 @@ def plan_grid(request: GridRequest, progress: Progress = silent) -> GridPlan:
         raise OutputError(
             f"{folder} is not the folder of a grid",
             "it holds a model, or is a file",
-            "choose another folder with -o",
+            "choose another folder with `output`",
         )
     runs, shared = combinations(request)
     texts = SharedTexts(request.request.tokenizer_from)
@@ -381,7 +381,7 @@ def _hints_for_grids() -> Iterator[None]:
         if "another run" in error.what:
             error.hint = (
                 "repeat the settings and texts of the grid there, choose another folder "
-                "with -o, or replace it with --overwrite"
+                "with `output`, or replace it with `overwrite=True`"
             )
         raise
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rnnlm.config import Layer, Resolved, SettingValue, as_text, names_of
+from rnnlm.config import GRID, Layer, Resolved, SettingValue, as_text, names_of, within
 from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.models import registry
 from rnnlm.models.loading import CHECKPOINTS
@@ -23,7 +23,6 @@ from rnnlm.tasks.line_texts import TEXT_SETTINGS
 from rnnlm.training.folders import text_name
 from rnnlm.training.request import Request, resolve_request, without_names
 
-ORIGIN = "--grid"
 FIRST = "the first run of the grid"
 COMMON = {*names_of(TEXT_SETTINGS), "budget", "seed"}
 LONGEST_NAME = 150  # characters of a folder's name
@@ -58,7 +57,7 @@ def parse_axes(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
     for text in texts:
         name, equals, values = text.partition("=")
         if not equals or not name.strip():
-            raise UsageError(f"{ORIGIN} {text!r} is not of the form name=value,value")
+            raise UsageError(f"{text!r} in {GRID} is not of the form name=value,value")
         _add(axes, name.strip().replace("-", "_"), values.split(";" if ";" in values else ","))
     return axes
 
@@ -79,17 +78,17 @@ def _add(axes: dict[str, tuple[str, ...]], name: str, values: Sequence[object]) 
     if name in axes:
         all_texts = ",".join((*axes[name], *texts))
         raise UsageError(
-            f"{ORIGIN} names {name} twice", hint=f"give all its values at once: {name}={all_texts}"
+            f"{GRID} names {name} twice", hint=f"give all its values at once: {name}={all_texts}"
         )
     if not texts:
         raise UsageError(
-            f"{ORIGIN} {name}: there is no value", hint=f"leave {name} out, or give it values"
+            f"{name} has no value in {GRID}", hint=f"leave {name} out, or give it values"
         )
     if not all(texts):
-        raise UsageError(f"{ORIGIN} {name}: a value is empty", hint="write none for no value")
+        raise UsageError(f"a value of {name} in {GRID} is empty", hint="write none for no value")
     if len(set(texts)) < len(texts):
         raise UsageError(
-            f"{ORIGIN} {name}: a value is given twice", ", ".join(texts), "leave one out"
+            f"a value of {name} in {GRID} is given twice", ", ".join(texts), "leave one out"
         )
     axes[name] = texts
 
@@ -195,20 +194,22 @@ def _check(grid: GridRequest) -> None:
     """Refuse a grid without axes, with a setting that has a value elsewhere too, or to resume."""
     if not grid.axes:
         raise UsageError(
-            "a grid needs a setting with its values", hint="for instance --grid model=rnn,gru,lstm"
+            "a grid needs a setting with its values",
+            hint='for instance {"model": ["rnn", "gru", "lstm"]}',
         )
     named = set(grid.request.flags)
     if grid.request.model:
         named.add("model")
     if grid.request.recipe or grid.request.from_file:
         named.add("recipe")
-    for place, names in (("--set", set(grid.request.assignments)), ("a named option", named)):
-        twice = sorted(grid.axes.keys() & names)
-        if twice:
-            raise UsageError(f"{twice[0]} is in the grid and in {place}", hint="leave one out")
+    twice = sorted(grid.axes.keys() & {*named, *grid.request.assignments})
+    if twice:
+        raise UsageError(
+            f"{twice[0]} has a value in {GRID} and another beside it", hint="leave one out"
+        )
     if grid.request.resume:
         raise UsageError(
-            "a grid needs no --resume", "it always resumes from its folder", "leave --resume out"
+            "a grid needs no `resume`", "it always resumes from its folder", "leave `resume` out"
         )
 
 
@@ -227,7 +228,7 @@ def _placed(request: Request, values: Mapping[str, str]) -> Request:
     """Return the request with the grid's values for one run, as a layer of settings."""
     settings = dict(values)
     recipe = settings.pop("recipe", request.recipe)
-    layer = Layer(ORIGIN, settings, is_text=True)
+    layer = Layer(GRID, settings, is_text=True)
     return replace(request, recipe=recipe, extra_layers=(layer,))
 
 
@@ -263,8 +264,9 @@ def _resolved(values: dict[str, str], request: Request) -> Combination:
         try:
             settled = resolve_request(replace(request, resume=False))
         except SettingsError as error:
-            # A setting of the grid that this kind lacks: --model, the usual hint, is on an axis.
-            if "model" in values and f"({ORIGIN})" in error.what:
+            # A setting of the grid that this kind lacks. The usual hint, another kind of model,
+            # is on an axis.
+            if "model" in values and within(GRID) in error.what:
                 error.hint = f"train {values['model']} by itself, or in a grid without that setting"
             raise
     return Combination(run_name(values), values, request, settled.kind, settled.resolved)

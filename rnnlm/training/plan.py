@@ -231,14 +231,14 @@ def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
             idle.append(name)
     if request.init_from and idle:
         notice(
-            f"without effect: {', '.join(idle)}; the weights are those of --init-from "
+            f"without effect: {', '.join(idle)}; the weights are those of `init_from` "
             f"{request.init_from}"
         )
 
     # Vectors of a file are read last, so they win over those of a language model.
-    name, source = "--init-from", request.init_from
+    name, source = "`init_from`", request.init_from
     if not source:
-        name, source = "--init-encoder-from", request.init_encoder_from
+        name, source = "`init_encoder_from`", request.init_encoder_from
     file = resolved.values.get("embeddings")
     if file and source:
         notice(
@@ -275,7 +275,7 @@ def _counting_again(request: Request) -> Request:
             "there is nothing to resume",
             f"a model of kind {settled.kind.name} has no checkpoints: what is counted is kept only "
             "in a folder that is named for it",
-            "add --temp DIR, the same as before; else leave --resume out",
+            "add `temp=DIR`, the same as before; else leave `resume` out",
         )
     return beginning
 
@@ -291,12 +291,12 @@ def _check_resume_options(request: Request) -> None:
     other = None
     starts = [name for name in STARTS if getattr(request, name)]
     if request.overwrite:
-        other = "--overwrite"
+        other = "`overwrite`"
     elif starts and request.resume != "auto":
-        other = "--" + starts[0].replace("_", "-")
+        other = f"`{starts[0]}`"
     if request.resume and other:
         raise UsageError(
-            f"--resume and {other} cannot be combined",
+            f"`resume` and {other} cannot be combined",
             "one continues a run, the other begins a new one",
             f"leave {other} out to continue",
         )

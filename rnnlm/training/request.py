@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from rnnlm.checks import check_no_dataset, items_of
-from rnnlm.config import Layer, Resolved, as_text, names_of, resolve
+from rnnlm.config import USER, Layer, Resolved, as_text, names_of, resolve, within
 from rnnlm.errors import SettingsError, UsageError, nearest, notice
 from rnnlm.files.reading import read_toml
 from rnnlm.models import loading, model_folder, registry
@@ -151,7 +151,7 @@ def _check_recipe_and_model(request: Request) -> None:
     together with the text that they stand for."""
     if request.text and request.counts is not None:
         raise UsageError(
-            "--counts and a text cannot be combined",
+            "`counts` and a text cannot be combined",
             "the model is made of one or the other",
             "leave one of them out, or add counts up with rnnlm count --merge",
         )
@@ -172,8 +172,8 @@ def _request_layers(request: Request) -> list[Layer]:
     if request.task:
         flags["task"] = request.task
     from_file = [] if request.from_file is None else [request.from_file]
-    assigned = Layer("--set", request.assignments, is_text=True)
-    return [*from_file, *request.extra_layers, assigned, Layer("the command line", flags)]
+    assigned = Layer(USER, request.assignments, is_text=True)
+    return [*from_file, *request.extra_layers, assigned, Layer(USER, flags)]
 
 
 def _recipe_for(request: Request, chosen: list[Layer]) -> str | None:
@@ -181,7 +181,7 @@ def _recipe_for(request: Request, chosen: list[Layer]) -> str | None:
     model = _topmost(chosen, "model")
     if model in recipes.names() and model not in registry.KINDS:
         raise SettingsError(
-            f"{model} is a recipe, not a kind of model", hint=f"use --recipe {model}"
+            f"{model} is a recipe, not a kind of model", hint=f'use `recipe="{model}"`'
         )
     if request.recipe:
         return request.recipe
@@ -218,7 +218,7 @@ def _ignored_flags(flags: Mapping[str, Any], kind: registry.Kind) -> set[str]:
     that names them."""
     ignored = (flags.keys() & _GENERAL) - names_of(kind.all_settings)
     if ignored:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(ignored))
+        options = ", ".join(f"`{name}`" for name in sorted(ignored))
         notice(f"ignored, without effect on a model of kind {kind.name}: {options}")
     return ignored
 
@@ -268,7 +268,7 @@ def _check_inherited(resolved: Resolved, inherited: list[_Inherited]) -> None:
             hint = f"leave {name} out: it is taken over"
             if origin in origins:
                 hint = "start from one of them, or train both with the same settings"
-            what = f"{name} = {as_text(have)} ({origin}) does not fit {each.option}"
+            what = f"{name} = {as_text(have)}{within(origin)} does not fit {each.option}"
             raise UsageError(what, f"it is {as_text(value)} in the {each.layer.origin}", hint)
 
 
@@ -309,8 +309,8 @@ def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
     # Kinds of the same task come first: --model chooses one of them.
     alike = [each for each, other in registry.kinds_of(kind.task).items() if other in owners]
     if alike:
-        what = f"a model of kind {kind.name} has no setting {name!r} ({origin})"
-        raise SettingsError(what, f"it belongs to: {', '.join(alike)}", f"add --model {alike[0]}")
+        what = f"a model of kind {kind.name} has no setting {name!r}{within(origin)}"
+        raise SettingsError(what, f"it belongs to: {', '.join(alike)}", f'add `model="{alike[0]}"`')
     if owners:
         names_of_tasks = dict.fromkeys(each.task for each in owners)
         tasks = [registry.task(each) for each in names_of_tasks]

@@ -82,8 +82,8 @@ def state_by_default(folder: Path, run: Run) -> TrainingState | None:
         raise OutputError(
             f"{folder} holds an unfinished run of other settings or text",
             why,
-            "to continue that run, add --resume and leave out what differs; to begin another, name "
-            "another folder with -o, or replace that run with --overwrite",
+            "to continue that run, add `resume=True` and leave out what differs; to begin another, "
+            "name another folder with `output`, or replace that run with `overwrite=True`",
         )
 
     # It is this run: resume it, or start over where there is no checkpoint.
@@ -92,7 +92,8 @@ def state_by_default(folder: Path, run: Run) -> TrainingState | None:
         assert state is not None
         notice(
             f"{folder} holds an unfinished run of these settings and this text: resuming it after "
-            f"step {state.facts['step']:,} (--overwrite starts it over, -o names another folder)"
+            f"step {state.facts['step']:,} (`overwrite=True` starts it over, `output` names "
+            "another folder)"
         )
         return state
     if there:
@@ -130,7 +131,8 @@ def finished(folder: Path, run: Run) -> Manifest | None:
         differing.append("its validation text")
     if differing:
         hint = (
-            "choose another folder with -o, or replace it with --overwrite instead of --resume auto"
+            "choose another folder with `output`, or replace it with `overwrite=True` instead of "
+            '`resume="auto"`'
         )
         raise OutputError(
             f"{folder} already holds a model of another run", f"{differing[0]} differs", hint
@@ -150,8 +152,8 @@ def _check_unfinished(folder: Path, there: Manifest) -> None:
     cut off before its first checkpoint."""
     if "stopped" in there.training:
         hint = (
-            f"start from its weights: --init-from {folder} --tokenizer-from {folder} -o "
-            "ANOTHER; or replace it with --overwrite"
+            f'start from its weights, with `init_from="{folder}"`, `tokenizer_from="{folder}"` and '
+            "another `output`; or replace it with `overwrite=True`"
         )
         raise OutputError(
             f"{folder} holds the model of this run, but no checkpoint to resume from",
@@ -178,7 +180,7 @@ def _tell_other_rates(before: dict[str, Any], now: dict[str, Any]) -> None:
 
 def _another(folder: Path, why: str) -> UsageError:
     hint = (
-        "repeat its settings, TEXT and --valid; a new run starts from its weights with "
-        f"--init-from {folder}"
+        "repeat its settings, TEXT and `valid`; a new run starts from its weights with "
+        f'`init_from="{folder}"`'
     )
     return UsageError(f"{folder} holds another run", why, hint)

@@ -435,8 +435,8 @@ def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: fl
         notice(
             f"the exact validation perplexity, on one long stream, is {figure}; in training, on "
             f"short ones, it was {ppl_in_training:.4g}. "
-            "The hidden state grows with the text: read lines alone (--context reset), or train "
-            "with state_reset or init_gain below 1"
+            "The hidden state grows with the text: read lines alone (rnnlm eval --context "
+            "reset), or train with `state_reset` or `init_gain` below 1"
         )
 
 
@@ -503,6 +503,6 @@ def _raise_diverged(plan: Plan, event: Fitted, log: MetricsLog) -> None:
     if settings.get("activation") in ("relu", "elu", "leaky_relu"):  # units without a bound
         ways.append("set init_gain below 1")
     if settings["precision"] != "fp32":
-        ways.append("use --precision fp32")
+        ways.append('use `precision="fp32"`')
     hint = f"{', '.join(ways[:-1])}, or {ways[-1]}"
     raise TrainingError(f"training diverged: {event.facts['divergence']}", kept, hint)

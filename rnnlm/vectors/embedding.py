@@ -203,7 +203,7 @@ class Embedder:
             raise TextError(f"line {number} holds a newline", hint="give each line on its own")
         if is_blank(line):
             return ""
-        hint = "remove it, or use --special-symbols drop or replace (special_symbols from Python)"
+        hint = "remove it, or use `special_symbols` drop or replace"
         return check_reserved(line, f"line {number}", self.settings.special_symbols, hint)
 
     def _lines(self, encoded: EncodedLines) -> np.ndarray:

@@ -131,7 +131,7 @@ def word_stream(
         raise TextError(
             f"too little text in {', '.join(map(shown_name, text.sources))}",
             why,
-            "lower --min-count, or name more text",
+            "lower `min_count`, or name more text",
         )
 
     # Number them, and move the lines' offsets to the words that are left.

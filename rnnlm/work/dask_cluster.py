@@ -63,13 +63,13 @@ def check_address(address: str, folder: str | None) -> None:
         raise SettingsError(
             f"dask = {address!r} is not understood",
             hint="give the address of a scheduler, such as tcp://10.0.0.1:8786; processes of this "
-            "machine are --workers N",
+            "machine are `workers=N`",
         )
     if folder is None:
         raise UsageError(
             "the workers of a cluster need a folder that all of them see",
             f"dask = {address} names none",
-            "add --temp DIR, a folder of a shared file system",
+            "add `temp=DIR`, a folder of a shared file system",
         )
     _distributed()
 
@@ -204,8 +204,8 @@ class Cluster(Team):
             raise RnnlmError(
                 "a task has ended several workers",
                 str(error).partition("\n")[0],
-                "they may have run out of memory: lower --memory, or give workers more with "
-                "--memory-limit",
+                "they may have run out of memory: lower `memory`, or give workers more with "
+                "dask worker --memory-limit",
             ) from None
         except ModuleNotFoundError as error:
             raise _no_rnnlm("a worker", str(error)) from None

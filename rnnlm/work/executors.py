@@ -25,7 +25,7 @@ from rnnlm.errors import RnnlmError
 
 Result = TypeVar("Result")
 HINT = (
-    "run it again, perhaps with fewer --workers; with --resume or --temp it goes on after what is "
+    "run it again, perhaps with fewer `workers`; with `resume` or `temp` it goes on after what is "
     "finished"
 )
 
@@ -183,7 +183,7 @@ def _outcome(
         return None, RnnlmError(
             "not enough memory",
             "a worker ran out of it",
-            "lower --workers, --memory, --sample or --max-vocab",
+            "lower `workers`, `memory`, `sample` or `max_vocab`",
         )
     except Exception as error:  # the parent raises it
         return None, error

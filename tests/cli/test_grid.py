@@ -106,7 +106,10 @@ def test_grid_ends_in_table_and_stops_on_signal(grid, monkeypatch, here):
 
 
 def test_wrong_usage_is_refused_before_anything_is_read(grid):
-    assert "hidden_size is in the grid and in --set" in grid("--grid", "hidden_size=3,4").errors[0]
+    assert (
+        "hidden_size has a value in the grid and another beside it"
+        in grid("--grid", "hidden_size=3,4").errors[0]
+    )
     assert "standard input" in grid("--grid", "seed=1,2", "--test", "-").errors[0]
 
 

@@ -145,7 +145,7 @@ def test_column_of_a_plain_text_has_no_effect(rnnlm, texts, table):
     assert "note:" not in rnnlm("eval", "-m", "model", "table.cs*", *COLUMN).err
 
     _, column = COLUMN
-    with pytest.warns(RnnlmWarning, match="ignoring --column"):
+    with pytest.warns(RnnlmWarning, match="ignoring `column`"):
         list(library.prepare("table.txt", "of-table", workers=0, column=column))
 
 

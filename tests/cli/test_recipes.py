@@ -96,5 +96,5 @@ def test_the_command_of_our_figure_is_understood(rnnlm, here, models):
         "rnnlm train ptb.train.txt --valid ptb.valid.txt --recipe awd-lstm-fast "
     )
     plan = json.loads(rnnlm(*command.split()[1:], "--dry-run", "--json").out)
-    assert plan["settings"]["hidden_size"] == {"value": 640, "origin": "--set"}
+    assert plan["settings"]["hidden_size"] == {"value": 640, "origin": "user"}
     assert plan["settings"]["budget"]["value"] == "60m"

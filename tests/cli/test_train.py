@@ -65,8 +65,8 @@ def test_dry_run_shows_setting_origins_and_trains_nothing(rnnlm, models, here):
     settings = {name: tuple(setting.values()) for name, setting in plan["settings"].items()}
     assert settings["model"] == ("gru", "recipe gru")
     assert settings["layers"] == (2, "mine.toml")
-    assert settings["hidden_size"] == (9, "--set")
-    assert settings["seed"] == (5, "the command line")
+    assert settings["hidden_size"] == (9, "user")
+    assert settings["seed"] == (5, "user")
     assert settings["bptt_tokens"] == (35, "default")
     assert plan["parameters"] > 1000 and plan["train_tokens"] > 1000 and plan["output"] == "made"
     assert not (here / "made" / "config.json").exists()
@@ -75,7 +75,7 @@ def test_dry_run_shows_setting_origins_and_trains_nothing(rnnlm, models, here):
 def test_dry_run_without_json_is_table_and_sizes(rnnlm, models):
     lines = rnnlm("train", models.text, *SHORT, "--dry-run").out.splitlines()
     assert lines[0].split("\t") == ["setting", "value", "origin", "what it is"]
-    assert "hidden_size\t8\t--set\twidth of the hidden layers" in lines
+    assert "hidden_size\t8\tuser\twidth of the hidden layers" in lines
     assert any(line.startswith("train_tokens: ") for line in lines)
 
 

@@ -103,7 +103,7 @@ REFUSED = [
      "it belongs to language models", "leave"),
     (["--task", "tagging", "--set", "filter_widths=3"], "has no setting 'filter_widths'",
      "models for classification", "--task classif"),
-    (["--task", "tagging", "--multi-label"], "multi_label is not for tagging",
+    (["--task", "tagging", "--multi-label"], "--multi-label is not for tagging",
      "one label of each column", "--task classif"),
     (["--task", "classification", "--align"], "align is not for classification",
      "each letter of a word", "--task tagging"),
@@ -142,8 +142,8 @@ def test_nonsensical_options_are_refused_with_the_reason(data, rnnlm, options, w
 
 @pytest.mark.parametrize("given, what", [
     ({"bidirectional": True}, "a language model has no setting 'bidirectional'"),
-    ({"labels": "valid.conll"}, "labels= needs task=\"tagging\""),
-    ({"task": "tagging", "model": "jordan"}, "model=\"jordan\" is not for tagging"),
+    ({"labels": "valid.conll"}, "`labels` needs `task` tagging or classification"),
+    ({"task": "tagging", "model": "jordan"}, "`model` jordan is not for tagging"),
     ({"model": "bag"}, "is no language model"),
     ({"task": "poetry"}, "unknown task 'poetry'"),
 ])  # fmt: skip

@@ -318,6 +318,42 @@ def test_nobody_asks_for_the_family():
     assert [f"{place(path)}:{node.lineno}" for path, node in asking] == []
 
 
+# ---- Messages name settings as Python does; the command line spells them as its options.
+
+OPTION = re.compile(r"(?<![\w-])--[a-z]")
+COMMANDS = re.compile(r"\b(rnnlm|dask|torchrun) [a-z{]")  # what somebody is to type
+# Modules that make command lines.
+TYPED = ("rnnlm/models/card.py", "rnnlm/models/default.py", "rnnlm/recipes/", "rnnlm/tasks/task.py")
+
+
+def texts_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the strings of a file with their lines, without docstrings."""
+    nodes = nodes_of_file(path)
+    inside: set[ast.AST] = set()  # of docstrings, and of strings that are yielded whole
+    for node in nodes:
+        if isinstance(node, ast.Expr):
+            inside.add(node.value)
+        elif isinstance(node, ast.JoinedStr):
+            inside.update(node.values)
+    for node in nodes:
+        if node in inside:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            parts = (getattr(part, "value", "") for part in node.values)
+            yield node.lineno, "".join(part if isinstance(part, str) else "{}" for part in parts)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+
+
+def test_no_message_names_an_option():
+    naming = []
+    for path in LIBRARY:
+        for line, text in texts_of(path):
+            if OPTION.search(text) and not COMMANDS.search(text):
+                naming.append(f"{place(path)}:{line}: {text}")
+    assert [each for each in naming if not each.startswith(TYPED)] == []
+
+
 def test_the_rules_catch_what_they_are_for(tmp_path, monkeypatch):
     monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
     path = tmp_path / "rnnlm" / "text" / "bad.py"

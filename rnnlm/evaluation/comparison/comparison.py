@@ -170,7 +170,8 @@ def _check_same_words(subjects: Sequence[Subject]) -> None:
         why = f"{_values(subjects, 'tok')}; parts of the text are unknown, {', '.join(unknown)}"
         why += ", so nothing compares per word, character or byte"
         hint = (
-            "train one again with --tokenizer-from the other, or compare on lines whose "
+            "train one again with the tokenizer of the other (rnnlm train --tokenizer-from), or "
+            "compare on lines whose "
             "words all of them know"
         )
         raise ComparisonError(what, why, hint)

@@ -58,7 +58,7 @@ def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:
     if settings.follows_validations and not has_valid:
         raise UsageError(
             f"{settings.follows_validations} needs validation text",
-            hint="name one with --valid, or hold some out: --holdout 5%",
+            hint='name one with `valid`, or hold some out: `holdout="5%"`',
         )
 
 
@@ -99,7 +99,7 @@ def fit_with(
         # A resumed run that ends at once says why.
         if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
             notice(
-                "the run has used its budget, which counts from its start: raise --budget to "
+                "the run has used its budget, which counts from its start: raise `budget` to "
                 "continue"
             )
         elif isinstance(initial, TrainingState) and trainer.is_over:
@@ -271,7 +271,7 @@ def place_vectors(
     if not settings.embeddings and not is_started:
         raise SettingsError(
             "freeze_embeddings = true would keep random word vectors",
-            hint="name a file with --embeddings, or a model with --init-from",
+            hint="name a file with `embeddings`, or a model with `init_from`",
         )
 
     # Words that neither a file nor the text has vectors for keep their random ones.

@@ -439,7 +439,7 @@ class RunSettings:
     save_every: Annotated[
         str,
         Meta(
-            description="how often the state for --resume is saved: 5m, 200steps; by time, less "
+            description="how often the state for `resume` is saved: 5m, 200steps; by time, less "
             "often if saving would take more than 1 % of it",
             extra=needs(resumable=ANY),
         ),
@@ -454,7 +454,7 @@ class RunSettings:
     resumable: Annotated[
         bool,
         Meta(
-            description="keep the state for --resume in the model's folder; about four times the "
+            description="keep the state for `resume` in the model's folder; about four times the "
             "model's size"
         ),
     ] = True

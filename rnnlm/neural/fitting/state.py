@@ -198,4 +198,4 @@ def _number(stored: object) -> object:
 
 
 def _damage_error(why: str) -> ModelError:
-    return ModelError("the state for --resume is damaged, or belongs to another run", why)
+    return ModelError("the stored state of the run is damaged, or belongs to another run", why)

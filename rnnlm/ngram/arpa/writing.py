@@ -156,7 +156,7 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
         raise UsageError(
             "this model has no ARPA form",
             "it is not an n-gram model",
-            "name one trained with --model ngram",
+            "rnnlm train --model ngram makes one",
         )
     if model.tokenizer.name != "word" or not model.tokenizer.keeps_text:
         notice(

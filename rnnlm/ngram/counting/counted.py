@@ -211,7 +211,7 @@ def within(counts: Counts, order: int | None) -> int:
         raise UsageError(
             f"order = {order} is more than there is in {counts.folder}",
             f"its n-grams go up to order {own}",
-            f"use --order {own}, or count the text again",
+            f"use `order={own}`, or count the text again",
         )
     return order or own
 

@@ -226,13 +226,13 @@ def check_alike(several: Sequence[Counts]) -> None:
         if not _is_extended(other, longest):
             raise _unlike(
                 longest, other, "vocabularies", lambda each: each.index.tokenizer_fingerprint,
-                f"count the text again with --tokenizer-from {longest.folder}",
+                f"count the text again with `tokenizer_from='{longest.folder}'`",
             )  # fmt: skip
     for other in several[1:]:
         if other.index.order != first.index.order:
             raise _unlike(
                 first, other, "orders", lambda each: each.index.order,
-                f"count both with --order {max(first.index.order, other.index.order)}",
+                f"count both with `order={max(first.index.order, other.index.order)}`",
             )  # fmt: skip
         if other.index.source.text_settings != first.index.source.text_settings:
             raise _unlike(
@@ -288,7 +288,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
         if is_counts(folder) and not overwrite:
             raise OutputError(
                 f"{folder} already holds counts",
-                hint="choose another folder with -o, or replace them with --overwrite",
+                hint="choose another folder with `output`, or replace them with `overwrite=True`",
             )
         # A folder with other files is probably meant for something else.
         names = sorted(os.listdir(folder)) if folder.exists() else []
@@ -297,7 +297,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
             raise OutputError(
                 f"{folder} is not empty and holds no counts",
                 f"it has {others[0]}",
-                "choose another folder with -o",
+                "choose another folder with `output`",
             )
         there = folder.absolute()
         while not there.exists():

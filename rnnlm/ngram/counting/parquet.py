@@ -36,13 +36,13 @@ def check_output(folder: Path, overwrite: bool) -> None:
     if found and not overwrite:
         raise OutputError(
             f"{folder} already holds {found[0]}",
-            hint="choose another folder with -o, or replace it with --overwrite",
+            hint="choose another folder with `output`, or replace it with `overwrite=True`",
         )
     if others and not found:
         raise OutputError(
             f"{folder} is not empty and holds no counts",
             f"it has {others[0]}",
-            "choose another folder with -o",
+            "choose another folder with `output`",
         )
 
 

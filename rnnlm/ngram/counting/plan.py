@@ -255,7 +255,7 @@ def _other(folder: Path, why: str) -> UsageError:
     return UsageError(
         f"{folder} holds a count of another text or with other settings",
         why,
-        "name another folder with --temp, or delete that one",
+        "name another folder with `temp`, or delete that one",
     )
 
 
@@ -268,5 +268,5 @@ def check_room(folder: Path, needed: int) -> None:
             f"{folder} has too little room",
             f"the work takes about {needed / 1e9:,.1f} GB of temporary files, and "
             f"{free / 1e9:,.1f} GB are free",
-            "free some space, or name another folder with --temp",
+            "free some space, or name another folder with `temp`",
         )

@@ -140,7 +140,7 @@ def _vanishing_folder() -> Iterator[Path]:
         raise OutputError(
             f"no room for temporary files in {tempfile.gettempdir()}",
             error.strerror or str(error),
-            "free some space there, or name another folder with --temp",
+            "free some space there, or name another folder with `temp`",
         ) from None
     with folder as name:
         yield Path(name)

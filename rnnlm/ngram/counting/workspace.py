@@ -78,7 +78,7 @@ class Workspace:
                 f"no room for {length / 1e6:,.0f} MB of temporary files in "
                 f"{self.folder or tempfile.gettempdir()}",
                 error.strerror or str(error),
-                "free some space there, or name another folder with --temp",
+                "free some space there, or name another folder with `temp`",
             ) from None
 
     def release(self, *arrays: np.ndarray | ChunkedArray) -> None:

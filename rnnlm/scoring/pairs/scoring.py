@@ -189,8 +189,8 @@ def score_pairs(
         check_reads_forward(
             model.tokenizer,
             (
-                "compare parts of sentences given what comes before them; --scoring full compares "
-                "whole ones"
+                "compare parts of sentences given what comes before them; `scoring='full'` "
+                "compares whole ones"
             ),
         )
     if scoring not in (None, *SCORINGS):

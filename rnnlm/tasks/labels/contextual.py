@@ -42,15 +42,15 @@ class FrozenModels:
             task = loading.task_of(model)
             if task != LANGUAGE_MODEL:
                 raise UsageError(
-                    f"--contextual {name}: it is not a language model", f"it is a model for {task}"
+                    f"`contextual` {name}: it is not a language model", f"it is a model for {task}"
                 )
             if not (
                 isinstance(model, NeuralLanguageModel)
                 and isinstance(model.network.body, RecurrentStack)
             ):
                 raise UsageError(
-                    f"--contextual {name}: it has no recurrent layers to read",
-                    hint="train one with --model lstm, gru, rnn or qrnn",
+                    f"`contextual` {name}: it has no recurrent layers to read",
+                    hint="train one with `model` lstm, gru, rnn or qrnn",
                 )
             found.append(model)
         self.models = tuple(found)
@@ -218,19 +218,19 @@ def load_contextual(
             raise UsageError(
                 "context_models cannot be set directly",
                 "the language models are missing",
-                "name them with --contextual",
+                "name them with `contextual`",
             )
         return None, resolved
 
     # The settings say which models they are, and how wide.
     found = FrozenModels([model_folder.load(folder, "cpu")[0] for folder in folders], names)
     if not request.resume:
-        resolved = resolved.with_found("--contextual", {"context_models": found.setting})
+        resolved = resolved.with_found("contextual", {"context_models": found.setting})
     elif resolved.values["context_models"] != found.setting:
         raise UsageError(
             f"{request.output} holds another run",
             "it reads other language models",
-            "repeat its --contextual, or leave it out",
+            "repeat its `contextual`, or leave it out",
         )
     return found, resolved
 

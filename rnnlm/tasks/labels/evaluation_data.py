@@ -132,7 +132,7 @@ def _in_schemes(codec: Codec, text: LabelledText) -> LabelledText:
         raise UsageError(
             "the labels of the data are not those of the model",
             f"they are {its_names}, and it has learned {names}",
-            "name columns with --label-column",
+            "name columns with `label_column`",
         )
 
     # The scheme of each column in the data, and that of the model.

@@ -110,7 +110,7 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
         raise UsageError(
             f"format {format} holds sentences",
             "the model gives the sounds of a word",
-            "use --input-format text, tsv or jsonl",
+            "use `format` text, tsv or jsonl",
         )
     found = _not_empty(open_document(source, format, labelled), source)
     if has_letters:
@@ -240,7 +240,7 @@ def detect_text_format(source: str, settings: TextFileSettings) -> str:
         raise TextError(
             f"{source} does not have a table suffix",
             "a column is named",
-            "name its format with --input-format",
+            "name its format with `format`",
         )
     return TEXT_LINES
 

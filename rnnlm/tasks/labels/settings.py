@@ -88,14 +88,13 @@ class TaskSettings(InputSettings):
         ContextModels | None,
         Meta(
             description="language models read in addition to the words, and the widths of their "
-            "layers; "
-            "set by --contextual"
+            "layers; set by `contextual`"
         ),
     ] = None
     context_size: Annotated[
         Width,
         Meta(
-            description="width of what is read of each language model of --contextual",
+            description="width of what is read of each language model of `contextual`",
             extra=needs(contextual=ANY),
         ),
     ] = 200
@@ -130,7 +129,7 @@ class RecurrentTaskSettings(TaskSettings, RecurrentSettings):
         bool,
         Meta(
             description="</s> is read before each text, from either end, as language models do; "
-            "--init-from sets it"
+            "`init_from` sets it"
         ),
     ] = False
     bidirectional: Annotated[

@@ -23,7 +23,7 @@ def with_labels(
     if len(train.word_columns) != 1:
         raise TextError(
             f"{len(train.word_columns)} columns of labels cannot be aligned at once",
-            hint="name one with --label-column",
+            hint="name one with `label_column`",
         )
     learned = align(_pairs(train), progress=progress)
     if learned.skipped:

@@ -239,7 +239,7 @@ class Tagging(Labelling):
     }
     instead_of_kind: ClassVar[Mapping[str, str]] = {
         "jordan": (
-            "use --model rnn --set label_feedback=true, which reads the label of the word before"
+            'use `model="rnn"` with `label_feedback=True`, which reads the label of the word before'
         )
     }
 
@@ -266,7 +266,7 @@ class Classification(Labelling):
     usual_corpus = "opinions"
     looks = looks_at_networks((*RECURRENT, "bag", "cnn"))
     instead_of_kind: ClassVar[Mapping[str, str]] = {
-        "ffnn": "use --model bag or cnn, which have no recurrence either"
+        "ffnn": "use `model` bag or cnn, which have no recurrence either"
     }
 
 

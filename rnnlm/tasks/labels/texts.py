@@ -98,12 +98,12 @@ def _check_task(settings: LabelledSettings, task: str) -> None:
     if settings.multi_label and task == "tagging":
         why = "a word has one label of each column"
         raise SettingsError(
-            "multi_label is not for tagging", why, "leave it out, or use --task classification"
+            "`multi_label` is not for tagging", why, 'leave it out, or use `task="classification"`'
         )
     if settings.align and task == "classification":
         why = "it gives each letter of a word its sounds"
         raise SettingsError(
-            "align is not for classification", why, "leave it out, or use --task tagging"
+            "`align` is not for classification", why, 'leave it out, or use `task="tagging"`'
         )
 
 
@@ -147,7 +147,7 @@ def _parts(
     if kind.task not in corpus.tasks:
         raise UsageError(
             f"the bundled corpus {name} is not for {kind.task}",
-            hint=f"use --task {corpus.tasks[0]}",
+            hint=f'use `task="{corpus.tasks[0]}"`',
         )
 
     # Files that are named replace its other parts.
@@ -190,7 +190,7 @@ def _with_detected(text: LabelledText, resolved: Resolved) -> Resolved:
     of_characters = [name for name in resolved.origins if name.startswith("character")]
     is_default = all(resolved.origins[name] == "default" for name in of_characters)
     if resolved.values["align"] and is_default:
-        resolved = resolved.with_found("--align", {"characters": None})
+        resolved = resolved.with_found("align", {"characters": None})
     return resolved
 
 

@@ -71,7 +71,7 @@ def weights(
     if request.init_from is None:
         if request.init_from_reversed is not None:
             why = "the words' vectors come from a language model that reads them from the beginning"
-            raise UsageError("--init-from-reversed needs --init-from", why, "name both")
+            raise UsageError("`init_from_reversed` needs `init_from`", why, "name both")
         return None
 
     # The words and the forward layers.
@@ -91,7 +91,7 @@ def weights(
     other = request.init_from_reversed
     if other is not None:
         if not isinstance(shape, RecurrentTaskSettings) or not shape.bidirectional:
-            hint = "set bidirectional=true, with --model lstm"
+            hint = 'use `bidirectional=True` with `model="lstm"`'
             raise UsageError(f"{REVERSED} {other}: this network has no backward layers", hint=hint)
         check_same_layers(request.init_from, other)
         backward_arrays = arrays_of(other, REVERSED, tokenizer, is_reversed=True)

@@ -228,7 +228,7 @@ class _Comparing:
             raise ComparisonError(
                 "the models do not read the same pairs",
                 "they read other columns, or what is read is changed",
-                "name the columns with --column and --target-column",
+                "name the columns with `column` and `target_column`",
             )
         called = {each.name: loading.name_if_saved(each.given) for each in sides}
         stored = {name: loading.find(folder) for name, folder in called.items() if folder}

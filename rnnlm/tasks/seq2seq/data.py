@@ -242,7 +242,7 @@ def rows(lines: Encoded, chosen: np.ndarray | Sequence[int]) -> list[np.ndarray]
 
 # ---- The tokenizers of pairs: one for each side, or one for both.
 
-ENCODER, DECODER = "--init-encoder-from", "--init-decoder-from"  # language models of either side
+ENCODER, DECODER = "`init_encoder_from`", "`init_decoder_from`"  # language models of either side
 OF_TARGET = "target_"  # begins the names of the settings of the target's tokenizer
 
 
@@ -304,7 +304,7 @@ def make_codec(
         codec, resolved = _made(request, resolved, train, details)
     else:
         codec = _taken_over(request.tokenizer_from, own.shared_vocabulary, details)
-        brings = f"{'--resume' if request.resume else '--tokenizer-from'} brings"
+        brings = f"{'`resume`' if request.resume else '`tokenizer_from`'} brings"
         _check_asked("shared_vocabulary", codec.is_shared, brings, resolved)
         resolved = _with_tokenizer(codec.source, "", brings, resolved)
         if codec.is_shared:
@@ -362,7 +362,7 @@ def _made(
             raise UsageError(
                 "shared_vocabulary=true needs one tokenizer",
                 f"{both} have different tokenizers",
-                "train one with --tokenizer-from the other",
+                "train one with the tokenizer of the other: `tokenizer_from`",
             )
         if shared is None:
             shared = tokenizers.train(TokenizerSettings(**own), _blocks(sources, targets))
@@ -403,9 +403,9 @@ def _taken_over(name: str, is_shared: bool, details: dict[str, Any]) -> PairCode
     if not is_shared:
         why = "it has one tokenizer, and each side needs its own"
         raise SettingsError(
-            f"--tokenizer-from {name} has a tokenizer for one side only",
+            f"`tokenizer_from` {name} has a tokenizer for one side only",
             why,
-            "set shared_vocabulary=true",
+            "set `shared_vocabulary=True`",
         )
     # A tagger's codec holds labels, too.
     return PairCodec(loading.load_tokenizer(name).in_direction(False), None, details)

@@ -343,7 +343,7 @@ def _cells(file: str, form: str, settings: TextFileSettings, usual: Sequence[str
         values = languages_of(row.values, asked)
         if column is None:
             names = [str(name) for name in values]
-            column = usual_column(names, usual, row.where, "the sources", "--column")
+            column = usual_column(names, usual, row.where, "the sources", "`column`")
         held = cell(values, column, row.where)
         text = "" if held is None else text_of(held, row.where, column)
         # A cell may have several lines, a source is one.

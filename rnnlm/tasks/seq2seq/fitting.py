@@ -145,7 +145,7 @@ def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
                 its, here = as_text(value), as_text(usual[setting])
                 why = f"{setting} is {its} there; beside an encoder of {kind.name} it is {here}"
                 raise UsageError(
-                    f"{DECODER} {name}: its cells do not fit", why, f"use --model {own.model}"
+                    f"{DECODER} {name}: its cells do not fit", why, f'use `model="{own.model}"`'
                 )
         cell = {}
 

@@ -78,12 +78,12 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
     why_no_field = "an encoder-decoder learns no labels; it reads a line and writes another"
     instead_of_field: ClassVar[Mapping[str, str]] = {
         "init_from": (
-            "start its sides from language models: --init-encoder-from MODEL, "
-            "--init-decoder-from MODEL"
+            "start its sides from language models: `init_encoder_from=MODEL`, "
+            "`init_decoder_from=MODEL`"
         ),
-        "labels": "name the lines that it is to write with --target",
-        "valid_labels": "name the lines that it is to write with --valid-target",
-        "test_labels": "name the lines that it is to write with --test-target",
+        "labels": "name the lines that it is to write with `target`",
+        "valid_labels": "name the lines that it is to write with `valid_target`",
+        "test_labels": "name the lines that it is to write with `test_target`",
     }
     why_no_kind: ClassVar[Mapping[str, str]] = {
         "ngram": _COUNTS,

@@ -121,9 +121,9 @@ def _parts(request: TrainingRequest) -> dict[str, tuple[str, ...]]:
     if corpus is None:
         task = corpora.TASKS[name][0]
         if task == registry.LANGUAGE_MODEL:
-            hint = "leave --task out"
+            hint = "leave `task` out"
         else:
-            hint = f"use --task {task}"
+            hint = f'use `task="{task}"`'
         raise UsageError(f"the bundled corpus {name} is not for seq2seq", hint=hint)
     if len(names["train"]) > 1:
         raise UsageError(

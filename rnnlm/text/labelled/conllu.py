@@ -172,7 +172,7 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
             raise TextError(
                 f"{source}: column {name!r} holds {EMPTY} alone",
                 "it has no labels",
-                "name another one with --label-column",
+                "name another one with `label_column`",
             )
     return LabelledText(tuple(examples), names, text_columns, "conllu")
 

@@ -222,8 +222,8 @@ def chunks(lines: Iterable[Line], is_word: Callable[[str], bool]) -> Iterator[li
 def unequal(where: str, labels: int, words: int, column: str) -> TextError:
     """Return the error for a sentence that has more or fewer labels than words."""
     hint = (
-        "with --align letters have any number of sounds; labels of whole texts are for "
-        "--task classification"
+        "with `align` letters have any number of sounds; labels of whole texts are for "
+        '`task="classification"`'
     )
     return TextError(
         f"{where}: {_counted(words, 'word')} and {_counted(labels, 'label')} in {column!r}",

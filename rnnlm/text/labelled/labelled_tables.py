@@ -33,9 +33,9 @@ USUAL_LABELS = {
 }
 
 # How to name the columns, for messages
-_WITHOUT_HEADER = "without a header, by number: --column 2 --label-column 1"
-BY_TEXT = f"--column; {_WITHOUT_HEADER}"
-BY_LABELS = f"--label-column; {_WITHOUT_HEADER}"
+_WITHOUT_HEADER = "without a header, by number: `column=2` and `label_column=1`"
+BY_TEXT = f"`column`; {_WITHOUT_HEADER}"
+BY_LABELS = f"`label_column`; {_WITHOUT_HEADER}"
 
 
 @dataclass(frozen=True)
@@ -186,5 +186,5 @@ def several_labels(where: str, labels: Sequence[str]) -> TextError:
     return TextError(
         f"{where}: {len(labels):,} labels of one text",
         "it needs one",
-        "--multi-label learns any number of them",
+        "`multi_label=True` learns any number of them",
     )

@@ -50,7 +50,7 @@ def _check(files: Sequence[str], labels: Sequence[str], settings: LabelledSettin
         raise UsageError(
             f"{len(files)} files of text and {len(labels)} of labels",
             "each text needs one",
-            "name as many with --labels",
+            "name as many with `labels`",
         )
     why = ""
     if labels and settings.format not in ("auto", "parallel"):
@@ -59,8 +59,7 @@ def _check(files: Sequence[str], labels: Sequence[str], settings: LabelledSettin
         why = "there is no file with labels"
     if why:
         raise UsageError(
-            f"format {settings.format}: {why}",
-            hint="--input-format parallel and --labels go together",
+            f"format {settings.format}: {why}", hint='`format="parallel"` and `labels` go together'
         )
 
 
@@ -72,7 +71,7 @@ def _read(source: str, settings: LabelledSettings, level: Level, aligned: bool) 
             raise UsageError(
                 f"{source}: format {format} labels words",
                 "classification learns labels of texts",
-                "use --task tagging",
+                'use `task="tagging"`',
             )
         return _OF_WORDS[format](source, settings)
     if format in _OF_TEXTS:
@@ -80,7 +79,7 @@ def _read(source: str, settings: LabelledSettings, level: Level, aligned: bool) 
             raise UsageError(
                 f"{source}: format {format} labels texts",
                 "tagging learns labels of words",
-                "use --task classification",
+                'use `task="classification"`',
             )
         return _OF_TEXTS[format](source, settings)
     return labelled_tables.read(source, settings, level, format, aligned)
@@ -94,7 +93,7 @@ def _check_columns(source: str, format: str, settings: LabelledSettings, level: 
         what = f"column {settings.column!r}" if settings.column else f"{len(names)} label columns"
         raise UsageError(
             f"{source}: {what}, but format {format} has words and one label",
-            hint="name none, or another --input-format",
+            hint="name none, or another `format`",
         )
     has_no_sentence_label = format in ("columns", "parallel") and level == "word"
     if has_no_sentence_label and settings.sentence_label_columns:
@@ -122,7 +121,7 @@ def _joined(
             raise TextError(
                 f"{name}: labels of {', '.join(others)}, but those of {first_name} are "
                 f"{', '.join(columns)}",
-                hint="name them with --label-column",
+                hint="name them with `label_column`",
             )
 
     examples: list[Example] = []
@@ -164,11 +163,11 @@ def detect_format(source: str, settings: LabelledSettings, level: Level) -> str:
     if level == "text":
         which = "in a table, a tab separates a text from its label"
     else:
-        which = "--labels names a file that holds only labels"
+        which = "`labels` names a file that holds only labels"
     raise TextError(
         f"{source}: cannot tell how its labels are written",
         f"its first line is {shown(first)}",
-        f"name it with --input-format; {which}",
+        f"name it with `format`; {which}",
     )
 
 

@@ -141,7 +141,8 @@ def check_scheme(labels: Iterable[str], scheme: str, where: str) -> None:
         if _letter(label) not in letters:
             raise TextError(
                 f"{where}: {label!r} is not a label of {scheme}",
-                hint="--label-column names another column; --scheme none takes labels as they are",
+                hint="name another column with `label_column`, or take labels as they are: "
+                '`scheme="none"`',
             )
 
 

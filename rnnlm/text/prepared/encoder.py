@@ -239,5 +239,5 @@ def _other_text() -> UsageError:
     return UsageError(
         "the text is not the one that was prepared so far",
         "its lines differ",
-        "start again with --overwrite",
+        "start again with `overwrite=True`",
     )

@@ -152,14 +152,14 @@ def file_in(folder: Path, name: str, size: int) -> Path:
         raise ModelError(
             _damaged(folder),
             f"{name} is missing, or is not a regular file",
-            "prepare the text again with --overwrite",
+            "prepare the text again: rnnlm prepare ... --overwrite",
         )
     found = os.path.getsize(path)
     if found != size:
         raise ModelError(
             _damaged(folder),
             f"{name} has {found} bytes instead of {size}",
-            "prepare the text again with --overwrite",
+            "prepare the text again: rnnlm prepare ... --overwrite",
         )
     return path
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from rnnlm import system
 from rnnlm.checks import several
-from rnnlm.config import Layer, Resolved, SettingValue, resolve, warn_of_idle
+from rnnlm.config import USER, Layer, Resolved, SettingValue, resolve, warn_of_idle
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files import lock
 from rnnlm.files.reading import STANDARD_INPUT
@@ -120,10 +120,7 @@ def resolve_request(request: Request) -> Job:
     """Return the request with every setting resolved and its sources found. An error says what is
     wrong with it."""
     _check_request(request)
-    layers = [
-        Layer("--set", request.assignments, is_text=True),
-        Layer("the command line", request.flags),
-    ]
+    layers = [Layer(USER, request.assignments, is_text=True), Layer(USER, request.flags)]
     resolved = resolve((TokenizerSettings, TextSettings, SourceSettings), layers)
     warn_of_idle(resolved)
 
@@ -167,7 +164,7 @@ def _check_request(request: Request) -> None:
         raise UsageError("which text is to be prepared?", hint="name files, -, or hf:OWNER/NAME")
     if request.resume and request.overwrite:
         raise UsageError(
-            "--resume and --overwrite contradict each other", hint="leave one of them out"
+            "`resume` and `overwrite` contradict each other", hint="leave one of them out"
         )
     if request.workers is not None and not 0 <= request.workers <= MOST_WORKERS:
         raise SettingsError(
@@ -190,14 +187,14 @@ def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: Resolve
     """Make sure that no setting asks for another tokenizer than the one that exists already."""
     if sample is not None:
         raise UsageError(
-            "--tokenizer-from and --sample contradict each other",
+            "`tokenizer_from` and `sample` contradict each other",
             "that tokenizer is made already",
             "leave one of them out",
         )
     for name, value in tokenizer.to_settings().items():
         if resolved.origins[name] != "default" and resolved.values[name] != value:
             raise UsageError(
-                f"--tokenizer-from brings {name} = {value}",
+                f"`tokenizer_from` brings {name} = {value}",
                 f"{resolved.values[name]} was asked for",
                 "give one of them",
             )

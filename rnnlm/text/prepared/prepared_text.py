@@ -305,14 +305,14 @@ class PreparedText:
                 f"{self.folder} is prepared in another direction",
                 f"its lines are stored from their {stored}; this model reads them from "
                 f"their {needed}",
-                "prepare it with --tokenizer-from, or give the text itself",
+                "give the text itself, or prepare it with rnnlm prepare --tokenizer-from",
             )
         if tokenizer.fingerprint != self.tokenizer.fingerprint:
             raise UsageError(
                 f"{self.folder} is prepared with another tokenizer",
                 f"{self.tokenizer.name}:{self.tokenizer.fingerprint} there, "
                 f"{tokenizer.name}:{tokenizer.fingerprint} here",
-                "prepare it with --tokenizer-from, or give the text itself",
+                "give the text itself, or prepare it with rnnlm prepare --tokenizer-from",
             )
         if tokenizer.spells:
             raise UsageError(

@@ -54,7 +54,7 @@ def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
         raise OutputError(
             f"{folder} is not empty and holds no prepared text",
             f"it has {others[0]}",
-            "choose another folder with -o",
+            "choose another folder with `output`",
         )
 
     # What is there already is only replaced or continued where that was asked for.
@@ -63,11 +63,11 @@ def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
     if is_finished(folder):
         raise OutputError(
             f"{folder} holds a prepared text already",
-            hint="choose another folder with -o, or replace it with --overwrite",
+            hint="choose another folder with `output`, or replace it with `overwrite=True`",
         )
     raise OutputError(
         f"{folder} holds a partly prepared text",
-        hint="continue with --resume, or start again with --overwrite",
+        hint="continue with `resume=True`, or start again with `overwrite=True`",
     )
 
 
@@ -124,9 +124,9 @@ def begun(folder: Path, request: dict[str, Any]) -> Index | None:
         key = min(differing)
         there, asked = _text(index.request.get(key)), _text(request.get(key))
         raise UsageError(
-            f"--resume cannot continue another preparation in {folder}",
+            f"`resume` cannot continue another preparation in {folder}",
             f"{key} is {there} there, {asked} was asked for",
-            "start again with --overwrite",
+            "start again with `overwrite=True`",
         )
     if name == INDEX:
         return index

@@ -80,7 +80,7 @@ def extend(tokenizer: Tokenizer, blocks: Iterable[Block]) -> Tokenizer:
         raise UsageError(
             f"a {tokenizer.name} tokenizer cannot be extended",
             "it has no unknown words",
-            "leave --extend out",
+            "leave `extend` out",
         )
     stored = tokenizer.to_settings()
     settings = replace(from_stored(TokenizerSettings, stored), min_count=1, max_vocab=None)

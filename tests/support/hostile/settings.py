@@ -14,7 +14,7 @@ SETTINGS = {
     ),
     "a width of 5000 digits": (f"hidden_size={'9' * 5000}", "setting hidden_size = '999"),
     "a list with a hole": ("layer_sizes=32,,64", "setting layer_sizes = '32,,64' is not valid"),
-    "no name": ("=3", "--set '=3' is not of the form name=value"),
+    "no name": ("=3", "setting '=3' is not of the form name=value"),
     "terminal escapes": ("\x1b[31mx=3", "unknown setting '\\x1b[31mx'"),
 }
 TOML = {

@@ -200,10 +200,10 @@ def test_impossible_requests(lstm, monkeypatch):
         adaptation.adapt(
             loading.load(lstm, "cpu"), "dynamic", DynamicSettings(adaptation_rule="rms")
         )
-    with pytest.raises(UsageError, match="leave out --statistics"):
+    with pytest.raises(UsageError, match="leave out `statistics`"):
         tuned_of(lstm, "cache", statistics=Lines(LINES))
     with (
-        pytest.raises(UsageError, match="rule sgd does not use.*leave out --statistics"),
+        pytest.raises(UsageError, match="rule sgd does not use.*leave out `statistics`"),
         monkeypatch.context() as patched,
     ):
         patched.setattr(model_folder, "load", None)
@@ -212,7 +212,7 @@ def test_impossible_requests(lstm, monkeypatch):
     # Texts that cannot be used, and names that do not exist.
     with pytest.raises(UsageError, match="0 tokens"):
         tuned_of(lstm, "cache", tokens=0)
-    with pytest.raises(UsageError, match="leave out --documents"):
+    with pytest.raises(UsageError, match="leave out `blank_lines`"):
         list(tune(str(lstm), "cache", Lines(LINES, settings=TextSettings(blank_lines="documents"))))
     with pytest.raises(SettingsError, match="did you mean 'cache_weight'"):
         tuned_of(lstm, "cache", given={"cache_weigth": "0.1"})

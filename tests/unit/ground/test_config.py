@@ -56,16 +56,16 @@ def test_later_layers_win_and_origins_are_remembered():
     layers = [
         Layer("recipe x", {"hidden_size": 100, "learning_rate": 1, "tied": False}),
         Layer("file.toml", {"hidden_size": 200}),
-        Layer("--set", {"hidden_size": "300", "clip_norm": "none", "tied": "true"}, is_text=True),
+        Layer("user", {"hidden_size": "300", "clip_norm": "none", "tied": "true"}, is_text=True),
     ]  # fmt: skip
     resolved = resolve(CLASSES, layers)
     assert resolved.make(Network) == Network("lstm", 300, True)
     assert resolved.make(Fitting) == Fitting(1.0, 0.0, None)
     assert isinstance(resolved.values["learning_rate"], float)
     assert resolved.origins == {
-        "model": "default", "hidden_size": "--set", "tied": "--set", "learning_rate": "recipe x",
+        "model": "default", "hidden_size": "user", "tied": "user", "learning_rate": "recipe x",
         "weight_decay": "default",
-        "clip_norm": "--set", "budget": "default",
+        "clip_norm": "user", "budget": "default",
     }  # fmt: skip
 
 
@@ -113,7 +113,7 @@ class Wheel:
 
 
 def test_a_part_holds_settings_beside_the_others():
-    resolved = resolve([Wheel, Round], [Layer("--set", {"radius": "3"}, is_text=True)])
+    resolved = resolve([Wheel, Round], [Layer("user", {"radius": "3"}, is_text=True)])
     assert resolved.values == {"spokes": 8, "radius": 3}
     assert resolved.make(Wheel) == Wheel(8, Round(3))
     assert from_stored(Wheel, {"radius": 3, "spokes": 5}, [Round]) == Wheel(5, Round(3))
@@ -124,7 +124,7 @@ def test_a_part_holds_settings_beside_the_others():
 
 
 def test_what_a_text_brings_makes_other_settings():
-    before = resolve(CLASSES, [Layer("--set", {"budget": "3m"}, is_text=True)])
+    before = resolve(CLASSES, [Layer("user", {"budget": "3m"}, is_text=True)])
     after = before.with_found("the data", {"budget": "5m", "hidden_size": 300})
     assert before.values["budget"] == "3m" and before.values["hidden_size"] == 256
     assert after.values["budget"] == "5m" and after.values["hidden_size"] == 300
@@ -157,12 +157,12 @@ def test_invalid_type_or_range_error_names_the_setting(name, value):
 ])  # fmt: skip
 def test_invalid_text_value_is_an_error(name, text):
     with pytest.raises(SettingsError):
-        resolve(CLASSES, [Layer("--set", {name: text}, is_text=True)])
+        resolve(CLASSES, [Layer("user", {name: text}, is_text=True)])
 
 
 @pytest.mark.parametrize(("text", "value"), [("3e-4", 3e-4), ("1", 1.0), (" 2 ", 2.0)])
 def test_text_is_parsed_by_field_type(text, value):
-    layer = Layer("--set", parse_assignments([f"learning_rate={text}"]), is_text=True)
+    layer = Layer("user", parse_assignments([f"learning_rate={text}"]), is_text=True)
     assert resolve(CLASSES, [layer]).values["learning_rate"] == value
 
 
@@ -238,7 +238,7 @@ def test_error_says_a_list_is_also_allowed():
     with pytest.raises(
         SettingsError, match="prune = None is not valid; a text or a list is needed"
     ):
-        resolve([NgramSettings], [Layer("--set", {"prune": "none"}, is_text=True)])
+        resolve([NgramSettings], [Layer("user", {"prune": "none"}, is_text=True)])
 
 
 OUT_OF_RANGE = [

@@ -163,7 +163,7 @@ def test_reader_gets_the_new_model_when_replaced_meanwhile(tmp_path, monkeypatch
 
 def test_existing_model_is_refused_unless_overwriting(tmp_path):
     save_unigram(tmp_path)
-    with pytest.raises(OutputError, match="already holds a model.*--overwrite") as caught:
+    with pytest.raises(OutputError, match="already holds a model.*`overwrite=True`") as caught:
         model_folder.check_output(tmp_path, overwrite=False)
     assert str(tmp_path) in caught.value.what
     model_folder.check_output(tmp_path, overwrite=True)

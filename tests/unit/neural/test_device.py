@@ -40,7 +40,7 @@ without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA devi
 def test_missing_cuda_is_an_error_with_a_hint(name):
     with pytest.raises(DeviceError) as caught:
         resolve_device(name)
-    assert name in caught.value.what and caught.value.why and "--device cpu" in caught.value.hint
+    assert name in caught.value.what and caught.value.why and "`device` cpu" in caught.value.hint
 
 
 @pytest.mark.parametrize("name, error, what", [

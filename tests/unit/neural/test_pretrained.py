@@ -55,7 +55,7 @@ def test_vectors_for_few_words_give_a_notice(tmp_path):
     assert notice.endswith(
         "vectors for 1 of 6 words (16.7%); the others start at random, so that the file has "
         "little effect; "
-        "its words may be written in another case (see --lowercase)"
+        "its words may be written in another case (see `lowercase`)"
     )
 
 

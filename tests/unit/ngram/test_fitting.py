@@ -80,12 +80,12 @@ def test_other_thresholds_are_errors_that_show_them(text, what):
     ("settings", "hint"),
     [({"smoothing": "jelinek-mercer"}, ""),
      ({"smoothing": "jelinek-mercer", "additive_k": 0.5}, ""),
-     ({"smoothing": "additive"}, ", or set the constant: --set additive_k=0.1")],
+     ({"smoothing": "additive"}, ", or set the constant: `additive_k=0.1`")],
 )  # fmt: skip
 def test_tuning_weights_requires_held_out_text(settings, hint):
     with pytest.raises(UsageError, match="needs held-out text") as raised:
         next(fit(asked(**settings), data_of()))
-    assert raised.value.hint == f"name it with --valid, or hold out a part: --holdout 5%{hint}"
+    assert raised.value.hint == f'name it with `valid`, or hold out a part: `holdout="5%"`{hint}'
     assert settings["smoothing"] in raised.value.what
     check(asked(**settings), has_valid=True)
     assert events_of(data_of(held_out=HELD_OUT), **settings)[-1].model.normalised

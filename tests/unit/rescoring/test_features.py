@@ -153,7 +153,7 @@ def test_errors_are_counted_without_reserved_symbols():
 
 def test_unknown_upper_case_is_reported_when_it_matters(halves):
     with pytest.warns(
-        RnnlmWarning, match="100% of the list's words are unknown to m, .*--lowercase"
+        RnnlmWarning, match="100% of the list's words are unknown to m, .*`lowercase=True`"
     ):
         feature_table([utterance("A B", "B A")], {"m": halves}, TextMapping())
     with warnings.catch_warnings():

@@ -127,7 +127,7 @@ def test_scores_rising_with_rank_are_reported(here):
     with pytest.raises(RnnlmWarning, match="does not have the highest score in 1 of 2"):
         read_nbest("a")
     write(here / "b", "u1\t1\t1\tx\nu1\t2\t2\ty\n")
-    with pytest.raises(RnnlmWarning, match="lowest score in 1 of 1 .*--costs"):
+    with pytest.raises(RnnlmWarning, match="lowest score in 1 of 1 .*`costs`"):
         read_nbest("b")
     assert read_nbest("b", ListSettings(costs=True))[0].hypotheses[0].text == "x"
 

@@ -346,7 +346,7 @@ def test_python_lists_are_checked_like_files(make, error, message):
 def test_few_tuning_utterances_are_reported_once_with_advice(likes):
     few, enough = misheard(499), misheard(500)
     advice = (
-        ": cross-validation (--folds 5, rnnlm.cross_validate) measures them on other utterances"
+        ": cross-validation (`folds=5`, rnnlm.cross_validate) measures them on other utterances"
     )
     assert told(lambda: tune_weights(few, {"m": likes}, QUICK)) == [UNCERTAIN.format(499) + advice]
     assert told(
@@ -366,8 +366,8 @@ def test_a_weights_file_reports_few_tuning_utterances(tmp_path):
 
 def test_counting_errors_on_the_tuning_list_is_reported(likes):
     same = (
-        "the WER is measured on the list that the weights were tuned on; --apply, --split or "
-        "--folds measure it on other utterances"
+        "the WER is measured on the list that the weights were tuned on; `apply_to`, `split` "
+        "or `folds` measure it on other utterances"
     )
     dev = misheard(500)
     assert told(lambda: tune_and_rescore(dev, misheard(500), {"m": likes}, QUICK)) == [same]

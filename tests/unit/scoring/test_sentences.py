@@ -172,7 +172,9 @@ def test_repeated_ids_and_tables_as_text_are_reported(tmp_path):
 def test_bars_not_used_as_region_marks_are_reported(tmp_path):
     path = tmp_path / "s.csv"
     path.write_text("sentence\nthe door | was open\na|b\nthe door\n| the cat | sat\n")
-    with pytest.warns(RnnlmWarning, match=r'2 sentences have "\|" as a word.*--regions') as told:
+    with pytest.warns(
+        RnnlmWarning, match=r'2 sentences have "\|" as a word.*`region_mark='
+    ) as told:
         assert len(list(read_sentences((str(path),)))) == 4
     assert len(told) == 1
     path.write_text("sentence\nthe door | was open\n")

@@ -49,7 +49,7 @@ def test_contradictions_are_said(task, model, values, what):
 
 def test_a_setting_without_effect_is_named():
     asked = Layer(
-        "--set",
+        "user",
         {
             "label_size": 9,
             "locked_dropout": True,
@@ -69,17 +69,17 @@ def refusal(task: str, model: str) -> SettingsError:
 
 
 @pytest.mark.parametrize("task, model, why, hint", [
-    ("tagging", "jordan", "its prediction of that word", "--model rnn --set label_feedback=true"),
+    ("tagging", "jordan", "its prediction of that word", '`model="rnn"` with `label_feedback=True`'),
     ("classification", "jordan", "its prediction of that word",
-     "--model rnn, gru, lstm, qrnn, bag or cnn"),
-    ("tagging", "ffnn", "none after them", "--model rnn, gru, lstm or qrnn"),
-    ("classification", "ffnn", "none after them", "--model bag or cnn"),
-    ("tagging", "ngram", "learns no labels", "--model rnn, gru, lstm or qrnn"),
+     "`model` rnn, gru, lstm, qrnn, bag or cnn"),
+    ("tagging", "ffnn", "none after them", "`model` rnn, gru, lstm or qrnn"),
+    ("classification", "ffnn", "none after them", "`model` bag or cnn"),
+    ("tagging", "ngram", "learns no labels", "`model` rnn, gru, lstm or qrnn"),
     ("classification", "unigram", "learns no labels", "bag or cnn"),
-    ("tagging", "bag", "not one for each word", "--model rnn, gru, lstm or qrnn"),
+    ("tagging", "bag", "not one for each word", "`model` rnn, gru, lstm or qrnn"),
     ("tagging", "cnn", "not one for each word", "lstm"),
     ("tagging", "lsmt", "there are rnn, gru, lstm, qrnn", "did you mean 'lstm'?"),
-    ("language-model", "bag", "must not read what it is to predict", "--task classification"),
+    ("language-model", "bag", "must not read what it is to predict", '`task="classification"`'),
 ])  # fmt: skip
 def test_kinds_senseless_for_a_task_are_refused(task, model, why, hint):
     error = refusal(task, model)

@@ -107,7 +107,7 @@ def test_words_are_split_on_four_ascii_characters_alone():
 
 
 @pytest.mark.parametrize("text, place, why, hint", [
-    (b"fine\nm\xc3\xa4 \xff\n", "line 2, byte 5", "0xff", "--encoding-errors replace"),
+    (b"fine\nm\xc3\xa4 \xff\n", "line 2, byte 5", "0xff", '`encoding_errors="replace"`'),
     (LONG * 30_000 + b"ab\xe4c\n" + LONG * 30_000, "line 30001, byte 3", "", ""),
     (b"a\nb\xe2\x82", "line 2, byte 2", "", ""),
     ("text\n".encode("utf-16"), "line 1", "", "UTF-16"),
@@ -153,7 +153,7 @@ def test_reserved_symbols_are_an_error_naming_the_line(corpus):
     with pytest.raises(TextError) as error:
         lines_of(corpus("a\n\nb </s>\n"))
     assert "text0.txt, line 3" in error.value.what and "</s>" in error.value.what
-    assert "--special-symbols" in error.value.hint
+    assert "`special_symbols`" in error.value.hint
 
 
 @pytest.mark.parametrize(("line", "dropped"), [

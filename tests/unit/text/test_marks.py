@@ -52,7 +52,7 @@ def test_a_mixture_of_forms_is_reported_once():
     (told,) = mixed(["it's", "it's", "it\u2019s", "a \u2013 b", "a - b", "a--b"] * 2)
     assert (
         "' 8 times and \u2019 4 times; - 8 times and \u2013 4 times." in told
-        and "--normalise dashes,quotes" in told
+        and "`normalise='dashes,quotes'`" in told
     )
     (told,) = mixed(["a\u00a0b", "&amp; c", "e\u0301", "Sil\u00adbe"] * 2)
     assert "U+00AD (soft hyphen) 4 times" in told
@@ -93,7 +93,7 @@ def test_only_marks_new_to_the_model_are_reported(kind):
         "\u2019 2 times, \u201c 1 time, \u201d 1 time, \u2013 1 time and 3 others: unknown to "
         "the model."
     )
-    assert "--normalise dashes,entities,nfc,quotes,spaces" in told
+    assert "`normalise='dashes,entities,nfc,quotes,spaces'`" in told
     seen = make_tokenizer([*LINES, *MESSY], **kind)
     assert notices_of(lambda: tell_unseen(marks, {"the model": seen})) == []
     normalising = make_tokenizer(LINES, normalise="all", **kind)

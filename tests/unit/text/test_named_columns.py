@@ -32,7 +32,7 @@ def test_too_many_cells_are_told_alike(tmp_path, reader):
     with pytest.raises(TextError, match="line 2") as caught:
         READERS[reader](path)
     assert caught.value.hint == (
-        "a text that holds the delimiter needs quotation marks around it; --delimiter names "
+        "a text that holds the delimiter needs quotation marks around it; `delimiter` names "
         "another one"
     )
 

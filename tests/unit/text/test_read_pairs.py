@@ -213,7 +213,7 @@ def test_special_symbols_are_an_error_dropped_or_replaced(read):
         (("a\n<s> b\n", "1\n2\n"), "data.txt, line 2"),
         (("a\nb\n", "1\n2 </s>\n"), "target1.txt, line 2"),
     ):
-        with pytest.raises(TextError, match=f"{place}: the text holds </?s>.*--special-symbols"):
+        with pytest.raises(TextError, match=f"{place}: the text holds </?s>.*`special_symbols`"):
             read(*contents)
     table = "x\ty\na </s>\t<s> b <unk> <s>c\n"
     assert sides(read(table, special_symbols="drop")) == [("a", ("b <unk> <s>c",))]
@@ -229,8 +229,8 @@ FAULTS = [  # contents, what the message holds, settings
         "data.txt has 1 lines, .*target2.txt has more.*line 2 of .*target2.txt",
         {},
     ),
-    (("a\n\nc\n", "1\n2\n3\n"), "data.txt, line 2: the source is empty.*--skip-empty", {}),
-    (("a\nb\n", "1\n \t\n"), "target1.txt, line 2: the target is empty.*--skip-empty", {}),
+    (("a\n\nc\n", "1\n2\n3\n"), "data.txt, line 2: the source is empty.*`skip_empty=True`", {}),
+    (("a\nb\n", "1\n \t\n"), "target1.txt, line 2: the target is empty.*`skip_empty=True`", {}),
     (("a\nb\n", "1\n2\n", "1\n\n"), "target2.txt, line 2: the target is empty", {}),
     (("a\nb\n", b"1\n2 \xff\n"), "target1.txt, line 2, byte 3: not UTF-8", {}),
     (("", ""), "no pairs in .*data.txt", {}),
@@ -244,8 +244,8 @@ FAULTS = [  # contents, what the message holds, settings
     (
         (TSV,),
         (
-            "data.txt, line 2: which columns hold.*it has id, english, french.*--column and "
-            "--target-column"
+            "data.txt, line 2: which columns hold.*it has id, english, french.*`column` and "
+            "`target_column`"
         ),
         {},
     ),
@@ -258,7 +258,7 @@ FAULTS = [  # contents, what the message holds, settings
     ((TSV,), "no column '4'.*it has 1, 2, 3", {"column": "2", "target_column": "4"}),
     (
         ("Go.\tVa !\nHi\tSalut\n",),
-        "data.txt: is there a header.*'Go.' looks like a text.*--column 1 --target-column 2",
+        "data.txt: is there a header.*'Go.' looks like a text.*`column=1` and `target_column=2`",
         {},
     ),
     (("a b\tA B\nc d\tC D\n",), "data.txt: is there a header.*'a b' looks like a text", {}),
@@ -272,7 +272,7 @@ FAULTS = [  # contents, what the message holds, settings
     (('{"a": "1", "b": "2"}\n{"a": \n',), "line 2: not JSON", {}),
     (
         ("just a text\nand one more\n",),
-        "cannot tell how its pairs are written.*'just a text'.*--target",
+        "cannot tell how its pairs are written.*'just a text'.*`target`",
         {},
     ),
 ]
@@ -303,12 +303,12 @@ def test_what_does_not_go_together_is_wrong_usage(read, tmp_path):
         read(TSV, format="parallel")
     with pytest.raises(UsageError, match="format csv: targets are in separate files"):
         read("a", "b", format="csv")
-    with pytest.raises(UsageError, match="x.tsv is a table.*--input-format parallel"):
+    with pytest.raises(UsageError, match='x.tsv is a table.*`format="parallel"`'):
         read("a\tb\n", "1\n", name="x.tsv")
     assert sides(read("a\tb\n", "1\n", name="x.tsv", format="parallel")) == [("a\tb", ("1",))]
     with pytest.raises(UsageError, match="x.jsonl has no delimiter"):
         read(JSON_LINES, name="x.jsonl", delimiter=";")
-    with pytest.warns(RnnlmWarning, match="data.txt: read line by line as text, ignoring --column"):
+    with pytest.warns(RnnlmWarning, match="data.txt: read line by line as text, ignoring `column`"):
         assert sides(read("a\n", "1\n", **NAMED)) == [("a", ("1",))]
 
 

@@ -185,8 +185,8 @@ def test_the_column_of_a_table_is_read(tmp_path, name):
 # says
 REFUSED = [
     ("a.jsonl", '{"text": "a"}\n{"txt": "b"}\n', "text", "line 2: no column 'text'", "'txt'"),
-    ("a.jsonl", '{"a": "x", "b": "y"}\n', None, "a, b", "--column"),
-    ("a.csv", "id,text\n1,one\n", None, "a.csv", "--column"),
+    ("a.jsonl", '{"a": "x", "b": "y"}\n', None, "a, b", "`column`"),
+    ("a.csv", "id,text\n1,one\n", None, "a.csv", "`column`"),
     ("a.csv", "id,text\n1,one\n", "texts", "no column 'texts'", "'text'"),
 ]  # fmt: skip
 

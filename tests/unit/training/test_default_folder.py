@@ -48,7 +48,7 @@ def test_other_settings_are_refused_with_ways_out(stopped, change, why):
     with pytest.raises(OutputError) as caught:
         run(stopped, **change)
     assert caught.value.why == why
-    for way_out in ("resume=True", "output=", "overwrite=True"):
+    for way_out in ("resume=True", "`output`", "overwrite=True"):
         assert way_out in caught.value.hint
 
 

@@ -64,7 +64,7 @@ def test_a_spent_budget_is_reported_without_model_changes(cut):
     text, folder = cut
     before = numbers(folder)
     with pytest.warns(
-        rnnlm.RnnlmWarning, match="budget, which counts from its start: raise --budget"
+        rnnlm.RnnlmWarning, match="budget, which counts from its start: raise `budget`"
     ):
         *_, finished = train(text, output=folder, resume=True)
     assert finished.steps == 5

@@ -100,20 +100,20 @@ def test_general_settings_skip_kinds_that_lack_them():
 
 @pytest.mark.parametrize("grid, request_of, says", [
     (["hidden_sise=3,4"], {},
-     "hidden_sise=3: unknown setting 'hidden_sise' in --grid; did you mean 'hidden_size'"),
+     "hidden_sise=3: unknown setting 'hidden_sise' in the grid; did you mean 'hidden_size'"),
     (["hidden_size=3,x"], {}, "hidden_size=x: setting hidden_size = 'x' is not valid"),
     (["model=gru,ngram", "hidden_size=3,4"], {},
      "model=ngram,hidden_size=3: a model of kind ngram has no setting 'hidden_size'"),
     (["model=grru"], {}, "model=grru: unknown model 'grru'; did you mean 'gru'"),
     (["recipe=lstm,nothing"], {}, "recipe=nothing: "),
-    (["seed=1,2"], {"assignments": {"seed": "3"}}, "seed is in the grid and in --set"),
-    (["seed=1,2"], {"flags": {"seed": 3}}, "seed is in the grid and in a named option"),
-    (["model=gru,rnn"], {"model": "gru"}, "model is in the grid and in a named option"),
-    (["seed=1"], {"resume": "auto"}, "a grid needs no --resume"),
-    (["hidden_size"], {}, "'hidden_size' is not of the form"),
-    (["seed=1,1"], {}, "a value is given twice"),
+    (["seed=1,2"], {"assignments": {"seed": "3"}}, "seed has a value in the grid and another beside it"),
+    (["seed=1,2"], {"flags": {"seed": 3}}, "seed has a value in the grid and another beside it"),
+    (["model=gru,rnn"], {"model": "gru"}, "model has a value in the grid and another beside it"),
+    (["seed=1"], {"resume": "auto"}, "a grid needs no `resume`"),
+    (["hidden_size"], {}, "'hidden_size' in the grid is not of the form"),
+    (["seed=1,1"], {}, "a value of seed in the grid is given twice"),
     (["seed=1", "seed=2"], {}, "names seed twice; give all its values at once: seed=1,2"),
-    (["seed=1,"], {}, "a value is empty"),
+    (["seed=1,"], {}, "a value of seed in the grid is empty"),
     ([], {}, "a grid needs a setting"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused_by_its_name(grid, request_of, says):

@@ -46,7 +46,7 @@ def test_another_tokenizer_drops_the_recipes_tokenizer_settings(text):
 def test_a_setting_of_another_model_names_that_model(text, request_):
     with pytest.raises(SettingsError, match="a model of kind lstm has no setting") as caught:
         plan(dataclasses.replace(request_, text=(text,)))
-    assert caught.value.hint == "add --model ngram"
+    assert caught.value.hint == 'add `model="ngram"`'
 
 
 def test_all_families_hold_out_the_same_lines(text):
@@ -96,7 +96,7 @@ def test_toml_lists_may_give_numbers_per_layer(tmp_path, content, name, value):
 
 @pytest.mark.parametrize("schedule", ["plateau", "halving"])
 def test_a_schedule_that_follows_validations_needs_validation_text(text, schedule):
-    with pytest.raises(UsageError, match=f"schedule {schedule} needs validation text.*--valid"):
+    with pytest.raises(UsageError, match=f"schedule {schedule} needs validation text.*`valid`"):
         plan(
             Request(text=(text,), model="lstm", assignments={"schedule": schedule, "holdout": "0"})
         )

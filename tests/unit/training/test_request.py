@@ -35,13 +35,13 @@ def test_recipe_and_kind_follow_from_the_request(request_, expected):
 
 @pytest.mark.parametrize("request_, what, why, hint", [
     ({}, "a language model has no setting 'bidirectional'",
-     "it would read the words that it is to predict", "--task tagging"),
+     "it would read the words that it is to predict", "`task` tagging"),
     ({"task": "tagging", "model": "lstm"}, "tagging has no setting 'temporal_penalty'",
      "belongs to language models", "leave it out"),
     ({"task": "classification", "model": "gru"}, "kind gru has no setting 'filter_widths'",
-     "belongs to: cnn", "--model cnn"),
+     "belongs to: cnn", '`model="cnn"`'),
     ({"task": "tagging", "model": "gru"}, "tagging has no setting 'filter_widths'",
-     "it belongs to models for classif", "--task classif"),
+     "it belongs to models for classif", '`task="classif'),
 ])  # fmt: skip
 def test_a_setting_of_another_task_is_refused(request_, what, why, hint):
     name = what.split("'")[1]
@@ -88,9 +88,9 @@ def test_a_recipe_of_another_kind_is_refused():
     ({"recipe": "lstn"}, "unknown recipe 'lstn'; did you mean 'lstm'"),
     ({"model": "grru"}, "unknown model 'grru'; did you mean 'gru'"),
     ({"assignments": {"hiden_size": "3"}},
-     "unknown setting 'hiden_size' in --set; did you mean 'hidden_size'"),
+     "unknown setting 'hiden_size'; did you mean 'hidden_size'"),
     ({"flags": {"learning_rat": 1.0}},
-     "unknown setting 'learning_rat' in the command line; did you mean 'learning_rate'"),
+     "unknown setting 'learning_rat'; did you mean 'learning_rate'"),
     ({"assignments": {"hidden_size": "1000000000"}},
      "hidden_size = '1000000000'.*at most 1,048,576"),
     ({"assignments": {"optimizer": "magic"}}, "optimizer = 'magic'"),
@@ -106,7 +106,7 @@ def test_settings_that_are_not_valid_are_wrong_usage(request_, message):
 
 def test_useless_general_flags_are_ignored_with_a_notice():
     with pytest.warns(
-        RnnlmWarning, match="ignored, without effect on a model of kind unigram: --budget"
+        RnnlmWarning, match="ignored, without effect on a model of kind unigram: `budget`"
     ):
         values = settled(model="unigram", flags={"budget": "3m"})
     assert "budget" not in values

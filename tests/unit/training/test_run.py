@@ -179,7 +179,7 @@ def test_a_tokenizer_is_taken_from_another_model(text, tmp_path):
 def test_settings_contradicting_the_borrowed_tokenizer_are_refused(text):
     list(train(text, model="unigram", output="u"))
     with pytest.raises(
-        UsageError, match="--tokenizer-from brings lowercase = False; True was asked for"
+        UsageError, match="`tokenizer_from` brings lowercase = False; True was asked for"
     ):
         plan(Request(text=(str(text),), tokenizer_from="u", flags={**SMALL, "lowercase": True}))
 
@@ -204,7 +204,7 @@ def test_training_continues_from_another_models_weights(text):
 )
 def test_weights_that_do_not_fit_are_refused(text, difference):
     list(train(text, output="a", **SMALL))
-    with pytest.raises(UsageError, match='init_from="a": its weights do not fit'):
+    with pytest.raises(UsageError, match="`init_from` a: its weights do not fit"):
         list(train(text, output="b", init_from="a", **{**SMALL, **difference}))
     assert not model_folder.is_model(Path("b"))
 

@@ -68,7 +68,7 @@ def test_settings_out_of_range_and_tiny_texts_fail():
         rnnlm.learn_vectors(planted(), method="cbo")
     with pytest.raises(SettingsError, match="window = 0"):
         rnnlm.learn_vectors(planted(), window=0)
-    with pytest.raises(TextError, match=r"too little text in memory.*lower --min-count"):
+    with pytest.raises(TextError, match=r"too little text in memory.*lower `min_count`"):
         rnnlm.learn_vectors(Lines(["a b c"]), method="svd")
 
 

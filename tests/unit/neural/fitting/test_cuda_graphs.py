@@ -213,7 +213,7 @@ def test_resumed_run_keeps_its_stored_windows(
 @pytest.mark.parametrize(("text", "expected"), [("auto", "auto"), ("true", True), ("false", False)])
 def test_graphs_are_asked_for_by_a_word(text, expected):
     assert (
-        resolve([FittingSettings], [Layer("--set", {"cuda_graphs": text}, is_text=True)]).values[
+        resolve([FittingSettings], [Layer("user", {"cuda_graphs": text}, is_text=True)]).values[
             "cuda_graphs"
         ]
         == expected
@@ -222,7 +222,7 @@ def test_graphs_are_asked_for_by_a_word(text, expected):
 
 def test_unknown_graph_option_error_lists_the_valid_ones():
     with pytest.raises(SettingsError) as caught:
-        resolve([FittingSettings], [Layer("--set", {"cuda_graphs": "always"}, is_text=True)])
+        resolve([FittingSettings], [Layer("user", {"cuda_graphs": "always"}, is_text=True)])
     assert (
         str(caught.value)
         == "setting cuda_graphs = 'always' is not valid; true or false or auto is needed"

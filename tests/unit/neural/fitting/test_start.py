@@ -168,7 +168,7 @@ def test_bad_utf8_in_word_vectors_can_be_replaced(sentences, tmp_path):
     }
     request = Request(text=(str(tmp_path / "text.txt"),), flags=settings, output=tmp_path / "m")
     strict = plan(request)
-    with pytest.raises(TextError, match="--encoding-errors replace"):
+    with pytest.raises(TextError, match='`encoding_errors="replace"`'):
         fitting.make_trainer(strict.resolved, strict.data)
     made = plan(dataclasses.replace(request, flags={**settings, "encoding_errors": "replace"}))
     weight_VE = fitting.make_trainer(made.resolved, made.data).network.input.weight
@@ -206,7 +206,7 @@ def test_word_vectors_are_counted_for_language_models_alone(tmp_path):
 def test_random_word_vectors_are_not_frozen(make_data, sentences):
     data = make_data(sentences[:20])
     resolved = resolved_for(freeze_embeddings=True)
-    with pytest.raises(SettingsError, match="would keep random word vectors.*--init-from"):
+    with pytest.raises(SettingsError, match="would keep random word vectors.*`init_from`"):
         fitting.make_trainer(resolved, data)
     trained = NeuralLanguageModel(
         fitting.make_trainer(resolved_for(), data).network, data.tokenizer

@@ -106,5 +106,5 @@ def test_a_full_disk_error_names_the_folder(folder, monkeypatch, full):
     with pytest.raises(OutputError) as raised:
         Workspace(memory=1).empty(10**7, np.float64)
     assert raised.value.what == f"no room for 80 MB of temporary files in {folder}"
-    assert raised.value.why == "No space left on device" and "--temp" in raised.value.hint
+    assert raised.value.why == "No space left on device" and "`temp`" in raised.value.hint
     assert list(folder.iterdir()) == []

@@ -22,7 +22,7 @@ def test_stored_settings_come_back_and_each_is_described(model):
 def test_none_is_understood_as_text():
     settings = resolve(
         [Seq2SeqSettings],
-        [Layer("--set", {"attention": "none", "tied_embeddings": "none"}, is_text=True)],
+        [Layer("user", {"attention": "none", "tied_embeddings": "none"}, is_text=True)],
     ).make(Seq2SeqSettings)
     assert (settings.attention, settings.tied_embeddings) == (None, None)
 
@@ -83,7 +83,7 @@ def test_contradictions_are_said(values, what):
 
 
 def test_a_setting_without_effect_is_named():
-    asked = Layer("--set", {"attention_size": 9, "dropout_between": 0.3, "init_output": "glorot"})
+    asked = Layer("user", {"attention_size": 9, "dropout_between": 0.3, "init_output": "glorot"})
     with pytest.warns(
         RnnlmWarning, match="attention_size = 9 needs attention = additive"
     ) as caught:

@@ -20,7 +20,7 @@ from support.tiny_pairs import opened
 
 PAIRS = [(line, line) for line in LINES]
 LINE = "show flights from new york unheard-of"
-pytestmark = pytest.mark.filterwarnings("ignore:--init-", "ignore:the text yields")
+pytestmark = pytest.mark.filterwarnings("ignore:`init_", "ignore:the text yields")
 
 
 @dataclass
@@ -194,8 +194,8 @@ def test_backward_layers_that_start_at_random_are_reported(tmp_path):
     with pytest.warns(RnnlmWarning) as told:
         started(init_encoder_from=tmp_path / "d", init_decoder_from=tmp_path / "d")
     said = [str(each.message).replace(str(tmp_path), "") for each in told]
-    assert [each for each in said if each.startswith("--init")] == [
-        "--init-encoder-from /d: backward layers start at random without --init-from-reversed"
+    assert [each for each in said if each.startswith("`init_")] == [
+        "`init_encoder_from` /d: backward layers start at random without `init_from_reversed`"
     ]
 
 
@@ -204,7 +204,7 @@ REFUSED = {
                      "hidden_size = 9 .* it is 6 in the language model"),
     "another size of the decoder": (
         {"init_decoder_from": "f", "flags": {"decoder_hidden_size": 9}},
-        "decoder_hidden_size = 9 .* --init-decoder-from it is 6",
+        'decoder_hidden_size = 9 .* `init_decoder_from` it is 6',
     ),
     "other widths": ({"init_encoder_from": "f", "flags": {"layer_sizes": "3,3"}},
                      "layer_sizes = 3,3 .* it is none"),
@@ -227,11 +227,11 @@ REFUSED = {
                                         "output.weight is .* x 17 there and .* x 6 here"),
     "a target from its end": ({"init_decoder_from": "r"}, "it reads lines from their end"),
     "the wrong direction": ({"init_encoder_from": "f", "init_from_reversed": "f"},
-                            "from their beginning +use it with --init-encoder-from"),
+                            "from their beginning +use it with `init_encoder_from`"),
     "one direction": ({"init_encoder_from": "f", "init_from_reversed": "r",
                        "flags": {"bidirectional": False}}, "no backward layers"),
     "backward layers alone": ({"init_from_reversed": "r"},
-                              "--init-from-reversed needs --init-encoder-from"),
+                              "`init_from_reversed` needs `init_encoder_from`"),
     "another tokenizer": ({"init_encoder_from": "f", "tokenizer_from": "char",
                            "flags": {"shared_vocabulary": True}}, "differs leave"),
     "a setting of the tokenizer": ({"init_encoder_from": "f", "flags": {"tokenizer": "byte"}},

@@ -109,7 +109,7 @@ def test_numbers_name_the_columns_of_a_table_without_a_header(read, name):
     found = [(each.words, each.text_labels) for each in text.examples]
     assert found == [(("a", "text"), ("b",)), (("other", "text"), ("a",))]
     assert text.text_columns == ("1",)
-    with pytest.raises(TextError, match="which column holds the text.*number: --column 2"):
+    with pytest.raises(TextError, match="which column holds the text.*number: `column=2`"):
         read(content, "text", name)
 
 
@@ -204,7 +204,7 @@ def test_a_text_may_have_several_labels_on_request(read):
     row = '{"text": "x", "labels": ["b", "a"]}'
     assert labels_in(read(row, "text", multi_label=True).examples[0].text_labels[0]) == ("b", "a")
     for content in (fast, row):
-        with pytest.raises(TextError, match="line 1: 2 labels of one text.*multi-label"):
+        with pytest.raises(TextError, match="line 1: 2 labels of one text.*`multi_label=True`"):
             read(content, "text")
 
 
@@ -265,9 +265,9 @@ def test_label_files_must_match_the_texts(read, tmp_path):
 
 
 def test_what_does_not_go_together_is_wrong_usage(read):
-    with pytest.raises(UsageError, match="conllu labels words.*--task tagging"):
+    with pytest.raises(UsageError, match='conllu labels words.*`task="tagging"`'):
         read(CONLLU, "text", format="conllu")
-    with pytest.raises(UsageError, match="fasttext labels texts.*--task classification"):
+    with pytest.raises(UsageError, match='fasttext labels texts.*`task="classification"`'):
         read("__label__a b", format="fasttext")
     with pytest.raises(
         UsageError, match="2 label columns, but format parallel has words and one label"

@@ -174,7 +174,7 @@ def test_a_prepared_texts_tokenizer_serves_another_text(tmp_path, text, prepared
     )
     with pytest.raises(UsageError, match="max_vocab"):
         prepared("third", tokenizer=tokenizer, max_vocab=300)
-    with pytest.raises(UsageError, match="--sample"):
+    with pytest.raises(UsageError, match="`sample`"):
         prepared("third", tokenizer=tokenizer, sample="1M")
 
 
@@ -198,7 +198,7 @@ def test_a_dying_worker_stops_work_but_keeps_results(tmp_path, prepared, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr(executors.Processes, "submit", dying)
         with pytest.raises(
-            RnnlmError, match="worker process died; it was ended by SIGKILL.*--resume"
+            RnnlmError, match="worker process died; it was ended by SIGKILL.*`resume`"
         ):
             prepared(workers=1)
     prepared("unbroken")

@@ -67,7 +67,7 @@ def test_a_large_vocabulary_names_limits_that_fit(tmp_path):
     assert os.listdir(tmp_path) == []
 
     # Both limits that it names are such that the vocabulary fits, and little more does not.
-    named = re.search(r"--max-vocab (\d+) or --min-count (\d+)", str(caught.value))
+    named = re.search(r"`max_vocab=(\d+)` or `min_count=(\d+)`", str(caught.value))
     largest, rarest = map(int, named.groups())
     assert 1200 < largest < 1500 and rarest == 2
     for setting in ({"max_vocab": largest}, {"min_count": rarest}):
