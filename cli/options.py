@@ -218,21 +218,7 @@ _label_column = section(
 _rare_label_options = section(
     _LABELS,
     options_of(LABELS, "format", declared=["--input-format"], type=str, metavar="FORMAT"),
-    options_of(LABELS, "sentence_label_column", before="Of a tagger: ", metavar="NAME,..."),
-    click.option(
-        "--labels",
-        multiple=True,
-        metavar="FILE",
-        help="Gold labels of TEXT in a separate file, line by line.",
-    ),
     options_of(LABELS, "scheme", type=str, metavar="SCHEME"),
-    click.option(
-        "--mode",
-        type=click.Choice(["conlleval", "strict"]),
-        help="How spans are counted: as the script conlleval does, or only "
-        "those that keep to their scheme, as seqeval's strict mode does.  [default: "
-        "conlleval]",
-    ),
     rare=True,
 )
 label_options = stacked(_label_column, _rare_label_options)

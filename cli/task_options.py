@@ -74,7 +74,7 @@ def data_of(
     """Return the data with these names: lines opened as a text, others as names, which the task
     reads as it read the training data. The name of a bundled corpus means its test split."""
     if not task.reads_lines:
-        options.check_texts(*names, *given["labels"], *given["target"])
+        options.check_texts(*names, *given["target"])
         return names
     import rnnlm.corpora as corpora
 

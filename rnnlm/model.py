@@ -237,8 +237,6 @@ class Model(ModelHandle):
         *,
         context: Literal["carry", "reset"] | None = None,
         text_settings: "TextSettings | None" = None,
-        labels: Sequence[str | Path] = (),
-        mode: Literal["conlleval", "strict"] | None = None,
         target: Sequence[str | Path] = (),
         decode: bool | None = None,
         decoding: "DecodingSettings | None" = None,
@@ -253,7 +251,7 @@ class Model(ModelHandle):
         from rnnlm.tasks.evaluation import evaluate
 
         return evaluate(
-            self.core, text, context=context, text_settings=text_settings, labels=labels, mode=mode,
+            self.core, text, context=context, text_settings=text_settings,
             target=target, decode=decode, decoding=decoding, reading=reading, progress=progress,
         )  # fmt: skip
 
@@ -450,7 +448,6 @@ class Model(ModelHandle):
         *,
         nbest: int = 1,
         probabilities: bool = False,
-        constrained: bool | None = None,
         beam: int | None = None,
     ) -> "TaggedSentences":
         """Label the words of sentences; see :func:`rnnlm.tag`.
@@ -462,8 +459,7 @@ class Model(ModelHandle):
 
         self._check("tag")
         return tag(
-            self.core, sentences, nbest=nbest, probabilities=probabilities,
-            constrained=constrained, beam=beam,
+            self.core, sentences, nbest=nbest, probabilities=probabilities, beam=beam,
         )  # fmt: skip
 
     def classify(self, texts: Sequence[str | Sequence[str]]) -> "ClassifiedTexts":

@@ -42,9 +42,6 @@ def train(
     init_from: str | Path | None = None,
     counts: str | Path | None = None,
     task: str | None = None,
-    labels: Texts = (),
-    valid_labels: Texts = (),
-    test_labels: Texts = (),
     init_from_reversed: str | Path | None = None,
     contextual: Sequence[str | Path] = (),
     target: Texts = (),
@@ -78,8 +75,6 @@ def train(
         counts: a folder of n-gram counts by `rnnlm count`, in place of the text, for an n-gram
             model.
         task: "language-model" (the usual one), "tagging", "classification" or "seq2seq".
-        labels, valid_labels, test_labels: for each text a file with its labels, where they are in
-            files of their own.
         init_from_reversed, contextual: of taggers and classifiers: a language model that reads
             from the end, and language models whose hidden states are read beside the words.
         target, valid_target, test_target: of encoder-decoders: for each text one with its targets.
@@ -112,9 +107,6 @@ def train(
         init_from=init_from,
         counts=counts,
         task=task,
-        labels=labels,
-        valid_labels=valid_labels,
-        test_labels=test_labels,
         init_from_reversed=init_from_reversed,
         contextual=contextual,
         target=target,
@@ -146,9 +138,6 @@ def fit(
     init_from: str | Path | None = None,
     counts: str | Path | None = None,
     task: str | None = None,
-    labels: Texts = (),
-    valid_labels: Texts = (),
-    test_labels: Texts = (),
     init_from_reversed: str | Path | None = None,
     contextual: Sequence[str | Path] = (),
     target: Texts = (),
@@ -188,9 +177,6 @@ def fit(
         init_from=init_from,
         counts=counts,
         task=task,
-        labels=labels,
-        valid_labels=valid_labels,
-        test_labels=test_labels,
         init_from_reversed=init_from_reversed,
         contextual=contextual,
         target=target,

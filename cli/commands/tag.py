@@ -45,9 +45,6 @@ search_options = section(
                  help="Show the N best label sequences of each sentence."),
     click.option("--probabilities", is_flag=True,
                  help="Show the probability of each word's label; of a CRF the marginal."),
-    click.option("--constrained/--unconstrained", default=None,
-                 help="Spans keep to their scheme (no I-X after O), or labels may follow each "
-                      "other in any way.  [default: as trained]"),
     click.option("--beam", type=click.IntRange(1), metavar="N",
                  help="With label feedback: keep N label sequences at each word.  [default: as "
                       "many as --nbest]"),
@@ -72,7 +69,7 @@ output_options = section(
 def command(
     sentences: tuple[str, ...], model_name: str | None, device: str, source: str | None,
     as_json: bool, output: Path | None,
-    overwrite: bool, nbest: int, probabilities: bool, constrained: bool | None, beam: int | None,
+    overwrite: bool, nbest: int, probabilities: bool, beam: int | None,
     **given: Any,
 ) -> None:  # fmt: skip
     """Label words: parts of speech, names, slots, sounds.
@@ -100,7 +97,7 @@ def command(
     from rnnlm.tasks.labels.tagging import Tagger, model_for
 
     model = model_for("tag", name, device)
-    tagger = Tagger(model, nbest, probabilities, constrained, beam)
+    tagger = Tagger(model, nbest, probabilities, beam)
     document = _document(model.codec, sentences, source, output, given)
     found = _counted(files.tagged(tagger, document.sentences))
     if as_json:

@@ -38,15 +38,6 @@ OF_NGRAMS = ("--model ngram", "--model unigram")
 labels_options = section(
     "Labels",
     options_of(LABELS, "label_column", metavar="NAME,..."),
-    options_of(LABELS, "sentence_label_column", before="With tagging: ", metavar="NAME,..."),
-    click.option(
-        "--labels",
-        multiple=True,
-        metavar="FILE",
-        help="Labels of TEXT in a separate file, line by line.",
-    ),
-    click.option("--valid-labels", multiple=True, metavar="FILE", help="Labels of --valid."),
-    click.option("--test-labels", multiple=True, metavar="FILE", help="Labels of --test."),
     options_of(LABELS, "format", declared=["--input-format"], type=str, metavar="FORMAT"),
     options_of(LABELS, "scheme", type=str, metavar="SCHEME"),
     options_of(LABELS, "multi_label", before="With classification: "),

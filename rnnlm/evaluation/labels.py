@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from rnnlm.errors import UsageError, nearest, shown
+from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import plotting, translation
 from rnnlm.evaluation.metrics import MetricSignature
 from rnnlm.evaluation.resampling import Counts, Measure, ratio
@@ -351,7 +351,7 @@ class LabelSignature(MetricSignature):
     of_what: ClassVar[str] = "labels"
 
     column: str = ""
-    mode: str = ""  # conlleval | strict
+    mode: str = ""  # of spans: conlleval
     scheme: str = ""  # iob1 | bio | bioes
     data: str = ""
     model: str = ""
@@ -359,19 +359,18 @@ class LabelSignature(MetricSignature):
 
 # ---- Spans in label sequences, and how many of the gold spans were predicted.
 #
-# There are two conventions. `conlleval` (Tjong Kim Sang & Buchholz 2000, the script of the CoNLL
-# shared tasks) finds spans in any sequence: a span begins wherever two neighbouring labels imply
-# it, so an I that follows O or a span of another type begins one. BIO (IOB2) and IOB1 are read
-# alike; BIOES is converted to BIO first (S to B, E to I). On labels of BIO and IOB1 this is the
-# rule by which training data are read (:func:`rnnlm.text.labelled.schemes.spans`); other labels are
-# read as the script reads them, except for its brackets. `strict` (the strict mode of seqeval,
-# Nakayama 2018) accepts only spans that begin and end as the scheme requires.
+# conlleval (Tjong Kim Sang & Buchholz 2000, the script of the CoNLL shared tasks) finds spans in
+# any sequence: a span begins wherever two neighbouring labels imply it, so an I that follows O or a
+# span of another type begins one. BIO (IOB2) and IOB1 are read alike; BIOES is converted to BIO
+# first (S to B, E to I). On labels of BIO and IOB1 this is the rule by which training data are read
+# (:func:`rnnlm.text.labelled.schemes.spans`); other labels are read as the script reads them,
+# except for its brackets.
 #
 # A span is correct if its type, its beginning and its end are.
 
-Mode = Literal["conlleval", "strict"]
+MODE = "conlleval"  # in signatures
 Scheme = Literal["iob1", "bio", "bioes"]
-PREFIXES = {"iob1": "BIO", "bio": "BIO", "bioes": "BIOES"}
+SCHEMES = ("iob1", "bio", "bioes")
 _AS_BIO = {"S": "B", "E": "I"}
 # Prefixes of neighbouring labels between which a span starts or ends, as in conlleval. An E here is
 # of schemes other than BIOES.
@@ -389,37 +388,23 @@ class Span(NamedTuple):
     end: int
 
 
-def spans(labels: Sequence[str], scheme: str, mode: str = "conlleval") -> list[Span]:
-    """Return the spans of a sentence, in their order. scheme: iob1, bio or bioes. mode:
-    conlleval or strict."""
-    if scheme not in PREFIXES:
-        raise UsageError(f"labels of scheme {scheme} are not spans", hint=nearest(scheme, PREFIXES))
-    if mode not in ("conlleval", "strict"):
-        raise UsageError(
-            f"spans cannot be counted as {mode}", hint=nearest(mode, ("conlleval", "strict"))
-        )
+def spans(labels: Sequence[str], scheme: str) -> list[Span]:
+    """Return the spans of a sentence, in their order. scheme: iob1, bio or bioes."""
+    if scheme not in SCHEMES:
+        raise UsageError(f"labels of scheme {scheme} are not spans", hint=nearest(scheme, SCHEMES))
     parts = list(map(_split, labels))
-
-    # Strict: the labels must be of the scheme.
-    if mode == "strict":
-        _check(labels, parts, scheme)
-        if scheme == "iob1":
-            return list(_strict_iob1(parts))
-        return list(_strict(parts, scheme))
-
-    # conlleval: any labels will do.
     if scheme == "bioes":
         parts = [(_AS_BIO.get(prefix, prefix), type_) for prefix, type_ in parts]
     return list(_conlleval(parts))
 
 
-def span_counts(gold: Labels, predicted: Labels, scheme: str, mode: str = "conlleval") -> Counts:
+def span_counts(gold: Labels, predicted: Labels, scheme: str) -> Counts:
     """Count by sentence how many spans of each type were right, predicted and gold."""
     check_lengths(gold, predicted)
     right, found, there = [], [], []
     for expected, guessed in zip(gold, predicted, strict=True):
-        gold_spans = set(spans(expected, scheme, mode))
-        predicted_spans = set(spans(guessed, scheme, mode))
+        gold_spans = set(spans(expected, scheme))
+        predicted_spans = set(spans(guessed, scheme))
         there.append(map(_type_of, gold_spans))
         found.append(map(_type_of, predicted_spans))
         right.append(map(_type_of, gold_spans & predicted_spans))
@@ -448,61 +433,6 @@ def _conlleval(parts: Sequence[tuple[str, str]]) -> Iterator[Span]:
         before, type_before = prefix, type_
 
 
-def _strict(parts: Sequence[tuple[str, str]], scheme: str) -> Iterator[Span]:
-    """Yield the well-formed spans of BIO (a B and all I of its type that follow) or BIOES (an S;
-    or a B, any number of I, and an E, all of one type)."""
-    start = None
-    for place, (prefix, type_) in enumerate([*parts, ("O", "")]):  # the O ends a last span
-        # A span goes on with I or E of its type. In BIO anything else ends it; in BIOES anything
-        # else means that it lacks its E and is none.
-        continues = start is not None and prefix in "IE" and type_ == parts[start][1]
-        if start is not None and not continues:
-            if scheme == "bio":
-                yield Span(parts[start][1], start, place)
-            start = None
-
-        # An E or I that continues nothing is not part of any span.
-        if prefix == "S":
-            yield Span(type_, place, place + 1)
-        elif prefix == "E" and start is not None:
-            yield Span(type_, start, place + 1)
-            start = None
-        elif prefix == "B":
-            start = place
-
-
-def _strict_iob1(parts: Sequence[tuple[str, str]]) -> Iterator[Span]:
-    """Yield the well-formed spans of IOB1. An I begins a span wherever it does not continue one;
-    a B only right after a label of its type, which is its purpose."""
-    start = None
-    before, type_before = "O", ""
-    for place, (prefix, type_) in enumerate([*parts, ("O", "")]):  # the O ends a last span
-        same = type_ == type_before
-        if start is not None and not (prefix == "I" and same):
-            # seqeval does not count a lone B that a B of another type follows.
-            is_lone_b = before == prefix == "B" and not same
-            if not is_lone_b:
-                yield Span(type_before, start, place)
-            start = None
-
-        begins_by_b = prefix == "B" and before != "O" and same
-        if start is None and (prefix == "I" or begins_by_b):
-            start = place
-        before, type_before = prefix, type_
-
-
-def _check(labels: Sequence[str], parts: Sequence[tuple[str, str]], scheme: str) -> None:
-    """Refuse labels that are not of `scheme`."""
-    for label, (prefix, _) in zip(labels, parts, strict=True):
-        if len(prefix) != 1 or prefix not in PREFIXES[scheme]:
-            why = f"its labels begin with {', '.join(PREFIXES[scheme])}"
-            raise UsageError(
-                f"{shown(label)} is not a label of scheme {scheme}",
-                why,
-                "name the scheme of the labels",
-            )
-
-
 # ---- All metrics that apply to a column of labels, as `rnnlm eval` prints them, and the counts
 # that they are computed from.
 
@@ -515,8 +445,8 @@ class Predictions:
 
     level: whether words or texts are labelled. gold, predicted: for each sentence the labels of its
     words; for each text a list of its one label, or of its labels (`multi_label`). column: its
-    name. scheme: "none", or the scheme of spans: iob1, bio or bioes. mode: how spans are counted.
-    known: for each word, whether it occurs in the training data. training_labels: those of the
+    name. scheme: "none", or the scheme of spans: iob1, bio or bioes. known:
+    for each word, whether it occurs in the training data. training_labels: those of the
     training data. probabilities: of each predicted label; not for texts with several labels.
     references, symbols: for letters to sounds, the references of each word and the symbols
     predicted for it; `gold` and `predicted` are then the labels of letters, or empty where the data
@@ -528,7 +458,6 @@ class Predictions:
     predicted: Labels
     column: str = ""
     scheme: str = "none"
-    mode: Mode = "conlleval"
     multi_label: bool = False
     known: Sequence[Sequence[bool]] | None = None
     training_labels: Collection[str] | None = None
@@ -624,7 +553,7 @@ def report(predictions: Predictions, measured: Mapping[str, Measure] | None = No
     values["column"] = predictions.column
     values["scheme"] = predictions.scheme
     if _has_spans(predictions):
-        values["mode"] = predictions.mode
+        values["mode"] = MODE
     values["sentences"] = len(predictions.gold) or len(predictions.references or ())
     if predictions.level == "word":
         values["words"] = sum(map(len, predictions.gold))
@@ -661,7 +590,7 @@ def _of_words(predictions: Predictions) -> dict[str, Measure]:
 
     # Spans are counted where there are any, otherwise the labels themselves.
     if _has_spans(predictions):
-        found |= _by_class(span_counts(gold, predicted, predictions.scheme, predictions.mode))
+        found |= _by_class(span_counts(gold, predicted, predictions.scheme))
     else:
         found["macro_f1"] = Measure(label_counts(gold, predicted), macro_f1)
     if predictions.level == "word":

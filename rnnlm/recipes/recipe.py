@@ -26,9 +26,7 @@ _TEXTS = {
     "SST-2": "phrases-and-sentences.tsv --valid sentences-dev.tsv ",
     "Multi30k": "train.de --target train.en --valid valid.de --valid-target valid.en ",
     "Tatoeba": "train.tsv --valid valid.tsv ",
-    "CMUdict": (
-        "train.letters --labels train.phones --valid valid.letters --valid-labels valid.phones "
-    ),
+    "CMUdict": "train.tsv --valid valid.tsv ",
 }
 
 
@@ -111,9 +109,6 @@ class Recipe:
         if not figures:
             return None
         text = _TEXTS[figures[0].on.split()[0]]
-        # Encoder-decoders take as targets what others learn as labels.
-        if self.learns_pairs:
-            text = text.replace("labels", "target")
         return f"rnnlm train {text}{self.options_of_figure()}"
 
     def options_of_figure(self) -> str:

@@ -32,10 +32,8 @@ def evaluate(
     text_settings: how lines are read, :class:`rnnlm.TextSettings`. progress: called with how far
     reading and scoring are.
 
-    Of a tagger or classifier, labels: for each file one with its labels, where these are in
-    separate files. mode: how spans are counted, "conlleval" (the usual one) or "strict". reading:
-    settings of :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from the training
-    data's.
+    Of a tagger or classifier, reading: settings of
+    :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from the training data's.
 
     Of an encoder-decoder, target: for each file one with its targets, where these are in separate
     files; as many again for each further reference. decode: whether sources are decoded; else

@@ -35,18 +35,6 @@ class TrainingRequest(Protocol):
         """A folder of n-gram counts, in place of the training data."""
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """Files of labels beside the training data."""
-
-    @property
-    def valid_labels(self) -> tuple[str, ...]:
-        """Files of labels beside the validation data."""
-
-    @property
-    def test_labels(self) -> tuple[str, ...]:
-        """Files of labels beside the test data."""
-
-    @property
     def target(self) -> tuple[str, ...]:
         """For each file of the training data one with its targets."""
 

@@ -193,8 +193,7 @@ def _check_names(request: Request, kind: registry.Kind, resolved: Resolved) -> N
     is imported and a folder is announced."""
     # The texts. A bundled corpus of labels or pairs is a text for its task.
     texts = (*request.text, *request.valid, *request.test)
-    beside = [*request.labels, *request.valid_labels, *request.test_labels]
-    beside += [*request.target, *request.valid_target, *request.test_target]
+    beside = [*request.target, *request.valid_target, *request.test_target]
     if registry.task(kind.task).reads_lines:
         sources.check_names(texts)
     else:

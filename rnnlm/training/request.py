@@ -50,13 +50,10 @@ class Request:
     init_from: str | None = None
     task: str | None = None  # of TASKS; none: a language model
 
-    # Tagging and classification: a language model that reads lines from their end, language models
-    # whose hidden states are read beside the words, and files of labels beside the text.
+    # Tagging and classification: a language model that reads lines from their end, and language
+    # models whose hidden states are read beside the words.
     init_from_reversed: str | None = None
     contextual: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
-    valid_labels: tuple[str, ...] = ()
-    test_labels: tuple[str, ...] = ()
 
     # Sequence to sequence: a file of targets for each file of the text (for validation and test,
     # each is one reference), and language models for the two sides.
@@ -321,8 +318,7 @@ def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 _SEVERAL = (
-    "valid", "test", "labels", "valid_labels", "test_labels", "target", "valid_target",
-    "test_target", "contextual",
+    "valid", "test", "target", "valid_target", "test_target", "contextual",
 )  # fmt: skip
 
 

@@ -43,7 +43,6 @@ def _key(request: Request, resolved: Resolved, kind: registry.Kind) -> str:
     task = registry.task(kind.task)
     parts: list[object] = [kind.task, request.text, request.counts, request.valid]
     parts += [request.test]
-    parts += [request.labels, request.valid_labels, request.test_labels]
     parts += [request.target, request.valid_target, request.test_target]
 
     # Settings that change how a text is read. One that was asked for may be taken more strictly.

@@ -68,8 +68,6 @@ def test_table_has_figures_confusions_and_signature_per_column(rnnlm, slot_tagge
 def test_figures_are_independent_of_data_format_and_scheme(figures, here, tagger):
     expected = figures(tagger.folder, tagger.valid)
     (here / "valid.jsonl").write_text(json_lines(VALID))
-    (here / "words").write_text("".join(" ".join(words) + "\n" for words, _, _ in VALID))
-    (here / "labels").write_text("".join(" ".join(slots) + "\n" for _, slots, _ in VALID))
     iob1 = [
         (words, [label.replace("B-", "I-") for label in slots], intent)
         for words, slots, intent in VALID
@@ -77,7 +75,6 @@ def test_figures_are_independent_of_data_format_and_scheme(figures, here, tagger
     (here / "iob1.conll").write_text(columns(iob1))
     for given in (
         ("valid.jsonl", "--input-format", "jsonl", "--column", "words", "--label-column", "slots"),
-        ("words", "--labels", "labels"),
         ("iob1.conll", "--scheme", "iob1"),
     ):  # fmt: skip
         found = figures(tagger.folder, *given)
@@ -148,30 +145,11 @@ def test_confusions_are_listed_and_drawn(rnnlm, here, classifier, slot_tagger):
     assert (here / "matrix-slots.svg").exists() and (here / "matrix-intent.svg").exists()
 
 
-def test_strict_spans_keep_to_their_scheme(figures, here, tagger):
-    broken = [
-        (words, [label.replace("B-", "I-") for label in slots], intent)
-        for words, slots, intent in VALID
-    ]
-    (here / "broken.conll").write_text(columns(broken))  # as BIO, no strict span begins
-    lenient, strict = (
-        figures(tagger.folder, "broken.conll", "--scheme", "bio", "--mode", mode)
-        for mode in ("conlleval", "strict")
-    )
-    assert (
-        sum(each["gold"] for each in lenient["by_type"].values())
-        > 0
-        == sum(each["gold"] for each in strict["by_type"].values())
-    )
-    assert "|mode:strict|" in strict["signature"]
-
-
 @pytest.mark.parametrize(("arguments", "message"), [
     (("--context", "reset"),
      "--context: {model} is a tagger of words, and this is for language models"),
     (("--documents",), "--documents: {model} is a tagger of words"),
     (("--plot", "x.txt"), "x.txt does not have a plot suffix"),
-    (("--mode", "loose"), "'loose' is not one of"),
     (("--label-column", "1,2", "--scheme", "none"), "they are 1, 2, and it has learned 2"),
     (("--label-column", "9"), "no column '9'"),
 ])  # fmt: skip

@@ -173,8 +173,8 @@ def test_decoded_figure_can_choose_weights_and_be_plotted(rnnlm, here, translato
 
 
 @pytest.mark.parametrize("options, message", [
-    (("--mode", "strict"),
-     "--mode: {model} is an encoder-decoder, and this is for taggers and classifiers"),
+    (("--scheme", "bio"),
+     "--scheme: {model} is an encoder-decoder, and this is for taggers and classifiers"),
     (("--context", "reset"),
      "--context: {model} is an encoder-decoder, and this is for language models"),
     (("--no-decode", "--beam", "2"), "--beam has no effect with --no-decode"),

@@ -137,7 +137,7 @@ def test_help_all_shows_the_options_beyond_the_common(rnnlm, name):
 
 def test_options_of_a_task_are_shown_beside_it(rnnlm):
     common = shown_options(rnnlm("train", "--help").out)
-    labels = {"--label-column", "--labels", "--scheme", "--contextual"}
+    labels = {"--label-column", "--scheme", "--contextual"}
     pairs = {"--target", "--valid-target", "--init-encoder-from"}
     counts = {"--prune", "--discounts", "--counts"}
     assert not (labels | pairs | counts) & {*common}

@@ -43,14 +43,14 @@ PAIRS = [
     ("on the mat", "la chatte"),
     ("a dog", "la chatte est assis"),
 ] * 3
-SLOTS = ("--column=words", "--label-column=slots", "--sentence-label-column=intent")
+SLOTS = {"column": "words", "label_column": "slots", "sentence_label_column": "intent"}
 FEW = ("--resamples=40",)
 CASES = {
     "eval of n-grams": ("eval", "-m", "kn", "known.txt"),
     "eval of n-grams, unknown words": ("eval", "-m", "kn", "text.txt", "--context=reset"),
     "eval of a network": ("eval", "-m", "lstm", "text.txt"),
     "eval of a tagger": ("eval", "-m", "tagger", "valid.conll"),
-    "eval of two columns": ("eval", "-m", "slots", "valid.jsonl", *SLOTS, "--confusions=1"),
+    "eval of two columns": ("eval", "-m", "slots", "valid.jsonl", "--confusions=1"),
     "eval of a classifier": ("eval", "-m", "classes", "valid.tsv"),
     "eval of several labels": ("eval", "-m", "several", "valid.tsv"),
     "eval of an encoder-decoder": ("eval", "-m", "fra", "pairs.tsv"),
@@ -58,7 +58,7 @@ CASES = {
     "compare of language models": ("compare", "kn", "lstm", "--on=text.txt", *FEW, "--top=1"),
     "compare of tokenizers": ("compare", "chars", "kn", "--on=known.txt", *FEW, "--top=1"),
     "compare of taggers": ("compare", "tagger", "gru", "--on=valid.conll", *FEW),
-    "compare of two columns": ("compare", "slots", "slots2", "--on=valid.jsonl", *SLOTS, *FEW),
+    "compare of two columns": ("compare", "slots", "slots2", "--on=valid.jsonl", *FEW),
     "compare of classifiers": ("compare", "classes", "bag", "--on=valid.tsv", *FEW),
     "compare of encoder-decoders": ("compare", "fra", "fra2", "--on=pairs.tsv", *FEW),
     "compare without decoding": ("compare", "fra", "fra2", "--on=pairs.tsv", *FEW, "--no-decode"),
@@ -101,7 +101,8 @@ def build(place: Path) -> None:
     ):
         model = tiny_tasks.fit(task, kind, budget="12steps", **settings)
         is_multi = settings.pop("form", None) == MULTI
-        settings.pop("both", None)
+        if settings.pop("both", False):
+            settings |= SLOTS
         tiny_tasks.save(place / folder, model, **settings, multi_label=is_multi)
 
     # Encoder-decoders, which have learned nothing.

@@ -93,7 +93,7 @@ REFUSED = [
      "the words that it is to predict", "--task"),
     (["--set", "label_column=2"], "a language model has no setting 'label_column'",
      "tagging and classification", "add --task tagging"),
-    (["--labels", "valid.conll"], "--labels needs --task tagging or classification",
+    (["--contextual", "lm"], "--contextual needs --task tagging or classification",
      "a language model reads text in one direction", "add --task tagging"),
     (["--model", "bag"], "--model bag is no language model", "reads all words",
      "add --task classification"),
@@ -142,7 +142,7 @@ def test_nonsensical_options_are_refused_with_the_reason(data, rnnlm, options, w
 
 @pytest.mark.parametrize("given, what", [
     ({"bidirectional": True}, "a language model has no setting 'bidirectional'"),
-    ({"labels": "valid.conll"}, "`labels` needs `task` tagging or classification"),
+    ({"contextual": "lm"}, "`contextual` needs `task` tagging or classification"),
     ({"task": "tagging", "model": "jordan"}, "`model` jordan is not for tagging"),
     ({"model": "bag"}, "is no language model"),
     ({"task": "poetry"}, "unknown task 'poetry'"),

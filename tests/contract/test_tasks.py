@@ -130,7 +130,7 @@ def test_unsaved_model_refuses_pickling_and_language_model_calls(model):
 
 
 def test_probabilities_sum_to_one_and_match_predictions(model):
-    search = Search(constrained=False, probabilities=True)
+    search = Search(probabilities=True)
     for column, *found in zip(model.codec.columns, *predict(model, TEXTS, search), strict=True):
         for words, each in zip(TEXTS, found, strict=True):
             rows = len(words) if column.level == "word" else 1

@@ -86,8 +86,10 @@ def treebank_tagger(tmp_path_factory):
 def pronouncer(tmp_path_factory):
     """Train a small model of the sounds of letters. Return its folder."""
     place = tmp_path_factory.mktemp("sounds")
-    (place / "letters").write_text("".join(" ".join("".join(word)) + "\n" for word in WORDS))
-    (place / "sounds").write_text(
-        "".join(" ".join(SOUNDS[part] for part in word) + "\n" for word in WORDS)
-    )
-    return trained(place / "model", place / "letters", "--labels", place / "sounds", "--align")
+    rows = ["text\tlabel\n"]
+    for word in WORDS:
+        letters = " ".join("".join(word))
+        sounds = " ".join(SOUNDS[part] for part in word)
+        rows.append(f"{letters}\t{sounds}\n")
+    (place / "words.tsv").write_text("".join(rows))
+    return trained(place / "model", place / "words.tsv", "--label-column", "label", "--align")

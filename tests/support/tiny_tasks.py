@@ -165,8 +165,8 @@ def slot_tagger(tmp_path_factory):
         "words",
         "--label-column",
         "slots",
-        "--sentence-label-column",
-        "intent",
+        "--set",
+        "sentence_label_column=intent",
         "--set",
         "output_layer=crf",
     )

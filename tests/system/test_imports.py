@@ -126,7 +126,6 @@ train --counts nocounts
 train --embeddings nofile
 train --grid model=rnn,gru nofile
 train --task tagging nofile
-train --task tagging --labels nofile text
 train --task tagging --contextual nomodel
 train --task classification --init-from nomodel
 train --task seq2seq text --target nofile

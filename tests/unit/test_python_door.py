@@ -109,7 +109,7 @@ def test_a_wrong_keyword_suggests_the_nearest(tmp_path):
 @pytest.mark.parametrize(
     "keywords, named",
     [
-        ({"labels": "x"}, "`labels` needs `task` tagging or classification"),
+        ({"contextual": "x"}, "`contextual` needs `task` tagging or classification"),
         ({"counts": "x", "model": "gru"}, "`counts` and a text cannot be combined"),
         ({"resume": True, "overwrite": True}, "`resume` and `overwrite` cannot be combined"),
         ({"layers": 2, "model": "unigram"}, '`model="rnn"`'),

@@ -13,14 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from rnnlm.evaluation.label_evaluation import MAIN, ColumnFigures, LabelEvaluation
-from rnnlm.evaluation.labels import (
-    LabelSignature,
-    Mode,
-    Predictions,
-    joint_exact_match,
-    measures,
-    report,
-)
+from rnnlm.evaluation.labels import LabelSignature, Predictions, joint_exact_match, measures, report
 from rnnlm.evaluation.resampling import Measure
 from rnnlm.evaluation.soundness import TOLERANCE, Check
 from rnnlm.events import never
@@ -77,29 +70,25 @@ def answers(
     return Answers(tuple(losses.tolist()), tuple(found))
 
 
-def columns_of(
-    model: TaskModel, data: LabelledData, found: Answers, mode: Mode = "conlleval"
-) -> list[Predictions]:
-    """Return gold and predicted labels of each column. mode: how spans are counted."""
+def columns_of(model: TaskModel, data: LabelledData, found: Answers) -> list[Predictions]:
+    """Return gold and predicted labels of each column."""
     predictions = []
     for number, column in enumerate(model.codec.columns):
         if column.level == WORD:
-            predictions.append(_of_words(model, data, found, number, mode))
+            predictions.append(_of_words(model, data, found, number))
         else:
             predictions.append(_of_texts(model, data, found, number))
     return predictions
 
 
-def measure(
-    model: TaskModel, data: LabelledData, mode: Mode = "conlleval", search: Search | None = None
-) -> LabelEvaluation:
-    """Evaluate a model on labelled data. mode: how spans are counted."""
+def measure(model: TaskModel, data: LabelledData, search: Search | None = None) -> LabelEvaluation:
+    """Evaluate a model on labelled data."""
     began = time.perf_counter()
     found = answers(model, data, search)
     assert found is not None  # nothing asked it to stop
 
     # Each column is measured by itself.
-    predictions = columns_of(model, data, found, mode)
+    predictions = columns_of(model, data, found)
     by_column = [measures(each) for each in predictions]
     columns = []
     for number, (each, counted) in enumerate(zip(predictions, by_column, strict=True)):
@@ -200,9 +189,7 @@ def _mean_loss(model: TaskModel, data: LabelledData, found: Answers) -> float:
     return math.inf if math.isnan(loss) else loss
 
 
-def _of_words(
-    model: TaskModel, data: LabelledData, found: Answers, number: int, mode: Mode
-) -> Predictions:
+def _of_words(model: TaskModel, data: LabelledData, found: Answers, number: int) -> Predictions:
     """Return the labels of words of the codec's column `number`."""
     column, place = model.codec.columns[number], model.codec.places[number]
     gold = [example.word_labels[place] for example in data.examples]
@@ -226,7 +213,6 @@ def _of_words(
         predicted,
         column.name,
         scheme,
-        mode,
         known=known,
         training_labels=None if column.form == EDIT else column.labels_in(scheme),
     )
@@ -291,11 +277,7 @@ Labelled = str | Path | Sequence[str | Path] | LabelledText | LabelledData
 
 
 def read_labelled_for(
-    model: TaskModel,
-    data: Labelled,
-    labels: Sequence[str | Path] = (),
-    reading: Mapping[str, Any] | None = None,
-    called: str = "",
+    model: TaskModel, data: Labelled, reading: Mapping[str, Any] | None = None, called: str = ""
 ) -> LabelledData:
     """Read labelled data as `model` reads them; the arguments are those of :func:`rnnlm.evaluate`.
     called: the model, in notices, where there are several."""
@@ -304,7 +286,7 @@ def read_labelled_for(
     if isinstance(data, LabelledText):
         return labelled_data(model.codec, data, "the data", called)
     paths = [data] if isinstance(data, (str, PathLike)) else data
-    return open_data(model, paths, labels, reading, called)
+    return open_data(model, paths, reading, called)
 
 
 # ---- What `rnnlm doctor` asks of a model of labels: probabilities that sum to one, and the same

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rnnlm.corpora as corpora
-from rnnlm.checks import several
 from rnnlm.config import Layer, from_stored, resolve
 from rnnlm.errors import UsageError, notice
 from rnnlm.models.manifest import read_manifest
@@ -38,25 +37,17 @@ Paths = Sequence[str | PathLike[str]]
 
 
 def open_data(
-    model: "TaskModel",
-    paths: Paths,
-    labels: Paths = (),
-    overrides: Mapping[str, Any] | None = None,
-    called: str = "",
+    model: "TaskModel", paths: Paths, overrides: Mapping[str, Any] | None = None, called: str = ""
 ) -> LabelledData:
     """Read the examples of some files as `model` needs them. The name of a bundled corpus means its
     test split.
 
-    labels: for each file one with its labels. overrides: settings of
-    :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from those of the training
-    data. called: the model, in notices. These name labels that training never saw, and how many
-    words cannot be aligned: they count as wrong.
+    overrides: settings of :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from
+    those of the training data. called: the model, in notices. These name labels that training
+    never saw, and how many words cannot be aligned: they count as wrong.
     """
-    settings = _settings(model, labels, overrides or {})
-    label_files = [fspath(each) for each in several(labels, "labels")]
-    text = read_labelled(
-        _files(paths), settings, LEVELS[model.task], label_files, aligned=not settings.align
-    )
+    settings = _settings(model, overrides or {})
+    text = read_labelled(_files(paths), settings, LEVELS[model.task], aligned=not settings.align)
     return labelled_data(model.codec, text, ", ".join(map(str, paths)), called)
 
 
@@ -102,7 +93,7 @@ def _files(paths: Paths) -> list[str]:
     return files
 
 
-def _settings(model: "TaskModel", labels: Paths, overrides: Mapping[str, Any]) -> LabelledSettings:
+def _settings(model: "TaskModel", overrides: Mapping[str, Any]) -> LabelledSettings:
     """Return the settings of the model's training data, changed by what is asked for."""
     # A model in memory does not know how its data were read, but whether its labels are sounds.
     stored: dict[str, Any] = {"align": any(column.form == SOUNDS for column in model.codec.columns)}
@@ -110,12 +101,8 @@ def _settings(model: "TaskModel", labels: Paths, overrides: Mapping[str, Any]) -
         manifest = read_manifest(Path(model.origin[0]))
         stored = asdict(from_stored(LabelledSettings, manifest.settings))
 
-    # Files of labels say the format, and without them it cannot be that of the training data.
-    asked = {name: value for name, value in overrides.items() if value is not None}
-    if labels or stored.get("format") == "parallel":
-        asked.setdefault("format", "parallel" if labels else "auto")
-
     # Columns of another format have other names.
+    asked = {name: value for name, value in overrides.items() if value is not None}
     if asked.get("format", stored.get("format")) != stored.get("format"):
         stored = {name: value for name, value in stored.items() if "column" not in name}
     layers = [Layer("the model", stored), Layer("what is asked for", asked)]

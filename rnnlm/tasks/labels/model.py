@@ -189,7 +189,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
 
     @property
     def is_constrained(self) -> bool:
-        """Whether the labels of spans keep to their scheme, unless something else is asked for."""
+        """Whether the labels of spans keep to their scheme."""
         settings = self.network.settings
         return isinstance(settings, TaggingSettings) and settings.constrained
 
@@ -317,11 +317,9 @@ Prediction = tuple[ColumnPrediction, ...]  # of a text, in the order of the code
 
 @dataclass(frozen=True)
 class Search:
-    """How to search for labels. constrained: spans keep to their scheme; None: as the model was
-    trained. beam: its width, with label feedback. nbest: how many label sequences to return.
-    probabilities: whether to return those of each word's symbols."""
+    """How to search for labels. beam: its width, with label feedback. nbest: how many label
+    sequences to return. probabilities: whether to return those of each word's symbols."""
 
-    constrained: bool | None = None
     beam: int = 1
     nbest: int = 1
     probabilities: bool = False
@@ -357,10 +355,7 @@ def of_reading(
 ) -> Iterator[tuple[int, Prediction]]:
     """Yield the predictions of the texts that were read together."""
     read_texts = [texts[each] for each in reading.chosen]
-    if search.constrained is None:
-        constrained = model.is_constrained
-    else:
-        constrained = search.constrained
+    constrained = model.is_constrained
     # Each column has a head, which predicts for all texts at once.
     columns = []
     for column, head in zip(model.codec.columns, model.network.heads, strict=True):

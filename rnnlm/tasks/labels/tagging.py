@@ -64,7 +64,7 @@ ALIGNMENTS = 8
 def tag(
     model: Labeller, sentences: Sequence[str | Sequence[str]], *, nbest: int = 1,
     probabilities: bool = False,
-    constrained: bool | None = None, beam: int | None = None,
+    beam: int | None = None,
     device: str | Device = "auto",
 ) -> TaggedSentences:  # fmt: skip
     """Label the words of sentences.
@@ -72,16 +72,15 @@ def tag(
     model: a tagger or its name. sentences: each a str with words between white space, or a list of
     its words; for a model of letters and sounds, a word or a list of its letters. nbest: how many
     label sequences of each sentence. probabilities: also those of each word's labels; of a CRF the
-    marginals. constrained: spans keep to their scheme (no I-X after O); None: as the model was
-    trained. beam: how many label sequences a model with label feedback keeps; None: as many as are
-    asked for. device: where a model given by name is loaded.
+    marginals. beam: how many label sequences a model with label feedback keeps; None: as many as
+    are asked for. device: where a model given by name is loaded.
 
     Raises:
         UsageError: the model is no tagger, or the beam is smaller than nbest. ModelError: there is
             no such model, or it is damaged.
     """
     sentences = several(sentences, "sentences")
-    tagger = Tagger(model_for("tag", model, device), nbest, probabilities, constrained, beam)
+    tagger = Tagger(model_for("tag", model, device), nbest, probabilities, beam)
     codec = tagger.model.codec
     by_word = is_of_letters(codec)
     if by_word:
@@ -132,7 +131,6 @@ class Tagger:
     model: TaskModel
     nbest: int = 1
     probabilities: bool = False
-    constrained: bool | None = None
     beam: int | None = None
 
     def tag(self, texts: Iterable[tuple[str | None, tuple[str, ...]]]) -> Iterator[TaggedSentence]:
@@ -158,7 +156,7 @@ class Tagger:
             notice("the beam makes no difference: without label feedback the search is exact")
         paths = self.nbest * self._paths_each
         paths = min(paths, self.beam or paths)
-        return Search(self.constrained, self.beam or paths, paths, self.probabilities)
+        return Search(self.beam or paths, paths, self.probabilities)
 
     @property
     def _paths_each(self) -> int:
@@ -168,9 +166,7 @@ class Tagger:
             if self.nbest > 1 or self.probabilities:
                 return ALIGNMENTS
             return 1
-        is_constrained = self.constrained
-        if is_constrained is None:
-            is_constrained = self.model.is_constrained
+        is_constrained = self.model.is_constrained
         are_alike = False
         for column in self.model.codec.word_columns:
             if column.form == EDIT or (column.scheme != NONE and not is_constrained):

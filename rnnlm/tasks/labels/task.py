@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rnnlm.config import Checked
 from rnnlm.errors import ComparisonError
@@ -34,16 +33,12 @@ _FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any numb
 
 @dataclass(frozen=True)
 class LabelOptions(Checked):
-    """How labelled data are read and counted.
+    """How labelled data are read.
 
-    labels: for each file one with its labels, where these are in separate files. mode: how spans
-    are counted; None: conlleval. reading: settings of
-    :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from those of the training
-    data.
+    reading: settings of :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from
+    those of the training data.
     """
 
-    labels: Sequence[str | Path] = ()
-    mode: Literal["conlleval", "strict"] | None = None
     reading: Mapping[str, Any] | None = None
 
 
@@ -57,9 +52,7 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
         "doctor": "files, arrays, sums of probabilities, padding",
         "export": "word vectors",
     }
-    request_fields = frozenset(
-        {"init_from", "init_from_reversed", "contextual", "labels", "valid_labels", "test_labels"}
-    )
+    request_fields = frozenset({"init_from", "init_from_reversed", "contextual"})
     why_no_field = "a network that labels words or texts writes no text"
     why_no_kind: ClassVar[Mapping[str, str]] = {
         "ngram": _COUNTS,
@@ -179,15 +172,14 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
         from rnnlm.tasks.labels.evaluation import read_labelled_for
 
         asked = options or LabelOptions()
-        return read_labelled_for(model, cast("Labelled", data), asked.labels, asked.reading, called)
+        return read_labelled_for(model, cast("Labelled", data), asked.reading, called)
 
     def evaluate_encoded(
         self, model: "TaskModel", data: "LabelledData", options: LabelOptions | None = None
     ) -> "LabelEvaluation":
         from rnnlm.tasks.labels.evaluation import measure
 
-        mode = options.mode if options is not None else None
-        return measure(model, data, mode or "conlleval")
+        return measure(model, data)
 
     def new_network(self, model: "TaskModel") -> "nn.Module":
         from rnnlm.tasks.labels.network import make_network

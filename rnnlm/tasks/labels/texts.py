@@ -57,7 +57,7 @@ def open_texts(
     names, resolved = _parts(request, resolved, kind)
     settings = resolved.make(LabelledSettings)
     _check_task(settings, kind.task)
-    train = _read(names, "train", request, settings, kind)
+    train = _read(names["train"], settings, kind)
     resolved = _with_detected(train, resolved)
     settings = resolved.make(LabelledSettings)
 
@@ -65,7 +65,7 @@ def open_texts(
     gold = {}
     for part in ("valid", "test"):
         if names[part]:
-            gold[part] = _read(names, part, request, settings, kind)
+            gold[part] = _read(names[part], settings, kind)
     valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
     share = resolved.make(HoldoutSettings).holdout
     is_named = "valid" in gold
@@ -107,19 +107,8 @@ def _check_task(settings: LabelledSettings, task: str) -> None:
         )
 
 
-def _read(
-    names: dict[str, tuple[str, ...]],
-    part: str,
-    request: TrainingRequest,
-    settings: LabelledSettings,
-    kind: registry.Kind,
-) -> LabelledText:
-    labels = {"train": request.labels, "valid": request.valid_labels, "test": request.test_labels}[
-        part
-    ]
-    return read_labelled(
-        names[part], settings, LEVELS[kind.task], labels, aligned=not settings.align
-    )
+def _read(files: tuple[str, ...], settings: LabelledSettings, kind: registry.Kind) -> LabelledText:
+    return read_labelled(files, settings, LEVELS[kind.task], aligned=not settings.align)
 
 
 def _parts(

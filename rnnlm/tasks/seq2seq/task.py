@@ -80,10 +80,7 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
         "init_from": (
             "start its sides from language models: `init_encoder_from=MODEL`, "
             "`init_decoder_from=MODEL`"
-        ),
-        "labels": "name the lines that it is to write with `target`",
-        "valid_labels": "name the lines that it is to write with `valid_target`",
-        "test_labels": "name the lines that it is to write with `test_target`",
+        )
     }
     why_no_kind: ClassVar[Mapping[str, str]] = {
         "ngram": _COUNTS,

@@ -79,9 +79,7 @@ def joined_labels(labels: Iterable[str]) -> str:
 # ---- Settings for reading labelled texts.
 
 Level = Literal["word", "text"]  # what has a label: each word (tagging), or the whole text
-Format = Literal[
-    "auto", "conllu", "columns", "tsv", "csv", "jsonl", "parquet", "parallel", "fasttext"
-]
+Format = Literal["auto", "conllu", "columns", "tsv", "csv", "jsonl", "parquet", "fasttext"]
 SchemeName = Literal["auto", "none", "iob1", "bio", "bioes", "bilou"]
 
 

@@ -1,5 +1,4 @@
-"""Labels in lines of text: columns as in the CoNLL shared tasks, fastText's `__label__x`, labels in
-a separate file."""
+"""Labels in lines of text: columns as in the CoNLL shared tasks, and fastText's `__label__x`."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,15 +11,13 @@ from rnnlm.text.labelled.example import (
     Example,
     LabelledSettings,
     LabelledText,
-    Level,
     blocks,
     column_at,
     joined_labels,
     no_words,
-    unequal,
 )
-from rnnlm.text.labelled.labelled_tables import several_labels, text_label
-from rnnlm.text.lines import Line, lines_with_ends, side_by_side, split_words
+from rnnlm.text.labelled.labelled_tables import several_labels
+from rnnlm.text.lines import Line, lines_with_ends, split_words
 from rnnlm.text.named_columns import no_column
 
 # ---- Columns as in the CoNLL shared tasks: one word per line with its labels, and a blank line
@@ -196,35 +193,3 @@ def _joined(labels: Sequence[str], where: str, multi_label: bool) -> str:
     if len(labels) > 1 and not multi_label:
         raise several_labels(where, labels)
     return intern(joined_labels(labels))
-
-
-# ---- Parallel files: one text per line in the first, its labels in the same line of the second.
-
-
-def read_parallel(
-    source: str, labels: str, settings: LabelledSettings, level: Level, aligned: bool = True
-) -> LabelledText:
-    """Return the examples of the text `source` with the labels of the file `labels`. aligned:
-    whether each word has one label."""
-    names = settings.label_columns[:1] or (LABEL_COLUMN,)
-    examples: list[Example] = []
-    pairs = side_by_side((source, labels), settings.encoding_errors, "labels")
-    for number, (text, label_line) in pairs:
-        words = tuple(map(intern, split_words(text)))
-        if not words:
-            raise no_words(f"{source}, line {number}")
-
-        # Labels of words are split as words are; that of a text is the whole line.
-        where = f"{labels}, line {number}"
-        if level != "word":
-            text_labels = (text_label(label_line, where, names[0], settings),)
-            examples.append(Example(words, (), text_labels, number, source))
-            continue
-        row = tuple(map(intern, split_words(label_line)))
-        is_unequal = len(row) != len(words) if aligned else not row
-        if is_unequal:
-            raise unequal(where, len(row), len(words), names[0])
-        examples.append(Example(words, (row,), (), number, source))
-    if level == "word":
-        return LabelledText(tuple(examples), names, (), "parallel")
-    return LabelledText(tuple(examples), (), names, "parallel")

@@ -22,45 +22,16 @@ _OF_TEXTS = {"fasttext": line_formats.read_fasttext}
 
 def read_labelled(
     paths: Iterable[str | PathLike[str]], settings: LabelledSettings, level: Level,
-    labels: Sequence[str | PathLike[str]] = (), aligned: bool = True,
+    aligned: bool = True,
 ) -> LabelledText:  # fmt: skip
     """Return the examples of some files, in order.
 
-    paths: files, globs, `-`. labels: for each of the files one with its labels, line by line.
-    aligned: whether each word needs one label; else the labels of an example may be more or fewer
-    (letters and sounds that are yet to be aligned).
+    paths: files, globs, `-`. aligned: whether each word needs one label; else the labels of an
+    example may be more or fewer (letters and sounds that are yet to be aligned).
     """
     files = sources.expand_files(paths, "labels", ".conllu")
-    label_files = sources.expand_files(labels, "labels", ".conllu")
-    _check(files, label_files, settings)
-    if not label_files:
-        parts = [_read(source, settings, level, aligned) for source in files]
-        return _joined(files, parts, settings)
-
-    _check_columns(label_files[0], "parallel", settings, level)
-    parts = []
-    for source, label_file in zip(files, label_files, strict=True):
-        part = line_formats.read_parallel(source, label_file, settings, level, aligned)
-        parts.append(part)
+    parts = [_read(source, settings, level, aligned) for source in files]
     return _joined(files, parts, settings)
-
-
-def _check(files: Sequence[str], labels: Sequence[str], settings: LabelledSettings) -> None:
-    if labels and len(labels) != len(files):
-        raise UsageError(
-            f"{len(files)} files of text and {len(labels)} of labels",
-            "each text needs one",
-            "name as many with `labels`",
-        )
-    why = ""
-    if labels and settings.format not in ("auto", "parallel"):
-        why = "labels are in separate files"
-    if settings.format == "parallel" and not labels:
-        why = "there is no file with labels"
-    if why:
-        raise UsageError(
-            f"format {settings.format}: {why}", hint='`format="parallel"` and `labels` go together'
-        )
 
 
 def _read(source: str, settings: LabelledSettings, level: Level, aligned: bool) -> LabelledText:
@@ -88,15 +59,14 @@ def _read(source: str, settings: LabelledSettings, level: Level, aligned: bool) 
 def _check_columns(source: str, format: str, settings: LabelledSettings, level: Level) -> None:
     """Refuse columns that a format does not have: most hold words and one label of each."""
     names = (*settings.label_columns, *settings.sentence_label_columns)
-    has_one_label = format in ("parallel", *_OF_TEXTS)
+    has_one_label = format in _OF_TEXTS
     if has_one_label and (settings.column or len(names) > 1):
         what = f"column {settings.column!r}" if settings.column else f"{len(names)} label columns"
         raise UsageError(
             f"{source}: {what}, but format {format} has words and one label",
             hint="name none, or another `format`",
         )
-    has_no_sentence_label = format in ("columns", "parallel") and level == "word"
-    if has_no_sentence_label and settings.sentence_label_columns:
+    if format == "columns" and level == "word" and settings.sentence_label_columns:
         raise UsageError(
             f"{source}: no label of the whole sentence",
             f"there is none in format {format}",
@@ -163,7 +133,7 @@ def detect_format(source: str, settings: LabelledSettings, level: Level) -> str:
     if level == "text":
         which = "in a table, a tab separates a text from its label"
     else:
-        which = "`labels` names a file that holds only labels"
+        which = "format columns has a word and its labels on each line"
     raise TextError(
         f"{source}: cannot tell how its labels are written",
         f"its first line is {shown(first)}",

@@ -178,7 +178,7 @@ def trains_on_labels(name, output):
     texts = {
         "pos-ewt": "\n".join([*rows, "", *rows, "", ""]),
         "ner-conll2003": "we O 0\nlove O 1\nRome I-LOC 0\n\ngo O 0\n",
-        "g2p-cmudict": "b o x\nh o t\n",
+        "g2p-cmudict": "letters\tsounds\nb o x\tB AA K S\nh o t\tHH AA T\n",
     }  # fmt: skip
     text = texts.get(
         name,
@@ -187,10 +187,8 @@ def trains_on_labels(name, output):
         else "intent\ttext\tslots\nx\tto rome\tO B-city\ny\tgo\tO\n",
     )
     output.mkdir()
-    path, labels = output / "data", output / "labels"
+    path = output / "data"
     path.write_text(text, encoding="utf-8")
-    labels.write_text("B AA K+S\nHH AA T\n".replace("+", " "), encoding="utf-8")
-    more = {"labels": [labels]} if name == "g2p-cmudict" else {}
     *_, finished = train(
         path,
         recipe=name,
@@ -199,7 +197,6 @@ def trains_on_labels(name, output):
         device="cpu",
         hidden_size=8,
         min_count=1,
-        **more,
     )
     manifest = model_folder.read_manifest(output / "m")
     assert (

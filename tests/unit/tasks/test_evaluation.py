@@ -74,8 +74,6 @@ def test_named_and_loaded_models_answer_alike(tagger):
         )
         == named
     )
-    strict = rnnlm.evaluate(str(tagger.folder), tagger.valid, mode="strict")
-    assert strict.columns[0].mode == "strict"
     compared = rnnlm.compare([tagger.folder, tagger.folder], tagger.valid, names=["a", "b"])
     assert compared.differences[0].figures["2"]["f1"].interval.estimate == 0
 
@@ -135,11 +133,10 @@ def test_settings_of_language_and_label_models_are_distinguished(model, tagger):
     for name, value in (("context", "carry"), ("progress", print), ("decode", True)):
         with pytest.raises(UsageError, match=f"{name}= needs .*; this is a tagger of words"):
             rnnlm.evaluate(model, text, **{name: value})
-    for name, value in (("mode", "conlleval"), ("labels", "x"), ("reading", {"column": "x"})):
-        with pytest.raises(
-            UsageError, match=f"{name}= needs a tagger of words or a classifier of texts"
-        ):
-            rnnlm.evaluate("demo", "none", **{name: [value] if name == "labels" else value})
+    with pytest.raises(
+        UsageError, match="reading= needs a tagger of words or a classifier of text"
+    ):
+        rnnlm.evaluate("demo", "none", reading={"column": "x"})
     with pytest.raises(TypeError, match="unexpected keyword argument 'contxt'.*'context'"):
         rnnlm.evaluate(model, text, contxt=None)
     assert rnnlm.evaluate(model, text, context=None) is not None  # None is the usual value

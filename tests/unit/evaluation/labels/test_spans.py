@@ -75,24 +75,9 @@ def test_bioes_becomes_bio_before_it_is_counted():
     assert counters(span_counts(gold, predicted, "bioes")) == label_spans.conlleval(*as_bio)
 
 
-@pytest.mark.parametrize(
-    "prefixes, scheme", [("BIO", "bio"), ("BIO", "iob1"), ("OIIB", "iob1"), ("BIOES", "bioes")]
-)
-def test_strict_spans_are_those_of_seqevals_tables(prefixes, scheme):
-    gold, predicted = random_labels(7, prefixes)
-    expected = label_spans.strict(gold, predicted, scheme)
-    assert counters(span_counts(gold, predicted, scheme, "strict")) == expected
-    assert all(expected[RIGHT][name] for name in "XYZ")
-
-
-def test_orphan_i_is_no_span_in_strict_mode():
+def test_an_orphan_i_begins_a_span():
     labels = "O I-LOC I-LOC I-PER B-PER O".split()
     assert spans(labels, "bio") == [Span("LOC", 1, 3), Span("PER", 3, 4), Span("PER", 4, 5)]
-    assert spans(labels, "bio", "strict") == [Span("PER", 4, 5)]
-    assert spans("B-A I-A E-A S-B B-B I-A".split(), "bioes", "strict") == [
-        Span("A", 0, 3),
-        Span("B", 3, 4),
-    ]
 
 
 def test_figures_worked_out_by_hand():
@@ -116,14 +101,9 @@ def test_figures_without_spans_are_zero_like_conlleval():
     assert Measure(span_counts([["O"]], [["O"]], "bio"), f1).value == 0
 
 
-@pytest.mark.parametrize("labels, scheme, mode, message", [
-    (["S-X"], "bio", "strict", "'S-X' is not a label of scheme bio"),
-    (["NOUN"], "none", "conlleval", "labels of scheme none are not spans"),
-    (["O"], "bio", "lenient", "cannot be counted as lenient"),
-])  # fmt: skip
-def test_labels_outside_the_scheme_are_errors(labels, scheme, mode, message):
-    with pytest.raises(UsageError, match=message):
-        spans(labels, scheme, mode)
+def test_labels_that_are_no_spans_are_an_error():
+    with pytest.raises(UsageError, match="labels of scheme none are not spans"):
+        spans(["NOUN"], "none")
 
 
 def test_labels_of_other_sentences_are_an_error():

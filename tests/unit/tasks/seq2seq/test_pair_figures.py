@@ -187,8 +187,6 @@ def test_pairs_that_are_not_whole_are_refused(translator, tmp_path, lines, targe
 
 
 def test_requests_must_fit_the_model_and_files(model, translator):
-    with pytest.raises(UsageError, match="mode= needs a tagger"):
-        rnnlm.evaluate(model, parallel_text(ROWS), mode="strict")
     with pytest.raises(UsageError, match="decode= needs an encoder-decoder"):
         rnnlm.evaluate("demo", "none", decode=False)
     with pytest.raises(UsageError, match="there are 2 of sources and 1 of targets"):

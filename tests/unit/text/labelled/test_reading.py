@@ -29,15 +29,10 @@ TSV = "\n".join(["\t".join(ROWS[0]), *("\t".join(map(str, row.values())) for row
 
 @pytest.fixture
 def read(tmp_path):
-    def of(content, task="word", name="data.txt", labels=None, aligned=True, **settings):
-        files = []
-        for file, text in (
-            (name, content),
-            *([("labels.txt", labels)] if labels is not None else []),
-        ):
-            files.append(tmp_path / file)
-            files[-1].write_bytes(text if isinstance(text, bytes) else text.encode())
-        return read_labelled(files[:1], LabelledSettings(**settings), task, files[1:], aligned)
+    def of(content, task="word", name="data.txt", aligned=True, **settings):
+        file = tmp_path / name
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return read_labelled([file], LabelledSettings(**settings), task, aligned)
 
     return of
 
@@ -185,13 +180,13 @@ def test_slots_stand_beside_intents_in_every_table(read, tmp_path, name):
     ]
 
 
-def test_labels_in_a_file_of_their_own(read):
-    (example,) = read("a b\n", labels="x y\n").examples
-    assert (example.words, example.word_labels) == (("a", "b"), (("x", "y"),))
-    assert read("a b\nc\n", "text", labels="x y\nz\n").examples[0].text_labels == ("x y",)
-    assert read("s c h u h\n", labels="S U\n", aligned=False).examples[0].word_labels == (
-        ("S", "U"),
-    )
+def test_sounds_may_be_more_or_fewer_than_letters(read):
+    content = "letters\tsounds\ns c h u h\tS U\n"
+    columns = {"column": "letters", "label_column": "sounds"}
+    (example,) = read(content, aligned=False, **columns).examples
+    assert (example.words, example.word_labels) == (tuple("schuh"), (("S", "U"),))
+    with pytest.raises(TextError, match="line 2: 5 words and 2 labels in 'sounds'"):
+        read(content, **columns)
 
 
 def test_a_text_may_have_several_labels_on_request(read):
@@ -251,28 +246,15 @@ def test_each_fault_is_an_error_naming_its_line(read, content, message, settings
     assert "data.txt" in caught.value.what
 
 
-def test_label_files_must_match_the_texts(read, tmp_path):
-    with pytest.raises(
-        TextError, match=r"labels.txt has 1 lines, .*data.txt has more.*line 2 of .*data.txt"
-    ):
-        read("a\nb\n", labels="X\n")
-    with pytest.raises(TextError, match=r"labels.txt, line 1: 2 words and 1 label in"):
-        read("a b\n", labels="X\n")
-    with pytest.raises(UsageError, match="2 files of text and 1 of labels"):
-        read_labelled(
-            [tmp_path / "data.txt"] * 2, LabelledSettings(), "word", [tmp_path / "labels.txt"]
-        )
-
-
 def test_what_does_not_go_together_is_wrong_usage(read):
     with pytest.raises(UsageError, match='conllu labels words.*`task="tagging"`'):
         read(CONLLU, "text", format="conllu")
     with pytest.raises(UsageError, match='fasttext labels texts.*`task="classification"`'):
         read("__label__a b", format="fasttext")
     with pytest.raises(
-        UsageError, match="2 label columns, but format parallel has words and one label"
+        UsageError, match="2 label columns, but format fasttext has words and one label"
     ):
-        read("a", labels="X", label_column="x,y")
+        read("__label__a b c", "text", label_column="x,y")
     with pytest.raises(UsageError, match="column 'text', but format fasttext has"):
         read("__label__a b c", "text", column="text", format="fasttext")
     with pytest.raises(
