@@ -40,13 +40,11 @@ from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import Progress, TextSettings, silent
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import CHOOSING, TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 
 ARPA = ".arpa"
-# Settings that choose words, not what a word is
-CHOOSING = ("min_count", "max_vocab", "vocab_size", "sentencepiece_model")
 
 
 def mix_static(

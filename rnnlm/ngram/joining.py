@@ -27,7 +27,7 @@ from rnnlm.errors import ModelError
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.counting.workspace import BYTES_PER_ENTRY, Workspace
 from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.tables import NOWHERE, find, make_keys, split_keys, word_bits
+from rnnlm.ngram.tables import NOWHERE, find, make_keys, new_places, split_keys, word_bits
 from rnnlm.system import in_threads
 from rnnlm.text.lines import Progress, silent
 
@@ -498,31 +498,12 @@ def renumbered(
         keys_M = workspace.empty(len(old_keys_M), np.uint64)
         values_MK = workspace.empty(old_values_MK.shape, np.float32)
         numbers_M = workspace.empty(len(old_keys_M), np.int64)
-        blocks = list(_blocks(old_keys_M, word_bits(model.size), workspace.ngrams))
-
-        # Where the n-grams of each context will begin.
-        starts_H = workspace.empty(contexts + 1, np.int64)
-        starts_H[:] = 0
-        for start, end in blocks:
-            contexts_R, _ = split_keys(old_keys_M[start:end], model.size)
-            first = int(contexts_R[0])
-            lengths = np.bincount(contexts_R - first)
-            starts_H[numbers_H[first : first + len(lengths)] + 1] += lengths
-            workspace.release(starts_H, numbers_H)
-        np.cumsum(starts_H, out=starts_H)
-
-        # Within a context, they go by their new last words.
-        for start, end in blocks:
-            contexts_R, words_R = split_keys(old_keys_M[start:end], model.size)
-            new_contexts_R, new_words_R = numbers_H[contexts_R], number_of[words_R]
-            by_word = np.argsort(make_keys(contexts_R, new_words_R, size))
-            is_first = np.diff(contexts_R, prepend=-1) > 0
-            ranks_R = np.arange(end - start)
-            ranks_R -= np.maximum.accumulate(np.where(is_first, ranks_R, 0))
-            places_R = starts_H[new_contexts_R] + ranks_R
-            keys_M[places_R] = make_keys(new_contexts_R, new_words_R[by_word], size)
-            values_MK[places_R] = old_values_MK[start:end][by_word]
-            numbers_M[start + by_word] = places_R
+        ranges = list(_blocks(old_keys_M, word_bits(model.size), workspace.ngrams))
+        moved = new_places(old_keys_M, ranges, number_of, numbers_H, contexts, workspace)
+        for (start, end), part in zip(ranges, moved, strict=True):
+            keys_M[part.places_R] = part.keys_R
+            values_MK[part.places_R] = old_values_MK[start:end][part.by_word_R]
+            numbers_M[start + part.by_word_R] = part.places_R
             workspace.release(keys_M, values_MK, numbers_M)
             if workspace.in_files:
                 model.drop_pages()

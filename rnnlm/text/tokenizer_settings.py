@@ -10,6 +10,8 @@ from rnnlm.config import Count, needs
 from rnnlm.errors import ArgumentTypeError, SettingsError, given, nearest
 
 ALL = "all"
+# Settings that choose words, not what a word is
+CHOOSING = ("min_count", "max_vocab", "vocab_size", "sentencepiece_model")
 FORMS = ("dashes", "entities", "nfc", "quotes", "spaces")  # of rnnlm.text.normalisation
 
 

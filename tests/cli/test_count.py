@@ -64,35 +64,6 @@ def test_a_models_tokenizer_can_be_used(rnnlm, models, here):
     )
 
 
-def test_shards_add_up_to_the_whole(rnnlm, models, here):
-    lines = models.text.read_text(encoding="utf-8").splitlines(keepends=True)
-    shards = []
-    for number in range(3):
-        shard = here / f"shard-{number}.txt"
-        shard.write_text("".join(lines[number::3]), encoding="utf-8")
-        shards.append(here / f"{number}.counts.gz")
-        assert rnnlm("count", shard, "--order", 4, "-o", shards[-1]).out == ""
-    whole = rnnlm("count", models.text, "--order", 4)
-    assert rnnlm("count", "--merge", *shards).out == whole.out
-    frequent = [line for line in whole.out.splitlines() if int(line.partition("\t")[2]) >= 3]
-    assert rnnlm("count", "--merge", here / "*.gz", "--min-count", 3).out.splitlines() == frequent
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--order", "2"],
-        ["--only"],
-        ["--lowercase"],
-        ["--tokenizer", "char"],
-        ["-m", "x"],
-        ["--keep-blank-lines"],
-    ],
-)
-def test_merge_refuses_counting_options(rnnlm, text, arguments):
-    checked_error(rnnlm("count", "--merge", text, *arguments), 2, "--merge adds up counts")
-
-
 @pytest.mark.parametrize(("arguments", "what"), [
     (["-m", "x", "--lowercase"], "-m MODEL brings its own tokenizer"),
     (["--tokenizer", "byte", "--lowercase"], "lowercase does not go with the byte tokenizer"),

@@ -21,7 +21,7 @@ def counts(rnnlm, here):
     (here / "valid.txt").write_text("\n".join(LINES[::3]) + "\n")
     assert rnnlm("count", "a.txt", "-o", "a", "--order", "4").code == 0
     assert rnnlm("count", "b.txt", "-o", "b", "--order", "4", "--tokenizer-from", "a").code == 0
-    assert rnnlm("count", "--merge", "a", "b", "-o", "both").code == 0
+    assert rnnlm("count", "a", "b", "-o", "both").code == 0
     # A model with the tokenizer that the counts have.
     assert rnnlm("train", "a.txt", "--model", "ngram", "--holdout", "0", "-o", "of-a").code == 0
     return here

@@ -1,4 +1,4 @@
-"""ARPA files and files of counts: read whole, or refused with their line."""
+"""ARPA files: read whole, or refused with their line."""
 
 import math
 
@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError
 from rnnlm.ngram.arpa.writing import arpa, load_arpa
-from rnnlm.ngram.counting.strings import count_lines, merge_counts
 from rnnlm.scoring.scorer import score_sentences
 from support.odd_inputs import damaged, odd_numbers, odd_text, quiet, value_or_error
 from support.tiny_models import fit
@@ -71,23 +70,3 @@ def test_an_arpa_file_of_any_numbers(place, numbers):
     ]  # fmt: skip
     lines += ["\\2-grams:", *(f"{next(given_numbers)} {gram}" for gram in grams[1]), "\\end\\", ""]
     scored(place / "numbers.arpa", "\n".join(lines).encode())
-
-
-COUNTS = b"</s>\t2\n<s>\t2\nthe\t3\nthe cat\t1\n"
-
-
-def merged(path, data):
-    path.write_bytes(data)
-    return value_or_error(lambda: list("".join(count_lines(merge_counts([str(path), str(path)])))))
-
-
-@example("9" * 4300, ["a"])
-@given(odd_numbers, st.lists(odd_text, max_size=4))
-def test_a_file_of_any_counts(place, number, ngrams):
-    lines = sorted(f"{ngram}\t{number}\n".encode("utf-8", "surrogatepass") for ngram in ngrams)
-    merged(place / "any.counts", b"".join(lines))
-
-
-@given(damaged(COUNTS))
-def test_a_damaged_file_of_counts(place, data):
-    merged(place / "damaged.counts", data)

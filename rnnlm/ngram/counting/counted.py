@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from rnnlm.errors import UsageError, notice
 from rnnlm.files.writing import writing
 from rnnlm.interface import Tokenizer
@@ -26,7 +24,8 @@ from rnnlm.ngram.counting.store import (
     remove_level,
     write_level,
 )
-from rnnlm.ngram.tables import make_keys, split_keys
+from rnnlm.ngram.counting.vocabularies import Renumbering, ids_in, joint_tokenizer
+from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, Text
 from rnnlm.text.encoding import EncodedText
@@ -107,19 +106,15 @@ def of_text(
     memory: str | None = None,
     temp: str | None = None,
     report: Progress = silent,
-    extend: bool = False,
     workers: Workers = Workers(),
 ) -> Iterator[Counted]:
     """Provide the counts of a text, in as much `memory` as is allowed. temp: the folder for what
     does not fit, from where an interrupted count goes on; it is cleaned up in the end. workers: who
     counts, if not this process.
 
-    tokenizer: an existing one, or settings to make one from the text. extend: words that it lacks
-    get ids after its own.
+    tokenizer: an existing one, or settings to make one from the text.
     """
-    _check_prepared(text, tokenizer, extend)
-    if extend and not isinstance(tokenizer, TokenizerSettings):
-        tokenizer = tokenizers.extend(tokenizer, watched(text.blocks(), report))
+    _check_prepared(text, tokenizer)
     workers.try_out(temp)
     memory = workers.memory(memory)
     if memory and isinstance(text, Corpus) and (workers.are_wanted or not fits(text, memory)):
@@ -140,15 +135,15 @@ def of_text(
         clean_up(temp, identity_of({"order": order}, tokenizer))
 
 
-def _check_prepared(text: Text, tokenizer: Tokenizer | TokenizerSettings, extend: bool) -> None:
+def _check_prepared(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> None:
     """Make sure that no other tokenizer is asked for than that of a prepared text."""
     own = text.tokenizer
-    if own is None or (tokenizer == TokenizerSettings() and not extend):
+    if own is None or tokenizer == TokenizerSettings():
         return
     is_same = not isinstance(tokenizer, TokenizerSettings) and (
         tokenizer.fingerprint == own.fingerprint
     )
-    if extend or not is_same:
+    if not is_same:
         raise UsageError(
             f"{text.sources[0]} is prepared with another tokenizer",
             "its words have their ids already",
@@ -165,7 +160,7 @@ def of_folders(
     report: Progress = silent,
 ) -> Iterator[Counted]:
     """Provide the counts in one folder up to `order` (None: all), or the sums over several, in
-    bounded memory."""
+    bounded memory: those of all texts counted at once, with the words of all."""
     several = [counts_folder.load(folder) for folder in folders]
     places = [os.path.realpath(folder) for folder in folders]
     if len(set(places)) < len(places):
@@ -181,14 +176,15 @@ def of_folders(
     if len(several) == 1:
         yield Counted(iter(first.levels(order)), order, source, first.tokenizer)
         return
-    longest = counts_folder.with_longest_vocabulary(several)
-    size = longest.index.vocabulary_size
-    with _folder_in(temp) as folder, room_for(memory or MERGING_MEMORY, folder, None, size) as room:
+    report("joining vocabularies")
+    tokenizer = joint_tokenizer(several)
+    memory = memory or MERGING_MEMORY
+    with _folder_in(temp) as folder, room_for(memory, folder, None, tokenizer.size) as room:
         assert room.store is not None and room.crew is not None
         room.store.way_on = WAY_ON
-        sources = _Folders(tuple(several), size)
+        sources = _Folders(several, tokenizer, room.workspace)
         steps = merge(sources, order, room.crew)
-        yield Counted(_reported(steps, report), order, source, longest.tokenizer)
+        yield Counted(_reported(steps, report), order, source, tokenizer)
 
 
 @contextlib.contextmanager
@@ -216,57 +212,53 @@ def within(counts: Counts, order: int | None) -> int:
     return order or own
 
 
-@dataclass(frozen=True)
 class _Folders:
-    """Counts in folders, as they are merged. Those of a shorter vocabulary are rewritten, in the
-    store, with the keys of a vocabulary of `size` words, which begins with theirs."""
+    """Counts in folders, as they are merged. Those with other ids than `tokenizer` are renumbered,
+    order by order, and written to the store."""
 
-    several: tuple[Counts, ...]
-    size: int
+    def __init__(
+        self, several: Sequence[Counts], tokenizer: Tokenizer, workspace: Workspace
+    ) -> None:
+        self.several = several
+        self.renumberings: dict[int, Renumbering] = {}  # by the number of the folder
+        id_of = {symbol: id for id, symbol in enumerate(tokenizer.symbols())}
+        for number, counts in enumerate(several):
+            if counts.index.tokenizer_fingerprint != tokenizer.fingerprint:
+                ids_V = ids_in(counts.read_tokenizer(), id_of)
+                self.renumberings[number] = Renumbering(ids_V, tokenizer.size, workspace)
 
     def __len__(self) -> int:
         return len(self.several)
 
     def level(self, store: Store, source: int, n: int) -> Level | None:
         level, prefix = self.several[source].level(n), _prefix(source)
-        if level is None or level.size == self.size:
+        renumbering = self.renumberings.get(source)
+        if level is None or renumbering is None:
             return level
+        # Merging asks for one order after the other, some of them more than once.
         if f"{prefix}order-{n}" not in store:
-            _write_extended(store, prefix, n, level, self.size)
+            if n == 1:
+                store.finish(*write_level(store, prefix, 1, renumbering.unigrams(level)))
+            else:
+                _write_in_pieces(store, prefix, n, renumbering.longer(level))
         return read_level(store, prefix, n)
 
     def forget(self, store: Store, n: int) -> None:
-        """Let go of what was rewritten; the folders are the user's."""
+        """Let go of what was renumbered; the folders are the user's."""
         for number in range(len(self.several)):
             remove_level(store, _prefix(number), n)
 
 
 def _prefix(number: int) -> str:
-    return f"extended-{number:05d}-"
+    return f"renumbered-{number:05d}-"
 
 
-def _write_extended(store: Store, prefix: str, n: int, level: Level, size: int) -> None:
-    """Write an order as it is with `size` words, more than it has. `<s>` stays the last unigram, so
-    n-grams keep their order."""
-    if n == 1:
-        counts_M = np.zeros(size + 1, level.counts_M.dtype)
-        counts_M[: level.size] = level.counts_M[: level.size]
-        counts_M[size:] = level.counts_M[level.size :]
-        keys_M = np.arange(size + 1, dtype=np.uint64)
-        suffixes_M = np.zeros(size + 1, level.suffixes_M.dtype)
-        extended = Level(size, keys_M, suffixes_M, counts_M, size)
-        store.finish(*write_level(store, prefix, 1, extended))
-        return
-
+def _write_in_pieces(store: Store, prefix: str, n: int, level: Level) -> None:
     for number, start in enumerate(range(0, len(level), counts_folder.PIECE_NGRAMS)):
         columns = columns_of(level, start, start + counts_folder.PIECE_NGRAMS)
-        contexts_M, words_M = split_keys(columns["keys"], level.size)
-        if n == 2:
-            contexts_M[contexts_M == level.size] = size
-        columns["keys"] = make_keys(contexts_M, words_M, size)
-        name, facts = f"{prefix}order-{n}-{number:06d}", {"ngrams": len(words_M)}
+        name, facts = f"{prefix}order-{n}-{number:06d}", {"ngrams": len(columns["keys"])}
         store.finish(store.write(name, columns, facts))
-    store.finish(note_of_level(prefix, n, replace(level, size=size)))
+    store.finish(note_of_level(prefix, n, level))
 
 
 def _reported(steps: Iterable[Phase | Level], report: Progress) -> Iterator[Level]:

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from rnnlm.config import from_stored
+from rnnlm.config import as_text, from_stored
 from rnnlm.errors import ModelError, OutputError, SettingsError, UsageError
 from rnnlm.files import lock, tensors, writing
 from rnnlm.files.reading import read_json, read_small
@@ -33,6 +33,7 @@ from rnnlm.system import in_threads, processors
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import TextSettings
+from rnnlm.text.tokenizer_settings import CHOOSING
 
 COUNTS = "counts.json"
 FORMAT_VERSION = 1
@@ -108,6 +109,10 @@ class Counts:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the text."""
+        return self.read_tokenizer()
+
+    def read_tokenizer(self) -> Tokenizer:
+        """Read the tokenizer, for whoever does not keep it."""
         index, files = self.index, {}
         for name, entry in index.tokenizer_files.items():
             path = _file(self.folder, name, entry.bytes)
@@ -174,8 +179,9 @@ def load(folder: str | Path) -> Counts:
     """Return the counts in `folder`. Only counts.json is read."""
     folder = Path(folder)
     if not is_counts(folder):
+        why = f"there is no {COUNTS}" if folder.exists() else "there is no such folder"
         hint = f"make them with rnnlm count TEXT -o {folder}"
-        raise ModelError(f"no counts in {folder}", f"there is no {COUNTS}", hint)
+        raise ModelError(f"no counts in {folder}", why, hint)
     index = read_json(
         folder / COUNTS,
         Index,
@@ -219,54 +225,58 @@ def _damaged(folder: Path, why: str) -> ModelError:
 
 
 def check_alike(several: Sequence[Counts]) -> None:
-    """Make sure that counts can be added up: of one order and way of reading, and of one
-    vocabulary, or of vocabularies that begin with the shorter ones."""
-    first, longest = several[0], with_longest_vocabulary(several)
-    for other in several:
-        if not _is_extended(other, longest):
-            raise _unlike(
-                longest, other, "vocabularies", lambda each: each.index.tokenizer_fingerprint,
-                f"count the text again with `tokenizer_from='{longest.folder}'`",
-            )  # fmt: skip
+    """Make sure that counts can be added up: of one order, one way of reading and one tokenizer,
+    which may know other words in each."""
+    first = several[0]
     for other in several[1:]:
         if other.index.order != first.index.order:
-            raise _unlike(
-                first, other, "orders", lambda each: each.index.order,
-                f"count both with `order={max(first.index.order, other.index.order)}`",
-            )  # fmt: skip
+            highest = max(first.index.order, other.index.order)
+            raise UsageError(
+                f"{first.folder} and {other.folder} have different orders",
+                f"{first.index.order} and {other.index.order}",
+                f"count both with `order={highest}`",
+            )
         if other.index.source.text_settings != first.index.source.text_settings:
-            raise _unlike(
-                first, other, "settings of reading", lambda each: each.index.source.text_settings,
+            mine, its = first.index.source.text_settings, other.index.source.text_settings
+            raise UsageError(
+                f"the texts of {first.folder} and {other.folder} were read in different ways",
+                _difference(mine, its),
                 "count both in the same way",
-            )  # fmt: skip
+            )
+        if other.index.tokenizer_fingerprint != first.index.tokenizer_fingerprint:
+            _check_tokenizers(first, other)
 
 
-def with_longest_vocabulary(several: Sequence[Counts]) -> Counts:
-    """Return the counts whose vocabulary can extend those of the others."""
-    return max(several, key=lambda each: each.index.vocabulary_size)
+def _check_tokenizers(first: Counts, other: Counts) -> None:
+    """Make sure that two different tokenizers differ in their words alone."""
+    mine, its = dict(first.index.tokenizer), dict(other.index.tokenizer)
+    for name in CHOOSING:
+        mine.pop(name, None)
+        its.pop(name, None)
+    difference = _difference(mine, its)
+    if difference:
+        raise UsageError(
+            f"{first.folder} and {other.folder} have different tokenizers",
+            difference,
+            "count both in the same way",
+        )
+    kind = mine.get("tokenizer")
+    if kind not in ("word", "char"):
+        raise UsageError(
+            f"{first.folder} and {other.folder} have different {kind} tokenizers",
+            "only vocabularies of words or characters can be joined",
+            f"count the text again with `tokenizer_from='{first.folder}'`",
+        )
 
 
-def _is_extended(counts: Counts, longest: Counts) -> bool:
-    """Return whether the vocabulary of `longest` is that of `counts`, or begins with it."""
-    if counts.index.tokenizer_fingerprint == longest.index.tokenizer_fingerprint:
-        return True
-    limits = {"min_count", "max_vocab"}  # they have had their effect
-    settings = []
-    for each in (counts, longest):
-        stored = each.index.tokenizer.items()
-        settings.append({name: value for name, value in stored if name not in limits})
-    if settings[0] != settings[1] or counts.tokenizer.name not in ("word", "char"):
-        return False
-    symbols = counts.tokenizer.symbols()
-    return longest.tokenizer.symbols()[: len(symbols)] == symbols
-
-
-def _unlike(first: Counts, other: Counts, what: str, value: Any, hint: str) -> UsageError:
-    return UsageError(
-        f"{first.folder} and {other.folder} have different {what}",
-        f"{value(first)} and {value(other)}",
-        hint,
-    )
+def _difference(mine: Mapping[str, Any], its: Mapping[str, Any]) -> str:
+    """Say in what two groups of settings differ; "" if in nothing."""
+    differing = []
+    for name in sorted({*mine, *its}):
+        if mine.get(name) != its.get(name):
+            values = f"{as_text(mine.get(name))} and {as_text(its.get(name))}"
+            differing.append(f"{name} is {values}")
+    return ", ".join(differing)
 
 
 # ---- Writing.

@@ -7,13 +7,11 @@ white space and control characters are written as in Python's strings (`\\\\`, `
 single spaces part them, and they hold nothing that sorts before one.
 """
 
-import heapq
 import itertools
 import re
 from bisect import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +21,13 @@ from rnnlm.files import tables
 from rnnlm.files.outputs import save_file
 from rnnlm.interface import SENTENCE_START, Tokenizer
 from rnnlm.ngram.counting.counts import count
-from rnnlm.ngram.counting.levels import Level, joined
-from rnnlm.ngram.tables import make_keys
-from rnnlm.text import sources, tokenizers
+from rnnlm.ngram.counting.levels import Level
+from rnnlm.ngram.counting.vocabularies import Renumbering
+from rnnlm.ngram.counting.workspace import IN_MEMORY
+from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.lines import Progress, silent, watched
-from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 BLOCK_NGRAMS = 1 << 16
@@ -79,19 +77,9 @@ def rows_of(
 
 def _reordered(levels: Iterable[Level], number_V: np.ndarray) -> Iterator[Level]:
     """Yield the levels where word w is number_V[w]."""
-    number_of = np.append(number_V, len(number_V))  # <s> stays the last
-    numbers_M = np.zeros(1, dtype=np.int64)  # what contexts and suffixes are called now
-    for level in joined(levels):
-        contexts_M = numbers_M[level.contexts_M]
-        keys_M = make_keys(contexts_M, number_of[level.words_M], level.size)
-        by_key = np.argsort(keys_M)
-        suffixes_M, counts_M = np.asarray(level.suffixes_M), np.asarray(level.counts_M)
-        renumbered_M = numbers_M[suffixes_M].astype(suffixes_M.dtype)
-        yield Level(
-            level.size, keys_M[by_key], renumbered_M[by_key], counts_M[by_key], level.after_start
-        )
-        numbers_M = np.empty(len(level), dtype=np.int64)
-        numbers_M[by_key] = np.arange(len(level))
+    renumbering = Renumbering(number_V, len(number_V), IN_MEMORY)
+    for n, level in enumerate(levels, start=1):
+        yield renumbering.unigrams(level) if n == 1 else renumbering.longer(level)
 
 
 def _rows(
@@ -259,35 +247,10 @@ class _Trie:
         return needed[::-1]
 
 
-# ---- Files of n-gram counts, written safely and added up: one row `n-gram TAB count`
-# (:mod:`rnnlm.files.tables`), n-grams in byte order, none twice.
-#
-# Reading is strict: a line that is damaged, cut off or out of order is an error with its file and
-# number.
+# ---- Tables of n-gram counts: one row `n-gram TAB count` (:mod:`rnnlm.files.tables`), n-grams in
+# byte order, none twice.
 
 LINES_AT_ONCE = 1 << 16
-LONGEST_LINE = 1 << 20  # in bytes
-LONGEST_COUNT = 1000  # digits; Python writes sums of up to 4300
-HINT = "make it with rnnlm count"
-
-
-def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[NgramCount]:
-    """Yield the sums over files of counts, in byte order, in a few megabytes of memory a file. A
-    notice names files that are the same."""
-    warn_of_repeats(files)
-    found = sources.expand(tuple(files))
-    for file in found:
-        if tables.kind_of(file) == tables.PARQUET:
-            raise TextError(
-                f"{file} is a Parquet file",
-                "other programs read these; folders of counts and files of text are added up",
-                "name the folder that it was made from",
-            )
-    merged = heapq.merge(*map(_read_counts, found))
-    for ngram, same in itertools.groupby(merged, itemgetter(0)):
-        total = sum(count for _, count in same)
-        if total >= min_count:
-            yield ngram, total
 
 
 def count_lines(counts: Iterable[NgramCount], report: Progress = silent) -> Iterator[str]:
@@ -311,43 +274,3 @@ def _batches(counts: Iterable[NgramCount]) -> Iterator[list[NgramCount]]:
 def save(path: Path, texts: Iterable[str]) -> None:
     """Write `texts` to a file, compressed as its suffix says, whole or not at all."""
     save_file(path, (text.encode("utf-8") for text in texts))
-
-
-def _read_counts(file: str) -> Iterator[NgramCount]:
-    """Yield the n-grams and counts of a file, checked."""
-    before = ""
-    for number, line in _numbered_lines(file):
-        ngram, tab, digits = line.rpartition(b"\t")
-        try:
-            key = tables.unquoted(ngram.decode("utf-8"))
-        except ValueError:
-            key = ""
-        if not (tab and key and digits.isdigit() and len(digits) <= LONGEST_COUNT):
-            raise TextError(f"{file}, line {number}: not an n-gram, a tab and a count", hint=HINT)
-        if key <= before:
-            raise TextError(
-                f"{file}, line {number}: out of order", "n-grams are in byte order, each once", HINT
-            )
-        yield key, int(digits)
-        before = key
-
-
-def _numbered_lines(file: str) -> Iterator[tuple[int, bytes]]:
-    number, rest = 0, b""
-    for chunk in sources.read(file, SourceSettings()):
-        if not isinstance(chunk, bytes):
-            raise TextError(f"{file} is not a file of counts", hint=HINT)
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            number += 1
-            yield number, line
-        if len(rest) > LONGEST_LINE:
-            raise TextError(
-                f"{file}, line {number + 1}: longer than {LONGEST_LINE} bytes", hint=HINT
-            )
-    if rest:
-        raise TextError(
-            f"{file}, line {number + 1}: cut off",
-            "the last line does not end in a newline",
-            "copy the file again",
-        )

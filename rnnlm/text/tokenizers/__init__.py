@@ -2,11 +2,10 @@
 model folder."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rnnlm.config import from_stored
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
 from rnnlm.text.lines import Block
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     AnyTokenizer: TypeAlias = WordTokenizer | CharTokenizer | ByteTokenizer | SentencePieceTokenizer
 
-__all__ = ["TokenizerSettings", "extend", "load", "train"]
+__all__ = ["TokenizerSettings", "load", "train"]
 
 
 def train(
@@ -69,28 +68,6 @@ def load(stored: dict[str, Any], files: dict[str, bytes]) -> Tokenizer:
     where a file is missing or damaged, or a setting is not valid."""
     settings = from_stored(TokenizerSettings, stored)
     return _class(settings.tokenizer).load(settings, files)
-
-
-def extend(tokenizer: Tokenizer, blocks: Iterable[Block]) -> Tokenizer:
-    """Return the tokenizer with the symbols of the text `blocks` that it lacks, after its own, by
-    descending count. How often each occurs is not known of them."""
-    from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE, Vocabulary
-
-    if tokenizer.name not in ("word", "char"):
-        raise UsageError(
-            f"a {tokenizer.name} tokenizer cannot be extended",
-            "it has no unknown words",
-            "leave `extend` out",
-        )
-    stored = tokenizer.to_settings()
-    settings = replace(from_stored(TokenizerSettings, stored), min_count=1, max_vocab=None)
-    known = tokenizer.symbols()
-    in_text = _class(settings.tokenizer).train(settings, (block.lines for block in blocks))
-    seen = set(known)
-    new = [symbol for symbol in in_text.symbols() if symbol not in seen]
-    if not new:
-        return tokenizer
-    return load(stored, {VOCABULARY_FILE: Vocabulary((*known, *new), None).to_bytes()})
 
 
 def _class(name: str) -> "type[AnyTokenizer]":

@@ -151,10 +151,4 @@ ROWS = [
         {"n.tsv": f"{ESC}\t1\t1\ta\n{ESC}\t1\t1\ta\n".encode()},
     ),
     Bad("banned word", f"generate -m {{unigram}} --ban '{ESC} a'", "'\\x1b]0;", code=2),
-    Bad(
-        "count file",
-        "count --merge c.txt",
-        "c.txt, line 2: out of order",
-        {"c.txt": b"b\x1b\t1\na\x1b\t1\n"},
-    ),
 ]

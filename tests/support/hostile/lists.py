@@ -104,31 +104,6 @@ WEIGHTS = {
     ),
     "a newer format": (weights(format_version=2), "w.json holds no weights"),
 }
-COUNTS = {
-    "empty words": (b"\t3\n", "c.txt, line 1: not an n-gram, a tab and a count"),
-    "no tab": (b"the man\n", "c.txt, line 1: not an n-gram, a tab and a count"),
-    "no number": (b"the\tx\n", "c.txt, line 1: not an n-gram, a tab and a count"),
-    "a negative count": (b"the\t-3\n", "c.txt, line 1: not an n-gram, a tab and a count"),
-    "NaN": (b"the\tnan\n", "c.txt, line 1: not an n-gram, a tab and a count"),
-    "1e400": (b"the\t1e400\n", "c.txt, line 1: not an n-gram, a tab and a count"),
-    "blanks": (b"a\t 1\n", "c.txt, line 1: not an n-gram, a tab and a count"),
-    "a fraction": (b"a\t1.5\n", "c.txt, line 1: not an n-gram, a tab and a count"),
-    "digits of another script": (
-        "a\t\u0663\n".encode(),
-        "c.txt, line 1: not an n-gram, a tab and a count",
-    ),
-    "a blank line": (b"a\t1\n\nb\t1\n", "c.txt, line 2: not an n-gram, a tab and a count"),
-    "underscores": (b"the\t1_000\n", "c.txt, line 1: not an n-gram, a tab and a count"),
-    "a count of 5000 digits": (
-        b"the\t" + b"9" * 5000 + b"\n",
-        "c.txt, line 1: not an n-gram, a tab and a count",
-    ),
-    "out of order": (b"b\t1\na\t1\n", "c.txt, line 2: out of order"),
-    "twice": (b"a\t1\na\t1\n", "c.txt, line 2: out of order"),
-    "cut off": (b"a\t1\nb\t1", "c.txt, line 2: cut off"),
-    "invalid UTF-8": (b"\xff\t1\n", "c.txt, line 1: not an n-gram, a tab and a count"),
-    "a long line": (b"a" * (3 << 20), "c.txt, line 1: longer than"),
-}
 VECTORS = {
     "empty": (b"", "no vectors in v.txt"),
     "binary": (b"3 8\nthe \0\0\x80\x3f", "v.txt is a binary file"),
@@ -148,10 +123,7 @@ VECTORS = {
         "v.txt, line 1: '\\x1b[31m8' is not a finite number",
     ),
 }
-RESCORE, MERGE = (
-    "rescore -m {unigram} --tune n.tsv --nbest-output out.tsv",
-    "count --merge c.txt -o out",
-)
+RESCORE = "rescore -m {unigram} --tune n.tsv --nbest-output out.tsv"
 EMBED = f"train {{text}} --model lstm {TINY} --embeddings v.txt -o out"
 
 
@@ -162,10 +134,6 @@ ROWS = [
 ROWS += [Bad(f"weights: {name}", "rescore -m {unigram} --apply {nbest} --weights w.json", what,
              {"w.json": content})
          for name, (content, what) in WEIGHTS.items()]  # fmt: skip
-ROWS += [
-    Bad(f"counts: {name}", MERGE, what, {"c.txt": content})
-    for name, (content, what) in COUNTS.items()
-]
 ROWS += [
     Bad(f"vectors: {name}", EMBED, what, {"v.txt": content}, code=2 if "width" in name else 1)
     for name, (content, what) in VECTORS.items()
@@ -200,11 +168,6 @@ ROWS += [
         "cannot read w.json"),
     Bad("weights: without end", "rescore -m {unigram} --apply {nbest} --weights /dev/zero",
         "/dev/zero holds no weights"),
-    Bad("counts: missing", MERGE, "no such file: c.txt"),
-    Bad("counts: a bomb", "count --merge c.gz -o out", "c.gz, line 1: longer than",
-        {"c.gz": gzip.compress(b"a" * (1 << 20)) * 160}),
-    Bad("counts: a table", "count --merge c.parquet -o out", "c.parquet is a Parquet file",
-        {"c.parquet": b"x"}),
     Bad("vectors: missing", EMBED, "cannot read v.txt"),
     Bad("vectors: a line without end", EMBED.replace("v.txt", "v.gz"), "v.gz, line 1: longer than",
         {"v.gz": gzip.compress(b"1 " * (1 << 19)) * 160}),

@@ -112,8 +112,6 @@ ROWS += [
     usage("count: over its text, by another name", "count *.txt -o link --overwrite",
           "link is also an input",
           {"a.txt": b"the man\n", "link": lambda path, models: path.symlink_to("a.txt")}),
-    usage("count: merged over a part", "count --merge a.txt -o a.txt --overwrite",
-          "a.txt is also an input", {"a.txt": b"a\t1\n"}),
     usage("score: over its input", "score -m {unigram} --input a.jsonl -o a.jsonl --overwrite",
           "a.jsonl is also an input",
           {"a.jsonl": b'{"text": "a"}\n'}),

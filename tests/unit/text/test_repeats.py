@@ -6,7 +6,6 @@ import warnings
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError
-from rnnlm.ngram.counting.strings import merge_counts
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.text import sources
 from rnnlm.text.corpus import open_text
@@ -89,11 +88,9 @@ def test_large_files_are_compared_piece_by_piece(there, monkeypatch):
     [
         lambda: list(read_sentences(("a.txt", "copy.txt"))),
         lambda: resolve_request(Request(("a.txt", "copy.txt"), None)),
-        lambda: list(merge_counts(("c1", "c1"))),
     ],
-    ids=["score", "prepare", "count --merge"],
+    ids=["score", "prepare"],
 )
 def test_whatever_reads_sources_tells_of_repeats(there, work):
-    (there / "c1").write_text("one\t1\n")
     with pytest.warns(RnnlmWarning, match="the same text is given more than once"):
         work()

@@ -1,17 +1,15 @@
 """Counts in folders: what was counted comes back, sums are those of the whole, damage is said."""
 
 import errno
-import itertools
 import json
 import random
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet
 import pytest
 
 from rnnlm.errors import ModelError, OutputError, UsageError
-from rnnlm.ngram.counting import counts_folder, parquet, strings
+from rnnlm.ngram.counting import counts_folder, strings
 from rnnlm.ngram.counting.counted import of_folders, of_text
 from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.counting.counts_folder import Counts
@@ -75,53 +73,6 @@ def test_merged_counts_equal_counts_of_the_whole(seeds, number, tmp_path, monkey
         assert counts_folder.load(folder).tokenizer.symbols() == tokenizer.symbols()
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_extended_vocabularies_merge_with_shorter_ones(seed, tmp_path, monkeypatch):
-    monkeypatch.setattr(counts_folder, "PIECE_NGRAMS", 40)
-    lines = random_text(seed).lines()
-    cuts = [0, len(lines) // 10 + 1, len(lines) // 2 + 1, len(lines)]
-    days = [lines[start:end] for start, end in itertools.pairwise(cuts) if start < end]
-    names = [str(tmp_path / str(day)) for day in range(len(days))]
-    tokenizer = make_tokenizer(days[0])
-    for name, day in zip(names, days, strict=True):
-        Path(name).mkdir()
-        with of_text(Corpus.from_lines(day, KEEP), tokenizer, 4, extend=True) as counted:
-            assert counted.source.new_words == 0
-            symbols = tokenizer.symbols()
-            tokenizer = counted.tokenizer
-            assert tokenizer.symbols()[: len(symbols)] == symbols
-            counts_folder.save(Path(name), counted.levels, 4, counted.source, tokenizer)
-    assert {*make_tokenizer(lines).symbols()} == {*tokenizer.symbols()}
-    assert len(symbols) == tokenizer.size or tokenizer.counts_V is None
-
-    random.Random(seed).shuffle(names)
-    with of_folders(names) as counted:
-        assert counted.tokenizer.fingerprint == tokenizer.fingerprint
-        assert_same(counted.levels, levels_of_lines(lines, tokenizer, 4))
-
-
-def test_new_words_follow_by_descending_count(tmp_path):
-    tokenizer = make_tokenizer(["b a b"])
-    with of_text(Corpus.from_lines(["z a d e e d c d"]), tokenizer, 2, extend=True) as counted:
-        assert counted.tokenizer.symbols() == ["</s>", "<unk>", "b", "a", "d", "e", "c", "z"]
-        assert counted.tokenizer.counts_V is None
-
-
-def test_vocabularies_extended_apart_are_not_merged(tmp_path):
-    names = []
-    for word in "cd":
-        names.append(str(tmp_path / word))
-        Path(names[-1]).mkdir()
-        text = Corpus.from_lines([f"a {word}"])
-        with of_text(text, make_tokenizer(["a"]), 2, extend=True) as counted:
-            counts_folder.save(
-                Path(names[-1]), counted.levels, 2, counted.source, counted.tokenizer
-            )
-    added = of_folders(names)
-    with pytest.raises(UsageError, match="have different vocabularies"):
-        added.__enter__()
-
-
 def test_a_memory_limit_does_not_change_counts(tmp_path):
     lines = [f"w{i % 7} w{i % 5} w{i % 3}" for i in range(200)]
     tokenizer = make_tokenizer(lines)
@@ -182,55 +133,19 @@ def test_rows_are_those_of_the_text(seed, tmp_path):
     assert list(found) == expected
 
 
-@pytest.mark.parametrize("ids", [True, False])
-def test_parquet_holds_the_same_ngrams(ids, tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "ROWS", 7)
-    text = random_text(5)
-    tokenizer = make_tokenizer(text.lines())
-    corpus = Corpus.from_lines(text.lines(), KEEP)
-    folder = tmp_path / "p"
-    with of_text(corpus, tokenizer, text.order) as counted:
-        parquet.save(folder, counted.levels, tokenizer, text.order, ids=ids, min_count=2)
-
-    names = [*tokenizer.symbols(), "<s>"]  # so that names[-1] is <s>
-    found = {}
-    for path in folder.glob("order-*.parquet"):
-        table = pyarrow.parquet.read_table(path)
-        kinds = ["list<element: int32>" if ids else "list<element: string>", "int64"]
-        assert [str(kind) for kind in table.schema.types] == kinds
-        for words, times in zip(table[0].to_pylist(), table[1].to_pylist(), strict=True):
-            assert path.name == f"order-{len(words)}.parquet"
-            found[" ".join(names[word] for word in words) if ids else " ".join(words)] = times
-    assert found == dict(strings.count_text(corpus, tokenizer, text.order, min_count=2))
-    assert "<s>" in found
-
-
-def test_parquet_of_fewer_orders_replaces_all(tmp_path):
-    tokenizer = make_tokenizer(["a b a"])
-    folder = tmp_path / "p"
-    for order, overwrite in ((3, False), (2, True)):
-        with of_text(Corpus.from_lines(["a b a"]), tokenizer, order) as counted:
-            parquet.save(folder, counted.levels, tokenizer, order, overwrite=overwrite)
-    assert sorted(path.name for path in folder.glob("[!.]*")) == [
-        "order-1.parquet",
-        "order-2.parquet",
-    ]
-    with pytest.raises(OutputError, match="already holds order-1.parquet"):
-        parquet.check_output(folder, overwrite=False)
-
-
 def test_counts_that_differ_are_not_added(tmp_path):
     lines = ["a b", "b a"]
     tokenizer = make_tokenizer(lines)
     saved(tmp_path / "a", lines, tokenizer)
     others = {
-        "vocabularies": saved(tmp_path / "b", ["a c"], make_tokenizer(["a c"])),
-        "orders": saved(tmp_path / "c", lines, tokenizer, order=2),
-        "settings of reading": saved(tmp_path / "d", lines, tokenizer, settings=TextSettings()),
+        "have different orders": saved(tmp_path / "b", lines, tokenizer, order=2),
+        "were read in different ways": saved(
+            tmp_path / "c", lines, tokenizer, settings=TextSettings()
+        ),
     }
     for what, other in others.items():
         added = of_folders([str(tmp_path / "a"), str(other.folder)])
-        with pytest.raises(UsageError, match=f"have different {what}"):
+        with pytest.raises(UsageError, match=what):
             added.__enter__()
 
 

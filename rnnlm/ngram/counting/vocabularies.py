@@ -1,0 +1,140 @@
+"""Counts of several vocabularies in one: the vocabulary of all, and n-grams renumbered for it in
+bounded memory.
+
+Vocabularies are read one at a time, and of their words only one table is held. N-grams are
+renumbered order by order: of the order below, the new number of each n-gram is kept, in a file
+where memory is limited.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
+from rnnlm.ngram.counting.counts_folder import Counts
+from rnnlm.ngram.counting.exchange import SuffixExchange
+from rnnlm.ngram.counting.levels import Level
+from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.ngram.tables import new_places
+from rnnlm.text import tokenizers
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE, Vocabulary
+from rnnlm.text.tokenizers.word import WordCounts
+
+SPECIALS = (BOUNDARY, UNKNOWN)  # the first symbols of words and of characters
+
+
+def joint_tokenizer(several: Sequence[Counts]) -> Tokenizer:
+    """Return the tokenizer with the symbols of all, by descending count, as if all texts had been
+    counted at once. One that is the same for all, and was made from another text, stays as it is.
+
+    The counts are alike (:func:`rnnlm.ngram.counting.counts_folder.check_alike`).
+    """
+    if len({counts.index.tokenizer_fingerprint for counts in several}) == 1:
+        return _with_sums(several)
+
+    # Add up how often each symbol occurs; a vocabulary may hold some that its text lacks.
+    occurrences = WordCounts()
+    for counts in several:
+        symbols = counts.read_tokenizer().symbols()
+        counts_V = _unigram_counts(counts)
+        for id, special in enumerate(SPECIALS):
+            occurrences.specials[special] += int(counts_V[id])
+        names = [symbol.encode("utf-8", "surrogatepass") for symbol in symbols[len(SPECIALS) :]]
+        occurrences.add(names, counts_V[len(SPECIALS) :])
+    vocabulary = occurrences.vocabulary(min_count=0)
+
+    # Settings that limit a vocabulary have had their effect on the parts.
+    unlimited = {}
+    for name in ("min_count", "max_vocab"):
+        unlimited[name] = getattr(TokenizerSettings, name)
+    stored = {**several[0].index.tokenizer, **unlimited}
+    return tokenizers.load(stored, {VOCABULARY_FILE: vocabulary.to_bytes()})
+
+
+def _with_sums(several: Sequence[Counts]) -> Tokenizer:
+    """Return the tokenizer that all share. Where each one's counts are of its own text, they are
+    added up."""
+    first = several[0].read_tokenizer()
+    total_V = np.zeros(first.size, dtype=np.int64)
+    for counts in several:
+        text_V, known_V = _unigram_counts(counts), counts.read_tokenizer().counts_V
+        if known_V is None or not np.array_equal(text_V, known_V):
+            return first
+        total_V += text_V
+    vocabulary = Vocabulary(tuple(first.symbols()), total_V)
+    files = {**first.to_files(), VOCABULARY_FILE: vocabulary.to_bytes()}
+    return tokenizers.load(first.to_settings(), files)
+
+
+def _unigram_counts(counts: Counts) -> np.ndarray:
+    """Return how often each symbol occurs in the text, (V,)."""
+    unigrams = counts.level(1)
+    assert unigrams is not None  # counts that were checked have them
+    return np.asarray(unigrams.counts_M)[:-1].astype(np.int64)
+
+
+def ids_in(tokenizer: Tokenizer, id_of: Mapping[str, int]) -> np.ndarray:
+    """Return the id that each symbol of `tokenizer` has in `id_of`, (V,)."""
+    ids = map(id_of.__getitem__, tokenizer.symbols())
+    return np.fromiter(ids, dtype=np.int64, count=tokenizer.size)
+
+
+class Renumbering:
+    """Renumbers the n-grams of a text, order by order from the unigrams up.
+
+    Word w becomes number_V[w] of `size` words; those without a number of `number_V` do not occur.
+    The arrays of an order belong to `workspace`.
+    """
+
+    def __init__(self, number_V: np.ndarray, size: int, workspace: Workspace) -> None:
+        self.size = size
+        self.workspace = workspace
+        self.number_of = workspace.empty(len(number_V) + 1, np.int64)
+        self.number_of[:-1] = number_V
+        self.number_of[-1] = size  # <s> stays the last
+        # Of the order below: the new number of each n-gram, and how many numbers there are.
+        self._below_M = self.number_of
+        self._contexts = 0
+        workspace.release(self.number_of)
+
+    def unigrams(self, level: Level) -> Level:
+        """Return the unigrams, all `size` and `<s>`."""
+        size = self.size
+        counts_M = np.zeros(size + 1, level.counts_M.dtype)
+        counts_M[self.number_of] = np.asarray(level.counts_M)
+        keys_M = np.arange(size + 1, dtype=np.uint64)
+        suffixes_M = np.zeros(size + 1, level.suffixes_M.dtype)
+        self._below_M, self._contexts = self.number_of, size + 1
+        self.workspace.release(self.number_of)
+        return Level(size, keys_M, suffixes_M, counts_M, size)
+
+    def longer(self, level: Level) -> Level:
+        """Return the next order. As `<s>` stays the last word, as many n-grams as before come
+        before those that begin with it."""
+        workspace, below_M = self.workspace, self._below_M
+        blocks = level.blocks(workspace.ngrams, len(below_M))
+        blocks = [block for block in blocks if block.start < block.end]
+        ranges = [(block.start, block.end) for block in blocks]
+        exchange = SuffixExchange(level.suffixes_M, ranges, len(below_M), workspace)
+        suffixes_of_block = exchange.values(below_M)
+
+        # Each n-gram goes to its new place: by its new context, then by its new word.
+        suffix_type = np.int32 if self._contexts < 2**31 - 1 else np.int64
+        keys_M = workspace.empty(len(level), np.uint64)
+        suffixes_M = workspace.empty(len(level), suffix_type)
+        counts_M = workspace.empty(len(level), level.counts_M.dtype)
+        numbers_M = workspace.empty(len(level), np.int64)
+        moved = new_places(level.keys_M, ranges, self.number_of, below_M, self._contexts, workspace)
+        for number, part in enumerate(moved):
+            here = slice(*ranges[number])
+            keys_M[part.places_R] = part.keys_R
+            suffixes_M[part.places_R] = suffixes_of_block(number)[part.by_word_R]
+            counts_M[part.places_R] = level.counts_M[here][part.by_word_R]
+            numbers_M[here.start + part.by_word_R] = part.places_R
+            workspace.release(keys_M, suffixes_M, counts_M, numbers_M, self.number_of)
+        self._below_M, self._contexts = numbers_M, len(level)
+        return dataclasses.replace(
+            level, size=self.size, keys_M=keys_M, suffixes_M=suffixes_M, counts_M=counts_M
+        )
