@@ -185,20 +185,16 @@ def overwrite_option(help: str = "Replace FILE.") -> Decorator:
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 special_symbols_option = options_of(LINES, "special_symbols")
 column_option = options_of(SOURCES, "column", metavar="NAME")
-delimiter_option = options_of(SOURCES, "delimiter", metavar="CHARACTER")
 encoding_option = options_of(LINES, "encoding_errors")
 split_option = options_of(SOURCES, "split", metavar="NAME")
-source_options = stacked(column_option, delimiter_option, split_option, encoding_option)
+source_options = stacked(column_option, split_option, encoding_option)
 text_options = stacked(
     section("Text", column_option),
     section(
         "Text",
-        delimiter_option,
         split_option,
         encoding_option,
-        click.option("--keep-blank-lines", is_flag=True,
-                     help="A blank line is a sentence of </s> alone."),
-        click.option("--documents", is_flag=True, help="Blank lines separate documents."),
+        options_of(LINES, "blank_lines"),
         special_symbols_option,
         rare=True,
     ),
@@ -246,23 +242,8 @@ def refuse_given(names: Collection[str], why: str) -> None:
 
 def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     """Take the values of `text_options` out of `given`; return the settings that they make."""
-    keep = given.pop("keep_blank_lines")
-    documents = given.pop("documents")
-    refuse_if(
-        keep and documents,
-        "--keep-blank-lines and --documents cannot be combined: a blank line is a "
-        "sentence or the end of a document.",
-    )
-    flags = {}
-    for name in ("column", "delimiter", "split", "encoding_errors", "special_symbols"):
-        value = given.pop(name)
-        if value is not None:
-            flags[name] = value
-    if keep:
-        flags["blank_lines"] = "keep"
-    elif documents:
-        flags["blank_lines"] = "documents"
-    return flags
+    names = ("column", "split", "encoding_errors", "blank_lines", "special_symbols")
+    return without_none({name: given.pop(name) for name in names})
 
 
 def without_none(given: Mapping[str, Any]) -> dict[str, Any]:

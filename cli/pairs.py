@@ -57,7 +57,6 @@ class PairsRequest:
     plot: Path | None
     special_symbols: str
     encoding_errors: str
-    delimiter: str | None
     eos: bool
     as_json: bool
     overwrite: bool
@@ -71,7 +70,7 @@ class PairsRequest:
 # Options of `rnnlm score` that go with --pairs.
 _BESIDE = {"model_names", "pairs_source", "pairs_scoring", "output", "plot", "overwrite",
            "special_symbols", "encoding_errors",
-           "delimiter", "device", "eos", "as_json"}  # fmt: skip
+           "device", "eos", "as_json"}  # fmt: skip
 
 
 def take_request(
@@ -97,7 +96,6 @@ def take_request(
         plot,
         given["special_symbols"] or "error",
         given["encoding_errors"] or "strict",
-        given["delimiter"],
         given["eos"],
         as_json,
         overwrite,
@@ -122,7 +120,7 @@ def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
     from rnnlm.scoring.pairs.accuracy import pair_accuracies, signature_of_set
     from rnnlm.scoring.pairs.files import read_pairs
 
-    test_set = read_pairs(request.source, request.encoding_errors, request.delimiter)
+    test_set = read_pairs(request.source, request.encoding_errors)
     scores = _scores(models, test_set, request)
     accuracies = {name: pair_accuracies(its) for name, its in scores.items()}
     if request.details:

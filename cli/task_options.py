@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # Settings of a task that several parameters of a command make together, or one of another name.
 _SAID_BY = {
-    "blank_lines": ("keep_blank_lines", "documents"),
     "confusions": ("confusions", "plot", "overwrite"),
     "decode": ("no_decode",),
     "decoding": ("beam", "length_power", "max_length", "copy_unknown"),

@@ -35,7 +35,6 @@ _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"
                       "from suffix and content]"),
     click.option("--column", metavar="NAME",
                  help="Column of the text in a table.  [default: text or sentence]"),
-    options.delimiter_option,
     options.encoding_option,
 )  # fmt: skip
 @section(
@@ -110,7 +109,6 @@ def command(
 _ABOUT_INPUT = {
     "--input-format": "form",
     "--column": "column",
-    "--delimiter": "delimiter",
     "--encoding-errors": "encoding_errors",
 }
 
@@ -134,7 +132,7 @@ def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[
         if sys.stdin is not None and sys.stdin.isatty():
             terminal.say("reading texts from the terminal, one a line; Ctrl-D ends")
     settings = TextFileSettings(
-        given["form"], given["column"], given["delimiter"], given["encoding_errors"] or "strict"
+        given["form"], given["column"], given["encoding_errors"] or "strict"
     )
     form = settings.format
     if form == "auto":

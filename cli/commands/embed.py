@@ -93,7 +93,7 @@ def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> Iterator[str]:
     settings = SentenceSettings(
         given["column"], split=given["split"] or "train",
         encoding_errors=given["encoding_errors"] or "strict",
-        delimiter=given["delimiter"], keep=(),
+        keep=(),
     )  # fmt: skip
     for where, text in read_texts(inputs or ("-",), settings):
         yield checked_text(text, where, given["special_symbols"] or "error")

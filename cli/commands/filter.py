@@ -40,8 +40,7 @@ text_options = section(
                help="Text column of JSON-lines and Parquet.  [default: text, sentence, or the only "
                     "one]"),
     encoding_option,
-    click.option("--documents", is_flag=True,
-                 help="Plain text: blank lines separate documents.  [default: each line is one]"),
+    options_of(LINES, "blank_lines", before="Of plain text: "),
     options_of(LINES, "special_symbols", default_is="replace"),
 )  # fmt: skip
 
@@ -84,13 +83,13 @@ def command(
     output: Path,
     model_names: tuple[str, ...],
     reference: tuple[str, ...],
-    documents: bool,
     resume: bool,
     overwrite: bool,
     workers: int | None,
     device: str,
     as_json: bool,
     column: str | None,
+    blank_lines: str | None,
     encoding_errors: str | None,
     special_symbols: str | None,
     **given: float | str | Names | Numbers,
@@ -103,7 +102,8 @@ def command(
     rnnlm filter web/*.jsonl -o by-language -m en=english -m de=german
 
     INPUT: files of JSON-lines or Parquet, whose rows are documents, or of plain text, whose lines
-    are; compressed or not, and globs of them.
+    are, or with --blank-lines documents the lines between blank ones; compressed or not, and globs
+    of them.
 
     With --reference, documents are sorted into DIR/head, DIR/middle and DIR/tail, as in CCNet: the
     head has perplexities below the 30 % quantile of the reference's, the middle below the 60 %
@@ -122,7 +122,7 @@ def command(
     text = {
         "encoding_errors": encoding_errors,
         "special_symbols": special_symbols or "replace",
-        "blank_lines": "documents" if documents else None,
+        "blank_lines": blank_lines,
     }
     request = Request(
         shards=shards,

@@ -40,7 +40,7 @@ rare_source_options = section(
 )
 _NAMES = {"source": "--source", "targets": "--target", "target_column": "--target-column"}
 _OF_TABLES = {
-    "column": "--column", "target_column": "--target-column", "delimiter": "--delimiter",
+    "column": "--column", "target_column": "--target-column",
     "id_column": "--id-column",
     "given_column": "--given-column", "keep": "--keep", "region_columns": "--region-columns",
 }  # fmt: skip
@@ -134,7 +134,6 @@ input_options = section(
 )  # fmt: skip
 rare_input_options = section(
     "Input",
-    options.delimiter_option,
     options.split_option,
     options.encoding_option,
     options_of(SENTENCES, "id_column", metavar="NAME"),
@@ -184,7 +183,6 @@ _ABOUT_INPUT = {
     "targets": "--target",
     "target_column": "--target-column",
     "split": "--split",
-    "delimiter": "--delimiter",
     "id_column": "--id-column",
     "given_column": "--given-column",
     "keep": "--keep",
@@ -385,7 +383,6 @@ def _sentences(
         given=given["given"],
         split=given["split"] or "train",
         encoding_errors=given["encoding_errors"] or "strict",
-        delimiter=given["delimiter"],
         keep=keep,
         region_mark=given["region_mark"],
         region_columns=given["region_columns"] or (),

@@ -38,7 +38,6 @@ _SAMPLING = (
 _ABOUT_INPUT = {
     "--input-format": "form",
     "--column": "column",
-    "--delimiter": "delimiter",
     "--encoding-errors": "encoding_errors",
 }
 
@@ -57,7 +56,7 @@ input_options = section(
     click.option("--interactive", is_flag=True,
                  help="A conversation: each line is answered before the next one is read."),
 )  # fmt: skip
-rare_input_options = section("Input", options.delimiter_option, options.encoding_option, rare=True)
+rare_input_options = section("Input", options.encoding_option, rare=True)
 search_options = section(
     "Search",
     options_of(DECODING, "beam", default_is="1, or as many as --nbest"),
@@ -264,7 +263,7 @@ def _of_file(codec: "PairCodec", source: str | None, given: dict[str, Any]) -> I
                 "reading lines from the terminal, until Ctrl-D; --interactive answers each at once"
             )
     settings = TextFileSettings(
-        given["form"], given["column"], given["delimiter"], given["encoding_errors"] or "strict"
+        given["form"], given["column"], given["encoding_errors"] or "strict"
     )
     usual = USUAL_COLUMNS if codec.column is None else (codec.column, *USUAL_COLUMNS)
     return read_sources(source, settings, usual)

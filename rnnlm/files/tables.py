@@ -207,25 +207,25 @@ def is_json(line: str) -> bool:
 def rows(
     source: str, kind: str | None = None, errors: str | None = None,
     unreadable: Literal["raise", "report"] = "raise",
-    delimiter: str | None = None, columns: Sequence[str] = (), has_header: bool = True,
+    columns: Sequence[str] = (), has_header: bool = True,
 ) -> Iterator[Row]:  # fmt: skip
     """Yield the rows of a table as they are read.
 
     kind: one of those above; None: as the name says. errors: what to do with bad UTF-8: "strict",
     "replace" or Python's "surrogateescape"; None: "strict", where nothing else can be asked for.
-    unreadable: with "report", a line that is not JSON becomes a row with its `reason`. delimiter:
-    between the cells of CSV; None: the one whose header has the `columns` that are asked for, else
-    the most columns. has_header: whether CSV and TSV have one; if not, columns are called "1", "2"
-    and so on.
+    unreadable: with "report", a line that is not JSON becomes a row with its `reason`. columns:
+    those that are asked for: the delimiter of CSV is the one whose header has them, else the most
+    columns. has_header: whether CSV and TSV have one; if not, columns are called "1", "2" and so
+    on.
     """
-    kind = kind_with(delimiter, kind or kind_of(source))
+    kind = kind or kind_of(source)
     if kind == PARQUET:
         yield from parquet_rows(source)
         return
     with opened(source) as stream:
         lines = text_lines(source, stream, errors)
         if kind == CSV:
-            cells = _csv(source, lines, delimiter, columns if has_header else ())
+            cells = _csv(source, lines, columns if has_header else ())
             yield from _named(source, cells, has_header)
         elif kind == TSV:
             yield from _named(source, tsv_rows(lines), has_header)
@@ -237,16 +237,6 @@ def rows(
                 "tables are " + ", ".join(SUFFIXES),
                 "rename it",
             )
-
-
-def kind_with(delimiter: str | None, kind: str | None) -> str | None:
-    """Return the kind of a table when the user names the `delimiter` of its cells: CSV, unless
-    `kind`, from the file's name, is a format without delimiters, or TSV with a tab."""
-    if delimiter is None or kind in (JSON_LINES, PARQUET):
-        return kind
-    if kind == TSV and delimiter == "\t":
-        return TSV
-    return CSV
 
 
 def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
@@ -425,7 +415,7 @@ def _json_value(text: str, where: str, hint: str) -> Any:
 
 
 def _csv(
-    source: str, lines: Iterator[str], delimiter: str | None, columns: Sequence[str]
+    source: str, lines: Iterator[str], columns: Sequence[str]
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a CSV file that are not empty, each with the number of its last line."""
     csv.field_size_limit(LARGEST_VALUE)
@@ -435,15 +425,13 @@ def _csv(
     above = 0
     named = _SEPARATOR_LINE.fullmatch(first)
     if named:
-        delimiter = delimiter or named[1]
+        delimiter = named[1]
         first = next(lines, "")
         above = 1
+    else:
+        delimiter = delimiter_of(first, columns)
 
-    table = csv.reader(
-        itertools.chain([first], lines),
-        strict=True,
-        delimiter=delimiter or delimiter_of(first, columns),
-    )
+    table = csv.reader(itertools.chain([first], lines), strict=True, delimiter=delimiter)
     try:
         for cells in table:
             if cells:

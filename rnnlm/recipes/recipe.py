@@ -17,7 +17,7 @@ from rnnlm.errors import SettingsError, nearest
 # Penn Treebank as prepared by Mikolov.
 _TEXTS = {
     "PTB": "ptb.train.txt --valid ptb.valid.txt ",
-    "WikiText-2": "wiki.train.tokens --valid wiki.valid.tokens --keep-blank-lines ",
+    "WikiText-2": "wiki.train.tokens --valid wiki.valid.tokens --blank-lines keep ",
     "bundled": "",
     "EWT": "en_ewt-ud-train.conllu --valid en_ewt-ud-dev.conllu ",
     "CoNLL-2003": "eng.train --valid eng.testa ",

@@ -257,7 +257,7 @@ def read_texts(
     carried = CarriedColumns(())
     for name in sources.expand(names):
         unit = "line"
-        if _is_dataset(name) or _is_table(settings.source.table_kind(name), settings):
+        if _is_dataset(name) or _is_table(tables.kind_of(name), settings):
             unit = "row"
         records = _read(name, settings, carried)
         for number, record in enumerate(records, start=1):
@@ -359,7 +359,7 @@ def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Ite
         return _dataset(name, settings)
 
     # A table, where it is one by its name and columns are asked for; else lines.
-    kind = settings.source.table_kind(name)
+    kind = tables.kind_of(name)
     if not kind and settings.are_pairs:
         kind = tables.TSV
     if kind and _is_table(kind, settings):
@@ -415,10 +415,8 @@ def _table(
         settings.column, settings.target_column, settings.id_column, settings.given_column,
         *settings.region_columns, *(settings.keep or ())
     )  # fmt: skip
-    asked, delimiter = list(filter(None, named)), settings.source.delimiter
-    for row in tables.rows(
-        source, kind, settings.errors, unreadable="report", delimiter=delimiter, columns=asked
-    ):
+    asked = list(filter(None, named))
+    for row in tables.rows(source, kind, settings.errors, unreadable="report", columns=asked):
         if row.reason:
             yield _Record("", None, reason=row.reason)
             continue

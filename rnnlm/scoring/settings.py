@@ -48,7 +48,6 @@ class SentenceSettings(Checked):
     ] = ""
     split: str = "train"
     encoding_errors: Literal["strict", "replace"] = "strict"
-    delimiter: str | None = None
     keep: Annotated[
         tuple[str, ...] | None,
         Meta(description="columns of a table to carry into the result; or all, or none"),
@@ -74,14 +73,14 @@ class SentenceSettings(Checked):
 
     @property
     def wants_table(self) -> bool:
-        """Whether a column or its separator is named, which only tables have."""
+        """Whether a column is named, which only tables have."""
         named = self.column or self.id_column or self.given_column or self.region_columns
-        return bool(named or self.are_pairs or self.delimiter or self.keep)
+        return bool(named or self.are_pairs or self.keep)
 
     @property
     def source(self) -> SourceSettings:
         """How its texts are taken out of tables and data sets."""
-        return SourceSettings(self.column, self.split, self.delimiter)
+        return SourceSettings(self.column, self.split)
 
     def check(self) -> None:
         """Make sure that the settings do not contradict each other.

@@ -29,9 +29,6 @@ class TableSettings(Protocol):
     @property
     def encoding_errors(self) -> str: ...
 
-    @property
-    def delimiter(self) -> str | None: ...
-
 
 def format_of(kind: str) -> str:
     """Return what settings call a kind of table."""
@@ -56,12 +53,7 @@ def read_rows(
         rows = tables.parquet_rows(source, asked)
     else:
         rows = tables.rows(
-            source,
-            kind,
-            settings.encoding_errors,
-            delimiter=settings.delimiter,
-            columns=asked,
-            has_header=has_header,
+            source, kind, settings.encoding_errors, columns=asked, has_header=has_header
         )
     for row in rows:
         check_length(row)
@@ -110,8 +102,7 @@ def check_length(row: tables.Row) -> None:
     if row.is_too_long:
         raise TextError(
             f"{row.where}: {tables.TOO_LONG}",
-            hint="a text that holds the delimiter needs quotation marks around it; `delimiter` "
-            "names another one",
+            hint="a text that holds the delimiter needs quotation marks around it",
         )
 
 

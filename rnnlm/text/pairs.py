@@ -32,7 +32,6 @@ from rnnlm.text.named_columns import (
     read_rows,
     text_of,
 )
-from rnnlm.text.sources import kind_with, parse_delimiter
 
 # ---- Settings for reading pairs.
 
@@ -61,20 +60,10 @@ class ParallelSettings:
     encoding_errors: Annotated[
         Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")
     ] = "strict"
-    delimiter: Annotated[
-        str | None,
-        Meta(
-            description="what separates the cells of a table, tab for tabs; none: "
-            "inferred from the header"
-        ),
-    ] = None
     special_symbols: Annotated[
         Literal["error", "drop", "replace"],
         Meta(description="<s> or </s> in the text: an error, dropped, or <unk>"),
     ] = "error"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "delimiter", parse_delimiter(self.delimiter))
 
     @property
     def has_header(self) -> bool:
@@ -156,7 +145,6 @@ class PairCollector:
 def detect_format(source: str, settings: ParallelSettings) -> str:
     """Return the format of a file that holds both sides, as :class:`ParallelSettings` calls it."""
     kind = KINDS[settings.format] if settings.format != "auto" else tables.kind_of(source)
-    kind = kind_with(settings.delimiter, kind, source)
     if kind is not None:
         return format_of(kind)
 
@@ -429,10 +417,9 @@ def _check(
             f"{table} is a table, but `target` needs files of lines",
             hint='`format="parallel"` reads each of its lines as a text',
         )
-    if settings.column or settings.target_column or settings.delimiter:
+    if settings.column or settings.target_column:
         notice(
-            f"{', '.join(files)}: read line by line as text, ignoring `column`, `target_column` "
-            "and `delimiter`"
+            f"{', '.join(files)}: read line by line as text, ignoring `column` and `target_column`"
         )
 
 

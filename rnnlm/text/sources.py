@@ -24,15 +24,7 @@ from msgspec import Meta
 
 import rnnlm.corpora as corpora
 from rnnlm.config import Checked
-from rnnlm.errors import (
-    SettingsError,
-    TextError,
-    UsageError,
-    missing_package,
-    nearest,
-    notice,
-    shown,
-)
+from rnnlm.errors import TextError, UsageError, missing_package, nearest, notice
 from rnnlm.files import tables
 from rnnlm.files.compression import CHUNK_BYTES, without_suffix
 from rnnlm.files.reading import opened, shown_name
@@ -55,46 +47,6 @@ class SourceSettings(Checked):
         str | None, Meta(description="text column of JSON-lines, CSV, Parquet and data sets")
     ] = None
     split: Annotated[str, Meta(description="split of a data set")] = "train"
-    delimiter: Annotated[
-        str | None,
-        Meta(
-            description="what separates the cells of a table, tab for tabs; none: "
-            "inferred from the header"
-        ),
-    ] = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "delimiter", parse_delimiter(self.delimiter))
-
-    def table_kind(self, source: str) -> str | None:
-        """Return the kind of table that a file is read as, None where it is text.
-
-        Raises:
-            UsageError: a delimiter is given, and it is a table that has none.
-        """
-        return kind_with(self.delimiter, tables.kind_of(source), source)
-
-
-def kind_with(delimiter: str | None, kind: str | None, source: str) -> str | None:
-    """Return the kind of a table whose cells a `delimiter` is said to separate."""
-    if delimiter and kind in (tables.JSON_LINES, tables.PARQUET):
-        raise UsageError(f"{source} has no delimiter", f"it is {kind}", "leave `delimiter` out")
-    return tables.kind_with(delimiter, kind)
-
-
-def parse_delimiter(text: str | None) -> str | None:
-    """Return a delimiter that a person wrote: one character, or "tab" or "\\t"."""
-    if text is None:
-        return None
-    character = "\t" if text in ("tab", "\\t") else text
-    if len(character) != 1 or character in '"\r\n\0':
-        raise SettingsError(
-            f"delimiter = {shown(text)} is not valid",
-            "one character is needed",
-            "for instance ; or tab",
-        )
-    return character
 
 
 def expand(names: tuple[str, ...]) -> list[str]:
@@ -179,7 +131,7 @@ def read(
         return
 
     # CSV without a named column is a mistake; TSV may be plain text that holds tabs.
-    kind = settings.table_kind(source)
+    kind = tables.kind_of(source)
     if kind == tables.CSV and not settings.column:
         raise TextError(
             f"{source} is a table", "its text column is not named", "name it with `column`"
@@ -196,7 +148,7 @@ def read(
 def is_plain(source: str, settings: SourceSettings) -> bool:
     """Return whether the source is a file that holds its text as it is, neither compressed nor a
     table, so that reading can begin anywhere in it."""
-    kind = settings.table_kind(source)
+    kind = tables.kind_of(source)
     is_text = not kind or (kind == tables.TSV and not settings.column)
     return is_text and without_suffix(source) == source and os.path.isfile(source)
 
@@ -204,7 +156,7 @@ def is_plain(source: str, settings: SourceSettings) -> bool:
 def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) -> None:
     """Send a notice of sources that are no tables, if a column is named: their lines are read
     whole."""
-    if not settings.column or settings.delimiter:
+    if not settings.column:
         return
     expanded: list[str] = []
     with contextlib.suppress(TextError):  # one is missing, which reading it will say
@@ -213,8 +165,7 @@ def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) ->
     if texts:
         notice(
             f"{' and '.join(map(shown_name, texts))}: read line by line as text, ignoring "
-            f"`column`, which is for tables ({', '.join(tables.SUFFIXES)}); "
-            "`delimiter` reads any file as a table"
+            f"`column`, which is for tables ({', '.join(tables.SUFFIXES)})"
         )
 
 
@@ -229,7 +180,7 @@ def _rows(source: str, kind: str, settings: SourceSettings, errors: str) -> Iter
         column = column_of(tables.parquet_columns(source), source, settings)
         return tables.parquet_rows(source, [column])
     columns = [settings.column] if settings.column else ()
-    return tables.rows(source, kind, errors, delimiter=settings.delimiter, columns=columns)
+    return tables.rows(source, kind, errors, columns=columns)
 
 
 def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:

@@ -47,7 +47,7 @@ def test_rare_ones_are_left_out(rnnlm, text):
 
 
 def test_text_options_and_tokenizers(rnnlm, text, here):
-    assert "<s> </s>\t1\n" in rnnlm("count", text, "--keep-blank-lines").out
+    assert "<s> </s>\t1\n" in rnnlm("count", text, "--blank-lines", "keep").out
     (here / "raw.txt").write_text("Yes, yes\n")
     assert (
         rnnlm("count", "raw.txt", "--lowercase", "--split-punctuation", "--order", 1).out

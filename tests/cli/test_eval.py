@@ -53,7 +53,11 @@ def test_text_comes_from_standard_input_too(rnnlm, models):
 
 def test_blank_line_handling_is_chosen_and_in_signature(rnnlm, models, here):
     (here / "text").write_text("the man\n\nthe day\n")
-    ways = {"skip": [], "keep": ["--keep-blank-lines"], "documents": ["--documents"]}
+    ways = {
+        "skip": [],
+        "keep": ["--blank-lines", "keep"],
+        "documents": ["--blank-lines", "documents"],
+    }
     results = {
         way: json.loads(rnnlm("eval", "-m", models.unigram, "text", *flags, "--json").out)
         for way, flags in ways.items()

@@ -148,7 +148,7 @@ def test_confusions_are_listed_and_drawn(rnnlm, here, classifier, slot_tagger):
 @pytest.mark.parametrize(("arguments", "message"), [
     (("--context", "reset"),
      "--context: {model} is a tagger of words, and this is for language models"),
-    (("--documents",), "--documents: {model} is a tagger of words"),
+    (("--blank-lines", "documents",), "--blank-lines: {model} is a tagger of words"),
     (("--plot", "x.txt"), "x.txt does not have a plot suffix"),
     (("--label-column", "1,2", "--scheme", "none"), "they are 1, 2, and it has learned 2"),
     (("--label-column", "9"), "no column '9'"),

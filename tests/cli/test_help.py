@@ -164,10 +164,10 @@ def test_explanations_are_in_help_all(rnnlm):
 
 
 def test_options_that_help_leaves_out_are_known(rnnlm):
-    assert "Did you mean one of: '--delimiter'" in rnnlm("train", "--delimite", "x").err
+    assert "--encoding-errors" in rnnlm("train", "--encoding-error", "x").err
     completion = ShellComplete(entry.cli, {}, "rnnlm", "_RNNLM_COMPLETE")
     offered = [each.value for each in completion.get_completions(["train"], "--")]
-    assert {"--delimiter", "--target", "--help-all"} < {*offered}
+    assert {"--encoding-errors", "--target", "--help-all"} < {*offered}
 
 
 def test_options_are_grouped_by_title_with_untitled_last(capsys):

@@ -121,27 +121,22 @@ def test_semicolon_csv_is_read_like_the_text_itself(rnnlm, table):
     assert rnnlm("train", "table.csv", *COLUMN, *options).code == 0
 
 
-def test_semicolon_csv_is_scored_from_file_and_pipe(rnnlm, table):
+def test_semicolon_csv_is_scored(rnnlm, table):
     options = (*COLUMN, "--id-column", "item", "--json")
     shown = rnnlm("score", "-m", "model", "--input", "table.csv", *options).out
     scores = [json.loads(line) for line in shown.splitlines()]
     assert [score["id"] for score in scores][:3] == ["0", "1", "2"]
     assert scores[1]["text"] == "the dog sat on the mat"
 
-    piped = ("--input", "-", "--delimiter", ";", *options)
-    shown = rnnlm("score", "-m", "model", *piped, stdin=table).out
-    assert [json.loads(line) for line in shown.splitlines()] == scores
-
 
 def test_column_of_a_plain_text_has_no_effect(rnnlm, texts, table):
-    # Neither a .txt file nor standard input counts as a table unless a delimiter is given.
+    # Neither a .txt file nor standard input counts as a table.
     (texts / "table.txt").write_bytes(table)
     for name in ("table.txt", "-"):
         command = ("eval", "-m", "model", name, *COLUMN)
         shown = rnnlm(*command, stdin=table)
         assert shown.err.count("note:") == 1
         assert "read line by line as text, ignoring --column" in shown.err
-        assert "note:" not in rnnlm(*command, "--delimiter", ";", stdin=table).err
     assert "note:" not in rnnlm("eval", "-m", "model", "table.cs*", *COLUMN).err
 
     _, column = COLUMN
@@ -149,15 +144,12 @@ def test_column_of_a_plain_text_has_no_effect(rnnlm, texts, table):
         list(library.prepare("table.txt", "of-table", workers=0, column=column))
 
 
-@pytest.mark.parametrize("more", [(), ("--delimiter", ";")])
-def test_semicolon_csv_of_pairs_is_read(rnnlm, texts, more):
+def test_semicolon_csv_of_pairs_is_read(rnnlm, texts):
     (texts / "pairs.csv").write_text("good;bad\nthe dog, sat;sat the\n")
     trained(rnnlm, "clean.txt")
-    shown = rnnlm("score", "-m", "model", "--pairs", "pairs.csv", *more, "--json").out
+    shown = rnnlm("score", "-m", "model", "--pairs", "pairs.csv", "--json").out
     assert json.loads(shown)["pairs"] == 1
 
 
-def test_wrong_column_or_delimiter_is_an_error(rnnlm, table):
-    options = ("--column", "Satz", "--delimiter", ",")
-    assert "no column 'Satz'" in rnnlm("eval", "-m", "model", "table.csv", *options).err
-    assert rnnlm("eval", "-m", "model", "table.csv", *COLUMN, "--delimiter", ";;").code == 2
+def test_a_wrong_column_is_an_error(rnnlm, table):
+    assert "no column 'Sats'" in rnnlm("eval", "-m", "model", "table.csv", "--column", "Sats").err

@@ -400,7 +400,8 @@ def test_the_signature_on_stderr_is_that_of_eval(rnnlm, models):
             models.valid,
             "--context",
             "reset",
-            "--keep-blank-lines",
+            "--blank-lines",
+            "keep",
             "--json",
         ).out
     )

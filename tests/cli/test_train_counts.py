@@ -67,7 +67,7 @@ def test_python_takes_counts_without_a_text(rnnlm, counts):
 def test_validation_is_read_as_the_text_was(rnnlm, here):
     (here / "a.txt").write_text("a b\n\nb a\n")
     (here / "valid.txt").write_text("a\n\nb\n")
-    assert rnnlm("count", "a.txt", "-o", "a", "--keep-blank-lines").code == 0
+    assert rnnlm("count", "a.txt", "-o", "a", "--blank-lines", "keep").code == 0
     asked = ("train", "--counts", "a", "--model", "ngram", "--valid", "valid.txt", "-o", "m")
     assert rnnlm(*asked).code == 0
     result = json.loads(rnnlm("info", "m", "--json").out)["results"]["valid"]
@@ -79,7 +79,7 @@ def test_validation_is_read_as_the_text_was(rnnlm, here):
     (["--order", "5"], "order = 5 is more than there is in both"),
     (["--set", "holdout=0.1"], "nothing can be held out of the counts in both"),
     (["--lowercase"], "both is counted with lowercase = False"),
-    (["--keep-blank-lines"], "both is counted with blank_lines = skip"),
+    (["--blank-lines", "keep"], "both is counted with blank_lines = skip"),
     (["--column", "x"], "both is a folder of counts: column has no effect"),
     (["--tokenizer-from", "other"], "--tokenizer-from brings another tokenizer than both"),
     (["a.txt"], "--counts and a text cannot be combined"),

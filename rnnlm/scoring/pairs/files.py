@@ -11,7 +11,6 @@ from rnnlm.scoring.pairs.accuracy import TestSet
 from rnnlm.scoring.pairs.pair import SENTENCES, TEMPLATES, WINOGRAD, Pair, RowFormat, pair_of
 from rnnlm.scoring.pairs.suites import Suite, is_suite, suite_of
 from rnnlm.text import sources
-from rnnlm.text.sources import SourceSettings
 
 FORMATS = (SENTENCES, WINOGRAD, TEMPLATES)
 SUITES = "SyntaxGym suites"
@@ -24,25 +23,21 @@ _HINT = (
 )
 
 
-def read_pairs(
-    source: str | Path, encoding_errors: str = "strict", delimiter: str | None = None
-) -> TestSet:
+def read_pairs(source: str | Path, encoding_errors: str = "strict") -> TestSet:
     """Read the pairs of a file, of a glob's files, or of the tables and JSON files of a folder; a
-    row that gives no pair is a pair that says why (`problem`). delimiter: what separates the cells
-    of tables; None: inferred from their headers.
+    row that gives no pair is a pair that says why (`problem`).
 
     Raises:
         TextError: there is no such file, it cannot be read, or is not what it says it is; or files
             of different formats are mixed.
-        SettingsError: there is no such delimiter.
     """
-    names, settings = files_of(str(source)), SourceSettings(delimiter=delimiter)
+    names = files_of(str(source))
     pairs: list[Pair] = []
     suites: list[Suite] = []
     first_format = ""
     for name in names:
         kind = _stem(name) if len(names) > 1 else DEFAULT_KIND
-        read = _read(name, kind, encoding_errors, settings)
+        read = _read(name, kind, encoding_errors)
         first_format = first_format or read.format
         if read.format != first_format:
             raise TextError(
@@ -82,9 +77,9 @@ def _stem(name: str) -> str:
     return Path(without_suffix(name)).stem
 
 
-def _read(source: str, kind: str, errors: str, settings: SourceSettings) -> TestSet:
+def _read(source: str, kind: str, errors: str) -> TestSet:
     # A file that is one JSON value as a whole may hold suites.
-    table = settings.table_kind(source) or _sniffed(source)
+    table = tables.kind_of(source) or _sniffed(source)
     value = _json_value(source, errors) if table == tables.JSON_LINES else None
     listed = value if isinstance(value, list) else [value]
     if listed and all(map(is_suite, listed)):
@@ -94,7 +89,7 @@ def _read(source: str, kind: str, errors: str, settings: SourceSettings) -> Test
     if isinstance(value, dict):
         rows = [tables.Row(source, value)]
     else:
-        rows = list(tables.rows(source, table, errors, delimiter=settings.delimiter))
+        rows = list(tables.rows(source, table, errors))
     if not rows:
         raise TextError(f"{source} holds no pairs")
     format = _format(source, rows)

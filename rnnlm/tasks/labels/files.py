@@ -216,7 +216,6 @@ class TextFileSettings:
 
     format: str = "auto"
     column: str | None = None
-    delimiter: str | None = None
     encoding_errors: Literal["strict", "replace"] = "strict"
 
 
@@ -230,7 +229,7 @@ class Text:
 
 def detect_text_format(source: str, settings: TextFileSettings) -> str:
     """Infer the format of a file from its name, or from its first line."""
-    kind = tables.kind_with(settings.delimiter, tables.kind_of(source))
+    kind = tables.kind_of(source)
     if kind:
         return format_of(kind)
     first_line = islice(lines_with_ends(source, settings.encoding_errors), 1)

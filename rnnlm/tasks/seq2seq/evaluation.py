@@ -122,7 +122,6 @@ def _settings(
             "format": "auto",
             "column": bundled.column,
             "target_column": bundled.target_column,
-            "delimiter": None,
         }
 
     # Files of targets say the format, and without them it cannot be that of the training data.

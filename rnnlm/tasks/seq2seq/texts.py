@@ -103,7 +103,7 @@ def _read(
         return None
     # Files of targets have no columns.
     if targets:
-        settings = replace(settings, format="auto", column=None, target_column=None, delimiter=None)
+        settings = replace(settings, format="auto", column=None, target_column=None)
     return read_pairs(names, settings, [(each,) for each in targets])
 
 

@@ -13,7 +13,6 @@ from msgspec import Meta
 from rnnlm.errors import SettingsError, TextError, shown
 from rnnlm.text.lines import Line, is_blank, without_end
 from rnnlm.text.named_columns import are_numbers
-from rnnlm.text.sources import parse_delimiter
 
 LABEL_SEPARATOR = "|"  # between the labels of a text that has several
 
@@ -126,16 +125,8 @@ class LabelledSettings:
     encoding_errors: Annotated[
         Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")
     ] = "strict"
-    delimiter: Annotated[
-        str | None,
-        Meta(
-            description="what separates the cells of a table, tab for tabs; none: "
-            "inferred from the header"
-        ),
-    ] = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "delimiter", parse_delimiter(self.delimiter))
         # Settings read the word "none" as None.
         object.__setattr__(self, "scheme", self.scheme or "none")
         for name in ("label_column", "sentence_label_column"):

@@ -119,7 +119,7 @@ def detect_format(source: str, settings: LabelledSettings, level: Level) -> str:
     """Return the format of a file, as :class:`LabelledSettings` calls it."""
     if settings.format != "auto":
         return settings.format
-    kind = tables.kind_with(settings.delimiter, tables.kind_of(source))
+    kind = tables.kind_of(source)
     if kind in (tables.CSV, tables.JSON_LINES, tables.PARQUET):
         return format_of(kind)
 

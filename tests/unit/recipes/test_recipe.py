@@ -96,7 +96,7 @@ def test_a_recipes_commands_name_its_figures_text():
     assert recipes.load("gru").command() == "rnnlm train my.txt --recipe gru"
     assert dataclasses.replace(recipes.load("rnn"), measured=None).command_of_figure() is None
     assert (
-        "--keep-blank-lines --recipe awd-lstm-wt2"
+        "--blank-lines keep --recipe awd-lstm-wt2"
         in recipes.load("awd-lstm-wt2").command_of_figure()
     )
 

@@ -31,10 +31,7 @@ def test_too_many_cells_are_told_alike(tmp_path, reader):
     path.write_text("text\tlabel\na b\tX Y\tmore\n", encoding="utf-8")
     with pytest.raises(TextError, match="line 2") as caught:
         READERS[reader](path)
-    assert caught.value.hint == (
-        "a text that holds the delimiter needs quotation marks around it; `delimiter` names "
-        "another one"
-    )
+    assert caught.value.hint == "a text that holds the delimiter needs quotation marks around it"
 
 
 @pytest.mark.parametrize("reader", READERS)

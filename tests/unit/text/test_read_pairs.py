@@ -142,21 +142,13 @@ def test_unnamed_columns_have_usual_names_or_are_two(read, header, settings, exp
     assert (source, target) == expected
 
 
-@pytest.mark.parametrize(
-    "name, delimiter", [("x.tsv", "\t"), ("x.csv", ";"), ("x", "|"), ("x", "\t")]
-)
+@pytest.mark.parametrize("name, delimiter", [("x.tsv", "\t"), ("x.csv", ";"), ("x", "\t")])
 def test_columns_without_a_header_are_named_by_number(read, name, delimiter):
     content = "".join(
         delimiter.join(cells) + "\n"
         for cells in (("Go.", "Va !", "CC-BY"), ("Hi.", "Salut", "CC-BY"))
     )
-    text = read(
-        content,
-        name=name,
-        column="2",
-        target_column="1",
-        delimiter=delimiter if name == "x" else None,
-    )
+    text = read(content, name=name, column="2", target_column="1")
     assert sides(text) == [("Va !", ("Go.",)), ("Salut", ("Hi.",))]
     assert (text.source_name, text.target_name, text.pairs[0].line) == ("2", "1", 1)
 
@@ -306,8 +298,6 @@ def test_what_does_not_go_together_is_wrong_usage(read, tmp_path):
     with pytest.raises(UsageError, match='x.tsv is a table.*`format="parallel"`'):
         read("a\tb\n", "1\n", name="x.tsv")
     assert sides(read("a\tb\n", "1\n", name="x.tsv", format="parallel")) == [("a\tb", ("1",))]
-    with pytest.raises(UsageError, match="x.jsonl has no delimiter"):
-        read(JSON_LINES, name="x.jsonl", delimiter=";")
     with pytest.warns(RnnlmWarning, match="data.txt: read line by line as text, ignoring `column`"):
         assert sides(read("a\n", "1\n", **NAMED)) == [("a", ("1",))]
 

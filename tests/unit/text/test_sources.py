@@ -7,7 +7,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from rnnlm.errors import SettingsError, TextError, UsageError
+from rnnlm.errors import TextError, UsageError
 from rnnlm.files import reading
 from rnnlm.text import sources
 from rnnlm.text.corpus import Corpus
@@ -34,28 +34,6 @@ def stdin(monkeypatch):
 
     yield put
     reading.standard_input.cache_clear()
-
-
-def test_a_one_character_delimiter_makes_text_a_table(tmp_path, stdin):
-    table = "nr;Satz\n1;the cat\n2;sat on\n3;the m\u00e4t\n"
-    for name in ("a.csv", "a.txt"):
-        (tmp_path / name).write_text(table, encoding="utf-8")
-    stdin(table.encode())
-    with_delimiter = SourceSettings("Satz", delimiter=";")
-    for name in (str(tmp_path / "a.txt"), "-"):
-        assert [line for chunk in sources.read(name, with_delimiter) for line in chunk] == LINES
-    assert read(tmp_path / "a.csv", column="Satz") == LINES
-    assert (
-        SourceSettings(delimiter="tab")
-        == SourceSettings(delimiter="\\t")
-        == SourceSettings(delimiter="\t")
-    )
-    (tmp_path / "a.jsonl").write_text('{"Satz": "a"}')
-    with pytest.raises(UsageError, match="has no delimiter"):
-        list(sources.read(str(tmp_path / "a.jsonl"), with_delimiter))
-    for wrong in ("", ";;", '"', "\n"):
-        with pytest.raises(SettingsError, match="one character is needed"):
-            SourceSettings(delimiter=wrong)
 
 
 def test_a_glob_gives_its_files_in_order(tmp_path):
