@@ -37,7 +37,12 @@ def say(message: str) -> None:
 # `order=5`, `output="DIR"`.
 _NAMED = re.compile(r"""`([a-z]\w*)(?:=(\w[\w.%]*|"[^"`]*"|'[^'`]*'))?`""")
 # What some commands call a parameter, where neither the option nor click's name of it is the same.
-_OTHER_OPTIONS = {"text": "--on", "format": "--input-format", "scoring": "--pairs-scoring"}
+_OTHER_OPTIONS = {
+    "text": "--on",
+    "models": "--model",
+    "format": "--input-format",
+    "scoring": "--pairs-scoring",
+}
 
 
 def spelled(message: str) -> str:

@@ -211,7 +211,7 @@ def _start(
     if rule == "sgd" and has_statistics and "adaptation_rule" in given:
         raise UsageError(
             "the rule sgd does not use gradient statistics",
-            hint="leave out `statistics`, or give `adaptation_rule='sgd'`",
+            hint="leave out `statistics` or `adaptation_rule`",
         )
     if rule == "rms" or (has_statistics and "adaptation_rule" not in given):
         layers.insert(0, Layer("the rule rms", OF_RMS))

@@ -93,7 +93,7 @@ class RunHistory:
         if stopped == "diverged" and isinstance(facts, dict) and facts.get("divergence"):
             sentence += f": {facts['divergence']}"
         if stopped == "request":
-            sentence += "; run it again with `resume` to continue"
+            sentence += "; rnnlm train --resume continues it"
         return f"{sentence}."
 
     def best(self, criterion: str) -> str:

@@ -72,7 +72,7 @@ def feature_table(
     if not utterances or not models:
         raise UsageError(
             "nothing to rescore" if models else "no language model to rescore with",
-            hint="name models with `model`",
+            hint="name models with `models`",
         )
 
     # What the models read.

@@ -125,7 +125,7 @@ def _usual_names(there: Sequence[str]) -> dict[str, str]:
     if len(there) == 1:
         return {there[0]: TEXT}
     raise TextError(
-        "the data set has no column `text`",
+        "the data set has no column 'text'",
         f"it has {', '.join(map(str, there))}",
         'name one: Corpus.from_dataset(dataset, "NAME"); for labels or pairs several: '
         'columns=["NAME", "NAME"]',

@@ -230,7 +230,7 @@ def test_a_run_holds_its_text(tmp_path):
         (lambda: rnnlm.Corpus.from_lines(["a", 5]), ArgumentTypeError, r"lines\[1\]"),
         (lambda: rnnlm.Corpus.from_lines(["a\nb"]), TextError, "holds a line end"),
         (lambda: rnnlm.Corpus.from_dataset(5), ArgumentTypeError, "a data set is needed"),
-        (lambda: rnnlm.Corpus.from_dataset([{"a": "x", "b": "y"}]), TextError, "no column `text`"),
+        (lambda: rnnlm.Corpus.from_dataset([{"a": "x", "b": "y"}]), TextError, "no column 'text'"),
         (
             lambda: rnnlm.Corpus.from_dataset(pandas.DataFrame({"text": ["a"]}), "txt"),
             TextError,

@@ -31,7 +31,7 @@ from rnnlm.models.manifest import read_manifest
 from rnnlm.tabular import Row
 
 VALID = "valid"  # the name of the validation text among stored results
-ON_A_TEXT = "`text=TEXT` measures all of them on one text"
+ON_A_TEXT = "measure all of them on one text: `text=TEXT`"
 # Parts of signatures that say what was measured, and how, not which model it was.
 HOW_MEASURED = ("data", "ctx", "blank", "eos", "mode")
 
@@ -82,7 +82,7 @@ class StoredComparison(ModelComparison):
             found += [f"{model.name}: {remark}" for remark in model.evaluation.remarks]
         found.append(
             f"stored at the end of training, of the validation text ({self.validation}); "
-            "`text=TEXT` adds intervals and p-values"
+            "intervals and p-values need a text: `text=TEXT`"
         )
         return found
 
