@@ -111,12 +111,6 @@ def open_counts(folder: str, resolved: Resolved) -> tuple[CountedData, Resolved]
     """Open the counts in `folder`. Return them, and the settings with their order unless another
     one was asked for, which may be lower."""
     counts = counts_folder.load(folder)
-    if not (counts.index.all_orders and counts.index.raw_counts):
-        raise UsageError(
-            f"a model cannot be estimated from {folder}",
-            "it does not hold the raw counts of all orders",
-            "count the text again",
-        )
     counts.check()
     if resolved.values["discounts"] == "lmplz":
         raise UsageError(

@@ -296,9 +296,6 @@ class Task(ABC, Generic[M, D, C, K]):
 
         return summary_table(evaluations)
 
-    # Whether its models write something, which a small change of weights can change much.
-    is_decoded: ClassVar[bool] = False
-
     # The keywords of :func:`rnnlm.evaluate`, and those of :func:`rnnlm.compare` where they differ.
     options: ClassVar[type] = LineOptions
     options_of_comparison: ClassVar[type | None] = None

@@ -73,8 +73,7 @@ class Index:
     """The content of counts.json.
 
     order: of the longest n-grams that were counted; there are none where no line is that long.
-    all_orders, raw_counts: whether the folder holds all n-grams of all orders up to that, and how
-    often each occurs in the text. prefix: before the names of all files. pieces: as in
+    prefix: before the names of all files. pieces: as in
     :class:`rnnlm.ngram.counting.store.Store`.
     """
 
@@ -86,8 +85,6 @@ class Index:
     tokenizer_files: dict[str, FileEntry]
     prefix: str
     pieces: list[Piece] = field(default_factory=list)
-    all_orders: bool = True
-    raw_counts: bool = True
     format_version: int = FORMAT_VERSION
 
 

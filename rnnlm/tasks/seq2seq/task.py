@@ -180,8 +180,6 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
 
         return PairEvaluation
 
-    is_decoded = True
-
     options = PairOptions
     reading = (ParallelSettings,)
     offers = frozenset({"output"})

@@ -86,8 +86,11 @@ ROWS += [
 ROWS += [Bad(f"a folder is there: {how}", command.replace("OUT", "d.jsonl"),
              "Invalid value" if "rescore" in command else "cannot write d.jsonl",
              {"d.jsonl": thesis},
-             code=2 if "rescore" in command else 1) for how, command in FILES.items()]  # fmt: skip
+             code=2 if "rescore" in command else 1)
+         for how, command in FILES.items() if how != "count"]  # fmt: skip
 ROWS += [
+    Bad("a folder is there: count", "count {text} -o d.jsonl", "d.jsonl is not empty",
+        {"d.jsonl": thesis}),
     Bad("folder not empty: train, overwrite", "train {text} --model unigram -o mine --overwrite",
         "mine is not empty", {"mine": thesis}),
     usage("mix: over one of its parts", "mix m {ngram} --weights 0.5,0.5 -o m --overwrite", "",
