@@ -201,14 +201,14 @@ def find_gradients(
     """
     if sentence is None:
         options.check_texts(*texts)
-        from rnnlm import inspect_gradients
+        from rnnlm.inspection.gradients.flow import inspect_gradients
 
         with terminal.Progress() as said:
             return inspect_gradients(
                 models, list(texts) or None, **given, device=device, progress=said
             )
     refuse_given(OF_POSITIONS, "for positions of a text, not for --sentence.")
-    from rnnlm import inspect_sensitivity
+    from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
 
     return inspect_sensitivity(models, options.checked_utf8(sentence, "--sentence"), device=device)
 

@@ -18,11 +18,11 @@ from .help_sections import section, stacked
 from .options import PATH, STANDARD_OUTPUT, one_on_stdout, refuse_if
 
 if TYPE_CHECKING:
-    from rnnlm.scoring.pairs.accuracy import AccuracyDifference, PairAccuracy, TestSet
+    from rnnlm.scoring.pairs.accuracy import AccuracyDifference, PairAccuracy, PairScores, TestSet
     from rnnlm.scoring.pairs.scoring import PairScore
     from rnnlm.scoring.pairs.suites import PredictionScore
 
-    Scores = dict[str, list[PairScore | PredictionScore]]  # by model
+    Scores = dict[str, PairScores]  # by model
     Accuracies = Mapping[str, Sequence[PairAccuracy]]
 
 pairs_option = section(
@@ -117,12 +117,12 @@ def _refuse_others() -> None:
 def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
     """Score the pairs of a file or folder with each model, print the accuracies, and write the
     files that the request names."""
-    from rnnlm.scoring.pairs.accuracy import pair_accuracies, signature_of_set
+    from rnnlm.scoring.pairs.accuracy import signature_of_set
     from rnnlm.scoring.pairs.files import read_pairs
 
     test_set = read_pairs(request.source, request.encoding_errors)
     scores = _scores(models, test_set, request)
-    accuracies = {name: pair_accuracies(its) for name, its in scores.items()}
+    accuracies = {name: its.accuracies() for name, its in scores.items()}
     if request.details:
         _write_details(request.details, scores)
     if request.plot:
@@ -285,7 +285,5 @@ def _show_differences(scores: "Scores") -> None:
 
 def _differences(scores: "Scores") -> "dict[tuple[str, str], list[AccuracyDifference]]":
     """Return how each model differs from the first, group by group, by the names of the two."""
-    from rnnlm.scoring.pairs.accuracy import accuracy_differences
-
     first, *others = scores
-    return {(first, other): accuracy_differences(scores[first], scores[other]) for other in others}
+    return {(first, other): scores[first].differences(scores[other]) for other in others}

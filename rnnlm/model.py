@@ -5,28 +5,28 @@
 >>> model.logprob_nats("the dog barked")                           # doctest: +SKIP
 >>> model.generate("the dog", num=3, temperature=0.8)              # doctest: +SKIP
 
-Each method is one of the functions of the library, which take models and names alike and are there
-for work on many models or files.
+What is about one model is a method. Functions of :mod:`rnnlm` are about several models, or files.
 """
 
-import functools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import FunctionType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from rnnlm.checks import several
 from rnnlm.combinations.adapted_model import AdaptedModel
-from rnnlm.errors import ArgumentTypeError, UsageError, nearest
+from rnnlm.errors import UsageError, nearest
 from rnnlm.interface import Array, Device, ModelHandle, State, Tokenizer, core_of
 from rnnlm.models import loading, registry
-from rnnlm.tabular import RecordList, html_table
+from rnnlm.tabular import RecordList
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from rnnlm.config import SettingValue
     from rnnlm.evaluation.metrics import Evaluation
+    from rnnlm.evaluation.soundness import Check
     from rnnlm.generation.drawing import Sample
     from rnnlm.inference.next_word import NextWord
     from rnnlm.inspection.cloze import Cloze
@@ -35,12 +35,17 @@ if TYPE_CHECKING:
     from rnnlm.inspection.gradients.flow import GradientFlow
     from rnnlm.inspection.gradients.sensitivity import SentenceSensitivity
     from rnnlm.inspection.memory import Memory
-    from rnnlm.inspection.neighbours import Neighbours
+    from rnnlm.inspection.neighbours import Analogy, Neighbours
+    from rnnlm.inspection.probing import ProbeInspection
     from rnnlm.inspection.spectrum import SpectrumInspection
     from rnnlm.interface import LanguageModel
     from rnnlm.models.adaptation_settings import AdaptationSettings
+    from rnnlm.models.companions import TunedSettings
     from rnnlm.models.registry import LabelModel
+    from rnnlm.scoring.pairs.accuracy import PairScores, TestSet
+    from rnnlm.scoring.pairs.pair import Pair
     from rnnlm.scoring.rows import SentenceScores
+    from rnnlm.scoring.sentences import Sentence
     from rnnlm.scoring.settings import Measure
     from rnnlm.scoring.word_scorer import WordScorer
     from rnnlm.tasks.labels.results import ClassifiedTexts, TaggedSentences
@@ -51,13 +56,11 @@ if TYPE_CHECKING:
     from rnnlm.vectors.settings import Pooling
     from rnnlm.vectors.word_vectors import WordVectors
 
-M = TypeVar("M")
-
 # The command that each method stands for, where not all models have it.
 METHODS = {
     "score_sentences": "score", "logprob_nats": "score", "surprisal_bits": "score",
     "scorer": "score", "generate": "generate", "likeliest": "generate", "next_words": "generate",
-    "adapt": "tune", "tag": "tag", "classify": "classify", "translate": "translate",
+    "adapt": "tune", "tune": "tune", "tag": "tag", "classify": "classify", "translate": "translate",
 }  # fmt: skip
 
 UNITS = {"word": "words", "char": "characters", "byte": "bytes", "sentencepiece": "pieces"}
@@ -76,31 +79,6 @@ def load(name: str | Path = loading.SHIPPED, device: str | Device = "auto") -> "
     return Model(loading.load(name, device))
 
 
-def _with_checked_keywords(cls: type[M]) -> type[M]:
-    """Let the methods of a class suggest the nearest keyword where one is wrong."""
-    for name, method in list(vars(cls).items()):
-        if isinstance(method, FunctionType) and not name.startswith("_"):
-            setattr(cls, name, _checking(method))
-    return cls
-
-
-def _checking(method: FunctionType) -> Callable[..., object]:
-    code = method.__code__
-    known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]  # without self
-
-    @functools.wraps(method)
-    def checked(*arguments: object, **keywords: object) -> object:
-        for name in keywords:
-            if name not in known:
-                raise ArgumentTypeError(
-                    f"{method.__name__}() has no keyword {name}=", hint=nearest(name, known)
-                )
-        return method(*arguments, **keywords)
-
-    return checked
-
-
-@_with_checked_keywords
 class Model(ModelHandle):
     """A model, and what one does with it.
 
@@ -151,24 +129,12 @@ class Model(ModelHandle):
 
         return info.describe(str(self._stored("has no folder to describe")))
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Copy the model into another folder, with what is stored about its training. Return that
-        folder.
-
-        Raises:
-            UsageError: the model was not loaded from a folder. OutputError: there is something at
-                `folder`, or it cannot be written.
-        """
-        from rnnlm.models import copying
-
-        return copying.copy(self._stored("is in memory alone"), Path(folder), overwrite)
-
     def _stored(self, lack: str) -> Path:
         if self.folder is None:
             raise UsageError(
                 "the model was not loaded from a folder",
                 f"it {lack}",
-                "rnnlm.train and rnnlm.mix save their models in `output`",
+                "rnnlm.train and rnnlm.mix store their models in `output`",
             )
         return self.folder
 
@@ -176,10 +142,6 @@ class Model(ModelHandle):
         called = f"{self.name}: " if self.name else ""
         sizes = ", ".join(f"{size} {what}" for what, size in self._facts().items())
         return f"<{called}{self._kind_in_words()}, {sizes}>"
-
-    def _repr_html_(self) -> str:
-        facts = [("kind", self._kind_in_words()), ("task", self.task), *self._facts().items()]
-        return html_table(self.name or "model", (), facts)
 
     def _kind_in_words(self) -> str:
         if isinstance(self.core, AdaptedModel):
@@ -226,7 +188,7 @@ class Model(ModelHandle):
         if name in ("perplexity", "ppl", "ppl_token"):
             return "model.evaluate(text).ppl_token is its perplexity"
         if name.islower() and name in dir(rnnlm):
-            return f"rnnlm.{name} is a function, which takes models"
+            return f"rnnlm.{name} is a function"
         return nearest(name, [each for each in dir(self) if not each.startswith("_")])
 
     # ---- What models of every task do.
@@ -243,10 +205,26 @@ class Model(ModelHandle):
         reading: Mapping[str, object] | None = None,
         progress: "Progress | None" = None,
     ) -> "Evaluation":
-        """Evaluate the model on a text; :func:`rnnlm.evaluate` says which keywords its task has.
+        """Evaluate the model on a text or several, given as paths or opened. None is the test part
+        of the bundled corpus that it was trained on. Each task has its keywords; None is the usual
+        value.
+
+        Of a language model, context: "carry" (one stream, the usual one) or "reset" (each line
+        alone). text_settings: how lines are read. progress: called with how far reading and scoring
+        are.
+
+        Of a tagger or classifier, reading: settings of
+        :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from the training data's.
+
+        Of an encoder-decoder, target: for each file one with its targets, where these are in
+        separate files; as many again for each further reference. decode: whether sources are
+        decoded; else perplexity is all that is measured. decoding: how; None: greedily. reading:
+        settings of :class:`~rnnlm.text.pairs.ParallelSettings` that differ from the training
+        data's.
 
         Raises:
-            As :func:`rnnlm.evaluate`.
+            UsageError: a keyword does not go with the model. TextError: a text cannot be read or is
+                empty.
         """
         from rnnlm.tasks.evaluation import evaluate
 
@@ -263,30 +241,55 @@ class Model(ModelHandle):
         layer: str | int | None = None,
         words: bool = False,
     ) -> "np.ndarray":
-        """Return vectors of lines, (N, H) float32; see :func:`rnnlm.embed`.
+        """Return vectors of lines, (N, H) float32, in their order; a line without words has the
+        vector of `</s>` alone. Of an encoder-decoder, the encoder reads them.
+
+        pooling: what is made of the vectors of a line's tokens: "last" (the usual one), "mean" or
+        "max". layer: whose outputs they are; None: the last. words: one vector a word, the words of
+        the first line first. Lines are split into words at white space; taggers and classifiers
+        split them as their training data.
 
         Raises:
-            As :func:`rnnlm.embed`.
+            TypeError: `lines` is one text instead of several. TextError: a line holds a newline, or
+                `<s>` or `</s>`. UsageError: the model has no layers, or not this one; the request
+                contradicts itself.
         """
-        from rnnlm.vectors.embedding import embed
+        from rnnlm.vectors.embedding import Embedder
+        from rnnlm.vectors.settings import EmbeddingSettings
 
-        return embed(self.core, lines, pooling=pooling, layer=layer, words=words)
+        return Embedder(self.core, EmbeddingSettings(pooling, layer, words)).vectors(lines)
 
     def word_vectors(self, which: Literal["input", "output"] = "input") -> "WordVectors":
-        """Return the vectors of its vocabulary; see :func:`rnnlm.word_vectors`.
+        """Return the vectors that a network of any task has of the tokens of its vocabulary: those
+        that it reads ("input"), or the weights of its softmax ("output").
 
         Raises:
-            As :func:`rnnlm.word_vectors`.
+            UsageError: the model has no such vectors.
         """
         from rnnlm.vectors.word_vectors import word_vectors
 
         return word_vectors(self.core, which)
 
+    def audit(self, *, sample: int | None = None, seed: int = 0) -> "list[Check]":
+        """Check what is stored in its folder, as `rnnlm doctor` does. After a failed check, what
+        depends on it is not checked.
+
+        sample: the number of contexts after which sums of probabilities are computed, of sentences
+        for taggers and classifiers, of sources for an encoder-decoder; None: all, if they are not
+        too many.
+
+        Raises:
+            UsageError: the sample is empty, or the model was not loaded from a folder.
+        """
+        from rnnlm.evaluation.soundness import audit
+
+        return list(audit(self._stored("has no folder to check"), sample=sample, seed=seed))
+
     # ---- What language models do. An encoder-decoder scores sentences, too.
 
     def score_sentences(
         self,
-        sentences: Iterable[str],
+        sentences: "Iterable[str | Sentence]",
         *,
         given: str | Sequence[str] = "",
         with_tokens: bool = False,
@@ -301,20 +304,37 @@ class Model(ModelHandle):
         regions: str | None = None,
         sources: str | Sequence[str] | None = None,
     ) -> "SentenceScores":
-        """Return the scores of sentences, in their order; see :func:`rnnlm.score_sentences`.
+        """Return the scores of sentences, in their order: a list that is a table, too. An empty
+        sentence is scored as `</s>` alone.
+
+        sentences: texts, or what :func:`rnnlm.read_sentences` gives, with columns and regions of
+        its own. given: what comes before each sentence in the same line (one text for all, or one
+        for each); scores are conditional on it. with_tokens, with_words: surprisals of tokens, of
+        words. next_words: so many of the likeliest words before each word. eos: `</s>` is scored,
+        too. context: "carry" reads all sentences as one stream. special_symbols: what becomes of
+        `<s>` and `</s>` in a sentence. unscorable: "null" gives a sentence that cannot be read a
+        score of None with its reason. split: words are split at white space ("whitespace") or as
+        the tokenizer does, marks apart ("tokens"). measures: "entropy" (of the prediction at each
+        word, bits) and "frequency" (log10 of the word's share of the training text). regions: what
+        separates regions in the sentences, such as "|"; it is taken out, and `region_scores` has
+        the surprisal of each. sources: for an encoder-decoder, what each sentence is the target of
+        (one text for all, or one for each): log p(sentence | source).
 
         Raises:
-            As :func:`rnnlm.score_sentences`.
+            TypeError: `sentences` is one text instead of several. TextError: a sentence holds a
+                newline, or `<s>` or `</s>`, and is to raise. UsageError: the request contradicts
+                itself; an encoder-decoder has no sources, or a language model has some. ModelError:
+                its scores are not numbers.
         """
         from rnnlm.scoring.scorer import score_sentences
+        from rnnlm.scoring.settings import ScoringSettings
 
         self._check("score_sentences")
-        return score_sentences(
-            self.core, sentences, given=given, with_tokens=with_tokens, with_words=with_words,
-            next_words=next_words, eos=eos, context=context,
-            special_symbols=special_symbols, unscorable=unscorable, split=split, measures=measures,
-            regions=regions, sources=sources,
+        settings = ScoringSettings(
+            with_tokens, with_words or next_words > 0, next_words, eos, context, special_symbols,
+            unscorable, split, tuple(several(measures, "measures")),
         )  # fmt: skip
+        return score_sentences(self.core, sentences, settings, given, regions, sources)
 
     def logprob_nats(self, sentence: str, *, given: str = "", eos: bool = True) -> float:
         """Return the log-probability of a sentence in nats: -inf where it has probability zero.
@@ -322,7 +342,7 @@ class Model(ModelHandle):
         given: what comes before it in the same line. eos: count the end of the sentence, too.
 
         Raises:
-            As :func:`rnnlm.score_sentences`.
+            As :meth:`score_sentences`.
         """
         [score] = self.score_sentences([sentence], given=given, eos=eos)
         return -math.inf if score.logprob_nats is None else score.logprob_nats
@@ -336,13 +356,42 @@ class Model(ModelHandle):
         given, eos: as for :meth:`logprob_nats`.
 
         Raises:
-            As :func:`rnnlm.score_sentences`.
+            As :meth:`score_sentences`.
         """
         [score] = self.score_sentences([sentence], given=given, eos=eos, with_words=True)
         return [
             (word.word, math.inf if word.surprisal_bits is None else word.surprisal_bits)
             for word in score.word_scores
         ]
+
+    def score_pairs(
+        self,
+        pairs: "TestSet | Sequence[Pair]",
+        *,
+        scoring: Literal["full", "partial", "word"] | None = None,
+        eos: bool = True,
+        special_symbols: Literal["error", "drop", "replace"] = "error",
+    ) -> "PairScores":
+        """Score both sentences of minimal pairs, or the predictions of test suites: a list with
+        accuracies by group. What cannot be scored is counted in a notice, and has the reason.
+
+        pairs: what :func:`rnnlm.read_pairs` gives, or pairs made here. scoring: "full", the whole
+        sentences with their ends. "partial", what follows the part in which they differ, each given
+        its own beginning (Trinh & Le 2018, arXiv 1806.02847, section 3.1). "word", the part in
+        which they differ, given the beginning they share (Linzen, Dupoux & Goldberg 2016, arXiv
+        1611.01368, section 6). None: as each pair says. eos: whether ends of sentences, `</s>`, are
+        compared with what comes before them.
+
+        Raises:
+            UsageError: there is no such scoring, or one is asked for where there are suites; the
+                model reads lines from their end and parts are to be compared. TextError: nothing
+                could be scored.
+        """
+        from rnnlm.scoring.pairs.accuracy import TestSet, score_set
+
+        if not isinstance(pairs, TestSet):
+            pairs = TestSet("pairs", tuple(several(pairs, "pairs")))
+        return score_set(self.core, pairs, special_symbols, scoring, eos)
 
     def generate(
         self,
@@ -361,11 +410,21 @@ class Model(ModelHandle):
         running: bool = False,
         ban: Sequence[str] = (),
     ) -> "RecordList[Sample]":
-        """Draw texts that begin with `prompt`; :class:`rnnlm.SamplingSettings` says what the
-        keywords do.
+        """Draw `num` texts that begin with `prompt`.
+
+        temperature: divides the log-probabilities; below 1 is safer, 0 always takes the likeliest.
+        top_k, top_p, min_p, typical_p: draw from the k likeliest tokens only; from the fewest that
+        hold this probability; from those at least this many times as likely as the likeliest; from
+        those nearest to the entropy that hold this probability. repetition_penalty: multiplies the
+        log-probability of tokens that are there already. max_tokens: of a text, at most. seed: the
+        same seed and number give the same text. unknown: `<unk>` may be drawn. running: texts of
+        max_tokens tokens in which each `</s>` is a newline, instead of single sentences. ban: words
+        that are not drawn.
 
         Raises:
-            As :func:`rnnlm.generate`.
+            SettingsError: a number is out of range. TextError: the prompt holds a newline or
+                `</s>`. UsageError: a word to ban is not one word, or occurs in the prompt; nothing
+                is left that may be drawn.
         """
         from rnnlm.generation.drawing import generate
         from rnnlm.generation.settings import SamplingSettings
@@ -389,11 +448,17 @@ class Model(ModelHandle):
         unknown: bool = False,
         ban: Sequence[str] = (),
     ) -> "RecordList[Sample]":
-        """Return the best texts that begin with `prompt`, by a beam; :class:`rnnlm.BeamSettings`
-        says what the keywords do.
+        """Return the `num` best texts that begin with `prompt`, best first, by a beam. Those cut
+        off at max_tokens are ranked with the others.
+
+        beam: beginnings that are kept at each step. length_power: 0 ranks by probability, which
+        favours short texts, 1 nearly per token. unknown: `<unk>` may be written. ban: words that
+        must not be there.
 
         Raises:
-            As :func:`rnnlm.likeliest`.
+            UsageError: `num` is above the beam's width or below 1; the model reads one row at a
+                time; what is banned is no word, or occurs in the prompt; nothing is left to write.
+                TextError: the prompt holds a newline or `</s>`.
         """
         from rnnlm.generation.search import likeliest
         from rnnlm.generation.settings import BeamSettings
@@ -403,10 +468,11 @@ class Model(ModelHandle):
         return likeliest(self.core, prompt=prompt, num=num, settings=settings, ban=ban)
 
     def next_words(self, text: str = "", count: int = 10) -> "RecordList[NextWord]":
-        """Return the likeliest next words after a text; see :func:`rnnlm.next_words`.
+        """Return the `count` likeliest next words after a text, likeliest first; fewer where no
+        more begin like a word that no white space follows. Unknown ones are left out.
 
         Raises:
-            As :func:`rnnlm.next_words`.
+            TextError: the text holds a newline or `</s>`. UsageError: `count` is below 0.
         """
         from rnnlm.generation.autocomplete import next_words
 
@@ -414,15 +480,11 @@ class Model(ModelHandle):
         return next_words(self.core, text, count)
 
     def scorer(self) -> "WordScorer":
-        """Return a scorer of lines that grow word by word; see :func:`rnnlm.scorer`.
-
-        Raises:
-            As :func:`rnnlm.scorer`.
-        """
-        from rnnlm.scoring.word_scorer import scorer
+        """Return a scorer of lines that grow word by word, for decoders and services."""
+        from rnnlm.scoring.word_scorer import WordScorer
 
         self._check("scorer")
-        return scorer(self.core)
+        return WordScorer(self.core)
 
     def adapt(
         self,
@@ -430,15 +492,63 @@ class Model(ModelHandle):
         settings: "AdaptationSettings | None" = None,
         statistics: "Mapping[str, Tensor] | None" = None,
     ) -> "Model":
-        """Return a model that adapts itself around this one; see :func:`rnnlm.adapt`.
+        """Return a model that adapts itself around this one: "unigram", a cache of words; "cache",
+        the neural cache; "dynamic", dynamic evaluation. What was tuned for a model is read by
+        `rnnlm.load("NAME+KIND")`, not here.
+
+        settings: of the class that :data:`rnnlm.combinations.settings.KINDS` names; None: its
+        defaults. statistics: for the rule rms of "dynamic", what
+        :func:`rnnlm.combinations.dynamic_evaluation.gather_statistics` gives.
 
         Raises:
-            As :func:`rnnlm.adapt`.
+            UsageError: the kind is unknown, the model cannot be adapted so, or statistics are
+                needed. ArgumentTypeError (a TypeError): the settings are of another class.
         """
         from rnnlm.combinations.adaptation import adapt
 
         self._check("adapt")
         return Model(adapt(self.core, kind, settings, statistics))
+
+    def tune(
+        self,
+        kind: Literal["unigram", "cache", "dynamic"],
+        on: "Source",
+        *,
+        given: "Mapping[str, SettingValue] | None" = None,
+        statistics: "Source | None" = None,
+        tokens: int | None = None,
+    ) -> "TunedSettings":
+        """Choose the settings of an adaptation, and save them in the model's folder, where
+        `rnnlm.load("NAME+KIND")` finds them. Return them.
+
+        on: held-out text, read as one stream, of which the first `tokens` are used. given: settings
+        that are not to be chosen. statistics: training text on which gradient statistics are
+        gathered first, and saved; the rule rms of "dynamic" is tuned then.
+
+        Raises:
+            UsageError: the kind is unknown or not for this model, which must have a folder;
+                statistics are missing, or are for another kind. SettingsError: a given setting is
+                unknown or not valid. TextError: a text cannot be read, or is empty. OutputError:
+                the folder cannot be written to.
+        """
+        from rnnlm.combinations.tuning import tune
+
+        self._check("tune")
+        folder = self._stored("has no folder to keep settings in")
+        *_, found = tune(folder, kind, on, given=given, statistics=statistics, tokens=tokens)
+        return cast("TunedSettings", found)
+
+    def export_arpa(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write an n-gram model as an ARPA file, compressed where the suffix says so (.gz, .xz,
+        .bz2, .zst); whole or not at all.
+
+        Raises:
+            UsageError: it is no n-gram model. OutputError: a file is there and not to be replaced,
+                or it cannot be written.
+        """
+        from rnnlm.ngram.arpa.writing import export_arpa
+
+        export_arpa(self.core, path, overwrite)
 
     # ---- What models of other tasks do.
 
@@ -450,10 +560,15 @@ class Model(ModelHandle):
         probabilities: bool = False,
         beam: int | None = None,
     ) -> "TaggedSentences":
-        """Label the words of sentences; see :func:`rnnlm.tag`.
+        """Label the words of sentences.
+
+        sentences: each a str with words between white space, or a list of its words; for a model of
+        letters and sounds, a word or a list of its letters. nbest: how many label sequences of each
+        sentence. probabilities: also those of each word's labels; of a CRF the marginals. beam: how
+        many label sequences a model with label feedback keeps; None: as many as are asked for.
 
         Raises:
-            As :func:`rnnlm.tag`.
+            UsageError: the model is no tagger, or the beam is smaller than nbest.
         """
         from rnnlm.tasks.labels.tagging import tag
 
@@ -463,10 +578,10 @@ class Model(ModelHandle):
         )  # fmt: skip
 
     def classify(self, texts: Sequence[str | Sequence[str]]) -> "ClassifiedTexts":
-        """Label texts; see :func:`rnnlm.classify`.
+        """Label texts, each a str with words between white space, or a list of words.
 
         Raises:
-            As :func:`rnnlm.classify`.
+            UsageError: the model is no classifier.
         """
         from rnnlm.tasks.labels.tagging import classify
 
@@ -482,14 +597,15 @@ class Model(ModelHandle):
         attention: bool = False,
         settings: "DecodingSettings | None" = None,
     ) -> "TranslatedLines":
-        """Return what the model writes for each source; see :func:`rnnlm.translate`.
+        """Return what an encoder-decoder writes for each source.
 
         beam: continuations kept at each step; nbest: hypotheses of each source; attention: also
         what each token looked at, which has a `figure()`. settings: all that
         :class:`rnnlm.DecodingSettings` offers, instead of these three.
 
         Raises:
-            As :func:`rnnlm.translate`.
+            UsageError: the model is no encoder-decoder, or lacks the attention that is asked for.
+                TextError: a source holds a newline.
         """
         from rnnlm.tasks.seq2seq.decoding import translate
         from rnnlm.tasks.seq2seq.options import DecodingSettings
@@ -500,12 +616,16 @@ class Model(ModelHandle):
         )
         return translate(self.core, sources, settings=chosen)
 
-    # ---- What it has learned. The functions of the same names take several models.
+    # ---- What it has learned. Functions of the same names in rnnlm.inspection take several models,
+    # or word vectors, and more keywords.
 
     def inspect_gates(
         self, sentence: str, *, units: Sequence[int] = (), unit_count: int = 16
     ) -> "GatesInspection":
-        """Look at its gates while it reads a sentence; see :func:`rnnlm.inspect_gates`."""
+        """Look at gates, cells and hidden states while it reads a sentence.
+
+        units: those to draw, by number; none: in each layer the `unit_count` that vary most.
+        """
         from rnnlm.inspection.gates import inspect_gates
 
         return inspect_gates(self.core, sentence, units=units, unit_count=unit_count)
@@ -513,14 +633,16 @@ class Model(ModelHandle):
     def inspect_memory(
         self, text: "Source | None" = None, *, positions: int = 2000, window: int = 200
     ) -> "Memory":
-        """Measure how far back it uses what it has read; see :func:`rnnlm.inspect_memory`."""
+        """Measure how far back it uses what it has read, at `positions` drawn from a text.
+
+        text: None: the test part of the bundled English. window: the tokens that are shuffled.
+        """
         from rnnlm.inspection.memory import inspect_memory
 
         return inspect_memory(self._by_name(), text, positions=positions, window=window)
 
     def inspect_sensitivity(self, sentence: str) -> "SentenceSensitivity":
-        """Measure what each word of a sentence weighs in later predictions; see
-        :func:`rnnlm.inspect_sensitivity`."""
+        """Measure what each word of a sentence weighs in later predictions."""
         from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
 
         return inspect_sensitivity(self._by_name(), sentence)
@@ -528,28 +650,55 @@ class Model(ModelHandle):
     def inspect_gradients(
         self, text: "Source | None" = None, *, lags: int = 100, positions: int = 1000
     ) -> "GradientFlow":
-        """Measure how gradients flow through time; see :func:`rnnlm.inspect_gradients`."""
+        """Measure how gradients flow through time, over as many as `lags` tokens, at `positions`
+        drawn from a text. text: None: the test part of the bundled English."""
         from rnnlm.inspection.gradients.flow import inspect_gradients
 
         return inspect_gradients(self._by_name(), text, lags=lags, positions=positions)
 
     def inspect_spectrum(self) -> "SpectrumInspection":
-        """Compute the spectra of its recurrent weights; see :func:`rnnlm.inspect_spectrum`."""
+        """Compute the spectra of its recurrent weights."""
         from rnnlm.inspection.spectrum import inspect_spectrum
 
         return inspect_spectrum(self._by_name())
 
     def inspect_cloze(self, file: str | Path | None = None, *, items: bool = False) -> "Cloze":
-        """Let it fill gaps; see :func:`rnnlm.inspect_cloze`."""
+        """Let it fill gaps.
+
+        file: a table with the columns text (`___` is the gap) and answer; None: 200 bundled items.
+        items: also show what is likeliest in each gap.
+        """
         from rnnlm.inspection.cloze import inspect_cloze
 
         return inspect_cloze(self._by_name(), file, items=items)
 
+    def inspect_probe(
+        self,
+        data: str | Path = "words-and-tags",
+        *,
+        label_column: str | None = None,
+        level: Literal["word", "text"] | None = None,
+    ) -> "ProbeInspection":
+        """Find out what each layer knows of the labels of words, or of texts.
+
+        data: a file of labelled data, or a bundled corpus. label_column: of the labels, where there
+        are several. level: what is labelled; None: words, or as in the bundled corpus.
+        """
+        from rnnlm.inspection.probing import inspect_probe
+
+        return inspect_probe(self.core, data, label_column=label_column, level=level)
+
     def inspect_neighbours(self, words: Sequence[str], *, count: int = 10) -> "Neighbours":
-        """Find the words whose vectors are nearest; see :func:`rnnlm.inspect_neighbours`."""
+        """Find the words whose vectors are nearest to those of `words`."""
         from rnnlm.inspection.neighbours import inspect_neighbours
 
         return inspect_neighbours(self.core, words, count=count)
+
+    def inspect_analogy(self, words: Sequence[str], *, count: int = 10) -> "Analogy":
+        """Find the words nearest to a - b + c, where (a, b, c) are the `words`."""
+        from rnnlm.inspection.neighbours import inspect_analogy
+
+        return inspect_analogy(self.core, words, count=count)
 
     def _by_name(self) -> "Mapping[str, LanguageModel]":
         return {self.name or "model": self.core}

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from rnnlm.config import SettingValue
 from rnnlm.errors import TrainingError, UsageError
 from rnnlm.events import Event, Finished, never
-from rnnlm.tabular import Records, Row, html_note, html_table
+from rnnlm.tabular import html_table
 from rnnlm.text.corpus import Corpus
 from rnnlm.training.storing_run import StoringRun, Work
 
 if TYPE_CHECKING:
+    from rnnlm.evaluation.learning_curves import LearningCurve
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.model import Model
     from rnnlm.training.plan import Plan
 
 Texts: TypeAlias = str | Path | Corpus | Sequence[str | Path | Corpus]
-Progress: TypeAlias = Literal["auto", "terminal", "notebook"] | None
 
 
 def train(
@@ -53,7 +53,7 @@ def train(
     save: Callable[[], bool] = never,
     **settings: SettingValue,
 ) -> "TrainingRun":
-    """Prepare a run that trains a model. Iterate over it, or `wait()` for it: then it trains.
+    """Prepare a run that trains a model. `wait()` for it, or iterate over it: then it trains.
 
     text: a file, several, or texts in memory (:class:`rnnlm.Corpus`); None: a bundled corpus. All
     further keywords are settings, as `rnnlm train --help` lists them: `hidden_size=300`.
@@ -118,76 +118,6 @@ def train(
     return _run_of(text, asked | settings, stop, save)
 
 
-def fit(
-    text: Texts | None = None,
-    *,
-    model: str | None = None,
-    recipe: str | Path | None = None,
-    output: str | Path | None = None,
-    valid: Texts = (),
-    test: Texts = (),
-    budget: str | None = None,
-    seed: int | None = None,
-    device: str | None = None,
-    precision: str | None = None,
-    threads: int | None = None,
-    save_every: str | None = None,
-    overwrite: bool = False,
-    resume: bool | Literal["auto"] = False,
-    tokenizer_from: str | Path | None = None,
-    init_from: str | Path | None = None,
-    counts: str | Path | None = None,
-    task: str | None = None,
-    init_from_reversed: str | Path | None = None,
-    contextual: Sequence[str | Path] = (),
-    target: Texts = (),
-    valid_target: Texts = (),
-    test_target: Texts = (),
-    init_encoder_from: str | Path | None = None,
-    init_decoder_from: str | Path | None = None,
-    stop: Callable[[], bool] = never,
-    save: Callable[[], bool] = never,
-    progress: Progress = "auto",
-    **settings: SettingValue,
-) -> "FinishedRun":
-    """Train a model, show how far it is, and return what came of it: `rnnlm.train(...).wait()`.
-
-    progress: as for :meth:`TrainingRun.wait`.
-
-    All other keywords are those of :func:`train`.
-
-    Raises:
-        RnnlmError: any of its kinds: the request, the text, the device, the output folder.
-    """
-    asked = _asked(
-        model=model,
-        recipe=recipe,
-        output=output,
-        valid=valid,
-        test=test,
-        budget=budget,
-        seed=seed,
-        device=device,
-        precision=precision,
-        threads=threads,
-        save_every=save_every,
-        overwrite=overwrite,
-        resume=resume,
-        tokenizer_from=tokenizer_from,
-        init_from=init_from,
-        counts=counts,
-        task=task,
-        init_from_reversed=init_from_reversed,
-        contextual=contextual,
-        target=target,
-        valid_target=valid_target,
-        test_target=test_target,
-        init_encoder_from=init_encoder_from,
-        init_decoder_from=init_decoder_from,
-    )
-    return _run_of(text, asked | settings, stop, save).wait(progress)
-
-
 def _asked(**keywords: Any) -> dict[str, Any]:
     """Return the keywords that ask for something: the others are left at their usual values."""
     asked = {}
@@ -234,20 +164,22 @@ class TrainingRun(StoringRun):
             self._finished = event
         return event
 
-    def wait(self, progress: Progress = "auto") -> "FinishedRun":
+    def wait(self, progress: bool = True) -> "FinishedRun":
         """Train to the end and return what came of it.
 
-        progress: "terminal", the lines that the command line shows; "notebook", a bar with a
-        learning curve; "auto", whichever of them fits; None, nothing.
+        progress: show what the command line shows, on standard error.
 
         Raises:
             RnnlmError: as the iteration. TrainingError: the run was closed before its end.
         """
         from rnnlm import display
 
-        if self._finished is None:
+        if not progress:
+            for _ in self:
+                pass
+        elif self._finished is None:
             plan = self._work.planned()
-            with display.showing(plan, progress) as shown:
+            with display.showing(plan) as shown:
                 self._work.progress = shown.evaluating
                 for event in self:
                     shown.show(event)
@@ -265,13 +197,15 @@ class TrainingRun(StoringRun):
         return load(self._started_folder())
 
     @property
-    def history(self) -> "History":
+    def history(self) -> "LearningCurve":
         """What the run has measured so far, as a table.
 
         Raises:
             UsageError: the run has not started.
         """
-        return History(self._started_folder())
+        from rnnlm.evaluation.learning_curves import learning_curve
+
+        return learning_curve(self._started_folder())
 
     def _started_folder(self) -> Path:
         if self.folder is None:
@@ -297,11 +231,6 @@ class TrainingRun(StoringRun):
             return repr(self._end)
         state = "not started" if self.folder is None else f"in {self.folder}"
         return f"<training run {state}>"
-
-    def _repr_html_(self) -> str:
-        if self._finished is not None:
-            return self._end._repr_html_()
-        return html_note(repr(self).strip("<>"))
 
 
 @dataclass(frozen=True, repr=False)
@@ -345,61 +274,20 @@ class FinishedRun:
         return found.get("test") or found.get("valid")
 
     @property
-    def history(self) -> "History":
-        """Reports and validations of the run, as a table."""
-        return History(self.folder)
+    def history(self) -> "LearningCurve":
+        """The validations of the run and its training losses, as a table."""
+        from rnnlm.evaluation.learning_curves import learning_curve
+
+        return learning_curve(self.folder)
 
     def __repr__(self) -> str:
-        return f"<{self._summary()}>"
+        # Counting is one step.
+        steps = f"{self.finished.steps:,} steps, " if self.finished.steps > 1 else ""
+        return f"<training run {self.folder}: {steps}{self.finished.seconds:.1f} s>"
 
     def _repr_html_(self) -> str:
-        facts: list[tuple[str, object]] = [("folder", self.folder)]
+        facts: list[tuple[str, object]] = []
         for text, evaluation in self.evaluations.items():
             for metric in evaluation.mains:
                 facts.append((f"{text}: {metric.label}", metric.with_unit()))
-        return html_table(self._summary(), (), facts)
-
-    def _summary(self) -> str:
-        # Counting is one step.
-        steps = f"{self.finished.steps:,} steps, " if self.finished.steps > 1 else ""
-        return f"training run {self.folder}: {steps}{self.finished.seconds:.1f} s"
-
-
-# Of events in metrics.jsonl, those that measure, and what a table shows of them.
-_MEASURED = ("step", "validated")
-_LEFT_OUT = ("event", "layers", "improved", "is_exact")
-
-
-@dataclass(frozen=True, repr=False)
-class History(Records):
-    """What a run measured while it trained: a row for each report of the training loss, and for
-    each validation."""
-
-    folder: Path
-
-    def to_rows(self) -> list[Row]:
-        """Return rows in the order of the run; `measured` is "train" or "valid". What was not
-        measured is None."""
-        from rnnlm.models.metrics_log import read_events
-
-        events = [each for each in read_events(self.folder) if each.get("event") in _MEASURED]
-
-        # All rows have the columns of both kinds of events, in the order in which they come.
-        names: dict[str, None] = {}
-        for event in events:
-            names |= dict.fromkeys(event)
-        for name in _LEFT_OUT:
-            names.pop(name, None)
-
-        rows: list[Row] = []
-        for event in events:
-            measured = "train" if event["event"] == "step" else "valid"
-            rows.append({"measured": measured} | {name: event.get(name) for name in names})
-        return rows
-
-    def __repr__(self) -> str:
-        return f"<history of {self.folder}: {len(self.to_rows()):,} rows>"
-
-    def __fspath__(self) -> str:
-        """Return the folder of the run, for :func:`rnnlm.plot_curves`."""
-        return str(self.folder)
+        return html_table(repr(self).strip("<>"), (), facts)

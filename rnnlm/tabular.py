@@ -1,5 +1,5 @@
-"""Results of many rows, as the tables of other tools: lists, pandas, Polars, Arrow; and the tables
-that people read: aligned text, and the small HTML table that a notebook shows.
+"""Results of many rows, as the tables of other tools: lists, columns, pandas; and the tables that
+people read: aligned text, and the small HTML table that a notebook shows.
 
 A table has one observation a row. Its columns are names that Python and R accept as they are.
 """
@@ -17,8 +17,6 @@ from rnnlm.errors import UsageError, number, require_package, visible
 
 if TYPE_CHECKING:
     import pandas
-    import polars
-    import pyarrow
 
 Cell = str | int | float | bool | None
 Row = dict[str, Cell]
@@ -55,29 +53,6 @@ class Records(ABC):
         """
         pandas = require_package("pandas", "tables", "data frames")
         return pandas.DataFrame(self.to_columns(table))
-
-    def to_polars(self, table: int | str | None = None) -> "polars.DataFrame":
-        """Return a polars.DataFrame.
-
-        table: which one, if there are several, as for :meth:`to_rows`.
-
-        Raises:
-            UsageError: polars is not installed; there is no such table.
-        """
-        polars = require_package("polars", "tables", "Polars' data frames")
-        return polars.DataFrame(self.to_columns(table), strict=False)
-
-    def to_arrow(self, table: int | str | None = None) -> "pyarrow.Table":
-        """Return a pyarrow.Table.
-
-        table: which one, if there are several, as for :meth:`to_rows`.
-
-        Raises:
-            UsageError: pyarrow is not installed; there is no such table.
-        """
-        pyarrow = require_package("pyarrow", "tables", "Arrow's tables")
-        columns = {name: _of_one_type(cells) for name, cells in self.to_columns(table).items()}
-        return pyarrow.table(columns)
 
     def _rows_of(self, table: int | str | None) -> list[Row]:
         """Return the rows of a table. Results that have several tables override this."""
@@ -125,14 +100,6 @@ def _single_values(item: object) -> Row:
         if value is None or isinstance(value, (str, int, float, bool)):
             values[each.name] = value
     return values
-
-
-def _of_one_type(cells: Sequence[Cell]) -> Sequence[Cell]:
-    """Return the cells of a column as text if some of them are text and others are not."""
-    kinds = {type(cell) for cell in cells if cell is not None}
-    if kinds <= {int, float} or len(kinds) < 2:
-        return cells
-    return [None if cell is None else str(cell) for cell in cells]
 
 
 def single_value(value: object) -> Cell:

@@ -65,11 +65,11 @@ def _write_arpa(name: str, file: Path, overwrite: bool) -> None:
 
 def _write_vectors(name: str, file: Path, which: "Which", overwrite: bool) -> None:
     from rnnlm.files.outputs import check_file
-    from rnnlm.vectors.word_vectors import save_vectors, word_vectors
+    from rnnlm.vectors.word_vectors import word_vectors
 
     check_file(file, overwrite)
     vectors = word_vectors(name, which)
-    count = save_vectors(vectors, file, overwrite)
+    count = vectors.save(file, overwrite)
     note = f" ({vectors.note})" if vectors.note else ""
     if file != STANDARD_OUTPUT:
         terminal.say(

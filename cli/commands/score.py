@@ -425,5 +425,5 @@ def draw(
     with_words = dataclasses.replace(settings, with_words=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)  # they were shown before
-        chunks = list(score_chunks_of_models(models, kept, with_words))
-    plot_surprisals(list(itertools.chain.from_iterable(chunks)), path)
+        scored = list(itertools.chain(*score_chunks_of_models(models, kept, with_words)))
+    plot_surprisals({name: [by_model[name] for by_model in scored] for name in models}, path)

@@ -188,7 +188,7 @@ DIGITS = 4
 def show(
     sentences: "Sequence[TaggedSentence]", codec: "Codec", with_probabilities: bool, is_nbest: bool
 ) -> None:
-    """Print a table of :class:`rnnlm.TaggedSentence`, whose model has this codec. A single sentence
+    """Print a table of sentences that were tagged, whose model has this codec. A single sentence
     has no number."""
     from rnnlm.tasks.labels.splitting import is_of_letters
 

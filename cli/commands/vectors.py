@@ -64,7 +64,6 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     from rnnlm.text import sources
     from rnnlm.text.tokenizer_settings import TokenizerSettings
     from rnnlm.vectors.learning import learn_vectors, named_text
-    from rnnlm.vectors.word_vectors import save_vectors
 
     from ..options import corpus_of, refuse_given
 
@@ -96,7 +95,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
             progress=progress,
             **without_none(given),
         )
-        count = save_vectors(vectors, output, overwrite)
+        count = vectors.save(output, overwrite)
     took = terminal.duration(time.monotonic() - began)
     written = "" if output == STANDARD_OUTPUT else f"; written to {output}"
     terminal.say(f"{vectors.source}: {count:,} words, {vectors.width_in_words}, in {took}{written}")

@@ -43,8 +43,7 @@ def adapt(
     statistics: for the rule rms of "dynamic", what
     :func:`rnnlm.combinations.dynamic_evaluation.gather_statistics` gives.
 
-    What `rnnlm tune` has found for a named model is read by :func:`rnnlm.load` of NAME+KIND, or
-    `rnnlm.load("NAME+KIND")`, not here.
+    What `rnnlm tune` has found for a model is read by `rnnlm.load("NAME+KIND")`, not here.
 
     Raises:
         UsageError: the kind is unknown, the model cannot be adapted so, or statistics are needed.

@@ -229,8 +229,8 @@ def plot_curves(
     training: bool = False,
     axes: "Axes | None" = None,
 ) -> "Figure":
-    """Return a matplotlib figure of the learning curves of `runs`: finished runs, their histories,
-    folders of runs or of grids, or names of models. :func:`rnnlm.learning_curve` gives the numbers.
+    """Return a matplotlib figure of the learning curves of `runs`: finished runs, folders of
+    runs or of grids, or names of models. `run.history` has the numbers.
 
     Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds; for models of
     other tasks the metric that their best weights are chosen by. A model of counts is a level line.

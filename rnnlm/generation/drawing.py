@@ -525,7 +525,7 @@ def draw_samples(
     Each sample has a random stream of its own, by the seed, the number of its text and its own
     number; so it does not depend on the texts beside it, as far as :mod:`rnnlm.generation.drawing`
     promises and the states of the starts do not. Sample n of text 0 from the model's initial state
-    is sample n of :func:`rnnlm.generate`. The starts' limits hold, not `settings.max_tokens`.
+    is sample n of :func:`generate`. The starts' limits hold, not `settings.max_tokens`.
 
     ban: what must not be drawn; None: <unk>, where `settings` forbid it. numbers: what the texts
     are called in their streams, such as their places in a file of which these are a batch; None: 0,

@@ -25,6 +25,7 @@ from rnnlm.interface import Device, LanguageModel
 from rnnlm.models.loading import SHIPPED
 from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.scorer import score_sentences
+from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.text.lines import WORD_SPACE, check_reserved
 from rnnlm.text.named_columns import check_length, no_column, text_of
 
@@ -155,11 +156,10 @@ def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeS
     """
     check_reads_forward(model.tokenizer, "fill a gap from the text before it")
     tokens_are_words = bool(model.tokenizer.starts_word_V.all())
-    scored = score_sentences(
-        model, [item.answer for item in items], given=[item.context for item in items],
-        with_words=True, eos=False, split="tokens",
-        next_words=0 if tokens_are_words else RANKED,
-    )  # fmt: skip
+    ranked = 0 if tokens_are_words else RANKED
+    settings = ScoringSettings(with_words=True, next_words=ranked, eos=False, split="tokens")
+    answers, contexts = [item.answer for item in items], [item.context for item in items]
+    scored = score_sentences(model, answers, settings, contexts)
 
     ranks: list[int | None] = []
     likeliest: list[list[str]] = []
@@ -202,9 +202,8 @@ def _rivals(model: LanguageModel, items: Sequence[ClozeItem]) -> dict[int, float
             contexts.append(item.context)
     if not places:
         return {}
-    scored = score_sentences(
-        model, words, given=contexts, with_words=True, eos=False, split="tokens"
-    )
+    settings = ScoringSettings(with_words=True, eos=False, split="tokens")
+    scored = score_sentences(model, words, settings, contexts)
     found = {}
     for place, each in zip(places, scored, strict=True):
         if not _is_unknown(each):

@@ -434,9 +434,9 @@ def inspect_memory(
     there are fewer, from the true beginning: the line's with context "reset", the document's where
     the text has documents, otherwise the text's.
 
-    models: a sequence of models or their names, or models by a name for each. text: as for
-    :func:`rnnlm.evaluate`, or the name of a bundled corpus of plain text, for its test part; None:
-    that of the bundled English. positions: tokens of the text that are predicted, drawn at random;
+    models: a sequence of models or their names, or models by a name for each. text: one
+    or several, or the name of a bundled corpus of plain text, for its test part; None: that of the
+    bundled English. positions: tokens of the text that are predicted, drawn at random;
     all of them where it has fewer. One of four is predicted from shuffled tokens, too: the last
     `window` of which the last k stay in place. progress: called with the progress of the work.
 

@@ -197,7 +197,7 @@ def inspect_analogy(
 ) -> Analogy:  # fmt: skip
     """Find the `count` words nearest to a - b + c, where (a, b, c) are the `words`, each vector at
     length 1; the three are not counted as answers. model and which as for
-    :func:`rnnlm.inspect_neighbours`.
+    :func:`inspect_neighbours`.
 
     Raises:
         UsageError: there are not three words, one has no vector, or the model has no such vectors.

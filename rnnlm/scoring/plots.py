@@ -1,7 +1,7 @@
 """Surprisal by word as a plot: a panel a sentence, a line a model."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ _ByModel = Mapping[str, Sequence[WordScore]]
 
 
 def plot_surprisals(
-    scores: Iterable[SentenceScore | Mapping[str, SentenceScore]],
+    scores: Sequence[SentenceScore] | Mapping[str, Sequence[SentenceScore]],
     path: str | Path | None = None,
     *,
     axes: "Axes | None" = None,
@@ -40,11 +40,11 @@ def plot_surprisals(
     """Return a matplotlib figure of the surprisal of each word, in bits, of sentences scored with
     words: a panel for each sentence, a line for each model.
 
-    scores: those of one model (:func:`rnnlm.score_sentences`), or by model
-    (:func:`rnnlm.score_models`). The first 12 sentences are drawn, and the first 80 words of each,
-    without `</s>`; a notice says so where there are more. A hollow mark is a word unknown to the
-    model; a word of probability zero leaves a gap. path: also write the figure there; .svg, .png or
-    .pdf. axes: draw the one sentence there, instead of in a figure of its own.
+    scores: of one model, or of several on the same sentences, by their names. The first 12
+    sentences are drawn, and the first 80 words of each, without `</s>`; a notice says so where
+    there are more. A hollow mark is a word unknown to the model; a word of probability zero leaves
+    a gap. path: also write the figure there; .svg, .png or .pdf. axes: draw the one sentence there,
+    instead of in a figure of its own.
 
     Raises:
         UsageError: there is no word to draw, the words of the models are those of different
@@ -55,8 +55,9 @@ def plot_surprisals(
         plotting.check_path(Path(path))
     # Sentences without words, such as those that could not be read, are not drawn.
     drawn = []
-    for score in scores:
-        by_model = score if isinstance(score, Mapping) else {"": score}
+    named = scores if isinstance(scores, Mapping) else {"": scores}
+    for each in zip(*named.values(), strict=True):
+        by_model = dict(zip(named, each, strict=True))
         words = _words(by_model)
         if words:
             drawn.append((next(iter(by_model.values())).id, words))

@@ -7,7 +7,6 @@ that could not be read has one row, with its reason.
 """
 
 import functools
-import itertools
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -171,54 +170,8 @@ def layout(
 _ASK_FOR = {
     "token": "score with with_tokens=True",
     "word": "score with with_words=True",
-    "region": (
-        'score_sentences takes regions="|"; a Sentence has its regions, and '
-        "ScoringSettings(with_regions=True) asks for them"
-    ),
+    "region": 'score with regions="|", or sentences that have regions',
 }
-
-
-def score_rows(
-    scores: Sequence[SentenceScore | Mapping[str, SentenceScore]], by: By = "word"
-) -> Iterator[Row]:
-    """Yield the rows of `scores` as a table has them, for `pandas.DataFrame`: a dict for each
-    sentence, token, word or region, whichever `by` says and the scores were asked for
-    (`with_words=True` and so on). Columns of the input are those of the first score. Scores by
-    model (:func:`rnnlm.score_models`) have rows for each model, with a column `model`.
-
-    Raises:
-        UsageError: there is no such table, or a score was not asked for what its rows are of.
-    """
-    by_model = [dict(score) if isinstance(score, Mapping) else {"": score} for score in scores]
-    every = list(itertools.chain.from_iterable(map(dict.values, by_model)))
-
-    # The columns of the rows, and whether all scores have them.
-    own: tuple[str, ...]
-    if by == "sentence":
-        own = _SENTENCE
-    elif by == "token":
-        own = _TOKEN
-    elif by == "region":
-        own = ("region_index", "region", *_REGION)
-    elif by == "word":
-        own = (*_WORD, *MEASURES.values())
-        if any(score.region_scores for score in every):
-            own = (*own, "region_index", "region")
-    else:
-        raise UsageError(
-            f"there are no rows by {by!r}", hint="choose sentence, token, word or region"
-        )
-    for score in every:
-        if not _has_rows(score, by):
-            raise UsageError(f"sentence {score.id} was scored without its {by}s", hint=_ASK_FOR[by])
-
-    carried: tuple[str, ...] = ()
-    several_models = False
-    if by_model:
-        carried = tuple(every[0].columns)
-        several_models = len(by_model[0]) > 1
-    table = RowLayout(by, carried, own, tuple(MEASURES), with_model=several_models)
-    return itertools.chain.from_iterable(map(table.rows, by_model))
 
 
 class SentenceScores(tabular.RecordList[SentenceScore]):
@@ -230,15 +183,42 @@ class SentenceScores(tabular.RecordList[SentenceScore]):
     signature: str | None = None
 
     def to_rows(self, by: By | None = None) -> list[tabular.Row]:
-        """Return a row for each sentence, token, word or region, as :func:`rnnlm.score_rows`.
+        """Return a row for each sentence, token, word or region, with the columns that the first
+        sentence carries.
 
         by: None: words, regions, tokens, the first of these that all were scored with; else
             sentences.
 
         Raises:
-            UsageError: a sentence was scored without what the rows are of.
+            UsageError: there is no such table, or a sentence was scored without what the rows are
+                of.
         """
-        return list(score_rows(self, by or self._usual_rows()))
+        by = by or self._usual_rows()
+        own = self._columns_by(by)
+        for score in self:
+            if not _has_rows(score, by):
+                what = f"sentence {score.id} was scored without its {by}s"
+                raise UsageError(what, hint=_ASK_FOR[by])
+        carried = tuple(self[0].columns) if self else ()
+        table = RowLayout(by, carried, own, tuple(MEASURES))
+        return [row for score in self for row in table.rows({"": score})]
+
+    def _columns_by(self, by: By) -> tuple[str, ...]:
+        """Return the columns of rows of a kind, besides those that the sentences carry."""
+        if by == "sentence":
+            return _SENTENCE
+        if by == "token":
+            return _TOKEN
+        if by == "region":
+            return ("region_index", "region", *_REGION)
+        if by != "word":
+            raise UsageError(
+                f"there are no rows by {by!r}", hint="choose sentence, token, word or region"
+            )
+        own = (*_WORD, *MEASURES.values())
+        if any(score.region_scores for score in self):
+            own = (*own, "region_index", "region")
+        return own
 
     def _rows_of(self, table: int | str | None) -> list[tabular.Row]:
         return self.to_rows(None if table is None else cast(By, str(table)))

@@ -12,13 +12,13 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
-from rnnlm.checks import items_of, several
+from rnnlm.checks import items_of
 from rnnlm.errors import TextError, UsageError, nearest, notice
-from rnnlm.evaluation.perplexity import Context, Signature, check_context, signature_of
+from rnnlm.evaluation.perplexity import Signature, check_context, signature_of
 from rnnlm.events import never
 from rnnlm.files.reading import undecoded
 from rnnlm.inference import distributions, span_scoring
@@ -34,7 +34,7 @@ from rnnlm.scoring.settings import Measure, ScoringSettings
 from rnnlm.scoring.word_scores import Seen, WordFrequencies, joined
 from rnnlm.text import encoding
 from rnnlm.text.encoding import LinesHash
-from rnnlm.text.lines import WORD_SPACE, SpecialSymbols, check_reserved, is_blank
+from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank
 from rnnlm.text.marks import count_marks, tell_unseen
 
 LINES_PER_CHUNK = 4096
@@ -66,43 +66,16 @@ class Chunk:
 
 
 def score_sentences(
-    model: ScoringModel, sentences: Iterable[str], *, given: str | Sequence[str] = "",
-    with_tokens: bool = False,
-    with_words: bool = False,
-    next_words: int = 0, eos: bool = True,
-    context: Context = "reset", special_symbols: SpecialSymbols = "error",
-    unscorable: Literal["raise", "null"] = "raise",
-    split: Split = "whitespace", measures: Sequence[Measure] = (), regions: str | None = None,
+    model: ScoringModel,
+    sentences: Iterable[str | Sentence],
+    settings: ScoringSettings,
+    given: str | Sequence[str] = "",
+    regions: str | None = None,
     sources: str | Sequence[str] | None = None,
-) -> SentenceScores:  # fmt: skip
-    """Return the scores of `sentences`, in their order: a list that is a table, too. An empty
-    sentence is scored as `</s>` alone.
-
-    model: a language model or an encoder-decoder, or the name of one, which is then loaded by each
-    call. sources: for an encoder-decoder, what each sentence is the target of (one text for all, or
-    one for each): log p(sentence | source). given: what comes before each sentence in the same line
-    (one text for all, or one for each); scores are conditional on it. with_tokens, with_words:
-    surprisals of tokens, of words (:mod:`rnnlm.inference.words`). next_words: so many of the
-    likeliest words before each word. eos: `</s>` is scored, too. context: "carry" reads all
-    sentences as one stream. unscorable: "null" gives a sentence that cannot be read a score of None
-    with its reason. split: words are split at white space ("whitespace") or as the tokenizer does,
-    marks apart ("tokens"). measures: "entropy" (of the prediction at each word, bits) and
-    "frequency" (log10 of the word's share of the training text). regions: what separates regions in
-    the sentences, such as "|"; it is taken out, and `region_scores` has the surprisal of each
-    (:mod:`rnnlm.scoring.word_scores`).
-
-    Raises:
-        TypeError: `sentences` is one text instead of several. TextError: a sentence holds a
-            newline, or `<s>` or `</s>` (see `special_symbols`), and is to raise. UsageError: the
-            request contradicts itself; an encoder-decoder has no sources, or a language model has
-            some. ModelError: there is no such model, or its scores are not numbers.
-    """
-    settings = ScoringSettings(
-        with_tokens, with_words or next_words > 0, next_words, eos, context,
-        special_symbols, unscorable, split,
-        tuple(several(measures, "measures")), regions is not None,
-    )  # fmt: skip
-    texts, model = list(items_of(sentences, str, "sentences")), scoring_model_of(model)
+) -> SentenceScores:
+    """Return the scores of `sentences`, in their order; :meth:`rnnlm.Model.score_sentences` says
+    what the others are."""
+    made, model = list(items_of(sentences, (str, Sentence), "sentences")), scoring_model_of(model)
     # Refuse sources that the model would not read, rather than ignore them.
     if sources is not None and not reads_sources(model):
         raise UsageError(
@@ -110,13 +83,19 @@ def score_sentences(
             "it gives probabilities of the sentences alone",
             "leave sources out",
         )
+    texts = [each for each in made if isinstance(each, str)]
     if not isinstance(given, str):
         given = _one_for_each(given, len(texts), "given texts")
     if sources is not None and not isinstance(sources, str):
         sources = _one_for_each(sources, len(texts), "sources")
-    each = of_texts(texts, given, regions, sources)
+
+    # Sentences that were read have all this of their own.
+    of_text = of_texts(texts, given, regions, sources)
+    every = [next(of_text) if isinstance(each, str) else each for each in made]
+    with_regions = regions is not None or any(each.regions for each in every)
+    settings = replace(settings, with_regions=with_regions)
     scores = SentenceScores()
-    for chunk in score_chunks(model, each, settings):
+    for chunk in score_chunks(model, every, settings):
         scores.extend(chunk)
         scores.signature = str(chunk.signature)
     return scores

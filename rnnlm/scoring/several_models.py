@@ -1,22 +1,17 @@
 """Sentences scored by several models."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from rnnlm.checks import items_of, several
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import Signature
 from rnnlm.events import never
 from rnnlm.interface import LanguageModel
-from rnnlm.models.loading import ScoringModel, scoring_model_of
 from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.scorer import Chunk, cut, describe_run, lines_per_chunk, score_lists
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
-
-NamedModels = Mapping[str, ScoringModel]
 
 
 @dataclass(frozen=True)
@@ -41,37 +36,6 @@ class ModelsChunk:
 
     def __len__(self) -> int:
         return len(next(iter(self.chunks.values())))
-
-
-def score_models(
-    models: NamedModels | Sequence[ScoringModel], sentences: Iterable[str | Sentence],
-    settings: ScoringSettings = ScoringSettings(), *, device: str = "auto",
-) -> Iterator[dict[str, SentenceScore]]:  # fmt: skip
-    """Yield the scores of each of `sentences`, in their order, by the names of the models.
-    Sentences are read once, a few thousand at a time.
-
-    models: models, or their folders or names (opened on `device`), with the names that the scores
-    are to have; without names, a folder is called by its last part, or by as many as tell it from
-    the others, a model in memory "model 1", "model 2" and so on. settings: what is scored; see
-    :class:`rnnlm.ScoringSettings`. Encoder-decoders need a :class:`rnnlm.Sentence` with its
-    `source` for each sentence; language models beside them score the sentence alone.
-
-    Raises:
-        TypeError: `models` is one name, or `sentences` one text. UsageError: there is no model, or
-            the settings contradict each other or a model. ModelError: a model is missing or
-            damaged, or its scores are not numbers. TextError: as :func:`rnnlm.score_sentences`,
-            while iterating.
-    """
-    if not isinstance(models, Mapping):
-        given = several(models, "models")
-        models = dict(zip(names_of(given, None), given, strict=True))
-    opened = {name: scoring_model_of(model, device) for name, model in models.items()}
-    each = (
-        Sentence(one, number) if isinstance(one, str) else one
-        for number, one in enumerate(items_of(sentences, (str, Sentence), "sentences"), start=1)
-    )
-    chunks = score_chunks_of_models(opened, each, settings)
-    return itertools.chain.from_iterable(chunks)
 
 
 def score_chunks_of_models(

@@ -1,7 +1,7 @@
 """Word by word through a model of any kind, for decoders and services: what comes next depends on
 what they have so far.
 
-    scorer = rnnlm.scorer(model)
+    scorer = model.scorer()
     logprob_nats, state = scorer.extend(scorer.begin(), "the")
 
 A word counts with all its tokens, as in a line with one space between two words; so the words of
@@ -11,7 +11,6 @@ such a line and its `</s>` add up to the line's log-probability.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import cast
 
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given
@@ -38,15 +37,15 @@ class WordPrefix:
 
 
 class WordScorer:
-    """Scores growing lines, word by word; made by :func:`rnnlm.scorer`. Several threads may share
-    one.
+    """Scores growing lines, word by word; made by :meth:`rnnlm.Model.scorer`. Several threads may
+    share one.
 
     What a network predicts after a state is kept, up to 128 MiB of it, so that further words cost
     nothing there.
     """
 
     def __init__(self, model: LanguageModel) -> None:
-        self.model = model
+        self.model = model = language_model_of(model)
         self._prefixes = prefix_scorer(model)
         self._tokens = WordTokens(model.tokenizer)
         self._search = WordSearch(self._prefixes.model, WordFinder(model.tokenizer))
@@ -182,15 +181,3 @@ class WordScorer:
 
     def _prefix(self, read: object, begins_line: bool = False) -> WordPrefix:
         return WordPrefix(read, begins_line and not self._search.tokens_are_words, self._prefixes)
-
-
-def scorer(model: LanguageModel | str | Path) -> WordScorer:
-    """Return a scorer of lines that grow word by word under `model`, of any kind: n-grams,
-    networks, mixtures, models that adapt themselves.
-
-    model: a language model, or the name of one, which is loaded.
-
-    Raises:
-        ModelError: there is no such model, or it is damaged.
-    """
-    return WordScorer(language_model_of(model))

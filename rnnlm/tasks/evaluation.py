@@ -23,28 +23,8 @@ Options = TypeVar("Options")
 def evaluate(
     model: LabelModel | LanguageModel | str | Path, text: Given | None = None, **options: object
 ) -> Evaluation:
-    """Evaluate a model, itself or by its name, on a text or several, given as paths or opened. None
-    is the test split of the bundled corpus that a named model was trained on.
-
-    Each task has its keywords; None is the usual value.
-
-    Of a language model, context: "carry" (one stream, the usual one) or "reset" (each line alone).
-    text_settings: how lines are read, :class:`rnnlm.TextSettings`. progress: called with how far
-    reading and scoring are.
-
-    Of a tagger or classifier, reading: settings of
-    :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from the training data's.
-
-    Of an encoder-decoder, target: for each file one with its targets, where these are in separate
-    files; as many again for each further reference. decode: whether sources are decoded; else
-    perplexity is all that is measured. decoding: how, :class:`rnnlm.DecodingSettings`; None:
-    greedily. reading: settings of :class:`~rnnlm.text.pairs.ParallelSettings` that differ from the
-    training data's.
-
-    Raises:
-        UsageError: an option does not go with the model. TextError: a text cannot be read or is
-            empty. ModelError: there is no such model, or it is damaged.
-    """
+    """Evaluate a model, itself or by its name; :meth:`rnnlm.Model.evaluate` says which keywords
+    each task has."""
     check_no_dataset(text, "text")
     task = registry.task(loading.task_of(model))
     kinds = {each.name: each.options for each in registry.all_tasks()}
@@ -67,7 +47,8 @@ def compare(
     settings: how often it is resampled and with which seed; the others are for language models.
     names: what models are called in the result.
 
-    Further keywords are those of :func:`evaluate`; for language models, text_settings and these:
+    Further keywords are those of :meth:`rnnlm.Model.evaluate`; for language models, text_settings
+    and these:
 
     train: a training text, in which n-grams are looked up and, where the models do not know, words
     are counted. report: called with how far the work is.

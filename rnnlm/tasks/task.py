@@ -296,7 +296,7 @@ class Task(ABC, Generic[M, D, C, K]):
 
         return summary_table(evaluations)
 
-    # The keywords of :func:`rnnlm.evaluate`, and those of :func:`rnnlm.compare` where they differ.
+    # The keywords of `model.evaluate`, and those of `rnnlm.compare` where they differ.
     options: ClassVar[type] = LineOptions
     options_of_comparison: ClassVar[type | None] = None
     # The settings by which its data are read.

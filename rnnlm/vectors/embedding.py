@@ -90,47 +90,6 @@ class EmbeddedLines:
     vectors_NH: np.ndarray
 
 
-def embed(
-    model: ScoringModel, lines: Iterable[str], *, pooling: Pooling | None = None,
-    layer: str | int | None = None, words: bool = False,
-    device: str | Device = "auto",
-) -> np.ndarray:  # fmt: skip
-    """Return vectors of lines, (N, H) float32, in their order; a line without words has the vector
-    of `</s>` alone.
-
-    model: a network, or the name of one: a language model, a tagger, a classifier, or an
-    encoder-decoder, of which the encoder reads. pooling, layer: as in :class:`EmbeddingSettings`.
-    words: one vector a word, the words of the first line first (:func:`embed_chunks` says which
-    word each row is of). Lines are split into words at white space; taggers and classifiers split
-    them as their training data. device: where a model given by name is loaded.
-
-    Raises:
-        TypeError: `lines` is one text instead of several. TextError: a line holds a newline, or
-            `<s>` or `</s>`. UsageError: the model has no layers, or not this one; the request
-            contradicts itself. ModelError: there is no such model, or its vectors are not numbers.
-            DeviceError: the device is not available.
-    """
-    embedder = Embedder(model, EmbeddingSettings(pooling, layer, words), device)
-    vectors = [np.empty((0, embedder.width), np.float32)]
-    vectors.extend(chunk.vectors_NH for chunk in embedder.chunks(lines))
-    return np.concatenate(vectors)
-
-
-def embed_chunks(
-    model: ScoringModel,
-    lines: Iterable[str],
-    settings: EmbeddingSettings = EmbeddingSettings(),
-    *,
-    device: str | Device = "auto",
-) -> Iterator[EmbeddedLines]:
-    """Yield vectors of any number of lines, chunk by chunk, with the lines and their words.
-
-    Raises:
-        As :func:`embed`; those about lines while iterating.
-    """
-    return Embedder(model, settings, device).chunks(lines)
-
-
 class Embedder:
     """Makes vectors of lines. layer, pooling: those that are chosen."""
 
@@ -161,6 +120,12 @@ class Embedder:
     def width(self) -> int:
         """H, the width of a vector. Finding it runs the network on an empty line."""
         return self._lines(self.reader.encode([""])).shape[1]
+
+    def vectors(self, lines: Iterable[str]) -> np.ndarray:
+        """Return the vectors of lines, (N, H) float32."""
+        vectors = [np.empty((0, self.width), np.float32)]
+        vectors.extend(chunk.vectors_NH for chunk in self.chunks(lines))
+        return np.concatenate(vectors)
 
     def chunks(self, lines: Iterable[str]) -> Iterator[EmbeddedLines]:
         """Yield the vectors of lines, chunk by chunk."""

@@ -124,6 +124,32 @@ class WordVectors(Records):
         best = best[np.isfinite(cosine_V[best])]
         return [(self.words[row], float(cosine_V[row])) for row in best]
 
+    def save(self, path: str | Path, overwrite: bool = False) -> int:
+        """Write the vectors to a file of text as word2vec writes it, compressed as its suffix says,
+        or to standard output (`-`). Return how many. A notice says how many symbols are left out:
+        those with white space inside, which the format cannot hold.
+
+        Raises:
+            OutputError: the file cannot be written, or is there and not to be replaced. UsageError:
+                there is no vector to write.
+        """
+        path = Path(path)
+        outputs.check_file(path, overwrite)
+        spaces = set(f"{WORD_SPACE}\n")
+        rows = [row for row, word in enumerate(self.words) if word and not spaces & set(word)]
+        if not rows:
+            raise UsageError(
+                "there are no vectors to write", f"{self.source}: no symbol without white space"
+            )
+        left = len(self.words) - len(rows)
+        if left:
+            which = f"{left:,} symbols with white space inside are"
+            if left == 1:
+                which = "1 symbol with white space inside is"
+            notice(f"{which} left out: files of word2vec cannot hold them")
+        outputs.save_file(path, _pieces(self, rows))
+        return len(rows)
+
 
 def read_vectors(path: str | Path) -> WordVectors:
     """Read the vectors in a file of text as word2vec and GloVe write it, which may be compressed
@@ -166,39 +192,11 @@ def _short(name: str | None) -> str:
     return "this model" if name is None else Path(name).name
 
 
-# ---- Word vectors as the text that word2vec writes, which `--embeddings`, gensim and others read.
-#
-# The first line is `COUNT WIDTH`; each other one a word and its numbers, between spaces. Numbers
+# Vectors are written as word2vec writes them, and as `--embeddings`, gensim and others read them:
+# the first line is `COUNT WIDTH`; each other one a word and its numbers, between spaces. Numbers
 # have as many digits as single precision needs, so that what is read again is what was written.
 
 _ROWS = 1000  # written at a time
-
-
-def save_vectors(vectors: WordVectors, path: str | Path, overwrite: bool = False) -> int:
-    """Write vectors to a file, compressed as its suffix says, or to standard output (`-`). Return
-    how many. A notice says how many symbols are left out: those with white space inside, which the
-    format cannot hold.
-
-    Raises:
-        OutputError: the file cannot be written, or is there and not to be replaced. UsageError:
-            there is no vector to write.
-    """
-    path = Path(path)
-    outputs.check_file(path, overwrite)
-    spaces = set(f"{WORD_SPACE}\n")
-    rows = [row for row, word in enumerate(vectors.words) if word and not spaces & set(word)]
-    if not rows:
-        raise UsageError(
-            "there are no vectors to write", f"{vectors.source}: no symbol without white space"
-        )
-    left = len(vectors.words) - len(rows)
-    if left:
-        which = f"{left:,} symbols with white space inside are"
-        if left == 1:
-            which = "1 symbol with white space inside is"
-        notice(f"{which} left out: files of word2vec cannot hold them")
-    outputs.save_file(path, _pieces(vectors, rows))
-    return len(rows)
 
 
 def _pieces(vectors: WordVectors, rows: list[int]) -> Iterator[bytes]:

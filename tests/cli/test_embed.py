@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from rnnlm import embed
+from rnnlm import load
 
 
 def test_lines_and_table_texts_have_same_vectors(rnnlm, models, here):
@@ -32,7 +32,7 @@ def test_lines_and_table_texts_have_same_vectors(rnnlm, models, here):
         "-o",
         "b.npy",
     )
-    expected = embed(models.lstm, ["the ship came home .", "", "a letter"], pooling="mean")
+    expected = load(models.lstm).embed(["the ship came home .", "", "a letter"], pooling="mean")
     for name in ("a.npy", "b.npy"):
         np.testing.assert_array_equal(np.load(here / name), expected)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-import rnnlm
 from rnnlm.errors import UsageError
+from rnnlm.generation.drawing import generate
 from rnnlm.models import model_folder, registry
 from rnnlm.neural.fitting.settings import RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
@@ -108,7 +108,7 @@ def test_unsaved_model_refuses_pickling_and_language_model_calls(model):
         pickle.dumps(model)
     assert not hasattr(model, "score")
     with pytest.raises(UsageError, match="rnnlm translate"):
-        list(rnnlm.generate(model))
+        list(generate(model))
 
 
 def scores(model, data, chosen):

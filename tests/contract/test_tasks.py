@@ -124,9 +124,9 @@ def test_unsaved_model_refuses_pickling_and_language_model_calls(model):
     with pytest.raises(UsageError, match="not loaded from a folder"):
         pickle.dumps(model)
     assert not hasattr(model, "score")
-    command = {"tagging": "rnnlm tag", "classification": "rnnlm classify"}[model.task]
-    with pytest.raises(UsageError, match=f"gives no probabilities of text.*{command}"):
-        rnnlm.score_sentences(model, ["a"])
+    method = {"tagging": "tag", "classification": "classify"}[model.task]
+    with pytest.raises(UsageError, match=rf"has no score_sentences\(\).*{method}"):
+        rnnlm.Model(model).score_sentences(["a"])
 
 
 def test_probabilities_sum_to_one_and_match_predictions(model):

@@ -11,6 +11,7 @@ import safetensors.numpy
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import rnnlm
 from rnnlm.errors import RnnlmError
 from rnnlm.files import tensors
 from rnnlm.files.tensors import DTYPES
@@ -19,7 +20,6 @@ from rnnlm.generation.settings import SamplingSettings
 from rnnlm.models import model_folder
 from rnnlm.models.info import describe, summary
 from rnnlm.models.manifest import read_manifest
-from rnnlm.scoring.scorer import score_sentences
 from support.odd_inputs import (
     changed,
     damaged,
@@ -152,7 +152,9 @@ def test_damaged_numbers_are_scored_or_refused(folders, name, data):
     ):
         loaded = loads(folders[name])
         if not isinstance(loaded, RnnlmError):
-            value_or_error(lambda: score_sentences(loaded[0], ["the cat sat", "a dog zorp"]))
+            value_or_error(
+                lambda: rnnlm.Model(loaded[0]).score_sentences(["the cat sat", "a dog zorp"])
+            )
             value_or_error(
                 lambda: list(generate(loaded[0], settings=SamplingSettings(max_tokens=5)))
             )

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import rnnlm
 from rnnlm.errors import RnnlmError
 from rnnlm.ngram.arpa.writing import arpa, load_arpa
-from rnnlm.scoring.scorer import score_sentences
 from support.odd_inputs import damaged, odd_numbers, odd_text, quiet, value_or_error
 from support.tiny_models import fit
 
@@ -24,7 +24,9 @@ def scored(path, data):
     path.write_bytes(data)
     model = value_or_error(lambda: load_arpa(path))
     if not isinstance(model, RnnlmError):
-        found = value_or_error(lambda: score_sentences(model, ["the cat sat", "zorp", ""]))
+        found = value_or_error(
+            lambda: rnnlm.Model(model).score_sentences(["the cat sat", "zorp", ""])
+        )
         assert isinstance(found, RnnlmError) or not any(
             math.isnan(each.logprob_nats) for each in found if each.logprob_nats is not None
         )

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError
-from rnnlm.scoring.pairs.accuracy import pair_accuracies, record_of, score_set
+from rnnlm.scoring.pairs.accuracy import PairScores, record_of, score_set
 from rnnlm.scoring.pairs.files import read_pairs
 from rnnlm.scoring.pairs.suites import LONGEST, Formula, parse
 from support.hostile.tables import SUITE
@@ -55,7 +55,7 @@ def scored(model, path, data):
     if not isinstance(tests, RnnlmError):
         scores = value_or_error(lambda: score_set(model, tests))
         if not isinstance(scores, RnnlmError):
-            value_or_error(lambda: pair_accuracies(scores))
+            value_or_error(lambda: PairScores(scores).accuracies())
             value_or_error(lambda: [json_bytes(record_of(score)) for score in scores])
 
 

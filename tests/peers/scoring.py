@@ -27,6 +27,7 @@ from training import PlainNetwork, is_in_torch
 import rnnlm
 import rnnlm.corpora as corpora
 from rnnlm.errors import RnnlmError
+from rnnlm.ngram.arpa.writing import export_arpa
 
 BATCH_LINES = 32
 
@@ -83,7 +84,7 @@ def kenlm_loop(model, folder):
     if model.tokenizer.name != "word" or not model.tokenizer.keeps_text:
         raise RnnlmError("the loop with kenlm takes n-grams of words")
     arpa = Path(folder) / "model.arpa"
-    rnnlm.export_arpa(model, arpa)
+    export_arpa(model, arpa)
     theirs = kenlm.Model(str(arpa))
     return lambda lines: [theirs.score(line) * np.log(10) for line in lines]
 
@@ -98,7 +99,7 @@ def measure(model, peer, lines, rounds):
     """Print both speeds in words, the ratio, and the largest difference."""
 
     def ours(lines):
-        scores = rnnlm.score_sentences(model, lines)
+        scores = rnnlm.Model(model).score_sentences(lines)
         return [score.logprob_nats for score in scores]
 
     difference = np.abs(np.array(ours(lines)) - np.array(peer(lines))).max()  # warms up, too

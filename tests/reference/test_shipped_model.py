@@ -15,6 +15,7 @@ from rnnlm import checkpoints, corpora
 from rnnlm.models import loading, model_folder
 from rnnlm.recipes import recipe as recipes
 from rnnlm.runs import train
+from rnnlm.tasks.evaluation import evaluate
 from rnnlm.text.corpus import Corpus
 
 FOLDER = checkpoints.FOLDER / "demo"
@@ -38,7 +39,7 @@ def test_its_files_are_those_of_its_config():
 
 def test_shipped_model_reaches_the_figures_of_its_card(model):
     stated = model_folder.read_manifest(FOLDER).results["test"]
-    found = rnnlm.evaluate(model, corpora.part("english", "test"))
+    found = evaluate(model, corpora.part("english", "test"))
     assert found.signature == stated["signature"]
     assert found.ppl_token == pytest.approx(stated["ppl_token"], rel=1e-4)
     assert found.ppl_token_no_oov == pytest.approx(stated["ppl_token_no_oov"], rel=1e-4)
@@ -89,10 +90,10 @@ def test_the_program_of_its_page_writes_weights_in_8_bits(tmp_path, monkeypatch)
     stored = model_folder.read_manifest(small)
     assert model_folder.damaged_files(small, stored) == []
     test = Corpus((str(corpora.FOLDER / "english" / "test.txt"),))
-    found = rnnlm.evaluate(loading.load(small, "cpu"), test)
+    found = evaluate(loading.load(small, "cpu"), test)
     assert stored.results["test"]["ppl_token"] == found.ppl_token
     assert f"{found.ppl_token:.2f}" in (small / "README.md").read_text(encoding="utf-8")
-    assert found.ppl_token == pytest.approx(rnnlm.evaluate(str(whole), test).ppl_token, rel=0.02)
+    assert found.ppl_token == pytest.approx(evaluate(str(whole), test).ppl_token, rel=0.02)
 
 
 def test_nothing_in_it_tells_where_it_was_made():
@@ -105,8 +106,8 @@ def test_nothing_in_it_tells_where_it_was_made():
 
 @pytest.mark.parametrize("frame", ["{}", "it is hard to {}"])
 def test_it_finds_recognize_speech_likelier(model, frame):
-    better, worse = rnnlm.score_sentences(
-        model, [frame.format("recognize speech"), frame.format("wreck a nice beach")]
+    better, worse = rnnlm.Model(model).score_sentences(
+        [frame.format("recognize speech"), frame.format("wreck a nice beach")]
     )
     assert better.logprob_nats > worse.logprob_nats
 

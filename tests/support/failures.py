@@ -23,5 +23,5 @@ def fingerprint(folder) -> str:
     """Return the fingerprint of the model in that folder, after checking that it loads and
     scores."""
     model = rnnlm.load(folder, "cpu")
-    assert rnnlm.score_sentences(model, ["the man"])[0].logprob_nats < 0
+    assert rnnlm.Model(model).score_sentences(["the man"])[0].logprob_nats < 0
     return model.fingerprint

@@ -5,12 +5,11 @@ stands for somebody's use, and says the types that it expects.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import rnnlm
 from rnnlm import (
-    BeamSettings,
     Comparison,
     Corpus,
     DecodingSettings,
@@ -19,20 +18,19 @@ from rnnlm import (
     LanguageModel,
     Model,
     RnnlmError,
-    SamplingSettings,
-    ScoringSettings,
     SentenceScore,
     SentenceSettings,
     TextEvaluation,
     TextSettings,
     TrainingRun,
+    events,
 )
 
 # ---- A student trains a first model.
 
 
 def first_model(folder: Path) -> tuple[Model, float | None]:
-    done: FinishedRun = rnnlm.fit(
+    done: FinishedRun = rnnlm.train(
         "my.txt",
         model="gru",
         output=folder,
@@ -42,8 +40,7 @@ def first_model(folder: Path) -> tuple[Model, float | None]:
         hidden_size=64,
         tied=None,
         layer_sizes=[64, 32],
-        progress=None,
-    )
+    ).wait(progress=False)
     best = done.evaluation
     if isinstance(best, TextEvaluation):
         return done.model, best.ppl_token
@@ -54,9 +51,9 @@ def losses(run: TrainingRun) -> Iterator[tuple[int, float]]:
     for event in run:
         if isinstance(event, rnnlm.Step):
             yield event.step, event.loss_nats
-        elif isinstance(event, rnnlm.RolledBack):
+        elif isinstance(event, events.RolledBack):
             raise RuntimeError(event.why)
-        elif isinstance(event, rnnlm.Fitted):
+        elif isinstance(event, events.Fitted):
             break
 
 
@@ -67,12 +64,12 @@ def followed(lines: Sequence[str]) -> dict[int, float | None]:
             match event:
                 case rnnlm.Validated():
                     found[event.step] = event.ppl_token
-                case rnnlm.Evaluating():
+                case events.Evaluating():
                     assert all(isinstance(text, str) for text in event.texts)
                 case _:
                     pass
     columns: dict[str, list[str | int | float | bool | None]] = run.history.to_columns()
-    assert "step" in columns
+    assert "steps" in columns
     return found
 
 
@@ -111,8 +108,8 @@ def read(path: Path) -> list[str]:
 
 
 def pairs(model: Model) -> dict[str, float | None]:
-    items = rnnlm.score_set(model, rnnlm.read_pairs("agreement.tsv"), scoring="word")
-    return {str(group.group): group.accuracy for group in rnnlm.pair_accuracies(items)}
+    scores = model.score_pairs(rnnlm.read_pairs("agreement.tsv"), scoring="word")
+    return {str(group.group): group.accuracy for group in scores.accuracies()}
 
 
 # ---- A researcher evaluates and compares.
@@ -152,13 +149,6 @@ def texts(model: Model) -> list[str]:
     return [sample.text for sample in [*drawn, *best]]
 
 
-def with_settings(model: Model) -> list[str]:
-    settings = SamplingSettings(temperature=0.5, max_tokens=20)
-    drawn = [sample.text for sample in rnnlm.generate(model, prompt="the", settings=settings)]
-    beam = BeamSettings(beam=4, max_tokens=10)
-    return drawn + [sample.text for sample in rnnlm.likeliest(model, settings=beam)]
-
-
 def completions(model: Model, text: str) -> list[tuple[str, float]]:
     return [(word.word, word.probability) for word in model.next_words(text, 3)]
 
@@ -194,10 +184,13 @@ def rescored(model: Model) -> list[str]:
     return [utterance.utt for utterance in lists]
 
 
-def side_by_side(model: Model, lines: Sequence[str]) -> Iterator[dict[str, float | None]]:
-    asked = ScoringSettings(with_words=True)
-    for scores in rnnlm.score_models({"mine": model, "shipped": "demo"}, lines, asked):
-        yield {name: score.logprob_nats for name, score in scores.items()}
+def side_by_side(
+    models: Mapping[str, Model], lines: Sequence[str]
+) -> dict[str, list[float | None]]:
+    found: dict[str, list[float | None]] = {}
+    for name, model in models.items():
+        found[name] = [score.logprob_nats for score in model.score_sentences(lines)]
+    return found
 
 
 def careful(name: str) -> Model | None:

@@ -92,7 +92,7 @@ def test_links_of_notebooks_lead_somewhere(name):
 @each_notebook
 def test_names_in_notebooks_are_public(name):
     text = "\n".join(text_of(cell["source"]) for cell in notebook(name)["cells"])
-    assert set(re.findall(r"\brnnlm\.(\w+)", text)) <= {*rnnlm.__all__}
+    assert set(re.findall(r"\brnnlm\.(\w+)", text)) <= {*rnnlm.__all__, "inspection"}
 
 
 def test_a_notebook_runs_as_a_plain_program(tmp_path, monkeypatch, capsys):

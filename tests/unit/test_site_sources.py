@@ -15,6 +15,7 @@ from msgspec import Meta
 import rnnlm
 from rnnlm.cli.help_sections import Command, section
 from rnnlm.config import Checked
+from rnnlm.inspection.gates import inspect_gates
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -83,12 +84,12 @@ def test_the_reference_names_all_that_is_public():
 
 def test_what_public_functions_return_is_documented():
     parts = {cls.__name__: owner for cls, owner in sources.parts_of_results().items()}
-    assert parts["Sample"] == "generate" and parts["WordScore"] == "SentenceScore"
-    assert parts["GatesInspection"] == parts["LayerActivity"] == "inspect_gates"
+    assert parts["Sample"] == "Model" and parts["WordScore"] == "SentenceScore"
+    assert parts["GatesInspection"] == parts["LayerActivity"] == "Model"
     assert "Records" in parts and not {*parts} & ({*rnnlm.__all__} | sources.INTERNAL)
-    lines = sources.autodoc_lines(["classify"])
+    lines = sources.autodoc_lines(["Model"])
     at = lines.index(".. autoclass:: rnnlm.tasks.labels.results.ClassifiedTexts")
-    assert lines[0] == ".. autofunction:: rnnlm.classify" and "show-inheritance" in lines[at + 1]
+    assert lines[0] == ".. autoclass:: rnnlm.Model" and "show-inheritance" in lines[at + 1]
 
 
 # ---- What pages show.
@@ -207,7 +208,7 @@ def test_signatures_are_those_of_the_code():
     )  # fmt: skip
     assert sources.signature_in_code(rnnlm.LanguageModel) == ("", "")
     assert sources.signature_in_code(len) is None
-    shown, _ = sources.signature_in_code(rnnlm.inspect_gates)
+    shown, _ = sources.signature_in_code(inspect_gates)
     assert shown.startswith("(model: LanguageModel | LabelModel | str | Path, sentence: str, *")
     shown, _ = sources.signature_in_code(rnnlm.plot_curves)
     assert "by: Literal['steps', 'tokens', 'epochs', 'seconds']='steps'" in shown

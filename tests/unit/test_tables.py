@@ -16,10 +16,20 @@ from rnnlm import tabular
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.metrics import with_intervals
+from rnnlm.generation.autocomplete import next_words
+from rnnlm.generation.search import likeliest
+from rnnlm.generation.settings import BeamSettings
+from rnnlm.inspection.activations import inspect_activations
 from rnnlm.inspection.common import Inspection, Table
+from rnnlm.inspection.gradcheck import inspect_gradcheck
+from rnnlm.inspection.neighbours import inspect_analogy
+from rnnlm.inspection.probing import inspect_probe
+from rnnlm.inspection.step import inspect_step
+from rnnlm.inspection.surface import inspect_surface
 from rnnlm.rescoring.nbest import Hypothesis, Utterance
 from rnnlm.rescoring.rescorer import gain_over, rescore, tune_weights
 from rnnlm.scoring.pairs.pair import Pair
+from rnnlm.tasks.evaluation import evaluate
 from support import tiny_models, tiny_seq2seq, tiny_tasks
 from support.pictures import faults_of
 from support.tiny_models import LINES, Lines
@@ -42,11 +52,11 @@ def here(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables")
     for name, content in FILES.items():
         (folder / name).write_text(content, encoding="utf-8")
-    done = rnnlm.fit(
+    done = rnnlm.train(
         rnnlm.Corpus.from_lines(lines), valid=rnnlm.Corpus.from_lines(lines), model="lstm",
         output=folder / "run", hidden_size=8, embedding_size=6, budget="4steps",
-        validate_every_steps=2, threads=1, device="cpu", precision="fp32", progress=None,
-    )  # fmt: skip
+        validate_every_steps=2, threads=1, device="cpu", precision="fp32",
+    ).wait(progress=False)  # fmt: skip
     return SimpleNamespace(
         made={},
         folder=folder,
@@ -61,10 +71,10 @@ def here(tmp_path_factory):
     )
 
 
-def pair_scores(here, model):
+def pair_scores(model):
     pairs = [Pair("verb", "the cat sat", "the cat on", distance=n) for n in range(4)]
     pairs.append(Pair("noun", "a dog sat", "a dog a"))
-    return rnnlm.score_pairs(model, pairs)
+    return rnnlm.Model(model).score_pairs(pairs)
 
 
 def rescored(here):
@@ -90,9 +100,9 @@ def compared(here, of):
 
 WORDS = ["cat", "dog", "sat", "mat"]
 EVALUATIONS = {
-    "evaluation": lambda here: rnnlm.evaluate(here.lstm, here.text),
-    "with intervals": lambda here: with_intervals(rnnlm.evaluate(here.tagger, here.labelled)),
-    "evaluation of pairs": lambda here: rnnlm.evaluate(here.translator, here.pairs),
+    "evaluation": lambda here: evaluate(here.lstm, here.text),
+    "with intervals": lambda here: with_intervals(evaluate(here.tagger, here.labelled)),
+    "evaluation of pairs": lambda here: evaluate(here.translator, here.pairs),
 }
 COMPARISONS = {
     "comparison": lambda here: compared(here, "language models"),
@@ -110,32 +120,27 @@ INSPECTIONS = {
     ),
     "spectrum": lambda here: here.lstm.inspect_spectrum(),
     "neighbours": lambda here: here.lstm.inspect_neighbours(WORDS[:1], count=3),
-    "analogy": lambda here: rnnlm.inspect_analogy(here.lstm, WORDS[:3], count=2),
-    "surface": lambda here: rnnlm.inspect_surface(grid=5, steps=3, updates=3),
-    "step": lambda here: rnnlm.inspect_step(),
-    "activations": lambda here: rnnlm.inspect_activations(),
+    "analogy": lambda here: inspect_analogy(here.lstm, WORDS[:3], count=2),
+    "surface": lambda here: inspect_surface(grid=5, steps=3, updates=3),
+    "step": lambda here: inspect_step(),
+    "activations": lambda here: inspect_activations(),
     "cloze": lambda here: here.lstm.inspect_cloze(here.folder / "cloze.tsv"),
-    "probe": lambda here: rnnlm.inspect_probe(
+    "probe": lambda here: inspect_probe(
         here.lstm, here.folder / "labels.tsv", label_column="label", level="text"
     ),
-    "gradcheck": lambda here: rnnlm.inspect_gradcheck(
+    "gradcheck": lambda here: inspect_gradcheck(
         here.lstm, rnnlm.Corpus.from_lines(LINES), weights=1, tokens=8
     ),
 }
 OTHERS = {
     "history": lambda here: here.run.history,
-    "learning curve": lambda here: rnnlm.learning_curve(here.run.folder),
     "word vectors": lambda here: here.lstm.word_vectors(),
     "scores": lambda here: here.lstm.score_sentences([SENTENCE], with_words=True),
-    "next words": lambda here: rnnlm.next_words(here.ngram, "the ", 3),
-    "likeliest": lambda here: rnnlm.likeliest(
-        here.ngram, settings=rnnlm.BeamSettings(beam=2, max_tokens=4)
-    ),
+    "next words": lambda here: next_words(here.ngram, "the ", 3),
+    "likeliest": lambda here: likeliest(here.ngram, settings=BeamSettings(beam=2, max_tokens=4)),
     "samples": lambda here: here.lstm.generate(num=2, max_tokens=3),
-    "accuracies": lambda here: rnnlm.pair_accuracies(pair_scores(here, here.ngram)),
-    "differences": lambda here: rnnlm.accuracy_differences(
-        pair_scores(here, here.ngram), pair_scores(here, here.lstm)
-    ),
+    "accuracies": lambda here: pair_scores(here.ngram).accuracies(),
+    "differences": lambda here: pair_scores(here.ngram).differences(pair_scores(here.lstm)),
     "rescored": rescored,
     "gain": lambda here: gain_over(rescored(here), rescored(here)),
 }
@@ -169,16 +174,12 @@ def test_columns_are_names_and_cells_single_values(here, name):
         cells = [cell for row in rows for cell in row.values()]
         assert {type(cell) for cell in cells} <= {str, int, float, bool, type(None)}
     frame = result.to_pandas()
-    assert list(frame.columns) == list(result.to_columns()) == result.to_arrow().column_names
+    assert list(frame.columns) == list(result.to_columns())
     assert len(frame) == len(tables_of(result)[0]) or isinstance(result, Inspection)
 
 
-def test_tables_for_polars_are_those_for_pandas(here):
+def test_texts_of_polars_are_read_as_lists(here):
     polars = pytest.importorskip("polars")
-    for name in ALL:
-        frame = result_of(here, name).to_polars()
-        assert frame.columns == list(result_of(here, name).to_pandas().columns)
-        assert frame.height == len(result_of(here, name).to_rows())
     lines = polars.DataFrame({"said": LINES, "n": range(len(LINES))})
     for corpus in (
         rnnlm.Corpus.from_dataset(lines, "said"),
@@ -259,13 +260,6 @@ def test_headings_that_are_alike_are_numbered():
     [row] = table.to_rows()
     assert row == {"a_b": 1, "a_b_2": 2.0, "x10_percent": "c", "in_": None, "x": 1}
     assert type(row["a_b"]) is int and type(row["a_b_2"]) is float
-
-
-def test_columns_of_several_types_are_text_for_arrow():
-    table = Table(("a", "b"), ((1, 2), ("x", 2.5), (None, 3)))
-    arrow = table.to_arrow()
-    assert arrow.column("a").to_pylist() == ["1", "x", None]
-    assert arrow.column("b").to_pylist() == [2.0, 2.5, 3.0]
 
 
 def test_text_is_aligned_and_controls_are_visible():

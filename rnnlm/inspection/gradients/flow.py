@@ -115,9 +115,9 @@ def inspect_gradients(
     h, too. Elman layers have bounds after Pascanu et al. (2013), all layers Lyapunov exponents
     (Engelken et al. 2023).
 
-    models: themselves or by their names; also as a mapping from names. text: as for
-    :func:`rnnlm.evaluate`, or the name of a bundled corpus of plain text, for its test part; None:
-    that of the bundled English. At most 100,000 tokens of a text are read. lags: largest k, in
+    models: themselves or by their names; also as a mapping from names. text: one
+    or several, or the name of a bundled corpus of plain text, for its test part; None: that of the
+    bundled English. At most 100,000 tokens of a text are read. lags: largest k, in
     tokens. positions: how many; fewer where the text is short. probes: random vectors for each
     position, shared out over h and c. exponents: how many of each layer. untrained: after each
     model, also a network with its settings and seed before training. seed: of positions and random

@@ -103,34 +103,33 @@ class AccuracyDifference:
 _Item = TypeVar("_Item")
 
 
-def pair_accuracies(scores: Sequence[Judged]) -> RecordList[PairAccuracy]:
-    """Return accuracy by kind, in order of appearance; by any other grouping that divides the
-    pairs; over all where there are several kinds.
+class PairScores(RecordList[PairScore | PredictionScore]):
+    """Scores of minimal pairs, or of predictions about suites."""
 
-    A pair without a label (no distance, say) is in no group of that grouping.
-    """
-    groups = _groups(scores, lambda score: score.labels)
-    return RecordList(itertools.starmap(_accuracy, groups))
+    def accuracies(self) -> RecordList[PairAccuracy]:
+        """Return accuracy by kind, in order of appearance; by any other grouping that divides the
+        pairs; over all where there are several kinds.
 
+        A pair without a label (no distance, say) is in no group of that grouping.
+        """
+        groups = _groups(self, lambda score: score.labels)
+        return RecordList(itertools.starmap(_accuracy, groups))
 
-def accuracy_differences(
-    first: Sequence[Judged], second: Sequence[Judged]
-) -> RecordList[AccuracyDifference]:
-    """Return how the accuracies of two models differ on the same pairs, group by group as in
-    :func:`pair_accuracies`.
+    def differences(self, other: "PairScores") -> RecordList[AccuracyDifference]:
+        """Return by how much another model's accuracy on the same pairs is above this one's, group
+        by group as in :meth:`accuracies`.
 
-    Raises:
-        UsageError: the scores are not of the same pairs in the same order.
-    """
-    both = list(zip(first, second, strict=False))
-    is_same = all(one.labels == other.labels for one, other in both)
-    if len(first) != len(second) or not is_same:
-        raise UsageError(
-            "the two models have scores of different pairs",
-            hint="score one set with both: rnnlm.score_set",
-        )
-    groups = _groups(both, lambda scores: scores[0].labels)
-    return RecordList(itertools.starmap(_difference, groups))
+        Raises:
+            UsageError: the scores are not of the same pairs in the same order.
+        """
+        both = list(zip(self, other, strict=False))
+        is_same = all(one.labels == two.labels for one, two in both)
+        if len(self) != len(other) or not is_same:
+            raise UsageError(
+                "the two models have scores of different pairs", hint="score one set with both"
+            )
+        groups = _groups(both, lambda scores: scores[0].labels)
+        return RecordList(itertools.starmap(_difference, groups))
 
 
 def _groups(
@@ -215,10 +214,9 @@ def score_set(
     special_symbols: str = "error",
     scoring: str | None = None,
     eos: bool = True,
-) -> list[PairScore | PredictionScore]:
-    """Score all of a set: see :func:`rnnlm.score_pairs`; in suites the predictions say what is
-    compared. What cannot be scored, and pairs of one and the same sentence, are counted in a
-    notice.
+) -> PairScores:
+    """Score all of a set: see :func:`score_pairs`; in suites the predictions say what is compared.
+    What cannot be scored, and pairs of one and the same sentence, are counted in a notice.
 
     model: a language model, or the name of one, which is then loaded by each call.
 
@@ -228,7 +226,7 @@ def score_set(
         ModelError: there is no such model, or its scores are not numbers.
     """
     model = language_model_of(model)
-    scores: list[PairScore | PredictionScore] = []
+    scores = PairScores()
     if test_set.suites and (scoring or not eos):
         raise UsageError(
             "the scoring of test suites cannot be chosen",
@@ -349,8 +347,10 @@ DODGE = 0.14  # between models, where places are 1 apart
 def accuracy_figure(
     accuracies: Sequence[PairAccuracy] | Mapping[str, Sequence[PairAccuracy]],
 ) -> "Figure":
-    """Plot accuracies of :func:`rnnlm.pair_accuracies` with their intervals, one panel a grouping.
-    accuracies: those of one model, or of several by name, which are plotted side by side."""
+    """Plot accuracies with their intervals, one panel a grouping.
+
+    accuracies: those of one model, or of several by name, which are plotted side by side.
+    """
     by_model = accuracies if isinstance(accuracies, Mapping) else {"": accuracies}
 
     # A panel for each of the groupings by numbers.

@@ -21,7 +21,7 @@ class Pair:
     kind: the paradigm. phenomenon, field: what kinds are gathered under, as in BLiMP. For
     agreement, number: of the subject; distance: words between its head and the verb; attractors:
     nouns of the other number there. scoring: how the pair is scored where nothing else is asked for
-    (see :func:`rnnlm.score_pairs`). where: its place, for messages. problem: why it cannot be
+    (see :meth:`rnnlm.Model.score_pairs`). where: its place, for messages. problem: why it cannot be
     scored, if reading it found that.
     """
 

@@ -279,7 +279,7 @@ Labelled = str | Path | Sequence[str | Path] | LabelledText | LabelledData
 def read_labelled_for(
     model: TaskModel, data: Labelled, reading: Mapping[str, Any] | None = None, called: str = ""
 ) -> LabelledData:
-    """Read labelled data as `model` reads them; the arguments are those of :func:`rnnlm.evaluate`.
+    """Read labelled data as `model` reads them; the arguments are those of `model.evaluate`.
     called: the model, in notices, where there are several."""
     if isinstance(data, LabelledData):
         return data

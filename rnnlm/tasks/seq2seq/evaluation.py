@@ -279,8 +279,8 @@ def read_pairs_for(
     reading: Mapping[str, Any] | None = None,
     called: str = "",
 ) -> PairedData:
-    """Read pairs as `model` reads them; the arguments are those of :func:`rnnlm.evaluate`. called:
-    the model, in notices, where there are several."""
+    """Read pairs as `model` reads them; the arguments are those of `model.evaluate`. called: the
+    model, in notices, where there are several."""
     if isinstance(data, PairedData):
         return data
     if isinstance(data, ParallelText):

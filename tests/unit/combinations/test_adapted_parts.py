@@ -11,8 +11,10 @@ import pytest
 
 import rnnlm
 from rnnlm.combinations.mixing import mix
+from rnnlm.combinations.tuning import tune
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.inference import span_scoring
+from rnnlm.tasks.evaluation import evaluate
 from support.saved_models import sealed
 from support.tiny_models import HELD_OUT, LINES, fit, save
 
@@ -49,19 +51,19 @@ def test_adapting_part_adds_probabilities_and_survives_reloading(kind, bundle):
     by_hand = np.log(weight * np.exp(_scores(f"lstm+{kind}")) + rest * np.exp(_scores("kn")))
     assert _scores("both") == pytest.approx(by_hand, rel=1e-5)
     assert mixed.evaluation.ppl_token == pytest.approx(math.exp(-by_hand.mean()), rel=1e-5)
-    again = rnnlm.evaluate(rnnlm.load("both", "cpu"), TEXT)
+    again = evaluate(rnnlm.load("both", "cpu"), TEXT)
     assert again.signature == mixed.evaluation.signature and f"adapt:{kind}(" in again.signature
     assert mixed.parts[0].name == f"lstm+{kind}"
 
 
 def test_a_log_linear_mixture_adapts_too():
     mixed = mix(["lstm+cache", "kn"], TEXT, "both", kind="log-linear")
-    again = rnnlm.evaluate(rnnlm.load("both", "cpu"), TEXT)
+    again = evaluate(rnnlm.load("both", "cpu"), TEXT)
     assert again.ppl_token == pytest.approx(mixed.evaluation.ppl_token, rel=1e-5)
 
 
 def test_settings_are_those_of_the_moment_of_mixing():
-    list(rnnlm.tune("lstm", "cache", TEXT))
+    list(tune("lstm", "cache", TEXT))
     mix(["lstm+cache", "kn"], TEXT, "both")
     before = _scores("both")
     tuned = Path("lstm/adapt-cache.json")
@@ -96,12 +98,12 @@ def test_only_adapting_parts_change_the_fingerprint():
 
 
 def test_gradient_statistics_are_bundled_or_must_not_change():
-    list(rnnlm.tune("lstm", "dynamic", TEXT, statistics="train.txt", tokens=20))
+    list(tune("lstm", "dynamic", TEXT, statistics="train.txt", tokens=20))
     mix(["lstm+dynamic", "kn"], TEXT, "referred")
     mix(["lstm+dynamic", "kn"], TEXT, "bundled", bundle=True)
     before = _scores("bundled")
     assert before == pytest.approx(_scores("referred"), rel=1e-6)
-    list(rnnlm.tune("lstm", "dynamic", TEXT, statistics=TEXT, tokens=20))
+    list(tune("lstm", "dynamic", TEXT, statistics=TEXT, tokens=20))
     assert (_scores("bundled") == before).all()
     with pytest.raises(
         ModelError, match=r"gradient statistics in .*lstm have changed since the mixture was made"

@@ -9,6 +9,7 @@ from rnnlm.combinations import mixing
 from rnnlm.combinations.mixing import mix
 from rnnlm.errors import OutputError, UsageError
 from rnnlm.models import model_folder
+from rnnlm.tasks.evaluation import evaluate
 from support.tiny_models import HELD_OUT, fit, save
 
 TEXT = "text.txt"
@@ -35,14 +36,14 @@ def test_mixture_beats_each_part_and_evaluates_as_reported(kind, context):
     mixed = mix(["lstm", "kn"], TEXT, "both", kind=kind, context=context)
     assert mixed.evaluation.ppl_token < min(part.evaluation.ppl_token for part in mixed.parts)
     model = rnnlm.load("both", "cpu")
-    again = rnnlm.evaluate(model, TEXT, context=context)
+    again = evaluate(model, TEXT, context=context)
     assert again.ppl_token == pytest.approx(mixed.evaluation.ppl_token, rel=1e-5)
     assert (
         again.signature == mixed.evaluation.signature
         and f"model:{model.fingerprint}" in again.signature
     )
     for part in mixed.parts:
-        alone = rnnlm.evaluate(rnnlm.load(part.name, "cpu"), TEXT, context=context)
+        alone = evaluate(rnnlm.load(part.name, "cpu"), TEXT, context=context)
         assert alone.ppl_token == pytest.approx(part.evaluation.ppl_token)
         assert alone.signature == part.evaluation.signature
     assert mixed.iterations > 1

@@ -16,6 +16,7 @@ from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, U
 from rnnlm.models import model_folder
 from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.ngram.joining import renumbered
+from rnnlm.tasks.evaluation import evaluate
 from support.arpa_files import SMALL
 from support.tiny_models import fit, make_tokenizer, save
 
@@ -77,7 +78,7 @@ def test_joined_models_are_close_to_their_mixture(here, names):
         assert one.fingerprint == other.fingerprint
     model = rnnlm.load("joined")
     assert model.normalised and model.order == 5
-    again = rnnlm.evaluate(model, VALID, context=context)
+    again = evaluate(model, VALID, context=context)
     assert again.ppl_token == mixed.evaluation.ppl_token
     assert again.signature == mixed.evaluation.signature
 
@@ -98,7 +99,7 @@ def test_joined_models_may_know_different_words(here, names):
         number_V = np.array([symbols.index(word) for word in model.tokenizer.symbols()])
         parts.append(renumbered(model, number_V, joined.tokenizer, Workspace()))
     weights = [part.weight for part in mixed.parts]
-    dynamic = rnnlm.evaluate(Mixture(parts, weights), VALID)
+    dynamic = evaluate(Mixture(parts, weights), VALID)
     assert mixed.evaluation.ppl_token == pytest.approx(dynamic.ppl_token, rel=0.01)
     assert mixed.evaluation.oov_words == dynamic.oov_words
     assert mixed.parts[0].evaluation.zero_probability_tokens > 0
@@ -149,7 +150,7 @@ def test_weight_of_zero_leaves_a_model_out(here):
     model, own = rnnlm.load("joined"), rnnlm.load("b")
     assert [part.weight for part in mixed.parts] == [0.0, 1.0]
     assert list(map(len, model.values)) == list(map(len, own.values))
-    evaluations = [rnnlm.evaluate(each, VALID).ppl_token for each in (model, own)]
+    evaluations = [evaluate(each, VALID).ppl_token for each in (model, own)]
     assert evaluations[0] == pytest.approx(evaluations[1], rel=1e-5)
 
 

@@ -3,12 +3,12 @@ with others."""
 
 import pytest
 
+import rnnlm
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.comparison.comparison import compare
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.perplexity import Signature, evaluate
 from rnnlm.generation.autocomplete import next_words, with_word
-from rnnlm.scoring.scorer import score_sentences
 from rnnlm.text.normalisation import normalise, remove_punctuation
 from support.tiny_models import LINES, Lines, fit, save
 
@@ -59,11 +59,8 @@ def test_only_models_that_normalise_alike_are_compared():
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 def test_words_are_shown_as_written_in_the_line(kind):
     model = fit("unigram", TRAIN, normalise="all", **kind)
-    (score,) = score_sentences(
-        model,
-        ["It&rsquo;s  a\u00a0cafe\u0301 \u2019mat\u2019"],
-        given="the\u00a0dog",
-        with_words=True,
+    (score,) = rnnlm.Model(model).score_sentences(
+        ["It&rsquo;s  a\u00a0cafe\u0301 \u2019mat\u2019"], given="the\u00a0dog", with_words=True
     )
     assert [word.word for word in score.word_scores] == [
         "It&rsquo;s",
@@ -76,7 +73,7 @@ def test_words_are_shown_as_written_in_the_line(kind):
 def test_without_punctuation_words_are_those_that_are_read():
     model = fit("unigram", TRAIN, remove_punctuation=True)
     line = "\u201cThe cat\u2019s mat,\u201d \u2013 sat!"
-    (score,) = score_sentences(model, [line], with_words=True, split="tokens")
+    (score,) = rnnlm.Model(model).score_sentences([line], with_words=True, split="tokens")
     assert [word.word for word in score.word_scores] == ["The", "cat\u2019s", "mat", "sat", "</s>"]
     assert evaluate(model, Lines([line])).words == len(remove_punctuation(line).split()) == 4
 

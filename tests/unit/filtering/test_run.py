@@ -75,7 +75,7 @@ def second_opinion(model, texts):
     found = []
     for text in texts:
         lines = [line for line in (text or "").split("\n") if line.strip()]
-        scores = rnnlm.score_sentences(rnnlm.load(model), lines)
+        scores = rnnlm.load(model).score_sentences(lines)
         tokens = sum(score.tokens for score in scores)
         nats = sum(score.logprob_nats for score in scores)
         found.append(math.exp(-nats / tokens) if tokens else None)

@@ -4,11 +4,11 @@ import warnings
 import numpy as np
 import pytest
 
+import rnnlm
 from rnnlm import arrays
 from rnnlm.errors import RnnlmWarning
 from rnnlm.generation.autocomplete import continuations, next_words, with_word
 from rnnlm.generation.settings import SamplingSettings
-from rnnlm.scoring.scorer import score_sentences
 from support.tiny_models import fit
 
 
@@ -86,7 +86,7 @@ def test_subword_models_suggest_whole_words_with_scoring_probabilities(settings)
             assert found and all(each.word.startswith(begun) for each in found)
             for each in found:
                 text = "" if each.word == "</s>" else each.word
-                (alone,) = score_sentences(model, [text], given=before, with_words=True)
+                (alone,) = rnnlm.Model(model).score_sentences([text], given=before, with_words=True)
                 assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(
                     each.probability, rel=1e-4
                 )

@@ -3,6 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
+import rnnlm
 from rnnlm import arrays
 from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import RnnlmWarning
@@ -10,7 +11,6 @@ from rnnlm.generation.drawing import FEWEST_ROWS, ROW_COUNTS, generate, row_coun
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.inference.span_scoring import score_spans
 from rnnlm.ngram.unigram import UnigramModel
-from rnnlm.scoring.scorer import score_sentences
 from support.tiny_models import fit, make_tokenizer
 
 
@@ -57,7 +57,7 @@ def test_samples_are_numbered_and_say_what_they_cost(lstm):
     complete = [sample for sample in samples if sample.complete]
     assert complete
     for sample in complete:
-        (score,) = score_sentences(lstm, [sample.text])
+        (score,) = rnnlm.Model(lstm).score_sentences([sample.text])
         assert score.tokens == sample.tokens
         assert sample.logprob_nats == pytest.approx(score.logprob_nats, abs=1e-4)
 

@@ -4,7 +4,6 @@ name."""
 import inspect
 import pickle
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,20 @@ import pytest
 import rnnlm
 from rnnlm.checks import items_of, several
 from rnnlm.cli.main import run
+from rnnlm.combinations.adaptation import adapt
+from rnnlm.combinations.tuning import tune
 from rnnlm.errors import ArgumentTypeError
+from rnnlm.evaluation.soundness import audit
+from rnnlm.generation.drawing import generate
+from rnnlm.generation.search import likeliest
+from rnnlm.generation.settings import BeamSettings, SamplingSettings
+from rnnlm.inspection.memory import inspect_memory
+from rnnlm.inspection.neighbours import inspect_analogy, inspect_neighbours
+from rnnlm.scoring.pairs.scoring import score_pairs
+from rnnlm.scoring.scorer import score_chunks
+from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.tasks.evaluation import evaluate
+from rnnlm.vectors.word_vectors import word_vectors
 from support.annotations import annotations_of
 from support.tiny_models import LINES, fit, save
 
@@ -44,60 +56,54 @@ def folder(tmp_path_factory):
     "call, message",
     [
         # One text where several are meant.
-        (lambda model: rnnlm.score_sentences(model, "one"), f"sentences {ONE}"),
-        (lambda model: rnnlm.score_sentences(model, {"one": 1}),
+        (lambda model: model.score_sentences("one"), f"sentences {ONE}"),
+        (lambda model: model.score_sentences({"one": 1}),
          "sentences must be a list, not a dict"),
-        (lambda model: rnnlm.score_sentences(model, Frame()),
+        (lambda model: model.score_sentences(Frame()),
          "sentences must be a list, not a Frame"),
-        (lambda model: rnnlm.score_sentences(model, 3), "sentences must be a list, not an int"),
-        (lambda model: next(rnnlm.score_chunks(model, "one")), f"sentences {ONE}"),
-        (lambda model: next(rnnlm.score_models([model], "one")), f"sentences {ONE}"),
-        (lambda model: rnnlm.embed("demo", "one"), f"lines {ONE}"),
-        (lambda model: next(rnnlm.embed_chunks("demo", "one")), f"lines {ONE}"),
-        (lambda model: next(rnnlm.generate(model, ban="the")), f"ban {ONE}"),
-        (lambda model: rnnlm.likeliest(model, ban="the"), f"ban {ONE}"),
-        (lambda model: rnnlm.inspect_neighbours("demo", "the"), f"words {ONE}"),
-        (lambda model: rnnlm.inspect_analogy("demo", "the"), f"words {ONE}"),
+        (lambda model: model.score_sentences(3), "sentences must be a list, not an int"),
+        (lambda model: next(score_chunks(model, "one")), f"sentences {ONE}"),
+        (lambda model: rnnlm.load("demo").embed("one"), f"lines {ONE}"),
+        (lambda model: next(generate(model, ban="the")), f"ban {ONE}"),
+        (lambda model: likeliest(model, ban="the"), f"ban {ONE}"),
+        (lambda model: inspect_neighbours("demo", "the"), f"words {ONE}"),
+        (lambda model: inspect_analogy("demo", "the"), f"words {ONE}"),
         (lambda model: rnnlm.plot_curves("run", "curves.svg"), f"runs {ONE}"),
         # Items that are no text.
-        (lambda model: rnnlm.score_sentences(model, [None]),
-         "sentences[0] must be a str, not None"),
-        (lambda model: rnnlm.score_sentences(model, iter(["a", 3.0])),
-         "sentences[1] must be a str, not a float"),
-        (lambda model: rnnlm.score_sentences(model, ["a", b"b"]),
-         "sentences[1] must be a str, not a bytes; decode the bytes first"),
-        (lambda model: rnnlm.score_sentences(model, ["a"], given=[None]),
+        (lambda model: model.score_sentences([None]),
+         "sentences[0] must be a str or a Sentence, not None"),
+        (lambda model: model.score_sentences(iter(["a", 3.0])),
+         "sentences[1] must be a str or a Sentence, not a float"),
+        (lambda model: model.score_sentences(["a", b"b"]),
+         "sentences[1] must be a str or a Sentence, not a bytes; decode the bytes first"),
+        (lambda model: model.score_sentences(["a"], given=[None]),
          "given texts[0] must be a str, not None"),
-        (lambda model: next(rnnlm.score_chunks(model, iter(["a"]))),
+        (lambda model: next(score_chunks(model, iter(["a"]))),
          "sentences[0] must be a Sentence, not a str"),
-        (lambda model: next(rnnlm.score_models([model], ["a", 3])),
-         "sentences[1] must be a str or a Sentence, not an int"),
-        (lambda model: rnnlm.embed("demo", ["a", 3]), "lines[1] must be a str, not an int"),
+        (lambda model: rnnlm.load("demo").embed(["a", 3]), "lines[1] must be a str, not an int"),
         # What is no model, and one where several are meant.
-        (lambda model: rnnlm.evaluate([model], "x"), f"{NO_MODEL}a list"),
-        (lambda model: rnnlm.evaluate(3, "x"), f"{NO_MODEL}an int"),
-        (lambda model: rnnlm.evaluate(rnnlm.LanguageModel, "x"), f"{NO_MODEL}the class Language"),
-        (lambda model: rnnlm.score_sentences(None, ["a"]), f"{NO_MODEL}None"),
-        (lambda model: rnnlm.word_vectors(3), f"{NO_MODEL}an int"),
+        (lambda model: evaluate([model], "x"), f"{NO_MODEL}a list"),
+        (lambda model: evaluate(3, "x"), f"{NO_MODEL}an int"),
+        (lambda model: evaluate(rnnlm.LanguageModel, "x"), f"{NO_MODEL}the class Language"),
+        (lambda model: word_vectors(3), f"{NO_MODEL}an int"),
         (lambda model: rnnlm.load(model), "load: the name must be a str or a path, not a Model"),
         (lambda model: rnnlm.load(None), "load: the name must be a str or a path, not None"),
         (lambda model: rnnlm.compare("demo", "x"), f"models {ONE}"),
         (lambda model: rnnlm.compare([model, 3], "x"), f"{NO_MODEL}an int"),
         (lambda model: rnnlm.mix("demo"), f"names {ONE}"),
-        (lambda model: next(rnnlm.score_models("demo", ["a"])), f"models {ONE}"),
-        (lambda model: rnnlm.inspect_memory("demo"), f"models {ONE}"),
+        (lambda model: inspect_memory("demo"), f"models {ONE}"),
         (lambda model: rnnlm.rescore([], {"a": 3}, {}), f"{NO_MODEL}an int"),
         (lambda model: rnnlm.tune_weights([utterance()], model),
          "models must be a list, not a Model"),
         # Settings of something else, and items that are something else.
-        (lambda model: rnnlm.adapt(model, "unigram", rnnlm.BeamSettings()),
+        (lambda model: adapt(model, "unigram", BeamSettings()),
          "adapt: settings must be a UnigramCacheSettings, not a BeamSettings"),
         (lambda model: rnnlm.train(["a.txt", 3]), "text[1] must be a str or a PathLike, not an int"),
         (lambda model: rnnlm.train("a.txt", valid=[3]),
          "valid[0] must be a str or a PathLike, not an int"),
-        (lambda model: rnnlm.scorer(model).extend(None, "a"),
+        (lambda model: model.scorer().extend(None, "a"),
          "the state must be a WordPrefix, not None; begin with begin()"),
-        (lambda model: (scorer := rnnlm.scorer(model)).extend(scorer.begin(), 3),
+        (lambda model: (scorer := model.scorer()).extend(scorer.begin(), 3),
          "the word must be a str, not an int"),
     ],
 )  # fmt: skip
@@ -113,17 +119,23 @@ def test_settings_take_no_text_for_true():
         ({"top_k": "3"}, "setting top_k = '3' is not valid; a whole number"),
     ):
         with pytest.raises(rnnlm.RnnlmError, match=message):
-            rnnlm.SamplingSettings(**wrong)
+            SamplingSettings(**wrong)
     with pytest.raises(rnnlm.RnnlmError, match="setting measures = 'entropy' is not valid; a list"):
-        rnnlm.ScoringSettings(measures="entropy")
-    assert rnnlm.SamplingSettings(running=np.bool_(True)).running
+        ScoringSettings(measures="entropy")
+    assert SamplingSettings(running=np.bool_(True)).running
 
 
 def test_pythons_own_errors_keep_their_wording():
     for call, message in (
-        (lambda: rnnlm.score_sentences("demo"), "missing 1 required positional argument: 'senten"),
-        (lambda: rnnlm.score_sentences("demo", [], word=1), "unexpected keyword argument 'word'"),
-        (lambda: rnnlm.evaluate("demo", [3]), "not 'int'|not int"),
+        (
+            lambda: rnnlm.load("demo").score_sentences(),
+            "missing 1 required positional argument: 'senten",
+        ),
+        (
+            lambda: rnnlm.load("demo").score_sentences([], word=1),
+            "unexpected keyword argument 'word'",
+        ),
+        (lambda: evaluate("demo", [3]), "not 'int'|not int"),
         (lambda: rnnlm.train("text.txt", output=5), "not int|not 'int'"),
     ):
         with pytest.raises(TypeError, match=message):
@@ -132,14 +144,14 @@ def test_pythons_own_errors_keep_their_wording():
 
 def test_iterators_are_taken_like_lists(folder):
     model = rnnlm.load(folder / "trigrams")
-    whole = rnnlm.score_sentences(model, LINES)
-    assert rnnlm.score_sentences(model, iter(LINES)) == whole
-    assert rnnlm.score_sentences(model, np.array(LINES)) == whole
+    whole = model.score_sentences(LINES)
+    assert model.score_sentences(iter(LINES)) == whole
+    assert model.score_sentences(np.array(LINES)) == whole
     text = folder / "text.txt"
-    whole_ppl = rnnlm.evaluate(model, [text]).ppl_token
-    assert rnnlm.evaluate(model, iter([text])).ppl_token == whole_ppl
+    whole_ppl = evaluate(model, [text]).ppl_token
+    assert evaluate(model, iter([text])).ppl_token == whole_ppl
     pairs = [rnnlm.Pair("order", "the cat sat", "cat the sat")]
-    assert rnnlm.score_pairs(model, iter(pairs)) == rnnlm.score_pairs(model, pairs)
+    assert score_pairs(model, iter(pairs)) == score_pairs(model, pairs)
 
 
 def test_items_are_checked_as_they_come():
@@ -153,7 +165,7 @@ def test_items_are_checked_as_they_come():
 def test_notice_points_to_the_calling_line(folder):
     pair = rnnlm.Pair("end", "the cat sat", "the cat saw")
     with pytest.warns(rnnlm.RnnlmWarning, match="nothing follows the part that differs") as told:
-        rnnlm.score_pairs(folder / "trigrams", [pair], scoring="partial")
+        score_pairs(folder / "trigrams", [pair], scoring="partial")
     with pytest.warns(rnnlm.RnnlmWarning, match="default settings") as told_deeper:
         rnnlm.load(f"{folder / 'trigrams'}+unigram")
     assert [each.filename for each in (*told, *told_deeper)] == [__file__] * 2
@@ -170,21 +182,7 @@ def test_public_functions_can_be_pickled():
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda model: rnnlm.evaluate(model, "text.txt").signature,
-        lambda model: rnnlm.evaluate(model, [Path("text.txt")]).ppl_token,
-        lambda model: rnnlm.score_sentences(model, ["the cat sat"]),
-        lambda model: [list(chunk) for chunk in rnnlm.score_chunks(model,
-            [rnnlm.Sentence("a cat", 1)])],
-        lambda model: rnnlm.score_pairs(model, [rnnlm.Pair("order", "the cat sat", "cat the sat")]),
-        lambda model: list(rnnlm.generate(model, num=2)),
-        lambda model: (scorer := rnnlm.scorer(model)).next(scorer.extend(scorer.begin(), "the")[1],
-                                                           3),
-        lambda model: rnnlm.likeliest(model, num=2,
-                                      settings=rnnlm.BeamSettings(beam=2, max_tokens=4)),
-        lambda model: rnnlm.next_words(model, "the "),
-        lambda model: rnnlm.evaluate(rnnlm.adapt(model, "unigram"), "text.txt").ppl_token,
-        lambda model: rnnlm.export_arpa(model, "out.arpa",
-                                        overwrite=True) or Path("out.arpa").read_bytes(),
+        lambda model: rnnlm.compare([model, "trigrams"], "text.txt", names=["a", "b"]).differences,
         lambda model: rnnlm.tune_weights([utterance()], {"trigrams": model}),
         lambda model: rnnlm.rescore([utterance()], {"trigrams": model},
                                     rnnlm.tune_weights([utterance()], ["trigrams"])),
@@ -219,34 +217,32 @@ def test_functions_taking_a_model_accept_its_name():
         for name, hint in taken
         if "interface.LanguageModel" in str(hint) and not or_its_name.search(str(hint))
     ]
-    assert without == [] and sum("LanguageModel" in str(hint) for _, hint in taken) >= 18
+    assert without == [] and sum("LanguageModel" in str(hint) for _, hint in taken) >= 7
 
 
 def test_loaded_model_stands_for_its_folder_where_needed(folder, monkeypatch):
     monkeypatch.chdir(folder)
     model = rnnlm.load("trigrams")
-    assert [*rnnlm.audit(model)] == [*rnnlm.audit("trigrams")]
+    assert [*audit(model)] == [*audit("trigrams")]
     mixed = rnnlm.mix([model, "trigrams"], "text.txt", "mixed")
     assert [part.name for part in mixed.parts] == [str(folder / "trigrams"), "trigrams"]
     with pytest.raises(
         rnnlm.RnnlmError,
         match="this model has no folder; it was made in memory, or adapts another one",
     ):
-        next(rnnlm.tune(rnnlm.adapt(model, "unigram"), "unigram", "text.txt"))
+        next(tune(adapt(model, "unigram"), "unigram", "text.txt"))
 
 
 def test_named_model_may_carry_an_adaptation(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    *_, tuned = rnnlm.tune("trigrams", "unigram", "text.txt")
-    assert rnnlm.evaluate("trigrams+unigram", "text.txt").ppl_token == pytest.approx(
-        tuned.ppl_after
-    )
+    *_, tuned = tune("trigrams", "unigram", "text.txt")
+    assert evaluate("trigrams+unigram", "text.txt").ppl_token == pytest.approx(tuned.ppl_after)
 
 
 def test_bundled_corpus_model_defaults_to_the_test_part(folder, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(rnnlm.RnnlmError, match="no text to evaluate on; name one"):
-        rnnlm.evaluate(folder / "trigrams")
+        evaluate(folder / "trigrams")
     from rnnlm import corpora
 
     save(tmp_path / "bundled", fit("ngram", order=3), "ngram", order=3)
@@ -257,9 +253,9 @@ def test_bundled_corpus_model_defaults_to_the_test_part(folder, monkeypatch, tmp
         )
     )
     test = corpora.part("english", "test")
-    assert rnnlm.evaluate("bundled").signature == rnnlm.evaluate("bundled", test).signature
-    assert rnnlm.load("bundled").evaluate().signature == rnnlm.evaluate("bundled", test).signature
-    assert rnnlm.evaluate("bundled", "english").signature == rnnlm.evaluate("bundled").signature
+    assert evaluate("bundled").signature == evaluate("bundled", test).signature
+    assert rnnlm.load("bundled").evaluate().signature == evaluate("bundled", test).signature
+    assert evaluate("bundled", "english").signature == evaluate("bundled").signature
     compared = rnnlm.compare([rnnlm.load("bundled"), folder / "trigrams"], "english")
     assert [each.name for each in compared.models] == ["bundled", "trigrams"]
     assert run(["eval", "-m", "bundled", "english"]) == 0

@@ -28,7 +28,10 @@ from rnnlm.config import (
 )
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.files.reading import read_toml
+from rnnlm.generation.settings import BeamSettings, SamplingSettings
 from rnnlm.ngram.settings import NgramSettings
+from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.vectors.settings import EmbeddingSettings
 
 
 @dataclass(frozen=True)
@@ -242,18 +245,18 @@ def test_error_says_a_list_is_also_allowed():
 
 
 OUT_OF_RANGE = [
-    (rnnlm.SamplingSettings, {"top_k": 0}, "a whole number of at least 1 or none"),
-    (rnnlm.SamplingSettings, {"temperature": -1}, "a number of at least 0"),
-    (rnnlm.SamplingSettings, {"top_p": 5}, "at most 1"),
-    (rnnlm.BeamSettings, {"beam": 0}, "at least 1"),
+    (SamplingSettings, {"top_k": 0}, "a whole number of at least 1 or none"),
+    (SamplingSettings, {"temperature": -1}, "a number of at least 0"),
+    (SamplingSettings, {"top_p": 5}, "at most 1"),
+    (BeamSettings, {"beam": 0}, "at least 1"),
     (rnnlm.DecodingSettings, {"nbest": 0}, "at least 1"),
     (rnnlm.ComparisonSettings, {"resamples": 0}, "at least 1"),
-    (rnnlm.ScoringSettings, {"next_words": -1}, "at least 0"),
-    (rnnlm.ScoringSettings, {"split": "exactly"}, "one of tokens, whitespace"),
+    (ScoringSettings, {"next_words": -1}, "at least 0"),
+    (ScoringSettings, {"split": "exactly"}, "one of tokens, whitespace"),
     (rnnlm.SentenceSettings, {"encoding_errors": "ignore"}, "one of replace, strict"),
     (rnnlm.TextSettings, {"blank_lines": "drop"}, "one of documents, keep, skip"),
     (rnnlm.RescoreSettings, {"restarts": -1}, "at least 0"),
-    (rnnlm.EmbeddingSettings, {"special_symbols": "keep"}, "one of drop, error, replace"),
+    (EmbeddingSettings, {"special_symbols": "keep"}, "one of drop, error, replace"),
 ]
 
 
@@ -272,7 +275,7 @@ def test_all_public_settings_check_themselves():
 
 
 def test_numbers_of_numpy_are_settings_too():
-    made = rnnlm.SamplingSettings(top_k=np.int64(3), temperature=np.float32(0.5))
+    made = SamplingSettings(top_k=np.int64(3), temperature=np.float32(0.5))
     assert (made.top_k, made.temperature) == (3, 0.5)
     with pytest.raises(SettingsError, match="top_k = '3' is not valid; a whole number"):
-        rnnlm.SamplingSettings(top_k="3")
+        SamplingSettings(top_k="3")

@@ -6,12 +6,19 @@ import numpy as np
 import pytest
 
 import rnnlm
+from rnnlm.combinations.adaptation import adapt
 from rnnlm.combinations.adapted_model import AdaptedModel
-from rnnlm.evaluation.soundness import probabilities_sum_to_one
+from rnnlm.evaluation.soundness import audit, probabilities_sum_to_one
+from rnnlm.generation.autocomplete import next_words
+from rnnlm.inspection.memory import inspect_memory
 from rnnlm.interface import HiddenStateModel, LanguageModel
 from rnnlm.models import loading
 from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.ngram.arpa.writing import export_arpa
 from rnnlm.ngram.model import NgramModel
+from rnnlm.tasks.evaluation import evaluate
+from rnnlm.tasks.labels.tagging import tag
+from rnnlm.vectors.word_vectors import word_vectors
 from support.tiny_models import HELD_OUT, LINES, Lines, fit
 
 PROTOCOL = [name for name in vars(LanguageModel) if not name.startswith("_")]
@@ -28,7 +35,7 @@ class UsersModel:
 
 
 def entropies(model):
-    scores = rnnlm.score_sentences(model, LINES, with_words=True, measures=["entropy"])
+    scores = rnnlm.Model(model).score_sentences(LINES, with_words=True, measures=["entropy"])
     return [word.entropy_bits for score in scores for word in score.word_scores]
 
 
@@ -60,13 +67,13 @@ def test_protocols_alone_are_what_is_copied():
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda model: rnnlm.evaluate(model, TEXT).ppl_token,
-        lambda model: [each.logprob_nats for each in rnnlm.score_sentences(model, LINES)],
+        lambda model: evaluate(model, TEXT).ppl_token,
+        lambda model: [each.logprob_nats for each in rnnlm.Model(model).score_sentences(LINES)],
         lambda model: entropies(model),
-        lambda model: word_by_word(rnnlm.scorer(model)),
-        lambda model: [each.probability for each in rnnlm.next_words(model, "the ")],
-        lambda model: rnnlm.evaluate(rnnlm.adapt(model, "unigram"), TEXT).ppl_token,
-        lambda model: rnnlm.inspect_memory({"it": model}, TEXT).models[0].seen[-1].perplexity,
+        lambda model: word_by_word(rnnlm.Model(model).scorer()),
+        lambda model: [each.probability for each in next_words(model, "the ")],
+        lambda model: evaluate(adapt(model, "unigram"), TEXT).ppl_token,
+        lambda model: inspect_memory({"it": model}, TEXT).models[0].seen[-1].perplexity,
     ],
 )
 @pytest.mark.parametrize("names", [PROTOCOL, [*PROTOCOL, *OF_HIDDEN_STATES]])
@@ -78,13 +85,13 @@ def test_a_users_model_gives_the_same_numbers(ask, names, trigrams, lstm):
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda model: rnnlm.word_vectors(model), "this model has no word vectors"),
-        (lambda model: rnnlm.embed(model, ["the cat"]), "this model has no vectors of text"),
-        (lambda model: rnnlm.export_arpa(model, Path("a.arpa")), "this model has no ARPA form"),
-        (lambda model: rnnlm.adapt(model, "cache"), "this model cannot be adapted in this way"),
-        (lambda model: rnnlm.adapt(model, "dynamic"), "this model cannot be adapted in this way"),
-        (lambda model: [*rnnlm.audit(model)], "this model has no folder"),
-        (lambda model: rnnlm.tag(model, ["the cat"]), "this model is a language model"),
+        (lambda model: word_vectors(model), "this model has no word vectors"),
+        (lambda model: rnnlm.Model(model).embed(["the cat"]), "this model has no vectors of text"),
+        (lambda model: export_arpa(model, Path("a.arpa")), "this model has no ARPA form"),
+        (lambda model: adapt(model, "cache"), "this model cannot be adapted in this way"),
+        (lambda model: adapt(model, "dynamic"), "this model cannot be adapted in this way"),
+        (lambda model: [*audit(model)], "this model has no folder"),
+        (lambda model: tag(model, ["the cat"]), "this model is a language model"),
     ],
 )
 def test_what_a_users_model_lacks_is_said(ask, message, trigrams):
@@ -94,10 +101,10 @@ def test_what_a_users_model_lacks_is_said(ask, message, trigrams):
 
 def test_a_users_hidden_states_are_used(lstm):
     theirs = UsersModel(lstm, [*PROTOCOL, *OF_HIDDEN_STATES])
-    cached = [rnnlm.evaluate(rnnlm.adapt(each, "cache"), TEXT).ppl_token for each in (theirs, lstm)]
+    cached = [evaluate(adapt(each, "cache"), TEXT).ppl_token for each in (theirs, lstm)]
     assert cached[0] == pytest.approx(cached[1], rel=1e-5)
     with pytest.raises(rnnlm.RnnlmError, match="this model cannot be adapted in this way"):
-        rnnlm.adapt(theirs, "dynamic")
+        adapt(theirs, "dynamic")
 
 
 def test_what_a_users_model_offers_is_taken(trigrams):
@@ -113,17 +120,17 @@ def test_what_a_users_model_offers_is_taken(trigrams):
             return [np.zeros((1, 1), dtype=np.int64)], True
 
     theirs = Offering(trigrams, PROTOCOL)
-    rnnlm.scorer(theirs)
+    rnnlm.Model(theirs).scorer()
     assert theirs.calls == 1
     [sums] = probabilities_sum_to_one(theirs, None, 0)
     assert sums.detail.startswith("all 1 contexts")
     with pytest.raises(rnnlm.RnnlmError, match="a table cannot be adapted in this way"):
-        rnnlm.adapt(theirs, "cache")
+        adapt(theirs, "cache")
 
 
 def test_our_models_answer_for_themselves(trigrams, lstm):
     mixture = fit("mixture", parts=(("lstm", {}), ("ngram", {"order": 2})), weights=(0.5, 0.5))
-    adapted = rnnlm.adapt(lstm, "unigram")
+    adapted = adapt(lstm, "unigram")
     models = [trigrams, fit("unigram"), lstm, mixture, adapted]
     kinds = ["ngram", "unigram", "lstm", "mixture", "lstm"]
     assert [loading.kind_of(model) for model in models] == kinds

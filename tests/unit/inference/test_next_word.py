@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
+import rnnlm
 from rnnlm.errors import UsageError
-from rnnlm.scoring.scorer import score_sentences
 from support.adapted_models import next_token_probabilities
 from support.tiny_models import fit
 
@@ -15,7 +15,7 @@ TOY = ["a b", "ab b a", "b ab", "ba a b", "aab b"]
 
 def test_word_model_suggests_its_likeliest_tokens_everywhere():
     model = fit("lstm")
-    (score,) = score_sentences(model, ["the cat sat"], next_words=4)
+    (score,) = rnnlm.Model(model).score_sentences(["the cat sat"], next_words=4)
     ids, symbols = model.tokenizer.encode(["the cat sat"]).ids.tolist(), model.tokenizer.symbols()
     assert [word.word for word in score.word_scores] == ["the", "cat", "sat", "</s>"]
     for place, found in enumerate(score.next_words):
@@ -33,14 +33,16 @@ def test_character_model_suggests_the_likeliest_of_all_words(kind):
         tokenizer="char",
         **({"order": 3, "smoothing": "witten-bell"} if kind == "ngram" else {"budget": "60steps"}),
     )
-    (score,) = score_sentences(model, ["ab b"], next_words=3)
+    (score,) = rnnlm.Model(model).score_sentences(["ab b"], next_words=3)
     words = [
         "".join(word) for length in (1, 2, 3, 4) for word in itertools.product("ab", repeat=length)
     ]
     for place, given in enumerate(["", "ab", "ab b"]):
         rated = {
             each.text: each.word_scores[0]
-            for each in score_sentences(model, [*words, ""], given=given, with_words=True)
+            for each in rnnlm.Model(model).score_sentences(
+                [*words, ""], given=given, with_words=True
+            )
         }
         p = {word or "</s>": 2**-its.surprisal_bits for word, its in rated.items()}
         best = sorted(p, key=p.get, reverse=True)[:3]
@@ -56,12 +58,12 @@ def test_character_model_suggests_the_likeliest_of_all_words(kind):
 )
 def test_subword_model_suggestions_are_scored_as_words(settings, monkeypatch):
     model = fit("ngram", order=3, **settings)
-    (score,) = score_sentences(model, ["the cat"], next_words=3)
+    (score,) = rnnlm.Model(model).score_sentences(["the cat"], next_words=3)
     assert [len(found) for found in score.next_words] == [3, 3, 3]
     for given, found in zip(["", "the", "the cat"], score.next_words, strict=True):
         for each in found:
-            (alone,) = score_sentences(
-                model, ["" if each.word == "</s>" else each.word], given=given, with_words=True
+            (alone,) = rnnlm.Model(model).score_sentences(
+                ["" if each.word == "</s>" else each.word], given=given, with_words=True
             )
             assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(
                 each.probability, rel=1e-4
@@ -73,10 +75,10 @@ def test_subword_model_suggestions_are_scored_as_words(settings, monkeypatch):
 
 def test_endless_search_returns_the_best_found_so_far(monkeypatch):
     model = fit("lstm", tokenizer="char")
-    (usual,) = score_sentences(model, ["the cat"], next_words=3)
+    (usual,) = rnnlm.Model(model).score_sentences(["the cat"], next_words=3)
     monkeypatch.setattr("rnnlm.inference.next_word.MOST_TRIED", 40)
     monkeypatch.setattr("rnnlm.inference.next_word.TRIED_AT_ONCE", 4)
-    (score,) = score_sentences(model, ["the cat"], next_words=50)
+    (score,) = rnnlm.Model(model).score_sentences(["the cat"], next_words=50)
     for found, best in zip(score.next_words, usual.next_words, strict=True):
         assert 3 <= len(found) <= 40 and {each.word for each in found} & {
             each.word for each in best
@@ -94,11 +96,11 @@ def test_suggested_word_keeps_its_scored_white_space():
         tokenizer="char",
         smoothing="witten-bell",
     )
-    (score,) = score_sentences(model, ["a b"], next_words=3)
+    (score,) = rnnlm.Model(model).score_sentences(["a b"], next_words=3)
     for given, found in zip(["", "a"], score.next_words, strict=False):
         for each in found:
-            (alone,) = score_sentences(
-                model, ["" if each.word == "</s>" else each.word], given=given, with_words=True
+            (alone,) = rnnlm.Model(model).score_sentences(
+                ["" if each.word == "</s>" else each.word], given=given, with_words=True
             )
             assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(
                 each.probability, rel=1e-4
@@ -108,9 +110,9 @@ def test_suggested_word_keeps_its_scored_white_space():
 @pytest.mark.parametrize("at_once", [1, 5])
 def test_result_is_independent_of_tries_per_batch(monkeypatch, at_once):
     model = fit("ngram", order=3, tokenizer="char")
-    (usual,) = score_sentences(model, ["the cat sat"], next_words=8)
+    (usual,) = rnnlm.Model(model).score_sentences(["the cat sat"], next_words=8)
     monkeypatch.setattr("rnnlm.inference.next_word.TRIED_AT_ONCE", at_once)
-    (score,) = score_sentences(model, ["the cat sat"], next_words=8)
+    (score,) = rnnlm.Model(model).score_sentences(["the cat sat"], next_words=8)
     for found, expected in zip(score.next_words, usual.next_words, strict=True):
         assert [each.probability for each in found] == pytest.approx(
             [each.probability for each in expected]
@@ -119,7 +121,7 @@ def test_result_is_independent_of_tries_per_batch(monkeypatch, at_once):
 
 def test_impossible_words_are_not_told():
     model = fit("ngram", ["a b", "a c"], order=2, smoothing="mle")
-    (score,) = score_sentences(model, ["a b"], next_words=4)
+    (score,) = rnnlm.Model(model).score_sentences(["a b"], next_words=4)
     assert [[each.word for each in found] for found in score.next_words] == [
         ["a"],
         ["b", "c"],
@@ -136,10 +138,12 @@ def test_a_long_given_text_is_read_in_windows(monkeypatch):
         lambda inputs, targets, state: widest.append(inputs.size) or score(inputs, targets, state),
     )
     monkeypatch.setattr(model, "call_tokens", 50)
-    score_sentences(model, ["mat"], given="the cat " * 100, next_words=1)
+    rnnlm.Model(model).score_sentences(["mat"], given="the cat " * 100, next_words=1)
     assert widest and max(widest) <= 50
 
 
 def test_of_pieces_in_one_stream_are_refused():
     with pytest.raises(UsageError, match="carry"):
-        score_sentences(fit("lstm", tokenizer="char"), ["the"], next_words=1, context="carry")
+        rnnlm.Model(fit("lstm", tokenizer="char")).score_sentences(
+            ["the"], next_words=1, context="carry"
+        )

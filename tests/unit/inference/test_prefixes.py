@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from rnnlm import adapt
+from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import ModelError, RnnlmWarning
 from rnnlm.inference import prefixes, span_scoring
 from rnnlm.inference.prefixes import UNBOUNDED, CachedPrefixes, prefix_scorer, score_trie

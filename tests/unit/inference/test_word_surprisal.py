@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
+import rnnlm
 from rnnlm.errors import RnnlmWarning
-from rnnlm.scoring.scorer import score_sentences
 from rnnlm.text.lines import split_words
 from support.adapted_models import next_token_probabilities
 from support.tiny_models import LINES, fit
@@ -73,7 +73,9 @@ def slow_words(model, line: str) -> list[float]:
 
 
 def test_words_equal_a_slow_loop_through_predict(model):
-    for score in score_sentences(model, ["the  cat", "", "a ", " it's x"], with_words=True):
+    for score in rnnlm.Model(model).score_sentences(
+        ["the  cat", "", "a ", " it's x"], with_words=True
+    ):
         expected = [-math.log2(p) if p > 0 else None for p in slow_words(model, score.text)]
         assert [word.surprisal_bits for word in score.word_scores] == pytest.approx(
             expected, abs=1e-3
@@ -81,7 +83,7 @@ def test_words_equal_a_slow_loop_through_predict(model):
 
 
 def test_words_and_line_end_sum_to_the_line(model):
-    for score in score_sentences(model, SENTENCES, with_words=True):
+    for score in rnnlm.Model(model).score_sentences(SENTENCES, with_words=True):
         assert [word.word for word in score.word_scores] == [*score.text.split(), "</s>"]
         if score.logprob_nats is not None:
             assert sum(word.surprisal_bits for word in score.word_scores) * math.log(
@@ -89,26 +91,6 @@ def test_words_and_line_end_sum_to_the_line(model):
             ) == pytest.approx(-score.logprob_nats, abs=1e-4)
         else:
             assert None in [word.surprisal_bits for word in score.word_scores]
-
-
-def test_naive_surprisals_are_sums_of_pieces(model):
-    for score in score_sentences(
-        model, SENTENCES[:1], with_words=True, with_tokens=True, word_surprisal="naive"
-    ):
-        pieces = iter(score.token_scores)
-        for word in score.word_scores[:-1]:
-            text, bits = "", 0.0
-            while text.replace("\u2581", "").strip() != word.word:
-                piece = next(pieces)
-                text += (
-                    chr(int(piece.token[3:5], 16)) if piece.token.startswith("<0x") else piece.token
-                )
-                bits = (
-                    None
-                    if bits is None or piece.surprisal_bits is None
-                    else bits + piece.surprisal_bits
-                )
-            assert word.surprisal_bits == pytest.approx(bits, abs=1e-4)
 
 
 def test_toy_vocabulary_surprisals_equal_brute_force_marginalisation():
@@ -134,11 +116,11 @@ def test_toy_vocabulary_surprisals_equal_brute_force_marginalisation():
             total += mass / starts_word
             text = "".join(tokenizer.symbols()[id] for id in word)
             if "<" not in text and text in ("a", "b", "ab", "ba", "aab"):
-                (score,) = score_sentences(model, [text], given="ab", with_words=True)
+                (score,) = rnnlm.Model(model).score_sentences([text], given="ab", with_words=True)
                 assert 2 ** -score.word_scores[0].surprisal_bits == pytest.approx(
                     mass / starts_word, rel=1e-4
                 )
-    (ended,) = score_sentences(model, [""], given="ab", with_words=True)
+    (ended,) = rnnlm.Model(model).score_sentences([""], given="ab", with_words=True)
     assert 0.5 < total + 2 ** -ended.word_scores[0].surprisal_bits <= 1 + 1e-6
 
 
@@ -146,9 +128,13 @@ def test_toy_vocabulary_surprisals_equal_brute_force_marginalisation():
 def test_word_cost_is_the_same_after_given_text(kind):
     for settings in ({"tokenizer": "char"}, {"tokenizer": "sentencepiece", "vocab_size": 280}, {}):
         model = fit(kind, **settings)
-        (whole,) = score_sentences(model, ["the cat saw a dog"], with_words=True)
-        (rest,) = score_sentences(model, ["saw a dog"], given="the cat", with_words=True)
-        (open_end,) = score_sentences(model, ["the cat saw a dog"], with_words=True, eos=False)
+        (whole,) = rnnlm.Model(model).score_sentences(["the cat saw a dog"], with_words=True)
+        (rest,) = rnnlm.Model(model).score_sentences(
+            ["saw a dog"], given="the cat", with_words=True
+        )
+        (open_end,) = rnnlm.Model(model).score_sentences(
+            ["the cat saw a dog"], with_words=True, eos=False
+        )
         bits = [word.surprisal_bits for word in whole.word_scores]
         assert [word.surprisal_bits for word in rest.word_scores] == pytest.approx(
             bits[2:], abs=1e-4
@@ -161,8 +147,8 @@ def test_word_cost_is_the_same_after_given_text(kind):
 
 def test_of_word_models_words_are_tokens():
     model = fit("lstm", split_punctuation=True)
-    for score in score_sentences(
-        model, [*LINES, "The zebra's, (mat)!"], with_words=True, with_tokens=True, split="tokens"
+    for score in rnnlm.Model(model).score_sentences(
+        [*LINES, "The zebra's, (mat)!"], with_words=True, with_tokens=True, split="tokens"
     ):
         assert [(w.word, w.surprisal_bits, w.is_oov) for w in score.word_scores] == [
             (t.token, pytest.approx(t.surprisal_bits, abs=1e-5), t.is_oov)
@@ -179,8 +165,8 @@ CASED = "The DOG's (ran), \u0130'x  said \u201cHi!\u201d <unk>"
 @pytest.mark.parametrize("lowercase", [False, True])
 def test_words_stay_as_in_line_for_any_tokenizer(settings, lowercase):
     model = fit("unigram", lowercase=lowercase, **settings)
-    whole, rest = score_sentences(
-        model, [CASED, CASED], given=["", "\u0130 saw, "], with_words=True, split="tokens"
+    whole, rest = rnnlm.Model(model).score_sentences(
+        [CASED, CASED], given=["", "\u0130 saw, "], with_words=True, split="tokens"
     )
     words = [word.word for word in whole.word_scores]
     assert "".join(words[:-1]) == "".join(CASED.split()) and words[-1] == "</s>"
@@ -213,8 +199,8 @@ def test_written_words_split_at_spaces_and_add_up(settings, given):
     model = fit("ngram", [*LINES, *MARKED], order=2, smoothing="witten-bell", **settings)
     asked = {"given": given, "with_tokens": True, "with_words": True}
     for score, apart in zip(
-        score_sentences(model, MARKED, **asked),
-        score_sentences(model, MARKED, split="tokens", **asked),
+        rnnlm.Model(model).score_sentences(MARKED, **asked),
+        rnnlm.Model(model).score_sentences(MARKED, split="tokens", **asked),
         strict=True,
     ):
         assert [word.word for word in score.word_scores] == [*split_words(score.text), "</s>"]
@@ -247,8 +233,8 @@ def test_written_words_split_at_spaces_and_add_up(settings, given):
 
 
 def test_written_word_starts_with_unknown_white_space():
-    (score,) = score_sentences(
-        fit("unigram", tokenizer="char"), ["the\tdog sat"], with_words=True, with_tokens=True
+    (score,) = rnnlm.Model(fit("unigram", tokenizer="char")).score_sentences(
+        ["the\tdog sat"], with_words=True, with_tokens=True
     )
     assert [(word.word, word.tokens, word.is_oov) for word in score.word_scores] == [
         ("the", 3, False), ("dog", 4, True), ("sat", 4, False), ("</s>", 1, False)
@@ -276,7 +262,7 @@ def test_written_words_stay_as_written_under_rewriting_tokenizers(settings, remo
         "unigram", [*LINES, *MESSY], normalise="all", remove_punctuation=removes, **settings
     )
     for split in ("whitespace", "tokens"):
-        for score in score_sentences(model, MESSY, with_words=True, split=split):
+        for score in rnnlm.Model(model).score_sentences(MESSY, with_words=True, split=split):
             assert [score.text[word.start : word.end] for word in score.word_scores[:-1]] == [
                 word.word for word in score.word_scores[:-1]
             ]
@@ -286,7 +272,7 @@ def test_written_words_stay_as_written_under_rewriting_tokenizers(settings, remo
             ) == pytest.approx(-score.logprob_nats, abs=1e-4)
     first, marks, last, _ = (
         [(word.index, word.word) for word in score.word_scores]
-        for score in score_sentences(model, MESSY, with_words=True)
+        for score in rnnlm.Model(model).score_sentences(MESSY, with_words=True)
     )
     if removes:
         assert first == [
@@ -310,8 +296,8 @@ def test_written_words_stay_as_written_under_rewriting_tokenizers(settings, remo
 
 def test_entropy_is_that_of_predicting_the_first_token(model):
     for split in ("whitespace", "tokens"):
-        (score,) = score_sentences(
-            model, ["cat, sat  on"], given="the", with_words=True, measures=["entropy"], split=split
+        (score,) = rnnlm.Model(model).score_sentences(
+            ["cat, sat  on"], given="the", with_words=True, measures=["entropy"], split=split
         )
         ids, at = (
             model.tokenizer.encode(["the cat, sat  on"]).ids.tolist(),
@@ -329,8 +315,8 @@ def test_entropy_is_that_of_predicting_the_first_token(model):
 def test_predictions_belong_to_a_written_words_first_token():
     model = fit("lstm", [*LINES, "the dog, sat."], split_punctuation=True)
     asked = {"with_words": True, "measures": ["entropy"], "next_words": 3}
-    (written,) = score_sentences(model, ["the dog, sat."], **asked)
-    (apart,) = score_sentences(model, ["the dog, sat."], split="tokens", **asked)
+    (written,) = rnnlm.Model(model).score_sentences(["the dog, sat."], **asked)
+    (apart,) = rnnlm.Model(model).score_sentences(["the dog, sat."], split="tokens", **asked)
     places = [0, 1, 3, 5]  # the dog sat </s>, of the dog , sat . </s>
     assert written.next_words == tuple(apart.next_words[at] for at in places)
     assert [word.entropy_bits for word in written.word_scores] == [
@@ -349,11 +335,8 @@ def test_frequencies_are_shares_of_training_words():
     model = fit(
         "unigram", ["the dog barked .", "the <unk> , the"], split_punctuation=True, lowercase=True
     )
-    (score,) = score_sentences(
-        model,
-        ["The ,dog. barked dog,barked , zebra. <unk>"],
-        with_words=True,
-        measures=["frequency"],
+    (score,) = rnnlm.Model(model).score_sentences(
+        ["The ,dog. barked dog,barked , zebra. <unk>"], with_words=True, measures=["frequency"]
     )
     expected = [
         math.log10(3 / 8),
@@ -369,20 +352,16 @@ def test_frequencies_are_shares_of_training_words():
         share and pytest.approx(share) for share in expected
     ]
     with pytest.warns(RnnlmWarning, match="no frequencies"):
-        (score,) = score_sentences(
-            fit("unigram", tokenizer="char"), ["the"], with_words=True, measures=["frequency"]
+        (score,) = rnnlm.Model(fit("unigram", tokenizer="char")).score_sentences(
+            ["the"], with_words=True, measures=["frequency"]
         )
     assert [word.log10_frequency for word in score.word_scores] == [None, None]
 
 
 def test_unknown_white_space_does_not_end_a_word():
     model = fit("unigram", tokenizer="char", lowercase=True)
-    scores = score_sentences(
-        model,
-        ["The\tDOG ran", "\u0130\tA b"],
-        given=["", "\u0130 "],
-        with_words=True,
-        split="tokens",
+    scores = rnnlm.Model(model).score_sentences(
+        ["The\tDOG ran", "\u0130\tA b"], given=["", "\u0130 "], with_words=True, split="tokens"
     )
     assert [[word.word for word in score.word_scores] for score in scores] == [
         ["The\tDOG", "ran", "</s>"],
@@ -392,8 +371,8 @@ def test_unknown_white_space_does_not_end_a_word():
 
 
 def test_a_word_with_an_unknown_character_is_unknown():
-    (score,) = score_sentences(
-        fit("lstm", tokenizer="char"), ["the z\u00e9bra sat"], with_words=True
+    (score,) = rnnlm.Model(fit("lstm", tokenizer="char")).score_sentences(
+        ["the z\u00e9bra sat"], with_words=True
     )
     assert [word.is_oov for word in score.word_scores] == [False, True, False, False]
     assert score.word_scores[1].word == "z\u00e9bra"
@@ -401,11 +380,13 @@ def test_a_word_with_an_unknown_character_is_unknown():
 
 def test_words_of_pieces_do_not_depend_on_batches(monkeypatch):
     model = fit("lstm", tokenizer="char")
-    usual = score_sentences(model, SENTENCES, with_words=True)
+    usual = rnnlm.Model(model).score_sentences(SENTENCES, with_words=True)
     monkeypatch.setattr("rnnlm.inference.distributions.MOST_CELLS", 50)
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 2)
     monkeypatch.setattr(model, "call_tokens", 7)
-    for one, other in zip(score_sentences(model, SENTENCES, with_words=True), usual, strict=True):
+    for one, other in zip(
+        rnnlm.Model(model).score_sentences(SENTENCES, with_words=True), usual, strict=True
+    ):
         assert [w.surprisal_bits for w in one.word_scores] == pytest.approx(
             [w.surprisal_bits for w in other.word_scores], abs=1e-4
         )

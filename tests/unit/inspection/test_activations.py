@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-import rnnlm
 from rnnlm.errors import UsageError
-from rnnlm.inspection.activations import KNOWN, saturation
+from rnnlm.inspection.activations import KNOWN, inspect_activations, saturation
 from rnnlm.neural.activations import BY_NAME
 from rnnlm.neural.layers.steps import ACTIVATIONS
 from support.pictures import faults_of
@@ -24,7 +23,7 @@ def test_functions_are_those_of_the_layers():
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_derivatives_are_difference_quotients(name):
-    (curve,) = rnnlm.inspect_activations([name], span=(-5, 5)).curves
+    (curve,) = inspect_activations([name], span=(-5, 5)).curves
     function, h = KNOWN[name].function, 1e-6
     quotient_N = (function(curve.a_N + h) - function(curve.a_N - h)) / (2 * h)
     is_smooth_N = np.abs(curve.a_N) > h  # ReLU and its kin have a corner at 0
@@ -49,7 +48,7 @@ def test_saturation_begins_where_the_formulas_say(share):
 
 
 def test_verdict_tables_and_picture_agree():
-    found = rnnlm.inspect_activations(["sigmoid", "tanh", "sigmoid"], share=0.1)
+    found = inspect_activations(["sigmoid", "tanh", "sigmoid"], share=0.1)
     ends, values = found.tables()
     edge = math.log((1 + math.sqrt(0.9)) / (1 - math.sqrt(0.9)))
     assert ends.rows[0][1:] == pytest.approx((0.25, -edge, edge, 0.25**10), abs=1e-5)
@@ -59,15 +58,15 @@ def test_verdict_tables_and_picture_agree():
     assert [axes.get_title().replace("\n", " ") for axes in figure.axes] == [
         "sigmoid: saturated beyond ±3.64", "tanh: saturated beyond ±1.82",
     ]  # fmt: skip
-    assert faults_of(rnnlm.inspect_activations().figure()) == []
+    assert faults_of(inspect_activations().figure()) == []
     assert len(found.to_dict()["activations"][0]["a"]) == len(found.curves[0].a_N)
 
 
 def test_grey_is_drawn_within_the_span():
-    narrow = rnnlm.inspect_activations(["tanh"], span=(-1, 1)).figure().axes[0]
-    wide = rnnlm.inspect_activations(["tanh"], span=(-3, 2)).figure().axes[0]
+    narrow = inspect_activations(["tanh"], span=(-1, 1)).figure().axes[0]
+    wide = inspect_activations(["tanh"], span=(-3, 2)).figure().axes[0]
     assert len(narrow.patches) == 0 and len(wide.patches) == 2
-    far = rnnlm.inspect_activations(["relu"], span=(-9, -5)).figure().axes[0]
+    far = inspect_activations(["relu"], span=(-9, -5)).figure().axes[0]
     assert [each.get_width() for each in far.patches] == [4]
 
 
@@ -85,4 +84,4 @@ def test_grey_is_drawn_within_the_span():
 )
 def test_wrong_requests_are_refused(asked, what):
     with pytest.raises(UsageError, match=what):
-        rnnlm.inspect_activations(**asked)
+        inspect_activations(**asked)

@@ -47,7 +47,7 @@ def test_ranks_are_those_of_the_sorted_predictions(name):
 
 def test_words_of_pieces_are_ranked_as_whole_words():
     model = fit("ngram", order=4, tokenizer="char")
-    lines = rnnlm.score_sentences(model, LINES[:2], next_words=10)
+    lines = rnnlm.Model(model).score_sentences(LINES[:2], next_words=10)
     expected = [
         ([each.word for each in words], score)
         for line in lines
@@ -119,7 +119,7 @@ def test_likeliest_words_lead_the_sorted_predictions(name):
 
 def test_words_of_pieces_are_likeliest_as_whole_words():
     model = fit("ngram", order=4, tokenizer="char")
-    (line,) = rnnlm.score_sentences(model, [LINES[0]], next_words=3)
+    (line,) = rnnlm.Model(model).score_sentences([LINES[0]], next_words=3)
     first = score_items(model, ITEMS[:1])[0]
     assert list(first.likeliest) == [each.word for each in line.next_words[0]]
 

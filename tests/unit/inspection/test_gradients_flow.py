@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm import inspect_gradients, inspect_sensitivity
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.inspection.gradients import measuring
 from rnnlm.inspection.gradients.curve import curve
-from rnnlm.inspection.gradients.flow import SIZE, verdict_of
+from rnnlm.inspection.gradients.flow import SIZE, inspect_gradients, verdict_of
 from rnnlm.inspection.gradients.jacobians import Bounds, loss_gradients
 from rnnlm.inspection.gradients.measuring import draw
+from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
 from support.pictures import faults_of
 from support.tiny_models import LINES, Lines, fit
 

@@ -8,6 +8,8 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import TextError, UsageError
+from rnnlm.inspection.cloze import inspect_cloze
+from rnnlm.inspection.neighbours import inspect_analogy, inspect_neighbours
 from rnnlm.vectors.word_vectors import WordVectors
 from support import tiny_models
 from support.pictures import faults_of
@@ -35,7 +37,7 @@ def planted(shuffled=False):
 
 def test_neighbours_are_sorted_cosines_without_the_word_itself():
     vectors = planted()
-    found = rnnlm.inspect_neighbours(vectors, ["country3"], count=5)
+    found = inspect_neighbours(vectors, ["country3"], count=5)
     unit = vectors.matrix_VE / np.linalg.norm(vectors.matrix_VE, axis=1, keepdims=True)
     cosines = {
         word: float(unit[3] @ unit[row])
@@ -54,20 +56,20 @@ def test_random_word_cosine_is_that_of_all_pairs():
     vectors = planted()
     unit = vectors.unit_VE[:-1]
     off = (unit @ unit.T)[~np.eye(len(unit), dtype=bool)]
-    found = rnnlm.inspect_neighbours(vectors, ["country1"])
+    found = inspect_neighbours(vectors, ["country1"])
     assert (found.random_mean, found.random_deviation) == pytest.approx(
         (off.mean(), off.std()), abs=0.01
     )
 
 
 def test_analogy_excludes_its_words_and_reports_the_unfiltered():
-    found = rnnlm.inspect_analogy(planted(), ["capital1", "country1", "country2"], count=3)
+    found = inspect_analogy(planted(), ["capital1", "country1", "country2"], count=3)
     assert found.answers[0].word == "capital2" and len(found.answers) == 3
     near = WordVectors(
         ("king", "man", "woman", "cat"),
         np.array([[1, 0], [0, 1], [0.05, 1], [-1, 0]], dtype=np.float32),
     )
-    found = rnnlm.inspect_analogy(near, ["king", "man", "woman"])
+    found = inspect_analogy(near, ["king", "man", "woman"])
     assert [each.word for each in found.answers] == ["cat"] and found.unfiltered.word == "king"
     assert 'once the three words of the question are left out: "king" is nearer' in found.verdict
 
@@ -81,7 +83,7 @@ def test_planted_analogies_are_solved_shuffled_ones_by_chance():
             for j in range(8):
                 if i != j:
                     words = [f"capital{i}", f"country{i}", f"country{j}"]
-                    found = rnnlm.inspect_analogy(vectors, words, count=1)
+                    found = inspect_analogy(vectors, words, count=1)
                     right.append(found.answers[0].word == f"capital{j}")
         return np.mean(right)
 
@@ -92,8 +94,8 @@ def test_planted_analogies_are_solved_shuffled_ones_by_chance():
 def test_every_inspection_has_tables_json_and_picture():
     model = tiny_models.fit("lstm")
     looks = [
-        rnnlm.inspect_neighbours(model, ["cat", "dog"]),
-        rnnlm.inspect_analogy(model, ["cat", "the", "a"], which="output"),
+        inspect_neighbours(model, ["cat", "dog"]),
+        inspect_analogy(model, ["cat", "the", "a"], which="output"),
     ]  # fmt: skip
     for look in looks:
         (table,) = look.tables()
@@ -110,18 +112,18 @@ def test_every_inspection_has_tables_json_and_picture():
 )
 def test_neighbours_are_named_without_touching(words, count, fits_a_slide):
     chosen = [f"country{number}" for number in range(1, words + 1)]
-    drawn = rnnlm.inspect_neighbours(planted(), chosen, count=count).figure()
+    drawn = inspect_neighbours(planted(), chosen, count=count).figure()
     assert faults_of(drawn, fits_a_slide=fits_a_slide) == []
     assert drawn.get_suptitle().replace("\n", " ").endswith("of two words (planted vectors)")
 
 
 @pytest.mark.parametrize(("ask", "message"), [
-    (lambda: rnnlm.inspect_neighbours(planted(), ["Country1"]),
+    (lambda: inspect_neighbours(planted(), ["Country1"]),
      "unknown word 'Country1'.*did you mean 'country1'"),
-    (lambda: rnnlm.inspect_neighbours(planted(), []), "nothing to look up"),
-    (lambda: rnnlm.inspect_neighbours(tiny_models.fit("ngram", order=2), ["cat"]),
+    (lambda: inspect_neighbours(planted(), []), "nothing to look up"),
+    (lambda: inspect_neighbours(tiny_models.fit("ngram", order=2), ["cat"]),
      "nothing to show for .* no word vectors"),
-    (lambda: rnnlm.inspect_analogy(planted(), ["a", "b"]), "needs three words, not 2"),
+    (lambda: inspect_analogy(planted(), ["a", "b"]), "needs three words, not 2"),
 ])  # fmt: skip
 def test_bad_input_is_one_clear_line(ask, message):
     with pytest.raises(UsageError, match=message):
@@ -129,7 +131,7 @@ def test_bad_input_is_one_clear_line(ask, message):
 
 
 @pytest.mark.parametrize("look", [
-    lambda file: rnnlm.inspect_cloze(["demo"], file), rnnlm.read_vectors,
+    lambda file: inspect_cloze(["demo"], file), rnnlm.read_vectors,
 ])  # fmt: skip
 def test_non_utf_8_file_error_advises_conversion(tmp_path, look):
     (tmp_path / "bad.txt").write_bytes(b"bad \xff\n")

@@ -11,7 +11,7 @@ import rnnlm
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inspection import probing
-from rnnlm.inspection.probing import _Answers, _CodedLabels, _inspection, read_items
+from rnnlm.inspection.probing import _Answers, _CodedLabels, _inspection, inspect_probe, read_items
 from support import tiny_tasks
 from support.tiny_models import LINES, fit
 
@@ -41,7 +41,7 @@ def model():
 def planted(path, model, layer, shuffled=False):
     """Write a file of words, each labelled with the largest of three random projections of its
     vector in a layer."""
-    vectors_WH = rnnlm.embed(model, TEXTS, words=True, layer=layer)
+    vectors_WH = rnnlm.Model(model).embed(TEXTS, words=True, layer=layer)
     scores_WK = (vectors_WH - vectors_WH.mean(axis=0)) @ np.random.default_rng(1).normal(
         size=(vectors_WH.shape[1], 3)
     )
@@ -59,7 +59,7 @@ def planted(path, model, layer, shuffled=False):
 
 
 def test_planted_label_is_found_but_not_its_control(tmp_path, model):
-    found = rnnlm.inspect_probe(model, planted(tmp_path / "a.txt", model, 1))
+    found = inspect_probe(model, planted(tmp_path / "a.txt", model, 1))
     by_layer = {(each.network, each.layer): each for each in found.probes}
     best = by_layer["trained", "layer 1"]
     assert (
@@ -114,13 +114,13 @@ def test_label_missing_in_training_always_counts_as_missed(tmp_path):
 
 
 def test_shuffled_labels_are_at_chance(tmp_path, model):
-    found = rnnlm.inspect_probe(model, planted(tmp_path / "a.txt", model, 1, shuffled=True))
+    found = inspect_probe(model, planted(tmp_path / "a.txt", model, 1, shuffled=True))
     assert all(abs(each.accuracy.estimate - found.majority) < 0.1 for each in found.probes)
     assert "is not clearly above zero" in found.verdict and "not clearly more" in found.verdict
 
 
 def test_word_identity_label_is_already_in_the_embeddings(tmp_path, model):
-    found = rnnlm.inspect_probe(model, planted(tmp_path / "a.txt", model, "input"))
+    found = inspect_probe(model, planted(tmp_path / "a.txt", model, "input"))
     assert found.best.layer == "embeddings" and found.gain is None and found.by_word == 1
     assert found.probes[0].accuracy.estimate > 0.99
 
@@ -144,7 +144,7 @@ def test_probe_is_a_stationary_point_of_its_loss():
 def test_text_labels_are_probed_in_mean_vectors(tmp_path, model):
     lines = [f"{'yes' if 'cat' in text.split() else 'no'}\t{text}" for text in TEXTS]
     (tmp_path / "a.tsv").write_text("\n".join(["label\ttext", *lines]) + "\n")
-    found = rnnlm.inspect_probe(
+    found = inspect_probe(
         model, tmp_path / "a.tsv", level="text", label_column="label", reading={"column": "text"}
     )
     assert found.probes[0].accuracy.low > found.majority and found.probes[0].selectivity is None
@@ -160,7 +160,7 @@ def test_a_taggers_layers_are_probed_too(tmp_path):
     (tmp_path / "a.txt").write_text(
         "".join("".join(f"{w} {s}\n" for w, s in zip(*row[:2], strict=True)) + "\n" for row in rows)
     )
-    found = rnnlm.inspect_probe(tiny_tasks.fit("tagging", "lstm"), tmp_path / "a.txt")
+    found = inspect_probe(tiny_tasks.fit("tagging", "lstm"), tmp_path / "a.txt")
     # its features are those of layer 1
     assert [each.layer for each in found.probes] == 2 * ["embeddings", "layer 1"]
     assert found.column and found.best.accuracy.estimate > found.majority
@@ -172,13 +172,13 @@ def test_excess_words_are_sampled_by_sentence_with_note(tmp_path, model):
     assert data.drawn == {"train": 640, "test": 160} and len(data.train.labels) == 100 == 5 * len(
         data.train.texts
     )
-    found = rnnlm.inspect_probe(model, path, most_items=100)
+    found = inspect_probe(model, path, most_items=100)
     assert "640 words, sentences were drawn (seed 1)" in found.tables()[0].title
 
 
 def test_same_seed_gives_same_figures_all_in_json(tmp_path, model):
     path = planted(tmp_path / "a.txt", model, 1)
-    first, again = (rnnlm.inspect_probe(model, path, most_items=40) for _ in range(2))
+    first, again = (inspect_probe(model, path, most_items=40) for _ in range(2))
     assert (
         first.to_dict() == again.to_dict()
         and first.to_dict()["probes"][0]["accuracy"]["level"] == 0.95
@@ -193,12 +193,12 @@ def test_same_seed_gives_same_figures_all_in_json(tmp_path, model):
 
 def test_what_cannot_be_probed_is_one_clear_error(tmp_path, model):
     with pytest.raises(UsageError, match="inspect probe has nothing to show"):
-        rnnlm.inspect_probe(fit("ngram"))
+        inspect_probe(fit("ngram"))
     (tmp_path / "a.txt").write_text("the X\ncat X\n\na X\n\n" * 5)
     with pytest.raises(UsageError, match="one label only"):
-        rnnlm.inspect_probe(model, tmp_path / "a.txt", label_column="2")
+        inspect_probe(model, tmp_path / "a.txt", label_column="2")
     with pytest.raises(TextError, match="column"):
-        rnnlm.inspect_probe(model, tmp_path / "a.txt", label_column="7")
+        inspect_probe(model, tmp_path / "a.txt", label_column="7")
     (tmp_path / "b.txt").write_text("the X\ncat Y\n")
     with pytest.raises(UsageError, match="too few sentences"):
-        rnnlm.inspect_probe(model, tmp_path / "b.txt")
+        inspect_probe(model, tmp_path / "b.txt")

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-import rnnlm
 from rnnlm.errors import TextError, UsageError
-from rnnlm.inspection.step import RUSTY_CAN, forward, read_lesson
+from rnnlm.inspection.step import RUSTY_CAN, forward, inspect_step, read_lesson
 from support.pictures import faults_of
 
 ACTIVATIONS = {
@@ -42,7 +41,7 @@ def test_a_rusty_can_is_that_on_paper():
        = (0.1225, 0.1888),  da4 = (0.1225, 0), as the second unit is off: its sum is -0.5
     W swaps the units: dh3 = dz3 V^T + da4 W^T = (0.5, -0.0740) + (0, 0.1225)
     """
-    found = rnnlm.inspect_step()
+    found = inspect_step()
     read, back = found.forward, found.backward
     assert read.h_TH.tolist() == [[1, 1], [5, 4], [3.5, 7], [1, 0]]
     assert read.a_TH[3].tolist() == [1, -0.5]
@@ -109,7 +108,7 @@ def textbook(lesson):
 def test_losses_and_gradients_are_the_textbooks(targets):
     lesson = random_lesson(targets=targets)
     losses, gradients = textbook(lesson)
-    found = rnnlm.inspect_step(lesson)
+    found = inspect_step(lesson)
     np.testing.assert_allclose(found.forward.losses, losses, rtol=1e-12)
     for name, expected in gradients.items():
         np.testing.assert_allclose(found.backward.weights[name], expected, atol=1e-12)
@@ -119,7 +118,7 @@ def test_losses_and_gradients_are_the_textbooks(targets):
 def test_gradients_are_those_of_torch(activation):
     """Of the summed loss by every weight, and of each loss alone by every state."""
     lesson = random_lesson(activation, seed=2)
-    found = rnnlm.inspect_step(lesson)
+    found = inspect_step(lesson)
     tensor = {
         name: torch.tensor(lesson[name], dtype=torch.float64, requires_grad=True)
         for name in ("U", "W", "V", "b", "c", "initial")
@@ -148,7 +147,7 @@ def test_gradients_are_those_of_torch(activation):
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "elu"])
 def test_gradients_are_difference_quotients(activation):
     lesson, step = random_lesson(activation, seed=3), 1e-6
-    found = rnnlm.inspect_step(lesson)
+    found = inspect_step(lesson)
 
     def loss(name, place, by):
         moved = np.array(lesson[name])
@@ -163,20 +162,20 @@ def test_gradients_are_difference_quotients(activation):
 
 def test_one_step_moves_all_weights_by_rate():
     lesson = random_lesson()
-    found = rnnlm.inspect_step(lesson, rate=0.05)
+    found = inspect_step(lesson, rate=0.05)
     moved = {
         name: (np.array(lesson[name]) - 0.05 * gradient).tolist()
         for name, gradient in found.backward.weights.items()
     }
-    assert found.loss_after == pytest.approx(rnnlm.inspect_step(lesson | moved).loss_nats)
+    assert found.loss_after == pytest.approx(inspect_step(lesson | moved).loss_nats)
     assert "lowers the loss" in found.verdict
 
 
 def test_json_of_a_lesson_is_a_lesson(tmp_path):
-    found = rnnlm.inspect_step(random_lesson())
+    found = inspect_step(random_lesson())
     content = json.loads(json.dumps(found.to_dict()))
     (tmp_path / "mine.json").write_text(json.dumps(content["lesson"]))
-    again = rnnlm.inspect_step(tmp_path / "mine.json").to_dict()
+    again = inspect_step(tmp_path / "mine.json").to_dict()
     assert again == content
     assert [each["target"] for each in content["steps"]] == ["b", "c", "a", None]
     assert content["steps"][3]["loss_nats"] is None
@@ -186,11 +185,11 @@ def test_toml_and_replaced_parts_are_read(tmp_path):
     (tmp_path / "mine.toml").write_text(
         'words = "a b"\nU = [[1], [2]]\nW = [[0.5]]\nV = [[1, -1]]\nactivation = "relu"\n'
     )
-    found = rnnlm.inspect_step(tmp_path / "mine.toml")  # one-hot vectors, zeros for the rest
+    found = inspect_step(tmp_path / "mine.toml")  # one-hot vectors, zeros for the rest
     assert found.forward.h_TH.tolist() == [[1], [2.5]]
     assert found.targets == ("b", None)
     asked = ["W=[[2]]", "words=b a b", "activation=tanh"]
-    found = rnnlm.inspect_step(tmp_path / "mine.toml", assignments=asked)
+    found = inspect_step(tmp_path / "mine.toml", assignments=asked)
     assert found.words == ("b", "a", "b") and found.targets == ("a", "b", None)
     # vectors are one-hot in the order of the words: b is the first now
     assert found.forward.h_TH[:2, 0] == pytest.approx(
@@ -199,20 +198,20 @@ def test_toml_and_replaced_parts_are_read(tmp_path):
 
 
 def test_one_word_with_a_target_is_enough():
-    found = rnnlm.inspect_step(RUSTY_CAN | {"words": "can", "targets": "</s>"})
+    found = inspect_step(RUSTY_CAN | {"words": "can", "targets": "</s>"})
     assert len(found.forward.losses) == 1 and "1 prediction is" in found.verdict
     assert found.figure().axes
 
 
 def test_the_picture_shows_states_probabilities_losses_reach():
-    figure = rnnlm.inspect_step().figure()
+    figure = inspect_step().figure()
     states, probabilities, losses, reach = figure.axes
     assert [each.get_text() for each in states.texts] == ["1", "5", "3.5", "1", "1", "4", "7", "0"]
     assert len(probabilities.patches) == 4 and len(losses.patches) == 4
     assert len(reach.texts) == 10  # no number where a state comes after the loss
     assert faults_of(figure) == []
     many = random_lesson(words="a b c " * 7, targets="b c a " * 7)
-    assert faults_of(rnnlm.inspect_step(many).figure()) == []
+    assert faults_of(inspect_step(many).figure()) == []
 
 
 @pytest.mark.parametrize(
@@ -247,7 +246,7 @@ def test_the_picture_shows_states_probabilities_losses_reach():
 )
 def test_lessons_that_make_no_sense_are_refused(change, what):
     with pytest.raises(TextError, match=what):
-        rnnlm.inspect_step(RUSTY_CAN | change)
+        inspect_step(RUSTY_CAN | change)
 
 
 @pytest.mark.parametrize(
@@ -261,4 +260,4 @@ def test_lessons_that_make_no_sense_are_refused(change, what):
 )
 def test_wrong_requests_are_refused(asked, what):
     with pytest.raises(UsageError, match=what):
-        rnnlm.inspect_step(**asked)
+        inspect_step(**asked)

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rnnlm
 import rnnlm.integrations.kenlm as ours
-from rnnlm import adapt, score_sentences
+from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import ModelError, RnnlmWarning, TextError, UsageError
 from rnnlm.ngram.arpa import writing
 from support.arpa_files import GOLDEN, SMALL, random_arpa
@@ -234,7 +235,7 @@ def test_any_model_answers_as_score_sentences_does(name, settings):
     model = fit(name, **settings)
     door = ours.Model.of(model)
     for text in (*LINES, "", "the zebra sat", "speech"):
-        expected = score_sentences(model, [text])[0].logprob_nats / math.log(10)
+        expected = rnnlm.Model(model).score_sentences([text])[0].logprob_nats / math.log(10)
         assert door.score(text) == pytest.approx(expected, abs=1e-5)
         assert sum(p for p, _, _ in door.full_scores(text)) == pytest.approx(expected, abs=1e-5)
         state, total = ours.State(), 0.0
@@ -248,7 +249,7 @@ def test_adaptive_models_adapt_within_the_sentence():
     adapted = adapt(fit("lstm"), "unigram")
     door = ours.Model.of(adapted)
     for text in ("cat cat cat", "the cat", "cat cat cat"):
-        expected = score_sentences(adapted, [text])[0].logprob_nats / math.log(10)
+        expected = rnnlm.Model(adapted).score_sentences([text])[0].logprob_nats / math.log(10)
         assert door.score(text) == pytest.approx(expected, abs=1e-5)
         state = ours.State()
         door.BeginSentenceWrite(state)

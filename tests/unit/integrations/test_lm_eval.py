@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rnnlm import score_sentences
+import rnnlm
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.models import loading
 from support.tiny_models import LINES, fit, save
@@ -85,8 +85,8 @@ def test_the_harness_runs_its_kinds_of_tasks(door, model, tasks):
         device="cpu", batch_size=8,
     )  # fmt: skip
     assert found["results"]["rnnlm_choice"]["acc,none"] == 1
-    scores = score_sentences(
-        loading.load(model), [document["context"] for document in DOCUMENTS], with_tokens=True
+    scores = rnnlm.Model(loading.load(model)).score_sentences(
+        [document["context"] for document in DOCUMENTS], with_tokens=True
     )
     nats = sum(
         token.surprisal_bits for score in scores for token in score.token_scores[:-1]

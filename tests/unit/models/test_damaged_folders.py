@@ -28,7 +28,7 @@ def test_a_damaged_model_is_refused_with_its_name(there, here, kind, what, damag
     # What it was trained on reads all of its tables.
     known, *_ = there["text"].read_text(encoding="utf-8").splitlines()
     with watched(), pytest.raises(RnnlmError) as caught:
-        rnnlm.score_sentences(rnnlm.load("m"), ["the man", known])
+        rnnlm.load("m").score_sentences(["the man", known])
     assert caught.value.what.startswith(what) and "\n" not in str(caught.value)
     assert caught.value.why or "; this rnnlm reads format" in caught.value.what
     assert not (here / "hacked").exists()

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 import rnnlm
+from rnnlm.combinations.adaptation import adapt
 from rnnlm.combinations.dynamic_evaluation import gather_statistics
+from rnnlm.combinations.mixture import Mixture
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.inference import span_scoring
 from rnnlm.models import companions
@@ -61,16 +63,12 @@ def test_loaded_model_is_unpickled_unchanged_from_any_folder(folder, name, monke
 
 def test_in_memory_combinations_of_loaded_models_are_picklable(folder):
     one, other = rnnlm.load(folder / "ngram", "cpu"), rnnlm.load(folder / "lstm", "cpu")
-    mixture = rnnlm.adapt(rnnlm.Mixture([one, other], [0.3, 0.7]), "unigram")
+    mixture = adapt(Mixture([one, other], [0.3, 0.7]), "unigram")
     assert np.array_equal(scores(again(mixture)), scores(mixture))
 
 
 def test_model_not_loaded_from_disk_cannot_be_pickled():
-    for model in (
-        fit("unigram"),
-        rnnlm.adapt(fit("lstm"), "cache"),
-        rnnlm.Mixture([fit("unigram")], [1]),
-    ):
+    for model in (fit("unigram"), adapt(fit("lstm"), "cache"), Mixture([fit("unigram")], [1])):
         with pytest.raises(
             UsageError, match=r"cannot be pickled; it was not loaded from a folder.*save it first"
         ):
@@ -105,7 +103,7 @@ def test_gradient_statistics_must_match_those_in_the_folder(folder, tmp_path):
     place = shutil.copytree(folder / "lstm", tmp_path / "mine")
     model = rnnlm.load(place, "cpu")
     statistics = gather_statistics(model, Lines(LINES).encode(model.tokenizer).ids, 3)
-    adapted = rnnlm.adapt(model, "dynamic", DynamicSettings(3, "rms", 0.01), statistics)
+    adapted = adapt(model, "dynamic", DynamicSettings(3, "rms", 0.01), statistics)
     companions.save_statistics(
         place, {name: each.numpy() for name, each in statistics.items()}, model.fingerprint
     )
@@ -125,22 +123,21 @@ def test_gradient_statistics_must_match_those_in_the_folder(folder, tmp_path):
 def test_a_spawned_worker_scores_as_its_parent_does(folder):
     model = rnnlm.load(folder / "ngram")
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        assert pool.submit(rnnlm.score_sentences, model, LINES).result(60) == rnnlm.score_sentences(
-            model, LINES
-        )
+        found = pool.submit(model.score_sentences, LINES).result(60)
+        assert found == model.score_sentences(LINES)
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_forked_single_threaded_worker_scores_like_its_parent(folder):
     model = rnnlm.load(folder / "lstm", "cpu")
-    expected = rnnlm.score_sentences(model, LINES)
+    expected = rnnlm.Model(model).score_sentences(LINES)
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe()
 
     def work():
         torch.set_num_threads(1)
-        theirs.send(rnnlm.score_sentences(model, LINES))
+        theirs.send(rnnlm.Model(model).score_sentences(LINES))
 
     worker = fork.Process(target=work, daemon=True)
     worker.start()

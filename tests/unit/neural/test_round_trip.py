@@ -20,6 +20,7 @@ import rnnlm
 from rnnlm.config import Resolved
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Step, TrainingState, never
+from rnnlm.generation.drawing import generate
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.inference.span_scoring import score_spans, whole_text
 from rnnlm.models import model_folder, registry
@@ -111,7 +112,7 @@ class Case:
         """Return texts drawn from the model; None if it writes none."""
         sampling = SamplingSettings(max_tokens=5, seed=5)
         if self.task == LANGUAGE_MODEL:
-            return [each.text for each in rnnlm.generate(model, num=3, settings=sampling)]
+            return [each.text for each in generate(model, num=3, settings=sampling)]
         if self.task == "seq2seq":
             lines = translate(model, ["one two", "seven"], sampling=sampling, num=2)
             return [each.text for line in lines for each in line.hypotheses]

@@ -22,5 +22,5 @@ def test_both_directions_score_alike_and_share_unknown_counts():
     for name, model in models.items():
         column = table.features_KSN[table.names.index(LM + name), 0]
         assert column.tolist() == pytest.approx(
-            [score.logprob_nats for score in rnnlm.score_sentences(model, TEXTS)], abs=1e-5
+            [score.logprob_nats for score in rnnlm.Model(model).score_sentences(TEXTS)], abs=1e-5
         )

@@ -4,11 +4,11 @@ import warnings
 import numpy as np
 import pytest
 
+import rnnlm
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.rescoring.features import feature_table
 from rnnlm.rescoring.nbest import Hypothesis, Utterance
 from rnnlm.rescoring.settings import TextMapping
-from rnnlm.scoring.scorer import score_sentences
 from support.tiny_models import fit, halves_model
 
 
@@ -83,7 +83,7 @@ def test_common_beginnings_are_read_once_without_changing_scores(monkeypatch):
         "the cat sat on a mat",
         "a zebra",
     ]
-    alone = [score_sentences(model, [text])[0].logprob_nats for text in texts]
+    alone = [rnnlm.Model(model).score_sentences([text])[0].logprob_nats for text in texts]
     sizes, hidden = [], model.hidden
     monkeypatch.setattr(
         model,

@@ -6,6 +6,7 @@ import jiwer
 import numpy as np
 import pytest
 
+import rnnlm
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, TextError, UsageError
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.rescoring.files import read_nbest, save_best, save_nbest
@@ -19,7 +20,6 @@ from rnnlm.rescoring.rescorer import (
     tune_weights,
 )
 from rnnlm.rescoring.settings import RescoreSettings, TextMapping
-from rnnlm.scoring.scorer import score_sentences
 from support.tiny_models import LINES, fit, make_tokenizer
 
 PLAIN = RescoreSettings(words=False, oov=False)
@@ -84,7 +84,7 @@ def test_scores_are_the_weighted_sums_of_the_features(likes):
     weights = Weights({"lm:m": 0.5, "words": -2.0, "oov:m": 3.0}, {"m": "1a"})
     (found,) = rescore([said("u", None, "a b", "a x y", "")], {"m": likes}, weights).utterances
     for hypothesis in found.hypotheses:
-        (score,) = score_sentences(likes, [hypothesis.text])
+        (score,) = rnnlm.Model(likes).score_sentences([hypothesis.text])
         assert hypothesis.features == {
             "lm:m": pytest.approx(score.logprob_nats),
             "words": score.words,

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+import rnnlm
 from rnnlm.errors import TextError
 from rnnlm.rescoring.features import feature_table
 from rnnlm.rescoring.files import read_nbest, save_nbest
@@ -12,7 +13,6 @@ from rnnlm.rescoring.mert import Weights
 from rnnlm.rescoring.nbest import Hypothesis, Utterance
 from rnnlm.rescoring.rescorer import rescore, tune_weights
 from rnnlm.rescoring.settings import ListSettings, RescoreSettings, TextMapping
-from rnnlm.scoring.scorer import score_sentences
 from rnnlm.tasks.seq2seq.decoding import Translator
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from support.tiny_models import fit
@@ -48,7 +48,8 @@ def test_a_hypothesis_is_scored_given_its_source(model):
     assert table.names == ("lm:fra", "lm:lm", "words", "oov:fra", "oov:lm")
     for row, source in enumerate(SOURCES):
         alone = [
-            score_sentences(model, [target], sources=source)[0].logprob_nats for target in TARGETS
+            rnnlm.Model(model).score_sentences([target], sources=source)[0].logprob_nats
+            for target in TARGETS
         ]
         assert table.features_KSN[0, row] == pytest.approx(alone, abs=1e-5)
     assert (table.features_KSN[1] == table.features_KSN[1, :1]).all()
@@ -61,7 +62,7 @@ def test_sources_are_mapped_and_missing_ones_named(model):
         TextMapping(lowercase=True, remove_punctuation=True),
     )
     assert table.features_KSN[0, 0, 0] == pytest.approx(
-        score_sentences(model, ["un chien"], sources="a dog")[0].logprob_nats, abs=1e-6
+        rnnlm.Model(model).score_sentences(["un chien"], sources="a dog")[0].logprob_nats, abs=1e-6
     )
     with pytest.raises(TextError, match="'u2' has no source"):
         feature_table(
@@ -75,7 +76,10 @@ def test_rescoring_distinguishes_what_fits_each_source(model):
     """Two lists with the same hypotheses, of which the model finds one likelier after one source,
     the other after the other; the first pass has both wrong."""
     nats = {
-        source: [score.logprob_nats for score in score_sentences(model, TARGETS, sources=source)]
+        source: [
+            score.logprob_nats
+            for score in rnnlm.Model(model).score_sentences(TARGETS, sources=source)
+        ]
         for source in SOURCES
     }
     gains = {

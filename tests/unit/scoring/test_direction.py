@@ -8,8 +8,11 @@ import pytest
 import rnnlm
 from rnnlm import kenlm
 from rnnlm.errors import UsageError
+from rnnlm.generation.autocomplete import next_words
+from rnnlm.generation.drawing import generate
 from rnnlm.integrations.continuations import score_continuations
 from rnnlm.scoring.pairs.pair import Pair
+from rnnlm.scoring.pairs.scoring import score_pairs
 from support.tiny_models import LINES, fit
 
 TURNED = [" ".join(line.split()[::-1]) for line in LINES]
@@ -35,7 +38,7 @@ def test_results_are_in_reading_order_with_turned_scores(models, context):
         "context": context,
     }
     found, by_hand = (
-        rnnlm.score_sentences(model, lines, **asked)
+        rnnlm.Model(model).score_sentences(lines, **asked)
         for model, lines in zip(models, (SENTENCES, turned(SENTENCES)), strict=True)
     )
     for line, one, two in zip(SENTENCES, found, by_hand, strict=True):
@@ -56,8 +59,12 @@ def test_results_are_in_reading_order_with_turned_scores(models, context):
 
 
 def test_regions_are_as_in_the_turned_line(models):
-    [one] = rnnlm.score_sentences(models[0], ["the cat | sat on | the mat"], regions="|", eos=False)
-    [two] = rnnlm.score_sentences(models[1], ["mat the | on sat | cat the"], regions="|", eos=False)
+    [one] = rnnlm.Model(models[0]).score_sentences(
+        ["the cat | sat on | the mat"], regions="|", eos=False
+    )
+    [two] = rnnlm.Model(models[1]).score_sentences(
+        ["mat the | on sat | cat the"], regions="|", eos=False
+    )
     assert [region.text for region in one.region_scores] == ["the cat", "sat on", "the mat"]
     assert [r.surprisal_bits for r in one.region_scores] == pytest.approx(
         [r.surprisal_bits for r in two.region_scores][::-1]
@@ -71,12 +78,8 @@ def test_regions_are_as_in_the_turned_line(models):
 )
 def test_words_of_pieces_add_up_to_the_sentence(settings):
     model = fit("gru", LINES, reversed=True, **settings)
-    for score in rnnlm.score_sentences(
-        model,
-        ["the cat sat", "it is  hard"],
-        with_words=True,
-        with_tokens=True,
-        measures=("entropy",),
+    for score in rnnlm.Model(model).score_sentences(
+        ["the cat sat", "it is  hard"], with_words=True, with_tokens=True, measures=("entropy",)
     ):
         assert [word.word for word in score.word_scores] == [*score.text.split(), "</s>"]
         bits = [word.surprisal_bits for word in score.word_scores]
@@ -90,13 +93,13 @@ def test_words_of_pieces_add_up_to_the_sentence(settings):
 def test_reversed_models_cannot_be_asked_what_follows(models):
     model, pair = models[0], Pair(1, "the cat sat", "the dog sat")
     for ask in (
-        lambda: list(rnnlm.generate(model)), lambda: rnnlm.next_words(model, "the "),
-        lambda: rnnlm.scorer(model),
-        lambda: rnnlm.score_sentences(model, ["a"], next_words=3),
-        lambda: rnnlm.score_sentences(model, ["sat"], given="the cat"),
+        lambda: list(generate(model)), lambda: next_words(model, "the "),
+        lambda: rnnlm.Model(model).scorer(),
+        lambda: rnnlm.Model(model).score_sentences(["a"], next_words=3),
+        lambda: rnnlm.Model(model).score_sentences(["sat"], given="the cat"),
         lambda: kenlm.Model.of(model), lambda: score_continuations(model, [("the", " cat")]),
-        lambda: rnnlm.score_pairs(model, [pair], scoring="word"),
+        lambda: score_pairs(model, [pair], scoring="word"),
     ):  # fmt: skip
         with pytest.raises(UsageError, match="reads each line from its end: it cannot"):
             ask()
-    assert rnnlm.score_pairs(model, [pair], scoring="full")[0].point is not None
+    assert score_pairs(model, [pair], scoring="full")[0].point is not None

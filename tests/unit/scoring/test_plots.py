@@ -3,17 +3,17 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+import rnnlm
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.evaluation import plotting
 from rnnlm.scoring import plots
 from rnnlm.scoring.plots import plot_surprisals
-from rnnlm.scoring.scorer import score_sentences
 from support.pictures import faults_of
 from support.tiny_models import halves_model
 
 
 def scores(*sentences: str):
-    return score_sentences(halves_model(), list(sentences), with_words=True)
+    return rnnlm.Model(halves_model()).score_sentences(list(sentences), with_words=True)
 
 
 def shown(figure) -> str:
@@ -25,10 +25,8 @@ def labels(axes) -> list[str]:
 
 
 def test_sentences_are_panels_models_lines_unknowns_hollow_marks():
-    first, second = scores("a zorp b", "b a")
-    upper, lower = plot_surprisals(
-        [{"one": first, "other/model": first}, {"one": second, "other/model": second}]
-    ).axes
+    scored = scores("a zorp b", "b a")
+    upper, lower = plot_surprisals({"one": scored, "other/model": scored}).axes
     one, one_unknown, other, other_unknown, _ = upper.lines
     assert labels(upper) == ["a", "zorp", "b"] and labels(lower) == ["b", "a"]
     assert (
@@ -89,7 +87,7 @@ def test_the_suffix_determines_the_figures_format(tmp_path, suffix, begins):
 
 
 def test_without_words_there_is_nothing_to_plot(tmp_path):
-    for empty in ([], scores(""), score_sentences(halves_model(), ["a b"])):
+    for empty in ([], scores(""), rnnlm.Model(halves_model()).score_sentences(["a b"])):
         with pytest.raises(UsageError, match="nothing to plot"):
             plot_surprisals(empty, tmp_path / "plot.svg")
     with pytest.raises(UsageError, match="plot suffix"):

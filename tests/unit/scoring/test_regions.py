@@ -1,7 +1,8 @@
 import pytest
 
+import rnnlm
 from rnnlm.errors import TextError, UsageError
-from rnnlm.scoring.scorer import score_chunks, score_sentences
+from rnnlm.scoring.scorer import score_chunks
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings, check_mark
 from rnnlm.scoring.word_scores import joined, split_regions
@@ -49,8 +50,8 @@ def test_regions_sum_their_words_and_marks_stay_unscored(settings, split):
     marked = ["the cat, | sat | on a mat.", "| zebra || sat", ""]
     asked = {"with_words": True, "split": split, "given": "a dog"}
     for score, plain in zip(
-        score_sentences(model, marked, regions="|", **asked),
-        score_sentences(model, ["the cat, sat on a mat.", "zebra sat", ""], **asked),
+        rnnlm.Model(model).score_sentences(marked, regions="|", **asked),
+        rnnlm.Model(model).score_sentences(["the cat, sat on a mat.", "zebra sat", ""], **asked),
         strict=True,
     ):  # fmt: skip
         assert (score.text, score.logprob_nats, score.word_scores) == (
@@ -77,9 +78,10 @@ def test_regions_sum_their_words_and_marks_stay_unscored(settings, split):
         ]
         assert sum(region.words for region in regions) == len(score.word_scores) - 1
     assert [
-        region.index for region in score_sentences(model, marked, regions="|")[1].region_scores
+        region.index
+        for region in rnnlm.Model(model).score_sentences(marked, regions="|")[1].region_scores
     ] == [2, 4]
-    assert score_sentences(model, marked, regions="|")[0].word_scores == ()
+    assert rnnlm.Model(model).score_sentences(marked, regions="|")[0].word_scores == ()
 
 
 def test_columns_are_named_regions_keeping_their_numbers(tmp_path):

@@ -2,9 +2,10 @@ import itertools
 
 import pytest
 
+import rnnlm
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.scoring.rows import layout, record, score_rows
-from rnnlm.scoring.scorer import score_chunks, score_sentences
+from rnnlm.scoring.rows import SentenceScores, layout, record
+from rnnlm.scoring.scorer import score_chunks
 from rnnlm.scoring.sentences import OWN, Sentence, read_sentences
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 from support.tiny_models import fit
@@ -48,23 +49,18 @@ def test_rows_have_the_tables_columns_in_order(asked):
 
 
 def test_rows_from_python_are_dicts():
-    scores = score_sentences(
-        fit("unigram"),
-        ["the cat | sat"],
-        with_words=True,
-        with_tokens=True,
-        measures=["entropy"],
-        regions="|",
+    scores = rnnlm.Model(fit("unigram")).score_sentences(
+        ["the cat | sat"], with_words=True, with_tokens=True, measures=["entropy"], regions="|"
     )
-    words, regions = list(score_rows(scores)), list(score_rows(scores, by="region"))
+    words, regions = scores.to_rows(), scores.to_rows("region")
     assert [row["word"] for row in words] == ["the", "cat", "sat", "</s>"]
     assert [row["region_index"] for row in words] == [1, 1, 2, None]
     assert words[0]["entropy_bits"] > 0 and words[0]["log10_frequency"] is None
     assert [row["text"] for row in regions] == ["the cat", "sat"]
-    assert [len(list(score_rows(scores, by=by))) for by in ("sentence", "token")] == [1, 4]
-    assert list(score_rows([])) == []
+    assert [len(scores.to_rows(by)) for by in ("sentence", "token")] == [1, 4]
+    assert SentenceScores().to_rows() == []
     with pytest.raises(UsageError, match="letter"):
-        score_rows(scores, by="letter")
+        scores.to_rows("letter")
 
 
 @pytest.mark.parametrize("by, asked, fitting", [
@@ -73,18 +69,11 @@ def test_rows_from_python_are_dicts():
     ("region", 'regions="|"', {"regions": "|"}),
 ])  # fmt: skip
 def test_rows_of_unrequested_parts_are_an_error(by, asked, fitting):
-    sentences = ["", "the cat | sat"]
+    model, sentences = rnnlm.Model(fit("unigram")), ["", "the cat | sat"]
     with pytest.raises(UsageError, match=f"sentence 2 was scored without its {by}s") as error:
-        score_rows(score_sentences(fit("unigram"), sentences, eos=False), by=by)
+        model.score_sentences(sentences, eos=False).to_rows(by)
     assert asked in error.value.hint
-    assert (
-        len(
-            list(
-                score_rows(score_sentences(fit("unigram"), sentences, eos=False, **fitting), by=by)
-            )
-        )
-        > 2
-    )
+    assert len(model.score_sentences(sentences, eos=False, **fitting).to_rows(by)) > 2
 
 
 def read(*names, **settings):

@@ -5,10 +5,11 @@ import random
 
 import pytest
 
+import rnnlm
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.scoring.records import likelihood_ratio
-from rnnlm.scoring.scorer import score_chunks, score_sentences
+from rnnlm.scoring.scorer import score_chunks
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.text.lines import TextSettings
@@ -35,7 +36,9 @@ def halves():
 
 
 def test_scores_of_small_sentences(halves):
-    first, second, empty = score_sentences(halves, ["a b", "a x\ta", ""], with_tokens=True)
+    first, second, empty = rnnlm.Model(halves).score_sentences(
+        ["a b", "a x\ta", ""], with_tokens=True
+    )
     assert first.logprob_nats == pytest.approx(-(1 + 3 + 2) * math.log(2))
     assert (first.text, first.tokens, first.words, first.oov) == ("a b", 3, 2, ())
     assert first.ppl_word == pytest.approx(2 ** (6 / 3))
@@ -51,19 +54,19 @@ def test_scores_of_small_sentences(halves):
 
 
 def test_a_score_is_plain_data(halves):
-    [score] = score_sentences(halves, ["a b"], with_words=True)
+    [score] = rnnlm.Model(halves).score_sentences(["a b"], with_words=True)
     stored = json.loads(json.dumps(dataclasses.asdict(score)))
     assert [word["word"] for word in stored["word_scores"]] == ["a", "b", "</s>"]
 
 
 def test_each_line_has_one_score_in_order(lstm):
-    scores = score_sentences(lstm, SENTENCES)
+    scores = rnnlm.Model(lstm).score_sentences(SENTENCES)
     assert [score.text for score in scores] == SENTENCES
     assert [score.words for score in scores] == [3, 0, 8, 3, 1, 6]
     assert scores[-1].oov == ("zebra", "yak")
     assert scores[0].logprob_nats == pytest.approx(scores[3].logprob_nats, abs=1e-4)
     assert scores[1].logprob_nats < 0 and scores[1].tokens == 1
-    assert score_sentences(lstm, []) == []
+    assert rnnlm.Model(lstm).score_sentences([]) == []
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,9 @@ def test_each_line_has_one_score_in_order(lstm):
 )
 def test_token_surprisals_sum_to_the_sentence(settings):
     model = fit("lstm", **settings)
-    for score in score_sentences(model, [*SENTENCES, "It's <unk>, m\u00e4t!"], with_tokens=True):
+    for score in rnnlm.Model(model).score_sentences(
+        [*SENTENCES, "It's <unk>, m\u00e4t!"], with_tokens=True
+    ):
         assert len(score.token_scores) == score.tokens
         total_bits = sum(token.surprisal_bits for token in score.token_scores)
         assert total_bits * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
@@ -89,16 +94,16 @@ def test_scores_do_not_depend_on_the_other_sentences(lstm, monkeypatch):
         " ".join(random.Random(seed).choices("the cat dog sat mat on a".split(), k=seed))
         for seed in range(20)
     ]
-    alone = [score_sentences(lstm, [sentence])[0].logprob_nats for sentence in chosen]
-    together = [score.logprob_nats for score in score_sentences(lstm, chosen)]
+    alone = [rnnlm.Model(lstm).score_sentences([sentence])[0].logprob_nats for sentence in chosen]
+    together = [score.logprob_nats for score in rnnlm.Model(lstm).score_sentences(chosen)]
     assert together == pytest.approx(alone, abs=1e-4)
-    backwards = [score.logprob_nats for score in score_sentences(lstm, chosen[::-1])]
+    backwards = [score.logprob_nats for score in rnnlm.Model(lstm).score_sentences(chosen[::-1])]
     assert backwards[::-1] == pytest.approx(alone, abs=1e-4)
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 3)
     monkeypatch.setattr(lstm, "call_tokens", 5)
-    assert [score.logprob_nats for score in score_sentences(lstm, chosen)] == pytest.approx(
-        alone, abs=1e-4
-    )
+    assert [
+        score.logprob_nats for score in rnnlm.Model(lstm).score_sentences(chosen)
+    ] == pytest.approx(alone, abs=1e-4)
 
 
 def test_lines_are_scored_as_they_come(lstm, monkeypatch):
@@ -133,7 +138,7 @@ def test_words_to_search_for_arrive_after_few_lines():
 
 
 def test_a_zero_probability_makes_a_score_null(halves):
-    (score,) = score_sentences(halves, ["a never"], with_tokens=True)
+    (score,) = rnnlm.Model(halves).score_sentences(["a never"], with_tokens=True)
     assert score.logprob_nats is None and score.ppl_word is None
     assert [token.surprisal_bits for token in score.token_scores] == [
         pytest.approx(1),
@@ -144,33 +149,37 @@ def test_a_zero_probability_makes_a_score_null(halves):
 
 def test_reserved_symbols_are_an_error_naming_the_sentence(halves):
     with pytest.raises(TextError, match="sentence 2"):
-        score_sentences(halves, ["a", "a </s>"])
-    dropped, plain = score_sentences(halves, ["<s> a b </s>", "a b"], special_symbols="drop")
+        rnnlm.Model(halves).score_sentences(["a", "a </s>"])
+    dropped, plain = rnnlm.Model(halves).score_sentences(
+        ["<s> a b </s>", "a b"], special_symbols="drop"
+    )
     assert dropped.logprob_nats == plain.logprob_nats
-    (replaced,) = score_sentences(halves, ["<s> a"], special_symbols="replace")
+    (replaced,) = rnnlm.Model(halves).score_sentences(["<s> a"], special_symbols="replace")
     assert replaced.logprob_nats == pytest.approx(-(3 + 1 + 2) * math.log(2)) and replaced.oov == ()
 
 
 def test_the_ratio_is_given_total_and_per_word(halves):
-    better, worse, never = score_sentences(halves, ["a a", "b b b", "never"])
+    better, worse, never = rnnlm.Model(halves).score_sentences(["a a", "b b b", "never"])
     total, per_word = likelihood_ratio(better, worse)
     assert total == pytest.approx(math.log10(2.0 ** (11 - 4)))
     assert per_word == pytest.approx(math.log10(2.0 ** (11 / 4 - 4 / 3)))
     assert likelihood_ratio(better, never) is None
-    _, per_word = likelihood_ratio(*score_sentences(halves, ["a a", "b b b"], eos=False), eos=False)
+    _, per_word = likelihood_ratio(
+        *rnnlm.Model(halves).score_sentences(["a a", "b b b"], eos=False), eos=False
+    )
     assert per_word == pytest.approx(math.log10(2.0 ** (9 / 3 - 2 / 2)))
 
 
 def test_words_are_counted_as_the_tokenizer_splits_them():
     model = fit("unigram", lowercase=True, split_punctuation=True)
-    spelled, split = score_sentences(model, ["THE DOG SAT!", "the dog sat !"])
+    spelled, split = rnnlm.Model(model).score_sentences(["THE DOG SAT!", "the dog sat !"])
     assert (spelled.logprob_nats, spelled.words, spelled.ppl_word) == (
         split.logprob_nats,
         4,
         split.ppl_word,
     )
     assert likelihood_ratio(spelled, split) == (0.0, 0.0)
-    (open_end,) = score_sentences(model, ["THE DOG SAT!"], eos=False)
+    (open_end,) = rnnlm.Model(model).score_sentences(["THE DOG SAT!"], eos=False)
     assert (open_end.words, open_end.tokens) == (4, 4)
 
 
@@ -189,10 +198,9 @@ def family(request):
 
 
 def test_given_text_and_continuation_sum_to_the_line(family):
-    (whole,) = score_sentences(family, ["the cat saw a dog"], with_tokens=True)
-    (first,) = score_sentences(family, ["the cat"], eos=False)
-    (rest, alone, blank) = score_sentences(
-        family,
+    (whole,) = rnnlm.Model(family).score_sentences(["the cat saw a dog"], with_tokens=True)
+    (first,) = rnnlm.Model(family).score_sentences(["the cat"], eos=False)
+    (rest, alone, blank) = rnnlm.Model(family).score_sentences(
         ["saw a dog", "", "the cat"],
         given=["the cat  ", "the cat saw a dog", " "],
         with_tokens=True,
@@ -207,14 +215,15 @@ def test_given_text_and_continuation_sum_to_the_line(family):
         whole.token_scores[-1].surprisal_bits, abs=1e-4
     )
     assert blank.logprob_nats == pytest.approx(
-        first.logprob_nats + score_sentences(family, [""], given="the cat")[0].logprob_nats,
+        first.logprob_nats
+        + rnnlm.Model(family).score_sentences([""], given="the cat")[0].logprob_nats,
         abs=1e-4,
     )
 
 
 def test_without_the_end_its_token_counts_nowhere(halves):
-    score, empty = score_sentences(
-        halves, ["a b x", ""], eos=False, with_tokens=True, with_words=True
+    score, empty = rnnlm.Model(halves).score_sentences(
+        ["a b x", ""], eos=False, with_tokens=True, with_words=True
     )
     assert score.logprob_nats == pytest.approx(-(1 + 3 + 3) * math.log(2)) and (
         score.tokens,
@@ -247,7 +256,7 @@ def test_lines_as_one_stream_sum_to_the_evaluation(kind, settings, tmp_path, mon
         )
         for per_chunk, wanted in ((100, {}), (3, {}), (4, {"with_words": True})):
             monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", per_chunk)
-            scores = score_sentences(model, lines, context=context, **wanted)
+            scores = rnnlm.Model(model).score_sentences(lines, context=context, **wanted)
             assert len(scores) == len(lines)
             assert sum(score.logprob_nats for score in scores) == pytest.approx(
                 whole.logprob_nats, abs=1e-3
@@ -262,7 +271,9 @@ def test_lines_as_one_stream_sum_to_the_evaluation(kind, settings, tmp_path, mon
 
 def test_an_unreadable_sentence_can_give_a_reason_instead(halves):
     texts = ["a", "a </s>", "a\nb", "a \udcff", "never b", "b"]
-    scores = score_sentences(halves, texts, unscorable="null", with_tokens=True, with_words=True)
+    scores = rnnlm.Model(halves).score_sentences(
+        texts, unscorable="null", with_tokens=True, with_words=True
+    )
     assert [score.reason for score in scores] == [
         None, "the text holds </s>", "a line holds a newline", "not UTF-8 (byte 3 is 0xff)",
         "token 1, never, has probability zero", None
@@ -277,28 +288,28 @@ def test_an_unreadable_sentence_can_give_a_reason_instead(halves):
     ]
     assert [score.is_read for score in scores] == [True, False, False, False, True, True]
     assert scores[3].text == "a \ufffd" and [score.id for score in scores] == [1, 2, 3, 4, 5, 6]
-    assert scores[0].logprob_nats == score_sentences(halves, ["a"])[0].logprob_nats
-    assert [score.reason for score in score_sentences(halves, ["</s>"], unscorable="null")] == [
-        "the text holds </s>"
-    ]
+    assert scores[0].logprob_nats == rnnlm.Model(halves).score_sentences(["a"])[0].logprob_nats
+    assert [
+        score.reason for score in rnnlm.Model(halves).score_sentences(["</s>"], unscorable="null")
+    ] == ["the text holds </s>"]
     for text in texts[1:4]:
         with pytest.raises(TextError, match="sentence 1"):
-            score_sentences(halves, [text])
+            rnnlm.Model(halves).score_sentences([text])
 
 
 def test_requests_that_contradict_themselves_are_refused(lstm):
     with pytest.raises(UsageError, match="given"):
-        score_sentences(lstm, ["a", "b"], given=["x"])
+        rnnlm.Model(lstm).score_sentences(["a", "b"], given=["x"])
     with pytest.raises(UsageError, match="carry"):
-        score_sentences(lstm, ["a"], given="x", context="carry")
+        rnnlm.Model(lstm).score_sentences(["a"], given="x", context="carry")
     with pytest.raises(UsageError, match="context"):
-        score_sentences(lstm, ["a"], context="carried")
+        rnnlm.Model(lstm).score_sentences(["a"], context="carried")
     with pytest.raises(UsageError, match="'entropie'.*did you mean 'entropy'"):
-        score_sentences(lstm, ["a"], with_words=True, measures=["entropie"])
+        rnnlm.Model(lstm).score_sentences(["a"], with_words=True, measures=["entropie"])
     with pytest.raises(UsageError, match="entropy and frequency: a measure of words"):
-        score_sentences(lstm, ["a"], measures=["entropy", "frequency"])
+        rnnlm.Model(lstm).score_sentences(["a"], measures=["entropy", "frequency"])
     with pytest.raises(UsageError, match="'words'"):
-        score_sentences(lstm, ["a"], with_words=True, split="words")
+        rnnlm.Model(lstm).score_sentences(["a"], with_words=True, split="words")
 
 
 def test_a_megabyte_line_is_scored_in_windows(lstm, monkeypatch):
@@ -309,6 +320,6 @@ def test_a_megabyte_line_is_scored_in_windows(lstm, monkeypatch):
         "score",
         lambda inputs, targets, state: widest.append(inputs.size) or score(inputs, targets, state),
     )
-    long, short = score_sentences(lstm, ["the cat " * 60_000, "the cat"])
+    long, short = rnnlm.Model(lstm).score_sentences(["the cat " * 60_000, "the cat"])
     assert long.tokens == 120_001 and max(widest) <= lstm.call_tokens
     assert long.logprob_nats < short.logprob_nats

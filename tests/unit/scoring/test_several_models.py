@@ -3,20 +3,16 @@ from collections.abc import Iterator
 
 import pytest
 
+import rnnlm
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.scoring import scorer
-from rnnlm.scoring.rows import score_rows
-from rnnlm.scoring.scorer import describe_run, score_sentences
+from rnnlm.scoring.rows import layout
+from rnnlm.scoring.scorer import describe_run
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
-from rnnlm.scoring.several_models import (
-    describe_run_of_models,
-    score_chunks_of_models,
-    score_models,
-)
-from support.tiny_models import LINES, fit, halves_model, save
+from rnnlm.scoring.several_models import describe_run_of_models, score_chunks_of_models
+from support.tiny_models import LINES, fit, halves_model
 
-REGIONS = ScoringSettings(with_words=True, with_regions=True)
 SENTENCES = ["the cat sat", "", "a dog saw the cat on the mat", "the zebra sat on a yak"]
 
 
@@ -25,24 +21,21 @@ def two():
     return {"word": fit("unigram"), "char": fit("unigram", tokenizer="char")}
 
 
+def score_models(models, sentences, settings=ScoringSettings()):
+    """Yield the scores of each sentence by model."""
+    each = (Sentence(text, number) for number, text in enumerate(sentences, start=1))
+    return itertools.chain.from_iterable(score_chunks_of_models(models, each, settings))
+
+
 def test_each_model_scores_as_it_does_alone(two):
     settings = ScoringSettings(with_words=True)
     found = list(score_models(two, SENTENCES, settings))
     assert [list(each) for each in found] == [["word", "char"]] * len(SENTENCES)
     for name, model in two.items():
-        assert [each[name] for each in found] == score_sentences(model, SENTENCES, with_words=True)
+        assert [each[name] for each in found] == rnnlm.Model(model).score_sentences(
+            SENTENCES, with_words=True
+        )
     assert list(score_models({"only": two["word"]}, [])) == []
-
-
-def test_models_are_named_by_folder_or_number(two, tmp_path):
-    for folder in ("x/best", "y/best"):
-        (tmp_path / folder).parent.mkdir()
-        save(tmp_path / folder, two["word"], "unigram")
-    (scores,) = score_models(
-        [str(tmp_path / "x/best"), tmp_path / "y/best", two["char"]], ["the cat"]
-    )
-    assert list(scores) == ["x/best", "y/best", "model 3"]
-    assert scores["x/best"].logprob_nats == scores["y/best"].logprob_nats
 
 
 def test_sentences_are_read_once_chunk_by_chunk(two, monkeypatch):
@@ -85,32 +78,25 @@ def test_a_run_is_identified_by_its_ordered_models(two):
 
 
 def test_each_model_has_its_own_rows(two):
-    scores = list(score_models(two, ["the zebra"], ScoringSettings(with_words=True)))
-    rows, words = list(score_rows(scores)), scores[0]["char"].word_scores
+    settings = ScoringSettings(with_words=True)
+    [scores] = score_models(two, ["the zebra"], settings)
+    rows = list(layout(settings, several_models=True).rows(scores))
     assert [(row["model"], row["word"]) for row in rows] == [
         (model, word) for model in ("word", "char") for word in ("the", "zebra", "</s>")
     ]
     assert [row["oov"] for row in rows[:3]] == [False, True, False]
+    words = scores["char"].word_scores
     assert [row["surprisal_bits"] for row in rows[3:]] == [word.surprisal_bits for word in words]
-    sentences = list(score_rows(scores, by="sentence"))
+    sentences = layout(ScoringSettings(), several_models=True).rows(scores)
     assert [(row["model"], row["logprob_nats"]) for row in sentences] == [
-        (model, score.logprob_nats) for model, score in scores[0].items()
+        (model, score.logprob_nats) for model, score in scores.items()
     ]
-    assert list(score_rows([{"only": scores[0]["char"]}])) == list(score_rows([scores[0]["char"]]))
 
 
 def test_marks_unknown_to_several_models_are_told_once(two):
     with pytest.warns(RnnlmWarning) as told:
-        assert (
-            len(
-                list(
-                    score_models(
-                        {**two, "third": two["word"]}, ["the cat\u2019s", "the \u2014 cat"]
-                    )
-                )
-            )
-            == 2
-        )
+        models = {**two, "third": two["word"]}
+        assert len(list(score_models(models, ["the cat\u2019s", "the \u2014 cat"]))) == 2
     (text,) = [str(each.message) for each in told]
     assert (
         "unknown to word, char and third. " in text
@@ -120,6 +106,6 @@ def test_marks_unknown_to_several_models_are_told_once(two):
 
 def test_wrong_requests_are_told(two):
     with pytest.raises(UsageError, match="no model to score with"):
-        score_models([], ["a"])
+        score_models({}, ["a"])
     with pytest.raises(TextError, match="sentence 2"):
         list(score_models({"halves": halves_model()}, ["a", "a\nb"]))

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import rnnlm
 from rnnlm.errors import OutputError, TextError, UsageError
 from rnnlm.scoring import resumable_output
-from rnnlm.scoring.scorer import score_chunks, score_sentences
+from rnnlm.scoring.scorer import score_chunks
 from rnnlm.scoring.sentences import Sentence, read_sentences
 from rnnlm.scoring.settings import SentenceSettings
-from rnnlm.scoring.several_models import score_models
+from rnnlm.scoring.several_models import score_chunks_of_models
 from rnnlm.tasks.seq2seq.data import PairCodec
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.network import make_network
@@ -40,7 +41,9 @@ def nats(scores):
 
 def test_token_costs_equal_the_decoders_predictions(model):
     for score, (source, target) in zip(
-        score_sentences(model, TARGETS, sources=SOURCES, with_tokens=True), PAIRS, strict=True
+        rnnlm.Model(model).score_sentences(TARGETS, sources=SOURCES, with_tokens=True),
+        PAIRS,
+        strict=True,
     ):
         state, token, expected = model.states([source]), TARGET.boundary_id, []
         for wanted in TARGET.encode([target]).ids.tolist():
@@ -63,28 +66,29 @@ def test_all_targets_of_a_source_sum_to_one(model):
     begun = [" ".join(words) for words in itertools.product(symbols, repeat=2)]
     for source in ("a dog", "the cat sat"):
         whole, parts = (
-            nats(score_sentences(model, lines, sources=source, eos=eos))
+            nats(rnnlm.Model(model).score_sentences(lines, sources=source, eos=eos))
             for lines, eos in ((ended, True), (begun, False))
         )
         assert math.fsum(map(math.exp, whole + parts)) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_score_depends_only_on_its_own_source(model, monkeypatch):
-    together = nats(score_sentences(model, TARGETS, sources=SOURCES))
+    together = nats(rnnlm.Model(model).score_sentences(TARGETS, sources=SOURCES))
     assert nats(
-        score_sentences(model, [target], sources=[source])[0] for source, target in PAIRS
+        rnnlm.Model(model).score_sentences([target], sources=[source])[0]
+        for source, target in PAIRS
     ) == pytest.approx(together, abs=1e-5)
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 4)
     monkeypatch.setattr(type(model.decoder), "call_tokens", 6)
-    assert nats(score_sentences(model, TARGETS[::-1], sources=SOURCES[::-1])) == pytest.approx(
-        together[::-1], abs=1e-5
-    )
+    assert nats(
+        rnnlm.Model(model).score_sentences(TARGETS[::-1], sources=SOURCES[::-1])
+    ) == pytest.approx(together[::-1], abs=1e-5)
     assert abs(together[1] - together[3]) > 1e-3  # one target, two sources
 
 
 def test_entropies_and_next_words_follow_the_source(model):
-    [score] = score_sentences(
-        model, ["un chien"], sources="a dog", with_words=True, next_words=2, measures=["entropy"]
+    [score] = rnnlm.Model(model).score_sentences(
+        ["un chien"], sources="a dog", with_words=True, next_words=2, measures=["entropy"]
     )
     logprob_V = (
         model.decoder.predict(np.array([[TARGET.boundary_id]]), model.states(["a dog"]))[0][0, 0]
@@ -110,11 +114,13 @@ def test_next_words_of_characters_cost_their_stated_probability():
         PairCodec(SOURCE, characters),
     )
     for source in ("a dog", "the cat sat on the mat"):
-        [score] = score_sentences(model, ["le chat"], sources=source, next_words=3)
+        [score] = rnnlm.Model(model).score_sentences(["le chat"], sources=source, next_words=3)
         for found in (each for each in score.next_words[0] if each.word != "</s>"):
-            [word, _] = score_sentences(model, [found.word], sources=source, with_words=True)[
-                0
-            ].word_scores
+            [word, _] = (
+                rnnlm.Model(model)
+                .score_sentences([found.word], sources=source, with_words=True)[0]
+                .word_scores
+            )
             assert word.surprisal_bits == pytest.approx(-math.log2(found.probability), abs=1e-4)
 
 
@@ -123,10 +129,13 @@ def test_a_language_model_beside_scores_only_the_targets(model):
     sentences = [
         Sentence(target, number, source=source) for number, (source, target) in enumerate(PAIRS)
     ]
-    side_by_side = list(score_models({"plain": plain, "fra": model}, sentences))
-    assert nats(each["plain"] for each in side_by_side) == nats(score_sentences(plain, TARGETS))
+    models = {"plain": plain, "fra": model.decoder}
+    side_by_side = [each for chunk in score_chunks_of_models(models, sentences) for each in chunk]
+    assert nats(each["plain"] for each in side_by_side) == nats(
+        rnnlm.Model(plain).score_sentences(TARGETS)
+    )
     assert nats(each["fra"] for each in side_by_side) == nats(
-        score_sentences(model, TARGETS, sources=SOURCES)
+        rnnlm.Model(model).score_sentences(TARGETS, sources=SOURCES)
     )
     hashed = [list(score_chunks(each, sentences[:2]))[-1].signature.data for each in (plain, model)]
     other = [
@@ -141,23 +150,23 @@ def test_a_language_model_beside_scores_only_the_targets(model):
 
 def test_what_does_not_go_together_is_refused(model):
     with pytest.raises(UsageError, match="sentence 1 has no source"):
-        score_sentences(model, ["un chien"])
+        rnnlm.Model(model).score_sentences(["un chien"])
     with pytest.raises(UsageError, match="a language model reads no sources"):
-        score_sentences(fit("unigram"), ["a dog"], sources="un chien")
+        rnnlm.Model(fit("unigram")).score_sentences(["a dog"], sources="un chien")
     with pytest.raises(UsageError, match="1 sources for 2 sentences"):
-        score_sentences(model, ["un", "chien"], sources=["a dog"])
+        rnnlm.Model(model).score_sentences(["un", "chien"], sources=["a dog"])
     with pytest.raises(UsageError, match="from its own source"):
-        score_sentences(model, ["un"], sources="a dog", context="carry")
+        rnnlm.Model(model).score_sentences(["un"], sources="a dog", context="carry")
     with pytest.raises(UsageError, match="columns of regions, and pairs"):
         read(["p.tsv"], are_pairs=True, region_columns=("a", "b"))
     with pytest.raises(TextError, match="sentence 1"):
-        score_sentences(model, ["un"], sources="a </s>")
+        rnnlm.Model(model).score_sentences(["un"], sources="a </s>")
     [dropped], [plain] = (
-        score_sentences(model, ["un"], sources=source, special_symbols="drop")
+        rnnlm.Model(model).score_sentences(["un"], sources=source, special_symbols="drop")
         for source in ("a </s> dog", "a dog")
     )
     assert dropped.logprob_nats == plain.logprob_nats
-    [null] = score_sentences(model, ["un"], sources="a\ndog", unscorable="null")
+    [null] = rnnlm.Model(model).score_sentences(["un"], sources="a\ndog", unscorable="null")
     assert null.logprob_nats is None and null.reason == "a line holds a newline"
 
 

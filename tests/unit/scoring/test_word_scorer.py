@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import rnnlm
+from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import TextError, UsageError
+from rnnlm.generation.autocomplete import next_words
 from rnnlm.inference import prefixes
 from rnnlm.inference.next_word import NextWord
 from support.model_cases import SPELLING
@@ -46,7 +48,7 @@ def model(request):
     model = fit(name, **settings)
     adaptation = {"unigram cache": "unigram"}.get(request.param, request.param)
     return (
-        rnnlm.adapt(model, adaptation)
+        adapt(model, adaptation)
         if adaptation in ("unigram", "cache", "dynamic") and name != "unigram"
         else model
     )
@@ -54,7 +56,7 @@ def model(request):
 
 @pytest.fixture(scope="module")
 def scorer(model):
-    return rnnlm.scorer(model)
+    return rnnlm.Model(model).scorer()
 
 
 def read(scorer, line: str, state=None):
@@ -68,7 +70,7 @@ def read(scorer, line: str, state=None):
 
 def test_words_and_the_end_sum_to_the_score(model, scorer):
     state = scorer.begin()
-    for score in rnnlm.score_sentences(model, TEXT):
+    for score in rnnlm.Model(model).score_sentences(TEXT):
         total, state = read(scorer, f"{score.text} </s>", state)  # the next line begins anew
         assert total == pytest.approx(score.logprob_nats, rel=1e-6)
     assert state == scorer.begin()
@@ -79,7 +81,7 @@ def test_states_extended_together_equal_those_extended_alone(model, scorer):
     alone = [
         scorer.extend(read(scorer, text)[1], word) for text, word in zip(texts, words, strict=True)
     ]
-    fresh = rnnlm.scorer(model)
+    fresh = rnnlm.Model(model).scorer()
     together = fresh.extend_all([read(fresh, text)[1] for text in texts], words)
     assert [logprob for logprob, _ in together] == pytest.approx(
         [logprob for logprob, _ in alone], abs=1e-5
@@ -90,7 +92,7 @@ def test_states_extended_together_equal_those_extended_alone(model, scorer):
 
 def test_a_network_reads_all_states_in_one_call(monkeypatch):
     model = fit("lstm")
-    scorer, rows = rnnlm.scorer(model), []
+    scorer, rows = rnnlm.Model(model).scorer(), []
     states = [read(scorer, text)[1] for text in ("the", "a", "the dog", "the")]
     predict = model.predict
     monkeypatch.setattr(
@@ -105,7 +107,7 @@ def test_a_network_reads_all_states_in_one_call(monkeypatch):
 def test_next_words_match_those_after_the_same_text(model, scorer):
     for text in ("", "the cat", "a dog saw the"):
         found = scorer.next(read(scorer, text)[1], 4)
-        expected = rnnlm.next_words(model, f"{text} " if text else "", 4)
+        expected = next_words(model, f"{text} " if text else "", 4)
         assert [each.word for each in found] == [each.word for each in expected]
         assert [each.probability for each in found] == pytest.approx(
             [each.probability for each in expected], rel=1e-4
@@ -113,7 +115,7 @@ def test_next_words_match_those_after_the_same_text(model, scorer):
 
 
 def test_next_words_as_tokens_have_their_reading_probability():
-    scorer = rnnlm.scorer(fit("ngram", order=3))
+    scorer = rnnlm.Model(fit("ngram", order=3)).scorer()
     state = read(scorer, "the cat")[1]
     found = scorer.next(state, 3)
     assert found == [
@@ -123,17 +125,17 @@ def test_next_words_as_tokens_have_their_reading_probability():
 
 
 def test_equivalent_states_are_equal():
-    bigrams = rnnlm.scorer(fit("ngram", order=2))
+    bigrams = rnnlm.Model(fit("ngram", order=2)).scorer()
     one, other, third = (read(bigrams, text)[1] for text in ("a dog saw the", "on the", "on"))
     assert one == other != third and hash(one) == hash(other)
-    network = rnnlm.scorer(fit("lstm"))
+    network = rnnlm.Model(fit("lstm")).scorer()
     one, other, third = (read(network, text)[1] for text in ("on the", "on the", "a dog saw the"))
     assert one == other != third and hash(one) == hash(other)
 
 
 @pytest.mark.parametrize("word", ["", "the cat", " cat", "cat\n", "a\tb"])
 def test_what_is_not_one_word_is_an_error(word):
-    scorer = rnnlm.scorer(fit("unigram"))
+    scorer = rnnlm.Model(fit("unigram")).scorer()
     with pytest.raises(
         TextError, match=r"is not one word; a word has at least one character.*extend word by word"
     ):
@@ -141,7 +143,7 @@ def test_what_is_not_one_word_is_an_error(word):
 
 
 def test_foreign_states_and_stateless_words_are_errors():
-    one, other = rnnlm.scorer(fit("unigram")), rnnlm.scorer(fit("unigram"))
+    one, other = rnnlm.Model(fit("unigram")).scorer(), rnnlm.Model(fit("unigram")).scorer()
     with pytest.raises(UsageError, match="this state belongs to another scorer"):
         one.extend(other.begin(), "the")
     with pytest.raises(UsageError, match="this state belongs to another scorer"):
@@ -170,17 +172,17 @@ def test_foreign_states_and_stateless_words_are_errors():
     [(-1, "-1 words cannot be found"), (2.0, "count must be an int, not a float")],
 )
 def test_next_words_must_be_0_or_more(count, message):
-    scorer = rnnlm.scorer(fit("unigram"))
+    scorer = rnnlm.Model(fit("unigram")).scorer()
     with pytest.raises(UsageError, match=message):
         scorer.next(scorer.begin(), count)
     with pytest.raises(UsageError, match=message):
-        rnnlm.next_words(scorer.model, "the ", count)
+        next_words(scorer.model, "the ", count)
     assert scorer.next(scorer.begin(), 0) == []
 
 
 def test_threads_share_a_scorer_with_too_small_cache(monkeypatch):
     monkeypatch.setattr(prefixes, "CACHED_BYTES", 1)
-    scorer = rnnlm.scorer(fit("lstm"))
+    scorer = rnnlm.Model(fit("lstm")).scorer()
     lines = [f"{line} </s>" for line in LINES] * 8
     expected = [read(scorer, line)[0] for line in lines]
     with ThreadPoolExecutor(8) as pool:
@@ -189,6 +191,6 @@ def test_threads_share_a_scorer_with_too_small_cache(monkeypatch):
 
 def test_a_scorer_pickles_as_its_model_does(tmp_path):
     save_unigram(tmp_path / "model")
-    scorer = rnnlm.scorer(rnnlm.load(tmp_path / "model"))
+    scorer = rnnlm.load(tmp_path / "model").scorer()
     again = pickle.loads(pickle.dumps(scorer))
     assert np.isclose(read(again, "the cat")[0], read(scorer, "the cat")[0])

@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
+import rnnlm
 from rnnlm.models.loading import load
-from rnnlm.scoring.scorer import SentenceScorer, score_sentences
+from rnnlm.scoring.scorer import SentenceScorer
 from rnnlm.scoring.sentences import of_texts
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.serving import served
@@ -56,7 +57,7 @@ def test_requests_together_have_nearly_their_own_scores(demo, corpus_lines, call
     chunks = asyncio.run(scored_together(ServedModel("demo", demo), asked, calls))
     assert calls[0] == [1, 39]
     for (texts, _, _), chunk in zip(asked, chunks, strict=True):
-        alone = score_sentences(demo, texts, with_words=True)
+        alone = rnnlm.Model(demo).score_sentences(texts, with_words=True)
         assert str(chunk.signature) == alone.signature
         [together], [one] = chunk.scores, alone
         assert together.logprob_nats == pytest.approx(one.logprob_nats, abs=1e-5 * one.tokens)
@@ -94,7 +95,7 @@ def test_ngram_models_score_what_has_arrived(calls):
 
     chunks = asyncio.run(ask())
     assert recorded == [len(LINES)]
-    alone = score_sentences(model.core, LINES)
+    alone = rnnlm.Model(model.core).score_sentences(LINES)
     assert [chunk.scores[0].logprob_nats for chunk in chunks] == [
         score.logprob_nats for score in alone
     ]

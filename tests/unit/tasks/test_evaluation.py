@@ -5,8 +5,14 @@ import dataclasses
 import pytest
 
 import rnnlm
+from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import ComparisonError, RnnlmError, RnnlmWarning, UsageError
 from rnnlm.evaluation.labels import Predictions, report
+from rnnlm.generation.autocomplete import next_words
+from rnnlm.generation.drawing import generate
+from rnnlm.generation.search import likeliest
+from rnnlm.scoring.pairs.scoring import score_pairs
+from rnnlm.tasks.evaluation import evaluate
 from rnnlm.tasks.labels import evaluation
 from rnnlm.tasks.labels.data import EDIT, SOUNDS, WORD, Codec, column_of
 from rnnlm.tasks.labels.evaluation_data import labelled_data
@@ -44,7 +50,7 @@ def model():
 
 def test_figures_are_those_of_the_predictions(model):
     text = labelled(VALID, "tagging")
-    found = rnnlm.evaluate(model, text)
+    found = evaluate(model, text)
     predicted = [
         each[0].best[0].labels
         for each in predict(model, [example.words for example in text.examples])
@@ -66,11 +72,10 @@ def test_figures_are_those_of_the_predictions(model):
 
 
 def test_named_and_loaded_models_answer_alike(tagger):
-    named = rnnlm.evaluate(tagger.folder, tagger.valid)
+    named = evaluate(tagger.folder, tagger.valid)
     assert (
         dataclasses.replace(
-            rnnlm.evaluate(rnnlm.load(tagger.folder, "cpu"), [str(tagger.valid)]),
-            seconds=named.seconds,
+            evaluate(rnnlm.load(tagger.folder, "cpu"), [str(tagger.valid)]), seconds=named.seconds
         )
         == named
     )
@@ -119,27 +124,27 @@ def test_data_without_labels_per_letter_have_no_loss(model):
         for each in text.examples
     ]
     with pytest.warns(RnnlmWarning, match="'B-other'"):
-        found = rnnlm.evaluate(model, dataclasses.replace(text, examples=tuple(unknown)))
+        found = evaluate(model, dataclasses.replace(text, examples=tuple(unknown)))
     assert found.loss_nats is None and found.columns[0].accuracy == 0
 
 
 def test_other_columns_than_those_learned_are_refused(model):
     with pytest.raises(UsageError, match="they are slots, intent, and it has learned slots"):
-        rnnlm.evaluate(model, labelled(VALID, "tagging", both=True))
+        evaluate(model, labelled(VALID, "tagging", both=True))
 
 
 def test_settings_of_language_and_label_models_are_distinguished(model, tagger):
     text = labelled(VALID, "tagging")
     for name, value in (("context", "carry"), ("progress", print), ("decode", True)):
         with pytest.raises(UsageError, match=f"{name}= needs .*; this is a tagger of words"):
-            rnnlm.evaluate(model, text, **{name: value})
+            evaluate(model, text, **{name: value})
     with pytest.raises(
         UsageError, match="reading= needs a tagger of words or a classifier of text"
     ):
-        rnnlm.evaluate("demo", "none", reading={"column": "x"})
+        evaluate("demo", "none", reading={"column": "x"})
     with pytest.raises(TypeError, match="unexpected keyword argument 'contxt'.*'context'"):
-        rnnlm.evaluate(model, text, contxt=None)
-    assert rnnlm.evaluate(model, text, context=None) is not None  # None is the usual value
+        evaluate(model, text, contxt=None)
+    assert evaluate(model, text, context=None) is not None  # None is the usual value
     with pytest.raises(UsageError, match="train= needs a language model"):
         rnnlm.compare([model, model], text, train="none", names=["a", "b"])
     with pytest.raises(UsageError, match="top: settings of comparisons of language models"):
@@ -147,14 +152,13 @@ def test_settings_of_language_and_label_models_are_distinguished(model, tagger):
     with pytest.raises(ComparisonError, match="tagging is a tagger of words"):
         rnnlm.compare(["demo", tagger.folder], "none")
     with pytest.raises(UsageError, match="no data to evaluate on"):
-        rnnlm.evaluate(tagger.folder)
+        evaluate(tagger.folder)
 
 
 @pytest.mark.parametrize("ask", [
-    lambda model: rnnlm.score_sentences(model, ["go"]), lambda model: list(rnnlm.generate(model)),
-    lambda model: rnnlm.scorer(model), lambda model: rnnlm.adapt(model, "cache"),
-    lambda model: rnnlm.next_words(model, "go"), lambda model: rnnlm.likeliest(model),
-    lambda model: rnnlm.score_pairs(model, []),
+    lambda model: list(generate(model)), lambda model: adapt(model, "cache"),
+    lambda model: next_words(model, "go"), lambda model: likeliest(model),
+    lambda model: score_pairs(model, []),
     lambda model: rnnlm.mix([model, "demo"], "none"),
 ])  # fmt: skip
 def test_language_model_functions_name_other_kinds_of_model(tagger, ask):

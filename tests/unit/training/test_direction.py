@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import rnnlm
+from rnnlm.combinations.mixture import Mixture
 from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
 from rnnlm.evaluation.comparison.comparison import compare
 from rnnlm.evaluation.comparison.tables import units_of
@@ -195,20 +196,20 @@ def test_models_of_both_directions_compare_token_by_token(folder):
     assert units.ids_U.tolist() == encoded[1].ids.tolist() and units.is_unknown_U.nonzero()[
         0
     ].tolist() == encoded[1].oov.tolist() == [1]
-    shown = rnnlm.score_sentences(models[0], TEST, with_tokens=True)
+    shown = rnnlm.Model(models[0]).score_sentences(TEST, with_tokens=True)
     bits = [token.surprisal_bits for score in shown for token in score.token_scores]
     assert (units.logprob_KU[0] / -np.log(2)).tolist() == pytest.approx(bits)
 
 
 def test_only_mixtures_of_both_directions_are_refused(folder):
     with pytest.raises(UsageError, match="reads each line from its beginning, .* from its end"):
-        rnnlm.Mixture(
+        Mixture(
             [loading.load(str(folder / name), "cpu") for name in ("ngram", "forward")], [0.5, 0.5]
         )
-    mixed = rnnlm.Mixture(
+    mixed = Mixture(
         [loading.load(str(folder / name), "cpu") for name in ("ngram", "lstm")], [0.5, 0.5]
     )
-    turned = rnnlm.Mixture(
+    turned = Mixture(
         [loading.load(str(folder / f"{name}.turned"), "cpu") for name in ("ngram", "lstm")],
         [0.5, 0.5],
     )

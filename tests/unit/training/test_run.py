@@ -12,6 +12,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import TrainingError, UsageError
+from rnnlm.evaluation.learning_curves import learning_curve
 from rnnlm.events import (
     CheckpointSaved,
     Evaluating,
@@ -25,6 +26,7 @@ from rnnlm.events import (
 from rnnlm.models import model_folder
 from rnnlm.models.metrics_log import read_events
 from rnnlm.runs import train
+from rnnlm.tasks.evaluation import evaluate
 from rnnlm.training.plan import Request, plan
 from rnnlm.training.run import run
 from support.small_runs import SMALL, numbers, write
@@ -63,7 +65,7 @@ def test_results_are_exact_evaluations_of_the_saved_model(text, tmp_path):
     valid = write(tmp_path / "valid.txt", "the dog was shut\n" * 40)
     *_, finished = train(text, output="m", valid=str(valid), test=[str(test)], **SMALL)
     assert set(finished.results) == {"valid", "test"}
-    again = rnnlm.evaluate(rnnlm.load("m", device="cpu"), test).to_dict()
+    again = evaluate(rnnlm.load("m", device="cpu"), test).to_dict()
     assert again["ppl_token"] == pytest.approx(finished.results["test"]["ppl_token"], rel=1e-6)
     assert again["signature"] == finished.results["test"]["signature"]
     assert model_folder.read_manifest(Path("m")).results == finished.results
@@ -220,7 +222,7 @@ def test_a_requested_stop_saves_the_best_model(text):
     assert (finished.stopped, finished.steps) == ("request", 2)
     assert model_folder.read_manifest(Path("m")).step == finished.step == 2
     assert model_folder.read_manifest(Path("m")).training["stopped"] == "request"
-    assert rnnlm.score_sentences(rnnlm.load("m", device="cpu"), ["the dog"])
+    assert rnnlm.load("m", device="cpu").score_sentences(["the dog"])
 
 
 def test_a_stop_before_validation_still_saves(text):
@@ -383,7 +385,7 @@ def test_an_empty_text_list_is_not_bundled_data():
 
 def test_a_short_run_has_a_training_curve(text):
     list(rnnlm.train(text, output="m", **{**SMALL, "budget": "150steps"}))
-    curve = rnnlm.learning_curve("m")
+    curve = learning_curve("m")
     steps = [point.steps for point in curve.training]
     assert len(steps) >= 20 and steps == sorted(set(steps))
     assert max(later - earlier for earlier, later in itertools.pairwise(steps)) <= 150 / 20

@@ -14,6 +14,7 @@ from rnnlm.neural.network import make_network
 from rnnlm.tasks.labels.model import TaskModel
 from rnnlm.tasks.labels.network import make_network as make_task_network
 from rnnlm.vectors import embedding
+from rnnlm.vectors.embedding import Embedder
 from rnnlm.vectors.settings import EmbeddingSettings
 from support import tiny_seq2seq, tiny_tasks
 from support.tiny_models import LINES, fit, make_tokenizer
@@ -81,7 +82,9 @@ def test_lines_have_pooled_features_and_blanks_the_boundary(settings):
     model = network_of(**settings)
     for pooling, by_hand in POOLINGS.items():
         expected = np.stack([by_hand(read_alone(model, line)) for line in TEXT])
-        np.testing.assert_allclose(rnnlm.embed(model, TEXT, pooling=pooling), expected, atol=1e-5)
+        np.testing.assert_allclose(
+            rnnlm.Model(model).embed(TEXT, pooling=pooling), expected, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("settings", KINDS, ids=lambda each: each["model"])
@@ -93,28 +96,28 @@ def test_layers_are_those_that_a_trace_shows(settings):
     with torch.no_grad():
         traced = model.network.trace(ids, model.network.initial_state(1))
     for number, layer in enumerate(traced.layers, start=1):
-        found = rnnlm.embed(model, TEXT, words=True, layer=number)[3:11]
+        found = rnnlm.Model(model).embed(TEXT, words=True, layer=number)[3:11]
         np.testing.assert_allclose(found, layer.hidden_TBH[1:, 0], atol=1e-5)
     inputs_TE = model.network.input(ids)[1:, 0].detach().numpy()
     np.testing.assert_allclose(
-        rnnlm.embed(model, TEXT, words=True, layer="input")[3:11], inputs_TE, atol=1e-6
+        rnnlm.Model(model).embed(TEXT, words=True, layer="input")[3:11], inputs_TE, atol=1e-6
     )
 
 
 def test_a_reversed_model_ends_at_the_first_word():
     model = network_of(make_tokenizer(LINES, min_count=1, reversed=True), model="gru")
     np.testing.assert_allclose(
-        rnnlm.embed(model, TEXT),
+        rnnlm.Model(model).embed(TEXT),
         np.stack([read_alone(model, line)[-1] for line in TEXT]),
         atol=1e-5,
     )
-    words = rnnlm.embed(model, TEXT, words=True)
+    words = rnnlm.Model(model).embed(TEXT, words=True)
     np.testing.assert_allclose(words[:3], read_alone(model, TEXT[0])[::-1], atol=1e-5)
 
 
 def test_a_words_vector_follows_its_last_token():
     model = network_of(make_tokenizer(LINES, tokenizer="char", min_count=1), model="lstm")
-    (chunk,) = rnnlm.embed_chunks(model, ["", "the  cat sat "], EmbeddingSettings(words=True))
+    (chunk,) = Embedder(model, EmbeddingSettings(words=True)).chunks(["", "the  cat sat "])
     assert (
         [chunk.lines[1][start:end] for start, end in chunk.words[1].spans]
         == list(chunk.words[1].words)
@@ -129,7 +132,7 @@ def test_split_or_dropped_words_follow_their_tokens():
     model = network_of(
         make_tokenizer(["go , he said ."], min_count=1, split_punctuation=True), model="rnn"
     )
-    (chunk,) = rnnlm.embed_chunks(model, ["go, he said."], EmbeddingSettings(words=True))
+    (chunk,) = Embedder(model, EmbeddingSettings(words=True)).chunks(["go, he said."])
     assert [each.tolist() for each in chunk.words[0].tokens_W2] == [[0, 2], [2, 3], [3, 5]]
 
 
@@ -149,18 +152,18 @@ def test_a_taggers_word_vectors_feed_its_output_layers(settings):
     for reading in model.read(texts):
         for row, number in enumerate(reading.chosen):
             expected[number] = reading.features.words_TBH[: len(texts[number]), row].numpy()
-    found = rnnlm.embed(model, [" ".join(words) for words in texts], words=True)
+    found = rnnlm.Model(model).embed([" ".join(words) for words in texts], words=True)
     np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-5)
 
 
 def test_both_directions_end_at_last_and_first_words():
     model = labeller_of("tagging")
     lines = ["fly me to oslo", "noon", ""]
-    words = rnnlm.embed(model, lines, words=True, layer=1)
-    last = rnnlm.embed(model, lines, layer=1)
+    words = rnnlm.Model(model).embed(lines, words=True, layer=1)
+    last = rnnlm.Model(model).embed(lines, layer=1)
     np.testing.assert_allclose(last[0], [*words[3, :8], *words[0, 8:]], atol=1e-6)
     np.testing.assert_allclose(last[1], words[4], atol=1e-6)
-    alone = np.concatenate([rnnlm.embed(model, [line], layer=1) for line in lines])
+    alone = np.concatenate([rnnlm.Model(model).embed([line], layer=1) for line in lines])
     np.testing.assert_allclose(last, alone, atol=1e-5)
 
 
@@ -169,14 +172,14 @@ def test_a_classifiers_features_are_of_texts_or_words(name):
     model = labeller_of("classification", name)
     texts = [request[0] for request in tiny_tasks.requests(5, seed=3)]
     (reading,) = model.read(texts)
-    found = rnnlm.embed(model, [" ".join(words) for words in texts])
+    found = rnnlm.Model(model).embed([" ".join(words) for words in texts])
     np.testing.assert_allclose(found[reading.chosen], reading.features.text_BH.numpy(), atol=1e-5)
-    highest = rnnlm.embed(model, ["fly me"], words=True)
+    highest = rnnlm.Model(model).embed(["fly me"], words=True)
     assert highest.shape == (2, {"lstm": 16}.get(name, 8)) and not np.allclose(*highest)
     with pytest.raises(UsageError, match="one vector a text"):
-        rnnlm.embed(model, ["fly me"], words=True, layer="features")
+        rnnlm.Model(model).embed(["fly me"], words=True, layer="features")
     with pytest.raises(UsageError, match="pooling has no effect"):
-        rnnlm.embed(model, ["fly me"], pooling="max", layer="features")
+        rnnlm.Model(model).embed(["fly me"], pooling="max", layer="features")
 
 
 @pytest.mark.parametrize(
@@ -196,12 +199,12 @@ def test_an_encoder_decoder_has_its_encoders_vectors(settings, is_reversed, onwa
     mean = np.stack(
         [expected_SMH[:length, row].mean(axis=0) for row, length in enumerate((7, 1, 3))]
     )
-    np.testing.assert_allclose(rnnlm.embed(model, sources, pooling="mean"), mean, atol=1e-5)
-    words = rnnlm.embed(model, sources, words=True)
+    np.testing.assert_allclose(rnnlm.Model(model).embed(sources, pooling="mean"), mean, atol=1e-5)
+    words = rnnlm.Model(model).embed(sources, words=True)
     np.testing.assert_allclose(
         words[:6], expected_SMH[5::-1, 0] if is_reversed else expected_SMH[:6, 0], atol=1e-5
     )
-    last = rnnlm.embed(model, sources)
+    last = rnnlm.Model(model).embed(sources)
     # after `</s>`
     np.testing.assert_allclose(last[0, :onwards], expected_SMH[6, 0, :onwards], atol=1e-5)
     np.testing.assert_allclose(last[0, onwards:], expected_SMH[0, 0, onwards:], atol=1e-5)
@@ -209,32 +212,36 @@ def test_an_encoder_decoder_has_its_encoders_vectors(settings, is_reversed, onwa
 
 def test_vectors_do_not_depend_on_chunks_or_batches(monkeypatch):
     model = network_of(model="lstm")
-    once, words = rnnlm.embed(model, TEXT), rnnlm.embed(model, TEXT, words=True)
+    once, words = rnnlm.Model(model).embed(TEXT), rnnlm.Model(model).embed(TEXT, words=True)
     for name, value in {"LINES_PER_CHUNK": 4, "TOKENS": 6, "ROWS": 2}.items():
         monkeypatch.setattr(embedding, name, value)
-    np.testing.assert_allclose(rnnlm.embed(model, TEXT), once, atol=1e-6)
-    np.testing.assert_allclose(rnnlm.embed(model, TEXT, words=True), words, atol=1e-6)
-    assert [chunk.first for chunk in rnnlm.embed_chunks(model, TEXT)] == [1, 5]
+    np.testing.assert_allclose(rnnlm.Model(model).embed(TEXT), once, atol=1e-6)
+    np.testing.assert_allclose(rnnlm.Model(model).embed(TEXT, words=True), words, atol=1e-6)
+    assert [chunk.first for chunk in Embedder(model).chunks(TEXT)] == [1, 5]
 
 
 def test_no_lines_give_zero_rows_of_full_width():
     model = network_of(model="rnn", tied=False)
-    assert rnnlm.embed(model, []).shape == rnnlm.embed(model, [""], words=True).shape == (0, 7)
+    assert (
+        rnnlm.Model(model).embed([]).shape
+        == rnnlm.Model(model).embed([""], words=True).shape
+        == (0, 7)
+    )
 
 
 def test_unreadable_input_or_missing_layers_is_one_error():
     model = network_of(model="rnn")
     with pytest.raises(UsageError, match="has no vectors of text"):
-        rnnlm.embed(fit("ngram"), ["a"])
+        rnnlm.Model(fit("ngram")).embed(["a"])
     with pytest.raises(UsageError, match="there is no layer '2'"):
-        rnnlm.embed(model, ["a"], layer=2)
+        rnnlm.Model(model).embed(["a"], layer=2)
     with pytest.raises(UsageError, match="words are not pooled"):
-        rnnlm.embed(model, ["a"], words=True, pooling="mean")
+        rnnlm.Model(model).embed(["a"], words=True, pooling="mean")
     with pytest.raises(TextError, match="line 2: the text holds <s>"):
-        rnnlm.embed(model, ["a", "b <s> c"])
+        rnnlm.Model(model).embed(["a", "b <s> c"])
     with pytest.raises(TextError, match="line 1 holds a newline"):
-        rnnlm.embed(model, ["a\nb"])
+        rnnlm.Model(model).embed(["a\nb"])
     with torch.no_grad():
         model.network.body.layers[0].weight_ih.fill_(torch.nan)
     with pytest.raises(ModelError, match="not numbers"):
-        rnnlm.embed(model, ["a"])
+        rnnlm.Model(model).embed(["a"])

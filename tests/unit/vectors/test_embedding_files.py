@@ -31,7 +31,7 @@ def _small_chunks(monkeypatch):
 
 @pytest.mark.parametrize("words", [False, True])
 def test_all_formats_hold_what_embed_gives(tmp_path, model, words):
-    expected = rnnlm.embed(model, LINES, words=words)
+    expected = rnnlm.Model(model).embed(LINES, words=words)
     for name in ("a.npy", "a.parquet", "a.jsonl", "a.jsonl.gz"):
         assert (
             save_vectors(

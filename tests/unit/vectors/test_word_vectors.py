@@ -6,6 +6,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, TextError, UsageError
 from rnnlm.text.vectors import read_vectors as read_some
+from rnnlm.vectors.word_vectors import word_vectors
 from support import tiny_models, tiny_seq2seq, tiny_tasks
 
 VECTORS = rnnlm.WordVectors(
@@ -37,7 +38,7 @@ def test_saved_vectors_are_read_back_exactly(tmp_path):
         ("the", "a", "m\u00e4t"),
         np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32),
     )
-    assert rnnlm.save_vectors(vectors, tmp_path / "v.txt.gz") == 3
+    assert vectors.save(tmp_path / "v.txt.gz") == 3
     again = rnnlm.read_vectors(tmp_path / "v.txt.gz")
     assert again.words == vectors.words and np.array_equal(again.matrix_VE, vectors.matrix_VE)
     with pytest.warns(RnnlmWarning):
@@ -46,17 +47,13 @@ def test_saved_vectors_are_read_back_exactly(tmp_path):
         found.values_KE, vectors.matrix_VE[[0, 2]]
     )
     with pytest.raises(OutputError, match="already exists"):
-        rnnlm.save_vectors(vectors, tmp_path / "v.txt.gz")
+        vectors.save(tmp_path / "v.txt.gz")
 
 
 def test_symbols_with_white_space_are_not_written(tmp_path):
     with pytest.warns(RnnlmWarning, match="1 symbol with white space"):
-        assert (
-            rnnlm.save_vectors(
-                rnnlm.WordVectors(("a", " "), np.eye(2, dtype=np.float32)), tmp_path / "v.txt"
-            )
-            == 1
-        )
+        vectors = rnnlm.WordVectors(("a", " "), np.eye(2, dtype=np.float32))
+        assert vectors.save(tmp_path / "v.txt") == 1
     assert (tmp_path / "v.txt").read_text() == "1 2\na 1 0\n"
 
 
@@ -82,10 +79,8 @@ def test_glove_files_keep_first_width_and_first_vectors(tmp_path):
 def test_a_model_has_input_and_softmax_vectors():
     model = tiny_models.fit("lstm", tied=False)
     network = model.network
-    assert np.array_equal(
-        rnnlm.word_vectors(model).matrix_VE, network.input.weight.detach().numpy()
-    )
-    output = rnnlm.word_vectors(model, "output")
+    assert np.array_equal(word_vectors(model).matrix_VE, network.input.weight.detach().numpy())
+    output = word_vectors(model, "output")
     assert (
         np.array_equal(output.matrix_VE, network.output.weight.detach().numpy())
         and output.note == ""
@@ -98,7 +93,7 @@ def test_a_model_has_input_and_softmax_vectors():
 
 def test_tied_vectors_say_so_and_are_the_same():
     model = tiny_models.fit("lstm", tied=True)
-    both = [rnnlm.word_vectors(model, which) for which in ("input", "output")]
+    both = [word_vectors(model, which) for which in ("input", "output")]
     assert np.array_equal(both[0].matrix_VE,
                           both[1].matrix_VE) and {each.note for each in both} == {
         "tied: input and output vectors are the same"}  # fmt: skip
@@ -107,12 +102,12 @@ def test_tied_vectors_say_so_and_are_the_same():
 def test_words_read_as_characters_have_composed_vectors():
     settings = {"characters": "cnn", "character_filters": "4,4", "tied": False}
     model = tiny_models.fit("lstm", **settings)
-    vectors = rnnlm.word_vectors(model)
+    vectors = word_vectors(model)
     assert (
         vectors.matrix_VE.shape == (model.tokenizer.size, 8)
         and "of the characters of each of the" in vectors.note
     )
-    assert rnnlm.word_vectors(
+    assert word_vectors(
         tiny_models.fit("lstm", **settings, characters_beside=True)
     ).note.startswith("the characters that are read")
 
@@ -122,14 +117,14 @@ def test_output_layers_without_word_rows_are_refused(layer):
     more = {"cutoffs": "4"} if layer == "adaptive" else {}
     model = tiny_models.fit("lstm", output_layer=layer, tied=False, **more)
     with pytest.raises(UsageError, match=r"no output vectors.*use its input vectors"):
-        rnnlm.word_vectors(model, "output")
-    assert rnnlm.word_vectors(model).width == 8
+        word_vectors(model, "output")
+    assert word_vectors(model).width == 8
 
 
 def test_an_encoder_decoder_has_source_and_softmax_vectors():
     model = tiny_seq2seq.tiny_model(tied_embeddings="target")
     codec = model.codec
-    source, target = (rnnlm.word_vectors(model, which) for which in ("input", "output"))
+    source, target = (word_vectors(model, which) for which in ("input", "output"))
     assert (source.words, source.note) == (tuple(codec.source.symbols()), "of the source")
     assert (target.words, target.note) == (
         tuple(codec.target.symbols()),
@@ -141,20 +136,20 @@ def test_an_encoder_decoder_has_source_and_softmax_vectors():
 @pytest.mark.parametrize(("task", "kind"), [("tagging", "lstm"), ("classification", "bag")])
 def test_a_label_model_has_input_vectors_only(task, kind):
     model = tiny_tasks.fit(task, kind)
-    vectors = rnnlm.word_vectors(model)
+    vectors = word_vectors(model)
     assert "oslo" in vectors.words and np.array_equal(
         vectors.matrix_VE, model.network.encoder.input.weight.detach().numpy()
     )
     with pytest.raises(UsageError, match="it predicts labels, not words"):
-        rnnlm.word_vectors(model, "output")
+        word_vectors(model, "output")
 
 
 def test_models_without_vectors_and_unknown_kinds_are_refused():
     with pytest.raises(UsageError, match=r"no word vectors.*n-grams"):
-        rnnlm.word_vectors(tiny_models.fit("ngram", order=2))
+        word_vectors(tiny_models.fit("ngram", order=2))
     with pytest.raises(UsageError, match="unknown vectors 'outputs'"):
-        rnnlm.word_vectors(tiny_models.fit("unigram"), "outputs")
-    assert rnnlm.word_vectors(VECTORS) is VECTORS
+        word_vectors(tiny_models.fit("unigram"), "outputs")
+    assert word_vectors(VECTORS) is VECTORS
 
 
 def test_a_width_unlike_the_first_line_is_reported(tmp_path):

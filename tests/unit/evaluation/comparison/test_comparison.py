@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-import rnnlm
 from rnnlm.errors import ComparisonError, ModelError, RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison.comparison import compare
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.tables import GroupRow
 from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.tasks.evaluation import evaluate
 from support.tiny_models import LINES, fit, make_tokenizer, save
 
 P = {"</s>": 1 / 4, "a": 1 / 2, "b": 1 / 4, "<unk>": 0.0}
@@ -97,7 +97,7 @@ def test_figures_are_those_of_evaluate(lstm, kn, text, context):
         [lstm, kn], path, settings=ComparisonSettings(context=context, calibration_tokens=10)
     )
     for model, compared in zip([lstm, kn], found.models, strict=True):
-        alone = dataclasses.replace(rnnlm.evaluate(model, path, context=context), seconds=0.0)
+        alone = dataclasses.replace(evaluate(model, path, context=context), seconds=0.0)
         assert dataclasses.replace(compared.evaluation, seconds=0.0) == alone
         assert {
             name: interval.estimate for name, interval in compared.intervals.items()
@@ -119,7 +119,7 @@ def test_spelling_model_is_compared_with_non_spelling_one(lstm, text):
     spelling, path = fit("lstm", characters="cnn"), text(*LINES, "the zebra sat on a yak")
     found = compare([lstm, spelling], path, settings=ComparisonSettings(calibration_tokens=10))
     assert [each.evaluation.logprob_nats for each in found.models] == [
-        rnnlm.evaluate(model, path).logprob_nats for model in (lstm, spelling)
+        evaluate(model, path).logprob_nats for model in (lstm, spelling)
     ]
     assert {row.group: row.units for row in found.bands}["unknown"] == 2
 

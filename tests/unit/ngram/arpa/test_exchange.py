@@ -7,6 +7,7 @@ import rnnlm
 from rnnlm.errors import ModelError, OutputError
 from rnnlm.models import model_folder, registry
 from rnnlm.ngram.arpa import writing
+from rnnlm.tasks.evaluation import evaluate
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.arpa_files import GOLDEN, word_scores
@@ -43,7 +44,7 @@ def test_an_imported_model_is_ordinary_but_marked(tmp_path):
     assert manifest.training["imported_from"].endswith("g6-order2.arpa")
     assert manifest.training["ngrams"] == [len(values) for values in model.values]
     lines = (GOLDEN / "g6-order2.txt").read_text().splitlines()
-    assert rnnlm.evaluate(model, Corpus((str(GOLDEN / "g6-order2.txt"),))).ppl_token < 150
+    assert evaluate(model, Corpus((str(GOLDEN / "g6-order2.txt"),))).ppl_token < 150
     assert word_scores(model, lines[0]) == word_scores(imported, lines[0])
     assert (tmp_path / "model" / "README.md").exists()
 
@@ -76,7 +77,7 @@ def test_a_file_with_its_origins_tokenizer_scores_alike(tokenizer, tmp_path):
         assert name == "facts" or np.array_equal(again.to_arrays()[name], array), name
     sentences = ["the cat sat on a cat", "It's it!", "dog"]
     ours, theirs = (
-        [score.logprob_nats for score in rnnlm.score_sentences(each, sentences)]
+        [score.logprob_nats for score in rnnlm.Model(each).score_sentences(sentences)]
         for each in (model, rnnlm.load(tmp_path / "again"))
     )
     assert ours == theirs
@@ -106,7 +107,7 @@ def test_a_lower_cased_file_accepts_any_case(model, tmp_path):
     )
     lower = rnnlm.load(tmp_path / "lower")
     (ours,), (theirs,) = (
-        rnnlm.score_sentences(model, ["the cat sat"]),
-        rnnlm.score_sentences(lower, ["The CAT sat"]),
+        rnnlm.Model(model).score_sentences(["the cat sat"]),
+        rnnlm.Model(lower).score_sentences(["The CAT sat"]),
     )
     assert ours.logprob_nats == theirs.logprob_nats

@@ -3,6 +3,7 @@ import pytest
 
 import rnnlm
 from reference import ngram_formulas as formulas
+from rnnlm.ngram.arpa.writing import export_arpa
 from rnnlm.ngram.fitting import heldout_counts
 from rnnlm.ngram.smoothing import HeldoutCounts
 from rnnlm.ngram.smoothing.other_methods import best_k, logprob
@@ -29,15 +30,15 @@ def test_the_first_exercise_of_every_course(tmp_path, order):
     }
     list(rnnlm.train(tmp_path / "text", output=tmp_path / "model", **request))
     model = rnnlm.load(tmp_path / "model")
-    [score] = rnnlm.score_sentences(model, ["the dog jumped"], with_words=True)
+    [score] = model.score_sentences(["the dog jumped"], with_words=True)
     end = (1 + 1) / (1 + 7) if order == 2 else 1 / 7  # c(jumped </s>) = 1; "dog jumped" is new
     # </s> and <unk> are events, too: V = 7. c(the dog) = c(dog) = 1, c(<s>) = c(the) = 2
     assert [2**-word.surprisal_bits for word in score.word_scores] == pytest.approx(
         [(2 + 1) / (2 + 7), (1 + 1) / (2 + 7), (0 + 1) / (1 + 7), end]
     )
-    rnnlm.export_arpa(model, tmp_path / "model.arpa")
+    export_arpa(model, tmp_path / "model.arpa")
     rnnlm.import_arpa(tmp_path / "model.arpa", tmp_path / "again")
-    [again] = rnnlm.score_sentences(str(tmp_path / "again"), ["the dog jumped"])
+    [again] = rnnlm.load(tmp_path / "again").score_sentences(["the dog jumped"])
     assert again.logprob_nats == pytest.approx(score.logprob_nats)
 
 

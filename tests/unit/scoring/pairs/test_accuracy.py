@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.scoring.pairs.accuracy import accuracy_differences, pair_accuracies
+from rnnlm.scoring.pairs.accuracy import PairScores
 from rnnlm.scoring.pairs.pair import Pair
 
 
@@ -27,7 +27,7 @@ def scored(kind: str, points: list[float | None], **labels) -> list[Scored]:
 def test_ties_count_half_and_skipped_pairs_are_separate():
     scores = [*scored("x", [1, 0.5, 0, None]), *scored("y", [1, None])]
     scores[0], scores[1] = replace(scores[0], has_oov=True), replace(scores[1], is_identical=True)
-    x, y, both = pair_accuracies(scores)
+    x, y, both = PairScores(scores).accuracies()
     assert (x.by, x.group, x.pairs, x.accuracy, x.ties, x.identical, x.skipped) == (
         "kind",
         "x",
@@ -54,7 +54,7 @@ def test_groups_come_from_labels_that_distinguish_pairs():
         *scored("y", [0], field="syntax", distance=2, attractors=1),
         *scored("z", [1], field="syntax"),
     ]  # fmt: skip
-    found = [(each.by, each.group, each.pairs) for each in pair_accuracies(scores)]
+    found = [(each.by, each.group, each.pairs) for each in PairScores(scores).accuracies()]
     assert found == [
         ("kind", "x", 2), ("kind", "y", 1), ("kind", "z", 1), ("distance", 2, 1),
         ("distance", 10, 2),
@@ -63,7 +63,7 @@ def test_groups_come_from_labels_that_distinguish_pairs():
 
 
 def test_one_kind_has_no_total_unscored_no_accuracy():
-    (only,) = pair_accuracies(scored("x", [None, None]))
+    (only,) = PairScores(scored("x", [None, None])).accuracies()
     assert (only.pairs, only.accuracy, only.low, only.high, only.known_accuracy, only.skipped) == (
         0,
         None,
@@ -76,7 +76,7 @@ def test_one_kind_has_no_total_unscored_no_accuracy():
 
 def test_intervals_are_those_of_a_proportion():
     points = (np.random.default_rng(3).random(2000) < 0.7).astype(float).tolist()
-    (found,) = pair_accuracies(scored("x", points))
+    (found,) = PairScores(scored("x", points)).accuracies()
     half = 1.96 * np.sqrt(found.accuracy * (1 - found.accuracy) / 2000)
     assert found.low == pytest.approx(found.accuracy - half, abs=0.15 * half)
     assert found.high == pytest.approx(found.accuracy + half, abs=0.15 * half)
@@ -85,7 +85,7 @@ def test_intervals_are_those_of_a_proportion():
 def test_model_differences_use_pairs_both_models_scored():
     first = [*scored("x", [1, 1, 1, 1, 1, 1, 0, 0, 1, None]), *scored("y", [None])]
     second = [*scored("x", [0, 0, 0, 0, 0, 0, 1, 0, 1, 1]), *scored("y", [1])]
-    x, y, both = accuracy_differences(first, second)
+    x, y, both = PairScores(first).differences(PairScores(second))
     assert (x.by, x.group, x.pairs, x.difference) == (
         "kind",
         "x",
@@ -97,4 +97,4 @@ def test_model_differences_use_pairs_both_models_scored():
     assert (y.pairs, y.difference, y.low, y.high, y.p) == (0, None, None, None, None)
     assert (both.by, both.pairs, both.difference) == ("all", 9, x.difference)
     with pytest.raises(UsageError, match="scores of different pairs"):
-        accuracy_differences(first, second[1:])
+        PairScores(first).differences(PairScores(second[1:]))

@@ -9,7 +9,7 @@ from rnnlm import corpora
 from rnnlm.config import Layer, resolve
 from rnnlm.models.registry import kind_of
 from rnnlm.recipes import recipe
-from rnnlm.scoring.pairs.accuracy import pair_accuracies
+from rnnlm.scoring.pairs.accuracy import PairScores
 from rnnlm.scoring.pairs.files import read_pairs
 from rnnlm.scoring.pairs.scoring import score_pairs
 from rnnlm.text.corpus import Corpus
@@ -138,7 +138,7 @@ def test_word_frequencies_alone_reach_half_accuracy(unigram):
     for scoring in ("full", "word"):
         found = {
             (each.by, each.group): each.accuracy
-            for each in pair_accuracies(score_pairs(unigram, pairs, scoring=scoring))
+            for each in PairScores(score_pairs(unigram, pairs, scoring=scoring)).accuracies()
         }
         assert found["all", "all"] == 0.5
         assert all(share == 0.5 for (by, _), share in found.items() if by in ("kind", "distance"))
@@ -147,8 +147,7 @@ def test_word_frequencies_alone_reach_half_accuracy(unigram):
 def test_homophones_are_half_right_under_the_unigram_too(unigram):
     """Half by construction: in half of the pairs the good sentence holds the more frequent
     words."""
-    for accuracy in pair_accuracies(
-        score_pairs(unigram, read_pairs(PATH.with_name("homophones.tsv")).pairs)
-    ):
+    pairs = read_pairs(PATH.with_name("homophones.tsv")).pairs
+    for accuracy in PairScores(score_pairs(unigram, pairs)).accuracies():
         assert accuracy.accuracy == pytest.approx(0.5, abs=0.03), accuracy.group
         assert accuracy.known_accuracy == pytest.approx(0.5, abs=0.03), accuracy.group

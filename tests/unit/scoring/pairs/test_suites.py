@@ -2,10 +2,10 @@ import copy
 
 import pytest
 
+import rnnlm
 from rnnlm.errors import TextError, UsageError
-from rnnlm.scoring.pairs.accuracy import TestSet, pair_accuracies, score_set
+from rnnlm.scoring.pairs.accuracy import PairScores, TestSet, score_set
 from rnnlm.scoring.pairs.suites import Reference, is_suite, score_suite, suite_of
-from rnnlm.scoring.scorer import score_sentences
 from support.tiny_models import LINES, fit
 
 
@@ -58,7 +58,7 @@ def model(request):
 
 def test_regions_sum_to_the_sentence_without_its_end(model):
     scores = score_suite(model, suite_of(SUITE, "suite.json", "suite"))
-    (sentence,) = score_sentences(model, ["the cat sat on the mat"], with_tokens=True)
+    (sentence,) = rnnlm.Model(model).score_sentences(["the cat sat on the mat"], with_tokens=True)
     bits = [token.surprisal_bits for token in sentence.token_scores]
     assert scores[2].surprisal_bits[Reference(None, "match")] == pytest.approx(
         sum(bits[:-1]), abs=1e-3
@@ -82,7 +82,7 @@ def test_points_follow_from_the_surprisals(model):
             score.surprisal_bits[Reference(3, name)] for name in ("match", "mismatch")
         )
         assert score.point == float(match < mismatch)
-    assert [each.group for each in pair_accuracies(scores)] == [
+    assert [each.group for each in PairScores(scores).accuracies()] == [
         "sitting, prediction 1",
         "sitting, prediction 2",
         "all",
@@ -107,7 +107,7 @@ def test_a_tie_does_not_hold_but_is_counted():
         (0.0, True),
         (1.0, False),
     ]
-    assert [(each.accuracy, each.ties) for each in pair_accuracies(scores)][:3] == [
+    assert [(each.accuracy, each.ties) for each in PairScores(scores).accuracies()][:3] == [
         (0.0, 1),
         (0.0, 1),
         (1.0, 0),

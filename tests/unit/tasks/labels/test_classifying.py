@@ -6,12 +6,13 @@ import rnnlm
 from rnnlm.errors import UsageError
 from rnnlm.tasks.labels.files import labelled_rows
 from rnnlm.tasks.labels.results import ClassifiedText
+from rnnlm.tasks.labels.tagging import classify
 from support import tiny_tasks
 from support.tiny_tasks import VALID
 
 
 def test_texts_get_learned_labels_with_probabilities(classifier):
-    found = rnnlm.classify(
+    found = classify(
         classifier.folder, [*(" ".join(words) for words, _, _ in VALID), VALID[0][0], " "]
     )
     assert [each.label for each in found] == [
@@ -33,13 +34,13 @@ def test_texts_get_learned_labels_with_probabilities(classifier):
 
 def test_a_tagger_is_no_classifier(tagger):
     with pytest.raises(UsageError, match="is a tagger of words") as raised:
-        rnnlm.classify(rnnlm.load(tagger.folder), ["fly me"])
+        classify(rnnlm.load(tagger.folder), ["fly me"])
     assert "rnnlm tag" in raised.value.hint
 
 
 def test_each_of_several_labels_has_its_probability():
     model = tiny_tasks.fit("classification", "bag", form="multi", multi_label=True)
-    [found] = rnnlm.classify(model, ["fly me to oslo"])
+    [found] = classify(model, ["fly me to oslo"])
     assert set(found.probabilities["intent"]) == {"fare", "flight"}
     assert set(filter(None, found.labels["intent"].split("|"))) == {
         name for name, p in found.probabilities["intent"].items() if p >= 0.5

@@ -10,6 +10,7 @@ import rnnlm
 from rnnlm.errors import ArgumentTypeError, RnnlmWarning, UsageError
 from rnnlm.tasks.labels import results, tagging
 from rnnlm.tasks.labels.data import EDIT, WORD, LabelColumn
+from rnnlm.tasks.labels.tagging import tag
 from rnnlm.text.labelled import edit_scripts
 from rnnlm.text.labelled.alignment import join
 from support.tiny_tasks import VALID
@@ -19,36 +20,36 @@ WORDS = [words for words, _, _ in VALID]
 
 def test_raw_text_and_word_lists_get_learned_labels(tagger):
     model = rnnlm.load(tagger.folder)
-    [found] = rnnlm.tag(model, ["fly me to new york at noon"])
+    [found] = tag(model, ["fly me to new york at noon"])
     assert found.labels == {"2": ("O", "O", "O", "B-place", "I-place", "O", "B-time")}
     assert found.text == "fly me to new york at noon"
-    assert rnnlm.tag(model, [found.words])[0].labels == found.labels
-    assert rnnlm.tag(str(tagger.folder), [found.text]) == [found]
+    assert tag(model, [found.words])[0].labels == found.labels
+    assert tag(str(tagger.folder), [found.text]) == [found]
 
 
 def test_labels_do_not_depend_on_company_or_order(tagger, monkeypatch):
     model = rnnlm.load(tagger.folder)
-    alone = [rnnlm.tag(model, [words])[0] for words in WORDS]
+    alone = [tag(model, [words])[0] for words in WORDS]
     monkeypatch.setattr(tagging, "WINDOW", 3)
-    together = rnnlm.tag(model, [[], *WORDS, []])
+    together = tag(model, [[], *WORDS, []])
     assert [each.labels for each in together[1:-1]] == [each.labels for each in alone]
     assert together[0].words == together[-1].words == () and together[0].labels == {"2": ()}
 
 
 def test_a_text_is_split_at_white_space_alone(tagger):
-    [found] = rnnlm.tag(tagger.folder, ["fly me, please!"])
+    [found] = tag(tagger.folder, ["fly me, please!"])
     assert found.words == ("fly", "me,", "please!")
 
 
 def test_a_treebank_tagger_gives_lemmas(treebank_tagger):
-    [found] = rnnlm.tag(treebank_tagger, ["They do n't like warm songs ."])
+    [found] = tag(treebank_tagger, ["They do n't like warm songs ."])
     assert found.labels["upos"] == ("PRON", "AUX", "PART", "VERB", "ADJ", "NOUN", "PUNCT")
     assert found.labels["lemma"] == ("they", "do", "not", "like", "warm", "songs", ".")
 
 
 def test_n_best_come_in_falling_probability(slot_tagger):
     model = rnnlm.load(slot_tagger.folder)
-    [found], [best] = rnnlm.tag(model, WORDS[:1], nbest=5), rnnlm.tag(model, WORDS[:1])
+    [found], [best] = tag(model, WORDS[:1], nbest=5), tag(model, WORDS[:1])
     logprobs = [each.logprob_nats for each in found.nbest["slots"]]
     assert (
         logprobs == sorted(logprobs, reverse=True)
@@ -65,7 +66,7 @@ def test_n_best_come_in_falling_probability(slot_tagger):
 
 
 def test_marginals_sum_to_one_under_original_labels(slot_tagger):
-    for found in rnnlm.tag(slot_tagger.folder, WORDS, probabilities=True):
+    for found in tag(slot_tagger.folder, WORDS, probabilities=True):
         for label, probabilities in zip(
             found.labels["slots"], found.probabilities["slots"], strict=True
         ):
@@ -94,7 +95,7 @@ def test_edit_scripts_for_the_same_lemma_add_up():
 
 
 def test_words_are_read_by_letter_and_sounds_joined(pronouncer):
-    found = rnnlm.tag(pronouncer, ["sheep", "TAX", ["s", "h", "a", "t"]])
+    found = tag(pronouncer, ["sheep", "TAX", ["s", "h", "a", "t"]])
     assert [each.labels["label"] for each in found] == [
         ("SH", "IY", "P"),
         ("T", "AE", "K", "S"),
@@ -103,17 +104,17 @@ def test_words_are_read_by_letter_and_sounds_joined(pronouncer):
     # the case that the model knows
     assert found[0].words == tuple("sheep") and found[1].words == tuple("tax")
     # as training data have it
-    assert rnnlm.tag(pronouncer, ["s h e e p"])[0].labels == found[0].labels
+    assert tag(pronouncer, ["s h e e p"])[0].labels == found[0].labels
 
 
 def test_pronunciations_differ_and_add_up_their_alignments(pronouncer):
-    [found] = rnnlm.tag(pronouncer, ["sheep"], nbest=3)
+    [found] = tag(pronouncer, ["sheep"], nbest=3)
     several = found.nbest["label"]
     assert (
         len({each.labels for each in several}) == len(several) == 3
         and several[0].labels == found.labels["label"]
     )
-    [one] = rnnlm.tag(pronouncer, ["sheep"])
+    [one] = tag(pronouncer, ["sheep"])
     assert (
         one.labels == found.labels
         and one.nbest["label"][0].probability <= several[0].probability <= 1
@@ -134,21 +135,21 @@ def test_n_best_are_written_differently_without_constraints(tagger, treebank_tag
     network = free.core.network
     network.settings = dataclasses.replace(network.settings, constrained=False)
     for model, column in ((free, "2"), (treebank_tagger, "lemma")):
-        [found] = rnnlm.tag(model, ["like york cats"], nbest=12)
+        [found] = tag(model, ["like york cats"], nbest=12)
         assert 6 < len(found.nbest[column]) == len({each.labels for each in found.nbest[column]})
 
 
 def test_what_makes_no_sense_is_said(tagger, classifier, pronouncer, models):
     model = rnnlm.load(tagger.folder)
     with pytest.raises(ArgumentTypeError, match="sentences must be a list, not a str"):
-        rnnlm.tag(model, "fly me")
+        tag(model, "fly me")
     with pytest.raises(UsageError, match="is a classifier of texts"):
-        rnnlm.tag(classifier.folder, ["fly me"])
+        tag(classifier.folder, ["fly me"])
     with pytest.raises(UsageError, match="is a language model"):
-        rnnlm.tag(rnnlm.load(models.unigram), ["fly me"])
+        tag(rnnlm.load(models.unigram), ["fly me"])
     with pytest.raises(UsageError, match="a beam of 2 holds fewer than 3 label sequences"):
-        rnnlm.tag(model, ["fly me"], nbest=3, beam=2)
+        tag(model, ["fly me"], nbest=3, beam=2)
     with pytest.raises(UsageError, match=r"sentences\[1\] has 2 words"):
-        rnnlm.tag(pronouncer, ["tap", "tap tap"])
+        tag(pronouncer, ["tap", "tap tap"])
     with pytest.warns(RnnlmWarning, match="the beam makes no difference"):
-        rnnlm.tag(model, ["fly me"], beam=4)
+        tag(model, ["fly me"], beam=4)

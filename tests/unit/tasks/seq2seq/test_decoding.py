@@ -12,7 +12,7 @@ from rnnlm.errors import UsageError
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.tasks.seq2seq import decoding as translators
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
-from rnnlm.tasks.seq2seq.decoding import AttentionReader, attended
+from rnnlm.tasks.seq2seq.decoding import AttentionReader, attended, translate
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tasks.seq2seq.results import Attention, plot_attention
@@ -75,7 +75,7 @@ def test_scores_are_those_the_model_gives(model, name):
     settings, sampling, num = SETTINGS[name]
     lines = [
         line
-        for line in rnnlm.translate(model, LINES, settings=settings, sampling=sampling, num=num)
+        for line in translate(model, LINES, settings=settings, sampling=sampling, num=num)
         if line.hypotheses
     ]
     assert len(lines) == len(LINES) - 1 and all(
@@ -98,7 +98,7 @@ def test_scores_are_those_the_model_gives(model, name):
 def test_output_length_is_limited_by_the_source(model):
     settings = {factor: DecodingSettings(max_length=factor) for factor in (0.5, 2, 3.5)}
     for factor, each in settings.items():
-        found = rnnlm.translate(model, LINES, settings=each)
+        found = translate(model, LINES, settings=each)
         assert {each.complete for line in found for each in line.hypotheses} == {True, False}
         for line in found:
             limit = int(factor * (len(line.source.split()) + 1)) + 10
@@ -110,7 +110,7 @@ def test_unknown_words_are_shown_or_copied_by_attention(model):
     with torch.no_grad():
         model.network.output.bias[TARGET.unk_id] = 100
     plain, unknown, copied = (
-        rnnlm.translate(
+        translate(
             model, ["a cow sat on the mat"], settings=DecodingSettings(attention=True, **settings)
         )[0].hypotheses[0]
         for settings in ({}, {"unknown": True}, {"copy_unknown": True})
@@ -152,7 +152,7 @@ def test_attention_equals_the_teacher_forced_pass():
     network = tiny_network().float().eval()
     for source in (forward, backward):
         model = Seq2SeqModel(network, PairCodec(source, TARGET))
-        for line in rnnlm.translate(model, LINES, settings=LOOKING):
+        for line in translate(model, LINES, settings=LOOKING):
             for each in line.hypotheses:
                 ids = rows(TARGET.encode([each.text]), [0])[0][: each.tokens]
                 [expected_TS] = attended(model, [source.encode([line.source]).ids], [ids])
@@ -186,19 +186,19 @@ def test_what_cannot_be_is_told(model):
     blind = tiny_model(attention=None)
     for settings in (DecodingSettings(attention=True), DecodingSettings(copy_unknown=True)):
         with pytest.raises(UsageError, match="this model has no attention"):
-            rnnlm.translate(blind, LINES, settings=settings)
-    assert len(rnnlm.translate(blind, LINES)) == len(LINES)
+            translate(blind, LINES, settings=settings)
+    assert len(translate(blind, LINES)) == len(LINES)
     with pytest.raises(UsageError, match="a beam of 2 holds fewer than 3 lines"):
         DecodingSettings(beam=2, nbest=3)
     for settings in (DecodingSettings(beam=2), DecodingSettings(nbest=2)):
         with pytest.raises(UsageError, match="samples cannot be combined with a beam"):
-            rnnlm.translate(model, LINES, settings=settings, sampling=SamplingSettings())
+            translate(model, LINES, settings=settings, sampling=SamplingSettings())
     with pytest.raises(UsageError, match="demo is a language model"):
-        rnnlm.translate("demo", LINES)
+        translate("demo", LINES)
 
 
 def test_a_very_long_source_is_translated(model):
-    [line] = rnnlm.translate(
+    [line] = translate(
         model,
         [" ".join(itertools.islice(itertools.cycle(["the", "cat"]), 9000))],
         settings=DecodingSettings(max_length=0.001),

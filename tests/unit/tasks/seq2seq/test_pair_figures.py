@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 
-import rnnlm
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation.metrics import with_intervals
 from rnnlm.evaluation.translation import Translations, TranslationSettings, measure
+from rnnlm.tasks.evaluation import evaluate
 from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import PairCodec, encode_pairs
+from rnnlm.tasks.seq2seq.decoding import translate
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from support.tiny_models import make_tokenizer
@@ -41,7 +42,7 @@ def word_by_word(model, source, target):
 
 
 def test_perplexity_is_that_of_reading_word_by_word(model):
-    found = rnnlm.evaluate(model, parallel_text(ROWS)).to_dict()
+    found = evaluate(model, parallel_text(ROWS)).to_dict()
     logprobs, tokens = zip(*(word_by_word(model, *row) for row in ROWS), strict=True)
     assert found["logprob_nats"] == pytest.approx(sum(logprobs), abs=1e-4)
     assert (
@@ -57,7 +58,7 @@ def test_perplexity_is_that_of_reading_word_by_word(model):
 
 
 def test_bits_per_character_count_lines_and_their_ends(model):
-    found = rnnlm.evaluate(model, parallel_text(ROWS[:2]), decode=False).to_dict()
+    found = evaluate(model, parallel_text(ROWS[:2]), decode=False).to_dict()
     assert found["bits_per_char"] == pytest.approx(
         -found["logprob_nats"] / math.log(2) / (len(ROWS[0][1]) + len(ROWS[1][1]) + 2)
     )
@@ -65,10 +66,10 @@ def test_bits_per_character_count_lines_and_their_ends(model):
 
 
 def test_each_source_is_measured_against_all_its_references(model):
-    found = rnnlm.evaluate(model, parallel_text(ROWS), decoding=DecodingSettings(beam=2)).written
+    found = evaluate(model, parallel_text(ROWS), decoding=DecodingSettings(beam=2)).written
     written = {
         line.source: line.text
-        for line in rnnlm.translate(
+        for line in translate(
             model, [source for source, _ in ROWS], settings=DecodingSettings(beam=2)
         )
     }
@@ -85,7 +86,7 @@ def test_each_source_is_measured_against_all_its_references(model):
 
 
 def test_figures_by_length_add_up_to_the_total(model):
-    written = rnnlm.evaluate(
+    written = evaluate(
         model, parallel_text([("a " * count + "cat", "le chat") for count in range(12)])
     ).written
     assert [(each.name, each.sentences) for each in written.by_length] == [
@@ -99,13 +100,13 @@ def test_figures_by_length_add_up_to_the_total(model):
 
 def test_tokenizer_loss_is_measured_and_unknown_case_ignored(model):
     # of 4 references one has an unknown word
-    assert rnnlm.evaluate(model, parallel_text(ROWS)).written.of_tokenizer.exact_match == 0.75
+    assert evaluate(model, parallel_text(ROWS)).written.of_tokenizer.exact_match == 0.75
     lowering = Seq2SeqModel(
         model.network,
         PairCodec(model.codec.source, make_tokenizer(TARGET.symbols()[2:], lowercase=True)),
     )
     assert lowering.codec.target.size == TARGET.size
-    written = rnnlm.evaluate(lowering, parallel_text([("a dog", "Un Chien")])).written
+    written = evaluate(lowering, parallel_text([("a dog", "Un Chien")])).written
     assert written.of_tokenizer is None and written.figures.lowercase
     assert written.figures == measure(
         Translations(written.lines, [["Un Chien"]], TranslationSettings(lowercase=True))
@@ -117,9 +118,9 @@ def test_the_main_figure_suits_the_data(model):
     spelled = Seq2SeqModel(
         model.network, PairCodec(model.codec.source, model.codec.target, {"spelled": True})
     )
-    assert rnnlm.evaluate(spelled, parallel_text(ROWS)).written.main == "word_error_rate"
-    assert rnnlm.evaluate(model, parallel_text(ROWS)).written.main == "bleu"
-    short = rnnlm.evaluate(model, parallel_text(ROWS[1:2])).written  # no four words in a row
+    assert evaluate(spelled, parallel_text(ROWS)).written.main == "word_error_rate"
+    assert evaluate(model, parallel_text(ROWS)).written.main == "bleu"
+    short = evaluate(model, parallel_text(ROWS[1:2])).written  # no four words in a row
     assert short.main == "exact_match" and short.to_dict()["bleu"] is None
 
 
@@ -141,24 +142,23 @@ def test_measuring_ends_where_it_is_asked_to(model):
         and evaluation.decoded(model, data, lambda: True) is None
     )
     assert (
-        evaluation.decoded(model, data)["chrf"]
-        == rnnlm.evaluate(model, data.text).written.figures.chrf
+        evaluation.decoded(model, data)["chrf"] == evaluate(model, data.text).written.figures.chrf
     )
 
 
 def test_a_named_model_reads_files_like_training_data(translator, tmp_path):
-    named = rnnlm.evaluate(translator.folder, translator.valid)
+    named = evaluate(translator.folder, translator.valid)
     columns = [line.split("\t") for line in translator.valid.read_text().splitlines()[1:]]
     for place, name in enumerate(("source.txt", "target.txt")):
         (tmp_path / name).write_text("".join(f"{row[place]}\n" for row in columns))
-    parallel = rnnlm.evaluate(
+    parallel = evaluate(
         str(translator.folder), tmp_path / "source.txt", target=[tmp_path / "target.txt"] * 2
     )
     assert (
         parallel.written.figures.bleu == named.written.figures.bleu
         and parallel.references.sentences == 2 * named.references.sentences
     )
-    swapped = rnnlm.evaluate(
+    swapped = evaluate(
         translator.folder,
         translator.valid,
         reading={"column": "french", "target_column": "english"},
@@ -178,27 +178,27 @@ def test_pairs_that_are_not_whole_are_refused(translator, tmp_path, lines, targe
     for file, text in zip(files, target, strict=True):
         file.write_text(text)
     if error is None:
-        assert rnnlm.evaluate(
+        assert evaluate(
             translator.folder, tmp_path / "data", target=files
         ).references.sentences == len(target)
         return
     with pytest.raises(error, match=message):
-        rnnlm.evaluate(translator.folder, tmp_path / "data", target=files)
+        evaluate(translator.folder, tmp_path / "data", target=files)
 
 
 def test_requests_must_fit_the_model_and_files(model, translator):
     with pytest.raises(UsageError, match="decode= needs an encoder-decoder"):
-        rnnlm.evaluate("demo", "none", decode=False)
+        evaluate("demo", "none", decode=False)
     with pytest.raises(UsageError, match="there are 2 of sources and 1 of targets"):
-        rnnlm.evaluate(translator.folder, ["a", "b"], target=["c"])
+        evaluate(translator.folder, ["a", "b"], target=["c"])
     with pytest.raises(UsageError, match="has no attention"):
-        rnnlm.evaluate(
+        evaluate(
             tiny_model(attention=None),
             parallel_text(ROWS),
             decoding=DecodingSettings(copy_unknown=True),
         )
     with pytest.raises(UsageError, match="no data to evaluate on"):
-        rnnlm.evaluate(translator.folder)
+        evaluate(translator.folder)
 
 
 def test_references_unknown_to_the_tokenizer_still_give_numbers(model):
