@@ -285,7 +285,7 @@ def find_gates(sentence: str, **given: Any) -> "Inspection":
 @look(
     "memory",
     "models",
-    section("Text", texts_option("text"), options.context_option, options.text_options),
+    section("Text", texts_option("text"), options.context_option, options.column_option),
     section(
         "Measuring",
         number_option("--positions", default=2000, help="Tokens to predict.", least=2),

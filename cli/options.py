@@ -187,7 +187,6 @@ special_symbols_option = options_of(LINES, "special_symbols")
 column_option = options_of(SOURCES, "column", metavar="NAME")
 encoding_option = options_of(LINES, "encoding_errors")
 split_option = options_of(SOURCES, "split", metavar="NAME")
-source_options = stacked(column_option, split_option, encoding_option)
 text_options = stacked(
     section("Text", column_option),
     section(
@@ -241,9 +240,10 @@ def refuse_given(names: Collection[str], why: str) -> None:
 
 
 def text_flags(given: dict[str, Any]) -> dict[str, Any]:
-    """Take the values of `text_options` out of `given`; return the settings that they make."""
+    """Take the values of `text_options` that a command has out of `given`; return the settings that
+    they make."""
     names = ("column", "split", "encoding_errors", "blank_lines", "special_symbols")
-    return without_none({name: given.pop(name) for name in names})
+    return without_none({name: given.pop(name, None) for name in names})
 
 
 def without_none(given: Mapping[str, Any]) -> dict[str, Any]:

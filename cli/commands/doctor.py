@@ -5,31 +5,19 @@ import dataclasses
 import click
 
 from .. import terminal
-from ..options import chosen_model, device_option, json_option, model_option, number_option
+from ..options import chosen_model, device_option, json_option, model_option
 
 
 @click.command()
 @click.argument("model", required=False)
 @model_option
-@click.option("--sample", type=int, metavar="N",
-              help="Check sums after N random contexts, sentences or sources.  [default: all, or "
-                   "as many as take seconds]")  # fmt: skip
-@number_option("--seed", default=0, help="Seed of the random sample.", least=0)
 @device_option
 @json_option
-def command(
-    model: str | None,
-    model_name: str | None,
-    sample: int | None,
-    seed: int,
-    device: str,
-    as_json: bool,
-) -> None:
+def command(model: str | None, model_name: str | None, device: str, as_json: bool) -> None:
     """Check a model: files, hashes, arrays, and that it sums to one.
 
     \b
     rnnlm doctor my-model
-    rnnlm doctor my-model --sample 1000
 
     The probabilities of all tokens must sum to one after any context, those of labels at any word;
     and labels or translations must not depend on the other sentences in a batch. Exit
@@ -44,7 +32,7 @@ def command(
             "pip uninstall rnnlm, then install this one again"
         )
     name = chosen_model(model_name, argument=model)
-    checks = list(audit(name, sample=sample, seed=seed, device=device))
+    checks = list(audit(name, device=device))
     is_well = all(check.result != "failed" for check in checks)
     if as_json:
         terminal.print_json({"well": is_well, "checks": list(map(dataclasses.asdict, checks))})

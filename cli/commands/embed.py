@@ -16,7 +16,8 @@ input_options = section(
     click.option("--input", "inputs", multiple=True, metavar="FILE",
                  help="Lines of a text, or texts of a table (see --column); compressed "
                  "or not; - is standard input. May be repeated."),
-    options.source_options,
+    options.column_option,
+    options.encoding_option,
     options.special_symbols_option,
 )  # fmt: skip
 vector_options = section(
@@ -91,7 +92,7 @@ def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> Iterator[str]:
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
         terminal.say("reading lines from the terminal; Ctrl-D ends")
     settings = SentenceSettings(
-        given["column"], split=given["split"] or "train",
+        given["column"],
         encoding_errors=given["encoding_errors"] or "strict",
         keep=(),
     )  # fmt: skip

@@ -8,6 +8,7 @@ import click
 from .. import terminal
 from ..help_sections import Command, section
 from ..options import (
+    column_option,
     context_option,
     corpus_of,
     device_option,
@@ -17,7 +18,6 @@ from ..options import (
     overwrite_option,
     refuse_if,
     text_flags,
-    text_options,
 )
 from ..setting_options import NGRAMS, options_of
 
@@ -86,7 +86,7 @@ def _numbers(text: str) -> list[float]:
                  help="Copy the models into DIR, so that it does not depend on their folders."),
     overwrite_option("Replace the model in DIR, or FILE."),
 )  # fmt: skip
-@section("Text", context_option, text_options)
+@section("Text", context_option, column_option)
 @section("Output", json_option)
 def command(
     models: tuple[str, ...],

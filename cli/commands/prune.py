@@ -10,13 +10,13 @@ from .. import terminal
 from ..help_sections import Command, section
 from ..options import (
     chosen_model,
+    column_option,
     corpus_of,
     json_option,
     model_option,
     output_option,
     overwrite_option,
     text_flags,
-    text_options,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _amount(text: str) -> int:
         metavar="TEXT",
         help="Measure perplexity before and after on TEXT; may be repeated.",
     ),
-    text_options,
+    column_option,
 )
 @section("Output", json_option)
 def command(

@@ -134,7 +134,6 @@ input_options = section(
 )  # fmt: skip
 rare_input_options = section(
     "Input",
-    options.split_option,
     options.encoding_option,
     options_of(SENTENCES, "id_column", metavar="NAME"),
     options_of(
@@ -182,7 +181,6 @@ _ABOUT_INPUT = {
     "column": "--column",
     "targets": "--target",
     "target_column": "--target-column",
-    "split": "--split",
     "id_column": "--id-column",
     "given_column": "--given-column",
     "keep": "--keep",
@@ -381,7 +379,6 @@ def _sentences(
         id_column=given["id_column"],
         given_column=given["given_column"],
         given=given["given"],
-        split=given["split"] or "train",
         encoding_errors=given["encoding_errors"] or "strict",
         keep=keep,
         region_mark=given["region_mark"],

@@ -26,12 +26,8 @@ from ..setting_options import SERVING, options_of
 )  # fmt: skip
 @section(
     "Limits of a request",
-    options_of(
-        SERVING, "max_sentences", "max_characters", "max_tokens", "max_samples", "max_words",
-        "max_body", "body_seconds", "answer_seconds",
-    ),
-)  # fmt: skip
-@section("Limits of the server", options_of(SERVING, "max_requests"))
+    options_of(SERVING, "max_sentences", "max_characters", "max_tokens", "answer_seconds"),
+)
 def command(
     model_names: tuple[str, ...],
     device: str,

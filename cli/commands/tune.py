@@ -26,7 +26,7 @@ from ..help_sections import Command, section
     click.option("--tokens", type=int, metavar="N",
                  help="Tokens of --on to read.  [default: dynamic 10000, cache 100000, unigram "
                       "1000000]"),
-    options.text_options,
+    options.column_option,
 )  # fmt: skip
 @section("Output", options.json_option)
 def command(

@@ -10,10 +10,11 @@ from .. import terminal
 from ..help_sections import Command, section
 from ..options import (
     STANDARD_OUTPUT,
+    column_option,
+    encoding_option,
     output_option,
     overwrite_option,
     text_flags,
-    text_options,
     without_none,
 )
 from ..setting_options import LEARNING, TOKENIZER, options_of
@@ -35,7 +36,7 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
     options_of(TOKENIZER, "normalise", metavar="FORMS"),
     options_of(TOKENIZER, "split_punctuation", "remove_punctuation"),
 )
-@text_options
+@section("Text", column_option, encoding_option)
 @section(
     "Output",
     output_option(

@@ -46,7 +46,6 @@ class SentenceSettings(Checked):
         str,
         Meta(description="text that comes before each sentence: the score is conditional on it"),
     ] = ""
-    split: str = "train"
     encoding_errors: Literal["strict", "replace"] = "strict"
     keep: Annotated[
         tuple[str, ...] | None,
@@ -80,7 +79,7 @@ class SentenceSettings(Checked):
     @property
     def source(self) -> SourceSettings:
         """How its texts are taken out of tables and data sets."""
-        return SourceSettings(self.column, self.split)
+        return SourceSettings(self.column)
 
     def check(self) -> None:
         """Make sure that the settings do not contradict each other.

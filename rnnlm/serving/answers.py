@@ -18,6 +18,7 @@ from rnnlm.scoring.rows import record
 from rnnlm.scoring.sentences import of_texts
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.serving import looks, schemas
+from rnnlm.serving import settings as limits
 from rnnlm.serving.refusals import Refusal
 from rnnlm.serving.served import ServedModel, ServedModels
 from rnnlm.serving.settings import ServingSettings
@@ -47,7 +48,7 @@ class Answers:
         """Score sentences: log-probabilities, surprisals of their words and tokens."""
         model = self.models.doing(asked.model, "score")
         self._check_texts(asked.sentences, asked.given, asked.source or "")
-        self._check_count("alternatives", asked.alternatives, self.settings.max_words)
+        self._check_count("alternatives", asked.alternatives, limits.MAX_WORDS)
         settings = _scoring_settings(asked.tokens, asked.words, asked.alternatives, asked.eos)
         sentences = list(of_texts(asked.sentences, asked.given, None, asked.source))
         chunk = await model.score(sentences, settings)
@@ -73,7 +74,7 @@ class Answers:
         """Find the likeliest next words; a last word that no white space follows is begun."""
         model = self.models.doing(asked.model, "generate")
         self._check_texts([asked.text])
-        self._check_count("n", asked.n, self.settings.max_words)
+        self._check_count("n", asked.n, limits.MAX_WORDS)
         core = cast(LanguageModel, model.core)
         found = await model.run(lambda: autocomplete.next_words(core, asked.text, asked.n))
         words = [schemas.NextWordRecord(each.word, each.probability) for each in found]
@@ -126,7 +127,7 @@ class Answers:
         """Return the model, and the steps in which it draws what is asked for."""
         model = self.models.doing(asked.model, "generate")
         self._check_texts([asked.prompt], *asked.ban)
-        self._check_count("n", asked.n, self.settings.max_samples)
+        self._check_count("n", asked.n, limits.MAX_SAMPLES)
         self._check_count("max_tokens", asked.max_tokens, self.settings.max_tokens)
         settings = SamplingSettings(
             temperature=asked.temperature,
@@ -203,7 +204,7 @@ class Answers:
         sentences = asked.sentences
         joined = [each if isinstance(each, str) else " ".join(each) for each in sentences]
         self._check_texts(joined)
-        self._check_count("nbest", asked.nbest, self.settings.max_samples)
+        self._check_count("nbest", asked.nbest, limits.MAX_SAMPLES)
         found = await model.run(
             lambda: tag(model.core, sentences, nbest=asked.nbest, probabilities=asked.probabilities)
         )

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rnnlm.serving import schemas
+from rnnlm.serving import settings as limits
 from rnnlm.serving.refusals import Refusal, error_record, refusal_of
 from rnnlm.serving.responses import refused
 from rnnlm.serving.settings import ServingSettings
@@ -207,11 +208,11 @@ class _Guard:
         if method == "POST" and not _is_json(headers.getlist("content-type")):
             hint = "send the header Content-Type: application/json"
             raise Refusal(415, "only JSON in UTF-8 is taken", hint=hint)
-        if int(headers.get("content-length", "0")) > self.settings.max_body:
+        if int(headers.get("content-length", "0")) > limits.MAX_BODY:
             raise self._too_large()
 
     def _too_large(self) -> Refusal:
-        why = f"at most {self.settings.max_body:,} bytes are taken"
+        why = f"at most {limits.MAX_BODY:,} bytes are taken"
         return Refusal(413, "the request is too large", why, "send its sentences in several")
 
     async def _body(self, receive: Receive) -> bytes:
@@ -219,7 +220,7 @@ class _Guard:
         parts = []
         size = 0
         try:
-            async with asyncio.timeout(self.settings.body_seconds):
+            async with asyncio.timeout(limits.BODY_SECONDS):
                 while True:
                     message = await receive()
                     # Nobody is left to answer, or too much has come: what follows is not read.
@@ -227,19 +228,19 @@ class _Guard:
                         raise _Left
                     part = message.get("body", b"")
                     size += len(part)
-                    if size > self.settings.max_body:
+                    if size > limits.MAX_BODY:
                         raise self._too_large()
                     parts.append(part)
                     if not message.get("more_body", False):
                         return b"".join(parts)
         except TimeoutError:
-            why = f"it has {self.settings.body_seconds:g} seconds"
+            why = f"it has {limits.BODY_SECONDS:g} seconds"
             raise Refusal(408, "the request did not arrive in time", why) from None
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
         """Take a place among the requests that are answered, if there is one."""
-        if self.in_work >= self.settings.max_requests:
+        if self.in_work >= limits.MAX_REQUESTS:
             why = f"{self.in_work} requests are waiting"
             raise Refusal(503, "the server has too much to do", why, retry_after=RETRY_SECONDS)
         self.in_work += 1

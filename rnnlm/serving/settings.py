@@ -11,6 +11,13 @@ from rnnlm.config import Checked, Count, Positive
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
+# What a request may ask for, and what the server takes on, beside the settings below.
+MAX_SAMPLES = 16  # generated texts of a request
+MAX_WORDS = 100  # likely words at a place
+MAX_REQUESTS = 256  # that are answered, or wait for it
+MAX_BODY = 1_000_000  # bytes
+BODY_SECONDS = 10.0  # within which a body must have arrived
+
 
 @dataclass(frozen=True)
 class ServingSettings(Checked):
@@ -40,17 +47,6 @@ class ServingSettings(Checked):
         100_000
     )
     max_tokens: Annotated[Count, Meta(description="tokens of a generated text")] = 1000
-    max_samples: Annotated[Count, Meta(description="generated texts of a request")] = 16
-    max_words: Annotated[Count, Meta(description="likely words at a place")] = 100
-
-    # How much the server takes on.
-    max_requests: Annotated[
-        Count, Meta(description="requests that are answered, or wait for it")
-    ] = 256
-    max_body: Annotated[Count, Meta(description="bytes of a request's body")] = 1_000_000
-    body_seconds: Annotated[
-        Positive, Meta(description="seconds within which a request's body must have arrived")
-    ] = 10.0
     answer_seconds: Annotated[
         Positive, Meta(description="seconds within which a request is answered, or given up")
     ] = 60.0

@@ -455,7 +455,6 @@ def test_killed_run_resumes_to_the_same_file(
     ["--input", "text"],
     ["--output", "s.tsv", "--resume", "--overwrite"],
     ["-o", "s.tsv", "--tokens", "--words"],
-    ["--split", "test"],
     ["--with", "entropy"], ["--with", "entropie", "--words"], ["--keep", "item"],
     ["--region-columns", "a,b"], ["--regions", " "],
     ["--output", "s.parquet", "--resume"],

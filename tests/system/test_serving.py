@@ -57,7 +57,7 @@ def test_a_signal_lets_running_answers_end(ngrams):
 
 
 def test_a_signal_waits_for_nobody_forever(ngrams):
-    with serving(*ngrams, "--body-seconds", "60") as server:
+    with serving(*ngrams, constants={"rnnlm.serving.settings.BODY_SECONDS": 60}) as server:
         head = b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         idle = socket.create_connection((server.host, server.port))
         slow = socket.create_connection((server.host, server.port))

@@ -22,9 +22,8 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
     save_unigram(folder / "uni")
     save_lstm(folder / "net")
-    with serving(
-        "-m", folder / "net", "-m", folder / "uni", "--body-seconds", "1", "--device", "cpu"
-    ) as server:
+    models = ("-m", folder / "net", "-m", folder / "uni", "--device", "cpu")
+    with serving(*models, constants={"rnnlm.serving.settings.BODY_SECONDS": 1}) as server:
         server.folder = str(folder)
         yield server
 

@@ -149,7 +149,6 @@ NUMBERS = {
         "the weights -1, 2 are not valid for a linear mixture",
     ),
     "tune, tokens: -1": ("tune -m {unigram}+unigram --on {valid} --tokens -1", ""),
-    "doctor, sample: 0": ("doctor {unigram} --sample 0", "a sample of 0 contexts is empty"),
     "export, nothing": ("export -m {lstm}", ""),
     "prune, threshold: NaN": ("prune -m {ngram} -o out --threshold nan", ""),
     "prune, ngrams: NaN": ("prune -m {ngram} -o out --ngrams nan", ""),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm.models.loading import load
+from rnnlm.serving import settings as limits
 from rnnlm.serving.served import ServedModels
 from support.servers import client_of
 from support.tiny_models import fit
@@ -127,12 +128,14 @@ def test_what_cannot_be_is_said(client, path, asked, what):
     assert (answer.status_code, answer.json()["error"]["what"]) == (400, what)
 
 
-LIMITS = {"max_sentences": 3, "max_characters": 40, "max_tokens": 5, "max_samples": 2}
+LIMITS = {"max_sentences": 3, "max_characters": 40, "max_tokens": 5}
 
 
-@pytest.fixture(scope="module")
-def small_client():
-    with client_of({"kn": fit("ngram")}, **LIMITS, max_words=4) as client:
+@pytest.fixture
+def small_client(monkeypatch):
+    monkeypatch.setattr(limits, "MAX_SAMPLES", 2)
+    monkeypatch.setattr(limits, "MAX_WORDS", 4)
+    with client_of({"kn": fit("ngram")}, **LIMITS) as client:
         yield client
 
 

@@ -8,6 +8,7 @@ import re
 import pytest
 from starlette.routing import Route
 
+from rnnlm.serving import settings as limits
 from rnnlm.serving.guards import guarded
 from rnnlm.serving.refusals import Refusal
 from rnnlm.serving.settings import ServingSettings
@@ -185,17 +186,18 @@ def test_compressed_bodies_are_refused():
     assert answer(content_encoding="identity").status == 200
 
 
-def test_bodies_have_a_limit_announced_or_not():
-    small = {"max_body": 10}
+def test_bodies_have_a_limit_announced_or_not(monkeypatch):
+    monkeypatch.setattr(limits, "MAX_BODY", 10)
     app = Echo()
-    assert answer(small, app=app, content_length="11", body=(b"x" * 11,)).status == 413
-    assert answer(small, app=app, body=(b"x" * 6, b"x" * 5)).status == 413
+    assert answer(app=app, content_length="11", body=(b"x" * 11,)).status == 413
+    assert answer(app=app, body=(b"x" * 6, b"x" * 5)).status == 413
     assert app.bodies == []
-    assert answer(small, app=app, body=(b"x" * 6, b"x" * 4)).status == 200
+    assert answer(app=app, body=(b"x" * 6, b"x" * 4)).status == 200
 
 
-def test_a_slow_body_is_given_up():
-    slow = answer({"body_seconds": 0.05}, body=[b" "] * 50, pause=0.01)
+def test_a_slow_body_is_given_up(monkeypatch):
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.05)
+    slow = answer(body=[b" "] * 50, pause=0.01)
     assert slow.status == 408
     assert slow.error["why"] == "it has 0.05 seconds"
 
@@ -216,19 +218,22 @@ async def _several(app, count):
     return [each.status for each in await asyncio.gather(*asked)]
 
 
-def test_requests_beyond_the_queue_are_put_off():
-    app = guarded(Echo(wait=0.05), ServingSettings(max_requests=3))
+def test_requests_beyond_the_queue_are_put_off(monkeypatch):
+    monkeypatch.setattr(limits, "MAX_REQUESTS", 3)
+    app = guarded(Echo(wait=0.05), ServingSettings())
     assert sorted(asyncio.run(_several(app, 5))) == [200, 200, 200, 503, 503]
     assert asyncio.run(_several(app, 3)) == [200, 200, 200]  # places are given back
 
 
-def test_slow_bodies_take_no_place():
+def test_slow_bodies_take_no_place(monkeypatch):
+    monkeypatch.setattr(limits, "MAX_REQUESTS", 1)
+
     async def both(app):
         slow = asyncio.create_task(ask(app, body=[b" "] * 5, pause=0.02))
         await asyncio.sleep(0.01)
         return (await ask(app)).status, (await slow).status
 
-    app = guarded(Echo(), ServingSettings(max_requests=1))
+    app = guarded(Echo(), ServingSettings())
     assert asyncio.run(both(app)) == (200, 200)
 
 
