@@ -53,7 +53,7 @@ def test_baselines_of_one_text_compare(rnnlm, baselines):
     assert f"signature of ngram: {stored('ngram')['signature']}\n" in shown.out
     assert (
         "of the validation text (the last 5% of the training text, held out); "
-        "--on TEXT adds intervals and p-values\n" in shown.err
+        "intervals and p-values need a text: --on TEXT\n" in shown.err
     )
 
     # On any other text they compare, too, as they know the same words.
@@ -90,7 +90,7 @@ def test_what_cannot_be_compared_is_refused(rnnlm, baselines, names, code, what,
     outcome = rnnlm("compare", *names)
     assert outcome.code == code and what in outcome.errors[0] and why in outcome.err
     if "stored metrics" in what or "part data" in what:
-        assert "--on TEXT measures all of them on one text" in outcome.err
+        assert "measure all of them on one text: --on TEXT" in outcome.err
 
 
 def test_different_tokens_compare_per_word_and_character(rnnlm, baselines):
