@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 # Settings of a task that several parameters of a command make together, or one of another name.
 _SAID_BY = {
     "confusions": ("confusions", "plot", "overwrite"),
-    "decode": ("no_decode",),
-    "decoding": ("beam", "length_power", "max_length", "copy_unknown"),
+    "decoding": ("beam",),
     "output": ("output", "overwrite"),
 }
 
@@ -89,8 +88,6 @@ def options_of(task: "AnyTask", given: Mapping[str, Any], comparing: bool = Fals
         # Some are made of several parameters, or of one with another name.
         if each.name == "reading":
             said["reading"] = _reading(task, given)
-        elif each.name == "decode":
-            said["decode"] = not given["no_decode"]
         elif each.name == "decoding":
             said["decoding"] = _decoding(given)
         elif each.name in ("progress", "report"):
@@ -114,9 +111,4 @@ def _decoding(given: Mapping[str, Any]) -> "DecodingSettings":
     """Make the settings with which an encoder-decoder decodes its sources."""
     from rnnlm.tasks.seq2seq.options import DecodingSettings
 
-    names = _SAID_BY["decoding"]
-    said = [name for name in names if given[name] is not None]
-    if said and given["no_decode"]:
-        flag = said[0].replace("_", "-")
-        raise click.UsageError(f"--{flag} has no effect with --no-decode.")
-    return options.settings_of(DecodingSettings, names, given)
+    return options.settings_of(DecodingSettings, _SAID_BY["decoding"], given)

@@ -17,17 +17,7 @@ pair_options = stacked(
     ),
     section(_PAIRS, options_of(PAIRS, "skip_empty"), rare=True),
 )  # fmt: skip
-decoding_options = stacked(
-    section(_DECODING, options_of(DECODING, "beam", default_is="1")),
-    section(
-        _DECODING,
-        options_of(DECODING, "length_power", metavar="A"),
-        options_of(DECODING, "max_length", "copy_unknown"),
-        click.option("--no-decode", is_flag=True,
-                     help="Measure perplexity alone, which is faster."),
-        rare=True,
-    ),
-)  # fmt: skip
+decoding_options = section(_DECODING, options_of(DECODING, "beam", default_is="1"))
 written_option = section(
     "Output", output_option("Write the outputs of an encoder-decoder, a line for each pair.")
 )

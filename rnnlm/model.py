@@ -200,7 +200,6 @@ class Model(ModelHandle):
         context: Literal["carry", "reset"] | None = None,
         text_settings: "TextSettings | None" = None,
         target: Sequence[str | Path] = (),
-        decode: bool | None = None,
         decoding: "DecodingSettings | None" = None,
         reading: Mapping[str, object] | None = None,
         progress: "Progress | None" = None,
@@ -217,10 +216,9 @@ class Model(ModelHandle):
         :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from the training data's.
 
         Of an encoder-decoder, target: for each file one with its targets, where these are in
-        separate files; as many again for each further reference. decode: whether sources are
-        decoded; else perplexity is all that is measured. decoding: how; None: greedily. reading:
-        settings of :class:`~rnnlm.text.pairs.ParallelSettings` that differ from the training
-        data's.
+        separate files; as many again for each further reference. decoding: how sources are
+        decoded; None: greedily. reading: settings of
+        :class:`~rnnlm.text.pairs.ParallelSettings` that differ from the training data's.
 
         Raises:
             UsageError: a keyword does not go with the model. TextError: a text cannot be read or is
@@ -230,7 +228,7 @@ class Model(ModelHandle):
 
         return evaluate(
             self.core, text, context=context, text_settings=text_settings,
-            target=target, decode=decode, decoding=decoding, reading=reading, progress=progress,
+            target=target, decoding=decoding, reading=reading, progress=progress,
         )  # fmt: skip
 
     def embed(

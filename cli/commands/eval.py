@@ -64,7 +64,6 @@ def command(
     plot, output, overwrite = given["plot"], given["output"], given["overwrite"]
     task = registry.task(loading.task_of(name))
     task_options.check(task, name)
-    options.refuse_if(output and given["no_decode"], "-o has nothing to write with --no-decode.")
     options.refuse_if(
         output == options.STANDARD_OUTPUT, "standard output takes the metrics: name a FILE with -o."
     )
@@ -86,9 +85,8 @@ def command(
         metrics.draw(cast("LabelEvaluation", found), plot, overwrite)
     if output:
         written = cast("PairEvaluation", found).written
-        if written is not None:
-            options.put((f"{line}\n" for line in written.lines), output)
-            terminal.say(f"saved in {output}")
+        options.put((f"{line}\n" for line in written.lines), output)
+        terminal.say(f"saved in {output}")
     if as_json:
         terminal.print_json(found.with_details(confusions))
     else:

@@ -23,18 +23,9 @@ if TYPE_CHECKING:
     from rnnlm.tasks.seq2seq.results import TranslatedLine
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
+_SEARCH = ("beam", "length_power", "nbest", "max_length")
 # Each of these asks for samples
-_SAMPLING = (
-    "sample",
-    "num",
-    "seed",
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "typical_p",
-    "repetition_penalty",
-)
+_SAMPLING = ("sample", "num", "seed", "temperature")
 _ABOUT_INPUT = {
     "--input-format": "form",
     "--column": "column",
@@ -76,24 +67,10 @@ sampling_options = section(
     ),
     options_of(SAMPLING, "seed", help="The same seed, line and number give the same sample."),
     options_of(SAMPLING, "temperature"),
-    options_of(SAMPLING, "top_k", metavar="K"),
-    options_of(SAMPLING, "top_p", metavar="P"),
-)
-rare_sampling_options = section(
-    "Samples, instead of a search",
-    options_of(SAMPLING, "min_p", "typical_p", metavar="P"),
-    options_of(SAMPLING, "repetition_penalty", metavar="R"),
-    rare=True,
-)
-unknown_options = section(
-    "Unknown words", options_of(DECODING, "unknown", "copy_unknown"), rare=True
 )
 output_options = section(
     "Output",
     options.json_option,
-    options_of(
-        DECODING, "attention", help="With --json: the attention of each output token to the source."
-    ),
     click.option(
         "--attention-plot",
         "plot",
@@ -113,8 +90,6 @@ output_options = section(
 @rare_input_options
 @search_options
 @sampling_options
-@rare_sampling_options
-@unknown_options
 @output_options
 def command(
     lines: tuple[str, ...], model_name: str | None, device: str, source: str | None, as_json: bool,
@@ -172,10 +147,6 @@ def _check(
     idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
     options.refuse_if(
         lines and idle, f"{', '.join(idle)}: only for --input, not for lines given as arguments."
-    )
-    options.refuse_if(
-        given["attention"] and not as_json,
-        "--attention is shown by --json; --attention-plot draws it.",
     )
 
     # Lines are either searched for or drawn.
@@ -240,7 +211,7 @@ def _settings(given: dict[str, Any]) -> "tuple[DecodingSettings, SamplingSetting
     sampling = None
     if _asked(given):
         sampling = options.settings_of(SamplingSettings, _SAMPLING[2:], given)
-    decoding = options.settings_of(DecodingSettings, DecodingSettings.__dataclass_fields__, given)
+    decoding = options.settings_of(DecodingSettings, _SEARCH, given)
     return decoding, sampling
 
 

@@ -23,7 +23,6 @@ class Decoded:
     beam: int
     length_power: float
     max_length: float
-    copy_unknown: bool
 
 
 @dataclass(frozen=True)
@@ -119,12 +118,12 @@ class PairEvaluation(Evaluation):
     """The metrics of an encoder-decoder on pairs.
 
     sources: how many different ones. references: their perplexity given the sources, each reference
-    a line by itself, with its `signature`. written: None where nothing was decoded.
+    a line by itself, with its `signature`.
     """
 
     sources: int
     references: TextEvaluation
-    written: Written | None
+    written: Written
     task: str = "seq2seq"
 
     @property
@@ -132,12 +131,10 @@ class PairEvaluation(Evaluation):
         found = []
         for each in self.references.metrics:
             found.append(replace(each, interval=self.intervals.get(("", each.name))))
-        if self.written is not None:
-            found += map(self._written, self.written.names)
+        found += map(self._written, self.written.names)
         return tuple(found)
 
     def _written(self, name: str) -> Metric:
-        assert self.written is not None
         return Metric(
             name,
             getattr(self.written.figures, name),
@@ -148,10 +145,7 @@ class PairEvaluation(Evaluation):
 
     @property
     def mains(self) -> tuple[Metric, ...]:
-        names = ["ppl_token"]
-        if self.written is not None:
-            names.insert(0, self.written.main)
-        found = [self.metric(name) for name in names]
+        found = [self.metric(name) for name in (self.written.main, "ppl_token")]
         return tuple(each for each in found if each is not None)
 
     @property
@@ -176,8 +170,6 @@ class PairEvaluation(Evaluation):
     @property
     def signatures(self) -> Mapping[str, str]:
         found = {"perplexity": self.signature}
-        if self.written is None:
-            return found
         of_sacrebleu = self.written.sacrebleu_signatures
         for name in self.written.names:
             found[name] = self.written.signatures[name]
@@ -188,8 +180,6 @@ class PairEvaluation(Evaluation):
     @property
     def remarks(self) -> Sequence[str]:
         found = list(self.references.remarks)
-        if self.written is None:
-            return found
         if self.written.figures.lowercase:
             found.append(
                 "the model knows no upper case: both sides are lower-cased for these metrics"
@@ -206,7 +196,7 @@ class PairEvaluation(Evaluation):
         return found
 
     def tables(self, most_confusions: int | None = None) -> Iterator[Table]:
-        if self.written is None or len(self.written.by_length) < 2:
+        if len(self.written.by_length) < 2:
             return
         figures = self.written.figures
         names = [name for name in self.written.names if getattr(figures, name) is not None]
@@ -221,8 +211,7 @@ class PairEvaluation(Evaluation):
         models."""
         found: dict[str, Any] = {"task": self.task, "sources": self.sources}
         found |= self.references.to_dict()
-        if self.written is not None:
-            found |= self.written.to_dict()
+        found |= self.written.to_dict()
         found["seconds"] = self.seconds
         for (_, name), interval in self.intervals.items():
             found |= bounds(interval, self._prefix(name))
@@ -236,15 +225,12 @@ class PairEvaluation(Evaluation):
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        written = None
-        if "main" in stored:
-            written = Written.from_dict(stored)
         found = cls(
             signature=stored["signature"],
             seconds=stored["seconds"],
             sources=stored["sources"],
             references=replace(TextEvaluation.from_dict(stored), intervals={}),
-            written=written,
+            written=Written.from_dict(stored),
         )
         if "low" not in stored:
             return found

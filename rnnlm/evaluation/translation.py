@@ -407,13 +407,13 @@ class TranslationSignature(MetricSignature):
     """The parts of a signature, in the order in which they are printed; empty ones are left out.
 
     metric: bleu, word_error_rate, ... data: the hash of sources and references. beam, length_power,
-    max_length, copy_unknown: how texts were decoded; metrics that differ in these, or in the model,
-    still compare.
+    max_length: how texts were decoded; metrics that differ in these, or in the model, still
+    compare.
     """
 
     of_what: ClassVar[str] = "translations"
     may_differ: ClassVar[frozenset[str]] = frozenset(
-        {"beam", "length_power", "max_length", "copy_unknown", "model"}
+        {"beam", "length_power", "max_length", "model"}
     )
 
     case: str = ""  # kept | lower
@@ -423,7 +423,6 @@ class TranslationSignature(MetricSignature):
     beam: str = ""  # 1: greedy
     length_power: str = ""
     max_length: str = ""  # of the source
-    copy_unknown: str = ""  # yes | no
     model: str = ""  # its fingerprint
 
     @classmethod

@@ -238,7 +238,6 @@ class Answers:
             beam=asked.beam,
             length_power=asked.length_power,
             nbest=asked.nbest,
-            unknown=asked.unknown,
             attention=asked.attention,
         )
         translator = Translator(encoder_decoder(model.core), settings)

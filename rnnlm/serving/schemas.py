@@ -322,7 +322,6 @@ class TranslateRequest(Request, frozen=True, kw_only=True):
     beam: Annotated[int, Meta(ge=1, description="lines kept at each step")] | None = None
     length_power: Annotated[float, Meta(ge=0, le=10)] | None = None
     nbest: Annotated[int, Meta(ge=1, description="lines for each source")] = 1
-    unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
     attention: Annotated[bool, Meta(description="what each token looked at")] = False
 
 

@@ -42,32 +42,13 @@ def test_eval_shows_perplexity_and_decoded_figures(rnnlm, here, translator):
 
 
 def test_json_holds_all_of_it(rnnlm, translator):
-    outcome = rnnlm(
-        "eval",
-        "-m",
-        translator.folder,
-        translator.valid,
-        "--json",
-        "--beam",
-        "2",
-        "--length-power",
-        "0.5",
-    )
+    outcome = rnnlm("eval", "-m", translator.folder, translator.valid, "--json", "--beam", "2")
     found = json.loads(outcome.out)
-    assert found["decoding"] == {
-        "beam": 2,
-        "length_power": 0.5,
-        "max_length": 2.0,
-        "copy_unknown": False,
-    }
+    assert found["decoding"] == {"beam": 2, "length_power": 1.0, "max_length": 2.0}
     assert (
         set(FIGURES) <= found.keys() and found["main"] == "bleu" and found["of_tokenizer"] is None
     )
     assert sum(each["sentences"] for each in found["by_length"]) == found["sources"]
-    only = json.loads(
-        rnnlm("eval", "-m", translator.folder, translator.valid, "--json", "--no-decode").out
-    )
-    assert only["ppl_token"] == found["ppl_token"] and "bleu" not in only
 
 
 def test_training_ends_with_the_figures_and_stores_them(rnnlm, translator):
@@ -177,8 +158,6 @@ def test_decoded_figure_can_choose_weights_and_be_plotted(rnnlm, here, translato
      "--scheme: {model} is an encoder-decoder, and this is for taggers and classifiers"),
     (("--context", "reset"),
      "--context: {model} is an encoder-decoder, and this is for language models"),
-    (("--no-decode", "--beam", "2"), "--beam has no effect with --no-decode"),
-    (("--no-decode", "-o", "x"), "-o has nothing to write"),
     (("--column", "german"), "german"), (("--target", "missing"), "missing"),
     (("-o", "-"), "standard output takes the metrics"),
 ])  # fmt: skip

@@ -14,6 +14,7 @@ import rnnlm as library
 from rnnlm.cli.commands import translate
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.models import model_folder
+from rnnlm.tasks.seq2seq import decoding
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from support.tiny_seq2seq import tiny_model, varied_model
 
@@ -33,7 +34,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(model):
-    return [line.text for line in library.translate(model, LINES)]
+    return [line.text for line in decoding.translate(model, LINES)]
 
 
 def test_each_input_line_gives_one_output_line(rnnlm, model, expected, here):
@@ -92,23 +93,18 @@ def test_json_matches_python_and_is_read_by_rescore(rnnlm, model, here):
         "2",
         "--beam",
         "3",
-        "--attention",
         "--length-power",
         "2",
     ).out
-    settings = DecodingSettings(nbest=2, beam=3, length_power=2, attention=True)
+    settings = DecodingSettings(nbest=2, beam=3, length_power=2)
     found = [json.loads(line) for line in shown.splitlines()]
     assert found == [
         json.loads(json.dumps(each.to_dict()))
-        for each in library.translate(model, LINES, settings=settings)
+        for each in decoding.translate(model, LINES, settings=settings)
     ]
     assert {*found[0]} == {"utt", "source", "text", "hypotheses"} and found[0]["text"] == found[0][
         "hypotheses"
     ][0]["text"]
-    attention = found[0]["hypotheses"][0]["attention"]
-    assert attention["source_tokens"] == ["the", "cat", "sat", "</s>"] and len(
-        attention["weights"]
-    ) == len(attention["target_tokens"])
     (here / "nbest.jsonl").write_text(shown)
     assert [(each.utt, len(each.hypotheses)) for each in library.read_nbest("nbest.jsonl")] == [
         ("1", 2),
@@ -119,7 +115,7 @@ def test_json_matches_python_and_is_read_by_rescore(rnnlm, model, here):
 
 
 def test_several_lines_of_a_source_are_rows(rnnlm, model):
-    found = library.translate(model, LINES[:2], settings=DecodingSettings(nbest=2))
+    found = decoding.translate(model, LINES[:2], settings=DecodingSettings(nbest=2))
     rows = [
         [str(line.number), str(rank), f"{each.logprob_nats:.4f}", f"{each.score:.4f}", each.text]
         for line in found
@@ -135,7 +131,7 @@ def test_several_lines_of_a_source_are_rows(rnnlm, model):
 
 def test_samples_depend_on_seed_line_and_number(rnnlm, model):
     def drawn(seed, num, **settings):
-        lines = library.translate(
+        lines = decoding.translate(
             model, LINES, sampling=SamplingSettings(seed=seed, **settings), num=num
         )
         return [each.text for line in lines for each in line.hypotheses]
@@ -146,11 +142,7 @@ def test_samples_depend_on_seed_line_and_number(rnnlm, model):
     assert shown[0] == "line\tsample\tlogprob_nats\ttext" and [
         row.split("\t")[3] for row in shown[1:]
     ] == drawn(5, 3)
-    for options, settings in (
-        (["--sample"], {}),
-        (["--temperature", "0"], {"temperature": 0}),
-        (["--top-k", "2"], {"top_k": 2}),
-    ):
+    for options, settings in ((["--sample"], {}), (["--temperature", "0"], {"temperature": 0})):
         assert rnnlm("translate", "-m", model, *LINES, *options).out.splitlines() == drawn(
             1, 1, **settings
         )
@@ -179,19 +171,11 @@ def test_attention_is_drawn_for_first_line_with_words(rnnlm, model, here):
 
 def test_attention_is_refused_where_there_is_none(rnnlm, here):
     folder = saved(here / "blind", tiny_model(attention=None))
-    for option in (["--copy-unknown"], ["--attention", "--json"], ["--attention-plot", "a.svg"]):
-        shown = rnnlm("translate", "-m", folder, "the cat", *option)
-        assert (
-            shown.code == 2
-            and shown.errors[0] == f"error: {folder} has no attention"
-            and "attention=none" in shown.errors[1]
-        )
+    shown = rnnlm("translate", "-m", folder, "the cat", "--attention-plot", "a.svg")
+    assert shown.code == 2
+    assert shown.errors[0] == f"error: {folder} has no attention"
+    assert "attention=none" in shown.errors[1]
     assert not (here / "a.svg").exists()
-    assert (
-        rnnlm("translate", "-m", folder, "the cat", "--attention")
-        .errors[0]
-        .startswith("error: --attention is shown by --json")
-    )
 
 
 def test_a_conversation_answers_line_by_line(rnnlm, model, expected, monkeypatch):

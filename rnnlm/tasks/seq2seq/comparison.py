@@ -180,24 +180,18 @@ def compare(
 def comparable_stored(models: Sequence[StoredModel]) -> Comparable:
     """Return which of the metrics compare that were stored when the models were trained."""
     subjects = []
-    is_decoded = True
     for each in models:
         evaluation = cast(PairEvaluation, each.evaluation)
-        is_decoded = is_decoded and evaluation.written is not None
         target = cast(PairCodec, each.codec).target
         subjects.append(Subject.of_stored(each.name, evaluation.references, target))
-    return _with_written(_comparable_perplexities(subjects, is_decoded))
+    return _with_written(_comparable_perplexities(subjects))
 
 
-def _comparable_perplexities(
-    subjects: Sequence[Subject], is_decoded: bool, holds_unk: bool = True
-) -> Comparable:
-    """Return which perplexities compare. That none does is an error only if nothing is decoded."""
+def _comparable_perplexities(subjects: Sequence[Subject], holds_unk: bool = True) -> Comparable:
+    """Return which perplexities compare, if any do: the metrics of what is written always do."""
     try:
         return find_comparable(subjects, holds_unk)
     except ComparisonError as error:
-        if not is_decoded:
-            raise
         return Comparable((), "", (Refused("perplexity", None, error.why),))
 
 
@@ -252,8 +246,7 @@ class _Comparing:
             subjects.append(Subject.of(each.name, signature, each.model.codec.target, encoded))
         _, references = lines_of(sides[0].data.text)
         has_unknown = any(UNKNOWN in each.lower() for each in references)
-        is_decoded = self.options.search is not None
-        return _comparable_perplexities(subjects, is_decoded, has_unknown)
+        return _comparable_perplexities(subjects, has_unknown)
 
     def measure(self, side: _Side) -> PairEvaluation:
         return evaluation.measure(side.model, side.data, self.options.search, self.lowercase)

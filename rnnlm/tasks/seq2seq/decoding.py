@@ -1,7 +1,6 @@
 """Decode with an encoder-decoder: write a line for each line that it reads, greedily, by beam
 search or drawn, with what it looked at."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +15,7 @@ from rnnlm.files.reading import shown_name
 from rnnlm.generation.drawing import Found, Starts, draw_samples
 from rnnlm.generation.search import search
 from rnnlm.generation.settings import SamplingSettings, SearchSettings
-from rnnlm.interface import UNKNOWN, Device
+from rnnlm.interface import Device
 from rnnlm.models import loading, registry
 from rnnlm.tasks.labels.files import TEXT_LINES, TextFileSettings, detect_text_format
 from rnnlm.tasks.labels.tagging import Labeller, windows
@@ -29,8 +28,7 @@ from rnnlm.text.lines import is_blank, lines_with_ends, without_end
 from rnnlm.text.named_columns import cell, languages_of, read_rows, text_of, usual_column
 from rnnlm.text.pairs import USUAL, ParallelSettings, ParallelText
 
-# ---- What the tokens of a line looked at in its source, and words of the source that replace
-# `<unk>`.
+# ---- What the tokens of a line looked at in its source.
 
 _NOWHERE = ParallelText((), "source", "target", "parallel")  # pairs that are in no file
 
@@ -48,79 +46,21 @@ def attended(
 
 
 class AttentionReader:
-    """Makes attention weights readable: source and target tokens as text, and `<unk>` replaced by
-    the source word with the largest weight."""
+    """Makes attention weights readable: source and target tokens as text."""
 
     def __init__(self, codec: PairCodec) -> None:
         self.codec = codec
         self.forward = codec.source.in_direction(False)
         self.symbols = codec.target.symbols()
 
-    def aligned(
-        self, source: str, ids: Sequence[int], weights_TS: np.ndarray, copies: bool
-    ) -> tuple[str, Attention]:
-        """Return the text of a line's tokens, and what they looked at. copies: words of the source
-        replace `<unk>`."""
+    def attention(self, source: str, ids: Sequence[int], weights_TS: np.ndarray) -> Attention:
+        """Return what the tokens of a line looked at."""
         # A model that reads sources from their end has the weights in that order, too. Turn them
         # back into the order of the text; `</s>` stays last.
         if self.codec.source.is_reversed:
             weights_TS = np.append(weights_TS[:, -2::-1], weights_TS[:, -1:], axis=1)
-        tokens = [self.symbols[id] for id in ids]
-        text = self.codec.target.decode(ids)
-
-        if copies and self.codec.target.unk_id in ids:
-            copied = self._copied(source, ids, weights_TS)
-            # A token other than `<unk>` may hold these characters, too.
-            replacements = []
-            for word, token in zip(copied, tokens, strict=True):
-                replacements += [word] * token.count(UNKNOWN)
-            shown = iter(replacements)
-            text = re.sub(re.escape(UNKNOWN), lambda match: next(shown, UNKNOWN), text)
-            for place, id in enumerate(ids):
-                if id == self.codec.target.unk_id:
-                    tokens[place] = copied[place]
-        return text, Attention(tuple(self.forward.surface(source)), tuple(tokens), weights_TS)
-
-    def _copied(self, source: str, ids: Sequence[int], weights_TS: np.ndarray) -> list[str]:
-        """Return for each token of a line what replaces it if it is `<unk>`: the word of the source
-        with the largest weight."""
-        pieces = self._pieces(source)
-        if not pieces:
-            return [UNKNOWN] * len(ids)
-        return [pieces[place] for place in weights_TS[:, :-1].argmax(axis=1).tolist()]
-
-    def _pieces(self, source: str) -> list[str]:
-        """Return for each token of a source, but its `</s>`, the word that it is part of; the token
-        itself if the target is not made of words."""
-        encoded = self.forward.encode([source])
-        ids = encoded.ids[:-1].tolist()
-
-        # The bytes of each token; those of unknown ones are in the text alone.
-        unknown = set(encoded.oov.tolist())
-        surface = self.forward.surface(source)
-        parts = []
-        for place, id in enumerate(ids):
-            parts.append(surface[place].encode("utf-8") if place in unknown else self._bytes[id])
-
-        # Join those of each word: a character may have bytes in several tokens.
-        starts = np.ones(len(ids), dtype=bool)
-        if self._writes_words:
-            starts = self.forward.starts_word_V[ids]
-        starts[:1] = True
-        word_S = (np.cumsum(starts) - 1).tolist()
-        words = [b""] * int(starts.sum())
-        for word, part in zip(word_S, parts, strict=True):
-            words[word] += part
-        decoded = [word.decode("utf-8", "replace").strip() for word in words]
-        return [decoded[word] for word in word_S]
-
-    @cached_property
-    def _bytes(self) -> list[bytes]:
-        return self.forward.token_bytes()
-
-    @cached_property
-    def _writes_words(self) -> bool:
-        return bool(self.codec.target.starts_word_V.all())
+        tokens = tuple(self.symbols[id] for id in ids)
+        return Attention(tuple(self.forward.surface(source)), tokens, weights_TS)
 
 
 # ---- Translation of lines: in batches by length within windows, results in the order of the lines.
@@ -146,12 +86,8 @@ class Translator:
                 "they are drawn at random",
                 "leave one of them out",
             )
-        looks_back = self.settings.attention or self.settings.copy_unknown
-        if looks_back and self.model.network.settings.attention is None:
-            what = "attention"
-            if self.settings.copy_unknown:
-                what = "copy_unknown"
-            why = f"{what} needs it, and the model was trained with attention=none"
+        if self.settings.attention and self.model.network.settings.attention is None:
+            why = "the model was trained with attention=none"
             raise UsageError(
                 f"{self.model.name} has no attention", why, "train one with attention=general"
             )
@@ -198,62 +134,42 @@ class Translator:
         if self.sampling is None:
             found_B = search(self.model.decoder, starts, self._search)
         else:
-            sampling = replace(self.sampling, unknown=self._unknown, running=False)
+            sampling = replace(self.sampling, unknown=False, running=False)
             numbers = [line.number for line in lines]
             found_B = draw_samples(self.model.decoder, starts, self.num, sampling, numbers=numbers)
 
-        aligned = self._aligned(lines, sources, found_B)
+        attention: dict[tuple[int, int], Attention] = {}
+        if self.settings.attention:
+            attention = self._attention(lines, sources, found_B)
         translations = []
         for row, found in enumerate(found_B):
-            its = [self._hypothesis(each, aligned.get((row, n))) for n, each in enumerate(found)]
+            its = [self._hypothesis(each, attention.get((row, n))) for n, each in enumerate(found)]
             translations.append(its)
         return translations
 
-    def _hypothesis(self, found: Found, aligned: tuple[str, Attention] | None) -> Translation:
-        attention = None
-        if aligned is None:
-            text = self.model.codec.target.decode(found.ids)
-        else:
-            text, attention = aligned
+    def _hypothesis(self, found: Found, attention: Attention | None) -> Translation:
         # A newline is a byte like any other to some tokenizers, but a line is one line.
-        text = text.replace("\n", " ")
+        text = self.model.codec.target.decode(found.ids).replace("\n", " ")
         return Translation(
-            text,
-            len(found.ids),
-            found.logprob_nats,
-            found.score,
-            found.ended,
-            attention if self.settings.attention else None,
+            text, len(found.ids), found.logprob_nats, found.score, found.ended, attention
         )
 
-    def _aligned(
+    def _attention(
         self, lines: Sequence[TranslatedLine], sources: list[np.ndarray], found_B: list[list[Found]]
-    ) -> dict[tuple[int, int], tuple[str, Attention]]:
-        """Return by row and rank the text and attention of each line found that needs a look at its
-        source."""
+    ) -> dict[tuple[int, int], Attention]:
+        """Return by row and rank what each line found looked at in its source."""
         # All lines of the batch are read again at once.
         wanted = []
         for row, found in enumerate(found_B):
             for rank, each in enumerate(found):
-                if self._looks_back(each):
-                    wanted.append((row, rank, each.ids))
-        if not wanted:
-            return {}
+                wanted.append((row, rank, each.ids))
         read = [sources[row] for row, _, _ in wanted]
         written = [np.array(ids) for _, _, ids in wanted]
-        copies = self.settings.copy_unknown
-        aligned = {}
-        for (row, rank, ids), weights_TS in zip(
-            wanted, attended(self.model, read, written), strict=True
-        ):
-            source = lines[row].source
-            aligned[row, rank] = self._reader.aligned(source, ids, weights_TS, copies)
-        return aligned
-
-    def _looks_back(self, found: Found) -> bool:
-        return self.settings.attention or (
-            self.settings.copy_unknown and self.model.codec.target.unk_id in found.ids
-        )
+        weights = attended(self.model, read, written)
+        attention = {}
+        for (row, rank, ids), weights_TS in zip(wanted, weights, strict=True):
+            attention[row, rank] = self._reader.attention(lines[row].source, ids, weights_TS)
+        return attention
 
     @cached_property
     def _reader(self) -> AttentionReader:
@@ -262,11 +178,7 @@ class Translator:
     @property
     def _search(self) -> SearchSettings:
         settings = self.settings
-        return SearchSettings(settings.width, settings.power, settings.nbest, self._unknown)
-
-    @property
-    def _unknown(self) -> bool:
-        return self.settings.unknown or self.settings.copy_unknown
+        return SearchSettings(settings.width, settings.power, settings.nbest)
 
 
 def translate(
@@ -278,8 +190,8 @@ def translate(
 
     model: an encoder-decoder or its name. settings: greedy search unless they ask for a beam or n
     best. sampling: draw `num` lines for each source instead; sample n of line l is the same
-    whatever the other lines. Length and `<unk>` are set in `settings`, not in `sampling`. device:
-    where a model given by name is loaded.
+    whatever the other lines. Length is set in `settings`, not in `sampling`. device: where a model
+    given by name is loaded.
 
     Raises:
         UsageError: the model is no encoder-decoder, or lacks the attention that is asked for;

@@ -170,17 +170,17 @@ def hypotheses(
 def measure(
     model: Seq2SeqModel,
     data: PairedData,
-    decoding: DecodingSettings | None = GREEDY,
+    decoding: DecodingSettings = GREEDY,
     lowercase: bool = False,
 ) -> PairEvaluation:
-    """Evaluate a model on pairs. decoding: None where perplexity is enough. lowercase: what is
-    written is compared without upper case, as it is anyway where the model knows none."""
+    """Evaluate a model on pairs. lowercase: what is written is compared without upper case, as it
+    is anyway where the model knows none."""
     began = time.perf_counter()
     logprob_N = target_scores(model, data)
     assert logprob_N is not None  # nothing asked it to stop
     encoded = references_of(data, model.codec.target)
     references = perplexity.summary(model.decoder, logprob_N, encoded, "reset", began)
-    written = None if decoding is None else _written(model, data, decoding, lowercase)
+    written = _written(model, data, decoding, lowercase)
     return PairEvaluation(
         signature=references.signature,
         seconds=time.perf_counter() - began,
@@ -233,7 +233,7 @@ def _written(
         main,
         tuple(by_length(by_name, lengths_N)),
         None if limit.is_perfect else limit,
-        Decoded(decoding.width, decoding.power, decoding.max_length, decoding.copy_unknown),
+        Decoded(decoding.width, decoding.power, decoding.max_length),
         _signatures(model, data, translations.settings, decoding),
         main == "bleu" or bool(limit.bleu),
         translations,
@@ -262,7 +262,6 @@ def _signatures(
         "max_length": f"{decoding.max_length:g}",
         "data": data.lines_hash,
         "model": loading.fingerprint_in_signature(model),
-        "copy_unknown": "yes" if decoding.copy_unknown else "",
     }
     return {name: str(TranslationSignature.of(name, settings, **parts)) for name in WRITTEN}
 

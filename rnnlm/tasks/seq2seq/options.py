@@ -50,14 +50,6 @@ class DecodingSettings(Checked):
             f"counted, and {LONGER} more"
         ),
     ] = 2.0
-    unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
-    copy_unknown: Annotated[
-        bool,
-        Meta(
-            description="where <unk> is chosen, write the word of the source that attention "
-            "points at"
-        ),
-    ] = False
     attention: Annotated[bool, Meta(description="what each token of a line looked at")] = False
 
     def __post_init__(self) -> None:
@@ -94,19 +86,15 @@ class PairOptions(Checked):
     """How pairs are read, and their sources decoded.
 
     target: for each file one with its targets, where these are in separate files; as many again for
-    each further reference. decode: whether sources are decoded (None: yes); else perplexity is all
-    that is measured. decoding: how; None: greedily. reading: settings of
+    each further reference. decoding: how sources are decoded; None: greedily. reading: settings of
     :class:`~rnnlm.text.pairs.ParallelSettings` that differ from those of the training data.
     """
 
     target: Sequence[str | Path] = ()
-    decode: bool | None = None
     decoding: DecodingSettings | None = None
     reading: Mapping[str, Any] | None = None
 
     @property
-    def search(self) -> DecodingSettings | None:
-        """How sources are decoded; None: not at all."""
-        if self.decode is False:
-            return None
+    def search(self) -> DecodingSettings:
+        """How sources are decoded."""
         return self.decoding or GREEDY

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import rnnlm as library
 from rnnlm.models.loading import load
 from support.servers import client_of
 from support.tiny_models import fit
@@ -60,8 +61,7 @@ def test_classes_are_those_of_the_command(client, folders, rnnlm):
 
 @pytest.mark.parametrize(
     "asked, options",
-    [({}, ()), ({"beam": 4, "nbest": 3, "attention": True},
-               ("--beam", "4", "--nbest", "3", "--attention"))],
+    [({}, ()), ({"beam": 4, "nbest": 3}, ("--beam", "4", "--nbest", "3"))],
 )  # fmt: skip
 def test_translations_are_those_of_the_command(client, folders, rnnlm, asked, options):
     sources = ["two seven one four", "one"]
@@ -69,6 +69,13 @@ def test_translations_are_those_of_the_command(client, folders, rnnlm, asked, op
     assert answer["lines"] == printed(
         rnnlm("translate", "-m", folders["french"], *sources, *options, "--json")
     )
+
+
+def test_attention_is_that_of_the_library(client, folders):
+    settings = library.DecodingSettings(attention=True)
+    [expected] = library.load(folders["french"]).translate(["two seven"], settings=settings)
+    [found] = client.post("/translate", "french", sources=["two seven"], attention=True)["lines"]
+    assert found["hypotheses"] == json.loads(json.dumps(expected.to_dict()))["hypotheses"]
 
 
 def test_targets_are_scored_given_their_source(client, folders, rnnlm):

@@ -135,7 +135,7 @@ def test_other_columns_than_those_learned_are_refused(model):
 
 def test_settings_of_language_and_label_models_are_distinguished(model, tagger):
     text = labelled(VALID, "tagging")
-    for name, value in (("context", "carry"), ("progress", print), ("decode", True)):
+    for name, value in (("context", "carry"), ("progress", print), ("target", ["x"])):
         with pytest.raises(UsageError, match=f"{name}= needs .*; this is a tagger of words"):
             evaluate(model, text, **{name: value})
     with pytest.raises(

@@ -9,7 +9,6 @@ PARTS = {
     "beam": "5",
     "length_power": "1.0",
     "max_length": "2x+10",
-    "copy_unknown": "no",
     "model": "1f0c8d2a4b6e",
 }
 BLEU = TranslationSignature.of("bleu", TranslationSettings(lowercase=True), **PARTS)
@@ -17,7 +16,7 @@ RATE = TranslationSignature.of("symbol_error_rate", TranslationSettings(spelled=
 
 
 def test_signature_states_counting_and_decoding():
-    decoding = "beam:5|length_power:1.0|max_length:2x+10|copy_unknown:no"
+    decoding = "beam:5|length_power:1.0|max_length:2x+10"
     assert str(BLEU) == f"bleu|case:lower|tok:13a|data:77d05c1b9f3e|{decoding}|model:1f0c8d2a4b6e"
     assert str(RATE) == "symbol_error_rate|case:kept|units:spelled|data:77d0"
 
@@ -28,7 +27,7 @@ def test_it_is_read_back(signature):
 
 
 def test_figures_compare_despite_different_models_and_decoding():
-    parts = PARTS | {"beam": "1", "copy_unknown": "yes", "model": "another"}
+    parts = PARTS | {"beam": "1", "max_length": "1x+10", "model": "another"}
     assert (
         BLEU.differing(
             TranslationSignature.of("bleu", TranslationSettings(lowercase=True), **parts)

@@ -12,13 +12,12 @@ from rnnlm.errors import UsageError
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.tasks.seq2seq import decoding as translators
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
-from rnnlm.tasks.seq2seq.decoding import AttentionReader, attended, translate
+from rnnlm.tasks.seq2seq.decoding import attended, translate
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tasks.seq2seq.results import Attention, plot_attention
 from rnnlm.text.pairs import ParallelText
 from support.pictures import faults_of
-from support.tiny_models import make_tokenizer
 from support.tiny_seq2seq import SOURCE, TARGET, tiny_model, tiny_network, varied_model
 
 LINES = [
@@ -106,45 +105,11 @@ def test_output_length_is_limited_by_the_source(model):
     assert settings[3.5].limit(4) == 24 and settings[0.5].limit(1) == 10
 
 
-def test_unknown_words_are_shown_or_copied_by_attention(model):
+def test_unknown_words_are_not_written(model):
     with torch.no_grad():
         model.network.output.bias[TARGET.unk_id] = 100
-    plain, unknown, copied = (
-        translate(
-            model, ["a cow sat on the mat"], settings=DecodingSettings(attention=True, **settings)
-        )[0].hypotheses[0]
-        for settings in ({}, {"unknown": True}, {"copy_unknown": True})
-    )
-    assert "<unk>" not in plain.text and {*unknown.text.split()} == {"<unk>"} == {
-        *unknown.attention.target_tokens
-    }
-    words = "a cow sat on the mat".split()
-    expected = [words[row[:6].argmax()] for row in copied.attention.weights]
-    assert (
-        copied.text.split() == expected
-        and copied.attention.target_tokens == tuple(expected)
-        and len({*expected}) > 1
-    )
-
-
-def test_a_copied_word_is_whole_despite_subword_pieces():
-    letters = make_tokenizer(["the cat"], tokenizer="char")
-    aligner = AttentionReader(PairCodec(letters, TARGET))
-    weights_TS = np.full((3, 8), 0.01)
-    # a of cat; the end, and so the next best; e of the
-    weights_TS[[0, 1, 2], [5, 7, 2]] = [0.5, 0.9, 0.5]
-    weights_TS[1, 4] = 0.02
-    text, attention = aligner.aligned(
-        "the cat", [TARGET.unk_id, TARGET.unk_id, TARGET.encode(["chat"]).ids[0]], weights_TS, True
-    )
-    assert (
-        text == "cat cat chat"
-        and attention.target_tokens == ("cat", "cat", "chat")
-        and attention.most_attended == (5, 7, 2)
-    )
-    to_letters = AttentionReader(PairCodec(letters, letters))
-    # letters for letters, the unseen too
-    assert to_letters.aligned("the cow", [letters.unk_id] * 3, np.eye(3, 8, 4), True)[0] == "cow"
+    [line] = translate(model, ["a cow sat on the mat"])
+    assert "<unk>" not in line.text
 
 
 def test_attention_equals_the_teacher_forced_pass():
@@ -166,6 +131,9 @@ def test_attention_equals_the_teacher_forced_pass():
 
 def test_a_model_draws_what_it_looked_at(model):
     [line] = rnnlm.Model(model).translate(["the cat sat"], attention=True)
+    [record] = line.to_dict()["hypotheses"]
+    assert record["attention"]["source_tokens"] == ["the", "cat", "sat", "</s>"]
+    assert len(record["attention"]["weights"]) == len(record["attention"]["target_tokens"])
     figure = line.hypotheses[0].attention.figure()
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [
         "the", "cat", "sat", "</s>",
@@ -184,9 +152,8 @@ def test_attention_to_many_tokens_names_some():
 
 def test_what_cannot_be_is_told(model):
     blind = tiny_model(attention=None)
-    for settings in (DecodingSettings(attention=True), DecodingSettings(copy_unknown=True)):
-        with pytest.raises(UsageError, match="this model has no attention"):
-            translate(blind, LINES, settings=settings)
+    with pytest.raises(UsageError, match="this model has no attention"):
+        translate(blind, LINES, settings=DecodingSettings(attention=True))
     assert len(translate(blind, LINES)) == len(LINES)
     with pytest.raises(UsageError, match="a beam of 2 holds fewer than 3 lines"):
         DecodingSettings(beam=2, nbest=3)
