@@ -128,7 +128,7 @@ def test_what_cannot_be_combined_is_wrong_usage(rnnlm, counts, arguments, what):
 def test_what_cannot_be_added_is_an_error(rnnlm, counts, other, code, what):
     made = {
         "short": ["--order", "2"], "lower": ["--lowercase"], "letters": ["--tokenizer", "char"],
-        "blank": ["--keep-blank-lines"], "damaged": [],
+        "blank": ["--blank-lines", "keep"], "damaged": [],
     }  # fmt: skip
     if other in made:
         assert rnnlm("count", "b.txt", "-o", other, *made[other]).code == 0
