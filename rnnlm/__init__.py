@@ -51,7 +51,6 @@ _PUBLIC = {
     "WordVectors": "rnnlm.vectors.word_vectors",
     "as_numpy": "rnnlm.arrays",
     "compare": "rnnlm.tasks.evaluation",
-    "cross_validate": "rnnlm.rescoring.rescorer",
     "filter": "rnnlm.filtering.predicate",
     "import_arpa": "rnnlm.ngram.arpa.writing",
     "learn_vectors": "rnnlm.vectors.learning",
@@ -106,7 +105,6 @@ if TYPE_CHECKING:  # with `as`, so that strict type checkers see them as public
     from rnnlm.rescoring.mert import save_weights as save_weights
     from rnnlm.rescoring.nbest import Hypothesis as Hypothesis
     from rnnlm.rescoring.nbest import Utterance as Utterance
-    from rnnlm.rescoring.rescorer import cross_validate as cross_validate
     from rnnlm.rescoring.rescorer import rescore as rescore
     from rnnlm.rescoring.rescorer import tune_weights as tune_weights
     from rnnlm.rescoring.settings import ListSettings as ListSettings

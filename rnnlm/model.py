@@ -400,7 +400,6 @@ class Model(ModelHandle):
         top_k: int | None = None,
         top_p: float | None = None,
         min_p: float | None = None,
-        typical_p: float | None = None,
         repetition_penalty: float = 1.0,
         max_tokens: int = 100,
         seed: int = 1,
@@ -411,13 +410,12 @@ class Model(ModelHandle):
         """Draw `num` texts that begin with `prompt`.
 
         temperature: divides the log-probabilities; below 1 is safer, 0 always takes the likeliest.
-        top_k, top_p, min_p, typical_p: draw from the k likeliest tokens only; from the fewest that
-        hold this probability; from those at least this many times as likely as the likeliest; from
-        those nearest to the entropy that hold this probability. repetition_penalty: multiplies the
-        log-probability of tokens that are there already. max_tokens: of a text, at most. seed: the
-        same seed and number give the same text. unknown: `<unk>` may be drawn. running: texts of
-        max_tokens tokens in which each `</s>` is a newline, instead of single sentences. ban: words
-        that are not drawn.
+        top_k, top_p, min_p: draw from the k likeliest tokens only; from the fewest that hold this
+        probability; from those at least this many times as likely as the likeliest.
+        repetition_penalty: multiplies the log-probability of tokens that are there already.
+        max_tokens: of a text, at most. seed: the same seed and number give the same text. unknown:
+        `<unk>` may be drawn. running: texts of max_tokens tokens in which each `</s>` is a newline,
+        instead of single sentences. ban: words that are not drawn.
 
         Raises:
             SettingsError: a number is out of range. TextError: the prompt holds a newline or
@@ -429,7 +427,7 @@ class Model(ModelHandle):
 
         self._check("generate")
         settings = SamplingSettings(
-            temperature, top_k, top_p, min_p, typical_p, repetition_penalty, max_tokens, seed,
+            temperature, top_k, top_p, min_p, repetition_penalty, max_tokens, seed,
             unknown, running,
         )  # fmt: skip
         samples = generate(self.core, prompt=prompt, num=num, settings=settings, ban=ban)

@@ -62,10 +62,7 @@ tuning_options = section(
     click.option("--no-words", is_flag=True, help="Use no weight for the number of words."),
     click.option("--no-oov", is_flag=True,
                  help="Use no weight for the number of words unknown to a model."),
-    click.option("--each", is_flag=True,
-                 help="Also rescore with the first model alone, the first two, and so on: what "
-                      "each adds."),
-    options_of(RESCORING, "restarts", "seed"),
+    options_of(RESCORING, "seed"),
     rare=True,
 )  # fmt: skip
 
@@ -83,8 +80,6 @@ tuning_options = section(
                  help="Weights of an earlier run, instead of --tune."),
     click.option("--split", type=click.Choice(["even-odd"]),
                  help="Tune on the even utterances of --tune, counted from 0, apply to the odd."),
-    click.option("--folds", type=click.IntRange(min=2), metavar="K",
-                 help="Cross-validate on --tune: utterance i is in fold i modulo K."),
     device_option,
 )  # fmt: skip
 @mapping_options
@@ -153,7 +148,7 @@ def command(
         weights, rescored = _applied(weights_file, dict.fromkeys(names), device, given)
     else:
         stages, rescored = _tuned(dict.fromkeys(names), device, given)
-        weights = stages[-1].weights if stages else None
+        weights = stages[-1].weights
     _save(outputs, rescored, weights)
     with results_apart:
         if as_json:
@@ -165,23 +160,19 @@ def command(
 
 def _check(given: dict[str, Any], weights_file: str | None) -> None:
     """Refuse options that contradict each other."""
-    split, folds, apply_to = given["split"], given["folds"], given["apply_to"]
+    split, apply_to = given["split"], given["apply_to"]
     refuse_if(
         bool(given["tune_on"]) == bool(weights_file), "give either --tune LIST or --weights FILE."
     )
     refuse_if(weights_file and not apply_to, "which list? Name it with --apply.")
     refuse_if(
-        (split or folds) and (weights_file or apply_to or (split and folds)),
-        "--split and --folds divide the list of --tune; one of them, without --apply or --weights.",
+        split and (weights_file or apply_to),
+        "--split divides the list of --tune: leave out --apply and --weights.",
     )
-    refuse_if(
-        folds and (given["weights_output"] or given["each"]),
-        "--folds tunes weights for each fold: leave out --weights-output and --each.",
-    )
-    is_tuning = any(given[name] for name in ("no_words", "no_oov", "each", "weights_output"))
+    is_tuning = any(given[name] for name in ("no_words", "no_oov", "weights_output"))
     refuse_if(
         weights_file and is_tuning,
-        "--weights are fixed: leave out --no-words, --no-oov, --each and --weights-output.",
+        "--weights are fixed: leave out --no-words, --no-oov and --weights-output.",
     )
 
 
@@ -270,14 +261,13 @@ def _applied(
 def _tuned(
     names: dict[str, None], device: str, given: dict[str, Any]
 ) -> "tuple[list[Stage], Rescored]":
-    """Tune weights and rescore with them. Return the stages, and the result of the last one; with
-    folds there are no stages."""
+    """Tune weights and rescore with them. Return the stages, and the result of the last one."""
     from rnnlm.models.loading import scoring_model_of
     from rnnlm.rescoring.nbest import even_and_odd
-    from rnnlm.rescoring.rescorer import cross_validate, tune_and_rescore
+    from rnnlm.rescoring.rescorer import tune_and_rescore
     from rnnlm.rescoring.settings import RescoreSettings
 
-    settings = settings_of(RescoreSettings, ("restarts", "seed", "skip_incomplete"), given)
+    settings = settings_of(RescoreSettings, ("seed", "skip_incomplete"), given)
     settings = dataclasses.replace(
         settings, mapping=_mapping(given), words=not given["no_words"], oov=not given["no_oov"]
     )
@@ -289,11 +279,7 @@ def _tuned(
         tune_on, apply_to = even_and_odd(tune_on)
 
     models = {name: scoring_model_of(name, device) for name in names}
-    if given["folds"]:
-        return [], cross_validate(tune_on, models, given["folds"], settings, terminal.Progress())
-    stages = tune_and_rescore(
-        tune_on, apply_to, models, settings, each=given["each"], report=terminal.Progress()
-    )
+    stages = tune_and_rescore(tune_on, apply_to, models, settings, report=terminal.Progress())
     return stages, stages[-1].rescored
 
 

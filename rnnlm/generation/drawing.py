@@ -378,10 +378,8 @@ def generate(
     num: int = 1,
     settings: SamplingSettings = SamplingSettings(),
     ban: Sequence[str] = (),
-    as_finished: bool = False,
 ) -> Iterator[Sample]:
-    """Yield `num` samples that begin with `prompt`, in the order of their numbers, or else as they
-    finish.
+    """Yield `num` samples that begin with `prompt`, in the order of their numbers.
 
     model: a language model, or the name of one, which is then loaded by each call. ban: words that
     are not drawn (:mod:`rnnlm.generation.word_constraints`).
@@ -398,7 +396,7 @@ def generate(
     """
     beginning = _Beginning.of(model, prompt, num, settings, ban)
     finished = (text for drawn in beginning.steps() for text in drawn if text.is_finished)
-    for text in finished if as_finished else _in_order(finished):
+    for text in _in_order(finished):
         yield beginning.sample(text)
 
 

@@ -1,5 +1,4 @@
-"""How the next token is drawn: temperature, repetition penalty, top-k, nucleus, min-p and typical
-sampling.
+"""How the next token is drawn: temperature, repetition penalty, top-k, nucleus and min-p.
 
 They work one after the other, in this order, each on what the ones before it leave:
 
@@ -10,8 +9,6 @@ They work one after the other, in this order, each on what the ones before it le
     top-p                the nucleus: the fewest tokens, likeliest first, that hold probability p
                          (Holtzman et al. 2020)
     min-p                tokens at least min_p times as likely as the likeliest (Nguyen et al. 2024)
-    typical-p            the fewest tokens, nearest to the entropy first, that hold probability p
-                         (Meister et al. 2023)
 
 Rows are worked on one by one in effect: what is drawn for one depends neither on the others nor on
 its place.
@@ -75,8 +72,6 @@ def _narrow(p_BV: np.ndarray, settings: SamplingSettings) -> None:
         p_BV[~_is_among_fewest(p_BV, -p_BV, settings.top_p)] = 0
     if settings.min_p is not None:
         p_BV[p_BV < settings.min_p * p_BV.max(axis=1, keepdims=True)] = 0
-    if settings.typical_p is not None and settings.typical_p < 1:
-        p_BV[~_is_among_fewest(p_BV, _distance_to_entropy(p_BV), settings.typical_p)] = 0
 
 
 def _is_top_k(p_BV: np.ndarray, k: int) -> np.ndarray:
@@ -84,17 +79,6 @@ def _is_top_k(p_BV: np.ndarray, k: int) -> np.ndarray:
     mask_BV = np.zeros(p_BV.shape, dtype=bool)
     np.put_along_axis(mask_BV, np.argpartition(-p_BV, k - 1, axis=1)[:, :k], True, axis=1)
     return mask_BV
-
-
-def _distance_to_entropy(p_BV: np.ndarray) -> np.ndarray:
-    """Return | -log p - H | of each token, in nats (Meister et al. 2023, equation 9); infinite
-    where p is 0."""
-    total_B1 = p_BV.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        information_BV = np.log(total_B1) - np.log(p_BV)
-        weighted_BV = np.where(p_BV > 0, p_BV * information_BV, 0)
-        entropy_B1 = weighted_BV.sum(axis=1, keepdims=True) / total_B1
-    return np.abs(information_BV - entropy_B1)
 
 
 def _is_among_fewest(p_BV: np.ndarray, key_BV: np.ndarray, share: float) -> np.ndarray:

@@ -30,10 +30,6 @@ class SamplingSettings(Checked):
         _Share | None,
         Meta(description="draw from tokens at least this many times as likely as the likeliest"),
     ] = None
-    typical_p: Annotated[
-        _Share | None,
-        Meta(description="draw from the tokens nearest to the entropy that hold this probability"),
-    ] = None
     repetition_penalty: Annotated[
         Annotated[float, Meta(ge=1)],
         Meta(description="multiplies the log-probability of tokens that are there already"),

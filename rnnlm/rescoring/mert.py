@@ -27,9 +27,10 @@ from rnnlm.files.outputs import save_file
 from rnnlm.files.reading import read_json
 from rnnlm.interface import LanguageModel
 from rnnlm.rescoring.features import LM, OOV, WORDS
-from rnnlm.rescoring.settings import RESTARTS, TextMapping
+from rnnlm.rescoring.settings import TextMapping
 
 OPEN_UNITS = 2.0  # how far an interval without an end reaches
+RESTARTS = 20  # from random weights
 LARGEST_START = 2.0  # random weights to start from, in units
 
 
@@ -282,13 +283,13 @@ def read_weights(path: str | Path) -> Weights:
     return weights
 
 
-def warn_of_few(utterances: int, advice: str = "") -> None:
+def warn_of_few(utterances: int) -> None:
     """Give notice where weights were tuned on so few utterances that they differ from sample to
     sample."""
     if utterances < FEW_UTTERANCES:
         notice(
             f"weights tuned on {utterances:,} utterance{'' if utterances == 1 else 's'}, "
-            f"fewer than {FEW_UTTERANCES}, are uncertain{advice}"
+            f"fewer than {FEW_UTTERANCES}, are uncertain"
         )
 
 

@@ -100,10 +100,6 @@ def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
 
 # ---- Weights tuned and applied.
 
-# The end of the message that weights are uncertain.
-CROSS_VALIDATE = (
-    ": cross-validation (`folds=5`, rnnlm.cross_validate) measures them on other utterances"
-)
 Models = Mapping[str, ScoringModel] | Sequence[ScoringModel]
 
 
@@ -229,7 +225,7 @@ def tune_weights(
     """
     models = models_by_name(models)
     utterances = with_references(utterances, settings.skip_incomplete)
-    warn_of_few(len(utterances), CROSS_VALIDATE)
+    warn_of_few(len(utterances))
     table = feature_table(utterances, models, settings.mapping, report)
     return _tuned(table, models, settings)
 
@@ -265,21 +261,21 @@ def rescore(
 
 def tune_and_rescore(
     tune_on: Sequence[Utterance], apply_to: Sequence[Utterance], models: Models,
-    settings: RescoreSettings = RescoreSettings(), *, each: bool = False, report: Progress = silent,
+    settings: RescoreSettings = RescoreSettings(), *, report: Progress = silent,
 ) -> list[Stage]:  # fmt: skip
-    """Tune weights on one list and apply them to another; with `each`, with the first model alone,
-    the first two, and so on. Notices say where the lists are the same, and where there are fewer
-    than FEW_UTTERANCES to tune on.
+    """Tune weights on one list and apply them to another: with the first model alone, the first
+    two, and so on, to all of them. Notices say where the lists are the same, and where there are
+    fewer than FEW_UTTERANCES to tune on.
 
     Raises:
         As :func:`tune_weights`.
     """
     references = with_references(tune_on, settings.skip_incomplete)
-    warn_of_few(len(references), CROSS_VALIDATE)
+    warn_of_few(len(references))
     if _texts(apply_to) == _texts(tune_on):
         notice(
-            "the WER is measured on the list that the weights were tuned on; `apply_to`, `split` "
-            "or `folds` measure it on other utterances"
+            "the WER is measured on the list that the weights were tuned on; `apply_to` or `split` "
+            "measure it on other utterances"
         )
 
     # A list that is both is scored once.
@@ -289,7 +285,7 @@ def tune_and_rescore(
     if apply_to is not tune_on or len(dev.utterances) != len(tune_on):
         test = feature_table(apply_to, models, settings.mapping, report)
     stages: list[Stage] = []
-    for count in range(1 if each else len(models), len(models) + 1):
+    for count in range(1, len(models) + 1):
         some = dict(list(models.items())[:count])
         weights = _tuned(dev, some, settings)
         rescored = _applied(test, weights, settings.seed)
@@ -298,38 +294,6 @@ def tune_and_rescore(
             gain = gain_over(stages[-1].rescored, rescored, settings.seed)
         stages.append(Stage(tuple(some), weights, rescored, gain))
     return stages
-
-
-def cross_validate(
-    utterances: Sequence[Utterance], models: Models, folds: int,
-    settings: RescoreSettings = RescoreSettings(), report: Progress = silent,
-) -> Rescored:  # fmt: skip
-    """Rescore each utterance with weights tuned on those of the other folds; number i, from 0, is
-    in fold i modulo `folds`.
-
-    Raises:
-        UsageError: the folds are fewer than two, or more than the utterances. And as
-            :func:`tune_weights`.
-    """
-    utterances = with_references(utterances, settings.skip_incomplete)
-    if not 2 <= folds <= len(utterances):
-        raise UsageError(
-            f"{folds} folds of {len(utterances)} utterances are not possible",
-            hint="2 or more, one utterance each at least",
-        )
-    warn_of_few(len(utterances) - -(-len(utterances) // folds))
-
-    # Score once; tune on the other folds, and put the utterances back into their order.
-    models = models_by_name(models)
-    table = feature_table(utterances, models, settings.mapping, report)
-    fold_S = np.arange(len(table.utterances)) % folds
-    found: dict[int, RescoredUtterance] = {}
-    for fold in range(folds):
-        weights = _tuned(table.rows(np.flatnonzero(fold_S != fold)), models, settings)
-        inside = np.flatnonzero(fold_S == fold)
-        found.update(zip(inside.tolist(), _reordered(table.rows(inside), weights), strict=True))
-    rescored = [found[index] for index in sorted(found)]
-    return Rescored(tuple(rescored), _rates(rescored, settings.seed))
 
 
 def gain_over(before: Rescored, after: Rescored, seed: int = 1) -> Gain:
@@ -374,9 +338,7 @@ def _tuned(
     is_model_K = [name.startswith(LM) for name in names]
     lowest_K = np.where(is_model_K, 0.0, -np.inf)
     candidates = Candidates(table.first_SN, table.features_KSN, table.usable_SN, errors_SN)
-    weights_K, errors = minimise_errors(
-        candidates, lowest_K, restarts=settings.restarts, seed=settings.seed
-    )
+    weights_K, errors = minimise_errors(candidates, lowest_K, seed=settings.seed)
     weights = dict(zip(names, weights_K.tolist(), strict=True))
     words = sum(found[0].words for found in edits)
     tuned = Tuned(len(edits), words, int(errors_SN[:, 0].sum()), errors, settings.seed)

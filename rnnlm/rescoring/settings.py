@@ -10,7 +10,6 @@ from rnnlm.text.lines import SpecialSymbols, check_reserved, split_words
 from rnnlm.text.normalisation import without_punctuation
 
 FORMATS = ("tsv", "json", "kaldi", "espnet")
-RESTARTS = 20
 
 
 @dataclass(frozen=True)
@@ -100,8 +99,5 @@ class RescoreSettings(Checked):
     oov: Annotated[
         bool, Meta(description="a weight for the number of words unknown to a model")
     ] = True
-    restarts: Annotated[Natural, Meta(description="random starts of the search for weights")] = (
-        RESTARTS
-    )
     seed: Annotated[Natural, Meta(description="seed of restarts and resampling")] = 1
     skip_incomplete: bool = False

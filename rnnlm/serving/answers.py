@@ -134,7 +134,6 @@ class Answers:
             top_k=asked.top_k,
             top_p=asked.top_p,
             min_p=asked.min_p,
-            typical_p=asked.typical_p,
             repetition_penalty=asked.repetition_penalty,
             max_tokens=asked.max_tokens,
             seed=asked.seed,

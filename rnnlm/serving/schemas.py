@@ -159,7 +159,6 @@ class GenerateRequest(Request, frozen=True, kw_only=True):
     top_k: Annotated[int, Meta(ge=1)] | None = None
     top_p: Share | None = None
     min_p: Share | None = None
-    typical_p: Share | None = None
     repetition_penalty: Annotated[float, Meta(ge=1)] = 1.0
     seed: Annotated[int, Meta(ge=0, description="the same seed gives the same texts")] = 1
     unknown: Annotated[bool, Meta(description="<unk> may be drawn")] = False

@@ -48,7 +48,6 @@ def test_weights_tuned_on_one_list_apply_to_another(rnnlm, models, listed):
         "-m",
         models.lstm,
         "--lowercase",
-        "--each",
     )
     assert shown.code == 0, shown.err
     columns, first, one, both, oracle, *weights = rates(shown)
@@ -128,7 +127,7 @@ def test_saved_weights_match_tuning_and_applying_at_once(rnnlm, models, listed):
     )
 
 
-def test_one_list_is_divided_or_cross_validated(rnnlm, models, listed):
+def test_one_list_is_divided(rnnlm, models, listed):
     half = json.loads(
         rnnlm(
             "rescore",
@@ -143,18 +142,6 @@ def test_one_list_is_divided_or_cross_validated(rnnlm, models, listed):
         ).out
     )
     assert (half["utterances"], half["weights"]["tuned"]["utterances"]) == (30, 30)
-    folds = rnnlm(
-        "rescore",
-        "--tune",
-        "list.tsv",
-        "--folds",
-        "3",
-        "-m",
-        models.unigram,
-        "--lowercase",
-        "--json",
-    )
-    assert (json.loads(folds.out)["utterances"], json.loads(folds.out)["weights"]) == (60, None)
     itself = rnnlm("rescore", "--tune", "list.tsv", "-m", models.unigram, "--lowercase")
     assert itself.code == 0 and "measured on the list that the weights were tuned on" in itself.err
 
@@ -173,9 +160,6 @@ def test_utterance_names_with_spaces_are_refused_before_scoring(rnnlm, models, l
     [], ["--apply", "test.tsv"],
     ["--tune", "dev.tsv", "--weights", "w.json", "--apply", "test.tsv"], ["--weights", "w.json"],
     ["--tune", "dev.tsv", "--apply", "test.tsv", "--split", "even-odd"],
-    ["--tune", "dev.tsv", "--split", "even-odd", "--folds", "2"],
-    ["--tune", "dev.tsv", "--folds", "1"], ["--tune", "dev.tsv", "--folds", "99"],
-    ["--tune", "dev.tsv", "--folds", "2", "--weights-output", "w.json"],
     ["--weights", "w.json", "--apply", "test.tsv", "--no-words"],
     ["--tune", "dev.tsv", "--scores", "ac_cost"],
     ["--tune", "dev.tsv", "--output", "one", "--nbest-output", "./one"],

@@ -35,7 +35,6 @@ def test_gates_of_a_sentence_that_is_read(rnnlm, models):
         "compare {lstm} {lstm}+unigram --on {}",
         "tune -m {unigram}+unigram --on {}",
         "count {}",
-        "generate -m {lstm} --num 5 --check {}",
         "inspect memory -m {lstm} --on {}",
     ],
 )

@@ -133,7 +133,7 @@ ODD_SHAPES = {
         [], {"prompt": 1}, {"n": 0}, {"n": -1}, {"n": 10**9}, {"max_tokens": 0},
         {"max_tokens": 10**9}, {"max_tokens": -5}, {"temperature": -1}, {"temperature": "hot"},
         {"temperature": None}, {"top_p": 0}, {"top_p": 2}, {"top_p": -0.1}, {"top_p": "all"},
-        {"top_k": 0}, {"top_k": 1.5}, {"min_p": 5}, {"typical_p": -1}, {"seed": -1},
+        {"top_k": 0}, {"top_k": 1.5}, {"min_p": 5}, {"seed": -1},
         {"seed": 1.5}, {"seed": "x"}, {"seed": 10**40}, {"stream": "yes"}, {"ban": "a"},
         {"ban": [1]}, {"ban": ["a"] * 1001}, {"repetition_penalty": 0}, {"running": 2},
     ],

@@ -140,7 +140,6 @@ count nofile
 prepare nofile -o out
 vectors nofile -o out.txt
 generate -m nomodel
-generate --check nofile
 tag -m nomodel text
 tag -m demo --input nofile
 tag text

@@ -155,10 +155,6 @@ NUMBERS = {
     "prune, max-order: 0": ("prune -m {ngram} -o out --max-order 0", ""),
     "prune, cutoffs: -1": ("prune -m {ngram} -o out --cutoffs 0,-1 --counts {text}", ""),
     "prune, nothing": ("prune -m {ngram} -o out", ""),
-    "rescore, folds: 1": (
-        "rescore -m {unigram} --tune {nbest} --folds 1",
-        "Invalid value for '--folds'",
-    ),
     "train, setting": ("train --set layers=nan", "setting layers = 'nan' is not valid"),
     "recipes: a path": ("recipes ../../../etc/passwd", "unknown recipe '../../../etc/passwd'"),
     "corpora: too much": ("corpora english", "Got unexpected extra argument"),

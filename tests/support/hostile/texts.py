@@ -48,7 +48,6 @@ COMMANDS = {
     "tune, statistics": "tune -m {lstm}+dynamic --on {valid} --statistics text --tokens 50",
     "mix": "mix {lstm} {ngram} --on text -o out",
     "mix, static": "mix {ngram} {ngram} --static --on text -o out.arpa",
-    "check": "generate -m {unigram} --num 2 --check text",
     "prune": "prune -m {ngram} --threshold 1e-7 --on text -o out",
     "prune, counts": "prune -m {ngram} --cutoffs 0,1 --counts text -o out",
 }

@@ -84,18 +84,12 @@ def slow_masks(p: np.ndarray, settings: SamplingSettings) -> set[int]:
     if settings.min_p:
         largest = max(p[id] for id in kept)
         kept = {id for id in kept if p[id] >= settings.min_p * largest}
-    if settings.typical_p:
-        total = sum(p[id] for id in kept)
-        entropy = -sum(p[id] / total * np.log(p[id] / total) for id in kept)
-        typical_first = sorted(kept, key=lambda id: abs(-np.log(p[id] / total) - entropy))
-        kept = fewest(typical_first, settings.typical_p)
     return kept
 
 
 @pytest.mark.parametrize("settings", [
-    {"top_p": 0.9}, {"top_p": 0.2}, {"min_p": 0.1}, {"min_p": 1.0}, {"typical_p": 0.2},
-    {"typical_p": 0.9}, {"top_k": 17},
-    {"top_k": 40, "top_p": 0.8, "min_p": 0.05, "typical_p": 0.7},
+    {"top_p": 0.9}, {"top_p": 0.2}, {"min_p": 0.1}, {"min_p": 1.0}, {"top_k": 17},
+    {"top_k": 40, "top_p": 0.8, "min_p": 0.05},
 ])  # fmt: skip
 @pytest.mark.parametrize("candidates", [3, 10_000])
 def test_what_may_be_drawn_equals_a_slow_transcription(monkeypatch, settings, candidates):
@@ -107,21 +101,6 @@ def test_what_may_be_drawn_equals_a_slow_transcription(monkeypatch, settings, ca
     for p, kept in zip(p_BV, kept_BV, strict=True):
         assert set(np.flatnonzero(kept)) == slow_masks(p, settings)
         np.testing.assert_array_equal(kept[kept > 0], p[kept > 0])
-
-
-def test_tokens_equally_far_from_entropy_come_together():
-    """p = 1/2, 1/4, 1/8, 1/8: H = 1.75 bits; 1/4 is 0.25 bits away, then 1/2 and 1/8 are 0.75 and
-    1.25 away."""
-    p = [0.5, 0.25, 0.125, 0.125]
-    for typical_p, kept in [
-        (0.2, {1}),
-        (0.25, {1}),
-        (0.3, {1, 0}),
-        (0.75, {1, 0}),
-        (0.8, {1, 0, 2}),
-        (1.0, {0, 1, 2, 3}),
-    ]:
-        assert set(drawn(p, 3000, typical_p=typical_p)) == kept, typical_p
 
 
 def test_blockwise_draws_match_a_plain_cumulative_sum():
@@ -143,7 +122,7 @@ def test_row_is_drawn_alike_alone_and_in_batch():
     for settings in (
         {},
         {"top_p": 0.9},
-        {"typical_p": 0.9, "top_k": 300},
+        {"top_p": 0.9, "top_k": 300},
         {"temperature": 0.6, "min_p": 0.01},
     ):
         together = draw(logprob_BV, uniform_B, SamplingSettings(**settings))
@@ -174,13 +153,7 @@ def test_where_nothing_is_left_that_is_an_error():
 
 @pytest.mark.parametrize(
     "values",
-    [
-        {"min_p": 0.0},
-        {"min_p": 1.1},
-        {"typical_p": 0.0},
-        {"typical_p": 2.0},
-        {"repetition_penalty": 0.9},
-    ],
+    [{"min_p": 0.0}, {"min_p": 1.1}, {"top_p": 0.0}, {"top_p": 2.0}, {"repetition_penalty": 0.9}],
 )
 def test_settings_out_of_range_are_errors(values):
     with pytest.raises(SettingsError, match=next(iter(values))):

@@ -12,13 +12,7 @@ from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.rescoring.files import read_nbest, save_best, save_nbest
 from rnnlm.rescoring.mert import Tuned, Weights, read_weights, save_weights
 from rnnlm.rescoring.nbest import Hypothesis, Utterance
-from rnnlm.rescoring.rescorer import (
-    cross_validate,
-    gain_over,
-    rescore,
-    tune_and_rescore,
-    tune_weights,
-)
+from rnnlm.rescoring.rescorer import gain_over, rescore, tune_and_rescore, tune_weights
 from rnnlm.rescoring.settings import RescoreSettings, TextMapping
 from support.tiny_models import LINES, fit, make_tokenizer
 
@@ -143,7 +137,7 @@ def test_features_are_left_out_where_asked(likes):
 def test_each_added_models_gain_is_over_those_before(likes):
     other = fit("unigram")
     dev, test = misheard(8), misheard(5)
-    first, both = tune_and_rescore(dev, test, {"m": likes, "other": other}, each=True)
+    first, both = tune_and_rescore(dev, test, {"m": likes, "other": other})
     assert (first.models, both.models) == (("m",), ("m", "other"))
     assert first.weights == tune_weights(dev, {"m": likes})
     assert both.weights == tune_weights(dev, {"m": likes, "other": other})
@@ -153,26 +147,6 @@ def test_each_added_models_gain_is_over_those_before(likes):
     assert both.rescored == rescore(test, {"m": likes, "other": other}, both.weights)
     with pytest.raises(UsageError, match="same list"):
         gain_over(first.rescored, rescore(dev, {"m": likes}, first.weights))
-
-
-def test_folds_are_rescored_with_weights_tuned_elsewhere(likes):
-    lists = misheard(9)
-    found = cross_validate(lists, {"m": likes}, 3)
-    assert [u.utt for u in found.utterances] == [u.utt for u in lists]
-    for fold in range(3):
-        weights = tune_weights([u for n, u in enumerate(lists) if n % 3 != fold], {"m": likes})
-        assert list(found.utterances[fold::3]) == list(
-            rescore(lists[fold::3], {"m": likes}, weights).utterances
-        )
-    for folds in (1, 10):
-        with pytest.raises(UsageError, match="folds"):
-            cross_validate(lists, {"m": likes}, folds)
-    few = [lists[0], *(dataclasses.replace(utterance, reference=None) for utterance in lists[1:])]
-    with (
-        pytest.warns(RnnlmWarning, match="8 utterances without reference"),
-        pytest.raises(UsageError, match="2 folds of 1"),
-    ):
-        cross_validate(few, {"m": likes}, 2, RescoreSettings(skip_incomplete=True))
 
 
 def test_texts_are_mapped_only_for_models_by_default(likes):
@@ -319,7 +293,7 @@ def told(work) -> list[str]:
     return [str(each.message) for each in caught]
 
 
-QUICK = RescoreSettings(words=False, oov=False, restarts=0)
+QUICK = RescoreSettings(words=False, oov=False)
 UNCERTAIN = "weights tuned on {} utterances, fewer than 500, are uncertain"
 
 
@@ -345,14 +319,10 @@ def test_python_lists_are_checked_like_files(make, error, message):
 
 def test_few_tuning_utterances_are_reported_once_with_advice(likes):
     few, enough = misheard(499), misheard(500)
-    advice = (
-        ": cross-validation (`folds=5`, rnnlm.cross_validate) measures them on other utterances"
-    )
-    assert told(lambda: tune_weights(few, {"m": likes}, QUICK)) == [UNCERTAIN.format(499) + advice]
-    assert told(
-        lambda: tune_and_rescore(few, enough, {"m": likes, "n": likes}, QUICK, each=True)
-    ) == [UNCERTAIN.format(499) + advice]
-    assert told(lambda: cross_validate(enough, {"m": likes}, 5, QUICK)) == [UNCERTAIN.format(400)]
+    assert told(lambda: tune_weights(few, {"m": likes}, QUICK)) == [UNCERTAIN.format(499)]
+    assert told(lambda: tune_and_rescore(few, enough, {"m": likes, "n": likes}, QUICK)) == [
+        UNCERTAIN.format(499)
+    ]
     assert told(lambda: tune_weights(enough, {"m": likes}, QUICK)) == []
 
 
@@ -366,8 +336,8 @@ def test_a_weights_file_reports_few_tuning_utterances(tmp_path):
 
 def test_counting_errors_on_the_tuning_list_is_reported(likes):
     same = (
-        "the WER is measured on the list that the weights were tuned on; `apply_to`, `split` "
-        "or `folds` measure it on other utterances"
+        "the WER is measured on the list that the weights were tuned on; `apply_to` or `split` "
+        "measure it on other utterances"
     )
     dev = misheard(500)
     assert told(lambda: tune_and_rescore(dev, misheard(500), {"m": likes}, QUICK)) == [same]
