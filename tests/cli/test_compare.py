@@ -25,7 +25,7 @@ def test_figures_differences_and_tables_are_shown(rnnlm, parts, pictures):
     label = "difference in bits a token\n(bars: 95 % intervals)"
     assert pictures["difference.svg"].axes[0].get_xlabel() == label
     assert figures[0] == ["measure", "lstm", "kn"]
-    alone = [library.evaluate(library.load(name), "valid.txt").ppl_token for name in ("lstm", "kn")]
+    alone = [library.load(name).evaluate("valid.txt").ppl_token for name in ("lstm", "kn")]
     cells = {row[0]: row[1:] for row in figures}["ppl_token"]
     assert [cell.split(" [")[0] for cell in cells] == [f"{ppl:,.2f}" for ppl in alone]
     assert (
@@ -111,7 +111,7 @@ def test_json_holds_all_of_it(rnnlm, parts):
     )
     assert (result["block_lines"], result["lines"], result["ngram_source"]) == (2, 40, "train.txt")
     assert [model["evaluation"]["ppl_token"] for model in result["models"]] == [
-        library.evaluate(library.load(name), "valid.txt").ppl_token for name in ("lstm", "kn")
+        library.load(name).evaluate("valid.txt").ppl_token for name in ("lstm", "kn")
     ]
     assert len(result["lines_apart"][0]["for_first"] + result["lines_apart"][0]["for_second"]) <= 40
     with warnings.catch_warnings():

@@ -13,10 +13,7 @@ def test_parts_weights_and_perplexities_are_shown(rnnlm, parts):
     assert header == ["model", "weight", "ppl_token"]
     assert [row[0] for row in rows] == ["lstm", "kn", "uni", "mixture"]
     assert sum(float(row[1]) for row in rows[:3]) == pytest.approx(1, abs=1e-3)
-    alone = [
-        library.evaluate(library.load(name), "valid.txt").ppl_token
-        for name in ("lstm", "kn", "uni")
-    ]
+    alone = [library.load(name).evaluate("valid.txt").ppl_token for name in ("lstm", "kn", "uni")]
     assert [float(row[2].replace(",", "")) for row in rows[:3]] == pytest.approx(alone, abs=1e-3)
     assert float(rows[3][2]) <= min(alone) * (1 + 1e-6)  # EM stops a little before a weight of zero
     assert signature[0].startswith("signature: rnnlm:")
@@ -140,7 +137,7 @@ def test_static_mixtures_are_ngram_models(rnnlm, parts):
     assert sum(float(row[1]) for row in rows[1:3]) == pytest.approx(1, abs=1e-3)
     assert shown.err.splitlines()[-1] == "the n-gram model is in joined"
     assert "note: the models have different vocabularies; together" in shown.err
-    ppl = library.evaluate(library.load("joined"), "valid.txt").ppl_token
+    ppl = library.load("joined").evaluate("valid.txt").ppl_token
     assert float(rows[3][2].replace(",", "")) == pytest.approx(ppl, abs=1e-3)
     sound = rnnlm("doctor", "joined").out
     assert "sums\tok" in sound and "tables\tok" in sound

@@ -28,7 +28,7 @@ def test_sizes_and_perplexities_are_shown_before_and_after(rnnlm, big):
             f"{len(model.values[n - 1]):,}",
             f"{len(small.values[n - 1]):,}",
         ]
-    ppl = [library.evaluate(each, "valid.txt").ppl_token for each in (model, small)]
+    ppl = [each.evaluate("valid.txt").ppl_token for each in (model, small)]
     assert [float(figure.replace(",", "")) for figure in rows["ppl_token"]] == pytest.approx(
         ppl, abs=1e-3
     )

@@ -5,7 +5,7 @@ import json
 import click
 import pytest
 
-import rnnlm as library
+from rnnlm.tasks.labels.tagging import tag
 from support.commands import Outcome
 from support.tiny_tasks import VALID, columns
 
@@ -79,9 +79,7 @@ def test_json_has_what_python_has(rnnlm, slot_tagger):
         "--probabilities",
     ).out
     found = [json.loads(line) for line in shown.splitlines()]
-    expected = library.tag(
-        slot_tagger.folder, ["fly me to oslo", "at ten"], nbest=2, probabilities=True
-    )
+    expected = tag(slot_tagger.folder, ["fly me to oslo", "at ten"], nbest=2, probabilities=True)
     assert found == [json.loads(json.dumps(each.to_dict())) for each in expected]
     assert {*found[0]} == {
         "text", "words", "labels", "sentence_labels", "nbest", "probabilities",
@@ -110,7 +108,7 @@ def test_columns_are_rewritten_with_labels_in_place(rnnlm, tagger, here):
     assert (
         rnnlm("tag", "-m", tagger.folder, "--input", "gold").out == (here / "out.conll").read_text()
     )
-    tagged = library.tag(tagger.folder, [words for words, _, _ in VALID])
+    tagged = tag(tagger.folder, [words for words, _, _ in VALID])
     assert (here / "out.conll").read_text() == "-DOCSTART- O\n\n" + columns(
         [(each.words, each.labels["2"], "") for each in tagged]
     )
