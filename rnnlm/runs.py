@@ -172,14 +172,15 @@ class TrainingRun(StoringRun):
         Raises:
             RnnlmError: as the iteration. TrainingError: the run was closed before its end.
         """
-        from rnnlm import display
-
         if not progress:
             for _ in self:
                 pass
         elif self._finished is None:
+            from rnnlm.cli import live
+
             plan = self._work.planned()
-            with display.showing(plan) as shown:
+            live.announce(plan)
+            with live.display_for(plan.kind) as shown:
                 self._work.progress = shown.evaluating
                 for event in self:
                     shown.show(event)

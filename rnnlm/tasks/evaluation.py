@@ -4,10 +4,10 @@ task."""
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 from rnnlm.checks import check_no_dataset, several
-from rnnlm.errors import UsageError, nearest
+from rnnlm.errors import UsageError
 from rnnlm.evaluation.comparison.pairing import ModelComparison
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.stored import compare_stored
@@ -17,7 +17,9 @@ from rnnlm.models import loading, registry
 from rnnlm.models.registry import LabelModel
 from rnnlm.tasks.task import AnyTask, Given
 
-Options = TypeVar("Options")
+if TYPE_CHECKING:
+    from rnnlm.tasks.seq2seq.options import DecodingSettings
+    from rnnlm.text.lines import Progress, TextSettings
 
 
 def evaluate(
@@ -28,7 +30,7 @@ def evaluate(
     check_no_dataset(text, "text")
     task = registry.task(loading.task_of(model))
     kinds = {each.name: each.options for each in registry.all_tasks()}
-    return task.evaluate(model, text, _options("evaluate", task, kinds, options))
+    return task.evaluate(model, text, _options(task, kinds, _given(options)))
 
 
 def compare(
@@ -38,7 +40,13 @@ def compare(
     settings: ComparisonSettings = ComparisonSettings(),
     names: Sequence[str] | None = None,
     device: str | Device = "auto",
-    **options: object,
+    text_settings: "TextSettings | None" = None,
+    train: Given | None = None,
+    report: "Progress | None" = None,
+    target: Sequence[str | Path] = (),
+    decode: bool | None = None,
+    decoding: "DecodingSettings | None" = None,
+    reading: Mapping[str, object] | None = None,
 ) -> ModelComparison:
     """Compare models of one task, themselves or by their names, on one text. None: by the metrics
     of the validation text that were stored when they were trained, without intervals of the
@@ -47,11 +55,9 @@ def compare(
     settings: how often it is resampled and with which seed; the others are for language models.
     names: what models are called in the result.
 
-    Further keywords are those of :meth:`rnnlm.Model.evaluate`; for language models, text_settings
-    and these:
-
-    train: a training text, in which n-grams are looked up and, where the models do not know, words
-    are counted. report: called with how far the work is.
+    Of language models, train: a training text, in which n-grams are looked up and, where the models
+    do not know, words are counted. report: called with how far the work is. The other keywords are
+    those of :meth:`rnnlm.Model.evaluate`.
 
     Raises:
         ComparisonError: the models are of different tasks, or nothing of them compares. UsageError:
@@ -68,34 +74,31 @@ def compare(
     kinds = {}
     for each in registry.all_tasks():
         kinds[each.name] = each.options_of_comparison or each.options
-    asked = _options("compare", task, kinds, options)
+    given = _given({
+        "text_settings": text_settings, "train": train, "report": report, "target": target,
+        "decode": decode, "decoding": decoding, "reading": reading,
+    })  # fmt: skip
+    asked = _options(task, kinds, given)
     _check_settings(task, settings)
     if text is None:
-        if options or settings != ComparisonSettings():
-            what = ", ".join(options) or "settings"
+        if given or settings != ComparisonSettings():
+            what = ", ".join(given) or "settings"
             raise UsageError(f"{what}: nothing is measured without a text", hint="name a text")
         return compare_stored(models, names)
     return task.compare(models, text, asked, settings, names, device)
 
 
-def _options(
-    function: str, task: AnyTask, kinds: Mapping[str, type], keywords: Mapping[str, object]
-) -> object:
-    """Return the options of a task, with the keywords that were given. kinds: the class of the
-    options of each task."""
+def _given(keywords: Mapping[str, object]) -> dict[str, object]:
+    """Return the keywords that ask for something."""
+    return {name: its for name, its in keywords.items() if its not in (None, (), [], {})}
+
+
+def _options(task: AnyTask, kinds: Mapping[str, type], given: Mapping[str, object]) -> object:
+    """Return the options of a task, with the keywords that were given; refuse those that models of
+    other tasks take. kinds: the class of the options of each task."""
     names = {}
     for of, kind in kinds.items():
         names[of] = {each.name for each in fields(kind)}
-
-    # A keyword that no model takes is a slip of the programmer.
-    known = set[str]().union(*names.values())
-    for name in keywords:
-        if name not in known:
-            what = f"{function}() got an unexpected keyword argument {name!r}"
-            raise TypeError(f"{what}; {nearest(name, known)}")
-
-    # One that models of other tasks take is refused only if it asks for something.
-    given = {name: its for name, its in keywords.items() if its not in (None, (), [], {})}
     refused = [name for name in given if name not in names[task.name]]
     if refused:
         takers = [registry.task(of).singular for of, own in names.items() if refused[0] in own]

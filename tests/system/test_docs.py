@@ -389,7 +389,8 @@ def test_every_command_is_shown():
 
 def test_library_names_on_pages_are_public():
     named = set(re.findall(r"\brnnlm\.(\w+)", "".join(TEXTS.values())))
-    assert named - {*rnnlm.__all__, "kenlm", "pyctcdecode", "lm_eval"} == set()
+    modules = {"events", "inspection", "kenlm", "pyctcdecode", "lm_eval"}
+    assert named - {*rnnlm.__all__} - modules == set()
 
 
 def test_the_readme_is_short():

@@ -60,7 +60,7 @@ def test_the_reference_has_all_public_names(site):
     for row in table.splitlines():
         for name in re.findall(r"`(\w+)`", row.split(" | ")[0]):
             assert f'<span class="pre">{name}</span>' in pages, name
-    text = page(site, "site/python/scoring")
+    text = page(site, "site/python/models")
     assert "with_words" in text and "TextError" in text and "``" not in text
 
 

@@ -22,7 +22,7 @@ FLOORS = {
 }  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 DOORS = {
-    "__init__", "__main__", "kenlm", "pyctcdecode", "lm_eval", "model", "runs", "display", "kinds",
+    "__init__", "__main__", "kenlm", "pyctcdecode", "lm_eval", "model", "runs", "kinds",
 }  # fmt: skip
 DATA = {"corpora", "checkpoints"}  # packages that hold data, from folders of their own
 FAMILIES = {"ngram", "neural"}
@@ -191,11 +191,7 @@ def test_the_library_knows_nothing_of_the_command_line():
             if name.startswith(("click", "rich", "rnnlm.cli")):
                 found.append(f"{place(path)}: {name}")
     # What waits for a run in a terminal shows what the command line shows: the one exception.
-    assert found == ["rnnlm/__main__.py: rnnlm.cli.main.main", "rnnlm/display.py: rnnlm.cli.live"]
-    importers = [
-        place(path) for path in LIBRARY for _, name in imports(path) if name == "rnnlm.display"
-    ]
-    assert importers == ["rnnlm/runs.py"]
+    assert found == ["rnnlm/__main__.py: rnnlm.cli.main.main", "rnnlm/runs.py: rnnlm.cli.live"]
 
 
 def test_only_the_tables_on_top_name_objects_by_texts():
