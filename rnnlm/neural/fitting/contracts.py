@@ -72,6 +72,11 @@ class Verdict:
         """The metric, negated if higher is better: less is better."""
         return -self.metric if self.higher_is_better else self.metric
 
+    @property
+    def order(self) -> list[float]:
+        """What validations are ranked by, less being better: of equal metrics, the loss decides."""
+        return [self.cost, self.loss_nats]
+
 
 class Part(Protocol):
     """What a run carries from step to step: numbers, lists of numbers and tensors, by name."""

@@ -325,10 +325,10 @@ class Averaging:
         self.count = 0
         self.averages: list[Tensor] = []
 
-    def after_validation(self, cost: float, step: int) -> None:
+    def after_validation(self, order: list[float], step: int) -> None:
         """Take note of a validation after `step` steps; averaging begins after the one that
         triggers it."""
-        if self.trigger and self.start == math.inf and self.trigger.observe(cost):
+        if self.trigger and self.start == math.inf and self.trigger.observe(order):
             self.begin_after(step)
 
     @torch.no_grad()
@@ -390,18 +390,19 @@ class Averaging:
 
 
 class NonMonotone:
-    """A test for validations that no longer improve: one has a higher cost than the best of those
-    more than `interval` before it (Merity et al. 2018, algorithm 1)."""
+    """A test for validations that no longer improve: one is worse than the best of those more than
+    `interval` before it (Merity et al. 2018, algorithm 1)."""
 
     def __init__(self, interval: int) -> None:
         self.interval = interval
-        self.history: list[float] = []
+        self.history: list[list[float]] = []
 
-    def observe(self, cost: float) -> bool:
-        """Take note of a validation's cost; return whether they no longer improve."""
+    def observe(self, order: list[float]) -> bool:
+        """Take note of the order of a validation's verdict; return whether they no longer
+        improve."""
         earlier = self.history[: -self.interval]
-        self.history.append(cost)
-        return bool(earlier) and cost > min(earlier)
+        self.history.append(order)
+        return bool(earlier) and order > min(earlier)
 
 
 class FineTuning:
@@ -418,11 +419,11 @@ class FineTuning:
         self.trigger: NonMonotone | None = None
         self.is_over = False
 
-    def after_validation(self, progress: float, cost: float) -> bool:
+    def after_validation(self, progress: float, order: list[float]) -> bool:
         """Take note of a validation, `progress` of the budget used; return whether the second run
         begins here."""
         if self.trigger is not None:
-            self.is_over = self.trigger.observe(cost)
+            self.is_over = self.trigger.observe(order)
             return False
         if self.settings.fine_tune_after is None or progress < self.settings.fine_tune_after:
             return False

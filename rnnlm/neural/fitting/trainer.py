@@ -226,10 +226,10 @@ class Trainer:
             return
         self.curve.observe(self.step_count, self.source.epochs)
         self.divergence.observe_validation(verdict.loss_nats, self.step_count)
-        self.averaging.after_validation(verdict.cost, self.step_count)
+        self.averaging.after_validation(verdict.order, self.step_count)
         if self.schedule.after_validation(verdict.loss_nats, self.validation.gained):
             self.best.restore()
-        if self.fine_tuning.after_validation(self.progress(), verdict.cost):
+        if self.fine_tuning.after_validation(self.progress(), verdict.order):
             self.best.restore()
             self.averaging.begin_after(self.step_count)
         # Keep a state that has the best weights in it.
@@ -422,6 +422,7 @@ class Trainer:
                     self.divergence.observe_validation(verdict.loss_nats, self.step_count)
             if verdict is None:
                 reason = "request"
+        self.validation.tell_stuck()
         yield self.end_event(reason, kept)
 
     def end_event(self, reason: str, kept: TrainingState | None) -> Fitted:

@@ -54,14 +54,16 @@ def ration(text: int, affordable: int, ends: int, wanted: int) -> tuple[int, int
 
 
 class BestWeights:
-    """The weights of the best validation so far.
+    """The weights of the best validation so far. Of equal metrics the lower loss is better, and of
+    equal losses the later one: an early tie is mostly luck.
 
-    metric: its value of the metric `name`; None before the first. step: the steps before it.
+    cost, loss: its verdict's order. metric: its value of the metric `name`; None before the first.
+    step: the steps before it.
     """
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
-        self.cost = math.inf
+        self.cost, self.loss = math.inf, math.inf
         self.metric: float | None = None
         self.name = ""
         self.step = 0
@@ -69,9 +71,10 @@ class BestWeights:
 
     def observe(self, verdict: Verdict, step: int) -> bool:
         """Keep the weights as they are now if they are the best so far; return whether they are."""
-        if not verdict.cost < self.cost:
+        is_best = verdict.cost < math.inf and verdict.order <= [self.cost, self.loss]
+        if not is_best:
             return False
-        self.cost = verdict.cost
+        self.cost, self.loss = verdict.order
         self.metric = verdict.metric
         self.name = verdict.name
         self.step = step
@@ -88,6 +91,7 @@ class BestWeights:
     def state_dict(self) -> dict[str, Any]:
         return {
             "cost": self.cost,
+            "loss": self.loss,
             "figure": self.metric,
             "name": self.name,
             "step": self.step,
@@ -102,9 +106,9 @@ class BestWeights:
         }
         self.name, self.step = state["name"], state["step"]
         if self.weights:
-            self.cost, self.metric = state["cost"], state["figure"]
+            self.cost, self.loss, self.metric = state["cost"], state["loss"], state["figure"]
         else:
-            self.cost, self.metric = math.inf, None
+            self.cost, self.loss, self.metric = math.inf, math.inf, None
 
 
 class ModelSelection(Numbers):
@@ -113,11 +117,15 @@ class ModelSelection(Numbers):
 
     validation: None if there is nothing to validate on. step: that of the last validation that
     steers; 0 before the first. improved: whether the last validation was the best so far. gained:
-    whether the last one that steers was the best of those that do. tokens: how many tokens each
-    validation reads; 0 before it is decided. count: how many validations can be afforded.
+    whether the last one that steers was the best of those that do. least: the order of that best
+    one. moved: whether the metric and the loss have had two values yet. tokens: how many tokens
+    each validation reads; 0 before it is decided. count: how many validations can be afforded.
     """
 
-    STATE = ("step", "without_improvement", "read_at", "cost", "least", "spent", "tokens", "count")
+    STATE = (
+        *("step", "without_improvement", "read_at", "cost", "spent", "tokens", "count"),
+        *("least", "first", "moved"),
+    )
 
     def __init__(
         self,
@@ -136,11 +144,13 @@ class ModelSelection(Numbers):
         # The last validation that steers, and how many since the best of those.
         self.step = 0
         self.read_at = 0.0
-        self.least = math.inf
+        self.least = [math.inf, math.inf]
         self.without_improvement = 0
         self.gained = False
 
-        # The last validation of either sort, and the seconds of all.
+        # The order of the first validation of either sort, the last one, and the seconds of all.
+        self.first: list[float] = []
+        self.moved = [False, False]
         self.improved = False
         self.cost = 0.0
         self.spent = 0.0
@@ -247,17 +257,32 @@ class ModelSelection(Numbers):
         self.cost = ended - began
         self.spent += self.cost
         self.improved = self.best.observe(verdict, step)
+        self.first = self.first or verdict.order
+        for place, (before, now) in enumerate(zip(self.first, verdict.order, strict=True)):
+            self.moved[place] |= before != now
         if not steers:
             return verdict
 
-        # Only validations that steer count for patience. The budget sets time aside for one more
-        # of them at the end.
-        self.gained = verdict.cost < self.least
-        self.least = min(self.least, verdict.cost)
+        # Only validations that steer count for patience. A metric that never moved says nothing, so
+        # the loss decides. Once it has moved, a tie is no gain. The budget sets time aside for one
+        # more of them at the end.
+        if self.moved[0]:
+            self.gained = verdict.cost < self.least[0]
+        else:
+            self.gained = verdict.order < self.least
+        self.least = min(self.least, verdict.order)
         self.without_improvement = 0 if self.gained else self.without_improvement + 1
         self.step, self.read_at = step, ended
         self.clock.set_aside = 1.1 * self.cost
         return verdict
+
+    def tell_stuck(self) -> None:
+        """Give notice if the metric was the same at every validation, while the loss moved."""
+        if self.moved == [False, True]:
+            notice(
+                f"the validation metric {self.best.name} was {self.best.metric:.4g} each time, so "
+                "the loss chose the weights"
+            )
 
     @property
     def is_hopeless(self) -> bool:

@@ -4,7 +4,7 @@ import itertools
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from rnnlm.errors import notice
 from rnnlm.evaluation.label_evaluation import MAIN, ColumnFigures, LabelEvaluation
 from rnnlm.evaluation.labels import LabelSignature, Predictions, joint_exact_match, measures, report
 from rnnlm.evaluation.resampling import Measure
@@ -21,7 +22,7 @@ from rnnlm.interface import BOUNDARY, PADDING, UNKNOWN, Tokenizer
 from rnnlm.models import loading
 from rnnlm.neural.fitting.contracts import Verdict
 from rnnlm.tasks.batches import label_tensors
-from rnnlm.tasks.labels.data import EDIT, MULTI, SOUNDS, WORD, LabelColumn, LabelledData
+from rnnlm.tasks.labels.data import EDIT, MULTI, SOUNDS, WORD, Codec, LabelColumn, LabelledData
 from rnnlm.tasks.labels.evaluation_data import labelled_data, open_data
 from rnnlm.tasks.labels.model import (
     ColumnPrediction,
@@ -144,18 +145,53 @@ def _figures(
     return ColumnFigures(**vars(found), main=main, signature=str(signature))
 
 
-def verdict(model: TaskModel, data: LabelledData, found: Answers, criterion: str) -> Verdict:
+def telling_columns(codec: Codec, data: LabelledData) -> tuple[int, ...]:
+    """Return the numbers of the codec's columns whose metrics can tell good weights from bad ones.
+
+    Those of a column with one label only cannot, such as O where there are no spans: a constant
+    answer is right, and F1 is undefined. A notice names these columns.
+    """
+    telling: list[int] = []
+    silent: list[str] = []
+    for number, (column, place) in enumerate(zip(codec.columns, codec.places, strict=True)):
+        answers: set[object] = set()
+        for each in data.examples:
+            if column.level == WORD:
+                answers.update(each.word_labels[place])
+            else:
+                answers.add(frozenset(labels_in(each.text_labels[place])))
+        if len(answers) > 1:
+            telling.append(number)
+        elif column.scheme != schemes.NONE:
+            silent.append(f"no spans in column {column.name}")
+        else:
+            silent.append(f"the same labels everywhere in column {column.name}")
+    if silent:
+        what = "the metrics of the other columns choose" if telling else "the loss chooses"
+        notice(f"the validation data have {' and '.join(silent)}: {what} the weights")
+    return tuple(telling)
+
+
+def verdict(
+    model: TaskModel,
+    data: LabelledData,
+    found: Answers,
+    criterion: str,
+    telling: Collection[int] | None = None,
+) -> Verdict:
     """Return what a validation found. criterion: of
-    :class:`rnnlm.tasks.labels.settings.TaskFittingSettings`; of several columns the mean of each
-    one's metric counts."""
+    :class:`rnnlm.tasks.labels.settings.TaskFittingSettings`. telling: of several columns those of
+    which the mean counts; None: all, and without any the loss counts."""
     loss = _mean_loss(model, data, found)
+    if telling is None:
+        telling = range(len(model.codec.columns))
     if criterion == "loss":
         return Verdict(loss, loss, "loss_nats")
 
     metrics, chosen = {"loss_nats": loss}, []
     predictions = columns_of(model, data, found)
     has_several = len(predictions) > 1
-    for each in predictions:
+    for number, each in enumerate(predictions):
         # A column that lacks the criterion is judged by its main metric.
         its = {}
         for name, metric in measures(each).items():
@@ -167,9 +203,12 @@ def verdict(model: TaskModel, data: LabelledData, found: Answers, criterion: str
 
         # In a mean, where higher is better, errors count negatively.
         is_error = main == "word_error_rate"
-        chosen.append(-its[main] if is_error and has_several else its[main])
+        if number in telling:
+            chosen.append(-its[main] if is_error and has_several else its[main])
         for name, value in its.items():
             metrics[f"{each.column}_{name}" if has_several else name] = value
+    if not chosen:
+        return Verdict(loss, loss, "loss_nats", metrics=metrics)
     return Verdict(
         loss,
         float(np.mean(chosen)),

@@ -161,6 +161,7 @@ class TaskValidation:
     ) -> None:
         self.data, self.model, self.criterion, self.ranks = data, model, criterion, ranks
         self.tokens = data.tokens
+        self.telling: tuple[int, ...] | None = None  # columns; None before the first validation
 
     def part(self, tokens: int) -> "TaskValidation":
         """Return the validation on every n-th example, about `tokens` tokens."""
@@ -171,13 +172,15 @@ class TaskValidation:
         return f"{self.data.sentences:,} examples, {self.model.precision}"
 
     def run(self, stop: Callable[[], bool]) -> Verdict | None:
+        if self.telling is None and self.criterion != "loss":
+            self.telling = evaluation.telling_columns(self.model.codec, self.data)
         found = evaluation.answers(self.model, self.data, stop=self.ranks.own_stop(stop))
         # If one rank was stopped, none has a verdict.
         stopped = self.ranks.totals(float(found is None))[0]
         self.ranks.synchronize()
         if stopped or found is None:
             return None
-        return evaluation.verdict(self.model, self.data, found, self.criterion)
+        return evaluation.verdict(self.model, self.data, found, self.criterion, self.telling)
 
     def read_some(self) -> None:
         """Read the first texts, one after the other, so that there is no padding."""

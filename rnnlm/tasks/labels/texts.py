@@ -1,6 +1,8 @@
 """Read the data of a tagger's or classifier's training run: examples, columns of labels, and all of
 it as numbers."""
 
+import itertools
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +18,7 @@ from rnnlm.models import loading, registry
 from rnnlm.tasks.labels import data as codecs
 from rnnlm.tasks.labels import sounds
 from rnnlm.tasks.labels.data import LEVELS, Codec, LabelColumn, TaskData, encode_examples, one_token
-from rnnlm.tasks.labels.evaluation_data import notice_unseen_labels
+from rnnlm.tasks.labels.evaluation_data import MOST_NAMED, notice_unseen_labels
 from rnnlm.tasks.request import Texts, TrainingRequest
 from rnnlm.text import tokenizers
 from rnnlm.text.labelled import schemes
@@ -70,7 +72,7 @@ def open_texts(
     share = resolved.make(HoldoutSettings).holdout
     is_named = "valid" in gold
     if not is_named and share:
-        train, held_out, valid_is = _held_out(train, share)
+        train, held_out, valid_is = _held_out(train, share, settings, resolved.values["seed"])
         if held_out is not None:
             gold = {"valid": held_out, **gold}
 
@@ -183,23 +185,45 @@ def _with_detected(text: LabelledText, resolved: Resolved) -> Resolved:
     return resolved
 
 
-def _held_out(text: LabelledText, share: float) -> tuple[LabelledText, LabelledText | None, str]:
+def _held_out(
+    text: LabelledText, share: float, settings: LabelledSettings, seed: int
+) -> tuple[LabelledText, LabelledText | None, str]:
     """Return the text without its last `share`, that share, and what it is. Texts with one label
-    each are often sorted by label: their share is drawn at random, the same one each time."""
+    each are often sorted by label: their share is drawn at random, the same one each time.
+
+    Where a label or type of spans would be missing, the share is drawn by the seed so that each
+    occurs that at least two examples have. A notice names those that are missing all the same.
+    """
     count = round(len(text.examples) * share)
     if not count or count == len(text.examples):
         notice(
             "there are too few examples to hold some out for validation: the last weights are kept"
         )
         return text, None, "none: there are too few examples"
+
+    places = range(len(text.examples))
     if text.word_columns:
-        train, held_out = text.examples[:-count], text.examples[-count:]
-        return (
-            replace(text, examples=train),
-            replace(text, examples=held_out),
-            f"the last {count:,} examples, held out",
+        drawn = set(places[-count:])
+        how = f"the last {count:,} examples"
+    else:
+        drawn = set(np.random.default_rng(0).permutation(len(places))[:count].tolist())
+        how = f"{count:,} examples drawn at random"
+    kinds_E = [_kinds(each, text, settings) for each in text.examples]
+    times = Counter(itertools.chain.from_iterable(kinds_E))
+    missing = _missing(times, kinds_E, drawn)
+    if any(times[kind] > 1 for kind in missing):
+        drawn = _draw_with_all(kinds_E, times, count, seed)
+        how = f"{count:,} examples drawn at random"
+        missing = _missing(times, kinds_E, drawn)
+    if missing:
+        named = [f"{label!r} of column {name}" for name, label in missing[:MOST_NAMED]]
+        if len(missing) > MOST_NAMED:
+            named.append(f"{len(missing) - MOST_NAMED:,} more")
+        notice(
+            f"no example held out for validation has {' or '.join(named)}: its metrics say nothing "
+            "about that"
         )
-    drawn = set(np.random.default_rng(0).permutation(len(text.examples))[:count].tolist())
+
     kept: list[Example] = []
     held: list[Example] = []
     for place, each in enumerate(text.examples):
@@ -207,8 +231,67 @@ def _held_out(text: LabelledText, share: float) -> tuple[LabelledText, LabelledT
     return (
         replace(text, examples=tuple(kept)),
         replace(text, examples=tuple(held)),
-        f"{count:,} examples drawn at random, held out",
+        f"{how}, held out",
     )
+
+
+MOST_TRIED = 100  # examples, to find one of a kind
+Kind = tuple[str, str]  # a column, and a label or type of spans in it
+
+
+def _kinds(example: Example, text: LabelledText, settings: LabelledSettings) -> set[Kind]:
+    """Return the labels and types of spans of an example. Lemmas and sounds are no classes."""
+    kinds: set[Kind] = set()
+    for name, labels in zip(text.word_columns, example.word_labels, strict=True):
+        if settings.align or name == "lemma":
+            continue
+        if text.scheme.get(name, schemes.NONE) != schemes.NONE:
+            spans = schemes.spans(labels, text.scheme[name])
+            kinds.update((name, kind) for _, _, kind in spans)
+        else:
+            kinds.update((name, label) for label in labels)
+    for name, label in zip(text.text_columns, example.text_labels, strict=True):
+        its = labels_in(label) if settings.multi_label else (label,)
+        kinds.update((name, each) for each in its)
+    return kinds
+
+
+def _missing(times: Counter[Kind], kinds_E: list[set[Kind]], drawn: set[int]) -> list[Kind]:
+    """Return what no drawn example has, the most frequent first."""
+    there: set[Kind] = set()
+    there = there.union(*(kinds_E[place] for place in drawn))
+    return [kind for kind, _ in times.most_common() if kind not in there]
+
+
+def _draw_with_all(
+    kinds_E: list[set[Kind]], times: Counter[Kind], count: int, seed: int
+) -> set[int]:
+    """Draw `count` examples at random so that each kind occurs among them, the frequent ones first
+    where there are too few places. Where possible, each kind also occurs among the others."""
+    order = np.random.default_rng(seed).permutation(len(kinds_E)).tolist()
+    places_of: dict[Kind, list[int]] = {}
+    for place in order:
+        for kind in kinds_E[place]:
+            places_of.setdefault(kind, []).append(place)
+    drawn: set[int] = set()
+    left = times.copy()  # how many of the examples that are not drawn have each kind
+
+    def lost(place: int) -> int:
+        return sum(left[kind] < 2 for kind in kinds_E[place])
+
+    def draw(place: int) -> None:
+        drawn.add(place)
+        left.subtract(kinds_E[place])
+
+    # One example of each kind, then others.
+    for kind, number in times.most_common():
+        if len(drawn) < count and number > 1 and left[kind] == number:
+            draw(min(places_of[kind][:MOST_TRIED], key=lost))
+    for most_lost in (0, len(times)):
+        for place in order:
+            if len(drawn) < count and place not in drawn and lost(place) <= most_lost:
+                draw(place)
+    return drawn
 
 
 def _codec(

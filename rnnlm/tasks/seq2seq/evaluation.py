@@ -40,6 +40,7 @@ from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, encode_pairs, lines_
 from rnnlm.tasks.seq2seq.decoding import Translator
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import GREEDY, DecodingSettings
+from rnnlm.tasks.seq2seq.settings import CRITERIA
 from rnnlm.text.encoding import EncodedText, encode_block, joined
 from rnnlm.text.lines import Block, as_bytes
 from rnnlm.text.marks import count_marks, tell_unseen
@@ -199,6 +200,18 @@ def decoded(
         return None
     figures = measure_translations(translations_of(model.codec, data, texts))
     return {name: getattr(figures, name) or 0.0 for name in WRITTEN}
+
+
+def is_telling(model: Seq2SeqModel, data: PairedData, criterion: str) -> bool:
+    """Return whether a metric of what is written can tell good weights from bad ones. It cannot
+    where all targets are the same, or where it is 0 for the very references, as BLEU is of targets
+    of one word."""
+    references = [each.references for each in data.groups]
+    if len(set(references)) == 1:
+        return False
+    translations = translations_of(model.codec, data, [each[0] for each in references])
+    perfect = getattr(measure_translations(translations), criterion)
+    return perfect > 0 or not CRITERIA[criterion]
 
 
 def translations_of(

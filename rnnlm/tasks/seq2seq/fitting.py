@@ -364,7 +364,13 @@ class PairValidation:
     ) -> None:
         self.data, self.model, self.criterion, self.ranks = data, model, criterion, ranks
         self.tokens = data.tokens
-        self.passes = 1.0 if criterion == "loss" else 1.0 + DECODING_PASSES
+        if criterion != "loss" and not evaluation.is_telling(model, data, criterion):
+            notice(
+                f"{criterion} of the validation targets cannot tell good weights from bad ones: "
+                "the loss chooses the weights"
+            )
+            self.criterion = "loss"
+        self.passes = 1.0 if self.criterion == "loss" else 1.0 + DECODING_PASSES
 
     def part(self, tokens: int) -> "PairValidation":
         """Return the validation on every n-th pair, about `tokens` tokens."""

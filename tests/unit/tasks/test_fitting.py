@@ -253,3 +253,45 @@ def test_a_blind_guess_is_not_taken_for_divergence(task, settings):
 def test_weights_of_losses_are_as_many_as_columns(given, what):
     with pytest.raises(SettingsError, match=f"loss_weights = {given} {what}"):
         trainer_of("tagging", "gru", loss_weights=given)
+
+
+# ---- Validation data whose labels are all the same: no metric of them can choose weights.
+
+OUTSIDE = [(["fly", "me"], ["O", "O"], "flight"), (["show", "flights"], ["O", "O"], "flight")]
+ELSEWHERE = [OUTSIDE[0], (["what", "costs", "it"], ["O", "O", "O"], "fare")]
+NO_LABELS = [(["fly", "me"], ["O", "O"], ""), (["show", "flights"], ["O", "O"], "")]
+
+
+@pytest.mark.parametrize("task, valid, settings, named", [
+    ("tagging", OUTSIDE, {}, "no spans in column slots: the loss chooses"),
+    ("tagging", OUTSIDE, {"output_layer": "crf"}, "no spans in column slots: the loss chooses"),
+    ("tagging", OUTSIDE, {"criterion": "accuracy"}, "no spans in column slots: the loss chooses"),
+    (
+        "tagging",
+        OUTSIDE,
+        {"both": True},
+        "no spans in column slots and the same labels everywhere in column intent: the loss chooses",
+    ),
+    ("classification", OUTSIDE, {}, "the same labels everywhere in column intent: the loss"),
+    ("classification", NO_LABELS, {"form": MULTI}, "the same labels everywhere in column intent"),
+], ids=str)  # fmt: skip
+def test_where_no_metric_can_tell_the_loss_chooses(task, valid, settings, named):
+    with pytest.warns(RnnlmWarning, match=named):
+        trainer = trainer_of(
+            task, "gru", valid=valid, budget="12steps", validate_every_steps=3, **settings
+        )
+        *events, fitted = trainer.train(never)
+    assert fitted.criterion == "loss_nats"
+    found = [event for event in events if isinstance(event, Validated)]
+    best = min(found, key=lambda event: (event.figures["loss_nats"], -event.step))
+    assert fitted.step == best.step
+
+
+def test_of_two_columns_the_one_that_can_tell_chooses():
+    with pytest.warns(RnnlmWarning, match="no spans in column slots: the metrics of the other"):
+        trainer = trainer_of("tagging", "gru", valid=ELSEWHERE, both=True, budget="4steps")
+        *events, _ = trainer.train(never)
+    for event in events:
+        if isinstance(event, Validated):
+            assert event.criterion == "mean"
+            assert event.figures["mean"] == event.figures["intent_accuracy"]

@@ -172,3 +172,73 @@ def test_without_blind_guess_only_non_numbers_are_faults():
     trainer.step = lambda *given: (lambda loss, carry: (loss * 1e6, carry))(*step(*given))
     *_, fitted = trainer.train(never)
     assert fitted.stopped == "budget"
+
+
+# ---- Ties: of equal metrics the lower loss is kept, of equal losses the later validation.
+
+
+def scripted(found, **settings):
+    """Return the end of a run whose validations find these accuracies and losses."""
+    rows = iter(found)
+
+    class Scripted:
+        def run(self, stop):
+            accuracy, loss = next(rows)
+            return Verdict(loss, accuracy, "accuracy", higher_is_better=True)
+
+    trainer = make(**settings)
+    trainer.validation.validation = Scripted()
+    *events, fitted = trainer.train(never)
+    return fitted, [event.improved for event in events if isinstance(event, Validated)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_best_weights_are_the_maximum_in_the_order_of_metric_loss_and_time(seed):
+    draw = np.random.default_rng(seed)
+    found = [(draw.integers(3) / 2, draw.integers(3) / 2) for _ in range(8)]
+    fitted, improved = scripted(found)
+    keys = [(accuracy, -loss, step) for step, (accuracy, loss) in enumerate(found, start=1)]
+    assert fitted.step == 5 * max(keys)[2] and fitted.best == max(keys)[0]
+    assert improved == [key == max(keys[: key[2]]) for key in keys]
+
+
+def test_a_tie_with_a_lower_loss_is_kept_and_does_not_renew_patience():
+    found = [(0.5, 1.0), (0.9, 0.9), (0.9, 0.8), (0.9, 0.7), (0.9, 0.6)]
+    fitted, _ = scripted(found, patience=2)
+    assert (fitted.stopped, fitted.steps, fitted.step) == ("early", 20, 20)
+
+
+def test_while_the_metric_has_not_moved_the_loss_decides_about_patience(recwarn):
+    still = [(0.0, loss) for loss in (1.0, 0.9, 0.8, 0.7, 0.6)]
+    fitted, _ = scripted([*still, (0.0, 0.6), (0.0, 0.6)], patience=2)
+    assert (fitted.stopped, fitted.steps, fitted.step) == ("early", 35, 35)
+    assert [str(each.message) for each in recwarn] == [
+        "the validation metric accuracy was 0 each time, so the loss chose the weights"
+    ]
+
+    # From its first move on, the metric decides.
+    fitted, _ = scripted([*still[:3], (0.5, 0.9), (0.5, 0.8), (0.4, 0.7)], patience=2)
+    assert (fitted.stopped, fitted.steps, fitted.step) == ("early", 30, 25)
+    assert len(recwarn) == 1
+
+
+def test_ties_and_moves_survive_a_stored_state():
+    found = [(0.5, 1.0), (0.9, 0.9), (0.9, 0.8), (0.9, 0.7)]
+    trainer = make()
+    rows = iter(found)
+
+    class Scripted:
+        def run(self, stop):
+            accuracy, loss = next(rows)
+            return Verdict(loss, accuracy, "accuracy", higher_is_better=True)
+
+    trainer.validation.validation = Scripted()
+    for _ in range(3):
+        trainer.step_count += 1
+        trainer.validate(never)
+    stored = json.loads(json.dumps(state_module.state_dict(trainer).facts))
+    again = make()
+    arrays = state_module.state_dict(trainer).arrays
+    state_module.load_state_dict(again, TrainingState(stored, arrays))
+    assert (again.best.cost, again.best.loss, again.best.step) == (-0.9, 0.8, 3)
+    assert again.validation.moved == [True, True] and again.validation.least == [-0.9, 0.8]

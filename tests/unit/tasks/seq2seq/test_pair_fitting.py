@@ -14,6 +14,7 @@ from rnnlm.errors import RnnlmWarning
 from rnnlm.events import TrainingState, Validated, never
 from rnnlm.models import registry
 from rnnlm.tasks.seq2seq.decoding import translate
+from rnnlm.tasks.seq2seq.fitting import PairValidation
 from rnnlm.training.plan import plan
 from rnnlm.training.request import Request
 from rnnlm.training.run import run as train
@@ -267,3 +268,19 @@ def test_a_blind_guess_is_not_taken_for_divergence():
             weight.zero_()
     nats = trainer.objective.loss(trainer.source.next().tensors, ()).mean_nats.item()
     assert nats == pytest.approx(trainer.objective.uniform_nats, rel=1e-5)
+
+
+@pytest.mark.parametrize("criterion, valid, is_telling", [
+    ("bleu", [("one two", "one"), ("two one", "two")], False),
+    ("bleu", [("one two", "one two three four five"), ("two one", "two")], True),
+    ("word_error_rate", [("one two", "one"), ("two one", "two")], True),
+    ("exact_match", [("one two", "one"), ("two one", "one")], False),
+    ("chrf", [("one two", "one")], False),
+])  # fmt: skip
+def test_where_the_metric_cannot_move_the_loss_chooses(criterion, valid, is_telling, recwarn):
+    trainer = trainer_of("gru", TRAIN, valid)
+    given = trainer.validation.validation
+    verdict = PairValidation(given.data, given.model, criterion).run(never)
+    assert verdict.name == (criterion if is_telling else "loss_nats")
+    told = [str(each.message) for each in recwarn if "cannot tell" in str(each.message)]
+    assert len(told) == (0 if is_telling else 1)
