@@ -92,8 +92,8 @@ def log_linear_weights(
 ) -> MixtureWeights:
     """Find the weights by Newton's method, from equal weights on. Each step goes once through the
     predictions of the parts at all places."""
-    weights_K = np.full(parts, 1 / parts)
-    good_K, good_loss = weights_K, math.inf
+    weights_K = equal_K = np.full(parts, 1 / parts)
+    good_K, good_loss, equal_loss = weights_K, math.inf, math.inf
     for step in range(1, MOST_STEPS + 1):
         loss, gradient_K, hessian_KK = _moments(predictions, weights_K)
         report(f"Newton, step {step}: {loss:.4f} nats per token")
@@ -104,6 +104,8 @@ def log_linear_weights(
             continue
 
         good_K, good_loss = weights_K, loss
+        if weights_K is equal_K:
+            equal_loss = loss
         inverse_KK = np.linalg.pinv(hessian_KK, rcond=SMALLEST_CURVATURE, hermitian=True)
         change_K = -inverse_KK @ gradient_K
         # The gain of the next step, if the loss is as curved on the way as it is here.
@@ -111,6 +113,8 @@ def log_linear_weights(
         if expected_gain <= TOLERANCE_NATS:
             break
         weights_K = weights_K + change_K
+    if good_loss > equal_loss:  # by rounding
+        good_K = equal_K
     return MixtureWeights(good_K, step)
 
 

@@ -20,7 +20,7 @@ from rnnlm.combinations.adaptation import adapt, load_statistics, settings_class
 from rnnlm.combinations.adapted_model import with_hidden_states
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.config import USER, Layer, SettingValue, resolve
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, notice
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.files import lock
 from rnnlm.inference import span_scoring
@@ -41,6 +41,8 @@ from rnnlm.text.encoding import known_ids
 
 DEFAULT_TOKENS = {"dynamic": 10_000, "cache": 100_000, "unigram": 1_000_000}
 LARGEST_WEIGHT, BISECTIONS = 0.999, 40
+# The setting of each adaptation with which there is none if it is 0.
+OFF = {"dynamic": "adaptation_rate", "cache": "cache_weight", "unigram": "cache_weight"}
 
 _TOKENS = (50, 100, 200, 500, 1000, 2000, 4000, 8000)
 _DECAYS = (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
@@ -129,13 +131,20 @@ def tune(
         of = settings.adaptation_rule if isinstance(settings, DynamicSettings) else kind
         free = {key: ladder for key, ladder in LADDERS[of].items() if key not in given}
         best = yield from descend(free, settings, measure)
+
+        # Without adaptation the model may be better than with any settings.
+        ppl_before = span_scoring.perplexity(float(logprob_N.sum(dtype=np.float64)), len(ids))
+        if ppl_before is not None and best.ppl >= ppl_before and OFF[kind] not in given:
+            best = Trial(best.settings | {OFF[kind]: 0.0}, ppl_before)
+            yield best
+            notice(f"no settings are better than the model alone: {OFF[kind]} is 0")
         tuned = TunedSettings(
             kind,
             best.settings,
             model.fingerprint,
             encoded.lines_hash,
             len(ids),
-            ppl_before=span_scoring.perplexity(float(logprob_N.sum(dtype=np.float64)), len(ids)),
+            ppl_before=ppl_before,
             ppl_after=best.ppl if math.isfinite(best.ppl) else None,
         )
         companions.save_tuned(folder, tuned)
@@ -154,7 +163,7 @@ def descend(
     while is_moving:
         is_moving = False
         for name, ladder in ladders.items():
-            # Each direction ends where perplexity no longer falls.
+            # Each direction ends where perplexity rises. Where it stays, there may be less beyond.
             here = getattr(settings, name)
             upwards = [value for value in ladder if value > here]
             downwards = [value for value in reversed(ladder) if value < here]
@@ -164,9 +173,10 @@ def descend(
                     if candidate not in known:
                         known[candidate] = measure(candidate)
                         yield known[candidate]
-                    if not known[candidate].ppl < best.ppl:
+                    if known[candidate].ppl > best.ppl:
                         break
-                    settings, best, is_moving = candidate, known[candidate], True
+                    if known[candidate].ppl < best.ppl:
+                        settings, best, is_moving = candidate, known[candidate], True
     return best
 
 

@@ -10,7 +10,8 @@ What is chosen: the middle of the interval with the fewest errors; of several su
 widest, of equally wide ones the lowest. An interval without an end is cut off two units beyond its
 last corner. One unit is the weight with which a feature varies as much as the first pass does
 (:func:`units`). Where nothing changes along a line, the weight stays. Of hypotheses with the same
-score the earlier one counts.
+score the earlier one counts. Such ties lie at corners, not in intervals; so the weight also stays
+where its corner has fewer errors than the best interval, and no end is worse than its start.
 """
 
 import dataclasses
@@ -211,8 +212,11 @@ def _descend(
             steps = errors_along(
                 base_SN, candidates.features_KSN[k], candidates.usable_SN, candidates.errors_SN
             )
-            weights_K[k] = best_on_line(steps, lowest_K[k], units_K[k], weights_K[k])
-        errors = candidates.errors(weights_K)
+            tried_K = weights_K.copy()
+            tried_K[k] = best_on_line(steps, lowest_K[k], units_K[k], weights_K[k])
+            tried_errors = candidates.errors(tried_K)
+            if tried_errors <= errors:
+                weights_K, errors = tried_K, tried_errors
     return weights_K, errors
 
 

@@ -341,7 +341,13 @@ def _tuned(
     weights_K, errors = minimise_errors(candidates, lowest_K, seed=settings.seed)
     weights = dict(zip(names, weights_K.tolist(), strict=True))
     words = sum(found[0].words for found in edits)
-    tuned = Tuned(len(edits), words, int(errors_SN[:, 0].sum()), errors, settings.seed)
+    before = int(errors_SN[:, 0].sum())
+    if errors > before:
+        notice(
+            f"the weights make {errors:,} errors, and the first hypotheses of the list {before:,}: "
+            "their scores are not the highest, or they are impossible under a model"
+        )
+    tuned = Tuned(len(edits), words, before, errors, settings.seed)
     fingerprints = {name: model.fingerprint for name, model in models.items()}
     return Weights(weights, fingerprints, settings.mapping, tuned)
 

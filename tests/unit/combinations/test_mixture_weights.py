@@ -142,3 +142,30 @@ def test_kept_predictions_are_those_read_anew(models, monkeypatch):
     )
     monkeypatch.setattr(mixing, "KEPT_BYTES", 100)
     assert predictions.kept() is predictions
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_tuned_weights_are_never_worse_than_equal_ones(seed):
+    """With ties, constants and tokens that only one part holds possible."""
+    draw = np.random.default_rng(seed)
+    scores_KN = draw.integers(-3, 0, (3, 7)).astype(float)
+    scores_KN[0] = -1.0
+    scores_KN[1:, 0] = -np.inf
+    if seed % 2:
+        scores_KN[2] = scores_KN[1]
+    found = linear_weights(scores_KN).weights_K
+    assert loss(found, scores_KN) <= loss([1 / 3] * 3, scores_KN) + 1e-15
+    assert found.sum() == pytest.approx(1) and (found >= 0).all()
+
+
+@pytest.mark.parametrize("lines", [["the"], ["dog dog"], TEXT[:1] * 3], ids=str)
+def test_newton_is_never_worse_than_equal_weights(models, lines):
+    ids, _ = read(models[1:], lines)
+    spans = span_scoring.whole_text(ids)
+    for parts in (models[1:], [models[1], models[1]]):
+        tuned = tuned_log_linear(parts, lines)
+        losses = []
+        for weights in (tuned.weights_K, [0.5, 0.5]):
+            mixture = Mixture(parts, weights, "log-linear")
+            losses.append(-span_scoring.score_spans(mixture, ids, spans).mean())
+        assert losses[0] <= losses[1] + 1e-6

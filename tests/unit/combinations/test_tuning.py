@@ -130,6 +130,33 @@ def test_ngram_model_is_tuned_with_the_word_cache(ngram, tmp_path):
     )
 
 
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("kind", ["cache", "unigram", "dynamic"])
+@pytest.mark.parametrize("lines", [LINES, LINES[:1], ["dog"], ["zebra", "yak"]], ids=str)
+def test_tuned_settings_are_never_worse_than_none(tmp_path, kind, lines):
+    # What it was trained on needs no adaptation, and what does not repeat offers none.
+    folder = save(tmp_path / "lstm", "lstm", budget="60steps")
+    *tries, tuned = tune(str(folder), kind, Lines(lines), device="cpu")
+    assert tuned.ppl_after == min(each.ppl for each in tries) <= tuned.ppl_before
+    if tuned.ppl_after == tuned.ppl_before:
+        assert tuned.settings[tuning.OFF[kind]] == 0
+    adapted = loading.load(f"{folder}+{kind}", "cpu")
+    ids = Lines(lines).encode(adapted.tokenizer).ids
+    assert span_scoring.stream_perplexity(adapted, ids) == pytest.approx(tuned.ppl_after, rel=1e-4)
+
+
+def test_descent_goes_on_where_perplexity_stays():
+    heights = {300: 9.0, 500: 9.0, 700: 9.0, 1000: 5.0}
+
+    def measure(settings):
+        return Trial({"tokens": settings.cache_tokens}, heights.get(settings.cache_tokens, 10.0))
+
+    search = descend(
+        {"cache_tokens": (100, *heights)}, NeuralCacheSettings(cache_tokens=300), measure
+    )
+    assert Trial({"tokens": 1000}, 5.0) in list(search)
+
+
 def test_given_settings_are_not_touched(lstm):
     tries, _ = tuned_of(lstm, "cache", given={"cache_tokens": "7", "cache_weight": "0.2"})
     assert {(each.settings["cache_tokens"], each.settings["cache_weight"]) for each in tries} == {

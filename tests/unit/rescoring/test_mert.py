@@ -164,3 +164,29 @@ def test_a_constant_feature_gets_no_weight():
     assert units(c)[1] == 0
     weights, _ = minimise_errors(c, np.full(2, -np.inf))
     assert weights[1] == 0
+
+
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, 3),
+    st.sampled_from(["ties", "constant scores", "constant features", "all constant"]),
+    st.sampled_from([-np.inf, 0.0]),
+)
+def test_tuned_weights_are_never_worse_than_none(seed, features, kind, lowest):
+    c = candidates(seed, features=features, whole=True)
+    first_SN, features_KSN = c.first_SN, c.features_KSN
+    if kind in ("constant scores", "all constant"):
+        first_SN = np.full_like(first_SN, -4.0)
+    if kind in ("constant features", "all constant"):
+        features_KSN = np.full_like(features_KSN, 2.0)
+    c = Candidates(first_SN, features_KSN, c.usable_SN, c.errors_SN)
+    weights, errors = minimise_errors(c, np.full(features, lowest), restarts=2)
+    assert errors == c.errors(weights) <= c.errors(np.zeros(features))
+
+
+def test_where_all_scores_tie_and_the_first_is_right_the_weights_stay_at_zero():
+    first_SN = np.full((4, 2), -4.0)
+    features_KSN = np.stack([np.tile([-9.0, -5.0], (4, 1)), np.full((4, 2), 3.0)])
+    c = Candidates(first_SN, features_KSN, np.ones((4, 2), dtype=bool), np.tile([0, 3], (4, 1)))
+    weights, errors = minimise_errors(c, np.array([0.0, -np.inf]))
+    assert errors == 0 == c.errors(weights)
