@@ -2,7 +2,7 @@
 validation and the tokenizer."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -90,9 +90,36 @@ def overlaps(train: EncodedText, others: Mapping[str, EncodedText]) -> dict[str,
     return found
 
 
-def warn_of(found: Mapping[str, Overlap], holds_out: bool) -> None:
+Lines = tuple[str, Sequence[str]]  # the hash of examples, and what models read of each
+
+
+def examples_in_train(
+    train: Lines, others: Mapping[str, Lines], keeps_case: bool, holds_out: bool
+) -> dict[str, Overlap]:
+    """Return the same of examples in memory, with the notices of :func:`warn_of`. keeps_case:
+    whether models read the lines as they are."""
+
+    def read(lines: Sequence[str]) -> Iterable[str]:
+        return lines if keeps_case else map(str.lower, lines)
+
+    train_hash, train_lines = train
+    in_train = set(read(train_lines))
+    found, hashes = {}, {}
+    for name, (hashes[name], lines) in others.items():
+        # The end of a line counts as one of its characters.
+        counted = [line for line in read(lines) if len(line) + 1 >= LEAST_CHARACTERS]
+        repeated = sum(line in in_train for line in counted)
+        found[name] = Overlap(len(counted), repeated)
+        if hashes[name] == train_hash:
+            found[name] = Overlap(len(lines), len(lines), True)
+    warn_of(found, hashes, holds_out)
+    return found
+
+
+def warn_of(found: Mapping[str, Overlap], hashes: Mapping[str, str], holds_out: bool) -> None:
     """Send a notice if much of the validation ("valid") or the test text is in the training text.
-    holds_out: the validation text is the end of the training text."""
+    holds_out: the validation text was held out of the training text. hashes: of the texts, by name.
+    """
     same, repeated = [], []
     for name, overlap in found.items():
         text = "the validation text" if name == "valid" else f"the {name} text"
@@ -121,6 +148,8 @@ def warn_of(found: Mapping[str, Overlap], holds_out: bool) -> None:
             f"{' and '.join(repeated)} are also in the training text: {their} metrics say less "
             "about new text"
         )
+    if "test" in hashes and hashes["test"] == hashes.get("valid"):
+        notice("the test text is the validation text itself: its metrics add nothing")
 
 
 def _occurring(wanted_K: np.ndarray, train: EncodedText) -> np.ndarray:
@@ -228,9 +257,8 @@ def open_texts(
             marks += Counter(encoded.marks)
     tell_unseen(marks, {"the model": tokenizer})
     found = overlaps(train, others)
-    warn_of(found, holds_out=not valid)
-    if held_out is not None and tested is not None and tested.lines_hash == held_out.lines_hash:
-        notice("the test text is the validation text itself: its metrics add nothing")
+    hashes = {name: encoded.lines_hash for name, encoded in others.items()}
+    warn_of(found, hashes, holds_out=not valid)
     data = TrainingData(tokenizer, train, held_out)
     holds_out = held_out is not None and not valid
     return Texts(resolved, data, valid_is, tested, holds_out, found)

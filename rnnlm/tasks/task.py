@@ -196,6 +196,8 @@ class Task(ABC, Generic[M, D, C, K]):
 
     # Names of settings of the network and of its training on which the data depend.
     settings_of_data: ClassVar[frozenset[str]] = frozenset()
+    # Those by which examples are drawn that are held out for validation.
+    settings_of_holdout: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def text_settings(self) -> tuple[type, ...]:

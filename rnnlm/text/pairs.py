@@ -364,6 +364,7 @@ def read_pairs(
     files = _expanded(paths)
     target_files = list(map(_expanded, targets))
     _check(files, target_files, settings)
+    sources.warn_of_repeats(files, target_files)
 
     # Targets are in files of their own, or in the tables of the sources.
     collector = PairCollector(settings)

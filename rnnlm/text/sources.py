@@ -376,11 +376,23 @@ MOST_COMPARED = 1000  # the bytes of more files are not compared
 MOST_SHOWN = 3
 
 
-def warn_of_repeats(names: Sequence[str]) -> None:
-    """Send a notice that tells which of `names` (sources, or globs of them) are the same text."""
-    repeats: list[list[str]] = []
+def warn_of_repeats(names: Sequence[str], beside: Sequence[Sequence[str]] = ()) -> None:
+    """Send a notice that tells which of `names` (sources, or globs of them) are the same text.
+    beside: files that belong to each of them, such as targets, which must be the same, too.
+    """
+    alike: dict[tuple[str, ...], list[str]] = {}
     with contextlib.suppress(TextError):  # one is missing, which reading it will say
-        repeats = repeated(expand(tuple(names)))
+        columns, first_of = [], []
+        for column in (names, *beside):
+            columns.append(expand(tuple(column)))
+            same = dict(zip(columns[-1], columns[-1], strict=True))
+            for group in repeated(columns[-1]):
+                same |= dict.fromkeys(group, group[0])
+            first_of.append(same)
+        for row in zip(*columns, strict=True):
+            key = tuple(same[name] for same, name in zip(first_of, row, strict=True))
+            alike.setdefault(key, []).append(row[0])
+    repeats = [group for group in alike.values() if len(group) > 1]
     if not repeats:
         return
     shown = "; ".join(map(_in_words, repeats[:MOST_SHOWN]))

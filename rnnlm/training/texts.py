@@ -54,6 +54,7 @@ def _key(request: Request, resolved: Resolved, kind: registry.Kind) -> str:
     # The share that is held out, which matters only without a validation text.
     if request.text and not request.valid:
         parts += [held_out_share(request, resolved), is_share_chosen(resolved)]
+        parts += [resolved.values[name] for name in sorted(task.settings_of_holdout)]
 
     # Whether the characters of words are read, too: what is made of them is up to the network. A
     # kind without that setting reads the same as one that does not use it.

@@ -61,7 +61,7 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
         "ffnn": "it reads a few words before the one to be predicted, and none after them",
     }
     holds_models = True
-    settings_of_data = frozenset({"seed"})  # which examples are held out
+    settings_of_holdout = frozenset({"seed"})
 
     @property
     def text_settings(self) -> tuple[type, ...]:
@@ -220,8 +220,7 @@ class Tagging(Labelling):
     kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {"layers": RECURRENT}
     usage = ('rnnlm tag -m {name} "a sentence"', "rnnlm eval -m {name} DATA")
     usual_corpus = "travel"
-    # Which examples are held out, and how labels write spans inside.
-    settings_of_data = frozenset({"seed", "output_layer", "constrained"})
+    settings_of_data = frozenset({"output_layer", "constrained"})  # how labels write spans inside
     looks: ClassVar[Mapping[str, Sequence[str]]] = {
         **looks_at_networks(RECURRENT),
         "probe": RECURRENT,

@@ -19,6 +19,7 @@ from rnnlm.tasks.labels import data as codecs
 from rnnlm.tasks.labels import sounds
 from rnnlm.tasks.labels.data import LEVELS, Codec, LabelColumn, TaskData, encode_examples, one_token
 from rnnlm.tasks.labels.evaluation_data import MOST_NAMED, notice_unseen_labels
+from rnnlm.tasks.line_texts import examples_in_train
 from rnnlm.tasks.request import Texts, TrainingRequest
 from rnnlm.text import tokenizers
 from rnnlm.text.labelled import schemes
@@ -76,6 +77,8 @@ def open_texts(
         if held_out is not None:
             gold = {"valid": held_out, **gold}
 
+    lines = _lines(train)
+
     # The network learns one label per word; sounds are aligned with letters to this end.
     learned, labelled = train, gold
     if settings.align:
@@ -83,6 +86,9 @@ def open_texts(
 
     # Words and labels as numbers.
     tokenizer, resolved = _tokenizer(request, resolved, learned)
+    holds_out = "valid" in gold and not is_named
+    others = {part: _lines(text) for part, text in gold.items()}
+    overlaps = examples_in_train(lines, others, tokenizer.keeps_case, holds_out)
     codec = _codec(tokenizer, resolved, settings, learned)
     titles = {"valid": "validation data", "test": "test data"}
     for part, text in gold.items():
@@ -92,8 +98,12 @@ def open_texts(
     codec.beside, resolved = load_contextual(request, resolved)
     encoded = {part: encode_examples(codec, gold[part], labelled[part]) for part in gold}
     data = TaskData(codec, encode_examples(codec, train, learned), encoded.get("valid"))
-    holds_out = "valid" in gold and not is_named
-    return Texts(resolved, data, valid_is, encoded.get("test"), holds_out)
+    return Texts(resolved, data, valid_is, encoded.get("test"), holds_out, overlaps)
+
+
+def _lines(text: LabelledText) -> tuple[str, list[str]]:
+    """Return the hash of a text, and the words of each example as a line."""
+    return text.content_hash, [" ".join(each.words) for each in text.examples]
 
 
 def _check_task(settings: LabelledSettings, task: str) -> None:

@@ -10,6 +10,7 @@ import rnnlm.corpora as corpora
 from rnnlm.config import Resolved
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.models import registry
+from rnnlm.tasks.line_texts import examples_in_train
 from rnnlm.tasks.request import Texts, TrainingRequest
 from rnnlm.tasks.seq2seq.data import (
     PairTrainingData,
@@ -74,11 +75,18 @@ def open_texts(
             f"{left_out:,} training pairs have more than {longest:,} tokens on a side and are "
             f"left out (longest={longest})"
         )
-    encoded_valid = None if valid is None else encode_pairs(codec, valid)
-    encoded_test = None if test is None else encode_pairs(codec, test)
-    data = PairTrainingData(codec, encoded, encoded_valid)
+    others = {"valid": valid, "test": test}
+    evaluated = {name: encode_pairs(codec, text) for name, text in others.items() if text}
+    data = PairTrainingData(codec, encoded, evaluated.get("valid"))
     holds_out = valid is not None and not is_named
-    return Texts(resolved, data, valid_is, encoded_test, holds_out)
+    compared = {name: _lines(text) for name, text in others.items() if text}
+    overlaps = examples_in_train(_lines(train), compared, codec.source.keeps_case, holds_out)
+    return Texts(resolved, data, valid_is, evaluated.get("test"), holds_out, overlaps)
+
+
+def _lines(text: ParallelText) -> tuple[str, list[str]]:
+    """Return the hash of a text, and its sources."""
+    return text.content_hash, [pair.source for pair in text.pairs]
 
 
 def is_spelled(text: ParallelText) -> bool:

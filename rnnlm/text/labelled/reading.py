@@ -30,6 +30,7 @@ def read_labelled(
     example may be more or fewer (letters and sounds that are yet to be aligned).
     """
     files = sources.expand_files(paths, "labels", ".conllu")
+    sources.warn_of_repeats(files)
     parts = [_read(source, settings, level, aligned) for source in files]
     return _joined(files, parts, settings)
 

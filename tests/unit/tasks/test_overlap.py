@@ -3,6 +3,7 @@ it, and told."""
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -162,3 +163,58 @@ def test_the_overlap_is_in_the_model_and_card(tmp_path):
         "| lines in the training text, too | test 100% |"
         in (tmp_path / "m" / "README.md").read_text()
     )
+
+
+WRITTEN = {
+    "tagging": lambda line: "".join(f"{word} {word[0]}\n" for word in line.split()) + "\n",
+    "classification": lambda line: f"__label__{len(line) % 2} {line}\n",
+    "seq2seq": lambda line: json.dumps({"source": line, "target": f"the target of {line}"}) + "\n",
+}
+
+
+@pytest.mark.parametrize("task", WRITTEN)
+def test_examples_that_are_not_held_out_are_reported(tmp_path, monkeypatch, task):
+    monkeypatch.chdir(tmp_path)
+    lines = [f"this is line number {number}" for number in range(40)]
+    new = [f"that was sentence number {number}" for number in range(40)]
+    texts = {"a": lines, "copy": lines, "some": [*lines[:3], *new[:7]], "new": new[:20]}
+    texts |= {"short": ["yes", "no"] * 5, "more-short": ["yes", "no"] * 4, "twice": lines * 2}
+    for name, its in texts.items():
+        (tmp_path / name).write_text("".join(map(WRITTEN[task], its)))
+
+    def told(text, **more):
+        more.setdefault("flags", {"holdout": 0.0})
+        return noted(Request((text,), task=task, output=tmp_path / "m", **more))
+
+    assert (
+        told("a", valid=("copy",))
+        == told("short", valid=("short",))
+        == [
+            "the validation text is the training text itself: its metrics say nothing about new text"
+        ]
+    )
+    assert told("a", valid=("new",), test=("some",)) == [
+        (
+            "30% of the lines of the test text (3 of 10, short ones left out) are also in the "
+            "training text: its metrics say less about new text"
+        )
+    ]
+    assert told("a", valid=("new",), test=("new",)) == [
+        "the test text is the validation text itself: its metrics add nothing"
+    ]
+    assert told("a", valid=("new",)) == told("short", valid=("more-short",)) == []
+    # Pairs of one source stay together.
+    held_out = told("twice", flags={"holdout": 0.1})
+    assert len(held_out) == (task != "seq2seq")
+    assert all("of the lines held out for validation" in each for each in held_out)
+
+
+def test_examples_are_compared_as_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, first in (("a", "This"), ("b", "THIS")):
+        lines = [f"__label__1 {first} is line number {number}\n" for number in range(20)]
+        (tmp_path / name).write_text("".join(lines))
+    request = Request(("a",), valid=("b",), task="classification", output=tmp_path / "m")
+    assert noted(request) == []
+    [told] = noted(replace(request, assignments={"lowercase": "true"}))
+    assert told.startswith("100% of the lines of the validation text (20 of 20, ")

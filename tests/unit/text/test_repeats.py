@@ -9,6 +9,9 @@ from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.text import sources
 from rnnlm.text.corpus import open_text
+from rnnlm.text.labelled.example import LabelledSettings
+from rnnlm.text.labelled.reading import read_labelled
+from rnnlm.text.pairs import ParallelSettings, read_pairs
 from rnnlm.text.prepared.preparation import Request, resolve_request
 
 TOLD = "the same text is given more than once, and read each time: "
@@ -64,6 +67,17 @@ def test_a_missing_text_is_an_error_before_repeats(there):
         open_text(names)
 
 
+@pytest.mark.parametrize("names, targets, told", [
+    (["a.txt", "copy.txt"], ["b.txt", "hard.txt"], "a.txt and copy.txt"),
+    (["a.txt", "b.txt", "a.txt"], ["a.txt", "b.txt", "a.txt"], "a.txt (2 times)"),
+    (["a.txt", "a.txt"], ["a.txt", "b.txt"], None),  # each has targets of its own
+    (["a.txt", "b.txt"], ["a.txt", "a.txt"], None),
+])  # fmt: skip
+def test_texts_repeat_with_what_is_beside_them(there, names, targets, told, recwarn):
+    read_pairs(names, targets=[targets])
+    assert [str(each.message) for each in recwarn] == ([TOLD + told] if told else [])
+
+
 def test_large_files_are_compared_piece_by_piece(there, monkeypatch):
     monkeypatch.setattr(sources, "PIECES", 4)
     monkeypatch.setattr(sources, "PIECE_BYTES", 10)
@@ -88,9 +102,15 @@ def test_large_files_are_compared_piece_by_piece(there, monkeypatch):
     [
         lambda: list(read_sentences(("a.txt", "copy.txt"))),
         lambda: resolve_request(Request(("a.txt", "copy.txt"), None)),
+        lambda: read_labelled(("tags", "tags"), LabelledSettings(), "word"),
+        lambda: read_labelled(("t.tsv", "t2.tsv"), LabelledSettings(), "text"),
+        lambda: read_pairs(("t.tsv", "t2.tsv"), ParallelSettings(target_column="label")),
     ],
-    ids=["score", "prepare"],
+    ids=["score", "prepare", "tagging", "classification", "seq2seq"],
 )
 def test_whatever_reads_sources_tells_of_repeats(there, work):
+    (there / "tags").write_text("one A\ntwo B\n")
+    for name in ("t.tsv", "t2.tsv"):
+        (there / name).write_text("text\tlabel\none two\tx\n")
     with pytest.warns(RnnlmWarning, match="the same text is given more than once"):
         work()

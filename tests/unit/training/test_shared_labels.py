@@ -5,11 +5,10 @@ from rnnlm.training.request import Request, resolve_request
 from rnnlm.training.texts import SharedTexts
 
 
-def opened(shared, path, **given):
+def opened(shared, path, held_out=False, **given):
     assignments = {"min_count": "1", **given}
-    request = Request(
-        text=(str(path),), valid=(str(path),), task="tagging", assignments=assignments
-    )
+    valid = () if held_out else (str(path),)
+    request = Request(text=(str(path),), valid=valid, task="tagging", assignments=assignments)
     _, kind, resolved = resolve_request(request)
     return shared(request, resolved, kind, silent)
 
@@ -25,6 +24,17 @@ def test_taggers_with_and_without_crf_have_separate_labels(tmp_path):
     shared = SharedTexts(None)
     assert set(symbols_of(shared, path, "softmax")) == {"O", "B-LOC", "I-LOC"}
     assert "S-LOC" in symbols_of(shared, path, "crf")
+
+
+def test_seeds_share_what_is_not_drawn_by_them(tmp_path):
+    path, shared = tmp_path / "names.txt", SharedTexts(None)
+    path.write_text("oslo B-LOC\n\n" * 20 + "is O\n\n" * 20, encoding="utf-8")
+    first, second = (opened(shared, path, seed=seed) for seed in ("1", "2"))
+    assert first.data is second.data
+    first, second, again = (
+        opened(shared, path, held_out=True, seed=seed) for seed in ("1", "2", "1")
+    )
+    assert again.data is first.data and second.data is not first.data
 
 
 def test_letters_have_no_characters_in_any_run(tmp_path):
