@@ -173,8 +173,10 @@ def fit(
             if room.store is not None:
                 share = sum(map(len, estimated)) / sum(map(len, levels))
                 yield timer.event(Progress("estimating", share))
+        is_pruned = sum(map(len, estimated)) < sum(map(len, levels))
+        normalised = smoothing.normalised_if_pruned if is_pruned else smoothing.normalised
         model = NgramModel.from_levels(
-            estimated, data.tokenizer, smoothing.normalised, smoothing.unseen_context_logprob
+            estimated, data.tokenizer, normalised, smoothing.unseen_context_logprob
         )
         ngrams = [len(values) for values in model.values]
         facts = {"ngrams": ngrams, "estimated": smoothing.report()}

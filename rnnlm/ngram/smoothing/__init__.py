@@ -109,14 +109,15 @@ class Estimator:
 
     counts: what shares are made of. joins: how it goes with the lower order; the first is taken
     unless another is asked for. "fixed weight": what is left is the weight of the lower order
-    itself, and nothing need sum to one. normalised: probabilities sum to one after every context.
-    unseen_context_logprob: what giving up a context that was never seen costs (nats). heldout: when
-    held-out text is needed.
+    itself, and nothing need sum to one. normalised: probabilities sum to one after every context;
+    normalised_if_pruned: also where n-grams were left out by their counts. unseen_context_logprob:
+    what giving up a context that was never seen costs (nats). heldout: when held-out text is
+    needed.
     """
 
     counts: Literal["raw", "adjusted"] = "raw"
     joins: tuple[Join, ...] = ("interpolate",)
-    normalised = True
+    normalised = normalised_if_pruned = True
     unseen_context_logprob = 0.0
     heldout: Literal["never", "always", "without additive_k"] = "never"
 

@@ -321,14 +321,15 @@ def _are_sound(worth_R: np.ndarray, counts_R: np.ndarray) -> bool:
 #
 # c(hw) is how often hw occurs in the text, c(h) = sum over w of c(hw). What was not seen after h is
 # impossible, so the model suits lessons and comparisons; only after a context that was never seen
-# at all, where the formula says 0 / 0, does it go by a shorter one.
+# at all, where the formula says 0 / 0, does it go by a shorter one. What pruning leaves out has no
+# heir, so pruned probabilities sum to less than one.
 
 
 class MaximumLikelihood(Estimator):
     """Nothing is estimated but the shares."""
 
     joins = ("fixed weight",)
-    normalised = False
+    normalised_if_pruned = False
 
     def shares(self, seen: OrderCounts) -> Shares:
         return Shares(seen.counts_M / seen.totals()[seen.contexts_M], np.zeros(seen.contexts))
@@ -349,7 +350,7 @@ class StupidBackoff(Estimator):
     """The factor is a setting; nothing is estimated but the shares."""
 
     joins = ("fixed weight",)
-    normalised = False
+    normalised = normalised_if_pruned = False
 
     def __init__(
         self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None

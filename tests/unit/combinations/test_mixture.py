@@ -118,7 +118,7 @@ def test_mixture_takes_its_properties_from_its_parts():
     lstm, ngram, bare, uni = (
         fit("lstm"),
         fit("ngram"),
-        fit("ngram", smoothing="mle"),
+        fit("ngram", smoothing="stupid"),
         fit("unigram"),
     )
     mixed = Mixture([lstm, ngram], [0.5, 0.5])

@@ -1,10 +1,15 @@
 """Every estimator on one small text, worked by hand; and what single ones promise beyond it."""
 
 import math
+import random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from rnnlm.evaluation.soundness import probabilities_sum_to_one
+from support.tiny_models import fit as tiny_fit
 from support.tiny_ngrams import BEGIN, fit
 
 A, B, C, END = 1, 2, 3, 0
@@ -120,3 +125,19 @@ def test_a_count_discounted_to_nothing_counts_as_unseen():
     model = fit("mkn", text, 6, interpolate=False)
     assert model.smoothing.report()["discounts of order 2"][2] == 3
     assert model.p(2, (1,)) == pytest.approx(np.exp(model.logbackoff[1,]) * model.p(2))
+
+
+@given(
+    st.integers(0, 10_000), st.integers(1, 4), st.sampled_from([None, "0,1", "0,0,1"]),
+)  # fmt: skip
+def test_maximum_likelihood_sums_to_one_as_it_says(seed, order, prune):
+    draw = random.Random(seed)
+    lines = [" ".join(draw.choices("abc", k=draw.randint(1, 5))) for _ in range(6)]
+    prune = prune if prune and len(prune) < 2 * order else "0"
+    model = tiny_fit("ngram", lines, order=order, smoothing="mle", prune=prune)
+    whole = tiny_fit("ngram", lines, order=order, smoothing="mle")
+    assert whole.normalised
+    assert model.normalised == (sum(map(len, model.values)) == sum(map(len, whole.values)))
+    if model.normalised:
+        checks = probabilities_sum_to_one(model, None, 1)
+        assert [each.result for each in checks if each.name == "sums"] == ["ok"]
