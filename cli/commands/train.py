@@ -73,7 +73,7 @@ model_options = section(
     click.option(
         "--recipe",
         metavar="NAME|FILE.toml",
-        help="Named settings, see rnnlm recipes; or settings from a file.",
+        help="Named settings, see rnnlm list recipes; or settings from a file.",
     ),
     click.option(
         "--set",
@@ -264,7 +264,7 @@ def command(context: click.Context, **given: Any) -> None:
     rnnlm train                                   the demo, in about three minutes
     rnnlm train my.txt --model gru --budget 10m   your own text
     rnnlm train my.txt --model ngram --order 3    an n-gram model, in seconds
-    rnnlm train my.txt --recipe zaremba-small     of the literature: rnnlm recipes
+    rnnlm train my.txt --recipe zaremba-small     see rnnlm list recipes
     rnnlm train my.txt --grid model=rnn,gru,lstm  compare networks, in a table
     rnnlm train my.txt --set hidden_size=512 --dry-run
 

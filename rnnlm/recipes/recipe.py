@@ -211,7 +211,7 @@ def parse(name: str, text: str) -> Recipe:
 # ---- The table of recipes: the published figure, ours, how far apart the two are, and the time
 # that ours took.
 #
-# `rnnlm recipes` prints it, and docs/recipes.md holds it; a test compares the two.
+# `rnnlm list recipes` prints it, and docs/recipes.md holds it; a test compares the two.
 
 _MARKS = {"PTB valid": "", "PTB test": "test", "WikiText-2 valid": "WT2", "bundled valid": "demo"}
 _UNITS = {

@@ -6,7 +6,7 @@ from rnnlm import corpora
 
 
 def test_the_bundled_corpus_is_listed_with_its_counts(rnnlm):
-    shown = rnnlm("corpora")
+    shown = rnnlm("list", "corpora")
     columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
     assert (shown.code, shown.err) == (0, "")
     assert columns == ["corpus", "file", "lines", "words", "bytes", "path", "task", "licence"]
@@ -20,7 +20,7 @@ def test_the_bundled_corpus_is_listed_with_its_counts(rnnlm):
 
 def test_labels_ids_and_tags_are_no_words(rnnlm):
     words = {(each["corpus"], each["file"]): each["words"]
-             for each in map(json.loads, rnnlm("corpora", "--json").out.splitlines())}  # fmt: skip
+             for each in map(json.loads, rnnlm("list", "corpora", "--json").out.splitlines())}  # fmt: skip
     conllu = corpora.part("words-and-tags", "test").read_text().splitlines()
     assert words["words-and-tags", "test.conllu"] == sum(
         line.partition("\t")[0].isdigit() for line in conllu
@@ -30,7 +30,7 @@ def test_labels_ids_and_tags_are_no_words(rnnlm):
 
 
 def test_json_has_one_line_per_file_that_exists(rnnlm):
-    records = [json.loads(line) for line in rnnlm("corpora", "--json").out.splitlines()]
+    records = [json.loads(line) for line in rnnlm("list", "corpora", "--json").out.splitlines()]
     assert [record["file"] for record in records] == [
         file for name in corpora.names() for file in corpora.FILES[name]
     ]
@@ -48,16 +48,18 @@ def test_user_text_beside_bundled_corpora_is_not_listed(rnnlm, tmp_path, monkeyp
     for added in ("english/notes.txt", "mine/train.txt"):
         (tmp_path / added).parent.mkdir(exist_ok=True)
         (tmp_path / added).write_text("my own\n")
-    before = [json.loads(line)["file"] for line in rnnlm("corpora", "--json").out.splitlines()]
+    before = [
+        json.loads(line)["file"] for line in rnnlm("list", "corpora", "--json").out.splitlines()
+    ]
     monkeypatch.setattr(corpora, "FOLDER", tmp_path)
     assert [
-        json.loads(line)["file"] for line in rnnlm("corpora", "--json").out.splitlines()
+        json.loads(line)["file"] for line in rnnlm("list", "corpora", "--json").out.splitlines()
     ] == before
 
 
 def test_terminal_shows_folder_once_without_folded_lines(rnnlm, terminal_of):
     terminal_of(80)
-    lines = rnnlm("corpora").plain.splitlines()
+    lines = rnnlm("list", "corpora").plain.splitlines()
     assert [line.split()[1] for line in lines if line.startswith(" english ")] == list(
         corpora.FILES["english"]
     )

@@ -41,7 +41,7 @@ def test_the_version_names_torch_device_and_threads(rnnlm):
 
 @pytest.mark.parametrize("arguments, hint", [
     (["trian"], "did you mean 'train'?"), (["train", "--modle", "lstm"], "--model"),
-    (["recipes", "lsmt"], "'lstm'"),
+    (["list", "recipes", "lsmt"], "'lstm'"),
     (["train", "--model", "lsmt"], "'lstm'"), (["train", "--set", "hiden_size=3"], "'hidden_size'"),
     (["xyzzy"], "known are: classify"),
 ])  # fmt: skip
@@ -82,12 +82,12 @@ def test_exit_codes_of_what_may_happen_anywhere(rnnlm, monkeypatch, error, code)
         raise error
 
     monkeypatch.setattr(corpora, "names", fail)
-    ended = rnnlm("corpora")
+    ended = rnnlm("list", "corpora")
     assert (ended.code, ended.out) == (code, "")
 
 
 def test_python_m_rnnlm_is_the_command(spawn):
-    ended = spawn("recipes")
+    ended = spawn("list", "recipes")
     assert (
         ended.code == 0 and ended.out.startswith("recipe\twhat for\t") and "\ndemo\t" in ended.out
     )

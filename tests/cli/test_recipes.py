@@ -7,56 +7,34 @@ from rnnlm.recipes import recipe as overview
 
 
 def test_all_recipes_are_listed_with_purpose_and_results(rnnlm):
-    columns, *rows = [line.split("\t") for line in rnnlm("recipes").out.splitlines()]
-    assert columns == ["recipe", "what for", "published", "ours", "off by", "time", "GPU"]
+    columns, *rows = [line.split("\t") for line in rnnlm("list", "recipes").out.splitlines()]
+    assert columns == ["recipe", "what for", "published", "ours", "off by", "time"]
     assert [tuple(row) for row in rows] == [tuple(line.cells()) for line in overview.lines()]
     assert [row[0] for row in rows] == overview.names() and all(all(row) for row in rows)
 
 
 def test_the_list_fits_80_columns_a_line_each(rnnlm, terminal_of):
-    piped = rnnlm("recipes")
+    piped = rnnlm("list", "recipes")
     assert [
         line for line in piped.out.splitlines() + piped.err.splitlines() if len(line) > 80
     ] == []
     terminal_of(80)
-    lines = rnnlm("recipes").plain.splitlines()
+    lines = rnnlm("list", "recipes").plain.splitlines()
     assert [line.split()[0] for line in lines[2:]] == overview.names()
     assert max(map(len, lines)) <= 80
 
 
-def test_gpu_figures_are_explained_with_their_card(rnnlm, monkeypatch, terminal_of):
-    """The table still fits, and says what stands in the column only once something does."""
-    assert "GPU: tokens" not in rnnlm("recipes").err
-    speed = overview.GpuSpeed("CARD", "bf16", 123_456.0, 1.31, text="PTB")
-    run = overview.GpuRun(on="PTB valid", value=61.2, card="CARD", minutes=4.1)
-    measured = dataclasses.replace(overview.load("awd-lstm-fast"), gpu=(speed,), gpu_run=run)
-    monkeypatch.setattr(overview, "load", lambda name: measured)
-    monkeypatch.setattr(overview, "load", lambda name: dataclasses.replace(measured, name=name))
-
-    told = rnnlm("recipes", "awd-lstm-fast").out
-    assert (
-        "speed on a GPU: 123k tokens/s in bf16 on CARD (PTB), 1.31 times that of torch's own loop\n"
-        in told
-    )
-    assert "time on a GPU: 4.1 min on CARD: PTB valid 61.2\n" in told
-
-    assert "GPU: tokens per second" in rnnlm("recipes").err
-    terminal_of(80)
-    lines = rnnlm("recipes").plain.splitlines()
-    assert lines[2].endswith("123k/s") and max(map(len, lines)) <= 80
-
-
 def test_json_has_one_line_per_recipe(rnnlm):
-    records = [json.loads(line) for line in rnnlm("recipes", "--json").out.splitlines()]
+    records = [json.loads(line) for line in rnnlm("list", "recipes", "--json").out.splitlines()]
     assert records == [overview.record(overview.load(name)) for name in overview.names()]
 
 
 @pytest.mark.parametrize("name", overview.names())
 def test_one_recipe_is_shown_with_settings_and_source(rnnlm, name):
     recipe = overview.load(name)
-    record = json.loads(rnnlm("recipes", name, "--json").out)
+    record = json.loads(rnnlm("list", "recipes", name, "--json").out)
     assert record == overview.record(recipe)
-    out = rnnlm("recipes", name).out
+    out = rnnlm("list", "recipes", name).out
     facts, _, table = out.partition("setting\tvalue\n")
     assert dict(line.split("\t") for line in table.splitlines()) == {
         key: str(value) for key, value in recipe.settings.items()
@@ -83,7 +61,7 @@ def test_the_command_of_our_figure_is_understood(rnnlm, here, models):
     recipe = overview.load("awd-lstm-fast")
     told = dict(
         line.split(": ", 1)
-        for line in rnnlm("recipes", recipe.name).out.splitlines()
+        for line in rnnlm("list", "recipes", recipe.name).out.splitlines()
         if ": " in line
     )
     assert told["measured by"] == recipe.command_of_figure()

@@ -303,7 +303,7 @@ def test_a_networks_tokenizer_is_taken_over_without_torch(tmp_path):
 
 
 def test_lists_need_no_numpy(tmp_path):
-    results = run_apart(["corpora"], ["corpora", "--json"])
+    results = run_apart(["list", "corpora"], ["list", "corpora", "--json"])
     assert [ended.code for ended in results] == [0, 0]
     assert not {"torch", "numpy"} & set(results[-1].imported)
 

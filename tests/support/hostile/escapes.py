@@ -117,8 +117,8 @@ ROWS = [
         "compare {unigram} {ngram} --on text --resamples 20 --report out.html",
         {"text": SCRIPT},
     ),
-    fine("recipes", "recipes"),
-    fine("corpora", "corpora"),
+    fine("recipes", "list recipes"),
+    fine("corpora", "list corpora"),
     Bad("file name", f"eval -m {{unigram}} '{NAME}'", "no such file: t\\x1b]31m"),
     Bad(
         "file name, with a line end",

@@ -1,0 +1,143 @@
+"""`rnnlm list`: the models, recipes and corpora that are here."""
+
+import contextlib
+import sys
+from typing import Any
+
+import click
+
+from .. import terminal
+from ..options import json_option, refuse_if
+
+LEGEND = (
+    "Perplexities are for PTB (the Penn Treebank as prepared by Mikolov), validation",
+    "text unless marked: test, its test text; WT2, validation text of WikiText-2;",
+    "demo, the bundled corpus. Bits per character (bpc), accuracy (%), F1 of",
+    "spans, WER (words wrong in %) and BLEU are for the data that the recipe names.",
+    "*: with other settings than the recipe's; …: a run shorter than the recipe's",
+    "off by: difference from the published result; ~: estimated from a test result",
+    "time to our result on two CPU cores (/1: on one); ~: estimated for a whole run",
+    "rnnlm list recipes NAME shows settings, sources and commands",
+)
+
+
+@click.command()
+@click.argument(
+    "what", type=click.Choice(["models", "recipes", "corpora"]), default="models", required=False
+)
+@click.argument("name", required=False)
+@json_option
+def command(what: str, name: str | None, as_json: bool) -> None:
+    """List models, recipes or corpora.
+
+    \b
+    rnnlm list                        models in ./checkpoints, and the shipped one
+    rnnlm list recipes                named settings: rnnlm train --recipe NAME
+    rnnlm list recipes zaremba-small  one of them, with all its settings
+    rnnlm list corpora                bundled texts: tasks, licences, files
+
+    Of one recipe, also what it aims at, what it reached, by which command, and the sources. Words
+    of corpora are counted in the texts alone: labels, ids and tags do not count.
+    """
+    refuse_if(name and what != "recipes", f"{what} are listed together: leave {name} out.")
+    if what == "models":
+        _list_models(as_json)
+    elif what == "recipes":
+        _list_recipes(name, as_json)
+    else:
+        _list_corpora(as_json)
+
+
+def _list_models(as_json: bool) -> None:
+    from rnnlm.errors import ModelError
+    from rnnlm.models import loading
+    from rnnlm.models.manifest import read_manifest
+
+    # A checkout has the shipped models in ./checkpoints, too.
+    shipped = [folder.resolve() for folder in loading.shipped()]
+    saved = [folder for folder in sorted(loading.saved_here()) if folder.resolve() not in shipped]
+    rows = []
+    for folder in [*loading.shipped(), *saved]:
+        row = {"model": folder.name, "kind": "-", "task": "-", "state": "damaged"}
+        with contextlib.suppress(ModelError):
+            manifest = read_manifest(folder)
+            state = "unfinished" if manifest.is_unfinished else "whole"
+            row |= {"kind": manifest.model, "task": manifest.task, "state": state}
+        rows.append(row | {"path": str(folder)})
+    if as_json:
+        terminal.print_json(*rows)
+    else:
+        terminal.print_records(rows, left=list(rows[0]))
+
+
+def _list_recipes(name: str | None, as_json: bool) -> None:
+    from rnnlm.recipes import recipe
+
+    if as_json:
+        names = [name] if name else recipe.names()
+        terminal.print_json(*(recipe.record(recipe.load(each)) for each in names))
+    elif name:
+        _show_recipe(recipe.record(recipe.load(name)))
+    else:
+        lines = recipe.lines()
+        columns = ["recipe", "what for", "published", "ours", "off by", "time"]
+        terminal.print_table(columns, [line.cells() for line in lines], gap=1)
+        for line in LEGEND:
+            terminal.say(line)
+
+
+def _show_recipe(recipe: dict[str, Any]) -> None:
+    names = {
+        "description": "about", "published": "published", "source": "source", "measured": "ours",
+        "off_by": "off by",
+        "differs": "what differs",
+        "command_of_figure": "measured by" if recipe["measured_figure"] else "on that text",
+        "cpu_time": "whole run",
+        "command": "to run it",
+    }  # fmt: skip
+    # A recipe has been measured, or names only what others published.
+    for key, shown in names.items():
+        if recipe[key]:
+            click.echo(f"{shown}: {recipe[key]}")
+    terminal.print_table(
+        ["setting", "value"], [[key, str(value)] for key, value in recipe["settings"].items()]
+    )
+
+
+def _list_corpora(as_json: bool) -> None:
+    import rnnlm.corpora as corpora
+
+    rows = []
+    for name in corpora.names():
+        for file in corpora.FILES[name]:
+            path = corpora.part(name, file)
+            data = path.read_bytes()
+            rows.append(
+                {
+                    "corpus": name,
+                    "file": file,
+                    "lines": data.count(b"\n"),
+                    "words": corpora.words_of_text(name, file),
+                    "bytes": len(data),
+                    "path": str(path),
+                    "task": ", ".join(corpora.TASKS[name]),
+                    "licence": corpora.LICENCE,
+                }
+            )
+    if as_json:
+        terminal.print_json(*rows)
+        return
+    records = []
+    for row in rows:
+        records.append({name: terminal.cell(value) for name, value in row.items()})
+    if not sys.stdout.isatty():
+        terminal.print_records(records, left=["corpus", "file", "path"])
+        return
+
+    # On a terminal, what would not fit into the table is said once for each corpus below it.
+    for record in records:
+        del record["path"], record["task"], record["licence"]
+    terminal.print_records(records, left=["corpus", "file"])
+    for name in corpora.names():
+        purpose = f"{' and '.join(corpora.TASKS[name])}, {corpora.LICENCE}"
+        click.echo(f"{name} ({purpose}) is in {terminal.visible(str(corpora.FOLDER / name))}")
