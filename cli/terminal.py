@@ -35,7 +35,7 @@ def say(message: str) -> None:
 
 # A setting or parameter in a message of the library, which names it as Python does: `order`,
 # `order=5`, `output="DIR"`.
-_NAMED = re.compile(r"""`([a-z]\w*)(?:=(\w[\w.%]*|"[^"`]*"|'[^'`]*'))?`""")
+_NAMED = re.compile(r"""`([a-z]\w*)(?:=(\w[\w.,%]*|"[^"`]*"|'[^'`]*'))?`""")
 # What some commands call a parameter, where neither the option nor click's name of it is the same.
 _OTHER_OPTIONS = {
     "text": "--on",

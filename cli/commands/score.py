@@ -319,7 +319,7 @@ def _check_options(
         overwrite and not (output or given["plot"]),
         "--overwrite needs --output FILE or --plot FILE.",
     )
-    options.refuse_if(resume and overwrite, "--resume and --overwrite contradict each other.")
+    options.refuse_if(resume and overwrite, "--resume and --overwrite cannot be combined.")
     options.refuse_if(
         form == "parquet" and resume,
         "--resume: a Parquet file is written only at the end; choose csv, tsv or jsonl.",

@@ -127,7 +127,7 @@ def _check_request(request: Request) -> None:
         raise UsageError("which files are to be filtered?", hint="name files, or globs of them")
     if request.resume and request.overwrite:
         raise UsageError(
-            "`resume` and `overwrite` contradict each other", hint="leave one of them out"
+            "`resume` and `overwrite` cannot be combined", hint="leave one of them out"
         )
     if request.reference and request.settings.cutoffs is not None:
         raise UsageError(

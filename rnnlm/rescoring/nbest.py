@@ -116,7 +116,7 @@ def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> l
         if not skip_incomplete:
             raise TextError(
                 f"{first.where}: utterance {first.utt!r} has no reference",
-                hint="add it, or leave such out: `skip_incomplete=True`",
+                hint="add it, or leave out such utterances: `skip_incomplete=True`",
             )
         notice(
             f"{len(utterances) - len(complete):,} utterances without reference are left out, "
@@ -219,7 +219,7 @@ class ListBuilder:
                 raise TextError(
                     f"{draft.where}: utterance {first!r} has no hypotheses",
                     why,
-                    "add one, or leave such out: `skip_incomplete=True`",
+                    "add one, or leave out such utterances: `skip_incomplete=True`",
                 )
             notice(
                 f"{len(empty):,} utterances without hypotheses are left out, the first is {first!r}"

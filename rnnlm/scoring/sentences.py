@@ -341,7 +341,7 @@ def _sources(
         raise UsageError(
             f"{len(of)} files of sources and {len(files)} of targets",
             "each needs one",
-            "name as many with `target`",
+            "name as many files with `target`",
         )
     return list(zip(of, files, strict=True))
 

@@ -110,7 +110,7 @@ def arrays_of(
             hint=f"use it with {forward if option == REVERSED else REVERSED}",
         )
     if its.in_direction(False).fingerprint != tokenizer.in_direction(False).fingerprint:
-        hint = f"leave `tokenizer_from` out, or name {name}"
+        hint = f"leave out `tokenizer_from`, or name {name}"
         if option == REVERSED:
             hint = "train it with the tokenizer of the forward one: `tokenizer_from`"
         raise UsageError(f"{option} {name}: its weights do not fit", "its tokenizer differs", hint)

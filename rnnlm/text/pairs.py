@@ -396,7 +396,7 @@ def _check(
             raise UsageError(
                 f"{len(files)} files of sources and {len(of_reference)} of targets",
                 "each needs one",
-                "name as many with `target`",
+                "name as many files with `target`",
             )
     why = ""
     if targets and settings.format not in ("auto", PARALLEL):

@@ -25,8 +25,7 @@ from rnnlm.errors import RnnlmError
 
 Result = TypeVar("Result")
 HINT = (
-    "run it again, perhaps with fewer `workers`; with `resume` or `temp` it goes on after what is "
-    "finished"
+    "run it again, perhaps with fewer `workers`; with `resume` or `temp` it keeps what is finished"
 )
 
 

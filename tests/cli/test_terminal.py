@@ -63,6 +63,7 @@ def test_errors_give_what_why_and_fix_on_stderr(capsys):
         (["train"], "name another folder with `output`", "name another folder with -o"),
         (["train"], "use `overwrite=True`", "use --overwrite"),
         (["train"], "`order=5` or `holdout=5%`", "--order 5 or --holdout 5%"),
+        (["mix"], "`weights=0.7,0.3`, `on=TEXT`", "--weights 0.7,0.3, --on TEXT"),
         (["train"], "`tokenizer_from='a model'`.", "--tokenizer-from 'a model'."),
         (["train"], '`task="tagging"`, `task=KIND`', "--task tagging, --task KIND"),
         (["train"], '`resume`, `resume="auto"`', "--resume, --resume auto"),

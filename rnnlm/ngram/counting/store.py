@@ -67,7 +67,7 @@ class Store:
     def __init__(self, folder: Path, needed: int = 0, mark: str = "") -> None:
         self.folder = folder
         self.needed = needed
-        self.way_on = "go on with `resume=True`"
+        self.way_on = "continue with `resume=True`"
         self.mark = mark
         self.pieces: dict[str, Piece] = {}
         self._open: dict[str, dict[str, np.ndarray]] = {}

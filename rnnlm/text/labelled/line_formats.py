@@ -131,7 +131,7 @@ def _check_last_column(source: str, found: list[Rows]) -> None:
     raise TextError(
         f"{source}: each word has {_cut(first)!r} in the last column",
         f"its columns are {'; '.join(samples)}",
-        "name that of the labels by its number: `label_column=2`",
+        "name the column of the labels by its number: `label_column=2`",
     )
 
 

@@ -164,7 +164,7 @@ def _check_request(request: Request) -> None:
         raise UsageError("which text is to be prepared?", hint="name files, -, or hf:OWNER/NAME")
     if request.resume and request.overwrite:
         raise UsageError(
-            "`resume` and `overwrite` contradict each other", hint="leave one of them out"
+            "`resume` and `overwrite` cannot be combined", hint="leave one of them out"
         )
     if request.workers is not None and not 0 <= request.workers <= MOST_WORKERS:
         raise SettingsError(
@@ -187,7 +187,7 @@ def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: Resolve
     """Make sure that no setting asks for another tokenizer than the one that exists already."""
     if sample is not None:
         raise UsageError(
-            "`tokenizer_from` and `sample` contradict each other",
+            "`tokenizer_from` and `sample` cannot be combined",
             "that tokenizer is made already",
             "leave one of them out",
         )

@@ -158,7 +158,7 @@ def test_a_finished_text_is_only_replaced_on_request(tmp_path, prepared):
     assert prepared(resume=True).lines_hash == first.lines_hash  # there is nothing left to do
     assert content(tmp_path / "prepared") == before
     assert prepared(overwrite=True, min_count=2).vocabulary_size < first.vocabulary_size
-    with pytest.raises(UsageError, match="contradict"):
+    with pytest.raises(UsageError, match="cannot be combined"):
         prepared(overwrite=True, resume=True)
 
 
