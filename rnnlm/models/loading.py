@@ -50,13 +50,9 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
     return registry.adapted(model, kind, folder) if kind else model
 
 
-def model_of(model: LanguageModel | str | Path, device: str | Device = "auto") -> LanguageModel:
-    """Return the model itself, or load the one of that name as :func:`load` does, each time."""
-    return cast(LanguageModel, load_if_named(model, device))
-
-
 def load_if_named(model: ScoringModel, device: str | Device = "auto") -> LanguageModel | LabelModel:
-    """Return a model of any task itself, or load the one of that name."""
+    """Return a model of any task itself, or load the one of that name as :func:`load` does, each
+    time."""
     if isinstance(model, (str, os.PathLike)):
         return load(model, device)
     return core_of(model)
