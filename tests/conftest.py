@@ -53,7 +53,6 @@ pytest_plugins = [
     "support.tiny_tasks",
     "support.tiny_labellers",
     "support.tiny_translators",
-    "support.types_beside",
     "support.workers",
 ]
 

@@ -1,5 +1,4 @@
-"""For mypy, which tests/unit/test_habits.py runs: each model of the library is a
-`LanguageModel`."""
+"""For mypy: each model of the library is a `LanguageModel`."""
 
 from rnnlm.combinations.dynamic_evaluation import DynamicEvaluation, DynamicState
 from rnnlm.combinations.mixture import Mixture, MixtureState
