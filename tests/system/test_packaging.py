@@ -171,7 +171,7 @@ def test_the_installed_wheel_works(wheel, tmp_path):
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
-    assert "lstm-sentencepiece" in run("recipes")
+    assert "lstm-sentencepiece" in run("list", "recipes")
     assert str(target) in run("corpora")
     script = subprocess.run(
         [target / "bin" / "rnnlm", "corpora"],
