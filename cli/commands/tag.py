@@ -52,10 +52,8 @@ search_options = section(
 output_options = section(
     "Output",
     options.json_option,
-    click.option("--output-format", "output_form", type=click.Choice(FORMATS), metavar="NAME",
-                 help="conllu, columns, jsonl or tsv.  [default: as the input; for raw "
-                      "text by the suffix of -o, or as the training data]"),
-    options.output_option("File to write; - is standard output."),
+    options.output_option("FILE.conllu, .conll, .jsonl or .tsv; else written as the input is. - is "
+                          "standard output."),
     options.overwrite_option("Replace an existing file."),
 )  # fmt: skip
 
@@ -102,7 +100,7 @@ def command(
     found = _counted(files.tagged(tagger, document.sentences))
     if as_json:
         options.put((json_text(each.to_dict()) + "\n" for _, each in found), output)
-    elif sentences and not output and not given["output_form"]:
+    elif sentences and not output:
         show([each for _, each in found], model.codec, probabilities, nbest > 1)
     else:
         lines = (
@@ -127,10 +125,7 @@ def _check(
         sentences and idle,
         f"{', '.join(idle)}: only for --input, not for sentences given as arguments.",
     )
-    options.refuse_if(
-        as_json and given["output_form"], "--json and --output-format contradict each other."
-    )
-    is_table = sentences and not output and not given["output_form"]
+    is_table = sentences and not output
     options.refuse_if(
         nbest > 1 and not as_json and not is_table,
         "a file has room for one label a word: --json shows the N best.",
@@ -151,13 +146,14 @@ def _document(
     """Return the sentences to tag, and the format to write them in."""
     from rnnlm.tasks.labels import files
 
+    # A file of the suffix of the input is written as the input is.
     suffix = output.suffix.lower() if output else ""
+    is_alike = source is not None and suffix == Path(source).suffix.lower()
     settings = files.DocumentSettings(
         given["form"],
-        given["output_form"],
+        None if is_alike else _SUFFIXES.get(suffix),
         given["column"],
         given["encoding_errors"] or "strict",
-        _SUFFIXES.get(suffix),
     )
     if not sentences:
         if source is None:

@@ -40,18 +40,16 @@ PROBABILITY = "_probability"  # behind the name of a column, that of the probabi
 @dataclass(frozen=True)
 class DocumentSettings:
     """How a file is read and written. format: "auto": inferred from its content. output: None: as
-    the input is; raw text in the format `raw_output`, None: that of the model's training data.
-    column: of the words."""
+    the input is; raw text in the format of the model's training data. column: of the words."""
 
     format: str = "auto"
     output: str | None = None
     column: str | None = None
     encoding_errors: Literal["strict", "replace"] = "strict"
-    raw_output: str | None = None
 
     def raw_format(self, codec: Codec) -> str:
         """Return the format that raw text is written in."""
-        return self.output or self.raw_output or usual_format(codec)
+        return self.output or usual_format(codec)
 
 
 def usual_format(codec: Codec) -> str:
