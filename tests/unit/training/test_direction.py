@@ -171,7 +171,7 @@ def test_directions_may_share_a_vocabulary_but_not_weights(folder, tmp_path):
         model_folder.read_manifest(tmp_path / "m").fingerprint
         == model_folder.read_manifest(folder / "ngram").fingerprint
     )
-    with pytest.raises(UsageError, match="it reads lines from their beginning: reversed=false"):
+    with pytest.raises(UsageError, match="it reads lines from their beginning: `reversed=False`"):
         begun = {
             "init_from": str(folder / "lstm.turned"),
             "tokenizer_from": str(folder / "lstm.turned"),

@@ -187,7 +187,7 @@ def test_a_model_is_no_folder_of_a_grid(text, tmp_path):
     (tmp_path / "model" / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(OutputError, match="is not the folder of a grid"):
         list(train_grid(text, grid={"seed": [1, 2]}, output="model", **SMALL))
-    with pytest.raises(UsageError, match="model: there is no value"):
+    with pytest.raises(UsageError, match="model has no value in the grid"):
         list(train_grid(text, grid={"model": []}, output="lesson", **SMALL))
     with pytest.raises(UsageError, match="the list of texts is empty"):
         list(train_grid([], grid={"seed": [1, 2]}))
