@@ -1,8 +1,8 @@
 """Documents judged by models: their perplexities, and the group that each belongs to.
 
-A document is read as `rnnlm eval --documents` reads it: all its lines, each with its `</s>`, from
-the initial state. Lines without words are skipped. Its perplexity is that of its tokens, of the
-model's own kind: words, pieces, characters.
+A document is read as `rnnlm eval --blank-lines documents` reads it: all its lines, each with its
+`</s>`, from the initial state. Lines without words are skipped. Its perplexity is that of its
+tokens, of the model's own kind: words, pieces, characters.
 """
 
 import functools

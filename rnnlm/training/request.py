@@ -150,7 +150,7 @@ def _check_recipe_and_model(request: Request) -> None:
         raise UsageError(
             "`counts` and a text cannot be combined",
             "the model is made of one or the other",
-            "leave one of them out, or add counts up with rnnlm count --merge",
+            "leave one of them out",
         )
     if request.recipe and request.model:
         chosen = recipes.load(request.recipe).settings["model"]

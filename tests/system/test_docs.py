@@ -77,9 +77,8 @@ def made_small(arguments: list[str]) -> list[str]:
     if arguments[0] != "train":
         return arguments
     axes = [word for before, word in itertools.pairwise(arguments) if before == "--grid"]
-    if "--equal" not in arguments:
-        few = {axis: of_few(axis, is_first=axis == axes[0]) for axis in axes}
-        arguments = [few.get(word, word) for word in arguments]
+    few = {axis: of_few(axis, is_first=axis == axes[0]) for axis in axes}
+    arguments = [few.get(word, word) for word in arguments]
     if COUNTED & set(arguments):
         return arguments
     in_grid = {axis.partition("=")[0] for axis in axes}
