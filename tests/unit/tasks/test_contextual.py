@@ -182,5 +182,5 @@ def test_what_cannot_be_read_is_refused(tmp_path, language_models, tagger):
         trained(tmp_path, "new", names=("window",))
     with pytest.raises(UsageError, match="context_models cannot be set directly"):
         trained(tmp_path, "new", names=(), context_models="0123456789ab:3")
-    with pytest.raises(UsageError, match='`contextual` needs `task` tagging or classification'):
+    with pytest.raises(UsageError, match="`contextual` needs `task` tagging or classification"):
         list(train(tmp_path / "train.conll", contextual="f"))
