@@ -357,7 +357,8 @@ def find_cloze(**given: Any) -> "Inspection":
     return inspect_cloze(**given)
 
 
-# ---- `rnnlm inspect neighbours`: the words whose vectors lie nearest to a word's.
+# ---- `rnnlm inspect neighbours`: the words whose vectors lie nearest to a word's, or to the sum of
+# an analogy.
 
 
 @look(
@@ -366,45 +367,25 @@ def find_cloze(**given: Any) -> "Inspection":
     click.argument("words", nargs=-1, required=True, metavar="WORD..."),
     number_option("-n", "--count", default=10, help="Neighbours of each word."),
 )
-def find_neighbours(**given: Any) -> "Inspection":
-    """Show the words that lie nearest to WORD.
+def find_neighbours(words: tuple[str, ...], **given: Any) -> "Inspection":
+    """Show the words that lie nearest to WORD, or to A - B + C.
 
     \b
     rnnlm inspect neighbours winter
     rnnlm inspect neighbours king queen -m my-lstm --plot near.svg
+    rnnlm inspect neighbours king - man + woman       an analogy
     rnnlm inspect neighbours king --file vectors.txt -n 20
 
     Nearness is the cosine of the angle between two vectors: 1 in the same direction, 0 at right
-    angles.
+    angles. In A - B + C each vector has length 1, and A, B and C themselves are no answers (Mikolov
+    et al. 2013, Levy & Goldberg 2014: 3CosAdd). The sentence below the table tells whether one of
+    them would have come first.
     """
-    from rnnlm.inspection.neighbours import inspect_neighbours
+    from rnnlm.inspection.neighbours import inspect_analogy, inspect_neighbours
 
-    return inspect_neighbours(**given)
-
-
-# ---- `rnnlm inspect analogy`: king - man + woman.
-
-
-@look(
-    "analogy",
-    "vectors",
-    click.argument("words", nargs=3, metavar="A B C"),
-    number_option("-n", "--count", default=10, help="Answers."),
-)
-def find_analogy(**given: Any) -> "Inspection":
-    """Show the words that lie nearest to A - B + C.
-
-    \b
-    rnnlm inspect analogy king man woman      man is to king as woman is to ...
-    rnnlm inspect analogy paris france italy --file vectors.txt
-
-    Each vector has length 1; A, B and C themselves are no answers (Mikolov et al. 2013, Levy &
-    Goldberg 2014: 3CosAdd). The sentence below the table tells whether one of them would have come
-    first.
-    """
-    from rnnlm.inspection.neighbours import inspect_analogy
-
-    return inspect_analogy(**given)
+    if words[1::2] == ("-", "+") and len(words) == 5:
+        return inspect_analogy(words=words[::2], **given)
+    return inspect_neighbours(words=words, **given)
 
 
 # ---- `rnnlm inspect probe`: what each layer of a network knows of labels of words or texts.

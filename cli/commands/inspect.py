@@ -8,7 +8,7 @@ from ..help_sections import CommandGroup
 
 GROUPS = {  # as `rnnlm inspect --help` shows them
     "Through time": ("gradients", "spectrum", "gates", "memory", "cloze"),
-    "Word vectors": ("neighbours", "analogy"),
+    "Word vectors": ("neighbours",),
     "Layers": ("probe",),
     "Lessons": ("step", "activations", "surface", "gradcheck"),
 }

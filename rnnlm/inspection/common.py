@@ -269,7 +269,7 @@ LACKS = {  # what a look shows and other models do not have
     "spectrum": "recurrent weights",
     "gates": "gates and no hidden state",
     **dict.fromkeys(("memory", "cloze"), "probabilities of next words"),
-    **dict.fromkeys(("neighbours", "analogy"), "word vectors"),
+    "neighbours": "word vectors",
     "probe": "layers with a state for each word",
     "gradcheck": "weights that are trained by gradients",
 }

@@ -204,7 +204,7 @@ def inspect_analogy(
             ModelError: there is no such model.
     """
     words = several(words, "words")
-    known = vectors_of("analogy", model, which)
+    known = vectors_of("neighbours", model, which)
     if len(words) != 3 or count < 1:
         raise UsageError(
             f"an analogy needs three words, not {len(words)}",

@@ -436,7 +436,7 @@ class Task(ABC, Generic[M, D, C, K]):
 
 
 RECURRENT = ("rnn", "gru", "lstm", "qrnn")
-_OF_WORD_VECTORS = ("neighbours", "analogy")
+_OF_WORD_VECTORS = ("neighbours",)
 
 
 def looks_at_networks(

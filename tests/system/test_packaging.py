@@ -172,9 +172,9 @@ def test_the_installed_wheel_works(wheel, tmp_path):
         return ended.stdout
 
     assert "lstm-sentencepiece" in run("list", "recipes")
-    assert str(target) in run("corpora")
+    assert str(target) in run("list", "corpora")
     script = subprocess.run(
-        [target / "bin" / "rnnlm", "corpora"],
+        [target / "bin" / "rnnlm", "list", "corpora"],
         cwd=elsewhere,
         env=environment,
         capture_output=True,
