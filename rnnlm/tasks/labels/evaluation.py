@@ -164,6 +164,8 @@ def telling_columns(codec: Codec, data: LabelledData) -> tuple[int, ...]:
             telling.append(number)
         elif column.scheme != schemes.NONE:
             silent.append(f"no spans in column {column.name}")
+        elif answers == {frozenset()}:
+            silent.append(f"no labels in column {column.name}")
         else:
             silent.append(f"the same labels everywhere in column {column.name}")
     if silent:

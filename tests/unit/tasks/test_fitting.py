@@ -273,7 +273,7 @@ NO_LABELS = [(["fly", "me"], ["O", "O"], ""), (["show", "flights"], ["O", "O"], 
         "no spans in column slots and the same labels everywhere in column intent: the loss chooses",
     ),
     ("classification", OUTSIDE, {}, "the same labels everywhere in column intent: the loss"),
-    ("classification", NO_LABELS, {"form": MULTI}, "the same labels everywhere in column intent"),
+    ("classification", NO_LABELS, {"form": MULTI}, "no labels in column intent: the loss chooses"),
 ], ids=str)  # fmt: skip
 def test_where_no_metric_can_tell_the_loss_chooses(task, valid, settings, named):
     with pytest.warns(RnnlmWarning, match=named):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from reference import ngram_formulas as formulas
 from rnnlm.ngram.fitting import heldout_counts
 from rnnlm.ngram.smoothing import HeldoutCounts
-from rnnlm.ngram.smoothing.other_methods import bucket, fitted_weights
+from rnnlm.ngram.smoothing.other_methods import START, bucket, fitted_weights
 from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of
 
 A, B, C, END = 1, 2, 3, 0
@@ -53,6 +53,26 @@ def test_weights_equal_em_over_a_mixture_of_orders(train, heldout, order):
     reference = formulas.JelinekMercer(train, 6, order, heldout=heldout)
     for (n, number), weight in reference.weights.items():
         assert weights_NB[n - 1, number] == pytest.approx(weight, rel=1e-9)
+
+
+@given(train=sentences, heldout=sentences, order=st.integers(1, 4))
+def test_weights_are_never_worse_than_those_that_em_begins_with(train, heldout, order):
+    """The imagined words favour a half, where EM begins, so that only likelihood leads away."""
+    seen = heldout_counts(counts_of(train, 6, order), ids_of(heldout), END)
+
+    def logprob(weights_NB):
+        prob_T = np.full(seen.ngrams_NT.shape[1], 1 / seen.size)
+        for weights_B, ngrams_T, contexts_T in zip(
+            weights_NB, seen.ngrams_NT, seen.contexts_NT, strict=True
+        ):
+            weight_T = weights_B[bucket(contexts_T)]
+            prob_T = weight_T * ngrams_T / np.maximum(contexts_T, 1) + (1 - weight_T) * prob_T
+        return np.log(prob_T).sum()
+
+    found_NB = fitted_weights(seen, 10)
+    start_NB = np.full(found_NB.shape, START)
+    start_NB[:, 0] = 0
+    assert logprob(found_NB) >= logprob(start_NB) - 1e-9
 
 
 def test_no_other_weights_are_likelier():
