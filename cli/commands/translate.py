@@ -301,13 +301,13 @@ def lines(errors: str) -> Iterator[str]:
     """Yield the lines that are typed at a terminal, after a prompt, with editing keys and a
     history, until Ctrl-D; else the lines of standard input, each as soon as it arrives. errors:
     "strict" or "replace", of bad UTF-8."""
-    from rnnlm.files.reading import text_lines
-    from rnnlm.text.lines import without_end
+    from rnnlm.text.lines import lines_with_ends, without_end
 
     if sys.stdin is None:
         raise TextError("cannot read standard input", "it is closed")
     if not sys.stdin.isatty():
-        yield from map(without_end, text_lines("-", sys.stdin.buffer, errors))
+        for _, line in lines_with_ends("-", errors):
+            yield without_end(line)
         return
 
     # input() has editing keys and a history once readline is imported.

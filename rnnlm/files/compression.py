@@ -1,4 +1,5 @@
-"""Files read and written through their compression: .gz, .xz, .bz2 and .zst, by their suffix."""
+"""Files read and written through their compression: .gz, .xz, .bz2 and .zst. Their first bytes say
+how they are read, their suffix how they are written."""
 
 import bz2
 import contextlib
@@ -10,28 +11,23 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
-from rnnlm.errors import RnnlmError
+from rnnlm.files.first_bytes import ENOUGH, compression_of
 
 CHUNK_BYTES = 1 << 22
 PIECE_BYTES = 1 << 11  # decompressed at a time: 4 bytes of .zst may hold 128 KiB
 XZ_MEMORY = 1 << 29  # xz -9 takes an eighth of it
+ZSTD_WINDOW = 1 << 31  # bytes; of zstd --long=31, which is the longest
 SUFFIXES = (".gz", ".xz", ".bz2", ".zst")
 
 
-def open_decompressed(path: str) -> IO[bytes]:
-    """Open the file at `path` for reading, decompressed as its suffix says.
+def decompressed(stream: IO[bytes]) -> IO[bytes]:
+    """Return the decompressed bytes of a file, of which nothing has been read yet. `stream` holds
+    those on disk, and can be peeked into.
 
-    Opening may raise OSError. So may reading where the file is damaged, or zlib.error; EOFError
-    where it is truncated.
+    Reading may raise OSError or zlib.error where the file is damaged, EOFError where it is
+    truncated.
     """
-    return decompressed(open(path, "rb"), Path(path).suffix.lower())
-
-
-def decompressed(stream: IO[bytes], suffix: str) -> IO[bytes]:
-    """Return the decompressed bytes of a file with that suffix; `stream` holds those on disk.
-
-    Errors are those of :func:`open_decompressed`.
-    """
+    suffix = compression_of(stream.peek(ENOUGH))  # type: ignore[attr-defined]
     if suffix == ".gz":
         return cast(IO[bytes], gzip.open(stream, "rb"))
     if suffix == ".bz2":
@@ -43,25 +39,18 @@ def decompressed(stream: IO[bytes], suffix: str) -> IO[bytes]:
     elif suffix == ".zst":
         import zstandard
 
-        frames = _Frames(
-            stream, lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError
-        )
+        decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
+        frames = _Frames(stream, decompressor.decompressobj, zstandard.ZstdError)
     else:
         return stream
     return io.BufferedReader(frames, CHUNK_BYTES)
 
 
-@contextlib.contextmanager
-def naming_errors(path: str, kind: type[RnnlmError]) -> Iterator[None]:
-    """Turn errors of reading in this context into an error of that kind, which names the file."""
-    try:
-        yield
-    except EOFError:
-        raise kind(f"cannot read {path}", "the compressed file is truncated") from None
-    except OSError as error:
-        raise kind(f"cannot read {path}", error.strerror or str(error)) from None
-    except zlib.error as error:
-        raise kind(f"cannot read {path}", f"it is damaged: {error}") from None
+def is_compressed(path: str) -> bool:
+    """Return whether the file at `path` can be read and begins like a compressed one."""
+    with contextlib.suppress(OSError), open(path, "rb") as stream:
+        return compression_of(stream.read(ENOUGH)) != ""
+    return False
 
 
 def compressed(pieces: Iterable[bytes | memoryview], suffix: str) -> Iterator[bytes | memoryview]:
@@ -166,7 +155,9 @@ class _Frames(io.RawIOBase):
         try:
             self.text = memoryview(self.frame.decompress(piece))
         except self.damage as error:
-            raise OSError(f"it is damaged: {error}") from None
+            is_too_large = "memory" in str(error).lower()
+            why = "it takes too much memory" if is_too_large else "it is damaged"
+            raise OSError(f"{why}: {error}") from None
 
         # What follows the frame's end begins the next one.
         taken = len(piece) - len(self.frame.unused_data)

@@ -12,14 +12,16 @@ import sys
 import tempfile
 import tomllib
 import weakref
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
-from rnnlm.errors import RnnlmError, SettingsError, TextError
-from rnnlm.files.compression import CHUNK_BYTES, decompressed, naming_errors, open_decompressed
+from rnnlm.errors import RnnlmError, SettingsError, TextError, notice
+from rnnlm.files.compression import CHUNK_BYTES, decompressed, without_suffix
+from rnnlm.files.first_bytes import binary_of, marked_encoding, to_utf8, unmarked_encoding
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -27,11 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STANDARD_INPUT = "-"
-UTF16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
-# The first bytes of a workbook: a zip archive (.xlsx, .ods), which soon names its parts; and the
-# container of Excel, Word and PowerPoint before 2007 (.xls).
-ZIP, OLD_OFFICE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-PARTS_OF_WORKBOOKS = (b"xl/", b"opendocument.spreadsheet")
+START_BYTES = 1 << 13  # of a file, by which it is recognised
 MOST_SMALL_BYTES = 1 << 24
 # Bytes; a line is held as a whole, and a small compressed file may hold an endless one
 LONGEST_LINE = 1 << 27
@@ -43,61 +41,111 @@ def shown_name(source: str) -> str:
 
 
 @contextlib.contextmanager
-def opened(source: str, on_read: Callable[[int], None] | None = None) -> Iterator[IO[bytes]]:
-    """Open the decompressed bytes of `source` in this context. Raise TextError where they cannot be
-    read, also while they are read in the context.
+def opened(
+    source: str,
+    on_read: Callable[[int], None] | None = None,
+    *,
+    error: type[RnnlmError] = TextError,
+    wanted: str = "a text",
+    is_kept: bool = True,
+) -> Iterator[IO[bytes]]:
+    """Open the decompressed bytes of `source` in this context. Raise `error` where they cannot be
+    read, also while they are read in the context, and where they are no text in UTF-8 by their
+    first bytes.
 
-    on_read: called with how many bytes have been read from a file.
+    on_read: called with how many bytes have been read from a file. wanted: what it should be, for
+    messages. is_kept: whether standard input can be read again.
     """
-    with naming_errors(source, TextError):
+    with naming_errors(source, error):
         try:
-            with _open(source) if on_read is None else _open_counted(source, on_read) as stream:
-                _refuse_spreadsheet(source, stream)
+            with _open(source, on_read, is_kept) as raw, decompressed(raw) as stream:
+                start = stream.peek(START_BYTES)[:START_BYTES]  # type: ignore[attr-defined]
+                _check_start(source, start, error, wanted)
+                if stream is raw and start and without_suffix(source) != source:
+                    notice(f"{source} is not compressed: it is read as it is")
                 yield stream
         except IsADirectoryError:
-            raise TextError(
+            raise error(
                 f"{source} is a directory", hint=f"name its files: '{source}/*.txt'"
             ) from None
 
 
-def _refuse_spreadsheet(source: str, stream: IO[bytes]) -> None:
-    """Raise TextError if `stream`, of which nothing has been read yet, begins like a spreadsheet's
-    file."""
-    start = stream.peek(len(OLD_OFFICE))  # type: ignore[attr-defined]  # all of them can
-    is_workbook = start.startswith(ZIP) and any(part in start for part in PARTS_OF_WORKBOOKS)
-    if is_workbook or start.startswith(OLD_OFFICE):
-        raise TextError(
-            f"{shown_name(source)} is a spreadsheet, not a text",
-            "it is a file of Excel, LibreOffice or another office program",
-            "save it there as CSV (UTF-8), and name the column of the text with `column`",
+@contextlib.contextmanager
+def naming_errors(source: str, kind: type[RnnlmError]) -> Iterator[None]:
+    """Turn errors of reading in this context into an error of that kind, which names the file."""
+    what = f"cannot read {shown_name(source)}"
+    try:
+        yield
+    except EOFError:
+        raise kind(what, "the compressed file is truncated") from None
+    except OSError as error:
+        raise kind(what, error.strerror or str(error)) from None
+    except zlib.error as error:
+        raise kind(what, f"it is damaged: {error}") from None
+
+
+def _check_start(source: str, start: bytes, error: type[RnnlmError], wanted: str) -> None:
+    """Raise `error` where a source that begins so is no text in UTF-8. Send a notice where none of
+    its lines would end."""
+    name = shown_name(source)
+    binary = binary_of(start)
+    if binary:
+        raise error(f"{name} is {binary[0]}, not {wanted}", hint=binary[1])
+    encoding = marked_encoding(start)
+    if encoding:
+        raise error(f"{name} is in {encoding}, not in UTF-8", hint=to_utf8(encoding))
+    if b"\r" in start.rstrip(b"\r") and b"\n" not in start:
+        notice(
+            f"{name}: lines end in carriage returns alone, and are read as one line. "
+            "Convert them: tr '\\r' '\\n' < FILE > NEW"
         )
 
 
 def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str:
     """Return `data`, which begins with line `first_line` of `source`, as text. Raise TextError
-    where it is not UTF-8.
+    where it is not UTF-8 or holds NUL bytes.
 
     errors: what to do with bad bytes, as Python names it; None: "strict", where nothing else can be
     asked for.
     """
+    if errors in (None, "strict") and b"\0" in data:
+        raise _nul(data, source, first_line, errors)
     try:
         return data.decode("utf-8", errors or "strict")
     except UnicodeDecodeError as error:
-        # Find the bad byte's line, and its place in it.
-        before = data[: error.start]
-        line = first_line + before.count(b"\n")
-        byte = error.start - (before.rfind(b"\n") + 1) + 1
         # Guess where the text may come from.
         hint = "convert it to UTF-8 (from Windows: iconv -f WINDOWS-1252 -t UTF-8)"
         if errors:
             hint += ', or use `encoding_errors="replace"`'
-        if data.startswith(UTF16) and first_line == 1:
-            hint = "it looks like UTF-16: convert it to UTF-8"
         raise TextError(
-            f"{source}, line {line}, byte {byte}: not UTF-8",
+            f"{_place(data, error.start, source, first_line)}: not UTF-8",
             f"byte 0x{data[error.start]:02x}: {error.reason}",
             hint,
         ) from None
+
+
+def _nul(data: bytes, source: str, first_line: int, errors: str | None) -> TextError:
+    """Return the error for the NUL bytes in `data`; see :func:`decode`."""
+    encoding = unmarked_encoding(data[:START_BYTES])
+    if encoding:
+        hint = f"it looks like {encoding} without a byte order mark; {to_utf8(encoding)}"
+    else:
+        hint = "name a text; or remove them: tr -d '\\0' < FILE > NEW"
+        if errors:
+            hint += '; or use `encoding_errors="replace"`, which reads them as white space'
+    return TextError(
+        f"{_place(data, data.index(0), source, first_line)}: a NUL byte",
+        f"{data.count(0):,} of the {len(data):,} bytes read here are NUL, which no text holds",
+        hint,
+    )
+
+
+def _place(data: bytes, at: int, source: str, first_line: int) -> str:
+    """Return the place of a byte of `data` for messages; see :func:`decode`."""
+    before = data[:at]
+    line = first_line + before.count(b"\n")
+    byte = at - (before.rfind(b"\n") + 1) + 1
+    return f"{source}, line {line}, byte {byte}"
 
 
 def undecoded(text: str, place: int) -> str:
@@ -111,8 +159,8 @@ def text_lines(source: str, stream: IO[bytes], errors: str | None) -> Iterator[s
     """Yield the lines of a source with their ends, as text, without the byte order mark of the
     first.
 
-    Raise TextError as :func:`decode` does, and for UTF-16, though `errors` lets bad bytes pass one
-    by one, and for a line longer than LONGEST_LINE.
+    Raise TextError as :func:`decode` does, and for UTF-16, though `errors` lets bad and NUL bytes
+    pass one by one, and for a line longer than LONGEST_LINE.
     """
     lines = iter(lambda: stream.readline(LONGEST_LINE + 1), b"")
     for number, line in enumerate(lines, start=1):
@@ -121,8 +169,8 @@ def text_lines(source: str, stream: IO[bytes], errors: str | None) -> Iterator[s
         if number > 1:
             yield decode(line, source, number, errors)
             continue
-        # Bad bytes that pass one by one would make a text of UTF-16, too.
-        is_utf16 = errors == "surrogateescape" and line.startswith(UTF16)
+        # Bytes that pass one by one would make a text of UTF-16, too.
+        is_utf16 = errors == "surrogateescape" and b"\0" in line and unmarked_encoding(line)
         text = decode(line, source, number, "strict" if is_utf16 else errors)
         yield text.removeprefix("\ufeff")
 
@@ -136,19 +184,14 @@ def too_long(source: str, line: int) -> TextError:
     )
 
 
-def _open(source: str) -> IO[bytes]:
+def _open(source: str, on_read: Callable[[int], None] | None, is_kept: bool) -> IO[bytes]:
+    """Return the bytes of a source as they are on disk."""
     if source == STANDARD_INPUT:
-        return cast(IO[bytes], ArrivingBytes(standard_input()))
-    return open_decompressed(source)
-
-
-@contextlib.contextmanager
-def _open_counted(source: str, on_read: Callable[[int], None]) -> Iterator[IO[bytes]]:
-    with (
-        io.BufferedReader(_CountedFile(source, on_read), CHUNK_BYTES) as raw,
-        decompressed(raw, Path(source).suffix.lower()) as stream,
-    ):
-        yield stream
+        arriving = standard_input() if is_kept else StandardInput(_standard_stream(), is_kept)
+        return cast(IO[bytes], ArrivingBytes(arriving))
+    if on_read is None:
+        return open(source, "rb")
+    return io.BufferedReader(_CountedFile(source, on_read), CHUNK_BYTES)
 
 
 class _CountedFile(io.FileIO):
@@ -166,10 +209,14 @@ class _CountedFile(io.FileIO):
 
 class StandardInput:
     """Standard input as it arrives. All of it is kept, in a temporary file where it is long: it can
-    only be read once, and a text is read twice (for the vocabulary, then for the tokens)."""
+    only be read once, and a text is read twice (for the vocabulary, then for the tokens).
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    is_kept: whether that is so; else it is gone once it is read.
+    """
+
+    def __init__(self, stream: IO[bytes], is_kept: bool = True) -> None:
         self.stream = stream
+        self.is_kept = is_kept
         # It is open as long as this is, which may be until the process ends.
         self.spool = tempfile.SpooledTemporaryFile(MOST_SMALL_BYTES)  # noqa: SIM115
         weakref.finalize(self, self.spool.close)
@@ -184,6 +231,8 @@ class StandardInput:
     def read(self, position: int) -> bytes:
         """Return some of the bytes from `position` on, waiting for them where necessary; none at
         the end."""
+        if not self.is_kept:
+            return self.stream.read1(CHUNK_BYTES)  # type: ignore[attr-defined]
         if position >= self.size and not self.has_ended:
             self.take()
         self.spool.seek(position)
@@ -275,9 +324,13 @@ class ArrivingBytes(io.BufferedIOBase):
 @functools.cache
 def standard_input() -> StandardInput:
     """Return what arrives on standard input; it is read until the process ends."""
+    return StandardInput(_standard_stream())
+
+
+def _standard_stream() -> IO[bytes]:
     if sys.stdin is None:
         raise TextError("cannot read standard input", "it is closed")
-    return StandardInput(sys.stdin.buffer)
+    return sys.stdin.buffer
 
 
 def standard_input_waits() -> bool:

@@ -390,8 +390,10 @@ def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:
     with opened(source) as stream:
         for number, line in enumerate(text_lines(source, stream, settings.errors), start=1):
             text = line.removesuffix("\n").removesuffix("\r")
-            text, regions = _regions(text, settings.region_mark, f"{source}, line {number}")
-            yield _Record(text, None, settings.given, regions=regions)
+            reason = _why_unreadable(text, settings)
+            mark = None if reason else settings.region_mark
+            text, regions = _regions(text, mark, f"{source}, line {number}")
+            yield _Record(text, None, settings.given, reason, regions=regions)
 
 
 def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
@@ -487,6 +489,7 @@ def _sentence(
     if of.source:
         source = row.values.get(of.source)
         reason = reason or _why_no_text(of.source, source)
+    reason = reason or _why_unreadable(text, settings)
     if row.is_too_long:
         reason = tables.TOO_LONG
 
@@ -531,6 +534,13 @@ def _why_no_text(column: str | None, value: object) -> str | None:
         return None
     kind = "nothing" if value is None else type(value).__name__
     return f"column {column!r} holds {kind}, not text"
+
+
+def _why_unreadable(text: str, settings: SentenceSettings) -> str | None:
+    nuls = text.count("\0")
+    if not nuls or settings.encoding_errors == "replace":
+        return None
+    return "it holds a NUL byte" if nuls == 1 else f"it holds {nuls:,} NUL bytes"
 
 
 def line_of(sentence: Sentence) -> str:

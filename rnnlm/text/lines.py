@@ -198,9 +198,9 @@ def read_block(
     if not data.endswith(b"\n"):
         data += b"\n"
 
-    # Lines that are blank, hold `<s>` or `</s>`, or are not UTF-8 are looked at one by one; others
-    # stay as they are.
-    is_plain = b"<s>" not in data and b"</s>" not in data
+    # Lines that are blank, hold `<s>`, `</s>` or NUL, or are not UTF-8 are looked at one by one;
+    # others stay as they are.
+    is_plain = b"<s>" not in data and b"</s>" not in data and b"\0" not in data
     is_plain = is_plain and not _BLANK_BEGINNING.match(data) and not _BLANK_LINE.search(data)
     if is_plain and not data.isascii():
         try:

@@ -26,7 +26,7 @@ import rnnlm.corpora as corpora
 from rnnlm.config import Checked
 from rnnlm.errors import TextError, UsageError, missing_package, nearest, notice
 from rnnlm.files import tables
-from rnnlm.files.compression import CHUNK_BYTES, without_suffix
+from rnnlm.files.compression import CHUNK_BYTES, is_compressed, without_suffix
 from rnnlm.files.reading import opened, shown_name
 from rnnlm.text.named_columns import check_length, usual_column
 
@@ -120,11 +120,13 @@ def read(
     settings: SourceSettings,
     errors: str = "strict",
     on_read: Callable[[int], None] | None = None,
+    is_kept: bool = True,
 ) -> Iterator[bytes | list[str]]:
     """Yield the text of one source: chunks of bytes, or lists of records (bad UTF-8 in them treated
     as `errors` says).
 
     on_read: called with the number of bytes read from a text file, each time some are read.
+    is_kept: whether standard input can be read again.
     """
     if source.startswith(HUB) or os.path.isdir(source):
         yield from dataset_records(source, settings)
@@ -141,7 +143,7 @@ def read(
         yield from _in_chunks(_texts_of(rows, settings))
         return
 
-    with opened(source, on_read) as stream:
+    with opened(source, on_read, is_kept=is_kept) as stream:
         yield from iter(lambda: stream.read(CHUNK_BYTES), b"")
 
 
@@ -150,7 +152,7 @@ def is_plain(source: str, settings: SourceSettings) -> bool:
     table, so that reading can begin anywhere in it."""
     kind = tables.kind_of(source)
     is_text = not kind or (kind == tables.TSV and not settings.column)
-    return is_text and without_suffix(source) == source and os.path.isfile(source)
+    return is_text and os.path.isfile(source) and not is_compressed(source)
 
 
 def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) -> None:

@@ -21,7 +21,8 @@ from typing import Any, Literal
 import numpy as np
 
 from rnnlm.errors import SettingsError, TextError, notice
-from rnnlm.files.compression import naming_errors, open_decompressed
+from rnnlm.files.first_bytes import unmarked_encoding
+from rnnlm.files.reading import opened
 from rnnlm.text.lines import Progress, numbered_lines, silent
 
 COUNTED = "svd"  # where a file of word vectors could be named: those of counts of the training text
@@ -161,8 +162,9 @@ def read_vectors(
 def check_is_text_file(path: str) -> None:
     """Refuse a binary file of vectors. Read only its beginning, so that a large one is refused at
     once."""
-    with naming_errors(path, TextError), open_decompressed(path) as stream:
-        if b"\0" in stream.read(_FIRST_BYTES):
+    with opened(path) as stream:
+        start = stream.read(_FIRST_BYTES)
+        if b"\0" in start and not unmarked_encoding(start):
             raise TextError(
                 f"{path} is a binary file",
                 "vectors are read from text files, as written by word2vec and GloVe",

@@ -13,7 +13,6 @@ probability that backing off gives it and backoff weight 1, which changes no sco
 
 import contextlib
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
@@ -23,7 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnlm.errors import Gathered, ModelError, notice
-from rnnlm.files.compression import naming_errors, open_decompressed
+from rnnlm.files.first_bytes import to_utf8, unmarked_encoding
+from rnnlm.files.reading import START_BYTES, opened, shown_name
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
 from rnnlm.text.lines import Progress, silent
@@ -162,14 +162,14 @@ class Fields:
 def open_arpa(path: str, report: Progress = silent) -> Iterator[ArpaLines]:
     """Open the file at `path`, or standard input, `-`, as lines. ModelError: it cannot be read, or
     its compression is damaged."""
-    with naming_errors(path, ModelError):
-        if path == "-":
-            if sys.stdin is None:
-                raise ModelError("cannot read standard input", "it is closed")
-            yield ArpaLines(sys.stdin.buffer, "standard input", report)
-            return
-        with open_decompressed(path) as stream:
-            yield ArpaLines(stream, path, report)
+    with opened(path, error=ModelError, wanted="an ARPA file", is_kept=False) as stream:
+        # NUL separates words, as for KenLM, but not where it is half of a character.
+        start = stream.peek(START_BYTES)[:START_BYTES]  # type: ignore[attr-defined]
+        encoding = unmarked_encoding(start)
+        if encoding:
+            what = f"{shown_name(path)} is in {encoding}, not in UTF-8"
+            raise ModelError(what, hint=to_utf8(encoding))
+        yield ArpaLines(stream, shown_name(path), report)
 
 
 @dataclass(frozen=True)
@@ -375,8 +375,7 @@ def _header(lines: ArpaLines) -> list[int]:
         if line.removeprefix(b"\xef\xbb\xbf") == b"\\data\\":
             break
     else:
-        hint = "a binary of KenLM cannot be read: give the ARPA file it was made from"
-        raise ModelError(f"{lines.name} is not an ARPA file", "it has no line \\data\\", hint)
+        raise ModelError(f"{lines.name} is not an ARPA file", "it has no line \\data\\")
 
     # One line for each order, in order, up to the first marker.
     promised: list[int] = []

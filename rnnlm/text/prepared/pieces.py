@@ -2,12 +2,9 @@
 is."""
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rnnlm.errors import TextError
-from rnnlm.files.compression import CHUNK_BYTES
 from rnnlm.files.reading import STANDARD_INPUT, too_long
 from rnnlm.text import sources
 from rnnlm.text.lines import line_count, whole_lines
@@ -81,7 +78,9 @@ def pieces(
     for name, size in zip(names, position.sizes, strict=True):
         before = position.read
         next_line = 1
-        for whole in whole_lines(_chunks(name, settings, errors, position)):
+        # A text that is prepared may be too large to be kept.
+        chunks = sources.read(name, settings, errors, position.add, is_kept=False)
+        for whole in whole_lines(chunks):
             if whole is None:
                 raise too_long(name, next_line)
             for part in _cut(whole, piece_bytes or PIECE_BYTES):
@@ -89,16 +88,6 @@ def pieces(
                 next_line += line_count(part)
         # Tables report no bytes while they are read, so the end of a file counts all of them.
         position.read = before + (size or 0)
-
-
-def _chunks(
-    name: str, settings: SourceSettings, errors: str, position: Position
-) -> Iterator[bytes | list[str]]:
-    if name != STANDARD_INPUT:
-        return sources.read(name, settings, errors, position.add)
-    if sys.stdin is None:
-        raise TextError("cannot read standard input", "it is closed")
-    return iter(lambda: sys.stdin.buffer.read(CHUNK_BYTES), b"")
 
 
 def _cut(whole: bytes | list[str], piece_bytes: int) -> Iterator[bytes | list[str]]:

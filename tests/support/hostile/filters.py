@@ -29,7 +29,7 @@ SHARDS = {
     "a number": (b'{"text": 3}\n', "f.jsonl, line 1: column 'text' holds an int, not text"),
     "half a surrogate pair": (b'{"text": "\\udc00"}\n', "f.jsonl, line 1: not JSON"),
     "bad UTF-8": (b'{"text": "\xff"}\n', "f.jsonl, line 1, byte 11: not UTF-8"),
-    "UTF-16": ('{"text": "a"}\n'.encode("utf-16"), "f.jsonl, line 1, byte 1: not UTF-8"),
+    "UTF-16": ('{"text": "a"}\n'.encode("utf-16"), "f.jsonl is in UTF-16, not in UTF-8"),
     "a perplexity already": (b'{"text": "a", "perplexity": 1}\n',
                              "f.jsonl, line 1: there is a column 'perplexity' already"),
     "the perplexity as text": (b'{"perplexity": "a"}\n',

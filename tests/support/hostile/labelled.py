@@ -9,7 +9,7 @@ EVIL = f"go {ESC} \x9b2J \u202e\n".encode()
 
 FILES = {
     "bad UTF-8": ("text", b"go\nto \xff\n", "text, line 2, byte 4: not UTF-8"),
-    "UTF-16": ("text", "go".encode("utf-16"), "text, line 1, byte 1: not UTF-8"),
+    "UTF-16": ("text", "go".encode("utf-16"), "f is in UTF-16, not in UTF-8"),
     "nothing": ("text", b"", "no sentences in f"),
     "blank lines": ("text", b"\n \n\t\n", "no sentences in f"),
     "nine columns": ("conllu", CONLLU.replace(b"\t_\n", b"\n"), "f, line 2: 9 columns, not 10"),

@@ -25,7 +25,7 @@ NBEST = {
     "no hypothesis": (b"u1\tREF\t\tthe man\n", "n.tsv holds no hypotheses"),
     "no reference": (b"u1\t1\t-3\tthe man\n", "no utterance has a reference"),
     "invalid UTF-8": (b"u1\t1\t-3\t\xff\n", "n.tsv, line 1, byte 9: not UTF-8"),
-    "UTF-16": (GOOD.decode().encode("utf-16"), "n.tsv, line 1, byte 1: not UTF-8"),
+    "UTF-16": (GOOD.decode().encode("utf-16"), "n.tsv is in UTF-16, not in UTF-8"),
     "a reserved symbol": (GOOD + b"u2\tREF\t\ta\nu2\t1\t-1\t<s> a\n", "n.tsv, line 5"),
     "JSON cut off": (b'{"utt": "u1", "hypotheses": [', "n.tsv, line 1: not JSON"),
     "JSON without hypotheses": (b'{"utt": "u1"}\n', "n.tsv, line 1: 'hypotheses' is missing"),

@@ -57,7 +57,7 @@ JSON = {
     "1e400": (b'{"text": 1e400}\n', "t.jsonl, line 1"),
     "NaN": (b'{"text": NaN}\n', "t.jsonl, line 1: not JSON"),
     "a number of a million digits": (b'{"text": ' + b"9" * 1_000_000 + b"}\n", "t.jsonl, line 1"),
-    "UTF-16": ('{"text": "a"}'.encode("utf-16"), "t.jsonl, line 1, byte 1: not UTF-8"),
+    "UTF-16": ('{"text": "a"}'.encode("utf-16"), "t.jsonl is in UTF-16, not in UTF-8"),
     "empty": (b"", "no text in t.jsonl"),
     "a newline in a text": (
         b'{"text": "the\\nman"}\n{"text": "</s>"}\n',
@@ -76,8 +76,8 @@ CSV = {
     ),
     "too few cells": (b"b,text\nthe\n", "t.csv, line 2: column 'text' holds nothing, not text"),
     "invalid UTF-8": (b"text\n\xff\n", "t.csv, line 2, byte 1: not UTF-8"),
-    "UTF-16": ("text\na\n".encode("utf-16"), "t.csv, line 1, byte 1: not UTF-8"),
-    "NUL": (b"te\0xt\na\n", "t.csv, line 2: no column 'text'"),
+    "UTF-16": ("text\na\n".encode("utf-16"), "t.csv is in UTF-16, not in UTF-8"),
+    "NUL": (b"te\0xt\na\n", "t.csv, line 1, byte 3: a NUL byte"),
     "a reserved symbol": (b"text\n<s>\n", "t.csv, line 1: the text holds <s>"),
 }
 PARQUET = {
@@ -119,7 +119,7 @@ PAIRS = {
     "a header alone": (b"good\tbad\n", "pairs.tsv holds no pairs"),
     "half a pair": (b"good\tbad\nthe\t\n", "no pair can be scored"),
     "invalid UTF-8": (b"good\tbad\nthe\t\xff\n", "pairs.tsv, line 2, byte 5: not UTF-8"),
-    "UTF-16": ("good\tbad\n".encode("utf-16"), "pairs.tsv, line 1, byte 1: not UTF-8"),
+    "UTF-16": ("good\tbad\n".encode("utf-16"), "pairs.tsv is in UTF-16, not in UTF-8"),
     "a reserved symbol": (b"good\tbad\nthe\t<s>\n", "no pair can be scored"),
     "too many cells": (b"good\tbad\na\tb\tc\n", "no pair can be scored"),
 }

@@ -13,26 +13,24 @@ LONG = b"a" * (1 << 20)  # of it, a line that does not end is made
 
 ENCODINGS = {
     "empty": (b"", "no text in text"),
-    "blank": (b"\n \t\r\n\0\n", "no text in text"),
+    "blank": (b"\n \t\r\n\n", "no text in text"),
+    "NUL": (b"good\nthe\0man\0\n", "text, line 2, byte 4: a NUL byte"),
     "invalid UTF-8": (b"good\nbad \xff\n", "text, line 2, byte 5: not UTF-8"),
     "an overlong encoding": (b"good \xc0\xaf\n", "text, line 1, byte 6: not UTF-8"),
     "a surrogate": (b"good \xed\xa0\x80\n", "text, line 1, byte 6: not UTF-8"),
     "beyond Unicode": (b"\xf4\x90\x80\x80\n", "text, line 1, byte 1: not UTF-8"),
     "cut-off UTF-8": (b"caf\xc3", "text, line 1, byte 4: not UTF-8"),
-    "UTF-16": ("text".encode("utf-16"), "text, line 1, byte 1: not UTF-8"),
-    "UTF-16, big endian": (b"\xfe\xff\0t\0e", "text, line 1, byte 1: not UTF-8"),
-    "UTF-32": ("text".encode("utf-32"), "text, line 1, byte 1: not UTF-8"),
+    "UTF-16": ("text".encode("utf-16"), "text is in UTF-16, not in UTF-8"),
+    "UTF-16, big endian": (b"\xfe\xff\0t\0e", "text is in UTF-16, not in UTF-8"),
+    "UTF-16, unmarked": ("text\n".encode("utf-16-le"), "text, line 1, byte 2: a NUL byte"),
+    "UTF-32": ("text".encode("utf-32"), "text is in UTF-32, not in UTF-8"),
     "Latin-1": ("the café\n".encode("latin-1"), "text, line 1, byte 8: not UTF-8"),
     "<s> within": (b"good\na <s> b\n", "text, line 2: the text holds <s>"),
     "</s> at the end": (b"a </s>\n", "text, line 1: the text holds </s>"),
-    "a program": (b"\x7fELF\x02\x01\x01\0\0\xff\xfe", "text, line 1, byte 10: not UTF-8"),
+    "a program": (b"\x7fELF\x02\x01\x01\0\0\xff\xfe", "text is a program, not a text"),
     "a safetensors file": (
         bytes([0x88, 0, 0, 0, 0, 0, 0, 0]) + b'{"a":1}',
-        "text, line 1, byte 1: not UTF-8",
-    ),
-    "a gzip file without its suffix": (
-        gzip.compress(GOOD, mtime=0),
-        "text, line 1, byte 2: not UTF-8",
+        "text is a file of weights, not a text",
     ),
 }
 COMMANDS = {
@@ -83,9 +81,11 @@ ROWS += [Bad(f"truncated{suffix}", f"eval -m {{unigram}} t{suffix}", f"cannot re
 ROWS += [Bad(f"damaged{suffix}", f"eval -m {{unigram}} t{suffix}", f"cannot read t{suffix}",
              {f"t{suffix}": compress(os.urandom(2000))[:1000] + bytes(100) + compress(GOOD)}) for suffix,
                  compress in COMPRESS.items()]  # fmt: skip
-ROWS += [Bad(f"not {suffix} at all", f"train t{suffix} --model unigram -o out",
-             f"cannot read t{suffix}", {f"t{suffix}": GOOD})
+ROWS += [fine(f"not {suffix} at all", f"train t{suffix} --model unigram -o out",
+              {f"t{suffix}": GOOD})
          for suffix in COMPRESS]  # fmt: skip
+ROWS += [fine(f"{suffix} without its suffix", "eval -m {unigram} text", {"text": compress(GOOD)})
+         for suffix, compress in COMPRESS.items()]  # fmt: skip
 ROWS += [Bad(f"a line without end: {how}, {suffix}", COMMANDS[how].replace("text", f"t{suffix}"),
              f"t{suffix}, line 1: longer than",
              {f"t{suffix}": bomb}) for suffix, bomb in BOMBS.items()
@@ -111,7 +111,7 @@ ROWS += [
     Bad("nothing on stdin", "eval -m {unigram} -", "no text in -"),
     Bad("bad UTF-8 on stdin", "train - --model unigram -o out", "-, line 1, byte 1: not UTF-8",
         stdin=b"\xff\n"),
-    Bad("score: UTF-16", "score -m {lstm} --input text", "text, line 1, byte 1: not UTF-8",
+    Bad("score: UTF-16", "score -m {lstm} --input text", "text is in UTF-16, not in UTF-8",
         {"text": "text".encode("utf-16")}),
     Bad("a model is not replaced where the text is bad",
         "train text --model unigram -o m --overwrite", "text, line 2, byte 5: not UTF-8",
@@ -127,7 +127,7 @@ ROWS += [
         "data.arrow": b"\xff" * 99})}),
     Bad("hf: without a name", "eval -m {unigram} hf:", "hf: names no data set", code=2),
     fine("a byte order mark", "eval -m {unigram} text", {"text": b"\xef\xbb\xbfthe man\n"}),
-    fine("NULs part words", "eval -m {unigram} text", {"text": b"the\0man\0\0\n"}),
+    fine("NULs part words", "eval -m {unigram} text --encoding-errors replace", {"text": b"the\0man\0\0\n"}),
     fine("bad UTF-8, replaced", "eval -m {unigram} text --encoding-errors replace",
          {"text": b"the \xff\xfe man\n"}),
     fine("no newline at the end", "eval -m {unigram} text", {"text": b"the man"}),

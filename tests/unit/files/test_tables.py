@@ -91,7 +91,7 @@ def test_places_are_told(tmp_path):
     ("a.tsv", b"a\n\xff\n", "line 2, byte 1: not UTF-8"),
     ("a.csv", b"a,b,a\n1,2,3\n", "line 1: column 'a' appears twice"),
     ("a.parquet", b"junk", "cannot read"),
-    ("a.csv.gz", b"junk", "cannot read"), ("a.txt", b"x", "does not have a table suffix"),
+    ("a.csv.gz", b"\x1f\x8b\x08junk", "cannot read"), ("a.txt", b"x", "does not have a table suffix"),
 ])  # fmt: skip
 def test_invalid_table_error_names_the_place(tmp_path, name, content, message):
     path = tmp_path / name

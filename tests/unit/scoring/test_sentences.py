@@ -37,7 +37,21 @@ def test_non_utf8_bytes_stay_in_their_line(tmp_path):
         "c",
     ]
     path.write_text("a\nb", encoding="utf-16")
-    with pytest.raises(TextError, match="line 1, byte 1: not UTF-8.*UTF-16"):
+    with pytest.raises(TextError, match="is in UTF-16"):
+        read(path)
+
+
+def test_nul_bytes_concern_their_line_or_row(tmp_path):
+    path = tmp_path / "text"
+    path.write_bytes(b"a\nb\0c\0\nd\n")
+    reasons = [reason for *_, reason in read(path)]
+    assert reasons == [None, "it holds 2 NUL bytes", None]
+    assert read(path, encoding_errors="replace")[1][2:] == ("b\0c\0", None)
+    path = tmp_path / "text.csv"
+    path.write_bytes(b"text\na\nb\0\n")
+    assert [reason for *_, reason in read(path)] == [None, "it holds a NUL byte"]
+    path.write_bytes("text\na\n".encode("utf-16-be"))
+    with pytest.raises(TextError, match="UTF-16BE"):
         read(path)
 
 

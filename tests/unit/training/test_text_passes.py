@@ -33,13 +33,13 @@ def files(tmp_path):
 def opened(monkeypatch):
     """Return a counter of how often each file of text has been opened, by its name."""
     names = Counter()
-    open_decompressed = reading.open_decompressed
+    decompressed = reading.decompressed
 
-    def counted(path):
-        names[path.rpartition("/")[2]] += 1
-        return open_decompressed(path)
+    def counted(stream):
+        names[str(stream.name).rpartition("/")[2]] += 1
+        return decompressed(stream)
 
-    monkeypatch.setattr(reading, "open_decompressed", counted)
+    monkeypatch.setattr(reading, "decompressed", counted)
     return names
 
 

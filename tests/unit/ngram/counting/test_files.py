@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.files.compression import open_decompressed
+from rnnlm.files.reading import opened
 from rnnlm.ngram.counting.strings import count_lines, count_text, save
 from support.tiny_models import LINES, Lines
 
@@ -40,6 +40,6 @@ def test_quotation_marks_are_read_by_pythons_csv(tmp_path_factory, lines, order)
 def test_what_is_saved_reads_back(tmp_path, suffix):
     path = tmp_path / f"counts{suffix}"
     save(path, count_lines(counted(LINES, 3)))
-    with open_decompressed(str(path)) as stream:
+    with opened(str(path)) as stream:
         assert read(stream.read().decode("utf-8").splitlines()) == counted(LINES, 3)
     assert (path.read_bytes()[:4] == b"</s>") == (suffix in ("", ".txt"))

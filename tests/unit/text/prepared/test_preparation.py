@@ -181,7 +181,7 @@ def test_a_prepared_texts_tokenizer_serves_another_text(tmp_path, text, prepared
 def test_standard_input_is_read_once(tmp_path, text, prepared, monkeypatch):
     prepared()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.read_bytes())))
-    monkeypatch.setattr("rnnlm.text.prepared.pieces.CHUNK_BYTES", 5_000)
+    monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 5_000)
     prepared("piped", source="-")
     one, piped = (content(tmp_path / name) for name in ("prepared", "piped"))
     assert [name for name in one if one[name] != piped[name]] == ["index.json"]

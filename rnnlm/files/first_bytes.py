@@ -1,0 +1,144 @@
+"""What a file is, by its first bytes: compressed, an archive, a binary of another program, or a
+text, and in which encoding. Its name says nothing of that."""
+
+import re
+import tarfile
+import unicodedata
+
+COMPRESSED = {
+    rb"\x1f\x8b\x08": ".gz",
+    rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)": ".bz2",
+    rb"\xfd7zXZ\0|\]\0\0": ".xz",  # and its forerunner, .lzma
+    rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18": ".zst",  # a frame, or one that is skipped
+}
+ENOUGH = 16  # bytes that tell a compression
+
+_UNPACK = "unpack it, and name the texts that are in it"
+_DECOMPRESS = "decompress it first; rnnlm reads .gz, .xz, .bz2 and .zst"
+_AS_TEXT = "save it as plain text (UTF-8) in the program that made it"
+_AS_CSV = "save it there as CSV (UTF-8), and name the column of the text with `column`"
+_AS_TABLE = "save it as Parquet or JSON-lines"
+_AS_UTF8 = "save its texts as UTF-8"
+_NAME_TEXT = "name a text"
+# Where a text may begin like that, more than the mark of the format is asked for.
+_BINARIES = {
+    # Documents are zip archives, too: their parts, which are named near the beginning, tell them.
+    rb"PK\x03\x04(?=.*?(?:xl/|opendocument\.spreadsheet))": ("a spreadsheet", _AS_CSV),
+    rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("a spreadsheet", _AS_CSV),
+    rb"PK\x03\x04(?=.*?(?:word/|ppt/|opendocument))": ("a document of an office program", _AS_TEXT),
+    rb"PK\x03\x04(?=.*?epub\+zip)": ("an e-book", _AS_TEXT),
+    rb"PK\x03\x04(?=.*?/data\.pkl)": ("a file of PyTorch", _NAME_TEXT),
+    rb"PK(?:\x03\x04|\x05\x06|\x07\x08)": ("a zip archive", _UNPACK),
+    rb"7z\xbc\xaf\x27\x1c": ("a 7z archive", _UNPACK),
+    rb"Rar!\x1a\x07": ("a rar archive", _UNPACK),
+    rb"07070[127][0-9a-fA-F]{40}|\xc7\x71": ("a cpio archive", _UNPACK),
+    rb"!<arch>\n|xar!\0|MSCF\0|\xed\xab\xee\xdb": ("an archive", _UNPACK),
+    rb"\x04\x22\x4d\x18|\x02\x21\x4c\x18": ("compressed with lz4", _DECOMPRESS),
+    rb"LZIP\x01": ("compressed with lzip", _DECOMPRESS),
+    rb"\x1f[\x9d\xa0\x1e]": ("compressed with compress", _DECOMPRESS),
+    rb"\xff\x06\0\0sNaPpY": ("compressed with snappy", _DECOMPRESS),
+    rb"\x89LZO\0": ("compressed with lzop", _DECOMPRESS),
+    rb"%PDF-": ("a PDF document", "save its text (pdftotext), and name that"),
+    rb"%!PS-Adobe": ("a PostScript document", "save its text (ps2ascii), and name that"),
+    rb"\{\\rtf1": ("an RTF document", _AS_TEXT),
+    rb"mmap lm http": ("a binary of KenLM", "name the ARPA file that it was made from"),
+    rb"\x80[\x02-\x05]|\([ld]p[01]\n|ccopy_reg\n": ("a pickle of Python", _AS_UTF8),
+    rb"PAR1\x15": ("a Parquet file", "give it a name that ends in .parquet"),
+    rb"ARROW1\0|FEA1\0|\xff{4}.{3}\0": ("a file of Arrow", _AS_TABLE),
+    rb"ORC[\x08\n][\0-\x08\v\f\x0e-\x1f]": ("an ORC file", _AS_TABLE),
+    rb"Obj\x01": ("an Avro file", _AS_TABLE),
+    rb"SQLite format 3\0": ("a database of SQLite", "save the column of the text as CSV"),
+    rb"\x89HDF\r\n": ("an HDF5 file", _AS_UTF8),
+    rb"\x93NUMPY": ("an array of numpy", _NAME_TEXT),
+    rb".{5}\0\0\0\{\"|GGUF[\x01-\x09]\0": ("a file of weights", _NAME_TEXT),
+    rb"\xba\x16\x4f\x2f": ("a model of fastText", _NAME_TEXT),
+    rb"\x89PNG\r\n": ("a PNG image", _NAME_TEXT),
+    rb"\xff\xd8\xff": ("a JPEG image", _NAME_TEXT),
+    rb"GIF8[79]a": ("a GIF image", _NAME_TEXT),
+    rb"II\*\0|MM\0\*|RIFF.{4}WEBP|\0\0\x01\0|8BPS\0|BM.{4}\0{4}": ("an image", _NAME_TEXT),
+    rb"RIFF.{4}(?:WAVE|AVI )|OggS\0|fLaC\0|ID3[\x02-\x04]|\xff[\xfb\xf3\xf2]": (
+        "a sound or a film", _NAME_TEXT
+    ),
+    rb"\0\0\0.ftyp|\x1aE\xdf\xa3": ("a film", _NAME_TEXT),
+    rb"\x7fELF|MZ.\0|\xfe\xed\xfa[\xce\xcf]|[\xce\xcf]\xfa\xed\xfe|\xca\xfe\xba\xbe|\0asm": (
+        "a program", _NAME_TEXT
+    ),
+}  # fmt: skip
+_MARKED = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+_UNMARKED = ("UTF-32LE", "UTF-32BE", "UTF-16LE", "UTF-16BE")
+MANY_NULS = 0.4  # of the bytes of a text in UTF-16 that is mostly ASCII, it is half
+_NO_TEXT = ("Cc", "Cn", "Co", "Cs")  # control characters, and those that are unassigned or private
+
+
+def compression_of(start: bytes) -> str:
+    """Return the suffix of the compression of a file that begins so; "" for none."""
+    for pattern, suffix in COMPRESSED.items():
+        if re.match(pattern, start):
+            return suffix
+    return ""
+
+
+def binary_of(start: bytes) -> tuple[str, str] | None:
+    """Return what a file is that begins so and holds no text, and the way out."""
+    if compression_of(start):
+        return "compressed twice", "decompress it once"
+    for pattern, (what, hint) in _BINARIES.items():
+        if re.match(pattern, start, re.DOTALL):
+            return what, hint
+    # A header of tar has a checksum.
+    try:
+        tarfile.TarInfo.frombuf(start[:512], "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return None
+    return "a tar archive", _UNPACK
+
+
+def marked_encoding(start: bytes) -> str | None:
+    """Return the encoding that the byte order mark tells, apart from UTF-8."""
+    for mark, encoding in _MARKED.items():
+        if start.startswith(mark):
+            return encoding
+    return None
+
+
+def unmarked_encoding(start: bytes) -> str | None:
+    """Return the encoding, UTF-16 or UTF-32, of a text that begins so, holds NUL bytes, and has no
+    byte order mark. None: it looks like UTF-8, or like no text."""
+    # A text in UTF-8 is one without its NUL bytes, too, unless they are very many.
+    nuls = start.count(0)
+    is_mostly_text = nuls < MANY_NULS * len(start)
+    if not nuls or (is_mostly_text and _is_text(start.replace(b"\0", b""), "UTF-8")):
+        return None
+    # In the wrong order of bytes, ASCII becomes other characters.
+    ascii_in = {name: _ascii_in(start, name) for name in _UNMARKED if _is_text(start, name)}
+    return max(ascii_in, key=lambda name: ascii_in[name], default=None)
+
+
+def to_utf8(encoding: str) -> str:
+    """Return the hint that a text is to be converted."""
+    return f"convert it: iconv -f {encoding} -t UTF-8 FILE > NEW"
+
+
+def _decoded(start: bytes, encoding: str) -> str:
+    """Return the text, of which the last character may be cut off."""
+    width = {"UTF-8": 1, "UTF-16LE": 2, "UTF-16BE": 2}.get(encoding, 4)
+    try:
+        return start[: len(start) // width * width].decode(encoding)
+    except UnicodeDecodeError as error:
+        is_cut_off = error.end == len(start) // width * width and error.start > 0
+        return start[: error.start].decode(encoding) if is_cut_off else "\0"
+
+
+def _is_text(start: bytes, encoding: str) -> bool:
+    text = _decoded(start, encoding)
+    characters = set(text) - set("\t\n\r\f")
+    return bool(text) and all(unicodedata.category(each) not in _NO_TEXT for each in characters)
+
+
+def _ascii_in(start: bytes, encoding: str) -> int:
+    return sum(map(str.isascii, _decoded(start, encoding)))

@@ -1,0 +1,259 @@
+"""What is no text is named by its first bytes, whatever its name and whoever reads it."""
+
+import bz2
+import gzip
+import io
+import lzma
+import pickle
+import sqlite3
+import sys
+import tarfile
+import warnings
+import zipfile
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm.errors import ModelError, RnnlmError, RnnlmWarning, TextError
+from rnnlm.files import reading
+from rnnlm.files.first_bytes import binary_of, compression_of, unmarked_encoding
+from rnnlm.ngram.arpa.reading import read_arpa
+from rnnlm.rescoring.files import read_nbest
+from rnnlm.scoring.pairs.files import read_pairs
+from rnnlm.scoring.sentences import read_sentences
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.lines import TextSettings, lines_with_ends
+from rnnlm.text.prepared.encoder import block_of
+from rnnlm.text.prepared.pieces import Position, pieces
+from rnnlm.text.sources import SourceSettings, is_plain
+from rnnlm.text.vectors import read_all_vectors
+
+LINES = ["the red hen", "the old barn stands", "Gr\u00fc\u00dfe"]
+TEXT = "".join(f"{line}\n" for line in LINES).encode()
+ARPA = b"\\data\\\nngram 1=2\n\n\\1-grams:\n-0.5\t</s>\n-0.5\thens\n\n\\end\\\n"
+COMPRESS = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
+    "zst": zstandard.compress,
+    "zst, a skipped frame": lambda data: b"\x53\x2a\x4d\x18\3\0\0\0abc" + zstandard.compress(data),
+}
+READERS = {
+    "corpus": lambda path: list(Corpus((path,)).blocks()),
+    "lines": lambda path: list(lines_with_ends(path)),
+    "sentences": lambda path: list(read_sentences(path)),
+    "pieces": lambda path: [
+        block_of(piece, TextSettings())
+        for piece in pieces([path], SourceSettings(), "strict", Position([path]))
+    ],
+    "vectors": read_all_vectors,
+    "n-best list": read_nbest,
+    "pairs": read_pairs,
+    "ARPA": read_arpa,
+}
+
+
+def archive(make) -> bytes:
+    file = io.BytesIO()
+    make(file)
+    return file.getvalue()
+
+
+def tar(file, format=tarfile.PAX_FORMAT) -> None:
+    with tarfile.open(fileobj=file, mode="w", format=format) as made:
+        entry = tarfile.TarInfo("a.txt")
+        entry.size = len(TEXT)
+        made.addfile(entry, io.BytesIO(TEXT))
+
+
+def v7_tar() -> bytes:
+    """Return a tar file without the word ustar: a header has a checksum alone."""
+    header = bytearray(archive(tar)[:512])
+    header[257:265] = bytes(8)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + TEXT.ljust(512, b"\0") + bytes(1024)
+
+
+def zipped(name: str):
+    def make(file) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+            made.writestr("[Content_Types].xml" if "/" in name else name, TEXT)
+            made.writestr(name, TEXT)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return archive(make)
+
+
+def database() -> bytes:
+    made = sqlite3.connect(":memory:")
+    made.execute("create table texts (text)")
+    return made.serialize()
+
+
+BINARIES = {
+    "tar": (archive(tar), "a tar archive"),
+    "GNU tar": (archive(lambda file: tar(file, tarfile.GNU_FORMAT)), "a tar archive"),
+    "v7 tar": (v7_tar(), "a tar archive"),
+    "zip": (zipped("a.txt"), "a zip archive"),
+    "docx": (zipped("word/document.xml"), "a document of an office program"),
+    "xlsx": (zipped("xl/workbook.xml"), "a spreadsheet"),
+    "7z": (b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive"),
+    "rar": (b"Rar!\x1a\x07\1\0", "a rar archive"),
+    "lz4": (b"\x04\x22\x4d\x18\x64\x40\xa7", "compressed with lz4"),
+    "KenLM": (b"mmap lm http://kheafield.com/code format version 5\n\0", "a binary of KenLM"),
+    "pickle": (pickle.dumps(LINES), "a pickle of Python"),
+    "pickle, as text": (pickle.dumps(LINES, protocol=0), "a pickle of Python"),
+    "numpy": (archive(lambda file: np.save(file, np.ones(3))), "an array of numpy"),
+    "Parquet": (
+        archive(lambda file: pyarrow.parquet.write_table(pyarrow.table({"text": LINES}), file)),
+        "a Parquet file",
+    ),
+    "SQLite": (database(), "a database of SQLite"),
+    "PDF": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF document"),
+    "RTF": (b"{\\rtf1\\ansi the red hen}\n", "an RTF document"),
+    "PNG": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG image"),
+    "JPEG": (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "a JPEG image"),
+    "this Python": (open(sys.executable, "rb").read(4096), "a program"),  # noqa: SIM115
+    "twice": (gzip.compress(zstandard.compress(TEXT)), "compressed twice"),
+}
+ENCODINGS = {
+    **{f"{name}, marked": (TEXT.decode().encode(name), name.upper()) for name in
+       ("utf-16", "utf-32")},
+    "utf-16-be, marked": (b"\xfe\xff" + TEXT.decode().encode("utf-16-be"), "UTF-16"),
+    **{name: (TEXT.decode().encode(name), name.upper().replace("-", "").replace("UTF", "UTF-"))
+       for name in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")},
+}  # fmt: skip
+PLAIN = st.text(st.characters(categories=("L", "N", "P", "Z", "S"), include_characters="\n\t"))
+
+
+@pytest.fixture
+def stdin(monkeypatch):
+    def put(data: bytes) -> None:
+        reading.standard_input.cache_clear()
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    yield put
+    reading.standard_input.cache_clear()
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_binaries_are_named_by_every_reader(tmp_path, reader):
+    for name, (data, what) in BINARIES.items():
+        # Compressed files are looked into.
+        for number, content in enumerate([data, gzip.compress(data)]):
+            if number and name == "twice":
+                continue
+            path = tmp_path / "file.txt"
+            path.write_bytes(content)
+            with pytest.raises(RnnlmError) as error:
+                READERS[reader](str(path))
+            assert error.value.what.startswith(f"{path} is {what}, not "), name
+            assert error.value.hint, name
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_other_encodings_are_named_by_every_reader(tmp_path, reader):
+    path = tmp_path / "file.txt"
+    for data, name in ENCODINGS.values():
+        path.write_bytes(data)
+        with pytest.raises(RnnlmError) as error:
+            READERS[reader](str(path))
+        assert f"iconv -f {name} -t UTF-8" in error.value.hint
+
+
+@pytest.mark.filterwarnings("ignore:<unk> :rnnlm.RnnlmWarning")
+@pytest.mark.parametrize("compress", COMPRESS.values(), ids=COMPRESS)
+@pytest.mark.parametrize("name", ["text", "text.txt", "text.gz", "text.zst"])
+def test_the_name_does_not_decide_how_a_file_is_decompressed(tmp_path, stdin, name, compress):
+    path = tmp_path / name
+    path.write_bytes(compress(TEXT))
+    (block,) = Corpus((str(path),)).blocks()
+    assert list(block.lines) == LINES
+    assert [each.text for each in read_sentences(str(path))] == LINES
+    assert not is_plain(str(path), SourceSettings())
+    stdin(compress(TEXT))
+    assert [line for _, line in lines_with_ends("-")] == [f"{line}\n" for line in LINES]
+    path.write_bytes(compress(ARPA))
+    assert "hens" in read_arpa(str(path))[0]
+
+
+def test_a_plain_text_with_a_name_of_compression_is_read_with_a_note(tmp_path):
+    path = tmp_path / "text.gz"
+    path.write_bytes(TEXT)
+    with pytest.warns(RnnlmWarning, match="is not compressed"):
+        (block,) = Corpus((str(path),)).blocks()
+    assert list(block.lines) == LINES
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_standard_input_is_looked_at_too(stdin, once):
+    for data, what in BINARIES.values():
+        stdin(data)
+        with (
+            pytest.raises(TextError, match=f"standard input is {what}"),
+            reading.opened("-", is_kept=not once),
+        ):
+            pass
+
+
+def test_lines_that_end_in_carriage_returns_alone_are_said(tmp_path):
+    path = tmp_path / "text"
+    for data in (b"the red hen\rthe old barn\r", b"one\rtwo"):
+        path.write_bytes(data)
+        with pytest.warns(RnnlmWarning, match="carriage returns alone.*tr "):
+            assert len(list(lines_with_ends(str(path)))) == 1
+    for data in (b"one\r", b"one\r\ntwo\r\n", b"one\rtwo\nthree"):
+        path.write_bytes(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            list(lines_with_ends(str(path)))
+
+
+def test_windows_up_to_two_gigabytes_are_read(tmp_path):
+    # A frame header without a size (RFC 8878, section 3.1.1.1), one raw block, the last.
+    path = tmp_path / "text.zst"
+    for exponent, is_read in ((21, True), (22, False)):
+        header = b"\x28\xb5\x2f\xfd\0" + bytes([exponent << 3])
+        path.write_bytes(header + (len(TEXT) << 3 | 1).to_bytes(3, "little") + TEXT)
+        if is_read:
+            assert len(list(lines_with_ends(str(path)))) == len(LINES)
+            continue
+        with pytest.raises(TextError, match="it takes too much memory"):
+            list(lines_with_ends(str(path)))
+
+
+def test_an_arpa_file_in_another_encoding_is_an_error_of_models(tmp_path):
+    path = tmp_path / "m.arpa"
+    for name in ("utf-16", "utf-16-le", "utf-32-be"):
+        path.write_bytes(ARPA.decode().encode(name))
+        with pytest.raises(ModelError, match="is in UTF-(16|32)"):
+            read_arpa(str(path))
+
+
+@pytest.mark.parametrize("start", [
+    b"PAR1 is a word", b"PK is one", b"ORCHARDS", b"ORC\n\n", b"MZ", b"BM", b"Obj\n", b"GIF", b"ID3",
+    b"BZh9 too", b"7z", b"Rar!", b"RIFFRAFF says so", b"GGUF", b"%PDF", b"{\\rtf", b"II", b"LZIP",
+    b"07070 12", b"(lp0 is", b"\xe2\x82\xac", b"", b"a" * 600,
+])  # fmt: skip
+def test_texts_that_begin_like_a_binary_are_texts(start):
+    assert binary_of(start) is None and not compression_of(start)
+
+
+@given(PLAIN)
+def test_no_text_in_utf8_is_taken_for_anything_else(text):
+    data = text.encode()
+    assert binary_of(data) is None and unmarked_encoding(data) is None
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=4),
+       st.sampled_from(["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]))  # fmt: skip
+def test_unmarked_encodings_of_ascii_are_told_apart(text, name):
+    assert unmarked_encoding(text.encode(name)).replace("-", "").lower() == name.replace("-", "")
