@@ -13,7 +13,7 @@ from ..setting_options import TOKENIZER, options_of
 @click.command(cls=Command)
 @click.argument("file", type=PATH, metavar="FILE.arpa")
 @output_option("Model folder.", "DIR", required=True)
-@options_of(TOKENIZER, "lowercase", help="The words of the file are lower-cased.")
+@options_of(TOKENIZER, "lowercase", help="Lower-case text, and the words of the file.")
 @options_of(
     TOKENIZER, "split_punctuation", help="Punctuation marks are separate words in the file."
 )
@@ -22,6 +22,11 @@ from ..setting_options import TOKENIZER, options_of
     metavar="MODEL",
     help="The words of the file are the tokens of another model.",
 )
+@click.option(
+    "--allow-positive",
+    is_flag=True,
+    help="Read positive log-probabilities as 0, like build_binary -i of KenLM.",
+)
 @overwrite_option("Replace the model in DIR.")
 def command(
     file: Path,
@@ -29,6 +34,7 @@ def command(
     lowercase: bool | None,
     split_punctuation: bool | None,
     tokenizer_from: str | None,
+    allow_positive: bool,
     overwrite: bool,
 ) -> None:
     """Make a model from an ARPA file, as written by KenLM and SRILM.
@@ -56,6 +62,7 @@ def command(
         overwrite,
         settings=settings,
         tokenizer_from=tokenizer_from,
+        allow_positive=allow_positive,
         report=terminal.Progress(),
     )
     ngrams = ", ".join(f"{len(values):,}" for values in model.values)

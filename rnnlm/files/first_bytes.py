@@ -42,6 +42,8 @@ _BINARIES = {
     rb"%!PS-Adobe": ("a PostScript document", "save its text (ps2ascii), and name that"),
     rb"\{\\rtf1": ("an RTF document", _AS_TEXT),
     rb"mmap lm http": ("a binary of KenLM", "name the ARPA file that it was made from"),
+    rb"Q?blmtI? \d": ("a binary of IRSTLM", "convert it: compile-lm --text yes FILE FILE.arpa"),
+    rb"SRILM_BINARY_": ("a binary of SRILM", "convert it: ngram -lm FILE -write-lm FILE.arpa"),
     rb"\x80[\x02-\x05]|\([ld]p[01]\n|ccopy_reg\n": ("a pickle of Python", _AS_UTF8),
     rb"PAR1\x15": ("a Parquet file", "give it a name that ends in .parquet"),
     rb"ARROW1\0|FEA1\0|\xff{4}.{3}\0": ("a file of Arrow", _AS_TABLE),

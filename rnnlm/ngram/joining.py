@@ -137,7 +137,9 @@ class _Joining:
         self.workspace = workspace
         self.size = parts[0].size
         self.bits = word_bits(self.size)
-        self.order = max(part.order for part in parts)
+        # An empty highest order gives no n-gram, and the weights below it are computed anew.
+        filled = [sum(1 for keys in part.keys if len(keys)) for part in parts]
+        self.order = 1 + max(filled)
         self.orders: list[_Order] = []
         self.numbers: list[np.ndarray] = []
         self.most = RANGE
@@ -221,7 +223,8 @@ class _Joining:
     def _room_for(self, n: int, ngrams: int) -> _Order:
         """Return an order of so many n-grams, not filled in."""
         empty, is_highest = self.workspace.empty, n == self.order
-        below = 0 if is_highest else ngrams  # nothing is looked up in the highest order
+        # Nothing is looked up in the highest order; unigrams are filled in whole.
+        below = 0 if is_highest and n > 1 else ngrams
         return _Order(
             empty(ngrams, np.uint64),
             empty((ngrams, 1 if is_highest else 2), np.float32),

@@ -110,9 +110,11 @@ class NgramModel(PickledByOrigin):
         normalised: bool,
         unseen_context_logprob: float = 0.0,
     ) -> "NgramModel":
-        """Make the model of these orders, from the unigrams up; orders of which pruning left
-        nothing are dropped."""
-        levels = [level for level in levels if len(level)]
+        """Make the model of these orders, from the unigrams up. Empty ones at the top are dropped,
+        unless giving up the contexts below them has a cost."""
+        levels = list(levels)
+        while len(levels) > 1 and not len(levels[-1]) and not levels[-2].logbackoff_M.any():
+            levels.pop()
         keys = [level.keys_M for level in levels[1:]]
         values = [level.values_MK for level in levels]
         values[-1] = values[-1][:, :1]  # nothing backs off from the highest order
@@ -430,7 +432,7 @@ def array_shapes(
         # What is stored may have any name and shape: the loader compares it with these.
         _, shape = stored.get(f"values_{n}", ("", ()))
         ngrams = shape[0] if shape else tokenizer.size + 1
-        if not ngrams:
+        if not ngrams and n < order:
             raise ModelError("the weights do not fit the settings", f"there are no {n}-grams")
         width = 2 if n < order else 1
         shapes[f"values_{n}"] = ("F32", (ngrams, width))

@@ -126,7 +126,10 @@ def _reweighted_model(
 ) -> NgramModel:
     """Make a model of the n-grams that are left of `model`, with the backoff weights for `masses`
     (:func:`_backoff_masses`). Stupid backoff keeps its weights."""
-    levels = [level for level in levels if len(level)]
+    # Where a model sums to one, no weight below an empty order matters.
+    is_empty = [not len(level) for level in levels]
+    if any(is_empty):
+        levels = levels[: is_empty.index(True) + (not model.normalised)]
     if not model.unseen_context_logprob:
         _reweight(levels, masses, tokenizer.size)
     return _new_model(model, levels, tokenizer)
@@ -177,6 +180,7 @@ class _Stack:
         lower_M, links = self._lower(level)
         contexts = len(self.levels[-1])
         seen_H = np.bincount(level.contexts_M, _exp(level.logprob_M), minlength=contexts)
+        seen_H = seen_H.astype(np.float64, copy=False)  # of an empty order they are integers
         seen_below_H = np.bincount(level.contexts_M, _exp(lower_M), minlength=contexts)
         self.top = Backing(lower_M, seen_H, self._unseen(level, seen_below_H))
         self.levels.append(level)

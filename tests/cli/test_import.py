@@ -34,6 +34,14 @@ def test_a_file_comes_from_standard_input(rnnlm):
     assert json.loads(rnnlm("info", "model", "--json").out)["training"]["imported_from"] == "-"
 
 
+def test_positive_log_probabilities_are_read_when_asked(rnnlm, here):
+    (here / "m.arpa").write_text(SMALL.replace("-0.1\ta b", "0.1\ta b"))
+    refused = rnnlm("import", "m.arpa", "-o", "model")
+    assert refused.code == 1 and refused.err.count("\n") == 1
+    assert "line 15: a positive log-probability; --allow-positive reads it as 0" in refused.err
+    assert rnnlm("import", "m.arpa", "-o", "model", "--allow-positive").code == 0
+
+
 def test_conflicting_tokenizer_options_are_refused(rnnlm, imported):
     checked_error(
         rnnlm("import", ARPA, "-o", "m", "--tokenizer-from", imported, "--lowercase"),

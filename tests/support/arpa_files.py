@@ -75,6 +75,59 @@ def random_arpa(seed: int, order: int, dropped: float, closed: bool = False) -> 
     return "\n".join([*lines, "", "\\end\\", ""])
 
 
+def odd_arpa(seed: int) -> str:
+    """Return an ARPA file as programs that filter, convert or repair them leave it: empty orders,
+    markers listed twice or not at all, n-grams of no sentence, odd white space and numbers."""
+    chance = random.Random(f"odd {seed}")
+    order = chance.randint(1, 5)
+    whole = random_arpa(seed, order, dropped=chance.choice([0, 0.3, 0.6]))
+    parts = whole.removesuffix("\n\n\\end\\\n").split("\n\n")[1:]
+    sections = [part.split("\n")[1:] for part in parts]
+
+    # Empty orders: a filter leaves the backoff weights below them.
+    emptied = min(chance.choice([0, 0, 1, 2]), order - 1)
+    sections[order - emptied :] = [[] for _ in range(emptied)]
+    if chance.random() < 0.4:
+        sections[-1] = [f"{line}\t{chance.uniform(-1, 0):.5f}" for line in sections[-1]]
+        sections += [[] for _ in range(chance.choice([1, 2]))]
+
+    # The markers again, or one of them not at all; n-grams that no sentence holds.
+    unigrams = sections[0]
+    if chance.random() < 0.3:
+        unigrams += [f"{chance.uniform(-2, 0):.5f}\t{word}" for word in ("</s>", "<s>")]
+    elif chance.random() < 0.3:
+        marker = chance.choice(["</s>", "<s>"])
+        unigrams[:] = [line for line in unigrams if line.split()[1] != marker]
+        for section in sections[1:]:
+            section[:] = [line for line in section if marker not in line.split()]
+    elif len(sections) > 1 and sections[1]:
+        sections[1] = [*sections[1], "-0.5\tw1 <s>", "-0.25\t</s> w2"]
+
+    # Numbers: zero, infinite, above one, with signs and exponents.
+    for section in sections:
+        for at in range(len(section)):
+            if chance.random() < 0.1:
+                number = chance.choice(["-inf", "0", "-0", "+0.125", "-1.5e-2", "-2E0", "inf"])
+                section[at] = "\t".join([number, *section[at].split("\t")[1:]])
+
+    header = [f"ngram {n}={len(section)}" for n, section in enumerate(sections, start=1)]
+    lines = ["\\data\\", *header]
+    for n, section in enumerate(sections, start=1):
+        if section or chance.random() < 0.7:
+            lines += ["", f"\\{n}-grams:", *section]
+    text = "\n".join([*lines, "", "\\end\\", ""])
+    if chance.random() < 0.2:
+        text = text.replace("<unk>", "<UNK>")
+    rewritten = chance.choice(["", "spaces", "lines", "blank", "before"])
+    if rewritten == "spaces":
+        return text.replace("\t", "  ").replace("\n", " \n")
+    if rewritten == "lines":
+        return text.replace("\n", "\r\n")
+    if rewritten == "blank":
+        return text.replace("\n", "\n\t\n\n")
+    return f"made by hand\n\n{text}" if rewritten else text
+
+
 def sentences(seed: int) -> list[str]:
     """Return random sentences, with unknown words among them, and the empty one."""
     chance = random.Random(seed)
@@ -87,8 +140,8 @@ def sentences(seed: int) -> list[str]:
     ]
 
 
-def model_of(path: Path) -> NgramModel:
-    symbols, levels = read_arpa(str(path))
+def model_of(path: Path, allow_positive: bool = False) -> NgramModel:
+    symbols, levels = read_arpa(str(path), allow_positive=allow_positive)
     tokenizer = WordTokenizer(TokenizerSettings(), Vocabulary(tuple(symbols), None))
     return NgramModel.from_levels(levels, tokenizer, normalised=False)
 

@@ -317,7 +317,7 @@ def test_nobody_asks_for_the_family():
 # ---- Messages name settings as Python does; the command line spells them as its options.
 
 OPTION = re.compile(r"(?<![\w-])--[a-z]")
-COMMANDS = re.compile(r"\b(rnnlm|dask|torchrun) [a-z{]")  # what somebody is to type
+COMMANDS = re.compile(r"\b(rnnlm|dask|torchrun|compile-lm) [-a-z{]")  # what somebody is to type
 # Modules that make command lines.
 TYPED = ("rnnlm/models/card.py", "rnnlm/models/default.py", "rnnlm/recipes/", "rnnlm/tasks/task.py")
 

@@ -5,7 +5,7 @@ Accepted are tabs or spaces, CRLF, blank lines, text before `\\data\\`, missing 
 entries in any order, -inf, and contexts that were pruned away. -99 is the number it is, as for
 KenLM. Where `<unk>` (or `<UNK>`) or `</s>` is missing, its log10 probability is -100; where `<s>`
 is, its backoff weight is 1. n-grams that no sentence can hold, with `<s>` not first or `</s>` not
-last, are left out.
+last, are left out. Where `<s>` or `</s>` is listed twice, the first counts, as for KenLM.
 
 Programs that prune may leave out the context of an n-gram that they keep. It is put in with the
 probability that backing off gives it and backoff weight 1, which changes no score.
@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from rnnlm.errors import Gathered, ModelError, notice
 from rnnlm.files.first_bytes import to_utf8, unmarked_encoding
-from rnnlm.files.reading import START_BYTES, opened, shown_name
+from rnnlm.files.reading import LONGEST_LINE, START_BYTES, opened, shown_name
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
 from rnnlm.text.lines import Progress, silent
@@ -33,7 +33,6 @@ from rnnlm.text.lines import Progress, silent
 # No more than a block is held, however long a line claims to be.
 
 BLOCK_BYTES = 1 << 24
-LONGEST_LINE = 1 << 20
 _NEWLINE = ord("\n")
 _BLANK = b"\0\t\r "
 _BLANK_LINES = re.compile(rb"(?:[\0\t\r ]*\n)+")
@@ -43,11 +42,14 @@ _IS_SEPARATOR = np.isin(np.arange(256), [*_BLANK, _NEWLINE])
 
 class ArpaLines:
     """The lines of an open ARPA file. `number`: how many were read so far; report: called with
-    that."""
+    that. allow_positive: log-probabilities above 0 are read as 0."""
 
-    def __init__(self, stream: IO[bytes], name: str, report: Progress = silent) -> None:
+    def __init__(
+        self, stream: IO[bytes], name: str, report: Progress = silent, allow_positive: bool = False
+    ) -> None:
         self.name = name
         self.report = report
+        self.allow_positive = allow_positive
         self.number = 0
         self.notices = Gathered()
         self._stream = stream
@@ -129,9 +131,8 @@ class ArpaLines:
             raise self.error(line, "not UTF-8", why, "convert it to UTF-8") from None
 
     def _too_long(self, line: int) -> ModelError:
-        return self.error(
-            line, f"longer than {LONGEST_LINE:,} bytes", "lines of ARPA files are shorter"
-        )
+        what = f"longer than {LONGEST_LINE:,} bytes"
+        return self.error(line, what, "a line must fit in memory")
 
 
 class Fields:
@@ -159,7 +160,9 @@ class Fields:
 
 
 @contextlib.contextmanager
-def open_arpa(path: str, report: Progress = silent) -> Iterator[ArpaLines]:
+def open_arpa(
+    path: str, report: Progress = silent, allow_positive: bool = False
+) -> Iterator[ArpaLines]:
     """Open the file at `path`, or standard input, `-`, as lines. ModelError: it cannot be read, or
     its compression is damaged."""
     with opened(path, error=ModelError, wanted="an ARPA file", is_kept=False) as stream:
@@ -169,7 +172,7 @@ def open_arpa(path: str, report: Progress = silent) -> Iterator[ArpaLines]:
         if encoding:
             what = f"{shown_name(path)} is in {encoding}, not in UTF-8"
             raise ModelError(what, hint=to_utf8(encoding))
-        yield ArpaLines(stream, shown_name(path), report)
+        yield ArpaLines(stream, shown_name(path), report, allow_positive)
 
 
 @dataclass(frozen=True)
@@ -229,7 +232,10 @@ def _read_fields(lines: ArpaLines, fields: Fields, n: int, is_highest: bool) -> 
     refuse(lines, lines_L, is_odd_L, f"not a {n}-gram", expected)
 
     logprob_L = _numbers(lines, lines_L, fields.take(fields.first_L), "log-probability")
-    refuse(lines, lines_L, logprob_L > 0, "a positive log-probability", "no probability is above 1")
+    if lines.allow_positive:
+        logprob_L = np.minimum(logprob_L, 0)
+    what = "a positive log-probability; `allow_positive=True` reads it as 0, as KenLM's -i does"
+    refuse(lines, lines_L, logprob_L > 0, what)
     at = np.flatnonzero(has_backoff_L)
     weights = fields.take(fields.first_L[at] + n + 1)
     logbackoff_L = np.zeros(len(lines_L))
@@ -279,6 +285,7 @@ def start_of_line(line: bytes) -> str:
 HIGHEST_ORDER = 64
 BOUNDARY_ID = 0
 _COUNT = re.compile(rb"ngram\s+(\d{1,3})\s*=\s*(\d{1,20})")
+_IRSTLM = re.compile(rb"([iq]ARPA)(\s.*)?", re.DOTALL)  # intermediate and quantized files
 
 
 class ArpaTables:
@@ -352,15 +359,20 @@ class ArpaTables:
         return places
 
 
-def read_arpa(path: str, report: Progress = silent) -> tuple[list[str], list[BackoffLevel]]:
+def read_arpa(
+    path: str, report: Progress = silent, *, lowercase: bool = False, allow_positive: bool = False
+) -> tuple[list[str], list[BackoffLevel]]:
     """Read the symbols of a vocabulary (`</s>`, `<unk>`, then in the order of the file), and the
-    tables of the model. report: called with the progress of reading.
+    tables of the model. report: called with the progress of reading. lowercase: the symbols are the
+    words of the file in lower case.
 
-    ModelError: the file cannot be read, or is damaged: where, and how.
+    ModelError: the file cannot be read, or is damaged: where, and how; or two of its words are one
+    in lower case.
     """
-    with open_arpa(path, report) as lines:
+    with open_arpa(path, report, allow_positive) as lines:
         promised = _header(lines)
-        symbols, spellings, tables = _unigrams(lines, promised[0], len(promised) == 1)
+        is_only = len(promised) == 1
+        symbols, spellings, tables = _unigrams(lines, promised[0], is_only, lowercase)
         vocabulary = pa.array(spellings)
         for n, count in enumerate(promised[1:], start=2):
             _add_order(lines, n, count, n == len(promised), vocabulary, tables)
@@ -372,8 +384,14 @@ def read_arpa(path: str, report: Progress = silent) -> tuple[list[str], list[Bac
 def _header(lines: ArpaLines) -> list[int]:
     """Return how many n-grams of each order are promised."""
     for line in iter(lines.next, None):
-        if line.removeprefix(b"\xef\xbb\xbf") == b"\\data\\":
+        line = line.removeprefix(b"\xef\xbb\xbf")
+        if line == b"\\data\\":
             break
+        irstlm = _IRSTLM.fullmatch(line)
+        if irstlm:
+            what = f"{lines.name} is not an ARPA file"
+            why = f"{irstlm[1].decode()} is a format of IRSTLM"
+            raise ModelError(what, why, "convert it: compile-lm --text yes FILE FILE.arpa")
     else:
         raise ModelError(f"{lines.name} is not an ARPA file", "it has no line \\data\\")
 
@@ -402,26 +420,40 @@ def _header(lines: ArpaLines) -> list[int]:
 
 
 def _unigrams(
-    lines: ArpaLines, promised: int, is_highest: bool
+    lines: ArpaLines, promised: int, is_highest: bool, lowercase: bool
 ) -> tuple[list[str], list[str], ArpaTables]:
     """Read the unigrams. Return the symbols by id, how the file spells them and, last, `<s>`, and
     the tables begun."""
-    words, lines_of_words, values = [], [], []
+    spelled, lines_of_words, values = [], [], []
     for section in read_entries(lines, 1, promised, is_highest):
-        words.extend(section.words.to_pylist())
+        spelled.extend(section.words.to_pylist())
         lines_of_words.append(section.lines_L)
         values.append(section.values_L2)
+    lines_L = np.concatenate(lines_of_words)
+    words = spelled
+    if lowercase:
+        words = [word.lower() for word in spelled]
+
+    # Each word has one line.
     number_of: dict[str, int] = {}
     for number, word in enumerate(words):
         number_of.setdefault(word, number)
     if len(number_of) < len(words):
-        is_again = [number_of[word] != number for number, word in enumerate(words)]
-        refuse(lines, np.concatenate(lines_of_words), np.array(is_again), "a duplicate word")
+        first_L = np.array([number_of[word] for word in words])
+        is_again_L = first_L != np.arange(len(words))
+        is_marker_L = np.array([word in (SENTENCE_START, BOUNDARY) for word in spelled])
+        for number in np.flatnonzero(is_again_L & is_marker_L).tolist():
+            place = f"{lines.name}, line {lines_L[number]}"
+            lines.notices.add(place, f"{words[number]} again; the first one counts")
+        repeated = np.flatnonzero(is_again_L & ~is_marker_L)
+        if len(repeated):
+            number = int(repeated[0])
+            raise _repeated(lines, int(lines_L[number]), spelled[first_L[number]], spelled[number])
 
     # The special symbols, which a file may lack; some programs spell <unk> in capitals.
     unknown = UNKNOWN
-    if UNKNOWN not in number_of and "<UNK>" in number_of:
-        unknown = "<UNK>"
+    if UNKNOWN not in number_of and CAPITAL_UNKNOWN in number_of:
+        unknown = CAPITAL_UNKNOWN
     specials = (BOUNDARY, unknown, SENTENCE_START)
     missing = []
     for special in specials:
@@ -432,15 +464,28 @@ def _unigrams(
             missing.append(f"{special} (its log10 {taken})")
     if missing:
         notice(f"{lines.name} lacks {', '.join(missing)}")
+    if unknown == UNKNOWN and CAPITAL_UNKNOWN in number_of:
+        notice(f"{lines.name} holds {CAPITAL_UNKNOWN}, too; {TWO_UNKNOWNS}")
 
     # Order the values by id; `<s>` is given, whatever the file says of its probability.
     ordinary = [word for word in words if word not in specials]
-    spellings = [BOUNDARY, unknown, *ordinary, SENTENCE_START]
-    at = np.array([number_of.get(word, NOWHERE) for word in spellings])
+    by_id = [BOUNDARY, unknown, *ordinary, SENTENCE_START]
+    at = np.array([number_of.get(word, NOWHERE) for word in by_id])
+    spellings = [spelled[number_of[word]] if word in number_of else word for word in by_id]
     values_M2 = np.concatenate(values)[at]
     values_M2[at == NOWHERE] = nats(MISSING_LOG10), 0
     values_M2[-1, 0] = 0
     return [BOUNDARY, UNKNOWN, *ordinary], spellings, ArpaTables(values_M2)
+
+
+def _repeated(lines: ArpaLines, line: int, first: str, word: str) -> ModelError:
+    """Return the error for a word that is listed again, where it is spelled like `first` or becomes
+    the same in lower case."""
+    if word == first:
+        return lines.error(line, "a duplicate word", f"{word!r:.80} is listed twice")
+    why = f"{first!r:.80} and {word!r:.80}"
+    hint = "import the file without `lowercase`"
+    return lines.error(line, "two words become one in lower case", why, hint)
 
 
 def _add_order(
@@ -554,6 +599,11 @@ def shift_numbers(numbers_M: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 ZERO_LOG10 = -99.0  # what programs write for log10 of zero
 MISSING_LOG10 = -100.0  # what KenLM takes for <unk> where a file has none
+CAPITAL_UNKNOWN = "<UNK>"  # how some programs spell <unk>
+TWO_UNKNOWNS = (
+    f"{CAPITAL_UNKNOWN} is a word of its own here, but KenLM takes it for {UNKNOWN}: the scores of "
+    "both words, and of unknown words, differ there"
+)
 
 
 def nats(log10: np.ndarray | float) -> np.ndarray:

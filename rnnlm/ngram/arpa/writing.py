@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnlm.config import Layer, as_stored, resolve
-from rnnlm.errors import ModelError, OutputError, UsageError, notice
+from rnnlm.errors import ModelError, OutputError, UsageError, first_of, notice
 from rnnlm.files.outputs import check_file, save_file
 from rnnlm.interface import SENTENCE_START, UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.models import card, loading, model_folder
 from rnnlm.models.manifest import ModelArrays
-from rnnlm.ngram.arpa.reading import ZERO_LOG10, nats, read_arpa
+from rnnlm.ngram.arpa.reading import CAPITAL_UNKNOWN, TWO_UNKNOWNS, ZERO_LOG10, nats, read_arpa
 from rnnlm.ngram.checks import check_tables
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
@@ -47,7 +47,10 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
             "stupid backoff has a penalty for unseen contexts, which ARPA cannot express: the "
             "file's scores will be higher there"
         )
-    names = pa.array([*spell_symbols(model.tokenizer.symbols()), SENTENCE_START], _TEXT)
+    symbols = model.tokenizer.symbols()
+    if CAPITAL_UNKNOWN in symbols and UNKNOWN in symbols:
+        notice(TWO_UNKNOWNS)
+    names = pa.array([*spell_symbols(symbols), SENTENCE_START], _TEXT)
     orders = range(1, model.order + 1)
     header = ["\\data\\", *(f"ngram {n}={len(model.values[n - 1])}" for n in orders)]
     yield "\n".join([*header, ""]).encode()
@@ -191,13 +194,16 @@ def import_arpa(
     *,
     settings: TokenizerSettings = TokenizerSettings(),
     tokenizer_from: str | Path | None = None,
+    allow_positive: bool = False,
     report: Progress = silent,
 ) -> NgramModel:
     """Read an ARPA file, compressed or not (`-`: standard input), and save the model in the folder
     `output`.
 
     Its words are what text is split into at white space, as `settings` say, or the symbols of the
-    tokenizer of another model.
+    tokenizer of another model. With `lowercase`, the words of the file become lower case.
+
+    allow_positive: positive log-probabilities, which some programs write, are read as 0.
 
     Raises:
         ModelError: the file cannot be read, is damaged, or has other words than that tokenizer.
@@ -207,9 +213,14 @@ def import_arpa(
     output = Path(output)
     with model_folder.owned(output, overwrite, "import"):
         # The ids are those of the file, or of the tokenizer that is named.
-        symbols, levels = read_arpa(str(path), report)
+        folds = settings.lowercase and tokenizer_from is None
+        symbols, levels = read_arpa(
+            str(path), report, lowercase=folds, allow_positive=allow_positive
+        )
         if tokenizer_from is None:
             tokenizer: Tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))
+            if settings != TokenizerSettings():
+                _note_unreachable(tokenizer)
         else:
             tokenizer = loading.load_tokenizer(tokenizer_from)
             levels = renumber(levels, _numbers(symbols, tokenizer, str(path)), tokenizer.size)
@@ -228,6 +239,20 @@ def import_arpa(
         card.write(output, manifest, model.tokenizer)
         model.fingerprint = manifest.fingerprint
         return model
+
+
+def _note_unreachable(tokenizer: Tokenizer) -> None:
+    """Name the words that the tokenizer makes of no text, as it rewrites or splits them."""
+    _, _, *words = tokenizer.symbols()  # </s> and <unk>
+    encoded = tokenizer.encode(words)
+    starts = encoded.offsets[:-1]
+    is_split = np.diff(encoded.offsets) != 2  # the word and the end of the line
+    is_other = encoded.ids[starts] != np.arange(len(words)) + 2
+    odd = [words[number] for number in np.flatnonzero(is_split | is_other)]
+    if odd:
+        notice(
+            f"text read with these settings never holds these words of the file: {first_of(odd)}"
+        )
 
 
 def load_arpa(path: str | Path, report: Progress = silent) -> NgramModel:

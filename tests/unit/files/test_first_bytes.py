@@ -108,6 +108,8 @@ BINARIES = {
     "7z": (b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive"),
     "rar": (b"Rar!\x1a\x07\1\0", "a rar archive"),
     "lz4": (b"\x04\x22\x4d\x18\x64\x40\xa7", "compressed with lz4"),
+    "IRSTLM": (b"Qblmt 3 4 2 2\n\x01\x02", "a binary of IRSTLM"),
+    "SRILM": (b"SRILM_BINARY_NGRAM_002\nmaxorder: 3\n\0", "a binary of SRILM"),
     "KenLM": (b"mmap lm http://kheafield.com/code format version 5\n\0", "a binary of KenLM"),
     "pickle": (pickle.dumps(LINES), "a pickle of Python"),
     "pickle, as text": (pickle.dumps(LINES, protocol=0), "a pickle of Python"),

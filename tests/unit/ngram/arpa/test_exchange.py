@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.errors import ModelError, OutputError
+from reference.arpa_dictionary import ArpaDictionary
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning
 from rnnlm.models import model_folder, registry
+from rnnlm.ngram import checks, pruning
 from rnnlm.ngram.arpa import writing
+from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.ngram.joining import joined
 from rnnlm.tasks.evaluation import evaluate
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from support.arpa_files import GOLDEN, word_scores
+from support.arpa_files import GOLDEN, SMALL, word_scores
 from support.tiny_models import LINES, fit, small_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
@@ -98,6 +102,43 @@ def test_a_file_whose_words_mismatch_is_refused(model, tmp_path):
     assert not (tmp_path / "again").exists()
 
 
+def test_the_longest_words_survive_the_way_out_and_in(tmp_path):
+    words = ["x" * 1_100_000, "\\end\\", "-0.5", "<UNK", "\u00a0", "\x0b\x0c\x85"]
+    model = fit("ngram", [" ".join(words), words[0]], order=3)
+    writing.export_arpa(model, tmp_path / "m.arpa")
+    again = writing.load_arpa(tmp_path / "m.arpa")
+    assert again.tokenizer.symbols() == model.tokenizer.symbols()
+    for name, array in model.to_arrays().items():
+        assert name == "facts" or np.array_equal(again.to_arrays()[name], array), name
+
+
+EMPTY_ORDERS = {
+    "trigrams": SMALL.replace("ngram 3=1", "ngram 3=0").replace("-0.05\t<s> a b\n", ""),
+    "bigrams": SMALL.partition("\n\\2-grams:")[0].replace("2=3\nngram 3=1", "2=0") + "\n\\end\\\n",
+}
+
+
+@pytest.mark.parametrize("text", EMPTY_ORDERS.values(), ids=EMPTY_ORDERS.keys())
+def test_weights_below_an_empty_order_are_kept_everywhere(text, tmp_path):
+    (tmp_path / "m.arpa").write_text(text)
+    writing.import_arpa(tmp_path / "m.arpa", tmp_path / "model")
+    model = rnnlm.load(tmp_path / "model")
+    expected = ArpaDictionary(tmp_path / "m.arpa").nats("a b b a")
+    assert model.order == len(model.values) and not len(model.values[-1])
+    assert word_scores(model, "a b b a") == pytest.approx(expected, abs=1e-5)
+    assert checks.examine(model)[0] == ""
+
+    # Out and in again, and through the commands that make other models of it.
+    writing.export_arpa(model, tmp_path / "again.arpa")
+    assert "=0\n" in (tmp_path / "again.arpa").read_text()
+    again = writing.load_arpa(tmp_path / "again.arpa")
+    kept = pruning.by_entropy(model, 0.0)
+    for same in (again, kept):
+        assert word_scores(same, "a b b a") == pytest.approx(expected, abs=1e-5)
+    mixed = joined([model, model], [0.5, 0.5], Workspace())
+    assert len(mixed.values[-1]) and checks.examine(mixed)[0] == ""
+
+
 def test_a_lower_cased_file_accepts_any_case(model, tmp_path):
     writing.export_arpa(model, tmp_path / "m.arpa")
     writing.import_arpa(
@@ -111,3 +152,10 @@ def test_a_lower_cased_file_accepts_any_case(model, tmp_path):
         rnnlm.Model(lower).score_sentences(["The CAT sat"]),
     )
     assert ours.logprob_nats == theirs.logprob_nats
+
+
+def test_words_that_text_never_holds_are_named(tmp_path):
+    (tmp_path / "m.arpa").write_text(SMALL.replace("\tb", "\tB.").replace(" b", " B."))
+    settings = TokenizerSettings(lowercase=True, split_punctuation=True)
+    with pytest.warns(RnnlmWarning, match="never holds these words of the file: b\\.$"):
+        writing.import_arpa(tmp_path / "m.arpa", tmp_path / "m", settings=settings)

@@ -14,6 +14,7 @@ from support.arpa_files import (
     SMALL,
     kenlm_scores,
     model_of,
+    odd_arpa,
     random_arpa,
     sentences,
     word_scores,
@@ -62,6 +63,8 @@ TOLERATED = {
     "an empty order on top": lambda text: text.replace("3=1\n", "3=1\nngram 4=0\n").replace("\\end",
         "\\4-grams:\n\n\\end"),
     "an empty order without its section": lambda text: text.replace("3=1\n", "3=1\nngram 4=0\n"),
+    "</s> and <s> again": lambda text: text.replace("1=5", "1=7").replace("-0.7\t</s>\n",
+        "-0.7\t</s>\n-99\t</s>\t-0.3\n-1\t<s>\t-2\n"),
     "<UNK>": lambda text: text.replace("<unk>", "<UNK>"),
     "n-grams of no sentence": lambda text: text.replace("2=3", "2=5").replace("-0.1\ta b",
         "-1\t</s> a\n-2\tb <s>\t1\n-0.1\ta b"),
@@ -122,6 +125,53 @@ def test_missing_entries_get_kenlms_values_with_a_notice(tmp_path):
     assert levels[0].logbackoff_M[4] == 0 and len(levels[1]) == 3
 
 
+def test_the_first_of_two_markers_counts_with_a_notice(tmp_path):
+    with pytest.warns(RnnlmWarning) as told:
+        read(tmp_path, TOLERATED["</s> and <s> again"](SMALL))
+    assert [str(notice.message).partition("m.arpa, ")[2] for notice in told] == [
+        "line 12: </s> again; the first one counts",
+        "line 13: <s> again; the first one counts",
+    ]
+
+
+@pytest.mark.parametrize("first", ["iARPA", "qARPA 3", "\n\niARPA  "])
+def test_files_of_irstlm_are_refused_with_the_way_out(first, tmp_path):
+    with pytest.raises(ModelError, match="format of IRSTLM; .*compile-lm --text yes"):
+        read(tmp_path, f"{first}\n\n{SMALL}")
+
+
+def test_positive_log_probabilities_are_refused_or_read_as_zero(tmp_path):
+    path = tmp_path / "m.arpa"
+    path.write_text(SMALL.replace("-0.1\ta b", "0.2\ta b").replace("-0.5\tb", "inf\tb"))
+    with pytest.raises(ModelError, match="line 9: a positive .*`allow_positive=True`"):
+        read_arpa(str(path))
+    _, levels = read_arpa(str(path), allow_positive=True)
+    assert levels[0].logprob_M[2] == levels[1].logprob_M[1] == 0
+
+
+def test_two_unknown_words_are_noticed(tmp_path):
+    text = SMALL.replace("1=5", "1=6").replace("-1\t<unk>", "-1\t<unk>\n-2\t<UNK>")
+    with pytest.warns(RnnlmWarning, match="m.arpa holds <UNK>, too; .* KenLM takes it for <unk>"):
+        symbols, _ = read(tmp_path, text)
+    assert symbols == ["</s>", "<unk>", "<UNK>", "b", "a"]
+
+
+def test_words_may_be_read_in_lower_case(tmp_path):
+    path = tmp_path / "m.arpa"
+    path.write_text(SMALL.upper().replace("NGRAM", "ngram").replace("GRAMS", "grams")
+                    .replace("DATA", "data").replace("END", "end"))  # fmt: skip
+    symbols, levels = read_arpa(str(path), lowercase=True)
+    expected, plain = read(tmp_path, SMALL, "plain.arpa")
+    assert symbols == expected and tables(levels) == tables(plain)
+
+
+def test_words_that_become_one_in_lower_case_are_refused(tmp_path):
+    path = tmp_path / "m.arpa"
+    path.write_text(SMALL.replace("-0.6\ta\t", "-0.6\tB\t"))
+    with pytest.raises(ModelError, match="line 10: two words become one .*; 'b' and 'B'; .*`low"):
+        read_arpa(str(path), lowercase=True)
+
+
 def test_words_keep_the_order_of_the_file(tmp_path):
     words = [f"w{number * 7919 % 1000}" for number in range(1000)]
     lines = "".join(f"-1\t{word}\n" for word in ["<s>", *words, "</s>", "<unk>"])
@@ -137,6 +187,33 @@ def test_pruned_contexts_and_suffixes_change_no_score(seed, tmp_path):
     model, expected = model_of(path), ArpaDictionary(path)
     for sentence in sentences(seed):
         assert word_scores(model, sentence) == pytest.approx(expected.nats(sentence), abs=1e-4)
+
+
+def compare_with_dictionary(path, seed):
+    """Check that the words of random sentences have the scores that the file's lines give them."""
+    path.write_bytes(odd_arpa(seed).encode())
+    model, expected = model_of(path, allow_positive=True), ArpaDictionary(path)
+    for sentence in sentences(seed)[:12]:
+        wanted = pytest.approx(expected.nats(sentence), rel=1e-5, abs=1e-4)
+        assert word_scores(model, sentence) == wanted, sentence
+        scorer = model.incremental()
+        ids = model.tokenizer.encode([sentence]).ids.tolist()
+        one_by_one = [logprob for logprob, _ in scorer.score_tokens(scorer.begin(), ids)]
+        assert one_by_one == wanted, sentence
+
+
+@no_notices
+@pytest.mark.parametrize("seed", range(60))
+def test_odd_files_score_as_their_lines_say(seed, tmp_path):
+    compare_with_dictionary(tmp_path / "odd.arpa", seed)
+
+
+@no_notices
+@pytest.mark.soak
+@pytest.mark.parametrize("first", range(60, 1000, 94))
+def test_many_odd_files_score_as_their_lines_say(first, tmp_path):
+    for seed in range(first, first + 94):
+        compare_with_dictionary(tmp_path / "odd.arpa", seed)
 
 
 DAMAGED = {  # more in support/hostile/arpa.py
@@ -158,6 +235,14 @@ def test_damage_is_reported_with_its_line(change, line, what, tmp_path):
     with pytest.raises(ModelError) as raised:
         read(tmp_path, SMALL.replace(*change))
     assert raised.value.what.partition("m.arpa, ")[2].startswith(f"line {line}: {what}")
+
+
+def test_endless_lines_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(arpa_lines, "LONGEST_LINE", 1 << 10)
+    monkeypatch.setattr(arpa_lines, "BLOCK_BYTES", 1 << 9)
+    for text, line in (("x" * 2000 + SMALL, 1), (SMALL.replace("\ta\t", f"\t{'a' * 2000}\t"), 10)):
+        with pytest.raises(ModelError, match=f"line {line}: longer than 1,024 bytes"):
+            read(tmp_path, text)
 
 
 def test_lines_are_numbered_across_blocks(monkeypatch):

@@ -145,6 +145,11 @@ def test_white_space_is_spelled_visibly_with_a_notice(tmp_path):
     assert [len(level) for level in levels] == [len(values) for values in model.values]
 
 
+def test_two_unknown_words_are_noticed():
+    with pytest.warns(RnnlmWarning, match="KenLM takes it for <unk>"):
+        written(fit("ngram", ["<UNK> hen", "red hen"], order=2))
+
+
 def test_white_space_is_not_spelled_like_another_symbol():
     with pytest.warns(RnnlmWarning, match="' ' as <0x20>"):
         assert spell_symbols(["</s>", " ", "\u2581"]) == ["</s>", "<0x20>", "\u2581"]
