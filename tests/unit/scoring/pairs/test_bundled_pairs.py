@@ -3,8 +3,10 @@
 import csv
 from collections import Counter
 
+import numpy as np
 import pytest
 
+import rnnlm
 from rnnlm import corpora
 from rnnlm.config import Layer, resolve
 from rnnlm.models.registry import kind_of
@@ -151,3 +153,37 @@ def test_homophones_are_half_right_under_the_unigram_too(unigram):
     for accuracy in PairScores(score_pairs(unigram, pairs)).accuracies():
         assert accuracy.accuracy == pytest.approx(0.5, abs=0.03), accuracy.group
         assert accuracy.known_accuracy == pytest.approx(0.5, abs=0.03), accuracy.group
+
+
+# ---- "The food of the cats are": what docs/lectures.md says of the shipped model.
+
+RECENCY = corpora.part("english", "recency.tsv")
+HEADS, NOUNS = 18, 6
+
+
+def test_recency_pairs_have_both_numbers_of_both_nouns_in_words_of_the_corpus(tokenizer):
+    pairs = read_pairs(str(RECENCY)).pairs
+    assert len(pairs) == HEADS * NOUNS * 4
+    assert Counter(pair.number for pair in pairs) == {"singular": 216, "plural": 216}
+    assert set(Counter(pair.kind for pair in pairs).values()) == {216}
+    words = {word for pair in pairs for word in pair.good.split()}
+    assert words <= set(tokenizer.symbols())
+
+
+def test_the_shipped_model_errs_in_the_lectures_sentence_and_follows_both_nouns():
+    model = rnnlm.load("demo")
+    is_, are = model.score_sentences(
+        ["the food of the cats is", "the food of the cats are"], eos=False
+    )
+    assert are.logprob_nats - is_.logprob_nats > 1.5
+
+    # log P(is) / P(are) by X, Y, number of X, number of Y: how far the two numbers move it.
+    scores = model.score_pairs(read_pairs(str(RECENCY)), scoring="word")
+    nats = np.array([score.good.logprob_nats - score.bad.logprob_nats for score in scores])
+    bits = nats.reshape(HEADS, NOUNS, 2, 2) * [[1], [-1]] / np.log(2)
+    subject = (bits[:, :, 0] - bits[:, :, 1]).mean()
+    nearest = (bits[..., 0] - bits[..., 1]).mean()
+    assert subject == pytest.approx(4.29, abs=0.01)
+    assert nearest == pytest.approx(2.83, abs=0.01)
+    accuracy = {each.group: each.accuracy for each in scores.accuracies() if each.by == "kind"}
+    assert list(accuracy.values()) == pytest.approx([0.995, 0.671], abs=0.001)
