@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from rnnlm.config import plain
 from rnnlm.errors import ArgumentTypeError, UsageError, given, with_article
 from rnnlm.interface import Array, ModelHandle
 
@@ -54,6 +55,8 @@ def _iterable(values: Iterable[T], what: str) -> Iterable[T]:
 def _checked_items(values: Iterable[T], kind: type[T] | tuple[type, ...], what: str) -> Iterator[T]:
     kinds = kind if isinstance(kind, tuple) else (kind,)
     for index, value in enumerate(values):
+        if not isinstance(value, kinds):
+            value = plain(value)
         if not isinstance(value, kinds):
             wanted = " or ".join(with_article(each.__name__) for each in kinds)
             is_bytes = isinstance(value, bytes) and str in kinds

@@ -12,6 +12,7 @@ import functools
 import inspect
 import math
 import numbers
+import operator
 import re
 import types
 import typing
@@ -68,10 +69,14 @@ class Checked:
     """
 
     def __post_init__(self) -> None:
-        # Ranges and choices hold for whatever type of number is given.
+        # Whatever type of number is given becomes Python's own, and ranges and choices hold for it.
         own: Any = type(self)
+        for name, value in list(vars(self).items()):
+            made = plain(value)
+            if made is not value:
+                object.__setattr__(self, name, made)
         for name, kind in _bounded_fields(own).items():
-            _converted(name, _plain_number(getattr(self, name)), kind, is_text=False)
+            _converted(name, getattr(self, name), kind, is_text=False)
         # A text would pass for true, or for the list of its letters.
         for name, needed in _fields_without_text(own).items():
             value = getattr(self, name)
@@ -232,6 +237,7 @@ def without_percent(text: str) -> float | str:
 
 def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:
     """Return `value` as the type `kind`. A SettingsError says what is needed instead."""
+    value = plain(value)
     try:
         converted = msgspec.convert(value, kind, strict=not is_text)
     except (msgspec.ValidationError, UnicodeEncodeError):
@@ -514,8 +520,19 @@ def _is_bounded(kind: Any) -> bool:
     return False
 
 
-def _plain_number(value: Any) -> Any:
-    """Return numbers of numpy and others as Python's own; anything else as it is."""
+def plain(value: Any) -> Any:
+    """Return numbers and arrays of numpy and other libraries as Python's own, also those in a list;
+    anything else as it is."""
+    if value is None or type(value) in (str, int, float, bool):
+        return value
+    if type(value) in (list, tuple):
+        made = type(value)(map(plain, value))
+        return value if all(map(operator.is_, made, value)) else made
+    # Scalars and arrays of numpy and torch, then scalars of Arrow.
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):
+        return value.tolist()
+    if hasattr(value, "as_py"):
+        return value.as_py()
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
     if isinstance(value, numbers.Real):

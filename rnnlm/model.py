@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rnnlm.checks import several
 from rnnlm.combinations.adapted_model import AdaptedModel
+from rnnlm.config import plain
 from rnnlm.errors import UsageError, nearest
 from rnnlm.interface import Array, Device, ModelHandle, State, Tokenizer, core_of
 from rnnlm.models import loading, registry
@@ -281,7 +282,8 @@ class Model(ModelHandle):
         """
         from rnnlm.evaluation.soundness import audit
 
-        return list(audit(self._stored("has no folder to check"), sample=sample, seed=seed))
+        folder = self._stored("has no folder to check")
+        return list(audit(folder, sample=plain(sample), seed=plain(seed)))
 
     # ---- What language models do. An encoder-decoder scores sentences, too.
 
@@ -473,7 +475,7 @@ class Model(ModelHandle):
         from rnnlm.generation.autocomplete import next_words
 
         self._check("next_words")
-        return next_words(self.core, text, count)
+        return next_words(self.core, text, plain(count))
 
     def scorer(self) -> "WordScorer":
         """Return a scorer of lines that grow word by word, for decoders and services."""

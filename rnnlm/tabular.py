@@ -6,13 +6,13 @@ A table has one observation a row. Its columns are names that Python and R accep
 
 import html
 import keyword
-import numbers
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex, TypeVar, cast, overload
 
+from rnnlm.config import plain
 from rnnlm.errors import UsageError, number, require_package, visible
 
 if TYPE_CHECKING:
@@ -104,12 +104,9 @@ def _single_values(item: object) -> Row:
 
 def single_value(value: object) -> Cell:
     """Return a cell as Python's own number, text or truth value, whatever type of numpy it has."""
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Real):
-        return float(value)
+    made = plain(value)
+    if made is None or isinstance(made, (str, int, float, bool)):
+        return made
     return str(value)
 
 

@@ -151,6 +151,18 @@ def _begins_quoted(cell: str) -> bool:
 
 # ---- Rows of a table in any of the formats.
 
+
+def has_text(value: object) -> bool:
+    """Return whether a cell holds anything: null, an empty text and NaN (of a column of numbers, or
+    of pandas) are nothing. The words null and NaN are text."""
+    if isinstance(value, str):
+        return value != ""
+    is_gap = value is None or type(value).__name__ == "NAType"
+    # NaN and pandas' NaT differ from themselves.
+    is_number = isinstance(value, float) or type(value).__name__ == "NaTType"
+    return not is_gap and not (is_number and value != value)
+
+
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
 SUFFIXES = {
     ".jsonl": JSON_LINES,
@@ -255,6 +267,44 @@ def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[
         raise TextError(f"{source}, after row {number}: not UTF-8", error.reason) from None
     except (pyarrow.ArrowException, OSError) as error:
         raise _unreadable_parquet(source, error) from None
+
+
+def arrow_rows(batch: "pyarrow.RecordBatch", errors: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of some Arrow columns in Python's types. errors: what to do with texts that
+    are not UTF-8, as :func:`rows` says."""
+    names = batch.schema.names
+    columns = [_arrow_values(column, errors) for column in batch.columns]
+    for values in zip(*columns, strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def _arrow_values(column: "pyarrow.Array", errors: str | None) -> list[Any]:
+    """Return the values of a column. Bytes that are UTF-8 are text, whatever type they have."""
+    import pyarrow
+
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        values = column.to_pylist()
+    except UnicodeDecodeError:
+        if errors in (None, "strict"):
+            raise
+        values = column.cast(pyarrow.large_binary()).to_pylist()
+        return [None if value is None else value.decode("utf-8", errors) for value in values]
+    except ValueError:
+        # Times that Python has no type for, such as nanoseconds
+        return column.cast(pyarrow.string()).to_pylist()
+    if "binary" not in str(column.type):
+        return values
+    return [_decoded(value) for value in values]
+
+
+def _decoded(value: object) -> object:
+    """Return bytes as text where they are UTF-8."""
+    if isinstance(value, bytes):
+        with contextlib.suppress(UnicodeDecodeError):
+            return value.decode("utf-8")
+    return value
 
 
 def parquet_columns(source: str) -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rnnlm.checks import check_class, items_of
+from rnnlm.config import plain
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given, notice
 from rnnlm.rescoring.settings import ListSettings
 
@@ -36,6 +37,7 @@ class Hypothesis:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise ArgumentTypeError(f"Hypothesis: text must be a str, not {given(self.text)}")
+        object.__setattr__(self, "score", plain(self.score))
         if not isinstance(self.score, numbers.Real):
             raise ArgumentTypeError(f"Hypothesis: score must be a number, not {given(self.score)}")
         check_score(self.score, self.where)

@@ -145,7 +145,8 @@ class Corpus(BlockText):
         settings: TextSettings = TextSettings(),
     ) -> "Corpus":
         """Return the text of a data set, which is taken wherever a path is: of Hugging Face's
-        `datasets`, streamed or not, of pandas or Polars, or a column of these by itself.
+        `datasets`, streamed or not, of pandas, of whatever shares its columns by Arrow's C
+        interface (Polars, pyarrow, DuckDB), of rows one by one, or a column of these by itself.
 
         column: of the text. columns: others that are kept under their names, such as those of
         labels or of a target, which settings like `label_column` then name; numbers of classes
@@ -153,7 +154,7 @@ class Corpus(BlockText):
 
         Raises:
             ArgumentTypeError (a TypeError): it is no data set. TextError: a column is not there, or
-                a value of the text is none.
+                the data set cannot be read.
         """
         path = in_memory.write_dataset(dataset, column, columns)
         return cls._written(path, settings)

@@ -5,12 +5,18 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from rnnlm.checks import items_of
-from rnnlm.errors import ArgumentTypeError, TextError, given, nearest
+from rnnlm.config import plain
+from rnnlm.errors import ArgumentTypeError, RnnlmError, TextError, given, nearest
+from rnnlm.files import tables
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Row: TypeAlias = dict[str, object]
 
 TEXT = "text"  # what the column of the text is called in the file
 _LINE_ENDS = ("\n", "\r")
@@ -31,8 +37,20 @@ def _checked(lines: Iterable[str]) -> Iterator[str]:
 
 def write_dataset(dataset: object, column: str | None, columns: Sequence[str]) -> Path:
     """Write columns of a data set as JSON-lines to a new temporary file. Return its path."""
-    rows = _with_names_of_classes(dataset, _rows_of(dataset, column, columns))
-    return _write("dataset.jsonl", map(json.dumps, rows))
+    rows = _with_names_of_classes(dataset, _wanted_rows(dataset, column, columns))
+    return _write("dataset.jsonl", (json.dumps(row, default=str) for row in _read(rows)))
+
+
+def _read(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows. An error of the library that holds them becomes one that says what was done."""
+    try:
+        yield from rows
+    except Exception as error:
+        # Python's own may come from a generator that the caller wrote.
+        if isinstance(error, RnnlmError) or type(error).__module__ == "builtins":
+            raise
+        reason = str(error).strip() or type(error).__name__
+        raise TextError("cannot read the data set", reason.splitlines()[0]) from error
 
 
 def _write(name: str, lines: Iterable[str]) -> Path:
@@ -53,25 +71,57 @@ def remove(path: Path) -> None:
     shutil.rmtree(path.parent, ignore_errors=True)
 
 
-def _rows_of(
-    dataset: object, column: str | None, columns: Sequence[str]
-) -> Iterator[dict[str, object]]:
+def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) -> Iterator[Row]:
     """Yield the wanted columns of each row; that of the text is called "text"."""
-    wanted = {name: name for name in columns}
+    wanted: Mapping[str, str] = {name: name for name in columns}
     if column is not None:
-        wanted[column] = TEXT
+        wanted = {**wanted, column: TEXT}
 
-    # A data frame has columns, which a column does not; anything else is read row by row.
-    if hasattr(dataset, "columns"):
+    # Columns are read by Arrow's interface, or by name from the frames of pandas, which adds an
+    # index to the former; anything else is read row by row.
+    if hasattr(dataset, "columns") and hasattr(dataset, "iloc"):
         frame = cast(Mapping[str, Iterable[object]], dataset)
-        names = wanted or _usual_names(list(frame.columns))  # type: ignore[attr-defined]
-        _check_names(names, list(frame.columns))  # type: ignore[attr-defined]
-        values = zip(*(frame[name] for name in names), strict=True)
-        for cells in values:
+        there = list(frame.columns)  # type: ignore[attr-defined]
+        names = _names_of(there, wanted)
+        for cells in zip(*(frame[name] for name in names), strict=True):
             yield _row(dict(zip(names.values(), cells, strict=True)))
         return
-    if not isinstance(dataset, Iterable) or isinstance(dataset, (str, bytes)):
-        raise ArgumentTypeError(f"a data set is needed, not {given(dataset)}")
+    batches = _arrow_batches(dataset)
+    if batches is not None:
+        for batch in batches:
+            names = _names_of(batch.schema.names, wanted)
+            for found in tables.arrow_rows(batch.select(list(names)), "surrogateescape"):
+                yield _row({new: found[old] for old, new in names.items()})
+        return
+
+    names = wanted
+    for value in _items(dataset):
+        row = _as_mapping(value)
+        if row is None:
+            yield _row({TEXT: value})
+            continue
+        # The first row decides on the columns.
+        names = _names_of(list(row), names)
+        yield _row({new: row[old] for old, new in names.items()})
+
+
+def _arrow_batches(dataset: object) -> "Iterable[pyarrow.RecordBatch] | None":
+    """Return the rows of what has columns and shares them by Arrow's C interface; None: it does
+    not."""
+    if not (hasattr(dataset, "__arrow_c_stream__") or hasattr(dataset, "__arrow_c_array__")):
+        return None
+    import pyarrow
+
+    try:
+        if hasattr(dataset, "__arrow_c_stream__"):
+            return pyarrow.RecordBatchReader.from_stream(dataset)
+        return [pyarrow.record_batch(dataset)]
+    except pyarrow.ArrowInvalid:  # a column by itself
+        return None
+
+
+def _items(dataset: object) -> Iterable[object]:
+    """Return what holds the rows of a data set, or one of its columns, in order."""
     # Its keys would be read as lines.
     if isinstance(dataset, Mapping):
         raise ArgumentTypeError(
@@ -79,18 +129,24 @@ def _rows_of(
             f"it has {', '.join(map(str, list(dataset)[:10]))}",
             'choose a split, such as dataset["train"], or make a data frame of columns',
         )
-    rows = iter(dataset)
-    first = next(rows, None)
-    if first is None:
-        return
-    if not isinstance(first, Mapping):
-        for value in chain([first], rows):
-            yield _row({TEXT: value})
-        return
-    names = wanted or _usual_names(list(first))
-    for row in chain([first], rows):
-        _check_names(names, list(row))
-        yield _row({new: row[old] for old, new in names.items()})
+    if isinstance(dataset, (str, bytes)):
+        raise ArgumentTypeError(f"a data set is needed, not {given(dataset)}")
+    try:
+        return iter(cast(Iterable[object], dataset))
+    except TypeError:
+        raise ArgumentTypeError(f"a data set is needed, not {given(dataset)}") from None
+
+
+def _as_mapping(row: object) -> Mapping[str, object] | None:
+    """Return a row that names its columns: a dict, a named tuple, a row of sqlite3; None: it is a
+    value by itself."""
+    if isinstance(row, Mapping):
+        return row
+    if hasattr(row, "_asdict"):
+        return cast(Mapping[str, object], row._asdict())
+    if hasattr(row, "keys") and hasattr(row, "__getitem__"):
+        return {name: row[name] for name in row.keys()}  # noqa: SIM118
+    return None
 
 
 def _with_names_of_classes(
@@ -98,9 +154,10 @@ def _with_names_of_classes(
 ) -> Iterator[dict[str, object]]:
     """Yield rows with the names of their labels, where Hugging Face's `datasets` stores numbers
     and keeps the names beside them (`ClassLabel`)."""
-    features = cast(Mapping[str, object], getattr(dataset, "features", None) or {})
+    # A column by itself has features, too, but no names of them.
+    features = getattr(dataset, "features", None)
     names_of: dict[str, Sequence[str]] = {}
-    for name, feature in features.items():
+    for name, feature in features.items() if isinstance(features, Mapping) else ():
         # A label of each word is a list of such labels.
         names = getattr(getattr(feature, "feature", feature), "names", None)
         if names:
@@ -109,16 +166,26 @@ def _with_names_of_classes(
     for row in rows:
         for name, names in names_of.items():
             value = row.get(name)
-            # A negative number stands for a label that is not known.
             if isinstance(value, list):
-                row[name] = [names[number] if number >= 0 else None for number in value]
+                row[name] = [_name_of(number, names) for number in value]
             elif isinstance(value, int):
-                row[name] = names[value] if value >= 0 else None
+                row[name] = _name_of(value, names)
         yield row
 
 
-def _usual_names(there: Sequence[str]) -> dict[str, str]:
-    """Return the column of the text, where none is named: "text", "sentence" or the only one."""
+def _name_of(number: int | None, names: Sequence[str]) -> str | None:
+    """Return the name of a label; a negative number stands for one that is not known."""
+    return None if number is None or number < 0 else names[number]
+
+
+def _names_of(there: Sequence[str], wanted: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the wanted columns, all of which must be there, each with its name in the file; where
+    none is named, that of the text: "text", "sentence" or the only one."""
+    for name in wanted:
+        if name not in there:
+            raise TextError(f"the data set has no column {name!r}", hint=nearest(name, there))
+    if wanted:
+        return wanted
     for name in (TEXT, "sentence"):
         if name in there:
             return {name: TEXT}
@@ -132,17 +199,13 @@ def _usual_names(there: Sequence[str]) -> dict[str, str]:
     )
 
 
-def _check_names(names: Iterable[str], there: Sequence[str]) -> None:
-    for name in names:
-        if name not in there:
-            raise TextError(f"the data set has no column {name!r}", hint=nearest(name, there))
-
-
-def _row(values: dict[str, object]) -> dict[str, object]:
-    """Return a row in JSON's types: arrays become lists, NaN (a gap of pandas) None."""
+def _row(values: dict[str, object]) -> Row:
+    """Return a row in JSON's types: arrays become lists, bytes text, and gaps of any library
+    None."""
+    row: Row = {}
     for name, value in values.items():
-        if hasattr(value, "tolist"):
-            value = values[name] = value.tolist()
-        if isinstance(value, float) and value != value:
-            values[name] = None
-    return values
+        value = plain(value)
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "surrogateescape")
+        row[name] = value if tables.has_text(value) else None
+    return row

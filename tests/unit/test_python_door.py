@@ -2,10 +2,14 @@
 
 import inspect
 import json
+import sqlite3
 
 import datasets
+import numpy
 import pandas
+import pyarrow
 import pytest
+import torch
 
 import rnnlm
 from rnnlm import tabular
@@ -185,6 +189,20 @@ def test_names_that_are_not_there_are_suggested():
         lambda: rnnlm.Corpus.from_dataset(pandas.DataFrame({"a": 1, "said": LINES}), "said"),
         lambda: rnnlm.Corpus.from_dataset(pandas.Series(LINES)),
         lambda: rnnlm.Corpus.from_dataset([{"sentence": line} for line in LINES]),
+        lambda: rnnlm.Corpus.from_dataset(datasets.Dataset.from_dict({"text": LINES})["text"]),
+        lambda: rnnlm.Corpus.from_lines(datasets.Dataset.from_dict({"text": LINES})["text"]),
+        lambda: rnnlm.Corpus.from_dataset(numpy.array(LINES)),
+        lambda: rnnlm.Corpus.from_dataset(pyarrow.table({"n": range(len(LINES)), "text": LINES})),
+        lambda: rnnlm.Corpus.from_dataset(pyarrow.table({"text": LINES}).to_reader()),
+        lambda: rnnlm.Corpus.from_dataset(pyarrow.record_batch({"a": LINES, "text": LINES})),
+        lambda: rnnlm.Corpus.from_dataset(ArrowFrame(pyarrow.table({"text": LINES}))),
+        lambda: rnnlm.Corpus.from_dataset(pyarrow.array([line.encode() for line in LINES])),
+        lambda: rnnlm.Corpus.from_lines(pyarrow.chunked_array([LINES[:2], LINES[2:]])),
+        lambda: rnnlm.Corpus.from_dataset(IndexedRows([{"text": line} for line in LINES])),
+        lambda: rnnlm.Corpus.from_dataset(
+            pandas.DataFrame({"text": LINES}, index=list(map(str, LINES))).itertuples(index=False)
+        ),
+        lambda: rnnlm.Corpus.from_dataset(_sqlite_rows(LINES)),
     ],
 )
 def test_texts_in_memory_are_read_as_files(done, made, tmp_path):
@@ -195,6 +213,96 @@ def test_texts_in_memory_are_read_as_files(done, made, tmp_path):
     found = done.model.evaluate(corpus)
     assert found.ppl_token == expected.ppl_token and found.signature == expected.signature
     assert evaluate(done.model, [corpus]).ppl_token == expected.ppl_token
+
+
+class ArrowFrame:
+    """A table of a library that is known by Arrow's C interface alone."""
+
+    def __init__(self, table):
+        self.table = table
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+class IndexedRows:
+    """Rows of a data set of torch: they have numbers and no iterator."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, number):
+        return self.rows[number]
+
+
+def _sqlite_rows(lines):
+    database = sqlite3.connect(":memory:")
+    database.row_factory = sqlite3.Row
+    database.execute("create table said (text)")
+    database.executemany("insert into said values (?)", [(line,) for line in lines])
+    return database.execute("select text from said")
+
+
+def test_columns_of_any_type_come_along():
+    frame = pandas.DataFrame({
+        "when": pandas.to_datetime(["2024-01-01", None]),
+        "sentence": ["a cat", pandas.NA],
+        "kind": pandas.Categorical(["x", "y"]),
+        "score": [0.5, numpy.nan],
+    })  # fmt: skip
+    columns = ["when", "kind", "score"]
+    for data in (frame, pyarrow.Table.from_pandas(frame)):
+        corpus = rnnlm.Corpus.from_dataset(data, "sentence", columns=columns)
+        lines = rnnlm.runs.Path(corpus.sources[0]).read_text(encoding="utf-8").splitlines()
+        first, second = map(json.loads, lines)
+        assert first == {"when": "2024-01-01 00:00:00", "text": "a cat", "kind": "x", "score": 0.5}
+        assert second == {"when": None, "text": None, "kind": "y", "score": None}
+
+
+class ForeignError(Exception):
+    """An error of another library."""
+
+
+def test_errors_of_other_libraries_say_what_was_done():
+    def failing(error):
+        yield {"text": "a"}
+        raise error
+
+    with pytest.raises(TextError, match="cannot read the data set; no more disk") as caught:
+        rnnlm.Corpus.from_dataset(failing(ForeignError("no more disk")))
+    assert isinstance(caught.value.__cause__, ForeignError)
+    with pytest.raises(ZeroDivisionError):  # of the caller's own generator
+        rnnlm.Corpus.from_dataset(failing(ZeroDivisionError()))
+
+
+@pytest.mark.parametrize("made", [numpy.int64, numpy.array, torch.tensor, pyarrow.scalar])
+def test_numbers_of_libraries_are_numbers(done, made, tmp_path):
+    small = {"budget": "1steps", "embedding_size": 4, "device": "cpu", "precision": "fp32"}
+    runs = [
+        rnnlm.train(
+            rnnlm.Corpus.from_lines(LINES), output=tmp_path / name, model="rnn", **small,
+            seed=as_given(2), hidden_size=as_given(4), threads=as_given(1),
+        ).wait(progress=False)
+        for name, as_given in {"own": int, "given": made}.items()
+    ]  # fmt: skip
+    own, given = (each.model for each in runs)
+    assert given.logprob_nats("line 1") == own.logprob_nats("line 1")
+    assert given.next_words("line", made(2)) == own.next_words("line", 2)
+    assert (
+        given.generate("", max_tokens=made(3), seed=made(2))[0].text
+        == own.generate("", max_tokens=3, seed=2)[0].text
+    )
+
+
+def test_settings_keep_pythons_own_numbers():
+    given = rnnlm.DecodingSettings(beam=numpy.array(3), length_power=numpy.float64(0.5))
+    assert type(given.beam) is int and type(given.length_power) is float
+    assert rnnlm.TextSettings(blank_lines=numpy.str_("keep")).blank_lines == "keep"
+    with pytest.raises(SettingsError, match="a whole number"):
+        rnnlm.DecodingSettings(beam=numpy.array([3, 4]))
 
 
 def test_a_temporary_file_goes_with_its_text():
