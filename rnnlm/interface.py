@@ -120,15 +120,6 @@ class Tokenizer(Protocol):
         """Whether upper and lower case are distinguished."""
 
     @property
-    def is_reversed(self) -> bool:
-        """Whether each line is read from its end: `encode` gives its tokens from the last to the
-        first, then the boundary."""
-
-    def in_direction(self, is_reversed: bool) -> "Tokenizer":
-        """Return this tokenizer reading lines from their end or, if not `is_reversed`, from their
-        beginning. It is itself where it reads that way already."""
-
-    @property
     def literal_unk(self) -> str:
         """What `<unk>` in a text is: "symbol", the unknown symbol; "spell", ordinary text."""
 

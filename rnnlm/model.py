@@ -383,9 +383,8 @@ class Model(ModelHandle):
         compared with what comes before them.
 
         Raises:
-            UsageError: there is no such scoring, or one is asked for where there are suites; the
-                model reads lines from their end and parts are to be compared. TextError: nothing
-                could be scored.
+            UsageError: there is no such scoring, or one is asked for where there are suites.
+                TextError: nothing could be scored.
         """
         from rnnlm.scoring.pairs.accuracy import TestSet, score_set
 

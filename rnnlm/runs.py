@@ -42,7 +42,6 @@ def train(
     init_from: str | Path | None = None,
     counts: str | Path | None = None,
     task: str | None = None,
-    init_from_reversed: str | Path | None = None,
     contextual: Sequence[str | Path] = (),
     target: Texts = (),
     valid_target: Texts = (),
@@ -75,8 +74,8 @@ def train(
         counts: a folder of n-gram counts by `rnnlm count`, in place of the text, for an n-gram
             model.
         task: "language-model" (the usual one), "tagging", "classification" or "seq2seq".
-        init_from_reversed, contextual: of taggers and classifiers: a language model that reads
-            from the end, and language models whose hidden states are read beside the words.
+        contextual: of taggers and classifiers: language models whose hidden states are read
+            beside the words.
         target, valid_target, test_target: of encoder-decoders: for each text one with its targets.
         init_encoder_from, init_decoder_from: language models that the two sides begin as.
         stop, save: called at every step; they return whether to end the run, and whether to store a
@@ -107,7 +106,6 @@ def train(
         init_from=init_from,
         counts=counts,
         task=task,
-        init_from_reversed=init_from_reversed,
         contextual=contextual,
         target=target,
         valid_target=valid_target,

@@ -123,11 +123,6 @@ seq2seq_model_options = section(
 task_model_options = section(
     "Model",
     click.option(
-        "--init-from-reversed",
-        metavar="MODEL",
-        help="With --task: start the backward layers from a language model of --set reversed=true.",
-    ),
-    click.option(
         "--contextual",
         multiple=True,
         metavar="MODEL",

@@ -308,20 +308,10 @@ def shared_tokenizer(
     tokenizers: Sequence[Tokenizer], names: Sequence[str] | None = None
 ) -> Tokenizer:
     """Return the tokenizer of all parts: one that spells unseen words, if a part reads characters;
-    the others take these for `<unk>`. Refuse different ones, and different directions."""
+    the others take these for `<unk>`. Refuse different ones."""
     names = names or [f"part {number}" for number in range(1, len(tokenizers) + 1)]
     first = tokenizers[0]
     for name, tokenizer in zip(names, tokenizers, strict=True):
-        if tokenizer.is_reversed != first.is_reversed:
-            its, other = "its beginning", "its end"
-            if tokenizer.is_reversed:
-                its, other = other, its
-            raise UsageError(
-                f"{name} and {names[0]} cannot be mixed",
-                f"{name} reads each line from {its}, {names[0]} from {other}",
-                "mix models of one direction; scores of whole lines of both can be weighed by "
-                "rescore",
-            )
         if tokenizer.fingerprint != first.fingerprint:
             raise UsageError(
                 f"{name} and {names[0]} have different tokenizers",

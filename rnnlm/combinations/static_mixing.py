@@ -238,7 +238,7 @@ def common_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str]) -> T
 
 def _difference(one: Tokenizer, other: Tokenizer) -> str:
     """Say in what two tokenizers differ beside the words that they know; "" if in nothing."""
-    if one.name != other.name or one.is_reversed != other.is_reversed:
+    if one.name != other.name:
         return "they read text in different ways"
     mine, its = one.to_settings(), other.to_settings()
     names = sorted({*mine, *its} - {*CHOOSING})

@@ -52,7 +52,7 @@ class Signature:
     """The parts of a signature, in the order in which they are printed."""
 
     data: str  # hash over the scored lines
-    tok: str  # tokenizer kind, fingerprint (of no direction) and size
+    tok: str  # tokenizer kind, fingerprint and size
     case: str  # kept | lower
     ctx: str  # carry | reset
     blank: str  # skip | keep | documents
@@ -61,15 +61,9 @@ class Signature:
     prec: str
     adapt: str
     model: str
-    # "reversed" for a model that reads each line from its end; otherwise the part is left out
-    dir: str = ""
 
     def __str__(self) -> str:
-        parts = []
-        for part in fields(self):
-            value = getattr(self, part.name)
-            if value or part.name != "dir":
-                parts.append(f"{part.name}:{value}")
+        parts = [f"{part.name}:{getattr(self, part.name)}" for part in fields(self)]
         return "|".join([f"rnnlm:{VERSION}", *parts])
 
     @classmethod
@@ -483,8 +477,7 @@ def signature_of(
 ) -> Signature:
     """Return the signature of numbers measured with `model` on the lines of that hash. eos: "no"
     where `</s>` is not scored."""
-    # A tokenizer reads alike in both directions; the direction has a part in the signature.
-    tokenizer = model.tokenizer.in_direction(False)
+    tokenizer = model.tokenizer
     tok = f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}"
     if tokenizer.rewriting:
         tok += f",{tokenizer.rewriting}"
@@ -499,7 +492,6 @@ def signature_of(
         prec=model.precision,
         adapt=model.adaptation,
         model=loading.fingerprint_in_signature(model),
-        dir="reversed" if model.tokenizer.is_reversed else "",
     )
 
 

@@ -18,7 +18,7 @@ from rnnlm.generation.sampling import draw, penalise
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.generation.word_constraints import LOOK_BACK, Ban
 from rnnlm.inference.distributions import predict
-from rnnlm.inference.span_scoring import check_reads_forward, read_on
+from rnnlm.inference.span_scoring import read_on
 from rnnlm.interface import LanguageModel, State
 from rnnlm.models.loading import language_model_of
 from rnnlm.text.lines import check_reserved
@@ -461,7 +461,6 @@ class _Beginning:
     ) -> "_Beginning":
         check_streams(num, settings.seed)
         model = language_model_of(model)
-        check_reads_forward(model.tokenizer, "generate text")
         banned = Ban(model.tokenizer, ban, settings.unknown)
         prompt_ids = encoded_prompt(model, prompt)
         banned.check_prompt(prompt_ids.tolist())

@@ -19,7 +19,7 @@ import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given
 from rnnlm.inference.distributions import predict
-from rnnlm.inference.span_scoring import check_reads_forward, read_on
+from rnnlm.inference.span_scoring import read_on
 from rnnlm.inference.words import WordFinder
 from rnnlm.interface import BOUNDARY, LanguageModel, State
 from rnnlm.text.lines import WORD_SPACE
@@ -88,8 +88,6 @@ class WordSearch:
     """Find likely words, piece by piece where the tokens of `model` are pieces of words."""
 
     def __init__(self, model: LanguageModel, finder: WordFinder) -> None:
-        """Prepare the search; refuse a model that reads lines from their end."""
-        check_reads_forward(model.tokenizer, "say which words come next")
         self.model = model
         self.finder = finder
         self.tokens_are_words = finder.tokens_are_words

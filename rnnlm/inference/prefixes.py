@@ -24,7 +24,6 @@ from rnnlm import arrays
 from rnnlm.errors import notice
 from rnnlm.inference import span_scoring
 from rnnlm.inference.distributions import MOST_CELLS, predict
-from rnnlm.inference.span_scoring import check_reads_forward
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.encoding import known_ids
@@ -83,8 +82,7 @@ class PrefixScorer(Protocol[P]):
 
 def prefix_scorer(model: LanguageModel) -> PrefixScorer:
     """Return the fastest scorer of prefixes for `model`: its own (`incremental`), or one by its
-    predictions. UsageError: it reads from the end."""
-    check_reads_forward(model.tokenizer, "score lines that grow word by word")
+    predictions."""
     if hasattr(model, "incremental"):
         return model.incremental()
     return CachedPrefixes(model)

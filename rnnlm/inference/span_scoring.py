@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar, cast
 import numpy as np
 
 from rnnlm import arrays
-from rnnlm.errors import ModelError, UsageError
-from rnnlm.interface import LanguageModel, State, Tokenizer
+from rnnlm.errors import ModelError
+from rnnlm.interface import LanguageModel, State
 from rnnlm.text.batches import gather, span_batches, with_boundary
 from rnnlm.text.lines import Progress, silent
 
@@ -256,20 +256,3 @@ def initial_states(model: LanguageModel, sources: Sequence[str | None]) -> Initi
         return state if len(rows) == len(numbers) else state.select(rows)
 
     return initial
-
-
-# ---- What a model cannot do that reads each line from its end.
-
-
-def check_reads_forward(tokenizer: Tokenizer, task: str) -> None:
-    """Make sure that a model of `tokenizer` reads lines from their beginning. task: what it is
-    asked for, after "it cannot"."""
-    if tokenizer.is_reversed:
-        raise UsageError(
-            f"this model reads each line from its end: it cannot {task}",
-            "it gives the probability of a word given the words that follow it",
-            (
-                "use a model trained without reversed=true; eval, score and rescore can score "
-                "whole lines with this one"
-            ),
-        )

@@ -19,7 +19,7 @@ from rnnlm.evaluation import plotting
 from rnnlm.evaluation.resampling import LEVEL
 from rnnlm.files import tables
 from rnnlm.inference.distributions import MOST_CELLS, score_and_look
-from rnnlm.inference.span_scoring import check_reads_forward, check_scores, spans_between
+from rnnlm.inference.span_scoring import check_scores, spans_between
 from rnnlm.inspection.common import Inspection, Models, Table, plain, subjects
 from rnnlm.interface import Device, LanguageModel
 from rnnlm.models.loading import SHIPPED
@@ -154,7 +154,6 @@ def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeS
     likeliest words are built piece by piece, as in :mod:`rnnlm.inference.next_word`, and surprisals
     are those of :mod:`rnnlm.inference.words`.
     """
-    check_reads_forward(model.tokenizer, "fill a gap from the text before it")
     tokens_are_words = bool(model.tokenizer.starts_word_V.all())
     ranked = 0 if tokens_are_words else RANKED
     settings = ScoringSettings(with_words=True, next_words=ranked, eos=False, split="tokens")
@@ -563,7 +562,7 @@ def inspect_cloze(
     Raises:
         TextError: the table cannot be read, lacks a column, or an item is not valid. ModelError:
             there is no such model, or its scores are not numbers. UsageError: a model is not a
-            language model, or reads lines from their end. DeviceError: there is no `device`.
+            language model. DeviceError: there is no `device`.
     """
     source = BUNDLED[0] if file is None else file
     if str(source) in BUNDLED and not Path(source).exists():

@@ -508,7 +508,7 @@ def _memory(
         seen.append(with_last(model, places, length))
         shuffled.append(with_shuffled(model, fewer, length, window, seed))
 
-    tokenizer = model.tokenizer.in_direction(False)
+    tokenizer = model.tokenizer
     return ModelMemory(
         subject.name,
         f"{tokenizer.name}:{tokenizer.fingerprint}",

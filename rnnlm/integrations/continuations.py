@@ -22,7 +22,6 @@ from rnnlm.generation.settings import SamplingSettings
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference import prefixes, span_scoring
 from rnnlm.inference.distributions import predict
-from rnnlm.inference.span_scoring import check_reads_forward
 from rnnlm.interface import LanguageModel, State, Tokenizer
 from rnnlm.text.lines import check_reserved, is_blank
 
@@ -49,9 +48,6 @@ class _Reader:
     unknown: dict[str, int] = field(default_factory=dict)
     tokens: int = 0
     cut_words: int = 0
-
-    def __post_init__(self) -> None:
-        check_reads_forward(self.tokenizer, "score or write continuations of a text")
 
     def ids(self, text: str) -> np.ndarray:
         """Return the tokens of `text`, with a boundary at its end only if its last line ended

@@ -13,7 +13,6 @@ from typing import Any, Protocol, TypeVar
 
 from rnnlm.errors import DeviceError, RnnlmError, UsageError, notice, require_package
 from rnnlm.generation.settings import SamplingSettings
-from rnnlm.inference.span_scoring import check_reads_forward
 from rnnlm.integrations import continuations
 from rnnlm.models import loading
 
@@ -54,8 +53,7 @@ class HarnessModel(harness.LM):
         becomes of `<s>` and `</s>` in texts (error, drop, replace). seed: of samples.
 
         Raises:
-            ModelError: there is no such model. UsageError: it cannot adapt itself in this way, or
-                reads lines from their end.
+            ModelError: there is no such model. UsageError: it cannot adapt itself in this way.
         """
         super().__init__()
         try:
@@ -64,7 +62,6 @@ class HarnessModel(harness.LM):
             # The harness asks for a GPU by default, so this may be nobody's wish.
             notice(f"{error.what}: another device is chosen")
             self.model = loading.load(str(pretrained))
-        check_reads_forward(self.model.tokenizer, "answer the questions of lm-eval")
         self.special_symbols = special_symbols
         self.seed = seed
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rnnlm.tasks.task import AnyTask
 
 # Models that a run may start from, by their names in the stored training.
-STARTS = ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_from")
+STARTS = ("init_from", "init_encoder_from", "init_decoder_from")
 # A larger share of a text's lines than this in the training text: its metrics are not held out.
 MUCH_OVERLAP = 0.2
 # Settings that say what a model is built like: shown whatever their values are.
@@ -77,7 +77,8 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
             lines += ["```sh", manifest.made_by.command, "```", ""]
         lines += [f"With {manifest.made_by}.", ""]
 
-    lines += ["## How to use it", "", "```", *commands(task.usage, name, manifest), "```", ""]
+    usage = [line.format(name=name) for line in task.usage]
+    lines += ["## How to use it", "", "```", *usage, "```", ""]
     lines += _settings(manifest)
     return "\n".join(map(visible, lines))
 
@@ -221,19 +222,6 @@ def not_defaults(stored: Mapping[str, object], settings: type) -> list[str]:
     return shown
 
 
-def _is_reversed(manifest: Manifest) -> bool:
-    """Return whether it is a language model that reads each line from its end."""
-    return bool(manifest.tokenizer.get("reversed"))
-
-
-def commands(usage: Sequence[str], name: str, manifest: Manifest) -> Iterator[str]:
-    """Yield the lines of `usage` for the model that is called `name`: one that reads lines from
-    their end writes no text."""
-    for line in usage:
-        if not (_is_reversed(manifest) and "generate" in line):
-            yield line.format(name=name)
-
-
 def _origin(training: dict[str, Any]) -> str:
     if "mixed" in training:
         return "mixed with rnnlm"
@@ -293,8 +281,6 @@ def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
     for what, each in tokenizers.items():
         name = f"{each.name}, V = {each.size:,}, `{each.fingerprint}`"
         yield what, ", ".join([name, *of_tokenizers[what]])
-    if _is_reversed(manifest):
-        yield "direction", "reads each line from its end"
 
     # How it was made.
     if "ngrams" in training:

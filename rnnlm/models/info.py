@@ -98,9 +98,8 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
         command = manifest.made_by.command
         yield "made by", f"{manifest.made_by}: {command}" if command else str(manifest.made_by)
     yield from _results(manifest.evaluations)
-    usage = registry.task(manifest.task).usage_in_brief
-    for command in card.commands(usage, called, manifest):
-        yield "use it", command
+    for command in registry.task(manifest.task).usage_in_brief:
+        yield "use it", command.format(name=called)
 
 
 def _size(count: int) -> str:

@@ -107,11 +107,11 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """12 hexadecimal digits over the hashes of the model's files, over what its tokenizer
-        rewrites, and over its direction; of a combination also over its settings and parts,
+        """12 hexadecimal digits over the hashes of the model's files, and over what its
+        tokenizer rewrites; of a combination also over its settings and parts,
         wherever these lie."""
         hashed = sorted(f"{entry.role}:{entry.sha256}" for entry in self.files.values())
-        for name in ("normalise", "remove_punctuation", "reversed"):
+        for name in ("normalise", "remove_punctuation"):
             value = self.tokenizer.get(name)
             if value:
                 hashed.append(f"{name}={value}")

@@ -24,7 +24,7 @@ from rnnlm.inference.layer_outputs import (
 from rnnlm.inference.words import Span
 from rnnlm.interface import Encoded, Tokenizer, keeps
 from rnnlm.neural.device import evaluation_mode
-from rnnlm.neural.layers.layers import RecurrentStack, first_state, mirror, mirror_places
+from rnnlm.neural.layers.layers import RecurrentStack, first_state
 from rnnlm.neural.network import Network
 
 
@@ -54,8 +54,7 @@ def of_network(network: Network, inputs_KB: Tensor) -> tuple[list[Tensor], Tenso
 class NetworkLayers:
     """The :class:`rnnlm.inference.layer_outputs.LayerReader` of a language model.
 
-    `</s>` is read before each line, and its outputs are all that a line without tokens has. A model
-    that reads lines from their end has read the whole line at the first token.
+    `</s>` is read before each line, and its outputs are all that a line without tokens has.
     """
 
     text_layers = ()
@@ -63,8 +62,7 @@ class NetworkLayers:
     def __init__(self, network: Network, tokenizer: Tokenizer, precision: str) -> None:
         self.network = network
         self.precision = precision
-        self.is_reversed = tokenizer.is_reversed
-        self.tokenizer = tokenizer.in_direction(False)
+        self.tokenizer = tokenizer
         count = len(network.body.layers) if isinstance(network.body, RecurrentStack) else 1
         self.layers = (INPUT, *map(str, range(1, count + 1)), FEATURES)
 
@@ -91,25 +89,16 @@ class NetworkLayers:
         lengths_B = encoded.lengths_L[chosen_B] - 1
         inputs_KB = torch.from_numpy(self._inputs(encoded.data, chosen_B, lengths_B)).to(device)
 
-        # Where a line's outputs begin and end, and which of them has read all of it.
-        begins_B = np.minimum(lengths_B, 1)
-        ends_B = lengths_B + 1
-        last_B = begins_B if self.is_reversed else ends_B - 1
-
-        # Outputs go into the order of the text; those of `</s>` stay first.
-        places_N = None
-        if self.is_reversed:
-            places_N = mirror_places(len(inputs_KB) - 1, torch.from_numpy(lengths_B).to(device))
+        # Where a line's outputs begin and end; the last of them has read all of it.
+        begins_B, ends_B = np.minimum(lengths_B, 1), lengths_B + 1
         outputs = []
         for values_KBH in self._read(inputs_KB, layers):
-            if places_N is not None:
-                values_KBH = torch.cat([values_KBH[:1], mirror(values_KBH[1:], places_N)])
-            part = Part(values_KBH, self.is_reversed, last_B)
+            part = Part(values_KBH, False, ends_B - 1)
             outputs.append(LayerOutputs((part,), begins_B, ends_B))
         return outputs
 
     def _read(self, inputs_KB: Tensor, layers: Sequence[str]) -> list[Tensor]:
-        """Return the values of each of `layers`, (K, B, .), in the order of reading."""
+        """Return the values of each of `layers`, (K, B, .)."""
         with evaluation_mode(self.network, self.precision):
             if set(layers) == {FEATURES}:  # nothing else is kept
                 state = self.network.initial_state(inputs_KB.shape[1])
@@ -120,13 +109,10 @@ class NetworkLayers:
             return [values[layer] for layer in layers]
 
     def _inputs(self, encoded: Encoded, chosen_B: np.ndarray, lengths_B: np.ndarray) -> np.ndarray:
-        """Return the inputs (K, B) int64 of the lines, in the order of reading; padding is
-        `</s>`."""
+        """Return the inputs (K, B) int64 of the lines; padding is `</s>`."""
         place_KB = np.arange(-1, int(lengths_B.max()))[:, None]
         is_token_KB = (place_KB >= 0) & (place_KB < lengths_B)
         at_KB = encoded.offsets[chosen_B] + place_KB
-        if self.is_reversed:
-            at_KB = encoded.offsets[chosen_B] + lengths_B - 1 - place_KB
         ids_KB = encoded.ids[np.where(is_token_KB, at_KB, 0)]
         return np.where(is_token_KB, ids_KB, self.tokenizer.boundary_id).astype(np.int64)
 

@@ -92,7 +92,7 @@ def feature_table(
             sources = _sources(utterances, mapping, name)
         logprob_nats, unknown = _scored(model, list(zip(texts, sources, strict=True)), name, report)
         columns[LM + name] = np.where(np.isneginf(logprob_nats), np.nan, logprob_nats)
-        vocabulary = model.tokenizer.in_direction(False).fingerprint
+        vocabulary = model.tokenizer.fingerprint
         if vocabulary not in oov:
             oov[vocabulary] = OOV + name, unknown
         _warn_of_case(name, model, distinct, mapping)

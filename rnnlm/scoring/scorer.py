@@ -23,8 +23,8 @@ from rnnlm.events import never
 from rnnlm.files.reading import undecoded
 from rnnlm.inference import distributions, span_scoring
 from rnnlm.inference.next_word import WordSearch
-from rnnlm.inference.span_scoring import Initial, check_reads_forward, initial_states, reads_sources
-from rnnlm.inference.words import ShownWords, Split, WordFinder, WordSpans, shown_words
+from rnnlm.inference.span_scoring import Initial, initial_states, reads_sources
+from rnnlm.inference.words import ShownWords, Split, WordFinder, shown_words
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.models.loading import ScoringModel, scoring_model_of
 from rnnlm.scoring.records import ReadSentences, SentenceScore
@@ -32,7 +32,6 @@ from rnnlm.scoring.rows import SentenceScores
 from rnnlm.scoring.sentences import SURROGATE, Sentence, line_of, of_texts
 from rnnlm.scoring.settings import Measure, ScoringSettings
 from rnnlm.scoring.word_scores import Seen, WordFrequencies, joined
-from rnnlm.text import encoding
 from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank
 from rnnlm.text.marks import count_marks, tell_unseen
@@ -192,8 +191,7 @@ class SentenceScorer:
         self.unseen_by = unseen_by
         self.name = name
         self.unknown_given = 0  # lines
-        # Shows all tokens and words, which are in the order of reading
-        self.tokenizer = model.tokenizer.in_direction(False)
+        self.tokenizer = model.tokenizer
         self.finder = WordFinder(self.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.reads_sources = reads_sources(model)
@@ -296,16 +294,12 @@ class SentenceScorer:
                         "an encoder-decoder scores a target given its source",
                         "name sources",
                     )
-        if any(each.given for each in checked):
-            check_reads_forward(
-                self.model.tokenizer, "score a sentence given what comes before it in its line"
+        if self.state is not None and any(each.given for each in checked):
+            raise UsageError(
+                "a given text begins a new line",
+                "context is carry",
+                'use `context="reset"`, or leave it out',
             )
-            if self.state is not None:
-                raise UsageError(
-                    "a given text begins a new line",
-                    "context is carry",
-                    'use `context="reset"`, or leave it out',
-                )
         pairs = zip(checked, reasons, strict=True)
         return checked, reasons, [each for each, reason in pairs if reason is None]
 
@@ -337,7 +331,7 @@ class SentenceScorer:
         self._count_unknown_given(encoded, begins)
 
         # The tokenizer's words count in perplexities; those that are shown may be others.
-        words = self._with_places(self.finder.find(encoded, begins))
+        words = self.finder.find(encoded, begins)
         shown = None
         if settings.needs_words:
             shown = shown_words(settings.split, words, encoded, begins, texts, lines, tokenizer)
@@ -383,39 +377,7 @@ class SentenceScorer:
             counts[index] = end - start
         return counts
 
-    def _with_places(self, words: WordSpans) -> WordSpans:
-        """Return the words with the places where B is needed: the probability that a new word
-        begins (:mod:`rnnlm.inference.words`). A model that reads lines from their end needs it
-        nowhere: it has read a word completely once it has read the piece that begins it."""
-        if not self.model.tokenizer.is_reversed:
-            return words
-        return replace(words, is_place_N=np.zeros_like(words.is_place_N))
-
     def _read_tokens(
-        self, encoded: Encoded, shown: ShownWords | None, initial: Initial | None
-    ) -> tuple[np.ndarray, Seen]:
-        """Return the scores of the tokens, and what was seen of the predictions at the shown words,
-        in the order of reading."""
-        if not self.model.tokenizer.is_reversed:
-            return self._read_forward(encoded, shown, initial)
-
-        # A model that reads from the end is given the lines turned round.
-        at_N = encoding.mirror(encoded.offsets)
-        if shown is None:
-            logprob_N, seen = self._read_forward(encoding.mirrored(encoded), None, initial)
-            return logprob_N[at_N], seen
-
-        # So are the words, and what is seen at them is turned back.
-        items = shown.items
-        first_W = at_N[items.ends - 1]  # a word's last token is read first
-        order = np.argsort(first_W)
-        turned = replace(shown, items=replace(items, starts=first_W[order]))
-        logprob_N, seen = self._read_forward(encoding.mirrored(encoded), turned, initial)
-        if len(seen.entropy_bits):
-            seen = replace(seen, entropy_bits=seen.entropy_bits[np.argsort(order)])
-        return logprob_N[at_N], seen
-
-    def _read_forward(
         self, encoded: Encoded, shown: ShownWords | None, initial: Initial | None
     ) -> tuple[np.ndarray, Seen]:
         """Read the tokens in their order; look at distributions only where that is asked for."""
@@ -496,8 +458,6 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
         raise UsageError(
             "each target is read from its own source", "context is carry", 'use `context="reset"`'
         )
-    if settings.next_words:
-        check_reads_forward(model.tokenizer, "say which words come next")
 
     # Names that are typed by hand.
     if settings.split not in get_args(Split):

@@ -347,10 +347,6 @@ def _abilities(core: LanguageModel | LabelModel) -> list[str]:
     """Return the endpoints and looks that the model has answers for."""
     task = registry.task(loading.task_of(core))
     does = [command for command in COMMANDS if task.does(command)]
-    # A model that reads from the end writes nothing.
     if "generate" in does:
-        if cast(LanguageModel, core).tokenizer.is_reversed:
-            does.remove("generate")
-        else:
-            does.insert(does.index("generate"), "next")
+        does.insert(does.index("generate"), "next")
     return [*does, *looks_of(core)]

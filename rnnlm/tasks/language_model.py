@@ -142,10 +142,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         why, hint = whose_setting(others)
         if name == "bidirectional":
             why = "it would read the words that it is to predict"
-            hint = (
-                "add `task` tagging or classification; with `reversed=True` a language model reads "
-                "each line from its end"
-            )
+            hint = "add `task` tagging or classification"
         return SettingsError(f"a language model has no setting {name!r}{within(origin)}", why, hint)
 
     # ---- Texts and weights.
@@ -171,13 +168,10 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         names = sorted({*found, *wanted})
         differing = [name for name in names if found.get(name) != wanted.get(name)]
         # Name the first difference, in the order in which a person would look for it: a difference
-        # of kind or direction also shows in the shapes.
+        # of kind also shows in the shapes.
         why = ""
         if manifest.model != kind.name:
             why = f"it is of kind {manifest.model}, not {kind.name}"
-        elif model.tokenizer.is_reversed != data.tokenizer.is_reversed:
-            its = model.tokenizer.is_reversed
-            why = f"it reads lines from their {'end' if its else 'beginning'}: `reversed={its}`"
         elif model.tokenizer.fingerprint != data.tokenizer.fingerprint:
             why = "its tokenizer differs"
         elif differing:

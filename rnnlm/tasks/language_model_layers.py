@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.config import as_text
 from rnnlm.errors import UsageError
 from rnnlm.interface import Shapes, Tokenizer
 from rnnlm.models import loading, model_folder, registry
@@ -13,7 +12,6 @@ from rnnlm.neural import settings as network_settings
 from rnnlm.neural.layers.layers import HIGHWAY_BIAS
 from rnnlm.neural.settings import CELLS, InputSettings, RecurrentSettings
 
-FORWARD, REVERSED = "`init_from`", "`init_from_reversed`"
 _OF_STACK = ("layers", "connections")
 _STARTS = {"forget_bias"}  # says how weights start, no more
 
@@ -80,39 +78,12 @@ def stack_settings(own: RecurrentSettings) -> dict[str, Any]:
     return found
 
 
-def check_same_layers(forward: str, backward: str, option: str = FORWARD) -> None:
-    """Raise UsageError if the layers of two language models differ, those of `option` and of
-    `--init-from-reversed`."""
-    one = layers_of(settings_of(forward, option))
-    other = layers_of(settings_of(backward, REVERSED))
-    for name in sorted(one.keys() | other.keys()):
-        here, there = one.get(name), other.get(name)
-        if here != there:
-            raise UsageError(
-                f"{REVERSED} {backward}: its layers do not fit",
-                f"{name} is {as_text(there)} there, {as_text(here)} in {forward}",
-                "train both with the same settings",
-            )
-
-
-def arrays_of(
-    name: str, option: str, tokenizer: Tokenizer, is_reversed: bool, forward: str = FORWARD
-) -> dict[str, np.ndarray]:
-    """Return the weights of a language model, which has to read lines in this direction, with the
-    given tokenizer. forward: the option for the direction other than that of
-    `--init-from-reversed`."""
+def arrays_of(name: str, option: str, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
+    """Return the weights of the language model that `option` names, which has to have the given
+    tokenizer."""
     model, _ = model_folder.load(loading.find(name), "cpu")
-    its = model.tokenizer
-    if its.is_reversed != is_reversed:
-        end = "end" if its.is_reversed else "beginning"
-        raise UsageError(
-            f"{option} {name}: it reads lines from their {end}",
-            hint=f"use it with {forward if option == REVERSED else REVERSED}",
-        )
-    if its.in_direction(False).fingerprint != tokenizer.in_direction(False).fingerprint:
+    if model.tokenizer.fingerprint != tokenizer.fingerprint:
         hint = f"leave out `tokenizer_from`, or name {name}"
-        if option == REVERSED:
-            hint = "train it with the tokenizer of the forward one: `tokenizer_from`"
         raise UsageError(f"{option} {name}: its weights do not fit", "its tokenizer differs", hint)
     arrays: dict[str, np.ndarray] = model.to_arrays()
     return arrays
@@ -133,14 +104,10 @@ class TakenLayers:
     model: RecurrentSettings
     shapes: Shapes
 
-    def arrays(
-        self, arrays: dict[str, np.ndarray], direction: int, filled: dict[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
-        """Return the weights of direction 0, forward, or 1. filled: those that are there already: a
-        highway serves both directions."""
-        place = "layers"
-        if self.shape.directions == 2:
-            place = ("onwards", "backwards")[direction]
+    def arrays(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the weights of the forward layers, and of the highways, from those of the
+        language model."""
+        place = "onwards" if self.shape.directions == 2 else "layers"
         found = {}
         for name, array in arrays.items():
             if not name.startswith("body."):
@@ -148,24 +115,24 @@ class TakenLayers:
             _, what, number, *own = name.split(".")
             if what == "layers":
                 target = ".".join((f"{self.part}.body", place, number, *own))
-                columns = self._columns(int(number), direction)
+                columns = self._columns(int(number))
                 found[target] = self._placed(array, target, columns, 0.0)
             elif what == "highways":
                 # The highway between this layer and the next reads what the next one reads.
                 target = f"{self.part}.{name}"
-                start = filled.get(target, HIGHWAY_BIAS if own == ["bias"] else 0.0)
-                columns = self._columns(int(number) + 1, direction)
+                start = HIGHWAY_BIAS if own == ["bias"] else 0.0
+                columns = self._columns(int(number) + 1)
                 found[target] = self._placed(array, target, columns, start)
         return found
 
-    def _columns(self, number: int, direction: int) -> np.ndarray:
+    def _columns(self, number: int) -> np.ndarray:
         """Return the columns, in what layer `number` reads here, of what it reads in the language
         model, in that order."""
-        # Of each layer below, the part of this direction.
+        # Of each layer below, the forward part.
         parts = []
         end = 0
         for width in self.shape.widths[:number]:
-            parts.append(np.arange(width) + end + direction * width)
+            parts.append(np.arange(width) + end)
             end += self.shape.directions * width
 
         words = np.arange(self.model.input_width)
@@ -177,14 +144,14 @@ class TakenLayers:
         return parts[-1] - begin
 
     def _placed(
-        self, array: np.ndarray, target: str, columns: np.ndarray, start: np.ndarray | float
+        self, array: np.ndarray, target: str, columns: np.ndarray, start: float
     ) -> np.ndarray:
         """Put `array` into the larger one that the network has, which is `start` elsewhere. A
         convolution reads its columns several times."""
         shape = self.shapes[target][1]
         if array.shape == shape:
             return array
-        result = np.zeros(shape, dtype=array.dtype) + np.asarray(start, dtype=array.dtype)
+        result = np.full(shape, start, dtype=array.dtype)
         places = []
         for there, here in zip(array.shape, shape, strict=True):
             if there == here:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Resolved, as_text
+from rnnlm.config import Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Tokenizer
@@ -344,13 +344,13 @@ def _with_read(
     resolved: Resolved,
 ) -> Resolved:
     """Return the settings with those by which a text was prepared, or counted, into a folder."""
-    # Nothing else may be asked for: another tokenizer, another way to read, another direction.
+    # Nothing else may be asked for: another tokenizer, another way to read.
     what, command = {
         "prepared": ("a prepared text", "prepare"),
         "counted": ("a folder of counts", "count"),
     }[how]
     if request.tokenizer_from:
-        given = loading.load_tokenizer(request.tokenizer_from).in_direction(tokenizer.is_reversed)
+        given = loading.load_tokenizer(request.tokenizer_from)
         if given.fingerprint != tokenizer.fingerprint:
             option = "`resume`" if request.resume else "`tokenizer_from`"
             raise UsageError(
@@ -358,7 +358,7 @@ def _with_read(
                 hint=f"rnnlm {command} TEXT --tokenizer-from {request.tokenizer_from}",
             )
 
-    # How the text was read is long decided, and so is the direction of its lines.
+    # How the text was read is long decided.
     for field in fields(SourceSettings):
         if resolved.is_asked(field.name):
             raise UsageError(
@@ -366,14 +366,6 @@ def _with_read(
                 "it says how a text is read",
                 "leave it out",
             )
-    asked = resolved.values["reversed"]
-    if resolved.origins["reversed"] != "default" and asked != tokenizer.is_reversed:
-        first, last = ("last", "first") if tokenizer.is_reversed else ("first", "last")
-        raise UsageError(
-            f"{folder} holds the tokens of each line from the {first} to the {last}",
-            f"reversed = {as_text(asked)} was asked for",
-            f"{command} the text again with `reversed={asked}`",
-        )
 
     stored = dict(tokenizer.to_settings())
     for field in fields(TextSettings):
@@ -413,9 +405,6 @@ def _given_tokenizer(
 ) -> tuple[Tokenizer, Resolved]:
     """Load the tokenizer of the model `source`. Return it, and the settings with its own."""
     tokenizer = loading.load_tokenizer(source)
-    # Models of both directions may share a vocabulary.
-    if resolved.origins["reversed"] != "default":
-        tokenizer = tokenizer.in_direction(resolved.values["reversed"])
     option = "`resume`" if request.resume else "`tokenizer_from`"
     brings, origin = f"{option} brings", f"tokenizer of {source}"
     return tokenizer, _with_stored(tokenizer.to_settings(), resolved, brings, origin)

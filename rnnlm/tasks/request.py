@@ -55,10 +55,6 @@ class TrainingRequest(Protocol):
         """The language model whose layers the network starts from."""
 
     @property
-    def init_from_reversed(self) -> str | None:
-        """The language model, reading lines from their end, that the backward layers start from."""
-
-    @property
     def init_encoder_from(self) -> str | None:
         """The language model that the encoder starts from."""
 

@@ -443,36 +443,3 @@ class TrainingData:
     tokenizer: Tokenizer
     train: EncodedText
     valid: EncodedText | None
-
-
-# ---- Lines whose tokens are read from the last to the first. `</s>` still ends the line.
-
-
-def mirror(line_offsets: np.ndarray) -> np.ndarray:
-    """Return the place of each of N tokens when each line is read from its end, (N,) int64.
-    Mirroring twice gives the first order.
-
-    line_offsets: (lines + 1,), the first 0; each line ends in the boundary, which stays.
-    """
-    offsets = np.asarray(line_offsets, dtype=np.int64)
-    lengths, ends = np.diff(offsets), offsets[1:] - 1
-    at_N = np.repeat(offsets[:-1] + ends - 1, lengths) - np.arange(offsets[-1])
-    at_N[ends] = ends
-    return at_N
-
-
-def mirrored(encoded: Encoded) -> Encoded:
-    """Return the lines with their tokens in reverse order."""
-    at_N = mirror(encoded.offsets)
-    return replace(encoded, ids=encoded.ids[at_N], oov=np.sort(at_N[encoded.oov]))
-
-
-def mirrored_stream(ids: np.ndarray, boundary_id: int) -> np.ndarray:
-    """Return ids with those of each line in reverse order. Lines end in boundaries, but the last
-    may have none."""
-    ids = np.asarray(ids, dtype=np.int64)
-    is_open = len(ids) > 0 and ids[-1] != boundary_id
-    closed = np.append(ids, boundary_id) if is_open else ids
-    end_L = np.flatnonzero(closed == boundary_id) + 1
-    found = closed[mirror(np.concatenate([[0], end_L]))]
-    return found[:-1] if is_open else found

@@ -69,13 +69,6 @@ class TokenizerSettings:
             "become straight"
         ),
     ] = False
-    reversed: Annotated[
-        bool,
-        Meta(
-            description="each line is read from its end: its tokens from the last to the first, "
-            "then </s>"
-        ),
-    ] = False
 
     def __post_init__(self) -> None:
         # One spelling, however the forms were named.

@@ -50,9 +50,7 @@ class Request:
     init_from: str | None = None
     task: str | None = None  # of TASKS; none: a language model
 
-    # Tagging and classification: a language model that reads lines from their end, and language
-    # models whose hidden states are read beside the words.
-    init_from_reversed: str | None = None
+    # Tagging and classification: language models whose hidden states are read beside the words.
     contextual: tuple[str, ...] = ()
 
     # Sequence to sequence: a file of targets for each file of the text (for validation and test,

@@ -120,8 +120,6 @@ REFUSED = [
      "label_feedback is not possible", "", "softmax"),
     (["--task", "tagging", "--set", "tokenizer=char"], "the char tokenizer has no words to spell",
      "", "leave characters out"),
-    (["--task", "tagging", "--set", "reversed=true"],
-     "reversed=true is a setting of language models", "", "bidirectional=true"),
     (["--task", "tagging", "--set", "loss_weights=1,2"], "loss_weights = 1,2 has 2 weights",
      "1 label column is learned", ""),
     (["--task", "tagging", "--valid", "empty"], "no sentences in empty", "", ""),

@@ -44,7 +44,7 @@ VARIANTS = {
         {"mogrifier_rounds": 2, "connections": "highway", "layers": 2, "decoder_layers": 2,
          "input_feeding": True, "ema_decay": 0.9},
     ],
-    "qrnn": [{"input_feeding": True, "attention": "dot", "convolution_words": 3, "reversed": True}],
+    "qrnn": [{"input_feeding": True, "attention": "dot", "convolution_words": 3}],
 }  # fmt: skip
 CASES = [
     (kind.name, each)

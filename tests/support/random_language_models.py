@@ -17,10 +17,10 @@ SIZES = {"embedding_size": 5, "hidden_size": 6, "layers": 2}
 SUBWORDS = {"tokenizer": "sentencepiece", "vocab_size": 300}
 
 
-def language_model(folder, is_reversed=False, tokenizer=None, seed=1, model="lstm", **settings):
+def language_model(folder, tokenizer=None, seed=1, model="lstm", **settings):
     """Save a language model with random weights in `folder`."""
     given = tokenizer or {"tokenizer": "word"}
-    trained = tokenizers.train(TokenizerSettings(**given, reversed=is_reversed), [Block(LINES, [])])
+    trained = tokenizers.train(TokenizerSettings(**given), [Block(LINES, [])])
     kind = registry.kind_of(model)
     resolved = resolve(
         kind.settings_classes(),

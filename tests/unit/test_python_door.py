@@ -91,7 +91,6 @@ def test_a_wrong_keyword_suggests_the_nearest(tmp_path):
         ({"counts": "x", "model": "gru"}, "`counts` and a text cannot be combined"),
         ({"resume": True, "overwrite": True}, "`resume` and `overwrite` cannot be combined"),
         ({"layers": 2, "model": "unigram"}, '`model="rnn"`'),
-        ({"bidirectional": True}, "`reversed=True`"),
     ],
 )
 def test_errors_name_keywords(tmp_path, keywords, named):

@@ -72,9 +72,7 @@ from rnnlm.text.marks import tell_unseen
 # ends must be treated alike for anything to compare; how `<unk>` is read makes no difference to a
 # text without it. Where tokenizers differ, tokens are different events; whole words, characters and
 # bytes are the same ones, if no word is unknown: an unknown word is one event to a model of words,
-# and many to a model of pieces. The direction in which lines are read makes no difference: either
-# way the probabilities of a line's tokens multiply to that of the line, so numbers of both
-# directions compare, and signatures say which is which.
+# and many to a model of pieces.
 
 # All parts of signatures: `find_comparable` has checked them, so nothing else need do so
 PARTS = frozenset({"rnnlm", *(each.name for each in fields(Signature))})

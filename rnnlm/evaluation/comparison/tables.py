@@ -8,7 +8,7 @@ those of the text.
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from rnnlm.inference.words import WordFinder
 from rnnlm.interface import BOUNDARY, Encoded, LanguageModel, Tokenizer
 from rnnlm.ngram.checks import longest_matches
 from rnnlm.ngram.counting.counts import count
-from rnnlm.text import encoding, tokenizers
+from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText, known_ids
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -61,9 +61,6 @@ def units_of(
 ) -> Units:
     """Return the units of `text`, in reading order. used, encoded, scores: for each model its
     tokenizer, the text as that tokenizer cuts it, and the nats of each token."""
-    read = list(map(_in_reading_order, used, encoded, scores))
-    used, encoded, scores = zip(*read, strict=True)
-
     # One tokenizer: the units are its tokens.
     if len({tokenizer.fingerprint for tokenizer in used}) == 1:
         counts_V = None
@@ -88,18 +85,6 @@ def units_of(
         reading, counts_V = text.encode(reference), None
     starts = list(map(_word_starts, encoded, used))
     return _units("word", reference, counts_V, reading, encoded, starts, scores)
-
-
-def _in_reading_order(
-    tokenizer: Tokenizer, encoded: EncodedText, logprob_N: np.ndarray
-) -> tuple[Tokenizer, EncodedText, np.ndarray]:
-    """Return the tokens and scores of a model that reads lines backwards in the order of the
-    text."""
-    if not tokenizer.is_reversed:
-        return tokenizer, encoded, logprob_N
-    at_N = encoding.mirror(encoded.line_offsets)
-    encoded = replace(encoded, ids=np.asarray(encoded.ids)[at_N], oov=np.sort(at_N[encoded.oov]))
-    return tokenizer.in_direction(False), encoded, logprob_N[at_N]
 
 
 def _units(

@@ -167,12 +167,6 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
             "other programs must be given text "
             "tokenized in the same way; rnnlm import --tokenizer-from reads it again"
         )
-    if model.tokenizer.is_reversed:
-        notice(
-            "the file's n-grams read each line from its end: other programs must be given the "
-            "words of a line from the last to the first; "
-            "rnnlm import --tokenizer-from reads it again"
-        )
     return arpa_text(model)
 
 

@@ -12,7 +12,6 @@ from rnnlm.checks import several
 from rnnlm.errors import TextError, UsageError, nearest, notice
 from rnnlm.inference import span_scoring
 from rnnlm.inference.distributions import score_and_look
-from rnnlm.inference.span_scoring import check_reads_forward
 from rnnlm.inference.words import WordFinder
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.models.loading import language_model_of
@@ -181,18 +180,10 @@ def score_pairs(
     are compared with what comes before them.
 
     Raises:
-        UsageError: there is no such scoring, or the model reads lines from their end and parts are
-            to be compared. ModelError: there is no such model, or its scores are not numbers.
+        UsageError: there is no such scoring. ModelError: there is no such model, or its scores are
+            not numbers.
     """
     pairs, model = several(pairs, "pairs"), language_model_of(model)
-    if any((scoring or pair.scoring) != FULL for pair in pairs):
-        check_reads_forward(
-            model.tokenizer,
-            (
-                "compare parts of sentences given what comes before them; `scoring='full'` "
-                "compares whole ones"
-            ),
-        )
     if scoring not in (None, *SCORINGS):
         raise UsageError(f"unknown scoring {scoring!r}", hint=nearest(str(scoring), SCORINGS))
     scores: list[PairScore] = []

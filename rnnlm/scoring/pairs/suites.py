@@ -15,7 +15,6 @@ import msgspec
 import numpy as np
 
 from rnnlm.errors import TextError
-from rnnlm.inference.span_scoring import check_reads_forward
 from rnnlm.interface import LanguageModel
 from rnnlm.scoring.pairs.scoring import ReadLines, Unscorable, checked_line, read_lines
 
@@ -317,7 +316,6 @@ def score_suite(
     model: LanguageModel, suite: Suite, special_symbols: str = "error"
 ) -> list[PredictionScore]:
     """Score each prediction of a suite on each of its items."""
-    check_reads_forward(model.tokenizer, "score regions of sentences given what comes before them")
     # Each item is read once, whatever predictions there are.
     several = len(suite.formulas) > 1
     scores = []

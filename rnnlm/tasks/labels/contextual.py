@@ -54,7 +54,7 @@ class FrozenModels:
                 )
             found.append(model)
         self.models = tuple(found)
-        self.tokenizers = tuple(model.tokenizer.in_direction(False) for model in self.models)
+        self.tokenizers = tuple(model.tokenizer for model in self.models)
 
     @property
     def setting(self) -> str:
@@ -136,7 +136,6 @@ def _widths(network: Network) -> list[int]:
 
 def _read(model: NeuralLanguageModel, encoded: EncodedWords, chosen_B: np.ndarray) -> Tensor:
     """Return the states of one model at the words of the chosen texts, (T, B, X)."""
-    is_reversed = model.tokenizer.is_reversed
     boundary = [model.tokenizer.boundary_id]
     rows, places = [], []
     for each in chosen_B:
@@ -145,11 +144,7 @@ def _read(model: NeuralLanguageModel, encoded: EncodedWords, chosen_B: np.ndarra
         ids = encoded.ids[offsets[0] : offsets[-1]]
         offsets = offsets - offsets[0]
         # A word's state is that after its last token, and `</s>` comes before all tokens.
-        if is_reversed:
-            ids = ids[::-1]
-            places.append(len(ids) - offsets[:-1])
-        else:
-            places.append(offsets[1:])
+        places.append(offsets[1:])
         rows.append(np.concatenate((boundary, ids)))
 
     inputs_KB = torch.from_numpy(padded(rows, 0)).to(model.device)

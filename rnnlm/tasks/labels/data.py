@@ -197,11 +197,6 @@ class Codec:
         return self.tokenizer.size
 
     @property
-    def is_reversed(self) -> bool:
-        """False: a task's network reads both ways, or from the beginning."""
-        return False
-
-    @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits over the tokenizer and the labels."""
         digest = hashlib.sha256(self.tokenizer.fingerprint.encode() + self._to_json())

@@ -52,7 +52,7 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
         "doctor": "files, arrays, sums of probabilities, padding",
         "export": "word vectors",
     }
-    request_fields = frozenset({"init_from", "init_from_reversed", "contextual"})
+    request_fields = frozenset({"init_from", "contextual"})
     why_no_field = "a network that labels words or texts writes no text"
     why_no_kind: ClassVar[Mapping[str, str]] = {
         "ngram": _COUNTS,

@@ -36,16 +36,6 @@ class TaskTokenizerSettings(TokenizerSettings):
 
     min_count: Annotated[Count, Meta(description="rarer words or characters are <unk>")] = 2
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.reversed:
-            why = "labels belong to words in their order, and a task's network reads them both ways"
-            raise SettingsError(
-                "reversed=true is a setting of language models",
-                why,
-                "leave it out; bidirectional=true is the default",
-            )
-
 
 TEXT_SETTINGS = (TaskTokenizerSettings, LabelledSettings, HoldoutSettings)
 
@@ -348,5 +338,5 @@ def _tokenizer(
         lines = [" ".join(map(one_token, each.words)) for each in train.examples]
         made = tokenizers.train(resolved.make(TaskTokenizerSettings), [Block(lines, [])])
         return made, resolved
-    tokenizer = loading.load_tokenizer(source).in_direction(False)
+    tokenizer = loading.load_tokenizer(source)
     return tokenizer, resolved.with_found(f"tokenizer of {source}", tokenizer.to_settings())

@@ -1,10 +1,9 @@
-"""Start a tagger or classifier from language models: its shape, the vectors of words and
-characters, and the layers of each direction.
+"""Start a tagger or classifier from a language model: its shape, the vectors of words and
+characters, and the forward layers.
 
-The forward layers, and the words, are those of one language model; the backward ones begin at
-random, or are those of a second model, which reads lines from their end. In a language model each
-layer reads one direction alone: the weights by which a layer reads the other one start at zero, so
-that at first both directions have the very states of their language models.
+The backward layers begin at random. In a language model each layer reads one direction alone: the
+weights by which a forward layer reads the other one start at zero, so that at first the forward
+layers have the very states of the language model.
 """
 
 from typing import Any
@@ -12,23 +11,20 @@ from typing import Any
 import numpy as np
 
 from rnnlm.config import Resolved
-from rnnlm.errors import UsageError
 from rnnlm.models import registry
 from rnnlm.tasks.labels.data import TaskData
 from rnnlm.tasks.labels.model import array_shapes
 from rnnlm.tasks.labels.settings import KINDS, RecurrentTaskSettings
 from rnnlm.tasks.language_model_layers import (
-    FORWARD,
-    REVERSED,
     TakenLayers,
     arrays_of,
-    check_same_layers,
     recurrent_settings_of,
     settings_of,
     stack_settings,
 )  # fmt: skip
 from rnnlm.tasks.request import TrainingRequest
 
+INIT = "`init_from`"
 _OF_INPUT = ("embedding_size", "characters")
 _OF_CHARACTERS = {
     "cnn": (
@@ -50,7 +46,7 @@ def settings(
     compute. Nothing without that option."""
     if request.init_from is None:
         return []
-    own = settings_of(request.init_from, FORWARD)
+    own = settings_of(request.init_from, INIT)
     names = (*_OF_INPUT, *_OF_CHARACTERS.get(str(own.characters), ()))
     found: dict[str, Any] = {name: getattr(own, name) for name in names}
     # The language model has a vector for each way to write a word.
@@ -58,42 +54,27 @@ def settings(
     if not own.has_word_vectors:
         del found["embedding_size"]
     if issubclass(KINDS[kind.task, kind.name], RecurrentTaskSettings):
-        found |= stack_settings(recurrent_settings_of(request.init_from, FORWARD, kind.name))
+        found |= stack_settings(recurrent_settings_of(request.init_from, INIT, kind.name))
         found["reads_boundary"] = True
-    return [(FORWARD, request.init_from, found)]
+    return [(INIT, request.init_from, found)]
 
 
 def weights(
     request: TrainingRequest, resolved: Resolved, data: TaskData
 ) -> dict[str, np.ndarray] | None:
-    """Return the weights that a network starts from, by name, of `--init-from` and
-    `--init-from-reversed`; None without them."""
+    """Return the weights that a network starts from, by name, of `--init-from`; None without it."""
     if request.init_from is None:
-        if request.init_from_reversed is not None:
-            why = "the words' vectors come from a language model that reads them from the beginning"
-            raise UsageError("`init_from_reversed` needs `init_from`", why, "name both")
         return None
 
     # The words and the forward layers.
     shape = resolved.make(KINDS[resolved.values["task"], resolved.values["model"]])
-    tokenizer = data.tokenizer.tokenizer
-    arrays = arrays_of(request.init_from, FORWARD, tokenizer, is_reversed=False)
+    arrays = arrays_of(request.init_from, INIT, data.tokenizer.tokenizer)
     found = {}
     for name, array in arrays.items():
         if name.startswith("input."):
             found[f"encoder.{name}"] = array
     if isinstance(shape, RecurrentTaskSettings):
-        own = recurrent_settings_of(request.init_from, FORWARD)
+        own = recurrent_settings_of(request.init_from, INIT)
         taken = TakenLayers("encoder", shape, own, array_shapes(resolved.values, data.tokenizer))
-        found |= taken.arrays(arrays, 0, {})
-
-    # The backward layers.
-    other = request.init_from_reversed
-    if other is not None:
-        if not isinstance(shape, RecurrentTaskSettings) or not shape.bidirectional:
-            hint = 'use `bidirectional=True` with `model="lstm"`'
-            raise UsageError(f"{REVERSED} {other}: this network has no backward layers", hint=hint)
-        check_same_layers(request.init_from, other)
-        backward_arrays = arrays_of(other, REVERSED, tokenizer, is_reversed=True)
-        found |= taken.arrays(backward_arrays, 1, found)
+        found |= taken.arrays(arrays)
     return found

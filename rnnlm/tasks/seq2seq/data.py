@@ -69,12 +69,6 @@ class PairCodec:
         """How many tokens the decoder predicts, the boundary included."""
         return self.target.size
 
-    @property
-    def is_reversed(self) -> bool:
-        """False: the target is written from its beginning, in whatever direction the source is
-        read."""
-        return False
-
     def spelling(self) -> NoReturn:
         """Refuse: an encoder-decoder reads no characters beside its tokens."""
         raise NotImplementedError
@@ -95,9 +89,7 @@ class PairCodec:
         if not self.is_shared:
             for name, data in self.target.to_files().items():
                 files[TARGET + name] = data
-        # A target is always written from its beginning.
         target = self.target.to_settings()
-        del target["reversed"]
         stored = {"shared": self.is_shared, "target": target, **self.details}
         files[FILE] = msgspec.json.format(msgspec.json.encode(stored), indent=1)
         return files
@@ -129,10 +121,7 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> PairCodec:
     for name, data in files.items():
         if name.startswith(TARGET):
             of_target[name.removeprefix(TARGET)] = data
-    target = tokenizers.load(stored.target, of_target)
-    if target.is_reversed:
-        raise ModelError(f"{FILE} is damaged", "no model writes its target from the end")
-    return PairCodec(tokenizer, target, details)
+    return PairCodec(tokenizer, tokenizers.load(stored.target, of_target), details)
 
 
 # ---- Encoded pairs.
@@ -266,12 +255,10 @@ def _target_fields() -> list[tuple[str, object, object]]:
     about = describe(TokenizerSettings)
     fields: list[tuple[str, object, object]] = []
     for each in dataclasses.fields(TokenizerSettings):
-        # A target is always written from its beginning.
-        if each.name != "reversed":
-            name = OF_TARGET + each.name
-            description = f"of the target's lines: {about[each.name]}; none: as the source's"
-            meta = Meta(description=description)
-            fields.append((name, Annotated[hints[each.name] | None, meta], None))
+        name = OF_TARGET + each.name
+        description = f"of the target's lines: {about[each.name]}; none: as the source's"
+        meta = Meta(description=description)
+        fields.append((name, Annotated[hints[each.name] | None, meta], None))
     return fields
 
 
@@ -342,11 +329,6 @@ def _made(
     if request.init_decoder_from:
         target = loading.load_tokenizer(request.init_decoder_from)
         target_brings = f"{DECODER} {request.init_decoder_from} brings"
-    if target is not None and target.is_reversed:
-        raise UsageError(
-            f"{DECODER} {request.init_decoder_from}: it reads lines from their end",
-            "a target is written from its beginning",
-        )
 
     # One for both sides: that of either language model, or one made of the lines of both sides.
     sources, targets = lines_of(train)
@@ -408,7 +390,7 @@ def _taken_over(name: str, is_shared: bool, details: dict[str, Any]) -> PairCode
             "set `shared_vocabulary=True`",
         )
     # A tagger's codec holds labels, too.
-    return PairCodec(loading.load_tokenizer(name).in_direction(False), None, details)
+    return PairCodec(loading.load_tokenizer(name), None, details)
 
 
 def _with_tokenizer(tokenizer: Tokenizer, prefix: str, brings: str, resolved: Resolved) -> Resolved:
@@ -439,12 +421,3 @@ def _check_asked(setting: str, value: object, brings: str, resolved: Resolved) -
 
 def _blocks(*sides: Sequence[str]) -> list[Block]:
     return [Block(list(lines), []) for lines in sides]
-
-
-def check_target(tokenizer: Tokenizer) -> None:
-    """Raise SettingsError if the target would be written from its end."""
-    if tokenizer.is_reversed:
-        raise SettingsError(
-            "the target's tokenizer reads lines from their end",
-            "a target is written from its beginning",
-        )

@@ -50,17 +50,12 @@ class AttentionReader:
 
     def __init__(self, codec: PairCodec) -> None:
         self.codec = codec
-        self.forward = codec.source.in_direction(False)
         self.symbols = codec.target.symbols()
 
     def attention(self, source: str, ids: Sequence[int], weights_TS: np.ndarray) -> Attention:
         """Return what the tokens of a line looked at."""
-        # A model that reads sources from their end has the weights in that order, too. Turn them
-        # back into the order of the text; `</s>` stays last.
-        if self.codec.source.is_reversed:
-            weights_TS = np.append(weights_TS[:, -2::-1], weights_TS[:, -1:], axis=1)
         tokens = tuple(self.symbols[id] for id in ids)
-        return Attention(tuple(self.forward.surface(source)), tokens, weights_TS)
+        return Attention(tuple(self.codec.source.surface(source)), tokens, weights_TS)
 
 
 # ---- Translation of lines: in batches by length within windows, results in the order of the lines.

@@ -24,10 +24,8 @@ from rnnlm.neural.fitting.settings import RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.settings import NetworkSettings, RecurrentSettings
 from rnnlm.tasks.language_model_layers import (
-    REVERSED,
     TakenLayers,
     arrays_of,
-    check_same_layers,
     form,
     recurrent_settings_of,
     settings_of,
@@ -52,8 +50,7 @@ from rnnlm.tasks.seq2seq.settings import CRITERIA, Seq2SeqFittingSettings, Seq2S
 # vectors and its recurrent layers.
 #
 # The encoder's forward layers are those of `--init-encoder-from`; the backward ones begin at
-# random, or are those of `--init-from-reversed`, a language model that reads lines from the other
-# end. The decoder has the output layer of its language model, too. The weights by which a layer
+# random. The decoder has the output layer of its language model, too. The weights by which a layer
 # reads what it does not read in the language model, the other direction or what input feeding
 # feeds, start at zero: at first each layer has the very states of its language model. Attention,
 # the combination with its contexts, and the bridge start at random.
@@ -82,20 +79,13 @@ def weights(
     """Return the weights that a network starts from, by name; None where all are random. Notices
     say what is taken from which model."""
     encoder, decoder = request.init_encoder_from, request.init_decoder_from
-    backward = request.init_from_reversed
-    if backward is not None and encoder is None:
-        why = (
-            "the words' vectors come from a language model that reads them in the "
-            "direction of the forward layers"
-        )
-        raise UsageError(f"{REVERSED} needs {ENCODER}", why, "name both")
 
     # Each side by itself; vectors of words that both share have to be the same.
     shape = resolved.make(Seq2SeqSettings)
     shapes = array_shapes(resolved.values, data.tokenizer)
     found: dict[str, np.ndarray] = {}
     if encoder is not None:
-        found |= _encoder(encoder, backward, shape, data.tokenizer, shapes)
+        found |= _encoder(encoder, shape, data.tokenizer, shapes)
     if decoder is not None:
         taken = _decoder(decoder, shape, data.tokenizer, shapes)
         if encoder is not None:
@@ -164,33 +154,18 @@ def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
 
 
 def _encoder(
-    name: str, backward: str | None, shape: Seq2SeqSettings, codec: PairCodec, shapes: Shapes
+    name: str, shape: Seq2SeqSettings, codec: PairCodec, shapes: Shapes
 ) -> dict[str, np.ndarray]:
-    """Return the encoder's weights from the language models `name` and `backward`."""
+    """Return the encoder's weights from the language model `name`."""
     # Word vectors and forward layers.
-    is_reversed = codec.source.is_reversed
-    arrays = arrays_of(name, ENCODER, codec.source, is_reversed, ENCODER)
+    arrays = arrays_of(name, ENCODER, codec.source)
     layers = TakenLayers("encoder", shape, recurrent_settings_of(name, ENCODER), shapes)
     words = "source_words"
     if shape.tied_embeddings == "all":
         words = "target_words"
-    found = {
-        f"{words}.embedding.weight": arrays["input.embedding.weight"],
-        **layers.arrays(arrays, 0, {}),
-    }
-
-    # Backward layers.
-    if backward is None and shape.bidirectional:
-        notice(f"{ENCODER} {name}: backward layers start at random without {REVERSED}")
-    if backward is not None:
-        if not shape.bidirectional:
-            raise UsageError(
-                f"{REVERSED} {backward}: this network has no backward layers",
-                hint="set bidirectional=true",
-            )
-        check_same_layers(name, backward, ENCODER)
-        backward_arrays = arrays_of(backward, REVERSED, codec.source, not is_reversed, ENCODER)
-        found |= layers.arrays(backward_arrays, 1, found)
+    found = {f"{words}.embedding.weight": arrays["input.embedding.weight"], **layers.arrays(arrays)}
+    if shape.bidirectional:
+        notice(f"{ENCODER} {name}: the backward layers start at random")
     return found
 
 
@@ -210,8 +185,8 @@ def _decoder(
 
     # Layers, word vectors and output layer. With attention, the features come from its combination,
     # not from the language model's projection.
-    arrays = arrays_of(name, DECODER, codec.target, False, DECODER)
-    found = TakenLayers("decoder", shape.decoder, own, shapes).arrays(arrays, 0, {})
+    arrays = arrays_of(name, DECODER, codec.target)
+    found = TakenLayers("decoder", shape.decoder, own, shapes).arrays(arrays)
     found["target_words.embedding.weight"] = arrays["input.embedding.weight"]
     for each, array in arrays.items():
         if each in ("output.weight", "output.bias"):

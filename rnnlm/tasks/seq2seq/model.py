@@ -30,7 +30,6 @@ from rnnlm.interface import (
     keeps,
 )
 from rnnlm.neural.device import exact_products, resolve_device
-from rnnlm.neural.layers.layers import mirror, mirror_places
 from rnnlm.neural.trace import LineTrace
 from rnnlm.neural.words import WordRows, input_rows, output_rows
 from rnnlm.tasks.batches import on_device
@@ -49,14 +48,13 @@ from rnnlm.text.batches import by_length, check_lengths
 class EncoderLayers:
     """The :class:`rnnlm.inference.layer_outputs.LayerReader` of an encoder-decoder's encoder. It
     reads each source with its `</s>`, which counts as a token. A forward layer has read all of a
-    source at `</s>`, even if the source is read from its end."""
+    source at `</s>`."""
 
     text_layers = ()
 
     def __init__(self, model: "Seq2SeqModel") -> None:
         self.model = model
-        self.is_reversed = model.codec.source.is_reversed
-        self.tokenizer = model.codec.source.in_direction(False)
+        self.tokenizer = model.codec.source
         self._parts = parts_of(model.network.settings)
         self.layers = tuple(self._parts)
 
@@ -79,31 +77,20 @@ class EncoderLayers:
     ) -> list[LayerOutputs]:
         arrays = source_arrays(rows(encoded.data, chosen_B))
         sources_SB, lengths_1B = (on_device(array, self.model.device) for array in arrays)
-        places_N = mirror_places(len(sources_SB), lengths_1B[0] - 1) if self.is_reversed else None
         with self.model.reading():
             outputs = self.model.network.source_layers(sources_SB, lengths_1B[0])
             values = dict(zip(self.layers, outputs, strict=True))
             lengths_B = encoded.lengths_L[chosen_B]
-            return [self._outputs(each, values[each], lengths_B, places_N) for each in layers]
+            return [self._outputs(each, values[each], lengths_B) for each in layers]
 
-    def _outputs(
-        self, layer: str, values_SBH: Tensor, lengths_B: np.ndarray, places_N: Tensor | None
-    ) -> LayerOutputs:
-        # A source that was read from its end is turned round, all but its `</s>`.
-        if places_N is not None:
-            values_SBH = mirror(values_SBH, places_N)
-
+    def _outputs(self, layer: str, values_SBH: Tensor, lengths_B: np.ndarray) -> LayerOutputs:
         # Where each direction has read all of a source.
         first_B, last_B = np.zeros_like(lengths_B), lengths_B - 1
-        all_read_B = first_B
-        if self.is_reversed:
-            all_read_B = np.maximum(lengths_B - 2, 0)
         layout = self._parts[layer]
         pieces = values_SBH.split([width for width, _ in layout], dim=2)
         parts = []
         for piece, (_, is_backward) in zip(pieces, layout, strict=True):
-            at_B = all_read_B if is_backward else last_B
-            parts.append(Part(piece, is_backward != self.is_reversed, at_B))
+            parts.append(Part(piece, is_backward, first_B if is_backward else last_B))
         return LayerOutputs(tuple(parts), first_B, lengths_B)
 
 

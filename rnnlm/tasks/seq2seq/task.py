@@ -66,14 +66,7 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
 
     usual_corpus = "dates"
     request_fields = frozenset(
-        {
-            "init_from_reversed",
-            "target",
-            "valid_target",
-            "test_target",
-            "init_encoder_from",
-            "init_decoder_from",
-        }
+        {"target", "valid_target", "test_target", "init_encoder_from", "init_decoder_from"}
     )
     why_no_field = "an encoder-decoder learns no labels; it reads a line and writes another"
     instead_of_field: ClassVar[Mapping[str, str]] = {

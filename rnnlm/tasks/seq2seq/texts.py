@@ -16,7 +16,6 @@ from rnnlm.tasks.seq2seq.data import (
     PairTrainingData,
     SourceTokenizerSettings,
     TargetTokenizerSettings,
-    check_target,
     encode_pairs,
     make_codec,
 )
@@ -58,7 +57,6 @@ def open_texts(
     # Tokenizers are made from the training data alone.
     details = {"spelled": is_spelled(train), "column": train.source_name}
     codec, resolved = make_codec(request, resolved, train, details)
-    check_target(codec.target)
 
     # Very long pairs would take the memory of a whole batch. All that is evaluated on is kept.
     longest = resolved.make(Seq2SeqFittingSettings).longest

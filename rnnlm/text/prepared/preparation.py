@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -124,13 +124,9 @@ def resolve_request(request: Request) -> Job:
     resolved = resolve((TokenizerSettings, TextSettings, SourceSettings), layers)
     warn_of_idle(resolved)
 
-    # A tokenizer that exists allows no other settings; but both directions may share a vocabulary.
-    tokenizer = request.shared_tokenizer
-    if tokenizer is not None:
-        if resolved.origins["reversed"] != "default":
-            tokenizer = tokenizer.in_direction(resolved.values["reversed"])
-            request = replace(request, shared_tokenizer=tokenizer)
-        _check_tokenizer(tokenizer, request.sample, resolved)
+    # A tokenizer that exists allows no other settings.
+    if request.shared_tokenizer is not None:
+        _check_tokenizer(request.shared_tokenizer, request.sample, resolved)
 
     # Find the text, and tell of what may not be meant.
     names = sources.expand(request.text)

@@ -297,16 +297,6 @@ class PreparedText:
         Raises:
             UsageError: it is another one, or needs the words' spelling.
         """
-        if tokenizer.is_reversed != self.tokenizer.is_reversed:
-            stored, needed = "beginning", "end"
-            if self.tokenizer.is_reversed:
-                stored, needed = needed, stored
-            raise UsageError(
-                f"{self.folder} is prepared in another direction",
-                f"its lines are stored from their {stored}; this model reads them from "
-                f"their {needed}",
-                "give the text itself, or prepare it with rnnlm prepare --tokenizer-from",
-            )
         if tokenizer.fingerprint != self.tokenizer.fingerprint:
             raise UsageError(
                 f"{self.folder} is prepared with another tokenizer",

@@ -77,7 +77,7 @@ class CharTokenizer(VocabularyTokenizer):
         starts[self.boundary_id] = True
         return starts
 
-    def _encode(self, lines: Sequence[str]) -> Encoded:
+    def encode(self, lines: Sequence[str]) -> Encoded:
         ids = self._ids[_code_points(lines, self.settings)]
         oov = np.flatnonzero(ids < 0)
         ids[oov] = self.unk_id
@@ -149,7 +149,7 @@ class ByteTokenizer(VocabularyTokenizer):
     def token_bytes(self) -> list[bytes]:
         return [b"\n", *(bytes([byte]) for byte in range(256))]
 
-    def _encode(self, lines: Sequence[str]) -> Encoded:
+    def encode(self, lines: Sequence[str]) -> Encoded:
         nothing_unknown = np.zeros(0, dtype=np.int64)
         ids = _ids(self.normalise(lines))
         return cut_into_lines(ids, nothing_unknown, self.boundary_id, lines)

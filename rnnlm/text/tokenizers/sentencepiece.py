@@ -115,7 +115,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
     def spelling(self) -> "SentencePieceTokenizer":
         return self  # every text is made of its pieces: none is unseen
 
-    def _encode(self, lines: Sequence[str]) -> Encoded:
+    def encode(self, lines: Sequence[str]) -> Encoded:
         # Only lines with <unk> or U+2581 need care, which takes longer. All lines at once are
         # searched faster than one by one.
         prepared = [_prepared(line, self.settings) for line in self.normalise(lines)]

@@ -1,7 +1,6 @@
 """What all tokenizers share: settings, a vocabulary with special symbols first, its file, the
 fingerprint, and the offsets of lines."""
 
-import copy
 import dataclasses
 import functools
 import hashlib
@@ -12,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError, TextError, given
 from rnnlm.interface import UNKNOWN, Encoded, Tokenizer, keeps
-from rnnlm.text import encoding, normalisation
+from rnnlm.text import normalisation
 from rnnlm.text.lines import Lines
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
@@ -284,8 +283,7 @@ _BYTE = re.compile("<0x([0-9A-F]{2})>")
 class VocabularyTokenizer:
     """A tokenizer over a :class:`Vocabulary`.
 
-    Subclasses have a `name`, `_encode` and `_decode`; these need not care in which direction lines
-    are read.
+    Subclasses have a `name`, `encode` and `_decode`.
     """
 
     name: str
@@ -318,17 +316,6 @@ class VocabularyTokenizer:
     @property
     def keeps_text(self) -> bool:
         return not (self.settings.lowercase or self.settings.split_punctuation or self.rewriting)
-
-    @property
-    def is_reversed(self) -> bool:
-        return self.settings.reversed
-
-    def in_direction(self, is_reversed: bool) -> Self:
-        if is_reversed == self.is_reversed:
-            return self
-        other = copy.copy(self)
-        other.settings = dataclasses.replace(self.settings, reversed=is_reversed)
-        return other
 
     @property
     def rewriting(self) -> str:
@@ -367,8 +354,6 @@ class VocabularyTokenizer:
         shaping = [f"{name}={getattr(self.settings, name)}" for name in names]
         if self.rewriting:
             shaping.append(self.rewriting)
-        if self.is_reversed:
-            shaping.append("reversed=True")
         content = "\n".join([*shaping, *self.vocabulary.symbols, self.segmentation])
         return hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
 
@@ -382,13 +367,10 @@ class VocabularyTokenizer:
         return normalisation.untraced(traced)
 
     def encode(self, lines: Sequence[str]) -> Encoded:
-        encoded = self._encode(lines)
-        return encoding.mirrored(encoded) if self.is_reversed else encoded
+        raise NotImplementedError
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         check_ids(ids)
-        if self.is_reversed:
-            ids = encoding.mirrored_stream(np.asarray(ids), self.boundary_id)
         return self._decode(ids)
 
     def surface(self, line: str) -> list[str]:
@@ -396,13 +378,7 @@ class VocabularyTokenizer:
 
     def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
         check_lines(lines)
-        found = self._surfaces(lines)
-        if not self.is_reversed:
-            return found
-        return [[*tokens[-2::-1], tokens[-1]] for tokens in found]  # the boundary stays last
-
-    def _encode(self, lines: Sequence[str]) -> Encoded:
-        raise NotImplementedError
+        return self._surfaces(lines)
 
     def _decode(self, ids: Sequence[int] | np.ndarray) -> str:
         raise NotImplementedError
@@ -411,7 +387,7 @@ class VocabularyTokenizer:
         symbols = self.vocabulary.symbols
         surfaces = []
         for line in lines:
-            surfaces.append([symbols[id] for id in self._encode([line]).ids])
+            surfaces.append([symbols[id] for id in self.encode([line]).ids])
         return surfaces
 
     def symbols(self) -> list[str]:

@@ -247,7 +247,7 @@ class WordTokenizer(VocabularyTokenizer):
         texts[self.boundary_id] = b"\n"
         return texts
 
-    def _encode(self, lines: Sequence[str]) -> Encoded:
+    def encode(self, lines: Sequence[str]) -> Encoded:
         words, numbers = _split(lines, self.settings)
         # W: the different words of these lines
         ids_W = self.ids_of(words)
@@ -286,7 +286,7 @@ class WordTokenizer(VocabularyTokenizer):
         return self.vocabulary.symbols[id]
 
     def spelling(self) -> "SpellingWordTokenizer":
-        unseen = unseen_words(self.in_direction(False).fingerprint)
+        unseen = unseen_words(self.fingerprint)
         return SpellingWordTokenizer(self.settings, self.vocabulary, unseen)
 
 

@@ -177,7 +177,6 @@ def test_foreign_files_without_unknown_word_join(here):
     (["a", "stupid"], "stupid cannot be joined", "not probabilities"),
     (["a", "lower"], "lower and a cannot be joined", "lowercase is True and False"),
     (["a", "chars"], "chars and a cannot be joined", "different ways"),
-    (["a", "backward"], "backward and a cannot be joined", "different ways"),
     (["chars", "other chars"], "other chars and chars cannot be joined", "different symbols"),
     (["a"], "a mixture needs at least two models", ""),
 ])  # fmt: skip
@@ -186,7 +185,6 @@ def test_other_models_are_refused(here, names, what, why):
         ("stupid", {}, {"smoothing": "stupid"}),
         ("lower", {"lowercase": True}, {}),
         ("chars", {"tokenizer": "char"}, {}),
-        ("backward", {"reversed": True}, {}),
         ("other chars", {"tokenizer": "char", "lines": ["x"]}, {}),
     ):
         if name in names:

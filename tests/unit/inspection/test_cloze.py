@@ -6,7 +6,7 @@ import pytest
 
 import rnnlm
 from rnnlm import arrays
-from rnnlm.errors import TextError, UsageError
+from rnnlm.errors import TextError
 from rnnlm.inspection.cloze import (
     Cloze,
     ClozeItem,
@@ -210,8 +210,3 @@ def test_what_stands_behind_the_gap_is_not_read(tmp_path):
         'text,answer,kind,distance\n"the cat ___, and more",sat,,\n'
     )
     assert read_items(tmp_path / "items.csv") == [ClozeItem("the cat", "sat")]
-
-
-def test_right_to_left_model_is_refused():
-    with pytest.raises(UsageError, match="it cannot fill a gap"):
-        score_items(fit("unigram", reversed=True), ITEMS)

@@ -109,7 +109,7 @@ def outcome(read):
 def test_only_plain_words_are_read_once():
     assert tokenizers.reader(TokenizerSettings(min_count=3, max_vocab=10)) is not None
     for setting in (
-        {"lowercase": True}, {"split_punctuation": True}, {"reversed": True},
+        {"lowercase": True}, {"split_punctuation": True},
         {"normalise": "quotes"}, {"remove_punctuation": True}, {"tokenizer": "char"},
     ):  # fmt: skip
         assert tokenizers.reader(TokenizerSettings(**setting)) is None

@@ -104,17 +104,6 @@ def test_layers_are_those_that_a_trace_shows(settings):
     )
 
 
-def test_a_reversed_model_ends_at_the_first_word():
-    model = network_of(make_tokenizer(LINES, min_count=1, reversed=True), model="gru")
-    np.testing.assert_allclose(
-        rnnlm.Model(model).embed(TEXT),
-        np.stack([read_alone(model, line)[-1] for line in TEXT]),
-        atol=1e-5,
-    )
-    words = rnnlm.Model(model).embed(TEXT, words=True)
-    np.testing.assert_allclose(words[:3], read_alone(model, TEXT[0])[::-1], atol=1e-5)
-
-
 def test_a_words_vector_follows_its_last_token():
     model = network_of(make_tokenizer(LINES, tokenizer="char", min_count=1), model="lstm")
     (chunk,) = Embedder(model, EmbeddingSettings(words=True)).chunks(["", "the  cat sat "])
@@ -183,17 +172,11 @@ def test_a_classifiers_features_are_of_texts_or_words(name):
 
 
 @pytest.mark.parametrize(
-    ("settings", "is_reversed", "onwards"),
-    [
-        ({}, False, 3),
-        ({"bidirectional": False, "layers": 2}, False, 3),
-        ({"connections": "dense"}, False, 8),
-        ({}, True, 3),
-    ],
+    ("settings", "onwards"),
+    [({}, 3), ({"bidirectional": False, "layers": 2}, 3), ({"connections": "dense"}, 8)],
 )
-def test_an_encoder_decoder_has_its_encoders_vectors(settings, is_reversed, onwards):
+def test_an_encoder_decoder_has_its_encoders_vectors(settings, onwards):
     model = tiny_seq2seq.tiny_model(**settings)
-    model.codec.source = tiny_seq2seq.SOURCE.in_direction(is_reversed)
     sources = ["the cat sat on the mat", "", "a dog"]
     expected_SMH = model.states(sources).memory.states_SMH.numpy()
     mean = np.stack(
@@ -201,9 +184,7 @@ def test_an_encoder_decoder_has_its_encoders_vectors(settings, is_reversed, onwa
     )
     np.testing.assert_allclose(rnnlm.Model(model).embed(sources, pooling="mean"), mean, atol=1e-5)
     words = rnnlm.Model(model).embed(sources, words=True)
-    np.testing.assert_allclose(
-        words[:6], expected_SMH[5::-1, 0] if is_reversed else expected_SMH[:6, 0], atol=1e-5
-    )
+    np.testing.assert_allclose(words[:6], expected_SMH[:6, 0], atol=1e-5)
     last = rnnlm.Model(model).embed(sources)
     # after `</s>`
     np.testing.assert_allclose(last[0, :onwards], expected_SMH[6, 0, :onwards], atol=1e-5)

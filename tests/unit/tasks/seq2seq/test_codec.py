@@ -28,10 +28,6 @@ def test_it_comes_back_from_its_files(target):
         (b"{", "damaged"),
         ({"shared": 3}, "damaged"),
         ({"target": {"tokenizer": "nothing"}}, "damaged"),
-        (
-            {"target": {"tokenizer": "word", "reversed": True}},
-            "no model writes its target from the end",
-        ),
     ],
     ids=str,
 )

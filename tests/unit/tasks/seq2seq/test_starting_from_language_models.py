@@ -80,32 +80,15 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_encoder_starts_with_states_of_both_language_models(tmp_path, variant):
-    forward, backward = (
-        language_model(tmp_path / name, name == "r", seed=seed, **VARIANTS[variant])
-        for seed, name in enumerate("fr")
-    )
-    begun = started(init_encoder_from=tmp_path / "f", init_from_reversed=tmp_path / "r").model
-    memory = begun.states([LINE]).memory
-    found = memory.states_SMH[:, 0]
-    # it begins with the line's end
-    ends = [
-        forward.tokenizer.boundary_id,
-        *backward.tokenizer.encode([LINE]).ids[:-1].astype(np.int64),
-    ]
-    onwards, backwards = (
-        states(forward, tokens(forward)),
-        states(backward, torch.tensor(ends)[:, None]).flip(0),
-    )
+def test_encoder_starts_with_states_of_its_language_model(tmp_path, variant):
+    language = language_model(tmp_path / "f", **VARIANTS[variant])
+    begun = started(init_encoder_from=tmp_path / "f").model
+    found = begun.states([LINE]).memory.states_SMH[:, 0]
     if VARIANTS[variant].get("connections") == "dense":
-        halves = (
-            found[:, [*range(9), *range(13, 19)]],
-            found[:, [*range(5), *range(9, 13), *range(19, 25)]],
-        )
+        forward = found[:, [*range(9), *range(13, 19)]]
     else:
-        halves = found.chunk(2, dim=1)
-    torch.testing.assert_close(halves[0], onwards, atol=1e-6, rtol=0)
-    torch.testing.assert_close(halves[1], backwards, atol=1e-6, rtol=0)
+        forward = found.chunk(2, dim=1)[0]
+    torch.testing.assert_close(forward, states(language, tokens(language)), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "dense"])
@@ -167,14 +150,6 @@ def test_sizes_and_tokenizers_come_from_the_language_models(tmp_path):
     assert own["decoder.combination.weight"].any() and own["bridge.maps.0.weight"].any()
 
 
-def test_a_reversed_source_starts_from_a_reversed_model(tmp_path):
-    language = language_model(tmp_path / "r", is_reversed=True)
-    begun = started(init_encoder_from=tmp_path / "r")
-    assert begun.model.codec.source.is_reversed and begun.resolved.values["reversed"]
-    found = begun.model.states([LINE]).memory.states_SMH[:, 0, :6]
-    torch.testing.assert_close(found, states(language, tokens(language)), atol=1e-6, rtol=0)
-
-
 def test_shared_vocabulary_and_vectors_are_the_language_models(tmp_path):
     language = language_model(tmp_path / "d")
     for given in (
@@ -195,7 +170,7 @@ def test_backward_layers_that_start_at_random_are_reported(tmp_path):
         started(init_encoder_from=tmp_path / "d", init_decoder_from=tmp_path / "d")
     said = [str(each.message).replace(str(tmp_path), "") for each in told]
     assert [each for each in said if each.startswith("`init_")] == [
-        "`init_encoder_from` /d: backward layers start at random without `init_from_reversed`"
+        "`init_encoder_from` /d: the backward layers start at random"
     ]
 
 
@@ -225,13 +200,6 @@ REFUSED = {
                             "tied_embeddings = none does not fit"),
     "an output layer over all layers": ({"init_decoder_from": "dense"},
                                         "output.weight is .* x 17 there and .* x 6 here"),
-    "a target from its end": ({"init_decoder_from": "r"}, "it reads lines from their end"),
-    "the wrong direction": ({"init_encoder_from": "f", "init_from_reversed": "f"},
-                            "from their beginning +use it with `init_encoder_from`"),
-    "one direction": ({"init_encoder_from": "f", "init_from_reversed": "r",
-                       "flags": {"bidirectional": False}}, "no backward layers"),
-    "backward layers alone": ({"init_from_reversed": "r"},
-                              "`init_from_reversed` needs `init_encoder_from`"),
     "another tokenizer": ({"init_encoder_from": "f", "tokenizer_from": "char",
                            "flags": {"shared_vocabulary": True}}, "differs leave"),
     "a setting of the tokenizer": ({"init_encoder_from": "f", "flags": {"tokenizer": "byte"}},
@@ -249,7 +217,7 @@ REFUSED = {
     ),
 }  # fmt: skip
 MODELS = {
-    "f": {}, "r": {"is_reversed": True}, "ffnn": {"model": "ffnn", "layers": None},
+    "f": {}, "ffnn": {"model": "ffnn", "layers": None},
     "peepholes": {"peepholes": True},
     "dense": {"connections": "dense", "tied": False},
     "characters": {"characters": "cnn", "character_filters": "0,4"},
