@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from rnnlm.tasks.labels.results import TaggedSentence
 
 T = TypeVar("T")
-FORMATS = ("conllu", "columns", "jsonl", "tsv")
+FORMATS = ("conllu", "columns", "jsonl", "tsv", "csv")
 _SUFFIXES = {
+    ".csv": "csv",
     ".conllu": "conllu",
     ".conll": "columns",
     ".tsv": "tsv",
@@ -31,12 +32,13 @@ input_options = section(
     "Input",
     click.option("--input", "source", metavar="FILE",
                  help="A file to tag, compressed or not; - is standard input."),
-    click.option("--input-format", "form", type=click.Choice(["auto", *FORMATS, "text"]),
+    click.option("--input-format", "form", type=click.Choice(["auto", *FORMATS, "parquet", "text"]),
                  default="auto", metavar="NAME",
-                 help="conllu, columns, jsonl, tsv, or text: words between white space, one "
-                      "sentence a line.  [default: inferred from the content]"),
+                 help="conllu, columns, jsonl, tsv, csv, parquet, or text: words between white "
+                      "space, one sentence a line.  [default: inferred from suffix and content]"),
     click.option("--column", metavar="NAME",
-                 help="Column of the words.  [default: as in training data]"),
+                 help="Column of the words, by name or number.  [default: as usual, or inferred "
+                      "from the content]"),
     options.encoding_option,
 )  # fmt: skip
 search_options = section(
@@ -52,8 +54,8 @@ search_options = section(
 output_options = section(
     "Output",
     options.json_option,
-    options.output_option("FILE.conllu, .conll, .jsonl or .tsv; else written as the input is. - is "
-                          "standard output."),
+    options.output_option("FILE.conllu, .conll, .jsonl, .tsv or .csv; else written as the input "
+                          "is, Parquet as TSV. - is standard output."),
     options.overwrite_option("Replace an existing file."),
 )  # fmt: skip
 
@@ -80,8 +82,9 @@ def command(
     rnnlm tag -m sounds speech
 
     Text is split at white space alone, so put spaces around punctuation if the training data have
-    them. Comments and other columns of a file are kept. A model of letters and sounds takes words,
-    or the letters of one word with spaces between them.
+    them. Each line of text has its result, a blank one an empty result (in CoNLL-U the comment
+    `# blank = N`, N the number of the line). Comments and other columns of a file are kept. A model
+    of letters and sounds takes words, or the letters of one word with spaces between them.
 
     --json prints, for each sentence, its words and labels; with --nbest and --probabilities also
     these.

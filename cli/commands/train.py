@@ -38,6 +38,7 @@ OF_NGRAMS = ("--model ngram", "--model unigram")
 labels_options = section(
     "Labels",
     options_of(LABELS, "label_column", metavar="NAME,..."),
+    options_of(LABELS, "sentence_column", metavar="NAME", before="With tagging: "),
     options_of(LABELS, "format", declared=["--input-format"], type=str, metavar="FORMAT"),
     options_of(LABELS, "scheme", type=str, metavar="SCHEME"),
     options_of(LABELS, "multi_label", before="With classification: "),

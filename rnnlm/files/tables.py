@@ -9,10 +9,11 @@ be, raises TextError.
 
 import contextlib
 import csv
+import io
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -40,6 +41,13 @@ _QUOTED = re.compile('"(?:[^"]|"")*+"')
 def tsv_line(cells: Iterable[str]) -> str:
     """Return a row of `cells` as a line of TSV, with its line end."""
     return "\t".join(map(quoted, cells)) + "\n"
+
+
+def csv_line(cells: Iterable[str]) -> str:
+    """Return a row of `cells` as a line of CSV, with its line end."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
 
 
 def quoted(cell: str) -> str:
@@ -185,6 +193,11 @@ _JSON = re.compile(r'\s*(?:\[\s*)?\{\s*(?:"[^"\\]*"\s*:|\}|$)')
 USUAL_COLUMNS = ("text", "sentence")  # of the text, where none is named
 
 
+SAMPLE_ROWS = 100  # that are looked at to see what a table holds
+# Whether the first row of a table is a header, by its cells and those of the rows that follow.
+IsHeader = Callable[[Sequence[str], Sequence[Sequence[str]]], bool]
+
+
 class Row(NamedTuple):
     """One row of a table.
 
@@ -219,7 +232,7 @@ def is_json(line: str) -> bool:
 def rows(
     source: str, kind: str | None = None, errors: str | None = None,
     unreadable: Literal["raise", "report"] = "raise",
-    columns: Sequence[str] = (), has_header: bool = True,
+    columns: Sequence[str] = (), has_header: IsHeader | None = None,
 ) -> Iterator[Row]:  # fmt: skip
     """Yield the rows of a table as they are read.
 
@@ -227,8 +240,8 @@ def rows(
     "replace" or Python's "surrogateescape"; None: "strict", where nothing else can be asked for.
     unreadable: with "report", a line that is not JSON becomes a row with its `reason`. columns:
     those that are asked for: the delimiter of CSV is the one whose header has them, else the most
-    columns. has_header: whether CSV and TSV have one; if not, columns are called "1", "2" and so
-    on.
+    columns. has_header: says of the first row of CSV and TSV, and of some that follow, whether it
+    is a header; None: it is. Without one, columns are called "1", "2" and so on.
     """
     kind = kind or kind_of(source)
     if kind == PARQUET:
@@ -237,7 +250,7 @@ def rows(
     with opened(source) as stream:
         lines = text_lines(source, stream, errors)
         if kind == CSV:
-            cells = _csv(source, lines, columns if has_header else ())
+            cells = _csv(source, lines, columns)
             yield from _named(source, cells, has_header)
         elif kind == TSV:
             yield from _named(source, tsv_rows(lines), has_header)
@@ -482,26 +495,47 @@ def _csv(
         delimiter = delimiter_of(first, columns)
 
     table = csv.reader(itertools.chain([first], lines), strict=True, delimiter=delimiter)
+    begins = above + 1
     try:
         for cells in table:
+            begins = above + table.line_num + 1
             if cells:
                 yield above + table.line_num, cells
     except csv.Error as error:
-        raise TextError(
-            f"{source}, line {above + table.line_num}: not readable as a table", str(error)
-        ) from None
+        # A quotation mark that is left open takes in all lines that follow: its row is the wrong
+        # one.
+        why = str(error)
+        if above + table.line_num > begins:
+            why = "a quotation mark that opens here does not close before a delimiter"
+        raise TextError(f"{source}, line {begins}: not readable as a table", why) from None
 
 
-def _named(source: str, table: Iterator[tuple[int, list[str]]], has_header: bool) -> Iterator[Row]:
+def _named(
+    source: str, table: Iterator[tuple[int, list[str]]], has_header: IsHeader | None
+) -> Iterator[Row]:
     """Yield the rows of a table below its header; where it has none, columns are called by their
     numbers from 1 on."""
-    # Without a header, the first row is one like the others.
-    line, names = next(table, (0, []))
-    if has_header:
+    # Blank rows above all others say nothing. Without a header, the first row is one like the
+    # others.
+    first = next((row for row in table if any(map(str.strip, row[1]))), None)
+    if first is None:
+        return
+    _, names = first
+    sample = list(itertools.islice(table, SAMPLE_ROWS if has_header else 0))
+    table = itertools.chain(sample, table)
+    numbers = [str(place) for place in range(1, len(names) + 1)]
+    if has_header is None or has_header(names, [cells for _, cells in sample]):
         _check_columns(source, names)
+        # Several columns without a name would be one. Most are what a spreadsheet leaves empty.
+        if names.count("") > 1:
+            names = list(names)
+            for place, its_number in enumerate(numbers):
+                is_filled = any(cells[place : place + 1] > [""] for _, cells in sample)
+                if not names[place] and is_filled:
+                    names[place] = its_number
     else:
-        table = itertools.chain([(line, names)] if line else [], table)
-        names = [str(number) for number in range(1, len(names) + 1)]
+        table = itertools.chain([first], table)
+        names = numbers
 
     for number, cells in table:
         if len(cells) == len(names):
@@ -522,7 +556,9 @@ def delimiter_of(header: str, columns: Sequence[str] = ()) -> str:
     one of USUAL_COLUMNS; else the one that gives it the most.
     """
     cells = {delimiter: _cells(header, delimiter) for delimiter in DELIMITERS}
-    for delimiter, names in cells.items():
+    columns = [name.strip().casefold() for name in columns]
+    for delimiter, its_names in cells.items():
+        names = [name.strip().casefold() for name in its_names]
         if columns:
             has_them = all(name in names for name in columns)
         else:

@@ -22,8 +22,7 @@ from rnnlm.files.reading import STANDARD_INPUT, decode, opened, too_long
 from rnnlm.filtering.judging import Documents, Verdicts, lines_of_text, lines_read
 from rnnlm.filtering.settings import Rule
 from rnnlm.text.lines import WORD_SPACE, TextSettings, lines_of, whole_lines
-from rnnlm.text.named_columns import no_column
-from rnnlm.text.sources import SourceSettings, column_of
+from rnnlm.text.named_columns import no_column, text_column
 
 if TYPE_CHECKING:
     import pyarrow
@@ -273,7 +272,7 @@ class JsonShard(Shard):
         """Return a function that takes the text out of a row. The first row decides on the
         column."""
         found = list(_json_object(first_row, where))
-        column = column_of(found, where, SourceSettings(column=self.reading.column))
+        column = text_column(found, (), where, self.reading.column)
         if column in self.reading.added:
             raise column_taken(where, column)
 
@@ -407,9 +406,7 @@ class ParquetShard(Shard):
         schema = file.schema_arrow
         names = list(schema.names)
         asked = self.reading.column
-        if asked is not None and asked not in names:
-            raise no_column(self.source, asked, names)
-        column = column_of(names, self.source, SourceSettings(column=asked))
+        column = text_column(names, (), self.source, asked)
         for name in self.reading.added:
             if name in names:
                 raise column_taken(self.source, name)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnnlm.checks import several
-from rnnlm.errors import TextError, UsageError, nearest, notice, shown
+from rnnlm.errors import TextError, UsageError, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.reading import opened, shown_name, text_lines
 from rnnlm.files.tables import Row
@@ -23,7 +23,7 @@ from rnnlm.scoring.settings import SentenceSettings, check_mark
 from rnnlm.scoring.word_scores import Region, joined, split_regions
 from rnnlm.text import sources
 from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side
-from rnnlm.text.named_columns import languages_of
+from rnnlm.text.named_columns import Table, column_named, open_table, text_column
 from rnnlm.text.pairs import SOURCE, columns_of
 from rnnlm.text.sources import warn_of_repeats
 
@@ -60,17 +60,13 @@ class CarriedColumns:
     ) -> None:
         """Begin a table with columns of these names. always: those that are carried whatever is to
         be kept. TextError: one of those to keep is not among them."""
-        for name in self._keep or ():
-            if name not in names:
-                raise TextError(
-                    f"{source}: no column {name!r}", "`keep` names it", nearest(name, names)
-                )
+        keep = [column_named(name, names, source) for name in self._keep or ()]
         self._source, self._known = source, {*names, *left_out}
         if self._shown is None:
             if self._keep is None:
                 kept = [name for name in names if name not in left_out]
             else:
-                kept = list(dict.fromkeys([*always, *self._keep]))
+                kept = list(dict.fromkeys([*always, *keep]))
             self._shown = _renamed(kept)
             return
 
@@ -412,41 +408,40 @@ def _table(
 ) -> Iterator[_Record]:
     """Yield the rows of a table. Columns are those of the first row that can be read; what a later
     one lacks concerns that row alone."""
-    columns: _Columns | None = None
     named = (
         settings.column, settings.target_column, settings.id_column, settings.given_column,
         *settings.region_columns, *(settings.keep or ())
     )  # fmt: skip
-    asked = list(filter(None, named))
-    for row in tables.rows(source, kind, settings.errors, unreadable="report", columns=asked):
+    table = open_table(
+        source, kind, settings.errors, named, has_languages=settings.are_pairs, unreadable="report"
+    )
+    if table.names:
+        columns = _columns_of(table, settings)
+        left_out = set(columns.texts)
+        if columns.id == ID:
+            left_out.add(ID)
+        always = [columns.source] if columns.source else []
+        carried.begin_table(source, table.names, left_out, always)
+    for row in table.rows:
         if row.reason:
             yield _Record("", None, reason=row.reason)
-            continue
-        if settings.are_pairs:
-            row = row._replace(values=dict(languages_of(row.values, asked)))
-        # The first row says what the columns are.
-        if columns is None:
-            names = [str(name) for name in row.values if name is not None]
-            columns = _columns_of(names, row.where, settings)
-            left_out = set(columns.texts)
-            if columns.id == ID:
-                left_out.add(ID)
-            always = [columns.source] if columns.source else []
-            carried.begin_table(source, names, left_out, always)
-        yield _sentence(row, columns, settings, carried.of(row))
+        else:
+            yield _sentence(row, columns, settings, carried.of(row))
 
 
 class _Columns(NamedTuple):
-    """The names of the columns that hold the text (one, or its regions), the ids, and the sources;
-    None where there are none."""
+    """The names of the columns that hold the text (one, or its regions), the ids, the sources, and
+    the given texts; None where there are none."""
 
     texts: tuple[str, ...]
     id: str | None
     source: str | None = None
+    given: str | None = None
 
 
-def _columns_of(names: list[str], where: str, settings: SentenceSettings) -> _Columns:
-    """Find the columns that the settings ask for among these names."""
+def _columns_of(table: Table, settings: SentenceSettings) -> _Columns:
+    """Find the columns that the settings ask for in a table."""
+    names, where = table.names, table.where
     source = None
     if settings.are_pairs:
         if len(names) < 2:
@@ -459,20 +454,20 @@ def _columns_of(names: list[str], where: str, settings: SentenceSettings) -> _Co
                 "an encoder-decoder scores targets given their sources",
                 hint,
             )
-        source, text = columns_of(names, where, settings.pairs)
+        source, text = columns_of(table, settings.pairs)
         texts: tuple[str, ...] = (text,)
     else:
-        texts = settings.region_columns or (sources.column_of(names, where, settings.source),)
-
-    for name in (settings.id_column, settings.given_column, *settings.region_columns):
-        if name and name not in names:
-            raise TextError(f"{where}: no column {name!r}", hint=nearest(name, names))
+        texts = tuple(column_named(name, names, where) for name in settings.region_columns)
+        texts = texts or (text_column(names, table.sample, where, settings.column),)
 
     # A column "id" holds the ids, unless it is the text.
-    id = settings.id_column
+    id, before = (
+        name and column_named(name, names, where)
+        for name in (settings.id_column, settings.given_column)
+    )
     if not id and ID in names and ID not in (*texts, source):
         id = ID
-    return _Columns(texts, id or None, source)
+    return _Columns(texts, id or None, source, before or None)
 
 
 def _sentence(
@@ -482,9 +477,9 @@ def _sentence(
     # A reason not to score it: the first cell that is no text, or a row that is too long.
     text, regions, reason = _text_of(row, of.texts, settings)
     given: Any = settings.given
-    if settings.given_column:
-        given = row.values.get(settings.given_column)
-        reason = reason or _why_no_text(settings.given_column, given)
+    if of.given:
+        given = row.values.get(of.given)
+        reason = reason or _why_no_text(of.given, given)
     source: Any = None
     if of.source:
         source = row.values.get(of.source)

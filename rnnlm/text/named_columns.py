@@ -1,13 +1,17 @@
 """Tables of named columns: the one reader of texts with labels, of pairs, and of sources.
 
-Whoever reads a table says which columns it asks for and what others are usually called. Rows are
-checked, and a cell that is missing or unclear is an error that says what to name.
+Two questions are answered here for all of them: whether the first row is a header, and which column
+holds what. Names answer them, and what the columns hold; where neither does, the first row is data
+and a notice says so, and an unclear column is an error that says what to name.
 """
 
+import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from rnnlm.errors import TextError, given, nearest
+from rnnlm.errors import TextError, given, nearest, notice, shown
 from rnnlm.files import tables
 
 KINDS = {  # by the name of the format in settings
@@ -23,41 +27,64 @@ TRANSLATION = "translation"
 Values = Mapping[Any, Any]
 
 
-class TableSettings(Protocol):
-    """Settings for reading tables, whatever they hold."""
-
-    @property
-    def encoding_errors(self) -> str: ...
-
-
 def format_of(kind: str) -> str:
     """Return what settings call a kind of table."""
     return next(name for name, each in KINDS.items() if each == kind)
 
 
-def read_rows(
-    source: str,
-    format: str,
-    settings: TableSettings,
-    asked: Sequence[str] = (),
-    has_header: bool = True,
-    only_asked: bool = False,
-) -> Iterator[tables.Row]:
-    """Yield the rows of a table.
+# ---- Opening a table: its columns, and its first rows for a look at them.
 
-    asked: the columns that are named, by which the delimiter of CSV is found. only_asked: no others
-    are needed, so that no others are read from a Parquet file.
+
+@dataclass(frozen=True)
+class Table:
+    """A table that is being read. names: of its columns; those without a header are called "1", "2"
+    and so on. sample: the first of its rows, which `rows` has, too."""
+
+    source: str
+    names: Sequence[str]
+    sample: Sequence[tables.Row]
+    rows: Iterator[tables.Row]
+
+    @property
+    def where(self) -> str:
+        """The place of the first row, for messages."""
+        return self.sample[0].where if self.sample else self.source
+
+
+def open_table(
+    source: str, kind: str, errors: str | None, asked: Sequence[str | None] = (),
+    only_asked: bool = False, has_languages: bool = False,
+    unreadable: Literal["raise", "report"] = "raise",
+) -> Table:  # fmt: skip
+    """Open a table and look at its first rows.
+
+    kind: one of those of :mod:`rnnlm.files.tables`. asked: the columns that are named. only_asked:
+    no others are needed, so that no others are read from a Parquet file. has_languages: the columns
+    may be in an object TRANSLATION. unreadable: as in :func:`rnnlm.files.tables.rows`.
     """
-    kind = KINDS[format]
-    if only_asked and kind == tables.PARQUET and set(asked) <= set(tables.parquet_columns(source)):
-        rows = tables.parquet_rows(source, asked)
+    named = [name for name in asked if name]
+    if only_asked and kind == tables.PARQUET and set(named) <= set(tables.parquet_columns(source)):
+        rows = tables.parquet_rows(source, named)
     else:
-        rows = tables.rows(
-            source, kind, settings.encoding_errors, columns=asked, has_header=has_header
-        )
-    for row in rows:
-        check_length(row)
-        yield row
+        names = [name for name in named if not _is_number(name)]
+
+        def has_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
+            return is_header(source, first, others, named)
+
+        rows = tables.rows(source, kind, errors, unreadable, names, has_header)
+    if unreadable == "raise":
+        rows = map(_checked, rows)
+    if has_languages:
+        rows = (row._replace(values=dict(languages_of(row.values, named))) for row in rows)
+    sample = list(itertools.islice(rows, tables.SAMPLE_ROWS))
+    readable = next((row.values for row in sample if not row.reason), {})
+    names = [str(name) for name in readable if name is not None]
+    return Table(source, names, sample, itertools.chain(sample, rows))
+
+
+def _checked(row: tables.Row) -> tables.Row:
+    check_length(row)
+    return row
 
 
 def languages_of(values: Values, asked: Sequence[str]) -> Values:
@@ -75,26 +102,25 @@ def cell(values: Values, column: str, where: str) -> Any:
     return values[column]
 
 
-def are_numbers(names: Iterable[str | None]) -> bool:
-    """Return whether all names of columns are numbers, as in a table without a header."""
-    return all(name is not None and name.isascii() and name.isdigit() for name in names)
+def column_named(asked: str, names: Sequence[str], where: str) -> str:
+    """Return which of the columns is asked for: by its name, whatever its case, or by its number
+    from 1."""
+    if asked in names:
+        return asked
+    alike = [name for name in names if _folded(name) == _folded(asked)]
+    if len(alike) == 1:
+        return alike[0]
+    if _is_number(asked) and 1 <= int(asked[:9]) <= len(names):
+        return names[int(asked) - 1]
+    raise no_column(where, asked, names)
 
 
-def usual_column(names: Sequence[str], usual: Sequence[str], where: str, what: str, by: str) -> str:
-    """Return the column of `names` that is usually called so, or the only one.
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
 
-    what: its content, for messages. by: what names the column.
-    """
-    for name in usual:
-        if name in names:
-            return name
-    if len(names) == 1:
-        return names[0]
-    raise TextError(
-        f"{where}: which column holds {what}?",
-        "it has " + (", ".join(names) or "no other column"),
-        f"name it with {by}",
-    )
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()
 
 
 def check_length(row: tables.Row) -> None:
@@ -126,3 +152,229 @@ def no_column(where: str, name: str, names: Iterable[str]) -> TextError:
     if not hint.startswith("did you mean"):
         hint = ""
     return TextError(f"{where}: no column {name!r}", f"it has {listed}", hint)
+
+
+# ---- Whether the first row is a header: it differs in kind from the rows below.
+
+USUAL_WORDS = ("words", "tokens", "word", "token")  # of texts that are split into words
+USUAL_TEXT = (
+    *tables.USUAL_COLUMNS, "review", "content", "comment", "tweet", "message", "utterance",
+    "document", "body", "question", "query",
+)  # fmt: skip
+USUAL_LABELS = {  # by what has a label
+    "word": (
+        "labels", "tags", "slots", "upos", "ner_tags", "pos_tags", "label", "tag", "ner", "pos",
+    ),
+    "text": (
+        "label", "labels", "class", "intent", "sentiment", "category", "polarity", "topic", "tag",
+        "rating",
+    ),
+}  # fmt: skip
+USUAL_PAIRS = (
+    ("source", "target"),
+    ("src", "tgt"),
+    ("input", "output"),
+    ("question", "answer"),
+    ("prompt", "response"),
+)
+_LANGUAGES = (
+    "ar bg cs da de el en es fa fi fr hi hr hu id ja ko nl pl pt ro ru sk sr sv tr uk vi zh "
+    "arabic chinese czech dutch english finnish french german greek hindi italian japanese korean "
+    "polish portuguese russian spanish swedish turkish"
+)
+_OTHER_NAMES = (
+    "id idx index item condition sentence_id language lang name title word token letters sounds "
+    "spelling pronunciation phonemes graphemes lemma form score split date url author"
+)
+_KNOWN_NAMES = frozenset([
+    *USUAL_WORDS, *USUAL_TEXT, *itertools.chain(*USUAL_LABELS.values(), *USUAL_PAIRS),
+    *_LANGUAGES.split(), *_OTHER_NAMES.split(), "sentence #", "sentence id",
+])  # fmt: skip
+_MOST_USUAL = {*tables.USUAL_COLUMNS, *USUAL_WORDS[:2], *USUAL_PAIRS[0], "label", "labels", "tags"}
+_NAME = re.compile(r"[^\W\d]\w*(?:[ .#:/-]+\w+){0,2}[ #]*")  # what may be the name of a column
+_NOTHING = {"", "na", "nan", "null", "none", "n/a", "-", "_"}
+
+
+def is_header(
+    source: str, first: Sequence[str], others: Sequence[Sequence[str]], asked: Sequence[str] = ()
+) -> bool:
+    """Return whether the first row of a table is a header. A notice says what was unclear.
+
+    asked: the columns that are named. To those who name them by number, what only seems to be a
+    header is none.
+    """
+    found = header_in(first, others, asked)
+    reads_names = found == "surely" or (found == "perhaps" and not asked)
+    is_unclear = found == "perhaps" or (found == "perhaps not" and not asked)
+    if is_unclear:
+        says = f"as data; a name, such as `column={first[0]!r}`, reads it as a header"
+        if reads_names:
+            says = "as the names of the columns; numbers, such as `column=1`, read it as data"
+        notice(f"{source}: the first row, {shown(' '.join(first))}, is read {says}")
+    return reads_names
+
+
+def header_in(
+    first: Sequence[str], others: Sequence[Sequence[str]], asked: Sequence[str] = ()
+) -> str:
+    """Return whether the first row holds the names of columns, those asked for or others that
+    differ in kind from the rows below: "surely", "perhaps", "perhaps not" or "no"."""
+    if any(not _is_number(name) for name in asked):
+        return "surely"
+    are_known = all(_folded(cell) in _KNOWN_NAMES or not cell.strip() for cell in first)
+    are_known = are_known and any(map(str.strip, first))
+    evidence = []
+    for place, cell in enumerate(first):
+        below = [row[place] for row in others if place < len(row)]
+        evidence.append(_evidence(cell, below, str(place + 1)))
+    are_different = len(set(first)) == len(first)
+    if "no" in evidence or not (are_different or are_known):
+        return "no"
+    if "surely" in evidence or are_known or evidence.count("known") > 1:
+        return "surely"
+    is_usual = any(
+        found == "known" and _folded(cell) in _MOST_USUAL
+        for found, cell in zip(evidence, first, strict=True)
+    )
+    if "perhaps" in evidence or is_usual:
+        return "perhaps"
+    may_be = len(others) > 0 and all(map(_NAME.fullmatch, first))
+    return "perhaps not" if may_be else "no"
+
+
+def _evidence(cell: str, below: Sequence[str], number: str) -> str:
+    """Return what a cell of the first row and the cells below it say of a header: "surely",
+    "perhaps", "known" (as a name, but of the same kind as these), "no", or "" for nothing."""
+    is_known = _folded(cell) in _KNOWN_NAMES
+    held = [value for value in below if _folded(value) not in _NOTHING]
+    if _folded(cell) in _NOTHING or not held:
+        return ""
+    if cell in held:
+        # A word of the text may be called like a column.
+        return "" if is_known else "no"
+    if all(map(_is_quantity, held)):
+        return "no" if _is_quantity(cell) else "surely"
+    if _is_quantity(cell):
+        return "surely" if cell == number else ""
+
+    # A text like those below; or one word above texts of several.
+    words = sum(len(text.split()) for text in held) / len(held)
+    is_long = 1 < len(cell.split()) and words < 3 * len(cell.split())
+    if not is_known and (is_long or not _NAME.fullmatch(cell)):
+        return "no"
+    different = len(set(held))
+    differs = len(cell.split()) == 1 and all(len(text.split()) > 1 for text in held)
+    if differs and (is_known or len(held) > 1):
+        return "surely" if is_known else "perhaps"
+    # Or a word of its own above few that recur.
+    if len(held) >= 20 and different <= len(held) / 5:
+        return "surely" if is_known else "perhaps"
+    return "known" if is_known else ""
+
+
+def _is_quantity(text: str) -> bool:
+    try:
+        float(text.replace(",", "."))
+    except ValueError:
+        return False
+    return True
+
+
+# ---- Which column holds the text, and which the labels, by what they hold.
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the first cells of a column hold: how many of them anything, how many different values,
+    and how many words on average."""
+
+    filled: int
+    different: int
+    words: float
+    is_numeric: bool
+
+    def is_text_beside(self, other: "Content") -> bool:
+        """Return whether this column holds texts rather than the other one: many long ones, where
+        that one has few different short ones, or numbers."""
+        is_varied = self.different > self.filled / 2
+        if self.is_numeric or not self.filled:
+            return False
+        if other.is_numeric or not other.filled:
+            return is_varied or self.words >= 2
+        is_short = other.words <= max(3, self.words)
+        has_few = other.filled > 3 and other.different <= self.different / 2
+        is_longer = self.words >= max(2, 2 * other.words) and other.words < 1.5
+        return (is_varied and is_short and has_few) or is_longer
+
+    @property
+    def may_be_labels(self) -> bool:
+        """Whether there are few different short values."""
+        recurs = self.filled > 3 and 1 < self.different <= self.filled / 2
+        return recurs and self.words <= 3
+
+
+def content_of(column: str, sample: Iterable[tables.Row]) -> Content:
+    """Return what a column holds in the first rows of a table."""
+    values = []
+    for row in sample:
+        value = row.values.get(column)
+        if isinstance(value, list):
+            value = " ".join(map(str, value))
+        if value is not None and str(value).strip():
+            values.append(str(value).strip())
+    words = sum(len(value.split()) for value in values) / max(1, len(values))
+    is_numeric = bool(values) and all(map(_is_quantity, values))
+    return Content(len(values), len(set(values)), words, is_numeric)
+
+
+def usual_among(names: Sequence[str], usual: Sequence[str]) -> list[str]:
+    """Return the columns that are usually called so, whatever their case, in the order of
+    `usual`."""
+    by_name = {_folded(name): name for name in reversed(names)}
+    return [by_name[name] for name in usual if name in by_name]
+
+
+def text_column(
+    names: Sequence[str], sample: Sequence[tables.Row], where: str, asked: str | None = None,
+    usual: Sequence[str] = USUAL_TEXT, what: str = "the text", others: Sequence[str] = (),
+) -> str:  # fmt: skip
+    """Return the column of the text: the one asked for, else one of a usual name, the only one, or
+    the one that holds texts where all others do not.
+
+    what: its content, for messages. others: columns that are taken for something else.
+    """
+    if asked:
+        return column_named(asked, names, where)
+    free = [name for name in names if name not in others]
+    found = usual_among(free, usual)
+    # Two usual columns are rarely both the text, so say which one is read.
+    texts = usual_among(found, USUAL_TEXT)
+    if len(texts) > 1 and texts[0] == found[0]:
+        notice(f"{where}: the column {texts[0]} is read; `column={texts[1]!r}` reads the other one")
+    if found or len(free) == 1:
+        return (found or free)[0]
+    contents = {name: content_of(name, sample) for name in free}
+    for name in free:
+        rest = [contents[each] for each in free if each != name]
+        if rest and all(map(contents[name].is_text_beside, rest)):
+            return name
+    ways = [f"`column={name!r}`" for name in likely_texts(free, sample)[:2]]
+    raise unclear(where, names, what, ways)
+
+
+def likely_texts(names: Iterable[str], sample: Sequence[tables.Row]) -> list[str]:
+    """Return the columns with those of numbers at the end, and before them those of single
+    words."""
+    contents = {name: content_of(name, sample) for name in names}
+    return sorted(
+        contents, key=lambda name: (contents[name].is_numeric, contents[name].words < 1.5)
+    )
+
+
+def unclear(where: str, names: Sequence[str], what: str, ways: Sequence[str]) -> TextError:
+    """Return the error for columns of which nobody knows what they hold. ways: to name them."""
+    return TextError(
+        f"{where}: which column holds {what}?",
+        "it has " + (", ".join(names) or "no columns"),
+        f"name it: {', or '.join(ways)}" if ways else "",
+    )

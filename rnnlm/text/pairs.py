@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
+from itertools import chain, permutations
 from os import PathLike
 from typing import Annotated, Any, Literal
 
@@ -24,13 +24,16 @@ from rnnlm.text.lines import (
 )
 from rnnlm.text.named_columns import (
     KINDS,
-    are_numbers,
+    USUAL_PAIRS,
+    Table,
     cell,
+    column_named,
     format_of,
-    languages_of,
-    no_column,
-    read_rows,
+    likely_texts,
+    open_table,
     text_of,
+    unclear,
+    usual_among,
 )
 
 # ---- Settings for reading pairs.
@@ -64,13 +67,6 @@ class ParallelSettings:
         Literal["error", "drop", "replace"],
         Meta(description="<s> or </s> in the text: an error, dropped, or <unk>"),
     ] = "error"
-
-    @property
-    def has_header(self) -> bool:
-        """Whether tables have a header: those whose columns are called by numbers alone have
-        none."""
-        named = [name for name in (self.column, self.target_column) if name]
-        return not named or not are_numbers(named)
 
 
 # ---- Texts become pairs: special symbols are treated as the settings say, and sides without words
@@ -237,63 +233,39 @@ def _merged(pairs: Sequence[Pair]) -> Pair:
 # ---- Tables of pairs: TSV, CSV, JSON-lines, Parquet. One column holds the sources, another the
 # targets; a list is several references.
 
-USUAL = (
-    ("source", "target"),
-    ("src", "tgt"),
-    ("input", "output"),
-    ("question", "answer"),
-    ("prompt", "response"),
-)
-_SENTENCE_ENDS = tuple(".!?…。！？")
-_NAME_THEM = "name them with `column` and `target_column`, by number if there is no header"
-
 Columns = tuple[str, str]  # of the sources, of the targets
 
 
 def read_pair_table(source: str, format: str, collector: PairCollector) -> Columns | None:
     """Collect the pairs of a table. Return the names of their columns; None: it has no rows."""
     settings = collector.settings
-    asked = [name for name in (settings.column, settings.target_column) if name]
-    rows = read_rows(
-        source, format, settings, asked, settings.has_header, only_asked=len(asked) == 2
+    asked = (settings.column, settings.target_column)
+    table = open_table(
+        source, KINDS[format], settings.encoding_errors, asked, all(asked), has_languages=True
     )
-    columns: Columns | None = None
-    for row in rows:
-        values = languages_of(row.values, asked)
-        # The first row decides on the columns.
-        if columns is None:
-            columns = columns_of(list(map(str, values)), row.where, settings)
-            _check_header(columns, asked, source, format)
-        texts = _texts(values, columns, row.where, settings)
+    if not table.sample:
+        return None
+    columns = columns_of(table, settings)
+    for row in table.rows:
+        texts = _texts(row.values, columns, row.where, settings)
         collector.add(texts, [row.where] * len(texts), row.number, source)
     return columns
 
 
-def _check_header(columns: Columns, asked: Sequence[str], source: str, format: str) -> None:
-    """Refuse texts of a table without a header that would pass for the names of its columns."""
-    if asked or format not in ("tsv", "csv"):
-        return
-    for name in columns:
-        if " " in name.strip() or name.strip().endswith(_SENTENCE_ENDS):
-            raise TextError(
-                f"{source}: is there a header?",
-                f"its first line is read as the names of its columns, and {shown(name)} looks "
-                "like a text",
-                "name the columns: `column=1` and `target_column=2` if there is none",
-            )
-
-
-def columns_of(names: Sequence[str], where: str, settings: ParallelSettings) -> Columns:
-    """Return the columns of sources and targets of a table that has columns of those `names`: those
-    that are named, else those that are usually called so, else the only two in their order."""
-    source, target = settings.column, settings.target_column
-    for name in (source, target):
-        if name is not None and name not in names:
-            raise no_column(where, name, names)
+def columns_of(table: Table, settings: ParallelSettings) -> Columns:
+    """Return the columns of sources and targets of a table: those that are named, else those that
+    are usually called so, else the only two in their order."""
+    names, where = table.names, table.where
+    source = settings.column and column_named(settings.column, names, where)
+    target = settings.target_column and column_named(settings.target_column, names, where)
     if source and target:
         return source, target
 
-    candidates = [pair for pair in USUAL if set(pair) <= set(names)]
+    candidates = []
+    for usual in USUAL_PAIRS:
+        found = usual_among(names, usual)
+        if len(found) == 2:
+            candidates.append((found[0], found[1]))
     if len(names) == 2:
         first, second = names
         candidates.append((first, second))
@@ -303,11 +275,13 @@ def columns_of(names: Sequence[str], where: str, settings: ParallelSettings) -> 
     for first, second in candidates:
         if source in (None, first) and target in (None, second):
             return first, second
-    raise TextError(
-        f"{where}: which columns hold the sources and the targets?",
-        "it has " + (", ".join(names) or "none"),
-        _NAME_THEM,
-    )
+    others = [name for name in names if name not in (source, target)]
+    others = likely_texts(others, table.sample)
+    ways = [
+        f"`column={source or one!r}` and `target_column={target or other!r}`"
+        for one, other in permutations(others[:2], 2)
+    ]
+    raise unclear(where, names, "the sources, and which the targets", ways)
 
 
 def _texts(

@@ -16,7 +16,7 @@ import socket
 import stat
 import urllib.parse
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,7 +28,7 @@ from rnnlm.errors import TextError, UsageError, missing_package, nearest, notice
 from rnnlm.files import tables
 from rnnlm.files.compression import CHUNK_BYTES, is_compressed, without_suffix
 from rnnlm.files.reading import opened, shown_name
-from rnnlm.text.named_columns import check_length, usual_column
+from rnnlm.text.named_columns import Table, cell, open_table, text_column
 
 if TYPE_CHECKING:
     import datasets
@@ -132,15 +132,10 @@ def read(
         yield from dataset_records(source, settings)
         return
 
-    # CSV without a named column is a mistake; TSV may be plain text that holds tabs.
+    # TSV may be plain text that holds tabs.
     kind = tables.kind_of(source)
-    if kind == tables.CSV and not settings.column:
-        raise TextError(
-            f"{source} is a table", "its text column is not named", "name it with `column`"
-        )
     if kind and (kind != tables.TSV or settings.column):
-        rows = _rows(source, kind, settings, errors)
-        yield from _in_chunks(_texts_of(rows, settings))
+        yield from _in_chunks(_texts_of_file(source, kind, settings, errors))
         return
 
     with opened(source, on_read, is_kept=is_kept) as stream:
@@ -176,13 +171,15 @@ def _has_columns(source: str) -> bool:
     return is_data_set or tables.kind_of(source) is not None
 
 
-def _rows(source: str, kind: str, settings: SourceSettings, errors: str) -> Iterator[tables.Row]:
-    """Yield the rows of a table; of a Parquet file, the text column alone is read."""
-    if kind == tables.PARQUET:
-        column = column_of(tables.parquet_columns(source), source, settings)
-        return tables.parquet_rows(source, [column])
-    columns = [settings.column] if settings.column else ()
-    return tables.rows(source, kind, errors, columns=columns)
+def _texts_of_file(source: str, kind: str, settings: SourceSettings, errors: str) -> Iterator[str]:
+    """Yield the text of each row of a table; of a Parquet file, its column alone is read."""
+    table = open_table(source, kind, errors, [settings.column])
+    if not table.sample:
+        return
+    column = text_column(table.names, table.sample, table.where, settings.column)
+    if kind == tables.PARQUET and len(table.names) > 1:
+        table = open_table(source, kind, errors, [column], only_asked=True)
+    yield from _texts_of(table, column)
 
 
 def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:
@@ -216,7 +213,12 @@ def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]
         where = f"{source} [{settings.split}]"
         records = _load_dataset(name, revision, config, settings.split)
         rows = (tables.Row(where, record) for record in records)
-        yield from _in_chunks(_texts_of(rows, settings))
+        sample = list(itertools.islice(rows, tables.SAMPLE_ROWS))
+        if sample:
+            names = list(map(str, sample[0].values))
+            column = text_column(names, sample, where, settings.column)
+            table = Table(source, names, sample, itertools.chain(sample, rows))
+            yield from _in_chunks(_texts_of(table, column))
     except TextError:
         raise
     except Exception as error:
@@ -309,31 +311,9 @@ def _holds_data(folder: str) -> bool:
     return False
 
 
-def column_of(names: list[str], where: str, settings: SourceSettings) -> str:
-    """Return the column to read: the one asked for; else `text`, `sentence`, or the only one."""
-    if settings.column:
-        if settings.column in names:
-            return settings.column
-        raise TextError(
-            f"{where}: no column {settings.column!r}", hint=nearest(settings.column, names)
-        )
-    # Two usual columns are rarely both the text, so say which one is read.
-    usual = [name for name in tables.USUAL_COLUMNS if name in names]
-    if len(usual) > 1:
-        notice(f"{where}: the column {usual[0]} is read; `column={usual[1]!r}` reads the other one")
-    if usual:
-        return usual[0]
-    return usual_column(names, (), where, "the text", "`column`")
-
-
-def _texts_of(rows: Iterator[tables.Row], settings: SourceSettings) -> Iterator[str]:
-    """Yield the text of each row, from the column that the first row decides on."""
-    for row in rows:
-        check_length(row)
-        names = list(map(str, row.values))
-        column = column_of(names, row.where, settings)
-        settings = replace(settings, column=column)
-        yield _as_text(row.values[column], row.where, column)
+def _texts_of(table: Table, column: str) -> Iterator[str]:
+    for row in table.rows:
+        yield _as_text(cell(row.values, column, row.where), row.where, column)
 
 
 def _as_text(value: object, where: str, column: str) -> str:

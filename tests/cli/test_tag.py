@@ -1,8 +1,11 @@
 """`rnnlm tag`: tables, JSON-lines, and files with labels written into them."""
 
+import gzip
 import json
 
 import click
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from rnnlm.tasks.labels.tagging import tag
@@ -253,3 +256,76 @@ def test_a_reader_that_stops_reading_ends_it_silently(rnnlm, tagger, monkeypatch
 
     monkeypatch.setattr(click, "echo", closed)
     assert rnnlm("tag", "-m", tagger.folder, stdin=b"fly me\n") == Outcome(141, "", "")
+
+
+TEXTS = ["fly me to oslo", "what costs it"]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.tsv", "t.jsonl", "t.parquet"])
+@pytest.mark.parametrize("column", [[], ["--column", "TEXT"], ["--column", "2"]])
+def test_every_kind_of_table_is_read_and_keeps_its_columns(rnnlm, slot_tagger, here, name, column):
+    rows = [{"id": str(number), "text": text} for number, text in enumerate(TEXTS)]
+    separator = "\t" if name == "t.tsv" else ","
+    lines = ["id" + separator + "text", *(separator.join(row.values()) for row in rows)]
+    content = "\n".join(lines) + "\n"
+    if name == "t.jsonl":
+        content = "".join(json.dumps(row) + "\n" for row in rows)
+    if name == "t.parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), here / name)
+    elif name.endswith("gz"):
+        (here / name).write_bytes(gzip.compress(content.encode()))
+    else:
+        (here / name).write_text(content)
+    shown = rnnlm("tag", "-m", slot_tagger.folder, "--input", name, *column).out.splitlines()
+    expected = [found.labels["slots"] for found in tag(slot_tagger.folder, TEXTS)]
+    if name == "t.jsonl":
+        found = [json.loads(line) for line in shown]
+        assert [row["slots"] for row in found] == list(map(list, expected))
+        assert [{name: row[name] for name in ("id", "text")} for row in found] == rows
+        return
+    separator = "," if "csv" in name else "\t"
+    assert shown[0].split(separator) == ["id", "text", "slots", "intent"]
+    cells = [line.split(separator) for line in shown[1:]]
+    assert [row[:3] for row in cells] == [
+        [row["id"], row["text"], " ".join(labels)]
+        for row, labels in zip(rows, expected, strict=True)
+    ]
+
+
+def test_a_column_of_no_table_is_refused(rnnlm, tagger, here):
+    (here / "t.txt").write_text(RAW)
+    shown = rnnlm("tag", "-m", tagger.folder, "--input", "t.txt", "--column", "text")
+    assert shown.errors == [
+        "error: t.txt does not have a table suffix", "  why: a column is named",
+        "  try: name its format with --input-format",
+    ]  # fmt: skip
+
+
+def test_each_line_has_its_result_blank_ones_too(rnnlm, slot_tagger, treebank_tagger, here):
+    text = "\nfly me to oslo\n\n \nwhat costs it\n\n"
+    (here / "t.txt").write_text(text)
+    blank = [number for number, line in enumerate(text.splitlines()) if not line.strip()]
+    asked = ("tag", "-m", slot_tagger.folder, "--input", "t.txt")
+    rnnlm(*asked, "-o", "t.jsonl")
+    for written in (rnnlm(*asked, "--json").out, (here / "t.jsonl").read_text()):
+        rows = [json.loads(line) for line in written.splitlines()]
+        assert [number for number, row in enumerate(rows) if not row["words"]] == blank
+        assert len(rows) == len(text.splitlines())
+    for form, separator in (("tsv", "\t"), ("csv", ",")):
+        rnnlm(*asked, "-o", f"t.{form}", "--probabilities")
+        lines = (here / f"t.{form}").read_text().splitlines()
+        assert lines[0].split(separator) == [
+            "text", "slots", "slots_probability", "intent", "intent_probability",
+        ]  # fmt: skip
+        assert [line for line in lines[1:] if not line.strip(" " + separator)] == [
+            lines[number + 1] for number in blank
+        ]
+        assert len(lines) == len(text.splitlines()) + 1
+    conllu = rnnlm("tag", "-m", treebank_tagger, "--input", "t.txt").out
+    assert [line for line in conllu.splitlines() if line.startswith("# blank")] == [
+        f"# blank = {number + 1}" for number in blank
+    ]
+    # What was written is read again, by training and by tag itself.
+    (here / "t.conllu").write_text(conllu)
+    again = rnnlm("tag", "-m", treebank_tagger, "--input", "t.conllu").out
+    assert again == conllu

@@ -57,7 +57,8 @@ def test_each_input_line_gives_one_output_line(rnnlm, model, expected, here):
 
 def test_sources_stand_in_the_columns_of_tables(rnnlm, model, expected, here):
     rows = [
-        {"id": number, "translation": {"en": line, "fr": "?"}} for number, line in enumerate(LINES)
+        {"id": number, "translation": {"en": line, "fr": line[::-1]}}
+        for number, line in enumerate(LINES)
     ]
     files = {
         "in.tsv": "n\tsource\ttarget\n"
@@ -74,7 +75,7 @@ def test_sources_stand_in_the_columns_of_tables(rnnlm, model, expected, here):
         ), name
     assert rnnlm("translate", "-m", model, stdin=files["in.jsonl"].encode()).errors == [
         "error: -, line 1: which column holds the sources?", "  why: it has en, fr",
-        "  try: name it with --column",
+        "  try: name it: --column en, or --column fr",
     ]  # fmt: skip
     assert (
         rnnlm("translate", "-m", model, "--input", "in.tsv", "--column", "fr").errors[0]

@@ -234,7 +234,8 @@ def _check(column: LabelColumn) -> None:
 
     # Each symbol can be read.
     if column.form == PLAIN:
-        schemes.check_scheme(column.symbols, column.inner, column.name)
+        for symbol in column.symbols:
+            schemes.check_label(symbol, column.inner, column.name)
     elif column.form == EDIT:
         for symbol in column.symbols:
             edit_scripts.apply(symbol, "word")

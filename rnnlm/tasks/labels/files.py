@@ -1,7 +1,6 @@
 """Tag or classify files: read them, and write them again with labels and all else they hold."""
 
-import csv
-import io
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +22,20 @@ from rnnlm.text.labelled.documents import (
     detect_document_format,
     open_document,
     raw_sentence,
+    written_as,
 )
 from rnnlm.text.labelled.example import LABEL_SEPARATOR, LabelledSettings, labels_in
-from rnnlm.text.labelled.labelled_tables import text_column, words_of
+from rnnlm.text.labelled.labelled_tables import words_of
 from rnnlm.text.labelled.schemes import BIOES, NONE
 from rnnlm.text.lines import lines_with_ends, without_end
-from rnnlm.text.named_columns import format_of, read_rows
+from rnnlm.text.named_columns import (
+    KINDS,
+    USUAL_TEXT,
+    USUAL_WORDS,
+    format_of,
+    open_table,
+    text_column,
+)
 
 # ---- Files tagged: read sentence by sentence, and written again with labels and all else they
 # hold.
@@ -80,7 +87,7 @@ def _of_texts(codec: Codec, texts: Iterable[str], output: str) -> Iterator[Sente
     by_word = is_of_letters(codec)
     number = 0
     for text in texts:
-        for item in words_in(text) if by_word else [text]:
+        for item in (words_in(text) or [""]) if by_word else [text]:
             number += 1
             yield raw_sentence(item, split_text(codec, item), output, number, number == 1)
 
@@ -93,11 +100,15 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
         format = detect_document_format(source, labelled, _known_labels(codec))
     has_letters = is_of_letters(codec)
 
-    # Raw text has no format to be written in.
+    # Raw text has no format to be written in, and no columns.
     if format == RAW:
+        if settings.column:
+            raise no_table(source)
         output = settings.raw_format(codec)
         if has_letters:
-            lines = (line for _, line in lines_with_ends(source, settings.encoding_errors))
+            lines = (
+                without_end(line) for _, line in lines_with_ends(source, settings.encoding_errors)
+            )
             found = _of_texts(codec, lines, output)
         else:
             found = open_document(source, RAW, labelled, output)
@@ -110,11 +121,11 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
             "the model gives the sounds of a word",
             "use `format` text, tsv or jsonl",
         )
-    found = _not_empty(open_document(source, format, labelled), source)
+    output = settings.output or written_as(format)
+    found = _not_empty(open_document(source, format, labelled, output), source)
     if has_letters:
         found = _spelled(codec, found, source)
-    output = settings.output or format
-    if output != format:
+    if output != format and format not in TABLES:
         found = _converted(found, output)
     return Document(found, output)
 
@@ -129,11 +140,15 @@ def _known_labels(codec: Codec) -> set[str]:
 
 
 def _not_empty(sentences: Iterable[Sentence], source: str) -> Iterator[Sentence]:
-    sentence = None
-    for sentence in sentences:
-        yield sentence
-    if sentence is None:
-        raise TextError(f"no sentences in {shown_name(source)}", "it is empty")
+    # Blank lines alone are no sentences.
+    rest = iter(sentences)
+    first = []
+    for sentence in rest:
+        first.append(sentence)
+        if sentence.words:
+            yield from itertools.chain(first, rest)
+            return
+    raise TextError(f"no sentences in {shown_name(source)}", "it is empty")
 
 
 def tagged(
@@ -166,11 +181,13 @@ def written(codec: Codec, sentence: Sentence, found: TaggedSentence, format: str
         if name in found.probabilities:
             pairs = zip(found.probabilities[name], labels, strict=True)
             word_labels[name + PROBABILITY] = [number(p[label]) for p, label in pairs]
-    for name, label in found.sentence_labels.items():
+    for column in codec.text_columns:
+        name = column.name
+        label = found.sentence_labels.get(name)  # None: there are no words
         text_labels[name] = label
         if name in found.sentence_probabilities:
-            probability = found.sentence_probabilities[name].get(label, 0.0)
-            text_labels[name + PROBABILITY] = number(probability)
+            probability = found.sentence_probabilities[name].get(label or "", 0.0)
+            text_labels[name + PROBABILITY] = None if label is None else number(probability)
     return sentence.with_labels(word_labels, text_labels)
 
 
@@ -234,12 +251,17 @@ def detect_text_format(source: str, settings: TextFileSettings) -> str:
     if any(tables.is_json(line) for _, line in first_line):
         return "jsonl"
     if settings.column:
-        raise TextError(
-            f"{source} does not have a table suffix",
-            "a column is named",
-            "name its format with `format`",
-        )
+        raise no_table(source)
     return TEXT_LINES
+
+
+def no_table(source: str) -> TextError:
+    """Return the error for a file of lines of which a column is asked for."""
+    return TextError(
+        f"{source} does not have a table suffix",
+        "a column is named",
+        "name its format with `format`",
+    )
 
 
 def read_texts(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
@@ -283,7 +305,7 @@ def writer(format: str) -> Callable[[Row, bool], str]:
     "tsv", "csv" or "jsonl"."""
     if format == "jsonl":
         return lambda row, is_first: json.dumps(row, ensure_ascii=False, default=str) + "\n"
-    line = _csv_line if format == "csv" else tables.tsv_line
+    line = tables.csv_line if format == "csv" else tables.tsv_line
 
     def write(row: Row, is_first: bool) -> str:
         header = line(map(str, row)) if is_first else ""
@@ -315,24 +337,19 @@ def _label(found: ClassifiedText, name: str, rank: int) -> tuple[str | None, flo
     return next(islice(found.probabilities.get(name, {}).items(), rank - 1, None), (None, None))
 
 
-def _csv_line(cells: Iterable[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue()
-
-
 def _lines(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
     for _, line in lines_with_ends(source, settings.encoding_errors):
         yield Text(without_end(line), {"text": without_end(line)})
 
 
 def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
-    column = None
-    asked = [settings.column] if settings.column else []
-    for row in read_rows(source, format, settings, asked):
+    table = open_table(source, KINDS[format], settings.encoding_errors, [settings.column])
+    if not table.sample:
+        return
+    usual = USUAL_TEXT + USUAL_WORDS
+    column = text_column(table.names, table.sample, table.where, settings.column, usual)
+    for row in table.rows:
         names = [str(name) for name in row.values]
-        if column is None:
-            column = text_column(names, row.where, LabelledSettings(column=settings.column))
         cell = row.values.get(column)
         text: str | Sequence[str] = ()
         if isinstance(cell, str):

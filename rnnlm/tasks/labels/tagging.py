@@ -179,10 +179,15 @@ class Tagger:
         columns = self.model.codec.columns
         if prediction is None:
             nothing: dict[str, tuple[()]] = {}
+            without: dict[str, dict[str, float]] = {}
             for column in columns:
-                if column.level != TEXT:
+                if column.level == TEXT:
+                    without[column.name] = {}
+                else:
                     nothing[column.name] = ()
-            return TaggedSentence((), nothing, {}, nothing, text=text)
+            asked = nothing if self.probabilities else {}
+            asked_of_text = without if self.probabilities or self.nbest > 1 else {}
+            return TaggedSentence((), nothing, {}, nothing, asked, asked_of_text, text=text)
 
         # Labels of words, and of the whole sentence.
         nbest: dict[str, tuple[LabelSequence, ...]] = {}

@@ -10,7 +10,6 @@ import numpy as np
 
 from rnnlm.checks import items_of
 from rnnlm.errors import TextError, UsageError
-from rnnlm.files import tables
 from rnnlm.files.reading import shown_name
 from rnnlm.generation.drawing import Found, Starts, draw_samples
 from rnnlm.generation.search import search
@@ -25,8 +24,16 @@ from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tasks.seq2seq.results import Attention, TranslatedLine, TranslatedLines, Translation
 from rnnlm.text.batches import check_lengths
 from rnnlm.text.lines import is_blank, lines_with_ends, without_end
-from rnnlm.text.named_columns import cell, languages_of, read_rows, text_of, usual_column
-from rnnlm.text.pairs import USUAL, ParallelSettings, ParallelText
+from rnnlm.text.named_columns import (
+    KINDS,
+    USUAL_PAIRS,
+    USUAL_TEXT,
+    cell,
+    open_table,
+    text_column,
+    text_of,
+)
+from rnnlm.text.pairs import ParallelText
 
 # ---- What the tokens of a line looked at in its source.
 
@@ -216,7 +223,7 @@ def batches(lengths_N: np.ndarray, chosen: np.ndarray, most: int) -> Iterator[np
 
 # ---- Files of sources to be translated: lines of text, or one column of a table.
 
-USUAL_COLUMNS = (*(source for source, _ in USUAL), *tables.USUAL_COLUMNS)
+USUAL_COLUMNS = (*(source for source, _ in USUAL_PAIRS), *USUAL_TEXT)
 
 
 def read_sources(
@@ -243,15 +250,16 @@ def _lines(file: str, settings: TextFileSettings) -> Iterator[str]:
 
 
 def _cells(file: str, form: str, settings: TextFileSettings, usual: Sequence[str]) -> Iterator[str]:
-    column = settings.column
-    asked = [column] if column else []
-    has_header = ParallelSettings(column=column).has_header
-    for row in read_rows(file, form, settings, asked, has_header):
-        values = languages_of(row.values, asked)
-        if column is None:
-            names = [str(name) for name in values]
-            column = usual_column(names, usual, row.where, "the sources", "`column`")
-        held = cell(values, column, row.where)
+    table = open_table(
+        file, KINDS[form], settings.encoding_errors, [settings.column], has_languages=True
+    )
+    if not table.sample:
+        return
+    column = text_column(
+        table.names, table.sample, table.where, settings.column, usual, "the sources"
+    )
+    for row in table.rows:
+        held = cell(row.values, column, row.where)
         text = "" if held is None else text_of(held, row.where, column)
         # A cell may have several lines, a source is one.
         if "\n" in text:

@@ -20,7 +20,7 @@ from rnnlm.text.labelled.example import (
     no_words,
 )
 from rnnlm.text.lines import Line, lines_with_ends
-from rnnlm.text.named_columns import no_column
+from rnnlm.text.named_columns import column_named, no_column
 
 FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 DEFAULT_LABEL = "upos"
@@ -60,9 +60,11 @@ def comment_of(line: str, key: str) -> str | None:
 
 
 def sentences(source: str, lines: Iterable[Line]) -> Iterator[ConlluSentence]:
-    """Yield the sentences of the `lines` of a file."""
+    """Yield the sentences of the `lines` of a file. Comments alone between blank lines are of the
+    file."""
     for block in blocks(lines):
-        yield parse_block(source, block)
+        if not all(line.startswith("#") for _, line in block):
+            yield parse_block(source, block)
 
 
 def parse_block(source: str, block: Sequence[Line]) -> ConlluSentence:
@@ -72,6 +74,7 @@ def parse_block(source: str, block: Sequence[Line]) -> ConlluSentence:
     cells: list[list[str]] = []
     places: list[int] = []
     end_of_range = 0  # of the last multiword form, the number of its last word
+    line_of_range = 0
     for place, (number, line) in enumerate(block):
         if line[0] == "#" and not cells:
             comments.append(line)
@@ -88,14 +91,17 @@ def parse_block(source: str, block: Sequence[Line]) -> ConlluSentence:
             cells.append(row)
             places.append(place)
             continue
-        end_of_range = _end_of_other_line(source, number, row[0], len(cells), end_of_range)
+        end_before = end_of_range
+        end_of_range = _end_of_other_line(source, number, row[0], len(cells), end_before)
+        if end_of_range != end_before:
+            line_of_range = number
 
     where = f"{source}, line {block[0][0]}"
     if not cells:
         raise no_words(where)
     if end_of_range > len(cells):
         raise TextError(
-            f"{where}: a multiword form ends with word {end_of_range:,}",
+            f"{source}, line {line_of_range}: a multiword form ends with word {end_of_range:,}",
             f"the sentence has {len(cells):,}",
         )
     return ConlluSentence(tuple(comments), cells, places, block[0][0])
@@ -135,12 +141,15 @@ def set_field(row: list[str], name: str, label: str) -> None:
 
 
 def columns_of(source: str, settings: LabelledSettings) -> tuple[int, tuple[int, ...]]:
-    """Return the places among FIELDS of the words and of each label column."""
+    """Return the places among FIELDS of the words and of each label column, which have numbers,
+    too."""
     asked = [settings.column or "form", *(settings.label_columns or (DEFAULT_LABEL,))]
+    named = []
     for name in asked:
-        if name not in FIELDS[1:]:
+        if name in ("1", FIELDS[0]):
             raise no_column(source, name, FIELDS[1:])
-    words, *labels = map(FIELDS.index, asked)
+        named.append(FIELDS.index(column_named(name, FIELDS, source)))
+    words, *labels = named
     return words, tuple(labels)
 
 
@@ -155,11 +164,12 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
         words = column_at(rows, word_column)
         labels = tuple(column_at(rows, place) for place in label_columns)
         text_labels = tuple(_commented(source, sentence, key) for key in text_columns)
-        if not all(words) or not all(map(all, labels)):
-            raise TextError(
-                f"{source}, line {sentence.line}: an empty cell in this sentence",
-                f"CoNLL-U writes {EMPTY} for nothing",
-            )
+        for place, cells in zip(sentence.places, zip(words, *labels, strict=True), strict=True):
+            if not all(cells):
+                raise TextError(
+                    f"{source}, line {sentence.line + place}: an empty cell",
+                    f"CoNLL-U writes {EMPTY} for nothing",
+                )
         examples.append(Example(words, labels, text_labels, sentence.line, source))
 
     # A column that nobody filled in cannot be the one that is meant.

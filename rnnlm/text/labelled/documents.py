@@ -3,7 +3,7 @@ written again with everything else they hold."""
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,11 +12,11 @@ from rnnlm.errors import TextError, UsageError, nearest
 from rnnlm.files import tables
 from rnnlm.text.labelled import conllu
 from rnnlm.text.labelled.example import LabelledSettings, chunks, no_words
-from rnnlm.text.labelled.labelled_tables import json_list, text_column, words_of
-from rnnlm.text.labelled.line_formats import Layout, is_document_start, place_of
+from rnnlm.text.labelled.labelled_tables import USUAL_SPLIT, json_list, words_of
+from rnnlm.text.labelled.line_formats import Layout, is_document_start, layout_of, place_of
 from rnnlm.text.labelled.reading import SAMPLE_LINES, is_word_of_conllu
 from rnnlm.text.lines import WORD_SPACE, Line, is_blank, lines_with_ends, split_words, without_end
-from rnnlm.text.named_columns import cell, read_rows
+from rnnlm.text.named_columns import KINDS, cell, format_of, open_table, text_column
 
 # ---- A sentence of a file into which labels are written.
 
@@ -27,7 +27,7 @@ _BREAKS = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of a document, of at least one word.
+    """A sentence of a document; a blank line has no words.
 
     line: where it begins, from 1 (the row of a table that is not made of lines). text: as the
     document has it, where that is known.
@@ -143,14 +143,19 @@ class _ConlluWriter:
 def read_columns(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
     """Yield the sentences of a file with columns; white space and lines with -DOCSTART- are written
     again as they are."""
-    layout = Layout(source)
-    lines = lines_with_ends(source, settings.encoding_errors)
-    for chunk in chunks(lines, lambda line: not is_document_start(line)):
-        # Find the lines that hold words.
-        rows = []
+    layout, lines = layout_of(source, lines_with_ends(source, settings.encoding_errors))
+
+    def is_word(line: str) -> bool:
+        return not is_document_start(line) and not layout.is_comment(without_end(line))
+
+    for chunk in chunks(lines, is_word):
+        # Find the lines that hold words; comments are above them.
+        rows: list[list[str]] = []
         places = []
         for place, (number, line) in enumerate(chunk):
             if is_blank(without_end(line)) or is_document_start(line):
+                continue
+            if not rows and layout.is_comment(without_end(line)):
                 continue
             rows.append(layout.cells(number, without_end(line)))
             places.append(place)
@@ -204,8 +209,8 @@ class _ColumnsWriter:
 
 RAW = "text"
 LINES = {"conllu": read_conllu, "columns": read_columns}
-TABLES = ("tsv", "jsonl")
-FORMATS = (*LINES, *TABLES, RAW)
+TABLES = tuple(KINDS)
+WRITTEN = (*LINES, "tsv", "csv", "jsonl")
 LABELLED = 0.9  # the share of words with known labels that shows columns
 
 
@@ -218,44 +223,54 @@ def detect_document_format(
     hold; everything else is raw text.
     """
     kind = tables.kind_of(source)
-    if kind == tables.TSV:
-        return "tsv"
-    if kind == tables.JSON_LINES:
-        return "jsonl"
+    if kind:
+        return format_of(kind)
     sample = islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES)
     lines = [line for _, line in sample if not is_blank(line.rstrip("\n"))]
     if lines and tables.is_json(lines[0]):
         return "jsonl"
     if any(map(is_word_of_conllu, lines)):
         return "conllu"
-    rows = [split_words(line.rstrip("\n")) for line in lines if not is_document_start(line)]
-    return _by_labels(rows, labels)
+    layout, found = layout_of(source, enumerate(lines, start=1))
+    rows = []
+    for _, line in found:
+        if not is_document_start(line) and not layout.is_comment(without_end(line)):
+            rows.append(layout.split(without_end(line)))
+    return _by_labels(rows, layout.count, labels)
 
 
-def _by_labels(rows: list[list[str]], labels: Collection[str]) -> str:
-    """Return raw text, unless nearly all (LABELLED) of the words have a known label in a column
-    behind them."""
-    # A single line says nothing of columns, nor do lines of several lengths.
-    if len(rows) < 2 or len(set(map(len, rows))) > 1:
+def _by_labels(rows: list[list[str]], count: int, labels: Collection[str]) -> str:
+    """Return raw text, unless nearly all (LABELLED) of the words have a known label in one of the
+    columns behind them, of which most lines have `count`."""
+    # A single line says nothing of columns.
+    if len(rows) < 2:
         return RAW
-    for column in list(zip(*rows, strict=True))[1:]:
+    alike = [row for row in rows if len(row) == count]
+    for column in list(zip(*alike, strict=True))[1:]:
         if sum(cell in labels for cell in column) >= LABELLED * len(rows):
             return "columns"
     return RAW
 
 
+def written_as(format: str) -> str:
+    """Return the format that a document of this one is written in where nobody names it."""
+    return {RAW: "conllu", "parquet": "tsv"}.get(format, format)
+
+
 def open_document(
-    source: str, format: str, settings: LabelledSettings, output: str = "conllu"
+    source: str, format: str, settings: LabelledSettings, output: str | None = None
 ) -> Iterator[Sentence]:
     """Return the sentences of a file or of standard input (`-`), one after the other, whether they
     have labels or not.
 
-    format: of FORMATS. settings: their `column` says where the words are. output: for raw text,
-    in which of the other formats it is written.
+    format: of LINES or TABLES, or RAW. settings: their `column` says where the words are. output:
+    for raw text and tables, the one of WRITTEN that they are written in; None: CoNLL-U, and for a
+    table its own or TSV.
     """
     if Path(source).is_dir():
         raise TextError(f"{source} is a directory", hint="name a file")
-    for name, known in ((format, FORMATS), (output, FORMATS[:-1])):
+    output = output or written_as(format)
+    for name, known in ((format, (*LINES, *TABLES, RAW)), (output, WRITTEN)):
         if name not in known:
             raise UsageError(
                 f"format {name!r} is not one that labels are written in", hint=nearest(name, known)
@@ -263,7 +278,7 @@ def open_document(
     if format == RAW:
         return read_raw(source, settings, output)
     if format in TABLES:
-        return read_table(source, settings, format)
+        return read_table(source, settings, format, output)
     return LINES[format](source, settings)
 
 
@@ -274,17 +289,10 @@ _UNWRITTEN = str.maketrans("\t\r\n", "   ")
 
 
 def read_raw(source: str, settings: LabelledSettings, output: str = "conllu") -> Iterator[Sentence]:
-    """Yield the lines of a file that are not blank. output: "conllu", "columns", "jsonl" or
-    "tsv"."""
-    is_first = True
+    """Yield the lines of a file, blank ones without words. output: of WRITTEN."""
     for number, line in lines_with_ends(source, settings.encoding_errors):
         text = without_end(line)
-        if is_blank(text):
-            continue
-        words = split_words(text)
-        if words:
-            yield raw_sentence(text, words, output, number, is_first)
-            is_first = False
+        yield raw_sentence(text, split_words(text), output, number, number == 1)
 
 
 def raw_sentence(
@@ -293,7 +301,7 @@ def raw_sentence(
     """Return a text and its words as a sentence that is written as `output`; the first one of a
     table brings the header."""
     own = tuple(words)
-    return Sentence(own, line, _RawWriter(text, own, output, is_first), text)
+    return Sentence(own, line, _RawWriter(text, own, output, line, is_first), text)
 
 
 @dataclass(frozen=True)
@@ -301,19 +309,22 @@ class _RawWriter:
     text: str
     words: tuple[str, ...]
     output: str
+    line: int
     is_first: bool
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         # Formats with room for labels of the whole sentence.
         if self.output == "jsonl":
             return self._json(word_labels, text_labels)
-        if self.output == "tsv":
-            return self._tsv(word_labels, text_labels)
+        if self.output in ("tsv", "csv"):
+            return self._table(word_labels, text_labels)
         if self.output == "conllu":
             return self._conllu(word_labels, text_labels)
 
         # And columns, which have none.
         refuse(text_labels, self.output)
+        if not self.words:
+            return "\n"
         rows = zip(self.words, *word_labels.values(), strict=True)
         return "".join("\t".join(map(on_one_line, row)) + "\n" for row in rows) + "\n"
 
@@ -324,16 +335,20 @@ class _RawWriter:
         row |= text_labels
         return json.dumps(row, ensure_ascii=False) + "\n"
 
-    def _tsv(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+    def _table(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         # Beside labels of words, the text is their words.
         row = {"text": joined(self.words) if word_labels else self.text}
         for name, labels in word_labels.items():
             row[name] = joined(labels)
         row |= text_labels
-        header = tables.tsv_line(row) if self.is_first else ""
-        return header + tables.tsv_line(row.values())
+        line = LINE_OF[self.output]
+        header = line(row) if self.is_first else ""
+        return header + line(map(tables.cell_text, row.values()))
 
     def _conllu(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+        # CoNLL-U has no sentence without words: a comment takes its place.
+        if not self.words:
+            return f"# blank = {self.line}\n"
         lines = [f"# text = {self.text.translate(_UNWRITTEN).strip()}"]
         for name, label in text_labels.items():
             lines.append(f"# {name} = {on_one_line(label)}")
@@ -346,32 +361,42 @@ class _RawWriter:
         return "\n".join([*lines, "", ""])
 
 
-# ---- Documents that are tables: TSV, where the first row brings the header, and JSON-lines. Labels
+# ---- Documents that are tables: TSV and CSV, where the first row brings the header, JSON-lines,
+# and Parquet, which is written as one of the others. Labels
 # go into the columns of their names, which are added where there are none: labels of words as a
 # list in JSON-lines, elsewhere with spaces between them (a list where one holds a space).
 
 
-def read_table(source: str, settings: LabelledSettings, kind: str) -> Iterator[Sentence]:
-    """Yield the rows of a table, "tsv" or "jsonl". The text is in the column that the settings
-    name, else in one of a usual name."""
-    column = None
-    names: list[str] = []
-    asked = [settings.column] if settings.column else []
-    for row in read_rows(source, kind, settings, asked):
-        # The first row decides on the columns.
-        is_first = column is None
-        names = names or list(map(str, row.values))
-        column = column or text_column(names, row.where, settings)
+LINE_OF = {"tsv": tables.tsv_line, "csv": tables.csv_line}  # which makes a line of cells
 
+
+def read_table(
+    source: str, settings: LabelledSettings, kind: str, output: str
+) -> Iterator[Sentence]:
+    """Yield the rows of a table. The text is in the column that the settings name, else in one of a
+    usual name, or that holds texts. output: "tsv", "csv", "jsonl"; other formats have room for
+    words and text alone."""
+    table = open_table(source, KINDS[kind], settings.encoding_errors, [settings.column])
+    names = table.names
+    if not table.sample:
+        return
+    column = text_column(names, table.sample, table.where, settings.column, USUAL_SPLIT)
+    is_first = True
+    for row in table.rows:
         value = cell(row.values, column, row.where)
         words = words_of(value, row.where, column, lists=is_list(value))
         if not words:
             raise no_words(row.where)
         text = value if isinstance(value, str) and not is_list(value) else None
-        write: Callable[[WordLabels, TextLabels], str] = _TsvWriter(names, row.values, is_first)
-        if kind == "jsonl":
-            write = _JsonWriter(row.values)
+        if output not in ("jsonl", *LINE_OF):
+            shown = text or " ".join(words)
+            yield raw_sentence(shown, words, output, row.number, is_first)
+            continue
+        write: Callable[[WordLabels, TextLabels], str] = _JsonWriter(row.values)
+        if output in LINE_OF:
+            write = _RowWriter(names, row.values, LINE_OF[output], is_first)
         yield Sentence(tuple(words), row.number, write, text)
+        is_first = False
 
 
 def is_list(cell: object) -> bool:
@@ -398,13 +423,14 @@ class _JsonWriter:
             # A column of texts stays one.
             row[name] = joined(labels) if isinstance(row.get(name), str) else list(labels)
         row.update(text_labels)
-        return json.dumps(row, ensure_ascii=False) + "\n"
+        return json.dumps(row, ensure_ascii=False, default=str) + "\n"
 
 
 @dataclass(frozen=True)
-class _TsvWriter:
-    names: list[str]
+class _RowWriter:
+    names: Sequence[str]
     row: dict[str | None, object]
+    line: Callable[[Iterable[str]], str]
     is_first: bool
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
@@ -413,5 +439,5 @@ class _TsvWriter:
             row[name] = joined(labels)
         row.update(text_labels)
         names = list(dict.fromkeys([*self.names, *word_labels, *text_labels]))
-        header = tables.tsv_line(names) if self.is_first else ""
-        return header + tables.tsv_line(tables.cell_text(row.get(name)) for name in names)
+        header = self.line(names) if self.is_first else ""
+        return header + self.line(tables.cell_text(row.get(name)) for name in names)

@@ -12,7 +12,6 @@ from msgspec import Meta
 
 from rnnlm.errors import SettingsError, TextError, shown
 from rnnlm.text.lines import Line, is_blank, without_end
-from rnnlm.text.named_columns import are_numbers
 
 LABEL_SEPARATOR = "|"  # between the labels of a text that has several
 
@@ -24,7 +23,7 @@ class Example:
     word_labels: for each label column of words, a label of each word. text_labels: for each label
     column of texts, its label; several labels are joined by LABEL_SEPARATOR, and "" is none. line:
     where it begins in its file, from 1 (the row of a Parquet file, the element of a JSON array).
-    source: the file's name.
+    source: the file's name. is_of_lines: whether each of its words is a line.
     """
 
     words: tuple[str, ...]
@@ -32,11 +31,16 @@ class Example:
     text_labels: tuple[str, ...]
     line: int
     source: str
+    is_of_lines: bool = False
 
     @property
     def where(self) -> str:
         """Its file and line, for messages."""
-        return f"{self.source}, line {self.line}"
+        return self.where_of(0)
+
+    def where_of(self, word: int) -> str:
+        """Return the file and line of a word, or where only that is known, of the first one."""
+        return f"{self.source}, line {self.line + (word if self.is_of_lines else 0)}"
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,13 @@ class LabelledSettings:
     sentence_label_column: Annotated[
         str | None, Meta(description="columns of labels of the whole sentence, joined by commas")
     ] = None
+    sentence_column: Annotated[
+        str | None,
+        Meta(
+            description="column that says which sentence a row belongs to, in tables with a word"
+            " in each row"
+        ),
+    ] = None
     scheme: Annotated[
         SchemeName | None,
         Meta(
@@ -140,11 +151,10 @@ class LabelledSettings:
         return names_in(self.label_column)
 
     @property
-    def has_header(self) -> bool:
-        """Whether tables have a header: those whose columns, text and labels, are called by numbers
-        alone have none."""
-        named = (self.column, *self.label_columns, *self.sentence_label_columns)
-        return len(named) < 2 or not are_numbers(named)
+    def named_columns(self) -> tuple[str, ...]:
+        """All columns that are named."""
+        named = (self.column, self.sentence_column)
+        return (*filter(None, named), *self.label_columns, *self.sentence_label_columns)
 
     @property
     def sentence_label_columns(self) -> tuple[str, ...]:

@@ -1,16 +1,18 @@
 """Tables with labels: TSV, CSV, JSON-lines, Parquet. A row is a sentence with a label for each
-word, or a text with its labels.
+word, or a text with its labels, or a word of a sentence.
 
 Labels of words are split at white space, or a list. In TSV and CSV such a list is JSON; the words
 beside it may be one, too.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, permutations
 from sys import intern
 
-from rnnlm.errors import TextError, given
+from rnnlm.errors import TextError, given, notice
 from rnnlm.files import tables
 from rnnlm.text.labelled.example import (
     LABEL_SEPARATOR,
@@ -23,19 +25,25 @@ from rnnlm.text.labelled.example import (
     unequal,
 )
 from rnnlm.text.lines import split_words
-from rnnlm.text.named_columns import cell, no_column, read_rows, text_of, usual_column
+from rnnlm.text.named_columns import (
+    KINDS,
+    USUAL_LABELS,
+    USUAL_TEXT,
+    USUAL_WORDS,
+    Table,
+    cell,
+    column_named,
+    content_of,
+    likely_texts,
+    open_table,
+    text_column,
+    text_of,
+    unclear,
+    usual_among,
+)
 
-USUAL_WORDS = ("words", "tokens")  # columns that are read where none are named
-USUAL_TEXT = (*USUAL_WORDS, *tables.USUAL_COLUMNS)
-USUAL_LABELS = {
-    "word": ("labels", "tags", "slots", "upos", "ner_tags", "pos_tags"),
-    "text": ("label", "labels", "class", "intent"),
-}
-
-# How to name the columns, for messages
-_WITHOUT_HEADER = "without a header, by number: `column=2` and `label_column=1`"
-BY_TEXT = f"`column`; {_WITHOUT_HEADER}"
-BY_LABELS = f"`label_column`; {_WITHOUT_HEADER}"
+USUAL_SPLIT = (*USUAL_WORDS, *USUAL_TEXT)  # of texts, rather of those that are split into words
+_TAG = re.compile("O|[BIELSU]-.+")
 
 
 @dataclass(frozen=True)
@@ -53,50 +61,202 @@ def read(
 ) -> LabelledText:
     """Return the examples of a table of one of the KINDS. aligned: whether each word has one
     label."""
-    named = (settings.column, *settings.label_columns, *settings.sentence_label_columns)
-    asked = [name for name in named if name]
     is_all = bool(settings.column and settings.label_columns)
-    columns: Columns | None = None
+    table = open_table(
+        source, KINDS[kind], settings.encoding_errors, settings.named_columns, is_all
+    )
+    if not table.sample:
+        return LabelledText((), (), (), kind)
+    columns = columns_of(table, settings, level)
+    sentence = settings.sentence_column
+    if sentence:
+        sentence = column_named(sentence, table.names, table.where)
+
+    # A row is an example, or the next word of one.
     examples = []
-    for row in read_rows(source, kind, settings, asked, settings.has_header, is_all):
-        # The first row decides on the columns.
-        if columns is None:
-            columns = columns_of(list(map(str, row.values)), row.where, settings, level)
+    begins = []  # whether a sentence begins with each of them
+    ended, of_sentence, number = True, None, 0
+    for row in table.rows:
+        is_below_blank_line = not sentence and row.number > number + 1
+        number = row.number
+        if not any(value not in (None, "") for value in row.values.values()):
+            ended = True
+            continue
         examples.append(_example(row, columns, settings, source, aligned))
-    columns = columns or Columns("", (), ())
+        its_sentence = row.values.get(sentence) if sentence else None
+        is_next = its_sentence not in (None, "", of_sentence)
+        of_sentence = its_sentence if is_next else of_sentence
+        begins.append(ended or is_next or is_below_blank_line)
+        ended = False
+    if level == "word" and aligned:
+        examples = _sentences(source, examples, begins, bool(sentence))
     return LabelledText(tuple(examples), columns.words, columns.texts, kind)
 
 
-def columns_of(
-    names: Sequence[str], where: str, settings: LabelledSettings, level: Level
-) -> Columns:
-    """Return which columns to read from a table that has those `names`."""
-    text = text_column(names, where, settings, level)
-    labels = settings.label_columns
-    sentence_labels = settings.sentence_label_columns
+def _sentences(
+    source: str, examples: list[Example], begins: Sequence[bool], is_asked: bool
+) -> list[Example]:
+    """Return the sentences of a table with one word a row: those that are asked for, or that blank
+    rows end. Other tables have a sentence in each row."""
+    if not is_asked:
+        if len(examples) < 2 or any(len(each.words) > 1 for each in examples):
+            return examples
+        if not any(begins[1:]):
+            notice(
+                f"{source}: each text has one word; if each row is a word of a sentence, name "
+                "the column that numbers the sentences: `sentence_column`"
+            )
+            return examples
 
-    # Without a named column, the usual one; but to classification both kinds of label are one.
-    if not labels and not (level == "text" and sentence_labels):
-        others = [name for name in names if name not in (text, *sentence_labels)]
-        labels = (usual_column(others, USUAL_LABELS[level], where, "the labels", BY_LABELS),)
-    for name in (*labels, *sentence_labels):
-        if name not in names:
-            raise no_column(where, name, names)
+    rows: list[list[Example]] = []
+    for example, is_first in zip(examples, begins, strict=True):
+        if is_first or not rows:
+            rows.append([])
+        rows[-1].append(example)
+    return list(map(_one_sentence, rows))
+
+
+def _one_sentence(rows: Sequence[Example]) -> Example:
+    words = tuple(chain.from_iterable(each.words for each in rows))
+    labels = zip(*(each.word_labels for each in rows), strict=True)
+    joined = tuple(tuple(chain.from_iterable(of_column)) for of_column in labels)
+    return replace(rows[0], words=words, word_labels=joined, is_of_lines=True)
+
+
+def columns_of(table: Table, settings: LabelledSettings, level: Level) -> Columns:
+    """Return which columns to read from a table: those that are named, those of usual names, else
+    those that hold what is sought. A guess that the cells contradict is an error."""
+    names, where = table.names, table.where
+    labels = tuple(column_named(name, names, where) for name in settings.label_columns)
+    sentence_labels = tuple(
+        column_named(name, names, where) for name in settings.sentence_label_columns
+    )
+    taken = {*labels, *sentence_labels}
+    if settings.sentence_column:
+        taken.add(column_named(settings.sentence_column, names, where))
+    free = [name for name in names if name not in taken]
+
+    # To classification both kinds of label are one.
+    needs_labels = not labels and not (level == "text" and sentence_labels)
+    text = settings.column and column_named(settings.column, names, where)
+    if not needs_labels:
+        usual = USUAL_SPLIT if level == "word" else USUAL_TEXT + USUAL_WORDS
+        text = text_column(names, table.sample, where, text, usual, others=list(taken))
+    elif level == "word":
+        text, label = _words_and_tags(table, free, text)
+        labels = (label,)
+    else:
+        text, label = _text_and_label(table, free, text)
+        labels = (label,)
     if level == "word":
         return Columns(text, labels, sentence_labels)
     return Columns(text, (), (*labels, *sentence_labels))
 
 
-def text_column(
-    names: Sequence[str], where: str, settings: LabelledSettings, level: Level = "word"
-) -> str:
-    """Return the column of the text; for tagging rather one in which it is split into words."""
-    if settings.column:
-        if settings.column not in names:
-            raise no_column(where, settings.column, names)
-        return settings.column
-    usual = USUAL_TEXT if level == "word" else USUAL_TEXT[::-1]
-    return usual_column(names, usual, where, "the text", BY_TEXT)
+def _text_and_label(table: Table, free: Sequence[str], asked: str | None) -> tuple[str, str]:
+    """Return the columns of the text and of its label. free: those that may be either."""
+    contents = {name: content_of(name, table.sample) for name in free}
+    usual_labels = usual_among([name for name in free if name != asked], USUAL_LABELS["text"])
+    usual_texts = usual_among(free, USUAL_TEXT + USUAL_WORDS)
+    text = asked or next(iter(usual_texts), None)
+    if text is None:
+        candidates = [name for name in free if name not in usual_labels[:1]]
+        texts = []
+        for name in candidates:
+            rest = [contents[each] for each in candidates if each != name]
+            if all(map(contents[name].is_text_beside, rest)):
+                texts.append(name)
+        text = candidates[0] if len(candidates) == 1 else next(iter(texts), None)
+
+    # The label is called so, is the only other column, or alone has few different values.
+    others = [name for name in free if name != text]
+    label = next((name for name in usual_labels if name != text), None)
+    if label is None and len(others) == 1:
+        label = others[0]
+    elif label is None:
+        likely = [name for name in others if contents[name].may_be_labels]
+        label = likely[0] if len(likely) == 1 else None
+    if text is None or label is None:
+        raise _unclear(table, free, text, label)
+
+    # What the cells contradict was guessed wrong.
+    found = contents[label]
+    is_reversed = text != asked and found.filled > 4 and found.is_text_beside(contents[text])
+    is_text = found.filled >= 10 and found.different > 0.9 * found.filled and found.words >= 3
+    if is_reversed or is_text:
+        raise _unclear(table, free)
+    return text, label
+
+
+def _words_and_tags(table: Table, free: Sequence[str], asked: str | None) -> tuple[str, str]:
+    """Return the columns of the words and of their labels: as many in each row of both, of which
+    those are labels that are fewer."""
+    tokens = {name: tokens_of(name, table.sample) for name in free}
+    usual_labels = usual_among([name for name in free if name != asked], USUAL_LABELS["word"])
+    usual_texts = usual_among(free, USUAL_SPLIT)
+    words = asked or next(iter(usual_texts), None)
+    label = next((name for name in usual_labels if name != words), None)
+    if words is None or label is None:
+        pairs = []
+        for one, other in permutations(free, 2):
+            if words in (None, one) and label in (None, other) and are_tags(tokens, one, other):
+                pairs.append((one, other))
+        others = [name for name in free if name != words]
+        if len(pairs) == 1:
+            words, label = pairs[0]
+        elif words is not None and len(others) == 1:
+            label = others[0]
+        else:
+            raise _unclear(table, free, words, label)
+    if words != asked and has_tags(tokens[words]) and not has_tags(tokens[label]):
+        raise _unclear(table, free)
+    return words, label
+
+
+def tokens_of(column: str, sample: Iterable[tables.Row]) -> list[list[str]]:
+    """Return the words or labels in the first cells of a column; none where it holds no text."""
+    found = []
+    for row in sample:
+        value = row.values.get(column)
+        if isinstance(value, str):
+            value = json_list(value) or split_words(value)
+        found.append(list(map(str, value)) if isinstance(value, list) else [])
+    return found
+
+
+def are_tags(tokens: dict[str, list[list[str]]], words: str, labels: str) -> bool:
+    """Return whether one column holds a label for each word of another one."""
+    if not any(tokens[words]) or list(map(len, tokens[words])) != list(map(len, tokens[labels])):
+        return False
+    different = [len(set(chain.from_iterable(tokens[name]))) for name in (words, labels)]
+    if has_tags(tokens[words]) != has_tags(tokens[labels]):
+        return has_tags(tokens[labels])
+    return different[1] < different[0]
+
+
+def has_tags(rows: Iterable[Sequence[str]]) -> bool:
+    """Return whether nearly all of these are labels that write spans."""
+    tokens = list(chain.from_iterable(rows))
+    tags = sum(_TAG.fullmatch(token) is not None for token in tokens)
+    return tags > 0 and tags >= 0.9 * len(tokens)
+
+
+def _unclear(
+    table: Table, free: Sequence[str], text: str | None = None, label: str | None = None
+) -> TextError:
+    """Return the error for columns that nobody named and that do not show what they hold. text,
+    label: those that are known."""
+    others = [name for name in free if name not in (text, label)]
+    others = likely_texts(others, table.sample) if label is None else others
+    if text is not None:
+        ways = [f"`label_column={name!r}`" for name in others[:2]]
+        return unclear(table.where, table.names, "the labels", ways)
+    if label is not None:
+        ways = [f"`column={name!r}`" for name in others[:2]]
+        return unclear(table.where, table.names, "the text", ways)
+    pairs = list(permutations(others[:2], 2))
+    ways = [f"`column={one!r}` and `label_column={other!r}`" for one, other in pairs]
+    return unclear(table.where, table.names, "the text, and which the labels", ways)
 
 
 def words_of(value: object, where: str, column: str, lists: bool = False) -> list[str]:

@@ -1,6 +1,7 @@
 """Labels in lines of text: columns as in the CoNLL shared tasks, and fastText's `__label__x`."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from sys import intern
@@ -17,14 +18,14 @@ from rnnlm.text.labelled.example import (
     no_words,
 )
 from rnnlm.text.labelled.labelled_tables import several_labels
-from rnnlm.text.lines import Line, lines_with_ends, split_words
+from rnnlm.text.lines import Line, is_blank, lines_with_ends, split_words, without_end
 from rnnlm.text.named_columns import no_column
 
 # ---- Columns as in the CoNLL shared tasks: one word per line with its labels, and a blank line
 # after each sentence.
 #
-# Tabs separate the columns where the first line has one, else white space. Lines whose first column
-# is -DOCSTART- are skipped.
+# Tabs separate the columns where most lines have one, else white space. Lines whose first column
+# is -DOCSTART- are skipped, and comments above a sentence.
 
 DOCUMENT_START = "-DOCSTART-"
 SAMPLE = 3  # values of a column that messages show
@@ -38,24 +39,26 @@ def is_document_start(line: str) -> bool:
     return line.lstrip().startswith(DOCUMENT_START)
 
 
-@dataclass
+SAMPLE_LINES = 1000  # that say how the lines of a file are split into columns
+
+
+@dataclass(frozen=True)
 class Layout:
-    """How the lines of a file are split into columns; its first line decides."""
+    """How the lines of a file are split into columns: as most of its first lines are."""
 
     source: str
-    has_tabs: bool = False
-    count: int = 0
-    line: int = 0  # the first line, which has `count` columns
+    has_tabs: bool
+    count: int
+    line: int  # the first that has `count` columns
+    last_cells: frozenset[str]  # of these lines
+
+    def split(self, line: str) -> list[str]:
+        """Return the cells of a line."""
+        return line.split("\t") if self.has_tabs else split_words(line)
 
     def cells(self, number: int, line: str) -> list[str]:
-        """Return the cells of a line, which must be as many as in the first one."""
-        is_first = not self.count
-        if is_first:
-            self.has_tabs = "\t" in line
-        cells = line.split("\t") if self.has_tabs else split_words(line)
-        if is_first:
-            self.count = len(cells)
-            self.line = number
+        """Return the cells of a line, which must be as many as in most lines."""
+        cells = self.split(line)
         if len(cells) != self.count:
             columns = f"{len(cells):,} column{'' if len(cells) == 1 else 's'}"
             raise TextError(
@@ -63,13 +66,55 @@ class Layout:
             )
         return cells
 
+    def is_comment(self, line: str) -> bool:
+        """Return whether a line that begins with # is a comment above a sentence, not a word. A
+        word has as many columns as all others, and a label that others have."""
+        if not line.startswith("#"):
+            return False
+        cells = self.split(line)
+        if len(cells) != self.count:
+            return True
+        is_word = self.count == 1 or cells[-1] in self.last_cells
+        return not is_word and (cells[0] == "#" or "=" in line)
+
+
+def layout_of(source: str, lines: Iterable[Line]) -> tuple[Layout, Iterator[Line]]:
+    """Return how the lines of a file are split, and all of them, of which the first were read."""
+    rest = iter(lines)
+    sample = list(itertools.islice(rest, SAMPLE_LINES))
+    filled = []
+    for number, line in sample:
+        line = without_end(line)
+        if not is_blank(line) and not is_document_start(line):
+            filled.append((number, line))
+    words = [(number, line) for number, line in filled if not line.startswith("#")] or filled
+
+    has_tabs = sum("\t" in line for _, line in words) > len(words) / 2
+    rows = [line.split("\t") if has_tabs else split_words(line) for _, line in words]
+    [(count, _)] = Counter(map(len, rows)).most_common(1) or [(0, 0)]
+    numbers = [number for (number, _), row in zip(words, rows, strict=True) if len(row) == count]
+    last = frozenset(row[-1] for row in rows if len(row) == count)
+    layout = Layout(source, has_tabs, count, numbers[0] if numbers else 0, last)
+    return layout, itertools.chain(sample, rest)
+
+
+def has_columns(lines: Sequence[str]) -> bool:
+    """Return whether most of the first lines of a file are a word and its labels: all but a few
+    have the same number of columns."""
+    layout, found = layout_of("", enumerate(lines, start=1))
+    rows = [layout.split(line) for _, line in found if not is_blank(line)]
+    alike = sum(len(row) == layout.count for row in rows)
+    return layout.count > 1 and alike >= 2 / 3 * len(rows)
+
 
 def sentences(source: str, lines: Iterable[Line]) -> Iterator[tuple[int, Rows]]:
     """Yield the sentences of the `lines` of a file: where each begins, and the cells of its
     words."""
-    layout = Layout(source)
+    layout, lines = layout_of(source, lines)
     for block in blocks(lines):
         block = [line for line in block if not is_document_start(line[1])]
+        while block and layout.is_comment(block[0][1]):
+            del block[0]
         if block:
             yield block[0][0], [layout.cells(number, line) for number, line in block]
 
@@ -110,12 +155,11 @@ def _example(
     words = column_at(rows, word_column)
     labels = tuple(column_at(rows, place) for place in places)
     if all(words) and all(map(all, labels)):
-        return Example(words, labels, (), line, source)
+        return Example(words, labels, (), line, source, is_of_lines=True)
     # Name the first word that lacks something.
     is_whole = [all(cells) for cells in zip(words, *labels, strict=True)]
-    number = is_whole.index(False) + 1
     raise TextError(
-        f"{source}, sentence that begins in line {line}: word {number} or its label is empty"
+        f"{source}, line {line + is_whole.index(False)}: the word or its label is empty"
     )
 
 

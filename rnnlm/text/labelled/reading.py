@@ -1,20 +1,22 @@
 """Reading files with labels into examples, whatever their format."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import chain, islice
+from dataclasses import replace
+from itertools import islice, permutations
 from os import PathLike
 
-from rnnlm.errors import TextError, UsageError, shown
+from rnnlm.errors import TextError, UsageError, notice, shown
 from rnnlm.files import tables
 from rnnlm.text import sources
 from rnnlm.text.labelled import conllu, labelled_tables, line_formats
 from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, Level
-from rnnlm.text.labelled.labelled_tables import USUAL_LABELS, USUAL_TEXT
-from rnnlm.text.labelled.line_formats import PREFIX, is_document_start
-from rnnlm.text.labelled.schemes import NONE, check_scheme, detect_scheme
+from rnnlm.text.labelled.labelled_tables import are_tags, tokens_of
+from rnnlm.text.labelled.line_formats import PREFIX
+from rnnlm.text.labelled.schemes import NONE, OUTSIDE, check_label, detect_scheme, strays
 from rnnlm.text.lines import is_blank, lines_with_ends, split_words, without_end
-from rnnlm.text.named_columns import format_of
+from rnnlm.text.named_columns import format_of, header_in
 
 _OF_WORDS = {"conllu": conllu.read, "columns": line_formats.read_columns}
 _OF_TEXTS = {"fasttext": line_formats.read_fasttext}
@@ -101,14 +103,51 @@ def _joined(
     schemes = {}
     for place, name in enumerate(first.word_columns):
         scheme = settings.scheme or NONE
+        if scheme != NONE:
+            examples = _without_strays(examples, place, scheme)
         if scheme == "auto":
             scheme = detect_scheme(example.word_labels[place] for example in examples)
         for example in examples:
-            check_scheme(example.word_labels[place], scheme, example.where)
+            for word, label in enumerate(example.word_labels[place]):
+                check_label(label, scheme, example.where_of(word))
         schemes[name] = scheme
     return LabelledText(
         tuple(examples), first.word_columns, first.text_columns, first.format, schemes
     )
+
+
+def _without_strays(examples: list[Example], place: int, scheme: str) -> list[Example]:
+    """Return the examples with O for the few labels of a column that write no spans, where nearly
+    all others do; a notice names them."""
+    counts: Counter[str] = Counter()
+    for example in examples:
+        counts.update(example.word_labels[place])
+    odd, is_few = strays(counts, scheme)
+    if not odd or (not is_few and scheme != "auto"):
+        return examples
+    first = ""
+    changed = []
+    for example in examples:
+        labels = example.word_labels[place]
+        if odd.isdisjoint(labels):
+            changed.append(example)
+            continue
+        word = [label in odd for label in labels].index(True)
+        first = first or f"{example.where_of(word)}: {shown(labels[word])}"
+        labels = tuple(OUTSIDE if label in odd else label for label in labels)
+        columns = list(example.word_labels)
+        columns[place] = labels
+        changed.append(replace(example, word_labels=tuple(columns)))
+
+    count = sum(counts[label] for label in odd)
+    what = f"{first} is no label of a span, as nearly all others are"
+    if count > 1:
+        what += f" ({count:,} of {counts.total():,} labels are like it)"
+    if not is_few:
+        notice(f"{what}: labels are learned as they are, without spans")
+        return examples
+    notice(f'{what}: it is read as O; `scheme="none"` reads labels as they are, without spans')
+    return changed
 
 
 # ---- The format of a file with labels, detected from its first lines.
@@ -155,8 +194,6 @@ def _by_lines(lines: list[str], settings: LabelledSettings, level: Level) -> str
         return "jsonl"
     if any(map(is_word_of_conllu, filled)):
         return "conllu"
-    if "\t" in first and _is_header(filled, settings):
-        return "tsv"
 
     # Lines that hold a text and its label.
     if level == "text":
@@ -164,10 +201,10 @@ def _by_lines(lines: list[str], settings: LabelledSettings, level: Level) -> str
             return "fasttext"
         return "tsv" if "\t" in first else None
 
-    # Words with their labels.
-    rows = [split_words(line) for line in filled if not is_document_start(line)]
-    is_one_word_a_line = len(set(map(len, rows))) == 1 and len(rows[0]) > 1
-    return "columns" if "\t" in first or is_one_word_a_line else None
+    # Words with their labels: sentences of them, or a word a line.
+    if "\t" in first and _is_table(filled, settings):
+        return "tsv"
+    return "columns" if "\t" in first or line_formats.has_columns(lines) else None
 
 
 def is_word_of_conllu(line: str) -> bool:
@@ -178,17 +215,22 @@ def is_word_of_conllu(line: str) -> bool:
     return re.fullmatch(r"[0-9]+([-.][0-9]+)?", cells[0]) is not None
 
 
-def _is_header(lines: list[str], settings: LabelledSettings) -> bool:
-    """Return whether the first of the lines holds the names of columns."""
-    # Without a header, columns have numbers: a name that is asked for says that there is one.
-    asked = (settings.column, *settings.label_columns, *settings.sentence_label_columns)
-    if any(name and not name.isdigit() for name in asked):
+def _is_table(lines: list[str], settings: LabelledSettings) -> bool:
+    """Return whether the lines are rows of a table: below a header, or each with a label for each
+    of several words."""
+    first, *others = [line.split("\t") for line in lines]
+    has_texts = sum(" " in "\t".join(cells).strip() for cells in others) > len(others) / 2
+    header = header_in(first, others, settings.named_columns)
+    if header == "surely" or (header == "perhaps" and has_texts):
         return True
 
-    # It names a text and labels as usual, or names a text above texts of several words.
-    names = lines[0].split("\t")
-    usual_labels = set(chain.from_iterable(USUAL_LABELS.values()))
-    has_labels = not usual_labels.isdisjoint(names)
-    cells = "\t".join(lines[1:]).split("\t")
-    has_texts = any(" " in cell.strip() for cell in cells)
-    return not set(USUAL_TEXT).isdisjoint(names) and (has_texts or has_labels)
+    # Without a header: words, and as many labels.
+    names = [str(number) for number in range(1, len(first) + 1)]
+    sample = []
+    for cells in (first, *others):
+        sample.append(tables.Row("", dict(zip(names, cells, strict=False))))
+    tokens = {name: tokens_of(name, sample) for name in names}
+    for one, other in permutations(names, 2):
+        if are_tags(tokens, one, other):
+            return sum(map(len, tokens[one])) > 1.5 * len(sample)
+    return False

@@ -13,7 +13,7 @@ not begin one itself (B, S). So an I-X after O begins a span.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -130,20 +130,35 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
     return IOB1 if by_i > by_b else BIO
 
 
-def check_scheme(labels: Iterable[str], scheme: str, where: str) -> None:
-    """Make sure that all `labels` belong to the scheme. A TextError names one that does not."""
-    if scheme == NONE:
-        return
-    letters = {OUTSIDE, *LETTERS[scheme]}
-    if scheme == IOB1:
-        letters.add("B")
-    for label in labels:
-        if _letter(label) not in letters:
-            raise TextError(
-                f"{where}: {label!r} is not a label of {scheme}",
-                hint="name another column with `label_column`, or take labels as they are: "
-                '`scheme="none"`',
-            )
+def strays(counts: Mapping[str, int], scheme: str) -> tuple[set[str], bool]:
+    """Return the labels that write no spans, where most do, and whether they are few enough to be
+    mistakes.
+
+    counts: how often each label occurs. scheme: "auto" where nobody named it. O says nothing, but
+    labels such as B-LOC are seldom there by chance.
+    """
+    letters = _ALL_LETTERS if scheme == "auto" else _letters(scheme)
+    odd = {label for label in counts if _letter(label) not in letters}
+    inside = [label for label in counts if label not in odd and len(label) > 1]
+    proper, wrong = (sum(counts[label] for label in labels) for labels in (inside, odd))
+    if proper <= wrong:
+        return set(), False
+    return odd, wrong <= proper / 10 or wrong <= min(3, proper / 3)
+
+
+def check_label(label: str, scheme: str, where: str) -> None:
+    """Make sure that a label belongs to the scheme. A TextError names it if it does not."""
+    if scheme != NONE and _letter(label) not in _letters(scheme):
+        raise TextError(
+            f"{where}: {label!r} is not a label of {scheme}",
+            hint="name another column with `label_column`, or take labels as they are: "
+            '`scheme="none"`',
+        )
+
+
+def _letters(scheme: str) -> set[str]:
+    """Return the letters of a scheme."""
+    return {OUTSIDE, *LETTERS[scheme], *("B" if scheme == IOB1 else "")}
 
 
 def allowed(symbols: Sequence[str], scheme: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

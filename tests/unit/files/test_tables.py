@@ -129,3 +129,13 @@ def test_parquet_columns_keep_types_and_mixed_become_text(tmp_path):
     ]
     tables.save_parquet(tmp_path / "empty.parquet", types, [])
     assert tables.parquet_columns(str(tmp_path / "empty.parquet")) == list(types)
+
+
+@pytest.mark.parametrize("line", [2, 5, 40])
+def test_an_open_quotation_mark_is_named_by_its_line(tmp_path, line):
+    lines = ["id,text", *(f'{number},"it rains"' for number in range(1, 40))]
+    lines[line - 1] = lines[line - 1].removesuffix('"')
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(TextError, match=rf"a.csv, line {line}: not readable as a table"):
+        list(tables.rows(str(path)))

@@ -120,6 +120,7 @@ def test_columns_are_found_or_named(tmp_path):
     path.write_text('{"body": "a", "title": "t"}\n{"title": "u", "body": null}\n')
     assert texts_of(read(path, column="title")) == [["t"], ["u"]]
     assert texts_of(read(path, column="body")) == [["a"], []]
+    path.write_text('{"left": "a", "right": "t"}\n')
     with pytest.raises(TextError, match="which column holds the text"):
         read(path)
 

@@ -1,21 +1,30 @@
 """One reader of tables, whoever asks: labels, documents that are tagged, pairs, sources."""
 
+import itertools
+import random
+
 import pytest
 
-from rnnlm.errors import TextError
-from rnnlm.tasks.labels.files import TextFileSettings
+from rnnlm.errors import RnnlmWarning, TextError
+from rnnlm.scoring.sentences import read_sentences
+from rnnlm.scoring.settings import SentenceSettings
+from rnnlm.tasks.labels.files import TextFileSettings, read_texts
 from rnnlm.tasks.seq2seq.decoding import read_sources
 from rnnlm.text.labelled.documents import read_table
 from rnnlm.text.labelled.example import LabelledSettings
 from rnnlm.text.labelled.reading import read_labelled
-from rnnlm.text.named_columns import cell, languages_of, usual_column
+from rnnlm.text.named_columns import cell, column_named, header_in, languages_of, text_column
 from rnnlm.text.pairs import ParallelSettings, read_pairs
+from rnnlm.text.sources import SourceSettings
+from rnnlm.text.sources import read as read_source
 
 READERS = {
     "labels": lambda path: read_labelled(
         [path], LabelledSettings(format="tsv", column="text", label_column="label"), "word"
     ),
-    "documents": lambda path: list(read_table(str(path), LabelledSettings(column="text"), "tsv")),
+    "documents": lambda path: list(
+        read_table(str(path), LabelledSettings(column="text"), "tsv", "tsv")
+    ),
     "pairs": lambda path: read_pairs(
         [path], ParallelSettings(format="tsv", column="text", target_column="label")
     ),
@@ -43,10 +52,10 @@ def test_a_missing_column_is_told_alike(tmp_path, reader):
 
 
 def test_usual_columns_come_before_the_only_one():
-    assert usual_column(["a", "words"], ("tokens", "words"), "f", "the text", "--column") == "words"
-    assert usual_column(["a"], ("words",), "f", "the text", "--column") == "a"
-    with pytest.raises(TextError, match="which column holds the text.; it has a, b; name it with"):
-        usual_column(["a", "b"], ("words",), "f", "the text", "--column")
+    assert text_column(["a", "Words"], (), "f", usual=("tokens", "words")) == "Words"
+    assert text_column(["a"], (), "f") == "a"
+    with pytest.raises(TextError, match="which column holds the text.; it has a, b; name it: `col"):
+        text_column(["a", "b"], (), "f")
 
 
 def test_languages_stand_in_their_object():
@@ -74,3 +83,125 @@ def test_parquet_columns_that_nobody_needs_stay_unread(tmp_path, monkeypatch):
     settings = LabelledSettings(column="text", label_column="label")
     assert read_labelled([path], settings, "word").examples[0].words == ("a", "b")
     assert read == [["text", "label"]]
+
+
+TEXTS = ["the dog barks at night", "it rains", "nobody saw the film", "we liked it a lot"] * 3
+LABELS = ["pos", "neg", "neg", "pos"] * 3
+
+
+@pytest.mark.parametrize(
+    "first, columns, found",
+    [
+        (("review", "sentiment"), (TEXTS, LABELS), "surely"),
+        (("Text", "LABEL"), (TEXTS, LABELS), "surely"),
+        (("utt", "cls"), (TEXTS, LABELS), "perhaps"),
+        (("", "x"), ("123", TEXTS[:3]), "perhaps"),
+        (("nr", "x"), ("123", "abc"), "surely"),
+        (("1", "2"), (TEXTS, LABELS), "surely"),  # as we write tables that have no names
+        (("all was well there", "pos"), (TEXTS, LABELS), "no"),
+        (("all was well there", "mixed"), (TEXTS, LABELS), "no"),
+        (("word", "class"), (["walk", "text"], ["class", "neg"]), "surely"),
+        (("text", "O"), (["walk", "text"], ["O", "B-X"]), "no"),
+        (("walk", "walked"), (["go", "see"], ["went", "saw"]), "perhaps not"),
+        (("source", "target"), (["go", "see"], ["went", "saw"]), "surely"),
+        (("5", "7"), ("123", "456"), "no"),
+        (("hi there",), (TEXTS,), "no"),
+        (("text",), ([],), "surely"),
+        (("text text",), ([],), "no"),
+    ],
+)
+def test_a_header_differs_in_kind_from_the_rows(first, columns, found):
+    rows = list(zip(*columns, strict=True))
+    assert header_in(first, rows) == found
+    assert header_in(first, rows, ["name"]) == "surely"
+
+
+def table_of(rows):
+    return "".join("\t".join(row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations("itl")))
+@pytest.mark.parametrize("header", [None, {"i": "n", "t": "utt", "l": "KLASSE"}])
+@pytest.mark.parametrize("suffix", ["tsv", "csv"])
+@pytest.mark.filterwarnings("ignore::rnnlm.RnnlmWarning")
+def test_texts_and_labels_are_found_by_what_columns_hold(tmp_path, order, header, suffix):
+    kinds = {"i": map(str, range(100)), "t": TEXTS, "l": LABELS}
+    rows = list(zip(*(kinds[kind] for kind in order), strict=False))
+    if header:
+        rows.insert(0, tuple(header[kind] for kind in order))
+    path = tmp_path / f"t.{suffix}"
+    path.write_text(table_of(rows).replace("\t", "," if suffix == "csv" else "\t"))
+    for settings in (
+        LabelledSettings(),
+        LabelledSettings(column=str(order.index("t") + 1), label_column=str(order.index("l") + 1)),
+    ):
+        if header and settings.column:
+            continue  # numbers read what is no usual header as data
+        found = read_labelled([path], settings, "text").examples
+        assert [" ".join(each.words) for each in found] == TEXTS
+        assert [each.text_labels for each in found] == [(label,) for label in LABELS]
+
+
+def test_usual_names_with_the_wrong_content_are_refused(tmp_path):
+    path = tmp_path / "t.tsv"
+    path.write_text(table_of([("label", "text"), *zip(TEXTS, LABELS, strict=True)]))
+    ways = "`column=.label.` and `label_column=.text.`, or `column=.text.` and `label_column=.l"
+    with pytest.raises(TextError, match=f"which column holds the text, and which.*{ways}"):
+        read_labelled([path], LabelledSettings(), "text")
+    asked = LabelledSettings(column="label", label_column="text")
+    assert read_labelled([path], asked, "text").examples[0].text_labels == ("pos",)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("suffix", ["txt", "tsv", "csv"])
+def test_words_and_their_tags_need_no_header(tmp_path, order, suffix):
+    draw = random.Random(1)
+    words = [[draw.choice(["bob", "we", "saw", "rome"]) for _ in range(5)] for _ in range(20)]
+    tags = [["B-X" if word in ("bob", "rome") else "O" for word in row] for row in words]
+    sides = [list(map(" ".join, words)), list(map(" ".join, tags))]
+    content = table_of(zip(*(sides[place] for place in order), strict=True))
+    path = tmp_path / f"t.{suffix}"
+    path.write_text(content.replace("\t", "," if suffix == "csv" else "\t"))
+    numbers = {"column": str(order.index(0) + 1), "label_column": str(order.index(1) + 1)}
+    for settings in (LabelledSettings(), LabelledSettings(**numbers)):
+        found = read_labelled([path], settings, "word")
+        assert [each.words for each in found.examples] == list(map(tuple, words))
+        assert list(found.scheme.values()) == ["bio"]
+
+
+def test_columns_have_names_of_any_case_and_numbers():
+    assert column_named("TEXT", ["id", "Text"], "f") == "Text"
+    assert column_named("2", ["id", "Text"], "f") == "Text"
+    assert column_named("2", ["2", "text"], "f") == "2"
+    for missing in ("3", "0", "te"):
+        with pytest.raises(TextError, match=f"no column '{missing}'; it has id, Text"):
+            column_named(missing, ["id", "Text"], "f")
+
+
+def test_every_reader_keeps_the_first_row_of_a_table_without_a_header(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("the dog barks\nthe cat sits\nthe bird sings\n")
+    expected = ["the dog barks", "the cat sits", "the bird sings"]
+    source, texts = str(path), TextFileSettings()
+    for settings in (SourceSettings(), SourceSettings(column="1")):
+        assert list(itertools.chain(*read_source(source, settings))) == expected
+    assert [each.text for each in read_sentences(source, SentenceSettings())] == expected
+    assert [each.text for each in read_texts(source, "csv", texts)] == expected
+    assert list(read_sources(source, texts)) == expected
+    found = read_table(source, LabelledSettings(), "csv", "csv")
+    assert [each.text for each in found] == expected
+
+
+def test_a_first_row_that_may_be_either_is_data_and_told(tmp_path):
+    path = tmp_path / "t.tsv"
+    path.write_text("walk\twalked\ntalk\ttalked\n")
+    with pytest.warns(RnnlmWarning, match="'walk walked', is read as data; .*`column='walk'`"):
+        assert len(read_pairs([path]).pairs) == 2
+    assert len(read_pairs([path], ParallelSettings(column="walk")).pairs) == 1
+
+
+def test_columns_without_names_are_kept_apart(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(",,text\n1,a,the dog barks\n2,b,it rains\n")
+    (first, _) = read_sentences(path, SentenceSettings())
+    assert (first.text, first.columns) == ("the dog barks", {"1": "1", "2": "a"})

@@ -148,6 +148,7 @@ TABLES = {  # content, column, lines
         ['one, "two"', "three", "four"],
     ),
     "x.tsv": ("id\ttext\n1\tone, two\n2\tthree\n", "text", ["one, two", "three"]),
+    "unnamed.csv": ("id,text\n1,one\n2,two\n", None, ["one", "two"]),
     "plain.tsv": ("one\ttwo\n", None, ["one\ttwo"]),  # without a column it is plain text
 }
 
@@ -163,8 +164,8 @@ def test_the_column_of_a_table_is_read(tmp_path, name):
 # says
 REFUSED = [
     ("a.jsonl", '{"text": "a"}\n{"txt": "b"}\n', "text", "line 2: no column 'text'", "'txt'"),
-    ("a.jsonl", '{"a": "x", "b": "y"}\n', None, "a, b", "`column`"),
-    ("a.csv", "id,text\n1,one\n", None, "a.csv", "`column`"),
+    ("a.jsonl", '{"a": "x", "b": "y"}\n', None, "a, b", "`column='a'`"),
+    ("a.csv", "x,y\none,two\n", None, "a.csv", "`column='1'`, or `column='2'`"),
     ("a.csv", "id,text\n1,one\n", "texts", "no column 'texts'", "'text'"),
 ]  # fmt: skip
 

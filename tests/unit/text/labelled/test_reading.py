@@ -8,7 +8,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from rnnlm.errors import RnnlmError, SettingsError, TextError, UsageError
+from rnnlm.errors import RnnlmError, RnnlmWarning, SettingsError, TextError, UsageError
 from rnnlm.text.labelled.example import LabelledSettings, labels_in
 from rnnlm.text.labelled.reading import read_labelled
 
@@ -104,8 +104,8 @@ def test_numbers_name_the_columns_of_a_table_without_a_header(read, name):
     found = [(each.words, each.text_labels) for each in text.examples]
     assert found == [(("a", "text"), ("b",)), (("other", "text"), ("a",))]
     assert text.text_columns == ("1",)
-    with pytest.raises(TextError, match="which column holds the text.*number: `column=2`"):
-        read(content, "text", name)
+    found = read(content, "text", name)
+    assert [each.text_labels for each in found.examples] == [("b",), ("a",)]
 
 
 def test_a_text_behind_its_label_needs_a_tab(read):
@@ -203,6 +203,94 @@ def test_a_text_may_have_several_labels_on_request(read):
             read(content, "text")
 
 
+TAGGED = "we O\nsaw O\nbob B-PER\nsmith I-PER\n\nhe O\nsaw O\nrome B-LOC\n\n" * 10
+
+
+@pytest.mark.parametrize(
+    "comment", ["# id 7", "# id = 7\n# source = x", "#7", "# a b domain=en", "# newdoc"]
+)
+@pytest.mark.parametrize("tab", [" ", "\t", " _ _ "])
+def test_comments_are_no_words(read, comment, tab):
+    content = TAGGED.replace(" ", tab)
+    commented = f"# of all\n\n{comment}\n" + content.replace("\n\nhe", f"\n\n{comment}\nhe")
+    assert read(commented).content_hash == read(content).content_hash
+    assert read(commented).scheme == read(content).scheme
+    numbers = [each.line for each in read(commented).examples]
+    assert [commented.split("\n")[number - 1].split()[0] for number in numbers[:2]] == ["we", "he"]
+
+
+def test_a_number_sign_may_be_a_word(read):
+    (example, *_) = read(TAGGED.replace("we O", "# O")).examples
+    assert example.words == ("#", "saw", "bob", "smith")
+    assert read(TAGGED.replace("we O", "#we O")).examples[0].words[0] == "#we"
+
+
+def test_comments_alone_are_no_sentence_of_conllu(read):
+    for content in ("# licence = CC0\n\n" + CONLLU, CONLLU + "# the end\n\n"):
+        assert read(content).content_hash == read(CONLLU).content_hash
+
+
+@pytest.mark.parametrize("odd", ["0", "o", "PER"])
+def test_a_few_odd_labels_leave_the_spans(read, odd):
+    content = TAGGED.replace("he O", f"he {odd}", 1)
+    with pytest.warns(RnnlmWarning, match=f"line 6: '{odd}' is no label of a span.*read as O"):
+        text = read(content)
+    assert (text.scheme, text.content_hash) == ({"2": "bio"}, read(TAGGED).content_hash)
+    assert read(content, scheme="none").scheme == {"2": "none"}
+    with pytest.warns(RnnlmWarning, match="line 6: .*read as O"):
+        assert read(content, scheme="bio").scheme == {"2": "bio"}
+    with pytest.warns(RnnlmWarning, match="line 6: .*of 70 labels are like it.*without spans"):
+        assert read(TAGGED.replace("he O", f"he {odd}")).scheme == {"2": "none"}
+
+
+def test_labels_that_write_no_spans_are_not_odd(read, recwarn):
+    content = TAGGED.replace("B-PER", "PER").replace("I-PER", "PER").replace("B-LOC", "LOC")
+    assert read(content).scheme == {"2": "none"}
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("line, count", [(1, 2), (3, 2), (len(TAGGED.splitlines()) - 1, 2)])
+def test_the_one_line_without_a_label_is_named(read, line, count):
+    lines = TAGGED.splitlines()
+    lines[line - 1] = lines[line - 1].split()[0]
+    reference = 2 if line == 1 else 1
+    with pytest.raises(TextError, match=f"line {line}: 1 column; line {reference} has 2"):
+        read("\n".join(lines) + "\n")
+
+
+WORD_ROWS = "nr,word,tag\n" + "".join(
+    f"{number},{word},{tag}\n"
+    for number, sentence in enumerate(TAGGED.strip().split("\n\n"))
+    for word, tag in (line.split() for line in sentence.splitlines())
+)
+
+
+def test_a_word_a_row_makes_sentences_by_a_column_or_blank_rows(read):
+    expected = read(TAGGED)
+    by_number = read(WORD_ROWS, name="x.csv", sentence_column="nr")
+    assert by_number.content_hash == expected.content_hash
+    seen, lines = set(), []
+    for line in WORD_ROWS.splitlines():
+        number, rest = line.split(",", 1)
+        lines.append(f"{'' if number in seen else number},{rest}")
+        seen.add(number)
+    once = "\n".join(lines)
+    assert (
+        read(once, name="x.csv", sentence_column="NR").content_hash == expected.content_hash
+    )  # only the first word of a sentence has its number
+    for blank in ("\n", ",\n"):
+        content = "word,tag\n" + TAGGED.replace(" ", ",").replace("\n\n", f"\n{blank}")
+        assert read(content, name="x.csv").content_hash == expected.content_hash
+    with pytest.warns(RnnlmWarning, match="each text has one word.*`sentence_column`"):
+        found = read(WORD_ROWS, name="x.csv", column="word", label_column="tag")
+    assert len(found.examples) == len(WORD_ROWS.splitlines()) - 1
+
+
+def test_fields_of_conllu_have_numbers(read):
+    numbered = read(CONLLU, column="3", label_column="5")
+    assert numbered == read(CONLLU, column="lemma", label_column="xpos")
+
+
 FAULTS = [  # content, what the message holds, settings
     (CONLLU.replace("\tRB", " RB"), "line 7: 9 columns, not 10", {}),
     (
@@ -211,14 +299,19 @@ FAULTS = [  # content, what the message holds, settings
         {},
     ),
     (CONLLU.replace("2-3", "1-3"), "line 5: 1-3 is no range", {}),
-    (CONLLU.replace("2-3", "2-9"), "line 1: a multiword form ends with word 9.*has 5", {}),
-    (CONLLU + "# text = x\n\n", "line 12: no words", {}),
+    (CONLLU.replace("2-3", "2-9"), "line 5: a multiword form ends with word 9.*has 5", {}),
+    (CONLLU + "0.1\tx" + "\t_" * 8 + "\n\n", "line 12: no words", {}),
     (CONLLU, "no column 'upso'.*form, lemma, upos.*did you mean 'upos'", {"label_column": "upso"}),
     (CONLLU, "line 1: no comment '# tone", {"sentence_label_column": "tone"}),
     (CONLLU, "'deprel' holds _ alone", {"label_column": "deprel"}),
+    (
+        '{"text": "a b", "tags": "X Y"}\n{"text": "a b", "tags": "X"}\n',
+        "line 2: 2 words and 1 label",
+        {},
+    ),
     ("a X\nb\n", "line 2: 1 column.*line 1 has 2", {"format": "columns"}),
     ("a\nb\n", "line 1: one column", {"format": "columns"}),
-    ("a\tX\n\tY\n", "begins in line 1: word 2 or its label is empty", {}),
+    ("a\tX\n\tY\n", "line 2: the word or its label is empty", {}),
     ("a X\nb Y\n", "line 1: no column '3'.*it has 1, 2", {"label_column": "3"}),
     (b"a X\nb \xff\n", "line 2, byte 3: not UTF-8", {}),
     (TSV.replace("O O B-city", "O O"), "line 2: 3 words and 2 labels in 'slots'", {}),
@@ -235,7 +328,7 @@ FAULTS = [  # content, what the message holds, settings
     ('{"text": "a", "x": "X", "y": "Y"}\n', "line 1: which column holds the labels.*x, y", {}),
     ("just a text\nand one more of them\n", "cannot tell how its labels are written", {}),
     ("\n \n", "no sentences", {}),
-    ("a B-X\nb E-X\n", "line 1: 'E-X' is not a label of bio", {"scheme": "bio"}),
+    ("a B-X\nb E-X\n", "line 2: 'E-X' is not a label of bio", {"scheme": "bio"}),
 ]
 
 
