@@ -17,6 +17,7 @@ from rnnlm.files import lock
 from rnnlm.models import checkpoints, loading, model_folder, registry
 from rnnlm.models.card import STARTS
 from rnnlm.models.checkpoints import Run
+from rnnlm.tasks import small_texts
 from rnnlm.tasks.line_texts import Overlap, held_out_share
 from rnnlm.tasks.request import CountedText, Data, Texts
 from rnnlm.text import sources
@@ -156,6 +157,8 @@ def plan(
     texts = open_texts(request, resolved, kind, progress)
     data, resolved = texts.data, texts.resolved
     _warn_of_idle_share(texts, valid)
+    resolved = small_texts.follow_size(request, resolved, data)
+    small_texts.tell_few(data, texts.holds_out)
 
     # The run in the folder, if there is one, is this one only if its texts are the same, too. Then
     # it has finished, or is resumed.

@@ -43,11 +43,7 @@ def state_of(folder: Path, run: Run, done: Manifest | None = None) -> TrainingSt
 
 def _difference(stored: Run, run: Run, may_change: set[str]) -> str:
     """Say how `run` differs from the `stored` one; "" if it is the same."""
-    for name in sorted(run.settings.keys() | stored.settings.keys()):
-        before = stored.settings.get(name)
-        now = run.settings.get(name)
-        if before != now and name not in may_change:
-            return f"{name} is {as_text(before)} there, {as_text(now)} was asked for"
+    # Texts first: settings may follow from their size.
     parts = {
         "recipe": (stored.recipe, run.recipe),
         "training text": (stored.train_data, run.train_data),
@@ -55,9 +51,14 @@ def _difference(stored: Run, run: Run, may_change: set[str]) -> str:
         "tokenizer": (stored.tokenizer, run.tokenizer),
     }
     differing = [what for what, (before, now) in parts.items() if before != now]
-    if not differing:
-        return ""
-    return f"not the same: {', '.join(differing)}"
+    if differing:
+        return f"not the same: {', '.join(differing)}"
+    for name in sorted(run.settings.keys() | stored.settings.keys()):
+        before = stored.settings.get(name)
+        now = run.settings.get(name)
+        if before != now and name not in may_change:
+            return f"{name} is {as_text(before)} there, {as_text(now)} was asked for"
+    return ""
 
 
 def state_by_default(folder: Path, run: Run) -> TrainingState | None:

@@ -15,6 +15,7 @@ from rnnlm.config import Count, Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
+from rnnlm.tasks import small_texts
 from rnnlm.tasks.labels import data as codecs
 from rnnlm.tasks.labels import sounds
 from rnnlm.tasks.labels.data import LEVELS, Codec, LabelColumn, TaskData, encode_examples, one_token
@@ -194,8 +195,8 @@ def _held_out(
     Where a label or type of spans would be missing, the share is drawn by the seed so that each
     occurs that at least two examples have. A notice names those that are missing all the same.
     """
-    count = round(len(text.examples) * share)
-    if not count or count == len(text.examples):
+    count = max(1, round(len(text.examples) * share))
+    if count >= len(text.examples):
         notice(
             "there are too few examples to hold some out for validation: the last weights are kept"
         )
@@ -335,6 +336,7 @@ def _tokenizer(
     with its own."""
     source = request.tokenizer_from or request.init_from
     if source is None:
+        resolved = small_texts.keep_rare_words(request, resolved, len(train.examples))
         lines = [" ".join(map(one_token, each.words)) for each in train.examples]
         made = tokenizers.train(resolved.make(TaskTokenizerSettings), [Block(lines, [])])
         return made, resolved

@@ -160,8 +160,8 @@ def _held_out(text: ParallelText, share: float) -> tuple[ParallelText, ParallelT
     """Return the text without a share of its sources, that share, and what it is. Sources are drawn
     at random, the same ones each time; pairs of one source stay together."""
     sources = list(dict.fromkeys(each.source for each in text.pairs))
-    count = round(len(sources) * share)
-    if not count or count == len(sources):
+    count = max(1, round(len(sources) * share))
+    if count >= len(sources):
         notice("there are too few pairs to hold some out for validation: the last weights are kept")
         return text, None, "none: there are too few pairs"
     order = np.random.default_rng(0).permutation(len(sources)).tolist()

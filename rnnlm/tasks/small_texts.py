@@ -1,0 +1,163 @@
+"""Settings that follow from the size of a text, where nobody has set them.
+
+Defaults and recipes are made for texts with hundreds of steps in an epoch. An epoch of a page of
+text is a single step by them, so the budget is over before anything is learned, a third of what is
+learned is dropped again, and patience ends at the first bump. A text is small if it has fewer than
+STEPS_OF_EPOCH usual batches; its share is how many it has of those, and settings follow from that
+share. From a share of 1 on nothing changes.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import rnnlm.corpora as corpora
+from rnnlm.config import Budget, Resolved
+from rnnlm.errors import notice
+from rnnlm.neural.fitting.settings import OptimizationSettings
+from rnnlm.tasks.request import Data, TrainingRequest
+
+STEPS_OF_EPOCH = 20
+LEAST_STEPS = 400  # of a run
+LEAST_WINDOWS = 4  # of each stream
+VALIDATIONS, PATIENCE = 40, 10  # of a run, and how many of them without improvement end it
+VALIDATED_SHARE = 0.2  # of the tokens that are trained on: a pass over one costs half a step
+WARMUP_STEPS, MOST_WARMUP = 30, 0.1
+MOST_RATE = 2  # times the usual learning rate
+LEAST_UNKNOWN = 0.1  # share of the words seen once
+FEW = 20  # lines to validate on
+FEW_EXAMPLES = STEPS_OF_EPOCH * OptimizationSettings.batch_rows  # with labels
+
+
+def follow_size(request: TrainingRequest, resolved: Resolved, data: Data) -> Resolved:
+    """Return settings that suit a small text; those of a large one, or of a bundled corpus, as they
+    are."""
+    usual = resolved.values
+    share = _share(resolved, data)
+    if share >= 1 or _is_bundled(request):
+        return resolved
+    tokens = data.train.tokens
+    values: dict[str, Any] = {}
+
+    # Small batches of short windows, so that an epoch has several steps.
+    values["batch_rows"] = max(1, int(usual["batch_rows"] * share))
+    if "bptt_tokens" in usual:
+        values["bptt_tokens"] = min(usual["bptt_tokens"], -(-tokens // LEAST_WINDOWS))
+
+    # What keeps a network from learning a text by heart is for texts that it cannot.
+    for name, value in usual.items():
+        if name.startswith("dropout_") or name in ("weight_drop", "label_smoothing"):
+            values[name] = round(value * share, 3)
+    if "bptt_tokens" in usual:
+        least = min(LEAST_UNKNOWN, usual["unknown_words"])
+        values["unknown_words"] = round(max(least, usual["unknown_words"] * share), 3)
+    if usual["optimizer"] in ("adam", "adamw"):
+        rate = usual["learning_rate"] * (MOST_RATE - (MOST_RATE - 1) * share)
+        values["learning_rate"] = round(rate, 6)
+
+    # The length of the run, and what is counted in shares of it.
+    values = _free(resolved, values)
+    now = {**usual, **values}
+    in_epoch = _steps_in_epoch(now, data)
+    budget = Budget.parse(usual["budget"])
+    steps = budget.steps
+    if budget.epochs:
+        steps = math.ceil(budget.epochs * in_epoch)
+        if _is_free(resolved, "budget") and steps < LEAST_STEPS:
+            steps = LEAST_STEPS
+            values["budget"] = f"{steps}steps"
+    values |= _free(resolved, _validations(resolved, data, steps, tokens / in_epoch))
+    return resolved.with_found(f"the text's size: {_in_words(data, usual)}", values)
+
+
+def tell_few(data: Data, holds_out: bool) -> None:
+    """Send a notice if few lines were held out for validation."""
+    if holds_out and data.valid is not None and data.valid.sentences < FEW:
+        count = data.valid.sentences
+        lines = "a single line is" if count == 1 else f"only {count} lines are"
+        notice(
+            f"{lines} held out for validation, and choose the weights that are kept: --valid "
+            "names a larger text"
+        )
+
+
+def keep_rare_words(request: TrainingRequest, resolved: Resolved, examples: int) -> Resolved:
+    """Return settings by which words seen once are words, if there are few examples: most of their
+    words are, and as unknown ones all would be alike."""
+    if examples >= FEW_EXAMPLES or _is_bundled(request):
+        return resolved
+    values = _free(resolved, {"min_count": 1})
+    return resolved.with_found(f"the text's size: {examples:,} lines", values)
+
+
+def _is_bundled(request: TrainingRequest) -> bool:
+    """Return whether the text is a bundled corpus, by name or by file: pages quote results."""
+    named = corpora.names()
+    return all(name in named or corpora.title(name) != name for name in request.text)
+
+
+def _share(resolved: Resolved, data: Data) -> float:
+    """Return how much of STEPS_OF_EPOCH usual batches the text has."""
+    usual = resolved.values
+    if "batch_rows" not in usual:
+        return 1.0
+    pieces = float(data.train.sentences)
+    if "bptt_tokens" in usual:
+        pieces = data.train.tokens / usual["bptt_tokens"]
+    return pieces / (STEPS_OF_EPOCH * usual["batch_rows"])
+
+
+def _steps_in_epoch(values: Mapping[str, Any], data: Data) -> int:
+    rows = values["batch_rows"]
+    if "bptt_tokens" in values:
+        return -(-data.train.tokens // (rows * values["bptt_tokens"]))
+    return -(-data.train.sentences // rows)
+
+
+def _validations(
+    resolved: Resolved, data: Data, steps: int | None, tokens_of_step: float
+) -> dict[str, Any]:
+    """Return when a run of so many steps validates, by what, and when it ends early; steps: None
+    if time ends it."""
+    usual = resolved.values
+    values: dict[str, Any] = {}
+    if steps is not None:
+        warmup = min(MOST_WARMUP, WARMUP_STEPS / steps)
+        values["warmup"] = round(max(usual["warmup"], warmup), 3)
+    if data.valid is None:
+        return values
+    if usual.get("criterion") == "auto" and data.valid.sentences < FEW:
+        values["criterion"] = "loss"
+    if resolved.make(OptimizationSettings).follows_validations:
+        return values
+    if steps is None:
+        values["patience"] = None
+        return values
+    affordable = data.valid.tokens / (VALIDATED_SHARE * tokens_of_step)
+    if _is_free(resolved, "min_validations"):
+        values["validate_every_steps"] = math.ceil(max(steps / VALIDATIONS, affordable))
+    if values.get("criterion", usual.get("criterion", "loss")) == "loss":
+        values["patience"] = PATIENCE
+    return values
+
+
+def _free(resolved: Resolved, values: dict[str, Any]) -> dict[str, Any]:
+    """Return those values that differ, of settings that nobody has set."""
+    return {
+        name: value
+        for name, value in values.items()
+        if _is_free(resolved, name) and value != resolved.values[name]
+    }
+
+
+def _is_free(resolved: Resolved, name: str) -> bool:
+    """Return whether a setting is a default, or that of a bundled recipe."""
+    origin = resolved.origins[name]
+    return origin == "default" or origin.startswith("recipe ")
+
+
+def _in_words(data: Data, usual: Mapping[str, Any]) -> str:
+    """Return the size of the text, in what a network reads of it."""
+    if "bptt_tokens" in usual:
+        return f"{data.train.tokens:,} tokens"
+    return f"{data.train.sentences:,} lines"

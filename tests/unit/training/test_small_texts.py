@@ -1,0 +1,230 @@
+"""A page of text is learned: what is counted for large texts follows from the size of a small
+one."""
+
+import random
+
+import pytest
+
+import rnnlm
+import rnnlm.corpora as corpora
+from rnnlm.errors import RnnlmWarning
+from rnnlm.models.registry import kinds_of
+from rnnlm.training.plan import Request, plan
+
+FOUR = """\
+our neighbour keeps three brown goats behind the mill
+nobody saw where the ferry went last night
+please bring me a cup of black tea
+seven lamps were burning in that empty hall
+"""
+TAGGED = """\
+Ada PER
+lives O
+in O
+Turin LOC
+
+the O
+Rhine LOC
+is O
+wide O
+
+Karl PER
+met O
+Ines PER
+yesterday O
+
+it O
+rains O
+"""
+NETWORKS = ("lstm", "gru", "rnn", "qrnn", "jordan", "ffnn")
+WANTED = {4: 3, 20: 5, 60: 20, 200: 60}  # perplexity by lines
+ON_CPU = {"device": "cpu", "threads": 1}
+
+
+def trained(path, folder, **request):
+    """Train on a text and validate on it; return the results and the warnings of the run."""
+    *_, finished = rnnlm.train(path, valid=path, output=folder, **ON_CPU, **request)
+    return finished.results["valid"]
+
+
+def accuracy(results):
+    return results["columns"][0]["accuracy"]
+
+
+def settled(path, **request):
+    """Return the settings and their origins of a run that validates on its own text."""
+    resolved = plan(Request(text=(str(path),), valid=(str(path),), **request)).resolved
+    return resolved.values, resolved.origins
+
+
+@pytest.fixture
+def four(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "four.txt"
+    path.write_text(FOUR, encoding="utf-8")
+    return path
+
+
+def test_four_lines_are_learned(four, tmp_path):
+    results = trained(four, tmp_path / "m", model="lstm", save_every="1000steps")
+    assert results["ppl_token"] < WANTED[4]
+
+
+def test_four_sentences_are_tagged(tmp_path):
+    path = tmp_path / "four.txt"
+    path.write_text(TAGGED, encoding="utf-8")
+    assert accuracy(trained(path, tmp_path / "m", task="tagging")) == 1
+
+
+def test_what_follows_from_the_size_names_its_origin(four):
+    values, origins = settled(four)
+    of_size = {name for name, origin in origins.items() if origin == "the text's size: 37 tokens"}
+    assert of_size >= {
+        *("budget", "batch_rows", "bptt_tokens", "warmup", "patience", "validate_every_steps"),
+        *("dropout_input", "dropout_output", "unknown_words"),
+    }
+    assert values["batch_rows"] == 1
+
+
+@pytest.mark.parametrize("name", ["batch_rows", "bptt_tokens", "dropout_input", "patience"])
+def test_what_somebody_sets_stays(four, tmp_path, name):
+    value = {"batch_rows": 3, "bptt_tokens": 7, "dropout_input": 0.6, "patience": 2}[name]
+    assert settled(four, assignments={name: str(value)})[0][name] == value
+    config = tmp_path / "mine.toml"
+    config.write_text(f"{name} = {value}\n", encoding="utf-8")
+    assert settled(four, config=config)[0][name] == value
+
+
+@pytest.mark.parametrize("budget", ["200epochs", "7steps", "9s"])
+def test_a_budget_that_somebody_sets_stays(four, budget):
+    values, _ = settled(four, flags={"budget": budget})
+    assert values["budget"] == budget and values["batch_rows"] == 1
+    # Patience ends no run in which so few lines go up and down.
+    assert values["patience"] is None or values["patience"] >= 10
+
+
+@pytest.mark.parametrize("task", [None, "tagging", "classification", "seq2seq"])
+def test_nothing_follows_of_a_bundled_corpus(task, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    origins = plan(Request(task=task)).resolved.origins
+    assert not [name for name, origin in origins.items() if origin.startswith("the text's size")]
+
+
+def test_nothing_follows_of_a_bundled_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = corpora.part("opinions", "train")
+    origins = settled(file, task="classification")[1]
+    assert not [name for name, origin in origins.items() if origin.startswith("the text's size")]
+
+
+def test_nothing_follows_of_a_large_text(four):
+    four.write_text(FOUR * 700, encoding="utf-8")  # 20 usual batches and more
+    origins = settled(four)[1]
+    assert not [name for name, origin in origins.items() if origin.startswith("the text's size")]
+
+
+def test_settings_change_little_from_one_size_to_the_next(four):
+    """There is no size at which a text of one more line is learned in quite another way."""
+    before = None
+    for times in (300, 400, 500, 560, 600, 650):
+        four.write_text(FOUR * times, encoding="utf-8")
+        values, _ = settled(four)
+        if before:
+            assert before["batch_rows"] <= values["batch_rows"] <= before["batch_rows"] * 1.5
+            assert before["dropout_input"] <= values["dropout_input"]
+        before = values
+    assert before["batch_rows"] == 32 and before["dropout_input"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "task, text",
+    [
+        (None, FOUR),
+        ("tagging", TAGGED),
+        ("classification", "text\tlabel\na b\tx\nc d\ty\na c\tx\n"),
+        ("seq2seq", "source\ttarget\na b\tx\nc d\ty\na c\tx\n"),
+    ],
+)
+def test_few_lines_held_out_are_told(task, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "text.tsv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.warns(RnnlmWarning, match="a single line is held out for validation"):
+        made = plan(Request(text=(str(path),), task=task))
+    assert made.holds_out and made.data.valid.sentences == 1
+
+
+# ---- Every network and every task, on texts of every size.
+
+
+def words(count, chance):
+    """Return so many different words."""
+    found: dict[str, None] = {}
+    while len(found) < count:
+        syllables = chance.choices(["ba", "ke", "li", "mo", "tu", "ran", "sel", "pir", "do"], k=3)
+        found["".join(syllables[: chance.choice([1, 2, 3, 3])]) + chance.choice("aeiklmnst")] = None
+    return list(found)
+
+
+def lines(count, chance, least=4, most=11):
+    """Return lines of words, some of which are frequent."""
+    lexicon = words(60 + 2 * count, chance)
+    weights = [1 / (rank + 3) for rank in range(len(lexicon))]
+    return [chance.choices(lexicon, weights, k=chance.randint(least, most)) for _ in range(count)]
+
+
+def language_text(shape, count, chance):
+    least, most = {"usual": (4, 11), "long": (30, 50), "word": (1, 1), "twenty": (20, 20)}[shape]
+    return "".join(" ".join(line) + "\n" for line in lines(count, chance, least, most))
+
+
+def task_text(task, count, chance):
+    """Return examples: tags and labels that follow from the words, and pairs of words."""
+    found = lines(count, chance)
+    tags = {word: chance.choice(["NOUN", "VERB", "ADJ"]) for line in found for word in line}
+    other = {word: word[::-1] for word in tags}
+    if task == "tagging":
+        rows = ("".join(f"{word} {tags[word]}\n" for word in line) for line in found)
+        return "\n".join(rows)
+    if task == "classification":
+        rows = (f"{' '.join(line)}\t{'even' if n % 2 else 'odd'}\n" for n, line in enumerate(found))
+        return "text\tlabel\n" + "".join(rows)
+    rows = (f"{' '.join(line)}\t{' '.join(map(other.get, line))}\n" for line in found)
+    return "source\ttarget\n" + "".join(rows)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("count", WANTED)
+@pytest.mark.parametrize("shape", ["usual", "long", "word", "twenty"])
+@pytest.mark.parametrize("model", NETWORKS)
+def test_every_network_learns_a_small_text(model, shape, count, seed, tmp_path):
+    path = tmp_path / "text.txt"
+    text = language_text(shape, count, random.Random(f"{shape} {count} {seed}"))
+    path.write_text(text, encoding="utf-8")
+    results = trained(path, tmp_path / "m", model=model, seed=seed)
+    assert results["ppl_token"] < WANTED[count]
+
+
+TASK_KINDS = [(task, kind) for task in ("tagging", "classification") for kind in kinds_of(task)]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("count", WANTED)
+@pytest.mark.parametrize("task, model", TASK_KINDS)
+def test_every_labeller_learns_a_small_text(task, model, count, seed, tmp_path):
+    path = tmp_path / "text.tsv"
+    path.write_text(task_text(task, count, random.Random(f"{task} {count} {seed}")))
+    assert accuracy(trained(path, tmp_path / "m", task=task, model=model, seed=seed)) > 0.95
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("count", WANTED)
+@pytest.mark.parametrize("model", kinds_of("seq2seq"))
+def test_every_encoder_decoder_learns_a_small_text(model, count, seed, tmp_path):
+    path = tmp_path / "text.tsv"
+    path.write_text(task_text("seq2seq", count, random.Random(f"pairs {count} {seed}")))
+    results = trained(path, tmp_path / "m", task="seq2seq", model=model, seed=seed)
+    assert results["exact_match"] > 0.95
