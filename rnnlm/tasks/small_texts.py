@@ -24,7 +24,7 @@ VALIDATIONS, PATIENCE = 40, 10  # of a run, and how many of them without improve
 VALIDATED_SHARE = 0.2  # of the tokens that are trained on: a pass over one costs half a step
 WARMUP_STEPS, MOST_WARMUP = 30, 0.1
 MOST_RATE = 2  # times the usual learning rate
-LEAST_UNKNOWN = 0.1  # share of the words seen once
+LEAST_UNKNOWN = 0.05  # share of the words seen once
 FEW = 20  # lines to validate on
 FEW_EXAMPLES = STEPS_OF_EPOCH * OptimizationSettings.batch_rows  # with labels
 
@@ -74,10 +74,10 @@ def tell_few(data: Data, holds_out: bool) -> None:
     """Send a notice if few lines were held out for validation."""
     if holds_out and data.valid is not None and data.valid.sentences < FEW:
         count = data.valid.sentences
-        lines = "a single line is" if count == 1 else f"only {count} lines are"
+        lines = "a single line is" if count == 1 else f"a part of only {count} lines is"
         notice(
-            f"{lines} held out for validation, and choose the weights that are kept: --valid "
-            "names a larger text"
+            f"{lines} held out for validation, and chooses the weights that are kept: "
+            '`valid="FILE"` names a larger text'
         )
 
 

@@ -92,7 +92,7 @@ def test_what_somebody_sets_stays(four, tmp_path, name):
     assert settled(four, assignments={name: str(value)})[0][name] == value
     config = tmp_path / "mine.toml"
     config.write_text(f"{name} = {value}\n", encoding="utf-8")
-    assert settled(four, config=config)[0][name] == value
+    assert settled(four, recipe=str(config))[0][name] == value
 
 
 @pytest.mark.parametrize("budget", ["200epochs", "7steps", "9s"])
