@@ -44,15 +44,17 @@ def follow_size(request: TrainingRequest, resolved: Resolved, data: Data) -> Res
     if "bptt_tokens" in usual:
         values["bptt_tokens"] = min(usual["bptt_tokens"], -(-tokens // LEAST_WINDOWS))
 
-    # What keeps a network from learning a text by heart is for texts that it cannot.
+    # What keeps a network from learning a text by heart is for larger texts. It comes late, by the
+    # square of the share.
+    late = share**2
     for name, value in usual.items():
         if name.startswith("dropout_") or name in ("weight_drop", "label_smoothing"):
-            values[name] = round(value * share, 3)
+            values[name] = round(value * late, 3)
     if "bptt_tokens" in usual:
         least = min(LEAST_UNKNOWN, usual["unknown_words"])
-        values["unknown_words"] = round(max(least, usual["unknown_words"] * share), 3)
+        values["unknown_words"] = round(max(least, usual["unknown_words"] * late), 3)
     if usual["optimizer"] in ("adam", "adamw"):
-        rate = usual["learning_rate"] * (MOST_RATE - (MOST_RATE - 1) * share)
+        rate = usual["learning_rate"] * (MOST_RATE - (MOST_RATE - 1) * late)
         values["learning_rate"] = round(rate, 6)
 
     # The length of the run, and what is counted in shares of it.
