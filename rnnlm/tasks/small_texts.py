@@ -18,7 +18,7 @@ from rnnlm.neural.fitting.settings import OptimizationSettings
 from rnnlm.tasks.request import Data, TrainingRequest
 
 STEPS_OF_EPOCH = 20
-LEAST_STEPS = 400  # of a run
+LEAST_STEPS = 500  # of a run
 LEAST_WINDOWS = 4  # of each stream
 VALIDATIONS, PATIENCE = 40, 10  # of a run, and how many of them without improvement end it
 VALIDATED_SHARE = 0.2  # of the tokens that are trained on: a pass over one costs half a step
