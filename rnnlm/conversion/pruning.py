@@ -12,15 +12,16 @@ from typing import cast
 
 import numpy as np
 
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation.perplexity import TextEvaluation, evaluate
+from rnnlm.interface import BOUNDARY, SENTENCE_START
 from rnnlm.models import card, loading, model_folder
 from rnnlm.ngram import pruning
 from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.fitting import pruning_thresholds
 from rnnlm.ngram.model import NgramModel
-from rnnlm.text.corpus import Corpus, Text
-from rnnlm.text.lines import TextSettings
+from rnnlm.text.corpus import Text
+from rnnlm.text.lines import numbered_lines, split_words
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 
@@ -209,8 +210,19 @@ def _with_fewer_words(model: NgramModel, limits: Limits) -> NgramModel:
 
 
 def _mask_of_file(tokenizer: WordTokenizer, file: str) -> np.ndarray:
-    """Mark the words that are in a file; the special symbols always are."""
-    words = Corpus((file,), TextSettings(special_symbols="drop")).encode(tokenizer)
+    """Mark the words that are in a file, one a line; the special symbols always are."""
+    listed: list[str] = []
+    for first, lines in numbered_lines(file, "strict"):
+        for number, line in enumerate(lines, start=first):
+            words_of_line = split_words(line)
+            if len(words_of_line) > 1:
+                what = f"{file}, line {number}: {len(words_of_line)} words"
+                raise TextError(what, "it should have one word a line", "leave counts and such out")
+            listed += words_of_line
+
+    words = tokenizer.encode([word for word in listed if word not in (BOUNDARY, SENTENCE_START)])
+    if np.isin(words.ids, (tokenizer.boundary_id, tokenizer.unk_id)).all():
+        raise TextError(f"{file} has no word that is in the model")
     if len(words.oov):
         notice(f"{len(words.oov):,} words of {file} are not in the model: they stay unknown")
     listed_V = np.zeros(tokenizer.size, dtype=bool)

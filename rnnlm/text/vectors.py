@@ -268,9 +268,9 @@ class _Reader:
     def check_whole(self) -> None:
         if not self.vectors:
             raise TextError(f"no vectors in {self.path}", "no line holds one")
-        if self.promised is not None and self.vectors < self.promised:
+        if self.promised not in (None, self.vectors):
             raise TextError(
-                f"{self.path} is cut off",
+                f"{self.path} is cut off, or damaged",
                 f"it has {self.vectors:,} vectors, its first line says {self.promised:,}",
             )
         if self.repeated:

@@ -87,6 +87,13 @@ def test_the_words_of_a_file_stay(big, tmp_path):
     assert load(tmp_path / "smaller").tokenizer.symbols() == ["</s>", "<unk>", "the", "to"]
 
 
+@pytest.mark.parametrize("row", ["of\t12", "of 12 3", "of  the", "12\tof", "of,12 of"])
+def test_rows_of_a_vocabulary_that_are_not_a_word_are_refused(row, big, tmp_path):
+    (tmp_path / "words").write_text(f"the\n\n {row}\nto\n")
+    with pytest.raises(TextError, match="words, line 3: . words; it should have one word a line"):
+        prune(str(big), tmp_path / "small", Limits(vocab=str(tmp_path / "words")))
+
+
 def test_without_counts_the_most_probable_words_stay(big, tmp_path):
     model, manifest = model_folder.load(big)
     model.tokenizer.vocabulary = Vocabulary(tuple(model.tokenizer.symbols()), None)

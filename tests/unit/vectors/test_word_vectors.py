@@ -60,7 +60,9 @@ def test_symbols_with_white_space_are_not_written(tmp_path):
 @pytest.mark.parametrize(("content", "error", "message"), [
     ("a 1 2\nb 1\n", TextError, "line 2: 1 numbers instead of 2"),
     ("a 1 x\n", TextError, "'x' is not a finite number"),
-    ("2 2\na 1 2\n", TextError, "cut off"), ("1 3\na 1 2\n", TextError, "2 numbers instead of 3"),
+    ("2 2\na 1 2\n", TextError, "cut off"),
+    ("1 2\na 1 2\nb 3 4\n", TextError, "has 2 vectors, its first line says 1"),
+    ("1 3\na 1 2\n", TextError, "2 numbers instead of 3"),
     ("", TextError, "no vectors"),
 ])  # fmt: skip
 def test_a_damaged_file_is_one_clear_line(tmp_path, content, error, message):
