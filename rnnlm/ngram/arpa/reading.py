@@ -283,7 +283,7 @@ def start_of_line(line: bytes) -> str:
 # ---- Vocabulary, counts and tables.
 
 HIGHEST_ORDER = 64
-BOUNDARY_ID = 0
+BOUNDARY_ID, UNKNOWN_ID = 0, 1
 _COUNT = re.compile(rb"ngram\s+(\d{1,3})\s*=\s*(\d{1,20})")
 _IRSTLM = re.compile(rb"([iq]ARPA)(\s.*)?", re.DOTALL)  # intermediate and quantized files
 
@@ -373,7 +373,9 @@ def read_arpa(
         promised = _header(lines)
         is_only = len(promised) == 1
         symbols, spellings, tables = _unigrams(lines, promised[0], is_only, lowercase)
-        vocabulary = pa.array(spellings)
+        # As for KenLM, n-grams may spell <unk> in the other way, unless that is another word.
+        other_unknown = UNKNOWN if spellings[UNKNOWN_ID] == CAPITAL_UNKNOWN else CAPITAL_UNKNOWN
+        vocabulary = pa.array([*spellings, other_unknown])
         for n, count in enumerate(promised[1:], start=2):
             _add_order(lines, n, count, n == len(promised), vocabulary, tables)
         _end(lines)
@@ -539,6 +541,7 @@ def _read_order(
     for entries in read_entries(lines, n, promised, is_highest):
         ids = pc.fill_null(pc.index_in(entries.words, vocabulary), NOWHERE)
         ids_LN = ids.to_numpy().reshape(-1, n)
+        ids_LN = np.where(ids_LN > tables.size, UNKNOWN_ID, ids_LN)
         _refuse_unknown(lines, entries, ids_LN)
 
         # n-grams that no sentence can hold.

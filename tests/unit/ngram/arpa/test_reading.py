@@ -156,6 +156,21 @@ def test_two_unknown_words_are_noticed(tmp_path):
     assert symbols == ["</s>", "<unk>", "<UNK>", "b", "a"]
 
 
+@pytest.mark.parametrize(
+    ("unigram", "bigram"), [("<unk>", "<UNK>"), ("<UNK>", "<unk>"), ("", "<UNK>")]
+)
+@no_notices
+def test_n_grams_may_spell_the_unknown_word_in_the_other_way(unigram, bigram, tmp_path):
+    path = tmp_path / "m.arpa"
+    text = SMALL.replace("-1\t<unk>\n", f"-1\t{unigram}\n" if unigram else "")
+    path.write_text(
+        text.replace("1=5", "1=5" if unigram else "1=4").replace("a </s>", f"a {bigram}")
+    )
+    scores = word_scores(model_of(path), "a zorp")
+    assert scores == pytest.approx(ArpaDictionary(path).nats("a zorp"), abs=1e-4)
+    assert scores[1] / LN10 == pytest.approx(-0.35)  # the bigram, after its context is given up
+
+
 def test_words_may_be_read_in_lower_case(tmp_path):
     path = tmp_path / "m.arpa"
     path.write_text(SMALL.upper().replace("NGRAM", "ngram").replace("GRAMS", "grams")
