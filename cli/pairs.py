@@ -57,6 +57,7 @@ class PairsRequest:
     plot: Path | None
     special_symbols: str
     encoding_errors: str
+    strip: bool
     eos: bool
     as_json: bool
     overwrite: bool
@@ -69,7 +70,7 @@ class PairsRequest:
 
 # Options of `rnnlm score` that go with --pairs.
 _BESIDE = {"model_names", "pairs_source", "pairs_scoring", "output", "plot", "overwrite",
-           "special_symbols", "encoding_errors",
+           "special_symbols", "encoding_errors", "strip",
            "device", "eos", "as_json"}  # fmt: skip
 
 
@@ -96,6 +97,7 @@ def take_request(
         plot,
         given["special_symbols"] or "error",
         given["encoding_errors"] or "strict",
+        bool(given["strip"]),
         given["eos"],
         as_json,
         overwrite,
@@ -120,7 +122,7 @@ def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
     from rnnlm.scoring.pairs.accuracy import signature_of_set
     from rnnlm.scoring.pairs.files import read_pairs
 
-    test_set = read_pairs(request.source, request.encoding_errors)
+    test_set = read_pairs(request.source, request.encoding_errors, request.strip)
     scores = _scores(models, test_set, request)
     accuracies = {name: its.accuracies() for name, its in scores.items()}
     if request.details:

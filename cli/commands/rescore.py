@@ -38,7 +38,7 @@ list_options = section(
         LISTS,
         "format",
         declared=["--input-format"],
-        type=click.Choice(["tsv", "json", "kaldi", "espnet"]),
+        type=click.Choice(["tsv", "json", "kaldi", "espnet", "nemo"]),
     ),
     click.option("--ref", "references", multiple=True, metavar="FILE",
                  help="References, `utt words...` a line; may be repeated."),
@@ -50,7 +50,7 @@ list_options = section(
 )  # fmt: skip
 rare_list_options = section(
     "Format of the lists",
-    options_of(LISTS, "costs", "skip_incomplete", "encoding_errors"),
+    options_of(LISTS, "beam_size", "costs", "skip_incomplete", "encoding_errors"),
     rare=True,
 )
 mapping_options = section("Text", options_of(MAPPING, "lowercase", "remove_punctuation"))
@@ -135,6 +135,7 @@ def command(
             as rnnlm translate --json writes them, or one array
     kaldi   a text of `utt-N words...`, or its folder; scores or ac_cost, and ref
     espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
+    nemo    text TAB score; --beam-size or blank lines part utterances 1, 2, ...
     """
     _check(given, weights_file)
     outputs = _outputs(given, weights_file)
@@ -196,7 +197,7 @@ def _read(source: str, given: dict[str, Any]) -> "list[Utterance]":
     from rnnlm.rescoring.files import check_names, read_nbest
     from rnnlm.rescoring.settings import ListSettings
 
-    names = ("format", "costs", "skip_incomplete", "encoding_errors")
+    names = ("format", "beam_size", "costs", "skip_incomplete", "encoding_errors")
     settings = settings_of(ListSettings, names, given)
     utterances = read_nbest(
         source,

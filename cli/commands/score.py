@@ -135,6 +135,7 @@ input_options = section(
 rare_input_options = section(
     "Input",
     options.encoding_option,
+    options_of(SENTENCES, "strip"),
     options_of(SENTENCES, "id_column", metavar="NAME"),
     options_of(
         SENTENCES,
@@ -359,8 +360,11 @@ def _sentences(
     """Return the sentences to score."""
     from rnnlm.scoring.sentences import of_texts, read_sentences
     from rnnlm.scoring.settings import SentenceSettings
+    from rnnlm.text.lines import single_spaced
 
     if sentences:
+        if given["strip"]:
+            sentences = tuple(map(single_spaced, sentences))
         return of_texts(sentences, given["given"], given["region_mark"], given["source"])
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
         what = "sentences from the terminal, one a line"
@@ -386,6 +390,7 @@ def _sentences(
         are_pairs=given["are_pairs"],
         target_column=given["target_column"],
         given_source=given["source"],
+        strip=bool(given["strip"]),
     )
     return read_sentences(inputs or ("-",), settings, given["targets"])
 

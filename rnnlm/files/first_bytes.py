@@ -118,7 +118,8 @@ def unmarked_encoding(start: bytes) -> str | None:
         return None
     # In the wrong order of bytes, ASCII becomes other characters.
     ascii_in = {name: _ascii_in(start, name) for name in _UNMARKED if _is_text(start, name)}
-    return max(ascii_in, key=lambda name: ascii_in[name], default=None)
+    likeliest = max(ascii_in, key=lambda name: ascii_in[name], default=None)
+    return likeliest if likeliest and ascii_in[likeliest] else None
 
 
 def to_utf8(encoding: str) -> str:

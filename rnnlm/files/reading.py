@@ -108,11 +108,12 @@ def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str
     errors: what to do with bad bytes, as Python names it; None: "strict", where nothing else can be
     asked for.
     """
-    if errors in (None, "strict") and b"\0" in data:
-        raise _nul(data, source, first_line, errors)
+    has_nul = errors in (None, "strict") and b"\0" in data
     try:
-        return data.decode("utf-8", errors or "strict")
+        text = data.decode("utf-8", errors or "strict")
     except UnicodeDecodeError as error:
+        if has_nul and unmarked_encoding(data[:START_BYTES]):
+            raise _nul(data, source, first_line, errors) from None
         # Guess where the text may come from.
         hint = "convert it to UTF-8 (from Windows: iconv -f WINDOWS-1252 -t UTF-8)"
         if errors:
@@ -122,6 +123,9 @@ def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str
             f"byte 0x{data[error.start]:02x}: {error.reason}",
             hint,
         ) from None
+    if has_nul:
+        raise _nul(data, source, first_line, errors)
+    return text
 
 
 def _nul(data: bytes, source: str, first_line: int, errors: str | None) -> TextError:

@@ -19,7 +19,7 @@ from rnnlm.files.reading import opened, text_lines
 from rnnlm.rescoring.nbest import Hypothesis, ListBuilder, Utterance, parse_rank, parse_score
 from rnnlm.rescoring.rescorer import Rescored, RescoredUtterance
 from rnnlm.rescoring.settings import FORMATS, ListSettings
-from rnnlm.text.lines import WORD_SPACE, split_words
+from rnnlm.text.lines import WORD_SPACE, is_blank, lines_with_ends, split_words, without_end
 
 # ---- TSV and JSON. The format is recognised by content.
 #
@@ -28,11 +28,15 @@ from rnnlm.text.lines import WORD_SPACE, split_words
 #   come first.
 # * json: JSON-lines, or one array, of {"utt", "source", "ref", "hypotheses": [{"text", "score"},
 #   ...]}, best first; "ref" and "source" may be missing.
+# * nemo: a row is `text TAB score`. As many rows as its beam was wide, the best first, or those
+#   between blank lines, are an utterance; its name is its number, from 1.
 # * kaldi: a text of `utt-N words...` with files of `utt-N number` beside it. espnet: a folder that
 #   holds `1best_recog`, `2best_recog`, ...
 
 REFERENCE, SOURCE = "REF", "SRC"
-_HEADER = ["utt", "rank", "score", "text"]
+_HEADER, _NEMO_HEADER = ["utt", "rank", "score", "text"], ["text", "score"]
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|-?inf|nan", re.IGNORECASE)
+SAMPLE_LINES = 100
 _MIXED = "the formats of n-best lists are not mixed within one file"
 
 
@@ -68,6 +72,8 @@ def read_nbest(
         read_espnet(builder)
     elif kind == "tsv":
         _read_tsv(builder)
+    elif kind == "nemo":
+        _read_nemo(builder)
     else:
         _read_json(builder)
     reference_files = [str(file) for file in several(references, "references")]
@@ -89,7 +95,10 @@ def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
             raise TextError(f"{source} is empty", "an n-best list holds utterances")
         if first.lstrip()[0] in "{[":
             return "json"
-        _, cells = next(tables.tsv_rows(itertools.chain([first], lines), len(_HEADER)))
+        sample = [first, *itertools.islice(lines, SAMPLE_LINES)]
+        if _are_of_nemo(sample):
+            return "nemo"
+        _, cells = next(tables.tsv_rows(itertools.chain(sample, lines), len(_HEADER)))
     return "tsv" if len(cells) > 2 else "kaldi"
 
 
@@ -101,7 +110,6 @@ def _read_tsv(builder: ListBuilder) -> None:
             # A blank line, or the names of the columns, is no row.
             where = f"{source}, line {number}"
             if not "".join(fields).strip() or (number == 1 and fields == _HEADER):
-                continue
                 continue
             if len(fields) != len(_HEADER):
                 why = f"it has {len(fields)} of the fields utt, rank, score, text"
@@ -136,6 +144,43 @@ def _read_tsv(builder: ListBuilder) -> None:
                 )
             value = parse_score(score, where, settings.costs)
             builder.add(utt, number_in_list, Hypothesis(text, value, where))
+
+
+def _are_of_nemo(lines: Sequence[str]) -> bool:
+    """Return whether lines are a text and a number each."""
+    rows = [line.rstrip("\r\n").split("\t") for line in lines if not is_blank(line.rstrip("\n"))]
+    rows = rows[rows[:1] == [_NEMO_HEADER] :]
+    return bool(rows) and all(len(row) == 2 and _NUMBER.fullmatch(row[1].strip()) for row in rows)
+
+
+def _read_nemo(builder: ListBuilder) -> None:
+    source, size = builder.source, builder.settings.beam_size
+    utt, rank, has_blank = 1, 0, False
+    for number, ended in lines_with_ends(source, builder.settings.encoding_errors):
+        line = without_end(ended)
+        if number == 1 and line.split("\t") == _NEMO_HEADER:
+            continue
+
+        # An utterance ends at its last row, or where nobody says how many it has, at a blank line.
+        is_row = not is_blank(line)
+        is_over = rank == size if size else not is_row and rank > 0
+        if is_over:
+            utt, rank = utt + 1, 0
+        has_blank |= is_over
+        if not is_row:
+            continue
+        rank += 1
+        text, _, score = line.rpartition("\t")
+        where = f"{source}, line {number}"
+        value = parse_score(score, where, builder.settings.costs)
+        builder.add(str(utt), rank, Hypothesis(text, value, where))
+    if size and rank != size:
+        raise TextError(f"{source}: the last utterance has {rank} of {size} hypotheses")
+    if not size and not has_blank:
+        notice(
+            f"{source}: all of its rows are hypotheses of one utterance. Separate utterances by "
+            "blank lines, or say with `beam_size` how many rows each has"
+        )
 
 
 def _read_json(builder: ListBuilder) -> None:

@@ -9,7 +9,7 @@ from rnnlm.config import Checked, Natural
 from rnnlm.text.lines import SpecialSymbols, check_reserved, split_words
 from rnnlm.text.normalisation import without_punctuation
 
-FORMATS = ("tsv", "json", "kaldi", "espnet")
+FORMATS = ("tsv", "json", "kaldi", "espnet", "nemo")
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,13 @@ class ListSettings(Checked):
     # One of FORMATS
     format: Annotated[
         str | None, Meta(description="format of the lists; none: inferred from the content")
+    ] = None
+    beam_size: Annotated[
+        Natural | None,
+        Meta(
+            description="hypotheses of each utterance of a nemo list; none: blank lines separate "
+            "utterances"
+        ),
     ] = None
     costs: Annotated[bool, Meta(description="scores are costs: the lower, the better")] = False
     skip_incomplete: Annotated[

@@ -34,7 +34,15 @@ from rnnlm.scoring.settings import Measure, ScoringSettings
 from rnnlm.scoring.word_scores import Seen, WordFrequencies, joined
 from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank
-from rnnlm.text.marks import count_marks, tell_unseen
+from rnnlm.text.marks import (
+    MOST_UNKNOWN,
+    count_marks,
+    count_odd_spaces,
+    glues_marks,
+    tell_glued,
+    tell_odd_spaces,
+    tell_unseen,
+)
 
 LINES_PER_CHUNK = 4096
 SEARCHED_LINES_PER_CHUNK = 64
@@ -191,6 +199,8 @@ class SentenceScorer:
         self.unseen_by = unseen_by
         self.name = name
         self.unknown_given = 0  # lines
+        self.unknown: dict[str, None] = {}  # words, the first ones
+        self.glues_marks = glues_marks(model.tokenizer)
         self.tokenizer = model.tokenizer
         self.finder = WordFinder(self.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
@@ -207,13 +217,14 @@ class SentenceScorer:
 
     def chunks(self, lists: Iterable[list[Sentence]], skip: int) -> Iterator[Chunk]:
         """Score the lists one after the other; tell at the end what the model does not know."""
-        lines, read, marks = LinesHash(), 0, Counter[str]()
+        lines, read, marks, odd_spaces = LinesHash(), 0, Counter[str](), 0
         for chunk in lists:
             checked, reasons, readable = self._check(chunk)
 
             # Chunks that are skipped count, too: in the signature, and among the marks.
             if self.unseen_by:
                 marks.update(count_marks(_lines_given(readable)))
+                odd_spaces += count_odd_spaces([each.text for each in readable])
             lines.update(self._hashed(readable))
 
             # Score the chunk. A chunk that is skipped is read only if all sentences are one stream:
@@ -227,6 +238,8 @@ class SentenceScorer:
             yield Chunk(chunk, scores, self._signature_after(lines))
 
         tell_unseen(marks, self.unseen_by)
+        tell_odd_spaces(odd_spaces, self.unseen_by)
+        tell_glued(self.unknown, self.tokenizer, self.name)
         if self.unknown_given:
             lines_have = f"{self.unknown_given:,} lines have"
             if self.unknown_given == 1:
@@ -329,6 +342,8 @@ class SentenceScorer:
         encoded = tokenizer.encode(lines)
         begins = encoded.offsets[:-1] + self._given_tokens(sentences, encoded)
         self._count_unknown_given(encoded, begins)
+        if self.glues_marks and len(self.unknown) < MOST_UNKNOWN:
+            self._keep_unknown(lines, encoded)
 
         # The tokenizer's words count in perplexities; those that are shown may be others.
         words = self.finder.find(encoded, begins)
@@ -352,6 +367,16 @@ class SentenceScorer:
         first_N = np.searchsorted(encoded.oov, encoded.offsets[:-1])
         last_N = np.searchsorted(encoded.oov, begins)
         self.unknown_given += int(np.count_nonzero(last_N > first_N))
+
+    def _keep_unknown(self, lines: list[str], encoded: Encoded) -> None:
+        """Keep the unknown words for :meth:`chunks` to tell of."""
+        line_of = np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1
+        touched = np.unique(line_of)[:MOST_UNKNOWN].tolist()
+        surfaces = self.tokenizer.surfaces([lines[line] for line in touched])
+        surface_of = dict(zip(touched, surfaces, strict=True))
+        for line, at in zip(line_of.tolist(), encoded.oov.tolist(), strict=True):
+            if line in surface_of:
+                self.unknown[surface_of[line][at - encoded.offsets[line]]] = None
 
     def _given_tokens(self, sentences: list[Sentence], encoded: Encoded) -> np.ndarray:
         """Return how many tokens of each line are given, (lines,). TextError: the tokenizer cuts a

@@ -343,7 +343,8 @@ def _sources(
 
 
 def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Iterator[_Record]:
-    for number, (before, text) in side_by_side((source, file), settings.errors, "targets"):
+    for number, both in side_by_side((source, file), settings.errors, "targets"):
+        before, text = map(settings.spaced, both)
         text, regions = _regions(text, settings.region_mark, f"{file}, line {number}")
         columns = {SOURCE: clean(before)}
         yield _Record(text, None, settings.given, None, columns, regions, before)
@@ -388,7 +389,7 @@ def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:
             text = line.removesuffix("\n").removesuffix("\r")
             reason = _why_unreadable(text, settings)
             mark = None if reason else settings.region_mark
-            text, regions = _regions(text, mark, f"{source}, line {number}")
+            text, regions = _regions(settings.spaced(text), mark, f"{source}, line {number}")
             yield _Record(text, None, settings.given, reason, regions=regions)
 
 
@@ -399,6 +400,7 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
         )
     texts = itertools.chain.from_iterable(sources.dataset_records(source, settings.source))
     for number, text in enumerate(texts, start=1):
+        text = settings.spaced(text)
         text, regions = _regions(text, settings.region_mark, f"{source}, row {number}")
         yield _Record(text, None, settings.given, regions=regions)
 
@@ -496,6 +498,7 @@ def _sentence(
         id = str(id)
     if reason:
         given, source = "", None
+    given, source = settings.spaced(given), source and settings.spaced(source)
     return _Record(text, id, given, reason, columns, regions, source)
 
 
@@ -509,7 +512,7 @@ def _text_of(
         if not isinstance(text, str):
             return "", (), _why_no_text(texts[0], text)
         mark = None if row.is_too_long else settings.region_mark
-        return *_regions(text, mark, row.where), None
+        return *_regions(settings.spaced(text), mark, row.where), None
 
     # An empty cell is a region without words.
     regions = []
@@ -520,7 +523,7 @@ def _text_of(
         reason = _why_no_text(name, cell)
         if reason:
             return "", (), reason
-        regions.append(Region(cell.strip(WORD_SPACE), index, name))
+        regions.append(Region(settings.spaced(cell.strip(WORD_SPACE)), index, name))
     return joined(regions), tuple(regions), None
 
 

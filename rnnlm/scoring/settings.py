@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from rnnlm.config import Checked, Natural
 from rnnlm.errors import UsageError
-from rnnlm.text.lines import SpecialSymbols, is_blank
+from rnnlm.text.lines import SpecialSymbols, is_blank, single_spaced
 from rnnlm.text.pairs import ParallelSettings
 from rnnlm.text.sources import SourceSettings
 
@@ -28,7 +28,7 @@ class SentenceSettings(Checked):
     text. region_columns: the columns that hold them, instead of `column`. are_pairs: the rows of
     tables are pairs of a source, in `column`, and a text, in `target_column`; without names, the
     columns are found as :mod:`rnnlm.text.pairs` finds them. given_source: the source of all
-    sentences.
+    sentences. strip: white space counts as one space, and at the ends of a sentence as none.
     """
 
     column: str | None = None
@@ -69,6 +69,14 @@ class SentenceSettings(Checked):
     given_source: Annotated[
         str | None, Meta(description="source of all sentences: log p(sentence | source)")
     ] = None
+
+    strip: Annotated[
+        bool, Meta(description="read one space between words, and none at the ends of a sentence")
+    ] = False
+
+    def spaced(self, text: str) -> str:
+        """Return `text` with the white space that is read."""
+        return single_spaced(text) if self.strip else text
 
     @property
     def wants_table(self) -> bool:

@@ -30,6 +30,7 @@ WORD_SPACE = " \t\r\0"
 _TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
 _BLANK_LINE = re.compile(rb"\n[ \t\r\0]*\n")
 _BLANK_BEGINNING = re.compile(rb"[ \t\r\0]*\n")
+_SPACES = re.compile(r"[ \t\r\0]+")
 _RESERVED = re.compile(r"(?<![^ \t\r\0])</?s>(?![^ \t\r\0])")
 _RESERVED_WITH_SPACE = re.compile(r"(?:[ \t\r\0]</?s>)+$|(?<![^ \t\r\0])</?s>(?:[ \t\r\0]|$)")
 
@@ -262,6 +263,12 @@ def split_words(text: str) -> list[str]:
     """Return the words of `text`: whatever lies between newlines and ASCII space, tab, carriage
     return and NUL."""
     return [word for word in text.translate(_TO_SPACE).split(" ") if word]
+
+
+def single_spaced(text: str) -> str:
+    """Return `text` without white space at its ends, and with one space between words. Line ends
+    stay."""
+    return _SPACES.sub(" ", text).strip(" ")
 
 
 def check_reserved(

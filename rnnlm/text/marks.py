@@ -2,20 +2,21 @@
 text mixes forms; in evaluation, if the model has never seen a form.
 
 A mark is a curly quotation mark, a dash, a space that is not plain, a soft hyphen, an HTML entity,
-or a letter with a separate accent behind it.
+or a letter with a separate accent behind it. White space is told where it is no single space
+between words, and so are punctuation marks that are parts of words.
 """
 
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rnnlm.errors import notice
 from rnnlm.interface import Tokenizer
-from rnnlm.text.lines import Block, Lines, as_bytes
+from rnnlm.text.lines import WORD_SPACE, Block, Lines, as_bytes
 from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_SPACES, meaning
 
 if TYPE_CHECKING:
@@ -109,6 +110,75 @@ def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -
         f"`normalise='{forms}'` reads their plain forms; "
         f"for {which}, normalise the text first (rnnlm.normalise)"
     )
+
+
+# ---- White space that a person does not see, and marks that are parts of words.
+
+_ODD_SPACE = re.compile(rf"(?m)^[{WORD_SPACE}]|[{WORD_SPACE}]$|[{WORD_SPACE}]{{2}}|[\t\r]")
+_GLUED = '.,;:!?"()'
+MOST_UNKNOWN = 1000  # different unknown words that are looked at
+
+
+def count_odd_spaces(lines: Sequence[str]) -> int:
+    """Return how many lines hold white space other than one space between words."""
+    if not _ODD_SPACE.search("\n".join(lines)):
+        return 0
+    return sum(_ODD_SPACE.search(line) is not None for line in lines)
+
+
+def tell_odd_spaces(count: int, tokenizers: Mapping[str, Tokenizer]) -> None:
+    """Send a notice of `count` sentences with such white space, if a model reads it. tokenizers: by
+    the names of their models."""
+    models = [name for name, tokenizer in tokenizers.items() if count and _keeps_space(tokenizer)]
+    if not models:
+        return
+    which = "1 sentence holds" if count == 1 else f"{count:,} sentences hold"
+    notice(
+        f"{which} white space other than one space between words (at an end, or doubled), which "
+        f"changes the scores of {' and '.join(models)}: `strip=True` reads one space"
+    )
+
+
+def _keeps_space(tokenizer: Tokenizer) -> bool:
+    encoded = tokenizer.encode(["a b", "a  b", " a b", "a b "])
+    once, *others = np.split(encoded.ids, encoded.offsets[1:-1])
+    return any(not np.array_equal(once, other) for other in others)
+
+
+def glues_marks(tokenizer: Tokenizer) -> bool:
+    """Return whether a mark next to a word is a part of it."""
+    settings = tokenizer.to_settings()
+    splits = settings.get("split_punctuation") or settings.get("remove_punctuation")
+    return tokenizer.name == "word" and not splits
+
+
+def tell_glued(words: Iterable[str], tokenizer: Tokenizer, name: str) -> None:
+    """Send a notice of the unknown `words` that the model of that name knows with a punctuation
+    mark at their side, or without the one they have."""
+    forms: list[tuple[str, str]] = []
+    for word in dict.fromkeys(words):
+        bare = word.strip(_GLUED)
+        with_marks = [word + mark for mark in _GLUED] + [mark + word for mark in _GLUED]
+        if bare not in ("", word):
+            with_marks.append(bare)
+        forms += [(word, form) for form in with_marks]
+    if not forms or not glues_marks(tokenizer):
+        return
+
+    # A form is known if no token of it is unknown.
+    encoded = tokenizer.encode([form for _, form in forms])
+    unknown = set(np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1)
+    known: dict[str, str] = {}
+    for number, (word, form) in enumerate(forms):
+        if number not in unknown:
+            known.setdefault(word, form)
+    if known:
+        word, form = next(iter(known.items()))
+        more = f", and {len(known) - 1:,} more like that" if len(known) > 1 else ""
+        notice(
+            f"for {name}, punctuation marks are parts of words: it knows {form!r}, but not {word!r}"
+            f"{more}. rnnlm train TEXT --split-punctuation makes them words"
+        )
 
 
 def _is_read(mark: str, tokenizer: Tokenizer) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rnnlm.errors import TextError
 from rnnlm.files import tables
@@ -11,6 +12,7 @@ from rnnlm.scoring.pairs.accuracy import TestSet
 from rnnlm.scoring.pairs.pair import SENTENCES, TEMPLATES, WINOGRAD, Pair, RowFormat, pair_of
 from rnnlm.scoring.pairs.suites import Suite, is_suite, suite_of
 from rnnlm.text import sources
+from rnnlm.text.lines import single_spaced
 
 FORMATS = (SENTENCES, WINOGRAD, TEMPLATES)
 SUITES = "SyntaxGym suites"
@@ -23,9 +25,11 @@ _HINT = (
 )
 
 
-def read_pairs(source: str | Path, encoding_errors: str = "strict") -> TestSet:
+def read_pairs(source: str | Path, encoding_errors: str = "strict", strip: bool = False) -> TestSet:
     """Read the pairs of a file, of a glob's files, or of the tables and JSON files of a folder; a
     row that gives no pair is a pair that says why (`problem`).
+
+    strip: white space counts as one space, and at the ends of a sentence as none.
 
     Raises:
         TextError: there is no such file, it cannot be read, or is not what it says it is; or files
@@ -37,7 +41,7 @@ def read_pairs(source: str | Path, encoding_errors: str = "strict") -> TestSet:
     first_format = ""
     for name in names:
         kind = _stem(name) if len(names) > 1 else DEFAULT_KIND
-        read = _read(name, kind, encoding_errors)
+        read = _read(name, kind, encoding_errors, strip)
         first_format = first_format or read.format
         if read.format != first_format:
             raise TextError(
@@ -77,10 +81,12 @@ def _stem(name: str) -> str:
     return Path(without_suffix(name)).stem
 
 
-def _read(source: str, kind: str, errors: str) -> TestSet:
+def _read(source: str, kind: str, errors: str, strip: bool) -> TestSet:
     # A file that is one JSON value as a whole may hold suites.
     table = tables.kind_of(source) or _sniffed(source)
     value = _json_value(source, errors) if table == tables.JSON_LINES else None
+    if strip:
+        value = _spaced(value)
     listed = value if isinstance(value, list) else [value]
     if listed and all(map(is_suite, listed)):
         suites = tuple(suite_of(each, source, _stem(source)) for each in listed)
@@ -90,10 +96,21 @@ def _read(source: str, kind: str, errors: str) -> TestSet:
         rows = [tables.Row(source, value)]
     else:
         rows = list(tables.rows(source, table, errors))
+    if strip:
+        rows = [row._replace(values=_spaced(row.values)) for row in rows]
     if not rows:
         raise TextError(f"{source} holds no pairs")
     format = _format(source, rows)
     return TestSet(format.name, tuple(pair_of(row.values, format, kind, row.where) for row in rows))
+
+
+def _spaced(value: Any) -> Any:
+    """Return what JSON or a table holds with its texts single-spaced."""
+    if isinstance(value, str):
+        return single_spaced(value)
+    if isinstance(value, dict):
+        return {name: _spaced(its) for name, its in value.items()}
+    return list(map(_spaced, value)) if isinstance(value, list) else value
 
 
 def _sniffed(source: str) -> str:

@@ -17,7 +17,7 @@ from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.models.loading import language_model_of
 from rnnlm.scoring.pairs.pair import FULL, PARTIAL, SCORINGS, WORD, Pair
 from rnnlm.text.lines import check_reserved, is_blank
-from rnnlm.text.marks import count_marks, tell_unseen
+from rnnlm.text.marks import count_marks, count_odd_spaces, tell_glued, tell_odd_spaces, tell_unseen
 
 TIE_NATS = 1e-4  # a sentence's score may vary by that much with the batch it is in
 PAIRS_PER_CHUNK = 2048
@@ -194,7 +194,11 @@ def score_pairs(
     for pair in pairs:
         if not pair.problem:
             texts += (pair.good, pair.bad)
-    tell_unseen(count_marks(texts), {"the model": model.tokenizer})
+    tokenizer = model.tokenizer
+    tell_unseen(count_marks(texts), {"the model": tokenizer})
+    tell_odd_spaces(count_odd_spaces(texts), {"the model": tokenizer})
+    sides = [side for score in scores for side in (score.good, score.bad) if side]
+    tell_glued([word for side in sides for word in side.oov], tokenizer, "the model")
 
     # A pair of which only the ends are compared says little.
     partial, ends = 0, 0

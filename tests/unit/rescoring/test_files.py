@@ -80,6 +80,29 @@ def test_every_format_is_recognised_and_reads_alike(here):
     assert seen(read_nbest(f"{folder}/logdir/output.10")) == [("u2", None, [("", -3.0)])]
 
 
+def test_lists_of_text_and_score_are_read(here):
+    lists = [("the cat", -1.5), ("the hat", -2.0)], [("", -3.0), ("go", 1e-3)]
+    rows = [f"{text}\t{score}\n" for text, score in lists[0] + lists[1]]
+    expected = [("1", None, lists[0]), ("2", None, lists[1])]
+    for header in ("", "text\tscore\n"):
+        whole = write(here / "whole", header + "".join(rows))
+        parted = write(here / "parted", header + "".join([*rows[:2], "\n\n", *rows[2:], "\n"]))
+        assert format_of(whole) == format_of(parted) == "nemo"
+        assert seen(read_nbest(whole, ListSettings(beam_size=2))) == expected
+        assert seen(read_nbest(parted)) == expected
+        with pytest.warns(RnnlmWarning, match="one utterance.*`beam_size`"):
+            assert seen(read_nbest(whole)) == [("1", None, lists[0] + lists[1])]
+        with pytest.raises(TextError, match="1 of 3 hypotheses"):
+            read_nbest(whole, ListSettings(beam_size=3))
+    refs = write(here / "refs", "1 the cat\n2 go\n")
+    assert [each.reference for each in read_nbest(parted, references=[refs])] == ["the cat", "go"]
+    for bad, what in (("a\t-1\nb\tnan\n", "line 2: the score is nan"), ("a\tinf\n", "inf")):
+        with pytest.raises(TextError, match=what):
+            read_nbest(write(here / "bad", bad))
+    # A Kaldi text may have a tab, and words that are numbers.
+    assert format_of(write(here / "k", "u1-1\t7\nu1-2\tseven\n")) == "kaldi"
+
+
 def test_headers_are_optional_and_rows_in_any_order(here):
     lines = TSV.splitlines()
     shuffled = "\n".join(

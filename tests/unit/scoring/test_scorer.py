@@ -2,16 +2,17 @@ import dataclasses
 import json
 import math
 import random
+import warnings
 
 import pytest
 
 import rnnlm
-from rnnlm.errors import TextError, UsageError
+from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.scoring.records import likelihood_ratio
 from rnnlm.scoring.scorer import score_chunks
-from rnnlm.scoring.sentences import Sentence
-from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.scoring.sentences import Sentence, read_sentences
+from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 from rnnlm.text.lines import TextSettings
 from support.tiny_models import LINES, fit, halves_model
 
@@ -323,3 +324,37 @@ def test_a_megabyte_line_is_scored_in_windows(lstm, monkeypatch):
     long, short = rnnlm.Model(lstm).score_sentences(["the cat " * 60_000, "the cat"])
     assert long.tokens == 120_001 and max(widest) <= lstm.call_tokens
     assert long.logprob_nats < short.logprob_nats
+
+
+@pytest.mark.parametrize("tokenizer", ["char", "byte", "sentencepiece"])
+def test_white_space_that_changes_scores_is_told_and_can_be_stripped(tmp_path, tokenizer):
+    size = {"vocab_size": 290} if tokenizer == "sentencepiece" else {}
+    model = rnnlm.Model(fit("ngram", LINES * 5, tokenizer=tokenizer, **size))
+    odd = ["the cat sat", " the cat sat", "the  cat sat", "the cat sat \t"]
+    text, table = tmp_path / "text", tmp_path / "table.csv"
+    text.write_text("\n".join(odd))
+    table.write_text("\n".join(["sentence", *(f'"{each}"' for each in odd)]))
+    for path, column in ((text, None), (table, "sentence")):
+        # What is told of is what differs.
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            scores = model.score_sentences(read_sentences(path, SentenceSettings(column)))
+        is_told = any("3 sentences hold white space" in str(each.message) for each in told)
+        differ = len({score.logprob_nats for score in scores}) > 1
+        assert is_told == differ and (differ or tokenizer == "sentencepiece")
+
+        stripped = SentenceSettings(column, strip=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RnnlmWarning)
+            scores = model.score_sentences(read_sentences(path, stripped))
+        assert len({score.logprob_nats for score in scores}) == 1
+        assert {score.text for score in scores} == {"the cat sat"}
+
+
+def test_words_known_with_a_mark_at_their_side_are_told():
+    model = rnnlm.Model(fit("ngram", ["I am glad.", "she was sad.", "we are glad."]))
+    with pytest.warns(RnnlmWarning, match="knows 'glad.', but not 'glad'.*--split-punctuation"):
+        model.score_sentences(["I am glad"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RnnlmWarning)
+        model.score_sentences(["I am glad.", "I am zebra"])

@@ -7,7 +7,14 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.text.lines import Block
-from rnnlm.text.marks import count_marks, tell_unseen, watch_forms
+from rnnlm.text.marks import (
+    count_marks,
+    count_odd_spaces,
+    tell_glued,
+    tell_odd_spaces,
+    tell_unseen,
+    watch_forms,
+)
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.tiny_models import LINES, make_tokenizer
 
@@ -105,3 +112,35 @@ def test_only_marks_new_to_the_model_are_reported(kind):
         lambda: tell_unseen(count_marks(MESSY[:1]), {"a": plain, "b": seen, "c": plain})
     )
     assert "unknown to a and c." in told
+
+
+def test_white_space_other_than_one_space_is_counted():
+    odd = [" a b", "a b ", "a  b", "a\tb", "\ta", "a \tb", "a b\r"]
+    assert count_odd_spaces(["a b", *odd, "", "c"]) == len(odd)
+    assert count_odd_spaces(["a b", "c", "", "d\u00a0e"]) == count_odd_spaces([]) == 0
+
+
+@pytest.mark.parametrize("kind, is_read", [
+    ({}, False), ({"tokenizer": "char"}, True), ({"tokenizer": "byte"}, True),
+], ids=str)  # fmt: skip
+def test_white_space_is_told_where_the_tokenizer_reads_it(kind, is_read):
+    tokenizers = {"words": make_tokenizer(LINES), "other": make_tokenizer(LINES, **kind)}
+    told = notices_of(lambda: tell_odd_spaces(2, tokenizers))
+    assert len(told) == is_read
+    if is_read:
+        assert told[0].startswith("2 sentences hold white space") and "scores of other:" in told[0]
+        assert "`strip=True`" in told[0]
+    assert notices_of(lambda: tell_odd_spaces(0, tokenizers)) == []
+
+
+def test_words_that_are_known_with_a_mark_or_without_are_told():
+    glued = make_tokenizer(['I am "glad".', "he ran. (Well, yes)", "stop"])
+    told = notices_of(lambda: tell_glued(["ran", "zebra", "yes", "ran", "stop!"], glued, "it"))
+    assert len(told) == 1 and "it knows 'ran.', but not 'ran', and 2 more like that" in told[0]
+    assert "--split-punctuation" in told[0]
+    for words in ([], ["zebra"], ["a"], ["."]):
+        assert notices_of(lambda words=words: tell_glued(words, glued, "it")) == []
+    split = make_tokenizer(["he ran. (Well, yes)"], split_punctuation=True)
+    letters = make_tokenizer(["he ran."], tokenizer="char")
+    for tokenizer in (split, letters):
+        assert notices_of(lambda its=tokenizer: tell_glued(["ran!"], its, "it")) == []

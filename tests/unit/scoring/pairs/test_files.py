@@ -1,11 +1,14 @@
 import gzip
 import json
+import warnings
 
 import pytest
 
-from rnnlm.errors import TextError
+from rnnlm.errors import RnnlmWarning, TextError
+from rnnlm.scoring.pairs.accuracy import score_set
 from rnnlm.scoring.pairs.files import read_pairs
 from rnnlm.scoring.pairs.pair import Pair
+from support.tiny_models import fit
 
 BLIMP = {
     "sentence_good": "Who left?", "sentence_bad": "Left who?", "field": "syntax",
@@ -233,9 +236,9 @@ BAD_FILES = {
     "another object": ("a.json", '{"items": []}', "does not have the columns of a list of pairs"),
     "not UTF-8": ("a.tsv", b"good\tbad\nthe\t\xff\n", "line 2, byte 5: not UTF-8"),
     "not UTF-8 in JSON": ("a.json", b'[{"good": "\xff"}]', "line 1, byte 12: not UTF-8"),
-    "binary": ("a.jsonl", b"\x00\x01\x02{", "not JSON"),
+    "binary": ("a.jsonl", b"\x00\x01\x02{", "line 1, byte 1: a NUL byte"),
     "binary table": ("a.tsv", bytes(range(128)), "a.tsv"),
-    "not compressed": ("a.jsonl.gz", b"junk", "cannot read"),
+    "not compressed": ("a.jsonl.gz", b"junk", "line 1: not JSON"),
 }  # fmt: skip
 
 
@@ -261,3 +264,23 @@ def test_formats_are_not_mixed(tmp_path):
         match="mixes formats; .*a.jsonl holds good and bad sentences, .*b.json SyntaxGym suites",
     ):
         read_pairs(tmp_path)
+
+
+def test_white_space_of_pairs_is_told_and_stripped(tmp_path):
+    model = fit("ngram", ["the dogs bark.", "the dog barks."] * 5, tokenizer="char")
+    rows = [("the dogs bark. ", "the dogs barks."), ("the dogs bark.", "the  dogs barks.")]
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join("\t".join(row) + "\n" for row in [("good", "bad"), *rows]))
+    with pytest.warns(RnnlmWarning, match="^2 sentences hold white space.*`strip=True`"):
+        score_set(model, read_pairs(path))
+    read = read_pairs(path, strip=True)
+    assert [(pair.good, pair.bad) for pair in read.pairs] == [
+        ("the dogs bark.", "the dogs barks.")
+    ] * 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RnnlmWarning)
+        score_set(model, read)
+    path = tmp_path / "pairs.json"
+    path.write_text('[{"good": " a  b", "bad": "a\\tc "}]')
+    (pair,) = read_pairs(path, strip=True).pairs
+    assert (pair.good, pair.bad) == ("a b", "a c")
