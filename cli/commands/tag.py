@@ -39,6 +39,9 @@ input_options = section(
     click.option("--column", metavar="NAME",
                  help="Column of the words, by name or number.  [default: as usual, or inferred "
                       "from the content]"),
+    click.option("--sentence-column", metavar="NAME",
+                 help="Column that says which sentence a row belongs to, in tables with a word in "
+                      "each row."),
     options.encoding_option,
 )  # fmt: skip
 search_options = section(
@@ -136,7 +139,12 @@ def _check(
     options.check_output(output, overwrite, source)
 
 
-_NAMES = {"--input-format": "form", "--column": "column", "--encoding-errors": "encoding_errors"}
+_NAMES = {
+    "--input-format": "form",
+    "--column": "column",
+    "--sentence-column": "sentence_column",
+    "--encoding-errors": "encoding_errors",
+}
 
 
 def _document(
@@ -157,6 +165,7 @@ def _document(
         None if is_alike else _SUFFIXES.get(suffix),
         given["column"],
         given["encoding_errors"] or "strict",
+        given["sentence_column"],
     )
     if not sentences:
         if source is None:

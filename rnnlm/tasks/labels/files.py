@@ -47,12 +47,14 @@ PROBABILITY = "_probability"  # behind the name of a column, that of the probabi
 @dataclass(frozen=True)
 class DocumentSettings:
     """How a file is read and written. format: "auto": inferred from its content. output: None: as
-    the input is; raw text in the format of the model's training data. column: of the words."""
+    the input is; raw text in the format of the model's training data. column: of the words.
+    sentence_column: says which sentence a row of one word belongs to."""
 
     format: str = "auto"
     output: str | None = None
     column: str | None = None
     encoding_errors: Literal["strict", "replace"] = "strict"
+    sentence_column: str | None = None
 
     def raw_format(self, codec: Codec) -> str:
         """Return the format that raw text is written in."""
@@ -94,7 +96,11 @@ def _of_texts(codec: Codec, texts: Iterable[str], output: str) -> Iterator[Sente
 
 def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
     """Read the sentences of a file, or of standard input (`-`)."""
-    labelled = LabelledSettings(column=settings.column, encoding_errors=settings.encoding_errors)
+    labelled = LabelledSettings(
+        column=settings.column,
+        sentence_column=settings.sentence_column,
+        encoding_errors=settings.encoding_errors,
+    )
     format = settings.format
     if format == "auto":
         format = detect_document_format(source, labelled, _known_labels(codec))

@@ -1,6 +1,7 @@
 """Files that labels are written into: read sentence by sentence, with labels or without, and
 written again with everything else they hold."""
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -12,11 +13,25 @@ from rnnlm.errors import TextError, UsageError, nearest
 from rnnlm.files import tables
 from rnnlm.text.labelled import conllu
 from rnnlm.text.labelled.example import LabelledSettings, chunks, no_words
-from rnnlm.text.labelled.labelled_tables import USUAL_SPLIT, json_list, words_of
+from rnnlm.text.labelled.labelled_tables import (
+    USUAL_SPLIT,
+    json_list,
+    tokens_of,
+    with_starts,
+    words_of,
+)
 from rnnlm.text.labelled.line_formats import Layout, is_document_start, layout_of, place_of
 from rnnlm.text.labelled.reading import SAMPLE_LINES, is_word_of_conllu
 from rnnlm.text.lines import WORD_SPACE, Line, is_blank, lines_with_ends, split_words, without_end
-from rnnlm.text.named_columns import KINDS, cell, format_of, open_table, text_column
+from rnnlm.text.named_columns import (
+    KINDS,
+    Table,
+    cell,
+    column_named,
+    format_of,
+    open_table,
+    text_column,
+)
 
 # ---- A sentence of a file into which labels are written.
 
@@ -374,29 +389,78 @@ def read_table(
     source: str, settings: LabelledSettings, kind: str, output: str
 ) -> Iterator[Sentence]:
     """Yield the rows of a table. The text is in the column that the settings name, else in one of a
-    usual name, or that holds texts. output: "tsv", "csv", "jsonl"; other formats have room for
+    usual name, or that holds texts. Rows of one word are joined into the sentences that a column
+    numbers, or that blank rows end. output: "tsv", "csv", "jsonl"; other formats have room for
     words and text alone."""
-    table = open_table(source, KINDS[kind], settings.encoding_errors, [settings.column])
-    names = table.names
+    asked = (settings.column, settings.sentence_column)
+    table = open_table(source, KINDS[kind], settings.encoding_errors, asked)
     if not table.sample:
         return
-    column = text_column(names, table.sample, table.where, settings.column, USUAL_SPLIT)
-    is_first = True
-    for row in table.rows:
-        value = cell(row.values, column, row.where)
-        words = words_of(value, row.where, column, lists=is_list(value))
-        if not words:
-            raise no_words(row.where)
-        text = value if isinstance(value, str) and not is_list(value) else None
-        if output not in ("jsonl", *LINE_OF):
-            shown = text or " ".join(words)
-            yield raw_sentence(shown, words, output, row.number, is_first)
-            continue
-        write: Callable[[WordLabels, TextLabels], str] = _JsonWriter(row.values)
-        if output in LINE_OF:
-            write = _RowWriter(names, row.values, LINE_OF[output], is_first)
-        yield Sentence(tuple(words), row.number, write, text)
-        is_first = False
+    column = text_column(table.names, table.sample, table.where, settings.column, USUAL_SPLIT)
+    sentence = settings.sentence_column
+    if sentence:
+        sentence = column_named(sentence, table.names, table.where)
+    starts = [is_start for _, is_start in with_starts(table.sample, None)]
+    have_one_word = all(len(words) < 2 for words in tokens_of(column, table.sample))
+    is_joined = sentence or (have_one_word and any(starts[1:]))
+
+    parts: list[Sentence] = []
+    number = 0
+    rows = with_starts(table.rows, sentence) if is_joined else ((row, True) for row in table.rows)
+    for row, is_start in rows:
+        blank = row.number - number - 1 if is_joined and number else 0
+        part = _sentence_of_row(row, table, column, output, is_first=not number, blank=blank)
+        number = row.number
+        if is_start and parts:
+            yield _sentence_of_rows(parts, output)
+            parts = []
+        parts.append(part)
+    if parts:
+        yield _sentence_of_rows(parts, output)
+
+
+def _sentence_of_row(
+    row: tables.Row, table: Table, column: str, output: str, is_first: bool, blank: int
+) -> Sentence:
+    """Return the sentence in a row. blank: how many blank lines are above it."""
+    value = cell(row.values, column, row.where)
+    words = words_of(value, row.where, column, lists=is_list(value))
+    if not words:
+        raise no_words(row.where)
+    text = value if isinstance(value, str) and not is_list(value) else None
+    if output not in ("jsonl", *LINE_OF):
+        return raw_sentence(text or " ".join(words), words, output, row.number, is_first)
+    write: Callable[[WordLabels, TextLabels], str] = _JsonWriter(row.values)
+    if output in LINE_OF:
+        write = _RowWriter(table.names, row.values, LINE_OF[output], is_first, blank)
+    return Sentence(tuple(words), row.number, write, text)
+
+
+def _sentence_of_rows(parts: Sequence[Sentence], output: str) -> Sentence:
+    """Return the sentence whose words are in several rows."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    words = tuple(itertools.chain.from_iterable(part.words for part in parts))
+    text = " ".join(words)
+    if output not in ("jsonl", *LINE_OF):
+        return raw_sentence(text, words, output, first.line)
+    return Sentence(words, first.line, _RowsWriter(tuple(parts)), text)
+
+
+@dataclass(frozen=True)
+class _RowsWriter:
+    parts: tuple[Sentence, ...]
+
+    def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+        written = []
+        start = 0
+        for part in self.parts:
+            end = start + len(part.words)
+            of_row = {name: labels[start:end] for name, labels in word_labels.items()}
+            written.append(part.with_labels(of_row, text_labels))
+            start = end
+        return "".join(written)
 
 
 def is_list(cell: object) -> bool:
@@ -432,6 +496,7 @@ class _RowWriter:
     row: dict[str | None, object]
     line: Callable[[Iterable[str]], str]
     is_first: bool
+    blank: int = 0  # lines above it
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         row = dict(self.row)
@@ -439,5 +504,5 @@ class _RowWriter:
             row[name] = joined(labels)
         row.update(text_labels)
         names = list(dict.fromkeys([*self.names, *word_labels, *text_labels]))
-        header = self.line(names) if self.is_first else ""
+        header = self.line(names) if self.is_first else "\n" * self.blank
         return header + self.line(tables.cell_text(row.get(name)) for name in names)

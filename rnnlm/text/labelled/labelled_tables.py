@@ -7,7 +7,7 @@ beside it may be one, too.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, permutations
 from sys import intern
@@ -74,23 +74,37 @@ def read(
 
     # A row is an example, or the next word of one.
     examples = []
-    begins = []  # whether a sentence begins with each of them
-    ended, of_sentence, number = True, None, 0
-    for row in table.rows:
-        is_below_blank_line = not sentence and row.number > number + 1
-        number = row.number
-        if not any(value not in (None, "") for value in row.values.values()):
-            ended = True
-            continue
+    begins = []
+    for row, is_first in with_starts(table.rows, sentence):
         examples.append(_example(row, columns, settings, source, aligned))
-        its_sentence = row.values.get(sentence) if sentence else None
-        is_next = its_sentence not in (None, "", of_sentence)
-        of_sentence = its_sentence if is_next else of_sentence
-        begins.append(ended or is_next or is_below_blank_line)
-        ended = False
+        begins.append(is_first)
     if level == "word" and aligned:
         examples = _sentences(source, examples, begins, bool(sentence))
     return LabelledText(tuple(examples), columns.words, columns.texts, kind)
+
+
+def with_starts(
+    rows: Iterable[tables.Row], sentence: str | None
+) -> Iterator[tuple[tables.Row, bool]]:
+    """Yield the rows that hold anything, each with whether a sentence begins with it where a row is
+    a word: its column `sentence` has another value, or without such a column a blank row is above
+    it."""
+    is_below_blank, of_sentence, number = True, None, 0
+    for row in rows:
+        is_below_blank = is_below_blank or row.number > number + 1
+        number = row.number
+        if all(value in (None, "") for value in row.values.values()):
+            is_below_blank = True
+            continue
+        if sentence is None:
+            begins = is_below_blank
+        else:
+            # Often only the first word of a sentence has its number.
+            its_sentence = row.values.get(sentence)
+            begins = its_sentence not in (None, "", of_sentence)
+            of_sentence = its_sentence if begins else of_sentence
+        yield row, begins
+        is_below_blank = False
 
 
 def _sentences(

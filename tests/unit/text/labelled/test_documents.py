@@ -191,3 +191,22 @@ def test_any_document_is_written_back_or_refused(tmp_path_factory, content, form
         assert kept in ("", content.removeprefix("\ufeff"))
     except RnnlmError:
         return
+
+
+@pytest.mark.parametrize(
+    "content, column",
+    [
+        ("id,word\n1,we\n1,saw\n2,bob\n2,smith\n2,.\n", "id"),
+        ("id,word\n1,we\n,saw\n2,bob\n,smith\n,.\n", "ID"),
+        ("id,word\n1,we\n1,saw\n\n1,bob\n1,smith\n1,.\n", None),
+    ],
+)
+def test_rows_of_one_word_are_joined_into_sentences(tmp_path, content, column):
+    found = documents(tmp_path / "x.csv", content, "csv", column="word", sentence_column=column)
+    assert [each.words for each in found] == [("we", "saw"), ("bob", "smith", ".")]
+    labels = iter("ABCDE")
+    written = [each.with_labels({"tag": [next(labels) for _ in each.words]}) for each in found]
+    lines = content.replace("word", "word,tag").splitlines()
+    letters = iter("ABCDE")
+    expected = [line and f"{line},{next(letters)}" for line in lines[1:]]
+    assert "".join(written).splitlines() == [lines[0], *expected]
