@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rnnlm.generation.drawing import Sample
     from rnnlm.interface import LanguageModel
 
-NOT_SAMPLING = {"beam", "length_power", "ban", "interactive"}
 _OF_BEAMS = {"beam", "length_power", "num", "max_tokens", "unknown", "ban"}
 
 
@@ -50,9 +49,7 @@ _OF_BEAMS = {"beam", "length_power", "num", "max_tokens", "unknown", "ban"}
         BEAM, "beam", metavar="K", help="Find the likeliest texts; the beam keeps K.", default_is=""
     ),
     options_of(BEAM, "length_power", before="With --beam: ", metavar="A"),
-    click.option("--interactive", is_flag=True,
-                 help="Type, and see the likeliest next words and continuations."),
-)  # fmt: skip
+)
 @section("Output", options.json_option)
 def command(
     beginnings: tuple[str, ...], model_name: str | None, device: str, as_json: bool, **given: Any
@@ -71,21 +68,12 @@ def command(
     """
     from rnnlm.models.loading import load
 
-    _check_together(given, as_json)
-    options.refuse_if(
-        given["interactive"] and (beginnings == ("-",) or len(beginnings) > 1),
-        "--interactive reads keys, after one BEGINNING at most: put it in quotes.",
-    )
+    _check_together(given)
     plan = _Plan(beginnings, given)
     name = options.chosen_model(model_name)
     options.notice_file(beginnings, "a beginning", "- < {file} reads its lines as beginnings")
     model = load(name, device)
-    if given["interactive"]:
-        from ..interactive import run_interactive
-
-        run_interactive(model, plan.prompts[0], plan.sampling)
-    else:
-        _show(plan.texts(model), as_json, given["running"])
+    _show(plan.texts(model), as_json, given["running"])
 
 
 class _Plan:
@@ -121,27 +109,18 @@ class _Plan:
         return generate(model, prompt=prompt, num=self.num, settings=self.sampling, ban=self.ban)
 
 
-def _check_together(given: dict[str, Any], as_json: bool) -> None:
+def _check_together(given: dict[str, Any]) -> None:
     """Refuse options that contradict each other."""
+    if given["beam"] is None:
+        options.refuse_if(given["length_power"] is not None, "--length-power needs --beam.")
+        return
     source = click.get_current_context().get_parameter_source
     named = {name for name in given if source(name) is click.core.ParameterSource.COMMANDLINE}
-
-    def refuse(mode: str, names: set[str], why: str) -> None:
-        if names:
-            shown = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(names))
-            raise click.UsageError(f"{mode} does not go with {shown}: {why}.")
-
-    if given["beam"] is not None:
-        refuse("--beam", named - _OF_BEAMS, "it finds the likeliest texts and draws no samples")
-    else:
-        options.refuse_if(given["length_power"] is not None, "--length-power needs --beam.")
-    if given["interactive"]:
-        # Restrictions of what is drawn hold for the continuations that it shows.
-        restrictions = set(given) - NOT_SAMPLING - {"num", "running", "max_tokens"}
-        unfit = named - {"interactive"} - restrictions
-        if as_json:
-            unfit.add("json")
-        refuse("--interactive", unfit, "it shows what may follow the text that is typed")
+    shown = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(named - _OF_BEAMS))
+    options.refuse_if(
+        shown,
+        f"--beam does not go with {shown}: it finds the likeliest texts and draws no samples.",
+    )
 
 
 def _show(samples: "Iterable[Sample]", as_json: bool, is_running: bool) -> None:

@@ -1,6 +1,5 @@
 """`rnnlm translate`: what an encoder-decoder writes for each line."""
 
-import contextlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -44,8 +43,6 @@ input_options = section(
     options_of(
         PAIRS, "column", metavar="NAME", default_is="as in the training data, or as usual"
     ),
-    click.option("--interactive", is_flag=True,
-                 help="A conversation: each line is answered before the next one is read."),
 )  # fmt: skip
 rare_input_options = section("Input", options.encoding_option, rare=True)
 search_options = section(
@@ -102,7 +99,6 @@ def command(
     rnnlm translate -m fra "how are you ?"
     rnnlm translate -m fra --input train.en --beam 5 -o train.fr
     rnnlm translate -m dates "the third of May 2024" --attention-plot a.svg
-    rnnlm translate -m answers --interactive
 
     Each input line gives one output line, in the same order; a line without words gives an empty
     one. With --nbest or --num, outputs are rows of a table.
@@ -111,8 +107,8 @@ def command(
     reads that).
     """
     lines, source = options.or_standard_input(lines, source)
-    _check(lines, source, as_json, given)
-    _check_outputs(output, plot, overwrite, source, given)
+    _check(lines, source, given)
+    _check_outputs(output, plot, overwrite, source)
     options.check_texts(source)
     name = options.chosen_model(model_name)
     settings, sampling = _settings(given)
@@ -120,9 +116,6 @@ def command(
 
     model = encoder_decoder(name, device)
     translator = Translator(model, settings, sampling, given["num"] or 1)
-    if given["interactive"]:
-        _converse(translator, as_json, given)
-        return
     read = _of_arguments(lines) if lines else _of_file(translator.model.codec, source, given)
     kept: list[TranslatedLine] = []
     found = _counted(translator.translate(read), kept)
@@ -140,9 +133,7 @@ def command(
         _draw(translator, kept, plot)
 
 
-def _check(
-    lines: tuple[str, ...], source: str | None, as_json: bool, given: dict[str, Any]
-) -> None:
+def _check(lines: tuple[str, ...], source: str | None, given: dict[str, Any]) -> None:
     options.refuse_if(lines and source is not None, "give lines or --input, one of them.")
     idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
     options.refuse_if(
@@ -156,20 +147,6 @@ def _check(
         flags = [", ".join(map(_flag, names)) for names in (searched, drawn)]
         raise click.UsageError(f"{' and '.join(flags)}: lines are searched for or drawn, not both.")
 
-    # A conversation goes line by line, in plain text.
-    if given["interactive"]:
-        options.refuse_if(
-            lines or source is not None,
-            "--interactive reads what is typed, or standard input: give no lines or --input.",
-        )
-        has_several = (given["nbest"] or given["num"] or 1) > 1
-        options.refuse_if(
-            has_several and not as_json,
-            "--interactive answers with one line: --json shows several.",
-        )
-        idle = [option for option in idle if option != "--encoding-errors"]
-        options.refuse_if(idle, f"{', '.join(idle)}: --interactive reads plain lines.")
-
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
@@ -181,17 +158,9 @@ def _asked(given: dict[str, Any]) -> list[str]:
 
 
 def _check_outputs(
-    output: Path | None,
-    plot: Path | None,
-    overwrite: bool,
-    source: str | None,
-    given: dict[str, Any],
+    output: Path | None, plot: Path | None, overwrite: bool, source: str | None
 ) -> None:
     """Make sure that files can be written, before time goes into their content."""
-    options.refuse_if(
-        given["interactive"] and (output or plot),
-        "--interactive answers on standard output: leave -o and plots out.",
-    )
     # Without -o, --overwrite is for the plot.
     options.check_output(output, overwrite and not (plot and output is None), source)
     if plot:
@@ -230,21 +199,12 @@ def _of_file(codec: "PairCodec", source: str | None, given: dict[str, Any]) -> I
     if source is None:
         source = "-"
         if sys.stdin is not None and sys.stdin.isatty():
-            terminal.say(
-                "reading lines from the terminal, until Ctrl-D; --interactive answers each at once"
-            )
+            terminal.say("reading lines from the terminal, until Ctrl-D")
     settings = TextFileSettings(
         given["form"], given["column"], given["encoding_errors"] or "strict"
     )
     usual = USUAL_COLUMNS if codec.column is None else (codec.column, *USUAL_COLUMNS)
     return read_sources(source, settings, usual)
-
-
-def _converse(translator: "Translator", as_json: bool, given: dict[str, Any]) -> None:
-    """Answer each line as it is typed."""
-    make = translation_as_json if as_json else as_lines
-    for number, line in enumerate(lines(given["encoding_errors"] or "strict"), start=1):
-        options.put(make(translator.translate([line], number)), None)
 
 
 def _counted(
@@ -290,46 +250,6 @@ def _draw(translator: "Translator", kept: "list[TranslatedLine]", plot: Path) ->
     attention = line.hypotheses[0].attention
     assert attention is not None  # it was asked for
     plot_attention(attention, plot)
-
-
-# ---- Lines as they are typed, each of which is answered before the next one is read.
-
-PROMPT = "> "
-
-
-def lines(errors: str) -> Iterator[str]:
-    """Yield the lines that are typed at a terminal, after a prompt, with editing keys and a
-    history, until Ctrl-D; else the lines of standard input, each as soon as it arrives. errors:
-    "strict" or "replace", of bad UTF-8."""
-    from rnnlm.text.lines import lines_with_ends, without_end
-
-    if sys.stdin is None:
-        raise TextError("cannot read standard input", "it is closed")
-    if not sys.stdin.isatty():
-        for _, line in lines_with_ends("-", errors):
-            yield without_end(line)
-        return
-
-    # input() has editing keys and a history once readline is imported.
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: F401
-    while True:
-        try:
-            line = _typed()
-        except EOFError:
-            terminal.say("")
-            return
-        if line.strip():
-            yield line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _typed() -> str:
-    """Read the next line. The prompt never gets into a file that the answers go to."""
-    if sys.stdout.isatty():
-        return input(PROMPT)
-    sys.stderr.write(PROMPT)
-    sys.stderr.flush()
-    return input()
 
 
 # ---- Translated lines as they are printed: lines alone, rows of a table, or JSON.

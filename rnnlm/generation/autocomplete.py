@@ -1,19 +1,15 @@
-"""What may come after a text that somebody is typing: the likeliest next words, and whole
-continuations.
+"""What may come after a text that somebody is typing: the likeliest next words.
 
 A last word that no white space follows counts as begun: the words that begin so are given.
-Continuations finish it first where the model's tokens are words; other models go on from the text
-as it is.
 """
 
 from itertools import islice
 from pathlib import Path
 
-from rnnlm.generation.drawing import encoded_prompt, generate
-from rnnlm.generation.settings import SamplingSettings
+from rnnlm.generation.drawing import encoded_prompt
 from rnnlm.inference.next_word import NextWord, WordSearch, check_count
 from rnnlm.inference.words import WordFinder
-from rnnlm.interface import BOUNDARY, LanguageModel
+from rnnlm.interface import LanguageModel
 from rnnlm.models.loading import language_model_of
 from rnnlm.tabular import RecordList
 from rnnlm.text.lines import WORD_SPACE, split_words
@@ -44,25 +40,6 @@ def next_words(
         unknown = search.symbols[unk_id]
         words = (each for each in words if unknown not in each.word)
     return RecordList(islice(words, count))
-
-
-def with_word(model: LanguageModel, text: str, word: str) -> str:
-    """Return `text` with one of its :func:`next_words` in place of the word that is begun."""
-    before, _ = _split(model, text)
-    return before if word == BOUNDARY else before + word
-
-
-def continuations(
-    model: LanguageModel, text: str, num: int, settings: SamplingSettings
-) -> list[str]:
-    """Return `num` samples that begin with `text`; where tokens are words, one that is begun
-    becomes the likeliest that begins so, if there is one."""
-    _, begun = _split(model, text)
-    if begun and model.tokenizer.starts_word_V.all():
-        likeliest_word = next_words(model, text, 1)
-        if likeliest_word:
-            text = with_word(model, text, likeliest_word[0].word)
-    return [sample.text for sample in generate(model, prompt=text, num=num, settings=settings)]
 
 
 def _split(model: LanguageModel, text: str) -> tuple[str, str]:

@@ -6,7 +6,6 @@ task it is.
 """
 
 import shlex
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.pairing import Comparable, ModelComparison
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.evaluation.comparison.stored import StoredModel
-    from rnnlm.evaluation.metrics import Evaluation, MeasuredEvaluation, Table
-    from rnnlm.evaluation.resampling import Measure
+    from rnnlm.evaluation.metrics import Evaluation, Table
     from rnnlm.evaluation.soundness import Check
     from rnnlm.interface import Device, LanguageModel, Tokenizer
     from rnnlm.models.loading import ScoringModel
@@ -271,26 +269,6 @@ class Task(ABC, Generic[M, D, C, K]):
         from rnnlm.evaluation.metrics import MeasuredEvaluation
 
         return MeasuredEvaluation
-
-    def evaluation_from_measures(
-        self, model: M, data: D, measures: "Mapping[str, Measure]", began: float
-    ) -> "MeasuredEvaluation":
-        """Make an evaluation of counts per line, by the names of their metrics, and sign it. began:
-        the `time.perf_counter` of the beginning of the evaluation."""
-        from rnnlm.evaluation.metrics import MeasuredEvaluation, Metric
-        from rnnlm.models.loading import fingerprint_in_signature
-
-        fingerprint = fingerprint_in_signature(cast("LabelModel", model))
-        inputs = f"data:{data.lines_hash}|model:{fingerprint}"
-        metrics = []
-        for name, measure in measures.items():
-            metrics.append(Metric(name, measure.value, f"{name}|{inputs}", counts=measure))
-        return MeasuredEvaluation(
-            signature=metrics[0].signature,
-            seconds=time.perf_counter() - began,
-            counts={"sentences": data.sentences, "words": data.words},
-            metrics=tuple(metrics),
-        )
 
     def summary_table(self, evaluations: "Mapping[str, Evaluation]") -> "Table":
         """Return what was measured of a model, in one table."""

@@ -76,12 +76,7 @@ CONTRADICTIONS = {
     "negative power": (["--beam", 2, "--length-power", -1],
                        "'--length-power': -1.0 is not in the range 0<=x<=10"),
     "more than the beam": (["--beam", 2, "--num", 3], "num = 3 does not go with a beam of 2"),
-    "typing and num": (["--interactive", "--num", 3], "--interactive does not go with --num"),
-    "typing and json": (["--interactive", "--json"], "--interactive does not go with --json"),
-    "typing after two": (["--interactive", "the", "man"], "after one BEGINNING at most"),
-    "typing after input": (["--interactive", "-"], "after one BEGINNING at most"),
     "input and more": (["-", "the"], "- is standard input, and stands alone"),
-    "typing without a terminal": (["--interactive"], "--interactive needs a terminal"),
     "ban of two words": (["--ban", "the man"], "'the man' is not one word"),
     "banned prompt": (["the man", "--ban", "the"], "the prompt holds a banned word"),
 }  # fmt: skip

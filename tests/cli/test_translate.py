@@ -1,9 +1,7 @@
 """`rnnlm translate`: a line out for each line in, tables, JSON-lines, conversations, plots of
 attention."""
 
-import builtins
 import gzip
-import io
 import json
 from dataclasses import asdict
 from xml.etree import ElementTree
@@ -11,7 +9,6 @@ from xml.etree import ElementTree
 import pytest
 
 import rnnlm as library
-from rnnlm.cli.commands import translate
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.models import model_folder
 from rnnlm.tasks.seq2seq import decoding
@@ -177,55 +174,6 @@ def test_attention_is_refused_where_there_is_none(rnnlm, here):
     assert shown.errors[0] == f"error: {folder} has no attention"
     assert "attention=none" in shown.errors[1]
     assert not (here / "a.svg").exists()
-
-
-def test_a_conversation_answers_line_by_line(rnnlm, model, expected, monkeypatch):
-    shown = rnnlm(
-        "translate",
-        "-m",
-        model,
-        "--interactive",
-        stdin=(LINES[0] + "\n\n" + LINES[1] + "\n").encode(),
-    )
-    assert (
-        shown.out.split("\n") == [expected[0], "", expected[1], ""]
-        and "> " not in shown.out + shown.err
-    )
-    assert rnnlm("translate", "-m", model, "--interactive", "x").code == 2
-    assert rnnlm("translate", "-m", model, "--interactive", "--nbest", "2").code == 2
-    typed = iter(["the cat", " ", "caf\udcc3\udca9", EOFError()])
-
-    def typing(prompt=""):
-        answer = next(typed)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    monkeypatch.setattr("sys.stdin", Terminal())
-    monkeypatch.setattr(builtins, "input", typing)
-    assert list(translate.lines("strict")) == ["the cat", "caf\u00e9"]
-
-
-def test_conversation_line_does_not_wait_for_the_next(monkeypatch):
-    class Pipe(io.RawIOBase):
-        parts = [b"the cat\n", b"a dog\n"]
-
-        def readable(self):
-            return True
-
-        def readinto(self, buffer):
-            part = self.parts.pop(0) if self.parts else b""
-            buffer[: len(part)] = part
-            return len(part)
-
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(Pipe())))
-    lines = translate.lines("strict")
-    assert next(lines) == "the cat" and len(Pipe.parts) == 1
-    assert [*lines] == ["a dog"]
 
 
 def test_other_task_model_is_named_with_its_command(rnnlm, model):

@@ -8,7 +8,6 @@ models run in soak; otherwise their trainings are planned, and their other comma
 """
 
 import contextlib
-import io
 import itertools
 import json
 import os
@@ -191,8 +190,6 @@ def there(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.delenv("RNNLM_MODEL", raising=False)
     monkeypatch.setattr(corpora, "FOLDER", folder / "corpora")
-    # what somebody types to --interactive
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Hello.\n")))
 
 
 def is_run_here(block: Block) -> bool:

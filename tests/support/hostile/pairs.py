@@ -12,8 +12,6 @@ ROWS = [
     Bad("translate: nothing on stdin", WITH, "no lines in standard input"),
     Bad("translate: bad UTF-8", f"{WITH} --input f", "f, line 1, byte 5: not UTF-8",
         {"f": b"the \xff\n"}),
-    Bad("translate: bad UTF-8 in a conversation", f"{WITH} --interactive",
-        "-, line 1, byte 1: not UTF-8", stdin=b"\xff\n"),
     Bad("translate: an empty line", f"{WITH} the ''", "line 2 has no words"),
     Bad("translate: a file that is there", f"{WITH} the -o f", "f already exists", {"f": b"mine"}),
     Bad("translate: a plot that is there", f"{WITH} the --attention-plot f.svg",

@@ -6,9 +6,7 @@ import pytest
 
 import rnnlm
 from rnnlm import arrays
-from rnnlm.errors import RnnlmWarning
-from rnnlm.generation.autocomplete import continuations, next_words, with_word
-from rnnlm.generation.settings import SamplingSettings
+from rnnlm.generation.autocomplete import next_words
 from support.tiny_models import fit
 
 
@@ -33,8 +31,6 @@ def test_the_likeliest_words_are_those_of_predict(ngram):
     assert [word.probability for word in found] == pytest.approx(
         [math.exp(last[id]) for id in best]
     )
-    assert with_word(ngram, "The cat ", "sat") == "The cat sat"
-    assert with_word(ngram, "The cat", "</s>") == "The "
 
 
 @pytest.mark.parametrize(
@@ -52,13 +48,6 @@ def test_partial_word_is_completed(ngram, text, begun):
     found = next_words(ngram, text)
     assert found and all(word.word.startswith(begun) for word in found)
     assert next_words(ngram, "the zz") == []
-
-
-def test_continuations_start_with_typed_text_and_complete_words(ngram):
-    settings = SamplingSettings(max_tokens=4)
-    assert all(text.startswith("the cat") for text in continuations(ngram, "the ca", 5, settings))
-    with pytest.warns(RnnlmWarning, match="zz"):
-        assert len(continuations(ngram, "the zz", 2, settings)) == 2
 
 
 @pytest.mark.parametrize(
@@ -92,7 +81,3 @@ def test_subword_models_suggest_whole_words_with_scoring_probabilities(settings)
                 )
         assert next_words(model, "a caf", 1)[0].word == "caf\u00e9,"
         assert next_words(model, "the cat\u00df", 3) == [] or settings["tokenizer"] != "char"
-        assert all(
-            text.startswith("the c")
-            for text in continuations(model, "the c", 3, SamplingSettings(max_tokens=4))
-        )
