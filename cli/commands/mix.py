@@ -1,7 +1,7 @@
 """`rnnlm mix`: several models as one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -51,11 +51,6 @@ def _numbers(text: str) -> list[float]:
         metavar="0.7,0.3",
         help="Weights of the models, instead of tuned ones.",
     ),
-    click.option(
-        "--log-linear",
-        is_flag=True,
-        help="Multiply probabilities and normalise, instead of adding them up.",
-    ),
     device_option,
 )
 @section(
@@ -91,7 +86,6 @@ def _numbers(text: str) -> list[float]:
 def command(
     models: tuple[str, ...],
     on: tuple[str, ...],
-    log_linear: bool,
     static: bool,
     output: Path,
     as_json: bool,
@@ -101,14 +95,12 @@ def command(
 
     \b
     rnnlm mix lstm kn5 --on valid.txt                     weights tuned by EM
-    rnnlm mix lstm kn5 --on valid.txt --log-linear        probabilities multiplied
     rnnlm mix lstm kn5 --weights 0.7,0.3                  weights as given
     rnnlm mix lstm kn5 --on valid.txt -o both --bundle    with copies of both
     rnnlm mix lstm+cache kn5 --on valid.txt               one adapts itself
     rnnlm mix a b --static --on valid.txt -o both.arpa    one n-gram model of two
 
-    Models share a tokenizer by rnnlm train --tokenizer-from. The weights of --log-linear are tuned
-    by Newton's method.
+    Models share a tokenizer by rnnlm train --tokenizer-from.
 
     The mixture is a model like any other. Without --bundle it refers to the folders of the models,
     which must not change.
@@ -119,7 +111,6 @@ def command(
     """
     memory, temp = given.pop("memory"), given.pop("temp")
     if static:
-        refuse_if(log_linear, "--static adds up probabilities: leave --log-linear out.")
         refuse_if(given["bundle"], "--static needs none of the models later: leave --bundle out.")
         refuse_if(given["device"] not in ("auto", "cpu"), "--static runs on the CPU.")
         refuse_if(temp and not memory, "--temp needs --memory.")
@@ -138,8 +129,7 @@ def command(
     else:
         from rnnlm.combinations.mixing import mix
 
-        kind: Literal["log-linear", "linear"] = "log-linear" if log_linear else "linear"
-        mixed = mix(models, corpus, output, kind=kind, report=terminal.Progress(), **given)
+        mixed = mix(models, corpus, output, report=terminal.Progress(), **given)
     if as_json:
         # Without a text nothing was measured.
         parts = []

@@ -2,59 +2,41 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
-from rnnlm import arrays as array_types
 from rnnlm.checks import several
 from rnnlm.combinations import adaptation
-from rnnlm.combinations.mixture import (
-    Mixture,
-    MixtureKind,
-    MixtureState,
-    at_targets,
-    check_weights,
-    mix_linear,
-    mix_log_linear,
-    shared_tokenizer,
-)
-from rnnlm.errors import UsageError, nearest
+from rnnlm.combinations.mixture import Mixture, check_weights, mix_linear, shared_tokenizer
+from rnnlm.errors import UsageError
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context, TextEvaluation
 from rnnlm.inference import span_scoring
-from rnnlm.interface import Array, Device, LanguageModel
+from rnnlm.interface import Device, LanguageModel
 from rnnlm.models import card, loading, model_folder, registry
 from rnnlm.models import manifest as model_parts
 from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.text.corpus import Text
-from rnnlm.text.encoding import EncodedText, known_ids
+from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 
 # ---- The weights of a mixture under which a text is most probable.
 #
-# Linear: EM (Dempster, Laird & Rubin 1977; Jelinek & Mercer 1980). With g_k the mean over the
+# EM (Dempster, Laird & Rubin 1977; Jelinek & Mercer 1980). With g_k the mean over the
 # tokens of p_k / sum over j of weight_j p_j, each round multiplies weight_k by g_k; the text never
 # gets less probable. With other weights v in place of w, the mean of log(sum v_k p_k / sum w_k p_k)
 # is by Jensen's inequality at most log(sum v_k g_k), so at most log(max over k of g_k): that is how
 # far the best weights can be, and when to stop.
 #
-# Log-linear: Newton's method. With s_k = log p_k, the mean of -log p is convex in the weights; its
-# gradient is the mean of E[s_k] - s_k(target), its Hessian the mean of Cov[s_j, s_k], both exact:
-# over the whole vocabulary, under the mixture as it is.
-#
 # Tokens that are impossible under any weights are left out, as no weights change that. Shapes: K
-# parts, N tokens, R places, V vocabulary.
+# parts, N tokens.
 
 TOLERANCE_NATS = 1e-7  # a token: how far the mean log-probability may stay below the best
-MOST_ROUNDS, MOST_STEPS = 20_000, 100
-KEPT_BYTES = 1 << 30  # of predictions in memory: more are computed again at each step
-SMALLEST_CURVATURE = 1e-6  # of the largest: directions in which the parts are the same to rounding
-
-Predicted = tuple[list[Array], np.ndarray]  # logprob_RV of each part, the targets, (R,)
+MOST_ROUNDS = 20_000
 
 
 @dataclass(frozen=True)
@@ -87,102 +69,6 @@ def linear_weights(scores_KN: np.ndarray, report: Progress = silent) -> MixtureW
     return MixtureWeights(weights_K, rounds)
 
 
-def log_linear_weights(
-    predictions: Iterable[Predicted], parts: int, report: Progress = silent
-) -> MixtureWeights:
-    """Find the weights by Newton's method, from equal weights on. Each step goes once through the
-    predictions of the parts at all places."""
-    weights_K = equal_K = np.full(parts, 1 / parts)
-    good_K, good_loss, equal_loss = weights_K, math.inf, math.inf
-    for step in range(1, MOST_STEPS + 1):
-        loss, gradient_K, hessian_KK = _moments(predictions, weights_K)
-        report(f"Newton, step {step}: {loss:.4f} nats per token")
-
-        # Halve a step that went too far: the loss rose, or is not even a number.
-        if not loss <= good_loss + TOLERANCE_NATS:
-            weights_K = (good_K + weights_K) / 2
-            continue
-
-        good_K, good_loss = weights_K, loss
-        if weights_K is equal_K:
-            equal_loss = loss
-        inverse_KK = np.linalg.pinv(hessian_KK, rcond=SMALLEST_CURVATURE, hermitian=True)
-        change_K = -inverse_KK @ gradient_K
-        # The gain of the next step, if the loss is as curved on the way as it is here.
-        expected_gain = -gradient_K @ change_K / 2
-        if expected_gain <= TOLERANCE_NATS:
-            break
-        weights_K = weights_K + change_K
-    if good_loss > equal_loss:  # by rounding
-        good_K = equal_K
-    return MixtureWeights(good_K, step)
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """The predictions of the parts of a mixture at each place of a text, some places at a time;
-    each iteration over them computes them again."""
-
-    mixture: Mixture
-    ids: np.ndarray
-    spans: np.ndarray
-
-    def __iter__(self) -> Iterator[Predicted]:
-        windows = span_scoring.windows(self.mixture, self.ids, self.spans, self._predict)
-        for _, _, predicted in windows:
-            yield predicted
-
-    def _predict(
-        self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: MixtureState
-    ) -> tuple[Predicted, MixtureState]:
-        predicted_KBTV, after = self.mixture.predict_parts(inputs_BT, state)
-        size = self.mixture.tokenizer.size
-        predicted_KRV = [each.reshape(-1, size) for each in predicted_KBTV]
-        target_R = known_ids(targets_BT, self.mixture.tokenizer).reshape(-1)
-        return (predicted_KRV, target_R), after
-
-    def kept(self) -> Iterable[Predicted]:
-        """Return the predictions in memory if there is room, else themselves."""
-        cells = len(self.mixture.parts) * len(self.ids) * self.mixture.tokenizer.size
-        fits = cells * np.dtype(np.float64).itemsize <= KEPT_BYTES
-        return list(self) if fits else self
-
-
-def _moments(
-    predictions: Iterable[Predicted], weights_K: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Return the mean of -log p(target), in nats, its gradient and its Hessian."""
-    parts = len(weights_K)
-    total, counted = 0.0, 0
-    gradient_K, hessian_KK = np.zeros(parts), np.zeros((parts, parts))
-    for logprobs_KRV, target_R in predictions:
-        with np.errstate(invalid="ignore"):  # a weight of 0 times the log of 0
-            logprob_RV = mix_log_linear(logprobs_KRV, weights_K)
-        xp = array_types.library(logprob_RV)
-        is_impossible_RV = xp.isneginf(logprob_RV)
-
-        # Tokens that are impossible, and padding, do not count.
-        score_R = array_types.as_numpy(at_targets(logprob_RV, target_R))
-        counts_R = np.isfinite(score_R) & (target_R >= 0)
-        total -= float(score_R[counts_R].sum(dtype=np.float64))
-        counted += int(counts_R.sum())
-        prob_RV = xp.exp(logprob_RV) * array_types.as_array_of(counts_R, logprob_RV)[:, None]
-
-        # With s_k centred on its mean, E[s_k] - s_k(target) and Cov[s_j, s_k] are products.
-        weighted, centred = [], []
-        for k, each_RV in enumerate(logprobs_KRV):
-            each_RV = xp.where(is_impossible_RV, 0.0, each_RV)
-            centred_RV = each_RV - xp.sum(prob_RV * each_RV, axis=-1, keepdims=True)
-            centred_R = array_types.as_numpy(at_targets(centred_RV, target_R))
-            gradient_K[k] -= centred_R[counts_R].sum(dtype=np.float64)
-            weighted.append((prob_RV * centred_RV).reshape(-1))
-            centred.append(centred_RV.reshape(-1))
-        for j, one in enumerate(weighted):
-            hessian_KK[j] += [float(one @ other) for other in centred]
-    counted = max(1, counted)
-    return total / counted, gradient_K / counted, hessian_KK / counted
-
-
 # ---- Mixing models called by name, and saving the mixture.
 
 
@@ -202,7 +88,7 @@ class Mixed:
     name. iterations: of tuning; None if the weights were given."""
 
     folder: str
-    kind: MixtureKind | Literal["static"]
+    kind: Literal["linear", "static"]
     parts: tuple[MixedModel, ...]
     iterations: int | None
     evaluation: TextEvaluation | None
@@ -213,7 +99,6 @@ def mix(
     on: str | Path | Sequence[str | Path] | Text | None = None,
     output: str | Path = "checkpoints/mixture",
     *,
-    kind: MixtureKind = "linear",
     weights: Sequence[float] | None = None,
     context: Context = "carry",
     bundle: bool = False,
@@ -225,8 +110,7 @@ def mix(
     """Mix the models called `names`, with the weights under which the text `on` is most probable,
     or with given ones.
 
-    names: or models loaded from folders; NAME+KIND adapts itself as tuned. kind: "linear"
-    (probabilities are added up) or "log-linear" (multiplied and normalised). bundle: `output` holds
+    names: or models loaded from folders; NAME+KIND adapts itself as tuned. bundle: `output` holds
     copies of the models, else refers to them. report: called with tuning's progress.
 
     Raises:
@@ -238,7 +122,7 @@ def mix(
     began = time.perf_counter()
     output = Path(output)
     called = [loading.name_of(name) for name in several(names, "names")]
-    check_request(called, on, kind, weights, context)
+    check_request(called, on, weights, context)
     folders = [loading.base_folder(name) for name in called]
     with model_folder.owned(output, overwrite, "mixing"):
         # Refuse models that cannot be referred to, or mixed, before the work begins.
@@ -256,17 +140,17 @@ def mix(
         if measured is not None and weights is None:
             by_name = dict(zip(called, folders, strict=True))
             warn_if_trained_on(measured.encoded.lines_hash, by_name, "weights")
-            tuned = measured.tune(kind, report)
+            tuned = linear_weights(measured.scores_KN, report)
             weights = tuned.weights_K.tolist()
         assert weights is not None  # given, or a text is
-        mixture = Mixture(models, weights, kind)
+        mixture = Mixture(models, weights)
 
         # Save the mixture, then its results, which name its fingerprint.
         facts = _facts(called, mixture, measured, tuned)
         facts["seconds"] = round(time.perf_counter() - began, 1)
         weighed = model_parts.ModelArrays(mixture.tokenizer, mixture.to_arrays())
         manifest = model_folder.save(
-            output, weighed, "mixture", _settings(kind, models), 0, facts, folders, bundle
+            output, weighed, "mixture", _settings(models), 0, facts, folders, bundle
         )
         mixture.fingerprint = manifest.fingerprint
         whole: TextEvaluation | None = None
@@ -283,23 +167,20 @@ def mix(
     ):
         parts.append(MixedModel(name, model.fingerprint, weight, evaluation))
     iterations = tuned.iterations if tuned else None
-    return Mixed(str(output), kind, tuple(parts), iterations, whole)
+    return Mixed(str(output), "linear", tuple(parts), iterations, whole)
 
 
 def check_request(
-    names: list[str], on: object, kind: MixtureKind, weights: Sequence[float] | None, context: str
+    names: list[str], on: object, weights: Sequence[float] | None, context: str
 ) -> None:
     """Refuse what is wrong, as far as it shows before anything is read."""
     perplexity.check_context(context)
-    kinds = get_args(MixtureKind)
-    if kind not in kinds:
-        raise UsageError(f"unknown kind of mixture {kind!r}", hint=nearest(kind, kinds))
     if len(names) < 2:
         raise UsageError(
             "a mixture needs at least two models", f"there is {len(names)}", "name another one"
         )
     if weights is not None:
-        check_weights(np.asarray(weights, dtype=np.float64), len(names), kind)
+        check_weights(np.asarray(weights, dtype=np.float64), len(names))
     elif on is None:
         raise UsageError(
             "the weights of the models are unknown",
@@ -324,23 +205,10 @@ class ScoredText:
     def source(self) -> str:
         return ", ".join(self.text.sources)
 
-    def tune(self, kind: MixtureKind, report: Progress) -> MixtureWeights:
-        """Find the weights under which the text is most probable."""
-        if kind == "linear":
-            return linear_weights(self.scores_KN, report)
-        parts = len(self.models)
-        reader = Mixture(self.models, np.full(parts, 1 / parts), kind)
-        spans = perplexity.spans_of(self.encoded, self.context)
-        predictions = Predictions(reader, self.encoded.ids, spans)
-        return log_linear_weights(predictions.kept(), parts, report)
-
     def evaluations(self, mixture: Mixture) -> list[TextEvaluation]:
         """Evaluate the mixture, and each model alone."""
-        if mixture.kind == "linear":
-            is_active_K = mixture.weights_K > 0
-            logprob_N = mix_linear(self.scores_KN[is_active_K], mixture.weights_K[is_active_K])
-        else:
-            logprob_N = self.score(mixture)
+        is_active_K = mixture.weights_K > 0
+        logprob_N = mix_linear(self.scores_KN[is_active_K], mixture.weights_K[is_active_K])
         return self.summaries([mixture, *self.models], [logprob_N, *self.scores_KN])
 
     def score(self, model: LanguageModel) -> np.ndarray:
@@ -374,8 +242,8 @@ def measure(
     return ScoredText(models, text, encoded, context, scores_KN, began)
 
 
-def _settings(kind: MixtureKind, models: Sequence[LanguageModel]) -> dict[str, Any]:
-    return {"model": "mixture", "mixing": kind, **adaptation.stored_settings(models)}
+def _settings(models: Sequence[LanguageModel]) -> dict[str, Any]:
+    return {"model": "mixture", **adaptation.stored_settings(models)}
 
 
 def _facts(

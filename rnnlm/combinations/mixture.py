@@ -1,13 +1,8 @@
-"""Several models as one: their probabilities added up (linear) or multiplied (log-linear), with a
-weight for each part.
+"""Several models as one: their probabilities added up, with a weight for each part:
 
-    linear:      p(w|h) = sum over k of weight_k p_k(w|h)
-        (Jelinek & Mercer 1980)
-    log-linear:  p(w|h) = product over k of p_k(w|h)^weight_k / Z(h)          (Klakow 1998)
+    p(w|h) = sum over k of weight_k p_k(w|h)        (Jelinek & Mercer 1980)
 
-Z(h) is the sum over the whole vocabulary, computed at each place, so a log-linear mixture sums to
-one whatever its parts do. A part of weight 0 is left out. Shapes: K parts, B rows, T time, V
-vocabulary.
+A part of weight 0 is left out. Shapes: K parts, B rows, T time, V vocabulary.
 """
 
 import math
@@ -21,20 +16,11 @@ from msgspec import Meta
 from rnnlm import arrays as array_types
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.combinations import adaptation
-from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
 from rnnlm.models.adaptation_settings import joined
 from rnnlm.models.pickling import PickledByOrigin
-from rnnlm.text.encoding import known_ids
 
-MixtureKind = Literal["linear", "log-linear"]
-# A log-linear mixture predicts as many tokens at a time as fill this many cells, tokens times V, so
-# that the arrays of each part fit a cache.
-MOST_CELLS = 1 << 20
-# With a large V it predicts more cells than that: each call of a network reads all output weights,
-# which is slow for a few tokens.
-FEWEST_TOKENS = 16
 SUM_TOLERANCE = 1e-6
 PRECISIONS = ("bf16", "fp32", "fp64")  # a mixture is as precise as its least precise part
 
@@ -44,9 +30,6 @@ class MixtureSettings:
     """A model made of models."""
 
     model: Annotated[Literal["mixture"], Meta(description="several models as one")] = "mixture"
-    mixing: Annotated[
-        MixtureKind, Meta(description="probabilities are added up, or multiplied and normalised")
-    ] = "linear"
 
 
 @keeps(State)
@@ -78,7 +61,6 @@ class Mixture(PickledByOrigin):
         self,
         parts: Sequence[LanguageModel],
         weights_K: Sequence[float] | np.ndarray,
-        kind: MixtureKind = "linear",
         fingerprint: str | None = None,
     ) -> None:
         """Mix `parts`.
@@ -89,9 +71,8 @@ class Mixture(PickledByOrigin):
         """
         self.parts = tuple(parts)
         self.weights_K = np.asarray(weights_K, dtype=np.float64)
-        self.kind = kind
         self.fingerprint = fingerprint
-        check_weights(self.weights_K, len(self.parts), kind)
+        check_weights(self.weights_K, len(self.parts))
         self.tokenizer = shared_tokenizer([part.tokenizer for part in self.parts])
         self._active = np.flatnonzero(self.weights_K).tolist()  # the parts that are asked
 
@@ -99,11 +80,11 @@ class Mixture(PickledByOrigin):
         """Pickle where it was loaded from, or the parts of one that was not."""
         if self.origin:
             return super().__reduce__()
-        return Mixture, (self.parts, self.weights_K.tolist(), self.kind, self.fingerprint)
+        return Mixture, (self.parts, self.weights_K.tolist(), self.fingerprint)
 
     @property
     def normalised(self) -> bool:
-        return self.kind == "log-linear" or all(self.parts[k].normalised for k in self._active)
+        return all(self.parts[k].normalised for k in self._active)
 
     @property
     def max_rows(self) -> int | None:
@@ -111,10 +92,7 @@ class Mixture(PickledByOrigin):
 
     @property
     def call_tokens(self) -> int:
-        fewest = min(part.call_tokens for part in self.parts)
-        if self.kind == "linear":
-            return fewest
-        return min(fewest, self._tokens_at_a_time)
+        return min(part.call_tokens for part in self.parts)
 
     @property
     def forgets_at_boundary(self) -> bool:
@@ -135,18 +113,11 @@ class Mixture(PickledByOrigin):
         self, inputs_BT: Array, targets_BT: Array, state: MixtureState
     ) -> tuple[Array, MixtureState]:
         """Score as :meth:`rnnlm.LanguageModel.score` says, in numpy if all parts are numpy's, else
-        in torch on the network's device.
-
-        A log-linear mixture needs the probabilities of all tokens of V to score one. It predicts
-        them for a few steps at a time.
-        """
+        in torch on the network's device."""
         # Every part takes numpy's arrays, whatever it computes with.
         inputs_BT = array_types.as_numpy(token_ids(inputs_BT))
         targets_BT = array_types.as_numpy(token_ids(targets_BT))
         check_shapes(inputs_BT, targets_BT)
-        if self.kind == "log-linear":
-            known_BT = known_ids(targets_BT, self.tokenizer).astype(np.int64)
-            return self._score_by_predicting(inputs_BT, known_BT, state)
 
         def score(part: LanguageModel, part_state: State) -> tuple[Array, State]:
             return part.score(inputs_BT, targets_BT, part_state)
@@ -158,17 +129,13 @@ class Mixture(PickledByOrigin):
     def predict(self, inputs_BT: Array, state: MixtureState) -> tuple[Array, MixtureState]:
         """Predict as :meth:`rnnlm.LanguageModel.predict` says, in numpy if all parts are numpy's,
         else in torch on the network's device."""
-        predicted_KBTV, after = self.predict_parts(inputs_BT, state)
-        combine = mix_linear if self.kind == "linear" else mix_log_linear
-        return combine(predicted_KBTV, self.weights_K[self._active]), after
-
-    def predict_parts(
-        self, inputs_BT: Array, state: MixtureState
-    ) -> tuple[list[Array], MixtureState]:
-        """Return the predictions of each part whose weight is not 0, (B, T, V) each, and the state
-        after the last input."""
         ids_BT = array_types.as_numpy(token_ids(inputs_BT))
-        return self._ask_parts(lambda part, part_state: part.predict(ids_BT, part_state), state)
+
+        def predict(part: LanguageModel, part_state: State) -> tuple[Array, State]:
+            return part.predict(ids_BT, part_state)
+
+        predicted_KBTV, after = self._ask_parts(predict, state)
+        return mix_linear(predicted_KBTV, self.weights_K[self._active]), after
 
     def concat_states(self, states: Sequence[MixtureState]) -> MixtureState:
         joined_states = []
@@ -186,11 +153,6 @@ class Mixture(PickledByOrigin):
     def to_arrays(self) -> dict[str, np.ndarray]:
         return {"weights": self.weights_K}
 
-    @property
-    def _tokens_at_a_time(self) -> int:
-        """How many tokens a log-linear mixture predicts at a time, over all rows."""
-        return max(FEWEST_TOKENS, MOST_CELLS // self.tokenizer.size)
-
     def _ask_parts(
         self, ask: Callable[[LanguageModel, State], tuple[Array, State]], state: MixtureState
     ) -> tuple[list[Array], MixtureState]:
@@ -203,18 +165,6 @@ class Mixture(PickledByOrigin):
             answer, states[k] = ask(self.parts[k], states[k])
             answers.append(answer)
         return array_types.same_dtype(answers), MixtureState(tuple(states))
-
-    def _score_by_predicting(
-        self, inputs_BT: Array, targets_BT: np.ndarray, state: MixtureState
-    ) -> tuple[Array, MixtureState]:
-        """Predict some steps at a time, and keep what was predicted for the targets."""
-        rows, length = targets_BT.shape
-        step = max(1, self._tokens_at_a_time // max(1, rows))
-        scores = []
-        for start in range(0, max(1, length), step):
-            logprob_BTV, state = self.predict(inputs_BT[:, start : start + step], state)
-            scores.append(at_targets(logprob_BTV, targets_BT[:, start : start + step]))
-        return array_types.library(scores[0]).concatenate(scores, axis=1), state
 
 
 def mix_linear(
@@ -232,45 +182,15 @@ def mix_linear(
     return total
 
 
-def mix_log_linear(logprobs_KV: Sequence[Array], weights_K: Sequence[float] | np.ndarray) -> Array:
-    """Compute sum over k of weight_k logprob_k, normalised over the last axis.
-
-    A token that is impossible for one part is impossible. If that leaves no token, all results are
-    -inf.
-    """
-    xp = array_types.library(logprobs_KV[0])
-    total_V = 0.0
-    for logprob_V, weight in zip(logprobs_KV, weights_K, strict=True):
-        weighted_V = float(weight) * logprob_V
-        if weight <= 0:  # 0 times -inf would be NaN, a negative weight would make it +inf
-            weighted_V = xp.where(xp.isneginf(logprob_V), -np.inf, weighted_V)
-        total_V = total_V + weighted_V
-
-    # Relative to the highest, so that nothing overflows.
-    highest = xp.amax(total_V, axis=-1, keepdims=True)
-    highest = xp.where(xp.isneginf(highest), 0.0, highest)
-    sum_of_all = xp.sum(xp.exp(total_V - highest), axis=-1, keepdims=True)
-    return total_V - highest - xp.log(xp.where(sum_of_all == 0, 1.0, sum_of_all))
-
-
-def at_targets(values_BTV: Array, targets_BT: np.ndarray) -> Array:
-    """Return the values at the targets, (B, T), which are below V; 0 at padding."""
-    values_RV = values_BTV.reshape(-1, values_BTV.shape[-1])
-    places_R = array_types.as_array_of(np.arange(targets_BT.size), values_RV)
-    targets_R = array_types.as_array_of(targets_BT.reshape(-1), values_RV)
-    found_BT = values_RV[places_R, targets_R].reshape(targets_BT.shape)
-    return _without_padding(found_BT, targets_BT)
-
-
 def _without_padding(logprob_BT: Array, targets_BT: Array) -> Array:
     """Replace what is at padding by 0."""
     is_padding_BT = array_types.as_array_of(targets_BT == PADDING, logprob_BT)
     return array_types.library(logprob_BT).where(is_padding_BT, 0.0, logprob_BT)
 
 
-def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
+def check_weights(weights_K: np.ndarray, parts: int) -> None:
     """Refuse weights that do not suit a mixture of that many parts: too few or too many, not
-    finite, or all zero; for a linear mixture also negative ones, and those whose sum is not 1."""
+    finite, negative, or with another sum than 1."""
     shown = ", ".join(f"{weight:g}" for weight in weights_K.tolist())
     if parts < 1 or weights_K.shape != (parts,):
         raise UsageError(
@@ -284,23 +204,16 @@ def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
             hint="give finite numbers, one for each model",
         )
     # Only a distribution over the parts keeps probabilities probabilities.
-    if kind == "linear":
-        why = ""
-        if (weights_K < 0).any():
-            why = "one is negative"
-        elif abs(weights_K.sum() - 1) > SUM_TOLERANCE:
-            why = f"their sum is {weights_K.sum():g}"
-        if why:
-            raise UsageError(
-                f"the weights {shown} are not valid for a linear mixture",
-                why,
-                "give weights from 0 to 1 whose sum is 1",
-            )
-    if not weights_K.any():
+    why = ""
+    if (weights_K < 0).any():
+        why = "one is negative"
+    elif abs(weights_K.sum() - 1) > SUM_TOLERANCE:
+        why = f"their sum is {weights_K.sum():g}"
+    if why:
         raise UsageError(
-            "all weights are 0",
-            "nothing would be mixed",
-            "give at least one model a weight other than 0",
+            f"the weights {shown} are not valid for a mixture",
+            why,
+            "give weights from 0 to 1 whose sum is 1",
         )
 
 
@@ -366,7 +279,6 @@ def from_arrays(
     """Make the mixture of `parts` (which are on their device) whose `to_arrays()` gave `arrays`."""
     try:
         parts = adaptation.adapt_parts(parts, settings)
-        kind = from_stored(MixtureSettings, settings).mixing
-        return Mixture(parts, arrays["weights"], kind, fingerprint)
+        return Mixture(parts, arrays["weights"], fingerprint)
     except UsageError as error:
         raise ModelError(error.what, error.why) from None

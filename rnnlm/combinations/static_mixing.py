@@ -81,7 +81,7 @@ def mix_static(
     began = time.perf_counter()
     output = Path(output)
     called = [loading.name_of(name) for name in several(names, "names")]
-    mixing.check_request(called, on, "linear", weights, context)
+    mixing.check_request(called, on, weights, context)
     if temp is not None and memory is None:
         raise UsageError("temp needs memory", "all is in memory, unless that is limited")
     manifests = [_ngram_manifest(name) for name in called]
@@ -110,7 +110,7 @@ def mix_static(
         if measured is not None and weights is None:
             by_name = {name: loading.find(name) for name in called}
             warn_if_trained_on(measured.encoded.lines_hash, by_name, "weights")
-            tuned = measured.tune("linear", report)
+            tuned = mixing.linear_weights(measured.scores_KN, report)
             weights = tuned.weights_K.tolist()
             origin = f"tuned on {measured.source}, context {context}"
         weights_K = np.asarray(weights, dtype=np.float64)

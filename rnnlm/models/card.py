@@ -25,15 +25,7 @@ STARTS = ("init_from", "init_encoder_from", "init_decoder_from")
 # A larger share of a text's lines than this in the training text: its metrics are not held out.
 MUCH_OVERLAP = 0.2
 # Settings that say what a model is built like: shown whatever their values are.
-_STRUCTURE = (
-    "order",
-    "smoothing",
-    "layers",
-    "layer_sizes",
-    "embedding_size",
-    "hidden_size",
-    "mixing",
-)
+_STRUCTURE = ("order", "smoothing", "layers", "layer_sizes", "embedding_size", "hidden_size")
 _OF_TARGET = "target_"  # begins the names of settings of the target's tokenizer
 # Stored with models that no run has made: nothing is known of how, or they have parts instead.
 _WITHOUT_RUN = {"imported_from", "joined", "mixed"}

@@ -39,23 +39,16 @@ VARIANTS = {
         "kn", "mkn")]
     + [{"order": 4, "prune": "0,0,1"}],
 }  # fmt: skip
-INNER = {
-    "parts": (("unigram", {}), ("ngram", {"order": 2})),
-    "weights": (0.4, 0.6),
-    "mixing": "log-linear",
-}
+INNER = {"parts": (("unigram", {}), ("ngram", {"order": 2})), "weights": (0.4, 0.6)}
 SPELLING = {"characters": "cnn", "character_filters": "3,4", "character_size": 5}
 MIXTURES = [
     {"parts": (("ngram", {"order": 3}), ("ngram", {"order": 2, "smoothing": "mle"}),
                ("unigram", {})), "weights": (0.5, 0.3, 0.2)},
     {"parts": (("lstm", {}), ("ngram", {"order": 3})), "weights": (0.25, 0.75)},
-    {"parts": (("lstm", {}), ("ngram", {"order": 3}), ("unigram", {})), "weights": (0.7, 0.8, -0.4),
-     "mixing": "log-linear"},
-    {"parts": (("ngram", {"order": 3}), ("unigram", {}), ("gru", {})), "weights": (0.6, 0.7, 0.0),
-     "mixing": "log-linear"},
+    {"parts": (("lstm", {}), ("ngram", {"order": 3}), ("unigram", {})), "weights": (0.3, 0.5, 0.2)},
+    {"parts": (("ngram", {"order": 3}), ("unigram", {}), ("gru", {})), "weights": (0.6, 0.4, 0.0)},
     {"parts": (("mixture", INNER), ("gru", {})), "weights": (0.5, 0.5)},
-    {"parts": (("ngram", {"order": 3}), ("lstm", SPELLING)), "weights": (0.5, 0.5),
-     "mixing": "log-linear"},
+    {"parts": (("ngram", {"order": 3}), ("lstm", SPELLING)), "weights": (0.5, 0.5)},
 ]  # fmt: skip
 SPELLED = [  # tokenizers of words alone
     ("lstm", SPELLING), ("ffnn", {**SPELLING, "context_words": 3}), ("jordan", SPELLING),

@@ -87,11 +87,10 @@ def save(folder: Path, model: Any, name: str, **settings: Any) -> Any:
 def mixture(
     parts: Sequence[tuple[str, dict[str, Any]]],
     weights: Sequence[float],
-    mixing: str = "linear",
     lines: Sequence[str] = LINES,
 ) -> Mixture:
     """Make a mixture of models of :func:`fit`, each given by name and settings."""
-    return Mixture([fit(name, lines, **settings) for name, settings in parts], weights, mixing)
+    return Mixture([fit(name, lines, **settings) for name, settings in parts], weights)
 
 
 def fit(name: str, lines: Sequence[str] = LINES, **settings: Any) -> Any:

@@ -303,7 +303,6 @@ MIXTURE = {
     "weights that are negative": ("the model at m is damaged", filled(-1.0)),
     "weights of NaN": ("the model at m is damaged", filled(float("nan"))),
     "weights of 1e308": ("the model at m is damaged", filled(1e308)),
-    "an unknown mixing": ("the model at m is damaged", setting(mixing="\x1b[31m")),
     "a part whose weights are cut off": ("the model at ",
                                          below("part-1",
                                                edited("weights", lambda data: data[:-10],

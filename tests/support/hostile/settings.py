@@ -146,7 +146,7 @@ NUMBERS = {
     ),
     "mix, weights: negative": (
         "mix {lstm} {ngram} --weights -1,2 -o out",
-        "the weights -1, 2 are not valid for a linear mixture",
+        "the weights -1, 2 are not valid for a mixture",
     ),
     "tune, tokens: -1": ("tune -m {unigram}+unigram --on {valid} --tokens -1", ""),
     "export, nothing": ("export -m {lstm}", ""),

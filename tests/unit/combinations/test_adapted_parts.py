@@ -56,12 +56,6 @@ def test_adapting_part_adds_probabilities_and_survives_reloading(kind, bundle):
     assert mixed.parts[0].name == f"lstm+{kind}"
 
 
-def test_a_log_linear_mixture_adapts_too():
-    mixed = mix(["lstm+cache", "kn"], TEXT, "both", kind="log-linear")
-    again = evaluate(rnnlm.load("both", "cpu"), TEXT)
-    assert again.ppl_token == pytest.approx(mixed.evaluation.ppl_token, rel=1e-5)
-
-
 def test_settings_are_those_of_the_moment_of_mixing():
     list(tune("lstm", "cache", TEXT))
     mix(["lstm+cache", "kn"], TEXT, "both")

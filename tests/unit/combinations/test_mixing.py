@@ -30,10 +30,9 @@ def folders(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("kind", ["linear", "log-linear"])
 @pytest.mark.parametrize("context", ["carry", "reset"])
-def test_mixture_beats_each_part_and_evaluates_as_reported(kind, context):
-    mixed = mix(["lstm", "kn"], TEXT, "both", kind=kind, context=context)
+def test_mixture_beats_each_part_and_evaluates_as_reported(context):
+    mixed = mix(["lstm", "kn"], TEXT, "both", context=context)
     assert mixed.evaluation.ppl_token < min(part.evaluation.ppl_token for part in mixed.parts)
     model = rnnlm.load("both", "cpu")
     again = evaluate(model, TEXT, context=context)
@@ -64,8 +63,6 @@ def test_other_parts_cover_a_token_impossible_for_one():
     mixed = mix(["mle", "kn"], TEXT, "both")
     assert mixed.parts[0].evaluation.ppl_token is None and mixed.parts[0].weight > 0
     assert mixed.evaluation.ppl_token <= mixed.parts[1].evaluation.ppl_token
-    product = mix(["mle", "kn"], TEXT, "product", kind="log-linear")
-    assert product.evaluation.ppl_token is None and product.evaluation.zero_probability_tokens > 0
 
 
 def test_origin_of_weights_and_parts_is_on_card():
@@ -90,8 +87,8 @@ def test_origin_of_weights_and_parts_is_on_card():
 
 def test_tuning_reports_its_progress():
     said = []
-    mix(["lstm", "kn"], TEXT, "both", kind="log-linear", report=said.append)
-    assert said[0].endswith("lines read") and said[5].startswith("Newton, step 1: ")
+    mix(["lstm", "kn"], TEXT, "both", report=said.append)
+    assert said[0].endswith("lines read") and said[5] == "EM, round 1"
     assert said[1:5] == [
         f"model {number} of 2: {done} of 24 tokens scored" for number in (1, 2) for done in (0, 24)
     ]
@@ -100,7 +97,6 @@ def test_tuning_reports_its_progress():
 @pytest.mark.parametrize(("arguments", "settings", "what"), [
     ((["kn"], TEXT), {}, "a mixture needs at least two models"),
     ((["kn", "lstm"],), {}, "the weights of the models are unknown"),
-    ((["kn", "lstm"], TEXT), {"kind": "log"}, "unknown kind of mixture 'log'"),
     ((["kn", "lstm"], TEXT), {"context": "none"}, "unknown context 'none'"),
     ((["kn", "lstm"], TEXT), {"weights": [1]}, "1 weights do not fit 2 models"),
 ])  # fmt: skip

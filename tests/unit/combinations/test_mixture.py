@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm import arrays
-from rnnlm.combinations import mixture
-from rnnlm.combinations.mixture import Mixture, mix_linear, mix_log_linear
+from rnnlm.combinations.mixture import Mixture, mix_linear
 from rnnlm.errors import UsageError
 from rnnlm.inference import span_scoring
 from rnnlm.models import model_folder
@@ -39,61 +37,26 @@ def test_probabilities_are_added_up_by_hand():
     assert probabilities(mixed) == pytest.approx([0.55, 0.125, 0.15, 0.175])
 
 
-def test_probabilities_are_multiplied_and_normalised_by_hand():
-    mixed = Mixture(
-        [unigram(0.1, 0.2, 0.3, 0.4), unigram(0.4, 0.4, 0.1, 0.1)], [2, 0.5], "log-linear"
-    )
-    products = np.array([0.01, 0.04, 0.09, 0.16]) * np.sqrt([0.4, 0.4, 0.1, 0.1])
-    assert probabilities(mixed) == pytest.approx(products / products.sum())
-
-
-def test_a_negative_weight_divides():
-    mixed = Mixture(
-        [unigram(0.1, 0.2, 0.3, 0.4), unigram(0.25, 0.5, 0.125, 0.125)], [1, -1], "log-linear"
-    )
-    assert probabilities(mixed) == pytest.approx(np.array([0.4, 0.4, 2.4, 3.2]) / 6.4)
-
-
-@pytest.mark.parametrize("weight", [1.0, -1.0])
-def test_impossibility_in_one_part_zeroes_only_products(weight):
+def test_impossibility_in_one_part_leaves_the_other():
     parts = [unigram(0.25, 0.25, 0.25, 0.25), unigram(0.5, 0.0, 0.25, 0.25)]
-    assert probabilities(Mixture(parts, [1, weight], "log-linear"))[1] == 0
     assert probabilities(Mixture(parts, [0.5, 0.5]))[1] == pytest.approx(0.125)
-    nowhere = [unigram(1.0, 0.0, 0.0, 0.0), unigram(0.0, 1.0, 0.0, 0.0)]
-    assert probabilities(Mixture(nowhere, [1, weight], "log-linear")).tolist() == [0, 0, 0, 0]
     assert probabilities(Mixture([unigram(1.0, 0.0, 0.0, 0.0)] * 2, [0.5, 0.5])) == pytest.approx(
         [1, 0, 0, 0]
     )
 
 
-@pytest.mark.parametrize(("kind", "weights"), [("linear", [1.0, 0.0]), ("log-linear", [1.0, 0.0])])
-def test_part_of_weight_zero_is_left_out(kind, weights):
+def test_part_of_weight_zero_is_left_out():
     odd = unigram(math.nan, 0.0, 0.5, 0.5)
-    assert probabilities(
-        Mixture([unigram(0.1, 0.2, 0.3, 0.4), odd], weights, kind)
-    ) == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    mixed = Mixture([unigram(0.1, 0.2, 0.3, 0.4), odd], [1.0, 0.0])
+    assert probabilities(mixed) == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
 
-@pytest.mark.parametrize("kind", ["linear", "log-linear"])
 @pytest.mark.parametrize("name", ["ngram", "lstm"])
-def test_mixture_of_a_model_with_itself_is_unchanged(name, kind):
+def test_mixture_of_a_model_with_itself_is_unchanged(name):
     model = fit(name)
     np.testing.assert_allclose(
-        scores(Mixture([model, model, model], [0.2, 0.3, 0.5], kind)), scores(model), atol=1e-5
+        scores(Mixture([model, model, model], [0.2, 0.3, 0.5])), scores(model), atol=1e-5
     )
-
-
-def test_log_linear_mixture_scores_the_same_in_pieces(monkeypatch):
-    parts, weights = [fit("lstm"), fit("ngram", order=3)], [0.5, 0.8]
-    whole = scores(Mixture(parts, weights, "log-linear"))
-    monkeypatch.setattr(mixture, "MOST_CELLS", 1)
-    monkeypatch.setattr(mixture, "FEWEST_TOKENS", 3)
-    pieces = Mixture(parts, weights, "log-linear")
-    assert pieces.call_tokens == 3
-    ids = Lines(LINES).encode(pieces.tokenizer).ids[None].astype(np.int64)
-    inputs = np.concatenate([[[pieces.tokenizer.boundary_id]], ids[:, :-1]], axis=1)
-    found, _ = pieces.score(inputs, ids, pieces.initial_state(1))  # in one call
-    np.testing.assert_allclose(arrays.as_numpy(found)[0], whole, atol=1e-5)
 
 
 def test_mixture_gives_numpy_if_all_parts_do():
@@ -101,17 +64,14 @@ def test_mixture_gives_numpy_if_all_parts_do():
     both = [fit("lstm"), fit("ngram")]
     counted = Mixture([both[1], both[1]], [0.5, 0.5])
     assert isinstance(counted.score(ids, ids, counted.initial_state(1))[0], np.ndarray)
-    for kind in ("linear", "log-linear"):
-        mixed = Mixture(both, [0.5, 0.5], kind)
-        for result in (
-            mixed.score(ids, ids, mixed.initial_state(1))[0],
-            mixed.predict(ids, mixed.initial_state(1))[0],
-        ):
-            assert isinstance(result, torch.Tensor) and result.dtype == torch.float32
-        from_device = mixed.score(
-            torch.as_tensor(ids), torch.as_tensor(ids), mixed.initial_state(1)
-        )[0]
-        assert torch.equal(from_device, mixed.score(ids, ids, mixed.initial_state(1))[0])
+    mixed = Mixture(both, [0.5, 0.5])
+    for result in (
+        mixed.score(ids, ids, mixed.initial_state(1))[0],
+        mixed.predict(ids, mixed.initial_state(1))[0],
+    ):
+        assert isinstance(result, torch.Tensor) and result.dtype == torch.float32
+    from_device = mixed.score(torch.as_tensor(ids), torch.as_tensor(ids), mixed.initial_state(1))[0]
+    assert torch.equal(from_device, mixed.score(ids, ids, mixed.initial_state(1))[0])
 
 
 def test_mixture_takes_its_properties_from_its_parts():
@@ -132,7 +92,6 @@ def test_mixture_takes_its_properties_from_its_parts():
     assert Mixture([uni, ngram], [0.5, 0.5]).forgets_at_boundary
     assert not Mixture([ngram, bare], [0.5, 0.5]).normalised
     assert Mixture([ngram, bare], [1.0, 0.0]).normalised
-    assert Mixture([ngram, bare], [0.5, 0.5], "log-linear").normalised
     lstm.max_rows = 1
     assert mixed.max_rows == 1
 
@@ -153,14 +112,13 @@ def test_words_one_part_spells_are_unknown_to_others(tmp_path):
     save(tmp_path / "spelled", fit("lstm", **settings), "lstm", **settings)
     spelled, _ = model_folder.load(tmp_path / "spelled", "cpu")
     lines = ["the zebra sat", "a yak saw the zebra"]
-    for kind in ("linear", "log-linear"):
-        mixed = Mixture([fit("ngram"), spelled], [0.5, 0.5], kind)
-        assert mixed.tokenizer.spells
-        ids = Lines(lines).encode(mixed.tokenizer).ids
-        assert (ids >= mixed.tokenizer.size).sum() == 3
-        assert not np.array_equal(
-            scores(mixed, lines), scores(mixed, [line.replace("zebra", "gnu") for line in lines])
-        )
+    mixed = Mixture([fit("ngram"), spelled], [0.5, 0.5])
+    assert mixed.tokenizer.spells
+    ids = Lines(lines).encode(mixed.tokenizer).ids
+    assert (ids >= mixed.tokenizer.size).sum() == 3
+    assert not np.array_equal(
+        scores(mixed, lines), scores(mixed, [line.replace("zebra", "gnu") for line in lines])
+    )
     ngram_alone = Mixture([fit("ngram"), spelled], [1.0, 0.0])
     np.testing.assert_allclose(scores(ngram_alone, lines), scores(fit("ngram"), lines))
 
@@ -168,23 +126,20 @@ def test_words_one_part_spells_are_unknown_to_others(tmp_path):
 def test_far_from_zero_nothing_is_lost():
     low = np.array([-1000.0, -2000.0])
     assert mix_linear([low, low], [0.5, 0.5]) == pytest.approx(low)
-    assert mix_log_linear([low, low], [0.5, 0.5]) == pytest.approx([0, -1000])
 
 
-@pytest.mark.parametrize(("weights", "kind", "what"), [
-    ([1.0], "linear", "1 weights do not fit 2 models"),
-    ([0.5, 0.25, 0.25], "log-linear", "3 weights do not fit 2 models"),
-    ([0.5, 0.6], "linear",
-     "the weights 0.5, 0.6 are not valid for a linear mixture; their sum is 1.1"),
-    ([1.5, -0.5], "linear",
-     "the weights 1.5, -0.5 are not valid for a linear mixture; one is negative"),
-    ([math.nan, 1.0], "linear", "the weights nan, 1 are not all numbers"),
-    ([math.inf, 1.0], "log-linear", "the weights inf, 1 are not all numbers"),
-    ([0.0, 0.0], "log-linear", "all weights are 0"),
+@pytest.mark.parametrize(("weights", "what"), [
+    ([1.0], "1 weights do not fit 2 models"),
+    ([0.5, 0.25, 0.25], "3 weights do not fit 2 models"),
+    ([0.5, 0.6], "the weights 0.5, 0.6 are not valid for a mixture; their sum is 1.1"),
+    ([1.5, -0.5], "the weights 1.5, -0.5 are not valid for a mixture; one is negative"),
+    ([math.nan, 1.0], "the weights nan, 1 are not all numbers"),
+    ([math.inf, 1.0], "the weights inf, 1 are not all numbers"),
+    ([0.0, 0.0], "the weights 0, 0 are not valid for a mixture; their sum is 0"),
 ])  # fmt: skip
-def test_weights_that_cannot_be(weights, kind, what):
+def test_weights_that_cannot_be(weights, what):
     with pytest.raises(UsageError) as error:
-        Mixture([unigram(0.25, 0.25, 0.25, 0.25)] * 2, weights, kind)
+        Mixture([unigram(0.25, 0.25, 0.25, 0.25)] * 2, weights)
     assert str(error.value).startswith(what)
     assert error.value.hint.startswith("give ")
 
