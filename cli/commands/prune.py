@@ -46,11 +46,6 @@ def _amount(text: str) -> int:
                  help="Leave out n-grams without which perplexity rises by less than that share."),
     click.option("--ngrams", type=_amount, metavar="1M",
                  help="The same, but keep at most this number of n-grams of all orders."),
-    click.option("--cutoffs", metavar="0,0,1",
-                 help="Leave out n-grams seen at most this many times in the text of --counts: one "
-                      "number an order, the last repeats."),
-    click.option("--counts", multiple=True, metavar="TEXT",
-                 help="Text to count, such as the training text; may be repeated."),
     click.option("--max-order", type=int, metavar="N", help="Longest n-gram."),
     click.option("--max-vocab", type=int, metavar="N",
                  help="Keep the N most frequent words, </s> and <unk> included."),
@@ -68,7 +63,7 @@ def _amount(text: str) -> int:
 )
 @section("Output", json_option)
 def command(
-    model_name: str | None, output: Path, counts: tuple[str, ...], on: tuple[str, ...],
+    model_name: str | None, output: Path, on: tuple[str, ...],
     overwrite: bool, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Make an n-gram model smaller.
@@ -76,14 +71,13 @@ def command(
     \b
     rnnlm prune -m big -o small --ngrams 1M --on valid.txt
     rnnlm prune -m big -o small --threshold 1e-8     SRILM's -prune (Stolcke 1998)
-    rnnlm prune -m big -o small --cutoffs 0,0,1 --counts train.txt
     rnnlm prune -m big -o small --max-vocab 20000
 
     The n-grams that remain keep their probability; backoff weights are recomputed, so that a
     model that summed to one still does. Unigrams remain, and so do the beginnings of longer
     n-grams. The unigram probability of words that leave the vocabulary goes to <unk>. Several
-    limits apply in this order: vocabulary, order, counts, entropy. Counts are not stored in a
-    model; to cut a new one by its own counts, see rnnlm train --prune. Kneser-Ney loses more by
+    limits apply in this order: vocabulary, order, entropy. To leave out what was seen rarely, see
+    rnnlm train --prune. Kneser-Ney loses more by
     entropy pruning than other estimators do, as its lower orders are not made to tell how
     frequent a history is (Chelba et al. 2010).
     """
@@ -91,17 +85,9 @@ def command(
     name = chosen_model(model_name, "n-grams")
     from rnnlm.conversion.pruning import Limits, prune
 
-    count_text = corpus_of(counts, flags) if counts else None
     test_text = corpus_of(on, flags) if on else None
     with terminal.Progress():
-        reduction = prune(
-            name,
-            output,
-            Limits(**given),
-            count_text=count_text,
-            test_text=test_text,
-            overwrite=overwrite,
-        )
+        reduction = prune(name, output, Limits(**given), test_text=test_text, overwrite=overwrite)
     if as_json:
         sizes = {"before": _as_json(reduction.before), "after": _as_json(reduction.after)}
         terminal.print_json({"output": reduction.folder, "threshold": reduction.threshold, **sizes})

@@ -17,8 +17,6 @@ from rnnlm.evaluation.perplexity import TextEvaluation, evaluate
 from rnnlm.interface import BOUNDARY, SENTENCE_START
 from rnnlm.models import card, loading, model_folder
 from rnnlm.ngram import pruning
-from rnnlm.ngram.counting.counts import count
-from rnnlm.ngram.fitting import pruning_thresholds
 from rnnlm.ngram.model import NgramModel
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import numbered_lines, split_words
@@ -34,17 +32,14 @@ class Limits:
 
     max_vocab: the size of the vocabulary, of which the most frequent words stay; `</s>` and `<unk>`
     are counted. vocab: a file with the words that stay. The unigram probability of words that go is
-    added to that of `<unk>`. max_order: the length of the longest n-grams. cutoffs: a count for
-    each order, such as `0,0,1`: an n-gram that occurs no more often in a text goes. The last count
-    is repeated for higher orders, and 0 leaves an order whole. threshold: a relative rise of
-    perplexity; an n-gram goes if perplexity rises by less without it (Stolcke 1998). ngrams: the
-    largest number of n-grams of all orders, from which the threshold is found.
+    added to that of `<unk>`. max_order: the length of the longest n-grams. threshold: a relative
+    rise of perplexity; an n-gram goes if perplexity rises by less without it (Stolcke 1998).
+    ngrams: the largest number of n-grams of all orders, from which the threshold is found.
     """
 
     max_vocab: int | None = None
     vocab: str | None = None
     max_order: int | None = None
-    cutoffs: str | None = None
     threshold: float | None = None
     ngrams: int | None = None
 
@@ -75,16 +70,14 @@ def prune(
     output: Path,
     limits: Limits,
     *,
-    count_text: Text | None = None,
     test_text: Text | None = None,
     overwrite: bool = False,
 ) -> Reduction:
     """Limit the model called `name`, and save the result in the folder `output`.
 
-    count_text: the text whose n-grams are counted for the cut-offs. test_text: the text on which
-    both models are evaluated.
+    test_text: the text on which both models are evaluated.
     """
-    _check(limits, count_text)
+    _check(limits)
     folder = loading.find(name)
     manifest = model_folder.read_manifest(folder)
     if not manifest.kind.has_ngrams:
@@ -95,7 +88,7 @@ def prune(
         model, manifest = model_folder.load(folder, "cpu")
         assert isinstance(model, NgramModel)  # the only class of that kind
         before = _size(model, manifest, test_text)
-        pruned, threshold = _apply_limits(model, limits, count_text)
+        pruned, threshold = _apply_limits(model, limits)
 
         # The new model's folder keeps the limits, and the fingerprint of the model before.
         all_limits = dataclasses.asdict(limits)
@@ -117,12 +110,12 @@ def prune(
         return Reduction(str(output), before, after, threshold)
 
 
-def _check(limits: Limits, count_text: Text | None) -> None:
+def _check(limits: Limits) -> None:
     """Refuse limits that are wrong, or contradict each other."""
     if limits == Limits():
         raise UsageError(
             "no limits are given",
-            hint="give `threshold`, `ngrams`, `cutoffs`, `max_order`, `max_vocab` or `vocab`",
+            hint="give `threshold`, `ngrams`, `max_order`, `max_vocab` or `vocab`",
         )
 
     # By perplexity: one of two ways to say how much goes.
@@ -137,16 +130,6 @@ def _check(limits: Limits, count_text: Text | None) -> None:
             "it is a relative change of perplexity, such as 1e-8",
         )
 
-    # By counts, which a text has to give.
-    if limits.cutoffs is not None and count_text is None:
-        raise UsageError(
-            "cut-offs need a text to count", "a model stores no counts", "give `counts=TEXT`"
-        )
-    if limits.cutoffs is None and count_text is not None:
-        raise UsageError(
-            "a text to count needs cut-offs", "no other limit looks at counts", "give `cutoffs`"
-        )
-
     # By order and vocabulary: something must be left.
     if limits.max_order is not None and limits.max_order < 1:
         raise UsageError(f"order {limits.max_order} is not valid", "the lowest is 1")
@@ -157,20 +140,13 @@ def _check(limits: Limits, count_text: Text | None) -> None:
         )
 
 
-def _apply_limits(
-    model: NgramModel, limits: Limits, count_text: Text | None
-) -> tuple[NgramModel, float | None]:
+def _apply_limits(model: NgramModel, limits: Limits) -> tuple[NgramModel, float | None]:
     """Return `model` within the limits, and the threshold of entropy pruning."""
-    # Words, orders and counts come first: they leave fewer n-grams for entropy pruning.
+    # Words and orders come first: they leave fewer n-grams for entropy pruning.
     if limits.max_vocab is not None or limits.vocab is not None:
         model = _with_fewer_words(model, limits)
     if limits.max_order is not None and limits.max_order < model.order:
         model = pruning.by_order(model, limits.max_order)
-    if count_text is not None and limits.cutoffs is not None:
-        thresholds = pruning_thresholds(limits.cutoffs, model.order, "cutoffs")
-        ids = count_text.encode(model.tokenizer).ids
-        counts = list(count(ids, model.tokenizer.boundary_id, model.size, model.order))
-        model = pruning.by_count(model, counts, thresholds)
 
     # Then by entropy, to a threshold or to a size.
     if limits.threshold is None and limits.ngrams is None:
@@ -179,7 +155,7 @@ def _apply_limits(
         raise UsageError(
             "stupid backoff cannot be pruned by entropy",
             "its scores are not probabilities",
-            "give `cutoffs` and `counts=TEXT`",
+            "give `max_order`, `max_vocab` or `vocab`, or train it with `prune`",
         )
     if limits.threshold is not None:
         return pruning.by_entropy(model, limits.threshold), limits.threshold

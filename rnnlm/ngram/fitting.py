@@ -73,28 +73,27 @@ def check(resolved: Resolved, has_valid: bool) -> None:
         )
 
 
-def pruning_thresholds(given: str | list[int], order: int, name: str = "prune") -> tuple[int, ...]:
+def pruning_thresholds(given: str | list[int], order: int) -> tuple[int, ...]:
     """Return for each order the count up to which n-grams are left out. given: `0,0,1`, with
     spaces, or a list; the last one repeats."""
     text = given if isinstance(given, str) else ",".join(map(str, given))
     parts = text.replace(",", " ").split()
     if not parts or not all(part.isascii() and part.isdigit() for part in parts):
         raise SettingsError(
-            f"{name} = {text!r} is not understood", hint="write one number an order, such as 0,0,1"
+            f"prune = {text!r} is not understood", hint="write one number an order, such as 0,0,1"
         )
     thresholds = [int(part) for part in parts]
     if len(thresholds) > order:
         raise SettingsError(
-            f"{name} = {text!r} has {len(thresholds)} values", f"the order is {order}"
+            f"prune = {text!r} has {len(thresholds)} values", f"the order is {order}"
         )
     if thresholds != sorted(thresholds):
         raise SettingsError(
-            f"{name} = {text!r} decreases",
-            "an n-gram cannot be kept when its beginning is left out",
+            f"prune = {text!r} decreases", "an n-gram cannot be kept when its beginning is left out"
         )
     if thresholds[0]:
         raise SettingsError(
-            f"{name} = {text!r} is not valid",
+            f"prune = {text!r} is not valid",
             "unigrams are never pruned",
             "begin with 0, or use `min_count`",
         )

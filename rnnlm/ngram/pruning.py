@@ -3,12 +3,11 @@ backoff weights are computed again.
 
 The probabilities of all words after a context that stays add up to the same sum as before, which is
 one in a normalised model. Unigrams stay, and so do the prefixes of all n-grams that stay. n-grams
-go by relative entropy (Stolcke 1998, "Entropy-based pruning of backoff language models"), by count,
-by order, or with the words that leave the vocabulary.
+go by relative entropy (Stolcke 1998, "Entropy-based pruning of backoff language models"), by order,
+or with the words that leave the vocabulary.
 """
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,6 @@ import numpy as np
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.checks import check_tables
-from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
 
@@ -66,24 +64,6 @@ def to_size(model: NgramModel, ngrams: int) -> tuple[NgramModel, float]:
     threshold = float(np.nextafter(cheapest, np.inf))
     kept = [worth_M >= threshold for worth_M in worths]
     return _without(model, levels, backings, kept), threshold
-
-
-def by_count(model: NgramModel, counts: Sequence[Level], thresholds: Sequence[int]) -> NgramModel:
-    """Return `model` without the n-grams of order n that occur at most `thresholds[n - 1]` times; 0
-    leaves an order whole.
-
-    The prefix of an n-gram occurs at least as often, and thresholds do not fall from order to
-    order, so the prefixes of all n-grams that stay, stay too.
-    """
-    levels, backings = _survey(model)
-    kept = []
-    occurrences = _occurrences(levels, counts, model.size)
-    for occurrences_M, threshold in zip(occurrences, thresholds[1:], strict=True):
-        if threshold:
-            kept.append(occurrences_M > threshold)
-        else:
-            kept.append(np.ones(len(occurrences_M), dtype=bool))
-    return _without(model, levels, backings, kept)
 
 
 def by_order(model: NgramModel, order: int) -> NgramModel:
@@ -287,22 +267,6 @@ def _perplexity_increases(
         increases.append(np.expm1(np.maximum(divergence_M, 0)))
         loghistory_H = loghistory_H[of_M] + logprob_M
     return increases
-
-
-def _occurrences(
-    levels: Sequence[BackoffLevel], counts: Sequence[Level], size: int
-) -> Iterator[np.ndarray]:
-    """Yield how often the n-grams of each order from 2 on were counted."""
-    numbers_M = np.arange(size + 1)
-    for level, counted in itertools.zip_longest(levels[1:], counts[1 : len(levels)]):
-        contexts_M = numbers_M[level.contexts_M]
-        numbers_M = np.full(len(level), NOWHERE)
-        if counted is None:  # no line is that long
-            yield np.zeros(len(level), dtype=np.int64)
-            continue
-        at = np.flatnonzero(contexts_M != NOWHERE)
-        numbers_M[at] = counted.find(make_keys(contexts_M[at], level.words_M[at], size))
-        yield np.where(numbers_M == NOWHERE, 0, np.asarray(counted.counts_M)[numbers_M])
 
 
 def _backoff_masses(

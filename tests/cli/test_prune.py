@@ -51,27 +51,7 @@ def test_json_holds_all_of_it(rnnlm, big):
     assert again["after"]["evaluation"] is None
 
 
-def test_cut_offs_and_vocabulary_limits(rnnlm, big):
-    cut = rnnlm("prune", "-m", big, "-o", "cut", "--cutoffs", "0,0,1", "--counts", "train.txt")
-    assert cut.code == 0
-    assert "for perplexity before and after, name a text: --on TEXT" in cut.err
-    rnnlm(
-        "train",
-        "train.txt",
-        "--model",
-        "ngram",
-        "--order",
-        "3",
-        "--prune",
-        "0,0,1",
-        "--holdout",
-        "0",
-        "-o",
-        "trained",
-    )
-    assert [len(values) for values in library.load("cut").values] == [
-        len(values) for values in library.load("trained").values
-    ]
+def test_vocabulary_limits(rnnlm, big):
     limited = rnnlm(
         "prune",
         "-m",
@@ -88,3 +68,5 @@ def test_cut_offs_and_vocabulary_limits(rnnlm, big):
     assert "note: the perplexities do not compare" in limited.err
     few = library.load("few")
     assert (few.size, few.order) == (100, 2)
+    unmeasured = rnnlm("prune", "-m", big, "-o", "lower", "--max-order", "2")
+    assert "for perplexity before and after, name a text: --on TEXT" in unmeasured.err

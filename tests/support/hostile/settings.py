@@ -153,7 +153,6 @@ NUMBERS = {
     "prune, threshold: NaN": ("prune -m {ngram} -o out --threshold nan", ""),
     "prune, ngrams: NaN": ("prune -m {ngram} -o out --ngrams nan", ""),
     "prune, max-order: 0": ("prune -m {ngram} -o out --max-order 0", ""),
-    "prune, cutoffs: -1": ("prune -m {ngram} -o out --cutoffs 0,-1 --counts {text}", ""),
     "prune, nothing": ("prune -m {ngram} -o out", ""),
     "train, setting": ("train --set layers=nan", "setting layers = 'nan' is not valid"),
     "recipes: a path": ("recipes ../../../etc/passwd", "unknown recipe '../../../etc/passwd'"),

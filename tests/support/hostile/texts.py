@@ -47,7 +47,6 @@ COMMANDS = {
     "mix": "mix {lstm} {ngram} --on text -o out",
     "mix, static": "mix {ngram} {ngram} --static --on text -o out.arpa",
     "prune": "prune -m {ngram} --threshold 1e-7 --on text -o out",
-    "prune, counts": "prune -m {ngram} --cutoffs 0,1 --counts text -o out",
 }
 BOMBS = {
     **{

@@ -1,8 +1,6 @@
 """A model in a folder made smaller: the new folder holds an ordinary model, the numbers are those
 of evaluation."""
 
-import json
-
 import pytest
 
 from rnnlm import Corpus, corpora, load
@@ -61,13 +59,6 @@ def test_the_smaller_model_says_what_it_comes_from(big, tmp_path):
     assert f"| {VALID.sources[0]} |" in (tmp_path / "small" / "README.md").read_text()
 
 
-def test_cut_offs_count_the_text_given(big, tmp_path):
-    counted = prune(str(big), tmp_path / "small", Limits(cutoffs="0,1"), count_text=TRAIN)
-    trained = fit("ngram", LINES, order=4, prune="0,1")
-    assert counted.after.ngrams == tuple(map(len, trained.values))
-    assert counted.threshold is None and counted.after.evaluation is None
-
-
 def test_the_most_frequent_words_stay(big, tmp_path):
     prune(str(big), tmp_path / "small", Limits(max_vocab=50))
     before, after = load(big).tokenizer, load(tmp_path / "small").tokenizer
@@ -121,7 +112,7 @@ def test_model_can_be_replaced_by_its_pruned_self(big, tmp_path):
 BAD = {
     "no limits are given": Limits(), "contradict": Limits(threshold=1e-8, ngrams=100_000),
     "threshold -1.0": Limits(threshold=-1.0),
-    "threshold nan": Limits(threshold=float("nan")), "cut-offs need": Limits(cutoffs="0,0,1"),
+    "threshold nan": Limits(threshold=float("nan")),
     "order 0": Limits(max_order=0),
     "vocabulary of 2": Limits(max_vocab=2), "10 n-grams are too few": Limits(ngrams=10),
 }  # fmt: skip
@@ -131,13 +122,6 @@ BAD = {
 def test_wrong_limits_are_said_before_anything_is_written(big, tmp_path, what):
     with pytest.raises(UsageError, match=what):
         prune(str(big), tmp_path / "small", BAD[what])
-    assert not (tmp_path / "small").exists()
-
-
-@pytest.mark.parametrize("cutoffs", ["1", "0,2,1", "0,0,0,0,1", "0,x"])
-def test_wrong_cut_offs(big, tmp_path, cutoffs):
-    with pytest.raises(UsageError, match=cutoffs):
-        prune(str(big), tmp_path / "small", Limits(cutoffs=cutoffs), count_text=TRAIN)
     assert not (tmp_path / "small").exists()
 
 
@@ -158,10 +142,3 @@ def test_models_that_cannot_be_pruned_that_way(tmp_path):
             str(stupid), tmp_path / "small", Limits(max_order=2), test_text=Corpus(("nowhere.txt",))
         )
     assert not (tmp_path / "small").exists()
-    prune(str(stupid), tmp_path / "small", Limits(cutoffs="0,0,1"), count_text=TRAIN)
-    assert (
-        json.loads((tmp_path / "small" / "config.json").read_text())["training"]["pruned"][
-            "cutoffs"
-        ]
-        == "0,0,1"
-    )

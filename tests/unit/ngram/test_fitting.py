@@ -67,9 +67,9 @@ def test_one_threshold_an_order_and_the_last_repeats(text, order, thresholds):
 )  # fmt: skip
 def test_other_thresholds_are_errors_that_show_them(text, what):
     with pytest.raises(SettingsError) as raised:
-        pruning_thresholds(text, 3, "these")
+        pruning_thresholds(text, 3)
     shown = text if isinstance(text, str) else ",".join(map(str, text))
-    assert raised.value.what == f"these = {shown!r} {what}"
+    assert raised.value.what == f"prune = {shown!r} {what}"
     with pytest.raises(SettingsError, match="prune = "):
         check(asked(order=3, prune=text), has_valid=True)
     with pytest.raises(SettingsError, match="prune = "):

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from rnnlm import corpora
 from rnnlm.ngram import pruning
-from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.tables import BackoffLevel, split_keys
-from support.tiny_models import Lines, fit, make_tokenizer
+from support.tiny_models import fit, make_tokenizer
 from support.tiny_ngrams import level_of
 
 TEXT = [
@@ -102,11 +101,6 @@ def farthest_from_one(model: NgramModel) -> float:
     return worst
 
 
-def counts_of(model: NgramModel, lines) -> list:
-    ids = Lines(lines).encode(model.tokenizer).ids
-    return list(count(ids, model.tokenizer.boundary_id, model.size, model.order))
-
-
 def order_of(contexts, words, prob, backoff=None) -> BackoffLevel:
     """Make one order over the four words </s> 0, <unk> 1, a 2, b 3; <s> is 4."""
     logarithms = np.log([prob, np.ones(len(words)) if backoff is None else backoff])
@@ -168,8 +162,7 @@ def test_a_normalised_model_sums_to_one_everywhere(order, tokenizer):
         model = fit("ngram", TEXT, order=order, smoothing=smoothing, tokenizer=tokenizer)
         half = sum(map(len, model.values)) // 2
         once = pruning.by_entropy(model, 1e-4)
-        rare = pruning.by_count(model, counts_of(model, TEXT), [0] + [1] * (order - 1))
-        ways = [once, rare, pruning.to_size(model, half)[0], pruning.by_entropy(once, 1e-3)]
+        ways = [once, pruning.to_size(model, half)[0], pruning.by_entropy(once, 1e-3)]
         assert max(map(farthest_from_one, ways)) < 1e-6
 
 
@@ -201,31 +194,6 @@ def test_a_target_is_hit_and_its_threshold_agrees(share):
     found = sum(map(len, pruned.values))
     assert 0.97 * min(wanted, total) <= found <= wanted
     assert Table(pruned).entries == Table(pruning.by_entropy(model, threshold)).entries
-
-
-def test_counts_cut_off_what_training_cuts_off():
-    model, trained = (
-        fit("ngram", TEXT, order=4, smoothing="stupid", prune=prune) for prune in ("0", "0 1 1 2")
-    )
-    pruned = pruning.by_count(model, counts_of(model, TEXT), [0, 1, 1, 2])
-    assert len(Table(pruned).entries) < len(Table(model).entries)
-    # stupid backoff has the same scores and weights for what is kept
-    assert Table(pruned).entries == Table(trained).entries
-
-
-def test_counts_may_come_from_another_text():
-    model = fit("ngram", TEXT, order=3)
-    pruned = pruning.by_count(model, counts_of(model, TEXT[:20]), [0, 0, 1])
-    words = [["<s>", *line.split(), "</s>"] for line in TEXT[:20]]
-    counted = [tuple(line[at : at + 3]) for line in words for at in range(len(line) - 2)]
-    often = {gram for gram in counted if counted.count(gram) > 1}
-    names = [*model.tokenizer.symbols(), "<s>"]
-    assert {
-        tuple(names[id] for id in gram) for gram in Table(pruned).entries if len(gram) == 3
-    } == often
-    assert len(pruned.values[1]) == len(model.values[1])
-    assert farthest_from_one(pruned) < 1e-6
-    assert pruning.by_count(model, counts_of(model, ["a"]), [0, 0, 1]).order == 2  # of short lines
 
 
 def test_lower_orders_stay_as_they_are():
