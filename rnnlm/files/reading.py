@@ -366,9 +366,18 @@ def decode_json(data: bytes | str, kind: type[T]) -> T:
     type.
     """
     try:
-        return msgspec.convert(json.loads(data, parse_constant=_refuse, parse_float=_finite), kind)
+        return as_type(json.loads(data, parse_constant=_refuse, parse_float=_finite), kind)
     except RecursionError as error:
         raise ValueError(str(error)) from None
+
+
+def as_type(content: object, kind: type[T]) -> T:
+    """Return what JSON holds as a value of type `kind`; raise ValueError where it is not of it."""
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        # msgspec puts fields in backticks, which in our messages mark settings.
+        raise ValueError(str(error).replace("`", "'")) from None
 
 
 def _refuse(constant: str) -> None:
@@ -401,7 +410,7 @@ def read_json(
                 raise ValueError("it names no format_version")
             if isinstance(version, int) and version != readable:
                 raise error(f"{what} has format {version}; this rnnlm reads format {readable}")
-        return msgspec.convert(content, kind)
+        return as_type(content, kind)
     except OSError as failure:
         # A file that is too large is damaged; any other may just not be readable now.
         why = failure.strerror or str(failure)

@@ -221,3 +221,10 @@ def test_a_list_without_references_is_rescored_without_rates(rnnlm, models, list
         ).code
         == 0
     )
+
+
+def test_a_field_that_a_file_lacks_is_named_as_the_file_has_it(rnnlm, here, models):
+    (here / "w.json").write_text('{"models": {}}')
+    (here / "list.tsv").write_text("u1\t1\t-1\tthe man\n")
+    ended = rnnlm("rescore", "--weights", "w.json", "--apply", "list.tsv", "-m", models.unigram)
+    assert ended.code == 1 and "missing required field 'weights'" in ended.err
