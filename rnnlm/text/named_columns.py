@@ -232,11 +232,14 @@ def header_in(
         return "no"
     if "surely" in evidence or are_known or evidence.count("known") > 1:
         return "surely"
+    if "unlikely" in evidence:
+        return "no"
     is_usual = any(
         found == "known" and _folded(cell) in _MOST_USUAL
         for found, cell in zip(evidence, first, strict=True)
     )
-    if "perhaps" in evidence or is_usual:
+    # A word above sentences in the only column may be a short sentence.
+    if is_usual or ("perhaps" in evidence and len(first) > 1):
         return "perhaps"
     may_be = len(others) > 0 and all(map(_NAME.fullmatch, first))
     return "perhaps not" if may_be else "no"
@@ -244,7 +247,8 @@ def header_in(
 
 def _evidence(cell: str, below: Sequence[str], number: str) -> str:
     """Return what a cell of the first row and the cells below it say of a header: "surely",
-    "perhaps", "known" (as a name, but of the same kind as these), "no", or "" for nothing."""
+    "perhaps", "known" (as a name, but of the same kind as these), "unlikely", "no", or "" for
+    nothing."""
     is_known = _folded(cell) in _KNOWN_NAMES
     held = [value for value in below if _folded(value) not in _NOTHING]
     if _folded(cell) in _NOTHING or not held:
@@ -253,7 +257,9 @@ def _evidence(cell: str, below: Sequence[str], number: str) -> str:
         # A word of the text may be called like a column.
         return "" if is_known else "no"
     if all(map(_is_quantity, held)):
-        return "no" if _is_quantity(cell) else "surely"
+        if _is_quantity(cell):
+            return "no"
+        return "surely" if _NAME.fullmatch(cell) else ""
     if _is_quantity(cell):
         return "surely" if cell == number else ""
 
@@ -261,7 +267,7 @@ def _evidence(cell: str, below: Sequence[str], number: str) -> str:
     words = sum(len(text.split()) for text in held) / len(held)
     is_long = 1 < len(cell.split()) and words < 3 * len(cell.split())
     if not is_known and (is_long or not _NAME.fullmatch(cell)):
-        return "no"
+        return "unlikely"
     different = len(set(held))
     differs = len(cell.split()) == 1 and all(len(text.split()) > 1 for text in held)
     if differs and (is_known or len(held) > 1):

@@ -97,6 +97,8 @@ LABELS = ["pos", "neg", "neg", "pos"] * 3
         (("utt", "cls"), (TEXTS, LABELS), "perhaps"),
         (("", "x"), ("123", TEXTS[:3]), "perhaps"),
         (("nr", "x"), ("123", "abc"), "surely"),
+        (("nr", "text of it all"), ("123", TEXTS[:3]), "surely"),
+        (("1a", "we saw the film"), ("123", TEXTS[:3]), "no"),
         (("1", "2"), (TEXTS, LABELS), "surely"),  # as we write tables that have no names
         (("all was well there", "pos"), (TEXTS, LABELS), "no"),
         (("all was well there", "mixed"), (TEXTS, LABELS), "no"),
@@ -106,6 +108,8 @@ LABELS = ["pos", "neg", "neg", "pos"] * 3
         (("source", "target"), (["go", "see"], ["went", "saw"]), "surely"),
         (("5", "7"), ("123", "456"), "no"),
         (("hi there",), (TEXTS,), "no"),
+        (("hello",), (TEXTS,), "perhaps not"),
+        (("Tweet",), (TEXTS,), "surely"),
         (("text",), ([],), "surely"),
         (("text text",), ([],), "no"),
     ],
