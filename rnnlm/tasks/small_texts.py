@@ -50,10 +50,13 @@ def follow_size(request: TrainingRequest, resolved: Resolved, data: Data) -> Res
     for name, value in usual.items():
         if name.startswith("dropout_") or name in ("weight_drop", "label_smoothing"):
             values[name] = round(value * late, 3)
-    if "bptt_tokens" in usual:
+
+    # Unknown words, and a rate that suits new text, matter where other text validates.
+    is_by_heart = data.valid is None or data.valid.lines_hash == data.train.lines_hash
+    if is_by_heart and "bptt_tokens" in usual:
         least = min(LEAST_UNKNOWN, usual["unknown_words"])
         values["unknown_words"] = round(max(least, usual["unknown_words"] * late), 3)
-    if usual["optimizer"] in ("adam", "adamw"):
+    if is_by_heart and usual["optimizer"] in ("adam", "adamw"):
         rate = usual["learning_rate"] * (MOST_RATE - (MOST_RATE - 1) * late)
         values["learning_rate"] = round(rate, 6)
 

@@ -86,6 +86,13 @@ def test_what_follows_from_the_size_names_its_origin(four):
     assert values["batch_rows"] == 1
 
 
+def test_lines_held_out_are_read_with_unknown_words(four):
+    """On 57 of 60 lines the perplexity of the others is half as high so."""
+    values = plan(Request(text=(str(four),))).resolved.values
+    assert values["unknown_words"] == 0.5 and values["batch_rows"] == 1
+    assert settled(four)[0]["unknown_words"] < 0.1
+
+
 @pytest.mark.parametrize("name", ["batch_rows", "bptt_tokens", "dropout_input", "patience"])
 def test_what_somebody_sets_stays(four, tmp_path, name):
     value = {"batch_rows": 3, "bptt_tokens": 7, "dropout_input": 0.6, "patience": 2}[name]
