@@ -1,6 +1,6 @@
-"""The tables of tests/hostile/: whatever is wrong with what a person gives, the command ends soon,
-with its exit code and a line each for what, why and the way out; it shows no control character,
-takes no memory that a file merely claims, and leaves the folder as it was."""
+"""The tables of tests/support/hostile/: whatever is wrong with what a person gives, the command ends
+soon, with its exit code and a line each for what, why and the way out; it shows no control
+character, takes no memory that a file merely claims, and leaves the folder as it was."""
 
 import os
 import re
@@ -16,27 +16,13 @@ from rnnlm.text import lines
 from rnnlm.text.prepared import preparation
 from rnnlm.work.executors import Inline
 from support.failures import checked_error
-from support.hostile import (
-    arpa,
-    escapes,
-    filters,
-    labelled,
-    lists,
-    looks,
-    outputs,
-    pairs,
-    prepared,
-    settings,
-    tables,
-    texts,
-)
+from support.hostile import arpa, outputs, prepared, requests, settings, tables, texts
 from support.hostile import models as model_folders
 from support.hostile.watching import watched
 
-FAMILIES = {"text": texts, "table": tables, "setting": settings, "arpa": arpa, "list": lists,
-            "model": model_folders, "output": outputs,
-            "prepared": prepared, "escape": escapes, "labelled": labelled, "pairs": pairs,
-            "look": looks, "filter": filters}  # fmt: skip
+FAMILIES = {"text": texts, "table": tables, "setting": settings, "arpa": arpa,
+            "model": model_folders, "output": outputs, "prepared": prepared,
+            "request": requests}  # fmt: skip
 ROWS = {f"{family}: {row.name}": row for family, module in FAMILIES.items() for row in module.ROWS}
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 BOLD = re.compile("\x1b\\[[01]m")  # our own
@@ -51,7 +37,7 @@ LONG = re.compile(
 # These meet a lower limit in the suite, or no process that prepares, and the true one with -m soak;
 # "text: a line without end: eval, .gz" and "prepared: prepare: bad text, not UTF-8" always do.
 LOWERED = re.compile(
-    "(table|list|filter): .*a line without end|text: (a gigabyte of zeros|no end)"
+    "table: .*a line without end|text: (a gigabyte of zeros|no end)"
     "|prepared: (prepare|resume): (?!bad text, not UTF-8)"
 )
 LONGEST_LINE = 1 << 23
@@ -93,7 +79,7 @@ def test_hostile_input(rnnlm, there, here, row, is_true, monkeypatch):
     assert contents(here) == before or not row.keeps
 
 
-@pytest.mark.parametrize("row", escapes.ROWS, ids=[ascii(row.name) for row in escapes.ROWS])
+@pytest.mark.parametrize("row", requests.ESCAPES, ids=[ascii(row.name) for row in requests.ESCAPES])
 def test_on_a_terminal_no_escape_is_shown_either(rnnlm, there, here, row, terminal_of, monkeypatch):
     # What is drawn for a page is not shown on the terminal.
     monkeypatch.setattr(plotting, "as_svg", lambda figure: "")

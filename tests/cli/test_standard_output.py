@@ -3,7 +3,7 @@ have held."""
 
 import pytest
 
-from support.hostile.lists import GOOD
+from support.hostile.requests import GOOD
 
 PAIRS = "good\tbad\nthe man\tthe zorp\n"
 

@@ -1,6 +1,6 @@
 """The contract that every encoder-decoder keeps, over every kind and its variants: it is saved and
 loaded, a pair has the same scores and a source the same translation in any company, probabilities
-sum to one, on the meta device and in bf16, too."""
+sum to one, in bf16, too."""
 
 import copy
 import pickle
@@ -13,19 +13,14 @@ import torch
 from rnnlm.errors import UsageError
 from rnnlm.generation.drawing import generate
 from rnnlm.models import model_folder, registry
-from rnnlm.neural.fitting.settings import RunSettings
-from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.tasks.seq2seq.batches import PairBatches
 from rnnlm.tasks.seq2seq.data import encode_pairs
 from rnnlm.tasks.seq2seq.decoding import translate
 from rnnlm.tasks.seq2seq.evaluation import target_scores
-from rnnlm.tasks.seq2seq.fitting import TargetLoss
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
-from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
 from support import tiny_pairs
 from support.devices import MODELS_DEVICE
-from support.tiny_pairs import TRAIN, VALID, fit, save
+from support.tiny_pairs import VALID, fit, save
 from support.tiny_translators import parallel_text
 
 VARIANTS = {
@@ -208,32 +203,6 @@ def test_states_of_several_sources_are_chosen_and_joined(model):
             [decoder.predict(inputs_BT[:1], rows[source])[0] for source in sources]
         )
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("name, settings", PARTS, ids=str)
-def test_training_and_decoding_steps_run_on_meta_device(name, settings):
-    model = fit(name, **{**settings, "budget": "1steps"})
-    network, meta = copy.deepcopy(model.network).to("meta"), torch.device("meta")
-    on_meta = Seq2SeqModel(network, model.codec)
-    fitting = Seq2SeqFittingSettings(own_words=settings.get("own_words", 0.0))
-    batches = PairBatches(encoded(model, TRAIN), model.codec.target.boundary_id, 4, 1, meta)
-    trainer = Trainer(
-        TargetLoss(on_meta, fitting), batches, None, fitting, RunSettings(budget="2steps"), "fp32"
-    )
-    batch = batches.next()
-    loss, _ = trainer.step(batch, (), 0.1)
-    used = [weight for weight in network.parameters() if weight.grad is not None]
-    assert (
-        loss.device.type == "meta"
-        and used
-        and all(weight.grad.device.type == "meta" for weight in used)
-    )
-    assert on_meta.score_tensors(*batch.tensors).device.type == "meta"
-    state = on_meta.states(SOURCES[:3])
-    logprob_BTV, after = on_meta.decoder.predict(torch.ones((3, 1), dtype=torch.int64), state)
-    assert logprob_BTV.shape == (3, 1, model.codec.size) and {
-        part.device.type for part in after.tensors
-    } == {"meta"}
 
 
 @pytest.mark.parametrize("name, settings", PARTS, ids=str)

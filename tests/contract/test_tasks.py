@@ -13,15 +13,11 @@ import torch
 import rnnlm
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.models import model_folder, registry
-from rnnlm.neural.fitting.settings import RunSettings
-from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.tasks.batches import ExampleBatches, batch_tensors
+from rnnlm.tasks.batches import batch_tensors
 from rnnlm.tasks.labels import evaluation
 from rnnlm.tasks.labels.data import MULTI, encode_examples, encode_words
-from rnnlm.tasks.labels.fitting import JointLoss
 from rnnlm.tasks.labels.heads import TaggingHead
-from rnnlm.tasks.labels.model import Search, TaskModel, predict
-from rnnlm.tasks.labels.settings import TaskFittingSettings
+from rnnlm.tasks.labels.model import Search, predict
 from support import tiny_tasks
 from support.devices import MODELS_DEVICE
 from support.tiny_tasks import VALID, fit, labelled, save
@@ -198,41 +194,6 @@ def test_figures_cover_labels_and_count_unknown_as_wrong(case):
     assert all(
         0 <= column["accuracy"] < 1 for column in found["columns"] if column["accuracy"] is not None
     )
-
-
-@pytest.mark.parametrize("task, name, settings", PARTS, ids=str)
-def test_training_and_prediction_steps_run_on_meta_device(task, name, settings):
-    model = fit(task, name, **{**settings, "budget": "1steps", "batch_rows": 2})
-    network, meta = copy.deepcopy(model.network).to("meta"), torch.device("meta")
-    text = labelled(
-        [(["fly", "to", "oslo"], ["O", "O", "B-place"], "flight"), (["fare"], ["O"], "fare")],
-        task,
-        "both" in settings,
-    )
-    data = encode_examples(model.codec, text, text)
-    batches = ExampleBatches(data, model.codec, 2, 1, meta)
-    objective = JointLoss(TaskModel(network, model.codec), [1.0] * len(model.codec.columns))
-    trainer = Trainer(
-        objective, batches, None, TaskFittingSettings(), RunSettings(budget="2steps"), "fp32"
-    )
-    loss, _ = trainer.step(batches.next(), (), 0.1)
-    used = [weight for weight in network.parameters() if weight.grad is not None]
-    assert (
-        loss.device.type == "meta"
-        and used
-        and all(weight.grad.device.type == "meta" for weight in used)
-    )
-    features = network(batch_tensors(data.words_encoded, np.arange(2), meta))
-    for head in network.eval().heads:
-        if isinstance(head, TaggingHead):
-            p = head.label_probabilities(features.words_TBH, features.lengths_B)
-            paths = head.predict(features.words_TBH, features.lengths_B)
-            assert (
-                paths.labels_nTB.shape[1:] == p.shape[:2] and paths.labels_nTB.device.type == "meta"
-            )
-        else:
-            p = head.label_probabilities(features.text_BH)
-        assert p.device.type == "meta"
 
 
 @pytest.mark.parametrize("task, name, settings", PARTS, ids=str)

@@ -86,28 +86,6 @@ def test_a_damaged_config(folders, name, data):
         put(path, whole)
 
 
-@pytest.mark.parametrize("name", ["a\0b", "\ud800", "..", "x" * 5000, "\x1b[31m"])
-@pytest.mark.parametrize("change", [
-    lambda config, name: config["files"].update({name: config["files"].pop("vocab.txt")}),
-    lambda config, name: config["files"]["vocab.txt"].update(role=name),
-    lambda config, name: config["files"]["vocab.txt"].update(sha256=name), lambda config,
-    name: config.update(model=name),
-    lambda config, name: config.update(parts=[{"path": name, "fingerprint": name}]),
-    lambda config, name: config["tokenizer"].update(tokenizer=name), lambda config,
-    name: config["settings"].update({name: name}),
-], ids=["file", "role", "hash", "model", "part", "tokenizer", "setting"])  # fmt: skip
-def test_odd_names_in_a_config(folders, name, change):
-    path = folders["unigram"] / "config.json"
-    whole = path.read_bytes()
-    config = json.loads(whole)
-    change(config, name)
-    put(path, json_bytes(sealed(config)))
-    try:
-        loads(folders["unigram"])
-    finally:
-        put(path, whole)
-
-
 @contextlib.contextmanager
 def weights_of(folder, data):
     """Replace the weights of the model, and their recorded hash, inside this context."""

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from support.hostile.cases import TINY, Bad, copy, fine, usage
-from support.hostile.lists import GOOD
+from support.hostile.requests import GOOD
 
 
 def thesis(path: Path, models) -> None:
@@ -42,6 +42,7 @@ WRITERS = {
     "mix": "mix {lstm} {ngram} --weights 0.5,0.5 -o OUT",
     "mix, static": "mix {ngram} {ngram} --static --weights 0.5,0.5 -o OUT",
     "prune": "prune -m {ngram} --max-order 1 -o OUT",
+    "prepare": "prepare {text} -o OUT --workers 1",
 }  # fmt: skip
 FILES = {
     "count": "count {text} -o OUT", "ARPA": "export -m {ngram} --arpa OUT",
@@ -70,12 +71,14 @@ PLACES = {
 if os.geteuid():  # root writes everywhere
     FOLDERS["read-only"] = ("r/m", "cannot write", {"r": readonly})
 
-ROWS = [Bad(f"{name}: {how}", command.replace("OUT", out), what, files)
-        for commands, places in ((WRITERS, FOLDERS), (FILES, PLACES)) for name,
-        (out, what, files) in places.items()
-        for how,
-        command in commands.items() if (name, how) != ("where nobody can write",
-                                                       "report")]  # fmt: skip
+OTHERWISE = {("where nobody can write", "report"), ("a model is there", "prepare")}
+ROWS = [
+    Bad(f"{name}: {how}", command.replace("OUT", out), what, files)
+    for commands, places in ((WRITERS, FOLDERS), (FILES, PLACES))
+    for name, (out, what, files) in places.items()
+    for how, command in commands.items()
+    if (name, how) not in OTHERWISE
+]
 ROWS += [
     Bad(
         "where nobody can write: report",
@@ -130,15 +133,6 @@ ROWS += [
           "rescore -m {unigram} --tune n.tsv --nbest-output n.tsv --overwrite", "",
           {"n.tsv": GOOD}),
     usage("score: compressed", "score -m {unigram} the -o out.jsonl.gz", "-o holds rows or records"),
-    Bad("score: nothing to go on with", "score -m {unigram} the -o out.jsonl --resume",
-        "cannot resume out.jsonl",
-        {"out.jsonl": b"x\n"}),
-    Bad("score: a journal of noise", "score -m {unigram} the -o out.jsonl --resume",
-        "cannot resume out.jsonl",
-        {"out.jsonl": b"x\n", "out.jsonl.run": b"\xff\x00\n"}),
-    Bad("score: a journal of a nest of arrays", "score -m {unigram} the -o out.jsonl --resume",
-        "cannot resume out.jsonl",
-        {"out.jsonl": b"x\n", "out.jsonl.run": b"[" * 100_000 + b"\n"}),
     usage("score: a journal of another run", "score -m {unigram} the -o out.jsonl --resume",
           "out.jsonl was started with another model or other options",
           {"out.jsonl": b"x\n", "out.jsonl.run": b'{"model": "\\u001b[31m"}\n'}),

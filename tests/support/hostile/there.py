@@ -7,7 +7,7 @@ from rnnlm.models.loading import load_tokenizer
 from rnnlm.text.prepared import encoder
 from rnnlm.text.prepared.preparation import prepare
 from support import tiny_seq2seq
-from support.hostile import arpa, lists
+from support.hostile import arpa, requests
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +16,7 @@ def there(models, tagger, classifier, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     names = {name: folder / name for name in ("ngram", "mixture", "subwords")}
     (folder / "arpa").write_bytes(arpa.SMALL)
-    (folder / "nbest.tsv").write_bytes(lists.GOOD)
+    (folder / "nbest.tsv").write_bytes(requests.GOOD)
     (folder / "pairs.tsv").write_bytes(b"good\tbad\nthe man\tman the\n")
     for command in (
         [

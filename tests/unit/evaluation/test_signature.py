@@ -4,6 +4,7 @@ import pytest
 
 from rnnlm.combinations.mixture import Mixture
 from rnnlm.combinations.unigram_cache import UnigramCache
+from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import Signature, sign
 from rnnlm.models.adaptation_settings import UnigramCacheSettings
 from rnnlm.text.encoding import LinesHash
@@ -82,3 +83,9 @@ def test_it_names_adaptations_wherever_they_are_at_work():
     )
     assert signature(Mixture([cache, ngram], [0.5, 0.5])).adapt == "unigram(tokens=7,weight=0.25)"
     assert signature(Mixture([cache, ngram], [0.0, 1.0])).adapt == "none"
+
+
+@pytest.mark.parametrize("text", ["", "rnnlm:0.1", "snnlm:0.1|data:0", "data"])
+def test_anything_else_is_no_signature(text):
+    with pytest.raises(UsageError, match="not a signature"):
+        Signature.parse(text)

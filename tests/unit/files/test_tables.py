@@ -1,5 +1,8 @@
 import gzip
+import tracemalloc
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from rnnlm.errors import TextError
@@ -139,3 +142,16 @@ def test_an_open_quotation_mark_is_named_by_its_line(tmp_path, line):
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(TextError, match=rf"a.csv, line {line}: not readable as a table"):
         list(tables.rows(str(path)))
+
+
+def test_expanding_parquet_file_is_read_in_parts(tmp_path):
+    path, text = tmp_path / "table.parquet", "x" * (1 << 17)
+    pyarrow.parquet.write_table(pyarrow.table({"text": [text] * 800}), path)
+    assert path.stat().st_size < 10_000
+    tracemalloc.start()
+    try:
+        lengths = (len(row.values["text"]) for row in tables.rows(str(path)))
+        assert sum(lengths) == 800 * len(text)
+        assert tracemalloc.get_traced_memory()[1] < 70 << 20
+    finally:
+        tracemalloc.stop()

@@ -155,9 +155,12 @@ TASKS = [
     Case("tags, label feedback", "tagging", "gru", {"label_feedback": True, "characters": None}),
     Case("tags, characters lstm", "tagging", "rnn", {"characters": "lstm"}),
     Case("classes", "classification", "lstm", {"sentence_pooling": "attention"}),
+    Case("tags, qrnn", "tagging", "qrnn"),
     Case("classes, cnn", "classification", "cnn"),
+    Case("classes, bag", "classification", "bag"),
     Case("pairs", "seq2seq", "lstm", {"attention": None, "bridge": "mean"}),
     Case("pairs, attention", "seq2seq", "gru", {"attention": "additive"}),
+    Case("pairs, qrnn", "seq2seq", "qrnn", {"attention": "dot"}),
     Case("pairs, input feeding", "seq2seq", "lstm", {"attention": "dot", "input_feeding": True}),
 ]
 CASES = [

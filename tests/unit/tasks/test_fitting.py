@@ -1,7 +1,5 @@
-"""Fitting a task: cut off and gone on with bit by bit, in parts as at once, nothing learned of
-labels that mean nothing, odd data."""
+"""Fitting a task: in parts as at once, nothing learned of labels that mean nothing, odd data."""
 
-import json
 import math
 import random
 import warnings
@@ -11,57 +9,12 @@ import pytest
 import torch
 
 from rnnlm.errors import RnnlmWarning, SettingsError
-from rnnlm.events import TrainingState, Validated, never
+from rnnlm.events import Validated, never
 from rnnlm.tasks.labels import evaluation
 from rnnlm.tasks.labels.data import MULTI, encode_examples
 from rnnlm.tasks.labels.fitting import make_trainer
 from rnnlm.tasks.labels.model import Search, predict
 from support.tiny_tasks import TRAIN, VALID, data_of, fit, labelled, run, settings_of
-
-DROPOUT = {"dropout_input": 0.3, "dropout_output": 0.3, "dropout_embedding": 0.1}
-RESUMED = [
-    (
-        "tagging",
-        "lstm",
-        {
-            "output_layer": "crf",
-            "characters": "lstm",
-            "weight_drop": 0.2,
-            "both": True,
-            "loss_weights": "1,0.5",
-        },
-    ),
-    (
-        "tagging",
-        "gru",
-        {"label_feedback": True, "characters": None, "ema_decay": 0.9, "accumulation": 2},
-    ),
-    (
-        "classification",
-        "qrnn",
-        {
-            "form": MULTI,
-            "sentence_pooling": "attention",
-            "schedule": "plateau",
-            "plateau_factor": 0.3,
-        },
-    ),
-    (
-        "classification",
-        "cnn",
-        {
-            "optimizer": "asgd",
-            "nonmonotone_interval": 2,
-            "learning_rate": 0.5,
-            "schedule": "constant",
-        },
-    ),
-    (
-        "classification",
-        "bag",
-        {"criterion": "loss", "locked_dropout": True, "optimizer": "sgd", "momentum": 0.9},
-    ),
-]
 
 
 def trainer_of(
@@ -74,46 +27,6 @@ def trainer_of(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         return make_trainer(resolved, data, initial)
-
-
-def through_a_file(state):
-    """Return the state after a round trip through JSON and arrays."""
-    return TrainingState(
-        json.loads(json.dumps(state.facts, allow_nan=False)),
-        {name: array.copy() for name, array in state.arrays.items()},
-    )
-
-
-@pytest.mark.parametrize(
-    "task, name, settings",
-    RESUMED,
-    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
-)
-def test_a_twice_interrupted_run_ends_in_equal_weights(task, name, settings):
-    own = {
-        "budget": "8steps",
-        "validate_every_steps": 3,
-        "learning_rate": 0.02,
-        **DROPOUT,
-        **settings,
-    }
-    few = TRAIN[:40], VALID[:6]
-    *events, expected = trainer_of(task, name, *few, **own).train(never)
-    state, told = None, []
-    for steps in (2, 6, 10_000):  # 5 steps are an epoch
-        trainer = trainer_of(task, name, *few, initial=state and through_a_file(state), **own)
-        *some, fitted = trainer.train(
-            lambda trainer=trainer, steps=steps: trainer.step_count >= steps
-        )
-        told += [(event.step, event.figures) for event in some if isinstance(event, Validated)]
-        state = fitted.state
-    assert (fitted.steps, expected.steps) == (8, 8) and fitted.tokens == expected.tokens
-    assert told == [(event.step, event.figures) for event in events if isinstance(event, Validated)]
-    assert expected.state.arrays.keys() == state.arrays.keys()
-    for key, array in expected.state.arrays.items():
-        assert np.array_equal(state.arrays[key], array), key
-    for key, array in expected.model.to_arrays().items():
-        assert np.array_equal(fitted.model.to_arrays()[key], array), key
 
 
 @pytest.mark.parametrize("task, name, settings", [

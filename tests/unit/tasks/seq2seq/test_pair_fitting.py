@@ -1,7 +1,5 @@
-"""Fitting encoder-decoders: cut off and gone on with bit by bit, in parts as at once, copying and
-reversing learned, odd data."""
+"""Fitting encoder-decoders: in parts as at once, copying and reversing learned, odd data."""
 
-import json
 import math
 import random
 import warnings
@@ -11,7 +9,7 @@ import pytest
 import torch
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.events import TrainingState, Validated, never
+from rnnlm.events import never
 from rnnlm.models import registry
 from rnnlm.tasks.seq2seq.decoding import translate
 from rnnlm.tasks.seq2seq.fitting import PairValidation
@@ -19,87 +17,6 @@ from rnnlm.training.plan import plan
 from rnnlm.training.request import Request
 from rnnlm.training.run import run as train
 from support.tiny_pairs import TRAIN, VALID, fit, run, trainer_of
-
-DROPOUT = {
-    "dropout_input": 0.3,
-    "dropout_output": 0.3,
-    "dropout_embedding": 0.1,
-    "dropout_between": 0.2,
-}
-RESUMED = [
-    (
-        "lstm",
-        {
-            "input_feeding": True,
-            "own_words": 0.4,
-            "weight_drop": 0.2,
-            "attention": "additive",
-            "criterion": "exact_match",
-        },
-    ),
-    (
-        "gru",
-        {
-            "input_feeding": True,
-            "own_words": 0.2,
-            "layers": 2,
-            "decoder_layers": 2,
-            "accumulation": 2,
-            "ema_decay": 0.9,
-        },
-    ),
-    (
-        "qrnn",
-        {
-            "attention": "dot",
-            "bridge": "mean",
-            "schedule": "plateau",
-            "plateau_factor": 0.3,
-            "locked_dropout": True,
-        },
-    ),
-    (
-        "rnn",
-        {
-            "attention": None,
-            "decoder_model": "lstm",
-            "optimizer": "asgd",
-            "nonmonotone_interval": 2,
-            "schedule": "constant",
-        },
-    ),
-]
-
-
-def through_a_file(state):
-    """Return the state after a round trip through JSON and arrays."""
-    return TrainingState(
-        json.loads(json.dumps(state.facts, allow_nan=False)),
-        {name: array.copy() for name, array in state.arrays.items()},
-    )
-
-
-@pytest.mark.parametrize(
-    "name, settings", RESUMED, ids=lambda value: value if isinstance(value, str) else ""
-)
-def test_a_twice_interrupted_run_ends_in_equal_weights(name, settings):
-    own = {"budget": "9steps", "validate_every_steps": 4, **DROPOUT, **settings}
-    *events, expected = trainer_of(name, **own).train(never)
-    state, told = None, []
-    for steps in (2, 7, 10_000):  # 6 steps are an epoch
-        trainer = trainer_of(name, initial=state and through_a_file(state), **own)
-        *some, fitted = trainer.train(
-            lambda trainer=trainer, steps=steps: trainer.step_count >= steps
-        )
-        told += [(event.step, event.figures) for event in some if isinstance(event, Validated)]
-        state = fitted.state
-    assert (fitted.steps, expected.steps) == (9, 9) and fitted.tokens == expected.tokens
-    assert told == [(event.step, event.figures) for event in events if isinstance(event, Validated)]
-    assert expected.state.arrays.keys() == state.arrays.keys()
-    for key, array in expected.state.arrays.items():
-        assert np.array_equal(state.arrays[key], array), key
-    for key, array in expected.model.to_arrays().items():
-        assert np.array_equal(fitted.model.to_arrays()[key], array), key
 
 
 @pytest.mark.parametrize(
