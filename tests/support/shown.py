@@ -8,16 +8,9 @@ where another processor's rounding changes what is learned. `fails` is for a com
 exit code 1, such as a run that diverges. `<!-- run, soak -->` stands before commands that only make
 what others need.
 
-Every other decimal number, percentage and number in a cell of a table is either a rounding of a
-number shown like that on the same page, or has a mark on the line before its paragraph, list, table
-or fence that says why not:
-
-* `<!-- numbers: measured 2026-11-25, AMD EPYC, two cores -->`: times, speeds, and runs that are too
-  long, or read data that is not bundled: they carry date and machine;
-* `<!-- numbers: from Khandelwal et al. 2018 -->`: somebody else's;
-* `<!-- numbers: chosen -->`: settings, and examples of how something is computed or printed.
-
-`<!-- numbers of this section: ... -->` holds up to the next heading.
+Other numbers have a mark on the line before their paragraph, list, table or fence that says where
+they come from: `<!-- numbers: measured 2026-11-25, AMD EPYC, two cores -->`, `from Khandelwal et
+al. 2018`, or `chosen`; `<!-- numbers of this section: ... -->` holds up to the next heading.
 
     python tests/support/shown.py docs/insight.md FOLDER [WORD]
 
@@ -47,12 +40,6 @@ PAGES = ["README.md", "docs/index.md", *(f"docs/{name}" for name in LISTED)]
 NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)")
 FILES = re.compile(r"^<!-- file: ([\w.-]+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WITHIN = re.compile(r"within ([\d.]+)(%?)")
-MACHINE_AND_DATE = re.compile(r"measured 20\d\d-\d\d(-\d\d)?, \w+")
-DECIMAL_OR_SHARE = re.compile(
-    r"(?<![\w.,-])\d[\d,]*(?:\.\d+(?:e[-+]?\d+)?(?: ?%)?| ?%)(?![\w]|\.\d)"
-)
-VERSIONS = r"Python 3\.\d+(?:, 3\.\d+)*(?: (?:to|or) 3\.\d+)?"
-NO_NUMBERS = (r"`[^`\n]*`", r"\]\([^)]*\)", r"<!--.*?-->", r"https?://\S+", VERSIONS)
 
 
 # ---- The blocks of a page.
@@ -262,95 +249,6 @@ def differing_line(shown: str, printed: str, allowed: Allowed) -> str | None:
         if line.strip() and walk.match(line, allowed) is None:
             return line
     return None
-
-
-# ---- Is every number held?
-
-
-def unheld_numbers(text: str) -> list[str]:
-    """Return the numbers of a page that no mark excuses and that its compared blocks don't show."""
-    blocks = blocks_of(text)
-    shown = "\n".join(part for block in blocks if block.is_compared for part in block.shown)
-    held = sorted(set(re.findall(r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?", shown)))
-    return [
-        number
-        for paragraph in unmarked_paragraphs(text)
-        for number in numbers_in(paragraph)
-        if not any(is_rounding(number, each) for each in held)
-    ]
-
-
-def is_rounding(number: str, printed: str) -> bool:
-    """Return whether a number of a page is a rounding of a printed one, or of its percentage."""
-    bare = number.rstrip(" %")
-    scales = (1, 100) if number.endswith("%") else (1,)
-    rounding = half_of_last_place(bare) * 1.0001
-    return any(
-        abs(value_of(bare) - scale * value_of(printed)) <= rounding
-        and scale * half_of_last_place(printed) <= rounding
-        for scale in scales
-    )
-
-
-def unmarked_paragraphs(text: str) -> Iterator[str]:
-    """Yield the paragraphs, tables and fences that no mark excuses, without what is compared."""
-    compared = [
-        found[0]
-        for fence in FENCE.finditer(text)
-        if fence[1].startswith("<!-- compared")
-        for found in shown_after(text, fence.end())
-    ]
-    for part in compared:
-        text = text.replace(part, "\n\n", 1)
-
-    # Code, and the content of files, is no result.
-    text = re.sub(
-        r"^(?:<!-- file: [^\n]*\n+```\w*|```\w+)\n.*?^```$",
-        "",
-        text,
-        flags=re.MULTILINE | re.DOTALL,
-    )
-
-    # A mark of a section holds up to the next heading, that of a paragraph for it alone.
-    section_is_marked = False
-    for paragraph in re.split(r"\n{2,}", text):
-        if paragraph.startswith("#"):
-            section_is_marked = False
-        elif paragraph.startswith("<!-- numbers of this section: "):
-            section_is_marked = True
-        if not section_is_marked and not paragraph.startswith("<!-- numbers: "):
-            yield paragraph
-
-
-def numbers_in(paragraph: str) -> list[str]:
-    """Return the decimals and percentages of a paragraph, and the numbers in cells of a table. The
-    names of its columns, and the level of confidence of an interval, are no results."""
-    for left_out in (*NO_NUMBERS, r"95 % (?:bootstrap )?interval"):
-        paragraph = re.sub(left_out, " ", paragraph, flags=re.DOTALL)
-    lines = paragraph.splitlines()
-    is_table = len(lines) > 2 and set(lines[1]) <= set("|-: ")
-    if not is_table:
-        return DECIMAL_OR_SHARE.findall(paragraph)
-    found = DECIMAL_OR_SHARE.findall("\n".join(lines[2:]))
-    for line in lines[2:]:
-        found += [cell.strip() for cell in line.split("|")[2:] if is_integer(cell)]
-    return found
-
-
-def is_integer(cell: str) -> bool:
-    return re.fullmatch(r"\s*\d[\d,]*\s*", cell) is not None
-
-
-def faulty_marks(text: str) -> list[str]:
-    """Return the marks that don't say where numbers come from."""
-    marks = re.findall(
-        r"^<!-- numbers(?: of this section)?: (.*?) ?-->$", text, re.MULTILINE | re.DOTALL
-    )
-    return [
-        mark
-        for mark in marks
-        if not (MACHINE_AND_DATE.match(mark) or re.match(r"from \w", mark) or mark == "chosen")
-    ]
 
 
 # ---- A page is measured again.

@@ -1,5 +1,4 @@
-"""The numbers that README.md and docs/ show are those that their commands print, or carry machine
-and date, or are somebody else's: support/shown.py has the marks."""
+"""README.md and docs/ show what their commands print: support/shown.py has the marks."""
 
 import pytest
 
@@ -11,11 +10,9 @@ from support.shown import (
     Block,
     blocks_of,
     differing_line,
-    faulty_marks,
     printed_by,
     renewed,
     says_the_same,
-    unheld_numbers,
     written_files,
 )
 
@@ -72,19 +69,6 @@ def test_pages_give_different_files():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_number_is_held_or_marked(page):
-    assert unheld_numbers(TEXTS[page]) == []
-
-
-def test_marks_name_machine_and_date():
-    assert {page: faulty for page in PAGES if (faulty := faulty_marks(TEXTS[page]))} == {}
-    marked = "<!-- numbers: {} -->"
-    assert faulty_marks(marked.format("measured 2026-11-25, AMD EPYC, one core")) == []
-    assert faulty_marks(marked.format("measured on my machine")) == ["measured on my machine"]
-    assert faulty_marks(marked.format("somewhere")) == ["somewhere"]
-
-
 # ---- What the comparison finds.
 
 
@@ -126,40 +110,3 @@ def test_shown_numbers_are_renewed():
     shown = "model  ppl\ngru   1.00\n\nrnn is worse by 1.00"
     assert renewed(shown, PRINTED) == "model    ppl\ngru    70.50\n\nrnn is worse by 9.75"
     assert renewed("model  ppl", PRINTED) == "model    ppl\nrnn    80.25\ngru    70.50"
-
-
-PAGE = """# Page
-
-<!-- compared -->
-```sh
-rnnlm eval
-```
-
-```
-ppl
-70.54
-```
-
-<!-- printed
-share 0.284
--->
-
-"""
-
-
-def test_numbers_are_held_by_what_is_printed():
-    assert unheld_numbers(PAGE + "A perplexity of 70.5, and 28 %.") == []
-    assert unheld_numbers(PAGE + "A perplexity of 70.6, and 29 %.") == ["70.6", "29 %"]
-    table = "| model | ppl |\n|---|---|\n| 2 | {} |"
-    assert unheld_numbers(PAGE + table.format(71)) == []
-    assert unheld_numbers(PAGE + table.format(72)) == ["72"]
-    assert unheld_numbers(PAGE.replace("<!-- compared -->\n", "")) == ["70.54"]
-
-
-def test_marked_numbers_need_not_be_held():
-    mark = "<!-- numbers: chosen -->\n"
-    assert unheld_numbers(PAGE + mark + "A rate of 0.1.\n\nAnother of 0.2.") == ["0.2"]
-    section = "<!-- numbers of this section: chosen -->\n\n"
-    text = PAGE + section + "A rate of 0.1.\n\nAnother of 0.2.\n\n## Next\n\nA rate of 0.7."
-    assert unheld_numbers(text) == ["0.7"]
-    assert unheld_numbers("`0.1`, [a link](page-0.2) and version 3.11.1") == []

@@ -342,35 +342,13 @@ def tuned(**changes) -> Callable[[Path], None]:
 
 
 ADAPTED = {
-    "no JSON": ("the settings in m/adapt-dynamic.json are damaged",
-                write("adapt-dynamic.json", b"x")),
-    "empty": ("the settings in m/adapt-dynamic.json are damaged", write("adapt-dynamic.json", b"")),
-    "a nest of arrays": ("the settings in m/adapt-dynamic.json are damaged",
-                         write("adapt-dynamic.json", b"[" * 100_000)),
-    "not UTF-8": ("the settings in m/adapt-dynamic.json are damaged",
-                  write("adapt-dynamic.json", b'{"kind": "\xff"}')),
     "unknown settings": ("the settings in m/adapt-dynamic.json are damaged",
                          tuned(settings={"\x1b[31m": 1})),
-    "a rate of NaN": ("the settings in m/adapt-dynamic.json are damaged",
-                      tuned(settings={"adaptation_rate": float("nan")})),
-    "a rate below zero": ("the settings in m/adapt-dynamic.json are damaged",
-                          tuned(settings={"adaptation_rate": -1})),
-    "settings are a list": ("the settings in m/adapt-dynamic.json are damaged",
-                            tuned(settings=[1])),
     "a link to a device": ("", link("adapt-dynamic.json", "/dev/zero")),
-    "statistics of noise": ("the gradient statistics in m/adapt-dynamic.safetensors are damaged",
-                            lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder),
-                                            write("adapt-dynamic.safetensors",
-                                b"\xff" * 99)(folder)) and None),
     "statistics a pickle": ("the gradient statistics in m/adapt-dynamic.safetensors are damaged",
                             lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder),
                                             write("adapt-dynamic.safetensors",
                                 PICKLE)(folder)) and None),
-    "statistics of another model": (("the gradient statistics in m/adapt-dynamic.safetensors "
-                                     "are damaged"),
-                                    lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder),
-                                                    write("adapt-dynamic.safetensors",
-                                                        weights_file(folder).read_bytes())(folder)) and None),
 }  # fmt: skip
 COMMANDS = {
     "generate": "generate -m m", "eval": "eval -m m {valid}",
@@ -412,17 +390,8 @@ STATES = {
     "missing": lambda place: next(place.glob("state-*.json")).unlink(),
     "empty": lambda place: facts(place, b""),
     "a nest of arrays": lambda place: facts(place, b"[" * 100_000),
-    "a pickle": lambda place: facts(place, PICKLE),
-    "empty, by another hash": lambda place: (
-        next(place.glob("state-*.json")).write_bytes(b"") and None
-    ),
-    "arrays that are missing": lambda place: next(place.glob("state-*.safetensors")).unlink(),
     "arrays that are a pickle": lambda place: (
         next(place.glob("state-*.safetensors")).write_bytes(PICKLE) and None
-    ),
-    "arrays that are cut off": lambda place: (
-        (file := next(place.glob("state-*.safetensors"))).write_bytes(file.read_bytes()[:-10])
-        and None
     ),
 }
 

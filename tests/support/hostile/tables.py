@@ -1,7 +1,6 @@
 """JSON-lines, CSV, TSV and Parquet as texts, as sentences to score, as minimal pairs."""
 
 import gzip
-import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -109,66 +108,6 @@ PARQUET = {
     "no rows": (parquet({"text": pa.array([], pa.string())}), "no text in t.parquet"),
     "a truncated suffix": (parquet({"text": ["<s>"]}), "t.parquet, line 1: the text holds <s>"),
 }
-PAIRS = {
-    "empty": (b"", "pairs.tsv holds no pairs"),
-    "no columns": (
-        b"one\ttwo\nthe\tman\n",
-        "pairs.tsv does not have the columns of a list of pairs",
-    ),
-    "one column": (b"good\nthe\n", "pairs.tsv has no column 'bad'"),
-    "a header alone": (b"good\tbad\n", "pairs.tsv holds no pairs"),
-    "half a pair": (b"good\tbad\nthe\t\n", "no pair can be scored"),
-    "invalid UTF-8": (b"good\tbad\nthe\t\xff\n", "pairs.tsv, line 2, byte 5: not UTF-8"),
-    "UTF-16": ("good\tbad\n".encode("utf-16"), "pairs.tsv is in UTF-16, not in UTF-8"),
-    "a reserved symbol": (b"good\tbad\nthe\t<s>\n", "no pair can be scored"),
-    "too many cells": (b"good\tbad\na\tb\tc\n", "no pair can be scored"),
-}
-SUITE = {"meta": {"name": "s"}, "predictions": [{"formula": "(1;%a%) > (1;%b%)"}], "items": [
-    {"item_number": 1,
-     "conditions": [{"condition_name": name,
-                     "regions": [{"region_number": 1, "content": "the man"}]} for name in "ab"]}
-]}  # fmt: skip
-
-
-def suite(formula: str | None = None, **changes) -> bytes:
-    """Return a SyntaxGym suite with changes."""
-    more = {"predictions": [{"formula": formula}]} if formula else {}
-    return json.dumps({**SUITE, **more, **changes}).encode()
-
-
-def region(number) -> list:
-    return [
-        {
-            "item_number": 1,
-            "conditions": [
-                {"condition_name": "a", "regions": [{"region_number": number, "content": "x"}]}
-            ],
-        }
-    ]
-
-
-SUITES = {
-    "an array of them that is cut off": (b"[" + suite()[:-1], "s.json, line 1: not JSON"),
-    "a nest of arrays": (
-        b'{"items": ' + b"[" * 100_000 + b"]" * 100_000 + b', "predictions": []}',
-        "s.json",
-    ),
-    "no items": (suite(items=[]), "s.json holds no items"),
-    "items are no list": (suite(items=3), "s.json is not a test suite"),
-    "a region of a huge number": (suite(items=region(10**30)), "s.json"),
-    "a region that is NaN": (suite(items=region("nan")), "s.json is not a test suite"),
-    "a call": (suite("__import__('os').system('touch hacked') > 1"), "s.json: not a formula"),
-    "a power": (suite("9**9**9**9 > (1;%a%)"), "s.json: not a formula"),
-    "a nest of parentheses": (
-        suite("(" * 900 + "(1;%a%)" + ")" * 900 + " > 1"),
-        "s.json: not a formula",
-    ),
-    "a number that is huge": (suite("9" * 1900 + " > (1;%a%)"), "s.json: not a formula"),
-    "an endless formula": (suite("(1;%a%) > " + "1" * 5000), "s.json: not a formula"),
-    "no such region": (suite("(7;%a%) > (1;%b%)"), "s.json: no item has the region"),
-    "another metric": (suite(meta={"metric": "mean"}), "s.json: the metric 'mean' is not known"),
-}
-
 ROWS = [
     Bad(f"JSON-lines: {name}", "eval -m {unigram} t.jsonl", what, {"t.jsonl": content})
     for name, (content, what) in JSON.items()
@@ -180,14 +119,6 @@ ROWS += [
 ROWS += [
     Bad(f"Parquet: {name}", "eval -m {unigram} t.parquet", what, {"t.parquet": content})
     for name, (content, what) in PARQUET.items()
-]
-ROWS += [
-    Bad(f"pairs: {name}", "score -m {unigram} --pairs pairs.tsv", what, {"pairs.tsv": content})
-    for name, (content, what) in PAIRS.items()
-]
-ROWS += [
-    Bad(f"suite: {name}", "score -m {unigram} --pairs s.json", what, {"s.json": content})
-    for name, (content, what) in SUITES.items()
 ]
 ROWS += [
     fine("JSON-lines: scored, lines that are none", "score -m {unigram} --input t.jsonl",
@@ -230,10 +161,8 @@ ROWS += [
     Bad("TSV: no such column", "score -m {unigram} --input t.tsv --column text",
         "t.tsv, line 2: no column 'text'",
         {"t.tsv": b"a\tb\nx\ty\n"}),
-    Bad("pairs: missing", "score -m {unigram} --pairs pairs.tsv", "no such file: pairs.tsv"),
-    Bad("pairs: a folder without any", "score -m {unigram} --pairs .", ". holds no pairs"),
-    Bad("pairs: of different formats", "score -m {unigram} --pairs .", ". mixes formats",
-        {"a.tsv": b"good\tbad\na\tb\n", "b.json": suite()}),
+    Bad("pairs: half a pair", "score -m {unigram} --pairs pairs.tsv", "no pair can be scored",
+        {"pairs.tsv": b"good\tbad\nthe\t\n"}),
     Bad("pairs: a nest of arrays", "score -m {unigram} --pairs t.jsonl",
         "t.jsonl, line 2: not JSON",
         {"t.jsonl": b'{"good": "a", "bad": "b"}\n' + DEEP_ROW}),
