@@ -406,7 +406,6 @@ class Model(ModelHandle):
         seed: int = 1,
         unknown: bool = False,
         running: bool = False,
-        ban: Sequence[str] = (),
     ) -> "RecordList[Sample]":
         """Draw `num` texts that begin with `prompt`.
 
@@ -416,12 +415,11 @@ class Model(ModelHandle):
         repetition_penalty: multiplies the log-probability of tokens that are there already.
         max_tokens: of a text, at most. seed: the same seed and number give the same text. unknown:
         `<unk>` may be drawn. running: texts of max_tokens tokens in which each `</s>` is a newline,
-        instead of single sentences. ban: words that are not drawn.
+        instead of single sentences.
 
         Raises:
             SettingsError: a number is out of range. TextError: the prompt holds a newline or
-                `</s>`. UsageError: a word to ban is not one word, or occurs in the prompt; nothing
-                is left that may be drawn.
+                `</s>`. UsageError: nothing is left that may be drawn.
         """
         from rnnlm.generation.drawing import generate
         from rnnlm.generation.settings import SamplingSettings
@@ -431,7 +429,7 @@ class Model(ModelHandle):
             temperature, top_k, top_p, min_p, repetition_penalty, max_tokens, seed,
             unknown, running,
         )  # fmt: skip
-        samples = generate(self.core, prompt=prompt, num=num, settings=settings, ban=ban)
+        samples = generate(self.core, prompt=prompt, num=num, settings=settings)
         return RecordList(samples)
 
     def likeliest(
@@ -443,26 +441,23 @@ class Model(ModelHandle):
         length_power: float = 0.0,
         max_tokens: int = 100,
         unknown: bool = False,
-        ban: Sequence[str] = (),
     ) -> "RecordList[Sample]":
         """Return the `num` best texts that begin with `prompt`, best first, by a beam. Those cut
         off at max_tokens are ranked with the others.
 
         beam: beginnings that are kept at each step. length_power: 0 ranks by probability, which
-        favours short texts, 1 nearly per token. unknown: `<unk>` may be written. ban: words that
-        must not be there.
+        favours short texts, 1 nearly per token. unknown: `<unk>` may be written.
 
         Raises:
             UsageError: `num` is above the beam's width or below 1; the model reads one row at a
-                time; what is banned is no word, or occurs in the prompt; nothing is left to write.
-                TextError: the prompt holds a newline or `</s>`.
+                time; nothing is left to write. TextError: the prompt holds a newline or `</s>`.
         """
         from rnnlm.generation.search import likeliest
         from rnnlm.generation.settings import BeamSettings
 
         self._check("likeliest")
         settings = BeamSettings(beam, length_power, max_tokens, unknown)
-        return likeliest(self.core, prompt=prompt, num=num, settings=settings, ban=ban)
+        return likeliest(self.core, prompt=prompt, num=num, settings=settings)
 
     def next_words(self, text: str = "", count: int = 10) -> "RecordList[NextWord]":
         """Return the `count` likeliest next words after a text, likeliest first; fewer where no

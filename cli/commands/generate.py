@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rnnlm.generation.drawing import Sample
     from rnnlm.interface import LanguageModel
 
-_OF_BEAMS = {"beam", "length_power", "num", "max_tokens", "unknown", "ban"}
+_OF_BEAMS = {"beam", "length_power", "num", "max_tokens", "unknown"}
 
 
 @click.command(cls=Command)
@@ -33,9 +33,7 @@ _OF_BEAMS = {"beam", "length_power", "num", "max_tokens", "unknown", "ban"}
     options_of(SAMPLING, "temperature"),
     options_of(SAMPLING, "top_k", metavar="K"),
     options_of(SAMPLING, "top_p", metavar="P"),
-    click.option("--ban", multiple=True, metavar="WORD",
-                 help="A word not to write; may be repeated."),
-)  # fmt: skip
+)
 @section(
     "What is drawn",
     options_of(SAMPLING, "min_p", metavar="P"),
@@ -58,7 +56,7 @@ def command(
 
     \b
     rnnlm generate -m demo --num 5 --temperature 0.8
-    rnnlm generate "the old man" "a woman" --top-p 0.9 --ban was
+    rnnlm generate "the old man" "a woman" --top-p 0.9
     rnnlm generate -m demo --beam 10 --num 3 --length-power 0.7
 
     Each BEGINNING is the start of its own samples; - is standard input, with one a line.
@@ -86,7 +84,6 @@ class _Plan:
         self.prompts = [options.checked_utf8(text, "a beginning") for text in beginnings] or [""]
         if options.is_standard_input(beginnings):
             self.prompts = options.lines_of("-")
-        self.ban = [options.checked_utf8(word, "a word of --ban") for word in given["ban"]]
         self.num = 1 if given["num"] is None else given["num"]
         self.beams = None
         if given["beam"] is not None:
@@ -103,10 +100,10 @@ class _Plan:
         if self.beams:
             from rnnlm.generation.search import likeliest
 
-            return likeliest(model, prompt=prompt, num=self.num, settings=self.beams, ban=self.ban)
+            return likeliest(model, prompt=prompt, num=self.num, settings=self.beams)
         from rnnlm.generation.drawing import generate
 
-        return generate(model, prompt=prompt, num=self.num, settings=self.sampling, ban=self.ban)
+        return generate(model, prompt=prompt, num=self.num, settings=self.sampling)
 
 
 def _check_together(given: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Texts drawn from a language model, with reproducible samples and banned words.
+"""Texts drawn from a language model, with reproducible samples.
 
 Each sample has a random stream of its own (Philox, keyed by seed and sample number); so sample 3 of
 seed 1 is the same text whether 4 samples or 400 are drawn.
@@ -14,9 +14,8 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.checks import check_class
 from rnnlm.errors import SettingsError, UsageError, notice
-from rnnlm.generation.sampling import draw, penalise
+from rnnlm.generation.sampling import draw, forbidden_tokens, penalise
 from rnnlm.generation.settings import SamplingSettings
-from rnnlm.generation.word_constraints import LOOK_BACK, Ban
 from rnnlm.inference.distributions import predict
 from rnnlm.inference.span_scoring import read_on
 from rnnlm.interface import LanguageModel, State
@@ -189,11 +188,10 @@ def draw_texts(
     texts: Iterable[DrawnText],
     num: int,
     settings: SamplingSettings,
-    ban: Ban,
 ) -> Iterator[DrawnText]:
     """Draw the `num` texts to their end (`</s>`, or the limit of their start). Yield each as it
     finishes."""
-    for drawn in draw_in_steps(model, starts, texts, num, settings, ban):
+    for drawn in draw_in_steps(model, starts, texts, num, settings):
         yield from (text for text in drawn if text.is_finished)
 
 
@@ -203,7 +201,6 @@ def draw_in_steps(
     texts: Iterable[DrawnText],
     num: int,
     settings: SamplingSettings,
-    ban: Ban,
 ) -> Iterator[list[DrawnText]]:
     """Draw the `num` texts. Yield after each step those that got a token."""
     # One row for each text, or as many rows as there may be.
@@ -212,7 +209,7 @@ def draw_in_steps(
     rows: list[DrawnText | None] = [None] * (enough[0] if enough else counts[-1])
     waiting = iter(texts)
     state, input_B = starts.state, np.zeros(len(rows), dtype=np.int64)
-    chooser = _Chooser(model, starts, settings, ban)
+    chooser = _Chooser(model, starts, settings)
     while True:
         # The next texts take the free rows: at once, or when all have become free.
         free = [row for row, text in enumerate(rows) if text is None]
@@ -252,15 +249,12 @@ def draw_in_steps(
 class _Chooser:
     """Chooses the next token of each active row."""
 
-    def __init__(
-        self, model: LanguageModel, starts: Starts, settings: SamplingSettings, ban: Ban
-    ) -> None:
+    def __init__(self, model: LanguageModel, starts: Starts, settings: SamplingSettings) -> None:
         self.tokenizer = model.tokenizer
         self.starts = starts
         self.settings = settings
-        self.ban = ban
-        prompts = list(map(starts.prompt, range(len(starts))))
-        self.prompt_ends = [ids[-LOOK_BACK:].tolist() for ids in prompts]
+        self.forbidden = forbidden_tokens(model.tokenizer, settings.unknown)
+        prompts = map(starts.prompt, range(len(starts)))
         self.in_prompts = [np.unique(ids[ids < self.tokenizer.size]) for ids in prompts]
 
     def choose(
@@ -276,22 +270,13 @@ class _Chooser:
 
         # Draw from what is allowed; the log-probability that is reported is the model's own.
         allowed_RV = np.array(own_RV)
-        self._forbid(allowed_RV, texts)
+        allowed_RV[:, self.forbidden] = -np.inf
         if self.settings.repetition_penalty > 1:
             penalise(allowed_RV, self._seen_tokens(texts), self.settings.repetition_penalty)
         uniform_R = np.array([text.stream.random() for text in texts])
         token_R = draw(allowed_RV, uniform_R, self.settings)
         logprob_R = own_RV[np.arange(len(active)), token_R]
         yield from zip(active, token_R.tolist(), logprob_R.tolist(), strict=True)
-
-    def _forbid(self, allowed_RV: np.ndarray, texts: Sequence[DrawnText]) -> None:
-        allowed_RV[:, self.ban.always] = -np.inf
-        if not self.ban.looks_back:
-            return
-        for row, text in enumerate(texts):
-            is_last = len(text.ids) + 1 == self.starts.limits_S[text.start]
-            before = [*self.prompt_ends[text.start], *text.ids[-LOOK_BACK:]]
-            allowed_RV[row, self.ban.forbidden(before, is_last)] = -np.inf
 
     def _seen_tokens(self, texts: Sequence[DrawnText]) -> np.ndarray:
         """Return which tokens occur in each text, (R, V), without the boundary: a line must end
@@ -377,12 +362,10 @@ def generate(
     prompt: str = "",
     num: int = 1,
     settings: SamplingSettings = SamplingSettings(),
-    ban: Sequence[str] = (),
 ) -> Iterator[Sample]:
     """Yield `num` samples that begin with `prompt`, in the order of their numbers.
 
-    model: a language model, or the name of one, which is then loaded by each call. ban: words that
-    are not drawn (:mod:`rnnlm.generation.word_constraints`).
+    model: a language model, or the name of one, which is then loaded by each call.
 
     A sample is a sentence, or with `settings.running` a text of max_tokens tokens in which each
     `</s>` is a newline.
@@ -390,11 +373,10 @@ def generate(
     Raises:
         SettingsError: `num` is below 1, or the seed too large. TextError: the prompt holds a
             newline or `</s>`.
-        UsageError: a word to ban is not one word, or occurs in the prompt; nothing is left that may
-            be drawn.
+        UsageError: nothing is left that may be drawn.
         ModelError: there is no such model, or its scores are not numbers.
     """
-    beginning = _Beginning.of(model, prompt, num, settings, ban)
+    beginning = _Beginning.of(model, prompt, num, settings)
     finished = (text for drawn in beginning.steps() for text in drawn if text.is_finished)
     for text in _in_order(finished):
         yield beginning.sample(text)
@@ -416,10 +398,9 @@ def generate_in_steps(
     prompt: str = "",
     num: int = 1,
     settings: SamplingSettings = SamplingSettings(),
-    ban: Sequence[str] = (),
 ) -> Iterator[list[Piece]]:
     """Yield what each step adds to the samples of :func:`generate`, while they are drawn."""
-    beginning = _Beginning.of(model, prompt, num, settings, ban)
+    beginning = _Beginning.of(model, prompt, num, settings)
     told = dict.fromkeys(range(num), beginning.text)
     for drawn in beginning.steps():
         pieces = []
@@ -447,32 +428,24 @@ class _Beginning:
     prompt_ids: np.ndarray
     num: int
     settings: SamplingSettings
-    banned: Ban
     text: str
 
     @classmethod
     def of(
-        cls,
-        model: LanguageModel | str | Path,
-        prompt: str,
-        num: int,
-        settings: SamplingSettings,
-        ban: Sequence[str],
+        cls, model: LanguageModel | str | Path, prompt: str, num: int, settings: SamplingSettings
     ) -> "_Beginning":
         check_streams(num, settings.seed)
         model = language_model_of(model)
-        banned = Ban(model.tokenizer, ban, settings.unknown)
         prompt_ids = encoded_prompt(model, prompt)
-        banned.check_prompt(prompt_ids.tolist())
         text = model.tokenizer.decode(prompt_ids)
-        return cls(model, prompt_ids, num, settings, banned, text)
+        return cls(model, prompt_ids, num, settings, text)
 
     def steps(self) -> Iterator[list[DrawnText]]:
         """Yield after each step the texts that got a token."""
         seed = self.settings.seed
         undrawn = (DrawnText(number, stream(seed, number)) for number in range(self.num))
         start = read_prompt(self.model, self.prompt_ids, self.settings.max_tokens)
-        return draw_in_steps(self.model, start, undrawn, self.num, self.settings, self.banned)
+        return draw_in_steps(self.model, start, undrawn, self.num, self.settings)
 
     def sample(self, text: DrawnText) -> Sample:
         """Return a text, finished or not, as a sample."""
@@ -514,7 +487,6 @@ def draw_samples(
     starts: Starts,
     num: int = 1,
     settings: SamplingSettings = SamplingSettings(),
-    ban: Ban | None = None,
     numbers: Sequence[int] | None = None,
 ) -> list[list[Found]]:
     """Return `num` samples of each text, in the order of their numbers.
@@ -524,19 +496,16 @@ def draw_samples(
     promises and the states of the starts do not. Sample n of text 0 from the model's initial state
     is sample n of :func:`generate`. The starts' limits hold, not `settings.max_tokens`.
 
-    ban: what must not be drawn; None: <unk>, where `settings` forbid it. numbers: what the texts
-    are called in their streams, such as their places in a file of which these are a batch; None: 0,
-    1 and so on.
+    numbers: what the texts are called in their streams, such as their places in a file of which
+    these are a batch; None: 0, 1 and so on.
     """
     check_streams(num, settings.seed)
     if not len(starts):
         return []
     if numbers is None:
         numbers = range(len(starts))
-    if ban is None:
-        ban = Ban(model.tokenizer, (), settings.unknown)
     undrawn = texts_to_draw(starts, numbers, num, settings.seed)
-    drawn = draw_texts(model, starts, undrawn, len(starts) * num, settings, ban)
+    drawn = draw_texts(model, starts, undrawn, len(starts) * num, settings)
     samples: list[list[Found]] = [[] for _ in range(len(starts))]
     for text in sorted(drawn, key=lambda text: (text.start, text.number)):
         ids, logprob_nats = tuple(text.ids), text.logprob_nats

@@ -18,10 +18,16 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.generation.settings import SamplingSettings
+from rnnlm.interface import Tokenizer
 
 BLOCK = 64  # a draw finds the block first, by the sums of blocks, then the token in it
 # sorted at first; all tokens only where these hold too little probability
 FIRST_CANDIDATES = 256
+
+
+def forbidden_tokens(tokenizer: Tokenizer, unknown: bool) -> list[int]:
+    """Return the tokens that are never written: `<unk>`, unless `unknown` allows it."""
+    return [] if unknown or tokenizer.unk_id is None else [tokenizer.unk_id]
 
 
 def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettings) -> np.ndarray:

@@ -25,8 +25,8 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.errors import UsageError
 from rnnlm.generation.drawing import Found, Sample, Starts, encoded_prompt, read_prompt
+from rnnlm.generation.sampling import forbidden_tokens
 from rnnlm.generation.settings import BeamSettings, SearchSettings
-from rnnlm.generation.word_constraints import LOOK_BACK, Ban
 from rnnlm.inference.distributions import predict
 from rnnlm.inference.span_scoring import check_scores
 from rnnlm.interface import Array, LanguageModel, State
@@ -79,12 +79,6 @@ class Beams:
         self.text_L = np.arange(texts)
         self.total_LP = np.zeros((texts, 1))
         self.ids_RT = np.zeros((texts, 0), dtype=np.int64)
-
-    def forbidden(self, ban: Ban, row: int) -> list[int]:
-        """Return the tokens that must not come next in a row, besides those that never may."""
-        text, ids_T = int(self.text_L[row // self.total_LP.shape[1]]), self.ids_RT[row]
-        before = [*self.starts.prompt(text)[-LOOK_BACK:].tolist(), *ids_T[-LOOK_BACK:].tolist()]
-        return ban.forbidden(before, bool(len(ids_T) + 1 == self.limits_S[text]))
 
     def grow(self, token_RK: np.ndarray, logprob_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Add a token, out of those of each row, to the texts that go on. Return the rows that they
@@ -148,33 +142,26 @@ class Beams:
 # ---- The search, step by step.
 
 MOST_CELLS = 1 << 24  # of the scores, (R, V), that one call of the model gives
-# Up to this many tokens that are forbidden at every step are left out of the candidates; for more
-# it is quicker to copy the scores and write -inf for them.
-FEW = 8
 
 
 def search(
-    model: LanguageModel,
-    starts: Starts,
-    settings: SearchSettings = SearchSettings(),
-    ban: Ban | None = None,
+    model: LanguageModel, starts: Starts, settings: SearchSettings = SearchSettings()
 ) -> list[list[Found]]:
     """Return for each text its `nbest` best continuations, best first; fewer where no more are
     possible.
 
-    The result for a text depends on the other texts only as far as the model's rounding does. ban:
-    words that must not be written, besides <unk> where `settings` forbid it.
+    The result for a text depends on the other texts only as far as the model's rounding does.
     """
     _check_width("nbest", settings.nbest, settings.beam)
     _check_rows(model, len(starts) * settings.beam)
 
     # All texts take a step at a time, until each is settled.
-    reader = _Reader(model, settings, ban)
+    reader = _Reader(model, settings)
     boundary = model.tokenizer.boundary_id
     beams = Beams(starts, settings.beam, settings.length_power, settings.nbest, boundary)
     state, input_R = starts.state, np.asarray(starts.input_S)
     while len(input_R):
-        token_RK, logprob_RK, state = reader.read(input_R, state, beams)
+        token_RK, logprob_RK, state = reader.read(input_R, state)
         origin_R, input_R = beams.grow(token_RK, logprob_RK)
         if len(input_R) and not np.array_equal(origin_R, np.arange(len(token_RK))):
             state = state.select(origin_R)
@@ -214,50 +201,25 @@ def _check_rows(model: LanguageModel, rows: int) -> None:
 class _Reader:
     """Reads one token of each row, and returns the likeliest that may come next."""
 
-    def __init__(self, model: LanguageModel, settings: SearchSettings, ban: Ban | None) -> None:
+    def __init__(self, model: LanguageModel, settings: SearchSettings) -> None:
         self.model = model
-        self.ban = ban
-        self.looks_back = ban is not None and ban.looks_back
         self.count = min(settings.beam, model.tokenizer.size)
         self.most_rows = max(1, MOST_CELLS // model.tokenizer.size)
-        always = set(ban.always.tolist()) if ban else set()
-        unk_id = model.tokenizer.unk_id
-        if unk_id is not None and not settings.unknown:
-            always.add(unk_id)
-        self.always = sorted(always)
+        self.forbidden = forbidden_tokens(model.tokenizer, settings.unknown)
 
-    def read(
-        self, input_R: np.ndarray, state: State, beams: Beams
-    ) -> tuple[np.ndarray, np.ndarray, State]:
+    def read(self, input_R: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray, State]:
         """Return tokens (R, K), their log-probabilities (R, K), and the state after the inputs."""
         tokens, logprobs, states = [], [], []
         for first in range(0, len(input_R), self.most_rows):
             rows = np.arange(first, min(first + self.most_rows, len(input_R)))
             state_of_rows = state if len(rows) == len(input_R) else state.select(rows)
             predicted_R1V, after = self.model.predict(input_R[rows, None], state_of_rows)
-            token_RK, logprob_RK = self._candidates(predicted_R1V[:, -1], beams, first)
+            token_RK, logprob_RK = best_tokens(predicted_R1V[:, -1], self.count, self.forbidden)
             tokens.append(token_RK)
             logprobs.append(logprob_RK)
             states.append(after)
         after = states[0] if len(states) == 1 else self.model.concat_states(states)
         return np.concatenate(tokens), np.concatenate(logprobs), after
-
-    def _candidates(
-        self, logprob_RV: Array, beams: Beams, first: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the likeliest tokens and their log-probabilities, (R, K), of the rows from `first`
-        on."""
-        if len(self.always) <= FEW and not self.looks_back:
-            return best_tokens(logprob_RV, self.count, self.always)
-        if isinstance(logprob_RV, np.ndarray):
-            logprob_RV = logprob_RV.copy()
-        else:
-            logprob_RV = logprob_RV.clone()
-        logprob_RV[:, self.always] = -np.inf
-        if self.ban and self.looks_back:
-            for row in range(len(logprob_RV)):
-                logprob_RV[row, beams.forbidden(self.ban, first + row)] = -np.inf
-        return best_tokens(logprob_RV, self.count)
 
 
 # ---- A model's likeliest texts, not typical ones, by a beam search in which as many beginnings as
@@ -292,28 +254,23 @@ def likeliest(
     prompt: str = "",
     num: int = 1,
     settings: BeamSettings = BeamSettings(),
-    ban: Sequence[str] = (),
 ) -> RecordList[Sample]:
     """Return the `num` best texts that begin with `prompt`, best first, by a beam. Those cut off at
     max_tokens are ranked with the others.
 
     model: a language model, or the name of one, which is then loaded by each call.
-    ban: words that must not be there (:mod:`rnnlm.generation.word_constraints`).
 
     Raises:
         UsageError: `num` is above the beam's width or below 1; the model reads one row at a time;
-            what is banned is no word, or occurs in the prompt; nothing is left to write. TextError:
-            the prompt holds a newline or `</s>`. ModelError: there is no such model, or its scores
-            are not numbers.
+            nothing is left to write. TextError: the prompt holds a newline or `</s>`. ModelError:
+            there is no such model, or its scores are not numbers.
     """
     _check_width("num", num, settings.beam)
     model = language_model_of(model)
     _check_rows(model, settings.beam)
 
-    banned = Ban(model.tokenizer, ban, settings.unknown)
     prompt_ids = encoded_prompt(model, prompt)
-    banned.check_prompt(prompt_ids.tolist())
-    ranked = _best_texts(model, prompt_ids, settings, banned)
+    ranked = _best_texts(model, prompt_ids, settings)
     if not ranked:
         raise UsageError(
             "nothing is left to write",
@@ -328,12 +285,12 @@ def likeliest(
 
 
 def _best_texts(
-    model: LanguageModel, prompt_ids: np.ndarray, settings: BeamSettings, ban: Ban
+    model: LanguageModel, prompt_ids: np.ndarray, settings: BeamSettings
 ) -> list[_RankedText]:
     """Return the texts that the beam finds, as many as it is wide or fewer, as a heap."""
     start = read_prompt(model, prompt_ids, settings.max_tokens)
     boundary = model.tokenizer.boundary_id
-    prompt = prompt_ids.tolist()
+    forbidden = forbidden_tokens(model.tokenizer, settings.unknown)
     state, input_B = start.state.select([0]), start.input_S
     live_B = np.zeros(1)
     texts: list[tuple[int, ...]] = [()]
@@ -343,10 +300,7 @@ def _best_texts(
         penalty = length_penalty(length, settings.length_power)
         logprob_BV, state = _predict_in_parts(model, input_B, state)
         total_BV = live_B[:, None] + logprob_BV
-        total_BV[:, ban.always] = -np.inf
-        if ban.looks_back:
-            for row, text in enumerate(texts):
-                total_BV[row, ban.forbidden([*prompt, *text], is_last)] = -np.inf
+        total_BV[:, forbidden] = -np.inf
 
         # Every beginning may end here.
         for row in np.flatnonzero(total_BV[:, boundary] > -np.inf).tolist():

@@ -17,9 +17,8 @@ import numpy as np
 
 from rnnlm.errors import notice
 from rnnlm.generation.drawing import stream
-from rnnlm.generation.sampling import draw
+from rnnlm.generation.sampling import draw, forbidden_tokens
 from rnnlm.generation.settings import SamplingSettings
-from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference import prefixes, span_scoring
 from rnnlm.inference.distributions import predict
 from rnnlm.interface import LanguageModel, State, Tokenizer
@@ -217,7 +216,7 @@ def _continue_batch(
 
     # Write token by token. A text whose line ends, or that comes to a stop, leaves the batch.
     streams = [stream(settings.seed, number) for number in numbers]
-    forbidden = Ban(model.tokenizer, (), settings.unknown).always
+    forbidden = forbidden_tokens(model.tokenizer, settings.unknown)
     lines = [_last_line(ids, model.tokenizer.boundary_id) for ids in texts]
     new_tokens: list[list[int]] = [[] for _ in texts]
     continuations = [""] * len(texts)

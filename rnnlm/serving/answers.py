@@ -126,7 +126,7 @@ class Answers:
     ) -> tuple[ServedModel, AsyncIterator[list[Piece]]]:
         """Return the model, and the steps in which it draws what is asked for."""
         model = self.models.doing(asked.model, "generate")
-        self._check_texts([asked.prompt], *asked.ban)
+        self._check_texts([asked.prompt])
         self._check_count("n", asked.n, limits.MAX_SAMPLES)
         self._check_count("max_tokens", asked.max_tokens, self.settings.max_tokens)
         settings = SamplingSettings(
@@ -141,11 +141,7 @@ class Answers:
             running=asked.running,
         )
         steps = generate_in_steps(
-            cast(LanguageModel, model.core),
-            prompt=asked.prompt,
-            num=asked.n,
-            settings=settings,
-            ban=asked.ban,
+            cast(LanguageModel, model.core), prompt=asked.prompt, num=asked.n, settings=settings
         )
         return model, model.steps(steps)
 

@@ -13,7 +13,6 @@ Name = Annotated[
 ]
 Text = Annotated[str, Meta(description="a line of text")]
 Share = Annotated[float, Meta(gt=0, le=1)]
-MOST_BANNED = 1000
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -163,7 +162,6 @@ class GenerateRequest(Request, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0, description="the same seed gives the same texts")] = 1
     unknown: Annotated[bool, Meta(description="<unk> may be drawn")] = False
     running: Annotated[bool, Meta(description="text across line ends")] = False
-    ban: Annotated[list[str], Meta(max_length=MOST_BANNED, description="words not to write")] = []
     stream: Annotated[
         bool, Meta(description="server-sent events as the texts grow, instead of one answer")
     ] = True

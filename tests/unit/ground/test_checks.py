@@ -15,8 +15,6 @@ from rnnlm.combinations.adaptation import adapt
 from rnnlm.combinations.tuning import tune
 from rnnlm.errors import ArgumentTypeError
 from rnnlm.evaluation.soundness import audit
-from rnnlm.generation.drawing import generate
-from rnnlm.generation.search import likeliest
 from rnnlm.generation.settings import BeamSettings, SamplingSettings
 from rnnlm.inspection.memory import inspect_memory
 from rnnlm.inspection.neighbours import inspect_analogy, inspect_neighbours
@@ -64,8 +62,6 @@ def folder(tmp_path_factory):
         (lambda model: model.score_sentences(3), "sentences must be a list, not an int"),
         (lambda model: next(score_chunks(model, "one")), f"sentences {ONE}"),
         (lambda model: rnnlm.load("demo").embed("one"), f"lines {ONE}"),
-        (lambda model: next(generate(model, ban="the")), f"ban {ONE}"),
-        (lambda model: likeliest(model, ban="the"), f"ban {ONE}"),
         (lambda model: inspect_neighbours("demo", "the"), f"words {ONE}"),
         (lambda model: inspect_analogy("demo", "the"), f"words {ONE}"),
         (lambda model: rnnlm.plot_curves("run", "curves.svg"), f"runs {ONE}"),
