@@ -20,7 +20,6 @@ from .options import PATH, STANDARD_OUTPUT, one_on_stdout, refuse_if
 if TYPE_CHECKING:
     from rnnlm.scoring.pairs.accuracy import AccuracyDifference, PairAccuracy, PairScores, TestSet
     from rnnlm.scoring.pairs.scoring import PairScore
-    from rnnlm.scoring.pairs.suites import PredictionScore
 
     Scores = dict[str, PairScores]  # by model
     Accuracies = Mapping[str, Sequence[PairAccuracy]]
@@ -29,7 +28,7 @@ pairs_option = section(
     "Minimal pairs",
     click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",
                  help="Accuracy on minimal pairs: BLiMP, columns good and bad, agreement "
-                      "templates, Winograd schemas, SyntaxGym suites."),
+                      "templates, Winograd schemas."),
     click.option("--plot", type=PATH, metavar="FILE.svg",
                  help="Plot surprisal by word, with or without --words; with --pairs, accuracy by "
                       "distance and attractors, or by kind. "
@@ -215,7 +214,7 @@ def _write_details(path: Path, scores: "Scores") -> None:
     save_file(path, lines())
 
 
-def _in_turn(scores: "Scores") -> "Iterator[tuple[str, PairScore | PredictionScore]]":
+def _in_turn(scores: "Scores") -> "Iterator[tuple[str, PairScore]]":
     """Yield the scores of each pair by all models, then those of the next."""
     for of_pair in zip(*scores.values(), strict=True):
         yield from zip(scores, of_pair, strict=True)

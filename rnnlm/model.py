@@ -372,8 +372,8 @@ class Model(ModelHandle):
         eos: bool = True,
         special_symbols: Literal["error", "drop", "replace"] = "error",
     ) -> "PairScores":
-        """Score both sentences of minimal pairs, or the predictions of test suites: a list with
-        accuracies by group. What cannot be scored is counted in a notice, and has the reason.
+        """Score both sentences of minimal pairs: a list with accuracies by group. What cannot be
+        scored is counted in a notice, and has the reason.
 
         pairs: what :func:`rnnlm.read_pairs` gives, or pairs made here. scoring: "full", the whole
         sentences with their ends. "partial", what follows the part in which they differ, each given
@@ -383,8 +383,7 @@ class Model(ModelHandle):
         compared with what comes before them.
 
         Raises:
-            UsageError: there is no such scoring, or one is asked for where there are suites.
-                TextError: nothing could be scored.
+            UsageError: there is no such scoring. TextError: nothing could be scored.
         """
         from rnnlm.scoring.pairs.accuracy import TestSet, score_set
 

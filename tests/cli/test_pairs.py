@@ -5,14 +5,6 @@ import pytest
 from rnnlm import corpora
 
 AGREEMENT = corpora.part("english", "agreement.tsv")
-SUITE = {
-    "meta": {"name": "order", "metric": "sum"}, "region_meta": {"1": "a", "2": "b"},
-    "predictions": [{"type": "formula", "formula": "(2;%good%) < (2;%bad%)"}],
-    "items": [{"item_number": 1, "conditions": [
-        {"condition_name": name,
-         "regions": [{"region_number": 1, "content": "the"}, {"region_number": 2, "content": word}]}
-        for name, word in (("good", "the"), ("bad", "zorp"))]}],
-}  # fmt: skip
 
 
 def records(outcome) -> list[dict]:
@@ -127,26 +119,6 @@ def test_pairs_without_their_ends_score_as_sentences_do(rnnlm, models, here):
         assert pair[f"{side}_logprob_nats"] == pytest.approx(sentence["logprob_nats"], abs=1e-5)
 
 
-def test_a_suite_gives_the_accuracy_of_each_prediction(rnnlm, models, here):
-    (here / "suite.json").write_text(json.dumps(SUITE, indent=1))
-    (found,) = records(
-        rnnlm("score", "-m", models.unigram, "--pairs", "suite.json", "--json", "-o", "d.jsonl")
-    )
-    assert (found["group"], found["pairs"], found["accuracy"], found["oov_pairs"]) == (
-        "order",
-        1,
-        1.0,
-        1,
-    )
-    record = json.loads((here / "d.jsonl").read_text())
-    assert (record["suite"], record["item"], record["prediction"]) == (
-        "order",
-        "1",
-        "(2;%good%) < (2;%bad%)",
-    )
-    assert set(record["surprisal_bits"]) == {"(2;%good%)", "(2;%bad%)"}
-
-
 def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
     data = b'{"good": "the man", "bad": "man the", "UID": "order"}\n'
     (here / "folder").mkdir()
@@ -173,15 +145,11 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
          "pairs.jsonl is also an input"), (["--pairs", "pairs.jsonl",
             "--overwrite"], "--overwrite needs -o FILE or --plot FILE"),
         (["--pairs", ".", "--plot", "x.svg"], "among what --pairs reads"),
-        (["--pairs", "suite.json", "--pairs-scoring", "word"],
-            "scoring of test suites cannot be chosen"),
-        (["--pairs", "suite.json", "--no-eos"], "scoring of test suites cannot be chosen"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_told_and_nothing_is_written(rnnlm, models, here, options, message):
     (here / "pairs.jsonl").write_text('{"good": "the", "bad": "the man"}\n')
-    (here / "suite.json").write_text(json.dumps(SUITE))
     ended = rnnlm("score", "-m", models.unigram, *options)
     assert (ended.code, ended.out) == (2, "") and message in ended.err
-    assert sorted(path.name for path in here.iterdir()) == ["pairs.jsonl", "suite.json"]
+    assert sorted(path.name for path in here.iterdir()) == ["pairs.jsonl"]
     assert (here / "pairs.jsonl").read_text() == '{"good": "the", "bad": "the man"}\n'

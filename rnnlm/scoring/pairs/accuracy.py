@@ -1,11 +1,11 @@
-"""A set of pairs or of suites as files hold them: its scores, a record of each, and accuracy by
-kind and other groups, with intervals."""
+"""A set of pairs as files hold it: its scores, a record of each, and accuracy by kind and other
+groups, with intervals."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from rnnlm.interface import LanguageModel
 from rnnlm.models.loading import language_model_of
 from rnnlm.scoring.pairs.pair import WORD, Pair
 from rnnlm.scoring.pairs.scoring import PairScore, TextScore, score_pairs
-from rnnlm.scoring.pairs.suites import PredictionScore, Suite, score_suite
 from rnnlm.tabular import RecordList
 from rnnlm.text.encoding import LinesHash
 
@@ -31,38 +30,14 @@ COUNTED = ("distance", "attractors")  # groups that are numbers
 GROUPINGS = (KIND, "phenomenon", "field", "number", *COUNTED)
 
 
-class Judged(Protocol):
-    """What has a point: a scored pair or prediction."""
-
-    @property
-    def point(self) -> float | None:
-        """1 where it is right, 0 where not; None where that is not known."""
-
-    @property
-    def labels(self) -> object:
-        """What it is grouped by, as attributes: `kind`, `phenomenon` and so on."""
-
-    @property
-    def is_tie(self) -> bool:
-        """Whether nothing tells the two sides apart."""
-
-    @property
-    def has_oov(self) -> bool:
-        """Whether a word of it is unknown to the model."""
-
-    @property
-    def is_identical(self) -> bool:
-        """Whether both sentences are the same."""
-
-
 @dataclass(frozen=True)
 class PairAccuracy:
     """Accuracy (0 to 1) over the pairs of a group, with the bounds of its 95 % interval (bootstrap
     over pairs).
 
     by: the grouping: "kind", "phenomenon", "field", "number", "distance", "attractors" or "all";
-    group: the group's name. pairs: those scored, of which `ties` count half (predictions: not at
-    all), `identical` ones (good is bad) among them, and `oov_pairs` hold an unknown word. skipped:
+    group: the group's name. pairs: those scored, of which `ties` count half,
+    `identical` ones (good is bad) among them, and `oov_pairs` hold an unknown word. skipped:
     those that could not be scored. known_accuracy: over the `known_pairs`, in which no word is
     unknown.
     """
@@ -103,8 +78,8 @@ class AccuracyDifference:
 _Item = TypeVar("_Item")
 
 
-class PairScores(RecordList[PairScore | PredictionScore]):
-    """Scores of minimal pairs, or of predictions about suites."""
+class PairScores(RecordList[PairScore]):
+    """Scores of minimal pairs."""
 
     def accuracies(self) -> RecordList[PairAccuracy]:
         """Return accuracy by kind, in order of appearance; by any other grouping that divides the
@@ -151,7 +126,7 @@ def _groups(
 
 
 def _difference(
-    by: str, group: str | int, scores: Iterable[tuple[Judged, Judged]]
+    by: str, group: str | int, scores: Iterable[tuple[PairScore, PairScore]]
 ) -> AccuracyDifference:
     points = []
     for first, second in scores:
@@ -168,7 +143,7 @@ def _difference(
     )
 
 
-def _accuracy(by: str, group: str | int, scores: Sequence[Judged]) -> PairAccuracy:
+def _accuracy(by: str, group: str | int, scores: Sequence[PairScore]) -> PairAccuracy:
     scored = [score for score in scores if score.point is not None]
     points = np.array([score.point for score in scored], dtype=np.float64)
     # Unknown words may make a pair a matter of chance: it is also counted without such pairs.
@@ -198,14 +173,12 @@ def _accuracy(by: str, group: str | int, scores: Sequence[Judged]) -> PairAccura
 
 @dataclass(frozen=True)
 class TestSet:
-    """The content of files of pairs: pairs, or suites of predictions. format: its name, in
-    words."""
+    """The pairs of files. format: the name of the files' format, in words."""
 
     __test__ = False  # not a class of tests, though pytest takes its name for one
 
     format: str
     pairs: tuple[Pair, ...] = ()
-    suites: tuple[Suite, ...] = ()
 
 
 def score_set(
@@ -215,26 +188,17 @@ def score_set(
     scoring: str | None = None,
     eos: bool = True,
 ) -> PairScores:
-    """Score all of a set: see :func:`score_pairs`; in suites the predictions say what is compared.
-    What cannot be scored, and pairs of one and the same sentence, are counted in a notice.
+    """Score all of a set: see :func:`score_pairs`. What cannot be scored, and pairs of one and the
+    same sentence, are counted in a notice.
 
     model: a language model, or the name of one, which is then loaded by each call.
 
     Raises:
-        UsageError: there is no such scoring, or one is asked for where there are suites. TextError:
-            nothing could be scored.
+        UsageError: there is no such scoring. TextError: nothing could be scored.
         ModelError: there is no such model, or its scores are not numbers.
     """
     model = language_model_of(model)
-    scores = PairScores()
-    if test_set.suites and (scoring or not eos):
-        raise UsageError(
-            "the scoring of test suites cannot be chosen",
-            "their predictions define what is compared",
-        )
-    for suite in test_set.suites:
-        scores += score_suite(model, suite, special_symbols)
-    scores += score_pairs(model, test_set.pairs, special_symbols, scoring, eos)
+    scores = PairScores(score_pairs(model, test_set.pairs, special_symbols, scoring, eos))
     _warn_of_oddities(scores)
     return scores
 
@@ -243,20 +207,16 @@ def signature_of_set(
     model: LanguageModel, test_set: TestSet, scoring: str | None = None, eos: bool = True
 ) -> Signature:
     """Return what accuracies of `model` on a set are measured on, and how: a pair counts as two
-    lines, a region of a suite as one."""
+    lines."""
     lines = LinesHash()
     for pair in test_set.pairs:
         lines.update((pair.good, pair.bad))
-    for suite in test_set.suites:
-        for item in suite.items:
-            for regions in item.conditions.values():
-                lines.update(regions.values())
     # Whether `</s>` is scored anywhere: words are compared without it.
     has_ends = eos and any((scoring or pair.scoring) != WORD for pair in test_set.pairs)
     return signature_of(model, lines.hexdigest(), "reset", "keep", "yes" if has_ends else "no")
 
 
-def _warn_of_oddities(scores: Sequence[PairScore | PredictionScore]) -> None:
+def _warn_of_oddities(scores: Sequence[PairScore]) -> None:
     """Give notice of what is left out, and of pairs that no model can tell apart. TextError:
     nothing is left."""
     skipped = [score for score in scores if score.point is None]
@@ -278,14 +238,8 @@ def _warn_of_oddities(scores: Sequence[PairScore | PredictionScore]) -> None:
         )
 
 
-def record_of(score: PairScore | PredictionScore) -> dict[str, Any]:
+def record_of(score: PairScore) -> dict[str, Any]:
     """Return what is known of a score, in JSON's types; what is not known is None."""
-    if isinstance(score, PairScore):
-        return _pair_record(score)
-    return _prediction_record(score)
-
-
-def _pair_record(score: PairScore) -> dict[str, Any]:
     pair = score.pair
     return {
         "id": pair.id,
@@ -312,23 +266,6 @@ def _side(name: str, side: TextScore | None) -> dict[str, Any]:
     if side:
         logprob_nats, tokens, oov = side.logprob_nats, side.tokens, list(side.oov)
     return {f"{name}_logprob_nats": logprob_nats, f"{name}_tokens": tokens, f"{name}_oov": oov}
-
-
-def _prediction_record(score: PredictionScore) -> dict[str, Any]:
-    bits = None
-    if score.surprisal_bits is not None:
-        bits = {str(reference): value for reference, value in score.surprisal_bits.items()}
-    return {
-        "suite": score.suite,
-        "item": score.item,
-        "prediction": score.formula.text,
-        "surprisal_bits": bits,
-        "point": score.point,
-        "tie": score.is_tie,
-        "has_oov": score.has_oov,
-        "reason": score.reason,
-        "where": score.where,
-    }
 
 
 # ---- Accuracy as a plot, for one model or several: by distance and by number of attractors, where

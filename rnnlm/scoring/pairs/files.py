@@ -10,12 +10,10 @@ from rnnlm.files.compression import without_suffix
 from rnnlm.files.reading import decode, opened
 from rnnlm.scoring.pairs.accuracy import TestSet
 from rnnlm.scoring.pairs.pair import SENTENCES, TEMPLATES, WINOGRAD, Pair, RowFormat, pair_of
-from rnnlm.scoring.pairs.suites import Suite, is_suite, suite_of
 from rnnlm.text import sources
 from rnnlm.text.lines import single_spaced
 
 FORMATS = (SENTENCES, WINOGRAD, TEMPLATES)
-SUITES = "SyntaxGym suites"
 DEFAULT_KIND = "pairs"
 SHOWN_COLUMNS = 12  # in a message
 _HINT = (
@@ -37,7 +35,6 @@ def read_pairs(source: str | Path, encoding_errors: str = "strict", strip: bool 
     """
     names = files_of(str(source))
     pairs: list[Pair] = []
-    suites: list[Suite] = []
     first_format = ""
     for name in names:
         kind = _stem(name) if len(names) > 1 else DEFAULT_KIND
@@ -50,8 +47,7 @@ def read_pairs(source: str | Path, encoding_errors: str = "strict", strip: bool 
                 "name them one by one",
             )
         pairs.extend(read.pairs)
-        suites.extend(read.suites)
-    return TestSet(first_format, tuple(pairs), tuple(suites))
+    return TestSet(first_format, tuple(pairs))
 
 
 def files_of(source: str) -> list[str]:
@@ -82,16 +78,9 @@ def _stem(name: str) -> str:
 
 
 def _read(source: str, kind: str, errors: str, strip: bool) -> TestSet:
-    # A file that is one JSON value as a whole may hold suites.
+    # A file may be one JSON object as a whole.
     table = tables.kind_of(source) or _sniffed(source)
     value = _json_value(source, errors) if table == tables.JSON_LINES else None
-    if strip:
-        value = _spaced(value)
-    listed = value if isinstance(value, list) else [value]
-    if listed and all(map(is_suite, listed)):
-        suites = tuple(suite_of(each, source, _stem(source)) for each in listed)
-        return TestSet(SUITES, suites=suites)
-
     if isinstance(value, dict):
         rows = [tables.Row(source, value)]
     else:

@@ -15,12 +15,6 @@ BLIMP = {
     "linguistics_term": "order", "UID": "who_left",
     "pairID": "0", "one_prefix_method": False,
 }  # fmt: skip
-SUITE = {
-    "meta": {"name": "s"}, "predictions": [{"formula": "(1;%a%) > 1"}],
-    "items": [{"item_number": 1,
-               "conditions": [{"condition_name": "a",
-                               "regions": [{"region_number": 1, "content": "x"}]}]}],
-}  # fmt: skip
 
 
 def read(folder, name: str, content: str | bytes):
@@ -97,13 +91,6 @@ def test_a_folders_files_are_kinds_in_name_order(tmp_path):
     (tmp_path / "README.md").write_text("not a table")
     assert [pair.kind for pair in read_pairs(tmp_path).pairs] == ["a", "who_left"]
     assert [pair.kind for pair in read_pairs(f"{tmp_path}/*.tsv").pairs] == ["pairs"]
-
-
-def test_suites_of_a_file_or_a_list(tmp_path):
-    assert [
-        suite.name for suite in read(tmp_path, "a.json", json.dumps(SUITE, indent=1)).suites
-    ] == ["s"]
-    assert len(read(tmp_path, "b.json", json.dumps([SUITE, SUITE])).suites) == 2
 
 
 @pytest.mark.parametrize("row", [
@@ -232,7 +219,7 @@ BAD_FILES = {
     "one form": ("a.tsv", "sentence\tright\nx\ty\n", "has no column 'wrong'"),
     "broken JSON": ("a.jsonl", '{"good": "x", "bad": "y"}\n{"good"', "line 2: not JSON"),
     "no objects": ("a.json", "[1, 2]", "element 1: not a JSON object"),
-    "a suite cut off": ("a.json", '{"items": [', "not JSON"),
+    "an object cut off": ("a.json", '{"items": [', "not JSON"),
     "another object": ("a.json", '{"items": []}', "does not have the columns of a list of pairs"),
     "not UTF-8": ("a.tsv", b"good\tbad\nthe\t\xff\n", "line 2, byte 5: not UTF-8"),
     "not UTF-8 in JSON": ("a.json", b'[{"good": "\xff"}]', "line 1, byte 12: not UTF-8"),
@@ -258,10 +245,10 @@ def test_missing_or_empty_sources_are_errors(tmp_path):
 
 def test_formats_are_not_mixed(tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps(BLIMP))
-    (tmp_path / "b.json").write_text(json.dumps(SUITE))
+    (tmp_path / "b.tsv").write_text("sentence\tverb_index\tright\twrong\na _\t2\tis\tare\n")
     with pytest.raises(
         TextError,
-        match="mixes formats; .*a.jsonl holds good and bad sentences, .*b.json SyntaxGym suites",
+        match="mixes formats; .*a.jsonl holds good and bad sentences, .*b.tsv agreement templates",
     ):
         read_pairs(tmp_path)
 
