@@ -1,8 +1,7 @@
 """`rnnlm compare`: models on one text, side by side."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,7 +23,6 @@ from ..options import (
 from ..setting_options import COMPARISON, options_of
 
 if TYPE_CHECKING:
-    from rnnlm.evaluation.comparison.comparison import Comparison
     from rnnlm.evaluation.comparison.pairing import ModelComparison
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.tasks.task import AnyTask
@@ -58,16 +56,14 @@ WITHOUT_TEXT = ("models", "as_json")  # what a comparison of stored metrics take
 @section("Run", device_option)
 @section(
     "Output",
-    click.option("--report", type=PATH, metavar="FILE.html",
-                 help="Write all results, with plots, as one page."),
     click.option("--plot", type=PATH, metavar="FILE",
                  help="Draw the differences with their intervals: .svg, .png or .pdf."),
-    overwrite_option("Replace an existing report or plot."),
-    options_of(COMPARISON, "top", default_is="3; report and JSON 20"),
+    overwrite_option("Replace an existing plot."),
+    options_of(COMPARISON, "top", default_is="3; JSON 20"),
     json_option,
 )  # fmt: skip
 def command(
-    models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None,
+    models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...],
     plot: Path | None, overwrite: bool, top: int | None,
     device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
@@ -77,7 +73,7 @@ def command(
     rnnlm compare my-lstm my-ngram                 as validated in training
     rnnlm compare demo kn5 --on test.txt
     rnnlm compare demo --on test.txt               beside the model trained last
-    rnnlm compare demo kn5 --on test.txt --train train.txt --report compared.html
+    rnnlm compare demo kn5 --on test.txt --train train.txt
     rnnlm compare demo demo+cache --on test.txt    adapting as it reads
     rnnlm compare crf softmax --on test.conll      taggers: F1, accuracy, ...
     rnnlm compare fra fra-plain --on test.tsv      encoder-decoders: BLEU, ...
@@ -96,14 +92,11 @@ def command(
     tokens they read and write; their perplexities are compared where they are per the same tokens,
     words or characters.
     """
-    refuse_if(overwrite and not (report or plot), "--overwrite needs --report FILE or --plot FILE.")
+    refuse_if(overwrite and not plot, "--overwrite needs --plot FILE.")
     if not on:
         _compare_stored(models, as_json)
         return
-    # --overwrite is allowed if one of the two files is named; don't pass it on for the other.
-    if report:
-        _check(report, overwrite)
-    check_plot(plot, overwrite and plot is not None)
+    check_plot(plot, overwrite)
 
     # Beside a single model, or none, the default one is compared.
     if len(models) < 2:
@@ -112,19 +105,11 @@ def command(
     task = _task_of(models)
     task_options.check(task, models[0], comparing=True, common=("plot", "overwrite"))
 
-    from rnnlm.evaluation.comparison import report as comparison_report
-    from rnnlm.files import outputs
-    from rnnlm.text import sources
-
     from .. import metrics
 
-    # A report has more than what is printed.
-    given |= {"top": top, "report": report}
+    given["top"] = top
     given["train"] = task_options.data_of(task, train, given) if train else None
     settings = _settings(task, given)
-    if report:
-        outputs.check_apart([report], sources.expand((*on, *train)))
-        settings = replace(settings, calibration_tokens=comparison_report.CALIBRATION_TOKENS)
     result = task.compare(
         models,
         task_options.data_of(task, on, given),
@@ -132,9 +117,6 @@ def command(
         settings,
         device=device,
     )
-    if report:
-        comparison_report.write(report, cast("Comparison", result))
-
     if as_json:
         verdicts = [each.verdict for each in result.contrasts]
         terminal.print_json(result.to_dict() | {"verdicts": verdicts})
@@ -142,8 +124,6 @@ def command(
         metrics.show(result.printed() if top is None else result.printed(top))
     if plot:
         _draw(plot, result)
-    if report:
-        terminal.say(f"the report is in {report}")
 
 
 def _compare_stored(models: tuple[str, ...], as_json: bool) -> None:
@@ -173,13 +153,6 @@ def _draw(plot: Path, result: "ModelComparison") -> None:
         return
     plotting.save(figure, plot)
     terminal.say(f"saved in {plot}")
-
-
-def _check(report: Path, overwrite: bool) -> None:
-    """Make sure that the report can be written, before a model is opened."""
-    from rnnlm.evaluation.comparison.report import check
-
-    check(report, overwrite)
 
 
 def _task_of(models: tuple[str, ...]) -> "AnyTask":

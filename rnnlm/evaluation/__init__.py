@@ -1,1 +1,1 @@
-"""Perplexity and its companions: signature, calibration, soundness."""
+"""Perplexity and its companions: signature, soundness."""

@@ -4,7 +4,7 @@ from outside is escaped."""
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnlm.errors import UsageError, number, visible
+from rnnlm.errors import UsageError, visible
 from rnnlm.files import outputs
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.writing import STANDARD_OUTPUT
@@ -12,7 +12,6 @@ from rnnlm.version import __version__
 
 SUFFIXES = (".html", ".htm", ".xhtml", "")
 SIZE = (5.0, 3.5)  # inches of a plot, so that a phone shows letters of ten pixels
-SQUARE = (5.0, 4.8)
 
 
 @dataclass(frozen=True)
@@ -58,27 +57,9 @@ def render(template: str, **values: object) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
-        "number": _number,
-        "signed": _signed,
-        "percent": _percent,
-        "clean": visible,
-    }
+    environment.filters |= {"number": _number, "clean": visible}
     return environment.get_template(template).render(version=__version__, **values)
 
 
-def _number(value: float | None, digits: int = 2) -> str:
-    if value is None:
-        return "\u2013"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return number(value, digits)
-
-
-def _signed(value: float, digits: int = 2) -> str:
-    return f"{value:+,.{digits}f}".replace("-", "\u2212")
-
-
-def _percent(ratio: float) -> str:
-    """Write a ratio as a relative change."""
-    return f"{ratio - 1:+.1%}".replace("-", "\u2212")
+def _number(value: int) -> str:
+    return f"{value:,}"

@@ -66,7 +66,7 @@ def test_unknown_tokens_that_reverse_a_comparison_are_reported(rnnlm, here):
             name,
         )
         assert trained.code == 0, trained.err
-    shown = rnnlm("compare", "sharp", "flat", "--on", "test.txt", "--report", "page.html")
+    shown = rnnlm("compare", "sharp", "flat", "--on", "test.txt")
     _, _, (header, with_all, without), *_ = tables(shown.out)
     assert (with_all[0], without[0]) == ("flat - sharp", "flat - sharp, no unknown tokens")
     assert (
@@ -84,8 +84,6 @@ def test_unknown_tokens_that_reverse_a_comparison_are_reported(rnnlm, here):
     ]
     assert found["disagreement"].startswith(sentence) and found["no_oov"]["p"] < 0.001
     assert found["difference_bits"]["high"] < 0 < found["no_oov"]["difference_bits"]["low"]
-    page = (here / "page.html").read_text(encoding="utf-8")
-    assert sentence in page and "The same without unknown tokens:" in page
 
 
 def test_json_holds_all_of_it(rnnlm, parts):
@@ -134,25 +132,6 @@ def test_different_tokens_compare_per_character_only(rnnlm, parts):
         and "\nppl_token\t" not in shown.out
         and "\nbits_per_char\t" in shown.out
     )
-
-
-def test_the_report_is_replaced_only_when_asked(rnnlm, parts):
-    arguments = (
-        "compare",
-        "lstm",
-        "kn",
-        "--on",
-        "valid.txt",
-        "--report",
-        "compared.html",
-        "--resamples",
-        "99",
-    )
-    assert "the report is in compared.html\n" in rnnlm(*arguments).err
-    page = (parts / "compared.html").read_text(encoding="utf-8")
-    assert "Learning curves" in page and "Calibration" in page
-    checked_error(rnnlm(*arguments), 1, "compared.html already exists")
-    assert rnnlm(*arguments, "--overwrite").code == 0
 
 
 def test_standard_input_is_read_once_for_all_models(rnnlm, parts):

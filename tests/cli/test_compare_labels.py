@@ -95,6 +95,6 @@ def test_models_of_different_tasks_or_labels_are_refused(
         ).replace(f"{second.folder.parent}/", "")
     assert "a language model" in rnnlm("compare", models.unigram, tagger.folder, "--on", "none").err
     assert (
-        "--report: "
-        in rnnlm("compare", tagger.folder, tagger.folder, "--on", "none", "--report", "x.html").err
+        "--top: "
+        in rnnlm("compare", tagger.folder, tagger.folder, "--on", "none", "--top", "3").err
     )

@@ -207,7 +207,7 @@ NEEDS = {
     "vectors train.txt -o words.vec": "scipy",
     "inspect cloze -m kn": "scipy",
     "compare kn uni --on valid.txt --plot bits.svg": "matplotlib",
-    "compare kn uni --on valid.txt --report compared.html": "jinja2",
+    "report kn -o run.html": "jinja2",
     "train train.txt --model ngram --tokenizer sentencepiece -o pieces": "sentencepiece",
     "train saved --model ngram -o of-a-data-set": "datasets",
 }

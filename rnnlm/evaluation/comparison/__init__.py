@@ -1,1 +1,1 @@
-"""Models compared on one text: comparability, intervals, tables, plots, a report."""
+"""Models compared on one text: comparability, intervals, tables, plots."""

@@ -14,7 +14,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -22,7 +22,6 @@ import numpy as np
 
 from rnnlm.errors import ComparisonError, UsageError, notice
 from rnnlm.evaluation import perplexity
-from rnnlm.evaluation.calibration import Calibration, calibrate
 from rnnlm.evaluation.comparison import tables as difference_tables
 from rnnlm.evaluation.comparison.pairing import (
     HINTS,
@@ -292,9 +291,7 @@ def _verdict(names: tuple[str, str], measured: Measured) -> str | None:
 
 @dataclass(frozen=True)
 class Compared(ComparedModel[TextEvaluation]):
-    """One of the models. calibration: where it was requested."""
-
-    calibration: Calibration | None = None
+    """One of the models."""
 
     @property
     def intervals(self) -> dict[str, Interval]:
@@ -303,15 +300,11 @@ class Compared(ComparedModel[TextEvaluation]):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the model's results in JSON's types."""
-        calibration = None
-        if self.calibration is not None:
-            calibration = dataclasses.asdict(self.calibration)
         return {
             "name": self.name,
             "folder": self.folder,
             "evaluation": self.evaluation.to_dict(),
             "intervals": {name: vars(each) for name, each in self.intervals.items()},
-            "calibration": calibration,
         }
 
 
@@ -319,7 +312,7 @@ class Compared(ComparedModel[TextEvaluation]):
 class Comparison(ModelComparison):
     """Language models compared on a text. figure: the metric that they are compared by, one of
     `figures`, which compare; the `refused` ones do not. unit: what the tables count, tokens or
-    words. bits_KS: surprisal of each line under each model. lines_apart, words_apart: where models
+    words. lines_apart, words_apart: where models
     differ most from the first.
 
     bands: groups by training frequency, empty where none is known. ngrams: groups by the longest
@@ -345,7 +338,6 @@ class Comparison(ModelComparison):
     lines_apart: tuple[LargestDifferences, ...]
     words_apart: tuple[LargestDifferences, ...]
     seconds: float
-    bits_KS: np.ndarray = field(repr=False, compare=False)
 
     @property
     def per(self) -> str:
@@ -435,12 +427,12 @@ class Comparison(ModelComparison):
                     yield Table(columns, rows, ends_in_text=True)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the comparison in JSON's types, without the surprisal of each line."""
+        """Return the comparison in JSON's types."""
         found: dict[str, Any] = {}
         for each in dataclasses.fields(self):
             if each.name == "models":
                 found[each.name] = list(map(Compared.to_dict, self.models))
-            elif each.name != "bits_KS":
+            else:
                 found[each.name] = _plain(getattr(self, each.name))
         return found
 
@@ -470,7 +462,7 @@ def compare(
 
 def _check(settings: ComparisonSettings) -> None:
     """Refuse settings that are out of range, before anything is read."""
-    least_of = {"block_lines": 1, "resamples": 1, "seed": 0, "top": 0, "calibration_tokens": 0}
+    least_of = {"block_lines": 1, "resamples": 1, "seed": 0, "top": 0}
     for name, least in least_of.items():
         value = getattr(settings, name)
         if value is not None and value < least:
@@ -582,19 +574,14 @@ class _Comparing:
             **_tables(units, sides, self.train, self.report),
             **_apart(units, names, sums, self.text, self.settings.top),
             seconds=time.perf_counter() - self.began,
-            bits_KS=np.stack([each.logprob_S for each in sums]) / -math.log(2),
         )
 
     def _compared(
         self, side: _Side, evaluation: TextEvaluation, found: dict[Key, Interval]
     ) -> Compared:
-        calibration = None
-        wanted = self.settings.calibration_tokens
-        if wanted:
-            calibration = calibrate(side.model, side.data, self.settings.context, wanted)
         folder = _folder(side)
         folder_name = None if folder is None else str(folder)
-        return Compared(side.name, folder_name, evaluation, found, calibration)
+        return Compared(side.name, folder_name, evaluation, found)
 
 
 def _folder(side: _Side) -> Path | None:

@@ -14,8 +14,7 @@ TOP = 20
 class ComparisonSettings(Checked):
     """How models are compared. block_lines: lines resampled together (None: one, or as many as
     give 10,000 blocks). resamples: of bootstrap and permutation test (None: RESAMPLES and
-    PERMUTATIONS). top: lines and words listed for each model of a pair. calibration_tokens: how
-    many tokens calibration is measured on, 0 for none."""
+    PERMUTATIONS). top: lines and words listed for each model of a pair."""
 
     context: Annotated[
         Literal["carry", "reset"],
@@ -31,6 +30,3 @@ class ComparisonSettings(Checked):
     ] = None
     seed: Annotated[Natural, Meta(description="seed of the resampling")] = 1
     top: Annotated[Natural, Meta(description="lines and words listed for each model")] = TOP
-    calibration_tokens: Annotated[
-        Natural, Meta(description="tokens that calibration is measured on; 0: none")
-    ] = 0

@@ -63,11 +63,9 @@ def in_points(found: PairedDifference | None) -> Interval | None:
     return Interval(100 * its.estimate, 100 * its.low, 100 * its.high, its.level)
 
 
-def figure_of(
-    contrasts: Sequence[Contrast], axes: "Axes | None" = None, width: float = plotting.WIDEST
-) -> "Figure | None":
+def figure_of(contrasts: Sequence[Contrast], axes: "Axes | None" = None) -> "Figure | None":
     """Draw the differences, which all have the same unit, with their intervals; None where there
-    are none. width: of the figure, in inches."""
+    are none."""
     known = [each for each in contrasts if each.difference]
     if not known:
         return None
@@ -76,7 +74,7 @@ def figure_of(
     title = f"{side} of 0, the model that is named first is better"
     height = 1.2 + 0.45 * len(known)
     labels = (title if axes else "", label, "")
-    figure, (axes,) = plotting.new_panels([labels], width, height, axes=axes, heading=title)
+    figure, (axes,) = plotting.new_panels([labels], height=height, axes=axes, heading=title)
 
     # A row for each pair, the first on top.
     for row, each in enumerate(known):

@@ -46,7 +46,7 @@ WRITERS = {
 }  # fmt: skip
 FILES = {
     "count": "count {text} -o OUT", "ARPA": "export -m {ngram} --arpa OUT",
-    "report": "compare {unigram} {ngram} --on {valid} --report OUT",
+    "report": "report {unigram} -o OUT",
     "scores": "score -m {unigram} the -o OUT",
     "1-best": "rescore -m {unigram} --tune {nbest} --output OUT",
     "n-best": "rescore -m {unigram} --tune {nbest} --nbest-output OUT",
@@ -125,10 +125,6 @@ ROWS += [
           "score -m {unigram} --pairs a.jsonl -o a.jsonl --overwrite",
           "a.jsonl is also an input",
           {"a.jsonl": b'{"good": "a", "bad": "b"}\n'}),
-    usage("compare: over its text",
-          "compare {unigram} {ngram} --on a.html --report a.html --overwrite",
-          "a.html is also an input",
-          {"a.html": b"the man\n"}),
     usage("rescore: over its list",
           "rescore -m {unigram} --tune n.tsv --nbest-output n.tsv --overwrite", "",
           {"n.tsv": GOOD}),

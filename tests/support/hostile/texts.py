@@ -40,7 +40,7 @@ COMMANDS = {
     "valid": f"train {{text}} --valid text --model lstm {TINY} -o out",
     "test": "train {text} --test text --model unigram -o out",
     "count": "count text -o out",
-    "compare": "compare {unigram} {ngram} --on text --report out.html",
+    "compare": "compare {unigram} {ngram} --on text",
     "compare, train": "compare {unigram} {ngram} --on {valid} --train text",
     "tune": "tune -m {unigram}+unigram --on text",
     "tune, statistics": "tune -m {lstm}+dynamic --on {valid} --statistics text --tokens 50",
