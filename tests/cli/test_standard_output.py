@@ -57,13 +57,3 @@ def test_a_folder_cannot_be_standard_output(rnnlm, models, here, command):
         and "cannot be written to standard output" in ended.err
         and not list(here.iterdir())
     )
-
-
-@pytest.mark.parametrize("name", ["x.pdf", "x.html.pdf", "x.PNG", "-"])
-def test_non_html_report_is_refused_before_any_work(rnnlm, models, here, name):
-    ended = rnnlm("compare", "nowhere", models.unigram, "--on", "missing.txt", "--report", name)
-    assert ended.code == 2 and ended.errors == [
-        f"error: a comparison cannot be written to {name}", "  why: the report is a page of HTML",
-        "  try: name a FILE.html, or FILE.html.gz",
-    ]  # fmt: skip
-    assert not list(here.iterdir())
