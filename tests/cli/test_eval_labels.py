@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-from support.saved_models import sealed
 from support.tiny_tasks import VALID, columns, json_lines, table
 
 COUNTED = (
@@ -169,20 +168,3 @@ def test_options_of_labels_are_not_for_language_models(rnnlm, models):
         outcome.code == 2
         and f"--scheme, --confusions: {models.unigram} is a language model" in outcome.err
     )
-
-
-@pytest.mark.parametrize("task", ["dancing", 7, None, {"a": 1}])
-def test_a_model_of_no_known_task_is_damaged(rnnlm, here, tagger, task):
-    config = json.loads(
-        (shutil.copytree(tagger.folder, here / "model") / "config.json").read_text()
-    )
-    config = sealed(config | {"settings": config["settings"] | {"task": task}})
-    (here / "model" / "config.json").write_text(json.dumps(config))
-    for arguments in (
-        ("eval", "-m", "model", tagger.valid),
-        ("score", "-m", "model", "go"),
-        ("compare", "model", "model", "--on", "none"),
-    ):
-        outcome = rnnlm(*arguments)
-        assert outcome.code == 1 and "the model at model is damaged" in outcome.err
-    assert rnnlm("doctor", "model").code == 1

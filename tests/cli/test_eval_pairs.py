@@ -41,16 +41,6 @@ def test_eval_shows_perplexity_and_decoded_figures(rnnlm, here, translator):
     )
 
 
-def test_json_holds_all_of_it(rnnlm, translator):
-    outcome = rnnlm("eval", "-m", translator.folder, translator.valid, "--json", "--beam", "2")
-    found = json.loads(outcome.out)
-    assert found["decoding"] == {"beam": 2, "length_power": 1.0, "max_length": 2.0}
-    assert (
-        set(FIGURES) <= found.keys() and found["main"] == "bleu" and found["of_tokenizer"] is None
-    )
-    assert sum(each["sentences"] for each in found["by_length"]) == found["sources"]
-
-
 def test_training_ends_with_the_figures_and_stores_them(rnnlm, translator):
     found = json.loads((translator.folder / "config.json").read_text())["results"]["valid"]
     header, row, *signatures = translator.out.splitlines()

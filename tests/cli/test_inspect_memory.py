@@ -70,17 +70,3 @@ def test_cloze_shows_accuracy_by_kind_and_json_items(rnnlm, models, tmp_path, pi
         "sat",
         "hard",
     ] and "likeliest word" in found["verdict"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["cloze", "text.txt"], "no column 'text'"),
-        (["cloze", "none.tsv"], "none.tsv"),
-        (["memory", "--on", "none.txt"], "none.txt"),
-        (["memory", "--on", "text.txt", "--plot", "a.doc"], "a.doc does not have a plot suffix"),
-    ],
-)
-def test_what_is_wrong_is_said_in_one_line(rnnlm, models, arguments, message):
-    shown = rnnlm("inspect", *arguments, *models)
-    assert shown.code != 0 and message in shown.err.splitlines()[0] and "Traceback" not in shown.err

@@ -30,16 +30,3 @@ def test_table_ends_in_verdict_and_json_agrees(rnnlm, models, pictures):
         "trained",
         "untrained",
     }
-
-
-@pytest.mark.parametrize(("arguments", "error"), [
-    (("none.conllu",), "error: no such file: none.conllu"),
-    (("words-and-tags", "--label-column", "xpos"),
-     "error: the bundled corpus words-and-tags has no column 'xpos'"),
-    (("travel", "--texts", "--label-column", "slots"),
-     "error: the bundled corpus travel has no column 'slots'"),
-    (("words-and-tags", "--plot", "p.txt"), "error: p.txt does not have a plot suffix"),
-])  # fmt: skip
-def test_what_cannot_be_probed_is_one_clear_line(rnnlm, models, arguments, error):
-    outcome = rnnlm("inspect", "probe", *arguments, "-m", models.lstm)
-    assert outcome.code and outcome.errors[0].startswith(error) and not outcome.out

@@ -3,8 +3,6 @@ where there is nothing to see."""
 
 import json
 
-import pytest
-
 from support.tiny_models import fit, save
 
 
@@ -79,21 +77,3 @@ def test_gates_are_shown_as_tables_picture_and_json(rnnlm, models, pictures):
     assert [len(values) for values in stored["layers"][0]["gates"].values()] == [4] * 4 and stored[
         "verdict"
     ] in done.out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("spectrum", "-m", "{uni}"), "has no recurrent weights"),
-        (("gates", "-m", "{uni}", "a line"), "has no gates and no hidden state"),
-        (("gates", "-m", "{tiny}", "a line", "--units", "8"), "there is no unit 8 in layer 1"),
-        (("gates", "-m", "{tiny}", "a line", "--units", "x"), "'x' is not a list of numbers"),
-        (("gates", "-m", "{tiny}", "two\nlines"), "newline"),
-        (("gates", "-m", "{tiny}", ""), "the sentence has no words"),
-    ],
-)
-def test_what_cannot_be_shown_is_one_clear_message(rnnlm, models, arguments, message):
-    done = rnnlm(
-        "inspect", *(each.format(uni=models.unigram, tiny=models.lstm) for each in arguments)
-    )
-    assert done.code in (1, 2) and not done.out and message in done.err, done.err

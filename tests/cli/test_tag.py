@@ -210,26 +210,6 @@ def test_words_are_pronounced(rnnlm, pronouncer, here):
     assert shown.code == 2 and shown.errors[0] == "error: format columns holds sentences"
 
 
-def test_output_is_whole_or_absent_and_error_located(rnnlm, tagger, here):
-    (here / "in.conll").write_text(columns(VALID) + "fly\n")
-    shown = rnnlm(
-        "tag",
-        "-m",
-        tagger.folder,
-        "--input",
-        "in.conll",
-        "--input-format",
-        "columns",
-        "-o",
-        "out.conll",
-    )
-    assert (
-        shown.code == 1
-        and not (here / "out.conll").exists()
-        and shown.errors[0].startswith("error: in.conll, line")
-    )
-
-
 def test_other_task_model_is_named_with_its_command(rnnlm, classifier, tagger):
     shown = rnnlm("tag", "-m", "demo")
     why = "  why: it has learned no labels of words"

@@ -44,9 +44,9 @@ class Part:
 ON_CPU = f"{ROUND_TRIP}::test_a_network_trains_scores_saves_and_resumes[cpu"
 PARTS = {
     "networks": Part(f"{ROUND_TRIP} {RULES} --deselect={ON_CPU}", 150, "cpu"),
-    "tests of the GPU": Part("-m gpu tests/unit", 230, "cpu"),
-    "commands": Part("tests/cli", 1700, "cpu"),
-    "contract": Part("-m 'soak or not soak' tests/contract", 2400),
+    "tests of the GPU": Part("-m gpu tests/unit", 150, "cpu"),
+    "commands": Part("tests/cli", 1600, "cpu"),
+    "contract": Part("-m 'soak or not soak' tests/contract", 2350),
     "tasks": Part("-m 'not gpu' tests/unit/tasks", 600),
     "adaptation": Part("-m 'not gpu' tests/unit/combinations", 200),
     "generation": Part("-m 'not gpu' tests/unit/generation", 220),

@@ -1,5 +1,4 @@
-"""What goes wrong is said before hours go into training. (Settings, texts and folders: see
-test_training.py.)"""
+"""What goes wrong is said before hours go into training."""
 
 import dataclasses
 
