@@ -549,24 +549,20 @@ class Model(ModelHandle):
         *,
         nbest: int = 1,
         probabilities: bool = False,
-        beam: int | None = None,
     ) -> "TaggedSentences":
         """Label the words of sentences.
 
         sentences: each a str with words between white space, or a list of its words; for a model of
         letters and sounds, a word or a list of its letters. nbest: how many label sequences of each
-        sentence. probabilities: also those of each word's labels; of a CRF the marginals. beam: how
-        many label sequences a model with label feedback keeps; None: as many as are asked for.
+        sentence. probabilities: also those of each word's labels; of a CRF the marginals.
 
         Raises:
-            UsageError: the model is no tagger, or the beam is smaller than nbest.
+            UsageError: the model is no tagger.
         """
         from rnnlm.tasks.labels.tagging import tag
 
         self._check("tag")
-        return tag(
-            self.core, sentences, nbest=nbest, probabilities=probabilities, beam=beam,
-        )  # fmt: skip
+        return tag(self.core, sentences, nbest=nbest, probabilities=probabilities)
 
     def classify(self, texts: Sequence[str | Sequence[str]]) -> "ClassifiedTexts":
         """Label texts, each a str with words between white space, or a list of words.

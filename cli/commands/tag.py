@@ -50,9 +50,6 @@ search_options = section(
                  help="Show the N best label sequences of each sentence."),
     click.option("--probabilities", is_flag=True,
                  help="Show the probability of each word's label; of a CRF the marginal."),
-    click.option("--beam", type=click.IntRange(1), metavar="N",
-                 help="With label feedback: keep N label sequences at each word.  [default: as "
-                      "many as --nbest]"),
 )  # fmt: skip
 output_options = section(
     "Output",
@@ -72,7 +69,7 @@ output_options = section(
 def command(
     sentences: tuple[str, ...], model_name: str | None, device: str, source: str | None,
     as_json: bool, output: Path | None,
-    overwrite: bool, nbest: int, probabilities: bool, beam: int | None,
+    overwrite: bool, nbest: int, probabilities: bool,
     **given: Any,
 ) -> None:  # fmt: skip
     """Label words: parts of speech, names, slots, sounds.
@@ -101,7 +98,7 @@ def command(
     from rnnlm.tasks.labels.tagging import Tagger, model_for
 
     model = model_for("tag", name, device)
-    tagger = Tagger(model, nbest, probabilities, beam)
+    tagger = Tagger(model, nbest, probabilities)
     document = _document(model.codec, sentences, source, output, given)
     found = _counted(files.tagged(tagger, document.sentences))
     if as_json:

@@ -23,13 +23,13 @@ from support.devices import MODELS_DEVICE
 from support.tiny_tasks import VALID, fit, labelled, save
 
 VARIANTS = {
-    ("tagging", "gru"): [{"characters": None, "label_feedback": True},
+    ("tagging", "gru"): [{"characters": None},
                          {"tokenizer": "char", "characters": None, "layers": 2}],
     ("tagging", "lstm"): [
         {"output_layer": "crf", "constrained": False},
         {"both": True, "characters": "lstm", "layers": 2, "connections": "dense",
          "sentence_pooling": "attention"},
-        {"bidirectional": False, "label_feedback": True, "ema_decay": 0.9},
+        {"bidirectional": False, "ema_decay": 0.9},
     ],
     ("classification", "lstm"): [
         {"sentence_pooling": "last", "bidirectional": False},
@@ -44,8 +44,7 @@ VARIANTS = {
 KINDS = [(kind.task, kind.name) for kind in registry.TASK_KINDS if kind.task != "seq2seq"]
 CASES = [(*kind, variant) for kind in KINDS for variant in [{}, *VARIANTS.get(kind, [])]]
 PARTS = [  # each part of a network in one of them
-    *(("tagging", "lstm", settings) for settings in ({"output_layer": "crf", "both": True},
-                                                     {"label_feedback": True})),
+    ("tagging", "lstm", {"output_layer": "crf", "both": True}),
     ("tagging", "qrnn", {}), ("classification", "rnn", {"sentence_pooling": "attention"}),
     ("classification", "bag", {}), ("classification", "cnn", {"form": MULTI}),
 ]  # fmt: skip

@@ -206,12 +206,7 @@ def labelled(
 def small(task: str, **settings: Any) -> dict[str, Any]:
     """Return settings that make a network tiny, and `settings`."""
     characters = settings.get("characters", "cnn" if task == "tagging" else None)
-    return {
-        **SMALL,
-        **SMALL_CHARACTERS[characters],
-        **({"label_size": 4} if settings.get("label_feedback") else {}),
-        **settings,
-    }
+    return {**SMALL, **SMALL_CHARACTERS[characters], **settings}
 
 
 def settings_of(task: str, name: str, **settings: Any) -> Resolved:

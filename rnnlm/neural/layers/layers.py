@@ -612,9 +612,7 @@ FORWARD, BACKWARD = " forward", " backward"
 
 
 class LayeredNetwork(nn.Module):
-    """A network of any task. feedback_layers: those of taggers that read the labels before."""
-
-    feedback_layers: Sequence[Layer] = ()
+    """A network of any task."""
 
     def bodies(self) -> dict[str, nn.Module]:
         """Return what holds its layers, the lowest first, by what the layers' names begin with:
@@ -631,21 +629,14 @@ def named_layers(network: LayeredNetwork) -> dict[str, Layer]:
     """Return the layers of a network of any task by name, the lowest first.
 
     They are "layer 1", "layer 2"; of a network that reads from both ends "layer 1 forward", "layer
-    1 backward"; of an encoder-decoder "encoder layer 1", ..., "decoder layer 1"; last comes the
-    "label feedback" of taggers that have it. Bags of words and filters have no layers.
+    1 backward"; of an encoder-decoder "encoder layer 1", ..., "decoder layer 1". Bags of words and
+    filters have no layers.
     """
     by_name = {}
     for prefix, body in network.bodies().items():
         for row in rows_of(body):
             for name, layer in row:
                 by_name[prefix + name] = layer
-
-    # Of several columns of labels each may have feedback of its own.
-    if len(network.feedback_layers) == 1:
-        by_name["label feedback"] = network.feedback_layers[0]
-    else:
-        for number, layer in enumerate(network.feedback_layers, start=1):
-            by_name[f"label feedback {number}"] = layer
     return by_name
 
 

@@ -1,5 +1,4 @@
-"""Heads: from the features of an encoder to labels of words (softmax, CRF, label feedback) and of
-texts.
+"""Heads: from the features of an encoder to labels of words (softmax, CRF) and of texts.
 
 Shapes: T time, B rows, H width of the features, K labels, n label sequences of a row. Labels are -1
 in padding and where training never saw the label. Losses and probabilities are in fp32 or wider,
@@ -7,7 +6,6 @@ whatever type the features have.
 """
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,9 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnlm.errors import UsageError
 from rnnlm.interface import PADDING
-from rnnlm.neural.layers.layers import Layer, State
 from rnnlm.tasks.batches import is_word
 
 # ---- The best label sequences of a chain: Viterbi's algorithm (Viterbi 1967; Forney 1973) and its
@@ -78,15 +74,6 @@ def constraint_chain(constraints: Constraints | None, like: Tensor) -> Chain | N
         return None
     free = Chain(*(like.new_zeros(mask.shape) for mask in constraints))
     return free.constrained(constraints)
-
-
-def best_paths(
-    scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return the label sequence of the highest score, (T, B), and its score, (B,), as
-    :func:`nbest_paths` does."""
-    labels_nTB, score_nB = nbest_paths(scores_TBK, lengths_B, chain, 1)
-    return labels_nTB[0], score_nB[0]
 
 
 @torch.no_grad()
@@ -230,20 +217,18 @@ class TaggingHead(nn.Module):
         features_TBH: Tensor,
         lengths_B: Tensor,
         constraints: Constraints | None = None,
-        beam: int = 1,
         nbest: int = 1,
     ) -> Paths:
         """Find the `nbest` most probable label sequences of each row, and their log-probabilities.
 
         constraints: which labels may begin, end and follow each other. A row none of whose
-        sequences is allowed is labelled without them. beam: hypotheses kept a row with label
-        feedback, at least `nbest`; softmax and CRF search exactly.
+        sequences is allowed is labelled without them.
         """
-        paths = self._search(features_TBH, lengths_B, constraints, beam, nbest)
+        paths = self._search(features_TBH, lengths_B, constraints, nbest)
         lost_B = torch.isneginf(paths.logprob_nB[0])
         if constraints is None or not lost_B.any():
             return paths
-        free = self._search(features_TBH[:, lost_B], lengths_B[lost_B], None, beam, nbest)
+        free = self._search(features_TBH[:, lost_B], lengths_B[lost_B], None, nbest)
         paths.labels_nTB[:, :, lost_B] = free.labels_nTB
         paths.logprob_nB[:, lost_B] = free.logprob_nB
         return paths
@@ -255,11 +240,6 @@ class TaggingHead(nn.Module):
         p_TBK = self._probabilities(features_TBH, lengths_B)
         return p_TBK.masked_fill(~is_word(len(p_TBK), lengths_B).unsqueeze(2), 0)
 
-    def hidden_matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """Yield (weights, what they multiply, blocks stacked in them) of recurrent layers, to be
-        initialised."""
-        return iter(())
-
     def output_matrices(self) -> list[Tensor]:
         """Return the weights of output layers, to be initialised."""
         raise NotImplementedError
@@ -268,12 +248,7 @@ class TaggingHead(nn.Module):
         raise NotImplementedError
 
     def _search(
-        self,
-        features_TBH: Tensor,
-        lengths_B: Tensor,
-        constraints: Constraints | None,
-        beam: int,
-        nbest: int,
+        self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, nbest: int
     ) -> Paths:
         raise NotImplementedError
 
@@ -296,12 +271,7 @@ class SoftmaxHead(TaggingHead):
         return _cross_entropy(_scores(self.output, features_TBH), labels_TB)
 
     def _search(
-        self,
-        features_TBH: Tensor,
-        lengths_B: Tensor,
-        constraints: Constraints | None,
-        beam: int,
-        nbest: int,
+        self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, nbest: int
     ) -> Paths:
         logprob_TBK = torch.log_softmax(_scores(self.output, features_TBH), dim=2)
         # A maximum at each place is what the search below finds, too, but faster.
@@ -335,12 +305,7 @@ class CrfHead(TaggingHead):
         return -self.chain.log_likelihood(scores_TBK, labels_TB, lengths_B).sum()
 
     def _search(
-        self,
-        features_TBH: Tensor,
-        lengths_B: Tensor,
-        constraints: Constraints | None,
-        beam: int,
-        nbest: int,
+        self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, nbest: int
     ) -> Paths:
         scores_TBK = _scores(self.output, features_TBH)
         chain = self.chain.chain(scores_TBK.dtype).constrained(constraints)
@@ -349,45 +314,6 @@ class CrfHead(TaggingHead):
 
     def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         return self.chain.marginals(_scores(self.output, features_TBH), lengths_B)
-
-
-class FeedbackHead(TaggingHead):
-    """Each label given all labels before it; its probabilities of labels are those after the labels
-    that a greedy search chose."""
-
-    def __init__(self, layer: Layer, labels: int, label_size: int) -> None:
-        super().__init__()
-        self.feedback = LabelFeedback(layer, labels, label_size)
-
-    def hidden_matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        return self.feedback.layer.matrices()
-
-    def output_matrices(self) -> list[Tensor]:
-        return [self.feedback.output.weight]
-
-    def _nats(self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
-        return _cross_entropy(self.feedback(features_TBH, labels_TB), labels_TB)
-
-    def _search(
-        self,
-        features_TBH: Tensor,
-        lengths_B: Tensor,
-        constraints: Constraints | None,
-        beam: int,
-        nbest: int,
-    ) -> Paths:
-        if nbest > beam:
-            why = f"with label feedback the search keeps {beam} label sequence{'s' * (beam > 1)}"
-            raise UsageError(
-                f"the {nbest} best label sequences are not available",
-                why,
-                f"set the beam to {nbest} or more",
-            )
-        return self.feedback.search(features_TBH, lengths_B, constraints, beam, nbest)
-
-    def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
-        labels_TB = self._search(features_TBH, lengths_B, None, 1, 1).labels_nTB[0]
-        return torch.softmax(self.feedback(features_TBH, labels_TB), dim=2)
 
 
 class TextHead(nn.Module):
@@ -439,115 +365,6 @@ def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(
         scores.flatten(0, -2), labels.flatten(), ignore_index=PADDING, reduction="sum"
     )
-
-
-# ---- Label feedback: a forward layer over each word's features and the vector of the label before,
-# and a softmax.
-#
-# log p(y) = sum_t log p(y_t | features_1..t, y_1..t-1), so that the labels depend on all labels
-# before (Mesnil et al. 2015; Vaswani et al. 2016). Training reads the labels of the data (teacher
-# forcing); decoding is a beam search, greedy where the beam is 1.
-#
-# Shapes: T time, B rows, H width of the features, K labels, W hypotheses of a row.
-
-INIT_RANGE = 0.1  # label vectors start uniform in [-INIT_RANGE, INIT_RANGE]
-
-
-class LabelFeedback(nn.Module):
-    """A tagger that reads its labels. layer: reads H + label_size numbers a word, the features
-    before the label's vector. Label K comes before the first one; a label that is not known (-1) is
-    read as zeros."""
-
-    def __init__(self, layer: Layer, labels: int, label_size: int) -> None:
-        super().__init__()
-        self.layer, self.labels = layer, labels
-        self.vectors_KE = nn.Parameter(
-            torch.empty(labels + 1, label_size).uniform_(-INIT_RANGE, INIT_RANGE)
-        )
-        self.output = nn.Linear(layer.width, labels)
-
-    def forward(self, features_TBH: Tensor, labels_TB: Tensor) -> Tensor:
-        """Return the scores of all labels at each place, given the labels before it, (T, B, K),
-        whose softmax is p: one pass of the layer."""
-        first_1B = torch.full_like(labels_TB[:1], self.labels)
-        inputs_TBE = self._input(features_TBH, torch.cat([first_1B, labels_TB[:-1]]))
-        y_TBH, _ = self.layer(inputs_TBE, self._state(features_TBH.shape[1]))
-        return widened(self.output(y_TBH))
-
-    @torch.no_grad()
-    def search(
-        self,
-        features_TBH: Tensor,
-        lengths_B: Tensor,
-        constraints: Constraints | None,
-        beam: int,
-        n: int,
-    ) -> Paths:
-        """Return the best `n` of `beam` hypotheses; exact if `beam` is not below the number of
-        label sequences.
-
-        A hypothesis that the constraints do not let come to an end is dropped at once, so that an
-        allowed one is found wherever there is one.
-        """
-        (T, B), W, K = features_TBH.shape[:2], beam, self.labels
-        state, device = self._state(B * W), features_TBH.device
-        chain = constraint_chain(constraints, self.vectors_KE)
-        after_YK, to_go_TK = _allowed(chain, self.vectors_KE, T)
-
-        # One hypothesis of each row, that of no labels.
-        before_BW = torch.full((B, W), K, device=device)
-        score_BW = torch.full((B, W), -torch.inf, device=device)
-        score_BW[:, 0] = 0
-        same_BW = torch.arange(W, device=device).expand(B, W)
-        row_B1 = torch.arange(B, device=device).unsqueeze(1)
-        steps = []
-        for t in range(T):
-            # A step takes half the time of a kernel, whose call pays for longer windows alone.
-            features_NH = features_TBH[t].repeat_interleave(W, dim=0)
-            inputs_NE = self._input(features_NH, before_BW.flatten())
-            step, state = self.layer.step(inputs_NE, state)
-            logprob_NK = torch.log_softmax(widened(self.output(step.hidden_BH)), dim=1)
-
-            # Extend each hypothesis by each label, and keep the best.
-            to_go_B = (lengths_B - 1 - t).clamp(min=0)
-            allowed_BWK = after_YK[before_BW] + to_go_TK[to_go_B].unsqueeze(1)
-            total_BWK = score_BW.unsqueeze(2) + logprob_NK.view(B, W, K) + allowed_BWK
-            found_BW, index_BW = total_BWK.flatten(1).topk(W)
-
-            # Nothing changes at places beyond a row's end.
-            is_word_B1 = (t < lengths_B).unsqueeze(1)
-            from_BW = torch.where(is_word_B1, index_BW // K, same_BW)
-            before_BW = torch.where(is_word_B1, index_BW % K, before_BW)
-            score_BW = torch.where(is_word_B1, found_BW, score_BW)
-            from_N = (row_B1 * W + from_BW).flatten()
-            state = tuple(part.index_select(1, from_N) for part in state)
-            steps.append((torch.where(is_word_B1, before_BW, PADDING), from_BW))
-        labels_WTB, score_WB = paths_first(follow(steps[::-1], same_BW).flip(0), score_BW)
-        return Paths(labels_WTB[:n], score_WB[:n])
-
-    def _input(self, features: Tensor, before: Tensor) -> Tensor:
-        """Return what the layer reads: features (..., H) and the vectors of the labels before,
-        (...), side by side."""
-        vectors = F.embedding(before.clamp(min=0), self.vectors_KE)
-        vectors = vectors * (before != PADDING).unsqueeze(-1)
-        return torch.cat([features, vectors.to(features.dtype)], dim=-1)
-
-    def _state(self, rows: int) -> State:
-        shapes = self.layer.state_shapes()
-        return tuple(self.vectors_KE.new_zeros(places, rows, width) for places, width in shapes)
-
-
-def _allowed(chain: Chain | None, like_KE: Tensor, T: int) -> tuple[Tensor, Tensor]:
-    """Return zeros, and -inf where `chain` forbids: each label after each one and, in row K, at the
-    beginning, (K + 1, K); and where a label with t words to go can come to no end, (T, K)."""
-    if chain is None:
-        K = len(like_KE) - 1
-        zero_1 = like_KE.new_zeros(1)
-        return zero_1.expand(K + 1, K), zero_1.expand(T, K)
-    to_go = [chain.end_K]
-    for _ in range(T - 1):
-        to_go.append((chain.transitions_KK + to_go[-1]).amax(1))
-    return torch.cat([chain.transitions_KK, chain.start_K.unsqueeze(0)]), torch.stack(to_go)
 
 
 # ---- The linear-chain conditional random field (Lafferty, McCallum & Pereira 2001; with start and

@@ -317,10 +317,9 @@ Prediction = tuple[ColumnPrediction, ...]  # of a text, in the order of the code
 
 @dataclass(frozen=True)
 class Search:
-    """How to search for labels. beam: its width, with label feedback. nbest: how many label
-    sequences to return. probabilities: whether to return those of each word's symbols."""
+    """How to search for labels. nbest: how many label sequences to return. probabilities: whether
+    to return those of each word's symbols."""
 
-    beam: int = 1
     nbest: int = 1
     probabilities: bool = False
 
@@ -383,7 +382,7 @@ def _of_words(
     features_TBH, _, lengths_B = reading.features
     assert features_TBH is not None
     constraints = column.constraints if constrained else None
-    paths = head.predict(features_TBH, lengths_B, constraints, search.beam, search.nbest)
+    paths = head.predict(features_TBH, lengths_B, constraints, search.nbest)
     labels_nBT = _numpy(paths.labels_nTB.transpose(1, 2))
     logprob_nB = _numpy(paths.logprob_nB.double())
     p_BTK = None

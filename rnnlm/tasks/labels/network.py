@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from rnnlm.neural.initialisation import start_weights
-from rnnlm.neural.layers.layers import LayeredNetwork, make_layer
+from rnnlm.neural.layers.layers import LayeredNetwork
 from rnnlm.neural.trace import NamedLayer, trace_stack
 from rnnlm.tasks.batches import is_word
 from rnnlm.tasks.labels.contextual import LayerMixture
@@ -24,7 +24,7 @@ from rnnlm.tasks.labels.encoders import (
     at_words,
     make_text_encoder,
 )
-from rnnlm.tasks.labels.heads import CrfHead, FeedbackHead, SoftmaxHead, TaggingHead, TextHead
+from rnnlm.tasks.labels.heads import CrfHead, SoftmaxHead, TaggingHead, TextHead
 from rnnlm.tasks.labels.settings import RecurrentTaskSettings, TaggingSettings, TaskSettings
 
 
@@ -57,8 +57,6 @@ class TaskNetwork(LayeredNetwork):
         else:
             self.encoder = make_text_encoder(settings, codec.tokenizer)
         self.heads = nn.ModuleList(_head(settings, column) for column in codec.columns)
-        feedback = [head.feedback for head in self.heads if isinstance(head, FeedbackHead)]
-        self.feedback_layers = [each.layer for each in feedback]
         self.context = LayerMixture(settings) if settings.context_models else None
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Features:
@@ -143,8 +141,6 @@ def make_network(settings: TaskSettings, codec: Codec) -> TaskNetwork:
     hidden = list(network.encoder.matrices())
     outputs: list[Tensor] = []
     for head in network.heads:
-        if isinstance(head, TaggingHead):
-            hidden += head.hidden_matrices()
         outputs += _checked(head).output_matrices()
     start_weights(settings, hidden, outputs, network.encoder.input.weight)
     return network
@@ -155,10 +151,6 @@ def _head(settings: TaskSettings, column: LabelColumn) -> nn.Module:
     if column.level != WORD:
         return TextHead(width, count, column.form == MULTI)
     assert isinstance(settings, TaggingSettings) and isinstance(settings, RecurrentTaskSettings)
-    if settings.label_feedback:
-        reads = width + settings.label_size
-        layer = make_layer(settings, 0, reads, settings.hidden_size)
-        return FeedbackHead(layer, count, settings.label_size)
     if settings.output_layer == "crf":
         return CrfHead(width, count)
     return SoftmaxHead(width, count)

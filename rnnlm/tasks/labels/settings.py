@@ -166,37 +166,12 @@ class TaggingSettings(RecurrentTaskSettings):
             "together"
         ),
     ] = "softmax"
-    label_feedback: Annotated[
-        bool,
-        Meta(
-            description="output_layer=softmax: the label of the word before is read with each word"
-        ),
-    ] = False
-    label_size: Annotated[
-        Width,
-        Meta(
-            description="label_feedback: width of the label vectors",
-            extra=needs(label_feedback=(True,)),
-        ),
-    ] = 25
     constrained: Annotated[
         bool,
         Meta(
             description="labels of spans follow each other as their scheme allows: no I-X after O"
         ),
     ] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.label_feedback and self.output_layer == "crf":
-            why = (
-                "a CRF sums over the labels of all words at once, and none of them is known before"
-            )
-            raise SettingsError(
-                "label_feedback is not possible with output_layer = crf",
-                why,
-                "set output_layer=softmax",
-            )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from rnnlm.checks import several
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import UsageError
 from rnnlm.interface import Device, LanguageModel
 from rnnlm.models import loading, registry
 from rnnlm.models.registry import LabelModel
@@ -64,7 +64,6 @@ ALIGNMENTS = 8
 def tag(
     model: Labeller, sentences: Sequence[str | Sequence[str]], *, nbest: int = 1,
     probabilities: bool = False,
-    beam: int | None = None,
     device: str | Device = "auto",
 ) -> TaggedSentences:  # fmt: skip
     """Label the words of sentences.
@@ -72,15 +71,13 @@ def tag(
     model: a tagger or its name. sentences: each a str with words between white space, or a list of
     its words; for a model of letters and sounds, a word or a list of its letters. nbest: how many
     label sequences of each sentence. probabilities: also those of each word's labels; of a CRF the
-    marginals. beam: how many label sequences a model with label feedback keeps; None: as many as
-    are asked for. device: where a model given by name is loaded.
+    marginals. device: where a model given by name is loaded.
 
     Raises:
-        UsageError: the model is no tagger, or the beam is smaller than nbest. ModelError: there is
-            no such model, or it is damaged.
+        UsageError: the model is no tagger. ModelError: there is no such model, or it is damaged.
     """
     sentences = several(sentences, "sentences")
-    tagger = Tagger(model_for("tag", model, device), nbest, probabilities, beam)
+    tagger = Tagger(model_for("tag", model, device), nbest, probabilities)
     codec = tagger.model.codec
     by_word = is_of_letters(codec)
     if by_word:
@@ -131,7 +128,6 @@ class Tagger:
     model: TaskModel
     nbest: int = 1
     probabilities: bool = False
-    beam: int | None = None
 
     def tag(self, texts: Iterable[tuple[str | None, tuple[str, ...]]]) -> Iterator[TaggedSentence]:
         """Yield each text and its words with their labels, in order; the first ones come when a
@@ -148,15 +144,7 @@ class Tagger:
     def _search(self) -> Search:
         if self.nbest < 1:
             raise UsageError(f"nbest = {self.nbest}: at least one label sequence is needed")
-        if self.beam is not None and self.beam < self.nbest:
-            what = f"a beam of {self.beam} holds fewer than {self.nbest} label sequences"
-            raise UsageError(what, hint=f"set the beam to {self.nbest} or more")
-        settings = self.model.network.settings
-        if self.beam is not None and not getattr(settings, "label_feedback", False):
-            notice("the beam makes no difference: without label feedback the search is exact")
-        paths = self.nbest * self._paths_each
-        paths = min(paths, self.beam or paths)
-        return Search(self.beam or paths, paths, self.probabilities)
+        return Search(self.nbest * self._paths_each, self.probabilities)
 
     @property
     def _paths_each(self) -> int:

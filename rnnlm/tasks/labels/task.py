@@ -230,11 +230,6 @@ class Tagging(Labelling):
         "bag": "it makes one vector of all words of a text, not one for each word",
         "cnn": "it makes one vector of all words of a text, not one for each word",
     }
-    instead_of_kind: ClassVar[Mapping[str, str]] = {
-        "jordan": (
-            'use `model="rnn"` with `label_feedback=True`, which reads the label of the word before'
-        )
-    }
 
 
 class Classification(Labelling):

@@ -152,7 +152,6 @@ FROM_CHARACTERS = {"tied": None, "character_size": 4}
 TASKS = [
     Case("tags", "tagging", "lstm"),
     Case("tags, crf", "tagging", "lstm", {"output_layer": "crf", "characters": None}),
-    Case("tags, label feedback", "tagging", "gru", {"label_feedback": True, "characters": None}),
     Case("tags, characters lstm", "tagging", "rnn", {"characters": "lstm"}),
     Case("classes", "classification", "lstm", {"sentence_pooling": "attention"}),
     Case("tags, qrnn", "tagging", "qrnn"),

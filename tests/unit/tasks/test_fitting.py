@@ -80,7 +80,7 @@ ONE = [(["fly"], ["O"], "flight")]
 
 @pytest.mark.filterwarnings("ignore:the vocabulary has only")
 @pytest.mark.parametrize("task, settings", [
-    ("tagging", {"output_layer": "crf"}), ("tagging", {"label_feedback": True}),
+    ("tagging", {"output_layer": "crf"}),
     ("tagging", {"both": True}), ("classification", {}),
     ("classification", {"form": MULTI}), ("classification", {"model": "cnn"}),
     ("classification", {"model": "bag"}),
@@ -126,7 +126,7 @@ def test_a_word_of_100000_characters_stays_whole(task, settings):
 
 @pytest.mark.parametrize("task, settings", [
     ("tagging", {}), ("tagging", {"output_layer": "crf", "both": True}),
-    ("tagging", {"label_feedback": True}), ("classification", {}),
+    ("tagging", {}), ("classification", {}),
     ("classification", {"form": MULTI}),
 ], ids=str)  # fmt: skip
 def test_validation_of_nan_weights_is_the_worst(task, settings):

@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.errors import UsageError
-from rnnlm.neural.layers.layers import LstmLayer
-from rnnlm.neural.settings import LstmCell
-from rnnlm.tasks.labels.heads import CrfHead, FeedbackHead, SoftmaxHead, TaggingHead, TextHead
+from rnnlm.tasks.labels.heads import CrfHead, SoftmaxHead, TaggingHead, TextHead
 
 T, B, H, K = 3, 3, 4, 3
 LENGTHS = torch.tensor([3, 1, 2])
@@ -23,16 +20,13 @@ ALLOWED = (
 
 def make_head(name: str, dtype=torch.float64, labels: int = K) -> TaggingHead:
     torch.manual_seed(1)
-    if name == "feedback":
-        head = FeedbackHead(LstmLayer(LstmCell(), H + 2, 5), labels, 2)
-    else:
-        head = {"softmax": SoftmaxHead, "crf": CrfHead}[name](H, labels)
+    head = {"softmax": SoftmaxHead, "crf": CrfHead}[name](H, labels)
     for weight in head.parameters():
         torch.nn.init.normal_(weight)
     return head.to(dtype)
 
 
-@pytest.fixture(params=["softmax", "crf", "feedback"])
+@pytest.fixture(params=["softmax", "crf"])
 def head(request) -> TaggingHead:
     return make_head(request.param)
 
@@ -60,23 +54,22 @@ def logprobs(head, features_TH) -> torch.Tensor:
 
 
 def test_loss_and_predictions_share_one_distribution(head, features_TBH):
-    paths = head.predict(features_TBH, LENGTHS, beam=K**T, nbest=3)
+    paths = head.predict(features_TBH, LENGTHS, nbest=3)
     for row, length in enumerate(LENGTHS.tolist()):
         logprob_N = logprobs(head, features_TBH[:length, row])
         assert float(logprob_N.logsumexp(0)) == pytest.approx(0, abs=1e-9)
         best_n, index_n = logprob_N.topk(3)
         assert torch.allclose(paths.logprob_nB[:, row], best_n, rtol=0, atol=1e-9)
         assert torch.equal(paths.labels_nTB[:, :length, row], all_labels(length)[:, index_n].t())
-    best = head.predict(features_TBH, LENGTHS, beam=K**T)
+    best = head.predict(features_TBH, LENGTHS)
     assert torch.equal(best.labels_nTB[0], paths.labels_nTB[0])
     assert torch.allclose(best.logprob_nB[0], paths.logprob_nB[0], rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("beam", [1, 27])
-def test_constraints_choose_the_sequence_and_leave_its_probability(head, features_TBH, beam):
+def test_constraints_choose_the_sequence_and_leave_its_probability(head, features_TBH):
     features_TBH = torch.cat([features_TBH, 3 * features_TBH], dim=1)
     lengths_B = LENGTHS.repeat(2)
-    paths = head.predict(features_TBH, lengths_B, ALLOWED, beam)
+    paths = head.predict(features_TBH, lengths_B, ALLOWED)
     for row, length in enumerate(lengths_B.tolist()):
         labels = paths.labels_nTB[0, :length, row]
         allowed = {}
@@ -90,8 +83,7 @@ def test_constraints_choose_the_sequence_and_leave_its_probability(head, feature
         assert float(paths.logprob_nB[0, row]) == pytest.approx(
             allowed[tuple(labels.tolist())], abs=1e-9
         )
-        if beam > 1:
-            assert tuple(labels.tolist()) == max(allowed, key=allowed.__getitem__)
+        assert tuple(labels.tolist()) == max(allowed, key=allowed.__getitem__)
 
 
 def test_a_row_allowing_no_sequence_is_labelled_unconstrained(head, features_TBH):
@@ -141,29 +133,7 @@ def test_probabilities_of_labels_are_those_of_their_sequences(features_TBH):
             assert not p_TBK[length:, row].any()
 
 
-def test_label_feedback_probabilities_follow_the_greedy_choice(features_TBH):
-    head = make_head("feedback")
-    p_TBK, greedy = (
-        head.label_probabilities(features_TBH, LENGTHS),
-        head.predict(features_TBH, LENGTHS),
-    )
-    for row, length in enumerate(LENGTHS.tolist()):
-        chosen = greedy.labels_nTB[0, :length, row]
-        assert torch.allclose(
-            p_TBK[:length, row].sum(1), torch.ones(length, dtype=torch.float64), rtol=0, atol=1e-9
-        )
-        assert float(p_TBK[range(length), row, chosen].log().sum()) == pytest.approx(
-            float(greedy.logprob_nB[0, row]), abs=1e-9
-        )
-
-
-def test_label_feedback_names_the_beam_it_needs(features_TBH):
-    with pytest.raises(UsageError) as error:
-        make_head("feedback").predict(features_TBH, LENGTHS, beam=2, nbest=3)
-    assert error.value.hint == "set the beam to 3 or more"
-
-
-@pytest.mark.parametrize("name", ["softmax", "crf", "feedback"])
+@pytest.mark.parametrize("name", ["softmax", "crf"])
 def test_heads_train_in_bf16_and_on_meta(name, features_TBH):
     for device in ("cpu", "meta"):
         head = make_head(name, torch.float32).to(device)

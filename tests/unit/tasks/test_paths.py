@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rnnlm.tasks.labels import heads
-from rnnlm.tasks.labels.heads import Chain, best_paths, constraint_chain, nbest_paths
+from rnnlm.tasks.labels.heads import Chain, constraint_chain, nbest_paths
 
 T, B, K = 5, 3, 3
 LENGTHS = torch.tensor([5, 2, 3])
@@ -74,7 +74,8 @@ def test_equal_scores_give_different_sequences():
 
 def test_a_row_allowing_no_sequence_has_no_paths(scores_TBK):
     forbidding = (np.zeros(K, bool), np.ones(K, bool), np.ones((K, K), bool))
-    labels_TB, score_B = best_paths(scores_TBK, LENGTHS, constraint_chain(forbidding, scores_TBK))
+    chain = constraint_chain(forbidding, scores_TBK)
+    (labels_TB,), (score_B,) = nbest_paths(scores_TBK, LENGTHS, chain, 1)
     assert torch.isneginf(score_B).all() and (labels_TB == -1).all()
 
 

@@ -26,7 +26,7 @@ def test_stored_settings_come_back_and_each_is_described(task, model):
     ({"model": "bag"}, "model = 'bag' is not a kind of network for tagging"),
     ({"model": None}, "model = None"),
     ({"hidden_size": 1 << 21}, "hidden_size"), ({"output_layer": "adaptive"}, "output_layer"),
-    ({"label_size": 0}, "label_size"),
+    ({"hidden_size": 0}, "hidden_size"),
 ], ids=str)  # fmt: skip
 def test_damaged_or_hostile_ones_are_an_error(values, what):
     with pytest.raises(ModelError, match=f"stored settings are damaged.*{re.escape(what)}"):
@@ -34,8 +34,6 @@ def test_damaged_or_hostile_ones_are_an_error(values, what):
 
 
 @pytest.mark.parametrize("task, model, values, what", [
-    ("tagging", "lstm", {"label_feedback": True, "output_layer": "crf"},
-     "label_feedback is not possible with output_layer = crf"),
     ("tagging", "lstm", {"layers": 2, "layer_sizes": "3"}, "layer_sizes = 3 names 1 widths"),
     ("classification", "gru", {"character_size": 3},
      "character_size is a setting of characters = cnn or lstm"),
@@ -51,14 +49,14 @@ def test_a_setting_without_effect_is_named():
     asked = Layer(
         "user",
         {
-            "label_size": 9,
+            "context_size": 9,
             "locked_dropout": True,
             "dropout_input": 0.0,
             "dropout_output": 0.0,
             "dropout_between": 0.0,
         },
     )
-    with pytest.warns(RnnlmWarning, match="label_size = 9 needs label_feedback = true") as caught:
+    with pytest.warns(RnnlmWarning, match="context_size = 9") as caught:
         warn_of_idle(resolve([TaggingSettings], [asked]))
     assert "dropout_latent" not in str(caught[0].message)
 
@@ -69,7 +67,7 @@ def refusal(task: str, model: str) -> SettingsError:
 
 
 @pytest.mark.parametrize("task, model, why, hint", [
-    ("tagging", "jordan", "its prediction of that word", '`model="rnn"` with `label_feedback=True`'),
+    ("tagging", "jordan", "its prediction of that word", '`model` rnn, gru, lstm or qrnn'),
     ("classification", "jordan", "its prediction of that word",
      "`model` rnn, gru, lstm, qrnn, bag or cnn"),
     ("tagging", "ffnn", "none after them", "`model` rnn, gru, lstm or qrnn"),

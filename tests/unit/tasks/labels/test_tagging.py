@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.errors import ArgumentTypeError, RnnlmWarning, UsageError
+from rnnlm.errors import ArgumentTypeError, UsageError
 from rnnlm.tasks.labels import results, tagging
 from rnnlm.tasks.labels.data import EDIT, WORD, LabelColumn
 from rnnlm.tasks.labels.tagging import tag
@@ -147,9 +147,5 @@ def test_what_makes_no_sense_is_said(tagger, classifier, pronouncer, models):
         tag(classifier.folder, ["fly me"])
     with pytest.raises(UsageError, match="is a language model"):
         tag(rnnlm.load(models.unigram), ["fly me"])
-    with pytest.raises(UsageError, match="a beam of 2 holds fewer than 3 label sequences"):
-        tag(model, ["fly me"], nbest=3, beam=2)
     with pytest.raises(UsageError, match=r"sentences\[1\] has 2 words"):
         tag(pronouncer, ["tap", "tap tap"])
-    with pytest.warns(RnnlmWarning, match="the beam makes no difference"):
-        tag(model, ["fly me"], beam=4)
