@@ -36,7 +36,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support import pretended_gpu, tiny_models, tiny_pairs, tiny_tasks
-from support.devices import ON_EACH_DEVICE
+from support.devices import CUDA
 from support.tiny_models import HELD_OUT, LINES, Lines
 from support.tiny_translators import parallel_text
 
@@ -102,6 +102,7 @@ class Case:
             ids = Lines(HELD_OUT + LINES[:2]).encode(model.tokenizer).ids
             return score_spans(model, ids, whole_text(ids))
         if self.task == "seq2seq":
+            model = getattr(model, "core", model)
             return target_scores(model, encode_pairs(model.codec, parallel_text(tiny_pairs.VALID)))
         search = Search(probabilities=True, beam=2, nbest=2)
         labels = [column for prediction in predict(model, TEXTS, search) for column in prediction]
@@ -181,8 +182,18 @@ def through_a_file(state: TrainingState) -> TrainingState:
 
 
 @every_case
-@ON_EACH_DEVICE
+def test_a_network_goes_round_on_the_cpu(case, tmp_path):
+    goes_round(case, "cpu", tmp_path)
+
+
+@every_case
+@pytest.mark.parametrize("device", [CUDA])
 def test_a_network_trains_scores_saves_and_resumes(case, device, tmp_path):
+    goes_round(case, device, tmp_path)
+
+
+def goes_round(case: Case, device: str, tmp_path: Path) -> None:
+    """Train, score, save, load, sample and resume, and check that nothing is lost on the way."""
     trainer = case.trainer(device)
     *events, fitted = trainer.train(never)
     losses = [event.loss_nats for event in events if isinstance(event, Step)]
