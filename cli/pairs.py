@@ -30,8 +30,7 @@ pairs_option = section(
                  help="Accuracy on minimal pairs: BLiMP, columns good and bad, agreement "
                       "templates, Winograd schemas."),
     click.option("--plot", type=PATH, metavar="FILE.svg",
-                 help="Plot surprisal by word, with or without --words; with --pairs, accuracy by "
-                      "distance and attractors, or by kind. "
+                 help="With --pairs: plot accuracy by distance and attractors, or by kind. "
                       "Several models are drawn side by side; .svg, .png or .pdf."),
 )  # fmt: skip
 rare_pairs_options = section(
@@ -79,9 +78,10 @@ def take_request(
     """Take the values of `pairs_options` out of `given`. Return None if no pairs are named."""
     source = given.pop("pairs_source")
     scoring = given.pop("pairs_scoring")
-    plot = given["plot"]
+    plot = given.pop("plot")
     if source is None:
         refuse_if(scoring, "--pairs-scoring needs --pairs.")
+        refuse_if(plot, "--plot needs --pairs.")
         return None
     _refuse_others()
     refuse_if(

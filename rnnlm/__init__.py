@@ -60,7 +60,6 @@ _PUBLIC = {
     "mix_static": "rnnlm.combinations.static_mixing",
     "normalise": "rnnlm.text.normalisation",
     "plot_curves": "rnnlm.evaluation.learning_curves",
-    "plot_surprisals": "rnnlm.scoring.plots",
     "prepare": "rnnlm.text.prepared.preparation",
     "read_nbest": "rnnlm.rescoring.files",
     "read_pairs": "rnnlm.scoring.pairs.files",
@@ -115,7 +114,6 @@ if TYPE_CHECKING:  # with `as`, so that strict type checkers see them as public
     from rnnlm.runs import train as train
     from rnnlm.scoring.pairs.files import read_pairs as read_pairs
     from rnnlm.scoring.pairs.pair import Pair as Pair
-    from rnnlm.scoring.plots import plot_surprisals as plot_surprisals
     from rnnlm.scoring.records import SentenceScore as SentenceScore
     from rnnlm.scoring.sentences import Sentence as Sentence
     from rnnlm.scoring.sentences import read_sentences as read_sentences

@@ -1,17 +1,12 @@
 """`rnnlm score`: log-probabilities of sentences, ranked; surprisals; likely next words; minimal
 pairs."""
 
-import dataclasses
-import itertools
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-
-from rnnlm.errors import RnnlmWarning
 
 from .. import options, terminal
 from ..help_sections import Command, section
@@ -209,7 +204,6 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     rnnlm score "recognize speech" "wreck a nice beach"
     rnnlm score - < sentences.txt
     rnnlm score -m demo --input stimuli.csv --words --with entropy -o words.csv
-    rnnlm score -m demo -m kn5 "the dogs bark" --words --plot words.svg
     rnnlm score -m demo --pairs homophones.tsv
     rnnlm score -m fra --source "how are you ?" "comment vas-tu ?" "tu vas bien ?"
     rnnlm score -m fra --input pairs.tsv --column english --target-column french
@@ -229,16 +223,14 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     if output == options.STANDARD_OUTPUT and not pairs:
         output, as_json = None, True
     _check_input(sentences, inputs, given)
-    plot = None
     form = ""
     if not pairs:
-        plot = given["plot"]
         form = _format(as_json, output)
         _check_options(form, output, resume, overwrite, given)
     has_sources = any(given[name] for name in _NAMES)
     model_names = options.chosen_models(model_names, "sources" if has_sources else "text")
     if not pairs:
-        _check_files(sentences, (*inputs, *given["targets"]), output, plot, overwrite, resume)
+        _check_files(sentences, (*inputs, *given["targets"]), output, overwrite, resume)
 
     from rnnlm.system import keep_freed
 
@@ -249,7 +241,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         show_pairs(models, pairs)
         return
     settings = _settings(given)
-    read, plotted = keeping(_sentences(sentences, inputs, given, form), plot)
+    read = _sentences(sentences, inputs, given, form)
     has_region_names = bool(given["region_columns"])
     from .. import score_output
 
@@ -259,8 +251,6 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         )
     else:
         score_output.show(models, read, settings, form, bool(inputs), has_region_names)
-    if plot:
-        draw(plot, models, plotted, settings)
 
 
 def _check_input(
@@ -278,23 +268,16 @@ def _check_files(
     sentences: tuple[str, ...],
     inputs: tuple[str, ...],
     output: Path | None,
-    plot: Path | None,
     overwrite: bool,
     resume: bool,
 ) -> None:
     options.check_texts(*inputs)
-    if plot:
-        from rnnlm.evaluation import plotting
-
-        plotting.check(plot, overwrite)
-    if output or plot:
+    if output:
         from rnnlm.files import outputs
         from rnnlm.text import sources
 
-        if output:
-            outputs.check_file(output, overwrite or resume)
-        written = [path for path in (output, plot) if path]
-        outputs.check_apart(written, sources.expand(inputs))
+        outputs.check_file(output, overwrite or resume)
+        outputs.check_apart([output], sources.expand(inputs))
     options.notice_file(sentences, "scored as a sentence", "--input {file} scores its lines")
 
 
@@ -316,10 +299,7 @@ def _check_options(
 ) -> None:
     # Options for files, and what each format allows.
     options.refuse_if(resume and not output, "--resume needs --output FILE.")
-    options.refuse_if(
-        overwrite and not (output or given["plot"]),
-        "--overwrite needs --output FILE or --plot FILE.",
-    )
+    options.refuse_if(overwrite and not output, "--overwrite needs --output FILE.")
     options.refuse_if(resume and overwrite, "--resume and --overwrite cannot be combined.")
     options.refuse_if(
         form == "parquet" and resume,
@@ -393,39 +373,3 @@ def _sentences(
         strip=bool(given["strip"]),
     )
     return read_sentences(inputs or ("-",), settings, given["targets"])
-
-
-# ---- The plot of `rnnlm score --plot`: the surprisals of the first sentences that are scored.
-
-
-def keeping(
-    sentences: "Iterator[Sentence]", plot: Path | None
-) -> "tuple[Iterator[Sentence], list[Sentence]]":
-    """Return all of `sentences`, and a list that the first of them are added to when they are read:
-    as many as the plot needs to know."""
-    kept: list[Sentence] = []
-    return (_keeping(sentences, kept) if plot else sentences), kept
-
-
-def _keeping(sentences: "Iterator[Sentence]", kept: "list[Sentence]") -> "Iterator[Sentence]":
-    from rnnlm.scoring.plots import MOST_SENTENCES
-
-    for sentence in sentences:
-        if len(kept) <= MOST_SENTENCES:  # one more than it shows
-            kept.append(sentence)
-        yield sentence
-
-
-def draw(
-    path: Path, models: dict[str, Any], kept: "list[Sentence]", settings: "ScoringSettings"
-) -> None:
-    """Plot the sentences that were kept. They are scored once more: a resumed run has only the
-    rest."""
-    from rnnlm.scoring.plots import plot_surprisals
-    from rnnlm.scoring.several_models import score_chunks_of_models
-
-    with_words = dataclasses.replace(settings, with_words=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)  # they were shown before
-        scored = list(itertools.chain(*score_chunks_of_models(models, kept, with_words)))
-    plot_surprisals({name: [by_model[name] for by_model in scored] for name in models}, path)

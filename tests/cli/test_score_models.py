@@ -179,28 +179,9 @@ def test_several_model_run_resumes_only_with_same_models(rnnlm, models, two, her
     )
     assert other.code == 2 and "models was uni, uni+unigram, is tiny, uni" in other.err
     assert (
-        rnnlm(*command, "s.jsonl", "--resume", "--plot", "plot.svg").code == 0
+        rnnlm(*command, "s.jsonl", "--resume").code == 0
         and (here / "s.jsonl").read_bytes() == expected
     )
-    # of those written before, too
-    assert all(f">{word}</text>" in (here / "plot.svg").read_text() for word in ("zorp", "here"))
-
-
-@pytest.mark.parametrize("options", [[], ["-o", "scores.jsonl"], ["--json"]], ids=" ".join)
-def test_surprisal_plot_goes_with_every_output_form(rnnlm, two, here, options):
-    without = rnnlm("score", *two, *options, "the man was here", "the zorp")
-    written = (here / "scores.jsonl").read_text() if "-o" in options else without.out
-    (here / "scores.jsonl").unlink(missing_ok=True)
-    shown = rnnlm("score", *two, *options, "--plot", "plot.svg", "the man was here", "the zorp")
-    assert shown.code == 0, shown.err
-    svg = (here / "plot.svg").read_text()
-    assert all(
-        f">{text}</text>" in svg
-        for text in ("man", "zorp", "tiny", "uni", "unknown word", "surprisal (bits)")
-    )
-    assert written == ((here / "scores.jsonl").read_text() if "-o" in options else shown.out) != ""
-    assert rnnlm("score", *two, "--plot", "plot.svg", "the").code == 1  # it is there
-    assert rnnlm("score", *two, "--plot", "plot.svg", "--overwrite", "the").code == 0
 
 
 def test_pairs_have_rows_for_each_model_and_differences(rnnlm, two, here):

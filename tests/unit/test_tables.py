@@ -319,15 +319,12 @@ def test_a_comparison_is_drawn_as_intervals(here):
 
 
 def test_plots_return_figures_with_and_without_file(here, tmp_path):
-    scores = here.lstm.score_sentences([SENTENCE], with_words=True)
-    for plot, what in ((rnnlm.plot_surprisals, scores), (rnnlm.plot_curves, [here.run.folder])):
-        assert faults_of(plot(what, tmp_path / "plot.svg")) == []
-        [axes] = plot(what).axes
-        figure = Figure()
-        own = figure.add_subplot(1, 2, 2)
-        assert plot(what, axes=own) is figure and len(own.lines) == len(axes.lines)
-    with pytest.raises(UsageError, match="2 panels"):
-        rnnlm.plot_surprisals([*scores, *scores], axes=own)
+    runs = [here.run.folder]
+    assert faults_of(rnnlm.plot_curves(runs, tmp_path / "plot.svg")) == []
+    [axes] = rnnlm.plot_curves(runs).axes
+    figure = Figure()
+    own = figure.add_subplot(1, 2, 2)
+    assert rnnlm.plot_curves(runs, axes=own) is figure and len(own.lines) == len(axes.lines)
 
 
 def test_notebooks_show_figures_without_pyplot(here):
@@ -335,11 +332,3 @@ def test_notebooks_show_figures_without_pyplot(here):
     assert figure._repr_png_().startswith(b"\x89PNG")
     copied = pickle.loads(pickle.dumps(figure))
     assert copied._repr_png_() == figure._repr_png_()
-
-
-def test_a_lone_model_needs_no_legend_of_names(here):
-    figure = Figure()
-    axes = figure.add_subplot()
-    scores = here.lstm.score_sentences(["zorp"], with_words=True)
-    rnnlm.plot_surprisals(scores, axes=axes)
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["unknown word"]
