@@ -133,7 +133,7 @@ def faults(report: Path) -> list[str]:
 # One of each way to take a step: a layer of cuDNN's, output layers, readers of words, labels,
 # decoders; a loop of our own that is recorded is among the cells.
 FEW_NETWORKS = (
-    "awd", "adaptive", "mos", "nce", "characters cnn", "tags, crf", "tags, label feedback",
+    "awd", "adaptive", "mos", "nce", "characters cnn", "tags, crf",
     "classes", "classes, cnn", "pairs, attention", "pairs, input feeding",
 )  # fmt: skip
 FEW_CELLS = ("tanh", "coupled gates", "qrnn")

@@ -104,7 +104,7 @@ class Case:
         if self.task == "seq2seq":
             model = getattr(model, "core", model)
             return target_scores(model, encode_pairs(model.codec, parallel_text(tiny_pairs.VALID)))
-        search = Search(probabilities=True, beam=2, nbest=2)
+        search = Search(probabilities=True, nbest=2)
         labels = [column for prediction in predict(model, TEXTS, search) for column in prediction]
         logprobs = [each.logprob_nats for column in labels for each in column.best]
         return np.concatenate([column.p_TK.ravel() for column in labels] + [logprobs])
