@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import IO, Any, cast
 
@@ -256,6 +257,13 @@ def print_json(*values: Any) -> None:
 
     for value in values:
         click.echo(json_text(value))
+
+
+def tell_of_reasons(reasons: "Counter[str]", what: str, several: str, lack: str) -> None:
+    """Say how many of several things have no result, and why. lack: the result."""
+    for reason, count in reasons.items():
+        have = "has" if count == 1 else "have"
+        say(f"note: {plural(count, what, several)} {have} no {lack}: {reason}")
 
 
 def tsv_line(cells: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,8 @@ def command(
 
     Each text comes with its label and the probability of that label; rows of a table keep their
     other columns. Lines of text become TSV, and so does Parquet; any other table keeps its
-    format, unless the suffix of -o says otherwise. A text without words has no label.
+    format, unless the suffix of -o says otherwise. A text without words has no label; of a
+    table, the column `reason` says why.
 
     --json prints, for each text, its labels and the probabilities of all labels, or of the --top N.
     """
@@ -83,9 +85,9 @@ def command(
     # A table stays one of its kind; plain lines become TSV.
     model = model_for("classify", name, device)
     if texts:
-        form, read = "tsv", _of_arguments(texts)
+        form, read, is_table = "tsv", _of_arguments(texts), False
     else:
-        form, read = _of_file(source, given)
+        form, read, is_table = _of_file(source, given)
     if output:
         form = _SUFFIXES.get(output.suffix.lower(), form)
     found = _counted(files.with_labels(model, read))
@@ -97,7 +99,10 @@ def command(
     # Arguments are shown as a table; a file is written while it is read.
     names = [column.name for column in model.codec.columns]
     rows = itertools.chain.from_iterable(
-        files.labelled_rows(text.row, each, names, top) for text, each in found
+        files.labelled_rows(
+            text.row, each, names, top, bool(each.reason) if form == "jsonl" else is_table
+        )
+        for text, each in found
     )
     if texts and not output:
         _show(list(rows))
@@ -123,9 +128,15 @@ def _of_arguments(texts: tuple[str, ...]) -> "Iterator[Text]":
     return (Text(text, {"text": text}) for text in texts)
 
 
-def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[Text]]":
-    """Return the format in which the texts are to be written, and the texts."""
-    from rnnlm.tasks.labels.files import TextFileSettings, detect_text_format, read_texts
+def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[Text], bool]":
+    """Return the format in which the texts are to be written, the texts, and whether they are of a
+    table."""
+    from rnnlm.tasks.labels.files import (
+        TEXT_LINES,
+        TextFileSettings,
+        detect_text_format,
+        read_texts,
+    )
 
     if source is None:
         source = "-"
@@ -138,22 +149,21 @@ def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[
     if form == "auto":
         form = detect_text_format(source, settings)
     texts = read_texts(source, form, settings)
-    return form if form in ("csv", "jsonl") else "tsv", texts
+    return form if form in ("csv", "jsonl") else "tsv", texts, form != TEXT_LINES
 
 
 def _counted(
     found: "Iterable[tuple[Text, ClassifiedText]]",
 ) -> "Iterator[tuple[Text, ClassifiedText]]":
     """Pass on what is found; show the progress, and at the end how many texts have no label."""
-    empty = 0
+    reasons: Counter[str] = Counter()
     with terminal.Progress() as said:
         for number, (text, each) in enumerate(found, start=1):
             said(f"{number:,} texts classified")
-            empty += not each.labels
+            if each.reason:
+                reasons[each.reason] += 1
             yield text, each
-    if empty:
-        texts_have = terminal.plural(empty, "text has", "texts have")
-        terminal.say(f"note: {texts_have} no words, and so no label")
+    terminal.tell_of_reasons(reasons, "text", "texts", "label")
 
 
 def _show(rows: "list[Row]") -> None:

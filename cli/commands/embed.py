@@ -3,13 +3,16 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import options, terminal
 from ..help_sections import Command, section
 from ..setting_options import EMBEDDING, options_of
+
+if TYPE_CHECKING:
+    from rnnlm.vectors.embedding import NoLine
 
 input_options = section(
     "Input",
@@ -83,11 +86,12 @@ def command(
         terminal.say(f"vectors of {lines} written to {output}")
 
 
-def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> Iterator[str]:
+def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> "Iterator[str | NoLine]":
     """Yield the texts of the input, as `rnnlm score` reads them."""
     from rnnlm.scoring.scorer import checked_text
     from rnnlm.scoring.sentences import read_texts
     from rnnlm.scoring.settings import SentenceSettings
+    from rnnlm.vectors.embedding import NoLine
 
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
         terminal.say("reading lines from the terminal; Ctrl-D ends")
@@ -96,5 +100,8 @@ def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> Iterator[str]:
         encoding_errors=given["encoding_errors"] or "strict",
         keep=(),
     )  # fmt: skip
-    for where, text in read_texts(inputs or ("-",), settings):
-        yield checked_text(text, where, given["special_symbols"] or "error")
+    for where, text, reason in read_texts(inputs or ("-",), settings):
+        if reason:
+            yield NoLine(reason)
+        else:
+            yield checked_text(text, where, given["special_symbols"] or "error")

@@ -1,9 +1,10 @@
 """`rnnlm tag`: labels of words, in a table or written into the file they came from."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from rnnlm.tasks.labels.data import Codec
     from rnnlm.tasks.labels.files import Document
     from rnnlm.tasks.labels.results import TaggedSentence
+    from rnnlm.text.labelled.documents import Sentence
 
-T = TypeVar("T")
 FORMATS = ("conllu", "columns", "jsonl", "tsv", "csv")
 _SUFFIXES = {
     ".csv": "csv",
@@ -107,7 +108,7 @@ def command(
         show([each for _, each in found], model.codec, probabilities, nbest > 1)
     else:
         lines = (
-            files.written(model.codec, sentence, labels, document.format)
+            files.written(model.codec, sentence, labels, document.format, document.is_table)
             for sentence, labels in found
         )
         options.put(lines, output)
@@ -177,12 +178,19 @@ def _document(
     return files.of_texts(codec, sentences, settings)
 
 
-def _counted(found: Iterable[T]) -> Iterator[T]:
-    """Pass on what is found, and show the progress."""
+def _counted(
+    found: "Iterable[tuple[Sentence, TaggedSentence]]",
+) -> "Iterator[tuple[Sentence, TaggedSentence]]":
+    """Pass on what is found; show the progress, and at the end how many sentences have no
+    labels."""
+    reasons: Counter[str] = Counter()
     with terminal.Progress() as said:
-        for number, each in enumerate(found, start=1):
+        for number, (sentence, each) in enumerate(found, start=1):
             said(f"{number:,} sentences tagged")
-            yield each
+            if each.reason:
+                reasons[each.reason] += 1
+            yield sentence, each
+    terminal.tell_of_reasons(reasons, "sentence", "sentences", "labels")
 
 
 # ---- Tagged sentences as tables: a row for each word, or for each of the n best label sequences.

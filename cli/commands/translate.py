@@ -1,6 +1,7 @@
 """`rnnlm translate`: what an encoder-decoder writes for each line."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -212,12 +213,13 @@ def _counted(
 ) -> "Iterator[TranslatedLine]":
     """Pass on what is found; show the progress, and at the end how many lines are empty or cut off.
     kept: takes the first two lines that have words."""
-    empty = cut = 0
+    cut = 0
+    reasons: Counter[str] = Counter()
     with terminal.Progress() as said:
         for number, each in enumerate(found, start=1):
             said(f"{number:,} lines translated")
-            if not each.hypotheses:
-                empty += 1
+            if each.reason:
+                reasons[each.reason] += 1
             elif not each.hypotheses[0].complete:
                 cut += 1
             if each.hypotheses and len(kept) < 2:
@@ -225,9 +227,7 @@ def _counted(
             yield each
 
     # Nobody would see in a file that some of its lines are not translations.
-    if empty:
-        lines_have = terminal.plural(empty, "line has", "lines have")
-        terminal.say(f"note: {lines_have} no words, and so no translation")
+    terminal.tell_of_reasons(reasons, "line", "lines", "translation")
     if cut:
         were_cut_off = terminal.plural(
             cut, "line was cut off: it reached its", "lines were cut off: they reached their"
@@ -298,4 +298,7 @@ def _rows(line: "TranslatedLine", is_drawn: bool) -> list[list[str]]:
         numbers = [each.logprob_nats] if is_drawn else [each.logprob_nats, each.score]
         shown = [f"{value:.{DIGITS}f}" for value in numbers]
         rows.append([str(line.number), str(number), *shown, each.text])
+    if not rows:
+        empty = [""] * (len(_columns(is_drawn)) - 1)
+        rows.append([str(line.number), *empty])
     return rows

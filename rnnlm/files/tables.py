@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from rnnlm.errors import CONTROL, TextError
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.outputs import save_file
-from rnnlm.files.reading import opened, text_lines, undecoded
+from rnnlm.files.reading import opened, text_lines
 
 if TYPE_CHECKING:
     import pyarrow
@@ -160,15 +160,24 @@ def _begins_quoted(cell: str) -> bool:
 # ---- Rows of a table in any of the formats.
 
 
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which JSON may hold
+
+
 def has_text(value: object) -> bool:
-    """Return whether a cell holds anything: null, an empty text and NaN (of a column of numbers, or
-    of pandas) are nothing. The words null and NaN are text."""
+    """Return whether a cell holds anything: null, an empty or blank text and NaN (of a column of
+    numbers, or of pandas) are nothing. The words null and NaN are text."""
     if isinstance(value, str):
-        return value != ""
-    is_gap = value is None or type(value).__name__ == "NAType"
+        return value.strip(" \t\r\n") != ""
+    return not is_gap(value)
+
+
+def is_gap(value: object) -> bool:
+    """Return whether a cell is null or NaN, whichever library says so."""
+    if value is None or type(value).__name__ == "NAType":
+        return True
     # NaN and pandas' NaT differ from themselves.
     is_number = isinstance(value, float) or type(value).__name__ == "NaTType"
-    return not is_gap and not (is_number and value != value)
+    return is_number and value != value
 
 
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
@@ -245,7 +254,7 @@ def rows(
     """
     kind = kind or kind_of(source)
     if kind == PARQUET:
-        yield from parquet_rows(source)
+        yield from parquet_rows(source, errors=errors)
         return
     with opened(source) as stream:
         lines = text_lines(source, stream, errors)
@@ -255,7 +264,7 @@ def rows(
         elif kind == TSV:
             yield from _named(source, tsv_rows(lines), has_header)
         elif kind == JSON_LINES:
-            yield from _json(source, lines, unreadable == "report")
+            yield from _json(source, lines, unreadable == "report", errors)
         else:
             raise TextError(
                 f"{source} does not have a table suffix",
@@ -264,8 +273,10 @@ def rows(
             )
 
 
-def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
-    """Yield the rows of a Parquet file, with these `columns` alone."""
+def parquet_rows(
+    source: str, columns: Sequence[str] | None = None, errors: str | None = None
+) -> Iterator[Row]:
+    """Yield the rows of a Parquet file, with these `columns` alone. errors: as for :func:`rows`."""
     import pyarrow
     import pyarrow.parquet
 
@@ -273,7 +284,7 @@ def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[
     try:
         file = pyarrow.parquet.ParquetFile(source)
         for batch in file.iter_batches(batch_size=ROWS_PER_BATCH, columns=columns):
-            for values in batch.to_pylist():
+            for values in arrow_rows(batch, errors):
                 number += 1
                 yield Row(f"{source}, row {number}", values, number)
     except UnicodeDecodeError as error:
@@ -282,17 +293,20 @@ def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[
         raise _unreadable_parquet(source, error) from None
 
 
-def arrow_rows(batch: "pyarrow.RecordBatch", errors: str | None = None) -> Iterator[dict[str, Any]]:
+def arrow_rows(
+    batch: "pyarrow.RecordBatch", errors: str | None = None
+) -> Iterator[dict[str | None, Any]]:
     """Yield the rows of some Arrow columns in Python's types. errors: what to do with texts that
     are not UTF-8, as :func:`rows` says."""
     names = batch.schema.names
-    columns = [_arrow_values(column, errors) for column in batch.columns]
+    columns = [arrow_values(column, errors) for column in batch.columns]
     for values in zip(*columns, strict=True):
         yield dict(zip(names, values, strict=True))
 
 
-def _arrow_values(column: "pyarrow.Array", errors: str | None) -> list[Any]:
-    """Return the values of a column. Bytes that are UTF-8 are text, whatever type they have."""
+def arrow_values(column: "pyarrow.Array", errors: str | None = None) -> list[Any]:
+    """Return the values of an Arrow column. Bytes that are UTF-8 are text: Arrow has many types
+    that hold it. errors: as for :func:`rows`."""
     import pyarrow
 
     if pyarrow.types.is_dictionary(column.type):
@@ -309,14 +323,14 @@ def _arrow_values(column: "pyarrow.Array", errors: str | None) -> list[Any]:
         return column.cast(pyarrow.string()).to_pylist()
     if "binary" not in str(column.type):
         return values
-    return [_decoded(value) for value in values]
+    return [_decoded(value, errors) for value in values]
 
 
-def _decoded(value: object) -> object:
-    """Return bytes as text where they are UTF-8."""
+def _decoded(value: object, errors: str | None) -> object:
+    """Return bytes as text where they are UTF-8, or bad bytes are to be replaced."""
     if isinstance(value, bytes):
         with contextlib.suppress(UnicodeDecodeError):
-            return value.decode("utf-8")
+            return value.decode("utf-8", "replace" if errors == "replace" else "strict")
     return value
 
 
@@ -407,23 +421,23 @@ def cell_text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _json(source: str, lines: Iterator[str], reports: bool) -> Iterator[Row]:
+def _json(source: str, lines: Iterator[str], reports: bool, errors: str | None) -> Iterator[Row]:
     """Yield the rows of JSON-lines, or of one array of objects, however it is spread over lines."""
     is_first = True
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         if is_first and line.lstrip().startswith("["):
-            yield from _json_array(source, number, itertools.chain([line], lines))
+            yield from _json_array(source, number, itertools.chain([line], lines), errors)
             return
         is_first = False
-        yield _json_row(source, number, line, reports)
+        yield _json_row(source, number, line, reports, errors)
 
 
-def _json_row(source: str, number: int, line: str, reports: bool) -> Row:
+def _json_row(source: str, number: int, line: str, reports: bool, errors: str | None) -> Row:
     where = f"{source}, line {number}"
     try:
-        value = _json_value(line, where, "one JSON object a line")
+        value = _json_value(line, where, "one JSON object a line", errors)
         if not isinstance(value, dict):
             raise TextError(f"{where}: not a JSON object")
     except TextError as error:
@@ -437,7 +451,9 @@ def _json_row(source: str, number: int, line: str, reports: bool) -> Row:
     return Row(where, value, number)
 
 
-def _json_array(source: str, first_line: int, lines: Iterable[str]) -> Iterator[Row]:
+def _json_array(
+    source: str, first_line: int, lines: Iterable[str], errors: str | None
+) -> Iterator[Row]:
     # Stop reading once the array is too long to be allowed: a file may have no end.
     parts = []
     room = LARGEST_VALUE + 1
@@ -449,7 +465,7 @@ def _json_array(source: str, first_line: int, lines: Iterable[str]) -> Iterator[
 
     where = f"{source}, line {first_line}"
     hint = "one JSON object a line, or one array of objects"
-    values = _json_value("".join(parts), where, hint)
+    values = _json_value("".join(parts), where, hint, errors)
     for number, value in enumerate(values, start=1):
         where = f"{source}, element {number}"
         if not isinstance(value, dict):
@@ -457,9 +473,7 @@ def _json_array(source: str, first_line: int, lines: Iterable[str]) -> Iterator[
         yield Row(where, value, number)
 
 
-def _json_value(text: str, where: str, hint: str) -> Any:
-    import msgspec
-
+def _json_value(text: str, where: str, hint: str, errors: str | None) -> Any:
     if len(text) > LARGEST_VALUE:
         raise TextError(
             f"{where}: longer than {LARGEST_VALUE:,} characters",
@@ -467,14 +481,47 @@ def _json_value(text: str, where: str, hint: str) -> Any:
             "one JSON object a line",
         )
     try:
-        return msgspec.json.decode(text)
-    except UnicodeEncodeError as error:
-        byte = undecoded(text, error.start)
-        raise TextError(
-            f"{where}: not UTF-8", byte, 'convert it to UTF-8, or use `encoding_errors="replace"`'
-        ) from None
-    except (msgspec.DecodeError, RecursionError) as error:
+        value = json_value(text)
+    except (ValueError, RecursionError) as error:
         raise TextError(f"{where}: not JSON", str(error), hint) from None
+    return without_halves(value) if errors == "replace" else value
+
+
+def json_value(text: str) -> Any:
+    """Return a value of JSON, and of what other programs write for it: NaN, Infinity, and halves of
+    a character. Whoever asks for the text looks at it; other columns may hold them."""
+    import msgspec
+
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise ValueError(str(error)) from None
+
+
+def without_halves(value: Any) -> Any:
+    """Return a value of JSON with U+FFFD for halves of characters."""
+    if isinstance(value, str):
+        return value if value.isascii() else SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {without_halves(name): without_halves(its) for name, its in value.items()}
+    if isinstance(value, list):
+        return list(map(without_halves, value))
+    return value
+
+
+def check_halves(text: str, where: str) -> None:
+    """Make sure that a text holds no half of a character, which UTF-8 cannot write. `where` names
+    its cell."""
+    half = None if text.isascii() else SURROGATE.search(text)
+    if half is not None:
+        raise TextError(
+            f"{where}: not UTF-8",
+            f"character {half.start() + 1} is {ord(half[0]):#06x}, half a character",
+            'use `encoding_errors="replace"`',
+        )
 
 
 def _csv(

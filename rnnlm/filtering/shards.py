@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import msgspec
 import numpy as np
 
-from rnnlm.errors import TextError, UsageError, given
+from rnnlm.errors import TextError, UsageError
 from rnnlm.files import tables
 from rnnlm.files.compression import compressor, without_suffix
 from rnnlm.files.reading import STANDARD_INPUT, decode, opened, too_long
 from rnnlm.filtering.judging import Documents, Verdicts, lines_of_text, lines_read
 from rnnlm.filtering.settings import Rule
 from rnnlm.text.lines import WORD_SPACE, TextSettings, lines_of, whole_lines
-from rnnlm.text.named_columns import no_column, text_column
+from rnnlm.text.named_columns import no_column, text_column, text_of, why_no_text
 
 if TYPE_CHECKING:
     import pyarrow
@@ -262,7 +262,7 @@ class JsonShard(Shard):
                 if decoder is None:
                     decoder = self._decoder(row, where)
                 value = decoder(row, where)
-                if value:
+                if value is not None:
                     lines += lines_of_text(value, settings.special_symbols, where)
                 rows.append(row)
                 starts.append(len(lines))
@@ -277,22 +277,22 @@ class JsonShard(Shard):
             raise column_taken(where, column)
 
         # The text, and columns that the result would have twice.
-        columns_of = _decoder_of((column, *self.reading.added))
+        names = (column, *self.reading.added)
+        columns_of = _decoder_of(names)
 
         def text_of(row: str, where: str) -> str | None:
             try:
                 text, *added = columns_of(row)
-            except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
-                _json_object(row, where)  # which says what is wrong
-                raise TextError(f"{where}: not JSON", str(error)) from None
+            except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+                # What is wrong may be in a column that nobody needs.
+                values = _json_object(row, where)
+                text, *added = [values.get(name, msgspec.UNSET) for name in names]
             if text is msgspec.UNSET:
                 raise no_column(where, column, _json_object(row, where))
             for name, value in zip(self.reading.added, added, strict=True):
                 if value is not msgspec.UNSET:
                     raise column_taken(where, name)
-            if text is not None and not isinstance(text, str):
-                raise not_text(where, column, given(text))
-            return text
+            return _text_in(text, where, column, self.reading.text.encoding_errors)
 
         return text_of
 
@@ -319,17 +319,25 @@ def _decoder_of(names: Sequence[str]) -> Callable[[str], Sequence[object]]:
 def _json_object(row: str, where: str) -> dict[str, object]:
     """Return the columns of a row. Raise TextError where it is no JSON object."""
     try:
-        found = msgspec.json.decode(row)
-    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
+        found = tables.json_value(row)
+    except (ValueError, RecursionError) as error:
         raise TextError(f"{where}: not JSON", str(error), "one JSON object a line") from None
     if not isinstance(found, dict):
         raise TextError(f"{where}: not a JSON object", hint="one JSON object a line")
     return found
 
 
-def not_text(where: str, column: str, held: str) -> TextError:
-    """Return the error for a column that holds something else than text."""
-    return TextError(f"{where}: column {column!r} holds {held}, not text")
+def _text_in(value: object, where: str, column: str, errors: str) -> str | None:
+    """Return the text of a row; None: it has none. errors: "strict" or "replace", of what is not
+    UTF-8."""
+    if not tables.has_text(value):
+        return None
+    reason = why_no_text(value, column)
+    if reason:
+        raise TextError(f"{where}: {reason}")
+    if errors == "replace":
+        value = tables.without_halves(value)
+    return text_of(value, where, column)
 
 
 def column_taken(where: str, name: str) -> TextError:
@@ -354,7 +362,13 @@ class TableChunk(Chunk):
     def chosen(self, numbers: np.ndarray, columns: Columns) -> "pyarrow.Table":
         import pyarrow
 
-        found = self.table.take(pyarrow.array(numbers))
+        try:
+            found = self.table.take(pyarrow.array(numbers))
+        except pyarrow.ArrowNotImplementedError:
+            # Arrow takes rows of some types as slices alone.
+            runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
+            slices = [self.table.slice(run[0], len(run)) for run in runs]
+            found = pyarrow.concat_tables(slices)
         for name, values in columns.items():
             taken = [values[number] for number in numbers.tolist()]
             kind = type_of(values)
@@ -381,12 +395,15 @@ class ParquetShard(Shard):
             # Batches are collected until their text is worth a call of the model.
             batches: list[pyarrow.RecordBatch] = []
             texts: list[str | None] = []
-            size = first = 0
+            size = first = number = 0
+            errors = self.reading.text.encoding_errors
             for batch in file.iter_batches(batch_size=tables.ROWS_PER_BATCH):
                 batches.append(batch)
-                found = batch.column(column).to_pylist()
-                texts += found
-                size += sum(len(text) for text in found if text)
+                for value in tables.arrow_values(batch.column(column), errors):
+                    number += 1
+                    text = _text_in(value, f"{self.source}, row {number}", column, errors)
+                    texts.append(text)
+                    size += len(text or "")
                 if size >= CHUNK_BYTES or len(texts) >= MOST_DOCUMENTS:
                     yield self._chunk(batches, texts, first)
                     first += len(texts)
@@ -400,22 +417,13 @@ class ParquetShard(Shard):
         return pyarrow.parquet.ParquetFile(self.source)
 
     def _column(self, file: "pyarrow.parquet.ParquetFile") -> str:
-        """Return the column of the text, which must hold text."""
-        import pyarrow
-
-        schema = file.schema_arrow
-        names = list(schema.names)
+        """Return the column of the text."""
+        names = list(file.schema_arrow.names)
         asked = self.reading.column
         column = text_column(names, (), self.source, asked)
         for name in self.reading.added:
             if name in names:
                 raise column_taken(self.source, name)
-        kind = schema.field(column).type
-        if pyarrow.types.is_dictionary(kind):
-            kind = kind.value_type
-        is_text = pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)
-        if not is_text and str(kind) not in ("string_view", "null"):
-            raise not_text(self.source, column, f"{kind}")
         return column
 
     def _chunk(

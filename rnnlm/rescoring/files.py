@@ -193,7 +193,7 @@ def _read_json(builder: ListBuilder) -> None:
                 f"{row.where}: utterance {utt!r} is in the list already",
                 "each utterance is in a list once",
             )
-        if row.values.get("ref") is not None:
+        if not tables.is_gap(row.values.get("ref")):
             reference = _field(row.values, "ref", str, row.where, "text")
             builder.add_reference(str(utt), reference, row.where)
         original = row.values.get("source")
@@ -201,14 +201,19 @@ def _read_json(builder: ListBuilder) -> None:
             builder.add_source(str(utt), original, row.where)
 
         # Its hypotheses, the best first; their scores may be numbers or text.
-        listed = _field(row.values, "hypotheses", list, row.where, "a list")
+        listed = []
+        if "hypotheses" not in row.values or not tables.is_gap(row.values["hypotheses"]):
+            listed = _field(row.values, "hypotheses", list, row.where, "a list")
         for rank, each in enumerate(listed, start=1):
             where = f"{row.where}, hypothesis {rank}"
             if not isinstance(each, dict):
                 raise TextError(
                     f"{where}: not an object", 'a hypothesis is {"text": ..., "score": ...}'
                 )
-            text = _field(each, "text", str, where, "text")
+            # A hypothesis may be empty: nothing was said.
+            text = ""
+            if "text" not in each or not tables.is_gap(each["text"]):
+                text = _field(each, "text", str, where, "text")
             number = str(_field(each, "score", (int, float, str), where, "a number"))
             score = parse_score(number, where, settings.costs)
             builder.add(str(utt), rank, Hypothesis(text, score, where))

@@ -21,8 +21,9 @@ import msgspec
 from rnnlm.errors import OutputError, UsageError, changes, notice
 from rnnlm.files.compression import SUFFIXES
 from rnnlm.files.outputs import check_file
+from rnnlm.files.tables import without_halves
 from rnnlm.files.writing import open_appending, replace_file, writing
-from rnnlm.scoring.sentences import Sentence, clean, in_json
+from rnnlm.scoring.sentences import Sentence, in_json
 
 JOURNAL = ".run"
 
@@ -49,11 +50,11 @@ class SentencesHash:
         self.sentences += len(sentences)
         for each in sentences:
             text_bytes = each.text.encode("utf-8", "surrogatepass")
-            hashed: list[object] = [[each.id, clean(each.given), text_bytes, each.reason]]
+            hashed: list[object] = [[each.id, without_halves(each.given), text_bytes, each.reason]]
             if each.source is not None:
                 hashed.append(each.source.encode("utf-8", "surrogatepass"))
             if each.columns or each.regions:
-                regions = [[region.index, clean(region.text)] for region in each.regions]
+                regions = [[region.index, without_halves(region.text)] for region in each.regions]
                 hashed.append([in_json(each.columns), regions])
             for part in hashed:
                 self._hash.update(msgspec.json.encode(part))

@@ -12,7 +12,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from rnnlm.errors import TextError, UsageError, nearest, notice
 from rnnlm.evaluation.perplexity import Signature, check_context, signature_of
 from rnnlm.events import never
 from rnnlm.files.reading import undecoded
+from rnnlm.files.tables import SURROGATE, without_halves
 from rnnlm.inference import distributions, span_scoring
 from rnnlm.inference.next_word import WordSearch
 from rnnlm.inference.span_scoring import Initial, initial_states, reads_sources
@@ -29,7 +30,7 @@ from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.models.loading import ScoringModel, scoring_model_of
 from rnnlm.scoring.records import ReadSentences, SentenceScore
 from rnnlm.scoring.rows import SentenceScores
-from rnnlm.scoring.sentences import SURROGATE, Sentence, line_of, of_texts
+from rnnlm.scoring.sentences import Sentence, line_of, of_texts
 from rnnlm.scoring.settings import Measure, ScoringSettings
 from rnnlm.scoring.word_scores import Seen, WordFrequencies, joined
 from rnnlm.text.encoding import LinesHash
@@ -307,6 +308,12 @@ class SentenceScorer:
                         "an encoder-decoder scores a target given its source",
                         "name sources",
                     )
+            whys = cast(Any, self.model).why_unread([each.source or "" for each in checked])
+            for place, why in enumerate(whys):
+                if why and not nulls:
+                    raise TextError(f"the source of sentence {checked[place].id}: {why}")
+                if why and reasons[place] is None:
+                    reasons[place] = f"its source has {why}"
         if self.state is not None and any(each.given for each in checked):
             raise UsageError(
                 "a given text begins a new line",
@@ -543,7 +550,7 @@ def check(
         except TextError as error:
             if not nulls:
                 raise
-            text = SURROGATE.sub("\ufffd", sentence.text)
+            text = without_halves(sentence.text)
             checked.append(Sentence(text, sentence.id, columns=sentence.columns))
             reasons.append(error.what.removeprefix(f"{where}: "))
     return checked, reasons

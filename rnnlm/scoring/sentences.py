@@ -8,7 +8,6 @@ cell that holds no text, which says why it has no score. A damaged table is an e
 import itertools
 import math
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +17,12 @@ from rnnlm.checks import several
 from rnnlm.errors import TextError, UsageError, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.reading import opened, shown_name, text_lines
-from rnnlm.files.tables import Row
+from rnnlm.files.tables import Row, has_text, without_halves
 from rnnlm.scoring.settings import SentenceSettings, check_mark
 from rnnlm.scoring.word_scores import Region, joined, split_regions
 from rnnlm.text import sources
 from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side
-from rnnlm.text.named_columns import Table, column_named, open_table, text_column
+from rnnlm.text.named_columns import Table, column_named, open_table, text_column, why_no_text
 from rnnlm.text.pairs import SOURCE, columns_of
 from rnnlm.text.sources import warn_of_repeats
 
@@ -38,7 +37,6 @@ OWN = frozenset({
     "region_index", "next", "rank", "next_word", "probability", "model",
 })  # fmt: skip
 PREFIX = "input_"  # of a carried column that has the name of one of ours
-SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class CarriedColumns:
@@ -104,7 +102,7 @@ class CarriedColumns:
                 "such columns are left out",
             )
         shown = self._shown or {}
-        return {name: clean(row.values.get(column)) for column, name in shown.items()}
+        return {name: without_halves(row.values.get(column)) for column, name in shown.items()}
 
 
 def _renamed(names: Sequence[str]) -> dict[str, str]:
@@ -113,7 +111,7 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
     changed = []
     for name in names:
         # Unlike ours, and unlike the other columns.
-        its = clean(name)
+        its = without_halves(name)
         while its in OWN or (its != name and its in names) or its in shown.values():
             its = PREFIX + its
         shown[name] = its
@@ -122,17 +120,6 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
     if changed:
         notice(f"columns with the name of a score are renamed in the result: {', '.join(changed)}")
     return shown
-
-
-def clean(value: object) -> Any:
-    """Return `value` as it is shown, with U+FFFD for what is not UTF-8."""
-    if isinstance(value, str):
-        return value if value.isascii() else SURROGATE.sub("\ufffd", value)
-    if isinstance(value, dict):
-        return {clean(name): clean(its) for name, its in value.items()}
-    if isinstance(value, list):
-        return list(map(clean, value))
-    return value
 
 
 def in_json(value: object) -> Any:
@@ -241,13 +228,12 @@ def read_sentences(
 
 def read_texts(
     names: tuple[str, ...], settings: SentenceSettings = SentenceSettings()
-) -> Iterator[tuple[str, str]]:
-    """Yield the texts of all files, globs, `-` and data sets, each with its place before it:
-    `FILE, line 3`, in a table `FILE, row 3`. What is not UTF-8 is in them as
-    :func:`rnnlm.scoring.scorer.checked_text` finds it.
+) -> Iterator[tuple[str, str, str | None]]:
+    """Yield the texts of all files, globs, `-` and data sets, each with its place before it,
+    `FILE, line 3`, in a table `FILE, row 3`, and behind it why a row has none. What is not UTF-8 is
+    in them as :func:`rnnlm.scoring.scorer.checked_text` finds it.
 
-    TextError: a source is not there or cannot be read, a column is not there, or a row holds no
-    text.
+    TextError: a source is not there or cannot be read, or a column is not there.
     """
     warn_of_repeats(names)
     carried = CarriedColumns(())
@@ -257,10 +243,7 @@ def read_texts(
             unit = "row"
         records = _read(name, settings, carried)
         for number, record in enumerate(records, start=1):
-            where = f"{shown_name(name)}, {unit} {number}"
-            if record.reason:
-                raise TextError(f"{where}: {record.reason}")
-            yield where, record.text
+            yield f"{shown_name(name)}, {unit} {number}", record.text, record.reason
 
 
 def first_columns(sentences: Iterable[Sentence]) -> tuple[list[str], Iterator[Sentence]]:
@@ -346,7 +329,7 @@ def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Itera
     for number, both in side_by_side((source, file), settings.errors, "targets"):
         before, text = map(settings.spaced, both)
         text, regions = _regions(text, settings.region_mark, f"{file}, line {number}")
-        columns = {SOURCE: clean(before)}
+        columns = {SOURCE: without_halves(before)}
         yield _Record(text, None, settings.given, None, columns, regions, before)
 
 
@@ -480,18 +463,21 @@ def _sentence(
     text, regions, reason = _text_of(row, of.texts, settings)
     given: Any = settings.given
     if of.given:
+        # An empty cell gives nothing.
         given = row.values.get(of.given)
-        reason = reason or _why_no_text(of.given, given)
+        if not has_text(given):
+            given = ""
+        reason = reason or (why_no_text(given, of.given) if given else None)
     source: Any = None
     if of.source:
         source = row.values.get(of.source)
-        reason = reason or _why_no_text(of.source, source)
+        reason = reason or why_no_text(source, of.source)
     reason = reason or _why_unreadable(text, settings)
     if row.is_too_long:
         reason = tables.TOO_LONG
 
     # Ids are numbers or texts; what JSON may hold besides is shown.
-    id = clean(row.values.get(of.id)) if of.id else None
+    id = without_halves(row.values.get(of.id)) if of.id else None
     if isinstance(id, (list, dict)):
         id = shown(id)
     elif id is not None and (isinstance(id, bool) or not isinstance(id, (int, str))):
@@ -508,30 +494,26 @@ def _text_of(
     """Return the text of a row, its regions, and why it has none."""
     values = row.values
     if not settings.region_columns:
-        text = values.get(texts[0])
-        if not isinstance(text, str):
-            return "", (), _why_no_text(texts[0], text)
+        text: Any = values.get(texts[0])
+        reason = why_no_text(text, texts[0])
+        if reason:
+            return "", (), reason
         mark = None if row.is_too_long else settings.region_mark
         return *_regions(settings.spaced(text), mark, row.where), None
 
     # An empty cell is a region without words.
     regions = []
     for index, name in enumerate(texts, start=1):
-        cell = values.get(name)
-        if cell is None:
+        cell: Any = values.get(name)
+        if not has_text(cell):
             cell = ""
-        reason = _why_no_text(name, cell)
+        reason = why_no_text(cell, name) if cell else None
         if reason:
             return "", (), reason
         regions.append(Region(settings.spaced(cell.strip(WORD_SPACE)), index, name))
+    if not any(region.text for region in regions):
+        return "", (), f"columns {', '.join(texts)} hold no text"
     return joined(regions), tuple(regions), None
-
-
-def _why_no_text(column: str | None, value: object) -> str | None:
-    if isinstance(value, str):
-        return None
-    kind = "nothing" if value is None else type(value).__name__
-    return f"column {column!r} holds {kind}, not text"
 
 
 def _why_unreadable(text: str, settings: SentenceSettings) -> str | None:

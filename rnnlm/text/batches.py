@@ -241,14 +241,22 @@ def with_boundary(ids: np.ndarray, boundary_id: int) -> np.ndarray:
 LONGEST_WHOLE = 1 << 15  # tokens of a line that is read as a whole: up to a gigabyte of states
 
 
-def check_lengths(lengths_N: np.ndarray | Sequence[int], first: int | None = None) -> None:
-    """Make sure that lines of these lengths, in tokens, can be read as wholes. A TextError names
-    one that is too long. first: the number of the first line, where lines have numbers."""
+NO_WORDS = "no words"  # why a line has no result, beside others that have one
+
+
+def why_too_long(tokens: int) -> str | None:
+    """Return why a line of so many tokens is not read, beside others that are; None: it is."""
+    if tokens <= LONGEST_WHOLE:
+        return None
+    return f"{tokens:,} tokens; it is read as a whole, and the limit is {LONGEST_WHOLE:,}"
+
+
+def check_lengths(lengths_N: np.ndarray | Sequence[int]) -> None:
+    """Make sure that lines of these lengths, in tokens, can be read as wholes."""
     too_long = np.flatnonzero(np.asarray(lengths_N) > LONGEST_WHOLE)
     if len(too_long):
-        which = "a line" if first is None else f"line {first + too_long[0]}"
         raise TextError(
-            f"{which} has {lengths_N[too_long[0]]:,} tokens",
+            f"a line has {lengths_N[too_long[0]]:,} tokens",
             f"it is read as a whole, and the limit is {LONGEST_WHOLE:,}",
             "break it into shorter lines",
         )

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from rnnlm.errors import TextError, given, nearest, notice, shown
 from rnnlm.files import tables
+from rnnlm.files.reading import shown_name
 
 KINDS = {  # by the name of the format in settings
     "tsv": tables.TSV,
@@ -64,7 +65,7 @@ def open_table(
     """
     named = [name for name in asked if name]
     if only_asked and kind == tables.PARQUET and set(named) <= set(tables.parquet_columns(source)):
-        rows = tables.parquet_rows(source, named)
+        rows = tables.parquet_rows(source, named, errors)
     else:
         names = [name for name in named if not _is_number(name)]
 
@@ -132,11 +133,36 @@ def check_length(row: tables.Row) -> None:
         )
 
 
+# ---- Rows without text: those whose cell is null, empty or NaN. What answers row by row says why
+# there is no answer; what only reads leaves such rows out; both count them.
+
+
+def why_no_text(value: object, column: str) -> str | None:
+    """Return why a cell cannot be read as a text; None: it can."""
+    if not tables.has_text(value):
+        return f"column {column!r} holds no text"
+    if isinstance(value, str):
+        return None
+    if isinstance(value, bytes):
+        return f"column {column!r} holds bytes that are not UTF-8"
+    return f"column {column!r} holds {given(value)}, not text"
+
+
+def tell_of_empty(source: str, empty: int, rows: int, what: str) -> None:
+    """Send a notice of rows without text, if there are any. what: what they lack, and what becomes
+    of them."""
+    if empty:
+        notice(f"{shown_name(source)}: {empty:,} of {rows:,} rows {what}")
+
+
 def text_of(value: object, where: str, column: str) -> str:
     """Return the value of a cell as text: numbers and truth values as JSON writes them."""
+    if isinstance(value, str):
+        tables.check_halves(value, f"{where}, column {column!r}")
+        return value
     if isinstance(value, bool):
         return str(value).lower()
-    if not isinstance(value, (str, int)):
+    if not isinstance(value, int):
         raise TextError(
             f"{where}: column {column!r} holds {given(value)}", "a text or a whole number is needed"
         )
@@ -326,7 +352,7 @@ def content_of(column: str, sample: Iterable[tables.Row]) -> Content:
         value = row.values.get(column)
         if isinstance(value, list):
             value = " ".join(map(str, value))
-        if value is not None and str(value).strip():
+        if tables.has_text(value) and str(value).strip():
             values.append(str(value).strip())
     words = sum(len(value.split()) for value in values) / max(1, len(values))
     is_numeric = bool(values) and all(map(_is_quantity, values))

@@ -58,7 +58,11 @@ class ParallelSettings:
         str | None, Meta(description="column of the targets; `column` is that of the sources")
     ] = None
     skip_empty: Annotated[
-        bool, Meta(description="pairs whose source or target is empty are left out")
+        bool,
+        Meta(
+            description="in files side by side, lines that are empty in one of them are left out, "
+            "as rows of tables are"
+        ),
     ] = False
     encoding_errors: Annotated[
         Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")
@@ -82,16 +86,18 @@ class PairCollector:
         self.pairs_left_out = 0
         self.references_left_out = 0  # from pairs that have others
 
-    def add(self, texts: Sequence[str], places: Sequence[str], line: int, file: str) -> None:
+    def add(
+        self, texts: Sequence[str], places: Sequence[str], line: int, file: str, skips: bool
+    ) -> None:
         """Add the pair in that line of a file. texts: its source and its references; places: where
-        each of them comes from, for messages."""
+        each of them comes from, for messages. skips: whether it is left out where it is empty."""
         # Most texts are plain, which is quickly seen.
         for text in texts:
             if "s>" in text or "\n" in text or not text.strip(WORD_SPACE):
                 texts = list(map(self._as_line, texts, places))
                 break
         if len(texts) < 2 or not all(texts):
-            texts = self._filled(texts, places)
+            texts = self._filled(texts, places, skips)
         if texts:
             self.pairs.append(Pair(texts[0], tuple(texts[1:]), line, file))
 
@@ -115,11 +121,11 @@ class PairCollector:
             text = text.strip("\r\n").replace("\r\n", " ").replace("\n", " ")
         return "" if is_blank(text) else text
 
-    def _filled(self, texts: Sequence[str], places: Sequence[str]) -> Sequence[str]:
+    def _filled(self, texts: Sequence[str], places: Sequence[str], skips: bool) -> Sequence[str]:
         """Return the source and the references that are not empty; nothing where there is not one
         of each."""
         source, *references = texts
-        if not self.settings.skip_empty:
+        if not skips:
             place = places[texts.index("")] if "" in texts else places[0]
             side = "target" if source else "source"
             raise TextError(
@@ -248,7 +254,7 @@ def read_pair_table(source: str, format: str, collector: PairCollector) -> Colum
     columns = columns_of(table, settings)
     for row in table.rows:
         texts = _texts(row.values, columns, row.where, settings)
-        collector.add(texts, [row.where] * len(texts), row.number, source)
+        collector.add(texts, [row.where] * len(texts), row.number, source, skips=True)
     return columns
 
 
@@ -291,15 +297,12 @@ def _texts(
     texts: list[str] = []
     for name in columns:
         value = values.get(name) if settings.skip_empty else cell(values, name, where)
-        if isinstance(value, str):
-            texts.append(value)
-            continue
         # A list of texts is several references; a source is one.
         references = [value]
         if isinstance(value, list) and texts:
             references = value
         for each in references:
-            texts.append("" if each is None else text_of(each, where, name))
+            texts.append(text_of(each, where, name) if tables.has_text(each) else "")
     return texts
 
 
@@ -316,7 +319,8 @@ def read_parallel_files(
     names of both sides."""
     files = (source, *targets)
     for line, texts in side_by_side(files, collector.settings.encoding_errors, "targets"):
-        collector.add(texts, [f"{file}, line {line}" for file in files], line, source)
+        places = [f"{file}, line {line}" for file in files]
+        collector.add(texts, places, line, source, collector.settings.skip_empty)
     return SOURCE, TARGET
 
 

@@ -28,7 +28,15 @@ from rnnlm.errors import TextError, UsageError, missing_package, nearest, notice
 from rnnlm.files import tables
 from rnnlm.files.compression import CHUNK_BYTES, is_compressed, without_suffix
 from rnnlm.files.reading import opened, shown_name
-from rnnlm.text.named_columns import Table, cell, open_table, text_column
+from rnnlm.text.named_columns import (
+    Table,
+    cell,
+    open_table,
+    tell_of_empty,
+    text_column,
+    text_of,
+    why_no_text,
+)
 
 if TYPE_CHECKING:
     import datasets
@@ -312,15 +320,20 @@ def _holds_data(folder: str) -> bool:
 
 
 def _texts_of(table: Table, column: str) -> Iterator[str]:
+    """Yield the text of each row. A row without one is a blank line; a notice counts them."""
+    rows = empty = 0
     for row in table.rows:
-        yield _as_text(cell(row.values, column, row.where), row.where, column)
-
-
-def _as_text(value: object, where: str, column: str) -> str:
-    if not isinstance(value, str):
-        held = "nothing" if value is None else type(value).__name__
-        raise TextError(f"{where}: column {column!r} holds {held}, not text")
-    return value
+        rows += 1
+        value = cell(row.values, column, row.where)
+        if not tables.has_text(value):
+            empty += 1
+            yield ""
+            continue
+        reason = why_no_text(value, column)
+        if reason:
+            raise TextError(f"{row.where}: {reason}")
+        yield text_of(value, row.where, column)
+    tell_of_empty(table.source, empty, rows, "hold no text and are read as blank lines")
 
 
 def _bundled(name: str) -> str:

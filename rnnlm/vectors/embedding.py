@@ -4,6 +4,7 @@ Lines are read a few thousand at a time, those of about the same length side by 
 from the initial state: a vector depends neither on the batch nor on the order.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.checks import items_of
-from rnnlm.errors import ModelError, TextError, UsageError
+from rnnlm.errors import ModelError, TextError, UsageError, notice
 from rnnlm.inference.layer_outputs import (
     FEATURES,
     EncodedLines,
@@ -24,7 +25,7 @@ from rnnlm.inference.layer_outputs import (
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
-from rnnlm.text.batches import by_length, check_lengths
+from rnnlm.text.batches import by_length, why_too_long
 from rnnlm.text.lines import check_reserved, is_blank
 from rnnlm.vectors.settings import EmbeddingSettings, Pooling
 
@@ -82,12 +83,20 @@ _POOLINGS = ("last", "mean", "max")
 class EmbeddedLines:
     """Lines that were read together. first: the number of the first one, from 1. words: of each
     line; () where they have no vectors. vectors_NH: one a line, or one a word, in their order,
-    float32."""
+    float32. reasons: why a line has no vector (it is NaN) and no words; None where it has."""
 
     first: int
     lines: tuple[str, ...]
     words: tuple[LineWords, ...]
     vectors_NH: np.ndarray
+    reasons: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class NoLine:
+    """What takes the place of a line that is not there: a row without text. reason: why."""
+
+    reason: str
 
 
 class Embedder:
@@ -121,20 +130,28 @@ class Embedder:
         """H, the width of a vector. Finding it runs the network on an empty line."""
         return self._lines(self.reader.encode([""])).shape[1]
 
-    def vectors(self, lines: Iterable[str]) -> np.ndarray:
-        """Return the vectors of lines, (N, H) float32."""
+    def vectors(self, lines: Iterable[str | NoLine]) -> np.ndarray:
+        """Return the vectors of lines, (N, H) float32; NaN for one that has none, with a notice."""
         vectors = [np.empty((0, self.width), np.float32)]
         vectors.extend(chunk.vectors_NH for chunk in self.chunks(lines))
         return np.concatenate(vectors)
 
-    def chunks(self, lines: Iterable[str]) -> Iterator[EmbeddedLines]:
-        """Yield the vectors of lines, chunk by chunk."""
+    def chunks(self, lines: Iterable[str | NoLine]) -> Iterator[EmbeddedLines]:
+        """Yield the vectors of lines, chunk by chunk. A notice at the end counts the lines that
+        have none."""
         with_words = self.settings.words
         first = 1
-        for chunk in self._cut(items_of(lines, str, "lines")):
+        without: Counter[str] = Counter()
+        for chunk in self._cut(items_of(lines, (str, NoLine), "lines")):
+            reasons = [line.reason if isinstance(line, NoLine) else None for line in chunk]
             checked = [self._checked(line, first + place) for place, line in enumerate(chunk)]
             encoded = self.reader.encode(checked, with_words=with_words)
-            check_lengths(encoded.lengths_L, first)
+            too_long = list(map(why_too_long, encoded.lengths_L.tolist()))
+            if any(too_long):
+                for place, reason in enumerate(too_long):
+                    if reason:
+                        checked[place], reasons[place] = "", reason
+                encoded = self.reader.encode(checked, with_words=with_words)
             words: tuple[LineWords, ...] = ()
             if with_words:
                 words, vectors_NH = encoded.words, self._words(encoded)
@@ -146,24 +163,31 @@ class Embedder:
                     "its weights are damaged",
                     "see rnnlm doctor",
                 )
-            yield EmbeddedLines(first, tuple(checked), words, vectors_NH)
+            if any(reasons) and not with_words:
+                vectors_NH[[reason is not None for reason in reasons]] = np.nan
+            yield EmbeddedLines(first, tuple(checked), words, vectors_NH, tuple(reasons))
             first += len(chunk)
+            without.update(filter(None, reasons))
+        for reason, count in without.items():
+            notice(f"{count:,} of {first - 1:,} lines have no vector: {reason}")
 
-    def _cut(self, lines: Iterable[str]) -> Iterator[list[str]]:
+    def _cut(self, lines: Iterable[str | NoLine]) -> Iterator[list[str | NoLine]]:
         most_characters = CHARACTERS_PER_CHUNK[self.settings.words]
-        chunk: list[str] = []
+        chunk: list[str | NoLine] = []
         characters = 0
         for line in lines:
             chunk.append(line)
-            characters += len(line)
+            characters += len(line) if isinstance(line, str) else 0
             if len(chunk) >= LINES_PER_CHUNK or characters >= most_characters:
                 yield chunk
                 chunk, characters = [], 0
         if chunk:
             yield chunk
 
-    def _checked(self, line: str, number: int) -> str:
+    def _checked(self, line: str | NoLine, number: int) -> str:
         """Return the line as it is read; its words refer to that."""
+        if isinstance(line, NoLine):
+            return ""
         if "\n" in line:
             raise TextError(f"line {number} holds a newline", hint="give each line on its own")
         if is_blank(line):

@@ -4,6 +4,8 @@
           FILE.words.tsv beside it
 .parquet: a row each: line and text, or line, word_index, word, start and end; and the vector, a
           list of H numbers
+          A line without text, or with too much, has a row of NaN in .npy, a null vector and its
+          reason in the others, and no words.
 .jsonl:   the same columns, one JSON object a line; compressed by a further suffix (.jsonl.gz);
           `-` is standard output
 
@@ -27,18 +29,19 @@ from rnnlm.files.writing import STANDARD_OUTPUT, replacing, writing
 from rnnlm.text.lines import Progress, silent
 
 if TYPE_CHECKING:
-    from rnnlm.vectors.embedding import EmbeddedLines, Embedder
+    from rnnlm.vectors.embedding import EmbeddedLines, Embedder, NoLine
 
 NPY, PARQUET, JSON_LINES = ".npy", ".parquet", ".jsonl"
 SUFFIXES = (NPY, PARQUET, JSON_LINES)
 WORDS = ".words.tsv"
+_NUMBERS = ("line", "word_index", "start", "end")
 _WORD_COLUMNS = ("line", "word_index", "word", "start", "end")
 
 
 def save_vectors(
     path: Path,
     embedder: "Embedder",
-    lines: Iterable[str],
+    lines: "Iterable[str | NoLine]",
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> int:
@@ -101,8 +104,9 @@ def words_path(path: Path) -> Path:
 def rows(chunk: "EmbeddedLines") -> Iterator[dict[str, Any]]:
     """Yield what each vector is of: line and text; or line, word_index, word, start and end."""
     if not chunk.words:
-        for number, line in enumerate(chunk.lines, start=chunk.first):
-            yield {"line": number, "text": line}
+        pairs = zip(chunk.lines, chunk.reasons, strict=True)
+        for number, (line, reason) in enumerate(pairs, start=chunk.first):
+            yield {"line": number, "text": line, "reason": reason}
     for number, of in enumerate(chunk.words, start=chunk.first):
         for index, (word, (start, end)) in enumerate(zip(of.words, of.spans, strict=True), start=1):
             yield dict(zip(_WORD_COLUMNS, (number, index, word, start, end), strict=True))
@@ -110,8 +114,14 @@ def rows(chunk: "EmbeddedLines") -> Iterator[dict[str, Any]]:
 
 def _json_lines(chunk: "EmbeddedLines") -> bytes:
     encode = msgspec.json.Encoder().encode
-    both = zip(rows(chunk), chunk.vectors_NH.tolist(), strict=True)
-    return b"".join(encode({**row, "vector": vector}) + b"\n" for row, vector in both)
+    written = []
+    for row, vector in zip(rows(chunk), chunk.vectors_NH.tolist(), strict=True):
+        reason = row.pop("reason", None)
+        row["vector"] = None if reason else vector
+        if reason:
+            row["reason"] = reason
+        written.append(encode(row) + b"\n")
+    return b"".join(written)
 
 
 def _write_npy(stream: BinaryIO, chunks: "Iterable[EmbeddedLines]", width: int) -> None:
@@ -149,10 +159,10 @@ def _write_parquet(
 
     # The columns of the rows, and then the vector, which has the same length in all.
     width, of_words = embedder.width, embedder.settings.words
-    names = _WORD_COLUMNS if of_words else ("line", "text")
+    names = _WORD_COLUMNS if of_words else ("line", "text", "reason")
     columns = []
     for name in names:
-        kind = pyarrow.string() if name in ("word", "text") else pyarrow.int64()
+        kind = pyarrow.int64() if name in _NUMBERS else pyarrow.string()
         columns.append((name, kind))
     columns.append(("vector", pyarrow.list_(pyarrow.float32(), width)))
     schema = pyarrow.schema(columns)
@@ -162,5 +172,8 @@ def _write_parquet(
         for chunk in chunks:
             table = pyarrow.Table.from_pylist(list(rows(chunk)), schema=schema.remove(len(names)))
             numbers = pyarrow.array(chunk.vectors_NH.ravel())
-            vectors = pyarrow.FixedSizeListArray.from_arrays(numbers, width)
+            is_missing = None
+            if not of_words and any(chunk.reasons):
+                is_missing = pyarrow.array([reason is not None for reason in chunk.reasons])
+            vectors = pyarrow.FixedSizeListArray.from_arrays(numbers, width, mask=is_missing)
             writer.write_table(table.append_column(schema.field("vector"), vectors))

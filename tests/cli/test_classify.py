@@ -46,8 +46,8 @@ def test_json_has_all_probabilities_or_the_top_ones(rnnlm, classifier):
 @pytest.mark.parametrize(("name", "content", "expected"), [
     ("in.txt", "fly me\n\nwhat costs it\n",
      "text\tlabel\nfly me\tflight\n\t\nwhat costs it\tfare\n"),
-    ("in.tsv", "n\ttext\n1\tfly me\n", "n\ttext\tlabel\n1\tfly me\tflight\n"),
-    ("in.csv", 'n;text\n1;"fly, me"\n', 'n,text,label\n1,"fly, me",flight\n'),
+    ("in.tsv", "n\ttext\n1\tfly me\n", "n\ttext\tlabel\treason\n1\tfly me\tflight\t\n"),
+    ("in.csv", 'n;text\n1;"fly, me"\n', 'n,text,label,reason\n1,"fly, me",flight,\n'),
     ("in.jsonl", '{"text": "fly me", "n": [1]}\n',
      '{"text": "fly me", "n": [1], "label": "flight"}\n'),
 ])  # fmt: skip
@@ -56,7 +56,7 @@ def test_files_keep_their_form_and_their_columns(rnnlm, classifier, here, name, 
     shown = rnnlm("classify", "-m", classifier.folder, "--input", name)
     assert shown.code == 0, shown.err
     assert without_probabilities(name, shown.out) == expected
-    assert ("1 text has no words" in shown.err) == (name == "in.txt")
+    assert ("1 text has no label: no words" in shown.err) == (name == "in.txt")
 
 
 def without_probabilities(name: str, shown: str) -> str:
@@ -67,8 +67,12 @@ def without_probabilities(name: str, shown: str) -> str:
             + "\n"
             for row in rows
         )
-    delimiter = "," if name.endswith("csv") else "\t"
-    return "".join(line.rpartition(delimiter)[0] + "\n" for line in shown.splitlines())
+    mark = "," if name.endswith("csv") else "\t"
+    rows = [line.split(mark) for line in shown.splitlines()]
+    place = rows[0].index("label_probability") - len(rows[0])
+    for row in rows:
+        del row[place]
+    return "".join(mark.join(row) + "\n" for row in rows)
 
 
 def test_column_is_named_and_output_suffix_chooses_format(rnnlm, classifier, here):

@@ -1,32 +1,55 @@
-"""A line that is read as a whole takes memory by its length: one beyond the limit is refused."""
+"""A line that is read as a whole takes memory by its length: one beyond the limit has no result,
+and the others have theirs."""
 
+import json
+
+import numpy as np
 import pytest
 
 from rnnlm.text import batches
 
 LIMIT = 40
+WHY = "it is read as a whole, and the limit is 40"
 
 
-@pytest.mark.parametrize("command", ["embed", "embed --words", "translate", "score", "tag"])
-def test_a_line_beyond_the_limit_is_refused(
-    rnnlm, models, tagger, translator, here, monkeypatch, command
-):
+@pytest.fixture(autouse=True)
+def _limit(monkeypatch):
     monkeypatch.setattr(batches, "LONGEST_WHOLE", LIMIT)
-    lines = [" ".join(["two"] * words) for words in (LIMIT - 2, LIMIT + 1)]
-    (here / "lines.txt").write_text("\n".join(lines), encoding="utf-8")
-    pairs = "english\tfrench\n" + "".join(f"{line}\tdeux\n" for line in lines)
-    (here / "pairs.tsv").write_text(pairs, encoding="utf-8")
-    name, *options = command.split()
-    model = {"embed": models.lstm, "tag": tagger.folder}.get(name, translator.folder)
-    given = ("-o", "out.npy") if name == "embed" else ()
-    source = (
-        ("pairs.tsv", "--column", "english", "--target-column", "french")
-        if name == "score"
-        else ("lines.txt",)
-    )
-    ended = rnnlm(name, "-m", model, "--input", *source, *given, *options)
-    assert ended.code == 1
-    assert " tokens\n  why: it is read as a whole, and the limit is 40\n" in ended.err
-    if name in ("embed", "translate"):
-        assert ended.err.startswith("error: line 2 has 42 tokens")
-    assert not (here / "out.npy").exists()
+
+
+@pytest.mark.parametrize("command", ["embed", "translate", "score", "tag", "classify"])
+def test_one_row_beyond_the_limit_costs_its_own_result(
+    rnnlm, models, tagger, classifier, translator, here, command
+):
+    lines = [" ".join(["two"] * words) for words in (3, LIMIT + 1, 3)]
+    rows = [{"english": line, "french": "deux"} for line in [*lines, None]]
+    (here / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folders = {"embed": models.lstm, "tag": tagger.folder, "classify": classifier.folder}
+    options = {"embed": ["-o", "-"], "score": ["--target-column", "french", "-o", "out.jsonl"]}
+    ended = rnnlm(
+        command, "-m", folders.get(command, translator.folder), "--input", "rows.jsonl",
+        "--column", "english", *options.get(command, ["--json"]),
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    written = (here / "out.jsonl").read_text() if command == "score" else ended.out
+    found = [json.loads(line) for line in written.splitlines()]
+    reasons = [row.get("reason") for row in found]
+    assert reasons[0] is reasons[2] is None and WHY in reasons[1] and "no " in reasons[3]
+    # The results beside it are those that the rows have alone.
+    result = {
+        "embed": "vector", "translate": "text", "score": "logprob_nats", "tag": "labels",
+        "classify": "labels",
+    }[command]  # fmt: skip
+    assert found[0][result] == found[2][result]
+    empty = (None, "", {}, {"slots": []}, {"upos": []}, {"2": []})
+    assert found[1][result] in empty and found[3][result] in empty
+    assert command == "score" or WHY in ended.err
+
+
+def test_arrays_of_vectors_keep_their_rows(rnnlm, models, here):
+    lines = [" ".join(["two"] * words) for words in (3, LIMIT + 1, 3)]
+    (here / "lines.txt").write_text("\n".join(lines))
+    assert rnnlm("embed", "-m", models.lstm, "--input", "lines.txt", "-o", "a.npy").code == 0
+    assert np.isnan(np.load(here / "a.npy")).all(axis=1).tolist() == [False, True, False]
+    ended = rnnlm("embed", "-m", models.lstm, "--input", "lines.txt", "--words", "-o", "b.npy")
+    assert ended.code == 0 and len(np.load(here / "b.npy")) == 6

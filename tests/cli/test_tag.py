@@ -198,7 +198,7 @@ def test_words_are_pronounced(rnnlm, pronouncer, here):
     (here / "in.tsv").write_text("n\ttext\n1\ts h e e p\n2\ttax\n")
     assert (
         rnnlm("tag", "-m", pronouncer, "--input", "in.tsv").out
-        == "n\ttext\tlabel\n1\ts h e e p\tSH IY P\n2\ttax\tT AE K S\n"
+        == "n\ttext\tlabel\treason\n1\ts h e e p\tSH IY P\t\n2\ttax\tT AE K S\t\n"
     )
     (here / "two.tsv").write_text("text\nsheep tax\n")
     assert (
@@ -264,7 +264,7 @@ def test_every_kind_of_table_is_read_and_keeps_its_columns(rnnlm, slot_tagger, h
         assert [{name: row[name] for name in ("id", "text")} for row in found] == rows
         return
     separator = "," if "csv" in name else "\t"
-    assert shown[0].split(separator) == ["id", "text", "slots", "intent"]
+    assert shown[0].split(separator) == ["id", "text", "slots", "intent", "reason"]
     cells = [line.split(separator) for line in shown[1:]]
     assert [row[:3] for row in cells] == [
         [row["id"], row["text"], " ".join(labels)]

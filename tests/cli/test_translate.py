@@ -43,7 +43,7 @@ def test_each_input_line_gives_one_output_line(rnnlm, model, expected, here):
     assert (shown.code, shown.out) == (
         0,
         "",
-    ) and "note: 1 line has no words, and so no translation" in shown.err
+    ) and "note: 1 line has no translation: no words" in shown.err
     assert (here / "out.txt").read_text().split("\n") == [expected[0], "", *expected[1:], ""]
     assert (
         rnnlm("translate", "-m", model, "--input", "in.txt.gz", "-o", "out.txt").errors[0]

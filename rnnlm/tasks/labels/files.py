@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -15,7 +15,9 @@ from rnnlm.tasks.labels.model import TaskModel
 from rnnlm.tasks.labels.results import ClassifiedText, TaggedSentence
 from rnnlm.tasks.labels.splitting import is_of_letters, split_text, words_in
 from rnnlm.tasks.labels.tagging import Tagger, classified, windows
+from rnnlm.text.labelled.conllu import EMPTY
 from rnnlm.text.labelled.documents import (
+    LINE_OF,
     RAW,
     TABLES,
     Sentence,
@@ -35,6 +37,8 @@ from rnnlm.text.named_columns import (
     format_of,
     open_table,
     text_column,
+    text_of,
+    why_no_text,
 )
 
 # ---- Files tagged: read sentence by sentence, and written again with labels and all else they
@@ -73,10 +77,12 @@ def usual_format(codec: Codec) -> str:
 
 @dataclass(frozen=True)
 class Document:
-    """The sentences of a document, and the format that they are written in."""
+    """The sentences of a document, and the format that they are written in. is_table: whether they
+    are rows of a table."""
 
     sentences: Iterator[Sentence]
     format: str
+    is_table: bool = False
 
 
 def of_texts(codec: Codec, texts: Iterable[str], settings: DocumentSettings) -> Document:
@@ -133,7 +139,7 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
         found = _spelled(codec, found, source)
     if output != format and format not in TABLES:
         found = _converted(found, output)
-    return Document(found, output)
+    return Document(found, output, format in TABLES)
 
 
 def _known_labels(codec: Codec) -> set[str]:
@@ -163,12 +169,15 @@ def tagged(
     """Yield each sentence and its labels, in order."""
     for window in windows(sentences, lambda sentence: len(sentence.words)):
         found = tagger.tag((each.text, each.words) for each in window)
-        yield from zip(window, found, strict=True)
+        for sentence, labels in zip(window, found, strict=True):
+            yield sentence, replace(labels, reason=sentence.reason or labels.reason)
 
 
-def written(codec: Codec, sentence: Sentence, found: TaggedSentence, format: str) -> str:
+def written(
+    codec: Codec, sentence: Sentence, found: TaggedSentence, format: str, is_table: bool = False
+) -> str:
     """Return the sentence as its document holds it, with its labels, and their probabilities where
-    they were asked for."""
+    they were asked for. is_table: whether it is a row of a table, which says why it has none."""
 
     def number(p: float) -> float | str:
         if format == "jsonl":
@@ -194,6 +203,14 @@ def written(codec: Codec, sentence: Sentence, found: TaggedSentence, format: str
         if name in found.sentence_probabilities:
             probability = found.sentence_probabilities[name].get(label or "", 0.0)
             text_labels[name + PROBABILITY] = None if label is None else number(probability)
+
+    # A table has room for the reason; in a sentence that is too long, each word has no label.
+    reason = found.reason
+    if reason and sentence.words:
+        empty = EMPTY if format in ("conllu", "columns") else ""
+        word_labels = {name: [empty] * len(sentence.words) for name in word_labels}
+    if (format in LINE_OF and is_table) or (format == "jsonl" and reason):
+        text_labels[REASON] = reason
     return sentence.with_labels(word_labels, text_labels)
 
 
@@ -227,6 +244,7 @@ def _spelled(codec: Codec, sentences: Iterable[Sentence], source: str) -> Iterat
 
 TEXT_LINES = "text"
 RANK = "rank"
+REASON = "reason"  # the column that says why a row has no labels
 Row = Mapping[str, Any]
 
 
@@ -242,10 +260,11 @@ class TextFileSettings:
 
 @dataclass(frozen=True)
 class Text:
-    """A text, or its words, and the row that holds it."""
+    """A text, or its words, and the row that holds it. reason: why the row has no text."""
 
     text: str | Sequence[str]
     row: Row
+    reason: str | None = None
 
 
 def detect_text_format(source: str, settings: TextFileSettings) -> str:
@@ -283,15 +302,22 @@ def read_texts(source: str, format: str, settings: TextFileSettings) -> Iterator
 def with_labels(model: TaskModel, texts: Iterable[Text]) -> Iterator[tuple[Text, ClassifiedText]]:
     """Yield each text and its labels, in order."""
     for window in windows(texts, lambda text: len(text.text)):
-        yield from zip(window, classified(model, [each.text for each in window]), strict=True)
+        found = classified(model, [each.text for each in window])
+        for text, its_labels in zip(window, found, strict=True):
+            yield text, replace(its_labels, reason=text.reason or its_labels.reason)
 
 
 def labelled_rows(
-    row: Row, found: ClassifiedText, names: Sequence[str], top: int | None
+    row: Row,
+    found: ClassifiedText,
+    names: Sequence[str],
+    top: int | None,
+    with_reasons: bool = False,
 ) -> Iterator[Row]:
     """Yield the row of a text with its label and the label's probability for each of the model's
     columns `names`. A column of the row that has that name stays, and "predicted_" comes before the
-    name of the new one. top: the number of rows, one for each of the most probable labels."""
+    name of the new one. top: the number of rows, one for each of the most probable labels.
+    with_reasons: with a column that says why a row has no label."""
     for rank in range(1, (top or 1) + 1):
         added: dict[str, Any] = {}
         for name in names:
@@ -303,6 +329,8 @@ def labelled_rows(
         has_labels = any(value is not None for value in added.values())
         if rank == 1 or has_labels:
             ranked = {RANK: rank} if top else {}
+            if with_reasons:
+                added["predicted_reason" if REASON in row else REASON] = found.reason
             yield {**row, **ranked, **added}
 
 
@@ -358,8 +386,10 @@ def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[Text
         names = [str(name) for name in row.values]
         cell = row.values.get(column)
         text: str | Sequence[str] = ()
-        if isinstance(cell, str):
-            text = cell
-        elif cell is not None:
+        reason = None
+        if isinstance(cell, list):
             text = words_of(cell, row.where, column)
-        yield Text(text, dict(zip(names, row.values.values(), strict=True)))
+        else:
+            reason = why_no_text(cell, column)
+            text = "" if reason else text_of(cell, row.where, column)
+        yield Text(text, dict(zip(names, row.values.values(), strict=True)), reason)

@@ -41,7 +41,8 @@ class TaggedSentence:
     words its best label sequences, the best first, as many as were asked for. probabilities: where
     they were asked for, for each label column of words the probabilities of each word's labels,
     highest first, without those below 0.001. sentence_probabilities: for each label column of
-    sentences those of all labels, where they or several label sequences were asked for.
+    sentences those of all labels, where they or several label sequences were asked for. reason:
+    why it has no labels.
     """
 
     words: tuple[str, ...]
@@ -51,6 +52,7 @@ class TaggedSentence:
     probabilities: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
     sentence_probabilities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     text: str | None = None
+    reason: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `rnnlm tag --json` prints of it: `nbest` and probabilities where they were
@@ -61,6 +63,8 @@ class TaggedSentence:
             "labels": {name: list(labels) for name, labels in self.labels.items()},
             "sentence_labels": dict(self.sentence_labels),
         }
+        if self.reason:
+            found["reason"] = self.reason
 
         # What was not asked for has no key.
         if any(len(best) > 1 for best in self.nbest.values()):
@@ -85,13 +89,14 @@ class ClassifiedText:
     text: as it was given, None where words were. labels: for each label column its label, or with
     multi-label its labels joined by `|` ("" is none); empty where the text has no words.
     probabilities: for each label column the probability of each label, highest first: they sum to
-    one, or with multi-label are each label's own.
+    one, or with multi-label are each label's own. reason: why it has no labels.
     """
 
     text: str | None
     words: tuple[str, ...]
     labels: Mapping[str, str]
     probabilities: Mapping[str, Mapping[str, float]]
+    reason: str | None = None
 
     @property
     def label(self) -> str | None:
@@ -105,7 +110,8 @@ class ClassifiedText:
         probabilities = {}
         for name, each in self.probabilities.items():
             probabilities[name] = dict(islice(each.items(), top))
-        return {"text": self.text, "labels": dict(self.labels), "probabilities": probabilities}
+        found = {"text": self.text, "labels": dict(self.labels), "probabilities": probabilities}
+        return found | ({"reason": self.reason} if self.reason else {})
 
 
 # ---- Probabilities of a network's symbols as probabilities of the labels that people read.

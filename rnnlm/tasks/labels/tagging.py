@@ -13,7 +13,7 @@ from rnnlm.interface import Device, LanguageModel
 from rnnlm.models import loading, registry
 from rnnlm.models.registry import LabelModel
 from rnnlm.tasks.labels import results
-from rnnlm.tasks.labels.data import EDIT, SOUNDS, TEXT
+from rnnlm.tasks.labels.data import EDIT, SOUNDS, TEXT, encode_texts
 from rnnlm.tasks.labels.model import (
     ColumnPrediction,
     Prediction,
@@ -30,6 +30,7 @@ from rnnlm.tasks.labels.results import (
     TaggedSentences,
 )
 from rnnlm.tasks.labels.splitting import is_of_letters, split_text, words_in
+from rnnlm.text.batches import NO_WORDS, why_too_long
 from rnnlm.text.labelled.alignment import join
 from rnnlm.text.labelled.schemes import NONE
 from rnnlm.text.lines import split_words
@@ -110,6 +111,29 @@ def windows(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
         yield window
 
 
+def predicted(
+    model: TaskModel, texts: Sequence[Sequence[str]], search: Search | None = None
+) -> Iterator[Prediction | str]:
+    """Yield the prediction for each text, a list of words, or why there is none: it has no words,
+    or too many."""
+    reasons = [_why_not_read(model, words) for words in texts]
+    readable = [words for words, reason in zip(texts, reasons, strict=True) if not reason]
+    predictions = iter(predict(model, readable, search) if readable else ())
+    for reason in reasons:
+        yield reason or next(predictions)
+
+
+def _why_not_read(model: TaskModel, words: Sequence[str]) -> str | None:
+    if not words:
+        return NO_WORDS
+    # A character is four tokens at most.
+    characters = len(words) + sum(map(len, words))
+    if not why_too_long(4 * characters):
+        return None
+    [tokens] = encode_texts(model.codec, [words]).token_lengths
+    return why_too_long(int(tokens))
+
+
 def _check_single_words(sentences: Sequence[str | Sequence[str]]) -> None:
     for place, sentence in enumerate(sentences):
         if isinstance(sentence, str) and len(words_in(sentence)) > 1:
@@ -134,11 +158,9 @@ class Tagger:
         WINDOW of them is read, or all."""
         search = self._search
         for window in windows(texts, lambda text: len(text[1])):
-            # The model reads none without words; they are put back in their places.
-            filled = [words for _, words in window if words]
-            predictions = iter(predict(self.model, filled, search))
-            for text, words in window:
-                yield self._tagged(text, words, next(predictions) if words else None)
+            predictions = predicted(self.model, [words for _, words in window], search)
+            for (text, words), prediction in zip(window, predictions, strict=True):
+                yield self._tagged(text, words, prediction)
 
     @cached_property
     def _search(self) -> Search:
@@ -162,10 +184,10 @@ class Tagger:
         return 2 if are_alike and self.nbest > 1 else 1
 
     def _tagged(
-        self, text: str | None, words: tuple[str, ...], prediction: Prediction | None
+        self, text: str | None, words: tuple[str, ...], prediction: Prediction | str
     ) -> TaggedSentence:
         columns = self.model.codec.columns
-        if prediction is None:
+        if isinstance(prediction, str):
             nothing: dict[str, tuple[()]] = {}
             without: dict[str, dict[str, float]] = {}
             for column in columns:
@@ -175,7 +197,9 @@ class Tagger:
                     nothing[column.name] = ()
             asked = nothing if self.probabilities else {}
             asked_of_text = without if self.probabilities or self.nbest > 1 else {}
-            return TaggedSentence((), nothing, {}, nothing, asked, asked_of_text, text=text)
+            return TaggedSentence(
+                (), nothing, {}, nothing, asked, asked_of_text, text=text, reason=prediction
+            )
 
         # Labels of words, and of the whole sentence.
         nbest: dict[str, tuple[LabelSequence, ...]] = {}
@@ -258,11 +282,13 @@ def classified(model: TaskModel, texts: Iterable[str | Sequence[str]]) -> Iterat
     or all."""
     for window in windows(texts, len):
         words = [tuple(split_words(text) if isinstance(text, str) else text) for text in window]
-        # The model reads none without words; they are put back in their places.
-        predictions = iter(predict(model, [each for each in words if each]))
-        for given, its_words in zip(window, words, strict=True):
-            prediction = next(predictions) if its_words else ()
+        for given, its_words, prediction in zip(
+            window, words, predicted(model, words), strict=True
+        ):
             text = given if isinstance(given, str) else None
+            if isinstance(prediction, str):
+                yield ClassifiedText(text, its_words, {}, {}, prediction)
+                continue
             labels = {each.column: each.label for each in prediction}
             probabilities = {each.column: probabilities_of_text(each) for each in prediction}
             yield ClassifiedText(text, its_words, labels, probabilities)

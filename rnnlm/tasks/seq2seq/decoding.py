@@ -11,6 +11,7 @@ import numpy as np
 from rnnlm.checks import items_of
 from rnnlm.errors import TextError, UsageError
 from rnnlm.files.reading import shown_name
+from rnnlm.files.tables import has_text
 from rnnlm.generation.drawing import Found, Starts, draw_samples
 from rnnlm.generation.search import search
 from rnnlm.generation.settings import SamplingSettings, SearchSettings
@@ -22,7 +23,7 @@ from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tasks.seq2seq.results import Attention, TranslatedLine, TranslatedLines, Translation
-from rnnlm.text.batches import check_lengths
+from rnnlm.text.batches import NO_WORDS, why_too_long
 from rnnlm.text.lines import is_blank, lines_with_ends, without_end
 from rnnlm.text.named_columns import (
     KINDS,
@@ -106,19 +107,20 @@ class Translator:
             first += len(window)
 
     def _window(self, sources: Sequence[str], first: int) -> list[TranslatedLine]:
-        found = []
-        for number, source in enumerate(sources, start=first):
-            found.append(TranslatedLine(source, number, ()))
         encoded = self.model.codec.source.encode(sources)
         lengths = np.diff(encoded.offsets)
-        check_lengths(lengths, first)
 
-        # A source without words gets no translation.
-        with_words = []
+        # A source without words, or with too many, gets no translation.
+        found = []
+        readable = []
         for place, source in enumerate(sources):
-            if not is_blank(source) and lengths[place] > 1:
-                with_words.append(place)
-        chosen = np.array(with_words, dtype=np.int64)
+            reason = why_too_long(int(lengths[place]))
+            if is_blank(source) or lengths[place] <= 1:
+                reason = NO_WORDS
+            if reason is None:
+                readable.append(place)
+            found.append(TranslatedLine(source, first + place, (), reason))
+        chosen = np.array(readable, dtype=np.int64)
         most = min(BATCH_LINES, BATCH_ROWS // self.settings.width)
         for chosen_B in batches(lengths, chosen, most):
             lines = [found[place] for place in chosen_B.tolist()]
@@ -260,7 +262,7 @@ def _cells(file: str, form: str, settings: TextFileSettings, usual: Sequence[str
     )
     for row in table.rows:
         held = cell(row.values, column, row.where)
-        text = "" if held is None else text_of(held, row.where, column)
+        text = text_of(held, row.where, column) if has_text(held) else ""
         # A cell may have several lines, a source is one.
         if "\n" in text:
             text = " ".join(text.strip("\r\n").splitlines())

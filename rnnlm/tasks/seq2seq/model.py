@@ -39,7 +39,7 @@ from rnnlm.tasks.seq2seq import settings as network_settings
 from rnnlm.tasks.seq2seq.batches import pair_tensors, source_arrays
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, rows
 from rnnlm.tasks.seq2seq.network import DecoderState, Memory, Seq2SeqNetwork
-from rnnlm.text.batches import by_length, check_lengths
+from rnnlm.text.batches import by_length, check_lengths, why_too_long
 
 # ---- What the layers of an encoder give for sources.
 
@@ -209,6 +209,10 @@ class ConditionalModel:
         state: ConditionalState = self.model.states(sources)
         return state
 
+    def why_unread(self, sources: Sequence[str]) -> list[str | None]:
+        """Return why each source cannot be read; None where it can."""
+        return self.model.why_unread(sources)
+
     def score(
         self, inputs_BT: Array, targets_BT: Array, state: ConditionalState
     ) -> tuple[Tensor, ConditionalState]:
@@ -338,6 +342,11 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         source; `</s>` is the first input."""
         encoded = self.codec.source.encode(sources)
         return self.states_of(rows(encoded, range(len(sources))))
+
+    def why_unread(self, sources: Sequence[str]) -> list[str | None]:
+        """Return why each source cannot be read; None where it can."""
+        lengths = np.diff(self.codec.source.encode(sources).offsets)
+        return list(map(why_too_long, lengths.tolist()))
 
     def states_of(self, sources: Sequence[np.ndarray]) -> ConditionalState:
         """Return the states as :meth:`states` does, for sources as tokens, `</s>` at their end."""

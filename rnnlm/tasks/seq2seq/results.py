@@ -90,12 +90,13 @@ class TranslatedLine:
     """A source and what a model writes for it.
 
     number: of the source, from 1. hypotheses: the best first, or samples as they were drawn; none
-    where the source has no words.
+    where the source has no words, or too many, as `reason` says.
     """
 
     source: str
     number: int
     hypotheses: tuple[Translation, ...]
+    reason: str | None = None
 
     @property
     def text(self) -> str:
@@ -104,12 +105,13 @@ class TranslatedLine:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `rnnlm translate --json` prints of it, as `rnnlm rescore` reads it."""
-        return {
+        found = {
             "utt": self.number,
             "source": self.source,
             "text": self.text,
             "hypotheses": [each.to_dict() for each in self.hypotheses],
         }
+        return found | ({"reason": self.reason} if self.reason else {})
 
 
 # ---- A plot of attention: the tokens of a source below, those of the line beside, and how much

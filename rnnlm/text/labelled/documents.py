@@ -31,6 +31,7 @@ from rnnlm.text.named_columns import (
     format_of,
     open_table,
     text_column,
+    why_no_text,
 )
 
 # ---- A sentence of a file into which labels are written.
@@ -45,13 +46,14 @@ class Sentence:
     """A sentence of a document; a blank line has no words.
 
     line: where it begins, from 1 (the row of a table that is not made of lines). text: as the
-    document has it, where that is known.
+    document has it, where that is known. reason: why it has no words, where its row says so.
     """
 
     words: tuple[str, ...]
     line: int
     write: Callable[[WordLabels, TextLabels], str]
     text: str | None = None
+    reason: str | None = None
 
     def with_labels(self, word_labels: WordLabels, text_labels: TextLabels | None = None) -> str:
         """Return the sentence as its document holds it, with its line ends, and with these labels
@@ -424,16 +426,17 @@ def _sentence_of_row(
 ) -> Sentence:
     """Return the sentence in a row. blank: how many blank lines are above it."""
     value = cell(row.values, column, row.where)
-    words = words_of(value, row.where, column, lists=is_list(value))
-    if not words:
-        raise no_words(row.where)
+    words: list[str] = []
+    reason = None if isinstance(value, list) else why_no_text(value, column)
+    if not reason:
+        words = words_of(value, row.where, column, lists=is_list(value))
     text = value if isinstance(value, str) and not is_list(value) else None
     if output not in ("jsonl", *LINE_OF):
         return raw_sentence(text or " ".join(words), words, output, row.number, is_first)
     write: Callable[[WordLabels, TextLabels], str] = _JsonWriter(row.values)
     if output in LINE_OF:
         write = _RowWriter(table.names, row.values, LINE_OF[output], is_first, blank)
-    return Sentence(tuple(words), row.number, write, text)
+    return Sentence(tuple(words), row.number, write, text, reason)
 
 
 def _sentence_of_rows(parts: Sequence[Sentence], output: str) -> Sentence:

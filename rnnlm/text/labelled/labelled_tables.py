@@ -36,6 +36,7 @@ from rnnlm.text.named_columns import (
     content_of,
     likely_texts,
     open_table,
+    tell_of_empty,
     text_column,
     text_of,
     unclear,
@@ -75,12 +76,28 @@ def read(
     # A row is an example, or the next word of one.
     examples = []
     begins = []
-    for row, is_first in with_starts(table.rows, sentence):
+    needed = [columns.text, *columns.words]
+    if not settings.multi_label:
+        needed += columns.texts
+    rows = list(table.rows)
+    is_next = False  # whether a sentence begins with a row that is left out
+    filled = 0
+    for row, is_first in with_starts(rows, sentence):
+        filled += 1
+        is_next = is_next or is_first
+        if not all(tables.has_text(cell(row.values, name, row.where)) for name in needed):
+            continue
         examples.append(_example(row, columns, settings, source, aligned))
-        begins.append(is_first)
+        begins.append(is_next)
+        is_next = False
+    sentences = examples
     if level == "word" and aligned:
-        examples = _sentences(source, examples, begins, bool(sentence))
-    return LabelledText(tuple(examples), columns.words, columns.texts, kind)
+        sentences = _sentences(source, examples, begins, bool(sentence))
+    # Empty rows between sentences lack nothing.
+    count = len(rows) if sentences is examples else filled
+    what = "lack the text or a label and are left out"
+    tell_of_empty(source, count - len(examples), count, what)
+    return LabelledText(tuple(sentences), columns.words, columns.texts, kind)
 
 
 def with_starts(
@@ -93,7 +110,7 @@ def with_starts(
     for row in rows:
         is_below_blank = is_below_blank or row.number > number + 1
         number = row.number
-        if all(value in (None, "") for value in row.values.values()):
+        if not any(map(tables.has_text, row.values.values())):
             is_below_blank = True
             continue
         if sentence is None:
@@ -279,7 +296,7 @@ def words_of(value: object, where: str, column: str, lists: bool = False) -> lis
     if isinstance(value, str):
         as_list = json_list(value) if lists else None
         if as_list is None:
-            return split_words(value)
+            return split_words(text_of(value, where, column))
         value = as_list
     if not isinstance(value, list):
         raise TextError(
@@ -342,7 +359,7 @@ def text_label(value: object, where: str, column: str, settings: LabelledSetting
         if any(not label or LABEL_SEPARATOR in label for label in labels):
             raise TextError(f"{where}: a label in {column!r} is empty or holds {LABEL_SEPARATOR}")
         return intern(joined_labels(labels))
-    if value is None and settings.multi_label:
+    if settings.multi_label and not tables.has_text(value):
         return ""
 
     # A text holds one label, or several with the separator between them.

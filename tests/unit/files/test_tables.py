@@ -88,7 +88,7 @@ def test_places_are_told(tmp_path):
 
 @pytest.mark.parametrize("name, content, message", [
     ("a.jsonl", b"{", "line 1: not JSON"), ("a.jsonl", b"7\n", "line 1: not a JSON object"),
-    ("a.jsonl", b'{"a": NaN}', "line 1: not JSON"),
+    ("a.jsonl", b'{"a": nan}', "line 1: not JSON"),
     ("a.json", b"[1]", "element 1: not a JSON object"), ("a.json", b"[", "not JSON"),
     ("a.csv", b'a\n"x', "not readable as a table"),
     ("a.tsv", b"a\n\xff\n", "line 2, byte 1: not UTF-8"),

@@ -134,7 +134,7 @@ def test_columns_are_found_or_named(tmp_path):
         ('{"text": "a"}\n{"text": "b"', "line 2: not JSON"),
         ('{"text": "a"}\n["b"]', "line 2: not a JSON object"),
         ('[{"text": "a"}]', "line 1: not a JSON object"),
-        ('{"text": "\\ud800"}', "line 1: not JSON"),
+        ('{"text": "\\ud800"}', "line 1, column 'text': not UTF-8.*half a character"),
         ('{"text": "a", "perplexity": 3}', "line 1: there is a column 'perplexity' already"),
     ],
 )
@@ -237,7 +237,7 @@ def test_text_as_a_dictionary_is_text(tmp_path):
     ("columns", "reading", "what"),
     [
         ({"body": ["a"], "x": [1]}, {"column": "text"}, "no column 'text'"),
-        ({"text": [1]}, {}, "column 'text' holds int64, not text"),
+        ({"text": [1]}, {}, "row 1: column 'text' holds an int, not text"),
         ({"text": ["a"], "bucket": [1]}, {}, "there is a column 'bucket' already"),
         ({"a": ["a"], "b": ["b"]}, {}, "which column holds the text"),
     ],

@@ -207,7 +207,7 @@ def test_columns_are_found_as_in_training(tmp_path):
     (first, second, third) = read([table], are_pairs=True)
     assert first[:4] == (1, "a dog", "un chien", None)
     assert (
-        second[1:4] == (None, "le chat", "column 'en' holds nothing, not text")
+        second[1:4] == (None, "le chat", "column 'en' holds no text")
         and "not a JSON object" in third[3]
     )
     plain = tmp_path / "p"

@@ -78,7 +78,7 @@ def test_parquet_columns_that_nobody_needs_stay_unread(tmp_path, monkeypatch):
     monkeypatch.setattr(
         tables,
         "parquet_rows",
-        lambda name, columns=None: read.append(columns) or real(name, columns),
+        lambda name, columns=None, errors=None: read.append(columns) or real(name, columns),
     )
     settings = LabelledSettings(column="text", label_column="label")
     assert read_labelled([path], settings, "word").examples[0].words == ("a", "b")

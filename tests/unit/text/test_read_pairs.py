@@ -202,6 +202,19 @@ def test_empty_sides_are_dropped_on_request_and_counted(read):
         read("a\n", "\n", skip_empty=True)
 
 
+def test_rows_with_an_empty_side_are_left_out_and_counted(read):
+    rows = [["1", "2"], ["", "2"], ["3", None], [float("nan"), "4"], ["5", []], ["6", ["7", ""]]]
+    table = "".join(json.dumps({"a": a, "b": b}) + "\n" for a, b in [*rows, ["null", "NaN"]])
+    with (
+        pytest.warns(RnnlmWarning, match="pairs left out .* is empty: 4 of 7"),
+        pytest.warns(RnnlmWarning, match="empty references left out .*: 1"),
+    ):
+        text = read(table)
+    assert sides(text) == [("1", ("2",)), ("6", ("7",)), ("null", ("NaN",))]
+    with pytest.warns(RnnlmWarning, match="pairs left out .*: 2 of 3"):
+        assert sides(read("a\tb\n1\t2\n\t2\n3\n")) == [("1", ("2",))]
+
+
 def test_special_symbols_are_an_error_dropped_or_replaced(read):
     for contents, place in (
         (("a\n<s> b\n", "1\n2\n"), "data.txt, line 2"),
@@ -212,8 +225,11 @@ def test_special_symbols_are_an_error_dropped_or_replaced(read):
     table = "source\ttarget\na </s>\t<s> b <unk> <s>c\n"
     assert sides(read(table, special_symbols="drop")) == [("a", ("b <unk> <s>c",))]
     assert sides(read(table, special_symbols="replace")) == [("a <unk>", ("<unk> b <unk> <s>c",))]
-    with pytest.raises(TextError, match="line 2: the source is empty"):
-        read("source\ttarget\n<s>\tb\n", special_symbols="drop")
+    with pytest.warns(RnnlmWarning, match="source or target is empty: 1 of 2"):
+        text = read("source\ttarget\n<s>\tb\nc\td\n", special_symbols="drop")
+    assert sides(text) == [("c", ("d",))]
+    with pytest.raises(TextError, match="data.txt, line 1: the source is empty"):
+        read("<s>\n", "b\n", special_symbols="drop")
 
 
 FAULTS = [  # contents, what the message holds, settings
@@ -231,8 +247,6 @@ FAULTS = [  # contents, what the message holds, settings
     (("",), "no pairs in .*data.txt", {}),
     ((" \n\n",), "no pairs in .*data.txt", {}),
     (("source\ttarget\n",), "no pairs in .*data.txt", {}),
-    (("a\tb\n1\t2\n\t2\n",), "data.txt, line 3: the source is empty", {}),
-    (("a\tb\n1\t2\n3\n",), "data.txt, line 3: the target is empty", {}),
     (("a\tb\n1\t2\t3\n",), "data.txt, line 2: the row has more cells than columns", {}),
     (("a\tb\n1\t2\n3\t\xff\n".encode("latin-1"),), "data.txt, line 3, byte 3: not UTF-8", {}),
     (
@@ -255,9 +269,6 @@ FAULTS = [  # contents, what the message holds, settings
     ),
     ((TSV,), "no column '4'.*it has id, english, french", {"column": "2", "target_column": "4"}),
     (('{"a": "1", "b": "2"}\n{"a": "3"}\n',), "line 2: no column 'b'.*it has a", {}),
-    (('{"a": "1", "b": null}\n',), "line 1: the target is empty", {}),
-    (('{"a": "1", "b": []}\n',), "line 1: the target is empty", {}),
-    (('{"a": "1", "b": ["2", ""]}\n',), "line 1: the target is empty", {}),
     (('{"a": "1", "b": {"c": "2"}}\n',), "line 1: column 'b' holds a dict", {}),
     (('{"a": ["1"], "b": "2"}\n',), "line 1: column 'a' holds a list", {}),
     (('{"a": "1", "b": ["2", ["3"]]}\n',), "line 1: column 'b' holds a list", {}),

@@ -41,6 +41,7 @@ def test_all_formats_hold_what_embed_gives(tmp_path, model, words):
         )
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected)
     table = pyarrow.parquet.read_table(tmp_path / "a.parquet").to_pylist()
+    assert {row.pop("reason", None) for row in table} == {None}
     rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert (
         table

@@ -167,7 +167,7 @@ def test_a_named_model_reads_files_like_training_data(translator, tmp_path):
 
 @pytest.mark.parametrize("lines, target, error, message", [
     ("english\tgerman\na\tb\n", (), TextError, "french"),
-    ("english\tfrench\none\t\n", (), TextError, "line 2"),
+    ("english\tfrench\none\t\n", (), TextError, "all of them are empty"),
     ("one\ntwo\n", ("un\n",), TextError, "lines"),
     ("one\n", ("un\n", "deux\n", "trois\n"), None, ""),
 ])  # fmt: skip

@@ -162,8 +162,8 @@ def test_faults_of_a_document_are_named(tmp_path):
         documents(tmp_path / "data", CONLLU, "conllu")[0].with_labels({"upos": ["X"]})
     with pytest.raises(TextError, match="line 2: 1 column; line 1 has 2"):
         documents(tmp_path / "data", "a b\nc\n", "columns")
-    with pytest.raises(TextError, match="line 3: no words"):
-        documents(tmp_path / "data", "text\tx\na\tb\n \tb\n", "tsv")
+    rows = documents(tmp_path / "data", "text\tx\na\tb\n \tb\n", "tsv")
+    assert [row.reason for row in rows] == [None, "column 'text' holds no text"]
     with pytest.raises(UsageError, match="'conlu'.*did you mean 'conllu'"):
         documents(tmp_path / "data", CONLLU, "conlu")
     with pytest.raises(UsageError, match="columns has no place for labels of the whole"):

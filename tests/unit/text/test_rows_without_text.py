@@ -1,0 +1,186 @@
+"""Rows without text: null, an empty text and NaN of a typed column, in every kind of table and for
+every reader; the words null, NaN and NA are words."""
+
+import itertools
+import json
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from rnnlm.errors import RnnlmWarning, TextError
+from rnnlm.files import tables
+from rnnlm.filtering.shards import Reading, open_shard
+from rnnlm.scoring.sentences import read_sentences
+from rnnlm.scoring.settings import SentenceSettings
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.labelled.example import LabelledSettings
+from rnnlm.text.labelled.reading import read_labelled
+from rnnlm.text.lines import TextSettings
+from rnnlm.text.sources import SourceSettings
+
+TEXTS = ["null", "a hen", None, "NaN", "", "NA"]
+WORDS = ["null", "a hen", "NaN", "NA"]
+
+
+def table_of(path, texts, **columns):
+    """Write a table with a column of texts beside others, by the suffix of its path."""
+    columns = {"text": texts, **columns}
+    if path.suffix == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.table(columns), path)
+        return str(path)
+    rows = [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return str(path)
+    mark = "," if path.suffix == ".csv" else "\t"
+    lines = [mark.join(columns)]
+    lines += [mark.join("" if cell is None else str(cell) for cell in row.values()) for row in rows]
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+KINDS = [".jsonl", ".csv", ".tsv", ".parquet"]
+
+
+def lines_of(source, **settings):
+    text = Corpus((source,), TextSettings(**settings), SourceSettings("text"))
+    return list(itertools.chain.from_iterable(block.lines for block in text.blocks()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_only_reads_skips_and_counts_them(tmp_path, kind):
+    source = table_of(tmp_path / f"a{kind}", TEXTS, n=range(6))
+    with pytest.warns(RnnlmWarning, match="2 of 6 rows hold no text and are read as blank lines"):
+        assert lines_of(source) == WORDS
+    with pytest.warns(RnnlmWarning):
+        assert lines_of(source, blank_lines="keep") == [text or "" for text in TEXTS]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_answers_row_by_row_says_why(tmp_path, kind):
+    source = table_of(tmp_path / f"a{kind}", TEXTS, n=range(6))
+    found = list(read_sentences(source, SentenceSettings("text")))
+    assert [each.text for each in found] == [text or "" for text in TEXTS]
+    why = "column 'text' holds no text"
+    assert [each.reason for each in found] == [None, None, why, None, why, None]
+    assert [each.columns["n"] in (place, str(place)) for place, each in enumerate(found)] == [
+        True
+    ] * 6
+
+
+@pytest.mark.parametrize("level", ["text", "word"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_parallel_columns_the_pair_goes(tmp_path, kind, level):
+    labels = ["x", "x y", "x", None, "x", "z"]
+    source = table_of(tmp_path / f"a{kind}", TEXTS, label=labels)
+    settings = LabelledSettings(column="text", label_column="label")
+    with pytest.warns(RnnlmWarning, match="3 of 6 rows lack the text or a label"):
+        found = read_labelled([source], settings, level)
+    assert [" ".join(each.words) for each in found.examples] == ["null", "a hen", "NA"]
+
+
+def test_no_labels_are_labels_of_a_kind(tmp_path):
+    source = table_of(tmp_path / "a.jsonl", ["a b", "b c"], label=["x|y", None])
+    settings = LabelledSettings(column="text", label_column="label", multi_label=True)
+    found = read_labelled([source], settings, "text")
+    assert [each.text_labels for each in found.examples] == [("x|y",), ("",)]
+
+
+def filtered(source, **reading):
+    documents = []
+    for chunk in open_shard(source, Reading("text", **reading)).chunks():
+        starts = chunk.documents.starts_D.tolist()
+        lines = chunk.documents.lines
+        documents += [list(lines[a:b]) for a, b in itertools.pairwise(starts)]
+    return documents
+
+
+@pytest.mark.parametrize("kind", [".jsonl", ".parquet"])
+def test_filters_drop_them(tmp_path, kind):
+    source = table_of(tmp_path / f"a{kind}", TEXTS, n=range(6))
+    assert filtered(source) == [["null"], ["a hen"], [], ["NaN"], [], ["NA"]]
+
+
+def test_nan_of_a_typed_column_is_no_text(tmp_path):
+    source = table_of(tmp_path / "a.parquet", [np.nan, np.nan])
+    with pytest.warns(RnnlmWarning, match="2 of 2 rows"):
+        assert lines_of(source) == []
+    assert filtered(source) == [[], []]
+    (tmp_path / "a.jsonl").write_text('{"text": NaN}\n{"text": "NaN"}\n')
+    with pytest.warns(RnnlmWarning, match="1 of 2 rows"):
+        assert lines_of(str(tmp_path / "a.jsonl")) == ["NaN"]
+
+
+@pytest.mark.parametrize("beside", ["NaN", "-Infinity", '"\\ud83d"', "[NaN, 1e999]"])
+@pytest.mark.parametrize("form", ["%s\n%s\n", "[%s, %s]"])
+def test_only_columns_asked_for_are_looked_at(tmp_path, beside, form):
+    path = tmp_path / "a.json"
+    path.write_text(form % (f'{{"text": "a hen", "x": {beside}}}', '{"text": "a cat", "x": 1}'))
+    assert lines_of(str(path)) == ["a hen", "a cat"]
+    assert [each.text for each in read_sentences(str(path))] == ["a hen", "a cat"]
+    if form.startswith("%"):
+        assert filtered(str(path)) == [["a hen"], ["a cat"]]
+    else:
+        json.loads(path.read_text())
+
+
+def test_halves_of_characters_are_refused_or_replaced(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a \\ud83d hen"}\n{"text": "\\ud83d\\ude00"}\n')
+    with pytest.raises(TextError, match="line 1, column 'text': not UTF-8.*half a character"):
+        lines_of(str(path))
+    replaced = ["a \ufffd hen", "\U0001f600"]
+    assert lines_of(str(path), encoding_errors="replace") == replaced
+    text = TextSettings(special_symbols="replace", encoding_errors="replace")
+    assert filtered(str(path), text=text) == [[line] for line in replaced]
+    settings = SentenceSettings(encoding_errors="replace")
+    assert [each.text for each in read_sentences(str(path), settings)] == replaced
+
+
+ARROW_TEXTS = [
+    pyarrow.string(), pyarrow.large_string(), pyarrow.string_view(), pyarrow.binary(),
+    pyarrow.large_binary(), pyarrow.binary_view(), "dictionary", "bytes in a dictionary",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ARROW_TEXTS, ids=str)
+def test_every_arrow_type_that_holds_text_is_read(tmp_path, kind):
+    texts = ["a hen", None, "b", "", "a hen"]
+    if isinstance(kind, str):
+        is_text = kind == "dictionary"
+        column = pyarrow.array(texts, pyarrow.string() if is_text else pyarrow.binary())
+        column = column.dictionary_encode()
+    else:
+        column = pyarrow.array(texts).cast(kind)
+    source = table_of(tmp_path / "a.parquet", column, n=range(5))
+    with pytest.warns(RnnlmWarning, match="2 of 5 rows"):
+        assert lines_of(source) == ["a hen", "b", "a hen"]
+    assert filtered(source) == [["a hen"], [], ["b"], [], ["a hen"]]
+    assert [each.text for each in read_sentences(source)] == ["a hen", "", "b", "", "a hen"]
+
+    # Chosen rows keep their types.
+    [chunk] = open_shard(source, Reading("text")).chunks()
+    chosen = chunk.chosen(np.array([0, 2, 4]), {"x": [1.0, None, 2.0, None, 3.0]})
+    assert chosen.schema.field("text").type == column.type
+    assert chosen["n"].to_pylist() == [0, 2, 4] and chosen["x"].to_pylist() == [1.0, 2.0, 3.0]
+
+
+def test_bytes_that_are_no_text_are_named_or_replaced(tmp_path):
+    path = tmp_path / "a.parquet"
+    column = pyarrow.array([b"a hen", b"b \xff"])
+    pyarrow.parquet.write_table(pyarrow.table({"text": column, "blob": [b"\xff", b"\0"]}), path)
+    with pytest.raises(TextError, match="row 2: column 'text' holds bytes that are not UTF-8"):
+        lines_of(str(path))
+    assert lines_of(str(path), encoding_errors="replace") == ["a hen", "b \ufffd"]
+
+
+def test_times_of_any_resolution_go_with_their_rows(tmp_path):
+    times = pyarrow.array([1, None], pyarrow.timestamp("ns"))
+    source = table_of(tmp_path / "a.parquet", ["a", "b"], when=times)
+    rows = list(tables.rows(source))
+    assert [row.values["text"] for row in rows] == ["a", "b"]
+    assert str(rows[0].values["when"]).startswith("1970-01-01 00:00:00")
