@@ -210,7 +210,7 @@ _LANGUAGES = (
 )
 _OTHER_NAMES = (
     "id idx index item condition sentence_id language lang name title word token letters sounds "
-    "spelling pronunciation phonemes graphemes lemma form score split date url author"
+    "spelling pronunciation phonemes graphemes lemma form score split date url author remark reply"
 )
 _KNOWN_NAMES = frozenset([
     *USUAL_WORDS, *USUAL_TEXT, *itertools.chain(*USUAL_LABELS.values(), *USUAL_PAIRS),
@@ -218,6 +218,7 @@ _KNOWN_NAMES = frozenset([
 ])  # fmt: skip
 _MOST_USUAL = {*tables.USUAL_COLUMNS, *USUAL_WORDS[:2], *USUAL_PAIRS[0], "label", "labels", "tags"}
 _NAME = re.compile(r"[^\W\d]\w*(?:[ .#:/-]+\w+){0,2}[ #]*")  # what may be the name of a column
+SURE_ROWS = 5  # rows that all hold a digit are no chance
 _NOTHING = {"", "na", "nan", "null", "none", "n/a", "-", "_"}
 
 
@@ -289,6 +290,10 @@ def _evidence(cell: str, below: Sequence[str], number: str) -> str:
     if _is_quantity(cell):
         return "surely" if cell == number else ""
 
+    # Dates, numbers of documents and the like stand below a plain word.
+    if _NAME.fullmatch(cell) and not _has_digit(cell) and all(map(_has_digit, held)):
+        return "surely" if len(held) >= SURE_ROWS else "perhaps"
+
     # A text like those below; or one word above texts of several.
     words = sum(len(text.split()) for text in held) / len(held)
     is_long = 1 < len(cell.split()) and words < 3 * len(cell.split())
@@ -302,6 +307,10 @@ def _evidence(cell: str, below: Sequence[str], number: str) -> str:
     if len(held) >= 20 and different <= len(held) / 5:
         return "surely" if is_known else "perhaps"
     return "known" if is_known else ""
+
+
+def _has_digit(text: str) -> bool:
+    return any(map(str.isdecimal, text))
 
 
 def _is_quantity(text: str) -> bool:

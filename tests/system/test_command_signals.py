@@ -99,7 +99,7 @@ def test_what_was_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize("module", ["click", "rnnlm.cli.options", "rnnlm.cli.commands.recipes"])
+@pytest.mark.parametrize("module", ["click", "rnnlm.cli.options", "rnnlm.cli.commands.list"])
 def test_ctrl_c_at_start_leaves_no_traceback(module):
     """The signal comes while that module is imported."""
     code = f"""
@@ -112,6 +112,6 @@ sys.meta_path.insert(0, Interrupting)
 from rnnlm.cli.main import main
 main()
 """
-    command = [sys.executable, "-c", code, "recipes"]
+    command = [sys.executable, "-c", code, "list"]
     ended = subprocess.run(command, capture_output=True, text=True, env=environment())
     assert ended.returncode == 130 and "Traceback" not in ended.stderr

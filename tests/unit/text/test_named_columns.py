@@ -5,7 +5,9 @@ import random
 
 import pytest
 
+from rnnlm import corpora
 from rnnlm.errors import RnnlmWarning, TextError
+from rnnlm.files import tables
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.scoring.settings import SentenceSettings
 from rnnlm.tasks.labels.files import TextFileSettings, read_texts
@@ -13,7 +15,14 @@ from rnnlm.tasks.seq2seq.decoding import read_sources
 from rnnlm.text.labelled.documents import read_table
 from rnnlm.text.labelled.example import LabelledSettings
 from rnnlm.text.labelled.reading import read_labelled
-from rnnlm.text.named_columns import cell, column_named, header_in, languages_of, text_column
+from rnnlm.text.named_columns import (
+    cell,
+    column_named,
+    header_in,
+    languages_of,
+    open_table,
+    text_column,
+)
 from rnnlm.text.pairs import ParallelSettings, read_pairs
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.sources import read as read_source
@@ -97,6 +106,7 @@ LABELS = ["pos", "neg", "neg", "pos"] * 3
         (("utt", "cls"), (TEXTS, LABELS), "perhaps"),
         (("", "x"), ("123", TEXTS[:3]), "perhaps"),
         (("nr", "x"), ("123", "abc"), "surely"),
+        (("said", "day"), (TEXTS, ["12.3.", "1 May"] * 6), "surely"),
         (("nr", "text of it all"), ("123", TEXTS[:3]), "surely"),
         (("1a", "we saw the film"), ("123", TEXTS[:3]), "no"),
         (("1", "2"), (TEXTS, LABELS), "surely"),  # as we write tables that have no names
@@ -209,3 +219,14 @@ def test_columns_without_names_are_kept_apart(tmp_path):
     path.write_text(",,text\n1,a,the dog barks\n2,b,it rains\n")
     (first, _) = read_sentences(path, SentenceSettings())
     assert (first.text, first.columns) == ("the dog barks", {"1": "1", "2": "a"})
+
+
+@pytest.mark.parametrize(
+    "name, file",
+    [(name, file) for name in corpora.names() for file in corpora.FILES[name] if ".tsv" in file],
+)
+def test_bundled_tables_have_their_headers_without_a_notice(recwarn, name, file):
+    path = corpora.part(name, file)
+    header = path.read_text(encoding="utf-8").partition("\n")[0].split("\t")
+    assert list(open_table(str(path), tables.TSV, None).names) == header
+    assert [str(each.message) for each in recwarn] == []
