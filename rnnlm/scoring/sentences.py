@@ -383,6 +383,9 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
         )
     texts = itertools.chain.from_iterable(sources.dataset_records(source, settings.source))
     for number, text in enumerate(texts, start=1):
+        if not has_text(text):
+            yield _Record("", None, reason="the row holds no text")
+            continue
         text = settings.spaced(text)
         text, regions = _regions(text, settings.region_mark, f"{source}, row {number}")
         yield _Record(text, None, settings.given, regions=regions)

@@ -333,7 +333,7 @@ def _texts_of(table: Table, column: str) -> Iterator[str]:
         if reason:
             raise TextError(f"{row.where}: {reason}")
         yield text_of(value, row.where, column)
-    tell_of_empty(table.source, empty, rows, "hold no text and are read as blank lines")
+    tell_of_empty(table.source, empty, rows, "hold no text")
 
 
 def _bundled(name: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.files import tables
 from rnnlm.filtering.shards import Reading, open_shard
+from rnnlm.rescoring.files import read_nbest
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.scoring.settings import SentenceSettings
 from rnnlm.text.corpus import Corpus
@@ -54,7 +55,7 @@ def lines_of(source, **settings):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_only_reads_skips_and_counts_them(tmp_path, kind):
     source = table_of(tmp_path / f"a{kind}", TEXTS, n=range(6))
-    with pytest.warns(RnnlmWarning, match="2 of 6 rows hold no text and are read as blank lines"):
+    with pytest.warns(RnnlmWarning, match="2 of 6 rows hold no text"):
         assert lines_of(source) == WORDS
     with pytest.warns(RnnlmWarning):
         assert lines_of(source, blank_lines="keep") == [text or "" for text in TEXTS]
@@ -70,6 +71,22 @@ def test_what_answers_row_by_row_says_why(tmp_path, kind):
     assert [each.columns["n"] in (place, str(place)) for place, each in enumerate(found)] == [
         True
     ] * 6
+
+
+def test_data_sets_have_such_rows_too(tmp_path):
+    table_of(tmp_path / "a.jsonl", TEXTS)
+    with pytest.warns(RnnlmWarning, match="2 of 6 rows hold no text"):
+        assert lines_of(str(tmp_path)) == WORDS
+    with pytest.warns(RnnlmWarning, match="2 of 6 rows hold no text"):
+        found = list(read_sentences(str(tmp_path)))
+    assert [bool(each.reason) for each in found] == [False, False, True, False, True, False]
+
+
+@pytest.mark.parametrize("empty", ["null", "NaN", '""'])
+def test_a_hypothesis_may_be_empty(tmp_path, empty):
+    path = tmp_path / "n.jsonl"
+    path.write_text(f'{{"utt": "u", "hypotheses": [{{"text": {empty}, "score": -1}}]}}\n')
+    assert read_nbest(path)[0].hypotheses[0].text == ""
 
 
 @pytest.mark.parametrize("level", ["text", "word"])
