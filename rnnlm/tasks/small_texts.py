@@ -89,7 +89,8 @@ def tell_few(data: Data, holds_out: bool) -> None:
 def keep_rare_words(request: TrainingRequest, resolved: Resolved, examples: int) -> Resolved:
     """Return settings by which words seen once are words, if there are few examples: most of their
     words are, and as unknown ones all would be alike."""
-    if examples >= FEW_EXAMPLES or _is_bundled(request):
+    has_counts = resolved.values["tokenizer"] in ("word", "char")
+    if examples >= FEW_EXAMPLES or not has_counts or _is_bundled(request):
         return resolved
     values = _free(resolved, {"min_count": 1})
     return resolved.with_found(f"the text's size: {examples:,} lines", values)

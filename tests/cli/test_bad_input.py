@@ -114,7 +114,9 @@ def test_a_line_of_many_megabytes(rnnlm, models, here):
 
 def test_smaller_batch_is_reported_for_short_texts(rnnlm, models, here):
     (here / "text").write_text("the man\n")
-    shown = rnnlm("train", "text", "--valid", models.valid, *SHORT, "-o", "made")
+    shown = rnnlm(
+        "train", "text", "--valid", models.valid, *SHORT, "--set", "batch_rows=32", "-o", "made"
+    )
     assert shown.code == 0
     assert any(
         line.startswith("note: the text has 3 tokens only: 1 parallel streams")

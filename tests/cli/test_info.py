@@ -87,13 +87,13 @@ def test_for_people_it_is_the_lines_that_matter(rnnlm, models):
     ]
 
 
-def test_settings_are_shown_as_train_takes_them(rnnlm, models):
+def test_settings_are_shown_as_train_takes_them(rnnlm):
     shown = dict(line.split("\t") for line in rnnlm("info").out.splitlines())
     recipe, differs, _ = shown["recipe"].split("; ")
     given = re.sub(r" \(recipe: [^)]*\)", "", differs.removeprefix("differs in: ")).split(", ")
     assert "line_starts=0.3" in given and "lowercase=true" in shown["tokenizer"].split(", ")
     assigned = [part for setting in given for part in ("--set", setting)]
-    run = rnnlm("train", models.text, "--recipe", recipe, *assigned, "--dry-run", "--json")
+    run = rnnlm("train", "--recipe", recipe, *assigned, "--dry-run", "--json")
     settings = json.loads(run.out)["settings"]
     ours = json.loads(rnnlm("info", "--json").out)["settings"]
     known = settings.keys() & ours.keys()

@@ -30,7 +30,7 @@ def test_several_sentences_have_own_numbers_and_labels(rnnlm, slot_tagger):
     rows = [
         row.split("\t")
         for row in rnnlm(
-            "tag", "-m", slot_tagger.folder, "fly me", "what costs it", "--probabilities"
+            "tag", "-m", slot_tagger.folder, "fly me", "what costs it at noon", "--probabilities"
         ).out.splitlines()
     ]
     assert rows[0] == [
@@ -44,6 +44,7 @@ def test_several_sentences_have_own_numbers_and_labels(rnnlm, slot_tagger):
     assert [(row[0], row[1], row[2], row[4]) for row in rows[1:]] == [
         ("1", "fly", "O", "flight"), ("1", "me", "O", "flight"),
         ("2", "what", "O", "fare"), ("2", "costs", "O", "fare"), ("2", "it", "O", "fare"),
+        ("2", "at", "O", "fare"), ("2", "noon", "B-time", "fare"),
     ]  # fmt: skip
     assert all(0.5 < float(row[place]) <= 1 for row in rows[1:] for place in (3, 5))
 

@@ -132,6 +132,8 @@ def test_grid_runs_have_their_tasks_figures_and_curve(rnnlm, here, tagger):
         "hidden_size=4",
         "--set",
         "embedding_size=4",
+        "--set",
+        "criterion=f1",
     )
     outcome = rnnlm(
         "train",

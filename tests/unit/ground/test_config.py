@@ -255,7 +255,7 @@ OUT_OF_RANGE = [
     (ScoringSettings, {"split": "exactly"}, "one of tokens, whitespace"),
     (rnnlm.SentenceSettings, {"encoding_errors": "ignore"}, "one of replace, strict"),
     (rnnlm.TextSettings, {"blank_lines": "drop"}, "one of documents, keep, skip"),
-    (rnnlm.RescoreSettings, {"restarts": -1}, "at least 0"),
+    (rnnlm.RescoreSettings, {"seed": -1}, "at least 0"),
     (EmbeddingSettings, {"special_symbols": "keep"}, "one of drop, error, replace"),
 ]
 
