@@ -12,7 +12,7 @@ from ..help_sections import Command, section
 from ..setting_options import EMBEDDING, options_of
 
 if TYPE_CHECKING:
-    from rnnlm.vectors.embedding import NoLine
+    pass
 
 input_options = section(
     "Input",
@@ -86,7 +86,7 @@ def command(
         terminal.say(f"vectors of {lines} written to {output}")
 
 
-def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> "Iterator[str | NoLine]":
+def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> "Iterator[str]":
     """Yield the texts of the input, as `rnnlm score` reads them."""
     from rnnlm.scoring.scorer import checked_text
     from rnnlm.scoring.sentences import read_texts

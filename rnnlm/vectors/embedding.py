@@ -92,11 +92,15 @@ class EmbeddedLines:
     reasons: tuple[str | None, ...]
 
 
-@dataclass(frozen=True)
-class NoLine:
-    """What takes the place of a line that is not there: a row without text. reason: why."""
+class NoLine(str):
+    """An empty line in the place of a row without text. reason: why it has none."""
 
     reason: str
+
+    def __new__(cls, reason: str) -> "NoLine":
+        line = super().__new__(cls)
+        line.reason = reason
+        return line
 
 
 class Embedder:
@@ -130,20 +134,20 @@ class Embedder:
         """H, the width of a vector. Finding it runs the network on an empty line."""
         return self._lines(self.reader.encode([""])).shape[1]
 
-    def vectors(self, lines: Iterable[str | NoLine]) -> np.ndarray:
+    def vectors(self, lines: Iterable[str]) -> np.ndarray:
         """Return the vectors of lines, (N, H) float32; NaN for one that has none, with a notice."""
         vectors = [np.empty((0, self.width), np.float32)]
         vectors.extend(chunk.vectors_NH for chunk in self.chunks(lines))
         return np.concatenate(vectors)
 
-    def chunks(self, lines: Iterable[str | NoLine]) -> Iterator[EmbeddedLines]:
+    def chunks(self, lines: Iterable[str]) -> Iterator[EmbeddedLines]:
         """Yield the vectors of lines, chunk by chunk. A notice at the end counts the lines that
         have none."""
         with_words = self.settings.words
         first = 1
         without: Counter[str] = Counter()
-        for chunk in self._cut(items_of(lines, (str, NoLine), "lines")):
-            reasons = [line.reason if isinstance(line, NoLine) else None for line in chunk]
+        for chunk in self._cut(items_of(lines, str, "lines")):
+            reasons = [getattr(line, "reason", None) for line in chunk]
             checked = [self._checked(line, first + place) for place, line in enumerate(chunk)]
             encoded = self.reader.encode(checked, with_words=with_words)
             too_long = list(map(why_too_long, encoded.lengths_L.tolist()))
@@ -171,23 +175,21 @@ class Embedder:
         for reason, count in without.items():
             notice(f"{count:,} of {first - 1:,} lines have no vector: {reason}")
 
-    def _cut(self, lines: Iterable[str | NoLine]) -> Iterator[list[str | NoLine]]:
+    def _cut(self, lines: Iterable[str]) -> Iterator[list[str]]:
         most_characters = CHARACTERS_PER_CHUNK[self.settings.words]
-        chunk: list[str | NoLine] = []
+        chunk: list[str] = []
         characters = 0
         for line in lines:
             chunk.append(line)
-            characters += len(line) if isinstance(line, str) else 0
+            characters += len(line)
             if len(chunk) >= LINES_PER_CHUNK or characters >= most_characters:
                 yield chunk
                 chunk, characters = [], 0
         if chunk:
             yield chunk
 
-    def _checked(self, line: str | NoLine, number: int) -> str:
+    def _checked(self, line: str, number: int) -> str:
         """Return the line as it is read; its words refer to that."""
-        if isinstance(line, NoLine):
-            return ""
         if "\n" in line:
             raise TextError(f"line {number} holds a newline", hint="give each line on its own")
         if is_blank(line):

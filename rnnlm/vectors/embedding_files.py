@@ -29,7 +29,7 @@ from rnnlm.files.writing import STANDARD_OUTPUT, replacing, writing
 from rnnlm.text.lines import Progress, silent
 
 if TYPE_CHECKING:
-    from rnnlm.vectors.embedding import EmbeddedLines, Embedder, NoLine
+    from rnnlm.vectors.embedding import EmbeddedLines, Embedder
 
 NPY, PARQUET, JSON_LINES = ".npy", ".parquet", ".jsonl"
 SUFFIXES = (NPY, PARQUET, JSON_LINES)
@@ -41,7 +41,7 @@ _WORD_COLUMNS = ("line", "word_index", "word", "start", "end")
 def save_vectors(
     path: Path,
     embedder: "Embedder",
-    lines: "Iterable[str | NoLine]",
+    lines: "Iterable[str]",
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> int:
