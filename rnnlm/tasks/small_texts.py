@@ -23,7 +23,7 @@ LEAST_WINDOWS = 4  # of each stream
 VALIDATIONS, PATIENCE = 40, 10  # of a run, and how many of them without improvement end it
 VALIDATED_SHARE = 0.2  # of the tokens that are trained on: a pass over one costs half a step
 WARMUP_STEPS, MOST_WARMUP = 30, 0.1
-MOST_RATE = 2  # times the usual learning rate
+MOST_RATE = 2.0  # times the usual learning rate
 LEAST_UNKNOWN = 0.05  # share of the words seen once
 FEW = 20  # lines to validate on
 FEW_EXAMPLES = STEPS_OF_EPOCH * OptimizationSettings.batch_rows  # with labels
@@ -57,7 +57,10 @@ def follow_size(request: TrainingRequest, resolved: Resolved, data: Data) -> Res
         least = min(LEAST_UNKNOWN, usual["unknown_words"])
         values["unknown_words"] = round(max(least, usual["unknown_words"] * late), 3)
     if is_by_heart and usual["optimizer"] in ("adam", "adamw"):
-        rate = usual["learning_rate"] * (MOST_RATE - (MOST_RATE - 1) * late)
+        # An Elman decoder loses its way at a high rate when batches are small.
+        is_elman_decoder = usual["model"] == "rnn" and "attention" in usual
+        most = 1 / MOST_RATE if is_elman_decoder else MOST_RATE
+        rate = usual["learning_rate"] * (most - (most - 1) * late)
         values["learning_rate"] = round(rate, 6)
 
     # The length of the run, and what is counted in shares of it.
