@@ -22,7 +22,7 @@ from rnnlm.files.reading import STANDARD_INPUT, decode, opened, too_long
 from rnnlm.filtering.judging import Documents, Verdicts, lines_of_text, lines_read
 from rnnlm.filtering.settings import Rule
 from rnnlm.text.lines import WORD_SPACE, TextSettings, lines_of, whole_lines
-from rnnlm.text.named_columns import no_column, text_column, text_of, why_no_text
+from rnnlm.text.named_columns import no_column, text_column, text_or_none
 
 if TYPE_CHECKING:
     import pyarrow
@@ -280,7 +280,7 @@ class JsonShard(Shard):
         names = (column, *self.reading.added)
         columns_of = _decoder_of(names)
 
-        def text_of(row: str, where: str) -> str | None:
+        def text_in_row(row: str, where: str) -> str | None:
             try:
                 text, *added = columns_of(row)
             except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
@@ -294,7 +294,7 @@ class JsonShard(Shard):
                     raise column_taken(where, name)
             return _text_in(text, where, column, self.reading.text.encoding_errors)
 
-        return text_of
+        return text_in_row
 
 
 def _decoder_of(names: Sequence[str]) -> Callable[[str], Sequence[object]]:
@@ -330,14 +330,9 @@ def _json_object(row: str, where: str) -> dict[str, object]:
 def _text_in(value: object, where: str, column: str, errors: str) -> str | None:
     """Return the text of a row; None: it has none. errors: "strict" or "replace", of what is not
     UTF-8."""
-    if not tables.has_text(value):
-        return None
-    reason = why_no_text(value, column)
-    if reason:
-        raise TextError(f"{where}: {reason}")
-    if errors == "replace":
+    if errors == "replace" and isinstance(value, str):
         value = tables.without_halves(value)
-    return text_of(value, where, column)
+    return text_or_none(value, where, column)
 
 
 def column_taken(where: str, name: str) -> TextError:
@@ -395,13 +390,13 @@ class ParquetShard(Shard):
             # Batches are collected until their text is worth a call of the model.
             batches: list[pyarrow.RecordBatch] = []
             texts: list[str | None] = []
-            size = first = number = 0
+            size = first = 0
             errors = self.reading.text.encoding_errors
             for batch in file.iter_batches(batch_size=tables.ROWS_PER_BATCH):
                 batches.append(batch)
                 for value in tables.arrow_values(batch.column(column), errors):
-                    number += 1
-                    text = _text_in(value, f"{self.source}, row {number}", column, errors)
+                    where = f"{self.source}, row {first + len(texts) + 1}"
+                    text = _text_in(value, where, column, errors)
                     texts.append(text)
                     size += len(text or "")
                 if size >= CHUNK_BYTES or len(texts) >= MOST_DOCUMENTS:

@@ -44,7 +44,6 @@ def compare(
     train: Given | None = None,
     report: "Progress | None" = None,
     target: Sequence[str | Path] = (),
-    decode: bool | None = None,
     decoding: "DecodingSettings | None" = None,
     reading: Mapping[str, object] | None = None,
 ) -> ModelComparison:
@@ -76,7 +75,7 @@ def compare(
         kinds[each.name] = each.options_of_comparison or each.options
     given = _given({
         "text_settings": text_settings, "train": train, "report": report, "target": target,
-        "decode": decode, "decoding": decoding, "reading": reading,
+        "decoding": decoding, "reading": reading,
     })  # fmt: skip
     asked = _options(task, kinds, given)
     _check_settings(task, settings)

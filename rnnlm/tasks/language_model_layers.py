@@ -12,7 +12,6 @@ from rnnlm.neural import settings as network_settings
 from rnnlm.neural.layers.layers import HIGHWAY_BIAS
 from rnnlm.neural.settings import CELLS, InputSettings, RecurrentSettings
 
-_OF_STACK = ("layers", "connections")
 _STARTS = {"forget_bias"}  # says how weights start, no more
 
 
@@ -60,19 +59,15 @@ def form(own: RecurrentSettings) -> dict[str, Any]:
     return {name: settings[name] for name in sorted(settings.keys() - _STARTS)}
 
 
-def layers_of(own: InputSettings) -> dict[str, Any]:
-    """Return the settings of a language model's layers on which weights depend."""
-    found: dict[str, Any] = {"model": own.model, "input_width": own.input_width}
-    if isinstance(own, RecurrentSettings):
-        found |= {name: getattr(own, name) for name in (*_OF_STACK, "widths")} | form(own)
-    return found
-
-
 def stack_settings(own: RecurrentSettings) -> dict[str, Any]:
     """Return the settings of a stack of the same layers in a network of their kind."""
-    found = layers_of(own)
-    del found["input_width"], found["widths"]
-    found["layer_sizes"] = own.layer_sizes
+    found = {
+        "model": own.model,
+        "layers": own.layers,
+        "connections": own.connections,
+        **form(own),
+        "layer_sizes": own.layer_sizes,
+    }
     if not own.layer_sizes:
         found["hidden_size"] = own.hidden_size
     return found

@@ -16,6 +16,7 @@ from rnnlm.config import Budget, Resolved
 from rnnlm.errors import notice
 from rnnlm.neural.fitting.settings import OptimizationSettings
 from rnnlm.tasks.request import Data, TrainingRequest
+from rnnlm.text.tokenizer_settings import LIMITED
 
 STEPS_OF_EPOCH = 20
 LEAST_STEPS = 500  # of a run
@@ -92,7 +93,7 @@ def tell_few(data: Data, holds_out: bool) -> None:
 def keep_rare_words(request: TrainingRequest, resolved: Resolved, examples: int) -> Resolved:
     """Return settings by which words seen once are words, if there are few examples: most of their
     words are, and as unknown ones all would be alike."""
-    has_counts = resolved.values["tokenizer"] in ("word", "char")
+    has_counts = resolved.values["tokenizer"] in LIMITED
     if examples >= FEW_EXAMPLES or not has_counts or _is_bundled(request):
         return resolved
     values = _free(resolved, {"min_count": 1})

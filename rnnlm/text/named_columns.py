@@ -63,6 +63,7 @@ def open_table(
     no others are needed, so that no others are read from a Parquet file. has_languages: the columns
     may be in an object TRANSLATION. unreadable: as in :func:`rnnlm.files.tables.rows`.
     """
+    # Read the rows: of a Parquet file the columns that are needed, of others all.
     named = [name for name in asked if name]
     if only_asked and kind == tables.PARQUET and set(named) <= set(tables.parquet_columns(source)):
         rows = tables.parquet_rows(source, named, errors)
@@ -73,10 +74,17 @@ def open_table(
             return is_header(source, first, others, named)
 
         rows = tables.rows(source, kind, errors, unreadable, names, has_header)
+
+    # Check them as they come, and take pairs out of their object.
     if unreadable == "raise":
         rows = map(_checked, rows)
     if has_languages:
         rows = (row._replace(values=dict(languages_of(row.values, named))) for row in rows)
+    return table_of(source, rows)
+
+
+def table_of(source: str, rows: Iterator[tables.Row]) -> Table:
+    """Return the table that has these rows, of which the first are looked at."""
     sample = list(itertools.islice(rows, tables.SAMPLE_ROWS))
     readable = next((row.values for row in sample if not row.reason), {})
     names = [str(name) for name in readable if name is not None]
@@ -169,6 +177,16 @@ def text_of(value: object, where: str, column: str) -> str:
     return str(value)
 
 
+def text_or_none(value: object, where: str, column: str) -> str | None:
+    """Return the text of a cell; None where it has none. Raise TextError for what is no text."""
+    if not tables.has_text(value):
+        return None
+    reason = why_no_text(value, column)
+    if reason:
+        raise TextError(f"{where}: {reason}")
+    return text_of(value, where, column)
+
+
 def no_column(where: str, name: str, names: Iterable[str]) -> TextError:
     """Return the error for a column that does not exist, which lists those that do."""
     names = list(names)
@@ -230,6 +248,7 @@ def is_header(
     asked: the columns that are named. To those who name them by number, what only seems to be a
     header is none.
     """
+    # What is unclear is a header only where nobody names columns by number.
     found = header_in(first, others, asked)
     reads_names = found == "surely" or (found == "perhaps" and not asked)
     is_unclear = found == "perhaps" or (found == "perhaps not" and not asked)
@@ -246,14 +265,19 @@ def header_in(
 ) -> str:
     """Return whether the first row holds the names of columns, those asked for or others that
     differ in kind from the rows below: "surely", "perhaps", "perhaps not" or "no"."""
+    # Whoever asks for a name knows that there are names.
     if any(not _is_number(name) for name in asked):
         return "surely"
+
+    # What each cell says by itself, and beside the cells below it.
     are_known = all(_folded(cell) in _KNOWN_NAMES or not cell.strip() for cell in first)
     are_known = are_known and any(map(str.strip, first))
     evidence = []
     for place, cell in enumerate(first):
         below = [row[place] for row in others if place < len(row)]
         evidence.append(_evidence(cell, below, str(place + 1)))
+
+    # One cell that cannot be a name rules a header out, one that must be shows it.
     are_different = len(set(first)) == len(first)
     if "no" in evidence or not (are_different or are_known):
         return "no"
@@ -261,6 +285,8 @@ def header_in(
         return "surely"
     if "unlikely" in evidence:
         return "no"
+
+    # The rest may be either.
     is_usual = any(
         found == "known" and _folded(cell) in _MOST_USUAL
         for found, cell in zip(evidence, first, strict=True)
@@ -276,6 +302,7 @@ def _evidence(cell: str, below: Sequence[str], number: str) -> str:
     """Return what a cell of the first row and the cells below it say of a header: "surely",
     "perhaps", "known" (as a name, but of the same kind as these), "unlikely", "no", or "" for
     nothing."""
+    # Without cells below there is nothing to compare; a cell that recurs is a value.
     is_known = _folded(cell) in _KNOWN_NAMES
     held = [value for value in below if _folded(value) not in _NOTHING]
     if _folded(cell) in _NOTHING or not held:
@@ -283,6 +310,8 @@ def _evidence(cell: str, below: Sequence[str], number: str) -> str:
     if cell in held:
         # A word of the text may be called like a column.
         return "" if is_known else "no"
+
+    # A word above numbers; a number above words is data, but for the number of its column.
     if all(map(_is_quantity, held)):
         if _is_quantity(cell):
             return "no"
@@ -394,13 +423,21 @@ def text_column(
         notice(f"{where}: the column {texts[0]} is read; `column={texts[1]!r}` reads the other one")
     if found or len(free) == 1:
         return (found or free)[0]
-    contents = {name: content_of(name, sample) for name in free}
-    for name in free:
-        rest = [contents[each] for each in free if each != name]
-        if rest and all(map(contents[name].is_text_beside, rest)):
-            return name
+    text = text_among({name: content_of(name, sample) for name in free})
+    if text is not None:
+        return text
     ways = [f"`column={name!r}`" for name in likely_texts(free, sample)[:2]]
     raise unclear(where, names, what, ways)
+
+
+def text_among(contents: Mapping[str, Content]) -> str | None:
+    """Return the column that is the only one, or holds texts where all others do not; None where
+    there is no such column."""
+    for name, content in contents.items():
+        others = [other for each, other in contents.items() if each != name]
+        if all(map(content.is_text_beside, others)):
+            return name
+    return None
 
 
 def likely_texts(names: Iterable[str], sample: Sequence[tables.Row]) -> list[str]:

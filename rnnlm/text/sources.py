@@ -32,10 +32,10 @@ from rnnlm.text.named_columns import (
     Table,
     cell,
     open_table,
+    table_of,
     tell_of_empty,
     text_column,
-    text_of,
-    why_no_text,
+    text_or_none,
 )
 
 if TYPE_CHECKING:
@@ -181,7 +181,8 @@ def _has_columns(source: str) -> bool:
 
 def _texts_of_file(source: str, kind: str, settings: SourceSettings, errors: str) -> Iterator[str]:
     """Yield the text of each row of a table; of a Parquet file, its column alone is read."""
-    table = open_table(source, kind, errors, [settings.column])
+    is_named = settings.column is not None
+    table = open_table(source, kind, errors, [settings.column], only_asked=is_named)
     if not table.sample:
         return
     column = text_column(table.names, table.sample, table.where, settings.column)
@@ -221,11 +222,9 @@ def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]
         where = f"{source} [{settings.split}]"
         records = _load_dataset(name, revision, config, settings.split)
         rows = (tables.Row(where, record) for record in records)
-        sample = list(itertools.islice(rows, tables.SAMPLE_ROWS))
-        if sample:
-            names = list(map(str, sample[0].values))
-            column = text_column(names, sample, where, settings.column)
-            table = Table(source, names, sample, itertools.chain(sample, rows))
+        table = table_of(source, rows)
+        if table.sample:
+            column = text_column(table.names, table.sample, where, settings.column)
             yield from _in_chunks(_texts_of(table, column))
     except TextError:
         raise
@@ -324,15 +323,9 @@ def _texts_of(table: Table, column: str) -> Iterator[str]:
     rows = empty = 0
     for row in table.rows:
         rows += 1
-        value = cell(row.values, column, row.where)
-        if not tables.has_text(value):
-            empty += 1
-            yield ""
-            continue
-        reason = why_no_text(value, column)
-        if reason:
-            raise TextError(f"{row.where}: {reason}")
-        yield text_of(value, row.where, column)
+        text = text_or_none(cell(row.values, column, row.where), row.where, column)
+        empty += text is None
+        yield text or ""
     tell_of_empty(table.source, empty, rows, "hold no text")
 
 

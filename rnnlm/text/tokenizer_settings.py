@@ -12,6 +12,7 @@ from rnnlm.errors import ArgumentTypeError, SettingsError, given, nearest
 ALL = "all"
 # Settings that choose words, not what a word is
 CHOOSING = ("min_count", "max_vocab", "vocab_size", "sentencepiece_model")
+LIMITED = ("word", "char")  # tokenizers that leave out rare tokens
 FORMS = ("dashes", "entities", "nfc", "quotes", "spaces")  # of rnnlm.text.normalisation
 
 
@@ -30,15 +31,14 @@ class TokenizerSettings:
     min_count: Annotated[
         Count,
         Meta(
-            description="rarer words, or characters, become <unk>",
-            extra=needs(tokenizer=("word", "char")),
+            description="rarer words, or characters, become <unk>", extra=needs(tokenizer=LIMITED)
         ),
     ] = 1
     max_vocab: Annotated[
         Annotated[int, Meta(ge=3)] | None,
         Meta(
             description="largest vocabulary of words or characters, </s> and <unk> included",
-            extra=needs(tokenizer=("word", "char")),
+            extra=needs(tokenizer=LIMITED),
         ),
     ] = None
     literal_unk: Annotated[
@@ -90,7 +90,7 @@ class TokenizerSettings:
         Raises:
             SettingsError: one is set for bytes or sentencepiece.
         """
-        if self.tokenizer in ("word", "char"):
+        if self.tokenizer in LIMITED:
             return
         limits = ("min_count", "max_vocab")
         idle = [name for name in limits if getattr(self, name) != getattr(type(self), name)]

@@ -54,7 +54,6 @@ class FrozenModels:
                 )
             found.append(model)
         self.models = tuple(found)
-        self.tokenizers = tuple(model.tokenizer for model in self.models)
 
     @property
     def setting(self) -> str:
@@ -79,12 +78,12 @@ class FrozenModels:
 
     def encode(self, texts: Sequence[Sequence[str]]) -> "WordStates":
         """Encode the words of texts as the tokens of each model, in reading order."""
-        encoded = tuple(encode_words(tokenizer, texts) for tokenizer in self.tokenizers)
+        encoded = tuple(encode_words(model.tokenizer, texts) for model in self.models)
         return WordStates(self, encoded)
 
     def read(self, encoded: Sequence[EncodedWords], chosen_B: np.ndarray) -> Tensor:
-        """Return (T, B, X): at each word of the chosen texts the states after its last token, of a
-        reversed model after its first; zeros in padding."""
+        """Return (T, B, X): at each word of the chosen texts the states after its last token;
+        zeros in padding."""
         states = []
         for model, its in zip(self.models, encoded, strict=True):
             states.append(_read(model, its, chosen_B))

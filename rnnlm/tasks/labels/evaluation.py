@@ -151,6 +151,7 @@ def telling_columns(codec: Codec, data: LabelledData) -> tuple[int, ...]:
     Those of a column with one label only cannot, such as O where there are no spans: a constant
     answer is right, and F1 is undefined. A notice names these columns.
     """
+    # A column with several different labels can tell.
     telling: list[int] = []
     silent: list[str] = []
     for number, (column, place) in enumerate(zip(codec.columns, codec.places, strict=True)):
@@ -160,6 +161,8 @@ def telling_columns(codec: Codec, data: LabelledData) -> tuple[int, ...]:
                 answers.update(each.word_labels[place])
             else:
                 answers.add(frozenset(labels_in(each.text_labels[place])))
+
+        # Say why another one cannot.
         if len(answers) > 1:
             telling.append(number)
         elif column.scheme != schemes.NONE:
@@ -175,18 +178,12 @@ def telling_columns(codec: Codec, data: LabelledData) -> tuple[int, ...]:
 
 
 def verdict(
-    model: TaskModel,
-    data: LabelledData,
-    found: Answers,
-    criterion: str,
-    telling: Collection[int] | None = None,
+    model: TaskModel, data: LabelledData, found: Answers, criterion: str, telling: Collection[int]
 ) -> Verdict:
     """Return what a validation found. criterion: of
     :class:`rnnlm.tasks.labels.settings.TaskFittingSettings`. telling: of several columns those of
-    which the mean counts; None: all, and without any the loss counts."""
+    which the mean counts; without any the loss counts."""
     loss = _mean_loss(model, data, found)
-    if telling is None:
-        telling = range(len(model.codec.columns))
     if criterion == "loss":
         return Verdict(loss, loss, "loss_nats")
 

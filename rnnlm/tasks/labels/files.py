@@ -339,7 +339,7 @@ def writer(format: str) -> Callable[[Row, bool], str]:
     "tsv", "csv" or "jsonl"."""
     if format == "jsonl":
         return lambda row, is_first: json.dumps(row, ensure_ascii=False, default=str) + "\n"
-    line = tables.csv_line if format == "csv" else tables.tsv_line
+    line = LINE_OF[format]
 
     def write(row: Row, is_first: bool) -> str:
         header = line(map(str, row)) if is_first else ""

@@ -180,7 +180,7 @@ class TaskValidation:
         self.ranks.synchronize()
         if stopped or found is None:
             return None
-        return evaluation.verdict(self.model, self.data, found, self.criterion, self.telling)
+        return evaluation.verdict(self.model, self.data, found, self.criterion, self.telling or ())
 
     def read_some(self) -> None:
         """Read the first texts, one after the other, so that there is no padding."""

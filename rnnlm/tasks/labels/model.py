@@ -78,8 +78,10 @@ class TaskLayers:
         codec = self.model.codec
         encoded = with_boundaries(encode_texts(codec, texts), codec.tokenizer.boundary_id)
         if encoded.beside is not None:
-            pairs = zip(encoded.beside.encoded, encoded.beside.models.tokenizers, strict=True)
-            beside = [with_boundaries(each, tokenizer.boundary_id) for each, tokenizer in pairs]
+            beside = []
+            models = encoded.beside.models.models
+            for seen, model in zip(encoded.beside.encoded, models, strict=True):
+                beside.append(with_boundaries(seen, model.tokenizer.boundary_id))
             encoded = replace(encoded, beside=replace(encoded.beside, encoded=tuple(beside)))
         if spans is None:
             return EncodedLines(encoded.token_lengths, (), encoded)

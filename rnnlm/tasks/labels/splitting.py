@@ -1,6 +1,8 @@
 """How a text becomes the words that a task's model reads: those between white space, or the letters
 of a word."""
 
+import functools
+
 from rnnlm.tasks.labels.data import SOUNDS, Codec
 from rnnlm.text.lines import split_words
 
@@ -10,11 +12,17 @@ def split_text(codec: Codec, text: str) -> tuple[str, ...]:
     which the model knows them all, if any."""
     if not is_of_letters(codec):
         return tuple(split_words(text))
-    known = frozenset(codec.tokenizer.symbols())
+    known = _letters_of(codec)
     for cased in (text, text.lower(), text.upper()):
         if known.issuperset(cased):
             return tuple(cased)
     return tuple(text)
+
+
+@functools.lru_cache(maxsize=16)
+def _letters_of(codec: Codec) -> frozenset[str]:
+    """Return the letters that a model knows."""
+    return frozenset(codec.tokenizer.symbols())
 
 
 def is_of_letters(codec: Codec) -> bool:

@@ -202,6 +202,7 @@ def _held_out(
         )
         return text, None, "none: there are too few examples"
 
+    # The usual draw.
     places = range(len(text.examples))
     if text.word_columns:
         drawn = set(places[-count:])
@@ -209,6 +210,8 @@ def _held_out(
     else:
         drawn = set(np.random.default_rng(0).permutation(len(places))[:count].tolist())
         how = f"{count:,} examples drawn at random"
+
+    # Another one where it lacks a label that could be there; say what is lacking still.
     kinds_E = [_kinds(each, text, settings) for each in text.examples]
     times = Counter(itertools.chain.from_iterable(kinds_E))
     missing = _missing(times, kinds_E, drawn)
@@ -228,7 +231,10 @@ def _held_out(
     kept: list[Example] = []
     held: list[Example] = []
     for place, each in enumerate(text.examples):
-        (held if place in drawn else kept).append(each)
+        if place in drawn:
+            held.append(each)
+        else:
+            kept.append(each)
     return (
         replace(text, examples=tuple(kept)),
         replace(text, examples=tuple(held)),

@@ -253,8 +253,9 @@ def _lines(file: str, settings: TextFileSettings) -> Iterator[str]:
 
 def _cells(file: str, form: str, settings: TextFileSettings, usual: Sequence[str]) -> Iterator[str]:
     table = open_table(
-        file, KINDS[form], settings.encoding_errors, [settings.column], has_languages=True
-    )
+        file, KINDS[form], settings.encoding_errors, [settings.column],
+        only_asked=settings.column is not None, has_languages=True,
+    )  # fmt: skip
     if not table.sample:
         return
     column = text_column(

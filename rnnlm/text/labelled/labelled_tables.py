@@ -37,6 +37,7 @@ from rnnlm.text.named_columns import (
     likely_texts,
     open_table,
     tell_of_empty,
+    text_among,
     text_column,
     text_of,
     unclear,
@@ -186,18 +187,14 @@ def columns_of(table: Table, settings: LabelledSettings, level: Level) -> Column
 
 def _text_and_label(table: Table, free: Sequence[str], asked: str | None) -> tuple[str, str]:
     """Return the columns of the text and of its label. free: those that may be either."""
+    # The text is asked for, called so, or holds texts where the others do not.
     contents = {name: content_of(name, table.sample) for name in free}
     usual_labels = usual_among([name for name in free if name != asked], USUAL_LABELS["text"])
     usual_texts = usual_among(free, USUAL_TEXT + USUAL_WORDS)
     text = asked or next(iter(usual_texts), None)
     if text is None:
         candidates = [name for name in free if name not in usual_labels[:1]]
-        texts = []
-        for name in candidates:
-            rest = [contents[each] for each in candidates if each != name]
-            if all(map(contents[name].is_text_beside, rest)):
-                texts.append(name)
-        text = candidates[0] if len(candidates) == 1 else next(iter(texts), None)
+        text = text_among({name: contents[name] for name in candidates})
 
     # The label is called so, is the only other column, or alone has few different values.
     others = [name for name in free if name != text]
@@ -222,11 +219,14 @@ def _text_and_label(table: Table, free: Sequence[str], asked: str | None) -> tup
 def _words_and_tags(table: Table, free: Sequence[str], asked: str | None) -> tuple[str, str]:
     """Return the columns of the words and of their labels: as many in each row of both, of which
     those are labels that are fewer."""
+    # Both are asked for, or called so.
     tokens = {name: tokens_of(name, table.sample) for name in free}
     usual_labels = usual_among([name for name in free if name != asked], USUAL_LABELS["word"])
     usual_texts = usual_among(free, USUAL_SPLIT)
     words = asked or next(iter(usual_texts), None)
     label = next((name for name in usual_labels if name != words), None)
+
+    # Else there is one pair of columns with as many words as labels.
     if words is None or label is None:
         pairs = []
         for one, other in permutations(free, 2):
@@ -239,6 +239,8 @@ def _words_and_tags(table: Table, free: Sequence[str], asked: str | None) -> tup
             label = others[0]
         else:
             raise _unclear(table, free, words, label)
+
+    # Labels in the column of the words contradict the guess.
     if words != asked and has_tags(tokens[words]) and not has_tags(tokens[label]):
         raise _unclear(table, free)
     return words, label
