@@ -62,9 +62,9 @@ def documents_of(corpus) -> list[list[str]]:
     (["\ufeffa\n\ufeffb\n", "\ufeffc\n"], ["a", "\ufeffb", "c"]),
 ], ids=range(7))  # fmt: skip
 @pytest.mark.parametrize("chunk", [2, None])
-def test_lines_of_files_end_at_newlines(corpus, monkeypatch, texts, lines, chunk):
+def test_lines_of_files_end_at_newlines(corpus, chunk_bytes, texts, lines, chunk):
     if chunk and len(texts[0]) < 100:
-        monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", chunk)
+        chunk_bytes(chunk)
     assert lines_of(corpus(*texts)) == lines
 
 
@@ -99,10 +99,8 @@ def test_lines_in_one_piece_are_a_sequence():
 
 def test_words_are_split_on_four_ascii_characters_alone():
     assert split_words("a b\tc\rd\0e\nf") == list("abcdef")
-    assert split_words(" x\u00a0y\u2028z\x0bv\x0cw\x1cu  \u3000 ") == [
-        "x\u00a0y\u2028z\x0bv\x0cw\x1cu",
-        "\u3000",
-    ]
+    odd = "x\u00a0y\u2028z\x0bv\x0cw\x1cu"
+    assert split_words(f" {odd}  \u3000 ") == [odd, "\u3000"]
     assert split_words("") == []
 
 
@@ -117,18 +115,13 @@ def test_bad_utf8_errors_name_file_line_and_byte(corpus, text, place, why, hint)
     text = corpus(text)
     with pytest.raises(TextError) as error:
         lines_of(text)
-    assert (
-        f"{text.sources[0]}, {place}" in error.value.what
-        and why in error.value.why
-        and hint in error.value.hint
-    )
+    assert f"{text.sources[0]}, {place}" in error.value.what
+    assert why in error.value.why and hint in error.value.hint
 
 
 def test_bad_utf8_may_be_replaced(corpus):
-    assert lines_of(corpus(b"a\xffb\n\xe2\x82\n", encoding_errors="replace")) == [
-        "a\ufffdb",
-        "\ufffd",
-    ]
+    text = corpus(b"a\xffb\n\xe2\x82\n", encoding_errors="replace")
+    assert lines_of(text) == ["a\ufffdb", "\ufffd"]
 
 
 def test_a_million_words_stay_one_line(corpus):
@@ -144,49 +137,38 @@ def test_blank_lines_are_skipped_or_kept(corpus):
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 10**6])
-def test_blank_lines_separate_documents_whatever_the_chunks(corpus, monkeypatch, chunk):
-    monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", chunk)
+def test_blank_lines_separate_documents_whatever_the_chunks(corpus, chunk_bytes, chunk):
+    chunk_bytes(chunk)
     text = corpus("\n\na\nb\n\n \nc\nd\n\ne", "f\n\n", blank_lines="documents")
     assert documents_of(text) == [["a", "b"], ["c", "d"], ["e"], ["f"]]
-
-
-def test_reserved_symbols_are_an_error_naming_the_line(corpus):
-    with pytest.raises(TextError) as error:
-        lines_of(corpus("a\n\nb </s>\n"))
-    assert "text0.txt, line 3" in error.value.what and "</s>" in error.value.what
-    assert "`special_symbols`" in error.value.hint
 
 
 @pytest.mark.parametrize(("line", "dropped"), [
     ("<s> hello world </s>", "hello world"), ("<s>", ""), ("<s> </s>", ""), ("a <s> b", "a b"),
     ("a </s>", "a"), ("a\t<s>\tb", "a\tb"),
     ("a <s> </s>", "a"), ("  <s> a", "  a"), ("<s> <s> a", "a"),
+    # What is no word by itself stays.
+    *((line, line) for line in ("<s>a", "x</s>", "<S>", "<s>\u00a0", "<unk>", "a<s>b")),
 ])  # fmt: skip
-def test_reserved_symbols_are_dropped_with_their_space(line, dropped):
+def test_reserved_symbols_are_refused_or_dropped_with_their_space(corpus, line, dropped):
     assert check_reserved(line, "here", "drop") == dropped
+    if line == dropped:
+        assert lines_of(corpus(line)) == [line]
+    else:
+        with pytest.raises(TextError, match="text0.txt, line 3: .*</?s>.*`special_symbols`"):
+            lines_of(corpus(f"a\n\n{line}\n"))
 
 
-def test_reserved_symbols_are_replaced_by_the_unknown_symbol(corpus):
+def test_reserved_symbols_are_replaced_or_leave_a_blank_line(corpus):
     assert lines_of(corpus("<s> a\t</s>\n", special_symbols="replace")) == ["<unk> a\t<unk>"]
-
-
-def test_lines_of_reserved_symbols_alone_become_blank(corpus):
     assert lines_of(corpus("a\n<s> </s>\nb\n", special_symbols="drop")) == ["a", "b"]
 
 
-@pytest.mark.parametrize("line", ["<s>a", "x</s>", "<S>", "<s>\u00a0", "<unk>", "a<s>b"])
-def test_symbols_are_reserved_as_words_only(corpus, line):
-    assert lines_of(corpus(line)) == [line]
-
-
-def test_lines_are_numbered_from_one_blank_ones_too(corpus, monkeypatch):
-    monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 3)
-    (source,) = corpus("a\n\nb\nc\n").sources
-    numbered = [
-        (first + index, line)
-        for first, lines in numbered_lines(source)
-        for index, line in enumerate(lines)
-    ]
+def test_lines_are_numbered_from_one_blank_ones_too(corpus, chunk_bytes):
+    chunk_bytes(3)
+    numbered = []
+    for first, lines in numbered_lines(corpus("a\n\nb\nc\n").sources[0]):
+        numbered += enumerate(lines, start=first)
     assert numbered == [(1, "a"), (2, ""), (3, "b"), (4, "c")]
 
 
@@ -195,7 +177,7 @@ def parts_of(text, share: float) -> tuple[list[str], list[str]]:
     tokenizer = make_tokenizer([], tokenizer="byte")
     train, held_out = text.split(share).encode(tokenizer)
     return tuple(
-        [] if part is None else tokenizer.decode(part.ids).split("\n") for part in (train, held_out)
+        tokenizer.decode(part.ids).split("\n") if part else [] for part in (train, held_out)
     )
 
 
@@ -203,10 +185,8 @@ def test_a_split_takes_whole_documents(corpus):
     text = corpus("a\nb\n\nc\nd\ne\n\nf\ng\nh\n", blank_lines="documents")
     assert parts_of(text, 0.25) == ([*"abcde"], [*"fgh"])
     train, held_out = text.split(0.25).encode(make_tokenizer([], tokenizer="byte"))
-    assert train.document_offsets.tolist() == [0, 4, 10] and held_out.document_offsets.tolist() == [
-        0,
-        6,
-    ]
+    assert train.document_offsets.tolist() == [0, 4, 10]
+    assert held_out.document_offsets.tolist() == [0, 6]
 
 
 def test_a_single_line_or_document_cannot_be_split(corpus):
@@ -217,27 +197,20 @@ def test_a_single_line_or_document_cannot_be_split(corpus):
 @given(data=st.data(), share=st.floats(0, 0.99), has_documents=st.booleans())
 def test_a_split_does_not_depend_on_blocks(data, share, has_documents):
     lines = data.draw(st.integers(1, 60))
-    starts = (
-        sorted(data.draw(st.sets(st.integers(1, lines), max_size=6)) - {lines})
-        if has_documents
-        else []
-    )
-    borders = [0, *sorted(data.draw(st.sets(st.integers(1, lines), max_size=12)) - {lines}), lines]
-    blocks = [
-        Block(
-            [str(line) for line in range(first, last)],
-            [start - first for start in [0, *starts] if has_documents and first <= start < last],
-        )
-        for first, last in pairwise(borders)
-    ]
-    text = TextInMemory(
-        ("t",), TextSettings(blank_lines="documents" if has_documents else "skip"), tuple(blocks)
-    )
+    inside = st.integers(1, lines)
+    starts = sorted(data.draw(st.sets(inside, max_size=6)) - {lines}) if has_documents else []
+    borders = [0, *sorted(data.draw(st.sets(inside, max_size=12)) - {lines}), lines]
+    every = [str(line) for line in range(lines)]
+    blocks = []
+    for first, last in pairwise(borders):
+        documents = [start for start in [0, *starts] if has_documents and first <= start < last]
+        blocks.append(Block(every[first:last], [start - first for start in documents]))
+    settings = TextSettings(blank_lines="documents" if has_documents else "skip")
+    text = TextInMemory(("t",), settings, tuple(blocks))
     wanted = lines - max(1, round(lines * share))
     if has_documents:
         wanted = min(starts, key=lambda start: abs(start - wanted), default=0)
     cut = wanted if share and wanted > 0 else lines
-    every = [str(line) for line in range(lines)]
     assert parts_of(text, share) == (every[:cut], every[cut:])
     split = text.split(share)
     assert [line for block in split.blocks() for line in block.lines] == every[:cut]

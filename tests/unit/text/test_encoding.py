@@ -1,3 +1,4 @@
+import gzip
 import warnings
 
 import numpy as np
@@ -8,8 +9,8 @@ from hypothesis import strategies as st
 from rnnlm.errors import TextError
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
-from rnnlm.text.encoding import known_ids, words_between_newlines
-from rnnlm.text.lines import TextSettings, split_words
+from rnnlm.text.encoding import known_ids
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.marks import watch_forms
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.tiny_models import LINES, Lines, make_tokenizer
@@ -18,44 +19,32 @@ from support.tiny_models import LINES, Lines, make_tokenizer
 def test_ids_and_counts_of_a_small_text():
     tokenizer = make_tokenizer(["the cat sat", "the mat"])
     text = Lines(["the dog\u00a0x sat", "<unk>  m\u00e4t cat"]).encode(tokenizer)
-    assert [tokenizer.symbols()[id] for id in text.ids] == [
-        "the",
-        "<unk>",
-        "sat",
-        "</s>",
-        "<unk>",
-        "<unk>",
-        "cat",
-        "</s>",
-    ]
+    symbols = [tokenizer.symbols()[id] for id in text.ids]
+    assert " ".join(symbols) == "the <unk> sat </s> <unk> <unk> cat </s>"
     assert text.line_offsets.tolist() == [0, 4, 8] and text.document_offsets is None
     assert text.oov.tolist() == [1, 5] and text.oov_words == 2  # a literal <unk> is none
     assert (text.tokens, text.sentences, text.words) == (8, 2, 6)
     assert (text.characters, text.bytes) == (14 + 15, 15 + 16)
 
 
-def test_all_tokenizers_count_words_characters_and_bytes_alike():
-    lines = ["The cat, the dog.", "it's\tm\u00e4t\x0bx \u2028 "]
-    makers = [
-        {},
-        {"lowercase": True, "split_punctuation": True},
-        {"tokenizer": "char"},
-        {"tokenizer": "byte"},
-    ]
-    texts = [Lines(lines).encode(make_tokenizer(LINES, **maker)) for maker in makers]
-    assert {(text.words, text.characters, text.bytes, text.sentences) for text in texts} == {
-        (7, 32, 35, 2)
-    }
+@pytest.mark.parametrize("settings", [
+    {}, {"lowercase": True, "split_punctuation": True}, {"tokenizer": "char"},
+    {"tokenizer": "byte"},
+], ids=str)  # fmt: skip
+def test_all_tokenizers_count_words_characters_and_bytes_alike(settings):
+    lines = ["The cat,\0the dog.", "it's\tm\u00e4t\x0bx \u2028 "]
+    text = Lines(lines).encode(make_tokenizer(LINES, **settings))
+    assert (text.words, text.characters, text.bytes, text.sentences) == (7, 32, 35, 2)
 
 
-def test_blocks_are_joined(tmp_path, monkeypatch):
+def test_blocks_are_joined(tmp_path, chunk_bytes):
     path = tmp_path / "text.txt"
     path.write_text("the cat\nsat\n\nthe dog\n\n\na cat sat\n")
     tokenizer = make_tokenizer(["the cat sat"])
     corpus = Corpus((str(path),), TextSettings(blank_lines="documents"))
     whole = corpus.encode(tokenizer)
     assert whole.document_offsets.tolist() == [0, 5, 8, 12]
-    monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 3)
+    chunk_bytes(3)
     parts = corpus.encode(tokenizer)
     for name, value in vars(whole).items():
         assert np.array_equal(value, getattr(parts, name)), name
@@ -116,14 +105,12 @@ def test_only_plain_words_are_read_once():
 
 
 def test_the_hash_covers_lines_rather_than_files(tmp_path):
-    import gzip
-
     tokenizer = make_tokenizer(LINES)
-    (tmp_path / "a.txt").write_bytes(b"the cat\nsat")
-    (tmp_path / "b.txt").write_bytes(b"\xef\xbb\xbfthe cat\r\n\r\nsat\r\n")
-    (tmp_path / "c.gz").write_bytes(gzip.compress(b"the cat\n"))
-    (tmp_path / "d.txt").write_bytes(b"sat\n")
-    (tmp_path / "other.txt").write_bytes(b"the cat sat\n")
+    for name, content in {
+        "a.txt": b"the cat\nsat", "b.txt": b"\xef\xbb\xbfthe cat\r\n\r\nsat\r\n",
+        "c.gz": gzip.compress(b"the cat\n"), "d.txt": b"sat\n", "other.txt": b"the cat sat\n",
+    }.items():  # fmt: skip
+        (tmp_path / name).write_bytes(content)
 
     def hash_of(*names: str) -> str:
         return Corpus(tuple(str(tmp_path / name) for name in names)).encode(tokenizer).lines_hash
@@ -135,13 +122,9 @@ def test_the_hash_covers_lines_rather_than_files(tmp_path):
 def test_ids_are_compact():
     assert Lines(["a"]).encode(make_tokenizer(["a"])).ids.dtype == np.uint16
     many = make_tokenizer([" ".join(map(str, range(65_535)))])
-    assert many.size == 65_537
     text = Lines(["65534 0"]).encode(many)
-    assert text.ids.dtype == np.int32 and [many.symbols()[id] for id in text.ids] == [
-        "65534",
-        "0",
-        "</s>",
-    ]
+    assert many.size == 65_537 and text.ids.dtype == np.int32
+    assert [many.symbols()[id] for id in text.ids] == ["65534", "0", "</s>"]
 
 
 words = st.lists(st.text("abxyz.,'", min_size=1, max_size=4), max_size=5).map(" ".join)
@@ -151,21 +134,18 @@ words = st.lists(st.text("abxyz.,'", min_size=1, max_size=4), max_size=5).map(" 
 @given(lines=st.lists(words, min_size=1, max_size=4))
 def test_one_unknown_token_makes_a_word_unknown(options, lines):
     tokenizer = make_tokenizer(["a b ab ba , '"], **options)
-    expected = sum(
-        bool(len(tokenizer.encode([word]).oov))
-        for line in lines
-        for word in line.split(" ")
-        if word
-    )
+    expected = 0
+    for word in " ".join(lines).split():
+        expected += bool(len(tokenizer.encode([word]).oov))
     text = Lines(lines).encode(tokenizer)
     assert text.oov_words == expected <= text.words
 
 
-def test_unseen_spelled_words_are_numbered_in_reading_order(tmp_path, monkeypatch):
+def test_unseen_spelled_words_are_numbered_in_reading_order(tmp_path, chunk_bytes):
     words = [f"word{number}" for number in range(300)]
     (tmp_path / "text.txt").write_text("".join(f"{word} {word}\n" for word in words))
     tokenizer = make_tokenizer(["a b c"]).spelling()
-    monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 50)
+    chunk_bytes(50)
     text = Corpus((str(tmp_path / "text.txt"),)).encode(tokenizer)
     assert text.ids.dtype == np.int32 and text.oov_words == len(text.oov) == 600
     assert tokenizer.spellings(tokenizer.size) == words
@@ -179,17 +159,5 @@ def test_unseen_words_are_unknown_without_characters():
         assert known.tolist() == [2, 1, 1, 1, 0] and known.dtype == ids.dtype
     plain = tokenizer.encode(["a x"]).ids
     assert known_ids(plain, tokenizer) is plain
-    assert known_ids(np.array([[0, -1]]), make_tokenizer(["a"], tokenizer="byte")).tolist() == [
-        [0, -1]
-    ]
-
-
-def test_words_are_counted_line_by_line():
-    lines = ["the cat", "", " a\tb\0c ", "\u00a0x \u2028", "one"]
-    data = "".join(f"{line}\n" for line in lines).encode()
-    assert (
-        words_between_newlines(data).tolist()
-        == [len(split_words(line)) for line in lines]
-        == [2, 0, 3, 2, 1]
-    )
-    assert words_between_newlines(b"").tolist() == []
+    letters = make_tokenizer(["a"], tokenizer="byte")
+    assert known_ids(np.array([[0, -1]]), letters).tolist() == [[0, -1]]

@@ -23,20 +23,11 @@ MESSY = [
     "it\u2019s e\u0301 &amp; x\u0301",
     "it's - plain & &bogus; \u00e9",
 ]
-FORMS = "dashes entities nfc quotes spaces".split()
 
 
 def test_marks_are_counted_by_hand():
-    expected = {
-        "\u2019": 2,
-        "\u201c": 1,
-        "\u201d": 1,
-        "\u2013": 1,
-        "\u00a0": 1,
-        "e\u0301": 1,
-        "&amp;": 1,
-    }  # x with an accent has no other form
-    assert count_marks(MESSY) == expected
+    once = dict.fromkeys(["\u201c", "\u201d", "\u2013", "\u00a0", "e\u0301", "&amp;"], 1)
+    assert count_marks(MESSY) == {"\u2019": 2, **once}  # x with an accent has no other form
     assert count_marks(["it's -- plain", ""]) == {}
 
 
@@ -48,26 +39,17 @@ def notices_of(call) -> list[str]:
 
 
 def mixed(lines: list[str], **settings) -> list[str]:
-    return notices_of(
-        lambda: list(
-            watch_forms([Block(lines, []), Block(lines, [])], TokenizerSettings(**settings))
-        )
-    )
+    blocks = [Block(lines, []), Block(lines, [])]
+    return notices_of(lambda: list(watch_forms(blocks, TokenizerSettings(**settings))))
 
 
 def test_a_mixture_of_forms_is_reported_once():
     (told,) = mixed(["it's", "it's", "it\u2019s", "a \u2013 b", "a - b", "a--b"] * 2)
-    assert (
-        "' 8 times and \u2019 4 times; - 8 times and \u2013 4 times." in told
-        and "`normalise='dashes,quotes'`" in told
-    )
+    assert "' 8 times and \u2019 4 times; - 8 times and \u2013 4 times." in told
+    assert "`normalise='dashes,quotes'`" in told
     (told,) = mixed(["a\u00a0b", "&amp; c", "e\u0301", "Sil\u00adbe"] * 2)
-    assert "U+00AD (soft hyphen) 4 times" in told
-    assert (
-        "U+00A0 (no-break space) 4 times" in told
-        and "&amp; 4 times" in told
-        and "e + U+0301 4 times" in told
-    )
+    for mark in ("U+00AD (soft hyphen)", "U+00A0 (no-break space)", "&amp;", "e + U+0301"):
+        assert f"{mark} 4 times" in told
 
 
 @pytest.mark.parametrize(("lines", "settings"), [
@@ -83,34 +65,30 @@ def test_other_training_texts_are_not_told_of(lines, settings):
 
 
 KINDS = [
-    {},
-    {"tokenizer": "char"},
-    {"tokenizer": "byte"},
+    {}, {"tokenizer": "char"}, {"tokenizer": "byte"},
     {"tokenizer": "sentencepiece", "vocab_size": 290},
-]
+]  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_only_marks_new_to_the_model_are_reported(kind):
+    def told_of(marks, *models):
+        return notices_of(lambda: tell_unseen(marks, dict(zip("abc", models, strict=False))))
+
     plain = make_tokenizer([*LINES, "it's - \u00e9 a"], **kind)
     marks = count_marks(MESSY)
-    (told,) = notices_of(lambda: tell_unseen(marks, {"the model": plain}))
-    assert told.startswith(
-        "\u2019 2 times, \u201c 1 time, \u201d 1 time, \u2013 1 time and 3 others: unknown to "
-        "the model."
-    )
+    (told,) = told_of(marks, plain)
+    expected = "\u2019 2 times, \u201c 1 time, \u201d 1 time, \u2013 1 time and 3 others: unknown"
+    assert told.startswith(f"{expected} to a.")
     assert "`normalise='dashes,entities,nfc,quotes,spaces'`" in told
     seen = make_tokenizer([*LINES, *MESSY], **kind)
-    assert notices_of(lambda: tell_unseen(marks, {"the model": seen})) == []
-    normalising = make_tokenizer(LINES, normalise="all", **kind)
-    assert notices_of(lambda: tell_unseen(marks, {"the model": normalising})) == []
+    assert told_of(marks, seen) == []
+    assert told_of(marks, make_tokenizer(LINES, normalise="all", **kind)) == []
     # which reads `caf eacute`
     spoken = make_tokenizer([*LINES, "caf&eacute; caf\u00e9"], remove_punctuation=True, **kind)
-    assert notices_of(lambda: tell_unseen({"&eacute;": 3}, {"the model": spoken})) == []
-    (told,) = notices_of(
-        lambda: tell_unseen(count_marks(MESSY[:1]), {"a": plain, "b": seen, "c": plain})
-    )
+    assert told_of({"&eacute;": 3}, spoken) == []
+    (told,) = told_of(count_marks(MESSY[:1]), plain, seen, plain)
     assert "unknown to a and c." in told
 
 

@@ -90,15 +90,11 @@ def test_nested_entities_in_a_long_line_are_fast():
 
 def test_forms_have_one_spelling():
     assert parse_forms("all") == ",".join(FORMS) == parse_forms(reversed(FORMS))
-    assert (
-        parse_forms("quotes, dashes")
-        == parse_forms(["dashes", "quotes", "dashes"])
-        == "dashes,quotes"
-    )
+    assert parse_forms("quotes, dashes") == parse_forms(["dashes", "quotes", "dashes"])
+    assert parse_forms("quotes, dashes") == "dashes,quotes"
     assert parse_forms("none") is parse_forms("") is parse_forms(None) is None
-    with pytest.raises(SettingsError, match="no form 'quote'") as failure:
+    with pytest.raises(SettingsError, match="no form 'quote'.*did you mean 'quotes'"):
         parse_forms("quote,dashes")
-    assert failure.value.hint == "did you mean 'quotes'?"
 
 
 @pytest.mark.parametrize(("line", "expected"), [

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from rnnlm import system
 from rnnlm.files import tensors
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, silent
@@ -15,10 +14,7 @@ LINES = ["the old dog sleeps", "a dog barked", "the old cat sleeps"] * 50
 
 
 @pytest.fixture
-def corpus(tmp_path, monkeypatch):
-    """Write a text, and let any memory be enough."""
-    monkeypatch.setattr(system, "private_bytes", lambda: 0)
-    monkeypatch.setattr(preparation, "LEAST_MEMORY", 0)
+def corpus(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("".join(line + "\n" for line in LINES))
     return Corpus((str(path),))
@@ -35,25 +31,23 @@ def test_an_eighth_of_the_memory_holds_a_text(corpus):
 
 
 @pytest.mark.parametrize("is_named", [False, True])
-def test_a_text_vanishes_once_let_go(corpus, tmp_path, monkeypatch, is_named):
+def test_a_text_vanishes_once_let_go(corpus, temp, is_named):
     # Temporary files go to one folder, whether the user has named it or the system.
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temp"))
-    (tmp_path / "temp").mkdir()
-    temp = str(tmp_path / "temp") if is_named else None
-    text = on_disk(corpus, TokenizerSettings(), "300M", temp, 0.2, silent)
+    named = str(temp) if is_named else None
+    text = on_disk(corpus, TokenizerSettings(), "300M", named, 0.2, silent)
     train, held_out = text.split(0.2).encode(text.tokenizer)
-    assert files_in(tmp_path / "temp")
+    assert files_in(temp)
     ids_T = np.asarray(train.ids)
 
     train.let_go(train.tokens)
     train.let_go(text.index.counts.tokens)
-    assert files_in(tmp_path / "temp") == []
+    assert files_in(temp) == []
     # What was read into memory stays.
     assert (train.tokens, held_out.sentences) == (len(ids_T), 30)
     assert len(np.asarray(held_out.ids)) == held_out.tokens
 
     # An interrupted run makes it again.
-    again = on_disk(corpus, TokenizerSettings(), "300M", temp, 0.2, silent)
+    again = on_disk(corpus, TokenizerSettings(), "300M", named, 0.2, silent)
     assert np.array_equal(np.asarray(again.split(0.2).encode(again.tokenizer)[0].ids), ids_T)
 
 

@@ -28,19 +28,16 @@ WORDS = ["null", "a hen", "NaN", "NA"]
 def table_of(path, texts, **columns):
     """Write a table with a column of texts beside others, by the suffix of its path."""
     columns = {"text": texts, **columns}
+    rows = list(zip(*columns.values(), strict=True))
+    mark = "," if path.suffix == ".csv" else "\t"
     if path.suffix == ".parquet":
         pyarrow.parquet.write_table(pyarrow.table(columns), path)
-        return str(path)
-    rows = [
-        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
-    ]
-    if path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return str(path)
-    mark = "," if path.suffix == ".csv" else "\t"
-    lines = [mark.join(columns)]
-    lines += [mark.join("" if cell is None else str(cell) for cell in row.values()) for row in rows]
-    path.write_text("\n".join(lines) + "\n")
+    elif path.suffix == ".jsonl":
+        lines = [json.dumps(dict(zip(columns, row, strict=True))) for row in rows]
+        path.write_text("\n".join(lines))
+    else:
+        lines = [mark.join("" if cell is None else str(cell) for cell in row) for row in rows]
+        path.write_text("\n".join([mark.join(columns), *lines]) + "\n")
     return str(path)
 
 
@@ -68,9 +65,7 @@ def test_what_answers_row_by_row_says_why(tmp_path, kind):
     assert [each.text for each in found] == [text or "" for text in TEXTS]
     why = "column 'text' holds no text"
     assert [each.reason for each in found] == [None, None, why, None, why, None]
-    assert [each.columns["n"] in (place, str(place)) for place, each in enumerate(found)] == [
-        True
-    ] * 6
+    assert [int(each.columns["n"]) for each in found] == list(range(6))
 
 
 def test_data_sets_have_such_rows_too(tmp_path):
@@ -122,7 +117,7 @@ def test_filters_drop_them(tmp_path, kind):
     assert filtered(source) == [["null"], ["a hen"], [], ["NaN"], [], ["NA"]]
 
 
-def test_nan_of_a_typed_column_is_no_text(tmp_path):
+def test_nan_is_no_text(tmp_path):
     source = table_of(tmp_path / "a.parquet", [np.nan, np.nan])
     with pytest.warns(RnnlmWarning, match="2 of 2 rows"):
         assert lines_of(source) == []
@@ -141,8 +136,6 @@ def test_only_columns_asked_for_are_looked_at(tmp_path, beside, form):
     assert [each.text for each in read_sentences(str(path))] == ["a hen", "a cat"]
     if form.startswith("%"):
         assert filtered(str(path)) == [["a hen"], ["a cat"]]
-    else:
-        json.loads(path.read_text())
 
 
 def test_halves_of_characters_are_refused_or_replaced(tmp_path):

@@ -43,16 +43,14 @@ def test_its_own_labels_leave_a_file_unchanged(tmp_path, format, columns):
     found = documents(tmp_path / "data", content, format)
     settings = LabelledSettings(format=format, label_column=columns)
     readable = tmp_path / "readable"
-    readable.write_text(
-        content.replace("# newdoc\n\n", "").replace("\n# the end", ""), encoding="utf-8", newline=""
-    )
+    sentences = content.replace("# newdoc\n\n", "").replace("\n# the end", "")
+    readable.write_text(sentences, encoding="utf-8", newline="")
     gold = read_labelled([readable], settings, "word").examples
-    names = columns.split(",")
-    written = [
-        sentence.with_labels(dict(zip(names, each.word_labels, strict=True)))
-        for sentence, each in zip(found, gold, strict=True)
-    ]
-    assert "".join(written) == content.removeprefix("\ufeff")
+    written = ""
+    for sentence, labelled in zip(found, gold, strict=True):
+        labels = dict(zip(columns.split(","), labelled.word_labels, strict=True))
+        written += sentence.with_labels(labels)
+    assert written == content.removeprefix("\ufeff")
     assert [sentence.words for sentence in found] == [each.words for each in gold]
 
 
@@ -75,32 +73,25 @@ def test_labels_go_into_a_field_misc_or_comment(tmp_path):
 
 def test_a_label_replaces_or_adds_its_numbered_column(tmp_path):
     first, second = documents(tmp_path / "data", COLUMNS, "columns")
-    assert first.with_labels({"3": ["X", "Y"]}) == COLUMNS.split("all")[0].replace(
-        "B-ORG", "X"
-    ).replace("VBZ O", "VBZ Y")
+    expected = COLUMNS.split("all")[0].replace("B-ORG", "X").replace("VBZ O", "VBZ Y")
+    assert first.with_labels({"3": ["X", "Y"]}) == expected
     assert second.with_labels({"upos": ["X"], "4": ["Y"]}).startswith("all DT O X Y\n-DOCSTART-")
     (only,) = documents(tmp_path / "data", "a\tb c\nd\te\n", "columns", column="2")
     assert only.words == ("b c", "e")
-    assert (
-        only.with_labels({"1": ["X Y", "Z"], "ner": ["O", "a\tb"]}) == "X Y\tb c\tO\nZ\te\ta\\tb\n"
-    )
+    labels = {"1": ["X Y", "Z"], "ner": ["O", "a\tb"]}
+    assert only.with_labels(labels) == "X Y\tb c\tO\nZ\te\ta\\tb\n"
 
 
 def test_a_table_keeps_its_other_columns_and_header(tmp_path):
     first, second = documents(tmp_path / "x.tsv", 'id\ttext\tslots\n1\ta "b"\tO O\n2\tc\n', "tsv")
     assert (first.words, first.text, first.line) == (("a", '"b"'), 'a "b"', 2)
-    assert (
-        first.with_labels({"slots": ["B-x", "O"]}, {"intent": "i"})
-        == 'id\ttext\tslots\tintent\n1\t"a ""b"""\tB-x O\ti\n'
-    )
+    written = first.with_labels({"slots": ["B-x", "O"]}, {"intent": "i"})
+    assert written == 'id\ttext\tslots\tintent\n1\t"a ""b"""\tB-x O\ti\n'
     assert second.with_labels({"slots": ["B-x"]}, {"intent": "j"}) == "2\tc\tB-x\tj\n"
     rows = [{"id": 1.5, "words": ["a", "b"], "old": "X Y"}, {"id": None, "words": ["c"]}]
     first, second = documents(tmp_path / "x.jsonl", "\n".join(map(json.dumps, rows)), "jsonl")
-    assert json.loads(first.with_labels({"old": ["O", "P"], "new": ["Q", "R"]})) == {
-        **rows[0],
-        "old": "O P",
-        "new": ["Q", "R"],
-    }
+    labelled = json.loads(first.with_labels({"old": ["O", "P"], "new": ["Q", "R"]}))
+    assert labelled == {**rows[0], "old": "O P", "new": ["Q", "R"]}
     assert json.loads(second.with_labels({}, {"label": "x"})) == {**rows[1], "label": "x"}
 
 
@@ -122,17 +113,12 @@ def test_raw_text_is_written_in_any_format(tmp_path):
         path = tmp_path / f"x.{format}"
         path.write_text(content)
         column = {"columns": "2"}.get(format, "upos")
-        (found,) = read_labelled(
-            [path], LabelledSettings(format=format, label_column=column), "word"
-        ).examples
+        settings = LabelledSettings(format=format, label_column=column)
+        (found,) = read_labelled([path], settings, "word").examples
         assert (found.words, found.word_labels) == (words, (tuple(labels["upos"]),))
     found = documents(tmp_path / "raw", "\n We  go \r\n\nhi", "text")
-    assert [(each.words, each.line) for each in found] == [
-        ((), 1),
-        (("We", "go"), 2),
-        ((), 3),
-        (("hi",), 4),
-    ]
+    assert [each.words for each in found] == [(), ("We", "go"), (), ("hi",)]
+    assert [each.line for each in found] == [1, 2, 3, 4]
 
 
 def test_a_documents_format_is_detected_where_possible(tmp_path):
@@ -183,24 +169,18 @@ def test_any_document_is_written_back_or_refused(tmp_path_factory, content, form
         for sentence in found:
             assert (sentence.words or format == RAW) and all(sentence.words)
             sentence.with_labels({"2": ["X"] * len(sentence.words)})
-        kept = (
-            "".join(sentence.with_labels({}) for sentence in found)
-            if format in ("conllu", "columns")
-            else ""
-        )
-        assert kept in ("", content.removeprefix("\ufeff"))
+        if format in ("conllu", "columns"):
+            kept = "".join(sentence.with_labels({}) for sentence in found)
+            assert kept in ("", content.removeprefix("\ufeff"))
     except RnnlmError:
         return
 
 
-@pytest.mark.parametrize(
-    "content, column",
-    [
-        ("id,word\n1,we\n1,saw\n2,bob\n2,smith\n2,.\n", "id"),
-        ("id,word\n1,we\n,saw\n2,bob\n,smith\n,.\n", "ID"),
-        ("id,word\n1,we\n1,saw\n\n1,bob\n1,smith\n1,.\n", None),
-    ],
-)
+@pytest.mark.parametrize("content, column", [
+    ("id,word\n1,we\n1,saw\n2,bob\n2,smith\n2,.\n", "id"),
+    ("id,word\n1,we\n,saw\n2,bob\n,smith\n,.\n", "ID"),
+    ("id,word\n1,we\n1,saw\n\n1,bob\n1,smith\n1,.\n", None),
+])  # fmt: skip
 def test_rows_of_one_word_are_joined_into_sentences(tmp_path, content, column):
     found = documents(tmp_path / "x.csv", content, "csv", column="word", sentence_column=column)
     assert [each.words for each in found] == [("we", "saw"), ("bob", "smith", ".")]

@@ -4,18 +4,17 @@ import pytest
 
 import rnnlm
 from rnnlm import corpora
-from rnnlm.text import sources
 from rnnlm.text.prepared import encoder, pieces, preparation
 
 SHARD_BYTES = 20_000
 
 
 @pytest.fixture
-def small_shards(monkeypatch):
+def small_shards(monkeypatch, chunk_bytes):
     """Limit shards and pieces to a few thousand bytes."""
+    chunk_bytes(7_000)
     monkeypatch.setattr(encoder, "SHARD_BYTES", SHARD_BYTES)
     monkeypatch.setattr(preparation, "SHARD_BYTES", SHARD_BYTES)
-    monkeypatch.setattr(sources, "CHUNK_BYTES", 7_000)
     monkeypatch.setattr(pieces, "PIECE_BYTES", 3_000)
 
 

@@ -2,10 +2,8 @@
 was cut off."""
 
 import gzip
-import io
 import json
 import os
-import sys
 import threading
 from dataclasses import asdict, fields, replace
 
@@ -17,7 +15,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import ModelError, OutputError, RnnlmError, TextError, UsageError
 from rnnlm.files.lock import OWNER, Owner
-from rnnlm.text import sources, tokenizers
+from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS, EncodedText
 from rnnlm.text.lines import TextSettings
@@ -36,9 +34,8 @@ def assert_same(found, wanted):
     for field in fields(EncodedText):
         one, other = getattr(found, field.name), getattr(wanted, field.name)
         if isinstance(other, np.ndarray):
-            assert np.array_equal(one, other) and (
-                one.dtype == other.dtype or field.name in LINE_COUNTS
-            ), field.name
+            assert np.array_equal(one, other), field.name
+            assert one.dtype == other.dtype or field.name in LINE_COUNTS, field.name
         else:
             assert one == other, field.name
 
@@ -57,12 +54,10 @@ def test_a_prepared_text_is_what_encoding_it_gives(tmp_path, text, prepared, set
     prepared(**settings)
     found = prepared_text.load(tmp_path / "prepared")
     assert len(found.index.shards) > 2
-    how = TextSettings(blank_lines=settings.get("blank_lines", "skip"))
+    settings = dict(settings)
+    how = TextSettings(blank_lines=settings.pop("blank_lines", "skip"))
     corpus = Corpus((str(text),), how)
-    wanted = tokenizers.train(
-        TokenizerSettings(**{k: v for k, v in settings.items() if k != "blank_lines"}),
-        corpus.blocks(),
-    )
+    wanted = tokenizers.train(TokenizerSettings(**settings), corpus.blocks())
     assert found.tokenizer.fingerprint == wanted.fingerprint and found.settings == how
     assert np.array_equal(found.tokenizer.counts_V, wanted.counts_V)
     assert_same(found.encode(wanted), corpus.encode(wanted))
@@ -71,29 +66,21 @@ def test_a_prepared_text_is_what_encoding_it_gives(tmp_path, text, prepared, set
 def test_a_whole_folder_is_described_without_problems(tmp_path, prepared):
     """Damaged ones are in support/hostile/prepared.py."""
     lines = prepared().lines
-    assert [problem for _, problem, _ in prepared_text.problems(tmp_path / "prepared")] == [
-        "",
-        "",
-        "",
-    ]
+    assert not any(problem for _, problem, _ in prepared_text.problems(tmp_path / "prepared"))
     described = prepared_text.describe(tmp_path / "prepared")
-    assert (
-        described["counts"]["lines"] == lines
-        and described["prepared text"] == "finished"
-        and described["shards"] > 2
-    )
+    assert described["prepared text"] == "finished"
+    assert described["counts"]["lines"] == lines and described["shards"] > 2
 
 
 def test_events_report_sample_progress_and_outcome(tmp_path, text, small_shards):
     events = list(rnnlm.prepare(text, tmp_path / "prepared", workers=0))
-    assert [type(event) for event in events[:3]] == [Sampling, Sampled, Encoding] and isinstance(
-        events[-1], Prepared
-    )
+    assert [type(event) for event in events[:3]] == [Sampling, Sampled, Encoding]
     assert events[1].how == "all" and events[1].bytes == text.stat().st_size
-    progress = [event for event in events if isinstance(event, Encoding)]
-    assert progress[-1].share == 1.0 and progress[-1].seconds_left == 0.0
-    assert [each.tokens for each in progress] == sorted(each.tokens for each in progress)
-    assert progress[-1].text_bytes == events[-1].bytes and progress[-1].tokens == events[-1].tokens
+    *_, last, prepared = events
+    tokens = [event.tokens for event in events if isinstance(event, Encoding)]
+    assert isinstance(prepared, Prepared) and (last.share, last.seconds_left) == (1.0, 0.0)
+    assert tokens == sorted(tokens)
+    assert (last.text_bytes, last.tokens) == (prepared.bytes, prepared.tokens)
 
 
 @pytest.mark.parametrize(
@@ -169,19 +156,18 @@ def test_a_prepared_texts_tokenizer_serves_another_text(tmp_path, text, prepared
     tokenizer = rnnlm.load_tokenizer(tmp_path / "prepared")
     assert prepared("valid", source=valid, tokenizer=tokenizer).vocabulary_size == 200
     one, other = (prepared_text.load(tmp_path / name) for name in ("prepared", "valid"))
-    assert (
-        one.tokenizer.fingerprint == other.tokenizer.fingerprint and other.index.sample.bytes == 0
-    )
+    assert one.tokenizer.fingerprint == other.tokenizer.fingerprint
+    assert other.index.sample.bytes == 0
     with pytest.raises(UsageError, match="max_vocab"):
         prepared("third", tokenizer=tokenizer, max_vocab=300)
     with pytest.raises(UsageError, match="`sample`"):
         prepared("third", tokenizer=tokenizer, sample="1M")
 
 
-def test_standard_input_is_read_once(tmp_path, text, prepared, monkeypatch):
+def test_standard_input_is_read_once(tmp_path, text, prepared, stdin, chunk_bytes):
     prepared()
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.read_bytes())))
-    monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 5_000)
+    stdin(text.read_bytes())
+    chunk_bytes(5_000)
     prepared("piped", source="-")
     one, piped = (content(tmp_path / name) for name in ("prepared", "piped"))
     assert [name for name in one if one[name] != piped[name]] == ["index.json"]
@@ -197,9 +183,7 @@ def test_a_dying_worker_stops_work_but_keeps_results(tmp_path, prepared, monkeyp
 
     with monkeypatch.context() as patched:
         patched.setattr(executors.Processes, "submit", dying)
-        with pytest.raises(
-            RnnlmError, match="worker process died; it was ended by SIGKILL.*`resume`"
-        ):
+        with pytest.raises(RnnlmError, match="process died; it was ended by SIGKILL.*`resume`"):
             prepared(workers=1)
     prepared("unbroken")
     prepared(resume=True)
@@ -226,38 +210,19 @@ def test_nothing_is_lost_from_a_pipe(tmp_path, text, prepared):
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.soak)])
-def test_tables_and_data_sets_are_prepared_in_chunks(
-    tmp_path, corpus_text, prepared, monkeypatch, workers
-):
-    monkeypatch.setattr(sources, "RECORDS_PER_CHUNK", 16)
-    lines = [line for line in corpus_text.splitlines() if line.strip()][:300]
+def test_tables_and_data_sets_are_prepared_in_chunks(tmp_path, corpus_text, prepared, workers):
+    lines = [line for line in corpus_text.splitlines() if line.strip()]
     (tmp_path / "lines.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "train.jsonl").write_text(
-        "".join(json.dumps({"text": line}) + "\n" for line in lines), encoding="utf-8"
-    )
+    rows = "".join(json.dumps({"text": line}) + "\n" for line in lines)
+    (tmp_path / "set" / "train.jsonl").write_text(rows, encoding="utf-8")
     pyarrow.parquet.write_table(pyarrow.table({"text": lines}), tmp_path / "lines.parquet")
-    seen, cut = [], pieces.pieces
-    monkeypatch.setattr(
-        "rnnlm.text.prepared.preparation.pieces",
-        lambda *given: (seen.append(piece) or piece for piece in cut(*given)),
-    )
-    one, *others = (
-        prepared(f"from-{name}", source=tmp_path / name, workers=workers)
-        for name in ("lines.txt", "set", "lines.parquet")
-    )
-    for other in others:
-        assert (one.lines_hash, one.tokens, one.lines) == (
-            other.lines_hash,
-            other.tokens,
-            other.lines,
-        )
-    streamed = [piece for piece in seen if piece.source.endswith("set")]
-    assert len(streamed) > 10 and sum(len(piece.whole) for piece in streamed) == 300
-    assert (
-        prepared("from-set", source=tmp_path / "set", workers=workers, resume=True).lines_hash
-        == one.lines_hash
-    )
+    names = "lines.txt", "set", "lines.parquet"
+    ends = [prepared(f"of-{name}", source=tmp_path / name, workers=workers) for name in names]
+    ends.append(prepared("of-set", source=tmp_path / "set", workers=workers, resume=True))
+    assert len({(end.lines_hash, end.tokens, end.lines) for end in ends}) == 1
+    shards = [len(prepared_text.load(tmp_path / f"of-{name}").index.shards) for name in names]
+    assert min(shards) > 2
 
 
 def test_only_one_run_prepares_in_a_folder(tmp_path, text, prepared):

@@ -40,11 +40,8 @@ def test_stretches_are_distinct_whole_lines_from_everywhere(tmp_path):
     assert all(len(line) == 7 for line in lines) and numbers == sorted(set(numbers))
     assert 90_000 < 8 * len(lines) < 110_000
     for start in range(0, 60_000, 5_000):
-        assert (
-            0.5
-            < sum(start <= number < start + 5_000 for number in numbers) / (len(numbers) / 12)
-            < 1.5
-        )
+        share = sum(start <= number < start + 5_000 for number in numbers) / len(numbers)
+        assert 0.5 / 12 < share < 1.5 / 12
 
 
 def test_many_small_files_fill_the_stretches_together(tmp_path):
@@ -53,16 +50,10 @@ def test_many_small_files_fill_the_stretches_together(tmp_path):
 
 
 def test_the_start_is_cut_at_a_line_end():
-    pieces = [
-        Piece("t", 1, True, b"one\ntwo\n"),
-        Piece("t", 3, False, b"three\nfour\n"),
-        Piece("t", 5, False, b"five\n"),
-    ]
-    assert b"".join(piece.whole for piece in start_of(iter(pieces), 15)) == b"one\ntwo\nthree\n"
-    assert (
-        b"".join(piece.whole for piece in start_of(iter(pieces), 10**6))
-        == b"one\ntwo\nthree\nfour\nfive\n"
-    )
+    text = b"one\ntwo\n", b"three\nfour\n", b"five\n"
+    pieces = [Piece("t", 2 * n + 1, n == 0, lines) for n, lines in enumerate(text)]
+    for size, expected in ((15, b"one\ntwo\nthree\n"), (10**6, b"one\ntwo\nthree\nfour\nfive\n")):
+        assert b"".join(piece.whole for piece in start_of(iter(pieces), size)) == expected
 
 
 def test_compressed_text_is_sampled_from_its_start(tmp_path):
@@ -74,20 +65,16 @@ def test_compressed_text_is_sampled_from_its_start(tmp_path):
 
 def test_a_tokenizer_is_learned_from_pieces_with_notices():
     sample = [Piece("t", 1, True, b"the cat sat on the mat\n" * 20)] * 3
-    found = learn(
-        sample, TextSettings(), TokenizerSettings(tokenizer="sentencepiece", vocab_size=5000)
-    )
+    settings = TokenizerSettings(tokenizer="sentencepiece", vocab_size=5000)
+    found = learn(sample, TextSettings(), settings)
     assert found.size < 5000 and found.sample_bytes == sum(map(len, sample))
     assert tokenizers.load(found.settings, found.files).fingerprint == found.fingerprint
     assert any("has only" in notice for notice in found.notices)
 
 
 def test_a_sample_yielding_no_tokenizer_is_an_error():
+    tiny = TokenizerSettings(tokenizer="sentencepiece", vocab_size=5)
     with pytest.raises(SettingsError):
-        learn(
-            [Piece("t", 1, True, b"the cat sat\n")],
-            TextSettings(),
-            TokenizerSettings(tokenizer="sentencepiece", vocab_size=5),
-        )
+        learn([Piece("t", 1, True, b"the cat sat\n")], TextSettings(), tiny)
     with pytest.raises(TextError, match="t, line 7, byte 5"):
         learn([Piece("t", 7, False, b"bad \xff\n")], TextSettings(), TokenizerSettings())

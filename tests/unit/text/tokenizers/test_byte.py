@@ -2,8 +2,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.errors import SettingsError
-from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.tiny_models import make_tokenizer
 
 
@@ -15,20 +13,11 @@ def tokenizer():
 def test_ids_of_a_small_text(tokenizer):
     assert (tokenizer.size, tokenizer.boundary_id, tokenizer.unk_id) == (257, 0, None)
     encoded = tokenizer.encode(["aä", "", "<unk>"])
-    assert encoded.ids.tolist() == [
-        98,
-        0xC3 + 1,
-        0xA4 + 1,
-        0,
-        0,
-        *(byte + 1 for byte in b"<unk>"),
-        0,
-    ]
+    unk = [byte + 1 for byte in b"<unk>"]
+    assert encoded.ids.tolist() == [98, 0xC3 + 1, 0xA4 + 1, 0, 0, *unk, 0]
     assert encoded.offsets.tolist() == [0, 4, 5, 11] and not len(encoded.oov)
-    assert (
-        tokenizer.counts_V[[0, 98, 99, 0xC4]].tolist() == [1, 1, 1, 1]
-        and tokenizer.counts_V.sum() == 5
-    )
+    assert tokenizer.counts_V[[0, 98, 99, 0xC4]].tolist() == [1, 1, 1, 1]
+    assert tokenizer.counts_V.sum() == 5
 
 
 @given(
@@ -48,8 +37,3 @@ def test_bytes_outside_text_are_shown_as_bytes(tokenizer):
 def test_white_space_begins_a_word(tokenizer):
     starts = [id for id, start in enumerate(tokenizer.starts_word_V) if start]
     assert starts == [0, 0 + 1, 0x09 + 1, 0x0D + 1, 0x20 + 1]
-
-
-def test_bytes_have_no_case():
-    with pytest.raises(SettingsError):
-        TokenizerSettings(tokenizer="byte", lowercase=True)

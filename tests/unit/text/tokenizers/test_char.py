@@ -6,9 +6,7 @@ from rnnlm.errors import ModelError
 from rnnlm.text import tokenizers
 from support.tiny_models import make_tokenizer
 
-text_lines = st.lists(
-    st.text(st.characters(codec="utf-8", exclude_characters="\n")), min_size=1, max_size=4
-)
+any_line = st.text(st.characters(codec="utf-8", exclude_characters="\n"))
 
 
 def test_ids_of_a_small_text():
@@ -42,7 +40,7 @@ def test_rare_characters_are_unknown_and_text_is_lowercased():
 
 
 @pytest.mark.parametrize("literal_unk", ["symbol", "spell"])
-@given(lines=text_lines)
+@given(lines=st.lists(any_line, min_size=1, max_size=4))
 def test_any_text_of_its_characters_comes_back(literal_unk, lines):
     lines = [*lines, "<unk> <unk"]
     tokenizer = make_tokenizer(lines, tokenizer="char", literal_unk=literal_unk)

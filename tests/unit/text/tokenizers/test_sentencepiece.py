@@ -21,58 +21,43 @@ def english() -> list[str]:
 
 @pytest.fixture(scope="module", params=KINDS)
 def tokenizer(request, english):
-    return make_tokenizer(
-        english, tokenizer="sentencepiece", sentencepiece_model=request.param, vocab_size=400
-    )
+    return make(english, sentencepiece_model=request.param, vocab_size=400)
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def spelling(request, english):
-    return make_tokenizer(
-        english,
-        tokenizer="sentencepiece",
-        sentencepiece_model=request.param,
-        vocab_size=350,
-        literal_unk="spell",
-    )
+AWKWARD = [
+    "\u2581", "<unk>", "<0x41>", "<s>", "</s>", " ", "  ", "\0", "\t", "\r", "\x0b", "\x85",
+    "\u2028", "\u00a0", "the", " dog", "e\u0301", "\ufb01", "\u3000", "\ufeff",
+    "\U0001f469\u200d\U0001f680", "<", "0x",
+]  # fmt: skip
 
 
-awkward = st.lists(
-    st.sampled_from(
-        [
-            "\u2581",
-            "<unk>",
-            "<0x41>",
-            "<s>",
-            "</s>",
-            " ",
-            "  ",
-            "\0",
-            "\t",
-            "\r",
-            "\x0b",
-            "\x85",
-            "\u2028",
-            "\u00a0",
-        ]
-    )
-    | st.sampled_from(
-        [
-            "the",
-            " dog",
-            "e\u0301",
-            "\ufb01",
-            "\u3000",
-            "\ufeff",
-            "\U0001f469\u200d\U0001f680",
-            "<",
-            "0x",
-        ]
-    )
-    | st.characters(codec="utf-8", exclude_characters="\n"),
-    max_size=12,
-).map("".join)
-any_line = awkward | st.text(st.characters(codec="utf-8", exclude_characters="\n"))
+characters = st.characters(codec="utf-8", exclude_characters="\n")
+
+
+any_line = st.one_of(
+    st.lists(st.sampled_from(AWKWARD) | characters, max_size=12).map("".join), st.text(characters)
+)
+
+
+@given(lines=st.lists(any_line, min_size=1, max_size=4))
+def test_any_lines_come_back_each_encoded_by_itself(tokenizer, lines):
+    encoded = tokenizer.encode(lines)
+    assert tokenizer.decode(encoded.ids) == "\n".join(lines) and not len(encoded.oov)
+    for line, start, end in zip(lines, encoded.offsets, encoded.offsets[1:], strict=False):
+        ids = encoded.ids[start:end]
+        assert tokenizer.encode([line]).ids.tolist() == ids.tolist()
+        assert ids[-1] == tokenizer.boundary_id
+        assert (ids == tokenizer.unk_id).sum() == line.count("<unk>")
+        assert len(tokenizer.surface(line)) == len(ids)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lines_come_back_where_unk_is_spelled(kind, english):
+    spelling = make(english, sentencepiece_model=kind, vocab_size=350, literal_unk="spell")
+    for line in ("a <unk> <unk", *AWKWARD):
+        encoded = spelling.encode([line])
+        assert spelling.decode(encoded.ids) == line
+        assert spelling.unk_id not in encoded.ids
 
 
 @given(line=any_line)
@@ -82,21 +67,6 @@ def test_any_line_comes_back(tokenizer, line):
     assert encoded.ids[-1] == tokenizer.boundary_id and not len(encoded.oov)
     assert (encoded.ids == tokenizer.unk_id).sum() == line.count("<unk>")
     assert len(tokenizer.surface(line)) == len(encoded.ids)
-
-
-@given(line=any_line)
-def test_any_line_comes_back_where_unk_is_spelled(spelling, line):
-    encoded = spelling.encode([line])
-    assert spelling.decode(encoded.ids) == line
-    assert spelling.unk_id not in encoded.ids
-
-
-@given(lines=st.lists(any_line, min_size=1, max_size=4))
-def test_a_lines_ids_do_not_depend_on_neighbours(tokenizer, lines):
-    encoded = tokenizer.encode(lines)
-    assert tokenizer.decode(encoded.ids) == "\n".join(lines)
-    for line, start, end in zip(lines, encoded.offsets, encoded.offsets[1:], strict=False):
-        assert tokenizer.encode([line]).ids.tolist() == encoded.ids[start:end].tolist()
 
 
 def test_the_first_word_is_encoded_like_any_other(tokenizer):
@@ -114,12 +84,22 @@ def test_pieces_compress_english(tokenizer, english):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_vocabulary_too_large_is_lowered_with_notice(kind):
     lines = ["the cat sat on the mat", "a dog saw the cat"]
+    settings = {"sentencepiece_model": kind, "vocab_size": 5000}
     with pytest.warns(RnnlmWarning, match="instead of 5000"):
-        tokenizer = make_tokenizer(
-            lines, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=5000
-        )
+        tokenizer = make_tokenizer(lines, tokenizer="sentencepiece", **settings)
     assert 258 < tokenizer.size < 400
     assert tokenizer.decode(tokenizer.encode(lines).ids) == "\n".join(lines)
+
+
+RARE_SPACES = "\u65e5\u672c\u8a9e\u306e\u6587\u7ae0" * 600
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("text", ["a", "\u2581", "<unk>", "x" * 9000, "\0", RARE_SPACES], ids=len)
+def test_the_oddest_texts_make_a_tokenizer(kind, text):
+    tokenizer = make([text], sentencepiece_model=kind, vocab_size=1000)
+    for line in ("any line", f"{text} {text}"):
+        assert tokenizer.decode(tokenizer.encode([line]).ids) == line
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,29 +120,14 @@ def test_the_smallest_texts_make_a_tokenizer(kind, lines):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_vocabulary_too_small_says_what_is_needed(kind, english):
     with pytest.raises(SettingsError) as error:
-        make_tokenizer(english, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=100)
+        make(english, sentencepiece_model=kind, vocab_size=100)
     assert "vocab_size" in error.value.hint
     needed = int(error.value.hint.split()[3])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
-        assert make_tokenizer(
-            english, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=needed + 1
-        )
+    assert make(english, sentencepiece_model=kind, vocab_size=needed + 1)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_spaces_come_back_though_rare_in_training(kind):
-    text = "\u65e5\u672c\u8a9e\u306e\u6587\u7ae0" * 600
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
-        tokenizer = make_tokenizer(
-            [text], tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=300
-        )
-    assert tokenizer.decode(tokenizer.encode([f"{text} {text}"]).ids) == f"{text} {text}"
-
-
-def test_lower_case(english):
-    tokenizer = make_tokenizer(english, tokenizer="sentencepiece", vocab_size=350, lowercase=True)
+def test_text_is_lower_cased_on_request(english):
+    tokenizer = make(english, vocab_size=350, lowercase=True)
     assert tokenizer.decode(tokenizer.encode(["The DOG"]).ids) == "the dog"
     assert not tokenizer.keeps_text
 
@@ -177,3 +142,10 @@ def test_a_tab_starts_a_word_like_a_space():
     tokenizer = make_tokenizer(tokenizer="sentencepiece", vocab_size=280)
     starting = {tokenizer.symbols()[id] for id in np.flatnonzero(tokenizer.starts_word_V)}
     assert {"<0x09>", "<0x0D>", "<0x00>", "</s>", "\u2581"} <= starting and "<0x41>" not in starting
+
+
+def make(lines, **settings):
+    """Learn a tokenizer of `lines`, with no warning where the vocabulary is lowered."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        return make_tokenizer(lines, tokenizer="sentencepiece", **settings)

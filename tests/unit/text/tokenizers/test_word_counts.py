@@ -22,8 +22,7 @@ PLENTY = 1 << 30
 
 def counted(blocks, limit=None):
     counts = WordCounts(limit)
-    for block in blocks:
-        table = Counter(block)
+    for table in map(Counter, blocks):
         words = [word.encode() for word in table]
         counts.add(words, np.array(list(table.values()), dtype=np.int64))
     return counts
