@@ -44,6 +44,10 @@ highlight_language = "none"
 smartquotes = False  # "--" is the beginning of an option
 nb_execution_mode = "off"
 
+# ---- `sphinx-build -b linkcheck`: names that stand for some server lead nowhere.
+
+linkcheck_ignore = [r"https?://(localhost|example\.org)"]
+
 # ---- The reference of Python: names as users write them, signatures one argument a line.
 
 add_module_names = False

@@ -479,6 +479,7 @@ AT_THE_ROOT = {
     "site/changelog": "CHANGELOG.md",
 }
 _TO_NO_PAGE = re.compile(r"(?<!!)\[([^]]+)\]\((?!\.\./|#|https?:)[^)]*\)")
+_TO_DATA = re.compile(r"\[([^]]+)\]\(\.\./(?:corpora|checkpoints)/[^)]*\)")
 
 
 def page_text(page: str, text: str) -> str:
@@ -492,4 +493,4 @@ def page_text(page: str, text: str) -> str:
         text = _TO_NO_PAGE.sub(r"\1", text)
     for other, path in AT_THE_ROOT.items():
         text = text.replace(f"](../{path}", f"]({other}.md")
-    return text
+    return _TO_DATA.sub(r"\1", text)

@@ -1,6 +1,6 @@
 """A program over the public API that type checkers accept at their strictest.
 
-It is checked, never run: mypy checks it in the suite, pyright in the long proofs. Each function
+It is checked, never run: mypy checks it with the library, pyright in `.ci/doors`. Each function
 stands for somebody's use, and says the types that it expects.
 """
 
