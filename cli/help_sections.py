@@ -109,11 +109,6 @@ class Command(click.Command):
         self._declared, self.in_sections = parameters, in_sections
 
     @property
-    def titles(self) -> dict[str | None, str]:
-        """The titles of the sections, by the names of the parameters in them."""
-        return {name: place.title for name, place in self.in_sections.items()}
-
-    @property
     def has_many_options(self) -> bool:
         """Whether `--help` leaves some out."""
         return sum(isinstance(each, click.Option) for each in self.params) > MOST_SHOWN
@@ -144,12 +139,12 @@ class Command(click.Command):
             shown = [option for option in options if self._is_shown(option, context)]
 
         # Those without a title come last, whichever options are declared first.
-        all_titles = self.titles
-        titles = [all_titles[option.name] for option in shown if option.name in all_titles]
+        places = [self.in_sections.get(option.name) for option in shown]
+        titles = [place.title for place in places if place]
         rest = "Other options" if titles else "Options"
         sections: dict[str, list[Record]] = {title: [] for title in (*titles, rest)}
-        for option in shown:
-            sections[all_titles.get(option.name, rest)] += records_of([option], context)
+        for option, place in zip(shown, places, strict=True):
+            sections[place.title if place else rest] += records_of([option], context)
         write_sections(formatter, sections)
 
         # How to see the others.

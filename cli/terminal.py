@@ -11,7 +11,7 @@ import textwrap
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any, cast
 
 import click
@@ -257,6 +257,24 @@ def print_json(*values: Any) -> None:
 
     for value in values:
         click.echo(json_text(value))
+
+
+def counting_reasons(
+    results: Iterable[tuple[Any, Any]], done: str, nouns: tuple[str, str], lack: str
+) -> Iterator[tuple[Any, Any]]:
+    """Pass on what was read and found; show the progress, and at the end how many have no result.
+
+    done: what happens to each, such as "tagged". nouns: what one and several of them are called.
+    lack: the result.
+    """
+    reasons: Counter[str] = Counter()
+    with Progress() as progress:
+        for number, (read, result) in enumerate(results, start=1):
+            progress(f"{number:,} {nouns[1]} {done}")
+            if result.reason:
+                reasons[result.reason] += 1
+            yield read, result
+    tell_of_reasons(reasons, *nouns, lack)
 
 
 def tell_of_reasons(reasons: "Counter[str]", what: str, several: str, lack: str) -> None:

@@ -88,6 +88,11 @@ def train(
         RnnlmError: any of its kinds: the request, the text, the device, the output folder. All but
             those about the arguments themselves are raised by the first event.
     """
+    from rnnlm.system import planning_together
+    from rnnlm.training.plan import plan
+    from rnnlm.training.request import request_of
+    from rnnlm.training.run import run
+
     asked = _asked(
         model=model,
         recipe=recipe,
@@ -113,7 +118,16 @@ def train(
         init_encoder_from=init_encoder_from,
         init_decoder_from=init_decoder_from,
     )
-    return _run_of(text, asked | settings, stop, save)
+    # The file of a text in memory lasts as long as somebody holds the text: the plan does.
+    keywords = asked | settings
+    held = (text, dict(keywords))
+    request = request_of(text, keywords)
+
+    def planned(held: object = held) -> "Plan":
+        with planning_together():
+            return plan(request)
+
+    return TrainingRun(Work(planned, run, stop, save))
 
 
 def _asked(**keywords: Any) -> dict[str, Any]:
@@ -124,25 +138,6 @@ def _asked(**keywords: Any) -> dict[str, Any]:
         if value is not None and value is not False and not is_empty:
             asked[name] = value
     return asked
-
-
-def _run_of(
-    text: Texts | None, keywords: dict[str, Any], stop: Callable[[], bool], save: Callable[[], bool]
-) -> "TrainingRun":
-    from rnnlm.system import planning_together
-    from rnnlm.training.plan import plan
-    from rnnlm.training.request import request_of
-    from rnnlm.training.run import run
-
-    # The file of a text in memory lasts as long as somebody holds the text: the plan does.
-    held = (text, dict(keywords))
-    asked = request_of(text, keywords)
-
-    def planned(held: object = held) -> "Plan":
-        with planning_together():
-            return plan(asked)
-
-    return TrainingRun(Work(planned, run, stop, save))
 
 
 class TrainingRun(StoringRun):

@@ -2,8 +2,7 @@
 
 import itertools
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from ..help_sections import Command, section
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labels.files import Row, Text
-    from rnnlm.tasks.labels.results import ClassifiedText
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -90,7 +88,9 @@ def command(
         form, read, is_table = _of_file(source, given)
     if output:
         form = _SUFFIXES.get(output.suffix.lower(), form)
-    found = _counted(files.with_labels(model, read))
+    found = terminal.counting_reasons(
+        files.with_labels(model, read), "classified", ("text", "texts"), "label"
+    )
 
     if as_json:
         options.put((json_text(each.to_dict(top)) + "\n" for _, each in found), output)
@@ -150,20 +150,6 @@ def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[
         form = detect_text_format(source, settings)
     texts = read_texts(source, form, settings)
     return form if form in ("csv", "jsonl") else "tsv", texts, form != TEXT_LINES
-
-
-def _counted(
-    found: "Iterable[tuple[Text, ClassifiedText]]",
-) -> "Iterator[tuple[Text, ClassifiedText]]":
-    """Pass on what is found; show the progress, and at the end how many texts have no label."""
-    reasons: Counter[str] = Counter()
-    with terminal.Progress() as said:
-        for number, (text, each) in enumerate(found, start=1):
-            said(f"{number:,} texts classified")
-            if each.reason:
-                reasons[each.reason] += 1
-            yield text, each
-    terminal.tell_of_reasons(reasons, "text", "texts", "label")
 
 
 def _show(rows: "list[Row]") -> None:

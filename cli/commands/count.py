@@ -163,12 +163,18 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
         )
 
 
+def _has_workers(given: dict[str, Any]) -> bool:
+    return bool(given["workers"] or given["dask"])
+
+
+def _is_limited(given: dict[str, Any]) -> bool:
+    return bool(given["memory"] or given["temp"] or _has_workers(given))
+
+
 def _check_limits(target: Path | None, given: dict[str, Any]) -> None:
     """Refuse limits that have no effect on counting a text."""
-    has_workers = given["workers"] or given["dask"]
-    is_limited = given["memory"] or given["temp"] or has_workers
-    refuse_if(is_limited and not target, f"{LIMITS} need a folder: add -o DIR.")
-    needs_memory = given["temp"] and not (given["memory"] or has_workers)
+    refuse_if(_is_limited(given) and not target, f"{LIMITS} need a folder: add -o DIR.")
+    needs_memory = given["temp"] and not (given["memory"] or _has_workers(given))
     refuse_if(needs_memory, "--temp needs --memory.")
 
 
@@ -185,17 +191,15 @@ def _check_folders(
             counts_folder.load(name)
 
     first = f"{folders[0]} is a folder of counts"
-    has_workers = given["workers"] or given["dask"]
-    is_limited = given["memory"] or given["temp"] or has_workers
     refuse_if(others, f"{first}, and cannot be combined with {', '.join(others)}.")
     refuse_if(
         _given_of_text(given), f"{first}: options for reading and tokenizing text have no effect."
     )
     if len(folders) == 1:
-        refuse_if(is_limited, f"{first}: {LIMITS} have no effect.")
+        refuse_if(_is_limited(given), f"{first}: {LIMITS} have no effect.")
         refuse_if(target, f"{first}: copy it, or name several to add them up.")
     refuse_if(
-        has_workers,
+        _has_workers(given),
         f"{first}: counts are added up by this process: leave --workers and --dask out.",
     )
 

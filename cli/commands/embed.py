@@ -3,16 +3,13 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from .. import options, terminal
 from ..help_sections import Command, section
 from ..setting_options import EMBEDDING, options_of
-
-if TYPE_CHECKING:
-    pass
 
 input_options = section(
     "Input",

@@ -1,8 +1,7 @@
 """`rnnlm tag`: labels of words, in a table or written into the file they came from."""
 
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from rnnlm.tasks.labels.data import Codec
     from rnnlm.tasks.labels.files import Document
     from rnnlm.tasks.labels.results import TaggedSentence
-    from rnnlm.text.labelled.documents import Sentence
 
 FORMATS = ("conllu", "columns", "jsonl", "tsv", "csv")
 _SUFFIXES = {
@@ -101,7 +99,9 @@ def command(
     model = model_for("tag", name, device)
     tagger = Tagger(model, nbest, probabilities)
     document = _document(model.codec, sentences, source, output, given)
-    found = _counted(files.tagged(tagger, document.sentences))
+    found = terminal.counting_reasons(
+        files.tagged(tagger, document.sentences), "tagged", ("sentence", "sentences"), "labels"
+    )
     if as_json:
         options.put((json_text(each.to_dict()) + "\n" for _, each in found), output)
     elif sentences and not output:
@@ -176,21 +176,6 @@ def _document(
             raise TextError(f"sentence {number} has no words", "it is empty")
     options.notice_file(sentences, "tagged as a sentence", "--input {file} tags what is in it")
     return files.of_texts(codec, sentences, settings)
-
-
-def _counted(
-    found: "Iterable[tuple[Sentence, TaggedSentence]]",
-) -> "Iterator[tuple[Sentence, TaggedSentence]]":
-    """Pass on what is found; show the progress, and at the end how many sentences have no
-    labels."""
-    reasons: Counter[str] = Counter()
-    with terminal.Progress() as said:
-        for number, (sentence, each) in enumerate(found, start=1):
-            said(f"{number:,} sentences tagged")
-            if each.reason:
-                reasons[each.reason] += 1
-            yield sentence, each
-    terminal.tell_of_reasons(reasons, "sentence", "sentences", "labels")
 
 
 # ---- Tagged sentences as tables: a row for each word, or for each of the n best label sequences.

@@ -596,6 +596,11 @@ def _named(
         yield Row(f"{source}, line {number}", values, number)
 
 
+def folded(name: str) -> str:
+    """Return the name of a column as it is compared with others."""
+    return name.strip().casefold()
+
+
 def delimiter_of(header: str, columns: Sequence[str] = ()) -> str:
     """Return the delimiter of a CSV file by its first line.
 
@@ -603,9 +608,9 @@ def delimiter_of(header: str, columns: Sequence[str] = ()) -> str:
     one of USUAL_COLUMNS; else the one that gives it the most.
     """
     cells = {delimiter: _cells(header, delimiter) for delimiter in DELIMITERS}
-    columns = [name.strip().casefold() for name in columns]
+    columns = list(map(folded, columns))
     for delimiter, its_names in cells.items():
-        names = [name.strip().casefold() for name in its_names]
+        names = list(map(folded, its_names))
         if columns:
             has_them = all(name in names for name in columns)
         else:

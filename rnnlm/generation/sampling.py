@@ -75,7 +75,7 @@ def _narrow(p_BV: np.ndarray, settings: SamplingSettings) -> None:
     if settings.top_k is not None and settings.top_k < p_BV.shape[1]:
         p_BV[~_is_top_k(p_BV, settings.top_k)] = 0
     if settings.top_p is not None and settings.top_p < 1:
-        p_BV[~_is_among_fewest(p_BV, -p_BV, settings.top_p)] = 0
+        p_BV[~_is_among_fewest(p_BV, settings.top_p)] = 0
     if settings.min_p is not None:
         p_BV[p_BV < settings.min_p * p_BV.max(axis=1, keepdims=True)] = 0
 
@@ -87,24 +87,20 @@ def _is_top_k(p_BV: np.ndarray, k: int) -> np.ndarray:
     return mask_BV
 
 
-def _is_among_fewest(p_BV: np.ndarray, key_BV: np.ndarray, share: float) -> np.ndarray:
-    """Mark the fewest tokens, those of smallest key first, whose probabilities reach `share` of the
-    sum."""
+def _is_among_fewest(p_BV: np.ndarray, share: float) -> np.ndarray:
+    """Mark the fewest tokens, likeliest first, whose probabilities reach `share` of the sum."""
     mask_BV = np.zeros(p_BV.shape, dtype=bool)
     wanted_B = share * p_BV.sum(axis=1, dtype=np.float64)
     rows, candidates, size = np.arange(len(p_BV)), FIRST_CANDIDATES, p_BV.shape[1]
     while len(rows):
-        # The candidates of smallest key, sorted; of equals the lower token first.
-        key_RV, p_RV = key_BV, p_BV
-        if len(rows) < len(p_BV):
-            key_RV, p_RV = key_BV[rows], p_BV[rows]
+        # The likeliest candidates, sorted; of equals the lower token first.
+        p_RV = p_BV if len(rows) == len(p_BV) else p_BV[rows]
         if candidates < size:
-            ids_RC = np.sort(
-                np.argpartition(key_RV, candidates - 1, axis=1)[:, :candidates], axis=1
-            )
+            likeliest_RC = np.argpartition(-p_RV, candidates - 1, axis=1)[:, :candidates]
+            ids_RC = np.sort(likeliest_RC, axis=1)
         else:
-            ids_RC = np.broadcast_to(np.arange(size), key_RV.shape)
-        order_RC = np.argsort(np.take_along_axis(key_RV, ids_RC, axis=1), axis=1, kind="stable")
+            ids_RC = np.broadcast_to(np.arange(size), p_RV.shape)
+        order_RC = np.argsort(-np.take_along_axis(p_RV, ids_RC, axis=1), axis=1, kind="stable")
         ids_RC = np.take_along_axis(ids_RC, order_RC, axis=1)
 
         # Rows whose candidates reach the wanted sum are done; the other rows try more candidates.

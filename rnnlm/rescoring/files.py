@@ -149,7 +149,8 @@ def _read_tsv(builder: ListBuilder) -> None:
 def _are_of_nemo(lines: Sequence[str]) -> bool:
     """Return whether lines are a text and a number each."""
     rows = [line.rstrip("\r\n").split("\t") for line in lines if not is_blank(line.rstrip("\n"))]
-    rows = rows[rows[:1] == [_NEMO_HEADER] :]
+    if rows[:1] == [_NEMO_HEADER]:
+        del rows[0]
     return bool(rows) and all(len(row) == 2 and _NUMBER.fullmatch(row[1].strip()) for row in rows)
 
 

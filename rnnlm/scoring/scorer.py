@@ -120,41 +120,26 @@ def _one_for_each(texts: Iterable[str], count: int, what: str) -> list[str]:
 
 
 def score_chunks(
-    model: ScoringModel, sentences: Iterable[Sentence],
-    settings: ScoringSettings = ScoringSettings(), skip: int = 0,
-    most_lines: int | None = None, name: str = "the model",
-    unseen_by: Mapping[str, Tokenizer] | None = None,
-) -> Iterator[Chunk]:  # fmt: skip
+    model: ScoringModel,
+    sentences: Iterable[Sentence],
+    settings: ScoringSettings = ScoringSettings(),
+    skip: int = 0,
+) -> Iterator[Chunk]:
     """Yield the scores of `sentences` of any number, chunk by chunk; the same sentences are always
     cut into the same chunks.
 
     model: as for :func:`score_sentences`. skip: how many sentences were scored before; their chunks
-    are read only as far as what follows depends on them. most_lines: of a chunk; None: as many as
-    suit the model. name: what notices call the model. unseen_by: tokenizers, by the names of their
-    models; a notice at the end names marks that they have never seen. None: the model's own.
+    are read only as far as what follows depends on them.
 
     Raises:
         UsageError: the settings contradict each other or the model. TextError, ModelError: as
             :func:`score_sentences`, while iterating.
     """
     model = scoring_model_of(model)
-    if unseen_by is None:
-        unseen_by = {name: model.tokenizer}
     each = items_of(sentences, Sentence, "sentences")
-    lists = cut(each, most_lines or lines_per_chunk(model, settings))
-    return score_lists(model, lists, settings, skip, name, unseen_by)
-
-
-def score_lists(
-    model: LanguageModel,
-    lists: Iterable[list[Sentence]],
-    settings: ScoringSettings,
-    skip: int,
-    name: str,
-    unseen_by: Mapping[str, Tokenizer],
-) -> Iterator[Chunk]:
-    """Score sentences that are cut into chunks already; see :func:`score_chunks`."""
-    return SentenceScorer(model, settings, name, unseen_by).chunks(lists, skip)
+    lists = cut(each, lines_per_chunk(model, settings))
+    unseen_by = {"the model": model.tokenizer}
+    return SentenceScorer(model, settings, unseen_by=unseen_by).chunks(lists, skip)
 
 
 def cut(
@@ -184,7 +169,8 @@ def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
 class SentenceScorer:
     """Scores chunks of sentences, one after the other or side by side.
 
-    name, unseen_by: as in :func:`score_chunks`.
+    name: what notices call the model. unseen_by: tokenizers, by the names of their models; a notice
+    at the end names marks that they have never seen.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from rnnlm.evaluation.perplexity import Signature
 from rnnlm.events import never
 from rnnlm.interface import LanguageModel
 from rnnlm.scoring.records import SentenceScore
-from rnnlm.scoring.scorer import Chunk, cut, describe_run, lines_per_chunk, score_lists
+from rnnlm.scoring.scorer import Chunk, SentenceScorer, cut, describe_run, lines_per_chunk
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
 
@@ -59,7 +59,7 @@ def score_chunks_of_models(
     unseen_by = dict(zip(names, tokenizers, strict=True))
     read = []
     for name, model, branch in zip(names, models.values(), branches, strict=True):
-        read.append(score_lists(model, branch, settings, skip, name, unseen_by))
+        read.append(SentenceScorer(model, settings, name, unseen_by).chunks(branch, skip))
         unseen_by = {}
     return (
         ModelsChunk(dict(zip(models, chunks, strict=True))) for chunks in zip(*read, strict=True)

@@ -116,7 +116,7 @@ def column_named(asked: str, names: Sequence[str], where: str) -> str:
     from 1."""
     if asked in names:
         return asked
-    alike = [name for name in names if _folded(name) == _folded(asked)]
+    alike = [name for name in names if tables.folded(name) == tables.folded(asked)]
     if len(alike) == 1:
         return alike[0]
     if _is_number(asked) and 1 <= int(asked[:9]) <= len(names):
@@ -126,10 +126,6 @@ def column_named(asked: str, names: Sequence[str], where: str) -> str:
 
 def _is_number(name: str) -> bool:
     return name.isascii() and name.isdigit()
-
-
-def _folded(name: str) -> str:
-    return name.strip().casefold()
 
 
 def check_length(row: tables.Row) -> None:
@@ -270,7 +266,7 @@ def header_in(
         return "surely"
 
     # What each cell says by itself, and beside the cells below it.
-    are_known = all(_folded(cell) in _KNOWN_NAMES or not cell.strip() for cell in first)
+    are_known = all(tables.folded(cell) in _KNOWN_NAMES or not cell.strip() for cell in first)
     are_known = are_known and any(map(str.strip, first))
     evidence = []
     for place, cell in enumerate(first):
@@ -288,7 +284,7 @@ def header_in(
 
     # The rest may be either.
     is_usual = any(
-        found == "known" and _folded(cell) in _MOST_USUAL
+        found == "known" and tables.folded(cell) in _MOST_USUAL
         for found, cell in zip(evidence, first, strict=True)
     )
     # A word above sentences in the only column may be a short sentence.
@@ -303,9 +299,9 @@ def _evidence(cell: str, below: Sequence[str], number: str) -> str:
     "perhaps", "known" (as a name, but of the same kind as these), "unlikely", "no", or "" for
     nothing."""
     # Without cells below there is nothing to compare; a cell that recurs is a value.
-    is_known = _folded(cell) in _KNOWN_NAMES
-    held = [value for value in below if _folded(value) not in _NOTHING]
-    if _folded(cell) in _NOTHING or not held:
+    is_known = tables.folded(cell) in _KNOWN_NAMES
+    held = [value for value in below if tables.folded(value) not in _NOTHING]
+    if tables.folded(cell) in _NOTHING or not held:
         return ""
     if cell in held:
         # A word of the text may be called like a column.
@@ -400,7 +396,7 @@ def content_of(column: str, sample: Iterable[tables.Row]) -> Content:
 def usual_among(names: Sequence[str], usual: Sequence[str]) -> list[str]:
     """Return the columns that are usually called so, whatever their case, in the order of
     `usual`."""
-    by_name = {_folded(name): name for name in reversed(names)}
+    by_name = {tables.folded(name): name for name in reversed(names)}
     return [by_name[name] for name in usual if name in by_name]
 
 

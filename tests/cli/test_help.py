@@ -2,7 +2,6 @@
 
 import itertools
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -33,8 +32,8 @@ def options_of(command: click.Command) -> list[click.Option]:
     return [option for option in command.params if isinstance(option, click.Option)]
 
 
-def titles_of(command: click.Command) -> Mapping[str | None, str]:
-    return command.titles if isinstance(command, Command) else {}
+def sectioned_names(command: click.Command) -> set[str | None]:
+    return set(command.in_sections) if isinstance(command, Command) else set()
 
 
 def sections_of(shown: str) -> dict[str, list[str]]:
@@ -70,7 +69,7 @@ def test_commands_are_shown_by_group_each_in_one(rnnlm):
 
 def test_long_option_lists_have_sections_without_gaps():
     sectioned = {
-        name: [option for option in options_of(command) if option.name in titles_of(command)]
+        name: [option for option in options_of(command) if option.name in sectioned_names(command)]
         for name, command in COMMANDS.items()
     }
     assert [

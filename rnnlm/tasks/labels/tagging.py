@@ -65,20 +65,19 @@ ALIGNMENTS = 8
 def tag(
     model: Labeller, sentences: Sequence[str | Sequence[str]], *, nbest: int = 1,
     probabilities: bool = False,
-    device: str | Device = "auto",
 ) -> TaggedSentences:  # fmt: skip
     """Label the words of sentences.
 
     model: a tagger or its name. sentences: each a str with words between white space, or a list of
     its words; for a model of letters and sounds, a word or a list of its letters. nbest: how many
     label sequences of each sentence. probabilities: also those of each word's labels; of a CRF the
-    marginals. device: where a model given by name is loaded.
+    marginals.
 
     Raises:
         UsageError: the model is no tagger. ModelError: there is no such model, or it is damaged.
     """
     sentences = several(sentences, "sentences")
-    tagger = Tagger(model_for("tag", model, device), nbest, probabilities)
+    tagger = Tagger(model_for("tag", model), nbest, probabilities)
     codec = tagger.model.codec
     by_word = is_of_letters(codec)
     if by_word:
@@ -261,20 +260,18 @@ def _log_sum(logprobs: Sequence[float]) -> float:
 # ---- Texts classified: raw text or lists of words in, their labels and probabilities out.
 
 
-def classify(
-    model: Labeller, texts: Sequence[str | Sequence[str]], *, device: str | Device = "auto"
-) -> ClassifiedTexts:
+def classify(model: Labeller, texts: Sequence[str | Sequence[str]]) -> ClassifiedTexts:
     """Label texts.
 
     model: a classifier or its name. texts: each a str, which is split at white space, or a list of
-    words. device: where a model given by name is loaded.
+    words.
 
     Raises:
         UsageError: the model is no classifier. ModelError: there is no such model, or it is
             damaged.
     """
     texts = several(texts, "texts")
-    return ClassifiedTexts(classified(model_for("classify", model, device), texts))
+    return ClassifiedTexts(classified(model_for("classify", model), texts))
 
 
 def classified(model: TaskModel, texts: Iterable[str | Sequence[str]]) -> Iterator[ClassifiedText]:

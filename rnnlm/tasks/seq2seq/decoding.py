@@ -188,21 +188,20 @@ class Translator:
 def translate(
     model: Labeller, sources: Sequence[str], *, settings: DecodingSettings = DecodingSettings(),
     sampling: SamplingSettings | None = None,
-    num: int = 1, device: str | Device = "auto",
+    num: int = 1,
 ) -> TranslatedLines:  # fmt: skip
     """Translate lines with an encoder-decoder.
 
     model: an encoder-decoder or its name. settings: greedy search unless they ask for a beam or n
     best. sampling: draw `num` lines for each source instead; sample n of line l is the same
-    whatever the other lines. Length is set in `settings`, not in `sampling`. device: where a model
-    given by name is loaded.
+    whatever the other lines. Length is set in `settings`, not in `sampling`.
 
     Raises:
         UsageError: the model is no encoder-decoder, or lacks the attention that is asked for;
             samples and a beam are asked for. SettingsError: `num` is below 1. ModelError: there is
             no such model, or it is damaged. TextError: a source holds a newline.
     """
-    translator = Translator(encoder_decoder(model, device), settings, sampling, num)
+    translator = Translator(encoder_decoder(model), settings, sampling, num)
     return TranslatedLines(translator.translate(items_of(sources, str, "sources")))
 
 
