@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnlm import corpora
 from rnnlm.combinations.mixture import Mixture
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import RnnlmWarning
@@ -47,6 +48,12 @@ class Lines(BlockText):
 
     def blocks(self) -> Iterator[Block]:
         yield Block(list(self.lines), list(self.document_starts))
+
+
+def english_lines(most: int | None = None) -> list[str]:
+    """Return the lines of a bundled text that are not blank, or the first of them."""
+    text = corpora.part("english", "valid").read_text(encoding="utf-8")
+    return [line for line in text.split("\n") if line.strip()][:most]
 
 
 def make_tokenizer(lines: Sequence[str] = LINES, **settings: Any) -> Any:

@@ -14,7 +14,7 @@ from rnnlm import system
 from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.events import Counted, Estimated, Fitted, Started, Validated
 from rnnlm.models import registry
-from rnnlm.ngram.counting import counts, room
+from rnnlm.ngram.counting import counts
 from rnnlm.ngram.fitting import check, fit, pruning_thresholds
 from rnnlm.ngram.smoothing import ESTIMATORS
 from rnnlm.text.encoding import TrainingData
@@ -96,11 +96,8 @@ def test_other_estimators_need_no_held_out_text(smoothing):
     settings = {"smoothing": smoothing, "additive_k": 0.5}
     check(asked(**settings), has_valid=False)
     *_, estimated, fitted = events_of(data_of(), **settings)
-    assert (
-        fitted.model.order == 5
-        and isinstance(estimated, Estimated)
-        and fitted.best_ppl_token is None
-    )
+    assert isinstance(estimated, Estimated)
+    assert fitted.model.order == 5 and fitted.best_ppl_token is None
 
 
 @pytest.mark.parametrize("interpolate", [True, False])
@@ -109,85 +106,73 @@ def test_estimators_mix_or_back_off_only_as_defined(smoothing, interpolate):
     settings = asked(smoothing=smoothing, interpolate=interpolate)
     if interpolate in FORMS.get(smoothing, ()):
         check(settings, has_valid=True)
-        return
-    with pytest.raises(
-        SettingsError,
-        match=f"interpolate = {str(interpolate).lower()} is not possible with smoothing "
-        f"{smoothing}",
-    ):
-        check(settings, has_valid=True)
+    else:
+        value = str(interpolate).lower()
+        message = f"interpolate = {value} is not possible with smoothing {smoothing}"
+        with pytest.raises(SettingsError, match=message):
+            check(settings, has_valid=True)
 
 
 def test_events_tell_the_steps_and_their_results():
     data = data_of(held_out=HELD_OUT)
-    started, *counted, estimated, validated, fitted = events = events_of(
-        data, order=3, prune="0,1,1"
-    )
+    events = events_of(data, order=3, prune="0,1,1")
     assert [type(event) for event in events] == [
         Started,
-        Counted,
-        Counted,
-        Counted,
+        *[Counted] * 3,
         Estimated,
         Validated,
         Fitted,
     ]
-    assert (started.model, started.vocabulary_size, started.device) == (
-        "ngram",
-        data.tokenizer.size,
-        "cpu",
-    )
-    assert (started.train_tokens, started.valid_tokens) == (
-        len(data.train.ids),
-        len(data.valid.ids),
-    )
+    started, *counted, estimated, validated, fitted = events
+    assert (started.model, started.device) == ("ngram", "cpu")
+    assert started.vocabulary_size == data.tokenizer.size
+    assert started.train_tokens == fitted.tokens == len(data.train.ids)
+    assert started.valid_tokens == len(data.valid.ids)
     padded = [["<s>", *line.split(), "</s>"] for line in LINES]
-    distinct = [
-        len({tuple(line[at : at + n]) for line in padded for at in range(len(line) - n + 1)})
-        for n in (1, 2, 3)
-    ]
+    distinct = []
+    for n in (1, 2, 3):
+        grams = {tuple(line[at : at + n]) for line in padded for at in range(len(line) - n + 1)}
+        distinct.append(len(grams))
     assert [event.order for event in counted] == [1, 2, 3]
     assert [event.ngrams for event in counted] == [data.tokenizer.size + 1, *distinct[1:]]
     model = fitted.model
     assert estimated.ngrams == tuple(map(len, model.values)) and estimated.ngrams[1] < distinct[1]
-    assert (
-        estimated.model_bytes == sum(array.nbytes for array in model.to_arrays().values())
-        and estimated.peak_bytes >= 0
-    )
+    assert estimated.model_bytes == sum(array.nbytes for array in model.to_arrays().values())
+    assert estimated.peak_bytes >= 0
     assert fitted.facts == {"ngrams": list(estimated.ngrams), "estimated": estimated.estimated}
     assert "discounts of order 3" in estimated.estimated
-    assert (
-        validated.model is model
-        and validated.improved
-        and validated.ppl_token == fitted.best_ppl_token
-    )
+    assert validated.model is model and validated.improved
     ids_T = data.valid.ids.astype(np.int64)
-    scores_BT, _ = model.score(
-        np.append(data.tokenizer.boundary_id, ids_T[:-1])[None], ids_T[None], model.initial_state(1)
-    )
+    inputs_T = np.append(data.tokenizer.boundary_id, ids_T[:-1])
+    scores_BT, _ = model.score(inputs_T[None], ids_T[None], model.initial_state(1))
     assert validated.ppl_token == pytest.approx(np.exp(-scores_BT.mean()), rel=1e-9)
-    assert (fitted.step, fitted.steps, fitted.tokens, fitted.stopped) == (
-        1,
-        1,
-        len(data.train.ids),
-        "complete",
-    )
+    assert validated.ppl_token == fitted.best_ppl_token
+    assert (fitted.step, fitted.steps, fitted.stopped) == (1, 1, "complete")
     seconds = [event.seconds for event in events[1:]]
     assert seconds == sorted(seconds) and seconds[0] >= 0
 
 
-def test_an_order_beyond_the_longest_line_is_lowered():
-    with pytest.warns(
-        RnnlmWarning, match="longest line has 3 tokens with its end: the model has order 4"
-    ):
-        *counted, _, fitted = list(
-            fit(asked(order=7, smoothing="witten-bell"), data_of(["a b", "b", "a"]))
-        )[1:]
-    assert fitted.model.order == 4 and len(counted) == 4
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"order": 7, "smoothing": "witten-bell"},
+     "longest line has 3 tokens with its end: the model has order 4"),
+    ({"smoothing": "kn", "discounts": "lmplz"}, "discounts = lmplz does not apply to smoothing kn"),
+])  # fmt: skip
+def test_settings_that_the_text_or_method_cannot_take_are_told(settings, message):
+    with pytest.warns(RnnlmWarning, match=message):
+        *_, fitted = fit(asked(**settings), data_of(["a b", "b", "a"]))
+    assert fitted.model.order == 4
     with warnings.catch_warnings():
         warnings.simplefilter("error", RnnlmWarning)
-        *_, fitted = fit(asked(order=4, smoothing="witten-bell"), data_of(["a b", "b", "a"]))
-    assert fitted.model.order == 4
+        list(fit(asked(order=4, smoothing="witten-bell"), data_of(["a b", "b", "a"])))
+
+
+def same_arrays(model, other) -> None:
+    """Check that two models are the same, to the byte."""
+    arrays, others = model.to_arrays(), other.to_arrays()
+    assert arrays.keys() == others.keys()
+    for name, array in arrays.items():
+        assert array.dtype == others[name].dtype, name
+        assert array.tobytes() == others[name].tobytes(), name
 
 
 @pytest.mark.parametrize("orders", [1, 2])
@@ -196,18 +181,6 @@ def test_a_stop_while_counting_ends_without_a_model(orders):
     events = list(fit(asked(order=4), data_of(held_out=HELD_OUT), stop=lambda: next(answers)))
     assert [type(event) for event in events] == [Started, *[Counted] * orders, Fitted]
     assert (events[-1].model, events[-1].stopped, events[-1].steps) == (None, "request", 0)
-
-
-@pytest.fixture
-def little_memory(tmp_path, monkeypatch):
-    """Make a limit leave its whole size for buffers, whatever this process and the text take.
-    Return the folder that temporary files go to."""
-    monkeypatch.setattr(system, "private_bytes", lambda: 0)
-    monkeypatch.setattr(room, "LEAST_BYTES", 0)
-    monkeypatch.setattr(room, "BYTES_PER_WORD", 0)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)  # told anew
-    return tmp_path
 
 
 CASES = [
@@ -233,32 +206,27 @@ def limited() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("settings", "memory"), list(limited()))
-def test_a_memory_limit_does_not_change_the_model(little_memory, settings, memory):
+@pytest.mark.usefixtures("little_memory")
+def test_a_memory_limit_does_not_change_the_model(temp, settings, memory):
     # A third of the text is enough for the least memory to cut everything into pieces.
     text = TEXT[::3] if memory == "9k" else TEXT
     data = data_of(text, TEXT[::9])
     *_, expected = events_of(data, **settings)
     *_, found = events_of(data, memory=memory, **settings)
-    arrays, limited = expected.model.to_arrays(), found.model.to_arrays()
-    assert arrays.keys() == limited.keys()
-    for name, array in arrays.items():
-        assert array.dtype == limited[name].dtype and array.tobytes() == limited[name].tobytes(), (
-            name
-        )
+    same_arrays(found.model, expected.model)
     assert found.best_ppl_token == expected.best_ppl_token and found.facts == expected.facts
-    assert list(little_memory.iterdir()) == []
+    assert list(temp.iterdir()) == []
 
 
 @pytest.mark.parametrize("memory", [None, "9k"])
-def test_the_thread_count_does_not_change_the_model(little_memory, memory, monkeypatch):
+@pytest.mark.usefixtures("little_memory")
+def test_the_thread_count_does_not_change_the_model(memory, monkeypatch):
     monkeypatch.setattr(counts, "SMALLEST_PART", 1)  # a part for each thread, of a tiny text, too
     data = data_of(TEXT[::3] if memory else TEXT)
-    models = [
-        events_of(data, order=4, memory=memory, threads=threads)[-1].model.to_arrays()
-        for threads in (None, 1, 3)
-    ]
-    for name, array in models[0].items():
-        assert array.tobytes() == models[1][name].tobytes() == models[2][name].tobytes(), name
+    *_, expected = events_of(data, order=4, memory=memory)
+    for threads in (1, 3):
+        *_, found = events_of(data, order=4, memory=memory, threads=threads)
+        same_arrays(found.model, expected.model)
 
 
 def test_too_little_memory_names_the_amount_needed(monkeypatch):
@@ -272,38 +240,30 @@ def test_too_little_memory_names_the_amount_needed(monkeypatch):
     assert fitted.model.order == 5
 
 
-def test_misplaced_temporary_files_are_reported(little_memory, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(little_memory / "gone"))
+def test_misplaced_temporary_files_are_reported(tmp_path, little_memory, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # told anew
     with pytest.warns(RnnlmWarning, match="cannot write to TMPDIR=.*gone"):
         *_, fitted = fit(asked(order=2, memory="9k"), data_of())
     assert fitted.model.order == 2
 
 
-@pytest.mark.parametrize("name", ["ngram", "unigram"])
-def test_spelling_rare_words_does_not_change_the_model(name):
+@pytest.mark.parametrize("name, settings", [
+    ("ngram", {"smoothing": "jelinek-mercer"}), ("unigram", {}),
+])  # fmt: skip
+def test_spelling_rare_words_does_not_change_the_model(name, settings):
     kind, plain = registry.kind_of(name), make_tokenizer(LINES, min_count=2)
-    heldout = {"smoothing": "jelinek-mercer"} if name == "ngram" else {}
     models = []
     for tokenizer in (plain, plain.spelling()):
         train, valid = (Lines(lines).encode(tokenizer) for lines in (LINES, HELD_OUT))
-        *_, fitted = kind.fit(
-            small_settings(kind, **heldout),
-            TrainingData(tokenizer, train, valid),
-            lambda: False,
-            None,
-        )
-        models.append(fitted.model.to_arrays())
+        data = TrainingData(tokenizer, train, valid)
+        *_, fitted = kind.fit(small_settings(kind, **settings), data, lambda: False, None)
+        models.append(fitted.model)
     assert (train.ids >= plain.size).any() and (valid.ids >= plain.size).any()
-    assert models[0].keys() == models[1].keys()
-    assert all(np.array_equal(array, models[1][name]) for name, array in models[0].items())
+    same_arrays(*models)
 
 
-def test_inapplicable_discounts_are_reported():
-    with pytest.warns(RnnlmWarning, match="discounts = lmplz does not apply to smoothing kn"):
-        list(fit(asked(smoothing="kn", discounts="lmplz"), data_of()))
-
-
-def test_a_full_disk_is_an_error_leaving_nothing(little_memory, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(little_memory / "gone"))
-    with pytest.raises(OutputError, match="no room for temporary files in .*gone"):
+def test_a_full_disk_is_an_error_leaving_nothing(little_memory, temp):
+    temp.rmdir()
+    with pytest.raises(OutputError, match=f"no room for temporary files in {temp}"):
         events_of(data_of(), memory="9k")

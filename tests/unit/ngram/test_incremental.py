@@ -11,6 +11,7 @@ from rnnlm.ngram.incremental import NULL, IncrementalScorer
 from support.arpa_files import SMALL, model_of, random_arpa
 from support.tiny_models import fit
 
+LN10 = math.log(10)
 pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 
 
@@ -24,38 +25,25 @@ def ids(model, words):
     return [model.tokenizer.symbols().index(word) for word in words.split()]
 
 
-@pytest.mark.parametrize(
-    ("words", "log10", "lengths"),
-    [
-        ("a b </s>", [-0.2, -0.05, -0.7], [2, 3, 1]),
-        ("b </s>", [-1.0, -0.7], [1, 1]),
-        ("a a </s>", [-0.2, -0.85, -0.4], [2, 1, 2]),
-    ],
-)
+@pytest.mark.parametrize(("words", "log10", "lengths"), [
+    ("a b </s>", [-0.2, -0.05, -0.7], [2, 3, 1]), ("b </s>", [-1.0, -0.7], [1, 1]),
+    ("a a </s>", [-0.2, -0.85, -0.4], [2, 1, 2]),
+])  # fmt: skip
 def test_a_line_is_scored_as_worked_by_hand(small, words, log10, lengths):
     steps = IncrementalScorer(small)
     answers = steps.score_tokens(steps.begin(), ids(small, words))
-    assert [logprob / math.log(10) for logprob, _ in answers] == pytest.approx(log10, abs=1e-6)
+    assert [logprob / LN10 for logprob, _ in answers] == pytest.approx(log10, abs=1e-6)
     assert [length for _, length in answers] == lengths
-
-
-def test_without_context_a_word_has_unigram_probability(small):
-    steps = IncrementalScorer(small)
+    assert steps.extend(steps.begin(), small.tokenizer.boundary_id)[2] == NULL
+    # Without context, a word has its unigram probability.
     answers = steps.score_tokens(steps.null(), ids(small, "a b"))
-    assert [logprob / math.log(10) for logprob, _ in answers] == pytest.approx(
-        [-0.6, -0.1], abs=1e-6
-    )
+    assert [logprob / LN10 for logprob, _ in answers] == pytest.approx([-0.6, -0.1], abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"order": 4},
-        {"order": 1},
-        {"order": 3, "smoothing": "stupid"},
-        {"order": 2, "smoothing": "mle"},
-    ],
-)
+@pytest.mark.parametrize("settings", [
+    {"order": 4}, {"order": 1}, {"order": 3, "smoothing": "stupid"},
+    {"order": 2, "smoothing": "mle"},
+])  # fmt: skip
 def test_steps_are_what_the_model_scores_and_predicts(settings):
     model = fit("ngram", **settings)
     steps, rng = IncrementalScorer(model), np.random.default_rng(0)
@@ -65,9 +53,8 @@ def test_steps_are_what_the_model_scores_and_predicts(settings):
     predicted, _ = model.predict(inputs, state)
     context = steps.begin()
     for at, word in enumerate(words.tolist()):
-        assert [steps.extend(context, other)[0] for other in range(model.size)] == pytest.approx(
-            predicted[0, at].tolist(), abs=1e-5
-        )
+        logprobs = [steps.extend(context, other)[0] for other in range(model.size)]
+        assert logprobs == pytest.approx(predicted[0, at].tolist(), abs=1e-5)
         logprob, _, context = steps.extend(context, word)
         assert logprob == pytest.approx(expected[0, at], abs=1e-6)
 
@@ -87,14 +74,8 @@ def test_contexts_are_equal_exactly_when_model_states_are(tmp_path, seed):
         _, state = model.score(inputs_1T, inputs_1T, model.initial_state(1))
         pairs.add((context, tuple(state.inputs_BN[0].tolist())))
     assert len(pairs) > 10
-    assert (
-        len({context for context, _ in pairs}) == len({inputs for _, inputs in pairs}) == len(pairs)
-    )
-
-
-def test_nothing_is_remembered_after_a_line_end(small):
-    steps = IncrementalScorer(small)
-    assert steps.extend(steps.begin(), small.tokenizer.boundary_id)[2] == NULL
+    assert len({context for context, _ in pairs}) == len(pairs)
+    assert len({inputs for _, inputs in pairs}) == len(pairs)
 
 
 def test_damaged_tables_are_an_error(small):
@@ -117,26 +98,20 @@ def text_of(seed: int, lines: int) -> list[list[int]]:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_longest_ngram_equals_a_naive_search(order, seed):
     seen, asked = text_of(seed, 6), text_of(seed + 10, 20)
-    padded = [["<s>", *line] for line in seen]
-    grams = {
-        tuple(line[start : start + n])
-        for line in padded
-        for n in range(2, order + 1)
-        for start in range(len(line) - n + 1)
-    }
+    grams = set()
+    for line in seen:
+        for at in range(1, len(line) + 1):
+            grams.update(ngrams_ending(["<s>", *line], at, order))
     expected = []
     for line in asked:
-        whole = ["<s>", *line]
-        for at in range(1, len(whole)):
-            found = [
-                n
-                for n in range(2, order + 1)
-                if at + 1 >= n and tuple(whole[at + 1 - n : at + 1]) in grams
-            ]
-            expected.append(max(found, default=1))
-    levels = list(count(np.array([word for line in seen for word in line]), END, SIZE, order))
-    ids_N = np.array([word for line in asked for word in line])
-    assert (
-        longest_matches(ids_N, [level.keys_M for level in levels[1:]], SIZE, END).tolist()
-        == expected
-    )
+        for at in range(1, len(line) + 1):
+            found = [gram for gram in ngrams_ending(["<s>", *line], at, order) if gram in grams]
+            expected.append(max(map(len, found), default=1))
+    ids_N = np.concatenate(seen)
+    keys = [level.keys_M for level in list(count(ids_N, END, SIZE, order))[1:]]
+    assert longest_matches(np.concatenate(asked), keys, SIZE, END).tolist() == expected
+
+
+def ngrams_ending(words: list, at: int, order: int) -> list[tuple]:
+    """Return the n-grams, of two words and more, whose last word stands at `at`."""
+    return [tuple(words[at + 1 - n : at + 1]) for n in range(2, min(order, at + 1) + 1)]

@@ -6,7 +6,6 @@ import warnings
 import numpy as np
 import pytest
 
-from rnnlm import corpora
 from rnnlm.errors import RnnlmWarning
 from rnnlm.models import registry
 from rnnlm.ngram import checks, pruning
@@ -16,14 +15,10 @@ from rnnlm.ngram.model import NgramModel
 from rnnlm.text.encoding import TrainingData
 from support import joined_by_dictionary as slow
 from support.arpa_files import model_of, random_arpa
-from support.tiny_models import Lines, make_tokenizer, small_settings
+from support.tiny_models import Lines, english_lines, make_tokenizer, small_settings
 
 IN_MEMORY = Workspace()
-TEXT = [
-    line
-    for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
-    if line.strip()
-][:30]
+TEXT = english_lines(30)
 EVEN, ODD = TEXT[::2], TEXT[1::2]
 
 
@@ -113,17 +108,12 @@ def test_imported_models_join_as_dictionaries_do(tmp_path, seed, dropped):
         path.write_text(random_arpa(2 * (seed + 10 * number), order, dropped))
         parts.append(model_of(path))
     symbols = parts[0].tokenizer.symbols()
-    for part in parts[1:]:
-        assert sorted(part.tokenizer.symbols()) == sorted(symbols)
     same_words = [parts[0]]
     for part in parts[1:]:
+        assert sorted(part.tokenizer.symbols()) == sorted(symbols)
         number_V = np.array([symbols.index(symbol) for symbol in part.tokenizer.symbols()])
         same_words.append(renumbered(part, number_V, parts[0].tokenizer, IN_MEMORY))
-    model = joined(same_words, [0.5, 0.3, 0.2], IN_MEMORY)
-    expected = slow.join([slow.table(part) for part in same_words], [0.5, 0.3, 0.2])
-    same(model, expected)
-    assert not checks.examine(model)[0]
-    np.testing.assert_allclose(sums(model), 1, atol=1e-5)
+    assert not checks.examine(check(same_words, [0.5, 0.3, 0.2]))[0]
 
 
 @pytest.mark.parametrize(("one", "other"), [
@@ -134,23 +124,14 @@ def test_imported_models_join_as_dictionaries_do(tmp_path, seed, dropped):
     ({"order": 3, "smoothing": "mle"}, {"order": 4, "prune": "0,0,1"}),
 ])  # fmt: skip
 def test_estimated_models_join_as_dictionaries_do(one, other):
-    parts = [fitted(EVEN, **one), fitted(ODD, **other)]
-    model = joined(parts, [0.3, 0.7], IN_MEMORY)
-    same(model, slow.join([slow.table(part) for part in parts], [0.3, 0.7]))
-    np.testing.assert_allclose(sums(model), 1, atol=1e-5)
+    check([fitted(EVEN, **one), fitted(ODD, **other)], [0.3, 0.7])
 
 
 def test_pruned_models_join_as_dictionaries_do():
     parts = [pruning.by_entropy(fitted(lines, order=4), 1e-4) for lines in (EVEN, ODD)]
-    assert any(has_missing_suffixes(part) for part in parts)
-    model = joined(parts, [0.3, 0.7], IN_MEMORY)
-    same(model, slow.join([slow.table(part) for part in parts], [0.3, 0.7]))
-    np.testing.assert_allclose(sums(model), 1, atol=1e-5)
-
-
-def has_missing_suffixes(model: NgramModel) -> bool:
-    grams = slow.table(model).prob
-    return any(gram[1:] not in grams for gram in grams if len(gram) > 1)
+    grams = [slow.table(part).prob for part in parts]
+    assert any(gram[1:] not in part for part in grams for gram in part if len(gram) > 1)
+    check(parts, [0.3, 0.7])
 
 
 def test_a_model_joined_with_itself_stays_the_same():
@@ -167,12 +148,12 @@ def test_a_model_joined_with_itself_stays_the_same():
 def test_limited_memory_changes_nothing(monkeypatch, tmp_path, most, threads):
     parts = [pruning.by_entropy(fitted(EVEN, order=4), 1e-5), fitted(ODD, order=3)]
     whole = joined(parts, [0.3, 0.7], IN_MEMORY)
-    limited = Workspace(1 << 20, threads, tmp_path)
     monkeypatch.setattr("rnnlm.ngram.joining.LOOKUPS", 5)
+    # Beside entries, an n-gram takes no room here.
+    for name, size in (("BYTES_PER_NGRAM", 1), ("BYTES_PER_PART", 0), ("BYTES_PER_ENTRY", 1)):
+        monkeypatch.setattr(f"rnnlm.ngram.joining.{name}", size)
+    limited = Workspace(1 << 20, threads, tmp_path)
     limited.entries = most
-    monkeypatch.setattr("rnnlm.ngram.joining.BYTES_PER_NGRAM", 1)
-    monkeypatch.setattr("rnnlm.ngram.joining.BYTES_PER_PART", 0)
-    monkeypatch.setattr("rnnlm.ngram.joining.BYTES_PER_ENTRY", 1)
     small = joined(parts, [0.3, 0.7], limited)
     for found, expected in zip(small.to_arrays().values(), whole.to_arrays().values(), strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -183,10 +164,7 @@ def test_word_that_is_nearly_always_next_leaves_digits():
     # After "a" comes "b" alone, thousands of times: what is left for others is tiny, not noise.
     lines = ["a b c"] * 3000 + ["c a b", "d e"]
     tokenizer = make_tokenizer(["a b c d e"])
-    parts = [fitted(lines, tokenizer, order=3), fitted(lines[::-2], tokenizer, order=3)]
-    model = joined(parts, [0.5, 0.5], IN_MEMORY)
-    same(model, slow.join([slow.table(part) for part in parts], [0.5, 0.5]), 1e-3)
-    np.testing.assert_allclose(sums(model), 1, atol=1e-5)
+    check([fitted(some, tokenizer, order=3) for some in (lines, lines[::-2])], [0.5, 0.5], 1e-3)
 
 
 def test_contexts_that_see_all_words_sum_to_one():
@@ -194,9 +172,7 @@ def test_contexts_that_see_all_words_sum_to_one():
     lines = ["a b", "b a", "a a", "b b", "a <unk> b <unk> <unk> a", "b", "a", "<unk>"]
     parts = [fitted(lines, tokenizer, order=3, smoothing="additive", additive_k=1.0),
              fitted(lines[:4], tokenizer, order=2)]  # fmt: skip
-    model = joined(parts, [0.5, 0.5], IN_MEMORY)
-    same(model, slow.join([slow.table(part) for part in parts], [0.5, 0.5]))
-    np.testing.assert_allclose(sums(model), 1, atol=1e-5)
+    check(parts, [0.5, 0.5])
 
 
 @pytest.mark.parametrize("most", [3, 1 << 17])
@@ -213,3 +189,11 @@ def test_renumbered_models_keep_their_ngrams_in_words(tmp_path, most):
     unknown = {(symbol,) for symbol in set(symbols) - set(own.words)}
     assert unknown and its.prob == own.prob | dict.fromkeys(unknown, 0.0)
     assert its.weight == own.weight | dict.fromkeys(unknown, 1.0)
+
+
+def check(parts, weights, tolerance: float = 2e-5) -> NgramModel:
+    """Join models and make sure that the result is that of the dictionaries, and sums to one."""
+    model = joined(parts, weights, IN_MEMORY)
+    same(model, slow.join([slow.table(part) for part in parts], weights), tolerance)
+    np.testing.assert_allclose(sums(model), 1, atol=1e-5)
+    return model

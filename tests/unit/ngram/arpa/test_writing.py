@@ -37,12 +37,9 @@ def saved(model, folder):
 def same_tables(model, path) -> bool:
     symbols, levels = read_arpa(str(path))
     again = NgramModel.from_levels(levels, model.tokenizer, normalised=False).to_arrays()
-    same = [
-        np.array_equal(array, again[name])
-        for name, array in model.to_arrays().items()
-        if name != "facts"
-    ]
-    return symbols == model.tokenizer.symbols() and all(same)
+    names = model.to_arrays().keys() - {"facts"}
+    same = all(np.array_equal(model.to_arrays()[name], again[name]) for name in names)
+    return symbols == model.tokenizer.symbols() and same
 
 
 def test_the_form_is_that_of_other_programs(tmp_path):
@@ -78,18 +75,12 @@ def test_blocks_join_without_a_seam(seed, tmp_path, monkeypatch):
 def test_each_number_reads_back_as_the_same_float32(tmp_path):
     chance = np.random.default_rng(0)
     numbers = -(10 ** chance.uniform(-12, 2.3, 20000)).astype(np.float32)
-    tokenizer = make_tokenizer([" ".join(f"w{number}" for number in range(len(numbers) - 2))])
+    size = len(numbers)
+    tokenizer = make_tokenizer([" ".join(f"w{number}" for number in range(size - 2))])
     logprob = np.append(numbers, np.float32(0))
-    unigrams = level_of(
-        len(numbers),
-        np.zeros(len(logprob), dtype=np.int64),
-        np.arange(len(logprob)),
-        logprob,
-        -logprob,
-    )
-    bigrams = level_of(
-        len(numbers), np.array([len(numbers)]), np.zeros(1, np.int64), *np.zeros((2, 1), np.float32)
-    )
+    nowhere = np.zeros(size + 1, dtype=np.int64)
+    unigrams = level_of(size, nowhere, np.arange(size + 1), logprob, -logprob)
+    bigrams = level_of(size, [size], [0], *np.zeros((2, 1), np.float32))
     path = saved(NgramModel.from_levels([unigrams, bigrams], tokenizer, normalised=False), tmp_path)
     _, (found, _) = read_arpa(str(path))
     assert np.array_equal(found.logprob_M, logprob) and np.array_equal(found.logbackoff_M, -logprob)
@@ -134,10 +125,8 @@ def test_a_probability_rounded_above_one_becomes_one(tmp_path):
 @no_notices
 def test_white_space_is_spelled_visibly_with_a_notice(tmp_path):
     model = fit("ngram", ["ab a", "b\ta", "a b"], order=3, tokenizer="char")
-    with pytest.warns(
-        RnnlmWarning,
-        match=re.escape("ARPA has no white space in words: ' ' as \u2581, '\\t' as <0x09>"),
-    ):
+    message = "ARPA has no white space in words: ' ' as \u2581, '\\t' as <0x09>"
+    with pytest.warns(RnnlmWarning, match=re.escape(message)):
         path = saved(model, tmp_path)
     assert "\ta \u2581 b\n" in path.read_text()
     symbols, levels = read_arpa(str(path))
@@ -153,9 +142,7 @@ def test_two_unknown_words_are_noticed():
 def test_white_space_is_not_spelled_like_another_symbol():
     with pytest.warns(RnnlmWarning, match="' ' as <0x20>"):
         assert spell_symbols(["</s>", " ", "\u2581"]) == ["</s>", "<0x20>", "\u2581"]
-    with pytest.raises(
-        OutputError, match="the symbol ' ' cannot be written.*its spellings are symbols themselves"
-    ):
+    with pytest.raises(OutputError, match="' ' cannot be written.*spellings are symbols"):
         spell_symbols(["</s>", " ", "\u2581", "<0x20>"])
 
 
@@ -173,7 +160,6 @@ def test_kenlm_reads_what_was_read_with_holes(seed, tmp_path):
     path = tmp_path / "holes.arpa"
     path.write_text(random_arpa(seed, order=3, dropped=0.3))
     model = model_of(path)
-    for sentence, expected in zip(
-        sentences(seed), kenlm_scores(saved(model, tmp_path), sentences(seed)), strict=True
-    ):
+    scores = kenlm_scores(saved(model, tmp_path), sentences(seed))
+    for sentence, expected in zip(sentences(seed), scores, strict=True):
         assert word_scores(model, sentence) == pytest.approx(expected, abs=2e-4)

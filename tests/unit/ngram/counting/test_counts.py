@@ -28,16 +28,11 @@ def small_workspace(positions: int) -> Workspace:
 def as_dictionary(counts: NgramCounts, values: list[np.ndarray]) -> dict:
     """Map n-grams to values, leaving out words that never occur and `<s>`."""
     found = {}
-    for grams, level, values_M in zip(
-        grams_of(counts.levels, counts.size), counts.levels, values, strict=True
-    ):
-        found.update(
-            {
-                gram: int(value)
-                for gram, value, raw in zip(grams, values_M, level.counts_M, strict=True)
-                if raw
-            }
-        )
+    all_grams = grams_of(counts.levels, counts.size)
+    for grams, level, values_M in zip(all_grams, counts.levels, values, strict=True):
+        for gram, value, raw in zip(grams, values_M, level.counts_M, strict=True):
+            if raw:
+                found[gram] = int(value)
     return without_begin(found)
 
 
@@ -54,9 +49,8 @@ def without_begin(counts: dict) -> dict:
 def test_raw_counts_are_those_of_slices(sentences, order, part_positions):
     counts = counts_of(sentences, SIZE, order, workspace=small_workspace(part_positions))
     expected = raw_counts(sentences, order)
-    assert as_dictionary(
-        counts, [counts.raw(n) for n in range(1, counts.order + 1)]
-    ) == without_begin(expected)
+    raw = [counts.raw(n) for n in range(1, counts.order + 1)]
+    assert as_dictionary(counts, raw) == without_begin(expected)
     assert counts.order == max(len(gram) for gram in expected)
     assert counts.levels[0].counts_M[SIZE] == expected[BEGIN,]
 
@@ -65,33 +59,20 @@ def test_raw_counts_are_those_of_slices(sentences, order, part_positions):
 def test_adjusted_counts_are_numbers_of_left_words(sentences, order):
     counts = counts_of(sentences, SIZE, order)
     expected = without_begin(adjusted_counts(raw_counts(sentences, order), order))
-    assert (
-        as_dictionary(counts, [counts.adjusted(n) for n in range(1, counts.order + 1)]) == expected
-    )
+    adjusted = [counts.adjusted(n) for n in range(1, counts.order + 1)]
+    assert as_dictionary(counts, adjusted) == expected
 
 
 @given(sentences=texts, part_positions=st.sampled_from([1, 5, 1 << 24]))
 def test_ngrams_are_sorted_and_know_beginnings_and_ends(sentences, part_positions):
     counts = counts_of(sentences, SIZE, 5, workspace=small_workspace(part_positions))
-    grams = grams_of(counts.levels, SIZE)
-    for n in range(2, counts.order + 1):
-        level = counts.levels[n - 1]
+    all_grams = grams_of(counts.levels, SIZE)
+    for shorter, grams, level in zip(all_grams, all_grams[1:], counts.levels[1:], strict=False):
         pairs = list(zip(level.contexts_M.tolist(), level.words_M.tolist(), strict=True))
         assert pairs == sorted(set(pairs))
-        assert [grams[n - 2][suffix] for suffix in level.suffixes_M] == [
-            gram[1:] for gram in grams[n - 1]
-        ]
-        assert [gram[0] == BEGIN for gram in grams[n - 1]] == [
-            number >= level.after_start for number in range(len(level))
-        ]
-
-
-def test_no_n_gram_crosses_a_line():
-    counts = counts_of([[1, 2], [3]], 4, 3)
-    assert grams_of(counts.levels, 4)[1:] == [
-        [(1, 2), (2, 0), (3, 0), (BEGIN, 1), (BEGIN, 3)],
-        [(1, 2, 0), (BEGIN, 1, 2), (BEGIN, 3, 0)],
-    ]
+        assert [shorter[suffix] for suffix in level.suffixes_M] == [gram[1:] for gram in grams]
+        after_start = [number >= level.after_start for number in range(len(level))]
+        assert [gram[0] == BEGIN for gram in grams] == after_start
 
 
 def test_begin_and_adjusted_counts_differ_at_the_edges():
@@ -104,20 +85,12 @@ def test_begin_and_adjusted_counts_differ_at_the_edges():
 
 @pytest.mark.parametrize("watch", range(6))
 def test_a_watched_position_reports_its_n_grams(watch):
-    sentences = [[1, 2, 3], [2]]
-    ends = [
-        (BEGIN, 1),
-        (BEGIN, 1, 2),
-        (BEGIN, 1, 2, 3),
-        (BEGIN, 1, 2, 3, 0),
-        (BEGIN, 2),
-        (BEGIN, 2, 0),
-    ]
-    counts = counts_of(sentences, 4, 4, watch=watch)
-    for n, (grams, level) in enumerate(
-        zip(grams_of(counts.levels, 4), counts.levels, strict=True), start=1
-    ):
-        if n <= len(ends[watch]):
-            assert grams[level.watched] == ends[watch][-n:]
+    first, second = (BEGIN, 1, 2, 3, 0), (BEGIN, 2, 0)
+    longest = [first[:2], first[:3], first[:4], first, second[:2], second][watch]
+    counts = counts_of([[1, 2, 3], [2]], 4, 4, watch=watch)
+    levels = zip(grams_of(counts.levels, 4), counts.levels, strict=True)
+    for n, (grams, level) in enumerate(levels, start=1):
+        if n <= len(longest):
+            assert grams[level.watched] == longest[-n:]
         else:
             assert level.watched == NOWHERE

@@ -10,13 +10,8 @@ from rnnlm.files.reading import opened
 from rnnlm.ngram.counting.strings import count_lines, count_text, save
 from support.tiny_models import LINES, Lines
 
-texts = st.lists(
-    st.lists(st.sampled_from(["a", "a!", "b", "\u00a0x", "\\", '"', '""', '"a"']), min_size=1).map(
-        " ".join
-    ),
-    min_size=1,
-    max_size=5,
-)
+word = st.sampled_from(["a", "a!", "b", "\u00a0x", "\\", '"', '""', '"a"'])
+texts = st.lists(st.lists(word, min_size=1).map(" ".join), min_size=1, max_size=5)
 
 
 def counted(lines, order: int) -> list[tuple[str, int]]:

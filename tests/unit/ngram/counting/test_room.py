@@ -6,7 +6,6 @@ import warnings
 import pytest
 
 import rnnlm
-from rnnlm import system
 from rnnlm.errors import RnnlmWarning
 from rnnlm.ngram.counting import plan as plans
 from rnnlm.ngram.counting import room
@@ -14,21 +13,13 @@ from rnnlm.ngram.counting.beyond_memory import prefix_of
 from rnnlm.ngram.counting.store import Store
 from rnnlm.ngram.counting.workspace import BYTES_PER_POSITION
 from rnnlm.text.on_disk import work_folder
-from rnnlm.text.prepared import preparation
 
 LINES = [f"w{number % 7} w{number % 5} w{number % 3}" for number in range(400)]
 
 
 @pytest.fixture
-def text(tmp_path, monkeypatch):
-    """Write a text that is counted beyond memory, and make any memory enough for it."""
-    monkeypatch.setattr(system, "private_bytes", lambda: 0)
-    monkeypatch.setattr(room, "LEAST_BYTES", 0)
-    monkeypatch.setattr(room, "BYTES_PER_WORD", 0)
-    monkeypatch.setattr(room, "COUNTED_PER_WORD", 0)
-    for name in ("LEAST_MEMORY", "LIBRARY_BYTES", "SHARDS_BYTES"):
-        monkeypatch.setattr(preparation, name, 0)
-    monkeypatch.setattr(preparation, "THREAD_SHARE", 1e-3)
+def text(tmp_path, little_memory):
+    """Write a text that is counted beyond memory."""
     path = tmp_path / "text.txt"
     path.write_text("".join(line + "\n" for line in LINES))
     return path

@@ -9,7 +9,7 @@ from rnnlm.ngram.smoothing import HeldoutCounts
 from rnnlm.ngram.smoothing.other_methods import best_k, logprob
 from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of
 
-A, B, C, END = 1, 2, 3, 0
+A, B, END = 1, 2, 0
 # c(a) = 2, c(b) = 1, c(</s>) = 2, N = 5; c(ab) = c(a</s>) = c(b</s>) = 1, c(<s>a) = 2; V = 4: c is
 # never seen
 TEXT = [[A, B], [A]]
@@ -21,14 +21,8 @@ PRIORS = ("uniform", "lower-order")
 @pytest.mark.parametrize("order", [2, 3])
 def test_the_first_exercise_of_every_course(tmp_path, order):
     (tmp_path / "text").write_text("the dog ran\nthe cat jumped\n")
-    request = {
-        "model": "ngram",
-        "order": order,
-        "smoothing": "additive",
-        "additive_k": 1,
-        "holdout": 0,
-    }
-    list(rnnlm.train(tmp_path / "text", output=tmp_path / "model", **request))
+    request = {"model": "ngram", "order": order, "smoothing": "additive", "additive_k": 1}
+    list(rnnlm.train(tmp_path / "text", output=tmp_path / "model", holdout=0, **request))
     model = rnnlm.load(tmp_path / "model")
     [score] = model.score_sentences(["the dog jumped"], with_words=True)
     end = (1 + 1) / (1 + 7) if order == 2 else 1 / 7  # c(jumped </s>) = 1; "dog jumped" is new
@@ -48,32 +42,27 @@ def test_any_k_gives_finite_normalised_probabilities(k, prior):
     model = fit("additive", TEXT, 4, order=3, additive_k=k, additive_prior=prior)
     for context in model.contexts():
         assert sum(model.p(word, context) for word in range(4)) == pytest.approx(1)
-    assert (
-        np.isfinite(list(model.logprob.values())).all()
-        and np.isfinite(list(model.logbackoff.values())).all()
-    )
+    assert np.isfinite(list(model.logprob.values())).all()
+    assert np.isfinite(list(model.logbackoff.values())).all()
 
 
 @pytest.mark.parametrize("prior", PRIORS)
 def test_tuned_k_maximises_the_held_out_probability(prior):
     rng = np.random.default_rng(1)
-    train, heldout = (
-        [(1 + rng.geometric(0.3, size=12).cumsum() % 8).tolist() for _ in range(lines)]
-        for lines in (30, 30)
-    )
+    lines = [(1 + rng.geometric(0.3, size=12).cumsum() % 8).tolist() for _ in range(60)]
+    train, heldout = lines[:30], lines[30:]
     seen = heldout_counts(counts_of(train, 9, 3), ids_of(heldout), END)
     is_uniform = prior == "uniform"
     best = best_k(seen, is_uniform)
     at_best = logprob(seen, best, is_uniform)
-    assert all(
-        logprob(seen, k, is_uniform) <= at_best + 1e-3 for k in best * 1.01 ** np.arange(-300, 300)
-    )
+    for k in best * 1.01 ** np.arange(-300, 300):
+        assert logprob(seen, k, is_uniform) <= at_best + 1e-3
     model = fit("additive", train, 9, order=3, heldout=heldout, additive_prior=prior)
     assert model.smoothing.report() == {"k": best}
-    padded = [(BEGIN, *sentence, END) for sentence in heldout]
-    total = sum(
-        np.log(model.p(words[at], words[:at])) for words in padded for at in range(1, len(words))
-    )
+    total = 0.0
+    for sentence in heldout:
+        words = (BEGIN, *sentence, END)
+        total += sum(np.log(model.p(words[at], words[:at])) for at in range(1, len(words)))
     assert total == pytest.approx(at_best, rel=1e-5)
 
 
@@ -82,13 +71,9 @@ def test_held_out_probability_follows_the_formula(of):
     train, heldout = [[1, 2, 2], [1, 1]], [[2, 1, 3]]
     seen = heldout_counts(counts_of(train, 4, 3), ids_of(heldout), END)
     formula = of(train, 4, 3)
-    expected = np.prod(
-        [
-            float(formula.p(word, context))
-            for word, context in ((2, (BEGIN,)), (1, (BEGIN, 2)), (3, (2, 1)), (0, (1, 3)))
-        ]
-    )
-    assert logprob(seen, 0.5, of is formulas.UniformAdditive) == pytest.approx(np.log(expected))
+    asked = ((2, (BEGIN,)), (1, (BEGIN, 2)), (3, (2, 1)), (0, (1, 3)))
+    expected = sum(np.log(float(formula.p(word, context))) for word, context in asked)
+    assert logprob(seen, 0.5, of is formulas.UniformAdditive) == pytest.approx(expected)
 
 
 def test_familiar_held_out_text_needs_less_smoothing():

@@ -65,14 +65,9 @@ EXAMPLES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name, settings, alone, after_a, first, report",
-    EXAMPLES,
-    ids=[f"{each[0]}-{each[1]}" for each in EXAMPLES],
-)
-def test_an_estimator_gives_the_probabilities_worked_by_hand(
-    name, settings, alone, after_a, first, report
-):
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example[0]}-{example[1]}")
+def test_an_estimator_gives_the_probabilities_worked_by_hand(example):
+    name, settings, alone, after_a, first, report = example
     model = fit(name, TEXT, 4, **settings)
     assert [model.p(word) for word in (A, B, END, C)] == pytest.approx(alone)
     assert [model.p(word, (A,)) for word in (A, B, END, C)] == pytest.approx(after_a)
@@ -97,9 +92,8 @@ def test_stupid_backoff_pays_for_each_dropped_context_word():
 def test_pruning_leaves_the_stupid_backoff_factor_unchanged():
     model = fit("stupid", TEXT, 4, prune=[0, 1])
     assert model.grams[1] == [(BEGIN, A)]
-    assert model.p(B, (A,)) == pytest.approx(0.4 * 1 / 5) and model.p(B, (BEGIN,)) == pytest.approx(
-        0.4 * 1 / 5
-    )
+    for context in (A, BEGIN):
+        assert model.p(B, (context,)) == pytest.approx(0.4 * 1 / 5)
 
 
 def test_backing_off_rescales_when_every_word_was_seen():

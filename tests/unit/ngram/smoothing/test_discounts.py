@@ -22,13 +22,10 @@ def test_an_inestimable_discount_becomes_a_half_with_notice(counts, missing):
 
 def test_modified_discounts_by_hand():
     # Y = 10 / 20; D_1 = 1 - 2/2 * 5/10, D_2 = 2 - 3/2 * 3/5, D_3 = 3 - 4/2 * 2/3
-    assert discounts_of(np.array([0, 10, 5, 3, 2]), 2, Gathered()) == pytest.approx(
-        [0, 0.5, 1.1, 5 / 3]
-    )
-    # without counts of four
-    assert discounts_of(np.array([0, 10, 5, 3, 0]), 2, Gathered()) == pytest.approx(
-        [0, 0.5, 1.1, 3]
-    )
+    discounts = discounts_of(np.array([0, 10, 5, 3, 2]), 2, Gathered())
+    assert discounts == pytest.approx([0, 0.5, 1.1, 5 / 3])
+    without_fours = discounts_of(np.array([0, 10, 5, 3, 0]), 2, Gathered())
+    assert without_fours == pytest.approx([0, 0.5, 1.1, 3])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,17 @@
+"""Set-up of the tests of n-gram models."""
+
+import pytest
+
+from rnnlm import system
+from rnnlm.ngram.counting import room
+from rnnlm.text.prepared import preparation
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    """Make a limit leave its whole size for buffers, whatever this process and the text take."""
+    for name in ("LEAST_BYTES", "BYTES_PER_WORD", "COUNTED_PER_WORD"):
+        monkeypatch.setattr(room, name, 0)
+    for name in ("LEAST_MEMORY", "LIBRARY_BYTES", "SHARDS_BYTES", "THREAD_SHARE"):
+        monkeypatch.setattr(preparation, name, 1e-3 if name == "THREAD_SHARE" else 0)
+    monkeypatch.setattr(system, "private_bytes", lambda: 0)
