@@ -1,16 +1,14 @@
-"""What README.md and docs/ show is run, page by page in the order of the index, in one
-folder with small texts and budgets.
+"""The code blocks of README.md and docs/ are run; support/shown.py has the marks.
 
-Every command of an sh block and every python block runs, but for blocks marked `<!-- compared -->`
-without `soak`, which test_shown_numbers.py runs as they are. Pages that train and compare many
-models run in soak; otherwise their trainings are planned, and their other commands understood.
-`<!-- file: NAME -->` stands before the content of a file that the commands of the page read.
+A block marked `<!-- compared -->` runs as it is, and what it prints is compared with what the page
+shows. All other commands and programs run page by page, in the order of the index, in one folder
+with small texts and budgets. What takes long runs in soak: otherwise the trainings of these pages
+are planned, and their other commands understood.
 """
 
 import contextlib
 import itertools
 import json
-import os
 import re
 import shlex
 import shutil
@@ -23,13 +21,21 @@ from xml.etree import ElementTree
 import click
 import pytest
 
-import rnnlm
-from rnnlm import checkpoints, corpora
-from rnnlm.cli.main import COMMANDS, run
-from rnnlm.models import model_folder
-from support.forked import command, door
+from rnnlm import corpora
+from rnnlm.cli.main import run
 from support.served_processes import serving
-from support.shown import FILES, INDEX, PAGES, ROOT, Block, blocks_of, commands, overwriting
+from support.shown import (
+    PAGES,
+    ROOT,
+    Allowed,
+    Block,
+    blocks_of,
+    commands,
+    differing_line,
+    overwriting,
+    printed_by,
+    written_files,
+)
 
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 SOAK = pytest.mark.soak
@@ -47,16 +53,70 @@ LONG = {  # pages that train, tune and compare for seconds
 }  # fmt: skip
 OTHER_PROGRAMS = {"python3", ".venv/bin/pip", ".venv/bin/python", "."}
 
-
 BLOCKS = {page: blocks_of(text) for page, text in TEXTS.items()}
 ALL = [block for page in PAGES for block in BLOCKS[page]]
 CODE = "\n".join(block.code for block in ALL if block.language)
 
 
-def marked(comment: str) -> str:
-    """Return the sh block of the README that follows an HTML comment."""
-    (block,) = [block for block in BLOCKS["README.md"] if block.before == f"<!-- {comment} -->"]
-    return block.code
+# ---- Pages show what their commands print.
+
+QUICK = [
+    pytest.param(block, id=f"{page}-{block.code.splitlines()[0]}")
+    for page in PAGES
+    for block in BLOCKS[page]
+    if block.is_compared and not block.is_soak
+]
+COMPARED_IN_SOAK = [page for page in PAGES if any(block.is_soak for block in BLOCKS[page])]
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """Work in a folder with the bundled corpora and the files that pages give, in which `demo` is
+    the shipped model."""
+    (tmp_path / "corpora").symlink_to(ROOT / "corpora")
+    (tmp_path / "docs" / "pictures").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    written_files("".join(TEXTS.values()))
+    monkeypatch.delenv("RNNLM_MODEL", raising=False)
+
+
+def difference_of(block: Block) -> str | None:
+    """Run a block. Return what the page shows that was not printed."""
+    printed = printed_by(block)
+    for shown in block.shown:
+        line = differing_line(shown, printed, Allowed.by(block.before))
+        if line is not None:
+            return f"the page shows\n{line}\n\nprinted was\n{printed}"
+    return None
+
+
+@pytest.mark.parametrize("block", QUICK)
+def test_quick_commands_print_what_pages_show(checkout, block):
+    assert block.shown
+    assert difference_of(block) is None
+
+
+@SOAK
+@pytest.mark.parametrize("page", COMPARED_IN_SOAK)
+def test_pages_show_what_their_commands_print(checkout, page):
+    """All blocks of a page run in their order: later ones use models that earlier ones made."""
+    differences = [difference_of(block) for block in BLOCKS[page] if block.is_run]
+    assert [difference for difference in differences if difference] == []
+
+
+def test_the_comparison_finds_wrong_words_numbers_and_columns():
+    printed = "model\tseconds\tppl\nrnn\t3.1\t80.25\ngru\t9.7\t70.50\n\nrnn is worse by 9.75"
+    block = Block("<!-- compared, within 0.5 -->", "sh", "")
+    exact, wide = Allowed(), Allowed.by(block.before)
+    assert differing_line("model   ppl\ngru   70.50\nrnn is worse by 9.75", printed, exact) is None
+    assert differing_line("model   ppl\ngru   70.80", printed, exact) == "gru   70.80"
+    assert differing_line("model   ppl\ngru   70.80", printed, wide) is None
+    assert differing_line("model   ppl\ngru   9.70", printed, exact) == "gru   9.70"
+    assert differing_line("model   loss", printed, exact) == "model   loss"
+    assert differing_line("rnn is better by 9.75", printed, exact) is not None
+
+
+# ---- All else runs, made small.
 
 
 def is_rnnlm(words: list[str]) -> bool:
@@ -126,55 +186,51 @@ LOOKED_UP = (
 N_GRAMS = ["checkpoints/kn", "checkpoints/kn-demo"]  # models that one page trains and others use
 
 
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Make a folder with small files of the names in the pages and in the corpus, and tiny models
     called demo, kn and kn-demo."""
     folder = tmp_path_factory.mktemp("docs")
-    lines = [
-        line
-        for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
-        if line
-    ]
+    english = corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in english if line]
     pairs = corpora.part("english", "homophones.tsv").read_text(encoding="utf-8").splitlines()
+
+    # Texts and tables.
     bundled = {f"corpora/english/{name}" for name in corpora.FILES["english"]}
-    for name in {*re.findall(r"[\w./-]+\.(?:txt|tsv)\b", CODE), *bundled, "demo.txt"} - {
-        "constraints.txt"
-    }:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(
-            "\n".join(pairs[:20] if name.endswith(".tsv") else lines[:80]) + "\n", encoding="utf-8"
-        )
-    text = folder / "demo.txt"  # the last lines of it are held out
-    text.write_text(LOOKED_UP + "\n" + text.read_text(encoding="utf-8"), encoding="utf-8")
+    named = {*re.findall(r"[\w./-]+\.(?:txt|tsv)\b", CODE), *bundled} - {"constraints.txt"}
+    for name in named:
+        write(folder / name, "\n".join(pairs[:20] if name.endswith(".tsv") else lines[:80]) + "\n")
+    write(folder / "demo.txt", "\n".join([LOOKED_UP, *lines[:80]]) + "\n")
     for name in ("cloze.tsv", "lessons.tsv"):
         items = corpora.part("english", name).read_text(encoding="utf-8").splitlines(True)
-        (folder / "corpora" / "english" / name).write_text("".join(items[:40]), "utf-8")
-    for name, content in FILES.findall("".join(TEXTS.values())):
-        (folder / name).write_text(content, encoding="utf-8")
+        write(folder / "corpora" / "english" / name, "".join(items[:40]))
     for name in {*corpora.COLUMNS, *corpora.PAIRS}:
         shutil.copytree(corpora.FOLDER / name, folder / "corpora" / name, dirs_exist_ok=True)
-    for name in {*corpora.COLUMNS, *corpora.PAIRS}:
         for table in (folder / "corpora" / name).iterdir():
             shorten(table)
+
+    # What else commands read, and a place for pictures.
+    with contextlib.chdir(folder):
+        written_files("".join(TEXTS.values()))
     (folder / "docs" / "pictures").mkdir(parents=True)
-    (folder / "mine.toml").write_text("layers = 1\n")
-    vectors = (
-        f"{word} {' '.join(['0.1'] * 16)}" for word in sorted(set(" ".join(lines[:50]).split()))
-    )
-    (folder / "vectors.vec").write_text("\n".join(vectors) + "\n", encoding="utf-8")
+    write(folder / "mine.toml", "layers = 1\n")
+    words = sorted(set(" ".join(lines[:50]).split()))
+    write(folder / "vectors.vec", "".join(f"{word}{' 0.1' * 16}\n" for word in words))
     for name, some in (("dev-nbest.jsonl", lines[:20]), ("test-nbest.jsonl", lines[20:30])):
-        (folder / name).write_text(
-            "".join(nbest_record(number, line) for number, line in enumerate(some)),
-            encoding="utf-8",
-        )
-    assert (
-        run(["train", str(folder / "demo.txt"), *SMALL, "-o", str(folder / "checkpoints" / "demo")])
-        == 0
-    )
-    beside = ["--model", "ngram", "--tokenizer-from", str(folder / "checkpoints" / "demo")]
+        records = [nbest_record(number, line) for number, line in enumerate(some)]
+        write(folder / name, "".join(records))
+
+    # Models; the last lines of the text are held out.
+    train, demo = ["train", str(folder / "demo.txt")], str(folder / "checkpoints" / "demo")
+    assert run([*train, *SMALL, "-o", demo]) == 0
     for name in N_GRAMS:
-        assert run(["train", str(folder / "demo.txt"), *beside, "-o", str(folder / name)]) == 0
+        kn = ["--model", "ngram", "--tokenizer-from", demo, "-o", str(folder / name)]
+        assert run([*train, *kn]) == 0
     shutil.copytree(folder, untouched(folder))
     return folder
 
@@ -199,10 +255,11 @@ def is_run_here(block: Block) -> bool:
     return block.language == "sh" and not is_run_elsewhere and not is_main
 
 
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize(
     "page", [pytest.param(page, marks=[SOAK] if page in LONG else []) for page in PAGES]
 )
-def test_the_examples_of_a_page_run(there, capsys, shell, server, page):
+def test_the_examples_of_a_page_run(there, capsys, server, page):
     looks: list[list[str]] = []
     for block in BLOCKS[page]:
         if is_run_here(block):
@@ -211,7 +268,7 @@ def test_the_examples_of_a_page_run(there, capsys, shell, server, page):
                     words = [words[0], *overwriting(words[1:])]
                 # What a page only looks at a second time, it sees again.
                 if words[1:2] != ["inspect"] or words not in looks:
-                    run_command(words, capsys, shell, server)
+                    run_command(words, capsys, server)
                 looks.append(words)
         elif block.language == "python":
             code = block.code.replace(SERVED_AT, server.at)
@@ -258,23 +315,11 @@ def test_commands_of_a_long_page_are_understood(there, folder, capsys, monkeypat
     assert planned
 
 
-@pytest.fixture(scope="module")
-def shell(tmp_path_factory):
-    """Return a function that runs a line of bash, in which `rnnlm` is this checkout's and starts at
-    once."""
-    programs = tmp_path_factory.mktemp("bin")
-    command(programs)
-    path = f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    own = {"PATH": path, **door()}
-
-    def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-        called = ["bash", "-o", "pipefail", "-c", line]
-        environment = {**os.environ, **own}
-        return subprocess.run(
-            called, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
-        )
-
-    return run
+def shell(line: str, folder: Path, more: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a line of bash in which `rnnlm` is this checkout's, with more options if asked for."""
+    rnnlm = f'rnnlm() {{ {shlex.quote(sys.executable)} -m rnnlm "$@" {more}; }}'
+    called = ["bash", "-o", "pipefail", "-c", f"{rnnlm}\n{line}"]
+    return subprocess.run(called, cwd=folder, capture_output=True, text=True, timeout=120)
 
 
 SERVED_AT = "localhost:8000"  # on the pages
@@ -315,7 +360,7 @@ def server():
         yield server
 
 
-def run_command(words: list[str], capsys, shell, server) -> None:
+def run_command(words: list[str], capsys, server) -> None:
     # "|" of --regions is no pipe
     if {"|", ">"} & {word for before, word in itertools.pairwise(words) if before != "--regions"}:
         line = " ".join(word if word in ("|", ">") else shlex.quote(word) for word in words)
@@ -343,72 +388,6 @@ def run_command(words: list[str], capsys, shell, server) -> None:
     [block.code for block in ALL if block.language == "bash"],
     ids=lambda code: code.splitlines()[0],
 )
-def test_loops_on_the_pages_finish(folder, shell, code):
-    ended = shell(f'rnnlm() {{ command rnnlm "$@" {" ".join(SMALL)}; }}\n{code}', folder)
+def test_loops_on_the_pages_finish(folder, code):
+    ended = shell(code, folder, " ".join(SMALL))
     assert ended.returncode == 0 and ended.stderr.count("all is saved") == 1, ended.stderr
-
-
-@pytest.mark.parametrize("comment", ["demo", "tests"])
-def test_main_commands_are_single_lines_for_fresh_clones(comment):
-    line = marked(comment)
-    assert "\n" not in line
-    assert line.startswith(
-        "python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e "
-    )
-    programs = {words[0] for words in commands(line)}
-    assert programs <= {"python3", ".venv/bin/pip", ".venv/bin/python", ".venv/bin/rnnlm"}
-
-
-def test_the_demo_trains_and_compares_the_two_sentences():
-    ours = [words[1:] for words in commands(marked("demo")) if is_rnnlm(words)]
-    sentences = ["it is hard to recognize speech", "it is hard to wreck a nice beach"]
-    assert ours == [["train"], ["score", *sentences]]
-
-
-def test_figures_of_the_index_match_the_shipped_models_card():
-    results = model_folder.read_manifest(checkpoints.FOLDER / "demo").results["test"]
-    (row,) = [line for line in INDEX.splitlines() if line.startswith("| the shipped model")]
-    assert f"| {results['ppl_token']:.1f} |" in row
-
-
-def test_ci_runs_the_readmes_test_command():
-    text = (ROOT / ".ci" / "run").read_text()
-    assert "README.md" in text and "<!-- tests -->" in text
-    # tracked files alone, and a run of the demo
-    assert "git ls-files" in text and "checkpoints/english-lstm" in text
-    assert marked("tests").endswith(".venv/bin/python -m pytest -q --workers 4")
-
-
-def test_every_command_is_shown():
-    assert [command for command in COMMANDS if f"rnnlm {command}" not in CODE] == []
-
-
-def test_library_names_on_pages_are_public():
-    named = set(re.findall(r"\brnnlm\.(\w+)", "".join(TEXTS.values())))
-    modules = {"events", "inspection", "kenlm", "pyctcdecode", "lm_eval"}
-    assert named - {*rnnlm.__all__} - modules == set()
-
-
-def test_the_index_names_every_page():
-    assert sorted(PAGES[1:]) == sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
-
-
-def test_every_link_leads_somewhere():
-    """To a file that is there and, after a #, to a heading of it."""
-    broken = []
-    of_the_site = [str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "site").rglob("*.md")]
-    for page in [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md", *of_the_site]:
-        for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8")):
-            name, _, heading = link.partition("#")
-            target = (ROOT / page).parent / name if name else ROOT / page
-            if "://" not in link and not (
-                target.exists() and (not heading or heading in headings(target))
-            ):
-                broken.append(f"{page}: {link}")
-    assert broken == []
-
-
-def headings(page: Path) -> set[str]:
-    """Return the anchors of a page's headings."""
-    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}

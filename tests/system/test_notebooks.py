@@ -1,4 +1,4 @@
-"""The notebooks in docs/notebooks: what is stored of them is small and clean, and they run.
+"""The notebooks in docs/notebooks: what is stored of them is clean, and they run.
 
 In the suite one of them runs as a plain program, with three steps and a small text. With `-m soak`
 all of them run in a kernel, with few steps.
@@ -10,17 +10,13 @@ from pathlib import Path
 
 import pytest
 
-import rnnlm
 from rnnlm import corpora
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "docs" / "notebooks"
+FOLDER = Path(__file__).parents[2] / "docs" / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
-PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 # What makes a notebook quick, wherever it is written.
 SMALL = {r'budget="[^"]*"': 'budget="3steps"', r"positions=\d+": "positions=5"}
 OF_A_MACHINE = re.compile(r"(?<![\w./])/(?:home|root|work|tmp|opt|usr|var|Users|private)/|[A-Z]:\\")
-LARGEST = 300_000  # bytes
 
 each_notebook = pytest.mark.parametrize("name", NAMES)
 
@@ -44,27 +40,8 @@ def made_small(code: str) -> str:
     return code
 
 
-def test_there_are_four_and_pages_name_them():
-    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    assert len(NAMES) == 4
-    assert [name for name in NAMES if f"(notebooks/{name}.ipynb)" not in PAGE] == []
-    assert [name for name in NAMES if f"(notebooks/{name}.ipynb)" not in index] == []
-
-
 @each_notebook
-def test_notebooks_are_valid_and_small(name):
-    found = notebook(name)
-    assert (FOLDER / f"{name}.ipynb").stat().st_size < LARGEST
-    assert found["nbformat"] == 4 and found["nbformat_minor"] >= 5
-    assert found["metadata"]["kernelspec"]["name"] == "python3"
-    ids = [cell["id"] for cell in found["cells"]]
-    assert len(set(ids)) == len(ids)
-    for cell in found["cells"]:
-        assert cell["cell_type"] in ("markdown", "code") and text_of(cell["source"]).strip()
-
-
-@each_notebook
-def test_outputs_are_complete_and_clean(name):
+def test_what_is_stored_was_run_once_and_is_clean(name):
     counts = []
     for cell in cells(name, "code"):
         counts.append(cell["execution_count"])
@@ -72,29 +49,10 @@ def test_outputs_are_complete_and_clean(name):
             assert output["output_type"] != "error"
             assert output.get("name") != "stderr"
         assert not OF_A_MACHINE.search(json.dumps(cell))
-    assert counts == list(range(1, len(counts) + 1))  # executed once, from top to bottom
+    assert counts == list(range(1, len(counts) + 1))
 
 
-@each_notebook
-def test_notebooks_open_with_what_their_reader_wants(name):
-    first = text_of(notebook(name)["cells"][0]["source"]).split("\n\n")
-    assert first[0].startswith("# ") and first[1].startswith("You ")
-
-
-@each_notebook
-def test_links_of_notebooks_lead_somewhere(name):
-    text = "\n".join(text_of(cell["source"]) for cell in cells(name, "markdown"))
-    targets = re.findall(r"\]\(([^)\s]+)\)", text)
-    assert targets
-    assert [target for target in targets if not (FOLDER / target).is_file()] == []
-
-
-@each_notebook
-def test_names_in_notebooks_are_public(name):
-    text = "\n".join(text_of(cell["source"]) for cell in notebook(name)["cells"])
-    assert set(re.findall(r"\brnnlm\.(\w+)", text)) <= {*rnnlm.__all__, "inspection"}
-
-
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 def test_a_notebook_runs_as_a_plain_program(tmp_path, monkeypatch, capsys):
     for part in ("train", "valid", "test"):
         lines = corpora.part("english", part).read_text(encoding="utf-8").splitlines(True)
