@@ -261,33 +261,6 @@ def line_of(recipe: Recipe) -> Line:
     )
 
 
-def page_cells(recipe: Recipe) -> list[str]:
-    """Return one recipe as a row of docs/recipes.md.
-
-    Its cells: options of the command, published figures, source, ours, distance, time (of a run
-    that was cut short beside that of the whole one).
-    """
-    line = line_of(recipe)
-    facts = recipe.to_dict()
-
-    # The page has "-" where JSON says "none" or "not measured".
-    ours = facts["measured"] if recipe.measured else NONE
-    published = facts["published"] if recipe.published else NONE
-
-    # Without the whole time, that of a run which was cut short looks like the recipe's own.
-    time = line.time
-    if recipe.cpu_minutes and recipe.measured and recipe.measured.was_cut_short:
-        time += f" of ~{time_of(recipe.cpu_minutes)}"
-    return [
-        f"`{recipe.options_of_figure()}`",
-        published,
-        recipe.source or NONE,
-        ours,
-        line.distance,
-        time,
-    ]
-
-
 def record(recipe: Recipe) -> dict[str, Any]:
     """Return all of a recipe for JSON, and the distance: as it is shown, and as a share."""
     found = distance(recipe)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import signal
 from pathlib import Path
 
@@ -66,13 +65,6 @@ def test_a_grid_of_n_grams_holds_text_out(rnnlm, models, here):
     assert rnnlm(*asked).code == 0
     with open("orders/grid.tsv") as file:
         assert all(float(row["valid_ppl"]) > 1 for row in csv.DictReader(file, delimiter="\t"))
-
-
-def test_the_page_quotes_the_note_of_today(rnnlm, models):
-    page = (ROOT / "docs" / "comparing-networks.md").read_text(encoding="utf-8")
-    shown = rnnlm("train", models.text, "--grid", "model=rnn,gru,lstm", "-o", "lesson", "--dry-run")
-    note = shown.err[shown.err.index("besides the grid") : shown.err.index("folder: ")]
-    assert re.sub(r"^ +", "", note, flags=re.MULTILINE) in page
 
 
 def test_grid_ends_in_table_and_stops_on_signal(grid, monkeypatch, here):

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from rnnlm import checkpoints, train
+from rnnlm import train
 from rnnlm.events import ModelSaved
 from support import killed_runs
 from support.failures import checked_error
@@ -147,7 +147,6 @@ def test_a_stored_model_without_prior(rnnlm, models, here):
 def test_a_second_run_has_its_own_time(rnnlm):
     shown = dict(line.split("\t", 1) for line in rnnlm("info", "demo").out.splitlines())
     assert shown["training"].endswith("469.9 s after the training of demo-long")
-    assert "in 47 and 8 minutes" in (checkpoints.FOLDER / "README.md").read_text()
 
 
 def test_info_has_at_most_20_lines(rnnlm, of_many_parts):

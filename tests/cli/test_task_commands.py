@@ -1,9 +1,6 @@
-"""What commands do with models of each task: the table in the code, the one in docs/tasks.md, and
-the commands themselves."""
+"""What commands do with models of each task."""
 
 import json
-import re
-from pathlib import Path
 
 import click
 import pytest
@@ -11,25 +8,11 @@ import pytest
 from rnnlm.cli.main import COMMANDS, cli
 from rnnlm.models import registry
 
-PAGE = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
 TASKS = registry.all_tasks()
 USED = {command: None for task in TASKS for command in task.commands}
 USED_BY_TAGGERS = registry.task("tagging").commands
 # parameters that name models
 TAKE_MODELS = {"models", "model_names", "model_name", "names", "runs"}
-
-
-def test_page_and_code_agree_on_each_command():
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in PAGE.splitlines()
-        if re.match(r"\| `\w+` \|", line) and line.count("|") == 2 + len(TASKS)
-    ]
-    instead = {task.name: f"no: `rnnlm {task.own_command}`" for task in TASKS}
-    assert {row[0]: row[1:] for row in rows} == {
-        f"`{command}`": [task.commands.get(command, instead[task.name]) for task in TASKS]
-        for command in USED
-    }
 
 
 def test_every_command_taking_a_model_is_in_table():

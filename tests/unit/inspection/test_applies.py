@@ -1,8 +1,4 @@
-"""Which look applies to which kind of model and task: the table in the code, the one in
-docs/insight.md, and what other models are told."""
-
-import re
-from pathlib import Path
+"""Which look applies to which kind of model and task, and what other models are told."""
 
 import pytest
 
@@ -11,23 +7,8 @@ from rnnlm.errors import UsageError
 from rnnlm.inspection.common import LACKS, check_applies
 from rnnlm.models import registry
 
-PAGE = (Path(__file__).parents[3] / "docs" / "insight.md").read_text(encoding="utf-8")
 WITHOUT_MODEL = {"activations", "step", "surface"}
 TASKS = registry.all_tasks()
-
-
-def test_page_and_code_list_the_same_kinds():
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in PAGE.splitlines()
-        if re.match(r"\| `\w+` \|", line)
-    ]
-    found = {
-        row[0].strip("`"): [set(re.findall(r"\w+", cell)) for cell in row[1:]]
-        for row in rows
-        if len(row) == 1 + len(TASKS)
-    }
-    assert found == {what: [set(task.looks.get(what, ())) for task in TASKS] for what in LACKS}
 
 
 def test_every_inspection_is_listed_with_existing_kinds():
