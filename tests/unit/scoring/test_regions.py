@@ -24,9 +24,8 @@ def test_marks_separate_regions_without_changing_the_sentence(text, read, region
 
 @pytest.mark.parametrize("text", ["the dog|barked", "the dog |barked a|b", "dog||barked", "a |b|c"])
 def test_a_mark_inside_a_word_is_an_error(text):
-    with pytest.raises(
-        TextError, match=r"s.txt, line 7: region mark \d is inside a word: (dog\|+barked|a\|b|b\|c)"
-    ):
+    message = r"s.txt, line 7: region mark \d is inside a word: (dog\|+barked|a\|b|b\|c)"
+    with pytest.raises(TextError, match=message):
         split_regions(text, "|", "s.txt, line 7")
 
 
@@ -36,52 +35,33 @@ def test_white_space_separates_no_regions(mark):
         check_mark(mark)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"split_punctuation": True},
-        {"tokenizer": "char"},
-        {"tokenizer": "sentencepiece", "vocab_size": 280},
-    ],
-)
+@pytest.mark.parametrize("settings", [
+    {"split_punctuation": True}, {"tokenizer": "char"},
+    {"tokenizer": "sentencepiece", "vocab_size": 280},
+], ids=str)  # fmt: skip
 @pytest.mark.parametrize("split", ["whitespace", "tokens"])
 def test_regions_sum_their_words_and_marks_stay_unscored(settings, split):
-    model = fit("ngram", order=2, smoothing="witten-bell", **settings)
-    marked = ["the cat, | sat | on a mat.", "| zebra || sat", ""]
+    model = rnnlm.Model(fit("ngram", order=2, smoothing="witten-bell", **settings))
     asked = {"with_words": True, "split": split, "given": "a dog"}
-    for score, plain in zip(
-        rnnlm.Model(model).score_sentences(marked, regions="|", **asked),
-        rnnlm.Model(model).score_sentences(["the cat, sat on a mat.", "zebra sat", ""], **asked),
-        strict=True,
-    ):  # fmt: skip
-        assert (score.text, score.logprob_nats, score.word_scores) == (
-            plain.text,
-            plain.logprob_nats,
-            plain.word_scores,
-        )
+    marked = ["the cat, | sat | on a mat.", "| zebra || sat", ""]
+    plain = ["the cat, sat on a mat.", "zebra sat", ""]
+    scores = model.score_sentences(marked, regions="|", **asked)
+    for score, expected in zip(scores, model.score_sentences(plain, **asked), strict=True):
+        assert (score.text, score.logprob_nats) == (expected.text, expected.logprob_nats)
+        assert score.word_scores == expected.word_scores
         regions = score.region_scores
-        assert [score.text[region.start : region.end] for region in regions] == [
-            region.text for region in regions
-        ]
         for region in regions:
+            assert score.text[region.start : region.end] == region.text
             its = [word for word in score.word_scores if region.start <= word.start < region.end]
-            assert region.surprisal_bits == pytest.approx(
-                sum(word.surprisal_bits for word in its)
-            ) and region.words == len(its)
-            assert (region.tokens, region.is_oov) == (
-                sum(word.tokens for word in its),
-                any(word.is_oov for word in its),
-            )
-        following = [region.surprisal_bits for region in regions[1:]]
-        assert [region.next_surprisal_bits for region in regions] == [*following, None][
-            : len(regions)
-        ]
+            bits = sum(word.surprisal_bits for word in its)
+            assert region.surprisal_bits == pytest.approx(bits) and region.words == len(its)
+            assert region.tokens == sum(word.tokens for word in its)
+            assert region.is_oov == any(word.is_oov for word in its)
+        following = [*(region.surprisal_bits for region in regions[1:]), None]
+        assert [region.next_surprisal_bits for region in regions] == following[: len(regions)]
         assert sum(region.words for region in regions) == len(score.word_scores) - 1
-    assert [
-        region.index
-        for region in rnnlm.Model(model).score_sentences(marked, regions="|")[1].region_scores
-    ] == [2, 4]
-    assert rnnlm.Model(model).score_sentences(marked, regions="|")[0].word_scores == ()
+    assert [region.index for region in scores[1].region_scores] == [2, 4]
+    assert model.score_sentences(marked, regions="|")[0].word_scores == ()
 
 
 def test_columns_are_named_regions_keeping_their_numbers(tmp_path):
@@ -97,13 +77,9 @@ def test_columns_are_named_regions_keeping_their_numbers(tmp_path):
     first, second = (
         score for chunk in score_chunks(fit("unigram"), sentences, scoring) for score in chunk
     )
-    assert [(region.index, region.name, region.text) for region in first.region_scores] == [
-        (1, "r1", "the cat"),
-        (3, "r3", "sat"),
-    ]
-    assert [(region.index, region.name, region.text) for region in second.region_scores] == [
-        (2, "r2", "a  dog")
-    ]
+    regions = [*first.region_scores, *second.region_scores]
+    expected = [(1, "r1", "the cat"), (3, "r3", "sat"), (2, "r2", "a  dog")]
+    assert [(region.index, region.name, region.text) for region in regions] == expected
     assert first.text == "the cat sat"
     with pytest.raises(UsageError, match="choose one"):
         list(read_sentences((str(path),), SentenceSettings(column="r1", region_columns=("r1",))))

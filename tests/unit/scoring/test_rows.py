@@ -1,4 +1,4 @@
-import itertools
+import json
 
 import pytest
 
@@ -20,32 +20,23 @@ ASKED = [
 @pytest.mark.parametrize("asked", ASKED, ids=str)
 def test_rows_have_the_tables_columns_in_order(asked):
     settings = ScoringSettings(unscorable="null", **asked)
-    sentences = [
-        Sentence("the cat sat", 7, columns={"item": 3}),
-        Sentence("", 8),
-        Sentence("</s>", 9),
-    ]
-    scores = [
-        score for chunk in score_chunks(fit("unigram"), sentences, settings) for score in chunk
-    ]
+    sentences = [Sentence("the cat sat", 7, columns={"item": 3}), Sentence("", 8)]
+    sentences.append(Sentence("</s>", 9))
+    chunks = score_chunks(fit("unigram"), sentences, settings)
+    scores = [score for chunk in chunks for score in chunk]
     table = layout(settings, ["item"], region_names=True)
     rows = [row for score in scores for row in table.rows({"one": score})]
     assert {tuple(row) for row in rows} == {tuple(table.columns)} == {tuple(table.types)}
-    assert [row["id"] for row in rows] == sorted(row["id"] for row in rows) and {
-        row["id"] for row in rows
-    } == {7, 8, 9}
+    ids = [row["id"] for row in rows]
+    assert ids == sorted(ids) and set(ids) == {7, 8, 9}
     assert rows[0]["item"] == 3 and rows[-1]["item"] is None
     assert [row["reason"] for row in rows if row["reason"]] == ["the text holds </s>"]
     made = record(scores[0], settings)
     assert {*table.own} <= OWN and {*made} - {"item"} <= OWN
-    for items in (
-        made.get("surprisals"),
-        made.get("word_surprisals") if not settings.next_words else None,
-    ):
-        for row, item in zip(rows, items or (), strict=False):
-            assert {name: row[name] for name in item if name in row} == {
-                name: its for name, its in item.items() if name in row
-            }
+    parts = ["surprisals"] if settings.next_words else ["surprisals", "word_surprisals"]
+    for part in parts:
+        for row, item in zip(rows, made.get(part) or (), strict=False):
+            assert all(row[name] == item[name] for name in item.keys() & row.keys())
 
 
 def test_rows_from_python_are_dicts():
@@ -77,36 +68,28 @@ def test_rows_of_unrequested_parts_are_an_error(by, asked, fitting):
 
 
 def read(*names, **settings):
-    return [
-        dict(s.columns)
-        for s in read_sentences(
-            tuple(map(str, names)), SentenceSettings(column="sentence", **settings)
-        )
-    ]
+    settings = SentenceSettings(column="sentence", **settings)
+    return [dict(each.columns) for each in read_sentences(tuple(map(str, names)), settings)]
 
 
 def test_input_columns_keep_types_and_never_replace_ours(tmp_path):
     path = tmp_path / "s.jsonl"
-    path.write_text(
-        '{"id": 1, "item": 5, "sentence": "a", "word": "w", "input_word": null}\n{"id": 2, '
-        '"sentence": "b", "more": 1}\n'
-    )
+    first = {"id": 1, "item": 5, "sentence": "a", "word": "w", "input_word": None}
+    second = {"id": 2, "sentence": "b", "more": 1}
+    path.write_text(json.dumps(first) + "\n" + json.dumps(second) + "\n")
     with pytest.warns(RnnlmWarning) as told:
         assert read(path) == [
             {"item": 5, "input_input_word": "w", "input_word": None},
             dict.fromkeys(["item", "input_input_word", "input_word"]),
         ]
-    assert [str(each.message) for each in told] == [
-        ("columns with the name of a score are renamed in the result: word is input_input_word"),
-        f"{path}, line 2 has columns that the first row does not have (more): such columns are left out",
-    ]
+    renamed, left_out = (str(each.message) for each in told)
+    assert "renamed in the result: word is input_input_word" in renamed
+    assert f"{path}, line 2 has columns that the first row does not have (more)" in left_out
     assert read(path, keep=()) == [{}, {}]
     assert read(path, keep=("item",)) == [{"item": 5}, {"item": None}]
     with pytest.warns(RnnlmWarning, match="sentence is|id is input_id"):
-        assert read(path, keep=("id", "sentence")) == [
-            {"input_id": 1, "sentence": "a"},
-            {"input_id": 2, "sentence": "b"},
-        ]
+        kept = read(path, keep=("id", "sentence"))
+    assert kept == [{"input_id": 1, "sentence": "a"}, {"input_id": 2, "sentence": "b"}]
     with pytest.raises(TextError, match="no column 'itme'.*did you mean 'item'"):
         read(path, keep=("itme",))
 
@@ -115,12 +98,8 @@ def test_several_tables_have_the_columns_of_the_first(tmp_path):
     one, two = tmp_path / "1.csv", tmp_path / "2.csv"
     one.write_text("sentence,a,b\nx,1,2\n")
     two.write_text("sentence,b,c\ny,3,4\n")
-    with pytest.warns(RnnlmWarning) as told:
-        assert list(itertools.chain(read(one, two))) == [
-            {"a": "1", "b": "2"},
-            {"a": None, "b": "3"},
-        ]
-    assert [str(each.message).removeprefix(f"{two} ") for each in told] == [
-        "does not have the columns a of the first table: such cells are empty",
-        "has columns that the first table does not have (c): such columns are left out",
-    ]
+    with (
+        pytest.warns(RnnlmWarning, match="2.csv does not have the columns a of the first table"),
+        pytest.warns(RnnlmWarning, match="that the first table does not have .c.: such .* left"),
+    ):
+        assert read(one, two) == [{"a": "1", "b": "2"}, {"a": None, "b": "3"}]

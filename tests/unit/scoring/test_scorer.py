@@ -1,5 +1,3 @@
-import dataclasses
-import json
 import math
 import random
 import warnings
@@ -17,13 +15,15 @@ from rnnlm.text.lines import TextSettings
 from support.tiny_models import LINES, fit, halves_model
 
 SENTENCES = [
-    "the cat sat",
-    "",
-    "a dog saw the cat on the mat",
-    "the cat sat",
-    "speech",
+    "the cat sat", "", "a dog saw the cat on the mat", "the cat sat", "speech",
     "the zebra sat on a yak",
-]
+]  # fmt: skip
+
+
+def nats(model, *sentences, **settings) -> list[float]:
+    """Return the log-probabilities of sentences."""
+    scores = rnnlm.Model(model).score_sentences(*sentences, **settings)
+    return [score.logprob_nats for score in scores]
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,9 @@ def halves():
 
 
 def test_scores_of_small_sentences(halves):
-    first, second, empty = rnnlm.Model(halves).score_sentences(
-        ["a b", "a x\ta", ""], with_tokens=True
-    )
+    texts = ["a b", "a x\ta", "", "a never"]
+    scores = rnnlm.Model(halves).score_sentences(texts, with_tokens=True)
+    first, second, empty, never = scores
     assert first.logprob_nats == pytest.approx(-(1 + 3 + 2) * math.log(2))
     assert (first.text, first.tokens, first.words, first.oov) == ("a b", 3, 2, ())
     assert first.ppl_word == pytest.approx(2 ** (6 / 3))
@@ -48,87 +48,59 @@ def test_scores_of_small_sentences(halves):
         ("a", pytest.approx(1), False), ("</s>", pytest.approx(2), False)
     ]  # fmt: skip
     assert second.oov == ("x",) and second.words == 3
-    assert (empty.tokens, empty.words) == (1, 0) and empty.logprob_nats == pytest.approx(
-        -2 * math.log(2)
-    )
+    assert (empty.tokens, empty.words) == (1, 0)
+    assert empty.logprob_nats == pytest.approx(-2 * math.log(2))
     assert [token.token for token in empty.token_scores] == ["</s>"]
+    # A probability of zero makes a score null.
+    assert never.logprob_nats is None and never.ppl_word is None
+    surprisals = [token.surprisal_bits for token in never.token_scores]
+    assert surprisals == [pytest.approx(1), None, pytest.approx(2)]
 
 
-def test_a_score_is_plain_data(halves):
-    [score] = rnnlm.Model(halves).score_sentences(["a b"], with_words=True)
-    stored = json.loads(json.dumps(dataclasses.asdict(score)))
-    assert [word["word"] for word in stored["word_scores"]] == ["a", "b", "</s>"]
-
-
-def test_each_line_has_one_score_in_order(lstm):
-    scores = rnnlm.Model(lstm).score_sentences(SENTENCES)
-    assert [score.text for score in scores] == SENTENCES
-    assert [score.words for score in scores] == [3, 0, 8, 3, 1, 6]
-    assert scores[-1].oov == ("zebra", "yak")
-    assert scores[0].logprob_nats == pytest.approx(scores[3].logprob_nats, abs=1e-4)
-    assert scores[1].logprob_nats < 0 and scores[1].tokens == 1
-    assert rnnlm.Model(lstm).score_sentences([]) == []
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"tokenizer": "char"},
-        {"tokenizer": "byte"},
-        {"split_punctuation": True, "lowercase": True},
-    ],
-)
+@pytest.mark.parametrize("settings", [
+    {}, {"tokenizer": "char"}, {"tokenizer": "byte"},
+    {"split_punctuation": True, "lowercase": True},
+], ids=str)  # fmt: skip
 def test_token_surprisals_sum_to_the_sentence(settings):
-    model = fit("lstm", **settings)
-    for score in rnnlm.Model(model).score_sentences(
-        [*SENTENCES, "It's <unk>, m\u00e4t!"], with_tokens=True
-    ):
+    model = rnnlm.Model(fit("lstm", **settings))
+    lines = [*SENTENCES, "It's <unk>, m\u00e4t!"]
+    for score in model.score_sentences(lines, with_tokens=True):
         assert len(score.token_scores) == score.tokens
-        total_bits = sum(token.surprisal_bits for token in score.token_scores)
-        assert total_bits * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
-        assert all(token.surprisal_bits >= 0 for token in score.token_scores)
+        bits = [token.surprisal_bits for token in score.token_scores]
+        assert sum(bits) * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
+        assert min(bits) >= 0
 
 
-def test_scores_do_not_depend_on_the_other_sentences(lstm, monkeypatch):
-    chosen = SENTENCES + [
-        " ".join(random.Random(seed).choices("the cat dog sat mat on a".split(), k=seed))
-        for seed in range(20)
-    ]
-    alone = [rnnlm.Model(lstm).score_sentences([sentence])[0].logprob_nats for sentence in chosen]
-    together = [score.logprob_nats for score in rnnlm.Model(lstm).score_sentences(chosen)]
-    assert together == pytest.approx(alone, abs=1e-4)
-    backwards = [score.logprob_nats for score in rnnlm.Model(lstm).score_sentences(chosen[::-1])]
-    assert backwards[::-1] == pytest.approx(alone, abs=1e-4)
-    monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 3)
-    monkeypatch.setattr(lstm, "call_tokens", 5)
-    assert [
-        score.logprob_nats for score in rnnlm.Model(lstm).score_sentences(chosen)
-    ] == pytest.approx(alone, abs=1e-4)
+def test_scores_do_not_depend_on_the_other_sentences(lines_per_chunk):
+    lstm, words = fit("lstm"), "the cat dog sat mat on a".split()
+    more = [" ".join(random.Random(seed).choices(words, k=seed)) for seed in range(20)]
+    chosen = SENTENCES + more
+    alone = [nats(lstm, [sentence])[0] for sentence in chosen]
+    assert nats(lstm, chosen) == pytest.approx(alone, abs=1e-4)
+    assert nats(lstm, chosen[::-1]) == pytest.approx(alone[::-1], abs=1e-4)
+    lines_per_chunk(3)
+    lstm.call_tokens = 5
+    assert nats(lstm, chosen) == pytest.approx(alone, abs=1e-4)
 
 
-def test_lines_are_scored_as_they_come(lstm, monkeypatch):
-    monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 2)
+def test_lines_are_scored_as_they_come(lstm, lines_per_chunk):
+    lines_per_chunk(2)
     taken = []
-    chunk = next(
-        score_chunks(lstm, (taken.append(line) or Sentence(line, 1) for line in SENTENCES))
-    )
+    lines = (taken.append(line) or Sentence(line, 1) for line in SENTENCES)
+    chunk = next(score_chunks(lstm, lines))
     assert [score.text for score in chunk] == SENTENCES[:2] == taken
 
 
 @pytest.mark.parametrize("context", ["reset", "carry"])
-def test_lines_scored_before_are_skipped(lstm, monkeypatch, context):
-    monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 2)
-    sentences, settings = (
-        [Sentence(line, number) for number, line in enumerate(SENTENCES)],
-        ScoringSettings(context=context),
-    )
+def test_lines_scored_before_are_skipped(lstm, lines_per_chunk, context):
+    lines_per_chunk(2)
+    sentences = [Sentence(line, number) for number, line in enumerate(SENTENCES)]
+    settings = ScoringSettings(context=context)
     whole = list(score_chunks(lstm, sentences, settings))
     rest = list(score_chunks(lstm, sentences, settings, skip=4))
     assert [chunk.scores for chunk in rest] == [[], [], whole[2].scores]
-    assert [(chunk.sentences, chunk.signature) for chunk in rest] == [
-        (chunk.sentences, chunk.signature) for chunk in whole
-    ]
+    for chunk, other in zip(rest, whole, strict=True):
+        assert (chunk.sentences, chunk.signature) == (other.sentences, other.signature)
 
 
 def test_words_to_search_for_arrive_after_few_lines():
@@ -138,49 +110,35 @@ def test_words_to_search_for_arrive_after_few_lines():
     assert len(first.next_words) == 1 and len(taken) < 100
 
 
-def test_a_zero_probability_makes_a_score_null(halves):
-    (score,) = rnnlm.Model(halves).score_sentences(["a never"], with_tokens=True)
-    assert score.logprob_nats is None and score.ppl_word is None
-    assert [token.surprisal_bits for token in score.token_scores] == [
-        pytest.approx(1),
-        None,
-        pytest.approx(2),
-    ]
-
-
 def test_reserved_symbols_are_an_error_naming_the_sentence(halves):
     with pytest.raises(TextError, match="sentence 2"):
-        rnnlm.Model(halves).score_sentences(["a", "a </s>"])
-    dropped, plain = rnnlm.Model(halves).score_sentences(
-        ["<s> a b </s>", "a b"], special_symbols="drop"
-    )
-    assert dropped.logprob_nats == plain.logprob_nats
-    (replaced,) = rnnlm.Model(halves).score_sentences(["<s> a"], special_symbols="replace")
+        nats(halves, ["a", "a </s>"])
+    dropped, plain = nats(halves, ["<s> a b </s>", "a b"], special_symbols="drop")
+    assert dropped == plain
+    model = rnnlm.Model(halves)
+    (replaced,) = model.score_sentences(["<s> a"], special_symbols="replace")
     assert replaced.logprob_nats == pytest.approx(-(3 + 1 + 2) * math.log(2)) and replaced.oov == ()
 
 
 def test_the_ratio_is_given_total_and_per_word(halves):
-    better, worse, never = rnnlm.Model(halves).score_sentences(["a a", "b b b", "never"])
+    model = rnnlm.Model(halves)
+    better, worse, never = model.score_sentences(["a a", "b b b", "never"])
     total, per_word = likelihood_ratio(better, worse)
     assert total == pytest.approx(math.log10(2.0 ** (11 - 4)))
     assert per_word == pytest.approx(math.log10(2.0 ** (11 / 4 - 4 / 3)))
     assert likelihood_ratio(better, never) is None
-    _, per_word = likelihood_ratio(
-        *rnnlm.Model(halves).score_sentences(["a a", "b b b"], eos=False), eos=False
-    )
+    open_ended = model.score_sentences(["a a", "b b b"], eos=False)
+    _, per_word = likelihood_ratio(*open_ended, eos=False)
     assert per_word == pytest.approx(math.log10(2.0 ** (9 / 3 - 2 / 2)))
 
 
 def test_words_are_counted_as_the_tokenizer_splits_them():
-    model = fit("unigram", lowercase=True, split_punctuation=True)
-    spelled, split = rnnlm.Model(model).score_sentences(["THE DOG SAT!", "the dog sat !"])
-    assert (spelled.logprob_nats, spelled.words, spelled.ppl_word) == (
-        split.logprob_nats,
-        4,
-        split.ppl_word,
-    )
+    model = rnnlm.Model(fit("unigram", lowercase=True, split_punctuation=True))
+    spelled, split = model.score_sentences(["THE DOG SAT!", "the dog sat !"])
+    assert spelled.words == 4 and spelled.ppl_word == split.ppl_word
+    assert spelled.logprob_nats == split.logprob_nats
     assert likelihood_ratio(spelled, split) == (0.0, 0.0)
-    (open_end,) = rnnlm.Model(model).score_sentences(["THE DOG SAT!"], eos=False)
+    (open_end,) = model.score_sentences(["THE DOG SAT!"], eos=False)
     assert (open_end.words, open_end.tokens) == (4, 4)
 
 
@@ -199,128 +157,94 @@ def family(request):
 
 
 def test_given_text_and_continuation_sum_to_the_line(family):
-    (whole,) = rnnlm.Model(family).score_sentences(["the cat saw a dog"], with_tokens=True)
-    (first,) = rnnlm.Model(family).score_sentences(["the cat"], eos=False)
-    (rest, alone, blank) = rnnlm.Model(family).score_sentences(
-        ["saw a dog", "", "the cat"],
-        given=["the cat  ", "the cat saw a dog", " "],
-        with_tokens=True,
-    )
+    model = rnnlm.Model(family)
+    (whole,) = model.score_sentences(["the cat saw a dog"], with_tokens=True)
+    (first,) = model.score_sentences(["the cat"], eos=False)
+    given = ["the cat  ", "the cat saw a dog", " "]
+    scores = model.score_sentences(["saw a dog", "", "the cat"], given=given, with_tokens=True)
+    (rest, alone, blank) = scores
     assert first.logprob_nats + rest.logprob_nats == pytest.approx(whole.logprob_nats, abs=1e-4)
     assert first.tokens + rest.tokens == whole.tokens and (rest.words, first.words) == (3, 2)
-    assert [t.token for t in rest.token_scores] == [t.token for t in whole.token_scores][
-        first.tokens :
-    ]
+    tokens = [score.token for score in whole.token_scores]
+    assert [score.token for score in rest.token_scores] == tokens[first.tokens :]
     assert (alone.tokens, alone.words, alone.text) == (1, 0, "")
-    assert alone.logprob_nats * -1 / math.log(2) == pytest.approx(
-        whole.token_scores[-1].surprisal_bits, abs=1e-4
-    )
-    assert blank.logprob_nats == pytest.approx(
-        first.logprob_nats
-        + rnnlm.Model(family).score_sentences([""], given="the cat")[0].logprob_nats,
-        abs=1e-4,
-    )
+    end_bits = whole.token_scores[-1].surprisal_bits
+    assert -alone.logprob_nats / math.log(2) == pytest.approx(end_bits, abs=1e-4)
+    (end,) = nats(family, [""], given="the cat")
+    assert blank.logprob_nats == pytest.approx(first.logprob_nats + end, abs=1e-4)
 
 
 def test_without_the_end_its_token_counts_nowhere(halves):
-    score, empty = rnnlm.Model(halves).score_sentences(
-        ["a b x", ""], eos=False, with_tokens=True, with_words=True
-    )
-    assert score.logprob_nats == pytest.approx(-(1 + 3 + 3) * math.log(2)) and (
-        score.tokens,
-        score.words,
-    ) == (3, 3)
-    assert score.ppl_word == pytest.approx(2 ** (7 / 3))
-    assert (
-        [t.token for t in score.token_scores]
-        == [w.word for w in score.word_scores]
-        == ["a", "b", "x"]
-    )
-    assert (empty.logprob_nats, empty.tokens, empty.ppl_word, empty.token_scores) == (
-        0.0,
-        0,
-        None,
-        (),
-    )
+    asked = {"eos": False, "with_tokens": True, "with_words": True}
+    score, empty = rnnlm.Model(halves).score_sentences(["a b x", ""], **asked)
+    assert score.logprob_nats == pytest.approx(-(1 + 3 + 3) * math.log(2))
+    assert (score.tokens, score.words, score.ppl_word) == (3, 3, pytest.approx(2 ** (7 / 3)))
+    assert [token.token for token in score.token_scores] == ["a", "b", "x"]
+    assert [word.word for word in score.word_scores] == ["a", "b", "x"]
+    assert (empty.logprob_nats, empty.tokens, empty.ppl_word) == (0.0, 0, None)
+    assert empty.token_scores == ()
 
 
 @pytest.mark.parametrize(
     "kind, settings", [("lstm", {}), ("lstm", {"tokenizer": "char"}), ("ngram", {"order": 3})]
 )
-def test_lines_as_one_stream_sum_to_the_evaluation(kind, settings, tmp_path, monkeypatch):
+@pytest.mark.parametrize("context", ["carry", "reset"])
+def test_lines_as_one_stream_sum_to_the_evaluation(
+    kind, settings, context, tmp_path, lines_per_chunk
+):
     model, path = fit(kind, **settings), tmp_path / "text"
     lines = [*LINES, "", "a cat", "", *LINES[::-1]]
     path.write_text("\n".join(lines) + "\n")
-    for context in ("carry", "reset"):
-        whole = evaluate(
-            model, path, context=context, text_settings=TextSettings(blank_lines="keep")
-        )
-        for per_chunk, wanted in ((100, {}), (3, {}), (4, {"with_words": True})):
-            monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", per_chunk)
-            scores = rnnlm.Model(model).score_sentences(lines, context=context, **wanted)
-            assert len(scores) == len(lines)
-            assert sum(score.logprob_nats for score in scores) == pytest.approx(
-                whole.logprob_nats, abs=1e-3
-            )
-        *_, last = score_chunks(
-            model,
-            [Sentence(line, number) for number, line in enumerate(lines)],
-            ScoringSettings(context=context),
-        )
-        assert str(last.signature) == whole.signature
+    read = TextSettings(blank_lines="keep")
+    whole = evaluate(model, path, context=context, text_settings=read)
+    for per_chunk, wanted in ((100, {}), (3, {}), (4, {"with_words": True})):
+        lines_per_chunk(per_chunk)
+        scores = nats(model, lines, context=context, **wanted)
+        assert len(scores) == len(lines)
+        assert sum(scores) == pytest.approx(whole.logprob_nats, abs=1e-3)
+    sentences = [Sentence(line, number) for number, line in enumerate(lines)]
+    *_, last = score_chunks(model, sentences, ScoringSettings(context=context))
+    assert str(last.signature) == whole.signature
 
 
 def test_an_unreadable_sentence_can_give_a_reason_instead(halves):
     texts = ["a", "a </s>", "a\nb", "a \udcff", "never b", "b"]
-    scores = rnnlm.Model(halves).score_sentences(
-        texts, unscorable="null", with_tokens=True, with_words=True
-    )
+    asked = {"unscorable": "null", "with_tokens": True, "with_words": True}
+    scores = rnnlm.Model(halves).score_sentences(texts, **asked)
     assert [score.reason for score in scores] == [
         None, "the text holds </s>", "a line holds a newline", "not UTF-8 (byte 3 is 0xff)",
         "token 1, never, has probability zero", None
     ]  # fmt: skip
-    assert [score.logprob_nats is None for score in scores] == [
-        False,
-        True,
-        True,
-        True,
-        True,
-        False,
-    ]
-    assert [score.is_read for score in scores] == [True, False, False, False, True, True]
+    assert [score.id for score in scores if score.logprob_nats is None] == [2, 3, 4, 5]
+    assert [score.id for score in scores if not score.is_read] == [2, 3, 4]
     assert scores[3].text == "a \ufffd" and [score.id for score in scores] == [1, 2, 3, 4, 5, 6]
-    assert scores[0].logprob_nats == rnnlm.Model(halves).score_sentences(["a"])[0].logprob_nats
-    assert [
-        score.reason for score in rnnlm.Model(halves).score_sentences(["</s>"], unscorable="null")
-    ] == ["the text holds </s>"]
+    assert scores[0].logprob_nats == nats(halves, ["a"])[0]
     for text in texts[1:4]:
         with pytest.raises(TextError, match="sentence 1"):
-            rnnlm.Model(halves).score_sentences([text])
+            nats(halves, [text])
 
 
-def test_requests_that_contradict_themselves_are_refused(lstm):
-    with pytest.raises(UsageError, match="given"):
-        rnnlm.Model(lstm).score_sentences(["a", "b"], given=["x"])
-    with pytest.raises(UsageError, match="carry"):
-        rnnlm.Model(lstm).score_sentences(["a"], given="x", context="carry")
-    with pytest.raises(UsageError, match="context"):
-        rnnlm.Model(lstm).score_sentences(["a"], context="carried")
-    with pytest.raises(UsageError, match="'entropie'.*did you mean 'entropy'"):
-        rnnlm.Model(lstm).score_sentences(["a"], with_words=True, measures=["entropie"])
-    with pytest.raises(UsageError, match="entropy and frequency: a measure of words"):
-        rnnlm.Model(lstm).score_sentences(["a"], measures=["entropy", "frequency"])
-    with pytest.raises(UsageError, match="'words'"):
-        rnnlm.Model(lstm).score_sentences(["a"], with_words=True, split="words")
+@pytest.mark.parametrize("sentences, settings, message", [
+    (["a", "b"], {"given": ["x"]}, "given"),
+    (["a"], {"given": "x", "context": "carry"}, "carry"),
+    (["a"], {"context": "carried"}, "context"),
+    (["a"], {"with_words": True, "measures": ["entropie"]}, "'entropie'.*did you mean 'entropy'"),
+    (["a"], {"measures": ["entropy", "frequency"]}, "entropy and frequency: a measure of words"),
+    (["a"], {"with_words": True, "split": "words"}, "'words'"),
+])  # fmt: skip
+def test_requests_that_contradict_themselves_are_refused(lstm, sentences, settings, message):
+    with pytest.raises(UsageError, match=message):
+        nats(lstm, sentences, **settings)
 
 
 def test_a_megabyte_line_is_scored_in_windows(lstm, monkeypatch):
-    widest = []
-    score = lstm.score
-    monkeypatch.setattr(
-        lstm,
-        "score",
-        lambda inputs, targets, state: widest.append(inputs.size) or score(inputs, targets, state),
-    )
+    widest, score = [], lstm.score
+
+    def watched(inputs, targets, state):
+        widest.append(inputs.size)
+        return score(inputs, targets, state)
+
+    monkeypatch.setattr(lstm, "score", watched)
     long, short = rnnlm.Model(lstm).score_sentences(["the cat " * 60_000, "the cat"])
     assert long.tokens == 120_001 and max(widest) <= lstm.call_tokens
     assert long.logprob_nats < short.logprob_nats

@@ -1,6 +1,5 @@
 """Targets scored given their sources."""
 
-import itertools
 import json
 import math
 from dataclasses import replace
@@ -39,89 +38,60 @@ def nats(scores):
     return [score.logprob_nats for score in scores]
 
 
+def scores_of(model, *sentences, **settings):
+    return rnnlm.Model(model).score_sentences(*sentences, **settings)
+
+
 def test_token_costs_equal_the_decoders_predictions(model):
-    for score, (source, target) in zip(
-        rnnlm.Model(model).score_sentences(TARGETS, sources=SOURCES, with_tokens=True),
-        PAIRS,
-        strict=True,
-    ):
+    scores = scores_of(model, TARGETS, sources=SOURCES, with_tokens=True)
+    for score, (source, target) in zip(scores, PAIRS, strict=True):
         state, token, expected = model.states([source]), TARGET.boundary_id, []
         for wanted in TARGET.encode([target]).ids.tolist():
             logprob_11V, state = model.decoder.predict(np.array([[token]]), state)
             expected.append(float(logprob_11V[0, 0, wanted]))
             token = wanted
         assert score.logprob_nats == pytest.approx(sum(expected), abs=1e-5)
-        assert [each.surprisal_bits for each in score.token_scores] == pytest.approx(
-            [-each / math.log(2) for each in expected], abs=1e-5
-        )
+        found = [each.surprisal_bits * -math.log(2) for each in score.token_scores]
+        assert found == pytest.approx(expected, abs=1e-5)
         assert (score.text, score.source) == (target, source)
 
 
-def test_all_targets_of_a_source_sum_to_one(model):
-    symbols = [symbol for symbol in TARGET.symbols() if symbol != "</s>"]
-    ended = [
-        " ".join(words) for count in range(2) for words in itertools.product(symbols, repeat=count)
-    ]
-    # of which all longer ones go on
-    begun = [" ".join(words) for words in itertools.product(symbols, repeat=2)]
-    for source in ("a dog", "the cat sat"):
-        whole, parts = (
-            nats(rnnlm.Model(model).score_sentences(lines, sources=source, eos=eos))
-            for lines, eos in ((ended, True), (begun, False))
-        )
-        assert math.fsum(map(math.exp, whole + parts)) == pytest.approx(1, abs=1e-5)
-
-
-def test_a_score_depends_only_on_its_own_source(model, monkeypatch):
-    together = nats(rnnlm.Model(model).score_sentences(TARGETS, sources=SOURCES))
-    assert nats(
-        rnnlm.Model(model).score_sentences([target], sources=[source])[0]
-        for source, target in PAIRS
-    ) == pytest.approx(together, abs=1e-5)
-    monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 4)
-    monkeypatch.setattr(type(model.decoder), "call_tokens", 6)
-    assert nats(
-        rnnlm.Model(model).score_sentences(TARGETS[::-1], sources=SOURCES[::-1])
-    ) == pytest.approx(together[::-1], abs=1e-5)
+def test_a_score_depends_only_on_its_own_source(lines_per_chunk):
+    model = tiny_model(attention="general", input_feeding=True)
+    together = nats(scores_of(model, TARGETS, sources=SOURCES))
+    alone = [scores_of(model, [target], sources=[source])[0] for source, target in PAIRS]
+    assert nats(alone) == pytest.approx(together, abs=1e-5)
+    lines_per_chunk(4)
+    model.decoder.call_tokens = 6
+    turned = nats(scores_of(model, TARGETS[::-1], sources=SOURCES[::-1]))
+    assert turned == pytest.approx(together[::-1], abs=1e-5)
     assert abs(together[1] - together[3]) > 1e-3  # one target, two sources
 
 
 def test_entropies_and_next_words_follow_the_source(model):
-    [score] = rnnlm.Model(model).score_sentences(
-        ["un chien"], sources="a dog", with_words=True, next_words=2, measures=["entropy"]
-    )
-    logprob_V = (
-        model.decoder.predict(np.array([[TARGET.boundary_id]]), model.states(["a dog"]))[0][0, 0]
-        .double()
-        .numpy()
-    )
-    first, likeliest = score.word_scores[0], TARGET.symbols()[logprob_V.argmax()]
-    assert first.surprisal_bits == pytest.approx(
-        -logprob_V[TARGET.symbols().index("un")] / math.log(2), abs=1e-5
-    )
-    assert first.entropy_bits == pytest.approx(
-        -(np.exp(logprob_V) * logprob_V).sum() / math.log(2), abs=1e-5
-    )
-    assert score.next_words[0][0].word == likeliest and score.next_words[0][
-        0
-    ].probability == pytest.approx(math.exp(logprob_V.max()))
+    asked = {"with_words": True, "next_words": 2, "measures": ["entropy"]}
+    [score] = scores_of(model, ["un chien"], sources="a dog", **asked)
+    boundary = np.array([[TARGET.boundary_id]])
+    logprob_11V, _ = model.decoder.predict(boundary, model.states(["a dog"]))
+    logprob_V = logprob_11V[0, 0].double().numpy()
+    bits_V = -logprob_V / math.log(2)
+    first, [likeliest, *_] = score.word_scores[0], score.next_words[0]
+    assert first.surprisal_bits == pytest.approx(bits_V[TARGET.symbols().index("un")], abs=1e-5)
+    assert first.entropy_bits == pytest.approx((np.exp(logprob_V) * bits_V).sum(), abs=1e-5)
+    assert likeliest.word == TARGET.symbols()[logprob_V.argmax()]
+    assert likeliest.probability == pytest.approx(math.exp(logprob_V.max()))
 
 
 def test_next_words_of_characters_cost_their_stated_probability():
     characters = make_tokenizer(["le chat", "un chat"], tokenizer="char")
-    model = Seq2SeqModel(
-        make_network(network_settings("gru", **SMALL), SOURCE, characters).eval(),
-        PairCodec(SOURCE, characters),
-    )
+    network = make_network(network_settings("gru", **SMALL), SOURCE, characters).eval()
+    model = Seq2SeqModel(network, PairCodec(SOURCE, characters))
     for source in ("a dog", "the cat sat on the mat"):
-        [score] = rnnlm.Model(model).score_sentences(["le chat"], sources=source, next_words=3)
+        [score] = scores_of(model, ["le chat"], sources=source, next_words=3)
         for found in (each for each in score.next_words[0] if each.word != "</s>"):
-            [word, _] = (
-                rnnlm.Model(model)
-                .score_sentences([found.word], sources=source, with_words=True)[0]
-                .word_scores
-            )
-            assert word.surprisal_bits == pytest.approx(-math.log2(found.probability), abs=1e-4)
+            [alone] = scores_of(model, [found.word], sources=source, with_words=True)
+            bits = -math.log2(found.probability)
+            assert alone.word_scores[0].surprisal_bits == pytest.approx(bits, abs=1e-4)
 
 
 def test_a_language_model_beside_scores_only_the_targets(model):
@@ -131,42 +101,41 @@ def test_a_language_model_beside_scores_only_the_targets(model):
     ]
     models = {"plain": plain, "fra": model.decoder}
     side_by_side = [each for chunk in score_chunks_of_models(models, sentences) for each in chunk]
-    assert nats(each["plain"] for each in side_by_side) == nats(
-        rnnlm.Model(plain).score_sentences(TARGETS)
-    )
-    assert nats(each["fra"] for each in side_by_side) == nats(
-        rnnlm.Model(model).score_sentences(TARGETS, sources=SOURCES)
-    )
-    hashed = [list(score_chunks(each, sentences[:2]))[-1].signature.data for each in (plain, model)]
-    other = [
-        list(score_chunks(each, [sentences[0], replace(sentences[1], source="a")]))[
-            -1
-        ].signature.data
-        for each in (plain, model)
-    ]
-    # the source is a part of what the encoder-decoder was measured on
-    assert hashed[0] == other[0] and hashed[1] != other[1]
+    assert nats(each["plain"] for each in side_by_side) == nats(scores_of(plain, TARGETS))
+    expected = nats(scores_of(model, TARGETS, sources=SOURCES))
+    assert nats(each["fra"] for each in side_by_side) == expected
+
+    # The source is a part of what the encoder-decoder was measured on.
+    def signature_of(scored, *sentences):
+        return list(score_chunks(scored, sentences))[-1].signature.data
+
+    first, second = sentences[:2]
+    other = replace(second, source="a")
+    assert signature_of(plain, first, second) == signature_of(plain, first, other)
+    assert signature_of(model, first, second) != signature_of(model, first, other)
 
 
-def test_what_does_not_go_together_is_refused(model):
-    with pytest.raises(UsageError, match="sentence 1 has no source"):
-        rnnlm.Model(model).score_sentences(["un chien"])
+@pytest.mark.parametrize("sentences, settings, message", [
+    (["un chien"], {}, "sentence 1 has no source"),
+    (["un", "chien"], {"sources": ["a dog"]}, "1 sources for 2 sentences"),
+    (["un"], {"sources": "a dog", "context": "carry"}, "from its own source"),
+])  # fmt: skip
+def test_what_does_not_go_together_is_refused(model, sentences, settings, message):
+    with pytest.raises(UsageError, match=message):
+        scores_of(model, sentences, **settings)
     with pytest.raises(UsageError, match="a language model reads no sources"):
-        rnnlm.Model(fit("unigram")).score_sentences(["a dog"], sources="un chien")
-    with pytest.raises(UsageError, match="1 sources for 2 sentences"):
-        rnnlm.Model(model).score_sentences(["un", "chien"], sources=["a dog"])
-    with pytest.raises(UsageError, match="from its own source"):
-        rnnlm.Model(model).score_sentences(["un"], sources="a dog", context="carry")
+        scores_of(fit("unigram"), ["a dog"], sources="un chien")
     with pytest.raises(UsageError, match="columns of regions, and pairs"):
         read(["p.tsv"], are_pairs=True, region_columns=("a", "b"))
+
+
+def test_symbols_and_newlines_of_a_source_are_treated_as_asked(model):
     with pytest.raises(TextError, match="sentence 1"):
-        rnnlm.Model(model).score_sentences(["un"], sources="a </s>")
-    [dropped], [plain] = (
-        rnnlm.Model(model).score_sentences(["un"], sources=source, special_symbols="drop")
-        for source in ("a </s> dog", "a dog")
-    )
+        scores_of(model, ["un"], sources="a </s>")
+    [dropped] = scores_of(model, ["un"], sources="a </s> dog", special_symbols="drop")
+    [plain] = scores_of(model, ["un"], sources="a dog")
     assert dropped.logprob_nats == plain.logprob_nats
-    [null] = rnnlm.Model(model).score_sentences(["un"], sources="a\ndog", unscorable="null")
+    [null] = scores_of(model, ["un"], sources="a\ndog", unscorable="null")
     assert null.logprob_nats is None and null.reason == "a line holds a newline"
 
 
@@ -185,10 +154,8 @@ def test_table_pairs_keep_other_columns_and_the_source(tmp_path):
         ("x", "a dog", "un chien", None, {"en": "a dog", "item": "1"}),
         ("y", "the cat", "le chat", None, {"en": "the cat", "item": "2"})
     ]  # fmt: skip
-    assert [columns for *_, columns in read([table], keep=(), **named)] == [
-        {"en": "a dog"},
-        {"en": "the cat"},
-    ]
+    without = [columns for *_, columns in read([table], keep=(), **named)]
+    assert without == [{"en": "a dog"}, {"en": "the cat"}]
     turned = read([table], are_pairs=True, column="fr", target_column="en", keep=("item",))[0]
     assert turned == ("x", "un chien", "a dog", None, {"fr": "un chien", "item": "1"})
     with pytest.raises(TextError, match="the sources.*`column='en'` and `target_column='fr'`, or"):
@@ -199,17 +166,13 @@ def test_table_pairs_keep_other_columns_and_the_source(tmp_path):
 
 def test_columns_are_found_as_in_training(tmp_path):
     table = tmp_path / "p.jsonl"
-    rows = [
-        {"translation": {"en": "a dog", "fr": "un chien"}},
-        {"translation": {"en": None, "fr": "le chat"}},
-    ]
-    table.write_text("".join(json.dumps(row) + "\n" for row in [*rows, ["no row"]]))
+    sides = [{"en": "a dog", "fr": "un chien"}, {"en": None, "fr": "le chat"}]
+    rows = [*({"translation": side} for side in sides), ["no row"]]
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
     (first, second, third) = read([table], are_pairs=True)
     assert first[:4] == (1, "a dog", "un chien", None)
-    assert (
-        second[1:4] == (None, "le chat", "column 'en' holds no text")
-        and "not a JSON object" in third[3]
-    )
+    assert second[1:4] == (None, "le chat", "column 'en' holds no text")
+    assert "not a JSON object" in third[3]
     plain = tmp_path / "p"
     plain.write_text("answer\tquestion\nun chien\ta dog\n")
     assert read([plain], are_pairs=True)[0][1:3] == ("a dog", "un chien")
@@ -219,20 +182,13 @@ def test_columns_are_found_as_in_training(tmp_path):
 
 
 def test_source_and_target_files_are_read_by_line(tmp_path):
-    for name, text in {
-        "a.en": "a dog\n\n",
-        "a.fr": "un chien\nle chat\n",
-        "b.en": "the cat\n",
-        "b.fr": "\n",
-    }.items():
+    texts = {"a.en": "a dog\n\n", "a.fr": "un chien\nle chat\n", "b.en": "the cat\n", "b.fr": "\n"}
+    for name, text in texts.items():
         (tmp_path / name).write_text(text)
     files = {side: [tmp_path / f"{name}.{side}" for name in "ab"] for side in ("en", "fr")}
-    assert [each[:3] for each in read(files["en"], files["fr"])] == [
-        (1, "a dog", "un chien"),
-        (2, "", "le chat"),
-        (3, "the cat", ""),
-    ]
-    assert read(files["en"], files["fr"])[0][4] == {"source": "a dog"}
+    found = read(files["en"], files["fr"])
+    expected = [(1, "a dog", "un chien"), (2, "", "le chat"), (3, "the cat", "")]
+    assert [each[:3] for each in found] == expected and found[0][4] == {"source": "a dog"}
     with pytest.raises(TextError, match=r"b\.fr has 1 lines, .*a\.en has more"):
         read([files["en"][0]], [files["fr"][1]])
     with pytest.raises(UsageError, match="2 files of sources and 1 of targets"):

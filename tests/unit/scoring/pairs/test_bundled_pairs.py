@@ -18,6 +18,7 @@ from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers import train
+from support.tiny_models import small_settings
 
 PATH = corpora.part("english", "agreement.tsv")
 
@@ -36,28 +37,44 @@ def corpus():
 @pytest.fixture(scope="module")
 def tokenizer(corpus):
     """Build the demo's tokenizer, which `rnnlm train` builds by default."""
-    settings = recipe.load("demo").settings
-    known = {
-        name: value
-        for name, value in settings.items()
-        if name in TokenizerSettings.__dataclass_fields__
-    }
-    return train(
-        resolve([TokenizerSettings], [Layer("demo", known)]).make(TokenizerSettings),
-        corpus.blocks(),
-    )
+    known = TokenizerSettings.__dataclass_fields__
+    settings = recipe.load("demo").settings.items()
+    demo = Layer("demo", {name: value for name, value in settings if name in known})
+    return train(resolve([TokenizerSettings], [demo]).make(TokenizerSettings), corpus.blocks())
 
 
 @pytest.fixture(scope="module")
 def unigram(corpus, tokenizer):
     kind = kind_of("unigram")
-    settings = resolve(
-        [*kind.settings_classes(), TokenizerSettings], [Layer("test", {"model": "unigram"})]
-    )
-    *_, fitted = kind.fit(
-        settings, TrainingData(tokenizer, corpus.encode(tokenizer), None), lambda: False, None
-    )
+    data = TrainingData(tokenizer, corpus.encode(tokenizer), None)
+    *_, fitted = kind.fit(small_settings(kind), data, lambda: False, None)
     return fitted.model
+
+
+def test_sentences_are_unique_with_known_words_and_the_right_distance(rows, tokenizer):
+    sentences = [row[side] for row in rows for side in ("good", "bad")]
+    assert len(rows) == len({row["id"] for row in rows}) == 240
+    assert len(set(sentences)) == 480 and len(tokenizer.encode(sentences).oov) == 0
+    # subjects begin with a determiner and their head
+    assert all(differing_word(row)[0] - 2 == int(row["distance"]) for row in rows)
+
+
+def test_pairs_are_balanced_by_number_nouns_and_verb(rows):
+    cells = Counter((row["nouns"], row["number"]) for row in rows)
+    assert len(cells) == 10 and set(cells.values()) == {24}
+    forms = Counter((differing_word(row)[1:], row["number"]) for row in rows)
+    for (good, bad), number in forms:
+        if number == "singular":
+            assert forms[(good, bad), "singular"] == forms[(bad, good), "plural"]
+    for number in ("singular", "plural"):
+        chosen = [row for row in rows if row["number"] == number]
+        nouns = sum(int(row["nouns"]) for row in chosen)
+        assert 2 * sum(int(row["attractors"]) for row in chosen) == nouns
+    for one, other in zip(rows[::2], rows[1::2], strict=True):
+        assert (one["number"], other["number"]) == ("singular", "plural")
+        assert differing_word(one)[1:] == differing_word(other)[:0:-1]
+        distance = int(one["distance"])
+        assert one["good"].split()[2 : 2 + distance] == other["good"].split()[2 : 2 + distance]
 
 
 def differing_word(row: dict[str, str]) -> tuple[int, str, str]:
@@ -67,83 +84,14 @@ def differing_word(row: dict[str, str]) -> tuple[int, str, str]:
     return at, good[at], bad[at]
 
 
-def test_sentences_are_unique_and_their_distance_is_right(rows):
-    assert len(rows) == len({row["id"] for row in rows}) == 240
-    assert len({row[side] for row in rows for side in ("good", "bad")}) == 480
-    # subjects begin with a determiner and their head
-    assert all(differing_word(row)[0] - 2 == int(row["distance"]) for row in rows)
-
-
-def test_numbers_are_balanced_by_noun_count_and_verb(rows):
-    assert Counter((row["nouns"], row["number"]) for row in rows) == dict.fromkeys(
-        ((str(nouns), number) for nouns in range(5) for number in ("singular", "plural")), 24
-    )
-    forms = Counter((differing_word(row)[1:], row["number"]) for row in rows)
-    assert all(
-        forms[(good, bad), "singular"] == forms[(bad, good), "plural"]
-        for (good, bad), number in forms
-        if number == "singular"
-    )
-
-
-def test_intervening_nouns_are_balanced_in_number(rows):
-    for number in ("singular", "plural"):
-        chosen = [row for row in rows if row["number"] == number]
-        assert 2 * sum(int(row["attractors"]) for row in chosen) == sum(
-            int(row["nouns"]) for row in chosen
-        )
-    assert {row["attractors"] for row in rows} == set("01234")
-    assert all(int(row["attractors"]) <= int(row["nouns"]) <= int(row["distance"]) for row in rows)
-
-
-def test_each_sentence_comes_with_both_subject_numbers(rows):
-    ends = Counter(" ".join(row["good"].split()[differing_word(row)[0] + 1 :]) for row in rows)
-    assert max(ends.values()) == 2
-    for one, other in zip(rows[::2], rows[1::2], strict=True):
-        assert (one["number"], other["number"]) == ("singular", "plural")
-        assert differing_word(one)[1:] == differing_word(other)[:0:-1]
-        assert (
-            one["good"].split()[2:-1][: int(one["distance"])]
-            == other["good"].split()[2:-1][: int(other["distance"])]
-        )
-
-
-def test_no_bad_sentence_is_good_after_all(rows):
-    """ "The noise of the cars and the trucks keep us awake" has two subjects; "the ticket cost
-    more" is past."""
-    for row in rows:
-        at, good, bad = differing_word(row)
-        assert not {"and", "or", "nor"} & set(row["good"].split()[:at])
-        assert not {good, bad} & {
-            "cost",
-            "costs",
-            "put",
-            "puts",
-            "let",
-            "lets",
-            "set",
-            "sets",
-            "cut",
-            "cuts",
-            "read",
-            "reads",
-        }
-
-
-def test_every_word_is_in_the_vocabulary(rows, tokenizer):
-    encoded = tokenizer.encode([row[side] for row in rows for side in ("good", "bad")])
-    assert len(encoded.oov) == 0
-
-
 def test_word_frequencies_alone_reach_half_accuracy(unigram):
     pairs = read_pairs(PATH).pairs
     for scoring in ("full", "word"):
-        found = {
-            (each.by, each.group): each.accuracy
-            for each in PairScores(score_pairs(unigram, pairs, scoring=scoring)).accuracies()
-        }
-        assert found["all", "all"] == 0.5
-        assert all(share == 0.5 for (by, _), share in found.items() if by in ("kind", "distance"))
+        scores = PairScores(score_pairs(unigram, pairs, scoring=scoring))
+        found = {each.by: set() for each in scores.accuracies()}
+        for each in scores.accuracies():
+            found[each.by].add(each.accuracy)
+        assert found["all"] == found["kind"] == found["distance"] == {0.5}
 
 
 def test_homophones_are_half_right_under_the_unigram_too(unigram):

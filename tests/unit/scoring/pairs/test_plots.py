@@ -1,5 +1,6 @@
 import xml.etree.ElementTree as ElementTree
 
+import numpy as np
 import pytest
 
 from rnnlm.errors import UsageError
@@ -25,28 +26,17 @@ def test_distance_and_attractors_have_a_panel_each():
     ]
     figure = accuracy_figure([*found, accuracy("attractors", 1, 0.6)])
     distance, attractors = figure.axes
-    assert distance.lines[0].get_xydata().tolist() == [
-        [0, pytest.approx(0.9)],
-        [2, pytest.approx(0.8)],
-        [5, pytest.approx(0.65)],
-    ]
-    assert [segment.tolist() for segment in attractors.collections[0].get_segments()] == [
-        [[0, pytest.approx(0.7)], [0, pytest.approx(0.85)]],
-        [[1, pytest.approx(0.5)], [1, pytest.approx(0.65)]]
-    ]  # fmt: skip
-    assert "words between head and verb" in shown(figure) and "nouns of the other number" in shown(
-        figure
-    )
+    points = distance.lines[0].get_xydata()
+    assert points == pytest.approx(np.array([[0, 0.9], [2, 0.8], [5, 0.65]]))
+    intervals = np.array(attractors.collections[0].get_segments())
+    assert intervals == pytest.approx(np.array([[[0, 0.7], [0, 0.85]], [[1, 0.5], [1, 0.65]]]))
+    for label in ("words between head and verb", "nouns of the other number"):
+        assert label in shown(figure)
 
 
 def test_without_them_kinds_are_shown_from_the_top():
-    figure = accuracy_figure(
-        [
-            accuracy("kind", "first <&>", 0.7),
-            accuracy("kind", "none", None),
-            accuracy("kind", "last", 0.4),
-        ]
-    )
+    shares = {"first <&>": 0.7, "none": None, "last": 0.4}
+    figure = accuracy_figure([accuracy("kind", kind, share) for kind, share in shares.items()])
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["first <&>", "last"]
     assert axes.yaxis_inverted() and "first <&>" in shown(figure)
@@ -63,9 +53,7 @@ def test_models_stand_beside_each_other_with_a_legend():
     figure = accuracy_figure({"one": one, "other": other})
     (axes,) = figure.axes
     first, second = (line.get_xydata().tolist() for line in axes.lines if line.get_marker() in "os")
-    assert [x for x, _ in first] == [pytest.approx(0.7), pytest.approx(0.5)] and [
-        x for x, _ in second
-    ] == [pytest.approx(0.6)]
+    assert [x for x, _ in [*first, *second]] == pytest.approx([0.7, 0.5, 0.6])
     assert first[0][1] < 0 < second[0][1] and first[0][1] == pytest.approx(-second[0][1])
     assert all(text in shown(figure) for text in ("one", "other", "$a$"))
     by_count = accuracy_figure(

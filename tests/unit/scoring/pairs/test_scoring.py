@@ -24,50 +24,48 @@ def halves():
     return halves_model()
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        {},
-        {"tokenizer": "char"},
-        {"tokenizer": "byte"},
-        {"tokenizer": "sentencepiece", "vocab_size": 280},
-    ],
-    ids=str,
-)
+@pytest.fixture(scope="module", params=[
+    {}, {"tokenizer": "char"}, {"tokenizer": "byte"},
+    {"tokenizer": "sentencepiece", "vocab_size": 280},
+], ids=str)  # fmt: skip
 def lstm(request):
     return fit("lstm", LINES * 20, **request.param)
 
 
-def predicted(model, line: str) -> tuple[list[int], list[np.ndarray]]:
-    """Return the ids of a line, and what `predict` gives before each of them, one token at a time,
-    and after the last."""
-    ids = model.tokenizer.encode([line]).ids.tolist()
-    state, before, found = model.initial_state(1), model.tokenizer.boundary_id, []
-    for id in ids:
-        logprob_BTV, state = model.predict(np.array([[before]]), state)
-        found.append(
-            np.asarray(logprob_BTV.detach() if hasattr(logprob_BTV, "detach") else logprob_BTV)[
-                0, 0
-            ].astype(np.float64)
-        )
-        before = id
-    return ids, found
+class Predicted:
+    """A sentence's ids, and what `predict` gives before each of them, one token at a time."""
+
+    def __init__(self, model, line: str) -> None:
+        self.ids = model.tokenizer.encode([line]).ids.tolist()
+        state, before, self.logprobs = model.initial_state(1), model.tokenizer.boundary_id, []
+        for id in self.ids:
+            logprob_BTV, state = model.predict(np.array([[before]]), state)
+            self.logprobs.append(logprob_BTV[0, 0].detach().double().numpy())
+            before = id
+
+    def nats(self, start: int = 0, stop: int | None = None) -> float:
+        """Return the log-probability of these tokens after those before them."""
+        pairs = zip(self.logprobs[start:stop], self.ids[start:stop], strict=True)
+        return sum(logprob_V[id] for logprob_V, id in pairs)
 
 
-def split_at_words(model, pair: Pair) -> list[tuple[str, str, str]]:
-    """Return (shared beginning, what differs, shared end) of both sentences, in words."""
+def split_at_words(pair: Pair) -> list[tuple[str, str]]:
+    """Return the shared beginning and what differs, of both sentences."""
     sides = [pair.good.split(), pair.bad.split()]
     head = next(n for n in range(20) if sides[0][n : n + 1] != sides[1][n : n + 1])
     most = min(map(len, sides)) - head
     tail = next(n for n in range(20) if n == most or sides[0][-1 - n] != sides[1][-1 - n])
-    return [
-        (
-            " ".join(side[:head]),
-            " ".join(side[head : len(side) - tail]),
-            " ".join(side[len(side) - tail :]),
-        )
-        for side in sides
-    ]
+    return [(" ".join(side[:head]), " ".join(side[head : len(side) - tail])) for side in sides]
+
+
+def sides_of(model, pairs: list[Pair], **settings):
+    """Yield what was predicted of each sentence, its score, and the numbers of its tokens where it
+    begins to differ and where it ceases to."""
+    for pair, score in zip(pairs, score_pairs(model, pairs, **settings), strict=True):
+        texts, sides = (pair.good, pair.bad), (score.good, score.bad)
+        for text, side, (head, middle) in zip(texts, sides, split_at_words(pair), strict=True):
+            start, stop = tokens_of(model, head), tokens_of(model, f"{head} {middle}".strip())
+            yield Predicted(model, text), side, start, stop
 
 
 def tokens_of(model, text: str) -> int:
@@ -96,74 +94,42 @@ def test_pairs_of_the_same_words_tie_under_unigrams():
 @pytest.mark.parametrize(("difference_nats", "point"), [(1e-5, 0.5), (1e-3, 1.0)])
 def test_closer_than_a_score_is_exact_tie(halves, difference_nats, point):
     logprob_V = halves.logprob_V.copy()
-    logprob_V[halves.tokenizer.symbols().index("b")] = (
-        logprob_V[halves.tokenizer.symbols().index("a")] - difference_nats
-    )
+    a, b = (halves.tokenizer.symbols().index(word) for word in "ab")
+    logprob_V[b] = logprob_V[a] - difference_nats
     (score,) = score_pairs(UnigramModel(logprob_V, halves.tokenizer), [Pair("x", "a", "b")])
     assert score.point == point
 
 
 def test_full_scores_equal_a_slow_predict_loop(lstm):
-    for pair, score in zip(PAIRS, score_pairs(lstm, PAIRS), strict=True):
-        for text, side in ((pair.good, score.good), (pair.bad, score.bad)):
-            ids, logprob = predicted(lstm, text)
-            assert side.logprob_nats == pytest.approx(
-                sum(before[id] for before, id in zip(logprob, ids, strict=True)), abs=1e-3
-            )
-            assert side.tokens == len(ids)
+    for predicted, side, _, _ in sides_of(lstm, PAIRS):
+        assert side.logprob_nats == pytest.approx(predicted.nats(), abs=1e-3)
+        assert side.tokens == len(predicted.ids)
 
 
 def test_partial_scores_depend_on_each_ones_own_beginning(lstm):
-    pairs = PAIRS[:3]
-    for pair, score in zip(pairs, score_pairs(lstm, pairs, scoring="partial"), strict=True):
-        for text, side, (head, middle, _) in zip(
-            (pair.good, pair.bad), (score.good, score.bad), split_at_words(lstm, pair), strict=True
-        ):
-            ids, logprob = predicted(lstm, text)
-            first = tokens_of(lstm, f"{head} {middle}".strip())
-            expected = sum(
-                before[id] for before, id in zip(logprob[first:], ids[first:], strict=True)
-            )
-            assert side.logprob_nats == pytest.approx(expected, abs=1e-3)
-            assert side.tokens == len(ids) - first
+    for predicted, side, _, stop in sides_of(lstm, PAIRS[:3], scoring="partial"):
+        assert side.logprob_nats == pytest.approx(predicted.nats(stop), abs=1e-3)
+        assert side.tokens == len(predicted.ids) - stop
 
 
 @pytest.mark.parametrize("scoring", ["full", "partial"])
 def test_without_ends_scores_lack_them_alone(lstm, scoring):
-    pairs = PAIRS[:3]
-    with_ends = score_pairs(lstm, pairs, scoring=scoring)
-    without = score_pairs(lstm, pairs, scoring=scoring, eos=False)
-    for pair, one, other in zip(pairs, with_ends, without, strict=True):
-        ends = ((pair.good, one.good, other.good), (pair.bad, one.bad, other.bad))
-        for text, whole, rest in ends:
-            ids, logprob = predicted(lstm, text)
-            end = logprob[len(ids) - 1][ids[-1]]
-            assert whole.logprob_nats - rest.logprob_nats == pytest.approx(end, abs=1e-3)
-            assert rest.tokens == whole.tokens - 1
-
-
-def test_without_ends_nothing_may_be_left_to_compare(halves):
-    (score,) = score_pairs(halves, [Pair("x", "a b", "a a")], scoring="partial", eos=False)
-    assert score.point is None and "nothing follows" in score.reason
+    with_ends = sides_of(lstm, PAIRS[:3], scoring=scoring)
+    without = sides_of(lstm, PAIRS[:3], scoring=scoring, eos=False)
+    for (predicted, whole, _, _), (_, rest, _, _) in zip(with_ends, without, strict=True):
+        end = predicted.nats(start=len(predicted.ids) - 1)
+        assert whole.logprob_nats - rest.logprob_nats == pytest.approx(end, abs=1e-3)
+        assert rest.tokens == whole.tokens - 1
 
 
 def test_word_scores_include_the_words_end(lstm):
     """p(pieces) B(after) / B(before), by hand; the sum of p over all that could follow is what
     makes "cat" no part of "cats"."""
     starts_V = lstm.tokenizer.starts_word_V
-    pairs = PAIRS[:2]
-    for pair, score in zip(pairs, score_pairs(lstm, pairs, scoring="word"), strict=True):
-        for text, side, (head, middle, _) in zip(
-            (pair.good, pair.bad), (score.good, score.bad), split_at_words(lstm, pair), strict=True
-        ):
-            ids, logprob = predicted(lstm, text)
-            first, stop = tokens_of(lstm, head), tokens_of(lstm, f"{head} {middle}".strip())
-            expected = sum(
-                before[id] for before, id in zip(logprob[first:stop], ids[first:stop], strict=True)
-            )
-            expected += math.log(np.exp(logprob[stop][starts_V]).sum())
-            expected -= math.log(np.exp(logprob[first][starts_V]).sum()) if first else 0
-            assert side.logprob_nats == pytest.approx(expected, abs=1e-3)
+    for predicted, side, start, stop in sides_of(lstm, PAIRS[:2], scoring="word"):
+        begins = [math.log(np.exp(logprob_V[starts_V]).sum()) for logprob_V in predicted.logprobs]
+        expected = predicted.nats(start, stop) + begins[stop] - (begins[start] if start else 0)
+        assert side.logprob_nats == pytest.approx(expected, abs=1e-3)
 
 
 def test_what_differs_is_found_in_whole_words():
@@ -175,9 +141,8 @@ def test_what_differs_is_found_in_whole_words():
 
 
 def test_words_put_in_leave_no_words_to_compare(halves):
-    score, other = score_pairs(
-        halves, [Pair("x", "a b", "a a b"), Pair("x", "a b", "b b")], scoring="word"
-    )
+    pairs = [Pair("x", "a b", "a a b"), Pair("x", "a b", "b b")]
+    score, other = score_pairs(halves, pairs, scoring="word")
     assert score.point is None and "put in" in score.reason and score.good is None
     assert other.point == 1.0 and other.good.tokens == 1
 
@@ -190,10 +155,11 @@ def test_oov_words_are_those_that_were_read(halves):
 
 
 def test_partial_scoring_tells_where_nothing_follows(halves):
+    pairs = [Pair("x", "a b", "a a"), Pair("x", "a b a", "a a a")]
     with pytest.warns(RnnlmWarning, match="in 1 of 2 pairs nothing follows"):
-        score_pairs(
-            halves, [Pair("x", "a b", "a a"), Pair("x", "a b a", "a a a")], scoring="partial"
-        )
+        score_pairs(halves, pairs, scoring="partial")
+    (score,) = score_pairs(halves, pairs[:1], scoring="partial", eos=False)
+    assert score.point is None and "nothing follows" in score.reason
 
 
 def test_identical_sentences_tie_however_they_are_compared(halves):
