@@ -26,7 +26,7 @@ INSTALLED_AS = {
 # besides .py
 DATA = {
     ".toml", ".txt", ".tsv", ".conllu", ".md", ".typed", ".html", ".css", ".js", ".json",
-    ".safetensors",
+    ".safetensors", ".pyi",
 }  # fmt: skip
 
 pytestmark = pytest.mark.skipif(

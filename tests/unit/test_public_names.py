@@ -23,11 +23,6 @@ def test_dir_and_all_agree_and_hide_no_module():
         assert not inspect.ismodule(getattr(rnnlm, name))
 
 
-def test_unknown_names_are_attribute_errors():
-    with pytest.raises(AttributeError, match="no attribute 'lode'"):
-        rnnlm.lode
-
-
 def test_the_page_on_python_lists_the_public_names():
     table = PAGE.read_text(encoding="utf-8").split("| to | names |")[1].split("\n\n")[0]
     assert sorted(re.findall(r"`(\w+)`", table)) == sorted(PUBLIC)

@@ -3,6 +3,7 @@
 import inspect
 import json
 import sqlite3
+import sys
 
 import datasets
 import numpy
@@ -168,9 +169,12 @@ def test_a_model_says_what_it_is(done):
         done.model.tag(["a line"])
 
 
-def test_names_that_are_not_there_are_suggested():
-    with pytest.raises(AttributeError, match="did you mean 'compare'"):
+def test_names_that_are_not_there_are_suggested(capsys):
+    with pytest.raises(AttributeError, match="compere") as caught:
         rnnlm.compere
+    # Python itself suggests a name of dir(rnnlm), where it shows an error that nobody caught.
+    sys.__excepthook__(caught.type, caught.value, None)
+    assert "Did you mean: 'compare'?" in capsys.readouterr().err
     assert dir(rnnlm) == sorted(rnnlm.__all__)
 
 
