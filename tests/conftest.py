@@ -1,11 +1,5 @@
-"""What all tests share.
-
-* Hypothesis runs the same few examples every time, however slow the machine is; with `-m soak` it
-  looks for new ones, and for many.
-* Each process has one thread; `--workers 4` shares the tests between four.
-* Signals arrive, although whoever starts the tests in the background, or with nohup, has some of
-  them ignored in every process below.
-"""
+"""What all tests share: marks, examples of Hypothesis, fixtures, and a machine that is the same for
+all of them."""
 
 import gc
 import os
@@ -18,32 +12,22 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# What a person's environment says of the terminal, of threads and of models, no test and no process
-# of a test may see.
-UNSEEN = (
+# What a person's environment says of the terminal, of threads and of models is no matter of tests.
+for name in (
     "COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE",
-    "TTY_COMPATIBLE", "TTY_INTERACTIVE",
-    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONHASHSEED", "RNNLM_MODEL", "RNNLM_TOKEN", "RANK",
-    "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "PYTHONDONTWRITEBYTECODE",
-)  # fmt: skip
-# Objects made, then collections, until a generation is looked through. Tests are short and leave
-# little in circles; Python's own numbers take them one second of twenty.
-SELDOM = (20_000, 20, 20)
-CPU_CASES = 1  # of a test that is meant for the GPU
-for name in UNSEEN:
+    "TTY_COMPATIBLE", "TTY_INTERACTIVE", "MKL_NUM_THREADS", "PYTHONHASHSEED", "RNNLM_MODEL",
+    "RNNLM_TOKEN", "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT",
+):  # fmt: skip
     os.environ.pop(name, None)
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: each worker of xdist has one thread
 
+# Compiling the tests takes seconds: keep what is compiled, whatever the environment says.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
-def reach_no_disk(handle: int) -> None:
-    """Do what os.fsync does but for the waiting: no test cuts the power, and a disk takes
-    milliseconds for each of many thousand files."""
-    os.fstat(handle)
-
-
-os.fsync = reach_no_disk
-gc.disable()  # what is imported and collected is no garbage: it is looked for from the tests on
-sys.dont_write_bytecode = False  # compiling the tests takes a worker 8 s: the next run finds them
-os.environ["OMP_NUM_THREADS"] = "1"
+# Signals arrive, although nohup and shells in the background have processes ignore some of them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest_plugins = [
     "support.commands",
@@ -53,27 +37,15 @@ pytest_plugins = [
     "support.tiny_tasks",
     "support.tiny_labellers",
     "support.tiny_translators",
-    "support.workers",
 ]
 
-settings.register_profile(
-    "rnnlm",
-    deadline=None,
-    derandomize=True,
-    max_examples=15,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.register_profile(
-    "search", deadline=None, max_examples=3000, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.register_profile(
-    "soak",
-    deadline=None,
-    max_examples=2000,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+# The same few examples every time; with `-m soak`, new ones, and many.
+usual = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("rnnlm", derandomize=True, max_examples=15, **usual)
+settings.register_profile("soak", max_examples=2000, print_blob=True, **usual)
 settings.load_profile("rnnlm")
+
+CPU_CASES = 1  # of a test that is meant for the GPU
 
 
 def is_soak(config: pytest.Config) -> bool:
@@ -99,18 +71,13 @@ def mark_further_cases(items: list[pytest.Item]) -> None:
                 item.add_marker("soak")
 
 
-def pytest_collection_finish() -> None:
-    gc.set_threshold(*SELDOM)
-    gc.enable()
-
-
 def _function(item: pytest.Item) -> tuple[Path, str]:
     return item.path, getattr(item, "originalname", item.name)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the long proofs unless they are asked for. With them, fuzzing tests count as long
+    """Leave out the long proofs unless they are asked for. With them, fuzzing tests count as long
     proofs, too."""
     mark_further_cases(items)
     for item in items:
@@ -118,21 +85,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("system")
         if is_soak(config) and "fuzzing" in item.path.parts:
             item.add_marker("soak")
-        elif not is_soak(config) and item.get_closest_marker("soak"):
-            item.add_marker(pytest.mark.skip(reason="long proof; run with -m soak"))
+    if not is_soak(config):
+        long_proofs = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=long_proofs)
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
 
 
-os.getloadavg = lambda: (0.0, 0.0, 0.0)  # what else this machine does, no test may see
-signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def pytest_collection_finish() -> None:
+    gc.freeze()  # the collector need not look at thousands of tests again and again
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _little_is_held():
-    """Count a worker, which holds torch and what earlier tests have left, as a new process where
-    memory is limited. What a real process holds is tested in real ones."""
+def _calm_machine():
+    """Have an idle machine with a fast disk, and count this process, which holds torch and what
+    earlier tests have left, as a new one where memory is limited."""
     from rnnlm import system
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+        patch.setattr(os, "fsync", os.fstat)  # no test cuts the power
         patch.setattr(system, "private_bytes", lambda: 60_000_000)
         yield

@@ -10,9 +10,11 @@ import pytest
 from rnnlm.text.prepared import prepared_text
 
 SMALL = 1 << 20  # bytes of a shard
-SMALL_SHARDS = {
-    f"rnnlm.text.prepared.{module}.SHARD_BYTES": SMALL for module in ("encoder", "preparation")
-}
+SMALL_SHARDS = (
+    "from rnnlm.text.prepared import encoder, preparation\n"
+    f"encoder.SHARD_BYTES = preparation.SHARD_BYTES = {SMALL}"
+)
+PREPARE = "prepare text.txt -o big --workers 1 --max-vocab 1000 --sample 1M".split()
 
 
 @pytest.fixture
@@ -75,19 +77,7 @@ def test_interrupted_preparation_stops_soon_and_can_resume(
     # Text of many shards: the signal comes while the second one is in the making.
     text = "\n".join(corpus_lines) + "\n"
     (here / "text.txt").write_text(text * (16 * SMALL // len(text)), encoding="utf-8")
-    process = start(
-        "prepare",
-        "text.txt",
-        "-o",
-        "big",
-        "--workers",
-        "1",
-        "--max-vocab",
-        "1000",
-        "--sample",
-        "1M",
-        constants=SMALL_SHARDS,
-    )
+    process = start(*PREPARE, first=SMALL_SHARDS)
     deadline = time.monotonic() + 60
     while not list((here / "big").glob("shard-*")) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -97,21 +87,5 @@ def test_interrupted_preparation_stops_soon_and_can_resume(
     assert "--resume" in err
     if number == signal.SIGINT:
         return
-    assert (
-        spawn(
-            "prepare",
-            "text.txt",
-            "-o",
-            "big",
-            "--workers",
-            "1",
-            "--max-vocab",
-            "1000",
-            "--sample",
-            "1M",
-            "--resume",
-            constants=SMALL_SHARDS,
-        ).code
-        == 0
-    )
+    assert spawn(*PREPARE, "--resume", first=SMALL_SHARDS).code == 0
     assert prepared_text.load(here / "big").index.counts.bytes == (here / "text.txt").stat().st_size

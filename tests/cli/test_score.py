@@ -425,7 +425,8 @@ def test_killed_run_resumes_to_the_same_file(
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 500)
     whole = rnnlm(*command, f"whole-{name}")
     assert whole.code == 0 and whole.out == ""
-    process = start(*command, name, constants={"rnnlm.scoring.scorer.LINES_PER_CHUNK": 500})
+    small_chunks = "from rnnlm.scoring import scorer; scorer.LINES_PER_CHUNK = 500"
+    process = start(*command, name, first=small_chunks)
     while not (here / name).exists() or (here / name).stat().st_size < 1000:
         assert process.poll() is None
         time.sleep(0.002)

@@ -1,16 +1,16 @@
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import rnnlm as library
 from support.failures import checked_error
-from support.forked import Forked
 
 TINY = (
     "--set",
@@ -97,48 +97,32 @@ def test_tokenizer_and_weights_can_come_from_another_model(rnnlm, models):
     )
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
-def test_on_a_terminal_there_is_a_live_display(models, here):
-    import pty
-
-    master, slave = pty.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "rnnlm",
-        "train",
-        models.text,
-        "--valid",
-        models.valid,
-        *TINY,
-        "--budget",
-        "40steps",
-        "-o",
-        "made",
-    ]
-    environment = {
-        **os.environ,
-        "TERM": "xterm",
-        "COLUMNS": "80",
-        "LINES": "24",
-        "OMP_NUM_THREADS": "1",
-    }
-    process = Forked(command, stdout=subprocess.PIPE, stderr=slave, env=environment)
-    os.close(slave)
-    seen = b""
-    for chunk in iter(lambda: _read(master), b""):
-        seen += chunk
-    out, _ = process.communicate(timeout=30)
-    assert process.returncode == 0, seen
+def test_on_a_terminal_there_is_a_live_display(rnnlm, models, monkeypatch):
+    pty = pytest.importorskip("pty", reason="pseudo-terminals are POSIX")
+    screen, stderr = pty.openpty()
+    for name, value in {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}.items():
+        monkeypatch.setenv(name, value)
+    with ThreadPoolExecutor() as reader:
+        reading = reader.submit(_all_shown, screen)
+        with open(stderr, "w", encoding="utf-8") as stream, monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", stream)
+            ended = rnnlm(
+                "train", models.text, "--valid", models.valid, *TINY, "--budget", "40steps"
+            )
+        seen = reading.result(timeout=30)
+    assert ended.code == 0, seen
     assert b"\x1b[" in seen and "━".encode() in seen and b"valid " in seen
-    assert b"\x1b" not in out and out.startswith(b"text\ttokens\t")
+    assert "\x1b" not in ended.out and ended.out.startswith("text\ttokens\t")
 
 
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 4096)
-    except OSError:  # Linux's way of saying that the other side has closed
-        return b""
+def _all_shown(screen: int) -> bytes:
+    """Return what is written to a terminal until its other side is closed."""
+    seen = b""
+    with contextlib.suppress(OSError):  # Linux's way of saying that it is closed
+        while chunk := os.read(screen, 4096):
+            seen += chunk
+    os.close(screen)
+    return seen
 
 
 def test_train_says_first_where_it_saves(rnnlm, models):

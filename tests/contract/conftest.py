@@ -41,7 +41,7 @@ def covering(items: list[pytest.Item], first: int) -> Iterator[pytest.Item]:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     of_models = [
         item
         for item in items
@@ -57,7 +57,3 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in of_models:
         if item not in taken:
             item.add_marker("soak")
-    if "soak" not in config.option.markexpr:
-        left = [item for item in of_models if item not in taken]
-        config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if item not in {*left}]

@@ -16,7 +16,6 @@ from rnnlm import corpora
 from rnnlm.cli.main import run
 from rnnlm.evaluation import plotting
 from rnnlm.files import reading
-from support.forked import Forked
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4")
 
@@ -157,50 +156,44 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", **more}
 
 
-def spawn(*arguments, cwd=None, stdin: bytes = b"", constants=None, **more: str) -> Outcome:
-    """Run a command in a separate process. constants: see `support.forked`."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = Forked(
-        [sys.executable, "-m", "rnnlm", *map(os.fsencode, arguments)],
-        cwd=cwd,
-        env=environment(**more),
-        constants=constants,
-        **pipes,
-    )
-    try:
-        out, err = process.communicate(stdin, timeout=120)
-    finally:
-        process.kill()
-    return Outcome(
-        process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
-    )
+def program(*arguments, first: str = "") -> list[str]:
+    """Return the command of a process that runs `rnnlm ARGUMENTS`. first: Python code that it runs
+    before, such as one that lowers a limit."""
+    words = [os.fsencode(str(argument)) for argument in arguments]
+    if not first:
+        return [sys.executable, "-m", "rnnlm", *words]
+    return [sys.executable, "-c", f"{first}\nfrom rnnlm.cli.main import main\nmain()", *words]
 
 
-@pytest.fixture(name="spawn")
-def spawn_fixture(here):
-    def command(*arguments, **more) -> Outcome:
-        return spawn(*arguments, **{"cwd": here, **more})
+@pytest.fixture
+def spawn(here):
+    """Return a function that runs `rnnlm ...` in a process of its own."""
+
+    def command(*arguments, first: str = "") -> Outcome:
+        ended = subprocess.run(
+            program(*arguments, first=first), capture_output=True, cwd=here, env=environment(),
+            timeout=120, encoding="utf-8", errors="replace",
+        )  # fmt: skip
+        return Outcome(ended.returncode, ended.stdout, ended.stderr)
 
     return command
 
 
 @pytest.fixture
 def start(here):
-    """Yield a function that starts `python -m rnnlm ...` in a separate process, which can be
-    signalled. End the processes afterwards. constants: see `support.forked`."""
+    """Yield a function that starts `rnnlm ...` in a process of its own, which can be signalled. End
+    the processes afterwards."""
     processes = []
 
-    def command(*arguments, constants=None, **more: str) -> subprocess.Popen:
-        process = Forked(
-            [sys.executable, "-u", "-m", "rnnlm", *map(str, arguments)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
-            cwd=here, env=environment(**more), constants=constants,
+    def command(*arguments, first: str = "") -> subprocess.Popen:
+        process = subprocess.Popen(
+            program(*arguments, first=first), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, cwd=here, env=environment(),
         )  # fmt: skip
         processes.append(process)
         return process
 
     yield command
     for process in processes:
-        if process.poll() is None:
-            process.kill()
+        process.kill()
         process.communicate()

@@ -1,5 +1,4 @@
-"""Runs that are killed: of a function, and of `rnnlm train`, in forks of this process, which has
-imported torch already, so that each starts at once.
+"""Runs of `rnnlm train` that are killed.
 
 A run's outcome is all that must not depend on whether it was killed: weights, averages, optimizer,
 random numbers, figures, its log.
@@ -7,12 +6,7 @@ random numbers, figures, its log.
 
 import contextlib
 import json
-import multiprocessing
-import os
-import signal
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +15,8 @@ from rnnlm.events import Checkpoint
 from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.manifest import Manifest, read_manifest
 from support import failing_files
-from support.forked import import_commands
+from support.forks import FORK, run_command
 
-FORK = multiprocessing.get_context("fork")
 TINY = {
     "hidden_size": 8,
     "embedding_size": 8,
@@ -33,20 +26,6 @@ TINY = {
     "device": "cpu",
     "threads": 1,
 }
-
-
-def killed_after(seconds: float, function: Callable[..., None], *arguments: Any) -> bool:
-    """Call a function in a fork of this process, and kill it. Return whether it had come to its
-    end."""
-    process = FORK.Process(target=function, args=arguments)
-    process.start()
-    process.join(seconds)
-    if process.exitcode is None:
-        process.kill()
-        process.join()
-        return False
-    assert process.exitcode == 0
-    return True
 
 
 def cut_off(run):
@@ -82,54 +61,41 @@ VARIANTS = {
 TIMES = "seconds tokens_per_second read_at cost spent set_aside metrics_bytes last_loss".split()
 # looks at layers, as far apart as their cost allows
 TIMES += "looked_after look_seconds spectral_radius saturated".split()
-MOST_STEPS = 4096
 
 
 @dataclass
 class Ended:
-    """How a run ended. steps: how many it had done; at: when it did the step of that number,
-    seconds, 0 where it did not."""
+    """How a run ended, after how many steps, and in which order it wrote."""
 
     code: int
     said: str
     steps: int
-    at: list[float] = field(repr=False)
-    seconds: float = 0.0
-    operations: list[str] = field(default_factory=list, repr=False)
-
-    def lost(self, step: int) -> tuple[int, float] | None:
-        """Return (steps, seconds) of work since the checkpoint of `step`; None if this piece of the
-        run took no step."""
-        if not any(self.at):
-            return None
-        return self.steps - step, self.at[self.steps] - (
-            self.at[step] or min(filter(None, self.at))
-        )
+    seconds: float
+    operations: list[str] = field(repr=False)  # empty for runs without a point
 
 
 class Runs:
-    """Starts runs in forks, one at a time."""
+    """Starts `rnnlm train` in forks, one at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.context = FORK
-        import_commands()
+
+    @property
+    def said(self) -> str:
+        """What the last run has printed so far."""
+        return (self.folder / "said.txt").read_text(encoding="utf-8")
 
     @contextlib.contextmanager
     def started(self, arguments: list[str], point: tuple[str, str] | None = None):
-        """Start a run in a process. Yield the process, and its steps as they come."""
-        steps, at = (
-            self.context.Value("l", 0, lock=False),
-            self.context.Array("d", MOST_STEPS, lock=False),
-        )
-        said = self.folder / "said.txt"
-        said.write_text("", encoding="utf-8")
-        process = self.context.Process(
-            target=work, args=(arguments, str(said), steps, at, point), daemon=True
-        )
+        """Start a run. Yield its process, and the number of its steps as they come. point: where
+        it kills itself, see :func:`failing_files.kill_at`."""
+        for name in ("said.txt", "operations.txt"):
+            (self.folder / name).write_text("")
+        steps = FORK.Value("l", 0, lock=False)
+        process = FORK.Process(target=train, args=(arguments, self.folder, steps, point))
         process.start()
         try:
-            yield process, steps, at
+            yield process, steps
         finally:
             process.kill()
             process.join()
@@ -143,56 +109,32 @@ class Runs:
         """Run to the end, or kill the run: after so many seconds, or by itself at a point of its
         writing."""
         began = time.perf_counter()
-        with self.started(arguments, point) as (process, steps, at):
+        with self.started(arguments, point) as (process, steps):
             process.join(120 if kill_after is None else kill_after)
-            if kill_after is not None and process.is_alive():
-                process.kill()
-            process.join(60)
+            process.kill()
+            process.join()
             seconds = time.perf_counter() - began
-        log = self.folder / "operations.txt"
-        operations = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-        log.unlink(missing_ok=True)
-        return Ended(
-            process.exitcode,
-            (self.folder / "said.txt").read_text(encoding="utf-8"),
-            steps.value,
-            list(at),
-            seconds,
-            operations,
-        )
+        operations = (self.folder / "operations.txt").read_text(encoding="utf-8").splitlines()
+        return Ended(process.exitcode, self.said, steps.value, seconds, operations)
 
 
-def work(
-    arguments: list[str], said: str, steps: Any, at: Any, point: tuple[str, str] | None
-) -> None:
-    """Run the command line in such a process, and watch its steps and its writing."""
-    handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def train(arguments: list[str], folder: Path, steps: Any, point: tuple[str, str] | None) -> None:
+    """Train in this process, which was forked for it. Count the steps, and note what is written."""
     from rnnlm.cli import signals
-    from rnnlm.cli.main import main
     from rnnlm.neural.fitting.trainer import Trainer
 
     signals.ONE_WISH_SECONDS = 0.0  # what is sent here twice is meant
-    take = Trainer.train_step
+    take_step = Trainer.train_step
 
-    def watched(self):
-        take(self)
-        steps.value = self.step_count
-        at[self.step_count % MOST_STEPS] = time.monotonic()
+    def counted(trainer):
+        take_step(trainer)
+        steps.value = trainer.step_count
 
-    Trainer.train_step = watched
+    Trainer.train_step = counted
     if point is not None:
-        failing_files.kill_at(
-            Path(arguments[arguments.index("-o") + 1]),
-            point,
-            Path(said).with_name("operations.txt"),
-        )
-    sys.argv = ["rnnlm", *arguments]
-    # as long as the process
-    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
-    main()
+        output = Path(arguments[arguments.index("-o") + 1])
+        failing_files.kill_at(output, point, folder / "operations.txt")
+    run_command(arguments, folder / "said.txt", folder / "said.txt")
 
 
 def command(

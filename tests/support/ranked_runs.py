@@ -290,7 +290,7 @@ def _wishes(folder: Path, ranks, keep, found) -> None:
     asked = trainer_of(folder, CASES["lstm"], ranks)
     saves = iter([last and step == 3 for step in range(1000)])
     keep("asked", run(asked, lambda: last and asked.step_count >= 5, lambda: next(saves)))
-    timed = trainer_of(folder, {"validate_every_steps": None}, ranks, "0.1s")
+    timed = trainer_of(folder, {"validate_every_steps": None}, ranks, "0.5s")
     keep("timed", run(timed))
     found["timed/steps"] = torch.stack(ranks.gather(torch.tensor(timed.step_count))).numpy()
     reading = trainer_of(folder, {}, ranks)

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import signal
 import socket
@@ -13,8 +12,7 @@ import time
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 
-from rnnlm import system
-from support.forked import Forked
+from support.commands import environment, program
 
 START_SECONDS = 60
 ENDS_BY_FIN = "fin"  # a step of a client: it says that it sends no more
@@ -61,18 +59,14 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(*arguments, constants=None, **environment):
-    """Start `rnnlm serve` at a free port, wait until it answers, and end it afterwards. constants:
-    numbers of modules that are others there (`support.forked`)."""
-    process = Forked(
-        system.python("-m", "rnnlm", "serve", "--port", "0", *map(str, arguments)),
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        errors="replace",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(system.import_path()), **environment},
-        constants=constants,
-    )
+def serving(*arguments, first="", **variables):
+    """Start `rnnlm serve` at a free port, wait until it answers, and end it afterwards. first: code
+    that the process runs before, such as one that shortens a timeout."""
+    process = subprocess.Popen(
+        program("serve", "--port", "0", *arguments, first=first),
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
+        env=environment(**variables),
+    )  # fmt: skip
     server = Server(process)
     reading = threading.Thread(target=server.read_log, daemon=True)
     reading.start()

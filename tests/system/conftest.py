@@ -1,8 +1,9 @@
-"""Texts, and the process that runs are forked of."""
+"""Texts, and runs that are forked of this process."""
 
 import pytest
 
 from rnnlm import corpora
+from rnnlm.cli.main import run
 from support.killed_runs import Runs, command
 
 
@@ -22,9 +23,9 @@ def texts(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory, texts):
-    """Return a process that has imported everything, from which runs are forked."""
+    """Return what starts runs as forks of this process, which has imported all that they need."""
     runs = Runs(tmp_path_factory.mktemp("warm"))
-    assert runs.run(command(*texts, runs.folder / "m", {}, budget="1steps")).code == 0
+    assert run(command(*texts, runs.folder / "m", {}, budget="1steps")) == 0
     return runs
 
 

@@ -25,7 +25,6 @@ from rnnlm.text.prepared import preparation
 from rnnlm.work.executors import Inline
 from support.commands import environment
 from support.failures import fingerprint
-from support.forked import Forked
 
 TEXT, LIST = "t\u00ebxt \u65e5\u672c.txt", "n\u00ef.tsv"
 NBEST = (
@@ -90,44 +89,33 @@ def place(ground, tmp_path):
 
 
 def launch(
-    place,
-    arguments,
-    *,
-    closed=(),
-    limits=None,
-    cwd=None,
-    variables=None,
-    dropped=(),
-    program=None,
-    **streams,
-) -> Ended:
-    """Run a command in a process of its own, forked unless another program is named. closed: the
-    numbers of the streams that it is started without."""
-    own = {
-        name: value
-        for name, value in environment(**(variables or {})).items()
-        if name not in dropped
-    }
+    place, arguments, *, closed=(), limit=None, cwd=None, variables=None, dropped=(),
+    program=("-m", "rnnlm"), **streams,
+) -> Ended:  # fmt: skip
+    """Run a command in a process of its own. closed: the numbers of the streams that it is started
+    without. limit: as `resource.setrlimit` takes it."""
+    names = environment(**(variables or {}))
+    own = {name: value for name, value in names.items() if name not in dropped}
     streams = {
-        "stdin": subprocess.DEVNULL,
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-        **streams,
-    }
-    process = Forked(
-        [sys.executable, *(program or ("-m", "rnnlm")), *map(os.fsencode, arguments)],
-        cwd=cwd or place, env=own, limits=limits, closed=closed, **streams,
+        "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams
+    }  # fmt: skip
+
+    def prepare() -> None:
+        if limit is not None:
+            kind, most = limit
+            resource.setrlimit(kind, (most, most))
+        for number in closed:
+            os.close(number)
+
+    ended = subprocess.run(
+        [sys.executable, *program, *map(os.fsencode, arguments)],
+        cwd=cwd or place, env=own, preexec_fn=prepare, timeout=100, **streams,
     )  # fmt: skip
-    try:
-        out, err = process.communicate(timeout=100)
-    finally:
-        process.kill()
-    err = (err or b"").decode("utf-8", "replace")
-    assert (
-        "Traceback" not in err and "internal error" not in err and "Exception ignored" not in err
-    ), err
-    assert not [path for path in place.rglob("*") if path.name.endswith((".new", ".tmp"))]
-    return Ended(process.returncode, out or b"", err)
+    err = (ended.stderr or b"").decode("utf-8", "replace")
+    for word in ("Traceback", "internal error", "Exception ignored"):
+        assert word not in err, err
+    assert not [path for path in place.rglob("*") if path.suffix in (".new", ".tmp")]
+    return Ended(ended.returncode, ended.stdout or b"", err)
 
 
 def content(place) -> dict[str, bytes]:
@@ -145,7 +133,6 @@ BARE = {
     "XDG_CACHE_HOME": "/nonexistent/cache", "HF_HOME": "/nonexistent/hf",
 }  # fmt: skip
 UNCOMPILED = {"PYTHONPYCACHEPREFIX": "/proc/nowhere"}  # nothing is read or written there
-STARTED = ("-I", "-m", "rnnlm")  # started by the kernel: how Python opens its streams, too
 ONE_AFTER_THE_OTHER = """
 import sys
 from rnnlm.cli.main import run
@@ -168,7 +155,7 @@ def test_a_bare_environment(place, more):
     given = [part for arguments in COMMANDS.values() for part in (str(len(arguments)), *arguments)]
     ended = launch(
         place, given, variables={**BARE, **more}, dropped=("HOME", "LANG", "USER", "LOGNAME"), closed=(0,),
-        limits={resource.RLIMIT_NOFILE: 20},
+        limit=(resource.RLIMIT_NOFILE, 20),
         program=("-c", ONE_AFTER_THE_OTHER),
     )  # fmt: skip
     assert ended.code == 0, ended.err
@@ -212,7 +199,7 @@ def test_a_working_folder_that_nobody_can_write_to(place):
 )
 def test_standard_output_that_is_full(place, name):
     with open("/dev/full", "wb") as full:
-        ended = launch(place, COMMANDS[name], stdout=full, program=STARTED)
+        ended = launch(place, COMMANDS[name], stdout=full)
     assert (
         ended.code == 1
         and "error: cannot read or write standard output\n  why: No space left on device"
@@ -234,7 +221,7 @@ def test_standard_output_that_nobody_reads_ends_silently(place, arguments):
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "wb") as stream:
-        ended = launch(place, arguments, stdout=stream, program=STARTED)
+        ended = launch(place, arguments, stdout=stream)
     assert (ended.code, ended.err) == (141, "")
 
 
@@ -242,7 +229,7 @@ def test_standard_output_that_nobody_reads_ends_silently(place, arguments):
 def test_streams_that_are_closed(place, name):
     """Whatever is opened then must not take their numbers: what a library prints would go into a
     model's file."""
-    assert launch(place, COMMANDS[name], closed=(0, 1, 2), program=STARTED).code == 0
+    assert launch(place, COMMANDS[name], closed=(0, 1, 2)).code == 0
     if name == "train":
         assert fingerprint(place / "made")
 
@@ -281,9 +268,10 @@ def test_training_continues_after_its_output_reader_leaves(place, kind):
     lstm = ["train", TEXT, "--valid", TEXT, *small, "-o", "made"]
     command = [sys.executable, "-m", "rnnlm", *(lstm if kind == "terminal" else WRITING["train"])]
     with open(place / "out", "wb") as out:
-        process = Forked(
+        process = subprocess.Popen(
             command, cwd=place, env=environment(TERM="xterm"), stdin=subprocess.DEVNULL, stdout=out,
-            stderr=writer, start_new_session=True, ignored=[signal.SIGHUP],
+            stderr=writer, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
         )  # fmt: skip
     os.close(writer)
     select.select([reader], [], [], 60)  # it has said something: now nobody listens any longer
@@ -341,7 +329,10 @@ def failing_disk(number: int):
 def test_a_limit_to_the_size_of_files(place, name):
     """As a quota is, whose error a write tells, not fsync."""
     before = content(place)
-    ended = launch(place, WRITING[name], limits={resource.RLIMIT_FSIZE: 2000})
+    # A limit to the size of files would cut off what Python caches, for all processes after it.
+    uncached = {"PYTHONDONTWRITEBYTECODE": "1"}
+    limit = (resource.RLIMIT_FSIZE, 2000)
+    ended = launch(place, WRITING[name], limit=limit, variables=uncached)
     assert ended.code == 1 and "error: cannot write" in ended.err and "File too large" in ended.err
     after = content(place)
     assert {name: after.get(name) for name in before} == before

@@ -3,7 +3,6 @@ by bit."""
 
 import random
 import shutil
-import statistics
 import tempfile
 from pathlib import Path
 
@@ -27,13 +26,14 @@ def unbroken(runs, texts, settings, **options):
 
 def killed_at_random(runs, texts, variant, seed, kills, validate_every_steps=10, **steps):
     """Kill a run so many times, each time followed by the same command again, which comes to its
-    end now and then. Return (steps, seconds) lost by each."""
+    end now and then. Return how many steps each has lost, of those that took any."""
     settings = {"validate_every_steps": validate_every_steps, **VARIANTS[variant]}
     runs.folder /= variant
     runs.folder.mkdir()
     expected, whole = unbroken(runs, texts, settings, **steps)
     draw, lost, folder = random.Random(seed), [], Path(tempfile.mkdtemp(dir=runs.folder))
-    while len(lost) < kills:
+    done = 0
+    while done < kills:
         ended = runs.run(
             command(*texts, folder, settings, **steps), kill_after=draw.uniform(0.0, whole.seconds)
         )
@@ -43,7 +43,9 @@ def killed_at_random(runs, texts, variant, seed, kills, validate_every_steps=10,
             folder = Path(tempfile.mkdtemp(dir=runs.folder))
             continue
         assert ended.code == -9, ended.said
-        lost.append(ended.lost(newest_step(folder)))
+        done += 1
+        if ended.steps:
+            lost.append(ended.steps - newest_step(folder))
     ended = runs.run(command(*texts, folder, settings, **steps))
     assert ended.code == 0, ended.said
     assert outcome(folder) == expected
@@ -130,13 +132,8 @@ def test_a_hundred_kills_at_random_moments(runs, texts):
         for seed, variant in enumerate(VARIANTS)
         for each in killed_at_random(runs, texts, variant, seed, 25, **STEPS)
     ]
-    steps, seconds = zip(*filter(None, lost), strict=True)
-    assert len(lost) == 100 and max(steps) <= 3 + 1  # a step may be under way, or a save
-    print(
-        f"100 kills survived, {len(steps)} of them after a step; lost of these, median: "
-        f"{statistics.median(steps)} steps, "
-        f"{statistics.median(seconds):.3f} s; most: {max(steps)}, {max(seconds):.3f}"
-    )
+    assert max(lost) <= 3 + 1  # a step may be under way, or a save
+    print(f"100 kills survived, {len(lost)} of them after a step")
 
 
 @pytest.mark.soak

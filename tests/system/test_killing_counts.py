@@ -12,7 +12,7 @@ import rnnlm
 from rnnlm import system
 from rnnlm.ngram.counting import room
 from rnnlm.text.prepared import preparation
-from support.killed_runs import killed_after
+from support.forks import killed_after
 from support.random_texts import write_common_words
 
 

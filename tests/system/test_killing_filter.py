@@ -9,7 +9,7 @@ import pytest
 
 from rnnlm.filtering.run import Request, run
 from rnnlm.filtering.settings import FilterSettings
-from support.killed_runs import killed_after
+from support.forks import killed_after
 from support.tiny_models import fit, save
 
 SHARDS = 7
@@ -54,14 +54,16 @@ def killed_at_random(folder: Path, output: Path, seed: int, kills: int) -> None:
     expected = contents(output / "unbroken")
     assert len(expected) == 1 + 3 * SHARDS
     draw = random.Random(seed)
-    done = 0
-    number = 0
+    done = number = 0
     while done < kills:
-        number += 1
         killed = output / f"killed-{number}"
-        while not killed_after(draw.uniform(0.05, 0.9), filter_shards, folder, killed, True):
+        if killed_after(draw.uniform(0.05, 0.9), filter_shards, folder, killed, True):
+            assert contents(killed) == expected
+            number += 1
+        else:
             done += 1
-        assert contents(killed) == expected
+    assert killed_after(600, filter_shards, folder, killed, True)
+    assert contents(killed) == expected
 
 
 def test_killed_filter_ends_like_an_uninterrupted_one(folder, tmp_path):

@@ -20,7 +20,6 @@ import pytest
 import torch
 
 from support import pretended_gpu
-from support.forked import Forked
 
 ROOT = Path(__file__).parents[2]
 needs_it = pytest.mark.skipif(bool(pretended_gpu.why_not()), reason=str(pretended_gpu.why_not()))
@@ -74,27 +73,13 @@ UNSUITED = {
 }
 LEFT_OUT = [name for names in UNSUITED.values() for name in names]
 
-# In a fork that has imported torch: whatever asked whether there is a GPU is imported again.
-AGAIN = """
-import os, sys
-import pytest
-tests = os.environ["PYTHONPATH"]
-for name, module in [*sys.modules.items()]:
-    path = getattr(module, "__file__", None) or ""
-    if name.partition(".")[0] == "rnnlm" or path.startswith(tests + os.sep):
-        del sys.modules[name]
-sys.path.insert(0, tests)
-sys.exit(pytest.main(sys.argv[1:]))
-"""
 
-
-def run(part: Part, report: Path, is_forked: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run the tests of `part` in a process with the pretended device: a new one, or sooner a fork
-    that has imported torch."""
-    begin = ["-c", AGAIN] if is_forked else ["-m", "pytest"]
+def run(part: Part, report: Path) -> subprocess.CompletedProcess[str]:
+    """Run the tests of `part` in a process with the pretended device."""
     command = [
         sys.executable,
-        *begin,
+        "-m",
+        "pytest",
         "-p",
         "support.pretended_gpu",
         "-p",
@@ -106,18 +91,10 @@ def run(part: Part, report: Path, is_forked: bool = False) -> subprocess.Complet
     own = {"PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
     own |= {"RNNLM_TEST_DEVICE": part.models_device, pretended_gpu.REPORT: str(report)}
     environment = os.environ | own
-    process = Forked(
-        command,
-        is_code=is_forked,
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    out, err = process.communicate(timeout=3000)
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=3000,
+    )  # fmt: skip
 
 
 def passed(ended: subprocess.CompletedProcess[str]) -> Counter[str]:
@@ -147,7 +124,7 @@ def test_networks_go_round_and_no_step_waits(tmp_path):
     grow = f"{ROUND_TRIP}::test_cells_whose_operations_grow_with_windows_are_recorded"
     tests += [f"{grow}[{name}]" for name in FEW_CELLS]
     part = Part(shlex.join([*tests, RULES]), 0, "cpu")
-    ended = run(part, tmp_path / "report.json", is_forked=True)
+    ended = run(part, tmp_path / "report.json")
     assert ended.returncode == 0, ended.stdout[-5000:]
     assert passed(ended).total() >= len(tests) + 30 and "SKIPPED" not in ended.stdout
     assert faults(tmp_path / "report.json") == []

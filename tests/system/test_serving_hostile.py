@@ -23,7 +23,8 @@ def server(tmp_path_factory):
     save_unigram(folder / "uni")
     save_lstm(folder / "net")
     models = ("-m", folder / "net", "-m", folder / "uni", "--device", "cpu")
-    with serving(*models, constants={"rnnlm.serving.settings.BODY_SECONDS": 1}) as server:
+    impatient = "from rnnlm.serving import settings; settings.BODY_SECONDS = 1"
+    with serving(*models, first=impatient) as server:
         server.folder = str(folder)
         yield server
 

@@ -54,11 +54,10 @@ def ended_by(process, number):
 
 
 PHASES = {
-    "steps": lambda runs, steps: steps.value > 5, "validation": lambda runs,
-    steps: steps.value == 10,
-    "exact evaluation": lambda runs,
-    steps: "exact evaluation" in (runs.folder / "said.txt").read_text(encoding="utf-8"),
-}  # fmt: skip
+    "steps": lambda runs, steps: steps.value > 5,
+    "validation": lambda runs, steps: steps.value == 10,
+    "exact evaluation": lambda runs, steps: "exact evaluation" in runs.said,
+}
 
 
 @pytest.mark.parametrize("phase, number", [
@@ -70,14 +69,14 @@ PHASES = {
 ])  # fmt: skip
 def test_signal_ends_the_run_cleanly_at_any_point(runs, long_texts, expected, phase, number):
     arguments = command(*long_texts, runs.folder / "m", SETTINGS, **STEPS)
-    with runs.started(arguments) as (process, steps, _):
+    with runs.started(arguments) as (process, steps):
         wait(lambda: PHASES[phase](runs, steps), process)
         time.sleep(0.02 if phase == "validation" else 0.0)
         seconds = ended_by(process, number)
         done = steps.value
     print(f"{phase}: {seconds:.3f} s")
     assert seconds < SECONDS
-    said = (runs.folder / "said.txt").read_text(encoding="utf-8")
+    said = runs.said
     assert "Traceback" not in said
     if phase == "steps":
         assert re.search(r"stopped on request; the best model \(step \d+\) is saved in ", said)
@@ -94,7 +93,7 @@ def test_signal_while_reading_text_leaves_nothing(runs, texts, number):
     os.mkfifo(runs.folder / "text")
     with runs.started(
         command(runs.folder / "text", texts[1], runs.folder / "m", SETTINGS, **STEPS)
-    ) as (process, _, _):
+    ) as (process, _):
         writer = os.open(runs.folder / "text", os.O_WRONLY)  # which waits until it is read
         os.kill(process.pid, signal.SIGUSR1)
         time.sleep(0.05)
@@ -106,7 +105,7 @@ def test_signal_while_reading_text_leaves_nothing(runs, texts, number):
 
 def test_usr1_stores_a_checkpoint_and_training_goes_on(runs, long_texts, expected):
     folder = runs.folder / "m"
-    with runs.started(command(*long_texts, folder, SETTINGS, **STEPS)) as (process, steps, _):
+    with runs.started(command(*long_texts, folder, SETTINGS, **STEPS)) as (process, steps):
         for at in (2, 12):
             wait(lambda at=at: steps.value >= at, process)
             os.kill(process.pid, signal.SIGUSR1)
@@ -125,7 +124,7 @@ def test_second_signal_stops_at_once_keeping_earlier_checkpoint(runs, texts, exp
     """Here while the first one's state is being written."""
     folder = runs.folder / "m"
     arguments = command(*long_texts, folder, SETTINGS, save_every="3steps", **STEPS)
-    with runs.started(arguments) as (process, steps, _):
+    with runs.started(arguments) as (process, steps):
         wait(lambda: newest_step(folder) >= 3, process)
         os.kill(process.pid, signal.SIGINT)
         time.sleep(0.001)
@@ -143,7 +142,7 @@ def test_second_signal_stops_at_once_keeping_earlier_checkpoint(runs, texts, exp
 def test_second_training_is_refused_unless_lock_is_stale(runs, long_texts):
     folder = runs.folder / "m"
     arguments = command(*long_texts, folder, SETTINGS, save_every="3steps", **STEPS)
-    with runs.started(arguments) as (process, steps, _):
+    with runs.started(arguments) as (process, steps):
         wait(lambda: newest_step(folder) >= 3, process)
         os.kill(process.pid, signal.SIGSTOP)
         refused = runs.run(arguments)

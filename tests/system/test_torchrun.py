@@ -2,6 +2,7 @@
 together."""
 
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 import weakref
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from rnnlm.cli.commands import train
 from rnnlm.cli.signals import Signals
 from rnnlm.training import run as training
 from support.commands import environment
+from support.forks import FORK, run_command
 from support.ports import free_port
 
 SMALL = (
@@ -42,25 +45,45 @@ def assert_same_weights(one, two):
     assert all(abs(one[name] - two[name]).max() < 1e-5 for name in one)
 
 
+@dataclass
+class Rank:
+    """A process of a run, and the files of what it prints and says."""
+
+    process: multiprocessing.Process
+    out: Path
+    err: Path
+
+
 @pytest.fixture
-def ranks(start):
-    """Return a function that starts a command as two ranks, in the environment that torchrun
-    gives."""
+def ranks(here, models):  # the models: their training imports what the forks need
+    """Yield a function that starts a command as two ranks, in the environment that torchrun gives.
+    End them afterwards."""
+    started = []
 
-    def command(*arguments) -> list[subprocess.Popen]:
+    def command(*arguments) -> list[Rank]:
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
-        return [
-            start(*arguments, **place, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(2)
-        ]
+        pair = []
+        for number in range(2):
+            out, err = here / f"out-{len(started)}", here / f"err-{len(started)}"
+            own = {**place, "RANK": str(number), "LOCAL_RANK": str(number)}
+            process = FORK.Process(target=run_command, args=(arguments, out, err), kwargs=own)
+            process.start()
+            pair.append(Rank(process, out, err))
+            started.append(process)
+        return pair
 
-    return command
+    yield command
+    for process in started:
+        process.kill()
+        process.join()
 
 
-def ends(processes):
+def ends(ranks):
     """Wait for the processes. Return their exit codes, what they printed, and what they said."""
-    said = [process.communicate(timeout=60) for process in processes]
-    codes = [process.returncode for process in processes]
-    return codes, [out for out, _ in said], [err for _, err in said]
+    for rank in ranks:
+        rank.process.join(60)
+    codes = [rank.process.exitcode for rank in ranks]
+    return codes, [rank.out.read_text() for rank in ranks], [rank.err.read_text() for rank in ranks]
 
 
 def begun(ranks, models, folder):
@@ -72,7 +95,7 @@ def begun(ranks, models, folder):
     state = Path(folder) / "training"
     deadline = time.monotonic() + 60
     while not list(state.glob("state-*.json")):
-        assert processes[0].poll() is None and time.monotonic() < deadline, ends(processes)
+        assert processes[0].process.is_alive() and time.monotonic() < deadline, ends(processes)
         time.sleep(0.05)
     return processes
 
@@ -105,7 +128,7 @@ def test_two_ranks_make_the_model_of_one_process(rnnlm, ranks, models):
 def test_a_killed_rank_ends_the_other(ranks, models, killed):
     """Rank 0 is where all meet, and writes."""
     processes = begun(ranks, models, "made")
-    processes[killed].kill()
+    processes[killed].process.kill()
     codes, _, said = ends(processes)
     assert (codes[killed], codes[1 - killed]) == (-signal.SIGKILL, 1)
     lines = said[1 - killed].splitlines()
@@ -117,8 +140,8 @@ def test_a_killed_rank_ends_the_other(ranks, models, killed):
 
 def test_stopped_ranks_store_their_state(ranks, models):
     processes = begun(ranks, models, "made")
-    for process in processes:
-        process.send_signal(signal.SIGTERM)
+    for rank in processes:
+        os.kill(rank.process.pid, signal.SIGTERM)
     codes, _, said = ends(processes)
     assert codes == [143, 143]
     assert "".join(said).count("stopped on request") == 1 and "error" not in "".join(said)
@@ -136,8 +159,8 @@ def test_hundred_signalled_shutdowns_crash_no_rank(ranks, models, busy):
             processes = begun(ranks, models, f"made-{number}")
             time.sleep(draw.uniform(0.0, 0.3))
             asked = draw.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-            for process in processes:
-                process.send_signal(asked)
+            for rank in processes:
+                os.kill(rank.process.pid, asked)
             codes, _, said = ends(processes)
             assert codes == [128 + asked] * 2, (number, said)
             assert "stopped on request" in said[0] and "error" not in "".join(said), (number, said)
