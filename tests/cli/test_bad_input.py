@@ -2,7 +2,6 @@
 the way out, no traceback, and nothing that was there before is lost."""
 
 import io
-import json
 import zipfile
 
 import pytest
@@ -108,7 +107,7 @@ def test_a_line_of_many_megabytes(rnnlm, models, here):
     """As text8 is one line, of 100 megabytes."""
     assert LONGEST_LINE > 100_000_000
     (here / "text").write_bytes(b"alpha beta gamma delta " * 1_000_000)
-    result = json.loads(rnnlm("eval", "-m", models.unigram, "text", "--json").out)
+    result = rnnlm("eval", "-m", models.unigram, "text", "--json").json
     assert (result["words"], result["bytes"], result["sentences"]) == (4_000_000, 23_000_001, 1)
 
 

@@ -28,18 +28,10 @@ def test_the_top_labels_have_a_row_each(rnnlm, classifier):
 
 
 def test_json_has_all_probabilities_or_the_top_ones(rnnlm, classifier):
-    [found] = [
-        json.loads(line)
-        for line in rnnlm("classify", "-m", classifier.folder, TEXTS[0], "--json").out.splitlines()
-    ]
+    [found] = rnnlm("classify", "-m", classifier.folder, TEXTS[0], "--json").records
     assert found["text"] == TEXTS[0] and found["labels"] == {"label": "flight"}
     assert [*found["probabilities"]["label"]] == ["flight", "fare"]
-    [top] = [
-        json.loads(line)
-        for line in rnnlm(
-            "classify", "-m", classifier.folder, TEXTS[0], "--json", "--top", "1"
-        ).out.splitlines()
-    ]
+    [top] = rnnlm("classify", "-m", classifier.folder, TEXTS[0], "--json", "--top", "1").records
     assert [*top["probabilities"]["label"]] == ["flight"]
 
 
@@ -78,18 +70,7 @@ def without_probabilities(name: str, shown: str) -> str:
 def test_column_is_named_and_output_suffix_chooses_format(rnnlm, classifier, here):
     (here / "in.csv").write_text("a,b,label\nfly me,what costs it,gold\n")
     assert (
-        rnnlm(
-            "classify",
-            "-m",
-            classifier.folder,
-            "--input",
-            "in.csv",
-            "--column",
-            "b",
-            "-o",
-            "out.jsonl",
-        ).code
-        == 0
+        rnnlm(f"classify -m {classifier.folder} --input in.csv --column b -o out.jsonl").code == 0
     )
     row = json.loads((here / "out.jsonl").read_text())
     assert (row["label"], row["predicted_label"]) == ("gold", "fare") and 0.5 < row[
@@ -107,8 +88,8 @@ def test_standard_input_is_lines_or_json(rnnlm, classifier):
         "flight",
     ]
     assert (
-        json.loads(
-            rnnlm("classify", "-m", classifier.folder, stdin=b'{"text": "what costs it"}\n').out
-        )["label"]
+        rnnlm("classify", "-m", classifier.folder, stdin=b'{"text": "what costs it"}\n').json[
+            "label"
+        ]
         == "fare"
     )

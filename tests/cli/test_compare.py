@@ -1,4 +1,3 @@
-import json
 import re
 import warnings
 
@@ -79,9 +78,7 @@ def test_unknown_tokens_that_reverse_a_comparison_are_reported(rnnlm, here):
         "better than flat"
     )
     assert f"note: {sentence}: " in shown.err
-    (found,) = json.loads(rnnlm("compare", "sharp", "flat", "--on", "test.txt", "--json").out)[
-        "differences"
-    ]
+    (found,) = rnnlm("compare", "sharp", "flat", "--on", "test.txt", "--json").json["differences"]
     assert found["disagreement"].startswith(sentence) and found["no_oov"]["p"] < 0.001
     assert found["difference_bits"]["high"] < 0 < found["no_oov"]["difference_bits"]["low"]
 
@@ -91,22 +88,9 @@ def test_json_holds_all_of_it(rnnlm, parts):
     checked_error(
         shown, 1, "these models cannot be compared: the part tok of their signatures differs"
     )
-    result = json.loads(
-        rnnlm(
-            "compare",
-            "lstm",
-            "kn",
-            "--on",
-            "valid.txt",
-            "--json",
-            "--block",
-            "2",
-            "--resamples",
-            "99",
-            "--train",
-            "train.txt",
-        ).out
-    )
+    result = rnnlm(
+        "compare lstm kn --on valid.txt --json --block 2 --resamples 99 --train train.txt"
+    ).json
     assert (result["block_lines"], result["lines"], result["ngram_source"]) == (2, 40, "train.txt")
     assert [model["evaluation"]["ppl_token"] for model in result["models"]] == [
         library.load(name).evaluate("valid.txt").ppl_token for name in ("lstm", "kn")
@@ -137,7 +121,7 @@ def test_different_tokens_compare_per_character_only(rnnlm, parts):
 def test_standard_input_is_read_once_for_all_models(rnnlm, parts):
     data = (parts / "train.txt").read_bytes()
     piped = rnnlm("compare", "chars", "bytes", "--on", "-", "--json", stdin=data)
-    assert json.loads(piped.out)["lines"] == 240
+    assert piped.json["lines"] == 240
 
 
 def test_comparing_on_training_text_is_reported(rnnlm, parts):

@@ -1,7 +1,5 @@
 """`rnnlm compare` of taggers and classifiers."""
 
-import json
-
 import pytest
 
 
@@ -38,9 +36,9 @@ def other(tagger, tmp_path_factory):
 
 def test_differences_match_figures_with_intervals_and_p_values(rnnlm, tagger, other):
     arguments = ("compare", other, tagger.folder, "--on", tagger.valid, "--resamples", 200)
-    found = json.loads(rnnlm(*arguments, "--json").out)
+    found = rnnlm(*arguments, "--json").json
     first, second = (
-        json.loads(rnnlm("eval", "-m", model, tagger.valid, "--json").out)["columns"][0]
+        rnnlm("eval", "-m", model, tagger.valid, "--json").json["columns"][0]
         for model in (other, tagger.folder)
     )
     [difference] = found["differences"]
@@ -54,7 +52,7 @@ def test_differences_match_figures_with_intervals_and_p_values(rnnlm, tagger, ot
         first["signature"],
         second["signature"],
     ]
-    lines = [line.split("\t") for line in rnnlm(*arguments).out.splitlines()]
+    lines = rnnlm(*arguments).rows
     assert (
         lines[0][0].startswith("tagging is better than other by ") and "points of f1" in lines[0][0]
     )
@@ -64,11 +62,9 @@ def test_differences_match_figures_with_intervals_and_p_values(rnnlm, tagger, ot
 
 
 def test_a_model_does_not_differ_from_itself(rnnlm, slot_tagger):
-    found = json.loads(
-        rnnlm(
-            "compare", slot_tagger.folder, slot_tagger.folder, "--on", slot_tagger.valid, "--json"
-        ).out
-    )
+    found = rnnlm(
+        f"compare {slot_tagger.folder} {slot_tagger.folder} --on {slot_tagger.valid} --json"
+    ).json
     figures = found["differences"][0]["figures"]
     assert set(figures) == {"slots", "intent", "all columns"}
     assert {

@@ -58,12 +58,12 @@ def test_baselines_of_one_text_compare(rnnlm, baselines):
 
     # On any other text they compare, too, as they know the same words.
     (baselines / "other.txt").write_text("an unseen zorp\nthe man said so\n" * 5)
-    found = json.loads(rnnlm("compare", "lstm", "ngram", "--on", "other.txt", "--json").out)
+    found = rnnlm("compare", "lstm", "ngram", "--on", "other.txt", "--json").json
     assert found["figure"] == "ppl_token" and found["differences"][0]["p"] is not None
 
 
 def test_json_has_metrics_and_differences(rnnlm, baselines):
-    found = json.loads(rnnlm("compare", "lstm", "ngram", "--json").out)
+    found = rnnlm("compare", "lstm", "ngram", "--json").json
     assert (found["task"], found["text"], found["refused"]) == ("language-model", "valid", [])
     assert [(each["name"], each["evaluation"]) for each in found["models"]] == [
         (name, stored(name)) for name in ("lstm", "ngram")

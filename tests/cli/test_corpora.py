@@ -7,7 +7,7 @@ from rnnlm import corpora
 
 def test_the_bundled_corpus_is_listed_with_its_counts(rnnlm):
     shown = rnnlm("list", "corpora")
-    columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
+    columns, *rows = shown.rows
     assert (shown.code, shown.err) == (0, "")
     assert columns == ["corpus", "file", "lines", "words", "bytes", "path", "task", "licence"]
     assert {row[1]: row[3] for row in rows if row[0] == "english"} == {
@@ -30,7 +30,7 @@ def test_labels_ids_and_tags_are_no_words(rnnlm):
 
 
 def test_json_has_one_line_per_file_that_exists(rnnlm):
-    records = [json.loads(line) for line in rnnlm("list", "corpora", "--json").out.splitlines()]
+    records = rnnlm("list", "corpora", "--json").records
     assert [record["file"] for record in records] == [
         file for name in corpora.names() for file in corpora.FILES[name]
     ]

@@ -1,5 +1,4 @@
 import importlib.metadata
-import json
 
 import pytest
 
@@ -22,7 +21,7 @@ def test_a_healthy_model_passes_every_check(rnnlm, bigram):
 
 
 def test_json_has_all_checks(rnnlm, bigram):
-    result = json.loads(rnnlm("doctor", "-m", bigram, "--json").out)
+    result = rnnlm("doctor", "-m", bigram, "--json").json
     assert result["well"] is True
     assert result["checks"][-1]["detail"].startswith("all ")
 
@@ -35,7 +34,7 @@ def test_a_damaged_model_ends_in_exit_code_1(rnnlm, bigram):
     shown = rnnlm("doctor", bigram)
     assert shown.code == 1
     assert f"files\tfailed\t{weights.name} has changed" in shown.out
-    assert json.loads(rnnlm("doctor", bigram, "--json").out)["well"] is False
+    assert rnnlm("doctor", bigram, "--json").json["well"] is False
     weights.unlink()
     assert f"files\tfailed\t{weights.name} is missing" in rnnlm("doctor", bigram).out
 

@@ -1,8 +1,6 @@
 """`rnnlm embed`: lines of texts and tables, their words, and one clear line where there are no
 vectors."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -12,26 +10,12 @@ from rnnlm import load
 def test_lines_and_table_texts_have_same_vectors(rnnlm, models, here):
     (here / "in.txt").write_text("the ship came home .\n\na letter\n")
     (here / "in.csv").write_text('n,said\n1,the ship came home .\n2,""\n3,a letter\n')
-    outcome = rnnlm(
-        "embed", "-m", models.lstm, "--input", "in.txt", "--pooling", "mean", "-o", "a.npy"
-    )
+    outcome = rnnlm(f"embed -m {models.lstm} --input in.txt --pooling mean -o a.npy")
     assert (outcome.code, outcome.out) == (
         0,
         "",
     ) and "vectors of 3 lines written to a.npy" in outcome.err
-    rnnlm(
-        "embed",
-        "-m",
-        models.lstm,
-        "--input",
-        "in.csv",
-        "--column",
-        "said",
-        "--pooling",
-        "mean",
-        "-o",
-        "b.npy",
-    )
+    rnnlm(f"embed -m {models.lstm} --input in.csv --column said --pooling mean -o b.npy")
     expected = load(models.lstm).embed(["the ship came home .", "", "a letter"], pooling="mean")
     np.testing.assert_array_equal(np.load(here / "a.npy"), expected)
     # A blank line is read as one; a row without text has no vector.
@@ -57,10 +41,8 @@ def test_error_names_file_and_position(rnnlm, models, here):
 
 
 def test_words_go_to_standard_output_as_json_lines(rnnlm, models):
-    outcome = rnnlm(
-        "embed", "-m", models.lstm, "--words", "--layer", "1", "-o", "-", stdin=b"\nthe ship\n"
-    )
-    rows = [json.loads(line) for line in outcome.out.splitlines()]
+    outcome = rnnlm(f"embed -m {models.lstm} --words --layer 1 -o -", stdin=b"\nthe ship\n")
+    rows = outcome.records
     assert [len(row.pop("vector")) for row in rows] == [8, 8]
     assert rows[1] == {"line": 2, "word_index": 2, "word": "ship", "start": 4, "end": 8}
 

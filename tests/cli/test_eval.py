@@ -1,4 +1,3 @@
-import json
 import math
 
 import pytest
@@ -15,7 +14,7 @@ KEYS = (
 def test_json_is_one_object_with_all_designed_keys(rnnlm, models):
     shown = rnnlm("eval", "-m", models.lstm, models.valid, "--json")
     assert shown.code == 0
-    result = json.loads(shown.out)
+    result = shown.json
     assert set(KEYS) <= set(result)
     assert result["ppl_token"] == pytest.approx(
         math.exp(-result["logprob_nats"] / result["tokens"])
@@ -26,7 +25,7 @@ def test_json_is_one_object_with_all_designed_keys(rnnlm, models):
 
 
 def test_command_and_library_say_the_same(rnnlm, models):
-    shown = json.loads(rnnlm("eval", "-m", models.lstm, models.valid, "--json").out)
+    shown = rnnlm("eval", "-m", models.lstm, models.valid, "--json").json
     result = library.load(models.lstm).evaluate(models.valid).to_dict()
     assert shown | {"seconds": 0} == result | {"seconds": 0}
 
@@ -44,10 +43,10 @@ def test_piped_output_is_tab_separated_ending_in_signature(rnnlm, models):
 
 
 def test_text_comes_from_standard_input_too(rnnlm, models):
-    from_file = json.loads(rnnlm("eval", "-m", models.unigram, models.valid, "--json").out)
-    from_stdin = json.loads(
-        rnnlm("eval", "-m", models.unigram, "-", "--json", stdin=models.valid.read_bytes()).out
-    )
+    from_file = rnnlm("eval", "-m", models.unigram, models.valid, "--json").json
+    from_stdin = rnnlm(
+        "eval", "-m", models.unigram, "-", "--json", stdin=models.valid.read_bytes()
+    ).json
     assert from_stdin | {"seconds": 0} == from_file | {"seconds": 0}
 
 
@@ -59,7 +58,7 @@ def test_blank_line_handling_is_chosen_and_in_signature(rnnlm, models, here):
         "documents": ["--blank-lines", "documents"],
     }
     results = {
-        way: json.loads(rnnlm("eval", "-m", models.unigram, "text", *flags, "--json").out)
+        way: rnnlm("eval", "-m", models.unigram, "text", *flags, "--json").json
         for way, flags in ways.items()
     }
     assert {way: result["sentences"] for way, result in results.items()} == {

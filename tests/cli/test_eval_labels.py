@@ -29,7 +29,7 @@ def figures(rnnlm):
     def of(*arguments):
         outcome = rnnlm("eval", "-m", *arguments, "--json")
         assert outcome.code == 0, outcome.err
-        return json.loads(outcome.out)["columns"][0]
+        return outcome.json["columns"][0]
 
     return of
 
@@ -42,9 +42,7 @@ def without(result, *names):
 def test_validation_figures_match_those_stored_by_training(rnnlm, request, name):
     trained = request.getfixturevalue(name)
     stored = json.loads((trained.folder / "config.json").read_text())["results"]["valid"]
-    found = json.loads(
-        rnnlm("eval", "-m", trained.folder, trained.valid, "--json", "--confusions", 0).out
-    )
+    found = rnnlm("eval", "-m", trained.folder, trained.valid, "--json", "--confusions", 0).json
     assert [each.pop("confusions") for each in found["columns"]] == [[]] * len(stored["columns"])
     assert without(found, "seconds", "loss_nats") == without(stored, "seconds", "loss_nats")
     # Training was on the CPU; where there is a GPU, eval adds up the same fp32 numbers in another
@@ -87,7 +85,7 @@ def test_unseen_labels_count_as_wrong_and_are_reported(rnnlm, here, tagger, clas
         columns([("fly me home".split(), ["O", "O", "B-home"], "")] * 3)
     )
     outcome = rnnlm("eval", "-m", tagger.folder, "unseen.conll", "--json")
-    found = json.loads(outcome.out)["columns"][0]
+    found = outcome.json["columns"][0]
     assert (
         found["unseen_labels"] == {"B-home": 3}
         and found["unseen_count"] == 3
@@ -105,8 +103,7 @@ def test_unseen_labels_count_as_wrong_and_are_reported(rnnlm, here, tagger, clas
     )
     outcome = rnnlm("eval", "-m", classifier.folder, "unseen.tsv", "--json")
     assert (
-        json.loads(outcome.out)["columns"][0]["unseen_labels"] == {"delay": 1}
-        and "'delay' (1)" in outcome.err
+        outcome.json["columns"][0]["unseen_labels"] == {"delay": 1} and "'delay' (1)" in outcome.err
     )
 
 
@@ -116,17 +113,9 @@ def test_confusions_are_listed_and_drawn(rnnlm, here, classifier, slot_tagger):
         table([(words, slots, turned[intent]) for words, slots, intent in VALID])
     )
     outcome = rnnlm(
-        "eval",
-        "-m",
-        classifier.folder,
-        "turned.tsv",
-        "--json",
-        "--confusions",
-        1,
-        "--plot",
-        "matrix.svg",
+        f"eval -m {classifier.folder} turned.tsv --json --confusions 1 --plot matrix.svg"
     )
-    found = json.loads(outcome.out)["columns"][0]
+    found = outcome.json["columns"][0]
     largest = max(each["gold"] - each["right"] for each in found["by_type"].values())
     [most] = found["confusions"]
     assert (
@@ -138,9 +127,7 @@ def test_confusions_are_listed_and_drawn(rnnlm, here, classifier, slot_tagger):
         "already exists"
         in rnnlm("eval", "-m", classifier.folder, "turned.tsv", "--plot", "matrix.svg").err
     )
-    rnnlm(
-        "eval", "-m", slot_tagger.folder, slot_tagger.valid, "--plot", "matrix.svg", "--overwrite"
-    )
+    rnnlm(f"eval -m {slot_tagger.folder} {slot_tagger.valid} --plot matrix.svg --overwrite")
     assert (here / "matrix-slots.svg").exists() and (here / "matrix-intent.svg").exists()
 
 
@@ -161,9 +148,7 @@ def test_what_does_not_go_with_labels_is_refused(rnnlm, here, tagger, arguments,
 
 
 def test_options_of_labels_are_not_for_language_models(rnnlm, models):
-    outcome = rnnlm(
-        "eval", "-m", models.unigram, models.valid, "--scheme", "bio", "--confusions", 3
-    )
+    outcome = rnnlm(f"eval -m {models.unigram} {models.valid} --scheme bio --confusions 3")
     assert (
         outcome.code == 2
         and f"--scheme, --confusions: {models.unigram} is a language model" in outcome.err

@@ -50,7 +50,7 @@ def test_training_ends_with_the_figures_and_stores_them(rnnlm, translator):
     )
     assert signatures[0].startswith("valid bleu signature: bleu|")
     assert signatures[1:] == [f"valid signature: {found['signature']}"]
-    evaluated = json.loads(rnnlm("eval", "-m", translator.folder, translator.valid, "--json").out)
+    evaluated = rnnlm("eval", "-m", translator.folder, translator.valid, "--json").json
     assert {name: evaluated[name] for name in FIGURES} == {name: found[name] for name in FIGURES}
     card = (translator.folder / "README.md").read_text()
     assert (
@@ -69,13 +69,13 @@ def test_info_tells_of_both_tokenizers(rnnlm, translator):
         and "column=english (default: none)" in shown["settings"]
     )
     assert "bleu" in shown["valid"] and shown["signature"].startswith("bleu|")
-    described = json.loads(rnnlm("info", translator.folder, "--json").out)
+    described = rnnlm("info", translator.folder, "--json").json
     assert described["target_tokenizer"]["size"] == 8 and not described["shared_vocabulary"]
 
 
 def test_a_whole_encoder_decoder_passes_each_check(rnnlm, translator, tmp_path):
     outcome = rnnlm("doctor", translator.folder, "--json")
-    checks = {each["name"]: each["result"] for each in json.loads(outcome.out)["checks"]}
+    checks = {each["name"]: each["result"] for each in outcome.json["checks"]}
     assert outcome.code == 0
     assert checks == dict.fromkeys(
         ("config", "files", "arrays", "numbers", "tokenizers", "sums", "padding", "greedy"), "ok"
@@ -84,31 +84,17 @@ def test_a_whole_encoder_decoder_passes_each_check(rnnlm, translator, tmp_path):
 
 def test_compare_shows_differences_of_each_figure(rnnlm, translator):
     outcome = rnnlm(
-        "compare",
-        translator.folder,
-        translator.folder,
-        "--on",
-        translator.valid,
-        "--resamples",
-        "20",
+        f"compare {translator.folder} {translator.folder} --on {translator.valid} --resamples 20"
     )
     assert outcome.code == 0
     assert (
         "bits per token\t+0.0000 [+0.0000, +0.0000]\t1.0000" in outcome.out
         and "chrf\t+0.00 [+0.00, +0.00]\t1.0000" in outcome.out
     )
-    found = json.loads(
-        rnnlm(
-            "compare",
-            translator.folder,
-            translator.folder,
-            "--on",
-            translator.valid,
-            "--resamples",
-            "2",
-            "--json",
-        ).out
-    )
+    found = rnnlm(
+        f"compare {translator.folder} {translator.folder} --on {translator.valid} --resamples"
+        " 2 --json"
+    ).json
     assert found["differences"][0]["figures"]["bleu"]["p"] == 1 and found["per"] == "token"
 
 
@@ -134,7 +120,7 @@ def test_decoded_figure_can_choose_weights_and_be_plotted(rnnlm, here, translato
     )
     outcome = rnnlm("train", *arguments, "--grid", "layers=1,2", "-o", "grid", "--json")
     assert outcome.code == 0, outcome.err
-    for run in json.loads(outcome.out)["runs"]:
+    for run in outcome.json["runs"]:
         assert run["valid_bleu_low"] <= run["valid_bleu"] <= run["valid_bleu_high"]
     assert "validation bleu" in (here / "grid" / "curves.svg").read_text()
     assert "layers=1: validation bleu " in outcome.err and " %" not in outcome.err

@@ -31,7 +31,7 @@ def test_documents_are_sorted_and_counted(rnnlm, models, shards, here):
                  "--column", "body", "--cutoffs", cutoffs, "--keep", "head,middle",
                  "--workers", 1)  # fmt: skip
     assert done.code == 0, done.err
-    header, *rows = [line.split("\t") for line in done.out.splitlines()]
+    header, *rows = done.rows
     assert header == ["group", "documents", "share", "words", "written"]
     found = {row[0]: (row[1], row[4]) for row in rows}
     head = sum(each < low for each in of_lines)
@@ -52,14 +52,14 @@ def test_a_reference_gives_the_borders(rnnlm, models, shards):
     request = ("filter", "rows.jsonl", "-m", models.unigram, "--column", "body", "--workers", 1)
     done = rnnlm(*request, "-o", "out", "--reference", "rows.jsonl", "--quantiles", "0.25,0.5")
     assert "(of 40 documents of the reference)" in done.err and "--cutoffs" in done.err
-    told = json.loads(rnnlm(*request, "-o", "out", "--reference", "rows.jsonl", "--quantiles",
-                            "0.25,0.5", "--resume", "--json").out)  # fmt: skip
+    told = rnnlm(*request, "-o", "out", "--reference", "rows.jsonl", "--quantiles",
+                            "0.25,0.5", "--resume", "--json").json  # fmt: skip
     counts = {group["name"]: group["documents"] for group in told["groups"]}
     assert counts == {"head": 10, "middle": 10, "tail": 20, "outside": 0, "empty": 1}
     assert told["shards_before"] == told["shards"] == 1 and told["documents"] == 41
     low, high = told["cutoffs"]
     again = rnnlm(*request, "-o", "again", "--cutoffs", f"{low!r},{high!r}", "--json")
-    assert json.loads(again.out)["groups"] == told["groups"]
+    assert again.json["groups"] == told["groups"]
 
 
 def test_languages_have_folders(rnnlm, models, here):
@@ -73,7 +73,7 @@ def test_languages_have_folders(rnnlm, models, here):
     done = rnnlm("filter", "mixed.txt", "-o", "out", "-m", "low=low", "-m", "high=high",
                  "--max-perplexity", 100, "--json")  # fmt: skip
     assert done.code == 0, done.err
-    found = {group["name"]: group["documents"] for group in json.loads(done.out)["groups"]}
+    found = {group["name"]: group["documents"] for group in done.json["groups"]}
     assert found == {"low": 1, "high": 1, "none": 1, "empty": 0}
     for name, line in (("low", "bad face"), ("high", "zyx wvu"), ("none", "0123456789")):
         assert (here / "out" / name / "mixed.txt").read_text() == f"{line}\n"

@@ -13,19 +13,8 @@ def test_one_sample_a_line(rnnlm, models):
 
 
 def test_temperature_zero_is_greedy(rnnlm, models):
-    shown = rnnlm(
-        "generate",
-        "-m",
-        models.unigram,
-        "--temperature",
-        0,
-        "--num",
-        3,
-        "--max-tokens",
-        4,
-        "--json",
-    )
-    records = [json.loads(line) for line in shown.out.splitlines()]
+    shown = rnnlm(f"generate -m {models.unigram} --temperature 0 --num 3 --max-tokens 4 --json")
+    records = shown.records
     assert len({record["text"] for record in records}) == 1
     assert [record["number"] for record in records] == [0, 1, 2]
 
@@ -88,10 +77,8 @@ def test_contradictions_are_wrong_usage(rnnlm, models, flags, what):
 
 
 def test_the_likeliest_texts_are_ranked(rnnlm, models):
-    shown = rnnlm(
-        "generate", "-m", models.lstm, "--beam", 5, "--num", 3, "the", "--max-tokens", 6, "--json"
-    )
-    records = [json.loads(line) for line in shown.out.splitlines()]
+    shown = rnnlm(f"generate -m {models.lstm} --beam 5 --num 3 the --max-tokens 6 --json")
+    records = shown.records
     assert [record["number"] for record in records] == [0, 1, 2]
     assert records[0]["logprob_nats"] >= records[1]["logprob_nats"] >= records[2]["logprob_nats"]
     assert all(record["text"].startswith("the") for record in records)
@@ -99,7 +86,7 @@ def test_the_likeliest_texts_are_ranked(rnnlm, models):
 
 def test_running_texts_are_lines_separated_by_a_blank(rnnlm, models):
     records = rnnlm(
-        "generate", "-m", models.unigram, "--running", "--num", 2, "--max-tokens", 50, "--json"
+        f"generate -m {models.unigram} --running --num 2 --max-tokens 50 --json"
     ).out.splitlines()
     first, second = (json.loads(record)["text"] for record in records)
     assert "\n" in first

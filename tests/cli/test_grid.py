@@ -1,7 +1,6 @@
 """`rnnlm train --grid`: what it shows before, meanwhile and at the end, and how it ends."""
 
 import csv
-import json
 import signal
 from pathlib import Path
 
@@ -55,7 +54,7 @@ def test_dry_run_shows_runs_and_their_differences(grid, here):
         == 2
     )
     equal = ("--set", "learning_rate=0.001", "--set", "dropout_input=0.3")
-    plan = json.loads(grid("--grid", "model=rnn,gru", *equal, "--dry-run", "--json").out)
+    plan = grid("--grid", "model=rnn,gru", *equal, "--dry-run", "--json").json
     assert plan["differing"] == {}
     assert plan["runs"][0]["parameters"] < plan["runs"][1]["parameters"]
 
@@ -93,7 +92,7 @@ def test_grid_ends_in_table_and_stops_on_signal(grid, monkeypatch, here):
     assert rows[0]["valid_95%"].startswith("[") and "test_ppl" not in rows[0]
     again = grid("--grid", "model=rnn,gru", "--set", "validate_every_steps=1", "--json")
     assert "run 1 of 2: model=rnn has ended already" in again.err
-    assert [run["run"] for run in json.loads(again.out)["runs"]] == ["model=rnn", "model=gru"]
+    assert [run["run"] for run in again.json["runs"]] == ["model=rnn", "model=gru"]
     assert "valid_ppl" in (here / "lesson" / "grid.tsv").read_text(encoding="utf-8").splitlines()[0]
 
 

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 from support.arpa_files import GOLDEN, SMALL
@@ -21,17 +19,17 @@ def imported(rnnlm):
 
 def test_all_commands_work_on_an_imported_model(rnnlm, imported, here):
     (here / "text.txt").write_text("a cat sat on the table\nthe man said that\n")
-    assert json.loads(rnnlm("eval", "-m", imported, "text.txt", "--json").out)["tokens"] == 12
-    assert len(json.loads(rnnlm("score", "-m", imported, "the man said", "--json").out)) > 0
+    assert rnnlm("eval", "-m", imported, "text.txt", "--json").json["tokens"] == 12
+    assert len(rnnlm("score", "-m", imported, "the man said", "--json").json) > 0
     assert len(rnnlm("generate", "-m", imported, "--num", 2, "--seed", 1).out.splitlines()) == 2
-    assert json.loads(rnnlm("info", "-m", imported, "--json").out)["vocabulary_size"] == 2527
+    assert rnnlm("info", "-m", imported, "--json").json["vocabulary_size"] == 2527
     exported = rnnlm("export", "-m", imported, "--arpa", "-").out
     assert "\nngram 3=1149\n" in exported
 
 
 def test_a_file_comes_from_standard_input(rnnlm):
     assert rnnlm("import", "-", "-o", "model", stdin=SMALL.encode()).code == 0
-    assert json.loads(rnnlm("info", "model", "--json").out)["training"]["imported_from"] == "-"
+    assert rnnlm("info", "model", "--json").json["training"]["imported_from"] == "-"
 
 
 def test_positive_log_probabilities_are_read_when_asked(rnnlm, here):

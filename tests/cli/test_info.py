@@ -1,4 +1,3 @@
-import json
 import re
 
 import pytest
@@ -14,7 +13,7 @@ def test_info_describes_a_model_without_reading_weights(rnnlm, copied):
     weights = next(copied.glob("weights-*.safetensors"))
     size = weights.stat().st_size
     weights.write_bytes(b"\0" * size)
-    shown = json.loads(rnnlm("info", copied, "--json").out)
+    shown = rnnlm("info", copied, "--json").json
     assert shown["model"] == "lstm"
     assert shown["settings"]["hidden_size"] == 8
     assert shown["vocabulary_size"] > 100
@@ -44,7 +43,7 @@ def test_what_an_estimator_found_is_shown(rnnlm, models, smoothing, what, values
     assert trained.code == 0 and "discount" not in trained.out + trained.err
     rows = dict(line.split("\t", 1) for line in rnnlm("info", "m").out.splitlines())
     assert re.fullmatch(values, rows[what])
-    found = json.loads(rnnlm("info", "m", "--json").out)["training"]["estimated"]
+    found = rnnlm("info", "m", "--json").json["training"]["estimated"]
     assert any(name.startswith(what.partition(" by order")[0]) for name in found)
 
 
@@ -58,8 +57,8 @@ def test_full_info_is_a_table_of_facts(rnnlm, models):
 
 
 def test_for_people_it_is_the_lines_that_matter(rnnlm, models):
-    told = json.loads(rnnlm("info", models.lstm, "--json").out)
-    rows = [line.split("\t") for line in rnnlm("info", models.lstm).out.splitlines()]
+    told = rnnlm("info", models.lstm, "--json").json
+    rows = rnnlm("info", models.lstm).rows
     shown = dict(rows)
     assert shown["model"] == "lstm: long short-term memory"
     assert shown["size"].startswith(f"{told['parameters']:,} parameters, ")
@@ -94,8 +93,8 @@ def test_settings_are_shown_as_train_takes_them(rnnlm):
     assert "line_starts=0.3" in given and "lowercase=true" in shown["tokenizer"].split(", ")
     assigned = [part for setting in given for part in ("--set", setting)]
     run = rnnlm("train", "--recipe", recipe, *assigned, "--dry-run", "--json")
-    settings = json.loads(run.out)["settings"]
-    ours = json.loads(rnnlm("info", "--json").out)["settings"]
+    settings = run.json["settings"]
+    ours = rnnlm("info", "--json").json["settings"]
     known = settings.keys() & ours.keys()
     differing = {name for name in known if settings[name]["value"] != ours[name]}
     assert differing <= {"threads"}  # which are those of the machine
@@ -112,7 +111,7 @@ def test_without_recipe_defaults_are_compared(rnnlm, models):
         "differs in: order=3 (default: 5), smoothing=additive (default: mkn), "
         "additive_k=0.5 (default: none)"
     )
-    count = len(json.loads(rnnlm("info", "k", "--json").out)["settings"])
+    count = len(rnnlm("info", "k", "--json").json["settings"])
     assert where == f"all {count} settings: config.json"
     assert "recipe" not in shown
 
@@ -182,7 +181,7 @@ def test_model_is_found_by_folder_name_and_environment(rnnlm, models, monkeypatc
     monkeypatch.setenv("RNNLM_MODEL", "tiny")
     by_environment = rnnlm("info", "--json")
     monkeypatch.delenv("RNNLM_MODEL")
-    assert json.loads(by_name.out)["fingerprint"] == json.loads(by_environment.out)["fingerprint"]
+    assert by_name.json["fingerprint"] == by_environment.json["fingerprint"]
 
 
 def test_shipped_model_is_default_with_a_note(rnnlm, here):
@@ -191,4 +190,4 @@ def test_shipped_model_is_default_with_a_note(rnnlm, here):
         0,
         "model: demo, the shipped one, of plain English; -m names another\n",
     )
-    assert json.loads(shown.out) == json.loads(rnnlm("info", "demo", "--json").out)
+    assert shown.json == rnnlm("info", "demo", "--json").json

@@ -1,5 +1,3 @@
-import json
-
 from rnnlm import corpora
 from rnnlm.inspection import common
 
@@ -42,7 +40,7 @@ def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, pictures):
         "norm of the gradient (nats)",
     ]
 
-    found = json.loads(rnnlm(*asked, "--json").out)
+    found = rnnlm(*asked, "--json").json
     assert found["verdict"] == trained and found["models"][0]["layers"][0]["state"]["lag"] == [
         1,
         2,
@@ -54,16 +52,7 @@ def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, pictures):
 
 def test_a_sentence_is_a_map_of_its_words(rnnlm, models, here):
     shown = rnnlm(
-        "inspect",
-        "gradients",
-        "-m",
-        models.lstm,
-        "--sentence",
-        "the cat sat",
-        "--plot",
-        "map.png",
-        "--device",
-        "cpu",
+        f"inspect gradients -m {models.lstm} --sentence 'the cat sat' --plot map.png --device cpu"
     )
     verdict, _, title, columns, *rows = shown.out.splitlines()
     assert columns == "predicted\tsurprisal (nats)\t0 </s>\t1 the\t2 cat\t3 sat"

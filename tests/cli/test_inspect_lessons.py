@@ -30,41 +30,28 @@ def test_surface_shows_table_sentence_and_picture(rnnlm, pictures):
 
 
 def test_the_surface_as_json_is_the_whole_grid(rnnlm):
-    found = json.loads(
-        rnnlm(
-            "inspect",
-            "surface",
-            "--grid",
-            3,
-            "--weights",
-            1,
-            2,
-            "--biases",
-            -1,
-            0,
-            "--updates",
-            2,
-            "--json",
-        ).out
-    )
+    found = rnnlm(
+        "inspect",
+        "surface",
+        "--grid",
+        3,
+        "--weights",
+        1,
+        2,
+        "--biases",
+        -1,
+        0,
+        "--updates",
+        2,
+        "--json",
+    ).json
     assert found["weights"] == [1, 1.5, 2] and found["biases"] == [-1, -0.5, 0]
     assert [len(row) for row in found["errors"]] == [3, 3, 3] and found["verdict"]
 
 
 def test_gradcheck_shows_matrices_and_one_weight_in_steps(rnnlm, models):
     shown = rnnlm(
-        "inspect",
-        "gradcheck",
-        "-m",
-        models.lstm,
-        "--on",
-        models.text,
-        "--weights",
-        1,
-        "--tokens",
-        5,
-        "--device",
-        "cpu",
+        f"inspect gradcheck -m {models.lstm} --on {models.text} --weights 1 --tokens 5 --device cpu"
     )
     matrices, worked, verdict = shown.out.split("\n\n")
     assert shown.code == 0 and verdict.startswith("The backward pass is right: ")
@@ -118,9 +105,9 @@ def test_step_shows_tables_sentence_and_picture(rnnlm, pictures):
 
 
 def test_a_lesson_printed_as_json_is_read_again(rnnlm, here):
-    first = json.loads(rnnlm("inspect", "step", "--set", "W=[[0, 1], [2, 0]]", "--json").out)
+    first = rnnlm("inspect", "step", "--set", "W=[[0, 1], [2, 0]]", "--json").json
     (here / "mine.json").write_text(json.dumps(first["lesson"]))
-    again = json.loads(rnnlm("inspect", "step", "mine.json", "--json").out)
+    again = rnnlm("inspect", "step", "mine.json", "--json").json
     assert again == first and first["lesson"]["W"] == [[0, 1], [2, 0]]
 
 
@@ -128,7 +115,7 @@ def test_activations_are_those_named(rnnlm, pictures):
     shown = rnnlm("inspect", "activations", "tanh", "2 sigmoid", "--plot", "a.svg")
     assert shown.code == 0 and len(pictures["a.svg"].axes) == 2
     assert "2 sigmoid saturates below -3.637 and above 3.637" in shown.out
-    found = json.loads(rnnlm("inspect", "activations", "--share", 0.5, "--json").out)
+    found = rnnlm("inspect", "activations", "--share", 0.5, "--json").json
     assert found["share"] == 0.5 and len(found["activations"]) == 6
 
 

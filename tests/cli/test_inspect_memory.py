@@ -1,7 +1,6 @@
 """`rnnlm inspect memory` and `inspect cloze`: tables, JSON, plots, and one line where something is
 wrong."""
 
-import json
 from functools import partial
 
 import pytest
@@ -43,12 +42,10 @@ def test_memory_shows_tables_and_verdict_for_each_model(rnnlm, models, pictures)
 
 
 def test_memory_json_has_effective_context_and_eval_perplexity(rnnlm, models):
-    found = json.loads(
-        rnnlm("inspect", "memory", *models, "--on", "text.txt", "--context", "reset", "--json").out
-    )
-    evaluated = json.loads(
-        rnnlm("eval", "-m", "3gram", "text.txt", "--context", "reset", "--json").out
-    )
+    found = rnnlm(
+        "inspect", "memory", *models, "--on", "text.txt", "--context", "reset", "--json"
+    ).json
+    evaluated = rnnlm("eval", "-m", "3gram", "text.txt", "--context", "reset", "--json").json
     assert [model["effective_context"] for model in found["models"]] == [1, 2] and found[
         "context"
     ] == "reset"
@@ -65,7 +62,7 @@ def test_cloze_shows_accuracy_by_kind_and_json_items(rnnlm, models, tmp_path, pi
     assert [row[:5] for row in rows[1:4]] == [["2gram", by, group, n, "0"] for by, group, n in
                                               (("all", "all", "2"), ("kind", "verb", "1"),
                                                ("kind", "other", "1"))]  # fmt: skip
-    found = json.loads(rnnlm("inspect", "cloze", "items.tsv", *models, "--json").out)
+    found = rnnlm("inspect", "cloze", "items.tsv", *models, "--json").json
     assert [each["item"]["answer"] for each in found["models"][0]["scores"]] == [
         "sat",
         "hard",

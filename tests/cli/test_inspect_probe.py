@@ -1,7 +1,6 @@
 """`rnnlm inspect probe`: the table and its verdict, JSON, a picture, and one clear line where there
 is nothing to probe."""
 
-import json
 from functools import partial
 
 import pytest
@@ -25,7 +24,7 @@ def test_table_ends_in_verdict_and_json_agrees(rnnlm, models, pictures):
     assert shown.out.startswith("upos of words-and-tags: ") and pictures["p.svg"].axes
     verdict = shown.out.splitlines()[-1]
     assert verdict.startswith("upos is predicted best from ") and " of tiny: " in verdict
-    found = json.loads(rnnlm("inspect", "probe", *DATA, "-m", models.lstm, "--json").out)
+    found = rnnlm("inspect", "probe", *DATA, "-m", models.lstm, "--json").json
     assert found["verdict"] == verdict and {each["network"] for each in found["probes"]} == {
         "trained",
         "untrained",

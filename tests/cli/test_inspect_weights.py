@@ -1,8 +1,6 @@
 """`rnnlm inspect spectrum` and `rnnlm inspect gates`: tables, JSON, pictures, and one clear line
 where there is nothing to see."""
 
-import json
-
 from support.tiny_models import fit, save
 
 
@@ -36,7 +34,7 @@ def test_untrained_network_is_shown_beside_trained_one(rnnlm, here, pictures):
         "--plot",
         "spectrum.svg",
     )
-    trained, start = json.loads(done.out)["matrices"]
+    trained, start = done.json["matrices"]
     assert (trained["model"], start["model"]) == ("elman", "elman, untrained")
     assert (
         len(trained["eigenvalues"]) == 12 and trained["spectral_radius"] != start["spectral_radius"]
@@ -45,17 +43,7 @@ def test_untrained_network_is_shown_beside_trained_one(rnnlm, here, pictures):
 
 
 def test_gates_are_shown_as_tables_picture_and_json(rnnlm, models, pictures):
-    done = rnnlm(
-        "inspect",
-        "gates",
-        "-m",
-        models.lstm,
-        "the old man",
-        "--units",
-        "0,7",
-        "--plot",
-        "gates.png",
-    )
+    done = rnnlm(f"inspect gates -m {models.lstm} 'the old man' --units 0,7 --plot gates.png")
     assert done.code == 0 and pictures["gates.png"].axes
     by_token, by_gate = (part.splitlines() for part in done.out.split("\n\n")[:2])
     assert [line.split("\t")[0] for line in by_token] == [
@@ -73,7 +61,7 @@ def test_gates_are_shown_as_tables_picture_and_json(rnnlm, models, pictures):
         "output",
         "tanh of the cell",
     ]
-    stored = json.loads(rnnlm("inspect", "gates", "-m", models.lstm, "the old man", "--json").out)
+    stored = rnnlm("inspect", "gates", "-m", models.lstm, "the old man", "--json").json
     assert [len(values) for values in stored["layers"][0]["gates"].values()] == [4] * 4 and stored[
         "verdict"
     ] in done.out

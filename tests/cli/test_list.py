@@ -1,6 +1,5 @@
 """`rnnlm list`: models. Recipes and corpora have files of their own."""
 
-import json
 import shutil
 
 
@@ -8,7 +7,7 @@ def test_models_here_and_the_shipped_one_are_listed(rnnlm, models, here):
     shutil.copytree(models.unigram, here / "checkpoints" / "mine")
     shutil.copytree(models.lstm, here / "checkpoints" / "broken")
     (here / "checkpoints" / "broken" / "config.json").write_text("{")
-    records = [json.loads(line) for line in rnnlm("list", "--json").out.splitlines()]
+    records = rnnlm("list", "--json").records
     assert [(each["model"], each["kind"], each["state"]) for each in records] == [
         ("demo", "lstm", "whole"), ("broken", "-", "damaged"), ("mine", "unigram", "whole")
     ]  # fmt: skip

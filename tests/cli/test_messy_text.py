@@ -29,7 +29,7 @@ def trained(rnnlm, text: str, *options: str):
 def test_normalising_model_reads_messy_text_as_clean(rnnlm, texts):
     trained(rnnlm, "clean.txt")
     shown = rnnlm("eval", "-m", "model", "messy.txt", "--json")
-    assert json.loads(shown.out)["oov_words"] == 60
+    assert shown.json["oov_words"] == 60
     assert (
         shown.err.count("note:") == 1
         and "\u2019 40 times, \u2013 20 times: unknown to the model." in shown.err
@@ -38,7 +38,7 @@ def test_normalising_model_reads_messy_text_as_clean(rnnlm, texts):
     told = trained(rnnlm, "clean.txt", "--normalise", "quotes,dashes", "--valid", "messy.txt")
     assert "unknown to" not in told
     shown = rnnlm("eval", "-m", "model", "messy.txt", "--json")
-    assert json.loads(shown.out)["oov_words"] == 0 and "unknown" not in shown.err
+    assert shown.json["oov_words"] == 0 and "unknown" not in shown.err
     assert rnnlm("info", "model", "--json").out.count("dashes,quotes") >= 1
 
 
@@ -113,8 +113,8 @@ def table(rnnlm, texts):
 
 
 def test_semicolon_csv_is_read_like_the_text_itself(rnnlm, table):
-    expected = json.loads(rnnlm("eval", "-m", "model", "clean.txt", "--json").out)
-    found = json.loads(rnnlm("eval", "-m", "model", "table.csv", *COLUMN, "--json").out)
+    expected = rnnlm("eval", "-m", "model", "clean.txt", "--json").json
+    found = rnnlm("eval", "-m", "model", "table.csv", *COLUMN, "--json").json
     assert found | {"seconds": 0} == expected | {"seconds": 0}
 
     options = ("--model", "unigram", "-o", "from-table", "--set", "holdout=0")

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 import rnnlm as library
@@ -9,7 +7,7 @@ from support.failures import checked_error
 def test_parts_weights_and_perplexities_are_shown(rnnlm, parts):
     shown = rnnlm("mix", "lstm", "kn", "uni", "--on", "valid.txt")
     assert shown.code == 0
-    header, *rows, signature = [line.split("\t") for line in shown.out.splitlines()]
+    header, *rows, signature = shown.rows
     assert header == ["model", "weight", "ppl_token"]
     assert [row[0] for row in rows] == ["lstm", "kn", "uni", "mixture"]
     assert sum(float(row[1]) for row in rows[:3]) == pytest.approx(1, abs=1e-3)
@@ -68,16 +66,14 @@ def test_tuning_weights_on_training_text_is_reported(rnnlm, models, parts):
 
 
 def test_json_holds_all_of_it(rnnlm, parts):
-    result = json.loads(rnnlm("mix", "lstm", "kn", "--on", "valid.txt", "--json", "-o", "both").out)
+    result = rnnlm("mix", "lstm", "kn", "--on", "valid.txt", "--json", "-o", "both").json
     assert (result["output"], result["kind"]) == ("both", "linear")
     best = min(part["ppl_token"] for part in result["parts"])
     assert result["evaluation"]["ppl_token"] <= best * (1 + 1e-6)
     assert [part["fingerprint"] for part in result["parts"]] == [
         library.load(name).fingerprint for name in ("lstm", "kn")
     ]
-    fixed = json.loads(
-        rnnlm("mix", "lstm", "kn", "--weights", "0.7,0.3", "--json", "-o", "fixed").out
-    )
+    fixed = rnnlm("mix", "lstm", "kn", "--weights", "0.7,0.3", "--json", "-o", "fixed").json
     assert [part["weight"] for part in fixed["parts"]] == [0.7, 0.3]
     assert (fixed["evaluation"], fixed["iterations"], fixed["parts"][0]["ppl_token"]) == (
         None,
@@ -128,7 +124,7 @@ def test_static_mixtures_are_ngram_models(rnnlm, parts):
     rnnlm("train", "train.txt", "--model", "ngram", "--min-count", "2", "-o", "bigrams")
     shown = rnnlm("mix", "kn", "bigrams", "--static", "--on", "valid.txt", "-o", "joined")
     assert shown.code == 0
-    rows = [line.split("\t") for line in shown.out.splitlines()]
+    rows = shown.rows
     assert [row[0] for row in rows[1:4]] == ["kn", "bigrams", "mixture"]
     assert sum(float(row[1]) for row in rows[1:3]) == pytest.approx(1, abs=1e-3)
     assert shown.err.splitlines()[-1] == "the n-gram model is in joined"
@@ -142,7 +138,7 @@ def test_static_mixtures_are_ngram_models(rnnlm, parts):
 
 def test_static_mixtures_go_to_arpa_files(rnnlm, parts):
     arguments = ("mix", "kn", "kn", "--static", "--weights", "0.3,0.7", "--memory", "4G")
-    result = json.loads(rnnlm(*arguments, "-o", "joined.arpa.gz", "--json").out)
+    result = rnnlm(*arguments, "-o", "joined.arpa.gz", "--json").json
     assert (result["output"], result["kind"]) == ("joined.arpa.gz", "static")
     assert [part["weight"] for part in result["parts"]] == [0.3, 0.7]
     assert rnnlm("import", "joined.arpa.gz", "-o", "again").code == 0

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 from rnnlm.cli import main as entry
@@ -51,7 +49,7 @@ def test_argument_and_option_count_as_two_models(rnnlm, models, monkeypatch, com
 def test_model_path_in_environment_may_contain_spaces(rnnlm, models, here, monkeypatch):
     (here / "my model").symlink_to(models.unigram)
     monkeypatch.setenv("RNNLM_MODEL", "my model")
-    assert json.loads(rnnlm("info", "--json").out)["folder"] == "my model"
+    assert rnnlm("info", "--json").json["folder"] == "my model"
 
 
 @pytest.mark.parametrize(

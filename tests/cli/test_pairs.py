@@ -9,7 +9,7 @@ AGREEMENT = corpora.part("english", "agreement.tsv")
 
 def records(outcome) -> list[dict]:
     assert outcome.code == 0, outcome.err
-    return [json.loads(line) for line in outcome.out.splitlines()]
+    return outcome.records
 
 
 def test_ties_count_half_and_identical_pairs_are_reported(rnnlm, models, here):
@@ -28,7 +28,7 @@ def test_ties_count_half_and_identical_pairs_are_reported(rnnlm, models, here):
 
 def test_agreement_is_shown_by_distance_and_attractors(rnnlm, models, here):
     shown = rnnlm("score", "-m", models.unigram, "--pairs", AGREEMENT, "--plot", "plot.svg")
-    columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
+    columns, *rows = shown.rows
     assert columns == [
         "by",
         "group",
@@ -48,9 +48,7 @@ def test_details_record_every_pair_with_reason_if_unscored(rnnlm, models, here):
     (here / "pairs.tsv").write_text(
         "id\tgood\tbad\nx1\tthe man\tthe zorp\nx2\tthe\nx3\tthe\tthe <s>\n"
     )
-    shown = rnnlm(
-        "score", "-m", models.unigram, "--pairs", "pairs.tsv", "-o", "details.jsonl", "--json"
-    )
+    shown = rnnlm(f"score -m {models.unigram} --pairs pairs.tsv -o details.jsonl --json")
     assert [record["skipped"] for record in records(shown)] == [2]
     assert shown.err == (
         "note: 2 of 3 cannot be scored and are left out; the first: pairs.tsv, line 3: bad is "

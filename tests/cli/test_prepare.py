@@ -1,7 +1,6 @@
 """`rnnlm prepare`: what it writes and prints, what it refuses, and how it ends when it is told
 to."""
 
-import json
 import signal
 import time
 
@@ -34,7 +33,7 @@ def test_text_is_prepared_described_checked_and_trained_on(rnnlm, text, here):
     assert "lines\t300" in prepared.out and sorted(
         path.name for path in (here / "big").iterdir()
     ) == ["index.json", "shard-00000.safetensors", "vocab.txt"]
-    told = json.loads(rnnlm("info", "big", "--json").out)
+    told = rnnlm("info", "big", "--json").json
     assert (told["prepared text"], told["counts"]["lines"], told["text"]) == (
         "finished",
         300,
@@ -53,16 +52,12 @@ def test_text_is_prepared_described_checked_and_trained_on(rnnlm, text, here):
     )
     trained = rnnlm("train", "big", "-o", "model", *tiny)
     assert trained.code == 0, trained.err
-    one, other = (
-        json.loads(rnnlm("eval", "-m", "model", each, "--json").out) for each in (text, "big")
-    )
+    one, other = (rnnlm("eval", "-m", "model", each, "--json").json for each in (text, "big"))
     assert {**one, "seconds": 0} == {**other, "seconds": 0}
 
 
 def test_the_outcome_as_json(rnnlm, text):
-    told = json.loads(
-        rnnlm("prepare", text, "-o", "big", "--workers", 1, "--tokenizer", "byte", "--json").out
-    )
+    told = rnnlm("prepare", text, "-o", "big", "--workers", 1, "--tokenizer", "byte", "--json").json
     assert (
         told["lines"] == 300
         and told["tokens"] == told["bytes"] == text.stat().st_size

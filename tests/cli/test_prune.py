@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 import rnnlm as library
@@ -39,14 +37,12 @@ def test_json_holds_all_of_it(rnnlm, big):
     shown = rnnlm(
         "prune", "-m", big, "-o", "small", "--ngrams", "2.5k", "--on", "valid.txt", "--json"
     )
-    result = json.loads(shown.out)
+    result = shown.json
     assert 2400 < sum(result["after"]["ngrams"]) <= 2500 < sum(result["before"]["ngrams"])
     assert result["after"]["evaluation"]["signature"] != result["before"]["evaluation"]["signature"]
-    again = json.loads(
-        rnnlm(
-            "prune", "-m", big, "-o", "again", "--threshold", repr(result["threshold"]), "--json"
-        ).out
-    )
+    again = rnnlm(
+        "prune", "-m", big, "-o", "again", "--threshold", repr(result["threshold"]), "--json"
+    ).json
     assert again["after"]["ngrams"] == result["after"]["ngrams"]
     assert again["after"]["evaluation"] is None
 

@@ -1,5 +1,4 @@
 import dataclasses
-import json
 
 import pytest
 
@@ -7,7 +6,7 @@ from rnnlm.recipes import recipe as overview
 
 
 def test_all_recipes_are_listed_with_purpose_and_results(rnnlm):
-    columns, *rows = [line.split("\t") for line in rnnlm("list", "recipes").out.splitlines()]
+    columns, *rows = rnnlm("list", "recipes").rows
     assert columns == ["recipe", "what for", "published", "ours", "off by", "time"]
     assert [tuple(row) for row in rows] == [tuple(line.cells()) for line in overview.lines()]
     assert [row[0] for row in rows] == overview.names() and all(all(row) for row in rows)
@@ -25,14 +24,14 @@ def test_the_list_fits_80_columns_a_line_each(rnnlm, terminal_of):
 
 
 def test_json_has_one_line_per_recipe(rnnlm):
-    records = [json.loads(line) for line in rnnlm("list", "recipes", "--json").out.splitlines()]
+    records = rnnlm("list", "recipes", "--json").records
     assert records == [overview.record(overview.load(name)) for name in overview.names()]
 
 
 @pytest.mark.parametrize("name", overview.names())
 def test_one_recipe_is_shown_with_settings_and_source(rnnlm, name):
     recipe = overview.load(name)
-    record = json.loads(rnnlm("list", "recipes", name, "--json").out)
+    record = rnnlm("list", "recipes", name, "--json").json
     assert record == overview.record(recipe)
     out = rnnlm("list", "recipes", name).out
     facts, _, table = out.partition("setting\tvalue\n")
@@ -73,6 +72,6 @@ def test_the_command_of_our_figure_is_understood(rnnlm, here, models):
     assert command.startswith(
         "rnnlm train ptb.train.txt --valid ptb.valid.txt --recipe awd-lstm-fast "
     )
-    plan = json.loads(rnnlm(*command.split()[1:], "--dry-run", "--json").out)
+    plan = rnnlm(*command.split()[1:], "--dry-run", "--json").json
     assert plan["settings"]["hidden_size"] == {"value": 640, "origin": "user"}
     assert plan["settings"]["budget"]["value"] == "60m"

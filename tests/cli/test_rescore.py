@@ -1,7 +1,5 @@
 """`rnnlm rescore` in process, on a list made of the corpus' own sentences."""
 
-import json
-
 import pytest
 
 
@@ -33,21 +31,12 @@ def listed(here, nbest):
 
 
 def rates(shown):
-    return [row.split("\t") for row in shown.out.splitlines()]
+    return shown.rows
 
 
 def test_weights_tuned_on_one_list_apply_to_another(rnnlm, models, listed):
     shown = rnnlm(
-        "rescore",
-        "--tune",
-        "dev.tsv",
-        "--apply",
-        "test.tsv",
-        "-m",
-        models.unigram,
-        "-m",
-        models.lstm,
-        "--lowercase",
+        f"rescore --tune dev.tsv --apply test.tsv -m {models.unigram} -m {models.lstm} --lowercase"
     )
     assert shown.code == 0, shown.err
     columns, first, one, both, oracle, *weights = rates(shown)
@@ -87,7 +76,7 @@ def test_saved_weights_match_tuning_and_applying_at_once(rnnlm, models, listed):
     )
     applied = rnnlm("rescore", "--weights", "w.json", *common, "two.txt")
     assert tuned.code == applied.code == 0, tuned.err + applied.err
-    first, second = json.loads(tuned.out), json.loads(applied.out)
+    first, second = tuned.json, applied.json
     for key in ("first", "rescored", "oracle", "gain", "weights"):
         assert first[key] == second[key]
     assert tuned.err.endswith("30 utterances written to one.txt\nweights written to w.json\n")
@@ -95,28 +84,13 @@ def test_saved_weights_match_tuning_and_applying_at_once(rnnlm, models, listed):
     assert (listed / "one.txt").read_text().splitlines()[0].startswith("u30 ")
     assert first["weights"]["mapping"]["lowercase"] and first["rescored"]["words"] > 0
     contradicting = rnnlm(
-        "rescore",
-        "--weights",
-        "w.json",
-        "--apply",
-        "test.tsv",
-        "-m",
-        models.unigram,
-        "--remove-punctuation",
+        f"rescore --weights w.json --apply test.tsv -m {models.unigram} --remove-punctuation"
     )
     assert contradicting.code == 2 and "differ from those of w.json" in contradicting.err
     other = rnnlm("rescore", "--weights", "w.json", "--apply", "test.tsv", "-m", models.lstm)
     assert other.code == 1 and "tuned for other models" in other.errors[0]
     both = rnnlm(
-        "rescore",
-        "--tune",
-        "dev.tsv",
-        "--weights-output",
-        "both.json",
-        "-m",
-        models.lstm,
-        "-m",
-        models.unigram,
+        f"rescore --tune dev.tsv --weights-output both.json -m {models.lstm} -m {models.unigram}"
     )
     fewer = rnnlm("rescore", "--weights", "both.json", "--apply", "test.tsv", "-m", models.lstm)
     assert (
@@ -128,19 +102,9 @@ def test_saved_weights_match_tuning_and_applying_at_once(rnnlm, models, listed):
 
 
 def test_one_list_is_divided(rnnlm, models, listed):
-    half = json.loads(
-        rnnlm(
-            "rescore",
-            "--tune",
-            "list.tsv",
-            "--split",
-            "even-odd",
-            "-m",
-            models.unigram,
-            "--lowercase",
-            "--json",
-        ).out
-    )
+    half = rnnlm(
+        f"rescore --tune list.tsv --split even-odd -m {models.unigram} --lowercase --json"
+    ).json
     assert (half["utterances"], half["weights"]["tuned"]["utterances"]) == (30, 30)
     itself = rnnlm("rescore", "--tune", "list.tsv", "-m", models.unigram, "--lowercase")
     assert itself.code == 0 and "measured on the list that the weights were tuned on" in itself.err
@@ -182,14 +146,7 @@ def test_the_model_may_come_from_the_environment(rnnlm, models, listed, monkeypa
 def test_a_list_without_references_is_rescored_without_rates(rnnlm, models, listed):
     assert (
         rnnlm(
-            "rescore",
-            "--tune",
-            "dev.tsv",
-            "-m",
-            models.unigram,
-            "--lowercase",
-            "--weights-output",
-            "w.json",
+            f"rescore --tune dev.tsv -m {models.unigram} --lowercase --weights-output w.json"
         ).code
         == 0
     )
@@ -198,15 +155,7 @@ def test_a_list_without_references_is_rescored_without_rates(rnnlm, models, list
     ]
     (listed / "bare.tsv").write_text("\n".join(lines))
     shown = rnnlm(
-        "rescore",
-        "--weights",
-        "w.json",
-        "--apply",
-        "bare.tsv",
-        "-m",
-        models.unigram,
-        "--output",
-        "best.txt",
+        f"rescore --weights w.json --apply bare.tsv -m {models.unigram} --output best.txt"
     )
     assert shown.code == 0 and "errors are not counted" in shown.err
     assert len((listed / "best.txt").read_text().splitlines()) == 30
@@ -215,12 +164,7 @@ def test_a_list_without_references_is_rescored_without_rates(rnnlm, models, list
     (listed / "ref.txt").write_text("".join(line.replace("\tREF\t\t",
                                                          " ") + "\n" for line in (listed / "test.tsv").read_text().splitlines()
                                             if "\tREF\t" in line))  # fmt: skip
-    assert (
-        rnnlm(
-            "rescore", "--tune", "bare.tsv", "--ref", "ref.txt", "-m", models.unigram, "--lowercase"
-        ).code
-        == 0
-    )
+    assert rnnlm(f"rescore --tune bare.tsv --ref ref.txt -m {models.unigram} --lowercase").code == 0
 
 
 def test_a_field_that_a_file_lacks_is_named_as_the_file_has_it(rnnlm, here, models):

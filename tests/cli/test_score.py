@@ -15,7 +15,7 @@ from support.commands import environment
 
 def test_likeliest_sentence_is_first_and_unknown_words_named(rnnlm, models):
     shown = rnnlm("score", "-m", models.unigram, "the zorp of the zarp", "the man", "the")
-    columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
+    columns, *rows = shown.rows
     assert columns == ["logprob_nats", "words", "ppl_word", "sentence", "unknown words"]
     assert [row[3] for row in rows] == ["the", "the man", "the zorp of the zarp"]
     assert [row[1] for row in rows] == ["1", "2", "5"]
@@ -46,7 +46,7 @@ def test_ratios_in_words(log10, words):
 def test_json_keeps_input_order_including_empty_lines(rnnlm, models):
     lines = ["the man was in the house", "", "zorp", "", "the"]
     shown = rnnlm("score", "-m", models.lstm, "--json", stdin="\n".join(lines).encode() + b"\n")
-    records = [json.loads(line) for line in shown.out.splitlines()]
+    records = shown.records
     assert [record["text"] for record in records] == lines
     assert [record["words"] for record in records] == [6, 0, 1, 0, 1]
     assert [record["oov"] for record in records] == [[], [], ["zorp"], [], []]
@@ -60,13 +60,7 @@ def test_arguments_file_and_standard_input_score_alike(rnnlm, models, here):
         rnnlm("score", "-m", models.lstm, "--json", *sentences),
         rnnlm("score", "-m", models.lstm, "--json", "--input", "sentences.txt"),
         rnnlm(
-            "score",
-            "-m",
-            models.lstm,
-            "--json",
-            "--input",
-            "-",
-            stdin=(here / "sentences.txt").read_bytes(),
+            f"score -m {models.lstm} --json --input -", stdin=(here / "sentences.txt").read_bytes()
         ),
     ]
     assert ways[0].out == ways[1].out == ways[2].out != ""
@@ -88,12 +82,8 @@ def test_tokens_show_surprisals_that_add_up(rnnlm, models):
 def test_special_symbols_are_refused_or_treated_as_asked(rnnlm, models):
     refused, _ = records(rnnlm("score", "-m", models.unigram, "--json", "the </s> man", "a"))
     assert refused["logprob_nats"] is None and refused["reason"] == "the text holds </s>"
-    dropped = json.loads(
-        rnnlm(
-            "score", "-m", models.unigram, "--json", "--special-symbols", "drop", "the </s> man"
-        ).out
-    )
-    plain = json.loads(rnnlm("score", "-m", models.unigram, "--json", "the man").out)
+    dropped = rnnlm(f"score -m {models.unigram} --json --special-symbols drop 'the </s> man'").json
+    plain = rnnlm("score", "-m", models.unigram, "--json", "the man").json
     assert dropped["logprob_nats"] == plain["logprob_nats"]
 
 
@@ -113,7 +103,7 @@ def test_at_20_columns_every_cell_has_its_line(rnnlm, models, terminal_of):
 
 
 def records(shown) -> list[dict]:
-    return [json.loads(line) for line in shown.out.splitlines()]
+    return shown.records
 
 
 def rows_of(rnnlm, *arguments) -> list[dict[str, str]]:
@@ -256,9 +246,9 @@ def test_columns_to_keep_are_chosen_by_name(rnnlm, models, here):
     assert rnnlm("score", "-m", models.unigram, "--input", "s.csv").out.startswith(
         "id\tlogprob_nats"
     )
-    assert rnnlm(
-        "score", "-m", models.unigram, "--input", "s.csv", "--keep", "cond"
-    ).out.startswith("cond\tid\tlogprob_nats")
+    assert rnnlm(f"score -m {models.unigram} --input s.csv --keep cond").out.startswith(
+        "cond\tid\tlogprob_nats"
+    )
     assert (
         "did you mean 'cond'"
         in rnnlm("score", "-m", models.unigram, "--input", "s.csv", "--keep", "cnd").err
@@ -392,19 +382,9 @@ def test_the_signature_on_stderr_is_that_of_eval(rnnlm, models):
     scored = rnnlm("score", "-m", models.lstm, "--input", models.valid, "--json").err.splitlines()[
         -1
     ]
-    evaluated = json.loads(
-        rnnlm(
-            "eval",
-            "-m",
-            models.lstm,
-            models.valid,
-            "--context",
-            "reset",
-            "--blank-lines",
-            "keep",
-            "--json",
-        ).out
-    )
+    evaluated = rnnlm(
+        f"eval -m {models.lstm} {models.valid} --context reset --blank-lines keep --json"
+    ).json
     assert scored == f"signature: {evaluated['signature']}"
 
 

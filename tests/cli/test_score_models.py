@@ -18,7 +18,7 @@ SENTENCES = ["the man was in the house", "the zorp", ""]
 
 def records(shown) -> list[dict]:
     assert shown.code == 0, shown.err
-    return [json.loads(line) for line in shown.out.splitlines()]
+    return shown.records
 
 
 def table(text: str) -> list[dict[str, str]]:

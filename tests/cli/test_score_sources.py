@@ -41,12 +41,7 @@ def rows(rnnlm, *arguments, suffix="tsv", **more):
 
 
 def test_pairs_from_any_source_score_in_all_forms(rnnlm, fra, pairs):
-    records = [
-        json.loads(line)
-        for line in rnnlm(
-            "score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--json"
-        ).out.splitlines()
-    ]
+    records = rnnlm("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--json").records
     assert [(each["id"], each["english"], each["item"], each["text"]) for each in records[:2]] == [
         ("x", "a dog", "1", "un chien"), ("y", "the cat sat", "2", "le chat")
     ]  # fmt: skip
@@ -100,9 +95,7 @@ def test_accompanying_language_model_scores_the_target_alone(rnnlm, fra, models,
     shown = rnnlm(
         "score", "-m", fra, "-m", models.unigram, "--input", "pairs.tsv", *COLUMNS, "--json"
     )
-    alone = rnnlm(
-        "score", "-m", models.unigram, "--input", "pairs.tsv", "--column", "french", "--json"
-    )
+    alone = rnnlm(f"score -m {models.unigram} --input pairs.tsv --column french --json")
     first, second, *_ = map(json.loads, shown.out.splitlines())
     only = json.loads(alone.out.splitlines()[0])
     assert second["logprob_nats"] == only["logprob_nats"] != first["logprob_nats"]
@@ -179,7 +172,7 @@ def test_translations_are_rescored_with_their_sources(rnnlm, fra, models, here):
     assert shown.code == 0, shown.err
     records = [json.loads(line) for line in (here / "new.jsonl").read_text().splitlines()]
     assert [each["source"] for each in records] == list(sources)
-    nats = json.loads(rnnlm("score", "-m", fra, "--source", sources[3], "le chat", "--json").out)[
+    nats = rnnlm("score", "-m", fra, "--source", sources[3], "le chat", "--json").json[
         "logprob_nats"
     ]
     [chosen] = [each for each in records[3]["hypotheses"] if each["text"] == "le chat"]

@@ -27,12 +27,9 @@ def test_sentence_is_a_table_of_words_and_labels(rnnlm, tagger):
 
 
 def test_several_sentences_have_own_numbers_and_labels(rnnlm, slot_tagger):
-    rows = [
-        row.split("\t")
-        for row in rnnlm(
-            "tag", "-m", slot_tagger.folder, "fly me", "what costs it at noon", "--probabilities"
-        ).out.splitlines()
-    ]
+    rows = rnnlm(
+        f"tag -m {slot_tagger.folder} 'fly me' 'what costs it at noon' --probabilities"
+    ).rows
     assert rows[0] == [
         "sentence",
         "word",
@@ -50,10 +47,7 @@ def test_several_sentences_have_own_numbers_and_labels(rnnlm, slot_tagger):
 
 
 def test_the_n_best_are_a_row_each(rnnlm, slot_tagger):
-    rows = [
-        row.split("\t")
-        for row in rnnlm("tag", "-m", slot_tagger.folder, SENTENCE, "--nbest", "3").out.splitlines()
-    ]
+    rows = rnnlm("tag", "-m", slot_tagger.folder, SENTENCE, "--nbest", "3").rows
     assert rows[0] == ["column", "rank", "probability", "labels"]
     assert [row[:2] for row in rows[1:]] == [
         ["slots", "1"],
@@ -72,15 +66,7 @@ def test_the_n_best_are_a_row_each(rnnlm, slot_tagger):
 
 def test_json_has_what_python_has(rnnlm, slot_tagger):
     shown = rnnlm(
-        "tag",
-        "-m",
-        slot_tagger.folder,
-        "fly me to oslo",
-        "at ten",
-        "--json",
-        "--nbest",
-        "2",
-        "--probabilities",
+        f"tag -m {slot_tagger.folder} 'fly me to oslo' 'at ten' --json --nbest 2 --probabilities"
     ).out
     found = [json.loads(line) for line in shown.splitlines()]
     expected = tag(slot_tagger.folder, ["fly me to oslo", "at ten"], nbest=2, probabilities=True)
@@ -95,17 +81,7 @@ def test_columns_are_rewritten_with_labels_in_place(rnnlm, tagger, here):
     text = "-DOCSTART- O\n\n" + columns([(words, ["?"] * len(words), "") for words, _, _ in VALID])
     (here / "in.conll").write_text(text)
     assert (
-        rnnlm(
-            "tag",
-            "-m",
-            tagger.folder,
-            "--input",
-            "in.conll",
-            "--input-format",
-            "columns",
-            "-o",
-            "out.conll",
-        ).code
+        rnnlm(f"tag -m {tagger.folder} --input in.conll --input-format columns -o out.conll").code
         == 0
     )
     (here / "gold").write_text("-DOCSTART- O\n\n" + columns(VALID))  # told by its labels
@@ -157,12 +133,7 @@ def test_raw_text_takes_training_or_requested_format(rnnlm, tagger, here, name, 
 
 def test_tables_keep_their_columns_and_take_probabilities(rnnlm, slot_tagger, here):
     (here / "in.jsonl").write_text('{"id": 7, "words": "fly me", "intent": "?"}\n')
-    [row] = [
-        json.loads(line)
-        for line in rnnlm(
-            "tag", "-m", slot_tagger.folder, "--input", "in.jsonl", "--probabilities"
-        ).out.splitlines()
-    ]
+    [row] = rnnlm(f"tag -m {slot_tagger.folder} --input in.jsonl --probabilities").records
     assert [*row] == ["id", "words", "intent", "slots", "slots_probability", "intent_probability"]
     assert (row["id"], row["slots"], row["intent"]) == (7, ["O", "O"], "flight") and 0.5 < row[
         "intent_probability"
@@ -189,10 +160,7 @@ def test_words_are_pronounced(rnnlm, pronouncer, here):
         rnnlm("tag", "-m", pronouncer, stdin=b"sheep\ntax cat\n").out
         == "text\tlabel\nsheep\tSH IY P\ntax\tT AE K S\ncat\tK AE T\n"
     )
-    rows = [
-        row.split("\t")
-        for row in rnnlm("tag", "-m", pronouncer, "sheep", "--nbest", "2").out.splitlines()
-    ]
+    rows = rnnlm("tag", "-m", pronouncer, "sheep", "--nbest", "2").rows
     assert rows[0] == ["word", "rank", "probability", "label"] and [
         row[:2] for row in rows[1:]
     ] == [["sheep", "1"], ["sheep", "2"]]

@@ -1,7 +1,5 @@
 """What commands do with models of each task."""
 
-import json
-
 import click
 import pytest
 
@@ -82,7 +80,7 @@ def test_model_info_shows_labels_figures_and_commands(rnnlm, slot_tagger):
         if line.startswith("use it")
     ]
     assert used == ["tag", "eval", "compare"]
-    described = json.loads(rnnlm("info", slot_tagger.folder, "--json").out)
+    described = rnnlm("info", slot_tagger.folder, "--json").json
     assert described["task"] == "tagging" and [each["column"] for each in described["labels"]] == [
         "slots",
         "intent",
@@ -92,7 +90,7 @@ def test_model_info_shows_labels_figures_and_commands(rnnlm, slot_tagger):
 @pytest.mark.parametrize("name", ["classifier", "slot_tagger"])
 def test_a_whole_model_passes_each_check_of_labels(rnnlm, request, name):
     outcome = rnnlm("doctor", request.getfixturevalue(name).folder, "--json")
-    checks = {each["name"]: each["result"] for each in json.loads(outcome.out)["checks"]}
+    checks = {each["name"]: each["result"] for each in outcome.json["checks"]}
     spans = {"spans": "ok"} if name != "classifier" else {}
     assert (
         checks
@@ -131,7 +129,7 @@ def test_grid_runs_have_their_tasks_figures_and_curve(rnnlm, here, tagger):
         "--json",
     )
     assert outcome.code == 0, outcome.err
-    for run in json.loads(outcome.out)["runs"]:
+    for run in outcome.json["runs"]:
         assert run["valid_f1_low"] <= run["valid_f1"] <= run["valid_f1_high"] and not [
             name for name in run if "ppl" in name
         ]

@@ -48,7 +48,7 @@ def test_stdout_has_the_results_and_stderr_the_progress(models):
 
 def test_json_is_one_object(rnnlm, models):
     shown = rnnlm("train", models.text, "--valid", models.valid, *SHORT, "-o", "made", "--json")
-    record = json.loads(shown.out)
+    record = shown.json
     assert (record["folder"], record["stopped"]) == ("made", "budget")
     assert record["results"]["valid"]["ppl_token"] > 1
     assert shown.code == 0
@@ -58,10 +58,11 @@ def test_dry_run_shows_setting_origins_and_trains_nothing(rnnlm, models, here):
     (here / "mine.toml").write_text(
         'recipe = "gru"\nlayers = 2\nhidden_size = 7\ndropout_input = 0.3\n'
     )
-    shown = rnnlm("train", models.text, "--recipe", "mine.toml", "--set",
-                  "hidden_size=9", "--set", "seed=4",
-                  "--seed", 5, "--dry-run", "--json", "-o", "made")  # fmt: skip
-    plan = json.loads(shown.out)
+    shown = rnnlm(
+        f"train {models.text} --recipe mine.toml --set hidden_size=9 --set seed=4 --seed 5"
+        " --dry-run --json -o made"
+    )
+    plan = shown.json
     settings = {name: tuple(setting.values()) for name, setting in plan["settings"].items()}
     assert settings["model"] == ("gru", "recipe gru")
     assert settings["layers"] == (2, "mine.toml")
@@ -80,7 +81,7 @@ def test_dry_run_without_json_is_table_and_sizes(rnnlm, models):
 
 
 def test_bundled_corpus_and_demo_recipe_are_default(rnnlm):
-    plan = json.loads(rnnlm("train", "--dry-run", "--json").out)
+    plan = rnnlm("train", "--dry-run", "--json").json
     assert plan["settings"]["model"]["origin"] == "recipe demo"
     assert plan["output"] == os.path.join("checkpoints", "english-lstm")
     assert 250_000 < plan["train_tokens"] < 350_000

@@ -1,7 +1,5 @@
 """`rnnlm train --counts`: models of counts are those of the texts."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -70,7 +68,7 @@ def test_validation_is_read_as_the_text_was(rnnlm, here):
     assert rnnlm("count", "a.txt", "-o", "a", "--blank-lines", "keep").code == 0
     asked = ("train", "--counts", "a", "--model", "ngram", "--valid", "valid.txt", "-o", "m")
     assert rnnlm(*asked).code == 0
-    result = json.loads(rnnlm("info", "m", "--json").out)["results"]["valid"]
+    result = rnnlm("info", "m", "--json").json["results"]["valid"]
     assert result["tokens"] == 5
 
 

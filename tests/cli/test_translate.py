@@ -134,9 +134,7 @@ def test_samples_depend_on_seed_line_and_number(rnnlm, model):
         )
         return [each.text for line in lines for each in line.hypotheses]
 
-    shown = rnnlm(
-        "translate", "-m", model, "--num", "3", "--seed", "5", stdin=TEXT.encode()
-    ).out.splitlines()
+    shown = rnnlm(f"translate -m {model} --num 3 --seed 5", stdin=TEXT.encode()).out.splitlines()
     assert shown[0] == "line\tsample\tlogprob_nats\ttext" and [
         row.split("\t")[3] for row in shown[1:]
     ] == drawn(5, 3)

@@ -1,4 +1,3 @@
-import json
 import shutil
 
 import pytest
@@ -17,7 +16,7 @@ FAST = ("--tokens", "60")
 def test_what_it_tunes_is_what_eval_uses(rnnlm, models, copied):
     tuned = rnnlm("tune", "-m", f"{copied}+cache", "--on", models.valid, "--json")
     assert tuned.code == 0, tuned.err
-    result = json.loads(tuned.out)
+    result = tuned.json
     assert result["ppl_after"] < result["ppl_before"]
     assert (
         tuned.err.splitlines()[0].startswith("perplexity ")
@@ -28,7 +27,7 @@ def test_what_it_tunes_is_what_eval_uses(rnnlm, models, copied):
         == f"saved in the folder of {copied}: rnnlm eval -m {copied}+cache uses them"
     )
     shown = rnnlm("eval", "-m", f"{copied}+cache", models.valid, "--json")
-    evaluated = json.loads(shown.out)
+    evaluated = shown.json
     assert evaluated["ppl_token"] == pytest.approx(result["ppl_after"], rel=1e-4)
     settings = result["settings"]
     described = f"cache(tokens={settings['cache_tokens']},weight={settings['cache_weight']},flatness={settings['cache_flatness']})"
@@ -51,21 +50,7 @@ def test_the_table_shows_settings_and_both_perplexities(rnnlm, models, unigram):
 
 
 def test_a_perplexity_without_end_is_shown_as_none(rnnlm, models, here):
-    assert (
-        rnnlm(
-            "train",
-            models.text,
-            "--model",
-            "ngram",
-            "--order",
-            "2",
-            "--smoothing",
-            "mle",
-            "-o",
-            "bare",
-        ).code
-        == 0
-    )
+    assert rnnlm(f"train {models.text} --model ngram --order 2 --smoothing mle -o bare").code == 0
     (here / "new.txt").write_text("speech the\n")
     ended = rnnlm("tune", "-m", "bare+unigram", "--on", "new.txt")
     assert ended.code == 0 and "ppl_before\t-\nppl_after\t-\n" in ended.out
@@ -77,10 +62,10 @@ def test_dynamic_evaluation_by_either_rule(rnnlm, models, copied):
             "tune", "-m", f"{copied}+dynamic", "--on", models.valid, *FAST, *more, "--json"
         )
         assert ended.code == 0, ended.err
-        assert json.loads(ended.out)["settings"]["adaptation_rule"] == rule
-        signature = json.loads(
-            rnnlm("eval", "-m", f"{copied}+dynamic", models.valid, "--json").out
-        )["signature"]
+        assert ended.json["settings"]["adaptation_rule"] == rule
+        signature = rnnlm("eval", "-m", f"{copied}+dynamic", models.valid, "--json").json[
+            "signature"
+        ]
         assert f"|adapt:dynamic(segment_tokens=5,rule={rule},rate=" in signature
         assert ("statistics=" in signature) == (rule == "rms")
 

@@ -1,7 +1,5 @@
 """Word vectors on the command line: learned, exported, read by training, looked at."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -17,24 +15,13 @@ def vectors(here):
 
 
 def test_text_vectors_are_written_and_inspected(rnnlm, models, here):
-    learned = rnnlm(
-        "vectors",
-        models.text,
-        "--method",
-        "svd",
-        "--width",
-        "8",
-        "--min-count",
-        "2",
-        "-o",
-        "my.vec.gz",
-    )
+    learned = rnnlm(f"vectors {models.text} --method svd --width 8 --min-count 2 -o my.vec.gz")
     assert (learned.code, learned.out) == (
         0,
         "",
     ) and "8 numbers each, in " in learned.err.splitlines()[-1]
     shown = rnnlm("inspect", "neighbours", "the", "--file", "my.vec.gz", "-n", "3", "--json")
-    found = json.loads(shown.out)
+    found = shown.json
     assert (
         len(found["neighbours"][0]) == 3
         and found["source"].startswith("my.vec.gz: ")

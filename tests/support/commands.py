@@ -2,13 +2,16 @@
 
 import contextlib
 import io
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +35,21 @@ class Outcome:
     def plain(self) -> str:
         """stdout without bold type."""
         return re.sub(r"\x1b\[[01]m", "", self.out)
+
+    @property
+    def json(self) -> Any:
+        """The one JSON value on stdout."""
+        return json.loads(self.out)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The JSON lines on stdout."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells of a table on stdout."""
+        return [line.split("\t") for line in self.out.splitlines()]
 
     @property
     def errors(self) -> list[str]:
@@ -74,25 +92,8 @@ def models(tmp_path_factory, corpus_lines):
         contextlib.redirect_stdout(io.StringIO()) as out,
         contextlib.redirect_stderr(io.StringIO()) as err,
     ):
-        assert (
-            run(
-                [
-                    str(each)
-                    for each in (
-                        "train",
-                        text,
-                        "--valid",
-                        valid,
-                        "--test",
-                        valid,
-                        *small,
-                        "-o",
-                        lstm,
-                    )
-                ]
-            )
-            == 0
-        ), err.getvalue()
+        train = ["train", text, "--valid", valid, "--test", valid, *small, "-o", lstm]
+        assert run([str(word) for word in train]) == 0, err.getvalue()
         shown = err.getvalue(), out.getvalue()
         of_all_lines = ["--model", "unigram", "--holdout", "0"]
         assert run(["train", str(text), *of_all_lines, "-o", str(unigram)]) == 0
@@ -115,9 +116,12 @@ def copied(models, here):
 
 @pytest.fixture
 def rnnlm(here, capsys, monkeypatch):
-    """Return a function that runs a command in this process."""
+    """Return a function that runs a command in this process. One argument alone is a whole command
+    line, as in a shell."""
 
     def command(*arguments, stdin: bytes = b"") -> Outcome:
+        if len(arguments) == 1:
+            arguments = tuple(shlex.split(str(arguments[0])))
         reading.standard_input.cache_clear()
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capsys.readouterr()
