@@ -70,18 +70,14 @@ def test_grey_is_drawn_within_the_span():
     assert [each.get_width() for each in far.patches] == [4]
 
 
-@pytest.mark.parametrize(
-    ("asked", "what"),
-    [
-        ({"names": ["tan"]}, "unknown activation 'tan'"),
-        ({"names": "tanh"}, "names must be a list"),
-        ({"share": 0.0}, "share = 0 is not between"),
-        ({"share": 1.0}, "share = 1 is not between"),
-        ({"share": math.nan}, "share = nan is not between"),
-        ({"span": (1.0, 1.0)}, "a from 1 to 1 is an empty range"),
-        ({"span": (0.0, math.inf)}, "empty range"),
-    ],
-)
+@pytest.mark.parametrize(("asked", "what"), [
+    ({"names": ["tan"]}, "unknown activation 'tan'"),
+    ({"names": "tanh"}, "names must be a list"), ({"share": 0.0}, "share = 0 is not between"),
+    ({"share": 1.0}, "share = 1 is not between"),
+    ({"share": math.nan}, "share = nan is not between"),
+    ({"span": (1.0, 1.0)}, "a from 1 to 1 is an empty range"),
+    ({"span": (0.0, math.inf)}, "empty range"),
+])  # fmt: skip
 def test_wrong_requests_are_refused(asked, what):
     with pytest.raises(UsageError, match=what):
         inspect_activations(**asked)

@@ -26,7 +26,5 @@ def test_model_with_nothing_to_inspect_is_refused_briefly(what):
             if kind in task.looks.get(what, ()):
                 check_applies(what, "mine", task.name, kind)
             else:
-                with pytest.raises(
-                    UsageError, match=f"inspect {what} has nothing to show for mine"
-                ):
+                with pytest.raises(UsageError, match=f"{what} has nothing to show for mine"):
                     check_applies(what, "mine", task.name, kind)

@@ -33,32 +33,30 @@ def distribution(model, context):
 
 
 @pytest.mark.parametrize("name", ["lstm", "ngram", "unigram"])
-def test_ranks_are_those_of_the_sorted_predictions(name):
+def test_ranks_and_likeliest_words_are_those_of_the_sorted_predictions(name):
     model = fit(name)
     symbols = model.tokenizer.symbols()
     for score in score_items(model, ITEMS):
         logprob_V = distribution(model, score.item.context)
         words = [symbols[id] for id in np.argsort(-logprob_V, kind="stable")]
         assert score.rank == 1 + words.index(score.item.answer)
-        assert score.surprisal_bits == pytest.approx(
-            -logprob_V[symbols.index(score.item.answer)] / np.log(2), abs=1e-5
-        )
+        assert list(score.likeliest) == words[:3]
+        bits = -logprob_V[symbols.index(score.item.answer)] / np.log(2)
+        assert score.surprisal_bits == pytest.approx(bits, abs=1e-5)
 
 
 def test_words_of_pieces_are_ranked_as_whole_words():
     model = fit("ngram", order=4, tokenizer="char")
-    lines = rnnlm.Model(model).score_sentences(LINES[:2], next_words=10)
-    expected = [
-        ([each.word for each in words], score)
-        for line in lines
-        for words, score in zip(line.next_words, line.word_scores, strict=False)
-    ]
-    expected = [(words, score) for words, score in expected if score.word != "</s>"]
+    expected = []
+    for line in rnnlm.Model(model).score_sentences(LINES[:2], next_words=10):
+        for next_words, score in zip(line.next_words, line.word_scores, strict=False):
+            if score.word != "</s>":
+                expected.append(([each.word for each in next_words], score))
     for score, (words, word) in zip(score_items(model, ITEMS), expected, strict=True):
-        assert score.item.answer == word.word and score.surprisal_bits == pytest.approx(
-            word.surprisal_bits
-        )
+        assert score.item.answer == word.word
+        assert score.surprisal_bits == pytest.approx(word.surprisal_bits)
         assert score.rank == (words.index(word.word) + 1 if word.word in words else None)
+        assert list(score.likeliest) == words[:3]
 
 
 def test_surprisals_use_bits_and_ties_rank_by_id():
@@ -71,19 +69,13 @@ def test_surprisals_use_bits_and_ties_rank_by_id():
 def test_unknown_answers_count_as_missed_and_are_named(tmp_path):
     (tmp_path / "items.tsv").write_text("text\tanswer\na b ___ b\ta\nb ___ a\tunicorn\n")
     cloze = inspect_cloze({"halves": halves_model()}, tmp_path / "items.tsv")
-    (figures,) = cloze.models[0].figures
-    assert (figures.items, figures.unknown, [each.share for each in figures.accuracy]) == (
-        2,
-        1,
-        [0.5, 0.5, 0.5],
-    )
-    assert (
-        figures.mean_bits == cloze.models[0].scores[0].surprisal_bits
-        and cloze.models[0].scores[1].rank is None
-    )
-    assert (
-        "halves: 1 answer is not in its vocabulary and counts as missed: unicorn." in cloze.verdict
-    )
+    [model] = cloze.models
+    (figures,) = model.figures
+    assert (figures.items, figures.unknown) == (2, 1)
+    assert [each.share for each in figures.accuracy] == [0.5, 0.5, 0.5]
+    assert figures.mean_bits == model.scores[0].surprisal_bits and model.scores[1].rank is None
+    told = "halves: 1 answer is not in its vocabulary and counts as missed: unicorn."
+    assert told in cloze.verdict
     assert {axes.get_xlabel() for axes in cloze.figure().axes} == {"all"}
 
 
@@ -95,33 +87,13 @@ def test_rivals_have_surprisals_of_the_same_gap(tmp_path):
     )
     cloze = inspect_cloze({"halves": halves_model()}, tmp_path / "items.tsv", items=True)
     scores = cloze.models[0].scores
-    assert [score.rival_bits for score in scores] == [
-        pytest.approx(3), pytest.approx(1), None, None,
-    ]  # fmt: skip
+    three, one = pytest.approx(3), pytest.approx(1)
+    assert [score.rival_bits for score in scores] == [three, one, None, None]
     assert [score.beats_rival for score in scores] == [True, False, None, None]
-    assert "1 of 2 answers are likelier than their rivals: good 1 of 1, bad 0 of 1." in (
-        cloze.verdict
-    )
+    told = "1 of 2 answers are likelier than their rivals: good 1 of 1, bad 0 of 1."
+    assert told in cloze.verdict
     _, items = cloze.tables()
-    assert items.rows[0][1:9] == (
-        "good", None, "a", "a", 1, pytest.approx(1), "b", pytest.approx(3),
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ["lstm", "ngram"])
-def test_likeliest_words_lead_the_sorted_predictions(name):
-    model = fit(name)
-    symbols = model.tokenizer.symbols()
-    for score in score_items(model, ITEMS[:4]):
-        best = np.argsort(-distribution(model, score.item.context), kind="stable")[:3]
-        assert list(score.likeliest) == [symbols[id] for id in best]
-
-
-def test_words_of_pieces_are_likeliest_as_whole_words():
-    model = fit("ngram", order=4, tokenizer="char")
-    (line,) = rnnlm.Model(model).score_sentences([LINES[0]], next_words=3)
-    first = score_items(model, ITEMS[:1])[0]
-    assert list(first.likeliest) == [each.word for each in line.next_words[0]]
+    assert items.rows[0][1:9] == ("good", None, "a", "a", 1, one, "b", three)
 
 
 def test_lessons_are_bundled_and_long_contexts_cut(tmp_path, monkeypatch):
@@ -136,30 +108,23 @@ def test_lessons_are_bundled_and_long_contexts_cut(tmp_path, monkeypatch):
 
 
 def planted(ranks_near, ranks_far):
-    items = [(ClozeItem("a", "b", 1, "topic"), rank) for rank in ranks_near] + [
-        (ClozeItem("a", "b", 30), rank) for rank in ranks_far
-    ]
+    near, far = ClozeItem("a", "b", 1, "topic"), ClozeItem("a", "b", 30)
+    items = [*((near, rank) for rank in ranks_near), *((far, rank) for rank in ranks_far)]
     scores = tuple(ClozeScore(item, rank, 2.0, False) for item, rank in items)
     return Cloze("planted", (ModelCloze("it", figures_of(scores), scores),))
 
 
 def test_shares_by_distance_and_kind_have_wilson_bounds():
     cloze = planted([1, 1, 4, 40], [7, None])
-    found = {(each.by, each.group): each for each in cloze.models[0].figures}
-    assert list(found) == [
-        ("all", "all"),
-        ("distance", "0-2"),
-        ("distance", "21+"),
-        ("kind", "topic"),
-    ]
-    assert [each.share for each in found["distance", "0-2"].accuracy] == [0.5, 0.75, 0.75]
-    assert [each.share for each in found["distance", "21+"].accuracy] == [0, 0, 0.5]
-    assert (found["distance", "0-2"].median_rank, found["distance", "21+"].median_rank) == (
-        2.5,
-        None,
-    )
+    found = {each.group: each for each in cloze.models[0].figures}
+    groups = [(each.by, each.group) for each in cloze.models[0].figures]
+    assert groups == [("all", "all"), ("distance", "0-2"), ("distance", "21+"), ("kind", "topic")]
+    near, far = found["0-2"], found["21+"]
+    assert [each.share for each in near.accuracy] == [0.5, 0.75, 0.75]
+    assert [each.share for each in far.accuracy] == [0, 0, 0.5]
+    assert (near.median_rank, far.median_rank) == (2.5, None)
     # Wilson 1927: (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n) for p = 1/2, n = 4
-    half = found["distance", "0-2"].accuracy[0]
+    half = near.accuracy[0]
     z2 = 1.959964**2
     width = np.sqrt(z2 * (0.25 / 4 + z2 / 64)) / (1 + z2 / 4)
     assert (half.low, half.high) == pytest.approx((0.5 - width, 0.5 + width), abs=1e-5)
@@ -167,12 +132,10 @@ def test_shares_by_distance_and_kind_have_wilson_bounds():
 
 def test_distance_groups_include_both_bounds():
     distances = (0, 2, 3, 5, 6, 10, 11, 20, 21, 99)
-    figures = figures_of(
-        [ClozeScore(ClozeItem("a", "b", distance), 1, 2.0, False) for distance in distances]
-    )
-    assert [(each.group, each.items) for each in figures[1:]] == [
-        (group, 2) for group in ("0-2", "3-5", "6-10", "11-20", "21+")
-    ]
+    items = [ClozeItem("a", "b", distance) for distance in distances]
+    figures = figures_of([ClozeScore(item, 1, 2.0, False) for item in items])
+    assert [each.group for each in figures[1:]] == ["0-2", "3-5", "6-10", "11-20", "21+"]
+    assert [each.items for each in figures[1:]] == [2] * 5
 
 
 def test_the_verdict_says_whether_accuracy_falls_with_distance():
@@ -180,25 +143,20 @@ def test_the_verdict_says_whether_accuracy_falls_with_distance():
     assert "the first share stays at 50%" in planted([1, 20], [1, 20]).verdict
 
 
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        ("sentence\tanswer\na ___\tb\n", "no column 'text'"),
-        ("text\tword\na ___\tb\n", "no column 'answer'"),
-        ("text\tanswer\n", "holds no items"),
-        ("text\tanswer\na b\tb\n", "line 2: no gap in the text"),
-        ("text\tanswer\n___ a ___\tb\n", "line 2: 2 gaps in the text"),
-        ("text\tanswer\na ___\tb c\n", "line 2: the answer 'b c' is not one word"),
-        ("text\tanswer\n</s> a ___\tb\n", "line 2: the text holds </s>"),
-        ("text\tanswer\trival\na ___\tb\tc d\n", "line 2: the rival 'c d' is not one word"),
-        ("text\tanswer\trival\na ___\tb\tb\n", "line 2: answer and rival are the same word"),
-        ("text\tanswer\trival\na ___\tb\t<s>\n", "line 2: the text holds <s>"),
-        (
-            "text\tanswer\tdistance\na ___\tb\tfar\n",
-            "line 2: the distance 'far' is not a number of words",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("table", "message"), [
+    ("sentence\tanswer\na ___\tb\n", "no column 'text'"),
+    ("text\tword\na ___\tb\n", "no column 'answer'"),
+    ("text\tanswer\n", "holds no items"),
+    ("text\tanswer\na b\tb\n", "line 2: no gap in the text"),
+    ("text\tanswer\n___ a ___\tb\n", "line 2: 2 gaps in the text"),
+    ("text\tanswer\na ___\tb c\n", "line 2: the answer 'b c' is not one word"),
+    ("text\tanswer\n</s> a ___\tb\n", "line 2: the text holds </s>"),
+    ("text\tanswer\trival\na ___\tb\tc d\n", "line 2: the rival 'c d' is not one word"),
+    ("text\tanswer\trival\na ___\tb\tb\n", "line 2: answer and rival are the same word"),
+    ("text\tanswer\trival\na ___\tb\t<s>\n", "line 2: the text holds <s>"),
+    ("text\tanswer\tdistance\na ___\tb\tfar\n",
+     "line 2: the distance 'far' is not a number of words"),
+])  # fmt: skip
 def test_invalid_cloze_table_gives_one_clear_line(tmp_path, table, message):
     (tmp_path / "items.tsv").write_text(table)
     with pytest.raises(TextError, match=message):
@@ -206,7 +164,6 @@ def test_invalid_cloze_table_gives_one_clear_line(tmp_path, table, message):
 
 
 def test_what_stands_behind_the_gap_is_not_read(tmp_path):
-    (tmp_path / "items.csv").write_text(
-        'text,answer,kind,distance\n"the cat ___, and more",sat,,\n'
-    )
-    assert read_items(tmp_path / "items.csv") == [ClozeItem("the cat", "sat")]
+    path = tmp_path / "items.csv"
+    path.write_text('text,answer,kind,distance\n"the cat ___, and more",sat,,\n')
+    assert read_items(path) == [ClozeItem("the cat", "sat")]

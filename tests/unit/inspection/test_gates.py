@@ -16,18 +16,13 @@ from support.pictures import faults_of
 from support.tiny_models import fit
 
 LINE = "the cat sat on the mat"
+ACTIVATION_NAMES = ("tanh", "relu", "sigmoid", "elu", "leaky_relu")
 CELLS = [
-    *(
-        network_settings("rnn", activation=name)
-        for name in ("tanh", "relu", "sigmoid", "elu", "leaky_relu")
-    ),
+    *(network_settings("rnn", activation=name) for name in ACTIVATION_NAMES),
     *(network_settings("gru", reset_gate=where) for where in ("after", "before")),
-    *(
-        network_settings("lstm", peepholes=is_coupled, coupled_gates=is_coupled)
-        for is_coupled in (False, True)
-    ),
+    network_settings("lstm"), network_settings("lstm", peepholes=True, coupled_gates=True),
     *(network_settings("qrnn", pooling=pooling) for pooling in ("f", "fo", "ifo")),
-]
+]  # fmt: skip
 
 
 def test_values_equal_the_trace():
@@ -53,38 +48,33 @@ def test_values_equal_the_trace():
 
 def test_rewritten_share_is_what_gates_do_not_keep():
     gate = np.array([[1.0, 0.5, 0.0], [0.9, 0.9, 0.6]])
-    keep, renew = (
-        make_layers(network_settings("gru", update_gate=name))[0] for name in ("keep", "renew")
-    )
-    np.testing.assert_allclose(
-        rewritten({"forget": gate}, make_layers(network_settings("lstm"))[0]), [0.5, 0.2]
-    )
-    np.testing.assert_allclose(rewritten({"update": gate}, keep), [0.5, 0.2])
-    np.testing.assert_allclose(rewritten({"update": gate}, renew), [0.5, 0.8])
-    assert rewritten({}, make_layers(network_settings("rnn"))[0]) is None
+
+    def share(name, *settings, **more):
+        [layer] = make_layers(network_settings(*settings, **more))
+        return rewritten({name: gate} if name else {}, layer)
+
+    np.testing.assert_allclose(share("forget", "lstm"), [0.5, 0.2])
+    np.testing.assert_allclose(share("update", "gru", update_gate="keep"), [0.5, 0.2])
+    np.testing.assert_allclose(share("update", "gru", update_gate="renew"), [0.5, 0.8])
+    assert share(None, "rnn") is None
 
 
 def test_state_change_is_step_relative_to_both_lengths():
     # lengths 5, 5, 0, 0, 10
     state = np.array([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0], [0.0, 0.0], [6.0, 8.0]])
     np.testing.assert_allclose(changed(state), [1, 0, 1, 0, 1])
-    np.testing.assert_allclose(changed(np.array([[4.0, 0.0], [0.0, 3.0]])), [1, 5 / 7])
-    np.testing.assert_allclose(
-        changed(np.array([[4.0, 0.0], [0.0, 3.0]]), is_backward=True), [5 / 7, 1]
-    )
+    turned = np.array([[4.0, 0.0], [0.0, 3.0]])
+    np.testing.assert_allclose(changed(turned), [1, 5 / 7])
+    np.testing.assert_allclose(changed(turned, is_backward=True), [5 / 7, 1])
 
 
 def test_saturation_is_told_of_each_end():
     [layer] = inspect_gates(fit("lstm"), LINE).layers
+    values = {**layer.gates, "tanh of the cell": np.tanh(layer.cell_TH)}
     for each in layer.activations:
-        values = (
-            np.tanh(layer.cell_TH) if each.gate == "tanh of the cell" else layer.gates[each.gate]
-        )
         low = -0.9 if each.activation == "tanh" else 0.1
-        assert (each.below, each.above) == (
-            pytest.approx((values < low).mean()),
-            pytest.approx((values > 0.9).mean()),
-        )
+        assert each.below == pytest.approx((values[each.gate] < low).mean())
+        assert each.above == pytest.approx((values[each.gate] > 0.9).mean())
     [layer] = inspect_gates(fit("rnn", activation="relu"), LINE).layers
     [figures] = layer.activations
     assert figures.below == pytest.approx((layer.hidden_TH == 0).mean()) and figures.above is None
@@ -96,15 +86,13 @@ def test_derivatives_equal_autograds(settings):
     layer = make_layers(settings)[0].double()
     for parameter in layer.parameters():
         parameter.data.uniform_(-0.8, 0.8)
-    state = tuple(
-        torch.rand(places, 1, width, dtype=torch.float64) for places, width in layer.state_shapes()
-    )
+    shapes = [(places, 1, width) for places, width in layer.state_shapes()]
+    state = tuple(torch.rand(shape, dtype=torch.float64) for shape in shapes)
     step, _ = layer.step(torch.randn(1, settings.input_width, dtype=torch.float64), state)
     order = {
-        "rnn": ["hidden state"],
-        "gru": ["reset", "update", "candidate"],
+        "rnn": ["hidden state"], "gru": ["reset", "update", "candidate"],
         "qrnn": ["candidate", "forget", "output", "input"],
-    }.get(settings.model, ["input", "forget", "candidate", "output"][layer.gates == 3 :])
+    }.get(settings.model, ["input", "forget", "candidate", "output"][layer.gates == 3 :])  # fmt: skip
     for name, activation in activations_of(layer).items():
         if name == "tanh of the cell":
             cell = step.cell_BH.detach().requires_grad_()
@@ -113,25 +101,22 @@ def test_derivatives_equal_autograds(settings):
         else:  # each bias is added to one number alone, before its activation
             values = step.gates.get(name, step.hidden_BH)
             start = order.index(name) * layer.width
-            slopes = torch.autograd.grad(values.sum(), layer.bias_ih, retain_graph=True)[0][
-                start : start + layer.width
-            ].unsqueeze(0)
-        np.testing.assert_allclose(
-            activation.derivative(values.detach().numpy()), slopes, atol=1e-12
-        )
+            [gradient] = torch.autograd.grad(values.sum(), layer.bias_ih, retain_graph=True)
+            slopes = gradient[start : start + layer.width].unsqueeze(0)
+        found = activation.derivative(values.detach().numpy())
+        np.testing.assert_allclose(found, slopes, atol=1e-12)
 
 
 def test_the_gates_of_a_mogrifiers_rounds_are_doubled():
     model = fit("lstm", mogrifier_rounds=3)
     [layer] = inspect_gates(model, LINE).layers
     assert [each.gate for each in layer.activations[:3]] == ["round 1", "round 2", "round 3"]
-    gate, a = layer.gates["round 1"], torch.tensor(0.3, requires_grad=True)
-    assert gate.shape == (7, 8) and layer.gates["round 2"].shape == (7, 12)
+    assert layer.gates["round 1"].shape == (7, 8) and layer.gates["round 2"].shape == (7, 12)
+    a = torch.tensor(0.3, requires_grad=True)
     doubled = 2 * torch.sigmoid(a)
     doubled.backward()
-    assert activations_of(model.network.body.layers[0])["round 1"].derivative(
-        doubled.detach().numpy()
-    ) == pytest.approx(a.grad.item())
+    activation = activations_of(model.network.body.layers[0])["round 1"]
+    assert activation.derivative(doubled.detach().numpy()) == pytest.approx(a.grad.item())
 
 
 def test_units_are_those_named_or_most_variable():
@@ -157,42 +142,32 @@ def test_layers_without_gates_show_their_states_and_derivatives(kind):
 
 @pytest.mark.parametrize("kind", ["ngram", "ffnn"])
 def test_models_without_gates_and_states_are_refused(kind):
-    with pytest.raises(
-        UsageError, match=f"a model of kind {kind} has no gates and no hidden state"
-    ):
+    with pytest.raises(UsageError, match=f"kind {kind} has no gates and no hidden state"):
         inspect_gates(fit(kind), LINE)
 
 
-def test_models_of_other_tasks_show_both_directions():
-    tagger, classifier = (
-        tiny_tasks.fit(task, kind)
-        for task, kind in (("tagging", "gru"), ("classification", "lstm"))
-    )
+@pytest.mark.parametrize("task, kind", [("tagging", "gru"), ("classification", "lstm")])
+def test_models_of_labels_show_both_directions(task, kind):
+    found = inspect_gates(tiny_tasks.fit(task, kind), "show flights from oslo")
+    onwards, backwards = found.layers
+    assert (onwards.name, backwards.name) == ("layer 1 forward", "layer 1 backward")
+    assert found.task == task
+    # each begins with zeros
+    assert onwards.changed_T[0] == backwards.changed_T[-1] == pytest.approx(1)
+    assert max(onwards.changed_T[1:]) < 1 and max(backwards.changed_T[:-1]) < 1
+
+
+def test_encoders_show_both_directions():
     encoder = inspect_gates(tiny_seq2seq.tiny_model(bidirectional=True), "the cat sat")
-    assert [layer.name for layer in encoder.layers] == [
-        "encoder layer 1 forward",
-        "encoder layer 1 backward",
-    ]
-    for model in (tagger, classifier):
-        found = inspect_gates(model, "show flights from oslo")
-        onwards, backwards = found.layers
-        assert (onwards.name, backwards.name) == (
-            "layer 1 forward",
-            "layer 1 backward",
-        ) and found.task == model.task
-        # each begins with zeros
-        assert onwards.changed_T[0] == pytest.approx(1) and backwards.changed_T[
-            -1
-        ] == pytest.approx(1)
-        assert max(onwards.changed_T[1:]) < 1 and max(backwards.changed_T[:-1]) < 1
+    names = [layer.name for layer in encoder.layers]
+    assert names == ["encoder layer 1 forward", "encoder layer 1 backward"]
 
 
 def test_the_picture_has_a_panel_for_each_gate():
     figure = inspect_gates(fit("lstm"), LINE, units=[0, 5]).figure()
     panels = [axes for axes in figure.axes if axes.images]
-    assert [axes.get_title() for axes in panels] == [
-        f"layer 1, {name}" for name in ("hidden", "cell", "input", "forget", "candidate", "output")
-    ]
+    names = ("hidden", "cell", "input", "forget", "candidate", "output")
+    assert [axes.get_title() for axes in panels] == [f"layer 1, {name}" for name in names]
     assert panels[3].images[0].get_array().shape == (2, 7)
     heading = figure.get_suptitle()
     assert "units of" in heading and heading.endswith("those chosen") and faults_of(figure) == []

@@ -55,10 +55,8 @@ def test_power_of_lag_has_course_and_half_life(a, course, half_life):
 
 
 def test_course_is_undecided_if_positions_disagree():
-    assert (
-        curve(np.concatenate([_squares(0.9, 2), _squares(1.05, 2)], axis=1), 1, seed=0).trend.course
-        == "undecided"
-    )
+    both = np.concatenate([_squares(0.9, 2), _squares(1.05, 2)], axis=1)
+    assert curve(both, 1, seed=0).trend.course == "undecided"
     gone = _squares(0.9)
     gone[20:] = 0
     trend = curve(gone, 1, seed=0).trend
@@ -76,23 +74,17 @@ def test_single_lag_rate_starts_at_lag_zero(gone):
     assert curve(squares[1:] / 4, 1, seed=0).trend.slope == pytest.approx(-math.log(2))
 
 
-def test_verdict_compares_the_bound_with_the_observation(elman):
+@pytest.mark.parametrize("a, largest, words", [
+    (0.5, 0.99, "as it must, since sigma_max(W) max phi' = 0.99 is below"),
+    (0.99, 0.99, "; further back it must vanish"),
+    (1.0, 1.0, ", and cannot explode, as"),
+    (1.0, 1.1, ", though sigma_max(W) max phi' = 1.1 would"),
+])  # fmt: skip
+def test_verdict_compares_the_bound_with_the_observation(elman, a, largest, words):
     (layer,) = inspect_gradients({"a": elman}, TEXT, lags=5, positions=10).models[0].layers
-    must, later, cannot = (
-        "as it must, since sigma_max(W) max phi' = 0.99 is below",
-        "; further back it must vanish",
-        ", and cannot explode, as",
-    )
-    for a, largest, words in (
-        (0.5, 0.99, must),
-        (0.99, 0.99, later),
-        (1.0, 1.0, cannot),
-        (1.0, 1.1, ", though sigma_max(W) max phi' = 1.1 would"),
-    ):
-        looked = replace(
-            layer, state=curve(_squares(a), 1, seed=0), bounds=Bounds(largest, 0.4, 1.0, 0.5)
-        )
-        assert words in verdict_of("a", [looked], looked.state, "word")
+    state, bounds = curve(_squares(a), 1, seed=0), Bounds(largest, 0.4, 1.0, 0.5)
+    looked = replace(layer, state=state, bounds=bounds)
+    assert words in verdict_of("a", [looked], looked.state, "word")
 
 
 def test_curve_points_are_rms_with_error_and_quantiles():
@@ -100,12 +92,12 @@ def test_curve_points_are_rms_with_error_and_quantiles():
     found = curve(squares, 1, seed=0)
     assert found.mean == pytest.approx(np.sqrt(squares.mean(1)))
     again = np.random.default_rng(1).integers(1000, size=(4000, 1000))
-    assert found.standard_error[0] == pytest.approx(
-        np.sqrt(squares[0][again].mean(1)).std(), rel=0.1
-    )
-    assert found.median == pytest.approx(np.median(np.sqrt(squares), axis=1))
-    assert found.low == pytest.approx(np.quantile(np.sqrt(squares), 0.1, axis=1), rel=1e-3)
-    assert found.high == pytest.approx(np.quantile(np.sqrt(squares), 0.9, axis=1), rel=1e-3)
+    error = np.sqrt(squares[0][again].mean(1)).std()
+    assert found.standard_error[0] == pytest.approx(error, rel=0.1)
+    low, median, high = np.quantile(np.sqrt(squares), (0.1, 0.5, 0.9), axis=1)
+    assert found.median == pytest.approx(median)
+    assert found.low == pytest.approx(low, rel=1e-3)
+    assert found.high == pytest.approx(high, rel=1e-3)
 
 
 def test_each_position_starts_from_its_preceding_state(lstm):
@@ -128,11 +120,8 @@ def test_parallel_streams_are_parts_of_the_text(lstm):
     drawn = draw(lstm, ids, 2, 30, seed=0)
     assert drawn.rows == 30
     text = ",".join(map(str, [lstm.tokenizer.boundary_id, *ids]))
-    windows = {
-        ",".join(map(str, column))
-        for column in torch.cat([drawn.inputs_TB, drawn.targets_B[None]]).t().tolist()
-    }
-    assert all(window in text for window in windows)
+    for column in torch.cat([drawn.inputs_TB, drawn.targets_B[None]]).t().tolist():
+        assert ",".join(map(str, column)) in text
 
 
 def test_short_text_has_fewer_lags_single_token_none(lstm):
@@ -155,27 +144,20 @@ def test_figures_are_independent_of_position_batch_size(lstm, monkeypatch):
 def test_flow_holds_all_its_parts_and_is_json(lstm, elman):
     found = inspect_gradients({"big": lstm, "small": elman}, TEXT, lags=5, positions=10)
     big, small = found.models
-    assert [what for what, _ in big.curves()] == [
-        "layer 1, state",
-        "layer 2, state",
-        "layer 1, cell",
-        "layer 2, cell",
-        "loss by word read",
-    ]
+    parts = [f"layer {number}, {part}" for part in ("state", "cell") for number in (1, 2)]
+    assert [what for what, _ in big.curves()] == [*parts, "loss by word read"]
     assert [layer.bounds is None for layer in (*big.layers, *small.layers)] == [True, True, False]
-    assert len(small.layers[0].exponents) == 3
     assert small.loss.lags.tolist() == [0, 1, 2, 3, 4, 5]
-    for layer in small.layers:
-        assert (layer.state.high <= layer.bounds.upper**layer.state.lags + 1e-9).all()
-        assert layer.exponents[0].value <= math.log(layer.bounds.upper)
-    assert found.verdict.count("\n") == 1
-    assert "of layer 2" in found.verdict
-    json.dumps(found.to_dict(), allow_nan=False)
-    assert len(found.to_dict()["models"][0]["layers"][1]["cell"]["root_mean_square"]) == 5
-    (bounds,) = [layer["bounds"] for layer in found.to_dict()["models"][1]["layers"]]
-    assert bounds["upper"][2] == pytest.approx(
-        (bounds["largest_singular_value"] * bounds["steepest_slope"]) ** 3
-    )
+    [layer] = small.layers
+    assert len(layer.exponents) == 3
+    assert (layer.state.high <= layer.bounds.upper**layer.state.lags + 1e-9).all()
+    assert layer.exponents[0].value <= math.log(layer.bounds.upper)
+    assert found.verdict.count("\n") == 1 and "of layer 2" in found.verdict
+    stored = json.loads(json.dumps(found.to_dict(), allow_nan=False))["models"]
+    assert len(stored[0]["layers"][1]["cell"]["root_mean_square"]) == 5
+    (bounds,) = [layer["bounds"] for layer in stored[1]["layers"]]
+    upper = bounds["largest_singular_value"] * bounds["steepest_slope"]
+    assert bounds["upper"][2] == pytest.approx(upper**3)
     assert [len(table.rows[0]) == len(table.columns) for table in found.tables()] == [True] * 4
     figure = found.figure()
     assert faults_of(figure) == []
@@ -186,30 +168,26 @@ def test_flow_holds_all_its_parts_and_is_json(lstm, elman):
 def test_report_says_word_only_for_word_models(elman):
     models = {"words": elman, "letters": fit("rnn", tokenizer="char")}
     found = inspect_gradients(models, TEXT, lags=2, positions=5, exponents=0)
-    assert ["by the word read" in line for line in found.verdict.splitlines()] == [True, False]
-    assert ["by the token read" in line for line in found.verdict.splitlines()] == [False, True]
-    assert (
-        "by the token read" in found.tables()[0].title
-        and found.models[1].curves()[-1][0] == "loss by token read"
-    )
+    words, letters = found.verdict.splitlines()
+    assert "by the word read" in words and "by the token read" not in words
+    assert "by the token read" in letters and "by the word read" not in letters
+    assert "by the token read" in found.tables()[0].title
+    assert found.models[1].curves()[-1][0] == "loss by token read"
     figure = found.figure()
     title = figure.axes[1].get_title().replace("\n", " ")
     assert title == "Loss by token read: the higher, the more it matters"
     assert all(tick == int(tick) for axes in figure.axes for tick in axes.get_xticks())
-    words, letters = inspect_sensitivity(models, "the cat").tables()
+    maps = inspect_sensitivity(models, "the cat")
+    words, letters = maps.tables()
     assert "of the word read" in words.title and "of the token read" in letters.title
-    labels = [
-        axes.get_xlabel() for axes in inspect_sensitivity(models, "the cat").figure().axes[:2]
-    ]
+    labels = [axes.get_xlabel() for axes in maps.figure().axes[:2]]
     assert labels == ["word read", "token read"]
 
 
 def test_seed_determines_the_positions_drawn(elman):
-    one, same, other = (
-        inspect_gradients({"a": elman}, TEXT, lags=3, positions=5, seed=seed).to_dict()
-        for seed in (0, 0, 1)
-    )
-    assert one == same != other
+    asked = {"lags": 3, "positions": 5}
+    one, same, other = (inspect_gradients({"a": elman}, TEXT, seed=n, **asked) for n in (0, 0, 1))
+    assert one.to_dict() == same.to_dict() != other.to_dict()
 
 
 def test_untrained_stands_beside_the_model(lstm):

@@ -1,8 +1,6 @@
 """How much of the past a model sees: what is read is what is said to be read, and a known memory
 comes out."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
@@ -10,9 +8,7 @@ from rnnlm import arrays
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import evaluate, spans_of
-from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inference.span_scoring import score_spans
-from rnnlm.inspection import memory as memory_module
 from rnnlm.inspection.memory import (
     Memory,
     ModelMemory,
@@ -34,28 +30,28 @@ KINDS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Save time: fewer resamples."""
-    monkeypatch.setattr(memory_module, "ratio_interval", partial(ratio_interval, resamples=20))
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
+
+def cache_model(tokens: int) -> UnigramCache:
+    settings = UnigramCacheSettings(cache_tokens=tokens, cache_weight=0.4)
+    return UnigramCache(fit("ngram", order=2), settings)
 
 
 @pytest.fixture(scope="module", params=[*KINDS, "cache"])
 def model(request):
     if request.param == "cache":
-        return UnigramCache(
-            fit("ngram", order=2), UnigramCacheSettings(cache_tokens=50, cache_weight=0.4)
-        )
+        return cache_model(50)
     name, settings = KINDS[request.param]
     return fit(name, **settings)
 
 
 def all_places(model, text, context):
+    """Return all places of a text, and their scores by the whole model."""
     encoded = text.encode(model.tokenizer)
     ids, spans = np.asarray(encoded.ids), spans_of(encoded, context)
-    return draw_places(ids, spans, model.tokenizer.boundary_id, len(ids), 0), score_spans(
-        model, ids, spans
-    )
+    places = draw_places(ids, spans, model.tokenizer.boundary_id, len(ids), 0)
+    return places, score_spans(model, ids, spans)
 
 
 DOCUMENTS = Lines(LINES, document_starts=(0, 2, 3), settings=TextSettings(blank_lines="documents"))
@@ -77,15 +73,12 @@ def test_last_tokens_are_read_from_the_initial_state(model):
         state = model.initial_state(1)
         for token in inputs[max(0, at - 2) : at + 1]:
             predicted, state = model.predict(np.array([[token]]), state)
-        assert scores[at] == pytest.approx(
-            arrays.as_numpy(predicted)[0, 0, places.ids_N[at]], abs=1e-5
-        )
+        expected = arrays.as_numpy(predicted)[0, 0, places.ids_N[at]]
+        assert scores[at] == pytest.approx(expected, abs=1e-5)
 
 
 def test_full_context_perplexity_equals_evaluation():
-    model = UnigramCache(
-        fit("ngram", order=2), UnigramCacheSettings(cache_tokens=50, cache_weight=0.4)
-    )
+    model = cache_model(50)
     (found,) = inspect_memory({"it": model}, TEXT, positions=10_000).models
     evaluated = evaluate(model, TEXT)
     assert found.positions == evaluated.tokens
@@ -100,9 +93,16 @@ def test_sampled_positions_score_as_in_the_evaluation():
     places = draw_places(ids, spans, model.tokenizer.boundary_id, 20, 5)
     (found,) = inspect_memory([model], TEXT, positions=20, context="reset", seed=5).models
     expected = np.exp(-score_spans(model, ids, spans)[places.at_P].mean())
-    assert len(set(places.at_P.tolist())) == 20 and found.seen[-1].perplexity == pytest.approx(
-        expected, rel=1e-6
-    )
+    assert len(set(places.at_P.tolist())) == 20
+    assert found.seen[-1].perplexity == pytest.approx(expected, rel=1e-6)
+
+
+EVERYTHING = Remembered(None, 0, 100.0, 90.0, 110.0, 0.0, 0.0, 0.0, 0.0, 0)
+
+
+def verdict_of(*rows: Remembered) -> str:
+    model = ModelMemory("m", "word", True, 9, rows, 9, rows)
+    return Memory((model,), "carry", 200, 0).verdict
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 6])
@@ -124,30 +124,20 @@ def test_effective_context_of_a_trigram_is_two_tokens():
 
 
 def test_verdict_quantifies_the_effect_of_fewer_tokens():
-    everything = Remembered(None, 0, 100.0, 90.0, 110.0, 0.0, 0.0, 0.0, 0.0, 0)
     last = Remembered(1, 9, 97.0, 87.0, 107.0, -0.03, -0.2, 0.15, -0.04, 0)
-    model = ModelMemory("m", "word", True, 9, (last, everything), 9, (last, everything))
-    said = Memory((model,), "carry", 200, 0).verdict
-    assert (
-        "with that alone, perplexity is 97.0, 3.0% below the 100.0 with all (95 % interval "
-        "-20.0% to +15.0%)"
-    ) in said
+    below = "with that alone, perplexity is 97.0, 3.0% below the 100.0 with all"
+    assert f"{below} (95 % interval -20.0% to +15.0%)" in verdict_of(last, EVERYTHING)
 
 
 @pytest.mark.parametrize(("low", "is_said"), [(0.008, True), (0.012, False)])
-@pytest.mark.parametrize(
-    "last", [None, Remembered(50, 9, 100.5, 90.0, 110.0, 0.005, 0.001, 0.009, 0.01, 0)]
-)
+@pytest.mark.parametrize("last", [
+    [], [Remembered(50, 9, 100.5, 90.0, 110.0, 0.005, 0.001, 0.009, 0.01, 0)],
+])  # fmt: skip
 def test_verdict_names_smaller_context_that_may_be_enough(low, is_said, last):
-    everything = Remembered(None, 0, 100.0, 90.0, 110.0, 0.0, 0.0, 0.0, 0.0, 0)
     fewer = Remembered(20, 9, 102.0, 92.0, 112.0, 0.02, low, 0.03, 0.03, 0)
-    rows = (fewer, *([last] if last else []), everything)
-    said = Memory((ModelMemory("m", "word", True, 9, rows, 9, rows),), "carry", 200, 0).verdict
-    assert (
-        ("(20 may be enough: its interval begins at +0.8%)" in said)
-        == is_said
-        == ("may be enough" in said)
-    )
+    said = verdict_of(fewer, *last, EVERYTHING)
+    assert ("(20 may be enough: its interval begins at +0.8%)" in said) == is_said
+    assert ("may be enough" in said) == is_said
 
 
 @pytest.mark.parametrize(
@@ -161,25 +151,20 @@ def test_affected_positions_are_counted_and_bits_match_perplexities(context, aff
     assert [row.affected for row in found.seen] == affected
     assert found.seen[0].increase_low < found.seen[0].increase < found.seen[0].increase_high
     for row in found.seen:
+        ratio = row.perplexity / found.seen[-1].perplexity
         assert row.low < row.perplexity < row.high
-        assert 1 + row.increase == pytest.approx(row.perplexity / found.seen[-1].perplexity)
-        assert row.increase_bits == pytest.approx(
-            np.log2(row.perplexity / found.seen[-1].perplexity), abs=1e-12
-        )
+        assert 1 + row.increase == pytest.approx(ratio)
+        assert row.increase_bits == pytest.approx(np.log2(ratio), abs=1e-12)
 
 
 def test_shuffled_window_is_compared_with_the_ordered_one():
-    model = UnigramCache(
-        fit("ngram", order=2), UnigramCacheSettings(cache_tokens=300, cache_weight=0.4)
-    )
-    text = Lines(LINES * 7)
+    model, text = cache_model(300), Lines(LINES * 7)
     places, expected = all_places(model, text, "carry")
     (found,) = inspect_memory({"it": model}, text, positions=10_000, window=101).models
     in_order = np.exp(-with_last(model, places.every(4), 101).mean())
     assert found.shuffled[-1].perplexity == pytest.approx(in_order, rel=1e-9)
-    assert found.shuffled_positions == len(expected[::4]) and in_order != pytest.approx(
-        np.exp(-expected[::4].mean()), rel=1e-4
-    )
+    assert found.shuffled_positions == len(expected[::4])
+    assert in_order != pytest.approx(np.exp(-expected[::4].mean()), rel=1e-4)
 
 
 class Recorder:
@@ -195,9 +180,7 @@ class Recorder:
 
     def score(self, inputs_BT, targets_BT, state):
         state = [(*read, *row) for read, row in zip(state, inputs_BT.tolist(), strict=True)]
-        self.rows |= {
-            target: read for read, target in zip(state, targets_BT[:, -1].tolist(), strict=True)
-        }
+        self.rows |= dict(zip(targets_BT[:, -1].tolist(), state, strict=True))
         return np.zeros(inputs_BT.shape), state
 
 
@@ -219,17 +202,13 @@ def test_shuffling_keeps_last_tokens_beginning_and_contents():
 
 
 def test_zero_probability_tokens_are_counted_without_perplexity():
-    memory = inspect_memory(
-        {"mle": fit("ngram", order=2, smoothing="mle")},
-        Lines(["the dog saw it", "a cat is a dog"]),
-        positions=99,
-    )
-    full = memory.models[0].seen[-1]
+    models = {"mle": fit("ngram", order=2, smoothing="mle")}
+    memory = inspect_memory(models, Lines(["the dog saw it", "a cat is a dog"]), positions=99)
+    [model] = memory.models
+    full = model.seen[-1]
     assert (full.perplexity, full.increase) == (None, None) and full.zeros > 0
-    assert (
-        f"{full.zeros} of {memory.models[0].positions} tokens have probability zero"
-        in memory.verdict
-    )
+    told = f"{full.zeros} of {model.positions} tokens have probability zero"
+    assert told in memory.verdict
     assert not any(line.get_xdata().size for axes in memory.figure().axes for line in axes.lines)
 
 
@@ -245,9 +224,8 @@ class Once(Lines):
 def test_differently_tokenized_models_share_one_reading_of_text():
     models = {"words": fit("unigram"), "letters": fit("unigram", tokenizer="char")}
     memory = inspect_memory(models, Once(list(LINES)), positions=50)
-    assert "different tokens" in memory.verdict and [
-        model.positions for model in memory.models
-    ] == [31, 50]
+    assert "different tokens" in memory.verdict
+    assert [model.positions for model in memory.models] == [31, 50]
 
 
 def test_unmeasurable_input_is_refused_in_one_line():

@@ -1,15 +1,12 @@
 """Probes: labels that were planted in a layer come out, shuffled ones do not, and the controls are
 what they are said to be."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
 
 import rnnlm
 from rnnlm.errors import TextError, UsageError
-from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inspection import probing
 from rnnlm.inspection.probing import _Answers, _CodedLabels, _inspection, inspect_probe, read_items
 from support import tiny_tasks
@@ -20,10 +17,9 @@ TEXTS = [" ".join(words) for words in np.random.default_rng(5).choice(WORDS, (16
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Save time: fewer penalties to choose from, and fewer resamples."""
+def quick(monkeypatch, few_resamples):
+    """Save time: fewer penalties to choose from."""
     monkeypatch.setattr(probing, "PENALTIES", (0.01, 0.001))
-    monkeypatch.setattr(probing, "ratio_interval", partial(ratio_interval, resamples=100))
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +38,15 @@ def planted(path, model, layer, shuffled=False):
     """Write a file of words, each labelled with the largest of three random projections of its
     vector in a layer."""
     vectors_WH = rnnlm.Model(model).embed(TEXTS, words=True, layer=layer)
-    scores_WK = (vectors_WH - vectors_WH.mean(axis=0)) @ np.random.default_rng(1).normal(
-        size=(vectors_WH.shape[1], 3)
-    )
+    projection_HK = np.random.default_rng(1).normal(size=(vectors_WH.shape[1], 3))
+    scores_WK = (vectors_WH - vectors_WH.mean(axis=0)) @ projection_HK
     labels = [f"L{label}" for label in scores_WK.argmax(axis=1)]
     if shuffled:
         np.random.default_rng(2).shuffle(labels)
-    words = [text.split() for text in TEXTS]
-    each = iter(labels)
-    path.write_text(
-        "".join(
-            "".join(f"{word}\t{next(each)}\n" for word in sentence) + "\n" for sentence in words
-        )
-    )
+    label, lines = iter(labels), []
+    for text in TEXTS:
+        lines += [*(f"{word}\t{next(label)}\n" for word in text.split()), "\n"]
+    path.write_text("".join(lines))
     return path
 
 
@@ -62,13 +54,11 @@ def test_planted_label_is_found_but_not_its_control(tmp_path, model):
     found = inspect_probe(model, planted(tmp_path / "a.txt", model, 1))
     by_layer = {(each.network, each.layer): each for each in found.probes}
     best = by_layer["trained", "layer 1"]
-    assert (
-        found.best is best
-        and best.accuracy.estimate > 0.95 > by_layer["trained", "embeddings"].accuracy.high
-    )
-    assert best.control_accuracy < 0.8 and best.selectivity.low > 0 and best.selectivity.estimate == pytest.approx(
-        best.accuracy.estimate - best.control_accuracy
-    )  # fmt: skip
+    assert found.best is best
+    assert best.accuracy.estimate > 0.95 > by_layer["trained", "embeddings"].accuracy.high
+    assert best.control_accuracy < 0.8 and best.selectivity.low > 0
+    selectivity = best.accuracy.estimate - best.control_accuracy
+    assert best.selectivity.estimate == pytest.approx(selectivity)
     assert found.gain.low > 0 and found.over_untrained.low > 0
     assert "is predicted best from layer 1 of" in found.verdict and "supports it" in found.verdict
     assert (found.train_items, found.test_items, found.labels) == (640, 160, 3)
@@ -79,17 +69,12 @@ def test_control_labels_are_fixed_per_word(tmp_path):
     (tmp_path / "a.txt").write_text("".join(lines))
     data = read_items(str(tmp_path / "a.txt"), (), None, None, 9000, 1)
     task = _CodedLabels.of(data, seed=1)
-    labels = {}
-    parts = ((data.train, task.control_train_N), (data.test, task.control_test_N))
-    for word, label in (
-        pair
-        for items, control_N in parts
-        for pair in zip(items.words, control_N.tolist(), strict=True)
-    ):
-        labels.setdefault(word, set()).add(label)
-    assert len(labels) == 900 and all(len(each) == 1 for each in labels.values())
+    words = [*data.train.words, *data.test.words]
+    control = [*task.control_train_N.tolist(), *task.control_test_N.tolist()]
+    pairs = set(zip(words, control, strict=True))
+    assert len(pairs) == len(set(words)) == 900
     # A, the rarer one, is label 1
-    assert np.mean([label for (label,) in labels.values()]) == pytest.approx(0.25, abs=0.05)
+    assert np.mean([label for _, label in pairs]) == pytest.approx(0.25, abs=0.05)
 
 
 def test_label_missing_in_training_always_counts_as_missed(tmp_path):
@@ -99,16 +84,13 @@ def test_label_missing_in_training_always_counts_as_missed(tmp_path):
     task = _CodedLabels.of(data, seed=1)
     assert task.test_N.tolist() == 30 * [0, -1, 0]
     right_N = np.repeat(np.arange(30) % 3 > 0, 3)  # of a sentence all words or none
-    answers = [
-        _Answers((network, "embeddings"), 4, 1.0, right_N, None)
-        for network in ("trained", "untrained")
-    ]
+    networks = ("trained", "untrained")
+    answers = [_Answers((network, "embeddings"), 4, 1.0, right_N, None) for network in networks]
     found = _inspection("it", data, task, answers, 1)
     accuracy, error = found.probes[0].accuracy, np.sqrt(2 / 3 * 1 / 3 / 30)
-    assert (accuracy.estimate, accuracy.high - accuracy.low) == (
-        pytest.approx(2 / 3),
-        pytest.approx(2 * 1.96 * error, rel=0.3),
-    )  # of words it would be 0.58 of that
+    assert accuracy.estimate == pytest.approx(2 / 3)
+    # of words it would be 0.58 of that
+    assert accuracy.high - accuracy.low == pytest.approx(2 * 1.96 * error, rel=0.3)
     # "cat" is missed; "sat", which training lacks, gets the most frequent label
     assert found.by_word == pytest.approx(2 / 3)
 
@@ -144,22 +126,18 @@ def test_probe_is_a_stationary_point_of_its_loss():
 def test_text_labels_are_probed_in_mean_vectors(tmp_path, model):
     lines = [f"{'yes' if 'cat' in text.split() else 'no'}\t{text}" for text in TEXTS]
     (tmp_path / "a.tsv").write_text("\n".join(["label\ttext", *lines]) + "\n")
-    found = inspect_probe(
-        model, tmp_path / "a.tsv", level="text", label_column="label", reading={"column": "text"}
-    )
+    asked = {"level": "text", "label_column": "label", "reading": {"column": "text"}}
+    found = inspect_probe(model, tmp_path / "a.tsv", **asked)
     assert found.probes[0].accuracy.low > found.majority and found.probes[0].selectivity is None
-    assert (
-        found.test_items == 32
-        and "test texts are right" in found.verdict
-        and "selectivity" not in found.verdict
-    )
+    assert found.test_items == 32 and "test texts are right" in found.verdict
+    assert "selectivity" not in found.verdict
 
 
 def test_a_taggers_layers_are_probed_too(tmp_path):
-    rows = tiny_tasks.requests(60, seed=2)
-    (tmp_path / "a.txt").write_text(
-        "".join("".join(f"{w} {s}\n" for w, s in zip(*row[:2], strict=True)) + "\n" for row in rows)
-    )
+    lines = []
+    for words, slots, *_ in tiny_tasks.requests(60, seed=2):
+        lines += [*(f"{word} {slot}\n" for word, slot in zip(words, slots, strict=True)), "\n"]
+    (tmp_path / "a.txt").write_text("".join(lines))
     found = inspect_probe(tiny_tasks.fit("tagging", "lstm"), tmp_path / "a.txt")
     # its features are those of layer 1
     assert [each.layer for each in found.probes] == 2 * ["embeddings", "layer 1"]
@@ -169,36 +147,23 @@ def test_a_taggers_layers_are_probed_too(tmp_path):
 def test_excess_words_are_sampled_by_sentence_with_note(tmp_path, model):
     path = planted(tmp_path / "a.txt", model, 1)
     data = read_items(str(path), (), None, None, 100, 1)
-    assert data.drawn == {"train": 640, "test": 160} and len(data.train.labels) == 100 == 5 * len(
-        data.train.texts
-    )
-    found = inspect_probe(model, path, most_items=100)
+    assert data.drawn == {"train": 640, "test": 160}
+    assert len(data.train.labels) == 100 == 5 * len(data.train.texts)
+    found, again = (inspect_probe(model, path, most_items=100) for _ in range(2))
     assert "640 words, sentences were drawn (seed 1)" in found.tables()[0].title
+    # The same seed draws the same, and all is in the JSON and in the picture.
+    assert found.to_dict() == again.to_dict()
+    assert found.to_dict()["probes"][0]["accuracy"]["level"] == 0.95
+    labels = [each.get_text() for each in found.figure().axes[0].get_xticklabels()]
+    assert labels == ["embeddings", "layer 1", "features"]
 
 
-def test_same_seed_gives_same_figures_all_in_json(tmp_path, model):
-    path = planted(tmp_path / "a.txt", model, 1)
-    first, again = (inspect_probe(model, path, most_items=40) for _ in range(2))
-    assert (
-        first.to_dict() == again.to_dict()
-        and first.to_dict()["probes"][0]["accuracy"]["level"] == 0.95
-    )
-    axes = first.figure().axes[0]
-    assert [each.get_text() for each in axes.get_xticklabels()] == [
-        "embeddings",
-        "layer 1",
-        "features",
-    ]
-
-
-def test_what_cannot_be_probed_is_one_clear_error(tmp_path, model):
-    with pytest.raises(UsageError, match="inspect probe has nothing to show"):
-        inspect_probe(fit("ngram"))
-    (tmp_path / "a.txt").write_text("the X\ncat X\n\na X\n\n" * 5)
-    with pytest.raises(UsageError, match="one label only"):
-        inspect_probe(model, tmp_path / "a.txt", label_column="2")
-    with pytest.raises(TextError, match="column"):
-        inspect_probe(model, tmp_path / "a.txt", label_column="7")
-    (tmp_path / "b.txt").write_text("the X\ncat Y\n")
-    with pytest.raises(UsageError, match="too few sentences"):
-        inspect_probe(model, tmp_path / "b.txt")
+@pytest.mark.parametrize("lines, column, error, message", [
+    ("the X\ncat X\n\na X\n\n" * 5, "2", UsageError, "one label only"),
+    ("the X\ncat X\n\na X\n\n" * 5, "7", TextError, "column"),
+    ("the X\ncat Y\n", None, UsageError, "too few sentences"),
+])  # fmt: skip
+def test_what_cannot_be_probed_is_one_clear_error(tmp_path, model, lines, column, error, message):
+    (tmp_path / "a.txt").write_text(lines)
+    with pytest.raises(error, match=message):
+        inspect_probe(model, tmp_path / "a.txt", label_column=column)

@@ -22,48 +22,34 @@ def test_surface_equals_a_plain_python_loop():
     assert found.error_GG.shape == (7, 7)
     for i, bias in enumerate(found.bias_G):
         for j, weight in enumerate(found.weight_G):
-            assert found.error_GG[i, j] == pytest.approx(
-                plain_error(weight, bias), rel=1e-9, abs=1e-13
-            )
-
-
-def test_steps_target_and_initial_state_are_as_requested():
+            expected = plain_error(weight, bias)
+            assert found.error_GG[i, j] == pytest.approx(expected, rel=1e-9, abs=1e-13)
     unit = RecurrentUnit(steps=7, target=0.2, initial=-1.0)
-    assert float(unit.error_and_gradient(4.5, -2.0)[0]) == pytest.approx(
-        plain_error(4.5, -2.0, 7, 0.2, -1.0), rel=1e-12
-    )
+    expected = plain_error(4.5, -2.0, 7, 0.2, -1.0)
+    assert float(unit.error_and_gradient(4.5, -2.0)[0]) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(("weight", "bias"), [(5.0, -2.4), (4.2, -2.1), (-6.0, 3.0), (6.0, -2.6)])
 def test_the_gradient_is_that_of_finite_differences(weight, bias):
-    _, by_weight, by_bias = RecurrentUnit().error_and_gradient(weight, bias)
+    _, *gradient = RecurrentUnit().error_and_gradient(weight, bias)
     h = 1e-6
-    assert float(by_weight) == pytest.approx(
-        (plain_error(weight + h, bias) - plain_error(weight - h, bias)) / (2 * h),
-        rel=1e-5,
-        abs=1e-9,
-    )
-    assert float(by_bias) == pytest.approx(
-        (plain_error(weight, bias + h) - plain_error(weight, bias - h)) / (2 * h),
-        rel=1e-5,
-        abs=1e-9,
-    )
+    by_weight = plain_error(weight + h, bias) - plain_error(weight - h, bias)
+    by_bias = plain_error(weight, bias + h) - plain_error(weight, bias - h)
+    expected = [by_weight / (2 * h), by_bias / (2 * h)]
+    assert list(map(float, gradient)) == pytest.approx(expected, rel=1e-5, abs=1e-9)
 
 
 def test_update_follows_the_gradient_and_clipping_keeps_direction():
-    unit = RecurrentUnit()
-    error, by_weight, by_bias = (float(value) for value in unit.error_and_gradient(5.0, -2.4))
+    unit, start = RecurrentUnit(), (5.0, -2.4)
+    error, by_weight, by_bias = map(float, unit.error_and_gradient(*start))
     norm = math.hypot(by_weight, by_bias)
-    plain, clipped = (descend(unit, (5.0, -2.4), 0.1, 1, clip, "") for clip in (None, norm / 2))
+    plain = descend(unit, start, 0.1, 1, None, "")
     assert (plain.error_U[0], plain.gradient_U[0]) == pytest.approx((error, norm))
-    assert (plain.weight_U[1], plain.bias_U[1]) == pytest.approx(
-        (5 - 0.1 * by_weight, -2.4 - 0.1 * by_bias)
-    )
-    assert (clipped.weight_U[1], clipped.bias_U[1]) == pytest.approx(
-        (5 - 0.05 * by_weight, -2.4 - 0.05 * by_bias)
-    )
-    # not too long: as it is
-    assert descend(unit, (5.0, -2.4), 0.1, 1, 2 * norm, "").weight_U[1] == plain.weight_U[1]
+    # A limit twice the length changes nothing; half of it halves the step.
+    for clip, rate in ((None, 0.1), (2 * norm, 0.1), (norm / 2, 0.05)):
+        path = descend(unit, start, 0.1, 1, clip, "")
+        after = (5 - rate * by_weight, -2.4 - rate * by_bias)
+        assert (path.weight_U[1], path.bias_U[1]) == pytest.approx(after)
 
 
 def test_path_converges_only_with_clipping():
@@ -72,9 +58,8 @@ def test_path_converges_only_with_clipping():
     assert plain.error_U[-1] > 0.08 and plain.longest_step > 3
     assert clipped.error_U[-1] < 0.005 and clipped.longest_step <= 0.1 * 0.5 + 1e-12
     weight, bias, highest = found.steepest
-    assert (
-        highest == found.gradient_GG.max() and f"w = {weight:.4g}, b = {bias:.4g}" in found.verdict
-    )
+    assert highest == found.gradient_GG.max()
+    assert f"w = {weight:.4g}, b = {bias:.4g}" in found.verdict
     assert "Without clipping" in found.verdict and "Clipped to 0.5" in found.verdict
     assert [row[0] for row in found.tables()[0].rows] == ["without clipping", "clipped to 0.5"]
 
@@ -90,19 +75,16 @@ def test_the_picture_holds_the_surface_and_both_paths():
     assert [line.get_label() for line in along.lines] == ["without clipping", "clipped to 0.5"]
 
 
-@pytest.mark.parametrize(
-    ("settings", "what"),
-    [
-        ({"weights": (5.0, 5.0)}, "weights from 5 to 5 is an empty range"),
-        ({"biases": (0.0, math.nan)}, "empty range"),
-        ({"start": (5.0,)}, "start: 1 numbers, where two are needed"),
-        ({"grid": 1}, "a grid of 1 lines cannot be drawn"),
-        ({"rate": 0.0}, "rate = 0 is not a positive number"),
-        ({"updates": -1}, "updates = -1 is not a positive number"),
-        ({"start": (math.inf, 0.0)}, "must be finite numbers"),
-        ({"start": (1e10, -5e9), "initial": 0.0}, "is too far away"),
-    ],
-)
+@pytest.mark.parametrize(("settings", "what"), [
+    ({"weights": (5.0, 5.0)}, "weights from 5 to 5 is an empty range"),
+    ({"biases": (0.0, math.nan)}, "empty range"),
+    ({"start": (5.0,)}, "start: 1 numbers, where two are needed"),
+    ({"grid": 1}, "a grid of 1 lines cannot be drawn"),
+    ({"rate": 0.0}, "rate = 0 is not a positive number"),
+    ({"updates": -1}, "updates = -1 is not a positive number"),
+    ({"start": (math.inf, 0.0)}, "must be finite numbers"),
+    ({"start": (1e10, -5e9), "initial": 0.0}, "is too far away"),
+])  # fmt: skip
 def test_what_cannot_be_drawn_is_refused(settings, what):
     with pytest.raises(RnnlmError, match=what):
         inspect_surface(**settings)
