@@ -25,21 +25,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*default settings; rnnlm tune f
 @pytest.fixture(autouse=True)
 def folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / TEXT).write_text(
-        "\n".join([*HELD_OUT, "the dog sat on a mat", "speech is hard", "a cat sat"]) + "\n"
-    )
+    lines = [*HELD_OUT, "the dog sat on a mat", "speech is hard", "a cat sat"]
+    (tmp_path / TEXT).write_text("\n".join(lines) + "\n")
     (tmp_path / "train.txt").write_text("\n".join(LINES) + "\n")
-    for name, kind, settings in (("lstm", "lstm", {}), ("kn", "ngram", {"order": 3})):
-        save(tmp_path / name, fit(kind, **settings), kind, **settings)
-    return tmp_path
+    save(tmp_path / "lstm", fit("lstm"), "lstm")
+    save(tmp_path / "kn", fit("ngram", order=3), "ngram", order=3)
 
 
 def _scores(name):
     model = rnnlm.load(name, "cpu")
     ids = model.tokenizer.encode(Path(TEXT).read_text().splitlines()).ids
-    return np.asarray(
-        span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), dtype=np.float64
-    )
+    scores_N = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
+    return np.asarray(scores_N, dtype=np.float64)
 
 
 @pytest.mark.parametrize(
@@ -64,31 +61,22 @@ def test_settings_are_those_of_the_moment_of_mixing():
     changed = json.loads(tuned.read_text())
     changed["settings"]["cache_weight"] = 0.9
     tuned.write_text(json.dumps(changed))
-    assert (_scores("lstm+cache") != pytest.approx(before, rel=1e-5)) and (
-        _scores("both") == before
-    ).all()
+    assert _scores("lstm+cache") != pytest.approx(before, rel=1e-5)
+    assert (_scores("both") == before).all()
 
 
 def test_only_adapting_parts_change_the_fingerprint():
     mix(["lstm", "kn"], None, "plain", weights=[0.5, 0.5])
     mix(["lstm+cache", "kn"], None, "adapting", weights=[0.5, 0.5])
-    plain, adapting = (
-        json.loads(Path(name, "config.json").read_text()) for name in ("plain", "adapting")
-    )
-    assert (
-        "adaptations" not in plain["settings"] and "adaptation" not in plain["training"]["mixed"][0]
-    )
-    assert (
-        adapting["settings"]["adaptations"][1] is None
-        and adapting["settings"]["adaptations"][0]["kind"] == "cache"
-    )
+    plain = json.loads(Path("plain/config.json").read_text())
+    assert "adaptations" not in plain["settings"]
+    assert "adaptation" not in plain["training"]["mixed"][0]
+    adapting = json.loads(Path("adapting/config.json").read_text())["settings"]["adaptations"]
+    assert adapting[1] is None and adapting[0]["kind"] == "cache"
     assert rnnlm.load("plain").fingerprint != rnnlm.load("adapting").fingerprint
     card = Path("adapting/README.md").read_text()
-    assert (
-        "`lstm+cache`, weight 0.5" in card
-        and ", cache(tokens=2000" in card
-        and "adaptations" not in card
-    )
+    assert "`lstm+cache`, weight 0.5" in card and ", cache(tokens=2000" in card
+    assert "adaptations" not in card
 
 
 def test_gradient_statistics_are_bundled_or_must_not_change():
@@ -99,9 +87,7 @@ def test_gradient_statistics_are_bundled_or_must_not_change():
     assert before == pytest.approx(_scores("referred"), rel=1e-6)
     list(tune("lstm", "dynamic", TEXT, statistics=TEXT, tokens=20))
     assert (_scores("bundled") == before).all()
-    with pytest.raises(
-        ModelError, match=r"gradient statistics in .*lstm have changed since the mixture was made"
-    ):
+    with pytest.raises(ModelError, match=r"statistics in .*lstm have changed since the mixture"):
         rnnlm.load("referred", "cpu")
 
 

@@ -40,9 +40,8 @@ def test_probabilities_are_added_up_by_hand():
 def test_impossibility_in_one_part_leaves_the_other():
     parts = [unigram(0.25, 0.25, 0.25, 0.25), unigram(0.5, 0.0, 0.25, 0.25)]
     assert probabilities(Mixture(parts, [0.5, 0.5]))[1] == pytest.approx(0.125)
-    assert probabilities(Mixture([unigram(1.0, 0.0, 0.0, 0.0)] * 2, [0.5, 0.5])) == pytest.approx(
-        [1, 0, 0, 0]
-    )
+    certain = Mixture([unigram(1.0, 0.0, 0.0, 0.0)] * 2, [0.5, 0.5])
+    assert probabilities(certain) == pytest.approx([1, 0, 0, 0])
 
 
 def test_part_of_weight_zero_is_left_out():
@@ -54,40 +53,30 @@ def test_part_of_weight_zero_is_left_out():
 @pytest.mark.parametrize("name", ["ngram", "lstm"])
 def test_mixture_of_a_model_with_itself_is_unchanged(name):
     model = fit(name)
-    np.testing.assert_allclose(
-        scores(Mixture([model, model, model], [0.2, 0.3, 0.5])), scores(model), atol=1e-5
-    )
+    mixed = Mixture([model, model, model], [0.2, 0.3, 0.5])
+    np.testing.assert_allclose(scores(mixed), scores(model), atol=1e-5)
 
 
 def test_mixture_gives_numpy_if_all_parts_do():
     ids = np.array([[0, 2]])
-    both = [fit("lstm"), fit("ngram")]
-    counted = Mixture([both[1], both[1]], [0.5, 0.5])
+    lstm, ngram = fit("lstm"), fit("ngram")
+    counted, mixed = Mixture([ngram, ngram], [0.5, 0.5]), Mixture([lstm, ngram], [0.5, 0.5])
     assert isinstance(counted.score(ids, ids, counted.initial_state(1))[0], np.ndarray)
-    mixed = Mixture(both, [0.5, 0.5])
-    for result in (
-        mixed.score(ids, ids, mixed.initial_state(1))[0],
-        mixed.predict(ids, mixed.initial_state(1))[0],
-    ):
+    scores, _ = mixed.score(ids, ids, mixed.initial_state(1))
+    logprobs, _ = mixed.predict(ids, mixed.initial_state(1))
+    for result in (scores, logprobs):
         assert isinstance(result, torch.Tensor) and result.dtype == torch.float32
-    from_device = mixed.score(torch.as_tensor(ids), torch.as_tensor(ids), mixed.initial_state(1))[0]
-    assert torch.equal(from_device, mixed.score(ids, ids, mixed.initial_state(1))[0])
+    on_device = torch.as_tensor(ids)
+    again, _ = mixed.score(on_device, on_device, mixed.initial_state(1))
+    assert torch.equal(again, scores)
 
 
 def test_mixture_takes_its_properties_from_its_parts():
-    lstm, ngram, bare, uni = (
-        fit("lstm"),
-        fit("ngram"),
-        fit("ngram", smoothing="stupid"),
-        fit("unigram"),
-    )
+    lstm, ngram, uni = fit("lstm"), fit("ngram"), fit("unigram")
+    bare = fit("ngram", smoothing="stupid")
     mixed = Mixture([lstm, ngram], [0.5, 0.5])
-    assert (mixed.max_rows, mixed.call_tokens, mixed.forgets_at_boundary, mixed.precision) == (
-        None,
-        lstm.call_tokens,
-        False,
-        "fp32",
-    )
+    assert mixed.max_rows is None and mixed.call_tokens == lstm.call_tokens
+    assert not mixed.forgets_at_boundary and mixed.precision == "fp32"
     assert Mixture([uni, uni], [0.5, 0.5]).precision == "fp64"
     assert Mixture([uni, ngram], [0.5, 0.5]).forgets_at_boundary
     assert not Mixture([ngram, bare], [0.5, 0.5]).normalised
@@ -98,13 +87,8 @@ def test_mixture_takes_its_properties_from_its_parts():
 
 def test_states_name_their_arrays_by_part():
     nested = Mixture([Mixture([fit("unigram"), fit("lstm")], [0.5, 0.5]), fit("ngram")], [0.5, 0.5])
-    names = set(nested.initial_state(2).to_arrays())
-    assert names == {
-        "part_1.part_1.rows",
-        "part_1.part_2.state_0",
-        "part_1.part_2.state_1",
-        "part_2.inputs",
-    }
+    inner = {f"part_1.part_{name}" for name in ("1.rows", "2.state_0", "2.state_1")}
+    assert nested.initial_state(2).to_arrays().keys() == {*inner, "part_2.inputs"}
 
 
 def test_words_one_part_spells_are_unknown_to_others(tmp_path):
@@ -116,9 +100,8 @@ def test_words_one_part_spells_are_unknown_to_others(tmp_path):
     assert mixed.tokenizer.spells
     ids = Lines(lines).encode(mixed.tokenizer).ids
     assert (ids >= mixed.tokenizer.size).sum() == 3
-    assert not np.array_equal(
-        scores(mixed, lines), scores(mixed, [line.replace("zebra", "gnu") for line in lines])
-    )
+    others = [line.replace("zebra", "gnu") for line in lines]
+    assert not np.array_equal(scores(mixed, lines), scores(mixed, others))
     ngram_alone = Mixture([fit("ngram"), spelled], [1.0, 0.0])
     np.testing.assert_allclose(scores(ngram_alone, lines), scores(fit("ngram"), lines))
 

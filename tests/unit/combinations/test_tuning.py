@@ -18,39 +18,27 @@ from rnnlm.models.companions import STATISTICS, TunedSettings
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
 from support.failing_files import failing
-from support.tiny_models import LINES, Lines, fit, small_settings
+from support.tiny_models import LINES, Lines, fit, save, small_settings
 
 REPEATED = Lines(["speech speech dog speech", "dog speech speech"] * 4)
-
-
-def save(folder, name, goes_on=False, **settings):
-    model = fit(name, **settings)
-    model_folder.save(
-        folder,
-        model,
-        name,
-        small_settings(registry.kind_of(name), **settings).values,
-        6,
-        {},
-        goes_on=goes_on,
-    )
-    return folder
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    return {name: save(folder / name, name) for name in ("lstm", "ngram")}
+    for name in ("lstm", "ngram"):
+        save(folder / name, fit(name), name)
+    return folder
 
 
 @pytest.fixture
 def lstm(saved, tmp_path):
-    return shutil.copytree(saved["lstm"], tmp_path / "lstm")
+    return shutil.copytree(saved / "lstm", tmp_path / "lstm")
 
 
 @pytest.fixture
 def ngram(saved, tmp_path):
-    return shutil.copytree(saved["ngram"], tmp_path / "ngram")
+    return shutil.copytree(saved / "ngram", tmp_path / "ngram")
 
 
 def perplexity(model) -> float:
@@ -87,21 +75,16 @@ def test_descent_finds_a_minimum_without_repeating_trials():
         ppl = (settings.cache_tokens - 300) ** 2 / 1e4 + (settings.cache_flatness - 0.55) ** 2
         return Trial({"tokens": settings.cache_tokens, "flatness": settings.cache_flatness}, ppl)
 
-    search = descend(
-        {"cache_tokens": (100, 200, 300, 400), "cache_flatness": (0.1, 0.5, 0.9)},
-        NeuralCacheSettings(),
-        measure,
-    )
-    tries = []
-    while True:
-        try:
-            tries.append(next(search))
-        except StopIteration as end:
-            best = end.value
-            break
-    assert best.settings == {"tokens": 300, "flatness": 0.5}
+    ladders = {"cache_tokens": (100, 200, 300, 400), "cache_flatness": (0.1, 0.5, 0.9)}
+    tries, best = [], []
+
+    def search():
+        best.append((yield from descend(ladders, NeuralCacheSettings(), measure)))
+
+    tries += search()
+    assert best[0].settings == {"tokens": 300, "flatness": 0.5}
     assert len(set(heights)) == len(heights) == len(tries)
-    assert best.ppl == min(each.ppl for each in tries)
+    assert best[0].ppl == min(each.ppl for each in tries)
 
 
 @pytest.mark.parametrize("kind", ["cache", "unigram", "dynamic"])
@@ -120,14 +103,10 @@ def test_ngram_model_is_tuned_with_the_word_cache(ngram, tmp_path):
     adapted = loading.load(f"{ngram}+unigram")
     (tmp_path / "text").write_text("\n".join(REPEATED.lines))
     result = evaluate(adapted, tmp_path / "text")
-    assert (
-        result.ppl_token == pytest.approx(tuned.ppl_after, rel=1e-4)
-        and tuned.ppl_after < tuned.ppl_before
-    )
-    assert (
-        f"|adapt:unigram(tokens={tuned.settings['cache_tokens']},weight={tuned.settings['cache_weight']})|"
-        in result.signature
-    )
+    assert result.ppl_token == pytest.approx(tuned.ppl_after, rel=1e-4)
+    assert tuned.ppl_after < tuned.ppl_before
+    tokens, weight = tuned.settings["cache_tokens"], tuned.settings["cache_weight"]
+    assert f"|adapt:unigram(tokens={tokens},weight={weight})|" in result.signature
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
@@ -135,7 +114,8 @@ def test_ngram_model_is_tuned_with_the_word_cache(ngram, tmp_path):
 @pytest.mark.parametrize("lines", [LINES, LINES[:1], ["dog"], ["zebra", "yak"]], ids=str)
 def test_tuned_settings_are_never_worse_than_none(tmp_path, kind, lines):
     # What it was trained on needs no adaptation, and what does not repeat offers none.
-    folder = save(tmp_path / "lstm", "lstm", budget="60steps")
+    folder = tmp_path / "lstm"
+    save(folder, fit("lstm", budget="60steps"), "lstm", budget="60steps")
     *tries, tuned = tune(str(folder), kind, Lines(lines), device="cpu")
     assert tuned.ppl_after == min(each.ppl for each in tries) <= tuned.ppl_before
     if tuned.ppl_after == tuned.ppl_before:
@@ -158,29 +138,25 @@ def test_descent_goes_on_where_perplexity_stays():
 
 
 def test_given_settings_are_not_touched(lstm):
-    tries, _ = tuned_of(lstm, "cache", given={"cache_tokens": "7", "cache_weight": "0.2"})
-    assert {(each.settings["cache_tokens"], each.settings["cache_weight"]) for each in tries} == {
-        (7, 0.2)
-    }
-    assert len({each.settings["cache_flatness"] for each in tries}) == len(tries) > 1
+    given = {"cache_tokens": "7", "cache_weight": "0.2"}
+    tries, _ = tuned_of(lstm, "cache", given=given)
+    found = [each.settings for each in tries]
+    assert {(each["cache_tokens"], each["cache_weight"]) for each in found} == {(7, 0.2)}
+    assert len({each["cache_flatness"] for each in found}) == len(tries) > 1
 
 
 def test_only_the_first_tokens_are_read(lstm):
-    _, tuned = tuned_of(
-        lstm, "dynamic", tokens=9, given={"adaptation_rate": "0.1", "adaptation_decay": "0"}
-    )
+    given = {"adaptation_rate": "0.1", "adaptation_decay": "0"}
+    _, tuned = tuned_of(lstm, "dynamic", tokens=9, given=given)
     model = loading.load(lstm, "cpu")
-    assert tuned.tokens == 9
-    assert tuned.ppl_before == pytest.approx(
-        span_scoring.stream_perplexity(model, REPEATED.encode(model.tokenizer).ids[:9])
-    )
+    before = span_scoring.stream_perplexity(model, REPEATED.encode(model.tokenizer).ids[:9])
+    assert tuned.tokens == 9 and tuned.ppl_before == pytest.approx(before)
 
 
 def test_statistics_are_gathered_saved_and_used(lstm):
     heard = []
-    _, tuned = tuned_of(
-        lstm, "dynamic", statistics=Lines(LINES), report=lambda *done: heard.append(done)
-    )
+    report = lambda *done: heard.append(done)  # noqa: E731
+    _, tuned = tuned_of(lstm, "dynamic", statistics=Lines(LINES), report=report)
     assert heard and heard[-1][0] == heard[-1][1]
     assert tuned.settings["adaptation_rule"] == "rms" and (lstm / STATISTICS).is_file()
     adapted = loading.load(f"{lstm}+dynamic", "cpu")
@@ -188,21 +164,50 @@ def test_statistics_are_gathered_saved_and_used(lstm):
 
 
 def test_unreadable_held_out_text_is_noticed_before_statistics(lstm):
+    gone = Corpus(("nowhere",))
     with pytest.raises(TextError, match="no such file"):
-        list(
-            tune(str(lstm), "dynamic", Corpus(("nowhere",)), statistics=Lines(LINES), device="cpu")
-        )
+        list(tune(str(lstm), "dynamic", gone, statistics=Lines(LINES), device="cpu"))
     assert not (lstm / STATISTICS).exists()
 
 
 def test_tuned_settings_outlive_further_training_with_a_warning(lstm):
     tuned_of(lstm, "cache")
     tuned_of(lstm, "dynamic", statistics=Lines(LINES))
-    save(lstm, "lstm", goes_on=True, budget="9steps")
+    values = small_settings(registry.kind_of("lstm")).values
+    model_folder.save(lstm, fit("lstm", budget="9steps"), "lstm", values, 9, {}, goes_on=True)
     with pytest.warns(RnnlmWarning, match="before the model was trained again"):
         loading.load(f"{lstm}+cache", "cpu")
     with pytest.raises(ModelError, match="belong to other weights"):
         loading.load(f"{lstm}+dynamic", "cpu")
+
+
+@pytest.mark.parametrize("kind, options, error, message", [
+    ("cache", {"statistics": Lines(LINES)}, UsageError, "leave out `statistics`"),
+    ("dynamic", {"statistics": Lines(LINES), "given": {"adaptation_rule": "sgd"}}, UsageError,
+     "rule sgd does not use.*leave out `statistics`"),
+    ("cache", {"tokens": 0}, UsageError, "0 tokens"),
+    ("cache", {"given": {"cache_weigth": "0.1"}}, SettingsError, "did you mean 'cache_weight'"),
+])  # fmt: skip
+def test_impossible_requests_are_refused_before_any_work(lstm, kind, options, error, message):
+    for path in lstm.glob("*.safetensors"):
+        path.write_bytes(b"damaged")
+    with pytest.raises(error, match=message):
+        tuned_of(lstm, kind, **options)
+    assert not list(lstm.glob("adapt-*"))
+
+
+def test_adaptations_that_do_not_fit_are_refused(lstm):
+    model = loading.load(lstm, "cpu")
+    with pytest.raises(UsageError, match="rnnlm tune -m NAME.dynamic --statistics"):
+        adaptation.adapt(model, "dynamic", DynamicSettings(adaptation_rule="rms"))
+    with pytest.raises(UsageError, match="leave out `blank_lines`"):
+        list(tune(str(lstm), "cache", Lines(LINES, settings=TextSettings(blank_lines="documents"))))
+    with pytest.raises(UsageError, match="did you mean 'cache'"):
+        adaptation.adapt(model, "cash")
+    assert not list(lstm.glob("adapt-*"))
+
+
+MIXTURE = {"parts": [("lstm", {}), ("unigram", {})], "weights": [0.5, 0.5]}
 
 
 def test_without_tuning_there_are_defaults_and_a_notice(lstm):
@@ -221,63 +226,22 @@ def test_n_gram_models_adapt_only_by_a_unigram(ngram, kind):
         adaptation.adapt(loading.load(ngram), kind)
 
 
-def test_impossible_requests(lstm, monkeypatch):
-    # Statistics that are missing, or not needed; the latter is found out before any work.
-    with pytest.raises(UsageError, match="rnnlm tune -m NAME.dynamic --statistics"):
-        adaptation.adapt(
-            loading.load(lstm, "cpu"), "dynamic", DynamicSettings(adaptation_rule="rms")
-        )
-    with pytest.raises(UsageError, match="leave out `statistics`"):
-        tuned_of(lstm, "cache", statistics=Lines(LINES))
-    with (
-        pytest.raises(UsageError, match="rule sgd does not use.*leave out `statistics`"),
-        monkeypatch.context() as patched,
-    ):
-        patched.setattr(model_folder, "load", None)
-        tuned_of(lstm, "dynamic", statistics=Lines(LINES), given={"adaptation_rule": "sgd"})
-
-    # Texts that cannot be used, and names that do not exist.
-    with pytest.raises(UsageError, match="0 tokens"):
-        tuned_of(lstm, "cache", tokens=0)
-    with pytest.raises(UsageError, match="leave out `blank_lines`"):
-        list(tune(str(lstm), "cache", Lines(LINES, settings=TextSettings(blank_lines="documents"))))
-    with pytest.raises(SettingsError, match="did you mean 'cache_weight'"):
-        tuned_of(lstm, "cache", given={"cache_weigth": "0.1"})
-    with pytest.raises(UsageError, match="did you mean 'cache'"):
-        adaptation.adapt(loading.load(lstm, "cpu"), "cash")
-
-    # Nothing was written.
-    assert not list(lstm.glob("adapt-*"))
-
-
-@pytest.mark.parametrize(
-    "name, words",
-    [("unigram", "an n-gram model"), ("ngram", "an n-gram model"), ("mixture", "a mixture")],
-)
+@pytest.mark.parametrize("name, settings, words", [
+    ("unigram", {}, "an n-gram model"), ("ngram", {}, "an n-gram model"),
+    ("mixture", MIXTURE, "a mixture"),
+])  # fmt: skip
 @pytest.mark.parametrize("kind", ["cache", "dynamic"])
-def test_models_without_hidden_states_are_refused_by_name(name, words, kind):
-    parts = (
-        {"parts": [("lstm", {}), ("unigram", {})], "weights": [0.5, 0.5]}
-        if name == "mixture"
-        else {}
-    )
-    with pytest.raises(
-        UsageError, match=f"^{words} cannot be adapted in this way; this needs a neural network"
-    ):
-        adaptation.adapt(fit(name, **parts), kind)
+def test_models_without_hidden_states_are_refused_by_name(name, settings, words, kind):
+    message = f"^{words} cannot be adapted in this way; this needs a neural network"
+    with pytest.raises(UsageError, match=message):
+        adaptation.adapt(fit(name, **settings), kind)
 
 
-def test_unwritable_folder_is_noticed_before_the_work(lstm, monkeypatch):
-    monkeypatch.setattr(model_folder, "load", None)
+def test_unwritable_folder_is_noticed_before_the_work(lstm):
+    for path in lstm.glob("*.safetensors"):
+        path.write_bytes(b"damaged")
     with (
         failing(lstm, ("open",), errno.EROFS),
         pytest.raises(OutputError, match="cannot write to .*lstm; Read-only"),
     ):
         tuned_of(lstm, "cache")
-
-
-def test_every_kind_has_ladders_of_its_own_settings():
-    assert set(tuning.DEFAULT_TOKENS) == {"dynamic", "cache", "unigram"}
-    for name, ladders in tuning.LADDERS.items():
-        for setting, ladder in ladders.items():
-            assert list(ladder) == sorted(ladder), (name, setting)

@@ -3,7 +3,7 @@ import pytest
 
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.models.adaptation_settings import UnigramCacheSettings
-from support.adapted_models import assert_no_score_depends_on_later_tokens, predicted, read, text_of
+from support.adapted_models import predicted, read, text_of
 from support.tiny_models import fit
 
 
@@ -24,30 +24,3 @@ def test_unigram_cache_mixes_in_frequencies_of_recent_inputs(model, size):
     np.testing.assert_allclose(np.exp(predicted(cache, inputs_1T))[0], expected, atol=1e-6)
     at_targets = np.take_along_axis(expected, targets_1T[0][:, None], axis=1)[:, 0]
     np.testing.assert_allclose(np.exp(read(cache, inputs_1T, targets_1T))[0], at_targets, atol=1e-6)
-
-
-def test_zero_weight_equals_the_model(model):
-    inputs_1T, targets_1T = text_of(model)
-    cache = UnigramCache(model, UnigramCacheSettings(cache_weight=0.0))
-    assert np.array_equal(read(cache, inputs_1T, targets_1T), read(model, inputs_1T, targets_1T))
-
-
-def test_no_score_depends_on_later_tokens(model):
-    assert_no_score_depends_on_later_tokens(
-        UnigramCache(model, UnigramCacheSettings(cache_tokens=9))
-    )
-
-
-def test_it_helps_where_a_text_repeats_itself(model):
-    inputs_1T, targets_1T = text_of(model, ["speech speech dog speech", "dog speech speech"] * 5)
-    assert (
-        read(UnigramCache(model), inputs_1T, targets_1T).sum()
-        > read(model, inputs_1T, targets_1T).sum() + 1
-    )
-
-
-def test_the_state_remembers_no_more_than_the_cache(model):
-    inputs_1T, targets_1T = text_of(model)
-    cache = UnigramCache(model, UnigramCacheSettings(cache_tokens=4))
-    _, state = cache.score(inputs_1T, targets_1T, cache.initial_state(1))
-    assert state.words_BR.tolist() == [inputs_1T[0, -4:].tolist()]

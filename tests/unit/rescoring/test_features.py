@@ -1,5 +1,6 @@
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,56 +19,48 @@ def halves():
 
 
 def utterance(*texts: str) -> Utterance:
-    return Utterance(
-        "u",
-        tuple(
-            Hypothesis(text, -float(rank), f"list, line {rank}")
-            for rank, text in enumerate(texts, start=1)
-        ),
-    )
+    hypotheses = []
+    for rank, text in enumerate(texts, start=1):
+        hypotheses.append(Hypothesis(text, -float(rank), f"list, line {rank}"))
+    return Utterance("u", tuple(hypotheses))
 
 
-@pytest.mark.parametrize(
-    ("mapping", "text", "mapped"),
-    [
-        (TextMapping(), "It's  GOOD,\tisn't it?", "It's GOOD, isn't it?"),
-        (TextMapping(lowercase=True), "It's GOOD, isn't it?", "it's good, isn't it?"),
-        (
-            TextMapping(remove_punctuation=True),
-            "\"It's GOOD\", isn\u2019t it? 'Well-known' dogs' ($5)",
-            "It's GOOD isn't it Well known dogs 5",
-        ),
-        (TextMapping(lowercase=True, remove_punctuation=True), "- ! -", ""),
-        (TextMapping(lowercase=True), "\u00c4RGER A\nB", "\u00e4rger a b"),
-    ],
-)
-def test_what_a_model_reads(mapping, text, mapped):
-    assert mapping.mapped(text) == mapped
+@pytest.mark.parametrize(("settings", "text", "mapped"), [
+    ({}, "It's  GOOD,\tisn't it?", "It's GOOD, isn't it?"),
+    ({"lowercase": True}, "It's GOOD, isn't it?", "it's good, isn't it?"),
+    ({"lowercase": True}, "\u00c4RGER A\nB", "\u00e4rger a b"),
+    ({"remove_punctuation": True}, "\"It's GOOD\", isn\u2019t it? 'Well-known' dogs' ($5)",
+     "It's GOOD isn't it Well known dogs 5"),
+    ({"lowercase": True, "remove_punctuation": True}, "- ! -", ""),
+    # The unknown symbol is no punctuation.
+    ({"lowercase": True, "remove_punctuation": True}, "A <UNK>, <unk> b<unk>", "a unk <unk> b unk"),
+    ({"remove_punctuation": True, "special_symbols": "replace"}, "a </s> b!", "a <unk> b"),
+])  # fmt: skip
+def test_what_a_model_reads(settings, text, mapped):
+    assert TextMapping(**settings).mapped(text) == mapped
 
 
 def test_errors_are_counted_on_unmapped_texts_by_default():
-    assert TextMapping(lowercase=True).for_wer("A, b") == "A, b"
-    assert (
-        TextMapping(lowercase=True, remove_punctuation=True, normalise_wer=True).for_wer("A, b")
-        == "a b"
-    )
+    mapping = TextMapping(lowercase=True, remove_punctuation=True)
+    assert mapping.for_wer("A, b") == "A, b"
+    assert replace(mapping, normalise_wer=True).for_wer("A, b") == "a b"
+    dropping = TextMapping(special_symbols="drop", normalise_wer=True)
+    assert dropping.for_wer("a </s> b") == "a b"
+    with pytest.raises(TextError, match="list, line 3: the text holds </s>"):
+        TextMapping(normalise_wer=True).for_wer("a </s> b", "list, line 3")
 
 
 def test_features_worked_out_by_hand(halves):
     table = feature_table([utterance("a b", "a x y"), utterance("")], {"m": halves}, TextMapping())
     assert table.names == ("lm:m", "words", "oov:m")
-    assert table.usable_SN.tolist() == [[True, True], [True, False]] and table.first_SN[
-        0
-    ].tolist() == [-1, -2]
-    assert table.features_KSN[0, 0] / math.log(2) == pytest.approx([-6, -9]) and table.features_KSN[
-        0, 1, 0
-    ] == pytest.approx(-2 * math.log(2))
+    assert table.usable_SN.tolist() == [[True, True], [True, False]]
+    assert table.first_SN[0].tolist() == [-1, -2]
+    assert table.features_KSN[0, 0] / math.log(2) == pytest.approx([-6, -9])
+    assert table.features_KSN[0, 1, 0] == pytest.approx(-2 * math.log(2))
     assert table.features_KSN[1:, 0].tolist() == [[2, 3], [0, 2]]
     swapped = table.rows([1, 0]).columns(["words", "lm:m"])
-    assert swapped.features_KSN[0].tolist() == [[0, 0], [2, 3]] and swapped.names == (
-        "words",
-        "lm:m",
-    )
+    assert swapped.features_KSN[0].tolist() == [[0, 0], [2, 3]]
+    assert swapped.names == ("words", "lm:m")
 
 
 def test_common_beginnings_are_read_once_without_changing_scores(monkeypatch):
@@ -76,22 +69,17 @@ def test_common_beginnings_are_read_once_without_changing_scores(monkeypatch):
         utterance("The cat sat on a mat", "the  cat sat on the dog", "a dog"),
         utterance("the CAT sat on a mat", "a zebra"),
     ]
-    texts = [
-        "the cat sat on a mat",
-        "the cat sat on the dog",
-        "a dog",
-        "the cat sat on a mat",
-        "a zebra",
-    ]
+    texts = ["the cat sat on a mat", "the cat sat on the dog", "a dog"]
+    texts += ["the cat sat on a mat", "a zebra"]
     alone = [rnnlm.Model(model).score_sentences([text])[0].logprob_nats for text in texts]
-    sizes, hidden = [], model.hidden
-    monkeypatch.setattr(
-        model,
-        "hidden",
-        lambda inputs_BT, state: sizes.append(inputs_BT.size) or hidden(inputs_BT, state),
-    )
+    sizes, hidden, reports = [], model.hidden, []
+
+    def watched(inputs_BT, state):
+        sizes.append(inputs_BT.size)
+        return hidden(inputs_BT, state)
+
+    monkeypatch.setattr(model, "hidden", watched)
     monkeypatch.setattr("rnnlm.rescoring.features.TEXTS_AT_ONCE", 3)
-    reports = []
     table = feature_table(lists, {"m": model}, TextMapping(lowercase=True), reports.append)
     assert reports == ["m: 3 of 4 texts scored", "m: 4 of 4 texts scored"]
     assert table.features_KSN[0].ravel()[:5] == pytest.approx(alone, abs=1e-5)
@@ -102,21 +90,16 @@ def test_common_beginnings_are_read_once_without_changing_scores(monkeypatch):
 
 
 def test_models_with_one_tokenizer_share_their_unknown_words(halves):
-    other = fit("unigram")
-    table = feature_table(
-        [utterance("a zebra")], {"m": halves, "same": halves, "other": other}, TextMapping()
-    )
+    models = {"m": halves, "same": halves, "other": fit("unigram")}
+    table = feature_table([utterance("a zebra")], models, TextMapping())
     assert table.names == ("lm:m", "lm:same", "lm:other", "words", "oov:m", "oov:other")
 
 
 def test_impossible_hypotheses_are_not_usable_and_counted(halves):
-    with pytest.warns(
-        RnnlmWarning,
-        match="3 hypotheses have probability zero .* 1 utterances with no other hypotheses keep their 1-best",
-    ):
-        table = feature_table(
-            [utterance("a", "never"), utterance("never", "never a")], {"m": halves}, TextMapping()
-        )
+    lists = [utterance("a", "never"), utterance("never", "never a")]
+    message = "3 hypotheses have probability zero .* 1 utterances with no other .* keep their 1-b"
+    with pytest.warns(RnnlmWarning, match=message):
+        table = feature_table(lists, {"m": halves}, TextMapping())
     assert table.usable_SN.tolist() == [[True, False], [True, False]]
     assert np.isfinite(table.features_KSN).all()
 
@@ -125,62 +108,32 @@ def test_impossible_hypotheses_are_not_usable_and_counted(halves):
 @pytest.mark.parametrize("texts, lowercase", [(("a", "<s> a"), False), (("a", "</S> A"), True)])
 def test_reserved_symbols_are_an_error_or_dropped(halves, texts, lowercase):
     lists = [utterance(*texts)]
+    mapping = TextMapping(lowercase=lowercase)
     with pytest.raises(TextError, match="list, line 2: the text holds </?s>"):
-        feature_table(lists, {"m": halves}, TextMapping(lowercase=lowercase))
-    dropped = feature_table(
-        lists, {"m": halves}, TextMapping(lowercase=lowercase, special_symbols="drop")
-    )
+        feature_table(lists, {"m": halves}, mapping)
+    dropped = feature_table(lists, {"m": halves}, replace(mapping, special_symbols="drop"))
     assert dropped.features_KSN[0, 0, 0] == dropped.features_KSN[0, 0, 1]
 
 
-def test_the_unknown_symbol_is_no_punctuation():
-    assert (
-        TextMapping(lowercase=True, remove_punctuation=True).mapped("A <UNK>, <unk> b<unk>")
-        == "a unk <unk> b unk"
-    )
-    assert (
-        TextMapping(remove_punctuation=True, special_symbols="replace").mapped("a </s> b!")
-        == "a <unk> b"
-    )
-
-
-def test_errors_are_counted_without_reserved_symbols():
-    mapping = TextMapping(special_symbols="drop", normalise_wer=True)
-    assert mapping.for_wer("a </s> b") == "a b"
-    with pytest.raises(TextError, match="list, line 3: the text holds </s>"):
-        TextMapping(normalise_wer=True).for_wer("a </s> b", "list, line 3")
-
-
 def test_unknown_upper_case_is_reported_when_it_matters(halves):
-    with pytest.warns(
-        RnnlmWarning, match="100% of the list's words are unknown to m, .*`lowercase=True`"
-    ):
-        feature_table([utterance("A B", "B A")], {"m": halves}, TextMapping())
+    lists = [utterance("A B", "B A")]
+    with pytest.warns(RnnlmWarning, match="100% of the list's words are unknown to m, .*`lowerca"):
+        feature_table(lists, {"m": halves}, TextMapping())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        feature_table([utterance("A B", "B A")], {"m": halves}, TextMapping(lowercase=True))
+        feature_table(lists, {"m": halves}, TextMapping(lowercase=True))
         feature_table([utterance("X Y", "Y X")], {"m": halves}, TextMapping())
 
 
 def test_unseen_characters_are_reported_once_naming_models(halves):
+    lists = [utterance("a\u2019 b", "\u2019 b")]
     with pytest.warns(RnnlmWarning) as caught:
-        feature_table(
-            [utterance("a\u2019 b", "\u2019 b")], {"one": halves, "two": halves}, TextMapping()
-        )
-    assert (
-        sum(
-            str(each.message).startswith("\u2019 2 times: unknown to one and two.")
-            for each in caught
-        )
-        == 1
-    )
+        feature_table(lists, {"one": halves, "two": halves}, TextMapping())
+    told = "\u2019 2 times: unknown to one and two."
+    assert [str(each.message).startswith(told) for each in caught].count(True) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        feature_table(
-            [utterance("a\u2019 b", "\u2019 b")],
-            {"one": halves},
-            TextMapping(remove_punctuation=True),
-        )
+        feature_table(lists, {"one": halves}, TextMapping(remove_punctuation=True))
 
 
 def test_rescoring_needs_hypotheses_and_a_model(halves):
@@ -191,17 +144,8 @@ def test_rescoring_needs_hypotheses_and_a_model(halves):
 
 
 def test_empty_hypotheses_are_scored_as_their_end(halves):
-    with pytest.warns(
-        RnnlmWarning,
-        match=r"^2 of 3 hypotheses have no words, the first in utterance 'u': each is "
-        r"scored as </s> alone",
-    ):
-        table = feature_table(
-            [utterance("a b", ""), utterance(" . ")],
-            {"m": halves},
-            TextMapping(remove_punctuation=True),
-        )
-    assert (table.features_KSN[0] / math.log(2)).tolist() == [
-        pytest.approx([-6, -2]),
-        pytest.approx([-2, 0]),
-    ]
+    lists = [utterance("a b", ""), utterance(" . ")]
+    message = "^2 of 3 hypotheses have no words, the first in utterance 'u': each is scored as </s>"
+    with pytest.warns(RnnlmWarning, match=message):
+        table = feature_table(lists, {"m": halves}, TextMapping(remove_punctuation=True))
+    assert table.features_KSN[0].ravel() / math.log(2) == pytest.approx([-6, -2, -2, 0])

@@ -10,13 +10,14 @@ from rnnlm.rescoring.settings import ListSettings
 
 TSV = "u1\tREF\t\tthe cat\nu1\t1\t-1.5\tthe cat\nu1\t2\t-2\tthe hat\nu2\tREF\t\t\nu2\t1\t-3\t\n"
 JSON = [
-    {
-        "utt": "u1",
-        "ref": "the cat",
-        "hypotheses": [{"text": "the cat", "score": -1.5}, {"text": "the hat", "score": -2}],
-    },
+    {"utt": "u1", "ref": "the cat",
+     "hypotheses": [{"text": "the cat", "score": -1.5}, {"text": "the hat", "score": -2}]},
     {"utt": "u2", "ref": "", "hypotheses": [{"text": "", "score": -3}]},
-]
+]  # fmt: skip
+
+
+def scores(*arguments, **options):
+    return [h.score for u in read_nbest(*arguments, **options) for h in u.hypotheses]
 
 
 def seen(utterances):
@@ -62,13 +63,8 @@ def test_every_format_is_recognised_and_reads_alike(here):
     write(here / "b", "".join(json.dumps(each) + "\n" for each in JSON))
     write(here / "c", "\n" + json.dumps(JSON, indent=2))
     (here / "d.gz").write_bytes(gzip.compress(TSV.encode()))
-    for name, kind in [
-        ("a", "tsv"),
-        ("b", "json"),
-        ("c", "json"),
-        ("d.gz", "tsv"),
-        (kaldi(here / "k"), "kaldi"),
-    ]:
+    formats = {"a": "tsv", "b": "json", "c": "json", "d.gz": "tsv", kaldi(here / "k"): "kaldi"}
+    for name, kind in formats.items():
         assert format_of(name) == kind
         assert seen(read_nbest(name)) == EXPECTED, name
         assert seen(read_nbest(name, ListSettings(format=kind))) == EXPECTED
@@ -104,40 +100,29 @@ def test_lists_of_text_and_score_are_read(here):
 
 
 def test_headers_are_optional_and_rows_in_any_order(here):
-    lines = TSV.splitlines()
-    shuffled = "\n".join(
-        ["utt\trank\tscore\ttext", lines[2], lines[4], lines[1], lines[0], lines[3]]
-    )
+    one, two, three, four, five = TSV.splitlines()
+    shuffled = "\n".join(["utt\trank\tscore\ttext", three, five, two, one, four])
     assert seen(read_nbest(write(here / "a", shuffled))) == EXPECTED
 
 
 def test_quotation_marks_are_kept_or_unquoted(here):
-    text = (
-        'u1\t1\t-1\t"the cat" sat\nu1\t2\t-2\t"the cat\nu1\t3\t-3\tsat"\nu1\t4\t-4\t"a '
-        '""cat"""\n"u\n2"\t1\t-1\t""\n'
-    )
-    assert [(u.utt,
-             [h.text for h in u.hypotheses]) for u in read_nbest(write(here / "a", text))] == [
-        ("u1", ['"the cat" sat', '"the cat', 'sat"', 'a "cat"']), ("u\n2", [""])
-    ]  # fmt: skip
+    texts = ['"the cat" sat', '"the cat', 'sat"', '"a ""cat"""']
+    rows = [f"u1\t{rank}\t-{rank}\t{text}\n" for rank, text in enumerate(texts, start=1)]
+    first, second = read_nbest(write(here / "a", "".join(rows) + '"u\n2"\t1\t-1\t""\n'))
+    assert [h.text for h in first.hypotheses] == [*texts[:3], 'a "cat"']
+    assert second.utt == "u\n2" and second.hypotheses[0].text == ""
     assert format_of(write(here / "b", '"u\n1"\t1\t-1\ta\n')) == "tsv"
 
 
 def test_costs_are_negated_and_score_files_add_up(here):
-    folder = here / "k"
-    kaldi(folder)
-    (folder / "scores").unlink()
-    write(folder / "ac_cost", "u1-1 10\nu1-2 20\nu2-1 30\n")
-    write(folder / "lm_cost", "u2-1 3\nu1-1 1\nu1-2 2\n")
-    assert [h.score for u in read_nbest(str(folder)) for h in u.hypotheses] == [-10, -20, -30]
-    both = read_nbest(str(folder), score_files=["0.1*ac_cost", "lm_cost"])
-    assert [h.score for u in both for h in u.hypotheses] == [-2, -4, -6]
+    folder = kaldi(here / "k")
+    (here / "k" / "scores").unlink()
+    write(here / "k" / "ac_cost", "u1-1 10\nu1-2 20\nu2-1 30\n")
+    write(here / "k" / "lm_cost", "u2-1 3\nu1-1 1\nu1-2 2\n")
+    assert scores(folder) == [-10, -20, -30]
+    assert scores(folder, score_files=["0.1*ac_cost", "lm_cost"]) == [-2, -4, -6]
     elsewhere = write(here / "other", "u1-1 1\nu1-2 2\nu2-1 3\n")
-    assert [
-        h.score
-        for u in read_nbest(str(folder), ListSettings(costs=True), score_files=[elsewhere])
-        for h in u.hypotheses
-    ] == [-1, -2, -3]
+    assert scores(folder, ListSettings(costs=True), score_files=[elsewhere]) == [-1, -2, -3]
     write(here / "a", TSV.replace("\t-", "\t"))
     assert seen(read_nbest("a", ListSettings(costs=True))) == EXPECTED
     with pytest.raises(UsageError, match="already has scores"):
@@ -157,25 +142,16 @@ def test_scores_rising_with_rank_are_reported(here):
 
 def test_a_missing_best_hypothesis_is_reported(here):
     write(here / "a", TSV.replace("u1\t1\t-1.5\tthe cat\n", ""))
-    with pytest.warns(
-        RnnlmWarning, match="a: 1 utterances lack the hypothesis of rank 1, the first is 'u1'"
-    ):
+    with pytest.warns(RnnlmWarning, match="a: 1 utterances lack the hypothesis of rank 1, .*'u1'"):
         assert read_nbest("a")[0].hypotheses[0].text == "the hat"
 
 
 def test_missing_ranks_in_between_are_reported(here):
     write(here / "a", TSV.replace("u1\t2", "u1\t4") + "u3\t999999999\t-5\tx\nu3\t1\t-4\ty\n")
-    message = (
-        "^a, line 3: utterance 'u1' has a hypothesis of rank 4, but none of rank 2; 2 of "
-        "3 utterances lack such ranks"
-    )
+    message = "^a, line 3: utterance 'u1' has a hypothesis of rank 4, but none of rank 2; 2 of 3"
     with pytest.warns(RnnlmWarning, match=message) as told:
-        assert [[h.text for h in u.hypotheses] for u in read_nbest("a")] == [
-            ["the cat", "the hat"],
-            [""],
-            ["y", "x"],
-        ]
-    assert len(told) == 1
+        texts = [[h.text for h in u.hypotheses] for u in read_nbest("a")]
+    assert texts == [["the cat", "the hat"], [""], ["y", "x"]] and len(told) == 1
 
 
 @pytest.mark.parametrize("base", [0, 1])
@@ -290,9 +266,7 @@ def test_folders_and_files_without_lists_are_errors(here):
 
 def test_incomplete_utterances_are_left_out_if_asked(here):
     write(here / "a", TSV + "u3\tREF\t\tlost\nu4\t1\t-1\tnobody knows\n")
-    with pytest.warns(
-        RnnlmWarning, match="1 utterances without hypotheses are left out, the first is 'u3'"
-    ):
+    with pytest.warns(RnnlmWarning, match="1 utterances without hypotheses are left out, .*'u3'"):
         utterances = read_nbest("a", ListSettings(skip_incomplete=True))
     assert [u.utt for u in utterances] == ["u1", "u2", "u4"]
     with pytest.raises(TextError, match="line 7: utterance 'u4' has no reference"):
@@ -310,10 +284,7 @@ def test_references_must_not_contradict_the_list(here):
         read_nbest("a", references=[write(here / "ref", "u1 the dog\n")])
     with pytest.raises(TextError, match="ref, line 2: utterance 'u5' has a reference already"):
         read_nbest("a", references=[write(here / "ref", "u5 the dog\nu5 the dog\n")])
-    with pytest.warns(
-        RnnlmWarning,
-        match="1 references are for utterances that are not in the list, the first is 'u5'",
-    ):
+    with pytest.warns(RnnlmWarning, match="1 references are for utterances that are not in .*'u5'"):
         read_nbest("a", references=[write(here / "ref", "u5 the dog\n")])
 
 

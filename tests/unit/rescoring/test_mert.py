@@ -46,9 +46,8 @@ def test_errors_along_a_line_match_a_fine_grid(seed, whole):
     for gamma in np.linspace(-6.01, 6.01, 400):
         if len(steps.corners) and np.abs(steps.corners - gamma).min() < 1e-9:
             continue
-        assert steps.errors[np.searchsorted(steps.corners, gamma)] == c.errors(np.array([gamma])), (
-            gamma
-        )
+        errors = steps.errors[np.searchsorted(steps.corners, gamma)]
+        assert errors == c.errors(np.array([gamma])), gamma
 
 
 @example(1817, True, 0.0)  # all corners lie at or below the lowest weight, one at it
@@ -67,44 +66,30 @@ def test_with_one_feature_no_grid_weight_does_better(seed, whole, lowest):
 
 def test_a_line_worked_out_by_hand():
     # -2 gamma, 1 and gamma - 1: they meet at -0.5 and 2; the errors are 3, 1, 2
-    steps = errors_along(
-        np.array([[0.0, 1.0, -1.0]]),
-        np.array([[-2.0, 0.0, 1.0]]),
-        np.ones((1, 3), bool),
-        np.array([[3, 1, 2]]),
-    )
+    first, slopes = np.array([[0.0, 1.0, -1.0]]), np.array([[-2.0, 0.0, 1.0]])
+    steps = errors_along(first, slopes, np.ones((1, 3), bool), np.array([[3, 1, 2]]))
     assert steps.corners.tolist() == [-0.5, 2.0] and steps.errors.tolist() == [3, 1, 2]
     assert best_on_line(steps, -np.inf, 1.0, 9.0) == 0.75
     # the interval is cut at the lowest weight there may be
     assert best_on_line(steps, 0.0, 1.0, 9.0) == 1.0
 
 
-@pytest.mark.parametrize(
-    ("corners", "errors", "lowest", "chosen"),
-    [
-        ([0.0, 1.0, 3.0, 4.0], [9, 1, 5, 1, 9], -np.inf, 0.5),  # equally wide: the lowest
-        ([0.0, 1.0, 3.0, 5.0], [9, 1, 5, 1, 9], -np.inf, 4.0),  # the widest
-        # one interval, though the hypotheses change at 1
-        ([0.0, 1.0, 3.0], [9, 1, 1, 9], -np.inf, 1.5),
-        ([1.0, 1.0, 3.0], [9, 0, 5, 9], -np.inf, 2.0),  # an interval without width is none
-        # without an end: two units of 0.5
-        ([1.0, 2.0], [9, 5, 1], -np.inf, 2.0 + OPEN_UNITS * 0.5 / 2),
-        ([1.0, 2.0], [1, 5, 9], -np.inf, 1.0 - OPEN_UNITS * 0.5 / 2),
-        ([-2.0, -1.0], [1, 5, 9], 0.0, 7.0),  # nothing changes above zero: the weight stays
-        ([], [4], -np.inf, 7.0),
-    ],
-)
+@pytest.mark.parametrize(("corners", "errors", "lowest", "chosen"), [
+    ([0.0, 1.0, 3.0, 4.0], [9, 1, 5, 1, 9], -np.inf, 0.5),
+    ([0.0, 1.0, 3.0, 5.0], [9, 1, 5, 1, 9], -np.inf, 4.0),
+    ([0.0, 1.0, 3.0], [9, 1, 1, 9], -np.inf, 1.5),
+    ([1.0, 1.0, 3.0], [9, 0, 5, 9], -np.inf, 2.0),
+    ([1.0, 2.0], [9, 5, 1], -np.inf, 2.0 + OPEN_UNITS * 0.5 / 2),
+    ([1.0, 2.0], [1, 5, 9], -np.inf, 1.0 - OPEN_UNITS * 0.5 / 2),
+    ([-2.0, -1.0], [1, 5, 9], 0.0, 7.0), ([], [4], -np.inf, 7.0),
+])  # fmt: skip
 def test_the_rule_within_and_between_intervals(corners, errors, lowest, chosen):
     assert best_on_line(Steps(np.array(corners), np.array(errors)), lowest, 0.5, 7.0) == chosen
 
 
 def test_of_equal_scores_the_earlier_hypothesis_counts():
-    same = Candidates(
-        np.zeros((1, 3)),
-        np.zeros((1, 1, 3)),
-        np.array([[False, True, True]]),
-        np.array([[0, 2, 1]]),
-    )
+    usable, errors = np.array([[False, True, True]]), np.array([[0, 2, 1]])
+    same = Candidates(np.zeros((1, 3)), np.zeros((1, 1, 3)), usable, errors)
     assert same.best_S(np.array([1.0])).tolist() == [1] and same.errors(np.array([1.0])) == 2
     assert steps_of(same).errors.tolist() == [2]
 
@@ -115,18 +100,14 @@ def fewest_by_grid(c: Candidates) -> int:
     lines = []
     for row in range(len(c.first_SN)):
         for a, b in itertools.combinations(np.flatnonzero(c.usable_SN[row]), 2):
-            lines.append(
-                (
-                    *(c.features_KSN[:, row, a] - c.features_KSN[:, row, b]),
-                    c.first_SN[row, b] - c.first_SN[row, a],
-                )
-            )
+            normal = c.features_KSN[:, row, a] - c.features_KSN[:, row, b]
+            lines.append((normal, c.first_SN[row, b] - c.first_SN[row, a]))
     best = c.errors(np.zeros(2))
-    for one, other in itertools.combinations(lines, 2):
-        normals, offsets = np.array([one[:2], other[:2]]), np.array([one[2], other[2]])
+    for (one, at), (other, and_at) in itertools.combinations(lines, 2):
+        normals = np.array([one, other])
         if abs(np.linalg.det(normals)) < 1e-9:
             continue
-        corner = np.linalg.solve(normals, offsets)
+        corner = np.linalg.solve(normals, [at, and_at])
         # the four regions that touch at the corner
         for signs in itertools.product((-1e-6, 1e-6), repeat=2):
             best = min(best, c.errors(corner + np.linalg.solve(normals, signs)))
@@ -152,9 +133,8 @@ def test_a_seed_fixes_weights_no_worse_than_zero():
 def test_errors_are_independent_of_the_first_passs_scale():
     c = candidates(4, utterances=40, most=6, features=2)
     larger = Candidates(c.first_SN * 1024, c.features_KSN, c.usable_SN, c.errors_SN)
-    (small, errors), (large, as_many) = (
-        minimise_errors(each, np.full(2, -np.inf)) for each in (c, larger)
-    )
+    small, errors = minimise_errors(c, np.full(2, -np.inf))
+    large, as_many = minimise_errors(larger, np.full(2, -np.inf))
     assert errors == as_many and large == pytest.approx(small * 1024)
 
 

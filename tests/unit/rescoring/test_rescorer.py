@@ -17,6 +17,7 @@ from rnnlm.rescoring.settings import RescoreSettings, TextMapping
 from support.tiny_models import LINES, fit, make_tokenizer
 
 PLAIN = RescoreSettings(words=False, oov=False)
+ONE = Weights({"lm:m": 1.0}, {"m": "1a"})
 
 
 @pytest.fixture(scope="module")
@@ -33,45 +34,37 @@ def model(p: dict[str, float], fingerprint: str | None) -> UnigramModel:
 
 
 def said(utt: str, reference: str | None, *texts: str, fall: float = 1.0) -> Utterance:
-    return Utterance(
-        utt,
-        tuple(Hypothesis(text, -fall * rank, f"list, {utt}") for rank, text in enumerate(texts)),
-        reference,
-        f"list, {utt}",
-    )
+    hypotheses = []
+    for rank, text in enumerate(texts):
+        hypotheses.append(Hypothesis(text, -fall * rank, f"list, {utt}"))
+    return Utterance(utt, tuple(hypotheses), reference, f"list, {utt}")
 
 
 def misheard(count: int) -> list[Utterance]:
     """Return utterances in which the first pass takes a for b. Every third time it is right, and by
     far."""
-    right = ("a a", "b a", "a a")
-    return [
-        said(f"u{n}", "b a", "b a", "a a", fall=9.0)
-        if n % 3 == 0
-        else said(f"u{n}", right[0], "b a", "a a")
-        for n in range(count)
-    ]
+    utterances = []
+    for n in range(count):
+        is_right = n % 3 == 0
+        reference, fall = ("b a", 9.0) if is_right else ("a a", 1.0)
+        utterances.append(said(f"u{n}", reference, "b a", "a a", fall=fall))
+    return utterances
 
 
 def test_weights_are_those_that_make_the_fewest_errors(likes):
-    dev = misheard(12)
-    weights = tune_weights(dev, {"m": likes}, PLAIN)
+    weights = tune_weights(misheard(12), {"m": likes}, PLAIN)
     # the weight at which the second hypothesis overtakes a lead of 1; 9 times that one of 9
     swap = 1 / math.log((1 / 2) / (15 / 64))
     assert weights.weights == {"lm:m": pytest.approx((swap + 9 * swap) / 2)}
-    assert (weights.models, weights.tuned.errors_before, weights.tuned.errors_after) == (
-        {"m": "1a"},
-        8,
-        0,
-    )
+    assert weights.models == {"m": "1a"}
+    assert (weights.tuned.errors_before, weights.tuned.errors_after) == (8, 0)
     rescored = rescore(misheard(6), {"m": likes}, weights)
     assert [u.hypotheses[0].text for u in rescored.utterances] == ["b a", "a a", "a a"] * 2
     assert [u.hypotheses[0].rank for u in rescored.utterances] == [1, 2, 2] * 2
     rates = rescored.rates
     assert (rates.first.errors, rates.rescored.errors, rates.oracle.errors) == (4, 0, 0)
-    assert rates.gain.interval.estimate == pytest.approx(
-        4 / 12
-    ) and rates.gain.p_value == pytest.approx(2 / 2**4)
+    assert rates.gain.interval.estimate == pytest.approx(4 / 12)
+    assert rates.gain.p_value == pytest.approx(2 / 2**4)
 
 
 def test_scores_are_the_weighted_sums_of_the_features(likes):
@@ -79,39 +72,26 @@ def test_scores_are_the_weighted_sums_of_the_features(likes):
     (found,) = rescore([said("u", None, "a b", "a x y", "")], {"m": likes}, weights).utterances
     for hypothesis in found.hypotheses:
         (score,) = rnnlm.Model(likes).score_sentences([hypothesis.text])
-        assert hypothesis.features == {
-            "lm:m": pytest.approx(score.logprob_nats),
-            "words": score.words,
-            "oov:m": len(score.oov),
-        }
-        assert hypothesis.score == pytest.approx(
-            1 - hypothesis.rank + 0.5 * score.logprob_nats - 2 * score.words + 3 * len(score.oov)
-        )
-    assert [h.score for h in found.hypotheses] == sorted(
-        (h.score for h in found.hypotheses), reverse=True
-    )
+        nats, unknown = score.logprob_nats, len(score.oov)
+        features = {"lm:m": pytest.approx(nats), "words": score.words, "oov:m": unknown}
+        assert hypothesis.features == features
+        total = 1 - hypothesis.rank + 0.5 * nats - 2 * score.words + 3 * unknown
+        assert hypothesis.score == pytest.approx(total)
+    scores = [hypothesis.score for hypothesis in found.hypotheses]
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_rates_are_those_of_jiwer_over_all_utterances(likes):
-    lists = [
-        said("u1", "a b", "a", "a b"),
-        said("u2", "", "b", ""),
-        said("u3", "a a", "", "a b b"),
-        said("u4", None, "a"),
-    ]
-    with pytest.warns(
-        RnnlmWarning, match="1 utterances have no reference: the WER is over the other 3"
-    ):
+    lists = [said("u1", "a b", "a", "a b"), said("u2", "", "b", "")]
+    lists += [said("u3", "a a", "", "a b b"), said("u4", None, "a")]
+    with pytest.warns(RnnlmWarning, match="1 utterances have no reference: the WER is over .*3"):
         rates = rescore(lists, {"m": likes}, Weights({"lm:m": 0.0}, {"m": "1a"})).rates
-    for rate, texts in (
-        (rates.first, ["a", "b", ""]),
-        (rates.rescored, ["a", "b", ""]),
-        (rates.oracle, ["a b", "", ""]),
-    ):
-        theirs = jiwer.process_words(["a b", "", "a a"], texts)
-        assert (rate.wer, rate.substitutions, rate.deletions, rate.insertions) == (
-            pytest.approx(theirs.wer), theirs.substitutions, theirs.deletions, theirs.insertions
-        )  # fmt: skip
+    texts = {"first": ["a", "b", ""], "rescored": ["a", "b", ""], "oracle": ["a b", "", ""]}
+    for name, chosen in texts.items():
+        ours, theirs = getattr(rates, name), jiwer.process_words(["a b", "", "a a"], chosen)
+        assert ours.wer == pytest.approx(theirs.wer)
+        for edits in ("substitutions", "deletions", "insertions"):
+            assert getattr(ours, edits) == getattr(theirs, edits)
     assert rates.gain.interval.estimate == 0 and rates.gain.p_value == 1
 
 
@@ -125,43 +105,36 @@ def test_a_list_without_references_is_rescored_but_uncounted(likes):
         tune_weights([*misheard(1), *lists[1:]], {"m": likes})
 
 
-def test_features_are_left_out_where_asked(likes):
-    for words in (False, True):
-        for oov in (False, True):
-            names = tune_weights(
-                misheard(3), {"m": likes}, RescoreSettings(words=words, oov=oov)
-            ).weights.keys()
-            assert ("words" in names, "oov:m" in names, "lm:m" in names) == (words, oov, True)
+@pytest.mark.parametrize("words", [False, True])
+@pytest.mark.parametrize("oov", [False, True])
+def test_features_are_left_out_where_asked(likes, words, oov):
+    settings = RescoreSettings(words=words, oov=oov)
+    names = tune_weights(misheard(3), {"m": likes}, settings).weights.keys()
+    assert names == {"lm:m", *["words"] * words, *["oov:m"] * oov}
 
 
 def test_each_added_models_gain_is_over_those_before(likes):
-    other = fit("unigram")
+    models = {"m": likes, "other": fit("unigram")}
     dev, test = misheard(8), misheard(5)
-    first, both = tune_and_rescore(dev, test, {"m": likes, "other": other})
+    first, both = tune_and_rescore(dev, test, models)
     assert (first.models, both.models) == (("m",), ("m", "other"))
     assert first.weights == tune_weights(dev, {"m": likes})
-    assert both.weights == tune_weights(dev, {"m": likes, "other": other})
-    assert first.gain == first.rescored.rates.gain and both.gain == gain_over(
-        first.rescored, both.rescored
-    )
-    assert both.rescored == rescore(test, {"m": likes, "other": other}, both.weights)
+    assert both.weights == tune_weights(dev, models)
+    assert first.gain == first.rescored.rates.gain
+    assert both.gain == gain_over(first.rescored, both.rescored)
+    assert both.rescored == rescore(test, models, both.weights)
     with pytest.raises(UsageError, match="same list"):
         gain_over(first.rescored, rescore(dev, {"m": likes}, first.weights))
 
 
 def test_texts_are_mapped_only_for_models_by_default(likes):
     lists = [said("u", "A, B", "A B", "X")]
-    plain = Weights(
-        {"lm:m": 1.0}, {"m": "1a"}, TextMapping(lowercase=True, remove_punctuation=True)
-    )
-    mapped = dataclasses.replace(
-        plain, mapping=dataclasses.replace(plain.mapping, normalise_wer=True)
-    )
-    assert rescore(lists, {"m": likes}, plain).rates.rescored.errors == 1
-    assert rescore(lists, {"m": likes}, mapped).rates.rescored.errors == 0
-    assert (
-        tune_weights(lists, {"m": likes}, RescoreSettings(mapped.mapping)).mapping == mapped.mapping
-    )
+    mapping = TextMapping(lowercase=True, remove_punctuation=True)
+    counted_too = dataclasses.replace(mapping, normalise_wer=True)
+    for each, errors in ((mapping, 1), (counted_too, 0)):
+        weights = Weights({"lm:m": 1.0}, {"m": "1a"}, each)
+        assert rescore(lists, {"m": likes}, weights).rates.rescored.errors == errors
+        assert tune_weights(lists, {"m": likes}, RescoreSettings(each)).mapping == each
 
 
 def test_impossible_hypotheses_are_never_chosen(tmp_path):
@@ -180,9 +153,8 @@ def test_impossible_hypotheses_are_never_chosen(tmp_path):
 
 class TestWeightsFile:
     def test_holds_what_was_tuned(self, likes, tmp_path):
-        weights = tune_weights(
-            misheard(6), {"m": likes}, RescoreSettings(TextMapping(lowercase=True))
-        )
+        settings = RescoreSettings(TextMapping(lowercase=True))
+        weights = tune_weights(misheard(6), {"m": likes}, settings)
         save_weights(weights, tmp_path / "w.json")
         assert read_weights(tmp_path / "w.json") == weights
         with pytest.raises(OutputError):
@@ -195,9 +167,8 @@ class TestWeightsFile:
             rescore(misheard(2), {"m": other}, weights)
         with pytest.raises(ModelError, match="they have none for other"):
             rescore(misheard(2), {"m": likes, "other": other}, weights)
-        assert rescore(misheard(2), {"moved": likes}, weights) == rescore(
-            misheard(2), {"m": likes}, weights
-        )
+        expected = rescore(misheard(2), {"m": likes}, weights)
+        assert rescore(misheard(2), {"moved": likes}, weights) == expected
 
     def test_weights_of_untunable_features_are_an_error(self, likes):
         twin = model({"</s>": 1 / 4, "<unk>": 1 / 4, "a": 1 / 4, "b": 1 / 4}, "2b")
@@ -218,9 +189,8 @@ class TestWeightsFile:
     def test_does_not_mind_the_order_of_models(self, likes):
         other = model({"</s>": 1 / 4, "<unk>": 1 / 4, "a": 1 / 4, "b": 1 / 4}, "2b")
         weights = tune_weights(misheard(6), {"m": likes, "o": other})
-        assert rescore(misheard(4), {"o": other, "m": likes}, weights) == rescore(
-            misheard(4), {"m": likes, "o": other}, weights
-        )
+        expected = rescore(misheard(4), {"m": likes, "o": other}, weights)
+        assert rescore(misheard(4), {"o": other, "m": likes}, weights) == expected
 
     @pytest.mark.parametrize(("text", "message"), [
         ("", "holds no weights"), ("[1]", "holds no weights"), ("\x00", "holds no weights"),
@@ -244,44 +214,30 @@ class TestOutput:
         rescored = rescore(misheard(4), {"m": likes}, tune_weights(misheard(6), {"m": likes}))
         for name in ("list.tsv", "list.jsonl", "list.tsv.gz"):
             save_nbest(rescored, tmp_path / name)
-            with warnings.catch_warnings(record=True) as told:
-                warnings.simplefilter("always")
-                again = read_nbest(str(tmp_path / name))
-            told = [each for each in told if issubclass(each.category, RnnlmWarning)]
-            assert ["was rescored before" in str(each.message) for each in told] == (
-                [True] if name == "list.jsonl" else []
-            )
-            assert [(u.utt, u.reference) for u in again] == [
-                (u.utt, u.reference) for u in rescored.utterances
-            ]
-            assert [[(h.text, h.score) for h in u.hypotheses] for u in again] == [
-                [(h.text, h.score) for h in u.hypotheses] for u in rescored.utterances
-            ]
+            notices = told(lambda name=name: read_nbest(str(tmp_path / name)))
+            is_told = ["was rescored before" in notice for notice in notices]
+            assert is_told == ([True] if name == "list.jsonl" else [])
+            again = read_nbest(str(tmp_path / name))
+            for one, other in zip(again, rescored.utterances, strict=True):
+                assert (one.utt, one.reference) == (other.utt, other.reference)
+                for read, written in zip(one.hypotheses, other.hypotheses, strict=True):
+                    assert (read.text, read.score) == (written.text, written.score)
 
     def test_of_the_best_is_one_line_an_utterance(self, likes, tmp_path):
-        rescored = rescore(
-            [said("u1", None, "a  b"), said("u2", None, "")],
-            {"m": likes},
-            Weights({"lm:m": 1.0}, {"m": "1a"}),
-        )
-        save_best(rescored, tmp_path / "best.txt")
+        lists = [said("u1", None, "a  b"), said("u2", None, "")]
+        save_best(rescore(lists, {"m": likes}, ONE), tmp_path / "best.txt")
         assert (tmp_path / "best.txt").read_text() == "u1 a b\nu2\n"
 
     @pytest.mark.parametrize("name", ["u 1", "u\t1", "u\n1", 'u"1', '"u1"'])
+    @pytest.mark.filterwarnings("ignore:.*was rescored before")
     def test_odd_names_are_kept_or_refused(self, likes, tmp_path, name):
-        rescored = rescore(
-            [said(name, 'a "b" a', "a", 'a "a" "b')],
-            {"m": likes},
-            Weights({"lm:m": 1.0}, {"m": "1a"}),
-        )
+        rescored = rescore([said(name, 'a "b" a', "a", 'a "a" "b')], {"m": likes}, ONE)
         if name.split() != [name]:
             with pytest.raises(OutputError, match="holds white space"):
                 save_best(rescored, tmp_path / "best")
         for file in ("list.tsv", "list.jsonl"):
             save_nbest(rescored, tmp_path / file)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that it was rescored before
-                [read] = read_nbest(str(tmp_path / file))
+            [read] = read_nbest(str(tmp_path / file))
             assert (read.utt, read.reference) == (name, 'a "b" a')
             assert sorted(each.text for each in read.hypotheses) == ["a", 'a "a" "b']
 
@@ -293,7 +249,6 @@ def told(work) -> list[str]:
     return [str(each.message) for each in caught]
 
 
-QUICK = RescoreSettings(words=False, oov=False)
 UNCERTAIN = "weights tuned on {} utterances, fewer than 500, are uncertain"
 
 
@@ -318,27 +273,21 @@ def test_python_lists_are_checked_like_files(make, error, message):
 
 
 def test_few_tuning_utterances_are_reported_once_with_advice(likes):
-    few, enough = misheard(499), misheard(500)
-    assert told(lambda: tune_weights(few, {"m": likes}, QUICK)) == [UNCERTAIN.format(499)]
-    assert told(lambda: tune_and_rescore(few, enough, {"m": likes, "n": likes}, QUICK)) == [
-        UNCERTAIN.format(499)
-    ]
-    assert told(lambda: tune_weights(enough, {"m": likes}, QUICK)) == []
+    few, enough, models = misheard(499), misheard(500), {"m": likes, "n": likes}
+    assert told(lambda: tune_weights(few, {"m": likes}, PLAIN)) == [UNCERTAIN.format(499)]
+    assert told(lambda: tune_and_rescore(few, enough, models, PLAIN)) == [UNCERTAIN.format(499)]
+    assert told(lambda: tune_weights(enough, {"m": likes}, PLAIN)) == []
 
 
 def test_a_weights_file_reports_few_tuning_utterances(tmp_path):
     for count, notices in ((499, [UNCERTAIN.format(499)]), (500, [])):
-        save_weights(
-            Weights({"lm:m": 1.0}, {"m": "1a"}, tuned=Tuned(count, 9, 3, 2, 1)), tmp_path / "w.json"
-        )
+        weights = dataclasses.replace(ONE, tuned=Tuned(count, 9, 3, 2, 1))
+        save_weights(weights, tmp_path / "w.json")
         assert told(lambda: read_weights(tmp_path / "w.json")) == notices
 
 
 def test_counting_errors_on_the_tuning_list_is_reported(likes):
-    same = (
-        "the WER is measured on the list that the weights were tuned on; `apply_to` or `split` "
-        "measure it on other utterances"
-    )
     dev = misheard(500)
-    assert told(lambda: tune_and_rescore(dev, misheard(500), {"m": likes}, QUICK)) == [same]
-    assert told(lambda: tune_and_rescore(dev, misheard(501), {"m": likes}, QUICK)) == []
+    [same] = told(lambda: tune_and_rescore(dev, misheard(500), {"m": likes}, PLAIN))
+    assert "measured on the list that the weights were tuned on; `apply_to` or `split`" in same
+    assert told(lambda: tune_and_rescore(dev, misheard(501), {"m": likes}, PLAIN)) == []

@@ -32,76 +32,52 @@ def model():
 
 
 def translated(utt, source, texts, reference=None):
-    return Utterance(
-        utt,
-        tuple(Hypothesis(text, -float(rank)) for rank, text in enumerate(texts)),
-        reference,
-        "list",
-        source,
-    )
+    hypotheses = tuple(Hypothesis(text, -float(rank)) for rank, text in enumerate(texts))
+    return Utterance(utt, hypotheses, reference, "list", source)
+
+
+def nats(model, targets, source) -> list[float]:
+    scores = rnnlm.Model(model).score_sentences(targets, sources=source)
+    return [score.logprob_nats for score in scores]
 
 
 def test_a_hypothesis_is_scored_given_its_source(model):
-    plain = fit("unigram", TARGETS)
+    models = {"fra": model.decoder, "lm": fit("unigram", TARGETS)}
     lists = [translated(source, source, TARGETS) for source in SOURCES]
-    table = feature_table(lists, {"fra": model.decoder, "lm": plain}, TextMapping())
+    table = feature_table(lists, models, TextMapping())
     assert table.names == ("lm:fra", "lm:lm", "words", "oov:fra", "oov:lm")
     for row, source in enumerate(SOURCES):
-        alone = [
-            rnnlm.Model(model).score_sentences([target], sources=source)[0].logprob_nats
-            for target in TARGETS
-        ]
-        assert table.features_KSN[0, row] == pytest.approx(alone, abs=1e-5)
+        assert table.features_KSN[0, row] == pytest.approx(nats(model, TARGETS, source), abs=1e-5)
     assert (table.features_KSN[1] == table.features_KSN[1, :1]).all()
 
 
 def test_sources_are_mapped_and_missing_ones_named(model):
-    table = feature_table(
-        [translated("u1", "A  DOG!", ["Un chien."])],
-        {"m": model.decoder},
-        TextMapping(lowercase=True, remove_punctuation=True),
-    )
-    assert table.features_KSN[0, 0, 0] == pytest.approx(
-        rnnlm.Model(model).score_sentences(["un chien"], sources="a dog")[0].logprob_nats, abs=1e-6
-    )
+    models = {"m": model.decoder}
+    mapping = TextMapping(lowercase=True, remove_punctuation=True)
+    table = feature_table([translated("u1", "A  DOG!", ["Un chien."])], models, mapping)
+    [expected] = nats(model, ["un chien"], "a dog")
+    assert table.features_KSN[0, 0, 0] == pytest.approx(expected, abs=1e-6)
+    lists = [translated("u1", "a dog", ["un"]), translated("u2", None, ["un"])]
     with pytest.raises(TextError, match="'u2' has no source"):
-        feature_table(
-            [translated("u1", "a dog", ["un"]), translated("u2", None, ["un"])],
-            {"m": model.decoder},
-            TextMapping(),
-        )
+        feature_table(lists, models, TextMapping())
 
 
 def test_rescoring_distinguishes_what_fits_each_source(model):
     """Two lists with the same hypotheses, of which the model finds one likelier after one source,
     the other after the other; the first pass has both wrong."""
-    nats = {
-        source: [
-            score.logprob_nats
-            for score in rnnlm.Model(model).score_sentences(TARGETS, sources=source)
-        ]
-        for source in SOURCES
-    }
-    gains = {
-        (one, other, a, b): min(nats[one][a] - nats[one][b], nats[other][b] - nats[other][a])
-        for one, other in itertools.permutations(SOURCES, 2) for a,
-        b in itertools.permutations(range(len(TARGETS)), 2)
-    }  # fmt: skip
+    after = {source: nats(model, TARGETS, source) for source in SOURCES}
+    gains = {}
+    for one, other in itertools.permutations(SOURCES, 2):
+        for a, b in itertools.permutations(range(len(TARGETS)), 2):
+            gain = min(after[one][a] - after[one][b], after[other][b] - after[other][a])
+            gains[one, other, TARGETS[a], TARGETS[b]] = gain
     one, other, a, b = max(gains, key=gains.__getitem__)
-    lists = [
-        translated("u1", one, [TARGETS[b], TARGETS[a]], TARGETS[a]),
-        translated("u2", other, [TARGETS[a], TARGETS[b]], TARGETS[b]),
-    ]
-    rescored = rescore(
-        lists,
-        {"m": model},
-        tune_weights(lists, {"m": model}, RescoreSettings(words=False, oov=False)),
-    )
+    lists = [translated("u1", one, [b, a], a), translated("u2", other, [a, b], b)]
+    weights = tune_weights(lists, {"m": model}, RescoreSettings(words=False, oov=False))
+    rescored = rescore(lists, {"m": model}, weights)
     assert gains[one, other, a, b] > 0.01 and rescored.rates.first.errors > 0
-    assert [each.hypotheses[0].text for each in rescored.utterances] == [
-        TARGETS[a],
-        TARGETS[b],
-    ] and rescored.rates.rescored.errors == 0
+    assert [each.hypotheses[0].text for each in rescored.utterances] == [a, b]
+    assert rescored.rates.rescored.errors == 0
 
 
 def test_translations_keep_their_score_when_rescored(tmp_path):
@@ -112,49 +88,39 @@ def test_translations_keep_their_score_when_rescored(tmp_path):
     path = tmp_path / "list.jsonl"
     path.write_text("".join(json.dumps(line.to_dict()) + "\n" for line in found))
     utterances = read_nbest(path)
-    assert [(each.utt, each.source) for each in utterances] == [
-        (str(number), source) for number, source in enumerate(SOURCES, start=1)
-    ]
+    assert [each.utt for each in utterances] == list("12345")
+    assert [each.source for each in utterances] == SOURCES
     features = feature_table(utterances, {"m": model.decoder}, TextMapping()).features_KSN[0]
-    complete = [
-        (row, rank, each)
-        for row, line in enumerate(found)
-        for rank, each in enumerate(line.hypotheses)
-        if each.complete
-    ]
-    assert len(complete) >= len(SOURCES)
-    for row, rank, each in complete:
-        assert features[row, rank] == pytest.approx(each.logprob_nats, abs=1e-5)
+    complete = 0
+    for row, line in enumerate(found):
+        for rank, hypothesis in enumerate(line.hypotheses):
+            if hypothesis.complete:
+                complete += 1
+                assert features[row, rank] == pytest.approx(hypothesis.logprob_nats, abs=1e-5)
+    assert complete >= len(SOURCES)
 
 
 def test_sources_come_from_lists_or_files_and_persist(model, tmp_path):
-    listed, beside, keyed = tmp_path / "list.tsv", tmp_path / "list", tmp_path / "sources"
+    listed, keyed = tmp_path / "list.tsv", tmp_path / "sources"
     listed.write_text(TSV)
     keyed.write_text("u2 the cat\nu1 a dog\n")
     assert [each.source for each in read_nbest(listed)] == ["a dog", None]
     utterances = read_nbest(listed, sources=[keyed])
-    assert [(each.source, each.reference) for each in utterances] == [
-        ("a dog", "un chien"),
-        ("the cat", None),
-    ]
+    expected = [("a dog", "un chien"), ("the cat", None)]
+    assert [(each.source, each.reference) for each in utterances] == expected
     rescored = rescore(utterances, {"m": model}, Weights({"lm:m": 1.0}, {"m": None}))
-    for path in (beside.with_suffix(".tsv.gz"), beside.with_suffix(".jsonl")):
-        save_nbest(rescored, path)
-        assert [(each.source, each.reference) for each in read_nbest(path)] == [
-            ("a dog", "un chien"),
-            ("the cat", None),
-        ]
+    for name in ("list.tsv.gz", "list.jsonl"):
+        save_nbest(rescored, tmp_path / name)
+        again = read_nbest(tmp_path / name)
+        assert [(each.source, each.reference) for each in again] == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "keyed", "message"),
-    [
-        (TSV, "u1 the cat\n", "another source for 'u1'"),
-        (TSV + "u1\tSRC\t\ta cat\n", "", "'u1' has a source already"),
-        (TSV, "u2 a\nu2 b\n", "'u2' has a source already"),
-        ("u1\tSRC\t-1\ta dog\nu1\t1\t-1\tun\n", "", "a source has a score"),
-    ],
-)
+@pytest.mark.parametrize(("text", "keyed", "message"), [
+    (TSV, "u1 the cat\n", "another source for 'u1'"),
+    (TSV + "u1\tSRC\t\ta cat\n", "", "'u1' has a source already"),
+    (TSV, "u2 a\nu2 b\n", "'u2' has a source already"),
+    ("u1\tSRC\t-1\ta dog\nu1\t1\t-1\tun\n", "", "a source has a score"),
+])  # fmt: skip
 def test_sources_that_contradict_each_other_are_refused(tmp_path, text, keyed, message):
     (tmp_path / "list.tsv").write_text(text)
     (tmp_path / "sources").write_text(keyed)

@@ -9,9 +9,12 @@ WORDS = "a b c d e".split()
 
 
 def rate_of(references: list[str], hypotheses: list[str]):
-    return word_error_rate(
-        [count_edits(*pair) for pair in zip(references, hypotheses, strict=True)]
-    )
+    pairs = zip(references, hypotheses, strict=True)
+    return word_error_rate([count_edits(*pair) for pair in pairs])
+
+
+def edits_of(rate) -> tuple[int, int, int]:
+    return rate.substitutions, rate.deletions, rate.insertions
 
 
 def random_texts(seed: int, count: int) -> list[str]:
@@ -28,26 +31,14 @@ def random_texts(seed: int, count: int) -> list[str]:
 ])  # fmt: skip
 def test_rates_and_edits_are_those_of_jiwer(references, hypotheses):
     ours, theirs = rate_of(references, hypotheses), jiwer.process_words(references, hypotheses)
-    assert (ours.substitutions, ours.deletions, ours.insertions) == (
-        theirs.substitutions,
-        theirs.deletions,
-        theirs.insertions,
-    )
-    assert ours.wer == pytest.approx(theirs.wer)
-    assert ours.words == sum(len(text.split()) for text in references) and ours.utterances == len(
-        references
-    )
+    assert edits_of(ours) == edits_of(theirs) and ours.wer == pytest.approx(theirs.wer)
+    assert ours.words == sum(len(text.split()) for text in references)
+    assert ours.utterances == len(references)
 
 
 def test_edits_worked_out_by_hand():
     edits = count_edits("the cat sat on the mat", "a cat sat the mat today")
-    assert (edits.substitutions, edits.deletions, edits.insertions, edits.words, edits.errors) == (
-        1,
-        1,
-        1,
-        6,
-        3,
-    )
+    assert edits_of(edits) == (1, 1, 1) and (edits.words, edits.errors) == (6, 3)
 
 
 def test_the_interval_contains_the_rate_and_errors_count():

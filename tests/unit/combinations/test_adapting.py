@@ -1,0 +1,71 @@
+"""What all models keep that adapt themselves to the text they read."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from rnnlm.combinations.dynamic_evaluation import DynamicEvaluation, gather_statistics
+from rnnlm.combinations.neural_cache import NeuralCache
+from rnnlm.combinations.unigram_cache import UnigramCache
+from rnnlm.models.adaptation_settings import (
+    DynamicSettings,
+    NeuralCacheSettings,
+    UnigramCacheSettings,
+)
+from support.adapted_models import assert_no_score_depends_on_later_tokens, read, text_of
+from support.tiny_models import fit
+
+RMS = DynamicSettings(
+    segment_tokens=4, adaptation_rule="rms", adaptation_rate=0.02, adaptation_decay=0.3
+)
+ADAPTING = {  # what adapts; settings with which it does, and with which it does not
+    "unigram": (UnigramCache, UnigramCacheSettings(cache_tokens=9),
+                UnigramCacheSettings(cache_weight=0.0)),
+    "cache": (NeuralCache, NeuralCacheSettings(cache_tokens=9, cache_weight=0.3),
+              NeuralCacheSettings(cache_weight=0.0)),
+    "dynamic": (DynamicEvaluation, DynamicSettings(segment_tokens=4, adaptation_rate=0.3),
+                DynamicSettings(adaptation_rate=0.0, adaptation_decay=0.7)),
+    "dynamic, rms": (lambda model, settings: DynamicEvaluation(
+        model, settings, gather_statistics(model, text_of(model)[1][0], 4)
+    ), RMS, DynamicSettings(adaptation_rate=0.0, adaptation_decay=1.0)),
+}  # fmt: skip
+CASES = [("unigram", "ngram"), *((kind, name) for kind in ADAPTING for name in ("lstm", "gru"))]
+fitted = functools.cache(fit)
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_no_score_depends_on_later_tokens(kind, name):
+    make, settings, _ = ADAPTING[kind]
+    assert_no_score_depends_on_later_tokens(make(fitted(name), settings))
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_weights_and_rates_of_zero_leave_the_model(kind, name):
+    make, _, nothing = ADAPTING[kind]
+    model = fitted(name)
+    adapted = make(model, nothing)
+    found_1T, expected_1T = (read(each, *text_of(model)) for each in (adapted, model))
+    np.testing.assert_allclose(found_1T, expected_1T, atol=1e-5 if "dynamic" in kind else 0)
+
+
+@pytest.mark.parametrize(("kind", "name"), [case for case in CASES if case[0] != "dynamic, rms"])
+def test_it_helps_where_a_text_repeats_itself(kind, name):
+    model = fitted(name)
+    text = text_of(model, ["speech speech dog speech", "dog speech speech"] * 5)
+    adapted = ADAPTING[kind][0](model, type(ADAPTING[kind][1])())
+    assert read(adapted, *text).sum() > read(model, *text).sum() + 1
+
+
+@pytest.mark.parametrize("cache, settings", [
+    (UnigramCache, UnigramCacheSettings(cache_tokens=4)),
+    (NeuralCache, NeuralCacheSettings(cache_tokens=4)),
+])  # fmt: skip
+def test_the_state_remembers_no_more_than_the_cache(cache, settings):
+    model = fitted("lstm")
+    inputs_1T, targets_1T = text_of(model)
+    adapted = cache(model, settings)
+    _, state = adapted.score(inputs_1T, targets_1T, adapted.initial_state(1))
+    assert state.words_BR.tolist() == [inputs_1T[0, -4:].tolist()]
+    if cache is NeuralCache:
+        assert state.hidden_BSH.shape == (1, 5, model.hidden_size)
