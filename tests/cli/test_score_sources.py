@@ -24,10 +24,9 @@ def fra(tmp_path_factory):
 @pytest.fixture
 def pairs(here):
     (here / "pairs.tsv").write_text(TABLE)
+    rows = [line.split("\t") for line in TABLE.splitlines()[1:]]
     for side, column in (("en", 1), ("fr", 2)):
-        (here / f"test.{side}").write_text(
-            "".join(line.split("\t")[column] + "\n" for line in TABLE.splitlines()[1:])
-        )
+        (here / f"test.{side}").write_text("".join(f"{row[column]}\n" for row in rows))
     return here
 
 
@@ -41,48 +40,42 @@ def rows(rnnlm, *arguments, suffix="tsv", **more):
 
 
 def test_pairs_from_any_source_score_in_all_forms(rnnlm, fra, pairs):
-    records = rnnlm("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--json").records
+    table = ("--input", "pairs.tsv", *COLUMNS)
+    records = rnnlm("score", "-m", fra, *table, "--json").records
     assert [(each["id"], each["english"], each["item"], each["text"]) for each in records[:2]] == [
         ("x", "a dog", "1", "un chien"), ("y", "the cat sat", "2", "le chat")
     ]  # fmt: skip
     nats = [each["logprob_nats"] for each in records]
     assert nats[2] is None and "</s>" in records[2]["reason"]
-    found = rows(rnnlm, fra, "--input", "pairs.tsv", *COLUMNS)
+    found = rows(rnnlm, fra, *table)
     assert [each["logprob_nats"] for each in found] == [repr(nats[0]), repr(nats[1]), ""]
     assert [each["english"] for each in found] == ["a dog", "the cat sat", "a dog"]
-    targets = ("--input", "test.en", "--target", "test.fr")
-    beside = rows(rnnlm, fra, *targets, suffix="csv")
+    beside = rows(rnnlm, fra, "--input", "test.en", "--target", "test.fr", suffix="csv")
     assert [(each["source"], each["logprob_nats"]) for each in beside] == [
         (one["english"], one["logprob_nats"]) for one in found
     ]
     piped = rows(rnnlm, fra, *COLUMNS, "--keep", "item", stdin=TABLE.encode())
-    assert [*piped[0]][:3] == ["id", "english", "item"] and piped[1]["logprob_nats"] == repr(
-        nats[1]
-    )
-    words = rows(rnnlm, fra, "--input", "pairs.tsv", *COLUMNS, "--words")
+    assert [*piped[0]][:3] == ["id", "english", "item"]
+    assert piped[1]["logprob_nats"] == repr(nats[1])
+    words, tokens = (rows(rnnlm, fra, *table, by) for by in ("--words", "--tokens"))
     assert [each["word"] for each in words] == ["un", "chien", "</s>", "le", "chat", "</s>", ""]
-    tokens = rows(rnnlm, fra, "--input", "pairs.tsv", *COLUMNS, "--tokens")
-    assert [each["surprisal_bits"] for each in tokens] == pytest.approx(
-        [each["surprisal_bits"] for each in words]
-    )
+    bits = [each["surprisal_bits"] for each in words]
+    assert [each["surprisal_bits"] for each in tokens] == pytest.approx(bits)
 
 
 def test_targets_of_one_source_are_ranked_and_compared(rnnlm, fra):
     shown = rnnlm("score", "-m", fra, "--source", "a dog", "un chien", "le chat")
     assert shown.code == 0 and "likelier in total" in shown.out
-    nats = {line.split("\t")[-1]: line.split("\t")[0] for line in shown.out.splitlines()[1:3]}
-    piped = rnnlm("score", "-m", fra, "--source", "a dog", stdin=b"un chien\nle chat\n").out
-    assert {line.split("\t")[-1]: line.split("\t")[0] for line in piped.splitlines()[1:3]} == nats
+    piped = rnnlm("score", "-m", fra, "--source", "a dog", stdin=b"un chien\nle chat\n")
+    nats, again = ({row[-1]: row[0] for row in each.rows[1:3]} for each in (shown, piped))
+    assert nats == again
 
 
 def test_table_compares_no_targets_across_sources(rnnlm, fra, here):
     (here / "pairs.tsv").write_text("".join(TABLE.splitlines(keepends=True)[:3]))
     shown = rnnlm("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS)
-    assert (
-        shown.out.split("\t")[0] == "english"
-        and "likelier" not in shown.out
-        and "item" not in shown.out
-    )
+    assert shown.rows[0][0] == "english"
+    assert "likelier" not in shown.out and "item" not in shown.out
 
 
 def test_interrupted_run_resumes_with_the_same_pairs(rnnlm, fra, pairs):
@@ -96,86 +89,53 @@ def test_accompanying_language_model_scores_the_target_alone(rnnlm, fra, models,
         "score", "-m", fra, "-m", models.unigram, "--input", "pairs.tsv", *COLUMNS, "--json"
     )
     alone = rnnlm(f"score -m {models.unigram} --input pairs.tsv --column french --json")
-    first, second, *_ = map(json.loads, shown.out.splitlines())
-    only = json.loads(alone.out.splitlines()[0])
-    assert second["logprob_nats"] == only["logprob_nats"] != first["logprob_nats"]
+    first, second, *_ = shown.records
+    assert second["logprob_nats"] == alone.records[0]["logprob_nats"] != first["logprob_nats"]
     assert shown.err.count("signature of") == 2
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (
-            ("-m", "unigram", "--input", "pairs.tsv", *COLUMNS),
-            "--target-column: unigram is a language model, which reads no source",
-        ),
-        (
-            ("-m", "unigram", "un chien", "--source", "a dog"),
-            "--source: unigram is a language model",
-        ),
-        (("-m", "fra", "un chien"), "name it with --source"),
-        (("-m", "fra", "--pairs", "pairs.tsv"), "--pairs compares sentences alone"),
-        (
-            ("-m", "fra", "--input", "pairs.tsv", *COLUMNS, "--context", "carry"),
-            "reads each target from its own source",
-        ),
-        (
-            ("-m", "fra", "--input", "pairs.tsv", *COLUMNS, "--source", "a dog"),
-            "the source is named twice",
-        ),
-        (
-            ("-m", "fra", "--input", "test.en", "--target", "test.fr", "--column", "english"),
-            "--column: only for tables",
-        ),
-        (("-m", "fra", "--target", "test.fr"), "name the file of the sources with --input"),
-        (
-            ("-m", "fra", "--source", "a dog", "un chien", "--target", "test.fr"),
-            "--target: only for --input",
-        ),
-        (("-m", "fra", "--input", "test.en"), "not a row of a table of pairs"),
-    ],
-)
+TABLED = "--input pairs.tsv --column english --target-column french"
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (f"-m unigram {TABLED}",
+     "--target-column: unigram is a language model, which reads no source"),
+    ("-m unigram 'un chien' --source 'a dog'", "--source: unigram is a language model"),
+    ("-m fra 'un chien'", "name it with --source"),
+    ("-m fra --pairs pairs.tsv", "--pairs compares sentences alone"),
+    (f"-m fra {TABLED} --context carry", "reads each target from its own source"),
+    (f"-m fra {TABLED} --source 'a dog'", "the source is named twice"),
+    ("-m fra --input test.en --target test.fr --column english", "--column: only for tables"),
+    ("-m fra --target test.fr", "name the file of the sources with --input"),
+    ("-m fra --source 'a dog' 'un chien' --target test.fr", "--target: only for --input"),
+    ("-m fra --input test.en", "not a row of a table of pairs"),
+])  # fmt: skip
 def test_what_does_not_go_together_is_refused(rnnlm, fra, models, pairs, options, message):
     (pairs / "fra").symlink_to(fra)
     (pairs / "unigram").symlink_to(models.unigram)
-    shown = rnnlm("score", *options)
+    shown = rnnlm(f"score {options}")
     assert shown.code in (1, 2) and not shown.out and message in shown.err
 
 
 def test_translations_are_rescored_with_their_sources(rnnlm, fra, models, here):
     sources = ("the dog", "the cat", "a mat", "a cat on the mat")
-    (here / "sources").write_text(
-        "".join(f"{number} {source}\n" for number, source in enumerate(sources, start=1))
-    )
-    listed = [
-        f"{number}\t{rank}\t0\t{text}\n"
-        for number in range(1, 5)
-        for rank, text in enumerate(("un chien", "le chat"), start=1)
-    ]
-    (here / "list.tsv").write_text(
-        "".join(listed) + "".join(f"{number}\tREF\t\tle chat\n" for number in range(1, 5))
-    )
-    command = (
-        "rescore",
-        "--tune",
-        "list.tsv",
-        "-m",
-        fra,
-        "-m",
-        models.unigram,
-        "--nbest-output",
-        "new.jsonl",
-    )
-    missing = rnnlm(*command)
+    lines = []
+    for number in range(1, 5):
+        lines += [f"{number}\t1\t0\tun chien", f"{number}\t2\t0\tle chat"]
+        lines.append(f"{number}\tREF\t\tle chat")
+    (here / "list.tsv").write_text("\n".join(lines) + "\n")
+    numbered = (f"{number} {source}\n" for number, source in enumerate(sources, start=1))
+    (here / "sources").write_text("".join(numbered))
+    command = f"rescore --tune list.tsv -m {fra} -m {models.unigram} --nbest-output"
+    missing = rnnlm(f"{command} new.jsonl")
     assert missing.code == 1 and "has no source" in missing.err and "--sources" in missing.err
-    shown = rnnlm(*command, "--sources", "sources")
+    shown = rnnlm(f"{command} new.jsonl --sources sources")
     assert shown.code == 0, shown.err
     records = [json.loads(line) for line in (here / "new.jsonl").read_text().splitlines()]
     assert [each["source"] for each in records] == list(sources)
-    nats = rnnlm("score", "-m", fra, "--source", sources[3], "le chat", "--json").json[
-        "logprob_nats"
-    ]
+    alone = rnnlm("score", "-m", fra, "--source", sources[3], "le chat", "--json").json
     [chosen] = [each for each in records[3]["hypotheses"] if each["text"] == "le chat"]
-    assert any(value == pytest.approx(nats, abs=1e-5) for value in chosen["features"].values())
+    nats = pytest.approx(alone["logprob_nats"], abs=1e-5)
+    assert any(value == nats for value in chosen["features"].values())
     # what is read is not written over
-    assert rnnlm(*command[:-1], "sources", "--sources", "sources", "--overwrite").code == 2
+    assert rnnlm(f"{command} sources --sources sources --overwrite").code == 2
