@@ -19,25 +19,15 @@ RAW = "They do n't like old cats .\n\nThey do .\n"
 
 
 def test_sentence_is_a_table_of_words_and_labels(rnnlm, tagger):
-    shown = rnnlm("tag", "-m", tagger.folder, SENTENCE).out
-    assert shown.splitlines() == [
-        "word\t2",
-        *(f"{word}\t{label}" for word, label in zip(SENTENCE.split(), SLOTS, strict=True)),
-    ]
+    rows = rnnlm("tag", "-m", tagger.folder, SENTENCE).rows
+    assert rows == [["word", "2"], *map(list, zip(SENTENCE.split(), SLOTS, strict=True))]
 
 
 def test_several_sentences_have_own_numbers_and_labels(rnnlm, slot_tagger):
-    rows = rnnlm(
-        f"tag -m {slot_tagger.folder} 'fly me' 'what costs it at noon' --probabilities"
-    ).rows
-    assert rows[0] == [
-        "sentence",
-        "word",
-        "slots",
-        "slots_probability",
-        "intent",
-        "intent_probability",
-    ]
+    sentences = "'fly me' 'what costs it at noon'"
+    rows = rnnlm(f"tag -m {slot_tagger.folder} {sentences} --probabilities").rows
+    columns = ["sentence", "word", "slots", "slots_probability", "intent", "intent_probability"]
+    assert rows[0] == columns
     assert [(row[0], row[1], row[2], row[4]) for row in rows[1:]] == [
         ("1", "fly", "O", "flight"), ("1", "me", "O", "flight"),
         ("2", "what", "O", "fare"), ("2", "costs", "O", "fare"), ("2", "it", "O", "fare"),
@@ -49,56 +39,40 @@ def test_several_sentences_have_own_numbers_and_labels(rnnlm, slot_tagger):
 def test_the_n_best_are_a_row_each(rnnlm, slot_tagger):
     rows = rnnlm("tag", "-m", slot_tagger.folder, SENTENCE, "--nbest", "3").rows
     assert rows[0] == ["column", "rank", "probability", "labels"]
-    assert [row[:2] for row in rows[1:]] == [
-        ["slots", "1"],
-        ["slots", "2"],
-        ["slots", "3"],
-        ["intent", "1"],
-        ["intent", "2"],
-    ]
-    assert (
-        rows[1][3]
-        == " ".join(f"{word}/{label}" for word, label in zip(SENTENCE.split(), SLOTS, strict=True))
-        and rows[4][3] == "flight"
-    )
+    ranks = [("slots", "1"), ("slots", "2"), ("slots", "3"), ("intent", "1"), ("intent", "2")]
+    assert [(row[0], row[1]) for row in rows[1:]] == ranks
+    best = (f"{word}/{label}" for word, label in zip(SENTENCE.split(), SLOTS, strict=True))
+    assert rows[1][3] == " ".join(best) and rows[4][3] == "flight"
     assert float(rows[1][2]) > float(rows[2][2]) >= float(rows[3][2])
 
 
 def test_json_has_what_python_has(rnnlm, slot_tagger):
-    shown = rnnlm(
+    found = rnnlm(
         f"tag -m {slot_tagger.folder} 'fly me to oslo' 'at ten' --json --nbest 2 --probabilities"
-    ).out
-    found = [json.loads(line) for line in shown.splitlines()]
+    ).records
     expected = tag(slot_tagger.folder, ["fly me to oslo", "at ten"], nbest=2, probabilities=True)
     assert found == [json.loads(json.dumps(each.to_dict())) for each in expected]
-    assert {*found[0]} == {
-        "text", "words", "labels", "sentence_labels", "nbest", "probabilities",
-        "sentence_probabilities",
-    }  # fmt: skip
+    assert {"text", "words", "labels", "nbest", "sentence_probabilities"} < {*found[0]}
 
 
 def test_columns_are_rewritten_with_labels_in_place(rnnlm, tagger, here):
-    text = "-DOCSTART- O\n\n" + columns([(words, ["?"] * len(words), "") for words, _, _ in VALID])
-    (here / "in.conll").write_text(text)
-    assert (
-        rnnlm(f"tag -m {tagger.folder} --input in.conll --input-format columns -o out.conll").code
-        == 0
-    )
-    (here / "gold").write_text("-DOCSTART- O\n\n" + columns(VALID))  # told by its labels
-    assert (
-        rnnlm("tag", "-m", tagger.folder, "--input", "gold").out == (here / "out.conll").read_text()
-    )
+    begin = "-DOCSTART- O\n\n"
+    unlabelled = columns([(words, ["?"] * len(words), "") for words, _, _ in VALID])
+    (here / "in.conll").write_text(begin + unlabelled)
+    (here / "gold").write_text(begin + columns(VALID))  # told by its labels
+    by_format = rnnlm(f"tag -m {tagger.folder} --input in.conll --input-format columns -o out")
+    assert by_format.code == 0
     tagged = tag(tagger.folder, [words for words, _, _ in VALID])
-    assert (here / "out.conll").read_text() == "-DOCSTART- O\n\n" + columns(
-        [(each.words, each.labels["2"], "") for each in tagged]
-    )
+    expected = begin + columns([(each.words, each.labels["2"], "") for each in tagged])
+    assert (here / "out").read_text() == expected
+    assert rnnlm("tag", "-m", tagger.folder, "--input", "gold").out == expected
 
 
 def test_conllu_keeps_all_but_the_labels(rnnlm, treebank_tagger, here):
     text = (treebank_tagger.parent / "treebank.conllu").read_text()
-    without = (
-        text.replace("\tPRON\t", "\t_\t").replace("\tNOUN\t", "\tX\t").replace("\tnot\t", "\t_\t")
-    )
+    without = text
+    for label, other in (("PRON", "_"), ("NOUN", "X"), ("not", "_")):
+        without = without.replace(f"\t{label}\t", f"\t{other}\t")
     shown = rnnlm("tag", "-m", treebank_tagger, stdin=without.encode())
     assert (shown.code, shown.out) == (0, text)
 
@@ -135,68 +109,55 @@ def test_tables_keep_their_columns_and_take_probabilities(rnnlm, slot_tagger, he
     (here / "in.jsonl").write_text('{"id": 7, "words": "fly me", "intent": "?"}\n')
     [row] = rnnlm(f"tag -m {slot_tagger.folder} --input in.jsonl --probabilities").records
     assert [*row] == ["id", "words", "intent", "slots", "slots_probability", "intent_probability"]
-    assert (row["id"], row["slots"], row["intent"]) == (7, ["O", "O"], "flight") and 0.5 < row[
-        "intent_probability"
-    ] <= 1
+    assert (row["id"], row["slots"], row["intent"]) == (7, ["O", "O"], "flight")
+    assert 0.5 < row["intent_probability"] <= 1
 
 
 def test_sentence_labels_need_a_format_with_room(rnnlm, slot_tagger, here):
     (here / "in.conll").write_text("fly O\nme O\n")
-    asked = ("tag", "-m", slot_tagger.folder, "--input", "in.conll", "--input-format", "columns")
-    assert (
-        rnnlm(*asked).errors[0]
-        == "error: format columns has no place for labels of the whole sentence"
-    )
-    assert rnnlm(*asked, "-o", "out.tsv").code == 0
+    asked = f"tag -m {slot_tagger.folder} --input in.conll --input-format columns"
+    error = "error: format columns has no place for labels of the whole sentence"
+    assert rnnlm(asked).errors[0] == error
+    assert rnnlm(f"{asked} -o out.tsv").code == 0
     assert (here / "out.tsv").read_text() == "text\tslots\tintent\nfly me\tO O\tflight\n"
 
 
 def test_words_are_pronounced(rnnlm, pronouncer, here):
-    assert (
-        rnnlm("tag", "-m", pronouncer, "Sheep tax").out
-        == "word\tlabel\nSheep\tSH IY P\ntax\tT AE K S\n"
-    )
-    assert (
-        rnnlm("tag", "-m", pronouncer, stdin=b"sheep\ntax cat\n").out
-        == "text\tlabel\nsheep\tSH IY P\ntax\tT AE K S\ncat\tK AE T\n"
-    )
-    rows = rnnlm("tag", "-m", pronouncer, "sheep", "--nbest", "2").rows
-    assert rows[0] == ["word", "rank", "probability", "label"] and [
-        row[:2] for row in rows[1:]
-    ] == [["sheep", "1"], ["sheep", "2"]]
+    asked = ("tag", "-m", pronouncer)
+    assert rnnlm(*asked, "Sheep tax").out == "word\tlabel\nSheep\tSH IY P\ntax\tT AE K S\n"
+    piped = rnnlm(*asked, stdin=b"sheep\ntax cat\n").rows
+    assert piped[1:] == [["sheep", "SH IY P"], ["tax", "T AE K S"], ["cat", "K AE T"]]
+    rows = rnnlm(*asked, "sheep", "--nbest", "2").rows
+    assert rows[0] == ["word", "rank", "probability", "label"]
+    assert [row[:2] for row in rows[1:]] == [["sheep", "1"], ["sheep", "2"]]
     (here / "in.tsv").write_text("n\ttext\n1\ts h e e p\n2\ttax\n")
-    assert (
-        rnnlm("tag", "-m", pronouncer, "--input", "in.tsv").out
-        == "n\ttext\tlabel\treason\n1\ts h e e p\tSH IY P\t\n2\ttax\tT AE K S\t\n"
-    )
+    table = "n\ttext\tlabel\treason\n1\ts h e e p\tSH IY P\t\n2\ttax\tT AE K S\t\n"
+    assert rnnlm(*asked, "--input", "in.tsv").out == table
     (here / "two.tsv").write_text("text\nsheep tax\n")
-    assert (
-        rnnlm("tag", "-m", pronouncer, "--input", "two.tsv").errors[0]
-        == "error: two.tsv, line 2: 2 words"
-    )
+    refused = rnnlm(*asked, "--input", "two.tsv")
+    assert refused.errors[0] == "error: two.tsv, line 2: 2 words"
     (here / "in.conll").write_text("sheep O\n")
-    shown = rnnlm("tag", "-m", pronouncer, "--input", "in.conll", "--input-format", "columns")
+    shown = rnnlm(*asked, "--input", "in.conll", "--input-format", "columns")
     assert shown.code == 2 and shown.errors[0] == "error: format columns holds sentences"
 
 
 def test_other_task_model_is_named_with_its_command(rnnlm, classifier, tagger):
-    shown = rnnlm("tag", "-m", "demo")
-    why = "  why: it has learned no labels of words"
-    assert (shown.code, shown.errors) == (
-        2,
-        ["error: demo is a language model", why, "  try: rnnlm score -m demo"],
-    )
-    assert (
-        rnnlm("tag", "-m", classifier.folder, "x").errors[2].startswith("  try: rnnlm classify -m")
-    )
-    assert rnnlm("classify", "-m", tagger.folder, "x").errors[2].startswith("  try: rnnlm tag -m")
+    for command, model, hint in (
+        ("tag", "demo", "rnnlm score -m demo"),
+        ("tag", classifier.folder, f"rnnlm classify -m {classifier.folder}"),
+        ("classify", tagger.folder, f"rnnlm tag -m {tagger.folder}"),
+    ):
+        shown = rnnlm(command, "-m", model, "x")
+        assert shown.code == 2 and shown.errors[2].startswith(f"  try: {hint}")
+    assert rnnlm("tag", "-m", "demo").errors[:2] == [
+        "error: demo is a language model", "  why: it has learned no labels of words"
+    ]  # fmt: skip
 
 
 def test_a_file_name_among_the_sentences_is_noticed(rnnlm, tagger, here):
     (here / "text.txt").write_text("fly me\n")
-    assert (
-        "--input text.txt tags what is in it" in rnnlm("tag", "-m", tagger.folder, "text.txt").err
-    )
+    shown = rnnlm("tag", "-m", tagger.folder, "text.txt")
+    assert "--input text.txt tags what is in it" in shown.err
 
 
 def test_a_reader_that_stops_reading_ends_it_silently(rnnlm, tagger, monkeypatch):
@@ -215,7 +176,7 @@ TEXTS = ["fly me to oslo", "what costs it"]
 def test_every_kind_of_table_is_read_and_keeps_its_columns(rnnlm, slot_tagger, here, name, column):
     rows = [{"id": str(number), "text": text} for number, text in enumerate(TEXTS)]
     separator = "\t" if name == "t.tsv" else ","
-    lines = ["id" + separator + "text", *(separator.join(row.values()) for row in rows)]
+    lines = [f"id{separator}text", *(separator.join(row.values()) for row in rows)]
     content = "\n".join(lines) + "\n"
     if name == "t.jsonl":
         content = "".join(json.dumps(row) + "\n" for row in rows)
@@ -225,20 +186,18 @@ def test_every_kind_of_table_is_read_and_keeps_its_columns(rnnlm, slot_tagger, h
         (here / name).write_bytes(gzip.compress(content.encode()))
     else:
         (here / name).write_text(content)
-    shown = rnnlm("tag", "-m", slot_tagger.folder, "--input", name, *column).out.splitlines()
-    expected = [found.labels["slots"] for found in tag(slot_tagger.folder, TEXTS)]
+
+    shown = rnnlm("tag", "-m", slot_tagger.folder, "--input", name, *column)
+    slots = [list(found.labels["slots"]) for found in tag(slot_tagger.folder, TEXTS)]
     if name == "t.jsonl":
-        found = [json.loads(line) for line in shown]
-        assert [row["slots"] for row in found] == list(map(list, expected))
-        assert [{name: row[name] for name in ("id", "text")} for row in found] == rows
+        found = [{name: row[name] for name in ("id", "text", "slots")} for row in shown.records]
+        assert found == [row | {"slots": each} for row, each in zip(rows, slots, strict=True)]
         return
-    separator = "," if "csv" in name else "\t"
-    assert shown[0].split(separator) == ["id", "text", "slots", "intent", "reason"]
-    cells = [line.split(separator) for line in shown[1:]]
-    assert [row[:3] for row in cells] == [
-        [row["id"], row["text"], " ".join(labels)]
-        for row, labels in zip(rows, expected, strict=True)
-    ]
+    written = "," if "csv" in name else "\t"
+    head, *cells = (line.split(written) for line in shown.out.splitlines())
+    assert head == ["id", "text", "slots", "intent", "reason"]
+    expected = [[*row.values(), " ".join(each)] for row, each in zip(rows, slots, strict=True)]
+    assert [row[:3] for row in cells] == expected
 
 
 def test_a_column_of_no_table_is_refused(rnnlm, tagger, here):
@@ -255,26 +214,17 @@ def test_each_line_has_its_result_blank_ones_too(rnnlm, slot_tagger, treebank_ta
     (here / "t.txt").write_text(text)
     blank = [number for number, line in enumerate(text.splitlines()) if not line.strip()]
     asked = ("tag", "-m", slot_tagger.folder, "--input", "t.txt")
-    rnnlm(*asked, "-o", "t.jsonl")
-    for written in (rnnlm(*asked, "--json").out, (here / "t.jsonl").read_text()):
-        rows = [json.loads(line) for line in written.splitlines()]
-        assert [number for number, row in enumerate(rows) if not row["words"]] == blank
-        assert len(rows) == len(text.splitlines())
+    rows = rnnlm(*asked, "--json").records
+    assert [number for number, row in enumerate(rows) if not row["words"]] == blank
+    assert len(rows) == len(text.splitlines())
     for form, separator in (("tsv", "\t"), ("csv", ",")):
         rnnlm(*asked, "-o", f"t.{form}", "--probabilities")
-        lines = (here / f"t.{form}").read_text().splitlines()
-        assert lines[0].split(separator) == [
-            "text", "slots", "slots_probability", "intent", "intent_probability",
-        ]  # fmt: skip
-        assert [line for line in lines[1:] if not line.strip(" " + separator)] == [
-            lines[number + 1] for number in blank
-        ]
-        assert len(lines) == len(text.splitlines()) + 1
+        _, *lines = (here / f"t.{form}").read_text().splitlines()
+        empty = [number for number, line in enumerate(lines) if not line.strip(" " + separator)]
+        assert (empty, len(lines)) == (blank, len(rows))
     conllu = rnnlm("tag", "-m", treebank_tagger, "--input", "t.txt").out
-    assert [line for line in conllu.splitlines() if line.startswith("# blank")] == [
-        f"# blank = {number + 1}" for number in blank
-    ]
+    marks = [line for line in conllu.splitlines() if line.startswith("# blank")]
+    assert marks == [f"# blank = {number + 1}" for number in blank]
     # What was written is read again, by training and by tag itself.
     (here / "t.conllu").write_text(conllu)
-    again = rnnlm("tag", "-m", treebank_tagger, "--input", "t.conllu").out
-    assert again == conllu
+    assert rnnlm("tag", "-m", treebank_tagger, "--input", "t.conllu").out == conllu
