@@ -8,17 +8,8 @@ import pytest
 from support.tiny_tasks import VALID, columns, json_lines, table
 
 COUNTED = (
-    "sentences",
-    "words",
-    "accuracy",
-    "accuracy_known",
-    "precision",
-    "recall",
-    "f1",
-    "macro_f1",
-    "exact_match",
-    "by_type",
-)
+    "sentences words accuracy accuracy_known precision recall f1 macro_f1 exact_match by_type"
+).split()
 
 
 @pytest.fixture
@@ -51,15 +42,12 @@ def test_validation_figures_match_those_stored_by_training(rnnlm, request, name)
 
 
 def test_table_has_figures_confusions_and_signature_per_column(rnnlm, slot_tagger):
-    shown = rnnlm("eval", "-m", slot_tagger.folder, slot_tagger.valid).out.splitlines()
-    heads = [line.split("\t") for line in shown]
-    assert heads[0] == ["measure", "slots", "intent"] and ["sentences", "16", "16"] in heads
-    assert ["type of slots", "precision", "recall", "f1", "right", "predicted", "gold"] in heads
-    assert ["all columns right"] == [line[0] for line in heads if line[0].startswith("all")]
-    assert [line.split("|")[0] for line in shown[-2:]] == [
-        "signature of slots: f1",
-        "signature of intent: accuracy",
-    ]
+    rows = rnnlm("eval", "-m", slot_tagger.folder, slot_tagger.valid).rows
+    assert rows[0] == ["measure", "slots", "intent"] and ["sentences", "16", "16"] in rows
+    assert ["type of slots", "precision", "recall", "f1", "right", "predicted", "gold"] in rows
+    assert [row[0] for row in rows if row[0].startswith("all")] == ["all columns right"]
+    assert rows[-2][0].startswith("signature of slots: f1|")
+    assert rows[-1][0].startswith("signature of intent: accuracy|")
 
 
 def test_figures_are_independent_of_data_format_and_scheme(figures, here, tagger):
@@ -70,86 +58,61 @@ def test_figures_are_independent_of_data_format_and_scheme(figures, here, tagger
         for words, slots, intent in VALID
     ]
     (here / "iob1.conll").write_text(columns(iob1))
-    for given in (
-        ("valid.jsonl", "--input-format", "jsonl", "--column", "words", "--label-column", "slots"),
-        ("iob1.conll", "--scheme", "iob1"),
-    ):  # fmt: skip
-        found = figures(tagger.folder, *given)
-        assert {name: found[name] for name in COUNTED} == {
-            name: expected[name] for name in COUNTED
-        }, given
+    by_column = "valid.jsonl --input-format jsonl --column words --label-column slots"
+    for given in (by_column, "iob1.conll --scheme iob1"):
+        found = figures(tagger.folder, *given.split())
+        for name in COUNTED:
+            assert found[name] == expected[name], (given, name)
 
 
 def test_unseen_labels_count_as_wrong_and_are_reported(rnnlm, here, tagger, classifier):
-    (here / "unseen.conll").write_text(
-        columns([("fly me home".split(), ["O", "O", "B-home"], "")] * 3)
-    )
+    unseen = columns([("fly me home".split(), ["O", "O", "B-home"], "")] * 3)
+    (here / "unseen.conll").write_text(unseen)
     outcome = rnnlm("eval", "-m", tagger.folder, "unseen.conll", "--json")
     found = outcome.json["columns"][0]
-    assert (
-        found["unseen_labels"] == {"B-home": 3}
-        and found["unseen_count"] == 3
-        and found["by_type"]["home"]["gold"] == 3
-    )
-    assert found["recall"] == 0 and found["accuracy"] <= 2 / 3
-    assert (
-        outcome.err.count(
-            "3 of the labels do not occur in the training data; they count as wrong: 'B-home' (3)"
-        )
-        == 1
-    )
-    (here / "unseen.tsv").write_text(
-        table([("fly me to rome".split(), [], "flight"), ("is it late".split(), [], "delay")])
-    )
+    assert (found["unseen_labels"], found["unseen_count"]) == ({"B-home": 3}, 3)
+    assert (found["by_type"]["home"]["gold"], found["recall"]) == (3, 0)
+    assert found["accuracy"] <= 2 / 3
+    note = "3 of the labels do not occur in the training data; they count as wrong: 'B-home' (3)"
+    assert outcome.err.count(note) == 1
+
+    rows = [("fly me to rome".split(), [], "flight"), ("is it late".split(), [], "delay")]
+    (here / "unseen.tsv").write_text(table(rows))
     outcome = rnnlm("eval", "-m", classifier.folder, "unseen.tsv", "--json")
-    assert (
-        outcome.json["columns"][0]["unseen_labels"] == {"delay": 1} and "'delay' (1)" in outcome.err
-    )
+    assert outcome.json["columns"][0]["unseen_labels"] == {"delay": 1}
+    assert "'delay' (1)" in outcome.err
 
 
 def test_confusions_are_listed_and_drawn(rnnlm, here, classifier, slot_tagger):
     turned = {"flight": "fare", "fare": "flight"}
-    (here / "turned.tsv").write_text(
-        table([(words, slots, turned[intent]) for words, slots, intent in VALID])
-    )
-    outcome = rnnlm(
-        f"eval -m {classifier.folder} turned.tsv --json --confusions 1 --plot matrix.svg"
-    )
-    found = outcome.json["columns"][0]
-    largest = max(each["gold"] - each["right"] for each in found["by_type"].values())
+    rows = [(words, slots, turned[intent]) for words, slots, intent in VALID]
+    (here / "turned.tsv").write_text(table(rows))
+    asked = f"eval -m {classifier.folder} turned.tsv --plot matrix.svg"
+    found = rnnlm(f"{asked} --json --confusions 1").json["columns"][0]
     [most] = found["confusions"]
-    assert (
-        most["count"] == largest
-        and {most["gold"], most["predicted"]} == set(turned)
-        and "gold label" in (here / "matrix.svg").read_text()
-    )
-    assert (
-        "already exists"
-        in rnnlm("eval", "-m", classifier.folder, "turned.tsv", "--plot", "matrix.svg").err
-    )
+    assert most["count"] == max(each["gold"] - each["right"] for each in found["by_type"].values())
+    assert {most["gold"], most["predicted"]} == set(turned)
+    assert "gold label" in (here / "matrix.svg").read_text()
+    assert "already exists" in rnnlm(asked).err
     rnnlm(f"eval -m {slot_tagger.folder} {slot_tagger.valid} --plot matrix.svg --overwrite")
     assert (here / "matrix-slots.svg").exists() and (here / "matrix-intent.svg").exists()
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (("--context", "reset"),
-     "--context: {model} is a tagger of words, and this is for language models"),
-    (("--blank-lines", "documents",), "--blank-lines: {model} is a tagger of words"),
-    (("--plot", "x.txt"), "x.txt does not have a plot suffix"),
-    (("--label-column", "1,2", "--scheme", "none"), "they are 1, 2, and it has learned 2"),
-    (("--label-column", "9"), "no column '9'"),
+@pytest.mark.parametrize(("options", "message"), [
+    ("--context reset", "--context: model is a tagger of words, and this is for language models"),
+    ("--blank-lines documents", "--blank-lines: model is a tagger of words"),
+    ("--beam 2", "is a tagger of words, and this is for encoder-decoders"),
+    ("--plot x.txt", "x.txt does not have a plot suffix"),
+    ("--label-column 1,2 --scheme none", "they are 1, 2, and it has learned 2"),
+    ("--label-column 9", "no column '9'"),
 ])  # fmt: skip
-def test_what_does_not_go_with_labels_is_refused(rnnlm, here, tagger, arguments, message):
+def test_what_does_not_go_with_labels_is_refused(rnnlm, here, tagger, options, message):
     shutil.copytree(tagger.folder, here / "model")
-    outcome = rnnlm("eval", "-m", "model", tagger.valid, *arguments)
-    assert (
-        outcome.code in (1, 2) and message.format(model="model") in outcome.err and not outcome.out
-    )
+    outcome = rnnlm(f"eval -m model {tagger.valid} {options}")
+    assert outcome.code in (1, 2) and message in outcome.err and not outcome.out
 
 
 def test_options_of_labels_are_not_for_language_models(rnnlm, models):
     outcome = rnnlm(f"eval -m {models.unigram} {models.valid} --scheme bio --confusions 3")
-    assert (
-        outcome.code == 2
-        and f"--scheme, --confusions: {models.unigram} is a language model" in outcome.err
-    )
+    assert outcome.code == 2
+    assert f"--scheme, --confusions: {models.unigram} is a language model" in outcome.err

@@ -34,11 +34,10 @@ def test_models_of_tasks_say_what_they_have_learned(tagger, classifier, slot_tag
         (slot_tagger, "tagging", 2),
     ):
         manifest = model_folder.read_manifest(each.folder)
-        assert manifest.settings["task"] == task and manifest.results["valid"]["sentences"] == len(
-            VALID
-        )
-        found = manifest.results["valid"]["columns"]
-        assert len(found) == figures and all(column[column["main"]] >= 0.9 for column in found)
+        valid = manifest.results["valid"]
+        assert (manifest.settings["task"], valid["sentences"]) == (task, len(VALID))
+        assert len(valid["columns"]) == figures
+        assert all(column[column["main"]] >= 0.9 for column in valid["columns"])
         assert f"step {manifest.step}" in each.err
 
 
@@ -47,18 +46,13 @@ def test_a_tagger_is_trained_then_tags(rnnlm, data):
     trained = rnnlm("train", "train.conll", "--task", "tagging", *NOTHING)
     tags = 'rnnlm tag -m train-tagging-lstm "a sentence"'
     assert trained.err.splitlines()[-1] == f"next: {tags}"
-    rnnlm("train", "train.tsv", "--model", "unigram")
-    for command in (("tag", "a word"), ("inspect", "gates", "a word")):
-        assert (
-            rnnlm(*command)
-            .err.splitlines()[0]
-            .startswith("model: checkpoints/train-tagging-lstm, ")
-        )
-    assert (
-        rnnlm("score", "a word")
-        .err.splitlines()[0]
-        .startswith("model: checkpoints/train-unigram, ")
-    )
+    rnnlm("train train.tsv --model unigram")
+    for command, name in (
+        ("tag 'a word'", "train-tagging-lstm"),
+        ("inspect gates 'a word'", "train-tagging-lstm"),
+        ("score 'a word'", "train-unigram"),
+    ):
+        assert rnnlm(command).err.startswith(f"model: checkpoints/{name}, ")
 
 
 @pytest.mark.parametrize("task", ["classification", "tagging"])
@@ -149,8 +143,7 @@ def test_python_refuses_the_same_in_its_own_terms(data, given, what):
 
 
 def test_a_corpus_with_validation_data_keeps_all(rnnlm, here):
-    shown = rnnlm("train", "travel", "--task", "tagging", "--holdout", "10%", "--dry-run")
-    assert (
-        "note: without effect: holdout = 0.1; validation is on bundled corpus travel" in shown.err
-    )
-    assert "without effect" not in rnnlm("train", "travel", "--task", "tagging", "--dry-run").err
+    shown = rnnlm("train travel --task tagging --holdout 10% --dry-run")
+    note = "note: without effect: holdout = 0.1; validation is on bundled corpus travel"
+    assert note in shown.err
+    assert "without effect" not in rnnlm("train travel --task tagging --dry-run").err
