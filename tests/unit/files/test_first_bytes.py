@@ -37,26 +37,25 @@ LINES = ["the red hen", "the old barn stands", "Gr\u00fc\u00dfe"]
 TEXT = "".join(f"{line}\n" for line in LINES).encode()
 ARPA = b"\\data\\\nngram 1=2\n\n\\1-grams:\n-0.5\t</s>\n-0.5\thens\n\n\\end\\\n"
 COMPRESS = {
-    "gz": gzip.compress,
-    "bz2": bz2.compress,
-    "xz": lzma.compress,
-    "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
-    "zst": zstandard.compress,
+    "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress,
+    "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE), "zst": zstandard.compress,
     "zst, a skipped frame": lambda data: b"\x53\x2a\x4d\x18\3\0\0\0abc" + zstandard.compress(data),
-}
+}  # fmt: skip
+
+
+def blocks_in_pieces(path):
+    """Read a text as one that is prepared."""
+    found = pieces([path], SourceSettings(), "strict", Position([path]))
+    return [block_of(piece, TextSettings()) for piece in found]
+
+
 READERS = {
     "corpus": lambda path: list(Corpus((path,)).blocks()),
     "lines": lambda path: list(lines_with_ends(path)),
     "sentences": lambda path: list(read_sentences(path)),
-    "pieces": lambda path: [
-        block_of(piece, TextSettings())
-        for piece in pieces([path], SourceSettings(), "strict", Position([path]))
-    ],
-    "vectors": read_all_vectors,
-    "n-best list": read_nbest,
-    "pairs": read_pairs,
-    "ARPA": read_arpa,
-}
+    "pieces": blocks_in_pieces, "vectors": read_all_vectors, "n-best list": read_nbest,
+    "pairs": read_pairs, "ARPA": read_arpa,
+}  # fmt: skip
 
 
 def archive(make) -> bytes:
@@ -92,6 +91,10 @@ def zipped(name: str):
         return archive(make)
 
 
+def parquet(file) -> None:
+    pyarrow.parquet.write_table(pyarrow.table({"text": LINES}), file)
+
+
 def database() -> bytes:
     made = sqlite3.connect(":memory:")
     made.execute("create table texts (text)")
@@ -114,10 +117,7 @@ BINARIES = {
     "pickle": (pickle.dumps(LINES), "a pickle of Python"),
     "pickle, as text": (pickle.dumps(LINES, protocol=0), "a pickle of Python"),
     "numpy": (archive(lambda file: np.save(file, np.ones(3))), "an array of numpy"),
-    "Parquet": (
-        archive(lambda file: pyarrow.parquet.write_table(pyarrow.table({"text": LINES}), file)),
-        "a Parquet file",
-    ),
+    "Parquet": (archive(parquet), "a Parquet file"),
     "SQLite": (database(), "a database of SQLite"),
     "PDF": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF document"),
     "RTF": (b"{\\rtf1\\ansi the red hen}\n", "an RTF document"),
@@ -134,16 +134,6 @@ ENCODINGS = {
        for name in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")},
 }  # fmt: skip
 PLAIN = st.text(st.characters(categories=("L", "N", "P", "Z", "S"), include_characters="\n\t"))
-
-
-@pytest.fixture
-def stdin(monkeypatch):
-    def put(data: bytes) -> None:
-        reading.standard_input.cache_clear()
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
-
-    yield put
-    reading.standard_input.cache_clear()
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -178,17 +178,10 @@ def test_missing_files_and_folders_are_model_errors(tmp_path, read):
             read(path)
 
 
-@pytest.mark.parametrize(
-    "offsets",
-    [
-        [(0, 16), (8, 24)],
-        [(0, 16), (0, 16)],
-        [(0, 16), (24, 40)],
-        [(8, 24), (24, 40)],
-        [(0, 16), (16, 32)],
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("offsets", [
+    [(0, 16), (8, 24)], [(0, 16), (0, 16)], [(0, 16), (24, 40)], [(8, 24), (24, 40)],
+    [(0, 16), (16, 32)],
+], ids=str)  # fmt: skip
 def test_gaps_or_overlaps_between_arrays_prevent_hashing(tmp_path, offsets):
     header = {
         name: {"dtype": "F32", "shape": [4], "data_offsets": each}

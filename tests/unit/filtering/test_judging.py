@@ -14,13 +14,9 @@ from support.tiny_models import fit, halves_model
 
 # Under `halves_model`: </s> 1/4, a 1/2, b 1/8; so "a b" has (1/2 * 1/8 * 1/4)^(-1/3) = 4.
 WORKED = {
-    "a b": 4.0,
-    "a": 8 ** (1 / 2),
-    "a\na b": 512 ** (1 / 5),
-    "a\r\n \n\na b\r\n": 512 ** (1 / 5),  # lines without words are skipped
-    "b b": 256 ** (1 / 3),
-    "never": math.inf,
-}
+    "a b": 4.0, "a": 8 ** (1 / 2), "a\na b": 512 ** (1 / 5), "a\r\n \n\na b\r\n": 512 ** (1 / 5),
+    "b b": 256 ** (1 / 3), "never": math.inf,
+}  # fmt: skip
 
 
 def judged(models, rule, texts):
@@ -107,10 +103,8 @@ UNSEEN = {
 
 @pytest.fixture(scope="module")
 def languages():
-    return {
-        name: fit("ngram", text.split("|"), order=4, tokenizer="char")
-        for name, text in TEXTS.items()
-    }
+    settings = {"order": 4, "tokenizer": "char"}
+    return {name: fit("ngram", text.split("|"), **settings) for name, text in TEXTS.items()}
 
 
 def test_six_languages_are_told_apart(languages):
@@ -165,34 +159,24 @@ def test_models_that_cannot_tell_languages_are_refused(languages):
         Judge({"one": languages["English"], "two": lower}, rule)
 
 
-@pytest.mark.parametrize(
-    ("settings", "languages", "has_buckets", "what"),
-    [
-        ({}, (), False, "what is to be kept"),
-        ({"keep": ("head",)}, (), False, "keep names buckets or languages"),
-        ({"keep": ("heads",)}, (), True, "keep: there is no 'heads'"),
-        ({"keep": ()}, (), True, "keep names nothing"),
-        ({}, ("en", "de"), True, "buckets are for one model"),
-    ],
-)
+@pytest.mark.parametrize(("settings", "languages", "has_buckets", "what"), [
+    ({}, (), False, "what is to be kept"),
+    ({"keep": ("head",)}, (), False, "keep names buckets or languages"),
+    ({"keep": ("heads",)}, (), True, "keep: there is no 'heads'"),
+    ({"keep": ()}, (), True, "keep names nothing"),
+    ({}, ("en", "de"), True, "buckets are for one model"),
+])  # fmt: skip
 def test_rules_that_contradict_themselves(settings, languages, has_buckets, what):
     with pytest.raises(UsageError, match=what):
         rule_of(FilterSettings(**settings), languages, has_buckets)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"cutoffs": (5.0,)},
-        {"cutoffs": (5.0, 4.0)},
-        {"quantiles": (0.3, 1.0)},
-        {"quantiles": (0.1, 0.2, 0.3)},
-        {"min_perplexity": 3.0, "max_perplexity": 2.0},
-        {"min_perplexity": -1.0},
-        {"min_probability": 1.5},
-        {"bucket_column": ""},
-    ],
-)
+@pytest.mark.parametrize("settings", [
+    {"cutoffs": (5.0,)}, {"cutoffs": (5.0, 4.0)}, {"quantiles": (0.3, 1.0)},
+    {"quantiles": (0.1, 0.2, 0.3)},
+    {"min_perplexity": 3.0, "max_perplexity": 2.0},
+    {"min_perplexity": -1.0}, {"min_probability": 1.5}, {"bucket_column": ""},
+])  # fmt: skip
 def test_settings_out_of_range(settings):
     with pytest.raises(SettingsError):
         FilterSettings(**settings)

@@ -125,19 +125,16 @@ def test_columns_are_found_or_named(tmp_path):
         read(path)
 
 
-@pytest.mark.parametrize(
-    ("rows", "what"),
-    [
-        ('{"text": "a"}\n{"body": "b"}', "line 2: no column 'text'"),
-        ('{"text": "a"}\n\n{"text": 3}', "line 3: column 'text' holds an int, not text"),
-        ('{"text": ["a"]}', "line 1: column 'text' holds a list, not text"),
-        ('{"text": "a"}\n{"text": "b"', "line 2: not JSON"),
-        ('{"text": "a"}\n["b"]', "line 2: not a JSON object"),
-        ('[{"text": "a"}]', "line 1: not a JSON object"),
-        ('{"text": "\\ud800"}', "line 1, column 'text': not UTF-8.*half a character"),
-        ('{"text": "a", "perplexity": 3}', "line 1: there is a column 'perplexity' already"),
-    ],
-)
+@pytest.mark.parametrize(("rows", "what"), [
+    ('{"text": "a"}\n{"body": "b"}', "line 2: no column 'text'"),
+    ('{"text": "a"}\n\n{"text": 3}', "line 3: column 'text' holds an int, not text"),
+    ('{"text": ["a"]}', "line 1: column 'text' holds a list, not text"),
+    ('{"text": "a"}\n{"text": "b"', "line 2: not JSON"),
+    ('{"text": "a"}\n["b"]', "line 2: not a JSON object"),
+    ('[{"text": "a"}]', "line 1: not a JSON object"),
+    ('{"text": "\\ud800"}', "line 1, column 'text': not UTF-8.*half a character"),
+    ('{"text": "a", "perplexity": 3}', "line 1: there is a column 'perplexity' already"),
+])  # fmt: skip
 def test_bad_rows_are_errors_with_their_line(tmp_path, rows, what):
     path = tmp_path / "a.jsonl"
     path.write_text(rows)
@@ -233,15 +230,12 @@ def test_text_as_a_dictionary_is_text(tmp_path):
     assert texts_of(read(path)) == [["a"], ["b"], ["a"], []]
 
 
-@pytest.mark.parametrize(
-    ("columns", "reading", "what"),
-    [
-        ({"body": ["a"], "x": [1]}, {"column": "text"}, "no column 'text'"),
-        ({"text": [1]}, {}, "row 1: column 'text' holds an int, not text"),
-        ({"text": ["a"], "bucket": [1]}, {}, "there is a column 'bucket' already"),
-        ({"a": ["a"], "b": ["b"]}, {}, "which column holds the text"),
-    ],
-)
+@pytest.mark.parametrize(("columns", "reading", "what"), [
+    ({"body": ["a"], "x": [1]}, {"column": "text"}, "no column 'text'"),
+    ({"text": [1]}, {}, "row 1: column 'text' holds an int, not text"),
+    ({"text": ["a"], "bucket": [1]}, {}, "there is a column 'bucket' already"),
+    ({"a": ["a"], "b": ["b"]}, {}, "which column holds the text"),
+])  # fmt: skip
 def test_bad_tables_are_errors(tmp_path, columns, reading, what):
     path = tmp_path / "a.parquet"
     pyarrow.parquet.write_table(pyarrow.table(columns), path)
