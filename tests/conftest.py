@@ -32,7 +32,6 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 pytest_plugins = [
     "support.commands",
     "support.devices",
-    "support.hostile.there",
     "support.networks",
     "support.tiny_tasks",
     "support.tiny_labellers",

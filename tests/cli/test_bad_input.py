@@ -123,7 +123,7 @@ def test_smaller_batch_is_reported_for_short_texts(rnnlm, models, here):
     )
 
 
-BAD_SETTINGS = {  # beside those of support/hostile/settings.py, for their hints
+BAD_SETTINGS = {  # beside those of tests/hostile, for their hints
     "setting of another model": (["--model", "unigram", "--set", "layers=2"],
                                  "a model of kind unigram has no setting 'layers'",
         "add --model rnn"),

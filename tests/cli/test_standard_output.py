@@ -3,14 +3,14 @@ have held."""
 
 import pytest
 
-from support.hostile.requests import GOOD
+NBEST = b"u1\tREF\t\tthe man\nu1\t1\t-3.0\tthe man\nu1\t2\t-4.0\tthe men\n"
 
 PAIRS = "good\tbad\nthe man\tthe zorp\n"
 
 
 @pytest.fixture
 def inputs(here):
-    (here / "nbest.tsv").write_bytes(GOOD)
+    (here / "nbest.tsv").write_bytes(NBEST)
     (here / "pairs.tsv").write_text(PAIRS)
     return here
 

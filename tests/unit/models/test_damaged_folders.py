@@ -1,54 +1,12 @@
-"""Model folders that are damaged, or made to do harm: refused with their name, soon, and without
-taking what they merely claim."""
-
-import shutil
+"""What a model's folder is checked for when it is loaded; tests/hostile has a table of damages."""
 
 import numpy as np
 import pytest
 
-import rnnlm
 from rnnlm.errors import ModelError, RnnlmError
-from rnnlm.models import info, model_folder
+from rnnlm.models import model_folder
 from rnnlm.models.manifest import HINT
-from support.hostile import models as hostile
-from support.hostile.watching import watched
 from support.saved_models import edit_config, save_lstm, save_unigram, weights_file
-
-CASES = {
-    f"{kind}: {name}": (kind, *case)
-    for kind, cases in hostile.LOADED.items()
-    for name, case in cases.items()
-}
-
-
-@pytest.mark.parametrize("kind, what, damage", CASES.values(), ids=map(ascii, CASES))
-def test_a_damaged_model_is_refused_with_its_name(there, here, kind, what, damage):
-    shutil.copytree(there[kind], "m", symlinks=True)
-    damage(here / "m")
-    # What it was trained on reads all of its tables.
-    known, *_ = there["text"].read_text(encoding="utf-8").splitlines()
-    with watched(), pytest.raises(RnnlmError) as caught:
-        rnnlm.load("m").score_sentences(["the man", known])
-    assert caught.value.what.startswith(what) and "\n" not in str(caught.value)
-    assert caught.value.why or "; this rnnlm reads format" in caught.value.what
-    assert not (here / "hacked").exists()
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "an unknown model",
-        "vocabulary missing",
-        "a million layers",
-        "config.json cut off",
-        "a newer format",
-    ],
-)
-def test_a_damaged_model_is_not_described_either(there, here, name):
-    shutil.copytree(there["lstm"], "m")
-    hostile.LOADED["lstm"][name][1](here / "m")
-    with pytest.raises(ModelError, match="the model at m"):
-        info.describe("m")
 
 
 def damage(path, change):

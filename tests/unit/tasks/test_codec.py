@@ -11,7 +11,7 @@ from rnnlm.models import loading, model_folder
 from rnnlm.tasks.labels import data as codecs
 from rnnlm.tasks.labels.data import EDIT, FILE, MULTI, PLAIN, TEXT, WORD, Codec, codec, column_of
 from rnnlm.text.labelled import schemes
-from support.hostile.cases import config, edited
+from support.damages import config, edited
 from support.tiny_models import make_tokenizer
 from support.tiny_tasks import fit, save
 

@@ -204,27 +204,6 @@ def test_many_odd_files_score_as_their_lines_say(first, tmp_path):
         compare_with_dictionary(tmp_path / "odd.arpa", seed)
 
 
-DAMAGED = {  # more in support/hostile/arpa.py
-    "something else in the header": (("ngram 2=3", "ngram 2=three"), 3, "not understood"),
-    "a section left out": (("\\2-grams:\n", ""), 13, "more 1-grams than the 5 that"),
-    "cut off before a section": (("\\3-grams:\n-0.05\t<s> a b\n\n\\end\\\n", ""), 17,
-                                 "the file is truncated within the 2-grams"),
-    "cut off within a line": (("b\n\n\\end\\\n", ""), 19, "not a 3-gram"),
-    "a NaN weight": (("\t0.05", "\tNaN"), 14, "not a backoff weight"),
-    "infinity": (("-0.1\ta b", "inf\ta b"), 15, "a positive log-probability"),
-    "no number for a weight": (("\t-0.3", "\tx"), 10, "not a backoff weight"),
-    "a word too few": (("-0.1\ta b", "-0.1\ta"), 15, "not a 2-gram"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("change", "line", "what"), DAMAGED.values(), ids=DAMAGED.keys())
-def test_damage_is_reported_with_its_line(change, line, what, tmp_path):
-    assert change[0] in SMALL
-    with pytest.raises(ModelError) as raised:
-        read(tmp_path, SMALL.replace(*change))
-    assert raised.value.what.partition("m.arpa, ")[2].startswith(f"line {line}: {what}")
-
-
 def test_endless_lines_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(arpa_lines, "LONGEST_LINE", 1 << 10)
     monkeypatch.setattr(arpa_lines, "BLOCK_BYTES", 1 << 9)

@@ -1,0 +1,225 @@
+"""Prepared texts that are damaged, as training, eval, info and doctor find them; `rnnlm prepare`
+given bad texts, options and folders."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import rnnlm
+from rnnlm.files import tensors
+from support.damages import PICKLE, cut, link, remove, write
+
+FIRST, SECOND = "shard-00000.safetensors", "shard-00001.safetensors"
+TEXT = b"the man and the boy\nthe boy was there\n" * 40
+ESCAPE = "\x1b[31m"
+
+
+def index(change=dict, **values):
+    """Change index.json: set these values, then apply `change`."""
+
+    def damage(folder):
+        content = json.loads((folder / "index.json").read_bytes())
+        content.update(values)
+        change(content)
+        (folder / "index.json").write_text(json.dumps(content))
+
+    return damage
+
+
+def first_shard(**values):
+    return index(lambda content: content["shards"][0].update(values))
+
+
+def more(name, number):
+    """Raise a count of the first shard and the total, so that they agree."""
+
+    def change(content):
+        content["shards"][0]["counts"][name] += number
+        content["counts"][name] += number
+
+    return index(change)
+
+
+def rewritten(change, number=0):
+    """Write other bytes into a shard, and their length into the index."""
+
+    def damage(folder):
+        path = sorted(folder.glob("shard-*"))[number]
+        data = change(path)
+        path.write_bytes(data)
+        index(lambda content: content["shards"][number].update(file_bytes=len(data)))(folder)
+
+    return damage
+
+
+def array(name, change, number=0):
+    """Change an array of a shard, or remove it, in a file that stays well-formed."""
+
+    def chunks(path):
+        found = {name: np.array(array) for name, array in tensors.mapped(path).items()}
+        changed = change(found.pop(name))
+        return b"".join(tensors.chunks(found if changed is None else {**found, name: changed}))
+
+    return rewritten(chunks, number)
+
+
+def exchange_shards(folder):
+    (folder / FIRST).rename(folder / "x")
+    (folder / SECOND).rename(folder / FIRST)
+    (folder / "x").rename(folder / SECOND)
+
+
+DAMAGES = {
+    "index cut off": cut("index.json", 200),
+    "index a pickle": write("index.json", PICKLE),
+    "index of 65 MB": write("index.json", b" " * (65 << 20)),
+    "a format of terminal escapes": index(format_version=ESCAPE),
+    "a shard's path that leads out": first_shard(name=f"../{FIRST}"),
+    "a shard's name with escapes": first_shard(name="\x1b]0;owned\x07.safetensors"),
+    "a tokenizer's path that leads out": index(
+        lambda content: content.update(files={"../vocab.txt": content["files"]["vocab.txt"]})
+    ),
+    "a count below zero": first_shard(counts={"tokens": -1}),
+    "a shard without counts": first_shard(counts={}),
+    "totals that do not add up": index(counts={"lines": 1}),
+    "shards out of order": index(lambda content: content["shards"].reverse()),
+    "20,000 shards": index(lambda content: content.update(shards=content["shards"][:1] * 20_000)),
+    "no shards": index(shards=[], counts={}, lines_hash=""),
+    "10^15 tokens": more("tokens", 10**15),
+    "10^15 lines": more("lines", 10**15),
+    "10^18 unknown tokens": more("oov_tokens", 10**18),
+    "a vocabulary of 10^30": index(vocabulary_size=10**30),
+    "a shard missing": remove(SECOND),
+    "a shard cut off": cut(SECOND, 100),
+    "a shard a link to a device": link(FIRST, "/dev/zero"),
+    "a shard a link out of the folder": link(FIRST),
+    "shards exchanged": exchange_shards,
+    "a shard a pickle, and so recorded": rewritten(lambda path: PICKLE),
+    "ids that are no whole numbers": array("ids", lambda ids: ids.astype(np.float32)),
+    "an array missing": array("oov", lambda oov: None),
+    "ids too few": array("ids", lambda ids: ids[1:]),
+    "unknown tokens too many": array("oov", lambda oov: np.resize(oov, len(oov) + 1)),
+    "vocabulary missing": remove("vocab.txt"),
+    "vocabulary changed": lambda folder: write(
+        "vocab.txt", (folder / "vocab.txt").read_bytes().replace(b"the", b"teh")
+    )(folder),
+    "vocabulary a link to a device": link("vocab.txt", "/dev/zero"),
+    "another tokenizer": index(lambda content: content["tokenizer"].update(tokenizer=ESCAPE)),
+}
+CONTENT = {  # which only reading can find
+    "ids beyond the vocabulary": array("ids", lambda ids: np.full_like(ids, 60_000)),
+    "too many tokens in a line": array("tokens", lambda tokens: np.full_like(tokens, 255), -1),
+    "too few tokens in a line": array("tokens", lambda tokens: np.zeros_like(tokens), -1),
+}
+DAMAGES |= CONTENT
+DAMAGED = "the prepared text in d is damaged"
+TINY = "--set hidden_size=8 --set embedding_size=8 --precision fp32 --budget 2steps"
+READERS = [
+    "train d --model unigram -o out",
+    f"train d --model lstm {TINY} -o out",
+    "train {text} --valid d --model unigram -o out",
+    f"train d --test d --model lstm {TINY} -o out",
+]
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_text_is_refused_with_its_name(refused, harmless, there, here, name):
+    shutil.copytree(there["prepared"], "d")
+    DAMAGES[name](here / "d")
+    refused("eval -m {unigram} d", "the prepared text" if name in CONTENT else DAMAGED)
+    if "a link to a device" not in name:
+        harmless("doctor d", code=1)
+
+
+@pytest.mark.parametrize(
+    "name", ["index cut off", "a shard missing", "vocabulary changed", *CONTENT]
+)
+@pytest.mark.parametrize("line", READERS)
+def test_each_command_that_reads_it_refuses_it(refused, there, here, line, name):
+    if "--valid d" in line and name in CONTENT:
+        pytest.skip("a unigram model counts the lines, and reads no ids")
+    shutil.copytree(there["prepared"], "d")
+    DAMAGES[name](here / "d")
+    refused(line, "the prepared text" if name in CONTENT else DAMAGED)
+
+
+def test_an_index_that_is_none_is_not_described(refused, there, here):
+    shutil.copytree(there["prepared"], "d")
+    index(text_settings={"blank_lines": ESCAPE})(here / "d")
+    refused("eval -m {unigram} d", "")
+    index(format_version=99)(here / "d")
+    refused("info d", "the text in d has format 99")
+    link("index.json", "/dev/zero")(here / "d")
+    refused("info d", "")
+
+
+def begun(folder):
+    """Make the folder look as if the work had been cut off before the first shard."""
+    index(shards=[], counts={}, lines_hash="")(folder)
+    later(folder)
+
+
+def later(folder):
+    """Make the folder look as if the work had been cut off at its end."""
+    (folder / "index.json").rename(folder / "unfinished.json")
+
+
+def other_text(content):
+    return write("../text.txt", content)
+
+
+THESIS = write("thesis.tex", b"years of work")
+PREPARE = "prepare text.txt -o d --workers 1"
+RESUME = f"{PREPARE} --resume"
+REQUESTS = {  # what happened to a prepared text, what is typed, and what is said
+    "a sample of NaN": ([], f"{PREPARE} --sample nan", "sample = ", 2),
+    "a sample of escapes": ([], f"{PREPARE} --sample '{ESCAPE}'", "sample = ", 2),
+    "two tokenizers": ([], f"{PREPARE} --tokenizer-from {{unigram}} --tokenizer char", "", 2),
+    "a tokenizer and a sample": ([], f"{PREPARE} --tokenizer-from {{unigram}} --sample 1M", "", 2),
+    "stdin twice": ([], "prepare - - -o d", "standard input is named twice", 2),
+    "bad text": (
+        [other_text(b"a\nb \xff\n")],
+        f"{PREPARE} --overwrite",
+        "text.txt, line 2, byte 3",
+        1,
+    ),
+    "again": ([], PREPARE, "d holds a prepared text already", 1),
+    "a part": ([begun], PREPARE, "d holds a partly prepared text", 1),
+    "others": ([remove("index.json"), THESIS], f"{PREPARE} --overwrite", "d is not empty", 1),
+    "another index": (
+        [write("index.json", b"{}"), THESIS],
+        f"{PREPARE} --overwrite",
+        "d is not",
+        1,
+    ),
+    "resume and overwrite": ([begun], f"{RESUME} --overwrite", "--resume and --overwrite", 2),
+    "other settings": ([begun], f"{RESUME} --max-vocab 10", "--resume cannot continue", 2),
+    "whole, others": ([], f"{RESUME} --lowercase", "--resume cannot continue", 2),
+    "a longer text": ([begun, other_text(TEXT * 2)], RESUME, "--resume cannot continue", 2),
+    "another text": ([later, other_text(TEXT.upper())], RESUME, "the text is not the one that", 2),
+    "half a journal": ([begun, cut("unfinished.json", 99)], RESUME, DAMAGED, 1),
+    "vocabulary changed": ([begun, write("vocab.txt", b"1\tx\n")], RESUME, DAMAGED, 1),
+    "vocabulary missing": ([begun, remove("vocab.txt")], RESUME, DAMAGED, 1),
+    "train: a part": ([begun], "train d --model unigram -o out", "the text in d is not compl", 1),
+    "train: two texts": ([], "train d {text} --model unigram -o out", "d is a prepared text", 2),
+    "train: tokenizer": ([], "train d --model unigram --tokenizer char -o out", "d is prepared", 2),
+    "eval: tokenizer": ([], "eval -m {subwords} d", "d is prepared with another tokenizer", 2),
+    "count": ([], "count d", "d is a prepared text", 1),
+    "damaged": ([cut("index.json", 9)], "prepare text.txt -o o --tokenizer-from d", DAMAGED, 1),
+}
+
+
+@pytest.mark.parametrize(("damages", "line", "what", "code"), REQUESTS.values(), ids=REQUESTS)
+def test_a_prepared_text_is_kept(refused, here, damages, line, what, code):
+    (here / "text.txt").write_bytes(TEXT)
+    list(rnnlm.prepare("text.txt", here / "d", workers=0))
+    for damage in damages:
+        damage(here / "d")
+    refused(line, what, code)
+
+
+def test_a_text_without_words_is_not_prepared(refused, here):
+    (here / "text.txt").write_bytes(b"\n \n\t\n")
+    refused(PREPARE, "no text in text.txt", keeps=False)

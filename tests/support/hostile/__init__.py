@@ -1,2 +1,0 @@
-"""Bad inputs as tables, one module a family of formats; tests/cli/test_hostile_input.py runs them
-all."""
