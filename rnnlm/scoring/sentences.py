@@ -403,6 +403,7 @@ def _table(
     table = open_table(
         source, kind, settings.errors, named, has_languages=settings.are_pairs, unreadable="report"
     )
+    columns = None
     if table.names:
         columns = _columns_of(table, settings)
         left_out = set(columns.texts)
@@ -413,8 +414,10 @@ def _table(
     for row in table.rows:
         if row.reason:
             yield _Record("", None, reason=row.reason)
-        else:
-            yield _sentence(row, columns, settings, carried.of(row))
+            continue
+        # The first rows have no columns at all: an error says so.
+        columns = columns or _columns_of(table, settings)
+        yield _sentence(row, columns, settings, carried.of(row))
 
 
 class _Columns(NamedTuple):
