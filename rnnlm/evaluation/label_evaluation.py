@@ -2,7 +2,7 @@
 confusions and the metrics of each type."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from rnnlm.evaluation.labels import (
@@ -14,7 +14,7 @@ from rnnlm.evaluation.labels import (
     joint_exact_match,
     plot,
 )
-from rnnlm.evaluation.metrics import Evaluation, Metric, Table, interval_of, shown
+from rnnlm.evaluation.metrics import Evaluation, Metric, Table, interval_of, restored, shown
 from rnnlm.evaluation.resampling import Measure
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ class ColumnFigures(LabelFigures):
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """Restore the metrics from what was stored."""
-        known: dict[str, Any] = {each.name: stored.get(each.name) for each in fields(cls)}
-        known["by_type"] = {}
+        by_type = {}
         for name, figures in stored["by_type"].items():
-            known["by_type"][name] = ClassFigures(**figures)
-        return cls(**known)
+            by_type[name] = restored(ClassFigures, figures)
+        signature = stored["signature"]
+        return restored(cls, stored, main=stored["main"], signature=signature, by_type=by_type)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -167,8 +167,9 @@ class LabelEvaluation(Evaluation):
         for each in stored["columns"]:
             if "low" in each:
                 intervals[each["column"], each["main"]] = interval_of(each, each["main"])
-        names = ("task", "sentences", "words", "loss_nats", "exact_match", "signature", "seconds")
-        return cls(**{name: stored[name] for name in names}, columns=columns, intervals=intervals)
+        return restored(
+            cls, stored, signature=stored["signature"], columns=columns, intervals=intervals
+        )
 
     def tables(self, most_confusions: int | None = None) -> Iterator[Table]:
         most = MOST_CONFUSIONS if most_confusions is None else most_confusions

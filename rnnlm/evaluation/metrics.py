@@ -4,17 +4,21 @@ compared in one way for every task."""
 import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 from rnnlm.errors import UsageError, nearest, number, visible
 from rnnlm.evaluation.resampling import Interval, Resampled, Resampling
 from rnnlm.tabular import Records, Row, cell, html_table, text_table
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 # ---- One number, and all numbers of a model on one text.
 
 Unit = Literal["plain", "percent", "of_100"]  # as it is; a share of 1; from 0 to 100
 E = TypeVar("E", bound="Evaluation")
+N = TypeVar("N", bound="DataclassInstance")
 
 OF_100 = ("bleu", "chrf")
 PER_EVENT = (  # perplexities, bits and nats
@@ -223,7 +227,7 @@ class Evaluation(Records):
     @abstractmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """Restore the evaluation from what :meth:`to_dict` returned, without the counts for
-        resampling."""
+        resampling. A metric that is not there, as it was measured before there was one, is None."""
 
     def tables(self, most_confusions: int | None = None) -> Iterator[Table]:
         """Yield the details as tables. most_confusions: how many confusions of labels to list;
@@ -411,7 +415,7 @@ class MeasuredEvaluation(Evaluation):
         metrics = []
         for name, signature in stored["signatures"].items():
             interval = interval_of(stored, name, f"{name}_")
-            metrics.append(Metric(name, stored[name], signature, interval=interval))
+            metrics.append(Metric(name, stored.get(name), signature, interval=interval))
         counts = {name: stored[name] for name in ("sentences", "words") if name in stored}
         return cls(
             signature=metrics[0].signature,
@@ -467,11 +471,22 @@ def summary_table(evaluations: Mapping[str, Evaluation]) -> Table:
     return Table([*heads, *counted, *names], rows, left=len(heads), remark=remark)
 
 
+def restored(numbers: type[N], stored: Mapping[str, Any], **known: Any) -> N:
+    """Make a dataclass of numbers from what was stored of it. A field that is not stored is its
+    default, or None; what is stored beside the fields is ignored. known: values of other fields."""
+    for each in fields(numbers):
+        if each.name in stored:
+            known.setdefault(each.name, stored[each.name])
+        elif each.default is MISSING and each.default_factory is MISSING:
+            known.setdefault(each.name, None)
+    return numbers(**known)
+
+
 def interval_of(stored: Mapping[str, Any], name: str, prefix: str = "") -> Interval | None:
     """Read the interval of a metric that :func:`bounds` stored beside it; None where there is
     none."""
     low, high = stored.get(f"{prefix}low"), stored.get(f"{prefix}high")
-    if low is None or high is None:
+    if low is None or high is None or stored.get(name) is None:
         return None
     return Interval(stored[name], low, high)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-from rnnlm.evaluation.metrics import Evaluation, Metric, Table, bounds, interval_of
+from rnnlm.evaluation.metrics import Evaluation, Metric, Table, bounds, interval_of, restored
 from rnnlm.evaluation.perplexity import TextEvaluation
 from rnnlm.evaluation.resampling import Measure
 from rnnlm.evaluation.translation import LengthFigures, TranslationFigures, Translations
@@ -84,28 +84,21 @@ class Written:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """Restore the metrics from what was stored."""
-        values = {name: stored[name] for name in WRITTEN}
-        has_bleu = values["bleu"] is not None
-        if not has_bleu:
-            values["bleu"] = 0.0
-        of_sacrebleu = {}
+        known: dict[str, Any] = {"sentences": stored["sources"], "references": stored["sentences"]}
         for name, signature in stored["sacrebleu_signatures"].items():
-            of_sacrebleu[f"{name}_signature"] = signature
-        figures = TranslationFigures(
-            sentences=stored["sources"],
-            references=stored["sentences"],
-            **values,
-            lowercase=stored["lowercase"],
-            spelled=stored["spelled"],
-            **of_sacrebleu,
-        )
+            known[f"{name}_signature"] = signature
+        has_bleu = stored.get("bleu") is not None
+        if not has_bleu:
+            known["bleu"] = 0.0
+        figures = restored(TranslationFigures, stored, **known)
         of_tokenizer = None
         if stored["of_tokenizer"] is not None:
-            of_tokenizer = replace(figures, **stored["of_tokenizer"])
+            values = stored["of_tokenizer"]
+            of_tokenizer = replace(figures, **{name: values.get(name) for name in WRITTEN})
         return cls(
             figures,
             stored["main"],
-            tuple(LengthFigures(**each) for each in stored["by_length"]),
+            tuple(restored(LengthFigures, each) for each in stored["by_length"]),
             of_tokenizer,
             Decoded(**stored["decoding"]),
             stored["signatures"],
@@ -138,7 +131,7 @@ class PairEvaluation(Evaluation):
         return Metric(
             name,
             getattr(self.written.figures, name),
-            self.written.signatures[name],
+            self.written.signatures.get(name, ""),
             counts=self.written.measures.get(name),
             interval=self.intervals.get(("", name)),
         )
@@ -172,6 +165,8 @@ class PairEvaluation(Evaluation):
         found = {"perplexity": self.signature}
         of_sacrebleu = self.written.sacrebleu_signatures
         for name in self.written.names:
+            if name not in self.written.signatures:
+                continue
             found[name] = self.written.signatures[name]
             if name in of_sacrebleu:
                 found[name] += f"  (sacrebleu: {of_sacrebleu[name]})"

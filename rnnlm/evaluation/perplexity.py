@@ -19,7 +19,7 @@ import rnnlm.corpora as corpora
 from rnnlm.checks import several
 from rnnlm.errors import UsageError, nearest, notice
 from rnnlm.evaluation import metrics
-from rnnlm.evaluation.metrics import NO_OOV, Evaluation, Metric, interval_of
+from rnnlm.evaluation.metrics import NO_OOV, Evaluation, Metric, interval_of, restored
 from rnnlm.evaluation.resampling import (
     PERMUTATIONS,
     RESAMPLES,
@@ -350,11 +350,10 @@ class TextEvaluation(Evaluation):
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        known = {each.name: stored[each.name] for each in fields(cls) if each.name in stored}
+        intervals = {}
         if "ppl_token_low" in stored:
-            interval = interval_of(stored, "ppl_token", "ppl_token_")
-            known["intervals"] = {("", "ppl_token"): interval}
-        return cls(**known)
+            intervals["", "ppl_token"] = interval_of(stored, "ppl_token", "ppl_token_")
+        return restored(cls, stored, signature=stored["signature"], intervals=intervals)
 
 
 def evaluate(
