@@ -24,7 +24,6 @@ LEAST_WINDOWS = 4  # of each stream
 VALIDATIONS, PATIENCE = 40, 10  # of a run, and how many of them without improvement end it
 VALIDATED_SHARE = 0.2  # of the tokens that are trained on: a pass over one costs half a step
 WARMUP_STEPS, MOST_WARMUP = 30, 0.1
-MOST_RATE = 2.0  # times the usual learning rate
 LEAST_UNKNOWN = 0.05  # share of the words seen once
 FEW = 20  # lines to validate on
 FEW_EXAMPLES = STEPS_OF_EPOCH * OptimizationSettings.batch_rows  # with labels
@@ -58,11 +57,8 @@ def follow_size(request: TrainingRequest, resolved: Resolved, data: Data) -> Res
         least = min(LEAST_UNKNOWN, usual["unknown_words"])
         values["unknown_words"] = round(max(least, usual["unknown_words"] * late), 3)
     if is_by_heart and usual["optimizer"] in ("adam", "adamw"):
-        # An Elman decoder loses its way at a high rate when batches are small.
-        is_elman_decoder = usual["model"] == "rnn" and "attention" in usual
-        most = 1 / MOST_RATE if is_elman_decoder else MOST_RATE
-        rate = usual["learning_rate"] * (most - (most - 1) * late)
-        values["learning_rate"] = round(rate, 6)
+        rate = _rate_of_few_lines(usual)
+        values["learning_rate"] = round(rate + (usual["learning_rate"] - rate) * late, 6)
 
     # The length of the run, and what is counted in shares of it.
     values = _free(resolved, values)
@@ -72,8 +68,10 @@ def follow_size(request: TrainingRequest, resolved: Resolved, data: Data) -> Res
     steps = budget.steps
     if budget.epochs:
         steps = math.ceil(budget.epochs * in_epoch)
-        if _is_free(resolved, "budget") and steps < LEAST_STEPS:
-            steps = LEAST_STEPS
+        # A Jordan network, whose state is its last prediction, learns slowly.
+        least = 2 * LEAST_STEPS if usual["model"] == "jordan" else LEAST_STEPS
+        if _is_free(resolved, "budget") and steps < least:
+            steps = least
             values["budget"] = f"{steps}steps"
     values |= _free(resolved, _validations(resolved, data, steps, tokens / in_epoch))
     return resolved.with_found(f"the text's size: {_in_words(data, usual)}", values)
@@ -115,6 +113,17 @@ def _share(resolved: Resolved, data: Data) -> float:
     if "bptt_tokens" in usual:
         pieces = data.train.tokens / usual["bptt_tokens"]
     return pieces / (STEPS_OF_EPOCH * usual["batch_rows"])
+
+
+def _rate_of_few_lines(usual: Mapping[str, Any]) -> float:
+    """Return the learning rate by which a network learns a few lines by heart."""
+    rate = usual["learning_rate"]
+    if usual["model"] == "jordan":
+        return 4 * rate
+    # An Elman decoder loses its way at the usual rate when batches are small.
+    if usual["model"] == "rnn" and "attention" in usual:
+        return rate / 2
+    return rate
 
 
 def _steps_in_epoch(values: Mapping[str, Any], data: Data) -> int:
