@@ -24,7 +24,7 @@ def test_info_describes_a_model_without_reading_weights(rnnlm, copied):
 
 def test_info_says_hash_of_mapped_ngrams_is_unchecked(rnnlm, models):
     assert rnnlm("train", models.text, "--model", "ngram", "--order", "2", "-o", "bigram").code == 0
-    rows = dict(line.split("\t", 1) for line in rnnlm("info", "bigram").out.splitlines())
+    rows = rnnlm("info", "bigram").facts
     assert rows["fingerprint"].endswith("; hash: unchecked")
     assert "hash\tunchecked\n" in rnnlm("info", "bigram", "--all").out
     assert "unchecked" not in rnnlm("eval", "-m", "bigram", models.valid).out
@@ -41,7 +41,7 @@ def test_what_an_estimator_found_is_shown(rnnlm, models, smoothing, what, values
     asked = ("--model", "ngram", "--order", "2", "--smoothing", smoothing, "-o", "m")
     trained = rnnlm("train", models.text, *asked)
     assert trained.code == 0 and "discount" not in trained.out + trained.err
-    rows = dict(line.split("\t", 1) for line in rnnlm("info", "m").out.splitlines())
+    rows = rnnlm("info", "m").facts
     assert re.fullmatch(values, rows[what])
     found = rnnlm("info", "m", "--json").json["training"]["estimated"]
     assert any(name.startswith(what.partition(" by order")[0]) for name in found)
@@ -49,7 +49,7 @@ def test_what_an_estimator_found_is_shown(rnnlm, models, smoothing, what, values
 
 def test_full_info_is_a_table_of_facts(rnnlm, models):
     shown = rnnlm("info", "-m", models.lstm, "--all")
-    rows = dict(line.split("\t", 1) for line in shown.out.splitlines())
+    rows = shown.facts
     assert rows["settings.hidden_size"] == "8"
     assert rows["training.text"] == str(models.text)
     assert rows["results.test.signature"].startswith("rnnlm:0.1|data:")
@@ -87,7 +87,7 @@ def test_for_people_it_is_the_lines_that_matter(rnnlm, models):
 
 
 def test_settings_are_shown_as_train_takes_them(rnnlm):
-    shown = dict(line.split("\t") for line in rnnlm("info").out.splitlines())
+    shown = rnnlm("info").facts
     recipe, differs, _ = shown["recipe"].split("; ")
     given = re.sub(r" \(recipe: [^)]*\)", "", differs.removeprefix("differs in: ")).split(", ")
     assert "line_starts=0.3" in given and "lowercase=true" in shown["tokenizer"].split(", ")
@@ -103,7 +103,7 @@ def test_settings_are_shown_as_train_takes_them(rnnlm):
 def test_without_recipe_defaults_are_compared(rnnlm, models):
     asked = ("--model", "ngram", "--order", 3, "--lowercase", "--set", "additive_k=0.5")
     assert rnnlm("train", models.text, *asked, "--smoothing", "additive", "-o", "k").code == 0
-    shown = dict(line.split("\t") for line in rnnlm("info", "k").out.splitlines())
+    shown = rnnlm("info", "k").facts
     assert shown["structure"] == "order=3 smoothing=additive"
     assert shown["tokenizer"].endswith(", lowercase=true")
     differs, where = shown["settings"].split("; ")
@@ -118,7 +118,7 @@ def test_without_recipe_defaults_are_compared(rnnlm, models):
 
 def test_a_recipe_may_have_gone(rnnlm, copied):
     edit_config(copied, lambda config: config["training"].update(recipe="gone"))
-    shown = dict(line.split("\t") for line in rnnlm("info", copied).out.splitlines())
+    shown = rnnlm("info", copied).facts
     assert "hidden_size=8 (default: " in shown["settings"]
 
 
@@ -144,7 +144,7 @@ def test_a_stored_model_without_prior(rnnlm, models, here):
 
 
 def test_a_second_run_has_its_own_time(rnnlm):
-    shown = dict(line.split("\t", 1) for line in rnnlm("info", "demo").out.splitlines())
+    shown = rnnlm("info", "demo").facts
     assert shown["training"].endswith("469.9 s after the training of demo-long")
 
 

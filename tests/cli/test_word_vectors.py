@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import rnnlm as library
 from support.failures import checked_error
 
 VECTORS = "6 2\nking 1 0.1\nqueen 1 0.9\nman 0.1 0.1\nwoman 0.1 0.9\nprince 0.9 0.3\ncat -1 0\n"
@@ -16,85 +17,48 @@ def vectors(here):
 
 def test_text_vectors_are_written_and_inspected(rnnlm, models, here):
     learned = rnnlm(f"vectors {models.text} --method svd --width 8 --min-count 2 -o my.vec.gz")
-    assert (learned.code, learned.out) == (
-        0,
-        "",
-    ) and "8 numbers each, in " in learned.err.splitlines()[-1]
-    shown = rnnlm("inspect", "neighbours", "the", "--file", "my.vec.gz", "-n", "3", "--json")
-    found = shown.json
-    assert (
-        len(found["neighbours"][0]) == 3
-        and found["source"].startswith("my.vec.gz: ")
-        and "lies nearest" in found["verdict"]
-    )
-    checked_error(
-        rnnlm("vectors", models.text, "--method", "svd", "-o", "my.vec.gz"),
-        1,
-        "my.vec.gz already exists",
-    )
-    checked_error(
-        rnnlm("vectors", models.text, "--method", "svd", "--epochs", "2", "-o", "x.vec"),
-        2,
-        "--epochs: not for --method svd",
-    )
-    checked_error(rnnlm("vectors", "absent.txt", "-o", "x.vec"), 1, "no such file: absent.txt")
+    assert (learned.code, learned.out) == (0, "")
+    assert "8 numbers each, in " in learned.err.splitlines()[-1]
+    found = rnnlm("inspect neighbours the --file my.vec.gz -n 3 --json").json
+    assert len(found["neighbours"][0]) == 3
+    assert found["source"].startswith("my.vec.gz: ") and "lies nearest" in found["verdict"]
+    for command, code, what in (
+        (f"{models.text} --method svd -o my.vec.gz", 1, "my.vec.gz already exists"),
+        (f"{models.text} --method svd --epochs 2 -o x.vec", 2, "--epochs: not for --method svd"),
+        ("absent.txt -o x.vec", 1, "no such file: absent.txt"),
+    ):
+        checked_error(rnnlm(f"vectors {command}"), code, what)
 
 
-def test_without_a_text_the_bundled_corpus_is_read(rnnlm, here, monkeypatch):
-    from rnnlm.vectors import learning
-
-    texts = []
-    monkeypatch.setattr(
-        learning,
-        "word_stream",
-        lambda text, *_: texts.extend(text.sources) or pytest.skip("not learned here"),
-    )
-    for arguments in ((), ("english",), ("travel",)):
-        with pytest.raises(pytest.skip.Exception):
-            rnnlm("vectors", *arguments, "-o", "v.vec")
-    assert [text.rpartition("/")[0].rpartition("/")[2] for text in texts] == [
-        "english",
-        "english",
-        "travel",
-    ]
+@pytest.mark.parametrize(
+    "given, name", [("", "english"), ("english", "english"), ("travel", "travel")]
+)
+def test_without_a_text_the_bundled_corpus_is_read(rnnlm, given, name):
+    learned = rnnlm(f"vectors {given} --method svd --width 2 --min-count 90 -o v.vec")
+    assert learned.code == 0
+    words = {line.split(" ")[0] for line in open("v.vec", encoding="utf-8")}
+    assert ("flight" in words) == (name == "travel")
 
 
 def test_exported_vectors_are_those_that_training_starts_from(rnnlm, models, here):
-    import rnnlm as library
-
-    ended = rnnlm("export", "-m", models.lstm, "--vectors", "m.vec")
+    exporting = f"export -m {models.lstm} --vectors"
+    ended = rnnlm(f"{exporting} m.vec")
     assert ended.code == 0 and "written to m.vec" in ended.err.splitlines()[-1]
     exported, own = library.read_vectors("m.vec"), library.load(models.lstm).word_vectors()
     assert exported.words == own.words and np.array_equal(exported.matrix_VE, own.matrix_VE)
-    frozen = (
-        "--embeddings",
-        "m.vec",
-        "--set",
-        "freeze_embeddings=true",
-        "--set",
-        f"embedding_size={own.width}",
-        "--budget",
-        "2steps",
+    trained = rnnlm(
+        f"train {models.text} --tokenizer-from {models.lstm} --embeddings m.vec --budget 2steps"
+        f" --set freeze_embeddings=true --set embedding_size={own.width} -o again"
     )
-    assert (
-        rnnlm("train", models.text, *frozen, "--tokenizer-from", models.lstm, "-o", "again").code
-        == 0
-    )
+    assert trained.code == 0
     assert np.array_equal(library.load("again").word_vectors().matrix_VE, own.matrix_VE)
-    assert rnnlm("export", "-m", models.lstm, "--vectors", "-", "--which", "output").out.startswith(
-        f"{len(own.words)} "
-    )
-    checked_error(
-        rnnlm("export", "-m", models.lstm, "--vectors", "m.vec"), 1, "m.vec already exists"
-    )
-    checked_error(
-        rnnlm("export", "-m", models.unigram, "--vectors", "u.vec"), 2, "uni has no word vectors"
-    )
-    checked_error(
-        rnnlm("export", "-m", models.lstm, "--arpa", "m.arpa", "--which", "input"),
-        2,
-        "--which needs --vectors",
-    )
+    assert rnnlm(f"{exporting} - --which output").out.startswith(f"{len(own.words)} ")
+    for command, code, what in (
+        (f"{exporting} m.vec", 1, "m.vec already exists"),
+        (f"export -m {models.unigram} --vectors u.vec", 2, "uni has no word vectors"),
+        (f"export -m {models.lstm} --arpa m.arpa --which input", 2, "--which needs --vectors"),
+    ):
+        checked_error(rnnlm(command), code, what)
 
 
 def test_training_reports_counting_word_vectors_unless_resumed(rnnlm, models, here):
@@ -138,38 +102,20 @@ def test_training_reports_counting_word_vectors_unless_resumed(rnnlm, models, he
 
 
 def test_inspections_print_table_and_sentence_and_draw(rnnlm, vectors, here):
-    for arguments, row in (
-        (("neighbours", "king"), "king\t1\tprince\t"),
-        (("neighbours", "king", "-", "man", "+", "woman"), "1\tqueen\t"),
-    ):  # fmt: skip
-        shown = rnnlm(
-            "inspect",
-            *arguments,
-            "--file",
-            vectors,
-            *(["--plot", "near.svg"] if len(arguments) == 2 else []),
-        )
-        assert shown.code == 0 and any(line.startswith(row) for line in shown.out.splitlines()), (
-            shown.out
-        )
-        assert shown.out.splitlines()[-1].endswith(".")
+    near = rnnlm(f"inspect neighbours king --file {vectors} --plot near.svg")
+    assert near.rows[1][:3] == ["king", "1", "prince"]
     assert ">queen<" in (here / "near.svg").read_text(encoding="utf-8")
+    analogy = rnnlm(f"inspect neighbours king - man + woman --file {vectors}")
+    assert analogy.rows[1][:2] == ["1", "queen"]
+    for shown in (near, analogy):
+        assert shown.code == 0 and shown.out.splitlines()[-1].endswith(".")
 
 
 def test_wrong_usage_and_unknown_words_give_one_line(rnnlm, vectors, models):
-    checked_error(
-        rnnlm("inspect", "neighbours", "King", "--file", vectors), 2, "unknown word 'King'"
-    )
-    checked_error(
-        rnnlm("inspect", "neighbours", "king", "-", "man", "--file", vectors), 2, "unknown word '-'"
-    )
-    checked_error(
-        rnnlm("inspect", "neighbours", "king", "--file", vectors, "--which", "output"),
-        2,
-        "--which: for vectors of a model",
-    )
-    checked_error(
-        rnnlm("inspect", "neighbours", "king", "-m", models.unigram),
-        2,
-        "inspect neighbours has nothing to show",
-    )
+    for asked, what in (
+        (f"King --file {vectors}", "unknown word 'King'"),
+        (f"king - man --file {vectors}", "unknown word '-'"),
+        (f"king --file {vectors} --which output", "--which: for vectors of a model"),
+        (f"king -m {models.unigram}", "inspect neighbours has nothing to show"),
+    ):
+        checked_error(rnnlm(f"inspect neighbours {asked}"), 2, what)

@@ -52,6 +52,13 @@ class Outcome:
         return [line.split("\t") for line in self.out.splitlines()]
 
     @property
+    def facts(self) -> dict[str, str]:
+        """The rest of each line on stdout by its first cell."""
+        return {
+            name: rest for name, _, rest in (line.partition("\t") for line in self.out.splitlines())
+        }
+
+    @property
     def errors(self) -> list[str]:
         """The lines of an error message."""
         return [
