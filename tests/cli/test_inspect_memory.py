@@ -21,49 +21,40 @@ def models(tmp_path, monkeypatch):
 
 
 def test_memory_shows_tables_and_verdict_for_each_model(rnnlm, models, pictures):
-    shown = rnnlm(
-        "inspect", "memory", *models, "--on", "text.txt", "--positions", 20, "--plot", "memory.svg"
-    )
-    tables = shown.out.split("\n\n")
-    assert shown.code == 0 and len(tables) == 3
+    asked = ("--on", "text.txt", "--positions", 20, "--plot", "memory.svg")
+    shown = rnnlm("inspect", "memory", *models, *asked)
+    first, second, verdict = shown.out.split("\n\n")
     labels = [line.get_label() for line in pictures["memory.svg"].axes[0].lines]
-    assert [label for label in labels if not label.startswith("_")] == [
-        "2gram", "3gram", "with all tokens",
-    ]  # fmt: skip
-    for table in tables[:2]:
-        title, header, *rows = table.splitlines()
-        assert header.split("\t")[:3] == ["model", "k", "positions affected"]
-        assert [tuple(row.split("\t")[:2]) for row in rows] == [
+    named = [label for label in labels if not label.startswith("_")]
+    assert named == ["2gram", "3gram", "with all tokens"]
+    for table in (first, second):
+        _, header, *rows = (line.split("\t") for line in table.splitlines())
+        assert header[:3] == ["model", "k", "positions affected"]
+        assert [(row[0], row[1]) for row in rows] == [
             (f"{n}gram", k) for n in (2, 3) for k in "1 2 5 10 20 50 100 all".split()
         ]
-    assert tables[2].startswith(
-        "2gram: the effective context is 1 token: with that alone, perplexity is"
-    )
+    context = "2gram: the effective context is 1 token: with that alone, perplexity is"
+    assert verdict.startswith(context)
 
 
 def test_memory_json_has_effective_context_and_eval_perplexity(rnnlm, models):
-    found = rnnlm(
-        "inspect", "memory", *models, "--on", "text.txt", "--context", "reset", "--json"
-    ).json
-    evaluated = rnnlm("eval", "-m", "3gram", "text.txt", "--context", "reset", "--json").json
-    assert [model["effective_context"] for model in found["models"]] == [1, 2] and found[
-        "context"
-    ] == "reset"
+    asked = ("text.txt", "--context", "reset", "--json")
+    found = rnnlm("inspect", "memory", *models, "--on", *asked).json
+    evaluated = rnnlm("eval", "-m", "3gram", *asked).json
+    assert [model["effective_context"] for model in found["models"]] == [1, 2]
+    assert found["context"] == "reset"
     assert found["models"][1]["seen"][-1]["perplexity"] == pytest.approx(evaluated["ppl_token"])
 
 
 def test_cloze_shows_accuracy_by_kind_and_json_items(rnnlm, models, tmp_path, pictures):
-    (tmp_path / "items.tsv").write_text(
-        "text\tanswer\tkind\nthe cat ___\tsat\tverb\nit is ___ to\thard\tother\n"
-    )
+    items = "text\tanswer\tkind\nthe cat ___\tsat\tverb\nit is ___ to\thard\tother\n"
+    (tmp_path / "items.tsv").write_text(items)
     shown = rnnlm("inspect", "cloze", "items.tsv", *models, "--plot", "cloze.svg")
-    rows = [row.split("\t") for row in shown.out.split("\n\n")[0].splitlines()]
     assert pictures["cloze.svg"].axes[0].get_ylabel() == "share of answers"
-    assert [row[:5] for row in rows[1:4]] == [["2gram", by, group, n, "0"] for by, group, n in
-                                              (("all", "all", "2"), ("kind", "verb", "1"),
-                                               ("kind", "other", "1"))]  # fmt: skip
+    assert [row[:5] for row in shown.rows[1:4]] == [
+        ["2gram", "all", "all", "2", "0"], ["2gram", "kind", "verb", "1", "0"],
+        ["2gram", "kind", "other", "1", "0"],
+    ]  # fmt: skip
     found = rnnlm("inspect", "cloze", "items.tsv", *models, "--json").json
-    assert [each["item"]["answer"] for each in found["models"][0]["scores"]] == [
-        "sat",
-        "hard",
-    ] and "likeliest word" in found["verdict"]
+    answers = [each["item"]["answer"] for each in found["models"][0]["scores"]]
+    assert answers == ["sat", "hard"] and "likeliest word" in found["verdict"]

@@ -3,22 +3,10 @@ import signal
 import subprocess
 import sys
 
-import click
 import pytest
 
 from rnnlm import corpora
 from rnnlm.cli import main as entry
-
-
-@pytest.mark.parametrize("command", entry.COMMANDS)
-def test_commands_have_help_and_options_have_descriptions(rnnlm, command):
-    shown = rnnlm(command, "-h")
-    assert shown.code == 0
-    assert shown.out.startswith(f"Usage: rnnlm {command}")
-    for option in entry.cli.get_command(None, command).params:
-        assert isinstance(option, click.Argument) or option.help, (
-            f"{command} {option.name} has no help"
-        )
 
 
 def test_missing_arguments_show_help_on_stderr(rnnlm):
@@ -39,27 +27,19 @@ def test_the_version_names_torch_device_and_threads(rnnlm):
 
 
 @pytest.mark.parametrize("arguments, hint", [
-    (["trian"], "did you mean 'train'?"), (["train", "--modle", "lstm"], "--model"),
-    (["list", "recipes", "lsmt"], "'lstm'"),
-    (["train", "--model", "lsmt"], "'lstm'"), (["train", "--set", "hiden_size=3"], "'hidden_size'"),
-    (["xyzzy"], "known are: classify"),
+    ("trian", "did you mean 'train'?"), ("train --modle lstm", "--model"),
+    ("list recipes lsmt", "'lstm'"), ("train --model lsmt", "'lstm'"),
+    ("train --set hiden_size=3", "'hidden_size'"), ("xyzzy", "known are: classify"),
+    ("score --model", "see rnnlm score --help"),
 ])  # fmt: skip
 def test_mistyped_input_is_wrong_usage_with_nearest_suggestion(rnnlm, arguments, hint):
-    ended = rnnlm(*arguments)
+    ended = rnnlm(arguments)
     assert (ended.code, ended.out) == (2, "")
-    assert ended.errors[0].startswith("error: ")
-    assert hint in ended.err
-
-
-def test_option_without_value_points_to_command_help(rnnlm):
-    assert "see rnnlm score --help" in rnnlm("score", "--model").err
+    assert ended.errors[0].startswith("error: ") and hint in ended.err
 
 
 def test_debug_shows_traceback_and_keeps_exit_code(rnnlm):
-    plain, debug = (
-        rnnlm("eval", "-m", "nothere", "x"),
-        rnnlm("eval", "--debug", "-m", "nothere", "x"),
-    )
+    plain, debug = rnnlm("eval -m nothere x"), rnnlm("eval --debug -m nothere x")
     assert plain.code == debug.code == 1
     assert "Traceback" not in plain.err
     assert "Traceback" in debug.err and debug.err.endswith(plain.err)
@@ -70,26 +50,23 @@ def test_debug_after_a_double_dash_is_text(rnnlm, models):
     assert shown.code == 0 and "--debug" in shown.out
 
 
-@pytest.mark.parametrize(
-    "error, code",
-    [(KeyboardInterrupt(), 130), (entry._Signalled(signal.SIGTERM), 143),
-     (OSError(28, "No space left on device"), 1),
-                    (MemoryError("much"), 1)],
-)  # fmt: skip
+@pytest.mark.parametrize("error, code", [
+    (KeyboardInterrupt(), 130), (entry._Signalled(signal.SIGTERM), 143),
+    (OSError(28, "No space left on device"), 1), (MemoryError("much"), 1),
+])  # fmt: skip
 def test_exit_codes_of_what_may_happen_anywhere(rnnlm, monkeypatch, error, code):
     def fail():
         raise error
 
     monkeypatch.setattr(corpora, "names", fail)
-    ended = rnnlm("list", "corpora")
+    ended = rnnlm("list corpora")
     assert (ended.code, ended.out) == (code, "")
 
 
 def test_python_m_rnnlm_is_the_command(spawn):
     ended = spawn("list", "recipes")
-    assert (
-        ended.code == 0 and ended.out.startswith("recipe\twhat for\t") and "\ndemo\t" in ended.out
-    )
+    assert ended.code == 0
+    assert ended.out.startswith("recipe\twhat for\t") and "\ndemo\t" in ended.out
 
 
 def test_the_shell_can_complete_commands_and_options(spawn):
@@ -109,14 +86,13 @@ def test_the_shell_can_complete_commands_and_options(spawn):
     "shell, begins",
     [("bash", "_rnnlm_completion()"), ("zsh", "#compdef rnnlm"), ("fish", "function _rnnlm")],
 )
-def test_the_script_for_completion_is_printed(here, shell, begins):
-    code = "import sys; sys.argv = ['rnnlm']; from rnnlm.cli.main import main; main()"
-    environment = {**os.environ, "_RNNLM_COMPLETE": f"{shell}_source"}
-    ended = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
-    )
-    assert ended.returncode == 0
-    assert ended.stdout.startswith(begins)
+def test_the_script_for_completion_is_printed(capsys, monkeypatch, shell, begins):
+    monkeypatch.setenv("_RNNLM_COMPLETE", f"{shell}_source")
+    monkeypatch.setattr(sys, "argv", ["rnnlm"])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(begins)
 
 
 def test_a_closed_pipe_ends_silently(start, models):

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from rnnlm.text.prepared import prepared_text
+from support.commands import TINY
 
 SMALL = 1 << 20  # bytes of a shard
 SMALL_SHARDS = (
@@ -24,45 +25,26 @@ def text(here, corpus_lines):
 
 
 def test_text_is_prepared_described_checked_and_trained_on(rnnlm, text, here):
-    prepared = rnnlm("prepare", text, "-o", "big", "--workers", 2, "--min-count", 2)
+    prepared = rnnlm(f"prepare {text} -o big --workers 2 --min-count 2")
     assert prepared.code == 0, prepared.err
-    assert (
-        prepared.err.splitlines()[0] == "vocabulary of all of the text ..."
-        and "tokenizer word:" in prepared.err
-    )
-    assert "lines\t300" in prepared.out and sorted(
-        path.name for path in (here / "big").iterdir()
-    ) == ["index.json", "shard-00000.safetensors", "vocab.txt"]
-    told = rnnlm("info", "big", "--json").json
-    assert (told["prepared text"], told["counts"]["lines"], told["text"]) == (
-        "finished",
-        300,
-        [str(text)],
-    )
-    assert "SHA-256 as recorded" in rnnlm("doctor", "big").out
-    tiny = (
-        "--set",
-        "hidden_size=8",
-        "--set",
-        "embedding_size=8",
-        "--set",
-        "batch_rows=4",
-        "--budget",
-        "3steps",
-    )
-    trained = rnnlm("train", "big", "-o", "model", *tiny)
+    assert prepared.err.startswith("vocabulary of all of the text ...\n")
+    assert "tokenizer word:" in prepared.err and "lines\t300" in prepared.out
+    files = sorted(path.name for path in (here / "big").iterdir())
+    assert files == ["index.json", "shard-00000.safetensors", "vocab.txt"]
+    told = rnnlm("info big --json").json
+    assert (told["prepared text"], told["text"]) == ("finished", [str(text)])
+    assert told["counts"]["lines"] == 300
+    assert "SHA-256 as recorded" in rnnlm("doctor big").out
+    trained = rnnlm("train", "big", "-o", "model", *TINY, "--budget", "3steps")
     assert trained.code == 0, trained.err
     one, other = (rnnlm("eval", "-m", "model", each, "--json").json for each in (text, "big"))
-    assert {**one, "seconds": 0} == {**other, "seconds": 0}
+    assert one | {"seconds": 0} == other | {"seconds": 0}
 
 
 def test_the_outcome_as_json(rnnlm, text):
-    told = rnnlm("prepare", text, "-o", "big", "--workers", 1, "--tokenizer", "byte", "--json").json
-    assert (
-        told["lines"] == 300
-        and told["tokens"] == told["bytes"] == text.stat().st_size
-        and told["vocabulary_size"] == 257
-    )
+    told = rnnlm(f"prepare {text} -o big --workers 1 --tokenizer byte --json").json
+    assert (told["lines"], told["vocabulary_size"]) == (300, 257)
+    assert told["tokens"] == told["bytes"] == text.stat().st_size
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -36,8 +36,7 @@ def test_text_vectors_are_written_and_inspected(rnnlm, models, here):
 def test_without_a_text_the_bundled_corpus_is_read(rnnlm, given, name):
     learned = rnnlm(f"vectors {given} --method svd --width 2 --min-count 90 -o v.vec")
     assert learned.code == 0
-    words = {line.split(" ")[0] for line in open("v.vec", encoding="utf-8")}
-    assert ("flight" in words) == (name == "travel")
+    assert ("flight" in library.read_vectors("v.vec").words) == (name == "travel")
 
 
 def test_exported_vectors_are_those_that_training_starts_from(rnnlm, models, here):
@@ -103,10 +102,10 @@ def test_training_reports_counting_word_vectors_unless_resumed(rnnlm, models, he
 
 def test_inspections_print_table_and_sentence_and_draw(rnnlm, vectors, here):
     near = rnnlm(f"inspect neighbours king --file {vectors} --plot near.svg")
-    assert near.rows[1][:3] == ["king", "1", "prince"]
+    assert ["king", "1", "prince"] in [row[:3] for row in near.rows]
     assert ">queen<" in (here / "near.svg").read_text(encoding="utf-8")
     analogy = rnnlm(f"inspect neighbours king - man + woman --file {vectors}")
-    assert analogy.rows[1][:2] == ["1", "queen"]
+    assert ["1", "queen"] in [row[:2] for row in analogy.rows]
     for shown in (near, analogy):
         assert shown.code == 0 and shown.out.splitlines()[-1].endswith(".")
 

@@ -54,9 +54,8 @@ class Outcome:
     @property
     def facts(self) -> dict[str, str]:
         """The rest of each line on stdout by its first cell."""
-        return {
-            name: rest for name, _, rest in (line.partition("\t") for line in self.out.splitlines())
-        }
+        parts = (line.partition("\t") for line in self.out.splitlines())
+        return {name: rest for name, _, rest in parts}
 
     @property
     def errors(self) -> list[str]:
