@@ -9,14 +9,10 @@ from rnnlm.errors import OutputError, RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.models import model_folder, registry
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
-from support.tiny_models import Lines, fit, small_settings
+from support.tiny_models import english_lines, fit, small_settings
 
-LINES = [
-    line
-    for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
-    if line.strip()
-][:200]
-TRAIN, VALID = Lines(LINES), Corpus((str(corpora.part("english", "test")),))
+LINES = english_lines(200)
+VALID = Corpus((str(corpora.part("english", "test")),))
 
 
 def saved(folder, name: str = "ngram", **settings):
@@ -36,12 +32,9 @@ def test_pruning_reports_true_sizes_and_perplexities(big, tmp_path):
     for size, folder in ((reduction.before, big), (reduction.after, tmp_path / "small")):
         model, manifest = model_folder.load(folder)
         assert size.ngrams == tuple(map(len, model.values))
-        assert size.bytes == sum(
-            path.stat().st_size for path in folder.iterdir() if path.name in manifest.files
-        )
-        assert size.evaluation.to_dict() | {"seconds": 0} == evaluate(model, VALID).to_dict() | {
-            "seconds": 0
-        }
+        assert size.bytes == sum((folder / name).stat().st_size for name in manifest.files)
+        found, expected = size.evaluation.to_dict(), evaluate(model, VALID).to_dict()
+        assert found | {"seconds": 0} == expected | {"seconds": 0}
     assert sum(reduction.after.ngrams) < sum(reduction.before.ngrams)
     assert reduction.threshold == 1e-5
 
@@ -87,16 +80,16 @@ def test_rows_of_a_vocabulary_that_are_not_a_word_are_refused(row, big, tmp_path
 
 def test_without_counts_the_most_probable_words_stay(big, tmp_path):
     model, manifest = model_folder.load(big)
-    model.tokenizer.vocabulary = Vocabulary(tuple(model.tokenizer.symbols()), None)
+    symbols = model.tokenizer.symbols()
+    model.tokenizer.vocabulary = Vocabulary(tuple(symbols), None)
     model_folder.save(tmp_path / "imported", model, "ngram", manifest.settings, 1, {})
     with pytest.warns(RnnlmWarning, match="the most probable words are kept"):
         prune(str(tmp_path / "imported"), tmp_path / "small", Limits(max_vocab=30))
     small = load(tmp_path / "small")
     kept = set(small.tokenizer.symbols())
-    logprobs = dict(zip(model.tokenizer.symbols(), model.values[0][:, 0].tolist(), strict=False))
-    assert min(logprobs[word] for word in kept - {"<unk>"}) >= max(
-        logprobs[word] for word in logprobs.keys() - kept
-    )
+    logprobs = dict(zip(symbols, model.values[0][:, 0].tolist(), strict=False))
+    likeliest_gone = max(logprobs[word] for word in logprobs.keys() - kept)
+    assert min(logprobs[word] for word in kept - {"<unk>"}) >= likeliest_gone
     assert small.tokenizer.counts_V is None
 
 
@@ -125,20 +118,21 @@ def test_wrong_limits_are_said_before_anything_is_written(big, tmp_path, what):
     assert not (tmp_path / "small").exists()
 
 
-def test_models_that_cannot_be_pruned_that_way(tmp_path):
-    unigram, stupid = (
-        saved(tmp_path / "unigram", "unigram"),
-        saved(tmp_path / "stupid", smoothing="stupid"),
-    )
-    char = saved(tmp_path / "char", tokenizer="char")
-    with pytest.raises(UsageError, match="of kind unigram"):
-        prune(str(unigram), tmp_path / "small", Limits(threshold=1e-8))
-    with pytest.raises(UsageError, match="stupid backoff cannot be pruned by entropy"):
-        prune(str(stupid), tmp_path / "small", Limits(threshold=1e-8))
-    with pytest.raises(UsageError, match="vocabulary of a char tokenizer"):
-        prune(str(char), tmp_path / "small", Limits(max_vocab=20))
+@pytest.mark.parametrize("name, settings, limits, message", [
+    ("unigram", {}, Limits(threshold=1e-8), "of kind unigram"),
+    ("ngram", {"smoothing": "stupid"}, Limits(threshold=1e-8),
+     "stupid backoff cannot be pruned by entropy"),
+    ("ngram", {"tokenizer": "char"}, Limits(max_vocab=20), "vocabulary of a char tokenizer"),
+])  # fmt: skip
+def test_models_that_cannot_be_pruned_that_way(tmp_path, name, settings, limits, message):
+    folder = saved(tmp_path / "model", name, **settings)
+    with pytest.raises(UsageError, match=message):
+        prune(str(folder), tmp_path / "small", limits)
+    assert not (tmp_path / "small").exists()
+
+
+def test_a_text_that_is_not_there_is_noticed_before_anything_is_written(big, tmp_path):
+    gone = Corpus(("nowhere.txt",))
     with pytest.raises(TextError):
-        prune(
-            str(stupid), tmp_path / "small", Limits(max_order=2), test_text=Corpus(("nowhere.txt",))
-        )
+        prune(str(big), tmp_path / "small", Limits(max_order=2), test_text=gone)
     assert not (tmp_path / "small").exists()

@@ -62,28 +62,21 @@ def test_figures_and_weekdays_of_phrases_match_their_dates(rows):
     assert in_figures > 500
 
 
-@pytest.mark.parametrize(
-    ("language", "when", "day", "year"),
-    [
-        ("en", date(1905, 1, 1), "first", {"nineteen oh five", "nineteen hundred and five"}),
-        ("en", date(1900, 1, 12), "twelfth", {"nineteen hundred"}),
-        ("en", date(2000, 1, 20), "twentieth", {"two thousand"}),
-        (
-            "en",
-            date(2024, 1, 23),
-            "twenty-third",
-            {"twenty twenty-four", "two thousand twenty-four", "two thousand and twenty-four"},
-        ),
-        ("de", date(1901, 1, 1), "erste", {"neunzehnhunderteins"}),
-        ("de", date(1981, 1, 17), "siebzehnte", {"neunzehnhunderteinundachtzig"}),
-        ("de", date(2000, 1, 31), "einunddreißigste", {"zweitausend"}),
-        ("fr", date(1971, 1, 1), "premier", {"mille neuf cent soixante et onze"}),
-        ("fr", date(1981, 1, 21), "vingt et un", {"mille neuf cent quatre-vingt-un"}),
-        ("fr", date(1991, 1, 22), "vingt-deux", {"mille neuf cent quatre-vingt-onze"}),
-        ("fr", date(1980, 1, 31), "trente et un", {"mille neuf cent quatre-vingt"}),
-        ("fr", date(2077, 1, 30), "trente", {"deux mille soixante-dix-sept"}),
-    ],
-)
+@pytest.mark.parametrize(("language", "when", "day", "year"), [
+    ("en", date(1905, 1, 1), "first", {"nineteen oh five", "nineteen hundred and five"}),
+    ("en", date(1900, 1, 12), "twelfth", {"nineteen hundred"}),
+    ("en", date(2000, 1, 20), "twentieth", {"two thousand"}),
+    ("en", date(2024, 1, 23), "twenty-third",
+     {"twenty twenty-four", "two thousand twenty-four", "two thousand and twenty-four"}),
+    ("de", date(1901, 1, 1), "erste", {"neunzehnhunderteins"}),
+    ("de", date(1981, 1, 17), "siebzehnte", {"neunzehnhunderteinundachtzig"}),
+    ("de", date(2000, 1, 31), "einunddreißigste", {"zweitausend"}),
+    ("fr", date(1971, 1, 1), "premier", {"mille neuf cent soixante et onze"}),
+    ("fr", date(1981, 1, 21), "vingt et un", {"mille neuf cent quatre-vingt-un"}),
+    ("fr", date(1991, 1, 22), "vingt-deux", {"mille neuf cent quatre-vingt-onze"}),
+    ("fr", date(1980, 1, 31), "trente et un", {"mille neuf cent quatre-vingt"}),
+    ("fr", date(2077, 1, 30), "trente", {"deux mille soixante-dix-sept"}),
+])  # fmt: skip
 def test_days_and_years_are_spelled_in_each_language(maker, language, when, day, year):
     assert maker.ordinal(language, when.day) == day
     assert set(maker.years(language, when.year)) == year

@@ -41,34 +41,6 @@ def test_make_py_makes_the_files_that_are_there(name):
         assert corpora.part(name, file).read_bytes() == text.encode(), file
 
 
-def test_unlabelled_and_unknown_corpora_are_not_labelled():
-    assert corpora.labelled("english") is corpora.labelled("no-such") is None
-    travel = corpora.labelled("travel")
-    assert travel.train == corpora.part("travel", "train")
-    assert travel.tasks == ("tagging", "classification")
-    assert travel.column == "text"
-    assert travel.word_columns == ("slots",)
-    assert travel.text_columns == ("intent",)
-    for labelled in map(corpora.labelled, corpora.COLUMNS):
-        assert labelled.train.is_file()
-        assert labelled.test.is_file()
-
-
-def test_pair_corpora_have_parts_columns_and_settings():
-    assert corpora.paired("travel") is None
-    assert corpora.paired("no-such") is None
-    assert corpora.labelled("dates") is None
-
-    dates = corpora.paired("dates")
-    assert dates.train == corpora.part("dates", "train")
-    assert dates.tasks == ("seq2seq",)
-    assert registry.task("seq2seq").usual_corpus == "dates"
-    for pairs in map(corpora.paired, corpora.PAIRS):
-        for part in (pairs.train, pairs.valid, pairs.test):
-            head = part.read_text(encoding="utf-8").partition("\n")[0]
-            assert head == f"{pairs.column}\t{pairs.target_column}"
-
-
 def test_request_words_are_labelled_with_spans_beginning_b(travel):
     for row in [*travel["train"], *travel["valid"], *travel["test"]]:
         labels = row["slots"].split(" ")
@@ -113,3 +85,24 @@ def test_tagged_sentences_are_spelled_by_words_and_ranges():
             assert numbers == [str(number) for number in range(1, count + 1)]
         texts += [text for text, _, _ in found]
     assert len(texts) == len(set(texts))
+
+
+def test_corpora_have_parts_columns_and_tasks():
+    assert corpora.labelled("english") is corpora.labelled("no-such") is None
+    assert corpora.paired("travel") is corpora.paired("no-such") is None
+    assert corpora.labelled("dates") is None
+    travel = corpora.labelled("travel")
+    assert travel.train == corpora.part("travel", "train")
+    assert travel.tasks == ("tagging", "classification")
+    assert (travel.column, travel.word_columns, travel.text_columns) == (
+        "text", ("slots",), ("intent",)
+    )  # fmt: skip
+    for labelled in map(corpora.labelled, corpora.COLUMNS):
+        assert labelled.train.is_file() and labelled.test.is_file()
+    dates = corpora.paired("dates")
+    assert dates.train == corpora.part("dates", "train") and dates.tasks == ("seq2seq",)
+    assert registry.task("seq2seq").usual_corpus == "dates"
+    for pairs in map(corpora.paired, corpora.PAIRS):
+        for part in (pairs.train, pairs.valid, pairs.test):
+            head = part.read_text(encoding="utf-8").partition("\n")[0]
+            assert head == f"{pairs.column}\t{pairs.target_column}"

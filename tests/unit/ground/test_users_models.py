@@ -64,36 +64,30 @@ def test_protocols_alone_are_what_is_copied():
     assert not {*PROTOCOL, *OF_HIDDEN_STATES} & more
 
 
-@pytest.mark.parametrize(
-    "ask",
-    [
-        lambda model: evaluate(model, TEXT).ppl_token,
-        lambda model: [each.logprob_nats for each in rnnlm.Model(model).score_sentences(LINES)],
-        lambda model: entropies(model),
-        lambda model: word_by_word(rnnlm.Model(model).scorer()),
-        lambda model: [each.probability for each in next_words(model, "the ")],
-        lambda model: evaluate(adapt(model, "unigram"), TEXT).ppl_token,
-        lambda model: inspect_memory({"it": model}, TEXT).models[0].seen[-1].perplexity,
-    ],
-)
+@pytest.mark.parametrize("ask", [
+    lambda model: evaluate(model, TEXT).ppl_token,
+    lambda model: [each.logprob_nats for each in rnnlm.Model(model).score_sentences(LINES)],
+    lambda model: entropies(model),
+    lambda model: word_by_word(rnnlm.Model(model).scorer()),
+    lambda model: [each.probability for each in next_words(model, "the ")],
+    lambda model: evaluate(adapt(model, "unigram"), TEXT).ppl_token,
+    lambda model: inspect_memory({"it": model}, TEXT).models[0].seen[-1].perplexity,
+])  # fmt: skip
 @pytest.mark.parametrize("names", [PROTOCOL, [*PROTOCOL, *OF_HIDDEN_STATES]])
 def test_a_users_model_gives_the_same_numbers(ask, names, trigrams, lstm):
     model = lstm if "hidden" in names else trigrams
     assert ask(UsersModel(model, names)) == pytest.approx(ask(model), rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("ask", "message"),
-    [
-        (lambda model: word_vectors(model), "this model has no word vectors"),
-        (lambda model: rnnlm.Model(model).embed(["the cat"]), "this model has no vectors of text"),
-        (lambda model: export_arpa(model, Path("a.arpa")), "this model has no ARPA form"),
-        (lambda model: adapt(model, "cache"), "this model cannot be adapted in this way"),
-        (lambda model: adapt(model, "dynamic"), "this model cannot be adapted in this way"),
-        (lambda model: [*audit(model)], "this model has no folder"),
-        (lambda model: tag(model, ["the cat"]), "this model is a language model"),
-    ],
-)
+@pytest.mark.parametrize(("ask", "message"), [
+    (lambda model: word_vectors(model), "this model has no word vectors"),
+    (lambda model: rnnlm.Model(model).embed(["the cat"]), "this model has no vectors of text"),
+    (lambda model: export_arpa(model, Path("a.arpa")), "this model has no ARPA form"),
+    (lambda model: adapt(model, "cache"), "this model cannot be adapted in this way"),
+    (lambda model: adapt(model, "dynamic"), "this model cannot be adapted in this way"),
+    (lambda model: [*audit(model)], "this model has no folder"),
+    (lambda model: tag(model, ["the cat"]), "this model is a language model"),
+])  # fmt: skip
 def test_what_a_users_model_lacks_is_said(ask, message, trigrams):
     with pytest.raises(rnnlm.RnnlmError, match=message):
         ask(UsersModel(trigrams, PROTOCOL))

@@ -38,18 +38,17 @@ def model(request):
 def slow_score(model, context, continuation):
     """Score token by token through `predict`. Return log p of the continuation, whether each token
     is the likeliest, and how many there are."""
-    both, before = (
-        _tokens(model.tokenizer, text) for text in (context + continuation, context.rstrip())
-    )
+    both = _tokens(model.tokenizer, context + continuation)
+    before = len(_tokens(model.tokenizer, context.rstrip()))
     state, read, total, greedy = model.initial_state(1), model.tokenizer.boundary_id, 0.0, True
     for at, token in enumerate(both):
         predicted, state = model.predict(np.array([[read]]), state)
         logprob_V = np.asarray(predicted)[0, 0]
-        if at >= len(before):
+        if at >= before:
             total += logprob_V[token]
             greedy &= int(logprob_V.argmax()) == token
         read = token
-    return total, greedy, len(both) - len(before)
+    return total, greedy, len(both) - before
 
 
 def _tokens(tokenizer, text):
@@ -66,30 +65,26 @@ def test_continuation_scores_equal_a_slow_loop(model):
 
 
 def test_the_order_and_the_batch_do_not_matter(model, monkeypatch):
-    expected = {
-        pair: score.logprob_nats
-        for pair, score in zip(PAIRS, score_continuations(model, PAIRS), strict=True)
-    }
+    scores = score_continuations(model, PAIRS)
+    expected = {pair: score.logprob_nats for pair, score in zip(PAIRS, scores, strict=True)}
     shuffled = random.Random(1).sample(PAIRS * 3, 3 * len(PAIRS))
     monkeypatch.setattr(type(model), "call_tokens", 5)
-    found = score_continuations(model, shuffled)
-    assert [score.logprob_nats for score in found] == pytest.approx(
-        [expected[pair] for pair in shuffled], abs=1e-4
-    )
+    for pair, score in zip(shuffled, score_continuations(model, shuffled), strict=True):
+        assert score.logprob_nats == pytest.approx(expected[pair], abs=1e-4)
     assert score_continuations(model, []) == []
 
 
 def test_context_is_read_once_for_all_continuations(monkeypatch):
     model, sizes = fit("lstm"), []
     hidden = model.hidden
-    monkeypatch.setattr(
-        model,
-        "hidden",
-        lambda inputs_BT, state: sizes.append(inputs_BT.size) or hidden(inputs_BT, state),
-    )
-    score_continuations(
-        model, [("the cat sat on the", f" {word}") for word in ("mat", "dog", "cat", "mat")]
-    )
+
+    def watched(inputs_BT, state):
+        sizes.append(inputs_BT.size)
+        return hidden(inputs_BT, state)
+
+    monkeypatch.setattr(model, "hidden", watched)
+    words = ("mat", "dog", "cat", "mat")
+    score_continuations(model, [("the cat sat on the", f" {word}") for word in words])
     assert sum(sizes) == 6  # the boundary and five words
 
 
@@ -97,18 +92,12 @@ def test_what_is_written_without_chance_is_the_likeliest(model):
     contexts = ["the cat", "", "it is hard to", "the dog sat\nthe", "a dog saw the cat"]
     settings = SamplingSettings(temperature=0, max_tokens=4, unknown=True)
     written = continue_texts(model, contexts, settings=settings)
-    assert written == [
-        continue_texts(model, [context], settings=settings)[0] for context in contexts
-    ]
-    for context, text, score in zip(
-        contexts,
-        written,
-        score_continuations(model, zip(contexts, written, strict=True)),
-        strict=True,
-    ):
+    pairs = list(zip(contexts, written, strict=True))
+    for pair, score in zip(pairs, score_continuations(model, pairs), strict=True):
+        assert [pair[1]] == continue_texts(model, [pair[0]], settings=settings)
         assert score.tokens <= 4
         # its own pieces may be others
-        assert score.is_greedy or model.tokenizer.name == "sentencepiece", (context, text)
+        assert score.is_greedy or model.tokenizer.name == "sentencepiece", pair
 
 
 def test_texts_are_what_reading_them_gives():
@@ -128,19 +117,17 @@ def test_texts_are_what_reading_them_gives():
 
 def test_writing_stops_where_it_is_told():
     tokenizer = make_tokenizer(["a b . c"])
-    order = ["</s>", "<unk>", "a", "b", ".", "c"]
-    p = dict(zip(order, [0.001, 0.5, 0.3, 0.1, 0.05, 0.049], strict=True))
-    model = UnigramModel(np.log([p[symbol] for symbol in tokenizer.symbols()]), tokenizer)
-    settings = SamplingSettings(temperature=0, max_tokens=5)
-    assert continue_texts(model, ["b", ""], settings=settings) == [" a a a a a", "a a a a a"]
-    assert continue_texts(model, ["b"], ["a a a", "zzz", ""], settings) == [" "]
-    assert continue_texts(
-        model, ["b"], settings=SamplingSettings(temperature=0, max_tokens=1, unknown=True)
-    ) == [" <unk>"]
-    ends = UnigramModel(
-        np.log([{**p, "</s>": 0.9}[symbol] for symbol in tokenizer.symbols()]), tokenizer
-    )
-    assert continue_texts(ends, ["b", "c"], settings=settings) == ["", ""]
+    p = {"</s>": 0.001, "<unk>": 0.5, "a": 0.3, "b": 0.1, ".": 0.05, "c": 0.049}
+
+    def written(*arguments, p=p, **settings):
+        model = UnigramModel(np.log([p[symbol] for symbol in tokenizer.symbols()]), tokenizer)
+        made = SamplingSettings(**{"temperature": 0, "max_tokens": 5, **settings})
+        return continue_texts(model, *arguments, settings=made)
+
+    assert written(["b", ""]) == [" a a a a a", "a a a a a"]
+    assert written(["b"], ["a a a", "zzz", ""]) == [" "]
+    assert written(["b"], max_tokens=1, unknown=True) == [" <unk>"]
+    assert written(["b", "c"], p={**p, "</s>": 0.9}) == ["", ""]
 
 
 def test_samples_differ_by_text_and_repeat_with_seed():
@@ -152,11 +139,9 @@ def test_samples_differ_by_text_and_repeat_with_seed():
 
 
 def test_unknown_words_are_told():
-    model = fit("ngram")
-    with pytest.warns(
-        RnnlmWarning, match="2 of 5 tokens are unknown to the model, read as <unk>: zebra, yak"
-    ):
-        score_continuations(model, [("the zebra", " sat"), ("the", " yak")])
+    message = "2 of 5 tokens are unknown to the model, read as <unk>: zebra, yak"
+    with pytest.warns(RnnlmWarning, match=message):
+        score_continuations(fit("ngram"), [("the zebra", " sat"), ("the", " yak")])
 
 
 @pytest.mark.filterwarnings("ignore:.*unknown to the model")
@@ -195,8 +180,7 @@ def test_a_text_may_be_long():
     model = fit("lstm")
     text = " ".join(LINES * 300)
     ids = model.tokenizer.encode([text]).ids[:-1]
-    assert score_texts(model, [text]) == pytest.approx(
-        [span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)).sum()], rel=1e-5
-    )
+    expected = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)).sum()
+    assert score_texts(model, [text]) == pytest.approx([expected], rel=1e-5)
     (score,) = score_continuations(model, [(text, " the cat")])
     assert score.tokens == 2

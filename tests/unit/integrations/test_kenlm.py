@@ -101,40 +101,30 @@ class TestByHand:
         assert small.BaseScore(state, "b", state) == pytest.approx(-0.1)
 
     def test_words_of_the_model(self, small):
-        assert [word in small for word in ("a", "z", "<unk>", "</s>", "<s>", b"b")] == [
-            True,
-            False,
-            False,
-            True,
-            True,
-            True,
-        ]
-        assert (
-            small.order == 3
-            and small.path.endswith(b"/small.arpa")
-            and repr(small) == "<Model from small.arpa>"
-        )
+        known = [word for word in ("a", "z", "<unk>", "</s>", "<s>", b"b") if word in small]
+        assert known == ["a", "</s>", "<s>", b"b"]
+        assert small.order == 3 and small.path.endswith(b"/small.arpa")
+
+
+def rounded(scores):
+    return [(pytest.approx(p, abs=1e-5), length, oov) for p, length, oov in scores]
 
 
 class TestBesideKenlm:
     def test_scores_agree(self, both):
         for theirs, mine in both:
             assert (mine.order, mine.path) == (theirs.order, theirs.path)
+            both_ways = (True, False)
             for sentence, bos, eos in itertools.product(
-                sentences(mine, 2, 30), (True, False), (True, False)
+                sentences(mine, 2, 30), both_ways, both_ways
             ):
-                expected = [
-                    (pytest.approx(p, abs=1e-5), length, oov)
-                    for p, length, oov in theirs.full_scores(sentence, bos, eos)
-                ]
+                expected = rounded(theirs.full_scores(sentence, bos, eos))
                 assert list(mine.full_scores(sentence, bos, eos)) == expected
                 total = theirs.score(sentence, bos, eos)
-                assert mine.score(sentence, bos, eos) == pytest.approx(
-                    total, abs=1e-5 * (len(sentence.split()) + 1)
-                )
-                assert mine.perplexity(sentence) == pytest.approx(
-                    theirs.perplexity(sentence), rel=1e-4
-                )
+                tolerance = 1e-5 * (len(sentence.split()) + 1)
+                assert mine.score(sentence, bos, eos) == pytest.approx(total, abs=tolerance)
+                perplexity = theirs.perplexity(sentence)
+                assert mine.perplexity(sentence) == pytest.approx(perplexity, rel=1e-4)
 
     def test_states_agree_in_continuations_and_equality(self, both):
         kenlm = pytest.importorskip("kenlm", reason=NOT_HERE)
@@ -147,10 +137,8 @@ class TestBesideKenlm:
                     (model.BeginSentenceWrite if number % 2 else model.NullContextWrite)(state)
                 for word in chance.choices([*words[-60:], "</s>"], k=chance.randint(0, 5)):
                     one_after, other_after = kenlm.State(), ours.State()
-                    told, expected = (
-                        mine.BaseFullScore(other, word, other_after),
-                        theirs.BaseFullScore(one, word, one_after),
-                    )
+                    told = mine.BaseFullScore(other, word, other_after)
+                    expected = theirs.BaseFullScore(one, word, one_after)
                     assert told.log_prob == pytest.approx(expected.log_prob, abs=1e-5)
                     assert (told.ngram_length, told.oov) == (expected.ngram_length, expected.oov)
                     one, other = one_after, other_after
@@ -167,29 +155,21 @@ class TestBesideKenlm:
 
     @given(
         st.lists(
-            st.sampled_from(
-                ["w0", "w1", "w2", "w3", "w8", "unheard", "\u00e9", "a\u00a0b", "</s>"]
-            ),
-            max_size=9,
+            st.sampled_from("w0 w1 w2 w3 w8 unheard \u00e9 a\u00a0b </s>".split(" ")), max_size=9
         ),
         st.booleans(),
     )
     def test_any_sentence_agrees(self, words, bos):
         theirs, mine = _random_models()
         sentence = " ".join(words)
-        expected = [
-            (pytest.approx(p, abs=1e-5), length, oov)
-            for p, length, oov in theirs.full_scores(sentence, bos)
-        ]
-        assert list(mine.full_scores(sentence, bos)) == expected
+        assert list(mine.full_scores(sentence, bos)) == rounded(theirs.full_scores(sentence, bos))
 
     def test_the_names_are_the_same(self):
         theirs = pytest.importorskip("kenlm", reason=NOT_HERE)
         for name in ("Model", "State", "Config", "FullScoreReturn"):
             public = {each for each in dir(getattr(theirs, name)) if not each.startswith("_")}
-            assert public - set(
-                dir(getattr(ours, name)() if name == "Config" else getattr(ours, name))
-            ) <= {"path"}
+            own = ours.Config() if name == "Config" else getattr(ours, name)
+            assert public - set(dir(own)) <= {"path"}
         assert {name for name in dir(theirs) if name[0].isupper()} <= set(dir(ours))
 
 
@@ -280,11 +260,8 @@ def test_rnnlm_model_is_opened_and_pickled_by_folder(tmp_path):
 def test_config_silences_arpa_loading_messages(tmp_path):
     (tmp_path / "m.arpa").write_text(SMALL.replace("-1\t<unk>\n", "").replace("1=5", "1=4"))
     config = ours.Config()
-    config.arpa_complain, config.show_progress, config.load_method = (
-        ours.ARPALoadComplain.NONE,
-        False,
-        ours.LoadMethod.LAZY,
-    )
+    config.arpa_complain, config.show_progress = ours.ARPALoadComplain.NONE, False
+    config.load_method = ours.LoadMethod.LAZY
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ours.Model(tmp_path / "m.arpa", config)
@@ -298,12 +275,8 @@ def test_a_zero_probability_is_minus_infinity():
 
 
 def test_a_wrong_type_is_told(small):
-    for ask in (
-        small.score,
-        small.perplexity,
-        lambda text: list(small.full_scores(text)),
-        small.__contains__,
-    ):
+    full_scores = lambda text: list(small.full_scores(text))  # noqa: E731
+    for ask in (small.score, small.perplexity, full_scores, small.__contains__):
         for text, named in ((None, "None"), (3, "an int"), (["a"], "a list")):
             with pytest.raises(TypeError, match=f"a sentence or word must be a str, not {named}"):
                 ask(text)

@@ -2,7 +2,6 @@
 installed."""
 
 import json
-import math
 import sys
 from types import SimpleNamespace
 
@@ -85,28 +84,20 @@ def test_the_harness_runs_its_kinds_of_tasks(door, model, tasks):
         device="cpu", batch_size=8,
     )  # fmt: skip
     assert found["results"]["rnnlm_choice"]["acc,none"] == 1
-    scores = rnnlm.Model(loading.load(model)).score_sentences(
-        [document["context"] for document in DOCUMENTS], with_tokens=True
-    )
-    nats = sum(
-        token.surprisal_bits for score in scores for token in score.token_scores[:-1]
-    ) * math.log(2)
-    words = sum(score.words for score in scores)
-    assert found["results"]["rnnlm_rolling"]["word_perplexity,none"] == pytest.approx(
-        math.exp(nats / words), rel=1e-5
-    )
+    contexts = [document["context"] for document in DOCUMENTS]
+    scores = rnnlm.Model(loading.load(model)).score_sentences(contexts, with_tokens=True)
+    bits = sum(token.surprisal_bits for score in scores for token in score.token_scores[:-1])
+    expected = 2 ** (bits / sum(score.words for score in scores))
+    rolling = found["results"]["rnnlm_rolling"]["word_perplexity,none"]
+    assert rolling == pytest.approx(expected, rel=1e-5)
     written = [sample["resps"][0][0] for sample in found["samples"]["rnnlm_written"]]
     assert len(written) == 3 and not any("sat" in text for text in written)
 
 
 def test_answers_come_in_the_order_of_the_requests(door, model):
     lm = door.HarnessModel(str(model))
-    asked = requests(
-        ("the cat", " sat"),
-        ("", "a dog"),
-        ("the cat sat on the", " mat"),
-        ("a dog saw the cat sat on", " it"),
-    )
+    pairs = [("the cat", " sat"), ("", "a dog"), ("the cat sat on the", " mat")]
+    asked = requests(*pairs, ("a dog saw the cat sat on", " it"))
     together = lm.loglikelihood(asked)
     assert together == [lm.loglikelihood([each])[0] for each in asked]
     assert together[2][1] and not together[3][1]
@@ -116,11 +107,8 @@ def test_answers_come_in_the_order_of_the_requests(door, model):
 
 def test_texts_are_written_by_their_settings(door, model):
     lm = door.HarnessModel(str(model))
-    asked = requests(
-        ("sat on", {"max_gen_toks": 1}),
-        ("sat on", {"until": "mat"}),
-        ("a dog", {"max_gen_toks": 1}),
-    )
+    one = {"max_gen_toks": 1}
+    asked = requests(("sat on", one), ("sat on", {"until": "mat"}), ("a dog", one))
     written = lm.generate_until(asked)
     assert [len(text.split()) for text in written[::2]] == [1, 1] and "mat" not in written[1]
     assert written[0] == lm.generate_until(asked[:1])[0]
@@ -142,12 +130,8 @@ def test_settings_of_tasks_are_read(door):
     )
     assert (stops, settings.temperature, settings.max_tokens) == (["\n"], 0, 5)
     _, sampled = door.generation_settings({"do_sample": True, "top_k": 0, "top_p": 0.9})
-    assert (sampled.temperature, sampled.top_k, sampled.top_p, sampled.max_tokens) == (
-        1.0,
-        None,
-        0.9,
-        256,
-    )
+    assert (sampled.temperature, sampled.top_k, sampled.top_p) == (1.0, None, 0.9)
+    assert sampled.max_tokens == 256
     assert door.generation_settings({"temperature": 0.5})[1].temperature == 0.5
     with pytest.raises(UsageError, match="num_beams"):
         door.generation_settings({"num_beams": 4})
@@ -155,11 +139,8 @@ def test_settings_of_tasks_are_read(door):
 
 def test_a_model_may_adapt_itself(door, model):
     plain, adapted = door.HarnessModel(str(model)), door.HarnessModel(f"{model}+unigram")
-    text = " ".join(["cat"] * 20)
-    assert (
-        adapted.loglikelihood_rolling(requests((text,)))[0]
-        > plain.loglikelihood_rolling(requests((text,)))[0]
-    )
+    asked = requests((" ".join(["cat"] * 20),))
+    assert adapted.loglikelihood_rolling(asked)[0] > plain.loglikelihood_rolling(asked)[0]
 
 
 def test_a_device_that_is_not_here_gives_way(door, tmp_path):
@@ -172,9 +153,8 @@ def test_harness_command_ends_without_a_traceback(door, monkeypatch):
     import lm_eval.__main__
     from lm_eval.api.registry import get_model
 
-    monkeypatch.setattr(
-        lm_eval.__main__, "cli_evaluate", lambda: get_model("rnnlm")("nothing-there")
-    )
+    evaluate = lambda: get_model("rnnlm")("nothing-there")  # noqa: E731
+    monkeypatch.setattr(lm_eval.__main__, "cli_evaluate", evaluate)
     with pytest.raises(SystemExit, match="no model at nothing-there"):
         door.main()
 

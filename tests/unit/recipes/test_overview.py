@@ -57,17 +57,12 @@ def test_short_runs_have_no_distance():
     assert overview.record(recipe)["off_by"] is None
 
 
-@pytest.mark.parametrize(
-    ("theirs", "ours"),
-    [
-        (
-            Figure("PTB test", 1.38, "bits per character"),
-            Measured("PTB valid", 1.4, "bits per character"),
-        ),
-        (Figure("CoNLL-2003 test", 83.6, "F1"), Measured("CoNLL-2003 valid", 90.3, "F1")),
-        (Figure("PTB valid", 80.0), Measured("WikiText-2 valid", 80.0)),
-    ],
-)
+@pytest.mark.parametrize(("theirs", "ours"), [
+    (Figure("PTB test", 1.38, "bits per character"),
+     Measured("PTB valid", 1.4, "bits per character")),
+    (Figure("CoNLL-2003 test", 83.6, "F1"), Measured("CoNLL-2003 valid", 90.3, "F1")),
+    (Figure("PTB valid", 80.0), Measured("WikiText-2 valid", 80.0)),
+])  # fmt: skip
 def test_figures_of_different_kinds_have_no_distance(theirs, ours):
     assert overview.distance(made(published=(theirs,), measured=ours)) is None
     assert overview.line_of(made(published=(theirs,), measured=ours)).distance == "-"

@@ -57,48 +57,46 @@ def test_a_recipe_resolves_to_valid_settings_from_itself(name):
     assert not both or recipe.published[0].on == recipe.measured.on
     found, kind, resolved = resolve_request(Request(recipe=name))
     assert (found, kind.name) == (name, values["model"])
-    assert all(
-        resolved.values[key] == value and resolved.origins[key] == f"recipe {name}"
-        for key, value in values.items()
-    )
+    for key, value in values.items():
+        assert (resolved.values[key], resolved.origins[key]) == (value, f"recipe {name}")
 
 
 def test_figures_and_times_in_words():
     record = recipes.load("awd-lstm-fast").to_dict()
+    measured = "PTB valid 226.9 after 60 min on one core; 3.5 epochs; 279.4 at a rate of 0.001"
     assert record["published"] == "PTB valid 60.0, PTB test 57.3; after fine-tuning"
-    assert (
-        record["measured"]
-        == "PTB valid 226.9 after 60 min on one core; 3.5 epochs; 279.4 at a rate of 0.001"
-    )
+    assert record["measured"] == measured
     assert record["cpu_time"] == "estimated: 13 h on two cores for PTB"
     others = "(lowercase=true, split_punctuation=true); without unknown words"
-    assert (
-        recipes.load("ngram-3").to_dict()["measured"]
-        == f"bundled valid 71.4 after 1 s on two cores {others}"
-    )
+    measured = f"bundled valid 71.4 after 1 s on two cores {others}"
+    assert recipes.load("ngram-3").to_dict()["measured"] == measured
     assert recipes.load("zaremba-small").to_dict()["cpu_time"] == "30 min on one core for PTB"
     record = dataclasses.replace(recipes.load("rnn"), measured=None).to_dict()
-    assert (record["published"], record["measured"], record["cpu_time"]) == (
-        "none",
-        "not measured",
-        "not measured",
-    )
+    assert record["published"] == "none"
+    assert record["measured"] == record["cpu_time"] == "not measured"
     times = {0.02: "1 s", 3.5: "3.5 min", 90: "90 min", 840: "14 h", 5000: "3.5 d", 30000: "21 d"}
     assert {minutes: recipes.time_of(minutes) for minutes in times} == times
 
 
 def test_a_recipes_commands_name_its_figures_text():
-    assert (
-        recipes.load("demo").command()
-        == recipes.load("demo").command_of_figure()
-        == "rnnlm train --recipe demo"
-    )
+    demo = recipes.load("demo")
+    assert demo.command() == demo.command_of_figure() == "rnnlm train --recipe demo"
     assert recipes.load("gru").command() == "rnnlm train my.txt --recipe gru"
     assert dataclasses.replace(recipes.load("rnn"), measured=None).command_of_figure() is None
-    assert (
-        "--blank-lines keep --recipe awd-lstm-wt2"
-        in recipes.load("awd-lstm-wt2").command_of_figure()
-    )
+    command = recipes.load("awd-lstm-wt2").command_of_figure()
+    assert "--blank-lines keep --recipe awd-lstm-wt2" in command
+
+
+TWO_STEPS = {"budget": "2steps", "device": "cpu"}
+
+
+LABELLED = {  # data in a format of each task
+    "pos-ewt": "1\twe\t_\tPRON" + "\t_" * 6 + "\n2\trun\t_\tVERB" + "\t_" * 6 + "\n\n",
+    "ner-conll2003": "we O 0\nlove O 1\nRome I-LOC 0\n\ngo O 0\n",
+    "g2p-cmudict": "letters\tsounds\nb o x\tB AA K S\nh o t\tHH AA T\n",
+    "sst2": "1\tit works\n0\tit broke\n",
+    "others": "intent\ttext\tslots\nx\tto rome\tO B-city\ny\tgo\tO\n",
+}
 
 
 def test_the_demo_is_reproducible_through_a_step_budget():
@@ -113,96 +111,35 @@ WIDE = {
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.soak if name in WIDE else ())
-        for name in recipes.names()
-    ],
-)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.soak if name in WIDE else ()) for name in recipes.names()
+])  # fmt: skip
 def test_a_recipe_trains_on_a_tiny_text(name, text, tmp_path):
-    fewer = (
-        {} if name == "unigram" else {"budget": "2steps", "device": "cpu", **NARROW.get(name, {})}
-    )
-    task = recipes.load(name).settings.get("task")
+    settings = recipes.load(name).settings
+    task, output = settings.get("task"), tmp_path / "m"
     if task == "seq2seq":
-        trains_on_pairs(name, tmp_path / "m")
-        return
-    if task is not None:
-        trains_on_labels(name, tmp_path / "m")
-        return
-    *_, finished = train(text, recipe=name, output=tmp_path / "m", **fewer)
-    assert finished.stopped == (
-        "complete"
-        if registry.kind_of(recipes.load(name).settings["model"]).family == "ngram"
-        else "budget"
-    )
-    model, manifest = model_folder.load(tmp_path / "m", "cpu")
-    assert (
-        manifest.training["recipe"] == name
-        and manifest.model == recipes.load(name).settings["model"]
-    )
-    for result in finished.results.values():
-        assert 1 < result["ppl_token"] < 10 * model.tokenizer.size
-
-
-def trains_on_pairs(name, output):
-    """Train two steps with a recipe for encoder-decoders."""
-    path = output.with_suffix(".tsv")
-    rows = [
-        f"{n} {word} chats\t{n} {word} cats"
-        for n in "123456789"
-        for word in ("petits", "grands", "noirs", "blancs")
-    ]
-    path.write_text("french\tenglish\n" + "\n".join(rows) + "\n", encoding="utf-8")
-    columns = {"column": "french", "target_column": "english"}
-    *_, finished = train(
-        path,
-        recipe=name,
-        output=output,
-        budget="2steps",
-        device="cpu",
-        hidden_size=8,
-        vocab_size=300,
-        **columns,
-    )
-    assert model_folder.read_manifest(output).training["recipe"] == name
-
-
-def trains_on_labels(name, output):
-    """Train two steps with a recipe for a task, on data in its format."""
-    rows = [
-        f"{n}\t{word}\t_\t{tag}\t_\t_\t_\t_\t_\t_"
-        for n, (word, tag) in enumerate([("we", "PRON"), ("run", "VERB")], start=1)
-    ]
-    texts = {
-        "pos-ewt": "\n".join([*rows, "", *rows, "", ""]),
-        "ner-conll2003": "we O 0\nlove O 1\nRome I-LOC 0\n\ngo O 0\n",
-        "g2p-cmudict": "letters\tsounds\nb o x\tB AA K S\nh o t\tHH AA T\n",
-    }  # fmt: skip
-    text = texts.get(
-        name,
-        "1\tit works\n0\tit broke\n"
-        if name.startswith("sst2")
-        else "intent\ttext\tslots\nx\tto rome\tO B-city\ny\tgo\tO\n",
-    )
-    output.mkdir()
-    path = output / "data"
-    path.write_text(text, encoding="utf-8")
-    *_, finished = train(
-        path,
-        recipe=name,
-        output=output / "m",
-        budget="2steps",
-        device="cpu",
-        hidden_size=8,
-        min_count=1,
-    )
-    manifest = model_folder.read_manifest(output / "m")
-    assert (
-        manifest.training["recipe"] == name
-        and manifest.settings["task"] == recipes.load(name).settings["task"]
-    )
+        text = tmp_path / "pairs.tsv"
+        rows = [f"{n} {word}s\t{word} {n}" for n in "123456789" for word in ("chat", "chien")]
+        text.write_text("french\tenglish\n" + "\n".join(rows) + "\n", encoding="utf-8")
+        fewer = {**TWO_STEPS, "hidden_size": 8, "vocab_size": 300}
+        fewer |= {"column": "french", "target_column": "english"}
+    elif task is not None:
+        text = tmp_path / "data"
+        kind = "sst2" if name.startswith("sst2") else name
+        text.write_text(LABELLED.get(kind, LABELLED["others"]), encoding="utf-8")
+        fewer = {**TWO_STEPS, "hidden_size": 8, "min_count": 1}
+    else:
+        fewer = {} if name == "unigram" else {**TWO_STEPS, **NARROW.get(name, {})}
+    *_, finished = train(text, recipe=name, output=output, **fewer)
+    manifest = model_folder.read_manifest(output)
+    assert manifest.training["recipe"] == name and manifest.settings.get("task") == task
+    if task is None:
+        family = registry.kind_of(settings["model"]).family
+        assert manifest.model == settings["model"]
+        assert finished.stopped == ("complete" if family == "ngram" else "budget")
+        model, _ = model_folder.load(output, "cpu")
+        for result in finished.results.values():
+            assert 1 < result["ppl_token"] < 10 * model.tokenizer.size
 
 
 def test_an_unknown_recipe_suggests_the_nearest():

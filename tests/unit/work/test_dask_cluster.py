@@ -92,14 +92,11 @@ def cluster():
         each.leave()
 
 
-@pytest.mark.parametrize(
-    ("answer", "what"),
-    [
-        (ModuleNotFoundError("No module named 'rnnlm'"), "the worker tcp://w:0 cannot import"),
-        ("0.0+1234", "the worker tcp://w:0 has another version of rnnlm"),
-        (OSError("gone"), "the worker tcp://w:0 does not work"),
-    ],
-)
+@pytest.mark.parametrize(("answer", "what"), [
+    (ModuleNotFoundError("No module named 'rnnlm'"), "the worker tcp://w:0 cannot import"),
+    ("0.0+1234", "the worker tcp://w:0 has another version of rnnlm"),
+    (OSError("gone"), "the worker tcp://w:0 does not work"),
+])  # fmt: skip
 def test_workers_that_cannot_do_the_work(cluster, answer, what):
     with pytest.raises(RnnlmError, match=what):
         cluster(answer).check_workers()
@@ -111,13 +108,10 @@ def test_a_scheduler_without_workers(cluster):
         cluster(None, 0).check_workers()
 
 
-@pytest.mark.parametrize(
-    ("answer", "why"),
-    [
-        (PermissionError(13, "Permission denied"), "Permission denied"),
-        ("not-there", "the file not-there that it wrote there is not seen here"),
-    ],
-)
+@pytest.mark.parametrize(("answer", "why"), [
+    (PermissionError(13, "Permission denied"), "Permission denied"),
+    ("not-there", "the file not-there that it wrote there is not seen here"),
+])  # fmt: skip
 def test_a_folder_that_workers_do_not_share(cluster, tmp_path, answer, why):
     with pytest.raises(RnnlmError, match="does not share the folder") as raised:
         cluster(answer).check_folder(tmp_path, "mark")

@@ -1,22 +1,19 @@
 import warnings
-from itertools import islice
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm import corpora
 from rnnlm.errors import RnnlmWarning, SettingsError
-from support.tiny_models import make_tokenizer
+from support.tiny_models import english_lines, make_tokenizer
 
 KINDS = ("unigram", "bpe")
 
 
 @pytest.fixture(scope="module")
 def english() -> list[str]:
-    with open(corpora.part("english", "valid"), encoding="utf-8") as text:
-        return [line.rstrip("\n") for line in islice(text, 300) if line.strip()]
+    return english_lines(280)
 
 
 @pytest.fixture(scope="module", params=KINDS)
