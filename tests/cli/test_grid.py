@@ -2,59 +2,39 @@
 
 import csv
 import signal
-from pathlib import Path
 
 import pytest
 
 from rnnlm.cli import live
 from rnnlm.events import Validated
 
-ROOT = Path(__file__).parents[2]
 TINY = (
-    "--set",
-    "hidden_size=4",
-    "--set",
-    "embedding_size=4",
-    "--set",
-    "batch_rows=4",
-    "--budget",
-    "2steps",
-    "--set",
-    "min_validations=0",
-)
+    "--set hidden_size=4 --set embedding_size=4 --set batch_rows=4 --set min_validations=0"
+    " --budget 2steps"
+).split()
 
 
 @pytest.fixture
 def grid(rnnlm, models):
-    def command(*arguments):
-        return rnnlm(
-            "train", models.text, "--valid", models.valid, *TINY, "-o", "lesson", *arguments
-        )
+    def command(asked):
+        asked = asked.split()
+        return rnnlm("train", models.text, "--valid", models.valid, *TINY, "-o", "lesson", *asked)
 
     return command
 
 
 def test_dry_run_shows_runs_and_their_differences(grid, here):
-    shown = grid("--grid", "model=rnn,gru,unigram", "--dry-run")
+    shown = grid("--grid model=rnn,gru,unigram --dry-run")
     rows = list(csv.DictReader(shown.out.splitlines(), delimiter="\t"))
-    assert [(row["model"], row["state"]) for row in rows] == [
-        ("rnn", "new"),
-        ("gru", "new"),
-        ("unigram", "new"),
-    ]
+    states = [(row["model"], row["state"]) for row in rows]
+    assert states == [("rnn", "new"), ("gru", "new"), ("unigram", "new")]
     assert "  learning_rate: 0.001 (model=rnn); 0.003 (model=gru)" in shown.err.splitlines()
-    assert (
-        "names: kind unigram has no batch_rows, budget" in shown.err
-        and not (here / "lesson").exists()
-    )
-    assert (
-        grid("--grid", "model=rnn,gru", "--grid", "decay_factor=0.4,0.5", "--dry-run").err.count(
-            "without effect"
-        )
-        == 2
-    )
-    equal = ("--set", "learning_rate=0.001", "--set", "dropout_input=0.3")
-    plan = grid("--grid", "model=rnn,gru", *equal, "--dry-run", "--json").json
+    assert "names: kind unigram has no batch_rows, budget" in shown.err
+    assert not (here / "lesson").exists()
+    factors = grid("--grid model=rnn,gru --grid decay_factor=0.4,0.5 --dry-run")
+    assert factors.err.count("without effect") == 2
+    equal = "--set learning_rate=0.001 --set dropout_input=0.3"
+    plan = grid(f"--grid model=rnn,gru {equal} --dry-run --json").json
     assert plan["differing"] == {}
     assert plan["runs"][0]["parameters"] < plan["runs"][1]["parameters"]
 
@@ -74,34 +54,28 @@ def test_grid_ends_in_table_and_stops_on_signal(grid, monkeypatch, here):
         if isinstance(event, Validated) and event.step == 1:
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(live.PlainDisplay, "show", show)
-    cut = grid("--grid", "model=rnn,gru", "--set", "validate_every_steps=1")
-    assert cut.code == 143 and cut.out == "" and "to resume, run the same command again" in cut.err
-    monkeypatch.setattr(live.PlainDisplay, "show", plain)
-    shown = grid("--grid", "model=rnn,gru", "--set", "validate_every_steps=1")
-    assert (
-        shown.code == 0
-        and "run 2 of 2: model=gru" in shown.err
-        and "saved in lesson/grid.tsv and lesson/curves.svg" in shown.err
-    )
+    asked = "--grid model=rnn,gru --set validate_every_steps=1"
+    with monkeypatch.context() as patched:
+        patched.setattr(live.PlainDisplay, "show", show)
+        cut = grid(asked)
+    assert (cut.code, cut.out) == (143, "")
+    assert "to resume, run the same command again" in cut.err
+    shown = grid(asked)
+    assert shown.code == 0 and "run 2 of 2: model=gru" in shown.err
+    assert "saved in lesson/grid.tsv and lesson/curves.svg" in shown.err
     rows = list(csv.DictReader(shown.out.splitlines(), delimiter="\t"))
-    assert [row["model"] for row in rows] == ["rnn", "gru"] and [row["steps"] for row in rows] == [
-        "2",
-        "2",
-    ]
+    assert [(row["model"], row["steps"]) for row in rows] == [("rnn", "2"), ("gru", "2")]
     assert rows[0]["valid_95%"].startswith("[") and "test_ppl" not in rows[0]
-    again = grid("--grid", "model=rnn,gru", "--set", "validate_every_steps=1", "--json")
+    again = grid(f"{asked} --json")
     assert "run 1 of 2: model=rnn has ended already" in again.err
     assert [run["run"] for run in again.json["runs"]] == ["model=rnn", "model=gru"]
     assert "valid_ppl" in (here / "lesson" / "grid.tsv").read_text(encoding="utf-8").splitlines()[0]
 
 
 def test_wrong_usage_is_refused_before_anything_is_read(grid):
-    assert (
-        "hidden_size has a value in the grid and another beside it"
-        in grid("--grid", "hidden_size=3,4").errors[0]
-    )
-    assert "standard input" in grid("--grid", "seed=1,2", "--test", "-").errors[0]
+    twice = grid("--grid hidden_size=3,4").errors[0]
+    assert "hidden_size has a value in the grid and another beside it" in twice
+    assert "standard input" in grid("--grid seed=1,2 --test -").errors[0]
 
 
 def test_a_notice_of_each_run_is_shown_once(rnnlm, models, here):

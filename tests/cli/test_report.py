@@ -2,21 +2,17 @@
 picture."""
 
 import csv
-import json
 import shutil
 
 
-def test_a_run_becomes_a_page(rnnlm, models, here, monkeypatch):
-    shown = rnnlm("report", models.unigram, "-o", "run.html")
+def test_a_run_becomes_a_page(rnnlm, models, here):
+    shown = rnnlm(f"report {models.unigram} -o run.html")
     assert (shown.code, shown.out) == (0, "") and "the report is in run.html" in shown.err
     page = (here / "run.html").read_text(encoding="utf-8")
-    assert (
-        page.startswith("<!DOCTYPE html>\n<html")
-        and "<h1>uni</h1>" in page
-        and "It is complete" in page
-    )
-    assert "already exists" in rnnlm("report", models.unigram, "-o", "run.html").errors[0]
-    assert rnnlm("report", models.unigram, "-o", "run.html", "--overwrite").code == 0
+    assert page.startswith("<!DOCTYPE html>\n<html")
+    assert "<h1>uni</h1>" in page and "It is complete" in page
+    assert "already exists" in rnnlm(f"report {models.unigram} -o run.html").errors[0]
+    assert rnnlm(f"report {models.unigram} -o run.html --overwrite").code == 0
 
 
 def test_several_runs_share_one_page(rnnlm, models, here):
@@ -38,31 +34,31 @@ def test_page_without_log_does_not_claim_network_untrained(rnnlm, models, here):
 
 def test_points_are_a_table_or_json(rnnlm, models):
     rows = list(csv.DictReader(rnnlm("report", models.lstm).out.splitlines(), delimiter="\t"))
-    assert [row["steps"] for row in rows][-1] == "30"
-    assert float(rows[-1]["ppl_token"]) > 1
-    (curve,) = map(json.loads, rnnlm("report", models.lstm, "--json").out.splitlines())
-    assert [point["steps"] for point in curve["points"]] == [
-        int(row["steps"]) for row in rows
-    ] and curve["model"] == "lstm"
+    assert rows[-1]["steps"] == "30" and float(rows[-1]["ppl_token"]) > 1
+    curve = rnnlm("report", models.lstm, "--json").json
+    assert curve["model"] == "lstm"
+    assert [str(point["steps"]) for point in curve["points"]] == [row["steps"] for row in rows]
 
 
 def test_picture_names_runs_and_is_not_overwritten_unasked(rnnlm, models, here):
-    arguments = ("report", models.lstm, models.unigram, "-o", "curves.svg", "--by", "seconds")
-    shown = rnnlm(*arguments)
+    asked = f"report {models.lstm} {models.unigram} -o curves.svg --by seconds"
+    shown = rnnlm(asked)
     assert (shown.code, shown.out) == (0, "") and "the curves are in curves.svg" in shown.err
     assert f"not drawn, as there was no validation: {models.unigram}\n" in shown.err
     picture = (here / "curves.svg").read_text(encoding="utf-8")
     assert ">tiny<" in picture and ">validation perplexity per token<" in picture
-    assert (
-        rnnlm(*arguments).errors[0].startswith("error: ")
-        and rnnlm(*arguments, "--overwrite").code == 0
-    )
+    assert rnnlm(asked).errors[0].startswith("error: ")
+    assert rnnlm(f"{asked} --overwrite").code == 0
 
 
 def test_what_cannot_be_is_one_line(rnnlm, models, here):
-    assert "no model at nothing-here" in rnnlm("report", "nothing-here", "-o", "run.html").errors[0]
-    assert "cannot be written to run.csv" in rnnlm("report", models.lstm, "-o", "run.csv").errors[0]
-    assert rnnlm("report", models.lstm, "--by", "seconds").code == 2
-    assert rnnlm("report", models.lstm, "--json", "-o", "run.html").code == 2
-    assert rnnlm("report").code == 2 and not list(here.iterdir())
-    assert rnnlm("report", "nothing-here").code == 1
+    for asked, code, what in (
+        ("nothing-here -o run.html", 1, "no model at nothing-here"),
+        (f"{models.lstm} -o run.csv", 2, "cannot be written to run.csv"),
+        (f"{models.lstm} --by seconds", 2, ""),
+        (f"{models.lstm} --json -o run.html", 2, ""),
+        ("", 2, ""),
+    ):
+        shown = rnnlm(f"report {asked}")
+        assert shown.code == code and what in shown.errors[0]
+    assert not list(here.iterdir())
