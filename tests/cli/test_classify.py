@@ -7,20 +7,15 @@ import pytest
 TEXTS = ("fly me to oslo", "what costs it")
 
 
-def rows_of(shown):
-    return [row.split("\t") for row in shown.splitlines()]
-
-
 def test_each_text_has_its_label_and_probability(rnnlm, classifier):
-    rows = rows_of(rnnlm("classify", "-m", classifier.folder, *TEXTS).out)
-    assert rows[0] == ["text", "label", "label_probability"]
-    assert [row[:2] for row in rows[1:]] == [[TEXTS[0], "flight"], [TEXTS[1], "fare"]] and all(
-        float(row[2]) > 0.5 for row in rows[1:]
-    )
+    columns, first, second = rnnlm("classify", "-m", classifier.folder, *TEXTS).rows
+    assert columns == ["text", "label", "label_probability"]
+    assert (first[:2], second[:2]) == ([TEXTS[0], "flight"], [TEXTS[1], "fare"])
+    assert min(float(first[2]), float(second[2])) > 0.5
 
 
 def test_the_top_labels_have_a_row_each(rnnlm, classifier):
-    rows = rows_of(rnnlm("classify", "-m", classifier.folder, *TEXTS, "--top", "5").out)
+    rows = rnnlm("classify", "-m", classifier.folder, *TEXTS, "--top", "5").rows
     assert [row[:3] for row in rows] == [
         ["text", "rank", "label"], [TEXTS[0], "1", "flight"], [TEXTS[0], "2", "fare"],
         [TEXTS[1], "1", "fare"], [TEXTS[1], "2", "flight"],
@@ -28,11 +23,11 @@ def test_the_top_labels_have_a_row_each(rnnlm, classifier):
 
 
 def test_json_has_all_probabilities_or_the_top_ones(rnnlm, classifier):
-    [found] = rnnlm("classify", "-m", classifier.folder, TEXTS[0], "--json").records
+    asked = ("classify", "-m", classifier.folder, TEXTS[0], "--json")
+    found = rnnlm(*asked).json
     assert found["text"] == TEXTS[0] and found["labels"] == {"label": "flight"}
     assert [*found["probabilities"]["label"]] == ["flight", "fare"]
-    [top] = rnnlm("classify", "-m", classifier.folder, TEXTS[0], "--json", "--top", "1").records
-    assert [*top["probabilities"]["label"]] == ["flight"]
+    assert [*rnnlm(*asked, "--top", "1").json["probabilities"]["label"]] == ["flight"]
 
 
 @pytest.mark.parametrize(("name", "content", "expected"), [
@@ -54,11 +49,9 @@ def test_files_keep_their_form_and_their_columns(rnnlm, classifier, here, name, 
 def without_probabilities(name: str, shown: str) -> str:
     if name.endswith("jsonl"):
         rows = [json.loads(line) for line in shown.splitlines()]
-        return "".join(
-            json.dumps({key: value for key, value in row.items() if key != "label_probability"})
-            + "\n"
-            for row in rows
-        )
+        for row in rows:
+            del row["label_probability"]
+        return "".join(json.dumps(row) + "\n" for row in rows)
     mark = "," if name.endswith("csv") else "\t"
     rows = [line.split(mark) for line in shown.splitlines()]
     place = rows[0].index("label_probability") - len(rows[0])
@@ -69,27 +62,16 @@ def without_probabilities(name: str, shown: str) -> str:
 
 def test_column_is_named_and_output_suffix_chooses_format(rnnlm, classifier, here):
     (here / "in.csv").write_text("a,b,label\nfly me,what costs it,gold\n")
-    assert (
-        rnnlm(f"classify -m {classifier.folder} --input in.csv --column b -o out.jsonl").code == 0
-    )
+    asked = f"classify -m {classifier.folder} --input in.csv --column b"
+    assert rnnlm(f"{asked} -o out.jsonl").code == 0
     row = json.loads((here / "out.jsonl").read_text())
-    assert (row["label"], row["predicted_label"]) == ("gold", "fare") and 0.5 < row[
-        "predicted_label_probability"
-    ] <= 1
-    assert (
-        rnnlm("classify", "-m", classifier.folder, "--input", "in.csv", "-o", "out.parquet").code
-        == 2
-    )
+    assert (row["label"], row["predicted_label"]) == ("gold", "fare")
+    assert 0.5 < row["predicted_label_probability"] <= 1
+    assert rnnlm(f"{asked} -o out.parquet").code == 2
 
 
 def test_standard_input_is_lines_or_json(rnnlm, classifier):
-    assert rows_of(rnnlm("classify", "-m", classifier.folder, stdin=b"fly me\n").out)[1][:2] == [
-        "fly me",
-        "flight",
-    ]
-    assert (
-        rnnlm("classify", "-m", classifier.folder, stdin=b'{"text": "what costs it"}\n').json[
-            "label"
-        ]
-        == "fare"
-    )
+    lines = rnnlm("classify", "-m", classifier.folder, stdin=b"fly me\n")
+    assert lines.rows[1][:2] == ["fly me", "flight"]
+    row = rnnlm("classify", "-m", classifier.folder, stdin=b'{"text": "what costs it"}\n').json
+    assert row["label"] == "fare"

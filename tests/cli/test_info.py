@@ -62,13 +62,10 @@ def test_for_people_it_is_the_lines_that_matter(rnnlm, models):
     shown = dict(rows)
     assert shown["model"] == "lstm: long short-term memory"
     assert shown["size"].startswith(f"{told['parameters']:,} parameters, ")
-    assert shown["training text"].startswith(
-        f"{models.text}; {told['training']['train_words']:,} words"
-    )
-    assert (
-        shown["tokenizer"]
-        == f"word, V = {told['vocabulary_size']:,}, {told['tokenizer'].split(':')[1]}"
-    )
+    words = f"{told['training']['train_words']:,} words"
+    assert shown["training text"].startswith(f"{models.text}; {words}")
+    digest = told["tokenizer"].split(":")[1]
+    assert shown["tokenizer"] == f"word, V = {told['vocabulary_size']:,}, {digest}"
     assert shown["structure"] == "layers=1 embedding_size=8 hidden_size=8"
     recipe, differs, where = shown["recipe"].split("; ")
     assert recipe == "lstm" and differs.startswith("differs in: embedding_size=8 (recipe: 256), ")
@@ -76,14 +73,10 @@ def test_for_people_it_is_the_lines_that_matter(rnnlm, models):
     assert "dropout" not in differs and "threads" not in differs
     assert where == f"all {len(told['settings'])} settings: config.json"
     assert shown["test"].startswith(f"ppl_token {told['results']['test']['ppl_token']:.2f}, ")
-    assert [row[1] for row in rows if row[0] == "signature"] == [
-        result["signature"] for result in told["results"].values()
-    ]
-    assert [row[1].split()[1] for row in rows if row[0] == "use it"] == [
-        "eval",
-        "score",
-        "generate",
-    ]
+    signatures = [result["signature"] for result in told["results"].values()]
+    assert [row[1] for row in rows if row[0] == "signature"] == signatures
+    uses = [row[1].split()[1] for row in rows if row[0] == "use it"]
+    assert uses == ["eval", "score", "generate"]
 
 
 def test_settings_are_shown_as_train_takes_them(rnnlm):
@@ -124,14 +117,14 @@ def test_a_recipe_may_have_gone(rnnlm, copied):
 
 @pytest.fixture
 def of_many_parts(parts, rnnlm):
-    names = ["uni"] * 7 + ["kn"]
-    assert rnnlm("mix", *names, "--weights", ",".join(["0.125"] * 8), "-o", "many").code == 0
-    assert rnnlm("mix", "uni", "kn", "--on", "valid.txt", "-o", "tuned").code == 0
-    assert (
-        rnnlm("export", "-m", "kn", "--arpa", "kn.arpa").code
-        == rnnlm("import", "kn.arpa", "-o", "imported").code
-        == 0
-    )
+    weights = ",".join(["0.125"] * 8)
+    for command in (
+        f"mix uni uni uni uni uni uni uni kn --weights {weights} -o many",
+        "mix uni kn --on valid.txt -o tuned",
+        "export -m kn --arpa kn.arpa",
+        "import kn.arpa -o imported",
+    ):
+        assert rnnlm(command).code == 0
     return parts
 
 
@@ -185,9 +178,7 @@ def test_model_is_found_by_folder_name_and_environment(rnnlm, models, monkeypatc
 
 
 def test_shipped_model_is_default_with_a_note(rnnlm, here):
-    shown = rnnlm("info", "--json")
-    assert (shown.code, shown.err) == (
-        0,
-        "model: demo, the shipped one, of plain English; -m names another\n",
-    )
-    assert shown.json == rnnlm("info", "demo", "--json").json
+    shown = rnnlm("info --json")
+    note = "model: demo, the shipped one, of plain English; -m names another\n"
+    assert (shown.code, shown.err) == (0, note)
+    assert shown.json == rnnlm("info demo --json").json

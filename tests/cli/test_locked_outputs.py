@@ -26,7 +26,6 @@ FOLDERS = {
     "mix, a bundle": ("mix", "kn", "uni", "--weights", "0.5,0.5", "-o", "OUT", "--bundle"),
     "tune": ("tune", "-m", "OUT+unigram", "--on", "valid.txt"),
 }
-GO_ON = ("tune", "cells")  # what is there is not replaced
 
 
 @pytest.fixture(scope="session")
@@ -86,19 +85,15 @@ def refusal(outcome, target: str) -> bool:
 def test_a_folder_is_written_by_one_command_alone(rnnlm, inputs, replaced, name):
     if name == "grid":
         (inputs / "OUT").mkdir()
-    elif name not in ("prepare", "cells"):
+    elif name != "prepare":
         shutil.copytree(inputs / "uni", inputs / "OUT")
-    if name == "export":
-        shutil.rmtree(inputs / "OUT")
     if name == "import":
         assert rnnlm("export", "-m", "kn", "--arpa", "kn.arpa").code == 0
-    words = FOLDERS[name] if name in GO_ON else (*FOLDERS[name], "--overwrite")
+    words = (*FOLDERS[name], *(["--overwrite"] if name != "tune" else []))
     with lock.held(inputs / "OUT", "a test"):
         before = contents(inputs / "OUT")
         assert refusal(rnnlm(*words), "OUT")
         assert contents(inputs / "OUT") == before
-    if name == "cells":
-        return  # runs in processes of their own
     replaced.clear()
     done = rnnlm(*words)
     assert done.code == 0, done.err

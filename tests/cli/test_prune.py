@@ -14,55 +14,32 @@ def big(rnnlm, here, corpus_lines):
 
 
 def test_sizes_and_perplexities_are_shown_before_and_after(rnnlm, big):
-    shown = rnnlm("prune", "-m", big, "-o", "small", "--threshold", "1e-4", "--on", "valid.txt")
+    shown = rnnlm(f"prune -m {big} -o small --threshold 1e-4 --on valid.txt")
     assert shown.code == 0
-    rows = {
-        name: figures for name, *figures in (line.split("\t") for line in shown.out.splitlines())
-    }
-    model, small = library.load(big), library.load("small")
+    rows = {name: figures for name, *figures in shown.rows}
+    both = [library.load(big), library.load("small")]
     assert rows["measure"] == ["before", "after"]
     for n in (1, 2, 3):
-        assert rows[f"{n}-grams"] == [
-            f"{len(model.values[n - 1]):,}",
-            f"{len(small.values[n - 1]):,}",
-        ]
-    ppl = [each.evaluate("valid.txt").ppl_token for each in (model, small)]
-    assert [float(figure.replace(",", "")) for figure in rows["ppl_token"]] == pytest.approx(
-        ppl, abs=1e-3
-    )
+        assert rows[f"{n}-grams"] == [f"{len(model.values[n - 1]):,}" for model in both]
+    ppl = [model.evaluate("valid.txt").ppl_token for model in both]
+    figures = [float(figure.replace(",", "")) for figure in rows["ppl_token"]]
+    assert figures == pytest.approx(ppl, abs=1e-3)
     assert shown.err == "threshold: 0.0001\nthe smaller model is in small\n"
 
 
 def test_json_holds_all_of_it(rnnlm, big):
-    shown = rnnlm(
-        "prune", "-m", big, "-o", "small", "--ngrams", "2.5k", "--on", "valid.txt", "--json"
-    )
-    result = shown.json
-    assert 2400 < sum(result["after"]["ngrams"]) <= 2500 < sum(result["before"]["ngrams"])
-    assert result["after"]["evaluation"]["signature"] != result["before"]["evaluation"]["signature"]
-    again = rnnlm(
-        "prune", "-m", big, "-o", "again", "--threshold", repr(result["threshold"]), "--json"
-    ).json
-    assert again["after"]["ngrams"] == result["after"]["ngrams"]
-    assert again["after"]["evaluation"] is None
+    result = rnnlm(f"prune -m {big} -o small --ngrams 2.5k --on valid.txt --json").json
+    before, after = result["before"], result["after"]
+    assert 2400 < sum(after["ngrams"]) <= 2500 < sum(before["ngrams"])
+    assert after["evaluation"]["signature"] != before["evaluation"]["signature"]
+    again = rnnlm(f"prune -m {big} -o again --threshold {result['threshold']!r} --json").json
+    assert again["after"]["ngrams"] == after["ngrams"] and again["after"]["evaluation"] is None
 
 
 def test_vocabulary_limits(rnnlm, big):
-    limited = rnnlm(
-        "prune",
-        "-m",
-        big,
-        "-o",
-        "few",
-        "--max-vocab",
-        "100",
-        "--max-order",
-        "2",
-        "--on",
-        "valid.txt",
-    )
+    limited = rnnlm(f"prune -m {big} -o few --max-vocab 100 --max-order 2 --on valid.txt")
     assert "note: the perplexities do not compare" in limited.err
     few = library.load("few")
     assert (few.size, few.order) == (100, 2)
-    unmeasured = rnnlm("prune", "-m", big, "-o", "lower", "--max-order", "2")
+    unmeasured = rnnlm(f"prune -m {big} -o lower --max-order 2")
     assert "for perplexity before and after, name a text: --on TEXT" in unmeasured.err

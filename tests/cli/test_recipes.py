@@ -13,12 +13,10 @@ def test_all_recipes_are_listed_with_purpose_and_results(rnnlm):
 
 
 def test_the_list_fits_80_columns_a_line_each(rnnlm, terminal_of):
-    piped = rnnlm("list", "recipes")
-    assert [
-        line for line in piped.out.splitlines() + piped.err.splitlines() if len(line) > 80
-    ] == []
+    piped = rnnlm("list recipes")
+    assert max(map(len, [*piped.out.splitlines(), *piped.err.splitlines()])) <= 80
     terminal_of(80)
-    lines = rnnlm("list", "recipes").plain.splitlines()
+    lines = rnnlm("list recipes").plain.splitlines()
     assert [line.split()[0] for line in lines[2:]] == overview.names()
     assert max(map(len, lines)) <= 80
 
@@ -33,22 +31,19 @@ def test_one_recipe_is_shown_with_settings_and_source(rnnlm, name):
     recipe = overview.load(name)
     record = rnnlm("list", "recipes", name, "--json").json
     assert record == overview.record(recipe)
-    out = rnnlm("list", "recipes", name).out
-    facts, _, table = out.partition("setting\tvalue\n")
-    assert dict(line.split("\t") for line in table.splitlines()) == {
-        key: str(value) for key, value in recipe.settings.items()
-    }
+    facts, _, table = rnnlm("list", "recipes", name).out.partition("setting\tvalue\n")
+    settings = {key: str(value) for key, value in recipe.settings.items()}
+    assert dict(line.split("\t") for line in table.splitlines()) == settings
     shown = dict(line.split(": ", 1) for line in facts.splitlines())
-    assert (shown["about"], shown["published"], shown["ours"]) == (
-        recipe.description,
-        record["published"],
-        record["measured"],
-    )
-    assert shown.get("off by") == record["off_by"]
-    assert (shown.get("source", ""), shown.get("what differs", "")) == (
-        recipe.source,
-        recipe.differs,
-    )
+    expected = {
+        "about": recipe.description,
+        "published": record["published"],
+        "ours": record["measured"],
+        "off by": record["off_by"],
+        "source": recipe.source or None,
+        "what differs": recipe.differs or None,
+    }
+    assert {fact: shown.get(fact) for fact in expected} == expected
     assert shown["to run it"].endswith(f"--recipe {name}")
 
 
@@ -58,20 +53,13 @@ def test_the_command_of_our_figure_is_understood(rnnlm, here, models):
     (here / "ptb.train.txt").symlink_to(models.text)
     (here / "ptb.valid.txt").symlink_to(models.valid)
     recipe = overview.load("awd-lstm-fast")
-    told = dict(
-        line.split(": ", 1)
-        for line in rnnlm("list", "recipes", recipe.name).out.splitlines()
-        if ": " in line
-    )
-    assert told["measured by"] == recipe.command_of_figure()
-    narrower = dataclasses.replace(
-        recipe.measured,
-        settings={"layers": 1, "layer_sizes": "none", "hidden_size": 640, "budget": "60m"},
-    )
+    told = rnnlm("list", "recipes", recipe.name).out
+    assert f"measured by: {recipe.command_of_figure()}\n" in told
+    settings = {"layers": 1, "layer_sizes": "none", "hidden_size": 640, "budget": "60m"}
+    narrower = dataclasses.replace(recipe.measured, settings=settings)
     command = dataclasses.replace(recipe, measured=narrower).command_of_figure()
-    assert command.startswith(
-        "rnnlm train ptb.train.txt --valid ptb.valid.txt --recipe awd-lstm-fast "
-    )
+    begin = "rnnlm train ptb.train.txt --valid ptb.valid.txt --recipe awd-lstm-fast "
+    assert command.startswith(begin)
     plan = rnnlm(*command.split()[1:], "--dry-run", "--json").json
     assert plan["settings"]["hidden_size"] == {"value": 640, "origin": "user"}
     assert plan["settings"]["budget"]["value"] == "60m"

@@ -1,8 +1,6 @@
 import contextlib
-import json
 import os
 import re
-import shutil
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,36 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import rnnlm as library
+from support import commands
 from support.failures import checked_error
+from support.saved_models import edit_config
 
-TINY = (
-    "--set",
-    "hidden_size=8",
-    "--set",
-    "embedding_size=8",
-    "--set",
-    "batch_rows=4",
-    "--precision",
-    "fp32",
-)
+TINY = (*commands.TINY, "--precision", "fp32")
 SHORT = (*TINY, "--budget", "3steps")
 
 
 def test_stdout_has_the_results_and_stderr_the_progress(models):
     columns, valid, test, *signatures = models.training_out.splitlines()
-    assert columns.split("\t") == [
-        "text",
-        "tokens",
-        "oov_words",
-        "ppl_token",
-        "ppl_token_no_oov",
-        "ppl_word",
-    ]
-    assert [valid.split("\t")[0], test.split("\t")[0]] == ["valid", "test"]
-    assert [line.partition(" signature: rnnlm:0.1|data:")[0] for line in signatures] == [
-        "valid",
-        "test",
-    ]
+    expected = "text tokens oov_words ppl_token ppl_token_no_oov ppl_word".split()
+    assert columns.split("\t") == expected
+    for part, row, signature in zip(("valid", "test"), (valid, test), signatures, strict=True):
+        assert row.startswith(f"{part}\t")
+        assert signature.startswith(f"{part} signature: rnnlm:0.1|data:")
     assert f"training: lstm, recipe lstm, on {models.text}\n" in models.training_err
     assert "the model goes to" not in models.training_err  # which -o has named
     assert f"validation on {models.valid}" in models.training_err
@@ -88,14 +71,11 @@ def test_bundled_corpus_and_demo_recipe_are_default(rnnlm):
 
 
 def test_tokenizer_and_weights_can_come_from_another_model(rnnlm, models):
-    shown = rnnlm("train", models.valid, "--valid", models.valid, *SHORT, "--tokenizer-from",
-                  models.lstm, "--init-from", models.lstm,
-                  "-o", "made", "--json")  # fmt: skip
+    given = ("--tokenizer-from", models.lstm, "--init-from", models.lstm)
+    shown = rnnlm("train", models.valid, "--valid", models.valid, *SHORT, *given, "-o", "made")
     assert shown.code == 0, shown.err
-    assert (
-        library.load("made").tokenizer.fingerprint
-        == library.load(models.lstm).tokenizer.fingerprint
-    )
+    made, first = library.load("made"), library.load(models.lstm)
+    assert made.tokenizer.fingerprint == first.tokenizer.fingerprint
 
 
 def test_on_a_terminal_there_is_a_live_display(rnnlm, models, monkeypatch):
@@ -135,38 +115,31 @@ def test_train_says_first_where_it_saves(rnnlm, models):
 
 
 def test_training_ends_with_the_next_command(rnnlm, models, here):
-    shown = rnnlm("train", models.text, "--model", "unigram")
-    assert shown.err.splitlines()[-1] == 'next: rnnlm score -m text-unigram "a sentence"'
-    spaced = rnnlm("train", models.text, "--model", "unigram", "-o", "a folder", "--json")
-    assert spaced.err.splitlines()[-1] == "next: rnnlm score -m 'a folder' \"a sentence\""
+    for options, name in (("", "text-unigram"), ("-o 'a folder' --json", "'a folder'")):
+        shown = rnnlm(f"train {models.text} --model unigram {options}")
+        assert shown.err.splitlines()[-1] == f'next: rnnlm score -m {name} "a sentence"'
 
 
 def test_the_model_trained_last_answers(rnnlm, models, here, monkeypatch):
-    rnnlm("train", models.text, "--model", "unigram")
-    assert re.fullmatch(
-        r"model: checkpoints/text-unigram, trained \d+ seconds? ago; -m names another",
-        rnnlm("score", "a word").err.splitlines()[0],
-    )
-    assert "model: checkpoints/text-unigram, " in rnnlm("eval", models.valid).err.splitlines()[0]
-    assert rnnlm("score", "-m", "text", "a word").out == rnnlm("score", "a word").out
-    shown = rnnlm("inspect", "gates", "a word")  # a unigram has none
-    assert (
-        shown.err.splitlines()[0]
-        == "model: demo, the shipped one, of plain English; -m names another"
-    )
+    rnnlm(f"train {models.text} --model unigram")
+    last = rnnlm("score 'a word'")
+    name = "model: checkpoints/text-unigram, trained "
+    assert re.match(name + r"\d+ seconds? ago; -m names another\n", last.err)
+    assert rnnlm(f"eval {models.valid}").err.startswith(name)
+    assert rnnlm("score -m text 'a word'").out == last.out
+    gates = rnnlm("inspect gates 'a word'")  # a unigram has none
+    shipped = "model: demo, the shipped one, of plain English; -m names another\n"
+    assert gates.err.startswith(shipped)
     monkeypatch.setenv("RNNLM_MODEL", str(models.lstm))
-    named = f"model: {models.lstm}, as $RNNLM_MODEL says; -m names another"
-    assert rnnlm("score", "a word").err.splitlines()[0] == named
+    named = f"model: {models.lstm}, as $RNNLM_MODEL says; -m names another\n"
+    assert rnnlm("score 'a word'").err.startswith(named)
 
 
-@pytest.mark.parametrize("command", [("eval",), ("score", "a word"), ("generate",)])
-def test_a_model_of_an_unfinished_run_is_noted(rnnlm, models, here, command):
-    shutil.copytree(models.lstm, here / "cut")
-    config = json.loads((here / "cut" / "config.json").read_text())
-    config["training"]["stopped"] = "request"
-    (here / "cut" / "config.json").write_text(json.dumps(config))
-    shown = rnnlm(*command, "-m", "cut", *((models.valid,) if command == ("eval",) else ()))
-    assert "the training run of cut was stopped before its end" in shown.err
+@pytest.mark.parametrize("command", ["eval {}", "score 'a word'", "generate"])
+def test_a_model_of_an_unfinished_run_is_noted(rnnlm, models, copied, command):
+    edit_config(copied, lambda config: config["training"].update(stopped="request"))
+    shown = rnnlm(f"{command.format(models.valid)} -m {copied}")
+    assert f"the training run of {copied} was stopped before its end" in shown.err
     assert shown.code == 0
 
 
@@ -185,20 +158,18 @@ def test_a_signal_before_the_first_step_ends_it(rnnlm, models, monkeypatch):
 
 
 @pytest.mark.parametrize(("options", "said"), [
-    (["--model", "unigram"], "; --holdout 0 trains on all"),
-    (["--model", "ngram"], "; lmplz counts every line, as --holdout 0 does"),
-    (["--model", "gru", "--set", "hidden_size=4", "--budget", "1steps"],
-     "; --holdout 0 trains on all"),
-    (["--model", "ngram", "--holdout", "5%"], ""),
+    ("--model unigram", "; --holdout 0 trains on all"),
+    ("--model ngram", "; lmplz counts every line, as --holdout 0 does"),
+    ("--model gru --set hidden_size=4 --budget 1steps", "; --holdout 0 trains on all"),
+    ("--model ngram --holdout 5%", ""),
 ])  # fmt: skip
 def test_a_note_says_which_lines_are_held_out(rnnlm, models, options, said):
-    shown = rnnlm("train", models.text, *options, "-o", "m")
+    shown = rnnlm(f"train {models.text} {options} -o m")
     assert shown.code == 0
     validation = [line for line in shown.err.splitlines() if line.startswith("validation on")]
     assert validation == [f"validation on the last 5% of the training text, held out{said}"]
     # Models of all families end with the same table.
-    heads = shown.out.splitlines()[0].split("\t")
-    assert heads[:4] == ["text", "tokens", "oov_words", "ppl_token"]
+    assert shown.rows[0][:4] == ["text", "tokens", "oov_words", "ppl_token"]
 
 
 @pytest.mark.parametrize("share", ["1", "100%", "-5%", "5 percent"])
