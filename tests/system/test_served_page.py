@@ -6,6 +6,7 @@ import io
 import math
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import time
@@ -16,7 +17,6 @@ import pytest
 
 import rnnlm
 from support import tiny_models
-from support.chromium import chromium, complaints
 from support.served_processes import serving
 
 pytestmark = [pytest.mark.soak, pytest.mark.system]
@@ -27,6 +27,16 @@ AXE = "axe-core@4.14.1"  # from npm
 THEMES = [False, True]
 # Screenshots are kept for people to look at where this names a folder.
 PICTURES = os.environ.get("RNNLM_PICTURES")
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+ARGUMENTS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+def complaints(driver) -> list[str]:
+    """Return what the console has been told: errors of scripts, what a policy has forbidden."""
+    return [entry["message"] for entry in driver.get_log("browser")]
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +60,20 @@ def address_of(server):
 
 
 @pytest.fixture(scope="module")
-def browser(server):
-    with chromium() as driver:
-        yield driver
+def browser(server, tmp_path_factory):
+    """Start Chromium with nothing stored; it keeps a log of its console."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="pip install selenium")
+    if BROWSER is None or DRIVER is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for argument in (*ARGUMENTS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(argument)
+    service = webdriver.ChromeService(executable_path=DRIVER)
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
+from reference import joined_dictionary as slow
 from rnnlm.errors import RnnlmWarning
 from rnnlm.models import registry
 from rnnlm.ngram import checks, pruning
@@ -13,7 +14,6 @@ from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.ngram.joining import joined, renumbered
 from rnnlm.ngram.model import NgramModel
 from rnnlm.text.encoding import TrainingData
-from support import joined_by_dictionary as slow
 from support.arpa_files import model_of, random_arpa
 from support.tiny_models import Lines, english_lines, make_tokenizer, small_settings
 
