@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,13 @@ from typing import Any
 from rnnlm.cli.main import main
 
 FORK = multiprocessing.get_context("fork")
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def run_command(arguments: Sequence[Any], out: Path, err: Path, **variables: str) -> None:

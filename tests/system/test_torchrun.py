@@ -22,8 +22,7 @@ from rnnlm.cli.commands import train
 from rnnlm.cli.signals import Signals
 from rnnlm.training import run as training
 from support.commands import environment
-from support.forks import FORK, run_command
-from support.ports import free_port
+from support.forks import FORK, free_port, run_command
 
 SMALL = (
     "--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32", "--device", "cpu",
