@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from rnnlm import corpora
 from rnnlm.cli.main import run
 from rnnlm.evaluation import plotting
 from rnnlm.files import reading
+from support.tiny_models import english_lines
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4")
 
@@ -80,10 +80,32 @@ class Models:
     training_out: str
 
 
+@dataclass(frozen=True)
+class Trained:
+    """The folder of a model of a task, the files it was trained and validated on, and what training
+    said. Tests must not change them."""
+
+    folder: Path
+    train: Path
+    valid: Path
+    out: str
+    err: str
+
+
+def train(*arguments) -> Outcome:
+    """Run `rnnlm train` in this process, without a word."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        code = run(["train", *map(str, arguments)])
+    assert code == 0, err.getvalue()
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
 @pytest.fixture(scope="session")
 def corpus_lines():
-    lines = corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line.strip()]
+    return english_lines()
 
 
 @pytest.fixture(scope="session")
@@ -94,16 +116,9 @@ def models(tmp_path_factory, corpus_lines):
     valid.write_text("\n".join(corpus_lines[240:280]) + "\n", encoding="utf-8")
     lstm, unigram = folder / "checkpoints" / "tiny", folder / "checkpoints" / "uni"
     small = (*TINY, "--budget", "30steps", "--precision", "fp32")
-    with (
-        contextlib.redirect_stdout(io.StringIO()) as out,
-        contextlib.redirect_stderr(io.StringIO()) as err,
-    ):
-        train = ["train", text, "--valid", valid, "--test", valid, *small, "-o", lstm]
-        assert run([str(word) for word in train]) == 0, err.getvalue()
-        shown = err.getvalue(), out.getvalue()
-        of_all_lines = ["--model", "unigram", "--holdout", "0"]
-        assert run(["train", str(text), *of_all_lines, "-o", str(unigram)]) == 0
-    return Models(folder, text, valid, lstm, unigram, *shown)
+    shown = train(text, "--valid", valid, "--test", valid, *small, "-o", lstm)
+    train(text, "--model", "unigram", "--holdout", "0", "-o", unigram)
+    return Models(folder, text, valid, lstm, unigram, shown.err, shown.out)
 
 
 @pytest.fixture

@@ -1,11 +1,8 @@
 """Small texts, encoded, and small networks to train on them."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
-import rnnlm.corpora
 from rnnlm.config import names_of
 from rnnlm.neural.fitting import progress, validation
 from rnnlm.neural.fitting import settings as fitting_settings
@@ -18,6 +15,7 @@ from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from support.tiny_models import english_lines
 
 # Spelled out, so that tests do not depend on defaults, which follow what works best.
 NETWORK = {
@@ -51,8 +49,7 @@ def eager_snapshots(monkeypatch):
 @pytest.fixture(scope="session")
 def sentences() -> list[str]:
     """Return 200 lines of the bundled validation text."""
-    text = Path(rnnlm.corpora.part("english", "valid")).read_text(encoding="utf-8")
-    return [line for line in text.split("\n") if line.strip()][:200]
+    return english_lines(200)
 
 
 @pytest.fixture

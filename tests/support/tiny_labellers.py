@@ -1,13 +1,11 @@
 """Tiny models whose labels are not classes: a tagger of a treebank, which gives lemmas, and one of
 letters and sounds."""
 
-import contextlib
-import io
 from pathlib import Path
 
 import pytest
 
-from rnnlm.cli.main import run
+from support.commands import train
 
 SMALL = ("hidden_size=8", "embedding_size=8", "batch_rows=8", "learning_rate=0.1", "min_count=1",
          "holdout=0",
@@ -50,24 +48,9 @@ def treebank() -> str:
 
 def trained(folder: Path, *arguments: object) -> Path:
     """Train a model in `folder`, with `rnnlm train`."""
-    sets = [f"--set={each}" for each in SMALL]
-    with (
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()) as err,
-    ):
-        options = [
-            *arguments,
-            "--task",
-            "tagging",
-            *sets,
-            "--precision",
-            "fp32",
-            "--budget",
-            "50steps",
-            "-o",
-            folder,
-        ]
-        assert run(["train", *map(str, options)]) == 0, err.getvalue()
+    sets = [f"--set={setting}" for setting in SMALL]
+    more = ("--task", "tagging", *sets, "--precision", "fp32", "--budget", "50steps", "-o", folder)
+    train(*arguments, *more)
     return folder
 
 

@@ -4,19 +4,15 @@ Requests such as "show flights from new york to oslo at noon": `slots` are the s
 times in BIO, `intent` is what is asked.
 """
 
-import contextlib
-import io
 import json
 import random
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rnnlm.cli.main import run as run_command
 from rnnlm.config import Layer, Resolved, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Event, TrainingState, never
@@ -28,6 +24,8 @@ from rnnlm.text.labelled import schemes
 from rnnlm.text.labelled.example import Example, LabelledText
 from rnnlm.text.lines import Block
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from support.commands import Trained
+from support.commands import train as train_command
 from support.devices import MODELS_DEVICE
 
 PLACES, TIMES = (
@@ -101,18 +99,6 @@ def json_lines(rows: Sequence[tuple[list[str], list[str], str]]) -> str:
     )
 
 
-@dataclass(frozen=True)
-class Trained:
-    """The folder of a model of a task, the files it was trained and validated on, and what training
-    said. Tests must not change them."""
-
-    folder: Path
-    train: Path
-    valid: Path
-    out: str
-    err: str
-
-
 def _trained(place: Path, task: str, write: Any, suffix: str, *options: str) -> Trained:
     """Train a model with `rnnlm train`. Return it and the files it learned from."""
     files = []
@@ -121,25 +107,10 @@ def _trained(place: Path, task: str, write: Any, suffix: str, *options: str) -> 
         files[-1].write_text(write(rows), encoding="utf-8")
     folder = place / "checkpoints" / task
     sets = [f"--set={name}={value}" for name, value in small(task).items()]
-    arguments = [
-        "train",
-        files[0],
-        "--task",
-        task,
-        "--valid",
-        files[1],
-        *options,
-        *sets,
-        *TRAINING,
-        "-o",
-        folder,
-    ]
-    with (
-        contextlib.redirect_stdout(io.StringIO()) as out,
-        contextlib.redirect_stderr(io.StringIO()) as err,
-    ):
-        assert run_command([str(each) for each in arguments]) == 0, err.getvalue()
-    return Trained(folder, *files, out.getvalue(), err.getvalue())
+    shown = train_command(
+        files[0], "--task", task, "--valid", files[1], *options, *sets, *TRAINING, "-o", folder
+    )
+    return Trained(folder, *files, shown.out, shown.err)
 
 
 @pytest.fixture(scope="session")
@@ -161,15 +132,9 @@ def slot_tagger(tmp_path_factory):
     """Train a tagger of slots and intents at once, on JSON lines (train.jsonl, valid.jsonl; columns
     words, slots and intent), with a CRF."""
     options = (
-        "--column",
-        "words",
-        "--label-column",
-        "slots",
-        "--set",
-        "sentence_label_column=intent",
-        "--set",
-        "output_layer=crf",
-    )
+        "--column=words", "--label-column=slots", "--set=sentence_label_column=intent",
+        "--set=output_layer=crf",
+    )  # fmt: skip
     return _trained(
         tmp_path_factory.mktemp("slot_tagger"), "tagging", json_lines, ".jsonl", *options
     )

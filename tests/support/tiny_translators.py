@@ -4,17 +4,13 @@ Sources are rows of one to seven numbers in English, targets the same in French:
 four" -> "deux sept un quatre".
 """
 
-import contextlib
-import io
 import random
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rnnlm.cli.main import run as run_command
 from rnnlm.text.pairs import Pair, ParallelText
+from support.commands import Trained, train
 from support.devices import MODELS_DEVICE
 
 NUMBERS = {
@@ -54,17 +50,6 @@ def parallel_text(rows: list[tuple[str, Any]]) -> ParallelText:
     return ParallelText(pairs, "source", "target", "tsv")
 
 
-@dataclass(frozen=True)
-class Translator:
-    """The folder of a model, and the tables that it was trained and validated on. Tests must not
-    change them."""
-
-    folder: Path
-    train: Path
-    valid: Path
-    out: str
-
-
 @pytest.fixture(scope="session")
 def translator(tmp_path_factory):
     """Train a translator of numbers into French (train.tsv, valid.tsv; columns english and french),
@@ -76,22 +61,8 @@ def translator(tmp_path_factory):
         files[-1].write_text(table(rows), encoding="utf-8")
     folder = place / "checkpoints" / "fra"
     sets = [f"--set={name}={value}" for name, value in TINY.items()]
-    arguments = [
-        "train",
-        files[0],
-        "--task",
-        "seq2seq",
-        "--valid",
-        files[1],
-        *sets,
-        "--budget",
-        "60steps",
-        "-o",
-        folder,
-    ]
-    with (
-        contextlib.redirect_stdout(io.StringIO()) as out,
-        contextlib.redirect_stderr(io.StringIO()) as err,
-    ):
-        assert run_command([str(each) for each in arguments]) == 0, err.getvalue()
-    return Translator(folder, *files, out.getvalue())
+    shown = train(
+        files[0], "--task", "seq2seq", "--valid", files[1], *sets, "--budget", "60steps",
+        "-o", folder,
+    )  # fmt: skip
+    return Trained(folder, *files, shown.out, shown.err)

@@ -2,21 +2,17 @@
 
 import pytest
 
-from rnnlm import corpora
 from rnnlm.cli.main import run
 from support.killed_runs import Runs, command
+from support.tiny_models import english_lines
 
 
 @pytest.fixture(scope="session")
 def texts(tmp_path_factory):
     """Write a text of some 800 tokens, and one to validate on."""
     folder = tmp_path_factory.mktemp("texts")
-    lines = [
-        line
-        for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
-        if line.strip()
-    ]
-    for name, some in {"text": lines[:60], "valid": lines[60:80]}.items():
+    lines = english_lines(80)
+    for name, some in {"text": lines[:60], "valid": lines[60:]}.items():
         (folder / f"{name}.txt").write_text("\n".join(some) + "\n", encoding="utf-8")
     return folder / "text.txt", folder / "valid.txt"
 

@@ -6,13 +6,13 @@ import shutil
 
 import pytest
 
-from rnnlm import corpora
 from rnnlm.errors import OutputError, RnnlmWarning
 from rnnlm.events import Checkpoint, Fitted, ModelSaved, SaveFailed
 from rnnlm.runs import train
 from rnnlm.training import run
 from support.failing_files import failing
 from support.killed_runs import checked, outcome
+from support.tiny_models import english_lines
 
 RUN = {
     "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32",
@@ -26,13 +26,8 @@ FULL, QUOTA, BROKEN, READ_ONLY = errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ER
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    lines = [
-        line
-        for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
-        if line.strip()
-    ]
     path = tmp_path_factory.mktemp("text") / "text.txt"
-    path.write_text("\n".join(lines[:60]) + "\n", encoding="utf-8")
+    path.write_text("\n".join(english_lines(60)) + "\n", encoding="utf-8")
     return path
 
 
