@@ -117,6 +117,10 @@ def recorded(trainer):
     return after
 
 
+def distance(some, others):
+    return torch.stack([(a - b).norm() for a, b in zip(some, others, strict=True)]).norm()
+
+
 def same(some, others):
     return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
 
@@ -134,10 +138,8 @@ def test_averages_are_validated_and_returned_without_affecting_training(
         language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities)
     )
     data = make_data(sentences[:40], sentences[40:50])
-    trainer, plain = (
-        make_trainer(data, budget="12steps", batch_rows=4, validate_every_steps=5, **own)
-        for own in (settings, raw)
-    )
+    usual = {"budget": "12steps", "batch_rows": 4, "validate_every_steps": 5}
+    trainer, plain = (make_trainer(data, **usual, **own) for own in (settings, raw))
     after_step = recorded(trainer)
     plain_weights = {}
     for event in plain.train(never):
@@ -150,17 +152,15 @@ def test_averages_are_validated_and_returned_without_affecting_training(
             assert same(after_step[event.step - 1], plain_weights[event.step])
     assert event.step == 12 and same(shown, event.model.network.parameters())
     if "optimizer" in settings:
-        torch.testing.assert_close(
-            shown[0], torch.stack([weights[0] for weights in after_step[3:]]).mean(0)
-        )
+        mean = torch.stack([weights[0] for weights in after_step[3:]]).mean(0)
+        torch.testing.assert_close(shown[0], mean)
 
 
 def test_without_validation_the_average_is_handed_back(make_data, make_trainer, sentences):
     trainer = make_trainer(make_data(sentences[:40]), budget="12steps", batch_rows=4, ema_decay=0.9)
     *_, fitted = trainer.train(never)
-    assert trainer.averaging.count == 12 and same(
-        trainer.averaging.averages, fitted.model.network.parameters()
-    )
+    assert trainer.averaging.count == 12
+    assert same(trainer.averaging.averages, fitted.model.network.parameters())
 
 
 # ---- NT-ASGD (Merity et al. 2018, algorithm 1), and the fine-tuning run
@@ -198,9 +198,8 @@ def test_nt_asgd_averages_from_its_triggering_validation_on(
         if isinstance(event, Validated):
             kept = after[20 : event.step] or after[event.step - 1 : event.step]
             for number, shown in enumerate(parameters_of(trainer)):
-                torch.testing.assert_close(
-                    shown, torch.stack([weights[number] for weights in kept]).mean(0)
-                )
+                mean = torch.stack([weights[number] for weights in kept]).mean(0)
+                torch.testing.assert_close(shown, mean)
     assert trainer.averaging.start == 20 and trainer.averaging.count == 10
     assert event.step == 30 and same(trainer.averaging.averages, event.model.network.parameters())
 
@@ -214,12 +213,8 @@ def test_fine_tuning_restarts_averaging_from_the_best_weights(
     monkeypatch.setattr(
         language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities)
     )
-    trainer = make_trainer(
-        make_data(sentences[:40], sentences[40:50]),
-        budget="50steps",
-        fine_tune_after=0.5,
-        **NT_ASGD,
-    )
+    data = make_data(sentences[:40], sentences[40:50])
+    trainer = make_trainer(data, budget="50steps", fine_tune_after=0.5, **NT_ASGD)
     after = recorded(trainer)
     for event in trainer.train(never):
         if isinstance(event, Validated) and event.step == 10:
@@ -228,17 +223,6 @@ def test_fine_tuning_restarts_averaging_from_the_best_weights(
             mean = torch.stack([weights[0] for weights in after[25:30]]).mean(0)
             torch.testing.assert_close(parameters_of(trainer)[0], mean)
     assert trainer.averaging.start == 25
-    moved = torch.stack(
-        [(one - other).norm() for one, other in zip(after[25], best, strict=True)]
-    ).norm()
-    usual = torch.stack(
-        [(one - other).norm() for one, other in zip(after[11], after[10], strict=True)]
-    ).norm()
-    assert (
-        moved
-        < 3 * usual
-        < torch.stack(
-            [(one - other).norm() for one, other in zip(after[24], best, strict=True)]
-        ).norm()
-    )
+    usual = distance(after[11], after[10])
+    assert distance(after[25], best) < 3 * usual < distance(after[24], best)
     assert (event.stopped, event.steps, event.step) == ("early", 45, 35)

@@ -57,15 +57,10 @@ def trained(make_data, make_trainer, sentences, recorder=None, **settings):
     return trainer, losses, [tensor.clone() for tensor in state]
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"optimizer": "sgd", "momentum": 0.5},
-        {"optimizer": "asgd", "asgd_start": 5},
-        {"optimizer": "adamw", "ema_decay": 0.9, "l2": 0.1},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("settings", [
+    {"optimizer": "sgd", "momentum": 0.5}, {"optimizer": "asgd", "asgd_start": 5},
+    {"optimizer": "adamw", "ema_decay": 0.9, "l2": 0.1},
+], ids=str)  # fmt: skip
 def test_recorded_iterations_match_plain_ones(make_data, make_trainer, sentences, settings):
     plain, losses, state = trained(make_data, make_trainer, sentences, **settings)
     recorder = Repeater()
@@ -149,16 +144,9 @@ def test_auto_records_cells_without_a_torch_kernel(
     assert started(trainer, "x", make_data(sentences[:20])).cuda_graphs == expected
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"optimizer": "rmsprop"},
-        {"optimizer": "adagrad"},
-        {"accumulation": 2},
-        {"cuda_graphs": False},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("settings", [
+    {"optimizer": "rmsprop"}, {"optimizer": "adagrad"}, {"accumulation": 2}, {"cuda_graphs": False},
+], ids=str)  # fmt: skip
 def test_auto_records_nothing_unrecordable(
     make_data, make_trainer, sentences, graphs_on_cpu, settings
 ):

@@ -43,9 +43,7 @@ def same(one, other):
 
 
 def steps_of_an_epoch(trainer):
-    return 1 + sum(
-        1 for _ in itertools.takewhile(lambda each: each[0] < 1, trainer.source.windows())
-    )
+    return next(n for n, (done, _) in enumerate(trainer.source.windows(), 1) if done >= 1)
 
 
 def test_a_budget_in_steps_ends_after_so_many(data, make_trainer):
@@ -103,19 +101,11 @@ def test_early_stopping_ends_after_validations_without_improvement(scripted):
     )
     *events, fitted = trainer.train(never)
     validated = [event for event in events if isinstance(event, Validated)]
-    assert [(event.step, event.improved) for event in validated] == [
-        (3, True),
-        (6, True),
-        (9, False),
-        (12, True),
-    ]
+    assert [event.step for event in validated] == [3, 6, 9, 12]
+    assert [event.improved for event in validated] == [True, True, False, True]
     assert [event.best_ppl_token for event in validated] == [90, 80, 80, 80]
-    assert (fitted.stopped, fitted.step, fitted.steps, fitted.best_ppl_token) == (
-        "early",
-        12,
-        12,
-        80,
-    )
+    assert (fitted.stopped, fitted.step, fitted.steps) == ("early", 12, 12)
+    assert fitted.best_ppl_token == 80
 
 
 def test_a_stop_request_returns_the_best_weights(scripted):
@@ -176,13 +166,8 @@ def test_the_best_weights_are_returned_and_optionally_resumed(scripted, settings
 def test_a_resumed_run_makes_up_its_last_validation(make_data, make_trainer, sentences):
     """Its weights may be the best ones."""
     data = make_data(sentences[:40], sentences[:40])
-    settings = {
-        "budget": "10steps",
-        "validate_every_steps": 4,
-        "batch_rows": 4,
-        "bptt_tokens": 12,
-        "learning_rate": 0.02,
-    }
+    settings = {"budget": "10steps", "validate_every_steps": 4, "learning_rate": 0.02}
+    settings |= {"batch_rows": 4, "bptt_tokens": 12}
     *_, whole = make_trainer(data, **settings).train(never)
     assert whole.step == 10
     trainer, later = make_trainer(data, **settings), make_trainer(data, **settings)

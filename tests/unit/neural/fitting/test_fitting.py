@@ -20,12 +20,9 @@ from rnnlm.text.batches import stream_bounds
 from rnnlm.text.encoding import TrainingData
 
 KEEP_WEIGHTS = {
-    "optimizer": "sgd",
-    "learning_rate": 1e-30,
-    "clip_norm": None,
-    "schedule": "constant",
+    "optimizer": "sgd", "learning_rate": 1e-30, "clip_norm": None, "schedule": "constant",
     "warmup": 0.0,
-}
+}  # fmt: skip
 needs_bf16 = pytest.mark.skipif(
     not has_native_bf16(torch.device("cpu")), reason="this CPU has no bf16 products"
 )
@@ -46,9 +43,7 @@ def record(trainer):
 
 
 def steps_of_an_epoch(trainer):
-    return 1 + sum(
-        1 for _ in itertools.takewhile(lambda each: each[0] < 1, trainer.source.windows())
-    )
+    return next(n for n, (done, _) in enumerate(trainer.source.windows(), 1) if done >= 1)
 
 
 def weights_of(trainer):
@@ -108,15 +103,8 @@ def tbptt_by_hand(network, stream, rows, length, steps, peak, clip_norm):
 def test_training_equals_a_tbptt_loop_written_by_hand(make_data, make_trainer, sentences, model):
     data = make_data(sentences[:24])
     rows = next(rows for rows in (5, 4, 3, 2) if data.train.tokens % rows == 0)
-    settings = {
-        "model": model,
-        "layers": 2,
-        "batch_rows": rows,
-        "bptt_tokens": 16,
-        "warmup": 0.0,
-        "learning_rate": 0.02,
-        "clip_norm": 0.3,
-    }
+    settings = {"model": model, "layers": 2, "batch_rows": rows, "bptt_tokens": 16}
+    settings |= {"warmup": 0.0, "learning_rate": 0.02, "clip_norm": 0.3}
     trainer, other = (make_trainer(data, budget="30steps", **settings) for _ in range(2))
     assert 30 > 2 * steps_of_an_epoch(trainer)  # epochs begin anew within it
     losses, _, _ = record(trainer)
@@ -138,22 +126,14 @@ def test_state_is_carried_within_streams_and_reset_between(
 ):
     """At each stream, document or line: what is trained on is what is scored in spans between these
     places."""
-    lines = [
-        line
-        for at, sentence in enumerate(sentences[:30])
-        for line in ([sentence, ""] if at % 4 == 3 else [sentence])
-    ]
+    lines = []
+    for at, sentence in enumerate(sentences[:30]):
+        lines += [sentence, ""] if at % 4 == 3 else [sentence]
     data = make_data(lines, documents=starts == "document")
-    places = {
-        "stream": [],
-        "document": data.train.document_offsets,
-        "line": data.train.line_offsets,
-    }[starts]
-    trainer = amplify(
-        make_trainer(
-            data, batch_rows=rows, bptt_tokens=7, budget="2epochs", **KEEP_WEIGHTS, **settings
-        )
-    )
+    offsets = {"document": data.train.document_offsets, "line": data.train.line_offsets}
+    places = offsets.get(starts, [])
+    settings = {**KEEP_WEIGHTS, **settings, "budget": "2epochs"}
+    trainer = amplify(make_trainer(data, batch_rows=rows, bptt_tokens=7, **settings))
     losses, counts, _ = record(trainer)
     model = NeuralLanguageModel(trainer.network, data.tokenizer)
 
@@ -175,14 +155,8 @@ def test_state_is_reset_with_the_given_probability(make_data, make_trainer, sent
 
     def fresh(seed, **settings):
         trainer = make_trainer(data, batch_rows=8, bptt_tokens=5, seed=seed, **settings)
-        return np.stack(
-            [
-                window.fresh_B
-                for _, window in itertools.islice(
-                    trainer.source.windows(), 1, steps_of_an_epoch(trainer)
-                )
-            ]
-        )
+        windows = itertools.islice(trainer.source.windows(), 1, steps_of_an_epoch(trainer))
+        return np.stack([window.fresh_B for _, window in windows])
 
     assert not fresh(1).any()
     drawn = fresh(1, state_reset=0.25)
@@ -196,17 +170,13 @@ def test_line_starts_differ_by_epoch_but_follow_seed(make_data, make_trainer, se
 
     def starts(seed, epochs_done=0.0):
         trainer = make_trainer(data, batch_rows=4, bptt_tokens=9, seed=seed, line_starts=0.25)
-        epochs = itertools.takewhile(
-            lambda found: found[0] <= 2, trainer.source.windows(epochs_done)
+        windows = itertools.takewhile(
+            lambda each: each[0] <= 2, trainer.source.windows(epochs_done)
         )
-        drawn = [
-            (done, int(start))
-            for done, window in epochs
-            for start in window.start_B[window.fresh_B]
-        ]
-        return {start for done, start in drawn if done <= 1}, {
-            start for done, start in drawn if done > 1
-        }
+        first, second = set(), set()
+        for done, window in windows:
+            (first if done <= 1 else second).update(window.start_B[window.fresh_B].tolist())
+        return first, second
 
     first, second = starts(1)
     assert first != second and (first, second) == starts(1) and starts(2)[0] != first
@@ -214,18 +184,13 @@ def test_line_starts_differ_by_epoch_but_follow_seed(make_data, make_trainer, se
 
 
 def test_dropout_still_acts_after_the_network_was_read(make_data, make_trainer, sentences):
-    trainer = make_trainer(
-        make_data(sentences[:10]), batch_rows=2, dropout_output=0.9, **KEEP_WEIGHTS
-    )
+    data = make_data(sentences[:10])
+    trainer = make_trainer(data, batch_rows=2, dropout_output=0.9, **KEEP_WEIGHTS)
     trainer.network.eval()
     _, window = next(trainer.source.windows())
-    losses = [
-        trainer.step(trainer.source.batch(window), trainer.network.initial_state(2), 1e-30)[
-            0
-        ].item()
-        for _ in range(2)
-    ]
-    assert losses[0] != losses[1]
+    batch, state = trainer.source.batch(window), trainer.network.initial_state(2)
+    one, other = (trainer.step(batch, state, 1e-30)[0].item() for _ in range(2))
+    assert one != other
 
 
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
@@ -246,15 +211,15 @@ def test_the_seed_determines_the_weights(make_data, make_trainer, sentences, pre
     assert not same(first, train(2))
 
 
-def test_a_short_text_gives_fewer_rows_with_notice(make_data, make_trainer):
-    for lines, told, tokens in (
-        (["a b c", "d e f"], "8 tokens only: 4 parallel streams instead of 32", 8),
-        (["a"], "2 tokens only", 2),
-    ):
-        with pytest.warns(RnnlmWarning, match=told):
-            trainer = make_trainer(make_data(lines))
-        *_, fitted = trainer.train(never)
-        assert fitted.tokens == 10 * tokens and fitted.stopped == "budget"
+@pytest.mark.parametrize("lines, told, tokens", [
+    (["a b c", "d e f"], "8 tokens only: 4 parallel streams instead of 32", 8),
+    (["a"], "2 tokens only", 2),
+])  # fmt: skip
+def test_a_short_text_gives_fewer_rows_with_notice(make_data, make_trainer, lines, told, tokens):
+    with pytest.warns(RnnlmWarning, match=told):
+        trainer = make_trainer(make_data(lines))
+    *_, fitted = trainer.train(never)
+    assert fitted.tokens == 10 * tokens and fitted.stopped == "budget"
 
 
 # ---- validation, and what is reported
@@ -293,16 +258,13 @@ def test_documents_are_validated_one_by_one(make_data, make_trainer, sentences):
     """As the exact evaluation reads them, so that the best weights are chosen on the same
     events."""
     data = make_data(sentences[:40], sentences[40:60])
-    borders = data.valid.line_offsets[::4]
-    documents = dataclasses.replace(
-        data.valid, document_offsets=np.append(borders[:-1], len(data.valid.ids))
-    )
+    offsets = np.append(data.valid.line_offsets[::4][:-1], len(data.valid.ids))
+    documents = dataclasses.replace(data.valid, document_offsets=offsets)
     data = TrainingData(data.tokenizer, data.train, documents)
     trainer = amplify(make_trainer(data, batch_rows=4))
     model = NeuralLanguageModel(trainer.network, data.tokenizer)
-    exact = span_scoring.score_spans(
-        model, documents.ids, span_scoring.spans_between(documents.document_offsets)
-    ).mean()
+    spans = span_scoring.spans_between(offsets)
+    exact = span_scoring.score_spans(model, documents.ids, spans).mean()
     assert trainer.validation.run(0, never).metric == pytest.approx(math.exp(-exact))
     assert "document" in fitting.started(trainer, "lstm", data).validation
 
@@ -313,12 +275,10 @@ def test_reported_losses_are_means_per_token(make_data, make_trainer, sentences)
     losses, counts, events = record(trainer)
     steps = [event for event in events if isinstance(event, Step)]
     ends = [event.step for event in steps]
-    assert (
-        ends[-1] == trainer.step_count and steps[-1].tokens == sum(counts) == 2 * data.train.tokens
-    )
+    assert ends[-1] == trainer.step_count
+    assert steps[-1].tokens == sum(counts) == 2 * data.train.tokens
     for start, event in zip([0, *ends], steps, strict=False):
         part = slice(start, event.step)
-        assert event.loss_nats == pytest.approx(
-            np.average(losses[part], weights=counts[part]), rel=1e-5
-        )
+        expected = np.average(losses[part], weights=counts[part])
+        assert event.loss_nats == pytest.approx(expected, rel=1e-5)
     assert steps[-1].epoch == pytest.approx(2.0)

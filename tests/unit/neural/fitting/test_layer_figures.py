@@ -1,6 +1,7 @@
 """What validations tell of recurrent layers is what one finds by hand, changes nothing, and comes
 again when a run goes on."""
 
+import itertools
 import json
 
 import numpy as np
@@ -21,13 +22,9 @@ from rnnlm.neural.spectrum import recurrent_blocks, recurrent_matrices, spectral
 from support import tiny_pairs, tiny_tasks
 
 OWN = {
-    "batch_rows": 4,
-    "bptt_tokens": 10,
-    "schedule": "constant",
-    "warmup": 0.0,
-    "min_validations": 0,
+    "batch_rows": 4, "bptt_tokens": 10, "schedule": "constant", "warmup": 0.0, "min_validations": 0,
     "validate_every_steps": 3,
-}
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +39,10 @@ def make(make_data, make_trainer, sentences):
     return lambda **settings: make_trainer(data, **{**OWN, **settings})
 
 
+def iter_validated(trainer):
+    return (event for event in trainer.train(never) if isinstance(event, Validated))
+
+
 def validated(events):
     return [event for event in events if isinstance(event, Validated)]
 
@@ -53,49 +54,45 @@ BLOCKS = {
 }
 
 
+def shares_of(traced, names):
+    """Return which gates are saturated, or, where there are none, which units."""
+    gates = traced.gates.items() if traced.gates else [("candidate", traced.hidden_TBH)]
+    shares = []
+    for name, values in gates:
+        is_tanh = name == "candidate"
+        shares.append(values.abs() > 0.9 if is_tanh else (values < 0.1) | (values > 0.9))
+    return float(torch.stack(shares).float().mean())
+
+
 @pytest.mark.parametrize("model", BLOCKS)
 def test_figures_equal_those_found_by_hand(model, make):
     trainer = make(model=model, clip_norm=0.01, layers=2, learning_rate=0.2)
-    event = next(
-        event for event in trainer.train(never) if isinstance(event, Validated) and event.step == 9
-    )
-    assert list(event.layers) == ["layer 1", "layer 2"]
-    ids = np.asarray(trainer.validation.validation.text.ids[:128], dtype=np.int64)
-    inputs_TB = torch.from_numpy(
-        np.concatenate([[trainer.objective.reader.tokenizer.boundary_id], ids[:-1]]).reshape(8, 16)
-    ).t()
+    # The third validation; the trainer is as it was then.
+    event = next(itertools.islice(iter_validated(trainer), 2, None))
+    assert event.step == 9 and list(event.layers) == ["layer 1", "layer 2"]
+    ids = np.asarray(trainer.validation.validation.text.ids[:127], dtype=np.int64)
+    boundary = trainer.objective.reader.tokenizer.boundary_id
+    inputs_TB = torch.from_numpy(np.concatenate([[boundary], ids]).reshape(8, 16)).t()
     trace = trainer.network.trace(inputs_TB, trainer.network.initial_state(8))
-    for layer, traced, told in zip(
-        trainer.network.body.layers, trace.layers, event.layers.values(), strict=True
-    ):
+    layers, told = trainer.network.body.layers, list(event.layers.values())
+    for layer, traced, figures in zip(layers, trace.layers, told, strict=True):
         blocks = np.split(layer.weight_hh.detach().double().numpy(), layer.gates)
-        radii = {
-            name: float(np.abs(np.linalg.eigvals(block)).max())
-            for name, block in zip(BLOCKS[model], blocks, strict=True)
-        }
-        assert told["spectral_radius"] == pytest.approx(radii, rel=1e-3)
-        shares = [
-            ((g < 0.1) | (g > 0.9)) if name != "candidate" else g.abs() > 0.9
-            for name, g in traced.gates.items()
-        ]
-        shares = shares or [traced.hidden_TBH.abs() > 0.9]
-        assert told["saturated"] > 0.01
-        assert told["saturated"] == pytest.approx(
-            float(torch.stack(shares).float().mean()), rel=1e-3, abs=1e-4
-        )
-    norms = [told["gradient_norm"] for told in event.layers.values()]
-    clipped = [
-        torch.stack([weight.grad.norm() for weight in layer.parameters()]).norm()
-        for layer in trainer.network.body.layers
-    ]
-    everything = torch.stack([weight.grad.norm() for weight in trainer.network.parameters()]).norm()
+        radii = [float(np.abs(np.linalg.eigvals(block)).max()) for block in blocks]
+        expected = dict(zip(BLOCKS[model], radii, strict=True))
+        assert figures["spectral_radius"] == pytest.approx(expected, rel=1e-3)
+        share = shares_of(traced, BLOCKS[model])
+        assert 0.01 < figures["saturated"] == pytest.approx(share, rel=1e-3, abs=1e-4)
+
+    def norm_of(module):
+        return torch.stack([weight.grad.norm() for weight in module.parameters()]).norm()
+
     # before clipping
-    assert norms == pytest.approx(
-        [float(each * trainer.gradient_norm / everything) for each in clipped], rel=1e-3
-    )
-    assert (
-        float(everything) == pytest.approx(0.01, rel=1e-3) and float(trainer.gradient_norm) > 0.05
-    )
+    everything = norm_of(trainer.network)
+    before = float(trainer.gradient_norm / everything)
+    norms = [figures["gradient_norm"] for figures in told]
+    assert norms == pytest.approx([float(norm_of(layer)) * before for layer in layers], rel=1e-3)
+    assert float(everything) == pytest.approx(0.01, rel=1e-3)
+    assert float(trainer.gradient_norm) > 0.05
 
 
 def test_weights_and_random_numbers_are_as_without_them(make, monkeypatch):
@@ -117,14 +114,12 @@ def test_a_run_that_goes_on_tells_the_same(steps, make):
     cut = make()
     # at 3, a validation is cut off, and made up for
     *some, stopped = cut.train(lambda: cut.step_count >= steps)
-    state = TrainingState(
-        json.loads(json.dumps(stopped.state.facts, allow_nan=False)), stopped.state.arrays
-    )
+    facts = json.loads(json.dumps(stopped.state.facts, allow_nan=False))
+    state = TrainingState(facts, stopped.state.arrays)
     later = make()
     state_module.load_state_dict(later, state_module.checked(state))
-    assert [
-        (event.step, event.layers) for event in validated([*some, *later.train(never)])
-    ] == expected
+    found = validated([*some, *later.train(never)])
+    assert [(event.step, event.layers) for event in found] == expected
     assert all("saturated" in layers["layer 1"] for _, layers in expected)
     del state.facts["layers"]
     with pytest.raises(ModelError, match="damaged, or belongs to another run"):
@@ -168,21 +163,17 @@ def test_looks_are_spaced_by_100_times_their_cost(cost, looks, make, monkeypatch
 
 def test_metrics_hold_figures_with_null_for_non_finite(make, tmp_path):
     trainer = make()
-    event = next(event for event in trainer.train(never) if isinstance(event, Validated))
+    event = next(iter_validated(trainer))
     log = MetricsLog(tmp_path)
     log.add(event)
     assert json.loads(log.pending[0])["layers"] == event.layers
     with torch.no_grad():
         trainer.network.body.layers[0].weight_hh[0] = float("nan")
-    trainer.layers.norms = {
-        weight: torch.tensor(float("inf")) for weight in trainer.network.parameters()
-    }
+    infinite = torch.tensor(float("inf"))
+    trainer.layers.norms = dict.fromkeys(trainer.network.parameters(), infinite)
     told = trainer.layers.measure(trainer.step_count)["layer 1"]
-    assert (
-        told["spectral_radius"]["input"] is None
-        and told["spectral_radius"]["forget"] > 0
-        and told["gradient_norm"] is None
-    )
+    assert told["spectral_radius"]["input"] is None and told["spectral_radius"]["forget"] > 0
+    assert told["gradient_norm"] is None
 
 
 class Recorder:
@@ -216,34 +207,27 @@ def test_each_recorded_step_keeps_its_own_norms():
     assert found == [3] * 5 + [7] * 5 + [3]
 
 
-@pytest.mark.parametrize("model, names", [("ffnn", 1), ("jordan", 1), ("qrnn", 2)])
-def test_layers_without_square_recurrent_weights_have_no_spectrum(model, names, make):
-    layers = 2 if model == "qrnn" else 1
-    told = validated(make(model=model, **({"layers": layers} if layers > 1 else {})).train(never))[
-        0
-    ].layers
+@pytest.mark.parametrize("settings, names", [
+    ({"model": "ffnn"}, 1), ({"model": "jordan"}, 1), ({"model": "qrnn", "layers": 2}, 2),
+])  # fmt: skip
+def test_layers_without_square_recurrent_weights_have_no_spectrum(settings, names, make):
+    told = next(iter_validated(make(**settings))).layers
     assert len(told) == names
     for layer in told.values():
-        assert (
-            layer["spectral_radius"] is None
-            and layer["gradient_norm"] > 0
-            and 0 <= layer["saturated"] <= 1
-        )
+        assert layer["spectral_radius"] is None and layer["gradient_norm"] > 0
+        assert 0 <= layer["saturated"] <= 1
 
 
-def test_variant_lstms_have_the_blocks_of_inspect_spectrum(make):
-    for settings in ({"coupled_gates": True}, {"mogrifier_rounds": 2}):
-        network = make(model="lstm", **settings).network
-        expected = {
-            each.name: np.abs(np.linalg.eigvals(each.values)).max()
-            for each in recurrent_matrices(network)
-            if each.is_state_map
-        }
-        found = {
-            name: spectral_radius(weight_HH)
-            for name, weight_HH in recurrent_blocks(network.body.layers[0]).items()
-        }
-        assert found == pytest.approx(expected)
+@pytest.mark.parametrize("settings", [{"coupled_gates": True}, {"mogrifier_rounds": 2}])
+def test_variant_lstms_have_the_blocks_of_inspect_spectrum(make, settings):
+    network = make(model="lstm", **settings).network
+    expected, found = {}, {}
+    for matrix in recurrent_matrices(network):
+        if matrix.is_state_map:
+            expected[matrix.name] = np.abs(np.linalg.eigvals(matrix.values)).max()
+    for name, weight_HH in recurrent_blocks(network.body.layers[0]).items():
+        found[name] = spectral_radius(weight_HH)
+    assert found == pytest.approx(expected)
 
 
 def test_saturation_is_judged_by_the_activation(make):
@@ -264,21 +248,16 @@ def test_taggers_and_classifiers_have_layers_of_both_directions():
     events = tiny_tasks.run("tagging", "lstm", valid=valid, budget="4steps", validate_every_steps=2)
     told = validated(events)[-1].layers
     assert list(told) == ["layer 1 forward", "layer 1 backward"]
-    assert all(
-        layer["saturated"] is not None and layer["gradient_norm"] > 0 for layer in told.values()
-    )
+    for layer in told.values():
+        assert layer["saturated"] is not None and layer["gradient_norm"] > 0
 
 
 @pytest.mark.parametrize(
     "settings", [{"input_feeding": True}, {"attention": None}], ids=["fed", "plain"]
 )
 def test_encoder_decoders_have_layers_of_both_sides(settings):
-    told = validated(
-        tiny_pairs.trainer_of("lstm", budget="4steps", validate_every_steps=2, **settings).train(
-            never
-        )
-    )[-1].layers
+    trainer = tiny_pairs.trainer_of("lstm", budget="4steps", validate_every_steps=2, **settings)
+    told = validated(trainer.train(never))[-1].layers
     assert {name.split()[0] for name in told} == {"encoder", "decoder"}
-    assert all(
-        layer["saturated"] is not None and layer["gradient_norm"] > 0 for layer in told.values()
-    )
+    for layer in told.values():
+        assert layer["saturated"] is not None and layer["gradient_norm"] > 0

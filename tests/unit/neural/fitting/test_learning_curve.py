@@ -41,9 +41,8 @@ def points(events):
 ])  # fmt: skip
 def test_validations_lie_evenly_over_the_budget(data, make_trainer, cheap, budget, wanted, found):
     settings = {**TINY, "bptt_tokens": 8, "batch_rows": 2}
-    *events, fitted = make_trainer(data, budget=budget, min_validations=wanted, **settings).train(
-        never
-    )
+    trainer = make_trainer(data, budget=budget, min_validations=wanted, **settings)
+    *events, fitted = trainer.train(never)
     steps = [0, *(event.step for event in points(events))]
     assert len(steps) - 1 == found and steps[-1] == fitted.steps
     gaps = [later - earlier for earlier, later in itertools.pairwise(steps)]
@@ -53,10 +52,8 @@ def test_validations_lie_evenly_over_the_budget(data, make_trainer, cheap, budge
 @pytest.mark.parametrize("settings", FOLLOWERS, ids=str)
 def test_steps_are_the_same_without_them(data, make_trainer, cheap, settings):
     def run(wanted):
-        trainer = make_trainer(
-            data, budget="3epochs", min_validations=wanted, **{**TINY, **settings}
-        )
-        *events, fitted = trainer.train(never)
+        usual = {**TINY, "budget": "3epochs", "min_validations": wanted}
+        *events, fitted = make_trainer(data, **{**usual, **settings}).train(never)
         return points(events), fitted
 
     (bare, expected), (found, fitted) = run(0), run(20)
@@ -81,13 +78,8 @@ def test_every_validation_takes_part_in_the_choice(data, make_trainer, cheap, bu
 
 
 def test_an_interrupted_run_has_the_same_points(data, make_trainer, cheap):
-    settings = {
-        **TINY,
-        "bptt_tokens": 8,
-        "batch_rows": 2,
-        "budget": "45steps",
-        "min_validations": 10,
-    }
+    settings = {**TINY, "bptt_tokens": 8, "batch_rows": 2, "min_validations": 10}
+    settings["budget"] = "45steps"
     *expected, _ = make_trainer(data, **settings).train(never)
     found, state = [], None
     # they are due after 5, 9, 14, 18 ... steps: that of 9 is cut off, and made up for
@@ -99,9 +91,8 @@ def test_an_interrupted_run_has_the_same_points(data, make_trainer, cheap):
             lambda trainer=trainer, steps=steps: trainer.step_count >= steps
         )
         found, state = [*found, *points(events)], fitted.state
-    assert [(event.step, event.ppl_token) for event in found] == [
-        (event.step, event.ppl_token) for event in points(expected)
-    ]
+    expected = [(event.step, event.ppl_token) for event in points(expected)]
+    assert [(event.step, event.ppl_token) for event in found] == expected
 
 
 def test_validations_by_steps_add_no_others(data, make_trainer):

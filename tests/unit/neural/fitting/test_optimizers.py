@@ -99,11 +99,8 @@ def test_adam_steps_as_published_decaying_only_matrices(network, name, decay):
     ({"momentum": 0.5, "nesterov": True}, 3, (1 + 0.5) + (1 + 0.75) + (1 + 0.875)),
 ], ids=["plain", "momentum", "nesterov"])  # fmt: skip
 def test_sgd_decays_only_matrices(network, settings, count, sums, decay):
-    w, g, b, h = (
-        tensor.detach().clone()
-        for each in (network.weight, network.bias)
-        for tensor in (each, each.grad)
-    )
+    w, g = network.weight.detach().clone(), network.weight.grad.clone()
+    b, h = network.bias.detach().clone(), network.bias.grad.clone()
     weight, bias = steps_of(network, count=count, optimizer="sgd", weight_decay=decay, **settings)
     torch.testing.assert_close(bias, b - 0.1 * h * sums)
     assert count > 1 or torch.allclose(weight, w - 0.1 * (g + decay * w))
@@ -154,9 +151,8 @@ def test_asgd_takes_the_steps_of_torchs(network):
 def test_frozen_weights_stay_and_kernels_are_fused(network, name):
     network.weight.requires_grad = False
     before = network.weight.clone()
-    optimizer = make_optimizer(
-        FittingSettings(optimizer=name, learning_rate=0.1, weight_decay=0.1), network, CPU
-    )
+    settings = FittingSettings(optimizer=name, learning_rate=0.1, weight_decay=0.1)
+    optimizer = make_optimizer(settings, network, CPU)
     assert bool(optimizer.defaults.get("fused")) == (name in FUSED)
     optimizer.step()
     assert torch.equal(network.weight, before) and network.bias.tolist() != [0.5, -0.5]
@@ -223,9 +219,8 @@ def test_a_penalty_adds_its_derivative_to_the_gradients(recurrent, l1, l2, penal
 def test_no_penalty_changes_nothing(recurrent):
     before = gradients_of(recurrent)
     Penalty(FittingSettings(), recurrent).add_gradients()
-    assert all(
-        torch.equal(before[name], gradient) for name, gradient in gradients_of(recurrent).items()
-    )
+    for name, gradient in gradients_of(recurrent).items():
+        assert torch.equal(before[name], gradient)
 
 
 def test_weights_frozen_or_without_gradient_are_skipped(recurrent):
@@ -233,10 +228,8 @@ def test_weights_frozen_or_without_gradient_are_skipped(recurrent):
     recurrent["stack"].weight_ih_l0.grad = None
     before = recurrent["output"].weight.grad.clone()
     Penalty(FittingSettings(l2=1.0), recurrent).add_gradients()
-    assert (
-        torch.equal(recurrent["output"].weight.grad, before)
-        and recurrent["stack"].weight_ih_l0.grad is None
-    )
+    assert torch.equal(recurrent["output"].weight.grad, before)
+    assert recurrent["stack"].weight_ih_l0.grad is None
 
 
 def test_a_penalty_on_recurrent_weights_needs_some():
@@ -246,30 +239,20 @@ def test_a_penalty_on_recurrent_weights_needs_some():
 
 def test_penalties_precede_clipping_and_shrink_the_weights(make_data, make_trainer, sentences):
     data = make_data(sentences[:20])
-    settings = {
-        "batch_rows": 2,
-        "optimizer": "sgd",
-        "learning_rate": 0.1,
-        "schedule": "constant",
-        "warmup": 0.0,
-        "budget": "1steps",
-    }
-    plain, clipped, free = (make_trainer(data, **settings, **extra) for extra in
-                            ({"clip_norm": None}, {"l2": 5.0, "clip_norm": 0.01},
-                             {"l2": 5.0, "clip_norm": None}))  # fmt: skip
-    start = {name: weight.clone() for name, weight in plain.network.named_parameters()}
-    for trainer in (plain, clipped, free):
+    settings = {"batch_rows": 2, "optimizer": "sgd", "learning_rate": 0.1, "warmup": 0.0}
+    settings |= {"schedule": "constant", "budget": "1steps"}
+
+    def after_a_step(**more):
+        trainer = make_trainer(data, **settings, **more)
+        start = {name: weight.clone() for name, weight in trainer.network.named_parameters()}
         list(trainer.train(lambda: False))
-    moved = (
-        sum(
-            ((weight.detach() - start[name]) ** 2).sum().item()
-            for name, weight in clipped.network.named_parameters()
-        )
-        ** 0.5
-    )
-    assert moved == pytest.approx(0.1 * 0.01, rel=1e-2)
-    for (name, weight), other in zip(
-        free.network.named_parameters(), plain.network.parameters(), strict=True
-    ):
-        expected = other - 0.1 * 5.0 * start[name] if weight.dim() > 1 else other
-        torch.testing.assert_close(weight, expected, msg=name)
+        return start, dict(trainer.network.named_parameters())
+
+    start, clipped = after_a_step(l2=5.0, clip_norm=0.01)
+    squares = sum(((clipped[name] - start[name]) ** 2).sum().item() for name in start)
+    assert squares**0.5 == pytest.approx(0.1 * 0.01, rel=1e-2)
+    _, plain = after_a_step(clip_norm=None)
+    _, free = after_a_step(l2=5.0, clip_norm=None)
+    for name, weight in free.items():
+        shrunk = 0.1 * 5.0 * start[name] if weight.dim() > 1 else 0.0
+        torch.testing.assert_close(weight, plain[name] - shrunk, msg=name)

@@ -1,6 +1,8 @@
 """A run that is cut off and goes on takes the steps of one that never was: bit by bit, for every
 optimizer and schedule."""
 
+import json
+
 import pytest
 import torch
 
@@ -28,19 +30,10 @@ DROPOUT = {"dropout_input": 0.3, "dropout_output": 0.3}
 
 
 def make(make_trainer, data, settings, budget="16steps"):
-    recurrent = (
-        {"weight_drop": 0.3, "locked_dropout": True} if settings.get("model") != "ffnn" else {}
-    )
-    own = {
-        "batch_rows": 4,
-        "bptt_tokens": 12,
-        "validate_every_steps": 4,
-        "learning_rate": 0.02,
-        **DROPOUT,
-        **recurrent,
-        **settings,
-    }
-    return make_trainer(data, budget=budget, **own)
+    own = {"batch_rows": 4, "bptt_tokens": 12, "validate_every_steps": 4, "learning_rate": 0.02}
+    if settings.get("model") != "ffnn":
+        own |= {"weight_drop": 0.3, "locked_dropout": True}
+    return make_trainer(data, budget=budget, **{**own, **DROPOUT, **settings})
 
 
 def cut_after(trainer, steps):
@@ -52,16 +45,16 @@ def cut_after(trainer, steps):
 
 def through_a_file(state):
     """Return the state after a round trip through JSON and arrays."""
-    import json
-
-    return TrainingState(
-        json.loads(json.dumps(state.facts, allow_nan=False)),
-        {name: array.copy() for name, array in state.arrays.items()},
-    )
+    facts = json.loads(json.dumps(state.facts, allow_nan=False))
+    return TrainingState(facts, {name: array.copy() for name, array in state.arrays.items()})
 
 
 def weights(model):
     return [parameter.detach().clone() for parameter in model.network.parameters()]
+
+
+def same(some, others):
+    return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
 
 
 @pytest.mark.parametrize("settings", CASES, ids=str)
@@ -85,10 +78,8 @@ def test_a_twice_interrupted_run_ends_in_equal_weights(
     assert (fitted.steps, fitted.tokens, fitted.step, fitted.best_ppl_token) == (
         expected.steps, expected.tokens, expected.step, expected.best_ppl_token,
     )  # fmt: skip
-    for one, other in zip(weights(fitted.model), weights(expected.model), strict=True):
-        assert torch.equal(one, other)
-    for one, other in zip(trainer.averaging.weights, expected_raw, strict=True):
-        assert torch.equal(one, other)
+    assert same(weights(fitted.model), weights(expected.model))
+    assert same(trainer.averaging.weights, expected_raw)
     assert any(isinstance(event, Validated) for event in events)
 
 
@@ -102,11 +93,7 @@ def test_raising_a_spent_budget_continues_the_rate(make_data, make_trainer, sent
     trainer = make(make_trainer, data, settings, "20steps")
     state_module.load_state_dict(trainer, first.state)
     *_, fitted = trainer.train(lambda: False)
-    assert fitted.steps == 20
-    assert all(
-        torch.equal(one, other)
-        for one, other in zip(weights(fitted.model), weights(expected.model), strict=True)
-    )
+    assert fitted.steps == 20 and same(weights(fitted.model), weights(expected.model))
 
 
 def test_a_time_budget_counts_from_the_runs_start(make_data, make_trainer, sentences):
@@ -114,10 +101,8 @@ def test_a_time_budget_counts_from_the_runs_start(make_data, make_trainer, sente
     trainer = make(make_trainer, data, {"validate_every_steps": None}, "60s")
     state = cut_after(trainer, 3).state
     later = make(make_trainer, data, {"validate_every_steps": None}, "60s")
-    state_module.load_state_dict(
-        later,
-        TrainingState({**state.facts, "clock": {"seconds": 59.0, "set_aside": 0.0}}, state.arrays),
-    )
+    facts = {**state.facts, "clock": {"seconds": 59.0, "set_aside": 0.0}}
+    state_module.load_state_dict(later, TrainingState(facts, state.arrays))
     assert later.progress() > 59 / 60
     assert later.clock.elapsed() > 59
 
@@ -125,10 +110,8 @@ def test_a_time_budget_counts_from_the_runs_start(make_data, make_trainer, sente
 def test_an_output_layers_word_order_is_restored(make_data, make_trainer, sentences):
     """What the layer derives from its order of words is not stored: it follows from the order that
     is put back."""
-    data, settings = (
-        make_data(sentences[:40]),
-        {"output_layer": "class", "classes": 5, "tied": False},
-    )
+    data = make_data(sentences[:40])
+    settings = {"output_layer": "class", "classes": 5, "tied": False}
     cut = make(make_trainer, data, settings)
     with torch.no_grad():
         cut.network.output.arrange(torch.from_numpy(data.tokenizer.counts_V[::-1].copy()))
@@ -136,10 +119,10 @@ def test_an_output_layers_word_order_is_restored(make_data, make_trainer, senten
     state = cut_after(cut, 3).state
     trainer = make(make_trainer, data, settings)
     state_module.load_state_dict(trainer, state)
-    assert torch.equal(trainer.network.output.rank_V, cut.network.output.rank_V)
-    assert not torch.equal(
-        trainer.network.output.rank_V, make(make_trainer, data, settings).network.output.rank_V
-    )
+    rank_V = trainer.network.output.rank_V
+    assert torch.equal(rank_V, cut.network.output.rank_V)
+    other = make(make_trainer, data, settings).network.output
+    assert not torch.equal(rank_V, other.rank_V)
 
 
 def test_memory_that_runs_out_is_no_damage(make_data, make_trainer, sentences, monkeypatch):
@@ -165,10 +148,8 @@ def test_a_state_of_something_else_is_an_error(make_data, make_trainer, sentence
 
 
 def test_other_row_counts_pass_but_invalid_ones_fail():
-    assert (
-        state_module.checked(TrainingState({"source": {"rows": 6}}, {})).facts["source"]["rows"]
-        == 6
-    )
+    state = TrainingState({"source": {"rows": 6}}, {})
+    assert state_module.checked(state).facts["source"]["rows"] == 6
     for rows in (0, -2, 1.5, True, "6", [6]):
         with pytest.raises(ModelError, match="damaged, or belongs to another run"):
             state_module.checked(TrainingState({"source": {"rows": rows}}, {}))
@@ -188,7 +169,4 @@ def test_a_run_may_stop_at_any_step(make_data, make_trainer, sentences, stops):
         state_module.load_state_dict(trainer, through_a_file(state))
         *_, fitted = trainer.train(never)
         assert (fitted.step, fitted.steps, fitted.best) == (expected.step, 20, expected.best)
-        assert all(
-            torch.equal(one, other)
-            for one, other in zip(weights(fitted.model), weights(expected.model), strict=True)
-        ), steps
+        assert same(weights(fitted.model), weights(expected.model)), steps

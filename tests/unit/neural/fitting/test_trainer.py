@@ -20,10 +20,15 @@ from rnnlm.neural.layers.layers import LayeredNetwork
 
 def points(seed, rows=8):
     """Draw points in the plane, and which side of a line they are on."""
-    x_TBE = torch.from_numpy(
-        np.random.default_rng(seed).normal(size=(1, rows, 2)).astype(np.float32)
-    )
+    drawn = np.random.default_rng(seed).normal(size=(1, rows, 2)).astype(np.float32)
+    x_TBE = torch.from_numpy(drawn)
     return x_TBE, (x_TBE.sum(2) > 0).long()
+
+
+FITTING = {
+    "optimizer": "sgd", "learning_rate": 0.5, "schedule": "constant", "warmup": 0.0,
+    "validate_every_steps": 5,
+}  # fmt: skip
 
 
 class Points:
@@ -97,38 +102,39 @@ class Accuracy:
 
 def make(**settings):
     objective = Classification()
-    own = {
-        "optimizer": "sgd",
-        "learning_rate": 0.5,
-        "schedule": "constant",
-        "warmup": 0.0,
-        "validate_every_steps": 5,
-        **settings,
-    }
+    fitting = FittingSettings(**{**FITTING, **settings})
     run = RunSettings(budget="40steps", save_every="10steps")
-    return Trainer(
-        objective, Points(), Accuracy(objective.network), FittingSettings(**own), run, "fp32"
-    )
+    accuracy = Accuracy(objective.network)
+    return Trainer(objective, Points(), accuracy, fitting, run, "fp32")
+
+
+class Scripted:
+    """Validations that find these accuracies and losses."""
+
+    def __init__(self, rows):
+        self.rows = iter(rows)
+
+    def run(self, stop):
+        accuracy, loss = next(self.rows)
+        return Verdict(loss, accuracy, "accuracy", higher_is_better=True)
 
 
 def test_a_classifiers_best_has_the_highest_accuracy(tmp_path):
     trainer = make()
     *events, fitted = trainer.train(never)
-    found = [event.figures["accuracy"] for event in events if isinstance(event, Validated)]
+    validated = [event for event in events if isinstance(event, Validated)]
+    found = [event.figures["accuracy"] for event in validated]
     assert len(found) == 8 and fitted.best == max(found) > 0.9 > found[0] - 0.1
     assert fitted.criterion == "accuracy" and fitted.best_ppl_token is None
     assert fitted.step == 5 * (1 + found.index(max(found)))
     assert [event.step for event in events if isinstance(event, Checkpoint)] == [10, 20, 30]
-    validated = next(event for event in events if isinstance(event, Validated))
-    assert validated.ppl_token is None and validated.best_ppl_token is None
+    first = validated[0]
+    assert first.ppl_token is None and first.best_ppl_token is None
     log = MetricsLog(tmp_path)
-    log.add(validated)
+    log.add(first)
     told = json.loads(log.pending[0])
-    assert (
-        told["accuracy"] == told["best_accuracy"] == found[0]
-        and "errors" in told
-        and "ppl_token" not in told
-    )
+    assert told["accuracy"] == told["best_accuracy"] == found[0]
+    assert "errors" in told and "ppl_token" not in told
 
 
 @pytest.mark.parametrize(
@@ -141,27 +147,16 @@ def test_its_run_goes_on_bit_by_bit(settings):
     cut = make(**settings)
     *_, stopped = cut.train(lambda: cut.step_count >= 17)
     later = make(**settings)
-    state_module.load_state_dict(
-        later, TrainingState(json.loads(json.dumps(stopped.state.facts)), stopped.state.arrays)
-    )
+    facts = json.loads(json.dumps(stopped.state.facts))
+    state_module.load_state_dict(later, TrainingState(facts, stopped.state.arrays))
     *_, fitted = later.train(never)
     assert (fitted.step, fitted.best) == (expected.step, expected.best)
-    assert all(
-        torch.equal(one, other)
-        for one, other in zip(fitted.model.parameters(), expected.model.parameters(), strict=True)
-    )
+    pairs = zip(fitted.model.parameters(), expected.model.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
 
 
 def test_early_stopping_takes_a_lower_accuracy_for_worse():
-    class Worse:
-        found = iter([0.5, 0.9, 0.8, 0.7, 0.6])
-
-        def run(self, stop):
-            return Verdict(0.5, next(self.found), "accuracy", higher_is_better=True)
-
-    trainer = make(patience=2)
-    trainer.validation.validation = Worse()
-    *_, fitted = trainer.train(never)
+    fitted, _ = scripted([(found, 0.5) for found in (0.5, 0.9, 0.8, 0.7, 0.6)], patience=2)
     assert (fitted.stopped, fitted.steps, fitted.step, fitted.best) == ("early", 20, 10, 0.9)
 
 
@@ -178,16 +173,10 @@ def test_without_blind_guess_only_non_numbers_are_faults():
 
 
 def scripted(found, **settings):
-    """Return the end of a run whose validations find these accuracies and losses."""
-    rows = iter(found)
-
-    class Scripted:
-        def run(self, stop):
-            accuracy, loss = next(rows)
-            return Verdict(loss, accuracy, "accuracy", higher_is_better=True)
-
+    """Return the end of a run whose validations find these accuracies and losses, and which of them
+    were improvements."""
     trainer = make(**settings)
-    trainer.validation.validation = Scripted()
+    trainer.validation.validation = Scripted(found)
     *events, fitted = trainer.train(never)
     return fitted, [event.improved for event in events if isinstance(event, Validated)]
 
@@ -223,22 +212,14 @@ def test_while_the_metric_has_not_moved_the_loss_decides_about_patience(recwarn)
 
 
 def test_ties_and_moves_survive_a_stored_state():
-    found = [(0.5, 1.0), (0.9, 0.9), (0.9, 0.8), (0.9, 0.7)]
     trainer = make()
-    rows = iter(found)
-
-    class Scripted:
-        def run(self, stop):
-            accuracy, loss = next(rows)
-            return Verdict(loss, accuracy, "accuracy", higher_is_better=True)
-
-    trainer.validation.validation = Scripted()
+    trainer.validation.validation = Scripted([(0.5, 1.0), (0.9, 0.9), (0.9, 0.8), (0.9, 0.7)])
     for _ in range(3):
         trainer.step_count += 1
         trainer.validate(never)
-    stored = json.loads(json.dumps(state_module.state_dict(trainer).facts))
+    state = state_module.state_dict(trainer)
     again = make()
-    arrays = state_module.state_dict(trainer).arrays
-    state_module.load_state_dict(again, TrainingState(stored, arrays))
+    facts = json.loads(json.dumps(state.facts))
+    state_module.load_state_dict(again, TrainingState(facts, state.arrays))
     assert (again.best.cost, again.best.loss, again.best.step) == (-0.9, 0.8, 3)
     assert again.validation.moved == [True, True] and again.validation.least == [-0.9, 0.8]
