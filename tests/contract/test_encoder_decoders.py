@@ -19,7 +19,6 @@ from rnnlm.tasks.seq2seq.evaluation import target_scores
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from support import tiny_pairs
-from support.devices import MODELS_DEVICE
 from support.tiny_pairs import VALID, fit, save
 from support.tiny_translators import parallel_text
 
@@ -87,7 +86,7 @@ def encoded(model, rows=PAIRS):
 def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
     settings, model = case
     save(tmp_path / "m", model, **settings)
-    loaded, manifest = model_folder.load(tmp_path / "m", MODELS_DEVICE)
+    loaded, manifest = model_folder.load(tmp_path / "m", "cpu")
     assert (loaded.task, manifest.model, loaded.codec.fingerprint) == (
         "seq2seq",
         model.network.settings.model,
@@ -158,7 +157,7 @@ def test_target_probabilities_sum_to_one_and_match_scoring(model):
             logprob_BTV.exp().sum(2).cpu(), torch.ones(targets_BT.shape), atol=1e-5, rtol=0
         )
         for row, found in enumerate(scores(model, data, chosen)):
-            targets_T1 = torch.as_tensor(targets_BT[row, : len(found), None], device=MODELS_DEVICE)
+            targets_T1 = torch.as_tensor(targets_BT[row, : len(found), None])
             torch.testing.assert_close(
                 logprob_BTV[row].gather(1, targets_T1)[:, 0], found, atol=1e-5, rtol=0
             )

@@ -19,7 +19,6 @@ from rnnlm.tasks.labels.data import MULTI, encode_examples, encode_words
 from rnnlm.tasks.labels.heads import TaggingHead
 from rnnlm.tasks.labels.model import Search, predict
 from support import tiny_tasks
-from support.devices import MODELS_DEVICE
 from support.tiny_tasks import VALID, fit, labelled, save
 
 VARIANTS = {
@@ -82,7 +81,7 @@ def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
     folder = tmp_path / "m"
     known = {key: value for key, value in settings.items() if key not in ("both", "form")}
     save(folder, model, **known)
-    loaded, manifest = model_folder.load(folder, MODELS_DEVICE)
+    loaded, manifest = model_folder.load(folder, "cpu")
     assert (loaded.task, manifest.model, manifest.settings["task"]) == (task, name, task)
     search = Search(probabilities=True)
     expected = predict(model, TEXTS, search)
@@ -102,13 +101,12 @@ def test_saving_over_a_model_invalidates_its_pickle(task, tmp_path):
         fit(task, "gru", budget="1steps"),
     )
     save(folder, model)
-    loaded, _ = model_folder.load(folder, MODELS_DEVICE)
+    loaded, _ = model_folder.load(folder, "cpu")
     with torch.no_grad():
         next(model.network.parameters()).add_(0.5)
     save(folder, model)
     assert same(
-        predict(model_folder.load(folder, MODELS_DEVICE)[0], TEXTS, search),
-        predict(model, TEXTS, search),
+        predict(model_folder.load(folder, "cpu")[0], TEXTS, search), predict(model, TEXTS, search)
     )
     assert same(predict(copy.copy(model), TEXTS, search), predict(model, TEXTS, search))
     with pytest.raises(ModelError, match="has changed since it was pickled"):
@@ -143,7 +141,7 @@ def scores(network, codec, texts, chosen):
     all probabilities, column by column."""
     encoded = encode_words(codec.tokenizer, texts)
     with torch.no_grad():
-        features = network(batch_tensors(encoded, np.array(chosen), torch.device(MODELS_DEVICE)))
+        features = network(batch_tensors(encoded, np.array(chosen), torch.device("cpu")))
         found = []
         for head in network.heads:
             if isinstance(head, TaggingHead):

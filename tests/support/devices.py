@@ -5,7 +5,6 @@ So an assertion that fails on a GPU has held on the CPU, and fails for reasons o
 """
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,10 +12,6 @@ import pytest
 import torch
 
 from rnnlm.neural.fitting import step, trainer
-
-# Where the tiny models of the helpers are trained: elsewhere than on the CPU, any test that has one
-# is a test of that device. tests/system/test_pretended_gpu.py asks for it.
-MODELS_DEVICE = os.environ.get("RNNLM_TEST_DEVICE", "cpu")
 
 WITHOUT_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 CUDA = pytest.param("cuda", marks=[pytest.mark.gpu, WITHOUT_CUDA])

@@ -14,14 +14,13 @@ from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.tasks.seq2seq.data import PairTrainingData, encode_pairs, make_codec
 from rnnlm.tasks.seq2seq.fitting import make_trainer
 from rnnlm.training.request import Request
-from support.devices import MODELS_DEVICE
 from support.tiny_translators import numbers, parallel_text
 
 Rows = Sequence[tuple[str, str]]
 SMALL = {
     "embedding_size": 5, "hidden_size": 4, "batch_rows": 4, "budget": "6steps",
     "learning_rate": 0.02, "tokenizer": "word",
-    "device": MODELS_DEVICE, "precision": "fp32", "threads": 1,
+    "device": "cpu", "precision": "fp32", "threads": 1,
 }  # fmt: skip
 TRAIN, VALID = numbers(24), numbers(7, seed=2)
 

@@ -26,7 +26,6 @@ from rnnlm.text.lines import Block
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.commands import Trained
 from support.commands import train as train_command
-from support.devices import MODELS_DEVICE
 
 PLACES, TIMES = (
     ("oslo", "rome", "new york", "san jose", "rio de janeiro"),
@@ -40,7 +39,7 @@ VERBS = {
 }
 SMALL = {
     "hidden_size": 8, "embedding_size": 8, "batch_rows": 8, "learning_rate": 0.1,
-    "device": MODELS_DEVICE, "precision": "fp32",
+    "device": "cpu", "precision": "fp32",
     "threads": 1, "unknown_words": 0.0, "dropout_embedding": 0.0, "dropout_input": 0.0,
     "dropout_output": 0.0,
 }  # fmt: skip

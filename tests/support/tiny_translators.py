@@ -11,7 +11,6 @@ import pytest
 
 from rnnlm.text.pairs import Pair, ParallelText
 from support.commands import Trained, train
-from support.devices import MODELS_DEVICE
 
 NUMBERS = {
     "one": "un",
@@ -23,7 +22,7 @@ NUMBERS = {
 }
 TINY = {
     "tokenizer": "word", "hidden_size": 16, "embedding_size": 12, "batch_rows": 16,
-    "learning_rate": 0.02, "device": MODELS_DEVICE,
+    "learning_rate": 0.02, "device": "cpu",
     "precision": "fp32", "threads": 1, "validate_every_steps": 60, "label_smoothing": 0,
     "dropout_input": 0, "dropout_output": 0,
 }  # fmt: skip
