@@ -128,7 +128,6 @@ def test_a_spawned_worker_scores_as_its_parent_does(folder):
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_forked_single_threaded_worker_scores_like_its_parent(folder):
     model = rnnlm.load(folder / "lstm", "cpu")
     expected = rnnlm.Model(model).score_sentences(LINES)
