@@ -1,8 +1,7 @@
 """The scripts that compare with others: each runs, and the plain loop has our network."""
 
+import importlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from rnnlm.errors import RnnlmError
 from rnnlm.neural.network import make_network
 from rnnlm.neural.settings import network_settings
 
@@ -24,39 +24,44 @@ AWD = {
 }  # fmt: skip
 
 
-def run(script, *arguments):
-    """Call a script. Return its exit status, what it printed, and what it said of errors."""
-    command = [sys.executable, HERE / script, *arguments]
-    ended = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    return ended.returncode, ended.stdout, ended.stderr
+@pytest.fixture
+def script(monkeypatch):
+    """Return a function that imports a script of this folder."""
+    monkeypatch.syspath_prepend(HERE)
+    return importlib.import_module
 
 
 @pytest.fixture
-def training(monkeypatch):
-    monkeypatch.syspath_prepend(HERE)
-    import training
+def run(script, capsys):
+    """Return a function that runs a script in this process. It returns what is printed."""
 
-    return training
+    def run(name, *arguments):
+        script(name).main([str(argument) for argument in arguments])
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def training(script):
+    return script("training")
 
 
 @pytest.mark.parametrize(
     "recipe, settings, has_plain",
     [("lstm", (), True), ("lstm", ("weight_drop=0.5",), True), ("ffnn", (), False)],
 )
-def test_training_takes_turns_with_a_plain_loop(models, recipe, settings, has_plain):
+def test_training_takes_turns_with_a_plain_loop(run, models, recipe, settings, has_plain):
     assigned = [f"--set={setting}" for setting in (*TINY, *settings)]
     brief = ("--rounds", 1, "--steps", 2, "--json")
-    code, out, err = run("training.py", models.text, "--recipe", recipe, *assigned, *brief)
-    assert code == 0, err
-    measured = json.loads(out)
+    measured = json.loads(run("training", models.text, "--recipe", recipe, *assigned, *brief))
     assert measured["tokens_per_second"] > 0
     assert (measured["ratio_plain"] is not None) == has_plain
 
 
-def test_models_without_training_loop_are_refused(models):
-    code, _, err = run("training.py", models.text, "--recipe", "unigram")
-    assert code == 1
-    assert err.endswith("error: a unigram has no training loop to time\n")
+def test_models_without_training_loop_are_refused(run, models):
+    with pytest.raises(RnnlmError, match="a unigram has no training loop to time"):
+        run("training", models.text, "--recipe", "unigram")
 
 
 def test_weight_drop_network_without_dropping_is_ours(training):
@@ -95,13 +100,12 @@ def test_only_layers_that_torch_has_are_compared(training):
         assert not training.is_in_torch(network_settings(model, **settings)), settings
 
 
-def test_scoring_agrees_with_torchs_lstm(models):
-    code, out, err = run("scoring.py", models.text, "-m", models.lstm, "--lines", 9, "--rounds", 1)
-    assert code == 0, err
+def test_scoring_agrees_with_torchs_lstm(run, models):
+    out = run("scoring", models.text, "-m", models.lstm, "--lines", 9, "--rounds", 1)
     assert float(out.splitlines()[-1].split()[2]) < 1e-3
 
 
-def test_ngrams_take_turns_with_the_programs_named(models, tmp_path):
+def test_ngrams_take_turns_with_the_programs_named(run, models, tmp_path):
     takes_files = 'while [ "$1" != --arpa ]; do shift; done\necho arpa > "$2"'
     programs = {
         "lmplz": f'echo "$@" > {tmp_path}/called\n{takes_files}',
@@ -114,8 +118,7 @@ def test_ngrams_take_turns_with_the_programs_named(models, tmp_path):
         path.write_text(f"#!/bin/sh\n{content}\n")
         path.chmod(0o755)
         named += [f"--{name.replace('_', '-')}", path]
-    code, out, err = run("ngrams.py", models.text, *named, "--order", 2, "--rounds", 1)
-    assert code == 0, err
+    out = run("ngrams", models.text, *named, "--order", 2, "--rounds", 1)
     rows = [line.split() for line in out.splitlines()]
     assert rows[0] == ["rnnlm", "KenLM", "ratio"]
     assert [row[0] for row in rows[1:]] == ["train", "eval", "perplexity"]
