@@ -49,9 +49,8 @@ def test_forward_equals_the_equations(characters, options):
     module, settings = make(characters, options)
     y_NF = module(padded(WORDS)).detach().numpy()
     assert y_NF.shape == (len(WORDS), settings.input_width)
-    np.testing.assert_allclose(
-        y_NF, [expected(module, settings, word) for word in WORDS], atol=1e-12
-    )
+    by_hand = [expected(module, settings, word) for word in WORDS]
+    np.testing.assert_allclose(y_NF, by_hand, atol=1e-12)
 
 
 @pytest.mark.parametrize("characters, options", CASES[:2] + CASES[3:])
@@ -84,34 +83,25 @@ def test_padding_has_no_influence(characters, options, width):
 def test_filters_find_short_endings_behind_any_stem():
     """Filters of width 3 that know the last character and the mark of the end: without overhang
     they would read what is before."""
-    module, _ = make(
-        "cnn", {"character_filters": "0,0,1", "character_highways": 0, "character_overhang": True}
-    )
+    options = {"character_filters": "0,0,1", "character_highways": 0, "character_overhang": True}
+    module, _ = make("cnn", options)
+    filters, vectors = module.filters["3"], module.vectors.weight
     with torch.no_grad():
-        for value in (module.filters["3"].weight, module.filters["3"].bias, module.vectors.weight):
+        for value in (filters.weight, filters.bias, vectors):
             value.zero_()
-        module.vectors.weight[1, 0], module.vectors.weight[7, 1], module.vectors.weight[8:, :2] = (
-            1.0,
-            1.0,
-            -5.0,
-        )
+        vectors[1, 0], vectors[7, 1], vectors[8:, :2] = 1.0, 1.0, -5.0
         # character 7, then the end
-        module.filters["3"].weight[0, 3], module.filters["3"].weight[0, 1] = 1.0, 1.0
+        filters.weight[0, 3] = filters.weight[0, 1] = 1.0
         y_NF = module(padded([[0, 7, 1], [0, 9, 8, 7, 1], [0, 9, 8, 10, 11, 7, 1], [0, 9, 1]]))
-    torch.testing.assert_close(
-        y_NF[:, 0], torch.tanh(torch.tensor([2.0, 2.0, 2.0, 0.0], dtype=torch.float64))
-    )
+    expected_N = torch.tensor([2.0, 2.0, 2.0, 0.0], dtype=torch.float64).tanh()
+    torch.testing.assert_close(y_NF[:, 0], expected_N)
 
 
 def test_filters_and_highways_start_as_asked_for():
     module, _ = make("cnn", {"init_input": "uniform", "init_range": 0.03})
-    linears = [
-        module.filters["1"],
-        module.filters["6"],
-        module.highways[0].candidate,
-        module.highways[0].gate,
-    ]
-    assert [linear.weight.abs().max().item() <= 0.03 for linear in linears] == [True] * 4
+    highway = module.highways[0]
+    for linear in (module.filters["1"], module.filters["6"], highway.candidate, highway.gate):
+        assert linear.weight.abs().max().item() <= 0.03
     assert module.filters["6"].weight.std().item() == pytest.approx(0.03 / 3**0.5, rel=0.1)
     assert make("cnn", {})[0].filters["6"].weight.abs().max() > 0.15  # 1 / sqrt(6 * 4) = 0.2
 

@@ -52,11 +52,8 @@ def test_vectors_of_glove_and_of_word2vec(tmp_path):
 
 def test_vectors_for_few_words_give_a_notice(tmp_path):
     _, (notice,) = read(tmp_path, "the 0.1 -0.2 0.3\nThe 1 2 3\n")
-    assert notice.endswith(
-        "vectors for 1 of 6 words (16.7%); the others start at random, so that the file has "
-        "little effect; "
-        "its words may be written in another case (see `lowercase`)"
-    )
+    assert "vectors for 1 of 6 words (16.7%); the others start at random, so that" in notice
+    assert notice.endswith("its words may be written in another case (see `lowercase`)")
 
 
 def test_vectors_land_in_their_rows_and_others_stay(tmp_path):
@@ -70,22 +67,15 @@ def test_vectors_land_in_their_rows_and_others_stay(tmp_path):
     assert weight_VE.requires_grad and weight_VE.grad_fn is None
 
 
-@pytest.mark.parametrize(
-    ("suffix", "compress"),
-    [
-        (".gz", gzip.compress),
-        (".xz", lzma.compress),
-        (".bz2", bz2.compress),
-        (".zst", zstandard.ZstdCompressor().compress),
-    ],
-)
+@pytest.mark.parametrize(("suffix", "compress"), [
+    (".gz", gzip.compress), (".xz", lzma.compress), (".bz2", bz2.compress),
+    (".zst", zstandard.ZstdCompressor().compress),
+])  # fmt: skip
 def test_compressed_files_are_read(tmp_path, suffix, compress):
-    assert (
-        read(tmp_path, compress(GLOVE.encode()), f"vectors.txt{suffix}")[0]
-        == read(tmp_path, GLOVE)[0]
-    )
+    packed, name = compress(GLOVE.encode()), f"vectors.txt{suffix}"
+    assert read(tmp_path, packed, name)[0] == read(tmp_path, GLOVE)[0]
     with pytest.raises(TextError, match="vectors.txt"):
-        read(tmp_path, compress(GLOVE.encode())[:-9], f"vectors.txt{suffix}")
+        read(tmp_path, packed[:-9], name)
 
 
 @pytest.mark.parametrize("change", [("\n", "\r\n"), ("\n", " \n"), ("\n", "\n\n"), ("3\n", "3")])
@@ -101,15 +91,16 @@ def test_the_first_of_repeated_vectors_counts(tmp_path):
     assert len(notices) == 2 and "2 lines repeat a word" in notices[0]
 
 
-def test_words_may_contain_spaces_or_be_numbers(tmp_path):
-    assert read(tmp_path, ". . . 1 2 3\nat name@domain.com 4 5 6\ncat 7 8 9\n")[0] == {
-        "cat": [7, 8, 9]
-    }
-    assert read(tmp_path, "cat 7 8 9\n. . . 1 2 3\n")[0] == {"cat": [7, 8, 9]}
-    assert read(tmp_path, "1984 1 2 3\n7 4 5 6\n", symbols=["</s>", "<unk>", "7", "1984"])[0] == {
-        "1984": [1, 2, 3],
-        "7": [4, 5, 6],
-    }
+@pytest.mark.parametrize("content, symbols, expected", [
+    (". . . 1 2 3\nat name@domain.com 4 5 6\ncat 7 8 9\n", SYMBOLS, {"cat": [7, 8, 9]}),
+    ("cat 7 8 9\n. . . 1 2 3\n", SYMBOLS, {"cat": [7, 8, 9]}),
+    ("1984 1 2 3\n7 4 5 6\n", ["</s>", "<unk>", "7", "1984"], {"1984": [1, 2, 3], "7": [4, 5, 6]}),
+])  # fmt: skip
+def test_words_may_contain_spaces_or_be_numbers(tmp_path, content, symbols, expected):
+    assert read(tmp_path, content, symbols=symbols)[0] == expected
+
+
+def test_a_file_for_other_words_is_an_error(tmp_path):
     with pytest.raises(TextError, match="has no vector for any of the 6 words.*another case"):
         read(tmp_path, "The 1 2 3\nCAT 4 5 6\ncat\u00a0 4 5 6\n")
 
@@ -130,11 +121,9 @@ def test_another_width_says_what_to_set(tmp_path, content, line, width):
     ("numbers", "found"), [("1 2", 2), ("1", 1), ("", 0), ("1 2 3 4", 4), ("1 2 3 4 5 6 7", 7)]
 )
 def test_a_line_of_wrong_width_is_named(tmp_path, word, numbers, found):
-    message = failing(tmp_path, f"the 1 2 3\n{word} {numbers}\n")
-    assert f"line 2: {found} numbers instead of 3" in message
-    assert f"line 3: {found} numbers instead of 3" in failing(
-        tmp_path, f"2 3\nthe 1 2 3\n{word} {numbers}\n"
-    )
+    lines = f"the 1 2 3\n{word} {numbers}\n"
+    for line, content in ((2, lines), (3, f"2 3\n{lines}")):
+        assert f"line {line}: {found} numbers instead of 3" in failing(tmp_path, content)
 
 
 def test_bad_utf8_is_named_or_replaced(tmp_path):

@@ -26,11 +26,8 @@ def spelled(tokenizer, words):
 def test_words_are_their_characters_between_two_marks():
     tokenizer = make()
     assert Alphabet(tokenizer).size == 5 + 5  # a b c ä 😀
-    assert spelled(tokenizer, ["abc", "b", "\u00e4c\U0001f600"]) == [
-        [0, 5, 6, 7, 1],
-        [0, 6, 1],
-        [0, 8, 7, 9, 1],
-    ]
+    rows = spelled(tokenizer, ["abc", "b", "\u00e4c\U0001f600"])
+    assert rows == [[0, 5, 6, 7, 1], [0, 6, 1], [0, 8, 7, 9, 1]]
 
 
 def test_special_symbols_are_characters_of_their_own():
@@ -40,11 +37,8 @@ def test_special_symbols_are_characters_of_their_own():
 
 
 def test_unseen_words_are_spelled_and_new_characters_unknown():
-    assert spelled(make(), ["cab", "xa", "</s>x"]) == [
-        [0, 7, 5, 6, 1],
-        [0, 2, 5, 1],
-        [0, 2, 2, 2, 2, 2, 1],
-    ]
+    rows = spelled(make(), ["cab", "xa", "</s>x"])
+    assert rows == [[0, 7, 5, 6, 1], [0, 2, 5, 1], [0, 2, 2, 2, 2, 2, 1]]
 
 
 def test_words_met_by_two_threads_misplace_no_rows(monkeypatch):
@@ -73,9 +67,8 @@ def test_the_sizes_follow_from_the_vocabulary_alone():
 
 def test_long_words_are_read_up_to_65_characters():
     tokenizer = make(["ab"])
-    fitting, long, longer = spelled(
-        tokenizer, ["a" * (LONGEST - 2), "a" * (LONGEST - 2) + "b", "a" * 300]
-    )
+    whole = "a" * (LONGEST - 2)
+    fitting, long, longer = spelled(tokenizer, [whole, f"{whole}b", "a" * 300])
     assert len(fitting) == LONGEST == 65 and fitting == long == longer == [0, *[5] * 63, 1]
 
 
@@ -86,10 +79,8 @@ def test_the_table_grows_with_words_that_come():
     new = torch.from_numpy(tokenizer.encode(["abcabcabc"]).ids[:1]).long()
     assert table(new)[0].tolist() == [0, *[5, 6, 7] * 3, 1]
     after = table(torch.arange(5))
-    assert (
-        torch.equal(after[:, : before.shape[1]], before)
-        and (after[:, before.shape[1] :] == -1).all()
-    )
+    assert torch.equal(after[:, : before.shape[1]], before)
+    assert (after[:, before.shape[1] :] == -1).all()
 
 
 def test_pieces_of_sentencepiece_are_spelled():

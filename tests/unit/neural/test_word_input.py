@@ -22,14 +22,8 @@ def make(characters, tokenizer, **options):
         "lstm": {"character_size": 4, "character_hidden_size": 5},
         None: {},
     }
-    settings = network_settings(
-        "lstm",
-        characters=characters,
-        embedding_size=7,
-        init_range=0.7,
-        **own[characters],
-        **options,
-    )
+    own = {"characters": characters, "embedding_size": 7, "init_range": 0.7, **own[characters]}
+    settings = network_settings("lstm", **own, **options)
     return WordInput(settings, tokenizer), settings
 
 
@@ -44,10 +38,8 @@ def vector(module, tokenizer, word):
 def test_without_characters_it_is_a_word_vector_table():
     module, settings = make(None, make_tokenizer(TEXT))
     ids_TB = torch.tensor([[0, 3], [5, 1]])
-    assert (
-        list(module.state_dict()) == ["embedding.weight"]
-        and module.weight is module.embedding.weight
-    )
+    assert list(module.state_dict()) == ["embedding.weight"]
+    assert module.weight is module.embedding.weight
     assert torch.equal(module(ids_TB), module.weight[ids_TB]) and settings.input_width == 7
     assert 0.5 < module.weight.abs().max() <= 0.7
 
@@ -67,15 +59,13 @@ def test_numbers_equal_those_of_numpy(characters, beside):
     symbols = tokenizer.symbols()
     for word, found in zip(words, x_TBE[:, 0], strict=True):
         spelled = reference.rows_of(word, rows, {"</s>": 3, "<unk>": 4}.get(word))
-        expected = (
-            reference.cnn(weights, spelled, 1)
-            if characters == "cnn"
-            else reference.lstm(weights, spelled)
-        )
+        if characters == "cnn":
+            expected = reference.cnn(weights, spelled, 1)
+        else:
+            expected = reference.lstm(weights, spelled)
         if beside:
-            own = weights["embedding.weight"][
-                symbols.index(word) if word in symbols else symbols.index("<unk>")
-            ]
+            known = word if word in symbols else "<unk>"
+            own = weights["embedding.weight"][symbols.index(known)]
             expected = np.concatenate([own, expected])
         assert len(expected) == settings.input_width
         np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -19,14 +19,8 @@ from rnnlm.neural.settings import network_settings
 from rnnlm.system import Rank
 from support.devices import ON_EACH_DEVICE
 
-NETWORK = network_settings(
-    "lstm",
-    hidden_size=16,
-    embedding_size=16,
-    dropout_input=0.0,
-    dropout_between=0.0,
-    dropout_output=0.0,
-)
+NO_DROPOUT = {"dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0}
+NETWORK = network_settings("lstm", hidden_size=16, embedding_size=16, **NO_DROPOUT)
 FITTING = FittingSettings(
     batch_rows=4, bptt_tokens=12, optimizer="sgd", learning_rate=1.0, validate_every_steps=6
 )
@@ -68,11 +62,9 @@ def test_one_rank_trains_as_a_process_without_ranks(make_data, sentences, group,
     torch.testing.assert_close(shared.network.state_dict(), weights, atol=1e-4, rtol=1e-4)
     for events in (expected, found):
         assert sum(isinstance(event, Checkpoint) for event in events) == 2
-    figures = [
-        [event.best for event in events if isinstance(event, Validated)]
-        for events in (expected, found)
-    ]
-    assert len(figures[0]) == 2 and figures[1] == pytest.approx(figures[0], rel=1e-4)
+    best = [event.best for event in expected if isinstance(event, Validated)]
+    best_found = [event.best for event in found if isinstance(event, Validated)]
+    assert len(best) == 2 and best_found == pytest.approx(best, rel=1e-4)
 
 
 @ON_EACH_DEVICE

@@ -68,17 +68,12 @@ def test_reports_give_mean_and_largest_gradient_norms(clock):
     assert meter.due()
     meter.add(torch.tensor(1.0), torch.tensor(5.0), 50)
     figures = meter.read()
-    assert (figures["gradient_norm"], figures["gradient_norm_max"], figures["weight_norm"]) == (
-        4.5,
-        6.0,
-        pytest.approx(10.0),
-    )
+    assert (figures["gradient_norm"], figures["gradient_norm_max"]) == (4.5, 6.0)
+    assert figures["weight_norm"] == pytest.approx(10.0)
     network.weight.data[1, 1] = math.nan
     figures = meter.read()
-    assert (figures["gradient_norm"], figures["gradient_norm_max"]) == (5.0, 5.0) and math.isnan(
-        figures["weight_norm"]
-    )
-    assert not meter.pending
+    assert (figures["gradient_norm"], figures["gradient_norm_max"]) == (5.0, 5.0)
+    assert math.isnan(figures["weight_norm"]) and not meter.pending
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -104,8 +99,7 @@ def test_a_non_finite_gradient_norm_is_always_reported(clock, broken):
     for tokens, norm in enumerate((1.0, broken, 2.0), start=1):
         meter.add(torch.tensor(1.0), torch.tensor(norm), tokens)
     figures = meter.read()
-    assert not math.isfinite(figures["gradient_norm"]) and not math.isfinite(
-        figures["gradient_norm_max"]
-    )
+    assert not math.isfinite(figures["gradient_norm"])
+    assert not math.isfinite(figures["gradient_norm_max"])
     meter.add(torch.tensor(1.0), NORM, 4)
     assert meter.read()["gradient_norm"] == 1.0

@@ -34,24 +34,15 @@ def test_windows_on_disk_equal_those_on_the_device(tokens, rows, length, documen
     ids = np.random.default_rng(1).integers(1, 90, tokens).astype(np.uint16)
     lengths = [tokens // 3, 0, tokens // 2, tokens - tokens // 3 - tokens // 2]
     stream = torch.from_numpy(with_boundary(ids, BOUNDARY).astype(np.int32))
-    disk, device = (
-        DiskReader(in_parts(ids, lengths), BOUNDARY, on_device),
-        DeviceReader(stream, on_device),
-    )
-    documents = documents if tokens == 53 else None
+    disk = DiskReader(in_parts(ids, lengths), BOUNDARY, on_device)
+    device = DeviceReader(stream, on_device)
+    borders = [] if documents is None or tokens != 53 else [DocumentBorders(documents)]
     for texts in (disk, device):
         texts.hide(np.array([9] if hidden and tokens > 9 else [], dtype=np.int64), 95)
         texts.hide(np.array([each for each in hidden if each < tokens], dtype=np.int64), 99)
-    for window in tbptt_windows(
-        stream_bounds(tokens, rows),
-        [length] * 100,
-        [] if documents is None else [DocumentBorders(documents)],
-    ):
-        length = int(window.tokens_B.max())
-        found_and_wanted = (
-            texts.window(window.start_B, window.end_B, length) for texts in (disk, device)
-        )
-        for found, wanted in zip(*found_and_wanted, strict=True):
+    for window in tbptt_windows(stream_bounds(tokens, rows), [length] * 100, borders):
+        asked = window.start_B, window.end_B, int(window.tokens_B.max())
+        for found, wanted in zip(disk.window(*asked), device.window(*asked), strict=True):
             assert found.dtype == wanted.dtype and torch.equal(found, wanted)
 
 

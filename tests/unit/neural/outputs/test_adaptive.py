@@ -47,11 +47,9 @@ def test_tails_get_narrower_within_bounds():
 
 @pytest.mark.parametrize("cutoffs", [(0, 10), (10, 10), (20, 10), (10, 50), (60,)])
 def test_cutoffs_not_ascending_within_the_vocabulary_are_errors(cutoffs):
-    with pytest.raises(
-        SettingsError, match=f"cutoffs = {cutoffs[0]}.*below the vocabulary's 50 words"
-    ) as caught:
+    message = f"cutoffs = {cutoffs[0]}.*below the vocabulary's 50 words.*leave cutoffs out"
+    with pytest.raises(SettingsError, match=message):
         AdaptiveSoftmax(V, E, cutoffs, 4.0)
-    assert "leave cutoffs out" in caught.value.hint
 
 
 def zipf_columns(size, cutoffs, shrink):

@@ -18,17 +18,10 @@ from rnnlm.neural.outputs.softmax import LinearCrossEntropy
 from support.output_layers import counts_of, make, ready
 
 
-@pytest.mark.parametrize(
-    "mass, classes, starts",
-    [
-        ([4, 2, 1, 1], 2, [0, 1]),  # 4 | 2 1 1
-        ([2, 2, 2, 1, 1], 4, [0, 1, 2, 3]),
-        ([10, 1, 1, 1], 3, [0, 1, 2]),  # the first word alone is more than two thirds
-        ([1, 1, 1, 20], 2, [0, 3]),  # half of the mass is reached within the last word
-        ([3, 2, 1], 1, [0]),
-        ([3, 2, 1], 3, [0, 1, 2]),
-    ],
-)
+@pytest.mark.parametrize("mass, classes, starts", [
+    ([4, 2, 1, 1], 2, [0, 1]), ([2, 2, 2, 1, 1], 4, [0, 1, 2, 3]), ([10, 1, 1, 1], 3, [0, 1, 2]),
+    ([1, 1, 1, 20], 2, [0, 3]), ([3, 2, 1], 1, [0]), ([3, 2, 1], 3, [0, 1, 2]),
+])  # fmt: skip
 def test_classes_are_cut_at_equal_mass_never_empty(mass, classes, starts):
     assert class_starts(torch.tensor(mass, dtype=torch.float64), classes).tolist() == starts
 
@@ -50,22 +43,18 @@ def test_probabilities_are_class_times_within_class():
     p_class = torch.softmax(features_NE @ layer.class_weight.T + layer.class_bias, dim=1)
     expected_NV, start = torch.empty(4, 11), 0
     for k, size in enumerate(sizes):
-        logits = (
-            features_NE @ layer.weight[start : start + size].T + layer.bias[start : start + size]
-        )
-        expected_NV[:, order_V[start : start + size]] = p_class[:, k : k + 1] * torch.softmax(
-            logits, dim=1
-        )
+        words = slice(start, start + size)
+        within = torch.softmax(features_NE @ layer.weight[words].T + layer.bias[words], dim=1)
+        expected_NV[:, order_V[words]] = p_class[:, k : k + 1] * within
         start += size
     torch.testing.assert_close(layer.predict(features_NE).exp(), expected_NV)
 
 
 def test_tied_weights_are_those_of_the_same_words():
     own, tied = make("class", 11), make("class", 11, tied=True)
-    with torch.no_grad():
-        tied.load_state_dict(
-            {name: value for name, value in own.state_dict().items() if name != "weight"}
-        )
+    shared = own.state_dict()
+    del shared["weight"]
+    tied.load_state_dict(shared)
     word_VE = torch.empty_like(own.weight)
     word_VE[own.order_V.long()] = own.weight.detach()
     features_NE = torch.randn(4, 6)
@@ -84,9 +73,8 @@ def test_training_computes_only_the_targets_classes(monkeypatch):
     layer = make("class", 50)
     monkeypatch.setattr(classes, "LinearCrossEntropy", Spy)
     rarest, commonest = layer.order_V[-1], layer.order_V[0]
-    layer.loss(
-        torch.randn(5, 6), torch.stack([rarest, commonest, rarest, rarest, torch.tensor(-1)]).long()
-    )
+    targets_N = torch.stack([rarest, commonest, rarest, rarest, torch.tensor(-1)]).long()
+    layer.loss(torch.randn(5, 6), targets_N)
     assert seen == [(5, 7), (1, layer.sizes[0]), (3, layer.sizes[-1])]
 
 

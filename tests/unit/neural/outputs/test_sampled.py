@@ -39,9 +39,8 @@ def test_contrastive_noise_follows_the_unigram_distribution():
     counts_V = counts_of(11)
     layer = ready(NoiseContrastiveSoftmax(11, 6, False, 200_000), counts_V)
     p_V = unigram(counts_V)
-    torch.testing.assert_close(
-        layer.expected_V.log(), (200_000 * p_V).log().float(), atol=1e-5, rtol=1e-5
-    )
+    expected_V = (200_000 * p_V).log().float()
+    torch.testing.assert_close(layer.expected_V.log(), expected_V, atol=1e-5, rtol=1e-5)
     drawn_V = torch.bincount(layer.draw(), minlength=11) / 200_000
     assert ((drawn_V - p_V).abs() < 5 * (p_V * (1 - p_V) / 200_000).sqrt()).all()
 
@@ -53,9 +52,8 @@ def test_sampled_words_are_distinct_with_expected_frequency(samples):
     assert all(len(row.unique()) == samples for row in draws)
     expected_V = layer.expected_V
     drawn_V = torch.bincount(draws.flatten(), minlength=50) / 4000
-    assert (
-        (drawn_V - expected_V).abs() <= 5 * (expected_V * (1 - expected_V) / 4000).sqrt() + 1e-12
-    ).all()
+    deviation_V = (expected_V * (1 - expected_V) / 4000).sqrt()
+    assert ((drawn_V - expected_V).abs() <= 5 * deviation_V + 1e-12).all()
 
 
 def test_running_sums_are_integers_as_deterministic_cuda_needs(monkeypatch):
@@ -85,9 +83,8 @@ def test_inclusion_below_one_is_proportional_to_frequency(size, count):
 def test_the_rarest_words_keep_their_probability(kind):
     counts_V = torch.cat([torch.tensor([10**9]), torch.zeros(9999, dtype=torch.int64)])
     layer = ready(kind(10_000, 2, False, 1), counts_V)
-    torch.testing.assert_close(
-        layer.expected_V.log(), unigram(counts_V).log().float(), atol=1e-4, rtol=1e-5
-    )
+    expected_V = unigram(counts_V).log().float()
+    torch.testing.assert_close(layer.expected_V.log(), expected_V, atol=1e-4, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -115,11 +112,7 @@ def test_the_sampled_loss_equals_a_transcription(monkeypatch):
     layer, (features_NE, targets_N) = make(SampledSoftmax, 4), window(V, dtype=torch.float64)
     noise = [4, 1, 7, 0]
     monkeypatch.setattr(layer, "draw", lambda: torch.tensor(noise))
-    h, W, b = (
-        features_NE.detach().numpy(),
-        layer.weight.detach().numpy(),
-        layer.bias.detach().numpy(),
-    )
+    h, W, b = (each.detach().numpy() for each in (features_NE, layer.weight, layer.bias))
     expected = layer.expected_V.numpy()
     losses = []
     for row, target in zip(h, targets_N.tolist(), strict=True):
@@ -127,9 +120,8 @@ def test_the_sampled_loss_equals_a_transcription(monkeypatch):
             words = [target, *(set(noise) - {target})]
             corrected = W[words] @ row + b[words] - np.log(expected[words])
             losses.append(np.log(np.exp(corrected).sum()) - corrected[0])
-    np.testing.assert_allclose(
-        layer.loss(features_NE, targets_N).item(), np.mean(losses), rtol=1e-5
-    )
+    found = layer.loss(features_NE, targets_N).item()
+    np.testing.assert_allclose(found, np.mean(losses), rtol=1e-5)
 
 
 @pytest.mark.parametrize("samples", [V, 100_000])
@@ -137,68 +129,52 @@ def test_sampling_all_words_gives_the_full_softmax(samples):
     layer, (features_NE, targets_N) = make(SampledSoftmax, samples), window(V, dtype=torch.float64)
     ours, full = layer.loss(features_NE, targets_N), plain_loss(layer, features_NE, targets_N)
     torch.testing.assert_close(ours, full, atol=1e-12, rtol=1e-12)
-    torch.testing.assert_close(
-        gradients(ours, layer, features_NE),
-        gradients(full, layer, features_NE),
-        atol=1e-12,
-        rtol=1e-12,
-    )
+    found, expected = (gradients(each, layer, features_NE) for each in (ours, full))
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
 
 
 def test_sampled_softmax_is_optimal_at_the_texts_distribution():
     """The correction's purpose: with three noise words in eleven, the gradient still vanishes where
     the model is right."""
     layer, p_V = make(SampledSoftmax, 3), torch.softmax(torch.randn(V, dtype=torch.float64), dim=0)
-    with torch.no_grad():
-        layer.weight.zero_()
-        layer.bias.copy_(p_V.log())
     targets_N = torch.multinomial(p_V, 4000, replacement=True)
     features_NE = torch.zeros(4000, 6, dtype=torch.float64)
-    mean = torch.stack(
-        [gradients(layer.loss(features_NE, targets_N), layer)["bias"] for _ in range(300)]
-    ).mean(dim=0)
-    assert mean.abs().max() < 0.015
-    with torch.no_grad():
-        layer.bias.zero_()
-    off = torch.stack(
-        [gradients(layer.loss(features_NE, targets_N), layer)["bias"] for _ in range(300)]
-    ).mean(dim=0)
-    assert off.abs().max() > 0.05
+
+    def mean_gradient(bias_V):
+        with torch.no_grad():
+            layer.weight.zero_()
+            layer.bias.copy_(bias_V)
+        losses = (layer.loss(features_NE, targets_N) for _ in range(300))
+        return torch.stack([gradients(loss, layer)["bias"] for loss in losses]).mean(dim=0)
+
+    assert mean_gradient(p_V.log()).abs().max() < 0.015
+    assert mean_gradient(torch.zeros(V)).abs().max() > 0.05
 
 
 def test_the_contrastive_loss_equals_a_transcription(monkeypatch):
-    layer, (features_NE, targets_N) = (
-        make(NoiseContrastiveSoftmax, 6),
-        window(V, dtype=torch.float64),
-    )
+    layer = make(NoiseContrastiveSoftmax, 6)
+    features_NE, targets_N = window(V, dtype=torch.float64)
     noise = [4, 1, 4, 7, 0, 1]
     monkeypatch.setattr(layer, "draw", lambda: torch.tensor(noise))
-    h, W, b = (
-        features_NE.detach().numpy(),
-        layer.weight.detach().numpy(),
-        layer.bias.detach().numpy(),
-    )
+    h, W, b = (each.detach().numpy() for each in (features_NE, layer.weight, layer.bias))
     q = unigram(counts_of(V)).numpy()
 
     def p_true(row, word):
         model = np.exp(W[word] @ row + b[word])
         return model / (model + 6 * q[word])
 
-    kept = [(row, target) for row, target in zip(h, targets_N.tolist(), strict=True) if target >= 0]
-    losses = [
-        -np.log(p_true(row, target)) - sum(np.log(1 - p_true(row, word)) for word in noise)
-        for row, target in kept
-    ]
-    np.testing.assert_allclose(
-        layer.loss(features_NE, targets_N).item(), np.mean(losses), rtol=1e-6
-    )
+    losses = []
+    for row, target in zip(h, targets_N.tolist(), strict=True):
+        if target >= 0:
+            of_noise = sum(np.log(1 - p_true(row, word)) for word in noise)
+            losses.append(-np.log(p_true(row, target)) - of_noise)
+    found = layer.loss(features_NE, targets_N).item()
+    np.testing.assert_allclose(found, np.mean(losses), rtol=1e-6)
 
 
 def test_much_noise_approaches_the_maximum_likelihood_gradient():
-    layer, (features_NE, targets_N) = (
-        make(NoiseContrastiveSoftmax, 200_000),
-        window(V, dtype=torch.float64),
-    )
+    layer = make(NoiseContrastiveSoftmax, 200_000)
+    features_NE, targets_N = window(V, dtype=torch.float64)
     p_V = torch.softmax(torch.randn(V, dtype=torch.float64), dim=0)
     with torch.no_grad():
         layer.weight.zero_()

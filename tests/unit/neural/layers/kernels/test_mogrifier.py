@@ -38,16 +38,12 @@ def run(rounds, inputs, peepholes, factors):
 
 def gradients(rounds, inputs, peepholes, factors):
     outputs = run(rounds, inputs, peepholes, factors)
-    total = sum(
-        (
-            torch.linspace(-1, 1, part.numel(), dtype=part.dtype, device=part.device).view_as(part)
-            * part
-        ).sum()
-        for part in outputs
-    )
-    return torch.autograd.grad(
-        total, [*inputs, *([] if peepholes is None else [peepholes]), *factors]
-    )
+    total = 0.0
+    for part in outputs:
+        weighting = torch.linspace(-1, 1, part.numel(), dtype=part.dtype, device=part.device)
+        total = total + (weighting.view_as(part) * part).sum()
+    given = [*inputs, *([] if peepholes is None else [peepholes]), *factors]
+    return torch.autograd.grad(total, given)
 
 
 @all_forms
@@ -55,15 +51,12 @@ def gradients(rounds, inputs, peepholes, factors):
 def test_outputs_equal_the_equations(rounds, rank, peepholes, coupled):
     inputs, p, factors = example(rounds, rank, peepholes, coupled)
     x_TBE, h, c, *weights = (part.detach().numpy() for part in inputs)
-    matrices, expected = (
-        recurrent.mogrifier_matrices(rounds, [factor.detach().numpy() for factor in factors]),
-        [],
-    )
+    weights.append(None if p is None else p.detach().numpy())
+    numbers = [factor.detach().numpy() for factor in factors]
+    matrices, expected = recurrent.mogrifier_matrices(rounds, numbers), []
     for x in x_TBE:
         x, h = recurrent.mogrify(x, h, matrices)
-        h, c = recurrent.lstm_step(
-            x, h, c, *weights, None if p is None else p.detach().numpy(), coupled
-        )
+        h, c = recurrent.lstm_step(x, h, c, *weights, coupled)
         expected.append(h)
     y_TBH, last_BH = run(rounds, inputs, p, factors)
     np.testing.assert_allclose(y_TBH.detach().numpy(), np.stack(expected), atol=1e-12)
