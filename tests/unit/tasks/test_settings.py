@@ -1,6 +1,7 @@
-"""Settings of tasks: what is stored comes back, what contradicts itself and which kinds make no
-sense is said."""
+"""Settings of every task: what is stored comes back, what is damaged or contradicts itself is said,
+and which kinds make no sense."""
 
+import functools
 import re
 
 import pytest
@@ -8,29 +9,78 @@ import pytest
 from rnnlm.config import Layer, needs_of, resolve, warn_of_idle
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError
 from rnnlm.models import registry
-from rnnlm.neural.settings import KINDS as LANGUAGE_MODELS
-from rnnlm.tasks.labels.settings import KINDS, TaggingSettings, network_settings, stored
+from rnnlm.neural import settings as language_models
+from rnnlm.tasks.labels import settings as labels
+from rnnlm.tasks.labels.settings import TaggingSettings
+from rnnlm.tasks.seq2seq import settings as seq2seq
+from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
+
+
+def of_labels(task):
+    """Return how settings of a task of labels are read from a folder, and made."""
+    stored = functools.partial(labels.stored, task)
+    return stored, lambda model, **values: labels.network_settings(task, model, **values)
+
+
+TASKS = {
+    "language model": (language_models.stored, language_models.network_settings),
+    "tagging": of_labels("tagging"),
+    "classification": of_labels("classification"),
+    "seq2seq": (seq2seq.stored, seq2seq.network_settings),
+}
+KINDS = [("language model", model) for model in language_models.KINDS]
+KINDS += [*labels.KINDS, *(("seq2seq", model) for model in language_models.CELLS)]
 
 
 @pytest.mark.parametrize("task, model", KINDS)
-def test_stored_settings_come_back_and_each_is_described(task, model):
-    kind = KINDS[task, model]
-    assert stored(task, {"model": model, "hidden_size": 7, "learning_rate": 3}) == network_settings(
-        task, model, hidden_size=7
-    )
+def test_stored_settings_come_back(task, model):
+    stored, made = TASKS[task]
+    values = {"model": model, "hidden_size": 7, "learning_rate": 3, "bptt_tokens": 3}
+    assert stored(values) == made(model, hidden_size=7)
+
+
+@pytest.mark.parametrize("kind", [*labels.KINDS.values(), Seq2SeqSettings])
+def test_each_setting_that_needs_others_is_one(kind):
     assert set(needs_of(kind)) <= set(kind.__dataclass_fields__)
-    assert (kind(model=model).embedding_size, kind().dropout_output) != (256, 0.1)
 
 
-@pytest.mark.parametrize("values, what", [
-    ({"model": "bag"}, "model = 'bag' is not a kind of network for tagging"),
-    ({"model": None}, "model = None"),
-    ({"hidden_size": 1 << 21}, "hidden_size"), ({"output_layer": "adaptive"}, "output_layer"),
-    ({"hidden_size": 0}, "hidden_size"),
+def test_tasks_have_defaults_of_their_own():
+    for (_, model), kind in labels.KINDS.items():
+        assert (kind(model=model).embedding_size, kind().dropout_output) != (256, 0.1)
+
+
+@pytest.mark.parametrize("task, values, what", [
+    ("language model", {"model": None}, "model = None"),
+    ("language model", {"model": "ngram"}, "model = 'ngram'"),
+    ("language model", {"model": ["lstm"]}, "model = ['lstm']"),
+    ("language model", {"layers": 101}, "layers"),
+    ("language model", {"hidden_size": 1 << 21}, "hidden_size"),
+    ("language model", {"characters": "cnn", "character_highways": 101}, "highways"),
+    ("language model", {"characters": "cnn", "character_filters": ",".join("1" * 101)}, "filters"),
+    ("language model", {"layers": 100, "layer_sizes": ",".join("1" * 101)}, "layer_sizes"),
+    ("language model", {"layers": 1, "layer_sizes": "12345678"}, "layer_sizes"),
+    ("language model", {"output_layer": "adaptive", "cluster_shrink": 1e300}, "cluster_shrink"),
+    ("language model", {"output_layer": "adaptive", "cluster_shrink": 0.5}, "cluster_shrink"),
+    ("language model", {"loss": "nce", "samples": 1 << 30}, "samples"),
+    ("language model", {"model": "ffnn", "context_words": 1001}, "context_words"),
+    ("language model", {"tied": True, "output_layer": "adaptive"}, "tied"),
+    ("language model", {"connections": "residual", "layers": 2, "layer_sizes": "5,6"}, "residual"),
+    ("tagging", {"model": "bag"}, "model = 'bag' is not a kind of network for tagging"),
+    ("tagging", {"model": None}, "model = None"),
+    ("tagging", {"hidden_size": 1 << 21}, "hidden_size"),
+    ("tagging", {"hidden_size": 0}, "hidden_size"),
+    ("tagging", {"output_layer": "adaptive"}, "output_layer"),
+    ("seq2seq", {"model": "bag"}, "model = 'bag' is not a kind of encoder-decoder"),
+    ("seq2seq", {"model": None}, "model = None"),
+    ("seq2seq", {"decoder_hidden_size": 1 << 21}, "decoder_hidden_size"),
+    ("seq2seq", {"decoder_layers": 0}, "decoder_layers"),
+    ("seq2seq", {"attention": "self"}, "attention"),
 ], ids=str)  # fmt: skip
-def test_damaged_or_hostile_ones_are_an_error(values, what):
-    with pytest.raises(ModelError, match=f"stored settings are damaged.*{re.escape(what)}"):
-        stored("tagging", {"model": "lstm", **values})
+def test_damaged_settings_are_an_error(task, values, what):
+    stored, _ = TASKS[task]
+    with pytest.raises(ModelError, match=f"settings are damaged.*{re.escape(what)}") as caught:
+        stored({"model": "lstm", **values})
+    assert not caught.value.hint
 
 
 @pytest.mark.parametrize("task, model, values, what", [
@@ -39,26 +89,71 @@ def test_damaged_or_hostile_ones_are_an_error(values, what):
      "character_size is a setting of characters = cnn or lstm"),
     ("classification", "cnn", {"filter_widths": "3,0"}, "filter_widths = 3,0 is not valid"),
     ("classification", "cnn", {"filter_widths": "3,3"}, "filter_widths = 3,3 has a width twice"),
-])  # fmt: skip
+    ("seq2seq", "lstm", {"characters": "cnn"},
+     "characters is not possible with task = seq2seq.*tokenizer=char"),
+    ("seq2seq", "lstm", {"attention": "dot", "decoder_hidden_size": 300},
+     "attention = dot needs equal widths.*512 numbers.*300.*attention=general"),
+    ("seq2seq", "lstm", {"attention": None, "input_feeding": True}, "input_feeding needs attention"),
+    ("seq2seq", "lstm", {"attention": None, "bridge": None},
+     "attention = none and bridge = none hide the source from the decoder"),
+    ("seq2seq", "lstm", {"tied_embeddings": "all", "target_embedding_size": 9},
+     "tied_embeddings = all needs word vectors of equal width"),
+    ("seq2seq", "lstm", {"layers": 2, "layer_sizes": "3"}, "layer_sizes = 3 names 1 widths"),
+], ids=str)  # fmt: skip
 def test_contradictions_are_said(task, model, values, what):
-    with pytest.raises(SettingsError, match=re.escape(what)):
-        network_settings(task, model, **values)
+    _, made = TASKS[task]
+    with pytest.raises(SettingsError) as caught:
+        made(model, **values)
+    assert re.search(what, f"{caught.value.what} {caught.value.why} {caught.value.hint}")
 
 
-def test_a_setting_without_effect_is_named():
-    asked = Layer(
-        "user",
-        {
-            "context_size": 9,
-            "locked_dropout": True,
-            "dropout_input": 0.0,
-            "dropout_output": 0.0,
-            "dropout_between": 0.0,
-        },
-    )
-    with pytest.warns(RnnlmWarning, match="context_size = 9") as caught:
-        warn_of_idle(resolve([TaggingSettings], [asked]))
-    assert "dropout_latent" not in str(caught[0].message)
+IDLE = {
+    TaggingSettings: {
+        "context_size": 9, "locked_dropout": True, "dropout_input": 0.0, "dropout_output": 0.0,
+        "dropout_between": 0.0,
+    },
+    Seq2SeqSettings: {"attention_size": 9, "dropout_between": 0.3, "init_output": "glorot"},
+}  # fmt: skip
+NAMED = {
+    TaggingSettings: ["context_size = 9"],
+    Seq2SeqSettings: [
+        "attention_size = 9 needs attention = additive",
+        "layers = 2 or more or decoder_layers = 2 or more",
+        "init_output",
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", IDLE)
+def test_a_setting_without_effect_is_named(kind):
+    with pytest.warns(RnnlmWarning) as caught:
+        warn_of_idle(resolve([kind], [Layer("user", IDLE[kind])]))
+    message = str(caught[0].message)
+    assert all(part in message for part in NAMED[kind]) and "dropout_latent" not in message
+
+
+# ---- Encoder-decoders.
+
+
+def test_none_is_understood_as_text():
+    asked = Layer("user", {"attention": "none", "tied_embeddings": "none"}, is_text=True)
+    settings = resolve([Seq2SeqSettings], [asked]).make(Seq2SeqSettings)
+    assert (settings.attention, settings.tied_embeddings) == (None, None)
+
+
+def test_decoder_width_and_kind_follow_the_encoder():
+    own = {"connections": "residual", "input_feeding": True, "target_embedding_size": 100}
+    settings = seq2seq.network_settings("lstm", coupled_gates=True, **own)
+    layers = settings.decoder
+    assert (layers.model, layers.hidden_size, layers.connections) == ("lstm", 512, "residual")
+    assert layers.cell.coupled_gates
+    assert (layers.input_width, settings.features_width) == (100 + 100, 100)
+    own = {"bidirectional": False, "layer_sizes": "9", "tied_embeddings": None}
+    other = seq2seq.network_settings("lstm", coupled_gates=True, decoder_model="gru", **own)
+    assert (other.decoder.model, other.decoder.widths, other.features_width) == ("gru", (9,), 9)
+
+
+# ---- Kinds that a task has, and has not.
 
 
 def refusal(task: str, model: str) -> SettingsError:
@@ -86,7 +181,7 @@ def test_kinds_senseless_for_a_task_are_refused(task, model, why, hint):
 
 def test_every_kind_suits_its_task_or_is_refused():
     for task in ("tagging", "classification"):
-        for model in {*LANGUAGE_MODELS, "ngram", "unigram", "bag", "cnn"}:
+        for model in {*language_models.KINDS, "ngram", "unigram", "bag", "cnn"}:
             is_known = model in registry.kinds_of(task)
-            assert is_known == ((task, model) in KINDS)
+            assert is_known == ((task, model) in labels.KINDS)
             assert is_known or refusal(task, model).why
