@@ -33,10 +33,8 @@ def test_language_model_trace_starts_with_the_boundary(kind, more):
     expected, _ = model.network.features(
         torch.from_numpy(inputs_1T.T).long(), model.network.initial_state(1)
     )
-    assert (
-        found.tokens == ("</s>", *line.split())
-        and [each.name for each in found.layers] == ["layer 1", "layer 2"][: len(found.layers)]
-    )
+    assert found.tokens == ("</s>", *line.split())
+    assert [each.name for each in found.layers] == ["layer 1", "layer 2"][: len(found.layers)]
     assert len(found.layers) == more.get("layers", 1)
     torch.testing.assert_close(
         model.network.projection(found.layers[-1].layer.hidden_TBH), expected

@@ -131,9 +131,8 @@ def test_masks_differ_between_rows_and_windows(make_data, make_trainer, sentence
         trainer.step(trainer.source.batch(next(windows)[1]), trainer.network.initial_state(3), 0.1)
     first, second = by_name(masks[:8]), by_name(masks[8:])
     for name in ("input", "output"):
-        assert not torch.equal(first[name][0], first[name][1]) and not torch.equal(
-            first[name], second[name]
-        )
+        assert not torch.equal(first[name][0], first[name][1])
+        assert not torch.equal(first[name], second[name])
     assert not torch.equal(first["words"], second["words"])
 
 
@@ -168,10 +167,8 @@ def test_expected_values_are_kept(make_data, make_trainer, sentences, where):
 def test_ar_uses_dropped_and_tar_undropped_activations():
     y_TBE = torch.tensor([[[1.0, 2.0]], [[3.0, 2.0]], [[3.0, 6.0]]])
     dropped_TBE = y_TBE * torch.tensor([0.0, 2.0])
-    only_ar, only_tar = (
-        RecurrentModelSettings(activation_penalty=2.0),
-        RecurrentModelSettings(temporal_penalty=3.0),
-    )
+    only_ar = RecurrentModelSettings(activation_penalty=2.0)
+    only_tar = RecurrentModelSettings(temporal_penalty=3.0)
     assert activation_penalty(only_ar, y_TBE, dropped_TBE) == 2.0 * (16 + 16 + 144) / 6
     assert activation_penalty(only_tar, y_TBE, dropped_TBE) == 3.0 * (4 + 0 + 0 + 16) / 4
     assert activation_penalty(RecurrentModelSettings(), y_TBE, dropped_TBE) == 0.0
@@ -195,9 +192,8 @@ def test_window_lengths_vary_around_bptt_or_half(make_data, make_trainer, senten
     long = lengths[lengths > 52]
     assert long.mean() == pytest.approx(70, abs=0.7) and long.std() == pytest.approx(5, abs=0.5)
     short = lengths[lengths <= 52]
-    assert short.mean() == pytest.approx(35, abs=0.8) and len(short) / len(
-        lengths
-    ) == pytest.approx(0.3, abs=0.04)
+    assert short.mean() == pytest.approx(35, abs=0.8)
+    assert len(short) / len(lengths) == pytest.approx(0.3, abs=0.04)
 
 
 def test_the_learning_rate_follows_the_length_drawn(make_data, make_trainer, sentences):

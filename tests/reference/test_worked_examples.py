@@ -256,11 +256,9 @@ def test_a_reset_gate_at_zero_forgets_the_state(reset_gate, update_gate):
 @both_updates
 @both_resets
 def test_gru_with_open_gates_is_an_elman_network(reset_gate, update_gate):
-    layer, x_TBE, state = (
-        extreme_gru(reset_gate, update_gate, r=1, z=0),
-        torch.randn(5, 2, 3),
-        torch.randn(1, 2, 4),
-    )
+    layer = extreme_gru(reset_gate, update_gate, r=1, z=0)
+    x_TBE = torch.randn(5, 2, 3)
+    state = torch.randn(1, 2, 4)
     elman = ElmanLayer(ElmanCell(activation="tanh"), 3, 4)
     bias = layer.bias_ih[8:] + layer.bias_hh[8:]
     elman.load_state_dict(

@@ -143,10 +143,8 @@ def test_label_model_curve_shows_its_selection_metric(run):
         for step, f1 in ((5, 0.5), (9, 0.75))
     ]
     curve = learning_curve(run("tagger", STARTED, loss(1, 1.0, is_exact=True), *figures))
-    assert [(point.value, point.ppl_token) for point in curve.points] == [
-        (0.5, None),
-        (0.75, None),
-    ] and curve.training == ()
+    assert [(point.value, point.ppl_token) for point in curve.points] == [(0.5, None), (0.75, None)]
+    assert curve.training == ()
     assert curve.to_dict()["criterion"] == "f1" and curve.to_dict()["points"][1]["f1"] == 0.75
     [axes] = curves_figure([curve]).axes
     assert axes.get_ylabel() == "validation f1" and axes.get_yscale() == "linear"

@@ -134,20 +134,14 @@ def test_report_numbers_match_log_and_model(page, models):
         if "saturated" in event["layers"]["layer 1"]
     )
     assert layer[0] == "layer 1" and layer[3] == f"{last['saturated']:.1%}" and "forget" in layer[4]
-    text, config = (
-        text_of(page),
-        json.loads((models.lstm / "config.json").read_text(encoding="utf-8")),
-    )
-    assert (
-        config["results"]["valid"]["signature"] in text
-        and f"{config['results']['valid']['ppl_token']:,.4f}" in text
-    )
+    text = text_of(page)
+    config = json.loads((models.lstm / "config.json").read_text(encoding="utf-8"))
+    assert config["results"]["valid"]["signature"] in text
+    assert f"{config['results']['valid']['ppl_token']:,.4f}" in text
     assert "It used up its budget after 30 steps." in text
     settings = {name: (value, origin) for name, value, origin in cells(page, "Settings")[1:]}
-    assert (
-        settings["hidden_size"] == (str(config["settings"]["hidden_size"]), "user")
-        and settings["optimizer"][1] == "default"
-    )
+    assert settings["hidden_size"] == (str(config["settings"]["hidden_size"]), "user")
+    assert settings["optimizer"][1] == "default"
     assert settings.keys() == config["settings"].keys() - {"model"}
 
 
@@ -156,11 +150,9 @@ def test_plots_show_what_the_log_tells(page):
                                  "Gradient norm", "Norm of the weights", "Speed",
                                  "Gradient norm by layer", "Spectral radius",
                                  "Saturated units"]  # fmt: skip
-    assert (
-        ">layer 1 candidate<" in page
-        and ">validation perplexity per token<" not in page
-        and ">largest |eigenvalue|<" in page
-    )
+    assert ">layer 1 candidate<" in page
+    assert ">validation perplexity per token<" not in page
+    assert ">largest |eigenvalue|<" in page
 
 
 def test_plots_name_bounds_rollbacks_and_all_series(models, monkeypatch):
@@ -216,10 +208,8 @@ def test_diverged_run_is_reported_from_its_log_alone(log, undrawn):
         )
     )
     text = text_of(page)
-    assert (
-        "It diverged after 31 steps: a weight is not a number; gone back once." in text
-        and "It went back once." in text
-    )
+    assert "It diverged after 31 steps: a weight is not a number; gone back once." in text
+    assert "It went back once." in text
     assert "It has saved no model" in text and "4,321" in text
     assert cells(page, "Rollbacks")[1:] == [
         ["20", "10", "0.50", "2", "the loss is not a number by step 20"]
@@ -276,9 +266,8 @@ def test_count_models_have_figures_and_settings_without_curves(tmp_path):
             )
         )
     page = render(tmp_path / "n")
-    assert "The model was counted, not learned step by step" in text_of(page) and not list(
-        tree(page).iter("{http://www.w3.org/2000/svg}svg")
-    )
+    assert "The model was counted, not learned step by step" in text_of(page)
+    assert not list(tree(page).iter("{http://www.w3.org/2000/svg}svg"))
     assert ["order", "2", "user"] in cells(page, "Settings") and "ppl_token" in text_of(page)
 
 
@@ -297,17 +286,13 @@ def test_models_of_tasks_have_figures_of_their_own(tagger, classifier, translato
     (column,) = json.loads((tagger.folder / "config.json").read_text(encoding="utf-8"))["results"][
         "valid"
     ]["columns"]
-    assert f"valid: {column['column']}" in titles(of_tags) and column["signature"] in text_of(
-        of_tags
-    )
-    assert ["f1", f"{100 * column['f1']:.2f} %"] in cells(
-        of_tags, "Metrics"
-    ) and "layer 1 backward" in text_of(of_tags)
-    assert (
-        "accuracy" in text_of(of_texts)
-        and "chrf" in text_of(of_pairs)
-        and "decoder layer 1" in text_of(of_pairs)
-    )
+    assert f"valid: {column['column']}" in titles(of_tags)
+    assert column["signature"] in text_of(of_tags)
+    assert ["f1", f"{100 * column['f1']:.2f} %"] in cells(of_tags, "Metrics")
+    assert "layer 1 backward" in text_of(of_tags)
+    assert "accuracy" in text_of(of_texts)
+    assert "chrf" in text_of(of_pairs)
+    assert "decoder layer 1" in text_of(of_pairs)
 
 
 def test_text_from_outside_is_shown_as_it_is(log, undrawn):
@@ -335,11 +320,9 @@ def test_report_is_self_contained_and_readable_anywhere(page):
     assert not [
         each for each in re.findall(r'(?:href|src)="([^"]*)"', page) if not each.startswith("#")
     ]
-    assert (
-        "prefers-color-scheme: dark" in page
-        and "max-width: 40rem" in page
-        and 'content="width=device-width' in page
-    )
+    assert "prefers-color-scheme: dark" in page
+    assert "max-width: 40rem" in page
+    assert 'content="width=device-width' in page
 
 
 def test_report_is_written_atomically_and_never_overwrites_unasked(log, tmp_path, undrawn):
@@ -365,12 +348,8 @@ def test_what_is_no_run_is_refused(log, tmp_path, undrawn):
 
 
 def test_long_logs_are_thinned_evenly_with_their_end():
-    assert (
-        thinned(range(10), 4) == [0, 3, 6, 9]
-        and thinned([], 4) == []
-        and thinned(range(3), 4) == [0, 1, 2]
-    )
-    assert (
-        RunHistory(()).ending().endswith("ends at step 0.")
-        and len(thinned(range(1001), 200)) <= 200
-    )
+    assert thinned(range(10), 4) == [0, 3, 6, 9]
+    assert thinned([], 4) == []
+    assert thinned(range(3), 4) == [0, 1, 2]
+    assert RunHistory(()).ending().endswith("ends at step 0.")
+    assert len(thinned(range(1001), 200)) <= 200

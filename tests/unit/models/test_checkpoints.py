@@ -161,9 +161,8 @@ def test_where_there_is_none_that_is_wrong_usage(tmp_path):
 def test_earlier_runs_checkpoints_are_forgotten(folder):
     (folder / "training" / "owner.json").write_text("{}", encoding="utf-8")
     checkpoints.remove(folder)
-    assert [path.name for path in (folder / "training").iterdir()] == [
-        "owner.json"
-    ] and not checkpoints.exists(folder)
+    assert [path.name for path in (folder / "training").iterdir()] == ["owner.json"]
+    assert not checkpoints.exists(folder)
 
 
 def test_checkpoints_behind_a_link_are_left_alone(folder, tmp_path):

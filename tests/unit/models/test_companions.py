@@ -38,9 +38,8 @@ def test_statistics_come_back_as_they_were_saved(tmp_path):
     assert companions.read_statistics(tmp_path, SHAPES, "0123456789ab") is None
     companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
     found = companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
-    assert found.keys() == SQUARES.keys() and all(
-        np.array_equal(found[name], SQUARES[name]) for name in SQUARES
-    )
+    assert found.keys() == SQUARES.keys()
+    assert all(np.array_equal(found[name], SQUARES[name]) for name in SQUARES)
 
 
 def test_statistics_of_other_weights_are_refused(tmp_path):

@@ -99,9 +99,8 @@ def test_failing_write_leaves_a_complete_model_without_litter(tmp_path, kind, ca
         assert str(folder) in caught.value.what and "make space" in caught.value.hint
         replaced = (kind, at) == ("fsync", 5)  # the folder's, after config.json was put in place
         expected = make_unigram(2.0, [*LINES, "new words"]) if replaced else make_unigram(0.5)
-        assert np.array_equal(logprob(folder), expected.logprob_V) and not list(
-            folder.glob("*.new")
-        )
+        assert np.array_equal(logprob(folder), expected.logprob_V)
+        assert not list(folder.glob("*.new"))
         assert replaced or names(folder) == before
     with failing(folder, (kind,), calls=range(calls, 99)):  # no call is left to try
         save_unigram(folder, 3.0, 3, [*LINES, "new words again"])

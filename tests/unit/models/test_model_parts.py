@@ -216,12 +216,10 @@ def test_bundle_can_be_mixed_in_place(tmp_path, parts):
 @pytest.mark.parametrize("number", range(1, 12))
 def test_failing_copy_leaves_the_old_mixture_without_litter(tmp_path, parts, monkeypatch, number):
     mixed(tmp_path / "mix", parts, bundle=True)
-    before, expected, calls, replace = (
-        names(tmp_path / "mix"),
-        score(tmp_path / "mix"),
-        [],
-        os.replace,
-    )
+    before = names(tmp_path / "mix")
+    expected = score(tmp_path / "mix")
+    calls = []
+    replace = os.replace
 
     def failing(*arguments):
         calls.append(arguments)

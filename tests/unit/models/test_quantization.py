@@ -44,11 +44,9 @@ def test_8_bit_quantization_keeps_zero_rows_and_vectors():
     small = scaled(arrays)
     assert small["w"].dtype == np.int8 and small["w"][1].tolist() == [64, -127]
     again = joined([small])
-    assert (
-        again.keys() == arrays.keys()
-        and again["w"][0].tolist() == [0, 0]
-        and again["b"].tolist() == [1.5, 2]
-    )
+    assert again.keys() == arrays.keys()
+    assert again["w"][0].tolist() == [0, 0]
+    assert again["b"].tolist() == [1.5, 2]
 
 
 def test_other_types_stay_as_they_are():

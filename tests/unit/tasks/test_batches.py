@@ -69,9 +69,8 @@ def test_words_are_encoded_alone_and_keep_their_labels():
 def test_a_word_has_one_place_however_many_tokens(words, settings):
     tokenizer = make_tokenizer(["new york to b a"], **settings)
     encoded = encode_words(tokenizer, [words, ["b"]])
-    assert (
-        len(encoded.token_offsets) == len(words) + 2 and (np.diff(encoded.token_offsets) >= 1).all()
-    )
+    assert len(encoded.token_offsets) == len(words) + 2
+    assert (np.diff(encoded.token_offsets) >= 1).all()
     inputs_SB, tokens_1B, *places = batch_tensors(encoded, np.array([0, 1]), CPU)
     assert tokens_1B.tolist() == [np.diff(encoded.token_offsets[[0, -2, -1]]).tolist()]
     assert encoded.is_by_word == (not places)
@@ -101,11 +100,9 @@ def test_an_epoch_reads_each_example_once(monkeypatch, count, ranks):
         while not read or not shares[0].epochs.is_integer():
             drawn = [each.next() for each in shares]
             rows = [batch.tensors[0].shape[1] for batch in drawn]
-            assert (
-                sum(rows) == len(drawn[0].count_B)
-                and max(rows) - min(rows) <= 1
-                and sum(rows) <= max(4, ranks)
-            )
+            assert sum(rows) == len(drawn[0].count_B)
+            assert max(rows) - min(rows) <= 1
+            assert sum(rows) <= max(4, ranks)
             assert len({batch.share.start for batch in drawn}) == ranks
             words = [
                 tuple(batch.tensors[0][:n, row].tolist())

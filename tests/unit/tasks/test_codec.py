@@ -64,11 +64,9 @@ def test_a_codec_comes_back_from_its_file():
     ]
     stored = Codec(make_tokenizer(["a b"]), columns, {"more": {"x": 1}})
     loaded = codec(stored.tokenizer, stored.to_files())
-    assert (loaded.columns, loaded.details, loaded.fingerprint) == (
-        stored.columns,
-        stored.details,
-        stored.fingerprint,
-    )
+    assert loaded.columns == stored.columns
+    assert loaded.details == stored.details
+    assert loaded.fingerprint == stored.fingerprint
 
 
 @pytest.mark.parametrize("content", [

@@ -167,10 +167,8 @@ def test_dropout_is_for_training_and_locked_per_row():
     encoder = make_encoder("gru", dropout_output=0.5, locked_dropout=True)
     ids_TB, lengths_B = ids_of([6, 6]), torch.tensor([6, 6])
     is_dropped_TBH = encoder(ids_TB, lengths_B) == 0
-    assert 0 < is_dropped_TBH[0].sum() < is_dropped_TBH[0].numel() and torch.equal(
-        is_dropped_TBH.any(0), is_dropped_TBH.all(0)
-    )
+    assert 0 < is_dropped_TBH[0].sum() < is_dropped_TBH[0].numel()
+    assert torch.equal(is_dropped_TBH.any(0), is_dropped_TBH.all(0))
     encoder.eval()
-    assert encoder(ids_TB, lengths_B).all() and torch.equal(
-        encoder(ids_TB, lengths_B), encoder(ids_TB, lengths_B)
-    )
+    assert encoder(ids_TB, lengths_B).all()
+    assert torch.equal(encoder(ids_TB, lengths_B), encoder(ids_TB, lengths_B))

@@ -60,15 +60,11 @@ def test_figures_are_those_of_the_predictions(model):
             "word", [example.word_labels[0] for example in text.examples], predicted, "slots", "bio"
         )
     )
-    assert (found.columns[0].f1, found.columns[0].accuracy, found.columns[0].by_type) == (
-        expected.f1,
-        expected.accuracy,
-        expected.by_type,
-    )
-    assert (
-        found.to_dict()["columns"][0]["signature"] == found.signature
-        and "predictions" not in found.to_dict()
-    )
+    assert found.columns[0].f1 == expected.f1
+    assert found.columns[0].accuracy == expected.accuracy
+    assert found.columns[0].by_type == expected.by_type
+    assert found.to_dict()["columns"][0]["signature"] == found.signature
+    assert "predictions" not in found.to_dict()
 
 
 def test_named_and_loaded_models_answer_alike(tagger):
@@ -111,10 +107,8 @@ def test_no_lemma_counts_as_unseen(recwarn):
         "conllu",
         {"lemma": "none"},
     )
-    assert (
-        labelled_data(Codec(words, [column]), text, "memory").labels[0].tolist() == [0]
-        and not recwarn.list
-    )
+    assert labelled_data(Codec(words, [column]), text, "memory").labels[0].tolist() == [0]
+    assert not recwarn.list
 
 
 def test_data_without_labels_per_letter_have_no_loss(model):

@@ -89,15 +89,12 @@ def test_constraints_choose_the_sequence_and_leave_its_probability(head, feature
 def test_a_row_allowing_no_sequence_is_labelled_unconstrained(head, features_TBH):
     # a single word cannot do both
     begins_and_ends = (np.array([1, 0, 0], bool), np.array([0, 1, 0], bool), np.ones((K, K), bool))
-    paths, free = (
-        head.predict(features_TBH, LENGTHS, begins_and_ends),
-        head.predict(features_TBH, LENGTHS),
-    )
+    paths = head.predict(features_TBH, LENGTHS, begins_and_ends)
+    free = head.predict(features_TBH, LENGTHS)
     assert torch.equal(paths.labels_nTB[:, :, 1], free.labels_nTB[:, :, 1])
     assert torch.allclose(paths.logprob_nB[:, 1], free.logprob_nB[:, 1], rtol=0, atol=1e-9)
-    assert paths.labels_nTB[0, 0].tolist()[::2] == [0, 0] and paths.labels_nTB[
-        0, [2, 1], [0, 2]
-    ].tolist() == [1, 1]
+    assert paths.labels_nTB[0, 0].tolist()[::2] == [0, 0]
+    assert paths.labels_nTB[0, [2, 1], [0, 2]].tolist() == [1, 1]
 
 
 @torch.no_grad()
@@ -137,10 +134,8 @@ def test_probabilities_of_labels_are_those_of_their_sequences(features_TBH):
 def test_heads_train_in_bf16_and_on_meta(name, features_TBH):
     for device in ("cpu", "meta"):
         head = make_head(name, torch.float32).to(device)
-        features, labels_TB = (
-            features_TBH.float().to(device).requires_grad_(),
-            torch.ones(T, B, dtype=torch.long, device=device),
-        )
+        features = features_TBH.float().to(device).requires_grad_()
+        labels_TB = torch.ones(T, B, dtype=torch.long, device=device)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             nats, count = head.loss(features, labels_TB, LENGTHS.to(device))
         nats.backward()
@@ -162,8 +157,7 @@ def test_a_text_has_one_label_or_any_number():
     labels_BK = torch.tensor([[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 0]])
     p_BK = head.label_probabilities(features_BH)
     nats, count = head.loss(features_BH, labels_BK)
-    assert (
-        float(nats)
-        == pytest.approx(-float(torch.where(labels_BK == 1, p_BK, 1 - p_BK).log().sum()), rel=1e-5)
-        and int(count) == 4
+    assert float(nats) == pytest.approx(
+        -float(torch.where(labels_BK == 1, p_BK, 1 - p_BK).log().sum()), rel=1e-5
     )
+    assert int(count) == 4

@@ -73,10 +73,8 @@ def test_gradient_time_grows_linearly_with_row_length(chain):
         if node is not None and node not in nodes:
             nodes.add(node)
             waiting += [following for following, _ in node.next_functions]
-    assert (
-        len(nodes) > 100
-        and sum(node.name().startswith(("Select", "Slice", "Index")) for node in nodes) < 10
-    )
+    assert len(nodes) > 100
+    assert sum(node.name().startswith(("Select", "Slice", "Index")) for node in nodes) < 10
 
 
 def test_a_row_is_the_same_alone_and_padded(chain, scores_TBK):
@@ -84,17 +82,13 @@ def test_a_row_is_the_same_alone_and_padded(chain, scores_TBK):
     padded = scores_TBK.clone()
     for row, length in enumerate(LENGTHS):
         padded[length:, row], labels_TB[length:, row] = torch.nan, -1
-    together_B, log_z_B = (
-        chain.log_likelihood(padded, labels_TB, LENGTHS),
-        chain.log_partition(padded, LENGTHS),
-    )
+    together_B = chain.log_likelihood(padded, labels_TB, LENGTHS)
+    log_z_B = chain.log_partition(padded, LENGTHS)
     p_TBK = chain.marginals(padded, LENGTHS)
     for row, length in enumerate(LENGTHS):
-        scores, labels, lengths = (
-            scores_TBK[:length, row : row + 1],
-            labels_TB[:length, row : row + 1],
-            LENGTHS[row : row + 1],
-        )
+        scores = scores_TBK[:length, row : row + 1]
+        labels = labels_TB[:length, row : row + 1]
+        lengths = LENGTHS[row : row + 1]
         assert close(chain.log_likelihood(scores, labels, lengths), together_B[row])
         assert close(chain.log_partition(scores, lengths), log_z_B[row])
         assert close(chain.marginals(scores, lengths)[:, 0], p_TBK[:length, row])
@@ -140,10 +134,8 @@ def test_scores_far_apart_neither_overflow_nor_vanish():
     lengths_B = torch.tensor([200, 120])
     exact = LinearChain(K).double()
     exact.load_state_dict(chain.state_dict())
-    found_B, expected_B = (
-        chain.log_partition(scores_TBK, lengths_B),
-        exact.log_partition(scores_TBK.double(), lengths_B),
-    )
+    found_B = chain.log_partition(scores_TBK, lengths_B)
+    expected_B = exact.log_partition(scores_TBK.double(), lengths_B)
     assert torch.allclose(found_B.double(), expected_B, rtol=1e-6)
     loss = -chain.log_likelihood(
         scores_TBK.requires_grad_(), torch.zeros(200, 2, dtype=torch.long), lengths_B
@@ -174,10 +166,8 @@ def test_it_computes_in_fp32_under_autocast_and_inference(scores_TBK):
 
 def test_it_runs_on_meta():
     chain = LinearChain(K).to("meta")
-    scores_TBK, labels_TB = (
-        torch.empty(T, B, K, device="meta", requires_grad=True),
-        torch.empty(T, B, dtype=torch.long, device="meta"),
-    )
+    scores_TBK = torch.empty(T, B, K, device="meta", requires_grad=True)
+    labels_TB = torch.empty(T, B, dtype=torch.long, device="meta")
     loss = chain.log_likelihood(
         scores_TBK, labels_TB, torch.empty(B, dtype=torch.long, device="meta")
     ).sum()

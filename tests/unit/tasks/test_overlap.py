@@ -79,10 +79,8 @@ def test_a_prepared_text_is_compared_unless_too_large(tmp_path, words, monkeypat
     for _ in rnnlm.prepare(tmp_path / "train", tmp_path / "p", workers=1):
         pass
     tokenizer = open_text([tmp_path / "p"]).tokenizer
-    mapped, valid = (
-        open_text([tmp_path / "p"]).split(0.0).encode(tokenizer)[0],
-        encoded(tmp_path / "valid", tokenizer),
-    )
+    mapped = open_text([tmp_path / "p"]).split(0.0).encode(tokenizer)[0]
+    valid = encoded(tmp_path / "valid", tokenizer)
     assert overlaps(mapped, {"valid": valid}) == overlaps(
         encoded(tmp_path / "train", tokenizer), {"valid": valid}
     )

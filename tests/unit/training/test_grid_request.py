@@ -36,10 +36,8 @@ def test_each_combination_has_a_run_in_its_folder():
         "model=gru,hidden_size=16",
     ]  # fmt: skip
     assert [run.request.output for run in runs] == [Path("lesson") / run.name for run in runs]
-    assert (settings(runs, "model"), settings(runs, "hidden_size")) == (
-        ["rnn", "rnn", "gru", "gru"],
-        [8, 16, 8, 16],
-    )
+    assert settings(runs, "model") == ["rnn", "rnn", "gru", "gru"]
+    assert settings(runs, "hidden_size") == [8, 16, 8, 16]
     assert settings(runs, "learning_rate") == [0.001, 0.001, 0.003, 0.003]  # of their recipes
 
 
@@ -53,19 +51,16 @@ def test_semicolons_separate_values_that_contain_commas():
 
 def test_shared_settings_are_those_of_the_first_run():
     runs = runs_of("recipe=ffnn,demo", "seed=3,4")
-    assert (
-        settings(runs, "budget") == ["15epochs"] * 4 and settings(runs, "lowercase") == [False] * 4
-    )
+    assert settings(runs, "budget") == ["15epochs"] * 4
+    assert settings(runs, "lowercase") == [False] * 4
     assert settings(runs, "seed") == [3, 4, 3, 4]
     assert settings(runs_of("budget=1epochs,9epochs", model="gru"), "budget") == [
         "1epochs",
         "9epochs",
     ]
     given = runs_of("recipe=ffnn,demo", assignments={"lowercase": "true"}, flags={"budget": "5m"})
-    assert settings(given, "lowercase") == [True, True] and settings(given, "budget") == [
-        "5m",
-        "5m",
-    ]
+    assert settings(given, "lowercase") == [True, True]
+    assert settings(given, "budget") == ["5m", "5m"]
 
 
 def test_recipe_settings_differ_unless_made_equal():
@@ -90,11 +85,9 @@ def test_general_settings_skip_kinds_that_lack_them():
         runs = runs_of(
             "model=ngram,gru", assignments={"hidden_size": "8"}, flags={"budget": "5m", "order": 2}
         )
-    assert (settings(runs, "hidden_size"), settings(runs, "order"), settings(runs, "budget")) == (
-        [None, 8],
-        [2, None],
-        [None, "5m"],
-    )
+    assert settings(runs, "hidden_size") == [None, 8]
+    assert settings(runs, "order") == [2, None]
+    assert settings(runs, "budget") == [None, "5m"]
     assert settings(runs, "holdout") == [0.05] * 2
 
 
@@ -126,11 +119,9 @@ def test_what_cannot_be_is_refused_by_its_name(grid, request_of, says):
 def test_folders_have_names_that_every_disk_takes():
     assert folder_name("model=gru,learning_rate=0.1") == "model=gru,learning_rate=0.1"
     odd, other = folder_name("embeddings=/a/b.vec"), folder_name("embeddings=/a:b.vec")
-    assert (
-        odd.startswith("embeddings=_a_b.vec-")
-        and odd != other
-        and len(folder_name("x=" + 500 * "1")) < 200
-    )
+    assert odd.startswith("embeddings=_a_b.vec-")
+    assert odd != other
+    assert len(folder_name("x=" + 500 * "1")) < 200
 
 
 def test_a_grids_folder_defaults_to_its_text():

@@ -63,9 +63,8 @@ def test_settings_reported_as_idle_change_nothing(text, tmp_path, monkeypatch, c
             for notice in told
             for each in notice.split("; ")
         }
-        assert (
-            named == (others.keys() if added else SMALL.keys() & others.keys()) and len(told) == 1
-        )
+        assert named == (others.keys() if added else SMALL.keys() & others.keys())
+        assert len(told) == 1
         files = model_folder.read_manifest(tmp_path / name).files.values()
         weights.append([entry.sha256 for entry in files if entry.role == "weights"])
     assert weights[0] == weights[1] != []

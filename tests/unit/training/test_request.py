@@ -59,10 +59,8 @@ def test_recipes_of_language_models_say_nothing_of_tasks():
 
 def test_output_and_output_layer_are_distinct_in_python(text):
     *_, finished = train(text, output="m", output_layer="class", classes=3, **SMALL)
-    assert (
-        finished.folder == "m"
-        and model_folder.read_manifest(Path("m")).settings["output_layer"] == "class"
-    )
+    assert finished.folder == "m"
+    assert model_folder.read_manifest(Path("m")).settings["output_layer"] == "class"
 
 
 @pytest.mark.parametrize("content", ['model = "gru"\n', 'recipe = "gru"\n'])

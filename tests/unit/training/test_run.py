@@ -167,10 +167,8 @@ def test_a_tokenizer_is_taken_from_another_model(text, tmp_path):
     made = plan(Request(text=(str(other),), tokenizer_from="u", flags=SMALL))
     assert made.data.tokenizer.fingerprint == rnnlm.load("u").tokenizer.fingerprint
     assert "zebra" not in made.data.tokenizer.symbols()
-    assert (
-        made.resolved.values["lowercase"] is True
-        and made.resolved.origins["lowercase"] == "tokenizer of u"
-    )
+    assert made.resolved.values["lowercase"] is True
+    assert made.resolved.origins["lowercase"] == "tokenizer of u"
     *_, finished = run(made)
     assert (
         model_folder.load(Path(finished.folder), "cpu")[0].tokenizer.fingerprint
@@ -248,16 +246,12 @@ def test_divergence_before_any_model_leaves_only_its_log(text):
         list(train(text, output="m", model="rnn", activation="elu", **SMALL, **wild))
     assert os.listdir("m") == ["metrics.jsonl"]
     told = read_events(Path("m"))
-    assert (
-        told[0]["event"] == "started"
-        and told[-1]["event"] == "fitted"
-        and told[-1]["stopped"] == "diverged"
-    )
+    assert told[0]["event"] == "started"
+    assert told[-1]["event"] == "fitted"
+    assert told[-1]["stopped"] == "diverged"
     list(train(text, output="m", **SMALL))
-    assert (
-        read_events(Path("m"))[-1]["event"] == "finished"
-        and [event["event"] for event in read_events(Path("m"))].count("started") == 1
-    )
+    assert read_events(Path("m"))[-1]["event"] == "finished"
+    assert [event["event"] for event in read_events(Path("m"))].count("started") == 1
 
 
 def test_a_diverging_run_leaves_the_old_model(text):
@@ -340,7 +334,8 @@ def test_too_high_a_rate_is_lowered_and_recorded(text):
     told = [event for event in events if event["event"] == "rolledback"]
     assert [(event["count"], event["to_step"]) for event in told] == [
         (number, 0) for number in range(1, len(told) + 1)
-    ] and told
+    ]
+    assert told
     assert all(
         event["why"] and event["rate_factor"] == pytest.approx(1e-5 ** event["count"])
         for event in told

@@ -27,18 +27,14 @@ def test_pairs_too_long_for_one_run_reach_others(tmp_path):
 
 def test_another_tokenizer_drops_the_bundled_corpus_settings():
     resolved = resolve_request(Request(task="seq2seq", assignments={"tokenizer": "byte"}))[2]
-    assert (
-        not resolved.values["lowercase"]
-        and resolved.values["input_feeding"]
-        and resolved.values["column"] == "phrase"
-    )
+    assert not resolved.values["lowercase"]
+    assert resolved.values["input_feeding"]
+    assert resolved.values["column"] == "phrase"
 
 
 def test_bundled_corpus_settings_hold_for_every_run():
     shared = SharedTexts(None)
     (first, one), (second, other) = (opened(shared, ("answers",), seed=seed) for seed in ("1", "2"))
     assert first is second and one.values | {"seed": 2} == other.values
-    assert (
-        other.values["learning_rate"] == 0.005
-        and other.origins["learning_rate"] == "the bundled corpus"
-    )
+    assert other.values["learning_rate"] == 0.005
+    assert other.origins["learning_rate"] == "the bundled corpus"

@@ -69,9 +69,8 @@ def trained(output, text, **settings):
 
 
 def assert_equal(one, other):
-    assert one.keys() == other.keys() and all(
-        np.array_equal(one[name], other[name]) for name in one
-    )
+    assert one.keys() == other.keys()
+    assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize("blank", ["skip", "documents"])

@@ -49,12 +49,10 @@ def kn():
 def test_a_difference_worked_out_by_hand(text):
     found = compare([unigram(P), unigram(Q)], text("a a", "b"), names=["p", "q"])
     (difference,) = found.differences
-    assert (found.figure, found.per, difference.first, difference.second) == (
-        "ppl_token",
-        "token",
-        "p",
-        "q",
-    )
+    assert found.figure == "ppl_token"
+    assert found.per == "token"
+    assert difference.first == "p"
+    assert difference.second == "q"
     assert difference.difference_bits.estimate == pytest.approx((9 - 8) / 5)
     assert (
         difference.ppl_ratio.estimate
@@ -84,9 +82,8 @@ def test_few_lines_give_the_exact_p_value(text):
         text("a", "a a", "a a a"),
         settings=ComparisonSettings(block_lines=2),
     ).differences
-    assert blocked.p == pytest.approx(2 / 4) and blocked.difference_bits.estimate == pytest.approx(
-        difference.difference_bits.estimate
-    )
+    assert blocked.p == pytest.approx(2 / 4)
+    assert blocked.difference_bits.estimate == pytest.approx(difference.difference_bits.estimate)
 
 
 @pytest.mark.parametrize("context", ["carry", "reset"])
@@ -190,10 +187,8 @@ def test_other_tokenizers_are_compared_by_words_and_characters(text):
     assert (found.figure, found.unit, found.units) == ("bits_per_char", "word", 5)
     assert [each.figure for each in found.refused] == ["ppl_token", "ppl_token_no_oov"]
     (difference,) = found.differences
-    assert (
-        difference.difference_bits.estimate == pytest.approx((9 + 4 - 5 - 3) / 6)
-        and difference.ppl_ratio is None
-    )
+    assert difference.difference_bits.estimate == pytest.approx((9 + 4 - 5 - 3) / 6)
+    assert difference.ppl_ratio is None
     assert [(row.group, row.units) for row in found.positions] == [("1", 2), ("2", 2), ("3", 1)]
     assert found.positions[1].logprob_nats == pytest.approx((-4 * math.log(2), -7 * math.log(2)))
     assert set(found.models[0].intervals) == {
@@ -227,10 +222,8 @@ def test_training_text_supplies_word_counts_for_wordless_models(text, tmp_path):
 
 def test_unknown_tokens_that_reverse_a_comparison_are_reported(text):
     """Of "a a x" the first gives a a </s> 1 + 1 + 2 bits and x 10; the second 3 + 3 + 2 and 1."""
-    first, second = (
-        unigram({"</s>": 1 / 4, "a": 1 / 2, "<unk>": 2**-10}),
-        unigram({"</s>": 1 / 4, "a": 1 / 8, "<unk>": 1 / 2}),
-    )
+    first = unigram({"</s>": 1 / 4, "a": 1 / 2, "<unk>": 2**-10})
+    second = unigram({"</s>": 1 / 4, "a": 1 / 8, "<unk>": 1 / 2})
     (found,) = compare([first, second], text(*["a a x"] * 20), names=["p", "q"]).differences
     assert found.difference_bits.estimate == pytest.approx((9 - 14) / 4)
     assert found.no_oov.difference_bits.estimate == pytest.approx((8 - 4) / 3)
@@ -276,10 +269,8 @@ def test_no_disagreement_on_unknown_tokens_is_not_reported(text):
 
 
 def test_difference_made_by_unknown_tokens_is_reported(text):
-    first, second = (
-        unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 8}),
-        unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 4}),
-    )
+    first = unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 8})
+    second = unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 4})
     (found,) = compare([first, second], text(*["a x"] * 9), names=["p", "q"]).differences
     assert (
         "q is better than p; without them, neither model is significantly better: "
@@ -296,10 +287,9 @@ def test_known_tokens_are_compared_despite_impossible_unknown_ones(text):
 def test_zero_probability_gives_null_and_is_counted(text):
     found = compare([unigram(P), unigram(P | {"b": 0.0})], text("a a", "a b"))
     first, second = found.models
-    assert second.evaluation.zero_probability_tokens == 1 and (
-        second.evaluation.ppl_token,
-        second.intervals,
-    ) == (None, {})
+    assert second.evaluation.zero_probability_tokens == 1
+    assert second.evaluation.ppl_token is None
+    assert second.intervals == {}
     assert first.intervals
     (difference,) = found.differences
     assert (difference.difference_bits, difference.ppl_ratio, difference.p) == (None, None, None)
@@ -319,10 +309,8 @@ def test_a_model_is_named_with_its_adaptation(lstm, text, tmp_path, monkeypatch)
     save(tmp_path / "checkpoints" / "small", lstm, "lstm")
     with pytest.warns(RnnlmWarning, match="default settings"):
         found = compare(["small", "small+unigram"], text(*LINES))
-    assert (
-        "|adapt:unigram(" in found.models[1].evaluation.signature
-        and found.models[1].folder == "checkpoints/small"
-    )
+    assert "|adapt:unigram(" in found.models[1].evaluation.signature
+    assert found.models[1].folder == "checkpoints/small"
     save(tmp_path / "checkpoints" / "small+unigram", lstm, "lstm")
     assert (
         "|adapt:none|"

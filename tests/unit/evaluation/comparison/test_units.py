@@ -25,10 +25,8 @@ def units(lines, tokenizers, seed=1):
 
 def test_of_one_tokenizer_they_are_its_tokens():
     found, (encoded, _), scores = units(["the cat sat", "a zebra"], [WORDS, WORDS])
-    assert found.name == "token" and found.logprob_KU.tolist() == [
-        scores[0].tolist(),
-        scores[1].tolist(),
-    ]
+    assert found.name == "token"
+    assert found.logprob_KU.tolist() == [scores[0].tolist(), scores[1].tolist()]
     assert [WORDS.symbols()[id] for id in found.ids_U] == [
         "the",
         "cat",
@@ -39,22 +37,15 @@ def test_of_one_tokenizer_they_are_its_tokens():
         "</s>",
     ]
     assert found.is_unknown_U.tolist() == [False] * 5 + [True, False]
-    assert (found.line_U.tolist(), found.position_U.tolist()) == (
-        [0] * 4 + [1] * 3,
-        [1, 2, 3, 4, 1, 2, 3],
-    )
+    assert found.line_U.tolist() == [0] * 4 + [1] * 3
+    assert found.position_U.tolist() == [1, 2, 3, 4, 1, 2, 3]
     assert found.counts_V is WORDS.counts_V
 
 
 def test_units_across_tokenizers_are_words_with_preceding_space():
     found, encoded, scores = units(["the  cat ", "a"], [TOKENIZERS["char"], WORDS])
-    assert found.name == "word" and [WORDS.symbols()[id] for id in found.ids_U] == [
-        "the",
-        "cat",
-        "</s>",
-        "a",
-        "</s>",
-    ]
+    assert found.name == "word"
+    assert [WORDS.symbols()[id] for id in found.ids_U] == ["the", "cat", "</s>", "a", "</s>"]
     bounds = [(0, 3), (3, 8), (8, 10), (10, 11), (11, 12)]  # "the", "  cat", " </s>", "a", "</s>"
     assert found.logprob_KU[0] == pytest.approx(
         [scores[0][start:end].sum() for start, end in bounds]
@@ -69,11 +60,9 @@ def test_units_across_tokenizers_are_words_with_preceding_space():
 )
 def test_word_and_line_end_units_sum_their_tokens(lines):
     found, encoded, scores = units(lines, list(TOKENIZERS.values()))
-    assert (
-        len(found.ids_U) == encoded[0].words + encoded[0].sentences
-        and not found.unaligned_lines
-        and not found.is_unknown_U.any()
-    )
+    assert len(found.ids_U) == encoded[0].words + encoded[0].sentences
+    assert not found.unaligned_lines
+    assert not found.is_unknown_U.any()
     assert found.logprob_KU.sum(axis=1) == pytest.approx([each.sum() for each in scores])
     for k, each in enumerate(encoded):
         by_line = np.add.reduceat(scores[k], each.line_offsets[:-1])
@@ -88,10 +77,8 @@ def test_line_split_into_different_words_is_one_unit():
         ["the cat", "a\rb c", "a"], [TOKENIZERS["char"], TOKENIZERS["sentencepiece"]]
     )
     assert found.unaligned_lines == 1
-    assert (
-        found.line_U.tolist() == [0, 0, 0, 1, 2, 2]
-        and found.is_unknown_U.tolist() == [False] * 3 + [True] + [False] * 2
-    )
+    assert found.line_U.tolist() == [0, 0, 0, 1, 2, 2]
+    assert found.is_unknown_U.tolist() == [False] * 3 + [True] + [False] * 2
     for k in range(2):
         start, end = encoded[k].line_offsets[1:3]
         assert found.logprob_KU[k][3] == pytest.approx(scores[k][start:end].sum())

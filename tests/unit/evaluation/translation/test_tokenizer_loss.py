@@ -11,12 +11,10 @@ def test_a_tokenizer_that_knows_every_word_loses_nothing(name):
     found = tokenizer_figures(
         make_tokenizer(LINES, tokenizer=name), [LINES, [LINES[0].replace("saw", "sat")]]
     )
-    assert (
-        found.is_perfect
-        and found.exact_match == 1
-        and found.bleu == pytest.approx(100)
-        and found.sentences == 3
-    )
+    assert found.is_perfect
+    assert found.exact_match == 1
+    assert found.bleu == pytest.approx(100)
+    assert found.sentences == 3
 
 
 def test_unknown_words_are_a_loss():
@@ -34,9 +32,7 @@ def test_split_punctuation_costs_words_but_not_bleu():
     found = tokenizer_figures(
         make_tokenizer(LINES, split_punctuation=True), [["the cat, who sat , saw the dog ."]]
     )
-    assert (
-        found.exact_match == 0
-        and found.word_error_rate > 0
-        and found.bleu == pytest.approx(100)
-        and found.is_perfect
-    )
+    assert found.exact_match == 0
+    assert found.word_error_rate > 0
+    assert found.bleu == pytest.approx(100)
+    assert found.is_perfect

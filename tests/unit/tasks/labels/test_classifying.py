@@ -22,10 +22,8 @@ def test_texts_get_learned_labels_with_probabilities(classifier):
     ]
     for each in found[:-1]:
         probabilities = each.probabilities["label"]
-        assert (
-            sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
-            and max(probabilities, key=probabilities.__getitem__) == each.label
-        )
+        assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert max(probabilities, key=probabilities.__getitem__) == each.label
     assert found[-1].labels == found[-1].probabilities == {} and found[-2].text is None
     assert found[-2].probabilities["label"] == pytest.approx(
         found[0].probabilities["label"], abs=1e-5

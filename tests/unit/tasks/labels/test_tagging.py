@@ -51,10 +51,8 @@ def test_n_best_come_in_falling_probability(slot_tagger):
     model = rnnlm.load(slot_tagger.folder)
     [found], [best] = tag(model, WORDS[:1], nbest=5), tag(model, WORDS[:1])
     logprobs = [each.logprob_nats for each in found.nbest["slots"]]
-    assert (
-        logprobs == sorted(logprobs, reverse=True)
-        and len({each.labels for each in found.nbest["slots"]}) == 5
-    )
+    assert logprobs == sorted(logprobs, reverse=True)
+    assert len({each.labels for each in found.nbest["slots"]}) == 5
     assert sum(each.probability for each in found.nbest["slots"]) <= 1 + 1e-6
     assert found.labels == best.labels == {"slots": found.nbest["slots"][0].labels}
     assert (
@@ -73,9 +71,8 @@ def test_marginals_sum_to_one_under_original_labels(slot_tagger):
             # inside the CRF they are BIOES
             assert set(probabilities) <= {"O", "B-place", "I-place", "B-time", "I-time"}
             assert sum(probabilities.values()) == pytest.approx(1, abs=0.02)
-            assert label in probabilities and list(probabilities.values()) == sorted(
-                probabilities.values(), reverse=True
-            )
+            assert label in probabilities
+            assert list(probabilities.values()) == sorted(probabilities.values(), reverse=True)
 
 
 def test_iob1_inner_labels_depend_on_the_label_before():
@@ -110,15 +107,11 @@ def test_words_are_read_by_letter_and_sounds_joined(pronouncer):
 def test_pronunciations_differ_and_add_up_their_alignments(pronouncer):
     [found] = tag(pronouncer, ["sheep"], nbest=3)
     several = found.nbest["label"]
-    assert (
-        len({each.labels for each in several}) == len(several) == 3
-        and several[0].labels == found.labels["label"]
-    )
+    assert len({each.labels for each in several}) == len(several) == 3
+    assert several[0].labels == found.labels["label"]
     [one] = tag(pronouncer, ["sheep"])
-    assert (
-        one.labels == found.labels
-        and one.nbest["label"][0].probability <= several[0].probability <= 1
-    )
+    assert one.labels == found.labels
+    assert one.nbest["label"][0].probability <= several[0].probability <= 1
     alignments = [
         tagging.WordLabels(labels, np.log(p))
         for labels, p in ((("A", "_"), 0.5), (("B", "_"), 0.2), (("_", "A"), 0.1))

@@ -13,11 +13,9 @@ from support.tiny_seq2seq import SOURCE, TARGET
 def test_it_comes_back_from_its_files(target):
     stored = PairCodec(SOURCE, target, {"spelled": True, "column": "english"})
     found = codec(SOURCE, stored.to_files())
-    assert (found.fingerprint, found.is_shared, found.details) == (
-        stored.fingerprint,
-        target is None,
-        stored.details,
-    )
+    assert found.fingerprint == stored.fingerprint
+    assert found.is_shared == (target is None)
+    assert found.details == stored.details
     assert found.target.symbols() == (target or SOURCE).symbols() and found.spelled
 
 

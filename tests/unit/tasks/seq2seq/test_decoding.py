@@ -51,22 +51,17 @@ def test_lines_are_answered_in_place_as_if_alone(model, monkeypatch, name):
     monkeypatch.setattr(translators, "BATCH_LINES", 3)
     translator = translators.Translator(model, *SETTINGS[name])
     found = list(translator.translate(LINES))
-    assert [line.source for line in found] == LINES and [line.number for line in found] == [
-        *range(1, 8)
-    ]
-    assert (
-        found[3].hypotheses == ()
-        and found[3].text == ""
-        and len({text for line in found for text in texts(line)}) > 3
-    )
+    assert [line.source for line in found] == LINES
+    assert [line.number for line in found] == [*range(1, 8)]
+    assert found[3].hypotheses == ()
+    assert found[3].text == ""
+    assert len({text for line in found for text in texts(line)}) > 3
     for line in found:
         [alone] = translator.translate([line.source], line.number)
         assert texts(alone) == texts(line)
         for one, other in zip(alone.hypotheses, line.hypotheses, strict=True):
-            assert (
-                one.logprob_nats == pytest.approx(other.logprob_nats, abs=1e-5)
-                and one.tokens == other.tokens
-            )
+            assert one.logprob_nats == pytest.approx(other.logprob_nats, abs=1e-5)
+            assert one.tokens == other.tokens
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -77,9 +72,8 @@ def test_scores_are_those_the_model_gives(model, name):
         for line in translate(model, LINES, settings=settings, sampling=sampling, num=num)
         if line.hypotheses
     ]
-    assert len(lines) == len(LINES) - 1 and all(
-        len(line.hypotheses) == max(settings.nbest, num) for line in lines
-    )
+    assert len(lines) == len(LINES) - 1
+    assert all(len(line.hypotheses) == max(settings.nbest, num) for line in lines)
     assert {each.complete for line in lines for each in line.hypotheses} == (
         {True} if sampling else {True, False}
     )
@@ -87,7 +81,8 @@ def test_scores_are_those_the_model_gives(model, name):
     for source, each in ((line.source, each) for line in lines for each in line.hypotheses):
         ids = encode([each.text]).ids[: each.tokens]
         data = PairedData(ParallelText((), "", "", ""), SOURCE.encode([source]), joined([ids]))
-        assert len(ids) == each.tokens and each.logprob_nats == pytest.approx(
+        assert len(ids) == each.tokens
+        assert each.logprob_nats == pytest.approx(
             float(model.score_pairs(data, np.array([0])).sum()), abs=1e-5
         )
         power = settings.length_power or 0
@@ -170,7 +165,5 @@ def test_a_very_long_source_is_translated(model):
 
 def test_states_may_have_no_rows(model):
     none, two = model.states(["the cat"]).select([]), model.states(["a dog", "the"])
-    assert (
-        none.select([]).rows == 0
-        and model.decoder.concat_states([none, two, two.select([0, 0])]).rows == 4
-    )
+    assert none.select([]).rows == 0
+    assert model.decoder.concat_states([none, two, two.select([0, 0])]).rows == 4

@@ -156,10 +156,8 @@ def test_rows_sharing_a_source_equal_separate_ones(shape, rows):
     network = tiny_network(**shape)
     memory, state = network.encode(batch().sources_SB, batch().lengths_B)
     of_B = torch.arange(len(memory.lengths_M)).repeat_interleave(rows)
-    inputs_TB, state = (
-        torch.arange(2 * len(of_B)).view(2, -1) % TARGET.size,
-        tuple(part[:, of_B] for part in state),
-    )
+    inputs_TB = torch.arange(2 * len(of_B)).view(2, -1) % TARGET.size
+    state = tuple(part[:, of_B] for part in state)
     grouped = network.decode(inputs_TB, memory, state)
     gathered = network.decode(inputs_TB, memory.select(of_B), state)
     torch.testing.assert_close(grouped[0], gathered[0])

@@ -45,13 +45,11 @@ def test_perplexity_is_that_of_reading_word_by_word(model):
     found = evaluate(model, parallel_text(ROWS)).to_dict()
     logprobs, tokens = zip(*(word_by_word(model, *row) for row in ROWS), strict=True)
     assert found["logprob_nats"] == pytest.approx(sum(logprobs), abs=1e-4)
-    assert (
-        found["tokens"],
-        found["words"],
-        found["sentences"],
-        found["sources"],
-        found["oov_words"],
-    ) == (sum(tokens), 11, 4, 3, 1)
+    assert found["tokens"] == sum(tokens)
+    assert found["words"] == 11
+    assert found["sentences"] == 4
+    assert found["sources"] == 3
+    assert found["oov_words"] == 1
     assert found["ppl_token"] == pytest.approx(math.exp(-sum(logprobs) / sum(tokens)), rel=1e-5)
     assert found["ppl_word"] == pytest.approx(math.exp(-sum(logprobs) / (11 + 4)), rel=1e-5)
     assert found["bits_per_char"] is None and found["closed_vocabulary"]  # "noire" is unknown
@@ -136,10 +134,8 @@ def test_intervals_hold_the_figures_and_resample_sources(model):
 
 def test_measuring_ends_where_it_is_asked_to(model):
     data = encode_pairs(model.codec, parallel_text(ROWS))
-    assert (
-        evaluation.target_scores(model, data, lambda: True) is None
-        and evaluation.decoded(model, data, lambda: True) is None
-    )
+    assert evaluation.target_scores(model, data, lambda: True) is None
+    assert evaluation.decoded(model, data, lambda: True) is None
     assert (
         evaluation.decoded(model, data)["chrf"] == evaluate(model, data.text).written.figures.chrf
     )
@@ -153,10 +149,8 @@ def test_a_named_model_reads_files_like_training_data(translator, tmp_path):
     parallel = evaluate(
         str(translator.folder), tmp_path / "source.txt", target=[tmp_path / "target.txt"] * 2
     )
-    assert (
-        parallel.written.figures.bleu == named.written.figures.bleu
-        and parallel.references.sentences == 2 * named.references.sentences
-    )
+    assert parallel.written.figures.bleu == named.written.figures.bleu
+    assert parallel.references.sentences == 2 * named.references.sentences
     swapped = evaluate(
         translator.folder,
         translator.valid,
@@ -203,7 +197,5 @@ def test_requests_must_fit_the_model_and_files(model, translator):
 def test_references_unknown_to_the_tokenizer_still_give_numbers(model):
     data = encode_pairs(model.codec, parallel_text([("a dog", "b c d e f")]))
     found = with_intervals(evaluation.measure(model, data)).to_dict()
-    assert (
-        found["main"] == "bleu"
-        and found["bleu"] == found["low"] == found["of_tokenizer"]["bleu"] == 0
-    )
+    assert found["main"] == "bleu"
+    assert found["bleu"] == found["low"] == found["of_tokenizer"]["bleu"] == 0

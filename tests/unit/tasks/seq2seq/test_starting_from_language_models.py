@@ -134,15 +134,12 @@ def test_sizes_and_tokenizers_come_from_the_language_models(tmp_path):
             values["tied_embeddings"]) == (
         "lstm", 7, 2, None,
     )  # fmt: skip
-    assert (codec.source.fingerprint, codec.target.fingerprint) == (
-        encoder.tokenizer.fingerprint,
-        decoder.tokenizer.fingerprint,
-    )
+    assert codec.source.fingerprint == encoder.tokenizer.fingerprint
+    assert codec.target.fingerprint == decoder.tokenizer.fingerprint
     assert (values["tokenizer"], values["target_tokenizer"]) == ("word", "char")
     own, arrays = begun.model.to_arrays(), decoder.to_arrays()
-    assert np.array_equal(own["output.weight"], arrays["output.weight"]) and np.array_equal(
-        own["output.bias"], arrays["output.bias"]
-    )
+    assert np.array_equal(own["output.weight"], arrays["output.weight"])
+    assert np.array_equal(own["output.bias"], arrays["output.bias"])
     assert np.array_equal(
         own["source_words.embedding.weight"], encoder.to_arrays()["input.embedding.weight"]
     )
