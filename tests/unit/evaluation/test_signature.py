@@ -5,7 +5,9 @@ import pytest
 from rnnlm.combinations.mixture import Mixture
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.errors import UsageError
+from rnnlm.evaluation.labels import LabelSignature
 from rnnlm.evaluation.perplexity import Signature, sign
+from rnnlm.evaluation.translation import TranslationSettings, TranslationSignature
 from rnnlm.models.adaptation_settings import UnigramCacheSettings
 from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import TextSettings
@@ -56,11 +58,6 @@ def test_each_part_changes_with_what_it_stands_for(unigram):
     assert changed(usual, signature(fit("lstm"))) == {"prec"}
 
 
-def test_text_becomes_a_signature_again(unigram):
-    usual = signature(unigram)
-    assert Signature.parse(str(usual)) == usual
-
-
 def test_line_borders_count_in_the_hash():
     def hashed(*blocks: list[str]) -> str:
         result = LinesHash()
@@ -85,7 +82,50 @@ def test_it_names_adaptations_wherever_they_are_at_work():
     assert signature(Mixture([cache, ngram], [0.0, 1.0])).adapt == "none"
 
 
-@pytest.mark.parametrize("text", ["", "rnnlm:0.1", "snnlm:0.1|data:0", "data"])
-def test_anything_else_is_no_signature(text):
+# ---- Of every task: read back, and compared with others.
+
+SPANS = LabelSignature("f1", mode="conlleval", scheme="bio", data="77d0", model="1f0c")
+DECODING = {"beam": "5", "length_power": "1.0", "max_length": "2x+10"}
+LOWERING = TranslationSettings(lowercase=True)
+BLEU = TranslationSignature.of("bleu", LOWERING, data="77d0", **DECODING, model="1f0c")
+RATE = TranslationSignature.of("symbol_error_rate", TranslationSettings(spelled=True), data="77d0")
+OF_TASKS = {
+    SPANS: "f1|mode:conlleval|scheme:bio|data:77d0|model:1f0c",
+    LabelSignature("accuracy", column="upos", data="1"): "accuracy|column:upos|data:1",
+    LabelSignature("f1", column="a|b:c%7C"): "f1|column:a%7Cb%3Ac%257C",
+    BLEU: "bleu|case:lower|tok:13a|data:77d0|beam:5|length_power:1.0|max_length:2x+10|model:1f0c",
+    RATE: "symbol_error_rate|case:kept|units:spelled|data:77d0",
+}
+
+
+@pytest.mark.parametrize("signature", OF_TASKS, ids=str)
+def test_signatures_of_tasks_state_what_was_counted_and_are_read_back(signature):
+    assert str(signature) == OF_TASKS[signature]
+    assert type(signature).parse(str(signature)) == signature
+
+
+def test_a_signature_of_a_language_model_is_read_back(unigram):
+    usual = signature(unigram)
+    assert Signature.parse(str(usual)) == usual
+
+
+def test_signatures_compare_that_differ_by_model_and_decoding_alone():
+    other = LabelSignature("f1", mode="conlleval", scheme="bio", data="77d0", model="other")
+    assert SPANS.differing(other) == []
+    other = LabelSignature("f1", mode="strict", scheme="bio", data="0", model="1f0c")
+    assert SPANS.differing(other) == ["mode", "data"]
+    parts = DECODING | {"beam": "1", "data": "77d0"}
+    assert BLEU.differing(TranslationSignature.of("bleu", LOWERING, **parts)) == []
+    settings = TranslationSettings(bleu_tokenizer="intl")
+    other = TranslationSignature.of("bleu", settings, **parts)
+    assert BLEU.differing(other) == ["case", "tok"]
+
+
+@pytest.mark.parametrize("kind, text", [
+    *((Signature, text) for text in ("", "rnnlm:0.1", "snnlm:0.1|data:0", "data")),
+    *((LabelSignature, text) for text in ("", "f1|who:me", "rnnlm:0.1|data:77d05c1b9f3e")),
+    (TranslationSignature, "f1|scheme:bio"),
+])  # fmt: skip
+def test_anything_else_is_no_signature(kind, text):
     with pytest.raises(UsageError, match="not a signature"):
-        Signature.parse(text)
+        kind.parse(text)

@@ -131,16 +131,14 @@ def test_probabilities_of_labels_are_those_of_their_sequences(features_TBH):
 
 
 @pytest.mark.parametrize("name", ["softmax", "crf"])
-def test_heads_train_in_bf16_and_on_meta(name, features_TBH):
-    for device in ("cpu", "meta"):
-        head = make_head(name, torch.float32).to(device)
-        features = features_TBH.float().to(device).requires_grad_()
-        labels_TB = torch.ones(T, B, dtype=torch.long, device=device)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            nats, count = head.loss(features, labels_TB, LENGTHS.to(device))
-        nats.backward()
-        assert nats.dtype == torch.float32 and features.grad is not None
-        assert all(weight.grad is not None for weight in head.parameters())
+def test_heads_train_in_bf16(name, features_TBH):
+    head = make_head(name, torch.float32)
+    features_TBH = features_TBH.float().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        nats, _ = head.loss(features_TBH, torch.ones(T, B, dtype=torch.long), LENGTHS)
+    nats.backward()
+    assert nats.dtype == torch.float32 and features_TBH.grad is not None
+    assert all(weight.grad is not None for weight in head.parameters())
 
 
 @torch.no_grad()

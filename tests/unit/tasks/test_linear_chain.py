@@ -162,14 +162,3 @@ def test_it_computes_in_fp32_under_autocast_and_inference(scores_TBK):
     )
     with torch.inference_mode():
         assert torch.equal(chain.marginals(scores_TBK.clone(), LENGTHS.clone()), plain[1])
-
-
-def test_it_runs_on_meta():
-    chain = LinearChain(K).to("meta")
-    scores_TBK = torch.empty(T, B, K, device="meta", requires_grad=True)
-    labels_TB = torch.empty(T, B, dtype=torch.long, device="meta")
-    loss = chain.log_likelihood(
-        scores_TBK, labels_TB, torch.empty(B, dtype=torch.long, device="meta")
-    ).sum()
-    loss.backward()
-    assert scores_TBK.grad is not None and scores_TBK.grad.shape == (T, B, K)

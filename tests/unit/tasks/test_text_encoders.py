@@ -12,13 +12,6 @@ from support.tiny_models import make_tokenizer
 LENGTHS = [5, 1, 3]
 SMALL = {"embedding_size": 4, "hidden_size": 3}
 POOLINGS = ["last", "mean", "max", "sum", "attention"]
-KINDS_OF_TEXT = [("lstm", {"sentence_pooling": pooling}) for pooling in POOLINGS] + [
-    ("lstm", {"sentence_pooling": "last", "bidirectional": False}),
-    ("gru", {"sentence_pooling": "last", "connections": "dense", "layers": 2}),
-    ("bag", {"layers": 2}), ("bag", {"layers": 0}), ("bag", {"activation": "tanh"}), ("cnn", {}),
-    ("cnn", {"filter_widths": "1,7"}),
-    ("cnn", {"characters": "cnn", "character_size": 3, "character_filters": "2,2"}),
-]  # fmt: skip
 
 
 class PooledEncoder(Encoder):
@@ -49,29 +42,6 @@ def texts(lengths=LENGTHS):
         0, 8, (max(lengths), len(lengths)), generator=torch.Generator().manual_seed(1)
     )
     return ids_TB, torch.tensor(lengths)
-
-
-@pytest.mark.parametrize("model, settings", KINDS_OF_TEXT, ids=str)
-def test_a_text_is_the_same_in_any_batch(model, settings):
-    for dtype, error in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
-        encoder = make(model, dtype, **settings)
-        ids_TB, lengths_B = texts()
-        together = encoder(ids_TB.where(torch.arange(5).unsqueeze(1) < lengths_B, -1), lengths_B)
-        assert together.shape == (3, encoder.width)
-        for row, length in enumerate(LENGTHS):
-            alone = encoder(ids_TB[:length, row : row + 1], lengths_B[row : row + 1])
-            torch.testing.assert_close(together[row], alone[0], rtol=0, atol=error)
-
-
-@pytest.mark.parametrize(
-    "model, settings",
-    [("lstm", {"sentence_pooling": each}) for each in ("last", "attention")]
-    + [("bag", {}), ("cnn", {})],
-)
-def test_forward_and_backward_run_on_the_meta_device(model, settings):
-    encoder = make(model, torch.float32, **settings).to("meta").train()
-    encoder(*(each.to("meta") for each in texts())).sum().backward()
-    assert {parameter.grad.device.type for parameter in encoder.parameters()} == {"meta"}
 
 
 @pytest.mark.parametrize("kind", POOLINGS)

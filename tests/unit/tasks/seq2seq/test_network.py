@@ -1,16 +1,15 @@
 """Encoder-decoders against a word-by-word transcription in numpy; gradients, padding, groups of
-rows, step by step, meta, bf16."""
+rows, step by step, bf16."""
 
 import numpy as np
 import pytest
 import torch
 
 from reference import encoder_decoder
-from rnnlm.neural.settings import CELLS
 from rnnlm.tasks.seq2seq.network import make_network
 from rnnlm.tasks.seq2seq.settings import network_settings
 from support.tiny_models import make_tokenizer
-from support.tiny_seq2seq import SOURCE_LENGTHS, TARGET, TARGET_LENGTHS, arrays, batch, tiny_network
+from support.tiny_seq2seq import TARGET, TARGET_LENGTHS, arrays, batch, tiny_network
 
 KINDS_OF_ATTENTION = ["dot", "general", "additive"]
 FED = [
@@ -83,27 +82,6 @@ def test_gradients_equal_finite_differences(model, shape):
     )
     assert all(each.grad.any() for each in parameters)
     assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(along, rel=1e-6)
-
-
-@pytest.mark.parametrize(
-    "model, shape",
-    [(model, FED[1]) for model in CELLS] + [("lstm", shape) for shape in FED],
-    ids=str,
-)
-def test_a_row_is_the_same_in_any_batch(model, shape):
-    for dtype, error in (
-        (torch.float64, 1e-9),
-        *(((torch.float32, 1e-5),) if model == "lstm" else ()),
-    ):
-        network = tiny_network(model, dtype, layers=2, **shape)
-        memory, state = network.encode(batch().sources_SB, batch().lengths_B)
-        together, _, _ = network.decode(batch().inputs_TB, memory, state)
-        for row in range(len(SOURCE_LENGTHS)):
-            one = batch().row(row)
-            alone, _, _ = network.decode(
-                one.inputs_TB, *network.encode(one.sources_SB, one.lengths_B)
-            )
-            torch.testing.assert_close(together[: len(alone), row], alone[:, 0], rtol=0, atol=error)
 
 
 @pytest.mark.parametrize("shape", FED, ids=str)
@@ -188,15 +166,6 @@ def test_training_begins_at_the_target_unigram_distribution():
         counts_V / counts_V.sum(),
         rtol=1e-5,
     )
-
-
-@pytest.mark.parametrize("shape", FED, ids=str)
-def test_forward_and_backward_run_on_the_meta_device(shape):
-    network = tiny_network(
-        dtype=torch.float32, layers=2, decoder_layers=2, dropout_output=0.3, **shape
-    ).to("meta")
-    network.loss(*batch().to("meta"), label_smoothing=0.1).backward()
-    assert {parameter.grad.device.type for parameter in network.parameters()} == {"meta"}
 
 
 @pytest.mark.parametrize("shape", FED, ids=str)
