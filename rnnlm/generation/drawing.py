@@ -1,17 +1,19 @@
 """Texts drawn from a language model, with reproducible samples.
 
 Each sample has a random stream of its own (Philox, keyed by seed and sample number); so sample 3 of
-seed 1 is the same text whether 4 samples or 400 are drawn.
+seed 1 is the same text whether 4 samples or 400 are drawn. Not quite always: torch sums in another
+order where a call has another number of rows, so that log-probabilities differ in their last bits.
+A token then has a chance of less than one in a million to be another one, from which its text goes
+on. The same number of samples gives the same bits on the same machine.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from rnnlm import arrays
 from rnnlm.checks import check_class
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.generation.sampling import draw, forbidden_tokens, penalise
@@ -94,24 +96,18 @@ def read_prompt(model: LanguageModel, prompt_ids: np.ndarray, limit: int) -> Sta
     return Starts(state, inputs_T[-1:], np.array([limit]), (prompt_T,))
 
 
-# ---- The loop that draws texts from a model side by side: where one ends, the next takes its row.
-#
-# A text depends on its own random stream alone, not on how many are drawn nor on its neighbours, to
-# the last bit. A model gives the same bits for a row of few as for one of many only where its
-# products are summed in one order: that is tried first (`row_counts`), and where it is not so,
-# texts are drawn in tiles of a fixed number of rows, each in a row of its own.
+# ---- The loop that draws texts from a model side by side: where one ends, the next begins.
 
-FEWEST_ROWS = 16  # of every call; where there are fewer texts, the other rows are idle
-ROW_COUNTS = (16, 32, 64, 128)
+MOST_ROWS = 128  # of a call
 MOST_CELLS = 1 << 22  # of a call's (B, V) result, beyond the fewest rows
-TRIED_STEPS = 3
-FRESH = -1
+FEWEST_ROWS = 16  # that a call may have, however large its result
 
 
 @dataclass
 class DrawnText:
     """A text while it is drawn. start: which of the starts it has; logprob_nats is the model's own;
-    `ended`: its last token is `</s>`; is_finished: it gets no further token.
+    `ended`: its last token is `</s>`; is_finished: it gets no further token; whoever draws may end
+    it so.
     """
 
     number: int
@@ -148,102 +144,56 @@ def check_streams(num: int, seed: int) -> None:
         raise SettingsError(f"seed = {seed} is not valid", "it must be below 2^64")
 
 
-def row_counts(model: LanguageModel, num: int) -> tuple[tuple[int, ...], bool]:
-    """Return how many rows calls may have for `num` texts, ascending, and whether a text may begin
-    in a row that has become free.
-
-    Random tokens are read in different places of calls of each size, and all bits compared. How
-    sums are ordered depends on shapes, not on values, so what holds for these holds for others. A
-    model that adapts itself has shapes that grow.
-    """
-    if model.max_rows:
-        return (min(FEWEST_ROWS, model.max_rows),), False
-    # A GPU reads many rows in the time of a few.
-    fewest = FEWEST_ROWS if _is_on_host(model) else ROW_COUNTS[-1]
-    if num <= fewest or model.adaptation != "none":
-        return (fewest,), False
-
-    # Try larger calls for as long as they give the same bits.
-    random = np.random.default_rng(1)
-    inputs_BT = random.integers(0, model.tokenizer.size, (fewest, TRIED_STEPS))
-    expected_BTV = _predict_steps(model, inputs_BT)
-    agreeing: list[int] = []
-    for rows in ROW_COUNTS:
-        if rows < fewest:
-            continue
-        if rows > fewest and (rows * model.tokenizer.size > MOST_CELLS or rows >= 2 * num):
-            break
-        order = random.permutation(rows) % fewest
-        if not np.array_equal(_predict_steps(model, inputs_BT[order]), expected_BTV[order]):
-            break
-        agreeing.append(rows)
-    if not agreeing:
-        return (fewest,), False
-    return tuple(agreeing), True
+def most_rows(model: LanguageModel) -> int:
+    """Return how many texts are drawn side by side."""
+    rows = max(FEWEST_ROWS, min(MOST_ROWS, MOST_CELLS // model.tokenizer.size))
+    return min(rows, model.max_rows) if model.max_rows else rows
 
 
 def draw_texts(
-    model: LanguageModel,
-    starts: Starts,
-    texts: Iterable[DrawnText],
-    num: int,
-    settings: SamplingSettings,
+    model: LanguageModel, starts: Starts, texts: Iterable[DrawnText], settings: SamplingSettings
 ) -> Iterator[DrawnText]:
-    """Draw the `num` texts to their end (`</s>`, or the limit of their start). Yield each as it
+    """Draw the texts to their end (`</s>`, or the limit of their start). Yield each as it
     finishes."""
-    for drawn in draw_in_steps(model, starts, texts, num, settings):
+    for drawn in draw_in_steps(model, starts, texts, settings):
         yield from (text for text in drawn if text.is_finished)
 
 
 def draw_in_steps(
-    model: LanguageModel,
-    starts: Starts,
-    texts: Iterable[DrawnText],
-    num: int,
-    settings: SamplingSettings,
+    model: LanguageModel, starts: Starts, texts: Iterable[DrawnText], settings: SamplingSettings
 ) -> Iterator[list[DrawnText]]:
-    """Draw the `num` texts. Yield after each step those that got a token."""
-    # One row for each text, or as many rows as there may be.
-    counts, may_refill = row_counts(model, num)
-    enough = [count for count in counts if count >= num]
-    rows: list[DrawnText | None] = [None] * (enough[0] if enough else counts[-1])
+    """Draw the texts. Yield after each step those that got a token."""
     waiting = iter(texts)
-    state, input_B = starts.state, np.zeros(len(rows), dtype=np.int64)
+    rows = most_rows(model)
     chooser = _Chooser(model, starts, settings)
+    drawn: list[DrawnText] = []  # a row each
+    state, token_B = starts.state, np.zeros(0, dtype=np.int64)
     while True:
-        # The next texts take the free rows: at once, or when all have become free.
-        free = [row for row, text in enumerate(rows) if text is None]
-        is_begun = len(free) < len(rows)
-        fresh = []
-        if may_refill or not is_begun:
-            fresh = list(islice(waiting, len(free)))
+        # Texts that have ended leave their rows to the next ones.
+        kept = [row for row, text in enumerate(drawn) if not text.is_finished]
+        fresh = list(islice(waiting, rows - len(kept)))
+        if fresh or len(kept) < len(drawn):
+            start_F = np.array([text.start for text in fresh], dtype=np.int64)
+            states = [state.select(kept)] if kept else []
+            if fresh:
+                states.append(starts.state.select(start_F))
+            drawn = [*(drawn[row] for row in kept), *fresh]
+            if not drawn:
+                return
+            state = states[0] if len(states) == 1 else model.concat_states(states)
+            token_B = np.concatenate([token_B[kept], starts.input_S[start_F]])
 
-        # Where each row was before; FRESH where a text begins.
-        origin_B = np.arange(len(rows)) if is_begun else np.full(len(rows), FRESH)
-        for row, text in zip(free, fresh, strict=False):
-            rows[row], origin_B[row] = text, FRESH
-        if may_refill and len(fresh) < len(free):
-            rows, origin_B = _drop_idle_rows(rows, origin_B, counts)
-        active = {row: text for row, text in enumerate(rows) if text is not None}
-        if not active:
-            return
-        start_B = np.zeros(len(rows), dtype=np.int64)
-        for row, text in active.items():
-            start_B[row] = text.start
-        state, input_B = _arrange_rows(model, starts, state, input_B, origin_B, start_B)
-
-        # Draw a token in each row; texts that end leave their rows.
-        logprob_BV, state = predict(model, input_B, state)
-        input_B = input_B.copy()  # the state may hold the array that was read
-        for row, token, logprob_nats in chooser.choose(active, logprob_BV):
-            text = active[row]
+        # Draw a token in each row.
+        logprob_BV, state = predict(model, token_B, state)
+        token_B, drawn_logprob_B = chooser.choose(drawn, logprob_BV)
+        for text, token, logprob_nats in zip(
+            drawn, token_B.tolist(), drawn_logprob_B.tolist(), strict=True
+        ):
             text.add(token, logprob_nats, token == model.tokenizer.boundary_id)
-            input_B[row] = token
             has_ended = text.ended and not settings.running
             if has_ended or len(text.ids) == starts.limits_S[text.start]:
                 text.is_finished = True
-        yield list(active.values())
-        rows = [None if text is None or text.is_finished else text for text in rows]
+        yield drawn
 
 
 class _Chooser:
@@ -258,25 +208,16 @@ class _Chooser:
         self.in_prompts = [np.unique(ids[ids < self.tokenizer.size]) for ids in prompts]
 
     def choose(
-        self, active: Mapping[int, DrawnText], logprob_BV: np.ndarray
-    ) -> Iterator[tuple[int, int, float]]:
-        """Yield (row, token, the model's log-probability of it) for each of the rows `active`, with
-        the texts that they draw."""
-        # Rows whose text has ended are left out.
-        texts = list(active.values())
-        own_RV = logprob_BV
-        if len(active) < len(logprob_BV):
-            own_RV = logprob_BV[list(active)]
-
-        # Draw from what is allowed; the log-probability that is reported is the model's own.
-        allowed_RV = np.array(own_RV)
-        allowed_RV[:, self.forbidden] = -np.inf
+        self, texts: Sequence[DrawnText], logprob_BV: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the next token of each text, and the model's log-probability of it."""
+        # Draw from what is allowed; the log-probability that is returned is the model's own.
+        allowed_BV = np.array(logprob_BV)
+        allowed_BV[:, self.forbidden] = -np.inf
         if self.settings.repetition_penalty > 1:
-            penalise(allowed_RV, self._seen_tokens(texts), self.settings.repetition_penalty)
-        uniform_R = np.array([text.stream.random() for text in texts])
-        token_R = draw(allowed_RV, uniform_R, self.settings)
-        logprob_R = own_RV[np.arange(len(active)), token_R]
-        yield from zip(active, token_R.tolist(), logprob_R.tolist(), strict=True)
+            penalise(allowed_BV, self._seen_tokens(texts), self.settings.repetition_penalty)
+        token_B = draw(allowed_BV, [text.stream for text in texts], self.settings)
+        return token_B, logprob_BV[np.arange(len(texts)), token_B]
 
     def _seen_tokens(self, texts: Sequence[DrawnText]) -> np.ndarray:
         """Return which tokens occur in each text, (R, V), without the boundary: a line must end
@@ -287,58 +228,6 @@ class _Chooser:
             seen_RV[row, list(text.distinct)] = True
         seen_RV[:, self.tokenizer.boundary_id] = False
         return seen_RV
-
-
-def _drop_idle_rows(
-    rows: list[DrawnText | None], origin_B: np.ndarray, counts: Sequence[int]
-) -> tuple[list[DrawnText | None], np.ndarray]:
-    """Return the rows with a text in them, in as few as calls may have."""
-    active = [row for row, text in enumerate(rows) if text is not None]
-    fewer = min(count for count in counts if count >= len(active))
-    if fewer >= len(rows):
-        return rows, origin_B
-    idle = fewer - len(active)
-    rows = [*(rows[row] for row in active), *[None] * idle]
-    return rows, np.append(origin_B[active], np.full(idle, FRESH))
-
-
-def _arrange_rows(
-    model: LanguageModel,
-    starts: Starts,
-    state: State,
-    input_B: np.ndarray,
-    origin_B: np.ndarray,
-    start_B: np.ndarray,
-) -> tuple[State, np.ndarray]:
-    """Return state and next input of the rows that come from those of `origin_B`, or, where these
-    are FRESH, from the starts `start_B`."""
-    if np.array_equal(origin_B, np.arange(len(input_B))):
-        return state, input_B
-    is_fresh_B = origin_B == FRESH
-    if is_fresh_B.all():
-        state = starts.state.select(start_B)
-    else:
-        # Append the states of the texts that begin here, then take each row from its place.
-        begun = starts.state.select(start_B[is_fresh_B])
-        begun_B = len(input_B) - 1 + is_fresh_B.cumsum()
-        state = model.concat_states([state, begun])
-        state = state.select(np.where(is_fresh_B, begun_B, origin_B))
-    return state, np.where(is_fresh_B, starts.input_S[start_B], input_B[origin_B])
-
-
-def _predict_steps(model: LanguageModel, inputs_BT: np.ndarray) -> np.ndarray:
-    """Return what the model predicts after each token, one at a time; (B, T, V)."""
-    state, steps = model.initial_state(len(inputs_BT)), []
-    for input_B in inputs_BT.T:
-        predicted, state = model.predict(input_B[:, None], state)
-        steps.append(arrays.as_numpy(predicted)[:, -1])
-    return np.stack(steps, axis=1)
-
-
-def _is_on_host(model: LanguageModel) -> bool:
-    boundary_11 = np.full((1, 1), model.tokenizer.boundary_id)
-    predicted, _ = model.predict(boundary_11, model.initial_state(1))
-    return isinstance(predicted, np.ndarray) or predicted.device.type == "cpu"
 
 
 # ---- Samples that begin with a prompt.
@@ -445,7 +334,7 @@ class _Beginning:
         seed = self.settings.seed
         undrawn = (DrawnText(number, stream(seed, number)) for number in range(self.num))
         start = read_prompt(self.model, self.prompt_ids, self.settings.max_tokens)
-        return draw_in_steps(self.model, start, undrawn, self.num, self.settings)
+        return draw_in_steps(self.model, start, undrawn, self.settings)
 
     def sample(self, text: DrawnText) -> Sample:
         """Return a text, finished or not, as a sample."""
@@ -492,8 +381,8 @@ def draw_samples(
     """Return `num` samples of each text, in the order of their numbers.
 
     Each sample has a random stream of its own, by the seed, the number of its text and its own
-    number; so it does not depend on the texts beside it, as far as :mod:`rnnlm.generation.drawing`
-    promises and the states of the starts do not. Sample n of text 0 from the model's initial state
+    number; so it depends on the texts beside it no more than :mod:`rnnlm.generation.drawing` says,
+    if the states of the starts do not. Sample n of text 0 from the model's initial state
     is sample n of :func:`generate`. The starts' limits hold, not `settings.max_tokens`.
 
     numbers: what the texts are called in their streams, such as their places in a file of which
@@ -505,7 +394,7 @@ def draw_samples(
     if numbers is None:
         numbers = range(len(starts))
     undrawn = texts_to_draw(starts, numbers, num, settings.seed)
-    drawn = draw_texts(model, starts, undrawn, len(starts) * num, settings)
+    drawn = draw_texts(model, starts, undrawn, settings)
     samples: list[list[Found]] = [[] for _ in range(len(starts))]
     for text in sorted(drawn, key=lambda text: (text.start, text.number)):
         ids, logprob_nats = tuple(text.ids), text.logprob_nats

@@ -12,7 +12,15 @@ They work one after the other, in this order, each on what the ones before it le
 
 Rows are worked on one by one in effect: what is drawn for one depends neither on the others nor on
 its place.
+
+Each token draws an exponential time at the rate of its probability, and the earliest is taken. A
+probability that differs in its last bits, as those of networks do between batches of different
+sizes, changes its own token's time alone: so the draws differ about as rarely as the distributions
+do, in one of 10^6 or fewer. (Where a number in [0, 1) is looked up in the cumulative distribution,
+all tokens behind move: of 7,000 words, one draw in 25,000 would differ.)
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,7 +28,7 @@ from rnnlm.errors import UsageError
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.interface import Tokenizer
 
-BLOCK = 64  # a draw finds the block first, by the sums of blocks, then the token in it
+BLOCK = 64  # the block is drawn first, by the sums of blocks, then the token in it
 # sorted at first; all tokens only where these hold too little probability
 FIRST_CANDIDATES = 256
 
@@ -30,9 +38,10 @@ def forbidden_tokens(tokenizer: Tokenizer, unknown: bool) -> list[int]:
     return [] if unknown or tokenizer.unk_id is None else [tokenizer.unk_id]
 
 
-def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettings) -> np.ndarray:
-    """Draw one token per row, by inverting the cumulative distribution at `uniform_B`, numbers in
-    [0, 1); (B,) int64.
+def draw(
+    logprob_BV: np.ndarray, streams: Sequence[np.random.Generator], settings: SamplingSettings
+) -> np.ndarray:
+    """Draw one token per row, each by its own stream of random numbers; (B,) int64.
 
     logprob_BV: nats; -inf where a token must not be drawn.
     """
@@ -58,7 +67,9 @@ def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettin
             p_BV /= min(max(settings.temperature, float(limits.tiny)), float(limits.max))
         np.exp(p_BV, out=p_BV)
     _narrow(p_BV, settings)
-    return _invert_cumulative(p_BW.reshape(len(p_BW), -1, BLOCK), uniform_B)
+    p_BKW = p_BW.reshape(rows, -1, BLOCK)
+    block_B = _earliest(p_BKW.sum(axis=2), streams)
+    return block_B * BLOCK + _earliest(p_BKW[np.arange(rows), block_B], streams)
 
 
 def penalise(logprob_BV: np.ndarray, seen_BV: np.ndarray, penalty: float) -> None:
@@ -116,22 +127,9 @@ def _is_among_fewest(p_BV: np.ndarray, share: float) -> np.ndarray:
     return mask_BV
 
 
-def _invert_cumulative(p_BKW: np.ndarray, uniform_B: np.ndarray) -> np.ndarray:
-    """Return the token of each row in which the cumulative sum of unnormalised probabilities passes
-    `uniform_B` of the total.
-
-    p_BKW: (B, blocks, BLOCK).
-    """
-    rows = np.arange(len(p_BKW))
-    reached_BK = p_BKW.sum(axis=2).cumsum(axis=1, dtype=np.float64)
-    threshold_B = _below(uniform_B * reached_BK[:, -1], reached_BK[:, -1])
-    block_B = (reached_BK <= threshold_B[:, None]).sum(axis=1)
-    rest_B = threshold_B - np.where(block_B > 0, reached_BK[rows, block_B - 1], 0.0)
-    inside_BW = p_BKW[rows, block_B].cumsum(axis=1, dtype=np.float64)
-    rest_B = _below(rest_B, inside_BW[:, -1])
-    return block_B * BLOCK + (inside_BW <= rest_B[:, None]).sum(axis=1)
-
-
-def _below(values_B: np.ndarray, total_B: np.ndarray) -> np.ndarray:
-    """Return `values_B`, a bit less where rounding brought them up to the total."""
-    return np.minimum(values_B, np.nextafter(total_B, 0))
+def _earliest(rate_BN: np.ndarray, streams: Sequence[np.random.Generator]) -> np.ndarray:
+    """Return which of N events comes first in each row, where each comes after an exponential time:
+    event n with a chance of its share of the rates."""
+    time_BN = np.array([stream.standard_exponential(rate_BN.shape[1]) for stream in streams])
+    with np.errstate(divide="ignore", over="ignore"):
+        return (time_BN / rate_BN).argmin(axis=1)

@@ -11,17 +11,15 @@ words, with a notice.
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from rnnlm.errors import notice
-from rnnlm.generation.drawing import stream
-from rnnlm.generation.sampling import draw, forbidden_tokens
+from rnnlm.generation.drawing import DrawnText, Starts, draw_in_steps, stream
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.inference import prefixes, span_scoring
-from rnnlm.inference.distributions import predict
-from rnnlm.interface import LanguageModel, State, Tokenizer
+from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.text.lines import check_reserved, is_blank
 
 ROWS = 32  # texts that are written side by side
@@ -164,12 +162,13 @@ def continue_texts(
     special_symbols: str = "error",
 ) -> list[str]:  # fmt: skip
     """Have the model write after each context, until the line ends, or before one of `stops`. The
-    settings `running` and `repetition_penalty` have no effect."""
+    setting `running` has no effect."""
     reader = _Reader(model.tokenizer, special_symbols)
     read = [reader.ids(context) for context in contexts]
     reader.warn()
 
     # Write some texts at a time, those of about the same length together.
+    settings = replace(settings, running=False)
     stops = [stop for stop in stops if stop]
     rows = min(ROWS, model.max_rows or ROWS)
     by_length = sorted(range(len(read)), key=lambda number: len(read[number]))
@@ -206,49 +205,33 @@ def _continue_batch(
 ) -> list[str]:
     """Write after each of `texts`, which are sorted by length, side by side. The number of a text
     selects its random stream."""
-    # Read the contexts, those of one length together.
-    logprobs, states = [], []
+    # Read the contexts but for their last tokens, those of one length together.
+    last_inputs, states = [], []
     for _, same in itertools.groupby(texts, key=len):
-        logprob_BV, state = _read(model, np.stack([*same]))
-        logprobs.append(logprob_BV)
-        states.append(state)
-    logprob_BV, state = np.concatenate(logprobs), model.concat_states(states)
+        ids_BT = np.stack([*same])
+        boundary_B1 = np.full((len(ids_BT), 1), model.tokenizer.boundary_id, dtype=np.int64)
+        inputs_BT = np.concatenate([boundary_B1, ids_BT], axis=1)
+        states.append(span_scoring.read_on(model, inputs_BT, model.initial_state(len(inputs_BT))))
+        last_inputs.append(inputs_BT[:, -1])
+    limits_S = np.full(len(texts), settings.max_tokens)
+    starts = Starts(
+        model.concat_states(states), np.concatenate(last_inputs), limits_S, tuple(texts)
+    )
 
-    # Write token by token. A text whose line ends, or that comes to a stop, leaves the batch.
-    streams = [stream(settings.seed, number) for number in numbers]
-    forbidden = forbidden_tokens(model.tokenizer, settings.unknown)
+    # Write token by token. A text that comes to a stop has ended, too.
     lines = [_last_line(ids, model.tokenizer.boundary_id) for ids in texts]
-    new_tokens: list[list[int]] = [[] for _ in texts]
     continuations = [""] * len(texts)
-    active = list(range(len(texts)))  # the texts that the rows of logprob_BV and state belong to
-    for _ in range(settings.max_tokens):
-        uniform_B = np.array([streams[text].random() for text in active])
-        allowed_BV = logprob_BV.copy()
-        allowed_BV[:, forbidden] = -np.inf
-        token_B = draw(allowed_BV, uniform_B, settings)
-        kept = []
-        for row, (text, token) in enumerate(zip(active, token_B.tolist(), strict=True)):
-            if token == model.tokenizer.boundary_id:
-                continue
-            new_tokens[text].append(token)
-            shown = _added_text(model.tokenizer, lines[text], new_tokens[text])
-            continuations[text], is_stopped = _cut_at_stop(shown, stops)
-            if not is_stopped:
-                kept.append(row)
-        if not kept:
-            break
-        active = [active[row] for row in kept]
-        logprob_BV, state = predict(model, token_B[kept], state.select(kept))
+    undrawn = [
+        DrawnText(place, stream(settings.seed, number), place)
+        for place, number in enumerate(numbers)
+    ]
+    for drawn in draw_in_steps(model, starts, undrawn, settings):
+        for text in drawn:
+            new_tokens = text.ids[:-1] if text.ended else text.ids
+            shown = _added_text(model.tokenizer, lines[text.number], new_tokens)
+            continuations[text.number], is_stopped = _cut_at_stop(shown, stops)
+            text.is_finished |= is_stopped
     return continuations
-
-
-def _read(model: LanguageModel, ids_BT: np.ndarray) -> tuple[np.ndarray, State]:
-    """Return the distributions after the boundary and `ids_BT`, (B, V), and the state there."""
-    rows = len(ids_BT)
-    boundary_B1 = np.full((rows, 1), model.tokenizer.boundary_id, dtype=np.int64)
-    inputs_BT = np.concatenate([boundary_B1, ids_BT], axis=1)
-    state = span_scoring.read_on(model, inputs_BT, model.initial_state(rows))
-    return predict(model, inputs_BT[:, -1], state)
 
 
 def _last_line(ids: np.ndarray, boundary_id: int) -> list[int]:

@@ -30,15 +30,16 @@ def test_first_text_from_initial_state_matches_generate(model):
 
 def test_samples_are_independent_of_other_texts(model):
     starts, settings = starts_after(model, PROMPTS, EVERY_LENGTH), SamplingSettings(seed=5)
-    together = draw_samples(model, starts, 9, settings)
+
+    def drawn_ids(starts, num, numbers=None):
+        samples = draw_samples(model, starts, num, settings, numbers)
+        return [[text.ids for text in texts] for texts in samples]
+
+    together = drawn_ids(starts, 9)
     for number in (1, 4):
-        assert draw_samples(model, one_of(starts, number), 9, settings, numbers=[number]) == [
-            together[number]
-        ]
-        assert [texts[:2] for texts in draw_samples(model, starts, 2, settings)] == [
-            texts[:2] for texts in together
-        ]
-    assert draw_samples(model, one_of(starts, 4), 9, settings, numbers=[3]) != [together[4]]
+        assert drawn_ids(one_of(starts, number), 9, [number]) == [together[number]]
+    assert drawn_ids(starts, 2) == [texts[:2] for texts in together]
+    assert drawn_ids(one_of(starts, 4), 9, [3]) != [together[4]]
 
 
 def test_samples_follow_their_initial_states_and_length_limits(model):
