@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import shlex
+import shutil
 import signal
 from pathlib import Path
 
@@ -34,12 +35,13 @@ MADE = (
 
 @pytest.fixture(scope="session")
 def there(models, tagger, classifier, tmp_path_factory):
-    """Make what commands name in braces: models of every kind, texts, lists. No test changes
-    them."""
+    """Make what commands name in braces: models of every kind, texts, lists."""
     folder = tmp_path_factory.mktemp("hostile")
     made = ("ngram", "subwords", "mixture", "arpa", "nbest.tsv", "pairs.tsv", "prepared")
     names = {name.partition(".")[0]: folder / name for name in made}
-    names |= {name: getattr(models, name) for name in ("lstm", "unigram", "text", "valid")}
+    names |= {"text": models.text, "valid": models.valid}
+    for name in ("lstm", "unigram"):  # copies, since `tune` writes into what it tunes
+        names[name] = shutil.copytree(getattr(models, name), folder / name)
     names["translator"] = tiny_seq2seq.saved(folder / "translator")
     names |= {"tagger": tagger.folder, "classifier": classifier.folder}
     names["arpa"].write_text(SMALL)
