@@ -25,6 +25,7 @@ from rnnlm.text.prepared import preparation
 from rnnlm.work.executors import Inline
 from support.commands import environment
 from support.failures import fingerprint
+from support.forks import FORK, run_command
 
 TEXT, LIST = "t\u00ebxt \u65e5\u672c.txt", "n\u00ef.tsv"
 NBEST = (
@@ -251,32 +252,31 @@ def test_messages_that_cannot_be_written_cost_no_work(place, arguments, code):
         assert fingerprint(place / arguments[-1])
 
 
+def train_for_a_while(arguments, place, reader, stderr):
+    """Train in this process, which was forked for it, as `nohup rnnlm train ...` in another session
+    does."""
+    os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.close(reader)
+    os.chdir(place)
+    run_command(arguments, place / "out", Path(f"/dev/fd/{stderr}"), TERM="xterm")
+
+
+@NOWHERE
 @pytest.mark.parametrize("kind", ["pipe", "terminal"])
 def test_training_continues_after_its_output_reader_leaves(place, kind):
     """A `| tee log` that ended, or a terminal that was closed while nohup kept the signal away."""
     reader, writer = os.pipe() if kind == "pipe" else pty.openpty()
-    small = [
-        "--set",
-        "hidden_size=8",
-        "--set",
-        "embedding_size=8",
-        "--precision",
-        "fp32",
-        "--budget",
-        "9steps",
-    ]
+    small = "--set hidden_size=8 --set embedding_size=8 --precision fp32 --budget 9steps".split()
     lstm = ["train", TEXT, "--valid", TEXT, *small, "-o", "made"]
-    command = [sys.executable, "-m", "rnnlm", *(lstm if kind == "terminal" else WRITING["train"])]
-    with open(place / "out", "wb") as out:
-        process = subprocess.Popen(
-            command, cwd=place, env=environment(TERM="xterm"), stdin=subprocess.DEVNULL, stdout=out,
-            stderr=writer, start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
-        )  # fmt: skip
+    arguments = lstm if kind == "terminal" else WRITING["train"]
+    process = FORK.Process(target=train_for_a_while, args=(arguments, place, reader, writer))
+    process.start()
     os.close(writer)
     select.select([reader], [], [], 60)  # it has said something: now nobody listens any longer
     os.close(reader)
-    assert process.wait(60) == 0
+    process.join(60)
+    assert process.exitcode == 0
     assert fingerprint(place / "made")
 
 
