@@ -5,6 +5,7 @@ random numbers, figures, its log.
 """
 
 import contextlib
+import hashlib
 import json
 import time
 from dataclasses import dataclass, field
@@ -211,6 +212,12 @@ def checked(folder: Path) -> Manifest | None:
     assert not list(model_folder.damaged_files(folder, manifest))
     model_folder.load(folder, "cpu")
     return manifest
+
+
+def model_files(folder: Path) -> dict[str, str]:
+    """Return the hashes of the files that make up a model, by name."""
+    paths = [*folder.glob("weights-*"), folder / "vocab.txt"]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def newest_step(folder: Path) -> int:

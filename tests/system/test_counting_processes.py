@@ -9,20 +9,14 @@ import rnnlm
 from rnnlm.errors import RnnlmError
 from rnnlm.events import Counting
 from rnnlm.work import teams
-from support.killed_runs import cut_off
+from support.killed_runs import cut_off, model_files
 from support.random_texts import write_common_words
-from support.small_counts import lower_limits, model_files
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     """Write a text of a few shards, whose frequent words come again."""
     return write_common_words(tmp_path_factory.mktemp("text") / "text.txt", seed=7)
-
-
-@pytest.fixture
-def small(monkeypatch):
-    lower_limits(monkeypatch)
 
 
 @pytest.fixture(scope="module")

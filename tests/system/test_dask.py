@@ -18,9 +18,8 @@ import rnnlm
 from rnnlm.errors import RnnlmError
 from rnnlm.events import Counting
 from rnnlm.work import dask_cluster
-from support.killed_runs import cut_off
+from support.killed_runs import cut_off, model_files
 from support.random_texts import write_common_words
-from support.small_counts import lower_limits, model_files
 
 distributed = pytest.importorskip("distributed")
 SOAK = pytest.mark.soak
@@ -46,11 +45,6 @@ def cluster(tmp_path_factory):
         ) as started,
     ):  # fmt: skip
         yield started
-
-
-@pytest.fixture
-def small(monkeypatch):
-    lower_limits(monkeypatch)
 
 
 def trained(text: Path, folder: Path, **settings) -> dict[str, str]:

@@ -160,8 +160,7 @@ def test_a_folder_that_vanishes_is_an_error(text, tmp_path, after):
     assert not (tmp_path / "m").exists()
 
 
-def test_a_folder_that_comes_back_is_saved_in(text, tmp_path, expected, monkeypatch):
-    monkeypatch.setattr(run, "RETRY_SECONDS", 0.0)
+def test_a_folder_that_comes_back_is_saved_in(text, tmp_path, expected):
     seen = []
     for event in train(text, output=tmp_path / "m", **RUN):
         seen.append(type(event))
