@@ -114,16 +114,6 @@ def test_more_than_one_row_is_refused(model):
             call()
 
 
-def test_the_rule_rms_needs_statistics(model):
-    with pytest.raises(UsageError, match="rnnlm tune -m NAME.dynamic --statistics"):
-        DynamicEvaluation(model, RULES["rms"])
-
-
-def test_a_model_without_gradients_is_refused():
-    with pytest.raises(UsageError, match="NAME.unigram"):
-        DynamicEvaluation(fit("ngram"))
-
-
 def test_signatures_tell_statistics_of_different_texts_apart(model):
     _, targets_1T = text_of(model)
     settings = DynamicSettings(adaptation_rule="rms")

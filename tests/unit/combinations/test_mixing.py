@@ -78,13 +78,6 @@ def test_origin_of_weights_and_parts_is_on_card():
         assert piece in card
 
 
-def test_tuning_reports_its_progress():
-    said = []
-    mix(["lstm", "kn"], TEXT, "both", report=said.append)
-    scored = [f"model {n} of 2: {done} of 24 tokens scored" for n in (1, 2) for done in (0, 24)]
-    assert said[0].endswith("lines read") and said[1:6] == [*scored, "EM, round 1"]
-
-
 @pytest.mark.parametrize(("arguments", "settings", "what"), [
     ((["gone"], TEXT), {}, "a mixture needs at least two models"),
     ((["gone", "lost"],), {}, "the weights of the models are unknown"),

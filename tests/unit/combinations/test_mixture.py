@@ -32,22 +32,17 @@ def scores(model, lines=LINES) -> np.ndarray:
     return span_scoring.score_spans(model, text.ids, span_scoring.whole_text(text.ids))
 
 
-def test_probabilities_are_added_up_by_hand():
-    mixed = Mixture([unigram(0.1, 0.2, 0.3, 0.4), unigram(0.7, 0.1, 0.1, 0.1)], [0.25, 0.75])
-    assert probabilities(mixed) == pytest.approx([0.55, 0.125, 0.15, 0.175])
-
-
-def test_impossibility_in_one_part_leaves_the_other():
-    parts = [unigram(0.25, 0.25, 0.25, 0.25), unigram(0.5, 0.0, 0.25, 0.25)]
-    assert probabilities(Mixture(parts, [0.5, 0.5]))[1] == pytest.approx(0.125)
-    certain = Mixture([unigram(1.0, 0.0, 0.0, 0.0)] * 2, [0.5, 0.5])
-    assert probabilities(certain) == pytest.approx([1, 0, 0, 0])
-
-
-def test_part_of_weight_zero_is_left_out():
-    odd = unigram(math.nan, 0.0, 0.5, 0.5)
-    mixed = Mixture([unigram(0.1, 0.2, 0.3, 0.4), odd], [1.0, 0.0])
-    assert probabilities(mixed) == pytest.approx([0.1, 0.2, 0.3, 0.4])
+@pytest.mark.parametrize(("parts", "weights", "expected"), [
+    ([(0.1, 0.2, 0.3, 0.4), (0.7, 0.1, 0.1, 0.1)], [0.25, 0.75], [0.55, 0.125, 0.15, 0.175]),
+    # What one part holds impossible, the other does not.
+    ([(0.25,) * 4, (0.5, 0.0, 0.25, 0.25)], [0.5, 0.5], [0.375, 0.125, 0.25, 0.25]),
+    ([(1.0, 0.0, 0.0, 0.0)] * 2, [0.5, 0.5], [1, 0, 0, 0]),
+    # A weight of zero leaves a part out, whatever it says.
+    ([(0.1, 0.2, 0.3, 0.4), (math.nan, 0.0, 0.5, 0.5)], [1.0, 0.0], [0.1, 0.2, 0.3, 0.4]),
+])  # fmt: skip
+def test_probabilities_are_added_up_by_hand(parts, weights, expected):
+    mixed = Mixture([unigram(*part) for part in parts], weights)
+    assert probabilities(mixed) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", ["ngram", "lstm"])

@@ -47,15 +47,6 @@ def test_em_ends_within_its_tolerance_of_the_best(models):
     assert found <= min(loss(np.eye(3)[k], scores_KN) for k in range(3))
 
 
-def test_em_never_makes_the_text_less_probable(models, monkeypatch):
-    _, scores_KN = read(models)
-    losses = []
-    for rounds in range(1, 30):
-        monkeypatch.setattr(mixing, "MOST_ROUNDS", rounds)
-        losses.append(loss(linear_weights(scores_KN).weights_K, scores_KN))
-    assert (np.diff(losses) <= 1e-12).all() and losses[-1] < losses[0]
-
-
 def test_em_of_identical_models_stops_at_once():
     scores_KN = np.log([[0.5, 0.1, 0.2]] * 3)
     tuned = linear_weights(scores_KN)

@@ -3,7 +3,6 @@ import pytest
 
 from rnnlm.combinations import neural_cache
 from rnnlm.combinations.neural_cache import NeuralCache
-from rnnlm.errors import UsageError
 from rnnlm.models.adaptation_settings import NeuralCacheSettings
 from support.adapted_models import predicted, read, text_of
 from support.tiny_models import fit
@@ -61,8 +60,3 @@ def test_empty_cache_equals_the_model(model):
     cache = NeuralCache(model, NeuralCacheSettings(cache_weight=0.5))
     first = inputs_1T[:, :1], targets_1T[:, :1]
     assert np.array_equal(read(cache, *first), read(model, *first))
-
-
-def test_a_model_without_hidden_states_is_refused():
-    with pytest.raises(UsageError, match="NAME.unigram"):
-        NeuralCache(fit("ngram"))

@@ -220,10 +220,6 @@ def test_without_tuning_there_are_defaults_and_a_notice(lstm):
 def test_n_gram_models_adapt_only_by_a_unigram(ngram, kind):
     with pytest.raises(UsageError, match="NAME.unigram"):
         tuned_of(ngram, kind)
-    with pytest.raises(UsageError, match="NAME.unigram"):
-        loading.load(f"{ngram}+{kind}")
-    with pytest.raises(UsageError, match="NAME.unigram"):
-        adaptation.adapt(loading.load(ngram), kind)
 
 
 @pytest.mark.parametrize("name, settings, words", [

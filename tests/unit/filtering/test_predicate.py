@@ -8,7 +8,7 @@ import pytest
 from datasets.fingerprint import Hasher
 
 import rnnlm
-from rnnlm.errors import ArgumentTypeError, ModelError, TextError, UsageError
+from rnnlm.errors import ArgumentTypeError, ModelError, TextError
 from support.tiny_models import fit, halves_model, save
 
 ROWS = {"text": ["a b", "a", None, "b b", ""], "id": [0, 1, 2, 3, 4]}  # 4, 2.83, -, 6.35, -
@@ -90,7 +90,5 @@ def test_wrong_rows_and_requests_are_errors():
         keep({"text": ["a", 3]})
     with pytest.raises(ArgumentTypeError, match="a row must be a mapping"):
         keep(["a"])
-    with pytest.raises(UsageError, match="what is to be kept"):
-        rnnlm.filter(halves_model())
     with pytest.raises(ModelError, match="no model at nowhere"):
         rnnlm.filter("nowhere", max_perplexity=4)

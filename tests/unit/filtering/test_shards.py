@@ -19,16 +19,12 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import TextError, UsageError
 from rnnlm.files.reading import opened
-from rnnlm.filtering import shards
 from rnnlm.filtering.shards import Reading, open_shard
 from rnnlm.text.lines import TextSettings
 
 COMPRESS = {
-    ".gz": gzip.compress,
-    ".bz2": bz2.compress,
-    ".xz": lzma.compress,
-    ".zst": zstandard.compress,
-}
+    ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstandard.compress,
+}  # fmt: skip
 ROWS = [
     '{"id": 12345678901234567890123, "text": "a b", "x": 1.50}',
     '{"text":"a\\nb b","x":null}',
@@ -80,21 +76,17 @@ def test_rows_of_json_stay_as_they_are(tmp_path):
 
 
 VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
-)
+)  # fmt: skip
 
 
 @given(
     st.lists(st.dictionaries(st.text(), VALUES, max_size=4), min_size=1, max_size=5),
-    st.text(min_size=1).filter(lambda name: name != "text"),
-    st.booleans(),
-)
+    st.text(min_size=1).filter(lambda name: name != "text"), st.booleans(),
+)  # fmt: skip
 def test_rows_of_any_kind_only_gain_columns(rows, added, ascii_only):
     rows = [{name: value for name, value in row.items() if name != added} for row in rows]
     rows = [{**row, "text": "a b"} for row in rows]
@@ -165,26 +157,24 @@ def test_bad_utf8_is_an_error_or_replaced(tmp_path):
 # ---- Plain text.
 
 
-def test_lines_are_documents(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "CHUNK_BYTES", 4)
+def test_lines_are_documents(tmp_path, small_chunks):
+    small_chunks(4)
     path = tmp_path / "a.txt"
     path.write_bytes(b"\xef\xbb\xbfa b\r\n\n  \nc <s>\nd")
     chunks = read(path)
     assert texts_of(chunks) == [["a b"], ["c <unk>"], ["d"]] and len(chunks) > 1
     # What is written is the line itself.
-    monkeypatch.undo()
     written(path, [0, 1, 2], {"perplexity": [1, 2, 3]}, tmp_path / "b.txt")
     assert (tmp_path / "b.txt").read_bytes() == b"a b\nc <s>\nd\n"
 
 
 @pytest.mark.parametrize("size", [1, 3, 1 << 20])
-def test_blank_lines_separate_documents(tmp_path, monkeypatch, size):
-    monkeypatch.setattr(shards, "CHUNK_BYTES", size)
+def test_blank_lines_separate_documents(tmp_path, small_chunks, size):
+    small_chunks(size)
     path = tmp_path / "a.txt"
     path.write_text("\n\na\nb\n\n \nc\n\nd\ne")
     documents = TextSettings(blank_lines="documents", special_symbols="replace")
     assert texts_of(read(path, text=documents)) == [["a", "b"], ["c"], ["d", "e"]]
-    monkeypatch.undo()
     written(path, [0], {}, tmp_path / "b.txt", text=documents)
     assert (tmp_path / "b.txt").read_text().startswith("a\nb\n\n")
 
@@ -221,15 +211,17 @@ def test_rows_of_parquet_keep_their_columns(table, tmp_path):
     assert got["bucket"].to_pylist() == ["head", "tail"]
 
 
-def test_chunks_of_parquet_are_joined_to_groups(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "MOST_DOCUMENTS", 1)
-    monkeypatch.setattr("rnnlm.files.tables.ROWS_PER_BATCH", 2)
-    assert len(read(table)) > 2
-    assert texts_of(read(table)) == [["a b"], [], [], ["c", "d"], ["e"]]
-    written(table, [0, 2, 3], {}, tmp_path / "b.parquet")
+def test_chunks_of_parquet_are_joined_to_groups(tmp_path):
+    path = tmp_path / "a.parquet"
+    numbers = range(40_000)
+    table = pyarrow.table({"text": map(str, numbers), "id": numbers})
+    pyarrow.parquet.write_table(table, path, row_group_size=30_000)
+    assert len(read(path)) > 2
+    assert texts_of(read(path)) == [[str(number)] for number in numbers]
+    written(path, [0, 2, 39_999], {}, tmp_path / "b.parquet")
     found = pyarrow.parquet.ParquetFile(tmp_path / "b.parquet")
     assert found.metadata.num_row_groups == 1
-    assert found.read()["id"].to_pylist() == [0, 2, 3]
+    assert found.read()["id"].to_pylist() == [0, 2, 39_999]
 
 
 def test_text_as_a_dictionary_is_text(tmp_path):

@@ -74,7 +74,7 @@ def test_the_order_and_the_batch_do_not_matter(model, monkeypatch):
     assert score_continuations(model, []) == []
 
 
-def test_context_is_read_once_for_all_continuations(monkeypatch):
+def test_context_is_read_once_for_all_continuations():
     model, sizes = fit("lstm"), []
     hidden = model.hidden
 
@@ -82,7 +82,7 @@ def test_context_is_read_once_for_all_continuations(monkeypatch):
         sizes.append(inputs_BT.size)
         return hidden(inputs_BT, state)
 
-    monkeypatch.setattr(model, "hidden", watched)
+    model.hidden = watched
     words = ("mat", "dog", "cat", "mat")
     score_continuations(model, [("the cat sat on the", f" {word}") for word in words])
     assert sum(sizes) == 6  # the boundary and five words

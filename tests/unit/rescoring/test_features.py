@@ -78,7 +78,7 @@ def test_common_beginnings_are_read_once_without_changing_scores(monkeypatch):
         sizes.append(inputs_BT.size)
         return hidden(inputs_BT, state)
 
-    monkeypatch.setattr(model, "hidden", watched)
+    model.hidden = watched
     monkeypatch.setattr("rnnlm.rescoring.features.TEXTS_AT_ONCE", 3)
     table = feature_table(lists, {"m": model}, TextMapping(lowercase=True), reports.append)
     assert reports == ["m: 3 of 4 texts scored", "m: 4 of 4 texts scored"]

@@ -162,11 +162,3 @@ def test_tuned_weights_are_never_worse_than_none(seed, features, kind, lowest):
     c = Candidates(first_SN, features_KSN, c.usable_SN, c.errors_SN)
     weights, errors = minimise_errors(c, np.full(features, lowest), restarts=2)
     assert errors == c.errors(weights) <= c.errors(np.zeros(features))
-
-
-def test_where_all_scores_tie_and_the_first_is_right_the_weights_stay_at_zero():
-    first_SN = np.full((4, 2), -4.0)
-    features_KSN = np.stack([np.tile([-9.0, -5.0], (4, 1)), np.full((4, 2), 3.0)])
-    c = Candidates(first_SN, features_KSN, np.ones((4, 2), dtype=bool), np.tile([0, 3], (4, 1)))
-    weights, errors = minimise_errors(c, np.array([0.0, -np.inf]))
-    assert errors == 0 == c.errors(weights)

@@ -95,16 +95,6 @@ def test_rates_are_those_of_jiwer_over_all_utterances(likes):
     assert rates.gain.interval.estimate == 0 and rates.gain.p_value == 1
 
 
-def test_a_list_without_references_is_rescored_but_uncounted(likes):
-    lists = [dataclasses.replace(utterance, reference=None) for utterance in misheard(3)]
-    rescored = rescore(lists, {"m": likes}, Weights({"lm:m": 5.0}, {"m": "1a"}))
-    assert rescored.rates is None and rescored.utterances[1].hypotheses[0].text == "a a"
-    with pytest.raises(TextError, match="no utterance has a reference"):
-        tune_weights(lists, {"m": likes})
-    with pytest.raises(TextError, match="list, u1: utterance 'u1' has no reference"):
-        tune_weights([*misheard(1), *lists[1:]], {"m": likes})
-
-
 @pytest.mark.parametrize("words", [False, True])
 @pytest.mark.parametrize("oov", [False, True])
 def test_features_are_left_out_where_asked(likes, words, oov):
@@ -284,10 +274,3 @@ def test_a_weights_file_reports_few_tuning_utterances(tmp_path):
         weights = dataclasses.replace(ONE, tuned=Tuned(count, 9, 3, 2, 1))
         save_weights(weights, tmp_path / "w.json")
         assert told(lambda: read_weights(tmp_path / "w.json")) == notices
-
-
-def test_counting_errors_on_the_tuning_list_is_reported(likes):
-    dev = misheard(500)
-    [same] = told(lambda: tune_and_rescore(dev, misheard(500), {"m": likes}, PLAIN))
-    assert "measured on the list that the weights were tuned on; `apply_to` or `split`" in same
-    assert told(lambda: tune_and_rescore(dev, misheard(501), {"m": likes}, PLAIN)) == []

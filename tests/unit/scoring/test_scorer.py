@@ -237,14 +237,15 @@ def test_requests_that_contradict_themselves_are_refused(lstm, sentences, settin
         nats(lstm, sentences, **settings)
 
 
-def test_a_megabyte_line_is_scored_in_windows(lstm, monkeypatch):
-    widest, score = [], lstm.score
+def test_a_megabyte_line_is_scored_in_windows():
+    lstm, widest = fit("lstm"), []
+    score = lstm.score
 
     def watched(inputs, targets, state):
         widest.append(inputs.size)
         return score(inputs, targets, state)
 
-    monkeypatch.setattr(lstm, "score", watched)
+    lstm.score = watched
     long, short = rnnlm.Model(lstm).score_sentences(["the cat " * 60_000, "the cat"])
     assert long.tokens == 120_001 and max(widest) <= lstm.call_tokens
     assert long.logprob_nats < short.logprob_nats
