@@ -79,12 +79,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out the long proofs unless they are asked for. With them, fuzzing tests count as long
     proofs, too."""
     mark_further_cases(items)
-    for item in items:
-        if "system" in item.path.parts:
-            item.add_marker("system")
-        if is_soak(config) and "fuzzing" in item.path.parts:
-            item.add_marker("soak")
-    if not is_soak(config):
+    if is_soak(config):
+        for item in items:
+            if "fuzzing" in item.path.parts:
+                item.add_marker("soak")
+    else:
         long_proofs = [item for item in items if item.get_closest_marker("soak")]
         config.hook.pytest_deselected(items=long_proofs)
         items[:] = [item for item in items if not item.get_closest_marker("soak")]

@@ -37,7 +37,6 @@ def figures_of(hypotheses: list[str], references: list[list[str]], **settings):
     return measure(Translations(hypotheses, references, TranslationSettings(**settings)))
 
 
-@pytest.mark.system
 def test_bleu_and_chrf_match_the_sacrebleu_command(tmp_path):
     rng, first = random.Random(1), random_translations(2, lowercase=True, bleu_tokenizer="intl")
     references = [(row[0], random_text(rng)) for row in first.references]
