@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.checks import items_of, several
 from rnnlm.cli.main import run
 from rnnlm.combinations.adaptation import adapt
 from rnnlm.combinations.tuning import tune
@@ -58,7 +57,7 @@ def folder(tmp_path_factory):
          "sentences must be a list, not a dict"),
         (lambda model: model.score_sentences(Frame()),
          "sentences must be a list, not a Frame"),
-        (lambda model: model.score_sentences(3), "sentences must be a list, not an int"),
+
         (lambda model: next(score_chunks(model, "one")), f"sentences {ONE}"),
         (lambda model: rnnlm.load("demo").embed("one"), f"lines {ONE}"),
         (lambda model: inspect_neighbours("demo", "the"), f"words {ONE}"),
@@ -120,23 +119,6 @@ def test_settings_take_no_text_for_true():
     assert SamplingSettings(running=np.bool_(True)).running
 
 
-def test_pythons_own_errors_keep_their_wording():
-    for call, message in (
-        (
-            lambda: rnnlm.load("demo").score_sentences(),
-            "missing 1 required positional argument: 'senten",
-        ),
-        (
-            lambda: rnnlm.load("demo").score_sentences([], word=1),
-            "unexpected keyword argument 'word'",
-        ),
-        (lambda: evaluate("demo", [3]), "not 'int'|not int"),
-        (lambda: rnnlm.train("text.txt", output=5), "not int|not 'int'"),
-    ):
-        with pytest.raises(TypeError, match=message):
-            call()
-
-
 def test_iterators_are_taken_like_lists(folder):
     model = rnnlm.load(folder / "trigrams")
     whole = model.score_sentences(LINES)
@@ -147,14 +129,6 @@ def test_iterators_are_taken_like_lists(folder):
     assert evaluate(model, iter([text])).ppl_token == whole_ppl
     pairs = [rnnlm.Pair("order", "the cat sat", "cat the sat")]
     assert score_pairs(model, iter(pairs)) == score_pairs(model, pairs)
-
-
-def test_items_are_checked_as_they_come():
-    items = items_of(iter(["a", 3]), str, "lines")
-    assert next(items) == "a"
-    with pytest.raises(ArgumentTypeError, match=r"lines\[1\] must be a str, not an int"):
-        next(items)
-    assert several((number for number in range(2)), "numbers") == [0, 1]
 
 
 def test_notice_points_to_the_calling_line(folder):
@@ -213,12 +187,6 @@ def test_loaded_model_stands_for_its_folder_where_needed(folder, monkeypatch):
     assert [part.name for part in mixed.parts] == [str(folder / "trigrams"), "trigrams"]
     with pytest.raises(rnnlm.RnnlmError, match="this model has no folder; it was made in memory"):
         next(tune(adapt(model, "unigram"), "unigram", "text.txt"))
-
-
-def test_named_model_may_carry_an_adaptation(folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    *_, tuned = tune("trigrams", "unigram", "text.txt")
-    assert evaluate("trigrams+unigram", "text.txt").ppl_token == pytest.approx(tuned.ppl_after)
 
 
 def test_bundled_corpus_model_defaults_to_the_test_part(folder, monkeypatch, tmp_path):

@@ -12,23 +12,19 @@ from rnnlm.errors import (
 )
 
 
-@pytest.mark.parametrize(
-    "text, shown",
-    [("plain [red] é 日本", "plain [red] é 日本"), ("\x1b[31m", "\\x1b[31m"),
-     ("a\tb\r\n", "a\\tb\\r\\n"), ("\x9b\x00\x7f",
-        "\\x9b\\x00\\x7f"),
-     ("\u202eevil\u2066\u2028", "\\u202eevil\\u2066\\u2028"), ("\udcff", "\\udcff"),
-     ("\u00a0", "\u00a0")],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "shown"), [
+    ("plain [red] é 日本\u00a0", "plain [red] é 日本\u00a0"), ("\x1b[31m", "\\x1b[31m"),
+    ("a\tb\r\n", "a\\tb\\r\\n"), ("\x9b\x00\x7f", "\\x9b\\x00\\x7f"),
+    ("\u202eevil\u2066\u2028", "\\u202eevil\\u2066\\u2028"), ("\udcff", "\\udcff"),
+])  # fmt: skip
 def test_only_control_characters_are_escaped(text, shown):
     assert visible(text) == shown
 
 
 def test_missing_package_is_named_with_its_extra():
+    install = r"pip install no_such_thing, or pip install -e '\.\[dask\]'"
     with pytest.raises(
-        UsageError,
-        match=r"CTC beam searches need the package no_such_thing; .*; pip install no_such_thing, "
-        r"or pip install -e '\.\[dask\]' in a checkout",
+        UsageError, match=f"beam searches need the package no_such_thing.*{install}"
     ):
         require_package("no_such_thing.inside", "dask", "CTC beam searches")
 
@@ -39,9 +35,7 @@ def test_missing_package_is_named_with_its_extra():
 def test_missing_half_of_an_extra_brings_the_whole(extra, packages):
     for name in packages.split():
         missing = missing_package(ModuleNotFoundError("no module", name=name))
-        assert (
-            missing.hint == f"pip install {packages}, or pip install -e '.[{extra}]' in a checkout"
-        )
+        assert missing.hint.startswith(f"pip install {packages}, or pip install -e '.[{extra}]'")
 
 
 @pytest.mark.parametrize("name", ["rnnlm.none_such", "numpy.none_such", "_lzma", "rnnlm", None])

@@ -57,13 +57,6 @@ def lstm():
     return fit("lstm")
 
 
-def test_protocols_alone_are_what_is_copied():
-    assert {"tokenizer", "score", "predict", "initial_state", "to_arrays"} <= {*PROTOCOL}
-    assert {"hidden", "score_hidden", "device"} <= {*OF_HIDDEN_STATES}
-    more = {"task", "model_kind", "origin", "incremental", "contexts", "layer_reader", "states"}
-    assert not {*PROTOCOL, *OF_HIDDEN_STATES} & more
-
-
 @pytest.mark.parametrize("ask", [
     lambda model: evaluate(model, TEXT).ppl_token,
     lambda model: [each.logprob_nats for each in rnnlm.Model(model).score_sentences(LINES)],

@@ -14,7 +14,6 @@ from rnnlm.inspection.gradients.jacobians import (
     flattest_slope,
     growth,
     loss_gradients,
-    probes_for,
     squared_sizes,
     trajectories,
 )
@@ -174,16 +173,6 @@ def test_probes_agree_with_matrix_powers_within_standard_error():
         error = float(squares_KB[lag - 1].std()) / math.sqrt(rows)
         assert abs(float(squares_KB[lag - 1].mean()) - exact) < 3 * error
         assert error < 0.2 * exact
-
-
-@pytest.mark.parametrize(
-    ("width", "states", "asked", "taken"),
-    [(80, 1, 4, 4), (80, 2, 5, 2), (80, 2, 1, 1), (64, 2, 4, 64)],
-)
-def test_probes_are_shared_out_unless_state_is_narrow(width, states, asked, taken):
-    trajectory = _linear_trajectory(torch.eye(width), 1, 1)
-    trajectory.layer.states = states
-    assert probes_for(trajectory, asked) == taken
 
 
 @pytest.mark.parametrize("a", [1e-2, 1e2])

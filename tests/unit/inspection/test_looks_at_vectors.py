@@ -6,9 +6,7 @@ import json
 import numpy as np
 import pytest
 
-import rnnlm
-from rnnlm.errors import TextError, UsageError
-from rnnlm.inspection.cloze import inspect_cloze
+from rnnlm.errors import UsageError
 from rnnlm.inspection.neighbours import inspect_analogy, inspect_neighbours
 from rnnlm.vectors.word_vectors import WordVectors
 from support import tiny_models
@@ -112,14 +110,3 @@ def test_neighbours_are_named_without_touching(words, count, fits_a_slide):
 def test_bad_input_is_one_clear_line(ask, message):
     with pytest.raises(UsageError, match=message):
         ask()
-
-
-@pytest.mark.parametrize("look", [
-    lambda file: inspect_cloze(["demo"], file), rnnlm.read_vectors,
-])  # fmt: skip
-def test_non_utf_8_file_error_advises_conversion(tmp_path, look):
-    (tmp_path / "bad.txt").write_bytes(b"bad \xff\n")
-    message = "bad.txt, line 1, byte 5: not UTF-8.*convert it to UTF-8"
-    with pytest.raises(TextError, match=message) as caught:
-        look(tmp_path / "bad.txt")
-    assert "--encoding-errors" not in caught.value.hint

@@ -25,11 +25,7 @@ PAIRS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(
-    scope="module",
-    params=MODELS,
-    ids=lambda each: "-".join([each[0], *map(str, each[1].values())])[:30],
-)
+@pytest.fixture(scope="module", params=MODELS, ids=str)
 def model(request):
     name, settings = request.param
     return fit(name, **settings)
@@ -104,13 +100,8 @@ def test_texts_are_what_reading_them_gives():
     model = fit("ngram", order=3)
     ids = model.tokenizer.encode(["the cat sat", "a dog"]).ids
     logprob = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
-    texts = [
-        "the cat sat\na dog",
-        "the cat sat\r\na dog\n",
-        "\n\nthe cat sat\n \n\na dog",
-        "",
-        "\n",
-    ]
+    one = "the cat sat\na dog"
+    texts = [one, "the cat sat\r\na dog\n", "\n\nthe cat sat\n \n\na dog", "", "\n"]
     expected = [logprob[:-1].sum(), logprob.sum(), logprob[:-1].sum(), 0, 0]
     assert score_texts(model, texts) == pytest.approx(expected, abs=1e-5)
 

@@ -19,19 +19,23 @@ dataset_kwargs: {{data_files: {{test: {data}}}}}
 test_split: test
 doc_to_text: "{{{{context}}}}"
 """
-CHOICE = (
-    "output_type: multiple_choice\ndoc_to_target: label\ndoc_to_choice: "
-    '"{{choices}}"\nmetric_list: [{metric: acc}]\n'
-)
-WRITTEN = (
-    'output_type: generate_until\ndoc_to_target: "{{choices[0]}}"\ngeneration_kwargs: {until: '
-    '["sat"], max_gen_toks: 3}\n'
-    "metric_list: [{metric: exact_match}]\n"
-)
-ROLLING = (
-    'output_type: loglikelihood_rolling\ndoc_to_target: "{{context}}"\nmetric_list: '
-    "[{metric: word_perplexity}]\n"
-)
+CHOICE = """\
+output_type: multiple_choice
+doc_to_target: label
+doc_to_choice: "{{choices}}"
+metric_list: [{metric: acc}]
+"""
+WRITTEN = """\
+output_type: generate_until
+doc_to_target: "{{choices[0]}}"
+generation_kwargs: {until: ["sat"], max_gen_toks: 3}
+metric_list: [{metric: exact_match}]
+"""
+ROLLING = """\
+output_type: loglikelihood_rolling
+doc_to_target: "{{context}}"
+metric_list: [{metric: word_perplexity}]
+"""
 DOCUMENTS = [
     {"context": "the cat sat on the", "choices": ["mat", "recognize"], "label": 0},
     {"context": "it is hard", "choices": ["cat dog", "to recognize speech"], "label": 1},

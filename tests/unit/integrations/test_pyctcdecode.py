@@ -34,51 +34,39 @@ def arpa(tmp_path_factory):
     return path
 
 
+def decoder_of(language_model):
+    alphabet = pyctcdecode.Alphabet.build_alphabet(LABELS)
+    return pyctcdecode.BeamSearchDecoderCTC(alphabet, language_model)
+
+
 def log_probs(text, noise, seed=0):
     """Return the log-probabilities of labels by frame that an acoustic model could give for `text`,
     (frames, labels)."""
-    spoken = [
-        LABELS.index(letter) for pair in zip(text, [""] * len(text), strict=True) for letter in pair
-    ]
+    spoken = [LABELS.index(label) for letter in text for label in (letter, "")]
     logits = np.random.default_rng(seed).normal(0, noise, (len(spoken), len(LABELS)))
     logits[np.arange(len(spoken)), spoken] += 4
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
 
 def beams(language_model, text, noise, seed=0, **options):
-    decoder = pyctcdecode.BeamSearchDecoderCTC(
-        pyctcdecode.Alphabet.build_alphabet(LABELS), language_model
-    )
-    return decoder.decode_beams(log_probs(text, noise, seed), beam_width=30, **options)
+    frames = log_probs(text, noise, seed)
+    return decoder_of(language_model).decode_beams(frames, beam_width=30, **options)
 
 
 @pytest.mark.parametrize("score_boundary", [True, False])
 def test_arpa_file_gives_the_same_beams_as_kenlm(arpa, score_boundary):
     kenlm = pytest.importorskip("kenlm", reason="kenlm is not installed; it is compiled from PyPI")
-    settings = {
-        "alpha": 0.7,
-        "beta": 1.1,
-        "unk_score_offset": -7.0,
-        "score_boundary": score_boundary,
-    }
-    theirs, ours = (
-        pyctcdecode.LanguageModel(kenlm.Model(str(arpa)), WORDS, **settings),
-        LanguageModel(arpa, WORDS, **settings),
-    )
-    for seed, (text, noise) in enumerate(
-        [
-            ("the cat sat on the mat", 0.5),
-            ("a dog saw the cat ", 1.5),
-            ("zebra sat", 1),
-            ("speech", 2.5),
-        ]
-    ):
+    settings = {"alpha": 0.7, "beta": 1.1, "unk_score_offset": -7.0}
+    settings["score_boundary"] = score_boundary
+    theirs = pyctcdecode.LanguageModel(kenlm.Model(str(arpa)), WORDS, **settings)
+    ours = LanguageModel(arpa, WORDS, **settings)
+    spoken = [("the cat sat on the mat", 0.5), ("a dog saw the cat ", 1.5), ("zebra sat", 1)]
+    for seed, (text, noise) in enumerate([*spoken, ("speech", 2.5)]):
         expected = beams(theirs, text, noise, seed)
         found = beams(ours, text, noise, seed)
         assert [beam[0] for beam in found] == [beam[0] for beam in expected]
-        assert [beam[-2:] for beam in found] == [
-            pytest.approx(beam[-2:], abs=1e-4) for beam in expected
-        ]
+        for one, other in zip(found, expected, strict=True):
+            assert one[-2:] == pytest.approx(other[-2:], abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -88,18 +76,15 @@ def test_arpa_file_gives_the_same_beams_as_kenlm(arpa, score_boundary):
 def test_beam_scores_like_its_text_under_any_model(name, settings):
     model = LanguageModel(fit(name, **settings), alpha=1.0, beta=0.0, unk_score_offset=0.0)
     for text, *_, logit_score, score in beams(model, "the cat sat", 1.0)[:5]:
-        assert score - logit_score == pytest.approx(
-            model.model.score(text) * math.log(10), abs=1e-3
-        )
+        expected = model.model.score(text) * math.log(10)
+        assert score - logit_score == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_model_decides_where_the_sounds_do_not():
     """b and c sound alike here; the n-gram knows what sat."""
     frames = log_probs("the cat sat", 0.0) * 3
     frames[8, LABELS.index("b")] = frames[8, LABELS.index("c")]
-    decoder = pyctcdecode.BeamSearchDecoderCTC(
-        pyctcdecode.Alphabet.build_alphabet(LABELS), LanguageModel(fit("ngram", order=3))
-    )
+    decoder = decoder_of(LanguageModel(fit("ngram", order=3)))
     assert decoder.decode(frames) == "the cat sat"
 
 
@@ -114,35 +99,25 @@ def test_network_is_asked_once_per_beam_position():
 
 def test_partial_words_are_penalised_if_no_word_fits(arpa):
     door = LanguageModel(arpa, unk_score_offset=-10.0)
-    assert [door.score_partial_token(part) for part in ("sp", "speech", "spe", "xy", "x" * 12)] == [
-        0,
-        0,
-        0,
-        -10,
-        -20,
-    ]
+    for part, penalty in {"sp": 0, "speech": 0, "spe": 0, "xy": -10, "x" * 12: -20}.items():
+        assert door.score_partial_token(part) == penalty
     assert LanguageModel(fit("lstm", tokenizer="char")).score_partial_token("xy") == 0
 
 
 def test_unknown_words_cost_the_offset(arpa):
     door = LanguageModel(arpa, ["cat"], alpha=1.0, beta=0.5, unk_score_offset=-3.0)
-    plain = door.model.score("dog", eos=False), door.model.score("cat", eos=False)
-    assert door.score(door.get_start_state(), "dog")[0] == pytest.approx(
-        (plain[0] - 3) * math.log(10) + 0.5
-    )
-    assert door.score(door.get_start_state(), "cat")[0] == pytest.approx(
-        plain[1] * math.log(10) + 0.5
-    )
-    with_end, state = door.score(door.get_start_state(), "cat", is_last_word=True)
-    assert with_end == pytest.approx(door.model.score("cat") * math.log(10) + 0.5)
-    assert state == door.score(door.get_start_state(), "cat")[1]
+    start, score = door.get_start_state(), door.model.score
+    dog, cat = score("dog", eos=False) - 3, score("cat", eos=False)
+    assert door.score(start, "dog")[0] == pytest.approx(dog * math.log(10) + 0.5)
+    assert door.score(start, "cat")[0] == pytest.approx(cat * math.log(10) + 0.5)
+    with_end, state = door.score(start, "cat", is_last_word=True)
+    assert with_end == pytest.approx(score("cat") * math.log(10) + 0.5)
+    assert state == door.score(start, "cat")[1]
 
 
 def test_parameters_can_be_reset_and_must_be_numbers(arpa):
     door = LanguageModel(arpa)
-    alphabet = pyctcdecode.Alphabet.build_alphabet(LABELS)
-    decoder = pyctcdecode.BeamSearchDecoderCTC(alphabet, door)
-    decoder.reset_params(alpha=0.25, lm_score_boundary=False)
+    decoder_of(door).reset_params(alpha=0.25, lm_score_boundary=False)
     assert (door.alpha, door.beta, door.score_boundary) == (0.25, 1.5, False)
     with pytest.raises(SettingsError, match="alpha"):
         door.reset_params(alpha="much")
@@ -157,15 +132,11 @@ def test_n_gram_model_is_saved_in_pyctcdecode_format(arpa, tmp_path):
     pytest.importorskip("kenlm", reason="kenlm is not installed; it is compiled from PyPI")
     door = LanguageModel(arpa, alpha=0.3)
     door.save_to_dir(str(tmp_path))
-    expected = beams(door, "the cat sat", 1.0)
-    for again in (
-        LanguageModel.load_from_dir(str(tmp_path)),
-        pyctcdecode.LanguageModel.load_from_dir(str(tmp_path)),
-    ):
+    expected = [beam[0] for beam in beams(door, "the cat sat", 1.0)]
+    for package in (LanguageModel, pyctcdecode.LanguageModel):
+        again = package.load_from_dir(str(tmp_path))
         assert (again.alpha, again.beta) == (0.3, 1.5)
-        assert [beam[0] for beam in beams(again, "the cat sat", 1.0)] == [
-            beam[0] for beam in expected
-        ]
+        assert [beam[0] for beam in beams(again, "the cat sat", 1.0)] == expected
     with pytest.raises(UsageError, match="n-grams"):
         LanguageModel(fit("lstm")).save_to_dir(str(tmp_path))
 

@@ -12,18 +12,10 @@ def made(*, published=(), **about):
 
 def test_distance_is_relative_to_the_same_texts_figure():
     pair = (Figure("PTB valid", 80.0), Figure("PTB test", 75.0))
-    line = overview.line_of(
-        made(published=pair, measured=Measured("PTB valid", 84.0, minutes=30, cores=1))
-    )
-    assert line.cells() == ["x", "of a test", "80.0", "84.0", "+5.0%", "30 min/1"]
-    assert (
-        overview.line_of(made(published=pair, measured=Measured("PTB valid", 79.6))).distance
-        == "-0.5%"
-    )
-    assert (
-        overview.line_of(made(published=pair, measured=Measured("PTB valid", 120.0))).distance
-        == "+50%"
-    )
+    for value, distance in ((84.0, "+5.0%"), (79.6, "-0.5%"), (120.0, "+50%")):
+        measured = Measured("PTB valid", value, minutes=30, cores=1)
+        line = overview.line_of(made(published=pair, measured=measured))
+        assert line.cells() == ["x", "of a test", "80.0", f"{value}", distance, "30 min/1"]
 
 
 def test_a_test_only_figure_is_converted_to_validation():
@@ -33,21 +25,15 @@ def test_a_test_only_figure_is_converted_to_validation():
         figures = {figure.on: figure.value for figure in load(name).published}
         if {"PTB valid", "PTB test"} <= figures.keys():
             ratios.append(figures["PTB valid"] / figures["PTB test"])
-    assert (
-        overview.valid_over_test() == pytest.approx(sum(ratios) / len(ratios))
-        and 1.03 < sum(ratios) / len(ratios) < 1.05
-    )
+    ratio = sum(ratios) / len(ratios)
+    assert overview.valid_over_test() == pytest.approx(ratio) and 1.03 < ratio < 1.05
     recipe = made(published=(Figure("PTB test", 100.0),), measured=Measured("PTB valid", 110.0))
     share, is_estimated = overview.distance(recipe)
-    assert is_estimated and share == pytest.approx(1.1 / overview.valid_over_test() - 1)
-    assert (
-        overview.line_of(recipe).distance
-        == f"~{100 * share:+.1f}%"
-        == overview.record(recipe)["off_by"]
-    )
-    assert (
-        overview.record(recipe)["distance"] == share and overview.record(made())["distance"] is None
-    )
+    assert is_estimated and share == pytest.approx(1.1 / ratio - 1)
+    record, shown = overview.record(recipe), f"~{100 * share:+.1f}%"
+    assert (record["distance"], record["off_by"]) == (share, shown)
+    assert overview.line_of(recipe).distance == shown
+    assert overview.record(made())["distance"] is None
 
 
 def test_short_runs_have_no_distance():
@@ -70,12 +56,11 @@ def test_figures_of_different_kinds_have_no_distance(theirs, ours):
 
 def test_what_differs_from_the_recipe_is_marked():
     assert overview.shown(None) == "-"
-    assert overview.shown(Measured("PTB valid", 80.0, settings={"budget": "1m"})) == "80.0…"
-    assert overview.shown(Measured("WikiText-2 valid", 80.0, settings={"layers": 1})) == "80.0* WT2"
-    assert (
-        overview.shown(Measured("PTB valid", 80.0, settings={"layers": 1, "budget": "1m"}))
-        == "80.0*…"
-    )
+    for on, settings, shown in (
+        ("PTB valid", {"budget": "1m"}, "80.0…"), ("WikiText-2 valid", {"layers": 1}, "80.0* WT2"),
+        ("PTB valid", {"layers": 1, "budget": "1m"}, "80.0*…"),
+    ):  # fmt: skip
+        assert overview.shown(Measured(on, 80.0, settings=settings)) == shown
     assert overview.line_of(made(cpu_minutes=60)).time == "~60 min"
     part = Measured("PTB valid", 80.0, minutes=60, cores=1, settings={"budget": "60m"})
     assert overview.line_of(made(cpu_minutes=840, measured=part)).time == "60 min/1"
