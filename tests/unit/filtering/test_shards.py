@@ -224,13 +224,6 @@ def test_chunks_of_parquet_are_joined_to_groups(tmp_path):
     assert found.read()["id"].to_pylist() == [0, 2, 39_999]
 
 
-def test_text_as_a_dictionary_is_text(tmp_path):
-    path = tmp_path / "a.parquet"
-    column = pyarrow.array(["a", "b", "a", None]).dictionary_encode()
-    pyarrow.parquet.write_table(pyarrow.table({"text": column}), path)
-    assert texts_of(read(path)) == [["a"], ["b"], ["a"], []]
-
-
 @pytest.mark.parametrize(("columns", "reading", "what"), [
     ({"body": ["a"], "x": [1]}, {"column": "text"}, "no column 'text'"),
     ({"text": [1]}, {}, "row 1: column 'text' holds an int, not text"),

@@ -34,20 +34,15 @@ def borders_of(documents):
 
 
 @given(texts())
-def test_streams_cover_the_text_evenly(text):
-    tokens, rows, _, _ = text
+def test_every_token_is_a_target_exactly_once(text):
+    tokens, rows, length, documents = text
     bounds = stream_bounds(tokens, rows)
     assert (bounds[0], bounds[-1], len(bounds)) == (0, tokens, rows + 1)
     assert np.ptp(np.diff(bounds)) <= 1
-
-
-@given(texts())
-def test_every_token_is_a_target_exactly_once(text):
-    tokens, rows, length, documents = text
     ids = np.arange(tokens, dtype=np.uint16) + 100
     stream = with_boundary(ids, 7)
     seen = Counter()
-    for window in tbptt_windows(stream_bounds(tokens, rows), repeat(length), borders_of(documents)):
+    for window in tbptt_windows(bounds, repeat(length), borders_of(documents)):
         assert (window.end_B - window.start_B).max() <= length
         inputs_BT, targets_BT = gather(ids, stream, window.start_B, window.end_B)
         for inputs_T, targets_T in zip(inputs_BT, targets_BT, strict=True):
@@ -87,21 +82,11 @@ def lined_texts(draw):
     """Draw (line offsets, rows, window length, documents that begin at lines or None, share,
     seed)."""
     offsets = np.cumsum([0, *draw(st.lists(st.integers(1, 9), min_size=1, max_size=20))])
-    documents = draw(
-        st.none()
-        | st.sets(st.sampled_from(offsets.tolist())).map(
-            lambda borders: np.array(sorted({0, *borders, offsets[-1]}))
-        )
-    )
-    rows = draw(st.integers(1, min(int(offsets[-1]), 7)))
-    return (
-        offsets,
-        rows,
-        draw(st.integers(1, 12)),
-        documents,
-        draw(st.sampled_from([0.1, 0.5, 1.0])),
-        draw(st.integers(0, 99)),
-    )
+    borders = draw(st.none() | st.sets(st.sampled_from(offsets.tolist())))
+    documents = None if borders is None else np.array(sorted({0, *borders, offsets[-1]}))
+    rows, length = draw(st.integers(1, min(int(offsets[-1]), 7))), draw(st.integers(1, 12))
+    share, seed = draw(st.sampled_from([0.1, 0.5, 1.0])), draw(st.integers(0, 99))
+    return offsets, rows, length, documents, share, seed
 
 
 @given(lined_texts())
@@ -109,26 +94,19 @@ def test_rows_restart_at_drawn_lines_after_a_window(text):
     offsets, rows, length, documents, share, seed = text
     bounds = stream_bounds(int(offsets[-1]), rows)
     lines = DrawnLineBorders(offsets, bounds[:-1], share, np.random.default_rng(seed))
+    borders = [*borders_of(documents), lines]
+    starts = [] if documents is None else documents
     seen = Counter()
-    for number, window in enumerate(
-        tbptt_windows(bounds, repeat(length), [*borders_of(documents), lines])
-    ):
+    for number, window in enumerate(tbptt_windows(bounds, repeat(length), borders)):
         for start, end, stop, fresh in zip(
             window.start_B, window.end_B, bounds[1:], window.fresh_B, strict=True
         ):
             seen.update(range(start, end))
-            begins_line, begins_document = (
-                start in offsets,
-                documents is not None and start in documents,
-            )
+            begins_line, begins_document = start in offsets, start in starts
             if start < stop and number:
                 assert begins_line >= fresh >= (begins_document or (share == 1 and begins_line))
-            inside = [
-                offset
-                for offset in (offsets if share == 1 else [] if documents is None else documents)
-                if start < offset < end
-            ]
-            assert not inside
+            inside = offsets if share == 1 else starts
+            assert not [offset for offset in inside if start < offset < end]
     assert seen == Counter(range(offsets[-1]))
 
 
@@ -138,17 +116,14 @@ def test_the_requested_share_of_lines_restarts(share):
     tokens_L = random.integers(4, 32, 20_000)
     offsets = np.cumsum([0, *tokens_L])
     bounds = stream_bounds(int(offsets[-1]), 16)
-    windows = list(
-        tbptt_windows(bounds, repeat(35), [DrawnLineBorders(offsets, bounds[:-1], share, random)])
-    )
-    starts = np.concatenate(
-        [window.start_B[window.fresh_B & (window.tokens_B > 0)] for window in windows[1:]]
-    )
+    lines = DrawnLineBorders(offsets, bounds[:-1], share, random)
+    windows = list(tbptt_windows(bounds, repeat(35), [lines]))
+    begun = [window.start_B[window.fresh_B & (window.tokens_B > 0)] for window in windows[1:]]
+    starts = np.concatenate(begun)
     assert len(set(starts.tolist())) == len(starts)
     assert len(starts) / len(tokens_L) == pytest.approx(share, rel=0.2, abs=0.02)
-    assert tokens_L[np.searchsorted(offsets, starts)].mean() == pytest.approx(
-        tokens_L.mean(), rel=0.1
-    )
+    of_starts_L = tokens_L[np.searchsorted(offsets, starts)]
+    assert of_starts_L.mean() == pytest.approx(tokens_L.mean(), rel=0.1)
     # little of them is empty
     assert share > 0.25 or sum(window.tokens for window in windows) > 0.9 * 35 * 16 * len(windows)
 
@@ -162,11 +137,10 @@ def test_damaged_line_ends_are_no_endless_loop():
 @given(st.lists(st.integers(1, 9), min_size=60, max_size=60))
 def test_windows_may_differ_in_length(lengths):
     windows = list(tbptt_windows(stream_bounds(60, 1), lengths))
-    assert [window.length for window in windows] == lengths[: len(windows)]
-    assert [int(window.end_B[0]) for window in windows] == np.minimum(
-        np.cumsum(lengths[: len(windows)]), 60
-    ).tolist()
-    assert windows[-1].end_B[0] == 60
+    read = lengths[: len(windows)]
+    assert [window.length for window in windows] == read
+    ends = [int(window.end_B[0]) for window in windows]
+    assert ends == np.minimum(np.cumsum(read), 60).tolist() and ends[-1] == 60
 
 
 @given(st.lists(st.integers(0, 30), max_size=25), st.integers(1, 6), st.integers(1, 60))
@@ -179,14 +153,11 @@ def test_span_batches_read_every_span_once_within_limits(lengths, max_rows, cell
         seen_spans += batch.spans.tolist()
         position_B = batch.start_B.copy()
         for start_B, end_B in batch.windows(cells):
-            rows, longest = len(start_B), int((end_B - start_B).max())
-            assert (start_B == position_B[:rows]).all() and (
-                rows * longest <= cells or longest == 1
-            )
-            assert (
-                rows * longest * (1 - PADDING_SHARE) <= (end_B - start_B).sum()
-                and (end_B > start_B).all()
-            )
+            rows, length_B = len(start_B), end_B - start_B
+            longest = int(length_B.max())
+            assert (start_B == position_B[:rows]).all() and (length_B > 0).all()
+            assert rows * longest <= cells or longest == 1
+            assert rows * longest * (1 - PADDING_SHARE) <= length_B.sum()
             for start, end in zip(start_B, end_B, strict=True):
                 seen.update(range(start, end))
             position_B[:rows] = end_B

@@ -124,11 +124,6 @@ def test_bad_utf8_may_be_replaced(corpus):
     assert lines_of(text) == ["a\ufffdb", "\ufffd"]
 
 
-def test_a_million_words_stay_one_line(corpus):
-    (line,) = lines_of(corpus("word " * 1_000_000))
-    assert len(split_words(line)) == 1_000_000
-
-
 def test_blank_lines_are_skipped_or_kept(corpus):
     text = "\n \na\n\t\r\n\u00a0\nb\n\n"
     assert lines_of(corpus(text)) == ["a", "\u00a0", "b"]

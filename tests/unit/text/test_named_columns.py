@@ -31,18 +31,14 @@ from rnnlm.text.sources import read as read_source
 
 READERS = {
     "labels": lambda path: read_labelled(
-        [path], LabelledSettings(format="tsv", column="text", label_column="label"), "word"
-    ),
+        [path], LabelledSettings(format="tsv", column="text", label_column="label"), "word"),
     "documents": lambda path: list(
-        read_table(str(path), LabelledSettings(column="text"), "tsv", "tsv")
-    ),
+        read_table(str(path), LabelledSettings(column="text"), "tsv", "tsv")),
     "pairs": lambda path: read_pairs(
-        [path], ParallelSettings(format="tsv", column="text", target_column="label")
-    ),
+        [path], ParallelSettings(format="tsv", column="text", target_column="label")),
     "sources": lambda path: list(
-        read_sources(str(path), TextFileSettings(format="tsv", column="text"))
-    ),
-}
+        read_sources(str(path), TextFileSettings(format="tsv", column="text"))),
+}  # fmt: skip
 
 
 def test_usual_columns_come_before_the_only_one():

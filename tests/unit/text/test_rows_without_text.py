@@ -111,12 +111,6 @@ def filtered(source, **reading):
     return documents
 
 
-@pytest.mark.parametrize("kind", [".jsonl", ".parquet"])
-def test_filters_drop_them(tmp_path, kind):
-    source = table_of(tmp_path / f"a{kind}", TEXTS, n=range(6))
-    assert filtered(source) == [["null"], ["a hen"], [], ["NaN"], [], ["NA"]]
-
-
 def test_nan_is_no_text(tmp_path):
     source = table_of(tmp_path / "a.parquet", [np.nan, np.nan])
     with pytest.warns(RnnlmWarning, match="2 of 2 rows"):

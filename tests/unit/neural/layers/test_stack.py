@@ -54,15 +54,12 @@ def test_outputs_and_states_equal_the_equations(model, variant, shape):
     x_TBE, state = torch.randn(6, 3, 5), random_state(stack, 3)
     y_TBH, after = stack(x_TBE, state)
     weights = {f"body.{name}": value.detach().numpy() for name, value in stack.state_dict().items()}
-    expected, expected_after = recurrent_network.stack(
-        stack.settings, weights, x_TBE.numpy(), [part.numpy() for part in state]
-    )
+    given = x_TBE.numpy(), [part.numpy() for part in state]
+    expected, expected_after = recurrent_network.stack(stack.settings, weights, *given)
     np.testing.assert_allclose(y_TBH.detach().numpy(), expected, atol=1e-5)
     assert y_TBH.shape[2] == stack.settings.output_width
-    assert [tuple(part.shape) for part in after] == [
-        (places, 3, width) for places, width in stack.state_shapes()
-    ]
-    for ours, theirs in zip(after, expected_after, strict=True):
+    for ours, theirs, shape in zip(after, expected_after, stack.state_shapes(), strict=True):
+        assert tuple(ours.shape) == (shape[0], 3, shape[1])
         np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-5)
 
 
@@ -74,13 +71,10 @@ def test_a_single_layer_has_nothing_to_drop_between():
 
 @pytest.mark.parametrize("coupled", [False, True])
 def test_forget_gate_biases_start_as_asked_others_zero(coupled):
-    stack = RecurrentStack(
-        network_settings("lstm", layers=2, hidden_size=7, forget_bias=1.5, coupled_gates=coupled)
-    )
-    for layer in stack.layers:
+    settings = {"hidden_size": 7, "forget_bias": 1.5, "coupled_gates": coupled}
+    for layer in RecurrentStack(network_settings("lstm", layers=2, **settings)).layers:
         blocks = list(layer.bias_ih.detach().split(7))
-        forget = blocks.pop(0 if coupled else 1)
-        assert torch.equal(forget, torch.full((7,), 1.5))
+        assert torch.equal(blocks.pop(0 if coupled else 1), torch.full((7,), 1.5))
         assert not any(block.any() for block in blocks)
 
 
@@ -117,25 +111,15 @@ def test_low_rank_mogrifier_gates_have_two_thin_matrices():
         for rank in (None, 2)
     )
     assert [tuple(factor.shape) for factor in full] == [(5, 7), (7, 5), (5, 7)]
-    assert [tuple(factor.shape) for factor in thin] == [
-        (2, 7),
-        (5, 2),
-        (2, 5),
-        (7, 2),
-        (2, 7),
-        (5, 2),
-    ]
+    thin_shapes = [(2, 7), (5, 2), (2, 5), (7, 2), (2, 7), (5, 2)]
+    assert [tuple(factor.shape) for factor in thin] == thin_shapes
 
 
-@pytest.mark.parametrize("rank", [None, 2])
-def test_a_mogrifiers_matrices_start_by_what_they_read(rank):
+@pytest.mark.parametrize("rank, expected", [
+    (None, ["recurrent", "input"]), (2, ["recurrent", "recurrent", "input", "input"]),
+])  # fmt: skip
+def test_a_mogrifiers_matrices_start_by_what_they_read(rank, expected):
     stack = make_stack("lstm", mogrifier_rounds=2, mogrifier_rank=rank)
-    kinds = [kind for _, kind, _ in stack.matrices()]
-    assert kinds == [
-        "input",
-        "recurrent",
-        *(["recurrent", "input"] if rank is None else ["recurrent", "recurrent", "input", "input"]),
-    ]
-    assert {id(each) for each, _, _ in stack.matrices()} == {
-        id(p) for p in stack.parameters() if p.dim() > 1
-    }
+    assert [kind for _, kind, _ in stack.matrices()] == ["input", "recurrent", *expected]
+    weights = {id(each) for each in stack.parameters() if each.dim() > 1}
+    assert {id(each) for each, _, _ in stack.matrices()} == weights

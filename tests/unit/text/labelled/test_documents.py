@@ -19,12 +19,11 @@ from rnnlm.text.labelled.example import LabelledSettings
 from rnnlm.text.labelled.reading import read_labelled
 
 CONLLU = (
-    "\ufeff# newdoc\n\n# text = We don't.\n# mood = "
-    "plain\n1\tWe\twe\tPRON\tPRP\tCase=Nom\t_\t_\t_\tX=1\r\n"
-    "2-3\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n"
-    "2\tdo\tdo\tAUX\tVBP\t_\t_\t_\t_\t_\n3\tn't\tnot\tPART\tRB\t_\t_\t_\t_\t_\n3.1\tfly\tfly\tVERB\tVB\t_\t_\t_\t_\t_\n"
-    "4\t.\t.\tPUNCT\t.\t_\t_\t_\t_\tSpaceAfter=No\n\n\n1\tHi\thi\tINTJ\tUH\t_\t_\t_\t_\t_\n \n# "
-    "the end"
+    "\ufeff# newdoc\n\n# text = We don't.\n# mood = plain\n"
+    "1\tWe\twe\tPRON\tPRP\tCase=Nom\t_\t_\t_\tX=1\r\n2-3\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n"
+    "2\tdo\tdo\tAUX\tVBP\t_\t_\t_\t_\t_\n3\tn't\tnot\tPART\tRB\t_\t_\t_\t_\t_\n"
+    "3.1\tfly\tfly\tVERB\tVB\t_\t_\t_\t_\t_\n4\t.\t.\tPUNCT\t.\t_\t_\t_\t_\tSpaceAfter=No\n\n\n"
+    "1\tHi\thi\tINTJ\tUH\t_\t_\t_\t_\t_\n \n# the end"
 )
 COLUMNS = "\n-DOCSTART- -X- O\n\nEU  NNP   B-ORG \r\nsays VBZ O\n\n\nall DT O\n-DOCSTART- -X- O"
 CONTENTS = {"conllu": CONLLU, "columns": COLUMNS}

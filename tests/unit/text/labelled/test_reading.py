@@ -37,37 +37,19 @@ def read(tmp_path):
     return of
 
 
-@pytest.mark.parametrize(
-    "content, format",
-    [
-        (CONLLU, "conllu"),
-        ("We PRON\ndo AUX\nn't PART\nfly VERB\n. PUNCT\n", "columns"),
-        (
-            "\n-DOCSTART- -X-\n\nWe\tPRON\r\ndo\tAUX\r\nn't\tPART\r\nfly\tVERB\r\n.\tPUNCT\r\n\r\n",
-            "columns",
-        ),
-        ("tags\ttext\nPRON AUX PART VERB PUNCT\tWe do n't fly .\n", "tsv"),
-        (
-            (
-                '{"words": ["We", "do", "n\'t", "fly", "."], "tags": ["PRON", "AUX", "PART", '
-                '"VERB", "PUNCT"]}\n'
-            ),
-            "jsonl",
-        ),
-        (
-            (
-                'text\ttags\n"[""We"", ""do"", ""n\'t"", ""fly"", "".""]"\t["PRON", "AUX", '
-                '"PART", "VERB", "PUNCT"]\n'
-            ),
-            "tsv",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("content", "format"), [
+    (CONLLU, "conllu"),
+    ("We PRON\ndo AUX\nn't PART\nfly VERB\n. PUNCT\n", "columns"),
+    ("\n-DOCSTART- -X-\n\nWe\tPRON\r\ndo\tAUX\r\nn't\tPART\r\nfly\tVERB\r\n.\tPUNCT\r\n\r\n",
+     "columns"),
+    ("tags\ttext\nPRON AUX PART VERB PUNCT\tWe do n't fly .\n", "tsv"),
+    (json.dumps({"words": WORDS, "tags": TAGS}), "jsonl"),
+    ('text\ttags\n"[""We"", ""do"", ""n\'t"", ""fly"", "".""]"\t' + json.dumps(TAGS), "tsv"),
+])  # fmt: skip
 def test_formats_of_word_labels_are_detected_by_content(read, content, format):
     text = read(content)
-    assert [(each.words, each.word_labels, each.text_labels) for each in text.examples] == [
-        (WORDS, (TAGS,), ())
-    ]
+    found = [(each.words, each.word_labels, each.text_labels) for each in text.examples]
+    assert found == [(WORDS, (TAGS,), ())]
     assert (text.format, [*text.scheme.values()]) == (format, ["none"])
     assert text.content_hash == read(CONLLU).content_hash
 
@@ -313,16 +295,10 @@ def test_a_column_is_named_once():
         LabelledSettings(label_column="upos, upos")
 
 
-@pytest.mark.parametrize(
-    "word", ["x" * 100_000, "\\" * 100_000, "\\/" * 50_000, "/" * 100_000, "[" * 100_000]
-)
+@pytest.mark.parametrize("word", ["x" * 100_000, "\\" * 100_000, "\\/" * 50_000, "[" * 100_000])
 def test_words_of_any_length_are_read_or_refused(read, word):
-    for content in (
-        f"{word}/X\n",
-        f"{word} X\nb Y\n",
-        CONLLU.replace("fly", word),
-        json.dumps({"text": word, "tags": word}),
-    ):
+    a_row = json.dumps({"text": word, "tags": word})
+    for content in (f"{word}/X\n", f"{word} X\nb Y\n", CONLLU.replace("fly", word), a_row):
         try:
             assert all(example.words for example in read(content).examples)
         except RnnlmError as error:

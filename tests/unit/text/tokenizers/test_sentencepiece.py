@@ -57,15 +57,6 @@ def test_lines_come_back_where_unk_is_spelled(kind, english):
         assert spelling.unk_id not in encoded.ids
 
 
-@given(line=any_line)
-def test_any_line_comes_back(tokenizer, line):
-    encoded = tokenizer.encode([line])
-    assert tokenizer.decode(encoded.ids) == line
-    assert encoded.ids[-1] == tokenizer.boundary_id and not len(encoded.oov)
-    assert (encoded.ids == tokenizer.unk_id).sum() == line.count("<unk>")
-    assert len(tokenizer.surface(line)) == len(encoded.ids)
-
-
 def test_the_first_word_is_encoded_like_any_other(tokenizer):
     first, second = (tokenizer.encode([line]).ids for line in ("the", "the the"))
     assert second[:-1].tolist() == [*first[:-1], *first[:-1]]
@@ -97,21 +88,6 @@ def test_the_oddest_texts_make_a_tokenizer(kind, text):
     tokenizer = make([text], sentencepiece_model=kind, vocab_size=1000)
     for line in ("any line", f"{text} {text}"):
         assert tokenizer.decode(tokenizer.encode([line]).ids) == line
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    "lines",
-    [["a"], ["\u2581"], ["<unk>"], ["x" * 9000], ["\0"]],
-    ids=lambda lines: ascii(lines[0][:8]),
-)
-def test_the_smallest_texts_make_a_tokenizer(kind, lines):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
-        tokenizer = make_tokenizer(
-            lines, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=1000
-        )
-    assert tokenizer.decode(tokenizer.encode(["any line"]).ids) == "any line"
 
 
 @pytest.mark.parametrize("kind", KINDS)

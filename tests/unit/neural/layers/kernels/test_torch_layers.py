@@ -1,6 +1,7 @@
 """How torch's layers are called on CUDA, shown on the CPU: weights in one array, whole widths, one
 type, the same numbers."""
 
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -13,11 +14,9 @@ from rnnlm.neural.layers.kernels.choice import cudnns_layer, flat_weights, kerne
 
 T, B = 4, 3
 LAYERS = {
-    "lstm": (torch.lstm, 4, 2),
-    "gru": (torch.gru, 3, 1),
-    "tanh": (torch.rnn_tanh, 1, 1),
+    "lstm": (torch.lstm, 4, 2), "gru": (torch.gru, 3, 1), "tanh": (torch.rnn_tanh, 1, 1),
     "relu": (torch.rnn_relu, 1, 1),
-}
+}  # fmt: skip
 CPU = torch.device("cpu")
 
 
@@ -25,39 +24,29 @@ def drawn(kind, E, H, dtype=torch.float64):
     """Return x_TBE, states and weights, all of which require gradients."""
     torch.manual_seed(1)
     gates, states = LAYERS[kind][1:]
-    shapes = [
-        (T, B, E),
-        *[(B, H)] * states,
-        (gates * H, E),
-        (gates * H, H),
-        (gates * H,),
-        (gates * H,),
-    ]
+    rows = gates * H
+    shapes = [(T, B, E), *[(B, H)] * states, (rows, E), (rows, H), (rows,), (rows,)]
     x_TBE, *rest = (torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes)
     return x_TBE, rest[:states], rest[states:]
 
 
 def gradients_of(outputs, leaves):
-    return torch.autograd.grad(
-        sum((output * torch.linspace(-1, 1, output.shape[-1])).sum() for output in outputs), leaves
-    )
+    weighted = [(output * torch.linspace(-1, 1, output.shape[-1])).sum() for output in outputs]
+    return torch.autograd.grad(sum(weighted), leaves)
 
 
 @pytest.mark.parametrize("E, H", [(8, 16), (5, 7), (8, 6), (3, 8)])
 @pytest.mark.parametrize("kind", LAYERS)
 def test_outputs_and_gradients_equal_torchs_module(kind, E, H):
-    module = {"lstm": nn.LSTM, "gru": nn.GRU}.get(kind) or (
-        lambda *shape: nn.RNN(*shape, nonlinearity=kind)
-    )
+    kinds = {"lstm": nn.LSTM, "gru": nn.GRU}
+    module = kinds[kind](E, H) if kind in kinds else nn.RNN(E, H, nonlinearity=kind)
     x_TBE, states, weights = drawn(kind, E, H)
     outputs = cudnns_layer(LAYERS[kind][0], x_TBE, states, weights)
     before = tuple(state_BH[None] for state_BH in states)
-    y_TBH, after = torch.func.functional_call(
-        module(E, H).double(),
-        dict(zip(("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"), weights,
-                 strict=True)),
-        (x_TBE, before if kind == "lstm" else before[0]),
-    )  # fmt: skip
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    given = (x_TBE, before if kind == "lstm" else before[0])
+    named = dict(zip(names, weights, strict=True))
+    y_TBH, after = torch.func.functional_call(module.double(), named, given)
     expected = (y_TBH, after[1][0]) if kind == "lstm" else (y_TBH,)
     torch.testing.assert_close(outputs, expected)
     leaves = [x_TBE, *states, *weights]
@@ -65,23 +54,15 @@ def test_outputs_and_gradients_equal_torchs_module(kind, E, H):
 
 
 def test_weights_lie_gapless_in_cudnns_order():
-    E, H, gates = 8, 16, 4
-    weights = drawn("lstm", E, H, torch.float32)[2]
-    flat = flat_weights(weights, H, E, H, torch.float32)
-    counts = [gates * H * E, gates * H * H, gates * H, gates * H]
+    weights = drawn("lstm", 8, 16, torch.float32)[2]
+    flat = flat_weights(weights, 16, 8, 16, torch.float32)
     storage = flat[0].untyped_storage()
-    assert all(
-        each.untyped_storage().data_ptr() == storage.data_ptr() and each.is_contiguous()
-        for each in flat
-    )
-    assert [each.storage_offset() for each in flat] == [
-        0,
-        counts[0],
-        counts[0] + counts[1],
-        sum(counts[:3]),
-    ]
-    assert storage.nbytes() == 4 * sum(counts)
-    assert all(torch.equal(each, weight) for each, weight in zip(flat, weights, strict=True))
+    for each, weight in zip(flat, weights, strict=True):
+        assert torch.equal(each, weight) and each.is_contiguous()
+        assert each.untyped_storage().data_ptr() == storage.data_ptr()
+    starts = [0, *itertools.accumulate(each.numel() for each in weights)]
+    assert [each.storage_offset() for each in flat] == starts[:-1]
+    assert storage.nbytes() == 4 * starts[-1]
 
 
 def test_blocks_are_widened_per_gate_missing_biases_zero():
