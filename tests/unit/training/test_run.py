@@ -25,11 +25,19 @@ from rnnlm.events import (
 )
 from rnnlm.models import model_folder
 from rnnlm.models.metrics_log import read_events
+from rnnlm.neural.fitting import optimization, validation
+from rnnlm.neural.fitting import progress as report
+from rnnlm.neural.fitting import settings as fitting_settings
 from rnnlm.runs import train
 from rnnlm.tasks.evaluation import evaluate
 from rnnlm.training.plan import Request, plan
 from rnnlm.training.run import run
 from support.small_runs import SMALL, numbers, write
+
+WILD = {
+    "learning_rate": 1e30, "optimizer": "sgd", "clip_norm": None, "schedule": "constant",
+    "warmup": 0.0,
+}  # fmt: skip
 
 
 def test_events_come_in_order_and_improvements_are_saved(text):
@@ -47,17 +55,14 @@ def test_events_come_in_order_and_improvements_are_saved(text):
 
 def test_the_saved_model_is_the_best_one(text):
     events = list(train(text, output="m", validate_every_steps=2, **SMALL))
-    best = min(
-        (event for event in events if isinstance(event, Validated)),
-        key=lambda event: event.ppl_token,
-    )
+    validated = [event for event in events if isinstance(event, Validated)]
+    best = min(validated, key=lambda event: event.ppl_token)
     manifest = model_folder.read_manifest(Path("m"))
     assert manifest.step == best.step
     fitted = next(event for event in events if isinstance(event, Fitted))
     kept = numbers("m")
-    assert all(
-        np.array_equal(kept[name], array) for name, array in fitted.model.to_arrays().items()
-    )
+    for name, array in fitted.model.to_arrays().items():
+        np.testing.assert_array_equal(kept[name], array)
 
 
 def test_results_are_exact_evaluations_of_the_saved_model(text, tmp_path):
@@ -82,9 +87,8 @@ def test_metrics_are_json_lines_one_per_event(text):
     others = [event.kind for event in events if not isinstance(event, Step)]
     assert [kind for kind in kinds if kind != "step"] == others
     validated = [event for event in events if isinstance(event, Validated)]
-    assert [entry["ppl_token"] for entry in logged if entry["event"] == "validated"] == [
-        event.ppl_token for event in validated
-    ]
+    told = [entry["ppl_token"] for entry in logged if entry["event"] == "validated"]
+    assert told == [event.ppl_token for event in validated]
     assert logged[0]["model"] == "lstm" and not any("object at" in str(entry) for entry in logged)
 
 
@@ -93,13 +97,8 @@ def test_the_card_tells_data_recipe_numbers_and_use(text):
     card = Path("m/README.md").read_text(encoding="utf-8")
     manifest = model_folder.read_manifest(Path("m"))
     assert card.startswith("# m\n")
-    for part in (
-        str(text),
-        "recipe | lstm",
-        manifest.fingerprint,
-        finished.results["valid"]["signature"],
-        "rnnlm score -m m",
-    ):
+    signature = finished.results["valid"]["signature"]
+    for part in (str(text), "recipe | lstm", manifest.fingerprint, signature, "rnnlm score -m m"):
         assert part in card
     # Of the settings, those that are not the recipe's.
     assert "Those of `--recipe lstm`, except for:" in card
@@ -127,10 +126,7 @@ def test_file_names_outside_utf8_are_recorded_unchanged(text):
     *_, finished = train(odd, output=f"m{odd}", **SMALL)
     manifest = model_folder.read_manifest(Path(finished.folder))
     assert manifest.training["text"] == [odd]
-    logged = [
-        json.loads(line)
-        for line in Path(finished.folder, "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    logged = read_events(Path(finished.folder))
     assert logged[-1]["folder"] == finished.folder == f"m{odd}"
     assert "\\udcff.txt" in Path(finished.folder, "README.md").read_text(encoding="utf-8")
 
@@ -144,18 +140,10 @@ def test_a_cards_settings_make_the_same_model_again(text):
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
-def test_the_seed_determines_the_model(text):
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        list(train(text, output=name, seed=seed, validate_every_steps=3, **SMALL))
-    prints = [model_folder.read_manifest(Path(name)).fingerprint for name in "abc"]
-    assert prints[0] == prints[1] != prints[2]
-
-
 def test_documents_are_trained_on(text, lines):
     write(text, "\n\n".join("\n".join(lines[at : at + 5]) for at in range(0, 100, 5)))
-    made = plan(
-        Request(text=(str(text),), output=Path("m"), flags={**SMALL, "blank_lines": "documents"})
-    )
+    flags = {**SMALL, "blank_lines": "documents"}
+    made = plan(Request(text=(str(text),), output=Path("m"), flags=flags))
     assert len(made.data.train.document_offsets) - 1 == 19 and made.data.valid.sentences == 5
     *_, finished = run(made)
     assert finished.stopped == "budget"
@@ -170,10 +158,8 @@ def test_a_tokenizer_is_taken_from_another_model(text, tmp_path):
     assert made.resolved.values["lowercase"] is True
     assert made.resolved.origins["lowercase"] == "tokenizer of u"
     *_, finished = run(made)
-    assert (
-        model_folder.load(Path(finished.folder), "cpu")[0].tokenizer.fingerprint
-        == made.data.tokenizer.fingerprint
-    )
+    model, _ = model_folder.load(Path(finished.folder), "cpu")
+    assert model.tokenizer.fingerprint == made.data.tokenizer.fingerprint
 
 
 def test_settings_contradicting_the_borrowed_tokenizer_are_refused(text):
@@ -186,14 +172,8 @@ def test_settings_contradicting_the_borrowed_tokenizer_are_refused(text):
 
 def test_training_continues_from_another_models_weights(text):
     list(train(text, output="a", **SMALL))
-    tiny = {
-        **SMALL,
-        "budget": "1steps",
-        "optimizer": "sgd",
-        "learning_rate": 1e-30,
-        "clip_norm": None,
-    }
-    list(train(text, output="b", init_from="a", tokenizer_from="a", **tiny))
+    still = {**SMALL, **WILD, "budget": "1steps", "learning_rate": 1e-30}
+    list(train(text, output="b", init_from="a", tokenizer_from="a", **still))
     first, second = numbers("a"), numbers("b")
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert model_folder.read_manifest(Path("b")).training["init_from"] == "a"
@@ -211,9 +191,8 @@ def test_weights_that_do_not_fit_are_refused(text, difference):
 
 def test_a_requested_stop_saves_the_best_model(text):
     validated = []
-    for event in train(
-        text, output="m", stop=lambda: bool(validated), validate_every_steps=2, **SMALL
-    ):
+    run = train(text, output="m", stop=lambda: bool(validated), validate_every_steps=2, **SMALL)
+    for event in run:
         if isinstance(event, Validated):
             validated.append(event)
         finished = event
@@ -225,25 +204,17 @@ def test_a_requested_stop_saves_the_best_model(text):
 
 def test_a_stop_before_validation_still_saves(text):
     steps = []
-    *_, finished = train(
-        text, output="m", stop=lambda: steps.append(1) or len(steps) > 2, min_validations=0, **SMALL
-    )
+    stop = lambda: steps.append(1) or len(steps) > 2  # noqa: E731
+    *_, finished = train(text, output="m", stop=stop, min_validations=0, **SMALL)
     assert (finished.stopped, finished.step) == ("request", 2)
     model_folder.load(Path("m"), "cpu")
 
 
 def test_divergence_before_any_model_leaves_only_its_log(text):
-    wild = {
-        "learning_rate": 1e30,
-        "optimizer": "sgd",
-        "clip_norm": None,
-        "schedule": "constant",
-        "warmup": 0.0,
-    }
     with pytest.raises(
         TrainingError, match=r"none is saved; m/metrics\.jsonl tells how it went.*init_gain below 1"
     ):
-        list(train(text, output="m", model="rnn", activation="elu", **SMALL, **wild))
+        list(train(text, output="m", model="rnn", activation="elu", **SMALL, **WILD))
     assert os.listdir("m") == ["metrics.jsonl"]
     told = read_events(Path("m"))
     assert told[0]["event"] == "started"
@@ -257,58 +228,41 @@ def test_divergence_before_any_model_leaves_only_its_log(text):
 def test_a_diverging_run_leaves_the_old_model(text):
     list(train(text, output="m", **SMALL))
     before, log = numbers("m"), read_events(Path("m"))
-    wild = {
-        **SMALL,
-        "optimizer": "sgd",
-        "learning_rate": 1e30,
-        "clip_norm": None,
-        "schedule": "constant",
-        "warmup": 0.0,
-    }
     with pytest.raises(TrainingError):
-        list(train(text, output="m", overwrite=True, holdout=0.0, **wild))
+        list(train(text, output="m", overwrite=True, holdout=0.0, **SMALL, **WILD))
     after = numbers("m")
     assert read_events(Path("m")) == log
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_a_later_divergence_keeps_the_best_model(text, monkeypatch):
-    from rnnlm.neural.fitting import optimization
+@pytest.fixture
+def late(monkeypatch):
+    """Let the learning rate be far too high from the middle of a run on."""
 
-    monkeypatch.setattr(
-        optimization.LearningRate,
-        "at",
-        lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38,
-    )
+    def rate(self, progress, epochs):
+        return 1e-3 if progress < 0.5 else 1e38
+
+    monkeypatch.setattr(optimization.LearningRate, "at", rate)
+    return {"optimizer": "sgd", "clip_norm": None, **SMALL}
+
+
+def test_a_later_divergence_keeps_the_best_model(text, late):
     with pytest.raises(TrainingError, match="the best weights, of step 2, are in m"):
-        list(
-            train(
-                text, output="m", validate_every_steps=2, optimizer="sgd", clip_norm=None, **SMALL
-            )
-        )
+        list(train(text, output="m", validate_every_steps=2, **late))
     assert model_folder.read_manifest(Path("m")).step == 2
     assert all(np.isfinite(array).all() for array in numbers("m").values())
 
 
-def test_divergence_without_validation_saves_the_last_good_weights(text, monkeypatch):
-    from rnnlm.neural.fitting import optimization, validation
-    from rnnlm.neural.fitting import progress as report
-    from rnnlm.neural.fitting import settings as fitting_settings
-
+def test_divergence_without_validation_saves_the_last_good_weights(text, late, monkeypatch):
     monkeypatch.setattr(report, "REPORT_SECONDS", 0.0)
     monkeypatch.setattr(validation, "GOOD_STATE_SECONDS", 0.0)
     monkeypatch.setattr(fitting_settings, "MOST_COST", math.inf)
-    monkeypatch.setattr(
-        optimization.LearningRate,
-        "at",
-        lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38,
-    )
     with pytest.raises(
         TrainingError,
         match="not a number by step 4; gone back 3 times, to 0.125 of the learning rate.*"
         "the last good weights, of step 3, are in m.*lower learning_rate",
     ) as caught:
-        list(train(text, output="m", holdout=0.0, optimizer="sgd", clip_norm=None, **SMALL))
+        list(train(text, output="m", holdout=0.0, **late))
     assert caught.value.exit_code == 1
     manifest = model_folder.read_manifest(Path("m"))
     assert (manifest.step, manifest.training["stopped"], manifest.results) == (3, "diverged", {})
@@ -317,34 +271,17 @@ def test_divergence_without_validation_saves_the_last_good_weights(text, monkeyp
 
 
 def test_too_high_a_rate_is_lowered_and_recorded(text):
-    wild = {
-        **SMALL,
-        "optimizer": "sgd",
-        "learning_rate": 1e9,
-        "clip_norm": None,
-        "schedule": "constant",
-        "warmup": 0.0,
-    }
-    *_, finished = train(text, output="m", rollback_factor=1e-5, holdout=0.0, **wild)
+    wild = {**SMALL, **WILD, "learning_rate": 1e9, "rollback_factor": 1e-5}
+    *_, finished = train(text, output="m", holdout=0.0, **wild)
     assert finished.stopped == "budget"
-    events = [
-        json.loads(line)
-        for line in Path("m/metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    events = read_events(Path("m"))
     told = [event for event in events if event["event"] == "rolledback"]
-    assert [(event["count"], event["to_step"]) for event in told] == [
-        (number, 0) for number in range(1, len(told) + 1)
-    ]
-    assert told
-    assert all(
-        event["why"] and event["rate_factor"] == pytest.approx(1e-5 ** event["count"])
-        for event in told
-    )
-    assert any(
-        event["event"] == "step" and "gradient_norm" in event and "gradient_norm_max" in event
-        for event in events
-    )
-    assert model_folder.read_manifest(Path("m")).training["rollbacks"] == len(told)
+    assert told and model_folder.read_manifest(Path("m")).training["rollbacks"] == len(told)
+    for number, event in enumerate(told, start=1):
+        assert (event["count"], event["to_step"]) == (number, 0) and event["why"]
+        assert event["rate_factor"] == pytest.approx(1e-5**number)
+    steps = [event for event in events if event["event"] == "step"]
+    assert any({"gradient_norm", "gradient_norm_max"} <= step.keys() for step in steps)
 
 
 def test_the_old_model_survives_until_the_new_one(text):
@@ -352,9 +289,8 @@ def test_the_old_model_survives_until_the_new_one(text):
     before = model_folder.read_manifest(Path("m"))
     log = Path("m/metrics.jsonl").read_text()
     saved = False
-    for event in train(
-        text, output="m", overwrite=True, validate_every_steps=2, **{**SMALL, "hidden_size": 9}
-    ):
+    wider = {**SMALL, "hidden_size": 9}
+    for event in train(text, output="m", overwrite=True, validate_every_steps=2, **wider):
         saved = saved or isinstance(event, ModelSaved)
         model, manifest = model_folder.load(Path("m"), "cpu")
         assert (manifest == before) != saved
