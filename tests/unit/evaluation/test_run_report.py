@@ -6,6 +6,7 @@ import json
 import re
 import warnings
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 
@@ -14,51 +15,33 @@ from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.evaluation import plotting, run_report
 from rnnlm.evaluation.learning_curves import learning_curve
 from rnnlm.evaluation.run_report import RunHistory, render, report, thinned
+from rnnlm.models.manifest import read_manifest
+from rnnlm.models.metrics_log import read_events
 from support.pictures import faults_of
 from support.tiny_models import LINES, fit, save
 
 NASTY = "<script>alert(1)</script> & \x1b[31m"
 SMALL = {
-    "hidden_size": 8,
-    "embedding_size": 8,
-    "batch_rows": 2,
-    "device": "cpu",
-    "validate_every_steps": 4,
-    "warmup": 0.0,
+    "hidden_size": 8, "embedding_size": 8, "batch_rows": 2, "device": "cpu",
+    "validate_every_steps": 4, "warmup": 0.0,
+}  # fmt: skip
+OF_LAYER = {
+    "spectral_radius": {"candidate": 1.234, "forget": 0.77},
+    "gradient_norm": 0.0456,
+    "saturated": 0.321,
 }
-LAYER = {
-    "layer 1": {
-        "spectral_radius": {"candidate": 1.234, "forget": 0.77},
-        "gradient_norm": 0.0456,
-        "saturated": 0.321,
-    }
-}
+LAYER = {"layer 1": OF_LAYER}
 STARTED = {
-    "event": "started",
-    "model": "lstm",
-    "train_tokens": 1000,
-    "parameters": 4321,
-    "device": "cpu",
-}
+    "event": "started", "model": "lstm", "train_tokens": 1000, "parameters": 4321, "device": "cpu",
+}  # fmt: skip
 
 
 def step(at, **more):
-    figures = {
-        "loss_nats": 5.0 - at / 10,
-        "learning_rate": 0.01,
-        "gradient_norm": 0.5,
-        "gradient_norm_max": 2.5,
-        "tokens_per_second": 900.0,
-    }
     return {
-        "event": "step",
-        "step": at,
-        "epoch": at / 10,
-        "seconds": at / 2,
-        "is_exact": True,
-        **figures,
-        **more,
-    }
+        "event": "step", "step": at, "epoch": at / 10, "seconds": at / 2, "is_exact": True,
+        "loss_nats": 5.0 - at / 10, "learning_rate": 0.01, "gradient_norm": 0.5,
+        "gradient_norm_max": 2.5, "tokens_per_second": 900.0, **more,
+    }  # fmt: skip
 
 
 def validated(at, ppl, **more):
@@ -102,9 +85,8 @@ def text_of(page):
 
 
 def titles(page):
-    return [
-        "".join(each.itertext()) for each in tree(page).iter("{http://www.w3.org/1999/xhtml}h3")
-    ]
+    found = tree(page).iter("{http://www.w3.org/1999/xhtml}h3")
+    return ["".join(each.itertext()) for each in found]
 
 
 def cells(page, heading):
@@ -115,34 +97,27 @@ def cells(page, heading):
 
 
 def test_report_numbers_match_log_and_model(page, models):
-    events = [
-        json.loads(line)
-        for line in (models.lstm / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
-    told = [event for event in events if event["event"] == "validated"]
+    told = [event for event in read_events(models.lstm) if event["event"] == "validated"]
     columns, *rows = cells(page, "Validations")
-    assert [
+    shown = [
         [row[columns.index(name)] for name in ("step", "ppl_token", "improved")] for row in rows
-    ] == [
+    ]
+    assert shown == [
         [str(event["step"]), f"{event['ppl_token']:.2f}", "yes" if event["improved"] else "no"]
         for event in told
     ]
     (layer,) = cells(page, "Layers")[1:]
-    last = next(
-        event["layers"]["layer 1"]
-        for event in reversed(told)
-        if "saturated" in event["layers"]["layer 1"]
-    )
-    assert layer[0] == "layer 1" and layer[3] == f"{last['saturated']:.1%}" and "forget" in layer[4]
-    text = text_of(page)
-    config = json.loads((models.lstm / "config.json").read_text(encoding="utf-8"))
-    assert config["results"]["valid"]["signature"] in text
-    assert f"{config['results']['valid']['ppl_token']:,.4f}" in text
+    of_layer = [event["layers"]["layer 1"] for event in told]
+    last = [figures["saturated"] for figures in of_layer if "saturated" in figures][-1]
+    assert layer[0] == "layer 1" and layer[3] == f"{last:.1%}" and "forget" in layer[4]
+    manifest, text = read_manifest(models.lstm), text_of(page)
+    valid = manifest.results["valid"]
+    assert valid["signature"] in text and f"{valid['ppl_token']:,.4f}" in text
     assert "It used up its budget after 30 steps." in text
     settings = {name: (value, origin) for name, value, origin in cells(page, "Settings")[1:]}
-    assert settings["hidden_size"] == (str(config["settings"]["hidden_size"]), "user")
+    assert settings["hidden_size"] == (str(manifest.settings["hidden_size"]), "user")
     assert settings["optimizer"][1] == "default"
-    assert settings.keys() == config["settings"].keys() - {"model"}
+    assert settings.keys() == manifest.settings.keys() - {"model"}
 
 
 def test_plots_show_what_the_log_tells(page):
@@ -150,9 +125,8 @@ def test_plots_show_what_the_log_tells(page):
                                  "Gradient norm", "Norm of the weights", "Speed",
                                  "Gradient norm by layer", "Spectral radius",
                                  "Saturated units"]  # fmt: skip
-    assert ">layer 1 candidate<" in page
+    assert ">layer 1 candidate<" in page and ">largest |eigenvalue|<" in page
     assert ">validation perplexity per token<" not in page
-    assert ">largest |eigenvalue|<" in page
 
 
 def test_plots_name_bounds_rollbacks_and_all_series(models, monkeypatch):
@@ -163,9 +137,7 @@ def test_plots_name_bounds_rollbacks_and_all_series(models, monkeypatch):
     monkeypatch.setattr(plotting, "as_svg", lambda figure: drawn.append(figure) or "")
     plots = run_report.plots(RunHistory(events), learning_curve(models.lstm))
     figures = dict(zip([plot.title for plot in plots], drawn, strict=True))
-    assert {
-        title: faults_of(figure) for title, figure in figures.items() if faults_of(figure)
-    } == {}
+    assert not [title for title, figure in figures.items() if faults_of(figure)]
     named = figures["Spectral radius"].legends[0].get_texts()
     assert {"layer 1 candidate", "layer 1 forget", "rollback"} < {each.get_text() for each in named}
 
@@ -173,15 +145,8 @@ def test_plots_name_bounds_rollbacks_and_all_series(models, monkeypatch):
 def test_old_and_sparse_logs_show_available_plots(log):
     before = RunHistory((STARTED, step(1), validated(1, 90.0)))
     assert before.layers == [] and before.of_layer("layer 1", "saturated") == {}
-    (plot,) = run_report.plots(
-        RunHistory(
-            (
-                STARTED,
-                validated(2, 80.0, layers={NASTY: {"saturated": 0.3, "spectral_radius": None}}),
-            )
-        ),
-        None,
-    )
+    nasty = {NASTY: {"saturated": 0.3, "spectral_radius": None}}
+    (plot,) = run_report.plots(RunHistory((STARTED, validated(2, 80.0, layers=nasty))), None)
     assert plot.title == "Saturated units" and "script" not in plot.svg
     found = RunHistory((validated(1, 90.0, layers=LAYER), validated(2, None, layers=LAYER)))
     assert found.of_layer("layer 1", "spectral_radius") == {
@@ -195,18 +160,10 @@ def test_diverged_run_is_reported_from_its_log_alone(log, undrawn):
     back = {"event": "rolledback", "step": 20, "to_step": 10,
             "why": "the loss is not a number by step 20", "count": 1, "left": 2,
             "rate_factor": 0.5, "seconds": 9.0}  # fmt: skip
-    end = {
-        "event": "fitted",
-        "step": 0,
-        "steps": 31,
-        "stopped": "diverged",
-        "facts": {"divergence": "a weight is not a number; gone back once"},
-    }
-    page = render(
-        log(
-            STARTED, step(10), step(20, loss_nats=None, gradient_norm_max=None), back, step(30), end
-        )
-    )
+    facts = {"divergence": "a weight is not a number; gone back once"}
+    end = {"event": "fitted", "step": 0, "steps": 31, "stopped": "diverged", "facts": facts}
+    bad = step(20, loss_nats=None, gradient_norm_max=None)
+    page = render(log(STARTED, step(10), bad, back, step(30), end))
     text = text_of(page)
     assert "It diverged after 31 steps: a weight is not a number; gone back once." in text
     assert "It went back once." in text
@@ -220,51 +177,28 @@ def test_diverged_run_is_reported_from_its_log_alone(log, undrawn):
 def test_a_run_that_really_diverged_has_one(tmp_path, undrawn):
     (tmp_path / "text.txt").write_text("\n".join(LINES * 20) + "\n", encoding="utf-8")
     settings = SMALL | {
-        "model": "rnn",
-        "learning_rate": 1e30,
-        "optimizer": "sgd",
-        "rollbacks": 0,
-        "clip_norm": None,
-        "budget": "9steps",
-    }
+        "model": "rnn", "learning_rate": 1e30, "optimizer": "sgd", "rollbacks": 0,
+        "clip_norm": None, "budget": "9steps",
+    }  # fmt: skip
     with pytest.raises(rnnlm.RnnlmError, match="diverged"):
         list(rnnlm.train(tmp_path / "text.txt", output=tmp_path / "run", holdout=0.0, **settings))
     assert "It diverged" in text_of(render(tmp_path / "run"))
 
 
 def test_a_run_that_goes_on_says_so(log, undrawn):
-    text = text_of(
-        render(
-            log(
-                STARTED,
-                step(10),
-                {"event": "finished", "steps": 10, "stopped": "request"},
-                STARTED,
-                step(1234),
-            )
-        )
-    )
-    assert (
-        "It has not ended: it is still running, or was interrupted. Its log ends at step 1,234."
-        in text
-    )
-    assert "It was trained in 2 pieces." in text
+    end = {"event": "finished", "steps": 10, "stopped": "request"}
+    text = text_of(render(log(STARTED, step(10), end, STARTED, step(1234))))
+    assert "It has not ended: it is still running, or was interrupted." in text
+    assert "Its log ends at step 1,234." in text and "It was trained in 2 pieces." in text
 
 
 def test_count_models_have_figures_and_settings_without_curves(tmp_path):
-    (tmp_path / "text.txt").write_text("\n".join(LINES) + "\n", encoding="utf-8")
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(LINES) + "\n", encoding="utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rnnlm.RnnlmWarning)
-        list(
-            rnnlm.train(
-                tmp_path / "text.txt",
-                valid=tmp_path / "text.txt",
-                output=tmp_path / "n",
-                model="ngram",
-                order=2,
-                smoothing="mle",
-            )
-        )
+        asked = {"model": "ngram", "order": 2, "smoothing": "mle"}
+        list(rnnlm.train(text, valid=text, output=tmp_path / "n", **asked))
     page = render(tmp_path / "n")
     assert "The model was counted, not learned step by step" in text_of(page)
     assert not list(tree(page).iter("{http://www.w3.org/2000/svg}svg"))
@@ -272,56 +206,40 @@ def test_count_models_have_figures_and_settings_without_curves(tmp_path):
 
 
 def test_models_without_a_run_say_so(tmp_path):
-    parts = [
-        save(tmp_path / name, fit("unigram"), "unigram") and tmp_path / name
-        for name in ("one", "two")
-    ]
-    rnnlm.mix([str(part) for part in parts], output=tmp_path / "mixed", weights=[0.5, 0.5])
+    parts = [str(tmp_path / name) for name in ("one", "two")]
+    for part in parts:
+        save(Path(part), fit("unigram"), "unigram")
+    rnnlm.mix(parts, output=tmp_path / "mixed", weights=[0.5, 0.5])
     page = render(tmp_path / "mixed")
     assert "There is no run to report" in text_of(page) and "weight 0.5000" in text_of(page)
 
 
 def test_models_of_tasks_have_figures_of_their_own(tagger, classifier, translator, undrawn):
     of_tags, of_texts, of_pairs = (render(each.folder) for each in (tagger, classifier, translator))
-    (column,) = json.loads((tagger.folder / "config.json").read_text(encoding="utf-8"))["results"][
-        "valid"
-    ]["columns"]
+    (column,) = read_manifest(tagger.folder).results["valid"]["columns"]
     assert f"valid: {column['column']}" in titles(of_tags)
-    assert column["signature"] in text_of(of_tags)
+    assert column["signature"] in text_of(of_tags) and "layer 1 backward" in text_of(of_tags)
     assert ["f1", f"{100 * column['f1']:.2f} %"] in cells(of_tags, "Metrics")
-    assert "layer 1 backward" in text_of(of_tags)
     assert "accuracy" in text_of(of_texts)
-    assert "chrf" in text_of(of_pairs)
-    assert "decoder layer 1" in text_of(of_pairs)
+    assert "chrf" in text_of(of_pairs) and "decoder layer 1" in text_of(of_pairs)
 
 
 def test_text_from_outside_is_shown_as_it_is(log, undrawn):
     end = {"event": "fitted", "steps": 3, "stopped": "diverged", "facts": {"divergence": NASTY}}
-    events = (
-        STARTED | {"validation": NASTY},
-        step(1),
-        {"event": "rolledback", "step": 1, "to_step": 0, "why": NASTY},
-        end,
-    )
-    page = render(
-        log(*events, validated(1, 90.0, layers={NASTY: LAYER["layer 1"]}), name="a <b> & c")
-    )
+    back = {"event": "rolledback", "step": 1, "to_step": 0, "why": NASTY}
+    events = STARTED | {"validation": NASTY}, step(1), back, end
+    told = validated(1, 90.0, layers={NASTY: OF_LAYER})
+    page = render(log(*events, told, name="a <b> & c"))
     assert "<script" not in page and "\x1b" not in page and "a <b> & c" in text_of(page)
     assert page.count(html.escape("<script>alert(1)</script>")) >= 4
 
 
 def test_report_is_self_contained_and_readable_anywhere(page):
-    assert not [
-        each
-        for each in tree(page).iter()
-        if each.tag.rpartition("}")[2] in ("script", "link", "iframe", "img", "object", "base")
-    ]
+    tags = {each.tag.rpartition("}")[2] for each in tree(page).iter()}
+    assert not tags & {"script", "link", "iframe", "img", "object", "base"}
     assert set(re.findall(r"url\((.)", page)) <= {"#"} and "@import" not in page
-    assert not [
-        each for each in re.findall(r'(?:href|src)="([^"]*)"', page) if not each.startswith("#")
-    ]
-    assert "prefers-color-scheme: dark" in page
-    assert "max-width: 40rem" in page
+    assert set(re.findall(r'(?:href|src)="(.)', page)) <= {"#"}
+    assert "prefers-color-scheme: dark" in page and "max-width: 40rem" in page
     assert 'content="width=device-width' in page
 
 

@@ -16,13 +16,13 @@ from support.tiny_models import LINES, fit, make_tokenizer, save
 
 P = {"</s>": 1 / 4, "a": 1 / 2, "b": 1 / 4, "<unk>": 0.0}
 Q = {"</s>": 1 / 4, "a": 1 / 4, "b": 1 / 2, "<unk>": 0.0}
+LETTERS = {"</s>": 1 / 4, "a": 1 / 4, "b": 1 / 8, " ": 1 / 4, "<unk>": 1 / 8}
 
 
 def unigram(p: dict[str, float], **settings) -> UnigramModel:
     letters = [symbol for symbol in p if len(symbol) == 1]
-    tokenizer = make_tokenizer(
-        ["".join(letters) if settings.get("tokenizer") == "char" else " ".join(letters)], **settings
-    )
+    space = "" if settings.get("tokenizer") == "char" else " "
+    tokenizer = make_tokenizer([space.join(letters)], **settings)
     with np.errstate(divide="ignore"):
         return UnigramModel(np.log([p[symbol] for symbol in tokenizer.symbols()]), tokenizer)
 
@@ -46,44 +46,37 @@ def kn():
     return fit("ngram")
 
 
+def places(apart):
+    return [
+        (item.text, item.number, item.difference_bits)
+        for item in apart.for_first + apart.for_second
+    ]
+
+
 def test_a_difference_worked_out_by_hand(text):
     found = compare([unigram(P), unigram(Q)], text("a a", "b"), names=["p", "q"])
     (difference,) = found.differences
-    assert found.figure == "ppl_token"
-    assert found.per == "token"
-    assert difference.first == "p"
-    assert difference.second == "q"
+    assert (found.figure, found.per) == ("ppl_token", "token")
+    assert (difference.first, difference.second) == ("p", "q")
     assert difference.difference_bits.estimate == pytest.approx((9 - 8) / 5)
-    assert (
-        difference.ppl_ratio.estimate
-        == pytest.approx(2 ** (1 / 5))
-        == pytest.approx(
-            found.models[1].evaluation.ppl_token / found.models[0].evaluation.ppl_token
-        )
-    )
+    first, second = (model.evaluation.ppl_token for model in found.models)
+    assert difference.ppl_ratio.estimate == pytest.approx(second / first)
+    assert difference.ppl_ratio.estimate == pytest.approx(2 ** (1 / 5))
     assert difference.p == 1.0  # +2 and -1 bits: with either sign their sum is as far from zero
     (lines,), (words,) = found.lines_apart, found.words_apart
-    assert [(item.text, item.number,
-             item.difference_bits) for item in lines.for_first + lines.for_second] == [
-        ("a a", 1, pytest.approx(2)), ("b", 2, pytest.approx(-1))
-    ]  # fmt: skip
-    assert [(item.text, item.number,
-             item.difference_bits) for item in words.for_first + words.for_second] == [
-        ("a", 2, pytest.approx(2)), ("b", 1, pytest.approx(-1))
-    ]  # fmt: skip
+    assert places(lines) == [("a a", 1, pytest.approx(2)), ("b", 2, pytest.approx(-1))]
+    assert places(words) == [("a", 2, pytest.approx(2)), ("b", 1, pytest.approx(-1))]
     assert words.for_first[0].bits == (pytest.approx(2), pytest.approx(4))
 
 
 def test_few_lines_give_the_exact_p_value(text):
-    (difference,) = compare([unigram(P), unigram(Q)], text("a", "a a", "a a a")).differences
+    models, path = [unigram(P), unigram(Q)], text("a", "a a", "a a a")
+    (difference,) = compare(models, path).differences
     assert difference.p == pytest.approx(2 / 8)
-    (blocked,) = compare(
-        [unigram(P), unigram(Q)],
-        text("a", "a a", "a a a"),
-        settings=ComparisonSettings(block_lines=2),
-    ).differences
+    (blocked,) = compare(models, path, settings=ComparisonSettings(block_lines=2)).differences
     assert blocked.p == pytest.approx(2 / 4)
-    assert blocked.difference_bits.estimate == pytest.approx(difference.difference_bits.estimate)
+    bits = difference.difference_bits.estimate
+    assert blocked.difference_bits.estimate == pytest.approx(bits)
 
 
 @pytest.mark.parametrize("context", ["carry", "reset"])
@@ -93,19 +86,12 @@ def test_figures_are_those_of_evaluate(lstm, kn, text, context):
     for model, compared in zip([lstm, kn], found.models, strict=True):
         alone = dataclasses.replace(evaluate(model, path, context=context), seconds=0.0)
         assert dataclasses.replace(compared.evaluation, seconds=0.0) == alone
-        assert {
-            name: interval.estimate for name, interval in compared.intervals.items()
-        } == pytest.approx(
-            {
-                name: getattr(alone, name)
-                for name in found.figures
-                if getattr(alone, name) is not None
-            }
-        )
-        assert all(
-            interval.low <= interval.estimate <= interval.high
-            for interval in compared.intervals.values()
-        )
+        values = {name: getattr(alone, name) for name in found.figures}
+        known = {name: value for name, value in values.items() if value is not None}
+        estimates = {name: interval.estimate for name, interval in compared.intervals.items()}
+        assert estimates == pytest.approx(known)
+        for interval in compared.intervals.values():
+            assert interval.low <= interval.estimate <= interval.high
 
 
 def test_spelling_model_is_compared_with_non_spelling_one(lstm, text):
@@ -130,12 +116,10 @@ def test_a_model_does_not_differ_from_itself(lstm, text):
     found = compare([lstm, lstm], text(*LINES), names=["x", "x"])
     (difference,) = found.differences
     assert (difference.first, difference.second, difference.p) == ("x (1)", "x (2)", 1.0)
-    assert difference.difference_bits == dataclasses.replace(
-        difference.difference_bits, estimate=0.0, low=0.0, high=0.0
-    )
-    assert not any(
-        apart.for_first or apart.for_second for apart in found.lines_apart + found.words_apart
-    )
+    bits = difference.difference_bits
+    assert (bits.estimate, bits.low, bits.high) == (0.0, 0.0, 0.0)
+    for apart in found.lines_apart + found.words_apart:
+        assert not apart.for_first and not apart.for_second
 
 
 def test_groups_add_up_to_the_whole(lstm, kn, text, tmp_path):
@@ -146,22 +130,19 @@ def test_groups_add_up_to_the_whole(lstm, kn, text, tmp_path):
         assert sum(row.units for row in table) == found.units == found.models[0].evaluation.tokens
         assert [sum(row.logprob_nats[k] for row in table) for k in range(2)] == pytest.approx(total)
     seen = [["<s>", "the", "cat", "sat", "</s>"], ["<s>", "the", "dog", "</s>"]]
-    grams = {
-        tuple(line[at : at + n])
-        for line in seen
-        for n in (1, 2, 3)
-        for at in range(len(line) - n + 1)
-    }
+    grams = set()
+    for line in seen:
+        for n in (1, 2, 3):
+            grams |= {tuple(line[at : at + n]) for at in range(len(line) - n + 1)}
     lines = [["<s>", *line.split(), "</s>"] for line in (*LINES, "the zebra sat")]
     places = [line[max(0, at - 2) : at + 1] for line in lines for at in range(1, len(line))]
-    longest = [
-        max((n for n in range(1, len(place) + 1) if tuple(place[-n:]) in grams), default=0)
-        for place in places
-    ]
+    longest = []
+    for place in places:
+        seen_lengths = [n for n in range(1, len(place) + 1) if tuple(place[-n:]) in grams]
+        longest.append(max(seen_lengths, default=0))
     names = ("unseen word", "word alone", "2-gram", "3-gram")
-    assert {row.group: row.units for row in found.ngrams} == {
-        name: longest.count(n) for n, name in enumerate(names)
-    }
+    counted = {name: longest.count(n) for n, name in enumerate(names)}
+    assert {row.group: row.units for row in found.ngrams} == counted
     assert found.ngram_source == str(tmp_path / "train.txt")
     assert {row.group: row.units for row in found.bands} == {"1 to 9": 28, "</s>": 6, "unknown": 1}
 
@@ -169,20 +150,13 @@ def test_groups_add_up_to_the_whole(lstm, kn, text, tmp_path):
 def test_ngram_model_supplies_seen_counts_without_training_text(lstm, kn, text):
     found = compare([lstm, kn], text("the cat sat on the mat", "cat the"), names=["lstm", "kn"])
     assert found.ngram_source == "kn"
-    assert {row.group: row.units for row in found.ngrams} == {
-        "word alone": 3,
-        "2-gram": 1,
-        "3-gram": 1,
-        "4-gram": 1,
-        "5-gram": 4,
-    }
+    counted = {"word alone": 3, "2-gram": 1, "3-gram": 1, "4-gram": 1, "5-gram": 4}
+    assert {row.group: row.units for row in found.ngrams} == counted
     assert compare([lstm, lstm], text("the cat")).ngrams == ()
 
 
 def test_other_tokenizers_are_compared_by_words_and_characters(text):
-    letters = unigram(
-        {"</s>": 1 / 4, "a": 1 / 4, "b": 1 / 8, " ": 1 / 4, "<unk>": 1 / 8}, tokenizer="char"
-    )
+    letters = unigram(LETTERS, tokenizer="char")
     found = compare([unigram(P), letters], text("a b", "a"))
     assert (found.figure, found.unit, found.units) == ("bits_per_char", "word", 5)
     assert [each.figure for each in found.refused] == ["ppl_token", "ppl_token_no_oov"]
@@ -203,8 +177,7 @@ def test_other_tokenizers_are_compared_by_words_and_characters(text):
 
 def test_training_text_supplies_word_counts_for_wordless_models(text, tmp_path):
     (tmp_path / "train.txt").write_text("a\n" * 12 + "b a\n")
-    p = {"</s>": 1 / 4, "a": 1 / 4, "b": 1 / 8, " ": 1 / 4, "<unk>": 1 / 8}
-    models = [unigram(p, tokenizer="char"), unigram(p | {"c": 0.1}, tokenizer="char")]
+    models = [unigram(p, tokenizer="char") for p in (LETTERS, LETTERS | {"c": 0.1})]
     assert compare(models, text("a b", "ab")).bands == ()
     found = compare(models, text("a b", "ab"), train=str(tmp_path / "train.txt"))
     assert [(row.group, row.units) for row in found.bands] == [
