@@ -309,11 +309,8 @@ def test_numpy_ids_of_any_width_are_taken(model, batch):
     plain, _ = score(model, inputs_BT, targets_BT)
     for kind in (np.int32, np.uint16):
         close(score(model, inputs_BT.astype(kind), targets_BT.astype(kind))[0], plain, tolerance=0)
-        assert predict(model, inputs_BT[:, :1].astype(kind))[0].shape == (
-            len(inputs_BT),
-            1,
-            model.tokenizer.size,
-        )
+        expected = (len(inputs_BT), 1, model.tokenizer.size)
+        assert predict(model, inputs_BT[:, :1].astype(kind))[0].shape == expected
 
 
 def test_rows_are_independent(model, batch):
@@ -336,9 +333,8 @@ def test_windows_of_any_cutting_give_the_same_scores(model, batch):
             part, state = score(model, inputs, targets, state)
             parts.append(part)
         close(np.concatenate(parts, axis=1), whole)
-        assert arrays.total(whole) == pytest.approx(
-            sum(arrays.total(part) for part in parts), abs=1e-4
-        )
+        expected = pytest.approx(sum(arrays.total(part) for part in parts), abs=1e-4)
+        assert arrays.total(whole) == expected
 
 
 def test_parallel_threads_read_to_the_same_bits(case, one_thread_each):

@@ -76,9 +76,8 @@ def test_a_plan_of_any_settings(place, data):
     )
     settings.pop("model", None)
     settings = {"device": "cpu", **settings} if "device" in names_of[model] else settings
-    request = Request(
-        (str(place / "text.txt"),), model=model, assignments=settings, output=place / "out"
-    )
+    output = place / "out"
+    request = Request((str(place / "text.txt"),), model=model, assignments=settings, output=output)
     planned = value_or_error(lambda: plan(request))
     if not isinstance(planned, RnnlmError):
         value_or_error(planned.parameters)

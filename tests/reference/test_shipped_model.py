@@ -61,9 +61,8 @@ def test_shipped_model_has_the_settings_of_its_commands():
     assert manifest.training["recipe"] == "demo-long" and manifest.settings["seed"] == 1
     for name, value in recipe.settings.items():
         expected = changed.get(name, value)
-        assert str(manifest.settings[name]) == str(
-            float(expected) if isinstance(value, float) else expected
-        )
+        found = str(manifest.settings[name])
+        assert found == str(float(expected) if isinstance(value, float) else expected)
     card = tomllib.loads(
         (FOLDER / "README.md").read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
     )

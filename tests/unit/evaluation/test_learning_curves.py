@@ -56,10 +56,8 @@ def test_curve_pairs_validations_with_tokens_read(run):
     curve = learning_curve(
         run("a", STARTED, validated(5, 80.0), validated(7, None), validated(10, 70.0))
     )
-    assert [tuple(point.to_dict().values()) for point in curve.points] == [
-        (5, 500, 0.5, 2.5, 80.0),
-        (10, 1000, 1.0, 5.0, 70.0),
-    ]
+    expected = [(5, 500, 0.5, 2.5, 80.0), (10, 1000, 1.0, 5.0, 70.0)]
+    assert [tuple(point.to_dict().values()) for point in curve.points] == expected
 
 
 def test_training_perplexity_is_given_for_exact_losses_only(run):

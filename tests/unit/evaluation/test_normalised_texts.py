@@ -62,12 +62,8 @@ def test_words_are_shown_as_written_in_the_line(kind):
     (score,) = rnnlm.Model(model).score_sentences(
         ["It&rsquo;s  a\u00a0cafe\u0301 \u2019mat\u2019"], given="the\u00a0dog", with_words=True
     )
-    assert [word.word for word in score.word_scores] == [
-        "It&rsquo;s",
-        "a\u00a0cafe\u0301",
-        "\u2019mat\u2019",
-        "</s>",
-    ]
+    expected = ["It&rsquo;s", "a\u00a0cafe\u0301", "\u2019mat\u2019", "</s>"]
+    assert [word.word for word in score.word_scores] == expected
 
 
 def test_without_punctuation_words_are_those_that_are_read():

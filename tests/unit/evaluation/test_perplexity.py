@@ -51,11 +51,8 @@ def test_all_figures_of_a_text_with_unknown_words(text):
     assert result.ppl_token_no_oov == pytest.approx(2 ** ((bits - 3) / 6), rel=1e-6)
     assert result.ppl_word == pytest.approx(2 ** (bits / (5 + 2)), rel=1e-6)
     assert result.ppl_word_no_oov == pytest.approx(2 ** ((bits - 3) / (5 + 2 - 1)), rel=1e-6)
-    assert (result.bits_per_char, result.bits_per_byte, result.closed_vocabulary) == (
-        None,
-        None,
-        True,
-    )
+    expected = (None, None, True)
+    assert (result.bits_per_char, result.bits_per_byte, result.closed_vocabulary) == expected
     assert (result.context, result.normalised) == ("carry", True)
     assert result.signature.startswith("rnnlm:")
     assert "|blank:skip|" in result.signature
@@ -160,9 +157,8 @@ class TestContexts:
 
     def test_carry_reads_files_as_one_stream(self, lstm, text):
         parts = [text("the cat\n", "a.txt"), text("sat on\n", "b.txt")]
-        assert self.total(lstm, parts) == pytest.approx(
-            self.total(lstm, text("the cat\nsat on\n")), abs=1e-5
-        )
+        expected = pytest.approx(self.total(lstm, text("the cat\nsat on\n")), abs=1e-5)
+        assert self.total(lstm, parts) == expected
 
 
 def test_what_is_not_normalised_is_marked(text):

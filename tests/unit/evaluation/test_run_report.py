@@ -149,10 +149,8 @@ def test_old_and_sparse_logs_show_available_plots(log):
     (plot,) = run_report.plots(RunHistory((STARTED, validated(2, 80.0, layers=nasty))), None)
     assert plot.title == "Saturated units" and "script" not in plot.svg
     found = RunHistory((validated(1, 90.0, layers=LAYER), validated(2, None, layers=LAYER)))
-    assert found.of_layer("layer 1", "spectral_radius") == {
-        "candidate": [(1, 1.234), (2, 1.234)],
-        "forget": [(1, 0.77), (2, 0.77)],
-    }
+    expected = {"candidate": [(1, 1.234), (2, 1.234)], "forget": [(1, 0.77), (2, 0.77)]}
+    assert found.of_layer("layer 1", "spectral_radius") == expected
     assert found.of_layer("layer 1", "gradient_norm") == {"": [(1, 0.0456), (2, 0.0456)]}
 
 
@@ -168,9 +166,8 @@ def test_diverged_run_is_reported_from_its_log_alone(log, undrawn):
     assert "It diverged after 31 steps: a weight is not a number; gone back once." in text
     assert "It went back once." in text
     assert "It has saved no model" in text and "4,321" in text
-    assert cells(page, "Rollbacks")[1:] == [
-        ["20", "10", "0.50", "2", "the loss is not a number by step 20"]
-    ]
+    expected = [["20", "10", "0.50", "2", "the loss is not a number by step 20"]]
+    assert cells(page, "Rollbacks")[1:] == expected
     assert "<h2>Settings</h2>" not in page
 
 

@@ -51,10 +51,8 @@ def test_each_part_changes_with_what_it_stands_for(unigram):
     assert changed(usual, signature(unigram, LINES[::-1])) == {"data"}
     assert changed(usual, signature(fit("unigram", lowercase=True))) == {"tok", "case"}
     assert changed(usual, signature(fit("unigram", tokenizer="char"))) == {"tok"}
-    assert changed(usual, signature(fit("unigram", tokenizer="char", literal_unk="spell"))) == {
-        "tok",
-        "unk",
-    }
+    found = changed(usual, signature(fit("unigram", tokenizer="char", literal_unk="spell")))
+    assert found == {"tok", "unk"}
     assert changed(usual, signature(fit("lstm"))) == {"prec"}
 
 
@@ -74,10 +72,8 @@ def test_it_names_adaptations_wherever_they_are_at_work():
     ngram = fit("ngram")
     cache = UnigramCache(ngram, UnigramCacheSettings(7, 0.25))
     assert signature(cache).adapt == "unigram(tokens=7,weight=0.25)"
-    assert (
-        signature(UnigramCache(cache, UnigramCacheSettings(9, 0.5))).adapt
-        == "unigram(tokens=7,weight=0.25)+unigram(tokens=9,weight=0.5)"
-    )
+    found = signature(UnigramCache(cache, UnigramCacheSettings(9, 0.5))).adapt
+    assert found == "unigram(tokens=7,weight=0.25)+unigram(tokens=9,weight=0.5)"
     assert signature(Mixture([cache, ngram], [0.5, 0.5])).adapt == "unigram(tokens=7,weight=0.25)"
     assert signature(Mixture([cache, ngram], [0.0, 1.0])).adapt == "none"
 

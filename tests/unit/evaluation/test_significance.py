@@ -62,9 +62,8 @@ def test_accuracy_interval_is_a_ratio_interval():
     right_N, words_N = (table.toarray()[:, 0] for table in accuracy.counts.by_kind)
     ours, theirs = bootstrap_interval(accuracy), ratio_interval(right_N, words_N)
     assert ours.estimate == theirs.estimate
-    assert (ours.low, ours.high) == pytest.approx(
-        (theirs.low, theirs.high), abs=0.1 * (theirs.high - theirs.low)
-    )
+    expected = pytest.approx((theirs.low, theirs.high), abs=0.1 * (theirs.high - theirs.low))
+    assert (ours.low, ours.high) == expected
 
 
 def test_f1_intervals_have_nominal_coverage():

@@ -140,13 +140,8 @@ def test_keys_out_of_order_are_found(folder):
             keys_M[[4, 5]].put([0, 1], 0) or keys_M.__setitem__([4, 5], keys_M[[5, 4]])
         ),
     )
-    assert results(folder) == {
-        "config": "ok",
-        "files": "ok",
-        "arrays": "ok",
-        "numbers": "ok",
-        "tables": "failed",
-    }
+    expected = {"config": "ok", "files": "ok", "arrays": "ok", "numbers": "ok", "tables": "failed"}
+    assert results(folder) == expected
     assert detail(folder, "tables") == "3-grams are not sorted, first at 5"
 
 
@@ -224,9 +219,8 @@ def test_files_for_adaptation_are_checked(tmp_path):
     path = folder / companions.STATISTICS
     path.write_bytes(path.read_bytes().replace(np.float32(2).tobytes(), np.float32(3).tobytes()))
     assert results(folder)["adaptation"] == "failed"
-    assert "adapt-dynamic.safetensors are damaged: their SHA-256 is not the one recorded" in detail(
-        folder, "adaptation"
-    )
+    shown = detail(folder, "adaptation")
+    assert "adapt-dynamic.safetensors are damaged: their SHA-256 is not the one recorded" in shown
 
 
 def test_rows_are_asked_a_few_at_a_time(original, monkeypatch):

@@ -95,9 +95,8 @@ def test_commands_that_save_are_named(monkeypatch, capsys):
         assert run(command.split()) == 0, capsys.readouterr().err
         told = read_manifest(Path(name)).made_by
         assert (told.command, told.date) == (f"rnnlm {command}", DATE)
-        assert (
-            f"```sh\nrnnlm {command}\n```\n\nWith {told}.\n" in Path(name, "README.md").read_text()
-        )
+        shown = Path(name, "README.md").read_text()
+        assert f"```sh\nrnnlm {command}\n```\n\nWith {told}.\n" in shown
         assert ("made by", f"{told}: rnnlm {command}") in info.summary(name)
         assert info.describe(name)["made_by"] == dataclasses.asdict(told)
 

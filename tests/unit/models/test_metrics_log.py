@@ -63,13 +63,8 @@ def test_steps_that_are_taken_again_are_told_once(log, tmp_path):
     again.add(saved(4))
     again.go_on(position, 4, 4)
     again.add(validated(6))
-    assert told(tmp_path) == [
-        ("validated", 2),
-        ("validated", 4),
-        ("saved", 4),
-        ("saved", 4),
-        ("validated", 6),
-    ]
+    expected = [("validated", 2), ("validated", 4), ("saved", 4), ("saved", 4), ("validated", 6)]
+    assert told(tmp_path) == expected
 
 
 def test_forgotten_validation_is_logged_once(log, tmp_path):

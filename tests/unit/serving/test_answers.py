@@ -38,9 +38,8 @@ def printed(outcome):
 def test_tags_are_those_of_the_command(client, folders, rnnlm, asked, options):
     sentences = ["fly me to oslo", "oslo at noon"]
     answer = client.post("/tag", "slots", sentences=sentences, **asked)
-    assert answer["sentences"] == printed(
-        rnnlm("tag", "-m", folders["slots"], *sentences, *options, "--json")
-    )
+    expected = printed(rnnlm("tag", "-m", folders["slots"], *sentences, *options, "--json"))
+    assert answer["sentences"] == expected
     words = client.post("/tag", "slots", sentences=[each.split() for each in sentences], **asked)
     for one, other in zip(answer["sentences"], words["sentences"], strict=True):
         assert {**one, "text": None} == other
@@ -54,9 +53,8 @@ def test_sounds_are_those_of_the_command(client, folders, rnnlm):
 def test_classes_are_those_of_the_command(client, folders, rnnlm):
     texts = ["fly me to oslo", "play a song"]
     answer = client.post("/classify", "intents", texts=texts, top=2)
-    assert answer["texts"] == printed(
-        rnnlm("classify", "-m", folders["intents"], *texts, "--top", 2, "--json")
-    )
+    expected = printed(rnnlm("classify", "-m", folders["intents"], *texts, "--top", 2, "--json"))
+    assert answer["texts"] == expected
 
 
 @pytest.mark.parametrize(
@@ -66,9 +64,8 @@ def test_classes_are_those_of_the_command(client, folders, rnnlm):
 def test_translations_are_those_of_the_command(client, folders, rnnlm, asked, options):
     sources = ["two seven one four", "one"]
     answer = client.post("/translate", "french", sources=sources, **asked)
-    assert answer["lines"] == printed(
-        rnnlm("translate", "-m", folders["french"], *sources, *options, "--json")
-    )
+    expected = printed(rnnlm("translate", "-m", folders["french"], *sources, *options, "--json"))
+    assert answer["lines"] == expected
 
 
 def test_attention_is_that_of_the_library(client, folders):

@@ -48,9 +48,8 @@ def test_pieces_of_characters_make_whole_texts(tokenizer):
             texts[piece.number] = texts.get(piece.number, "") + piece.text
             if piece.sample:
                 samples[piece.number] = piece.sample
-    assert {n: "ein" + text for n, text in texts.items()} == {
-        n: sample.text for n, sample in samples.items()
-    }
+    expected = {n: sample.text for n, sample in samples.items()}
+    assert {n: "ein" + text for n, text in texts.items()} == expected
 
 
 class Left:

@@ -98,9 +98,8 @@ def test_orders_are_those_that_the_tables_hold(client, models, text):
         total += tables[*context, target][0]
         assert (each["order"], each["backoffs"]) == (len(context) + 1, backoffs)
         assert each["logprob_nats"] == pytest.approx(total, abs=1e-6)
-        assert each["logprob_nats"] == pytest.approx(
-            -token["surprisal_bits"] * math.log(2), abs=1e-6
-        )
+        expected = pytest.approx(-token["surprisal_bits"] * math.log(2), abs=1e-6)
+        assert each["logprob_nats"] == expected
 
 
 @pytest.mark.parametrize("name", ["demo", "elman", "kn"])

@@ -61,9 +61,8 @@ def test_requests_together_have_nearly_their_own_scores(demo, corpus_lines, call
         assert str(chunk.signature) == alone.signature
         [together], [one] = chunk.scores, alone
         assert together.logprob_nats == pytest.approx(one.logprob_nats, abs=1e-5 * one.tokens)
-        assert [word.word for word in together.word_scores] == [
-            word.word for word in one.word_scores
-        ]
+        expected = [word.word for word in one.word_scores]
+        assert [word.word for word in together.word_scores] == expected
 
 
 def test_requests_with_the_same_settings_are_joined(calls):
@@ -96,9 +95,8 @@ def test_ngram_models_score_what_has_arrived(calls):
     chunks = asyncio.run(ask())
     assert recorded == [len(LINES)]
     alone = rnnlm.Model(model.core).score_sentences(LINES)
-    assert [chunk.scores[0].logprob_nats for chunk in chunks] == [
-        score.logprob_nats for score in alone
-    ]
+    expected = [score.logprob_nats for score in alone]
+    assert [chunk.scores[0].logprob_nats for chunk in chunks] == expected
 
 
 def test_one_that_fails_fails_alone(translator, calls):

@@ -79,9 +79,8 @@ def test_a_word_has_one_place_however_many_tokens(words, settings):
         assert words_1B.tolist() == [[len(words), 1]] and (first_TB <= last_TB).all()
         for number, word in enumerate(words):
             ids = inputs_SB[first_TB[number, 0] : last_TB[number, 0] + 1, 0].tolist()
-            assert ids == (
-                tokenizer.encode([one_token(word)]).ids[:-1].tolist() or [tokenizer.unk_id]
-            )
+            expected = tokenizer.encode([one_token(word)]).ids[:-1].tolist() or [tokenizer.unk_id]
+            assert ids == (expected)
 
 
 @pytest.mark.filterwarnings("ignore:there are 3 examples only")

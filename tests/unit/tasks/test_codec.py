@@ -48,13 +48,8 @@ def test_lemmas_are_scripts_and_texts_have_several_labels():
         "topics", TEXT, [(["a", "b"], ()), (["b"], ())], schemes.NONE, schemes.NONE, MULTI
     )
     assert column.symbols == ("b", "a")
-    assert [column.encode_text(each).tolist() for each in ("a|b", "b", "", "z", "z|a")] == [
-        [1, 1],
-        [1, 0],
-        [0, 0],
-        [0, 0],
-        [0, 1],
-    ]
+    expected = [[1, 1], [1, 0], [0, 0], [0, 0], [0, 1]]
+    assert [column.encode_text(each).tolist() for each in ("a|b", "b", "", "z", "z|a")] == expected
 
 
 def test_a_codec_comes_back_from_its_file():

@@ -119,9 +119,8 @@ def test_language_models_stay_unchanged_and_texts_read_independently(
             for name, array in before.to_arrays().items()
         )
     assert not any("beside" in name or "models" in name for name in model.to_arrays())
-    assert model_folder.read_manifest(folder).training["contextual"] == [
-        str(tmp_path / name) for name in "fr"
-    ]
+    expected = [str(tmp_path / name) for name in "fr"]
+    assert model_folder.read_manifest(folder).training["contextual"] == expected
     for words, (together,) in zip(TEXTS, predict(model, TEXTS), strict=True):
         ((alone,),) = predict(model, [words])
         assert alone.best[0].labels == together.best[0].labels

@@ -50,9 +50,8 @@ def make_encoder(model, dtype=torch.float32, characters="cnn", **settings):
 
 def ids_of(lengths=LENGTHS, padding=-1):
     """Return ids of known and unseen words, padded with `padding`."""
-    ids_TB = torch.randint(
-        0, 8, (max(lengths), len(lengths)), generator=torch.Generator().manual_seed(1)
-    )
+    generator = torch.Generator().manual_seed(1)
+    ids_TB = torch.randint(0, 8, (max(lengths), len(lengths)), generator=generator)
     for row, length in enumerate(lengths):
         ids_TB[length:, row] = padding
     return ids_TB

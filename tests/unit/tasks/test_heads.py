@@ -80,9 +80,8 @@ def test_constraints_choose_the_sequence_and_leave_its_probability(head, feature
         ):
             if ALLOWED[0][each[0]] and all(ALLOWED[2][pair] for pair in itertools.pairwise(each)):
                 allowed[tuple(each)] = logprob
-        assert float(paths.logprob_nB[0, row]) == pytest.approx(
-            allowed[tuple(labels.tolist())], abs=1e-9
-        )
+        expected = pytest.approx(allowed[tuple(labels.tolist())], abs=1e-9)
+        assert float(paths.logprob_nB[0, row]) == expected
         assert tuple(labels.tolist()) == max(allowed, key=allowed.__getitem__)
 
 
@@ -124,9 +123,8 @@ def test_probabilities_of_labels_are_those_of_their_sequences(features_TBH):
         for row, length in enumerate(LENGTHS.tolist()):
             p_N = logprobs(head, features_TBH[:length, row]).exp()
             for t, label in itertools.product(range(length), range(K)):
-                assert float(p_TBK[t, row, label]) == pytest.approx(
-                    float(p_N[all_labels(length)[t] == label].sum()), abs=1e-9
-                )
+                expected = pytest.approx(float(p_N[all_labels(length)[t] == label].sum()), abs=1e-9)
+                assert float(p_TBK[t, row, label]) == expected
             assert not p_TBK[length:, row].any()
 
 

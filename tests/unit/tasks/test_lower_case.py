@@ -18,15 +18,8 @@ def test_the_commonest_spelling_stands_for_all_others():
     forms = LowerCasedForms(tokenizer)
     names = tokenizer.symbols()
     found = forms(ids_of(tokenizer, ["The", "THE", "the", "paris", "PARIS", "Cat", "dog"]))
-    assert [names[id] for id in found.tolist()] == [
-        "the",
-        "the",
-        "the",
-        "Paris",
-        "Paris",
-        "cat",
-        "<unk>",
-    ]
+    expected = ["the", "the", "the", "Paris", "Paris", "cat", "<unk>"]
+    assert [names[id] for id in found.tolist()] == expected
     specials = torch.tensor([tokenizer.boundary_id, tokenizer.unk_id])
     assert torch.equal(forms(specials), specials)
 

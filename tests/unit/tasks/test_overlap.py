@@ -81,9 +81,8 @@ def test_a_prepared_text_is_compared_unless_too_large(tmp_path, words, monkeypat
     tokenizer = open_text([tmp_path / "p"]).tokenizer
     mapped = open_text([tmp_path / "p"]).split(0.0).encode(tokenizer)[0]
     valid = encoded(tmp_path / "valid", tokenizer)
-    assert overlaps(mapped, {"valid": valid}) == overlaps(
-        encoded(tmp_path / "train", tokenizer), {"valid": valid}
-    )
+    expected = overlaps(encoded(tmp_path / "train", tokenizer), {"valid": valid})
+    assert overlaps(mapped, {"valid": valid}) == expected
     monkeypatch.setattr(overlap, "MOST_MAPPED_TOKENS", 100)
     same = encoded(tmp_path / "train", tokenizer)
     assert overlaps(mapped, {"valid": valid, "test": same}) == {"test": Overlap(300, 300, True)}
@@ -130,13 +129,11 @@ def test_texts_that_are_not_held_out_are_reported(tmp_path, monkeypatch):
             "text: their metrics say less about new text"
         )
     ]
-    assert told("a", valid=("few",), test=("few",)) == [
-        "the test text is the validation text itself: its metrics add nothing"
-    ]
+    expected = ["the test text is the validation text itself: its metrics add nothing"]
+    assert told("a", valid=("few",), test=("few",)) == expected
     held_out = "100% of the lines held out for validation (20 of 20, short ones left out) are also in the part that is trained on: "
-    assert told("twice", flags={"holdout": 0.25}) == [
-        held_out + "metrics will be worse on a text that repeats less"
-    ]
+    expected = [held_out + "metrics will be worse on a text that repeats less"]
+    assert told("twice", flags={"holdout": 0.25}) == expected
     assert told("a", flags={"holdout": 0.25}) == []
 
 
@@ -154,13 +151,10 @@ def test_the_overlap_is_in_the_model_and_card(tmp_path):
                 output=tmp_path / "m",
             )
         )
-    assert json.loads((tmp_path / "m" / "config.json").read_text())["training"][
-        "lines_in_train"
-    ] == {"test": 1.0}
-    assert (
-        "| lines in the training text, too | test 100% |"
-        in (tmp_path / "m" / "README.md").read_text()
-    )
+    found = json.loads((tmp_path / "m" / "config.json").read_text())["training"]["lines_in_train"]
+    assert found == {"test": 1.0}
+    shown = (tmp_path / "m" / "README.md").read_text()
+    assert "| lines in the training text, too | test 100% |" in shown
 
 
 WRITTEN = {
@@ -197,9 +191,8 @@ def test_examples_that_are_not_held_out_are_reported(tmp_path, monkeypatch, task
             "training text: its metrics say less about new text"
         )
     ]
-    assert told("a", valid=("new",), test=("new",)) == [
-        "the test text is the validation text itself: its metrics add nothing"
-    ]
+    expected = ["the test text is the validation text itself: its metrics add nothing"]
+    assert told("a", valid=("new",), test=("new",)) == expected
     assert told("a", valid=("new",)) == told("short", valid=("more-short",)) == []
     # Pairs of one source stay together.
     held_out = told("twice", flags={"holdout": 0.1})

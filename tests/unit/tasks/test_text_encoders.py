@@ -38,9 +38,8 @@ def make(model, dtype=torch.float64, **settings):
 
 
 def texts(lengths=LENGTHS):
-    ids_TB = torch.randint(
-        0, 8, (max(lengths), len(lengths)), generator=torch.Generator().manual_seed(1)
-    )
+    generator = torch.Generator().manual_seed(1)
+    ids_TB = torch.randint(0, 8, (max(lengths), len(lengths)), generator=generator)
     return ids_TB, torch.tensor(lengths)
 
 

@@ -134,9 +134,8 @@ def test_a_bag_of_words_takes_the_words_alone(tmp_path):
     data = tiny_tasks.data_of(resolved, labelled(TRAIN, "classification"))
     codec = Codec(model.tokenizer, data.tokenizer.columns)
     weights = transfer.weights(request, resolved, TaskData(codec, data.train, None))
-    assert {name.removeprefix("encoder.") for name in weights} == {
-        name for name in model.to_arrays() if name.startswith("input.")
-    }
+    expected = {name for name in model.to_arrays() if name.startswith("input.")}
+    assert {name.removeprefix("encoder.") for name in weights} == expected
 
 
 REFUSED = {

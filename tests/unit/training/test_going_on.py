@@ -41,13 +41,11 @@ def cut(tmp_path):
 def test_a_resumed_run_saves_like_an_unbroken_one(cut, tmp_path):
     text, folder = cut
     *_, finished = train(text, output=folder, resume=True, budget="12steps")
-    *_, whole = train(
-        text, output=tmp_path / "whole", budget="12steps", validate_every_steps=2, **RUN
-    )
+    output = tmp_path / "whole"
+    *_, whole = train(text, output=output, budget="12steps", validate_every_steps=2, **RUN)
     assert finished.steps == whole.steps == 12
-    assert {name: result["ppl_token"] for name, result in finished.results.items()} == {
-        name: result["ppl_token"] for name, result in whole.results.items()
-    }
+    expected = {name: result["ppl_token"] for name, result in whole.results.items()}
+    assert {name: result["ppl_token"] for name, result in finished.results.items()} == expected
     events = [
         json.loads(line)
         for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()

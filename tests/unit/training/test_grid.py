@@ -46,10 +46,8 @@ def test_an_interrupted_grid_resumes_and_runs_match_train(text):
     started, ended, finished = (
         of_kind(events, kind) for kind in (GridRunStarted, GridRunEnded, GridFinished)
     )
-    assert [(event.number, event.run.name) for event in started] == [
-        (1, "model=gru"),
-        (2, "model=unigram"),
-    ]
+    expected = [(1, "model=gru"), (2, "model=unigram")]
+    assert [(event.number, event.run.name) for event in started] == expected
     assert [event.result for event in ended] == list(finished[0].results)
     assert finished[0].stopped == "complete"
     *_, single = train(text, output="alone", model="gru", test=text, holdout=0.05, **SMALL)

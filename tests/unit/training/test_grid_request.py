@@ -54,10 +54,8 @@ def test_shared_settings_are_those_of_the_first_run():
     assert settings(runs, "budget") == ["15epochs"] * 4
     assert settings(runs, "lowercase") == [False] * 4
     assert settings(runs, "seed") == [3, 4, 3, 4]
-    assert settings(runs_of("budget=1epochs,9epochs", model="gru"), "budget") == [
-        "1epochs",
-        "9epochs",
-    ]
+    expected = ["1epochs", "9epochs"]
+    assert settings(runs_of("budget=1epochs,9epochs", model="gru"), "budget") == expected
     given = runs_of("recipe=ffnn,demo", assignments={"lowercase": "true"}, flags={"budget": "5m"})
     assert settings(given, "lowercase") == [True, True]
     assert settings(given, "budget") == ["5m", "5m"]
@@ -67,11 +65,8 @@ def test_recipe_settings_differ_unless_made_equal():
     equal_settings = {"learning_rate": "0.001", "dropout_input": "0.3"}
     runs = runs_of("model=rnn,gru,lstm")
     equal = runs_of("model=rnn,gru,lstm", assignments=equal_settings)
-    assert differing(runs)["learning_rate"] == {
-        "model=rnn": 0.001,
-        "model=gru": 0.003,
-        "model=lstm": 0.005,
-    }
+    expected = {"model=rnn": 0.001, "model=gru": 0.003, "model=lstm": 0.005}
+    assert differing(runs)["learning_rate"] == expected
     # a setting of the LSTM alone
     assert "model" not in differing(runs) and "forget_bias" not in differing(runs)
     assert differing(equal) == {} and settings(equal, "learning_rate") == [0.001] * 3
@@ -82,9 +77,8 @@ def test_general_settings_skip_kinds_that_lack_them():
         RnnlmWarning,
         match="trained without a setting that the grid names: kind ngram has no budget, hidden_size",
     ):
-        runs = runs_of(
-            "model=ngram,gru", assignments={"hidden_size": "8"}, flags={"budget": "5m", "order": 2}
-        )
+        flags = {"budget": "5m", "order": 2}
+        runs = runs_of("model=ngram,gru", assignments={"hidden_size": "8"}, flags=flags)
     assert settings(runs, "hidden_size") == [None, 8]
     assert settings(runs, "order") == [2, None]
     assert settings(runs, "budget") == [None, "5m"]

@@ -54,9 +54,8 @@ def test_settings_reported_as_idle_change_nothing(text, tmp_path, monkeypatch, c
     monkeypatch.setattr(errors, "LONGEST_MESSAGE", 10_000)
     weights = []
     for name, added in (("with", others), ("without", {})):
-        request = Request(
-            text=(str(text),), flags={**SMALL, **chosen, **added}, output=tmp_path / name
-        )
+        flags = {**SMALL, **chosen, **added}
+        request = Request(text=(str(text),), flags=flags, output=tmp_path / name)
         told = idle(lambda request=request: list(run(plan(request))))
         named = {
             each.removeprefix("without effect: ").split(" = ")[0]
@@ -84,24 +83,20 @@ def test_only_requested_settings_are_reported_with_their_needs(text, tmp_path):
         flags={"backoff_factor": 0.3},
         assignments={"vocab_size": "300", "min_count": "2"},
     ) == [smoothing + pieces]
-    assert of(flags={"patience": 3, "holdout": 0.0}) == [
-        "without effect: patience = 3 needs valid or holdout (they are none, 0.0)"
-    ]
-    assert of(flags={"holdout": 0.2}, valid=("text.txt",)) == [
-        "without effect: holdout = 0.2 needs valid = none (it is text.txt)"
-    ]
+    expected = ["without effect: patience = 3 needs valid or holdout (they are none, 0.0)"]
+    assert of(flags={"patience": 3, "holdout": 0.0}) == expected
+    expected = ["without effect: holdout = 0.2 needs valid = none (it is text.txt)"]
+    assert of(flags={"holdout": 0.2}, valid=("text.txt",)) == expected
     by_steps = "without effect: min_validations = 40 needs validate_every_steps = none (it is 5)"
     assert of(flags={"min_validations": 40, "validate_every_steps": 5}) == [by_steps]
-    assert of(flags={"dropout_between": 0.3}) == [
-        "without effect: dropout_between = 0.3 needs layers = 2 or more (it is 1)"
-    ]
+    expected = ["without effect: dropout_between = 0.3 needs layers = 2 or more (it is 1)"]
+    assert of(flags={"dropout_between": 0.3}) == expected
     config = write(
         tmp_path / "c.toml", "beta1 = 0.8\nbeta2 = 0.999\noptimizer = 'sgd'\nnesterov = false\n"
     )
     # beta2 is as it always is
-    assert of(recipe=str(config)) == [
-        "without effect: beta1 = 0.8 needs optimizer = adam or adamw (it is sgd)"
-    ]
+    expected = ["without effect: beta1 = 0.8 needs optimizer = adam or adamw (it is sgd)"]
+    assert of(recipe=str(config)) == expected
     assert (
         of(
             flags={

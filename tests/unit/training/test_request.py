@@ -46,9 +46,8 @@ def test_recipe_and_kind_follow_from_the_request(request_, expected):
 def test_a_setting_of_another_task_is_refused(request_, what, why, hint):
     name = what.split("'")[1]
     with pytest.raises(SettingsError, match=what) as caught:
-        resolve_request(
-            Request(**request_, assignments={name: "3,4" if name == "filter_widths" else "1"})
-        )
+        assignments = {name: "3,4" if name == "filter_widths" else "1"}
+        resolve_request(Request(**request_, assignments=assignments))
     assert why in caught.value.why and hint in caught.value.hint
 
 
@@ -128,9 +127,8 @@ def test_the_last_lines_are_held_out_by_default(text, lines):
     made = plan(Request(text=(str(text),), flags={**SMALL, "holdout": 0.1}))
     assert (made.data.train.sentences, made.data.valid.sentences) == (90, 10)
     assert made.valid_is == "the last 10% of the training text, held out"
-    assert (
-        made.data.tokenizer.decode(made.data.train.ids).split("\n")[-1].split() == lines[89].split()
-    )
+    expected = lines[89].split()
+    assert made.data.tokenizer.decode(made.data.train.ids).split("\n")[-1].split() == expected
 
 
 def test_a_vocabulary_comes_from_training_text_alone(tmp_path, monkeypatch):
@@ -180,6 +178,5 @@ def test_a_default_folder_is_a_fresh_one(text):
         "checkpoints/text-unigram-3",
     ]
     write(Path("checkpoints/text-unigram-4"), "a file")
-    assert plan(Request(text=(str(text),), model="unigram")).output == Path(
-        "checkpoints/text-unigram-5"
-    )
+    expected = Path("checkpoints/text-unigram-5")
+    assert plan(Request(text=(str(text),), model="unigram")).output == expected

@@ -7,9 +7,8 @@ from support.tiny_translators import numbers, table
 
 
 def opened(shared, text, valid=(), **settings):
-    request = Request(
-        text=text, valid=valid, task="seq2seq", assignments={"tokenizer": "word", **settings}
-    )
+    assignments = {"tokenizer": "word", **settings}
+    request = Request(text=text, valid=valid, task="seq2seq", assignments=assignments)
     _, kind, resolved = resolve_request(request)
     texts = shared(request, resolved, kind, silent)
     return texts.data.train, texts.resolved

@@ -46,17 +46,15 @@ def opened(monkeypatch):
 @pytest.mark.parametrize("tokenizer", ["word", "char", "byte", "sentencepiece"])
 def test_text_is_read_for_vocabulary_and_both_parts(files, opened, tmp_path, tokenizer):
     size = {"vocab_size": 300} if tokenizer == "sentencepiece" else {}
-    *_, finished = rnnlm.train(
-        files["text"], output=tmp_path / "model", tokenizer=tokenizer, **size, **SMALL
-    )
+    output = tmp_path / "model"
+    *_, finished = rnnlm.train(files["text"], output=output, tokenizer=tokenizer, **size, **SMALL)
     assert opened == {"text.txt": 1 if tokenizer == "word" else 2}
     assert finished.results["valid"]["sentences"] == 5
 
 
 def test_a_given_tokenizer_needs_one_reading(files, opened, tmp_path):
-    *_, finished = rnnlm.train(
-        files["text"], output=tmp_path / "model", tokenizer_from="demo", **SMALL
-    )
+    output = tmp_path / "model"
+    *_, finished = rnnlm.train(files["text"], output=output, tokenizer_from="demo", **SMALL)
     assert opened == {"text.txt": 1}
     assert finished.results["valid"]["sentences"] == 5
 

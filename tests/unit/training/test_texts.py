@@ -124,18 +124,13 @@ def test_an_interrupted_run_on_prepared_text_resumes(tmp_path, texts):
     settings = {**TINY, "validate_every_steps": 4, "schedule": "constant", "warmup": 0}
     whole, _ = trained(tmp_path / "whole", texts / "text-skip", budget="16steps", **settings)
     trained(tmp_path / "cut", texts / "text-skip", budget="8steps", **settings)
-    assert (
-        load_run(tmp_path / "cut").tokenizer
-        == prepared_text.load(texts / "text-skip").tokenizer.fingerprint
-    )
+    expected = prepared_text.load(texts / "text-skip").tokenizer.fingerprint
+    assert load_run(tmp_path / "cut").tokenizer == expected
     list(rnnlm.train(texts / "text-skip", output=tmp_path / "cut", budget="16steps", resume=True))
     assert_equal(whole, weights(tmp_path / "cut"))
     with pytest.raises(UsageError, match="training text"):
-        list(
-            rnnlm.train(
-                texts / "valid-skip", output=tmp_path / "cut", budget="20steps", resume=True
-            )
-        )
+        output = tmp_path / "cut"
+        list(rnnlm.train(texts / "valid-skip", output=output, budget="20steps", resume=True))
 
 
 @pytest.mark.parametrize("blank", ["skip", "documents"])
@@ -186,8 +181,5 @@ def test_a_prepared_text_refuses_other_texts_and_tokenizers(tmp_path, texts):
     with pytest.raises(UsageError, match="cannot be combined"):
         list(rnnlm.train([texts / "text-skip", texts / "text.txt"], output=tmp_path / "model"))
     with pytest.raises(UsageError, match="another tokenizer"):
-        list(
-            rnnlm.train(
-                texts / "text.txt", valid=texts / "valid-skip", output=tmp_path / "model", **TINY
-            )
-        )
+        valid = texts / "valid-skip"
+        list(rnnlm.train(texts / "text.txt", valid=valid, output=tmp_path / "model", **TINY))

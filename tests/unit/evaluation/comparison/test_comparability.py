@@ -51,10 +51,8 @@ def test_other_tokens_compare_per_word_character_and_byte():
     found = find_comparable([subject("a"), subject("b", tok="char:f2,V=5")])
     assert found.figures == ("ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte")
     assert found.main == "bits_per_char"
-    assert [(each.figure, each.part) for each in found.refused] == [
-        ("ppl_token", "tok"),
-        ("ppl_token_no_oov", "tok"),
-    ]
+    expected = [("ppl_token", "tok"), ("ppl_token_no_oov", "tok")]
+    assert [(each.figure, each.part) for each in found.refused] == expected
     assert "char:f2,V=5 for b" in found.refused[0].why
 
 
@@ -80,9 +78,8 @@ def test_unknown_white_space_is_a_separate_character_event():
         for name, its in (("seen", seen), ("unseen", unseen))
     ]
     assert [each.unknown_tokens for each in subjects] == [0, 1]
-    other = dataclasses.replace(
-        subjects[1], signature=dataclasses.replace(SIGNATURE, tok="char:f2,V=7")
-    )
+    signature = dataclasses.replace(SIGNATURE, tok="char:f2,V=7")
+    other = dataclasses.replace(subjects[1], signature=signature)
     with pytest.raises(ComparisonError, match="tok"):
         find_comparable([subjects[0], other])
 

@@ -97,9 +97,8 @@ def test_figures_are_those_of_evaluate(lstm, kn, text, context):
 def test_spelling_model_is_compared_with_non_spelling_one(lstm, text):
     spelling, path = fit("lstm", characters="cnn"), text(*LINES, "the zebra sat on a yak")
     found = compare([lstm, spelling], path, settings=ComparisonSettings())
-    assert [each.evaluation.logprob_nats for each in found.models] == [
-        evaluate(model, path).logprob_nats for model in (lstm, spelling)
-    ]
+    expected = [evaluate(model, path).logprob_nats for model in (lstm, spelling)]
+    assert [each.evaluation.logprob_nats for each in found.models] == expected
     assert {row.group: row.units for row in found.bands}["unknown"] == 2
 
 
@@ -165,12 +164,8 @@ def test_other_tokenizers_are_compared_by_words_and_characters(text):
     assert difference.ppl_ratio is None
     assert [(row.group, row.units) for row in found.positions] == [("1", 2), ("2", 2), ("3", 1)]
     assert found.positions[1].logprob_nats == pytest.approx((-4 * math.log(2), -7 * math.log(2)))
-    assert set(found.models[0].intervals) == {
-        "ppl_word",
-        "ppl_word_no_oov",
-        "bits_per_char",
-        "bits_per_byte",
-    }
+    expected = {"ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte"}
+    assert set(found.models[0].intervals) == expected
     with pytest.raises(ComparisonError, match="tok"):
         compare([unigram(P | {"<unk>": 0.1}), letters], text("a x"))
 
@@ -180,17 +175,10 @@ def test_training_text_supplies_word_counts_for_wordless_models(text, tmp_path):
     models = [unigram(p, tokenizer="char") for p in (LETTERS, LETTERS | {"c": 0.1})]
     assert compare(models, text("a b", "ab")).bands == ()
     found = compare(models, text("a b", "ab"), train=str(tmp_path / "train.txt"))
-    assert [(row.group, row.units) for row in found.bands] == [
-        ("0", 1),
-        ("1 to 9", 1),
-        ("10 to 99", 1),
-        ("</s>", 2),
-    ]
-    assert {row.group: row.units for row in found.ngrams} == {
-        "unseen word": 1,
-        "word alone": 3,
-        "2-gram": 1,
-    }
+    expected = [("0", 1), ("1 to 9", 1), ("10 to 99", 1), ("</s>", 2)]
+    assert [(row.group, row.units) for row in found.bands] == expected
+    expected = {"unseen word": 1, "word alone": 3, "2-gram": 1}
+    assert {row.group: row.units for row in found.ngrams} == expected
 
 
 def test_unknown_tokens_that_reverse_a_comparison_are_reported(text):
@@ -200,9 +188,8 @@ def test_unknown_tokens_that_reverse_a_comparison_are_reported(text):
     (found,) = compare([first, second], text(*["a a x"] * 20), names=["p", "q"]).differences
     assert found.difference_bits.estimate == pytest.approx((9 - 14) / 4)
     assert found.no_oov.difference_bits.estimate == pytest.approx((8 - 4) / 3)
-    assert (found.ppl_ratio.estimate, found.no_oov.ppl_ratio.estimate) == pytest.approx(
-        (2 ** (-5 / 4), 2 ** (4 / 3))
-    )
+    expected = pytest.approx((2 ** (-5 / 4), 2 ** (4 / 3)))
+    assert (found.ppl_ratio.estimate, found.no_oov.ppl_ratio.estimate) == expected
     assert found.difference_bits.high < 0 < found.no_oov.difference_bits.low
     assert max(found.p, found.no_oov.p) < 0.001
     assert found.disagreement == (
@@ -224,9 +211,8 @@ def test_differences_without_unknown_tokens_match_the_figures(models, text):
     ppl = np.array(
         [(each.evaluation.ppl_token, each.evaluation.ppl_token_no_oov) for each in found.models]
     )
-    assert (difference.ppl_ratio.estimate, difference.no_oov.ppl_ratio.estimate) == pytest.approx(
-        ppl[1] / ppl[0]
-    )
+    expected = pytest.approx(ppl[1] / ppl[0])
+    assert (difference.ppl_ratio.estimate, difference.no_oov.ppl_ratio.estimate) == expected
     assert difference.ppl_ratio.estimate != pytest.approx(difference.no_oov.ppl_ratio.estimate)
 
 
@@ -245,10 +231,8 @@ def test_difference_made_by_unknown_tokens_is_reported(text):
     first = unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 8})
     second = unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 4})
     (found,) = compare([first, second], text(*["a x"] * 9), names=["p", "q"]).differences
-    assert (
-        "q is better than p; without them, neither model is significantly better: "
-        in found.disagreement
-    )
+    shown = found.disagreement
+    assert "q is better than p; without them, neither model is significantly better: " in shown
 
 
 def test_known_tokens_are_compared_despite_impossible_unknown_ones(text):
@@ -285,10 +269,8 @@ def test_a_model_is_named_with_its_adaptation(lstm, text, tmp_path, monkeypatch)
     assert "|adapt:unigram(" in found.models[1].evaluation.signature
     assert found.models[1].folder == "checkpoints/small"
     save(tmp_path / "checkpoints" / "small+unigram", lstm, "lstm")
-    assert (
-        "|adapt:none|"
-        in compare(["small", "small+unigram"], text(*LINES)).models[1].evaluation.signature
-    )
+    shown = compare(["small", "small+unigram"], text(*LINES)).models[1].evaluation.signature
+    assert "|adapt:none|" in shown
 
 
 def test_to_dict_omits_lines_and_is_reproducible(lstm, kn, text):

@@ -27,15 +27,8 @@ def test_of_one_tokenizer_they_are_its_tokens():
     found, (encoded, _), scores = units(["the cat sat", "a zebra"], [WORDS, WORDS])
     assert found.name == "token"
     assert found.logprob_KU.tolist() == [scores[0].tolist(), scores[1].tolist()]
-    assert [WORDS.symbols()[id] for id in found.ids_U] == [
-        "the",
-        "cat",
-        "sat",
-        "</s>",
-        "a",
-        "<unk>",
-        "</s>",
-    ]
+    expected = ["the", "cat", "sat", "</s>", "a", "<unk>", "</s>"]
+    assert [WORDS.symbols()[id] for id in found.ids_U] == expected
     assert found.is_unknown_U.tolist() == [False] * 5 + [True, False]
     assert found.line_U.tolist() == [0] * 4 + [1] * 3
     assert found.position_U.tolist() == [1, 2, 3, 4, 1, 2, 3]
@@ -47,9 +40,8 @@ def test_units_across_tokenizers_are_words_with_preceding_space():
     assert found.name == "word"
     assert [WORDS.symbols()[id] for id in found.ids_U] == ["the", "cat", "</s>", "a", "</s>"]
     bounds = [(0, 3), (3, 8), (8, 10), (10, 11), (11, 12)]  # "the", "  cat", " </s>", "a", "</s>"
-    assert found.logprob_KU[0] == pytest.approx(
-        [scores[0][start:end].sum() for start, end in bounds]
-    )
+    expected = pytest.approx([scores[0][start:end].sum() for start, end in bounds])
+    assert found.logprob_KU[0] == expected
     assert found.logprob_KU[1] == pytest.approx(scores[1])
 
 

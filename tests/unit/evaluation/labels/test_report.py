@@ -38,10 +38,8 @@ def figures(predictions: Predictions) -> dict:
 def test_slots_have_figures_of_words_spans_and_sentences():
     found = figures(SLOTS)
     city = {"precision": 0.5, "recall": 1, "f1": 2 / 3, "right": 1, "predicted": 2, "gold": 1}
-    assert found.pop("by_type") == {
-        "city": pytest.approx(city),
-        "day": dict.fromkeys(city, 0) | {"gold": 1},
-    }
+    expected = {"city": pytest.approx(city), "day": dict.fromkeys(city, 0) | {"gold": 1}}
+    assert found.pop("by_type") == expected
     assert found == {
         "task": "tagging", "column": "slots", "scheme": "bio", "mode": "conlleval", "sentences": 2,
         "words": 5, "words_unknown": 1,

@@ -61,9 +61,8 @@ def test_span_counts_match_conlleval(prefixes, scheme):
 )
 def test_spans_are_evaluated_as_in_training(scheme, labels):
     for sentence in itertools.product(labels.split(), repeat=4):
-        assert spans(sentence, scheme) == [
-            Span(kind, start, end) for start, end, kind in schemes.spans(sentence, scheme)
-        ]
+        expected = [Span(kind, start, end) for start, end, kind in schemes.spans(sentence, scheme)]
+        assert spans(sentence, scheme) == expected
 
 
 def test_bioes_becomes_bio_before_it_is_counted():

@@ -79,12 +79,10 @@ def test_sentence_contributions_sum_to_the_text_figures(most, lowercase):
 def test_error_rates_are_those_of_jiwer():
     translations = random_translations(4)
     found, references = measure(translations), [row[0] for row in translations.references]
-    assert found.word_error_rate == pytest.approx(
-        jiwer.wer(references, list(translations.hypotheses))
-    )
-    assert found.symbol_error_rate == pytest.approx(
-        jiwer.cer(references, list(translations.hypotheses))
-    )
+    expected = pytest.approx(jiwer.wer(references, list(translations.hypotheses)))
+    assert found.word_error_rate == expected
+    expected = pytest.approx(jiwer.cer(references, list(translations.hypotheses)))
+    assert found.symbol_error_rate == expected
 
 
 def test_exact_match_and_error_rates_by_hand():
@@ -174,6 +172,5 @@ def test_unavailable_bleu_tokenizer_is_an_error_with_advice(monkeypatch):
     assert "sacrebleu[ja]" in failure.value.hint
     with pytest.raises(UsageError, match="unknown BLEU tokenizer 'mecab'"):
         figures_of(["猫"], [["猫"]], bleu_tokenizer="mecab")
-    assert figures_of(
-        ["猫がいました"], [["猫がいました"]], bleu_tokenizer="char"
-    ).bleu == pytest.approx(100)
+    expected = pytest.approx(100)
+    assert figures_of(["猫がいました"], [["猫がいました"]], bleu_tokenizer="char").bleu == expected

@@ -56,9 +56,8 @@ def test_resampled_figure_equals_sacrebleu_on_repeated_sentences():
             [REFERENCES[each][0] for each in drawn],
             [(REFERENCES[each] + [None])[1] for each in drawn],
         ]
-        assert found["bleu"][row] == pytest.approx(
-            BLEU(force=True).corpus_score(hypotheses, by_number).score
-        )
+        expected = pytest.approx(BLEU(force=True).corpus_score(hypotheses, by_number).score)
+        assert found["bleu"][row] == expected
         assert found["chrf"][row] == pytest.approx(CHRF().corpus_score(hypotheses, by_number).score)
 
 
@@ -81,9 +80,8 @@ def test_better_system_differs_in_every_figure():
     assert better == differences(FIRST, BETTER, **trials) and list(better) == FIGURES
     for name, each in better.items():
         sign = -1 if name.endswith("rate") else 1
-        assert each.interval.estimate == pytest.approx(
-            getattr(of_better, name) - getattr(of_first, name)
-        )
+        expected = pytest.approx(getattr(of_better, name) - getattr(of_first, name))
+        assert each.interval.estimate == expected
         assert min(sign * each.interval.low, sign * each.interval.high) > 0
         assert max(each.p, each.p_bootstrap) < 0.03
         assert alike[name].interval.low <= 0 <= alike[name].interval.high
@@ -104,6 +102,5 @@ def test_p_agrees_with_the_randomisation_test_of_sacrebleu():
         systems, {"bleu": BLEU(), "chrf": CHRF()}, by_number, "ar", n_samples=500
     )()
     assert 0.01 < ours["bleu"].p < 0.9
-    assert (ours["bleu"].p, ours["chrf"].p) == pytest.approx(
-        (theirs["BLEU"][1].p_value, theirs["chrF2"][1].p_value), abs=0.07
-    )
+    expected = pytest.approx((theirs["BLEU"][1].p_value, theirs["chrF2"][1].p_value), abs=0.07)
+    assert (ours["bleu"].p, ours["chrf"].p) == expected

@@ -93,11 +93,8 @@ def test_edit_scripts_for_the_same_lemma_add_up():
 
 def test_words_are_read_by_letter_and_sounds_joined(pronouncer):
     found = tag(pronouncer, ["sheep", "TAX", ["s", "h", "a", "t"]])
-    assert [each.labels["label"] for each in found] == [
-        ("SH", "IY", "P"),
-        ("T", "AE", "K", "S"),
-        ("SH", "AE", "T"),
-    ]
+    expected = [("SH", "IY", "P"), ("T", "AE", "K", "S"), ("SH", "AE", "T")]
+    assert [each.labels["label"] for each in found] == expected
     # the case that the model knows
     assert found[0].words == tuple("sheep") and found[1].words == tuple("tax")
     # as training data have it
@@ -117,10 +114,8 @@ def test_pronunciations_differ_and_add_up_their_alignments(pronouncer):
         for labels, p in ((("A", "_"), 0.5), (("B", "_"), 0.2), (("_", "A"), 0.1))
     ]
     found = tagging._without_doubles(alignments, join)
-    assert [(each.labels, round(each.probability, 6)) for each in found] == [
-        (("A",), 0.6),
-        (("B",), 0.2),
-    ]
+    expected = [(("A",), 0.6), (("B",), 0.2)]
+    assert [(each.labels, round(each.probability, 6)) for each in found] == expected
 
 
 def test_n_best_are_written_differently_without_constraints(tagger, treebank_tagger):

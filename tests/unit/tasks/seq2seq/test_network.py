@@ -58,9 +58,8 @@ def test_forward_pass_equals_a_word_by_word_transcription(model, shape):
             assert not weights_TBS[:, row, len(given) :].any()
     for smoothing in (0.0, 0.1):
         expected = encoder_decoder.loss(settings, weights, pairs, smoothing)
-        assert network.loss(*batch().tensors, label_smoothing=smoothing).item() == pytest.approx(
-            expected, abs=1e-12
-        )
+        found = network.loss(*batch().tensors, label_smoothing=smoothing).item()
+        assert found == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("model, shape", [

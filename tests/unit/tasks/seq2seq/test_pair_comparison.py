@@ -45,9 +45,8 @@ def test_figures_differ_as_the_models_do(found):
     [difference] = found.differences
     first, second = (each.evaluation.written for each in found.models)
     for name, each in difference.figures.items():
-        assert each.interval.estimate == pytest.approx(
-            getattr(second.figures, name) - getattr(first.figures, name)
-        )
+        expected = pytest.approx(getattr(second.figures, name) - getattr(first.figures, name))
+        assert each.interval.estimate == expected
         assert each.interval.low <= each.interval.estimate <= each.interval.high
     bleu = paired_difference(
         *(measures(each.translations)["bleu"] for each in (first, second)),
@@ -62,12 +61,10 @@ def test_perplexities_differ_in_bits_for_equal_tokens(found):
     first, second = (each.evaluation.references for each in found.models)
     [difference] = found.differences
     assert found.per == "token" and not found.refused
-    assert difference.perplexity.difference_bits.estimate == pytest.approx(
-        math.log2(second.ppl_token / first.ppl_token)
-    )
-    assert difference.perplexity.ppl_ratio.estimate == pytest.approx(
-        second.ppl_token / first.ppl_token
-    )
+    expected = pytest.approx(math.log2(second.ppl_token / first.ppl_token))
+    assert difference.perplexity.difference_bits.estimate == expected
+    expected = pytest.approx(second.ppl_token / first.ppl_token)
+    assert difference.perplexity.ppl_ratio.estimate == expected
     assert (
         found.models[1].intervals["ppl_token"].low
         < second.ppl_token

@@ -86,11 +86,8 @@ def test_figures_by_length_add_up_to_the_total(model):
     written = evaluate(
         model, parallel_text([("a " * count + "cat", "le chat") for count in range(12)])
     ).written
-    assert [(each.name, each.sentences) for each in written.by_length] == [
-        ("1-5", 5),
-        ("6-10", 5),
-        ("11-15", 2),
-    ]
+    expected = [("1-5", 5), ("6-10", 5), ("11-15", 2)]
+    assert [(each.name, each.sentences) for each in written.by_length] == expected
     exact = sum(each.sentences * each.exact_match for each in written.by_length)
     assert exact / 12 == pytest.approx(written.figures.exact_match)
 
@@ -136,9 +133,8 @@ def test_measuring_ends_where_it_is_asked_to(model):
     data = encode_pairs(model.codec, parallel_text(ROWS))
     assert evaluation.target_scores(model, data, lambda: True) is None
     assert evaluation.decoded(model, data, lambda: True) is None
-    assert (
-        evaluation.decoded(model, data)["chrf"] == evaluate(model, data.text).written.figures.chrf
-    )
+    expected = evaluate(model, data.text).written.figures.chrf
+    assert evaluation.decoded(model, data)["chrf"] == expected
 
 
 def test_a_named_model_reads_files_like_training_data(translator, tmp_path):
@@ -146,16 +142,12 @@ def test_a_named_model_reads_files_like_training_data(translator, tmp_path):
     columns = [line.split("\t") for line in translator.valid.read_text().splitlines()[1:]]
     for place, name in enumerate(("source.txt", "target.txt")):
         (tmp_path / name).write_text("".join(f"{row[place]}\n" for row in columns))
-    parallel = evaluate(
-        str(translator.folder), tmp_path / "source.txt", target=[tmp_path / "target.txt"] * 2
-    )
+    target = [tmp_path / "target.txt"] * 2
+    parallel = evaluate(str(translator.folder), tmp_path / "source.txt", target=target)
     assert parallel.written.figures.bleu == named.written.figures.bleu
     assert parallel.references.sentences == 2 * named.references.sentences
-    swapped = evaluate(
-        translator.folder,
-        translator.valid,
-        reading={"column": "french", "target_column": "english"},
-    )
+    reading = {"column": "french", "target_column": "english"}
+    swapped = evaluate(translator.folder, translator.valid, reading=reading)
     assert swapped.references.oov_words == named.references.words
 
 
@@ -171,9 +163,8 @@ def test_pairs_that_are_not_whole_are_refused(translator, tmp_path, lines, targe
     for file, text in zip(files, target, strict=True):
         file.write_text(text)
     if error is None:
-        assert evaluate(
-            translator.folder, tmp_path / "data", target=files
-        ).references.sentences == len(target)
+        found = evaluate(translator.folder, tmp_path / "data", target=files).references.sentences
+        assert found == len(target)
         return
     with pytest.raises(error, match=message):
         evaluate(translator.folder, tmp_path / "data", target=files)
@@ -185,11 +176,8 @@ def test_requests_must_fit_the_model_and_files(model, translator):
     with pytest.raises(UsageError, match="there are 2 of sources and 1 of targets"):
         evaluate(translator.folder, ["a", "b"], target=["c"])
     with pytest.raises(UsageError, match="has no attention"):
-        evaluate(
-            tiny_model(attention=None),
-            parallel_text(ROWS),
-            decoding=DecodingSettings(attention=True),
-        )
+        decoding = DecodingSettings(attention=True)
+        evaluate(tiny_model(attention=None), parallel_text(ROWS), decoding=decoding)
     with pytest.raises(UsageError, match="no data to evaluate on"):
         evaluate(translator.folder)
 

@@ -100,9 +100,8 @@ def test_defaults_of_every_kind_learn_to_translate(name, tmp_path):
         "embedding_size": 16,
         "hidden_size": 16,
     }
-    request = Request(
-        text=("answers",), task="seq2seq", model=name, flags=flags, output=tmp_path / "m"
-    )
+    text = ("answers",)
+    request = Request(text=text, task="seq2seq", model=name, flags=flags, output=tmp_path / "m")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         *_, fitted = train(plan(request))

@@ -35,10 +35,8 @@ def test_a_source_misread_in_company_is_found(model):
     def beside_others(sources):
         longest = max(map(len, sources))
         state = alone(sources)
-        return dataclasses.replace(
-            state,
-            tensors=tuple(tensor + 0.01 * (longest > len(sources[0])) for tensor in state.tensors),
-        )
+        tensors = tuple(tensor + 0.01 * (longest > len(sources[0])) for tensor in state.tensors)
+        return dataclasses.replace(state, tensors=tensors)
 
     model.states_of = beside_others
     assert results(model)["padding"] == "failed"

@@ -109,9 +109,8 @@ def test_a_decoder_without_source_is_its_language_model(tmp_path, variant):
 @pytest.mark.parametrize("connections", ["plain", "dense"])
 def test_decoder_layers_start_with_language_model_states(tmp_path, connections):
     language = language_model(tmp_path / "d", connections=connections)
-    begun = started(
-        init_decoder_from=tmp_path / "d", flags={"input_feeding": True, "bridge": None}
-    ).model
+    flags = {"input_feeding": True, "bridge": None}
+    begun = started(init_decoder_from=tmp_path / "d", flags=flags).model
     inputs_1T = tokens(language).t()
     _, after = begun.decoder.predict(inputs_1T, begun.states([LINE]))
     _, expected = language.predict(inputs_1T, language.initial_state(1))
@@ -121,9 +120,8 @@ def test_decoder_layers_start_with_language_model_states(tmp_path, connections):
 
 def test_sizes_and_tokenizers_come_from_the_language_models(tmp_path):
     encoder = language_model(tmp_path / "e", model="gru", reset_gate="before", layers=1)
-    decoder = language_model(
-        tmp_path / "d", hidden_size=7, tokenizer={"tokenizer": "char"}, tied=False
-    )
+    tokenizer = {"tokenizer": "char"}
+    decoder = language_model(tmp_path / "d", hidden_size=7, tokenizer=tokenizer, tied=False)
     begun = started(init_encoder_from=tmp_path / "e", init_decoder_from=tmp_path / "d")
     values, codec = begun.resolved.values, begun.model.codec
     assert (values["model"], values["hidden_size"], values["layers"], values["reset_gate"],
@@ -166,9 +164,8 @@ def test_backward_layers_that_start_at_random_are_reported(tmp_path):
     with pytest.warns(RnnlmWarning) as told:
         started(init_encoder_from=tmp_path / "d", init_decoder_from=tmp_path / "d")
     said = [str(each.message).replace(str(tmp_path), "") for each in told]
-    assert [each for each in said if each.startswith("`init_")] == [
-        "`init_encoder_from` /d: the backward layers start at random"
-    ]
+    expected = ["`init_encoder_from` /d: the backward layers start at random"]
+    assert [each for each in said if each.startswith("`init_")] == expected
 
 
 REFUSED = {

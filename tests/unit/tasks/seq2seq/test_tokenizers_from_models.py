@@ -22,9 +22,8 @@ def model(request, tmp_path_factory):
 
 
 def codec_of(folder, **settings):
-    request = Request(
-        text=("pairs.tsv",), task="seq2seq", tokenizer_from=folder, assignments=settings
-    )
+    text = ("pairs.tsv",)
+    request = Request(text=text, task="seq2seq", tokenizer_from=folder, assignments=settings)
     _, _, resolved = resolve_request(request)
     codec, resolved = make_codec(request, resolved, parallel_text(TRAIN), {})
     return codec, resolved.values
@@ -34,10 +33,8 @@ def test_whether_they_share_a_vocabulary_is_taken_over(model):
     is_shared, folder = model
     codec, values = codec_of(folder)
     assert codec.is_shared == values["shared_vocabulary"] == is_shared
-    assert (
-        codec_of(folder, shared_vocabulary=str(is_shared).lower())[0].fingerprint
-        == codec.fingerprint
-    )
+    expected = codec.fingerprint
+    assert codec_of(folder, shared_vocabulary=str(is_shared).lower())[0].fingerprint == expected
 
 
 @pytest.mark.parametrize("settings", [
