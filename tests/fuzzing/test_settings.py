@@ -39,10 +39,8 @@ def test_any_setting_of_any_kind(data):
     )
     resolved = value_or_error(lambda: resolve(CLASSES[kind], [Layer("test", settings, is_text)]))
     if not isinstance(resolved, RnnlmError):
-        assert not any(
-            isinstance(value, float) and not math.isfinite(value)
-            for value in resolved.values.values()
-        )
+        for value in resolved.values.values():
+            assert not (isinstance(value, float) and not math.isfinite(value))
 
 
 @given(
