@@ -80,7 +80,7 @@ def test_a_word_has_one_place_however_many_tokens(words, settings):
         for number, word in enumerate(words):
             ids = inputs_SB[first_TB[number, 0] : last_TB[number, 0] + 1, 0].tolist()
             expected = tokenizer.encode([one_token(word)]).ids[:-1].tolist() or [tokenizer.unk_id]
-            assert ids == (expected)
+            assert ids == expected
 
 
 @pytest.mark.filterwarnings("ignore:there are 3 examples only")
