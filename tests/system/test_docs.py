@@ -1,9 +1,9 @@
 """The code blocks of README.md and docs/ are run; support/shown.py has the marks.
 
 A block marked `<!-- compared -->` runs as it is, and what it prints is compared with what the page
-shows. All other commands and programs run page by page, in the order of the index, in one folder
-with small texts and budgets. What takes long runs in soak: otherwise the trainings of these pages
-are planned, and their other commands understood.
+shows. All other commands and programs run page by page, each in a copy of one folder with small
+texts and models, with small budgets. What takes long runs in soak: otherwise the trainings of these
+pages are planned, and their other commands understood.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ LONG = {  # pages that train, tune and compare for seconds
     for name in ("combining", "comparing-networks", "evaluating", "insight", "install", "lectures",
                  "networks", "recipes", "translating")
 }  # fmt: skip
-OTHER_PROGRAMS = {"python3", ".venv/bin/pip", ".venv/bin/python", "."}
+OTHER_PROGRAMS = {"python", "python3", ".venv/bin/pip", ".venv/bin/python", "."}
 
 BLOCKS = {page: blocks_of(text) for page, text in TEXTS.items()}
 ALL = [block for page in PAGES for block in BLOCKS[page]]
@@ -127,7 +127,7 @@ def made_small(arguments: list[str]) -> list[str]:
     """Make a command small: few steps, few points of a grid and one process for training, few
     resamples for a comparison, few tokens for tuning, few positions for a look. Leave other
     commands as they are."""
-    if arguments[0] == "compare":
+    if arguments[0] == "compare" and "--on" in arguments:
         return [*arguments, "--resamples", "50"]
     if arguments[0] == "tune":
         return [*arguments, "--tokens", "200"]
@@ -183,7 +183,9 @@ def shorten(table: Path) -> None:
 LOOKED_UP = (
     "winter summer spring autumn mother father sister brother two three four five walked ran went"
 )
-N_GRAMS = ["checkpoints/kn", "checkpoints/kn-demo"]  # models that one page trains and others use
+# Models that one page trains and others use
+N_GRAMS = ["checkpoints/kn", "checkpoints/kn-demo"]
+TRANSLATOR = "checkpoints/dates"
 
 
 def write(path: Path, text: str) -> None:
@@ -194,7 +196,7 @@ def write(path: Path, text: str) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Make a folder with small files of the names in the pages and in the corpus, and tiny models
-    called demo, kn and kn-demo."""
+    called demo, kn, kn-demo and dates."""
     folder = tmp_path_factory.mktemp("docs")
     english = corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
     lines = [line for line in english if line]
@@ -209,6 +211,7 @@ def folder(tmp_path_factory):
     for name in ("cloze.tsv", "lessons.tsv"):
         items = corpora.part("english", name).read_text(encoding="utf-8").splitlines(True)
         write(folder / "corpora" / "english" / name, "".join(items[:40]))
+    shutil.copy(corpora.part("english", "recency.tsv"), folder / "corpora" / "english")
     for name in {*corpora.COLUMNS, *corpora.PAIRS}:
         shutil.copytree(corpora.FOLDER / name, folder / "corpora" / name, dirs_exist_ok=True)
         for table in (folder / "corpora" / name).iterdir():
@@ -231,21 +234,19 @@ def folder(tmp_path_factory):
     for name in N_GRAMS:
         kn = ["--model", "ngram", "--tokenizer-from", demo, "-o", str(folder / name)]
         assert run([*train, *kn]) == 0
-    shutil.copytree(folder, untouched(folder))
+    columns = ["--column", "phrase", "--target-column", "iso", "--task", "seq2seq", *SMALL]
+    dates = str(folder / "corpora" / "dates" / "train.tsv")
+    assert run(["train", dates, *columns, "-o", str(folder / TRANSLATOR)]) == 0
     return folder
 
 
-def untouched(folder: Path) -> Path:
-    """Return the name of the copy of that folder in which no page has made anything."""
-    return folder.with_name(f"{folder.name}-untouched")
-
-
 @pytest.fixture
-def there(folder, monkeypatch):
-    """Work in that folder, in which the bundled corpora are."""
-    monkeypatch.chdir(folder)
+def there(folder, tmp_path, monkeypatch):
+    """Work in a copy of that folder, in which the bundled corpora are."""
+    there = shutil.copytree(folder, tmp_path / "page")
+    monkeypatch.chdir(there)
     monkeypatch.delenv("RNNLM_MODEL", raising=False)
-    monkeypatch.setattr(corpora, "FOLDER", folder / "corpora")
+    monkeypatch.setattr(corpora, "FOLDER", there / "corpora")
 
 
 def is_run_here(block: Block) -> bool:
@@ -285,10 +286,9 @@ TAKES_MODEL = {"-m", "--tokenizer-from", "--init-decoder-from", "--resume"}
 
 
 @pytest.mark.parametrize("page", sorted(LONG))
-def test_commands_of_a_long_page_are_understood(there, folder, capsys, monkeypatch, page):
+def test_commands_of_a_long_page_are_understood(there, capsys, monkeypatch, page):
     """Trainings are planned, unless they need a model that the page makes. Other commands are read
     as far as their options go."""
-    monkeypatch.chdir(untouched(folder))
     outputs = [name for block in BLOCKS[page] for name in re.findall(r"-o (\S+)", block.code)]
     made = {"auto", *outputs, *(name.removeprefix("checkpoints/") for name in outputs)}
     planned = 0
@@ -315,11 +315,11 @@ def test_commands_of_a_long_page_are_understood(there, folder, capsys, monkeypat
     assert planned
 
 
-def shell(line: str, folder: Path, more: str = "") -> subprocess.CompletedProcess[str]:
+def shell(line: str, more: str = "") -> subprocess.CompletedProcess[str]:
     """Run a line of bash in which `rnnlm` is this checkout's, with more options if asked for."""
     rnnlm = f'rnnlm() {{ {shlex.quote(sys.executable)} -m rnnlm "$@" {more}; }}'
     called = ["bash", "-o", "pipefail", "-c", f"{rnnlm}\n{line}"]
-    return subprocess.run(called, cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(called, capture_output=True, text=True, timeout=120)
 
 
 SERVED_AT = "localhost:8000"  # on the pages
@@ -364,7 +364,7 @@ def run_command(words: list[str], capsys, server) -> None:
     # "|" of --regions is no pipe
     if {"|", ">"} & {word for before, word in itertools.pairwise(words) if before != "--regions"}:
         line = " ".join(word if word in ("|", ">") else shlex.quote(word) for word in words)
-        ended = shell(line, Path.cwd())
+        ended = shell(line)
         assert ended.returncode in (0, 141), ended.stderr
     elif is_rnnlm(words) and words[1] == "serve":
         server.start(words[2:])
@@ -373,7 +373,7 @@ def run_command(words: list[str], capsys, server) -> None:
         assert printed.startswith(b"data: ") or json.loads(printed)
     elif is_rnnlm(words):
         if words[1] == "train":
-            for name in {*words} & {*N_GRAMS, "checkpoints/dates"}:
+            for name in {*words} & {*N_GRAMS, TRANSLATOR}:
                 shutil.rmtree(name, ignore_errors=True)  # a page that makes it makes it anew
         code, printed = run(made_small(words[1:])), capsys.readouterr()
         assert code == 0 and "internal error" not in printed.err, (
@@ -388,6 +388,6 @@ def run_command(words: list[str], capsys, server) -> None:
     [block.code for block in ALL if block.language == "bash"],
     ids=lambda code: code.splitlines()[0],
 )
-def test_loops_on_the_pages_finish(folder, code):
-    ended = shell(code, folder, " ".join(SMALL))
+def test_loops_on_the_pages_finish(there, code):
+    ended = shell(code, " ".join(SMALL))
     assert ended.returncode == 0 and ended.stderr.count("all is saved") == 1, ended.stderr
