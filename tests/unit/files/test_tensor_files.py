@@ -70,18 +70,14 @@ def test_what_the_safetensors_library_writes_is_read(tmp_path_factory, arrays):
 
 
 def test_hashed_arrays_are_in_memory_and_fully_hashed(tmp_path):
-    path = write(tmp_path / "x", {**SOME, "half": model_folder.rounded(np.float32([1, -2]))})
+    arrays = {**SOME, "half": model_folder.rounded(np.float32([1, -2]))}
+    path = write(tmp_path / "x", arrays)
     found, sha256 = tensors.hashed(path)
     whole = path.read_bytes()
     path.write_bytes(bytes(len(whole)))
-    assert (
-        same(found, {**SOME, "half": model_folder.rounded(np.float32([1, -2]))})
-        and sha256 == hashlib.sha256(whole).hexdigest()
-    )
-    assert all(
-        array.flags.aligned and array.flags.writeable and array.flags.owndata
-        for array in found.values()
-    )
+    assert same(found, arrays) and sha256 == hashlib.sha256(whole).hexdigest()
+    for array in found.values():
+        assert array.flags.aligned and array.flags.writeable and array.flags.owndata
 
 
 def test_mapped_arrays_are_aligned_and_cannot_be_written(tmp_path):
@@ -95,11 +91,12 @@ def test_large_arrays_are_written_in_pieces_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr(tensors, "PIECE", 100)
     table = np.arange(600, dtype=np.int32).reshape(20, 30)
     arrays = {"turned": table.T, "every second": table[::2, ::3], "all": table}
-    pieces = [len(piece) for piece in tensors.chunks(arrays)]
-    assert max(pieces[1:]) == 100 and sum(pieces[1:]) == sum(
-        array.nbytes for array in arrays.values()
-    )
+    _, *pieces = map(len, tensors.chunks(arrays))
+    assert max(pieces) == 100 and sum(pieces) == sum(array.nbytes for array in arrays.values())
     assert same(tensors.mapped(write(tmp_path / "x", arrays)), arrays)
+
+
+READ = [tensors.shapes, tensors.mapped, tensors.hashed]
 
 
 @pytest.mark.parametrize(("change", "odd"), [
@@ -160,18 +157,14 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-@pytest.mark.parametrize(
-    "read", [tensors.shapes, tensors.mapped, tensors.hashed], ids=lambda read: read.__name__
-)
+@pytest.mark.parametrize("read", READ, ids=lambda read: read.__name__)
 def test_damaged_files_are_errors_of_the_model(tmp_path, name, read):
     (tmp_path / "x").write_bytes(DAMAGED[name])
     with pytest.raises(ModelError, match="the weights cannot be read"):
         read(tmp_path / "x")
 
 
-@pytest.mark.parametrize(
-    "read", [tensors.shapes, tensors.mapped, tensors.hashed], ids=lambda read: read.__name__
-)
+@pytest.mark.parametrize("read", READ, ids=lambda read: read.__name__)
 def test_missing_files_and_folders_are_model_errors(tmp_path, read):
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(ModelError, match="the weights cannot be read"):

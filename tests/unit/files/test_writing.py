@@ -10,19 +10,23 @@ from rnnlm.errors import OutputError
 from rnnlm.files import outputs, writing
 
 
+def write(path: str, check: bool) -> None:
+    """Look whether a file can be written, or write it."""
+    if check:
+        outputs.check_file(Path(path), overwrite=False)
+    else:
+        outputs.save_file(Path(path), [b"x"])
+
+
 @pytest.mark.parametrize("check", [True, False], ids=["before the work", "when it is written"])
-@pytest.mark.parametrize(
-    ("path", "why"),
-    [("no/out.jsonl", "there is no folder no"), ("folder", "not a plain file|Is a directory")],
-    ids=["no folder", "a folder"],
-)
+@pytest.mark.parametrize(("path", "why"), [
+    ("no/out.jsonl", "there is no folder no"), ("folder", "not a plain file|Is a directory"),
+], ids=["no folder", "a folder"])  # fmt: skip
 def test_impossible_output_file_is_named(tmp_path, monkeypatch, path, why, check):
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     with pytest.raises(OutputError, match=f"^cannot write (to )?{path}; .*({why})"):
-        outputs.check_file(Path(path), overwrite=False) if check else outputs.save_file(
-            Path(path), [b"x"]
-        )
+        write(path, check)
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
 
 
@@ -31,13 +35,9 @@ def test_impossible_output_file_is_named(tmp_path, monkeypatch, path, why, check
 def test_read_only_folder_error_names_the_requested_file(tmp_path, monkeypatch, check):
     monkeypatch.chdir(tmp_path)
     tmp_path.chmod(0o555)
-    with pytest.raises(
-        OutputError,
-        match=r"^cannot write (to )?out\.jsonl; (the folder /.* is read-only|Permission denied)",
-    ):
-        outputs.check_file(Path("out.jsonl"), overwrite=False) if check else outputs.save_file(
-            Path("out.jsonl"), [b"x"]
-        )
+    why = r"(the folder /.* is read-only|Permission denied)"
+    with pytest.raises(OutputError, match=rf"^cannot write (to )?out\.jsonl; {why}"):
+        write("out.jsonl", check)
 
 
 def test_disk_failure_error_names_the_requested_file(tmp_path, monkeypatch):
@@ -47,12 +47,9 @@ def test_disk_failure_error_names_the_requested_file(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(
-        OutputError,
-        match=r"^cannot write to out\.jsonl; No space left on device; make space, or choose "
-        r"another folder$",
-    ):
-        outputs.save_file(Path("out.jsonl"), [b"x"])
+    why = "No space left on device; make space, or choose another folder"
+    with pytest.raises(OutputError, match=rf"^cannot write to out\.jsonl; {why}$"):
+        write("out.jsonl", check=False)
     assert not list(tmp_path.iterdir())
 
 

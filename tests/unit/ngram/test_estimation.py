@@ -38,11 +38,8 @@ def cases(draw):
     sentences = draw(st.lists(st.lists(word, max_size=6) | long, min_size=1, max_size=6))
     sentences *= draw(st.sampled_from([1, 1, 1, 2, 3]))
     order = draw(st.integers(1, 7))
-    prune = (
-        [0, *sorted(draw(st.lists(st.integers(0, 2), min_size=order - 1, max_size=order - 1)))]
-        if draw(st.booleans())
-        else []
-    )
+    thresholds = st.lists(st.integers(0, 2), min_size=order - 1, max_size=order - 1)
+    prune = [0, *sorted(draw(thresholds))] if draw(st.booleans()) else []
     heldout = draw(st.lists(st.lists(st.integers(1, size - 1), max_size=6), min_size=1, max_size=4))
     return sentences, size, order, prune, heldout
 
@@ -91,10 +88,9 @@ def test_probabilities_are_those_of_the_formulas(name, case):
     words = range(case[1])
     longest = model.order - 1  # less than asked for where no line is that long
     for context in [*some(model.contexts()), (1, 1, 1, 1)[:longest], (BEGIN, *words)[:longest]]:
+        found = [model.p(word, context) for word in words]
         expected = [float(formula.p(word, context)) for word in words]
-        assert [model.p(word, context) for word in words] == pytest.approx(
-            expected, rel=2e-5, abs=0
-        ), context
+        assert found == pytest.approx(expected, rel=2e-5, abs=0), context
 
 
 # Without the long texts of the first ten.

@@ -116,13 +116,8 @@ def test_estimators_mix_or_back_off_only_as_defined(smoothing, interpolate):
 def test_events_tell_the_steps_and_their_results():
     data = data_of(held_out=HELD_OUT)
     events = events_of(data, order=3, prune="0,1,1")
-    assert [type(event) for event in events] == [
-        Started,
-        *[Counted] * 3,
-        Estimated,
-        Validated,
-        Fitted,
-    ]
+    kinds = [Started, *[Counted] * 3, Estimated, Validated, Fitted]
+    assert [type(event) for event in events] == kinds
     started, *counted, estimated, validated, fitted = events
     assert (started.model, started.device) == ("ngram", "cpu")
     assert started.vocabulary_size == data.tokenizer.size

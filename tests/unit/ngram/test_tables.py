@@ -103,11 +103,8 @@ def test_ids_of_any_width_make_keys(kind):
 def level_of_grams(grams, numbers, n) -> tuple[BackoffLevel, dict]:
     """Make the level of the n-grams of order `n`. Return it and the numbers of its n-grams, given
     `numbers`, those of the order below."""
-    ordered = sorted(
-        (gram for gram in grams if len(gram) == n), key=lambda gram: (numbers[gram[:-1]], gram[-1])
-    )
-    contexts = [numbers[gram[:-1]] for gram in ordered]
-    words = [gram[-1] for gram in ordered]
+    own = [(numbers[gram[:-1]], gram[-1], gram) for gram in grams if len(gram) == n]
+    contexts, words, ordered = zip(*sorted(own), strict=True)
     values = -np.arange(len(ordered)) - 1.0, np.full(len(ordered), n)
     return level_of(5, contexts, words, *values), {gram: at for at, gram in enumerate(ordered)}
 
@@ -117,10 +114,8 @@ def grams_of(levels: list[BackoffLevel]) -> dict[tuple[int, ...], list[float]]:
     grams, values = [()], {}
     for level in levels:
         assert (np.diff(level.keys_M.astype(object)) > 0).all()
-        grams = [
-            (*grams[context], word)
-            for context, word in zip(level.contexts_M.tolist(), level.words_M.tolist(), strict=True)
-        ]
+        pairs = zip(level.contexts_M.tolist(), level.words_M.tolist(), strict=True)
+        grams = [(*grams[context], word) for context, word in pairs]
         values.update(zip(grams, level.values_MK.tolist(), strict=True))
     return values
 

@@ -1,5 +1,4 @@
 import math
-import re
 
 import numpy as np
 import pytest
@@ -105,10 +104,7 @@ def test_missing_entries_get_kenlms_values_with_a_notice(tmp_path):
     text = SMALL.replace("1=5", "1=2")
     for line in ("-1\t<unk>\n", "-99\t<s>\t-0.5\n", "-0.7\t</s>\n"):
         text = text.replace(line, "")
-    message = re.escape(
-        "lacks </s> (its log10 probability is -100), <unk> (its log10 probability is -100), "
-        "<s> (its log10 backoff weight is 0)"
-    )
+    message = "lacks </s> .*probability is -100.*, <unk> .*-100.*, <s> .*backoff weight is 0"
     with pytest.warns(RnnlmWarning, match=message):
         symbols, levels = read(tmp_path, text)
     assert symbols == ["</s>", "<unk>", "b", "a"]

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import OutputError
-from rnnlm.ngram.counting import workspace as workspace_module
 from rnnlm.ngram.counting.workspace import Workspace
 
 
@@ -60,25 +59,6 @@ def test_without_a_limit_arrays_are_in_memory(temp):
     assert not room.in_files and not is_in_a_file(room.empty((3, 4), np.float32))
     # nothing needs no file
     assert Workspace(memory=5).empty((0, 2), np.float32).shape == (0, 2)
-
-
-def test_the_memory_determines_how_much_is_handled():
-    room = Workspace(memory=10**6, threads=2)
-    assert room.shard == 10**6 // workspace_module.BYTES_PER_POSITION
-    assert room.positions == room.shard // 32
-    assert room.entries == 10**6 // workspace_module.BYTES_PER_ENTRY // 2
-    # half of it is for values of the order below while another order is estimated
-    assert room.ngrams == 5 * 10**5 // workspace_module.BYTES_PER_NGRAM // 2
-    assert room.lookups == 5 * 10**5 // workspace_module.BYTES_PER_LOOKUP
-    none = Workspace(memory=0)
-    handled = (none.shard, none.positions, none.entries, none.ngrams, none.lookups)
-    assert handled == (1, 1, 1, 1, 1)
-    four = Workspace(threads=4)
-    assert (four.positions, four.ngrams) == (
-        workspace_module.POSITIONS // 4,
-        workspace_module.NGRAMS // 4,
-    )
-    assert Workspace(threads=3).threads == 3 and Workspace().threads >= 1
 
 
 @pytest.mark.parametrize("full", ["at once", "while writing"])

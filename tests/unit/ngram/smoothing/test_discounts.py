@@ -35,10 +35,5 @@ def test_impossible_discounts_become_fixed_ones_with_a_notice(tally):
     notices = Gathered()
     for order in (4, 5):
         assert discounts_of(np.array(tally), order, notices).tolist() == [0, 0.5, 1, 1.5]
-    with pytest.warns(RnnlmWarning) as told:
+    with pytest.warns(RnnlmWarning, match="^order 4, order 5: too few.*0.5, 1.0, 1.5 are used"):
         notices.send()
-    (message,) = (str(each.message) for each in told)
-    assert message == (
-        "order 4, order 5: too few different counts to estimate Kneser-Ney discounts: 0.5, 1.0, "
-        "1.5 are used"
-    )

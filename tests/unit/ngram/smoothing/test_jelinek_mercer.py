@@ -6,17 +6,13 @@ from hypothesis import strategies as st
 from reference import ngram_formulas as formulas
 from rnnlm.ngram.fitting import heldout_counts
 from rnnlm.ngram.smoothing import HeldoutCounts
-from rnnlm.ngram.smoothing.other_methods import bucket, fitted_weights
+from rnnlm.ngram.smoothing.other_methods import fitted_weights
 from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of
 
 A, B, C, END = 1, 2, 3, 0
 # c(a) = 2, c(b) = 1, c(</s>) = 2, N = 5; c(ab) = c(a</s>) = c(b</s>) = 1, c(<s>a) = 2; V = 4: c is
 # never seen
 TEXT = [[A, B], [A]]
-
-
-def test_buckets_double():
-    assert bucket(np.array([0, 1, 2, 3, 4, 7, 8, 2**40])).tolist() == [0, 1, 2, 2, 3, 3, 4, 41]
 
 
 def test_by_hand():
