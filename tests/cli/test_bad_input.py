@@ -15,10 +15,8 @@ SHORT = (*TINY, "--budget", "2steps")
 
 def test_a_mistyped_file_is_suggested(rnnlm, models, here):
     (here / "train.txt").write_text("the man\n")
-    assert (
-        checked_error(rnnlm("train", "trian.txt"), 1, "no such file: trian.txt")[-1]
-        == "  try: did you mean 'train.txt'?"
-    )
+    found = checked_error(rnnlm("train", "trian.txt"), 1, "no such file: trian.txt")[-1]
+    assert found == "  try: did you mean 'train.txt'?"
 
 
 def test_unsuitable_bundled_corpus_names_its_task(rnnlm, here):

@@ -65,9 +65,8 @@ def test_baselines_of_one_text_compare(rnnlm, baselines):
 def test_json_has_metrics_and_differences(rnnlm, baselines):
     found = rnnlm("compare", "lstm", "ngram", "--json").json
     assert (found["task"], found["text"], found["refused"]) == ("language-model", "valid", [])
-    assert [(each["name"], each["evaluation"]) for each in found["models"]] == [
-        (name, stored(name)) for name in ("lstm", "ngram")
-    ]
+    expected = [(name, stored(name)) for name in ("lstm", "ngram")]
+    assert [(each["name"], each["evaluation"]) for each in found["models"]] == expected
     first = found["differences"][0]
     assert (first["first"], first["second"], first["metric"]) == ("lstm", "ngram", "ppl_token")
     assert first["difference"] == stored("ngram")["ppl_token"] - stored("lstm")["ppl_token"]

@@ -22,21 +22,18 @@ def test_labels_ids_and_tags_are_no_words(rnnlm):
     words = {(each["corpus"], each["file"]): each["words"]
              for each in map(json.loads, rnnlm("list", "corpora", "--json").out.splitlines())}  # fmt: skip
     conllu = corpora.part("words-and-tags", "test").read_text().splitlines()
-    assert words["words-and-tags", "test.conllu"] == sum(
-        line.partition("\t")[0].isdigit() for line in conllu
-    )
+    expected = sum(line.partition("\t")[0].isdigit() for line in conllu)
+    assert words["words-and-tags", "test.conllu"] == expected
     rows = [line.split("\t") for line in corpora.part("travel", "valid").read_text().splitlines()]
     assert words["travel", "valid.tsv"] == sum(len(text.split()) for _, text, _ in rows[1:])
 
 
 def test_json_has_one_line_per_file_that_exists(rnnlm):
     records = rnnlm("list", "corpora", "--json").records
-    assert [record["file"] for record in records] == [
-        file for name in corpora.names() for file in corpora.FILES[name]
-    ]
-    assert {(record["corpus"], record["task"], record["licence"]) for record in records} == {
-        (name, ", ".join(corpora.TASKS[name]), "CC0-1.0") for name in corpora.names()
-    }
+    expected = [file for name in corpora.names() for file in corpora.FILES[name]]
+    assert [record["file"] for record in records] == expected
+    expected = {(name, ", ".join(corpora.TASKS[name]), "CC0-1.0") for name in corpora.names()}
+    assert {(record["corpus"], record["task"], record["licence"]) for record in records} == expected
     assert {record["path"] for record in records} >= {str(corpora.part("english", "train"))}
     for record in records:
         assert os.path.getsize(record["path"]) == record["bytes"]
@@ -60,7 +57,6 @@ def test_user_text_beside_bundled_corpora_is_not_listed(rnnlm, tmp_path, monkeyp
 def test_terminal_shows_folder_once_without_folded_lines(rnnlm, terminal_of):
     terminal_of(80)
     lines = rnnlm("list", "corpora").plain.splitlines()
-    assert [line.split()[1] for line in lines if line.startswith(" english ")] == list(
-        corpora.FILES["english"]
-    )
+    expected = list(corpora.FILES["english"])
+    assert [line.split()[1] for line in lines if line.startswith(" english ")] == expected
     assert f"english (language-model, CC0-1.0) is in {corpora.FOLDER / 'english'}" in lines

@@ -19,11 +19,9 @@ def trigrams(models, tmp_path_factory):
 
 def test_a_model_becomes_an_arpa_file(rnnlm, trigrams, here):
     ended = rnnlm("export", "-m", trigrams, "--arpa", here / "m.arpa")
-    assert (ended.code, ended.out, ended.err.splitlines()[-1]) == (
-        0,
-        "",
-        f"written to {here / 'm.arpa'}",
-    )
+    assert ended.code == 0
+    assert ended.out == ""
+    assert ended.err.splitlines()[-1] == f"written to {here / 'm.arpa'}"
     lines = (here / "m.arpa").read_text().splitlines()
     assert lines[0] == "\\data\\" and lines[-1] == "\\end\\" and "\\3-grams:" in lines
 
@@ -31,9 +29,8 @@ def test_a_model_becomes_an_arpa_file(rnnlm, trigrams, here):
 def test_a_dash_is_stdout(rnnlm, trigrams, here):
     rnnlm("export", "-m", trigrams, "--arpa", "m.arpa.gz")
     ended = rnnlm("export", "-m", trigrams, "--arpa", "-")
-    assert (
-        ended.code == 0 and ended.out == gzip.decompress((here / "m.arpa.gz").read_bytes()).decode()
-    )
+    assert ended.code == 0
+    assert ended.out == gzip.decompress((here / "m.arpa.gz").read_bytes()).decode()
 
 
 def test_one_thing_is_exported_at_a_time(rnnlm, models, trigrams, here):

@@ -53,9 +53,8 @@ def test_commands_are_shown_by_group_each_in_one(rnnlm):
     assert len(shown.splitlines()) <= 20
     *listed, more = entry.GROUPS
     sections = sections_of(shown)
-    assert {title: sections[title] for title in listed} == {
-        title: list(entry.GROUPS[title]) for title in listed
-    }
+    expected = {title: list(entry.GROUPS[title]) for title in listed}
+    assert {title: sections[title] for title in listed} == expected
     # The others are one paragraph of names, with a phrase each.
     paragraph = " ".join(shown[shown.index(f"{more}: ") :].split())
     assert re.findall(r"(\w+) \([^)]+\)", paragraph) == list(entry.GROUPS[more])

@@ -10,16 +10,8 @@ def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, pictures):
     verdict, sizes, rates, exponents = shown.out.split("\n\n")
     assert shown.code == 0
     _, columns, *rows = (line.split("\t") for line in sizes.splitlines())
-    assert columns == [
-        "model",
-        "quantity",
-        "lag",
-        "mean (rms)",
-        "std. error",
-        "10 %",
-        "median",
-        "90 %",
-    ]
+    expected = ["model", "quantity", "lag", "mean (rms)", "std. error", "10 %", "median", "90 %"]
+    assert columns == expected
     assert {row[1] for row in rows} == {"layer 1, state", "layer 1, cell", "loss by word read"}
     assert len(rates.splitlines()) == 2 + 6 and len(exponents.splitlines()) == 2 + 2
     trained, start = verdict.splitlines()

@@ -30,9 +30,8 @@ def test_memory_shows_tables_and_verdict_for_each_model(rnnlm, models, pictures)
     for table in (first, second):
         _, header, *rows = (line.split("\t") for line in table.splitlines())
         assert header[:3] == ["model", "k", "positions affected"]
-        assert [(row[0], row[1]) for row in rows] == [
-            (f"{n}gram", k) for n in (2, 3) for k in "1 2 5 10 20 50 100 all".split()
-        ]
+        expected = [(f"{n}gram", k) for n in (2, 3) for k in "1 2 5 10 20 50 100 all".split()]
+        assert [(row[0], row[1]) for row in rows] == expected
     context = "2gram: the effective context is 1 token: with that alone, perplexity is"
     assert verdict.startswith(context)
 

@@ -25,7 +25,5 @@ def test_table_ends_in_verdict_and_json_agrees(rnnlm, models, pictures):
     verdict = shown.out.splitlines()[-1]
     assert verdict.startswith("upos is predicted best from ") and " of tiny: " in verdict
     found = rnnlm("inspect", "probe", *DATA, "-m", models.lstm, "--json").json
-    assert found["verdict"] == verdict and {each["network"] for each in found["probes"]} == {
-        "trained",
-        "untrained",
-    }
+    assert found["verdict"] == verdict
+    assert {each["network"] for each in found["probes"]} == {"trained", "untrained"}

@@ -145,10 +145,8 @@ def test_rollback_is_one_line_with_and_without_terminal(capsys):
 def test_a_loss_beyond_floats_is_an_infinite_perplexity():
     assert live.training_metric(Step(1, 0, 1, 1e4, 0, 1, 0.5, 1)) == "perplexity inf"
     assert live.training_metric(Step(1, 0, 1, 5.9, 0, 1, 0.5, 1, is_exact=False)) == "loss 5.900"
-    assert (
-        live.training_metric(Step(1, 0, 1, 0.25, 0, 1, 0.5, 1), loss_is_of_text=False)
-        == "loss 0.250"
-    )
+    found = live.training_metric(Step(1, 0, 1, 0.25, 0, 1, 0.5, 1), loss_is_of_text=False)
+    assert found == "loss 0.250"
 
 
 def test_counting_tells_what_was_estimated(capsys):

@@ -313,20 +313,16 @@ def test_killed_run_resumes_to_the_same_file(
     process.wait()
     expected = (here / f"whole-{name}").read_bytes()
     broken = (here / name).read_bytes()
-    assert (
-        len(broken) < len(expected)
-        and expected.startswith(broken)
-        and (here / f"{name}.run").exists()
-    )
+    assert len(broken) < len(expected)
+    assert expected.startswith(broken)
+    assert (here / f"{name}.run").exists()
     refused = rnnlm(*command, name)
     assert refused.code == 1 and (here / name).read_bytes() == broken
     assert rnnlm(*command, name, "--resume", "--no-eos").code == 2
     resumed = rnnlm(*command, name, "--resume")
-    assert (
-        resumed.code == 0
-        and (here / name).read_bytes() == expected
-        and not (here / f"{name}.run").exists()
-    )
+    assert resumed.code == 0
+    assert (here / name).read_bytes() == expected
+    assert not (here / f"{name}.run").exists()
     assert resumed.err.splitlines()[-1] == whole.err.splitlines()[-1]
 
 

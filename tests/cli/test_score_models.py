@@ -33,14 +33,12 @@ def two(models):
 def test_each_model_has_its_own_records(rnnlm, models, two):
     asked = ("score", "--json", "--words", "--next", 2, *SENTENCES)
     found = records(rnnlm(*asked, *two))
-    assert [(record["model"], record["id"]) for record in found] == [
-        (model, number) for number in (1, 2, 3) for model in ("tiny", "uni")
-    ]
+    expected = [(model, number) for number in (1, 2, 3) for model in ("tiny", "uni")]
+    assert [(record["model"], record["id"]) for record in found] == expected
     for folder, name in ((models.lstm, "tiny"), (models.unigram, "uni")):
         alone = records(rnnlm(*asked, "-m", folder))
-        assert [{"model": name} | record for record in alone] == [
-            record for record in found if record["model"] == name
-        ]
+        expected = [record for record in found if record["model"] == name]
+        assert [{"model": name} | record for record in alone] == expected
 
 
 def test_table_has_the_rows_of_each_model_with_signatures(rnnlm, models, two):
@@ -102,9 +100,8 @@ def test_rows_of_each_model_are_those_of_the_model_alone(rnnlm, parts, form):
         assert rnnlm(*asked, f"{name}.{form}", "-m", name).code == 0
         alone = read(f"{name}.{form}")
         assert [row["word"] or "" for row in alone] == ["It's", "the", "zorp!", "</s>", ""]
-        assert [{"model": name} | row for row in alone] == [
-            row for row in rows if row["model"] == name
-        ]
+        expected = [row for row in rows if row["model"] == name]
+        assert [{"model": name} | row for row in alone] == expected
 
 
 def test_regions_and_tokens_have_rows_for_each_model(rnnlm, parts):
@@ -124,9 +121,8 @@ def test_regions_and_tokens_have_rows_for_each_model(rnnlm, parts):
 
 
 def test_standard_input_is_read_once_for_all_models(rnnlm, two):
-    shown = rnnlm(
-        "score", *two, "--json", "--input", "-", stdin="\n".join(SENTENCES).encode() + b"\n\xff\n"
-    )
+    stdin = "\n".join(SENTENCES).encode() + b"\n\xff\n"
+    shown = rnnlm("score", *two, "--json", "--input", "-", stdin=stdin)
     assert [record["reason"] for record in records(shown)] == [
         *[None] * 6, *["not UTF-8 (byte 1 is 0xff)"] * 2
     ]  # fmt: skip
@@ -165,19 +161,16 @@ def test_pairs_have_rows_for_each_model_and_differences(rnnlm, two, here):
     shown = rnnlm("score", *two, "--pairs", "pairs.tsv", "--plot", "plot.svg", "-o", "d.jsonl")
     accuracies, differences = map(table, shown.out.split("\n\n"))
     groups = [("one", "1"), ("two", "2"), ("all", "3")]
-    assert [(row["model"], row["group"], row["pairs"]) for row in accuracies] == [
-        (model, *group) for model in ("tiny", "uni") for group in groups
-    ]
-    assert [(row["difference"], row["group"], row["pairs"]) for row in differences] == [
-        ("uni - tiny", *group) for group in groups
-    ]
+    expected = [(model, *group) for model in ("tiny", "uni") for group in groups]
+    assert [(row["model"], row["group"], row["pairs"]) for row in accuracies] == expected
+    expected = [("uni - tiny", *group) for group in groups]
+    assert [(row["difference"], row["group"], row["pairs"]) for row in differences] == expected
     assert shown.err.count("note: ") == 1 and shown.err.count("signature of ") == 2
     assert "pairs both sentences are the same" in shown.err
     assert ">tiny</text>" in (here / "plot.svg").read_text()
     details = [json.loads(line) for line in (here / "d.jsonl").read_text().splitlines()]
-    assert [(each["model"], each["good"]) for each in details] == [
-        (model, good) for good in ("the man", "the", "a") for model in ("tiny", "uni")
-    ]
+    expected = [(model, good) for good in ("the man", "the", "a") for model in ("tiny", "uni")]
+    assert [(each["model"], each["good"]) for each in details] == expected
     assert details[1]["point"] == 1.0
     found = records(rnnlm("score", *two, "--pairs", "pairs.tsv", "--json"))
     accuracy = {each["model"]: each["accuracy"] for each in found[:6] if each["group"] == "all"}

@@ -51,9 +51,8 @@ def test_pairs_from_any_source_score_in_all_forms(rnnlm, fra, pairs):
     assert [each["logprob_nats"] for each in found] == [repr(nats[0]), repr(nats[1]), ""]
     assert [each["english"] for each in found] == ["a dog", "the cat sat", "a dog"]
     beside = rows(rnnlm, fra, "--input", "test.en", "--target", "test.fr", suffix="csv")
-    assert [(each["source"], each["logprob_nats"]) for each in beside] == [
-        (one["english"], one["logprob_nats"]) for one in found
-    ]
+    expected = [(one["english"], one["logprob_nats"]) for one in found]
+    assert [(each["source"], each["logprob_nats"]) for each in beside] == expected
     piped = rows(rnnlm, fra, *COLUMNS, "--keep", "item", stdin=TABLE.encode())
     assert [*piped[0]][:3] == ["id", "english", "item"]
     assert piped[1]["logprob_nats"] == repr(nats[1])

@@ -131,9 +131,8 @@ def value_or_error(parse: Callable[[], Any]) -> Any:
             return parse()
         except RnnlmError as error:
             assert error.what.strip()
-            assert max(map(len, (error.what, error.why, error.hint))) <= LONGEST_MESSAGE + len(
-                " ... "
-            )
+            expected = LONGEST_MESSAGE + len(" ... ")
+            assert max(map(len, (error.what, error.why, error.hint))) <= expected
             return error
 
 

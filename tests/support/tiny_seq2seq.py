@@ -15,10 +15,8 @@ from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork, make_network
 from rnnlm.tasks.seq2seq.settings import network_settings
 from support.tiny_models import make_tokenizer
 
-SOURCE, TARGET = (
-    make_tokenizer(["the cat sat on the mat", "a dog"]),
-    make_tokenizer(["le chat est assis", "un chien", "la chatte"]),
-)
+SOURCE = make_tokenizer(["the cat sat on the mat", "a dog"])
+TARGET = make_tokenizer(["le chat est assis", "un chien", "la chatte"])
 SMALL = {
     "embedding_size": 5, "target_embedding_size": 4, "hidden_size": 3, "dropout_input": 0.0,
     "dropout_between": 0.0, "dropout_output": 0.0,

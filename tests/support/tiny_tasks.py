@@ -27,10 +27,8 @@ from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.commands import Trained
 from support.commands import train as train_command
 
-PLACES, TIMES = (
-    ("oslo", "rome", "new york", "san jose", "rio de janeiro"),
-    ("noon", "ten", "half past six"),
-)
+PLACES = ("oslo", "rome", "new york", "san jose", "rio de janeiro")
+TIMES = ("noon", "ten", "half past six")
 VERBS = {
     "show flights": "flight",
     "fly me": "flight",

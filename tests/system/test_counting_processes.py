@@ -72,18 +72,16 @@ def test_a_count_goes_on_after_a_killed_process(text, expected, small, tmp_path,
     left = [path.name for path in (tmp_path / "shared").rglob("*") if path.is_file()]
     assert not [name for name in left if name.endswith(".new") or name.startswith("running-")]
     assert all(process.process.poll() is not None for process in made)
-    rnnlm.train(
-        text, output=tmp_path / "model", model="ngram", order=4, resume="auto", **settings
-    ).wait()
+    output = tmp_path / "model"
+    rnnlm.train(text, output=output, model="ngram", order=4, resume="auto", **settings).wait()
     assert model_files(tmp_path / "model") == expected
     assert not (tmp_path / "shared").exists()
 
 
 def test_an_interrupted_count_leaves_no_process(text, expected, small, tmp_path):
     settings = {"memory": "2M", "temp": str(tmp_path / "shared")}
-    run = rnnlm.train(
-        text, output=tmp_path / "model", model="ngram", order=4, workers=2, **settings
-    )
+    output = tmp_path / "model"
+    run = rnnlm.train(text, output=output, model="ngram", order=4, workers=2, **settings)
     for event in run:
         if isinstance(event, Counting) and event.phase == "merging order 3":
             break

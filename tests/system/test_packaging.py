@@ -80,9 +80,8 @@ def contents(wheel):
 
 def test_wheel_holds_exactly_the_trees_modules_and_data(contents):
     packaged = {name for name in contents if not name.split("/")[0].endswith(".dist-info")}
-    assert packaged == {
-        installed for installed in map(installed_name, tracked_files()) if installed
-    }
+    expected = {installed for installed in map(installed_name, tracked_files()) if installed}
+    assert packaged == expected
 
 
 def test_the_metadata_names_project_licences_and_python(wheel):

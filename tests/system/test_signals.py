@@ -113,11 +113,9 @@ def test_usr1_stores_a_checkpoint_and_training_goes_on(runs, long_texts, expecte
         process.join(60)
     assert process.exitcode == 0
     found = outcome(folder)
-    assert (found.fingerprint, found.arrays, found.log) == (
-        expected.fingerprint,
-        expected.arrays,
-        expected.log,
-    )
+    assert found.fingerprint == expected.fingerprint
+    assert found.arrays == expected.arrays
+    assert found.log == expected.log
 
 
 def test_second_signal_stops_at_once_keeping_earlier_checkpoint(runs, texts, expected, long_texts):
@@ -132,11 +130,9 @@ def test_second_signal_stops_at_once_keeping_earlier_checkpoint(runs, texts, exp
     assert checked(folder) and newest_step(folder) >= 3 and not list(folder.rglob("*.new"))
     assert runs.run(arguments).code == 0
     found = outcome(folder)
-    assert (found.fingerprint, found.arrays, found.log) == (
-        expected.fingerprint,
-        expected.arrays,
-        expected.log,
-    )
+    assert found.fingerprint == expected.fingerprint
+    assert found.arrays == expected.arrays
+    assert found.log == expected.log
 
 
 def test_second_training_is_refused_unless_lock_is_stale(runs, long_texts):

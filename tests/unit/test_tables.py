@@ -91,9 +91,8 @@ def compared(here, of):
         models = [here.lstm, here.lstm.adapt("unigram")]
         return rnnlm.compare(models, here.text, settings=FEW, names=["<a>", "b"])
     if of == "taggers":
-        return rnnlm.compare(
-            [here.tagger, here.tagger], here.labelled, settings=FEW, names=["a", "b"]
-        )
+        names = ["a", "b"]
+        return rnnlm.compare([here.tagger, here.tagger], here.labelled, settings=FEW, names=names)
     models = [here.translator, tiny_seq2seq.tiny_model(model="gru")]
     return rnnlm.compare(models, here.pairs, settings=FEW, names=["a", "b"])
 
@@ -264,12 +263,8 @@ def test_headings_that_are_alike_are_numbered():
 
 def test_text_is_aligned_and_controls_are_visible():
     text = tabular.text_table(["name", "n"], [["a\x1b", "1,000"], ["long name", "2"]], ["n"])
-    assert text.splitlines() == [
-        "name            n",
-        "---------   -----",
-        "a\\x1b       1,000",
-        "long name       2",
-    ]
+    expected = ["name            n", "---------   -----", "a\\x1b       1,000", "long name       2"]
+    assert text.splitlines() == expected
 
 
 def test_html_of_words_is_escaped(here):

@@ -62,9 +62,8 @@ def test_origin_of_weights_and_parts_is_on_card():
     mixed = mix(["lstm", "kn"], TEXT, "both", bundle=True)
     manifest = model_folder.read_manifest(model_folder.Path("both"))
     assert (manifest.model, manifest.family) == ("mixture", "combination")
-    assert manifest.training["mixed"] == [
-        {"model": part.name, "weight": part.weight} for part in mixed.parts
-    ]
+    expected = [{"model": part.name, "weight": part.weight} for part in mixed.parts]
+    assert manifest.training["mixed"] == expected
     assert manifest.training["weights"] == "tuned on text.txt, context carry"
     assert manifest.results[TEXT]["signature"] == mixed.evaluation.signature
     card = model_folder.Path("both/README.md").read_text()

@@ -85,9 +85,8 @@ def second_opinion(model, texts):
 def test_buckets_agree_with_scores_of_sentences(texts, model, lines):
     settings = FilterSettings(quantiles=(0.25, 0.7))
     names = ("rows.jsonl", "rows.parquet", "plain.txt")
-    borders, *_, result = filtered(
-        texts, model, *names, reference=["reference.txt"], settings=settings
-    )
+    reference = ["reference.txt"]
+    borders, *_, result = filtered(texts, model, *names, reference=reference, settings=settings)
     expected = np.quantile(second_opinion(model, lines[300:400]), (0.25, 0.7))
     assert isinstance(borders, BordersFound) and borders.documents == 100
     assert borders.cutoffs == pytest.approx(expected) == result.cutoffs

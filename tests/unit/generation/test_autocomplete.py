@@ -28,9 +28,8 @@ def test_the_likeliest_words_are_those_of_predict(ngram):
     best = np.argsort(-last, kind="stable")[:4]
     found = next_words(ngram, "the cat ", 4)
     assert [word.word for word in found] == [ngram.tokenizer.symbols()[id] for id in best]
-    assert [word.probability for word in found] == pytest.approx(
-        [math.exp(last[id]) for id in best]
-    )
+    expected = pytest.approx([math.exp(last[id]) for id in best])
+    assert [word.probability for word in found] == expected
 
 
 @pytest.mark.parametrize(
@@ -76,8 +75,7 @@ def test_subword_models_suggest_whole_words_with_scoring_probabilities(settings)
             for each in found:
                 text = "" if each.word == "</s>" else each.word
                 (alone,) = rnnlm.Model(model).score_sentences([text], given=before, with_words=True)
-                assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(
-                    each.probability, rel=1e-4
-                )
+                expected = pytest.approx(each.probability, rel=1e-4)
+                assert 2 ** -alone.word_scores[0].surprisal_bits == expected
         assert next_words(model, "a caf", 1)[0].word == "caf\u00e9,"
         assert next_words(model, "the cat\u00df", 3) == [] or settings["tokenizer"] != "char"

@@ -20,12 +20,10 @@ def test_first_text_from_initial_state_matches_generate(model):
     start = Starts(model.initial_state(1), np.array([model.tokenizer.boundary_id]), np.array([9]))
     [found] = draw_samples(model, start, 20, settings)
     samples = list(generate(model, num=20, settings=settings))
-    assert [model.tokenizer.decode(text.ids) for text in found] == [
-        sample.text for sample in samples
-    ]
-    assert [(text.logprob_nats, text.ended) for text in found] == [
-        (sample.logprob_nats, sample.complete) for sample in samples
-    ]
+    expected = [sample.text for sample in samples]
+    assert [model.tokenizer.decode(text.ids) for text in found] == expected
+    expected = [(sample.logprob_nats, sample.complete) for sample in samples]
+    assert [(text.logprob_nats, text.ended) for text in found] == expected
 
 
 def test_samples_are_independent_of_other_texts(model):
@@ -47,9 +45,8 @@ def test_samples_follow_their_initial_states_and_length_limits(model):
     for number, texts in enumerate(draw_samples(model, starts, 10, SamplingSettings(seed=2))):
         assert max(len(text.ids) for text in texts) <= EVERY_LENGTH[number]
         for text in texts:
-            assert text.ended == (text.ids[-1] == model.tokenizer.boundary_id) and (
-                text.ended or len(text.ids) == EVERY_LENGTH[number]
-            )
+            assert text.ended == (text.ids[-1] == model.tokenizer.boundary_id)
+            assert text.ended or len(text.ids) == EVERY_LENGTH[number]
             whole = np.array([*starts.prompt(number), *text.ids], dtype=np.int32)
             logprob = score_spans(model, whole, whole_text(whole))[
                 len(starts.prompt(number)) :

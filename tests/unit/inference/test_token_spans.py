@@ -49,22 +49,12 @@ def test_tokens_span_all_but_white_space(settings):
 
 def test_spans_by_hand():
     split = make_tokenizer(lowercase=True, split_punctuation=True)
-    assert token_spans(["\u0130'x, a"], split)[0].tolist() == [
-        [0, 1],
-        [1, 2],
-        [2, 3],
-        [3, 4],
-        [5, 6],
-    ]
-    assert token_spans(["\u0130b"], make_tokenizer(tokenizer="char", lowercase=True))[
-        0
-    ].tolist() == [[0, 1], [0, 1], [1, 2]]
-    assert token_spans(["\u00e9 a"], make_tokenizer(tokenizer="byte"))[0].tolist() == [
-        [0, 1],
-        [0, 1],
-        [1, 2],
-        [2, 3],
-    ]
+    expected = [[0, 1], [1, 2], [2, 3], [3, 4], [5, 6]]
+    assert token_spans(["\u0130'x, a"], split)[0].tolist() == expected
+    found = token_spans(["\u0130b"], make_tokenizer(tokenizer="char", lowercase=True))[0].tolist()
+    assert found == [[0, 1], [0, 1], [1, 2]]
+    expected = [[0, 1], [0, 1], [1, 2], [2, 3]]
+    assert token_spans(["\u00e9 a"], make_tokenizer(tokenizer="byte"))[0].tolist() == expected
 
 
 @pytest.mark.parametrize("text", [*HARD, "\ta\r\0b  ", "a\u00a0b c"])

@@ -26,12 +26,8 @@ def test_words_keep_the_tokens_of_their_line(settings):
 
 def test_word_is_known_if_all_its_tokens_are():
     words = WordTokens(make_tokenizer())
-    assert [words.of(word)[1] for word in ("cat", "zebra", "<unk>", "")] == [
-        True,
-        False,
-        False,
-        False,
-    ]
+    expected = [True, False, False, False]
+    assert [words.of(word)[1] for word in ("cat", "zebra", "<unk>", "")] == expected
     split = WordTokens(make_tokenizer(["don't stop ."], split_punctuation=True, lowercase=True))
     assert [split.of(word)[1] for word in ("Stop.", "stop!", "STOP")] == [True, False, True]
     spelled = WordTokens(make_tokenizer(tokenizer="char"))

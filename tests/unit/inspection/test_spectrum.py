@@ -69,10 +69,8 @@ def test_elman_verdict_follows_the_bound_of_its_activation(activation, scale, wo
 
 
 def test_other_tasks_have_spectra_per_direction_and_side():
-    tagger, translator = (
-        tiny_tasks.fit("tagging", "rnn"),
-        tiny_seq2seq.tiny_model(bidirectional=True),
-    )
+    tagger = tiny_tasks.fit("tagging", "rnn")
+    translator = tiny_seq2seq.tiny_model(bidirectional=True)
     layers = [each.layer for each in inspect_spectrum({"t": tagger, "s": translator}).matrices]
     encoder = ["encoder layer 1 forward", "encoder layer 1 backward"]
     assert layers[:2] == ["layer 1 forward", "layer 1 backward"]

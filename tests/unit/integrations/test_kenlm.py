@@ -233,9 +233,8 @@ def test_adaptive_models_adapt_within_the_sentence():
         assert door.score(text) == pytest.approx(expected, abs=1e-5)
         state = ours.State()
         door.BeginSentenceWrite(state)
-        assert sum(
-            door.BaseScore(state, word, state) for word in [*text.split(), "</s>"]
-        ) == pytest.approx(expected, abs=1e-5)
+        found = sum(door.BaseScore(state, word, state) for word in [*text.split(), "</s>"])
+        assert found == pytest.approx(expected, abs=1e-5)
 
 
 def test_networks_say_that_they_know_no_empty_context():
@@ -250,9 +249,8 @@ def test_rnnlm_model_is_opened_and_pickled_by_folder(tmp_path):
     model = ours.LanguageModel(str(tmp_path / "lstm"))
     assert model.path == bytes(tmp_path / "lstm")
     again = pickle.loads(pickle.dumps(model))
-    assert again.score("the cat sat") == model.score("the cat sat") and isinstance(
-        again, ours.LanguageModel
-    )
+    assert again.score("the cat sat") == model.score("the cat sat")
+    assert isinstance(again, ours.LanguageModel)
     with pytest.raises(UsageError, match="pickled"):
         pickle.dumps(ours.Model.of(fit("unigram")))
 

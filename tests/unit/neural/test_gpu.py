@@ -182,10 +182,8 @@ def test_models_that_adapt_score_as_on_the_cpu(
     network = make_trainer(data, hidden_size=64, init_range=0.5).network
     host = NeuralLanguageModel(network, data.tokenizer)
     there = from_arrays(as_stored(network.settings), data.tokenizer, host.to_arrays(), device, None)
-    inputs_BT, targets_BT = (
-        data.train.ids[None, :300].astype(np.int64),
-        data.train.ids[None, 1:301].astype(np.int64),
-    )
+    inputs_BT = data.train.ids[None, :300].astype(np.int64)
+    targets_BT = data.train.ids[None, 1:301].astype(np.int64)
     found = []
     for model in (host, there):
         statistics = (

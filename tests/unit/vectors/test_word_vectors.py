@@ -18,9 +18,8 @@ VECTORS = rnnlm.WordVectors(
 def test_nearest_words_have_largest_cosine_without_special_symbols():
     found = VECTORS.nearest(np.array([2.0, 0.0]), 2)
     assert [word for word, _ in found] == ["king", "queen"]
-    assert [cosine for _, cosine in found] == pytest.approx(
-        [1 / np.sqrt(1.01), 0.9 / np.sqrt(0.85)]
-    )
+    expected = pytest.approx([1 / np.sqrt(1.01), 0.9 / np.sqrt(0.85)])
+    assert [cosine for _, cosine in found] == expected
     assert [word for word, _ in VECTORS.nearest(np.array([2.0, 0.0]), 9, [1])] == ["queen", "cat"]
 
 
@@ -43,9 +42,8 @@ def test_saved_vectors_are_read_back_exactly(tmp_path):
     assert again.words == vectors.words and np.array_equal(again.matrix_VE, vectors.matrix_VE)
     with pytest.warns(RnnlmWarning):
         found = read_some(tmp_path / "v.txt.gz", ["m\u00e4t", "x", "the"], 4)
-    assert found.ids_K.tolist() == [2, 0] and np.array_equal(
-        found.values_KE, vectors.matrix_VE[[0, 2]]
-    )
+    assert found.ids_K.tolist() == [2, 0]
+    assert np.array_equal(found.values_KE, vectors.matrix_VE[[0, 2]])
     with pytest.raises(OutputError, match="already exists"):
         vectors.save(tmp_path / "v.txt.gz")
 
@@ -83,14 +81,10 @@ def test_a_model_has_input_and_softmax_vectors():
     network = model.network
     assert np.array_equal(word_vectors(model).matrix_VE, network.input.weight.detach().numpy())
     output = word_vectors(model, "output")
-    assert (
-        np.array_equal(output.matrix_VE, network.output.weight.detach().numpy())
-        and output.note == ""
-    )
-    assert (
-        output.words == tuple(model.tokenizer.symbols())
-        and output.source == "output vectors of this model"
-    )
+    assert np.array_equal(output.matrix_VE, network.output.weight.detach().numpy())
+    assert output.note == ""
+    assert output.words == tuple(model.tokenizer.symbols())
+    assert output.source == "output vectors of this model"
 
 
 def test_tied_vectors_say_so_and_are_the_same():
@@ -105,10 +99,8 @@ def test_words_read_as_characters_have_composed_vectors():
     settings = {"characters": "cnn", "character_filters": "4,4", "tied": False}
     model = tiny_models.fit("lstm", **settings)
     vectors = word_vectors(model)
-    assert (
-        vectors.matrix_VE.shape == (model.tokenizer.size, 8)
-        and "of the characters of each of the" in vectors.note
-    )
+    assert vectors.matrix_VE.shape == (model.tokenizer.size, 8)
+    assert "of the characters of each of the" in vectors.note
     assert word_vectors(
         tiny_models.fit("lstm", **settings, characters_beside=True)
     ).note.startswith("the characters that are read")
@@ -128,10 +120,8 @@ def test_an_encoder_decoder_has_source_and_softmax_vectors():
     codec = model.codec
     source, target = (word_vectors(model, which) for which in ("input", "output"))
     assert (source.words, source.note) == (tuple(codec.source.symbols()), "of the source")
-    assert (target.words, target.note) == (
-        tuple(codec.target.symbols()),
-        "of the target; tied: the decoder reads the same",
-    )
+    assert target.words == tuple(codec.target.symbols())
+    assert target.note == "of the target; tied: the decoder reads the same"
     assert np.array_equal(target.matrix_VE, model.network.target_words.weight.detach().numpy())
 
 
@@ -139,9 +129,8 @@ def test_an_encoder_decoder_has_source_and_softmax_vectors():
 def test_a_label_model_has_input_vectors_only(task, kind):
     model = tiny_tasks.fit(task, kind)
     vectors = word_vectors(model)
-    assert "oslo" in vectors.words and np.array_equal(
-        vectors.matrix_VE, model.network.encoder.input.weight.detach().numpy()
-    )
+    assert "oslo" in vectors.words
+    assert np.array_equal(vectors.matrix_VE, model.network.encoder.input.weight.detach().numpy())
     with pytest.raises(UsageError, match="it predicts labels, not words"):
         word_vectors(model, "output")
 

@@ -201,9 +201,8 @@ def test_while_the_metric_has_not_moved_the_loss_decides_about_patience(recwarn)
     still = [(0.0, loss) for loss in (1.0, 0.9, 0.8, 0.7, 0.6)]
     fitted, _ = scripted([*still, (0.0, 0.6), (0.0, 0.6)], patience=2)
     assert (fitted.stopped, fitted.steps, fitted.step) == ("early", 35, 35)
-    assert [str(each.message) for each in recwarn] == [
-        "the validation metric accuracy was 0 each time, so the loss chose the weights"
-    ]
+    expected = ["the validation metric accuracy was 0 each time, so the loss chose the weights"]
+    assert [str(each.message) for each in recwarn] == expected
 
     # From its first move on, the metric decides.
     fitted, _ = scripted([*still[:3], (0.5, 0.9), (0.5, 0.8), (0.4, 0.7)], patience=2)

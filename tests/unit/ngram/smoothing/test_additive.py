@@ -27,9 +27,8 @@ def test_the_first_exercise_of_every_course(tmp_path, order):
     [score] = model.score_sentences(["the dog jumped"], with_words=True)
     end = (1 + 1) / (1 + 7) if order == 2 else 1 / 7  # c(jumped </s>) = 1; "dog jumped" is new
     # </s> and <unk> are events, too: V = 7. c(the dog) = c(dog) = 1, c(<s>) = c(the) = 2
-    assert [2**-word.surprisal_bits for word in score.word_scores] == pytest.approx(
-        [(2 + 1) / (2 + 7), (1 + 1) / (2 + 7), (0 + 1) / (1 + 7), end]
-    )
+    expected = pytest.approx([(2 + 1) / (2 + 7), (1 + 1) / (2 + 7), (0 + 1) / (1 + 7), end])
+    assert [2**-word.surprisal_bits for word in score.word_scores] == expected
     export_arpa(model, tmp_path / "model.arpa")
     rnnlm.import_arpa(tmp_path / "model.arpa", tmp_path / "again")
     [again] = rnnlm.load(tmp_path / "again").score_sentences(["the dog jumped"])

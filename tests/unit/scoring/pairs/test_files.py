@@ -34,9 +34,8 @@ def problems(folder, name: str, content: str) -> list[str | None]:
 
 def test_blimp_with_its_labels(tmp_path):
     (pair,) = read(tmp_path, "x.jsonl", json.dumps(BLIMP) + "\n").pairs
-    assert pair == Pair(
-        "who_left", "Who left?", "Left who?", "0", "order", "syntax", where=pair.where
-    )
+    expected = Pair("who_left", "Who left?", "Left who?", "0", "order", "syntax", where=pair.where)
+    assert pair == expected
     assert (pair.scoring, pair.where.startswith(str(tmp_path))) == ("full", True)
 
 
@@ -60,10 +59,8 @@ def test_blimp_with_its_labels(tmp_path):
 def test_every_kind_of_table_gives_the_same_pairs(tmp_path, name, content, packed):
     data = gzip.compress(content.encode()) if packed else content.encode()
     found = read(tmp_path, f"{name}.gz" if packed else name, data)
-    assert [(pair.kind, pair.good, pair.bad) for pair in found.pairs] == [
-        ("order", "the cat", "cat the"),
-        ("order", 'a "b', "b"),
-    ]
+    expected = [("order", "the cat", "cat the"), ("order", 'a "b', "b")]
+    assert [(pair.kind, pair.good, pair.bad) for pair in found.pairs] == expected
     assert found.format == "good and bad sentences"
 
 

@@ -22,9 +22,8 @@ symbols = st.lists(st.text(st.characters(codec="utf-8")) | st.text("\\tnr0\t\n\r
 
 @given(symbols, st.data())
 def test_the_file_keeps_any_symbols_and_counts(symbols, data):
-    counts = data.draw(
-        st.lists(st.integers(0, 2**62), min_size=len(symbols), max_size=len(symbols))
-    )
+    min_size = len(symbols)
+    counts = data.draw(st.lists(st.integers(0, 2**62), min_size=min_size, max_size=len(symbols)))
     stored = Vocabulary(tuple(symbols), np.array(counts, dtype=np.int64)).to_bytes()
     assert stored.count(b"\n") == len(symbols)
     again = Vocabulary.from_bytes(stored)
