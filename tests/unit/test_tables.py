@@ -177,17 +177,6 @@ def test_columns_are_names_and_cells_single_values(here, name):
     assert len(frame) == len(tables_of(result)[0]) or isinstance(result, Inspection)
 
 
-def test_texts_of_polars_are_read_as_lists(here):
-    polars = pytest.importorskip("polars")
-    lines = polars.DataFrame({"said": LINES, "n": range(len(LINES))})
-    for corpus in (
-        rnnlm.Corpus.from_dataset(lines, "said"),
-        rnnlm.Corpus.from_dataset(lines["said"]),
-    ):
-        found = here.lstm.evaluate(corpus)
-        assert found.signature == here.lstm.evaluate(rnnlm.Corpus.from_lines(LINES)).signature
-
-
 @pytest.mark.parametrize("name", {**EVALUATIONS, **COMPARISONS, **INSPECTIONS})
 def test_notebooks_get_small_tables_without_script(here, name):
     result = result_of(here, name)
