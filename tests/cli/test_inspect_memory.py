@@ -1,19 +1,14 @@
 """`rnnlm inspect memory` and `inspect cloze`: tables, JSON, plots, and one line where something is
 wrong."""
 
-from functools import partial
-
 import pytest
 
-from rnnlm.evaluation.resampling import ratio_interval
-from rnnlm.inspection import memory
 from support.tiny_models import LINES, fit, save
 
 
 @pytest.fixture
 def models(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(memory, "ratio_interval", partial(ratio_interval, resamples=20))
     for order in (2, 3):
         save(tmp_path / f"{order}gram", fit("ngram", order=order), "ngram", order=order)
     (tmp_path / "text.txt").write_text("\n".join(LINES * 3) + "\n")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.evaluation import plotting
 from rnnlm.files import lock
 from rnnlm.files.lock import OWNER
 from support.commands import TINY
@@ -45,9 +44,7 @@ def place(trained, tagger, classifier, translator, tmp_path_factory):
 
 
 @pytest.fixture
-def inputs(place, here, monkeypatch):
-    # To draw takes longest, and what a picture shows is no matter here.
-    monkeypatch.setattr(plotting, "_rendered", lambda *given, **options: b"<svg></svg>")
+def inputs(place, here):
     shutil.copytree(place, here, dirs_exist_ok=True)
     return here
 

@@ -37,12 +37,6 @@ def command_of(*decorators):
     return click.command(cls=Command)(brew)
 
 
-@pytest.fixture
-def here(monkeypatch):
-    """Have every name of a settings class resolve to the one of this file."""
-    monkeypatch.setattr("pkgutil.resolve_name", lambda name: Brew)
-
-
 ALL = options_of(HERE, "minutes", "cups", "leaf", "milk", "seed")
 
 
@@ -50,7 +44,7 @@ def given(command, *arguments):
     return command.main(list(arguments), standalone_mode=False)
 
 
-def test_an_option_has_what_its_field_says(here):
+def test_an_option_has_what_its_field_says():
     command = command_of(ALL)
     minutes, cups, leaf, milk, seed = command.params
     assert [each.opts for each in command.params] == [
@@ -66,7 +60,7 @@ def test_an_option_has_what_its_field_says(here):
     assert (seed.type.min, seed.type.max) == (0, None)  # a bound that tells nobody anything
 
 
-def test_options_that_are_not_given_are_none(here):
+def test_options_that_are_not_given_are_none():
     command = command_of(ALL)
     names = ("minutes", "cups", "leaf", "milk", "seed")
     assert given(command) == dict.fromkeys(names)
@@ -75,14 +69,14 @@ def test_options_that_are_not_given_are_none(here):
     }  # fmt: skip
 
 
-def test_values_out_of_range_are_wrong_usage(here):
+def test_values_out_of_range_are_wrong_usage():
     with pytest.raises(click.UsageError, match="11.0 is not in the range 0<x<=10"):
         given(command_of(ALL), "--minutes", "11")
     with pytest.raises(click.UsageError, match="'red' is not one of 'green', 'black'"):
         given(command_of(ALL), "--leaf", "red")
 
 
-def test_a_command_may_differ_from_the_field(here):
+def test_a_command_may_differ_from_the_field():
     command = command_of(
         options_of(HERE, "sweet", declared=["--bitter"], flag_value=False, help="No sugar."),
         options_of(HERE, "minutes", before="With --leaf: ", metavar="M", default_is="it depends"),
