@@ -71,6 +71,8 @@ class _Signalled(BaseException):
 class _ClosedPipe(Exception):
     """The program that reads our output has stopped reading."""
 
+    exit_code = 141
+
 
 @contextlib.contextmanager
 def _own_error_for_closed_pipe() -> Iterator[None]:
@@ -216,53 +218,53 @@ def _exit_code(error: BaseException, arguments: Sequence[str]) -> int:
         with context_of(arguments):
             terminal.show_error(error.what, error.why, error.hint)
         return error.exit_code
-
-    # What click refuses: wrong usage.
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
-        return 2
-    if isinstance(error, click.NoSuchOption):
-        instead = setting_instead(error)
-        if instead:
-            terminal.show_error(f"no option {error.option_name}", "", instead)
-            return 2
-    if isinstance(error, click.UsageError):
-        command = (error.ctx or context_of(arguments)).command_path
-        terminal.show_error(error.format_message(), "", f"see {command} --help")
-        return 2
     if isinstance(error, click.ClickException):
-        terminal.show_error(error.format_message())
-        return 1
+        _show_refusal(error, arguments)
+        return error.exit_code
 
     # Somebody ended the program, or the one that reads its output has ended.
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         terminal.say("interrupted")
         return 130
-    if isinstance(error, _Signalled):
+    if isinstance(error, (_Signalled, _ClosedPipe)):
         return error.exit_code
-    if isinstance(error, _ClosedPipe):
-        return 141
+    _show_failure(error)
+    return 1
 
-    # Files, disk or memory failed.
+
+def _show_refusal(error: click.ClickException, arguments: Sequence[str]) -> None:
+    """Say what click refuses, mostly wrong usage."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return
+    what, hint = error.format_message(), ""
+    if isinstance(error, click.UsageError):
+        command = (error.ctx or context_of(arguments)).command_path
+        hint = f"see {command} --help"
+    if isinstance(error, click.NoSuchOption):
+        instead = setting_instead(error)
+        if instead:
+            what, hint = f"no option {error.option_name}", instead
+    terminal.show_error(what, "", hint)
+
+
+def _show_failure(error: BaseException) -> None:
+    """Say that files, disk or memory failed. Anything else is a bug."""
     if isinstance(error, OSError):
         where = error.filename or "standard output"
         terminal.show_error(f"cannot read or write {where}", error.strerror or str(error))
-        return 1
-    if isinstance(error, MemoryError):
+    elif isinstance(error, MemoryError):
         hint = (
             "free some, take less text or a smaller model; n-grams can be counted within "
             "limits: --memory 1G"
         )
         terminal.show_error("not enough memory", str(error), hint)
-        return 1
-
-    # Anything else is a bug.
-    terminal.show_error(
-        f"internal error: {type(error).__name__}: {error}",
-        "",
-        "run again with --debug, and report what it shows",
-    )
-    return 1
+    else:
+        terminal.show_error(
+            f"internal error: {type(error).__name__}: {error}",
+            "",
+            "run again with --debug, and report what it shows",
+        )
 
 
 def context_of(arguments: Sequence[str]) -> click.Context:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context, TextEvaluation
 from rnnlm.inference import span_scoring
-from rnnlm.interface import Device, LanguageModel
+from rnnlm.interface import Device, LanguageModel, Tokenizer
 from rnnlm.models import card, loading, model_folder, registry
 from rnnlm.models import manifest as model_parts
 from rnnlm.models.loading import warn_if_trained_on
@@ -131,43 +131,87 @@ def mix(
         models = [loading.load(name, device) for name in called]
         shared_tokenizer([model.tokenizer for model in models], called)
 
-        # The weights: given, or tuned on the text.
-        measured: ScoredText | None = None
-        tuned: MixtureWeights | None = None
+        measured = None
         if on is not None:
-            text = perplexity.as_text(on, text_settings)
-            measured = measure(models, text, context, report)
-        if measured is not None and weights is None:
-            by_name = dict(zip(called, folders, strict=True))
-            warn_if_trained_on(measured.encoded.lines_hash, by_name, "weights")
-            tuned = linear_weights(measured.scores_KN, report)
-            weights = tuned.weights_K.tolist()
-        assert weights is not None  # given, or a text is
-        mixture = Mixture(models, weights)
+            measured = measure(models, perplexity.as_text(on, text_settings), context, report)
+        by_name = dict(zip(called, folders, strict=True))
+        chosen = choose_weights(weights, measured, by_name, report)
+        mixture = Mixture(models, chosen.weights_K)
 
         # Save the mixture, then its results, which name its fingerprint.
-        facts = _facts(called, mixture, measured, tuned)
+        facts = _facts(called, mixture, chosen)
         facts["seconds"] = round(time.perf_counter() - began, 1)
         weighed = model_parts.ModelArrays(mixture.tokenizer, mixture.to_arrays())
         manifest = model_folder.save(
             output, weighed, "mixture", _settings(models), 0, facts, folders, bundle
         )
         mixture.fingerprint = manifest.fingerprint
-        whole: TextEvaluation | None = None
-        alone: Sequence[TextEvaluation | None] = [None] * len(models)
-        if measured is not None:
-            whole, *alone = measured.evaluations(mixture)
-            results = {measured.source: whole.to_dict()}
-            manifest = model_folder.save_results(output, manifest, results, facts)
-        card.write(output, manifest, mixture.tokenizer)
+        evaluations = measured.evaluations(mixture) if measured else None
+        save_results(output, manifest, facts, measured, evaluations, mixture.tokenizer)
+    return mixed(output, "linear", called, models, chosen, evaluations)
 
+
+def save_results(
+    output: Path,
+    manifest: model_parts.Manifest,
+    facts: dict[str, Any],
+    measured: "ScoredText | None",
+    evaluations: Sequence[TextEvaluation] | None,
+    tokenizer: Tokenizer,
+) -> None:
+    """Store the first of the evaluations, that of the whole, beside its model in `output`, and
+    write the card."""
+    if measured is not None and evaluations is not None:
+        results = {measured.source: evaluations[0].to_dict()}
+        manifest = model_folder.save_results(output, manifest, results, facts)
+    card.write(output, manifest, tokenizer)
+
+
+def mixed(
+    output: Path,
+    kind: Literal["linear", "static"],
+    names: Sequence[str],
+    models: Sequence[LanguageModel],
+    chosen: "ChosenWeights",
+    evaluations: Sequence[TextEvaluation] | None,
+) -> Mixed:
+    """Return the result of mixing. evaluations: of the whole, then of each model alone."""
+    whole: TextEvaluation | None = None
+    alone: Sequence[TextEvaluation | None] = [None] * len(models)
+    if evaluations is not None:
+        whole, *alone = evaluations
     parts = []
     for name, model, weight, evaluation in zip(
-        called, models, mixture.weights_K.tolist(), alone, strict=True
+        names, models, chosen.weights_K.tolist(), alone, strict=True
     ):
         parts.append(MixedModel(name, model.fingerprint, weight, evaluation))
-    iterations = tuned.iterations if tuned else None
-    return Mixed(str(output), "linear", tuple(parts), iterations, whole)
+    return Mixed(str(output), kind, tuple(parts), chosen.iterations, whole)
+
+
+@dataclass(frozen=True)
+class ChosenWeights:
+    """The weights of a mixture, and where they come from, in words. iterations: of tuning; None if
+    they were given."""
+
+    weights_K: np.ndarray
+    origin: str
+    iterations: int | None = None
+
+
+def choose_weights(
+    given: Sequence[float] | None,
+    measured: "ScoredText | None",
+    folders: Mapping[str, Path],
+    report: Progress,
+) -> ChosenWeights:
+    """Return the weights that were given, or else those under which the text is most probable.
+    folders: of the models by their names."""
+    if given is not None or measured is None:
+        return ChosenWeights(np.asarray(given, dtype=np.float64), "given")
+    warn_if_trained_on(measured.encoded.lines_hash, folders, "weights")
+    tuned = linear_weights(measured.scores_KN, report)
+    origin = f"tuned on {measured.source}, context {measured.context}"
+    return ChosenWeights(tuned.weights_K, origin, tuned.iterations)
 
 
 def check_request(
@@ -246,18 +290,13 @@ def _settings(models: Sequence[LanguageModel]) -> dict[str, Any]:
     return {"model": "mixture", **adaptation.stored_settings(models)}
 
 
-def _facts(
-    names: list[str], mixture: Mixture, measured: ScoredText | None, tuned: MixtureWeights | None
-) -> dict[str, Any]:
+def _facts(names: list[str], mixture: Mixture, chosen: ChosenWeights) -> dict[str, Any]:
     """Return what is kept with the mixture: its models by name, their weights, and where these come
     from."""
-    mixed = []
+    parts = []
     for name, weight, part in zip(names, mixture.weights_K.tolist(), mixture.parts, strict=True):
         entry = {"model": name, "weight": weight}
         if part.adaptation != "none":
             entry["adaptation"] = part.adaptation
-        mixed.append(entry)
-    origin = "given"
-    if tuned is not None and measured is not None:
-        origin = f"tuned on {measured.source}, context {measured.context}"
-    return {"mixed": mixed, "weights": origin}
+        parts.append(entry)
+    return {"mixed": parts, "weights": chosen.origin}

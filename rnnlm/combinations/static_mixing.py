@@ -18,18 +18,17 @@ import numpy as np
 
 from rnnlm.checks import several
 from rnnlm.combinations import mixing
-from rnnlm.combinations.mixing import Mixed, MixedModel, MixtureWeights, ScoredText
+from rnnlm.combinations.mixing import ChosenWeights, Mixed
 from rnnlm.combinations.mixture import shared_tokenizer
 from rnnlm.config import Layer, as_stored, resolve
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.evaluation import perplexity
-from rnnlm.evaluation.perplexity import Context, TextEvaluation
+from rnnlm.evaluation.perplexity import Context
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.outputs import check_file
 from rnnlm.files.writing import writing
 from rnnlm.interface import LanguageModel, Tokenizer
-from rnnlm.models import card, loading, model_folder
-from rnnlm.models.loading import warn_if_trained_on
+from rnnlm.models import loading, model_folder
 from rnnlm.models.manifest import Manifest, ModelArrays
 from rnnlm.ngram.arpa.writing import export_arpa
 from rnnlm.ngram.checks import disorders
@@ -85,66 +84,49 @@ def mix_static(
     if temp is not None and memory is None:
         raise UsageError("temp needs memory", "all is in memory, unless that is limited")
     manifests = [_ngram_manifest(name) for name in called]
-    owned: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-    if is_arpa(output):
-        check_file(output, overwrite)
-    else:
-        owned = model_folder.owned(output, overwrite, "mixing")
-    with owned:
+    with _owned(output, overwrite):
         # One vocabulary for all models.
         models = [_load(name, report) for name in called]
         tokenizer = common_tokenizer([model.tokenizer for model in models], called)
         workspace = _workspace(memory, temp, tokenizer.size)
         parts = [_with_tokenizer(model, tokenizer, workspace) for model in models]
 
-        # The weights: given, or tuned on the text.
-        measured: ScoredText | None = None
-        tuned: MixtureWeights | None = None
-        origin = "given"
+        measured = None
         if on is not None:
-            text = perplexity.as_text(on, text_settings)
-            measured = mixing.measure(parts, text, context, report)
+            measured = mixing.measure(parts, perplexity.as_text(on, text_settings), context, report)
             if memory is not None:
                 for part in parts:
                     part.drop_pages()
-        if measured is not None and weights is None:
-            by_name = {name: loading.find(name) for name in called}
-            warn_if_trained_on(measured.encoded.lines_hash, by_name, "weights")
-            tuned = mixing.linear_weights(measured.scores_KN, report)
-            weights = tuned.weights_K.tolist()
-            origin = f"tuned on {measured.source}, context {context}"
-        weights_K = np.asarray(weights, dtype=np.float64)
+        by_name = {name: loading.find(name) for name in called}
+        chosen = mixing.choose_weights(weights, measured, by_name, report)
 
         # A model of weight 0 adds nothing, not even its n-grams.
-        active = np.flatnonzero(weights_K).tolist()
-        model = joined([parts[k] for k in active], weights_K[active], workspace, report)
+        active = np.flatnonzero(chosen.weights_K).tolist()
+        model = joined([parts[k] for k in active], chosen.weights_K[active], workspace, report)
 
         # Save the model, then its results, which name its fingerprint.
-        manifest: Manifest | None = None
-        facts = _facts(called, manifests, weights_K, origin, model)
+        facts = _facts(called, manifests, chosen, model)
         facts["seconds"] = round(time.perf_counter() - began, 1)
+        manifest: Manifest | None = None
         if is_arpa(output):
             export_arpa(model, output, overwrite, report)
         else:
             manifest = _save(model, output, facts)
-        evaluations: list[TextEvaluation | None] = [None] * (1 + len(parts))
+        evaluations = None
         if measured is not None:
-            scores_N = measured.score(model)
-            evaluations = [*measured.summaries([model, *parts], [scores_N, *measured.scores_KN])]
-            if manifest is not None and evaluations[0] is not None:
-                results = {measured.source: evaluations[0].to_dict()}
-                manifest = model_folder.save_results(output, manifest, results, facts)
+            scores = [measured.score(model), *measured.scores_KN]
+            evaluations = measured.summaries([model, *parts], scores)
         if manifest is not None:
-            card.write(output, manifest, tokenizer)
+            mixing.save_results(output, manifest, facts, measured, evaluations, tokenizer)
+    return mixing.mixed(output, "static", called, parts, chosen, evaluations)
 
-    whole, *alone = evaluations
-    mixed = []
-    for name, part, weight, evaluation in zip(
-        called, parts, weights_K.tolist(), alone, strict=True
-    ):
-        mixed.append(MixedModel(name, part.fingerprint, weight, evaluation))
-    iterations = tuned.iterations if tuned else None
-    return Mixed(str(output), "static", tuple(mixed), iterations, whole)
+
+def _owned(output: Path, overwrite: bool) -> contextlib.AbstractContextManager[None]:
+    """Check that the result can be written, and hold its folder if it is one."""
+    if is_arpa(output):
+        check_file(output, overwrite)
+        return contextlib.nullcontext()
+    return model_folder.owned(output, overwrite, "mixing")
 
 
 def is_arpa(output: Path) -> bool:
@@ -266,17 +248,14 @@ def _with_all_words(tokenizers: Sequence[WordTokenizer]) -> WordTokenizer:
 
 
 def _facts(
-    names: Sequence[str],
-    manifests: Sequence[Manifest],
-    weights_K: np.ndarray,
-    origin: str,
-    model: NgramModel,
+    names: Sequence[str], manifests: Sequence[Manifest], chosen: ChosenWeights, model: NgramModel
 ) -> dict[str, Any]:
     """Return what is kept with the joined model: what it was made of."""
     parts = []
-    for name, manifest, weight in zip(names, manifests, weights_K.tolist(), strict=True):
+    for name, manifest, weight in zip(names, manifests, chosen.weights_K.tolist(), strict=True):
         parts.append({"model": name, "fingerprint": manifest.fingerprint, "weight": weight})
-    return {"joined": parts, "weights": origin, "ngrams": [len(values) for values in model.values]}
+    ngrams = [len(values) for values in model.values]
+    return {"joined": parts, "weights": chosen.origin, "ngrams": ngrams}
 
 
 def _save(model: NgramModel, output: Path, facts: dict[str, Any]) -> Manifest:

@@ -26,7 +26,7 @@ from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.vectors import COUNTED, check_is_text_file
 from rnnlm.training import folders
 from rnnlm.training import resume as resuming
-from rnnlm.training.request import Request, resolve_request
+from rnnlm.training.request import Request, Settled, resolve_request
 from rnnlm.training.texts import Opener
 
 
@@ -85,10 +85,12 @@ class Destination:
     """The folder that a run saves in, known before its texts are read.
 
     passed_over: the default folder, if it was taken, by a finished model or something else.
+    is_resumed: it is the default folder, and holds an unfinished run, which has to be this one.
     """
 
     folder: Path
     passed_over: Path | None = None
+    is_resumed: bool = False
 
 
 def plan(
@@ -105,7 +107,59 @@ def plan(
     A request that names no folder takes the default one. An unfinished run there is resumed if it
     has the same settings and text, and refused otherwise.
     """
-    # Decide whether a run is resumed, and which; it has its own recipe and tokenizer.
+    # Before any text is read: which run it is, its settings, its folder.
+    is_auto = request.resume == "auto"
+    request = _with_resume_decided(request)
+    settled = resolve_request(request)
+    recipe, kind, resolved = settled
+    task = registry.task(kind.task)
+    valid = _check_settings(request, kind, resolved)
+    destination = _destination(request, settled)
+    if announce:
+        announce(destination)
+    may_exist = request.overwrite or is_auto or destination.is_resumed or bool(request.resume)
+    lock.check(destination.folder)
+    model_folder.check_output(destination.folder, may_exist)
+
+    # The texts. They or their tokenizer settle what is still open, such as columns of labels.
+    open_texts = opener or task.open_texts
+    texts = open_texts(request, resolved, kind, progress)
+    _warn_of_idle_share(texts, valid)
+    resolved = small_texts.follow_size(request, texts.resolved, texts.data)
+    small_texts.tell_few(texts.data, texts.holds_out)
+
+    # The run in the folder, if there is one, is this one only if its texts are the same, too. Then
+    # it has finished, or is resumed.
+    run = run_of(recipe, resolved, texts.data)
+    finished = resuming.finished(destination.folder, run) if is_auto else None
+    initial: dict[str, np.ndarray] | TrainingState | None = None
+    if destination.is_resumed:
+        initial = resuming.state_by_default(destination.folder, run)
+        if initial:
+            request = _without_starts(replace(request, resume=True))
+    elif request.resume:
+        initial = resuming.state_of(destination.folder, run, finished)
+    if initial is None and not request.resume:
+        initial = task.initial_weights(request, kind, resolved, texts.data)
+    return Plan(
+        request=request,
+        recipe=recipe,
+        kind=kind,
+        resolved=resolved,
+        data=texts.data,
+        initial=initial,
+        test=texts.test,
+        valid_is=texts.valid_is,
+        output=destination.folder,
+        finished=finished,
+        holds_out=texts.holds_out,
+        overlaps=texts.overlaps,
+    )
+
+
+def _with_resume_decided(request: Request) -> Request:
+    """Return the request with its folder, recipe and tokenizer if it resumes a run, and as one that
+    begins if there is no run to resume."""
     _check_resume_options(request)
     if request.resume is True:
         request = _counting_again(request)
@@ -116,13 +170,12 @@ def plan(
         request = replace(request, output=folders.folder_to_resume(usual, is_auto))
     if is_auto:
         request = _resume_or_start(request)
-    if request.resume:
-        request = _with_stored_recipe(request)
+    return _with_stored_recipe(request) if request.resume else request
 
-    # The settings. Refuse or point out those that cannot work, before any text is read.
-    settled = resolve_request(request)
-    recipe, kind, resolved = settled
-    task = registry.task(kind.task)
+
+def _check_settings(request: Request, kind: registry.Kind, resolved: Resolved) -> str:
+    """Refuse settings and names that cannot work, and point out what has no effect. Return what the
+    request names to validate on."""
     _check_names(request, kind, resolved)
     valid = ", ".join(request.valid)
     if not valid and request.takes_bundled:
@@ -136,59 +189,18 @@ def plan(
     _warn_of_replaced_start(resolved, request)
     has_valid = bool(request.valid or request.takes_bundled or held_out_share(request, resolved))
     kind.check(resolved, has_valid=has_valid)
+    return valid
 
-    # Without -o, an unfinished run in the default folder is resumed; it has to be this one.
+
+def _destination(request: Request, settled: Settled) -> Destination:
+    """Return the folder of the request, or else the default one: that of an unfinished run, or a
+    free one."""
+    if request.output is not None:
+        return Destination(request.output)
     usual = folders.usual_folder(request, settled)
-    output = request.output
-    if output is None:
-        output = folders.unfinished_folder(usual) or folders.free_folder(usual)
-    resumes_by_default = request.output is None and not request.overwrite and output.exists()
-    if announce:
-        passed_over = None
-        if request.output is None and output != usual:
-            passed_over = usual
-        announce(Destination(output, passed_over))
-    may_exist = request.overwrite or is_auto or resumes_by_default or bool(request.resume)
-    lock.check(output)
-    model_folder.check_output(output, may_exist)
-
-    # The texts. They or their tokenizer settle what is still open, such as columns of labels.
-    open_texts = opener or task.open_texts
-    texts = open_texts(request, resolved, kind, progress)
-    data, resolved = texts.data, texts.resolved
-    _warn_of_idle_share(texts, valid)
-    resolved = small_texts.follow_size(request, resolved, data)
-    small_texts.tell_few(data, texts.holds_out)
-
-    # The run in the folder, if there is one, is this one only if its texts are the same, too. Then
-    # it has finished, or is resumed.
-    run = run_of(recipe, resolved, data)
-    done = None
-    if is_auto:
-        done = resuming.finished(output, run)
-    initial: dict[str, np.ndarray] | TrainingState | None = None
-    if resumes_by_default:
-        initial = resuming.state_by_default(output, run)
-        if initial:
-            request = _without_starts(replace(request, resume=True))
-    elif request.resume:
-        initial = resuming.state_of(output, run, done)
-    if initial is None and not request.resume:
-        initial = task.initial_weights(request, kind, resolved, data)
-    return Plan(
-        request,
-        recipe,
-        kind,
-        resolved,
-        data,
-        initial,
-        texts.test,
-        texts.valid_is,
-        output,
-        done,
-        texts.holds_out,
-        texts.overlaps,
-    )
+    folder = folders.unfinished_folder(usual) or folders.free_folder(usual)
+    passed_over = usual if folder != usual else None
+    return Destination(folder, passed_over, not request.overwrite and folder.exists())
 
 
 def _check_names(request: Request, kind: registry.Kind, resolved: Resolved) -> None:

@@ -125,16 +125,7 @@ class Trainer:
 
             # Validate before anything that could end the run or store its state: so a validation
             # that is cut off is made up for when the run is resumed.
-            if self.validation_due():
-                yield from self.pending_reports()
-                was_sound = self.is_sound()  # asked before averages go in
-                with self.averaging.in_place():
-                    verdict = self.validate(stop)
-                    if verdict is not None:
-                        yield self.validation_event(verdict, stop)
-                self.after_validation(verdict, was_sound)
-            elif self.curve.due(self.step_count, self.source.epochs):
-                yield from self.curve_point(stop)
+            yield from self.validate_if_due(stop)
 
             # Out of budget, out of patience, asked to stop, or diverged, which may be mended.
             reason = self.reason_to_stop(stop)
@@ -146,24 +137,11 @@ class Trainer:
                 yield self.roll_back()
                 continue
 
-            # Store what the run could be resumed from, if it is sound.
-            if self.saving_due(save):
-                yield from self.pending_reports()
-                if self.keep_if_sound():
-                    with self.pause(self.saving), self.averaging.in_place():
-                        yield self.checkpoint()
-                if self.divergence.fault:
-                    continue
-
+            yield from self.save_if_due(save)
+            if self.divergence.fault:
+                continue
             self.train_step()
-
-            # Report, and now and then keep a state to go back to.
-            is_share_used = self.progress() - self.reported_at >= REPORT_SHARE - 1e-9
-            if self.meter.due(is_share_used):
-                yield self.report()
-                if self.rollbacks.interval.due(self.step_count, self.clock.elapsed()):
-                    yield from self.pending_reports()
-                    self.keep_if_sound()
+            yield from self.report_if_due()
 
         is_resumable = self.resumable and self.step_count > began_at
         yield from self.finish(reason, stop, is_resumable)
@@ -176,6 +154,37 @@ class Trainer:
             interval.begin(self.step_count, self.clock.elapsed())
         if self.rollbacks.left or self.step_count:
             self.keep_state()
+
+    def validate_if_due(self, stop: Callable[[], bool]) -> Iterator[Event]:
+        """Validate where it is time for it, for the run to follow or for its learning curve."""
+        if self.validation_due():
+            yield from self.pending_reports()
+            was_sound = self.is_sound()  # asked before averages go in
+            with self.averaging.in_place():
+                verdict = self.validate(stop)
+                if verdict is not None:
+                    yield self.validation_event(verdict, stop)
+            self.after_validation(verdict, was_sound)
+        elif self.curve.due(self.step_count, self.source.epochs):
+            yield from self.curve_point(stop)
+
+    def save_if_due(self, save: Callable[[], bool]) -> Iterator[Event]:
+        """Store what the run could be resumed from, where it is time for it and the run is
+        sound."""
+        if self.saving_due(save):
+            yield from self.pending_reports()
+            if self.keep_if_sound():
+                with self.pause(self.saving), self.averaging.in_place():
+                    yield self.checkpoint()
+
+    def report_if_due(self) -> Iterator[Event]:
+        """Report where it is time for it, and now and then keep a state to go back to."""
+        is_share_used = self.progress() - self.reported_at >= REPORT_SHARE - 1e-9
+        if self.meter.due(is_share_used):
+            yield self.report()
+            if self.rollbacks.interval.due(self.step_count, self.clock.elapsed()):
+                yield from self.pending_reports()
+                self.keep_if_sound()
 
     def validation_due(self) -> bool:
         """Return whether it is time for a validation that steers the run."""
