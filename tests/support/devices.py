@@ -32,6 +32,14 @@ def no_waits(device: str) -> Iterator[None]:
         torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Say that there are two CUDA devices, of a generation that multiplies bf16; none computes."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+
+
 class Repeater:
     """A recorder of steps for the CPU: a replay does the recorded run again, on the arrays of its
     recording.

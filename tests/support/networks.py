@@ -1,12 +1,19 @@
 """Small texts, encoded, and small networks to train on them."""
 
+import itertools
+import math
+from collections.abc import Iterable
+
 import pytest
 import torch
 
 from rnnlm.config import names_of
+from rnnlm.events import PERPLEXITY
 from rnnlm.neural.fitting import progress, validation
 from rnnlm.neural.fitting import settings as fitting_settings
+from rnnlm.neural.fitting.contracts import Verdict
 from rnnlm.neural.fitting.fitting import language_model_trainer, start_network
+from rnnlm.neural.fitting.language_modelling import PerplexityValidation
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.settings import KINDS, parts_of, stored
@@ -44,6 +51,24 @@ def eager_snapshots(monkeypatch):
     monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
     monkeypatch.setattr(validation, "GOOD_STATE_SECONDS", 0.0)
     monkeypatch.setattr(fitting_settings, "MOST_COST", float("inf"))
+
+
+def script_validations(trainer: Trainer, perplexities: Iterable[float]) -> None:
+    """Have the validations of `trainer` find these perplexities, one after the other."""
+    found = iter(perplexities)
+
+    def run(stop):
+        perplexity = next(found)
+        return Verdict(math.log(perplexity), perplexity, PERPLEXITY)
+
+    assert isinstance(trainer.validation.whole, PerplexityValidation)
+    trainer.validation.whole.run = run
+
+
+def tick(trainer: Trainer, seconds: float) -> None:
+    """Have the clock of `trainer` go on by so many seconds whenever it is asked for."""
+    trainer.clock.now = itertools.count(step=seconds).__next__
+    trainer.clock.started_at = 0.0
 
 
 @pytest.fixture(scope="session")

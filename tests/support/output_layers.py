@@ -2,6 +2,7 @@
 
 import torch
 
+from rnnlm.neural.outputs import softmax
 from rnnlm.neural.outputs.classes import AdaptiveSoftmax, ClassSoftmax, HierarchicalSoftmax
 from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
 from rnnlm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax
@@ -19,6 +20,13 @@ def example(dtype=torch.float32, padded=4):
     targets_N = torch.randint(V, (N,))
     targets_N[torch.randperm(N)[:padded]] = -1
     return features_NE, weight_VE, bias_V, targets_N
+
+
+def in_chunks(monkeypatch, chunk_bytes):
+    """Limit how many bytes of logits are computed at once, and slices of the vocabulary to five
+    words."""
+    monkeypatch.setattr(softmax, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(softmax, "SLICE_WEIGHTS", 5 * E)
 
 
 def adaptive(size, tied, width):

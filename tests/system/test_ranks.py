@@ -499,26 +499,24 @@ def test_nonsense_in_the_environment_is_an_error(monkeypatch, rank, count):
         current_rank()
 
 
-@pytest.fixture(params=[0, 1, 2])
-def gpus(request, monkeypatch):
-    """Return a number of GPUs that this machine pretends to have."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: request.param > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: request.param)
-    return request.param
-
-
-def test_each_rank_has_a_gpu_of_its_own(monkeypatch, gpus):
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+def test_without_gpus_each_rank_is_on_the_cpu(monkeypatch):
     environment(monkeypatch, RANK="5", WORLD_SIZE="8", LOCAL_RANK="1", MASTER_ADDR="here")
-    assert bind_device("cpu") == "cpu"
-    if gpus == 0:
-        assert bind_device("auto") == "cpu"
-    elif gpus == 1:
-        with pytest.raises(DeviceError, match="no GPU for process 2 of this machine"):
-            bind_device("auto")
-    else:
-        assert (bind_device("auto"), bind_device("cuda")) == ("cuda:1", "cuda:1")
-        with pytest.raises(UsageError, match="8 processes cannot share the device cuda:0"):
-            bind_device("cuda:0")
+    assert (bind_device("auto"), bind_device("cpu")) == ("cpu", "cpu")
+
+
+def test_each_rank_has_a_gpu_of_its_own(two_gpus, monkeypatch):
+    environment(monkeypatch, RANK="5", WORLD_SIZE="8", LOCAL_RANK="1", MASTER_ADDR="here")
+    assert (bind_device("auto"), bind_device("cuda"), bind_device("cpu")) == (
+        "cuda:1",
+        "cuda:1",
+        "cpu",
+    )
+    with pytest.raises(UsageError, match="8 processes cannot share the device cuda:0"):
+        bind_device("cuda:0")
+    environment(monkeypatch, RANK="6", WORLD_SIZE="8", LOCAL_RANK="2", MASTER_ADDR="here")
+    with pytest.raises(DeviceError, match="no GPU for process 3 of this machine"):
+        bind_device("auto")
 
 
 def test_graphs_and_accumulation_are_refused_with_ranks():

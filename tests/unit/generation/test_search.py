@@ -12,7 +12,7 @@ from rnnlm.generation import search as search_module
 from rnnlm.generation.drawing import Starts
 from rnnlm.generation.search import Beams, Found, search
 from rnnlm.generation.settings import SearchSettings
-from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.ngram.unigram import EmptyState, UnigramModel
 from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after
 from support.tiny_models import LINES, fit, make_tokenizer
 
@@ -148,26 +148,23 @@ def test_smaller_nbest_is_a_prefix_of_larger_nbest(model):
             ]
 
 
-def test_settled_texts_leave_the_batch_without_needless_selection(monkeypatch):
-    probabilities = {"</s>": 0.3, "<unk>": 0.1, "a": 0.6}
-    model = UnigramModel(np.log(list(probabilities.values())), make_tokenizer(["a"]))
+def test_settled_texts_leave_the_batch_without_needless_selection():
     calls, selected = [], []
-    predict, select = UnigramModel.predict, type(model.initial_state(1)).select
-    monkeypatch.setattr(
-        UnigramModel,
-        "predict",
-        lambda self, ids, state: calls.append(len(ids)) or predict(self, ids, state),
-    )
-    monkeypatch.setattr(
-        type(model.initial_state(1)),
-        "select",
-        lambda self, rows: selected.append(list(rows)) or select(self, rows),
-    )
-    found = search(
-        model,
-        Starts(model.initial_state(3), np.zeros(3, dtype=np.int64), np.array([4, 2, 3])),
-        SearchSettings(beam=1),
-    )
+
+    class Watched(UnigramModel):
+        def predict(self, inputs_BT, state):
+            calls.append(len(inputs_BT))
+            return super().predict(inputs_BT, state)
+
+    class WatchedState(EmptyState):
+        def select(self, rows):
+            selected.append(list(rows))
+            return WatchedState(len(rows))
+
+    probabilities = {"</s>": 0.3, "<unk>": 0.1, "a": 0.6}
+    model = Watched(np.log(list(probabilities.values())), make_tokenizer(["a"]))
+    starts = Starts(WatchedState(3), np.zeros(3, dtype=np.int64), np.array([4, 2, 3]))
+    found = search(model, starts, SearchSettings(beam=1))
     assert [text.ids for [text] in found] == [(2,) * 4, (2,) * 2, (2,) * 3]
     assert (calls, selected) == ([3, 3, 2, 1], [[0, 2], [0]])
 

@@ -56,7 +56,7 @@ def test_character_model_suggests_the_likeliest_of_all_words(kind):
 @pytest.mark.parametrize(
     "settings", [{"tokenizer": "sentencepiece", "vocab_size": 280}, {"tokenizer": "byte"}]
 )
-def test_subword_model_suggestions_are_scored_as_words(settings, monkeypatch):
+def test_subword_model_suggestions_are_scored_as_words(settings):
     model = fit("ngram", order=3, **settings)
     (score,) = rnnlm.Model(model).score_sentences(["the cat"], next_words=3)
     assert [len(found) for found in score.next_words] == [3, 3, 3]
@@ -129,15 +129,10 @@ def test_impossible_words_are_not_told():
     ]
 
 
-def test_a_long_given_text_is_read_in_windows(monkeypatch):
+def test_a_long_given_text_is_read_in_windows():
     model, widest = fit("lstm", tokenizer="char"), []
-    score = model.score
-    monkeypatch.setattr(
-        model,
-        "score",
-        lambda inputs, targets, state: widest.append(inputs.size) or score(inputs, targets, state),
-    )
-    monkeypatch.setattr(model, "call_tokens", 50)
+    model.network.register_forward_pre_hook(lambda _, given: widest.append(given[0].numel()))
+    model.call_tokens = 50
     rnnlm.Model(model).score_sentences(["mat"], given="the cat " * 100, next_words=1)
     assert widest and max(widest) <= 50
 

@@ -1,3 +1,4 @@
+import copy
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -63,7 +64,8 @@ def test_scores_do_not_depend_on_batches_and_windows(
 ):
     spans = spans_of(text, context)
     usual = span_scoring.score_spans(model, text.ids, spans)
-    monkeypatch.setattr(model, "call_tokens", call_tokens, raising=False)
+    model = copy.copy(model)
+    model.call_tokens = call_tokens
     monkeypatch.setattr(span_scoring, "TOKENS_PER_ROW", tokens_per_row)
     np.testing.assert_allclose(span_scoring.score_spans(model, text.ids, spans), usual, atol=1e-5)
 
@@ -82,14 +84,15 @@ def test_tokens_outside_the_spans_score_zero(model, text):
     assert (scored[3:9] < 0).all() and not scored[:3].any() and not scored[9:].any()
 
 
-def test_rows_read_never_exceed_the_models_limit(model, text, monkeypatch):
-    seen = []
-    initial_state = model.initial_state
-    monkeypatch.setattr(model, "max_rows", 2, raising=False)
-    monkeypatch.setattr(
-        model, "initial_state", lambda rows: seen.append(rows) or initial_state(rows)
-    )
-    span_scoring.score_spans(model, text.ids, spans_of(text, "reset"))
+def test_rows_read_never_exceed_the_models_limit(model, text):
+    narrow, seen = copy.copy(model), []
+
+    def initial_state(rows):
+        seen.append(rows)
+        return model.initial_state(rows)
+
+    narrow.max_rows, narrow.initial_state = 2, initial_state
+    span_scoring.score_spans(narrow, text.ids, spans_of(text, "reset"))
     # lines are read as one stream where that is the same
     assert max(seen) == (1 if model.forgets_at_boundary else 2)
 
@@ -119,10 +122,10 @@ def test_reading_another_model_does_not_change_training():
         np.testing.assert_array_equal(array, model.to_arrays()[name])
 
 
-def test_spans_start_from_initial_states_requested_by_number(monkeypatch):
+def test_spans_start_from_initial_states_requested_by_number():
     """Each line after another one as its condition: as if both were one stream."""
     model = fit("lstm")
-    monkeypatch.setattr(model, "call_tokens", 3 * span_scoring.TOKENS_PER_ROW)  # several batches
+    model.call_tokens = 3 * span_scoring.TOKENS_PER_ROW  # several batches
     lines = [*LINES, "the cat", "a dog saw the cat on the mat"]
     encoded = model.tokenizer.encode(lines)
     spans = span_scoring.spans_between(encoded.offsets)

@@ -383,7 +383,7 @@ def test_words_of_pieces_do_not_depend_on_batches(monkeypatch):
     usual = rnnlm.Model(model).score_sentences(SENTENCES, with_words=True)
     monkeypatch.setattr("rnnlm.inference.distributions.MOST_CELLS", 50)
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 2)
-    monkeypatch.setattr(model, "call_tokens", 7)
+    model.call_tokens = 7
     for one, other in zip(
         rnnlm.Model(model).score_sentences(SENTENCES, with_words=True), usual, strict=True
     ):

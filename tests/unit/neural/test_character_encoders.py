@@ -134,13 +134,11 @@ def test_under_bf16_vectors_are_nearly_the_same(characters, options):
     torch.testing.assert_close(rough.float(), exact, rtol=0, atol=0.05)
 
 
-def test_torchs_own_lstm_module_does_not_run(monkeypatch):
+def test_torchs_own_lstm_module_does_not_run():
     """On CUDA, autocast to bf16 would run it in fp16."""
     module, _ = make("lstm", {})
-    expected = module(padded(WORDS))
-
-    def forward(*_):
-        raise AssertionError("nn.LSTM ran")
-
-    monkeypatch.setattr(torch.nn.LSTM, "forward", forward)
-    torch.testing.assert_close(module(padded(WORDS)), expected)
+    ran = []
+    for part in module.modules():
+        part.register_forward_pre_hook(lambda part, _: ran.append(type(part)))
+    module(padded(WORDS))
+    assert ran and not any(issubclass(kind, torch.nn.RNNBase) for kind in ran)

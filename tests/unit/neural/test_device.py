@@ -16,7 +16,7 @@ from rnnlm.neural.device import (
     training_products,
 )
 
-CPU = torch.device("cpu")
+CPU, MPS = torch.device("cpu"), torch.device("mps")
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
 
 
@@ -31,42 +31,47 @@ def test_missing_cuda_is_an_error_with_a_hint(name):
     assert name in caught.value.what and caught.value.why and "`device` cpu" in caught.value.hint
 
 
-@pytest.mark.parametrize("name, error, what", [
-    ("cuda:2", DeviceError, "there are 2 CUDA devices"), ("mps", DeviceError, "mps"),
-    *((name, SettingsError, "use auto, cpu, cuda") for name in ("gpu", "", "cuda:x", "cuda:-1",
-        "xpu", "meta", "CPU")),
-])  # fmt: skip
-def test_an_absent_or_invalid_device_is_an_error(monkeypatch, name, error, what):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(devices, "_has_mps", lambda: False)
-    assert resolve_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(error, match=what):
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "cuda:-1", "xpu", "meta", "CPU"])
+def test_an_invalid_device_is_an_error(name):
+    with pytest.raises(SettingsError, match="use auto, cpu, cuda"):
         resolve_device(name)
 
 
-@pytest.mark.parametrize(
-    "cuda, mps, expected", [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
-)
-def test_auto_takes_the_fastest_device_here(monkeypatch, cuda, mps, expected):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+def test_a_gpu_that_is_not_there_is_an_error(two_gpus):
+    assert resolve_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(DeviceError, match="there are 2 CUDA devices"):
+        resolve_device("cuda:2")
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="an MPS device is here")
+def test_missing_mps_is_an_error():
+    with pytest.raises(DeviceError, match="device mps is not available"):
+        resolve_device("mps")
+
+
+@without_cuda
+@pytest.mark.parametrize("mps, expected", [(True, "mps"), (False, "cpu")])
+def test_auto_takes_the_fastest_device_here(monkeypatch, mps, expected):
     monkeypatch.setattr(devices, "_has_mps", lambda: mps)
     assert resolve_device("auto").type == expected
 
 
-@pytest.mark.parametrize("native, expected", [(True, "bf16"), (False, "fp32")])
-def test_auto_precision_is_bf16_where_it_is_fast(monkeypatch, native, expected):
-    monkeypatch.setattr(devices, "has_native_bf16", lambda device: native)
+def test_auto_takes_a_gpu_before_all_others(two_gpus):
+    assert resolve_device("auto").type == "cuda"
+
+
+def test_auto_precision_is_bf16_where_it_is_fast(two_gpus):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert resolve_precision("auto", CPU) == expected
+        assert resolve_precision("auto", torch.device("cuda")) == "bf16"
+        assert resolve_precision("auto", MPS) == "fp32"
+        assert resolve_precision("auto", CPU) == ("bf16" if has_native_bf16(CPU) else "fp32")
         assert resolve_precision("fp32", CPU) == "fp32"
 
 
-def test_slow_bf16_is_taken_with_a_notice(monkeypatch):
-    monkeypatch.setattr(devices, "has_native_bf16", lambda device: False)
+def test_slow_bf16_is_taken_with_a_notice():
     with pytest.warns(RnnlmWarning, match="bf16 will be slow"):
-        assert resolve_precision("bf16", CPU) == "bf16"
+        assert resolve_precision("bf16", MPS) == "bf16"
 
 
 def test_only_bf16_products_run_under_autocast():

@@ -42,8 +42,8 @@ def same_masks(monkeypatch):
         kept = torch.rand(shape, generator=torch.Generator().manual_seed(calls[0])) >= p
         return x_TBE * (kept / (1 - p)).to(x_TBE)
 
-    monkeypatch.setattr(cells, "dropout", dropout)
-    monkeypatch.setattr(network, "dropout", dropout)
+    for module in (cells, network):
+        monkeypatch.setattr(module, "dropout", dropout)
     return lambda: calls.__setitem__(0, 0)
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import rnnlm
 from rnnlm.arrays import as_numpy
@@ -44,6 +43,7 @@ from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support import tiny_models, tiny_pairs, tiny_tasks
 from support.devices import CUDA, no_waits
 from support.fake_device import FakeDevice
+from support.operations import Operations
 from support.tiny_models import HELD_OUT, LINES, Lines
 from support.tiny_translators import parallel_text
 
@@ -332,18 +332,6 @@ def test_a_step_that_mixes_devices_or_waits_is_noticed(fault, message, fake_devi
 # ---- which cells are recorded on a GPU
 
 
-class Operations(TorchDispatchMode):
-    """Count the operations that torch runs in this context."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count += 1
-        return func(*args, **(kwargs or {}))
-
-
 def operations_of_a_step(case: Case, tokens: int) -> int:
     """Count the operations of a training step over so many tokens."""
     trainer = case.trainer("cpu", bptt_tokens=tokens, budget="20steps")
@@ -351,7 +339,7 @@ def operations_of_a_step(case: Case, tokens: int) -> int:
     trainer.train_step()
     with Operations() as operations:
         trainer.train_step()
-    return operations.count
+    return len(operations.calls)
 
 
 # cuDNN computes these at once, where the CPU runs a loop.

@@ -29,16 +29,8 @@ def test_matrices_of_a_known_spectrum_have_it():
     rotation, _ = torch.linalg.qr(
         torch.randn(wide, wide, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     )
-    assert spectral_radius(1.1 * rotation) == pytest.approx(1.1, rel=1e-3)
+    # All its eigenvalues are as large: Arnoldi's method does not converge, and all are computed.
+    assert spectral_radius(1.1 * rotation) == pytest.approx(1.1, rel=1e-6)
     nilpotent = torch.triu(torch.ones(8, 8), diagonal=1)
     assert spectral_radius(nilpotent) == 0.0
     assert math.isnan(spectral_radius(torch.full((wide, wide), math.nan)))
-
-
-def test_without_arnoldi_convergence_all_eigenvalues_are_taken(monkeypatch):
-    monkeypatch.setattr(spectrum, "ACCURACY", 0.0)
-    monkeypatch.setattr(spectrum, "SUBSPACE", 4)
-    weight = torch.randn(150, 150, generator=torch.Generator().manual_seed(1))
-    assert spectral_radius(weight) == pytest.approx(
-        np.abs(np.linalg.eigvals(weight.double().numpy())).max(), rel=1e-9
-    )

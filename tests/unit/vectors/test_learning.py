@@ -72,20 +72,16 @@ def test_settings_out_of_range_and_tiny_texts_fail():
         rnnlm.learn_vectors(Lines(["a b c"]), method="svd")
 
 
-def test_each_method_has_its_own_epochs_and_rate(monkeypatch):
-    from rnnlm.vectors import glove, negative_sampling
-
-    asked = []
-
-    def watched(*_, **given):
-        asked.append((given["epochs"], given["learning_rate"]))
-        return np.zeros((13, 4), dtype=np.float32)
-
-    monkeypatch.setattr(glove, "glove_vectors", watched)
-    monkeypatch.setattr(negative_sampling, "predicted_vectors", watched)
-    for method in ("glove", "skipgram", "cbow"):
-        rnnlm.learn_vectors(planted(), method=method, width=4)
-    assert asked == [(15, 0.05), (5, 0.025), (5, 0.025)]
+@pytest.mark.parametrize("method, epochs, rate", [
+    ("glove", 15, 0.05), ("skipgram", 5, 0.025), ("cbow", 5, 0.025),
+])  # fmt: skip
+def test_each_method_has_its_own_epochs_and_rate(method, epochs, rate):
+    usual = rnnlm.learn_vectors(planted(), method=method, width=4)
+    given = {"method": method, "epochs": epochs, "learning_rate": rate}
+    same = rnnlm.learn_vectors(planted(), width=4, **given)
+    assert np.array_equal(usual.matrix_VE, same.matrix_VE)
+    other = rnnlm.learn_vectors(planted(), width=4, **{**given, "learning_rate": rate / 2})
+    assert not np.array_equal(usual.matrix_VE, other.matrix_VE)
 
 
 def test_few_words_have_narrower_vectors():

@@ -14,10 +14,8 @@ V, E, NEGATIVE, RATE = 7, 5, 3, 0.1
 @pytest.fixture
 def small(monkeypatch):
     """Limit batches to two rows of four words, with five noise words each."""
-    monkeypatch.setattr(negative_sampling, "ROWS", 2)
-    monkeypatch.setattr(negative_sampling, "LEAST_STEPS", 1)
-    monkeypatch.setattr(negative_sampling, "ROW_WORDS", 4)
-    monkeypatch.setattr(negative_sampling, "ROW_NOISE", 5)
+    for name, size in {"ROWS": 2, "LEAST_STEPS": 1, "ROW_WORDS": 4, "ROW_NOISE": 5}.items():
+        monkeypatch.setattr(negative_sampling, name, size)
 
 
 def reader(lines, window=2, seed=1, counts=None):

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from rnnlm.events import Validated
-from rnnlm.neural.fitting import language_modelling
 from rnnlm.neural.fitting.optimization import Averaging, NonMonotone
 from rnnlm.neural.fitting.settings import FittingSettings
+from support.networks import script_validations
 
 
 def never() -> bool:
@@ -131,15 +131,13 @@ def same(some, others):
      {"optimizer": "sgd", "learning_rate": 1.0}),
 ])  # fmt: skip
 def test_averages_are_validated_and_returned_without_affecting_training(
-    make_data, make_trainer, sentences, monkeypatch, settings, raw
+    make_data, make_trainer, sentences, settings, raw
 ):
-    perplexities = iter([300.0, 200.0, 100.0] * 2)
-    monkeypatch.setattr(
-        language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities)
-    )
     data = make_data(sentences[:40], sentences[40:50])
     usual = {"budget": "12steps", "batch_rows": 4, "validate_every_steps": 5}
     trainer, plain = (make_trainer(data, **usual, **own) for own in (settings, raw))
+    for each in (trainer, plain):
+        script_validations(each, [300.0, 200.0, 100.0])
     after_step = recorded(trainer)
     plain_weights = {}
     for event in plain.train(never):
@@ -184,15 +182,10 @@ NT_ASGD = {
 }  # fmt: skip
 
 
-def test_nt_asgd_averages_from_its_triggering_validation_on(
-    make_data, make_trainer, sentences, monkeypatch
-):
-    # the fourth is worse than the first, two before the one before it
-    perplexities = iter([80.0, 79.0, 85.0, 84.0, 70.0, 60.0])
-    monkeypatch.setattr(
-        language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities)
-    )
+def test_nt_asgd_averages_from_its_triggering_validation_on(make_data, make_trainer, sentences):
     trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="30steps", **NT_ASGD)
+    # the fourth is worse than the first, two before the one before it
+    script_validations(trainer, [80.0, 79.0, 85.0, 84.0, 70.0, 60.0])
     after = recorded(trainer)
     for event in trainer.train(never):
         if isinstance(event, Validated):
@@ -204,17 +197,13 @@ def test_nt_asgd_averages_from_its_triggering_validation_on(
     assert event.step == 30 and same(trainer.averaging.averages, event.model.network.parameters())
 
 
-def test_fine_tuning_restarts_averaging_from_the_best_weights(
-    make_data, make_trainer, sentences, monkeypatch
-):
-    #      step   5     10    15    20    25 begins  30    35    40
-    #          45: worse than the best of those before the last two
-    perplexities = iter([90.0, 80.0, 85.0, 84.0, 81.0, 79.0, 78.0, 78.5, 80.0, 78.2])
-    monkeypatch.setattr(
-        language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities)
-    )
+def test_fine_tuning_restarts_averaging_from_the_best_weights(make_data, make_trainer, sentences):
     data = make_data(sentences[:40], sentences[40:50])
     trainer = make_trainer(data, budget="50steps", fine_tune_after=0.5, **NT_ASGD)
+    # step   5     10    15    20    25 begins  30    35    40
+    #     45: worse than the best of those before the last two
+    perplexities = [90.0, 80.0, 85.0, 84.0, 81.0, 79.0, 78.0, 78.5, 80.0, 78.2]
+    script_validations(trainer, perplexities)
     after = recorded(trainer)
     for event in trainer.train(never):
         if isinstance(event, Validated) and event.step == 10:

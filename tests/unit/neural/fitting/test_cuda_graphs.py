@@ -260,13 +260,17 @@ class Cuda:
 @pytest.fixture
 def cuda(monkeypatch):
     fake = Cuda()
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Cuda.Stream("side", fake))
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: fake.current)
-    monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
-    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
-    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", fake.CUDAGraph)
-    monkeypatch.setattr(torch.cuda, "graph", fake.graph)
+    functions = {
+        "Stream": lambda device: Cuda.Stream("side", fake),
+        "current_stream": lambda device: fake.current,
+        "stream": lambda stream: stream,
+        "device": lambda device: contextlib.nullcontext(),
+        "graph_pool_handle": lambda: "pool",
+        "CUDAGraph": fake.CUDAGraph,
+        "graph": fake.graph,
+    }
+    for name, function in functions.items():
+        monkeypatch.setattr(torch.cuda, name, function)
     return fake
 
 

@@ -2,15 +2,13 @@
 
 import itertools
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from rnnlm.events import Validated, never
-from rnnlm.neural.fitting import language_modelling
-from rnnlm.neural.fitting import settings as fitting_settings
 from rnnlm.neural.fitting import state as state_module
+from support.networks import script_validations, tick
 
 
 @pytest.fixture
@@ -19,14 +17,13 @@ def data(make_data, sentences):
 
 
 @pytest.fixture
-def scripted(data, make_trainer, monkeypatch):
+def scripted(data, make_trainer):
     """Return a function that makes a trainer whose validations find given perplexities, and the
     list of learning rates of its steps."""
 
     def make(perplexities, **settings):
-        values = iter(perplexities)
-        monkeypatch.setattr(language_modelling, "_perplexity", lambda *_: next(values))
         trainer = make_trainer(data, batch_rows=4, **settings)
+        script_validations(trainer, perplexities)
         rates, step = [], trainer.step
         trainer.step = lambda batch, carry, rate: rates.append(rate) or step(batch, carry, rate)
         return trainer, rates
@@ -64,33 +61,20 @@ def test_an_epoch_budget_returns_the_last_weights(make_data, make_trainer, sente
     assert same(weights_of(fitted.model.network), weights_of(trainer.network))
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """Time goes on by so many seconds whenever it is asked for."""
-
-    def set_clock(step):
-        ticks = itertools.count(step=step)
-        monkeypatch.setattr(
-            fitting_settings, "time", SimpleNamespace(perf_counter=lambda: next(ticks))
-        )
-
-    return set_clock
-
-
-def test_a_time_budget_ends_with_a_validation(data, make_trainer, clock):
-    clock(0.005)
+def test_a_time_budget_ends_with_a_validation(data, make_trainer):
     trainer = make_trainer(data, budget="2s", batch_rows=4)
+    tick(trainer, 0.005)
     *_, validated, fitted = trainer.train(never)
     assert isinstance(validated, Validated) and validated.step == fitted.steps
     assert fitted.stopped == "budget" and 1.8 < fitted.seconds <= 2.1
     assert trainer.schedule.at(1.0) == 0.0 and trainer.optimizer.param_groups[0]["lr"] < 0.001
 
 
-def test_a_long_time_budget_validates_within_minutes(data, make_trainer, clock):
+def test_a_long_time_budget_validates_within_minutes(data, make_trainer):
     """The first validation is the first time a model is saved: a night's run is not to lose
     hours."""
-    clock(1)
     trainer = make_trainer(data, budget="10h", batch_rows=4)
+    tick(trainer, 1)
     first = next(event for event in trainer.train(never) if isinstance(event, Validated))
     assert 100 < first.seconds < 150
 

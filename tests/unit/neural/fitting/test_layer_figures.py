@@ -12,7 +12,6 @@ from rnnlm.errors import ModelError
 from rnnlm.events import TrainingState, Validated, never
 from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.neural.fitting import progress
-from rnnlm.neural.fitting import settings as fitting_settings
 from rnnlm.neural.fitting import state as state_module
 from rnnlm.neural.fitting.contracts import Batch
 from rnnlm.neural.fitting.progress import LayerStatistics, saturated_share
@@ -27,14 +26,10 @@ OWN = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def often(monkeypatch):
-    """Compute all metrics of layers at each validation, whatever they cost."""
-    monkeypatch.setattr(fitting_settings, "MOST_COST", float("inf"))
-
-
 @pytest.fixture
-def make(make_data, make_trainer, sentences):
+def make(make_data, make_trainer, sentences, eager_snapshots):
+    """Return a function that makes a trainer which computes all metrics of layers at each
+    validation, whatever they cost."""
     data = make_data(sentences[:20], sentences[20:40])
     return lambda **settings: make_trainer(data, **{**OWN, **settings})
 
@@ -95,12 +90,13 @@ def test_figures_equal_those_found_by_hand(model, make):
     assert float(trainer.gradient_norm) > 0.05
 
 
-def test_weights_and_random_numbers_are_as_without_them(make, monkeypatch):
+def test_weights_and_random_numbers_are_as_without_them(make):
     settings = {"dropout_output": 0.3, "weight_drop": 0.2, "state_reset": 0.1}
     *events, fitted = make(**settings).train(never)
     random = torch.get_rng_state()
-    monkeypatch.setattr(LayerStatistics, "measure", lambda self, step, stop: {})
-    *_, plain = make(**settings).train(never)
+    without = make(**settings)
+    without.layers.measure = lambda step, stop: {}
+    *_, plain = without.train(never)
     assert torch.equal(torch.get_rng_state(), random) and all(
         event.layers for event in validated(events)
     )
@@ -141,9 +137,10 @@ class Clock:
     ("cost", "looks"),
     [(0.0, [True] * 5), (0.5, [True, False, True, False, True]), (9.0, [True] + [False] * 4)],
 )
-def test_looks_are_spaced_by_100_times_their_cost(cost, looks, make, monkeypatch):
-    monkeypatch.setattr(fitting_settings, "MOST_COST", 0.01)
-    clock, network = Clock(), make().network
+def test_looks_are_spaced_by_100_times_their_cost(
+    cost, looks, make_data, make_trainer, sentences, monkeypatch
+):
+    clock, network = Clock(), make_trainer(make_data(sentences[:20])).network
     monkeypatch.setattr(progress.time, "perf_counter", clock.perf_counter)
 
     def radius(weight_HH):
@@ -243,6 +240,7 @@ def test_saturation_is_judged_by_the_activation(make):
     assert shares == {"tanh": 0.5, "sigmoid": 0.5, "relu": 0.25, "elu": 0.25, "leaky_relu": 0}
 
 
+@pytest.mark.usefixtures("eager_snapshots")
 def test_taggers_and_classifiers_have_layers_of_both_directions():
     valid = tiny_tasks.labelled(tiny_tasks.TRAIN[:20], "tagging")
     events = tiny_tasks.run("tagging", "lstm", valid=valid, budget="4steps", validate_every_steps=2)
@@ -252,6 +250,7 @@ def test_taggers_and_classifiers_have_layers_of_both_directions():
         assert layer["saturated"] is not None and layer["gradient_norm"] > 0
 
 
+@pytest.mark.usefixtures("eager_snapshots")
 @pytest.mark.parametrize(
     "settings", [{"input_feeding": True}, {"attention": None}], ids=["fed", "plain"]
 )

@@ -2,15 +2,14 @@
 
 import itertools
 import math
-from types import SimpleNamespace
 
 import pytest
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Validated, never
-from rnnlm.neural.fitting import settings as fitting_settings
 from rnnlm.neural.fitting import state as state_module
 from rnnlm.neural.fitting import validation
+from support.networks import tick
 
 TINY = {"batch_rows": 4, "bptt_tokens": 12, "dropout_output": 0.3}
 FOLLOWERS = [
@@ -133,10 +132,9 @@ def test_a_part_is_spread_over_the_text(make_data, make_trainer, sentences):
     assert part.run(never).metric == pytest.approx(whole.run(never).metric, rel=0.2)
 
 
-def test_a_time_budget_spends_a_tenth_on_them(data, make_trainer, cheap, monkeypatch):
-    ticks = itertools.count(step=0.01)
-    monkeypatch.setattr(fitting_settings, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+def test_a_time_budget_spends_a_tenth_on_them(data, make_trainer, cheap):
     trainer = make_trainer(data, budget="8s", **TINY)
+    tick(trainer, 0.01)
     *events, fitted = trainer.train(never)
     assert len(points(events)) >= 20 and fitted.stopped == "budget"
     assert trainer.validation.spent <= 0.1 * fitted.seconds

@@ -125,14 +125,14 @@ def test_an_output_layers_word_order_is_restored(make_data, make_trainer, senten
     assert not torch.equal(rank_V, other.rank_V)
 
 
-def test_memory_that_runs_out_is_no_damage(make_data, make_trainer, sentences, monkeypatch):
+def test_memory_that_runs_out_is_no_damage(make_data, make_trainer, sentences):
     data = make_data(sentences[:40])
     state, trainer = cut_after(make(make_trainer, data, {}), 3).state, make(make_trainer, data, {})
 
     def full(state):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(trainer.source, "load_state_dict", full)
+    trainer.source.load_state_dict = full
     with pytest.raises(torch.OutOfMemoryError):
         state_module.load_state_dict(trainer, state)
 

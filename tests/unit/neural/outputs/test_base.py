@@ -14,12 +14,14 @@ from support.output_layers import (
     E,
     counts_of,
     gradients,
+    in_chunks,
     make,
     plain_loss,
     window,
 )
 
 SIZES = [2, 11]
+PIECES = [(softmax, "CHUNK_LOGITS"), (classes, "CHUNK_LOGITS"), (classes, "CHUNK_NUMBERS")]
 
 
 @pytest.fixture(params=["whole", "chunks", "as on a GPU"])
@@ -27,13 +29,11 @@ def chunked(request, monkeypatch):
     """Compute everything at once, in the smallest pieces, or in the smallest pieces without asking
     the device for numbers."""
     if request.param != "whole":
-        monkeypatch.setattr(softmax, "CHUNK_LOGITS", 1)
-        monkeypatch.setattr(softmax, "CHUNK_BYTES", 1)
-        monkeypatch.setattr(classes, "CHUNK_LOGITS", 1)
-        monkeypatch.setattr(classes, "CHUNK_NUMBERS", 1)
+        in_chunks(monkeypatch, 1)
+        for module, name in PIECES:
+            monkeypatch.setattr(module, name, 1)
     if request.param == "as on a GPU":
-        for module in (classes, classes):
-            monkeypatch.setattr(module, "picks_rows", lambda features_NE: False)
+        monkeypatch.setattr(classes, "picks_rows", lambda features_NE: False)
 
 
 def tied_matrix(size, tied, dtype=torch.float32):

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from rnnlm.errors import ModelError, SettingsError
-from rnnlm.neural.outputs import classes
 from rnnlm.neural.outputs.classes import (
     ClassSoftmax,
     Slices,
@@ -14,7 +13,7 @@ from rnnlm.neural.outputs.classes import (
     ranks,
     rows_by_group,
 )
-from rnnlm.neural.outputs.softmax import LinearCrossEntropy
+from support.operations import Operations
 from support.output_layers import counts_of, make, ready
 
 
@@ -61,40 +60,26 @@ def test_tied_weights_are_those_of_the_same_words():
     torch.testing.assert_close(tied.predict(features_NE, word_VE), own.predict(features_NE))
 
 
-def test_training_computes_only_the_targets_classes(monkeypatch):
-    seen = []
-
-    class Spy:
-        @staticmethod
-        def apply(features, weight, bias, targets):
-            seen.append((len(features), len(weight)))
-            return LinearCrossEntropy.apply(features, weight, bias, targets)
-
+def test_training_computes_only_the_targets_classes():
     layer = make("class", 50)
-    monkeypatch.setattr(classes, "LinearCrossEntropy", Spy)
     rarest, commonest = layer.order_V[-1], layer.order_V[0]
     targets_N = torch.stack([rarest, commonest, rarest, rarest, torch.tensor(-1)]).long()
-    layer.loss(torch.randn(5, 6), targets_N)
-    assert seen == [(5, 7), (1, layer.sizes[0]), (3, layer.sizes[-1])]
+    with Operations() as operations:
+        layer.loss(torch.randn(5, 6), targets_N)
+    probabilities = [tuple(p_nC.shape) for p_nC in operations.results("_softmax")]
+    assert probabilities == [(5, 7), (1, layer.sizes[0]), (3, layer.sizes[-1])]
 
 
-def test_products_within_classes_ignore_autocast(monkeypatch):
+def test_products_within_classes_ignore_autocast():
     """Of a few rows each, and of ever other shapes, they took three times as long in bf16 on a
     CPU."""
-    seen = []
-
-    class Spy:
-        @staticmethod
-        def apply(features, weight, bias, targets):
-            seen.append((features.dtype, torch.is_autocast_enabled("cpu")))
-            return LinearCrossEntropy.apply(features, weight, bias, targets)
-
     layer = make("class", 50)
-    monkeypatch.setattr(classes, "LinearCrossEntropy", Spy)
     features_NE = torch.randn(5, 6, dtype=torch.bfloat16, requires_grad=True)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16), Operations() as operations:
         layer.loss(features_NE, torch.tensor([1, 2, 3, 4, 5])).backward()
-    assert seen[0] == (torch.bfloat16, True) and set(seen[1:]) == {(torch.float32, False)}
+    of_classes, *within = operations.results("_softmax")
+    assert of_classes.dtype == torch.bfloat16
+    assert {p_nC.dtype for p_nC in within} == {torch.float32}
     assert features_NE.grad.dtype == torch.bfloat16
 
 

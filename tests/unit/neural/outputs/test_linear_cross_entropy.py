@@ -6,25 +6,19 @@ from torch.nn import functional as F
 
 from rnnlm.neural.outputs import softmax
 from rnnlm.neural.outputs.softmax import LinearCrossEntropy
-from support.output_layers import E, N, V, example
+from support.operations import Operations
+from support.output_layers import E, N, V, example, in_chunks
 
 
 def torchs_own(features_NE, weight_VE, bias_V, targets_N):
     return F.cross_entropy(F.linear(features_NE, weight_VE, bias_V), targets_N, ignore_index=-1)
 
 
-def in_chunks(monkeypatch, rows, itemsize=8):
-    """Limit how many rows are computed at once (in float64; twice as many in fp32), and slices of
-    the vocabulary to five."""
-    monkeypatch.setattr(softmax, "CHUNK_BYTES", rows * V * itemsize)
-    monkeypatch.setattr(softmax, "SLICE_WEIGHTS", 5 * E)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("padded", [0, 4, N - 1])
 @pytest.mark.parametrize("chunk", [1, 3, 5, N])
 def test_loss_and_gradients_equal_torchs_cross_entropy(monkeypatch, chunk, padded, dtype):
-    in_chunks(monkeypatch, chunk)
+    in_chunks(monkeypatch, chunk * V * 8)  # twice as many rows in fp32
     *inputs, targets_N = example(dtype, padded)
     ours, theirs = LinearCrossEntropy.apply(*inputs, targets_N), torchs_own(*inputs, targets_N)
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
@@ -34,7 +28,7 @@ def test_loss_and_gradients_equal_torchs_cross_entropy(monkeypatch, chunk, padde
 
 @pytest.mark.parametrize("padded", [0, N - 1])
 def test_label_smoothing_equals_torchs(monkeypatch, padded):
-    in_chunks(monkeypatch, 3)
+    in_chunks(monkeypatch, 3 * V * 8)
     *inputs, targets_N = example(torch.float64, padded)
     ours = LinearCrossEntropy.apply(*inputs, targets_N, 0.3)
     theirs = F.cross_entropy(F.linear(*inputs), targets_N, ignore_index=-1, label_smoothing=0.3)
@@ -90,41 +84,28 @@ def test_chunks_are_of_about_the_same_size(count, most, rows):
 
 
 @pytest.mark.parametrize("size", [301, 304])
-def test_logits_in_wide_rows_are_the_same_numbers(monkeypatch, size):
-    features, weight, bias = torch.randn(300, 24), torch.randn(size, 24), torch.randn(size)
-    monkeypatch.setattr(softmax, "WIDE_BYTES", 4 * 304 * 140)  # parts of 100 rows
+def test_logits_in_wide_rows_are_the_same_numbers(size):
+    most = softmax.WIDE_BYTES // (4 * 304)  # rows of a part
+    features, weight, bias = torch.randn(most + 10, 24), torch.randn(size, 24), torch.randn(size)
     expected = torch.mm(features, weight.t()).add_(bias)
     assert torch.equal(softmax.logits_of(features, weight, bias), expected)
 
 
 def test_no_chunk_holds_more_logits_than_allowed(monkeypatch):
-    monkeypatch.setattr(softmax, "CHUNK_BYTES", 5 * V * 4)
-    largest, original = 0, softmax.softmax_over_V
-
-    def watched(logits):
-        nonlocal largest
-        largest = max(largest, logits.nbytes)
-        return original(logits)
-
-    monkeypatch.setattr(softmax, "softmax_over_V", watched)
+    in_chunks(monkeypatch, 5 * V * 4)
     *inputs, targets_N = example()
-    LinearCrossEntropy.apply(*inputs, targets_N)
-    assert 0 < largest <= 5 * V * 4
+    with Operations() as operations:
+        LinearCrossEntropy.apply(*inputs, targets_N)
+    assert [len(p_nV) for p_nV in operations.results("_softmax")] == [5, 5, 3]
 
 
-def test_the_weight_gradient_is_not_copied(monkeypatch):
+def test_the_weight_gradient_is_not_copied():
     """At 250,000 words a copy of it takes as long as a tenth of the step."""
-    made = []
-    original = softmax.add_slices
-
-    def watched(grad_weight_VE, *rest, **more):
-        made.append(grad_weight_VE.data_ptr())
-        original(grad_weight_VE, *rest, **more)
-
-    monkeypatch.setattr(softmax, "add_slices", watched)
     *inputs, targets_N = example()
-    LinearCrossEntropy.apply(*inputs, targets_N).backward()
-    assert inputs[1].grad.data_ptr() == made[0]
+    loss = LinearCrossEntropy.apply(*inputs, targets_N)
+    place = loss.grad_fn.saved_tensors[1].data_ptr()
+    loss.backward()
+    assert inputs[1].grad.data_ptr() == place
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.neural.outputs import mixture_of_softmaxes, softmax
+from rnnlm.neural.outputs import mixture_of_softmaxes
 from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
-from support.output_layers import E, V, counts_of, gradients, ready, window
+from support.operations import Operations
+from support.output_layers import E, V, counts_of, gradients, in_chunks, ready, window
 
 F = 9  # width of what the layer reads, other than that of the word vectors
 
@@ -53,24 +54,19 @@ def test_chunk_size_changes_neither_loss_nor_gradients(monkeypatch, rows):
     layer, (features_NF, targets_N) = make(4), window(V, dtype=torch.float64, width=F)
     whole = layer.loss(features_NF, targets_N)
     expected = gradients(whole, layer, features_NF)
-    monkeypatch.setattr(softmax, "CHUNK_BYTES", rows * 4 * V * 8)
-    in_chunks = layer.loss(features_NF, targets_N)
-    torch.testing.assert_close(in_chunks, whole)
-    torch.testing.assert_close(gradients(in_chunks, layer, features_NF), expected)
+    in_chunks(monkeypatch, rows * 4 * V * 8)
+    chunked = layer.loss(features_NF, targets_N)
+    torch.testing.assert_close(chunked, whole)
+    torch.testing.assert_close(gradients(chunked, layer, features_NF), expected)
 
 
 def test_only_one_chunks_logits_exist_at_once(monkeypatch):
-    seen = []
-    original = mixture_of_softmaxes.softmax_over_V
-    monkeypatch.setattr(
-        mixture_of_softmaxes,
-        "softmax_over_V",
-        lambda logits: seen.append(logits.numel() * 8) or original(logits),
-    )
-    monkeypatch.setattr(softmax, "CHUNK_BYTES", 5 * 3 * V * 8)
+    in_chunks(monkeypatch, 5 * 3 * V * 8)
     layer, (features_NF, targets_N) = make(3), window(V, dtype=torch.float64, width=F)
-    layer.loss(features_NF, targets_N)
-    assert len(seen) == 4 and max(seen) <= 5 * 3 * V * 8
+    with Operations() as operations:
+        layer.loss(features_NF, targets_N)
+    chunks = [p for p in operations.results("_softmax") if p.shape[-1] == V]
+    assert len(chunks) == 4 and max(p.numel() for p in chunks) <= 5 * 3 * V
 
 
 def test_a_word_ruled_out_everywhere_stays_finite():

@@ -14,6 +14,7 @@ from rnnlm.neural.outputs.sampled import (
     inclusion,
 )
 from rnnlm.neural.outputs.softmax import unigram
+from support.operations import Operations
 from support.output_layers import LAYERS, counts_of, gradients, plain_loss, ready, window
 
 V = 11
@@ -56,14 +57,11 @@ def test_sampled_words_are_distinct_with_expected_frequency(samples):
     assert ((drawn_V - expected_V).abs() <= 5 * deviation_V + 1e-12).all()
 
 
-def test_running_sums_are_integers_as_deterministic_cuda_needs(monkeypatch):
-    layer, types = ready(SampledSoftmax(50, 6, False, 9), counts_of(50)), []
-    cumsum = torch.Tensor.cumsum
-    monkeypatch.setattr(
-        torch.Tensor, "cumsum", lambda given, dim: types.append(given.dtype) or cumsum(given, dim)
-    )
-    layer.draw()
-    assert types == [torch.int64]
+def test_running_sums_are_integers_as_deterministic_cuda_needs():
+    layer = ready(SampledSoftmax(50, 6, False, 9), counts_of(50))
+    with Operations() as operations:
+        layer.draw()
+    assert [given[0].dtype for given in operations.arguments("cumsum")] == [torch.int64]
 
 
 @pytest.mark.parametrize(
@@ -108,10 +106,10 @@ def test_each_window_draws_noise_from_torchs_generator(kind):
     assert losses[0] == losses[1] != losses[2]
 
 
-def test_the_sampled_loss_equals_a_transcription(monkeypatch):
+def test_the_sampled_loss_equals_a_transcription():
     layer, (features_NE, targets_N) = make(SampledSoftmax, 4), window(V, dtype=torch.float64)
     noise = [4, 1, 7, 0]
-    monkeypatch.setattr(layer, "draw", lambda: torch.tensor(noise))
+    layer.draw = lambda: torch.tensor(noise)
     h, W, b = (each.detach().numpy() for each in (features_NE, layer.weight, layer.bias))
     expected = layer.expected_V.numpy()
     losses = []
@@ -151,11 +149,11 @@ def test_sampled_softmax_is_optimal_at_the_texts_distribution():
     assert mean_gradient(torch.zeros(V)).abs().max() > 0.05
 
 
-def test_the_contrastive_loss_equals_a_transcription(monkeypatch):
+def test_the_contrastive_loss_equals_a_transcription():
     layer = make(NoiseContrastiveSoftmax, 6)
     features_NE, targets_N = window(V, dtype=torch.float64)
     noise = [4, 1, 4, 7, 0, 1]
-    monkeypatch.setattr(layer, "draw", lambda: torch.tensor(noise))
+    layer.draw = lambda: torch.tensor(noise)
     h, W, b = (each.detach().numpy() for each in (features_NE, layer.weight, layer.bias))
     q = unigram(counts_of(V)).numpy()
 

@@ -2,7 +2,6 @@
 type, the same numbers."""
 
 import itertools
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ from torch import nn
 
 from rnnlm.neural.device import training_products
 from rnnlm.neural.layers.kernels import choice
-from rnnlm.neural.layers.kernels.choice import cudnns_layer, flat_weights, kernel_type, whole_width
+from rnnlm.neural.layers.kernels.choice import cudnns_layer, flat_weights, whole_width
 
 T, B = 4, 3
 LAYERS = {
@@ -94,9 +93,13 @@ def test_added_units_stay_zero(kind):
         assert output.shape[-1] == 8 and output[..., :6].any() and not output[..., 6:].any()
 
 
-@pytest.mark.parametrize("has_bf16, dtype", [(True, torch.bfloat16), (False, torch.float32)])
-def test_the_kernel_gets_one_type_and_returns_fp32(monkeypatch, has_bf16, dtype):
-    monkeypatch.setattr(choice, "_cudnn_has_bf16", lambda: has_bf16)
+@pytest.mark.parametrize("cudnn, needed_torch, dtype", [
+    (91300, "2.10", torch.bfloat16), (91200, "2.10", torch.float32), (None, "2.10", torch.float32),
+    (91300, "99.0", torch.float32),
+])  # fmt: skip
+def test_the_kernel_gets_one_type_and_returns_fp32(monkeypatch, cudnn, needed_torch, dtype):
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: cudnn)
+    monkeypatch.setattr(choice, "TORCH_WITH_BF16", needed_torch)
     seen = []
 
     def layer(x_TBE, states, weights, *settings):
@@ -112,43 +115,3 @@ def test_the_kernel_gets_one_type_and_returns_fp32(monkeypatch, has_bf16, dtype)
     exact, _ = cudnns_layer(torch.lstm, x_TBE, states, weights)
     torch.testing.assert_close(y_TBH, exact, atol=0.05, rtol=0)
     assert all(gradient.dtype == torch.float32 for gradient in gradients_of([y_TBH], weights))
-
-
-def test_bf16_needs_support_from_cudnn_and_torch(monkeypatch):
-    x = torch.ones(1, dtype=torch.bfloat16)
-    for version, release, expected in [
-        (91300, "2.10", torch.bfloat16),
-        (91200, "2.10", torch.float32),
-        (None, "2.10", torch.float32),
-    ]:
-        monkeypatch.setattr(torch.backends.cudnn, "version", lambda version=version: version)
-        monkeypatch.setattr(choice, "TORCH_WITH_BF16", release)
-        assert kernel_type(x) == expected
-    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91300)
-    monkeypatch.setattr(choice, "TORCH_WITH_BF16", "99.0")
-    assert kernel_type(x) == torch.float32
-    assert kernel_type(x.double()) == torch.float64
-
-
-def test_weight_drop_learns_the_same_through_flat_weights(
-    make_data, make_trainer, sentences, monkeypatch
-):
-    def weights_after():
-        trainer = make_trainer(
-            make_data(sentences[:40]), layers=2, weight_drop=0.5, tied=False, batch_rows=4
-        )
-        state = trainer.network.initial_state(4)
-        for _, (_, window) in zip(range(3), trainer.source.windows(), strict=False):
-            _, state = trainer.step(trainer.source.batch(window), state, 0.1)
-        return trainer.network.state_dict()
-
-    expected = weights_after()
-    calls = SimpleNamespace(count=0)
-
-    def flat(*given):
-        calls.count += 1
-        return cudnns_layer(*given)
-
-    monkeypatch.setattr(choice, "torchs_layer", flat)
-    torch.testing.assert_close(weights_after(), expected, atol=1e-4, rtol=1e-3)
-    assert calls.count == 6
