@@ -279,7 +279,9 @@ def counting_reasons(
 
 def tell_of_reasons(reasons: "Counter[str]", what: str, several: str, lack: str) -> None:
     """Say how many of several things have no result, and why. lack: the result."""
-    for reason, count in reasons.items():
+    from rnnlm.text.lines import by_kind
+
+    for reason, count in by_kind(reasons).items():
         have = "has" if count == 1 else "have"
         say(f"note: {plural(count, what, several)} {have} no {lack}: {reason}")
 

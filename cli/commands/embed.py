@@ -88,7 +88,7 @@ def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> "Iterator[str]":
     from rnnlm.scoring.scorer import checked_text
     from rnnlm.scoring.sentences import read_texts
     from rnnlm.scoring.settings import SentenceSettings
-    from rnnlm.vectors.embedding import NoLine
+    from rnnlm.text.lines import NoLine
 
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
         terminal.say("reading lines from the terminal; Ctrl-D ends")
@@ -98,6 +98,8 @@ def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> "Iterator[str]":
         keep=(),
     )  # fmt: skip
     for where, text, reason in read_texts(inputs or ("-",), settings):
+        if not reason and "\n" in text:
+            reason = "it holds a newline"
         if reason:
             yield NoLine(reason)
         else:

@@ -74,6 +74,8 @@ _MARKED = {
 }
 _UNMARKED = ("UTF-32LE", "UTF-32BE", "UTF-16LE", "UTF-16BE")
 MANY_NULS = 0.4  # of the bytes of a text in UTF-16 that is mostly ASCII, it is half
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x19\x1c-\x1f]")
+MANY_CONTROLS = 0.2  # of the bytes of a text in UTF-8
 _NO_TEXT = ("Cc", "Cn", "Co", "Cs")  # control characters, and those that are unassigned or private
 
 
@@ -109,17 +111,28 @@ def marked_encoding(start: bytes) -> str | None:
 
 
 def unmarked_encoding(start: bytes) -> str | None:
-    """Return the encoding, UTF-16 or UTF-32, of a text that begins so, holds NUL bytes, and has no
-    byte order mark. None: it looks like UTF-8, or like no text."""
-    # A text in UTF-8 is one without its NUL bytes, too, unless they are very many.
+    """Return the encoding, UTF-16 or UTF-32, of a text that begins so and has no byte order mark.
+    None: it looks like UTF-8 or another encoding, or like no text."""
+    # A text in UTF-8 is one without its NUL bytes, too, unless they are very many. Where there are
+    # none, few bytes of other encodings than UTF-16 are control characters.
     nuls = start.count(0)
-    is_mostly_text = nuls < MANY_NULS * len(start)
-    if not nuls or (is_mostly_text and _is_text(start.replace(b"\0", b""), "UTF-8")):
+    if nuls:
+        is_other = nuls < MANY_NULS * len(start) and _is_text(start.replace(b"\0", b""), "UTF-8")
+    else:
+        is_utf8 = _decoded(start, "UTF-8") != "\0"
+        is_other = len(_CONTROL.findall(start)) <= is_utf8 * MANY_CONTROLS * len(start)
+    if is_other:
         return None
-    # In the wrong order of bytes, ASCII becomes other characters.
-    ascii_in = {name: _ascii_in(start, name) for name in _UNMARKED if _is_text(start, name)}
-    likeliest = max(ascii_in, key=lambda name: ascii_in[name], default=None)
-    return likeliest if likeliest and ascii_in[likeliest] else None
+
+    # In the wrong order of bytes, ASCII becomes other characters, and one script many.
+    likely = []
+    for name in _UNMARKED:
+        if _is_text(start, name):
+            text = _decoded(start, name)
+            blocks = {ord(character) >> 8 for character in text}
+            likely.append((sum(map(str.isascii, text)), -len(blocks), name))
+    count, _, likeliest = max(likely, default=(0, 0, None))
+    return likeliest if count or not nuls else None
 
 
 def to_utf8(encoding: str) -> str:
@@ -141,7 +154,3 @@ def _is_text(start: bytes, encoding: str) -> bool:
     text = _decoded(start, encoding)
     characters = set(text) - set("\t\n\r\f")
     return bool(text) and all(unicodedata.category(each) not in _NO_TEXT for each in characters)
-
-
-def _ascii_in(start: bytes, encoding: str) -> int:
-    return sum(map(str.isascii, _decoded(start, encoding)))

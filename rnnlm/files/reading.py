@@ -48,19 +48,21 @@ def opened(
     error: type[RnnlmError] = TextError,
     wanted: str = "a text",
     is_kept: bool = True,
+    errors: str | None = None,
 ) -> Iterator[IO[bytes]]:
     """Open the decompressed bytes of `source` in this context. Raise `error` where they cannot be
     read, also while they are read in the context, and where they are no text in UTF-8 by their
     first bytes.
 
     on_read: called with how many bytes have been read from a file. wanted: what it should be, for
-    messages. is_kept: whether standard input can be read again.
+    messages. is_kept: whether standard input can be read again. errors: as for :func:`decode`;
+    "replace" reads UTF-16 without a mark, too.
     """
     with naming_errors(source, error):
         try:
             with _open(source, on_read, is_kept) as raw, decompressed(raw) as stream:
                 start = stream.peek(START_BYTES)[:START_BYTES]  # type: ignore[attr-defined]
-                _check_start(source, start, error, wanted)
+                _check_start(source, start, error, wanted, errors)
                 if stream is raw and start and without_suffix(source) != source:
                     notice(f"{source} is not compressed: it is read as it is")
                 yield stream
@@ -84,7 +86,9 @@ def naming_errors(source: str, kind: type[RnnlmError]) -> Iterator[None]:
         raise kind(what, f"it is damaged: {error}") from None
 
 
-def _check_start(source: str, start: bytes, error: type[RnnlmError], wanted: str) -> None:
+def _check_start(
+    source: str, start: bytes, error: type[RnnlmError], wanted: str, errors: str | None
+) -> None:
     """Raise `error` where a source that begins so is no text in UTF-8. Send a notice where none of
     its lines would end."""
     name = shown_name(source)
@@ -92,8 +96,12 @@ def _check_start(source: str, start: bytes, error: type[RnnlmError], wanted: str
     if binary:
         raise error(f"{name} is {binary[0]}, not {wanted}", hint=binary[1])
     encoding = marked_encoding(start)
+    why = ""
+    if not encoding and errors != "replace":
+        encoding = unmarked_encoding(start)
+        why = f"it has no byte order mark; {start.count(0):,} of {len(start):,} bytes are NUL"
     if encoding:
-        raise error(f"{name} is in {encoding}, not in UTF-8", hint=to_utf8(encoding))
+        raise error(f"{name} is in {encoding}, not in UTF-8", why, to_utf8(encoding))
     if b"\r" in start.rstrip(b"\r") and b"\n" not in start:
         notice(
             f"{name}: lines end in carriage returns alone, and are read as one line. "
@@ -112,8 +120,6 @@ def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str
     try:
         text = data.decode("utf-8", errors or "strict")
     except UnicodeDecodeError as error:
-        if has_nul and unmarked_encoding(data[:START_BYTES]):
-            raise _nul(data, source, first_line, errors) from None
         # Guess where the text may come from.
         hint = "convert it to UTF-8 (from Windows: iconv -f WINDOWS-1252 -t UTF-8)"
         if errors:
@@ -130,13 +136,9 @@ def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str
 
 def _nul(data: bytes, source: str, first_line: int, errors: str | None) -> TextError:
     """Return the error for the NUL bytes in `data`; see :func:`decode`."""
-    encoding = unmarked_encoding(data[:START_BYTES])
-    if encoding:
-        hint = f"it looks like {encoding} without a byte order mark; {to_utf8(encoding)}"
-    else:
-        hint = "name a text; or remove them: tr -d '\\0' < FILE > NEW"
-        if errors:
-            hint += '; or use `encoding_errors="replace"`, which reads them as white space'
+    hint = "name a text; or remove them: tr -d '\\0' < FILE > NEW"
+    if errors:
+        hint += '; or use `encoding_errors="replace"`, which reads them as white space'
     return TextError(
         f"{_place(data, data.index(0), source, first_line)}: a NUL byte",
         f"{data.count(0):,} of the {len(data):,} bytes read here are NUL, which no text holds",
@@ -163,20 +165,14 @@ def text_lines(source: str, stream: IO[bytes], errors: str | None) -> Iterator[s
     """Yield the lines of a source with their ends, as text, without the byte order mark of the
     first.
 
-    Raise TextError as :func:`decode` does, and for UTF-16, though `errors` lets bad and NUL bytes
-    pass one by one, and for a line longer than LONGEST_LINE.
+    Raise TextError as :func:`decode` does, and for a line longer than LONGEST_LINE.
     """
     lines = iter(lambda: stream.readline(LONGEST_LINE + 1), b"")
     for number, line in enumerate(lines, start=1):
         if len(line) > LONGEST_LINE:
             raise too_long(source, number)
-        if number > 1:
-            yield decode(line, source, number, errors)
-            continue
-        # Bytes that pass one by one would make a text of UTF-16, too.
-        is_utf16 = errors == "surrogateescape" and b"\0" in line and unmarked_encoding(line)
-        text = decode(line, source, number, "strict" if is_utf16 else errors)
-        yield text.removeprefix("\ufeff")
+        text = decode(line, source, number, errors)
+        yield text.removeprefix("\ufeff") if number == 1 else text
 
 
 def too_long(source: str, line: int) -> TextError:

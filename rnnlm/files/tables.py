@@ -12,6 +12,7 @@ import csv
 import io
 import itertools
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -165,9 +166,12 @@ SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which JSON may ho
 
 def has_text(value: object) -> bool:
     """Return whether a cell holds anything: null, an empty or blank text and NaN (of a column of
-    numbers, or of pandas) are nothing. The words null and NaN are text."""
+    numbers, or of pandas) are nothing, and so is a list with such a gap. The words null and NaN
+    are text."""
     if isinstance(value, str):
         return value.strip(" \t\r\n") != ""
+    if isinstance(value, list):
+        return len(value) > 0 and not any(map(is_gap, value))
     return not is_gap(value)
 
 
@@ -226,6 +230,11 @@ class Row(NamedTuple):
         cell holds the text."""
         return None in self.values
 
+    @property
+    def why_unread(self) -> str | None:
+        """Why none of its cells can be read; None: they can."""
+        return TOO_LONG if self.is_too_long else self.reason
+
 
 def kind_of(source: str) -> str | None:
     """Return the kind of table that the name of `source` says, below any suffix of compression;
@@ -256,7 +265,7 @@ def rows(
     if kind == PARQUET:
         yield from parquet_rows(source, errors=errors)
         return
-    with opened(source) as stream:
+    with opened(source, errors=errors) as stream:
         lines = text_lines(source, stream, errors)
         if kind == CSV:
             cells = _csv(source, lines, columns)
@@ -510,6 +519,22 @@ def without_halves(value: Any) -> Any:
     if isinstance(value, list):
         return list(map(without_halves, value))
     return value
+
+
+def in_json(value: object) -> Any:
+    """Return `value`, which a table may hold, in JSON's types: what is not a number is null; dates
+    and the like are texts, in which halves of characters are U+FFFD."""
+    if isinstance(value, str):
+        return without_halves(value)
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, (list, tuple)):
+        return list(map(in_json, value))
+    if isinstance(value, Mapping):
+        return {without_halves(str(name)): in_json(each) for name, each in value.items()}
+    return str(value)
 
 
 def check_halves(text: str, where: str) -> None:

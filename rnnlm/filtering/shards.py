@@ -129,10 +129,10 @@ class _Bytes(Output):
             self.stream.write(self.compressor.flush())
 
 
-def _pieces(source: str) -> Iterator[tuple[int, bytes]]:
+def _pieces(source: str, errors: str) -> Iterator[tuple[int, bytes]]:
     """Yield whole lines of a file, about a chunk at a time, with the number of the first one."""
     next_line = 1
-    with opened(source) as stream:
+    with opened(source, errors=errors) as stream:
         for whole in whole_lines(iter(lambda: stream.read(CHUNK_BYTES), b"")):
             if whole is None:
                 raise too_long(source, next_line)
@@ -167,7 +167,7 @@ class LinesShard(Shard):
         settings = self.reading.text
         has_documents = settings.blank_lines == "documents"
         held: list[str] = []  # of a document that goes on in the next piece
-        for first_line, data in _pieces(self.source):
+        for first_line, data in _pieces(self.source, settings.encoding_errors):
             lines = lines_of(data, self.source, first_line, settings.encoding_errors)
             where = f"{self.source}, from line {first_line}"
 
@@ -246,7 +246,7 @@ class JsonShard(Shard):
     def chunks(self) -> Iterator[JsonChunk]:
         settings = self.reading.text
         decoder: Callable[[str, str], str | None] | None = None
-        for first_line, data in _pieces(self.source):
+        for first_line, data in _pieces(self.source, settings.encoding_errors):
             text = decode(data, self.source, first_line, settings.encoding_errors)
             if first_line == 1:
                 text = text.removeprefix("\ufeff")

@@ -88,7 +88,7 @@ def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
     empty, or is no list."""
     if os.path.isdir(source):
         return "espnet" if espnet_folders(source) else "kaldi"
-    with opened(source) as stream:
+    with opened(source, errors=settings.encoding_errors) as stream:
         lines = text_lines(source, stream, settings.encoding_errors)
         first = next(filter(str.strip, lines), None)
         if first is None:
@@ -104,7 +104,7 @@ def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
 
 def _read_tsv(builder: ListBuilder) -> None:
     source, settings = builder.source, builder.settings
-    with opened(source) as stream:
+    with opened(source, errors=settings.encoding_errors) as stream:
         lines = text_lines(source, stream, settings.encoding_errors)
         for number, fields in tables.tsv_rows(lines, len(_HEADER)):
             # A blank line, or the names of the columns, is no row.
@@ -369,7 +369,7 @@ _SCALED = re.compile(r"([-+0-9.eE]+)\*(.+)", re.DOTALL)
 
 def keyed_lines(source: str, errors: str = "strict") -> Iterator[tuple[str, str, str]]:
     """Yield (name, the rest, where it is) for each line that is not blank."""
-    with opened(source) as stream:
+    with opened(source, errors=errors) as stream:
         for number, line in enumerate(text_lines(source, stream, errors), start=1):
             key, _, rest = line.translate({9: " "}).strip(f"{WORD_SPACE}\n").partition(" ")
             if key:

@@ -21,9 +21,9 @@ import msgspec
 from rnnlm.errors import OutputError, UsageError, changes, notice
 from rnnlm.files.compression import SUFFIXES
 from rnnlm.files.outputs import check_file
-from rnnlm.files.tables import without_halves
+from rnnlm.files.tables import in_json, without_halves
 from rnnlm.files.writing import open_appending, replace_file, writing
-from rnnlm.scoring.sentences import Sentence, in_json
+from rnnlm.scoring.sentences import Sentence
 
 JOURNAL = ".run"
 

@@ -14,8 +14,8 @@ from typing import Any, Literal, cast
 
 from rnnlm import tabular
 from rnnlm.errors import UsageError
+from rnnlm.files.tables import in_json
 from rnnlm.scoring.records import SentenceScore
-from rnnlm.scoring.sentences import in_json
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.word_scores import RegionScore, WordScore
 

@@ -6,7 +6,6 @@ cell that holds no text, which says why it has no score. A damaged table is an e
 """
 
 import itertools
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -120,20 +119,6 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
     if changed:
         notice(f"columns with the name of a score are renamed in the result: {', '.join(changed)}")
     return shown
-
-
-def in_json(value: object) -> Any:
-    """Return `value`, which a table may hold, in JSON's types: what is not a number is null; dates
-    and the like are texts."""
-    if value is None or isinstance(value, (str, int)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, (list, tuple)):
-        return list(map(in_json, value))
-    if isinstance(value, Mapping):
-        return {str(name): in_json(each) for name, each in value.items()}
-    return str(value)
 
 
 # ---- The sentences of files, globs, standard input and data sets.
@@ -367,7 +352,7 @@ def _is_table(kind: str | None, settings: SentenceSettings) -> bool:
 
 
 def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:
-    with opened(source) as stream:
+    with opened(source, errors=settings.encoding_errors) as stream:
         for number, line in enumerate(text_lines(source, stream, settings.errors), start=1):
             text = line.removesuffix("\n").removesuffix("\r")
             reason = _why_unreadable(text, settings)

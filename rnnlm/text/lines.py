@@ -8,6 +8,7 @@ dropped or replaced; `<unk>` is an ordinary symbol.
 
 import codecs
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -364,8 +365,29 @@ Line = tuple[int, str]  # its number, from 1, and its text
 def lines_with_ends(source: str, errors: str | None = None) -> Iterator[Line]:
     """Yield the lines of a file with their ends, without a byte order mark. errors: as in
     :func:`rnnlm.files.reading.decode`."""
-    with opened(source) as stream:
+    with opened(source, errors=errors) as stream:
         yield from enumerate(text_lines(source, stream, errors), start=1)
+
+
+class NoLine(str):
+    """An empty line in the place of a row without text. reason: why it has none."""
+
+    reason: str
+
+    def __new__(cls, reason: str) -> "NoLine":
+        line = super().__new__(cls)
+        line.reason = reason
+        return line
+
+
+def by_kind(reasons: Counter[str]) -> Counter[str]:
+    """Add up reasons that differ in numbers and details alone, each kind under its first one."""
+    first: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for reason, count in reasons.items():
+        kind = re.sub(r"\d", "", reason.partition(" (")[0])
+        counts[first.setdefault(kind, reason)] += count
+    return counts
 
 
 def without_end(line: str) -> str:

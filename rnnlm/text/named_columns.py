@@ -84,11 +84,12 @@ def open_table(
 
 
 def table_of(source: str, rows: Iterator[tables.Row]) -> Table:
-    """Return the table that has these rows, of which the first are looked at."""
+    """Return the table that has these rows, of which the first are looked at: JSON may leave out
+    what is null in a row."""
     sample = list(itertools.islice(rows, tables.SAMPLE_ROWS))
-    readable = next((row.values for row in sample if not row.reason), {})
-    names = [str(name) for name in readable if name is not None]
-    return Table(source, names, sample, itertools.chain(sample, rows))
+    names = dict.fromkeys(itertools.chain.from_iterable(row.values for row in sample))
+    names.pop(None, None)
+    return Table(source, list(map(str, names)), sample, itertools.chain(sample, rows))
 
 
 def _checked(row: tables.Row) -> tables.Row:
@@ -152,6 +153,15 @@ def why_no_text(value: object, column: str) -> str | None:
     return f"column {column!r} holds {given(value)}, not text"
 
 
+def text_or_reason(row: tables.Row, column: str) -> tuple[str, str | None]:
+    """Return the text of a row, or "" and why it has none."""
+    value: Any = row.values.get(column)
+    reason = row.why_unread or why_no_text(value, column)
+    if not reason and tables.SURROGATE.search(value):
+        reason = f"column {column!r} is not UTF-8"
+    return "" if reason else value, reason
+
+
 def tell_of_empty(source: str, empty: int, rows: int, what: str) -> None:
     """Send a notice of rows without text, if there are any. what: what they lack, and what becomes
     of them."""
@@ -160,12 +170,15 @@ def tell_of_empty(source: str, empty: int, rows: int, what: str) -> None:
 
 
 def text_of(value: object, where: str, column: str) -> str:
-    """Return the value of a cell as text: numbers and truth values as JSON writes them."""
+    """Return the value of a cell as text: truth values as JSON writes them, and whole numbers,
+    which a column of floats holds where some of them are missing."""
     if isinstance(value, str):
         tables.check_halves(value, f"{where}, column {column!r}")
         return value
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if not isinstance(value, int):
         raise TextError(
             f"{where}: column {column!r} holds {given(value)}", "a text or a whole number is needed"
@@ -266,8 +279,10 @@ def header_in(
         return "surely"
 
     # What each cell says by itself, and beside the cells below it.
-    are_known = all(tables.folded(cell) in _KNOWN_NAMES or not cell.strip() for cell in first)
-    are_known = are_known and any(map(str.strip, first))
+    named = list(filter(str.strip, first))
+    are_known = len(named) > 0 and all(tables.folded(cell) in _KNOWN_NAMES for cell in named)
+    # pandas numbers columns without a name from 0, behind an index without one.
+    are_known = are_known or named == list(map(str, range(len(named))))
     evidence = []
     for place, cell in enumerate(first):
         below = [row[place] for row in others if place < len(row)]

@@ -116,9 +116,7 @@ class PairCollector:
 
     def _as_line(self, text: str, place: str) -> str:
         """Return a text as one line, also where a cell holds several; "" where it has no words."""
-        text = check_reserved(text, place, self.settings.special_symbols)
-        if "\n" in text:
-            text = text.strip("\r\n").replace("\r\n", " ").replace("\n", " ")
+        text = on_one_line(check_reserved(text, place, self.settings.special_symbols))
         return "" if is_blank(text) else text
 
     def _filled(self, texts: Sequence[str], places: Sequence[str], skips: bool) -> Sequence[str]:
@@ -139,6 +137,13 @@ class PairCollector:
             return ()
         self.references_left_out += len(references) - len(filled)
         return (source, *filled)
+
+
+def on_one_line(text: str) -> str:
+    """Return a text as one line, also where a cell holds several."""
+    if "\n" not in text:
+        return text
+    return text.strip("\r\n").replace("\r\n", " ").replace("\n", " ")
 
 
 # ---- The format of a file of pairs, inferred from its name, else from its first line.

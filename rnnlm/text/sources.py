@@ -146,7 +146,7 @@ def read(
         yield from _in_chunks(_texts_of_file(source, kind, settings, errors))
         return
 
-    with opened(source, on_read, is_kept=is_kept) as stream:
+    with opened(source, on_read, is_kept=is_kept, errors=errors) as stream:
         yield from iter(lambda: stream.read(CHUNK_BYTES), b"")
 
 

@@ -21,7 +21,6 @@ from typing import Any, Literal
 import numpy as np
 
 from rnnlm.errors import SettingsError, TextError, notice
-from rnnlm.files.first_bytes import unmarked_encoding
 from rnnlm.files.reading import opened
 from rnnlm.text.lines import Progress, numbered_lines, silent
 
@@ -164,7 +163,7 @@ def check_is_text_file(path: str) -> None:
     once."""
     with opened(path) as stream:
         start = stream.read(_FIRST_BYTES)
-        if b"\0" in start and not unmarked_encoding(start):
+        if b"\0" in start:
             raise TextError(
                 f"{path} is a binary file",
                 "vectors are read from text files, as written by word2vec and GloVe",

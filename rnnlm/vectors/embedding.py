@@ -26,7 +26,7 @@ from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
 from rnnlm.text.batches import by_length, why_too_long
-from rnnlm.text.lines import check_reserved, is_blank
+from rnnlm.text.lines import by_kind, check_reserved, is_blank
 from rnnlm.vectors.settings import EmbeddingSettings, Pooling
 
 # ---- From what a layer outputs for the tokens of lines to one vector a line, or one a word.
@@ -90,17 +90,6 @@ class EmbeddedLines:
     words: tuple[LineWords, ...]
     vectors_NH: np.ndarray
     reasons: tuple[str | None, ...]
-
-
-class NoLine(str):
-    """An empty line in the place of a row without text. reason: why it has none."""
-
-    reason: str
-
-    def __new__(cls, reason: str) -> "NoLine":
-        line = super().__new__(cls)
-        line.reason = reason
-        return line
 
 
 class Embedder:
@@ -172,7 +161,7 @@ class Embedder:
             yield EmbeddedLines(first, tuple(checked), words, vectors_NH, tuple(reasons))
             first += len(chunk)
             without.update(filter(None, reasons))
-        for reason, count in without.items():
+        for reason, count in by_kind(without).items():
             notice(f"{count:,} of {first - 1:,} lines have no vector: {reason}")
 
     def _cut(self, lines: Iterable[str]) -> Iterator[list[str]]:

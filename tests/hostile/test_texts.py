@@ -26,7 +26,7 @@ ENCODINGS = {
     "a surrogate": (b"good \xed\xa0\x80\n", "text, line 1, byte 6: not UTF-8"),
     "cut-off UTF-8": (b"caf\xc3", "text, line 1, byte 4: not UTF-8"),
     "UTF-16": ("text".encode("utf-16"), "text is in UTF-16, not in UTF-8"),
-    "UTF-16, unmarked": ("text\n".encode("utf-16-le"), "text, line 1, byte 2: a NUL byte"),
+    "UTF-16, unmarked": ("text\n".encode("utf-16-le"), "text is in UTF-16LE, not in UTF-8"),
     "<s> within": (b"good\na <s> b\n", "text, line 2: the text holds <s>"),
     "</s> at the end": (b"a </s>\n", "text, line 1: the text holds </s>"),
     "a program": (b"\x7fELF\x02\x01\x01\0\0\xff\xfe", "text is a program, not a text"),

@@ -22,8 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnlm.errors import Gathered, ModelError, notice
-from rnnlm.files.first_bytes import to_utf8, unmarked_encoding
-from rnnlm.files.reading import LONGEST_LINE, START_BYTES, opened, shown_name
+from rnnlm.files.reading import LONGEST_LINE, opened, shown_name
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
 from rnnlm.text.lines import Progress, silent
@@ -166,12 +165,6 @@ def open_arpa(
     """Open the file at `path`, or standard input, `-`, as lines. ModelError: it cannot be read, or
     its compression is damaged."""
     with opened(path, error=ModelError, wanted="an ARPA file", is_kept=False) as stream:
-        # NUL separates words, as for KenLM, but not where it is half of a character.
-        start = stream.peek(START_BYTES)[:START_BYTES]  # type: ignore[attr-defined]
-        encoding = unmarked_encoding(start)
-        if encoding:
-            what = f"{shown_name(path)} is in {encoding}, not in UTF-8"
-            raise ModelError(what, hint=to_utf8(encoding))
         yield ArpaLines(stream, shown_name(path), report, allow_positive)
 
 

@@ -79,7 +79,7 @@ def _stem(name: str) -> str:
 
 def _read(source: str, kind: str, errors: str, strip: bool) -> TestSet:
     # A file may be one JSON object as a whole.
-    table = tables.kind_of(source) or _sniffed(source)
+    table = tables.kind_of(source) or _sniffed(source, errors)
     value = _json_value(source, errors) if table == tables.JSON_LINES else None
     if isinstance(value, dict):
         rows = [tables.Row(source, value)]
@@ -102,9 +102,9 @@ def _spaced(value: Any) -> Any:
     return list(map(_spaced, value)) if isinstance(value, list) else value
 
 
-def _sniffed(source: str) -> str:
+def _sniffed(source: str, errors: str) -> str:
     """Return the kind of table that the file begins like."""
-    with opened(source) as stream:
+    with opened(source, errors=errors) as stream:
         begins = stream.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
     return tables.JSON_LINES if begins[:1] in (b"{", b"[") else tables.TSV
 
@@ -113,7 +113,7 @@ def _json_value(source: str, errors: str) -> object:
     """Return what the file holds where it is one JSON value as a whole, else None."""
     import msgspec
 
-    with opened(source) as stream:
+    with opened(source, errors=errors) as stream:
         data = stream.read(tables.LARGEST_VALUE + 1)
     if len(data) > tables.LARGEST_VALUE:  # JSON-lines, perhaps
         return None

@@ -37,8 +37,7 @@ from rnnlm.text.named_columns import (
     format_of,
     open_table,
     text_column,
-    text_of,
-    why_no_text,
+    text_or_reason,
 )
 
 # ---- Files tagged: read sentence by sentence, and written again with labels and all else they
@@ -157,7 +156,7 @@ def _not_empty(sentences: Iterable[Sentence], source: str) -> Iterator[Sentence]
     first = []
     for sentence in rest:
         first.append(sentence)
-        if sentence.words:
+        if sentence.words or sentence.reason:
             yield from itertools.chain(first, rest)
             return
     raise TextError(f"no sentences in {shown_name(source)}", "it is empty")
@@ -338,12 +337,16 @@ def writer(format: str) -> Callable[[Row, bool], str]:
     """Return the function that makes text of a row, with a header if it is the first. format:
     "tsv", "csv" or "jsonl"."""
     if format == "jsonl":
-        return lambda row, is_first: json.dumps(row, ensure_ascii=False, default=str) + "\n"
+        return lambda row, is_first: json.dumps(row, ensure_ascii=False) + "\n"
     line = LINE_OF[format]
 
     def write(row: Row, is_first: bool) -> str:
         header = line(map(str, row)) if is_first else ""
-        return header + line(map(cell, row.values()))
+        # Numbers that are not ours keep their digits.
+        texts = []
+        for name, value in row.items():
+            texts.append(cell(value) if name.endswith(PROBABILITY) else tables.cell_text(value))
+        return header + line(texts)
 
     return write
 
@@ -377,19 +380,20 @@ def _lines(source: str, format: str, settings: TextFileSettings) -> Iterator[Tex
 
 
 def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
-    table = open_table(source, KINDS[format], settings.encoding_errors, [settings.column])
+    asked = [settings.column]
+    table = open_table(source, KINDS[format], settings.encoding_errors, asked, unreadable="report")
     if not table.sample:
         return
     usual = USUAL_TEXT + USUAL_WORDS
     column = text_column(table.names, table.sample, table.where, settings.column, usual)
     for row in table.rows:
-        names = [str(name) for name in row.values]
-        cell = row.values.get(column)
-        text: str | Sequence[str] = ()
-        reason = None
-        if isinstance(cell, list):
-            text = words_of(cell, row.where, column)
-        else:
-            reason = why_no_text(cell, column)
-            text = "" if reason else text_of(cell, row.where, column)
-        yield Text(text, dict(zip(names, row.values.values(), strict=True)), reason)
+        text: str | Sequence[str]
+        text, reason = text_or_reason(row, column)
+        value = row.values.get(column)
+        if isinstance(value, list) and tables.has_text(value):
+            text, reason = words_of(value, row.where, column), None
+        cells: dict[str, Any] = dict.fromkeys(table.names)
+        for name, each in row.values.items():
+            if name is not None:
+                cells[name] = tables.in_json(each)
+        yield Text(text, cells, reason)

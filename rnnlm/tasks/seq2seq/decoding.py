@@ -11,7 +11,6 @@ import numpy as np
 from rnnlm.checks import items_of
 from rnnlm.errors import TextError, UsageError
 from rnnlm.files.reading import shown_name
-from rnnlm.files.tables import has_text
 from rnnlm.generation.drawing import Found, Starts, draw_samples
 from rnnlm.generation.search import search
 from rnnlm.generation.settings import SamplingSettings, SearchSettings
@@ -24,17 +23,17 @@ from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tasks.seq2seq.results import Attention, TranslatedLine, TranslatedLines, Translation
 from rnnlm.text.batches import NO_WORDS, why_too_long
-from rnnlm.text.lines import is_blank, lines_with_ends, without_end
+from rnnlm.text.lines import NoLine, is_blank, lines_with_ends, without_end
 from rnnlm.text.named_columns import (
     KINDS,
     USUAL_PAIRS,
     USUAL_TEXT,
-    cell,
     open_table,
     text_column,
     text_of,
+    text_or_reason,
 )
-from rnnlm.text.pairs import ParallelText
+from rnnlm.text.pairs import ParallelText, on_one_line
 
 # ---- What the tokens of a line looked at in its source.
 
@@ -114,8 +113,8 @@ class Translator:
         found = []
         readable = []
         for place, source in enumerate(sources):
-            reason = why_too_long(int(lengths[place]))
-            if is_blank(source) or lengths[place] <= 1:
+            reason = getattr(source, "reason", None) or why_too_long(int(lengths[place]))
+            if not reason and (is_blank(source) or lengths[place] <= 1):
                 reason = NO_WORDS
             if reason is None:
                 readable.append(place)
@@ -253,7 +252,7 @@ def _lines(file: str, settings: TextFileSettings) -> Iterator[str]:
 def _cells(file: str, form: str, settings: TextFileSettings, usual: Sequence[str]) -> Iterator[str]:
     table = open_table(
         file, KINDS[form], settings.encoding_errors, [settings.column],
-        only_asked=settings.column is not None, has_languages=True,
+        only_asked=settings.column is not None, has_languages=True, unreadable="report",
     )  # fmt: skip
     if not table.sample:
         return
@@ -261,9 +260,8 @@ def _cells(file: str, form: str, settings: TextFileSettings, usual: Sequence[str
         table.names, table.sample, table.where, settings.column, usual, "the sources"
     )
     for row in table.rows:
-        held = cell(row.values, column, row.where)
-        text = text_of(held, row.where, column) if has_text(held) else ""
-        # A cell may have several lines, a source is one.
-        if "\n" in text:
-            text = " ".join(text.strip("\r\n").splitlines())
-        yield text
+        text, reason = text_or_reason(row, column)
+        value = row.values.get(column)
+        if isinstance(value, int):
+            text, reason = text_of(value, row.where, column), row.why_unread
+        yield NoLine(reason) if reason else on_one_line(text)

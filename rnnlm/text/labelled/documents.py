@@ -26,12 +26,11 @@ from rnnlm.text.lines import WORD_SPACE, Line, is_blank, lines_with_ends, split_
 from rnnlm.text.named_columns import (
     KINDS,
     Table,
-    cell,
     column_named,
     format_of,
     open_table,
     text_column,
-    why_no_text,
+    text_or_reason,
 )
 
 # ---- A sentence of a file into which labels are written.
@@ -178,7 +177,9 @@ def read_columns(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
             places.append(place)
 
         first_line, _ = chunk[places[0]]
-        column = place_of(settings.column or "1", layout.count, f"{source}, line {first_line}")
+        column = place_of(
+            settings.column or layout.word, layout.count, f"{source}, line {first_line}"
+        )
         words = tuple(row[column] for row in rows)
         if not all(words):
             empty_line, _ = chunk[places[words.index("")]]
@@ -395,7 +396,7 @@ def read_table(
     numbers, or that blank rows end. output: "tsv", "csv", "jsonl"; other formats have room for
     words and text alone."""
     asked = (settings.column, settings.sentence_column)
-    table = open_table(source, KINDS[kind], settings.encoding_errors, asked)
+    table = open_table(source, KINDS[kind], settings.encoding_errors, asked, unreadable="report")
     if not table.sample:
         return
     column = text_column(table.names, table.sample, table.where, settings.column, USUAL_SPLIT)
@@ -425,17 +426,20 @@ def _sentence_of_row(
     row: tables.Row, table: Table, column: str, output: str, is_first: bool, blank: int
 ) -> Sentence:
     """Return the sentence in a row. blank: how many blank lines are above it."""
-    value = cell(row.values, column, row.where)
+    value = row.values.get(column)
+    cells = {name: tables.in_json(each) for name, each in row.values.items() if name is not None}
     words: list[str] = []
-    reason = None if isinstance(value, list) else why_no_text(value, column)
+    reason = None
+    if not (isinstance(value, list) and tables.has_text(value)):
+        _, reason = text_or_reason(row, column)
     if not reason:
         words = words_of(value, row.where, column, lists=is_list(value))
     text = value if isinstance(value, str) and not is_list(value) else None
     if output not in ("jsonl", *LINE_OF):
         return raw_sentence(text or " ".join(words), words, output, row.number, is_first)
-    write: Callable[[WordLabels, TextLabels], str] = _JsonWriter(row.values)
+    write: Callable[[WordLabels, TextLabels], str] = _JsonWriter(cells)
     if output in LINE_OF:
-        write = _RowWriter(table.names, row.values, LINE_OF[output], is_first, blank)
+        write = _RowWriter(table.names, cells, LINE_OF[output], is_first, blank)
     return Sentence(tuple(words), row.number, write, text, reason)
 
 
@@ -482,7 +486,7 @@ def joined(labels: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class _JsonWriter:
-    row: dict[str | None, object]
+    row: dict[str, object]
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         row = dict(self.row)
@@ -490,13 +494,13 @@ class _JsonWriter:
             # A column of texts stays one.
             row[name] = joined(labels) if isinstance(row.get(name), str) else list(labels)
         row.update(text_labels)
-        return json.dumps(row, ensure_ascii=False, default=str) + "\n"
+        return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 @dataclass(frozen=True)
 class _RowWriter:
     names: Sequence[str]
-    row: dict[str | None, object]
+    row: dict[str, object]
     line: Callable[[Iterable[str]], str]
     is_first: bool
     blank: int = 0  # lines above it

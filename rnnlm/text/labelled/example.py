@@ -83,7 +83,7 @@ def joined_labels(labels: Iterable[str]) -> str:
 
 Level = Literal["word", "text"]  # what has a label: each word (tagging), or the whole text
 Format = Literal["auto", "conllu", "columns", "tsv", "csv", "jsonl", "parquet", "fasttext"]
-SchemeName = Literal["auto", "none", "iob1", "bio", "bioes", "bilou"]
+SchemeName = Literal["auto", "none", "iob1", "bio", "bioes", "bilou", "bmes"]
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ class LabelledSettings:
     scheme: Annotated[
         SchemeName | None,
         Meta(
-            description="how labels write spans: none, iob1, bio, bioes or bilou; auto: inferred"
+            description="how labels write spans: none, iob1, bio, bioes, bilou or bmes; auto:"
+            " inferred"
             " from the labels"
         ),
     ] = "auto"

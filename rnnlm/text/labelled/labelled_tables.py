@@ -327,8 +327,8 @@ def _example(
     row: tables.Row, columns: Columns, settings: LabelledSettings, source: str, aligned: bool
 ) -> Example:
     where = row.where
-    text = cell(row.values, columns.text, where)
-    label_cells = [cell(row.values, name, where) for name in columns.words]
+    text = row.values[columns.text]
+    label_cells = [row.values[name] for name in columns.words]
 
     # A text in brackets is a list of words only beside a list of labels.
     lists = any(isinstance(each, str) and json_list(each) is not None for each in label_cells)
@@ -356,6 +356,8 @@ def text_label(value: object, where: str, column: str, settings: LabelledSetting
     # A list, from JSON or Parquet: each of its texts is a label.
     if isinstance(value, list):
         labels = [text_of(label, where, column) for label in value]
+        if not settings.multi_label and len(labels) == 1:
+            return intern(labels[0])
         if not settings.multi_label:
             raise several_labels(where, labels)
         if any(not label or LABEL_SEPARATOR in label for label in labels):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from sys import intern
 
-from rnnlm.errors import TextError, shown, visible
+from rnnlm.errors import TextError, notice, shown, visible
 from rnnlm.text.labelled.example import (
     LABEL_SEPARATOR,
     Example,
@@ -17,7 +17,7 @@ from rnnlm.text.labelled.example import (
     joined_labels,
     no_words,
 )
-from rnnlm.text.labelled.labelled_tables import several_labels
+from rnnlm.text.labelled.labelled_tables import has_tags, several_labels
 from rnnlm.text.lines import Line, is_blank, lines_with_ends, split_words, without_end
 from rnnlm.text.named_columns import no_column
 
@@ -30,6 +30,7 @@ from rnnlm.text.named_columns import no_column
 DOCUMENT_START = "-DOCSTART-"
 SAMPLE = 3  # values of a column that messages show
 LONGEST_SAMPLE = 30  # characters
+MANY_WORDS = 50  # that show what columns hold, and are seldom one sentence
 
 Rows = list[list[str]]
 
@@ -50,6 +51,7 @@ class Layout:
     has_tabs: bool
     count: int
     line: int  # the first that has `count` columns
+    word: str  # the column of the words, by its number
     last_cells: frozenset[str]  # of these lines
 
     def split(self, line: str) -> list[str]:
@@ -93,9 +95,23 @@ def layout_of(source: str, lines: Iterable[Line]) -> tuple[Layout, Iterator[Line
     rows = [line.split("\t") if has_tabs else split_words(line) for _, line in words]
     [(count, _)] = Counter(map(len, rows)).most_common(1) or [(0, 0)]
     numbers = [number for (number, _), row in zip(words, rows, strict=True) if len(row) == count]
-    last = frozenset(row[-1] for row in rows if len(row) == count)
-    layout = Layout(source, has_tabs, count, numbers[0] if numbers else 0, last)
+    rows = [row for row in rows if len(row) == count]
+    last = frozenset(row[-1] for row in rows)
+    word = "2" if count > 1 and _counts_words([row[0] for row in rows]) else "1"
+    layout = Layout(source, has_tabs, count, numbers[0] if numbers else 0, word, last)
     return layout, itertools.chain(sample, rest)
+
+
+def _counts_words(cells: Sequence[str]) -> bool:
+    """Return whether a column numbers the words of each sentence, from 0 or 1 on."""
+    if "2" not in cells:
+        return False
+    number = 0
+    for cell in cells:
+        if cell not in ("0", "1", str(number + 1)):
+            return False
+        number = int(cell)
+    return True
 
 
 def has_columns(lines: Sequence[str]) -> bool:
@@ -107,10 +123,9 @@ def has_columns(lines: Sequence[str]) -> bool:
     return layout.count > 1 and alike >= 2 / 3 * len(rows)
 
 
-def sentences(source: str, lines: Iterable[Line]) -> Iterator[tuple[int, Rows]]:
+def sentences(layout: Layout, lines: Iterable[Line]) -> Iterator[tuple[int, Rows]]:
     """Yield the sentences of the `lines` of a file: where each begins, and the cells of its
     words."""
-    layout, lines = layout_of(source, lines)
     for block in blocks(lines):
         block = [line for line in block if not is_document_start(line[1])]
         while block and layout.is_comment(block[0][1]):
@@ -127,9 +142,10 @@ def place_of(name: str, count: int, where: str) -> int:
 
 
 def read_columns(source: str, settings: LabelledSettings) -> LabelledText:
-    """Return the examples of a file with columns: words in the first one, labels in the last, where
-    no others are named."""
-    found = list(sentences(source, lines_with_ends(source, settings.encoding_errors)))
+    """Return the examples of a file with columns: words in the first one, or behind their numbers,
+    labels in the last, where no others are named."""
+    layout, lines = layout_of(source, lines_with_ends(source, settings.encoding_errors))
+    found = list(sentences(layout, lines))
     if not found:
         return LabelledText((), (), (), "columns")
     first_line, first_rows = found[0]
@@ -138,11 +154,15 @@ def read_columns(source: str, settings: LabelledSettings) -> LabelledText:
     if count == 1:
         raise TextError(f"{where}: one column", "words need labels beside them")
 
-    # The words are in the first column, the labels in the last, unless others are named.
-    word_column = place_of(settings.column or "1", count, where)
+    if len(found) == 1 and len(first_rows) >= MANY_WORDS:
+        notice(
+            f"{source}: all {len(first_rows):,} words are one sentence; blank lines part sentences"
+        )
+    word_column = place_of(settings.column or layout.word, count, where)
     names = settings.label_columns
     if not names:
-        _check_last_column(source, [rows for _, rows in found])
+        rows = list(itertools.chain.from_iterable(rows for _, rows in found))
+        _check_last_column(source, rows, word_column, settings.column is None)
         names = (str(count),)
     places = [place_of(name, count, where) for name in names]
     examples = tuple(_example(source, line, rows, word_column, places) for line, rows in found)
@@ -163,20 +183,32 @@ def _example(
     )
 
 
-def _check_last_column(source: str, found: list[Rows]) -> None:
-    """Refuse a last column with a single value: the labels, which nobody named, are elsewhere."""
-    rows = list(itertools.chain.from_iterable(found))
-    first = rows[0][-1]
-    if any(row[-1] != first for row in rows):
-        return
-    samples = []
-    for place in range(len(rows[0])):
-        samples.append(f"{place + 1}: {_sample(row[place] for row in rows)}")
-    raise TextError(
-        f"{source}: each word has {_cut(first)!r} in the last column",
-        f"its columns are {'; '.join(samples)}",
-        "name the column of the labels by its number: `label_column=2`",
-    )
+def _check_last_column(source: str, rows: Rows, word: int, may_be_words: bool) -> None:
+    """Refuse a last column that holds no labels, which nobody named: it has a single value, or, if
+    it may hold the words, is to the column `word` as these are to labels."""
+    columns = list(zip(*rows, strict=True))
+    words, last = columns[word], columns[-1]
+    # Many words of a text occur once, few labels do.
+    of_last = Counter(last)
+    once = list(of_last.values()).count(1)
+    is_reversed = len(set(words)) <= len(of_last) / 2 and once > len(of_last) / 3
+    if has_tags([words]) != has_tags([last]):
+        is_reversed = has_tags([words])
+    what, way = "", f"`column={len(columns)}` and `label_column={word + 1}`"
+    if len(of_last) == 1:
+        what = f"each word has {_cut(last[0])!r} in the last column"
+        others = [place for place, column in enumerate(columns) if len(set(column)) > 1]
+        way = f"`label_column={max({*others, 1} - {word}) + 1}`"
+    elif may_be_words and len(rows) >= MANY_WORDS and is_reversed:
+        what = "which column holds the words, and which the labels?"
+        way += f", or `column={word + 1}` and `label_column={len(columns)}`"
+    if what:
+        samples = [f"{place}: {_sample(cells)}" for place, cells in enumerate(columns, start=1)]
+        raise TextError(
+            f"{source}: {what}",
+            f"its columns are {'; '.join(samples)}",
+            f"name it by its number: {way}",
+        )
 
 
 def _sample(values: Iterable[str]) -> str:

@@ -3,7 +3,7 @@ follow each other.
 
 IOB1 (Ramshaw & Marcus 1995): I-X inside a span, B-X only where one begins right behind another of
 type X. BIO (IOB2; Tjong Kim Sang & Veenstra 1999): each span begins with B-X. BIOES: its last word
-has E-X, a span of one word S-X; BILOU is the same in other letters. In all of them
+has E-X, a span of one word S-X; BILOU and BMES are the same in other letters. In all of them
 O marks words outside of spans; a label without type (B alone) belongs to spans of one nameless
 type.
 
@@ -12,6 +12,7 @@ word before it if both have the same type, the one before does not end its span 
 not begin one itself (B, S). So an I-X after O begins a span.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -22,7 +23,8 @@ from rnnlm.errors import TextError, notice
 OUTSIDE = "O"
 NONE, IOB1, BIO, BIOES = "none", "iob1", "bio", "bioes"
 # Begin, inside, end, single
-LETTERS = {IOB1: "IIII", BIO: "BIIB", BIOES: "BIES", "bilou": "BILU"}
+LETTERS = {IOB1: "IIII", BIO: "BIIB", BIOES: "BIES", "bilou": "BILU", "bmes": "BMES"}
+_OTHER_NOTATION = re.compile(r"[BIESLUMbieslum][-_:./].+|.+[-_:./][BIESLUM]")
 _BEGIN, _INSIDE, _END, _SINGLE = range(4)
 _ALL_LETTERS = {OUTSIDE, *"".join(LETTERS.values())}
 Span = tuple[int, int, str]  # its first word, the one after its last, and its type
@@ -100,6 +102,7 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
     symbols = {label for _, label in pairs}
     letters = set(map(_letter, symbols))
     if None in letters or len(symbols) < 2:
+        _tell_other_notation(symbols)
         return NONE
     inside = {letter for letter in letters if letter and letter != OUTSIDE}
     has_bare = any(len(label) == 1 and label != OUTSIDE for label in symbols)
@@ -108,8 +111,8 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
 
     # Letters beside B and I tell which scheme it is.
     if not inside <= {"B", "I"}:
-        for name in (BIOES, "bilou"):
-            if inside <= set(LETTERS[name]):
+        for name, all_letters in LETTERS.items():
+            if inside <= set(all_letters):
                 return name
         return NONE
 
@@ -128,6 +131,16 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
             "spans all the same, as conlleval does"
         )
     return IOB1 if by_i > by_b else BIO
+
+
+def _tell_other_notation(symbols: Iterable[str]) -> None:
+    """Send a notice of labels that seem to write spans in a way that is not read, if all do."""
+    types = sorted(label for label in symbols if label.upper() not in (OUTSIDE, "0", "_"))
+    if len(types) > 1 and all(map(_OTHER_NOTATION.fullmatch, types)):
+        notice(
+            f"labels such as {types[0]} are learned as they are, without spans: labels of spans "
+            "are written B-LOC, I-LOC and O"
+        )
 
 
 def strays(counts: Mapping[str, int], scheme: str) -> tuple[set[str], bool]:

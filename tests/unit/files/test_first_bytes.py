@@ -132,6 +132,9 @@ ENCODINGS = {
     "utf-16-be, marked": (b"\xfe\xff" + TEXT.decode().encode("utf-16-be"), "UTF-16"),
     **{name: (TEXT.decode().encode(name), name.upper().replace("-", "").replace("UTF", "UTF-"))
        for name in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")},
+    # Without a line end, nor any NUL: not UTF-8, and UTF-8 full of control characters.
+    "Chinese": ("\u6211\u4eec\u4eca\u5929\u53bb\u4e0a\u6d77".encode("utf-16-le"), "UTF-16LE"),
+    "Russian": ("\u043f\u0440\u0438\u0432\u0435\u0442".encode("utf-16-be"), "UTF-16BE"),
 }  # fmt: skip
 PLAIN = st.text(st.characters(categories=("L", "N", "P", "Z", "S"), include_characters="\n\t"))
 

@@ -41,6 +41,13 @@ READERS = {
 }  # fmt: skip
 
 
+def test_too_many_cells_are_the_reason_of_their_row(tmp_path):
+    path = tmp_path / "t.tsv"
+    path.write_text("text\tlabel\na b\tX\tmore\nc\tY\n", encoding="utf-8")
+    rows = [*READERS["documents"](path), *READERS["sources"](path)]
+    assert [getattr(row, "reason", None) for row in rows] == [tables.TOO_LONG, None] * 2
+
+
 def test_usual_columns_come_before_the_only_one():
     assert text_column(["a", "Words"], (), "f", usual=("tokens", "words")) == "Words"
     assert text_column(["a"], (), "f") == "a"
@@ -92,6 +99,7 @@ LABELS = ["pos", "neg", "neg", "pos"] * 3
     (("5", "7"), ("123", "456"), "no"), (("hi there",), (TEXTS,), "no"),
     (("hello",), (TEXTS,), "perhaps not"), (("Tweet",), (TEXTS,), "surely"),
     (("text",), ([],), "surely"), (("text text",), ([],), "no"),
+    (("", "0"), ("01", TEXTS[:2]), "surely"), (("0",), (TEXTS,), "surely"),  # as of pandas
 ])  # fmt: skip
 def test_a_header_differs_in_kind_from_the_rows(first, columns, found):
     rows = list(zip(*columns, strict=True))

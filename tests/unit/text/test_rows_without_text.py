@@ -15,7 +15,10 @@ from rnnlm.filtering.shards import Reading, open_shard
 from rnnlm.rescoring.files import read_nbest
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.scoring.settings import SentenceSettings
+from rnnlm.tasks.labels.files import TextFileSettings, read_texts
+from rnnlm.tasks.seq2seq.decoding import read_sources
 from rnnlm.text.corpus import Corpus
+from rnnlm.text.labelled.documents import read_table
 from rnnlm.text.labelled.example import LabelledSettings
 from rnnlm.text.labelled.reading import read_labelled
 from rnnlm.text.lines import TextSettings
@@ -66,6 +69,41 @@ def test_what_answers_row_by_row_says_why(tmp_path, kind):
     why = "column 'text' holds no text"
     assert [each.reason for each in found] == [None, None, why, None, why, None]
     assert [int(each.columns["n"]) for each in found] == list(range(6))
+
+
+ANSWERING = {
+    "score": lambda path: [(each.text, each.reason) for each in read_sentences(path)],
+    "tag": lambda path: [
+        (each.text or "", each.reason)
+        for each in read_table(path, LabelledSettings(), "jsonl", "jsonl")
+    ],
+    "classify": lambda path: [
+        (each.text, each.reason) for each in read_texts(path, "jsonl", TextFileSettings())
+    ],
+    "translate": lambda path: [
+        (line, getattr(line, "reason", None)) for line in read_sources(path, TextFileSettings())
+    ],
+}
+
+
+@pytest.mark.parametrize("answers", ANSWERING.values(), ids=ANSWERING)
+def test_each_row_that_cannot_be_read_has_its_reason(tmp_path, answers):
+    path = tmp_path / "a.jsonl"
+    bad = ['{"id": 1}', '{"text": null}', '{"text": []}', '{"text": {}}', '{"text": ', "[3]"]
+    path.write_text("\n".join([*bad, '{"text": "a hen", "more": 1}', *bad]))
+    found = answers(str(path))
+    assert [text for text, _ in found] == [*[""] * 6, "a hen", *[""] * 6]
+    assert [reason is None for _, reason in found] == [*[False] * 6, True, *[False] * 6]
+
+
+def test_halves_of_characters_are_written_as_text(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "\\ud83d", "x": NaN}\n{"text": "b", "x": "\\ud83d"}\n')
+    rows = read_table(str(path), LabelledSettings(), "jsonl", "jsonl")
+    written = [json.loads(row.with_labels({}).encode()) for row in rows]
+    assert written == [{"text": "\ufffd", "x": None}, {"text": "b", "x": "\ufffd"}]
+    texts = read_texts(str(path), "jsonl", TextFileSettings())
+    assert [text.row for text in texts] == written
 
 
 def test_data_sets_have_such_rows_too(tmp_path):

@@ -203,6 +203,46 @@ def test_labels_that_write_no_spans_are_not_odd(read, recwarn):
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_words_stand_behind_their_numbers(read, first):
+    numbered = []
+    for sentence in TAGGED.rstrip("\n").split("\n\n"):
+        lines = enumerate(sentence.split("\n"), start=first)
+        numbered.append("".join(f"{number} {line}\n" for number, line in lines))
+    text = read("\n".join(numbered))
+    assert text.content_hash == read(TAGGED).content_hash and text.word_columns == ("3",)
+
+
+def test_labels_before_their_words_are_not_taken_for_words(read):
+    swapped = "\n".join(" ".join(reversed(line.split())) for line in TAGGED.split("\n"))
+    with pytest.raises(TextError, match="which column.*`column=2` and `label_column=1`, or `col"):
+        read(swapped)
+    named = read(swapped, column="2", label_column="1")
+    assert named.content_hash == read(TAGGED).content_hash
+
+
+def test_a_last_column_of_one_value_names_another_one(read):
+    with pytest.raises(TextError, match="has 'O' in the last column.*`label_column=2`"):
+        read(TAGGED.replace("\n", " O\n").replace("\n O\n", "\n\n"))
+
+
+def test_words_without_blank_lines_are_said_to_be_one_sentence(read):
+    with pytest.warns(RnnlmWarning, match="all 70 words are one sentence"):
+        assert len(read(TAGGED.replace("\n\n", "\n")).examples) == 1
+
+
+@pytest.mark.parametrize("change", [str.lower, lambda text: text.replace("-", "_")])
+def test_labels_in_another_notation_are_said_to_write_no_spans(read, change):
+    with pytest.warns(RnnlmWarning, match="labels such as .* without spans: .* B-LOC"):
+        assert read(change(TAGGED)).scheme == {"2": "none"}
+
+
+@pytest.mark.parametrize("label", ['["1"]', "1.0", "1"])
+def test_one_label_may_be_a_list_or_a_number(read, label):
+    text = read(f'{{"text": "x", "label": {label}}}\n', "text")
+    assert text.examples[0].text_labels == ("1",)
+
+
 @pytest.mark.parametrize("line, count", [(1, 2), (3, 2), (len(TAGGED.splitlines()) - 1, 2)])
 def test_the_one_line_without_a_label_is_named(read, line, count):
     lines = TAGGED.splitlines()

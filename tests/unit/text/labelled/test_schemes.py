@@ -16,6 +16,7 @@ BY_HAND = {  # two names side by side, one of three words, one of another type b
     "bio": "B-P B-P O B-L I-L I-L B-P O",
     "bioes": "S-P S-P O B-L I-L E-L S-P O",
     "bilou": "U-P U-P O B-L I-L L-L U-P O",
+    "bmes": "S-P S-P O B-L M-L E-L S-P O",
 }
 SPANS = [(0, 1, "P"), (1, 2, "P"), (3, 6, "L"), (6, 7, "P")]
 
@@ -53,7 +54,7 @@ def test_converting_keeps_the_spans_and_comes_back(drawn, one, other):
     assert convert(converted, other, one) == labels
 
 
-@given(some_spans(), st.sampled_from(["iob1", "bio", "bioes", "bilou"]))
+@given(some_spans(), st.sampled_from(["iob1", "bio", "bioes", "bilou", "bmes"]))
 def test_what_a_scheme_allows_is_what_it_writes(drawn, scheme):
     """Labels that are allowed to follow each other are those that a conversion leaves as they
     are."""
