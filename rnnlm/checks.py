@@ -41,7 +41,9 @@ def items_of(values: Iterable[T], kind: type[T] | tuple[type, ...], what: str) -
 def _iterable(values: Iterable[T], what: str) -> Iterable[T]:
     is_one = isinstance(values, (str, bytes, bytearray, os.PathLike, ModelHandle))
     is_table = hasattr(values, "columns")
-    if not (is_one or is_table or isinstance(values, Mapping)) and isinstance(values, Iterable):
+    is_single = getattr(values, "ndim", 1) == 0  # an array of numpy
+    is_wrong = is_one or is_table or is_single or isinstance(values, Mapping)
+    if not is_wrong and isinstance(values, Iterable):
         return values
 
     hint = ""

@@ -36,7 +36,7 @@ from rnnlm.models import loading
 from rnnlm.models.loading import language_model_of
 from rnnlm.models.manifest import read_manifest
 from rnnlm.system import in_threads, processors
-from rnnlm.text.corpus import Text, open_text
+from rnnlm.text.corpus import Text, WatchedText, open_text
 from rnnlm.text.encoding import MOST_THREADS, EncodedText, LinesHash, as_bytes, encode_block, joined
 from rnnlm.text.lines import Block, Progress, TextSettings, no_text, silent
 from rnnlm.text.marks import tell_unseen
@@ -377,8 +377,11 @@ def evaluate(
     check_context(context)
     text = bundled_test(model) if text is None else text
     model = language_model_of(model)
+    watched = None
     if not isinstance(text, EncodedText):
         text = as_text(text, text_settings)
+        if text.tokenizer is None:
+            text = watched = WatchedText(text, model.tokenizer)
 
     # Where lines do not depend on each other, and are not encoded yet, threads can do both at once.
     if isinstance(text, Text) and text.tokenizer is None and model.forgets_at_boundary:
@@ -390,6 +393,8 @@ def evaluate(
 
     if text is not encoded:
         tell_unseen(encoded.marks, {"the model": model.tokenizer})
+    if watched is not None:
+        watched.tell()
     return summary(model, logprob_N, encoded, context, began, keeps_lines)
 
 

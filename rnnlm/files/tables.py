@@ -318,13 +318,13 @@ def arrow_values(column: "pyarrow.Array", errors: str | None = None) -> list[Any
     that hold it. errors: as for :func:`rows`."""
     import pyarrow
 
-    if pyarrow.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
     try:
         values = column.to_pylist()
     except UnicodeDecodeError:
         if errors in (None, "strict"):
             raise
+        if pyarrow.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
         values = column.cast(pyarrow.large_binary()).to_pylist()
         return [None if value is None else value.decode("utf-8", errors) for value in values]
     except ValueError:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, TextError, given, nearest
+from rnnlm.files.tables import is_gap
 from rnnlm.filtering.judging import Documents, Judge
 from rnnlm.filtering.settings import FilterSettings, Rule, rule_of
 from rnnlm.filtering.shards import added_columns
@@ -76,15 +77,15 @@ class TextFilter:
             raise TextError(f"no column {self.column!r}", hint=nearest(self.column, map(str, row)))
 
         # One text of a row, or a list of them of a batch.
-        value = row[self.column]
-        if value is None or isinstance(value, str):
-            return [value], True
-        if not isinstance(value, Sequence):
+        value: Any = row[self.column]
+        is_one = isinstance(value, str) or is_gap(value)
+        if not is_one and not isinstance(value, Sequence):
             raise TextError(f"column {self.column!r} holds {given(value)}, not text")
-        for each in value:
+        texts = [None if is_gap(each) else each for each in ([value] if is_one else value)]
+        for each in texts:
             if each is not None and not isinstance(each, str):
                 raise TextError(f"column {self.column!r} holds {given(each)}, not text")
-        return list(value), False
+        return texts, is_one
 
 
 def filter(

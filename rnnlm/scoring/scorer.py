@@ -43,6 +43,7 @@ from rnnlm.text.marks import (
     tell_glued,
     tell_odd_spaces,
     tell_unseen,
+    unknown_words,
 )
 
 LINES_PER_CHUNK = 4096
@@ -336,7 +337,7 @@ class SentenceScorer:
         begins = encoded.offsets[:-1] + self._given_tokens(sentences, encoded)
         self._count_unknown_given(encoded, begins)
         if self.glues_marks and len(self.unknown) < MOST_UNKNOWN:
-            self._keep_unknown(lines, encoded)
+            self.unknown |= dict.fromkeys(unknown_words(lines, encoded, tokenizer))
 
         # The tokenizer's words count in perplexities; those that are shown may be others.
         words = self.finder.find(encoded, begins)
@@ -360,16 +361,6 @@ class SentenceScorer:
         first_N = np.searchsorted(encoded.oov, encoded.offsets[:-1])
         last_N = np.searchsorted(encoded.oov, begins)
         self.unknown_given += int(np.count_nonzero(last_N > first_N))
-
-    def _keep_unknown(self, lines: list[str], encoded: Encoded) -> None:
-        """Keep the unknown words for :meth:`chunks` to tell of."""
-        line_of = np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1
-        touched = np.unique(line_of)[:MOST_UNKNOWN].tolist()
-        surfaces = self.tokenizer.surfaces([lines[line] for line in touched])
-        surface_of = dict(zip(touched, surfaces, strict=True))
-        for line, at in zip(line_of.tolist(), encoded.oov.tolist(), strict=True):
-            if line in surface_of:
-                self.unknown[surface_of[line][at - encoded.offsets[line]]] = None
 
     def _given_tokens(self, sentences: list[Sentence], encoded: Encoded) -> np.ndarray:
         """Return how many tokens of each line are given, (lines,). TextError: the tokenizer cuts a

@@ -77,15 +77,14 @@ def follow_size(request: TrainingRequest, resolved: Resolved, data: Data) -> Res
     return resolved.with_found(f"the text's size: {_in_words(data, usual)}", values)
 
 
-def tell_few(data: Data, holds_out: bool) -> None:
-    """Send a notice if few lines were held out for validation."""
+def tell_few(data: Data, resolved: Resolved, holds_out: bool) -> None:
+    """Send a notice if few lines were held out for validation, which chooses among the weights of
+    a network."""
     if holds_out and data.valid is not None and data.valid.sentences < FEW:
         count = data.valid.sentences
         lines = "a single line is" if count == 1 else f"a part of only {count} lines is"
-        notice(
-            f"{lines} held out for validation, and chooses the weights that are kept: "
-            '`valid="FILE"` names a larger text'
-        )
+        choice = ", and chooses the weights that are kept" if "budget" in resolved.values else ""
+        notice(f'{lines} held out for validation{choice}: `valid="FILE"` names a larger text')
 
 
 def keep_rare_words(request: TrainingRequest, resolved: Resolved, examples: int) -> Resolved:

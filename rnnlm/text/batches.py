@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from rnnlm.errors import TextError
+from rnnlm.errors import TextError, notice
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import PADDING
 
@@ -251,9 +251,32 @@ def why_too_long(tokens: int) -> str | None:
     return f"{tokens:,} tokens; it is read as a whole, and the limit is {LONGEST_WHOLE:,}"
 
 
+def is_surely_short(*texts: str) -> bool:
+    """Return whether texts can be read as wholes, whatever their tokens: a character is four tokens
+    at most."""
+    return 4 * max(map(len, texts)) < LONGEST_WHOLE
+
+
+def can_be_read(lengths_N: np.ndarray) -> np.ndarray:
+    """Return which lines of these lengths, in tokens, can be read as wholes."""
+    found: np.ndarray = lengths_N <= LONGEST_WHOLE
+    return found
+
+
+def tell_too_long(count: int, total: int, what: str) -> None:
+    """Send a notice of lines that are left out of a text because they are too long, if there are
+    any; raise TextError where that leaves none. what: the lines."""
+    if not count:
+        return
+    why = f"more than {LONGEST_WHOLE:,} tokens, which are read as a whole"
+    if count == total:
+        raise TextError(f"all {what} have {why}", hint="break them into shorter ones")
+    notice(f"{count:,} of {total:,} {what} have {why}: they are left out")
+
+
 def check_lengths(lengths_N: np.ndarray | Sequence[int]) -> None:
     """Make sure that lines of these lengths, in tokens, can be read as wholes."""
-    too_long = np.flatnonzero(np.asarray(lengths_N) > LONGEST_WHOLE)
+    too_long = np.flatnonzero(~can_be_read(np.asarray(lengths_N)))
     if len(too_long):
         raise TextError(
             f"a line has {lengths_N[too_long[0]]:,} tokens",

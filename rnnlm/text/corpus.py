@@ -20,6 +20,13 @@ from rnnlm.interface import Tokenizer, keeps
 from rnnlm.text import in_memory, sources
 from rnnlm.text.encoding import EncodedText, WordReader, encode_once, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, read_blocks, silent, watched
+from rnnlm.text.marks import (
+    MOST_UNKNOWN,
+    count_odd_spaces,
+    tell_glued,
+    tell_odd_spaces,
+    unknown_words,
+)
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
@@ -180,6 +187,32 @@ class Corpus(BlockText):
     def blocks(self) -> Iterator[Block]:
         for source in sources.expand(self.sources):
             yield from read_blocks(source, self.settings, self.source_settings)
+
+
+class WatchedText(BlockText):
+    """A text that is read once with the tokenizer of a model, for which :meth:`tell` then has
+    notices: of white space that it reads, and of marks glued to words that it does not know."""
+
+    def __init__(self, text: Text, tokenizer: Tokenizer) -> None:
+        self.text = text
+        self.sources, self.settings = text.sources, text.settings
+        self.read_by = tokenizer
+        self.odd_spaces = 0
+        self.unknown: list[str] = []
+
+    def blocks(self) -> Iterator[Block]:
+        for number, block in enumerate(self.text.blocks()):
+            if self.read_by.name != "word":
+                self.odd_spaces += count_odd_spaces(block.lines)
+            elif number == 0:
+                lines = self.read_by.normalise(block.lines[:MOST_UNKNOWN])
+                self.unknown = unknown_words(lines, self.read_by.encode(lines), self.read_by)
+            yield block
+
+    def tell(self) -> None:
+        """Send the notices."""
+        tell_odd_spaces(self.odd_spaces, {"the model": self.read_by}, "")
+        tell_glued(self.unknown, self.read_by, "the model")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Texts and tables that a program holds, written to temporary files, so that everything that reads
 files reads them, too."""
 
+import contextlib
 import json
 import shutil
 import tempfile
@@ -131,10 +132,12 @@ def _items(dataset: object) -> Iterable[object]:
         )
     if isinstance(dataset, (str, bytes)):
         raise ArgumentTypeError(f"a data set is needed, not {given(dataset)}")
-    try:
-        return iter(cast(Iterable[object], dataset))
-    except TypeError:
-        raise ArgumentTypeError(f"a data set is needed, not {given(dataset)}") from None
+    # What only looks like rows, such as a query of Polars, has no length.
+    if hasattr(dataset, "__iter__") or hasattr(dataset, "__len__"):
+        with contextlib.suppress(TypeError):
+            return iter(cast(Iterable[object], dataset))
+    hint = "call its collect() first" if hasattr(dataset, "collect") else ""
+    raise ArgumentTypeError(f"a data set is needed, not {given(dataset)}", hint=hint)
 
 
 def _as_mapping(row: object) -> Mapping[str, object] | None:
@@ -181,6 +184,9 @@ def _name_of(number: int | None, names: Sequence[str]) -> str | None:
 def _names_of(there: Sequence[str], wanted: Mapping[str, str]) -> Mapping[str, str]:
     """Return the wanted columns, all of which must be there, each with its name in the file; where
     none is named, that of the text: "text", "sentence" or the only one."""
+    twice = [name for name in wanted or there if there.count(name) > 1]
+    if twice:
+        raise TextError(f"the data set has several columns {twice[0]!r}", hint="rename them")
     for name in wanted:
         if name not in there:
             raise TextError(f"the data set has no column {name!r}", hint=nearest(name, there))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnlm.errors import notice
-from rnnlm.interface import Tokenizer
+from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.text.lines import WORD_SPACE, Block, Lines, as_bytes
 from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_SPACES, meaning
 
@@ -126,16 +126,18 @@ def count_odd_spaces(lines: Sequence[str]) -> int:
     return sum(_ODD_SPACE.search(line) is not None for line in lines)
 
 
-def tell_odd_spaces(count: int, tokenizers: Mapping[str, Tokenizer]) -> None:
+def tell_odd_spaces(
+    count: int, tokenizers: Mapping[str, Tokenizer], hint: str = ": `strip=True` reads one space"
+) -> None:
     """Send a notice of `count` sentences with such white space, if a model reads it. tokenizers: by
-    the names of their models."""
+    the names of their models. hint: the way out."""
     models = [name for name, tokenizer in tokenizers.items() if count and _keeps_space(tokenizer)]
     if not models:
         return
     which = "1 sentence holds" if count == 1 else f"{count:,} sentences hold"
     notice(
         f"{which} white space other than one space between words (at an end, or doubled), which "
-        f"changes the scores of {' and '.join(models)}: `strip=True` reads one space"
+        f"changes the scores of {' and '.join(models)}{hint}"
     )
 
 
@@ -150,6 +152,19 @@ def glues_marks(tokenizer: Tokenizer) -> bool:
     settings = tokenizer.to_settings()
     splits = settings.get("split_punctuation") or settings.get("remove_punctuation")
     return tokenizer.name == "word" and not splits
+
+
+def unknown_words(lines: Sequence[str], encoded: Encoded, tokenizer: Tokenizer) -> list[str]:
+    """Return the unknown words of the first MOST_UNKNOWN lines that have any."""
+    line_of = np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1
+    touched = np.unique(line_of)[:MOST_UNKNOWN].tolist()
+    surfaces = tokenizer.surfaces([lines[line] for line in touched])
+    surface_of = dict(zip(touched, surfaces, strict=True))
+    found = []
+    for line, at in zip(line_of.tolist(), encoded.oov.tolist(), strict=True):
+        if line in surface_of:
+            found.append(surface_of[line][at - encoded.offsets[line]])
+    return found
 
 
 def tell_glued(words: Iterable[str], tokenizer: Tokenizer, name: str) -> None:

@@ -18,7 +18,7 @@ import urllib.parse
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
@@ -29,6 +29,7 @@ from rnnlm.files import tables
 from rnnlm.files.compression import CHUNK_BYTES, is_compressed, without_suffix
 from rnnlm.files.reading import opened, shown_name
 from rnnlm.text.named_columns import (
+    KINDS,
     Table,
     cell,
     open_table,
@@ -121,6 +122,37 @@ def expand_files(names: Iterable[str | os.PathLike[str]], what: str, suffix: str
         if Path(name).is_dir():
             raise TextError(f"{name} is a directory", hint=f"name its files: '{name}/*{suffix}'")
     return found
+
+
+def settings_for(names: Sequence[str], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of training data as they suit other tables: of the kind that their names
+    say, and where one has no header, without names of columns, as a notice says."""
+    fitted = dict(stored)
+    format = fitted.get("format")
+    if format not in ("auto", *KINDS):
+        return fitted
+    files = expand(tuple(names))
+    kinds = {file: tables.kind_of(file) or KINDS.get(format) for file in files}
+    if set(kinds.values()) != {KINDS.get(format)}:
+        fitted["format"] = "auto"
+
+    # The first row of a table without a header holds none of the names.
+    named = [value for name, value in fitted.items() if "column" in name and value]
+    asked = [name for name in ",".join(named).split(",") if name and not name.isdecimal()]
+    for file, kind in kinds.items():
+        if not asked or kind not in (tables.CSV, tables.TSV):
+            continue
+        errors = fitted["encoding_errors"]
+        first_row = map(tables.folded, open_table(file, kind, errors, asked).names)
+        if set(map(tables.folded, asked)).isdisjoint(first_row):
+            found = open_table(file, kind, errors).names
+            if found == list(map(str, range(1, len(found) + 1))):
+                notice(
+                    f"{file} has no header: its columns are found by what they hold, not by the "
+                    f"names of the training data ({', '.join(asked)})"
+                )
+                return {name: fitted[name] for name in fitted if "column" not in name}
+    return fitted
 
 
 def read(

@@ -25,6 +25,21 @@ def figures(rnnlm):
     return of
 
 
+@pytest.mark.parametrize("task", ["classifier", "translator"])
+def test_the_columns_of_training_are_found_in_other_tables(rnnlm, request, here, task):
+    model = request.getfixturevalue(task)
+    header, *rows = model.valid.read_text().splitlines(keepends=True)
+    (here / "other.csv").write_text("".join([header, *rows]).replace("\t", ","))
+    (here / "bare.tsv").write_text("".join(rows))
+    expected, other, bare = (
+        rnnlm("eval", "-m", model.folder, file, "--json")
+        for file in (model.valid, "other.csv", "bare.tsv")
+    )
+    assert without(other.json, "seconds") == without(expected.json, "seconds")
+    assert without(bare.json, "seconds", "columns") == without(expected.json, "seconds", "columns")
+    assert "bare.tsv has no header: its columns are found by what they hold" in bare.err
+
+
 def without(result, *names):
     return {name: value for name, value in result.items() if name not in names}
 

@@ -46,6 +46,24 @@ def test_one_row_beyond_the_limit_costs_its_own_result(
     assert command == "score" or WHY in ended.err
 
 
+@pytest.mark.parametrize("task", ["tagger", "classifier", "translator"])
+def test_evaluation_leaves_a_line_beyond_the_limit_out(rnnlm, request, here, task):
+    model = request.getfixturevalue(task)
+    data = model.valid
+    short = data.read_text()
+    words = ["two"] * (LIMIT + 1)
+    long = {"tagger": "\n" + "two\tO\n" * len(words), "classifier": f"x\t{' '.join(words)}\n"}
+    added = long.get(task, f"{' '.join(words)}\tdeux\n")
+    (here / data.name).write_text(short + added)
+    found = []
+    for file in (data, here / data.name):
+        ended = rnnlm("eval", "-m", model.folder, file, "--json")
+        found.append(json.loads(ended.out))
+        found[-1].pop("seconds", None)
+    assert "1 of" in ended.err and f"more than {LIMIT} tokens" in ended.err
+    assert found[0] == found[1]
+
+
 def test_arrays_of_vectors_keep_their_rows(rnnlm, models, here):
     lines = [" ".join(["two"] * words) for words in (3, LIMIT + 1, 3)]
     (here / "lines.txt").write_text("\n".join(lines))

@@ -307,6 +307,27 @@ def test_a_temporary_file_goes_with_its_text():
     assert not path.parent.exists()
 
 
+TWICE = pandas.DataFrame([["a", "b"]], columns=["text", "text"])
+
+
+class Query:
+    """Like a lazy frame of Polars: it has columns, and its rows are asked for."""
+
+    def __getitem__(self, at):
+        raise TypeError("not subscriptable")
+
+    def collect(self):
+        raise NotImplementedError
+
+
+def test_words_of_arrow_in_a_dictionary_of_views_are_read():
+    words = pyarrow.array(["a", "b"], pyarrow.string_view())
+    column = pyarrow.DictionaryArray.from_arrays([0, 1, 0], words)  # Polars' categories
+    corpus = from_dataset(pyarrow.table({"text": column}))
+    (block,) = corpus.blocks()
+    assert list(block.lines) == ["a", "b", "a"]
+
+
 def test_a_run_holds_its_text(tmp_path):
     """Nobody but the run holds the text, whose file goes when nobody does."""
     run = rnnlm.train(from_lines(LINES), output=tmp_path / "m", **GRU)
@@ -323,6 +344,9 @@ def test_a_run_holds_its_text(tmp_path):
     (lambda: from_dataset({"train": [{"text": "a"}]}), RnnlmError, "choose a split"),
     (lambda: from_dataset([{"tokens": ["a"], "tags": ["b"]}]), RnnlmError, "columns="),
     (lambda: evaluate("demo", LINES[:1]), TextError, "Corpus.from_lines"),
+    (lambda: from_lines(numpy.array("a")), ArgumentTypeError, "must be a list"),
+    (lambda: from_dataset(TWICE), TextError, "several columns 'text'"),
+    (lambda: from_dataset(Query()), ArgumentTypeError, r"collect\(\)"),
     *((lambda use=use: use(FRAME), ArgumentTypeError, "rnnlm.Corpus.from_dataset")
       for use in (rnnlm.train, lambda data: rnnlm.train(LINES[:1], valid=data))),
     *((lambda data=data: evaluate("demo", data), ArgumentTypeError, "rnnlm.Corpus.from_dataset")

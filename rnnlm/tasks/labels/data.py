@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -16,6 +17,7 @@ from msgspec import Meta
 from rnnlm.errors import ModelError, TextError
 from rnnlm.files.reading import decode_json
 from rnnlm.interface import PADDING, Tokenizer
+from rnnlm.text.batches import can_be_read, tell_too_long
 from rnnlm.text.labelled import edit_scripts, schemes
 from rnnlm.text.labelled.example import Example, LabelledText, Level, labels_in
 
@@ -394,8 +396,15 @@ def one_token(word: str) -> str:
 def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> LabelledData:
     """Encode examples whose label columns are those of the codec, in its order. learned: the same
     examples with one label per word; differs from `gold` only where letters and sounds were
-    aligned."""
+    aligned. Those too long to be read are left out."""
     encoded = encode_texts(codec, [example.words for example in gold.examples])
+    is_short = can_be_read(encoded.token_lengths)
+    if not is_short.all():
+        count = len(gold.examples)
+        tell_too_long(count - int(is_short.sum()), count, "texts")
+        gold = replace(gold, examples=tuple(compress(gold.examples, is_short)))
+        learned = replace(learned, examples=tuple(compress(learned.examples, is_short)))
+        return encode_examples(codec, gold, learned)
     labels = encode_labels(codec, learned.examples)
     return LabelledData(gold.examples, encoded, labels, gold.content_hash)
 

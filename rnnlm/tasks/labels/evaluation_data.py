@@ -28,6 +28,7 @@ from rnnlm.text.labelled import schemes
 from rnnlm.text.labelled.alignment import join
 from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, labels_in
 from rnnlm.text.labelled.reading import read_labelled
+from rnnlm.text.sources import settings_for
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labels.model import TaskModel
@@ -46,7 +47,7 @@ def open_data(
     those of the training data. called: the model, in notices. These name labels that training
     never saw, and how many words cannot be aligned: they count as wrong.
     """
-    settings = _settings(model, overrides or {})
+    settings = _settings(model, overrides or {}, paths)
     text = read_labelled(_files(paths), settings, LEVELS[model.task], aligned=not settings.align)
     return labelled_data(model.codec, text, ", ".join(map(str, paths)), called)
 
@@ -93,13 +94,14 @@ def _files(paths: Paths) -> list[str]:
     return files
 
 
-def _settings(model: "TaskModel", overrides: Mapping[str, Any]) -> LabelledSettings:
+def _settings(model: "TaskModel", overrides: Mapping[str, Any], paths: Paths) -> LabelledSettings:
     """Return the settings of the model's training data, changed by what is asked for."""
     # A model in memory does not know how its data were read, but whether its labels are sounds.
     stored: dict[str, Any] = {"align": any(column.form == SOUNDS for column in model.codec.columns)}
     if model.origin is not None:
         manifest = read_manifest(Path(model.origin[0]))
         stored = asdict(from_stored(LabelledSettings, manifest.settings))
+        stored = settings_for(_files(paths), stored)
 
     # Columns of another format have other names.
     asked = {name: value for name, value in overrides.items() if value is not None}

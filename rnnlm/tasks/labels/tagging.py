@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar, cast
 
-from rnnlm.checks import several
+from rnnlm.checks import items_of
 from rnnlm.errors import UsageError
 from rnnlm.interface import Device, LanguageModel
 from rnnlm.models import loading, registry
@@ -30,7 +30,7 @@ from rnnlm.tasks.labels.results import (
     TaggedSentences,
 )
 from rnnlm.tasks.labels.splitting import is_of_letters, split_text, words_in
-from rnnlm.text.batches import NO_WORDS, why_too_long
+from rnnlm.text.batches import NO_WORDS, is_surely_short, why_too_long
 from rnnlm.text.labelled.alignment import join
 from rnnlm.text.labelled.schemes import NONE
 from rnnlm.text.lines import split_words
@@ -76,7 +76,7 @@ def tag(
     Raises:
         UsageError: the model is no tagger. ModelError: there is no such model, or it is damaged.
     """
-    sentences = several(sentences, "sentences")
+    sentences = list(items_of(sentences, (str, list, tuple), "sentences"))
     tagger = Tagger(model_for("tag", model), nbest, probabilities)
     codec = tagger.model.codec
     by_word = is_of_letters(codec)
@@ -125,9 +125,7 @@ def predicted(
 def _why_not_read(model: TaskModel, words: Sequence[str]) -> str | None:
     if not words:
         return NO_WORDS
-    # A character is four tokens at most.
-    characters = len(words) + sum(map(len, words))
-    if not why_too_long(4 * characters):
+    if is_surely_short(" ".join(words)):
         return None
     [tokens] = encode_texts(model.codec, [words]).token_lengths
     return why_too_long(int(tokens))
@@ -270,7 +268,7 @@ def classify(model: Labeller, texts: Sequence[str | Sequence[str]]) -> Classifie
         UsageError: the model is no classifier. ModelError: there is no such model, or it is
             damaged.
     """
-    texts = several(texts, "texts")
+    texts = list(items_of(texts, (str, list, tuple), "texts"))
     return ClassifiedTexts(classified(model_for("classify", model), texts))
 
 

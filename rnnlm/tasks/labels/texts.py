@@ -3,7 +3,7 @@ it as numbers."""
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,10 +23,12 @@ from rnnlm.tasks.labels.evaluation_data import MOST_NAMED, notice_unseen_labels
 from rnnlm.tasks.line_texts import examples_in_train
 from rnnlm.tasks.request import Texts, TrainingRequest
 from rnnlm.text import tokenizers
+from rnnlm.text.batches import is_surely_short
 from rnnlm.text.labelled import schemes
 from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, labels_in
 from rnnlm.text.labelled.reading import read_labelled
 from rnnlm.text.lines import Block, HoldoutSettings, Progress
+from rnnlm.text.sources import settings_for
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 
@@ -59,7 +61,8 @@ def open_texts(
     gold = {}
     for part in ("valid", "test"):
         if names[part]:
-            gold[part] = _read(names[part], settings, kind)
+            fitted = settings_for(names[part], asdict(settings))
+            gold[part] = _read(names[part], LabelledSettings(**fitted), kind)
     valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
     share = resolved.make(HoldoutSettings).holdout
     is_named = "valid" in gold
@@ -195,20 +198,23 @@ def _held_out(
     Where a label or type of spans would be missing, the share is drawn by the seed so that each
     occurs that at least two examples have. A notice names those that are missing all the same.
     """
+    # Long ones, which perhaps cannot be read, are not drawn.
+    places = [
+        place for place, each in enumerate(text.examples) if is_surely_short(" ".join(each.words))
+    ]
     count = max(1, round(len(text.examples) * share))
-    if count >= len(text.examples):
+    if count >= len(places):
         notice(
             "there are too few examples to hold some out for validation: the last weights are kept"
         )
         return text, None, "none: there are too few examples"
 
     # The usual draw.
-    places = range(len(text.examples))
     if text.word_columns:
         drawn = set(places[-count:])
         how = f"the last {count:,} examples"
     else:
-        drawn = set(np.random.default_rng(0).permutation(len(places))[:count].tolist())
+        drawn = set(np.random.default_rng(0).permutation(places)[:count].tolist())
         how = f"{count:,} examples drawn at random"
 
     # Another one where it lacks a label that could be there; say what is lacking still.

@@ -19,6 +19,7 @@ from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.models import loading
 from rnnlm.tasks.request import TrainingRequest
 from rnnlm.text import tokenizers
+from rnnlm.text.batches import can_be_read, is_surely_short, tell_too_long
 from rnnlm.text.lines import Block
 from rnnlm.text.pairs import Pair, ParallelText
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -192,7 +193,11 @@ class PairTrainingData:
 
 def encode_pairs(codec: PairCodec, text: ParallelText, longest: int | None = None) -> PairedData:
     """Encode the pairs of a text as an encoder-decoder reads them. longest: pairs with more tokens
-    on either side are left out."""
+    on either side are left out; None: those too long to be read."""
+    if longest is None:
+        pairs = tuple(pair for pair in text.pairs if _is_readable(codec, pair))
+        tell_too_long(len(text.pairs) - len(pairs), len(text.pairs), "pairs")
+        text = dataclasses.replace(text, pairs=pairs)
     sources, targets = lines_of(text)
     source, target = codec.source.encode(sources), codec.target.encode(targets)
     if longest is not None:
@@ -202,6 +207,14 @@ def encode_pairs(codec: PairCodec, text: ParallelText, longest: int | None = Non
             chosen = np.flatnonzero(is_short_P)
             source, target = joined(rows(source, chosen)), joined(rows(target, chosen))
     return PairedData(text, source, target)
+
+
+def _is_readable(codec: PairCodec, pair: Pair) -> bool:
+    """Return whether neither side of a pair is too long."""
+    if is_surely_short(pair.source, *pair.references):
+        return True
+    sides = (codec.source.encode([pair.source]), codec.target.encode(pair.references))
+    return all(can_be_read(np.diff(side.offsets)).all() for side in sides)
 
 
 def lines_of(text: ParallelText) -> tuple[list[str], list[str]]:

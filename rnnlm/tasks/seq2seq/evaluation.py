@@ -4,7 +4,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ from rnnlm.text.encoding import EncodedText, encode_block, joined
 from rnnlm.text.lines import Block, as_bytes
 from rnnlm.text.marks import count_marks, tell_unseen
 from rnnlm.text.pairs import ParallelSettings, ParallelText, read_pairs
+from rnnlm.text.sources import settings_for
 
 # ---- Pairs that a model is evaluated on: read as its training data were, unless something else is
 # asked for.
@@ -88,7 +89,7 @@ def open_pairs(
             corpus = corpora.paired(str(path))
         files.append(path if corpus is None else corpus.test)
         bundled = bundled or corpus
-    settings = _settings(model, bool(target), overrides or {}, bundled)
+    settings = _settings(model, [] if target else files, overrides or {}, bundled)
     return encoded_pairs(model, read_pairs(files, settings, references), called)
 
 
@@ -108,16 +109,18 @@ def encoded_pairs(model: Seq2SeqModel, text: ParallelText, called: str = "") -> 
 
 def _settings(
     model: Seq2SeqModel,
-    has_targets: bool,
+    tables: Sequence[Pathname],
     overrides: Mapping[str, Any],
     bundled: corpora.Paired | None,
 ) -> ParallelSettings:
-    """Return the settings of the model's training data, changed by what is asked for."""
+    """Return the settings of the model's training data, changed by what is asked for. tables: the
+    files of the pairs; none: targets are in other files."""
     # A model in memory does not know how its data were read.
     stored: dict[str, Any] = {}
     if model.origin is not None:
         manifest = read_manifest(Path(model.origin[0]))
         stored = asdict(from_stored(ParallelSettings, manifest.settings))
+        stored = settings_for([fspath(name) for name in tables], stored)
     if bundled is not None:
         stored |= {
             "format": "auto",
@@ -127,8 +130,8 @@ def _settings(
 
     # Files of targets say the format, and without them it cannot be that of the training data.
     asked = {name: value for name, value in overrides.items() if value is not None}
-    if has_targets or stored.get("format") == PARALLEL:
-        asked.setdefault("format", PARALLEL if has_targets else "auto")
+    if not tables or stored.get("format") == PARALLEL:
+        asked.setdefault("format", "auto" if tables else PARALLEL)
 
     # Columns of another format have other names.
     if asked.get("format", stored.get("format")) != stored.get("format"):

@@ -1,7 +1,7 @@
 """Read the data of an encoder-decoder's training run: pairs, those held out, and all of them as
 numbers."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,10 @@ from rnnlm.tasks.seq2seq.data import (
     make_codec,
 )
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
+from rnnlm.text.batches import is_surely_short
 from rnnlm.text.lines import HoldoutSettings, Progress
 from rnnlm.text.pairs import ParallelSettings, ParallelText, read_pairs
+from rnnlm.text.sources import settings_for
 
 TEXT_SETTINGS = (
     SourceTokenizerSettings,
@@ -110,6 +112,8 @@ def _read(
     # Files of targets have no columns.
     if targets:
         settings = replace(settings, format="auto", column=None, target_column=None)
+    else:
+        settings = ParallelSettings(**settings_for(names, asdict(settings)))
     return read_pairs(names, settings, [(each,) for each in targets])
 
 
@@ -158,8 +162,10 @@ def _with_columns(text: ParallelText, resolved: Resolved) -> Resolved:
 
 def _held_out(text: ParallelText, share: float) -> tuple[ParallelText, ParallelText | None, str]:
     """Return the text without a share of its sources, that share, and what it is. Sources are drawn
-    at random, the same ones each time; pairs of one source stay together."""
-    sources = list(dict.fromkeys(each.source for each in text.pairs))
+    at random, the same ones each time; pairs of one source stay together. Long ones, which perhaps
+    cannot be read, are not drawn."""
+    short = [pair.source for pair in text.pairs if is_surely_short(pair.source, *pair.references)]
+    sources = list(dict.fromkeys(short))
     count = max(1, round(len(sources) * share))
     if count >= len(sources):
         notice("there are too few pairs to hold some out for validation: the last weights are kept")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rnnlm.errors import ModelError, UsageError
+from rnnlm.errors import ModelError, RnnlmWarning, UsageError
 from rnnlm.evaluation.perplexity import evaluate, perplexity
 from rnnlm.inference import span_scoring
 from rnnlm.ngram.unigram import UnigramModel
@@ -57,6 +57,15 @@ def test_all_figures_of_a_text_with_unknown_words(text):
     assert result.signature.startswith("rnnlm:")
     assert "|blank:skip|" in result.signature
     assert result.seconds > 0
+
+
+def test_glued_marks_and_white_space_are_told(text):
+    words = fit("ngram", ["I am glad, said he"] * 3, order=2)
+    with pytest.warns(RnnlmWarning, match="knows 'glad,', but not 'glad'"):
+        evaluate(words, text("he said\nI am glad\n"))
+    characters = fit("ngram", ["I am glad"] * 3, order=2, tokenizer="char")
+    with pytest.warns(RnnlmWarning, match="2 sentences hold white space.*scores of the model$"):
+        evaluate(characters, text("I  am glad\nI am \nI am\n"))
 
 
 def test_bits_where_all_is_known(text):
