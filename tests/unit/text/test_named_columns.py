@@ -41,13 +41,6 @@ READERS = {
 }  # fmt: skip
 
 
-def test_too_many_cells_are_the_reason_of_their_row(tmp_path):
-    path = tmp_path / "t.tsv"
-    path.write_text("text\tlabel\na b\tX\tmore\nc\tY\n", encoding="utf-8")
-    rows = [*READERS["documents"](path), *READERS["sources"](path)]
-    assert [getattr(row, "reason", None) for row in rows] == [tables.TOO_LONG, None] * 2
-
-
 def test_usual_columns_come_before_the_only_one():
     assert text_column(["a", "Words"], (), "f", usual=("tokens", "words")) == "Words"
     assert text_column(["a"], (), "f") == "a"
@@ -213,9 +206,12 @@ def test_bundled_tables_have_their_headers_without_a_notice(recwarn, name, file)
 def test_readers_tell_of_wrong_cells_and_columns_alike(tmp_path, reader):
     path = tmp_path / "t.tsv"
     path.write_text("text\tlabel\na b\tX Y\tmore\n", encoding="utf-8")
-    with pytest.raises(TextError, match="line 2") as caught:
-        READERS[reader](path)
-    assert caught.value.hint == "a text that holds the delimiter needs quotation marks around it"
+    if reader in ("documents", "sources"):  # a row without an answer
+        (row,) = READERS[reader](path)
+        assert row.reason == tables.TOO_LONG
+    else:
+        with pytest.raises(TextError, match="line 2.*a text that holds the delimiter needs quot"):
+            READERS[reader](path)
     path.write_text("texts\tlabel\na b\tX Y\n", encoding="utf-8")
     with pytest.raises(TextError, match="no column 'text'; it has texts, label; did you mean"):
         READERS[reader](path)
