@@ -40,8 +40,8 @@ def expected(text, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(run, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(run, "LAST_PAUSE_SECONDS", 0.0)
+    for pause in ("RETRY_SECONDS", "LAST_PAUSE_SECONDS"):
+        monkeypatch.setattr(run, pause, 0.0)
 
 
 FAILURES = [

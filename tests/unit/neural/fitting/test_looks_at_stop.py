@@ -10,20 +10,26 @@ from rnnlm.neural.fitting.progress import LayerStatistics
 from support.saved_models import make_lstm
 
 
-def test_pieces_give_the_scores_of_the_whole(monkeypatch):
+@pytest.fixture
+def reads_singly(monkeypatch):
+    """Return a function that makes this machine so slow that networks are read token by token."""
+    return lambda: monkeypatch.setattr(language_model, "WORK_OF_A_SECOND", 1.0)
+
+
+def test_pieces_give_the_scores_of_the_whole(reads_singly):
     lstm = make_lstm()
     ids_BT = np.arange(60).reshape(3, 20) % lstm.tokenizer.size
     whole, state = lstm.score(ids_BT, ids_BT, lstm.initial_state(3))
     assert lstm.piece_tokens == lstm.call_tokens  # a small one is read at once
-    monkeypatch.setattr(language_model, "WORK_OF_A_SECOND", 12 * lstm._weights)
-    assert lstm.piece_tokens == 12
+    reads_singly()
+    assert lstm.piece_tokens == 1
     pieces, state_of_pieces = lstm.score(ids_BT, ids_BT, lstm.initial_state(3))
     assert torch.allclose(whole, pieces, atol=1e-6)
     for one, other in zip(state.tensors, state_of_pieces.tensors, strict=True):
         assert torch.allclose(one, other, atol=1e-6)
 
 
-def test_a_validation_looks_once_a_second(make_data, make_trainer, sentences, monkeypatch):
+def test_a_validation_looks_once_a_second(make_data, make_trainer, sentences, reads_singly):
     data = make_data(sentences[:20], sentences * 3)
     validation = make_trainer(data).validation.whole
     looks = []
@@ -34,7 +40,7 @@ def test_a_validation_looks_once_a_second(make_data, make_trainer, sentences, mo
 
     validation.run(stop)
     few = len(looks)
-    monkeypatch.setattr(language_model, "WORK_OF_A_SECOND", 1.0)
+    reads_singly()
     validation.run(stop)
     rows = validation.rows
     assert len(looks) - few >= validation.tokens // (64 * rows) > few
