@@ -126,7 +126,7 @@ def plan(
     texts = open_texts(request, resolved, kind, progress)
     _warn_of_idle_share(texts, valid)
     resolved = small_texts.follow_size(request, texts.resolved, texts.data)
-    small_texts.tell_few(texts.data, texts.holds_out)
+    small_texts.tell_few(texts.data, resolved, texts.holds_out)
 
     # The run in the folder, if there is one, is this one only if its texts are the same, too. Then
     # it has finished, or is resumed.
