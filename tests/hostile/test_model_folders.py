@@ -65,6 +65,12 @@ def exchange_weights_and_vocabulary(model):
     edited("vocab.txt", lambda data: weights)(model)
 
 
+def weights_outside(model):
+    """Move the weights out of the folder, and name them there."""
+    place(model, "weights").rename(model.parent / "outside.safetensors")
+    file("../outside.safetensors")(model)
+
+
 LSTM = {
     "config.json missing": remove("config.json"),
     "config.json cut off": cut("config.json", 100),
@@ -86,7 +92,7 @@ LSTM = {
     "another tokenizer": tokenizer(tokenizer=ESCAPE),
     "tokenizer settings of a wrong type": tokenizer(lowercase=3),
     "no weights named": file("unnamed"),
-    "a path out of the folder": file("../outside.safetensors"),
+    "a path out of the folder": weights_outside,
     "a name with terminal escapes": file("\x1b]0;owned\x07.safetensors"),
     "a name with NUL": file("weights\0.safetensors"),
     "a name that is too long": file("w" * 300),
@@ -177,7 +183,6 @@ OTHERWISE = {  # what is said of the others; all: DAMAGED
     "numbers that overflow": "the model's scores are not numbers",
     "a part missing": "part 1 of the mixture at m is missing",
     "a part with terminal escapes": "part 1 of the mixture at m is missing",
-    "a part with NUL": "part 1 of the mixture at m is missing",
     "a part that is itself": "part 1 of the mixture at m has changed",
     "a part that has changed": "part 1 of the mixture at m has changed",
     "a part whose weights are cut off": "the model at ",

@@ -71,6 +71,14 @@ def exchange_shards(folder):
     (folder / "x").rename(folder / SECOND)
 
 
+def vocabulary_outside(folder):
+    """Move the vocabulary out of the folder, and name it there."""
+    (folder / "vocab.txt").rename(folder.parent / "vocab.txt")
+    index(
+        lambda content: content["files"].update({"../vocab.txt": content["files"].pop("vocab.txt")})
+    )(folder)
+
+
 DAMAGES = {
     "index cut off": cut("index.json", 200),
     "index a pickle": write("index.json", PICKLE),
@@ -78,9 +86,7 @@ DAMAGES = {
     "a format of terminal escapes": index(format_version=ESCAPE),
     "a shard's path that leads out": first_shard(name=f"../{FIRST}"),
     "a shard's name with escapes": first_shard(name="\x1b]0;owned\x07.safetensors"),
-    "a tokenizer's path that leads out": index(
-        lambda content: content.update(files={"../vocab.txt": content["files"]["vocab.txt"]})
-    ),
+    "a tokenizer's path that leads out": vocabulary_outside,
     "a count below zero": first_shard(counts={"tokens": -1}),
     "a shard without counts": first_shard(counts={}),
     "totals that do not add up": index(counts={"lines": 1}),

@@ -12,7 +12,7 @@ from rnnlm import corpora
 from rnnlm.combinations.mixture import Mixture
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import RnnlmWarning
-from rnnlm.events import Event, TrainingState, never
+from rnnlm.events import Event, never
 from rnnlm.models import model_folder, registry
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.text import tokenizers
@@ -108,13 +108,9 @@ def fit(name: str, lines: Sequence[str] = LINES, **settings: Any) -> Any:
 
 
 def run(
-    name: str,
-    lines: Sequence[str] = LINES,
-    valid: Sequence[str] | None = None,
-    initial: TrainingState | None = None,
-    **settings: Any,
+    name: str, lines: Sequence[str] = LINES, valid: Sequence[str] | None = None, **settings: Any
 ) -> list[Event]:
-    """Return the events of a short training run, from its start or from the state `initial`."""
+    """Return the events of a short training run."""
     kind = registry.kind_of(name)
     resolved = small_settings(kind, **settings)
     tokenizer = tokenizers.train(resolved.make(TokenizerSettings), Lines(lines).blocks())
@@ -123,4 +119,4 @@ def run(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
-        return list(kind.fit(resolved, data, never, initial))
+        return list(kind.fit(resolved, data, never, None))

@@ -15,7 +15,7 @@ import pytest
 
 from rnnlm.config import Layer, Resolved, resolve
 from rnnlm.errors import RnnlmWarning
-from rnnlm.events import Event, TrainingState, never
+from rnnlm.events import Event, never
 from rnnlm.models import model_folder, registry
 from rnnlm.tasks.labels import data as codecs
 from rnnlm.tasks.labels.data import PLAIN, TEXT, WORD, Codec, TaskData, encode_examples
@@ -199,11 +199,9 @@ def data_of(
 
 def run(
     task: str, name: str, train: LabelledText | None = None, valid: LabelledText | None = None,
-    initial: TrainingState | None = None,
     both: bool = False, form: str = PLAIN, tokenizer: str = "word", **settings: Any,
 ) -> list[Event]:  # fmt: skip
-    """Return the events of a short training run in memory, from its start or from the state
-    `initial`."""
+    """Return the events of a short training run in memory."""
     resolved = settings_of(task, name, **settings)
     words = {} if tokenizer == "word" else {"tokenizer": tokenizer, "min_count": 1}
     data = data_of(
@@ -211,7 +209,7 @@ def run(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
-        return list(registry.kind_of(name, task).fit(resolved, data, never, initial))
+        return list(registry.kind_of(name, task).fit(resolved, data, never, None))
 
 
 def fit(task: str, name: str, train: LabelledText | None = None, **settings: Any) -> Any:
