@@ -37,6 +37,7 @@ from rnnlm.tasks.labels.model import Search, predict
 from rnnlm.tasks.seq2seq.data import encode_pairs
 from rnnlm.tasks.seq2seq.decoding import translate
 from rnnlm.tasks.seq2seq.evaluation import target_scores
+from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -106,18 +107,24 @@ class Case:
         if self.task == "seq2seq":
             model = getattr(model, "core", model)
             return target_scores(model, encode_pairs(model.codec, parallel_text(tiny_pairs.VALID)))
-        search = Search(probabilities=True, nbest=2)
-        labels = [column for prediction in predict(model, TEXTS, search) for column in prediction]
-        logprobs = [each.logprob_nats for column in labels for each in column.best]
-        return np.concatenate([column.p_TK.ravel() for column in labels] + [logprobs])
+        scores = []
+        for search in (Search(), Search(probabilities=True, nbest=2)):
+            for prediction in predict(model, TEXTS, search):
+                for column in prediction:
+                    scores.append([each.logprob_nats for each in column.best])
+                    if search.probabilities:
+                        scores.append(column.p_TK.ravel())
+        return np.concatenate(scores)
 
     def samples(self, model: Any) -> list[str] | None:
-        """Return texts drawn from the model; None if it writes none."""
+        """Return texts drawn from the model, and found by beam search; None if it writes none."""
         sampling = SamplingSettings(max_tokens=5, seed=5)
         if self.task == LANGUAGE_MODEL:
             return [each.text for each in generate(model, num=3, settings=sampling)]
         if self.task == "seq2seq":
-            lines = translate(model, ["one two", "seven"], sampling=sampling, num=2)
+            sources, beam = ["one two", "seven"], DecodingSettings(beam=2)
+            lines = list(translate(model, sources, sampling=sampling, num=2))
+            lines += translate(model, sources, settings=beam)
             return [each.text for line in lines for each in line.hypotheses]
         return None
 
