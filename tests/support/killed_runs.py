@@ -19,14 +19,9 @@ from support import failing_files
 from support.forks import FORK, run_command
 
 TINY = {
-    "hidden_size": 8,
-    "embedding_size": 8,
-    "batch_rows": 4,
-    "bptt_tokens": 8,
-    "precision": "fp32",
-    "device": "cpu",
+    "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "precision": "fp32", "device": "cpu",
     "threads": 1,
-}
+}  # fmt: skip
 
 
 def cut_off(run):
@@ -44,20 +39,6 @@ def cut_off_after(run, step):
     cut_off(run)
 
 
-VARIANTS = {
-    "adamw, dropout of weights": {
-        "optimizer": "adamw", "dropout_input": 0.3, "dropout_output": 0.2, "weight_drop": 0.3,
-        "weight_decay": 0.01,
-    },
-    "nt-asgd": {"optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 3.0,
-                "schedule": "constant", "dropout_output": 0.2},
-    "moving average, drawn windows": {
-        "ema_decay": 0.9, "bptt_deviation": 3.0, "bptt_short": 0.2, "locked_dropout": True,
-        "dropout_input": 0.3,
-    },
-    "plateau, two layers of gru": {"model": "gru", "layers": 2, "schedule": "plateau",
-                                   "plateau_factor": 0.3, "dropout_between": 0.2},
-}  # fmt: skip
 # the last: as of a report every so often
 TIMES = "seconds tokens_per_second read_at cost spent set_aside metrics_bytes last_loss".split()
 # looks at layers, as far apart as their cost allows
@@ -143,26 +124,11 @@ def command(
 ) -> list[str]:
     """Return the arguments of a run, which are the same each time."""
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    tiny = {
-        name: value
-        for name, value in TINY.items()
-        if "task" not in options or name != "bptt_tokens"
-    }
-    sets = [f"--set={name}={value}" for name, value in {**tiny, **settings}.items()]
-    return [
-        "train",
-        str(text),
-        "--valid",
-        str(valid),
-        "--test",
-        str(valid),
-        *given,
-        *sets,
-        "-o",
-        str(folder),
-        "--resume",
-        "auto",
-    ]
+    sets = [f"--set={name}={value}" for name, value in {**TINY, **settings}.items()]
+    if "task" not in options:
+        sets.append("--set=bptt_tokens=8")
+    texts = [str(text), f"--valid={valid}", f"--test={valid}"]
+    return ["train", *texts, *given, *sets, "-o", str(folder), "--resume", "auto"]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,22 @@ from pathlib import Path
 import pytest
 
 from support import tiny_tasks, tiny_translators
-from support.killed_runs import VARIANTS, checked, command, newest_step, outcome
+from support.killed_runs import checked, command, newest_step, outcome
 
+VARIANTS = {
+    "adamw, dropout of weights": {
+        "optimizer": "adamw", "dropout_input": 0.3, "dropout_output": 0.2, "weight_drop": 0.3,
+        "weight_decay": 0.01,
+    },
+    "nt-asgd": {"optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 3.0,
+                "schedule": "constant", "dropout_output": 0.2},
+    "moving average, drawn windows": {
+        "ema_decay": 0.9, "bptt_deviation": 3.0, "bptt_short": 0.2, "locked_dropout": True,
+        "dropout_input": 0.3,
+    },
+    "plateau, two layers of gru": {"model": "gru", "layers": 2, "schedule": "plateau",
+                                   "plateau_factor": 0.3, "dropout_between": 0.2},
+}  # fmt: skip
 STEPS = {"budget": "60steps", "save_every": "3steps"}
 FEWER_STEPS = {"budget": "40steps", "save_every": "4steps"}
 SHORT = {"budget": "7steps", "save_every": "3steps"}
