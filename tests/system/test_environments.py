@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from rnnlm import system
 from rnnlm.cli.main import run
 from rnnlm.text.prepared import preparation
 from rnnlm.work.executors import Inline
@@ -90,11 +91,11 @@ def place(ground, tmp_path):
 
 
 def launch(
-    place, arguments, *, closed=(), limit=None, cwd=None, variables=None, dropped=(),
+    place, arguments, *, closed=(), files=None, variables=None, dropped=(),
     program=("-m", "rnnlm"), **streams,
 ) -> Ended:  # fmt: skip
     """Run a command in a process of its own. closed: the numbers of the streams that it is started
-    without. limit: as `resource.setrlimit` takes it."""
+    without. files: how many it may open."""
     names = environment(**(variables or {}))
     own = {name: value for name, value in names.items() if name not in dropped}
     streams = {
@@ -102,15 +103,14 @@ def launch(
     }  # fmt: skip
 
     def prepare() -> None:
-        if limit is not None:
-            kind, most = limit
-            resource.setrlimit(kind, (most, most))
+        if files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
         for number in closed:
             os.close(number)
 
     ended = subprocess.run(
         [sys.executable, *program, *map(os.fsencode, arguments)],
-        cwd=cwd or place, env=own, preexec_fn=prepare, timeout=100, **streams,
+        cwd=place, env=own, preexec_fn=prepare, timeout=100, **streams,
     )  # fmt: skip
     err = (ended.stderr or b"").decode("utf-8", "replace")
     for word in ("Traceback", "internal error", "Exception ignored"):
@@ -136,6 +136,7 @@ BARE = {
 UNCOMPILED = {"PYTHONPYCACHEPREFIX": "/proc/nowhere"}  # nothing is read or written there
 ONE_AFTER_THE_OTHER = """
 import sys
+from rnnlm import system
 from rnnlm.cli.main import run
 names = sys.argv[1:]
 while names:
@@ -156,41 +157,38 @@ def test_a_bare_environment(place, more):
     given = [part for arguments in COMMANDS.values() for part in (str(len(arguments)), *arguments)]
     ended = launch(
         place, given, variables={**BARE, **more}, dropped=("HOME", "LANG", "USER", "LOGNAME"), closed=(0,),
-        limit=(resource.RLIMIT_NOFILE, 20),
+        files=20,
         program=("-c", ONE_AFTER_THE_OTHER),
     )  # fmt: skip
     assert ended.code == 0, ended.err
     ended.out.decode("utf-8")
 
 
-def test_nothing_is_written_into_the_package(place):
+def test_nothing_is_written_into_the_package(place, rnnlm, monkeypatch):
     """A read-only install is enough."""
-    import rnnlm
+    monkeypatch.chdir(place)
+    package = Path(system.__file__).parent
 
-    package = Path(rnnlm.__file__).parent
-    before = {
-        path: path.stat().st_mtime_ns
-        for path in package.rglob("*")
-        if "__pycache__" not in path.parts
-    }
-    assert launch(place, READING["doctor"], variables={"PYTHONDONTWRITEBYTECODE": "1"}).code == 0
-    assert before == {
-        path: path.stat().st_mtime_ns
-        for path in package.rglob("*")
-        if "__pycache__" not in path.parts
-    }
+    def times() -> dict[Path, int]:
+        paths = [path for path in package.rglob("*") if "__pycache__" not in path.parts]
+        return {path: path.stat().st_mtime_ns for path in paths}
+
+    before = times()
+    assert rnnlm(*READING["doctor"]).code == 0
+    assert times() == before
 
 
 @NOWHERE
-def test_a_working_folder_that_nobody_can_write_to(place):
-    text = str(place / TEXT)
-    assert launch(place, ["eval", "-m", str(place / "kn"), text], cwd="/proc").code == 0
+def test_a_working_folder_that_nobody_can_write_to(place, rnnlm, monkeypatch):
+    monkeypatch.chdir("/proc")
+    text, model = place / TEXT, place / "kn"
+    assert rnnlm("eval", "-m", model, text).code == 0
     for command in (
-        ["train", text, "--model", "ngram"],
-        ["export", "-m", str(place / "kn"), "--arpa", "a.arpa"],
-        ["count", text, "-o", "a"],
+        ("train", text, "--model", "ngram"),
+        ("export", "-m", model, "--arpa", "a.arpa"),
+        ("count", text, "-o", "a"),
     ):
-        ended = launch(place, command, cwd="/proc")
+        ended = rnnlm(*command)
         assert ended.code == 1 and "error: cannot write" in ended.err, ended.err
 
 
@@ -233,6 +231,14 @@ def test_streams_that_are_closed(place, name):
         assert fingerprint(place / "made")
 
 
+def run_there(place, arguments, err, limit=None):
+    """Run a command in this process, which was forked for it, with files of a limited size."""
+    os.chdir(place)
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    run_command(arguments, Path(os.devnull), err)
+
+
 @FULL
 @pytest.mark.parametrize(
     "arguments, code",
@@ -244,8 +250,10 @@ def test_streams_that_are_closed(place, name):
     ],
 )
 def test_messages_that_cannot_be_written_cost_no_work(place, arguments, code):
-    with open("/dev/full", "wb") as full:
-        assert launch(place, arguments, stderr=full).code == code
+    process = FORK.Process(target=run_there, args=(place, arguments, Path("/dev/full")))
+    process.start()
+    process.join(60)
+    assert process.exitcode == code
     if code == 0:
         assert fingerprint(place / arguments[-1])
 
@@ -323,14 +331,14 @@ def failing_disk(number: int):
 @pytest.mark.parametrize(
     "name", ["train", "train, overwrite", "export", "mix", "score -o", "prepare"]
 )
-def test_a_limit_to_the_size_of_files(place, name):
+def test_a_limit_to_the_size_of_files(place, tmp_path, name):
     """As a quota is, whose error a write tells, not fsync."""
-    before = content(place)
-    # A limit to the size of files would cut off what Python caches, for all processes after it.
-    uncached = {"PYTHONDONTWRITEBYTECODE": "1"}
-    limit = (resource.RLIMIT_FSIZE, 2000)
-    ended = launch(place, WRITING[name], limit=limit, variables=uncached)
-    assert ended.code == 1 and "error: cannot write" in ended.err and "File too large" in ended.err
+    before, said = content(place), tmp_path / "said"
+    process = FORK.Process(target=run_there, args=(place, WRITING[name], said, 2000))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 1
+    assert "error: cannot write" in said.read_text() and "File too large" in said.read_text()
     after = content(place)
     assert {name: after.get(name) for name in before} == before
     # scores that are there stay, to be gone on with
