@@ -76,11 +76,8 @@ def test_an_error_says_what_to_train(command, need, way_out):
     assert caught.value.hint == f"name one with `model=MODEL`, or train one: {way_out}"
 
 
-def test_runs_beside_shipped_models_count(tmp_path, monkeypatch):
-    from rnnlm import checkpoints
-
-    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
-    monkeypatch.setattr(checkpoints, "NAMES", ("demo",))
+def test_runs_beside_shipped_models_count(shipped):
+    shipped("checkpoints", "demo")
     mine = trained("mine", 1)
     trained("demo", 2)
     assert default_model("score").folder == mine

@@ -38,23 +38,18 @@ def test_a_text_stands_for_its_model(tmp_path, monkeypatch):
     assert loading.find("my") == Path("checkpoints/my")
 
 
-def test_shipped_models_are_found_by_name(tmp_path, monkeypatch):
-    from rnnlm import checkpoints
-
-    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "shipped")
-    monkeypatch.setattr(checkpoints, "NAMES", ("tiny",))
-    save_unigram(tmp_path / "shipped" / "tiny")
-    assert loading.find("tiny") == tmp_path / "shipped" / "tiny"
+def test_shipped_models_are_found_by_name(shipped):
+    folder = shipped("shipped", "tiny")
+    save_unigram(folder / "tiny")
+    assert loading.find("tiny") == folder / "tiny"
 
 
-def test_run_beside_shipped_models_is_not_shipped(tmp_path, monkeypatch):
-    from rnnlm import checkpoints
-
+def test_run_beside_shipped_models_is_not_shipped(tmp_path, monkeypatch, shipped):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "shipped")
-    save_unigram(tmp_path / "shipped" / "demo")
-    save_unigram(tmp_path / "shipped" / "english")
+    folder = shipped("shipped", "demo")
+    save_unigram(folder / "demo")
+    save_unigram(folder / "english")
     with pytest.raises(ModelError, match="available models: demo$"):
         loading.find("english")
 

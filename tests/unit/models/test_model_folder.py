@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from rnnlm.errors import ModelError, OutputError
 from rnnlm.models import info, loading, model_folder
 from rnnlm.models.manifest import write_manifest
-from support.failing_files import failing
+from support.failing_files import Watch, failing
 from support.saved_models import (
     LINES,
     edit_config,
@@ -130,17 +129,13 @@ def test_failing_write_deletes_nothing_of_an_unreadable_model(tmp_path):
     assert all((tmp_path / name).read_bytes() == content for name, content in before.items())
 
 
-def test_files_are_synced_before_being_moved_into_place(tmp_path, monkeypatch):
+def test_files_are_synced_before_being_moved_into_place(tmp_path):
     order = []
-    for what in ("fsync", "replace"):
-        original = getattr(os, what)
-        monkeypatch.setattr(
-            os, what, lambda *a, what=what, original=original: (order.append(what), original(*a))[1]
-        )
-    save_unigram(tmp_path)
-    assert (
-        order == ["fsync", "replace", "fsync"] * 5
-    )  # two files, each after the list that names it; config.json
+    with Watch(tmp_path, lambda kind, name, is_after: is_after or order.append(kind)):
+        save_unigram(tmp_path)
+    order = [kind for kind in order if kind in ("fsync", "replace")]
+    # Two files, each after the list that names it; config.json.
+    assert order == ["fsync", "replace", "fsync"] * 5
 
 
 def test_reader_gets_the_new_model_when_replaced_meanwhile(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """What a combination is made of, on disk: found, checked, copied; whole or not at all."""
 
-import errno
+import itertools
 import os
 import shutil
 
@@ -9,10 +9,10 @@ import pytest
 from rnnlm.combinations.mixture import Mixture
 from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.evaluation.soundness import audit
-from rnnlm.files import writing
 from rnnlm.inference import span_scoring
 from rnnlm.models import info, model_folder
 from rnnlm.models import manifest as model_parts
+from support.failing_files import failing
 from support.saved_models import edit_config, names
 from support.tiny_models import LINES, Lines, fit, save
 
@@ -207,45 +207,29 @@ def test_bundle_can_be_mixed_in_place(tmp_path, parts):
     assert score(tmp_path / "mix") == pytest.approx(before)
 
 
-@pytest.mark.parametrize("number", range(1, 12))
-def test_failing_copy_leaves_the_old_mixture_without_litter(tmp_path, parts, monkeypatch, number):
+def test_failing_copy_leaves_the_old_mixture_without_litter(tmp_path, parts):
     mixed(tmp_path / "mix", parts, bundle=True)
     before = names(tmp_path / "mix")
     expected = score(tmp_path / "mix")
-    calls = []
-    replace = os.replace
-
-    def failing(*arguments):
-        calls.append(arguments)
-        if len(calls) == number:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        replace(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", failing)
-        try:
-            mixed(tmp_path / "mix", parts[::-1], bundle=True)
-        except OutputError as error:
-            assert error.what == f"cannot write to {tmp_path / 'mix'}"
-            assert (names(tmp_path / "mix"), score(tmp_path / "mix")) == (before, expected)
-        else:
-            assert number > len(calls) > 5
+    for number in itertools.count():
+        with failing(tmp_path, ("replace",), calls=range(number, number + 1)) as failed:
+            try:
+                mixed(tmp_path / "mix", parts[::-1], bundle=True)
+            except OutputError as error:
+                assert error.what == f"cannot write to {tmp_path / 'mix'}"
+        if not failed:
+            break
+        assert (names(tmp_path / "mix"), score(tmp_path / "mix")) == (before, expected)
+    assert 5 < number < 12
 
 
 def test_failed_first_bundle_leaves_nothing_or_is_replaceable(tmp_path, parts, monkeypatch):
-    def full(path):
-        if path.parent.name == "part-2":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return original(path)
-
-    original = writing.replacing
-    monkeypatch.setattr(writing, "replacing", full)
-    with pytest.raises(OutputError):
+    with failing(tmp_path, ("replace",), part="part-2"), pytest.raises(OutputError):
         mixed(tmp_path / "mix", parts, bundle=True)
     assert not (tmp_path / "mix").exists()
     # killed: nobody cleans up
     monkeypatch.setattr(model_folder, "_remove_unnamed", lambda *arguments: None)
-    with pytest.raises(OutputError):
+    with failing(tmp_path, ("replace",), part="part-2"), pytest.raises(OutputError):
         mixed(tmp_path / "mix", parts, bundle=True)
     assert "part-1" in names(tmp_path / "mix")
     model_folder.check_output(tmp_path / "mix", overwrite=False)

@@ -1,6 +1,7 @@
 """What a request must be to reach an endpoint, asked of a small ASGI application."""
 
 import asyncio
+import functools
 import json
 import logging
 import re
@@ -85,6 +86,12 @@ def answer(settings=None, token=None, app=None, **asked):
     """Ask a guarded application once."""
     app = guarded(app or Echo(), ServingSettings(**(settings or {})), token)
     return asyncio.run(ask(app, **asked))
+
+
+@pytest.fixture
+def lower(monkeypatch):
+    """Return a function that lowers a limit of the server."""
+    return functools.partial(monkeypatch.setattr, limits)
 
 
 @pytest.fixture
@@ -186,8 +193,8 @@ def test_compressed_bodies_are_refused():
     assert answer(content_encoding="identity").status == 200
 
 
-def test_bodies_have_a_limit_announced_or_not(monkeypatch):
-    monkeypatch.setattr(limits, "MAX_BODY", 10)
+def test_bodies_have_a_limit_announced_or_not(lower):
+    lower("MAX_BODY", 10)
     app = Echo()
     assert answer(app=app, content_length="11", body=(b"x" * 11,)).status == 413
     assert answer(app=app, body=(b"x" * 6, b"x" * 5)).status == 413
@@ -195,8 +202,8 @@ def test_bodies_have_a_limit_announced_or_not(monkeypatch):
     assert answer(app=app, body=(b"x" * 6, b"x" * 4)).status == 200
 
 
-def test_a_slow_body_is_given_up(monkeypatch):
-    monkeypatch.setattr(limits, "BODY_SECONDS", 0.05)
+def test_a_slow_body_is_given_up(lower):
+    lower("BODY_SECONDS", 0.05)
     slow = answer(body=[b" "] * 50, pause=0.01)
     assert slow.status == 408
     assert slow.error["why"] == "it has 0.05 seconds"
@@ -218,15 +225,15 @@ async def _several(app, count):
     return [each.status for each in await asyncio.gather(*asked)]
 
 
-def test_requests_beyond_the_queue_are_put_off(monkeypatch):
-    monkeypatch.setattr(limits, "MAX_REQUESTS", 3)
+def test_requests_beyond_the_queue_are_put_off(lower):
+    lower("MAX_REQUESTS", 3)
     app = guarded(Echo(wait=0.05), ServingSettings())
     assert sorted(asyncio.run(_several(app, 5))) == [200, 200, 200, 503, 503]
     assert asyncio.run(_several(app, 3)) == [200, 200, 200]  # places are given back
 
 
-def test_slow_bodies_take_no_place(monkeypatch):
-    monkeypatch.setattr(limits, "MAX_REQUESTS", 1)
+def test_slow_bodies_take_no_place(lower):
+    lower("MAX_REQUESTS", 1)
 
     async def both(app):
         slow = asyncio.create_task(ask(app, body=[b" "] * 5, pause=0.02))

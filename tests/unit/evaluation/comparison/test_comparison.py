@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ComparisonError, ModelError, RnnlmWarning, TextError, UsageError
-from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison.comparison import compare
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.tables import GroupRow
+from rnnlm.evaluation.perplexity import MOST_BLOCKS
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.tasks.evaluation import evaluate
 from support.tiny_models import LINES, fit, make_tokenizer, save
@@ -256,9 +256,9 @@ def test_zero_probability_gives_null_and_is_counted(text):
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-def test_a_long_text_is_resampled_in_blocks(text, monkeypatch):
-    monkeypatch.setattr(perplexity, "MOST_BLOCKS", 4)
-    assert compare([unigram(P), unigram(Q)], text(*["a b"] * 9)).block_lines == 3
+def test_a_long_text_is_resampled_in_blocks(text):
+    path, settings = text(*["a b"] * (2 * MOST_BLOCKS + 1)), ComparisonSettings(resamples=10)
+    assert compare([unigram(P), unigram(Q)], path, settings=settings).block_lines == 3
 
 
 def test_a_model_is_named_with_its_adaptation(lstm, text, tmp_path, monkeypatch):
