@@ -162,7 +162,7 @@ def test_an_odd_table_is_scored(harmless, here, name, content):
 def test_a_table_without_end_is_not_read_to_its_end(refused, here, monkeypatch, name, longest):
     file, begin, piece, times, command, what = ENDLESS[name]
     if longest is not None:  # the true limit takes longer to reach
-        monkeypatch.setattr(reading, "LONGEST_LINE", longest)
-        monkeypatch.setattr(lines, "LONGEST_LINE", longest)
+        for module in (reading, lines):
+            monkeypatch.setattr(module, "LONGEST_LINE", longest)
     (here / file).write_bytes(gzip.compress(begin) + gzip.compress(piece) * times)
     refused(f"{command} {file}", f"{file}{what}")

@@ -183,14 +183,16 @@ def test_what_is_not_normalised_is_marked(text):
 @pytest.mark.parametrize("blank_lines", ["skip", "keep", "documents"])
 @pytest.mark.parametrize("chunk", [9, 40, 1 << 20])
 @pytest.mark.parametrize("context", ["carry", "reset"])
-def test_ngrams_score_parts_as_they_score_the_whole(text, monkeypatch, blank_lines, chunk, context):
+def test_ngrams_score_parts_as_they_score_the_whole(
+    text, monkeypatch, chunk_bytes, blank_lines, chunk, context
+):
     lines = ["the cat sat", "a dog", "", "the bird sat on the cat", "ein Vogel", "", "a cat"] * 3
     model = fit("ngram", ["the cat sat on the mat", "a dog sat", "the bird sat"] * 2)
     path = text("\n".join(lines) + "\n")
     settings = TextSettings(blank_lines=blank_lines)
     whole = Corpus((path,), settings).encode(model.tokenizer)
     said = []
-    monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", chunk)
+    chunk_bytes(chunk)
     monkeypatch.setattr("rnnlm.evaluation.perplexity.LINES_OF_PART", 2)
     found = evaluate(
         model, path, context=context, text_settings=settings, progress=said.append, keeps_lines=True

@@ -132,8 +132,8 @@ LIMITS = {"max_sentences": 3, "max_characters": 40, "max_tokens": 5}
 
 @pytest.fixture
 def small_client(monkeypatch):
-    monkeypatch.setattr(limits, "MAX_SAMPLES", 2)
-    monkeypatch.setattr(limits, "MAX_WORDS", 4)
+    for name, most in (("MAX_SAMPLES", 2), ("MAX_WORDS", 4)):
+        monkeypatch.setattr(limits, name, most)
     with client_of({"kn": fit("ngram")}, **LIMITS) as client:
         yield client
 

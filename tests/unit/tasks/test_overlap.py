@@ -38,10 +38,10 @@ def words():
 
 
 @pytest.mark.parametrize("tokenizer", ["word", "char", "byte"])
-@pytest.mark.parametrize("at_once", [(1 << 16, 1 << 20), (7, 40)], ids=["at once", "in pieces"])
+@pytest.mark.parametrize("at_once", [{}, {"LINES": 7, "TOKENS": 40}], ids=["at once", "in pieces"])
 def test_counts_equal_those_of_sets_of_lines(tmp_path, words, monkeypatch, tokenizer, at_once):
-    monkeypatch.setattr(overlap, "LINES_AT_ONCE", at_once[0])
-    monkeypatch.setattr(overlap, "TOKENS_AT_ONCE", at_once[1])
+    for name, most in at_once.items():
+        monkeypatch.setattr(overlap, f"{name}_AT_ONCE", most)
     texts = {"train": words(300, 6), "valid": words(100, 6), "test": words(50)}
     for name, lines in texts.items():
         (tmp_path / name).write_text("\n".join(lines) + "\n")
