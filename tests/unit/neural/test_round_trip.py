@@ -286,7 +286,7 @@ def test_a_network_stays_on_its_device_and_no_step_waits(case, fake_device):
     assert (case.samples(model) is None) == (case.task in ("tagging", "classification"))
 
 
-@pytest.mark.parametrize("name", ["lstm", "tags", "pairs"])
+@pytest.mark.parametrize("name", ["lstm", "tags"])
 def test_a_resumed_run_stays_on_its_device(name, fake_device):
     case, settings = CASE[name], {"budget": "2steps", "validate_every_steps": None}
     cut = case.trainer(fake_device.name, **settings)
