@@ -158,6 +158,35 @@ def _assigned(text: str) -> tuple[str, object]:
 
 def _checked(name: str, content: Mapping[str, object]) -> Lesson:
     """Return the lesson, or say what is wrong with it."""
+    written = _written(name, content)
+    activation = BY_NAME.get(written.activation)
+    if activation is None:
+        raise TextError(
+            f"{name}: unknown activation {written.activation!r}",
+            hint=nearest(written.activation, BY_NAME),
+        )
+    words, targets = _words_and_targets(name, written)
+    vocabulary, vectors_VE = _vectors(name, written, [*words, *targets])
+    its = _matrices(name, written, vectors_VE)
+    network = ElmanNetwork(
+        vocabulary=tuple(vocabulary),
+        vectors_VE=vectors_VE,
+        U_EH=its["U"],
+        W_HH=its["W"],
+        V_HV=its["V"],
+        b_H=its["b"],
+        c_V=its["c"],
+        initial_H=its["initial"],
+        activation=activation,
+    )
+    number = {word: place for place, word in enumerate(vocabulary)}
+    return Lesson(
+        network, tuple(number[word] for word in words), tuple(number[word] for word in targets)
+    )
+
+
+def _written(name: str, content: Mapping[str, object]) -> Written:
+    """Return the lesson with the types that its parts should have."""
     unknown = [key for key in content if key not in _FIELDS]
     if unknown:
         raise TextError(
@@ -170,17 +199,13 @@ def _checked(name: str, content: Mapping[str, object]) -> Lesson:
             hint="words, U, W and V are needed: rnnlm inspect step --json has an example",
         )
     try:
-        written = msgspec.convert(content, Written)
+        return msgspec.convert(content, Written)
     except (ValueError, OverflowError) as error:
         raise TextError(f"{name} is not a lesson", str(error).replace("$.", "")) from None
-    activation = BY_NAME.get(written.activation)
-    if activation is None:
-        raise TextError(
-            f"{name}: unknown activation {written.activation!r}",
-            hint=nearest(written.activation, BY_NAME),
-        )
 
-    # Words and their vectors.
+
+def _words_and_targets(name: str, written: Written) -> tuple[list[str], list[str]]:
+    """Return the words that are read, and those that are to be predicted."""
     words, targets = written.words.split(), (written.targets or "").split()
     if written.targets is None:
         targets = words[1:]
@@ -192,19 +217,28 @@ def _checked(name: str, content: Mapping[str, object]) -> Lesson:
         raise TextError(
             f"{name} predicts nothing", "it has one word and no target", "name one: targets"
         )
-    vocabulary = list(written.vectors or dict.fromkeys([*words, *targets]))
-    _check_sizes(name, {"words": len(words), "words with vectors": len(vocabulary)})
+    _check_sizes(name, {"words": len(words)})
+    return words, targets
+
+
+def _vectors(name: str, written: Written, words: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Return the vocabulary and the vector of each word of it. words: that need one."""
+    vocabulary = list(written.vectors or dict.fromkeys(words))
+    _check_sizes(name, {"words with vectors": len(vocabulary)})
     if written.vectors is None:
         vectors_VE = np.eye(len(vocabulary))
     else:
         vectors_VE = _array(name, "vectors", list(written.vectors.values()))
-    for word in (*words, *targets):
+    for word in words:
         if word not in vocabulary:
             raise TextError(f"{name} has no vector for {word!r}", hint=nearest(word, vocabulary))
+    return vocabulary, vectors_VE
 
-    # Matrices, whose sizes must go together.
+
+def _matrices(name: str, written: Written, vectors_VE: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the weights and the initial state, whose sizes must go together."""
     units = len(written.W)
-    E, V = vectors_VE.shape[1], len(vocabulary)
+    V, E = vectors_VE.shape
     _check_sizes(name, {"units": units, "numbers of a vector": E})
     given = {
         "W": (written.W, (units, units), "a row and a column for each unit"),
@@ -221,14 +255,7 @@ def _checked(name: str, content: Mapping[str, object]) -> Lesson:
             raise TextError(
                 f"{name}: {part} is {_shape(arrays[part].shape)}, not {_shape(shape)}", why
             )
-
-    network = ElmanNetwork(
-        tuple(vocabulary), vectors_VE, arrays["U"], arrays["W"], arrays["V"],
-        arrays["b"], arrays["c"], arrays["initial"], activation,
-    )  # fmt: skip
-    number = {word: place for place, word in enumerate(vocabulary)}
-    return Lesson(network, tuple(number[each] for each in words),
-                  tuple(number[each] for each in targets))  # fmt: skip
+    return arrays
 
 
 def _check_sizes(name: str, sizes: Mapping[str, int]) -> None:

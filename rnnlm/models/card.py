@@ -228,51 +228,17 @@ def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
     """Yield (name, text) of what a model is made of and how. Names of people and files are between
     backticks."""
     # What it was made from: other models, or texts. Of an imported one nothing is known.
-    training, task = manifest.training, registry.task(manifest.task)
+    training = manifest.training
     if "mixed" in training:
-        parts = zip(manifest.parts, training["mixed"], strict=True)
-        for number, (part, mixed) in enumerate(parts, start=1):
-            text = f"`{mixed['model']}`, weight {mixed['weight']:.4f}"
-            text += f", fingerprint `{part.fingerprint}`"
-            if "adaptation" in mixed:
-                text += f", {mixed['adaptation']}"
-            yield f"part {number}", text
-        yield "weights", training["weights"]
+        fingerprints = [part.fingerprint for part in manifest.parts]
+        yield from _part_facts(training["mixed"], fingerprints, training["weights"])
     elif "joined" in training:
-        for number, part in enumerate(training["joined"], start=1):
-            text = f"`{part['model']}`, weight {part['weight']:.4f}"
-            yield f"part {number}", f"{text}, fingerprint `{part['fingerprint']}`"
-        yield "weights", training["weights"]
+        fingerprints = [part["fingerprint"] for part in training["joined"]]
+        yield from _part_facts(training["joined"], fingerprints, training["weights"])
     elif "imported_from" not in training:
-        words, examples = training.get("train_words", 0), training.get("train_sentences", 0)
-        names = first_names(training.get("text", []))
-        text = f"{names}; {words:,} words, {examples:,} {task.examples}"
-        yield "recipe", training.get("recipe") or "-"
-        yield "training text", f"{text}, hash `{training.get('train_data', '')}`"
-        for name in STARTS:
-            if name in training:
-                yield name.replace("_", " "), f"`{training[name]}`"
-        if "contextual" in training:
-            yield "language models beside", first_names(training["contextual"])
-        yield "validation", training.get("validation", "none")
-        repeated = []
-        for name, share in training.get("lines_in_train", {}).items():
-            if share > MUCH_OVERLAP:
-                repeated.append(f"{name} {share:.0%}")
-        if repeated:
-            yield "lines in the training text, too", ", ".join(repeated)
+        yield from _run_facts(training, registry.task(manifest.task).examples)
 
-    # How it is built, and what it reads and writes.
-    stored = settings_of(manifest)
-    built = [f"{name}={as_text(stored[name])}" for name in _STRUCTURE if stored.get(name)]
-    if built:
-        yield "structure", " ".join(built)
-    yield from task.facts(tokenizer)
-    tokenizers = task.tokenizers(tokenizer)
-    of_tokenizers = tokenizer_settings(manifest, tokenizers)
-    for what, each in tokenizers.items():
-        name = f"{each.name}, V = {each.size:,}, `{each.fingerprint}`"
-        yield what, ", ".join([name, *of_tokenizers[what]])
+    yield from _structure_facts(manifest, tokenizer)
 
     # How it was made.
     if "ngrams" in training:
@@ -284,6 +250,55 @@ def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
     if "seconds" in training:
         yield "seconds", f"{training['seconds']:,}"
     yield "model", f"`{manifest.fingerprint}`"
+
+
+def _part_facts(
+    parts: Sequence[Mapping[str, Any]], fingerprints: Sequence[str], weights: str
+) -> Iterator[tuple[str, str]]:
+    """Yield the models that a mixture or a joined model was made of. weights: where theirs come
+    from."""
+    for number, (part, fingerprint) in enumerate(zip(parts, fingerprints, strict=True), start=1):
+        text = f"`{part['model']}`, weight {part['weight']:.4f}, fingerprint `{fingerprint}`"
+        if "adaptation" in part:
+            text += f", {part['adaptation']}"
+        yield f"part {number}", text
+    yield "weights", weights
+
+
+def _run_facts(training: Mapping[str, Any], examples: str) -> Iterator[tuple[str, str]]:
+    """Yield the recipe and the texts of a run, and the models that it began with."""
+    words, lines = training.get("train_words", 0), training.get("train_sentences", 0)
+    names = first_names(training.get("text", []))
+    text = f"{names}; {words:,} words, {lines:,} {examples}"
+    yield "recipe", training.get("recipe") or "-"
+    yield "training text", f"{text}, hash `{training.get('train_data', '')}`"
+    for name in STARTS:
+        if name in training:
+            yield name.replace("_", " "), f"`{training[name]}`"
+    if "contextual" in training:
+        yield "language models beside", first_names(training["contextual"])
+    yield "validation", training.get("validation", "none")
+    repeated = []
+    for name, share in training.get("lines_in_train", {}).items():
+        if share > MUCH_OVERLAP:
+            repeated.append(f"{name} {share:.0%}")
+    if repeated:
+        yield "lines in the training text, too", ", ".join(repeated)
+
+
+def _structure_facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
+    """Yield how the model is built, and what it reads and writes."""
+    task = registry.task(manifest.task)
+    stored = settings_of(manifest)
+    built = [f"{name}={as_text(stored[name])}" for name in _STRUCTURE if stored.get(name)]
+    if built:
+        yield "structure", " ".join(built)
+    yield from task.facts(tokenizer)
+    tokenizers = task.tokenizers(tokenizer)
+    settings_by_use = tokenizer_settings(manifest, tokenizers)
+    for use, each in tokenizers.items():
+        name = f"{each.name}, V = {each.size:,}, `{each.fingerprint}`"
+        yield use, ", ".join([name, *settings_by_use[use]])
 
 
 def _numbers(task: "AnyTask", evaluations: "dict[str, Evaluation]") -> list[str]:

@@ -1,9 +1,10 @@
-"""Fitting an n-gram model: count, estimate, and, with validation text, read that once."""
+"""Fitting an n-gram model, in the steps of KenLM's lmplz (Heafield et al. 2013): count and merge;
+then, order by order, discount, estimate, back off, write. With validation text, read that once."""
 
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from rnnlm.events import (
     never,
 )
 from rnnlm.files.tensors import ChunkedArray
+from rnnlm.interface import Tokenizer
 from rnnlm.ngram.checks import stream_perplexity
 from rnnlm.ngram.counting import counts_folder
 from rnnlm.ngram.counting import plan as plans
@@ -133,62 +135,82 @@ def fit(
 ) -> Iterator[Event]:
     """Count and estimate; with validation text, read it once. Asked to stop while it counts, it
     ends after an order, without a model."""
-    began = time.perf_counter()
+    timer = _Timer()
     settings = resolved.make(NgramSettings)
     check(resolved, data.valid is not None)
     if settings.discounts == "lmplz" and settings.smoothing != "mkn":
         notice(f"discounts = lmplz does not apply to smoothing {settings.smoothing}: it is ignored")
-    tokens, valid = data.train.tokens, data.valid
+    tokenizer, tokens, valid = data.tokenizer, data.train.tokens, data.valid
     valid_tokens = valid.tokens if valid else 0
-    yield Started("ngram", None, data.tokenizer.size, tokens, valid_tokens, "cpu", "fp32")
+    yield Started("ngram", None, tokenizer.size, tokens, valid_tokens, "cpu", "fp32")
 
-    size = data.tokenizer.size
-    with _room(settings, data, size) as room:
-        # Count, order by order.
-        levels: list[Level] = []
-        timer = _Timer(began)
-        for found in _levels(settings, data, room):
-            if isinstance(found, Progress):
-                yield timer.event(found)
-            else:
-                levels.append(found)
-                yield Counted(len(levels), len(found), time.perf_counter() - began)
-            if stop():
-                yield Fitted(0, 0, 0, time.perf_counter() - began, "request", None)
-                return
-        if len(levels) < settings.order:
-            notice(
-                f"the longest line has {len(levels) - 1} tokens with its end: the model has order "
-                f"{len(levels)}"
-            )
-
-        # Estimate, and report the discounts or weights that the estimator found on the way.
-        counts = NgramCounts(data.tokenizer.size, tuple(levels))
+    with _room(settings, data, tokenizer.size) as room:
+        counts = yield from _count(settings, data, room, timer, stop)
+        if counts is None:
+            yield Fitted(0, 0, 0, timer.seconds(), "request", None)
+            return
         smoothing = _estimator(settings, data, counts)
         thresholds = pruning_thresholds(settings.prune, settings.order)
-        estimated = []
-        for level in estimate(counts, smoothing, thresholds, room.workspace):
-            estimated.append(level)
-            if room.store is not None:
-                share = sum(map(len, estimated)) / sum(map(len, levels))
-                yield timer.event(Progress("estimating", share))
-        is_pruned = sum(map(len, estimated)) < sum(map(len, levels))
-        normalised = smoothing.normalised_if_pruned if is_pruned else smoothing.normalised
-        model = NgramModel.from_levels(
-            estimated, data.tokenizer, normalised, smoothing.unseen_context_logprob
-        )
-        ngrams = [len(values) for values in model.values]
-        facts = {"ngrams": ngrams, "estimated": smoothing.report()}
+        model = yield from _estimate(counts, smoothing, thresholds, tokenizer, room, timer)
+
+        # Report the discounts or weights that the estimator found on the way.
+        ngrams, estimated = [len(values) for values in model.values], smoothing.report()
         size = sum(array.nbytes for array in model.to_arrays().values())
-        seconds = time.perf_counter() - began
-        yield Estimated(tuple(ngrams), smoothing.report(), size, system.peak_bytes(), seconds)
+        yield Estimated(tuple(ngrams), estimated, size, system.peak_bytes(), timer.seconds())
 
         # Validate; there is one model only, so it is the best.
         ppl = stream_perplexity(model, valid.ids) if valid else None
         if ppl is not None:
-            seconds = time.perf_counter() - began
-            yield Validated(1, 1.0, {PERPLEXITY: ppl}, ppl, True, seconds, model)
-    yield Fitted(1, 1, tokens, time.perf_counter() - began, "complete", model, ppl, facts)
+            yield Validated(1, 1.0, {PERPLEXITY: ppl}, ppl, True, timer.seconds(), model)
+    facts = {"ngrams": ngrams, "estimated": estimated}
+    yield Fitted(1, 1, tokens, timer.seconds(), "complete", model, ppl, facts)
+
+
+def _count(
+    settings: NgramSettings,
+    data: TrainingData | CountedData,
+    room: Room,
+    timer: "_Timer",
+    stop: Callable[[], bool],
+) -> Generator[Event, None, NgramCounts | None]:
+    """Count, and merge the counts of shards, order by order. Return None if `stop` cut it off."""
+    levels: list[Level] = []
+    for found in _levels(settings, data, room):
+        if isinstance(found, Progress):
+            yield timer.event(found)
+        else:
+            levels.append(found)
+            yield Counted(len(levels), len(found), timer.seconds())
+        if stop():
+            return None
+    if len(levels) < settings.order:
+        notice(
+            f"the longest line has {len(levels) - 1} tokens with its end: the model has order "
+            f"{len(levels)}"
+        )
+    return NgramCounts(data.tokenizer.size, tuple(levels))
+
+
+def _estimate(
+    counts: NgramCounts,
+    smoothing: Estimator,
+    thresholds: Sequence[int],
+    tokenizer: Tokenizer,
+    room: Room,
+    timer: "_Timer",
+) -> Generator[Event, None, NgramModel]:
+    """Return the model of these counts."""
+    counted = sum(map(len, counts.levels))
+    estimated: list[BackoffLevel] = []
+    for level in estimate(counts, smoothing, thresholds, room.workspace):
+        estimated.append(level)
+        if room.store is not None:
+            yield timer.event(Progress("estimating", sum(map(len, estimated)) / counted))
+    is_pruned = sum(map(len, estimated)) < counted
+    normalised = smoothing.normalised_if_pruned if is_pruned else smoothing.normalised
+    return NgramModel.from_levels(
+        estimated, tokenizer, normalised, smoothing.unseen_context_logprob
+    )
 
 
 @contextlib.contextmanager
@@ -215,10 +237,12 @@ def _workers(settings: NgramSettings) -> Workers:
 class _Timer:
     """Says how long a phase will take from how far it is."""
 
-    def __init__(self, began: float) -> None:
-        self.began = began
+    def __init__(self) -> None:
+        self.began = self.phase_began = time.perf_counter()
         self.phase = ""
-        self.phase_began = began
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self.began
 
     def event(self, progress: Progress) -> Counting:
         now = time.perf_counter()
@@ -416,16 +440,6 @@ class _OrderJob:
         here = slice(number, number + 1)
         return int(self.counts_M[here][0]), int(self.raw_M[here][0])
 
-    def new_starts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the new numbers of the first n-gram and of the first context of each block, and at
-        the end, those of all that are kept."""
-        ngrams, contexts = [0], [0]
-        for block in self.blocks:
-            kept_contexts = _kept_between(self.below.kept_M, block.first, block.last)
-            contexts.append(contexts[-1] + kept_contexts)
-            ngrams.append(ngrams[-1] + _kept_between(self.kept_M, block.start, block.end))
-        return np.array(ngrams), np.array(contexts)
-
 
 def _kept_between(kept_M: np.ndarray | None, start: int, end: int) -> int:
     if kept_M is None:
@@ -434,43 +448,65 @@ def _kept_between(kept_M: np.ndarray | None, start: int, end: int) -> int:
 
 
 def _estimate_order(job: _OrderJob) -> _EstimatedOrder:
-    """Work through one order, block by block, and set the backoff weights of the order below."""
+    """Work through one order, and set the backoff weights of the order below: discount, then block
+    by block estimate, back off, write."""
     job.smoothing.begin_order(job.n, job.tally())
-    below, workspace = job.below, job.workspace
-    starts, context_starts = job.new_starts()
-    kept = int(starts[-1])
-    # Where nothing is pruned, the keys are those of the counts.
-    is_whole = job.kept_M is None and below.kept_M is None
-    if is_whole and isinstance(job.level.keys_M, np.ndarray):
-        keys_M = job.level.keys_M
-    else:
-        keys_M = workspace.empty(kept, np.uint64)
-    # Nothing is looked up in the highest order.
-    prob_M = workspace.empty(0 if job.is_highest else len(job.level), np.float64)
-    values_MK = workspace.empty((kept, 1 if job.is_highest else 2), np.float32)
+    tables = _OrderTables(job)
 
-    def estimate_block(number: int) -> None:
-        # No block writes where another one does.
-        block = job.blocks[number]
-        here = slice(starts[number], starts[number + 1])
-        contexts = slice(context_starts[number], context_starts[number + 1])
-        found = _estimate_block(job, number)
-        if not job.is_highest:
-            prob_M[block.start : block.end] = found.prob
-        kept_prob = found.prob if found.kept is None else found.prob[found.kept]
-        values_MK[here] = 0
-        values_MK[here, 0] = _log(kept_prob)
-        below.values_MK[contexts, 1] = _log(found.backoff)
-        if is_whole and keys_M is not job.level.keys_M:
-            keys_M[here] = job.level.keys_M[here]
-        elif not is_whole:
-            new_contexts = _renumbered(below.kept_M, block, context_starts[number], found.contexts)
-            keys_M[here] = make_keys(new_contexts, found.words, job.size)
-        workspace.release(keys_M, prob_M, values_MK, below.values_MK)
+    def work_through(number: int) -> None:
+        tables.write(number, _estimate_block(job, number))
 
-    for _ in in_threads(estimate_block, range(len(job.blocks)), workspace.threads):
+    for _ in in_threads(work_through, range(len(job.blocks)), job.workspace.threads):
         pass
-    return _EstimatedOrder(keys_M, prob_M, job.kept_M, values_MK)
+    return _EstimatedOrder(tables.keys_M, tables.prob_M, job.kept_M, tables.values_MK)
+
+
+class _OrderTables:
+    """The tables of an order, which each block fills in where no other does."""
+
+    def __init__(self, job: _OrderJob) -> None:
+        self.job = job
+        self.starts, self.context_starts = self._new_starts()
+        kept = int(self.starts[-1])
+        # Where nothing is pruned, the keys are those of the counts.
+        self.is_whole = job.kept_M is None and job.below.kept_M is None
+        if self.is_whole and isinstance(job.level.keys_M, np.ndarray):
+            self.keys_M = job.level.keys_M
+        else:
+            self.keys_M = job.workspace.empty(kept, np.uint64)
+        # Nothing is looked up in the highest order.
+        self.prob_M = job.workspace.empty(0 if job.is_highest else len(job.level), np.float64)
+        self.values_MK = job.workspace.empty((kept, 1 if job.is_highest else 2), np.float32)
+
+    def _new_starts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the new numbers of the first n-gram and of the first context of each block, and at
+        the end, those of all that are kept."""
+        ngrams, contexts = [0], [0]
+        for block in self.job.blocks:
+            kept_contexts = _kept_between(self.job.below.kept_M, block.first, block.last)
+            contexts.append(contexts[-1] + kept_contexts)
+            ngrams.append(ngrams[-1] + _kept_between(self.job.kept_M, block.start, block.end))
+        return np.array(ngrams), np.array(contexts)
+
+    def write(self, number: int, found: "_EstimatedBlock") -> None:
+        """Write a block that was estimated, and the backoff weights of its contexts."""
+        job, below = self.job, self.job.below
+        block = job.blocks[number]
+        here = slice(self.starts[number], self.starts[number + 1])
+        contexts = slice(self.context_starts[number], self.context_starts[number + 1])
+        if not job.is_highest:
+            self.prob_M[block.start : block.end] = found.prob
+        kept_prob = found.prob if found.kept is None else found.prob[found.kept]
+        self.values_MK[here] = 0
+        self.values_MK[here, 0] = _log(kept_prob)
+        below.values_MK[contexts, 1] = _log(found.backoff)
+        if self.is_whole and self.keys_M is not job.level.keys_M:
+            self.keys_M[here] = job.level.keys_M[here]
+        elif not self.is_whole:
+            start = self.context_starts[number]
+            new_contexts = _renumbered(below.kept_M, block, start, found.contexts)
+            self.keys_M[here] = make_keys(new_contexts, found.words, job.size)
+        job.workspace.release(self.keys_M, self.prob_M, self.values_MK, below.values_MK)
 
 
 def _renumbered(
@@ -495,7 +531,7 @@ class _EstimatedBlock:
 
 
 def _estimate_block(job: _OrderJob, number: int) -> _EstimatedBlock:
-    """Estimate the n-grams of a block."""
+    """Estimate the n-grams of a block, and back off."""
     block, below = job.blocks[number], job.below
     here = slice(block.start, block.end)
     contexts_M, words_M = split_keys(job.level.keys_M[here], job.size)
@@ -515,7 +551,7 @@ def _estimate_block(job: _OrderJob, number: int) -> _EstimatedBlock:
         share_M, lower_M = share_M[kept_M], lower_M[kept_M]
         contexts_M, words_M = contexts_M[kept_M], words_M[kept_M]
 
-    prob_M, backoff_H = _join(job.smoothing, share_M, left_H, contexts_M, lower_M)
+    prob_M, backoff_H = _back_off(job.smoothing, share_M, left_H, contexts_M, lower_M)
     if job.n == 1:
         prob_M[job.size] = 1.0  # <s> is given; by custom its log-probability is 0
     if kept_M is not None:
@@ -529,15 +565,16 @@ def _estimate_block(job: _OrderJob, number: int) -> _EstimatedBlock:
     return _EstimatedBlock(prob_M, kept_M, contexts_M, words_M, backoff_H)
 
 
-def _join(
+def _back_off(
     smoothing: Estimator,
     share_M: np.ndarray,
     left_H: np.ndarray,
     contexts_M: np.ndarray,
     lower_M: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities of n-grams, and the backoff weights of their contexts. lower_M: the
-    probabilities that the lower order gives their words."""
+    """Join the shares of n-grams with the lower order. Return probabilities of n-grams, and the
+    backoff weights of their contexts. lower_M: the probabilities that the lower order gives their
+    words."""
     if smoothing.join == "interpolate":
         prob_M, backoff_H = share_M + left_H[contexts_M] * lower_M, left_H
     else:
@@ -546,13 +583,13 @@ def _join(
         is_unseen_M = share_M == 0
         if smoothing.join == "back off":
             seen_lower_M = np.where(is_unseen_M, 0.0, lower_M)
-            prob_M, backoff_H = _backed_off(prob_M, left_H, contexts_M, seen_lower_M)
+            prob_M, backoff_H = _katz(prob_M, left_H, contexts_M, seen_lower_M)
         prob_M[is_unseen_M] = backoff_H[contexts_M[is_unseen_M]] * lower_M[is_unseen_M]
     is_followed_H = np.bincount(contexts_M, minlength=len(left_H)) > 0
     return prob_M, np.where(is_followed_H, backoff_H, np.exp(smoothing.unseen_context_logprob))
 
 
-def _backed_off(
+def _katz(
     prob_M: np.ndarray, left_H: np.ndarray, contexts_M: np.ndarray, lower_M: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scale probabilities and weights so that all sums to one (Katz 1987, eq. 16); where every word

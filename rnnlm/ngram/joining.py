@@ -111,16 +111,33 @@ class _Lower:
 
 
 @dataclass(frozen=True)
-class _Joined:
-    """A range of n-grams, joined. places: of the n-grams of each part, in the range. weights_H,
-    sums_H2: of its contexts."""
+class _Union:
+    """The n-grams of all parts in a range: M keys, with their contexts as numbers from the first of
+    the range on; the places of each part's own; what the orders below give."""
 
     span: _Range
-    places: list[np.ndarray]
     keys_M: np.ndarray
+    contexts_M: np.ndarray
+    places: list[np.ndarray]
+    lower: _Lower
+
+    @property
+    def contexts(self) -> int:
+        """How many contexts the range has."""
+        return self.span.last - self.span.first
+
+    def sums(self, values_M: np.ndarray) -> np.ndarray:
+        """Return the sum of the values of the words seen after each context."""
+        return np.bincount(self.contexts_M, values_M, minlength=self.contexts)
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """The n-grams of a range, joined. weights_H, sums_H2: of its contexts."""
+
+    union: _Union
     logprob_M: np.ndarray
     parts_MC: np.ndarray
-    lower: _Lower
     weights_H: np.ndarray
     sums_H2: np.ndarray
 
@@ -185,22 +202,22 @@ class _Joining:
         length, done = 0, 0
         spans = self._ranges(n)
         for block in in_threads(lambda span: self._join(n, span), spans, self.workspace.threads):
-            here = slice(length, length + len(block.keys_M))
-            order.keys_M[here] = block.keys_M
+            union, span = block.union, block.union.span
+            here = slice(length, length + len(union.keys_M))
+            order.keys_M[here] = union.keys_M
             order.values_MK[here, 0] = block.logprob_M
             if n < self.order:
                 order.values_MK[here, 1] = 0.0
                 order.parts_MC[here] = block.parts_MC
-                order.links_M[here] = block.lower.links_R
-                order.lengths_M[here] = block.lower.lengths_R
-            for k, places in enumerate(block.places):
-                start, end = block.span.starts_K[k], block.span.ends_K[k]
-                numbers[k][start:end] = places + length
-            contexts = slice(block.span.first, block.span.last)
+                order.links_M[here] = union.lower.links_R
+                order.lengths_M[here] = union.lower.lengths_R
+            for k, places in enumerate(union.places):
+                numbers[k][span.starts_K[k] : span.ends_K[k]] = places + length
+            contexts = slice(span.first, span.last)
             below.values_MK[contexts, 1] = block.weights_H
             below.sums_M2[contexts] = block.sums_H2
             length = here.stop
-            done += int((block.span.ends_K - block.span.starts_K).sum())
+            done += int((span.ends_K - span.starts_K).sum())
             report(f"joining {n}-grams: {done / max(1, longest):.0%}")
             self._release(*order.arrays(), *below.arrays(), *numbers)
 
@@ -266,74 +283,87 @@ class _Joining:
 
     def _join(self, n: int, span: _Range) -> _Joined:
         """Join the n-grams of a range."""
-        parts, contexts = len(self.parts), span.last - span.first
-        below = self.orders[-1]
+        union = self._union(n, span)
+        logprob_MK, parts_MC = self._given(n, union)
+        prob_M = np.exp(logprob_MK) @ self.weights_K
+        logprob_M = _log(prob_M)
+        seen_H = union.sums(_exp(logprob_M))
 
-        # The union of their keys, in which each part has its places.
-        keys = [self._keys(k, n, span) for k in range(parts)]
+        # The words seen leave some to the others, and share the rest, each in proportion to its
+        # probability.
+        words_H = np.bincount(union.contexts_M, minlength=union.contexts)
+        unseen_H = self._unseen(union, words_H)
+        left_H = self._left(union, seen_H, unseen_H)
+        is_scaled_H = (seen_H > 0) & (left_H != 1 - seen_H)
+        if is_scaled_H.any():
+            scale_H = np.ones(union.contexts)
+            scale_H[is_scaled_H] = (1 - left_H[is_scaled_H]) / seen_H[is_scaled_H]
+            logprob_M = _log(prob_M * scale_H[union.contexts_M])
+            seen_H = union.sums(_exp(logprob_M))
+
+        # Backoff weights: 1 where nothing is seen, or where nothing is left unseen.
+        is_open_H = (words_H > 0) & (unseen_H > 0)
+        weights_H = np.zeros(union.contexts, dtype=np.float32)
+        weights_H[is_open_H] = _log(left_H[is_open_H] / unseen_H[is_open_H])
+        sums_H2 = np.stack([seen_H, _exp(weights_H) * unseen_H], axis=1)
+        return _Joined(union, logprob_M, parts_MC, weights_H, sums_H2)
+
+    def _union(self, n: int, span: _Range) -> _Union:
+        """Return the n-grams of all parts in a range."""
+        keys = [self._keys(k, n, span) for k in range(len(self.parts))]
         keys_M, places_R = np.unique(np.concatenate(keys), return_inverse=True)
         places = np.split(places_R, np.cumsum([len(each) for each in keys])[:-1])
         contexts_M, words_M = split_keys(keys_M, self.size)
+        links_H, lengths_H = self._links(span)
         contexts_M -= span.first
-
-        # What each part gives to an n-gram: its own probability, or what it backs off to.
-        here = slice(span.first, span.last)
-        links_H, lengths_H = below.links_M[here], below.lengths_M[here]
         lower = self._lower(words_M, links_H[contexts_M], lengths_H[contexts_M])
-        logbackoff_HK = below.parts_MC[here, parts:].astype(np.float64)
-        logprob_MK = logbackoff_HK[contexts_M] + lower.logprob_RJ[:, :parts]
-        parts_MC = np.zeros((len(keys_M), 2 * parts), dtype=np.float32)
-        for k, places_R in enumerate(places):
+        return _Union(span, keys_M, contexts_M, places, lower)
+
+    def _links(self, span: _Range) -> tuple[np.ndarray, np.ndarray]:
+        """Return number and length of the link of each context of a range."""
+        here, below = slice(span.first, span.last), self.orders[-1]
+        return below.links_M[here], below.lengths_M[here]
+
+    def _logbackoff(self, span: _Range) -> np.ndarray:
+        """Return the log backoff weights that the parts give the contexts of a range, (H, K)."""
+        below = self.orders[-1].parts_MC[span.first : span.last]
+        return below[:, len(self.parts) :].astype(np.float64)
+
+    def _given(self, n: int, union: _Union) -> tuple[np.ndarray, np.ndarray]:
+        """Return what each part gives to each n-gram, (M, K): its own probability, or what it backs
+        off to. And the same in single precision, then the log backoff weights, (M, 2 K)."""
+        parts = len(self.parts)
+        logprob_MK = self._logbackoff(union.span)[union.contexts_M]
+        logprob_MK += union.lower.logprob_RJ[:, :parts]
+        parts_MC = np.zeros((len(union.keys_M), 2 * parts), dtype=np.float32)
+        for k, places_R in enumerate(union.places):
             if len(places_R):
-                values = self.parts[k].values[n - 1][span.starts_K[k] : span.ends_K[k]]
+                here = slice(union.span.starts_K[k], union.span.ends_K[k])
+                values = self.parts[k].values[n - 1][here]
                 logprob_MK[places_R, k] = values[:, 0]
                 if values.shape[1] > 1:
                     parts_MC[places_R, parts + k] = values[:, 1]
         parts_MC[:, :parts] = logprob_MK
-        prob_M = np.exp(logprob_MK) @ self.weights_K
+        return logprob_MK, parts_MC
 
-        # What the seen words leave to the others: where that is next to nothing, as the parts say.
-        logprob_M = _log(prob_M)
-        seen_H = np.bincount(contexts_M, _exp(logprob_M), minlength=contexts)
-        words_H = np.bincount(contexts_M, minlength=contexts)
-        below_H2 = self._sums(links_H, lengths_H)
-        unseen_H = self._unseen(span, keys_M, contexts_M, lower, below_H2, words_H)
+    def _left(self, union: _Union, seen_H: np.ndarray, unseen_H: np.ndarray) -> np.ndarray:
+        """Return what the words seen after each context leave to the others: where that is next to
+        nothing, as the parts say."""
         left_H = 1 - seen_H
         near = np.flatnonzero((left_H < NEARLY_NOTHING) & (seen_H > 0))
         if len(near):
-            lower_MK = lower.logprob_RJ[:, :parts]
-            left_N = self._left_by_parts(contexts_M, lower_MK, logbackoff_HK, near)
+            left_N = self._left_by_parts(union, near)
             left_H[near] = left_N / (seen_H[near] + left_N)
         left_H[unseen_H == 0] = 0.0
+        return left_H
 
-        # The seen words share the rest, each in proportion to its probability.
-        is_scaled_H = (seen_H > 0) & (left_H != 1 - seen_H)
-        if is_scaled_H.any():
-            scale_H = np.ones(contexts)
-            scale_H[is_scaled_H] = (1 - left_H[is_scaled_H]) / seen_H[is_scaled_H]
-            logprob_M = _log(prob_M * scale_H[contexts_M])
-            seen_H = np.bincount(contexts_M, _exp(logprob_M), minlength=contexts)
-
-        # Backoff weights: 1 where nothing is seen, or where nothing is left unseen.
-        is_open_H = (words_H > 0) & (unseen_H > 0)
-        weights_H = np.zeros(contexts, dtype=np.float32)
-        weights_H[is_open_H] = _log(left_H[is_open_H] / unseen_H[is_open_H])
-        sums_H2 = np.stack([seen_H, _exp(weights_H) * unseen_H], axis=1)
-        return _Joined(span, places, keys_M, logprob_M, parts_MC, lower, weights_H, sums_H2)
-
-    def _left_by_parts(
-        self,
-        contexts_M: np.ndarray,
-        lower_MK: np.ndarray,
-        logbackoff_HK: np.ndarray,
-        near: np.ndarray,
-    ) -> np.ndarray:
+    def _left_by_parts(self, union: _Union, near: np.ndarray) -> np.ndarray:
         """Return what the parts together leave to the words that no part has seen, after the
         contexts numbered `near` in a range."""
+        logbackoff_HK = self._logbackoff(union.span)
         left_N = np.zeros(len(near))
         for k, weight in enumerate(self.weights_K.tolist()):
-            prob_M = np.exp(lower_MK[:, k])
-            below_H = np.bincount(contexts_M, prob_M, minlength=len(logbackoff_HK))
+            below_H = union.sums(np.exp(union.lower.logprob_RJ[:, k]))
             unseen_N = np.maximum(1 - below_H[near], 0)
             left_N += weight * np.exp(logbackoff_HK[near, k]) * unseen_N
         return left_N
@@ -410,27 +440,21 @@ class _Joining:
             self._release(table)
         return sums_R2
 
-    def _unseen(
-        self,
-        span: _Range,
-        keys_M: np.ndarray,
-        contexts_M: np.ndarray,
-        lower: _Lower,
-        below_H2: np.ndarray,
-        words_H: np.ndarray,
-    ) -> np.ndarray:
+    def _unseen(self, union: _Union, words_H: np.ndarray) -> np.ndarray:
         """Return the sum of p(w|h') over the words unseen after h, for each context h of a range.
+        words_H: how many words are seen after each.
 
         Of the words seen after h', as of all others, those are taken away that are seen after h.
         Taken away from 1, too little would be left where h' is nearly always followed by the same
         word.
         """
-        contexts = span.last - span.first
-        lengths_H = self.orders[-1].lengths_M[span.first : span.last]
+        span, contexts_M, lower = union.span, union.contexts_M, union.lower
+        links_H, lengths_H = self._links(span)
+        below_H2 = self._sums(links_H, lengths_H)
         prob_M = np.exp(lower.logprob_RJ[:, -1])
         is_longest_M = lower.lengths_R == lengths_H[contexts_M] + 1
-        seen_below_H = np.bincount(contexts_M, prob_M * is_longest_M, minlength=contexts)
-        other_H = np.bincount(contexts_M, prob_M * ~is_longest_M, minlength=contexts)
+        seen_below_H = union.sums(prob_M * is_longest_M)
+        other_H = union.sums(prob_M * ~is_longest_M)
         of_seen_H = np.maximum(below_H2[:, 0] - seen_below_H, 0)
         of_others_H = below_H2[:, 1] - other_H
         unseen_H = of_seen_H + np.maximum(of_others_H, 0)
@@ -439,14 +463,13 @@ class _Joining:
         # Where nearly all of the other words' sum is taken away, too, add up word by word.
         is_near_H = (other_H > 0) & (unseen_H < NEARLY_ALL * below_H2[:, 1])
         near = np.flatnonzero(is_near_H & (words_H < self.size))
-        links_H = self.orders[-1].links_M[span.first : span.last]
         at_once = max(1, CELLS // self.size)
         for start in range(0, len(near), at_once):
             some = near[start : start + at_once]
             contexts_C = np.repeat(some, self.size)
             words_C = np.tile(np.arange(self.size), len(some))
             keys_C = make_keys(contexts_C + span.first, words_C, self.size)
-            is_unseen_C = find(keys_M, keys_C) == NOWHERE
+            is_unseen_C = find(union.keys_M, keys_C) == NOWHERE
             found = self._lower(words_C, links_H[contexts_C], lengths_H[contexts_C])
             prob_C = np.where(is_unseen_C, np.exp(found.logprob_RJ[:, -1]), 0.0)
             unseen_H[some] = prob_C.reshape(len(some), self.size).sum(axis=1)

@@ -3,7 +3,7 @@ validation and the tokenizer."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +203,7 @@ def open_texts(
     if request.counts is not None:
         return _of_counts(request.counts, request, resolved, kind)
 
-    # The texts, and what is held out of the training text if there is none for validation.
+    # The texts. A prepared one brings the settings by which the others are read, too.
     text = _open(request.text or _bundled(request, "train"), resolved)
     if text.tokenizer:
         prepared = Path(text.sources[0])
@@ -214,54 +214,69 @@ def open_texts(
     test_names = request.test or _bundled(request, "test")
     valid = _open(valid_names, resolved) if valid_names else None
     test = _open(test_names, resolved) if test_names else None
-    share = held_out_share(request, resolved)
 
     # The tokenizer is that of a prepared text, a given one, or made from the training text.
     tokenizer = text.tokenizer
     if tokenizer is None and request.tokenizer_from:
         tokenizer, resolved = _given_tokenizer(request.tokenizer_from, request, resolved)
+    share = held_out_share(request, resolved)
     if "memory" in resolved.values:
         text = _text_to_count(text, tokenizer, share, resolved, progress)
         tokenizer = text.tokenizer or tokenizer
     split = text.split(share, is_share_chosen(resolved))
+    data = _encode(split, text, tokenizer, resolved, progress)
 
+    # What validation is on, if there is no text for it.
+    valid_is = "none"
+    if valid:
+        data = replace(data, valid=valid.encode(data.tokenizer))
+        valid_is = ", ".join(map(corpora.title, valid.sources))
+    elif data.valid:
+        valid_is = f"the last {split.held_out} of the training text, held out"
+    elif share:
+        valid_is = "none: the text is a single line"
+        notice("the text is a single line: nothing is held out for validation")
+    tested = test.encode(data.tokenizer) if test else None
+
+    found = _tell_of_texts(data, tested, holds_out=not valid)
+    holds_out = data.valid is not None and not valid
+    return Texts(resolved, data, valid_is, tested, holds_out, found)
+
+
+def _encode(
+    split: Split, text: Text, tokenizer: Tokenizer | None, resolved: Resolved, progress: Progress
+) -> TrainingData:
+    """Encode the training text and what is held out of it. tokenizer: None: one is made of the
+    text."""
     # Words are numbered while the text is encoded; others need two readings.
     settings = resolved.make(TokenizerSettings)
     spells = bool(resolved.values.get("characters"))
     reader = None if tokenizer or spells else tokenizers.reader(settings)
     if reader:
-        tokenizer, train, held_out = split.encode_once(reader, progress)
-        tokenizers.tell_empty(tokenizer, settings)
-    else:
-        tokenizer = tokenizer or _new_tokenizer(settings, split, text, progress)
-        tokenizer = tokenizer.spelling() if spells else tokenizer
-        train, held_out = split.encode(tokenizer, progress)
+        data = TrainingData(*split.encode_once(reader, progress))
+        tokenizers.tell_empty(data.tokenizer, settings)
+        return data
+    tokenizer = tokenizer or _new_tokenizer(settings, split, text, progress)
+    tokenizer = tokenizer.spelling() if spells else tokenizer
+    return TrainingData(tokenizer, *split.encode(tokenizer, progress))
 
-    valid_is = "none"
-    if valid:
-        held_out = valid.encode(tokenizer)
-        valid_is = ", ".join(map(corpora.title, valid.sources))
-    elif held_out:
-        valid_is = f"the last {split.held_out} of the training text, held out"
-    elif share:
-        valid_is = "none: the text is a single line"
-        notice("the text is a single line: nothing is held out for validation")
-    tested = test.encode(tokenizer) if test else None
 
-    # Warn of what makes metrics worse, or better than they are: unknown marks, repeated lines.
+def _tell_of_texts(
+    data: TrainingData, tested: EncodedText | None, holds_out: bool
+) -> dict[str, Overlap]:
+    """Warn of what makes metrics worse, or better than they are: unknown marks, repeated lines.
+    Return how much of the validation and the test text is in the training text."""
     others = {}
-    marks = Counter(train.marks)
-    for name, encoded in (("valid", held_out), ("test", tested)):
+    marks = Counter(data.train.marks)
+    for name, encoded in (("valid", data.valid), ("test", tested)):
         if encoded is not None:
             others[name] = encoded
             marks += Counter(encoded.marks)
-    tell_unseen(marks, {"the model": tokenizer})
-    found = overlaps(train, others)
+    tell_unseen(marks, {"the model": data.tokenizer})
+    found = overlaps(data.train, others)
     hashes = {name: encoded.lines_hash for name, encoded in others.items()}
-    warn_of(found, hashes, holds_out=not valid)
-    data = TrainingData(tokenizer, train, held_out)
-    holds_out = held_out is not None and not valid
-    return Texts(resolved, data, valid_is, tested, holds_out, found)
+    warn_of(found, hashes, holds_out)
+    return found
 
 
 def _text_to_count(

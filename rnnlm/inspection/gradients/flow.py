@@ -421,45 +421,30 @@ def draw_curves(
     any; and one for the loss. unit: what all of the models read, "word" or "token".
 
     A network before training has the colour of the trained one, and broken lines."""
-    has_cells = any(layer.cell is not None for _, layers, _ in models for layer in layers)
-    below = "lag (tokens)"
-    labels: list[tuple[str, str, str] | None] = [
-        ("State by an earlier state: the flatter, the longer it lasts", below, SIZE),
-        (f"Loss by {unit} read: the higher, the more it matters", below, LOSS),
-    ]
-    columns, rows = 2, 1
-    if has_cells:
-        labels.insert(1, ("Cell by an earlier cell: the flatter, the longer it lasts", below, SIZE))
-        rows = 2
-    height = min(rows * HEIGHT + 0.8, plotting.TALLEST)
-    figure, panels = plotting.new_panels(labels, height=height, columns=columns, axes=axes)
+    figure, panels = _new_panels(models, unit, axes)
     states, losses = panels[0], panels[-1]
+    shown: dict[Axes, list[Curve]] = {panel: [] for panel in panels}
+
+    def show(panel: "Axes", curve: Curve, label: str, look: plotting.Look) -> None:
+        _draw(panel, curve, label, look)
+        shown[panel].append(curve)
 
     # The series of each panel, drawn in the looks of their networks.
     looks = _looks(models)
-    shown: dict[Axes, list[Curve]] = {panel: [] for panel in panels}
     has_bounds = False
     for name, layers, loss in models:
         for layer in layers:
-            its = looks[name, layer.name]
-            label = plotting.short_name(name)
-            if len(layers) > 1:
-                label += f", {layer.name}"
-            _draw(states, layer.state, label, its)
-            shown[states].append(layer.state)
+            look, label = looks[name, layer.name], _label(name, layer, layers)
+            show(states, layer.state, label, look)
             if layer.cell is not None:
-                _draw(panels[1], layer.cell, label, its)
-                shown[panels[1]].append(layer.cell)
+                show(panels[1], layer.cell, label, look)
             if layer.bounds is not None:
-                _draw_bounds(states, layer.state, layer.bounds, its.colour)
+                _draw_bounds(states, layer.state, layer.bounds, look.colour)
                 has_bounds = True
 
         # The loss has the colour of the model's lowest layer, which the legend names.
-        label = plotting.short_name(name)
-        if len(layers) > 1:
-            label += f", {layers[0].name}"
-        _draw(losses, loss, label, looks[name, layers[0].name])
-        shown[losses].append(loss)
+        lowest = layers[0]
+        show(losses, loss, _label(name, lowest, layers), looks[name, lowest.name])
 
     for panel, curves in shown.items():
         _limit(panel, curves)
@@ -470,6 +455,31 @@ def draw_curves(
         losses.plot([], [], label="bounds from the weights alone", **style)
     plotting.legend_below(figure, *panels)
     return figure
+
+
+def _new_panels(
+    models: Sequence[tuple[str, Sequence[LayerGradients], Curve]], unit: str, axes: "Axes | None"
+) -> "tuple[Figure, Sequence[Axes]]":
+    """Return a figure with a panel for states, one for cells if there are any, and one for the
+    loss."""
+    has_cells = any(layer.cell is not None for _, layers, _ in models for layer in layers)
+    below = "lag (tokens)"
+    labels: list[tuple[str, str, str] | None] = [
+        ("State by an earlier state: the flatter, the longer it lasts", below, SIZE),
+        (f"Loss by {unit} read: the higher, the more it matters", below, LOSS),
+    ]
+    rows = 1
+    if has_cells:
+        labels.insert(1, ("Cell by an earlier cell: the flatter, the longer it lasts", below, SIZE))
+        rows = 2
+    height = min(rows * HEIGHT + 0.8, plotting.TALLEST)
+    return plotting.new_panels(labels, height=height, columns=2, axes=axes)
+
+
+def _label(model: str, layer: LayerGradients, layers: Sequence[LayerGradients]) -> str:
+    """Return what the legend calls a layer: its model, where that has no other."""
+    label = plotting.short_name(model)
+    return f"{label}, {layer.name}" if len(layers) > 1 else label
 
 
 def _looks(

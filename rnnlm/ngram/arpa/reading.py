@@ -424,41 +424,15 @@ def _unigrams(
         spelled.extend(section.words.to_pylist())
         lines_of_words.append(section.lines_L)
         values.append(section.values_L2)
-    lines_L = np.concatenate(lines_of_words)
-    words = spelled
-    if lowercase:
-        words = [word.lower() for word in spelled]
+    words = [word.lower() for word in spelled] if lowercase else spelled
+    number_of = _first_places(lines, np.concatenate(lines_of_words), spelled, words)
 
-    # Each word has one line.
-    number_of: dict[str, int] = {}
-    for number, word in enumerate(words):
-        number_of.setdefault(word, number)
-    if len(number_of) < len(words):
-        first_L = np.array([number_of[word] for word in words])
-        is_again_L = first_L != np.arange(len(words))
-        is_marker_L = np.array([word in (SENTENCE_START, BOUNDARY) for word in spelled])
-        for number in np.flatnonzero(is_again_L & is_marker_L).tolist():
-            place = f"{lines.name}, line {lines_L[number]}"
-            lines.notices.add(place, f"{words[number]} again; the first one counts")
-        repeated = np.flatnonzero(is_again_L & ~is_marker_L)
-        if len(repeated):
-            number = int(repeated[0])
-            raise _repeated(lines, int(lines_L[number]), spelled[first_L[number]], spelled[number])
-
-    # The special symbols, which a file may lack; some programs spell <unk> in capitals.
+    # The special symbols; some programs spell <unk> in capitals.
     unknown = UNKNOWN
     if UNKNOWN not in number_of and CAPITAL_UNKNOWN in number_of:
         unknown = CAPITAL_UNKNOWN
     specials = (BOUNDARY, unknown, SENTENCE_START)
-    missing = []
-    for special in specials:
-        if special not in number_of:
-            taken = f"probability is {MISSING_LOG10:.0f}"
-            if special == SENTENCE_START:
-                taken = "backoff weight is 0"
-            missing.append(f"{special} (its log10 {taken})")
-    if missing:
-        notice(f"{lines.name} lacks {', '.join(missing)}")
+    _tell_missing(lines, [special for special in specials if special not in number_of])
     if unknown == UNKNOWN and CAPITAL_UNKNOWN in number_of:
         notice(f"{lines.name} holds {CAPITAL_UNKNOWN}, too; {TWO_UNKNOWNS}")
 
@@ -471,6 +445,41 @@ def _unigrams(
     values_M2[at == NOWHERE] = nats(MISSING_LOG10), 0
     values_M2[-1, 0] = 0
     return [BOUNDARY, UNKNOWN, *ordinary], spellings, ArpaTables(values_M2)
+
+
+def _first_places(
+    lines: ArpaLines, lines_L: np.ndarray, spelled: list[str], words: list[str]
+) -> dict[str, int]:
+    """Return the place of each word among the L unigrams. ModelError: a word but `<s>` and `</s>`,
+    of which the first counts, is listed twice. spelled: the words as the file has them."""
+    place_of: dict[str, int] = {}
+    for place, word in enumerate(words):
+        place_of.setdefault(word, place)
+    if len(place_of) == len(words):
+        return place_of
+    first_L = np.array([place_of[word] for word in words])
+    is_again_L = first_L != np.arange(len(words))
+    is_marker_L = np.array([word in (SENTENCE_START, BOUNDARY) for word in spelled])
+    for place in np.flatnonzero(is_again_L & is_marker_L).tolist():
+        where = f"{lines.name}, line {lines_L[place]}"
+        lines.notices.add(where, f"{words[place]} again; the first one counts")
+    repeated = np.flatnonzero(is_again_L & ~is_marker_L)
+    if len(repeated):
+        place = int(repeated[0])
+        raise _repeated(lines, int(lines_L[place]), spelled[first_L[place]], spelled[place])
+    return place_of
+
+
+def _tell_missing(lines: ArpaLines, missing: list[str]) -> None:
+    """Send a notice of the special symbols that a file lacks, and what is taken for them."""
+    told = []
+    for special in missing:
+        taken = f"probability is {MISSING_LOG10:.0f}"
+        if special == SENTENCE_START:
+            taken = "backoff weight is 0"
+        told.append(f"{special} (its log10 {taken})")
+    if told:
+        notice(f"{lines.name} lacks {', '.join(told)}")
 
 
 def _repeated(lines: ArpaLines, line: int, first: str, word: str) -> ModelError:
