@@ -24,7 +24,7 @@ _NAME_TEXT = "name a text"
 _BINARIES = {
     # Documents are zip archives, too: their parts, which are named near the beginning, tell them.
     rb"PK\x03\x04(?=.*?(?:xl/|opendocument\.spreadsheet))": ("a spreadsheet", _AS_CSV),
-    rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("a spreadsheet", _AS_CSV),
+    rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("a spreadsheet or another document", _AS_CSV),
     rb"PK\x03\x04(?=.*?(?:word/|ppt/|opendocument))": ("a document of an office program", _AS_TEXT),
     rb"PK\x03\x04(?=.*?epub\+zip)": ("an e-book", _AS_TEXT),
     rb"PK\x03\x04(?=.*?/data\.pkl)": ("a file of PyTorch", _NAME_TEXT),

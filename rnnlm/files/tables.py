@@ -16,12 +16,12 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
-from rnnlm.errors import CONTROL, TextError
+from rnnlm.errors import CONTROL, TextError, notice
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.outputs import save_file
-from rnnlm.files.reading import opened, text_lines
+from rnnlm.files.reading import START_BYTES, opened, shown_name, text_lines
 
 if TYPE_CHECKING:
     import pyarrow
@@ -245,6 +245,16 @@ def kind_of(source: str) -> str | None:
 def is_json(line: str) -> bool:
     """Return whether the first line of a file begins an object of JSON, or an array of them."""
     return _JSON.match(line) is not None
+
+
+def tell_of_json(source: str, stream: IO[bytes]) -> None:
+    """Send a notice where a file that is about to be read as text holds JSON-lines."""
+    start = stream.peek(START_BYTES).partition(b"\n")[0]  # type: ignore[attr-defined]
+    if is_json(start.decode("utf-8", "replace").removeprefix("\ufeff")):
+        notice(
+            f"{shown_name(source)}: lines of JSON are read as text; name the file FILE.jsonl to "
+            "read a column of them"
+        )
 
 
 def rows(

@@ -34,7 +34,7 @@ from rnnlm.text.lines import WORD_SPACE, is_blank, lines_with_ends, split_words,
 #   holds `1best_recog`, `2best_recog`, ...
 
 REFERENCE, SOURCE = "REF", "SRC"
-_HEADER, _NEMO_HEADER = ["utt", "rank", "score", "text"], ["text", "score"]
+_HEADER = ["utt", "rank", "score", "text"]
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|-?inf|nan", re.IGNORECASE)
 SAMPLE_LINES = 100
 _MIXED = "the formats of n-best lists are not mixed within one file"
@@ -146,10 +146,15 @@ def _read_tsv(builder: ListBuilder) -> None:
             builder.add(utt, number_in_list, Hypothesis(text, value, where))
 
 
+def _names_columns(cells: Sequence[str]) -> bool:
+    """Return whether the first row of a nemo list names a text and its score."""
+    return len(cells) == 2 and cells[1].isalpha() and not _NUMBER.fullmatch(cells[1])
+
+
 def _are_of_nemo(lines: Sequence[str]) -> bool:
     """Return whether lines are a text and a number each."""
     rows = [line.rstrip("\r\n").split("\t") for line in lines if not is_blank(line.rstrip("\n"))]
-    if rows[:1] == [_NEMO_HEADER]:
+    if _names_columns(rows[0]):
         del rows[0]
     return bool(rows) and all(len(row) == 2 and _NUMBER.fullmatch(row[1].strip()) for row in rows)
 
@@ -159,7 +164,7 @@ def _read_nemo(builder: ListBuilder) -> None:
     utt, rank, has_blank = 1, 0, False
     for number, ended in lines_with_ends(source, builder.settings.encoding_errors):
         line = without_end(ended)
-        if number == 1 and line.split("\t") == _NEMO_HEADER:
+        if number == 1 and _names_columns(line.split("\t")):
             continue
 
         # An utterance ends at its last row, or where nobody says how many it has, at a blank line.

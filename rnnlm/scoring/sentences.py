@@ -21,7 +21,14 @@ from rnnlm.scoring.settings import SentenceSettings, check_mark
 from rnnlm.scoring.word_scores import Region, joined, split_regions
 from rnnlm.text import sources
 from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side
-from rnnlm.text.named_columns import Table, column_named, open_table, text_column, why_no_text
+from rnnlm.text.named_columns import (
+    Table,
+    column_named,
+    detect_format,
+    open_table,
+    text_column,
+    why_no_text,
+)
 from rnnlm.text.pairs import SOURCE, columns_of
 from rnnlm.text.sources import warn_of_repeats
 
@@ -327,6 +334,9 @@ def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Ite
     kind = tables.kind_of(name)
     if not kind and settings.are_pairs:
         kind = tables.TSV
+    if not kind and settings.wants_table:
+        lines_are_json = detect_format(name, settings.errors, lambda lines: "") == "jsonl"
+        kind = tables.JSON_LINES if lines_are_json else None
     if kind and _is_table(kind, settings):
         return _table(name, kind, settings, carried)
     if kind:
@@ -336,7 +346,7 @@ def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Ite
         )
     if settings.wants_table:
         raise TextError(
-            f"{name} does not have a table suffix",
+            f"{shown_name(name)} does not have a table suffix",
             "a column is named",
             "tables are " + ", ".join(tables.SUFFIXES),
         )
@@ -353,6 +363,7 @@ def _is_table(kind: str | None, settings: SentenceSettings) -> bool:
 
 def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:
     with opened(source, errors=settings.encoding_errors) as stream:
+        tables.tell_of_json(source, stream)
         for number, line in enumerate(text_lines(source, stream, settings.errors), start=1):
             text = line.removesuffix("\n").removesuffix("\r")
             reason = _why_unreadable(text, settings)

@@ -7,13 +7,13 @@ and a notice says so, and an unclear column is an error that says what to name.
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from rnnlm.errors import TextError, given, nearest, notice, shown
 from rnnlm.files import tables
-from rnnlm.files.reading import shown_name
+from rnnlm.files.reading import opened, shown_name, text_lines
 
 KINDS = {  # by the name of the format in settings
     "tsv": tables.TSV,
@@ -31,6 +31,28 @@ Values = Mapping[Any, Any]
 def format_of(kind: str) -> str:
     """Return what settings call a kind of table."""
     return next(name for name, each in KINDS.items() if each == kind)
+
+
+def detect_format(
+    source: str, errors: str | None, by_lines: Callable[[Iterator[str]], str],
+    named: Collection[str] = tuple(KINDS.values()),
+) -> str:  # fmt: skip
+    """Return the format of a file, as settings call it: the kind of table that its name says, one
+    of `named`, or JSON-lines, or what `by_lines` says of its lines that are not blank.
+
+    errors: what to do with bad UTF-8, as in :mod:`rnnlm.files.tables`.
+    """
+    kind = tables.kind_of(source)
+    if kind is not None and kind in named:
+        return format_of(kind)
+    with opened(source, errors=errors) as stream:
+        lines = filter(tables.has_text, text_lines(source, stream, errors))
+        start = list(itertools.islice(lines, 1))
+        if "".join(start).strip() == "[":  # an array may begin on a separate line
+            start += itertools.islice(lines, 1)
+        if tables.is_json("".join(start)):
+            return "jsonl"
+        return by_lines(line.rstrip("\r\n") for line in itertools.chain(start, lines))
 
 
 # ---- Opening a table: its columns, and its first rows for a look at them.

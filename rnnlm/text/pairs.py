@@ -1,7 +1,7 @@
 """Parallel text, a source and its targets: read from tables or from files side by side."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, permutations
@@ -13,22 +13,14 @@ from msgspec import Meta
 
 from rnnlm.errors import TextError, UsageError, notice, shown
 from rnnlm.files import tables
-from rnnlm.text import sources
-from rnnlm.text.lines import (
-    WORD_SPACE,
-    check_reserved,
-    is_blank,
-    lines_with_ends,
-    side_by_side,
-    without_end,
-)
+from rnnlm.text import named_columns, sources
+from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank, side_by_side
 from rnnlm.text.named_columns import (
     KINDS,
     USUAL_PAIRS,
     Table,
     cell,
     column_named,
-    format_of,
     likely_texts,
     open_table,
     text_of,
@@ -151,24 +143,21 @@ def on_one_line(text: str) -> str:
 
 def detect_format(source: str, settings: ParallelSettings) -> str:
     """Return the format of a file that holds both sides, as :class:`ParallelSettings` calls it."""
-    kind = KINDS[settings.format] if settings.format != "auto" else tables.kind_of(source)
-    if kind is not None:
-        return format_of(kind)
 
-    # Of an empty file any format will do: reading it says that it is empty.
-    lines = (without_end(line) for _, line in lines_with_ends(source, settings.encoding_errors))
-    first = next((line for line in lines if not is_blank(line)), None)
-    if first is None:
-        return "tsv"
-    if tables.is_json(first) or first.strip() == "[":  # an array may begin on a separate line
-        return "jsonl"
-    if "\t" in first:
-        return "tsv"
-    raise TextError(
-        f"{source}: cannot tell how its pairs are written",
-        f"its first line is {shown(first)}",
-        "name its format with `format`, or the file of the targets with `target`",
-    )
+    def by_lines(lines: Iterator[str]) -> str:
+        # Of an empty file any format will do: reading it says that it is empty.
+        first = next(lines, "\t")
+        if "\t" in first:
+            return "tsv"
+        raise TextError(
+            f"{source}: cannot tell how its pairs are written",
+            f"its first line is {shown(first)}",
+            "name its format with `format`, or the file of the targets with `target`",
+        )
+
+    if settings.format != "auto":
+        return settings.format
+    return named_columns.detect_format(source, settings.encoding_errors, by_lines)
 
 
 # ---- Pairs: a source, and its translation, spelling or answer.

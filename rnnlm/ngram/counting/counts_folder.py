@@ -177,7 +177,7 @@ def load(folder: str | Path) -> Counts:
     folder = Path(folder)
     if not is_counts(folder):
         why = f"there is no {COUNTS}" if folder.exists() else "there is no such folder"
-        hint = f"make them with rnnlm count TEXT -o {folder}"
+        hint = "make them with rnnlm count TEXT -o FOLDER"
         raise ModelError(f"no counts in {folder}", why, hint)
     index = read_json(
         folder / COUNTS,

@@ -34,7 +34,7 @@ from rnnlm.text.named_columns import (
     KINDS,
     USUAL_TEXT,
     USUAL_WORDS,
-    format_of,
+    detect_format,
     open_table,
     text_column,
     text_or_reason,
@@ -268,15 +268,13 @@ class Text:
 
 def detect_text_format(source: str, settings: TextFileSettings) -> str:
     """Infer the format of a file from its name, or from its first line."""
-    kind = tables.kind_of(source)
-    if kind:
-        return format_of(kind)
-    first_line = islice(lines_with_ends(source, settings.encoding_errors), 1)
-    if any(tables.is_json(line) for _, line in first_line):
-        return "jsonl"
-    if settings.column:
-        raise no_table(source)
-    return TEXT_LINES
+
+    def by_lines(lines: Iterator[str]) -> str:
+        if settings.column:
+            raise no_table(source)
+        return TEXT_LINES
+
+    return detect_format(source, settings.encoding_errors, by_lines)
 
 
 def no_table(source: str) -> TextError:

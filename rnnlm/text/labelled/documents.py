@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from rnnlm.errors import TextError, UsageError, nearest
 from rnnlm.files import tables
@@ -21,13 +22,13 @@ from rnnlm.text.labelled.labelled_tables import (
     words_of,
 )
 from rnnlm.text.labelled.line_formats import Layout, is_document_start, layout_of, place_of
-from rnnlm.text.labelled.reading import SAMPLE_LINES, is_word_of_conllu
+from rnnlm.text.labelled.reading import NAMED, SAMPLE_LINES, is_table, is_word_of_conllu
 from rnnlm.text.lines import WORD_SPACE, Line, is_blank, lines_with_ends, split_words, without_end
 from rnnlm.text.named_columns import (
     KINDS,
     Table,
     column_named,
-    format_of,
+    detect_format,
     open_table,
     text_column,
     text_or_reason,
@@ -37,6 +38,7 @@ from rnnlm.text.named_columns import (
 
 WordLabels = Mapping[str, Sequence[str]]  # of each label column, a label of each word
 TextLabels = Mapping[str, str]  # of each column of labels of the text, its label
+T = TypeVar("T")
 _BREAKS = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -184,7 +186,7 @@ def read_columns(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
         if not all(words):
             empty_line, _ = chunk[places[words.index("")]]
             raise TextError(f"{source}, line {empty_line}: no word")
-        writer = _ColumnsWriter([line for _, line in chunk], places, rows, layout)
+        writer = _ColumnsWriter([line for _, line in chunk], places, rows, layout, column)
         yield Sentence(words, first_line, writer)
 
 
@@ -194,6 +196,7 @@ class _ColumnsWriter:
     places: list[int]
     rows: list[list[str]]
     layout: Layout
+    word: int  # the place of the column of the words, which stays
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         refuse(text_labels, "columns")
@@ -220,7 +223,10 @@ class _ColumnsWriter:
         return " ".join([spaced, *added]) + end_of(line)
 
     def _has(self, name: str) -> bool:
-        return name.isascii() and name.isdigit() and 1 <= int(name[:9]) <= self.layout.count
+        is_number = name.isascii() and name.isdigit()
+        return (
+            is_number and 0 <= int(name[:9]) - 1 < self.layout.count and int(name) - 1 != self.word
+        )
 
 
 # ---- Opening a file that labels are written into, whatever its format.
@@ -238,36 +244,37 @@ def detect_document_format(
     """Return the format of a file where nobody names it. labels: those that a model knows.
 
     CoNLL-U and JSON-lines show themselves, tables by their suffix, and columns by the labels they
-    hold; everything else is raw text.
+    hold; everything else is raw text, or TSV by its suffix.
     """
-    kind = tables.kind_of(source)
-    if kind:
-        return format_of(kind)
-    sample = islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES)
-    lines = [line for _, line in sample if not is_blank(line.rstrip("\n"))]
-    if lines and tables.is_json(lines[0]):
-        return "jsonl"
-    if any(map(is_word_of_conllu, lines)):
-        return "conllu"
+    is_tsv = tables.kind_of(source) == tables.TSV
+
+    def by_lines(lines: Iterator[str]) -> str:
+        sample = list(islice(lines, SAMPLE_LINES))
+        if any(map(is_word_of_conllu, sample)):
+            return "conllu"
+        if not (is_tsv and is_table(sample, settings)) and _have_labels(source, sample, labels):
+            return "columns"
+        return "tsv" if is_tsv else RAW
+
+    return detect_format(source, settings.encoding_errors, by_lines, NAMED)
+
+
+def _have_labels(source: str, lines: list[str], labels: Collection[str]) -> bool:
+    """Return whether nearly all (LABELLED) of the words have a known label in one of the columns
+    behind them, of which most lines have as many."""
     layout, found = layout_of(source, enumerate(lines, start=1))
     rows = []
     for _, line in found:
-        if not is_document_start(line) and not layout.is_comment(without_end(line)):
-            rows.append(layout.split(without_end(line)))
-    return _by_labels(rows, layout.count, labels)
-
-
-def _by_labels(rows: list[list[str]], count: int, labels: Collection[str]) -> str:
-    """Return raw text, unless nearly all (LABELLED) of the words have a known label in one of the
-    columns behind them, of which most lines have `count`."""
+        if not is_document_start(line) and not layout.is_comment(line):
+            rows.append(layout.split(line))
     # A single line says nothing of columns.
     if len(rows) < 2:
-        return RAW
-    alike = [row for row in rows if len(row) == count]
+        return False
+    alike = [row for row in rows if len(row) == layout.count]
     for column in list(zip(*alike, strict=True))[1:]:
         if sum(cell in labels for cell in column) >= LABELLED * len(rows):
-            return "columns"
-    return RAW
+            return True
+    return False
 
 
 def written_as(format: str) -> str:
@@ -440,7 +447,7 @@ def _sentence_of_row(
     write: Callable[[WordLabels, TextLabels], str] = _JsonWriter(cells)
     if output in LINE_OF:
         write = _RowWriter(table.names, cells, LINE_OF[output], is_first, blank)
-    return Sentence(tuple(words), row.number, write, text, reason)
+    return Sentence(tuple(words), row.number, _Beside(column, write), text, reason)
 
 
 def _sentence_of_rows(parts: Sequence[Sentence], output: str) -> Sentence:
@@ -471,9 +478,11 @@ class _RowsWriter:
 
 
 def is_list(cell: object) -> bool:
-    """Return whether a cell holds a JSON list of words: one that begins with a bracket which is no
-    word itself."""
-    return isinstance(cell, str) and cell.startswith('["') and json_list(cell) is not None
+    """Return whether a cell holds a list of words, written as text: one that begins with a bracket
+    which is no word itself."""
+    if not isinstance(cell, str) or not cell.startswith(('["', "['")):
+        return False
+    return json_list(cell) is not None
 
 
 def joined(labels: Sequence[str]) -> str:
@@ -482,6 +491,23 @@ def joined(labels: Sequence[str]) -> str:
     if can_be_split:
         return " ".join(labels)
     return json.dumps(list(labels), ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """Writes labels beside the text: those of a column of its name under another one."""
+
+    text: str
+    write: Callable[[WordLabels, TextLabels], str]
+
+    def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+        return self.write(_apart(word_labels, self.text), _apart(text_labels, self.text))
+
+
+def _apart(labels: Mapping[str, T], text: str) -> Mapping[str, T]:
+    if text not in labels:
+        return labels
+    return {f"predicted_{name}" if name == text else name: its for name, its in labels.items()}
 
 
 @dataclass(frozen=True)

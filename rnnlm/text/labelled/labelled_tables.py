@@ -5,6 +5,7 @@ Labels of words are split at white space, or a list. In TSV and CSV such a list 
 beside it may be one, too.
 """
 
+import ast
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -312,12 +313,14 @@ def words_of(value: object, where: str, column: str, lists: bool = False) -> lis
 
 
 def json_list(text: str) -> list[object] | None:
-    """Return the list that a cell holds as JSON, None where it holds text."""
+    """Return the list that a cell holds as JSON, or as Python and pandas print it; None where it
+    holds text."""
     if not (text.startswith("[") and text.endswith("]")):
         return None
+    load = ast.literal_eval if text.startswith("['") else json.loads
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = load(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
         return None
     is_list = isinstance(value, list) and all(isinstance(word, str) for word in value)
     return value if is_list else None

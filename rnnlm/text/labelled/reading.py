@@ -2,21 +2,21 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, permutations
 from os import PathLike
 
 from rnnlm.errors import TextError, UsageError, notice, shown
 from rnnlm.files import tables
-from rnnlm.text import sources
+from rnnlm.text import named_columns, sources
 from rnnlm.text.labelled import conllu, labelled_tables, line_formats
 from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, Level
 from rnnlm.text.labelled.labelled_tables import are_tags, tokens_of
 from rnnlm.text.labelled.line_formats import PREFIX
 from rnnlm.text.labelled.schemes import NONE, OUTSIDE, check_label, detect_scheme, strays
-from rnnlm.text.lines import is_blank, lines_with_ends, split_words, without_end
-from rnnlm.text.named_columns import format_of, header_in
+from rnnlm.text.lines import split_words
+from rnnlm.text.named_columns import header_in
 
 _OF_WORDS = {"conllu": conllu.read, "columns": line_formats.read_columns}
 _OF_TEXTS = {"fasttext": line_formats.read_fasttext}
@@ -153,45 +153,39 @@ def _without_strays(examples: list[Example], place: int, scheme: str) -> list[Ex
 # ---- The format of a file with labels, detected from its first lines.
 
 SAMPLE_LINES = 100
+NAMED = (tables.CSV, tables.JSON_LINES, tables.PARQUET)  # TSV may hold columns, too
 
 
 def detect_format(source: str, settings: LabelledSettings, level: Level) -> str:
     """Return the format of a file, as :class:`LabelledSettings` calls it."""
+
+    def by_lines(lines: Iterator[str]) -> str:
+        sample = list(islice(lines, SAMPLE_LINES))
+        found = _by_lines(sample, settings, level)
+        if found:
+            return found
+        which = "format columns has a word and its labels on each line"
+        if level == "text":
+            which = "in a table, a tab separates a text from its label"
+        raise TextError(
+            f"{source}: cannot tell how its labels are written",
+            f"its first line is {shown(sample[0])}",
+            f"name it with `format`; {which}",
+        )
+
     if settings.format != "auto":
         return settings.format
-    kind = tables.kind_of(source)
-    if kind in (tables.CSV, tables.JSON_LINES, tables.PARQUET):
-        return format_of(kind)
-
-    # The name says nothing, so look at the beginning.
-    sample = islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES)
-    lines = [without_end(line) for _, line in sample]
-    found = _by_lines(lines, settings, level)
-    if found:
-        return found
-    first = next((line for line in lines if not is_blank(line)), "")
-    if level == "text":
-        which = "in a table, a tab separates a text from its label"
-    else:
-        which = "format columns has a word and its labels on each line"
-    raise TextError(
-        f"{source}: cannot tell how its labels are written",
-        f"its first line is {shown(first)}",
-        f"name it with `format`; {which}",
-    )
+    return named_columns.detect_format(source, settings.encoding_errors, by_lines, NAMED)
 
 
-def _by_lines(lines: list[str], settings: LabelledSettings, level: Level) -> str | None:
+def _by_lines(filled: list[str], settings: LabelledSettings, level: Level) -> str | None:
     """Return the format of a file that begins with these lines; None where it cannot be told."""
-    filled = [line for line in lines if not is_blank(line)]
     if not filled:
         # Of an empty file any format will do: reading it says that it is empty.
         return "fasttext" if level == "text" else "columns"
 
     # Formats of any task.
     first = filled[0]
-    if tables.is_json(first):
-        return "jsonl"
     if any(map(is_word_of_conllu, filled)):
         return "conllu"
 
@@ -202,9 +196,9 @@ def _by_lines(lines: list[str], settings: LabelledSettings, level: Level) -> str
         return "tsv" if "\t" in first else None
 
     # Words with their labels: sentences of them, or a word a line.
-    if "\t" in first and _is_table(filled, settings):
+    if "\t" in first and is_table(filled, settings):
         return "tsv"
-    return "columns" if "\t" in first or line_formats.has_columns(lines) else None
+    return "columns" if "\t" in first or line_formats.has_columns(filled) else None
 
 
 def is_word_of_conllu(line: str) -> bool:
@@ -215,7 +209,7 @@ def is_word_of_conllu(line: str) -> bool:
     return re.fullmatch(r"[0-9]+([-.][0-9]+)?", cells[0]) is not None
 
 
-def _is_table(lines: list[str], settings: LabelledSettings) -> bool:
+def is_table(lines: list[str], settings: LabelledSettings) -> bool:
     """Return whether the lines are rows of a table: below a header, or each with a label for each
     of several words."""
     first, *others = [line.split("\t") for line in lines]

@@ -80,7 +80,7 @@ def test_lists_of_text_and_score_are_read(here):
     lists = [("the cat", -1.5), ("the hat", -2.0)], [("", -3.0), ("go", 1e-3)]
     rows = [f"{text}\t{score}\n" for text, score in lists[0] + lists[1]]
     expected = [("1", None, lists[0]), ("2", None, lists[1])]
-    for header in ("", "text\tscore\n"):
+    for header in ("", "text\tscore\n", "hypothesis\tlogprob\n"):
         whole = write(here / "whole", header + "".join(rows))
         parted = write(here / "parted", header + "".join([*rows[:2], "\n\n", *rows[2:], "\n"]))
         assert format_of(whole) == format_of(parted) == "nemo"

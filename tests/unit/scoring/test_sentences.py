@@ -132,6 +132,12 @@ def test_damaged_tables_are_errors(tmp_path, name, content, settings, what):
         read(tmp_path / name, **settings)
 
 
+def test_json_without_a_suffix_is_a_table_where_a_column_is_named(tmp_path):
+    (tmp_path / "rows").write_text('{"said": "a", "id": "x"}\n{"id": "y"}\n')
+    found = read(tmp_path / "rows", column="said")
+    assert [(id, text) for id, _, text, _ in found] == [("x", "a"), ("y", "")]
+
+
 def test_two_ways_to_give_context_are_refused(tmp_path):
     with pytest.raises(UsageError, match="given"):
         read(tmp_path, given="a", given_column="b")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.errors import TextError
+from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.text.corpus import Corpus, TextInMemory
 from rnnlm.text.lines import (
     Block,
@@ -116,6 +116,14 @@ def test_bad_utf8_errors_name_file_line_and_byte(corpus, text, place, why, hint)
         lines_of(text)
     assert f"{text.sources[0]}, {place}" in error.value.what
     assert why in error.value.why and hint in error.value.hint
+
+
+def test_lines_of_json_are_said_to_be_read_as_text(corpus):
+    with pytest.warns(RnnlmWarning, match="lines of JSON are read as text"):
+        assert lines_of(corpus('{"text": "a"}\n{"text": "b"}\n')) == [
+            '{"text": "a"}',
+            '{"text": "b"}',
+        ]
 
 
 def test_bad_utf8_may_be_replaced(corpus):

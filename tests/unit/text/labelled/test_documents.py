@@ -123,14 +123,32 @@ def test_raw_text_is_written_in_any_format(tmp_path):
 def test_a_documents_format_is_detected_where_possible(tmp_path):
     for name, content, format in [
         ("a", CONLLU, "conllu"), ("b", '{"text": "a"}', "jsonl"), ("c.tsv", "text\na", "tsv"),
-        ("d", COLUMNS, "text"), ("e", "", "text"),
+        ("d", COLUMNS, "text"), ("e", "", "text"), ("f", '[\n{"text": "a"}]', "jsonl"),
     ]:  # fmt: skip
         (tmp_path / name).write_text(content)
         assert detect_document_format(str(tmp_path / name), LabelledSettings()) == format
 
 
+def test_labels_never_take_the_place_of_the_words(tmp_path):
+    (row, _) = documents(tmp_path / "data", "1\ta b\n2\tc d\n", "tsv")
+    assert row.with_labels({"2": ["X", "Y"]}) == "1\t2\tpredicted_2\n1\ta b\tX Y\n"
+    (row,) = documents(tmp_path / "data", '{"text": ["a", "b"]}', "jsonl")
+    assert json.loads(row.with_labels({}, {"text": "X"})) == {
+        "text": ["a", "b"],
+        "predicted_text": "X",
+    }
+    (sentence,) = documents(tmp_path / "data", "1 Ada\n2 ran\n", "columns")
+    assert sentence.with_labels({"2": ["X", "Y"]}) == "1 Ada X\n2 ran Y\n"
+
+
 def test_model_labels_tell_columns_from_text(tmp_path):
     labels = {"O", "B-PER", "I-PER"}
+    (tmp_path / "data.tsv").write_text("Ada\tB-PER\n\nran\tO\n")
+    assert (
+        detect_document_format(str(tmp_path / "data.tsv"), LabelledSettings(), labels) == "columns"
+    )
+    (tmp_path / "data.tsv").write_text("word\ttag\nAda\tB-PER\n\nran\tO\n" + "a\tO\n" * 20)
+    assert detect_document_format(str(tmp_path / "data.tsv"), LabelledSettings(), labels) == "tsv"
     for content, format in [
         ("-DOCSTART- -X- O\n\nAda NN B-PER\nran VB O\n", "columns"),
         ("Ada\tB-PER\t0\n\nran\tO\t0\n", "columns"),

@@ -45,6 +45,7 @@ def read(tmp_path):
     ("tags\ttext\nPRON AUX PART VERB PUNCT\tWe do n't fly .\n", "tsv"),
     (json.dumps({"words": WORDS, "tags": TAGS}), "jsonl"),
     ('text\ttags\n"[""We"", ""do"", ""n\'t"", ""fly"", "".""]"\t' + json.dumps(TAGS), "tsv"),
+    (f"tags\ttext\n{list(TAGS)}\t['We', 'do', \"n't\", 'fly', '.']\n", "tsv"),  # as pandas writes lists
 ])  # fmt: skip
 def test_formats_of_word_labels_are_detected_by_content(read, content, format):
     text = read(content)
