@@ -198,6 +198,7 @@ SUFFIXES = {
 ROWS_PER_BATCH = 256
 # Characters of one JSON value or cell, which takes many times that in memory.
 LARGEST_VALUE = LARGEST_CELL
+DEEPEST_VALUE = 200  # lists and objects within each other: what is read is looked through by calls
 TOO_LONG = "the row has more cells than columns"
 DELIMITERS = ",;\t|"  # that a CSV file's header may have
 # The line above the header by which programs tell Excel the delimiter.
@@ -512,12 +513,27 @@ def json_value(text: str) -> Any:
     import msgspec
 
     try:
-        return msgspec.json.decode(text)
+        value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         try:
-            return json.loads(text)
+            value = json.loads(text)
         except ValueError:
             raise ValueError(str(error)) from None
+
+    # Few values have so many brackets that they could be nested too deep.
+    if text.count("[") + text.count("{") > DEEPEST_VALUE:
+        inner = [value]
+        for _ in range(DEEPEST_VALUE):
+            inner = [part for each in inner for part in _parts_of(each)]
+        if inner:
+            raise ValueError(f"its values are nested more than {DEEPEST_VALUE} deep")
+    return value
+
+
+def _parts_of(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def without_halves(value: Any) -> Any:

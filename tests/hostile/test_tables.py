@@ -19,6 +19,7 @@ def parquet(values, name="text"):
 
 DEEP = b"[" * 200_000
 DEEP_ROW = b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
+NEST_OF_OBJECTS = b'{"text": "a", "id": ' + b'{"a":' * 600 + b"0" + b"}" * 600 + b"}\n"
 MANY = parquet(["the man"] * 500)
 TABLES = {
     "no JSON": ("t.jsonl", b"the man\n", "t.jsonl, line 1: not JSON"),
@@ -32,6 +33,7 @@ TABLES = {
     "null": ("t.jsonl", b'{"text": null}\n', "no text in t.jsonl"),
     "a column too few": ("t.jsonl", b'{"text": "a"}\n{"b": "c"}\n', "t.jsonl, line 2: no column"),
     "a nest of arrays": ("t.jsonl", b'{"text": "a"}\n' + DEEP_ROW, "t.jsonl, line 2: not JSON"),
+    "a nest of objects": ("t.jsonl", NEST_OF_OBJECTS, "t.jsonl, line 1: not JSON"),
     "half a nest of arrays": ("t.jsonl", DEEP, "t.jsonl, line 1: not JSON"),
     "JSON not UTF-8": ("t.jsonl", b'{"text": "\xff"}\n', "t.jsonl, line 1, byte 11: not UTF-8"),
     "half a surrogate pair": (
@@ -121,6 +123,7 @@ SCORED = {
         "t.jsonl",
         b'{"text": "a"}\n' + DEEP_ROW + b'\xff\n{"text": "\xff"}\n{"text": "\\ud800"}\nx\n',
     ),
+    "a nest of objects": ("t.jsonl", NEST_OF_OBJECTS + b'{"text": "b"}\n'),
     "open quotations": ("t.tsv", b'id\ttext\n1\t"the man\n"2\n3\t"\n' * 99),
     "a quotation without end": ("t.tsv", b'text\tid\n"' + (b"a" * 9_999 + b"\n") * 300),
     "a formula of a spreadsheet": ("t.csv", b"text\n\"=cmd|'/C calc'!A0\"\n"),
