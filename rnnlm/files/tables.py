@@ -248,10 +248,15 @@ def is_json(line: str) -> bool:
     return _JSON.match(line) is not None
 
 
-def tell_of_json(source: str, stream: IO[bytes]) -> None:
-    """Send a notice where a file that is about to be read as text holds JSON-lines."""
+def tell_read_as_text(source: str, stream: IO[bytes]) -> None:
+    """Send a notice where a file that is about to be read as text is TSV or holds JSON-lines."""
     start = stream.peek(START_BYTES).partition(b"\n")[0]  # type: ignore[attr-defined]
-    if is_json(start.decode("utf-8", "replace").removeprefix("\ufeff")):
+    if kind_of(source) == TSV:
+        notice(
+            f"no column is named for {source}: such files are read line by line; `column` reads "
+            "them as tables"
+        )
+    elif is_json(start.decode("utf-8", "replace").removeprefix("\ufeff")):
         notice(
             f"{shown_name(source)}: lines of JSON are read as text; name the file FILE.jsonl to "
             "read a column of them"

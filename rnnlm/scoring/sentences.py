@@ -339,11 +339,6 @@ def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Ite
         kind = tables.JSON_LINES if lines_are_json else None
     if kind and _is_table(kind, settings):
         return _table(name, kind, settings, carried)
-    if kind:
-        carried.tell(
-            f"no column is named for {name}",
-            "such files are read line by line; `column` reads them as tables",
-        )
     if settings.wants_table:
         raise TextError(
             f"{shown_name(name)} does not have a table suffix",
@@ -363,7 +358,7 @@ def _is_table(kind: str | None, settings: SentenceSettings) -> bool:
 
 def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:
     with opened(source, errors=settings.encoding_errors) as stream:
-        tables.tell_of_json(source, stream)
+        tables.tell_read_as_text(source, stream)
         for number, line in enumerate(text_lines(source, stream, settings.errors), start=1):
             text = line.removesuffix("\n").removesuffix("\r")
             reason = _why_unreadable(text, settings)

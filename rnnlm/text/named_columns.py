@@ -259,11 +259,13 @@ _LANGUAGES = (
 )
 _OTHER_NAMES = (
     "id idx index item condition sentence_id language lang name title word token letters sounds "
-    "spelling pronunciation phonemes graphemes lemma form score split date url author remark reply"
+    "spelling pronunciation phonemes graphemes lemma form score split date url author remark reply "
+    "stimulus stimuli phrase phrases line lines"
 )
 _KNOWN_NAMES = frozenset([
     *USUAL_WORDS, *USUAL_TEXT, *itertools.chain(*USUAL_LABELS.values(), *USUAL_PAIRS),
     *_LANGUAGES.split(), *_OTHER_NAMES.split(), "sentence #", "sentence id",
+    *(f"{name}s" for name in USUAL_TEXT),
 ])  # fmt: skip
 _MOST_USUAL = {*tables.USUAL_COLUMNS, *USUAL_WORDS[:2], *USUAL_PAIRS[0], "label", "labels", "tags"}
 _NAME = re.compile(r"[^\W\d]\w*(?:[ .#:/-]+\w+){0,2}[ #]*")  # what may be the name of a column

@@ -179,7 +179,7 @@ def read(
         return
 
     with opened(source, on_read, is_kept=is_kept, errors=errors) as stream:
-        tables.tell_of_json(source, stream)
+        tables.tell_read_as_text(source, stream)
         yield from iter(lambda: stream.read(CHUNK_BYTES), b"")
 
 

@@ -90,7 +90,7 @@ LABELS = ["pos", "neg", "neg", "pos"] * 3
     (("walk", "walked"), (["go", "see"], ["went", "saw"]), "perhaps not"),
     (("source", "target"), (["go", "see"], ["went", "saw"]), "surely"),
     (("5", "7"), ("123", "456"), "no"), (("hi there",), (TEXTS,), "no"),
-    (("hello",), (TEXTS,), "perhaps not"), (("Tweet",), (TEXTS,), "surely"),
+    (("hello",), (TEXTS,), "perhaps not"), (("Tweet",), (TEXTS,), "surely"), (("Sentences",), (TEXTS,), "surely"),
     (("text",), ([],), "surely"), (("text text",), ([],), "no"),
     (("", "0"), ("01", TEXTS[:2]), "surely"), (("0",), (TEXTS,), "surely"),  # as of pandas
 ])  # fmt: skip
