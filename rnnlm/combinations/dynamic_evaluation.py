@@ -32,6 +32,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.checks import check_shapes, check_state
@@ -98,8 +99,7 @@ class DynamicEvaluation(AdaptedModel):
         super().__init__(with_gradients(model), settings)
         self.max_rows = 1
         self.idle: list[NeuralLanguageModel] = []  # copies that no call is using
-        weights = self.model.network.parameters()
-        self.start_P = torch.cat([weight.detach().flatten() for weight in weights])
+        self.start_P = parameters_to_vector(self.model.network.parameters()).detach()
         self.rates, self.decays = self._rates_and_decays(statistics)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -163,14 +163,14 @@ class DynamicEvaluation(AdaptedModel):
         parts = []
         with self._copy() as network:
             weights = list(network.parameters())
-            _use(weights, weights_P)
+            vector_to_parameters(weights_P, weights)
 
             # Segments that are known whole, with the input after their last place.
             at = 0
             while at + size < len(stream_S1):
                 if weights_P is state.weights_P:  # the caller's state stays as it is
                     weights_P = weights_P.clone()
-                    _use(weights, weights_P)
+                    vector_to_parameters(weights_P, weights)
                 next_T1 = stream_S1[at + 1 : at + size + 1]
                 with torch.enable_grad():
                     features_T1E, hidden = network.features(stream_S1[at : at + size], hidden)
@@ -238,17 +238,10 @@ class DynamicEvaluation(AdaptedModel):
         roots = []
         for name, _ in self.model.network.named_parameters():
             roots.append(statistics[name].to(self.start_P.device).sqrt())
-        mean = torch.cat([root.flatten() for root in roots]).mean()
+        mean = parameters_to_vector(roots).mean()
         rates = [rate / (root + settings.adaptation_epsilon) for root in roots]
         decays = [(decay * root / mean).clamp_(max=1) for root in roots]
         return rates, decays
-
-
-def _use(weights: Sequence[Tensor], weights_P: Tensor) -> None:
-    """Make a network, whose parameters are `weights`, compute with `weights_P`, which it shares."""
-    parts = weights_P.split([weight.numel() for weight in weights])
-    for weight, part in zip(weights, parts, strict=True):
-        weight.data = part.view(weight.shape)
 
 
 def _digest(statistics: Statistics) -> str:

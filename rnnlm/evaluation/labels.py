@@ -14,7 +14,7 @@ import numpy as np
 from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import plotting, translation
 from rnnlm.evaluation.metrics import MetricSignature
-from rnnlm.evaluation.resampling import Counts, Measure, ratio
+from rnnlm.evaluation.resampling import Counts, Measure, ratio, share
 from rnnlm.text.labelled.example import Level
 
 if TYPE_CHECKING:
@@ -43,34 +43,34 @@ class ClassFigures:
 
 def precision(sums_KRC: np.ndarray) -> np.ndarray:
     """Divide right by predicted, all classes together (micro average)."""
-    return _share(sums_KRC[RIGHT].sum(axis=-1), sums_KRC[PREDICTED].sum(axis=-1))
+    return share(sums_KRC[RIGHT].sum(axis=-1), sums_KRC[PREDICTED].sum(axis=-1))
 
 
 def recall(sums_KRC: np.ndarray) -> np.ndarray:
     """Divide right by gold, all classes together (micro average)."""
-    return _share(sums_KRC[RIGHT].sum(axis=-1), sums_KRC[GOLD].sum(axis=-1))
+    return share(sums_KRC[RIGHT].sum(axis=-1), sums_KRC[GOLD].sum(axis=-1))
 
 
 def f1(sums_KRC: np.ndarray) -> np.ndarray:
     """Return the harmonic mean of precision and recall, all classes together (micro average)."""
     either_RC = sums_KRC[PREDICTED] + sums_KRC[GOLD]
-    return _share(2 * sums_KRC[RIGHT].sum(axis=-1), either_RC.sum(axis=-1))
+    return share(2 * sums_KRC[RIGHT].sum(axis=-1), either_RC.sum(axis=-1))
 
 
 def macro_f1(sums_KRC: np.ndarray) -> np.ndarray:
     """Return the mean F1 of the classes that occur among the gold or the predicted labels."""
     either_RC = sums_KRC[PREDICTED] + sums_KRC[GOLD]
-    f1_RC = _share(2 * sums_KRC[RIGHT], either_RC)
-    return _share(f1_RC.sum(axis=-1), (either_RC > 0).sum(axis=-1))
+    f1_RC = share(2 * sums_KRC[RIGHT], either_RC)
+    return share(f1_RC.sum(axis=-1), (either_RC > 0).sum(axis=-1))
 
 
 def by_class(counts: Counts) -> dict[str, ClassFigures]:
     """Return the metrics of each class, in the order of the counts' classes."""
     right_C, predicted_C, gold_C = counts.sums()[:, 0]
     shares = (
-        _share(right_C, predicted_C),
-        _share(right_C, gold_C),
-        _share(2 * right_C, predicted_C + gold_C),
+        share(right_C, predicted_C),
+        share(right_C, gold_C),
+        share(2 * right_C, predicted_C + gold_C),
     )
     found = {}
     for number, name in enumerate(counts.classes):
@@ -99,11 +99,6 @@ def check_lengths(gold: Labels, predicted: Labels, of_words: bool = True) -> Non
                 ),
                 hint="each word needs one label of either kind",
             )
-
-
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Divide `part` by `whole`; 0 where `whole` is 0, as conlleval and seqeval do."""
-    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=whole > 0)
 
 
 # ---- Accuracy over all words or a subset, and for each label how often it was right, predicted and

@@ -188,6 +188,11 @@ def ratio(sums_KRC: np.ndarray) -> np.ndarray:
         return sums_KRC[0].sum(axis=-1) / sums_KRC[1].sum(axis=-1)
 
 
+def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Divide `part` by `whole`; 0 where `whole` is 0, as conlleval, seqeval and sacrebleu do."""
+    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=whole > 0)
+
+
 # ---- Confidence intervals and p-values by resampling the units of a text: lines, blocks of lines,
 # utterances, pairs.
 #

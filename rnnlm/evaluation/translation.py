@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given
 from rnnlm.evaluation.metrics import MetricSignature
-from rnnlm.evaluation.resampling import Counts, Measure, ratio
+from rnnlm.evaluation.resampling import Counts, Measure, ratio, share
 from rnnlm.interface import Tokenizer
 from rnnlm.text.lines import split_words
 
@@ -359,10 +359,10 @@ def chrf(sums_KRC: np.ndarray) -> np.ndarray:
     """Compute chrF from sums of counts; 0 where nothing matches."""
     matching, hypothesis, reference = sums_KRC
     has_both = (hypothesis > 0) & (reference > 0)
-    precision = _mean(_share(matching, hypothesis), has_both)
-    recall = _mean(_share(matching, reference), has_both)
+    precision = _mean(share(matching, hypothesis), has_both)
+    recall = _mean(share(matching, reference), has_both)
     weight = RECALL_WEIGHT**2
-    return 100 * _share((1 + weight) * precision * recall, weight * precision + recall)
+    return 100 * share((1 + weight) * precision * recall, weight * precision + recall)
 
 
 def _matches(hypothesis: str, reference: str, lowercase: bool) -> list[list[int]]:
@@ -390,12 +390,8 @@ def _by_order(rows: Sequence[Sequence[Sequence[int]]]) -> Counts:
     return Counts(orders, tuple(map(csr_array, kinds_KNC)))
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=whole > 0)
-
-
 def _mean(values_RC: np.ndarray, is_counted_RC: np.ndarray) -> np.ndarray:
-    return _share((values_RC * is_counted_RC).sum(axis=-1), is_counted_RC.sum(axis=-1))
+    return share((values_RC * is_counted_RC).sum(axis=-1), is_counted_RC.sum(axis=-1))
 
 
 # ---- The signature of a metric of decoded text: what sacrebleu's lacks, namely the data, the

@@ -47,7 +47,7 @@ from rnnlm.ngram.smoothing import (
     estimator,
 )
 from rnnlm.ngram.smoothing.kneser_ney import last_read
-from rnnlm.ngram.tables import NOWHERE, BackoffLevel, make_keys, split_keys
+from rnnlm.ngram.tables import NOWHERE, BackoffLevel, log32, make_keys, split_keys
 from rnnlm.system import in_threads
 from rnnlm.text.encoding import TrainingData, known_ids
 from rnnlm.work.teams import Workers
@@ -498,8 +498,8 @@ class _OrderTables:
             self.prob_M[block.start : block.end] = found.prob
         kept_prob = found.prob if found.kept is None else found.prob[found.kept]
         self.values_MK[here] = 0
-        self.values_MK[here, 0] = _log(kept_prob)
-        below.values_MK[contexts, 1] = _log(found.backoff)
+        self.values_MK[here, 0] = log32(kept_prob)
+        below.values_MK[contexts, 1] = log32(found.backoff)
         if self.is_whole and self.keys_M is not job.level.keys_M:
             self.keys_M[here] = job.level.keys_M[here]
         elif not self.is_whole:
@@ -600,12 +600,6 @@ def _katz(
         scale_H = np.where(is_full_H, 1 / (1 - left_H), 1.0)
         backoff_H = np.where(is_full_H, 1.0, left_H / unseen_H)
     return prob_M * scale_H[contexts_M], backoff_H
-
-
-def _log(prob_M: np.ndarray) -> np.ndarray:
-    """Return natural logarithms, float32; -inf of zero."""
-    with np.errstate(divide="ignore"):
-        return np.log(prob_M).astype(np.float32)
 
 
 def heldout_counts(counts: NgramCounts, ids_T: np.ndarray, boundary_id: int) -> HeldoutCounts:

@@ -27,7 +27,16 @@ from rnnlm.errors import ModelError
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.counting.workspace import BYTES_PER_ENTRY, Workspace
 from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.tables import NOWHERE, find, make_keys, new_places, split_keys, word_bits
+from rnnlm.ngram.tables import (
+    NOWHERE,
+    exp64,
+    find,
+    log32,
+    make_keys,
+    new_places,
+    split_keys,
+    word_bits,
+)
 from rnnlm.system import in_threads
 from rnnlm.text.lines import Progress, silent
 
@@ -178,7 +187,7 @@ class _Joining:
 
         order = self._room_for(1, self.size + 1)
         order.keys_M[:] = np.arange(self.size + 1)
-        order.values_MK[:, 0] = _log(prob_V / total)
+        order.values_MK[:, 0] = log32(prob_V / total)
         order.values_MK[-1, 0] = 0.0  # by custom, as `<s>` is given
         order.values_MK[:, 1:] = 0.0
         order.parts_MC[:] = np.concatenate([logprob_VK, logbackoff_VK], axis=1)
@@ -188,7 +197,7 @@ class _Joining:
         self.numbers = [np.arange(self.size + 1)] * len(self.parts)
 
         # After the empty context, all words are seen.
-        total = _exp(order.values_MK[:-1, 0]).sum()
+        total = exp64(order.values_MK[:-1, 0]).sum()
         self.empty_sums_12 = np.array([[total, 0.0]])
         order.sums_M2[:] = 0.0, total
 
@@ -286,8 +295,8 @@ class _Joining:
         union = self._union(n, span)
         logprob_MK, parts_MC = self._given(n, union)
         prob_M = np.exp(logprob_MK) @ self.weights_K
-        logprob_M = _log(prob_M)
-        seen_H = union.sums(_exp(logprob_M))
+        logprob_M = log32(prob_M)
+        seen_H = union.sums(exp64(logprob_M))
 
         # The words seen leave some to the others, and share the rest, each in proportion to its
         # probability.
@@ -298,14 +307,14 @@ class _Joining:
         if is_scaled_H.any():
             scale_H = np.ones(union.contexts)
             scale_H[is_scaled_H] = (1 - left_H[is_scaled_H]) / seen_H[is_scaled_H]
-            logprob_M = _log(prob_M * scale_H[union.contexts_M])
-            seen_H = union.sums(_exp(logprob_M))
+            logprob_M = log32(prob_M * scale_H[union.contexts_M])
+            seen_H = union.sums(exp64(logprob_M))
 
         # Backoff weights: 1 where nothing is seen, or where nothing is left unseen.
         is_open_H = (words_H > 0) & (unseen_H > 0)
         weights_H = np.zeros(union.contexts, dtype=np.float32)
-        weights_H[is_open_H] = _log(left_H[is_open_H] / unseen_H[is_open_H])
-        sums_H2 = np.stack([seen_H, _exp(weights_H) * unseen_H], axis=1)
+        weights_H[is_open_H] = log32(left_H[is_open_H] / unseen_H[is_open_H])
+        sums_H2 = np.stack([seen_H, exp64(weights_H) * unseen_H], axis=1)
         return _Joined(union, logprob_M, parts_MC, weights_H, sums_H2)
 
     def _union(self, n: int, span: _Range) -> _Union:
@@ -479,16 +488,6 @@ class _Joining:
         """Let pages of files leave memory, if that is limited."""
         if self.workspace.in_files:
             self.workspace.release(*arrays)
-
-
-def _log(prob_M: np.ndarray) -> np.ndarray:
-    """Return natural logarithms, float32; -inf of zero."""
-    with np.errstate(divide="ignore"):
-        return np.log(prob_M).astype(np.float32)
-
-
-def _exp(logarithms: np.ndarray) -> np.ndarray:
-    return np.exp(logarithms.astype(np.float64))
 
 
 def _context(keys_M: np.ndarray, number: int, bits: int) -> int:

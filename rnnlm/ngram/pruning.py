@@ -16,7 +16,7 @@ from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.checks import check_tables
 from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
+from rnnlm.ngram.tables import NOWHERE, BackoffLevel, exp64, find, find_many, make_keys
 
 NEARLY_NOTHING = 1e-2  # differences below that have lost too many digits of float32
 CELLS = 1 << 20  # contexts times words looked up at a time
@@ -147,21 +147,21 @@ class _Stack:
         numbers = np.zeros(len(unigrams), dtype=np.int64)
         lengths = numbers.astype(np.int8)
         self.links = [(lengths[:1], numbers[:1]), (lengths, numbers)]
-        self.totals = [_exp(unigrams.logprob_M[:size]).sum(keepdims=True)]
+        self.totals = [exp64(unigrams.logprob_M[:size]).sum(keepdims=True)]
         self.top: Backing | None = None
 
     def add_order(self, level: BackoffLevel) -> Backing:
         """Add the next order; return what the orders below give to it."""
         # The weights of the order before last are known now, and so are its sums.
         if self.top is not None:
-            weight_H = _exp(self.levels[-2].logbackoff_M)
+            weight_H = exp64(self.levels[-2].logbackoff_M)
             self.totals.append(self.top.seen_H + weight_H * self.top.unseen_H)
 
         lower_M, links = self._lower(level)
         contexts = len(self.levels[-1])
-        seen_H = np.bincount(level.contexts_M, _exp(level.logprob_M), minlength=contexts)
+        seen_H = np.bincount(level.contexts_M, exp64(level.logprob_M), minlength=contexts)
         seen_H = seen_H.astype(np.float64, copy=False)  # of an empty order they are integers
-        seen_below_H = np.bincount(level.contexts_M, _exp(lower_M), minlength=contexts)
+        seen_below_H = np.bincount(level.contexts_M, exp64(lower_M), minlength=contexts)
         self.top = Backing(lower_M, seen_H, self._unseen(level, seen_below_H))
         self.levels.append(level)
         self.links.append(links)
@@ -185,7 +185,7 @@ class _Stack:
             values_C1 = np.zeros((len(keys_C), 1), dtype=np.float32)
             lower_C, _ = self._lower(BackoffLevel(self.size, keys_C, values_C1))
             is_unseen_C = find(level.keys_M, keys_C) == NOWHERE
-            prob_C = np.where(is_unseen_C, _exp(lower_C), 0.0)
+            prob_C = np.where(is_unseen_C, exp64(lower_C), 0.0)
             unseen_H[contexts] = prob_C.reshape(len(contexts), self.size).sum(axis=1)
         return unseen_H
 
@@ -253,7 +253,7 @@ def _perplexity_increases(
     for contexts, level, backing in zip(levels, levels[1:], backings, strict=False):
         logprob_M, of_M = level.logprob_M.astype(np.float64), level.contexts_M
         prob_M = np.exp(logprob_M)
-        left_H = _exp(contexts.logbackoff_M) * backing.unseen_H
+        left_H = exp64(contexts.logbackoff_M) * backing.unseen_H
         with np.errstate(divide="ignore", invalid="ignore"):
             # a'(h): what is left with p(w|h), over what is unseen with p(w|h').
             left_without_M = left_H[of_M] + prob_M
@@ -277,9 +277,9 @@ def _backoff_masses(
     masses = []
     for n, backing in enumerate(backings):
         contexts, level, removed_M = levels[n], levels[n + 1], ~kept[n + 1]
-        removed_prob = _exp(level.logprob_M[removed_M])
+        removed_prob = exp64(level.logprob_M[removed_M])
         removed_H = np.bincount(level.contexts_M[removed_M], removed_prob, minlength=len(contexts))
-        mass_H = _exp(contexts.logbackoff_M) * backing.unseen_H + removed_H
+        mass_H = exp64(contexts.logbackoff_M) * backing.unseen_H + removed_H
         masses.append(mass_H[kept[n]])
     return masses
 
@@ -320,10 +320,6 @@ def _reweight(levels: Sequence[BackoffLevel], masses: Sequence[np.ndarray], size
 
         # The stack adds up the totals of the next order from these sums.
         backing.seen_H[:] *= scale_H
-
-
-def _exp(logarithms: np.ndarray) -> np.ndarray:
-    return np.exp(logarithms.astype(np.float64))
 
 
 def _times(probability_M: np.ndarray, logarithms_M: np.ndarray) -> np.ndarray:

@@ -83,6 +83,17 @@ def split_keys(keys_M: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return (keys_M >> bits).astype(np.int64), words_M.astype(np.int64)
 
 
+def log32(prob_M: np.ndarray) -> np.ndarray:
+    """Return natural logarithms as tables hold them, float32; -inf of zero."""
+    with np.errstate(divide="ignore"):
+        return np.log(prob_M).astype(np.float32)
+
+
+def exp64(logarithms: np.ndarray) -> np.ndarray:
+    """Return the probabilities of logarithms, float64."""
+    return np.exp(logarithms.astype(np.float64))
+
+
 def renumber(levels: Sequence[BackoffLevel], number_V: np.ndarray, size: int) -> list[BackoffLevel]:
     """Return the same n-grams where word w is number_V[w] of `size`; a word that is NOWHERE, and
     occurs in no longer n-gram, is left out."""

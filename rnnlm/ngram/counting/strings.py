@@ -265,10 +265,7 @@ def count_lines(counts: Iterable[NgramCount], report: Progress = silent) -> Iter
 
 def _batches(counts: Iterable[NgramCount]) -> Iterator[list[NgramCount]]:
     remaining = iter(counts)
-    batch = list(itertools.islice(remaining, LINES_AT_ONCE))
-    while batch:
-        yield batch
-        batch = list(itertools.islice(remaining, LINES_AT_ONCE))
+    yield from iter(lambda: list(itertools.islice(remaining, LINES_AT_ONCE)), [])
 
 
 def save(path: Path, texts: Iterable[str]) -> None:
