@@ -60,7 +60,9 @@ def workbook() -> bytes:
 
 @pytest.mark.parametrize("name", ["stimuli.xlsx", "stimuli.csv", "stimuli.xls"])
 def test_spreadsheets_are_named_everywhere(rnnlm, models, here, name):
-    data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" if name.endswith(".xls") else workbook()
+    data, what = workbook(), "a spreadsheet"
+    if name.endswith(".xls"):
+        data, what = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet or another document"
     (here / name).write_bytes(data)
     for command in (
         ("score", "-m", models.unigram, "--input", name),
@@ -69,7 +71,7 @@ def test_spreadsheets_are_named_everywhere(rnnlm, models, here, name):
         ("train", name, "--task", "tagging"),
         ("rescore", "--tune", name, "-m", models.unigram),
     ):
-        checked_error(rnnlm(*command), 1, f"{name} is a spreadsheet, not a text")
+        checked_error(rnnlm(*command), 1, f"{name} is {what}, not a text")
     shown = rnnlm("score", "-m", models.unigram, stdin=data)
     checked_error(shown, 1, "standard input is a spreadsheet, not a text")
 
