@@ -73,7 +73,7 @@ def test_spreadsheets_are_named_everywhere(rnnlm, models, here, name):
     ):
         checked_error(rnnlm(*command), 1, f"{name} is {what}, not a text")
     shown = rnnlm("score", "-m", models.unigram, stdin=data)
-    checked_error(shown, 1, "standard input is a spreadsheet, not a text")
+    checked_error(shown, 1, f"standard input is {what}, not a text")
 
 
 def test_names_of_no_model_say_why(rnnlm, here):
