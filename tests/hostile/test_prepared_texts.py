@@ -212,6 +212,12 @@ REQUESTS = {  # what happened to a prepared text, what is typed, and what is sai
     "train: two texts": ([], "train d {text} --model unigram -o out", "d is a prepared text", 2),
     "train: tokenizer": ([], "train d --model unigram --tokenizer char -o out", "d is prepared", 2),
     "eval: tokenizer": ([], "eval -m {subwords} d", "d is prepared with another tokenizer", 2),
+    "train: characters": (
+        [],
+        "train d --model lstm --set characters=cnn -o out",
+        "d does not store the spelling",
+        2,
+    ),
     "count": ([], "count d", "d is a prepared text", 1),
     "damaged": ([cut("index.json", 9)], "prepare text.txt -o o --tokenizer-from d", DAMAGED, 1),
 }
@@ -229,3 +235,10 @@ def test_a_prepared_text_is_kept(refused, here, damages, line, what, code):
 def test_a_text_without_words_is_not_prepared(refused, here):
     (here / "text.txt").write_bytes(b"\n \n\t\n")
     refused(PREPARE, "no text in text.txt", keeps=False)
+
+
+def test_documents_out_of_order_are_found(refused, here):
+    (here / "text.txt").write_bytes(TEXT.replace(b"there\n", b"there\n\n"))
+    list(rnnlm.prepare("text.txt", here / "d", workers=0, blank_lines="documents"))
+    array("document_lines", lambda lines: lines[::-1])(here / "d")
+    refused(READERS[1], DAMAGED)
