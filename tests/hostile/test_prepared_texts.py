@@ -89,7 +89,7 @@ DAMAGES = {
     "a tokenizer's path that leads out": vocabulary_outside,
     "a count below zero": first_shard(counts={"tokens": -1}),
     "a shard without counts": first_shard(counts={}),
-    "totals that do not add up": index(counts={"lines": 1}),
+    "totals that do not add up": index(lambda content: content["counts"].update(lines=1)),
     "shards out of order": index(lambda content: content["shards"].reverse()),
     "20,000 shards": index(lambda content: content.update(shards=content["shards"][:1] * 20_000)),
     "no shards": index(shards=[], counts={}, lines_hash=""),
