@@ -22,6 +22,7 @@ import msgspec
 from rnnlm.errors import RnnlmError, SettingsError, TextError, notice
 from rnnlm.files.compression import CHUNK_BYTES, decompressed, without_suffix
 from rnnlm.files.first_bytes import binary_of, marked_encoding, to_utf8, unmarked_encoding
+from rnnlm.files.writing import check_facts
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -390,11 +391,13 @@ def _finite(digits: str) -> float:
 def read_json(
     path: Path, kind: type[T], error: type[RnnlmError], damaged: str, hint: str = "", *,
     format: tuple[object, int] | None = None, limit: int = MOST_SMALL_BYTES,
+    has_hash: bool = False,
 ) -> T:  # fmt: skip
     """Return the JSON file at `path` as a value of type `kind`.
 
     Raise `error` where it cannot be read, is damaged, or has another format. damaged: the message
     where it is not of that type. format: what has a `format_version`, and the one that is read.
+    has_hash: it is a file of facts, whose last field is the hash of the others.
     """
     try:
         content = decode_json(read_small(path, limit), Any)
@@ -406,6 +409,8 @@ def read_json(
                 raise ValueError("it names no format_version")
             if isinstance(version, int) and version != readable:
                 raise error(f"{what} has format {version}; this rnnlm reads format {readable}")
+        if has_hash:
+            check_facts(content)
         return as_type(content, kind)
     except OSError as failure:
         # A file that is too large is damaged; any other may just not be readable now.

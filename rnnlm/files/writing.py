@@ -7,13 +7,16 @@ followed: nobody can have us write into a file of theirs, or of somebody else.
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import msgspec
 
 from rnnlm.errors import OutputError
 
@@ -164,3 +167,38 @@ def sha256(path: Path) -> str | None:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, ValueError):
         return None
+
+
+# ---- Files of facts: a JSON object whose last field is the hash of all the others.
+
+HASH = "hash"
+HASH_DIGITS = 16  # hexadecimal; against mistakes of disks and people, not against attacks
+
+
+def write_facts(path: Path, facts: object, indent: int = 1) -> None:
+    """Replace the file at `path` with these facts and their hash, at once."""
+    content = msgspec.to_builtins(facts)
+    content[HASH] = _hash_of_facts(content)
+    text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
+    # A file's name may be no UTF-8.
+    replace_file(path, text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def check_facts(content: Any) -> None:
+    """Remove the hash from the facts read from a file. Raise ValueError where it is not theirs."""
+    is_whole = False
+    if isinstance(content, dict):
+        stored_hash = content.pop(HASH, None)
+        is_whole = stored_hash == _hash_of_facts(content)
+    if not is_whole:
+        raise ValueError("it was changed after it was written")
+
+
+def _hash_of_facts(content: dict[str, Any]) -> str:
+    # The order of fields and the white space between them may change.
+    return hash_of_json(json.dumps(content, sort_keys=True, allow_nan=False).encode("ascii"))
+
+
+def hash_of_json(encoded: bytes) -> str:
+    """Return the hash by which a change of JSON is noticed."""
+    return digest([encoded])[:HASH_DIGITS]

@@ -2,7 +2,9 @@ import errno
 
 import pytest
 
-from rnnlm.files.reading import MOST_SMALL_BYTES, read_small
+from rnnlm.errors import ModelError
+from rnnlm.files.reading import MOST_SMALL_BYTES, read_json, read_small
+from rnnlm.files.writing import write_facts
 
 
 def test_a_small_file_is_read_as_a_whole(tmp_path):
@@ -19,3 +21,24 @@ def test_no_more_than_the_bound_is_read(tmp_path):
     with open(tmp_path / "a", "wb") as stream:
         stream.truncate(MOST_SMALL_BYTES)
     assert len(read_small(tmp_path / "a")) == MOST_SMALL_BYTES
+
+
+@pytest.mark.parametrize(
+    "old, new, is_whole",
+    [
+        (b" ", b"\t", True),
+        (b"12", b"13", False),
+        (b'"name"', b'"Name"', False),
+        (b"{", b"[", False),
+    ],
+)
+def test_a_file_of_facts_notices_any_change_of_its_content(tmp_path, old, new, is_whole):
+    path = tmp_path / "facts.json"
+    facts = {"name": "\udce4 and ä", "bytes": 12, "share": 0.1}
+    write_facts(path, facts)
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+    if is_whole:
+        assert read_json(path, dict, ModelError, "damaged", has_hash=True) == facts
+    else:
+        with pytest.raises(ModelError):
+            read_json(path, dict, ModelError, "damaged", has_hash=True)

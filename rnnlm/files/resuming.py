@@ -1,0 +1,129 @@
+"""The rule by which long work starts, goes on where it was cut off, or is finished already.
+
+The same command goes on. Where its result is there and whole, it says so and is done. Where
+something else is there, an error says what differs, and the two ways out: another output, or
+overwriting this one. Work is the same if its identity is: all settings that its result depends on,
+and the signatures of its texts.
+"""
+
+import enum
+import hashlib
+import os
+import stat
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rnnlm.errors import OutputError, TextError, changes, notice
+from rnnlm.files.lock import OWNER
+from rnnlm.files.reading import STANDARD_INPUT
+
+Identity = Mapping[str, str]  # of work: what its result depends on, by name
+
+COMPARED_BYTES = 1 << 20  # at the start and at the end of a text
+SIGNATURE_DIGITS = 12
+WAYS_OUT = "choose another `output`, or replace it with `overwrite=True`"
+
+
+class Step(enum.Enum):
+    """What a command does about its result."""
+
+    START = "start"
+    GO_ON = "go on"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is there already. identity: of the work that made it; None where nothing says so. fault:
+    why it is not whole, and work on it cannot go on; "" where it can."""
+
+    identity: Identity | None = None
+    is_finished: bool = False
+    fault: str = ""
+
+
+def next_step(
+    place: Path,
+    found: Found | None,
+    wanted: Identity,
+    overwrite: bool = False,
+    free: Collection[str] = (),
+) -> Step:
+    """Return what to do about the result at `place`: start, go on, or nothing, as it is finished.
+
+    found: what is there; None: nothing. free: names of the identity that may change between two
+    tries. Raise OutputError where something else is there that must not be overwritten.
+    """
+    if found is None or overwrite:
+        return Step.START
+    why = found.fault
+    if not why and found.identity is None:
+        why = "nothing says how it was made"
+    if not why and found.identity is not None:
+        before = {name: value for name, value in found.identity.items() if name not in free}
+        now = {name: value for name, value in wanted.items() if name not in free}
+        why = changes(before, now, "not given")
+    if why:
+        raise OutputError(f"{place} already holds another result", why, WAYS_OUT)
+    return Step.FINISHED if found.is_finished else Step.GO_ON
+
+
+def tell_finished(place: Path, what: str) -> None:
+    """Send a notice that the work is done already. what: what there is, such as "12 files"."""
+    notice(f"{place} is finished: {what}; to make it again: `overwrite=True`")
+
+
+# ---- Signatures of texts: cheap to make, and different for texts that differ.
+
+
+def text_signatures(names: Iterable[str], role: str = "text") -> dict[str, str]:
+    """Return the signatures of texts by name, as part of an identity. role: what they are for."""
+    return {f"{role} {name}": signature(name) for name in names}
+
+
+def signature(name: str) -> str:
+    """Return what distinguishes a text from others: its length, its time of change, and a hash over
+    its first and last MiB; of a folder, all this of its files.
+
+    That of standard input or of a pipe is never the same again. A name that is no file's (of a data
+    set) is all that there is.
+    """
+    if name == STANDARD_INPUT:
+        return _never_again()
+    if not os.path.lexists(name):
+        return name
+    try:
+        if os.path.isdir(name):
+            return _folder_signature(Path(name))
+        status = os.stat(name)
+        if not stat.S_ISREG(status.st_mode):
+            return _never_again()
+        ends = _hash_of_ends(name, status.st_size)
+    except OSError as error:
+        raise TextError(f"cannot read {name}", error.strerror or str(error)) from None
+    changed = datetime.fromtimestamp(status.st_mtime_ns // 10**9, UTC).strftime("%F %T")
+    nanoseconds = status.st_mtime_ns % 10**9
+    return f"{status.st_size:,} bytes, changed {changed}.{nanoseconds:09d} UTC, hash {ends}"
+
+
+def _never_again() -> str:
+    return f"read once, on {datetime.now(UTC).isoformat(sep=' ')}"
+
+
+def _hash_of_ends(name: str, size: int) -> str:
+    with open(name, "rb") as stream:
+        hashed = hashlib.sha256(stream.read(COMPARED_BYTES))
+        stream.seek(max(0, size - COMPARED_BYTES))
+        hashed.update(stream.read(COMPARED_BYTES))
+    return hashed.hexdigest()[:SIGNATURE_DIGITS]
+
+
+def _folder_signature(folder: Path) -> str:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != OWNER]
+    hashed = hashlib.sha256()
+    for path in sorted(files):
+        line = f"{path.relative_to(folder)} {signature(str(path))}\n"
+        hashed.update(line.encode("utf-8", "surrogatepass"))
+    return f"{len(files):,} files, hash {hashed.hexdigest()[:SIGNATURE_DIGITS]}"

@@ -1,0 +1,98 @@
+"""The rule by which long work starts, goes on or is finished, and what it compares."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rnnlm.errors import OutputError
+from rnnlm.files.journal import Journal
+from rnnlm.files.resuming import Found, Step, next_step, signature, text_signatures
+
+PLACE = Path("kept")
+
+
+@pytest.mark.parametrize(
+    "found, overwrite, step",
+    [
+        (None, False, Step.START),
+        (Found({"order": "3"}), False, Step.GO_ON),
+        (Found({"order": "3", "workers": "8"}), False, Step.GO_ON),
+        (Found({"order": "3"}, is_finished=True), False, Step.FINISHED),
+        (Found({"order": "5"}), True, Step.START),
+        (Found(fault="a line was changed"), True, Step.START),
+    ],
+)
+def test_the_rule_says_what_to_do(found, overwrite, step):
+    assert next_step(PLACE, found, {"order": "3"}, overwrite, free={"workers"}) is step
+
+
+@pytest.mark.parametrize(
+    "found, why",
+    [
+        (Found({"order": "5"}), "order was 5, is 3"),
+        (Found({"order": "5"}, is_finished=True), "order was 5, is 3"),
+        (Found({"order": "3", "text a": "1 byte"}), "text a was 1 byte, is not given"),
+        (Found(), "nothing says how it was made"),
+        (Found({"order": "3"}, fault="a line was changed"), "a line was changed"),
+    ],
+)
+def test_whatever_else_is_there_is_named_with_both_ways_out(found, why):
+    with pytest.raises(OutputError) as caught:
+        next_step(PLACE, found, {"order": "3"})
+    assert caught.value.what == "kept already holds another result" and caught.value.why == why
+    assert "`output`" in caught.value.hint and "`overwrite=True`" in caught.value.hint
+
+
+@pytest.mark.parametrize("change", ["touch", "append", "first byte", "last byte", "none"])
+def test_a_signature_tells_changed_texts_apart(tmp_path, change):
+    path = tmp_path / "text.txt"
+    content = bytearray(b"some words\n" * 300_000)
+    path.write_bytes(content)
+    os.utime(path, ns=(10**18, 10**18))
+    before = signature(str(path))
+    if change == "append":
+        content += b"more\n"
+    elif change.endswith("byte"):
+        content[0 if change == "first byte" else -1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(10**18, 10**18 + (change == "touch")))
+    assert (signature(str(path)) == before) == (change == "none")
+
+
+def test_standard_input_and_pipes_are_never_the_same_text(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("-", str(tmp_path / "pipe")):
+        assert text_signatures([name]) != text_signatures([name])
+
+
+def test_a_folder_has_the_signature_of_its_files(tmp_path):
+    (tmp_path / "shard").write_bytes(b"some")
+    before = signature(str(tmp_path))
+    (tmp_path / "owner.json").write_bytes(b"{}")
+    assert signature(str(tmp_path)) == before
+    (tmp_path / "shard").write_bytes(b"more")
+    assert signature(str(tmp_path)) != before
+
+
+def test_a_journal_gives_back_its_entries_but_for_half_a_last_line(tmp_path):
+    journal = Journal(tmp_path / "done.jsonl")
+    journal.write([{"shard": "a"}])
+    journal.append({"shard": "b"}, {"shard": "\udce4"})
+    length = journal.path.stat().st_size
+    journal.append({"shard": "d"})
+    assert journal.read(dict[str, str], length) == [{"shard": name} for name in "ab\udce4"]
+    with open(journal.path, "rb+") as stream:
+        stream.truncate(length + 30)
+    assert journal.read(dict[str, str]) == [{"shard": name} for name in "ab\udce4"]
+
+
+@pytest.mark.parametrize("place", range(0, 66, 3))
+def test_a_changed_line_of_a_journal_is_named(tmp_path, place):
+    journal = Journal(tmp_path / "done.jsonl")
+    journal.write([{"bytes": 12_345}, {"bytes": 67_890}])
+    data = bytearray(journal.path.read_bytes())
+    data[place] ^= 1
+    journal.path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"line \d of done.jsonl was changed"):
+        journal.read(dict[str, int])
