@@ -50,7 +50,6 @@ text_options = section(
 @section(
     "Run",
     output_option("Folder for the results: a file for each of INPUT.", "DIR", required=True),
-    click.option("--resume", is_flag=True, help="Go on with what was begun in DIR, or add INPUT."),
     overwrite_option("Start again, in place of what was filtered into DIR."),
     click.option("--workers", type=click.IntRange(1), metavar="N",
                  help="Processors to use, each for a file at a time.  [default: all; of networks, "
@@ -83,7 +82,6 @@ def command(
     output: Path,
     model_names: tuple[str, ...],
     reference: tuple[str, ...],
-    resume: bool,
     overwrite: bool,
     workers: int | None,
     device: str,
@@ -111,8 +109,8 @@ def command(
     folder for each, and one for none.
 
     Rows keep their columns; the perplexity and the bucket or language are added. Documents without
-    words are counted, and not written. An interrupted run keeps the files that are finished:
-    --resume goes on with the others.
+    words are counted, and not written. The same command, perhaps with more files, goes on where it
+    was interrupted.
     """
     from rnnlm.filtering.run import Filtered, Request, run
     from rnnlm.filtering.settings import FilterSettings
@@ -134,7 +132,6 @@ def command(
         reference=reference,
         device=device,
         workers=workers,
-        resume=resume,
         overwrite=overwrite,
     )
 
@@ -184,9 +181,7 @@ def _say_how_to_resume(folder: Path) -> None:
     from rnnlm.filtering.journal import JOURNAL
 
     if (folder / JOURNAL).exists():
-        terminal.say(
-            f"finished files are kept in {folder}; to go on, run the same command with --resume"
-        )
+        terminal.say(f"finished files are kept in {folder}; to go on, run the same command again")
 
 
 def _tell(event: "Event", progress: terminal.Progress) -> None:
@@ -227,6 +222,8 @@ def _show(result: "Filtered") -> None:
     if result.cutoffs is not None and result.reference_documents is not None:
         low, high = result.cutoffs
         terminal.say(f"to use these borders again: --cutoffs {low:.6g},{high:.6g}")
+    if result.shards_before == result.shards:
+        return
     files = terminal.plural(result.shards, "file", "files")
     if result.shards_before:
         files += f", {result.shards_before:,} of them finished before"

@@ -23,6 +23,8 @@ Identity = Mapping[str, str]  # of work: what its result depends on, by name
 
 COMPARED_BYTES = 1 << 20  # at the start and at the end of a text
 SIGNATURE_DIGITS = 12
+# What undecodable bytes become: what was made while they were errors had none
+ENCODING_ERRORS, STRICT = "encoding_errors", "strict"
 WAYS_OUT = "choose another `output`, or replace it with `overwrite=True`"
 
 
@@ -62,6 +64,8 @@ def next_step(
     if not why and found.identity is None:
         why = "nothing says how it was made"
     if not why and found.identity is not None:
+        if found.identity.get(ENCODING_ERRORS) == STRICT:
+            free = {*free, ENCODING_ERRORS}
         before = {name: value for name, value in found.identity.items() if name not in free}
         now = {name: value for name, value in wanted.items() if name not in free}
         why = changes(before, now, "not given")

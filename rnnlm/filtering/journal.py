@@ -1,35 +1,28 @@
 """What a filter has done so far, in its output folder, so that a run that was killed goes on.
 
-filter.jsonl says first what the filter is, then which shards were begun and which are finished,
-each with its counts: a line is added when a shard's files are in their places. At the end it is
-written anew, the shards in the order of their names.
+filter.jsonl is a journal: first what the filter is, then which shards were begun and which are
+finished, each with its counts. An entry is added when a shard's files are in their places. At the
+end it is written anew, the shards in the order of their names.
 """
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from rnnlm.errors import OutputError, UsageError, changes
+from rnnlm.errors import OutputError
+from rnnlm.files.journal import Journal
 from rnnlm.files.lock import OWNER
-from rnnlm.files.reading import read_small
-from rnnlm.files.writing import (
-    open_appending,
-    put_in_place,
-    replace_file,
-    short_name,
-    whole_name,
-    writing,
-)
+from rnnlm.files.resuming import Found, Identity
+from rnnlm.files.writing import put_in_place, short_name, whole_name, writing
 from rnnlm.filtering.settings import Layout
 from rnnlm.filtering.work import ShardCounts
 
 JOURNAL = "filter.jsonl"
 FORMAT_VERSION = 1
-LARGEST = 1 << 30
 
 
 class Begun(msgspec.Struct, tag="filter", tag_field="what"):
@@ -54,12 +47,14 @@ class Started(msgspec.Struct, tag="started", tag_field="what"):
 
 
 class Done(msgspec.Struct, tag="shard", tag_field="what"):
-    """The files of a shard are in their places. source_bytes: the length of the shard."""
+    """The files of a shard are in their places. signature: of the shard. bytes: of what was
+    written, by group."""
 
     shard: str
+    signature: str
     documents: tuple[int, ...]
     words: tuple[int, ...]
-    source_bytes: int
+    bytes: dict[str, int]
     text_bytes: int
 
 
@@ -67,7 +62,7 @@ Entry = Borders | Started | Done
 
 
 @dataclass
-class Journal:
+class FilterState:
     """The state of the filter in a folder."""
 
     folder: Path
@@ -76,30 +71,21 @@ class Journal:
     started: set[str] = field(default_factory=set)
     done: dict[str, Done] = field(default_factory=dict)
 
-    @property
-    def path(self) -> Path:
-        return self.folder / JOURNAL
-
-    def begin(self) -> None:
-        """Write the first line."""
-        with writing(self.folder):
-            replace_file(self.path, _line(self.begun))
-
     def add(self, entry: Entry) -> None:
         """Take note of what was done, and write it."""
         self._note(entry)
-        with writing(self.folder), open_appending(self.path) as stream:
-            stream.write(_line(entry))
-            stream.flush()
-            os.fsync(stream.fileno())
+        with writing(self.folder):
+            Journal(self.folder / JOURNAL).append(entry)
 
-    def finish(self, shard: str, counts: ShardCounts) -> None:
+    def finish(self, shard: str, signature: str, counts: ShardCounts) -> None:
         """Put what was written of a shard in its place, and take note that it is finished."""
         paths = self.begun.layout.paths(self.folder, shard)
+        sizes = {}
         for group, name in counts.files.items():
             with writing(paths[group]):
                 put_in_place(paths[group].with_name(name), paths[group])
-        self.add(Done(shard, counts.documents, counts.words, counts.bytes, counts.text_bytes))
+                sizes[group] = paths[group].stat().st_size
+        self.add(Done(shard, signature, counts.documents, counts.words, sizes, counts.text_bytes))
 
     def _note(self, entry: Entry) -> None:
         if isinstance(entry, Borders):
@@ -112,23 +98,37 @@ class Journal:
 
     def write(self) -> None:
         """Write all that is known anew, as it would stand if one shard had come after the other."""
+        known: list[Begun | Entry] = [self.begun]
+        if self.borders is not None:
+            known.append(self.borders)
+        known += map(Started, sorted(self.started))
+        known += [self.done[name] for name in sorted(self.done)]
         with writing(self.folder):
-            known: list[Begun | Entry] = [self.begun]
-            if self.borders is not None:
-                known.append(self.borders)
-            known += map(Started, sorted(self.started))
-            known += [self.done[name] for name in sorted(self.done)]
-            replace_file(self.path, b"".join(map(_line, known)))
+            Journal(self.folder / JOURNAL).write(known)
 
-    def check_identity(self, identity: dict[str, str]) -> None:
-        """Make sure that the filter that goes on is the one that was begun."""
-        changed = changes(self.begun.identity, identity, "not given")
-        if changed:
-            raise UsageError(
-                f"{self.folder} was begun with other models or options",
-                changed,
-                "repeat the same ones, or start again with `overwrite=True`",
-            )
+    def found(self, shards: Iterable[str]) -> Found:
+        """Return what is there of these shards, for the rule by which work goes on."""
+        identity: dict[str, str] = {}
+        left = set(self.started)
+        fault = ""
+        for name in shards:
+            done = self.done.get(name)
+            if done is None:
+                left.add(name)
+                continue
+            identity[f"text {name}"] = done.signature
+            paths = self.begun.layout.paths(self.folder, name)
+            for group, size in done.bytes.items():
+                path = paths[group]
+                if not path.is_file() or path.stat().st_size != size:
+                    fault = fault or f"{path} is missing, or was changed after it was written"
+        return Found(self.begun.identity | identity, is_finished=not left, fault=fault)
+
+    def wanted(self, identity: Identity, shards: Mapping[str, str]) -> dict[str, str]:
+        """Return the identity of a request: its own, and the signatures of those of its shards that
+        are finished, as others may be added at any time."""
+        finished = {f"text {name}": shards[name] for name in shards if name in self.done}
+        return {**identity, **finished}
 
     def check_apart(self, names: Iterable[str]) -> None:
         """Make sure that the results of these shards replace no file of somebody else."""
@@ -166,57 +166,54 @@ class Journal:
                     if path.parent != self.folder:
                         with contextlib.suppress(OSError):  # other files are there
                             path.parent.rmdir()
-            self.path.unlink(missing_ok=True)
+            (self.folder / JOURNAL).unlink(missing_ok=True)
 
 
-def _line(entry: Begun | Entry) -> bytes:
-    return msgspec.json.encode(entry) + b"\n"
-
-
-def read(folder: Path) -> Journal | None:
-    """Return the state of the filter in a folder; None where there is none."""
-    path = folder / JOURNAL
-    if not os.path.lexists(path):
+def read(folder: Path) -> FilterState | None:
+    """Return the state of the filter in a folder; None where there is none. Make sure that without
+    one the folder holds nothing else, and that no name leads out of it."""
+    if not os.path.lexists(folder / JOURNAL):
+        with writing(folder):
+            others = [name for name in os.listdir(folder) if name != OWNER]
+        if others:
+            raise OutputError(
+                f"{folder} is not empty",
+                f"it holds {min(others)}, and no text that was filtered",
+                "choose another folder",
+            )
         return None
     try:
-        # After the last newline there is nothing, or half an entry.
-        first, *rest = read_small(path, LARGEST).split(b"\n")[:-1]
-        journal = Journal(folder, msgspec.json.decode(first, type=Begun))
-        version = journal.begun.format_version
-        if version != FORMAT_VERSION:
-            raise OutputError(
-                f"{path} has format {version}; this rnnlm reads format {FORMAT_VERSION}"
-            )
-        decoder = msgspec.json.Decoder(Entry)
-        for line in rest:
-            journal._note(decoder.decode(line))
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
+        lines: list[Begun | Entry] = Journal(folder / JOURNAL).read(Begun | Entry)  # type: ignore[arg-type]
+        begun, *rest = lines
+        entries = [entry for entry in rest if not isinstance(entry, Begun)]
+        if not isinstance(begun, Begun) or len(entries) < len(rest):
+            raise ValueError("it says what the filter is not once, in its first line")
+        if begun.format_version != FORMAT_VERSION:
+            version = f"it has format {begun.format_version}"
+            raise ValueError(f"{version}; this rnnlm reads format {FORMAT_VERSION}")
+        state = FilterState(folder, begun)
+        for entry in entries:
+            state._note(entry)
+        _check_names(state)
+    except (OSError, ValueError) as error:
         raise OutputError(
-            f"{folder} cannot be gone on with",
+            f"the filter in {folder} cannot be resumed",
             f"{JOURNAL} is damaged: {error}",
             "choose another folder",
         ) from None
-    _check_names(journal)
-    return journal
+    return state
 
 
-def _check_names(journal: Journal) -> None:
-    """Make sure that no name leads out of the folder."""
-    layout = journal.begun.layout
-    names = [*journal.done, *journal.started, *layout.groups]
+def _check_names(state: FilterState) -> None:
+    layout = state.begun.layout
+    names = [*state.done, *state.started, *layout.groups]
     lengths = {len(layout.groups) + 2}
-    for each in journal.done.values():
-        lengths |= {len(each.documents), len(each.words)}
-    if (
-        not all(map(is_plain, names))
-        or len(lengths) > 1
-        or not set(layout.kept) <= {*layout.groups}
-    ):
-        raise OutputError(
-            f"{journal.folder} cannot be gone on with",
-            f"{JOURNAL} is damaged: it names what a filter does not write",
-            "choose another folder",
-        )
+    written = set(layout.kept)
+    for done in state.done.values():
+        lengths |= {len(done.documents), len(done.words)}
+        written |= {*done.bytes}
+    if not all(map(is_plain, names)) or len(lengths) > 1 or not written <= {*layout.groups}:
+        raise ValueError("it names what a filter does not write")
 
 
 def is_plain(name: str) -> bool:
@@ -226,15 +223,3 @@ def is_plain(name: str) -> bool:
         and os.path.basename(name) == name
         and "\0" not in name
     )
-
-
-def check_free(folder: Path) -> None:
-    """Make sure that a folder without a filter holds nothing else."""
-    with writing(folder):
-        others = [name for name in os.listdir(folder) if name != OWNER]
-    if others:
-        raise OutputError(
-            f"{folder} is not empty",
-            f"it holds {min(others)}, and no text that was filtered",
-            "choose another folder",
-        )

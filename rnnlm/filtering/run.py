@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnlm.errors import OutputError, SettingsError, TextError, UsageError, notice
+from rnnlm.errors import SettingsError, TextError, UsageError, notice
 from rnnlm.files import lock
 from rnnlm.files.compression import SUFFIXES as COMPRESSED
+from rnnlm.files.resuming import Step, next_step, signature, tell_finished, text_signatures
 from rnnlm.files.tables import SUFFIXES as TABLES
 from rnnlm.files.writing import remove_unfinished
 from rnnlm.filtering import journal as journals
-from rnnlm.filtering.journal import Begun, Borders, Done, Journal, Started
+from rnnlm.filtering.journal import Begun, Borders, Done, FilterState, Started
 from rnnlm.filtering.judging import check_languages
 from rnnlm.filtering.settings import EMPTY, OUTSIDE, FilterSettings, rule_of
 from rnnlm.filtering.shards import Reading, check_source, open_shard
@@ -43,8 +44,7 @@ class Request:
     shards: names and globs of files. models: by language; one model has the name "". reference: a
     text whose perplexities give the borders of buckets. workers: how many processors to use, in
     processes with a shard each, or in threads where there are fewer shards; None: all, or one
-    process where the model is a network. resume: go on with what is in `output`, or add shards to
-    it.
+    process where the model is a network.
     """
 
     shards: tuple[str, ...]
@@ -56,17 +56,18 @@ class Request:
     reference: tuple[str, ...] = ()
     device: str = "auto"
     workers: int | None = None
-    resume: bool = False
     overwrite: bool = False
 
 
 @dataclass(frozen=True)
 class Job:
     """A request with its files and models found. shards: paths, by the names of their results.
-    references: paths. identity: what must be the same for the work to be resumed."""
+    signatures: of the shards, by the same names. references: paths. identity: what must be the same
+    for the work to be resumed."""
 
     request: Request
     shards: dict[str, str]
+    signatures: dict[str, str]
     references: list[str]
     work: Work
     workers: int
@@ -117,18 +118,15 @@ def resolve_request(request: Request) -> Job:
         open_shard(source, reading)
 
     work = Work(tuple(named), request.device, rule, reading, settings.perplexity_column)
+    signatures = {name: signature(source) for name, source in shards.items()}
     identity = _identity(request, references, named)
-    return Job(request, shards, references, work, workers, reads_in_threads, identity)
+    return Job(request, shards, signatures, references, work, workers, reads_in_threads, identity)
 
 
 def _check_request(request: Request) -> None:
     # What contradicts itself.
     if not request.shards:
         raise UsageError("which files are to be filtered?", hint="name files, or globs of them")
-    if request.resume and request.overwrite:
-        raise UsageError(
-            "`resume` and `overwrite` cannot be combined", hint="leave one of them out"
-        )
     if request.reference and request.settings.cutoffs is not None:
         raise UsageError(
             "a reference and cutoffs contradict each other",
@@ -187,9 +185,7 @@ def _identity(
     for name, value in {**asdict(request.settings), **asdict(request.text)}.items():
         found[name] = _in_one_spelling(value)
     found["column"] = str(request.column)
-    for source in references:
-        found[f"reference {source}"] = f"{os.path.getsize(source):,} bytes"
-    return found
+    return found | text_signatures(references, "reference")
 
 
 def _in_one_spelling(value: object) -> str:
@@ -265,98 +261,85 @@ def run(request: Request) -> Iterator[Event]:
 
     Raises:
         RnnlmError: the request contradicts itself, a shard cannot be read, the folder cannot be
-            written, a worker died. What is finished stays, and `resume` goes on.
+            written, a worker died. What is finished stays, and the same request goes on.
     """
     began = time.perf_counter()
     job = resolve_request(request)
     with lock.held(request.output, "filtering"):
         # Whatever speaks against the folder comes before anything is written there.
-        found = _journal(job)
-        journal = None
+        state = journals.read(request.output)
+        step = _next_step(job, state)
+        if step is Step.FINISHED and state is not None:
+            # A run that was killed at its very end may have left something.
+            state.clean()
+            state.write()
+            result = _filtered(job, state, [], time.perf_counter() - began)
+            tell_finished(
+                request.output, f"{result.shards:,} files, {result.documents:,} documents"
+            )
+            yield result
+            return
+
         try:
-            journal = _begun(job, found)
-            before = len(journal.done)
+            state = _begun(job, state, step)
+            before = len(state.done)
             if job.has_buckets:
-                yield from _find_borders(job, journal)
-                assert journal.borders is not None
-                rule = replace(job.work.rule, cutoffs=journal.borders.cutoffs)
+                yield from _find_borders(job, state)
+                assert state.borders is not None
+                rule = replace(job.work.rule, cutoffs=state.borders.cutoffs)
                 job = replace(job, work=replace(job.work, rule=rule))
-            yield from _filter(job, journal, began)
+            yield from _filter(job, state, began)
         finally:
             # A worker may have written late, until it was waited for.
-            if journal is not None:
-                journal.clean()
+            if state is not None:
+                state.clean()
                 remove_unfinished(request.output / REFERENCE)
-        journal.write()
-    now = [journal.done[name] for name in list(journal.done)[before:]]
-    yield _filtered(job, journal, now, time.perf_counter() - began)
+        state.write()
+    now = [state.done[name] for name in list(state.done)[before:]]
+    yield _filtered(job, state, now, time.perf_counter() - began)
 
 
-def _journal(job: Job) -> Journal | None:
-    """Return the state of the work in the folder, if there is any. Refuse what cannot go on."""
+def _next_step(job: Job, state: FilterState | None) -> Step:
+    """Return whether the work starts, goes on, perhaps with more shards, or is finished."""
     request = job.request
-    journal = journals.read(request.output)
-    if journal is None:
-        journals.check_free(request.output)
-        if request.resume:
-            notice(f"there is nothing to resume in {request.output}: all files are filtered")
-        return None
-
-    # Something is there, and what to do with it must be said.
-    if request.overwrite:
-        return journal
-    if not request.resume:
-        is_finished = not journal.started and job.shards.keys() <= journal.done.keys()
-        state = "already filtered" if is_finished else "begun by another run"
-        raise OutputError(
-            f"{request.output} is {state}",
-            f"finished files: {len(journal.done):,}",
-            "go on, perhaps with more files, with `resume=True`; start again with `overwrite=True`",
-        )
-
-    # The same models, options and files as before, and perhaps more files.
-    journal.check_identity(job.identity)
-    for name, source in job.shards.items():
-        done = journal.done.get(name)
-        if done is not None and done.source_bytes != os.path.getsize(source):
-            raise UsageError(
-                f"{source} has changed since it was filtered",
-                f"it has {os.path.getsize(source):,} bytes, and had {done.source_bytes:,}",
-                "give it another name, or start again with `overwrite=True`",
-            )
-    journal.check_apart(job.shards)
-    return journal
+    if state is None:
+        return Step.START
+    wanted = state.wanted(job.identity, job.signatures)
+    step = next_step(request.output, state.found(job.shards), wanted, request.overwrite)
+    if step is not Step.START:
+        state.check_apart(job.shards)
+    return step
 
 
-def _begun(job: Job, found: Journal | None) -> Journal:
-    """Return the state of the work that begins, or goes on with what was found."""
-    journal = found
-    if found is not None and job.request.overwrite:
-        found.delete()
-        journal = None
-    if journal is None:
-        journal = Journal(job.request.output, Begun(job.identity, job.work.rule.layout))
-        journal.check_apart(job.shards)
-        journal.begin()
+def _begun(job: Job, state: FilterState | None, step: Step) -> FilterState:
+    """Return the state of the work that begins, or goes on."""
+    begun = Begun(job.identity, job.work.rule.layout)
+    if state is not None and step is Step.GO_ON:
+        state.begun = begun
+        # What killed tasks wrote may be left, and half a line at the end of the journal.
+        state.clean()
     else:
-        # Half a line may be left at the end, and what killed tasks wrote.
-        journal.clean()
-        journal.write()
-    return journal
+        if state is not None:
+            state.delete()
+        state = FilterState(job.request.output, begun)
+        state.check_apart(job.shards)
+    state.write()
+    return state
 
 
-def _find_borders(job: Job, journal: Journal) -> Iterator[Event]:
+def _find_borders(job: Job, state: FilterState) -> Iterator[Event]:
     """Find the borders between buckets, unless they are known, and take note of them."""
     settings = job.request.settings
     if settings.cutoffs is not None:
-        low, high = settings.cutoffs
-        journal.borders = Borders((low, high), 0)
+        if state.borders is None:
+            low, high = map(float, settings.cutoffs)
+            state.add(Borders((low, high), 0))
         return
-    if journal.borders is None:
+    if state.borders is None:
         perplexity_D = _reference_perplexities(job)
         low, high = borders_of(perplexity_D, settings.quantiles, job.references)
-        journal.add(Borders((low, high), len(perplexity_D)))
-    borders = journal.borders
+        state.add(Borders((low, high), len(perplexity_D)))
+    borders = state.borders
     assert borders is not None
     yield BordersFound(borders.cutoffs, borders.documents)
 
@@ -399,12 +382,12 @@ def _reference_perplexities(job: Job) -> np.ndarray:
     return np.concatenate([parts[source] for source in job.references])
 
 
-def _filter(job: Job, journal: Journal, began: float) -> Iterator[Event]:
+def _filter(job: Job, state: FilterState, began: float) -> Iterator[Event]:
     """Filter the shards that are not finished, the largest first, so that the last ones to end are
     small."""
     sizes = {name: os.path.getsize(source) for name, source in job.shards.items()}
     total = max(1, sum(sizes.values()))
-    left = [name for name in sizes if name not in journal.done]
+    left = [name for name in sizes if name not in state.done]
     left.sort(key=lambda name: (-sizes[name], name))
     done_bytes = total - sum(sizes[name] for name in left)
 
@@ -415,13 +398,13 @@ def _filter(job: Job, journal: Journal, began: float) -> Iterator[Event]:
     work = replace(job.work, threads=means.threads)
 
     def submit(team: Team, name: str) -> "Future[ShardCounts]":
-        journal.add(Started(name))
+        state.add(Started(name))
         source, folder = job.shards[name], str(job.request.output)
         return team.submit(filter_shard, work, source, folder)
 
     # Shards end in any order. A notice that several of them give is said once.
     for name, counts in run_tasks(means, left, submit):
-        journal.finish(name, counts)
+        state.finish(name, job.signatures[name], counts)
         for message in counts.notices:
             if message not in told:
                 notice(message)
@@ -429,19 +412,19 @@ def _filter(job: Job, journal: Journal, began: float) -> Iterator[Event]:
         done_bytes += sizes[name]
         text_bytes += counts.text_bytes
         seconds = time.perf_counter() - began
-        finished = len(journal.done.keys() & job.shards.keys())
+        finished = len(state.done.keys() & job.shards.keys())
         yield ShardFiltered(
             name, finished, len(job.shards), done_bytes / total, text_bytes / seconds
         )
 
 
-def _filtered(job: Job, journal: Journal, now: list[Done], seconds: float) -> Filtered:
+def _filtered(job: Job, state: FilterState, now: list[Done], seconds: float) -> Filtered:
     """Add up what was found in all shards of the folder."""
     rule = job.work.rule
     names = (*rule.groups, OUTSIDE, EMPTY)
     documents: Counter[str] = Counter()
     words: Counter[str] = Counter()
-    for each in journal.done.values():
+    for each in state.done.values():
         documents.update(dict(zip(names, each.documents, strict=True)))
         words.update(dict(zip(names, each.words, strict=True)))
     total = documents.total()
@@ -454,11 +437,11 @@ def _filtered(job: Job, journal: Journal, now: list[Done], seconds: float) -> Fi
         is_kept = name in rule.kept
         groups.append(Group(name, documents[name], words[name], share, is_kept))
     text_bytes = sum(each.text_bytes for each in now)
-    borders = journal.borders
+    borders = state.borders
     return Filtered(
         output=str(job.request.output),
-        shards=len(journal.done),
-        shards_before=len(journal.done) - len(now),
+        shards=len(state.done),
+        shards_before=len(state.done) - len(now),
         documents=total,
         words=words.total(),
         cutoffs=borders.cutoffs if borders else None,

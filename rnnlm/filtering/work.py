@@ -7,7 +7,6 @@ owns the folder gives it its own: a task that is killed, late or run twice chang
 
 import contextlib
 import functools
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -56,12 +55,11 @@ class Work:
 class ShardCounts:
     """What was found in a shard. files: by group, the names of what was written, until they are
     put in their places. documents, words: by group; those outside the thresholds and the empty ones
-    come last. bytes: of the shard on disk. notices: for people."""
+    come last. notices: for people."""
 
     files: dict[str, str]
     documents: tuple[int, ...]
     words: tuple[int, ...]
-    bytes: int
     text_bytes: int
     seconds: float
     notices: tuple[str, ...] = ()
@@ -109,7 +107,6 @@ def filter_shard(work: Work, source: str, folder: str) -> ShardCounts:
         files=names,
         documents=tuple(documents.astype(int).tolist()),
         words=tuple(words.astype(int).tolist()),
-        bytes=os.path.getsize(source),
         text_bytes=text_bytes,
         seconds=time.perf_counter() - began,
         notices=tuple(told),

@@ -53,7 +53,7 @@ def test_a_reference_gives_the_borders(rnnlm, models, shards):
     done = rnnlm(*request, "-o", "out", "--reference", "rows.jsonl", "--quantiles", "0.25,0.5")
     assert "(of 40 documents of the reference)" in done.err and "--cutoffs" in done.err
     told = rnnlm(*request, "-o", "out", "--reference", "rows.jsonl", "--quantiles",
-                            "0.25,0.5", "--resume", "--json").json  # fmt: skip
+                            "0.25,0.5", "--json").json  # fmt: skip
     counts = {group["name"]: group["documents"] for group in told["groups"]}
     assert counts == {"head": 10, "middle": 10, "tail": 20, "outside": 0, "empty": 1}
     assert told["shards_before"] == told["shards"] == 1 and told["documents"] == 41
@@ -93,7 +93,6 @@ def test_model_names_may_have_equals_signs(rnnlm, models, shards, here):
     ("--cutoffs a,b", "'a,b' is not a list of numbers"),
     ("--cutoffs 3,9 --reference plain.txt", "a reference and cutoffs contradict"),
     ("--max-perplexity 9 -m x", "several models are one for each language"),
-    ("--max-perplexity 9 --resume --overwrite", "--resume and --overwrite"),
     ("--max-perplexity 9 --perplexity-column ''", "perplexity_column is empty"),
     ("--cutoffs 3,9 --bucket-column perplexity", "two columns are called"),
 ])  # fmt: skip

@@ -1,5 +1,5 @@
-"""A filter that is killed at random moments, with its workers, goes on with --resume and writes
-what it would have written, byte by byte."""
+"""A filter that is killed at random moments, with its workers, goes on when it is started again and
+writes what it would have written, byte by byte."""
 
 import gzip
 import random
@@ -33,12 +33,11 @@ def folder(tmp_path_factory, corpus_lines):
     return folder
 
 
-def filter_shards(folder: Path, output: Path, resume: bool = False) -> None:
+def filter_shards(folder: Path, output: Path) -> None:
     shards = tuple(str(path) for path in folder.glob("[0-9].txt*"))
     reference = (str(folder / "reference.txt"),)
     request = Request(
         shards, output, {"": str(folder / "m")}, FilterSettings(), reference=reference, workers=2,
-        resume=resume,
     )  # fmt: skip
     for _ in run(request):
         pass
@@ -57,12 +56,12 @@ def killed_at_random(folder: Path, output: Path, seed: int, kills: int) -> None:
     done = number = 0
     while done < kills:
         killed = output / f"killed-{number}"
-        if killed_after(draw.uniform(0.05, 0.9), filter_shards, folder, killed, True):
+        if killed_after(draw.uniform(0.05, 0.9), filter_shards, folder, killed):
             assert contents(killed) == expected
             number += 1
         else:
             done += 1
-    assert killed_after(600, filter_shards, folder, killed, True)
+    assert killed_after(600, filter_shards, folder, killed)
     assert contents(killed) == expected
 
 

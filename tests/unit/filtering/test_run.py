@@ -3,6 +3,7 @@ what is refused."""
 
 import json
 import math
+import re
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,11 +15,12 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, TextError, UsageError
+from rnnlm.files.journal import Journal
 from rnnlm.filtering import run as running
 from rnnlm.filtering import shards, work
-from rnnlm.filtering.journal import JOURNAL
+from rnnlm.filtering.journal import JOURNAL, Begun, Started
 from rnnlm.filtering.run import BordersFound, Request, ShardFiltered, run
-from rnnlm.filtering.settings import FilterSettings
+from rnnlm.filtering.settings import FilterSettings, Layout
 from rnnlm.filtering.team import Means
 from rnnlm.filtering.work import NamedModel, load_all
 from rnnlm.text.lines import TextSettings
@@ -199,11 +201,9 @@ def test_filter_that_is_killed_ends_like_uninterrupted(texts, model, monkeypatch
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(running, "of_this_machine", lambda *arguments: killed)
         filtered(texts, model, *names, **request)
-    with pytest.raises(OutputError, match="is begun by another run"):
-        filtered(texts, model, *names, **request)
 
     # What is finished is not filtered again.
-    *events, result = filtered(texts, model, *names, **request, resume=True)
+    *events, result = filtered(texts, model, *names, **request)
     finished = max(0, tasks - 1)
     again = [event.shard for event in events if isinstance(event, ShardFiltered)]
     assert len(again) == 3 - finished and result.shards_before == finished
@@ -215,21 +215,20 @@ def test_half_a_line_of_the_journal_is_dropped(texts, model):
     filtered(texts, model, "rows.jsonl", "plain.txt", settings=settings)
     whole = files_in(texts / "out")
     journal = texts / "out" / JOURNAL
-    *before, last = journal.read_bytes().splitlines(keepends=True)
-    started = b'{"what":"started","shard":"rows.jsonl"}\n'
-    journal.write_bytes(b"".join([*before, started, last[:-20]]))
-    *_, result = filtered(texts, model, "rows.jsonl", "plain.txt", settings=settings, resume=True)
+    *before, last = Journal(journal).read(dict)
+    Journal(journal).write([*before, Started("rows.jsonl"), last])
+    journal.write_bytes(journal.read_bytes()[:-20])
+    *_, result = filtered(texts, model, "rows.jsonl", "plain.txt", settings=settings)
     assert result.shards_before == 1 and files_in(texts / "out") == whole
 
 
 def test_finished_work_is_told_again_and_grows(texts, model):
     settings = FilterSettings(cutoffs=(40, 80))
     *_, first = filtered(texts, model, "plain.txt", settings=settings)
-    with pytest.raises(OutputError, match="is already filtered"):
-        filtered(texts, model, "plain.txt", settings=settings)
-    (again,) = filtered(texts, model, "plain.txt", settings=settings, resume=True)
+    with pytest.warns(RnnlmWarning, match="out is finished: 1 files, 60 documents"):
+        (again,) = filtered(texts, model, "plain.txt", settings=settings)
     assert again.groups == first.groups and again.text_bytes == 0
-    *_, more = filtered(texts, model, "plain.txt", "rows.jsonl", settings=settings, resume=True)
+    *_, more = filtered(texts, model, "plain.txt", "rows.jsonl", settings=settings)
     assert (more.shards, more.shards_before, more.documents) == (2, 1, 120)
     # To start again is another matter: what was written goes.
     (texts / "out" / "mine.txt").write_text("mine")
@@ -239,24 +238,41 @@ def test_finished_work_is_told_again_and_grows(texts, model):
     # What is not the filter's is not replaced.
     (texts / "out" / "head" / "plain.txt").write_text("mine")
     with pytest.raises(OutputError, match="plain.txt already exists"):
-        filtered(texts, model, "plain.txt", settings=only, resume=True)
+        filtered(texts, model, "plain.txt", settings=only)
 
 
-def test_other_options_and_changed_shards_are_refused(texts, model):
+@pytest.mark.parametrize(
+    "name, why",
+    [
+        ("none", "cutoffs was 40,80, is 40,90"),
+        ("plain.txt", "text plain.txt was .* bytes, changed"),
+        ("out/head/plain.txt", "plain.txt is missing, or was changed"),
+    ],
+)
+def test_other_options_and_changed_files_are_refused(texts, model, name, why):
     settings = FilterSettings(cutoffs=(40, 80))
     filtered(texts, model, "plain.txt", settings=settings)
-    other = FilterSettings(cutoffs=(40, 90))
-    with pytest.raises(UsageError, match="cutoffs was 40,80, is 40,90"):
-        filtered(texts, model, "plain.txt", settings=other, resume=True)
-    with open(texts / "plain.txt", "a") as stream:
-        stream.write("one more\n")
-    with pytest.raises(UsageError, match="has changed since it was filtered"):
-        filtered(texts, model, "plain.txt", settings=settings, resume=True)
+    if name == "none":
+        settings = FilterSettings(cutoffs=(40, 90))
+    else:
+        with open(texts / name, "a") as stream:
+            stream.write("one more\n")
+    with pytest.raises(OutputError, match="already holds another result") as caught:
+        filtered(texts, model, "plain.txt", settings=settings)
+    assert re.match(why, caught.value.why.replace(str(texts), "")) or why in caught.value.why
 
 
-def test_nothing_to_resume_is_said(texts, model):
-    with pytest.warns(RnnlmWarning, match="there is nothing to resume"):
-        filtered(texts, model, "plain.txt", settings=FilterSettings(cutoffs=(4, 8)), resume=True)
+def test_bad_bytes_may_be_replaced_where_finished_files_had_none(texts, model):
+    settings = FilterSettings(max_perplexity=50)
+    (texts / "bad.txt").write_bytes(b"a \xff\n")
+    with pytest.raises(TextError, match="bad.txt"):
+        filtered(texts, model, "plain.txt", "bad.txt", settings=settings)
+    replacing = TextSettings(encoding_errors="replace", special_symbols="replace")
+    names = ("plain.txt", "bad.txt")
+    *_, result = filtered(texts, model, *names, settings=settings, text=replacing)
+    assert (result.shards, result.shards_before) == (2, 1)
+    with pytest.raises(OutputError, match="already holds another result"):
+        filtered(texts, model, *names, settings=settings)
 
 
 # ---- What is refused.
@@ -269,7 +285,7 @@ def test_unreadable_shard_leaves_the_others_finished(texts, model):
         filtered(texts, model, "plain.txt", "bad.jsonl", settings=settings)
     # The other one was larger, and came first.
     assert sorted(files_in(texts / "out")) == [JOURNAL, "plain.txt"]
-    *_, result = filtered(texts, model, "plain.txt", settings=settings, resume=True)
+    *_, result = filtered(texts, model, "plain.txt", settings=settings)
     assert (result.shards, result.shards_before) == (1, 1)
 
 
@@ -302,19 +318,32 @@ def test_model_that_changes_meanwhile_is_noticed(model):
         load_all((NamedModel("", str(model), "0" * 12),), "cpu")
 
 
-@pytest.mark.parametrize("damage", [
-    b"", b"no JSON\n", b'{"what":"filter"}\n',
-    (b'{"what":"filter","identity":{},"layout":{"groups":["../x"],"kept":["../x"],'
-     b'"has_folders":true}}\n'),
-    (b'{"what":"filter","identity":{},"layout":{"groups":["kept"],"kept":["kept"],'
-     b'"has_folders":false}}\n{"what":"started","shard":"../../x"}\n'),
-    (b'{"what":"filter","identity":{},"format_version":9,"layout":{"groups":["kept"],'
-     b'"kept":["kept"],"has_folders":false}}\n'),
-])  # fmt: skip
-def test_damaged_journals_are_errors(texts, model, damage):
-    (texts / "out").mkdir()
-    (texts / "out" / JOURNAL).write_bytes(damage)
-    for given in ({"resume": True}, {"overwrite": True}, {}):
-        with pytest.raises(OutputError, match="cannot be gone on with|has format 9; this rnnlm"):
-            filtered(texts, model, "plain.txt", settings=FilterSettings(max_perplexity=9), **given)
-    assert (texts / "out" / JOURNAL).read_bytes() == damage
+KEPT = Layout(("kept",), ("kept",), has_folders=False)
+
+
+@pytest.mark.parametrize(
+    "entries, why",
+    [
+        ([], "not enough values"),
+        ([{"what": "filter"}], "missing required field"),
+        ([Started("a")], "in its first line"),
+        ([Begun({}, Layout(("../x",), ("../x",), has_folders=True))], "does not write"),
+        ([Begun({}, KEPT), Started("../../x")], "does not write"),
+        ([Begun({}, KEPT, 9)], "has format 9; this rnnlm reads"),
+        (b"no hash\n", "line 1 of filter.jsonl was changed"),
+    ],
+)
+def test_damaged_journals_are_errors(texts, model, entries, why):
+    journal = texts / "out" / JOURNAL
+    journal.parent.mkdir()
+    if isinstance(entries, bytes):
+        journal.write_bytes(entries)
+    else:
+        Journal(journal).write(entries)
+    before = journal.read_bytes()
+    for overwrite in (True, False):
+        with pytest.raises(OutputError, match="cannot be resumed") as caught:
+            settings = FilterSettings(max_perplexity=9)
+            filtered(texts, model, "plain.txt", settings=settings, overwrite=overwrite)
+        assert why in caught.value.why
+    assert journal.read_bytes() == before
