@@ -8,14 +8,15 @@ import inspect
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import click
 
 from rnnlm.errors import UsageError, nearest
 
-from .setting_options import SettingOption
+from .setting_options import SettingOptions
 
+Declared: TypeAlias = click.Parameter | SettingOptions
 Decorator = Callable[[Callable], Callable]
 WIDEST = 30  # of the first column, as in click: a longer name gets a line to itself
 MOST_SHOWN = 22  # options: of a command with more, --help shows those that most uses need
@@ -42,7 +43,7 @@ class InSection:
     """
 
     title: str
-    parameter: click.Parameter | SettingOption
+    parameter: Declared
     is_rare: bool = False
     goes_with: tuple[str, ...] = ()
 
@@ -76,9 +77,8 @@ class Command(click.Command):
     docstring says after a form feed, too.
     """
 
-    _declared: Sequence[click.Parameter | SettingOption] = ()
-
-    in_sections: Mapping[str | None, InSection] = {}  # by the names of the parameters in them
+    _declared: Sequence[Declared | InSection] = ()
+    in_sections: dict[str | None, InSection]  # by the names of the parameters, once these are made
     summary = ""  # of the help, what stands before the form feed
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
@@ -92,21 +92,19 @@ class Command(click.Command):
         """The options and arguments."""
         made: list[click.Parameter] = []
         for each in self._declared:
-            made.append(each.made() if isinstance(each, SettingOption) else each)
+            place = each if isinstance(each, InSection) else None
+            declared = each.parameter if isinstance(each, InSection) else each
+            parameters = declared.made() if isinstance(declared, SettingOptions) else [declared]
+            for parameter in parameters:
+                made.append(parameter)
+                if place:
+                    self.in_sections[parameter.name] = place
         self._declared = made
         return made
 
     @params.setter
-    def params(self, declared: Sequence[click.Parameter | SettingOption | InSection]) -> None:
-        parameters: list[click.Parameter | SettingOption] = []
-        in_sections: dict[str | None, InSection] = {}
-        for each in declared:
-            if isinstance(each, InSection):
-                in_sections[each.parameter.name] = each
-                parameters.append(each.parameter)
-            else:
-                parameters.append(each)
-        self._declared, self.in_sections = parameters, in_sections
+    def params(self, declared: Sequence[Declared | InSection]) -> None:
+        self._declared, self.in_sections = declared, {}
 
     @property
     def has_many_options(self) -> bool:

@@ -242,7 +242,7 @@ def _show_refusal(error: click.ClickException, arguments: Sequence[str]) -> None
         command = (error.ctx or context_of(arguments)).command_path
         hint = f"see {command} --help"
     if isinstance(error, click.NoSuchOption):
-        instead = setting_instead(error)
+        instead = setting_instead(error, arguments)
         if instead:
             what, hint = f"no option {error.option_name}", instead
     terminal.show_error(what, "", hint)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import os
 import shlex
 import sys
@@ -28,22 +29,26 @@ PATH = click.Path(path_type=Path)
 STANDARD_OUTPUT = Path("-")
 
 
-def setting_instead(error: click.NoSuchOption) -> str:
+def setting_instead(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     """Return how to give what somebody took for an option of `rnnlm train`, where it is a setting;
     "" where it is none."""
     if error.ctx is None or error.ctx.info_name != "train":
         return ""
-    name = error.option_name.lstrip("-").replace("-", "_")
-    from rnnlm.config import OTHER_NAMES, names_of
+    from rnnlm.config import as_called_here, names_of
     from rnnlm.models import registry
 
-    # A name of another tool; a budget is an option here.
-    setting, value = OTHER_NAMES.get(name, (name, ""))
-    if value:
+    # Its value is in the same word or in the next one.
+    words = list(itertools.chain.from_iterable(word.split("=", 1) for word in arguments))
+    following = words[words.index(error.option_name) + 1 :]
+    has_value = following and not following[0].startswith("--")
+    value = shlex.quote(following[0]) if has_value else "N"
+    name = error.option_name.lstrip("-").replace("-", "_")
+    setting, value = as_called_here(name, value)
+    if f"--{setting}" in {name for option in error.ctx.command.params for name in option.opts}:
         return f"it is a setting: --{setting} {value}"
     for kind in (*registry.KINDS.values(), *registry.TASK_KINDS):
         if kind.fitting and setting in names_of(kind.all_settings):
-            return f"it is a setting: --set {setting}=VALUE"
+            return f"it is a setting: --set {setting}={value}"
     return ""
 
 
@@ -251,13 +256,11 @@ def without_none(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def settings_of(
-    kind: "type[Settings]", names: Iterable[str], given: Mapping[str, Any]
-) -> "Settings":
-    """Make settings of a class from the options with these names that were given."""
-    from rnnlm.config import USER, Layer, resolve
+def settings_of(kind: "type[Settings]", given: Mapping[str, Any]) -> "Settings":
+    """Make settings of a class from those of its fields that were given as options."""
+    from rnnlm.config import USER, Layer, names_of, resolve
 
-    values = without_none({name: given[name] for name in names})
+    values = without_none({name: given[name] for name in names_of([kind]) & given.keys()})
     return resolve([kind], [Layer(USER, values)]).make(kind)
 
 

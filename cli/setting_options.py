@@ -2,7 +2,8 @@
 the field, so that these are written once."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,7 +24,7 @@ LABELS = "rnnlm.text.labelled.example:LabelledSettings"
 PAIRS = "rnnlm.text.pairs:ParallelSettings"
 NGRAMS = "rnnlm.ngram.settings:NgramSettings"
 RUN = "rnnlm.neural.fitting.settings:RunSettings"
-SAMPLING = "rnnlm.generation.settings:SamplingSettings"
+SAMPLING = "rnnlm.generation.sampling:Drawing"
 BEAM = "rnnlm.generation.settings:BeamSettings"
 COMPARISON = "rnnlm.evaluation.comparison.settings:ComparisonSettings"
 SENTENCES = "rnnlm.scoring.settings:SentenceSettings"
@@ -38,36 +39,53 @@ FILTERING = "rnnlm.filtering.settings:FilterSettings"
 SERVING = "rnnlm.serving.settings:ServingSettings"
 
 
-class SettingOption:
-    """An option of a setting. It is made when its command is asked for its options, since that
-    imports the settings class."""
+@dataclass(frozen=True)
+class SettingOptions:
+    """Options of settings. They are made when their command is asked for its options, since that
+    imports the settings class. names: none: all but those in `but`."""
 
-    def __init__(self, settings: str, name: str, declared: Sequence[str], more: dict[str, Any]):
-        self.settings = settings
-        self.name = name
-        self.declared = declared
-        self.more = more
+    settings: str
+    names: Sequence[str]
+    but: Collection[str]
+    declared: Sequence[str]
+    more: Mapping[str, Any]
 
-    def made(self) -> click.Option:
-        """Import the settings class and make the option."""
+    def made(self) -> Iterator[click.Option]:
+        """Import the settings class and make the options."""
         from pkgutil import resolve_name
 
+        from rnnlm.config import describe
+
+        cls = resolve_name(self.settings)
+        for name in self.names or describe(cls):
+            if name not in self.but:
+                yield self._option(cls, name)
+
+    def _option(self, cls: type, name: str) -> click.Option:
         from rnnlm.config import setting
 
-        field = setting(resolve_name(self.settings), self.name)
+        field = setting(cls, name)
         more = dict(self.more)
-        names = self.declared or [f"--{self.name.replace('_', '-')}"]
+        names = self.declared or [option_called(name)]
         about = more.pop("help", None) or _sentence(more.pop("before", "") + field.description)
         about += _default(field, more.pop("default_is", None))
 
         # The field's default is for `--help` alone: an option that is not given stays None, so
         # that a recipe or a settings file can still set it.
         default = more.pop("default", None)
-        return click.Option([self.name, *names], help=about, default=default, **_typed(field, more))
+        return click.Option([name, *names], help=about, default=default, **_typed(field, more))
 
 
-def options_of(settings: str, *names: str, declared: Sequence[str] = (), **more: Any) -> Decorator:
-    """Make an option of each of these fields, as one decorator.
+def option_called(name: str) -> str:
+    """Return the option of a setting, as a command line spells it."""
+    return f"--{name.replace('_', '-')}"
+
+
+def options_of(
+    settings: str, *names: str, but: Collection[str] = (), declared: Sequence[str] = (), **more: Any
+) -> Decorator:
+    """Make an option of each of these fields, as one decorator; without names, of all but those in
+    `but`.
 
     An option that is not given is None. settings: one of the classes above. declared: what the
     option is called, if not as the field. before: what `--help` says before the description.
@@ -78,8 +96,7 @@ def options_of(settings: str, *names: str, declared: Sequence[str] = (), **more:
 
     def apply(function: Callable) -> Callable:
         parameters = vars(function).setdefault("__click_params__", [])
-        # click takes them from the last to the first
-        parameters += [SettingOption(settings, name, declared, more) for name in reversed(names)]
+        parameters.append(SettingOptions(settings, names, but, declared, more))
         return function
 
     return apply
@@ -160,7 +177,7 @@ WITHOUT = "; none: "  # in a description, before what happens where the setting 
 def _sentence(description: str) -> str:
     """Return a description as a sentence of `--help`."""
     about, _, _ = description.partition(WITHOUT)
-    about = _NAMED.sub(lambda match: f"--{match[1].replace('_', '-')}", about)
+    about = _NAMED.sub(lambda match: option_called(match[1]), about)
     return f"{about[:1].upper()}{about[1:].removesuffix('.')}."
 
 

@@ -111,4 +111,4 @@ def _decoding(given: Mapping[str, Any]) -> "DecodingSettings":
     """Make the settings with which an encoder-decoder decodes its sources."""
     from rnnlm.tasks.seq2seq.options import DecodingSettings
 
-    return options.settings_of(DecodingSettings, _SAID_BY["decoding"], given)
+    return options.settings_of(DecodingSettings, given)

@@ -16,9 +16,9 @@ import operator
 import re
 import types
 import typing
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import Meta
@@ -26,6 +26,9 @@ from msgspec import Meta
 from rnnlm.errors import ModelError, SettingsError, nearest, notice, shown
 
 Settings = TypeVar("Settings")
+Fields = ParamSpec("Fields")
+Owner = TypeVar("Owner")
+Result = TypeVar("Result")
 
 # origins of what a person asks for with this very run
 USER, GRID = "user", "the grid"
@@ -35,12 +38,12 @@ ANY: tuple[Any, ...] = ()
 # settings of who counted, which are of no use to whoever gets the model
 _UNSTORED = ("workers", "dask")
 
-# What other tools call a setting: its name here, and a value where it is written in another way
+# What other tools call a setting: its name here, and the unit that its value needs
 OTHER_NAMES = {
-    "epochs": ("budget", "3epochs"),
-    "num_epochs": ("budget", "3epochs"),
-    "steps": ("budget", "500steps"),
-    "max_steps": ("budget", "500steps"),
+    "epochs": ("budget", "epochs"),
+    "num_epochs": ("budget", "epochs"),
+    "steps": ("budget", "steps"),
+    "max_steps": ("budget", "steps"),
     "lr": ("learning_rate", ""),
     "batch_size": ("batch_rows", ""),
     "bptt": ("bptt_tokens", ""),
@@ -84,6 +87,35 @@ class Checked:
                 raise SettingsError(
                     f"setting {name} = {shown(value)} is not valid", f"{needed} is needed"
                 )
+
+
+def takes_fields(
+    settings: Callable[Fields, Settings],
+) -> Callable[[Callable[[Owner, Settings], Result]], Callable[Concatenate[Owner, Fields], Result]]:
+    """Let a method that takes an object of this settings class take the fields instead: those that
+    the class takes by place, and the others by name."""
+
+    def apply(
+        method: Callable[[Owner, Settings], Result],
+    ) -> Callable[Concatenate[Owner, Fields], Result]:
+        @functools.wraps(method)
+        def taking(owner: Owner, *places: Fields.args, **keywords: Fields.kwargs) -> Result:
+            return method(owner, settings(*places, **keywords))
+
+        # What `help` shows: the fields, and what they say about themselves.
+        cls = cast(type, settings)
+        kinds, descriptions = typing.get_type_hints(cls), describe(cls)
+        shown = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+        about = []
+        for each in inspect.signature(cls).parameters.values():
+            shown.append(each.replace(annotation=kinds[each.name]))
+            about.append(f"    {each.name}: {descriptions[each.name]}")
+        vars(taking).update(settings=cls, __signature__=inspect.Signature(shown))
+        opening, raises, errors = (inspect.getdoc(method) or "").partition("Raises:")
+        taking.__doc__ = "\n".join([f"{opening}Args:", *about, "", raises + errors])
+        return taking
+
+    return apply
 
 
 @dataclass(frozen=True)
@@ -155,7 +187,7 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
     for layer in layers:
         for name, value in layer.values.items():
             if name not in kinds:
-                hint = _other_name(name) or nearest(name, kinds)
+                hint = _other_name(name, value) or nearest(name, kinds)
                 raise SettingsError(f"unknown setting {name!r}{within(layer.origin)}", hint=hint)
             values[name] = convert(name, value, kinds[name], layer.is_text)
             origins[name] = layer.origin
@@ -168,12 +200,16 @@ def within(origin: str) -> str:
     return "" if origin == USER else f" in {origin}"
 
 
-def _other_name(name: str) -> str:
+def as_called_here(name: str, value: Any) -> tuple[str, Any]:
+    """Return the setting and the value for what other tools may call it."""
+    setting, unit = OTHER_NAMES.get(name, (name, ""))
+    return setting, f"{value}{unit}" if unit else value
+
+
+def _other_name(name: str, value: Any) -> str:
     """Return what to write for a name that other tools have for a setting; "" for others."""
-    if name not in OTHER_NAMES:
-        return ""
-    setting, value = OTHER_NAMES[name]
-    return f"write {setting}={value}" if value else f"did you mean {setting!r}?"
+    setting, value = as_called_here(name, value)
+    return "" if setting == name else f"write `{setting}={value!r}`"
 
 
 def _in_one_spelling(values: Mapping[str, Any], classes: Iterable[type]) -> dict[str, Any]:

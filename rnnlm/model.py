@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rnnlm.checks import several
 from rnnlm.combinations.adapted_model import AdaptedModel
-from rnnlm.config import plain
+from rnnlm.config import plain, takes_fields
 from rnnlm.errors import UsageError, nearest
+from rnnlm.generation.sampling import Drawing
+from rnnlm.generation.settings import BeamSettings
 from rnnlm.interface import Array, Device, ModelHandle, State, Tokenizer, core_of
 from rnnlm.models import loading, registry
 from rnnlm.tabular import RecordList
@@ -391,72 +393,32 @@ class Model(ModelHandle):
             pairs = TestSet("pairs", tuple(several(pairs, "pairs")))
         return score_set(self.core, pairs, special_symbols, scoring, eos)
 
-    def generate(
-        self,
-        prompt: str = "",
-        num: int = 1,
-        *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        min_p: float | None = None,
-        repetition_penalty: float = 1.0,
-        max_tokens: int = 100,
-        seed: int = 1,
-        unknown: bool = False,
-        running: bool = False,
-    ) -> "RecordList[Sample]":
+    @takes_fields(Drawing)
+    def generate(self, drawing: Drawing) -> "RecordList[Sample]":
         """Draw `num` texts that begin with `prompt`.
-
-        temperature: divides the log-probabilities; below 1 is safer, 0 always takes the likeliest.
-        top_k, top_p, min_p: draw from the k likeliest tokens only; from the fewest that hold this
-        probability; from those at least this many times as likely as the likeliest.
-        repetition_penalty: multiplies the log-probability of tokens that are there already.
-        max_tokens: of a text, at most. seed: the same seed and number give the same text. unknown:
-        `<unk>` may be drawn. running: texts of max_tokens tokens in which each `</s>` is a newline,
-        instead of single sentences.
 
         Raises:
             SettingsError: a number is out of range. TextError: the prompt holds a newline or
                 `</s>`. UsageError: nothing is left that may be drawn.
         """
         from rnnlm.generation.drawing import generate
-        from rnnlm.generation.settings import SamplingSettings
 
         self._check("generate")
-        settings = SamplingSettings(
-            temperature, top_k, top_p, min_p, repetition_penalty, max_tokens, seed,
-            unknown, running,
-        )  # fmt: skip
-        samples = generate(self.core, prompt=prompt, num=num, settings=settings)
-        return RecordList(samples)
+        return RecordList(generate(self.core, drawing))
 
-    def likeliest(
-        self,
-        prompt: str = "",
-        num: int = 1,
-        *,
-        beam: int = 8,
-        length_power: float = 0.0,
-        max_tokens: int = 100,
-        unknown: bool = False,
-    ) -> "RecordList[Sample]":
+    @takes_fields(BeamSettings)
+    def likeliest(self, settings: BeamSettings) -> "RecordList[Sample]":
         """Return the `num` best texts that begin with `prompt`, best first, by a beam. Those cut
         off at max_tokens are ranked with the others.
-
-        beam: beginnings that are kept at each step. length_power: 0 ranks by probability, which
-        favours short texts, 1 nearly per token. unknown: `<unk>` may be written.
 
         Raises:
             UsageError: `num` is above the beam's width or below 1; the model reads one row at a
                 time; nothing is left to write. TextError: the prompt holds a newline or `</s>`.
         """
         from rnnlm.generation.search import likeliest
-        from rnnlm.generation.settings import BeamSettings
 
         self._check("likeliest")
-        settings = BeamSettings(beam, length_power, max_tokens, unknown)
-        return likeliest(self.core, prompt=prompt, num=num, settings=settings)
+        return likeliest(self.core, settings)
 
     def next_words(self, text: str = "", count: int = 10) -> "RecordList[NextWord]":
         """Return the `count` likeliest next words after a text, likeliest first; fewer where no

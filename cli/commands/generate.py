@@ -1,46 +1,24 @@
 """`rnnlm generate`: text drawn from a model, or the likeliest text."""
 
 import itertools
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import options, terminal
 from ..help_sections import Command, section
-from ..setting_options import BEAM, SAMPLING, options_of
+from ..setting_options import BEAM, SAMPLING, option_called, options_of
 
 if TYPE_CHECKING:
     from rnnlm.generation.drawing import Sample
-    from rnnlm.interface import LanguageModel
-
-_OF_BEAMS = {"beam", "length_power", "num", "max_tokens", "unknown"}
 
 
 @click.command(cls=Command)
 @click.argument("beginnings", nargs=-1, metavar="[BEGINNING]...")
 @section("Model", options.model_option, options.device_option)
-@section(
-    "Samples",
-    click.option(
-        "--num", type=int, metavar="N", help="How many samples of each beginning.  [default: 1]"
-    ),
-    options_of(SAMPLING, "max_tokens", "running", "seed"),
-)
-@section(
-    "What is drawn",
-    options_of(SAMPLING, "temperature"),
-    options_of(SAMPLING, "top_k", metavar="K"),
-    options_of(SAMPLING, "top_p", metavar="P"),
-)
-@section(
-    "What is drawn",
-    options_of(SAMPLING, "min_p", metavar="P"),
-    options_of(SAMPLING, "repetition_penalty", metavar="R"),
-    options_of(SAMPLING, "unknown"),
-    rare=True,
-)
+@section("Samples", options_of(SAMPLING, "num"), options_of(SAMPLING, but=["prompt", "num"]))
 @section(
     "Instead of samples",
     options_of(
@@ -66,58 +44,39 @@ def command(
     """
     from rnnlm.models.loading import load
 
-    _check_together(given)
-    plan = _Plan(beginnings, given)
+    # All that can be wrong is found before a model is loaded.
+    prompts = [options.checked_utf8(text, "a beginning") for text in beginnings] or [""]
+    if options.is_standard_input(beginnings):
+        prompts = options.lines_of("-")
+    settings, texts_of = _search(given)
     name = options.chosen_model(model_name)
     options.notice_file(beginnings, "a beginning", "- < {file} reads its lines as beginnings")
     model = load(name, device)
-    _show(plan.texts(model), as_json, given["running"])
+    texts = (texts_of(model, replace(settings, prompt=prompt)) for prompt in prompts)
+    _show(itertools.chain.from_iterable(texts), as_json, given["running"])
 
 
-class _Plan:
-    """What to generate. The options are checked here, before a model is loaded."""
+def _search(given: dict[str, Any]) -> tuple[Any, "Callable[..., Iterable[Sample]]"]:
+    """Return the settings, and the function that draws texts or, with --beam, searches for
+    them."""
+    from rnnlm.config import names_of
+    from rnnlm.generation.drawing import generate
+    from rnnlm.generation.sampling import Drawing
+    from rnnlm.generation.search import likeliest
+    from rnnlm.generation.settings import BeamSettings
 
-    def __init__(self, beginnings: tuple[str, ...], given: dict[str, Any]) -> None:
-        from rnnlm.generation.settings import BeamSettings, SamplingSettings
-
-        # Without a beginning, samples begin as lines do.
-        self.prompts = [options.checked_utf8(text, "a beginning") for text in beginnings] or [""]
-        if options.is_standard_input(beginnings):
-            self.prompts = options.lines_of("-")
-        self.num = 1 if given["num"] is None else given["num"]
-        self.beams = None
-        if given["beam"] is not None:
-            names = BeamSettings.__dataclass_fields__
-            self.beams = options.settings_of(BeamSettings, names, given)
-        names = SamplingSettings.__dataclass_fields__
-        self.sampling = options.settings_of(SamplingSettings, names, given)
-
-    def texts(self, model: "LanguageModel") -> "Iterable[Sample]":
-        """Return the samples of all beginnings, or the likeliest texts."""
-        return itertools.chain.from_iterable(self._texts(model, each) for each in self.prompts)
-
-    def _texts(self, model: "LanguageModel", prompt: str) -> "Iterable[Sample]":
-        if self.beams:
-            from rnnlm.generation.search import likeliest
-
-            return likeliest(model, prompt=prompt, num=self.num, settings=self.beams)
-        from rnnlm.generation.drawing import generate
-
-        return generate(model, prompt=prompt, num=self.num, settings=self.sampling)
-
-
-def _check_together(given: dict[str, Any]) -> None:
-    """Refuse options that contradict each other."""
     if given["beam"] is None:
         options.refuse_if(given["length_power"] is not None, "--length-power needs --beam.")
-        return
+        return options.settings_of(Drawing, given), generate
     source = click.get_current_context().get_parameter_source
     named = {name for name in given if source(name) is click.core.ParameterSource.COMMANDLINE}
-    shown = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(named - _OF_BEAMS))
+    idle = sorted(map(option_called, named - names_of([BeamSettings])))
     options.refuse_if(
-        shown,
-        f"--beam does not go with {shown}: it finds the likeliest texts and draws no samples.",
+        idle,
+        f"--beam does not go with {' and '.join(idle)}: it finds the likeliest texts and draws no "
+        "samples.",
     )
+    return options.settings_of(BeamSettings, given), likeliest
 
 
 def _show(samples: "Iterable[Sample]", as_json: bool, is_running: bool) -> None:

@@ -197,8 +197,7 @@ def _read(source: str, given: dict[str, Any]) -> "list[Utterance]":
     from rnnlm.rescoring.files import check_names, read_nbest
     from rnnlm.rescoring.settings import ListSettings
 
-    names = ("format", "beam_size", "costs", "skip_incomplete", "encoding_errors")
-    settings = settings_of(ListSettings, names, given)
+    settings = settings_of(ListSettings, given)
     utterances = read_nbest(
         source,
         settings,
@@ -225,8 +224,7 @@ def _say_written(outputs: dict[str, Path], utterances: int) -> None:
 def _mapping(given: dict[str, Any]) -> "TextMapping":
     from rnnlm.rescoring.settings import TextMapping
 
-    names = ("lowercase", "remove_punctuation", "special_symbols", "normalise_wer")
-    return settings_of(TextMapping, names, given)
+    return settings_of(TextMapping, given)
 
 
 def _fixed_weights(path: str, given: dict[str, Any]) -> "Weights":
@@ -268,7 +266,7 @@ def _tuned(
     from rnnlm.rescoring.rescorer import tune_and_rescore
     from rnnlm.rescoring.settings import RescoreSettings
 
-    settings = settings_of(RescoreSettings, ("seed", "skip_incomplete"), given)
+    settings = settings_of(RescoreSettings, given)
     settings = dataclasses.replace(
         settings, mapping=_mapping(given), words=not given["no_words"], oov=not given["no_oov"]
     )

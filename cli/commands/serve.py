@@ -49,7 +49,7 @@ def command(
     from rnnlm.serving.settings import ServingSettings
 
     given["no_auth"] = given["no_auth"] or None
-    settings = options.settings_of(ServingSettings, given, given)
+    settings = options.settings_of(ServingSettings, given)
 
     # Settings that cannot be are refused before anything that takes time is imported.
     from rnnlm.serving.running import check_access, serve, token_from

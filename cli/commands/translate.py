@@ -13,17 +13,16 @@ from rnnlm.errors import TextError, notice
 
 from .. import options, terminal
 from ..help_sections import Command, section
-from ..setting_options import DECODING, PAIRS, SAMPLING, options_of
+from ..setting_options import DECODING, PAIRS, SAMPLING, option_called, options_of
 
 if TYPE_CHECKING:
-    from rnnlm.generation.settings import SamplingSettings
+    from rnnlm.generation.sampling import SamplingSettings
     from rnnlm.tasks.seq2seq.data import PairCodec
     from rnnlm.tasks.seq2seq.decoding import Translator
     from rnnlm.tasks.seq2seq.options import DecodingSettings
     from rnnlm.tasks.seq2seq.results import TranslatedLine
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
-_SEARCH = ("beam", "length_power", "nbest", "max_length")
 # Each of these asks for samples
 _SAMPLING = ("sample", "num", "seed", "temperature")
 _ABOUT_INPUT = {
@@ -145,12 +144,8 @@ def _check(lines: tuple[str, ...], source: str | None, given: dict[str, Any]) ->
     searched = [name for name in ("beam", "length_power", "nbest") if given[name] is not None]
     drawn = _asked(given)
     if searched and drawn:
-        flags = [", ".join(map(_flag, names)) for names in (searched, drawn)]
+        flags = [", ".join(map(option_called, names)) for names in (searched, drawn)]
         raise click.UsageError(f"{' and '.join(flags)}: lines are searched for or drawn, not both.")
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _asked(given: dict[str, Any]) -> list[str]:
@@ -175,13 +170,13 @@ def _check_outputs(
 
 def _settings(given: dict[str, Any]) -> "tuple[DecodingSettings, SamplingSettings | None]":
     """Return the settings of the search, and those of samples, or None if there are to be none."""
-    from rnnlm.generation.settings import SamplingSettings
+    from rnnlm.generation.sampling import SamplingSettings
     from rnnlm.tasks.seq2seq.options import DecodingSettings
 
     sampling = None
     if _asked(given):
-        sampling = options.settings_of(SamplingSettings, _SAMPLING[2:], given)
-    decoding = options.settings_of(DecodingSettings, _SEARCH, given)
+        sampling = options.settings_of(SamplingSettings, given)
+    decoding = options.settings_of(DecodingSettings, given)
     return decoding, sampling
 
 

@@ -282,7 +282,10 @@ def signature_in_code(documented: object) -> tuple[str, str] | None:
     except (OSError, TypeError, SyntaxError):
         return None
     if isinstance(node, ast.FunctionDef):
-        return _of_function(node, made.__module__)
+        arguments, returned = _of_function(node, made.__module__)
+        # A method that takes the fields of settings in place of them.
+        settings = getattr(documented, "settings", None)
+        return _of_dataclass(settings) if settings else arguments, returned
     if getattr(documented, "_is_protocol", False):
         return "", ""  # nobody calls it
     if isinstance(node, ast.ClassDef) and dataclasses.is_dataclass(documented):

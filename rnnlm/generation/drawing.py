@@ -16,8 +16,7 @@ import numpy as np
 
 from rnnlm.checks import check_class
 from rnnlm.errors import SettingsError, UsageError, notice
-from rnnlm.generation.sampling import draw, forbidden_tokens, penalise
-from rnnlm.generation.settings import SamplingSettings
+from rnnlm.generation.sampling import Drawing, SamplingSettings, draw, forbidden_tokens, penalise
 from rnnlm.inference.distributions import predict
 from rnnlm.inference.span_scoring import read_on
 from rnnlm.interface import LanguageModel, State
@@ -245,27 +244,20 @@ class Sample:
     complete: bool
 
 
-def generate(
-    model: LanguageModel | str | Path,
-    *,
-    prompt: str = "",
-    num: int = 1,
-    settings: SamplingSettings = SamplingSettings(),
-) -> Iterator[Sample]:
-    """Yield `num` samples that begin with `prompt`, in the order of their numbers.
+def generate(model: LanguageModel | str | Path, drawing: Drawing = Drawing()) -> Iterator[Sample]:
+    """Yield samples in the order of their numbers.
 
     model: a language model, or the name of one, which is then loaded by each call.
 
-    A sample is a sentence, or with `settings.running` a text of max_tokens tokens in which each
-    `</s>` is a newline.
+    A sample is a sentence, or with `running` a text of max_tokens tokens in which each `</s>` is a
+    newline.
 
     Raises:
-        SettingsError: `num` is below 1, or the seed too large. TextError: the prompt holds a
-            newline or `</s>`.
+        SettingsError: the seed is too large. TextError: the prompt holds a newline or `</s>`.
         UsageError: nothing is left that may be drawn.
         ModelError: there is no such model, or its scores are not numbers.
     """
-    beginning = _Beginning.of(model, prompt, num, settings)
+    beginning = _Beginning.of(model, drawing)
     finished = (text for drawn in beginning.steps() for text in drawn if text.is_finished)
     for text in _in_order(finished):
         yield beginning.sample(text)
@@ -282,15 +274,11 @@ class Piece:
 
 
 def generate_in_steps(
-    model: LanguageModel | str | Path,
-    *,
-    prompt: str = "",
-    num: int = 1,
-    settings: SamplingSettings = SamplingSettings(),
+    model: LanguageModel | str | Path, drawing: Drawing = Drawing()
 ) -> Iterator[list[Piece]]:
     """Yield what each step adds to the samples of :func:`generate`, while they are drawn."""
-    beginning = _Beginning.of(model, prompt, num, settings)
-    told = dict.fromkeys(range(num), beginning.text)
+    beginning = _Beginning.of(model, drawing)
+    told = dict.fromkeys(range(drawing.num), beginning.text)
     for drawn in beginning.steps():
         pieces = []
         for text in drawn:
@@ -315,26 +303,23 @@ class _Beginning:
 
     model: LanguageModel
     prompt_ids: np.ndarray
-    num: int
-    settings: SamplingSettings
+    drawing: Drawing
     text: str
 
     @classmethod
-    def of(
-        cls, model: LanguageModel | str | Path, prompt: str, num: int, settings: SamplingSettings
-    ) -> "_Beginning":
-        check_streams(num, settings.seed)
+    def of(cls, model: LanguageModel | str | Path, drawing: Drawing) -> "_Beginning":
+        check_streams(drawing.num, drawing.seed)
         model = language_model_of(model)
-        prompt_ids = encoded_prompt(model, prompt)
+        prompt_ids = encoded_prompt(model, drawing.prompt)
         text = model.tokenizer.decode(prompt_ids)
-        return cls(model, prompt_ids, num, settings, text)
+        return cls(model, prompt_ids, drawing, text)
 
     def steps(self) -> Iterator[list[DrawnText]]:
         """Yield after each step the texts that got a token."""
-        seed = self.settings.seed
-        undrawn = (DrawnText(number, stream(seed, number)) for number in range(self.num))
-        start = read_prompt(self.model, self.prompt_ids, self.settings.max_tokens)
-        return draw_in_steps(self.model, start, undrawn, self.settings)
+        seed = self.drawing.seed
+        undrawn = (DrawnText(number, stream(seed, number)) for number in range(self.drawing.num))
+        start = read_prompt(self.model, self.prompt_ids, self.drawing.max_tokens)
+        return draw_in_steps(self.model, start, undrawn, self.drawing)
 
     def sample(self, text: DrawnText) -> Sample:
         """Return a text, finished or not, as a sample."""

@@ -21,26 +21,88 @@ all tokens behind move: of 7,000 words, one draw in 25,000 would differ.)
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
+import lazy_loader
+from msgspec import Meta
 
+from rnnlm.config import Checked, Count, Natural, NonNegative
 from rnnlm.errors import UsageError
-from rnnlm.generation.settings import SamplingSettings
-from rnnlm.interface import Tokenizer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from rnnlm.interface import Tokenizer
+else:
+    np = lazy_loader.load("numpy")  # commands make options of the settings before they need it
+
+_Share = Annotated[float, Meta(gt=0, le=1)]
 
 BLOCK = 64  # the block is drawn first, by the sums of blocks, then the token in it
 # sorted at first; all tokens only where these hold too little probability
 FIRST_CANDIDATES = 256
 
 
-def forbidden_tokens(tokenizer: Tokenizer, unknown: bool) -> list[int]:
+@dataclass(frozen=True, kw_only=True)
+class SamplingSettings(Checked):
+    """How the next token is drawn, and how long a text may be."""
+
+    repetition_penalty: Annotated[
+        Annotated[float, Meta(ge=1)],
+        Meta(
+            description="multiplies the log-probability of tokens that are there already (after "
+            "Keskar et al. 2019)"
+        ),
+    ] = 1.0
+    temperature: Annotated[
+        NonNegative,
+        Meta(
+            description="divides the log-probabilities: below 1 is safer, 0 always takes the "
+            "likeliest"
+        ),
+    ] = 1.0
+    top_k: Annotated[
+        Count | None, Meta(description="draw from the k likeliest tokens (Fan et al. 2018)")
+    ] = None
+    top_p: Annotated[
+        _Share | None,
+        Meta(
+            description="draw from the fewest tokens that hold this probability (Holtzman et al. "
+            "2020)"
+        ),
+    ] = None
+    min_p: Annotated[
+        _Share | None,
+        Meta(
+            description="draw from tokens at least this many times as likely as the likeliest "
+            "(Nguyen et al. 2024)"
+        ),
+    ] = None
+    max_tokens: Annotated[Count, Meta(description="tokens per sample at most")] = 100
+    seed: Annotated[Natural, Meta(description="the same seed and number give the same sample")] = 1
+    unknown: Annotated[bool, Meta(description="<unk> may be drawn")] = False
+    running: Annotated[
+        bool, Meta(description="continuous text across line ends, instead of single sentences")
+    ] = False
+
+
+@dataclass(frozen=True)
+class Drawing(SamplingSettings):
+    """Texts to draw: how they begin, how many, and how the next token is drawn."""
+
+    prompt: Annotated[str, Meta(description="how each text begins")] = ""
+    num: Annotated[Count, Meta(description="texts with this beginning")] = 1
+
+
+def forbidden_tokens(tokenizer: "Tokenizer", unknown: bool) -> list[int]:
     """Return the tokens that are never written: `<unk>`, unless `unknown` allows it."""
     return [] if unknown or tokenizer.unk_id is None else [tokenizer.unk_id]
 
 
 def draw(
-    logprob_BV: np.ndarray, streams: Sequence[np.random.Generator], settings: SamplingSettings
-) -> np.ndarray:
+    logprob_BV: "np.ndarray", streams: "Sequence[np.random.Generator]", settings: SamplingSettings
+) -> "np.ndarray":
     """Draw one token per row, each by its own stream of random numbers; (B,) int64.
 
     logprob_BV: nats; -inf where a token must not be drawn.
@@ -72,7 +134,7 @@ def draw(
     return block_B * BLOCK + _earliest(p_BKW[np.arange(rows), block_B], streams)
 
 
-def penalise(logprob_BV: np.ndarray, seen_BV: np.ndarray, penalty: float) -> None:
+def penalise(logprob_BV: "np.ndarray", seen_BV: "np.ndarray", penalty: float) -> None:
     """Multiply the log-probabilities where `seen_BV` is true, in place.
 
     Keskar et al. 2019 divide positive logits of a softmax that need not sum to one;
@@ -81,7 +143,7 @@ def penalise(logprob_BV: np.ndarray, seen_BV: np.ndarray, penalty: float) -> Non
     np.multiply(logprob_BV, penalty, out=logprob_BV, where=seen_BV)
 
 
-def _narrow(p_BV: np.ndarray, settings: SamplingSettings) -> None:
+def _narrow(p_BV: "np.ndarray", settings: SamplingSettings) -> None:
     """Set to 0, in place, what the settings leave out of unnormalised probabilities."""
     if settings.top_k is not None and settings.top_k < p_BV.shape[1]:
         p_BV[~_is_top_k(p_BV, settings.top_k)] = 0
@@ -91,14 +153,14 @@ def _narrow(p_BV: np.ndarray, settings: SamplingSettings) -> None:
         p_BV[p_BV < settings.min_p * p_BV.max(axis=1, keepdims=True)] = 0
 
 
-def _is_top_k(p_BV: np.ndarray, k: int) -> np.ndarray:
+def _is_top_k(p_BV: "np.ndarray", k: int) -> "np.ndarray":
     """Mark exactly the k largest of each row."""
     mask_BV = np.zeros(p_BV.shape, dtype=bool)
     np.put_along_axis(mask_BV, np.argpartition(-p_BV, k - 1, axis=1)[:, :k], True, axis=1)
     return mask_BV
 
 
-def _is_among_fewest(p_BV: np.ndarray, share: float) -> np.ndarray:
+def _is_among_fewest(p_BV: "np.ndarray", share: float) -> "np.ndarray":
     """Mark the fewest tokens, likeliest first, whose probabilities reach `share` of the sum."""
     mask_BV = np.zeros(p_BV.shape, dtype=bool)
     wanted_B = share * p_BV.sum(axis=1, dtype=np.float64)
@@ -127,7 +189,7 @@ def _is_among_fewest(p_BV: np.ndarray, share: float) -> np.ndarray:
     return mask_BV
 
 
-def _earliest(rate_BN: np.ndarray, streams: Sequence[np.random.Generator]) -> np.ndarray:
+def _earliest(rate_BN: "np.ndarray", streams: "Sequence[np.random.Generator]") -> "np.ndarray":
     """Return which of N events comes first in each row, where each comes after an exponential time:
     event n with a chance of its share of the rates."""
     time_BN = np.array([stream.standard_exponential(rate_BN.shape[1]) for stream in streams])

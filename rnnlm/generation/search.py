@@ -249,14 +249,10 @@ class _RankedText:
 
 
 def likeliest(
-    model: LanguageModel | str | Path,
-    *,
-    prompt: str = "",
-    num: int = 1,
-    settings: BeamSettings = BeamSettings(),
+    model: LanguageModel | str | Path, settings: BeamSettings = BeamSettings()
 ) -> RecordList[Sample]:
-    """Return the `num` best texts that begin with `prompt`, best first, by a beam. Those cut off at
-    max_tokens are ranked with the others.
+    """Return the `num` best texts that begin with the prompt, best first, by a beam. Those cut off
+    at max_tokens are ranked with the others.
 
     model: a language model, or the name of one, which is then loaded by each call.
 
@@ -265,11 +261,11 @@ def likeliest(
             nothing is left to write. TextError: the prompt holds a newline or `</s>`. ModelError:
             there is no such model, or its scores are not numbers.
     """
-    _check_width("num", num, settings.beam)
+    _check_width("num", settings.num, settings.beam)
     model = language_model_of(model)
     _check_rows(model, settings.beam)
 
-    prompt_ids = encoded_prompt(model, prompt)
+    prompt_ids = encoded_prompt(model, settings.prompt)
     ranked = _best_texts(model, prompt_ids, settings)
     if not ranked:
         raise UsageError(
@@ -278,7 +274,7 @@ def likeliest(
             "forbid less",
         )
     samples = RecordList[Sample]()
-    for number, each in enumerate(sorted(ranked, reverse=True)[:num]):
+    for number, each in enumerate(sorted(ranked, reverse=True)[: settings.num]):
         text = model.tokenizer.decode([*prompt_ids.tolist(), *each.ids])
         samples.append(Sample(number, text, len(each.ids), each.logprob_nats, each.ended))
     return samples

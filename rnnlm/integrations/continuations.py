@@ -17,7 +17,7 @@ import numpy as np
 
 from rnnlm.errors import notice
 from rnnlm.generation.drawing import DrawnText, Starts, draw_in_steps, stream
-from rnnlm.generation.settings import SamplingSettings
+from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.inference import prefixes, span_scoring
 from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.text.lines import check_reserved, is_blank

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from rnnlm.errors import DeviceError, RnnlmError, UsageError, notice, require_package
-from rnnlm.generation.settings import SamplingSettings
+from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.integrations import continuations
 from rnnlm.models import loading
 

@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.generation import autocomplete
 from rnnlm.generation.drawing import Piece, generate_in_steps
-from rnnlm.generation.settings import SamplingSettings
+from rnnlm.generation.sampling import Drawing
 from rnnlm.interface import LanguageModel
 from rnnlm.scoring.rows import record
 from rnnlm.scoring.sentences import of_texts
@@ -126,23 +126,11 @@ class Answers:
     ) -> tuple[ServedModel, AsyncIterator[list[Piece]]]:
         """Return the model, and the steps in which it draws what is asked for."""
         model = self.models.doing(asked.model, "generate")
-        self._check_texts([asked.prompt])
-        self._check_count("n", asked.n, limits.MAX_SAMPLES)
-        self._check_count("max_tokens", asked.max_tokens, self.settings.max_tokens)
-        settings = SamplingSettings(
-            temperature=asked.temperature,
-            top_k=asked.top_k,
-            top_p=asked.top_p,
-            min_p=asked.min_p,
-            repetition_penalty=asked.repetition_penalty,
-            max_tokens=asked.max_tokens,
-            seed=asked.seed,
-            unknown=asked.unknown,
-            running=asked.running,
-        )
-        steps = generate_in_steps(
-            cast(LanguageModel, model.core), prompt=asked.prompt, num=asked.n, settings=settings
-        )
+        drawing = schemas.settings_in(asked, Drawing)
+        self._check_texts([drawing.prompt])
+        self._check_count("num", drawing.num, limits.MAX_SAMPLES)
+        self._check_count("max_tokens", drawing.max_tokens, self.settings.max_tokens)
+        steps = generate_in_steps(cast(LanguageModel, model.core), drawing)
         return model, model.steps(steps)
 
     # ---- N-best lists.

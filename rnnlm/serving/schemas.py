@@ -1,24 +1,59 @@
 """What the endpoints take and give, as types: bodies are checked against them, and /openapi.json
 describes them."""
 
-from typing import Annotated, Literal
+import dataclasses
+import typing
+from collections.abc import Callable
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from rnnlm.generation.sampling import Drawing
 from rnnlm.rescoring.mert import Weights
+
+S = TypeVar("S", bound=Struct)
+Settings = TypeVar("Settings")
 
 Name = Annotated[
     str | None, Meta(description="name of the model; the first one that is served, if left out")
 ]
 Text = Annotated[str, Meta(description="a line of text")]
-Share = Annotated[float, Meta(gt=0, le=1)]
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What every request has."""
 
     model: Name = None
+
+
+def takes(settings: type) -> Callable[[type[S]], type[S]]:
+    """Let a request have the fields of a settings class, too."""
+
+    def apply(request: type[S]) -> type[S]:
+        hints = typing.get_type_hints(settings, include_extras=True)
+        fields = []
+        for field in dataclasses.fields(settings):
+            fields.append((field.name, hints[field.name], field.default))
+        made = msgspec.defstruct(
+            request.__name__,
+            fields,
+            bases=(request,),
+            module=request.__module__,
+            namespace={"__doc__": request.__doc__},
+            frozen=True,
+            kw_only=True,
+            forbid_unknown_fields=True,
+        )
+        return typing.cast(type[S], made)
+
+    return apply
+
+
+def settings_in(asked: Request, settings: Callable[..., Settings]) -> Settings:
+    """Return the settings that a request has the fields of."""
+    names = [field.name for field in dataclasses.fields(typing.cast(typing.Any, settings))]
+    return settings(**{name: getattr(asked, name) for name in names})
 
 
 class Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,20 +183,10 @@ class NextAnswer(Answer, frozen=True, kw_only=True):
 # ---- POST /generate.
 
 
+@takes(Drawing)
 class GenerateRequest(Request, frozen=True, kw_only=True):
     """Texts to draw."""
 
-    prompt: Annotated[str, Meta(description="how each text begins")] = ""
-    n: Annotated[int, Meta(ge=1, description="how many texts")] = 1
-    max_tokens: Annotated[int, Meta(ge=1, description="tokens per text at most")] = 100
-    temperature: Annotated[float, Meta(ge=0, description="0 always takes the likeliest")] = 1.0
-    top_k: Annotated[int, Meta(ge=1)] | None = None
-    top_p: Share | None = None
-    min_p: Share | None = None
-    repetition_penalty: Annotated[float, Meta(ge=1)] = 1.0
-    seed: Annotated[int, Meta(ge=0, description="the same seed gives the same texts")] = 1
-    unknown: Annotated[bool, Meta(description="<unk> may be drawn")] = False
-    running: Annotated[bool, Meta(description="text across line ends")] = False
     stream: Annotated[
         bool, Meta(description="server-sent events as the texts grow, instead of one answer")
     ] = True

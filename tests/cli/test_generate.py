@@ -1,7 +1,11 @@
 import shutil
+from pathlib import Path
 
 import pytest
 
+from rnnlm.cli.setting_options import option_called
+from rnnlm.config import describe
+from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.models.companions import TunedSettings, save_tuned
 
 
@@ -88,3 +92,11 @@ def test_a_model_that_adapts_itself(rnnlm, models, here):
     plain, adapted = rnnlm(*flags, "-m", "own"), rnnlm(*flags, "-m", "own+unigram")
     assert plain.code == adapted.code == 0
     assert adapted.out.count("man") > plain.out.count("man")
+
+
+def test_the_page_has_what_the_settings_say_of_themselves():
+    rows = ""
+    for name, about in describe(SamplingSettings).items():
+        rows += f"| `{option_called(name)}` | {about.replace('<unk>', '`<unk>`')} |\n"
+    page = Path(__file__).parents[2] / "docs" / "generating.md"
+    assert f"| option | what it does |\n|---|---|\n{rows}\n" in page.read_text("utf-8")

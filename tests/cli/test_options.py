@@ -36,13 +36,25 @@ def test_model_path_in_environment_may_contain_spaces(rnnlm, models, here, monke
     assert rnnlm("info", "--json").json["folder"] == "my model"
 
 
-@pytest.mark.parametrize(("option", "instead"), [
-    ("--lr", "--set learning_rate=VALUE"), ("--epochs", "--budget 3epochs"),
-    ("--hidden-size", "--set hidden_size=VALUE"), ("--batch-size", "--set batch_rows=VALUE"),
+@pytest.mark.parametrize(("given", "instead"), [
+    ("--lr 1e-3", "--set learning_rate=1e-3"), ("--lr=1e-3", "--set learning_rate=1e-3"),
+    ("--epochs 5", "--budget 5epochs"), ("--hidden-size 300", "--set hidden_size=300"),
+    ("--batch-size --seed 3", "--set batch_rows=N"),
 ])  # fmt: skip
-def test_a_setting_taken_for_an_option_is_named(rnnlm, option, instead):
-    lines = checked_error(rnnlm("train", option, 3), 2, f"no option {option}")
+def test_a_setting_taken_for_an_option_is_spelled_out(rnnlm, given, instead):
+    option = given.replace("=", " ").split()[0]
+    lines = checked_error(rnnlm(f"train {given}"), 2, f"no option {option}")
     assert lines[1:] == [f"  try: it is a setting: {instead}"]
+
+
+@pytest.mark.parametrize(("given", "instead"), [
+    ("bptt=35", "--set bptt_tokens=35"), ("lr=1e-3", "--set learning_rate=1e-3"),
+    ("epochs=5", "--budget 5epochs"),
+])  # fmt: skip
+def test_a_setting_called_as_elsewhere_is_spelled_out(rnnlm, given, instead):
+    name, _, _ = given.partition("=")
+    lines = checked_error(rnnlm(f"train --set {given}"), 2, f"unknown setting '{name}'")
+    assert lines[1:] == [f"  try: write {instead}"]
 
 
 def test_other_commands_have_no_settings_of_training(rnnlm):

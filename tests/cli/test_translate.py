@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 import rnnlm as library
-from rnnlm.generation.settings import SamplingSettings
+from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.models import model_folder
 from rnnlm.tasks.seq2seq import decoding
 from rnnlm.tasks.seq2seq.options import DecodingSettings

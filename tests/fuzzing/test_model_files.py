@@ -16,7 +16,7 @@ from rnnlm.errors import RnnlmError
 from rnnlm.files import tensors
 from rnnlm.files.tensors import DTYPES
 from rnnlm.generation.drawing import generate
-from rnnlm.generation.settings import SamplingSettings
+from rnnlm.generation.sampling import Drawing
 from rnnlm.models import model_folder
 from rnnlm.models.info import describe, summary
 from rnnlm.models.manifest import read_manifest
@@ -123,9 +123,7 @@ def test_damaged_numbers_are_scored_or_refused(folders, name, data):
             value_or_error(
                 lambda: rnnlm.Model(loaded[0]).score_sentences(["the cat sat", "a dog zorp"])
             )
-            value_or_error(
-                lambda: list(generate(loaded[0], settings=SamplingSettings(max_tokens=5)))
-            )
+            value_or_error(lambda: list(generate(loaded[0], Drawing(max_tokens=5))))
 
 
 ARRAYS = {

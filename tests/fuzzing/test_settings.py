@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import RnnlmError
 from rnnlm.files.reading import read_toml
-from rnnlm.generation.settings import SamplingSettings
+from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.models import registry
 from rnnlm.models.adaptation_settings import KINDS
 from rnnlm.text.tokenizer_settings import TokenizerSettings

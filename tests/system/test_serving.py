@@ -76,7 +76,7 @@ def test_a_signal_waits_for_nobody_forever(ngrams):
 
 def test_long_answers_are_given_up_finally():
     # The shipped network: a thread that computes in torch is in the way of an orderly end.
-    endless = {"max_tokens": 10**9, "n": 16, "running": True, "stream": False}
+    endless = {"max_tokens": 10**9, "num": 16, "running": True, "stream": False}
     impatient = "from rnnlm.serving import running; running.GRACE_SECONDS = 0.5"
     with serving("-m", "demo", "--max-tokens", 10**9, first=impatient) as server:
         answers = []

@@ -68,7 +68,7 @@ ODD_SHAPES = {
     ],
     "/next": [[], {"text": 1}, {"n": 0}, {"n": "3"}, {"n": 10**9}, {"text": "a", "k": 3}],
     "/generate": [
-        {"n": 0}, {"max_tokens": 10**9}, {"temperature": -1}, {"temperature": "hot"}, {"top_p": 2},
+        {"num": 0}, {"max_tokens": 10**9}, {"temperature": -1}, {"temperature": "hot"}, {"top_p": 2},
         {"top_k": 1.5}, {"seed": -1}, {"seed": 10**40}, {"repetition_penalty": 0}, {"running": 2},
     ],
     "/look": [{}, {"what": "gates"}, {"what": "../gates", "text": "a"}, {"what": "orders"}],
@@ -127,7 +127,7 @@ BROKEN = [
     START + CHUNKED + b"\r\n1;" + b"x" * 70_000, START + CHUNKED + b"\r\n0\r\nX\r\n\r\n",
 ]  # fmt: skip
 TOO_LARGE = b'{"sentences": ["' + b"a" * LARGEST + b'"]}'
-DRAWN = post({"prompt": SECRET, "n": 16, "max_tokens": 1000}, "/generate")
+DRAWN = post({"prompt": SECRET, "num": 16, "max_tokens": 1000}, "/generate")
 SCORED = post({"sentences": [f"the {SECRET}"] * 256, "words": True, "alternatives": 100})
 TWO = head("GET", "/none", Connection=None)  # one more request may follow
 # What a client does (see `exchanged`), and the statuses that the server may answer with.

@@ -15,8 +15,9 @@ import torch
 import rnnlm
 from rnnlm.errors import ArgumentTypeError, RnnlmError, SettingsError, TextError, UsageError
 from rnnlm.generation.drawing import generate
+from rnnlm.generation.sampling import Drawing
 from rnnlm.generation.search import likeliest
-from rnnlm.generation.settings import BeamSettings, SamplingSettings
+from rnnlm.generation.settings import BeamSettings
 from rnnlm.inspection.memory import inspect_memory
 from rnnlm.tasks.evaluation import evaluate
 from support.small_runs import SMALL
@@ -116,11 +117,11 @@ def test_a_model_is_what_functions_take(done):
 
 
 def test_a_model_generates_as_its_settings_say(done):
-    settings = SamplingSettings(temperature=0.5, max_tokens=4, seed=3)
-    expected = list(generate(done.model.core, prompt="line", num=2, settings=settings))
+    drawing = Drawing("line", 2, temperature=0.5, max_tokens=4, seed=3)
+    expected = list(generate(done.model.core, drawing))
     assert done.model.generate("line", 2, temperature=0.5, max_tokens=4, seed=3) == expected
     assert done.model.likeliest("line", beam=3, max_tokens=3) == likeliest(
-        done.model, prompt="line", settings=BeamSettings(beam=3, max_tokens=3)
+        done.model, BeamSettings(prompt="line", beam=3, max_tokens=3)
     )
 
 

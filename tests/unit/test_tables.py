@@ -136,7 +136,7 @@ OTHERS = {
     "word vectors": lambda here: here.lstm.word_vectors(),
     "scores": lambda here: here.lstm.score_sentences([SENTENCE], with_words=True),
     "next words": lambda here: next_words(here.ngram, "the ", 3),
-    "likeliest": lambda here: likeliest(here.ngram, settings=BeamSettings(beam=2, max_tokens=4)),
+    "likeliest": lambda here: likeliest(here.ngram, BeamSettings(beam=2, max_tokens=4)),
     "samples": lambda here: here.lstm.generate(num=2, max_tokens=3),
     "accuracies": lambda here: pair_scores(here.ngram).accuracies(),
     "differences": lambda here: pair_scores(here.ngram).differences(pair_scores(here.lstm)),

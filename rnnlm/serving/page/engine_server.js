@@ -52,7 +52,7 @@ class ServerEngine {
   // Read server-sent events as they come; each is a line that begins with "data: ". The end of a
   // sentence is no event of its own.
   async generate(model, settings, onWord, signal) {
-    const response = await this.ask("generate", { model, n: 1, stream: true, ...settings }, signal);
+    const response = await this.ask("generate", { model, stream: true, ...settings }, signal);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     for (;;) {

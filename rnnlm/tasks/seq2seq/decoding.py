@@ -12,8 +12,9 @@ from rnnlm.checks import items_of
 from rnnlm.errors import TextError, UsageError
 from rnnlm.files.reading import shown_name
 from rnnlm.generation.drawing import Found, Starts, draw_samples
+from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.generation.search import search
-from rnnlm.generation.settings import SamplingSettings, SearchSettings
+from rnnlm.generation.settings import SearchSettings
 from rnnlm.interface import Device
 from rnnlm.models import loading, registry
 from rnnlm.tasks.labels.files import TEXT_LINES, TextFileSettings, detect_text_format

@@ -7,8 +7,9 @@ import pytest
 from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import UsageError
 from rnnlm.generation.drawing import generate
+from rnnlm.generation.sampling import Drawing
 from rnnlm.generation.search import likeliest
-from rnnlm.generation.settings import BeamSettings, SamplingSettings
+from rnnlm.generation.settings import BeamSettings
 from rnnlm.inference import span_scoring
 from support.tiny_models import LINES, fit
 
@@ -57,8 +58,10 @@ def test_wide_enough_beam_equals_exhaustive_search(name, length_power, prompt):
     best = sorted(
         every, key=lambda text: -text[0] / math.pow((5 + len(text[1])) / 6, length_power)
     )[:20]
-    settings = BeamSettings(beam=4**4, length_power=length_power, max_tokens=4, unknown=True)
-    found = likeliest(model, prompt=prompt, num=20, settings=settings)
+    widest = BeamSettings(
+        prompt, 20, beam=4**4, length_power=length_power, max_tokens=4, unknown=True
+    )
+    found = likeliest(model, widest)
     assert [sample.logprob_nats for sample in found] == pytest.approx(
         [logprob for logprob, _ in best], abs=1e-5
     )
@@ -71,15 +74,15 @@ def test_wide_enough_beam_equals_exhaustive_search(name, length_power, prompt):
 
 def test_wider_beams_find_nothing_worse_than_greedy_search():
     model = fit("lstm", LINES)
-    [greedy] = generate(model, settings=SamplingSettings(temperature=0, max_tokens=30))
+    [greedy] = generate(model, Drawing(temperature=0, max_tokens=30))
     for beam in (2, 8, 200):
-        [best] = likeliest(model, settings=BeamSettings(beam=beam, max_tokens=30))
+        [best] = likeliest(model, BeamSettings(beam=beam, max_tokens=30))
         assert best.logprob_nats >= greedy.logprob_nats - 1e-6
 
 
 def test_texts_are_ranked_and_unknown_words_left_out():
     model = fit("lstm", LINES)
-    found = likeliest(model, num=8, settings=BeamSettings(beam=8, max_tokens=6))
+    found = likeliest(model, BeamSettings(num=8, beam=8, max_tokens=6))
     assert [sample.number for sample in found] == list(range(8))
     assert [sample.logprob_nats for sample in found] == sorted(
         (sample.logprob_nats for sample in found), reverse=True
@@ -90,7 +93,7 @@ def test_texts_are_ranked_and_unknown_words_left_out():
 def test_one_row_model_or_num_beyond_beam_fails():
     model = fit("lstm")
     with pytest.raises(UsageError, match="one text at a time"):
-        likeliest(adapt(model, "dynamic"), settings=BeamSettings(beam=2))
+        likeliest(adapt(model, "dynamic"), BeamSettings(beam=2))
     for num in (0, 9):
         with pytest.raises(UsageError, match="beam of 8"):
-            likeliest(model, num=num)
+            likeliest(model, BeamSettings(num=num))

@@ -3,8 +3,9 @@ import pytest
 
 from rnnlm.errors import SettingsError
 from rnnlm.generation.drawing import Starts, draw_samples, generate
+from rnnlm.generation.sampling import Drawing, SamplingSettings
 from rnnlm.generation.search import search
-from rnnlm.generation.settings import SamplingSettings, SearchSettings
+from rnnlm.generation.settings import SearchSettings
 from rnnlm.inference.span_scoring import score_spans, whole_text
 from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after
 from support.tiny_models import LINES, fit
@@ -16,10 +17,10 @@ def model(request):
 
 
 def test_first_text_from_initial_state_matches_generate(model):
-    settings = SamplingSettings(max_tokens=9, seed=3, top_p=0.95)
+    settings = Drawing(num=20, max_tokens=9, seed=3, top_p=0.95)
     start = Starts(model.initial_state(1), np.array([model.tokenizer.boundary_id]), np.array([9]))
     [found] = draw_samples(model, start, 20, settings)
-    samples = list(generate(model, num=20, settings=settings))
+    samples = list(generate(model, settings))
     expected = [sample.text for sample in samples]
     assert [model.tokenizer.decode(text.ids) for text in found] == expected
     expected = [(sample.logprob_nats, sample.complete) for sample in samples]

@@ -8,8 +8,7 @@ from scipy.stats import chisquare
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import SettingsError, UsageError
 from rnnlm.generation import sampling
-from rnnlm.generation.sampling import draw, penalise
-from rnnlm.generation.settings import SamplingSettings
+from rnnlm.generation.sampling import SamplingSettings, draw, penalise
 
 
 def drawn(probabilities: list[float], count: int, **settings) -> Counter:

@@ -14,7 +14,8 @@ from rnnlm.combinations.adaptation import adapt
 from rnnlm.combinations.tuning import tune
 from rnnlm.errors import ArgumentTypeError
 from rnnlm.evaluation.soundness import audit
-from rnnlm.generation.settings import BeamSettings, SamplingSettings
+from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.generation.settings import BeamSettings
 from rnnlm.inspection.memory import inspect_memory
 from rnnlm.inspection.neighbours import inspect_analogy, inspect_neighbours
 from rnnlm.scoring.pairs.scoring import score_pairs

@@ -28,7 +28,7 @@ from rnnlm.config import (
 )
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.files.reading import read_toml
-from rnnlm.generation.settings import SamplingSettings
+from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.scoring.settings import ScoringSettings
 
 

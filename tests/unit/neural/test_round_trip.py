@@ -24,7 +24,7 @@ from rnnlm.config import Resolved
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Step, TrainingState, never
 from rnnlm.generation.drawing import generate
-from rnnlm.generation.settings import SamplingSettings
+from rnnlm.generation.sampling import Drawing
 from rnnlm.inference.span_scoring import score_spans, whole_text
 from rnnlm.models import model_folder, registry
 from rnnlm.models.adaptation_settings import NeuralCacheSettings, UnigramCacheSettings
@@ -118,9 +118,9 @@ class Case:
 
     def samples(self, model: Any) -> list[str] | None:
         """Return texts drawn from the model, and found by beam search; None if it writes none."""
-        sampling = SamplingSettings(max_tokens=5, seed=5)
+        sampling = Drawing(num=3, max_tokens=5, seed=5)
         if self.task == LANGUAGE_MODEL:
-            return [each.text for each in generate(model, num=3, settings=sampling)]
+            return [each.text for each in generate(model, sampling)]
         if self.task == "seq2seq":
             sources, beam = ["one two", "seven"], DecodingSettings(beam=2)
             lines = list(translate(model, sources, sampling=sampling, num=2))

@@ -148,7 +148,7 @@ def small_client(monkeypatch):
         ("/next", {"n": 4}, {"n": 5}, 422),
         ("/generate", {"prompt": "a" * 40, "stream": False}, {"prompt": "a" * 41}, 413),
         ("/generate", {"max_tokens": 5, "stream": False}, {"max_tokens": 6}, 422),
-        ("/generate", {"n": 2, "max_tokens": 1, "stream": False}, {"n": 3}, 422),
+        ("/generate", {"num": 2, "max_tokens": 1, "stream": False}, {"num": 3}, 422),
         ("/look", {"what": "orders", "text": "a" * 40}, {"text": "a" * 41}, 413),
     ],
 )

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from rnnlm.generation.drawing import generate_in_steps
-from rnnlm.generation.settings import SamplingSettings
+from rnnlm.generation.sampling import Drawing
 from rnnlm.models.loading import load
 from rnnlm.serving.app import make_app
 from rnnlm.serving.settings import ServingSettings
@@ -21,7 +21,7 @@ def client():
         yield client
 
 
-ASKED = {"prompt": "the old man", "n": 3, "max_tokens": 12, "seed": 7, "top_p": 0.9}
+ASKED = {"prompt": "the old man", "num": 3, "max_tokens": 12, "seed": 7, "top_p": 0.9}
 OPTIONS = ("the old man", "--num", "3", "--max-tokens", "12", "--seed", "7",
            "--top-p", "0.9")  # fmt: skip
 
@@ -41,9 +41,9 @@ def test_texts_are_those_of_the_command(client, rnnlm):
 def test_pieces_of_characters_make_whole_texts(tokenizer):
     lines = ["ein größeres Glück", "größer als 10 €", "😀 and naïve"]
     model = fit("lstm", lines=lines, tokenizer=tokenizer)
-    settings = SamplingSettings(max_tokens=40, running=True)
+    drawing = Drawing("ein", 4, max_tokens=40, running=True)
     texts, samples = {}, {}
-    for pieces in generate_in_steps(model, prompt="ein", num=4, settings=settings):
+    for pieces in generate_in_steps(model, drawing):
         for piece in pieces:
             texts[piece.number] = texts.get(piece.number, "") + piece.text
             if piece.sample:
@@ -96,14 +96,14 @@ def test_a_client_that_leaves_ends_its_generation(monkeypatch, stream, messages)
     left = Left(served({"lstm": fit("lstm")}), asked, messages)
     monkeypatch.setattr(
         "rnnlm.serving.answers.generate_in_steps",
-        lambda *given, **named: left.counted(generate_in_steps(*given, **named)),
+        lambda *given: left.counted(generate_in_steps(*given)),
     )
     assert 1 <= asyncio.run(left.ask()) < 500
 
 
 def test_what_fails_later_is_the_last_event(client, monkeypatch):
-    def failing(*given, **named):
-        yield from (each for each in itertools.islice(generate_in_steps(*given, **named), 2))
+    def failing(*given):
+        yield from (each for each in itertools.islice(generate_in_steps(*given), 2))
         raise OSError("/home/somebody/secret")
 
     monkeypatch.setattr("rnnlm.serving.answers.generate_in_steps", failing)

@@ -9,7 +9,7 @@ import torch
 
 import rnnlm
 from rnnlm.errors import UsageError
-from rnnlm.generation.settings import SamplingSettings
+from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.tasks.seq2seq import decoding as translators
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
 from rnnlm.tasks.seq2seq.decoding import attended, translate
