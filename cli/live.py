@@ -210,10 +210,9 @@ class LiveDisplay:
 
 def shown_metric(event: events.Validated, value: float) -> str:
     """Return a perplexity, a loss or a metric from 0 to 100 as it is, a share in percent."""
-    from rnnlm.evaluation.metrics import Metric
+    from rnnlm.evaluation.metrics import shown
 
-    found = Metric(event.criterion, value)
-    return found.shown() + ("%" if found.unit == "percent" else "")
+    return shown(value, "share") + "%" if event.is_share else shown(value)
 
 
 def criterion(event: events.Validated) -> tuple[str, float]:

@@ -156,6 +156,7 @@ class Validated:
     seconds: float
     model: LanguageModel = field(repr=False)
     criterion: str = PERPLEXITY  # the metric by which the best weights are chosen
+    is_share: bool = False  # whether the criterion is a share of 1, which people read in percent
     share: float = 1.0
     # of each recurrent layer, as neural/fitting/progress.py measures it
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -378,15 +378,15 @@ def _row(name: str, rate: "WordErrorRate", gain: "Gain | None") -> list[str]:
 
     interval = "-"
     if rate.interval:
-        low, high = shown(rate.interval.low, "percent"), shown(rate.interval.high, "percent")
+        low, high = shown(rate.interval.low, "share"), shown(rate.interval.high, "share")
         interval = f"{low} to {high}"
     gained = p_value = ""
     if gain:
-        gained = shown(gain.interval.estimate if gain.interval else None, "percent")
+        gained = shown(gain.interval.estimate if gain.interval else None, "share")
         p_value = f"{gain.p_value:.4f}"
     return [
         name,
-        shown(rate.wer, "percent"),
+        shown(rate.wer, "share"),
         interval,
         f"{rate.substitutions:,}",
         f"{rate.deletions:,}",

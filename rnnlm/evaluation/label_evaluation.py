@@ -3,9 +3,10 @@ confusions and the metrics of each type."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rnnlm.evaluation.labels import (
+    LABEL_METRICS,
     ClassFigures,
     Confusion,
     LabelFigures,
@@ -20,10 +21,6 @@ from rnnlm.evaluation.resampling import Measure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METRICS = (
-    "f1", "precision", "recall", "accuracy", "accuracy_known", "accuracy_unknown", "macro_f1",
-    "exact_match", "ece", "word_error_rate", "symbol_error_rate",
-)  # fmt: skip
 # The main metric is the first of these that applies
 MAIN = ("f1", "word_error_rate", "accuracy")
 OF_TYPES = ("precision", "recall", "f1")
@@ -66,11 +63,6 @@ class LabelEvaluation(Evaluation):
     the metrics were computed from; empty for a stored evaluation.
     """
 
-    order_of_json: ClassVar[tuple[str, ...]] = (
-        "accuracy", "accuracy_known", "accuracy_unknown", "precision", "recall", "f1", "macro_f1",
-        "exact_match", "ece", "word_error_rate", "symbol_error_rate",
-    )  # fmt: skip
-
     task: str
     sentences: int
     words: int
@@ -84,7 +76,7 @@ class LabelEvaluation(Evaluation):
     def metrics(self) -> tuple[Metric, ...]:
         found = []
         for number, column in enumerate(self.columns):
-            names = [name for name in METRICS if getattr(column, name) is not None]
+            names = [name for name in LABEL_METRICS if getattr(column, name) is not None]
             found += [self._metric(number, name) for name in names]
         return tuple(found)
 
@@ -94,7 +86,7 @@ class LabelEvaluation(Evaluation):
         if self.measures:
             counts = self.measures[number][name]
         return Metric(
-            name,
+            LABEL_METRICS[name],
             getattr(column, name),
             column.signature_of(name),
             column.column,
@@ -113,7 +105,11 @@ class LabelEvaluation(Evaluation):
         counts = None  # of a stored evaluation
         if self.predictions:
             counts = joint_exact_match(self.predictions)
-        return (Metric("exact_match", self.exact_match, column=ALL_COLUMNS, counts=counts),)
+        return (
+            Metric(
+                LABEL_METRICS["exact_match"], self.exact_match, column=ALL_COLUMNS, counts=counts
+            ),
+        )
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
         its = next((each for each in self.columns if each.column == column), self.columns[0])
@@ -220,7 +216,7 @@ def _types(column: ColumnFigures, of: str) -> Table:
     types = sorted(column.by_type.items(), key=lambda pair: (-pair[1].gold, pair[0]))
     rows = []
     for name, its in types[:MOST_TYPES]:
-        shares = [shown(share, "percent") for share in (its.precision, its.recall, its.f1)]
+        shares = [shown(share, "share") for share in (its.precision, its.recall, its.f1)]
         counts = [f"{count:,}" for count in (its.right, its.predicted, its.gold)]
         rows.append([name, *shares, *counts])
     remark = ""

@@ -13,8 +13,8 @@ import numpy as np
 
 from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import plotting, translation
-from rnnlm.evaluation.metrics import MetricSignature
-from rnnlm.evaluation.resampling import Counts, Measure, ratio, share
+from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
+from rnnlm.evaluation.resampling import Counts, Measure, Statistic, ratio, share
 from rnnlm.text.labelled.example import Level
 
 if TYPE_CHECKING:
@@ -475,6 +475,46 @@ class Predictions:
                 "one of them is missing",
             )
 
+    @property
+    def has_spans(self) -> bool:
+        """Whether the labels of words are those of spans."""
+        return self.level == "word" and self.scheme != "none"
+
+
+@dataclass(frozen=True)
+class LabelMetric(MetricDefinition):
+    """A metric of labels, computed by `statistic` from sums of the counts that
+    :func:`counts_of` has under the name `counts`."""
+
+    counts: str = ""
+    statistic: Statistic = ratio
+
+
+# In the order in which they are printed. LabelFigures has a field for each.
+LABEL_METRICS = named(
+    LabelMetric("f1", counts="sets", statistic=f1),
+    LabelMetric("precision", counts="sets", statistic=precision),
+    LabelMetric("recall", counts="sets", statistic=recall),
+    LabelMetric("accuracy", counts="right"),
+    LabelMetric("accuracy_known", counts="right_known"),
+    LabelMetric("accuracy_unknown", counts="right_unknown"),
+    LabelMetric("macro_f1", counts="classes", statistic=macro_f1),
+    LabelMetric("exact_match", counts="matches"),
+    LabelMetric("ece", higher_is_better=False, counts="bins", statistic=expected_error),
+    LabelMetric(
+        "word_error_rate",
+        higher_is_better=False,
+        counts="errors",
+        statistic=translation.word_error_rate,
+    ),
+    LabelMetric(
+        "symbol_error_rate",
+        higher_is_better=False,
+        counts="errors",
+        statistic=translation.symbol_error_rate,
+    ),
+)
+
 
 @dataclass(frozen=True)
 class LabelFigures:
@@ -520,14 +560,47 @@ class LabelFigures:
 
 def measures(predictions: Predictions) -> dict[str, Measure]:
     """Return the metrics that apply, ready to be resampled (:mod:`rnnlm.evaluation.resampling`),
-    by the names of fields in :class:`LabelFigures`."""
-    found: dict[str, Measure] = {}
-    if predictions.gold or predictions.predicted or predictions.references is None:
-        found |= _of_sets(predictions) if predictions.multi_label else _of_words(predictions)
+    by name."""
+    counts = counts_of(predictions)
+    found = {}
+    for name, each in LABEL_METRICS.items():
+        if each.counts in counts:
+            found[name] = Measure(counts[each.counts], each.statistic)
+    return found
+
+
+def counts_of(predictions: Predictions) -> dict[str, Counts]:
+    """Count what the metrics are computed from, sentence by sentence: all that applies, by the
+    names in LABEL_METRICS."""
+    gold, predicted, known = predictions.gold, predictions.predicted, predictions.known
+    found: dict[str, Counts] = {}
     if predictions.references is not None and predictions.symbols is not None:
-        its = translation.error_counts(predictions.references, predictions.symbols)
-        found["word_error_rate"] = Measure(its, translation.word_error_rate)
-        found["symbol_error_rate"] = Measure(its, translation.symbol_error_rate)
+        found["errors"] = translation.error_counts(predictions.references, predictions.symbols)
+        if not gold and not predicted:
+            return found
+
+    # Texts with several labels each.
+    if predictions.multi_label:
+        found["sets"] = found["classes"] = label_set_counts(gold, predicted)
+        found["matches"] = set_match_counts(gold, predicted)
+        return found
+
+    # One label for each word, or for the text.
+    found["right"] = accuracy_counts(gold, predicted)
+    if known is not None:
+        unknown = [list(map(operator.not_, row)) for row in known]
+        found["right_known"] = accuracy_counts(gold, predicted, known)
+        found["right_unknown"] = accuracy_counts(gold, predicted, unknown)
+
+    # Spans are counted where there are any, otherwise the labels themselves.
+    if predictions.has_spans:
+        found["sets"] = found["classes"] = span_counts(gold, predicted, predictions.scheme)
+    else:
+        found["classes"] = label_counts(gold, predicted)
+    if predictions.level == "word":
+        found["matches"] = exact_match_counts([(gold, predicted)])
+    if predictions.probabilities is not None:
+        found["bins"] = calibration_counts(gold, predicted, predictions.probabilities)
     return found
 
 
@@ -547,7 +620,7 @@ def report(predictions: Predictions, measured: Mapping[str, Measure] | None = No
     values["task"] = _LEARNED[predictions.level]
     values["column"] = predictions.column
     values["scheme"] = predictions.scheme
-    if _has_spans(predictions):
+    if predictions.has_spans:
         values["mode"] = MODE
     values["sentences"] = len(predictions.gold) or len(predictions.references or ())
     if predictions.level == "word":
@@ -568,49 +641,6 @@ def joint_exact_match(columns: Sequence[Predictions]) -> Measure:
     """Return the share of sentences in which every column of labels is right, such as slots and
     intent."""
     return Measure(exact_match_counts([(each.gold, each.predicted) for each in columns]), ratio)
-
-
-def _has_spans(predictions: Predictions) -> bool:
-    return predictions.level == "word" and predictions.scheme != "none"
-
-
-def _of_words(predictions: Predictions) -> dict[str, Measure]:
-    """Return the metrics of columns with one label for each word, or for the text."""
-    gold, predicted, known = predictions.gold, predictions.predicted, predictions.known
-    found = {"accuracy": Measure(accuracy_counts(gold, predicted), ratio)}
-    if known is not None:
-        unknown = [list(map(operator.not_, row)) for row in known]
-        found["accuracy_known"] = Measure(accuracy_counts(gold, predicted, known), ratio)
-        found["accuracy_unknown"] = Measure(accuracy_counts(gold, predicted, unknown), ratio)
-
-    # Spans are counted where there are any, otherwise the labels themselves.
-    if _has_spans(predictions):
-        found |= _by_class(span_counts(gold, predicted, predictions.scheme))
-    else:
-        found["macro_f1"] = Measure(label_counts(gold, predicted), macro_f1)
-    if predictions.level == "word":
-        found["exact_match"] = joint_exact_match([predictions])
-    if predictions.probabilities is not None:
-        its = calibration_counts(gold, predicted, predictions.probabilities)
-        found["ece"] = Measure(its, expected_error)
-    return found
-
-
-def _of_sets(predictions: Predictions) -> dict[str, Measure]:
-    """Return the metrics of texts with several labels."""
-    gold, predicted = predictions.gold, predictions.predicted
-    found = _by_class(label_set_counts(gold, predicted))
-    found["exact_match"] = Measure(set_match_counts(gold, predicted), ratio)
-    return found
-
-
-def _by_class(its: Counts) -> dict[str, Measure]:
-    return {
-        "precision": Measure(its, precision),
-        "recall": Measure(its, recall),
-        "f1": Measure(its, f1),
-        "macro_f1": Measure(its, macro_f1),
-    }
 
 
 def _unseen(predictions: Predictions) -> dict[str, int] | None:

@@ -16,39 +16,38 @@ if TYPE_CHECKING:
 
 # ---- One number, and all numbers of a model on one text.
 
-Unit = Literal["plain", "percent", "of_100"]  # as it is; a share of 1; from 0 to 100
+Unit = Literal["plain", "share", "of_100"]  # as it is; a share of 1; from 0 to 100
 E = TypeVar("E", bound="Evaluation")
 N = TypeVar("N", bound="DataclassInstance")
 
-OF_100 = ("bleu", "chrf")
-PER_EVENT = (  # perplexities, bits and nats
-    "ppl_token", "ppl_token_no_oov", "ppl_word", "ppl_word_no_oov", "bits_per_char",
-    "bits_per_byte", "loss_nats",
-)  # fmt: skip
-LOWER_IS_BETTER = (*PER_EVENT, "word_error_rate", "symbol_error_rate", "ece")
-NO_OOV = "_no_oov"  # the end of the names of metrics that leave unknown tokens out
+
+@dataclass(frozen=True)
+class MetricDefinition:
+    """What a metric says about itself, whatever model it is of.
+
+    A subclass for each family of metrics adds how lines are counted for it; the module that counts
+    has the table of them. digits: decimal places in comparisons. without_unknown: it leaves unknown
+    tokens out of another metric.
+    """
+
+    name: str
+    unit: Unit = "share"
+    higher_is_better: bool = True
+    digits: int = 2
+    without_unknown: bool = False
 
 
-def unit_of(name: str) -> Unit:
-    """Return the unit of the metric of that name. What is neither a score from 0 to 100 nor
-    counted per token, word or character is a share."""
-    if name in OF_100:
-        return "of_100"
-    if name in PER_EVENT:
-        return "plain"
-    return "percent"
+D = TypeVar("D", bound=MetricDefinition)
 
 
-def unit_in_tables(name: str) -> str:
-    """Return the unit of that metric where its value is given as it is: "share" from 0 to 1,
-    "of_100" or "plain"."""
-    unit = unit_of(name)
-    return "share" if unit == "percent" else unit
+def named(*definitions: D) -> dict[str, D]:
+    """Return a table of metrics by name."""
+    return {each.name: each for each in definitions}
 
 
 def shown(value: float | None, unit: Unit = "plain", digits: int = 2) -> str:
     """Write a value as people read it: a share in percent with two digits, a dash for None."""
-    if value is not None and unit == "percent":
+    if value is not None and unit == "share":
         value = 100 * value
     return number(value, digits if unit == "plain" else 2)
 
@@ -70,7 +69,7 @@ class Metric:
     interval can be computed. interval: as it was stored.
     """
 
-    name: str
+    definition: MetricDefinition
     value: float | None
     signature: str = ""
     column: str = ""
@@ -79,14 +78,14 @@ class Metric:
     interval: Interval | None = field(default=None, repr=False, compare=False)
 
     @property
-    def unit(self) -> Unit:
-        """The unit of the value: plain, percent, or a score from 0 to 100."""
-        return unit_of(self.name)
+    def name(self) -> str:
+        """The name of the metric."""
+        return self.definition.name
 
     @property
-    def higher_is_better(self) -> bool:
-        """Whether a larger value is a better one."""
-        return self.name not in LOWER_IS_BETTER
+    def unit(self) -> Unit:
+        """The unit of the value: plain, a share of 1, or a score from 0 to 100."""
+        return self.definition.unit
 
     @property
     def label(self) -> str:
@@ -102,7 +101,7 @@ class Metric:
     def with_unit(self, digits: int = 2) -> str:
         """Write the value as :meth:`shown` does, with a percent sign after a share."""
         written = self.shown(digits)
-        if self.unit == "percent" and self.value is not None:
+        if self.unit == "share" and self.value is not None:
             written += " %"
         return written
 
@@ -112,7 +111,7 @@ class Metric:
             "metric": self.name,
             "column": self.column,
             "value": self.value,
-            "unit": unit_in_tables(self.name),
+            "unit": self.unit,
             "low": None if interval is None else interval.low,
             "high": None if interval is None else interval.high,
             "signature": self.signature,
@@ -181,8 +180,6 @@ class Evaluation(Records):
     # The counts that :meth:`line` shows, and notes about counts, by their names
     summary_counts: ClassVar[tuple[str, ...]] = ()
     count_notes: ClassVar[Mapping[str, str]] = {}
-    # The order of the metrics in `rnnlm compare --json`, where it is not that of `metrics`
-    order_of_json: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod
@@ -259,7 +256,7 @@ class Evaluation(Records):
         has_unknown = bool(self.counts_of().get("oov_words"))
         found = []
         for each in self.metrics:
-            repeats_another = each.name.endswith(NO_OOV) and not has_unknown
+            repeats_another = each.definition.without_unknown and not has_unknown
             if (each.value is not None or each.note) and not repeats_another:
                 found.append(each)
         return tuple(found)
@@ -384,47 +381,6 @@ class Evaluation(Records):
         return html_table("", table.columns, table.rows, "; ".join(signatures))
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
-class MeasuredEvaluation(Evaluation):
-    """The metrics of a task that has no further details. counts: what was counted, by name."""
-
-    counts: Mapping[str, int]
-    metrics: tuple[Metric, ...] = ()
-
-    summary_counts = ("sentences",)
-
-    @property
-    def mains(self) -> tuple[Metric, ...]:
-        return self.metrics
-
-    def counts_of(self, column: str = "") -> Mapping[str, int | None]:
-        return self.counts
-
-    def to_dict(self) -> dict[str, Any]:
-        found: dict[str, Any] = {**self.counts}
-        for each in self.metrics:
-            interval = self.intervals.get((each.column, each.name)) or each.interval
-            found[each.name] = each.value
-            if interval is not None:
-                found |= {f"{each.name}_low": interval.low, f"{each.name}_high": interval.high}
-        signatures = {each.name: each.signature for each in self.metrics}
-        return {**found, "signatures": signatures, "seconds": self.seconds}
-
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        metrics = []
-        for name, signature in stored["signatures"].items():
-            interval = interval_of(stored, name, f"{name}_")
-            metrics.append(Metric(name, stored.get(name), signature, interval=interval))
-        counts = {name: stored[name] for name in ("sentences", "words") if name in stored}
-        return cls(
-            signature=metrics[0].signature,
-            seconds=stored["seconds"],
-            counts=counts,
-            metrics=tuple(metrics),
-        )
-
-
 def with_intervals(evaluation: E) -> E:
     """Return the evaluation with the 95 % interval of each main metric."""
     drawn = intervals_of(evaluation.mains, Resampling())
@@ -464,7 +420,7 @@ def summary_table(evaluations: Mapping[str, Evaluation]) -> Table:
             rows.append(cells)
 
     # The cells have no room for percent signs.
-    shares = list(dict.fromkeys(each.name for each in summaries if each.unit == "percent"))
+    shares = list(dict.fromkeys(each.name for each in summaries if each.unit == "share"))
     remark = ""
     if shares:
         remark = f"In percent: {', '.join(shares)}."

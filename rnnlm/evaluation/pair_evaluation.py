@@ -8,11 +8,12 @@ from typing import Any, Self
 from rnnlm.evaluation.metrics import Evaluation, Metric, Table, bounds, interval_of, restored
 from rnnlm.evaluation.perplexity import TextEvaluation
 from rnnlm.evaluation.resampling import Measure
-from rnnlm.evaluation.translation import LengthFigures, TranslationFigures, Translations
-
-# Metrics of what a model writes
-WRITTEN = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")
-BY_SACREBLEU = ("bleu", "chrf")
+from rnnlm.evaluation.translation import (
+    WRITTEN_METRICS,
+    LengthFigures,
+    TranslationFigures,
+    Translations,
+)
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,17 @@ class Written:
     def names(self) -> tuple[str, ...]:
         """The metrics that apply."""
         if self.has_bleu:
-            return WRITTEN
-        return tuple(name for name in WRITTEN if name != "bleu")
+            return tuple(WRITTEN_METRICS)
+        return tuple(name for name in WRITTEN_METRICS if name != "bleu")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the metrics by name, in JSON's types."""
-        values = {name: getattr(self.figures, name) for name in WRITTEN}
+        values = {name: getattr(self.figures, name) for name in WRITTEN_METRICS}
         if not self.has_bleu:
             values["bleu"] = None
         of_tokenizer = None
         if self.of_tokenizer is not None:
-            of_tokenizer = {name: getattr(self.of_tokenizer, name) for name in WRITTEN}
+            of_tokenizer = {name: getattr(self.of_tokenizer, name) for name in WRITTEN_METRICS}
         return {
             "main": self.main,
             **values,
@@ -79,7 +80,8 @@ class Written:
     @property
     def sacrebleu_signatures(self) -> dict[str, str]:
         """The signatures that sacrebleu gives its metrics."""
-        return {name: getattr(self.figures, f"{name}_signature") for name in BY_SACREBLEU}
+        names = [name for name, each in WRITTEN_METRICS.items() if each.by_sacrebleu]
+        return {name: getattr(self.figures, f"{name}_signature") for name in names}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
@@ -94,7 +96,7 @@ class Written:
         of_tokenizer = None
         if stored["of_tokenizer"] is not None:
             values = stored["of_tokenizer"]
-            of_tokenizer = replace(figures, **{name: values.get(name) for name in WRITTEN})
+            of_tokenizer = replace(figures, **{name: values.get(name) for name in WRITTEN_METRICS})
         return cls(
             figures,
             stored["main"],
@@ -129,7 +131,7 @@ class PairEvaluation(Evaluation):
 
     def _written(self, name: str) -> Metric:
         return Metric(
-            name,
+            WRITTEN_METRICS[name],
             getattr(self.written.figures, name),
             self.written.signatures.get(name, ""),
             counts=self.written.measures.get(name),
@@ -143,7 +145,7 @@ class PairEvaluation(Evaluation):
 
     @property
     def summary(self) -> tuple[Metric, ...]:
-        return tuple(each for each in self.brief if each.name in ("ppl_token", *WRITTEN))
+        return tuple(each for each in self.brief if each.name in ("ppl_token", *WRITTEN_METRICS))
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
         its = self.references
@@ -183,7 +185,9 @@ class PairEvaluation(Evaluation):
         if bound is not None:
             values = []
             for name in self.written.names:
-                values.append(f"{name} {Metric(name, getattr(bound, name)).shown()}")
+                values.append(
+                    f"{name} {Metric(WRITTEN_METRICS[name], getattr(bound, name)).shown()}"
+                )
             found.append(
                 "the target's tokenizer does not give all text back: references that it encodes "
                 f"and decodes have {', '.join(values)}"
@@ -197,7 +201,7 @@ class PairEvaluation(Evaluation):
         names = [name for name in self.written.names if getattr(figures, name) is not None]
         rows = []
         for each in self.written.by_length:
-            values = [Metric(name, getattr(each, name)).shown() for name in names]
+            values = [Metric(WRITTEN_METRICS[name], getattr(each, name)).shown() for name in names]
             rows.append([each.name, f"{each.sentences:,}", *values])
         yield Table(["source tokens", "sources", *names], rows, left=0)
 

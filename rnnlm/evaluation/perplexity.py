@@ -19,7 +19,15 @@ import rnnlm.corpora as corpora
 from rnnlm.checks import several
 from rnnlm.errors import UsageError, nearest, notice
 from rnnlm.evaluation import metrics
-from rnnlm.evaluation.metrics import NO_OOV, Evaluation, Metric, interval_of, restored
+from rnnlm.evaluation.metrics import (
+    Evaluation,
+    Metric,
+    MetricDefinition,
+    Unit,
+    interval_of,
+    named,
+    restored,
+)
 from rnnlm.evaluation.resampling import (
     PERMUTATIONS,
     RESAMPLES,
@@ -118,30 +126,60 @@ class LineSums:
             bytes_S=encoded.bytes_L.astype(np.int64),
         )
 
+    @property
+    def known_tokens_S(self) -> np.ndarray:
+        """The tokens that are not unknown."""
+        return self.tokens_S - self.oov_S
+
+    @property
+    def known_words_S(self) -> np.ndarray:
+        """The words that are not unknown, where each token is a word."""
+        return self.words_S - self.oov_S
+
+    def parts_of(self, metric: "TextMetric") -> tuple[np.ndarray, np.ndarray]:
+        """Return the log-probabilities that go into a metric, and what it is per."""
+        logprob_S = self.logprob_no_oov_S if metric.without_unknown else self.logprob_S
+        return logprob_S, getattr(self, metric.counts)
+
     def blocks(self, lines: int) -> "LineSums":
         """Return the sums of consecutive blocks of so many lines."""
         if lines == 1:
             return self
         return LineSums(*(by_block(getattr(self, each.name), lines) for each in fields(self)))
 
-    def logprob_of(self, name: str) -> np.ndarray:
-        """Return the log-probabilities that go into the metric of that name."""
-        if name.endswith(NO_OOV):
-            return self.logprob_no_oov_S
-        return self.logprob_S
 
-    def counts_of(self, name: str) -> np.ndarray:
-        """Return the denominator of the metric of that name: tokens, words, characters or bytes."""
-        counts = {
-            "ppl_token": self.tokens_S,
-            "ppl_token_no_oov": self.tokens_S - self.oov_S,
-            "ppl_word": self.words_S,
-            # Has a value only where words are tokens, or none is unknown
-            "ppl_word_no_oov": self.words_S - self.oov_S,
-            "bits_per_char": self.characters_S,
-            "bits_per_byte": self.bytes_S,
-        }
-        return counts[name]
+NO_OOV = "_no_oov"  # the end of the names of metrics that leave unknown tokens out
+Per = Literal["token", "word", "character", "byte"]
+
+
+@dataclass(frozen=True)
+class TextMetric(MetricDefinition):
+    """A perplexity, or bits, per token, word, character or byte. counts: what it is divided by: the
+    attribute of :class:`LineSums` that has it for each line."""
+
+    unit: Unit = "plain"
+    higher_is_better: bool = False
+    per: Per = "token"
+    counts: str = "tokens_S"
+    is_perplexity: bool = True
+
+
+TEXT_METRICS = named(
+    TextMetric("ppl_token"),
+    TextMetric("ppl_token_no_oov", counts="known_tokens_S", without_unknown=True),
+    TextMetric("ppl_word", per="word", counts="words_S"),
+    # Has a value only where words are tokens, or none is unknown
+    TextMetric("ppl_word_no_oov", per="word", counts="known_words_S", without_unknown=True),
+    TextMetric(
+        "bits_per_char", per="character", counts="characters_S", is_perplexity=False, digits=4
+    ),
+    TextMetric("bits_per_byte", per="byte", counts="bytes_S", is_perplexity=False, digits=4),
+)
+
+
+def metrics_per(*units: Per) -> tuple[str, ...]:
+    """Return the names of the metrics that are taken per one of these units."""
+    return tuple(name for name, each in TEXT_METRICS.items() if each.per in units)
 
 
 @dataclass(frozen=True)
@@ -150,19 +188,19 @@ class PerEvent:
     block_lines: how many lines to draw together; None: as the resampling says."""
 
     sums: LineSums
-    name: str
+    metric: TextMetric
     block_lines: int | None = None
 
     def interval(self, resampling: Resampling = Resampling()) -> Interval | None:
         """Return the 95 % interval of the metric; None where a bound is too large for a float."""
         lines = self.block_lines or lines_per_block(len(self.sums.tokens_S), resampling.block_lines)
         sums = self.sums.blocks(lines)
-        nats_S, counts_S = -sums.logprob_of(self.name), sums.counts_of(self.name)
+        logprob_S, counts_S = sums.parts_of(self.metric)
 
         # Without unknown tokens, a line of nothing else has nothing to count.
         held = counts_S > 0
-        is_perplexity = self.name.startswith("ppl")
-        amount_S = nats_S[held]
+        is_perplexity = self.metric.is_perplexity
+        amount_S = -logprob_S[held]
         if not is_perplexity:
             amount_S = amount_S / math.log(2)
         with np.errstate(over="ignore"):
@@ -179,14 +217,15 @@ class PerEvent:
 
     def difference(self, other: "PerEvent", resampling: Resampling = Resampling()) -> "Measured":
         """Return by how much the metric of `other` exceeds this one, in bits."""
-        first, second = self.sums.logprob_of(self.name), other.sums.logprob_of(self.name)
+        first, counts_S = self.sums.parts_of(self.metric)
+        second, _ = other.sums.parts_of(self.metric)
         if not (np.isfinite(first).all() and np.isfinite(second).all()):
             return Measured(None, None, None)
 
         # Both models have read the same lines, so their counts are the same.
         lines = self.block_lines or lines_per_block(len(first), resampling.block_lines)
         bits_N = by_block((first - second) / math.log(2), lines)
-        counts_N = by_block(self.sums.counts_of(self.name), lines)
+        counts_N = by_block(counts_S, lines)
         resamples = resampling.resamples or RESAMPLES
         bits = ratio_interval(bits_N, counts_N, resamples=resamples, seed=resampling.seed)
         p = permutation_p(
@@ -195,7 +234,8 @@ class PerEvent:
 
         # For perplexities, the ratio, where a float can hold it.
         ratio = None
-        if self.name.startswith("ppl") and max(abs(bits.low), abs(bits.high)) < LARGEST_BITS:
+        is_finite = max(abs(bits.low), abs(bits.high)) < LARGEST_BITS
+        if self.metric.is_perplexity and is_finite:
             ratio = Interval(2**bits.estimate, 2**bits.low, 2**bits.high, bits.level)
         return Measured(bits, ratio, p)
 
@@ -235,10 +275,6 @@ def tell_single_block(lines: int, block_lines: int) -> None:
 # ---- Perplexity and the other metrics of a text.
 
 Context = Literal["carry", "reset"]
-PER_TOKEN = ("ppl_token", "ppl_token_no_oov")
-PER_WORD = ("ppl_word", "ppl_word_no_oov")
-PER_TEXT = ("bits_per_char", "bits_per_byte")
-METRICS = (*PER_TOKEN, *PER_WORD, *PER_TEXT)
 COUNTS = (
     "tokens", "words", "characters", "bytes", "sentences", "oov_words", "zero_probability_tokens",
 )  # fmt: skip
@@ -281,14 +317,14 @@ class TextEvaluation(Evaluation):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        return tuple(map(self._metric, METRICS))
+        return tuple(map(self._metric, TEXT_METRICS))
 
     def _metric(self, name: str) -> Metric:
-        counts = None
+        definition, counts = TEXT_METRICS[name], None
         if self.lines is not None:
-            counts = PerEvent(self.lines, name, self.block_lines)
+            counts = PerEvent(self.lines, definition, self.block_lines)
         return Metric(
-            name,
+            definition,
             getattr(self, name),
             self.signature,
             note=self._note(name),
@@ -299,7 +335,7 @@ class TextEvaluation(Evaluation):
     def _note(self, name: str) -> str:
         """Return what a reader must know about a metric, to be printed beside it."""
         notes = []
-        if name in PER_WORD and self.closed_vocabulary:
+        if TEXT_METRICS[name].per == "word" and self.closed_vocabulary:
             notes.append("closed vocabulary")
         if name == "ppl_token" and self.zero_probability_tokens:
             notes.append("a token has probability zero")
@@ -313,7 +349,8 @@ class TextEvaluation(Evaluation):
 
     @property
     def summary(self) -> tuple[Metric, ...]:
-        return tuple(each for each in self.brief if each.name in (*PER_TOKEN, "ppl_word"))
+        names = (*metrics_per("token"), "ppl_word")
+        return tuple(each for each in self.brief if each.name in names)
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
         return {name: getattr(self, name) for name in COUNTS}
@@ -331,7 +368,7 @@ class TextEvaluation(Evaluation):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers by name, in JSON's types."""
-        found = {name: getattr(self, name) for name in (*COUNTS, "logprob_nats", *METRICS)}
+        found = {name: getattr(self, name) for name in (*COUNTS, "logprob_nats", *TEXT_METRICS)}
         found |= {
             "closed_vocabulary": self.closed_vocabulary,
             "normalised": self.normalised,

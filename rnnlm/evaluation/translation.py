@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Meta
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given
-from rnnlm.evaluation.metrics import MetricSignature
+from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
 from rnnlm.evaluation.resampling import Counts, Measure, ratio, share
 from rnnlm.interface import Tokenizer
 from rnnlm.text.lines import split_words
@@ -167,6 +167,27 @@ class Translations:
 # ---- The metrics of what a model wrote, as `rnnlm eval` prints them, and the counts that they are
 # computed from.
 
+
+@dataclass(frozen=True)
+class WrittenMetric(MetricDefinition):
+    """A metric of what a model wrote, of which :func:`measures` has the counts.
+
+    by_sacrebleu: sacrebleu has a signature for it. signature_part: the part of our signature that
+    it has beside those of all metrics.
+    """
+
+    by_sacrebleu: bool = False
+    signature_part: str = ""
+
+
+# In the order in which they are printed. TranslationFigures and LengthFigures have their fields.
+WRITTEN_METRICS = named(
+    WrittenMetric("bleu", "of_100", by_sacrebleu=True, signature_part="tok"),
+    WrittenMetric("chrf", "of_100", by_sacrebleu=True),
+    WrittenMetric("exact_match"),
+    WrittenMetric("word_error_rate", higher_is_better=False, signature_part="units"),
+    WrittenMetric("symbol_error_rate", higher_is_better=False, signature_part="units"),
+)
 FULL = 100 - 1e-9  # BLEU of a text against itself, to rounding
 
 
@@ -425,12 +446,13 @@ class TranslationSignature(MetricSignature):
     def of(cls, figure: str, settings: TranslationSettings, **parts: str) -> Self:
         """Return the signature of a metric measured with these settings. parts: data, model, and
         how texts were decoded."""
-        tok = settings.bleu_tokenizer if figure == "bleu" else ""
-        units = ""
-        if figure.endswith("_error_rate"):
-            units = "spelled" if settings.spelled else "plain"
+        values = {
+            "tok": settings.bleu_tokenizer,
+            "units": "spelled" if settings.spelled else "plain",
+        }
+        part = WRITTEN_METRICS[figure].signature_part
         case = "lower" if settings.lowercase else "kept"
-        return cls(figure, case=case, units=units, tok=tok, **parts)
+        return cls(figure, case=case, **{part: values[part]} if part else {}, **parts)
 
 
 # ---- What a tokenizer loses: references encoded and decoded again, measured against themselves.

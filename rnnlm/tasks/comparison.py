@@ -3,7 +3,7 @@ any task whose metrics are counted line by line."""
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
@@ -21,7 +21,7 @@ from rnnlm.evaluation.comparison.pairing import (
 )
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.verdict import Contrast, in_points
-from rnnlm.evaluation.metrics import Evaluation, Table
+from rnnlm.evaluation.metrics import Evaluation, Metric, Table
 from rnnlm.evaluation.resampling import Interval, MetricDifference, PairedDifference, Resampling
 from rnnlm.interface import Device
 from rnnlm.models import loading
@@ -77,7 +77,7 @@ class MetricComparison(ModelComparison):
         """The differences of all pairs by the main metric of the first column of labels."""
         main = self.models[0].evaluation.mains[0]
         unit = f"points of {main.name}"
-        is_higher_better = main.higher_is_better
+        is_higher_better = main.definition.higher_is_better
         found = []
         for each in self.differences:
             points = in_points(each.figures[main.column].get(main.name))
@@ -91,22 +91,28 @@ class MetricComparison(ModelComparison):
         evaluation = self.models[0].evaluation
         has_columns = len(evaluation.column_names) > 1
         for each in self.differences:
-            for metric in (*evaluation.metrics, *evaluation.joint):
-                its = each.figures.get(metric.column, {}).get(metric.name)
-                if its is not None:
-                    label = metric.label if has_columns else metric.name
-                    points = shown_interval(its.interval, "+.2f", scale=100)
-                    rows.append([f"{each.second} - {each.first}", label, points, f"{its.p:.4f}"])
+            for metric, its in self._measured(each):
+                label = metric.label if has_columns else metric.name
+                points = shown_interval(its.interval, "+.2f", scale=100)
+                rows.append([f"{each.second} - {each.first}", label, points, f"{its.p:.4f}"])
         return Table(["difference", "measure", "points", "p"], rows, left=2)
 
     def difference_rows(self) -> list[Row]:
         rows = []
         for each in self.differences:
             names = (each.first, each.second)
-            for column, figures in each.figures.items():
-                for name, its in figures.items():
-                    rows.append(difference_row(names, name, its.interval, its.p, column))
+            for metric, its in self._measured(each):
+                row = difference_row(names, metric.definition, its.interval, its.p, metric.column)
+                rows.append(row)
         return rows
+
+    def _measured(self, each: MetricDifferences) -> Iterator[tuple[Metric, PairedDifference]]:
+        """Yield the differences of two models with the metrics that they are of."""
+        evaluation = self.models[0].evaluation
+        for metric in (*evaluation.metrics, *evaluation.joint):
+            its = each.figures.get(metric.column, {}).get(metric.name)
+            if its is not None:
+                yield metric, its
 
     def to_dict(self) -> dict[str, object]:
         """Return the comparison in JSON's types."""
@@ -187,11 +193,9 @@ class _Comparing(Generic[M, D, C, K]):
 
 
 def _by_column(evaluation: Evaluation, found: Mapping[Key, V]) -> dict[str, dict[str, V]]:
-    """Return what was found of each metric by column, then by name, in the order in which --json
-    has them."""
+    """Return what was found of each metric by column, then by name."""
     columns: dict[str, dict[str, V]] = {name: {} for name in evaluation.column_names}
-    order = [*evaluation.order_of_json, *(name for _, name in found)]
-    for (column, name), value in sorted(found.items(), key=lambda pair: order.index(pair[0][1])):
+    for (column, name), value in found.items():
         columns.setdefault(column, {})[name] = value
     return columns
 

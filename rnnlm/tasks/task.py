@@ -264,11 +264,9 @@ class Task(ABC, Generic[M, D, C, K]):
     # reach `evaluate_encoded`, which measures.
 
     @property
+    @abstractmethod
     def evaluation_class(self) -> "type[Evaluation]":
         """The class of the results of :meth:`evaluate`."""
-        from rnnlm.evaluation.metrics import MeasuredEvaluation
-
-        return MeasuredEvaluation
 
     def summary_table(self, evaluations: "Mapping[str, Evaluation]") -> "Table":
         """Return what was measured of a model, in one table."""

@@ -47,7 +47,6 @@ from rnnlm.training.texts import SharedTexts
 
 BOUNDS = ("low", "high")  # of an interval
 _APART = ("figures", "main", "metrics")  # fields that are not columns of the table
-_LAST = ("bleu", "chrf", "exact_match")  # metrics that have always been the last columns
 CLEARLY = 1.01  # a perplexity is clearly higher than another if it exceeds 1.01 times that
 
 
@@ -158,9 +157,10 @@ def _figures(text: str, evaluation: Evaluation) -> dict[str, float]:
     main one."""
     found: dict[str, float] = {}
     for column in evaluation.column_names:
-        its = [each for each in evaluation.metrics if each.column == column]
-        for metric in sorted(its, key=lambda each: each.name in _LAST):
-            if metric.unit != "plain" and metric.value is not None:
+        for metric in evaluation.metrics:
+            if metric.column != column or metric.unit == "plain":
+                continue
+            if metric.value is not None:
                 found[f"{text}_{_name(evaluation, metric)}"] = metric.value
         main = evaluation.main_of(column)
         if main.interval is not None:

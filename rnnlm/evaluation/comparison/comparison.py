@@ -39,18 +39,17 @@ from rnnlm.evaluation.comparison.pairing import (
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.tables import GroupRow, LargestDifferences, Units
 from rnnlm.evaluation.comparison.verdict import Contrast
-from rnnlm.evaluation.metrics import NO_OOV, Table, shown
+from rnnlm.evaluation.metrics import Table, shown
 from rnnlm.evaluation.perplexity import (
-    METRICS,
-    PER_TEXT,
-    PER_TOKEN,
-    PER_WORD,
+    NO_OOV,
+    TEXT_METRICS,
     Context,
     LineSums,
     Measured,
     Signature,
     TextEvaluation,
     lines_per_block,
+    metrics_per,
     tell_single_block,
 )
 from rnnlm.evaluation.resampling import LEVEL, Interval, MetricDifference, Resampling
@@ -75,8 +74,6 @@ from rnnlm.text.marks import tell_unseen
 
 # All parts of signatures: `find_comparable` has checked them, so nothing else need do so
 PARTS = frozenset({"rnnlm", *(each.name for each in fields(Signature))})
-# The metrics that models are compared by, and what they are taken per
-UNITS = {"ppl_token": "token", "ppl_word": "word", "bits_per_char": "character"}
 
 
 @dataclass(frozen=True)
@@ -130,21 +127,22 @@ def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comp
 
     # With one tokenizer everything compares.
     if not _differ(subjects, "tok"):
-        return Comparable(METRICS, METRICS[0], may_differ=PARTS)
+        return Comparable(tuple(TEXT_METRICS), next(iter(TEXT_METRICS)), may_differ=PARTS)
 
     # With several, what is counted per token does not.
     _check_same_words(subjects)
     why = f"tokens are different events: {_values(subjects, 'tok')}"
-    refused = [Refused(name, "tok", why) for name in PER_TOKEN]
+    refused = [Refused(name, "tok", why) for name in metrics_per("token")]
     changing = [subject.name for subject in subjects if not subject.keeps_text]
+    per_word, per_text = metrics_per("word"), metrics_per("character", "byte")
     if not changing:
-        return Comparable((*PER_WORD, *PER_TEXT), PER_TEXT[0], tuple(refused), may_differ=PARTS)
+        return Comparable((*per_word, *per_text), per_text[0], tuple(refused), may_differ=PARTS)
 
     # Nor does what is counted per character, where a tokenizer changes the characters.
     verb = "does" if len(changing) == 1 else "do"
     why = f"{' and '.join(changing)} {verb} not keep the text as it is"
-    refused += [Refused(name, None, why) for name in PER_TEXT]
-    return Comparable(PER_WORD, PER_WORD[0], tuple(refused), may_differ=PARTS)
+    refused += [Refused(name, None, why) for name in per_text]
+    return Comparable(per_word, per_word[0], tuple(refused), may_differ=PARTS)
 
 
 def _check_same_words(subjects: Sequence[Subject]) -> None:
@@ -266,7 +264,9 @@ def measured_rows(each: Difference, metric: str, per: str) -> list[Row]:
     rows = []
     for name, its in by_metric.items():
         bits, ratio = its.difference_bits, its.ppl_ratio
-        row = difference_row((each.first, each.second), name, bits, its.p, unit=f"bits per {per}")
+        row = difference_row(
+            (each.first, each.second), TEXT_METRICS[name], bits, its.p, unit=f"bits per {per}"
+        )
         row["ppl_ratio"] = None if ratio is None else ratio.estimate
         row["ppl_ratio_low"] = None if ratio is None else ratio.low
         row["ppl_ratio_high"] = None if ratio is None else ratio.high
@@ -342,7 +342,7 @@ class Comparison(ModelComparison):
     @property
     def per(self) -> str:
         """What the differences are per: token, word or character."""
-        return UNITS[self.figure]
+        return TEXT_METRICS[self.figure].per
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:

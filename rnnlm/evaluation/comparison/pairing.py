@@ -19,6 +19,7 @@ from rnnlm.evaluation.comparison.verdict import Contrast, figure_of
 from rnnlm.evaluation.metrics import (
     Evaluation,
     Metric,
+    MetricDefinition,
     Part,
     Remark,
     Table,
@@ -26,7 +27,6 @@ from rnnlm.evaluation.metrics import (
     shown_bounds,
     signature_parts,
     text_of,
-    unit_in_tables,
 )
 from rnnlm.evaluation.resampling import Interval, MetricDifference, Resampling
 from rnnlm.interface import Device
@@ -266,7 +266,7 @@ def _with_interval(model: ComparedModel[Evaluation], column: str, name: str) -> 
     metric = model.evaluation.metric(name, column)
     if metric is None:
         return "-"
-    digits = 4 if name.startswith("bits") else 2
+    digits = metric.definition.digits
     shown = metric.shown(digits)
     found = model.found.get((column, name))
     if found is not None:
@@ -275,7 +275,7 @@ def _with_interval(model: ComparedModel[Evaluation], column: str, name: str) -> 
 
 
 def difference_row(
-    names: tuple[str, str], metric: str, found: Interval | None, p: float | None,
+    names: tuple[str, str], metric: MetricDefinition, found: Interval | None, p: float | None,
     column: str = "", unit: str | None = None,
 ) -> Row:  # fmt: skip
     """Return a difference as a row of a table. names: of both models. unit: None: that of the
@@ -283,9 +283,9 @@ def difference_row(
     return {
         "first": names[0],
         "second": names[1],
-        "metric": metric,
+        "metric": metric.name,
         "column": column,
-        "unit": unit or unit_in_tables(metric),
+        "unit": unit or metric.unit,
         "difference": None if found is None else found.estimate,
         "low": None if found is None else found.low,
         "high": None if found is None else found.high,

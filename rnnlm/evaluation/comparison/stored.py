@@ -99,10 +99,11 @@ class StoredComparison(ModelComparison):
             for column, name in self.keys:
                 ours = first.evaluation.metric(name, column)
                 theirs = second.evaluation.metric(name, column)
-                row = difference_row((first.name, second.name), name, None, None, column)
-                row["difference"] = _difference(ours, theirs)
-                if row["difference"] is not None:
-                    rows.append(row)
+                difference = _difference(ours, theirs)
+                if ours is not None and difference is not None:
+                    names = (first.name, second.name)
+                    row = difference_row(names, ours.definition, None, None, column)
+                    rows.append(row | {"difference": difference})
         return rows
 
     def printed(self, top: int = 0) -> Iterator[Part]:

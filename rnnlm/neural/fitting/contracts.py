@@ -58,13 +58,15 @@ class Verdict:
     """What a validation found.
 
     loss_nats: mean per target, infinite where it is not a number. metric: the value of the metric
-    `name`, by which the best weights are chosen. metrics: other metrics by name.
+    `name`, by which the best weights are chosen. is_share: it is a share of 1. metrics: other
+    metrics by name.
     """
 
     loss_nats: float
     metric: float
     name: str
     higher_is_better: bool = False
+    is_share: bool = False
     metrics: dict[str, float] = field(default_factory=dict)
 
     @property

@@ -210,6 +210,7 @@ class Trainer:
             seconds=self.clock.elapsed(),
             model=self.objective.model(),
             criterion=verdict.name,
+            is_share=verdict.is_share,
             share=self.validation.share,
             layers=self.layers.measure(self.step_count, self.ranks.own_stop(stop)),
         )

@@ -14,7 +14,14 @@ import numpy as np
 
 from rnnlm.errors import notice
 from rnnlm.evaluation.label_evaluation import MAIN, ColumnFigures, LabelEvaluation
-from rnnlm.evaluation.labels import LabelSignature, Predictions, joint_exact_match, measures, report
+from rnnlm.evaluation.labels import (
+    LABEL_METRICS,
+    LabelSignature,
+    Predictions,
+    joint_exact_match,
+    measures,
+    report,
+)
 from rnnlm.evaluation.resampling import Measure
 from rnnlm.evaluation.soundness import TOLERANCE, Check
 from rnnlm.events import never
@@ -201,7 +208,7 @@ def verdict(
             main = next(name for name in MAIN if name in its)
 
         # In a mean, where higher is better, errors count negatively.
-        is_error = main == "word_error_rate"
+        is_error = not LABEL_METRICS[main].higher_is_better
         if number in telling:
             chosen.append(-its[main] if is_error and has_several else its[main])
         for name, value in its.items():
@@ -213,6 +220,7 @@ def verdict(
         float(np.mean(chosen)),
         "mean" if has_several else main,
         higher_is_better=has_several or not is_error,
+        is_share=True,
         metrics=metrics,
     )
 

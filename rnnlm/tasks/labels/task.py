@@ -144,9 +144,9 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
 
     @property
     def compared(self) -> tuple[str, ...]:
-        from rnnlm.evaluation.label_evaluation import METRICS
+        from rnnlm.evaluation.labels import LABEL_METRICS
 
-        return METRICS
+        return tuple(LABEL_METRICS)
 
     def check_alike(self, models: "Mapping[str, TaskModel]") -> None:
         columns = set()

@@ -17,7 +17,6 @@ from rnnlm.errors import ComparisonError
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison.comparison import (
     PARTS,
-    UNITS,
     Difference,
     Subject,
     difference,
@@ -41,11 +40,11 @@ from rnnlm.evaluation.comparison.pairing import (
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.stored import StoredModel
 from rnnlm.evaluation.comparison.verdict import Contrast
-from rnnlm.evaluation.metrics import Table, unit_of
-from rnnlm.evaluation.pair_evaluation import WRITTEN, PairEvaluation
-from rnnlm.evaluation.perplexity import tell_single_block
+from rnnlm.evaluation.metrics import Table
+from rnnlm.evaluation.pair_evaluation import PairEvaluation
+from rnnlm.evaluation.perplexity import TEXT_METRICS, tell_single_block
 from rnnlm.evaluation.resampling import Interval, MetricDifference, PairedDifference, Resampling
-from rnnlm.evaluation.translation import TranslationSignature
+from rnnlm.evaluation.translation import WRITTEN_METRICS, TranslationSignature
 from rnnlm.interface import UNKNOWN, Device
 from rnnlm.models import loading
 from rnnlm.models.loading import warn_if_trained_on
@@ -108,20 +107,22 @@ class PairComparison(ModelComparison):
                 rows.append([name, f"bits per {self.per}", bits, p])
                 rows.append([name, "perplexity", ratio, p])
             for metric, its in each.figures.items():
-                scale = 100 if unit_of(metric) == "percent" else 1
+                scale = 100 if WRITTEN_METRICS[metric].unit == "share" else 1
                 by = shown_interval(its.interval, "+.2f", scale=scale)
                 rows.append([name, metric, by, f"{its.p:.4f}"])
         return Table(["difference", "measure", "by", "p"], rows, left=2)
 
     def difference_rows(self) -> list[Row]:
         rows = []
-        figures = {per: name for name, per in UNITS.items()}
+        figures: dict[str, str] = {}
+        for name, definition in TEXT_METRICS.items():
+            figures.setdefault(definition.per, name)
         for each in self.differences:
             if each.perplexity is not None and self.per is not None:
                 rows += measured_rows(each.perplexity, figures[self.per], self.per)
             for metric, its in each.figures.items():
                 names = (each.first, each.second)
-                rows.append(difference_row(names, metric, its.interval, its.p))
+                rows.append(difference_row(names, WRITTEN_METRICS[metric], its.interval, its.p))
         # Only perplexities have a ratio.
         columns = dict.fromkeys(itertools.chain.from_iterable(rows))
         return [{name: row.get(name) for name in columns} for row in rows]
@@ -199,7 +200,7 @@ def _with_written(perplexities: Comparable) -> Comparable:
     """Add the metrics of what is written, which compare between any models."""
     return replace(
         perplexities,
-        figures=(*perplexities.figures, *WRITTEN),
+        figures=(*perplexities.figures, *WRITTEN_METRICS),
         may_differ=PARTS - {"data", "case"} | TranslationSignature.may_differ,
     )
 
@@ -234,7 +235,7 @@ class _Comparing:
         unknown = len(references_of(sides[0].data, sides[0].model.codec.target).oov)
         sources = len(sides[0].data.groups)
         tell_single_block(sources, 1)
-        differing = (*differing_by(found.main, unknown), *WRITTEN)
+        differing = (*differing_by(found.main, unknown), *WRITTEN_METRICS)
         return replace(_with_written(found), differing=differing, block_lines=1)
 
     def _perplexities(self, sides: Sequence[_Side]) -> Comparable:
@@ -265,7 +266,7 @@ class _Comparing:
             outcome.evaluations[0].sources,
             tuple(models),
             tuple(differences),
-            UNITS.get(main),
+            TEXT_METRICS[main].per if main else None,
             outcome.comparable.refused,
             time.perf_counter() - self.began,
         )
@@ -283,7 +284,7 @@ def _difference(
         unknown = int(first.evaluation.references.lines.oov_S.sum())
     written = {}
     for (_, name), its in found.items():
-        if name in WRITTEN and isinstance(its, PairedDifference):
+        if name in WRITTEN_METRICS and isinstance(its, PairedDifference):
             written[name] = its
     of_perplexity = difference(names, found, main, unknown) if main else None
     return TranslatorDifference(*names, of_perplexity, written)

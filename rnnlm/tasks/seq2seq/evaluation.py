@@ -16,11 +16,12 @@ from rnnlm.checks import several
 from rnnlm.config import Layer, from_stored, resolve
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation import perplexity
-from rnnlm.evaluation.pair_evaluation import WRITTEN, Decoded, PairEvaluation, Written
+from rnnlm.evaluation.pair_evaluation import Decoded, PairEvaluation, Written
 from rnnlm.evaluation.perplexity import LineSums
 from rnnlm.evaluation.soundness import TOLERANCE, Check
 from rnnlm.evaluation.translation import (
     BLEU_ORDER,
+    WRITTEN_METRICS,
     Translations,
     TranslationSettings,
     TranslationSignature,
@@ -40,7 +41,6 @@ from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, encode_pairs, lines_
 from rnnlm.tasks.seq2seq.decoding import Translator
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import GREEDY, DecodingSettings
-from rnnlm.tasks.seq2seq.settings import CRITERIA
 from rnnlm.text.encoding import EncodedText, encode_block, joined
 from rnnlm.text.lines import Block, as_bytes
 from rnnlm.text.marks import count_marks, tell_unseen
@@ -202,7 +202,7 @@ def decoded(
     if texts is None:
         return None
     figures = measure_translations(translations_of(model.codec, data, texts))
-    return {name: getattr(figures, name) or 0.0 for name in WRITTEN}
+    return {name: getattr(figures, name) or 0.0 for name in WRITTEN_METRICS}
 
 
 def is_telling(model: Seq2SeqModel, data: PairedData, criterion: str) -> bool:
@@ -214,7 +214,7 @@ def is_telling(model: Seq2SeqModel, data: PairedData, criterion: str) -> bool:
         return False
     translations = translations_of(model.codec, data, [each[0] for each in references])
     perfect = getattr(measure_translations(translations), criterion)
-    return perfect > 0 or not CRITERIA[criterion]
+    return perfect > 0 or not WRITTEN_METRICS[criterion].higher_is_better
 
 
 def translations_of(
@@ -279,7 +279,7 @@ def _signatures(
         "data": data.lines_hash,
         "model": loading.fingerprint_in_signature(model),
     }
-    return {name: str(TranslationSignature.of(name, settings, **parts)) for name in WRITTEN}
+    return {name: str(TranslationSignature.of(name, settings, **parts)) for name in WRITTEN_METRICS}
 
 
 # ---- Pairs, given in memory or as files, as a model reads them.

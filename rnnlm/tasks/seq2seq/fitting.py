@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rnnlm.config import Resolved, as_text
 from rnnlm.errors import UsageError, notice
+from rnnlm.evaluation.translation import WRITTEN_METRICS
 from rnnlm.events import Event, TrainingState, never
 from rnnlm.interface import Shapes
 from rnnlm.models import registry
@@ -44,7 +45,7 @@ from rnnlm.tasks.seq2seq.data import (
 )
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel, array_shapes
 from rnnlm.tasks.seq2seq.network import make_network
-from rnnlm.tasks.seq2seq.settings import CRITERIA, Seq2SeqFittingSettings, Seq2SeqSettings
+from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings, Seq2SeqSettings
 
 # ---- Language models that an encoder-decoder starts from: for each side its shape, its word
 # vectors and its recurrent layers.
@@ -380,10 +381,16 @@ class PairValidation:
             loss = math.inf
         if self.criterion == "loss":
             return Verdict(loss, loss, "loss_nats")
-        is_higher_better = CRITERIA[self.criterion]
-        worst = 0.0 if is_higher_better else math.inf
-        metric = found.get(self.criterion, worst)
-        return Verdict(loss, metric, self.criterion, is_higher_better, {"loss_nats": loss, **found})
+        chosen = WRITTEN_METRICS[self.criterion]
+        worst = 0.0 if chosen.higher_is_better else math.inf
+        return Verdict(
+            loss,
+            found.get(chosen.name, worst),
+            chosen.name,
+            chosen.higher_is_better,
+            is_share=chosen.unit == "share",
+            metrics={"loss_nats": loss, **found},
+        )
 
     def read_some(self) -> None:
         """Read the first pairs, one after the other, so that there is no padding."""

@@ -251,15 +251,6 @@ def stored(settings: Mapping[str, Any]) -> Seq2SeqSettings:
 
 # ---- How an encoder-decoder is trained.
 
-# Whether a higher value of each metric is better.
-CRITERIA = {
-    "bleu": True,
-    "chrf": True,
-    "exact_match": True,
-    "word_error_rate": False,
-    "symbol_error_rate": False,
-}
-
 
 @dataclass(frozen=True)
 class Seq2SeqFittingSettings(OptimizationSettings):

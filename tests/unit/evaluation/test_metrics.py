@@ -1,11 +1,22 @@
 """One number: how it is shown, and which direction is better."""
 
+import pickle
+
+from rnnlm.evaluation.labels import LABEL_METRICS
 from rnnlm.evaluation.metrics import Metric, shown
+from rnnlm.evaluation.perplexity import TEXT_METRICS
+from rnnlm.evaluation.translation import WRITTEN_METRICS
 
 
 def test_each_metric_is_shown_in_its_unit():
     expected = ["50.00", "0.50", "0.50"]
-    assert [Metric(name, 0.5).shown() for name in ("f1", "bleu", "ppl_token")] == expected
-    assert Metric("bits_per_char", 1.23456).shown(4) == "1.2346"
+    definitions = (LABEL_METRICS["f1"], WRITTEN_METRICS["bleu"], TEXT_METRICS["ppl_token"])
+    assert [Metric(definition, 0.5).shown() for definition in definitions] == expected
+    assert Metric(TEXT_METRICS["bits_per_char"], 1.23456).shown(4) == "1.2346"
     assert shown(None) == "-" and shown(2e9) == "2e+09" and shown(12345.6) == "12,345.60"
-    assert Metric("ece", 0.1).higher_is_better is False and Metric("f1", 0.1).higher_is_better
+    assert LABEL_METRICS["f1"].higher_is_better and not LABEL_METRICS["ece"].higher_is_better
+
+
+def test_what_a_metric_says_about_itself_can_be_sent_to_another_process():
+    for table in (LABEL_METRICS, TEXT_METRICS, WRITTEN_METRICS):
+        assert pickle.loads(pickle.dumps(table)) == table

@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 
 from rnnlm.errors import ComparisonError
-from rnnlm.evaluation.comparison.comparison import UNITS, Subject, find_comparable
+from rnnlm.evaluation.comparison.comparison import Subject, find_comparable
 from rnnlm.evaluation.comparison.pairing import names_of
-from rnnlm.evaluation.perplexity import METRICS, Signature
+from rnnlm.evaluation.perplexity import TEXT_METRICS, Signature
 from support.tiny_models import Lines, make_tokenizer
 
 SIGNATURE = Signature(
@@ -26,7 +26,7 @@ def subject(
 @pytest.mark.parametrize("part", ["ctx", "prec", "adapt", "model"])
 def test_what_may_differ_forbids_nothing(part):
     found = find_comparable([subject("a", 3), subject("b", 3, **{part: "other"})])
-    assert (found.figures, found.main, found.refused) == (METRICS, "ppl_token", ())
+    assert (found.figures, found.main, found.refused) == (tuple(TEXT_METRICS), "ppl_token", ())
 
 
 @pytest.mark.parametrize("part", ["data", "case", "blank", "unk", "eos"])
@@ -98,7 +98,9 @@ def test_words_with_and_without_punctuation_are_different_words():
 def test_one_different_model_suffices_to_refuse():
     with pytest.raises(ComparisonError, match="case"):
         find_comparable([subject("a"), subject("b"), subject("c", case="lower")])
-    assert set(UNITS) == {"ppl_token", "ppl_word", "bits_per_char"}
+    per = {name: each.per for name, each in TEXT_METRICS.items()}
+    assert (per["ppl_token"], per["ppl_word"]) == ("token", "word")
+    assert (per["bits_per_char"], per["bits_per_byte"]) == ("character", "byte")
 
 
 def test_folders_are_named_by_shortest_unique_path_end():

@@ -3,7 +3,7 @@ import pytest
 
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.metrics import intervals_of
-from rnnlm.evaluation.perplexity import LineSums, PerEvent
+from rnnlm.evaluation.perplexity import TEXT_METRICS, LineSums, PerEvent
 from rnnlm.evaluation.resampling import Resampling
 from rnnlm.inference import span_scoring
 from support.tiny_models import Lines, fit
@@ -43,4 +43,6 @@ def test_interval_with_unrepresentable_bounds_is_omitted():
     huge = LineSums(
         np.array([-1.0, -2000.0]), np.array([-1.0, -2000.0]), one, one * 0, one, one, one
     )
-    assert PerEvent(huge, "ppl_token").interval(Resampling(200, block_lines=1)) is None
+    assert (
+        PerEvent(huge, TEXT_METRICS["ppl_token"]).interval(Resampling(200, block_lines=1)) is None
+    )

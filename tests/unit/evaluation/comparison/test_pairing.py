@@ -7,10 +7,10 @@ import pytest
 
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.comparison.pairing import Comparable, check_signatures
-from rnnlm.evaluation.labels import LabelSignature, Predictions, measures
+from rnnlm.evaluation.labels import LABEL_METRICS, LabelSignature, Predictions, measures
 from rnnlm.evaluation.metrics import Metric
 from rnnlm.evaluation.resampling import Resampling
-from rnnlm.evaluation.translation import TranslationSignature
+from rnnlm.evaluation.translation import WRITTEN_METRICS, TranslationSignature
 
 GOLD = [["B-X", "O"], ["O", "B-Y"], ["B-X", "I-X"]] * 4
 FIRST = Predictions("word", GOLD, [["O", "O"], *GOLD[1:-1], ["O", "O"]], scheme="bio")
@@ -21,7 +21,8 @@ NAMES = ("a", "b")
 
 
 def metric(signature) -> Metric:
-    return Metric(signature.metric, 0.5, str(signature))
+    definition = {**LABEL_METRICS, **WRITTEN_METRICS}[signature.metric]
+    return Metric(definition, 0.5, str(signature))
 
 
 def test_metric_difference_is_second_minus_first():
