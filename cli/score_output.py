@@ -1,5 +1,4 @@
-"""Where `rnnlm score` puts its scores: on standard output, or in a file that an interrupted run can
-continue."""
+"""Where `rnnlm score` puts its scores: standard output, or a file that grows chunk by chunk."""
 
 import contextlib
 import itertools
@@ -21,9 +20,8 @@ from .signals import explaining
 
 if TYPE_CHECKING:
     from rnnlm.inference.next_word import NextWord
-    from rnnlm.scoring.forms import Scores, TextForm
+    from rnnlm.scoring.forms import Scores
     from rnnlm.scoring.records import SentenceScore
-    from rnnlm.scoring.resumable_output import ScoreFile
     from rnnlm.scoring.rows import RowLayout
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.scoring.settings import ScoringSettings
@@ -77,83 +75,64 @@ def write(
     sentences: "Iterator[Sentence]",
     settings: "ScoringSettings",
     form: str,
-    resume: bool,
+    identity: dict[str, str],
     overwrite: bool,
     has_region_names: bool,
 ) -> None:
-    """Write the scores to a file, chunk by chunk; with `resume`, after those that an unfinished run
-    has written. A Parquet file appears when it is complete."""
-    if form == "parquet":
-        _write_parquet(path, models, sentences, settings, overwrite, has_region_names)
-        return
+    """Write the scores to a file, chunk by chunk; after those that an interrupted run of the same
+    work has written. A Parquet file appears when it is complete. identity: of the sentences."""
     from rnnlm.files import lock
+    from rnnlm.files.result_file import GrowingFile, next_step_of_file, record_finished
+    from rnnlm.files.resuming import Step
+    from rnnlm.files.tables import save_parquet
     from rnnlm.scoring.forms import TextForm
-    from rnnlm.scoring.several_models import score_chunks_of_models
+    from rnnlm.scoring.several_models import describe_run_of_models, score_chunks_of_models
 
     about = _About(models, settings)
     layout, sentences = _layout(models, sentences, settings, has_region_names)
-    as_text = TextForm(form, settings, layout)
+    identity = identity | describe_run_of_models(models, settings)
+    identity |= {"format": form, "columns": ", ".join(layout.columns)}
 
     # The file grows chunk by chunk: two writers would mix theirs.
     with contextlib.ExitStack() as held:
         held.enter_context(lock.file_held(path))
-        file = _begun(path, models, as_text, resume, overwrite)
-        is_resumed = file.done > 0
+        step = next_step_of_file(path, identity, overwrite)
+        if step is Step.FINISHED:
+            return
         say = held.enter_context(terminal.Progress())
-        held.enter_context(explaining(lambda: _say_how_to_resume(path, overwrite)))
-        for chunk in score_chunks_of_models(models, sentences, settings, skip=file.done):
-            file.write(chunk.sentences, "".join(map(as_text.text, chunk)))
-            about.observe(chunk)
-            if len(chunk):
-                say(f"{file.sentences:,} sentences written")
-        file.finish()
-    _say_written(file.sentences, path)
+        if form == "parquet":
+            written = 0
+
+            def batches() -> Iterator[list[dict[str, Any]]]:
+                nonlocal written
+                for chunk in score_chunks_of_models(models, sentences, settings):
+                    yield list(itertools.chain.from_iterable(map(layout.rows, chunk)))
+                    # Below the yield: a batch counts once the file has taken it.
+                    about.observe(chunk)
+                    written += len(chunk)
+                    say(f"{written:,} sentences scored")
+
+            save_parquet(path, layout.types, batches())
+            record_finished(path, identity, _sentences_in_words(written))
+            is_resumed = False
+        else:
+            as_text = TextForm(form, settings, layout)
+            file = GrowingFile(path, identity, as_text.header, step)
+            is_resumed = file.done > 0
+            held.enter_context(explaining(lambda: _say_how_to_resume(path, overwrite)))
+            for chunk in score_chunks_of_models(models, sentences, settings, skip=file.done):
+                about.observe(chunk)
+                if len(chunk):
+                    file.append(len(chunk), "".join(map(as_text.text, chunk)))
+                    say(f"{file.rows:,} sentences written")
+            written = file.rows
+            file.finish(_sentences_in_words(written))
+    terminal.say(f"{_sentences_in_words(written)} written to {path}")
     about.say(is_resumed)
 
 
-def _begun(
-    path: Path, models: dict[str, Any], form: "TextForm", resume: bool, overwrite: bool
-) -> "ScoreFile":
-    """Begin the file, or go on with that of a run with the same models, settings and columns."""
-    from rnnlm.scoring import resumable_output
-    from rnnlm.scoring.several_models import describe_run_of_models
-
-    run = describe_run_of_models(models, form.settings)
-    run |= {"format": form.name, "columns": ", ".join(form.layout.columns)}
-    if resume:
-        return resumable_output.resume(path, run, form.header)
-    return resumable_output.begin(path, run, form.header, overwrite)
-
-
-def _write_parquet(
-    path: Path,
-    models: dict[str, Any],
-    sentences: "Iterator[Sentence]",
-    settings: "ScoringSettings",
-    overwrite: bool,
-    has_region_names: bool,
-) -> None:
-    from rnnlm.files.outputs import check_file
-    from rnnlm.files.tables import save_parquet
-    from rnnlm.scoring.several_models import score_chunks_of_models
-
-    check_file(path, overwrite)
-    about, written, say = _About(models, settings), 0, terminal.Progress()
-    layout, sentences = _layout(models, sentences, settings, has_region_names)
-
-    def batches() -> Iterator[list[dict[str, Any]]]:
-        nonlocal written
-        for chunk in score_chunks_of_models(models, sentences, settings):
-            yield list(itertools.chain.from_iterable(map(layout.rows, chunk)))
-            # Below the yield: a batch counts once the file has taken it.
-            about.observe(chunk)
-            written += len(chunk)
-            say(f"{written:,} sentences scored")
-
-    save_parquet(path, layout.types, batches())
-    say.close()
-    _say_written(written, path)
-    about.say()
+def _sentences_in_words(number: int) -> str:
+    return terminal.plural(number, "sentence", "sentences")
 
 
 def _layout(
@@ -207,12 +186,8 @@ class _About:
 
 
 def _say_how_to_resume(path: Path, overwrites: bool) -> None:
-    how = "--resume instead of --overwrite" if overwrites else "--resume"
-    terminal.say(f"{path} keeps what is written; to go on, run the same command with {how}")
-
-
-def _say_written(sentences: int, path: Path) -> None:
-    terminal.say(f"{terminal.plural(sentences, 'sentence', 'sentences')} written to {path}")
+    how = " without --overwrite" if overwrites else ""
+    terminal.say(f"{path} keeps what is written; to go on, run the same command again{how}")
 
 
 def _measures(settings: "ScoringSettings") -> list[str]:

@@ -3,6 +3,7 @@ pairs."""
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from ..setting_options import SCORING, SENTENCES, options_of
 
 if TYPE_CHECKING:
     from rnnlm.scoring.sentences import Sentence
-    from rnnlm.scoring.settings import ScoringSettings
+    from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 
 # ---- Sources, for encoder-decoders: where they are read from, and what goes with them.
 
@@ -165,13 +166,6 @@ output_options = section(
     options.overwrite_option("Replace existing files."),
     options.json_option,
 )
-rare_output_options = section(
-    "Output",
-    click.option("--resume", is_flag=True,
-                 help="Continue the --output of a run that was interrupted."),
-    rare=True,
-)  # fmt: skip
-
 
 _ABOUT_INPUT = {
     "column": "--column",
@@ -194,9 +188,8 @@ _ABOUT_INPUT = {
 @result_options
 @pairs_options
 @output_options
-@rare_output_options
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
-            device: str, as_json: bool, output: Path | None, resume: bool, overwrite: bool,
+            device: str, as_json: bool, output: Path | None, overwrite: bool,
             **given: Any) -> None:  # fmt: skip
     """Score sentences, or targets given their sources.
 
@@ -207,6 +200,8 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     rnnlm score -m demo --pairs homophones.tsv
     rnnlm score -m fra --source "how are you ?" "comment vas-tu ?" "tu vas bien ?"
     rnnlm score -m fra --input pairs.tsv --column english --target-column french
+
+    The same command with -o goes on where it was interrupted.
 
     \f
     Each sentence is scored alone from the start and with its end, unless options say otherwise.
@@ -226,11 +221,11 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     form = ""
     if not pairs:
         form = _format(as_json, output)
-        _check_options(form, output, resume, overwrite, given)
+        _check_options(form, output, overwrite, given)
     has_sources = any(given[name] for name in _NAMES)
     model_names = options.chosen_models(model_names, "sources" if has_sources else "text")
     if not pairs:
-        _check_files(sentences, (*inputs, *given["targets"]), output, overwrite, resume)
+        _check_files(sentences, (*inputs, *given["targets"]), output)
 
     from rnnlm.system import keep_freed
 
@@ -241,13 +236,15 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         show_pairs(models, pairs)
         return
     settings = _settings(given)
-    read = _sentences(sentences, inputs, given, form)
+    sentence_settings = _sentence_settings(given, form)
+    read = _sentences(sentences, inputs, given, sentence_settings)
     has_region_names = bool(given["region_columns"])
     from .. import score_output
 
     if output:
+        identity = _identity(sentences, inputs, given["targets"], sentence_settings)
         score_output.write(
-            output, models, read, settings, form, resume, overwrite, has_region_names
+            output, models, read, settings, form, identity, overwrite, has_region_names
         )
     else:
         score_output.show(models, read, settings, form, bool(inputs), has_region_names)
@@ -264,19 +261,13 @@ def _check_input(
     )
 
 
-def _check_files(
-    sentences: tuple[str, ...],
-    inputs: tuple[str, ...],
-    output: Path | None,
-    overwrite: bool,
-    resume: bool,
-) -> None:
+def _check_files(sentences: tuple[str, ...], inputs: tuple[str, ...], output: Path | None) -> None:
     options.check_texts(*inputs)
     if output:
         from rnnlm.files import outputs
         from rnnlm.text import sources
 
-        outputs.check_file(output, overwrite or resume)
+        outputs.check_file(output, overwrite=True)
         outputs.check_apart([output], sources.expand(inputs))
     options.notice_file(sentences, "scored as a sentence", "--input {file} scores its lines")
 
@@ -294,17 +285,9 @@ def _format(as_json: bool, output: Path | None) -> str:
     return form
 
 
-def _check_options(
-    form: str, output: Path | None, resume: bool, overwrite: bool, given: dict[str, Any]
-) -> None:
+def _check_options(form: str, output: Path | None, overwrite: bool, given: dict[str, Any]) -> None:
     # Options for files, and what each format allows.
-    options.refuse_if(resume and not output, "--resume needs --output FILE.")
     options.refuse_if(overwrite and not output, "--overwrite needs --output FILE.")
-    options.refuse_if(resume and overwrite, "--resume and --overwrite cannot be combined.")
-    options.refuse_if(
-        form == "parquet" and resume,
-        "--resume: a Parquet file is written only at the end; choose csv, tsv or jsonl.",
-    )
 
     # Options for words and regions. A table has rows of one kind.
     has_words = given["with_words"] or given["next_words"]
@@ -334,23 +317,8 @@ def _settings(given: dict[str, Any]) -> "ScoringSettings":
     )
 
 
-def _sentences(
-    sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[str, Any], form: str
-) -> "Iterator[Sentence]":
-    """Return the sentences to score."""
-    from rnnlm.scoring.sentences import of_texts, read_sentences
+def _sentence_settings(given: dict[str, Any], form: str) -> "SentenceSettings":
     from rnnlm.scoring.settings import SentenceSettings
-    from rnnlm.text.lines import single_spaced
-
-    if sentences:
-        if given["strip"]:
-            sentences = tuple(map(single_spaced, sentences))
-        return of_texts(sentences, given["given"], given["region_mark"], given["source"])
-    if not inputs and sys.stdin is not None and sys.stdin.isatty():
-        what = "sentences from the terminal, one a line"
-        if given["are_pairs"]:
-            what = "a table of pairs from the terminal, with a header"
-        terminal.say(f"reading {what}; Ctrl-D ends")
 
     # None keeps all columns of the input; a ranked table would have no room for them.
     keep = given["keep"]
@@ -358,7 +326,7 @@ def _sentences(
         keep = None
     elif keep in (("none",), None):
         keep = ()
-    settings = SentenceSettings(
+    return SentenceSettings(
         column=given["column"],
         id_column=given["id_column"],
         given_column=given["given_column"],
@@ -372,4 +340,42 @@ def _sentences(
         given_source=given["source"],
         strip=bool(given["strip"]),
     )
+
+
+def _sentences(
+    sentences: tuple[str, ...],
+    inputs: tuple[str, ...],
+    given: dict[str, Any],
+    settings: "SentenceSettings",
+) -> "Iterator[Sentence]":
+    """Return the sentences to score."""
+    from rnnlm.scoring.sentences import of_texts, read_sentences
+    from rnnlm.text.lines import single_spaced
+
+    if sentences:
+        if given["strip"]:
+            sentences = tuple(map(single_spaced, sentences))
+        return of_texts(sentences, given["given"], given["region_mark"], given["source"])
+    if not inputs and sys.stdin is not None and sys.stdin.isatty():
+        what = "sentences from the terminal, one a line"
+        if given["are_pairs"]:
+            what = "a table of pairs from the terminal, with a header"
+        terminal.say(f"reading {what}; Ctrl-D ends")
     return read_sentences(inputs or ("-",), settings, given["targets"])
+
+
+def _identity(
+    sentences: tuple[str, ...],
+    inputs: tuple[str, ...],
+    targets: tuple[str, ...],
+    settings: "SentenceSettings",
+) -> dict[str, str]:
+    """Return what determines which sentences are scored, by name."""
+    from rnnlm.files.resuming import text_signatures
+    from rnnlm.text.sources import expand
+
+    how_read = {f"input {name}": str(value) for name, value in asdict(settings).items()}
+    if sentences:
+        return how_read | {"sentences": repr(sentences)}
+    texts = text_signatures(expand(inputs or ("-",)))
+    return how_read | texts | text_signatures(expand(targets), "target")

@@ -23,7 +23,6 @@ Identity = Mapping[str, str]  # of work: what its result depends on, by name
 
 COMPARED_BYTES = 1 << 20  # at the start and at the end of a text
 SIGNATURE_DIGITS = 12
-# What undecodable bytes become: what was made while they were errors had none
 ENCODING_ERRORS, STRICT = "encoding_errors", "strict"
 WAYS_OUT = "choose another `output`, or replace it with `overwrite=True`"
 
@@ -60,10 +59,11 @@ def next_step(
     """
     if found is None or overwrite:
         return Step.START
+    if found.identity is None and not found.fault:
+        raise OutputError(f"{place} already exists", "nothing says how it was made", WAYS_OUT)
     why = found.fault
-    if not why and found.identity is None:
-        why = "nothing says how it was made"
     if not why and found.identity is not None:
+        # Finished files had no such errors.
         if found.identity.get(ENCODING_ERRORS) == STRICT:
             free = {*free, ENCODING_ERRORS}
         before = {name: value for name, value in found.identity.items() if name not in free}
@@ -83,8 +83,12 @@ def tell_finished(place: Path, what: str) -> None:
 
 
 def text_signatures(names: Iterable[str], role: str = "text") -> dict[str, str]:
-    """Return the signatures of texts by name, as part of an identity. role: what they are for."""
-    return {f"{role} {name}": signature(name) for name in names}
+    """Return the signatures of texts, in their order, as part of an identity. role: what they are
+    for. Their names count for nothing."""
+    found = {}
+    for number, name in enumerate(names, start=1):
+        found[role if number == 1 else f"{role} {number}"] = signature(name)
+    return found
 
 
 def signature(name: str) -> str:

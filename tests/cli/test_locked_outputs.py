@@ -121,4 +121,4 @@ def test_two_processes_do_not_write_one_file(inputs, start):
         (refused,) = [err for err in said if "error: " in err]
         assert "another process is writing out.tsv" in refused
     assert len((inputs / "out.tsv").read_text().splitlines()) == 4001
-    assert not (inputs / "out.tsv.run").exists()
+    assert '"finished"' in (inputs / ".out.tsv.run").read_text()

@@ -315,22 +315,24 @@ def test_killed_run_resumes_to_the_same_file(
     broken = (here / name).read_bytes()
     assert len(broken) < len(expected)
     assert expected.startswith(broken)
-    assert (here / f"{name}.run").exists()
-    refused = rnnlm(*command, name)
+    refused = rnnlm(*command, name, "--no-eos")
     assert refused.code == 1 and (here / name).read_bytes() == broken
-    assert rnnlm(*command, name, "--resume", "--no-eos").code == 2
-    resumed = rnnlm(*command, name, "--resume")
+    assert "eos was True, is False" in refused.err
+    assert "choose another -o, or replace it with --overwrite" in refused.err
+    resumed = rnnlm(*command, name)
     assert resumed.code == 0
     assert (here / name).read_bytes() == expected
-    assert not (here / f"{name}.run").exists()
+    finished = rnnlm(*command, name)
+    assert finished.code == 0 and finished.err.count("\n") == 1
+    assert f"{name} is finished: 6,000 sentences; to make it again: --overwrite" in finished.err
     assert resumed.err.splitlines()[-1] == whole.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("options", [
-    "--json -o s.tsv", "--output scores", "--resume", "--overwrite", "--input text",
-    "--output s.tsv --resume --overwrite", "-o s.tsv --tokens --words", "--with entropy",
+    "--json -o s.tsv", "--output scores", "--overwrite", "--input text",
+    "-o s.tsv --tokens --words", "--with entropy",
     "--with entropie --words", "--keep item", "--region-columns a,b", "--regions ' '",
-    "--output s.parquet --resume", "--output s.csv --tokens --regions '|'",
+    "--output s.csv --tokens --regions '|'",
     "--given a --context carry", "--given-column before", "--column text --id-column id",
 ])  # fmt: skip
 def test_options_that_contradict_each_other_are_wrong_usage(by_counts, here, options):

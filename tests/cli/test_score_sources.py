@@ -77,10 +77,12 @@ def test_table_compares_no_targets_across_sources(rnnlm, fra, here):
     assert "likelier" not in shown.out and "item" not in shown.out
 
 
-def test_interrupted_run_resumes_with_the_same_pairs(rnnlm, fra, pairs):
+def test_scores_of_the_same_pairs_are_finished(rnnlm, fra, pairs):
     command = ("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "-o", "scores.tsv")
     assert rnnlm(*command).code == 0
-    assert "cannot resume" in rnnlm(*command, "--resume").err
+    assert "scores.tsv is finished" in rnnlm(*command).err
+    other = rnnlm(*command, "--source", "a dog")
+    assert other.code != 0
 
 
 def test_accompanying_language_model_scores_the_target_alone(rnnlm, fra, models, pairs):

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from rnnlm.files.result_file import Begun, journal_beside
+
 TINY = "--set hidden_size=8 --set embedding_size=8 --precision fp32 --budget 2steps"
 WRITERS = {
     "train": "train {text} --model unigram -o OUT",
@@ -106,8 +108,13 @@ INPUTS = {  # what would replace what it reads
     "score -m {unigram} --input a.jsonl -o a.jsonl --overwrite": "a.jsonl is also an input",
     "score -m {unigram} --pairs a.jsonl -o a.jsonl --overwrite": "a.jsonl is also an input",
     "rescore -m {unigram} --tune n.tsv --nbest-output n.tsv --overwrite": "",
-    "score -m {unigram} the -o run.jsonl --resume": "run.jsonl was started with another model or",
 }
+
+
+def test_what_a_record_says_is_shown_without_escapes(refused, here):
+    (here / "run.jsonl").write_bytes(b"x\n")
+    journal_beside(here / "run.jsonl").write([Begun({"model": "\033[31m"})])
+    refused("score -m {unigram} the -o run.jsonl", "run.jsonl already holds another result")
 
 
 @pytest.mark.parametrize(("line", "what"), INPUTS.items(), ids=INPUTS)
@@ -118,8 +125,6 @@ def test_no_input_is_replaced(refused, there, here, line, what):
         (here / name).write_bytes(b"the man\n")
     (here / "link").symlink_to("a.txt")
     (here / "a.jsonl").write_bytes(b'{"text": "a", "good": "a", "bad": "b"}\n')
-    (here / "run.jsonl").write_bytes(b"x\n")
-    (here / "run.jsonl.run").write_bytes(b'{"model": "\\u001b[31m"}\n')
     refused(line, what, code=2)
 
 

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from rnnlm.cli.main import run
+from rnnlm.files.journal import Journal
 from support.damages import config, edited
 from support.failures import checked_error
 
@@ -87,13 +88,15 @@ def test_a_file_may_make_a_request_wrong_usage(refused, here):
     for token, what in ((b"secret", "too short"), (bytes(range(128, 160)), "")):
         (here / "t").write_bytes(token)
         refused("serve -m {lstm} --token-file t", f"the token in t is {what}", code=2)
+
+
+def test_a_filter_with_another_identity_is_refused(refused, here):
     layout = {"groups": ["kept"], "kept": ["kept"], "has_folders": False}
-    journal = {"what": "filter", "identity": {}, "layout": layout}
     (here / "out").mkdir()
-    (here / "out/filter.jsonl").write_text(json.dumps(journal) + "\n")
+    begun = {"what": "filter", "identity": {}, "layout": layout}
+    Journal(here / "out/filter.jsonl").write([begun])
     (here / "f.txt").write_text("the man\n")
-    what = "out was begun with other models or options"
-    refused(f"filter f.txt {FILTER} --resume", what, code=2)
+    refused(f"filter f.txt {FILTER}", "out already holds another result")
 
 
 ODD = {

@@ -32,7 +32,7 @@ def test_the_rule_says_what_to_do(found, overwrite, step):
     [
         (Found({"order": "5"}), "order was 5, is 3"),
         (Found({"order": "5"}, is_finished=True), "order was 5, is 3"),
-        (Found({"order": "3", "text a": "1 byte"}), "text a was 1 byte, is not given"),
+        (Found({"order": "3", "text 2": "1 byte"}), "text 2 was 1 byte, is not given"),
         (Found(), "nothing says how it was made"),
         (Found({"order": "3"}, fault="a line was changed"), "a line was changed"),
     ],
@@ -40,7 +40,8 @@ def test_the_rule_says_what_to_do(found, overwrite, step):
 def test_whatever_else_is_there_is_named_with_both_ways_out(found, why):
     with pytest.raises(OutputError) as caught:
         next_step(PLACE, found, {"order": "3"})
-    assert caught.value.what == "kept already holds another result" and caught.value.why == why
+    expected = "exists" if found == Found() else "holds another result"
+    assert caught.value.what == f"kept already {expected}" and caught.value.why == why
     assert "`output`" in caught.value.hint and "`overwrite=True`" in caught.value.hint
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.errors import OutputError, TextError, UsageError
-from rnnlm.scoring import resumable_output
+from rnnlm.errors import TextError, UsageError
 from rnnlm.scoring.scorer import score_chunks
 from rnnlm.scoring.sentences import Sentence, read_sentences
 from rnnlm.scoring.settings import SentenceSettings
@@ -193,15 +192,3 @@ def test_source_and_target_files_are_read_by_line(tmp_path):
         read([files["en"][0]], [files["fr"][1]])
     with pytest.raises(UsageError, match="2 files of sources and 1 of targets"):
         read(files["en"], files["fr"][:1])
-
-
-def test_resuming_requires_the_same_sources(tmp_path):
-    path, run = tmp_path / "scores.tsv", {"model": "m"}
-    sentences = [Sentence("un chien", 1, source="a dog")]
-    resumable_output.begin(path, run, "header\n").write(sentences, "row\n")
-    resumable_output.resume(path, run, "header\n").write(sentences, "row\n")
-    with pytest.raises(UsageError, match="other sentences"):
-        other = [replace(sentences[0], source="a cat")]
-        resumable_output.resume(path, run, "header\n").write(other, "row\n")
-    with pytest.raises(OutputError):
-        resumable_output.begin(path, run, "header\n")

@@ -1,0 +1,157 @@
+"""A file that a command makes, and the record of how it was made, .FILE.run beside it.
+
+By the record, the same command goes on where it was cut off, or finds its result finished. It is a
+journal: first the identity of the work, then, of a file that grows row by row, how far it is, and
+in the end the hash of the whole file. A file that grows is cut off after the last of these entries
+before work goes on, so that it becomes what it would have become, byte by byte. Without its record
+a file is one that nobody knows how it was made.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from rnnlm.errors import UsageError
+from rnnlm.files.compression import SUFFIXES
+from rnnlm.files.journal import Journal
+from rnnlm.files.outputs import check_file, is_stream
+from rnnlm.files.resuming import Found, Identity, Step, next_step, tell_finished
+from rnnlm.files.writing import open_appending, replace_file, sha256, short_name, writing
+
+
+class Begun(msgspec.Struct, tag="begun", tag_field="what"):
+    """Work on the file has begun."""
+
+    identity: dict[str, str]
+
+
+class Written(msgspec.Struct, tag="written", tag_field="what"):
+    """So much of the file is written. rows: how many of whatever it holds; bytes: its length."""
+
+    rows: Annotated[int, msgspec.Meta(ge=0)]
+    bytes: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Finished(msgspec.Struct, tag="finished", tag_field="what"):
+    """The file is whole. content: what it holds, for people."""
+
+    content: str
+    sha256: str | None
+
+
+Record = list[Begun | Written | Finished]
+
+
+def next_step_of_file(path: Path, wanted: Identity, overwrite: bool) -> Step:
+    """Return what to do about the file at `path`, by the rule of :func:`next_step`. Say it where
+    the file is finished; raise OutputError where no file can be written there."""
+    check_file(path, overwrite=True)
+    if is_stream(path):
+        return Step.START
+    found, content = _found(path)
+    step = next_step(path, found, wanted, overwrite)
+    if step is Step.FINISHED:
+        tell_finished(path, content)
+    return step
+
+
+def _found(path: Path) -> tuple[Found | None, str]:
+    """Return what is at `path`, and what it holds, if it is finished."""
+    journal = journal_beside(path)
+    is_there = os.path.lexists(path)
+    try:
+        record = _read(journal)
+    except FileNotFoundError:
+        return (Found() if is_there else None), ""
+    except ValueError as error:
+        return Found(fault=str(error)), ""
+    assert isinstance(record[0], Begun)
+    identity = record[0].identity
+    last = record[-1]
+    if isinstance(last, Finished):
+        if not is_there:
+            return None, ""
+        fault = "" if sha256(path) == last.sha256 else "it was changed after it was written"
+        return Found(identity, is_finished=True, fault=fault), last.content
+
+    # Of what grows, some must be left to go on from.
+    written = [entry for entry in record if isinstance(entry, Written)]
+    size = path.stat().st_size if is_there else 0
+    fault = "it is shorter than it was" if written and written[0].bytes > size else ""
+    return Found(identity, fault=fault), ""
+
+
+def _read(journal: Journal) -> Record:
+    kind: Any = Begun | Written | Finished
+    record: Record = journal.read(kind)
+    if not record or not isinstance(record[0], Begun):
+        raise ValueError(f"{journal.path.name} does not say what was begun")
+    return record
+
+
+def journal_beside(path: Path) -> Journal:
+    """Return the record of the file at `path`."""
+    return Journal(path.with_name(f".{short_name(path)}.run"))
+
+
+def record_finished(path: Path, identity: Identity, content: str) -> None:
+    """Write the record of a file that was written as a whole. content: what it holds, for people,
+    such as "1,000 sentences"."""
+    if not is_stream(path):
+        with writing(path):
+            entries = (Begun({**identity}), Finished(content, sha256(path)))
+            journal_beside(path).write(entries)
+
+
+class GrowingFile:
+    """A file that grows row by row. done: how many rows it has held from the start; rows: how many
+    it holds now."""
+
+    def __init__(self, path: Path, identity: Identity, header: str, step: Step) -> None:
+        """Begin the file, or cut it off where work on it goes on, as :func:`next_step_of_file`
+        says."""
+        if path.suffix.lower() in SUFFIXES:
+            raise UsageError(
+                f"{path} would be compressed",
+                "a compressed file cannot grow row by row",
+                "choose another name, compress it later",
+            )
+        self.path = path
+        self.done = 0
+        self._journal = journal_beside(path)
+
+        # Go on after the last entry that the file has room for.
+        kept = []
+        if step is Step.GO_ON:
+            size = path.stat().st_size if path.exists() else 0
+            for entry in _read(self._journal):
+                if isinstance(entry, Written) and entry.bytes <= size:
+                    kept.append(entry)
+        with writing(path):
+            # First what is to be done: a run that is killed from here on goes on.
+            self._journal.write([Begun({**identity}), *kept])
+            if kept:
+                self.done = kept[-1].rows
+                with open_appending(path) as stream:
+                    stream.truncate(kept[-1].bytes)
+            else:
+                replace_file(path, b"")
+        self.rows = self.done
+        if not kept:
+            self.append(0, header)
+
+    def append(self, rows: int, text: str) -> None:
+        """Write the `text` of the next rows."""
+        self.rows += rows
+        with writing(self.path):
+            with open_appending(self.path) as stream:
+                stream.write(text.encode("utf-8"))
+                length = stream.tell()
+            self._journal.append(Written(self.rows, length), is_lasting=False)
+
+    def finish(self, content: str) -> None:
+        """Take note that the file is whole. content: what it holds, for people."""
+        with writing(self.path):
+            self._journal.append(Finished(content, sha256(self.path)))
