@@ -6,7 +6,7 @@ from .combinations.mixing import mix as mix
 from .combinations.static_mixing import mix_static as mix_static
 from .errors import RnnlmError as RnnlmError
 from .errors import RnnlmWarning as RnnlmWarning
-from .evaluation.comparison.comparison import Comparison as Comparison
+from .evaluation.comparison.pairing import Comparison as Comparison
 from .evaluation.comparison.settings import ComparisonSettings as ComparisonSettings
 from .evaluation.learning_curves import plot_curves as plot_curves
 from .evaluation.metrics import Evaluation as Evaluation

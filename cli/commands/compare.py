@@ -23,7 +23,7 @@ from ..options import (
 from ..setting_options import COMPARISON, options_of
 
 if TYPE_CHECKING:
-    from rnnlm.evaluation.comparison.pairing import ModelComparison
+    from rnnlm.evaluation.comparison.pairing import Comparison
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.tasks.task import AnyTask
 
@@ -118,8 +118,7 @@ def command(
         device=device,
     )
     if as_json:
-        verdicts = [each.verdict for each in result.contrasts]
-        terminal.print_json(result.to_dict() | {"verdicts": verdicts})
+        terminal.print_json(result.to_dict())
     else:
         metrics.show(result.printed() if top is None else result.printed(top))
     if plot:
@@ -143,7 +142,7 @@ def _compare_stored(models: tuple[str, ...], as_json: bool) -> None:
         metrics.show(result.printed())
 
 
-def _draw(plot: Path, result: "ModelComparison") -> None:
+def _draw(plot: Path, result: "Comparison") -> None:
     from rnnlm.evaluation import plotting
     from rnnlm.evaluation.comparison.verdict import figure_of
 

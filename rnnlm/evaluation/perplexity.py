@@ -32,6 +32,7 @@ from rnnlm.evaluation.resampling import (
     PERMUTATIONS,
     RESAMPLES,
     Interval,
+    PairedDifference,
     Resampling,
     by_block,
     permutation_p,
@@ -92,7 +93,6 @@ class Signature:
 # ---- What each line adds to perplexity, for intervals and differences.
 
 MOST_BLOCKS = 10_000  # units resampled; a text of more lines is resampled in blocks
-LARGEST_BITS = 1000  # the largest difference whose ratio of perplexities a float can hold
 
 
 @dataclass(frozen=True)
@@ -215,12 +215,15 @@ class PerEvent:
             return None
         return found
 
-    def difference(self, other: "PerEvent", resampling: Resampling = Resampling()) -> "Measured":
-        """Return by how much the metric of `other` exceeds this one, in bits."""
+    def difference(
+        self, other: "PerEvent", resampling: Resampling = Resampling()
+    ) -> PairedDifference | None:
+        """Return by how much the metric of `other` exceeds this one, in bits; None where a token
+        has probability zero."""
         first, counts_S = self.sums.parts_of(self.metric)
         second, _ = other.sums.parts_of(self.metric)
         if not (np.isfinite(first).all() and np.isfinite(second).all()):
-            return Measured(None, None, None)
+            return None
 
         # Both models have read the same lines, so their counts are the same.
         lines = self.block_lines or lines_per_block(len(first), resampling.block_lines)
@@ -231,30 +234,7 @@ class PerEvent:
         p = permutation_p(
             bits_N, resamples=resampling.resamples or PERMUTATIONS, seed=resampling.seed
         )
-
-        # For perplexities, the ratio, where a float can hold it.
-        ratio = None
-        is_finite = max(abs(bits.low), abs(bits.high)) < LARGEST_BITS
-        if self.metric.is_perplexity and is_finite:
-            ratio = Interval(2**bits.estimate, 2**bits.low, 2**bits.high, bits.level)
-        return Measured(bits, ratio, p)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The difference between two models. difference_bits: bits per token, word or character, the
-    second model minus the first; below 0 the second is better. ppl_ratio: the second perplexity
-    over the first; None where the metric is not a perplexity, or the ratio is not finite. All
-    are None where a token has probability zero."""
-
-    difference_bits: Interval | None
-    ppl_ratio: Interval | None
-    p: float | None
-
-    @property
-    def interval(self) -> Interval | None:
-        """The difference in bits."""
-        return self.difference_bits
+        return PairedDifference(bits, p)
 
 
 def lines_per_block(lines: int, wanted: int | None) -> int:

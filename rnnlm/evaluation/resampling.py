@@ -131,20 +131,8 @@ class Resampled(Protocol):
     def interval(self, resampling: Resampling = ...) -> Interval | None:
         """Return the 95 % interval of the metric; None where there is none."""
 
-    def difference(self, other: Any, resampling: Resampling = ...) -> "MetricDifference | None":
+    def difference(self, other: Any, resampling: Resampling = ...) -> "PairedDifference | None":
         """Return by how much the metric of `other`, over the same lines, exceeds this one."""
-
-
-class MetricDifference(Protocol):
-    """By how much a metric of the second model exceeds that of the first."""
-
-    @property
-    def interval(self) -> Interval | None:
-        """The difference with its 95 % interval; None where one of the two is not a number."""
-
-    @property
-    def p(self) -> float | None:
-        """The two-sided p-value."""
 
 
 @dataclass(frozen=True)
@@ -351,11 +339,12 @@ ROUNDING = 1e-12  # metrics that differ by less are equal
 class PairedDifference:
     """The metric of the second system minus that of the first. interval: of the paired
     bootstrap. p: two-sided, by approximate randomisation. p_bootstrap: two-sided, twice the
-    share of resamples in which the difference is 0 or has the other sign."""
+    share of resamples in which the difference is 0 or has the other sign; None of sums over lines,
+    whose signs are permuted."""
 
     interval: Interval
     p: float
-    p_bootstrap: float
+    p_bootstrap: float | None = None
 
 
 def bootstrap_interval(

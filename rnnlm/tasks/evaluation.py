@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rnnlm.checks import check_no_dataset, several
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.comparison.pairing import ModelComparison
+from rnnlm.evaluation.comparison.pairing import Comparison
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.stored import compare_stored
 from rnnlm.evaluation.metrics import Evaluation
@@ -46,7 +46,7 @@ def compare(
     target: Sequence[str | Path] = (),
     decoding: "DecodingSettings | None" = None,
     reading: Mapping[str, object] | None = None,
-) -> ModelComparison:
+) -> Comparison:
     """Compare models of one task, themselves or by their names, on one text. None: by the metrics
     of the validation text that were stored when they were trained, without intervals of the
     differences and p-values; then there are no options.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rnnlm.config import Resolved
-    from rnnlm.evaluation.comparison.comparison import Comparison
+    from rnnlm.evaluation.comparison.comparison import ComparingTexts
     from rnnlm.evaluation.comparison.pairing import Comparable
     from rnnlm.evaluation.comparison.stored import StoredModel
     from rnnlm.evaluation.perplexity import TextEvaluation
@@ -226,30 +226,20 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
             progress=options.progress or silent,
         )
 
-    def compare(
-        self,
-        models: "Sequence[LanguageModel | str | Path]",
-        data: "Given | EncodedText",
-        options: LineOptions | None = None,
-        settings: ComparisonSettings | None = None,
-        names: Sequence[str] | None = None,
-        device: "str | Device" = "auto",
-    ) -> "Comparison":
-        """Compare language models by perplexities."""
-        from rnnlm.evaluation.comparison import comparison
+    def comparing(
+        self, data: "Given | EncodedText", options: LineOptions | None, settings: ComparisonSettings
+    ) -> "ComparingTexts":
+        """Compare by perplexities."""
+        from rnnlm.evaluation.comparison.comparison import ComparingTexts
+        from rnnlm.evaluation.perplexity import as_text
 
         if not isinstance(options, ComparisonOptions):
             options = ComparisonOptions()
-        return comparison.compare(
-            models,
-            cast("Text", _named_texts(data)),
-            train=options.train,
-            settings=settings or ComparisonSettings(),
-            names=names,
-            device=device,
-            text_settings=options.text_settings,
-            report=options.report or silent,
-        )
+        train = options.train
+        if train is not None:
+            train = as_text(train, options.text_settings)
+        text = as_text(cast("Text", _named_texts(data)), options.text_settings)
+        return ComparingTexts(text, train, settings, options.report or silent)
 
     def comparable_stored(self, models: "Sequence[StoredModel]") -> "Comparable":
         from rnnlm.evaluation.comparison.comparison import Subject, find_comparable

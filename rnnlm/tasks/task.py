@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from rnnlm.evaluation.comparison.pairing import Comparable, ModelComparison
+    from rnnlm.evaluation.comparison.pairing import Comparable, Comparing, Comparison
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.evaluation.comparison.stored import StoredModel
     from rnnlm.evaluation.metrics import Evaluation, Table
@@ -320,12 +320,25 @@ class Task(ABC, Generic[M, D, C, K]):
         settings: "ComparisonSettings | None" = None,
         names: Sequence[str] | None = None,
         device: "str | Device" = "auto",
-    ) -> "ModelComparison":
+    ) -> "Comparison":
         """Compare models, themselves or by their names. names: what they are called in the
         result."""
-        from rnnlm.tasks.comparison import compare
+        from rnnlm.evaluation.comparison.pairing import compare_models
+        from rnnlm.evaluation.comparison.settings import ComparisonSettings
+        from rnnlm.evaluation.resampling import Resampling
 
-        return compare(self, models, data, options, settings, names, device)
+        settings = settings or ComparisonSettings()
+        comparing = self.comparing(data, options, settings)
+        resampling = Resampling(settings.resamples, settings.seed)
+        return compare_models(models, comparing, names, resampling, device)
+
+    def comparing(
+        self, data: Given | D, options: K | None, settings: "ComparisonSettings"
+    ) -> "Comparing[Any, Any, Any]":
+        """Return what compares models on these data."""
+        from rnnlm.tasks.comparison import ComparingByTask
+
+        return ComparingByTask(self, data, options)
 
     def comparable_stored(self, models: "Sequence[StoredModel]") -> "Comparable":
         """Return which of the metrics compare that were stored when models were trained; raise

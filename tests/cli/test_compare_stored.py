@@ -64,7 +64,8 @@ def test_baselines_of_one_text_compare(rnnlm, baselines):
 
 def test_json_has_metrics_and_differences(rnnlm, baselines):
     found = rnnlm("compare", "lstm", "ngram", "--json").json
-    assert (found["task"], found["text"], found["refused"]) == ("language-model", "valid", [])
+    assert (found["task"], found["refused"]) == ("language-model", [])
+    assert found["validation"] == "the last 5% of the training text, held out"
     expected = [(name, stored(name)) for name in ("lstm", "ngram")]
     assert [(each["name"], each["evaluation"]) for each in found["models"]] == expected
     first = found["differences"][0]
@@ -116,7 +117,7 @@ def test_taggers_and_translators_compare(rnnlm, here, tagger, slot_tagger, trans
 def test_python_compares_without_a_text(baselines):
     models = [library.load("lstm"), "ngram"]
     found = library.compare(models, names=["network", "counts"])
-    assert [each.name for each in found.compared] == ["network", "counts"]
+    assert [each.name for each in found.models] == ["network", "counts"]
     rows = {(row["model"], row["metric"]): row["value"] for row in found.to_rows("metrics")}
     assert rows["counts", "ppl_token"] == stored("ngram")["ppl_token"]
     assert found.to_rows()[0]["metric"] == "ppl_token"

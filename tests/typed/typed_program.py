@@ -128,10 +128,9 @@ def metrics(evaluation: Evaluation) -> list[tuple[str, float | None, str]]:
 
 
 def compared(one: Model, other: LanguageModel) -> float | None:
-    comparison = rnnlm.compare([one, other, "demo"], "test.txt", names=["a", "b", "c"])
-    if isinstance(comparison, Comparison):
-        return comparison.differences[0].p
-    return None
+    names = ["a", "b", "c"]
+    comparison: Comparison = rnnlm.compare([one, other, "demo"], "test.txt", names=names)
+    return comparison.differences[0].p
 
 
 def mixed(folder: Path) -> tuple[list[float], float | None]:

@@ -212,7 +212,7 @@ def test_a_comparison_has_rows_of_differences(here):
     found = result_of(here, "comparison")
     first, without_unknown = found.to_rows()
     assert (first["first"], first["second"], first["unit"]) == ("<a>", "b", "bits per token")
-    assert first["difference"] == found.differences[0].difference_bits.estimate
+    assert first["difference"] == found.differences[0].difference
     assert without_unknown["metric"] == "ppl_token_no_oov"
     models = found.to_rows("metrics")
     assert {row["model"] for row in models} == {"<a>", "b"}

@@ -2,24 +2,27 @@
 name, and resample what each line contributes to them.
 
 Intervals and p-values are over lines, sentences or sources that both models of a pair have read:
-Koehn (2004) for the paired bootstrap; see :mod:`rnnlm.evaluation.resampling`. A p-value concerns
-its pair alone, however many models are compared.
+Koehn (2004) for the paired bootstrap, Good (2005) for the permutation of signs; see
+:mod:`rnnlm.evaluation.resampling`. A p-value concerns its pair alone, however many models are
+compared.
 """
 
 import itertools
 import os
-from abc import abstractmethod
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
+
+import msgspec
 
 from rnnlm.errors import ComparisonError, UsageError, nearest
 from rnnlm.evaluation.comparison.verdict import Contrast, figure_of
 from rnnlm.evaluation.metrics import (
     Evaluation,
     Metric,
-    MetricDefinition,
     Part,
     Remark,
     Table,
@@ -28,7 +31,8 @@ from rnnlm.evaluation.metrics import (
     signature_parts,
     text_of,
 )
-from rnnlm.evaluation.resampling import Interval, MetricDifference, Resampling
+from rnnlm.evaluation.perplexity import NO_OOV, TextMetric
+from rnnlm.evaluation.resampling import Interval, PairedDifference, Resampling
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
@@ -39,12 +43,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from rnnlm.evaluation.comparison.tables import TextDetails
+
 Key = tuple[str, str]  # the column and the name of a metric
 M = TypeVar("M")  # a model
-D = TypeVar("D")  # the data, as a model reads them
+D = TypeVar("D", bound="Data")  # the data, as a model reads them
 E = TypeVar("E", bound=Evaluation)
-R = TypeVar("R", bound="ModelComparison")
-R_co = TypeVar("R_co", bound="ModelComparison", covariant=True)
 
 
 # ---- Which metrics compare. Numbers compare when they are about the same events.
@@ -104,74 +108,186 @@ def check_signatures(names: tuple[str, str], first: Metric, second: Metric, at: 
 
 # ---- The result of a comparison, in the form that commands and reports show.
 
+LARGEST_BITS = 1000  # the largest difference whose ratio of perplexities a float can hold
+
 
 @dataclass(frozen=True)
 class ComparedModel(Generic[E]):
-    """One of the models. folder: None for a model in memory. found: the interval of each metric
-    that compares and has one."""
+    """One of the models. folder: None for a model in memory. intervals: of the metrics that compare
+    and have one, by column and name."""
 
     name: str
     folder: str | None
     evaluation: E
-    found: Mapping[Key, Interval] = field(repr=False)
+    intervals: Mapping[Key, Interval] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much a metric of the second model exceeds that of the first, with the bounds of its
+    95 % interval.
+
+    unit: "bits per token" (word, character, byte) for perplexities; otherwise that of the metric.
+    p: of the permutation test of a perplexity, otherwise of approximate randomisation; p_bootstrap:
+    of the bootstrap, where metrics are no sums over lines. ppl_ratio: the second perplexity over
+    the first, None where a float cannot hold it. All are None where a token has probability zero.
+    """
+
+    first: str
+    second: str
+    metric: str
+    column: str
+    unit: str
+    difference: float | None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_bootstrap: float | None = None
+    ppl_ratio: float | None = None
+    ppl_ratio_low: float | None = None
+    ppl_ratio_high: float | None = None
+
+    @classmethod
+    def of(
+        cls, names: tuple[str, str], metric: Metric, found: PairedDifference | None
+    ) -> "Difference":
+        """Make the difference of two models by a metric from what resampling has found."""
+        definition, unit, is_perplexity = metric.definition, str(metric.unit), False
+        if isinstance(definition, TextMetric):
+            unit, is_perplexity = f"bits per {definition.per}", definition.is_perplexity
+        first, second = names
+        difference = cls(first, second, metric.name, metric.column, unit, None)
+        if found is None:
+            return difference
+        its = found.interval
+        difference = replace(
+            difference,
+            difference=its.estimate,
+            low=its.low,
+            high=its.high,
+            p=found.p,
+            p_bootstrap=found.p_bootstrap,
+        )
+
+        # For perplexities, the ratio, where a float can hold it.
+        if not is_perplexity or max(abs(its.low), abs(its.high)) >= LARGEST_BITS:
+            return difference
+        return replace(
+            difference,
+            ppl_ratio=2**its.estimate,
+            ppl_ratio_low=2**its.low,
+            ppl_ratio_high=2**its.high,
+        )
 
     @property
-    def said(self) -> list[Key]:
-        """The metrics worth printing for this model, by column and name."""
-        return [(each.column, each.name) for each in self.evaluation.brief]
+    def interval(self) -> Interval | None:
+        """The difference with its interval; None where it has none."""
+        if self.difference is None or self.low is None or self.high is None:
+            return None
+        return Interval(self.difference, self.low, self.high)
 
-    @property
-    def by_name(self) -> dict[str, Interval]:
-        """The intervals by name, for models without columns of labels."""
-        return {name: interval for (_, name), interval in self.found.items()}
+    def contrast(self, higher_is_better: bool) -> Contrast:
+        """Return the difference for a sentence or a picture: shares in points."""
+        found, unit = self.interval, self.metric.upper()
+        if self.unit.startswith("bits"):
+            unit = self.unit.replace("per", "a")
+        elif self.unit == "share":
+            unit = f"points of {self.metric}"
+            if found is not None:
+                found = Interval(100 * found.estimate, 100 * found.low, 100 * found.high)
+        return Contrast(self.first, self.second, unit, found, higher_is_better)
+
+    def cells(self, label: str) -> list[str]:
+        """Return the difference as cells of a table: the models, the metric (bits instead of a
+        perplexity), by how much they differ, the ratio of perplexities, and p. label: the name of
+        the metric."""
+        form, scale = "+.2f", 100 if self.unit == "share" else 1
+        if self.unit.startswith("bits"):
+            without = ", no unknown tokens" if self.metric.endswith(NO_OOV) else ""
+            form, label = "+.4f", self.unit + without
+        by = _bounded((self.difference, self.low, self.high), form, scale)
+        ratios = (self.ppl_ratio, self.ppl_ratio_low, self.ppl_ratio_high)
+        ratio = _bounded(ratios, "+.1%", shift=1)
+        return [f"{self.second} - {self.first}", label, by, ratio, cell(self.p, 4)]
+
+
+def _bounded(
+    values: Sequence[float | None], form: str, scale: float = 1.0, shift: float = 0.0
+) -> str:
+    """Write a difference with the bounds of its interval; a dash where there is none. shift:
+    subtracted first; scale: 100 for points."""
+    written = [format(scale * (each - shift), form) for each in values if each is not None]
+    if len(written) < len(values):
+        return "-"
+    return f"{written[0]} [{written[1]}, {written[2]}]"
 
 
 TABLES = ("differences", "metrics")
 SHOWN = 3  # lines and words of each side that are printed, unless more are asked for
 
 
-class ModelComparison(Records):
-    """Models on the same data. A subclass for each task has the differences as typed fields."""
+@dataclass(frozen=True, repr=False)
+class Comparison(Records):
+    """Models on the same data, and by how much each two of them differ.
 
-    @property
-    @abstractmethod
-    def compared(self) -> Sequence[ComparedModel[Any]]:
-        """The models."""
+    figure: the metric that they are compared by, one of `figures`, which compare; the `refused`
+    ones do not. validation: the text whose stored metrics are compared, in words; None where models
+    were measured. lines: lines, sentences or sources, of which `block_lines` are resampled
+    together. notes: what a reader must know. details: where language models differ.
+    """
+
+    task: str
+    figure: str
+    figures: tuple[str, ...]
+    refused: tuple[Refused, ...]
+    validation: str | None
+    lines: int
+    block_lines: int
+    models: tuple[ComparedModel[Any], ...]
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...] = ()
+    details: "TextDetails | None" = None
+    seconds: float = 0.0
 
     @property
     def keys(self) -> list[Key]:
         """The metrics that compare and are worth printing, by column and name."""
-        said: dict[Key, None] = {}
-        found: set[Key] = set()
-        for model in self.compared:
-            said |= dict.fromkeys(model.said)
-            found |= model.found.keys()
-        return [key for key in said if key in found]
+        found: dict[Key, None] = {}
+        for model in self.models:
+            found |= dict.fromkeys((each.column, each.name) for each in model.evaluation.brief)
+        return [key for key in found if key[1] in self.figures]
 
     @property
-    @abstractmethod
     def contrasts(self) -> tuple[Contrast, ...]:
-        """The differences of all pairs by the main metric."""
-
-    @property
-    def remarks(self) -> Sequence[str]:
-        """What is not compared and why, and other notes."""
-        return ()
-
-    @abstractmethod
-    def difference_table(self) -> Table:
-        """Return the differences of all pairs as rows."""
-
-    def tables(self, top: int) -> Iterator[Table]:
-        """Yield tables of where the models differ. top: how many lines and words to list for
-        each model of a pair."""
-        yield from ()
-
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Return the comparison in JSON's types."""
+        """The differences of all pairs by `figure`, in the first column of labels. None of stored
+        metrics: without the lines, nobody knows how sure a difference is."""
+        if self.validation is not None:
+            return ()
+        evaluation = self.models[0].evaluation
+        column = evaluation.column_names[0]
+        main = evaluation.metric(self.figure, column)
+        found = []
+        for each in self.differences:
+            if main is not None and (each.column, each.metric) == (column, self.figure):
+                found.append(each.contrast(main.definition.higher_is_better))
+        return tuple(found)
 
     # ---- As tables, and as people read it.
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison in JSON's types, with the metrics of each model and the sentences
+        that sum it up. The details of language models stand beside the other fields."""
+        models = []
+        for each in self.models:
+            evaluation = each.evaluation.to_dict()
+            its = {"name": each.name, "folder": each.folder, "evaluation": evaluation}
+            models.append(its | {"metrics": self._metrics(each)})
+        found = vars(self) | {"models": models, "verdicts": [its.verdict for its in self.contrasts]}
+        details = found.pop("details")
+        if details is not None:
+            found |= vars(details)
+        shown: dict[str, Any] = msgspec.to_builtins(found)
+        return shown
 
     def to_rows(self, table: Literal["differences", "metrics"] = "differences") -> list[Row]:
         """Return a row for each pair of models and metric: by how much the second model exceeds
@@ -181,29 +297,30 @@ class ModelComparison(Records):
             UsageError: there is no such table.
         """
         if table == "differences":
-            return self.difference_rows()
+            return [dict(vars(each)) for each in self.differences]
         if table not in TABLES:
             raise UsageError(f"a comparison has no table {table!r}", hint=nearest(table, TABLES))
         rows = []
-        for model in self.compared:
-            for column, name in self.keys:
-                metric = model.evaluation.metric(name, column)
-                if metric is not None:
-                    row = metric.to_row(model.found.get((column, name)))
-                    rows.append({"model": model.name} | row)
+        for model in self.models:
+            for metric in self._metrics(model):
+                row: Row = {"model": model.name}
+                rows.append(row | metric)
         return rows
+
+    def _metrics(self, model: ComparedModel[Any]) -> list[Row]:
+        """Return the metrics of a model that compare, with intervals."""
+        metrics = [model.evaluation.metric(name, column) for column, name in self.keys]
+        return [
+            each.to_row(model.intervals.get((each.column, each.name))) for each in metrics if each
+        ]
 
     def _rows_of(self, table: int | str | None) -> list[Row]:
         which = "differences" if table is None else str(table)
         return self.to_rows(cast(Literal["differences", "metrics"], which))
 
-    @abstractmethod
-    def difference_rows(self) -> list[Row]:
-        """Return a row for each pair of models and metric, with the values as they are."""
-
     def overview(self) -> Table:
         """Return counts and metrics of each model, each metric with its interval."""
-        models = self.compared
+        models = self.models
         names = [model.name for model in models]
         columns = models[0].evaluation.column_names
         rows = []
@@ -217,21 +334,46 @@ class ModelComparison(Records):
             rows.append([label, *(_with_interval(model, column, name) for model in models)])
         return Table(["measure", *names], rows)
 
+    def difference_table(self) -> Table:
+        """Return the differences of all pairs as rows."""
+        has_columns = len(self.models[0].evaluation.column_names) > 1
+        rows = []
+        for each in self.differences:
+            rows.append(each.cells(f"{each.column} {each.metric}" if has_columns else each.metric))
+        columns = ["difference", "measure", "by", "perplexity", "p"]
+
+        # Only perplexities have a ratio.
+        if all(each.ppl_ratio is None for each in self.differences):
+            columns.remove("perplexity")
+            rows = [[*row[:3], row[4]] for row in rows]
+        return Table(columns, rows, left=2)
+
     def printed(self, top: int = SHOWN) -> Iterator[Part]:
         """Yield what `rnnlm compare` prints: which model is better, then what that rests on, the
         signatures last. top: how many lines and words to list of each side."""
         for each in self.contrasts:
             yield each.verdict
-        yield ""
+        if self.contrasts:
+            yield ""
         yield self.overview()
-        yield from map(Remark, self.remarks)
+        for refused in self.refused:
+            yield Remark(f"{refused.figure} is not compared: {refused.why}")
+        for model in self.models:
+            yield from (Remark(f"{model.name}: {remark}") for remark in model.evaluation.remarks)
+        yield from map(Remark, self.notes)
 
-        # Differences of each pair of models, then examples of what one of them does better.
-        for table in (self.difference_table(), *self.tables(top)):
+        # Differences of each pair of models, then examples of what one of them does better. Stored
+        # differences, of which nobody knows how sure they are, are in the rows alone.
+        tables = []
+        if self.validation is None:
+            tables.append(self.difference_table())
+        if self.details is not None:
+            tables += self.details.tables([model.name for model in self.models], top)
+        for table in tables:
             yield ""
             yield table
         yield ""
-        for model in self.compared:
+        for model in self.models:
             for metric in model.evaluation.mains:
                 yield f"signature of {model.name}: {metric.signature}"
 
@@ -251,7 +393,7 @@ class ModelComparison(Records):
         return text_of(self.printed())
 
     def __repr__(self) -> str:
-        names = ", ".join(model.name for model in self.compared)
+        names = ", ".join(model.name for model in self.models)
         verdict = f": {self.contrasts[0].verdict}" if len(self.contrasts) == 1 else ""
         return f"<{type(self).__name__} of {names}{verdict}>"
 
@@ -268,141 +410,138 @@ def _with_interval(model: ComparedModel[Evaluation], column: str, name: str) -> 
         return "-"
     digits = metric.definition.digits
     shown = metric.shown(digits)
-    found = model.found.get((column, name))
+    found = model.intervals.get((column, name))
     if found is not None:
         shown += f" {shown_bounds(found, metric.unit, digits)}"
     return shown
 
 
-def difference_row(
-    names: tuple[str, str], metric: MetricDefinition, found: Interval | None, p: float | None,
-    column: str = "", unit: str | None = None,
-) -> Row:  # fmt: skip
-    """Return a difference as a row of a table. names: of both models. unit: None: that of the
-    metric."""
-    return {
-        "first": names[0],
-        "second": names[1],
-        "metric": metric.name,
-        "column": column,
-        "unit": unit or metric.unit,
-        "difference": None if found is None else found.estimate,
-        "low": None if found is None else found.low,
-        "high": None if found is None else found.high,
-        "p": p,
-    }
-
-
-def shown_interval(
-    found: Interval | None, form: str, *, shift: float = 0.0, scale: float = 1.0
-) -> str:
-    """Write a difference with the bounds of its interval; a dash where there is none. shift:
-    subtracted first; scale: 100 for percentages."""
-    if found is None:
-        return "-"
-    ends = (found.estimate, found.low, found.high)
-    estimate, low, high = (format(scale * (each - shift), form) for each in ends)
-    return f"{estimate} [{low}, {high}]"
-
-
 # ---- One procedure for every task. A task provides a `Comparing`: how its models read the data,
-# which metrics compare, and the result.
+# which metrics compare, and how a model is measured.
+
+
+class Data(Protocol):
+    """Data as a model reads them."""
+
+    @property
+    def lines_hash(self) -> str:
+        """Identifies them."""
 
 
 @dataclass(frozen=True)
 class Side(Generic[M, D]):
-    """One of the models. given: the model or name that was passed in. data: as the model reads
-    them."""
+    """One of the models. folder: where it is saved, if it is. data: as the model reads them."""
 
     name: str
-    given: Any
+    folder: Path | None
     model: M
     data: D
 
 
-@dataclass(frozen=True)
-class Outcome(Generic[E]):
-    """What was measured of all models. differences: for each pair, the second model minus the
-    first."""
-
-    evaluations: tuple[E, ...]
-    comparable: Comparable
-    intervals: tuple[dict[Key, Interval], ...]
-    differences: dict[tuple[int, int], dict[Key, MetricDifference]]
-
-
-class Comparing(Protocol[M, D, E, R_co]):
+class Comparing(ABC, Generic[M, D, E]):
     """What a task provides for a comparison of its models."""
 
+    task: str  # its name
+
+    @abstractmethod
     def read(self, model: M, called: str) -> D:
         """Return the data as the model of that name reads them."""
 
+    @abstractmethod
     def comparable(self, sides: Sequence[Side[M, D]]) -> Comparable:
         """Return which metrics compare, before anything is measured; raise ComparisonError if
         none does."""
 
+    @abstractmethod
     def measure(self, side: Side[M, D]) -> E:
         """Evaluate one model, and keep what each line contributes."""
 
-    def result(self, sides: Sequence[Side[M, D]], outcome: Outcome[E]) -> R_co:
-        """Make the result of the comparison."""
+    def notes(self, evaluations: Sequence[E], differences: Sequence[Difference]) -> Sequence[str]:
+        """Return what a reader must know about the result."""
+        return ()
+
+    def details(
+        self, sides: Sequence[Side[M, D]], evaluations: Sequence[E]
+    ) -> "TextDetails | None":
+        """Return where the models differ, if that is to be known."""
+        return None
 
 
 def compare_models(
     models: Sequence[Any],
-    comparing: Comparing[M, D, E, R],
-    *,
-    names: Sequence[str] | None = None,
-    resampling: Resampling = Resampling(),
-    device: str | Device = "auto",
-) -> R:
+    comparing: Comparing[M, D, E],
+    names: Sequence[str] | None,
+    resampling: Resampling,
+    device: str | Device,
+) -> Comparison:
     """Compare models, given themselves or by their names. names: what to call them in the
     result."""
+    began = time.perf_counter()
     called = checked_names(models, names)
 
     # Load all models and find out whether anything compares before measuring, which takes time.
-    opened: list[Any] = []
-    for each in models:
-        opened.append(loading.load(each, device) if isinstance(each, (str, Path)) else each)
-    sides = []
+    opened = [loading.load_if_named(model, device) for model in models]
+    sides: list[Side[M, D]] = []
     for name, given, model in zip(called, models, opened, strict=True):
-        sides.append(Side(name, given, model, comparing.read(model, name)))
+        saved = loading.name_if_saved(given)
+        folder = None if saved is None else loading.base_folder(saved)
+        sides.append(Side(name, folder, cast(M, model), comparing.read(cast(M, model), name)))
     comparable = comparing.comparable(sides)
+    stored = {side.name: side.folder for side in sides if side.folder is not None}
+    loading.warn_if_trained_on(sides[0].data.lines_hash, stored, "metrics")
     resampling = replace(resampling, block_lines=comparable.block_lines)
     evaluations = tuple(map(comparing.measure, sides))
 
     # Resample the lines of each model, and of each pair of models.
-    intervals = []
-    for its in evaluations:
+    compared = []
+    for side, its in zip(sides, evaluations, strict=True):
         metrics = [each for each in its.metrics if each.name in comparable.figures]
-        intervals.append(intervals_of(metrics, resampling))
-    differences = {}
-    for i, j in itertools.combinations(range(len(sides)), 2):
-        pair = (called[i], called[j])
-        differences[i, j] = _differences(
-            pair, evaluations[i], evaluations[j], comparable, resampling
-        )
-    outcome = Outcome(evaluations, comparable, tuple(intervals), differences)
-    return comparing.result(sides, outcome)
+        saved = None if side.folder is None else str(side.folder)
+        compared.append(ComparedModel(side.name, saved, its, intervals_of(metrics, resampling)))
+    differences: list[Difference] = []
+    for first, second in itertools.combinations(compared, 2):
+        differences += _differences(first, second, comparable, resampling)
+    return Comparison(
+        task=comparing.task,
+        figure=comparable.main or evaluations[0].main,
+        figures=comparable.figures,
+        refused=comparable.refused,
+        validation=None,
+        lines=lines_of(evaluations[0]),
+        block_lines=comparable.block_lines or 1,
+        models=tuple(compared),
+        differences=tuple(differences),
+        notes=tuple(comparing.notes(evaluations, differences)),
+        details=comparing.details(sides, evaluations),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def lines_of(evaluation: Evaluation) -> int:
+    """Return how many lines, sentences or sources were measured: what is resampled."""
+    counts = evaluation.counts_of(evaluation.column_names[0])
+    return counts.get("sources") or counts.get("sentences") or 0
 
 
 def _differences(
-    names: tuple[str, str], first: E, second: E, comparable: Comparable, resampling: Resampling
-) -> dict[Key, MetricDifference]:
-    """Return by how much the metrics that both models have differ, by column and name."""
-    theirs = {(each.column, each.name): each for each in (*second.metrics, *second.joint)}
-    found: dict[Key, MetricDifference] = {}
-    for metric in (*first.metrics, *first.joint):
-        key = metric.column, metric.name
-        other = theirs.get(key)
+    first: ComparedModel[E],
+    second: ComparedModel[E],
+    comparable: Comparable,
+    resampling: Resampling,
+) -> Iterator[Difference]:
+    """Yield by how much the metrics that both models have differ."""
+    names = (first.name, second.name)
+    theirs = {}
+    for each in (*second.evaluation.metrics, *second.evaluation.joint):
+        theirs[each.column, each.name] = each
+    for metric in (*first.evaluation.metrics, *first.evaluation.joint):
+        other = theirs.get((metric.column, metric.name))
         if metric.name not in comparable.differing or other is None:
             continue
         check_signatures(names, metric, other, comparable)
         if metric.counts is not None and other.counts is not None:
-            difference = metric.counts.difference(other.counts, resampling)
-            if difference is not None:
-                found[key] = difference
-    return found
+            found = metric.counts.difference(other.counts, resampling)
+            yield Difference.of(names, metric, found)
 
 
 def checked_names(models: Sequence[ScoringModel], names: Sequence[str] | None) -> list[str]:

@@ -7,28 +7,25 @@ on a text.
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rnnlm.errors import ComparisonError, ModelError
 from rnnlm.evaluation.comparison.pairing import (
     Comparable,
     ComparedModel,
+    Comparison,
+    Difference,
     Key,
-    ModelComparison,
-    Refused,
     check_signatures,
     checked_names,
-    difference_row,
+    lines_of,
 )
-from rnnlm.evaluation.comparison.verdict import Contrast
-from rnnlm.evaluation.metrics import Evaluation, Metric, Part, Remark, Table, signature_parts
+from rnnlm.evaluation.metrics import Evaluation, signature_parts
 from rnnlm.evaluation.resampling import Interval
 from rnnlm.models import loading, registry
 from rnnlm.models.loading import ScoringModel
 from rnnlm.models.manifest import read_manifest
-from rnnlm.tabular import Row
 
 VALID = "valid"  # the name of the validation text among stored results
 ON_A_TEXT = "measure all of them on one text: `text=TEXT`"
@@ -48,101 +45,9 @@ class StoredModel:
     validation: str
 
 
-@dataclass(frozen=True, repr=False)
-class StoredComparison(ModelComparison):
-    """The stored metrics of models of a task. figures: the metrics that compare; the `refused`
-    ones do not. validation: the text that they were measured on, in words."""
-
-    task: str
-    validation: str
-    models: tuple[ComparedModel[Evaluation], ...]
-    figures: tuple[str, ...]
-    refused: tuple[Refused, ...]
-
-    @property
-    def compared(self) -> Sequence[ComparedModel[Evaluation]]:
-        return self.models
-
-    @property
-    def keys(self) -> list[Key]:
-        said: dict[Key, None] = {}
-        for model in self.models:
-            said |= dict.fromkeys(model.said)
-        return [(column, name) for column, name in said if name in self.figures]
-
-    @property
-    def contrasts(self) -> tuple[Contrast, ...]:
-        """None: without the lines, nobody knows how sure a difference is."""
-        return ()
-
-    @property
-    def remarks(self) -> Sequence[str]:
-        found = [f"{each.figure} is not compared: {each.why}" for each in self.refused]
-        for model in self.models:
-            found += [f"{model.name}: {remark}" for remark in model.evaluation.remarks]
-        found.append(
-            f"stored at the end of training, of the validation text ({self.validation}); "
-            "intervals and p-values need a text: `text=TEXT`"
-        )
-        return found
-
-    def difference_table(self) -> Table:
-        rows = []
-        for row in self.difference_rows():
-            label = f"{row['column']} {row['metric']}".strip()
-            rows.append([f"{row['second']} - {row['first']}", label, f"{row['difference']:+.4f}"])
-        return Table(["difference", "measure", "by"], rows, left=2)
-
-    def difference_rows(self) -> list[Row]:
-        rows = []
-        for first, second in itertools.combinations(self.models, 2):
-            for column, name in self.keys:
-                ours = first.evaluation.metric(name, column)
-                theirs = second.evaluation.metric(name, column)
-                difference = _difference(ours, theirs)
-                if ours is not None and difference is not None:
-                    names = (first.name, second.name)
-                    row = difference_row(names, ours.definition, None, None, column)
-                    rows.append(row | {"difference": difference})
-        return rows
-
-    def printed(self, top: int = 0) -> Iterator[Part]:
-        """Yield what `rnnlm compare` prints without a text: the metrics side by side, then their
-        signatures."""
-        yield self.overview()
-        yield from map(Remark, self.remarks)
-        yield ""
-        for model in self.models:
-            for metric in model.evaluation.mains:
-                yield f"signature of {model.name}: {metric.signature}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the comparison in JSON's types."""
-        models = []
-        for each in self.models:
-            evaluation = each.evaluation.to_dict()
-            models.append({"name": each.name, "folder": each.folder, "evaluation": evaluation})
-        return {
-            "task": self.task,
-            "text": VALID,
-            "validation": self.validation,
-            "figures": list(self.figures),
-            "refused": list(map(asdict, self.refused)),
-            "models": models,
-            "differences": self.difference_rows(),
-        }
-
-
-def _difference(first: Metric | None, second: Metric | None) -> float | None:
-    """Return by how much the second metric exceeds the first; None where one has no value."""
-    if first is None or second is None or first.value is None or second.value is None:
-        return None
-    return second.value - first.value
-
-
 def compare_stored(
     models: Sequence[ScoringModel], names: Sequence[str] | None = None
-) -> StoredComparison:
+) -> Comparison:
     """Compare saved models, themselves or by their names, by their stored metrics. names: what to
     call them in the result."""
     called = checked_names(models, names)
@@ -162,18 +67,46 @@ def compare_stored(
     # Each metric with its interval, where its model's run has stored one.
     compared = []
     for each in stored:
-        found: dict[Key, Interval] = {}
+        intervals: dict[Key, Interval] = {}
         for metric in each.evaluation.metrics:
             if metric.interval is not None:
-                found[metric.column, metric.name] = metric.interval
-        compared.append(ComparedModel(each.name, str(each.folder), each.evaluation, found))
-    return StoredComparison(
+                intervals[metric.column, metric.name] = metric.interval
+        compared.append(ComparedModel(each.name, str(each.folder), each.evaluation, intervals))
+    validation = stored[0].validation
+    note = (
+        f"stored at the end of training, of the validation text ({validation}); intervals and "
+        "p-values need a text: `text=TEXT`"
+    )
+    return Comparison(
         task=task.name,
-        validation=stored[0].validation,
-        models=tuple(compared),
+        figure=comparable.main or stored[0].evaluation.main,
         figures=comparable.figures,
         refused=comparable.refused,
+        validation=validation,
+        lines=lines_of(stored[0].evaluation),
+        block_lines=1,
+        models=tuple(compared),
+        differences=tuple(_differences(stored, comparable.figures)),
+        notes=(note,),
     )
+
+
+def _differences(models: Sequence[StoredModel], figures: Sequence[str]) -> Iterator[Difference]:
+    """Yield by how much the metrics of each two models differ, without intervals."""
+    for first, second in itertools.combinations(models, 2):
+        for ours in first.evaluation.brief:
+            theirs = second.evaluation.metric(ours.name, ours.column)
+            if ours.name not in figures or ours.value is None:
+                continue
+            if theirs is not None and theirs.value is not None:
+                yield Difference(
+                    first=first.name,
+                    second=second.name,
+                    metric=ours.name,
+                    column=ours.column,
+                    unit=ours.unit,
+                    difference=theirs.value - ours.value,
+                )
 
 
 def _stored(model: ScoringModel, name: str) -> StoredModel:

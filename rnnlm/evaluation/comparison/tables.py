@@ -7,12 +7,13 @@ those of the text.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from rnnlm.evaluation.metrics import Table, shown
 from rnnlm.inference.span_scoring import perplexity
 from rnnlm.inference.words import WordFinder
 from rnnlm.interface import BOUNDARY, Encoded, LanguageModel, Tokenizer
@@ -185,6 +186,61 @@ class LargestDifferences:
     second: str
     for_first: tuple[DifferingItem, ...]
     for_second: tuple[DifferingItem, ...]
+
+
+@dataclass(frozen=True)
+class TextDetails:
+    """Where language models differ on a text. unit: what the tables count, tokens or words.
+    unaligned_lines: see :class:`Units`.
+
+    bands: groups by training frequency, empty where none is known. ngrams: groups by the longest
+    n-gram that is in `ngram_source`, which is None where no n-grams are known. lines_apart,
+    words_apart: where models differ most from the first.
+    """
+
+    context: str
+    unit: Literal["token", "word"]
+    units: int
+    unaligned_lines: int
+    bands: tuple[GroupRow, ...]
+    positions: tuple[GroupRow, ...]
+    ngrams: tuple[GroupRow, ...]
+    ngram_source: str | None
+    lines_apart: tuple[LargestDifferences, ...]
+    words_apart: tuple[LargestDifferences, ...]
+
+    def tables(self, names: Sequence[str], top: int) -> Iterator[Table]:
+        """Yield tables of where the models of these names differ: groups of tokens, lines, words;
+        `top` of them for each model of a pair."""
+        # Groups of tokens or words: the perplexity of each model.
+        heads = [f"ppl {name}" for name in names]
+        groups = {
+            "training frequency": self.bands,
+            "position in line": self.positions,
+            "longest n-gram seen": self.ngrams,
+        }
+        for title, group_rows in groups.items():
+            if group_rows:
+                rows = [[row.group, f"{row.units:,}", *map(shown, row.ppl)] for row in group_rows]
+                yield Table([title, f"{self.unit}s", *heads], rows)
+
+        # Single lines, then words, by how much the surprisal of two models differs.
+        for what, number, pairs in (
+            ("line", "number", self.lines_apart),
+            (self.unit, "count", self.words_apart),
+        ):
+            columns = ["likelier under", number, "difference in bits", what]
+            for apart in pairs:
+                rows = []
+                for name, items in (
+                    (apart.first, apart.for_first),
+                    (apart.second, apart.for_second),
+                ):
+                    for item in items[:top]:
+                        bits = f"{item.difference_bits:+,.2f}"
+                        rows.append([name, f"{item.number:,}", bits, item.text])
+                if rows:
+                    yield Table(columns, rows, ends_in_text=True)
 
 
 def by_frequency(units: Units, counts_V: np.ndarray) -> tuple[GroupRow, ...]:

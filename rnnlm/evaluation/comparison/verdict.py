@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.plotting import short_name
-from rnnlm.evaluation.resampling import Interval, PairedDifference
+from rnnlm.evaluation.resampling import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,14 +53,6 @@ class Contrast:
         size = f"{abs(found.estimate):.{places}f} {self.unit}"
         interval = f"95 % interval {least:.{places}f} to {most:.{places}f}"
         return f"{better} is better than {other} by {size}, {interval}."
-
-
-def in_points(found: PairedDifference | None) -> Interval | None:
-    """Return a difference of shares in percentage points."""
-    if found is None:
-        return None
-    its = found.interval
-    return Interval(100 * its.estimate, 100 * its.low, 100 * its.high, its.level)
 
 
 def figure_of(contrasts: Sequence[Contrast], axes: "Axes | None" = None) -> "Figure | None":

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.stored import StoredModel
     from rnnlm.evaluation.pair_evaluation import PairEvaluation
     from rnnlm.evaluation.soundness import Check
-    from rnnlm.interface import Device, LanguageModel, Tokenizer
+    from rnnlm.interface import LanguageModel, Tokenizer
     from rnnlm.models.registry import Kind
     from rnnlm.tasks.fixed_loss import FirstLoss
-    from rnnlm.tasks.seq2seq.comparison import PairComparison
+    from rnnlm.tasks.seq2seq.comparison import ComparingPairs
     from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, PairTrainingData
     from rnnlm.tasks.seq2seq.evaluation import Pairs
     from rnnlm.tasks.seq2seq.model import Seq2SeqModel
@@ -178,21 +178,16 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
     offers = frozenset({"output"})
     example_file = "test.tsv"
 
-    def compare(
+    def comparing(
         self,
-        models: "Sequence[Seq2SeqModel | str | Path]",
         data: "Given | PairedData",
-        options: PairOptions | None = None,
-        settings: "ComparisonSettings | None" = None,
-        names: Sequence[str] | None = None,
-        device: "str | Device" = "auto",
-    ) -> "PairComparison":
-        """Compare encoder-decoders by perplexities, where these are of the same tokens, and by what
-        they write."""
-        from rnnlm.tasks.seq2seq.comparison import compare
+        options: PairOptions | None,
+        settings: "ComparisonSettings",
+    ) -> "ComparingPairs":
+        """Compare by perplexities, where these are of the same tokens, and by what models write."""
+        from rnnlm.tasks.seq2seq.comparison import ComparingPairs
 
-        asked = options or PairOptions()
-        return compare(models, cast("Pairs", data), asked, settings, names, device)
+        return ComparingPairs(cast("Pairs", data), options or PairOptions())
 
     def comparable_stored(self, models: "Sequence[StoredModel]") -> "Comparable":
         from rnnlm.tasks.seq2seq.comparison import comparable_stored

@@ -5,7 +5,6 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ComparisonError
-from rnnlm.evaluation.comparison.comparison import compare
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.perplexity import Signature, evaluate
 from rnnlm.generation.autocomplete import next_words
@@ -43,14 +42,15 @@ def test_only_models_that_normalise_alike_are_compared():
     )
     plain, char, byte = (fit("unigram", TRAIN, **each) for each in kinds)
     with pytest.raises(ComparisonError, match="the part tok") as refused:
-        compare([plain, char], Lines(CLEAN))
+        rnnlm.compare([plain, char], Lines(CLEAN))
     assert (
         "unchanged for model 1, normalise=dashes+entities+nfc+quotes+spaces for model 2"
         in refused.value.why
     )
-    found = compare([char, byte], Lines(MESSY), settings=ComparisonSettings(resamples=2))
+    found = rnnlm.compare([char, byte], Lines(MESSY), settings=ComparisonSettings(resamples=2))
     assert found.figure == "ppl_word" and "bits_per_char" not in found.figures
-    assert (found.unit, found.units, found.unaligned_lines) == ("word", 19, 0)
+    its = found.details
+    assert (its.unit, its.units, its.unaligned_lines) == ("word", 19, 0)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import rnnlm
 from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.resampling import paired_difference
-from rnnlm.evaluation.translation import measures
+from rnnlm.evaluation.translation import WRITTEN_METRICS, measures
 from rnnlm.tasks.seq2seq.data import PairCodec
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from support.tiny_models import make_tokenizer
@@ -42,41 +42,40 @@ def with_target(model, words, **settings):
 
 
 def test_figures_differ_as_the_models_do(found):
-    [difference] = found.differences
     first, second = (each.evaluation.written for each in found.models)
-    for name, each in difference.figures.items():
+    differences = {
+        each.metric: each for each in found.differences if each.metric in WRITTEN_METRICS
+    }
+    for name, each in differences.items():
         expected = pytest.approx(getattr(second.figures, name) - getattr(first.figures, name))
-        assert each.interval.estimate == expected
-        assert each.interval.low <= each.interval.estimate <= each.interval.high
+        assert each.difference == expected
+        assert each.low <= each.difference <= each.high
     bleu = paired_difference(
         *(measures(each.translations)["bleu"] for each in (first, second)),
         resamples=50,
         permutations=50,
     )
-    assert difference.figures["bleu"] == bleu
-    assert found.models[0].intervals["chrf"].estimate == pytest.approx(first.figures.chrf)
+    its = differences["bleu"]
+    assert (its.interval, its.p, its.p_bootstrap) == (bleu.interval, bleu.p, bleu.p_bootstrap)
+    assert found.models[0].intervals["", "chrf"].estimate == pytest.approx(first.figures.chrf)
 
 
 def test_perplexities_differ_in_bits_for_equal_tokens(found):
     first, second = (each.evaluation.references for each in found.models)
-    [difference] = found.differences
-    assert found.per == "token" and not found.refused
+    difference = found.differences[0]
+    assert difference.unit == "bits per token" and not found.refused
     expected = pytest.approx(math.log2(second.ppl_token / first.ppl_token))
-    assert difference.perplexity.difference_bits.estimate == expected
-    expected = pytest.approx(second.ppl_token / first.ppl_token)
-    assert difference.perplexity.ppl_ratio.estimate == expected
-    assert (
-        found.models[1].intervals["ppl_token"].low
-        < second.ppl_token
-        < found.models[1].intervals["ppl_token"].high
-    )
+    assert difference.difference == expected
+    assert difference.ppl_ratio == pytest.approx(second.ppl_token / first.ppl_token)
+    interval = found.models[1].intervals["", "ppl_token"]
+    assert interval.low < second.ppl_token < interval.high
 
 
 def test_models_with_other_tokens_compare_by_output(models):
     other = with_target(models[0], ["la chatte est un chien", "le chat noir"])
     found = rnnlm.compare([models[0], other], parallel_text(ROWS), settings=FEW, names=["a", "b"])
-    assert found.differences[0].perplexity is None and "chrf" in found.differences[0].figures
-    assert found.per is None and "parts of the text are unknown" in found.refused[0].why
+    assert {each.metric for each in found.differences} == set(WRITTEN_METRICS)
+    assert "parts of the text are unknown" in found.refused[0].why
 
 
 def test_one_lower_case_model_makes_comparison_ignore_case(models):
