@@ -90,16 +90,16 @@ def take_request(
     )
     refuse_if(overwrite and not (output or plot), "--overwrite needs -o FILE or --plot FILE.")
     request = PairsRequest(
-        source,
-        scoring,
-        output,
-        plot,
-        given["special_symbols"] or "error",
-        given["encoding_errors"] or "strict",
-        bool(given["strip"]),
-        given["eos"],
-        as_json,
-        overwrite,
+        source=source,
+        scoring=scoring,
+        details=output,
+        plot=plot,
+        special_symbols=given["special_symbols"] or "error",
+        encoding_errors=given["encoding_errors"] or "strict",
+        strip=bool(given["strip"]),
+        eos=given["eos"],
+        as_json=as_json,
+        overwrite=overwrite,
     )
     _check_files(request)  # before a model is loaded
     return request

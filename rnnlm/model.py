@@ -333,9 +333,16 @@ class Model(ModelHandle):
 
         self._check("score_sentences")
         settings = ScoringSettings(
-            with_tokens, with_words or next_words > 0, next_words, eos, context, special_symbols,
-            unscorable, split, tuple(several(measures, "measures")),
-        )  # fmt: skip
+            with_tokens=with_tokens,
+            with_words=with_words or next_words > 0,
+            next_words=next_words,
+            eos=eos,
+            context=context,
+            special_symbols=special_symbols,
+            unscorable=unscorable,
+            split=split,
+            measures=tuple(several(measures, "measures")),
+        )
         return score_sentences(self.core, sentences, settings, given, regions, sources)
 
     def logprob_nats(self, sentence: str, *, given: str = "", eos: bool = True) -> float:

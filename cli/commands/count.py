@@ -239,7 +239,15 @@ def _counted(
     order = given["order"] or DEFAULT_ORDER
     corpus, tokenizer = _text_and_tokenizer(text, given)
     workers = Workers(given["workers"], given["dask"])
-    return counted.of_text(corpus, tokenizer, order, memory, temp, progress, workers)
+    return counted.of_text(
+        text=corpus,
+        tokenizer=tokenizer,
+        order=order,
+        memory=memory,
+        temp=temp,
+        report=progress,
+        workers=workers,
+    )
 
 
 def _text_and_tokenizer(

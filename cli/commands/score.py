@@ -244,7 +244,14 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     if output:
         identity = _identity(sentences, inputs, given["targets"], sentence_settings)
         score_output.write(
-            output, models, read, settings, form, identity, overwrite, has_region_names
+            path=output,
+            models=models,
+            sentences=read,
+            settings=settings,
+            form=form,
+            identity=identity,
+            overwrite=overwrite,
+            has_region_names=has_region_names,
         )
     else:
         score_output.show(models, read, settings, form, bool(inputs), has_region_names)

@@ -89,7 +89,15 @@ def command(
     these.
     """
     sentences, source = options.or_standard_input(sentences, source)
-    _check(sentences, source, as_json, output, overwrite, nbest, given)
+    _check(
+        sentences=sentences,
+        source=source,
+        as_json=as_json,
+        output=output,
+        overwrite=overwrite,
+        nbest=nbest,
+        given=given,
+    )
     options.check_texts(source)
     name = options.chosen_model(model_name)
     from rnnlm.files.tables import json_text

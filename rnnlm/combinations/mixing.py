@@ -143,7 +143,14 @@ def mix(
         facts["seconds"] = round(time.perf_counter() - began, 1)
         weighed = model_parts.ModelArrays(mixture.tokenizer, mixture.to_arrays())
         manifest = model_folder.save(
-            output, weighed, "mixture", _settings(models), 0, facts, folders, bundle
+            folder=output,
+            model=weighed,
+            kind="mixture",
+            settings=_settings(models),
+            step=0,
+            training=facts,
+            parts=folders,
+            bundle=bundle,
         )
         mixture.fingerprint = manifest.fingerprint
         evaluations = measured.evaluations(mixture) if measured else None

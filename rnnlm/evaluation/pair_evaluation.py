@@ -98,13 +98,13 @@ class Written:
             values = stored["of_tokenizer"]
             of_tokenizer = replace(figures, **{name: values.get(name) for name in WRITTEN_METRICS})
         return cls(
-            figures,
-            stored["main"],
-            tuple(restored(LengthFigures, each) for each in stored["by_length"]),
-            of_tokenizer,
-            Decoded(**stored["decoding"]),
-            stored["signatures"],
-            has_bleu,
+            figures=figures,
+            main=stored["main"],
+            by_length=tuple(restored(LengthFigures, each) for each in stored["by_length"]),
+            of_tokenizer=of_tokenizer,
+            decoding=Decoded(**stored["decoding"]),
+            signatures=stored["signatures"],
+            has_bleu=has_bleu,
         )
 
 

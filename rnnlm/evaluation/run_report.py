@@ -238,7 +238,15 @@ def _of_layers(history: RunHistory) -> Iterator[Plot | None]:
                 series[f"{layer} {block}".rstrip()] = found
         is_log = figure == "gradient_norm"
         bound = 1.0 if figure == "spectral_radius" else None  # above it gradients may explode
-        yield _plot(title, label, note, history, series, is_log, bound)
+        yield _plot(
+            title=title,
+            label=label,
+            note=note,
+            history=history,
+            series=series,
+            is_log=is_log,
+            bound=bound,
+        )
 
 
 def _plot(

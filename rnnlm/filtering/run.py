@@ -120,7 +120,16 @@ def resolve_request(request: Request) -> Job:
     work = Work(tuple(named), request.device, rule, reading, settings.perplexity_column)
     signatures = {name: signature(source) for name, source in shards.items()}
     identity = _identity(request, references, named)
-    return Job(request, shards, signatures, references, work, workers, reads_in_threads, identity)
+    return Job(
+        request=request,
+        shards=shards,
+        signatures=signatures,
+        references=references,
+        work=work,
+        workers=workers,
+        reads_in_threads=reads_in_threads,
+        identity=identity,
+    )
 
 
 def _check_request(request: Request) -> None:

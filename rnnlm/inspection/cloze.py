@@ -419,7 +419,15 @@ class Cloze(Inspection):
             last = 2 * len(self.models) - 1
             for place, ((number, model), which) in enumerate(series):
                 shift = DODGE * (place - last / 2)
-                _draw(panel, model, by, which, groups, shift, plotting.look(number))
+                _draw(
+                    axes=panel,
+                    model=model,
+                    by=by,
+                    which=which,
+                    groups=groups,
+                    shift=shift,
+                    its=plotting.look(number),
+                )
             rotation = 90 if by == KIND else 0
             panel.set_xticks(range(len(groups)), groups, rotation=rotation, parse_math=False)
             panel.set_ylim(0, 1)

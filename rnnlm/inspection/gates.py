@@ -410,13 +410,24 @@ def draw(
     units_beside = round(map_inches / INCHES_PER_LABEL)
     drawn = list(itertools.chain.from_iterable(rows))
     for number, (place, panel) in enumerate(zip(places, drawn, strict=True)):
-        _, values_TH, units, colours, limits, said = panel
+        _, values_TH, units, colours, (lowest, highest), said = panel
         values_UT = values_TH[:, list(units)].T
         is_last = number >= len(drawn) - columns
         below = words_below if is_last else 0
         place.set_xlabel("token read" if is_last else "")
         names = list(map(str, units))
-        draw_heat_map(place, values_UT, tokens, names, colours, *limits, said, below, units_beside)
+        draw_heat_map(
+            place,
+            values_UT,
+            tokens,
+            names,
+            colours,
+            lowest=lowest,
+            highest=highest,
+            label=said,
+            most=below,
+            most_down=units_beside,
+        )
     return figure
 
 

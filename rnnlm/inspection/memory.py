@@ -532,7 +532,18 @@ def _rows(
             rise, rise_low, rise_high = _interval(with_all_P - logprob_P, np.expm1)
         bits = None if rise is None else math.log2(1 + rise)
         zeros = int(np.isneginf(logprob_P).sum())
-        yield Remembered(length, affected, ppl, low, high, rise, rise_low, rise_high, bits, zeros)
+        yield Remembered(
+            tokens=length,
+            affected=affected,
+            perplexity=ppl,
+            low=low,
+            high=high,
+            increase=rise,
+            increase_low=rise_low,
+            increase_high=rise_high,
+            increase_bits=bits,
+            zeros=zeros,
+        )
 
 
 def _interval(

@@ -549,7 +549,15 @@ def inspect_probe(
     (looked,) = subjects("probe", [model], device)
     if most_items < 1:
         raise UsageError("no items to probe with", f"most_items is {most_items}")
-    found = read_items(fspath(data), test_data, label_column, level, most_items, seed, reading)
+    found = read_items(
+        data=fspath(data),
+        test_data=test_data,
+        column=label_column,
+        level=level,
+        most=most_items,
+        seed=seed,
+        reading=reading,
+    )
     coded = _CodedLabels.of(found, seed)
 
     # The same probes of the network as it is, and as it was before training.

@@ -175,14 +175,14 @@ def spectrum_of(matrix: RecurrentMatrix, model: str) -> MatrixSpectrum:
         for k in POWERS:
             norms[k] = _norm_of_power(W, k) if k > 1 else float(singular_values[0])
     return MatrixSpectrum(
-        model,
-        matrix.layer,
-        matrix.name,
-        (W.shape[0], W.shape[1]),
-        singular_values,
-        eigenvalues,
-        norms,
-        matrix.steepest,
+        model=model,
+        layer=matrix.layer,
+        matrix=matrix.name,
+        shape=(W.shape[0], W.shape[1]),
+        singular_values=singular_values,
+        eigenvalues=eigenvalues,
+        power_norms=norms,
+        steepest=matrix.steepest,
     )
 
 

@@ -574,9 +574,27 @@ class StepInspection(Inspection):
         # Colours of the state lie evenly about 0, so that white is 0.
         units = [str(unit) for unit in range(1, len(its.b_H) + 1)]
         most = max(float(np.abs(read.h_TH).max()), 1e-9)
-        draw_heat_map(panels[0], read.h_TH.T, words, units, "RdBu_r", -most, most, "state", **style)
         draw_heat_map(
-            panels[1], read.y_TV.T, words, its.vocabulary, "cividis", 0, 1, "probability", **style
+            axes=panels[0],
+            values_YX=read.h_TH.T,
+            across=words,
+            down=units,
+            colours="RdBu_r",
+            lowest=-most,
+            highest=most,
+            label="state",
+            **style,
+        )
+        draw_heat_map(
+            axes=panels[1],
+            values_YX=read.y_TV.T,
+            across=words,
+            down=its.vocabulary,
+            colours="cividis",
+            lowest=0,
+            highest=1,
+            label="probability",
+            **style,
         )
         for t, target in enumerate(self.lesson.targets):
             panels[1].add_patch(_box(t, target))
@@ -601,7 +619,15 @@ class StepInspection(Inspection):
         reach_TT = np.where(np.tri(len(words), dtype=bool), self.backward.reach_TT, np.nan)
         rows = reach_TT[:predicted]
         draw_heat_map(
-            panels[3], rows, words, words[:predicted], "cividis", 0, None, "norm", **style
+            axes=panels[3],
+            values_YX=rows,
+            across=words,
+            down=words[:predicted],
+            colours="cividis",
+            lowest=0,
+            highest=None,
+            label="norm",
+            **style,
         )
         return figure
 

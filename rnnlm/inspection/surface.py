@@ -293,7 +293,16 @@ def inspect_surface(
         )
     with np.errstate(over="ignore"):
         gradient_GG = np.hypot(by_weight_GG, by_bias_GG)
-    return Surface(unit, weight_G, bias_G, error_GG, gradient_GG, rate, clip, paths)
+    return Surface(
+        unit=unit,
+        weight_G=weight_G,
+        bias_G=bias_G,
+        error_GG=error_GG,
+        gradient_GG=gradient_GG,
+        rate=rate,
+        clip=clip,
+        descents=paths,
+    )
 
 
 def _check(

@@ -98,13 +98,13 @@ def save(
             else:
                 entries = manifests.referenced(folder, parts)
             manifest = Manifest(
-                kind,
-                family,
-                dict(settings),
-                model.tokenizer.to_settings(),
-                files,
-                step,
-                training,
+                model=kind,
+                family=family,
+                settings=dict(settings),
+                tokenizer=model.tokenizer.to_settings(),
+                files=files,
+                step=step,
+                training=training,
                 parts=entries,
                 made_by=made_now(),
             ).sealed()

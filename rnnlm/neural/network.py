@@ -223,13 +223,13 @@ def make_output(settings: NetworkSettings, size: int, width: int) -> OutputLayer
         return HierarchicalSoftmax(size, width)
     if settings.output_layer == "mos":
         return MixtureOfSoftmaxes(
-            size,
-            width,
-            settings.is_tied,
-            settings.embedding_size,
-            settings.mixture_components,
-            settings.dropout_latent,
-            settings.locked_dropout,
+            size=size,
+            width=width,
+            tied=settings.is_tied,
+            latent_width=settings.embedding_size,
+            components=settings.mixture_components,
+            dropout_latent=settings.dropout_latent,
+            locked=settings.locked_dropout,
         )
     if settings.loss == "sampled":
         return SampledSoftmax(size, width, settings.is_tied, settings.samples)

@@ -142,7 +142,15 @@ def fit(
         notice(f"discounts = lmplz does not apply to smoothing {settings.smoothing}: it is ignored")
     tokenizer, tokens, valid = data.tokenizer, data.train.tokens, data.valid
     valid_tokens = valid.tokens if valid else 0
-    yield Started("ngram", None, tokenizer.size, tokens, valid_tokens, "cpu", "fp32")
+    yield Started(
+        model="ngram",
+        parameters=None,
+        vocabulary_size=tokenizer.size,
+        train_tokens=tokens,
+        valid_tokens=valid_tokens,
+        device="cpu",
+        precision="fp32",
+    )
 
     with _room(settings, data, tokenizer.size) as room:
         counts = yield from _count(settings, data, room, timer, stop)
@@ -161,9 +169,26 @@ def fit(
         # Validate; there is one model only, so it is the best.
         ppl = stream_perplexity(model, valid.ids) if valid else None
         if ppl is not None:
-            yield Validated(1, 1.0, {PERPLEXITY: ppl}, ppl, True, timer.seconds(), model)
+            yield Validated(
+                step=1,
+                epoch=1.0,
+                figures={PERPLEXITY: ppl},
+                best=ppl,
+                improved=True,
+                seconds=timer.seconds(),
+                model=model,
+            )
     facts = {"ngrams": ngrams, "estimated": estimated}
-    yield Fitted(1, 1, tokens, timer.seconds(), "complete", model, ppl, facts)
+    yield Fitted(
+        step=1,
+        steps=1,
+        tokens=tokens,
+        seconds=timer.seconds(),
+        stopped="complete",
+        model=model,
+        best=ppl,
+        facts=facts,
+    )
 
 
 def _count(
@@ -293,7 +318,15 @@ def _levels(
         )
 
     thresholds = pruning_thresholds(settings.prune, settings.order)
-    return count_in(room, data.train, tokenizer, settings.order, identity, watch, thresholds)
+    return count_in(
+        room=room,
+        text=data.train,
+        tokenizer=tokenizer,
+        order=settings.order,
+        identity=identity,
+        watch=watch,
+        thresholds=thresholds,
+    )
 
 
 def foresee(resolved: Resolved, data: TrainingData | CountedData) -> dict[str, int]:
@@ -362,7 +395,16 @@ def estimate(
     for n in range(1, counts.order + 1):
         threshold = thresholds[n - 1] if 1 < n <= len(thresholds) else 0
         longer = counts.suffixes(n + 1, workspace) if n < counts.order else None
-        job = _OrderJob(n, counts, smoothing, threshold, below, suffixes, longer, workspace)
+        job = _OrderJob(
+            n=n,
+            counts=counts,
+            smoothing=smoothing,
+            threshold=threshold,
+            below=below,
+            suffixes=suffixes,
+            longer=longer,
+            workspace=workspace,
+        )
         order = _estimate_order(job)
         if n > 1:
             yield BackoffLevel(counts.size, below.keys_M, below.values_MK)

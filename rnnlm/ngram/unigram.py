@@ -118,7 +118,13 @@ def fit(
     began = time.perf_counter()
     valid, size = data.valid, data.tokenizer.size
     yield Started(
-        "unigram", size, size, data.train.tokens, valid.tokens if valid else 0, "cpu", "fp64"
+        model="unigram",
+        parameters=size,
+        vocabulary_size=size,
+        train_tokens=data.train.tokens,
+        valid_tokens=valid.tokens if valid else 0,
+        device="cpu",
+        precision="fp64",
     )
     counts_V = np.bincount(known_ids(data.train.ids, data.tokenizer), minlength=size)
     k = resolved.make(UnigramSettings).additive_k
@@ -126,8 +132,24 @@ def fit(
     ppl = None
     if valid:
         ppl = stream_perplexity(model, valid.ids)
-        yield Validated(1, 1.0, {PERPLEXITY: ppl}, ppl, True, time.perf_counter() - began, model)
-    yield Fitted(1, 1, data.train.tokens, time.perf_counter() - began, "complete", model, ppl)
+        yield Validated(
+            step=1,
+            epoch=1.0,
+            figures={PERPLEXITY: ppl},
+            best=ppl,
+            improved=True,
+            seconds=time.perf_counter() - began,
+            model=model,
+        )
+    yield Fitted(
+        step=1,
+        steps=1,
+        tokens=data.train.tokens,
+        seconds=time.perf_counter() - began,
+        stopped="complete",
+        model=model,
+        best=ppl,
+    )
 
 
 def array_shapes(

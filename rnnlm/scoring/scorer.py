@@ -321,10 +321,21 @@ class SentenceScorer:
             if reason is None:
                 scores.append(next(records))
             else:
-                scores.append(SentenceScore(
-                    each.text, None, 0, 0, (), None, (), id=each.id, reason=reason,
-                    columns=each.columns, source=each.source,
-                ))  # fmt: skip
+                scores.append(
+                    SentenceScore(
+                        text=each.text,
+                        logprob_nats=None,
+                        tokens=0,
+                        words=0,
+                        oov=(),
+                        ppl_word=None,
+                        token_scores=(),
+                        id=each.id,
+                        reason=reason,
+                        columns=each.columns,
+                        source=each.source,
+                    )
+                )
         return scores
 
     def _read(self, sentences: list[Sentence]) -> ReadSentences:
@@ -343,7 +354,15 @@ class SentenceScorer:
         words = self.finder.find(encoded, begins)
         shown = None
         if settings.needs_words:
-            shown = shown_words(settings.split, words, encoded, begins, texts, lines, tokenizer)
+            shown = shown_words(
+                split=settings.split,
+                words=words,
+                encoded=encoded,
+                begins=begins,
+                texts=texts,
+                lines=lines,
+                tokenizer=tokenizer,
+            )
 
         initial = initial_states(self.model, [each.source for each in sentences])
         logprob_N, seen = self._read_tokens(encoded, shown, initial)
@@ -352,9 +371,20 @@ class SentenceScorer:
         if shown and self.frequencies:
             frequency_W = self.frequencies.of(shown.items, encoded.ids)
         return ReadSentences(
-            tokenizer, settings, sentences, lines, encoded, begins, logprob_N, words, shown, seen,
-            frequency_W, self.search, initial
-        )  # fmt: skip
+            tokenizer=tokenizer,
+            settings=settings,
+            sentences=sentences,
+            lines=lines,
+            encoded=encoded,
+            begins=begins,
+            logprob_N=logprob_N,
+            words=words,
+            shown=shown,
+            seen=seen,
+            frequency_W=frequency_W,
+            search=self.search,
+            initial=initial,
+        )
 
     def _count_unknown_given(self, encoded: Encoded, begins: np.ndarray) -> None:
         """Count the lines whose given text holds unknown words."""
@@ -404,7 +434,13 @@ class SentenceScorer:
                 is_place_N[shown.items.starts] = True
             look = distributions.side_by_side(list(looks.values()))
             logprob_N, columns, self.state = distributions.score_and_look(
-                self.model, encoded.ids, spans, is_place_N, look, self.state, initial
+                model=self.model,
+                ids=encoded.ids,
+                spans=spans,
+                is_place_N=is_place_N,
+                look=look,
+                state=self.state,
+                initial=initial,
             )
             return logprob_N, Seen.of(columns, list(looks), is_boundary_N[is_place_N])
 

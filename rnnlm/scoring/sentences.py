@@ -205,13 +205,13 @@ def read_sentences(
         id = number if sentence.id is None else sentence.id
         source = settings.given_source if sentence.source is None else sentence.source
         yield Sentence(
-            sentence.text,
-            id,
-            sentence.given,
-            sentence.reason,
-            sentence.columns,
-            sentence.regions,
-            source,
+            text=sentence.text,
+            id=id,
+            given=sentence.given,
+            reason=sentence.reason,
+            columns=sentence.columns,
+            regions=sentence.regions,
+            source=source,
         )
     if with_bars:
         which = "1 sentence has" if with_bars == 1 else f"{with_bars:,} sentences have"
@@ -322,7 +322,15 @@ def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Itera
         before, text = map(settings.spaced, both)
         text, regions = _regions(text, settings.region_mark, f"{file}, line {number}")
         columns = {SOURCE: without_halves(before)}
-        yield _Record(text, None, settings.given, None, columns, regions, before)
+        yield _Record(
+            text=text,
+            id=None,
+            given=settings.given,
+            reason=None,
+            columns=columns,
+            regions=regions,
+            source=before,
+        )
 
 
 def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[_Record]:
@@ -482,7 +490,15 @@ def _sentence(
     if reason:
         given, source = "", None
     given, source = settings.spaced(given), source and settings.spaced(source)
-    return _Record(text, id, given, reason, columns, regions, source)
+    return _Record(
+        text=text,
+        id=id,
+        given=given,
+        reason=reason,
+        columns=columns,
+        regions=regions,
+        source=source,
+    )
 
 
 def _text_of(

@@ -112,7 +112,15 @@ class ExampleBatches(LengthBatches):
         words_E = np.diff(data.words_encoded.word_offsets)
         targets_E = words_E if codec.word_columns else np.ones_like(words_E)
         self.data, self.codec = data, codec
-        super().__init__(lengths_E, lengths_E, targets_E, rows, seed, device, ranks)
+        super().__init__(
+            order_E=lengths_E,
+            tokens_E=lengths_E,
+            targets_E=targets_E,
+            rows=rows,
+            seed=seed,
+            device=device,
+            ranks=ranks,
+        )
 
     def tensors(self, chosen_B: np.ndarray) -> tuple[Tensor, ...]:
         inputs = batch_tensors(self.data.words_encoded, chosen_B, self.device)

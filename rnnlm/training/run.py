@@ -213,13 +213,13 @@ class RunStorage:
 
     def _write_model(self, unsaved: _Unsaved) -> None:
         self.manifest = model_folder.save(
-            self.folder,
-            unsaved.model,
-            self.plan.kind.name,
-            as_stored(self.plan.resolved.values),
-            unsaved.step,
-            {**self.facts, "seconds": round(unsaved.seconds, 1)},
-            self._parts(),
+            folder=self.folder,
+            model=unsaved.model,
+            kind=self.plan.kind.name,
+            settings=as_stored(self.plan.resolved.values),
+            step=unsaved.step,
+            training={**self.facts, "seconds": round(unsaved.seconds, 1)},
+            parts=self._parts(),
             bundle=True,
             goes_on=self._is_of_the_folder(),
         )

@@ -56,7 +56,15 @@ def learn_vectors(
             prepared with another tokenizer.
     """
     settings = LearningSettings(
-        method, width, window, min_count, epochs, negative, learning_rate, seed, threads
+        method=method,
+        width=width,
+        window=window,
+        min_count=min_count,
+        epochs=epochs,
+        negative=negative,
+        learning_rate=learning_rate,
+        seed=seed,
+        threads=threads,
     )
 
     # Open the text, by whatever it is given.
@@ -158,7 +166,13 @@ def _learned(stream: WordStream, settings: LearningSettings, progress: Progress)
             width = size - 1
             notice(f"vectors of {width} numbers: svd can have no more with {size} words")
         return svd_vectors(
-            ids_N, line_offsets, size, width, settings.window, settings.seed, progress
+            ids_N=ids_N,
+            line_offsets=line_offsets,
+            size=size,
+            width=width,
+            window=settings.window,
+            seed=settings.seed,
+            progress=progress,
         )
 
     # torch is imported for the methods that learn by gradients alone.

@@ -69,7 +69,15 @@ def units_of(
             if counts_V is None:
                 counts_V = tokenizer.counts_V
         starts = [np.ones(encoded[0].tokens, dtype=bool)] * len(used)
-        return _units("token", used[0], counts_V, encoded[0], encoded, starts, scores)
+        return _units(
+            name="token",
+            tokenizer=used[0],
+            counts_V=counts_V,
+            reading=encoded[0],
+            encoded=encoded,
+            starts=starts,
+            scores=scores,
+        )
 
     # Several: the units are words, those of a model whose tokens are words if there is one.
     words = next((k for k, tokenizer in enumerate(used) if tokenizer.name == "word"), None)
@@ -85,7 +93,15 @@ def units_of(
         reference = tokenizers.train(settings, text.blocks())
         reading, counts_V = text.encode(reference), None
     starts = list(map(_word_starts, encoded, used))
-    return _units("word", reference, counts_V, reading, encoded, starts, scores)
+    return _units(
+        name="word",
+        tokenizer=reference,
+        counts_V=counts_V,
+        reading=reading,
+        encoded=encoded,
+        starts=starts,
+        scores=scores,
+    )
 
 
 def _units(

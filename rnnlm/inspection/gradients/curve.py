@@ -93,7 +93,9 @@ def curve(squares_KB: np.ndarray, first_lag: int, seed: int) -> Curve:
     # A Jacobian is the identity at lag 0.
     at_0_B = squares_KB[0] if first_lag == 0 else np.ones(rows)
     trend = _trend(squares_KB[lags > 0], at_0_B, seed)
-    return Curve(lags, mean, error, low, median, high, trend)
+    return Curve(
+        lags=lags, mean=mean, standard_error=error, low=low, median=median, high=high, trend=trend
+    )
 
 
 def _trend(squares_KB: np.ndarray, at_0_B: np.ndarray, seed: int) -> Trend:

@@ -154,7 +154,13 @@ def _look(
     drawn = draw(subject.model, text.encode(tokenizer).ids, lags, count, settings.seed)
     layers, loss = measure(subject.model, drawn, settings, progress)
     return ModelGradients(
-        subject.name, subject.kind, drawn.lags, drawn.rows, layers, loss, unit_of(tokenizer)
+        model=subject.name,
+        kind=subject.kind,
+        lags=drawn.lags,
+        positions=drawn.rows,
+        layers=layers,
+        loss=loss,
+        unit=unit_of(tokenizer),
     )
 
 

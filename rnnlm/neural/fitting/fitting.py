@@ -145,7 +145,15 @@ def make_trainer(
 
         # A resumed run keeps its number of rows, whatever the ranks are now.
         rows = stored.facts["source"]["rows"] if stored else None
-        trainer = language_model_trainer(network, settings, run, data, precision, ranks, rows)
+        trainer = language_model_trainer(
+            network=network,
+            settings=settings,
+            run=run,
+            data=data,
+            precision=precision,
+            ranks=ranks,
+            rows=rows,
+        )
         if stored:
             state.load_state_dict(trainer, stored)
         return trainer
@@ -194,13 +202,29 @@ def language_model_trainer(
     multiple = settings.multiple(records_steps(settings, network, device, ranks.count))
     rare = RareWords.of(data.train, tokenizer, settings.unknown_words, run.seed)
     streams = TextStreams(
-        data.train, tokenizer.boundary_id, settings, run.seed, device, ranks, rows, multiple, rare
+        text=data.train,
+        boundary_id=tokenizer.boundary_id,
+        settings=settings,
+        seed=run.seed,
+        device=device,
+        ranks=ranks,
+        rows=rows,
+        multiple=multiple,
+        rare=rare,
     )
     model = NeuralLanguageModel(network, tokenizer, precision)
     validation = None
     if data.valid:
         validation = PerplexityValidation(data.valid, model, settings.bptt_tokens, ranks)
-    return Trainer(CrossEntropy(model), streams, validation, settings, run, precision, ranks)
+    return Trainer(
+        objective=CrossEntropy(model),
+        source=streams,
+        validation=validation,
+        settings=settings,
+        run=run,
+        precision=precision,
+        ranks=ranks,
+    )
 
 
 def started(trainer: Trainer, model: str, data: TrainingData, bptt_tokens: int = 0) -> Started:

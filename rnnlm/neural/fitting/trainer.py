@@ -398,13 +398,13 @@ class Trainer:
         # begin here.
         self.saving.step = min(self.saving.step, self.step_count)
         return RolledBack(
-            failed_at,
-            self.step_count,
-            rollbacks.fault,
-            rollbacks.count,
-            rollbacks.left,
-            rollbacks.rate_factor,
-            self.clock.elapsed(),
+            step=failed_at,
+            to_step=self.step_count,
+            why=rollbacks.fault,
+            count=rollbacks.count,
+            left=rollbacks.left,
+            rate_factor=rollbacks.rate_factor,
+            seconds=self.clock.elapsed(),
         )
 
     def load_good_state(self) -> None:
@@ -465,14 +465,14 @@ class Trainer:
             step = rollbacks.step if fault else steps
         self.network.eval()
         return Fitted(
-            step,
-            steps,
-            tokens,
-            self.clock.elapsed(),
-            reason,
-            self.objective.model(),
-            best.metric,
-            facts,
-            kept,
-            best.name,
+            step=step,
+            steps=steps,
+            tokens=tokens,
+            seconds=self.clock.elapsed(),
+            stopped=reason,
+            model=self.objective.model(),
+            best=best.metric,
+            facts=facts,
+            state=kept,
+            criterion=best.name,
         )

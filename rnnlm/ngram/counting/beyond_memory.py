@@ -102,9 +102,18 @@ def count_by_shards(
     def tasks() -> Iterator[CountShard]:
         for number in left:
             shard = shards[number]
-            span = (shard.start, shard.stop)
-            near = ids.around(*span) if isinstance(ids, IdFiles) else ids
-            yield CountShard(number, near, *span, shard.sha256, boundary_id, size, order, watch)
+            near = ids.around(shard.start, shard.stop) if isinstance(ids, IdFiles) else ids
+            yield CountShard(
+                number=number,
+                ids=near,
+                start=shard.start,
+                stop=shard.stop,
+                sha256=shard.sha256,
+                boundary_id=boundary_id,
+                size=size,
+                order=order,
+                watch=watch,
+            )
 
     # Shards come in order, so all tokens up to the end of this one are counted.
     for written in crew.run(tasks(), alone=True):

@@ -335,14 +335,14 @@ def save(
                 replace_file(folder / name, data)
                 files[name] = FileEntry(role, len(data), writing.digest([data]))
             index = Index(
-                order,
-                source,
-                tokenizer.size,
-                tokenizer.to_settings(),
-                tokenizer.fingerprint,
-                files,
-                prefix,
-                pieces,
+                order=order,
+                source=source,
+                vocabulary_size=tokenizer.size,
+                tokenizer=tokenizer.to_settings(),
+                tokenizer_fingerprint=tokenizer.fingerprint,
+                tokenizer_files=files,
+                prefix=prefix,
+                pieces=pieces,
             )
             content = json.dumps(msgspec.to_builtins(index), indent=1, allow_nan=False)
             replace_file(folder / COUNTS, content.encode() + b"\n")

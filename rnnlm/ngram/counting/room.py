@@ -232,7 +232,15 @@ def _plan(
         _delete_rest(store)
         boundary_id = tokenizer.boundary_id
         shard = crew.shard(len(ids))
-        plan = plans.make(ids, boundary_id, order, identity, workspace, thresholds or (), shard)
+        plan = plans.make(
+            ids=ids,
+            boundary_id=boundary_id,
+            order=order,
+            identity=identity,
+            workspace=workspace,
+            thresholds=thresholds or (),
+            shard=shard,
+        )
     else:
         plans.check(plan, store.folder, ids, identity)
         store.resume()

@@ -133,13 +133,21 @@ def _difference(
         if first.point is not None and second.point is not None:
             points.append((first.point, second.point))
     if not points:
-        return AccuracyDifference(by, group, 0, None, None, None, None)
+        return AccuracyDifference(
+            by=by, group=group, pairs=0, difference=None, low=None, high=None, p=None
+        )
     # Paired: both models are judged on the same pairs.
     first_N, second_N = np.array(points, dtype=np.float64).T
     interval = ratio_interval(second_N - first_N)
     p = permutation_p(second_N - first_N)
     return AccuracyDifference(
-        by, group, len(points), interval.estimate, interval.low, interval.high, p
+        by=by,
+        group=group,
+        pairs=len(points),
+        difference=interval.estimate,
+        low=interval.low,
+        high=interval.high,
+        p=p,
     )
 
 

@@ -89,17 +89,17 @@ def pair_of(values: Values, row_format: RowFormat, kind: str, where: str) -> Pai
             raise RowProblem("it has more cells than columns")
         good, bad = row_format.sentences_of(values)
         return Pair(
-            kind,
-            good,
-            bad,
-            id,
-            _label(values, PHENOMENON),
-            _field(values),
-            _label(values, ("number",)),
-            whole_number(values, DISTANCE),
-            whole_number(values, ATTRACTORS),
-            row_format.scoring,
-            where,
+            kind=kind,
+            good=good,
+            bad=bad,
+            id=id,
+            phenomenon=_label(values, PHENOMENON),
+            field=_field(values),
+            number=_label(values, ("number",)),
+            distance=whole_number(values, DISTANCE),
+            attractors=whole_number(values, ATTRACTORS),
+            scoring=row_format.scoring,
+            where=where,
         )
     except RowProblem as problem:
         return Pair(kind, "", "", id, scoring=row_format.scoring, where=where, problem=str(problem))

@@ -83,7 +83,15 @@ def make_trainer(
         if data.valid:
             validation = TaskValidation(data.valid, model, settings.criterion, ranks)
         objective = JointLoss(model, weights)
-        trainer = Trainer(objective, batches, validation, settings, run, precision, ranks)
+        trainer = Trainer(
+            objective=objective,
+            source=batches,
+            validation=validation,
+            settings=settings,
+            run=run,
+            precision=precision,
+            ranks=ranks,
+        )
         if stored:
             state.load_state_dict(trainer, stored)
         return trainer

@@ -231,7 +231,13 @@ class Attention(nn.Module):
             return DotSteps(keys_BSA, memory_BSH, is_padding_BS, T)
         assert isinstance(self.query, nn.Linear)
         return AdditiveSteps(
-            keys_BSA, memory_BSH, is_padding_BS, self.query.weight, self.scale, T, products
+            keys_BSA=keys_BSA,
+            memory_BSH=memory_BSH,
+            is_padding_BS=is_padding_BS,
+            query_AD=self.query.weight,
+            scale_1A=self.scale,
+            T=T,
+            products=products,
         )
 
     @staticmethod

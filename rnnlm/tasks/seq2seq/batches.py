@@ -31,7 +31,15 @@ class PairBatches(LengthBatches):
         self.data, self.boundary_id = data, boundary_id
         source_P, target_P = data.source_lengths, data.target_lengths
         order_P = target_P * (source_P.max(initial=0) + 1) + source_P
-        super().__init__(order_P, source_P + target_P, target_P, rows, seed, device, ranks)
+        super().__init__(
+            order_E=order_P,
+            tokens_E=source_P + target_P,
+            targets_E=target_P,
+            rows=rows,
+            seed=seed,
+            device=device,
+            ranks=ranks,
+        )
 
     def tensors(self, chosen_B: np.ndarray) -> tuple[Tensor, ...]:
         return pair_tensors(self.data, chosen_B, self.boundary_id, self.device)

@@ -245,16 +245,16 @@ def _written(
     # A source that comes several times is decoded once.
     text_of = dict(zip(sources, texts, strict=True))
     return Written(
-        measure_translations(translations),
-        main,
-        tuple(by_length(by_name, lengths_N)),
-        None if limit.is_perfect else limit,
-        Decoded(decoding.width, decoding.power, decoding.max_length),
-        _signatures(model, data, translations.settings, decoding),
-        main == "bleu" or bool(limit.bleu),
-        translations,
-        tuple(text_of[each.source] for each in data.text.pairs),
-        by_name,
+        figures=measure_translations(translations),
+        main=main,
+        by_length=tuple(by_length(by_name, lengths_N)),
+        of_tokenizer=None if limit.is_perfect else limit,
+        decoding=Decoded(decoding.width, decoding.power, decoding.max_length),
+        signatures=_signatures(model, data, translations.settings, decoding),
+        has_bleu=main == "bleu" or bool(limit.bleu),
+        translations=translations,
+        lines=tuple(text_of[each.source] for each in data.text.pairs),
+        measures=by_name,
     )
 
 

@@ -278,7 +278,15 @@ def make_trainer(
         if data.valid:
             validation = PairValidation(data.valid, model, settings.criterion, ranks)
         objective = TargetLoss(model, settings)
-        trainer = Trainer(objective, batches, validation, settings, run, precision, ranks)
+        trainer = Trainer(
+            objective=objective,
+            source=batches,
+            validation=validation,
+            settings=settings,
+            run=run,
+            precision=precision,
+            ranks=ranks,
+        )
         if stored:
             state.load_state_dict(trainer, stored)
         return trainer

@@ -101,14 +101,14 @@ class Decoder(nn.Module):
         for weights, layer in zip(drawn.weights, self.body.layers, strict=True):
             recurrent.append(weights.get("weight_hh", layer.get_parameter("weight_hh")))
         loop = make_loop(
-            self.body,
-            self.attention,
-            self.combination.weight,
-            x_TBE,
-            memory,
-            state,
-            recurrent,
-            (drawn.fed_TBF, *drawn.between_TBX),
+            body=self.body,
+            attention=self.attention,
+            weight_FC=self.combination.weight,
+            x_TBE=x_TBE,
+            memory=memory,
+            state=state,
+            recurrent=recurrent,
+            masks=(drawn.fed_TBF, *drawn.between_TBX),
         )
         return run(loop)
 

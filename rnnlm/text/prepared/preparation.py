@@ -406,10 +406,17 @@ def prepare_exactly(
     _check_read_again(expanded)
     yield from _run(
         Job(
-            request, expanded, text_settings, source_settings, settings, sample_bytes,
-            bounds.threads, held_out, bounds,
+            request=request,
+            names=expanded,
+            text=text_settings,
+            source=source_settings,
+            tokenizer_settings=settings,
+            sample_bytes=sample_bytes,
+            workers=bounds.threads,
+            held_out=held_out,
+            bounds=bounds,
         )
-    )  # fmt: skip
+    )
 
 
 def _finish(job: Job, began: float) -> Steps:
@@ -604,14 +611,14 @@ class _Progress:
         if share:
             seconds_left = seconds * (1 - share) / share
         return Encoding(
-            collector.text_bytes,
-            collector.tokens,
-            collector.shards,
-            share,
-            seconds,
-            collector.text_bytes / seconds,
-            seconds_left,
-            is_skipping,
+            text_bytes=collector.text_bytes,
+            tokens=collector.tokens,
+            shards=collector.shards,
+            share=share,
+            seconds=seconds,
+            bytes_per_second=collector.text_bytes / seconds,
+            seconds_left=seconds_left,
+            is_skipping=is_skipping,
         )
 
 

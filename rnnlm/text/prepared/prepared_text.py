@@ -59,7 +59,15 @@ def load(folder: Path) -> "PreparedText":
     # A shard that is missing is to be an error here, not in the middle of training.
     shards = Shards(folder, index, compact_type(tokenizer))
     shards.check()
-    return PreparedText(folder, index, tokenizer, settings, shards, 0, index.counts.lines)
+    return PreparedText(
+        folder=folder,
+        index=index,
+        tokenizer=tokenizer,
+        settings=settings,
+        shards=shards,
+        start=0,
+        stop=index.counts.lines,
+    )
 
 
 def tokenizer_files(folder: Path, index: Index) -> dict[str, bytes]:

@@ -154,7 +154,13 @@ def begin(
         files[role] = FileEntry(role, len(data), safe_files.digest([data]))
     settings = {name: getattr(text, name) for name in TextSettings.__dataclass_fields__}
     index = Index(
-        request, settings, tokenizer.settings, tokenizer.fingerprint, tokenizer.size, files, sample
+        request=request,
+        text_settings=settings,
+        tokenizer=tokenizer.settings,
+        tokenizer_fingerprint=tokenizer.fingerprint,
+        vocabulary_size=tokenizer.size,
+        files=files,
+        sample=sample,
     )
     with writing(folder):
         # The journal first: where nothing can be written, what was there stays.
