@@ -33,7 +33,7 @@ def display_for(kind: Kind) -> Iterator["PlainDisplay | CountingDisplay | LiveDi
         return
     from rich.console import Console
 
-    loss_is_of_text = registry.task(kind.task).loss_is_of_text
+    loss_is_of_text = registry.task(kind.task).reads_lines
     # A panel is drawn where it can be redrawn.
     console = Console(file=terminal.unfailing(sys.stderr))
     if not console.is_terminal or console.is_dumb_terminal:

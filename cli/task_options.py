@@ -32,17 +32,17 @@ def check(
     """
     from rnnlm.models import registry
 
-    taken_by = {each.plural: _taken_by(each, comparing) for each in registry.all_tasks()}
+    taken_by = {each.singular: _taken_by(each, comparing) for each in registry.all_tasks()}
     own = {*_taken_by(task, comparing), *common}
 
     # Options of the same tasks are refused in one message.
     foreign: dict[str, list[str]] = {}
     for option in click.get_current_context().command.params:
-        takers = [plural for plural, taken in taken_by.items() if option.name in taken]
+        takers = [singular for singular, taken in taken_by.items() if option.name in taken]
         if takers and option.name not in own:
-            foreign.setdefault(" and ".join(takers), []).append(str(option.name))
-    for plurals, names in foreign.items():
-        refuse_given(names, f"{name} is {task.singular}, and this is for {plurals}.")
+            foreign.setdefault(" or ".join(takers), []).append(str(option.name))
+    for takers_in_words, names in foreign.items():
+        refuse_given(names, f"{name} is {task.singular}, and this needs {takers_in_words}.")
 
 
 def _taken_by(task: "AnyTask", comparing: bool) -> set[str]:

@@ -76,6 +76,7 @@ LANGUAGE_MODELS = (
         settings=("rnnlm.combinations.mixture:MixtureSettings",),
         fitting=None,
         loading="rnnlm.combinations.mixture",
+        takes_parts=True,
         made_with="rnnlm mix A B --on TEXT",
     ),
 )
@@ -94,6 +95,7 @@ def _labeller(task: str, name: str, about: str, settings: str) -> Kind:
         ),
         fitting="rnnlm.tasks.labels.fitting",
         loading="rnnlm.tasks.labels.model",
+        takes_parts=True,
         trains_in_steps=True,
         task=task,
         cell=_CELLS.get(name),
@@ -101,18 +103,22 @@ def _labeller(task: str, name: str, about: str, settings: str) -> Kind:
 
 
 def _tagger(name: str) -> Kind:
-    return _labeller("tagging", name, _ABOUT[name], "TaggingSettings")
+    return _labeller("tagging", name, f"tags words: {_ABOUT[name]}", "TaggingSettings")
 
 
 def _classifier(name: str) -> Kind:
-    return _labeller("classification", name, _ABOUT[name], "RecurrentClassifier")
+    return _classifying(name, _ABOUT[name], "RecurrentClassifier")
+
+
+def _classifying(name: str, about: str, settings: str) -> Kind:
+    return _labeller("classification", name, f"classifies texts: {about}", settings)
 
 
 def _encoder_decoder(name: str) -> Kind:
     return Kind(
         name=name,
         family="neural",
-        about=_ABOUT[name],
+        about=f"reads a line and writes another: {_ABOUT[name]}",
         settings=(
             "rnnlm.tasks.seq2seq.settings:Seq2SeqSettings",
             "rnnlm.tasks.seq2seq.settings:Seq2SeqFittingSettings",
@@ -129,7 +135,7 @@ def _encoder_decoder(name: str) -> Kind:
 TASK_KINDS = (
     *map(_tagger, _CELLS),
     *map(_classifier, _CELLS),
-    _labeller("classification", "bag", "the mean of their word vectors", "BagClassifier"),
-    _labeller("classification", "cnn", "convolutions over their words", "CnnClassifier"),
+    _classifying("bag", "the mean of their word vectors", "BagClassifier"),
+    _classifying("cnn", "convolutions over their words", "CnnClassifier"),
     *map(_encoder_decoder, _CELLS),
 )

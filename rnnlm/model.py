@@ -154,7 +154,7 @@ class Model(ModelHandle):
     def _facts(self) -> dict[str, str]:
         task = registry.task(self.task)
         sizes = {"parameters": f"{self.parameters:,}"}
-        for name, tokenizer in task.tokenizers(task.codec_of(self.core)).items():
+        for name, tokenizer in task.describe(self.core.tokenizer).tokenizers.items():
             what = name.replace("tokenizer", UNITS.get(tokenizer.name, "tokens"))
             sizes[what] = f"{tokenizer.size:,}"
         return sizes
@@ -162,15 +162,15 @@ class Model(ModelHandle):
     def __dir__(self) -> list[str]:
         """List what models of this task have; the core's own methods are those of `core`."""
         task = registry.task(self.task)
-        useless = {name for name, command in METHODS.items() if not task.does(command)}
+        useless = {name for name, command in METHODS.items() if command not in task.commands}
         return sorted({*super().__dir__()} - useless)
 
     def _check(self, method: str) -> None:
         """Refuse a method that models of this task do not have."""
         task = registry.task(self.task)
-        if task.does(METHODS[method]):
+        if METHODS[method] in task.commands:
             return
-        others = [name for name, command in METHODS.items() if task.does(command)]
+        others = [name for name, command in METHODS.items() if command in task.commands]
         raise UsageError(
             f"{self.name or 'this model'} is {task.singular}, which has no {method}()",
             hint=f"it has: {', '.join(['evaluate', *others])}",

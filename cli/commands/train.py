@@ -428,7 +428,6 @@ def _show_results(
         terminal.say(saved)
 
     # Metrics on validation and test text, if the exact evaluation came to its end.
-    task = registry.task(plan.kind.task)
     if as_json:
         terminal.print_json(
             {
@@ -441,14 +440,16 @@ def _show_results(
             }
         )
     elif finished.results:
+        from rnnlm.models.manifest import read_manifest
+
         from ..metrics import show_results
 
-        show_results(task.stored_evaluations(finished.results))
+        show_results(read_manifest(Path(finished.folder)).evaluations)
 
     # What to do with the model. A run that was stopped has to be continued first.
     if not is_stopped:
         name = shlex.quote(short_name(Path(finished.folder)))
-        terminal.say(f"next: {task.first_use.format(name=name)}")
+        terminal.say(f"next: {registry.task(plan.kind.task).usage[0].format(name=name)}")
 
 
 def _show_plan(plan: "Plan", as_json: bool) -> None:

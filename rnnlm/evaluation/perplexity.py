@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 
-import rnnlm.corpora as corpora
 from rnnlm.checks import several
 from rnnlm.errors import UsageError, nearest, notice
 from rnnlm.evaluation import metrics
@@ -43,7 +42,6 @@ from rnnlm.inference.span_scoring import perplexity
 from rnnlm.interface import LanguageModel
 from rnnlm.models import loading
 from rnnlm.models.loading import language_model_of
-from rnnlm.models.manifest import read_manifest
 from rnnlm.system import in_threads, processors
 from rnnlm.text.corpus import Text, WatchedText, open_text
 from rnnlm.text.encoding import MOST_THREADS, EncodedText, LinesHash, as_bytes, encode_block, joined
@@ -114,13 +112,12 @@ class LineSums:
         starts = encoded.line_offsets[:-1]
         known_N = logprob_N.copy()
         known_N[encoded.oov] = 0.0
-        is_oov_N = np.zeros(encoded.tokens, dtype=np.int64)
-        is_oov_N[encoded.oov] = 1
+        line_of_oov = np.searchsorted(starts, encoded.oov, side="right") - 1
         return cls(
             logprob_S=np.add.reduceat(logprob_N, starts),
             logprob_no_oov_S=np.add.reduceat(known_N, starts),
             tokens_S=np.diff(encoded.line_offsets),
-            oov_S=np.add.reduceat(is_oov_N, starts),
+            oov_S=np.bincount(line_of_oov, minlength=len(starts)),
             words_S=encoded.words_L.astype(np.int64) + 1,
             characters_S=encoded.characters_L.astype(np.int64),
             bytes_S=encoded.bytes_L.astype(np.int64),
@@ -269,8 +266,8 @@ class TextEvaluation(Evaluation):
     characters and bytes count each line plus one for its end. `_no_oov` leaves unknown tokens out
     of sum and count (ppl_word_no_oov is None where words are not tokens, since a part of a word may
     be unknown). bits_per_char and bits_per_byte are None, and closed_vocabulary is true, where
-    something was unknown or the tokenizer does not keep the text. lines: what each line adds, if
-    requested; block_lines: as in :class:`PerEvent`.
+    something was unknown or the tokenizer does not keep the text. lines: what each line adds; None
+    where it was stored; block_lines: as in :class:`PerEvent`.
     """
 
     tokens: int
@@ -375,24 +372,20 @@ class TextEvaluation(Evaluation):
 
 def evaluate(
     model: LanguageModel | str | Path,
-    text: str | Path | Sequence[str | Path] | Text | EncodedText | None = None,
+    text: str | Path | Sequence[str | Path] | Text | EncodedText,
     *,
     context: Context = "carry",
     text_settings: TextSettings | None = None,
     progress: Progress = silent,
-    keeps_lines: bool = False,
 ) -> TextEvaluation:
     """Evaluate `model` on `text`: a path or several, a text, one encoded by its tokenizer, or the
     folder of a prepared text.
 
-    model: a language model, or the name of one, which is then loaded again by each call. text: None
-    for the test part of the bundled corpus that a named model was trained on. progress: called with
-    the progress of reading and scoring. keeps_lines: keep what each line adds, which intervals
-    need.
+    model: a language model, or the name of one, which is then loaded again by each call. progress:
+    called with the progress of reading and scoring.
     """
     began = time.perf_counter()
     check_context(context)
-    text = bundled_test(model) if text is None else text
     model = language_model_of(model)
     watched = None
     if not isinstance(text, EncodedText):
@@ -412,7 +405,7 @@ def evaluate(
         tell_unseen(encoded.marks, {"the model": model.tokenizer})
     if watched is not None:
         watched.tell()
-    return summary(model, logprob_N, encoded, context, began, keeps_lines)
+    return summary(model, logprob_N, encoded, context, began)
 
 
 def _in_parts(
@@ -458,18 +451,6 @@ def _parts_of(blocks: Iterable[Block]) -> Iterator[Block]:
             part, block = block.cut(len(block.lines) // left)
             yield part
         yield block
-
-
-def bundled_test(model: LanguageModel | str | Path) -> Path:
-    """Return the test part of the bundled corpus that a model, itself or by its name, was trained
-    on."""
-    folder = loading.name_if_saved(model)
-    if folder is not None:
-        trained_on = read_manifest(loading.base_folder(folder)).training.get("text")
-        for name in corpora.names():
-            if trained_on == [corpora.named(name)]:
-                return corpora.part(name, "test")
-    raise UsageError("no text to evaluate on", hint="name one: evaluate(model, 'test.txt')")
 
 
 def check_context(context: str) -> None:
@@ -532,10 +513,8 @@ def summary(
     encoded: EncodedText,
     context: Context,
     began: float,
-    keeps_lines: bool = False,
 ) -> TextEvaluation:
-    """Evaluate a text whose tokens have these log-probabilities (nats). keeps_lines: as for
-    :func:`evaluate`."""
+    """Evaluate a text whose tokens have these log-probabilities (nats)."""
     span_scoring.check_scores(logprob_N)
     zeros = int(np.isneginf(logprob_N).sum())
     total = float(logprob_N.sum(dtype=np.float64))
@@ -573,5 +552,5 @@ def summary(
         context=context,
         signature=str(signature_of(model, encoded.lines_hash, context, encoded.blank_lines)),
         seconds=time.perf_counter() - began,
-        lines=LineSums.of(encoded, logprob_N) if keeps_lines else None,
+        lines=LineSums.of(encoded, logprob_N),
     )

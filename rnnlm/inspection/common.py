@@ -261,8 +261,7 @@ def sources_of(names: Sequence[str | Path]) -> tuple[str, ...]:
 
 # ---- Which look applies to which kind of model, and what the other kinds lack.
 #
-# Each task lists the kinds that a look applies to (`Task.looks`). docs/insight.md shows the same
-# table; a test compares the two.
+# Each task lists the kinds that a look applies to, in `Task.kinds_with`.
 
 LACKS = {  # what a look shows and other models do not have
     "gradients": "recurrent layers of a language model",
@@ -279,13 +278,13 @@ def check_applies(what: str, name: str, task: str, kind: str) -> None:
     """Refuse a model that the look `what` does not apply to, naming the kinds that it does apply
     to."""
     learned = registry.task(task)
-    if kind in learned.looks.get(what, ()):
+    if kind in learned.kinds_with.get(what, ()):
         return
-    model = f"a model of kind {kind}" if what in learned.looks else learned.singular
+    model = f"a model of kind {kind}" if what in learned.kinds_with else learned.singular
     taken = []
     for each in registry.all_tasks():
-        if what in each.looks:
-            taken.append(f"{each.singular}: {', '.join(each.looks[what])}")
+        if what in each.kinds_with:
+            taken.append(f"{each.singular}: {', '.join(each.kinds_with[what])}")
     raise UsageError(
         f"inspect {what} has nothing to show for {name}",
         f"{model} has no {LACKS[what]}",

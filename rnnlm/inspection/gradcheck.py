@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Inspection, Model, Subject, Table, plain, subjects
+from rnnlm.inspection.common import Inspection, Model, Subject, Table, plain, sources_of, subjects
+from rnnlm.inspection.fixed_loss import first_loss
 from rnnlm.interface import Device
 from rnnlm.models import registry
 from rnnlm.models.loading import SHIPPED
 from rnnlm.tabular import Row
+from rnnlm.tasks.task import trained_corpus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -174,10 +176,6 @@ def _quotient(
 Data = str | Path | Sequence[str | Path]
 
 
-# Returns what computes the loss of a model, and the number of its targets
-MakeLoss = Callable[[Any, Any, "Data", int], tuple[Callable[[], Tensor], int]]
-
-
 @dataclass(frozen=True)
 class FixedLoss:
     """The loss of `network`, a copy in float64 without dropout, on the same data each time, in
@@ -205,9 +203,8 @@ def loss_of(subject: Subject, data: Data, tokens: int, seed: int) -> FixedLoss:
     if subject.model.device.type == "mps":  # which has no float64
         network = network.cpu()
     network = network.double().eval().requires_grad_()
-    task = registry.task(subject.task)
-    examples = task.read(subject.model, data)
-    compute, count = task.loss_of_first(subject.model, network, examples, tokens)
+    examples = registry.task(subject.task).read(subject.model, data)
+    compute, count = first_loss(subject.model, network, examples, tokens)
     return FixedLoss(network, compute, count, seed)
 
 
@@ -376,9 +373,12 @@ def inspect_gradcheck(
 
 
 def _bundled(subject: Subject) -> Data:
-    """Return the test part of the bundled corpus for looks at models of this task."""
+    """Return the test part of the bundled English, or of the bundled corpus that a model of another
+    task was trained on."""
+    if registry.task(subject.task).reads_lines:
+        return sources_of(())
     try:
-        return registry.task(subject.task).usual_test(subject.model)
+        return trained_corpus(subject.model)
     except UsageError:
         why = f"{subject.name} was not trained on a bundled corpus"
         raise UsageError(

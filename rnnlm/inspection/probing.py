@@ -563,7 +563,7 @@ def inspect_probe(
     # The same probes of the network as it is, and as it was before training.
     answers: list[_Answers] = []
     answers += _answers(TRAINED, looked.model.layer_reader(), found, coded, progress)
-    start = untrained(looked.model, looked.task, seed)
+    start = untrained(looked.model, seed)
     answers += _answers(UNTRAINED, start.layer_reader(), found, coded, progress)
     return _inspection(looked.name, found, coded, answers, seed)
 

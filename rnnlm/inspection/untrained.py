@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from rnnlm.inspection.common import Subject
-from rnnlm.models import loading, registry
+from rnnlm.models import loading
 from rnnlm.models.manifest import read_manifest
 from rnnlm.neural.fitting.settings import RunSettings
 
@@ -32,17 +32,17 @@ def at_start(subject: Subject) -> Subject:
     if origin is not None:
         stored = read_manifest(Path(origin[0])).settings
         seed = int(stored.get("seed", seed))
-    start = untrained(subject.model, subject.task, seed)
+    start = untrained(subject.model, seed)
     return Subject(f"{subject.name}{UNTRAINED}", start, subject.task, subject.kind)
 
 
-def untrained(model: Any, task: str, seed: int) -> Any:
-    """Copy a neural model of a task with the random weights of `seed`, on the same device. Raise
+def untrained(model: Any, seed: int) -> Any:
+    """Copy a neural model with the random weights of `seed`, on the same device. Raise
     SettingsError if its output layer needs word counts, which the model does not have."""
     twin = copy.copy(model)
     twin.__dict__.pop("decoder", None)  # which an encoder-decoder keeps for its weights
     with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU
         torch.manual_seed(seed)
-        twin.network = registry.task(task).new_network(model).to(model.device).eval()
+        twin.network = model.new_network().to(model.device).eval()
     twin.fingerprint = twin.origin = None
     return twin

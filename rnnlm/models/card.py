@@ -288,15 +288,14 @@ def _run_facts(training: Mapping[str, Any], examples: str) -> Iterator[tuple[str
 
 def _structure_facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
     """Yield how the model is built, and what it reads and writes."""
-    task = registry.task(manifest.task)
     stored = settings_of(manifest)
     built = [f"{name}={as_text(stored[name])}" for name in _STRUCTURE if stored.get(name)]
     if built:
         yield "structure", " ".join(built)
-    yield from task.facts(tokenizer)
-    tokenizers = task.tokenizers(tokenizer)
-    settings_by_use = tokenizer_settings(manifest, tokenizers)
-    for use, each in tokenizers.items():
+    described = registry.task(manifest.task).describe(tokenizer)
+    yield from described.facts.items()
+    settings_by_use = tokenizer_settings(manifest, described.tokenizers)
+    for use, each in described.tokenizers.items():
         name = f"{each.name}, V = {each.size:,}, `{each.fingerprint}`"
         yield use, ", ".join([name, *settings_by_use[use]])
 

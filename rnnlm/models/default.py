@@ -21,8 +21,7 @@ class Default:
 def default_model(command: str, need: str = "") -> Default:
     """Return the model that a command takes where none is named: the newest one that it can use.
 
-    command: as after `rnnlm`, "score". need: what the model has to have, of `Task.kinds_with`, or
-    the look of `rnnlm inspect`.
+    command: as after `rnnlm`, "score". need: what the model has to have, of `Task.kinds_with`.
     """
     saved: list[tuple[float, Path]] = []
     for folder in _runs_here():
@@ -73,9 +72,8 @@ def _training(command: str, need: str) -> str:
             if registry.can_use(command, learned.name, kind, need):
                 kinds.append(kind)
         if kinds:
-            usual = learned.usual_model
             words.append(learned.option)
-            if usual not in kinds:
+            if registry.USUAL_MODEL not in kinds:
                 words.append(f"--model {kinds[0]}")
             break
     return " ".join(filter(None, words))

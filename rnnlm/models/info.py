@@ -39,12 +39,14 @@ def describe(name: str) -> dict[str, Any]:
 def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
     kind, codec, shapes = model_folder.content(folder, manifest)
     tokenizer: Any = codec  # of some tasks with labels, or with another tokenizer
-    task = registry.task(kind.task)
+    described = registry.task(kind.task).describe(codec)
     sizes = {name: entry.bytes for name, entry in manifest.files.items()}
-    return task.described(codec) | {
+    return {
+        "task": kind.task,
+        **described.fields,
         "folder": str(folder),
         "model": manifest.model,
-        "about": task.about_kind(kind),
+        "about": kind.about,
         "fingerprint": manifest.fingerprint,
         "hash": "unchecked" if kind.mapped else "checked when it is loaded",
         "format_version": manifest.format_version,
@@ -98,7 +100,7 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
         command = manifest.made_by.command
         yield "made by", f"{manifest.made_by}: {command}" if command else str(manifest.made_by)
     yield from _results(manifest.evaluations)
-    for command in registry.task(manifest.task).usage_in_brief:
+    for command in registry.task(manifest.task).usage:
         yield "use it", command.format(name=called)
 
 
@@ -119,7 +121,7 @@ def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str
 
     # The settings that differ from those of the recipe, or else from the defaults.
     expected = card.expected_settings(manifest)
-    tokenizers = registry.task(manifest.task).tokenizers(codec)
+    tokenizers = registry.task(manifest.task).describe(codec).tokenizers
     of_tokenizers = card.tokenizer_settings(manifest, tokenizers).values()
     differing = _differing(manifest, expected, set(chain.from_iterable(of_tokenizers)))
     if expected.recipe:

@@ -70,9 +70,9 @@ def language_model_of(
 def scoring_model_of(model: ScoringModel, device: str | Device = "auto") -> LanguageModel:
     """Return the model that gives the probabilities of lines: the language model itself, or of that
     name; of an encoder-decoder its decoder, which begins each line in the state of its source."""
-    task = task_of(model)
-    registry.check_use("score", task, name_if_saved(model))
-    return registry.task(task).line_model(load_if_named(model, device))
+    registry.check_use("score", task_of(model), name_if_saved(model))
+    loaded = load_if_named(model, device)
+    return cast(LanguageModel, getattr(loaded, "decoder", loaded))
 
 
 def name_if_saved(model: LanguageModel | LabelModel | str | Path) -> str | None:

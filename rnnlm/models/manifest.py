@@ -94,7 +94,8 @@ class Manifest:
     def evaluations(self) -> "dict[str, Evaluation]":
         """What was measured of the model, by the names of texts. Results of another form raise
         KeyError, TypeError or AttributeError."""
-        return task(self.task).stored_evaluations(self.results)
+        kind = task(self.task).evaluation_class
+        return {name: kind.from_dict(stored) for name, stored in self.results.items()}
 
     @property
     def is_unfinished(self) -> bool:

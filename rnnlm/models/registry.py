@@ -1,5 +1,6 @@
 """Every kind of model and every task by name. Nothing is imported before use."""
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from rnnlm.tasks.task import AnyTask
 
 LANGUAGE_MODEL = "language-model"
+USUAL_MODEL = "lstm"  # the kind that is trained where none is named, whatever the task
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Kind:
     loading: str  # module with array_shapes(settings, tokenizer, stored) and from_arrays(...)
     # Gradients change its weights step by step: a run can be stopped in order, resumed and timed.
     trains_in_steps: bool = False
+    takes_parts: bool = False  # `from_arrays` takes the models that a model is made of
     mapped: bool = False  # its arrays stay in the file, mapped into memory
     # The command that makes a kind that is not fitted to a text, but made of models that were.
     made_with: str = "rnnlm train"
@@ -48,11 +51,6 @@ class Kind:
     def is_counted(self) -> bool:
         """Whether it is made of counts, which are not learned step by step."""
         return self.family == "ngram"
-
-    @property
-    def takes_parts(self) -> bool:
-        """Whether `from_arrays` takes the models that a model of this kind is made of."""
-        return self.family == "combination" or task(self.task).holds_models
 
     @property
     def has_ngrams(self) -> bool:
@@ -185,12 +183,21 @@ def kinds_of(task: str) -> dict[str, Kind]:
 
 def kind_of(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
     """Return the kind of model called `name`, for a task."""
-    learned, kinds = task(of_task), kinds_of(of_task)
+    task(of_task)  # which there has to be
+    kinds = kinds_of(of_task)
     if name in kinds:
         return kinds[name]
-    if name in KINDS or any(kind.name == name for kind in TASK_KINDS):
-        raise learned.refusal_of_kind(name, list(kinds))
-    raise SettingsError(f"unknown model {name!r}", hint=nearest(name, kinds))
+    others = [kind.task for kind in (*KINDS.values(), *TASK_KINDS) if kind.name == name]
+    if not others:
+        raise SettingsError(f"unknown model {name!r}", hint=nearest(name, kinds))
+    why = f"it is for {' and '.join(others)}"
+    if of_task == LANGUAGE_MODEL:
+        why = (
+            "it reads all words of a text before it answers, and a language model must not read "
+            "what it is to predict"
+        )
+    hint = f'use `model` {", ".join(kinds)}; or `task="{others[0]}"`'
+    raise SettingsError(f"`model` {name} is not for {of_task}", why, hint)
 
 
 def trained_kind(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
@@ -225,31 +232,44 @@ class LabelModel(Protocol):
     def fingerprint(self) -> str | None:
         """The fingerprint of weights and codec, once saved."""
 
+    @property
+    def tokenizer(self) -> Any:
+        """The codec, where a language model has its tokenizer."""
+
 
 def check_use(command: str, of_task: str, name: str | None) -> None:
     """Refuse a command that does nothing with the models of a task. name: of the model; None of one
     in memory."""
     learned = task(of_task)
-    if learned.does(command):
+    if command in learned.commands:
         return
-    tasks = all_tasks()
-    if any(each.does(command) for each in tasks):
-        lacks = [each.others_lack for each in tasks if each.own_command == command]
-        raise learned.refusal(command, name, next(iter(lacks), ""))
+    takers = [each.singular for each in all_tasks() if command in each.commands]
+    if takers:
+        raise UsageError(
+            f"{name or 'this model'} is {learned.singular}",
+            f"rnnlm {command} needs {' or '.join(takers)}",
+            learned.usage[0].format(name=shlex.quote(name or "MODEL")),
+        )
 
 
 def can_use(command: str, of_task: str, kind: str, need: str = "") -> bool:
     """Return whether a command does anything with the models of a kind. need: what they have to
-    have, as in `Task.has`. A command that no task mentions takes all models."""
+    have, of `Task.kinds_with`. A command that no task mentions takes all models."""
     learned = task(of_task)
-    is_for_all = not any(each.does(command) for each in all_tasks())
-    return (is_for_all or learned.does(command)) and learned.has(kind, need)
+    if need and kind not in learned.kinds_with.get(need, ()):
+        return False
+    return command in learned.commands or not any(command in each.commands for each in all_tasks())
 
 
 def check_is_language_model(of_task: str, name: str | None) -> None:
     """Refuse models of other tasks. name: of the model; None of one in memory."""
     if of_task != LANGUAGE_MODEL:
-        raise task(of_task).refusal("mix", name)
+        learned = task(of_task)
+        raise UsageError(
+            f"{name or 'this model'} is not a language model",
+            f"it is {learned.singular}",
+            learned.usage[0].format(name=shlex.quote(name or "MODEL")),
+        )
 
 
 def check_same_task(tasks: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ from rnnlm.neural import settings as network_settings
 from rnnlm.neural.device import evaluation_mode, exact_products, resolve_device
 from rnnlm.neural.layer_outputs import NetworkLayers
 from rnnlm.neural.layers.layers import named_layers
-from rnnlm.neural.network import Network, NetworkState
+from rnnlm.neural.network import Network, NetworkState, make_network
 from rnnlm.neural.trace import LineTrace, NamedLayer
 from rnnlm.neural.words import WordRows, input_rows, output_rows
 
@@ -73,6 +73,10 @@ class NeuralLanguageModel(PickledByOrigin):
         self.tokenizer = tokenizer
         self.precision = precision
         self.fingerprint = fingerprint
+
+    def new_network(self) -> Network:
+        """Return a network of its settings, with random weights."""
+        return make_network(self.network.settings, self.tokenizer)
 
     @property
     def device(self) -> torch.device:

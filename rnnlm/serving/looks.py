@@ -26,7 +26,7 @@ _INSPECTIONS = {"gates": "gates", "influence": "gradients"}
 
 def looks_of(core: LanguageModel | LabelModel) -> list[str]:
     """Return the names of the looks that apply to a model."""
-    kind, looks = loading.kind_of(core), task(loading.task_of(core)).looks
+    kind, looks = loading.kind_of(core), task(loading.task_of(core)).kinds_with
     names = []
     for name, inspection in _INSPECTIONS.items():
         applies = kind in looks.get(inspection, ())

@@ -146,8 +146,8 @@ class ServedModel:
         self.core = core
         self.task = registry.task(loading.task_of(core))
         self.scoring: LanguageModel | None = None
-        if self.task.does("score"):
-            self.scoring = self.task.line_model(core)
+        if "score" in self.task.commands:
+            self.scoring = loading.scoring_model_of(core)
         self.record = record_of(name, core)
         self._scorers: dict[ScoringSettings, SentenceScorer] = {}
         self._is_quick = isinstance(core, NgramModel)
@@ -306,7 +306,7 @@ class ServedModels:
 def record_of(name: str, core: LanguageModel | LabelModel) -> ModelRecord:
     """Describe a loaded model."""
     task, kind = registry.task(loading.task_of(core)), loading.kind_of(core)
-    tokenizers = list(task.tokenizers(task.codec_of(core)).values())
+    tokenizers = list(task.describe(core.tokenizer).tokenizers.values())
     is_counted = registry.kind_of(kind, task.name).is_counted
     return ModelRecord(
         name=name,
@@ -346,7 +346,7 @@ def _test_perplexity(core: LanguageModel | LabelModel) -> float | None:
 def _abilities(core: LanguageModel | LabelModel) -> list[str]:
     """Return the endpoints and looks that the model has answers for."""
     task = registry.task(loading.task_of(core))
-    does = [command for command in COMMANDS if task.does(command)]
+    does = [command for command in COMMANDS if command in task.commands]
     if "generate" in does:
         does.insert(does.index("generate"), "next")
     return [*does, *looks_of(core)]

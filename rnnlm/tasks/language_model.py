@@ -1,30 +1,31 @@
 """Language modelling as a task: probabilities of text, read line by line."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 import rnnlm.corpora as corpora
-from rnnlm.config import within
-from rnnlm.errors import SettingsError, UsageError
+from rnnlm.errors import UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
-from rnnlm.tasks.request import Data, TrainingRequest
+from rnnlm.tasks.request import Data, Texts, TrainingRequest
 from rnnlm.tasks.task import (
     RECURRENT,
-    AnyTask,
+    Description,
     Given,
     LineOptions,
     Task,
     looks_at_networks,
-    whose_setting,
+    trained_corpus,
 )
 from rnnlm.text.corpus import Text
-from rnnlm.text.lines import Progress, silent
+from rnnlm.text.encoding import EncodedText
+from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, silent
+from rnnlm.text.sources import SourceSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import nn
 
     from rnnlm.config import Resolved
     from rnnlm.evaluation.comparison.comparison import ComparingTexts
@@ -34,14 +35,11 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.soundness import Check
     from rnnlm.interface import Device, LanguageModel, Tokenizer
     from rnnlm.models.registry import Kind
-    from rnnlm.neural.language_model import NeuralLanguageModel
-    from rnnlm.neural.network import Network
-    from rnnlm.tasks.fixed_loss import FirstLoss
-    from rnnlm.text.encoding import EncodedText
 
 DEMO_RECIPE, DEFAULT_RECIPE = "demo", "lstm"
 _WITH_JORDAN = (*RECURRENT, "jordan")
 _NEURAL = (*_WITH_JORDAN, "ffnn")
+_WITH_PROBABILITIES = (*_NEURAL, "ngram", "unigram", "mixture")
 
 
 @dataclass(frozen=True)
@@ -70,41 +68,24 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
 
     name = "language-model"
     singular = "a language model"
-    plural = "language models"
-    predicate = "gives probabilities of text"
     own_command = "score"
-    commands: ClassVar[Mapping[str, str]] = {
-        **Task.commands,
-        "eval": "perplexity, bits per character",
-        "score": "log-probabilities, surprisals",
-        "generate": "text",
-        "embed": "vectors of lines and words, of networks",
-        "rescore": "n-best lists in a new order",
-        "report": "runs with their curves of perplexity",
-        "doctor": "files, arrays, sums of probabilities",
-        "export": "ARPA file of n-grams, word vectors of networks",
-        "inspect": (
-            "gradients, spectrum, gates, memory, cloze, word vectors, probes, a check of gradients"
-        ),
-        "mix": "one model of several",
-        "tune": "settings of adaptation",
-        "prune": "a smaller n-gram model",
-        "filter": "texts by perplexity or language",
-    }
+    commands = Task.commands | {
+        "score", "generate", "embed", "rescore", "export", "inspect", "mix", "tune", "prune",
+        "filter",
+    }  # fmt: skip
     kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {
-        "text": (*_NEURAL, "ngram", "unigram", "mixture"),
+        "text": _WITH_PROBABILITIES,
         "n-grams": ("ngram",),
         "layers": _NEURAL,
+        **looks_at_networks(_NEURAL, _WITH_JORDAN),
+        "gradients": _WITH_JORDAN,
+        "memory": _WITH_PROBABILITIES,
+        "cloze": _WITH_PROBABILITIES,
+        "probe": _NEURAL,
     }
     usage = (
-        'rnnlm score -m {name} "it is hard to recognize speech" "it is hard to wreck a nice beach"',
+        'rnnlm score -m {name} "a sentence"',
         "rnnlm eval -m {name} TEXT",
-        "rnnlm generate -m {name}",
-    )
-    first_use = 'rnnlm score -m {name} "a sentence"'
-    usage_in_brief = (
-        "rnnlm eval -m {name} TEXT",
-        "rnnlm score -m {name} --input TEXT",
         "rnnlm generate -m {name}",
     )
     option = ""
@@ -113,7 +94,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
 
     usual_corpus = "english"
     request_fields = frozenset({"init_from", "counts"})
-    why_no_field = "a language model reads text in one direction, and nothing beside it"
+    text_settings = (TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
 
     def usual_recipe(self, model: str | None, has_text: bool) -> str | None:
         """Return the recipe that is called like the model, or the default one."""
@@ -123,29 +104,14 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
             return DEFAULT_RECIPE if has_text else DEMO_RECIPE
         return model if model in recipes.names() else None
 
-    def refusal_of_field(self, name: str, others: Sequence[str]) -> UsageError:
-        tasks = " or ".join(others)
-        hint = f'leave `{name}` out, or add `task="{others[0]}"`'
-        return UsageError(f"`{name}` needs `task` {tasks}", self.why_no_field, hint)
-
-    def refusal_of_kind(self, model: str, kinds: Sequence[str]) -> SettingsError:
-        why = (
-            "it reads all words of a text before it answers, and a language model must "
-            "not read what it is to predict"
-        )
-        hint = 'add `task="classification"`, or use `model="lstm"`'
-        return SettingsError(f"`model` {model} is no language model", why, hint)
-
-    def refusal_of_setting(
-        self, name: str, origin: str, others: Sequence[AnyTask]
-    ) -> SettingsError:
-        why, hint = whose_setting(others)
-        if name == "bidirectional":
-            why = "it would read the words that it is to predict"
-            hint = "add `task` tagging or classification"
-        return SettingsError(f"a language model has no setting {name!r}{within(origin)}", why, hint)
-
     # ---- Texts and weights.
+
+    def open_texts(
+        self, request: TrainingRequest, resolved: "Resolved", kind: "Kind", progress: Progress
+    ) -> Texts:
+        from rnnlm.tasks.line_texts import open_texts
+
+        return open_texts(request, resolved, kind, progress)
 
     def initial_weights(
         self, request: TrainingRequest, kind: "Kind", resolved: "Resolved", data: Data
@@ -182,13 +148,11 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
             raise UsageError(f"`init_from` {request.init_from}: its weights do not fit", why, hint)
         return arrays
 
-    # ---- What its models are made of.
+    def codec(self, tokenizer: "Tokenizer", files: dict[str, bytes]) -> "Tokenizer":
+        return tokenizer
 
-    def described(self, codec: Any) -> dict[str, Any]:
-        return {}
-
-    def about_kind(self, kind: "Kind") -> str:
-        return kind.about
+    def describe(self, codec: "Tokenizer") -> Description:
+        return Description({"tokenizer": codec})
 
     # ---- Evaluating.
 
@@ -214,13 +178,10 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
 
         if not isinstance(options, TextOptions):
             options = TextOptions()
-        if data is None:
-            test: Any = perplexity.bundled_test(model)
-        else:
-            test = _named_texts(data)
+        data = trained_corpus(model) if data is None else data
         return perplexity.evaluate(
             loading.language_model_of(model, device),
-            test,
+            cast("Text", _named_texts(data)),
             context=options.context or "carry",
             text_settings=options.text_settings,
             progress=options.progress or silent,
@@ -260,61 +221,28 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         called: str = "",
     ) -> "EncodedText":
         """Return a text as a model reads it. The name of a bundled corpus means its test split."""
-        return super().read(model, _named_texts(data), options, called)
+        from rnnlm.evaluation.perplexity import as_text
+
+        if isinstance(data, EncodedText):
+            return data
+        settings = None if options is None else options.text_settings
+        text = as_text(cast("Text", _named_texts(data)), settings)
+        return text.encode(model.tokenizer)
 
     def evaluate_encoded(
-        self, model: "LanguageModel", data: "EncodedText", options: LineOptions | None = None
-    ) -> "TextEvaluation":
-        return self.evaluate(model, data, options)
-
-    def evaluate_trained(
         self,
         model: "LanguageModel",
         data: "EncodedText",
-        has_intervals: bool,
-        name: str,
-        progress: "Progress",
+        options: LineOptions | None = None,
+        progress: Progress = silent,
     ) -> "TextEvaluation":
-        """Evaluate a model exactly on a text of that name: state carried, IEEE fp32."""
-        from rnnlm.evaluation.metrics import with_intervals
-        from rnnlm.evaluation.perplexity import evaluate
-        from rnnlm.text.lines import prefixed
-
-        of_text = prefixed(progress, name)
-        found = evaluate(model, data, progress=of_text, keeps_lines=has_intervals)
-        return with_intervals(found) if has_intervals else found
+        asked = options if isinstance(options, TextOptions) else TextOptions()
+        return self.evaluate(model, data, replace(asked, progress=progress))
 
     def checks(self, model: "LanguageModel", sample: int | None, seed: int) -> "Iterator[Check]":
         from rnnlm.evaluation.soundness import probabilities_sum_to_one
 
         yield from probabilities_sum_to_one(model, sample, seed)
-
-    # ---- Looking at its networks.
-
-    looks: ClassVar[Mapping[str, Sequence[str]]] = {
-        **looks_at_networks(_NEURAL, _WITH_JORDAN),
-        "gradients": _WITH_JORDAN,
-        "memory": (*_NEURAL, "ngram", "unigram", "mixture"),
-        "cloze": (*_NEURAL, "ngram", "unigram", "mixture"),
-        "probe": _NEURAL,
-    }
-    loss_is_of_text = True
-
-    def usual_test(self, model: "LanguageModel") -> Path:
-        return corpora.part(self.usual_corpus, "test")
-
-    def new_network(self, model: "LanguageModel") -> "nn.Module":
-        from rnnlm.neural.network import make_network
-
-        its = cast("NeuralLanguageModel", model)
-        return make_network(its.network.settings, its.tokenizer)
-
-    def loss_of_first(
-        self, model: "LanguageModel", network: "nn.Module", data: "EncodedText", tokens: int
-    ) -> "FirstLoss":
-        from rnnlm.tasks.fixed_loss import of_lines
-
-        return of_lines(cast("NeuralLanguageModel", model), cast("Network", network), data, tokens)
 
 
 def _named_texts(data: "Given | EncodedText") -> "Given | EncodedText":

@@ -19,7 +19,7 @@ def settings_of(name: str, option: str) -> InputSettings:
     """Return the settings of the neural language model called `name`, which `option` asks for."""
     manifest = model_folder.read_manifest(loading.find(name))
     if manifest.task != registry.LANGUAGE_MODEL:
-        what = f"it {registry.task(manifest.task).predicate}"
+        what = f"it is {registry.task(manifest.task).singular}"
         raise UsageError(
             f"{option} {name}: it is not a language model",
             what,

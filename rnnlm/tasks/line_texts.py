@@ -191,9 +191,6 @@ def _hashes(text: EncodedText) -> Iterator[np.ndarray]:
 
 CORPUS = "english"  # the bundled one, which is read if no text is named
 
-# The settings of the texts of every language model.
-TEXT_SETTINGS = (TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
-
 
 def open_texts(
     request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress

@@ -19,12 +19,12 @@ from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.models import registry
 from rnnlm.models.loading import CHECKPOINTS
 from rnnlm.models.manifest import is_model, read_manifest
-from rnnlm.tasks.line_texts import TEXT_SETTINGS
+from rnnlm.tasks.language_model import LanguageModelling
 from rnnlm.training.folders import text_name
 from rnnlm.training.request import Request, resolve_request, without_names
 
 FIRST = "the first run of the grid"
-COMMON = {*names_of(TEXT_SETTINGS), "budget", "seed"}
+COMMON = {*names_of(LanguageModelling.text_settings), "budget", "seed"}
 LONGEST_NAME = 150  # characters of a folder's name
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import rnnlm.corpora as corpora
 from rnnlm.checks import check_no_dataset, items_of
 from rnnlm.config import USER, Layer, Resolved, as_text, names_of, resolve, within
 from rnnlm.errors import SettingsError, UsageError, nearest, notice
@@ -117,13 +118,13 @@ def resolve_request(request: Request) -> Settled:
     task = registry.task(_topmost(chosen, "task") or registry.LANGUAGE_MODEL)
     from_corpus: list[Layer] = []
     if not request.resume:
-        recommended = task.corpus_settings(request.text)
+        recommended = _settings_of_corpus(request, task)
         values = _with_tokenizer(recommended, _topmost(chosen, "tokenizer"))
         from_corpus.append(Layer("the bundled corpus", values))
 
     # The kind of model, and the settings that its weights need if they come from language models.
     name = _topmost([*from_corpus, *chosen], "model") or _model_to_start_from(request, task.name)
-    kind = registry.trained_kind(str(name or task.usual_model), task.name)
+    kind = registry.trained_kind(str(name or registry.USUAL_MODEL), task.name)
     inherited = _inherited_settings(request, kind)
     from_models = [each.layer for each in inherited]
 
@@ -157,6 +158,16 @@ def _check_recipe_and_model(request: Request) -> None:
                 f"recipe {request.recipe} is of kind {chosen}, not {request.model}",
                 hint="leave one out",
             )
+
+
+def _settings_of_corpus(request: Request, task: AnyTask) -> dict[str, Any]:
+    """Return the columns of a bundled corpus of pairs and the settings of its network. A file of
+    its name comes first."""
+    name = request.text[0] if request.text else task.usual_corpus
+    corpus = corpora.paired(name)
+    if corpus is None or task.name not in corpus.tasks or Path(name).is_file():
+        return {}
+    return {"column": corpus.column, "target_column": corpus.target_column, **corpus.settings}
 
 
 def _request_layers(request: Request) -> list[Layer]:
@@ -278,11 +289,19 @@ def _check_fields(request: Request, task: AnyTask) -> None:
         of_tasks |= each.request_fields
     lacking = of_tasks - task.request_fields
 
-    # Name the first in the order of the fields, and the tasks that have it.
+    # Name the first in the order of the fields, and the tasks that have it. Some fields name a
+    # model to start from: other tasks have other fields for that.
     for asked in fields(request):
-        if asked.name in lacking and getattr(request, asked.name):
-            others = [other.name for other in tasks if asked.name in other.request_fields]
-            raise task.refusal_of_field(asked.name, others)
+        if asked.name not in lacking or not getattr(request, asked.name):
+            continue
+        others = [other.name for other in tasks if asked.name in other.request_fields]
+        hint = f'leave it out, or use `task="{others[0]}"`'
+        if asked.name in STARTS:
+            starts = [f"`{name}`" for name in STARTS if name in task.request_fields]
+            hint = f"use {' or '.join(starts)}"
+        raise UsageError(
+            f"`{asked.name}` needs `task` {' or '.join(others)}", f"the task is {task.name}", hint
+        )
 
 
 def _check_names(layers: list[Layer], kind: registry.Kind) -> None:
@@ -307,9 +326,15 @@ def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
         what = f"a model of kind {kind.name} has no setting {name!r}{within(origin)}"
         raise SettingsError(what, f"it belongs to: {', '.join(alike)}", f'add `model="{alike[0]}"`')
     if owners:
-        names_of_tasks = dict.fromkeys(each.task for each in owners)
-        tasks = [registry.task(each) for each in names_of_tasks]
-        raise registry.task(kind.task).refusal_of_setting(name, origin, tasks)
+        tasks = list(dict.fromkeys(each.task for each in owners))
+        why = f"it belongs to models for {' and '.join(tasks)}"
+        if name == "bidirectional":  # which language models alone do not have
+            why = "it would read the words that it is to predict"
+        raise SettingsError(
+            f"{registry.task(kind.task).singular} has no setting {name!r}{within(origin)}",
+            why,
+            f'leave it out, or use `task="{tasks[0]}"`',
+        )
 
 
 # ---- The request that keywords from Python make.

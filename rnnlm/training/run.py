@@ -16,6 +16,7 @@ import numpy as np
 
 from rnnlm.config import as_stored
 from rnnlm.errors import OutputError, ReportedElsewhere, TrainingError, notice
+from rnnlm.evaluation.metrics import with_intervals
 from rnnlm.events import (
     Checkpoint,
     CheckpointSaved,
@@ -42,7 +43,7 @@ from rnnlm.models.manifest import Manifest, ModelArrays, part_folders
 from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.system import current_rank
 from rnnlm.tasks.request import CountedText
-from rnnlm.text.lines import Progress, silent
+from rnnlm.text.lines import Progress, prefixed, silent
 from rnnlm.training.plan import Plan, run_of
 
 # ---- What a training run writes during training: the best model, checkpoints to resume from, the
@@ -206,8 +207,7 @@ class RunStorage:
         is_ours = self._is_of_the_folder()
         if self.plan.request.contextual and not is_ours:
             return [loading.find(name) for name in self.plan.request.contextual]
-        holds_models = registry.task(self.plan.kind.task).holds_models
-        if holds_models and is_ours and model_folder.is_model(self.folder):
+        if is_ours and model_folder.is_model(self.folder):
             return part_folders(self.folder, model_folder.read_manifest(self.folder))
         return []
 
@@ -414,10 +414,11 @@ def _results(
 ) -> dict[str, dict[str, Any]]:
     """Evaluate the best weights exactly on each text."""
     model.fingerprint = fingerprint
-    measure = registry.task(plan.kind.task).evaluate_trained
+    task = registry.task(plan.kind.task)
     results = {}
     for name, text in texts.items():
-        results[name] = measure(model, text, plan.has_intervals, name, progress).to_dict()
+        found = task.evaluate_encoded(model, text, progress=prefixed(progress, name))
+        results[name] = (with_intervals(found) if plan.has_intervals else found).to_dict()
     return results
 
 

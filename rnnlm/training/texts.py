@@ -46,15 +46,18 @@ def _key(request: Request, resolved: Resolved, kind: registry.Kind) -> str:
     parts += [request.target, request.valid_target, request.test_target]
 
     # Settings that change how a text is read. One that was asked for may be taken more strictly.
-    text_settings = names_of(cls for cls in task.text_settings if cls is not HoldoutSettings)
-    for name in (*sorted(text_settings), *sorted(task.settings_of_data)):
-        if name in resolved.values:
-            parts.append((name, resolved.values[name], resolved.is_asked(name)))
+    names = names_of(cls for cls in task.text_settings if cls is not HoldoutSettings)
+    names |= task.settings_of_data
 
-    # The share that is held out, which matters only without a validation text.
+    # The share that is held out, and the seed that may draw it, matter only without a validation
+    # text.
     if request.text and not request.valid:
         parts += [held_out_share(request, resolved), is_share_chosen(resolved)]
-        parts += [resolved.values[name] for name in sorted(task.settings_of_holdout)]
+    else:
+        names -= {"seed"}
+    for name in sorted(names):
+        if name in resolved.values:
+            parts.append((name, resolved.values[name], resolved.is_asked(name)))
 
     # Whether the characters of words are read, too: what is made of them is up to the network. A
     # kind without that setting reads the same as one that does not use it.

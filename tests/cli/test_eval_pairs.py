@@ -90,8 +90,8 @@ def test_decoded_figure_can_choose_weights_and_be_plotted(rnnlm, here, translato
 
 
 @pytest.mark.parametrize("options, message", [
-    ("--scheme bio", "{model} is an encoder-decoder, and this is for taggers and classifiers"),
-    ("--context reset", "{model} is an encoder-decoder, and this is for language models"),
+    ("--scheme bio", "{model} is an encoder-decoder, and this needs a tagger of words or a classifier"),
+    ("--context reset", "{model} is an encoder-decoder, and this needs a language model"),
     ("--column german", "german"), ("--target missing", "missing"),
     ("-o -", "standard output takes the metrics"),
 ])  # fmt: skip

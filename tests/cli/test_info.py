@@ -76,7 +76,7 @@ def test_for_people_it_is_the_lines_that_matter(rnnlm, models):
     signatures = [result["signature"] for result in told["results"].values()]
     assert [row[1] for row in rows if row[0] == "signature"] == signatures
     uses = [row[1].split()[1] for row in rows if row[0] == "use it"]
-    assert uses == ["eval", "score", "generate"]
+    assert uses == ["score", "eval", "generate"]
 
 
 def test_settings_are_shown_as_train_takes_them(rnnlm):

@@ -18,12 +18,11 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 from rnnlm.cli.main import run
 from rnnlm.errors import RnnlmWarning
-from rnnlm.evaluation.metrics import Evaluation
+from rnnlm.evaluation.metrics import Evaluation, with_intervals
 from rnnlm.models import model_folder, registry
 from rnnlm.tasks.labels import evaluation as labels
 from rnnlm.tasks.labels.data import MULTI
 from rnnlm.tasks.seq2seq import evaluation as pairs
-from rnnlm.text.lines import silent
 from rnnlm.training import grid
 from rnnlm.training.grid_request import Combination
 from rnnlm.training.request import Request
@@ -126,7 +125,9 @@ def measured(place: Path, name: str, has_intervals: bool) -> dict[str, object]:
     model, manifest = model_folder.load(place / name, "cpu")
     task = registry.task(manifest.task)
     valid = data_of(model, name)
-    found = {"valid": task.evaluate_trained(model, valid, has_intervals, "valid", silent).to_dict()}
+    evaluation = task.evaluate_encoded(model, valid)
+    evaluation = with_intervals(evaluation) if has_intervals else evaluation
+    found = {"valid": evaluation.to_dict()}
     model_folder.save_results(place / name, manifest, found, {})
     return found
 
@@ -215,7 +216,7 @@ RESULTS = [name for name in expected() if name.startswith("results of ")]
 def evaluation_of(place: Path, name: str, stored: object) -> Evaluation:
     """Read what is stored of the model in `name`, "results of MODEL"."""
     task = registry.task(model_folder.read_manifest(place / name.split()[2]).task)
-    return task.stored_evaluations({"valid": stored})["valid"]
+    return task.evaluation_class.from_dict(stored)
 
 
 @pytest.mark.parametrize("name", RESULTS)

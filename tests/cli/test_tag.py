@@ -150,7 +150,7 @@ def test_other_task_model_is_named_with_its_command(rnnlm, classifier, tagger):
         shown = rnnlm(command, "-m", model, "x")
         assert shown.code == 2 and shown.errors[2].startswith(f"  try: {hint}")
     assert rnnlm("tag", "-m", "demo").errors[:2] == [
-        "error: demo is a language model", "  why: it has learned no labels of words"
+        "error: demo is a language model", "  why: rnnlm tag needs a tagger of words"
     ]  # fmt: skip
 
 

@@ -82,7 +82,7 @@ def test_validation_is_read_as_the_text_was(rnnlm, here):
     (["--tokenizer-from", "other"], "--tokenizer-from brings another tokenizer than both"),
     (["a.txt"], "--counts and a text cannot be combined"),
     (["--smoothing", "jelinek-mercer"], "smoothing jelinek-mercer needs held-out text"),
-    (["--task", "tagging"], "--counts is not for tagging"),
+    (["--task", "tagging"], "--counts needs --task language-model"),
 ])  # fmt: skip
 def test_what_counts_do_not_allow_is_refused(rnnlm, counts, options, what):
     rnnlm("train", "b.txt", "--model", "ngram", "-o", "other")

@@ -138,10 +138,10 @@ def test_other_task_model_is_named_with_its_command(rnnlm, model):
     assert shown.code == 2
     assert shown.errors == [
         "error: demo is a language model",
-        "  why: it has not learned to write a line for another",
-        "  try: rnnlm score -m demo",
+        "  why: rnnlm translate needs an encoder-decoder",
+        '  try: rnnlm score -m demo "a sentence"',
     ]
-    assert rnnlm("tag", "-m", model, "x").errors[2] == f"  try: rnnlm translate -m {model}"
+    assert rnnlm("tag", "-m", model, "x").errors[2] == f'  try: rnnlm translate -m {model} "a line"'
 
 
 @pytest.mark.parametrize("options", ["--max-length inf", "--beam 2 --length-power 1e4"])

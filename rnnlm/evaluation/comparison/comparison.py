@@ -288,7 +288,7 @@ class ComparingTexts(Comparing[LanguageModel, EncodedText, TextEvaluation]):
         spans = perplexity.spans_of(encoded, context)
         scores = span_scoring.score_spans(model, encoded.ids, spans, report=progress)
         self.scores.append(scores)
-        return perplexity.summary(model, scores, encoded, context, self.began, keeps_lines=True)
+        return perplexity.summary(model, scores, encoded, context, self.began)
 
     def notes(
         self, evaluations: Sequence[TextEvaluation], differences: Sequence[Difference]

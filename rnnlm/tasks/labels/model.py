@@ -31,7 +31,7 @@ from rnnlm.tasks.labels.contextual import loaded
 from rnnlm.tasks.labels.data import MULTI, Codec, EncodedWords, LabelColumn, encode_texts
 from rnnlm.tasks.labels.encoders import Parts, parts_of
 from rnnlm.tasks.labels.heads import TaggingHead, TextHead
-from rnnlm.tasks.labels.network import Features, TaskNetwork
+from rnnlm.tasks.labels.network import Features, TaskNetwork, make_network
 from rnnlm.tasks.labels.settings import RecurrentTaskSettings, TaggingSettings
 from rnnlm.tasks.labels.splitting import split_text
 from rnnlm.tasks.saved_model import SavedModel
@@ -194,6 +194,10 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
         """Whether the labels of spans keep to their scheme."""
         settings = self.network.settings
         return isinstance(settings, TaggingSettings) and settings.constrained
+
+    def new_network(self) -> TaskNetwork:
+        """Return a network of its settings, with random weights."""
+        return make_network(self.network.settings, self.codec)
 
     def layer_reader(self) -> TaskLayers:
         """Return the reader of lines that gives what the layers give."""

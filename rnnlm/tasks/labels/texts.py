@@ -3,15 +3,13 @@ it as numbers."""
 
 import itertools
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from msgspec import Meta
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Count, Resolved
+from rnnlm.config import Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
@@ -20,6 +18,7 @@ from rnnlm.tasks.labels import data as codecs
 from rnnlm.tasks.labels import sounds
 from rnnlm.tasks.labels.data import LEVELS, Codec, LabelColumn, TaskData, encode_examples, one_token
 from rnnlm.tasks.labels.evaluation_data import MOST_NAMED, notice_unseen_labels
+from rnnlm.tasks.labels.options import TaskTokenizerSettings
 from rnnlm.tasks.line_texts import examples_in_train
 from rnnlm.tasks.request import Texts, TrainingRequest
 from rnnlm.text import tokenizers
@@ -29,18 +28,6 @@ from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText,
 from rnnlm.text.labelled.reading import read_labelled
 from rnnlm.text.lines import Block, HoldoutSettings, Progress
 from rnnlm.text.sources import settings_for
-from rnnlm.text.tokenizer_settings import TokenizerSettings
-
-
-@dataclass(frozen=True)
-class TaskTokenizerSettings(TokenizerSettings):
-    """How words become tokens. Words seen once are unknown ones, so that a network learns what to
-    make of those."""
-
-    min_count: Annotated[Count, Meta(description="rarer words or characters are <unk>")] = 2
-
-
-TEXT_SETTINGS = (TaskTokenizerSettings, LabelledSettings, HoldoutSettings)
 
 
 def open_texts(

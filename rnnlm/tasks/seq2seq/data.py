@@ -2,22 +2,21 @@
 
 import dataclasses
 import hashlib
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 
-from rnnlm.config import Resolved, as_text, describe
+from rnnlm.config import Resolved, as_text
 from rnnlm.errors import ModelError, SettingsError, UsageError
 from rnnlm.files.reading import decode_json
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.models import loading
 from rnnlm.tasks.request import TrainingRequest
+from rnnlm.tasks.seq2seq.options import OF_TARGET, SourceTokenizerSettings, TargetTokenizerSettings
 from rnnlm.text import tokenizers
 from rnnlm.text.batches import can_be_read, is_surely_short, tell_too_long
 from rnnlm.text.lines import Block
@@ -245,42 +244,6 @@ def rows(lines: Encoded, chosen: np.ndarray | Sequence[int]) -> list[np.ndarray]
 # ---- The tokenizers of pairs: one for each side, or one for both.
 
 ENCODER, DECODER = "`init_encoder_from`", "`init_decoder_from`"  # language models of either side
-OF_TARGET = "target_"  # begins the names of the settings of the target's tokenizer
-
-
-@dataclasses.dataclass(frozen=True)
-class SourceTokenizerSettings(TokenizerSettings):
-    """How the source's lines become tokens, and the target's where they have no settings."""
-
-    tokenizer: Annotated[
-        typing.Literal["word", "char", "byte", "sentencepiece"],
-        Meta(description="how text becomes tokens; of the target, too"),
-    ] = "sentencepiece"
-    shared_vocabulary: Annotated[
-        bool, Meta(description="both sides have one tokenizer, made from the text of both")
-    ] = False
-
-
-def _target_fields() -> list[tuple[str, object, object]]:
-    """Return (name, type, default) of the settings of the target's tokenizer: those of the
-    source's, which are None where it is the same."""
-    hints = typing.get_type_hints(TokenizerSettings, include_extras=True)
-    about = describe(TokenizerSettings)
-    fields: list[tuple[str, object, object]] = []
-    for each in dataclasses.fields(TokenizerSettings):
-        name = OF_TARGET + each.name
-        description = f"of the target's lines: {about[each.name]}; none: as the source's"
-        meta = Meta(description=description)
-        fields.append((name, Annotated[hints[each.name] | None, meta], None))
-    return fields
-
-
-TargetTokenizerSettings: type[Any] = dataclasses.make_dataclass(
-    "TargetTokenizerSettings",
-    _target_fields(),
-    frozen=True,
-    namespace={"__doc__": "How the target's lines become tokens."},
-)
 
 
 def make_codec(

@@ -19,16 +19,7 @@ from rnnlm.inference.layer_outputs import (
     Part,
     words_of_lines,
 )
-from rnnlm.interface import (
-    PADDING,
-    Array,
-    HiddenStateModel,
-    LanguageModel,
-    Shapes,
-    State,
-    Tokenizer,
-    keeps,
-)
+from rnnlm.interface import PADDING, Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
 from rnnlm.neural.device import exact_products, resolve_device
 from rnnlm.neural.trace import LineTrace
 from rnnlm.neural.words import WordRows, input_rows, output_rows
@@ -38,7 +29,7 @@ from rnnlm.tasks.saved_model import SavedModel
 from rnnlm.tasks.seq2seq import settings as network_settings
 from rnnlm.tasks.seq2seq.batches import pair_tensors, source_arrays
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, rows
-from rnnlm.tasks.seq2seq.network import DecoderState, Memory, Seq2SeqNetwork
+from rnnlm.tasks.seq2seq.network import DecoderState, Memory, Seq2SeqNetwork, make_network
 from rnnlm.text.batches import by_length, check_lengths, why_too_long
 
 # ---- What the layers of an encoder give for sources.
@@ -321,6 +312,10 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         state is that of an empty source."""
         return ConditionalModel(self)
 
+    def new_network(self) -> Seq2SeqNetwork:
+        """Return a network of its settings, with random weights."""
+        return make_network(self.network.settings, self.codec.source, self.codec.target)
+
     def word_vectors(self, which: str) -> WordRows:
         """Return the vectors of the source's words ("input"), or the weights of the target's words
         in the softmax ("output")."""
@@ -429,7 +424,6 @@ def from_arrays(
     arrays: dict[str, np.ndarray],
     device: str,
     fingerprint: str | None,
-    parts: Sequence[LanguageModel] = (),
 ) -> Seq2SeqModel:
     """Restore the model whose `to_arrays()` gave `arrays`, on `device`."""
     target = resolve_device(device)

@@ -1,9 +1,11 @@
-"""How pairs are read, and how their sources are decoded: lines are searched for, and something is
-returned of them.
+"""How pairs are read and become tokens, and how their sources are decoded: lines are searched for,
+and something is returned of them.
 
 Commands of other tasks have options for these settings, too, and start without those of networks.
 """
 
+import dataclasses
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +13,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from rnnlm.config import Checked, Count
+from rnnlm.config import Checked, Count, describe
 from rnnlm.errors import UsageError
 from rnnlm.generation.settings import LengthPower
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 BeamWidth = Annotated[int, Meta(ge=1, le=1 << 16)]
 LengthFactor = Annotated[float, Meta(gt=0, le=1_000_000)]
@@ -98,3 +101,43 @@ class PairOptions(Checked):
     def search(self) -> DecodingSettings:
         """How sources are decoded."""
         return self.decoding or GREEDY
+
+
+# ---- The tokenizers of pairs: one for each side, or one for both.
+
+OF_TARGET = "target_"  # begins the names of the settings of the target's tokenizer
+
+
+@dataclass(frozen=True)
+class SourceTokenizerSettings(TokenizerSettings):
+    """How the source's lines become tokens, and the target's where they have no settings."""
+
+    tokenizer: Annotated[
+        typing.Literal["word", "char", "byte", "sentencepiece"],
+        Meta(description="how text becomes tokens; of the target, too"),
+    ] = "sentencepiece"
+    shared_vocabulary: Annotated[
+        bool, Meta(description="both sides have one tokenizer, made from the text of both")
+    ] = False
+
+
+def _target_fields() -> list[tuple[str, object, object]]:
+    """Return (name, type, default) of the settings of the target's tokenizer: those of the
+    source's, which are None where it is the same."""
+    hints = typing.get_type_hints(TokenizerSettings, include_extras=True)
+    about = describe(TokenizerSettings)
+    fields: list[tuple[str, object, object]] = []
+    for each in dataclasses.fields(TokenizerSettings):
+        name = OF_TARGET + each.name
+        description = f"of the target's lines: {about[each.name]}; none: as the source's"
+        meta = Meta(description=description)
+        fields.append((name, Annotated[hints[each.name] | None, meta], None))
+    return fields
+
+
+TargetTokenizerSettings: type[Any] = dataclasses.make_dataclass(
+    "TargetTokenizerSettings",
+    _target_fields(),
+    frozen=True,
+    namespace={"__doc__": "How the target's lines become tokens."},
+)

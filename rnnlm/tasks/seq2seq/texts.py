@@ -12,25 +12,12 @@ from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.models import registry
 from rnnlm.tasks.line_texts import examples_in_train
 from rnnlm.tasks.request import Texts, TrainingRequest
-from rnnlm.tasks.seq2seq.data import (
-    PairTrainingData,
-    SourceTokenizerSettings,
-    TargetTokenizerSettings,
-    encode_pairs,
-    make_codec,
-)
+from rnnlm.tasks.seq2seq.data import PairTrainingData, encode_pairs, make_codec
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
 from rnnlm.text.batches import is_surely_short
 from rnnlm.text.lines import HoldoutSettings, Progress
 from rnnlm.text.pairs import ParallelSettings, ParallelText, read_pairs
 from rnnlm.text.sources import settings_for
-
-TEXT_SETTINGS = (
-    SourceTokenizerSettings,
-    TargetTokenizerSettings,
-    ParallelSettings,
-    HoldoutSettings,
-)
 
 
 def open_texts(

@@ -194,10 +194,8 @@ def test_ngrams_score_parts_as_they_score_the_whole(
     said = []
     chunk_bytes(chunk)
     monkeypatch.setattr("rnnlm.evaluation.perplexity.LINES_OF_PART", 2)
-    found = evaluate(
-        model, path, context=context, text_settings=settings, progress=said.append, keeps_lines=True
-    )
-    expected = evaluate(model, whole, context=context, keeps_lines=True)
+    found = evaluate(model, path, context=context, text_settings=settings, progress=said.append)
+    expected = evaluate(model, whole, context=context)
     assert nonzero_none(found) | {"seconds": 0} == nonzero_none(expected) | {"seconds": 0}
     for name in ("logprob_S", "tokens_S", "oov_S", "characters_S"):
         assert (getattr(found.lines, name) == getattr(expected.lines, name)).all()

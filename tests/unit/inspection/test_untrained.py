@@ -18,7 +18,7 @@ def test_untrained_weights_are_those_before_any_learning(task):
     arguments = ("lstm",) if task == "language-model" else (task, "lstm")
     kept, learned = make(*arguments, **STANDS_STILL), make(*arguments, seed=5)
     before = torch.get_rng_state()
-    found = untrained(learned, task, 5).to_arrays()
+    found = untrained(learned, 5).to_arrays()
     assert torch.equal(torch.get_rng_state(), before)
     for name, values in kept.to_arrays().items():
         # biases start at 0
@@ -31,14 +31,14 @@ def test_the_seed_is_that_of_the_models_folder(tmp_path):
     tiny_models.save(tmp_path / "m", model, "gru", seed=7)
     found = at_start(subject("spectrum", loading.load(str(tmp_path / "m"))))
     assert found.name.endswith("m, untrained")
-    expected = untrained(model, "language-model", 7).to_arrays()
+    expected = untrained(model, 7).to_arrays()
     for name, values in found.model.to_arrays().items():
         np.testing.assert_array_equal(values, expected[name])
 
 
 def test_encoder_decoder_gets_random_weights_on_both_sides():
     model = tiny_seq2seq.tiny_model()
-    found = untrained(model, "seq2seq", 1)
+    found = untrained(model, 1)
     for side in ("encoder", "decoder"):
         before, after = (getattr(each.network, side).parameters() for each in (model, found))
         assert not all(torch.equal(one, other) for one, other in zip(before, after, strict=True))

@@ -35,12 +35,12 @@ def test_recipe_and_kind_follow_from_the_request(request_, expected):
 
 @pytest.mark.parametrize("request_, what, why, hint", [
     ({}, "a language model has no setting 'bidirectional'",
-     "it would read the words that it is to predict", "`task` tagging"),
-    ({"task": "tagging", "model": "lstm"}, "tagging has no setting 'temporal_penalty'",
-     "belongs to language models", "leave it out"),
+     "it would read the words that it is to predict", '`task="tagging"`'),
+    ({"task": "tagging", "model": "lstm"}, "a tagger of words has no setting 'temporal_penalty'",
+     "belongs to models for language-model", "leave it out"),
     ({"task": "classification", "model": "gru"}, "kind gru has no setting 'filter_widths'",
      "belongs to: cnn", '`model="cnn"`'),
-    ({"task": "tagging", "model": "gru"}, "tagging has no setting 'filter_widths'",
+    ({"task": "tagging", "model": "gru"}, "a tagger of words has no setting 'filter_widths'",
      "it belongs to models for classif", '`task="classif'),
 ])  # fmt: skip
 def test_a_setting_of_another_task_is_refused(request_, what, why, hint):

@@ -16,7 +16,7 @@ def sums(model, lines=LINES):
     encoded = text.encode(model.tokenizer)
     logprob_N = span_scoring.score_spans(model, encoded.ids, perplexity.spans_of(encoded, "carry"))
     return LineSums.of(encoded, logprob_N), perplexity.summary(
-        model, logprob_N, encoded, "carry", 0.0, keeps_lines=True
+        model, logprob_N, encoded, "carry", 0.0
     )
 
 

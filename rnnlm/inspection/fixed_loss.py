@@ -1,36 +1,39 @@
-"""The loss that training minimises, on the first examples of some data: the gradients of each
-task's networks are checked with it.
-
-Each function here returns two things: a function without arguments that computes the loss, and the
-number of targets over which that loss is a mean.
-"""
+"""The loss that training minimises, on the first examples of some data, for the models of each
+task."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import singledispatch
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.neural.network import Network
 from rnnlm.tasks.batches import batch_tensors, label_tensors
+from rnnlm.tasks.labels.data import LabelledData
+from rnnlm.tasks.labels.model import TaskModel
+from rnnlm.tasks.labels.network import TaskNetwork
 from rnnlm.tasks.seq2seq.batches import pair_tensors
-
-if TYPE_CHECKING:
-    from rnnlm.neural.language_model import NeuralLanguageModel
-    from rnnlm.neural.network import Network
-    from rnnlm.tasks.labels.data import LabelledData
-    from rnnlm.tasks.labels.model import TaskModel
-    from rnnlm.tasks.labels.network import TaskNetwork
-    from rnnlm.tasks.seq2seq.data import PairedData
-    from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-    from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork
-    from rnnlm.text.encoding import EncodedText
+from rnnlm.tasks.seq2seq.data import PairedData
+from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork
+from rnnlm.text.encoding import EncodedText
 
 FirstLoss = tuple[Callable[[], Tensor], int]
 
 
-def of_lines(
-    model: "NeuralLanguageModel", network: "Network", data: "EncodedText", tokens: int
+@singledispatch
+def first_loss(model: Any, network: Any, data: Any, tokens: int) -> FirstLoss:
+    """Return a function that computes the mean loss of the first examples, which have `tokens`
+    tokens or more, and the number of targets of this mean. network: like the model's."""
+    raise NotImplementedError(type(model))
+
+
+@first_loss.register
+def _of_lines(
+    model: NeuralLanguageModel, network: Network, data: EncodedText, tokens: int
 ) -> FirstLoss:
     """Prepare the mean loss of the first `tokens` tokens of a text, read as one stream. The targets
     are the tokens."""
@@ -46,8 +49,9 @@ def of_lines(
     return compute, len(ids)
 
 
-def of_labels(
-    model: "TaskModel", network: "TaskNetwork", examples: "LabelledData", tokens: int
+@first_loss.register
+def _of_labels(
+    model: TaskModel, network: TaskNetwork, examples: LabelledData, tokens: int
 ) -> FirstLoss:
     """Prepare the mean loss of the first examples, which have `tokens` words or more together. The
     targets are their labels: of words, or of whole texts."""
@@ -67,8 +71,9 @@ def of_labels(
     return compute, count
 
 
-def of_pairs(
-    model: "Seq2SeqModel", network: "Seq2SeqNetwork", pairs: "PairedData", tokens: int
+@first_loss.register
+def _of_pairs(
+    model: Seq2SeqModel, network: Seq2SeqNetwork, pairs: PairedData, tokens: int
 ) -> FirstLoss:
     """Prepare the mean loss of the first pairs, whose target sides have `tokens` tokens or more
     together. The targets are these tokens."""

@@ -1,0 +1,29 @@
+"""How labelled data are read, and their words become tokens."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from rnnlm.config import Checked, Count
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+
+
+@dataclass(frozen=True)
+class TaskTokenizerSettings(TokenizerSettings):
+    """How words become tokens. Words seen once are unknown ones, so that a network learns what to
+    make of those."""
+
+    min_count: Annotated[Count, Meta(description="rarer words or characters are <unk>")] = 2
+
+
+@dataclass(frozen=True)
+class LabelOptions(Checked):
+    """How labelled data are read.
+
+    reading: settings of :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from
+    those of the training data.
+    """
+
+    reading: Mapping[str, Any] | None = None
