@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 @section(
     "Run",
     output_option("Folder for the prepared text.", "DIR", required=True),
-    click.option("--resume", is_flag=True, help="Resume what was begun in DIR, if anything was."),
     overwrite_option(
         "Replace the prepared text in DIR; the old one is deleted when the new vocabulary is made."
     ),
@@ -73,7 +72,7 @@ def command(as_json: bool, **given: Any) -> None:
     The vocabulary is made from a sample of TEXT: stretches at even distances, or the start of what
     can only be read from there (compressed files, tables, data sets, -). --sample all reads TEXT
     twice instead, and knows each of its words. The bytes in DIR do not
-    depend on the number of workers. An interrupted run keeps what is done: --resume continues it.
+    depend on the number of workers. The same command goes on where it was interrupted.
     """
     from rnnlm.config import parse_assignments
     from rnnlm.text.prepared.preparation import Counting, Encoding, Request, run
@@ -111,9 +110,7 @@ def _say_how_to_resume(folder: Path) -> None:
     from rnnlm.text.prepared.index import is_prepared
 
     if is_prepared(folder):
-        terminal.say(
-            f"what is done is kept in {folder}; to resume, run the same command with --resume"
-        )
+        terminal.say(f"what is done is kept in {folder}; to go on, run the same command again")
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@ pairs."""
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -378,10 +377,12 @@ def _identity(
     settings: "SentenceSettings",
 ) -> dict[str, str]:
     """Return what determines which sentences are scored, by name."""
-    from rnnlm.files.resuming import text_signatures
+    from rnnlm.files.resuming import settings_identity, text_signatures
     from rnnlm.text.sources import expand
 
-    how_read = {f"input {name}": str(value) for name, value in asdict(settings).items()}
+    # Lines with bad bytes have records, too: how these are read is not free.
+    how_read = settings_identity(settings)
+    how_read["bad UTF-8"] = how_read.pop("encoding_errors")
     if sentences:
         return how_read | {"sentences": repr(sentences)}
     texts = text_signatures(expand(inputs or ("-",)))

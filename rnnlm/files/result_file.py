@@ -73,7 +73,7 @@ def _found(path: Path) -> tuple[Found | None, str]:
     if isinstance(last, Finished):
         if not is_there:
             return None, ""
-        fault = "" if sha256(path) == last.sha256 else "it was changed after it was written"
+        fault = "" if sha256(path) == last.sha256 else "its SHA-256 is another"
         return Found(identity, is_finished=True, fault=fault), last.content
 
     # Of what grows, some must be left to go on from.

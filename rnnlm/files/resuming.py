@@ -6,6 +6,7 @@ overwriting this one. Work is the same if its identity is: all settings that its
 and the signatures of its texts.
 """
 
+import dataclasses
 import enum
 import hashlib
 import os
@@ -14,7 +15,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from rnnlm.config import as_text
 from rnnlm.errors import OutputError, TextError, changes, notice
 from rnnlm.files.lock import OWNER
 from rnnlm.files.reading import STANDARD_INPUT
@@ -59,18 +62,19 @@ def next_step(
     """
     if found is None or overwrite:
         return Step.START
-    if found.identity is None and not found.fault:
+    if found.fault:
+        raise OutputError(f"{place} is not as it was written", found.fault, WAYS_OUT)
+    if found.identity is None:
         raise OutputError(f"{place} already exists", "nothing says how it was made", WAYS_OUT)
-    why = found.fault
-    if not why and found.identity is not None:
-        # Finished files had no such errors.
-        if found.identity.get(ENCODING_ERRORS) == STRICT:
-            free = {*free, ENCODING_ERRORS}
-        before = {name: value for name, value in found.identity.items() if name not in free}
-        now = {name: value for name, value in wanted.items() if name not in free}
-        why = changes(before, now, "not given")
-    if why:
-        raise OutputError(f"{place} already holds another result", why, WAYS_OUT)
+
+    # Finished files had no such errors.
+    if found.identity.get(ENCODING_ERRORS) == STRICT:
+        free = {*free, ENCODING_ERRORS}
+    before = {name: value for name, value in found.identity.items() if name not in free}
+    now = {name: value for name, value in wanted.items() if name not in free}
+    differing = changes(before, now, "not given")
+    if differing:
+        raise OutputError(f"{place} already holds another result", differing, WAYS_OUT)
     return Step.FINISHED if found.is_finished else Step.GO_ON
 
 
@@ -80,6 +84,24 @@ def tell_finished(place: Path, what: str) -> None:
 
 
 # ---- Signatures of texts: cheap to make, and different for texts that differ.
+
+
+def settings_identity(*settings: Any) -> dict[str, str]:
+    """Return the values of settings, each a frozen dataclass, as part of an identity."""
+    identity = {}
+    for group in settings:
+        for field in dataclasses.fields(group):
+            identity[field.name] = _in_one_spelling(getattr(group, field.name))
+    return identity
+
+
+def _in_one_spelling(value: object) -> str:
+    """Return the value of a setting as text, the same for 40 and 40.0."""
+    if isinstance(value, tuple):
+        return ",".join(map(_in_one_spelling, value))
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"{value:.15g}"
+    return as_text(value)
 
 
 def text_signatures(names: Iterable[str], role: str = "text") -> dict[str, str]:

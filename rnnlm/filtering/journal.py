@@ -121,7 +121,7 @@ class FilterState:
             for group, size in done.bytes.items():
                 path = paths[group]
                 if not path.is_file() or path.stat().st_size != size:
-                    fault = fault or f"{path} is missing, or was changed after it was written"
+                    fault = fault or f"{path} is missing, or has another length"
         return Found(self.begun.identity | identity, is_finished=not left, fault=fault)
 
     def wanted(self, identity: Identity, shards: Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,14 @@ import numpy as np
 from rnnlm.errors import SettingsError, TextError, UsageError, notice
 from rnnlm.files import lock
 from rnnlm.files.compression import SUFFIXES as COMPRESSED
-from rnnlm.files.resuming import Step, next_step, signature, tell_finished, text_signatures
+from rnnlm.files.resuming import (
+    Step,
+    next_step,
+    settings_identity,
+    signature,
+    tell_finished,
+    text_signatures,
+)
 from rnnlm.files.tables import SUFFIXES as TABLES
 from rnnlm.files.writing import remove_unfinished
 from rnnlm.filtering import journal as journals
@@ -191,19 +198,9 @@ def _identity(
     found = {}
     for each in models:
         found[f"model {each.label}".strip()] = each.fingerprint
-    for name, value in {**asdict(request.settings), **asdict(request.text)}.items():
-        found[name] = _in_one_spelling(value)
+    found |= settings_identity(request.settings, request.text)
     found["column"] = str(request.column)
     return found | text_signatures(references, "reference")
-
-
-def _in_one_spelling(value: object) -> str:
-    """Return the value of a setting as text, the same for 40 and 40.0."""
-    if isinstance(value, tuple):
-        return ",".join(map(_in_one_spelling, value))
-    if isinstance(value, (int, float)):
-        return f"{value:.15g}"
-    return "none" if value is None else str(value)
 
 
 # ---- Events.

@@ -4,12 +4,13 @@ import contextlib
 import functools
 import tempfile
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from rnnlm import system
 from rnnlm.files import lock, writing
+from rnnlm.files.resuming import text_signatures
 from rnnlm.interface import Tokenizer
 from rnnlm.text import sources
 from rnnlm.text.corpus import Corpus
@@ -65,8 +66,9 @@ def on_disk(
         folder = Path(vanishing.name) / PREPARED_TEXT
     else:
         made_with = tokenizer if isinstance(tokenizer, TokenizerSettings) else tokenizer.fingerprint
-        facts = (made_with, text.settings, text.source_settings, held_out)
-        folder = work_folder(temp) / f"{PREPARED_TEXT}-{_content_hash(names, repr(facts))}"
+        facts = (made_with, text.settings, text.source_settings, held_out, text_signatures(names))
+        encoded = repr(facts).encode("utf-8", "backslashreplace")
+        folder = work_folder(temp) / f"{PREPARED_TEXT}-{writing.digest([encoded])[:12]}"
     # Another run may be at work there, which has let go of its text.
     with lock.held(work_folder(temp), "counting") if temp else contextlib.nullcontext():
         for event in prepare_exactly(
@@ -77,7 +79,6 @@ def on_disk(
             source_settings=text.source_settings,
             memory=system.parse_size(memory),
             held_out=held_out,
-            resume=True,
         ):
             if isinstance(event, Counting | Encoding) and event.share is not None:
                 work = "words counted" if isinstance(event, Counting) else "text encoded"
@@ -98,12 +99,3 @@ def on_disk(
             delete()
 
     return replace(prepared, let_go=let_go, copy_of=text)
-
-
-def _content_hash(names: Sequence[str], settings: str) -> str:
-    """Return a hash of the files of a text, as they are, of the names of other sources, and of how
-    they are read."""
-    parts = [settings.encode("utf-8", "backslashreplace")]
-    for name in names:
-        parts.append((writing.sha256(Path(name)) or name).encode("utf-8", "backslashreplace"))
-    return writing.digest(parts)[:12]

@@ -24,9 +24,7 @@ from rnnlm import system
 from rnnlm.errors import RnnlmError
 
 Result = TypeVar("Result")
-HINT = (
-    "run it again, perhaps with fewer `workers`; with `resume` or `temp` it keeps what is finished"
-)
+HINT = "run it again, perhaps with fewer `workers`: it goes on with what is finished on disk"
 
 
 class Inline(Executor):

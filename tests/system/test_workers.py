@@ -53,10 +53,7 @@ def test_workers_end_when_their_parent_is_killed(start):
 
 
 def test_work_that_was_killed_goes_on(start, tmp_path):
-    more = (
-        "import rnnlm, sys\nfor event in rnnlm.prepare('text.txt', 'prepared', workers=2, "
-        "resume=True):\n"
-    )
+    more = "import rnnlm, sys\nfor event in rnnlm.prepare('text.txt', 'prepared', workers=2):\n"
     script = start(
         SEVERAL_SHARDS
         + more

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnlm.errors import ModelError, UsageError
+from rnnlm.errors import ModelError, OutputError
+from rnnlm.files.resuming import WAYS_OUT
 from rnnlm.interface import Tokenizer
 from rnnlm.text.encoding import LinesHash, encode_block
 from rnnlm.text.lines import Block, Lines, TextSettings, as_bytes, read_block
@@ -186,7 +187,7 @@ class Collector:
             line = stop
 
     def rest(self) -> Iterator[FullShard]:
-        """Yield the last shard, where lines are left. Raise UsageError where the text ends before
+        """Yield the last shard, where lines are left. Raise OutputError where the text ends before
         what was prepared so far."""
         if self.kept:
             raise _other_text()
@@ -235,9 +236,7 @@ class Collector:
         yield FullShard(lines, found)
 
 
-def _other_text() -> UsageError:
-    return UsageError(
-        "the text is not the one that was prepared so far",
-        "its lines differ",
-        "start again with `overwrite=True`",
+def _other_text() -> OutputError:
+    return OutputError(
+        "the text is not the one that was prepared so far", "its lines differ", WAYS_OUT
     )

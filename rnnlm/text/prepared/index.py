@@ -1,7 +1,6 @@
 """index.json of a prepared text, and unfinished.json, which has the same form until the work is
 done."""
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 
 from rnnlm.errors import ModelError
 from rnnlm.files.reading import read_json
-from rnnlm.files.writing import FileEntry, replace_file, whole_name
+from rnnlm.files.writing import FileEntry, whole_name, write_facts
 from rnnlm.text.encoding import smallest
 
 FORMAT_VERSION = 1
@@ -69,10 +68,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Index:
-    """The content of the folder. request: what was asked for, as only the same request can resume
-    the work."""
+    """The content of the folder. identity: of the work, by :mod:`rnnlm.files.resuming`. text: the
+    names of the sources."""
 
-    request: dict[str, Any]
+    identity: dict[str, str]
+    text: list[str]
     text_settings: dict[str, Any]
     tokenizer: dict[str, Any]
     tokenizer_fingerprint: str
@@ -113,7 +113,7 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
         raise ModelError(
             f"the text in {folder} is not completely prepared",
             "preparation was interrupted",
-            "continue with rnnlm prepare ... --resume",
+            "the same rnnlm prepare continues it",
         )
     if not path.is_file():
         raise ModelError(
@@ -128,6 +128,7 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
         _damaged(folder),
         format=(f"the text in {folder}", FORMAT_VERSION),
         limit=LARGEST_INDEX,
+        has_hash=True,
     )
     why = _disorder(index)
     # A journal may be without tokens still.
@@ -140,8 +141,7 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
 
 def write_index(folder: Path, index: Index, name: str = INDEX) -> None:
     """Replace the index, at once."""
-    data = json.dumps(msgspec.to_builtins(index), indent=1, ensure_ascii=False, allow_nan=False)
-    replace_file(folder / name, data.encode("utf-8", "backslashreplace") + b"\n")
+    write_facts(folder / name, index)
 
 
 def file_in(folder: Path, name: str, size: int) -> Path:

@@ -2,12 +2,13 @@
 an event, a frozen value."""
 
 import contextlib
+import functools
 import itertools
 import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rnnlm.config import USER, Layer, Resolved, SettingValue, resolve, warn_of_i
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files import lock
 from rnnlm.files.reading import STANDARD_INPUT
+from rnnlm.files.resuming import Step, next_step, settings_identity, tell_finished, text_signatures
 from rnnlm.interface import Tokenizer
 from rnnlm.system import processors
 from rnnlm.text import sources
@@ -31,7 +33,7 @@ from rnnlm.text.prepared.encoder import (
     FullShard,
     block_of,
 )
-from rnnlm.text.prepared.index import Index, Sample
+from rnnlm.text.prepared.index import Index, Sample, read_index
 from rnnlm.text.prepared.pieces import Piece, Position, is_read_once, pieces
 from rnnlm.text.prepared.prepared_text import load_tokenizer, tokenizer_files
 from rnnlm.text.prepared.tokenizer_sample import (
@@ -42,7 +44,7 @@ from rnnlm.text.prepared.tokenizer_sample import (
     start_of,
     way_of,
 )
-from rnnlm.text.prepared.writer import add_shard, begin, begun, check_output, finish, is_finished
+from rnnlm.text.prepared.writer import add_shard, begin, begun, check_output, finish, found
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
@@ -74,7 +76,6 @@ class Request:
     tokenizer_name: str = "given"
     sample: str | None = None
     workers: int | None = None
-    resume: bool = False
     overwrite: bool = False
 
 
@@ -96,23 +97,21 @@ class Job:
     held_out: float = 0.0
     bounds: "Bounds | None" = None
 
-    def identity(self) -> dict[str, Any]:
-        """Return what must be the same for the work to be resumed."""
+    @functools.cached_property
+    def identity(self) -> dict[str, str]:
+        """What must be the same for the work to go on."""
         shared = self.request.shared_tokenizer
         if shared is not None:
-            made: dict[str, Any] = {"tokenizer_from": shared.fingerprint}
+            made = {"tokenizer_from": shared.fingerprint}
         else:
-            sample = ALL if self.sample_bytes is None or self.bounds else self.sample_bytes
-            made = {**asdict(self.tokenizer_settings), "sample": sample}
-        sizes = [-1 if size is None else size for size in Position(self.names).sizes]
+            sample = ALL if self.sample_bytes is None or self.bounds else str(self.sample_bytes)
+            made = {**settings_identity(self.tokenizer_settings), "sample": sample}
         return {
-            "text": self.names,
-            "sizes": sizes,
-            **asdict(self.source),
-            **asdict(self.text),
+            **text_signatures(self.names),
+            **settings_identity(self.source, self.text),
             **made,
-            "held_out": self.held_out,
-            "shard_bytes": SMALL_SHARD_BYTES if self.bounds else SHARD_BYTES,
+            "held_out": str(self.held_out),
+            "shard_bytes": str(SMALL_SHARD_BYTES if self.bounds else SHARD_BYTES),
         }
 
 
@@ -158,10 +157,6 @@ def _check_request(request: Request) -> None:
     """Make sure that the request does not contradict itself, before any setting is looked at."""
     if not request.text:
         raise UsageError("which text is to be prepared?", hint="name files, -, or hf:OWNER/NAME")
-    if request.resume and request.overwrite:
-        raise UsageError(
-            "`resume` and `overwrite` cannot be combined", hint="leave one of them out"
-        )
     if request.workers is not None and not 0 <= request.workers <= MOST_WORKERS:
         raise SettingsError(
             f"workers = {request.workers} is not valid",
@@ -276,7 +271,6 @@ def prepare(
     tokenizer: Tokenizer | str | None = None,
     sample: str | None = None,
     workers: int | None = None,
-    resume: bool = False,
     overwrite: bool = False,
     tokenizer_name: str = "given",
     **settings: SettingValue,
@@ -287,9 +281,9 @@ def prepare(
     tokenizer: one that exists, such as `rnnlm.load_tokenizer("model")`, or the kind to make from
     the text: "word", "char", ... tokenizer_name: its origin, for the record. sample: bytes of text
     that the vocabulary is made from, such as "32M". workers: processes that encode; None: one for
-    each processor, 0: no other process. resume: go on with the work in `output`; overwrite: replace
-    what is there. The other keywords are settings of tokenizer and text: `prepare("text.txt",
-    "prepared", workers=4, max_vocab=50_000)`.
+    each processor, 0: no other process. overwrite: replace what is there; without it, the same call
+    goes on where it was cut off. The other keywords are settings of tokenizer and text:
+    `prepare("text.txt", "prepared", workers=4, max_vocab=50_000)`.
 
     Raises:
         RnnlmError: the request contradicts itself, the text cannot be read, the folder cannot be
@@ -305,7 +299,7 @@ def prepare(
         shared = tokenizer
     request = Request(
         names, Path(output), flags=flags, shared_tokenizer=shared, tokenizer_name=tokenizer_name,
-        sample=sample, workers=workers, resume=resume, overwrite=overwrite,
+        sample=sample, workers=workers, overwrite=overwrite,
     )  # fmt: skip
     yield from run(request)
 
@@ -319,8 +313,15 @@ def _run(job: Job) -> Iterator[Event]:
     began = time.perf_counter()
     request = job.request
     with lock.held(request.output, "preparation"):
-        check_output(request.output, request.resume, request.overwrite)
-        index = yield from _finish(job, began)
+        check_output(request.output)
+        step = next_step(request.output, found(request.output), job.identity, request.overwrite)
+        if step is Step.FINISHED:
+            index = read_index(request.output)
+            # In bounded memory, this is a step of other work.
+            if job.bounds is None:
+                tell_finished(request.output, f"{index.counts.tokens:,} tokens")
+        else:
+            index = yield from _finish(job, step, began)
     yield _prepared(request.output, index, began)
 
 
@@ -377,8 +378,6 @@ def prepare_exactly(
     source_settings: SourceSettings,
     memory: int,
     held_out: float = 0.0,
-    resume: bool = False,
-    overwrite: bool = False,
 ) -> Iterator[Event]:
     """Prepare a text as :func:`prepare` does, but in two passes and in `memory` bytes of private
     memory: all words are counted, then all lines encoded. The vocabulary is that of training on
@@ -395,9 +394,7 @@ def prepare_exactly(
     system.return_freed()
     shared = None if isinstance(tokenizer, TokenizerSettings) else tokenizer
     settings = tokenizer if isinstance(tokenizer, TokenizerSettings) else TokenizerSettings()
-    request = Request(
-        tuple(names), folder, shared_tokenizer=shared, resume=resume, overwrite=overwrite
-    )
+    request = Request(tuple(names), folder, shared_tokenizer=shared)
     sample_bytes = None
     if settings.tokenizer in SAMPLES:
         most = bounds.limit.vocabulary // MEMORY_OF_SENTENCEPIECE
@@ -419,25 +416,22 @@ def prepare_exactly(
     )
 
 
-def _finish(job: Job, began: float) -> Steps:
+def _finish(job: Job, step: Step, began: float) -> Steps:
     """Do what is not done yet. Return the index of all."""
     folder = job.request.output
-    index = begun(folder, job.identity()) if job.request.resume else None
-    if index is not None and is_finished(folder):
-        return index
+    index = begun(folder, job.identity, job.text) if step is Step.GO_ON else None
 
     # The tokenizer first; a text that can be read only once gives its sample on the way.
     position = Position(job.names)
     every = _pieces(job, position)
     if index is None:
+        every = _with_lines(job, every)
         sample: Iterable[Piece] = ()
         if job.request.shared_tokenizer is None:
             sample, every = _sample_of(job, every)
         index = yield from _begin(job, sample, began)
 
     index = yield from _encode(job, index, every, position)
-    if not index.counts.lines:
-        raise no_text(job.names)
     finish(folder, index)
     return index
 
@@ -445,6 +439,17 @@ def _finish(job: Job, began: float) -> Steps:
 def _pieces(job: Job, position: Position) -> Iterator[Piece]:
     size = job.bounds.piece_bytes if job.bounds else None
     return pieces(job.names, job.source, job.text.encoding_errors, position, size)
+
+
+def _with_lines(job: Job, every: Iterator[Piece]) -> Iterator[Piece]:
+    """Return all pieces again; raise TextError where they hold no line. What the folder holds is
+    replaced only by a text."""
+    held = []
+    for piece in every:
+        held.append(piece)
+        if block_of(piece, job.text)[0].lines:
+            return itertools.chain(held, every)
+    raise no_text(job.names)
 
 
 def _sample_of(job: Job, every: Iterator[Piece]) -> tuple[Iterable[Piece], Iterator[Piece]]:
@@ -500,7 +505,9 @@ def _begin(job: Job, sample: Iterable[Piece], began: float) -> Steps:
             notice(message)
 
     size = tokenizer.sample_bytes
-    index = begin(job.request.output, job.identity(), job.text, tokenizer, Sample(how, size))
+    index = begin(
+        job.request.output, job.identity, job.names, job.text, tokenizer, Sample(how, size)
+    )
     described = f"{index.tokenizer['tokenizer']}:{tokenizer.fingerprint}"
     yield Sampled(how, size, described, tokenizer.size, time.perf_counter() - began)
     return index

@@ -472,12 +472,12 @@ def describe(folder: Path) -> dict[str, Any]:
     index = read_index(folder, name)
     progress = "finished"
     if name == JOURNAL:
-        progress = "interrupted: continue with rnnlm prepare ... --resume"
+        progress = "interrupted: the same rnnlm prepare continues it"
     return {
         "folder": str(folder),
         "prepared text": progress,
         "format_version": index.format_version,
-        "text": index.request.get("text"),
+        "text": index.text,
         "tokenizer": f"{index.tokenizer.get('tokenizer')}:{index.tokenizer_fingerprint}",
         "vocabulary_size": index.vocabulary_size,
         "vocabulary of": msgspec.to_builtins(index.sample),

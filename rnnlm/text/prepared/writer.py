@@ -8,23 +8,26 @@ So a reader, and a run that resumes after a kill, see only whole files.
 import contextlib
 import os
 from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-from rnnlm.errors import ModelError, OutputError, UsageError
+from rnnlm.errors import ModelError, OutputError
 from rnnlm.files import tensors
 from rnnlm.files import writing as safe_files
 from rnnlm.files.lock import OWNER
+from rnnlm.files.resuming import Found
 from rnnlm.files.writing import STANDARD_OUTPUT, FileEntry, replace_file, writing
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.encoder import FullShard
 from rnnlm.text.prepared.index import (
     INDEX,
     JOURNAL,
+    SHARD,
     Counts,
     Index,
     Sample,
     Shard,
+    file_in,
     index_name,
     is_ours,
     is_prepared,
@@ -32,11 +35,13 @@ from rnnlm.text.prepared.index import (
     shard_name,
     write_index,
 )
+from rnnlm.text.prepared.prepared_text import tokenizer_files
 from rnnlm.text.prepared.tokenizer_sample import TokenizerFiles
 
 
-def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
-    """Make sure that a text may be prepared in `folder`. An OutputError says what is in the way."""
+def check_output(folder: Path) -> None:
+    """Make sure that a text may be prepared in `folder`, or the one that is there replaced. An
+    OutputError says what is in the way."""
     if folder == STANDARD_OUTPUT:
         raise OutputError(
             "a prepared text cannot be written to standard output",
@@ -48,27 +53,17 @@ def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
             raise OutputError(f"cannot write to {folder}", "it is a file")
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
 
-    # Files of others are left alone beside a prepared text; an unreadable index.json may be theirs.
+    # Files of others are left alone beside a prepared text. An unreadable index.json may be theirs,
+    # unless it lies among shards.
     others = [name for name in names if not is_ours(name) and name != OWNER]
+    if INDEX in names and not any(map(SHARD.fullmatch, names)):
+        others.append(INDEX)
     if others and not _is_readable(folder):
         raise OutputError(
             f"{folder} is not empty and holds no prepared text",
             f"it has {others[0]}",
             "choose another folder with `output`",
         )
-
-    # What is there already is only replaced or continued where that was asked for.
-    if not is_prepared(folder) or resume or overwrite:
-        return
-    if is_finished(folder):
-        raise OutputError(
-            f"{folder} holds a prepared text already",
-            hint="choose another folder with `output`, or replace it with `overwrite=True`",
-        )
-    raise OutputError(
-        f"{folder} holds a partly prepared text",
-        hint="continue with `resume=True`, or start again with `overwrite=True`",
-    )
 
 
 def _is_readable(folder: Path) -> bool:
@@ -107,30 +102,25 @@ def remove_all(folder: Path) -> None:
         folder.rmdir()
 
 
-def begun(folder: Path, request: dict[str, Any]) -> Index | None:
-    """Return what the work can resume from, finished or not, without shards that are not whole;
-    None where there is nothing. Raise UsageError where it belongs to another request."""
+def found(folder: Path) -> Found | None:
+    """Return what there is of a prepared text, for the rule by which work goes on."""
     if not is_prepared(folder):
         return None
-    name = index_name(folder)
-    index = read_index(folder, name)
+    try:
+        index = read_index(folder, index_name(folder))
+        tokenizer_files(folder, index)
+        if is_finished(folder):
+            for shard in index.shards:
+                file_in(folder, shard.name, shard.file_bytes)
+    except ModelError as error:
+        return Found(fault=error.why)
+    return Found(index.identity, is_finished(folder))
 
-    # A setting that was introduced later was off when this began.
-    differing = []
-    for key in request.keys() | index.request.keys():
-        if (request.get(key) or None) != (index.request.get(key) or None):
-            differing.append(key)
-    if differing:
-        key = min(differing)
-        there, asked = _text(index.request.get(key)), _text(request.get(key))
-        raise UsageError(
-            f"`resume` cannot continue another preparation in {folder}",
-            f"{key} is {there} there, {asked} was asked for",
-            "start again with `overwrite=True`",
-        )
-    if name == INDEX:
-        return index
 
+def begun(folder: Path, identity: dict[str, str], text: TextSettings) -> Index:
+    """Return what the work goes on from, without shards that are not whole. identity, text: of the
+    work now, which may differ in what is free."""
+    index = replace(read_index(folder, JOURNAL), identity=identity, text_settings=asdict(text))
     # A kill may have left the last shards in part; those before them count.
     whole: list[Shard] = []
     for shard in index.shards:
@@ -142,7 +132,8 @@ def begun(folder: Path, request: dict[str, Any]) -> Index | None:
 
 def begin(
     folder: Path,
-    request: dict[str, Any],
+    identity: dict[str, str],
+    names: list[str],
     text: TextSettings,
     tokenizer: TokenizerFiles,
     sample: Sample,
@@ -152,10 +143,10 @@ def begin(
     files = {}
     for role, data in tokenizer.files.items():
         files[role] = FileEntry(role, len(data), safe_files.digest([data]))
-    settings = {name: getattr(text, name) for name in TextSettings.__dataclass_fields__}
     index = Index(
-        request=request,
-        text_settings=settings,
+        identity=identity,
+        text=names,
+        text_settings=asdict(text),
         tokenizer=tokenizer.settings,
         tokenizer_fingerprint=tokenizer.fingerprint,
         vocabulary_size=tokenizer.size,
@@ -206,11 +197,3 @@ def finish(folder: Path, index: Index) -> None:
 def is_finished(folder: Path) -> bool:
     """Return whether all of the text is there."""
     return index_name(folder) == INDEX
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return str(value)

@@ -40,8 +40,10 @@ def test_the_rule_says_what_to_do(found, overwrite, step):
 def test_whatever_else_is_there_is_named_with_both_ways_out(found, why):
     with pytest.raises(OutputError) as caught:
         next_step(PLACE, found, {"order": "3"})
-    expected = "exists" if found == Found() else "holds another result"
-    assert caught.value.what == f"kept already {expected}" and caught.value.why == why
+    expected = "already exists" if found == Found() else "already holds another result"
+    if found.fault:
+        expected = "is not as it was written"
+    assert caught.value.what == f"kept {expected}" and caught.value.why == why
     assert "`output`" in caught.value.hint and "`overwrite=True`" in caught.value.hint
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 import rnnlm
-from rnnlm.errors import ModelError, OutputError, RnnlmError, TextError, UsageError
+from rnnlm.errors import ModelError, OutputError, RnnlmError, RnnlmWarning, TextError, UsageError
 from rnnlm.files.lock import OWNER, Owner
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
@@ -113,12 +113,10 @@ def test_interrupted_work_resumes_to_the_same_bytes(
     assert len(list(folder.glob("shard-*.safetensors"))) == shards
     with pytest.raises(ModelError, match="not completely prepared"):
         prepared_text.load(folder)
-    with pytest.raises(OutputError, match="partly prepared"):
-        prepared(**settings)
     if shards == 3:
         shard = folder / "shard-00001.safetensors"
         shard.write_bytes(shard.read_bytes()[:-1] + b"\xff")
-    prepared(resume=True, **settings)
+    prepared(**settings)
     assert content(folder) == content(tmp_path / "unbroken")
 
 
@@ -140,13 +138,37 @@ def cut_off_after(shards, monkeypatch, prepared, settings):
 def test_a_finished_text_is_only_replaced_on_request(tmp_path, prepared):
     first = prepared()
     before = content(tmp_path / "prepared")
-    with pytest.raises(OutputError, match="already"):
+    with pytest.raises(OutputError, match="already holds another result.*min_count was 1, is 2"):
         prepared(min_count=2)
-    assert prepared(resume=True).lines_hash == first.lines_hash  # there is nothing left to do
+    with pytest.warns(RnnlmWarning, match="prepared is finished: "):
+        assert prepared().lines_hash == first.lines_hash
     assert content(tmp_path / "prepared") == before
     assert prepared(overwrite=True, min_count=2).vocabulary_size < first.vocabulary_size
-    with pytest.raises(UsageError, match="cannot be combined"):
-        prepared(overwrite=True, resume=True)
+
+
+@pytest.mark.parametrize("name, change", [
+    ("text.txt", lambda data: data.replace(b"the", b"teh")),
+    ("prepared/vocab.txt", lambda data: data[:-1]),
+    ("prepared/shard-00001.safetensors", lambda data: data[:-1]),
+])  # fmt: skip
+def test_a_text_or_result_that_changed_is_another(tmp_path, text, prepared, name, change):
+    prepared()
+    path = text if name == "text.txt" else tmp_path / name
+    path.write_bytes(change(path.read_bytes()))
+    before = content(tmp_path / "prepared")
+    with pytest.raises(OutputError, match="already holds another|not as it was written"):
+        prepared()
+    assert content(tmp_path / "prepared") == before
+
+
+@pytest.mark.parametrize("blank", [b"", b"\n \n\t\n"])
+def test_a_blank_text_replaces_nothing(tmp_path, text, prepared, blank):
+    prepared()
+    before = content(tmp_path / "prepared")
+    text.write_bytes(blank)
+    with pytest.raises(TextError, match="no text in"):
+        prepared(overwrite=True)
+    assert content(tmp_path / "prepared") == before
 
 
 def test_a_prepared_texts_tokenizer_serves_another_text(tmp_path, text, prepared):
@@ -183,10 +205,10 @@ def test_a_dying_worker_stops_work_but_keeps_results(tmp_path, prepared, monkeyp
 
     with monkeypatch.context() as patched:
         patched.setattr(executors.Processes, "submit", dying)
-        with pytest.raises(RnnlmError, match="process died; it was ended by SIGKILL.*`resume`"):
+        with pytest.raises(RnnlmError, match="process died; it was ended by SIGKILL"):
             prepared(workers=1)
     prepared("unbroken")
-    prepared(resume=True)
+    prepared()
     assert content(tmp_path / "prepared") == content(tmp_path / "unbroken")
     assert not [name for name in os.listdir(tmp_path / "prepared") if name.endswith(".new")]
 
@@ -219,7 +241,7 @@ def test_tables_and_data_sets_are_prepared_in_chunks(tmp_path, corpus_text, prep
     pyarrow.parquet.write_table(pyarrow.table({"text": lines}), tmp_path / "lines.parquet")
     names = "lines.txt", "set", "lines.parquet"
     ends = [prepared(f"of-{name}", source=tmp_path / name, workers=workers) for name in names]
-    ends.append(prepared("of-set", source=tmp_path / "set", workers=workers, resume=True))
+    ends.append(prepared("of-set", source=tmp_path / "set", workers=workers))
     assert len({(end.lines_hash, end.tokens, end.lines) for end in ends}) == 1
     shards = [len(prepared_text.load(tmp_path / f"of-{name}").index.shards) for name in names]
     assert min(shards) > 2
@@ -228,7 +250,7 @@ def test_tables_and_data_sets_are_prepared_in_chunks(tmp_path, corpus_text, prep
 def test_only_one_run_prepares_in_a_folder(tmp_path, text, prepared):
     running = rnnlm.prepare(text, tmp_path / "prepared", workers=0)
     next(running)
-    for how in ({}, {"resume": True}, {"overwrite": True}):
+    for how in ({}, {"overwrite": True}):
         with pytest.raises(OutputError, match="another process is writing .*prepared"):
             prepared(**how)
     list(running)

@@ -9,7 +9,7 @@ import pytest
 
 import rnnlm
 from rnnlm import system
-from rnnlm.errors import SettingsError, UsageError
+from rnnlm.errors import OutputError, SettingsError, UsageError
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
@@ -109,10 +109,10 @@ def test_exact_work_resumes_with_other_memory(exactly, monkeypatch, tmp_path):
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(preparation, "add_shard", cut_off)
         exactly()
-    assert exactly(threads=1, resume=True).index == unbroken
+    assert exactly(threads=1).index == unbroken
     assert not any(isinstance(event, Counting) for event in exactly.events)
-    with pytest.raises(UsageError, match="held_out is"):
-        exactly(held_out=0.1, resume=True)
+    with pytest.raises(OutputError, match="held_out was"):
+        exactly(held_out=0.1)
 
 
 def test_a_given_tokenizer_encodes_in_one_pass(exactly, text):
