@@ -64,7 +64,6 @@ class LayerReader(Protocol):
     @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the words that it reads."""
-        ...
 
     @property
     def layers(self) -> tuple[str, ...]:

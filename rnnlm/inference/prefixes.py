@@ -48,36 +48,29 @@ class PrefixScorer(Protocol[P]):
     @property
     def model(self) -> LanguageModel:
         """The model whose states :meth:`distribution` returns."""
-        ...
 
     def begin(self) -> P:
         """Return the prefix at the start of a line."""
-        ...
 
     def null(self) -> P:
         """Return the prefix of which nothing is known."""
-        ...
 
     def extend(self, prefix: P, token: int) -> tuple[float, int, P]:
         """Return log p (nats) of a token, the length of the n-gram that gave it, and the prefix
         with the token."""
-        ...
 
     def extend_all(
         self, prefixes: Sequence[P], tokens: Sequence[int]
     ) -> list[tuple[float, int, P]]:
         """Extend each prefix with its token, side by side where that is quicker; equal to
         :meth:`extend` to rounding."""
-        ...
 
     def score_tokens(self, prefix: P, tokens: Sequence[int]) -> list[tuple[float, int]]:
         """Return log p and n-gram length of each of `tokens`, from the start of a line or the null
         prefix, without the prefixes."""
-        ...
 
     def distribution(self, prefix: P) -> tuple[np.ndarray, State]:
         """Return log p (nats) of every token after `prefix`, (V,), and the model's state there."""
-        ...
 
 
 def prefix_scorer(model: LanguageModel) -> PrefixScorer:

@@ -81,22 +81,18 @@ class CountedText(Protocol):
     @property
     def lines_hash(self) -> str:
         """The hash by which a run that is resumed recognises its text."""
-        ...
 
     @property
     def tokens(self) -> int:
         """How many tokens a network reads."""
-        ...
 
     @property
     def words(self) -> int:
         """How many words there are."""
-        ...
 
     @property
     def sentences(self) -> int:
         """How many lines or examples there are."""
-        ...
 
 
 class Data(Protocol):
@@ -106,17 +102,14 @@ class Data(Protocol):
     @property
     def tokenizer(self) -> Any:
         """The tokenizer, or the codec that holds it."""
-        ...
 
     @property
     def train(self) -> CountedText:
         """The text that the weights are learned from."""
-        ...
 
     @property
     def valid(self) -> CountedText | None:
         """The text that chooses the best weights."""
-        ...
 
 
 class CountedData(Protocol):
@@ -125,21 +118,17 @@ class CountedData(Protocol):
     @property
     def folder(self) -> Path:
         """Where they are."""
-        ...
 
     @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the text."""
-        ...
 
     @property
     def text_settings(self) -> "TextSettings":
         """How its lines were read."""
-        ...
 
     def with_valid(self, valid: "EncodedText | None") -> Data:
         """Return the data that a model is fitted to."""
-        ...
 
 
 @dataclass(frozen=True)

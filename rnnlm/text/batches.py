@@ -57,7 +57,6 @@ class Borders(Protocol):
         """Return for each row the border where a window of at most `length` tokens from its
         position on has to end, or one that lies beyond. A row's positions grow from call to
         call."""
-        ...
 
 
 class DocumentBorders:

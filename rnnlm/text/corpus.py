@@ -48,15 +48,12 @@ class Text(Protocol):
     @property
     def tokenizer(self) -> Tokenizer | None:
         """The tokenizer that the text is prepared with."""
-        ...
 
     def blocks(self) -> Iterator[Block]:
         """Yield the lines in order, a megabyte or so at a time."""
-        ...
 
     def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> EncodedText:
         """Return the ids of the text, in memory, and what is counted."""
-        ...
 
     def split(self, share: float, is_chosen: bool = True) -> "Split":
         """Return the text in two parts: the second is the last `share` of its lines, or whole
@@ -64,7 +61,6 @@ class Text(Protocol):
 
         is_chosen: it is not the usual share, of which a long prepared text holds out less.
         """
-        ...
 
 
 class Split(Protocol):
@@ -72,7 +68,6 @@ class Split(Protocol):
 
     def blocks(self) -> Iterator[Block]:
         """Yield the lines of the first part."""
-        ...
 
     def encode(
         self, tokenizer: Tokenizer, progress: Progress = silent
@@ -82,19 +77,16 @@ class Split(Protocol):
 
         The ids of the first part may stay on disk.
         """
-        ...
 
     def encode_once(
         self, reader: WordReader, progress: Progress = silent
     ) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
         """Return the same, and before it the tokenizer, which is made of the first part while the
         text is read."""
-        ...
 
     @property
     def held_out(self) -> str:
         """The size of the second part, in words."""
-        ...
 
 
 @keeps(Text)

@@ -201,15 +201,12 @@ class WordReader(Protocol):
     def split(self, lines: Sequence[str]) -> tuple[list[bytes], Encoded]:
         """Return the different words of `lines`, and the lines with the number among them of each
         word as its id; threads may ask at the same time."""
-        ...
 
     def add(self, words: list[bytes], counts_W: np.ndarray) -> np.ndarray:
         """Count words, each as often as `counts_W` says. Return their provisional ids."""
-        ...
 
     def finish(self) -> tuple[Tokenizer, np.ndarray]:
         """Return the tokenizer, and its id for each provisional one; -1: an unknown word."""
-        ...
 
 
 def encode_once(

@@ -139,15 +139,12 @@ class Objective(Protocol):
     def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
         """Return the sum over the targets, under the weights as they are, without dropout or
         sampling. Waits for the device."""
-        ...
 
     def weights_changed(self) -> None:
         """Derive what follows from the weights; called after weights were loaded."""
-        ...
 
     def model(self) -> Any:
         """Return a view of the network as a model, which can be saved."""
-        ...
 
 
 class Validation(Protocol):
@@ -155,7 +152,6 @@ class Validation(Protocol):
 
     def run(self, stop: Callable[[], bool]) -> Verdict | None:
         """Measure the model; return None if `stop`, asked again and again, cut that off."""
-        ...
 
 
 @runtime_checkable
@@ -170,4 +166,3 @@ class Divisible(Protocol):
 
     def part(self, tokens: int) -> Validation:
         """Return a validation on about that many tokens, spread evenly over the data."""
-        ...

@@ -212,7 +212,6 @@ class Reads(Protocol):
     def read_some(self) -> None:
         """Read some texts, one row or several without padding, in evaluation mode and without
         gradients."""
-        ...
 
 
 class LayerStatistics:
