@@ -4,7 +4,6 @@ differ.
 Reading all of them takes a while, so it is done before work that reads them anyway.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,10 +11,8 @@ import numpy as np
 
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError
-from rnnlm.inference.span_scoring import perplexity
-from rnnlm.interface import LanguageModel
 from rnnlm.ngram.tables import NOWHERE, find_many, make_keys, split_keys
-from rnnlm.text.batches import gather, with_boundary
+from rnnlm.text.batches import with_boundary
 
 if TYPE_CHECKING:
     from rnnlm.ngram.model import NgramModel
@@ -128,23 +125,6 @@ def _words(model: "NgramModel", length: int, numbers: np.ndarray) -> np.ndarray:
     boundary."""
     words_BT = np.stack(model.words(length, numbers), axis=1)
     return np.where(words_BT == model.size, model.tokenizer.boundary_id, words_BT)
-
-
-# ---- The perplexity of validation text under a model of this family: one stream, one row.
-
-
-def stream_perplexity(model: LanguageModel, ids: np.ndarray) -> float:
-    """Return the perplexity of a text read as one stream; infinite where a token has probability
-    zero."""
-    stream = with_boundary(ids, model.tokenizer.boundary_id)
-    state = model.initial_state(1)
-    logprob_N = np.zeros(len(ids))
-    for start in range(0, len(ids), model.call_tokens):
-        end = min(start + model.call_tokens, len(ids))
-        inputs_1T, targets_1T = gather(ids, stream, np.array([start]), np.array([end]))
-        logprob_1T, state = model.score(inputs_1T, targets_1T, state)
-        logprob_N[start:end] = logprob_1T[0]
-    return perplexity(float(logprob_N.sum()), len(ids)) or math.inf
 
 
 # ---- The longest n-gram of a table that ends at each token of a text: how much of the context a

@@ -25,8 +25,8 @@ from rnnlm.events import (
     never,
 )
 from rnnlm.files.tensors import ChunkedArray
+from rnnlm.inference.span_scoring import stream_perplexity
 from rnnlm.interface import Tokenizer
-from rnnlm.ngram.checks import stream_perplexity
 from rnnlm.ngram.counting import counts_folder
 from rnnlm.ngram.counting import plan as plans
 from rnnlm.ngram.counting import room as rooms

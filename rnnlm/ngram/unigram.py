@@ -16,9 +16,9 @@ from rnnlm import arrays as array_types
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.config import Resolved
 from rnnlm.events import PERPLEXITY, Event, Fitted, Started, Validated, never
+from rnnlm.inference.span_scoring import stream_perplexity
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
-from rnnlm.ngram.checks import stream_perplexity
 from rnnlm.ngram.incremental import IncrementalScorer
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import UnigramSettings

@@ -45,6 +45,7 @@ from rnnlm.text.marks import (
     tell_unseen,
     unknown_words,
 )
+from rnnlm.text.sources import in_lists
 
 LINES_PER_CHUNK = 4096
 SEARCHED_LINES_PER_CHUNK = 64
@@ -148,16 +149,11 @@ def cut(
 ) -> Iterator[list[Sentence]]:
     """Cut `sentences` into lists that are read together: at so many lines or so many characters,
     and before a sentence that has to be waited for."""
-    chunk: list[Sentence] = []
-    characters = 0
-    for sentence in sentences:
-        chunk.append(sentence)
-        characters += len(sentence.text) + len(sentence.given)
-        if len(chunk) >= most_lines or characters >= CHARACTERS_PER_CHUNK or waits():
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
+
+    def characters(sentence: Sentence) -> int:
+        return len(sentence.text) + len(sentence.given)
+
+    return in_lists(sentences, most_lines, CHARACTERS_PER_CHUNK, characters, waits)
 
 
 def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:

@@ -18,7 +18,7 @@ import urllib.parse
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from msgspec import Meta
 
@@ -42,6 +42,7 @@ from rnnlm.text.named_columns import (
 if TYPE_CHECKING:
     import datasets
 
+T = TypeVar("T")
 RECORDS_PER_CHUNK = 4096
 HUB = "hf:"
 _PREPARED = "shard-*.safetensors"  # files of a prepared text
@@ -175,7 +176,8 @@ def read(
     # TSV may be plain text that holds tabs.
     kind = tables.kind_of(source)
     if kind and (kind != tables.TSV or settings.column):
-        yield from _in_chunks(_texts_of_file(source, kind, settings, errors))
+        texts = _texts_of_file(source, kind, settings, errors)
+        yield from in_lists(texts, RECORDS_PER_CHUNK, CHUNK_BYTES, len)
         return
 
     with opened(source, on_read, is_kept=is_kept, errors=errors) as stream:
@@ -224,19 +226,23 @@ def _texts_of_file(source: str, kind: str, settings: SourceSettings, errors: str
     yield from _texts_of(table, column)
 
 
-def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:
-    """Yield the records in lists that end at a number of records or at the size of a block of
-    text."""
-    chunk: list[str] = []
-    characters = 0
-    for record in records:
-        chunk.append(record)
-        characters += len(record)
-        if len(chunk) == RECORDS_PER_CHUNK or characters >= CHUNK_BYTES:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
+def in_lists(
+    items: Iterable[T], most: int, most_characters: int, characters: Callable[[T], int],
+    waits: Callable[[], bool] | None = None,
+) -> Iterator[list[T]]:  # fmt: skip
+    """Yield what is read together: lists that end at so many items or so many characters, or before
+    an item that has to be waited for. characters: of an item."""
+    items_so_far: list[T] = []
+    length = 0
+    for item in items:
+        items_so_far.append(item)
+        length += characters(item)
+        is_full = len(items_so_far) >= most or length >= most_characters
+        if is_full or (waits is not None and waits()):
+            yield items_so_far
+            items_so_far, length = [], 0
+    if items_so_far:
+        yield items_so_far
 
 
 def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]]:
@@ -258,7 +264,7 @@ def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]
         table = table_of(source, rows)
         if table.sample:
             column = text_column(table.names, table.sample, where, settings.column)
-            yield from _in_chunks(_texts_of(table, column))
+            yield from in_lists(_texts_of(table, column), RECORDS_PER_CHUNK, CHUNK_BYTES, len)
     except TextError:
         raise
     except Exception as error:

@@ -27,6 +27,7 @@ from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
 from rnnlm.text.batches import by_length, why_too_long
 from rnnlm.text.lines import by_kind, check_reserved, is_blank
+from rnnlm.text.sources import in_lists
 from rnnlm.vectors.settings import EmbeddingSettings, Pooling
 
 # ---- From what a layer outputs for the tokens of lines to one vector a line, or one a word.
@@ -135,7 +136,9 @@ class Embedder:
         with_words = self.settings.words
         first = 1
         without: Counter[str] = Counter()
-        for chunk in self._cut(items_of(lines, str, "lines")):
+        most_characters = CHARACTERS_PER_CHUNK[with_words]
+        each_line = items_of(lines, str, "lines")
+        for chunk in in_lists(each_line, LINES_PER_CHUNK, most_characters, len):
             reasons = [getattr(line, "reason", None) for line in chunk]
             checked = [self._checked(line, first + place) for place, line in enumerate(chunk)]
             encoded = self.reader.encode(checked, with_words=with_words)
@@ -163,19 +166,6 @@ class Embedder:
             without.update(filter(None, reasons))
         for reason, count in by_kind(without).items():
             notice(f"{count:,} of {first - 1:,} lines have no vector: {reason}")
-
-    def _cut(self, lines: Iterable[str]) -> Iterator[list[str]]:
-        most_characters = CHARACTERS_PER_CHUNK[self.settings.words]
-        chunk: list[str] = []
-        characters = 0
-        for line in lines:
-            chunk.append(line)
-            characters += len(line)
-            if len(chunk) >= LINES_PER_CHUNK or characters >= most_characters:
-                yield chunk
-                chunk, characters = [], 0
-        if chunk:
-            yield chunk
 
     def _checked(self, line: str, number: int) -> str:
         """Return the line as it is read; its words refer to that."""
