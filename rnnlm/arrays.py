@@ -31,13 +31,6 @@ def as_numpy(values: Array) -> np.ndarray:
     return values.detach().cpu().numpy()
 
 
-def total(values: Array) -> float:
-    """Return the sum of `values` in float64, added up on their device."""
-    if isinstance(values, np.ndarray):
-        return float(values.sum(dtype=np.float64))
-    return float(values.double().sum())
-
-
 def as_array_of(values: object, reference: Array) -> Array:
     """Return `values` as the array type of `reference`, on its device."""
     if not isinstance(reference, np.ndarray):

@@ -7,7 +7,7 @@ import operator
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -364,7 +364,6 @@ class LabelSignature(MetricSignature):
 # A span is correct if its type, its beginning and its end are.
 
 MODE = "conlleval"  # in signatures
-Scheme = Literal["iob1", "bio", "bioes"]
 SCHEMES = ("iob1", "bio", "bioes")
 _AS_BIO = {"S": "B", "E": "I"}
 # Prefixes of neighbouring labels between which a span starts or ends, as in conlleval. An E here is

@@ -15,6 +15,7 @@ from rnnlm.errors import ArgumentTypeError, UsageError, given, nearest, visible
 from rnnlm.files.outputs import check_file, save_file
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -222,8 +223,19 @@ def legend_below(figure: "Figure", *panels: "Axes") -> None:
             legend.remove()
 
 
-def name_intervals(axes: "Axes", name: str = "95 % interval") -> None:
+def with_bars(intervals: Sequence[tuple[float, float, float]]) -> "tuple[np.ndarray, np.ndarray]":
+    """Return the middles of intervals, (N,), and how far each reaches below and above, (2, N).
+    intervals: the middle, the low and the high end of each."""
+    import numpy as np
+
+    middle_N, low_N, high_N = np.array(intervals, dtype=np.float64).reshape(-1, 3).T
+    # Rounding may put an end on the other side.
+    return middle_N, np.maximum([middle_N - low_N, high_N - middle_N], 0)
+
+
+def name_intervals(axes: "Axes") -> None:
     """Add the bars of intervals to the series that a legend names."""
+    name = "95 % interval"
     axes.errorbar([], [], yerr=[], fmt="none", ecolor=REFERENCE, capsize=3, label=name)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from rnnlm.checks import several
 from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Inspection, Table, plain
+from rnnlm.inspection.common import Inspection, Table, check_range, plain
 from rnnlm.neural.activations import BY_NAME, DOUBLED, Activation
 
 if TYPE_CHECKING:
@@ -211,12 +211,8 @@ def inspect_activations(
             raise UsageError(f"unknown activation {name!r}", hint=nearest(name, KNOWN))
     if not LEAST_SHARE <= share < 1:
         raise UsageError(f"share = {share:g} is not between {LEAST_SHARE:.6f} and 1")
-    low, high = span
-    if not (np.isfinite([low, high]).all() and low < high):
-        raise UsageError(
-            f"a from {low:g} to {high:g} is an empty range", hint="the lower end comes first"
-        )
-    a_N = np.linspace(low, high, GRID)
+    check_range("a", span)
+    a_N = np.linspace(*span, GRID)
     curves = []
     for name in chosen:
         activation = KNOWN[name]

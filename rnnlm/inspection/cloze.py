@@ -445,17 +445,13 @@ def _draw(
     said, line = "the likeliest", "--"
     if which:
         said, line = f"among the {FIRST[-1]} likeliest", "-"
-    places, middle, below, above = [], [], [], []
-    for each in model.by(by):
-        share = each.accuracy[which]
-        places.append(groups.index(each.group) + shift)
-        middle.append(share.share)
-        below.append(share.share - share.low)
-        above.append(share.high - share.share)
+    figures = model.by(by)
+    shares = [each.accuracy[which] for each in figures]
+    share_N, bars_2N = plotting.with_bars([(each.share, each.low, each.high) for each in shares])
     axes.errorbar(
-        places,
-        middle,
-        yerr=np.maximum([below, above], 0),  # rounding may put a bound on the other side
+        [groups.index(each.group) + shift for each in figures],
+        share_N,
+        bars_2N,
         color=its.colour,
         marker=its.marker,
         capsize=3,

@@ -253,6 +253,22 @@ def checked_sentence(sentence: str) -> str:
     )
 
 
+def check_positive(**values: float) -> None:
+    """Refuse numbers that are not above zero, or not finite."""
+    for name, value in values.items():
+        if not (math.isfinite(value) and value > 0):
+            raise UsageError(f"{name} = {value:g} is not a positive number")
+
+
+def check_range(name: str, ends: Sequence[float]) -> None:
+    """Refuse a range from the lower to the upper of `ends` that holds nothing, or no end."""
+    low, high = ends
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UsageError(
+            f"{name} from {low:g} to {high:g} is an empty range", hint="the lower end comes first"
+        )
+
+
 def sources_of(names: Sequence[str | Path]) -> tuple[str, ...]:
     """Return the sources behind names of texts. The name of a bundled corpus of plain text means
     its test part, unless there is a file of that name; no names mean the bundled English."""

@@ -14,7 +14,16 @@ from torch import Tensor, nn
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Inspection, Model, Subject, Table, plain, sources_of, subjects
+from rnnlm.inspection.common import (
+    Inspection,
+    Model,
+    Subject,
+    Table,
+    check_positive,
+    plain,
+    sources_of,
+    subjects,
+)
 from rnnlm.inspection.fixed_loss import first_loss
 from rnnlm.interface import Device
 from rnnlm.models import registry
@@ -361,9 +370,7 @@ def inspect_gradcheck(
             its labels. ModelError: there is no such model. TextError: the text cannot be read.
             DeviceError: `device` is not available.
     """
-    for name, value in {"weights": weights, "step": step, "tokens": tokens}.items():
-        if not (np.isfinite(value) and value > 0):
-            raise UsageError(f"{name} = {value:g} is not a positive number")
+    check_positive(weights=weights, step=step, tokens=tokens)
     [checked] = subjects("gradcheck", (model,), device)
     data = _bundled(checked) if text is None else text
     loss = loss_of(checked, data, tokens, seed)

@@ -430,15 +430,13 @@ class ProbeInspection(Inspection):
             its = [each for each in self.probes if each.network == network]
             places = [layers.index(each.layer) for each in its]
 
-            # The accuracies, with their intervals as lengths below and above.
-            shares, below, above = [], [], []
-            for each in its:
-                accuracy = each.accuracy
-                shares.append(100 * accuracy.estimate)
-                below.append(100 * abs(accuracy.estimate - accuracy.low))
-                above.append(100 * abs(accuracy.estimate - accuracy.high))
+            # The accuracies, with their intervals.
+            found = [each.accuracy for each in its]
+            percent_N, bars_2N = plotting.with_bars(
+                [(100 * each.estimate, 100 * each.low, 100 * each.high) for each in found]
+            )
             line = axes.errorbar(
-                places, shares, [below, above], marker=marker, capsize=3, label=network
+                places, percent_N, bars_2N, marker=marker, capsize=3, label=network
             )
 
             # The control, in the same colour.

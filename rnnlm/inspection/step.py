@@ -14,7 +14,7 @@ import numpy as np
 from rnnlm.errors import TextError, UsageError, nearest, shown
 from rnnlm.evaluation import plotting
 from rnnlm.files.reading import decode_json, read_small
-from rnnlm.inspection.common import Inspection, Table, plain
+from rnnlm.inspection.common import Inspection, Table, check_positive, plain
 from rnnlm.inspection.heat_maps import draw_heat_map
 from rnnlm.neural.activations import BY_NAME, Activation
 
@@ -664,8 +664,7 @@ def inspect_step(
             vector, a number is not finite, or the network's numbers overflow. UsageError: an
             assignment or the rate makes no sense.
     """
-    if not (np.isfinite(rate) and rate > 0):
-        raise UsageError(f"rate = {rate:g} is not a positive number")
+    check_positive(rate=rate)
     read = read_lesson(lesson, assignments)
     with np.errstate(over="ignore", invalid="ignore"):
         states = forward(read)

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Inspection, Table, plain
+from rnnlm.inspection.common import Inspection, Table, check_positive, check_range, plain
 from rnnlm.neural.activations import logistic
 
 if TYPE_CHECKING:
@@ -276,8 +276,8 @@ def inspect_surface(
         UsageError: a range is empty, the grid has fewer than 2 lines or more than 2,000, or a
             number is not positive or not finite.
     """
-    positive = {"steps": steps, "rate": rate, "clip": clip, "updates": updates}
-    _check(weights, biases, grid, start, positive)
+    _check(weights, biases, grid, start)
+    check_positive(steps=steps, rate=rate, clip=clip, updates=updates)
     if not np.isfinite([target, initial, *start]).all():
         raise UsageError("target, initial state and start must be finite numbers")
     unit = RecurrentUnit(steps, target, initial)
@@ -305,23 +305,14 @@ def inspect_surface(
     )
 
 
-def _check(
-    weights: Range, biases: Range, grid: int, start: tuple[float, float], positive: dict[str, float]
-) -> None:
+def _check(weights: Range, biases: Range, grid: int, start: tuple[float, float]) -> None:
     """Refuse numbers that no surface can be computed for."""
     for name, pair in {"weights": weights, "biases": biases, "start": start}.items():
         if len(pair) != 2:
             raise UsageError(f"{name}: {len(pair)} numbers, where two are needed")
-    for name, (low, high) in {"weights": weights, "biases": biases}.items():
-        if not (np.isfinite([low, high]).all() and low < high):
-            raise UsageError(
-                f"{name} from {low:g} to {high:g} is an empty range",
-                hint="the lower end comes first",
-            )
+    check_range("weights", weights)
+    check_range("biases", biases)
     if not 2 <= grid <= GREATEST_GRID:
         raise UsageError(
             f"a grid of {grid} lines cannot be drawn", hint=f"take 2 to {GREATEST_GRID:,}"
         )
-    for name, value in positive.items():
-        if not (np.isfinite(value) and value > 0):
-            raise UsageError(f"{name} = {value:g} is not a positive number")

@@ -12,6 +12,7 @@ Models that are not made of n-grams answer the same questions. Their `order` is 
 tokens has the product of their probabilities; sentences are words with one space between them.
 """
 
+import copy
 import functools
 import math
 import os
@@ -93,15 +94,9 @@ class State:
     def __hash__(self) -> int:
         return hash(self._key())
 
-    def __copy__(self) -> "State":
-        copied = State()
-        copied._prefix = self._prefix
-        copied._begins_line = self._begins_line
-        copied._scorer = self._scorer
-        return copied
-
     def __deepcopy__(self, memo: dict[int, object] | None = None) -> "State":
-        return self.__copy__()
+        """Copy it as `copy.copy` does: prefixes and scorers are shared."""
+        return copy.copy(self)
 
 
 class Model:

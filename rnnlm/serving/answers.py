@@ -7,7 +7,7 @@ Texts come and go with their request: nothing is kept, and no file is read or wr
 import functools
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict
-from typing import TypeVar, cast
+from typing import cast
 
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.generation import autocomplete
@@ -23,7 +23,6 @@ from rnnlm.serving.refusals import Refusal
 from rnnlm.serving.served import ServedModel, ServedModels
 from rnnlm.serving.settings import ServingSettings
 
-R = TypeVar("R")
 MOST_BEAMS = 64
 
 

@@ -334,7 +334,8 @@ def _of_grouping(
 
 def _draw_counts(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]]) -> None:
     for name, its, shift, look in _series(accuracies):
-        accuracy_N, bars_2N = _with_bars(its)
+        intervals = [(each.accuracy or 0.0, each.low or 0.0, each.high or 0.0) for each in its]
+        accuracy_N, bars_2N = plotting.with_bars(intervals)
         axes.errorbar(
             [int(each.group) + shift for each in its],
             accuracy_N,
@@ -354,7 +355,8 @@ def _draw_kinds(
     axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]], groups: Sequence[str | int]
 ) -> None:
     for name, its, shift, look in _series(accuracies):
-        accuracy_N, bars_2N = _with_bars(its)
+        intervals = [(each.accuracy or 0.0, each.low or 0.0, each.high or 0.0) for each in its]
+        accuracy_N, bars_2N = plotting.with_bars(intervals)
         axes.errorbar(
             accuracy_N,
             [groups.index(each.group) + shift for each in its],
@@ -386,10 +388,3 @@ def _with_legend(figure: "Figure", panels: Sequence["Axes"]) -> "Figure":
     plotting.name_intervals(panels[0])
     plotting.legend_below(figure, *panels)
     return figure
-
-
-def _with_bars(accuracies: Sequence[PairAccuracy]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the accuracies, and how far each interval reaches below and above."""
-    numbers = [(each.accuracy, each.low, each.high) for each in accuracies]
-    accuracy_N, low_N, high_N = np.array(numbers, dtype=np.float64).T
-    return accuracy_N, np.stack([accuracy_N - low_N, high_N - accuracy_N])

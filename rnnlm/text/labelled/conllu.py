@@ -6,6 +6,7 @@ first word (`3-4 don't`); empty nodes (`8.1`) are words of the enhanced graph al
 labels: both are kept where a file is written again.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,11 @@ from rnnlm.text.labelled.example import (
     Example,
     LabelledSettings,
     LabelledText,
-    blocks,
+    chunks,
     column_at,
     no_words,
 )
-from rnnlm.text.lines import Line, lines_with_ends
+from rnnlm.text.lines import Line, is_blank, lines_with_ends, without_end
 from rnnlm.text.named_columns import column_named, no_column
 
 FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
@@ -34,13 +35,15 @@ class ConlluSentence:
     """A sentence.
 
     comments: its lines before the first word. cells: the ten of each word; places: the number of
-    each word's line in the block. line: where it begins.
+    each word's line in the block. line: where it begins. start: how many of the lines that go with
+    it are above the block.
     """
 
     comments: tuple[str, ...]
     cells: list[list[str]]
     places: list[int]
     line: int
+    start: int = 0
 
     def comment(self, key: str) -> str | None:
         """Return the value of a comment `# key = value`."""
@@ -59,17 +62,21 @@ def comment_of(line: str, key: str) -> str | None:
     return value.strip()
 
 
-def sentences(source: str, lines: Iterable[Line]) -> Iterator[ConlluSentence]:
-    """Yield the sentences of the `lines` of a file. Comments alone between blank lines are of the
-    file."""
-    for block in blocks(lines):
-        if not all(line.startswith("#") for _, line in block):
-            yield parse_block(source, block)
+def sentences(source: str, lines: Iterable[Line]) -> Iterator[tuple[list[Line], ConlluSentence]]:
+    """Yield the sentences of the `lines` of a file, each behind all lines that go with it: blank
+    ones, and comments alone between these, which are of the file."""
+    for chunk in chunks(lines, lambda line: not line.startswith("#")):
+        start = 0
+        for blank, run in itertools.groupby(chunk, lambda line: is_blank(without_end(line[1]))):
+            block = [(number, without_end(line)) for number, line in run]
+            if not blank and not all(line.startswith("#") for _, line in block):
+                yield chunk, parse_block(source, block, start)
+            start += len(block)
 
 
-def parse_block(source: str, block: Sequence[Line]) -> ConlluSentence:
+def parse_block(source: str, block: Sequence[Line], start: int = 0) -> ConlluSentence:
     """Return the sentence of the lines between two blank ones. A TextError says where they break
-    the format."""
+    the format. start: as in :class:`ConlluSentence`."""
     comments: list[str] = []
     cells: list[list[str]] = []
     places: list[int] = []
@@ -104,7 +111,7 @@ def parse_block(source: str, block: Sequence[Line]) -> ConlluSentence:
             f"{source}, line {line_of_range}: a multiword form ends with word {end_of_range:,}",
             f"the sentence has {len(cells):,}",
         )
-    return ConlluSentence(tuple(comments), cells, places, block[0][0])
+    return ConlluSentence(tuple(comments), cells, places, block[0][0], start)
 
 
 def _end_of_other_line(source: str, number: int, id: str, words: int, end_before: int) -> int:
@@ -159,7 +166,7 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
     word_column, label_columns = columns_of(source, settings)
     text_columns = settings.sentence_label_columns
     examples = []
-    for sentence in sentences(source, lines_with_ends(source, settings.encoding_errors)):
+    for _, sentence in sentences(source, lines_with_ends(source, settings.encoding_errors)):
         rows = sentence.cells
         words = column_at(rows, word_column)
         labels = tuple(column_at(rows, place) for place in label_columns)

@@ -13,7 +13,7 @@ from typing import TypeVar
 from rnnlm.errors import TextError, UsageError, nearest
 from rnnlm.files import tables
 from rnnlm.text.labelled import conllu
-from rnnlm.text.labelled.example import LabelledSettings, chunks, no_words
+from rnnlm.text.labelled.example import LabelledSettings, no_words
 from rnnlm.text.labelled.labelled_tables import (
     USUAL_SPLIT,
     json_list,
@@ -21,9 +21,16 @@ from rnnlm.text.labelled.labelled_tables import (
     with_starts,
     words_of,
 )
-from rnnlm.text.labelled.line_formats import Layout, is_document_start, layout_of, place_of
+from rnnlm.text.labelled.line_formats import (
+    ColumnSentence,
+    Layout,
+    is_document_start,
+    layout_of,
+    place_of,
+    sentences,
+)
 from rnnlm.text.labelled.reading import NAMED, SAMPLE_LINES, is_table, is_word_of_conllu
-from rnnlm.text.lines import WORD_SPACE, Line, is_blank, lines_with_ends, split_words, without_end
+from rnnlm.text.lines import WORD_SPACE, is_blank, lines_with_ends, split_words, without_end
 from rnnlm.text.named_columns import (
     KINDS,
     Table,
@@ -103,59 +110,43 @@ def read_conllu(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
     again as they are."""
     word_column, _ = conllu.columns_of(source, LabelledSettings(column=settings.column))
     lines = lines_with_ends(source, settings.encoding_errors)
-    for chunk in chunks(lines, lambda line: not line.startswith("#")):
-        filled = [(number, without_end(line)) for number, line in chunk]
-        block = [(number, line) for number, line in filled if not is_blank(line)]
-        # Comments at the end of a file belong to no sentence.
-        while block[-1][1].startswith("#"):
-            block.pop()
-        sentence = conllu.parse_block(source, block)
+    for chunk, sentence in conllu.sentences(source, lines):
         words = tuple(row[word_column] for row in sentence.cells)
         if not all(words):
             raise no_words(f"{source}, line {sentence.line}")
-        yield Sentence(
-            words,
-            sentence.line,
-            write=_ConlluWriter(chunk, sentence),
-            text=sentence.comment("text"),
-        )
+        writer = _ConlluWriter([line for _, line in chunk], sentence)
+        filled = (number for number, line in chunk if not is_blank(without_end(line)))
+        yield Sentence(words, next(filled), writer, sentence.comment("text"))
 
 
 @dataclass(frozen=True)
 class _ConlluWriter:
-    lines: list[Line]
+    lines: list[str]
     sentence: conllu.ConlluSentence
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
-        # The sentence counts its lines without the blank ones.
-        lines = [line for _, line in self.lines]
-        filled = [place for place, line in enumerate(lines) if not is_blank(without_end(line))]
+        lines = list(self.lines)
+        start, comments = self.sentence.start, self.sentence.comments
 
         # Labels of words.
         for index, place in enumerate(self.sentence.places):
             row = list(self.sentence.cells[index])
             for name, labels in word_labels.items():
                 conllu.set_field(row, name, on_one_line(labels[index]))
-            at = filled[place]
-            lines[at] = "\t".join(row) + end_of(lines[at])
+            lines[start + place] = "\t".join(row) + end_of(lines[start + place])
 
         # A label of the sentence replaces its comment, or becomes a new one above the first word.
-        first_word = filled[len(self.sentence.comments)]
+        first_word = start + len(comments)
         for name, label in text_labels.items():
             comment = f"# {name} = {on_one_line(label)}"
-            old = self._comment_at(filled, name)
-            if old is None:
+            of_name = [conllu.comment_of(each, name) is not None for each in comments]
+            if any(of_name):
+                old = start + of_name.index(True)
+                lines[old] = comment + end_of(lines[old])
+            else:
                 end = end_of(lines[first_word]) or "\n"
                 lines[first_word] = comment + end + lines[first_word]
-            else:
-                lines[old] = comment + end_of(lines[old])
         return "".join(lines)
-
-    def _comment_at(self, filled: list[int], name: str) -> int | None:
-        for place, line in zip(filled, self.sentence.comments, strict=False):
-            if conllu.comment_of(line, name) is not None:
-                return place
-        return None
 
 
 def read_columns(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
@@ -163,45 +154,27 @@ def read_columns(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
     again as they are."""
     layout, lines = layout_of(source, lines_with_ends(source, settings.encoding_errors))
 
-    def is_word(line: str) -> bool:
-        return not is_document_start(line) and not layout.is_comment(without_end(line))
-
-    for chunk in chunks(lines, is_word):
-        # Find the lines that hold words; comments are above them.
-        rows: list[list[str]] = []
-        places = []
-        for place, (number, line) in enumerate(chunk):
-            if is_blank(without_end(line)) or is_document_start(line):
-                continue
-            if not rows and layout.is_comment(without_end(line)):
-                continue
-            rows.append(layout.cells(number, without_end(line)))
-            places.append(place)
-
-        first_line, _ = chunk[places[0]]
-        column = place_of(
-            settings.column or layout.word, layout.count, f"{source}, line {first_line}"
-        )
-        words = tuple(row[column] for row in rows)
+    for sentence in sentences(layout, lines):
+        where = f"{source}, line {sentence.line}"
+        column = place_of(settings.column or layout.word, layout.count, where)
+        words = tuple(row[column] for row in sentence.rows)
         if not all(words):
-            empty_line, _ = chunk[places[words.index("")]]
+            empty_line, _ = sentence.lines[sentence.places[words.index("")]]
             raise TextError(f"{source}, line {empty_line}: no word")
-        writer = _ColumnsWriter([line for _, line in chunk], places, rows, layout, column)
-        yield Sentence(words, first_line, writer)
+        yield Sentence(words, sentence.line, _ColumnsWriter(sentence, layout, column))
 
 
 @dataclass(frozen=True)
 class _ColumnsWriter:
-    lines: list[str]
-    places: list[int]
-    rows: list[list[str]]
+    sentence: ColumnSentence
     layout: Layout
     word: int  # the place of the column of the words, which stays
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         refuse(text_labels, "columns")
-        lines = list(self.lines)
-        for index, (place, row) in enumerate(zip(self.places, self.rows, strict=True)):
+        lines = [line for _, line in self.sentence.lines]
+        rows = zip(self.sentence.places, self.sentence.rows, strict=True)
+        for index, (place, row) in enumerate(rows):
             # Labels of a column that exists replace it; others follow behind.
             cells = list(row)
             added = []

@@ -169,20 +169,7 @@ def names_in(joined: str | None) -> tuple[str, ...]:
     return tuple(filter(None, names))
 
 
-# ---- Blocks of lines between blank ones, and the errors for sentences whose words have no labels.
-
-
-def blocks(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """Yield lines that are not blank, in blocks between blank ones, without their ends."""
-    block: list[Line] = []
-    for number, line in lines:
-        if not is_blank(without_end(line)):
-            block.append((number, without_end(line)))
-        elif block:
-            yield block
-            block = []
-    if block:
-        yield block
+# ---- The lines of a file, sentence by sentence, and the errors for words without labels.
 
 
 def column_at(rows: Iterable[Sequence[str]], place: int) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from rnnlm.text.labelled.example import (
     Example,
     LabelledSettings,
     LabelledText,
-    blocks,
+    chunks,
     column_at,
     joined_labels,
     no_words,
@@ -123,15 +123,40 @@ def has_columns(lines: Sequence[str]) -> bool:
     return layout.count > 1 and alike >= 2 / 3 * len(rows)
 
 
-def sentences(layout: Layout, lines: Iterable[Line]) -> Iterator[tuple[int, Rows]]:
-    """Yield the sentences of the `lines` of a file: where each begins, and the cells of its
-    words."""
-    for block in blocks(lines):
-        block = [line for line in block if not is_document_start(line[1])]
-        while block and layout.is_comment(block[0][1]):
-            del block[0]
-        if block:
-            yield block[0][0], [layout.cells(number, line) for number, line in block]
+@dataclass(frozen=True)
+class ColumnSentence:
+    """A sentence of a file with columns. lines: all that go with it, with their ends; places: of
+    those that hold its words; rows: the cells of these. line: where it begins."""
+
+    lines: list[Line]
+    places: list[int]
+    rows: Rows
+
+    @property
+    def line(self) -> int:
+        return self.lines[self.places[0]][0]
+
+
+def sentences(layout: Layout, lines: Iterable[Line]) -> Iterator[ColumnSentence]:
+    """Yield the sentences of the `lines` of a file; comments are above their words."""
+
+    def is_word(line: str) -> bool:
+        return not is_document_start(line) and not layout.is_comment(without_end(line))
+
+    for chunk in chunks(lines, is_word):
+        places: list[int] = []
+        rows: Rows = []
+        has_begun = False
+        for place, (number, line) in enumerate(chunk):
+            text = without_end(line)
+            is_word_line = not is_document_start(line) and not is_blank(text)
+            if is_word_line and (has_begun or not layout.is_comment(text)):
+                has_begun = True
+                places.append(place)
+                rows.append(layout.cells(number, text))
+            elif is_blank(text):
+                has_begun = False
+        yield ColumnSentence(chunk, places, rows)
 
 
 def place_of(name: str, count: int, where: str) -> int:
@@ -148,24 +173,22 @@ def read_columns(source: str, settings: LabelledSettings) -> LabelledText:
     found = list(sentences(layout, lines))
     if not found:
         return LabelledText((), (), (), "columns")
-    first_line, first_rows = found[0]
-    where = f"{source}, line {first_line}"
-    count = len(first_rows[0])
+    where = f"{source}, line {found[0].line}"
+    count = layout.count
     if count == 1:
         raise TextError(f"{where}: one column", "words need labels beside them")
 
-    if len(found) == 1 and len(first_rows) >= MANY_WORDS:
-        notice(
-            f"{source}: all {len(first_rows):,} words are one sentence; blank lines part sentences"
-        )
+    if len(found) == 1 and len(found[0].rows) >= MANY_WORDS:
+        words = len(found[0].rows)
+        notice(f"{source}: all {words:,} words are one sentence; blank lines part sentences")
     word_column = place_of(settings.column or layout.word, count, where)
     names = settings.label_columns
     if not names:
-        rows = list(itertools.chain.from_iterable(rows for _, rows in found))
+        rows = list(itertools.chain.from_iterable(sentence.rows for sentence in found))
         _check_last_column(source, rows, word_column, settings.column is None)
         names = (str(count),)
     places = [place_of(name, count, where) for name in names]
-    examples = tuple(_example(source, line, rows, word_column, places) for line, rows in found)
+    examples = tuple(_example(source, each.line, each.rows, word_column, places) for each in found)
     return LabelledText(examples, names, (), "columns")
 
 

@@ -1,8 +1,9 @@
 """Tokenizers turn text into ids and back. `train` makes one from text, `load` from the files of a
 model folder."""
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterable
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from rnnlm.config import from_stored
 from rnnlm.errors import notice
@@ -30,10 +31,11 @@ def train(
     little, and sentencepiece a multiple of its text."""
     settings.check_limits()
     lines = (block.lines for block in blocks)
+    kind = _class(settings.tokenizer)
     if limit and settings.tokenizer == "word":
-        tokenizer: Tokenizer = _word().train(settings, lines, limit)
+        tokenizer: Tokenizer = cast("type[WordTokenizer]", kind).train(settings, lines, limit)
     else:
-        tokenizer = _class(settings.tokenizer).train(settings, lines)
+        tokenizer = kind.train(settings, lines)
     tell_empty(tokenizer, settings)
     return tokenizer
 
@@ -70,32 +72,15 @@ def load(stored: dict[str, Any], files: dict[str, bytes]) -> Tokenizer:
     return _class(settings.tokenizer).load(settings, files)
 
 
+# By the name in settings; sentencepiece is a package of its own, and the others need Arrow.
+CLASSES = {
+    "word": "rnnlm.text.tokenizers.word:WordTokenizer",
+    "char": "rnnlm.text.tokenizers.characters:CharTokenizer",
+    "byte": "rnnlm.text.tokenizers.characters:ByteTokenizer",
+    "sentencepiece": "rnnlm.text.tokenizers.sentencepiece:SentencePieceTokenizer",
+}
+
+
 def _class(name: str) -> "type[AnyTokenizer]":
-    loaders: dict[str, Callable[[], type[AnyTokenizer]]] = {
-        "word": _word, "char": _char, "byte": _byte, "sentencepiece": _sentencepiece,
-    }  # fmt: skip
-    return loaders[name]()
-
-
-def _word() -> "type[WordTokenizer]":
-    from rnnlm.text.tokenizers.word import WordTokenizer
-
-    return WordTokenizer
-
-
-def _char() -> "type[CharTokenizer]":
-    from rnnlm.text.tokenizers.characters import CharTokenizer
-
-    return CharTokenizer
-
-
-def _byte() -> "type[ByteTokenizer]":
-    from rnnlm.text.tokenizers.characters import ByteTokenizer
-
-    return ByteTokenizer
-
-
-def _sentencepiece() -> "type[SentencePieceTokenizer]":
-    from rnnlm.text.tokenizers.sentencepiece import SentencePieceTokenizer
-
-    return SentencePieceTokenizer
+    found: type[AnyTokenizer] = resolve_name(CLASSES[name])
+    return found
