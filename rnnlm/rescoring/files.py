@@ -1,12 +1,13 @@
 """N-best lists in files, read and written: TSV, JSON, and the formats of Kaldi and ESPnet."""
 
 import dataclasses
+import functools
 import itertools
 import json
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rnnlm.files import tables
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.outputs import save_file
 from rnnlm.files.reading import opened, text_lines
-from rnnlm.rescoring.nbest import Hypothesis, ListBuilder, Utterance, parse_rank, parse_score
+from rnnlm.rescoring.nbest import Hypothesis, Line, ListBuilder, Utterance, parse_rank, parse_score
 from rnnlm.rescoring.rescorer import Rescored, RescoredUtterance
 from rnnlm.rescoring.settings import FORMATS, ListSettings
 from rnnlm.text.lines import WORD_SPACE, is_blank, lines_with_ends, split_words, without_end
@@ -124,17 +125,14 @@ def _read_tsv(builder: ListBuilder) -> None:
 
             # A reference, a source, or a hypothesis with its rank.
             if rank in (REFERENCE, SOURCE):
-                what = "reference" if rank == REFERENCE else "source"
+                what: Line = "reference" if rank == REFERENCE else "source"
                 if score.strip():
                     raise TextError(
                         f"{where}: a {what} has a score",
                         f"it is {score!r}",
                         f"a {what}'s score is empty",
                     )
-                if rank == REFERENCE:
-                    builder.add_reference(utt, text, where)
-                else:
-                    builder.add_source(utt, text, where)
+                builder.add_line(utt, what, text, where)
                 continue
             number_in_list = parse_rank(rank)
             if number_in_list is None:
@@ -201,10 +199,10 @@ def _read_json(builder: ListBuilder) -> None:
             )
         if not tables.is_gap(row.values.get("ref")):
             reference = _field(row.values, "ref", str, row.where, "text")
-            builder.add_reference(str(utt), reference, row.where)
+            builder.add_line(str(utt), "reference", reference, row.where)
         original = row.values.get("source")
         if isinstance(original, str):
-            builder.add_source(str(utt), original, row.where)
+            builder.add_line(str(utt), "source", original, row.where)
 
         # Its hypotheses, the best first; their scores may be numbers or text.
         listed = []
@@ -374,23 +372,35 @@ _SCALED = re.compile(r"([-+0-9.eE]+)\*(.+)", re.DOTALL)
 
 def keyed_lines(source: str, errors: str = "strict") -> Iterator[tuple[str, str, str]]:
     """Yield (name, the rest, where it is) for each line that is not blank."""
-    with opened(source, errors=errors) as stream:
-        for number, line in enumerate(text_lines(source, stream, errors), start=1):
-            key, _, rest = line.translate({9: " "}).strip(f"{WORD_SPACE}\n").partition(" ")
-            if key:
-                yield key, rest.strip(WORD_SPACE), f"{source}, line {number}"
+    for number, line in lines_with_ends(source, errors):
+        key, _, rest = line.translate({9: " "}).strip(f"{WORD_SPACE}\n").partition(" ")
+        if key:
+            yield key, rest.strip(WORD_SPACE), f"{source}, line {number}"
 
 
 def read_kaldi(builder: ListBuilder, score_files: Sequence[str]) -> None:
     """Read a Kaldi text (or the folder it is in) and the scores beside it, or the sum of those in
     `score_files`. TextError: a file is missing; a hypothesis lacks its score, or a score its
     hypothesis."""
-    # Every hypothesis has a score, and every score a hypothesis.
-    errors = builder.settings.encoding_errors
     text = _text_in(builder.source)
     scores = _sum_of_scores(builder, text.parent, score_files)
-    for key, words, where in keyed_lines(str(text), errors):
-        utt, rank = _utt_and_rank(key, where)
+    _add_scored(builder, text, scores, _utt_and_rank)
+
+    # References may be beside it, too.
+    beside = text.parent / KALDI_REFERENCES
+    if beside.is_file() and text.name != KALDI_REFERENCES:
+        for utt, words, where in keyed_lines(str(beside), builder.settings.encoding_errors):
+            builder.add_line(utt, "reference", words, where)
+
+
+def _add_scored(
+    builder: ListBuilder, text: Path, scores: dict[str, float],
+    utt_and_rank: Callable[[str, str], tuple[str, int]],
+) -> None:  # fmt: skip
+    """Add the hypotheses of a file, each of which has a score, and every score a hypothesis.
+    utt_and_rank: of the name of a hypothesis, and its place."""
+    for key, words, where in keyed_lines(str(text), builder.settings.encoding_errors):
+        utt, rank = utt_and_rank(key, where)
         if key not in scores:
             raise TextError(f"{where}: {key!r} has no score", "every hypothesis needs one")
         builder.add(utt, rank, Hypothesis(words, scores.pop(key), where))
@@ -401,11 +411,17 @@ def read_kaldi(builder: ListBuilder, score_files: Sequence[str]) -> None:
             "an empty hypothesis is a line of its name",
         )
 
-    # References may be beside it, too.
-    beside = text.parent / KALDI_REFERENCES
-    if beside.is_file() and text.name != KALDI_REFERENCES:
-        for utt, words, where in keyed_lines(str(beside), errors):
-            builder.add_reference(utt, words, where)
+
+def _scores_in(builder: ListBuilder, path: Path, costs: bool) -> Iterator[tuple[str, float, str]]:
+    """Yield the name, the score and the place of each line; each name is there once."""
+    names = set()
+    for key, rest, where in keyed_lines(str(path), builder.settings.encoding_errors):
+        if key in names:
+            raise TextError(
+                f"{where}: {key!r} has a score already", "each hypothesis is in a list once"
+            )
+        names.add(key)
+        yield key, parse_score(rest, where, costs), where
 
 
 def _text_in(source: str) -> Path:
@@ -432,12 +448,8 @@ def _sum_of_scores(builder: ListBuilder, folder: Path, names: Sequence[str]) -> 
         # Add the file's numbers to the sum; each hypothesis is in it once.
         are_costs = settings.costs if costs is None else costs
         found: dict[str, float] = {}
-        for key, rest, where in keyed_lines(str(path), settings.encoding_errors):
-            if key in found:
-                raise TextError(
-                    f"{where}: {key!r} has a score already", "each hypothesis is in a list once"
-                )
-            found[key] = scale * parse_score(rest, where, are_costs) + total.get(key, 0.0)
+        for key, score, where in _scores_in(builder, path, are_costs):
+            found[key] = scale * score + total.get(key, 0.0)
             if not math.isfinite(found[key]):
                 raise TextError(
                     f"{where}: the score is {found[key]}",
@@ -519,7 +531,6 @@ def _natural_order(place: str) -> list[int]:
 def read_espnet(builder: ListBuilder) -> None:
     """Read the folders of an ESPnet decoding. TextError: there are none; a hypothesis lacks its
     score, or a score its hypothesis."""
-    errors = builder.settings.encoding_errors
     folders = espnet_folders(builder.source)
     if not folders:
         raise TextError(
@@ -527,22 +538,10 @@ def read_espnet(builder: ListBuilder) -> None:
             "there is no folder 1best_recog in it or below it",
         )
     for rank, folder in folders:
-        # As in a Kaldi list, every hypothesis has a score, and every score a hypothesis.
-        scores = {}
-        for utt, rest, where in keyed_lines(str(folder / "score"), errors):
-            if utt in scores:
-                raise TextError(
-                    f"{where}: {utt!r} has a score already", "each hypothesis is in a list once"
-                )
-            scores[utt] = parse_score(rest, where, builder.settings.costs)
-        for utt, words, where in keyed_lines(str(folder / "text"), errors):
-            if utt not in scores:
-                raise TextError(
-                    f"{where}: {utt!r} has no score", f"{folder / 'score'} does not name it"
-                )
-            builder.add(utt, rank, Hypothesis(words, scores.pop(utt), where))
-        if scores:
-            raise TextError(
-                f"{folder / 'score'}: {next(iter(scores))!r} has no hypothesis",
-                f"{folder / 'text'} does not name it",
-            )
+        found = _scores_in(builder, folder / "score", builder.settings.costs)
+        scores = {utt: score for utt, score, _ in found}
+        _add_scored(builder, folder / "text", scores, functools.partial(_of_folder, rank))
+
+
+def _of_folder(rank: int, utt: str, where: str) -> tuple[str, int]:
+    return utt, rank

@@ -153,9 +153,9 @@ def best_on_line(steps: Steps, lowest: float, unit: float, stay: float) -> float
 
 
 def minimise_errors(
-    candidates: Candidates, lowest_K: np.ndarray, *, restarts: int = RESTARTS, seed: int = 1
+    candidates: Candidates, lowest_K: np.ndarray, *, seed: int = 1
 ) -> tuple[np.ndarray, int]:
-    """Return the weights found, and their errors. From zero and from `restarts` random weights, one
+    """Return the weights found, and their errors. From zero and from RESTARTS random weights, one
     weight after the other goes to the best place on its line, until a round over all of them lowers
     the errors no further. Of equally good ends the one found first is taken.
 
@@ -168,7 +168,7 @@ def minimise_errors(
     starts = [np.zeros(len(units_K))]
     if len(varying) > 1:
         random = np.random.default_rng(seed)
-        shape = (restarts, len(units_K))
+        shape = (RESTARTS, len(units_K))
         drawn = random.uniform(-LARGEST_START, LARGEST_START, shape) * units_K
         starts += list(np.where(drawn < lowest_K, -drawn, drawn))
     ends = [_descend(candidates, start_K, varying, units_K, lowest_K) for start_K in starts]

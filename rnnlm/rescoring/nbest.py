@@ -12,6 +12,7 @@ import math
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rnnlm.checks import check_class, items_of
 from rnnlm.config import plain
@@ -19,6 +20,7 @@ from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given, notice
 from rnnlm.rescoring.settings import ListSettings
 
 LONGEST_RANK = 9  # digits
+Line = Literal["reference", "source"]  # what an utterance may have besides hypotheses
 
 
 @dataclass(frozen=True)
@@ -164,25 +166,15 @@ class ListBuilder:
             )
         ranked[rank] = hypothesis
 
-    def add_reference(self, utt: str, text: str, where: str) -> None:
-        """Add a reference. TextError: there is another for that utterance."""
+    def add_line(self, utt: str, what: Line, text: str, where: str) -> None:
+        """Add the reference or the source of an utterance. TextError: it has one already."""
         draft = self._draft(utt, where)
-        if draft.reference is not None:
+        if getattr(draft, what) is not None:
             raise TextError(
-                f"{where}: utterance {utt!r} has a reference already",
+                f"{where}: utterance {utt!r} has a {what} already",
                 "each utterance is in a list once",
             )
-        draft.reference = text
-
-    def add_source(self, utt: str, text: str, where: str) -> None:
-        """Add a source. TextError: there is another for that utterance."""
-        draft = self._draft(utt, where)
-        if draft.source is not None:
-            raise TextError(
-                f"{where}: utterance {utt!r} has a source already",
-                "each utterance is in a list once",
-            )
-        draft.source = text
+        setattr(draft, what, text)
 
     def add_empty(self, utt: str, where: str) -> None:
         """Add an utterance without hypotheses."""

@@ -230,7 +230,7 @@ def test_missing_parts_of_espnet_folders_are_named(here):
     with pytest.raises(TextError, match="text, line 1: 'u1' has no score"):
         read_nbest(folder)
     score.write_text("u1 -1\nu9 -1\n")
-    with pytest.raises(TextError, match="score: 'u9' has no hypothesis"):
+    with pytest.raises(TextError, match="text: 1 scores have no hypothesis, the first is 'u9'"):
         read_nbest(folder)
     score.unlink()
     with pytest.raises(TextError, match="cannot read .*score"):

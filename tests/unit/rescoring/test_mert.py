@@ -2,12 +2,14 @@
 make."""
 
 import itertools
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from rnnlm.rescoring import mert
 from rnnlm.rescoring.mert import (
     OPEN_UNITS,
     Candidates,
@@ -117,15 +119,16 @@ def fewest_by_grid(c: Candidates) -> int:
 @pytest.mark.parametrize("seed", range(12))
 def test_two_weights_reach_the_planes_fewest_errors(seed):
     c = candidates(seed, utterances=5, most=3, features=2)
-    _, errors = minimise_errors(c, np.full(2, -np.inf), restarts=100)
+    with patch.object(mert, "RESTARTS", 100):
+        _, errors = minimise_errors(c, np.full(2, -np.inf))
     assert errors == fewest_by_grid(c)
 
 
 def test_a_seed_fixes_weights_no_worse_than_zero():
     c = candidates(3, utterances=60, most=8, features=3)
     lowest = np.array([0.0, -np.inf, -np.inf])
-    weights, errors = minimise_errors(c, lowest, seed=5, restarts=5)
-    again, _ = minimise_errors(c, lowest, seed=5, restarts=5)
+    weights, errors = minimise_errors(c, lowest, seed=5)
+    again, _ = minimise_errors(c, lowest, seed=5)
     assert weights.tolist() == again.tolist() and weights[0] >= 0
     assert errors == c.errors(weights) <= c.errors(np.zeros(3))
 
@@ -160,5 +163,6 @@ def test_tuned_weights_are_never_worse_than_none(seed, features, kind, lowest):
     if kind in ("constant features", "all constant"):
         features_KSN = np.full_like(features_KSN, 2.0)
     c = Candidates(first_SN, features_KSN, c.usable_SN, c.errors_SN)
-    weights, errors = minimise_errors(c, np.full(features, lowest), restarts=2)
+    with patch.object(mert, "RESTARTS", 2):
+        weights, errors = minimise_errors(c, np.full(features, lowest))
     assert errors == c.errors(weights) <= c.errors(np.zeros(features))
