@@ -4,7 +4,7 @@ import json
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,10 +153,10 @@ def _print(scores: "Scores", accuracies: "Accuracies", as_json: bool) -> None:
         return
     for name, groups in accuracies.items():
         of_model = {"model": name} if len(scores) > 1 else {}
-        terminal.print_json(*(of_model | asdict(group) for group in groups))
+        terminal.print_json(*(of_model | vars(group) for group in groups))
     for (first, second), differences in _differences(scores).items():
         compared = {"first": first, "second": second}
-        terminal.print_json(*(compared | asdict(group) for group in differences))
+        terminal.print_json(*(compared | vars(group) for group in differences))
 
 
 def _scores(models: dict[str, Any], test_set: "TestSet", request: PairsRequest) -> "Scores":

@@ -252,11 +252,13 @@ class Notes:
 
 
 def print_json(*values: Any) -> None:
-    """Print one line of JSON for each value, on stdout."""
+    """Print one line of JSON for each value, on stdout; dataclasses by the names of their
+    fields."""
     from rnnlm.files.tables import json_text
+    from rnnlm.tabular import to_builtins
 
     for value in values:
-        click.echo(json_text(value))
+        click.echo(json_text(to_builtins(value)))
 
 
 def counting_reasons(

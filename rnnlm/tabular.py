@@ -6,11 +6,14 @@ A table has one observation a row. Its columns are names that Python and R accep
 
 import html
 import keyword
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex, TypeVar, cast, overload
+
+import msgspec
 
 from rnnlm.config import plain
 from rnnlm.errors import UsageError, number, require_package, visible
@@ -24,6 +27,44 @@ T = TypeVar("T")
 MOST_SHOWN = 20  # rows in HTML
 _NO_NAME = re.compile(r"\W+", re.ASCII)
 _WORDS_OF_R = {"function", "next", "repeat", "null", "inf", "nan"}  # and those that Python has, too
+
+
+class Result:
+    """A dataclass whose fields are the keys of its JSON. One whose JSON differs from its fields
+    writes its own :meth:`to_dict` and says why."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all results in JSON's types."""
+        shown: dict[str, Any] = to_builtins(self)
+        return shown
+
+
+def to_builtins(value: object) -> Any:
+    """Return a value in JSON's types: dataclasses by the names of their fields, arrays as lists,
+    complex numbers as [real, imaginary], numbers that are not finite as None."""
+    return _in_json(msgspec.to_builtins(value, str_keys=True, enc_hook=_in_builtins))
+
+
+def _in_builtins(value: Any) -> object:
+    """Return what msgspec does not know in types that it knows."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, complex):
+        return [value.real, value.imag]
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def _in_json(value: Any) -> Any:
+    """Replace tuples and numbers that are not finite, which msgspec leaves as they are."""
+    if isinstance(value, dict):
+        return {name: _in_json(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return list(map(_in_json, value))
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 class Records(ABC):

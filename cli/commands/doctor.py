@@ -1,7 +1,5 @@
 """`rnnlm doctor`: whether a model is complete, and its probabilities sum to one."""
 
-import dataclasses
-
 import click
 
 from .. import terminal
@@ -35,7 +33,7 @@ def command(model: str | None, model_name: str | None, device: str, as_json: boo
     checks = list(audit(name, device=device))
     is_well = all(check.result != "failed" for check in checks)
     if as_json:
-        terminal.print_json({"well": is_well, "checks": list(map(dataclasses.asdict, checks))})
+        terminal.print_json({"well": is_well, "checks": checks})
     else:
         rows = [[check.name, check.result, check.detail] for check in checks]
         terminal.print_table(["check", "result", "detail"], rows)

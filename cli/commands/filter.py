@@ -1,7 +1,6 @@
 """`rnnlm filter`: documents of many files, kept by their perplexity or their language."""
 
 import contextlib
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,7 +143,7 @@ def command(
             else:
                 _tell(event, progress)
     if as_json:
-        terminal.print_json(asdict(result))
+        terminal.print_json(result)
         return
     _show(result)
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -82,7 +82,7 @@ def _search(given: dict[str, Any]) -> tuple[Any, "Callable[..., Iterable[Sample]
 def _show(samples: "Iterable[Sample]", as_json: bool, is_running: bool) -> None:
     for place, sample in enumerate(samples):
         if as_json:
-            terminal.print_json(asdict(sample))
+            terminal.print_json(sample)
         elif is_running:
             # A sample may have several lines, so that a blank line separates samples.
             if place:

@@ -1,7 +1,6 @@
 """`rnnlm prepare`: a text as a folder of token ids, for training on more than memory holds."""
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,7 +98,7 @@ def command(as_json: bool, **given: Any) -> None:
 
     # The last event says what was made.
     if as_json:
-        terminal.print_json(dataclasses.asdict(event))
+        terminal.print_json(event)
         return
     rows = [[name, terminal.cell(value)] for name, value in vars(event).items()]
     terminal.print_table(["what", "value"], rows)

@@ -1,7 +1,7 @@
 """`rnnlm rescore`: reorder n-best lists with language models and encoder-decoders, and count word
 errors before and after."""
 
-import dataclasses
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -267,7 +267,7 @@ def _tuned(
     from rnnlm.rescoring.settings import RescoreSettings
 
     settings = settings_of(RescoreSettings, given)
-    settings = dataclasses.replace(
+    settings = replace(
         settings, mapping=_mapping(given), words=not given["no_words"], oov=not given["no_oov"]
     )
 
@@ -349,7 +349,7 @@ def print_record(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
     record: dict[str, Any] = {"utterances": len(rescored.utterances)}
     for name in ("first", "rescored", "oracle"):
         record[name] = _rate(getattr(rates, name)) if rates else None
-    record["gain"] = _record(rates.gain) if rates else None
+    record["gain"] = rates.gain if rates else None
     record["stages"] = []
     for stage in stages:
         its = stage.rescored.rates
@@ -357,20 +357,16 @@ def print_record(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
             {
                 "models": stage.models,
                 "rescored": _rate(its.rescored) if its else None,
-                "gain": _record(stage.gain),
+                "gain": stage.gain,
                 "weights": stage.weights.weights,
             }
         )
-    record["weights"] = _record(weights)
+    record["weights"] = weights
     terminal.print_json(record)
 
 
-def _record(found: "Gain | Weights | None") -> dict[str, Any] | None:
-    return dataclasses.asdict(found) if found else None
-
-
 def _rate(rate: "WordErrorRate") -> dict[str, Any]:
-    return {**dataclasses.asdict(rate), "errors": rate.errors}
+    return {**vars(rate), "errors": rate.errors}
 
 
 def _row(name: str, rate: "WordErrorRate", gain: "Gain | None") -> list[str]:

@@ -1,6 +1,5 @@
 """`rnnlm tune`: the settings with which a model adapts itself best to held-out text."""
 
-import dataclasses
 from typing import Any
 
 import click
@@ -70,13 +69,12 @@ def command(
             )
 
     # The last event is the result.
-    result = dataclasses.asdict(event)
     if as_json:
-        terminal.print_json(result)
+        terminal.print_json(event)
     else:
-        shown = dict(result["settings"])
+        shown = dict(event.settings)
         for key in ("tokens", "ppl_before", "ppl_after"):
-            shown[key] = result[key]
+            shown[key] = getattr(event, key)
         rows = [[key, terminal.cell(value, "g", "d")] for key, value in shown.items()]
         terminal.print_table(["what", "value"], rows, right=["value"])
     terminal.say(f"saved in the folder of {name}: rnnlm eval -m {name}+{kind} uses them")

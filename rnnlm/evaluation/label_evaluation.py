@@ -15,7 +15,7 @@ from rnnlm.evaluation.labels import (
     joint_exact_match,
     plot,
 )
-from rnnlm.evaluation.metrics import Evaluation, Metric, Table, interval_of, restored, shown
+from rnnlm.evaluation.metrics import Evaluation, Metric, Table, bounds, interval_of, restored, shown
 from rnnlm.evaluation.resampling import Measure
 
 if TYPE_CHECKING:
@@ -137,23 +137,13 @@ class LabelEvaluation(Evaluation):
         return {each.column: each.signature for each in self.columns}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all numbers by name, in JSON's types."""
-        return {
-            "task": self.task,
-            "sentences": self.sentences,
-            "words": self.words,
-            "loss_nats": self.loss_nats,
-            "columns": list(map(self._stored, self.columns)),
-            "exact_match": self.exact_match,
-            "signature": self.signature,
-            "seconds": self.seconds,
-        }
-
-    def _stored(self, column: ColumnFigures) -> dict[str, Any]:
-        found = column.to_dict()
-        interval = self.intervals.get((column.column, column.main))
-        if interval is not None:
-            found |= {"low": interval.low, "high": interval.high}
+        """Return all numbers by name, in JSON's types, with the bounds of the interval of each
+        column's main metric, if they were requested."""
+        found = super().to_dict()
+        for column, stored in zip(self.columns, found["columns"], strict=True):
+            interval = self.intervals.get((column.column, column.main))
+            if interval is not None:
+                stored |= bounds(interval)
         return found
 
     @classmethod

@@ -15,6 +15,7 @@ from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import plotting, translation
 from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
 from rnnlm.evaluation.resampling import Counts, Measure, Statistic, ratio, share
+from rnnlm.tabular import Result
 from rnnlm.text.labelled.example import Level
 
 if TYPE_CHECKING:
@@ -516,7 +517,7 @@ LABEL_METRICS = named(
 
 
 @dataclass(frozen=True)
-class LabelFigures:
+class LabelFigures(Result):
     """The metrics of a column of labels as fractions of 1; None where a metric does not apply or
     nothing was counted for it.
 
@@ -551,10 +552,6 @@ class LabelFigures:
     symbol_error_rate: float | None
     unseen_labels: dict[str, int] | None
     unseen_count: int | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the metrics in JSON's types."""
-        return dataclasses.asdict(self)
 
 
 def measures(predictions: Predictions) -> dict[str, Measure]:

@@ -1,7 +1,6 @@
 """Read learning curves, the validations during the training of models, from their folders, and
 plot several together."""
 
-import dataclasses
 import math
 import os
 import re
@@ -19,7 +18,7 @@ from rnnlm.files import tables
 from rnnlm.models import loading, registry
 from rnnlm.models.manifest import is_model, read_manifest
 from rnnlm.models.metrics_log import METRICS, read_events
-from rnnlm.tabular import Records, Row
+from rnnlm.tabular import Records, Row, to_builtins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,9 +61,9 @@ class CurvePoint:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the point in JSON's types, with the value under the name of its metric."""
-        shown = dataclasses.asdict(self)
-        criterion = shown.pop("criterion")
-        return {criterion if name == "value" else name: value for name, value in shown.items()}
+        shown: dict[str, Any] = to_builtins(self)
+        shown[shown.pop("criterion")] = shown.pop("value")
+        return shown
 
 
 @dataclass(frozen=True)
@@ -107,17 +106,14 @@ class LearningCurve(Records):
         return rows
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the curve in JSON's types."""
-        shown = {
-            "name": self.name,
-            "folder": self.folder,
-            "model": self.model,
-            "points": list(map(CurvePoint.to_dict, self.points)),
-            "training": list(map(CurvePoint.to_dict, self.training)),
-        }
-        if self.criterion != PERPLEXITY:
-            shown["criterion"] = self.criterion
-        return shown
+        """Return the curve in JSON's types, each point's value under the name of its metric, which
+        is the perplexity unless `criterion` says otherwise."""
+        found = vars(self).copy()
+        for name in ("points", "training"):
+            found[name] = [point.to_dict() for point in found[name]]
+        if self.criterion == PERPLEXITY:
+            del found["criterion"]
+        return found
 
 
 def learning_curve(run: str | os.PathLike[str]) -> LearningCurve:

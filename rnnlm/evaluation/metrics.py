@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, TypeV
 
 from rnnlm.errors import UsageError, nearest, number, visible
 from rnnlm.evaluation.resampling import Interval, Resampled, Resampling
-from rnnlm.tabular import Records, Row, cell, html_table, text_table
+from rnnlm.tabular import Records, Result, Row, cell, html_table, text_table, to_builtins
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -163,7 +163,7 @@ def text_of(parts: Iterable[Part]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Evaluation(Records):
+class Evaluation(Records, Result):
     """What was measured of a model on one text.
 
     A subclass for each task has the numbers as typed fields; `metrics`, `counts` and `facts` hold
@@ -216,9 +216,14 @@ class Evaluation(Records):
         """Notes that concern all of the metrics."""
         return ()
 
-    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Return all numbers by name, in JSON's types, as they are stored with a model."""
+        """Return all numbers by name, in JSON's types, as they are stored with a model: without
+        what lines contributed, and the signature last."""
+        found = {each.name: getattr(self, each.name) for each in fields(self) if each.repr}
+        for name in ("signature", "seconds"):
+            found[name] = found.pop(name)
+        shown: dict[str, Any] = to_builtins(found)
+        return shown
 
     @classmethod
     @abstractmethod

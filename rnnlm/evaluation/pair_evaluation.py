@@ -2,7 +2,7 @@
 it writes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from rnnlm.evaluation.metrics import Evaluation, Metric, Table, bounds, interval_of, restored
@@ -14,6 +14,7 @@ from rnnlm.evaluation.translation import (
     TranslationFigures,
     Translations,
 )
+from rnnlm.tabular import to_builtins
 
 
 @dataclass(frozen=True)
@@ -58,24 +59,27 @@ class Written:
         return tuple(name for name in WRITTEN_METRICS if name != "bleu")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the metrics by name, in JSON's types."""
+        """Return the metrics by name, in JSON's types: those of `figures` beside the others."""
         values = {name: getattr(self.figures, name) for name in WRITTEN_METRICS}
         if not self.has_bleu:
             values["bleu"] = None
         of_tokenizer = None
         if self.of_tokenizer is not None:
             of_tokenizer = {name: getattr(self.of_tokenizer, name) for name in WRITTEN_METRICS}
-        return {
-            "main": self.main,
-            **values,
-            "lowercase": self.figures.lowercase,
-            "spelled": self.figures.spelled,
-            "signatures": dict(self.signatures),
-            "sacrebleu_signatures": self.sacrebleu_signatures,
-            "decoding": asdict(self.decoding),
-            "by_length": list(map(LengthFigures.to_dict, self.by_length)),
-            "of_tokenizer": of_tokenizer,
-        }
+        found: dict[str, Any] = to_builtins(
+            {
+                "main": self.main,
+                **values,
+                "lowercase": self.figures.lowercase,
+                "spelled": self.figures.spelled,
+                "signatures": self.signatures,
+                "sacrebleu_signatures": self.sacrebleu_signatures,
+                "decoding": self.decoding,
+                "by_length": self.by_length,
+                "of_tokenizer": of_tokenizer,
+            }
+        )
+        return found
 
     @property
     def sacrebleu_signatures(self) -> dict[str, str]:

@@ -344,20 +344,9 @@ class TextEvaluation(Evaluation):
         return ("not normalised: these numbers are not perplexities",)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all numbers by name, in JSON's types."""
-        found = {name: getattr(self, name) for name in (*COUNTS, "logprob_nats", *TEXT_METRICS)}
-        found |= {
-            "closed_vocabulary": self.closed_vocabulary,
-            "normalised": self.normalised,
-            "context": self.context,
-            "signature": self.signature,
-            "seconds": self.seconds,
-        }
-        return found | self.bounds()
-
-    def bounds(self) -> dict[str, float | None]:
-        """Return the bounds of the interval of the perplexity, if it was requested."""
-        found: dict[str, float | None] = {}
+        """Return all numbers by name, with the bounds of the interval of the perplexity, if it was
+        requested."""
+        found = super().to_dict()
         for (_, name), interval in self.intervals.items():
             found |= metrics.bounds(interval, f"{name}_")
         return found

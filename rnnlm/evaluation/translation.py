@@ -1,7 +1,6 @@
 """Measure texts that a model wrote against references: BLEU, chrF, exact match and error rates,
 by length and with intervals."""
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from rnnlm.errors import ArgumentTypeError, UsageError, given
 from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
 from rnnlm.evaluation.resampling import Counts, Measure, ratio, share
 from rnnlm.interface import Tokenizer
+from rnnlm.tabular import Result
 from rnnlm.text.lines import split_words
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ BOUNDS = (5, 10, 15, 20, 30, 40, 50)
 
 
 @dataclass(frozen=True)
-class LengthFigures:
+class LengthFigures(Result):
     """The metrics of the sentences whose sources have from `shortest` to `longest` words or
     tokens (None: any number); metrics as in
     :class:`rnnlm.evaluation.translation.TranslationFigures`."""
@@ -48,10 +48,6 @@ class LengthFigures:
         if self.longest is None:
             return f"{self.shortest}+"
         return f"{self.shortest}-{self.longest}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the metrics in JSON's types."""
-        return dataclasses.asdict(self)
 
 
 def by_length(
@@ -192,7 +188,7 @@ FULL = 100 - 1e-9  # BLEU of a text against itself, to rounding
 
 
 @dataclass(frozen=True)
-class TranslationFigures:
+class TranslationFigures(Result):
     """BLEU and chrF from 0 to 100 with sacrebleu's signatures; exact match and error rates as
     fractions of 1.
 
@@ -221,10 +217,6 @@ class TranslationFigures:
     def is_perfect(self) -> bool:
         """Whether all sentences equal a reference, except for differences that BLEU ignores."""
         return self.exact_match == 1 or self.bleu >= FULL
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the metrics in JSON's types."""
-        return dataclasses.asdict(self)
 
 
 def measure(translations: Translations) -> TranslationFigures:

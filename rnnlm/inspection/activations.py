@@ -9,8 +9,9 @@ import numpy as np
 from rnnlm.checks import several
 from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Inspection, Table, check_range, plain
+from rnnlm.inspection.common import Inspection, Table, check_range
 from rnnlm.neural.activations import BY_NAME, DOUBLED, Activation
+from rnnlm.tabular import to_builtins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,8 +138,8 @@ class Activations(Inspection):
                     "derivatives": each.slope_N,
                 }
             )
-        found: dict[str, Any] = plain({"share": self.share, "activations": curves})
-        return found
+        shown: dict[str, Any] = to_builtins({"share": self.share, "activations": curves})
+        return shown
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw each function and its derivative, grey where it saturates."""

@@ -1,7 +1,6 @@
 """Run cloze tests: how high a language model ranks the word that belongs into a gap, by kind and
 by distance of the cue."""
 
-import dataclasses
 import itertools
 import math
 import re
@@ -20,7 +19,7 @@ from rnnlm.evaluation.resampling import LEVEL
 from rnnlm.files import tables
 from rnnlm.inference.distributions import MOST_CELLS, score_and_look
 from rnnlm.inference.span_scoring import check_scores, spans_between
-from rnnlm.inspection.common import Inspection, Models, Table, plain, subjects
+from rnnlm.inspection.common import Inspection, Models, Table, subjects
 from rnnlm.interface import Device, LanguageModel
 from rnnlm.models.loading import SHIPPED
 from rnnlm.scoring.records import SentenceScore
@@ -397,9 +396,9 @@ class Cloze(Inspection):
                 yield model.model, its.kind, its.distance, before, *answer, *rival, expected
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all results in JSON's types."""
-        models = list(map(dataclasses.asdict, self.models))
-        found: dict[str, Any] = plain({"file": self.file, "models": models})
+        """Return all results in JSON's types. It has every item, whether tables do or not."""
+        found = super().to_dict()
+        del found["with_items"]
         return found
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":

@@ -22,6 +22,7 @@ from rnnlm.models.registry import LabelModel
 from rnnlm.tabular import (
     MOST_SHOWN,
     Records,
+    Result,
     Row,
     cell,
     html_note,
@@ -87,9 +88,13 @@ def _written(value: object) -> str:
     return cell(value, digits)
 
 
-class Inspection(Records):
+class Inspection(Records, Result):
     """What the functions `rnnlm.inspect_...` return: tables, what they mean, a picture. As a table
-    it is the first of its tables; each of `tables()` is one by itself."""
+    it is the first of its tables; each of `tables()` is one by itself.
+
+    One whose fields are named after the shapes of arrays, or that has more to say than its fields,
+    names the keys of its JSON itself.
+    """
 
     @property
     @abstractmethod
@@ -99,10 +104,6 @@ class Inspection(Records):
     @abstractmethod
     def tables(self) -> Sequence[Table]:
         """Return the results as people read them."""
-
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Return all results in JSON's types."""
 
     @abstractmethod
     def figure(self, axes: "Axes | None" = None) -> "Figure":
@@ -155,20 +156,6 @@ class Inspection(Records):
             cells = each.cells()[:MOST_SHOWN]
             tables.append(html_table(each.title, each.columns, cells, note))
         return "".join(tables) + html_note(self.verdict)
-
-
-def plain(value: object) -> Any:
-    """Convert a value to JSON's types: arrays and tensors become lists, numbers that are not
-    finite None, keys text."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return list(map(plain, value))
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 # ---- The models that are looked at: loaded, named, and checked for having what a look shows.

@@ -23,6 +23,7 @@ from rnnlm.neural.layers.layers import (
     named_layers,
 )
 from rnnlm.neural.trace import NamedLayer
+from rnnlm.tabular import to_builtins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,13 +92,13 @@ class LayerActivity:
         """Return all values of all units by name, a list for each word."""
         return {
             "name": self.name,
-            "hidden": _plain(self.hidden_TH),
-            "cell": _plain(self.cell_TH),
-            "rewritten": _plain(self.rewritten_T),
-            "changed": _plain(self.changed_T),
-            "gates": {name: _plain(values) for name, values in self.gates.items()},
-            "activations": list(map(ActivationStatistics.to_dict, self.activations)),
-            "units": list(self.units),
+            "hidden": _rounded(self.hidden_TH),
+            "cell": _rounded(self.cell_TH),
+            "rewritten": _rounded(self.rewritten_T),
+            "changed": _rounded(self.changed_T),
+            "gates": {name: _rounded(values) for name, values in self.gates.items()},
+            "activations": [each.to_dict() for each in self.activations],
+            "units": self.units,
         }
 
 
@@ -180,10 +181,8 @@ def _array(values_TBH: Array) -> np.ndarray:
     return np.asarray(values_TBH[:, 0].detach().double().cpu().numpy())
 
 
-def _plain(values: np.ndarray | None) -> list[object] | None:
-    if values is None:
-        return None
-    return values.round(DECIMALS).tolist()
+def _rounded(values: np.ndarray | None) -> np.ndarray | None:
+    return None if values is None else values.round(DECIMALS)
 
 
 # ---- `rnnlm inspect gates`: what the units of a network did at each word of a line: hidden states,
@@ -271,13 +270,10 @@ class GatesInspection(Inspection):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values of all units."""
-        return {
-            "model": self.model,
-            "task": self.task,
-            "kind": self.kind,
-            "tokens": list(self.tokens),
-            "layers": list(map(LayerActivity.to_dict, self.layers)),
-        }
+        found: dict[str, Any] = to_builtins(
+            vars(self) | {"layers": [each.to_dict() for each in self.layers]}
+        )
+        return found
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw heat maps of the chosen units, a row for each layer."""

@@ -20,7 +20,6 @@ from rnnlm.inspection.common import (
     Subject,
     Table,
     check_positive,
-    plain,
     sources_of,
     subjects,
 )
@@ -28,7 +27,7 @@ from rnnlm.inspection.fixed_loss import first_loss
 from rnnlm.interface import Device
 from rnnlm.models import registry
 from rnnlm.models.loading import SHIPPED
-from rnnlm.tabular import Row
+from rnnlm.tabular import Result, Row, to_builtins
 from rnnlm.tasks.task import trained_corpus
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ FLOOR = 1e-4
 
 
 @dataclass(frozen=True)
-class CheckedWeight:
+class CheckedWeight(Result):
     """One weight w of a matrix, f at w + h and at w - h, and the gradient from the backward
     pass."""
 
@@ -73,17 +72,8 @@ class CheckedWeight:
         return self.difference <= TOLERANCE  # false for nan
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the numbers by name."""
-        return {
-            "index": list(self.index),
-            "weight": self.weight,
-            "step": self.step,
-            "above": self.above,
-            "below": self.below,
-            "quotient": self.quotient,
-            "gradient": self.gradient,
-            "difference": self.difference,
-        }
+        """Return the numbers, with what follows from them."""
+        return super().to_dict() | {"quotient": self.quotient, "difference": self.difference}
 
 
 @dataclass(frozen=True)
@@ -114,13 +104,13 @@ class CheckedMatrix:
         return f"{self.name}[{', '.join(map(str, weight.index))}]"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the matrix and its weights in JSON's types."""
+        """Return the matrix and its weights in JSON's types, with what follows from them."""
         return {
             "name": self.name,
-            "shape": list(self.shape),
+            "shape": self.shape,
             "zero_gradients": self.zeros,
             "largest_difference": self.worst.difference,
-            "weights": list(map(CheckedWeight.to_dict, self.weights)),
+            "weights": [each.to_dict() for each in self.weights],
         }
 
 
@@ -306,7 +296,7 @@ class GradientCheck(Inspection):
             "matrices": list(map(CheckedMatrix.to_dict, self.matrices)),
             "worked": {"matrix": matrix.name} | weight.to_dict(),
         }
-        shown: dict[str, Any] = plain(found)
+        shown: dict[str, Any] = to_builtins(found)
         return shown
 
     def to_rows(self, table: int | str = 0) -> list[Row]:

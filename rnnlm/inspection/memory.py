@@ -1,7 +1,6 @@
 """Measure how far back a language model remembers: its perplexity where it sees the last tokens
 alone, or those further back in another order."""
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from rnnlm.evaluation.perplexity import Context
 from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inference import span_scoring
 from rnnlm.inspection import common
-from rnnlm.inspection.common import Inspection, Models, Source, Subject, Table, plain, subjects
+from rnnlm.inspection.common import Inspection, Models, Source, Subject, Table, subjects
 from rnnlm.interface import Device, HiddenStateModel, LanguageModel
 from rnnlm.models.loading import SHIPPED
 from rnnlm.tabular import Row
@@ -279,17 +278,12 @@ class Memory(Inspection):
         return [row | {"k": None if row["k"] == "all" else row["k"]} for row in rows]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all results in JSON's types."""
-        models = []
-        for model in self.models:
-            found = dataclasses.asdict(model)
-            found["effective_context"] = model.effective_context
-            found["ordered_context"] = model.ordered_context
-            models.append(found)
-        shown: dict[str, Any] = plain(
-            {"context": self.context, "window": self.window, "seed": self.seed, "models": models}
-        )
-        return shown
+        """Return all results in JSON's types, with what follows from those of each model."""
+        found = super().to_dict()
+        for stored, model in zip(found["models"], self.models, strict=True):
+            stored["effective_context"] = model.effective_context
+            stored["ordered_context"] = model.ordered_context
+        return found
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw perplexity by k, both ways, side by side."""

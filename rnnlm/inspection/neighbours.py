@@ -1,7 +1,6 @@
 """Find the words nearest to a word, or to the sum of an analogy, by the cosine of the angle
 between vectors."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -66,10 +65,6 @@ class Neighbours(Inspection):
             for rank, each in enumerate(its, start=1):
                 rows.append((word, rank, each.word, each.cosine))
         return [Table(("word", "rank", "neighbour", "cosine"), tuple(rows), self.source)]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the neighbours in JSON's types."""
-        return dataclasses.asdict(self)
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the cosines as bars, one panel a word, with a line at two random words."""
@@ -176,10 +171,6 @@ class Analogy(Inspection):
             rows.append((rank, each.word, each.cosine))
         title = f"{self.a} - {self.b} + {self.c}; {self.source}"
         return [Table(("rank", "word", "cosine"), tuple(rows), title)]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the analogy in JSON's types."""
-        return dataclasses.asdict(self)
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the cosines of the answers as bars."""

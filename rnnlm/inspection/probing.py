@@ -3,7 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from rnnlm.config import USER, Layer, resolve
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.resampling import Interval, ratio_interval
 from rnnlm.inference.layer_outputs import FEATURES, INPUT, LayerReader
-from rnnlm.inspection.common import Inspection, Model, Table, plain, subjects
+from rnnlm.inspection.common import Inspection, Model, Table, subjects
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, Level
@@ -413,11 +413,6 @@ class ProbeInspection(Inspection):
         for name, share in baselines.items():
             rows.append(("-", name, None, None, _percent_of(share), *[None] * 6))
         return [Table(columns, tuple(rows), "\n".join((title, *self.notes)))]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all results in JSON's types, accuracies as shares."""
-        found: dict[str, Any] = plain(asdict(self))
-        return found
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the accuracy of each layer, trained and untrained, with its control."""

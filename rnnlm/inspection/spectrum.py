@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnlm.errors import ModelError
-from rnnlm.inspection.common import Inspection, Models, Table, plain, subjects
+from rnnlm.inspection.common import Inspection, Models, Table, subjects
 from rnnlm.inspection.untrained import with_starts
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.neural.spectrum import THROUGH_OUTPUT, RecurrentMatrix, recurrent_matrices
+from rnnlm.tabular import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +33,7 @@ POWERS = (1, 2, 5, 10, 20, 50, 100)
 
 
 @dataclass(frozen=True)
-class MatrixSpectrum:
+class MatrixSpectrum(Result):
     """The spectrum of one matrix, in float64. model, layer, matrix: their names. shape: (rows,
     columns). singular_values: the largest first. eigenvalues: the largest in absolute value
     first; None where the matrix does not map the state to the state. power_norms: the 2-norm of
@@ -62,21 +63,8 @@ class MatrixSpectrum:
         return f"{self.layer}, {self.matrix}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the spectrum in JSON's types, complex numbers as [real, imaginary]."""
-        eigenvalues = None
-        if self.eigenvalues is not None:
-            pairs = np.column_stack([self.eigenvalues.real, self.eigenvalues.imag])
-            eigenvalues = pairs.tolist()
-        return {
-            "model": self.model,
-            "layer": self.layer,
-            "matrix": self.matrix,
-            "shape": list(self.shape),
-            "spectral_radius": self.spectral_radius,
-            "eigenvalues": eigenvalues,
-            "singular_values": self.singular_values.tolist(),
-            "power_norms": plain(self.power_norms),
-        }
+        """Return the spectrum in JSON's types, with its radius."""
+        return super().to_dict() | {"spectral_radius": self.spectral_radius}
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,7 +113,7 @@ class SpectrumInspection(Inspection):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values, by matrix."""
-        return {"matrices": list(map(MatrixSpectrum.to_dict, self.matrices))}
+        return {"matrices": [matrix.to_dict() for matrix in self.matrices]}
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw for each layer the eigenvalues in the complex plane, with the unit circle, and

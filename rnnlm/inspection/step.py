@@ -14,9 +14,10 @@ import numpy as np
 from rnnlm.errors import TextError, UsageError, nearest, shown
 from rnnlm.evaluation import plotting
 from rnnlm.files.reading import decode_json, read_small
-from rnnlm.inspection.common import Inspection, Table, check_positive, plain
+from rnnlm.inspection.common import Inspection, Table, check_positive
 from rnnlm.inspection.heat_maps import draw_heat_map
 from rnnlm.neural.activations import BY_NAME, Activation
+from rnnlm.tabular import to_builtins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,14 +101,17 @@ class Lesson:
         """Return it as it is written in a file."""
         its = self.network
         names = its.vocabulary
-        return {
-            "words": " ".join(names[word] for word in self.words_T),
-            "targets": " ".join(names[target] for target in self.targets),
-            "activation": its.activation.name,
-            **{name: weight.tolist() for name, weight in its.weights.items()},
-            "initial": its.initial_H.tolist(),
-            "vectors": dict(zip(names, its.vectors_VE.tolist(), strict=True)),
-        }
+        found: dict[str, Any] = to_builtins(
+            {
+                "words": " ".join(names[word] for word in self.words_T),
+                "targets": " ".join(names[target] for target in self.targets),
+                "activation": its.activation.name,
+                **its.weights,
+                "initial": its.initial_H,
+                "vectors": dict(zip(names, its.vectors_VE, strict=True)),
+            }
+        )
+        return found
 
 
 def read_lesson(
@@ -536,7 +540,7 @@ class StepInspection(Inspection):
                     "loss_by_state": back.reach_TT[t, : t + 1] if has_target else None,
                 }
             )
-        found: dict[str, Any] = plain(
+        found: dict[str, Any] = to_builtins(
             {
                 "lesson": self.lesson.to_dict(),
                 "vocabulary": self.lesson.network.vocabulary,

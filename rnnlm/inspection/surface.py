@@ -9,8 +9,9 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Inspection, Table, check_positive, check_range, plain
+from rnnlm.inspection.common import Inspection, Table, check_positive, check_range
 from rnnlm.neural.activations import logistic
+from rnnlm.tabular import to_builtins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -190,7 +191,7 @@ class Surface(Inspection):
             "steepest": {"weight": weight, "bias": bias, "gradient": highest},
             "descents": descents,
         }
-        shown: dict[str, Any] = plain(found)
+        shown: dict[str, Any] = to_builtins(found)
         return shown
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":

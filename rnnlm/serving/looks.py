@@ -57,7 +57,7 @@ def influence(core: LanguageModel | LabelModel, text: str) -> schemas.InfluenceA
     """Show how much each prediction depends on each token that was read before it."""
     from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
 
-    [found] = inspect_sensitivity({"": core}, text).maps
+    [found] = inspect_sensitivity({"": core}, text).models
     rows = []
     for place, norms in enumerate(found.norms.tolist()):
         rows.append(norms[: place + 1])

@@ -22,10 +22,10 @@ def test_differences_match_figures_with_intervals_and_p_values(rnnlm, tagger, ot
         rnnlm("eval", "-m", model, tagger.valid, "--json").json["columns"][0]
         for model in (other, tagger.folder)
     )
-    f1 = found["differences"][0]["figures"]["2"]["f1"]
-    interval = f1["interval"]
-    assert interval["estimate"] == pytest.approx(second["f1"] - first["f1"])
-    assert interval["low"] <= interval["estimate"] <= interval["high"] and f1["p"] < 0.05
+    [f1] = [each for each in found["differences"] if each["metric"] == "f1"]
+    assert f1["column"] == "2"
+    assert f1["difference"] == pytest.approx(second["f1"] - first["f1"])
+    assert f1["low"] <= f1["difference"] <= f1["high"] and f1["p"] < 0.05
     signatures = [each["evaluation"]["signature"] for each in found["models"]]
     assert signatures == [first["signature"], second["signature"]]
     rows = rnnlm(asked).rows
@@ -38,11 +38,9 @@ def test_differences_match_figures_with_intervals_and_p_values(rnnlm, tagger, ot
 def test_a_model_does_not_differ_from_itself(rnnlm, slot_tagger):
     folder = slot_tagger.folder
     found = rnnlm(f"compare {folder} {folder} --on {slot_tagger.valid} --json").json
-    figures = found["differences"][0]["figures"]
-    assert set(figures) == {"slots", "intent", "all columns"}
-    for column in figures.values():
-        for figure in column.values():
-            assert (figure["interval"]["estimate"], figure["p"]) == (0.0, 1.0)
+    differences = found["differences"]
+    assert {each["column"] for each in differences} == {"slots", "intent", "all columns"}
+    assert all((each["difference"], each["p"]) == (0.0, 1.0) for each in differences)
 
 
 def test_models_of_different_tasks_or_labels_are_refused(

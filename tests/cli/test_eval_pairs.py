@@ -68,10 +68,12 @@ def test_a_whole_encoder_decoder_passes_each_check(rnnlm, translator, tmp_path):
 def test_compare_shows_differences_of_each_figure(rnnlm, translator):
     asked = f"compare {translator.folder} {translator.folder} --on {translator.valid} --resamples"
     shown = rnnlm(f"{asked} 20").out
-    assert "bits per token\t+0.0000 [+0.0000, +0.0000]\t1.0000" in shown
-    assert "chrf\t+0.00 [+0.00, +0.00]\t1.0000" in shown
+    assert "bits per token\t+0.0000 [+0.0000, +0.0000]\t+0.0% [+0.0%, +0.0%]\t1.0000" in shown
+    assert "chrf\t+0.00 [+0.00, +0.00]\t-\t1.0000" in shown
     found = rnnlm(f"{asked} 2 --json").json
-    assert found["differences"][0]["figures"]["bleu"]["p"] == 1 and found["per"] == "token"
+    differences = {each["metric"]: each for each in found["differences"]}
+    assert differences["bleu"]["p"] == 1
+    assert differences["ppl_token"]["unit"] == "bits per token"
 
 
 def test_decoded_figure_can_choose_weights_and_be_plotted(rnnlm, here, translator):

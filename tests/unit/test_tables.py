@@ -235,9 +235,9 @@ def test_inspections_give_each_table_by_title(here):
 def test_tables_of_inspections_hold_raw_values(here):
     sensitivity = result_of(here, "sensitivity")
     rows = sensitivity.to_rows()
-    places = len(sensitivity.maps[0].predicted)
+    places = len(sensitivity.models[0].predicted)
     assert len(rows) == places * (places + 1) / 2
-    assert rows[-1]["norm"] == sensitivity.maps[0].norms[-1, -1]
+    assert rows[-1]["norm"] == sensitivity.models[0].norms[-1, -1]
     assert result_of(here, "memory").to_rows()[-1]["k"] is None
     worked = result_of(here, "gradcheck").to_rows(1)
     assert worked[0]["quantity"] == "w" and isinstance(worked[0]["value"], float)

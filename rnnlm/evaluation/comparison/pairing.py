@@ -16,8 +16,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
 
-import msgspec
-
 from rnnlm.errors import ComparisonError, UsageError, nearest
 from rnnlm.evaluation.comparison.verdict import Contrast, figure_of
 from rnnlm.evaluation.metrics import (
@@ -37,7 +35,7 @@ from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
 from rnnlm.models.registry import check_same_task
-from rnnlm.tabular import Records, Row, cell, html_table
+from rnnlm.tabular import Records, Result, Row, cell, html_table, to_builtins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -227,7 +225,7 @@ SHOWN = 3  # lines and words of each side that are printed, unless more are aske
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(Records):
+class Comparison(Records, Result):
     """Models on the same data, and by how much each two of them differ.
 
     figure: the metric that they are compared by, one of `figures`, which compare; the `refused`
@@ -286,7 +284,7 @@ class Comparison(Records):
         details = found.pop("details")
         if details is not None:
             found |= vars(details)
-        shown: dict[str, Any] = msgspec.to_builtins(found)
+        shown: dict[str, Any] = to_builtins(found)
         return shown
 
     def to_rows(self, table: Literal["differences", "metrics"] = "differences") -> list[Row]:

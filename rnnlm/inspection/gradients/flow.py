@@ -18,7 +18,6 @@ from rnnlm.inspection.common import (
     Subject,
     Table,
     open_source,
-    plain,
     subjects,
 )
 from rnnlm.inspection.gradients.curve import Curve, Trend
@@ -28,6 +27,7 @@ from rnnlm.inspection.heat_maps import INCHES_PER_LABEL, draw_heat_map, robust_h
 from rnnlm.inspection.untrained import UNTRAINED, with_starts
 from rnnlm.interface import Device, Tokenizer
 from rnnlm.models.loading import SHIPPED
+from rnnlm.tabular import to_builtins
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 
@@ -180,7 +180,7 @@ def _model_dict(model: ModelGradients) -> dict[str, Any]:
                 "state": _curve_dict(layer.state),
                 "cell": None if layer.cell is None else _curve_dict(layer.cell),
                 "bounds": bounds,
-                "lyapunov_exponents_nats_per_token": [vars(each) for each in layer.exponents],
+                "lyapunov_exponents_nats_per_token": layer.exponents,
             }
         )
     found = {
@@ -191,7 +191,8 @@ def _model_dict(model: ModelGradients) -> dict[str, Any]:
         "layers": layers,
         "loss": _curve_dict(model.loss),
     }
-    return plain(found)
+    shown: dict[str, Any] = to_builtins(found)
+    return shown
 
 
 def _bounds_dict(bounds: Bounds, lags: list[int]) -> dict[str, Any]:

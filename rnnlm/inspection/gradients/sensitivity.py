@@ -8,13 +8,13 @@ with the vector of the one read at step s.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from rnnlm.errors import TextError
-from rnnlm.inspection.common import Inspection, Models, Table, checked_sentence, plain, subjects
+from rnnlm.inspection.common import Inspection, Models, Table, checked_sentence, subjects
 from rnnlm.inspection.gradients.flow import unit_of
 from rnnlm.inspection.gradients.jacobians import loss_gradients
 from rnnlm.interface import Device
@@ -61,13 +61,13 @@ class SentenceSensitivity(Inspection):
     """The result of :func:`inspect_sensitivity`; an
     :class:`~rnnlm.inspection.common.Inspection`."""
 
-    maps: tuple[SensitivityMap, ...]
+    models: tuple[SensitivityMap, ...]
 
     @property
     def verdict(self) -> str:
         """How much of the sensitivity goes to near tokens."""
         lines = []
-        for each in self.maps:
+        for each in self.models:
             last, near, far = each.share(0, 0), each.share(1, FAR), each.share(FAR + 1)
             lines.append(
                 f"{each.model}: {last:.0%} of the sensitivity of predictions is to the token read "
@@ -77,7 +77,7 @@ class SentenceSensitivity(Inspection):
 
     def tables(self) -> Sequence[Table]:
         """Return the map of each model: a row for each token predicted, a column for each read."""
-        return list(map(_table, self.maps))
+        return list(map(_table, self.models))
 
     def to_rows(self, table: int | str = 0) -> list[Row]:
         """Return the map of a model in long form: a row for each prediction and each token that
@@ -87,7 +87,7 @@ class SentenceSensitivity(Inspection):
             UsageError: there is no such table.
         """
         tables = self.tables()
-        found = self.maps[tables.index(self.table(table))]
+        found = self.models[tables.index(self.table(table))]
         norms, surprisals = found.norms.tolist(), found.surprisal_nats.tolist()
         rows: list[Row] = []
         for place, predicted in enumerate(found.predicted):
@@ -105,16 +105,12 @@ class SentenceSensitivity(Inspection):
                 )
         return rows
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the maps in JSON's types, with null where nothing was read yet."""
-        return {"models": [plain(vars(each)) for each in self.maps]}
-
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the heat maps, side by side."""
         from rnnlm.inspection.gradients.flow import draw_maps
 
         maps = [
-            (each.model, each.unit, each.read, each.predicted, each.norms) for each in self.maps
+            (each.model, each.unit, each.read, each.predicted, each.norms) for each in self.models
         ]
         return draw_maps(maps, axes)
 

@@ -1,13 +1,13 @@
 """The results of tagging a sentence and of classifying a text."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from rnnlm.tabular import RecordList, Row, identifier
+from rnnlm.tabular import RecordList, Result, Row, identifier
 from rnnlm.tasks.labels.data import EDIT, LabelColumn
 from rnnlm.text.labelled import edit_scripts, schemes
 
@@ -21,17 +21,9 @@ class LabelSequence:
     probability: float
     logprob_nats: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `rnnlm tag --json` prints of it."""
-        return {
-            "labels": list(self.labels),
-            "probability": self.probability,
-            "logprob_nats": self.logprob_nats,
-        }
-
 
 @dataclass(frozen=True)
-class TaggedSentence:
+class TaggedSentence(Result):
     """A sentence with labels.
 
     text: as it was given, None where words were. words: what was labelled: words, or the letters of
@@ -45,45 +37,28 @@ class TaggedSentence:
     why it has no labels.
     """
 
+    text: str | None
     words: tuple[str, ...]
     labels: Mapping[str, tuple[str, ...]]
     sentence_labels: Mapping[str, str]
+    reason: str | None
     nbest: Mapping[str, tuple[LabelSequence, ...]]
-    probabilities: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
-    sentence_probabilities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    text: str | None = None
-    reason: str | None = None
+    probabilities: Mapping[str, tuple[Mapping[str, float], ...]]
+    sentence_probabilities: Mapping[str, Mapping[str, float]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `rnnlm tag --json` prints of it: `nbest` and probabilities where they were
-        asked for."""
-        found: dict[str, Any] = {
-            "text": self.text,
-            "words": list(self.words),
-            "labels": {name: list(labels) for name, labels in self.labels.items()},
-            "sentence_labels": dict(self.sentence_labels),
-        }
-        if self.reason:
-            found["reason"] = self.reason
-
-        # What was not asked for has no key.
-        if any(len(best) > 1 for best in self.nbest.values()):
-            found["nbest"] = {}
-            for name, best in self.nbest.items():
-                found["nbest"][name] = [each.to_dict() for each in best]
-        if self.probabilities:
-            found["probabilities"] = {}
-            for name, words in self.probabilities.items():
-                found["probabilities"][name] = list(map(dict, words))
-        if self.sentence_probabilities:
-            found["sentence_probabilities"] = {}
-            for name, each in self.sentence_probabilities.items():
-                found["sentence_probabilities"][name] = dict(each)
+        """Return what `rnnlm tag --json` prints of it. What was not asked for has no key."""
+        found = super().to_dict()
+        if all(len(best) < 2 for best in self.nbest.values()):
+            del found["nbest"]
+        for name in ("reason", "probabilities", "sentence_probabilities"):
+            if not found[name]:
+                del found[name]
         return found
 
 
 @dataclass(frozen=True)
-class ClassifiedText:
+class ClassifiedText(Result):
     """A text with labels.
 
     text: as it was given, None where words were. labels: for each label column its label, or with
@@ -105,13 +80,15 @@ class ClassifiedText:
         return next(iter(self.labels.values()), None)
 
     def to_dict(self, top: int | None = None) -> dict[str, Any]:
-        """Return what `rnnlm classify --json` prints of it. top: the number of labels, the most
-        probable ones; None: all."""
-        probabilities = {}
-        for name, each in self.probabilities.items():
-            probabilities[name] = dict(islice(each.items(), top))
-        found = {"text": self.text, "labels": dict(self.labels), "probabilities": probabilities}
-        return found | ({"reason": self.reason} if self.reason else {})
+        """Return what `rnnlm classify --json` prints of it: its words are the text's. top: the
+        number of labels, the most probable ones; None: all."""
+        found = super().to_dict()
+        del found["words"]
+        for name, each in found["probabilities"].items():
+            found["probabilities"][name] = dict(islice(each.items(), top))
+        if not self.reason:
+            del found["reason"]
+        return found
 
 
 # ---- Probabilities of a network's symbols as probabilities of the labels that people read.

@@ -195,7 +195,14 @@ class Tagger:
             asked = nothing if self.probabilities else {}
             asked_of_text = without if self.probabilities or self.nbest > 1 else {}
             return TaggedSentence(
-                (), nothing, {}, nothing, asked, asked_of_text, text=text, reason=prediction
+                text=text,
+                words=(),
+                labels=nothing,
+                sentence_labels={},
+                reason=prediction,
+                nbest=nothing,
+                probabilities=asked,
+                sentence_probabilities=asked_of_text,
             )
 
         # Labels of words, and of the whole sentence.
@@ -218,13 +225,14 @@ class Tagger:
                 labels = found.best[0].labels
                 probabilities[name] = results.of_words(column, found.p_TK, words, labels)
         return TaggedSentence(
-            words,
-            {name: best[0].labels for name, best in nbest.items()},
-            sentence_labels,
-            nbest,
-            probabilities,
-            sentence_probabilities,
             text=text,
+            words=words,
+            labels={name: best[0].labels for name, best in nbest.items()},
+            sentence_labels=sentence_labels,
+            reason=None,
+            nbest=nbest,
+            probabilities=probabilities,
+            sentence_probabilities=sentence_probabilities,
         )
 
 

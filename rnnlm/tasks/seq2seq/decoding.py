@@ -155,7 +155,7 @@ class Translator:
         # A newline is a byte like any other to some tokenizers, but a line is one line.
         text = self.model.codec.target.decode(found.ids).replace("\n", " ")
         return Translation(
-            text, len(found.ids), found.logprob_nats, found.score, found.ended, attention
+            text, found.logprob_nats, found.score, len(found.ids), found.ended, attention
         )
 
     def _attention(

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnlm.errors import notice, visible
 from rnnlm.evaluation import plotting
-from rnnlm.tabular import RecordList, Row
+from rnnlm.tabular import RecordList, Result, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ DIGITS = 4  # of weights that are printed
 
 
 @dataclass(frozen=True)
-class Attention:
+class Attention(Result):
     """What each token of a line looked at. Tokens are as the tokenizers write them, `</s>` the
     last; those of a source in the order of its text, in whatever direction it was read.
 
@@ -39,16 +39,11 @@ class Attention:
         return tuple(self.weights.argmax(axis=1).tolist())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `rnnlm translate --json --attention` prints of it."""
-        weights = []
-        for row in self.weights.tolist():
-            weights.append([round(weight, DIGITS) for weight in row])
-        return {
-            "source_tokens": list(self.source_tokens),
-            "target_tokens": list(self.target_tokens),
-            "most_attended": list(self.most_attended),
-            "weights": weights,
-        }
+        """Return what `rnnlm translate --json --attention` prints of it: short numbers."""
+        found = super().to_dict() | {"most_attended": list(self.most_attended)}
+        rows = self.weights.tolist()
+        found["weights"] = [[round(weight, DIGITS) for weight in row] for row in rows]
+        return found
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the weights, a row for each token of the line; in `axes`, if they are given."""
@@ -56,7 +51,7 @@ class Attention:
 
 
 @dataclass(frozen=True)
-class Translation:
+class Translation(Result):
     """One line that a model writes for a source.
 
     tokens: how many, `</s>` counted where it is written. logprob_nats: log p(line | source). score:
@@ -65,21 +60,16 @@ class Translation:
     """
 
     text: str
-    tokens: int
     logprob_nats: float
     score: float
+    tokens: int
     complete: bool
     attention: Attention | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `rnnlm translate --json` prints of it."""
-        found: dict[str, Any] = {
-            "text": self.text,
-            "logprob_nats": self.logprob_nats,
-            "score": self.score,
-            "tokens": self.tokens,
-            "complete": self.complete,
-        }
+        found = super().to_dict()
+        del found["attention"]  # which was not asked for
         if self.attention is not None:
             found["attention"] = self.attention.to_dict()
         return found

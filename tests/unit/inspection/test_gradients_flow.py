@@ -198,7 +198,7 @@ def test_untrained_stands_beside_the_model(lstm):
 
 def test_map_holds_the_results_of_each_prefix(lstm):
     sentence = "the cat sat on the mat"
-    (found,) = inspect_sensitivity({"tiny": lstm}, sentence).maps
+    (found,) = inspect_sensitivity({"tiny": lstm}, sentence).models
     assert found.read == ("</s>", "the", "cat", "sat", "on", "the", "mat")
     assert found.predicted == ("the", "cat", "sat", "on", "the", "mat", "</s>")
     ids = np.asarray(lstm.tokenizer.encode([sentence]).ids)

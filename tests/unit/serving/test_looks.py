@@ -44,7 +44,7 @@ def test_a_network_without_gates_shows_none(client):
 
 
 def test_influence_is_that_of_the_inspection(client, models):
-    [expected] = inspect_sensitivity({"": models["demo"]}, TEXT).maps
+    [expected] = inspect_sensitivity({"": models["demo"]}, TEXT).models
     shown = client.post("/look", what="influence", text=TEXT)
     assert shown["words"] == [*TEXT.split(), "</s>"]
     assert shown["read"] == ["</s>", *TEXT.split()]
