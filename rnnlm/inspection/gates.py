@@ -13,15 +13,7 @@ from rnnlm.inspection.common import Inspection, Model, Table, checked_sentence, 
 from rnnlm.inspection.heat_maps import INCHES_PER_LABEL, MOST_LABELS, draw_heat_map, robust_highest
 from rnnlm.interface import Array, Device
 from rnnlm.neural.activations import Activation
-from rnnlm.neural.layers.layers import (
-    BACKWARD,
-    CELL,
-    HIDDEN,
-    GruLayer,
-    Layer,
-    activations_of,
-    named_layers,
-)
+from rnnlm.neural.layers.layers import BACKWARD, CELL, HIDDEN, Layer, named_layers
 from rnnlm.neural.trace import NamedLayer
 from rnnlm.tabular import to_builtins
 
@@ -70,9 +62,9 @@ class LayerActivity:
     odd rounds of a Mogrifier (T, E). units: those in the heat maps.
 
     rewritten_T: the share of its state that the layer gives up at each word: the mean over units of
-    1 - forget (LSTM, QRNN), or of what the update gate does not keep (GRU). A unit that gives up a
-    share a of its state at each step remembers about 1 / a steps (Tallec & Ollivier 2018). None
-    without such a gate. changed_T: how far the state moves at each word, from 0 to 1:
+    1 - forget, or of what the update gate does not keep (GRU). A unit that gives up a share a of
+    its state at each step remembers about 1 / a steps (Tallec & Ollivier 2018). None without such a
+    gate. changed_T: how far the state moves at each word, from 0 to 1:
     `|s - s'| / (|s| + |s'|)` in Euclidean norms, with s' the state before. The state is the cell if
     there is one, and zeros before the first word. The value is 0 if the state stays, 0.71 if it
     turns by a right angle and keeps its length, 1 if it comes from zeros, goes to zeros or turns
@@ -119,7 +111,7 @@ def activity_of(
     if cell_TH is not None:
         values[CELL] = np.tanh(cell_TH)
     statistics = []
-    for name, activation in activations_of(layer).items():
+    for name, activation in layer.activations().items():
         statistics.append(_activation_statistics(name, activation, values[name]))
 
     return LayerActivity(
@@ -144,14 +136,7 @@ def most_varied(values_TH: np.ndarray, count: int) -> tuple[int, ...]:
 def rewritten(gates: dict[str, np.ndarray], layer: Layer) -> np.ndarray | None:
     """Return the share of its state that a layer gives up at each word, (T,); None where no gate
     decides that."""
-    if "forget" in gates:
-        return np.asarray(1 - gates["forget"].mean(axis=1))
-    if not isinstance(layer, GruLayer):
-        return None
-    update_T = gates["update"].mean(axis=1)
-    if layer.update_gate == "keep":
-        update_T = 1 - update_T
-    return np.asarray(update_T)
+    return layer.given_up({name: values.mean(axis=1) for name, values in gates.items()})
 
 
 def changed(state_TH: np.ndarray, is_backward: bool = False) -> np.ndarray:

@@ -134,7 +134,7 @@ def inspect_spectrum(
     name.
 
     Raises:
-        UsageError: a model has no recurrent weights, like QRNNs, feed-forward models and n-grams.
+        UsageError: a model has no recurrent weights, like feed-forward models and n-grams.
             ModelError: there is no such model, or its weights are not finite.
     """
     given = subjects("spectrum", models, device)

@@ -140,17 +140,8 @@ class Network(LayeredNetwork):
         """Record what each layer does at each step while `inputs_TB` are read from `state` on.
 
         Values and gradients are those of :meth:`features` without dropout. The hidden state is
-        recorded for every kind of network. Other records are:
-
-        rnn:   none
-        gru:   gates reset, update, candidate
-        lstm:  the cell; gates input (1 - forget with coupled gates), forget, candidate, output. A
-               Mogrifier has further gates before them, "round 1", "round 2", ..., of what the step
-               reads: odd ones (B, E), even ones (B, H).
-        qrnn:  the cell c; gates input (1 - forget, except with ifo-pooling), forget, candidate,
-               output (except with f-pooling)
-        jordan, ffnn: none, for one layer. With direct connections, the words of the window follow
-               the hidden state.
+        recorded for every kind of network, with direct connections followed by the words of the
+        window; the cell and the gates where the step of its layers (layers/steps.py) has them.
         """
         return trace(self, inputs_TB, state)
 

@@ -6,8 +6,8 @@ their own: a part of the settings of any task's network.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from msgspec import Meta
 
@@ -218,7 +218,15 @@ OF_ACTIVATIONS = "; elu: alpha 1; leaky_relu: slope 0.01"
 
 
 class Cell:
-    """Base of the settings of one kind of recurrent cell."""
+    """Base of the settings of one kind of recurrent cell, which say what others ask of it before
+    there is a network."""
+
+    # Whether a matrix takes its state to its state, so that there are eigenvalues to look at
+    has_recurrent_matrices: ClassVar[bool] = True
+
+    def of_layer(self, number: int) -> Self:
+        """Return the settings of layer `number` of a stack, counted from 0."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -298,6 +306,10 @@ class QrnnCell(Cell):
             "it is 1 - forget otherwise"
         ),
     ] = "fo"
+    has_recurrent_matrices = False
+
+    def of_layer(self, number: int) -> Self:
+        return replace(self, convolution_words=1) if number else self
 
 
 CELLS: dict[str, type[Cell]] = {

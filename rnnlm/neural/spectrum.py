@@ -9,17 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnlm.neural.activations import BY_NAME
-from rnnlm.neural.layers.layers import (
-    ElmanLayer,
-    GruLayer,
-    JordanLayer,
-    Layer,
-    LayeredNetwork,
-    LstmLayer,
-    MogrifierLayer,
-    named_layers,
-)
+from rnnlm.neural.layers.layers import HIDDEN, LayeredNetwork, named_layers
 
 EXACT_WIDTH = 128  # up to which all eigenvalues are taken at once: a few milliseconds
 SUBSPACE = 40  # vectors that Arnoldi's method keeps
@@ -75,7 +65,6 @@ def _largest(matrix_HH: np.ndarray) -> float | None:
 # torch has it, (H, H), and multiplies columns: its eigenvalues are those of its transpose. In gated
 # layers each gate has a matrix of its own, and the state goes on through the gates as well.
 
-RECURRENT = "recurrent"  # the only matrix of an Elman or Jordan layer
 THROUGH_OUTPUT = "recurrent, through the output"
 
 
@@ -100,57 +89,24 @@ class RecurrentMatrix:
 def recurrent_matrices(network: LayeredNetwork) -> list[RecurrentMatrix]:
     """Return the recurrent weights of a network of any task, layer by layer, the lowest first.
 
-    rnn: recurrent. gru: reset, update, candidate. lstm: input (not where the gates are coupled),
-    forget, candidate, output; before them the matrices of a Mogrifier's rounds. jordan: "recurrent,
-    through the output", the derivative of W q with respect to h at h = 0, where q is the output
-    that is fed back. It depends on the state; at h = 0 it follows from the output layer's biases
-    alone. qrnn, ffnn, bag, cnn: none.
+    They are of the gates or, in layers without gates, "recurrent"; before them come the rounds of a
+    Mogrifier. Where the output is fed back (Jordan), it is "recurrent, through the output": the
+    derivative of W q with respect to h at h = 0, with q what is fed back. It depends on the state;
+    at h = 0 it follows from the output layer's biases alone.
     """
     matrices = []
     for layer_name, layer in named_layers(network).items():
-        steepest = _steepest(layer)
-        if isinstance(layer, JordanLayer):
-            values = _through_output(network, layer_name)
-            matrices.append(RecurrentMatrix(layer_name, THROUGH_OUTPUT, values, steepest=steepest))
-        if isinstance(layer, MogrifierLayer):
-            matrices += _mogrifier_matrices(layer_name, layer)
-        for name, block in recurrent_blocks(layer).items():
-            matrices.append(RecurrentMatrix(layer_name, name, _float64(block), steepest=steepest))
+        for name, product in layer.round_matrices().items():
+            values = _float64(product)
+            matrices.append(RecurrentMatrix(layer_name, name, values, is_state_map=False))
+        blocks = {name: _float64(block) for name, block in layer.recurrent_blocks().items()}
+        if network.feedback:
+            blocks[THROUGH_OUTPUT] = _through_output(network, layer_name)
+        hidden = layer.activations().get(HIDDEN)
+        steepest = None if hidden is None else hidden.steepest
+        for name, values in blocks.items():
+            matrices.append(RecurrentMatrix(layer_name, name, values, steepest=steepest))
     return matrices
-
-
-def _mogrifier_matrices(layer_name: str, layer: MogrifierLayer) -> list[RecurrentMatrix]:
-    """Return the matrix of each round; of low rank, the product of its two factors."""
-    matrices = []
-    for number, factors in enumerate(layer.factors_by_round(), start=1):
-        product = factors[0]
-        if len(factors) == 2:
-            product = factors[1].double() @ factors[0].double()
-        values = _float64(product)
-        matrices.append(RecurrentMatrix(layer_name, f"round {number}", values, is_state_map=False))
-    return matrices
-
-
-def recurrent_blocks(layer: Layer) -> dict[str, Tensor]:
-    """Return the blocks (H, H) of weight_hh by the gates' names; none for a layer that reads
-    something else back than its state."""
-    if isinstance(layer, ElmanLayer):
-        names: tuple[str, ...] = (RECURRENT,)
-    elif isinstance(layer, GruLayer):
-        names = ("reset", "update", "candidate")
-    elif isinstance(layer, LstmLayer) and layer.coupled:
-        names = ("forget", "candidate", "output")
-    elif isinstance(layer, LstmLayer):
-        names = ("input", "forget", "candidate", "output")
-    else:
-        return {}
-    return dict(zip(names, layer.weight_hh.chunk(len(names)), strict=True))
-
-
-def _steepest(layer: Layer) -> float | None:
-    if isinstance(layer, ElmanLayer | JordanLayer):
-        return BY_NAME[layer.activation].steepest
-    return None
 
 
 def _through_output(network: LayeredNetwork, layer_name: str) -> np.ndarray:

@@ -10,16 +10,15 @@ import torch
 from torch import Tensor
 
 from rnnlm.neural.activations import BY_NAME
-from rnnlm.neural.layers.layers import ElmanLayer, Layer, QuasiRecurrentLayer, RecurrentStack, State
+from rnnlm.neural.layers.layers import ElmanLayer, Layer, RecurrentStack, State
 from rnnlm.neural.network import Network
 
 # ---- The trajectory of a recurrent layer at several positions of a text, and vectors pulled back
 # along it.
 #
 # A layer's Jacobian dS(t)/dS(t-k) is the product of the Jacobians of its k last steps, with
-# everything that the layer reads held fixed. S is all that is fed back into the layer: h, for an
-# LSTM h and c side by side, for a QRNN c. The words that a QRNN's convolution reads are inputs, not
-# state.
+# everything that the layer reads held fixed. S is all that is fed back into the layer, its parts
+# side by side: h, for an LSTM h and c. The words that a convolution reads are inputs, not state.
 #
 # Shapes: T steps, B rows (positions, read side by side), H width of the layer, S width of its state
 # (H or 2H), M vectors.
@@ -38,9 +37,7 @@ class Trajectory:
     @property
     def parts(self) -> tuple[str, ...]:
         """What the state consists of."""
-        if isinstance(self.layer, QuasiRecurrentLayer):
-            return ("c",)
-        return ("h", "c")[: self.layer.states]
+        return self.layer.parts
 
     @property
     def state_width(self) -> int:
@@ -67,8 +64,8 @@ class Trajectory:
     def pull_back(self, step: int, vectors_MBS: Tensor) -> Tensor:
         """Return v^T J for each of the vectors, with J the Jacobian of the state after `step` (0
         is the first) with respect to the state before."""
-        # Take the step again with gradients. What is not fed back, such as words in the window of a
-        # QRNN, has none.
+        # Take the step again with gradients. What is not fed back, such as the words of a
+        # convolution, has none.
         parts = len(self.parts)
         fed_back, rest = self.states[step][:parts], self.states[step][parts:]
         before = [part[0].detach().requires_grad_() for part in fed_back]

@@ -25,7 +25,7 @@ from rnnlm.inspection.gradients.jacobians import (
     trajectories,
 )
 from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.neural.layers.layers import ElmanLayer, JordanLayer, RecurrentStack, State
+from rnnlm.neural.layers.layers import ElmanLayer, RecurrentStack, State
 from rnnlm.neural.network import Network
 from rnnlm.text.lines import Progress
 
@@ -226,9 +226,10 @@ def rows_at_once(network: Network, lags: int, probes: int) -> int:
         exact = layer.width if layer.width <= EXACT_UNITS else 0
         pulled.append(16 * 2 * max(probes, exact) * layer.width)
 
-    # A Jordan network keeps a distribution over the vocabulary at each step and for each vector.
+    # Feeding the output back keeps a distribution over the vocabulary at each step and for each
+    # vector.
     distributions = 1
-    if isinstance(network.body, JordanLayer):
+    if network.feedback:
         exact = layers[0].width if layers[0].width <= EXACT_UNITS else 0
         distributions = lags + 2 * max(probes, exact)
     kept = read + max(pulled) + 4 * distributions * network.input.size

@@ -22,17 +22,10 @@ from rnnlm.neural.activations import DOUBLED
 from rnnlm.neural.fitting.contracts import Validation
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import BudgetClock, Interval
-from rnnlm.neural.layers.layers import (
-    CELL,
-    HIDDEN,
-    Layer,
-    LayeredNetwork,
-    activations_of,
-    named_layers,
-)
+from rnnlm.neural.layers.layers import CELL, HIDDEN, Layer, LayeredNetwork, named_layers
 from rnnlm.neural.layers.steps import Step
 from rnnlm.neural.outputs.softmax import OutputLayer
-from rnnlm.neural.spectrum import recurrent_blocks, spectral_radius
+from rnnlm.neural.spectrum import spectral_radius
 
 REPORT_SECONDS = 0.5
 REPORT_SHARE = 1 / 40  # of the budget, where that comes sooner: a short run has a curve, too
@@ -255,7 +248,7 @@ class LayerStatistics:
         saturated = self._saturated_shares()
         for name, layer in self.layers.items():
             radii: dict[str, float | None] = {}
-            for block, weight_HH in recurrent_blocks(layer).items():
+            for block, weight_HH in layer.recurrent_blocks().items():
                 if stop():
                     return statistics
                 radii[block] = _number(spectral_radius(weight_HH))
@@ -343,7 +336,7 @@ def saturated_share(layer: Layer, steps: Sequence[Step]) -> Tensor:
     """Return which share of a layer's activations is saturated: of gates and candidates or, if
     there are none, of hidden units."""
     parts = []
-    for name, activation in activations_of(layer).items():
+    for name, activation in layer.activations().items():
         if name == CELL or activation is DOUBLED:
             continue
         if name == HIDDEN:

@@ -1,20 +1,23 @@
 """Recurrent and feed-forward layers: dropout, what one layer computes, stacks of them in one
-direction or both, and their names and activations as people are shown them."""
+direction or both, and their names as people are shown them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rnnlm.interface import Array
 from rnnlm.neural.activations import BY_NAME, DOUBLED, SIGMOID, TANH, Activation
 from rnnlm.neural.layers import steps
 from rnnlm.neural.layers.kernels import choice
 from rnnlm.neural.layers.kernels.loops import LinearRecurrence, tanh
 from rnnlm.neural.layers.kernels.mogrifier import by_round, mogrifier_lstm
 from rnnlm.neural.layers.steps import ACTIVATIONS, Step, elman_step, feed_forward_step, qrnn_step
+from rnnlm.neural.settings import Activation as ActivationName
 from rnnlm.neural.settings import (
+    Cell,
     ElmanCell,
     FeedForwardSettings,
     GruCell,
@@ -51,6 +54,8 @@ def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Te
 # plain step that shows what is in it.
 
 State = tuple[Tensor, ...]  # tensors (places, B, width)
+HIDDEN, CELL = "hidden state", "tanh of the cell"  # values that are no gates
+RECURRENT = "recurrent"  # the only matrix of an Elman layer
 
 
 class Layer(nn.Module):
@@ -58,10 +63,17 @@ class Layer(nn.Module):
     the last step.
 
     Weights are `gates` blocks of `width` rows each: U for what the layer reads and, if something of
-    width `fed_back` comes back to it, W for that. Biases start at zero.
+    width `fed_back` comes back to it, W for that. Biases start at zero. A layer says about itself
+    what networks, training and looks ask of it.
     """
 
-    states = 1  # tensors (1, B, H) of state: h, or h and c
+    # Its tensors (1, B, H) of state, which are fed back
+    parts: tuple[str, ...] = ("h",)
+    # The gates and candidates with an activation of their own; without any, the hidden state has it
+    gate_names: tuple[str, ...] = ()
+    activation: ActivationName
+    # The weights that `weight_drop` drops elements of
+    dropped = "weight_hh"
     # Whether a GPU runs many small kernels for each step, so that launching them takes the time.
     is_launched_step_by_step = False
     weight_hh: nn.Parameter | None
@@ -80,7 +92,32 @@ class Layer(nn.Module):
 
     def state_shapes(self) -> list[tuple[int, int]]:
         """Return (places, width) of each tensor of the state."""
-        return [(1, self.width)] * self.states
+        return [(1, self.width)] * len(self.parts)
+
+    def activations(self) -> dict[str, Activation]:
+        """Return the activations by the names of their values.
+
+        They are gates as in :class:`rnnlm.neural.layers.steps.Step`, "hidden state" of layers
+        without gates, "tanh of the cell" of an LSTM. A gate that a form of the layer does not have
+        is left out, such as an input gate that is 1 - forget.
+        """
+        if not self.gate_names:
+            return {HIDDEN: BY_NAME[self.activation]}
+        return {name: TANH if name == "candidate" else SIGMOID for name in self.gate_names}
+
+    def recurrent_blocks(self) -> dict[str, Tensor]:
+        """Return the matrices (H, H) that take the state to the state, by the gates' names; none
+        for a layer that reads something else back than its state."""
+        return {}
+
+    def round_matrices(self) -> dict[str, Tensor]:
+        """Return the matrices by which the state and the input gate each other, by names."""
+        return {}
+
+    def given_up(self, gates: Mapping[str, Array]) -> Array | None:
+        """Return the share of the state that is given up at each word, from the means of the gates;
+        None where no gate decides that."""
+        return 1 - gates["forget"] if "forget" in gates else None
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         """Yield the weights to be initialised: (weights, what they multiply, blocks stacked in
@@ -117,6 +154,10 @@ class RecurrentLayer(Layer):
         """
         return dropout(self.weight_hh, self.weight_drop, self.training)
 
+    def recurrent_blocks(self) -> dict[str, Tensor]:
+        names = self.gate_names or (RECURRENT,)
+        return dict(zip(names, self.weight_hh.chunk(len(names)), strict=True))
+
 
 class ElmanLayer(RecurrentLayer):
     """Elman's layer, with one bias: a second one would add nothing."""
@@ -144,6 +185,8 @@ class GruLayer(RecurrentLayer):
     """The gated recurrent unit, in blocks r, z, n. In torch's form the reset gate multiplies
     `bias_hh`, too."""
 
+    gate_names = ("reset", "update", "candidate")
+
     def __init__(
         self, cell: GruCell, input_width: int, width: int, weight_drop: float = 0.0
     ) -> None:
@@ -162,18 +205,23 @@ class GruLayer(RecurrentLayer):
         step = steps.gru_step(x_BE, state[0][0], *weights, self.reset_gate, self.update_gate)
         return step, step.state
 
+    def given_up(self, gates: Mapping[str, Array]) -> Array | None:
+        return 1 - gates["update"] if self.update_gate == "keep" else gates["update"]
+
 
 class LstmLayer(RecurrentLayer):
     """The long short-term memory, in blocks i, f, g, o; f, g, o if the gates are coupled.
     Peepholes: i, f, o (f, o), one number a unit."""
 
-    states = 2
+    parts = ("h", "c")
+    gate_names: tuple[str, ...] = ("input", "forget", "candidate", "output")
 
     def __init__(
         self, cell: LstmCell, input_width: int, width: int, weight_drop: float = 0.0
     ) -> None:
         super().__init__(input_width, width, 3 if cell.coupled_gates else 4, weight_drop)
         self.coupled = cell.coupled_gates
+        self.gate_names = self.gate_names[-self.gates :]
         self.is_launched_step_by_step = not choice.torch_has_lstm(cell.peepholes, self.coupled)
         self.peepholes: nn.Parameter | None = None
         if cell.peepholes:
@@ -194,6 +242,9 @@ class LstmLayer(RecurrentLayer):
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.peepholes)
         step = steps.lstm_step(x_BE, state[0][0], state[1][0], *weights, self.coupled)
         return step, step.state
+
+    def activations(self) -> dict[str, Activation]:
+        return super().activations() | {CELL: TANH}
 
     def _read(
         self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: Weights
@@ -232,6 +283,20 @@ class MogrifierLayer(LstmLayer):
             multiplied = "recurrent" if number % 2 == 0 else "input"
             for factor in factors:
                 yield factor, multiplied, 1
+
+    def activations(self) -> dict[str, Activation]:
+        rounds = {f"round {number}": DOUBLED for number in range(1, self.rounds + 1)}
+        return rounds | super().activations()
+
+    def round_matrices(self) -> dict[str, Tensor]:
+        """Return the matrix of each round; of low rank, the product of its two factors."""
+        matrices = {}
+        for number, factors in enumerate(self.factors_by_round(), start=1):
+            product = factors[0]
+            if len(factors) == 2:
+                product = factors[1].double() @ factors[0].double()
+            matrices[f"round {number}"] = product
+        return matrices
 
     def factors_by_round(self) -> list[tuple[Tensor, ...]]:
         """Return the matrix of each round or, of low rank, its two factors."""
@@ -341,17 +406,12 @@ def make_layers(settings: RecurrentSettings) -> nn.ModuleList:
 
 def make_layer(settings: RecurrentSettings, number: int, input_width: int, width: int) -> Layer:
     """Make layer `number` of a stack, counted from 0."""
-    cell = settings.cell
-    if isinstance(cell, QrnnCell):
-        words = cell.convolution_words if number == 0 else 1
-        return QuasiRecurrentLayer(cell, input_width, width, words, settings.weight_drop)
-    if isinstance(cell, LstmCell):
-        kind = MogrifierLayer if cell.mogrifier_rounds else LstmLayer
-        return kind(cell, input_width, width, settings.weight_drop)
-    if isinstance(cell, GruCell):
-        return GruLayer(cell, input_width, width, settings.weight_drop)
-    assert isinstance(cell, ElmanCell)
-    return ElmanLayer(cell, input_width, width, settings.weight_drop)
+    assert settings.cell is not None
+    cell = settings.cell.of_layer(number)
+    layer = LAYERS[type(cell)]
+    if isinstance(cell, LstmCell) and cell.mogrifier_rounds:
+        layer = MogrifierLayer
+    return layer(cell, input_width, width, settings.weight_drop)
 
 
 def _highway(width: int) -> nn.Linear:
@@ -516,6 +576,7 @@ class WordWindow(Layer):
     def __init__(self, settings: FeedForwardSettings) -> None:
         super().__init__(settings.context_words * settings.input_width, settings.hidden_size)
         self.settings = settings
+        self.activation = settings.activation
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         T = len(x_TBE)
@@ -532,7 +593,7 @@ class WordWindow(Layer):
 
     def _hidden(self, window_X: Tensor) -> Tensor:
         """Return h of windows (..., X) and, with direct connections, the window after it."""
-        step = feed_forward_step(window_X, self.weight_ih, self.bias_ih, self.settings.activation)
+        step = feed_forward_step(window_X, self.weight_ih, self.bias_ih, self.activation)
         h = step.hidden_BH
         if not self.settings.direct_connections:
             return h
@@ -547,6 +608,13 @@ class WordWindow(Layer):
 # element-wise. The equations are in steps.py.
 
 
+_GATES_OF_POOLING = {
+    "f": ("forget", "candidate"),
+    "fo": ("forget", "candidate", "output"),
+    "ifo": ("input", "forget", "candidate", "output"),
+}
+
+
 class QuasiRecurrentLayer(Layer):
     """The quasi-recurrent layer, in blocks z, f, o, i, as many as the pooling has, for k =
     `convolution_words` inputs, oldest first.
@@ -556,18 +624,17 @@ class QuasiRecurrentLayer(Layer):
     (Merity et al. 2018b).
     """
 
+    parts = ("c",)
+    dropped = "weight_ih"
+
     def __init__(
-        self,
-        cell: QrnnCell,
-        input_width: int,
-        width: int,
-        convolution_words: int,
-        weight_drop: float = 0.0,
+        self, cell: QrnnCell, input_width: int, width: int, weight_drop: float = 0.0
     ) -> None:
-        super().__init__(convolution_words * input_width, width, gates=1 + len(cell.pooling))
+        super().__init__(cell.convolution_words * input_width, width, gates=1 + len(cell.pooling))
         self.input_width = input_width
-        self.words = convolution_words
+        self.words = cell.convolution_words
         self.pooling = cell.pooling
+        self.gate_names = _GATES_OF_POOLING[cell.pooling]
         self.weight_drop = weight_drop
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
@@ -603,6 +670,15 @@ class QuasiRecurrentLayer(Layer):
         a_TBG = F.linear(windows_TBX, weights, self.bias_ih).to(self.weight_ih.dtype)
         z_TBH, gates_TBG = a_TBG.split((self.width, (self.gates - 1) * self.width), dim=2)
         return tanh(z_TBH), *torch.sigmoid(gates_TBG).chunk(self.gates - 1, dim=2)
+
+
+# The layer of each kind of cell.
+LAYERS: dict[type[Cell], Callable[..., Layer]] = {
+    ElmanCell: ElmanLayer,
+    GruCell: GruLayer,
+    LstmCell: LstmLayer,
+    QrnnCell: QuasiRecurrentLayer,
+}
 
 
 # ---- The layers of a network by the names that people are shown.
@@ -652,39 +728,3 @@ def rows_of(body: nn.Module) -> Iterator[list[tuple[str, Layer]]]:
         pairs = zip(body.onwards, body.backwards, strict=True)
         for number, (onwards, backwards) in enumerate(pairs, start=1):
             yield [(f"layer {number}{FORWARD}", onwards), (f"layer {number}{BACKWARD}", backwards)]
-
-
-# ---- The activations of each kind of layer: which function made which values.
-
-HIDDEN, CELL = "hidden state", "tanh of the cell"  # values that are no gates
-
-
-def activations_of(layer: Layer) -> dict[str, Activation]:
-    """Return the activations of a layer by the names of their values.
-
-    They are gates as in :class:`rnnlm.neural.layers.steps.Step`, "hidden state" of layers without
-    gates, "tanh of the cell" of an LSTM. An input gate that is 1 - forget has none of its own.
-    """
-    # Layers without gates.
-    if isinstance(layer, WordWindow):
-        return {HIDDEN: BY_NAME[layer.settings.activation]}
-    if isinstance(layer, ElmanLayer | JordanLayer):
-        return {HIDDEN: BY_NAME[layer.activation]}
-    if isinstance(layer, GruLayer):
-        return {"reset": SIGMOID, "update": SIGMOID, "candidate": TANH}
-
-    # A gate that a form of the layer does not have is left out.
-    gates = {"input": SIGMOID, "forget": SIGMOID, "candidate": TANH, "output": SIGMOID}
-    if isinstance(layer, QuasiRecurrentLayer):
-        if layer.pooling != "ifo":
-            del gates["input"]
-        if layer.pooling == "f":
-            del gates["output"]
-        return gates
-    assert isinstance(layer, LstmLayer)
-    if layer.coupled:
-        del gates["input"]
-    rounds: dict[str, Activation] = {}
-    if isinstance(layer, MogrifierLayer):
-        rounds = {f"round {number}": DOUBLED for number in range(1, layer.rounds + 1)}
-    return rounds | gates | {CELL: TANH}

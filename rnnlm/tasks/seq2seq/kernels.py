@@ -188,7 +188,7 @@ def make_loop(
     T, products = len(x_TBE), product_type(x_TBE)
     parts: list[LayerSteps] = []
     for layer, weight_hh in zip(body.layers, recurrent, strict=True):
-        own = tuple(of_layers.pop(0)[0] for _ in range(layer.states))
+        own = tuple(of_layers.pop(0)[0] for _ in layer.parts)
         words_TBE = None if parts else x_TBE  # the lowest layer alone reads words
         parts.append(_steps(layer, words_TBE, weight_hh, own, T, products))
     return FedLoop(

@@ -19,7 +19,6 @@ from rnnlm.neural.layers.layers import (
     BidirectionalStack,
     Layer,
     LayeredNetwork,
-    QuasiRecurrentLayer,
     RecurrentStack,
     State,
     dropout,
@@ -348,7 +347,7 @@ class Bridge(nn.Module):
     not give the cells at each row's end, so that cells begin from hidden states, too; mean: the
     mean of the encoder's outputs over the source's tokens (Sennrich et al. 2017).
 
-    Without a bridge the first state is zero; so are the earlier inputs that a QRNN reads.
+    Without a bridge the first state is zero; so are the earlier inputs that a convolution reads.
 
     below: for each part of the state, the encoder's layer that it reads. shapes: whether it is a
     hidden state or a cell, and its (places, width).
@@ -368,7 +367,7 @@ class Bridge(nn.Module):
             if self.kind == "last":
                 reads = settings.directions * settings.widths[below]
             for place, shape in enumerate(layer.state_shapes()):
-                is_hidden = place < layer.states
+                is_hidden = place < len(layer.parts)
                 self.below.append(below)
                 self.shapes.append((is_hidden, shape))
                 if self.kind and is_hidden:
@@ -431,11 +430,8 @@ def draw(body: RecurrentStack, settings: Seq2SeqSettings, x_TBE: Tensor) -> Draw
     def weights(layer: Layer) -> dict[str, Tensor]:
         if not body.training or not settings.weight_drop:
             return {}
-        # A QRNN has no recurrent weights: those of its convolution are dropped.
-        name = "weight_hh"
-        if isinstance(layer, QuasiRecurrentLayer):
-            name = "weight_ih"
-        return {name: dropout(layer.get_parameter(name), settings.weight_drop, True)}
+        dropped = layer.get_parameter(layer.dropped)
+        return {layer.dropped: dropout(dropped, settings.weight_drop, True)}
 
     between = tuple(mask(settings.dropout_between, each.weight_ih.shape[1]) for each in layers[1:])
     fed_TBF = mask(settings.dropout_input, settings.fed_width)

@@ -9,7 +9,7 @@ import torch
 
 from rnnlm.errors import UsageError
 from rnnlm.inspection.gates import changed, inspect_gates, most_varied, rewritten
-from rnnlm.neural.layers.layers import activations_of, make_layers
+from rnnlm.neural.layers.layers import make_layers
 from rnnlm.neural.settings import network_settings
 from support import tiny_seq2seq, tiny_tasks
 from support.pictures import faults_of
@@ -93,7 +93,7 @@ def test_derivatives_equal_autograds(settings):
         "rnn": ["hidden state"], "gru": ["reset", "update", "candidate"],
         "qrnn": ["candidate", "forget", "output", "input"],
     }.get(settings.model, ["input", "forget", "candidate", "output"][layer.gates == 3 :])  # fmt: skip
-    for name, activation in activations_of(layer).items():
+    for name, activation in layer.activations().items():
         if name == "tanh of the cell":
             cell = step.cell_BH.detach().requires_grad_()
             values = torch.tanh(cell)
@@ -115,7 +115,7 @@ def test_the_gates_of_a_mogrifiers_rounds_are_doubled():
     a = torch.tensor(0.3, requires_grad=True)
     doubled = 2 * torch.sigmoid(a)
     doubled.backward()
-    activation = activations_of(model.network.body.layers[0])["round 1"]
+    activation = model.network.body.layers[0].activations()["round 1"]
     assert activation.derivative(doubled.detach().numpy()) == pytest.approx(a.grad.item())
 
 

@@ -133,7 +133,7 @@ def test_loss_gradients_equal_central_differences_of_plain_steps(settings):
 class Linear(nn.Module):
     """h = h' W^T + x, a layer whose Jacobian over k steps is W^k."""
 
-    states = 1
+    parts = ("h",)
 
     def __init__(self, W):
         super().__init__()

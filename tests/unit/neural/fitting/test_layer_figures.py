@@ -17,7 +17,7 @@ from rnnlm.neural.fitting.contracts import Batch
 from rnnlm.neural.fitting.progress import LayerStatistics, saturated_share
 from rnnlm.neural.fitting.step import GraphedStep
 from rnnlm.neural.layers.steps import Step
-from rnnlm.neural.spectrum import recurrent_blocks, recurrent_matrices, spectral_radius
+from rnnlm.neural.spectrum import recurrent_matrices, spectral_radius
 from support import tiny_pairs, tiny_tasks
 
 OWN = {
@@ -222,7 +222,7 @@ def test_variant_lstms_have_the_blocks_of_inspect_spectrum(make, settings):
     for matrix in recurrent_matrices(network):
         if matrix.is_state_map:
             expected[matrix.name] = np.abs(np.linalg.eigvals(matrix.values)).max()
-    for name, weight_HH in recurrent_blocks(network.body.layers[0]).items():
+    for name, weight_HH in network.body.layers[0].recurrent_blocks().items():
         found[name] = spectral_radius(weight_HH)
     assert found == pytest.approx(expected)
 
