@@ -16,8 +16,7 @@ import re
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -33,8 +32,6 @@ from rnnlm.errors import (
 )
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from torch.distributed import Store
 
 Part = TypeVar("Part")
@@ -94,11 +91,12 @@ _thread = threading.local()
 
 def free_processors() -> int:
     """Return how many processors the current thread may use: a single one in a thread of
-    :func:`in_threads`, where other threads use the others."""
+    :func:`rnnlm.work.in_threads`, where other threads use the others."""
     return 1 if hasattr(_thread, "is_of_several") else processors()
 
 
-def _note_several() -> None:
+def note_several() -> None:
+    """Note that the current thread leaves the other processors to others."""
     _thread.is_of_several = True
 
 
@@ -107,43 +105,12 @@ def one_processor() -> Iterator[None]:
     """Let the current thread use a single processor in this context: other processes use the
     others."""
     was_alone = free_processors() > 1
-    _note_several()
+    note_several()
     try:
         yield
     finally:
         if was_alone:
             del _thread.is_of_several
-
-
-def in_threads(
-    function: Callable[[Part], Result], parts: Iterable[Part], threads: int | None = None
-) -> Iterator[Result]:
-    """Yield the result of `function` for each part, in their order, from so many threads (None: as
-    many as there are free processors).
-
-    No more parts than that are in work, or finished and waiting to be taken. A single part needs
-    no thread.
-    """
-    threads = threads or free_processors()
-
-    # Draw two parts, if two may be in work, to see whether there is more than one.
-    parts = iter(parts)
-    first_ones = list(itertools.islice(parts, min(threads, 2)))
-    parts = itertools.chain(first_ones, parts)
-    if len(first_ones) < 2:
-        yield from map(function, parts)
-        return
-
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(threads, initializer=_note_several) as pool:
-        waiting: deque[Future[Result]] = deque()
-        for part in parts:
-            if len(waiting) == threads:
-                yield waiting.popleft().result()
-            waiting.append(pool.submit(function, part))
-        while waiting:
-            yield waiting.popleft().result()
 
 
 @contextlib.contextmanager

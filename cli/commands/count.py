@@ -231,7 +231,7 @@ def _counted(
 ) -> "AbstractContextManager[Counted]":
     """Return what provides the counts of a text, of a folder, or the sums over several."""
     from rnnlm.ngram.counting import counted
-    from rnnlm.work.teams import Workers
+    from rnnlm.ngram.counting.workers import Workers
 
     memory, temp = given["memory"], given["temp"]
     if folders:

@@ -1,13 +1,14 @@
 """A filter of many shards: what is asked for, its tasks on an executor, and what came out."""
 
+import functools
 import math
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,13 +30,14 @@ from rnnlm.filtering.journal import Begun, Borders, Done, FilterState, Started
 from rnnlm.filtering.judging import check_languages
 from rnnlm.filtering.settings import EMPTY, OUTSIDE, FilterSettings, rule_of
 from rnnlm.filtering.shards import Reading, check_source, open_shard
-from rnnlm.filtering.team import of_this_machine, run_tasks
-from rnnlm.filtering.work import NamedModel, ShardCounts, Work, filter_shard, reference_perplexities
+from rnnlm.filtering.work import NamedModel, Work, filter_shard, reference_perplexities
 from rnnlm.models import loading
 from rnnlm.system import processors
 from rnnlm.text.lines import TextSettings, no_text
 from rnnlm.text.sources import expand_files
-from rnnlm.work.tasks import Team
+from rnnlm.work import local_team, this_thread
+
+Result = TypeVar("Result")
 
 REFERENCE = ".reference"  # the perplexities of one, until they are read
 MOST_WORKERS = 1024
@@ -367,21 +369,36 @@ def borders_of(
     return low, high
 
 
+def processes_and_threads(workers: int, tasks: int, reads_in_threads: bool) -> tuple[int, int]:
+    """Share so many processors: a process for each of several tasks, and threads in each where
+    there are fewer tasks."""
+    processes = max(1, min(workers, tasks))
+    return processes, workers // processes if reads_in_threads else 1
+
+
+def _results(
+    job: Job, function: Callable[..., Result], work: Work, sources: Iterable[str], count: int
+) -> Iterator[tuple[str, Result]]:
+    """Yield each of so many sources with what the function makes of it, as they end. After an error
+    no more begin; it is raised when those that run have ended."""
+    processes, threads = processes_and_threads(job.workers, count, job.reads_in_threads)
+    function = functools.partial(function, replace(work, threads=threads))
+    with local_team(processes) if processes > 1 else this_thread() as team:
+        for done in team.run(function, sources, "as they end"):
+            if done is not None:
+                yield done
+
+
 def _reference_perplexities(job: Job) -> np.ndarray:
     """Return the perplexities of all documents of the reference. Each file is a task, which writes
     them to a file."""
-    means = of_this_machine(job.workers, len(job.references), job.reads_in_threads)
-    work = replace(job.work, threads=means.threads)
     # A reference may have columns of these names: nothing is added to it.
-    work = replace(work, reading=replace(work.reading, added=()))
+    work = replace(job.work, reading=replace(job.work.reading, added=()))
     target = job.request.output / REFERENCE
-
-    def submit(team: Team, source: str) -> "Future[str]":
-        return team.submit(reference_perplexities, work, source, str(target))
-
+    perplexities = functools.partial(reference_perplexities, target=str(target))
     parts: dict[str, np.ndarray] = {}
     try:
-        for source, name in run_tasks(means, job.references, submit):
+        for source, name in _results(job, perplexities, work, job.references, len(job.references)):
             parts[source] = np.frombuffer(target.with_name(name).read_bytes())
     finally:
         remove_unfinished(target)
@@ -397,19 +414,18 @@ def _filter(job: Job, state: FilterState, began: float) -> Iterator[Event]:
     left.sort(key=lambda name: (-sizes[name], name))
     done_bytes = total - sum(sizes[name] for name in left)
 
-    # By what means, and how each shard is handed over.
-    text_bytes = 0
-    told: set[str] = set()
-    means = of_this_machine(job.workers, len(left), job.reads_in_threads)
-    work = replace(job.work, threads=means.threads)
-
-    def submit(team: Team, name: str) -> "Future[ShardCounts]":
-        state.add(Started(name))
-        source, folder = job.shards[name], str(job.request.output)
-        return team.submit(filter_shard, work, source, folder)
+    def sources() -> Iterator[str]:
+        for name in left:
+            state.add(Started(name))
+            yield job.shards[name]
 
     # Shards end in any order. A notice that several of them give is said once.
-    for name, counts in run_tasks(means, left, submit):
+    text_bytes = 0
+    told: set[str] = set()
+    names = {source: name for name, source in job.shards.items()}
+    filtered = functools.partial(filter_shard, folder=str(job.request.output))
+    for source, counts in _results(job, filtered, job.work, sources(), len(left)):
+        name = names[source]
         state.finish(name, job.signatures[name], counts)
         for message in counts.notices:
             if message not in told:

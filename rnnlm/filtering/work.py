@@ -23,7 +23,8 @@ from rnnlm.filtering.settings import Rule
 from rnnlm.filtering.shards import Chunk, Columns, Output, Reading, added_columns, open_shard
 from rnnlm.interface import LanguageModel
 from rnnlm.models import loading
-from rnnlm.system import in_threads, one_processor
+from rnnlm.system import one_processor
+from rnnlm.work import in_threads
 
 Found = TypeVar("Found")
 

@@ -35,6 +35,7 @@ from rnnlm.ngram.counting.counted import CountedData, within
 from rnnlm.ngram.counting.exchange import SuffixExchange
 from rnnlm.ngram.counting.levels import Block, Level, NgramCounts, joined
 from rnnlm.ngram.counting.room import Ids, Room, count_in, room_for
+from rnnlm.ngram.counting.workers import Workers
 from rnnlm.ngram.counting.workspace import IN_MEMORY, Workspace
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
@@ -48,9 +49,8 @@ from rnnlm.ngram.smoothing import (
 )
 from rnnlm.ngram.smoothing.kneser_ney import last_read
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, log32, make_keys, split_keys
-from rnnlm.system import in_threads
 from rnnlm.text.encoding import TrainingData, known_ids
-from rnnlm.work.teams import Workers
+from rnnlm.work import in_threads
 
 
 def check(resolved: Resolved, has_valid: bool) -> None:

@@ -37,8 +37,8 @@ from rnnlm.ngram.tables import (
     split_keys,
     word_bits,
 )
-from rnnlm.system import in_threads
 from rnnlm.text.lines import Progress, silent
+from rnnlm.work import in_threads
 
 # n-grams joined at a time where memory is not limited: more do not fit into caches.
 RANGE = 1 << 18

@@ -33,8 +33,9 @@ from rnnlm.ngram.tables import (
     split_keys,
     word_bits,
 )
-from rnnlm.system import free_processors, in_threads
+from rnnlm.system import free_processors
 from rnnlm.text.encoding import known_ids
+from rnnlm.work import in_threads
 
 SMALLEST_PIECE = 1 << 15  # tokens worth a thread of their own
 OUTSIDE = -2  # number of a context that reaches back beyond the start of the line

@@ -16,6 +16,7 @@ from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.models.card import MUCH_OVERLAP
+from rnnlm.ngram.counting.workers import Workers
 from rnnlm.tasks.request import Texts, TrainingRequest
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, Split, Text, open_text
@@ -25,7 +26,6 @@ from rnnlm.text.marks import tell_unseen, watch_forms
 from rnnlm.text.on_disk import fits, on_disk
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.work.teams import Workers
 
 # ---- Overlap: how much of a validation or test text is in the training text, too. Metrics of such
 # text are better than those of new text.

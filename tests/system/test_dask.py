@@ -17,7 +17,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmError
 from rnnlm.events import Counting
-from rnnlm.work import dask_cluster
+from rnnlm.ngram.counting import dask_cluster
 from support.killed_runs import cut_off, model_files
 from support.random_texts import write_common_words
 

@@ -23,7 +23,7 @@ import pytest
 from rnnlm import system
 from rnnlm.cli.main import run
 from rnnlm.text.prepared import preparation
-from rnnlm.work.executors import Inline
+from rnnlm.work import this_thread
 from support.commands import environment
 from support.failures import fingerprint
 from support.forks import FORK, run_command
@@ -300,7 +300,7 @@ OUTPUT = {
 def test_no_space_keeps_what_was_there(place, rnnlm, monkeypatch, name):
     """fsync fails as on a disk that is full, broken or read-only; then all is well again."""
     monkeypatch.chdir(place)
-    monkeypatch.setattr(preparation, "Processes", lambda count: Inline())
+    monkeypatch.setattr(preparation, "local_team", lambda count: this_thread())
     output, arguments = OUTPUT[name], COMMANDS[name]
     assert rnnlm(*arguments).code == 0
     before = content(place)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.work.executors import Processes
+from rnnlm.work import Processes
 
 PLANTED = "import os\nopen(os.path.join(os.path.dirname(__file__), 'was-run'), 'w').close()\n"
 

@@ -13,13 +13,13 @@ from rnnlm.errors import TextError
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.counting.crew import Bench, Crew
+from rnnlm.ngram.counting.dask_cluster import say_share
 from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.counting.merging import Merging, Sources
 from rnnlm.ngram.counting.plan import Plan
 from rnnlm.ngram.counting.store import Piece, Store, Written, read_level, remove_level, write_level
 from rnnlm.ngram.tables import NOWHERE
 from rnnlm.text.encoding import IdFiles, kept
-from rnnlm.work.tasks import say_share
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from rnnlm.ngram.counting.store import (
     write_level,
 )
 from rnnlm.ngram.counting.vocabularies import Renumbering, ids_in, joint_tokenizer
+from rnnlm.ngram.counting.workers import Workers
 from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, Text
@@ -32,7 +33,6 @@ from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, silent, watched
 from rnnlm.text.on_disk import fits, on_disk
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.work.teams import Workers
 
 MERGING_MEMORY = "1G"  # unless another limit is given
 WAY_ON = "run the same command again"  # after a full disk

@@ -14,7 +14,7 @@ import numpy as np
 from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.counting.workspace import IN_MEMORY, Workspace
 from rnnlm.ngram.tables import NOWHERE, word_bits
-from rnnlm.system import in_threads
+from rnnlm.work import in_threads
 
 KEY_BITS = 64
 SMALLEST_PART = 1 << 16  # positions: for fewer, another thread saves no time

@@ -29,11 +29,12 @@ from rnnlm.files.writing import FileEntry, replace_file
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.counting.store import Piece, Store, columns_of, facts_of, read_level
-from rnnlm.system import in_threads, processors
+from rnnlm.system import processors
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.tokenizer_settings import CHOOSING
+from rnnlm.work import in_threads
 
 COUNTS = "counts.json"
 FORMAT_VERSION = 1

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from rnnlm import system
 from rnnlm.ngram.counting.store import Store, Written
 from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.system import in_threads
-from rnnlm.work.tasks import Team
+from rnnlm.work import Team, in_threads
 
 if TYPE_CHECKING:
     from rnnlm.ngram.counting.merging import MergedOrder, OpenOrder
@@ -96,7 +95,8 @@ class TeamCrew(Crew):
     def run(self, tasks: Iterable[Task], alone: bool = False) -> Iterator[Sequence[Written] | None]:
         folder = str(self.store.folder.absolute())
         place = Place(folder, self.store.journal_bytes, self.store.mark, self.memory)
-        yield from self.team.run(functools.partial(work_at, place), tasks)
+        for done in self.team.run(functools.partial(work_at, place), tasks):
+            yield done and done[1]
 
     @property
     def begun(self) -> float:

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.system import in_threads
+from rnnlm.work import in_threads
 
 AT_ONCE = 1 << 20  # suffixes of a bucket that are handled at a time
 

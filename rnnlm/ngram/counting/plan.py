@@ -19,7 +19,7 @@ from rnnlm.files.tensors import ChunkedArray
 from rnnlm.files.writing import replace_file, writing
 from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.system import in_threads
+from rnnlm.work import in_threads
 
 PLAN = "plan.json"
 PLAN_VERSION = 1

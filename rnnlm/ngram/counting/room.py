@@ -27,7 +27,7 @@ from rnnlm.text.encoding import EncodedText, IdFiles, known_ids
 from rnnlm.text.on_disk import work_folder
 from rnnlm.text.prepared import writer
 from rnnlm.text.prepared.index import PREPARED_TEXT, is_prepared
-from rnnlm.work.tasks import Team
+from rnnlm.work import Team
 
 LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
 # Bytes of arrays that stay in the process when they are freed

@@ -30,7 +30,7 @@ from rnnlm.files import tensors, writing
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.ngram.counting.levels import Level
 from rnnlm.text.encoding import smallest
-from rnnlm.work.tasks import Cancelled
+from rnnlm.work import Cancelled
 
 JOURNAL = "finished.jsonl"
 OURS = re.compile(r"(shard|merged|numbers|suffixes)-[-\w]+\.safetensors|running-[0-9a-f]{16}")

@@ -8,8 +8,7 @@ recorded one, or the text has changed.
 
 import functools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,32 +56,13 @@ class Encoder:
     fingerprint: str  # of the tokenizer
     tokenizer: Tokenizer | None = None
 
-    def encode(self, piece: Piece, with_ids: bool = True) -> EncodedPiece:
-        """Return the lines of `piece`, encoded."""
+    def encode(self, task: tuple[Piece, bool]) -> EncodedPiece:
+        """Return the lines of a piece, encoded, with their ids or without."""
+        piece, with_ids = task
         tokenizer = self.tokenizer if with_ids else None
         if with_ids and tokenizer is None:
             tokenizer = _tokenizer(self.folder, self.fingerprint)
         return encoded_piece(piece, self.settings, tokenizer)
-
-    def encode_all(
-        self, pieces: Iterable[Piece], with_ids: Callable[[], bool], executor: Executor, ahead: int
-    ) -> Iterator[tuple[Piece, EncodedPiece]]:
-        """Yield each piece with its encoding, in order; no more than `ahead` are in work.
-        `with_ids` is asked when a piece is submitted."""
-        waiting: deque[tuple[Piece, Future[EncodedPiece]]] = deque()
-        try:
-            for piece in pieces:
-                # Pieces are handed out in order, however long each takes.
-                if len(waiting) == ahead:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-                waiting.append((piece, executor.submit(self.encode, piece, with_ids())))
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
 
 
 @functools.lru_cache(1)

@@ -7,7 +7,8 @@ import itertools
 import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ from rnnlm.text.prepared.writer import add_shard, begin, begun, check_output, fi
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
-from rnnlm.work.executors import Inline, Processes
+from rnnlm.work import TICK_SECONDS, Team, local_team, this_thread, thread_team
 
 # ---- A request to `prepare`, with every setting resolved.
 
@@ -192,9 +193,6 @@ def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: Resolve
 
 
 # ---- The work itself.
-
-AHEAD = 2  # pieces in work for each worker: one is encoded, one waits
-PROGRESS_SECONDS = 0.5  # between two events
 
 
 @dataclass(frozen=True)
@@ -478,11 +476,11 @@ def _how(job: Job) -> str:
     return way_of(job.names, job.source, job.sample_bytes)
 
 
-def _executor(job: Job, workers: int) -> Executor:
-    """Return a new executor with `workers` processes, or threads where memory is limited."""
+def _team(job: Job, workers: int) -> AbstractContextManager[Team]:
+    """Return a new team of `workers` processes, or of threads where memory is limited."""
     if job.bounds:
-        return ThreadPoolExecutor(job.bounds.threads)
-    return Processes(workers) if workers else Inline()
+        return thread_team(job.bounds.threads, most=job.bounds.threads + 1)
+    return local_team(workers) if workers else this_thread()
 
 
 def _begin(job: Job, sample: Iterable[Piece], began: float) -> Steps:
@@ -499,8 +497,8 @@ def _begin(job: Job, sample: Iterable[Piece], began: float) -> Steps:
         else:
             text = lenient(job.text) if how == "even" else job.text
             # A process of its own makes it, whose memory is free again afterwards.
-            with _executor(job, min(1, job.workers)) as executor:
-                tokenizer = executor.submit(learn, sample, text, job.tokenizer_settings).result()
+            with _team(job, min(1, job.workers)) as team:
+                tokenizer = team.submit(learn, sample, text, job.tokenizer_settings).result()
         for message in tokenizer.notices:
             notice(message)
 
@@ -539,10 +537,10 @@ def _learn_all(job: Job) -> Generator[Event, None, TokenizerFiles]:
         limit = job.bounds.limit if job.bounds else None
         return learn(read(), job.text, job.tokenizer_settings, limit, lines)
 
-    with ThreadPoolExecutor(1) as executor:
-        future = executor.submit(made)
+    with thread_team(1) as team:
+        future = team.submit(made)
         try:
-            while not wait([future], PROGRESS_SECONDS).done:
+            while not wait([future], TICK_SECONDS).done:
                 share = None
                 if position.total:
                     share = min(1.0, position.read / position.total / readings)
@@ -567,7 +565,7 @@ def _encode(job: Job, index: Index, every: Iterator[Piece], position: Position) 
     progress = _Progress(position)
     with (
         contextlib.closing(_encoded(job, encoder, every, collector)) as pieces_encoded,
-        ThreadPoolExecutor(1) as writer,
+        thread_team(1) as writer,
     ):
         # A shard is written while the next one is filled.
         writing: Future[Index] = writer.submit(lambda: index)
@@ -586,19 +584,21 @@ def _encoded(
     job: Job, encoder: Encoder, every: Iterator[Piece], collector: Collector
 ) -> Generator[EncodedPiece, None, None]:
     """Yield the pieces, encoded, in order."""
-    ahead = max(1, AHEAD * job.workers)
-    if job.bounds:
-        ahead = job.bounds.threads + 1
-    with _executor(job, job.workers) as executor:
-        for piece, encoded in encoder.encode_all(every, collector.wants_ids, executor, ahead):
+    # Whether a piece needs ids is known when it is handed out.
+    tasks = ((piece, collector.wants_ids()) for piece in every)
+    with _team(job, job.workers) as team:
+        for done in team.run(encoder.encode, tasks, "in turn"):
+            if done is None:
+                continue
+            (piece, _), encoded = done
             # Submitted without ids, as shards were left to skip; but it reaches beyond the last.
             if encoded.arrays is None and not collector.passes_over(encoded):
-                encoded = executor.submit(encoder.encode, piece).result()
+                encoded = team.submit(encoder.encode, (piece, True)).result()
             yield encoded
 
 
 def _next_shard(
-    job: Job, writer: ThreadPoolExecutor, writing: "Future[Index]", shard: FullShard
+    job: Job, writer: Team, writing: "Future[Index]", shard: FullShard
 ) -> "Future[Index]":
     """Write `shard` once the one before is written."""
     return writer.submit(add_shard, job.request.output, writing.result(), shard)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
-from rnnlm.system import in_threads, processors
+from rnnlm.system import processors
 from rnnlm.text.encoding import MOST_THREADS
 from rnnlm.text.lines import Lines
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -33,6 +33,7 @@ from rnnlm.text.tokenizers.vocabulary import (
     rewritten,
     stored_vocabulary,
 )
+from rnnlm.work import in_threads
 
 if TYPE_CHECKING:
     from rnnlm.text.tokenizers.word_runs import Counted, Runs

@@ -19,13 +19,11 @@ from rnnlm.files.journal import Journal
 from rnnlm.filtering import run as running
 from rnnlm.filtering import shards, work
 from rnnlm.filtering.journal import JOURNAL, Begun, Started
-from rnnlm.filtering.run import BordersFound, Request, ShardFiltered, run
+from rnnlm.filtering.run import BordersFound, Request, ShardFiltered, processes_and_threads, run
 from rnnlm.filtering.settings import FilterSettings, Layout
-from rnnlm.filtering.team import Means
 from rnnlm.filtering.work import NamedModel, load_all
 from rnnlm.text.lines import TextSettings
-from rnnlm.work.executors import Inline
-from rnnlm.work.tasks import Team
+from rnnlm.work import Inline, Team
 from support.tiny_models import fit, save
 
 
@@ -197,9 +195,10 @@ def test_filter_that_is_killed_ends_like_uninterrupted(texts, model, monkeypatch
     names = ("rows.jsonl", "rows.parquet", "plain.txt")
     filtered(texts, model, *names, **request, output="unbroken")
     # The reference is the first task.
-    killed = Means(nullcontext(Team(KilledAfter(tasks), 1)), ahead=1)
+    killed = nullcontext(Team(KilledAfter(tasks), 1, most=1))
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(running, "of_this_machine", lambda *arguments: killed)
+        patched.setattr(running, "processes_and_threads", lambda *arguments: (1, 1))
+        patched.setattr(running, "this_thread", lambda: killed)
         filtered(texts, model, *names, **request)
 
     # What is finished is not filtered again.
@@ -347,3 +346,12 @@ def test_damaged_journals_are_errors(texts, model, entries, why):
             filtered(texts, model, "plain.txt", settings=settings, overwrite=overwrite)
         assert why in caught.value.why
     assert journal.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("workers", "tasks", "processes", "threads"),
+    [(4, 9, 4, 1), (4, 2, 2, 2), (4, 1, 1, 4), (2, 0, 1, 2)],
+)
+def test_processors_are_shared_by_files(workers, tasks, processes, threads):
+    assert processes_and_threads(workers, tasks, True) == (processes, threads)
+    assert processes_and_threads(workers, tasks, False) == (processes, 1)

@@ -10,7 +10,8 @@ import pytest
 
 from rnnlm import system
 from rnnlm.errors import SettingsError
-from rnnlm.system import in_threads, parse_size
+from rnnlm.system import parse_size
+from rnnlm.work import in_threads
 
 WAIT = 20  # seconds until a test gives up
 

@@ -17,8 +17,7 @@ from rnnlm.ngram.counting.store import Store
 from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.ngram.tables import NOWHERE
 from rnnlm.text.encoding import IdFiles
-from rnnlm.work.executors import Inline, Processes
-from rnnlm.work.tasks import Cancelled, Team
+from rnnlm.work import Cancelled, Inline, Processes, Team
 from support.random_texts import assert_levels, random_text
 from support.tiny_ngrams import END, ids_of
 

@@ -19,11 +19,11 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS, EncodedText
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.prepared import pieces, prepared_text
+from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared import writer as storing
 from rnnlm.text.prepared.preparation import Encoding, Prepared, Sampled, Sampling
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.work import executors
+from rnnlm.work import Processes
 
 
 def content(folder):
@@ -196,15 +196,15 @@ def test_standard_input_is_read_once(tmp_path, text, prepared, stdin, chunk_byte
 
 
 def test_a_dying_worker_stops_work_but_keeps_results(tmp_path, prepared, monkeypatch):
-    submit = executors.Processes.submit
+    submit = Processes.submit
 
-    def dying(self, function, piece, *arguments):
-        if isinstance(piece, pieces.Piece) and piece.first_line > 400:
+    def dying(self, function, task, *arguments):
+        if isinstance(task, tuple) and task[0].first_line > 400:
             self.processes[0].process.kill()
-        return submit(self, function, piece, *arguments)
+        return submit(self, function, task, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(executors.Processes, "submit", dying)
+        patched.setattr(Processes, "submit", dying)
         with pytest.raises(RnnlmError, match="process died; it was ended by SIGKILL"):
             prepared(workers=1)
     prepared("unbroken")

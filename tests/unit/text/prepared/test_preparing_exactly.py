@@ -37,7 +37,7 @@ def exactly(tmp_path, text, small_shards, monkeypatch):
     """Return a function that prepares `text` within limits that a few thousand bytes exceed, and
     returns the prepared text."""
     monkeypatch.setattr(preparation, "SMALL_SHARD_BYTES", 20_000)
-    monkeypatch.setattr(preparation, "PROGRESS_SECONDS", SOON)
+    monkeypatch.setattr(preparation, "TICK_SECONDS", SOON)
     folder = tmp_path / "prepared"
     events = []
 
@@ -138,7 +138,7 @@ def test_a_sample_of_all_gives_every_word(tmp_path, text, prepared, stdin):
 
 
 def test_counting_ends_when_nobody_waits(tmp_path, text, small_shards, monkeypatch):
-    monkeypatch.setattr(preparation, "PROGRESS_SECONDS", SOON)
+    monkeypatch.setattr(preparation, "TICK_SECONDS", SOON)
     monkeypatch.setattr(preparation, "pieces", lambda *given: iter(lambda: endless, None))
     endless = preparation.Piece("text", 1, True, b"the same\n")
     events = rnnlm.prepare(text, tmp_path / "prepared", sample="all")

@@ -9,7 +9,7 @@ from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.pieces import Piece
 from rnnlm.text.prepared.tokenizer_sample import learn
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.work.executors import Inline, Processes
+from rnnlm.work import Inline, Processes
 
 
 @pytest.fixture(scope="module")

@@ -1,35 +1,13 @@
 """Who works beside this process: processes of this machine, or the workers of a Dask cluster."""
 
-import contextlib
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from rnnlm.errors import UsageError
-from rnnlm.work import dask_cluster
-from rnnlm.work.executors import Processes
-from rnnlm.work.tasks import Team
+from rnnlm.ngram.counting import dask_cluster
+from rnnlm.work import Team, local_team
 
 MEMORY = "1G"  # that a task may take, unless another limit is given
-
-
-class LocalTeam(Team):
-    """Processes of this machine, which talk to this one through pipes."""
-
-    def __init__(self, processes: Processes, size: int) -> None:
-        super().__init__(processes, size)
-        self.processes = processes
-
-    def settle(self) -> None:
-        # Tasks that nobody waits for end at once, so that they write no more.
-        self.processes.kill()
-
-
-@contextlib.contextmanager
-def local_team(count: int) -> Iterator[Team]:
-    """Provide a team of `count` processes of this machine, which end with the context."""
-    with Processes(count) as processes:
-        yield LocalTeam(processes, count)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """The workers of a Dask cluster as a team: connected to, checked, watched, and left in order.
 
 This is the one module that knows Dask. Everybody else has an executor
-(:class:`concurrent.futures.Executor`) or a :class:`rnnlm.work.tasks.Team`, and runs a phase so::
+(:class:`concurrent.futures.Executor`) or a :class:`rnnlm.work.Team`, and runs a phase so::
 
     with dask_cluster.connected("tcp://10.0.0.1:8786") as team:
         team.check_folder(folder, mark)
-        for result in team.run(function, tasks):
-            if result is not None:
-                ...
+        for done in team.run(function, tasks):
+            if done is not None:
+                task, result = done
 
 `function` and each of `tasks` travel to a worker: a function of a module, and a small value with
 paths and numbers. What they work on, and what they make, lies in a folder that all workers see,
@@ -33,13 +33,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from rnnlm.errors import OutputError, RnnlmError, SettingsError, UsageError, require_package
-from rnnlm.work.tasks import Team, saying
+from rnnlm.work import Team
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -299,6 +300,27 @@ def _other_version(worker: str, there: str, here: str) -> RnnlmError:
 # ---- In a worker.
 
 
+# What a long task tells about itself: the share that is done. A team that can hear it sets this.
+_say: ContextVar[Callable[[float], None] | None] = ContextVar("_say", default=None)
+
+
+def say_share(share: float) -> None:
+    """Tell, from within a task, how much of it is done, if anybody hears it."""
+    say = _say.get()
+    if say is not None:
+        say(share)
+
+
+@contextlib.contextmanager
+def saying(say: Callable[[float], None]) -> Iterator[None]:
+    """Let `say` hear what a task in this context tells of itself."""
+    token = _say.set(say)
+    try:
+        yield
+    finally:
+        _say.reset(token)
+
+
 class Said(TypedDict):
     """What a task tells of itself."""
 
@@ -311,7 +333,7 @@ def code_version() -> str:
     """Return the version of rnnlm with a hash of its code: two copies of one version may differ
     while it is developed."""
     package = sys.modules[__name__.partition(".")[0]]
-    root = Path(__file__).parents[1]
+    root = Path(package.__path__[0])
     found = hashlib.sha256()
     # What lies there in an installed copy alone is left out.
     for path in sorted(root.rglob("*.py")):

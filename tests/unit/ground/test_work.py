@@ -1,4 +1,4 @@
-"""A team hands out few tasks ahead, gives results in order, and stops at the first error."""
+"""A team hands out few tasks ahead, gives results in order or as they end, and stops at an error."""
 
 import threading
 import time
@@ -6,9 +6,9 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 import pytest
 
-from rnnlm.work import tasks
-from rnnlm.work.executors import Inline
-from rnnlm.work.tasks import Team, say_share, saying
+from rnnlm import work
+from rnnlm.ngram.counting.dask_cluster import say_share, saying
+from rnnlm.work import Inline, Team, this_thread
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def team():
 
 
 def results(steps):
-    return [step for step in steps if step is not None]
+    return [step[1] for step in steps if step is not None]
 
 
 def test_results_come_in_the_order_of_tasks(team):
@@ -41,11 +41,11 @@ def test_few_tasks_are_drawn_ahead(team):
 
     steps = team.run(abs, drawing())
     next(steps)
-    assert len(drawn) <= 1 + tasks.AHEAD * 3
+    assert len(drawn) <= 1 + work.AHEAD * 3
 
 
 def test_the_caller_hears_that_it_waits(team, monkeypatch):
-    monkeypatch.setattr(tasks, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(work, "TICK_SECONDS", 0.01)
     checks = []
     team.check = lambda: checks.append(1)
     goes_on = threading.Event()
@@ -86,6 +86,47 @@ def test_leaving_calls_off_what_waits():
     assert len(Kept.futures) == 8 and all(future.cancelled() for future in Kept.futures)
     with pytest.raises(CancelledError):
         Kept.futures[0].result()
+
+
+def test_results_come_as_they_end():
+    slow = threading.Event()
+
+    def wait_or_double(number):
+        return slow.wait(10) if number == 0 else 2 * number
+
+    found = []
+    with ThreadPoolExecutor(2) as executor:
+        for done in filter(None, Team(executor, 2).run(wait_or_double, range(4), "as they end")):
+            found.append(done)
+            if len(found) == 3:
+                slow.set()
+    assert sorted(found[:3]) == [(1, 2), (2, 4), (3, 6)] and found[3] == (0, True)
+
+
+def test_after_an_error_no_more_tasks_begin_and_those_that_run_come_to_their_end():
+    drawn, found = [], []
+
+    def failing(number):
+        if number == 3:
+            raise ValueError("three")
+        time.sleep(0.1 * (number == 4))
+        return number
+
+    def tasks():
+        for number in range(1, 10):
+            drawn.append(number)
+            yield number
+
+    def run(team):
+        for done in team.run(failing, tasks(), "as they end"):
+            found.append(done and done[0])
+
+    with this_thread() as team, pytest.raises(ValueError, match="three"):
+        run(team)
+    assert found == [1, 2] and drawn == [1, 2, 3]
+    with ThreadPoolExecutor(2) as executor, pytest.raises(ValueError, match="three"):
+        run(Team(executor, 2, most=2))
+    assert sorted({*filter(None, found[2:])} | {3}) == sorted(drawn[3:])
 
 
 def test_tasks_tell_a_listener_how_far_they_are():

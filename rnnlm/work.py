@@ -1,0 +1,362 @@
+"""Tasks beside this one: in threads, or in processes of this machine over pipes.
+
+:func:`in_threads` works through parts of what this process holds. A :class:`Team` works on tasks
+that may travel: a task takes paths and numbers and returns names and counts; what it works on, and
+what it makes, lies in a folder that all workers see. It may run twice, or be killed: what it writes
+has a new name until the process that began the phase gives it its own. That process waits for all
+tasks of a phase before it begins the next; no task waits for another.
+
+:class:`Processes` replaces concurrent.futures.ProcessPoolExecutor, which runs a script without a
+`__main__` guard again in each worker, lets workers survive a parent that is killed, and before
+Python 3.11.5 waits forever when a worker dies while a large piece is being sent. loky, which does
+without the guard, has its workers finish what they were given when their parent is killed, up to
+hours later, and then report leaked semaphores; one killed worker ends all of them.
+"""
+
+import contextlib
+import itertools
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import IO, Any, Literal, TypeAlias, TypeVar
+
+from rnnlm import system
+from rnnlm.errors import RnnlmError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+# Which results come when: in the order of the tasks, errors too; in that order, but the first error
+# of any task at once; or as they end, and an error when those that run have ended.
+Order: TypeAlias = Literal["in turn", "errors at once", "as they end"]
+
+TICK_SECONDS = 0.5  # between two looks at whether the work can go on, and at who asks for its end
+AHEAD = 2  # tasks handed out for each worker: it begins the next one at once
+DONE = object()  # there are no more tasks
+HINT = "run it again, perhaps with fewer `workers`: it goes on with what is finished on disk"
+
+
+class Cancelled(RnnlmError):
+    """The run that a task belongs to has ended, so that its result is of no use."""
+
+
+class Team:
+    """The workers behind one executor.
+
+    size: how many tasks are worked on at once. most: how many are handed out; None: AHEAD for each
+    worker. A team that can lose what it depends on says so in `check`, and in errors of its own in
+    `outcome`.
+    """
+
+    def __init__(self, executor: Executor, size: int, most: int | None = None) -> None:
+        self.executor = executor
+        self.size = size
+        self.most = most
+
+    @property
+    def begun(self) -> float:
+        """How much is done of the tasks that are in work, in tasks, where they tell it."""
+        return 0.0
+
+    def check(self) -> None:
+        """Raise an error if the work cannot go on."""
+
+    def check_folder(self, folder: Path, mark: str) -> None:
+        """Make sure that all workers see and write a folder, which has a file of the name `mark`
+        that holds its name. Processes of this machine do."""
+
+    def settle(self) -> None:
+        """Wait a while for tasks that were called off, so that they leave nothing behind."""
+
+    def outcome(self, future: "Future[Result]") -> Result:
+        """Return the result of a task that has come to its end, or raise its error."""
+        return future.result()
+
+    def submit(self, function: Callable[..., Result], *arguments: object) -> "Future[Result]":
+        """Hand out a task."""
+        return self.executor.submit(function, *arguments)
+
+    def run(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        order: Order = "errors at once",
+    ) -> Iterator[tuple[Task, Result] | None]:
+        """Yield each task with what `function` returns for it; and None now and then while the next
+        one is awaited, so that the caller can show how far the work is, or end it.
+
+        After an error, and when the caller leaves, tasks that wait are called off.
+        """
+        left = iter(tasks)
+        waiting: dict[Future[Result], Task] = {}  # in the order in which they were handed out
+        error: Exception | None = None
+        try:
+            while True:
+                # Few tasks are handed out ahead: reading them may take memory, and a team may grow.
+                while error is None and len(waiting) < (self.most or AHEAD * max(1, self.size)):
+                    following: Any = next(left, DONE)
+                    if following is DONE:
+                        break
+                    waiting[self.submit(function, following)] = following
+                if not waiting:
+                    break
+
+                # Those behind may have failed, too.
+                ended = [future for future in waiting if future.done()]
+                taken = ended
+                if order != "as they end":
+                    taken = list(itertools.takewhile(Future.done, waiting))
+                if order == "errors at once":
+                    taken += [future for future in ended[len(taken) :] if _has_failed(future)]
+                for future in taken:
+                    task = waiting.pop(future)
+                    try:
+                        result = self.outcome(future)
+                    except Exception as failure:
+                        if order != "as they end":
+                            raise
+                        error = error or failure
+                        continue
+                    yield task, result
+
+                busy = waiting.keys() - ended
+                if not taken and not wait(busy, TICK_SECONDS, "FIRST_COMPLETED").done:
+                    self.check()
+                    yield None
+        finally:
+            for future in waiting:
+                future.cancel()
+        if error is not None:
+            raise error
+
+
+def _has_failed(future: "Future[Result]") -> bool:
+    try:
+        return future.exception() is not None
+    except CancelledError:
+        return True
+
+
+# ---- Threads of this process.
+
+
+def in_threads(
+    function: Callable[[Task], Result], parts: Iterable[Task], threads: int | None = None
+) -> Iterator[Result]:
+    """Yield the result of `function` for each part, in their order, from so many threads (None: as
+    many as there are free processors).
+
+    No more parts than that are in work, or finished and waiting to be taken. A single part needs
+    no thread.
+    """
+    threads = threads or system.free_processors()
+
+    # Draw two parts, if two may be in work, to see whether there is more than one.
+    parts = iter(parts)
+    first_ones = list(itertools.islice(parts, min(threads, 2)))
+    parts = itertools.chain(first_ones, parts)
+    if len(first_ones) < 2:
+        yield from map(function, parts)
+        return
+    with thread_team(threads, most=threads) as team:
+        for done in team.run(function, parts, "in turn"):
+            if done is not None:
+                yield done[1]
+
+
+@contextlib.contextmanager
+def thread_team(count: int, most: int | None = None) -> Iterator[Team]:
+    """Provide a team of so many threads of this process; several leave processors to each other."""
+    begin = system.note_several if count > 1 else None
+    with ThreadPoolExecutor(count, initializer=begin) as executor:
+        yield Team(executor, count, most)
+
+
+@contextlib.contextmanager
+def this_thread() -> Iterator[Team]:
+    """Provide a team that runs each task at once, in the thread that hands it out."""
+    yield Team(Inline(), 1, most=1)
+
+
+class Inline(Executor):
+    """An executor that runs each call at once, in the thread that submits it."""
+
+    def submit(
+        self, function: Callable[..., Result], /, *arguments: object, **keywords: object
+    ) -> Future[Result]:
+        future: Future[Result] = Future()
+        try:
+            future.set_result(function(*arguments, **keywords))
+        except Exception as error:  # whoever asks for the result gets it
+            future.set_exception(error)
+        return future
+
+
+# ---- Processes of this machine.
+
+
+class LocalTeam(Team):
+    """Processes of this machine, which talk to this one through pipes."""
+
+    def settle(self) -> None:
+        # Tasks that nobody waits for end at once, so that they write no more.
+        assert isinstance(self.executor, Processes)
+        self.executor.kill()
+
+
+@contextlib.contextmanager
+def local_team(count: int, most: int | None = None) -> Iterator[Team]:
+    """Provide a team of `count` processes of this machine, which end with the context."""
+    with Processes(count) as processes:
+        yield LocalTeam(processes, count, most)
+
+
+class Processes(Executor):
+    """An executor of `count` processes. The end of its context waits for what is submitted; an
+    error that leaves the context kills the processes instead."""
+
+    def __init__(self, count: int) -> None:
+        self.processes: list[WorkerProcess] = []
+        self._idle: queue.SimpleQueue[WorkerProcess] = queue.SimpleQueue()
+        self._threads = ThreadPoolExecutor(count)  # each waits for one process
+        try:
+            for _ in range(count):
+                self.processes.append(WorkerProcess())
+                self._idle.put(self.processes[-1])
+        except BaseException:
+            self.kill()
+            raise
+
+    def submit(
+        self, function: Callable[..., Result], /, *arguments: object, **keywords: object
+    ) -> Future[Result]:
+        return self._threads.submit(self._call, (function, arguments, keywords))
+
+    def _call(self, call: tuple) -> Any:
+        process = self._idle.get()
+        try:
+            return process.call(call)
+        finally:
+            self._idle.put(process)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._threads.shutdown(wait, cancel_futures=cancel_futures)
+        self.kill()
+
+    def kill(self) -> None:
+        """End all processes now; the calls that they were working on fail."""
+        # The threads end once their processes are gone, and only then may streams be closed.
+        for process in self.processes:
+            process.process.kill()
+        self._threads.shutdown(cancel_futures=True)
+        for process in self.processes:
+            process.close()
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is not None:
+            self.kill()
+        self.shutdown()
+
+
+class WorkerProcess:
+    """A process that works for this one, in its own session: Ctrl-C on the terminal does not reach
+    it."""
+
+    def __init__(self) -> None:
+        path = os.pathsep.join(system.import_path())
+        self.process = subprocess.Popen(
+            system.python("-c", f"from {__name__} import work; work()"),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+        )  # fmt: skip
+        assert self.process.stdin and self.process.stdout
+        self.calls: IO[bytes] = self.process.stdin
+        self.results: IO[bytes] = self.process.stdout
+
+    def call(self, call: tuple) -> Any:
+        """Return the result of a call there, or raise its error; RnnlmError where the process is
+        gone."""
+        try:
+            pickle.dump(call, self.calls, pickle.HIGHEST_PROTOCOL)
+            self.calls.flush()
+            result, error = pickle.load(self.results)  # noqa: S301 a process of our own wrote it
+        except (OSError, EOFError, pickle.UnpicklingError):
+            raise self._died() from None
+        if error:
+            raise error
+        return result
+
+    def close(self) -> None:
+        """Wait until the process, which was killed, is gone."""
+        for stream in (self.calls, self.results):
+            with contextlib.suppress(OSError):  # what could not be written any more
+                stream.close()
+        self.process.wait()
+
+    def _died(self) -> RnnlmError:
+        try:
+            code = self.process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            code = 0
+        if code < 0:
+            why = f"it was ended by {signal.Signals(-code).name}"
+        else:
+            why = f"it ended with code {code}"
+        if code == -signal.SIGKILL:
+            why += ": the system may have run out of memory"
+        return RnnlmError("a worker process died", why, HINT)
+
+
+def work() -> None:
+    """Run the calls that come through standard input, in a worker, and write their results until
+    the parent is gone."""
+    # The parent handles these signals.
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+    # Results have the stream to themselves: what a library prints is none, and goes where errors
+    # go. Where there is no such place, nothing else may get its number.
+    if sys.stderr is None:
+        os.open(os.devnull, os.O_WRONLY)
+    results = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+
+    system.keep_freed()  # one piece takes the memory of the one before
+    calls: queue.SimpleQueue[tuple] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(sys.stdin.buffer, calls), daemon=True).start()
+    with contextlib.suppress(BrokenPipeError):
+        while True:
+            pickle.dump(_outcome(*calls.get()), results, pickle.HIGHEST_PROTOCOL)
+            results.flush()
+
+
+def _receive(stream: IO[bytes], calls: "queue.SimpleQueue[tuple]") -> None:
+    """Put the parent's calls into the queue. The stream ends when the parent does, in whatever way;
+    then this process ends, too, even at work."""
+    try:
+        while True:
+            calls.put(pickle.load(stream))  # noqa: S301 the parent wrote it
+    finally:
+        os._exit(0)
+
+
+def _outcome(
+    function: Callable[..., Any], arguments: tuple, keywords: dict[str, Any]
+) -> tuple[object, Exception | None]:
+    try:
+        return function(*arguments, **keywords), None
+    except MemoryError:
+        return None, RnnlmError(
+            "not enough memory",
+            "a worker ran out of it",
+            "lower `workers`, `memory`, `sample` or `max_vocab`",
+        )
+    except Exception as error:  # the parent raises it
+        return None, error

@@ -1,1 +1,0 @@
-"""Work in other processes, on this machine or on others: executors, and the tasks of a phase."""
