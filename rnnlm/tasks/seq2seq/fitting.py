@@ -3,7 +3,7 @@ validation."""
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,16 +14,19 @@ from torch import Tensor
 from rnnlm.config import Resolved, as_text
 from rnnlm.errors import UsageError, notice
 from rnnlm.evaluation.translation import WRITTEN_METRICS
-from rnnlm.events import Event, TrainingState, never
-from rnnlm.interface import Shapes
+from rnnlm.interface import Shapes, Tokenizer
 from rnnlm.models import registry
-from rnnlm.neural.device import memory_errors
-from rnnlm.neural.fitting import fitting, state
+from rnnlm.neural.fitting import fitting
 from rnnlm.neural.fitting.contracts import Carry, Loss, Verdict
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.neural.fitting.settings import RunSettings
-from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.settings import NetworkSettings, RecurrentSettings
+from rnnlm.tasks.fitting import (
+    ExampleLoss,
+    ExampleValidation,
+    Fitting,
+    fit_examples,
+    trainer_of_examples,
+)
 from rnnlm.tasks.language_model_layers import (
     TakenLayers,
     arrays_of,
@@ -44,7 +47,7 @@ from rnnlm.tasks.seq2seq.data import (
     encode_pairs,
 )
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel, array_shapes
-from rnnlm.tasks.seq2seq.network import make_network
+from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork, make_network
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings, Seq2SeqSettings
 
 # ---- Language models that an encoder-decoder starts from: for each side its shape, its word
@@ -230,69 +233,35 @@ def _size(shape: tuple[int, ...]) -> str:
 # ---- Fitting an encoder-decoder to pairs, as events.
 
 
-def fit(
-    resolved: Resolved,
-    data: PairTrainingData,
-    stop: Callable[[], bool] = never,
-    initial: dict[str, np.ndarray] | TrainingState | None = None,
-    save: Callable[[], bool] = never,
-) -> Iterator[Event]:
-    """Train a network on `data`; yields and raises as :func:`rnnlm.neural.fitting.fitting.fit`.
-    initial: weights by name that replace the random ones; the others start at random."""
-    yield from fitting.fit_with(make_trainer, resolved, data, stop, initial, save)
+class PairFitting(Fitting[Seq2SeqNetwork, PairTrainingData]):
+    """Parts of the trainer of an encoder-decoder."""
 
+    settings_class = Seq2SeqFittingSettings
+    settings: Seq2SeqFittingSettings
 
-def make_trainer(
-    resolved: Resolved,
-    data: PairTrainingData,
-    initial: dict[str, np.ndarray] | TrainingState | None = None,
-    ranks: SingleProcess = SINGLE_PROCESS,
-) -> Trainer:
-    """Make a trainer on the device asked for; set torch's threads and seed. Raises as
-    :func:`fit`."""
-    run, settings = resolved.make(RunSettings), resolved.make(Seq2SeqFittingSettings)
-    device, precision = fitting.begin(run)
-    stored = state.checked(initial) if isinstance(initial, TrainingState) else None
-    codec = data.tokenizer
-    with memory_errors(device):
-        # Weights that are given replace random ones.
-        network = make_network(resolved.make(Seq2SeqSettings), codec.source, codec.target)
-        if isinstance(initial, dict):
-            tensors = {name: torch.from_numpy(array) for name, array in initial.items()}
-            network.load_state_dict(tensors, strict=False)
-        network.to(device)
-        errors = resolved.values["encoding_errors"]
+    def network(self) -> Seq2SeqNetwork:
+        codec = self.data.tokenizer
+        return make_network(self.resolved.make(Seq2SeqSettings), codec.source, codec.target)
+
+    def words(self, network: Seq2SeqNetwork) -> tuple[Tensor | None, Tokenizer]:
         words = network.source_words or network.target_words
-        fitting.place_vectors(
-            words.weight, settings, codec.source, errors, is_started=initial is not None
-        )
+        return words.weight, self.data.tokenizer.source
 
-        # Weights are the same on all ranks, dropout is not.
-        ranks.seed_per_rank(run.seed)
-        rows = settings.batch_rows * ranks.count
-        if stored:
-            rows = stored.facts["source"]["rows"]  # on however many ranks the run began
-        batches = PairBatches(data.train, codec.target.boundary_id, rows, run.seed, device, ranks)
+    def parts(
+        self, network: Seq2SeqNetwork, rows: int, precision: str, device: torch.device
+    ) -> "tuple[TargetLoss, PairBatches, PairValidation | None]":
+        data, codec, seed = self.data, self.data.tokenizer, self.resolved.values["seed"]
+        batches = PairBatches(data.train, codec.target.boundary_id, rows, seed, device, self.ranks)
         model = Seq2SeqModel(network, codec, precision)
         validation = None
         if data.valid:
-            validation = PairValidation(data.valid, model, settings.criterion, ranks)
-        objective = TargetLoss(model, settings)
-        trainer = Trainer(
-            objective=objective,
-            source=batches,
-            validation=validation,
-            settings=settings,
-            run=run,
-            precision=precision,
-            ranks=ranks,
-        )
-        if stored:
-            state.load_state_dict(trainer, stored)
-        return trainer
+            validation = PairValidation(data.valid, model, self.settings.criterion, self.ranks)
+        return TargetLoss(model, self.settings), batches, validation
 
 
 check = functools.partial(fitting.check, has_text=False)
+fit = functools.partial(fit_examples, PairFitting)
+make_trainer = functools.partial(trainer_of_examples, PairFitting)
 
 
 # ---- The objective and the validation of an encoder-decoder: cross-entropy of the target, and
@@ -301,19 +270,14 @@ check = functools.partial(fitting.check, has_text=False)
 LOOKED_AT = 2  # pairs, where a few are to be read
 
 
-class TargetLoss:
+class TargetLoss(ExampleLoss[Seq2SeqModel]):
     """An Objective: the cross-entropy of the target's tokens given the source and the tokens
-    before, per token. model: reads the network in the precision of training."""
-
-    is_exact = True
+    before, per token."""
 
     def __init__(self, model: Seq2SeqModel, settings: Seq2SeqFittingSettings) -> None:
-        self.reader, self.network = model, model.network
+        super().__init__(model)
         self.label_smoothing, self.own_words = settings.label_smoothing, settings.own_words
         self.uniform_nats = math.log(model.codec.size)
-
-    def initial_carry(self, rows: int) -> Carry:
-        return ()
 
     def loss(self, tensors: tuple[Tensor, ...], carry: Carry) -> Loss:
         sources_SB, lengths_1B, inputs_TB, targets_TB = tensors
@@ -325,19 +289,14 @@ class TargetLoss:
     def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
         return -float(self.reader.score_tensors(*tensors).sum())
 
-    def weights_changed(self) -> None:
-        pass
-
-    def model(self) -> Seq2SeqModel:
-        return Seq2SeqModel(self.network, self.reader.codec)
-
 
 DECODING_PASSES = 4.0  # what greedy decoding costs, in passes over the data
 
 
-class PairValidation:
-    """A Validation: the loss on `data`, and metrics of decoded text if one is the criterion. Each
-    rank measures all of it."""
+class PairValidation(ExampleValidation[Seq2SeqModel, PairedData]):
+    """A Validation: the loss, and metrics of decoded text if one is the criterion."""
+
+    examples = "pairs"
 
     def __init__(
         self,
@@ -346,8 +305,7 @@ class PairValidation:
         criterion: str,
         ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:
-        self.data, self.model, self.criterion, self.ranks = data, model, criterion, ranks
-        self.tokens = data.tokens
+        super().__init__(data, model, criterion, ranks)
         if criterion != "loss" and not evaluation.is_telling(model, data, criterion):
             notice(
                 f"{criterion} of the validation targets cannot tell good weights from bad ones: "
@@ -364,9 +322,6 @@ class PairValidation:
         data = encode_pairs(self.model.codec, replace(text, pairs=pairs))
         return PairValidation(data, self.model, self.criterion, self.ranks)
 
-    def __str__(self) -> str:
-        return f"{self.data.sentences:,} pairs, {self.model.precision}"
-
     def run(self, stop: Callable[[], bool]) -> Verdict | None:
         own_stop = self.ranks.own_stop(stop)
         logprob_N = evaluation.target_scores(self.model, self.data, own_stop)
@@ -379,10 +334,7 @@ class PairValidation:
         if self.criterion != "loss" and math.isfinite(loss):
             found = evaluation.decoded(self.model, self.data, stop=own_stop)
 
-        # If one rank was stopped, none has a verdict.
-        stopped = self.ranks.totals(float(logprob_N is None or found is None))[0]
-        self.ranks.synchronize()
-        if stopped or found is None:
+        if self.was_stopped(logprob_N is None or found is None) or found is None:
             return None
 
         if not math.isfinite(loss):

@@ -1,0 +1,146 @@
+"""Fit the network of a task to examples: the trainer, and what losses and validations of all tasks
+have in common."""
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnlm.config import Resolved
+from rnnlm.events import Event, TrainingState, never
+from rnnlm.interface import Tokenizer
+from rnnlm.neural.device import memory_errors
+from rnnlm.neural.fitting import fitting, state
+from rnnlm.neural.fitting.contracts import BatchSource, Carry, Objective, Validation
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.neural.fitting.settings import OptimizationSettings, RunSettings
+from rnnlm.neural.fitting.trainer import Trainer
+from rnnlm.neural.layers.layers import LayeredNetwork
+from rnnlm.tasks.request import CountedText, Data
+from rnnlm.tasks.saved_model import SavedModel
+
+N = TypeVar("N", bound=LayeredNetwork)
+D = TypeVar("D", bound=Data)
+M = TypeVar("M", bound=SavedModel[Any, Any])
+T = TypeVar("T", bound=CountedText)
+
+
+class Fitting(ABC, Generic[N, D]):
+    """The parts of a trainer that each task makes in its own way, for `data`."""
+
+    settings_class: ClassVar[type[OptimizationSettings]]
+
+    def __init__(self, resolved: Resolved, data: D, ranks: SingleProcess) -> None:
+        self.resolved, self.data, self.ranks = resolved, data, ranks
+        self.settings = resolved.make(self.settings_class)
+
+    @abstractmethod
+    def network(self) -> N:
+        """Return a network with random weights."""
+
+    @abstractmethod
+    def words(self, network: N) -> tuple[Tensor | None, Tokenizer]:
+        """Return the word vectors that the network reads, and the tokenizer of these words."""
+
+    @abstractmethod
+    def parts(
+        self, network: N, rows: int, precision: str, device: torch.device
+    ) -> tuple[Objective, BatchSource, Validation | None]:
+        """Return the loss, the batches of `rows` examples, and the validation."""
+
+
+def fit_examples(
+    make: type[Fitting[Any, Any]],
+    resolved: Resolved,
+    data: Data,
+    stop: Callable[[], bool] = never,
+    initial: dict[str, np.ndarray] | TrainingState | None = None,
+    save: Callable[[], bool] = never,
+) -> Iterator[Event]:
+    """Train a network on `data`; yields and raises as :func:`rnnlm.neural.fitting.fitting.fit`.
+    initial: weights by name that replace the random ones; the others start at random."""
+    maker = functools.partial(trainer_of_examples, make)
+    yield from fitting.fit_with(maker, resolved, data, stop, initial, save)
+
+
+def trainer_of_examples(
+    make: type[Fitting[Any, Any]],
+    resolved: Resolved,
+    data: Data,
+    initial: dict[str, np.ndarray] | TrainingState | None = None,
+    ranks: SingleProcess = SINGLE_PROCESS,
+) -> Trainer:
+    """Make a trainer on the device asked for; set torch's threads and seed."""
+    run = resolved.make(RunSettings)
+    device, precision = fitting.begin(run)
+    stored = state.checked(initial) if isinstance(initial, TrainingState) else None
+    task = make(resolved, data, ranks)
+    with memory_errors(device):
+        # Weights that are given replace random ones.
+        network = task.network()
+        if isinstance(initial, dict):
+            tensors = {name: torch.from_numpy(array) for name, array in initial.items()}
+            network.load_state_dict(tensors, strict=False)
+        network.to(device)
+        words_VE, tokenizer = task.words(network)
+        errors = resolved.values["encoding_errors"]
+        fitting.place_vectors(
+            words_VE, task.settings, tokenizer, errors, is_started=initial is not None
+        )
+
+        # Weights are the same on all ranks, dropout is not.
+        ranks.seed_per_rank(run.seed)
+        rows = task.settings.batch_rows * ranks.count
+        if stored:
+            rows = stored.facts["source"]["rows"]  # on however many ranks the run began
+        objective, batches, validation = task.parts(network, rows, precision, device)
+        trainer = Trainer(objective, batches, validation, task.settings, run, precision, ranks)
+        if stored:
+            state.load_state_dict(trainer, stored)
+        return trainer
+
+
+class ExampleLoss(Generic[M]):
+    """What Objectives of all tasks have in common. model: reads the network in the precision of
+    training."""
+
+    is_exact = True
+
+    def __init__(self, model: M) -> None:
+        self.reader, self.network = model, model.network
+
+    def initial_carry(self, rows: int) -> Carry:
+        return ()
+
+    def weights_changed(self) -> None:
+        pass
+
+    def model(self) -> M:
+        return type(self.reader)(self.network, self.reader.codec)
+
+
+class ExampleValidation(Generic[M, T]):
+    """What Validations of all tasks have in common: each rank measures all of `data`. criterion:
+    what chooses the weights."""
+
+    examples = "examples"
+    passes = 1.0
+
+    def __init__(
+        self, data: T, model: M, criterion: str, ranks: SingleProcess = SINGLE_PROCESS
+    ) -> None:
+        self.data, self.model, self.criterion, self.ranks = data, model, criterion, ranks
+        self.tokens = data.tokens
+
+    def __str__(self) -> str:
+        return f"{self.data.sentences:,} {self.examples}, {self.model.precision}"
+
+    def was_stopped(self, is_cut_off: bool) -> bool:
+        """Return whether any rank was cut off: then none has a verdict."""
+        stopped = self.ranks.totals(float(is_cut_off))[0]
+        self.ranks.synchronize()
+        return bool(stopped)
