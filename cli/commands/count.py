@@ -107,8 +107,13 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
 
     Folders of one order add up to the counts of all their texts, with the words of all, in bounded
     memory (--memory; 1G unless given).
+
+    The same command goes on where it was interrupted, with what is in --temp DIR, or says that the
+    counts are finished.
     """
-    from rnnlm.files import outputs
+    from rnnlm.files import lock, outputs
+    from rnnlm.files.result_file import next_step_of_file
+    from rnnlm.files.resuming import Step, text_signatures
     from rnnlm.ngram.counting import counts_folder, strings
     from rnnlm.text import sources
 
@@ -129,32 +134,41 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     # What is written is checked before time goes into it.
     if target:
         outputs.check_apart([target], folders)
-        counts_folder.check_output(target, overwrite)
     elif output:
-        outputs.check_file(output, overwrite)
         outputs.check_apart([output], folders or sources.expand(text))
+    order, shown = given["order"], {name: given[name] for name in ("highest_only", "min_count")}
+    to_count = None
+    identity = text_signatures(folders, "counts")
+    if not folders:
+        order = order or DEFAULT_ORDER
+        to_count = _text_and_tokenizer(text, given)
+        identity = _identity_of_text(*to_count)
+    identity |= {"order": str(order), **{name: str(value) for name, value in shown.items()}}
+    if output and not target and next_step_of_file(output, identity, overwrite) is Step.FINISHED:
+        return
 
     # Without a folder of counts, rows of a table are made in their order from the beginning.
     progress = terminal.Progress()
-    shown = {"highest_only": given["highest_only"], "min_count": given["min_count"]}
-    if not target and not folders and not given["tokenizer_from"]:
-        order = given["order"] or DEFAULT_ORDER
-        corpus, tokenizer = _text_and_tokenizer(text, given)
-        rows = strings.count_text(corpus, tokenizer, order, **shown, report=progress)
-        _put_rows(rows, output, progress)
+    if not target and to_count and not given["tokenizer_from"]:
+        rows = strings.count_text(*to_count, order, **shown, report=progress)
+        _put_rows(rows, output, identity, progress)
         return
 
     with contextlib.ExitStack() as stack:
         if target:
-            stack.enter_context(counts_folder.owned(target, overwrite))
-        found = stack.enter_context(_counted(text, folders, given, progress))
+            stack.enter_context(lock.held(target, "counting"))
+            if counts_folder.next_step_in(target, identity, overwrite) is Step.FINISHED:
+                return
+        found = stack.enter_context(_counted(to_count, folders, order, given, progress))
         if target:
-            counts_folder.save(target, found.levels, found.order, found.source, found.tokenizer)
+            counts_folder.save(
+                target, found.levels, found.order, found.source, found.tokenizer, identity
+            )
         else:
             rows = strings.rows_of(
                 found.levels, found.tokenizer, found.order, **shown, report=progress
             )
-            _put_rows(rows, output, progress)
+            _put_rows(rows, output, identity, progress)
     if given["tokenizer_from"]:
         words, new = found.source.words, found.source.new_words
         terminal.say(
@@ -209,13 +223,17 @@ def _names_folder(output: Path) -> bool:
     return output.is_dir() or not (output.suffix or output.exists())
 
 
-def _put_rows(counts: Any, output: Path | None, progress: terminal.Progress) -> None:
+def _put_rows(
+    counts: Any, output: Path | None, identity: dict[str, str], progress: terminal.Progress
+) -> None:
     """Write a table to a file, or print it."""
+    from rnnlm.files.result_file import record_finished
     from rnnlm.ngram.counting import strings
 
     lines = strings.count_lines(counts, progress)
     if output:
         strings.save(output, lines)
+        record_finished(output, identity, "a table of counts")
         return
     for part in lines:
         click.echo(part, nl=False)
@@ -227,22 +245,25 @@ def _given_of_text(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _counted(
-    text: tuple[str, ...], folders: list[str], given: dict[str, Any], progress: terminal.Progress
+    to_count: "tuple[Text, Tokenizer | TokenizerSettings] | None",
+    folders: list[str],
+    order: int | None,
+    given: dict[str, Any],
+    progress: terminal.Progress,
 ) -> "AbstractContextManager[Counted]":
     """Return what provides the counts of a text, of a folder, or the sums over several."""
     from rnnlm.ngram.counting import counted
     from rnnlm.ngram.counting.workers import Workers
 
     memory, temp = given["memory"], given["temp"]
-    if folders:
-        return counted.of_folders(folders, given["order"], memory, temp, progress)
-    order = given["order"] or DEFAULT_ORDER
-    corpus, tokenizer = _text_and_tokenizer(text, given)
+    if to_count is None:
+        return counted.of_folders(folders, order, memory, temp, progress)
+    text, tokenizer = to_count
     workers = Workers(given["workers"], given["dask"])
     return counted.of_text(
-        text=corpus,
+        text=text,
         tokenizer=tokenizer,
-        order=order,
+        order=order or DEFAULT_ORDER,
         memory=memory,
         temp=temp,
         report=progress,
@@ -257,6 +278,17 @@ def _text_and_tokenizer(
     flags = text_flags(given)
     names = [parameter for parameter in given if parameter not in _COUNTING]
     return corpus_of(text, flags), _tokenizer({name: given[name] for name in names})
+
+
+def _identity_of_text(text: "Text", tokenizer: "Tokenizer | TokenizerSettings") -> dict[str, str]:
+    """Return what determines the tokens of a text."""
+    from rnnlm.files.resuming import settings_identity
+    from rnnlm.text.corpus import identity_of
+    from rnnlm.text.tokenizer_settings import TokenizerSettings
+
+    if isinstance(tokenizer, TokenizerSettings):
+        return identity_of(text) | settings_identity(tokenizer)
+    return identity_of(text) | {"tokenizer": tokenizer.fingerprint}
 
 
 def _tokenizer(given: dict[str, Any]) -> "Tokenizer | TokenizerSettings":

@@ -3,13 +3,16 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import options, terminal
 from ..help_sections import Command, section
 from ..setting_options import EMBEDDING, options_of
+
+if TYPE_CHECKING:
+    from rnnlm.scoring.settings import SentenceSettings
 
 input_options = section(
     "Input",
@@ -58,49 +61,74 @@ def command(
     Each line is read alone, after </s>, and has a row, in the order of the input; an empty line has
     the vector of </s>. Networks of any task have such vectors; those of an encoder-decoder are its
     encoder's, of the source. With --words a row is a word, with its line, number and place; for
-    FILE.npy these are in FILE.npy.words.tsv.
+    FILE.npy these are in FILE.npy.words.tsv. The same command says that FILE is finished, and does
+    nothing.
     """
     from rnnlm.files.outputs import check_apart
+    from rnnlm.files.result_file import next_step_of_files, record_finished
+    from rnnlm.files.resuming import Step, settings_identity, text_signatures
+    from rnnlm.models.loading import find
+    from rnnlm.models.manifest import read_manifest
     from rnnlm.text import sources
-    from rnnlm.vectors.embedding_files import check_path, save_vectors
+    from rnnlm.vectors.embedding_files import check_path, save_vectors, words_path
     from rnnlm.vectors.settings import EmbeddingSettings
 
     # Find out whether the file can be written before the model is loaded.
     options.refuse_if(
         overwrite and output == options.STANDARD_OUTPUT, "--overwrite needs --output FILE."
     )
-    check_path(output, bool(given["words"]), overwrite)
+    kind = check_path(output, bool(given["words"]), overwrite=True)
     check_apart([output], sources.expand(inputs))
     name = options.chosen_model(model_name, "layers")
     settings = EmbeddingSettings(given["pooling"], given["layer"], bool(given["words"]))
     from rnnlm.vectors.embedding import Embedder  # torch: only now that all is there
 
+    # The same vectors may be there already.
     embedder = Embedder(name, settings, device)
+    reading = _reading(given)
+    identity = settings_identity(settings, reading)
+    identity |= text_signatures(sources.expand(inputs or ("-",)))
+    identity["model"] = read_manifest(find(name)).fingerprint
+    identity["special_symbols"] = given["special_symbols"] or "error"
+    wanted = {output: identity}
+    if settings.words and kind == ".npy":
+        wanted[words_path(output)] = identity
+    if next_step_of_files(wanted, overwrite) is Step.FINISHED:
+        return
     with terminal.Progress() as say:
-        count = save_vectors(output, embedder, _lines(inputs, given), overwrite, say)
+        lines = _lines(inputs, reading, identity["special_symbols"])
+        count = save_vectors(output, embedder, lines, overwrite=True, progress=say)
+    content = f"vectors of {terminal.plural(count, 'line', 'lines')}"
+    for path in wanted:
+        record_finished(path, identity, content)
     if output != options.STANDARD_OUTPUT:
-        lines = terminal.plural(count, "line", "lines")
-        terminal.say(f"vectors of {lines} written to {output}")
+        terminal.say(f"{content} written to {output}")
 
 
-def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> "Iterator[str]":
-    """Yield the texts of the input, as `rnnlm score` reads them."""
-    from rnnlm.scoring.scorer import checked_text
-    from rnnlm.scoring.sentences import read_texts
+def _reading(given: dict[str, Any]) -> "SentenceSettings":
     from rnnlm.scoring.settings import SentenceSettings
-    from rnnlm.text.lines import NoLine
 
-    if not inputs and sys.stdin is not None and sys.stdin.isatty():
-        terminal.say("reading lines from the terminal; Ctrl-D ends")
-    settings = SentenceSettings(
+    return SentenceSettings(
         given["column"],
         encoding_errors=given["encoding_errors"] or "strict",
         keep=(),
     )  # fmt: skip
+
+
+def _lines(
+    inputs: tuple[str, ...], settings: "SentenceSettings", special_symbols: str
+) -> "Iterator[str]":
+    """Yield the texts of the input, as `rnnlm score` reads them."""
+    from rnnlm.scoring.scorer import checked_text
+    from rnnlm.scoring.sentences import read_texts
+    from rnnlm.text.lines import NoLine
+
+    if not inputs and sys.stdin is not None and sys.stdin.isatty():
+        terminal.say("reading lines from the terminal; Ctrl-D ends")
     for where, text, reason in read_texts(inputs or ("-",), settings):
         if not reason and "\n" in text:
             reason = "it holds a newline"
         if reason:
             yield NoLine(reason)
         else:
-            yield checked_text(text, where, given["special_symbols"] or "error")
+            yield checked_text(text, where, special_symbols)

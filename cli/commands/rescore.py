@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rnnlm.rescoring.mert import Weights
     from rnnlm.rescoring.nbest import Utterance
     from rnnlm.rescoring.rescorer import Gain, Rescored, Stage, WordErrorRate
-    from rnnlm.rescoring.settings import TextMapping
+    from rnnlm.rescoring.settings import RescoreSettings, TextMapping
 
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 list_options = section(
@@ -126,7 +126,8 @@ def command(
     nats, number of words, number of words unknown to each model). The weights minimise the WER,
     by exact line search (Och 2003), which takes the middle of the best interval; those of models
     are never negative. An encoder-decoder gives log p(hypothesis | source). The 1-best is the
-    first hypothesis of a list. Intervals (95 %) and p-values are by resampling utterances.
+    first hypothesis of a list. Intervals (95 %) and p-values are by resampling utterances. The same
+    command says that its files are finished, and does nothing.
 
     \b
     tsv     utt TAB rank TAB score TAB text; a reference has rank REF, no score,
@@ -137,20 +138,32 @@ def command(
     espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
     nemo    text TAB score; --beam-size or blank lines part utterances 1, 2, ...
     """
+    from rnnlm.files.result_file import next_step_of_files, record_finished
+    from rnnlm.files.resuming import Step
+    from rnnlm.models.loading import scoring_model_of
+
     _check(given, weights_file)
     outputs = _outputs(given, weights_file)
     results_apart = one_on_stdout(outputs.values(), as_json)
-    names = chosen_models(model_names, "text")
 
     # A model that is named twice counts once.
+    names = dict.fromkeys(chosen_models(model_names, "text"))
+    models = {name: scoring_model_of(name, device) for name in names}
+    wanted = _identities(outputs, weights_file, models, given) if outputs else {}
+    if wanted and next_step_of_files(wanted, given["overwrite"]) is Step.FINISHED:
+        return
+
     stages: list[Stage] = []
     weights: Weights | None
     if weights_file:
-        weights, rescored = _applied(weights_file, dict.fromkeys(names), device, given)
+        weights, rescored = _applied(weights_file, models, given)
     else:
-        stages, rescored = _tuned(dict.fromkeys(names), device, given)
+        stages, rescored = _tuned(models, given)
         weights = stages[-1].weights
     _save(outputs, rescored, weights)
+    for path, identity in wanted.items():
+        utterances = terminal.plural(len(rescored.utterances), "utterance", "utterances")
+        record_finished(path, identity, f"made from {utterances}")
     with results_apart:
         if as_json:
             print_record(stages, rescored, weights)
@@ -179,7 +192,7 @@ def _check(given: dict[str, Any], weights_file: str | None) -> None:
 
 def _outputs(given: dict[str, Any], weights_file: str | None) -> dict[str, Path]:
     """Return the files to write, by option; refuse one that is read, too."""
-    from rnnlm.files.outputs import check_apart, check_file
+    from rnnlm.files.outputs import check_apart
 
     outputs = {}
     for name in ("output", "nbest_output", "weights_output"):
@@ -188,9 +201,34 @@ def _outputs(given: dict[str, Any], weights_file: str | None) -> dict[str, Path]
     inputs = [given["tune_on"], given["apply_to"], weights_file]
     inputs += [*given["references"], *given["sources"]]
     check_apart(outputs.values(), [path for path in inputs if path])
-    for path in outputs.values():
-        check_file(path, given["overwrite"])
     return outputs
+
+
+def _identities(
+    outputs: dict[str, Path],
+    weights_file: str | None,
+    models: dict[str, Any],
+    given: dict[str, Any],
+) -> "dict[Path, dict[str, str]]":
+    """Return the identity of each file that is written: which of them it is, how the lists are read
+    and rescored, and all that is read."""
+    from rnnlm.files.resuming import settings_identity, text_signatures
+    from rnnlm.models.loading import fingerprint_in_signature
+    from rnnlm.rescoring.settings import ListSettings
+
+    tuning = _tuning(given)
+    identity = settings_identity(settings_of(ListSettings, given), tuning.mapping)
+    identity |= {name: str(getattr(tuning, name)) for name in ("words", "oov", "seed")}
+    identity["split"] = str(given["split"])
+    for number, (name, model) in enumerate(models.items(), start=1):
+        identity[f"model {number}"] = f"{name} {fingerprint_in_signature(model)}"
+    sources = {"tune": [given["tune_on"]], "apply": [given["apply_to"]], "weights": [weights_file]}
+    sources |= {name: given[name] for name in ("references", "sources")}
+    sources["scores"] = [name.partition("*")[2] or name for name in given["score_files"]]
+    identity["factors"] = str(given["score_files"])
+    for role, names in sources.items():
+        identity |= text_signatures(filter(None, names), role)
+    return {path: {"file": name, **identity} for name, path in outputs.items()}
 
 
 def _read(source: str, given: dict[str, Any]) -> "list[Utterance]":
@@ -244,32 +282,32 @@ def _fixed_weights(path: str, given: dict[str, Any]) -> "Weights":
 
 
 def _applied(
-    weights_file: str, names: dict[str, None], device: str, given: dict[str, Any]
+    weights_file: str, models: dict[str, Any], given: dict[str, Any]
 ) -> "tuple[Weights, Rescored]":
     """Return the weights in the file, and the list rescored with them."""
-    from rnnlm.models.loading import scoring_model_of
     from rnnlm.rescoring.rescorer import rescore
 
     weights = _fixed_weights(weights_file, given)
     utterances = _read(given["apply_to"], given)
-    models = {name: scoring_model_of(name, device) for name in names}
     seed = 1 if given["seed"] is None else given["seed"]
     return weights, rescore(utterances, models, weights, seed=seed, report=terminal.Progress())
 
 
-def _tuned(
-    names: dict[str, None], device: str, given: dict[str, Any]
-) -> "tuple[list[Stage], Rescored]":
-    """Tune weights and rescore with them. Return the stages, and the result of the last one."""
-    from rnnlm.models.loading import scoring_model_of
-    from rnnlm.rescoring.nbest import even_and_odd
-    from rnnlm.rescoring.rescorer import tune_and_rescore
+def _tuning(given: dict[str, Any]) -> "RescoreSettings":
     from rnnlm.rescoring.settings import RescoreSettings
 
-    settings = settings_of(RescoreSettings, given)
-    settings = replace(
-        settings, mapping=_mapping(given), words=not given["no_words"], oov=not given["no_oov"]
+    return replace(
+        settings_of(RescoreSettings, given),
+        mapping=_mapping(given),
+        words=not given["no_words"],
+        oov=not given["no_oov"],
     )
+
+
+def _tuned(models: dict[str, Any], given: dict[str, Any]) -> "tuple[list[Stage], Rescored]":
+    """Tune weights and rescore with them. Return the stages, and the result of the last one."""
+    from rnnlm.rescoring.nbest import even_and_odd
+    from rnnlm.rescoring.rescorer import tune_and_rescore
 
     # The list to tune on, and the one to rescore.
     tune_on = _read(given["tune_on"], given)
@@ -277,8 +315,7 @@ def _tuned(
     if given["split"]:
         tune_on, apply_to = even_and_odd(tune_on)
 
-    models = {name: scoring_model_of(name, device) for name in names}
-    stages = tune_and_rescore(tune_on, apply_to, models, settings, report=terminal.Progress())
+    stages = tune_and_rescore(tune_on, apply_to, models, _tuning(given), report=terminal.Progress())
     return stages, stages[-1].rescored
 
 

@@ -14,6 +14,7 @@ from ..options import (
     encoding_option,
     output_option,
     overwrite_option,
+    settings_of,
     text_flags,
     without_none,
 )
@@ -60,11 +61,17 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     svd: positive pointwise mutual information of words and their contexts, and its truncated
     singular value decomposition (Levy et al. 2015). glove: Pennington et al. 2014. skipgram and
     cbow, with negative sampling: Mikolov et al. 2013.
+
+    The same command says that FILE is finished, and does nothing.
     """
     from rnnlm.files import outputs
+    from rnnlm.files.result_file import next_step_of_file, record_finished
+    from rnnlm.files.resuming import Step, settings_identity
     from rnnlm.text import sources
+    from rnnlm.text.corpus import identity_of
     from rnnlm.text.tokenizer_settings import TokenizerSettings
     from rnnlm.vectors.learning import learn_vectors, named_text
+    from rnnlm.vectors.settings import LearningSettings
 
     from ..options import corpus_of, refuse_given
 
@@ -77,7 +84,6 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
         )
     if given["method"] == "glove":
         refuse_given(("negative",), "for skip-gram and CBOW; GloVe draws no noise words.")
-    outputs.check_file(output, overwrite)
     names = named_text(text)
     if output != STANDARD_OUTPUT:
         outputs.check_apart([output], sources.expand(names))
@@ -88,15 +94,24 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
         value = given.pop(name)
         if value:
             words[name] = value
+
+    # The same vectors may be there already.
+    opened = corpus_of(names, flags)
+    identity = settings_identity(settings_of(LearningSettings, given), TokenizerSettings(**words))
+    del identity["threads"]
+    identity |= identity_of(opened)
+    if next_step_of_file(output, identity, overwrite) is Step.FINISHED:
+        return
     began = time.monotonic()
     with terminal.Progress() as progress:
         vectors = learn_vectors(
-            corpus_of(names, flags),
+            opened,
             tokenizer=TokenizerSettings(**words) if words else None,
             progress=progress,
             **without_none(given),
         )
-        count = vectors.save(output, overwrite)
+        count = vectors.save(output, overwrite=True)
+        record_finished(output, identity, f"{count:,} words, {vectors.width_in_words}")
     took = terminal.duration(time.monotonic() - began)
     written = "" if output == STANDARD_OUTPUT else f"; written to {output}"
     terminal.say(f"{vectors.source}: {count:,} words, {vectors.width_in_words}, in {took}{written}")

@@ -8,6 +8,7 @@ a file is one that nobody knows how it was made.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,14 +48,27 @@ Record = list[Begun | Written | Finished]
 def next_step_of_file(path: Path, wanted: Identity, overwrite: bool) -> Step:
     """Return what to do about the file at `path`, by the rule of :func:`next_step`. Say it where
     the file is finished; raise OutputError where no file can be written there."""
-    check_file(path, overwrite=True)
-    if is_stream(path):
+    return next_step_of_files({path: wanted}, overwrite)
+
+
+def next_step_of_files(wanted: Mapping[Path, Identity], overwrite: bool) -> Step:
+    """Return what to do about files that are made together, as :func:`next_step_of_file` does about
+    one. They are finished if all of them are. wanted: the identity of each."""
+    steps = set()
+    contents = {}
+    for path, identity in wanted.items():
+        check_file(path, overwrite=True)
+        if is_stream(path):
+            steps.add(Step.START)
+            continue
+        found, contents[path] = _found(path)
+        steps.add(next_step(path, found, identity, overwrite))
+    if len(steps) != 1:
         return Step.START
-    found, content = _found(path)
-    step = next_step(path, found, wanted, overwrite)
-    if step is Step.FINISHED:
-        tell_finished(path, content)
-    return step
+    if steps == {Step.FINISHED}:
+        for path, content in contents.items():
+            tell_finished(path, content)
+    return steps.pop()
 
 
 def _found(path: Path) -> tuple[Found | None, str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from rnnlm.errors import UsageError
+from rnnlm.files.resuming import settings_identity, text_signatures
 from rnnlm.interface import Tokenizer, keeps
 from rnnlm.text import in_memory, sources
 from rnnlm.text.encoding import EncodedText, WordReader, encode_once, encode_parts
@@ -30,6 +31,15 @@ from rnnlm.text.marks import (
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
+
+
+def identity_of(text: "Text") -> dict[str, str]:
+    """Return what determines the lines of a text: how they are read, and the signatures of its
+    sources."""
+    how_read = settings_identity(text.settings)
+    if isinstance(text, Corpus):
+        how_read |= settings_identity(text.source_settings)
+    return how_read | text_signatures(sources.expand(text.sources))
 
 
 @runtime_checkable

@@ -88,7 +88,7 @@ def test_a_name_with_a_suffix_is_a_file_unless_it_is_a_folder(rnnlm, counts):
 
 
 def test_counts_are_replaced_only_where_asked(rnnlm, counts):
-    checked_error(rnnlm("count", "b.txt", "-o", "a"), 1, "a already holds counts")
+    checked_error(rnnlm("count", "b.txt", "-o", "a"), 1, "a already holds another result")
     assert rnnlm("count", "b.txt", "-o", "a", "--overwrite").code == 0
     assert rnnlm("count", "a").out == rnnlm("count", "b.txt").out
 

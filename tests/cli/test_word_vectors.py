@@ -23,7 +23,7 @@ def test_text_vectors_are_written_and_inspected(rnnlm, models, here):
     assert len(found["neighbours"][0]) == 3
     assert found["source"].startswith("my.vec.gz: ") and "lies nearest" in found["verdict"]
     for command, code, what in (
-        (f"{models.text} --method svd -o my.vec.gz", 1, "my.vec.gz already exists"),
+        (f"{models.text} --method svd -o my.vec.gz", 1, "my.vec.gz already holds another result"),
         (f"{models.text} --method svd --epochs 2 -o x.vec", 2, "--epochs: not for --method svd"),
         ("absent.txt -o x.vec", 1, "no such file: absent.txt"),
     ):

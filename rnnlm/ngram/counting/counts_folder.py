@@ -7,24 +7,23 @@ replaced, then the files of earlier counts are deleted: a reader sees the old co
 
 import contextlib
 import dataclasses
-import json
 import os
 import re
 import secrets
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from rnnlm.config import as_text, from_stored
 from rnnlm.errors import ModelError, OutputError, SettingsError, UsageError
 from rnnlm.files import lock, tensors, writing
 from rnnlm.files.reading import read_json, read_small
+from rnnlm.files.resuming import Found, Step, next_step, tell_finished
 from rnnlm.files.writing import FileEntry, replace_file
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.counting.levels import Level
@@ -74,8 +73,8 @@ class Index:
     """The content of counts.json.
 
     order: of the longest n-grams that were counted; there are none where no line is that long.
-    prefix: before the names of all files. pieces: as in
-    :class:`rnnlm.ngram.counting.store.Store`.
+    prefix: before the names of all files. identity: of the work that counted, by
+    :mod:`rnnlm.files.resuming`. pieces: as in :class:`rnnlm.ngram.counting.store.Store`.
     """
 
     order: int
@@ -85,6 +84,7 @@ class Index:
     tokenizer_fingerprint: str
     tokenizer_files: dict[str, FileEntry]
     prefix: str
+    identity: dict[str, str]
     pieces: list[Piece] = field(default_factory=list)
     format_version: int = FORMAT_VERSION
 
@@ -187,6 +187,7 @@ def load(folder: str | Path) -> Counts:
         f"the counts in {folder} are damaged",
         format=(f"the folder {folder}", FORMAT_VERSION),
         limit=LARGEST_INDEX,
+        has_hash=True,
     )
     # No name may lead out of the folder.
     names = [*index.tokenizer_files, *(piece.name for piece in index.pieces)]
@@ -280,38 +281,38 @@ def _difference(mine: Mapping[str, Any], its: Mapping[str, Any]) -> str:
 # ---- Writing.
 
 
-@contextlib.contextmanager
-def owned(folder: Path, overwrite: bool) -> Iterator[None]:
-    """Lock `folder`, into which counts can be written, for this context."""
-    with lock.held(folder, "counting"):
-        check_output(folder, overwrite)
-        yield
+def next_step_in(folder: Path, identity: dict[str, str], overwrite: bool) -> Step:
+    """Return what to do about counts in `folder`, which the caller owns, by the rule of
+    :mod:`rnnlm.files.resuming`. Say it where they are finished."""
+    found = None
+    index = None
+    if is_counts(folder):
+        try:
+            index = load(folder).index
+            for name, entry in index.tokenizer_files.items():
+                _file(folder, name, entry.bytes)
+            for piece in filter(attrgetter("bytes"), index.pieces):
+                _file(folder, f"{piece.name}.safetensors", piece.bytes)
+            found = Found(index.identity, is_finished=True)
+        except ModelError as error:
+            found = Found(fault=error.why)
 
-
-def check_output(folder: Path, overwrite: bool) -> None:
-    """Make sure that counts can be written to `folder`, before time goes into it."""
-    with writing.writing(folder):
-        if os.path.lexists(folder) and not folder.is_dir():
-            raise OutputError(f"cannot write counts to {folder}", "it is a file")
-        if is_counts(folder) and not overwrite:
-            raise OutputError(
-                f"{folder} already holds counts",
-                hint="choose another folder with `output`, or replace them with `overwrite=True`",
-            )
-        # A folder with other files is probably meant for something else.
-        names = sorted(os.listdir(folder)) if folder.exists() else []
-        others = [name for name in names if not _is_ours(name)]
-        if others and not is_counts(folder):
-            raise OutputError(
-                f"{folder} is not empty and holds no counts",
-                f"it has {others[0]}",
-                "choose another folder with `output`",
-            )
-        there = folder.absolute()
-        while not there.exists():
-            there = there.parent
-        with tempfile.TemporaryFile(dir=there):
-            pass
+    # A folder with other files is probably meant for something else, also one with a foreign
+    # counts.json alone.
+    names = sorted(os.listdir(folder))
+    others = [name for name in names if not _is_ours(name)]
+    if COUNTS in names and not any(map(OURS.fullmatch, names)):
+        others.append(COUNTS)
+    if others and index is None:
+        raise OutputError(
+            f"{folder} is not empty and holds no counts",
+            f"it has {others[0]}",
+            "choose another folder with `output`",
+        )
+    step = next_step(folder, found, identity, overwrite)
+    if step is Step.FINISHED and index is not None:
+        tell_finished(folder, f"counts of {index.source.tokens:,} tokens up to order {index.order}")
+    return step
 
 
 def _is_ours(name: str) -> bool:
@@ -320,7 +321,12 @@ def _is_ours(name: str) -> bool:
 
 
 def save(
-    folder: Path, levels: Iterable[Level], order: int, source: Source, tokenizer: Tokenizer
+    folder: Path,
+    levels: Iterable[Level],
+    order: int,
+    source: Source,
+    tokenizer: Tokenizer,
+    identity: dict[str, str],
 ) -> Counts:
     """Write counts of n-grams up to `order` into `folder`, which the caller owns, level by level.
     What was there stays whole until all is written."""
@@ -343,10 +349,10 @@ def save(
                 tokenizer_fingerprint=tokenizer.fingerprint,
                 tokenizer_files=files,
                 prefix=prefix,
+                identity=identity,
                 pieces=pieces,
             )
-            content = json.dumps(msgspec.to_builtins(index), indent=1, allow_nan=False)
-            replace_file(folder / COUNTS, content.encode() + b"\n")
+            writing.write_facts(folder / COUNTS, index)
     except BaseException:
         _remove(folder, lambda name: name.startswith(prefix))
         raise

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnnlm.errors import ModelError, OutputError, UsageError
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
 from rnnlm.files import tensors
+from rnnlm.files.resuming import Step
 from rnnlm.ngram.counting import counts_folder, strings
 from rnnlm.ngram.counting.counted import of_folders, of_text
 from rnnlm.ngram.counting.counts import count
@@ -18,6 +19,7 @@ from rnnlm.text.lines import TextSettings
 from support.random_texts import SEEDS, random_text
 from support.tiny_models import make_tokenizer
 
+WORK = {"order": "3"}
 KEEP = TextSettings(blank_lines="keep")
 
 
@@ -26,7 +28,7 @@ def saved(folder: Path, lines, tokenizer, order=3, settings=KEEP, memory=None) -
     folder.mkdir(exist_ok=True)
     text = Corpus.from_lines(lines, settings)
     with of_text(text, tokenizer, order, memory) as counted:
-        return counts_folder.save(folder, counted.levels, order, counted.source, tokenizer)
+        return counts_folder.save(folder, counted.levels, order, counted.source, tokenizer, WORK)
 
 
 def assert_same(found, expected) -> None:
@@ -63,7 +65,7 @@ def test_merged_counts_equal_counts_of_the_whole(seeds, number, tmp_path, monkey
             folder = tmp_path / f"{seed}-all"
             folder.mkdir()
             merged = counts_folder.save(
-                folder, counted.levels, counted.order, counted.source, counted.tokenizer
+                folder, counted.levels, counted.order, counted.source, counted.tokenizer, WORK
             )
         merged.check()
         assert_same(merged.levels(), expected)
@@ -186,7 +188,7 @@ def test_failed_writing_leaves_the_counts_before(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        counts_folder.save(tmp_path / "a", broken(), 3, before.index.source, tokenizer)
+        counts_folder.save(tmp_path / "a", broken(), 3, before.index.source, tokenizer, WORK)
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == names
     counts_folder.load(tmp_path / "a").check()
 
@@ -196,13 +198,28 @@ def test_leftovers_of_killed_writers_are_deleted(tmp_path):
     folder.mkdir()
     left = folder / "counts-0123abcd-order-1-000000.safetensors.0123456789abcdef.new"
     left.write_bytes(b"cut off")
-    counts_folder.check_output(folder, overwrite=False)
+    assert counts_folder.next_step_in(folder, WORK, False) is Step.START
     saved(folder, ["a b"], make_tokenizer(["a b"]))
     assert not left.exists()
-    with pytest.raises(OutputError, match="already holds counts"):
-        counts_folder.check_output(folder, overwrite=False)
-    counts_folder.check_output(folder, overwrite=True)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "thesis.txt").touch()
+    with pytest.raises(OutputError, match="already holds another result; order was 3, is 5"):
+        counts_folder.next_step_in(folder, {"order": "5"}, False)
+    with pytest.warns(RnnlmWarning, match="a is finished: counts of 3 tokens up to order 3"):
+        assert counts_folder.next_step_in(folder, WORK, False) is Step.FINISHED
+    assert counts_folder.next_step_in(folder, WORK, True) is Step.START
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "counts.json"])
+def test_a_folder_with_foreign_files_is_refused(tmp_path, name):
+    (tmp_path / name).write_text("{}")
     with pytest.raises(OutputError, match="is not empty and holds no counts"):
-        counts_folder.check_output(tmp_path / "other", overwrite=True)
+        counts_folder.next_step_in(tmp_path, WORK, overwrite=True)
+
+
+def test_a_changed_digit_of_counts_json_is_noticed(tmp_path):
+    saved(tmp_path, ["a b"], make_tokenizer(["a b"]))
+    index = tmp_path / counts_folder.COUNTS
+    index.write_bytes(index.read_bytes().replace(b'"tokens": 3', b'"tokens": 4'))
+    with pytest.raises(ModelError, match="counts.json: it was changed"):
+        counts_folder.load(tmp_path)
+    with pytest.raises(OutputError, match="is not as it was written"):
+        counts_folder.next_step_in(tmp_path, WORK, overwrite=False)

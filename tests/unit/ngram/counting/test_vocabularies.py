@@ -30,7 +30,7 @@ def counted(folder: Path, lines, order, tokenizer=WORDS) -> str:
     """Count lines into a folder; return its name."""
     folder.mkdir()
     with of_text(Corpus.from_lines(lines, KEEP), tokenizer, order) as found:
-        counts_folder.save(folder, found.levels, order, found.source, found.tokenizer)
+        counts_folder.save(folder, found.levels, order, found.source, found.tokenizer, {})
     return str(folder)
 
 
@@ -45,7 +45,9 @@ def content(folder: str | Path) -> dict[str, bytes]:
 def merged(folder: Path, names) -> counts_folder.Counts:
     folder.mkdir()
     with of_folders(names) as found:
-        return counts_folder.save(folder, found.levels, found.order, found.source, found.tokenizer)
+        return counts_folder.save(
+            folder, found.levels, found.order, found.source, found.tokenizer, {}
+        )
 
 
 def assert_merged_is_whole(folder: Path, names, lines, order, tokenizer=WORDS) -> None:

@@ -1,0 +1,62 @@
+"""The same command again: it finds its result, and names what differs from another one."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+COMMANDS = {
+    "count to a file": "count text.txt -o OUT.tsv",
+    "count to a folder": "count text.txt -o OUT",
+    "count, added up": "count a b -o OUT",
+    "embed": "embed -m {lstm} --input text.txt -o OUT.npy",
+    "embed words": "embed -m {lstm} --input text.txt --words -o OUT.npy",
+    "filter": "filter text.txt -m {unigram} --max-perplexity 900 -o OUT",
+    "prepare": "prepare text.txt -o OUT --workers 1",
+    "rescore": "rescore -m {unigram} --tune list.tsv -o OUT.txt --nbest-output OUT.tsv",
+    "score": "score -m {unigram} --input text.txt -o OUT.tsv",
+    "score, Parquet": "score -m {unigram} --input text.txt -o OUT.parquet",
+    "vectors": "vectors text.txt --width 2 --min-count 1 -o OUT.vec",
+}
+LIST = """u\tREF\t\tthe man was here
+u\t1\t-3\tthe men was here
+u\t2\t-4\tthe man was here
+"""
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_same_command_finds_its_result(rnnlm, models, here, name):
+    (here / "text.txt").write_text("the man was here\nthe boy was there\n" * 20)
+    (here / "list.tsv").write_text(LIST)
+    for folder in "ab" if "count a b" in COMMANDS[name] else "":
+        assert rnnlm("count", "text.txt", "-o", folder).code == 0
+    line = COMMANDS[name].format(lstm=models.lstm, unigram=models.unigram)
+    first = rnnlm(line)
+    assert first.code == 0, first.err
+    before = contents(here)
+
+    again = rnnlm(line)
+    assert again.code == 0 and contents(here) == before, again.err
+    notes = [note for note in again.err.splitlines() if note.startswith("note: OUT")]
+    assert notes and all("is finished: " in note for note in notes), again.err
+    assert all(note.endswith("; to make it again: --overwrite") for note in notes)
+
+    # What is read has changed, if only its time.
+    for path in here.glob("[!.]*.t*"):
+        if not path.name.startswith("OUT"):
+            os.utime(path, ns=(1, 1))
+    if "count a b" in line:
+        os.utime("a/counts.json", ns=(1, 1))
+    other = rnnlm(line)
+    assert (other.code, other.out) == (1, "") and contents(here) == before
+    assert (
+        "already holds another result" in other.err and "1970-01-01" in other.err
+    ) or "a b" in line
+    assert "try: choose another -o, or replace it with --overwrite" in other.err
+    assert rnnlm(f"{line} --overwrite").code == 0
+    assert rnnlm(line).code == 0
