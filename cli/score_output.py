@@ -91,7 +91,6 @@ def write(
     about = _About(models, settings)
     layout, sentences = _layout(models, sentences, settings, has_region_names)
     identity = identity | describe_run_of_models(models, settings)
-    identity |= {"format": form, "columns": ", ".join(layout.columns)}
 
     # The file grows chunk by chunk: two writers would mix theirs.
     with contextlib.ExitStack() as held:

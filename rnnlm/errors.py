@@ -16,7 +16,7 @@ import re
 import reprlib
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 
 _REPR = reprlib.Repr()
@@ -136,9 +136,9 @@ class Gathered:
         self._places.clear()
 
 
-def first_of(names: Sequence[str], most: int = 3) -> str:
+def first_of(names: Sequence[str], most: int = 3, between: str = ", ") -> str:
     """Return the first of these names, and how many more there are."""
-    shown = ", ".join(names[:most])
+    shown = between.join(names[:most])
     if len(names) > most:
         shown += f" and {len(names) - most:,} more"
     return shown
@@ -177,17 +177,6 @@ def with_article(name: str) -> str:
     begins_with_vowel = name[0] in "AEIOUaeiou" and not name.startswith("Uni")
     article = "an" if begins_with_vowel else "a"
     return f"{article} {name}"
-
-
-def changes(before: Mapping[str, str], now: Mapping[str, str], absent: str) -> str:
-    """Say which values are others now than they were; "" if none is. absent: what a value is called
-    that is not there."""
-    said = []
-    for name in {**before, **now}:
-        was, is_now = before.get(name, absent), now.get(name, absent)
-        if was != is_now:
-            said.append(f"{name} was {was}, is {is_now}")
-    return ", ".join(said)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

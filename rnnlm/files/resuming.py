@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.config import as_text
-from rnnlm.errors import OutputError, TextError, changes, notice
+from rnnlm.errors import OutputError, TextError, first_of, notice
 from rnnlm.files.lock import OWNER
 from rnnlm.files.reading import STANDARD_INPUT
 
@@ -26,6 +26,9 @@ Identity = Mapping[str, str]  # of work: what its result depends on, by name
 
 COMPARED_BYTES = 1 << 20  # at the start and at the end of a text
 SIGNATURE_DIGITS = 12
+SIGNED = ", hash "  # in every signature of files
+READ_ONCE = "read once"  # so begins the signature of what cannot be read again
+MOST_DIFFERENCES = 3  # that a message names
 ENCODING_ERRORS, STRICT = "encoding_errors", "strict"
 WAYS_OUT = "choose another `output`, or replace it with `overwrite=True`"
 
@@ -70,12 +73,30 @@ def next_step(
     # Finished files had no such errors.
     if found.identity.get(ENCODING_ERRORS) == STRICT:
         free = {*free, ENCODING_ERRORS}
-    before = {name: value for name, value in found.identity.items() if name not in free}
-    now = {name: value for name, value in wanted.items() if name not in free}
-    differing = changes(before, now, "not given")
+    differing = []
+    for name in {**found.identity, **wanted}:
+        before, now = found.identity.get(name), wanted.get(name)
+        if before != now and name not in free:
+            differing.append(_difference(name, before, now))
     if differing:
-        raise OutputError(f"{place} already holds another result", differing, WAYS_OUT)
+        why = first_of(differing, MOST_DIFFERENCES, "; ")
+        raise OutputError(f"{place} already holds another result", why, WAYS_OUT)
     return Step.FINISHED if found.is_finished else Step.GO_ON
+
+
+def _difference(name: str, before: str | None, now: str | None) -> str:
+    """Say how a part of an identity differs."""
+    if now is not None and now.startswith(READ_ONCE):
+        return (
+            f"the {name} comes from standard input or a pipe, so nothing shows that it is the same"
+        )
+    # Settings are called as people give them; signatures of texts are long.
+    if before is not None and now is not None and SIGNED in before and SIGNED in now:
+        parts = zip(before.split(", "), now.split(", "), strict=False)
+        changed = [f"{was} before, {is_now} now" for was, is_now in parts if was != is_now]
+        return f"the {name} has changed: {changed[0]}"
+    called = f"`{name}`" if name.isidentifier() else name
+    return f"{called} was {before or 'not given'}, is {now or 'not given'}"
 
 
 def tell_finished(place: Path, what: str) -> None:
@@ -135,11 +156,11 @@ def signature(name: str) -> str:
         raise TextError(f"cannot read {name}", error.strerror or str(error)) from None
     changed = datetime.fromtimestamp(status.st_mtime_ns // 10**9, UTC).strftime("%F %T")
     nanoseconds = status.st_mtime_ns % 10**9
-    return f"{status.st_size:,} bytes, changed {changed}.{nanoseconds:09d} UTC, hash {ends}"
+    return f"{status.st_size:,} bytes, changed {changed}.{nanoseconds:09d} UTC{SIGNED}{ends}"
 
 
 def _never_again() -> str:
-    return f"read once, on {datetime.now(UTC).isoformat(sep=' ')}"
+    return f"{READ_ONCE}, on {datetime.now(UTC).isoformat(sep=' ')}"
 
 
 def _hash_of_ends(name: str, size: int) -> str:
@@ -156,4 +177,4 @@ def _folder_signature(folder: Path) -> str:
     for path in sorted(files):
         line = f"{path.relative_to(folder)} {signature(str(path))}\n"
         hashed.update(line.encode("utf-8", "surrogatepass"))
-    return f"{len(files):,} files, hash {hashed.hexdigest()[:SIGNATURE_DIGITS]}"
+    return f"{len(files):,} files{SIGNED}{hashed.hexdigest()[:SIGNATURE_DIGITS]}"

@@ -1,6 +1,7 @@
 """The rule by which long work starts, goes on or is finished, and what it compares."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,8 @@ def test_the_rule_says_what_to_do(found, overwrite, step):
 @pytest.mark.parametrize(
     "found, why",
     [
-        (Found({"order": "5"}), "order was 5, is 3"),
-        (Found({"order": "5"}, is_finished=True), "order was 5, is 3"),
+        (Found({"order": "5"}), "`order` was 5, is 3"),
+        (Found({"order": "5"}, is_finished=True), "`order` was 5, is 3"),
         (Found({"order": "3", "text 2": "1 byte"}), "text 2 was 1 byte, is not given"),
         (Found(), "nothing says how it was made"),
         (Found({"order": "3"}, fault="a line was changed"), "a line was changed"),
@@ -45,6 +46,34 @@ def test_whatever_else_is_there_is_named_with_both_ways_out(found, why):
         expected = "is not as it was written"
     assert caught.value.what == f"kept {expected}" and caught.value.why == why
     assert "`output`" in caught.value.hint and "`overwrite=True`" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "before, now, why",
+    [
+        (b"a b", b"a b c", r"the text has changed: 3 bytes before, 5 bytes now"),
+        (b"a b", b"a c", r"the text has changed: changed 2.* before, changed 1970-.* now"),
+        (b"a b", None, r"the text comes from standard input or a pipe, so nothing shows that"),
+    ],
+)
+def test_the_difference_of_two_texts_is_a_sentence(tmp_path, before, now, why):
+    path = tmp_path / "text"
+    path.write_bytes(before)
+    found = Found(text_signatures([str(path)]))
+    wanted = text_signatures(["-"])
+    if now is not None:
+        path.write_bytes(now)
+        os.utime(path, ns=(1, 1))
+        wanted = text_signatures([str(path)])
+    with pytest.raises(OutputError) as caught:
+        next_step(PLACE, found, wanted)
+    assert re.match(why, caught.value.why)
+
+
+def test_few_of_many_differences_are_named():
+    names = [f"setting_{number}" for number in range(9)]
+    with pytest.raises(OutputError, match="`setting_2` was 1, is 2 and 6 more"):
+        next_step(PLACE, Found(dict.fromkeys(names, "1")), dict.fromkeys(names, "2"))
 
 
 @pytest.mark.parametrize("change", ["touch", "append", "first byte", "last byte", "none"])

@@ -243,8 +243,8 @@ def test_finished_work_is_told_again_and_grows(texts, model):
 @pytest.mark.parametrize(
     "name, why",
     [
-        ("none", "cutoffs was 40,80, is 40,90"),
-        ("plain.txt", "text plain.txt was .* bytes, changed"),
+        ("none", "`cutoffs` was 40,80, is 40,90"),
+        ("plain.txt", "the text plain.txt has changed: .* bytes before, "),
         ("out/head/plain.txt", "plain.txt is missing, or has another length"),
     ],
 )

@@ -201,7 +201,7 @@ def test_leftovers_of_killed_writers_are_deleted(tmp_path):
     assert counts_folder.next_step_in(folder, WORK, False) is Step.START
     saved(folder, ["a b"], make_tokenizer(["a b"]))
     assert not left.exists()
-    with pytest.raises(OutputError, match="already holds another result; order was 3, is 5"):
+    with pytest.raises(OutputError, match="already holds another result; `order` was 3, is 5"):
         counts_folder.next_step_in(folder, {"order": "5"}, False)
     with pytest.warns(RnnlmWarning, match="a is finished: counts of 3 tokens up to order 3"):
         assert counts_folder.next_step_in(folder, WORK, False) is Step.FINISHED
