@@ -57,18 +57,20 @@ def next_step(
     wanted: Identity,
     overwrite: bool = False,
     free: Collection[str] = (),
+    ways_out: str = WAYS_OUT,
 ) -> Step:
     """Return what to do about the result at `place`: start, go on, or nothing, as it is finished.
 
     found: what is there; None: nothing. free: names of the identity that may change between two
-    tries. Raise OutputError where something else is there that must not be overwritten.
+    tries. Raise OutputError where something else is there that must not be overwritten; ways_out:
+    what to do then.
     """
     if found is None or overwrite:
         return Step.START
     if found.fault:
-        raise OutputError(f"{place} is not as it was written", found.fault, WAYS_OUT)
+        raise OutputError(f"{place} is not as it was written", found.fault, ways_out)
     if found.identity is None:
-        raise OutputError(f"{place} already exists", "nothing says how it was made", WAYS_OUT)
+        raise OutputError(f"{place} already exists", "nothing says how it was made", ways_out)
 
     # Finished files had no such errors.
     if found.identity.get(ENCODING_ERRORS) == STRICT:
@@ -80,7 +82,7 @@ def next_step(
             differing.append(_difference(name, before, now))
     if differing:
         why = first_of(differing, MOST_DIFFERENCES, "; ")
-        raise OutputError(f"{place} already holds another result", why, WAYS_OUT)
+        raise OutputError(f"{place} already holds another result", why, ways_out)
     return Step.FINISHED if found.is_finished else Step.GO_ON
 
 

@@ -35,7 +35,6 @@ from rnnlm.text.on_disk import fits, on_disk
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 MERGING_MEMORY = "1G"  # unless another limit is given
-WAY_ON = "run the same command again"  # after a full disk
 
 
 @dataclass(frozen=True)
@@ -127,8 +126,6 @@ def of_text(
     with contextlib.ExitStack() as held:
         team = held.enter_context(workers.connected())
         room = held.enter_context(room_for(memory, temp, None, tokenizer.size, team))
-        if room.store is not None:
-            room.store.way_on = WAY_ON
         steps = count_in(room, encoded, tokenizer, order, {"order": order})
         yield Counted(_reported(steps, report), order, source, tokenizer)
     if memory is not None and temp is not None:
@@ -181,7 +178,6 @@ def of_folders(
     memory = memory or MERGING_MEMORY
     with _folder_in(temp) as folder, room_for(memory, folder, None, tokenizer.size) as room:
         assert room.store is not None and room.crew is not None
-        room.store.way_on = WAY_ON
         sources = _Folders(several, tokenizer, room.workspace)
         steps = merge(sources, order, room.crew)
         yield Counted(_reported(steps, report), order, source, tokenizer)

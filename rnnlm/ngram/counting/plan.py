@@ -3,20 +3,18 @@ hold, and how much disk the work will take. It is written once, so that an inter
 with it."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 
-from rnnlm.errors import ModelError, OutputError, UsageError
+from rnnlm.errors import ModelError, OutputError
 from rnnlm.files.reading import read_json
+from rnnlm.files.resuming import Found, next_step
 from rnnlm.files.tensors import ChunkedArray
-from rnnlm.files.writing import replace_file, writing
+from rnnlm.files.writing import write_facts, writing
 from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.work import in_threads
@@ -56,7 +54,7 @@ class Plan:
     estimate for all shards together, as in a shard; kept: of these, what pruning leaves.
     """
 
-    identity: dict[str, Any]
+    identity: dict[str, str]
     shards: list[Shard]
     ngrams: list[int]
     kept: list[int]
@@ -109,7 +107,7 @@ def make(
     ids: np.ndarray | ChunkedArray,
     boundary_id: int,
     order: int,
-    identity: Mapping[str, Any],
+    identity: Mapping[str, str],
     workspace: Workspace,
     thresholds: Sequence[int] = (),
     shard: int | None = None,
@@ -216,8 +214,7 @@ def _hashes(ids: np.ndarray, boundary_id: int, order: int) -> Iterator[np.ndarra
 
 def write(folder: Path, plan: Plan) -> None:
     with writing(folder):
-        data = json.dumps(msgspec.to_builtins(plan), indent=1, allow_nan=False).encode()
-        replace_file(folder / PLAN, data + b"\n")
+        write_facts(folder / PLAN, plan)
 
 
 def read(folder: Path) -> Plan | None:
@@ -227,7 +224,9 @@ def read(folder: Path) -> Plan | None:
         return None
     what = f"the plan in {folder}"
     damaged, format = f"{what} is damaged", (what, PLAN_VERSION)
-    return read_json(path, Plan, ModelError, damaged, format=format, limit=LARGEST_PLAN)
+    return read_json(
+        path, Plan, ModelError, damaged, format=format, limit=LARGEST_PLAN, has_hash=True
+    )
 
 
 def delete(folder: Path) -> None:
@@ -235,27 +234,22 @@ def delete(folder: Path) -> None:
 
 
 def check(
-    plan: Plan, folder: Path, ids: np.ndarray | ChunkedArray, identity: Mapping[str, Any]
+    plan: Plan, folder: Path, ids: np.ndarray | ChunkedArray, identity: Mapping[str, str]
 ) -> None:
     """Make sure that a plan belongs to this text and these settings; say what differs."""
-    for name in sorted(plan.identity.keys() | identity.keys()):
-        there, here = plan.identity.get(name), identity.get(name)
-        if there != here:
-            raise _other(folder, f"{name} is {there} there, {here} here")
-    stops = [shard.stop for shard in plan.shards]
-    if not stops or stops[-1] != len(ids):
-        raise _other(folder, "the text has another length")
-    for number, shard in enumerate(plan.shards):
+    before, now = hashlib.sha256(), hashlib.sha256()
+    for shard in plan.shards:
         ids_T = np.ascontiguousarray(ids[shard.start : shard.stop], np.int32)
-        if hashlib.sha256(ids_T.data).hexdigest() != shard.sha256:
-            raise _other(folder, f"the text differs, in part {number + 1} of {len(stops)}")
-
-
-def _other(folder: Path, why: str) -> UsageError:
-    return UsageError(
-        f"{folder} holds a count of another text or with other settings",
-        why,
-        "name another folder with `temp`, or delete that one",
+        before.update(shard.sha256.encode())
+        now.update(hashlib.sha256(ids_T.data).hexdigest().encode())
+    tokens = plan.shards[-1].stop if plan.shards else 0
+    next_step(
+        folder,
+        Found(
+            {**plan.identity, "tokens": f"{tokens:,}", "hash of tokens": before.hexdigest()[:12]}
+        ),
+        {**identity, "tokens": f"{len(ids):,}", "hash of tokens": now.hexdigest()[:12]},
+        ways_out="name another folder with `temp`, or delete that one",
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import system
+from rnnlm.config import as_text
 from rnnlm.errors import OutputError, SettingsError, UsageError, notice
 from rnnlm.files import lock
 from rnnlm.files.tensors import ChunkedArray
@@ -96,7 +97,7 @@ def _crew_of(team: Team, bench: Bench, memory: int) -> Iterator[Crew]:
         bench.store.remove_unfinished()
 
 
-def clean_up(temp: str, identity: Mapping[str, Any]) -> None:
+def clean_up(temp: str, identity: Mapping[str, str]) -> None:
     """Delete what a count has left in the folder that the user named: its result is saved.
 
     identity: of the count, as :func:`identity_of` returns it; another one that is there is left
@@ -209,16 +210,17 @@ def _ids_in_files(text: EncodedText) -> IdFiles:
     return text.files
 
 
-def identity_of(settings: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
+def identity_of(settings: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, str]:
     """Return what must be the same for a count to go on, beside its text."""
-    return {**settings, "vocabulary": tokenizer.fingerprint}
+    named = {name: as_text(value) for name, value in settings.items()}
+    return named | {"vocabulary": tokenizer.fingerprint}
 
 
 def _plan(
     ids: Ids,
     tokenizer: Tokenizer,
     order: int,
-    identity: Mapping[str, Any],
+    identity: Mapping[str, str],
     room: Room,
     thresholds: Sequence[int] | None,
 ) -> plans.Plan:

@@ -2,7 +2,7 @@
 with its length and hash.
 
 A piece is written under a new name, in this process or by a worker; then the process that
-owns the folder renames it and names it in the journal, a line each. So a worker that is late, or
+owns the folder renames it and names it in the journal. So a worker that is late, or
 does its work twice, changes nothing. After a kill, the pieces that the journal names count. One
 that is missing or damaged is an error.
 
@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import DTypeLike
 
 from rnnlm import system
 from rnnlm.errors import ModelError, OutputError
 from rnnlm.files import tensors, writing
+from rnnlm.files.journal import Journal
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.ngram.counting.levels import Level
 from rnnlm.text.encoding import smallest
@@ -61,13 +61,12 @@ class Written(NamedTuple):
 
 class Store:
     """The pieces in a folder, by name. needed: how many bytes the whole work is expected to take.
-    way_on: how interrupted work goes on, in an error that a full disk causes. mark: a file that is
-    there as long as the run is to go on, for its workers."""
+    mark: a file that is there as long as the run is to go on, for its workers."""
 
     def __init__(self, folder: Path, needed: int = 0, mark: str = "") -> None:
         self.folder = folder
+        self._journal = Journal(folder / JOURNAL)
         self.needed = needed
-        self.way_on = "continue with `resume=True`"
         self.mark = mark
         self.pieces: dict[str, Piece] = {}
         self._open: dict[str, dict[str, np.ndarray]] = {}
@@ -75,7 +74,7 @@ class Store:
 
     def resume(self) -> None:
         """Take up the pieces that are in the folder and whole. What killed writers left goes."""
-        self._read_pieces(_read_journal(self.folder / JOURNAL))
+        self._read_journal()
         for piece in self.pieces.values():
             if piece.bytes and writing.sha256(self._path(piece.name)) != piece.sha256:
                 raise ModelError(
@@ -84,22 +83,30 @@ class Store:
                     "delete the folder and begin again",
                 )
         with self._explaining():
-            writing.replace_file(self.folder / JOURNAL, map(_line, self.pieces.values()))
+            self._journal.write(self.pieces.values())
         self.remove_unfinished()
 
     def follow(self, journal_bytes: int) -> None:
         """Take up the pieces that another process has named in so much of its journal."""
-        journal = self.folder / JOURNAL
-        data = journal.read_bytes()[:journal_bytes] if journal.is_file() else b""
-        if len(data) < journal_bytes:
+        if self.journal_bytes < journal_bytes:
             raise ModelError(
-                f"{journal} is shorter here than where it is written",
-                f"{len(data):,} bytes of {journal_bytes:,}",
+                f"{self._journal.path} is shorter here than where it is written",
+                f"{self.journal_bytes:,} bytes of {journal_bytes:,}",
                 "the folder must be one that all workers see",
             )
-        self._read_pieces(_pieces_in(data))
+        self._read_journal(journal_bytes)
 
-    def _read_pieces(self, pieces: Iterable[Piece]) -> None:
+    def _read_journal(self, length: int | None = None) -> None:
+        if not self._journal.path.is_file():
+            return
+        try:
+            pieces = self._journal.read(Piece, length)
+        except ValueError as error:
+            raise ModelError(
+                f"the counts in {self.folder} are damaged",
+                str(error),
+                "delete the folder and begin again",
+            ) from None
         for piece in pieces:
             if piece.bytes == REMOVED:
                 self.pieces.pop(piece.name, None)
@@ -109,8 +116,8 @@ class Store:
     @property
     def journal_bytes(self) -> int:
         """How long the journal is."""
-        journal = self.folder / JOURNAL
-        return journal.stat().st_size if journal.exists() else 0
+        path = self._journal.path
+        return path.stat().st_size if path.exists() else 0
 
     def __contains__(self, name: str) -> bool:
         return name in self.pieces
@@ -148,8 +155,9 @@ class Store:
             self.pieces[piece.name] = piece
 
     def _note(self, pieces: Iterable[Piece]) -> None:
-        with self._explaining(), open(self.folder / JOURNAL, "ab") as stream:
-            stream.write(b"".join(map(_line, pieces)))
+        # What a power cut takes away is counted again.
+        with self._explaining():
+            self._journal.append(*pieces, is_lasting=False)
 
     def note(self, name: str, facts: Facts) -> None:
         """Keep facts under a name, without arrays."""
@@ -222,14 +230,14 @@ class Store:
             raise OutputError(
                 f"cannot write to {self.folder}",
                 error.strerror or str(error),
-                f"{free} there and {self.way_on}, or delete the folder",
+                f"{free} there and run the same command again, or delete the folder",
             ) from None
 
     def delete(self) -> None:
         """Delete all pieces, finished or not, and the journal, if there is one."""
         self._open.clear()
         self._delete(lambda name: bool(OURS.fullmatch(writing.whole_name(name))))
-        (self.folder / JOURNAL).unlink(missing_ok=True)
+        self._journal.path.unlink(missing_ok=True)
 
     def remove_unfinished(self) -> None:
         """Delete what writers have left that were killed, called off, or late; and their marks."""
@@ -269,24 +277,6 @@ class Store:
                 pass
         except OSError:
             raise Cancelled(f"the run in {self.folder} has ended") from None
-
-
-def _line(piece: Piece) -> bytes:
-    return msgspec.json.encode(piece) + b"\n"
-
-
-def _read_journal(path: Path) -> Iterator[Piece]:
-    """Yield the pieces that the journal names; its last line may have been cut off."""
-    if path.is_file():
-        yield from _pieces_in(path.read_bytes())
-
-
-def _pieces_in(journal: bytes) -> Iterator[Piece]:
-    for line in journal.split(b"\n"):
-        try:
-            yield msgspec.json.decode(line, type=Piece)
-        except msgspec.DecodeError:
-            return
 
 
 # ---- Tries of counts.

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from reference.ngram_levels import levels_of
-from rnnlm.errors import ModelError, OutputError, UsageError
+from rnnlm.errors import ModelError, OutputError
 from rnnlm.ngram.counting import plan as plans
+from rnnlm.ngram.counting import store
 from rnnlm.ngram.counting.beyond_memory import count_by_shards
 from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.counting.crew import Bench, Crew
@@ -22,7 +23,7 @@ from support.tiny_ngrams import END, ids_of
 
 MEMORY = (1000, 3000, 10**4, 10**5, 10**8)
 FEW_PIECES = 30_000  # of memory: dozens of pieces of a thousand words, not many hundreds
-IDENTITY = {"order": 3}
+IDENTITY = {"order": "3"}
 
 
 def workspace(folder: Path, memory: int, shard: int, threads: int = 2) -> Workspace:
@@ -149,23 +150,35 @@ def test_a_damaged_piece_is_a_clear_error(tmp_path, damage):
     assert raised.value.hint == "delete the folder and begin again"
 
 
+def test_a_changed_digit_of_plan_or_journal_is_a_clear_error(tmp_path):
+    levels_by_shards(random_text(3), tmp_path, 3, FEW_PIECES)
+    journal = tmp_path / store.JOURNAL
+    journal.write_bytes(journal.read_bytes().replace(b'"bytes": ', b'"bytes": 1', 1))
+    with pytest.raises(ModelError, match="are damaged; line 1 of finished.jsonl was changed"):
+        Store(tmp_path).resume()
+    plan = tmp_path / plans.PLAN
+    plan.write_bytes(plan.read_bytes().replace(b'"stop": ', b'"stop": 1', 1))
+    with pytest.raises(ModelError, match="is damaged; plan.json: it was changed"):
+        plans.read(tmp_path)
+
+
 def test_another_text_or_setting_is_refused(tmp_path):
     text = random_text(1)
     ids_T = ids_of(text.sentences)
     room = workspace(tmp_path, 3000, shard=50)
     plan = plans.make(ids_T, END, 3, IDENTITY, room)
     plans.check(plan, tmp_path, ids_T, IDENTITY)
-    with pytest.raises(UsageError, match="holds a count of another text") as raised:
-        plans.check(plan, tmp_path, ids_T, {"order": 4})
-    assert raised.value.why == "order is 3 there, 4 here"
+    with pytest.raises(OutputError, match="already holds another result") as raised:
+        plans.check(plan, tmp_path, ids_T, {"order": "4"})
+    assert raised.value.why == "`order` was 3, is 4" and "`temp`" in raised.value.hint
     changed_T = ids_T.copy()
     changed_T[-2] = 1 - min(1, int(changed_T[-2]))
-    with pytest.raises(UsageError, match="holds a count of another text") as raised:
+    with pytest.raises(OutputError, match="already holds another result") as raised:
         plans.check(plan, tmp_path, changed_T, IDENTITY)
-    assert "the text differs" in raised.value.why
-    with pytest.raises(UsageError) as raised:
+    assert raised.value.why.startswith("hash of tokens was ")
+    with pytest.raises(OutputError) as raised:
         plans.check(plan, tmp_path, ids_T[:-1], IDENTITY)
-    assert raised.value.why == "the text has another length"
+    assert raised.value.why.startswith(f"`tokens` was {len(ids_T)}, is {len(ids_T) - 1}; ")
 
 
 def test_too_little_disk_is_said_before_the_work(tmp_path):
