@@ -25,6 +25,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: each worker of 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+gc.disable()  # until the tests are collected: nothing of them is garbage
+
 # Signals arrive, although nohup and shells in the background have processes ignore some of them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -77,8 +79,13 @@ def _function(item: pytest.Item) -> tuple[Path, str]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the long proofs unless they are asked for. With them, fuzzing tests count as long
-    proofs, too."""
+    proofs, too.
+
+    What takes longest comes first: a worker of xdist that has nothing left to do takes tests from
+    the end of another's list, and makes their fixtures once more.
+    """
     mark_further_cases(items)
+    items.sort(key=lambda item: "system" not in item.path.parts)
     if is_soak(config):
         for item in items:
             if "fuzzing" in item.path.parts:
@@ -91,6 +98,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # the collector need not look at thousands of tests again and again
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -25,6 +25,8 @@ VARIANTS = {
     "plateau, two layers of gru": {"model": "gru", "layers": 2, "schedule": "plateau",
                                    "plateau_factor": 0.3, "dropout_between": 0.2},
 }  # fmt: skip
+FIRST, *OTHERS = VARIANTS  # unit/neural/fitting/test_state.py cuts off and resumes runs of all
+SOAK = pytest.mark.soak
 STEPS = {"budget": "60steps", "save_every": "3steps"}
 FEWER_STEPS = {"budget": "40steps", "save_every": "4steps"}
 SHORT = {"budget": "7steps", "save_every": "3steps"}
@@ -87,7 +89,7 @@ def kind_of(call):
     return kind, "".join(letter for letter in name if not letter.isdigit())
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", [FIRST, *(pytest.param(each, marks=SOAK) for each in OTHERS)])
 def test_run_killed_at_random_ends_like_uninterrupted_one(runs, texts, variant):
     killed_at_random(
         runs, texts, variant, seed=7, kills=1, validate_every_steps=6, **FEWER_STEPS
@@ -115,7 +117,7 @@ OF_TASKS = {
 }
 
 
-@pytest.mark.parametrize("task", OF_TASKS)
+@pytest.mark.parametrize("task", ["tagging", pytest.param("seq2seq", marks=SOAK)])
 def test_task_run_killed_during_save_ends_like_uninterrupted(runs, tmp_path, task):
     write, settings = OF_TASKS[task]
     examples = (

@@ -217,7 +217,14 @@ def examples(nodes: int) -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize("nodes", [1, pytest.param(2, marks=pytest.mark.soak)])
+def test_the_example_of_the_page_can_be_planned(rnnlm, models):
+    ((*_, module, name, _, text, output, folder),) = examples(1)
+    assert (module, name, text) == ("-m", "rnnlm", "my.txt")
+    assert rnnlm("train", models.text, output, folder, "--dry-run").code == 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("nodes", [1, 2])
 def test_the_examples_of_the_page_run(rnnlm, here, models, nodes):
     """On one machine, which stands for both, by CPU and gloo."""
     commands, port = examples(nodes), str(free_port())

@@ -39,6 +39,7 @@ rains O
 NETWORKS = ("lstm", "gru", "rnn", "qrnn", "jordan", "ffnn")
 WANTED = {4: 3, 20: 5, 60: 20, 200: 60}  # perplexity by lines
 ON_CPU = {"device": "cpu", "threads": 1}
+NARROW = {"hidden_size": 64, "embedding_size": 64}  # a quarter of the time of the usual widths
 
 
 def trained(path, folder, **request):
@@ -66,14 +67,14 @@ def four(tmp_path, monkeypatch):
 
 
 def test_four_lines_are_learned(four, tmp_path):
-    results = trained(four, tmp_path / "m", model="lstm", save_every="1000steps")
+    results = trained(four, tmp_path / "m", model="lstm", save_every="1000steps", **NARROW)
     assert results["ppl_token"] < WANTED[4]
 
 
 def test_four_sentences_are_tagged(tmp_path):
     path = tmp_path / "four.txt"
     path.write_text(TAGGED, encoding="utf-8")
-    assert accuracy(trained(path, tmp_path / "m", task="tagging")) == 1
+    assert accuracy(trained(path, tmp_path / "m", task="tagging", **NARROW)) == 1
 
 
 def test_what_follows_from_the_size_names_its_origin(four):
