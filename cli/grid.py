@@ -173,7 +173,7 @@ def _show_plan(planned: "GridPlan", as_json: bool) -> None:
     # The values of the axes name a run already.
     columns = list(records[0])[1:]
     rows = [[terminal.cell(record[name]) for name in columns] for record in records]
-    terminal.print_table(columns, rows, right=["parameters", "train_tokens"])
+    terminal.print_table(terminal.Table(columns, rows, right=["parameters", "train_tokens"]))
     for line in [*_differences(planned), f"folder: {planned.folder}"]:
         terminal.say(line)
 
@@ -192,7 +192,8 @@ def _show_results(planned: "GridPlan", finished: "GridFinished", as_json: bool) 
             texts.append("test")
         main = next((each.main for each in finished.results if each.main), "ppl")
         rows = [_row(result, texts, main) for result in finished.results]
-        terminal.print_records(rows, left=[*planned.request.axes, "stopped"])
+        left = [*planned.request.axes, "stopped"]
+        terminal.print_table(terminal.Table.of_records(rows, left))
     if finished.table:
         curves = f" and {finished.curves}" if finished.curves else ""
         terminal.say(f"saved in {finished.table}{curves}")

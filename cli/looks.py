@@ -125,9 +125,7 @@ def show(
     for number, table in enumerate(inspection.tables()):
         if number:
             click.echo()
-        if table.title:
-            click.echo(visible(table.title))
-        terminal.print_blocks(table.columns, table.cells(), right=table.numbers)
+        terminal.print_table(table)
     if not verdict_first:
         click.echo(f"\n{verdict}")
 

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 def show(parts: "Iterable[Part]") -> None:
     """Print the parts of a result: tables and lines on stdout, notes on stderr."""
-    from rnnlm.evaluation.metrics import Remark, Table
+    from rnnlm.evaluation.metrics import Remark
+    from rnnlm.tabular import Table
 
     for part in parts:
         if isinstance(part, Table):
-            terminal.print_table(part.columns, part.rows, right=part.numbers)
+            terminal.print_table(part)
         elif isinstance(part, Remark):
             terminal.say(part.text)
         else:
@@ -33,8 +34,7 @@ def show_results(evaluations: "Mapping[str, Evaluation]") -> None:
     training; then the signatures."""
     from rnnlm.evaluation.metrics import summary_table
 
-    table = summary_table(evaluations)
-    terminal.print_table(table.columns, table.rows, right=table.numbers)
+    terminal.print_table(summary_table(evaluations))
     for text, its in evaluations.items():
         # Columns of labels with the same signature need no names.
         for each in its.mains:

@@ -246,7 +246,7 @@ def _show(accuracies: "Accuracies") -> None:
             ]
             rows.append([name, *row] if len(accuracies) > 1 else row)
     shown = ["model", *columns] if len(accuracies) > 1 else columns
-    terminal.print_table(shown, rows, right=columns[2:])
+    terminal.print_table(terminal.Table(shown, rows, right=columns[2:]))
 
 
 def share(value: float | None) -> str:
@@ -281,7 +281,7 @@ def _show_differences(scores: "Scores") -> None:
                 terminal.cell(each.p, ".4f"),
             ]
             rows.append([f"{second} - {first}", each.by, str(each.group), *numbers])
-    terminal.print_table(columns, rows, right=columns[3:])
+    terminal.print_table(terminal.Table(columns, rows, right=columns[3:]))
 
 
 def _differences(scores: "Scores") -> "dict[tuple[str, str], list[AccuracyDifference]]":

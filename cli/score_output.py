@@ -225,7 +225,7 @@ def show_table(
     if len(models) > 1:
         shown.insert(0, "model")
     text_columns = [name for name in shown if name not in _NUMERIC]
-    terminal.print_records(rows, text_columns, shown)
+    terminal.print_table(terminal.Table.of_records(rows, text_columns, shown))
 
     # The first model says in which order sentences come.
     by_first = sorted(scores, key=lambda each: rank(each[models[0]].logprob_nats), reverse=True)
@@ -290,7 +290,9 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings") -> None:
             rows = [row[1:] for row in rows]
         click.echo()
         numbers = ["words", "surprisal_bits", "next_surprisal_bits", *more]
-        terminal.print_table(columns, rows, right=[name for name in numbers if name in columns])
+        terminal.print_table(
+            terminal.Table(columns, rows, right=[name for name in numbers if name in columns])
+        )
 
 
 def _token_rows(score: "SentenceScore") -> list[list[str]]:

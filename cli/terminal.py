@@ -17,10 +17,11 @@ from typing import IO, Any, cast
 import click
 
 from rnnlm.errors import RnnlmWarning, number, visible  # noqa: F401 for commands
-from rnnlm.tabular import cell  # noqa: F401 for commands
+from rnnlm.tabular import Table, cell  # noqa: F401 for commands
 
 NARROW_COLUMNS = 50
 GAP = 3  # characters between the columns of a table
+FOLDED = 24  # letters to which text is folded before columns of numbers move below
 PROGRESS_SECONDS, MOST_PROGRESS_SECONDS = 5.0, 30.0  # between lines: at first, and of long work
 SILENT_SECONDS = 60.0
 _NUMBERS = re.compile(r"\d+[smh]\b|[\d.,\s]+")
@@ -296,72 +297,56 @@ def tsv_line(cells: Iterable[str]) -> str:
     return tables.tsv_line(visible(each, kept="\t\n") for each in cells)
 
 
-def print_table(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    right: Sequence[str] = (),
-    *,
-    gap: int | None = None,
-) -> None:
-    """Print a table on a terminal, TSV elsewhere; on a narrow terminal one cell a line.
-
-    right: columns to align to the right. gap: spaces between columns without edges.
-    """
+def print_table(table: Table, gap: int | None = None) -> None:
+    """Print a table on a terminal, TSV elsewhere; on a narrow terminal one cell a line. Where a
+    terminal has no room for all columns, text is folded, and columns of numbers move to a table
+    below that begins with the same columns of text. gap: spaces between columns without edges."""
+    if table.title:
+        click.echo(visible(table.title))
+    cells = table.cells()
     if not sys.stdout.isatty():
-        for row in [columns, *rows]:
+        for row in [table.columns, *cells]:
             click.echo(tsv_line(row), nl=False)
         return
     from rich.console import Console
 
-    columns, right = list(map(visible, columns)), list(map(visible, right))
-    shown = [list(map(visible, row)) for row in rows]
     console = Console()
-    if console.width >= NARROW_COLUMNS:
-        console.print(_rich_table(columns, shown, right, gap))
-        return
+    heads = list(map(visible, table.columns))
+    shown = [list(map(visible, row)) for row in cells]
 
     # Too narrow for columns: the cells of a row below each other, a blank line between rows.
-    for row in shown:
-        for column, its in zip(columns, row, strict=True):
-            click.echo(f"{column}: {its}".strip())
-        click.echo()
-
-
-def print_blocks(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]
-) -> None:
-    """Print a table as :func:`print_table` does, but cut into several below each other where the
-    terminal has no room for all columns. Each begins with the columns of text that the full one
-    begins with. Numbers and the words of headings are never cut."""
-    from rich.console import Console
-
-    console = Console()
-    if not sys.stdout.isatty() or console.width < NARROW_COLUMNS:
-        print_table(columns, rows, right)
+    if console.width < NARROW_COLUMNS:
+        for row in shown:
+            for head, its in zip(heads, row, strict=True):
+                click.echo(f"{head}: {its}".strip())
+            click.echo()
         return
-    heads = list(map(visible, columns))
-    shown = [list(map(visible, row)) for row in rows]
 
-    # A column is at least as wide as its longest cell and the longest word of its heading.
-    least = []
+    # The room that each column needs: the longest cell of numbers, some letters of text, and the
+    # longest word of the heading.
+    is_right = [name in table.numbers for name in table.columns]
+    whole, least = [], []
     for place, head in enumerate(heads):
-        parts = [*head.split(), *(row[place] for row in shown)]
-        least.append(max(map(len, parts), default=0))
-    keys = 0
-    while keys < len(columns) and columns[keys] not in right:
-        keys += 1
+        longest = max((len(row[place]) for row in shown), default=0)
+        whole.append(max(len(head), longest))
+        if not is_right[place]:
+            longest = min(longest, FOLDED)
+        least.append(max(longest, *map(len, head.split()), 0))
+    keys = is_right.index(True) if True in is_right else len(heads)
+    blocks = [list(range(len(heads)))]
+    if True in is_right and sum(whole) + GAP * len(whole) > console.width:
+        blocks = _blocks(least, keys, console.width)
 
-    for block in _blocks(least, keys, console.width):
-        # Room that is left over goes to headings of several words.
-        spare = (console.width - sum(least[place] + GAP for place in block)) // len(block)
-        named, numeric = [], []
-        for place in block:
-            width = least[place] + max(0, spare)
-            named.append(textwrap.fill(heads[place], width, break_on_hyphens=False))
-            if columns[place] in right:
-                numeric.append(named[-1])
-        cells = [[row[place] for place in block] for row in shown]
-        console.print(_rich_table(named, cells, numeric, None))
+    for block in blocks:
+        named = [heads[place] for place in block]
+        if len(blocks) > 1:
+            # Room that is left over goes to headings of several words.
+            spare = (console.width - sum(least[place] + GAP for place in block)) // len(block)
+            for column, place in enumerate(block):
+                width = least[place] + max(0, spare)
+                named[column] = textwrap.fill(heads[place], width, break_on_hyphens=False)
+        rows = [[row[place] for place in block] for row in shown]
+        console.print(_rich_table(named, rows, [is_right[place] for place in block], gap))
 
 
 def _blocks(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
@@ -379,18 +364,8 @@ def _blocks(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
     return blocks
 
 
-def print_records(
-    records: Sequence[dict[str, str]], left: Sequence[str], columns: Sequence[str] | None = None
-) -> None:
-    """Print a table of records that have the same columns, or of some of these columns,
-    right-aligned except those in `left`."""
-    columns = list(records[0]) if columns is None else columns
-    rows = [[record[name] for name in columns] for record in records]
-    print_table(columns, rows, right=[name for name in columns if name not in left])
-
-
 def _rich_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], gap: int | None
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], gap: int | None
 ) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -399,10 +374,8 @@ def _rich_table(
     # rich itself puts one space between columns, beside the padding.
     padding = (0, 1) if gap is None else (0, gap - 1, 0, 0)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=padding, show_edge=gap is None)
-    for column in columns:
-        table.add_column(
-            Text(column), justify="right" if column in right else "left", overflow="fold"
-        )
+    for column, is_right in zip(columns, right, strict=True):
+        table.add_column(Text(column), justify="right" if is_right else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     return table

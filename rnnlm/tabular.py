@@ -10,7 +10,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex, TypeVar, cast, overload
 
 import msgspec
@@ -198,22 +198,88 @@ def cell(value: object, fractions: int | str = 2, whole: str = ",") -> str:
     return str(value)
 
 
-def text_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()
-) -> str:
-    """Write a table as aligned text, whatever the width of the screen. right: the columns to align
-    to the right."""
-    shown = [list(map(visible, row)) for row in rows]
-    lines = [list(map(visible, columns)), *shown]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    written_lines = []
-    for line in lines:
-        cells = []
-        for name, its, width in zip(columns, line, widths, strict=True):
-            cells.append(its.rjust(width) if name in right else its.ljust(width))
-        written_lines.append("   ".join(cells).rstrip())
-    rule = "   ".join("-" * width for width in widths)
-    return "\n".join([written_lines[0], rule, *written_lines[1:]])
+@dataclass(frozen=True)
+class Table(Records):
+    """A table that people read. A row has a cell for each column: text, a number, a truth value, or
+    None for an empty one. title: a line above; remark: one below. right: the columns that are
+    aligned to the right; None: those of numbers."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    title: str = ""
+    remark: str = ""
+    right: Sequence[str] | None = None
+
+    @classmethod
+    def of_records(
+        cls,
+        records: Sequence[Mapping[str, object]],
+        left: Sequence[str],
+        columns: Sequence[str] | None = None,
+    ) -> "Table":
+        """Make a table of records that have the same columns, or of some of these columns,
+        right-aligned except those in `left`."""
+        columns = list(records[0]) if columns is None else columns
+        rows = [[record[name] for name in columns] for record in records]
+        return cls(columns, rows, right=[name for name in columns if name not in left])
+
+    def to_rows(self) -> list[Row]:
+        """Return the rows by names that are made of the headings, with the values as they are."""
+        names = identifiers(self.columns)
+        return [dict(zip(names, map(single_value, row), strict=True)) for row in self.rows]
+
+    @property
+    def numbers(self) -> list[str]:
+        """The columns that are aligned to the right."""
+        if self.right is not None:
+            return list(self.right)
+        found = []
+        for place, name in enumerate(self.columns):
+            values = [row[place] for row in self.rows if row[place] is not None]
+            if values and all(isinstance(value, int | float) for value in values):
+                found.append(name)
+        return found
+
+    def cells(self) -> list[list[str]]:
+        """Return the cells as people read them."""
+        return [list(map(significant, row)) for row in self.rows]
+
+    def __str__(self) -> str:
+        """Write the table as aligned text, whatever the width of the screen."""
+        shown = [list(map(visible, row)) for row in self.cells()]
+        lines = [list(map(visible, self.columns)), *shown]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        written_lines = []
+        for line in lines:
+            cells = []
+            for name, its, width in zip(self.columns, line, widths, strict=True):
+                cells.append(its.rjust(width) if name in self.numbers else its.ljust(width))
+            written_lines.append("   ".join(cells).rstrip())
+        rule = "   ".join("-" * width for width in widths)
+        titled = [self.title] if self.title else []
+        return "\n".join([*titled, written_lines[0], rule, *written_lines[1:]])
+
+    def _repr_html_(self) -> str:
+        left = len(self.rows) - MOST_SHOWN
+        note = f"... and {left:,} more rows" if left > 0 else ""
+        return html_table(self.title, self.columns, self.cells()[:MOST_SHOWN], note)
+
+
+def significant(value: object) -> str:
+    """Return a cell as people read it: text as it is, numbers with about four significant
+    digits."""
+    if isinstance(value, str):
+        return value
+    digits = 1
+    if isinstance(value, float):
+        size = abs(value)
+        if value and not 0.001 <= size < 1e6:
+            return f"{value:.3g}"
+        if size < 1:
+            digits = 4
+        elif size < 100:
+            digits = 3
+    return cell(value, digits)
 
 
 def html_table(

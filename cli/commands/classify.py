@@ -157,4 +157,6 @@ def _show(rows: "list[Row]") -> None:
 
     columns = [*rows[0]]
     right = [name for name in columns if name == "rank" or name.endswith("_probability")]
-    terminal.print_table(columns, [list(map(cell, row.values())) for row in rows], right)
+    terminal.print_table(
+        terminal.Table(columns, [list(map(cell, row.values())) for row in rows], right=right)
+    )

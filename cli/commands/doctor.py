@@ -36,7 +36,7 @@ def command(model: str | None, model_name: str | None, device: str, as_json: boo
         terminal.print_json({"well": is_well, "checks": checks})
     else:
         rows = [[check.name, check.result, check.detail] for check in checks]
-        terminal.print_table(["check", "result", "detail"], rows)
+        terminal.print_table(terminal.Table(["check", "result", "detail"], rows))
     if not is_well:
         click.get_current_context().exit(1)
 

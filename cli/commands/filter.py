@@ -215,7 +215,7 @@ def _show(result: "Filtered") -> None:
                 "written": "yes" if group.kept else "no",
             }
         )
-    terminal.print_records(records, left=["group", "written"])
+    terminal.print_table(terminal.Table.of_records(records, left=["group", "written"]))
 
     # Below the table: how to sort other texts in the same way, and how much was read.
     if result.cutoffs is not None and result.reference_documents is not None:

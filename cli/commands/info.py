@@ -33,9 +33,9 @@ def command(model: str | None, model_name: str | None, wants_all: bool, as_json:
         for what, value in _flat(info.describe(name)):
             if value not in (None, {}, []):
                 rows.append([what, terminal.cell(value, ".6g")])
-        terminal.print_table(["what", "value"], rows)
+        terminal.print_table(terminal.Table(["what", "value"], rows))
     else:
-        terminal.print_table(["what", "value"], info.summary(name), gap=2)
+        terminal.print_table(terminal.Table(["what", "value"], info.summary(name)), gap=2)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

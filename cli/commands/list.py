@@ -67,7 +67,7 @@ def _list_models(as_json: bool) -> None:
     if as_json:
         terminal.print_json(*rows)
     else:
-        terminal.print_records(rows, left=list(rows[0]))
+        terminal.print_table(terminal.Table.of_records(rows, left=list(rows[0])))
 
 
 def _list_recipes(name: str | None, as_json: bool) -> None:
@@ -81,7 +81,7 @@ def _list_recipes(name: str | None, as_json: bool) -> None:
     else:
         lines = recipe.lines()
         columns = ["recipe", "what for", "published", "ours", "off by", "time"]
-        terminal.print_table(columns, [line.cells() for line in lines], gap=1)
+        terminal.print_table(terminal.Table(columns, [line.cells() for line in lines]), gap=1)
         for line in LEGEND:
             terminal.say(line)
 
@@ -100,7 +100,9 @@ def _show_recipe(recipe: dict[str, Any]) -> None:
         if recipe[key]:
             click.echo(f"{shown}: {recipe[key]}")
     terminal.print_table(
-        ["setting", "value"], [[key, str(value)] for key, value in recipe["settings"].items()]
+        terminal.Table(
+            ["setting", "value"], [[key, str(value)] for key, value in recipe["settings"].items()]
+        )
     )
 
 
@@ -131,13 +133,14 @@ def _list_corpora(as_json: bool) -> None:
     for row in rows:
         records.append({name: terminal.cell(value) for name, value in row.items()})
     if not sys.stdout.isatty():
-        terminal.print_records(records, left=["corpus", "file", "path"])
+        left = ["corpus", "file", "path"]
+        terminal.print_table(terminal.Table.of_records(records, left))
         return
 
     # On a terminal, what would not fit into the table is said once for each corpus below it.
     for record in records:
         del record["path"], record["task"], record["licence"]
-    terminal.print_records(records, left=["corpus", "file"])
+    terminal.print_table(terminal.Table.of_records(records, left=["corpus", "file"]))
     for name in corpora.names():
         purpose = f"{' and '.join(corpora.TASKS[name])}, {corpora.LICENCE}"
         click.echo(f"{name} ({purpose}) is in {terminal.visible(str(corpora.FOLDER / name))}")

@@ -154,7 +154,9 @@ def command(
         return
     rows = [[part.name, f"{part.weight:.4f}", _perplexity(part.evaluation)] for part in mixed.parts]
     rows.append(["mixture", "", _perplexity(mixed.evaluation)])
-    terminal.print_table(["model", "weight", "ppl_token"], rows, right=["weight", "ppl_token"])
+    terminal.print_table(
+        terminal.Table(["model", "weight", "ppl_token"], rows, right=["weight", "ppl_token"])
+    )
     if mixed.evaluation:
         click.echo(f"signature: {mixed.evaluation.signature}")
     terminal.say(f"the {'n-gram model' if static else 'mixture'} is in {mixed.folder}")

@@ -101,7 +101,7 @@ def command(as_json: bool, **given: Any) -> None:
         terminal.print_json(event)
         return
     rows = [[name, terminal.cell(value)] for name, value in vars(event).items()]
-    terminal.print_table(["what", "value"], rows)
+    terminal.print_table(terminal.Table(["what", "value"], rows))
 
 
 def _say_how_to_resume(folder: Path) -> None:

@@ -96,7 +96,9 @@ def command(
     # An order that is gone has no n-grams.
     before, after = _cells(reduction.before), _cells(reduction.after)
     rows = [[name, cell, after.get(name, "0")] for name, cell in before.items()]
-    terminal.print_table(["measure", "before", "after"], rows, right=["before", "after"])
+    terminal.print_table(
+        terminal.Table(["measure", "before", "after"], rows, right=["before", "after"])
+    )
     if reduction.threshold is not None:
         terminal.say(f"threshold: {reduction.threshold!r}")
     if on and reduction.after.vocabulary_size < reduction.before.vocabulary_size:

@@ -86,4 +86,4 @@ def _print_points(runs: tuple[str, ...], as_json: bool) -> None:
     criteria = {curve.criterion for curve in curves if curve.points}
     metric = criteria.pop() if len(criteria) == 1 else "metric"
     columns = ["run", *_POINT[:-1], metric]
-    terminal.print_table(columns, rows, right=columns[1:])
+    terminal.print_table(terminal.Table(columns, rows, right=columns[1:]))

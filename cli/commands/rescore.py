@@ -359,7 +359,7 @@ def print_tables(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
         if len(rows) == 1:
             rows.append(_row("rescored", rates.rescored, rates.gain))
         rows.append(_row("oracle", rates.oracle, None))
-        terminal.print_table(_COLUMNS, rows, right=_COLUMNS[1:])
+        terminal.print_table(terminal.Table(_COLUMNS, rows, right=_COLUMNS[1:]))
     else:
         terminal.say("no references: the list is rescored, errors are not counted")
 
@@ -367,7 +367,7 @@ def print_tables(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
         rows = [["first pass", "1"]]
         for name, value in weights.weights.items():
             rows.append([name, f"{value:.4f}"])
-        terminal.print_table(["feature", "weight"], rows, right=["weight"])
+        terminal.print_table(terminal.Table(["feature", "weight"], rows, right=["weight"]))
 
         # Weights of a file were tuned by an earlier run, which said so.
         tuned = weights.tuned

@@ -218,7 +218,7 @@ def show(
     for name in columns:
         if name not in ("sentence", "rank") and not name.endswith("probability"):
             left.append(name)
-    terminal.print_records(rows, left, columns)
+    terminal.print_table(terminal.Table.of_records(rows, left, columns))
 
 
 def _words(

@@ -470,7 +470,7 @@ def _show_plan(plan: "Plan", as_json: bool) -> None:
         terminal.print_json({**sizes, "settings": settings})
         return
     rows = [[name, str(value), origin, about] for name, value, origin, about in plan.describe()]
-    terminal.print_table(["setting", "value", "origin", "what it is"], rows, gap=2)
+    terminal.print_table(terminal.Table(["setting", "value", "origin", "what it is"], rows), gap=2)
 
     # The parameters of an n-gram model are not known before its text is counted.
     for name, value in sizes.items():

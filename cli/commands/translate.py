@@ -278,7 +278,7 @@ def show(found: "Sequence[TranslatedLine]", is_drawn: bool) -> None:
     rows = []
     for each in found:
         rows += [row[first:] for row in _rows(each, is_drawn)]
-    terminal.print_table(columns, rows, right=columns[:-1])
+    terminal.print_table(terminal.Table(columns, rows, right=columns[:-1]))
 
 
 def _columns(is_drawn: bool) -> list[str]:

@@ -76,7 +76,7 @@ def command(
         for key in ("tokens", "ppl_before", "ppl_after"):
             shown[key] = getattr(event, key)
         rows = [[key, terminal.cell(value, "g", "d")] for key, value in shown.items()]
-        terminal.print_table(["what", "value"], rows, right=["value"])
+        terminal.print_table(terminal.Table(["what", "value"], rows, right=["value"]))
     terminal.say(f"saved in the folder of {name}: rnnlm eval -m {name}+{kind} uses them")
 
 

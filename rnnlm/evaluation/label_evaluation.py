@@ -15,8 +15,9 @@ from rnnlm.evaluation.labels import (
     joint_exact_match,
     plot,
 )
-from rnnlm.evaluation.metrics import Evaluation, Metric, Table, bounds, interval_of, restored, shown
+from rnnlm.evaluation.metrics import Evaluation, Metric, bounds, interval_of, restored, shown
 from rnnlm.evaluation.resampling import Measure
+from rnnlm.tabular import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -170,7 +171,7 @@ class LabelEvaluation(Evaluation):
                 for gold, predicted, times in self.confusion(number).most_frequent(most):
                     rows.append([gold, predicted, f"{times:,}"])
             if rows:
-                yield Table([f"gold{of}", "predicted", "times"], rows, left=2)
+                yield Table([f"gold{of}", "predicted", "times"], rows, right=["times"])
 
     def with_details(self, most_confusions: int | None = None) -> dict[str, Any]:
         """Return all numbers, with the most frequent confusions of each column."""
@@ -214,4 +215,5 @@ def _types(column: ColumnFigures, of: str) -> Table:
     if more > 0:
         remark = f"and {more:,} rarer ones, which are not shown"
     what = "type" if column.mode else "label"
-    return Table([f"{what}{of}", *OF_TYPES, *COUNTS_OF_TYPES], rows, remark=remark)
+    numbers = [*OF_TYPES, *COUNTS_OF_TYPES]
+    return Table([f"{what}{of}", *numbers], rows, remark=remark, right=numbers)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, TypeV
 
 from rnnlm.errors import UsageError, nearest, number, visible
 from rnnlm.evaluation.resampling import Interval, Resampled, Resampling
-from rnnlm.tabular import Records, Result, Row, cell, html_table, text_table, to_builtins
+from rnnlm.tabular import Records, Result, Row, Table, cell, html_table, to_builtins
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -122,23 +122,6 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Details in rows and columns. left: how many columns hold text; numbers follow, and a last
-    column of text if it `ends_in_text`. remark: a note below the table."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    left: int = 1
-    remark: str = ""
-    ends_in_text: bool = False
-
-    @property
-    def numbers(self) -> Sequence[str]:
-        """The columns that hold numbers."""
-        return self.columns[self.left : len(self.columns) - self.ends_in_text]
-
-
-@dataclass(frozen=True)
 class Remark:
     """A note on a result, for people: the command line prints it on stderr."""
 
@@ -153,7 +136,7 @@ def text_of(parts: Iterable[Part]) -> str:
     lines = []
     for part in parts:
         if isinstance(part, Table):
-            lines.append(text_table(part.columns, part.rows, right=part.numbers))
+            lines.append(str(part))
         else:
             lines.append(visible(part.text if isinstance(part, Remark) else part))
     return "\n".join(lines)
@@ -350,7 +333,7 @@ class Evaluation(Records, Result):
             if isinstance(value, bool):
                 value = "yes" if value else "no"
             rows.append([name, cell(value, 4), *[""] * (len(columns) - 1)])
-        return Table(["measure", *heads], rows)
+        return Table(["measure", *heads], rows, right=heads)
 
     def printed(self, most_confusions: int | None = None) -> Iterator[Part]:
         """Yield what `rnnlm eval` prints: the overview, details below it, the signatures last.
@@ -429,7 +412,8 @@ def summary_table(evaluations: Mapping[str, Evaluation]) -> Table:
     remark = ""
     if shares:
         remark = f"In percent: {', '.join(shares)}."
-    return Table([*heads, *counted, *names], rows, left=len(heads), remark=remark)
+    numbers = [*counted, *names]
+    return Table([*heads, *numbers], rows, remark=remark, right=numbers)
 
 
 def restored(numbers: type[N], stored: Mapping[str, Any], **known: Any) -> N:

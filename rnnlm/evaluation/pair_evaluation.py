@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from rnnlm.evaluation.metrics import Evaluation, Metric, Table, bounds, interval_of, restored
+from rnnlm.evaluation.metrics import Evaluation, Metric, bounds, interval_of, restored
 from rnnlm.evaluation.perplexity import TextEvaluation
 from rnnlm.evaluation.resampling import Measure
 from rnnlm.evaluation.translation import (
@@ -14,7 +14,7 @@ from rnnlm.evaluation.translation import (
     TranslationFigures,
     Translations,
 )
-from rnnlm.tabular import to_builtins
+from rnnlm.tabular import Table, to_builtins
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,8 @@ class PairEvaluation(Evaluation):
         for each in self.written.by_length:
             values = [Metric(WRITTEN_METRICS[name], getattr(each, name)).shown() for name in names]
             rows.append([each.name, f"{each.sentences:,}", *values])
-        yield Table(["source tokens", "sources", *names], rows, left=0)
+        columns = ["source tokens", "sources", *names]
+        yield Table(columns, rows, right=columns)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers by name, in JSON's types; those of the references as for language

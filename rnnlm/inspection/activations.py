@@ -9,9 +9,9 @@ import numpy as np
 from rnnlm.checks import several
 from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Inspection, Table, check_range
+from rnnlm.inspection.common import Inspection, check_range
 from rnnlm.neural.activations import BY_NAME, DOUBLED, Activation
-from rnnlm.tabular import to_builtins
+from rnnlm.tabular import Table, to_builtins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,12 +19,13 @@ from rnnlm.evaluation.resampling import LEVEL
 from rnnlm.files import tables
 from rnnlm.inference.distributions import MOST_CELLS, score_and_look
 from rnnlm.inference.span_scoring import check_scores, spans_between
-from rnnlm.inspection.common import Inspection, Models, Table, subjects
+from rnnlm.inspection.common import Inspection, Models, subjects
 from rnnlm.interface import Device, LanguageModel
 from rnnlm.models.loading import SHIPPED
 from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.scorer import score_sentences
 from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.tabular import Table
 from rnnlm.text.lines import WORD_SPACE, check_reserved
 from rnnlm.text.named_columns import check_length, no_column, text_of
 

@@ -19,18 +19,7 @@ from rnnlm.interface import Device, LanguageModel, core_of
 from rnnlm.models import loading, registry
 from rnnlm.models.manifest import read_manifest
 from rnnlm.models.registry import LabelModel
-from rnnlm.tabular import (
-    MOST_SHOWN,
-    Records,
-    Result,
-    Row,
-    cell,
-    html_note,
-    html_table,
-    identifiers,
-    single_value,
-    text_table,
-)
+from rnnlm.tabular import Records, Result, Row, Table, html_note
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import TextSettings, check_reserved
 
@@ -41,51 +30,6 @@ if TYPE_CHECKING:
 
 # ---- The result of every look at a model: tables, a sentence that says what they mean, all of it
 # as JSON, a plot.
-
-
-@dataclass(frozen=True)
-class Table(Records):
-    """A table of rows, each with a cell for every column: text, numbers, truth values, or None
-    for an empty cell."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[object, ...], ...]
-    title: str = ""
-
-    def to_rows(self) -> list[Row]:
-        """Return the rows by names that are made of the headings, with the values as they are."""
-        names = identifiers(self.columns)
-        return [dict(zip(names, map(single_value, row), strict=True)) for row in self.rows]
-
-    @property
-    def numbers(self) -> list[str]:
-        """The columns of numbers, some of which may be missing."""
-        found = []
-        for place, name in enumerate(self.columns):
-            values = [row[place] for row in self.rows if row[place] is not None]
-            if values and all(isinstance(value, int | float) for value in values):
-                found.append(name)
-        return found
-
-    def cells(self) -> list[list[str]]:
-        """Return the cells as people read them."""
-        return [list(map(_written, row)) for row in self.rows]
-
-
-def _written(value: object) -> str:
-    """Return text as it is, numbers with about four significant digits."""
-    if isinstance(value, str):
-        return value
-    digits = 1
-    if isinstance(value, float):
-        size = abs(value)
-        if value and not 0.001 <= size < 1e6:
-            return f"{value:.3g}"
-        if size < 1:
-            digits = 4
-        elif size < 100:
-            digits = 3
-    return cell(value, digits)
 
 
 class Inspection(Records, Result):
@@ -139,22 +83,14 @@ class Inspection(Records, Result):
         raise UsageError(f"there is no table {which!r}", hint=nearest(which, titles))
 
     def __str__(self) -> str:
-        parts = []
-        for each in self.tables():
-            title = f"{each.title}\n" if each.title else ""
-            parts.append(title + text_table(each.columns, each.cells(), right=each.numbers))
-        return "\n\n".join([*parts, "\n".join(map(visible, self.verdict.splitlines()))])
+        verdict = "\n".join(map(visible, self.verdict.splitlines()))
+        return "\n\n".join([*map(str, self.tables()), verdict])
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.verdict}>"
 
     def _repr_html_(self) -> str:
-        tables = []
-        for each in self.tables():
-            left = len(each.rows) - MOST_SHOWN
-            note = f"... and {left:,} more rows" if left > 0 else ""
-            cells = each.cells()[:MOST_SHOWN]
-            tables.append(html_table(each.title, each.columns, cells, note))
+        tables = [table._repr_html_() for table in self.tables()]
         return "".join(tables) + html_note(self.verdict)
 
 

@@ -16,10 +16,10 @@ from rnnlm.evaluation.perplexity import Context
 from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inference import span_scoring
 from rnnlm.inspection import common
-from rnnlm.inspection.common import Inspection, Models, Source, Subject, Table, subjects
+from rnnlm.inspection.common import Inspection, Models, Source, Subject, subjects
 from rnnlm.interface import Device, HiddenStateModel, LanguageModel
 from rnnlm.models.loading import SHIPPED
-from rnnlm.tabular import Row
+from rnnlm.tabular import Row, Table
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text, TextInMemory
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent

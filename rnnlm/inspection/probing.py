@@ -15,9 +15,10 @@ from rnnlm.config import USER, Layer, resolve
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.resampling import Interval, ratio_interval
 from rnnlm.inference.layer_outputs import FEATURES, INPUT, LayerReader
-from rnnlm.inspection.common import Inspection, Model, Table, subjects
+from rnnlm.inspection.common import Inspection, Model, subjects
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
+from rnnlm.tabular import Table
 from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, Level
 from rnnlm.text.labelled.reading import read_labelled
 from rnnlm.text.lines import Progress, silent

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnlm.errors import ModelError
-from rnnlm.inspection.common import Inspection, Models, Table, subjects
+from rnnlm.inspection.common import Inspection, Models, subjects
 from rnnlm.inspection.untrained import with_starts
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.neural.spectrum import THROUGH_OUTPUT, RecurrentMatrix, recurrent_matrices
-from rnnlm.tabular import Result
+from rnnlm.tabular import Result, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

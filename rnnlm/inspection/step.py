@@ -14,10 +14,10 @@ import numpy as np
 from rnnlm.errors import TextError, UsageError, nearest, shown
 from rnnlm.evaluation import plotting
 from rnnlm.files.reading import decode_json, read_small
-from rnnlm.inspection.common import Inspection, Table, check_positive
+from rnnlm.inspection.common import Inspection, check_positive
 from rnnlm.inspection.heat_maps import draw_heat_map
 from rnnlm.neural.activations import BY_NAME, Activation
-from rnnlm.tabular import to_builtins
+from rnnlm.tabular import Table, to_builtins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -307,7 +307,7 @@ def _numbers(task: "AnyTask", evaluations: "dict[str, Evaluation]") -> list[str]
         return []
     table = task.summary_table(evaluations)
     lines = ["## Numbers", "", _row(table.columns), "|---" * len(table.columns) + "|"]
-    lines += [*map(_row, table.rows), ""]
+    lines += [*map(_row, table.cells()), ""]
     if table.remark:
         lines += [table.remark, ""]
     lines += ["Signatures:", ""]

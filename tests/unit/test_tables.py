@@ -12,7 +12,6 @@ import pytest
 from matplotlib.figure import Figure
 
 import rnnlm
-from rnnlm import tabular
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.metrics import with_intervals
@@ -20,7 +19,7 @@ from rnnlm.generation.autocomplete import next_words
 from rnnlm.generation.search import likeliest
 from rnnlm.generation.settings import BeamSettings
 from rnnlm.inspection.activations import inspect_activations
-from rnnlm.inspection.common import Inspection, Table
+from rnnlm.inspection.common import Inspection
 from rnnlm.inspection.gradcheck import inspect_gradcheck
 from rnnlm.inspection.neighbours import inspect_analogy
 from rnnlm.inspection.probing import inspect_probe
@@ -29,6 +28,7 @@ from rnnlm.inspection.surface import inspect_surface
 from rnnlm.rescoring.nbest import Hypothesis, Utterance
 from rnnlm.rescoring.rescorer import gain_over, rescore, tune_weights
 from rnnlm.scoring.pairs.pair import Pair
+from rnnlm.tabular import Table
 from rnnlm.tasks.evaluation import evaluate
 from support import tiny_models, tiny_seq2seq, tiny_tasks
 from support.pictures import faults_of
@@ -251,7 +251,7 @@ def test_headings_that_are_alike_are_numbered():
 
 
 def test_text_is_aligned_and_controls_are_visible():
-    text = tabular.text_table(["name", "n"], [["a\x1b", "1,000"], ["long name", "2"]], ["n"])
+    text = str(Table(["name", "n"], [["a\x1b", "1,000"], ["long name", "2"]], right=["n"]))
     expected = ["name            n", "---------   -----", "a\\x1b       1,000", "long name       2"]
     assert text.splitlines() == expected
 

@@ -23,7 +23,6 @@ from rnnlm.evaluation.metrics import (
     Metric,
     Part,
     Remark,
-    Table,
     intervals_of,
     shown_bounds,
     signature_parts,
@@ -35,7 +34,7 @@ from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
 from rnnlm.models.registry import check_same_task
-from rnnlm.tabular import Records, Result, Row, cell, html_table, to_builtins
+from rnnlm.tabular import Records, Result, Row, Table, cell, html_table, to_builtins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -330,7 +329,7 @@ class Comparison(Records, Result):
         for column, name in self.keys:
             label = f"{column} {name}" if len(columns) > 1 else name
             rows.append([label, *(_with_interval(model, column, name) for model in models)])
-        return Table(["measure", *names], rows)
+        return Table(["measure", *names], rows, right=names)
 
     def difference_table(self) -> Table:
         """Return the differences of all pairs as rows."""
@@ -344,7 +343,7 @@ class Comparison(Records, Result):
         if all(each.ppl_ratio is None for each in self.differences):
             columns.remove("perplexity")
             rows = [[*row[:3], row[4]] for row in rows]
-        return Table(columns, rows, left=2)
+        return Table(columns, rows, right=columns[2:])
 
     def printed(self, top: int = SHOWN) -> Iterator[Part]:
         """Yield what `rnnlm compare` prints: which model is better, then what that rests on, the

@@ -13,12 +13,13 @@ from typing import Literal
 
 import numpy as np
 
-from rnnlm.evaluation.metrics import Table, shown
+from rnnlm.evaluation.metrics import shown
 from rnnlm.inference.span_scoring import perplexity
 from rnnlm.inference.words import WordFinder
 from rnnlm.interface import BOUNDARY, Encoded, LanguageModel, Tokenizer
 from rnnlm.ngram.checks import longest_matches
 from rnnlm.ngram.counting.counts import count
+from rnnlm.tabular import Table
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText, known_ids
@@ -238,7 +239,7 @@ class TextDetails:
         for title, group_rows in groups.items():
             if group_rows:
                 rows = [[row.group, f"{row.units:,}", *map(shown, row.ppl)] for row in group_rows]
-                yield Table([title, f"{self.unit}s", *heads], rows)
+                yield Table([title, f"{self.unit}s", *heads], rows, right=[f"{self.unit}s", *heads])
 
         # Single lines, then words, by how much the surprisal of two models differs.
         for what, number, pairs in (
@@ -256,7 +257,7 @@ class TextDetails:
                         bits = f"{item.difference_bits:+,.2f}"
                         rows.append([name, f"{item.number:,}", bits, item.text])
                 if rows:
-                    yield Table(columns, rows, ends_in_text=True)
+                    yield Table(columns, rows, right=columns[1:3])
 
 
 def by_frequency(units: Units, counts_V: np.ndarray) -> tuple[GroupRow, ...]:

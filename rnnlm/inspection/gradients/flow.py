@@ -11,15 +11,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import (
-    Inspection,
-    Models,
-    Source,
-    Subject,
-    Table,
-    open_source,
-    subjects,
-)
+from rnnlm.inspection.common import Inspection, Models, Source, Subject, open_source, subjects
 from rnnlm.inspection.gradients.curve import Curve, Trend
 from rnnlm.inspection.gradients.jacobians import Bounds
 from rnnlm.inspection.gradients.measuring import LayerGradients, Settings, draw, measure
@@ -27,7 +19,7 @@ from rnnlm.inspection.heat_maps import INCHES_PER_LABEL, draw_heat_map, robust_h
 from rnnlm.inspection.untrained import UNTRAINED, with_starts
 from rnnlm.interface import Device, Tokenizer
 from rnnlm.models.loading import SHIPPED
-from rnnlm.tabular import to_builtins
+from rnnlm.tabular import Table, to_builtins
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 

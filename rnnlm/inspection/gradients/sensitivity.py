@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from rnnlm.errors import TextError
-from rnnlm.inspection.common import Inspection, Models, Table, checked_sentence, subjects
+from rnnlm.inspection.common import Inspection, Models, checked_sentence, subjects
 from rnnlm.inspection.gradients.flow import unit_of
 from rnnlm.inspection.gradients.jacobians import loss_gradients
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.tabular import Row
+from rnnlm.tabular import Row, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
