@@ -172,7 +172,7 @@ def _show_plan(planned: "GridPlan", as_json: bool) -> None:
 
     # The values of the axes name a run already.
     columns = list(records[0])[1:]
-    rows = [[terminal.cell(record[name]) for name in columns] for record in records]
+    rows = [[terminal.amount(record[name]) for name in columns] for record in records]
     terminal.print_table(terminal.Table(columns, rows, right=["parameters", "train_tokens"]))
     for line in [*_differences(planned), f"folder: {planned.folder}"]:
         terminal.say(line)
@@ -206,7 +206,7 @@ def _row(result: "RunResult", texts: list[str], main: str) -> dict[str, str]:
     digits = {"parameters": 0, "steps": 0, "seconds": 1, "tokens_per_second": 0, "stopped": 0}
     row = dict(result.values)
     for name, fractions in digits.items():
-        row[name] = terminal.cell(getattr(result, name), fractions)
+        row[name] = terminal.amount(getattr(result, name), fractions)
     for text in texts:
         metric = result.metrics.get(text)
         value = bounds = "-"

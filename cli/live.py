@@ -129,7 +129,8 @@ class CountingDisplay:
             self.progress(f"order {event.order}: {event.ngrams:,} n-grams")
         elif isinstance(event, events.Estimated):
             by_order = " / ".join(f"{count:,}" for count in event.ngrams)
-            self.progress.say(f"n-grams by order: {by_order}; {megabytes(event.model_bytes)}")
+            size = terminal.amount(event.model_bytes, unit="bytes")
+            self.progress.say(f"n-grams by order: {by_order}; {size}")
         elif isinstance(event, events.Validated) and event.ppl_token == math.inf:
             # Without smoothing, one unseen n-gram is enough.
             self.progress.say("validation perplexity infinite: a token has probability zero")
@@ -210,9 +211,9 @@ class LiveDisplay:
 
 def shown_metric(event: events.Validated, value: float) -> str:
     """Return a perplexity, a loss or a metric from 0 to 100 as it is, a share in percent."""
-    from rnnlm.evaluation.metrics import shown
-
-    return shown(value, "share") + "%" if event.is_share else shown(value)
+    if event.is_share:
+        return terminal.amount(value, unit="share") + "%"
+    return terminal.amount(float(value))
 
 
 def criterion(event: events.Validated) -> tuple[str, float]:
@@ -270,7 +271,3 @@ def seconds_left(event: events.Step) -> float:
     if event.progress <= 0:
         return 0.0
     return event.seconds * (1 - event.progress) / event.progress
-
-
-def megabytes(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"

@@ -251,7 +251,7 @@ def _show(accuracies: "Accuracies") -> None:
 
 def share(value: float | None) -> str:
     """Return a share as a percentage."""
-    return terminal.cell(value, ".1%")
+    return terminal.amount(value, ".1%")
 
 
 def interval(accuracy: "PairAccuracy") -> str:
@@ -276,9 +276,9 @@ def _show_differences(scores: "Scores") -> None:
                 bounds = f"{100 * each.low:+.1f} to {100 * each.high:+.1f}"
             numbers = [
                 f"{each.pairs:,}",
-                terminal.cell(each.difference, "+.1%"),
+                terminal.amount(each.difference, "+.1%"),
                 bounds,
-                terminal.cell(each.p, ".4f"),
+                terminal.amount(each.p, ".4f"),
             ]
             rows.append([f"{second} - {first}", each.by, str(each.group), *numbers])
     terminal.print_table(terminal.Table(columns, rows, right=columns[3:]))

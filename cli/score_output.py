@@ -253,9 +253,9 @@ _NUMERIC = ("logprob_nats", "words", "ppl_word")
 def _cells(score: "SentenceScore") -> dict[str, str]:
     return {
         "id": str(score.id),
-        "logprob_nats": terminal.number(score.logprob_nats),
+        "logprob_nats": terminal.amount(score.logprob_nats),
         "words": str(score.words) if score.is_read else "-",
-        "ppl_word": terminal.number(score.ppl_word), "sentence": score.text,
+        "ppl_word": terminal.amount(score.ppl_word), "sentence": score.text,
         "unknown words": ", ".join(score.oov),
         "no score because": score.reason or "",
     }  # fmt: skip
@@ -298,7 +298,7 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings") -> None:
 def _token_rows(score: "SentenceScore") -> list[list[str]]:
     rows = []
     for token in score.token_scores:
-        bits = terminal.number(token.surprisal_bits)
+        bits = terminal.amount(token.surprisal_bits)
         rows.append([token.token, bits, "unknown" if token.is_oov else ""])
     return rows
 
@@ -307,7 +307,7 @@ def _word_rows(score: "SentenceScore", settings: "ScoringSettings") -> list[list
     rows = []
     for word in score.word_scores:
         names = ["surprisal_bits", *_measures(settings)]
-        numbers = [terminal.number(getattr(word, name)) for name in names]
+        numbers = [terminal.amount(getattr(word, name)) for name in names]
         rows.append([word.word, *numbers, "unknown" if word.is_oov else ""])
     # Several words need room: they come last.
     if settings.next_words:
@@ -323,8 +323,8 @@ def _region_rows(score: "SentenceScore") -> list[list[str]]:
             region.name or str(region.index),
             region.text,
             str(region.words),
-            terminal.number(region.surprisal_bits),
-            terminal.number(region.next_surprisal_bits),
+            terminal.amount(region.surprisal_bits),
+            terminal.amount(region.next_surprisal_bits),
             "unknown words" if region.is_oov else "",
         ])  # fmt: skip
     return rows

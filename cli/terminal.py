@@ -16,8 +16,9 @@ from typing import IO, Any, cast
 
 import click
 
-from rnnlm.errors import RnnlmWarning, number, visible  # noqa: F401 for commands
-from rnnlm.tabular import Table, cell  # noqa: F401 for commands
+from rnnlm.amounts import ago, amount, duration, plural  # noqa: F401 for commands
+from rnnlm.errors import RnnlmWarning, visible
+from rnnlm.tabular import Table
 
 NARROW_COLUMNS = 50
 GAP = 3  # characters between the columns of a table
@@ -379,27 +380,3 @@ def _rich_table(
     for row in rows:
         table.add_row(*map(Text, row))
     return table
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as 45s, 3m 05s, 2h 10m."""
-    seconds = max(0, round(seconds))
-    if seconds < 60:
-        return f"{seconds}s"
-    if seconds < 3600:
-        return f"{seconds // 60}m {seconds % 60:02d}s"
-    return f"{seconds // 3600}h {seconds % 3600 // 60:02d}m"
-
-
-def ago(seconds: float) -> str:
-    """Return how long ago something was: 2 minutes ago."""
-    passed = max(1, round(seconds))
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if passed >= length:
-            return f"{plural(passed // length, unit, unit + 's')} ago"
-    return f"{plural(passed, 'second', 'seconds')} ago"
-
-
-def plural(count: int, one: str, several: str) -> str:
-    """Return a count with its noun: 1 line, 1,000 lines."""
-    return f"{count:,} {one if count == 1 else several}"

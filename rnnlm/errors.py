@@ -148,16 +148,6 @@ def _is_ours(module: str) -> bool:
     return module.partition(".")[0] == "rnnlm"
 
 
-HUGE = 1e9  # a number from there on is written with an exponent
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """Write a number for people, with so many digits behind the point; a dash for none."""
-    if value is None:
-        return "-"
-    return f"{value:,.{digits}f}" if abs(value) < HUGE else f"{value:.4g}"
-
-
 def shown(value: object) -> str:
     """Return a value from a file as messages show it, however long or deeply nested it is."""
     return _REPR.repr(value)

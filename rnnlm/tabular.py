@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex, TypeVar, cast, overl
 
 import msgspec
 
+from rnnlm.amounts import amount
 from rnnlm.config import plain
-from rnnlm.errors import UsageError, number, require_package, visible
+from rnnlm.errors import UsageError, require_package, visible
 
 if TYPE_CHECKING:
     import pandas
@@ -182,22 +183,6 @@ def identifiers(headings: Iterable[str]) -> list[str]:
     return made
 
 
-def cell(value: object, fractions: int | str = 2, whole: str = ",") -> str:
-    """Return a value of any type as a cell that people read: fractions with so many digits or in
-    such a format, whole numbers in the format `whole`, a dash for None."""
-    if value is None:
-        return "-"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, float):
-        if isinstance(fractions, int):
-            return number(value, fractions)
-        return format(value, fractions)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return format(value, whole)
-    return str(value)
-
-
 @dataclass(frozen=True)
 class Table(Records):
     """A table that people read. A row has a cell for each column: text, a number, a truth value, or
@@ -242,7 +227,7 @@ class Table(Records):
 
     def cells(self) -> list[list[str]]:
         """Return the cells as people read them."""
-        return [list(map(significant, row)) for row in self.rows]
+        return [[amount(value, None) for value in row] for row in self.rows]
 
     def __str__(self) -> str:
         """Write the table as aligned text, whatever the width of the screen."""
@@ -265,23 +250,6 @@ class Table(Records):
         return html_table(self.title, self.columns, self.cells()[:MOST_SHOWN], note)
 
 
-def significant(value: object) -> str:
-    """Return a cell as people read it: text as it is, numbers with about four significant
-    digits."""
-    if isinstance(value, str):
-        return value
-    digits = 1
-    if isinstance(value, float):
-        size = abs(value)
-        if value and not 0.001 <= size < 1e6:
-            return f"{value:.3g}"
-        if size < 1:
-            digits = 4
-        elif size < 100:
-            digits = 3
-    return cell(value, digits)
-
-
 def html_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], note: str = ""
 ) -> str:
@@ -301,7 +269,7 @@ def html_table(
         cells = ""
         for place, value in enumerate(row):
             tag = "td" if columns or place else "th"
-            cells += f"<{tag}>{html.escape(written(value))}</{tag}>"
+            cells += f"<{tag}>{html.escape(amount(value, None))}</{tag}>"
         parts.append(f"<tr>{cells}</tr>")
     parts.append("</tbody></table>")
     if note:
@@ -312,14 +280,3 @@ def html_table(
 def html_note(text: str) -> str:
     """Write a paragraph of HTML, escaped."""
     return f"<p>{html.escape(text)}</p>"
-
-
-def written(value: object) -> str:
-    """Write a cell as people read it: numbers with four digits, nothing for None."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return str(value)

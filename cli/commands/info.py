@@ -32,7 +32,7 @@ def command(model: str | None, model_name: str | None, wants_all: bool, as_json:
         rows = []
         for what, value in _flat(info.describe(name)):
             if value not in (None, {}, []):
-                rows.append([what, terminal.cell(value, ".6g")])
+                rows.append([what, terminal.amount(value, ".6g")])
         terminal.print_table(terminal.Table(["what", "value"], rows))
     else:
         terminal.print_table(terminal.Table(["what", "value"], info.summary(name)), gap=2)

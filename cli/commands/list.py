@@ -131,7 +131,7 @@ def _list_corpora(as_json: bool) -> None:
         return
     records = []
     for row in rows:
-        records.append({name: terminal.cell(value) for name, value in row.items()})
+        records.append({name: terminal.amount(value) for name, value in row.items()})
     if not sys.stdout.isatty():
         left = ["corpus", "file", "path"]
         terminal.print_table(terminal.Table.of_records(records, left))

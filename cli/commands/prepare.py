@@ -100,7 +100,7 @@ def command(as_json: bool, **given: Any) -> None:
     if as_json:
         terminal.print_json(event)
         return
-    rows = [[name, terminal.cell(value)] for name, value in vars(event).items()]
+    rows = [[name, terminal.amount(value)] for name, value in vars(event).items()]
     terminal.print_table(terminal.Table(["what", "value"], rows))
 
 
@@ -153,12 +153,13 @@ def _announcement(event: object) -> str | None:
         "start": "the first {} of the text",
     }
     if isinstance(event, Sampling):
-        return f"vocabulary of {ways[event.how].format(_megabytes(event.bytes))} ..."
+        size = terminal.amount(event.bytes, unit="bytes")
+        return f"vocabulary of {ways[event.how].format(size)} ..."
     if isinstance(event, Sampled):
         # A shared tokenizer was made of no sample: how says whose it is.
         of = event.how
         if of in ways:
-            of = ways[of].format(_megabytes(event.bytes))
+            of = ways[of].format(terminal.amount(event.bytes, unit="bytes"))
         return (
             f"tokenizer {event.tokenizer}, {event.vocabulary_size:,} symbols, of {of}, "
             f"{terminal.duration(event.seconds)}"
@@ -174,7 +175,7 @@ def _how_far(event: "Counting | Encoding") -> str:
         parts.append(f"{event.share:.0%}")
     if isinstance(event, Encoding):
         parts += [
-            f"{_megabytes(event.text_bytes)} of text",
+            f"{terminal.amount(event.text_bytes, unit='bytes')} of text",
             "reading again what is done" if event.is_skipping else f"{event.tokens:,} tokens",
             f"{event.bytes_per_second / 1e6:,.1f} MB/s",
         ]
@@ -183,7 +184,3 @@ def _how_far(event: "Counting | Encoding") -> str:
     if event.seconds_left is not None:
         parts.append(f"{terminal.duration(event.seconds_left)} left")
     return ", ".join(parts)
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.0f} MB"

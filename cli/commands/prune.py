@@ -115,15 +115,15 @@ def _cells(size: "Size") -> dict[str, str]:
     """Return a column of the table: counts, and perplexities where a text is named."""
     cells = {}
     for order, count in enumerate(size.ngrams, start=1):
-        cells[f"{order}-grams"] = terminal.cell(count)
-    cells["n-grams"] = terminal.cell(sum(size.ngrams))
-    cells["vocabulary"] = terminal.cell(size.vocabulary_size)
-    cells["bytes"] = terminal.cell(size.bytes)
+        cells[f"{order}-grams"] = terminal.amount(count)
+    cells["n-grams"] = terminal.amount(sum(size.ngrams))
+    cells["vocabulary"] = terminal.amount(size.vocabulary_size)
+    cells["bytes"] = terminal.amount(size.bytes)
     if size.evaluation:
         for name in ("ppl_token", "ppl_token_no_oov"):
             metric = size.evaluation.metric(name)
             cells[name] = "-" if metric is None else metric.shown(4)
-        cells["oov_words"] = terminal.cell(size.evaluation.oov_words)
+        cells["oov_words"] = terminal.amount(size.evaluation.oov_words)
     return cells
 
 

@@ -80,7 +80,7 @@ def _print_points(runs: tuple[str, ...], as_json: bool) -> None:
     for curve in curves:
         for point in curve.points:
             values = [getattr(point, name) for name in _POINT]
-            rows.append([curve.name, *(terminal.cell(value, 4, "d") for value in values)])
+            rows.append([curve.name, *(terminal.amount(value, 4, whole="d") for value in values)])
 
     # The last column has the name of the metric, if all runs have the same one.
     criteria = {curve.criterion for curve in curves if curve.points}

@@ -407,19 +407,18 @@ def _rate(rate: "WordErrorRate") -> dict[str, Any]:
 
 
 def _row(name: str, rate: "WordErrorRate", gain: "Gain | None") -> list[str]:
-    from rnnlm.evaluation.metrics import shown
-
     interval = "-"
     if rate.interval:
-        low, high = shown(rate.interval.low, "share"), shown(rate.interval.high, "share")
+        low = terminal.amount(rate.interval.low, unit="share")
+        high = terminal.amount(rate.interval.high, unit="share")
         interval = f"{low} to {high}"
     gained = p_value = ""
     if gain:
-        gained = shown(gain.interval.estimate if gain.interval else None, "share")
+        gained = terminal.amount(gain.interval.estimate if gain.interval else None, unit="share")
         p_value = f"{gain.p_value:.4f}"
     return [
         name,
-        shown(rate.wer, "share"),
+        terminal.amount(rate.wer, unit="share"),
         interval,
         f"{rate.substitutions:,}",
         f"{rate.deletions:,}",

@@ -291,4 +291,4 @@ def _of_letters(
 def _probability_in_words(probability: float) -> str:
     if probability < 10**-DIGITS:
         return f"{probability:.2g}"
-    return terminal.number(probability, DIGITS)
+    return terminal.amount(probability, DIGITS)

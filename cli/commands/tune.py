@@ -65,7 +65,7 @@ def command(
     ):
         if isinstance(event, Trial):
             progress.say(
-                f"perplexity {terminal.number(event.ppl)}: {_settings_in_words(event.settings)}"
+                f"perplexity {terminal.amount(event.ppl)}: {_settings_in_words(event.settings)}"
             )
 
     # The last event is the result.
@@ -75,10 +75,13 @@ def command(
         shown = dict(event.settings)
         for key in ("tokens", "ppl_before", "ppl_after"):
             shown[key] = getattr(event, key)
-        rows = [[key, terminal.cell(value, "g", "d")] for key, value in shown.items()]
+        rows = [[key, terminal.amount(value, "g", whole="d")] for key, value in shown.items()]
         terminal.print_table(terminal.Table(["what", "value"], rows, right=["value"]))
     terminal.say(f"saved in the folder of {name}: rnnlm eval -m {name}+{kind} uses them")
 
 
 def _settings_in_words(settings: dict[str, Any]) -> str:
-    return " ".join(f"{name}={terminal.cell(value, 'g', 'd')}" for name, value in settings.items())
+    written = []
+    for name, value in settings.items():
+        written.append(f"{name}={terminal.amount(value, 'g', whole='d')}")
+    return " ".join(written)

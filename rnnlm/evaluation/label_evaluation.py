@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from rnnlm.amounts import amount
 from rnnlm.evaluation.labels import (
     LABEL_METRICS,
     ClassFigures,
@@ -15,7 +16,7 @@ from rnnlm.evaluation.labels import (
     joint_exact_match,
     plot,
 )
-from rnnlm.evaluation.metrics import Evaluation, Metric, bounds, interval_of, restored, shown
+from rnnlm.evaluation.metrics import Evaluation, Metric, bounds, interval_of, restored
 from rnnlm.evaluation.resampling import Measure
 from rnnlm.tabular import Table
 
@@ -207,7 +208,7 @@ def _types(column: ColumnFigures, of: str) -> Table:
     types = sorted(column.by_type.items(), key=lambda pair: (-pair[1].gold, pair[0]))
     rows = []
     for name, its in types[:MOST_TYPES]:
-        shares = [shown(share, "share") for share in (its.precision, its.recall, its.f1)]
+        shares = [amount(share, unit="share") for share in (its.precision, its.recall, its.f1)]
         counts = [f"{count:,}" for count in (its.right, its.predicted, its.gold)]
         rows.append([name, *shares, *counts])
     remark = ""

@@ -5,18 +5,18 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
 
-from rnnlm.errors import UsageError, nearest, number, visible
+from rnnlm.amounts import Unit, amount
+from rnnlm.errors import UsageError, nearest, visible
 from rnnlm.evaluation.resampling import Interval, Resampled, Resampling
-from rnnlm.tabular import Records, Result, Row, Table, cell, html_table, to_builtins
+from rnnlm.tabular import Records, Result, Row, Table, html_table, to_builtins
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 # ---- One number, and all numbers of a model on one text.
 
-Unit = Literal["plain", "share", "of_100"]  # as it is; a share of 1; from 0 to 100
 E = TypeVar("E", bound="Evaluation")
 N = TypeVar("N", bound="DataclassInstance")
 
@@ -45,18 +45,11 @@ def named(*definitions: D) -> dict[str, D]:
     return {each.name: each for each in definitions}
 
 
-def shown(value: float | None, unit: Unit = "plain", digits: int = 2) -> str:
-    """Write a value as people read it: a share in percent with two digits, a dash for None."""
-    if value is not None and unit == "share":
-        value = 100 * value
-    return number(value, digits if unit == "plain" else 2)
-
-
 def shown_bounds(interval: Interval | None, unit: Unit = "plain", digits: int = 2) -> str:
-    """Write the bounds of an interval as :func:`shown` writes values; a dash for None."""
+    """Write the bounds of an interval as :func:`amount` writes values; a dash for None."""
     if interval is None:
         return "-"
-    return f"[{shown(interval.low, unit, digits)}, {shown(interval.high, unit, digits)}]"
+    return f"[{amount(interval.low, digits, unit)}, {amount(interval.high, digits, unit)}]"
 
 
 @dataclass(frozen=True)
@@ -96,7 +89,8 @@ class Metric:
 
     def shown(self, digits: int = 2) -> str:
         """Write the value as people read it. digits: for a perplexity or another plain number."""
-        return shown(self.value, self.unit, digits)
+        value = None if self.value is None else float(self.value)
+        return amount(value, digits, self.unit)
 
     def with_unit(self, digits: int = 2) -> str:
         """Write the value as :meth:`shown` does, with a percent sign after a share."""
@@ -317,7 +311,7 @@ class Evaluation(Records, Result):
         counts = [self.counts_of(column) for column in columns]
         for name in dict.fromkeys(itertools.chain.from_iterable(counts)):
             note = f" ({self.count_notes[name]})" if name in self.count_notes else ""
-            rows.append([name, *(cell(its.get(name)) + note for its in counts)])
+            rows.append([name, *(amount(its.get(name)) + note for its in counts)])
         for name in dict.fromkeys(each.name for each in self.brief):
             cells = []
             for column in columns:
@@ -330,9 +324,7 @@ class Evaluation(Records, Result):
 
         # Facts hold for all columns together.
         for name, value in self.facts.items():
-            if isinstance(value, bool):
-                value = "yes" if value else "no"
-            rows.append([name, cell(value, 4), *[""] * (len(columns) - 1)])
+            rows.append([name, amount(value, 4), *[""] * (len(columns) - 1)])
         return Table(["measure", *heads], rows, right=heads)
 
     def printed(self, most_confusions: int | None = None) -> Iterator[Part]:

@@ -4,6 +4,7 @@ from outside is escaped."""
 from dataclasses import dataclass
 from pathlib import Path
 
+from rnnlm.amounts import amount
 from rnnlm.errors import UsageError, visible
 from rnnlm.files import outputs
 from rnnlm.files.compression import without_suffix
@@ -57,9 +58,5 @@ def render(template: str, **values: object) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": _number, "clean": visible}
+    environment.filters |= {"number": amount, "clean": visible}
     return environment.get_template(template).render(version=__version__, **values)
-
-
-def _number(value: int) -> str:
-    return f"{value:,}"

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rnnlm.amounts import amount
 from rnnlm.config import USER, as_text
-from rnnlm.errors import ModelError, RnnlmWarning, UsageError, number, visible
+from rnnlm.errors import ModelError, RnnlmWarning, UsageError, visible
 from rnnlm.evaluation import pages, plotting
 from rnnlm.evaluation.learning_curves import (
     By,
@@ -105,7 +106,7 @@ class RunHistory:
             if event.get("improved") and is_number(value):
                 found = (
                     f"The best validation, at step {event.get('step')}, found {criterion} "
-                    f"{shown(value)}."
+                    f"{amount(value, None)}."
                 )
         return found
 
@@ -149,19 +150,6 @@ def points(events: Iterable[dict[str, Any]], figure: str, by: str = "step") -> P
 
 def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def shown(value: object) -> str:
-    """Write a value of a log as a page shows it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float) and not 0.1 <= abs(value) < 1e6:
-        return f"{value:.4g}"
-    if isinstance(value, float):
-        return number(value)
-    return "\u2013" if value is None else str(value)
 
 
 def thinned(rows: Sequence[T], most: int) -> list[T]:
@@ -432,7 +420,7 @@ def _shown_values(
 def _cells(events: Sequence[dict[str, Any]], columns: Sequence[str]) -> list[list[str]]:
     rows = []
     for event in events:
-        rows.append([shown(event.get(column)) for column in columns])
+        rows.append([amount(event.get(column), None) for column in columns])
     return rows
 
 
@@ -475,7 +463,7 @@ def _about(folder: Path, history: RunHistory, manifest: Manifest | None) -> list
     for key, label in _STARTED:
         value = history.started.get(key)
         if value not in (None, "", 0) and label not in repeated:
-            rows.append((label, shown(value)))
+            rows.append((label, amount(value, None)))
     return rows
 
 
@@ -484,7 +472,7 @@ def _figures(evaluations: Mapping[str, Evaluation]) -> Iterator[Figures]:
     for text, its in evaluations.items():
         for column in its.column_names:
             title = f"{text}: {column}" if column else text
-            rows = [(name, shown(count)) for name, count in its.counts_of(column).items()]
+            rows = [(name, amount(count, None)) for name, count in its.counts_of(column).items()]
             for metric in its.brief:
                 if metric.column == column:
                     rows.append((metric.name, metric.with_unit(4)))
@@ -500,7 +488,7 @@ def _without_plots(history: RunHistory) -> str:
         return _NO_RUN
     counted = []
     for each in history.of("counted"):
-        counted.append(f"order {each.get('order')}: {shown(each.get('ngrams'))} n-grams")
+        counted.append(f"order {each.get('order')}: {amount(each.get('ngrams'), None)} n-grams")
     if counted:
         return f"The model was counted, not learned step by step: {', '.join(counted)}."
     return f"The {METRICS} has no step and no validation."
@@ -518,13 +506,14 @@ def _layers(history: RunHistory) -> Iterator[list[str]]:
             last |= {key: value for key, value in its.items() if value is not None}
 
         radii = last.get("spectral_radius")
-        blocks = shown(None)
+        blocks = amount(None, None)
         if isinstance(radii, dict):
-            blocks = ", ".join(f"{block} {shown(value)}" for block, value in radii.items())
-        saturated = shown(None)
+            blocks = ", ".join(f"{block} {amount(value, None)}" for block, value in radii.items())
+        saturated = amount(None, None)
         if is_number(last.get("saturated")):
             saturated = f"{last['saturated']:.1%}"
-        yield [name, shown(last.get("step")), shown(last.get("gradient_norm")), saturated, blocks]
+        step, norm = last.get("step"), last.get("gradient_norm")
+        yield [name, amount(step, None), amount(norm, None), saturated, blocks]
 
 
 def _columns(validations: list[dict[str, Any]]) -> list[str]:

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnlm.amounts import amount
 from rnnlm.config import as_text
 from rnnlm.errors import ModelError
 from rnnlm.models import card, loading, model_folder, registry
@@ -89,7 +90,7 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
         called = shlex.quote(name)
     yield "model", f"{about['model']}: {about['about']}"
     yield "folder", about["folder"]
-    on_disk = f"{_size(about['bytes'])} in {len(manifest.files)} files"
+    on_disk = f"{amount(about['bytes'], unit='bytes')} in {len(manifest.files)} files"
     yield "size", f"{about['parameters']:,} parameters, {on_disk}"
     yield "fingerprint", f"{manifest.fingerprint}; hash: {about['hash']}"
 
@@ -102,12 +103,6 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
     yield from _results(manifest.evaluations)
     for command in registry.task(manifest.task).usage:
         yield "use it", command.format(name=called)
-
-
-def _size(count: int) -> str:
-    if count >= 1e6:
-        return f"{count / 1e6:,.1f} MB"
-    return f"{count / 1e3:,.0f} kB"
 
 
 def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
@@ -233,7 +228,7 @@ def _prepared_text(name: str, about: dict[str, Any]) -> Iterator[tuple[str, str]
     settings_of_tokenizer = card.not_defaults(about["settings"], TokenizerSettings)
     yield "tokenizer", ", ".join([tokenizer, *settings_of_tokenizer])
     if sample:
-        yield "vocabulary of", f"{sample['how']}, {_size(sample['bytes'])}"
+        yield "vocabulary of", f"{sample['how']}, {amount(sample['bytes'], unit='bytes')}"
     sizes = [f"{counts[key]:,} {key}" for key in ("lines", "words", "tokens", "bytes")]
     yield "counts", ", ".join(sizes)
     yield "unknown", f"{counts['oov_words']:,} words, {counts['oov_tokens']:,} tokens"
@@ -243,5 +238,5 @@ def _prepared_text(name: str, about: dict[str, Any]) -> Iterator[tuple[str, str]
     if settings:
         yield "read with", " ".join(settings)
     yield "hash", f"{about['lines_hash']}, of its lines"
-    yield "files", f"{about['shards']:,}, {_size(about['file_bytes'])}"
+    yield "files", f"{about['shards']:,}, {amount(about['file_bytes'], unit='bytes')}"
     yield "use it", f"rnnlm train {shlex.quote(name)}"

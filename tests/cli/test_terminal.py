@@ -99,16 +99,16 @@ def test_durations(seconds, text):
 
 @pytest.mark.parametrize("value, text", [(None, "-"), (1234.567, "1,234.57"), (0.0, "0.00")])
 def test_numbers(value, text):
-    assert terminal.number(value) == text
+    assert terminal.amount(value) == text
 
 
 @pytest.mark.parametrize("value, given, text", [
-    (12345, (), "12,345"), (12345, ("g", "d"), "12345"), (1.23456, (), "1.23"),
+    (12345, (), "12,345"), (12345, ("g", "plain", "d"), "12345"), (1.23456, (), "1.23"),
     (1.23456, (4,), "1.2346"), (0.5, (".6g",), "0.5"),
-    (None, (), "-"), (True, (), "True"), ([1, 2], (), "1, 2"), ("carry", (), "carry"),
+    (None, (), "-"), (True, (), "yes"), ([1, 2], (), "1, 2"), ("carry", (), "carry"),
 ])  # fmt: skip
 def test_table_cells_hold_values_of_any_type(value, given, text):
-    assert terminal.cell(value, *given) == text
+    assert terminal.amount(value, *given) == text
 
 
 def test_json_escapes_control_characters_without_changing_content(capsys):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
 
+from rnnlm.amounts import amount
 from rnnlm.errors import ComparisonError, UsageError, nearest
 from rnnlm.evaluation.comparison.verdict import Contrast, figure_of
 from rnnlm.evaluation.metrics import (
@@ -34,7 +35,7 @@ from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
 from rnnlm.models.registry import check_same_task
-from rnnlm.tabular import Records, Result, Row, Table, cell, html_table, to_builtins
+from rnnlm.tabular import Records, Result, Row, Table, html_table, to_builtins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -205,7 +206,7 @@ class Difference:
         by = _bounded((self.difference, self.low, self.high), form, scale)
         ratios = (self.ppl_ratio, self.ppl_ratio_low, self.ppl_ratio_high)
         ratio = _bounded(ratios, "+.1%", shift=1)
-        return [f"{self.second} - {self.first}", label, by, ratio, cell(self.p, 4)]
+        return [f"{self.second} - {self.first}", label, by, ratio, amount(self.p, 4)]
 
 
 def _bounded(
@@ -325,7 +326,7 @@ class Comparison(Records, Result):
         # The text is the same for all columns of labels: the counts of the first one are shown.
         counts = [model.evaluation.counts_of(columns[0]) for model in models]
         for name in dict.fromkeys(itertools.chain.from_iterable(counts)):
-            rows.append([name, *(cell(its.get(name)) for its in counts)])
+            rows.append([name, *(amount(its.get(name)) for its in counts)])
         for column, name in self.keys:
             label = f"{column} {name}" if len(columns) > 1 else name
             rows.append([label, *(_with_interval(model, column, name) for model in models)])

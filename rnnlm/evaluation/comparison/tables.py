@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from rnnlm.evaluation.metrics import shown
+from rnnlm.amounts import amount
 from rnnlm.inference.span_scoring import perplexity
 from rnnlm.inference.words import WordFinder
 from rnnlm.interface import BOUNDARY, Encoded, LanguageModel, Tokenizer
@@ -238,7 +238,7 @@ class TextDetails:
         }
         for title, group_rows in groups.items():
             if group_rows:
-                rows = [[row.group, f"{row.units:,}", *map(shown, row.ppl)] for row in group_rows]
+                rows = [[row.group, f"{row.units:,}", *map(amount, row.ppl)] for row in group_rows]
                 yield Table([title, f"{self.unit}s", *heads], rows, right=[f"{self.unit}s", *heads])
 
         # Single lines, then words, by how much the surprisal of two models differs.

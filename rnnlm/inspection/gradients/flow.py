@@ -307,14 +307,14 @@ def _course(curve: Curve) -> str:
     """Say whether a size vanishes, holds or explodes, and how fast."""
     trend, last = curve.trend, curve.trend.largest_lag
     first_size, last_size = curve.mean[curve.at(1)], curve.mean[curve.at(last)]
-    sizes = f"{_number(first_size)} at lag 1, {_number(last_size)} at lag {last}"
+    sizes = f"{first_size:.3g} at lag 1, {last_size:.3g} at lag {last}"
     if trend.course == "vanishes":
         half_life = "0"
         if trend.half_life is not None and math.isfinite(trend.slope):
-            half_life = _number(trend.half_life)
+            half_life = f"{trend.half_life:.3g}"
         return f"vanishes with a half-life of {half_life} tokens ({_interval(trend)}{sizes})"
     if trend.course == "explodes":
-        doubling = _number(-(trend.half_life or 0))
+        doubling = f"{-(trend.half_life or 0):.3g}"
         return f"explodes, doubling every {doubling} tokens ({_interval(trend)}{sizes})"
     if trend.course == "holds":
         return f"holds, changing by less than a factor of 2 over {last} tokens ({sizes})"
@@ -329,14 +329,14 @@ def _interval(trend: Trend) -> str:
     low, high = sorted(math.log(2) / abs(each) for each in (trend.low, trend.high))
     if high <= 0:
         return ""
-    return f"95 % interval {_number(low)} to {_number(high)}; "
+    return f"95 % interval {low:.3g} to {high:.3g}; "
 
 
 def _of_bounds(layer: LayerGradients) -> str:
     """Say what the bounds of an Elman layer imply for its gradients."""
     if layer.bounds is None:
         return ""
-    upper = f"sigma_max(W) max phi' = {_number(layer.bounds.upper)}"
+    upper = f"sigma_max(W) max phi' = {layer.bounds.upper:.3g}"
     if layer.bounds.upper < 1 - ROUNDING:
         if layer.state.trend.course == "vanishes":
             return f", as it must, since {upper} is below 1"
@@ -344,10 +344,6 @@ def _of_bounds(layer: LayerGradients) -> str:
     if layer.bounds.upper <= 1 + ROUNDING:
         return f", and cannot explode, as {upper}"
     return f", though {upper} would allow it to explode"
-
-
-def _number(value: float | np.floating) -> str:
-    return f"{float(value):.3g}"
 
 
 def _size_rows(

@@ -2,8 +2,9 @@
 
 import pickle
 
+from rnnlm.amounts import amount
 from rnnlm.evaluation.labels import LABEL_METRICS
-from rnnlm.evaluation.metrics import Metric, shown
+from rnnlm.evaluation.metrics import Metric
 from rnnlm.evaluation.perplexity import TEXT_METRICS
 from rnnlm.evaluation.translation import WRITTEN_METRICS
 
@@ -13,7 +14,7 @@ def test_each_metric_is_shown_in_its_unit():
     definitions = (LABEL_METRICS["f1"], WRITTEN_METRICS["bleu"], TEXT_METRICS["ppl_token"])
     assert [Metric(definition, 0.5).shown() for definition in definitions] == expected
     assert Metric(TEXT_METRICS["bits_per_char"], 1.23456).shown(4) == "1.2346"
-    assert shown(None) == "-" and shown(2e9) == "2e+09" and shown(12345.6) == "12,345.60"
+    assert [amount(each) for each in (None, 2e9, 12345.6)] == ["-", "2e+09", "12,345.60"]
     assert LABEL_METRICS["f1"].higher_is_better and not LABEL_METRICS["ece"].higher_is_better
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import rnnlm
+from rnnlm.amounts import amount
 from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.evaluation import plotting, run_report
 from rnnlm.evaluation.learning_curves import learning_curve
@@ -103,7 +104,7 @@ def test_report_numbers_match_log_and_model(page, models):
         [row[columns.index(name)] for name in ("step", "ppl_token", "improved")] for row in rows
     ]
     assert shown == [
-        [str(event["step"]), f"{event['ppl_token']:.2f}", "yes" if event["improved"] else "no"]
+        [str(event["step"]), amount(event["ppl_token"], None), "yes" if event["improved"] else "no"]
         for event in told
     ]
     (layer,) = cells(page, "Layers")[1:]
@@ -166,7 +167,7 @@ def test_diverged_run_is_reported_from_its_log_alone(log, undrawn):
     assert "It diverged after 31 steps: a weight is not a number; gone back once." in text
     assert "It went back once." in text
     assert "It has saved no model" in text and "4,321" in text
-    expected = [["20", "10", "0.50", "2", "the loss is not a number by step 20"]]
+    expected = [["20", "10", "0.5000", "2", "the loss is not a number by step 20"]]
     assert cells(page, "Rollbacks")[1:] == expected
     assert "<h2>Settings</h2>" not in page
 

@@ -1,0 +1,74 @@
+"""Numbers as people read them: in tables, messages, pages and on a terminal."""
+
+from typing import Literal
+
+HUGE = 1e9  # a number from there on is written with an exponent
+# What a number is: as it is; a share of 1, written in percent; from 0 to 100; bytes
+Unit = Literal["plain", "share", "of_100", "bytes"]
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+
+def amount(
+    value: object, digits: int | str | None = 2, unit: Unit = "plain", whole: str = ","
+) -> str:
+    """Write a value of any type for people: a dash for None, text as it is.
+
+    digits: of fractions behind the point, or their format; None: about four that count. Shares and
+    scores from 0 to 100 have two. whole: the format of whole numbers.
+    """
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    if not isinstance(value, int | float):
+        return str(value)
+
+    # What a unit asks for.
+    if unit == "bytes":
+        if value >= 1e6:
+            return f"{value / 1e6:,.1f} MB"
+        return f"{value / 1e3:,.0f} kB"
+    if unit == "share":
+        value = 100 * value
+    if unit in ("share", "of_100"):
+        digits = 2
+    if isinstance(value, int):
+        return format(value, whole)
+
+    # The digits that count: four of most numbers, three of those that are very large or small.
+    size = abs(value)
+    if digits is None:
+        if value and not 0.001 <= size < 1e6:
+            return f"{value:.3g}"
+        digits = 1
+        if size < 100:
+            digits = 4 if size < 1 else 3
+    if isinstance(digits, str):
+        return format(value, digits)
+    return f"{value:,.{digits}f}" if size < HUGE else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as 45s, 3m 05s, 2h 10m."""
+    seconds = max(0, round(seconds))
+    if seconds < MINUTE:
+        return f"{seconds}s"
+    if seconds < HOUR:
+        return f"{seconds // MINUTE}m {seconds % MINUTE:02d}s"
+    return f"{seconds // HOUR}h {seconds % HOUR // MINUTE:02d}m"
+
+
+def ago(seconds: float) -> str:
+    """Return how long ago something was: 2 minutes ago."""
+    passed = max(1, round(seconds))
+    for unit, length in (("day", DAY), ("hour", HOUR), ("minute", MINUTE)):
+        if passed >= length:
+            return f"{plural(passed // length, unit, unit + 's')} ago"
+    return f"{plural(passed, 'second', 'seconds')} ago"
+
+
+def plural(count: int, one: str, several: str) -> str:
+    """Return a count with its noun: 1 line, 1,000 lines."""
+    return f"{count:,} {one if count == 1 else several}"
