@@ -7,14 +7,14 @@ span may be of any length; the result depends neither on the batch nor on the or
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import ModelError
+from rnnlm.events import never
 from rnnlm.interface import LanguageModel, State
 from rnnlm.text.batches import gather, span_batches, with_boundary
 from rnnlm.text.lines import Progress, silent
@@ -40,11 +40,9 @@ def score_spans(
     initial: where spans begin, such as in the states of their conditions; None: in the model's
     initial state. report: called with how many tokens were read.
     """
-    logprob_N = np.zeros(len(ids))
     if model.forgets_at_boundary and initial is None:
         spans = _join_spans(ids, spans, model.tokenizer.boundary_id)
 
-    # Results stay on the device until the last window has been computed.
     scored = []
     done = 0
     wanted = int((spans[:, 1] - spans[:, 0]).sum())
@@ -54,19 +52,15 @@ def score_spans(
         if report is not silent:
             done += int((window[1] - window[0]).sum())
             report(f"{done:,} of {wanted:,} tokens scored")
-    for start_B, end_B, logprob_BT in scored:
-        place(logprob_N, start_B, end_B, logprob_BT)
-    return logprob_N
+    return placed(scored, len(ids))
 
 
 def score_on(model: LanguageModel, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
     """Score `ids` as :func:`score_spans` does, as the next part of a stream whose last token was a
     boundary. Return the scores and the state after them."""
     carried = Carried(model.score, state)
-    logprob_N = np.zeros(len(ids))
-    for start_B, end_B, logprob_BT in list(windows(model, ids, whole_text(ids), carried.step)):
-        place(logprob_N, start_B, end_B, logprob_BT)
-    return logprob_N, carried.state
+    scored = windows(model, ids, whole_text(ids), carried.step)
+    return placed(scored, len(ids)), carried.state
 
 
 class Carried(Generic[Result]):
@@ -97,17 +91,20 @@ def read_on(model: LanguageModel, inputs_BT: np.ndarray, state: State) -> State:
     return state
 
 
-def place(
-    logprob_N: np.ndarray, start_B: np.ndarray, end_B: np.ndarray, logprob_BT: object
-) -> None:
-    """Write each row's scores to their positions in `logprob_N`."""
-    # One row is a slice, which is faster than placing tokens one by one.
-    if len(start_B) == 1:
-        start, end = int(start_B[0]), int(end_B[0])
-        logprob_N[start:end] = arrays.as_numpy(logprob_BT)[0, : end - start]
-        return
-    position_BT, inside_BT = positions(start_B, end_B)
-    logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]
+def placed(scored: Iterable[tuple[np.ndarray, np.ndarray, object]], tokens: int) -> np.ndarray:
+    """Return the scores of windows, as :func:`windows` yields them, at their places among so many
+    tokens; 0 where no window is."""
+    logprob_N = np.zeros(tokens)
+    # Scores stay on the device until all are computed: a copy waits for it.
+    for start_B, end_B, logprob_BT in list(scored):
+        # One row is a slice, which is faster than placing tokens one by one.
+        if len(start_B) == 1:
+            start, end = int(start_B[0]), int(end_B[0])
+            logprob_N[start:end] = arrays.as_numpy(logprob_BT)[0, : end - start]
+            continue
+        position_BT, inside_BT = positions(start_B, end_B)
+        logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]
+    return logprob_N
 
 
 def positions(start_B: np.ndarray, end_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -129,43 +126,6 @@ def _join_spans(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndar
     return np.stack([spans[starts, 0], spans[ends, 1]], axis=1)
 
 
-@dataclass(frozen=True)
-class SpanWindow:
-    """One window over spans that are read side by side: row b has the targets
-    `ids[start_B[b]:end_B[b]]`.
-
-    spans: the numbers of the rows' spans. rows_before: how many rows the window before had, of
-    which these are the first and continue from its state; 0: they begin in the initial state.
-    """
-
-    spans: np.ndarray
-    start_B: np.ndarray
-    end_B: np.ndarray
-    inputs_BT: np.ndarray
-    targets_BT: np.ndarray
-    rows_before: int
-
-
-def span_windows(
-    ids: np.ndarray,
-    spans: np.ndarray,
-    boundary_id: int,
-    call_tokens: int,
-    max_rows: int | None = None,
-) -> Iterator[SpanWindow]:
-    """Yield the windows in which all of `spans` are read, of at most `call_tokens` tokens and
-    `max_rows` rows. Rows that have come to their end are read no further."""
-    stream = with_boundary(ids, boundary_id)
-    rows = max(1, call_tokens // TOKENS_PER_ROW)
-    for batch in span_batches(spans, min(rows, max_rows or rows)):
-        reading = 0
-        for start_B, end_B in batch.windows(call_tokens):
-            inputs_BT, targets_BT = gather(ids, stream, start_B, end_B)
-            numbers = batch.spans[: len(start_B)]
-            yield SpanWindow(numbers, start_B, end_B, inputs_BT, targets_BT, reading)
-            reading = len(start_B)
-
-
 def windows(
     model: LanguageModel,
     ids: np.ndarray,
@@ -173,23 +133,31 @@ def windows(
     step: Step[Result],
     call_tokens: int | None = None,
     initial: Initial | None = None,
+    stop: Callable[[], bool] = never,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Result]]:
-    """Yield (start_B, end_B, what `step(inputs_BT, targets_BT, state)` returned) for each window,
-    carrying the state.
+    """Yield (start_B, end_B, what `step(inputs_BT, targets_BT, state)` returned) for each of the
+    windows in which all of `spans` are read, side by side: row b has the targets
+    `ids[start_B[b]:end_B[b]]`. The state is carried; rows that have come to their end drop out.
 
     call_tokens: the most of a window, over all rows; None: the model's. initial: as in
-    :func:`score_spans`.
+    :func:`score_spans`. stop: asked before each window; there are no more once it says so.
     """
-    for window in span_windows(
-        ids, spans, model.tokenizer.boundary_id, call_tokens or model.call_tokens, model.max_rows
-    ):
-        rows = len(window.spans)
-        if not window.rows_before:
-            state = initial(window.spans) if initial else model.initial_state(rows)
-        elif rows < window.rows_before:
-            state = state.select(np.arange(rows))
-        result, state = step(window.inputs_BT, window.targets_BT, state)
-        yield window.start_B, window.end_B, result
+    stream = with_boundary(ids, model.tokenizer.boundary_id)
+    call_tokens = call_tokens or model.call_tokens
+    most = max(1, call_tokens // TOKENS_PER_ROW)
+    for batch in span_batches(spans, min(most, model.max_rows or most)):
+        reading = 0
+        for start_B, end_B in batch.windows(call_tokens):
+            if stop():
+                return
+            rows = len(start_B)
+            if not reading:
+                state = initial(batch.spans[:rows]) if initial else model.initial_state(rows)
+            elif rows < reading:
+                state = state.select(np.arange(rows))
+            reading = rows
+            result, state = step(*gather(ids, stream, start_B, end_B), state)
+            yield start_B, end_B, result
 
 
 def check_scores(logprob: np.ndarray) -> None:

@@ -144,26 +144,11 @@ class PerplexityValidation:
         own = self.spans[self.ranks.share(len(self.spans))]
         # As much as may be read between two looks at `stop`, but all rows side by side.
         at_once = max(model.piece_tokens, self.rows * span_scoring.TOKENS_PER_ROW)
-        scored = []
-        for window in span_scoring.span_windows(
-            text.ids, own, model.tokenizer.boundary_id, at_once
-        ):
-            if stop():
-                return None
-            # Rows that have ended drop out of the state.
-            rows = len(window.start_B)
-            if not window.rows_before:
-                state = model.initial_state(rows)
-            elif rows < window.rows_before:
-                state = state.select(range(rows))
-            logprob_BT, state = model.score(window.inputs_BT, window.targets_BT, state)
-            scored.append((window.start_B, window.end_B, logprob_BT))
-
-        # The scores stay on the device until all are computed: a copy waits for it.
-        logprob_N = np.zeros(text.tokens)
-        for start_B, end_B, logprob_BT in scored:
-            span_scoring.place(logprob_N, start_B, end_B, logprob_BT)
-        return float(logprob_N.sum())
+        scored = list(span_scoring.windows(model, text.ids, own, model.score, at_once, stop=stop))
+        read = sum(int((end_B - start_B).sum()) for start_B, end_B, _ in scored)
+        if read < int((own[:, 1] - own[:, 0]).sum()):
+            return None
+        return float(span_scoring.placed(scored, text.tokens).sum())
 
 
 def _perplexity(logprob: float, tokens: int) -> float:
