@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm.checks import check_class
-from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.errors import SettingsError, notice
 from rnnlm.generation.sampling import Drawing, SamplingSettings, draw, forbidden_tokens, penalise
 from rnnlm.inference.distributions import predict
 from rnnlm.inference.span_scoring import read_on
@@ -41,26 +41,6 @@ class Starts:
     input_S: np.ndarray
     limits_S: np.ndarray
     prompts: tuple[np.ndarray, ...] = ()
-
-    def __post_init__(self) -> None:
-        if np.shape(self.input_S) != np.shape(self.limits_S) or np.ndim(self.input_S) != 1:
-            raise UsageError(
-                (
-                    f"inputs of shape {np.shape(self.input_S)} do not go with limits of shape "
-                    f"{np.shape(self.limits_S)}"
-                ),
-                "each text has one of each",
-            )
-        if self.prompts and len(self.prompts) != len(self):
-            raise UsageError(
-                f"{len(self.prompts)} prompts do not go with {len(self)} inputs",
-                "each text has one of each",
-            )
-        if len(self) and np.min(self.limits_S) < 1:
-            raise UsageError(
-                f"a limit of {np.min(self.limits_S)} tokens is not valid",
-                "a text has at least one token, its </s>",
-            )
 
     def __len__(self) -> int:
         return len(self.input_S)

@@ -16,9 +16,10 @@ token id; of equal texts the shorter, then the lower ids. With a beam of 1 that 
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,6 @@ from rnnlm.errors import UsageError
 from rnnlm.generation.drawing import Found, Sample, Starts, encoded_prompt, read_prompt
 from rnnlm.generation.sampling import forbidden_tokens
 from rnnlm.generation.settings import BeamSettings, SearchSettings
-from rnnlm.inference.distributions import predict
 from rnnlm.inference.span_scoring import check_scores
 from rnnlm.interface import Array, LanguageModel, State
 from rnnlm.models.loading import language_model_of
@@ -40,6 +40,14 @@ def length_penalty(tokens: int, length_power: float) -> float:
     """Return the divisor of the log-probability of a text of `tokens` tokens: ((5 + tokens) /
     6)^length_power (Wu et al. 2016, equation 14, without its coverage)."""
     return math.pow((5 + tokens) / 6, length_power)
+
+
+def keep_best(heap: list[Any], one: Any, count: int) -> None:
+    """Add one to a heap of the best `count`."""
+    if len(heap) < count:
+        heapq.heappush(heap, one)
+    else:
+        heapq.heappushpop(heap, one)
 
 
 class Beams:
@@ -131,10 +139,7 @@ class Beams:
             return
         self.found_S[text].append(Found(ids, total, score, ids[-1] == self.boundary))
         scores = self._scores_S[text]
-        if len(scores) < self.nbest:
-            heapq.heappush(scores, score)
-        else:
-            heapq.heappushpop(scores, score)
+        keep_best(scores, score, self.nbest)
         if len(scores) == self.nbest:
             self.worst_S[text] = scores[0]
 
@@ -155,13 +160,19 @@ def search(
     _check_width("nbest", settings.nbest, settings.beam)
     _check_rows(model, len(starts) * settings.beam)
 
+    count = min(settings.beam, model.tokenizer.size)
+    forbidden = forbidden_tokens(model.tokenizer, settings.unknown)
+    at_once = max(1, MOST_CELLS // model.tokenizer.size)
+
+    def look(logprob_RV: Array) -> tuple[np.ndarray, ...]:
+        return best_tokens(logprob_RV, count, forbidden)
+
     # All texts take a step at a time, until each is settled.
-    reader = _Reader(model, settings)
     boundary = model.tokenizer.boundary_id
     beams = Beams(starts, settings.beam, settings.length_power, settings.nbest, boundary)
     state, input_R = starts.state, np.asarray(starts.input_S)
     while len(input_R):
-        token_RK, logprob_RK, state = reader.read(input_R, state)
+        (token_RK, logprob_RK), state = _read_in_parts(model, input_R, state, at_once, look)
         origin_R, input_R = beams.grow(token_RK, logprob_RK)
         if len(input_R) and not np.array_equal(origin_R, np.arange(len(token_RK))):
             state = state.select(origin_R)
@@ -198,28 +209,24 @@ def _check_rows(model: LanguageModel, rows: int) -> None:
         )
 
 
-class _Reader:
-    """Reads one token of each row, and returns the likeliest that may come next."""
-
-    def __init__(self, model: LanguageModel, settings: SearchSettings) -> None:
-        self.model = model
-        self.count = min(settings.beam, model.tokenizer.size)
-        self.most_rows = max(1, MOST_CELLS // model.tokenizer.size)
-        self.forbidden = forbidden_tokens(model.tokenizer, settings.unknown)
-
-    def read(self, input_R: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray, State]:
-        """Return tokens (R, K), their log-probabilities (R, K), and the state after the inputs."""
-        tokens, logprobs, states = [], [], []
-        for first in range(0, len(input_R), self.most_rows):
-            rows = np.arange(first, min(first + self.most_rows, len(input_R)))
-            state_of_rows = state if len(rows) == len(input_R) else state.select(rows)
-            predicted_R1V, after = self.model.predict(input_R[rows, None], state_of_rows)
-            token_RK, logprob_RK = best_tokens(predicted_R1V[:, -1], self.count, self.forbidden)
-            tokens.append(token_RK)
-            logprobs.append(logprob_RK)
-            states.append(after)
-        after = states[0] if len(states) == 1 else self.model.concat_states(states)
-        return np.concatenate(tokens), np.concatenate(logprobs), after
+def _read_in_parts(
+    model: LanguageModel,
+    input_R: np.ndarray,
+    state: State,
+    at_once: int,
+    look: Callable[[Array], tuple[np.ndarray, ...]],
+) -> tuple[tuple[np.ndarray, ...], State]:
+    """Read one token of each of any number of rows. Return what `look` makes of the distributions
+    after them, (R, ...) each, and the state there. at_once: rows of a call."""
+    seen, states = [], []
+    for first in range(0, len(input_R), at_once):
+        rows = np.arange(first, min(first + at_once, len(input_R)))
+        state_of_rows = state if len(rows) == len(input_R) else state.select(rows)
+        predicted_R1V, after = model.predict(input_R[rows, None], state_of_rows)
+        seen.append(look(predicted_R1V[:, -1]))
+        states.append(after)
+    after = states[0] if len(states) == 1 else model.concat_states(states)
+    return tuple(map(np.concatenate, zip(*seen, strict=True))), after
 
 
 # ---- A model's likeliest texts, not typical ones, by a beam search in which as many beginnings as
@@ -294,7 +301,7 @@ def _best_texts(
     for length in range(1, settings.max_tokens + 1):
         is_last = length == settings.max_tokens
         penalty = length_penalty(length, settings.length_power)
-        logprob_BV, state = _predict_in_parts(model, input_B, state)
+        (logprob_BV,), state = _read_in_parts(model, input_B, state, ROWS_PER_CALL, _in_full)
         total_BV = live_B[:, None] + logprob_BV
         total_BV[:, forbidden] = -np.inf
 
@@ -302,7 +309,7 @@ def _best_texts(
         for row in np.flatnonzero(total_BV[:, boundary] > -np.inf).tolist():
             total = float(total_BV[row, boundary])
             ended = _RankedText(total / penalty, -length, (*texts[row], boundary), total, True)
-            _push_text(heap, ended, settings.beam)
+            keep_best(heap, ended, settings.beam)
         total_BV[:, boundary] = -np.inf
 
         # The best beginnings that do not end go on; at the last step they count as texts.
@@ -315,25 +322,18 @@ def _best_texts(
         if is_last:
             for total, ids in zip(live_B.tolist(), texts, strict=True):
                 cut_off = _RankedText(total / penalty, -length, ids, total, False)
-                _push_text(heap, cut_off, settings.beam)
+                keep_best(heap, cut_off, settings.beam)
         elif not len(texts) or _is_settled(heap, float(live_B[0]), settings):
             break
         state, input_B = state.select(row_K), token_K
     return heap
 
 
-def _predict_in_parts(
-    model: LanguageModel, input_B: np.ndarray, state: State
-) -> tuple[np.ndarray, State]:
-    """Run `predict` for any number of rows, float64."""
-    parts, states = [], []
-    for first in range(0, len(input_B), ROWS_PER_CALL):
-        rows = np.arange(first, min(first + ROWS_PER_CALL, len(input_B)))
-        logprob_BV, after = predict(model, input_B[rows], state.select(rows))
-        parts.append(logprob_BV.astype(np.float64))
-        states.append(after)
-    after = states[0] if len(states) == 1 else model.concat_states(states)
-    return np.concatenate(parts), after
+def _in_full(logprob_RV: Array) -> tuple[np.ndarray]:
+    """Return whole distributions, float64."""
+    whole_RV = arrays.as_numpy(logprob_RV)
+    check_scores(whole_RV.max(axis=1))  # the largest of a row that holds a NaN is one
+    return (whole_RV.astype(np.float64),)
 
 
 def _likeliest_cells(total_BV: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -346,14 +346,6 @@ def _likeliest_cells(total_BV: np.ndarray, count: int) -> tuple[np.ndarray, np.n
     at = np.sort(at[flat[at] > -np.inf])
     at = at[np.argsort(-flat[at], kind="stable")]
     return np.divmod(at, total_BV.shape[1])
-
-
-def _push_text(heap: list[_RankedText], text: _RankedText, count: int) -> None:
-    """Add `text` to a heap of the best `count`."""
-    if len(heap) < count:
-        heapq.heappush(heap, text)
-    else:
-        heapq.heappushpop(heap, text)
 
 
 def _is_settled(heap: list[_RankedText], best_live: float, settings: BeamSettings) -> bool:

@@ -236,12 +236,6 @@ def test_what_does_not_go_together_is_an_error():
         search(model, one, SearchSettings(beam=2, nbest=3))
     with pytest.raises(UsageError, match="one text at a time"):
         search(adapt(model, "dynamic"), one, SearchSettings(beam=2))
-    with pytest.raises(UsageError, match="limit of 0"):
-        Starts(one.state, one.input_S, np.zeros(1, dtype=np.int64))
-    with pytest.raises(UsageError, match="do not go with limits"):
-        Starts(one.state, one.input_S, np.ones(2, dtype=np.int64))
-    with pytest.raises(UsageError, match="2 prompts do not go with 1 inputs"):
-        Starts(one.state, one.input_S, one.limits_S, (one.input_S, one.input_S))
     broken = UnigramModel(np.full(model.tokenizer.size, np.nan), model.tokenizer)
     with pytest.raises(ModelError, match="not numbers"):
         search(broken, Starts(broken.initial_state(1), one.input_S, one.limits_S))
