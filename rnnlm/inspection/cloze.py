@@ -13,7 +13,7 @@ import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm import arrays
-from rnnlm.errors import TextError
+from rnnlm.errors import TextError, first_of
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.resampling import LEVEL
 from rnnlm.files import tables
@@ -533,9 +533,8 @@ def _unknown(model: ModelCloze) -> str:
     are = "answers are not in its vocabulary and count"
     if len(unknown) == 1:
         are = "answer is not in its vocabulary and counts"
-    words = list(dict.fromkeys(unknown))
-    more = f" and {len(words) - 10} more" if len(words) > 10 else ""
-    return f"{model.model}: {len(unknown):,} {are} as missed: {', '.join(words[:10])}{more}."
+    words = first_of(list(dict.fromkeys(unknown)), 10)
+    return f"{model.model}: {len(unknown):,} {are} as missed: {words}."
 
 
 # ---- The cloze test (Taylor 1953) for language models: predict the word in a gap.

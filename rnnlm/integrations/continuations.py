@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rnnlm.errors import notice
+from rnnlm.errors import first_of, notice
 from rnnlm.generation.drawing import DrawnText, Starts, draw_in_steps, stream
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.inference import prefixes, span_scoring
@@ -97,9 +97,7 @@ class _Reader:
     def warn(self) -> None:
         """Send notices of unknown tokens and of words that were cut."""
         if self.unknown:
-            names = ", ".join(list(self.unknown)[:UNKNOWN_SHOWN])
-            if len(self.unknown) > UNKNOWN_SHOWN:
-                names += ", ..."
+            names = first_of(list(self.unknown), UNKNOWN_SHOWN)
             count = sum(self.unknown.values())
             notice(
                 f"{count:,} of {self.tokens:,} tokens are unknown to the model, read as <unk>: "

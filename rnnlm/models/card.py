@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnlm.config import Layer, as_text, names_of, resolve
-from rnnlm.errors import SettingsError, visible
+from rnnlm.errors import SettingsError, first_of, visible
 from rnnlm.files import writing as safe_files
 from rnnlm.interface import Tokenizer
 from rnnlm.models import registry
@@ -323,10 +323,7 @@ def _row(cells: Sequence[str]) -> str:
 
 def first_names(names: list[str]) -> str:
     """Return the first five names, each between backticks, and how many more there are."""
-    shown = ", ".join(f"`{name}`" for name in names[:5])
-    if len(names) > 5:
-        shown += f" and {len(names) - 5} more"
-    return shown
+    return first_of([f"`{name}`" for name in names], 5)
 
 
 def _toml(value: object) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from rnnlm.errors import ModelError, OutputError, UsageError, shown
+from rnnlm.errors import ModelError, OutputError, UsageError, first_of, shown
 from rnnlm.files import writing
 from rnnlm.files.reading import read_json
 from rnnlm.files.writing import FileEntry, replace_file, whole_name
@@ -135,8 +135,7 @@ def read_manifest(folder: Path) -> Manifest:
         inner = sorted(str(each.parent) for each in folder.glob(f"*/{CONFIG}"))
         hint = ""
         if inner:
-            more = ", ..." if inner[3:] else ""
-            hint = f"name one of the models in it: {', '.join(inner[:3])}{more}"
+            hint = f"name one of the models in it: {first_of(inner)}"
         raise ModelError(f"no model at {folder}", f"the folder holds no {CONFIG}", hint)
 
     # Nothing outside the folder is read.

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rnnlm.errors import Gathered, ModelError, notice
+from rnnlm.errors import Gathered, ModelError, first_of, notice
 from rnnlm.files.reading import LONGEST_LINE, opened, shown_name
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
@@ -552,11 +552,8 @@ def _read_order(
         occurs_L = ~is_start_L & ~is_end_L
         if not occurs_L.all():
             why = f"{SENTENCE_START} not first or {BOUNDARY} not last; no sentence contains that"
-            first, *more = entries.lines_L[~occurs_L].tolist()
-            place = f"{lines.name}, line {first}"
-            if more:
-                place += f" and {len(more):,} more"
-            lines.notices.add(place, f"{why}, so it is left out")
+            left_out = first_of(list(map(str, entries.lines_L[~occurs_L].tolist())), 1)
+            lines.notices.add(f"{lines.name}, line {left_out}", f"{why}, so it is left out")
         ids_LN = ids_LN[occurs_L]
         lines_L, values_L2 = entries.lines_L[occurs_L], entries.values_L2[occurs_L]
 

@@ -80,10 +80,7 @@ def spell_symbols(symbols: Sequence[str]) -> list[str]:
 
     if spellings:
         examples = [f"{symbol!r} as {spelling}" for symbol, spelling in spellings.items()]
-        shown = ", ".join(examples[:5])
-        if len(examples) > 5:
-            shown += " and so on"
-        notice(f"ARPA has no white space in words: {shown}")
+        notice(f"ARPA has no white space in words: {first_of(examples, 5)}")
     return [spellings.get(symbol, symbol) for symbol in symbols]
 
 

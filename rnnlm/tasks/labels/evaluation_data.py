@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import rnnlm.corpora as corpora
 from rnnlm.config import Layer, from_stored, resolve
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import UsageError, first_of, notice
 from rnnlm.models.manifest import read_manifest
 from rnnlm.tasks.labels import sounds
 from rnnlm.tasks.labels.data import (
@@ -72,13 +72,10 @@ def notice_unseen_labels(codec: Codec, text: LabelledText, name: str) -> None:
         seen = _seen(column)
         unseen.update(label for label in labels if label not in seen)
     if unseen:
-        counted = unseen.most_common()
-        shown = ", ".join(f"{label!r} ({count:,})" for label, count in counted[:MOST_NAMED])
-        if len(counted) > MOST_NAMED:
-            shown += f" and {len(counted) - MOST_NAMED:,} more"
+        named = [f"{label!r} ({count:,})" for label, count in unseen.most_common()]
         notice(
             f"{name}: {unseen.total():,} of the labels do not occur in the training data; they "
-            f"count as wrong: {shown}"
+            f"count as wrong: {first_of(named, MOST_NAMED)}"
         )
 
 
