@@ -89,6 +89,7 @@ def _train(planned: "GridPlan") -> "tuple[GridFinished, bool, int]":
     0."""
     from rnnlm.events import Evaluating
     from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, run_grid
+    from rnnlm.training.resume import Done
 
     # Each run listens to signals for itself: not all can end in order.
     current = [Signals()]
@@ -102,6 +103,9 @@ def _train(planned: "GridPlan") -> "tuple[GridFinished, bool, int]":
                     f"run {event.number} of {event.count}: "
                     f"{event.run.name}{_left(event, time.monotonic() - began)}"
                 )
+                display = None
+                if isinstance(event.plan, Done):
+                    continue
                 announce_counting(event.plan)
                 current.append(Signals(ends_in_order=event.plan.kind.trains_in_steps))
                 shown.enter_context(current[-1])
@@ -121,9 +125,11 @@ def _train(planned: "GridPlan") -> "tuple[GridFinished, bool, int]":
 
 
 def _left(event: "GridRunStarted", seconds: float) -> str:
-    """Say that a run is over already, or about how long the rest of the grid will take."""
-    if event.plan.finished:
-        return " has ended already"
+    """Say that a run is done already, or about how long the rest of the grid will take."""
+    from rnnlm.training.resume import Done
+
+    if isinstance(event.plan, Done):
+        return " is done already"
     if event.number == 1 or seconds < 1:
         return ""
     seconds_per_run = seconds / (event.number - 1)
@@ -150,22 +156,21 @@ def _say_how_to_resume(planned: "GridPlan") -> None:
 
 
 def _show_plan(planned: "GridPlan", as_json: bool) -> None:
+    from rnnlm.training.grid import read
+    from rnnlm.training.resume import Done
+
     records = []
     for run, plan in zip(planned.runs, planned.plans, strict=True):
-        state = "new"
-        if plan.finished:
-            state = "ended"
-        elif plan.request.resume:
-            state = "goes on"
-        records.append(
-            {
-                "run": run.name,
-                **run.values,
-                "parameters": plan.parameters(),
-                "train_tokens": plan.data.train.tokens,
-                "state": state,
-            }
-        )
+        facts: dict[str, Any] = {}
+        if isinstance(plan, Done):
+            facts["parameters"] = read(run).parameters
+            facts["train_tokens"] = plan.manifest.training["train_tokens"]
+            facts["state"] = "ended"
+        else:
+            facts["parameters"] = plan.parameters()
+            facts["train_tokens"] = plan.data.train.tokens
+            facts["state"] = "goes on" if plan.is_resumed else "new"
+        records.append({"run": run.name, **run.values, **facts})
     if as_json:
         terminal.print_json({"folder": str(planned.folder), "runs": records, **_settings(planned)})
         return

@@ -49,12 +49,8 @@ def announce(plan: "Plan") -> None:
     """Say what is about to be trained, and what happens before the first step."""
     recipe = f", recipe {plan.recipe}" if plan.recipe else ""
     terminal.say(f"training: {plan.kind.name}{recipe}, on {first_of(plan.text_names)}")
-    if plan.finished:
+    if plan.trained is not None:
         terminal.say(f"the run in {plan.output} has already ended: no steps are left")
-    elif plan.request.output is not None and isinstance(plan.initial, events.TrainingState):
-        # Of the default folder, a notice says so.
-        step = plan.initial.facts["step"]
-        terminal.say(f"continuing the run in {plan.output} after step {step:,}")
     announce_counting(plan)
     if plan.data.valid is not None:
         terminal.say(f"validation on {plan.valid_is}{_way_to_train_on_all(plan)}")
@@ -72,8 +68,7 @@ def _way_to_train_on_all(plan: "Plan") -> str:
 def announce_counting(plan: "Plan") -> None:
     """Say that a run counts word vectors before its first step, if it does: that takes a while on a
     long text."""
-    begins = not plan.finished and not plan.request.resume
-    if begins and plan.resolved.values.get("embeddings") == COUNTED:
+    if not plan.is_resumed and plan.resolved.values.get("embeddings") == COUNTED:
         terminal.say("word vectors are counted in the training text first")
 
 

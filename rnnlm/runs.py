@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rnnlm.config import SettingValue
 from rnnlm.errors import TrainingError, UsageError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.model import Model
     from rnnlm.training.plan import Plan
+    from rnnlm.training.resume import Done
 
 Texts: TypeAlias = str | Path | Corpus | Sequence[str | Path | Corpus]
 
@@ -37,7 +38,6 @@ def train(
     threads: int | None = None,
     save_every: str | None = None,
     overwrite: bool = False,
-    resume: bool | Literal["auto"] = False,
     tokenizer_from: str | Path | None = None,
     init_from: str | Path | None = None,
     counts: str | Path | None = None,
@@ -61,15 +61,13 @@ def train(
         model: the kind: "lstm" (the usual one), "gru", "rnn", "ngram" and others.
         recipe: a named set of settings, which says the kind, too. None: the one for the kind and
             the task, if there is one.
-        output: the folder of the model. None: ./checkpoints/TEXT-KIND, where the same call goes on
-            with a run that was cut off.
+        output: the folder of the model. None: ./checkpoints/TEXT-KIND.
         valid, test: texts to validate and to evaluate on. None: a share of the text is held out
             (`holdout`, 5 % unless you say otherwise), and nothing is tested.
         budget: how long: "10m", "500steps" or "3epochs". None: as the recipe says.
         seed, device, precision, threads, save_every: of the run. None: as the recipe says, or the
             best that is there.
-        overwrite: replace a model in `output`.
-        resume: go on with the run in `output`; "auto": if there is one.
+        overwrite: replace the model in `output`.
         tokenizer_from, init_from: a model whose tokenizer or weights the run begins with.
         counts: a folder of n-gram counts by `rnnlm count`, in place of the text, for an n-gram
             model.
@@ -82,7 +80,8 @@ def train(
             checkpoint.
 
     The work is stored on `close()`, on leaving `with rnnlm.train(...) as run:`, when the run is
-    dropped, as by `break`, and at once when Ctrl-C interrupts it. The same call resumes it.
+    dropped, as by `break`, and at once when Ctrl-C interrupts it. The same call goes on with it;
+    once it has ended, the same call returns its model at once.
 
     Raises:
         RnnlmError: any of its kinds: the request, the text, the device, the output folder. All but
@@ -106,7 +105,6 @@ def train(
         threads=threads,
         save_every=save_every,
         overwrite=overwrite,
-        resume=resume,
         tokenizer_from=tokenizer_from,
         init_from=init_from,
         counts=counts,
@@ -123,7 +121,7 @@ def train(
     held = (text, dict(keywords))
     request = request_of(text, keywords)
 
-    def planned(held: object = held) -> "Plan":
+    def planned(held: object = held) -> "Plan | Done":
         with planning_together():
             return plan(request)
 
@@ -144,9 +142,8 @@ class TrainingRun(StoringRun):
     """A run of :func:`rnnlm.train`. Iterate over it to train; it yields events. Or wait for it.
 
     The work is stored when the run ends, on `close()`, on leaving a `with`, when the run is
-    dropped, and at once when Ctrl-C interrupts the program. The same call then resumes it in the
-    default folder, and with `resume="auto"` in any other. A count-based model has nothing to store
-    before it is complete.
+    dropped, and at once when Ctrl-C interrupts the program. The same call then goes on with it. A
+    count-based model has nothing to store before it is complete.
     """
 
     _finished: Finished | None = None
@@ -165,18 +162,19 @@ class TrainingRun(StoringRun):
         Raises:
             RnnlmError: as the iteration. TrainingError: the run was closed before its end.
         """
-        if not progress:
-            for _ in self:
-                pass
-        elif self._finished is None:
+        if progress and self._finished is None:
             from rnnlm.cli import live
+            from rnnlm.training.plan import Plan
 
             plan = self._work.planned()
-            live.announce(plan)
-            with live.display_for(plan.kind) as shown:
-                self._work.progress = shown.evaluating
-                for event in self:
-                    shown.show(event)
+            if isinstance(plan, Plan):
+                live.announce(plan)
+                with live.display_for(plan.kind) as shown:
+                    self._work.progress = shown.evaluating
+                    for event in self:
+                        shown.show(event)
+        for _ in self:
+            pass
         return self._end
 
     @property
@@ -216,7 +214,7 @@ class TrainingRun(StoringRun):
         if self._finished is None:
             raise TrainingError(
                 "the run was closed before its end",
-                hint='call train again with resume="auto" to continue',
+                hint="call train again in the same way to continue",
             )
         return FinishedRun(Path(self._finished.folder), self._finished)
 

@@ -24,7 +24,7 @@ from ..setting_options import HOLDOUT, LABELS, NGRAMS, PAIRS, RUN, TOKENIZER, op
 
 if TYPE_CHECKING:
     from rnnlm.events import Finished
-    from rnnlm.training.plan import Destination, Plan
+    from rnnlm.training.plan import Plan
     from rnnlm.training.request import Request
 
     from ..signals import Signals
@@ -185,17 +185,14 @@ rare_run_options = section(
 saving_options = section(
     "Saving",
     output_option(
-        "Model folder.  [default: checkpoints/TEXT-KIND, where an unfinished run of the same "
-        "settings and text is continued; else TEXT-KIND-2, ...]",
+        "Model folder; the same command goes on there where it was cut off.  [default: "
+        "checkpoints/TEXT-KIND]",
         "DIR",
     ),
-    overwrite_option("Replace the model in DIR; without -o, the unfinished run."),
+    overwrite_option("Replace the model in DIR."),
 )
 rare_saving_options = section(
     "Saving",
-    click.option("--resume", type=click.Choice(["yes", "auto"]), metavar="[auto]",
-                 help="Resume the run in DIR; its budget counts from its start. auto: resume if "
-                      "there is one, else start."),
     options_of(RUN, "save_every", metavar="INTERVAL"),
     rare=True,
 )  # fmt: skip
@@ -204,26 +201,7 @@ rare_saving_options = section(
 # ---- train
 
 
-class _Command(Command):
-    """A command that takes `--resume auto` as well as `--resume`, after which other words may
-    come."""
-
-    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
-        end = len(arguments)
-        if "--" in arguments:
-            end = arguments.index("--")
-        words: list[str] = []
-        for word in arguments[:end]:
-            if word == "--resume":
-                words.append("--resume=yes")
-            elif word == "auto" and words[-1:] == ["--resume=yes"]:
-                words[-1] = "--resume=auto"
-            else:
-                words.append(word)
-        return super().parse_args(context, [*words, *arguments[end:]])
-
-
-@click.command(cls=_Command)
+@click.command(cls=Command)
 @click.argument("text", nargs=-1)
 @section(
     "Text",
@@ -277,7 +255,7 @@ def command(context: click.Context, **given: Any) -> None:
     of the validation text, and a note says so. The exact evaluation at the end reads all of it.
 
     Ctrl-C, TERM or HUP end training at once, and store all of it; USR1 stores it and training goes
-    on. To be safe overnight, repeat the same command with --resume auto until it ends well.
+    on. The same command again goes on where a run was cut off, perhaps with a larger --budget.
 
     When loss, gradients or weights are no longer numbers, or the loss is far above a uniform guess,
     training goes back to its last good state at half the learning rate, three times at most (--set
@@ -300,7 +278,9 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     """Run this rank's part of the command. Of several ranks, only the first one prints."""
     from rnnlm.system import current_rank, farewell, planning_together
     from rnnlm.text.lines import silent
+    from rnnlm.training.plan import dry_plan
     from rnnlm.training.plan import plan as plan_of
+    from rnnlm.training.resume import Done
 
     from ..signals import Signals, saving_ignored
 
@@ -317,13 +297,20 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
                 hint="write the text to a file and name the file",
             )
         with terminal.Progress() as progress:
-            if here.rank:
-                plan = plan_of(request, silent)
+            shown = silent if here.rank else progress
+            plan: Plan | Done
+            if dry_run:
+                plan = dry_plan(request, shown)
             else:
-                announce = None if request.output else _announce
-                plan = plan_of(request, progress, announce=announce)
-    if dry_run:
-        if not here.rank:
+                announce = _announce if not here.rank and request.output is None else None
+                plan = plan_of(request, shown, announce=announce)
+
+    # Nothing is trained in a dry run, or where the model is there.
+    if dry_run or isinstance(plan, Done):
+        if not here.rank and isinstance(plan, Done):
+            plan.tell()
+            _show_results(plan.finished, as_json)
+        elif not here.rank and not isinstance(plan, Done):
             _show_plan(plan, as_json)
         # The first rank may hold the store, in which the others still read that all went well.
         if here.count > 1:
@@ -334,7 +321,9 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     try:
         finished = _train(plan, signals, speaks=not here.rank)
         if finished is not None:
-            _show_results(plan, finished, as_json, bool(signals.ending))
+            is_stopped = finished.stopped == "request" or bool(signals.ending)
+            _say_ended(plan, finished, is_stopped)
+            _show_results(finished, as_json, is_stopped)
     except TrainingError as error:
         # Somebody who stops a run too early for a model still gets the exit code of the signal.
         if not signals.ending:
@@ -344,10 +333,9 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         context.exit(128 + signals.ending)
 
 
-def _announce(destination: "Destination") -> None:
+def _announce(folder: Path) -> None:
     """Say where a run saves that names no folder, before its texts are read."""
-    why = f"; {destination.passed_over} is taken" if destination.passed_over else ""
-    terminal.say(f"the model goes to {destination.folder}{why}")
+    terminal.say(f"the model goes to {folder}")
 
 
 def _request(given: dict[str, Any]) -> "Request":
@@ -356,7 +344,6 @@ def _request(given: dict[str, Any]) -> "Request":
 
     own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
     own["assignments"] = parse_assignments(own["assignments"])
-    own["resume"] = {None: False, "yes": True, "auto": "auto"}[own["resume"]]
 
     # All other options set settings, by their names.
     flags = text_flags(given)
@@ -396,23 +383,18 @@ def _train(plan: "Plan", signals: "Signals", speaks: bool = True) -> "Finished |
     return event
 
 
-def _show_results(
-    plan: "Plan", finished: "Finished", as_json: bool, signalled: bool = False
-) -> None:
+def _say_ended(plan: "Plan", finished: "Finished", is_stopped: bool) -> None:
+    """Say how a run ended, and where its model is."""
     from rnnlm.config import Budget
-    from rnnlm.models import registry
-    from rnnlm.models.loading import short_name
 
-    is_stopped = finished.stopped == "request" or signalled
     if is_stopped:
         terminal.say(
             f"stopped on request; the best model (step {finished.step:,}) is saved in "
             f"{finished.folder}"
         )
         if plan.resolved.values.get("resumable"):
-            is_usual = plan.request.output is None and not plan.request.overwrite
-            how = "again" if is_usual else f"with -o {finished.folder} --resume"
-            terminal.say(f"to continue: run the same command {how}")
+            without = " without --overwrite" if plan.request.overwrite else ""
+            terminal.say(f"to continue: run the same command again{without}")
     else:
         saved = f"saved in {finished.folder}"
         if plan.kind.trains_in_steps:
@@ -427,7 +409,15 @@ def _show_results(
             saved += f"; about the same run again: --budget {finished.steps}steps"
         terminal.say(saved)
 
-    # Metrics on validation and test text, if the exact evaluation came to its end.
+
+def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False) -> None:
+    """Show the metrics of a run, if its exact evaluation came to its end, and say what to do
+    next."""
+    from rnnlm.models import registry
+    from rnnlm.models.loading import short_name
+    from rnnlm.models.manifest import read_manifest
+
+    manifest = read_manifest(Path(finished.folder))
     if as_json:
         terminal.print_json(
             {
@@ -440,16 +430,14 @@ def _show_results(
             }
         )
     elif finished.results:
-        from rnnlm.models.manifest import read_manifest
-
         from ..metrics import show_results
 
-        show_results(read_manifest(Path(finished.folder)).evaluations)
+        show_results(manifest.evaluations)
 
     # What to do with the model. A run that was stopped has to be continued first.
     if not is_stopped:
         name = shlex.quote(short_name(Path(finished.folder)))
-        terminal.say(f"next: {registry.task(plan.kind.task).usage[0].format(name=name)}")
+        terminal.say(f"next: {registry.task(manifest.task).usage[0].format(name=name)}")
 
 
 def _show_plan(plan: "Plan", as_json: bool) -> None:

@@ -94,7 +94,7 @@ class RunHistory:
         if stopped == "diverged" and isinstance(facts, dict) and facts.get("divergence"):
             sentence += f": {facts['divergence']}"
         if stopped == "request":
-            sentence += "; rnnlm train --resume continues it"
+            sentence += "; the same rnnlm train command continues it"
         return f"{sentence}."
 
     def best(self, criterion: str) -> str:

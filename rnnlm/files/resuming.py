@@ -21,6 +21,7 @@ from rnnlm.config import as_text
 from rnnlm.errors import OutputError, TextError, first_of, notice
 from rnnlm.files.lock import OWNER
 from rnnlm.files.reading import STANDARD_INPUT
+from rnnlm.files.writing import sha256
 
 Identity = Mapping[str, str]  # of work: what its result depends on, by name
 
@@ -136,6 +137,10 @@ def text_signatures(names: Iterable[str], role: str = "text") -> dict[str, str]:
     return found
 
 
+# Files that hold what a program has in memory: they are new each time, so only content counts.
+signed_by_content: set[str] = set()
+
+
 def signature(name: str) -> str:
     """Return what distinguishes a text from others: its length, its time of change, and a hash over
     its first and last MiB; of a folder, all this of its files.
@@ -145,6 +150,8 @@ def signature(name: str) -> str:
     """
     if name == STANDARD_INPUT:
         return _never_again()
+    if name in signed_by_content:
+        return f"in memory, hash {(sha256(Path(name)) or '')[:SIGNATURE_DIGITS]}"
     if not os.path.lexists(name):
         return name
     try:

@@ -8,19 +8,19 @@ one is always whole; a damaged one is recognised by its hash, and the one before
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnlm.errors import ModelError, OutputError, UsageError, notice
+from rnnlm.errors import ModelError, OutputError, notice
 from rnnlm.files import tensors
 from rnnlm.files import writing as safe_files
 from rnnlm.files.reading import decode_json, read_small
+from rnnlm.files.resuming import WAYS_OUT, Identity
 from rnnlm.files.writing import replace_file, writing
-from rnnlm.models.manifest import is_model
 
 if TYPE_CHECKING:
     from rnnlm.events import TrainingState
@@ -30,35 +30,36 @@ FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
-class Run:
-    """The identity of a run: it is resumed with the same settings (except those of its length and
-    device), text and tokenizer."""
+class Checkpointed:
+    """What a run is resumed from. identity: of the run. settings: with which it came there."""
 
-    recipe: str | None
-    settings: dict[str, Any]
-    train_data: str
-    valid_data: str | None
-    tokenizer: str
+    identity: Identity
+    settings: Mapping[str, Any]
+    state: "TrainingState"
 
 
 @dataclass(frozen=True)
 class _Stored:
     """The facts of a checkpoint."""
 
-    run: Run
+    identity: dict[str, str]
+    settings: dict[str, Any]
     facts: dict[str, Any]
     sha256: str  # of the file of arrays
     format_version: int = field(default=FORMAT_VERSION)
 
 
-def save(folder: Path, state: "TrainingState", run: Run, keep: int = 1) -> None:
-    """Save `state` beside the model in `folder`, and keep the last `keep` checkpoints. Those of
+def save(folder: Path, checkpoint: Checkpointed, keep: int = 1) -> None:
+    """Save a checkpoint beside the model in `folder`, and keep the last `keep` of them. Those of
     later steps are deleted: they are of a branch that was given up. If it cannot be written,
     earlier ones stay whole."""
     # The facts hold the hash of the arrays, and the names that of the facts.
     place = folder / FOLDER
+    state = checkpoint.state
     pieces = list(tensors.chunks(state.arrays))
-    stored = _Stored(run, state.facts, safe_files.digest(pieces))
+    stored = _Stored(
+        dict(checkpoint.identity), dict(checkpoint.settings), state.facts, safe_files.digest(pieces)
+    )
     data = json.dumps(asdict(stored), allow_nan=False).encode("utf-8", "backslashreplace")
     step = f"state-{state.facts['step']:08d}"
     path = place / f"{step}-{_short(data)}.json"
@@ -95,58 +96,38 @@ def is_a_link(folder: Path) -> OutputError:
     )
 
 
-def exists(folder: Path) -> bool:
-    """Return whether `folder` holds checkpoints."""
-    return bool(_checkpoints(folder))
-
-
-def load_run(folder: Path) -> Run:
-    """Return which run the checkpoints of `folder` are of. :func:`load` reports damaged ones."""
-    _, stored = next(_readable(folder))
-    return stored.run
-
-
-def load(folder: Path) -> "TrainingState":
-    """Load the newest checkpoint of `folder` that is whole. A notice names one that is not."""
+def load(folder: Path) -> Checkpointed | None:
+    """Load the newest checkpoint of `folder` that is whole; None if there is none. A notice names
+    one that is damaged."""
     from rnnlm.events import TrainingState
 
-    for path, stored in _readable(folder, report=True):
+    paths = _checkpoints(folder)
+    for path in paths:
+        try:
+            stored = _read(path)
+        except ModelError as error:
+            _report_damaged(folder, error.why)
+            continue
         file = path.with_suffix(".safetensors")
-        if safe_files.sha256(file) == stored.sha256:
-            mapped = tensors.mapped(file)
-            return TrainingState(
-                stored.facts, {name: np.array(array) for name, array in mapped.items()}
-            )
-        _report_damaged(folder, f"{file.name} is missing or damaged")
-    raise AssertionError("_readable ends with an error")
+        if safe_files.sha256(file) != stored.sha256:
+            _report_damaged(folder, f"{file.name} is missing or damaged")
+            continue
+        mapped = tensors.mapped(file)
+        arrays = {name: np.array(array) for name, array in mapped.items()}
+        return Checkpointed(stored.identity, stored.settings, TrainingState(stored.facts, arrays))
+
+    if paths:
+        raise ModelError(
+            f"cannot resume the run of {folder}",
+            f"each of its checkpoints is missing or damaged: {paths[0].stem}",
+            WAYS_OUT,
+        )
+    return None
 
 
 def _checkpoints(folder: Path) -> list[Path]:
     """Return the files of facts, newest first."""
     return sorted((folder / FOLDER).glob("state-*-*.json"), reverse=True)
-
-
-def _readable(folder: Path, report: bool = False) -> Iterator[tuple[Path, _Stored]]:
-    """Yield the files of facts that can be read, newest first; then raise an error. report: a
-    notice names one that cannot be read."""
-    paths = _checkpoints(folder)
-    if not paths:
-        why = (
-            f"there is no checkpoint in {FOLDER}/: there was no run, it was killed before "
-            "one was written, or kept none"
-        )
-        raise UsageError(f"there is nothing to resume in {folder}", why, _hint(folder))
-    for path in paths:
-        try:
-            yield path, _read(path)
-        except ModelError as error:
-            if report:
-                _report_damaged(folder, error.why)
-    raise ModelError(
-        f"cannot resume the run of {folder}",
-        f"each of its checkpoints is missing or damaged: {paths[0].stem}",
-        _hint(folder),
-    )
 
 
 def _report_damaged(folder: Path, why: str) -> None:
@@ -175,15 +156,6 @@ def _read(path: Path) -> _Stored:
 def _short(data: bytes) -> str:
     """Return the part of the hash of a checkpoint's facts that is in its name."""
     return safe_files.digest([data])[:8]
-
-
-def _hint(folder: Path) -> str:
-    if is_model(folder):
-        return (
-            f"start a new run from the model's weights, with `init_from='{folder}'`, "
-            f"`tokenizer_from='{folder}'` and another `output`"
-        )
-    return "leave `resume` out"
 
 
 def _remove(place: Path, but: list[Path] | None = None) -> None:

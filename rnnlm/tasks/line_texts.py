@@ -302,7 +302,7 @@ def held_out_share(request: TrainingRequest, resolved: Resolved) -> float:
 
 def is_share_chosen(resolved: Resolved) -> bool:
     """Return whether the share is another one than the usual, of which a prepared text need not
-    hold out all. Where it was given makes no difference: a resumed run has stored it."""
+    hold out all."""
     return bool(resolved.values["holdout"] != resolved.defaults["holdout"])
 
 
@@ -364,9 +364,8 @@ def _with_read(
     if request.tokenizer_from:
         given = loading.load_tokenizer(request.tokenizer_from)
         if given.fingerprint != tokenizer.fingerprint:
-            option = "`resume`" if request.resume else "`tokenizer_from`"
             raise UsageError(
-                f"{option} brings another tokenizer than {folder} is {how} with",
+                f"`tokenizer_from` brings another tokenizer than {folder} is {how} with",
                 hint=f"rnnlm {command} TEXT --tokenizer-from {request.tokenizer_from}",
             )
 
@@ -417,6 +416,5 @@ def _given_tokenizer(
 ) -> tuple[Tokenizer, Resolved]:
     """Load the tokenizer of the model `source`. Return it, and the settings with its own."""
     tokenizer = loading.load_tokenizer(source)
-    option = "`resume`" if request.resume else "`tokenizer_from`"
-    brings, origin = f"{option} brings", f"tokenizer of {source}"
+    brings, origin = "`tokenizer_from` brings", f"tokenizer of {source}"
     return tokenizer, _with_stored(tokenizer.to_settings(), resolved, brings, origin)

@@ -3,7 +3,7 @@ and encoded."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rnnlm.config import Resolved
 from rnnlm.interface import Tokenizer
@@ -66,21 +66,13 @@ class TrainingRequest(Protocol):
     def contextual(self) -> tuple[str, ...]:
         """Language models that are read beside the words."""
 
-    @property
-    def output(self) -> Path | None:
-        """The folder of the run."""
-
-    @property
-    def resume(self) -> bool | Literal["auto"]:
-        """Whether the run in that folder is resumed."""
-
 
 class CountedText(Protocol):
     """A text that a model is trained or evaluated on, whatever the task."""
 
     @property
     def lines_hash(self) -> str:
-        """The hash by which a run that is resumed recognises its text."""
+        """The hash by which a run that goes on recognises its text."""
 
     @property
     def tokens(self) -> int:

@@ -13,6 +13,7 @@ from rnnlm.checks import items_of
 from rnnlm.config import plain
 from rnnlm.errors import ArgumentTypeError, RnnlmError, TextError, given, nearest
 from rnnlm.files import tables
+from rnnlm.files.resuming import signed_by_content
 
 if TYPE_CHECKING:
     import pyarrow
@@ -64,11 +65,13 @@ def _write(name: str, lines: Iterable[str]) -> Path:
     except BaseException:
         remove(path)
         raise
+    signed_by_content.add(str(path))
     return path
 
 
 def remove(path: Path) -> None:
     """Remove a file that was written here, and its folder."""
+    signed_by_content.discard(str(path))
     shutil.rmtree(path.parent, ignore_errors=True)
 
 

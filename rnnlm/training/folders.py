@@ -1,28 +1,22 @@
 """Where a run saves that names no folder: in ./checkpoints, below the name of its text and of what
-is trained on it.
-
-An unfinished run there is resumed. Beside a finished one, the next run goes to NAME-2, NAME-3, ...
-"""
+is trained on it."""
 
 import glob
-import itertools
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-from rnnlm.errors import ModelError
 from rnnlm.files import tables
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.reading import STANDARD_INPUT
-from rnnlm.models import checkpoints, model_folder, registry
+from rnnlm.models import registry
 from rnnlm.models.loading import CHECKPOINTS
 from rnnlm.tasks.language_model import DEMO_RECIPE
 from rnnlm.tasks.task import AnyTask
 from rnnlm.text.sources import HUB
 from rnnlm.training.request import Request, Settled
 
-LONGEST_NAME = 100  # of a text; file systems take 255 bytes, and numbers and kinds come behind it
+LONGEST_NAME = 100  # of a text; file systems take 255 bytes, and kinds come behind it
 # What files of texts end in beside the suffixes of tables. Others, such as .en and .fr, tell texts
 # apart.
 _TEXT_SUFFIXES = {".txt", ".text", ".tokens", ".raw", ".conll", ".conllu", ".arrow"}
@@ -96,60 +90,3 @@ def _without_suffixes(name: str) -> str:
 def _safe(name: str) -> str:
     """Return a name with only those characters that suit file names and command lines."""
     return re.sub(r"[^\w.-]+", "-", name)[:LONGEST_NAME].strip(".-") or "text"
-
-
-# ---- Runs that are in the folder already.
-
-
-def free_folder(usual: Path) -> Path:
-    """Return the first of `usual`, usual-2, usual-3, ... that is free."""
-    taken = len(list(_taken_folders(usual)))
-    if not taken:
-        return usual
-    return usual.with_name(f"{usual.name}-{taken + 1}")
-
-
-def unfinished_folder(usual: Path) -> Path | None:
-    """Return the first of `usual`, usual-2, ... that holds an unfinished run."""
-    return next(filter(_holds_unfinished, _taken_folders(usual)), None)
-
-
-def folder_to_resume(usual: Path, is_auto: bool) -> Path:
-    """Return the folder of the run that `--resume` without -o resumes.
-
-    The unfinished one; else the newest that has a checkpoint; else the default folder.
-    """
-    unfinished = unfinished_folder(usual)
-    if unfinished:
-        return unfinished
-
-    # With --resume auto, a run in the default folder that has finished is left as it is.
-    resumable = [folder for folder in _taken_folders(usual) if checkpoints.exists(folder)]
-    if resumable and not is_auto:
-        return resumable[-1]
-    return usual
-
-
-def _holds_unfinished(folder: Path) -> bool:
-    """Return whether `folder` holds an unfinished run, with a model or before its first.
-
-    A damaged model is left alone.
-    """
-    if not model_folder.is_model(folder):
-        return model_folder.holds_leftovers(folder)
-    try:
-        return model_folder.read_manifest(folder).is_unfinished
-    except ModelError:
-        return False
-
-
-def _taken_folders(usual: Path) -> Iterator[Path]:
-    """Yield `usual`, usual-2, usual-3, ... up to the first that is free."""
-    for number in itertools.count(1):
-        folder = usual
-        if number > 1:
-            folder = usual.with_name(f"{usual.name}-{number}")
-        is_taken = folder.is_file() or (folder.exists() and any(folder.iterdir()))
-        if not is_taken:
-            return
-        yield folder

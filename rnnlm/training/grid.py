@@ -8,7 +8,6 @@ off continues from its checkpoint.
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
@@ -40,6 +39,7 @@ from rnnlm.training.grid_request import (
 )
 from rnnlm.training.plan import Plan, plan
 from rnnlm.training.request import request_of
+from rnnlm.training.resume import Done
 from rnnlm.training.run import run
 from rnnlm.training.texts import SharedTexts
 
@@ -250,27 +250,27 @@ CURVES = "curves.svg"
 
 @dataclass(frozen=True)
 class GridPlan:
-    """A grid made definite: each of its runs planned, none begun. differing: other settings than
-    the grid's in which runs differ, the value of each run by its name. shared: settings that all
-    runs take from the first one, as their recipes set them differently."""
+    """A grid made definite: each of its runs planned, or done already. differing: other settings
+    than the grid's in which runs differ, the value of each run by its name. shared: settings that
+    all runs take from the first one, as their recipes set them differently."""
 
     request: GridRequest
     folder: Path
     runs: tuple[Combination, ...]
-    plans: tuple[Plan, ...] = field(repr=False)
+    plans: tuple[Plan | Done, ...] = field(repr=False)
     differing: Mapping[str, Mapping[str, Any]]
     shared: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class GridRunStarted:
-    """A run of a grid is about to begin or to resume; the events of that run follow. number: from
-    1, of `count`."""
+    """A run of a grid is about to begin or to go on; the events of that run follow, unless it is
+    done already. number: from 1, of `count`."""
 
     number: int
     count: int
     run: Combination
-    plan: Plan = field(repr=False)
+    plan: Plan | Done = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -367,23 +367,12 @@ def plan_grid(request: GridRequest, progress: Progress = silent) -> GridPlan:
     texts = SharedTexts(request.request.tokenizer_from)
     plans = []
     for each in runs:
-        with naming(each.name), _hints_for_grids():
-            plans.append(replace(plan(each.request, progress, texts), has_intervals=True))
+        with naming(each.name):
+            planned = plan(each.request, progress, texts)
+        if isinstance(planned, Plan):
+            planned = replace(planned, has_intervals=True)
+        plans.append(planned)
     return GridPlan(request, folder, tuple(runs), tuple(plans), differing(runs), shared)
-
-
-@contextmanager
-def _hints_for_grids() -> Iterator[None]:
-    """Replace the hint about a folder that holds another run: a grid needs no --resume."""
-    try:
-        yield
-    except (OutputError, UsageError) as error:
-        if "another run" in error.what:
-            error.hint = (
-                "repeat the settings and texts of the grid there, choose another folder "
-                "with `output`, or replace it with `overwrite=True`"
-            )
-        raise
 
 
 def run_grid(
@@ -406,7 +395,7 @@ def _run_grid(
         # Train. A run that diverges does not end the grid; one that is asked to stop does.
         error = None
         try:
-            for event in run(run_plan, stop, save):
+            for event in _events(run_plan, stop, save):
                 yield event
             is_asked = isinstance(event, Finished) and (event.stopped == "request" or stop())
         except TrainingError as failure:
@@ -427,6 +416,16 @@ def _run_grid(
     notice_unknown_words(results)
     curves = _draw(planned.folder, results)
     yield GridFinished(str(planned.folder), tuple(results), stopped, table, curves)
+
+
+def _events(
+    planned: Plan | Done, stop: Callable[[], bool], save: Callable[[], bool]
+) -> Iterator[Event]:
+    """Train one run of the grid."""
+    if isinstance(planned, Done):
+        yield planned.finished
+    else:
+        yield from run(planned, stop, save)
 
 
 def _draw(folder: Path, results: Sequence[RunResult]) -> str | None:

@@ -191,7 +191,7 @@ def naming(run: str) -> Iterator[None]:
 
 
 def _check(grid: GridRequest) -> None:
-    """Refuse a grid without axes, with a setting that has a value elsewhere too, or to resume."""
+    """Refuse a grid without axes, or with a setting that has a value elsewhere too."""
     if not grid.axes:
         raise UsageError(
             "a grid needs a setting with its values",
@@ -206,10 +206,6 @@ def _check(grid: GridRequest) -> None:
     if twice:
         raise UsageError(
             f"{twice[0]} has a value in {GRID} and another beside it", hint="leave one out"
-        )
-    if grid.request.resume:
-        raise UsageError(
-            "a grid needs no `resume`", "it always resumes from its folder", "leave `resume` out"
         )
 
 
@@ -248,21 +244,19 @@ def _request(
     is_diverged = False
     if is_model(output) and not request.overwrite:
         is_diverged = read_manifest(output).training.get("stopped") == "diverged"
-    starts_over = request.overwrite or is_diverged
     return replace(
         _placed(request, values),
         assignments=without_names(request.assignments, left_out),
         flags=without_names(request.flags, left_out),
         output=output,
-        overwrite=starts_over,
-        resume=False if starts_over else "auto",
+        overwrite=request.overwrite or is_diverged,
     )
 
 
 def _resolved(values: dict[str, str], request: Request) -> Combination:
     with naming(run_name(values)):
         try:
-            settled = resolve_request(replace(request, resume=False))
+            settled = resolve_request(request)
         except SettingsError as error:
             # A setting of the grid that this kind lacks. The usual hint, another kind of model,
             # is on an axis.

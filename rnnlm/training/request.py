@@ -5,7 +5,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import rnnlm.corpora as corpora
 from rnnlm.checks import check_no_dataset, items_of
@@ -17,7 +17,6 @@ from rnnlm.models.card import STARTS
 from rnnlm.recipes import recipe as recipes
 from rnnlm.tasks.task import AnyTask
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.training import resume as resuming
 
 # Flags of all runs: a kind of model without such a setting ignores them, and a notice says so.
 _GENERAL = {"budget", "device", "precision", "threads", "seed", "save_every"}
@@ -43,10 +42,8 @@ class Request:
     flags: dict[str, Any] = field(default_factory=dict)
     # Settings of a grid, between the recipe and the assignments
     extra_layers: tuple[Layer, ...] = ()
-    # None: the default folder in ./checkpoints, or a new one where that holds a finished model
-    output: Path | None = None
+    output: Path | None = None  # None: the default folder in ./checkpoints
     overwrite: bool = False
-    resume: bool | Literal["auto"] = False  # continue the run in `output`; auto: if there is one
     tokenizer_from: str | None = None
     init_from: str | None = None
     task: str | None = None  # of TASKS; none: a language model
@@ -94,42 +91,33 @@ def resolve_request(request: Request) -> Settled:
     """Settle the recipe, the kind of model and all settings of a request.
 
     The layers of settings, later ones win: bundled corpus < recipe < language models to start from
-    < recipe file < grid < `--set` < named flags. A run that is resumed has stored all its settings:
-    they replace the first three.
+    < recipe file < grid < `--set` < named flags.
     """
     _check_recipe_and_model(request)
 
-    # The layers that the request names itself; below them, what a resumed run has stored.
+    # The layers that the request names itself; below them, the recipe.
     requested = _request_layers(request)
-    stored: list[Layer] = []
-    if request.resume and request.output is not None:
-        stored.append(resuming.settings_layer(request.output))
-    chosen = [*stored, *requested]
-
-    # The recipe. A resumed run takes only its name: the recipe may have changed since.
-    recipe = _recipe_for(request, chosen)
+    recipe = _recipe_for(request, requested)
     from_recipe: list[Layer] = []
-    if recipe is not None and not request.resume:
-        values = _with_tokenizer(recipes.load(recipe).settings, _topmost(chosen, "tokenizer"))
+    if recipe is not None:
+        values = _with_tokenizer(recipes.load(recipe).settings, _topmost(requested, "tokenizer"))
         from_recipe.append(Layer(f"recipe {recipe}", values))
-    chosen = [*from_recipe, *chosen]
+    chosen = [*from_recipe, *requested]
 
     # The task, and the settings that a bundled corpus recommends.
     task = registry.task(_topmost(chosen, "task") or registry.LANGUAGE_MODEL)
-    from_corpus: list[Layer] = []
-    if not request.resume:
-        recommended = _settings_of_corpus(request, task)
-        values = _with_tokenizer(recommended, _topmost(chosen, "tokenizer"))
-        from_corpus.append(Layer("the bundled corpus", values))
+    recommended = _settings_of_corpus(request, task)
+    values = _with_tokenizer(recommended, _topmost(chosen, "tokenizer"))
+    from_corpus = Layer("the bundled corpus", values)
 
     # The kind of model, and the settings that its weights need if they come from language models.
-    name = _topmost([*from_corpus, *chosen], "model") or _model_to_start_from(request, task.name)
+    name = _topmost([from_corpus, *chosen], "model") or _model_to_start_from(request, task.name)
     kind = registry.trained_kind(str(name or registry.USUAL_MODEL), task.name)
     inherited = _inherited_settings(request, kind)
     from_models = [each.layer for each in inherited]
 
     # All layers, the lowest first. Drop or refuse what this kind has no setting for.
-    layers = [*from_corpus, *from_recipe, *from_models, *stored, *requested]
+    layers = [from_corpus, *from_recipe, *from_models, *requested]
     _check_fields(request, task)
     if "task" not in names_of(kind.all_settings):
         layers = [_without(layer, {"task"}) for layer in layers]
@@ -253,7 +241,7 @@ def _model_to_start_from(request: Request, task: str) -> str | None:
 
 def _inherited_settings(request: Request, kind: registry.Kind) -> list[_Inherited]:
     """Return the settings that a task's network takes over from language models."""
-    if request.resume or not any(getattr(request, name) for name in STARTS):
+    if not any(getattr(request, name) for name in STARTS):
         return []
     task = registry.task(kind.task)
     inherited = []

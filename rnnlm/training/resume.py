@@ -1,165 +1,219 @@
-"""Resume a training run that was cut off: its settings, and whether a request asks for that run.
+"""What a folder holds of the run that a request asks for: nothing, a part of it, or all of it.
 
-Settings, text and tokenizer must be those of the run; its length and where it runs may change.
+A run is the same if its settings are, and the texts and models that it reads. What is in
+:data:`MAY_CHANGE` is free, and the budget may grow.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rnnlm.config import Layer, as_text
-from rnnlm.errors import OutputError, UsageError, notice
-from rnnlm.events import TrainingState
-from rnnlm.models import checkpoints, model_folder
-from rnnlm.models.checkpoints import Run
-from rnnlm.models.manifest import ENDED, Manifest
+from msgspec import to_builtins
+
+import rnnlm.corpora as corpora
+from rnnlm.config import Budget, Resolved, as_text
+from rnnlm.errors import ModelError, OutputError, notice
+from rnnlm.events import Finished
+from rnnlm.files.resuming import (
+    WAYS_OUT,
+    Found,
+    Identity,
+    Step,
+    next_step,
+    signature,
+    tell_finished,
+    text_signatures,
+)
+from rnnlm.models import checkpoints, loading
+from rnnlm.models.card import STARTS
+from rnnlm.models.manifest import ENDED, Manifest, damaged_files, is_model, read_manifest
+from rnnlm.models.metrics_log import MetricsLog
+from rnnlm.system import current_rank
+from rnnlm.tasks.request import Data
+from rnnlm.text import sources
+from rnnlm.text.prepared.index import is_prepared
+from rnnlm.text.vectors import COUNTED
+from rnnlm.training.request import Request
 
 MAY_CHANGE = {
-    "budget", "device", "threads", "memory", "temp", "workers", "dask", "resumable",
+    "device", "threads", "memory", "temp", "workers", "dask", "resumable",
     "cuda_graphs", "save_every", "keep_checkpoints",
     "rollbacks", "rollback_factor",
     "accumulation", "rank_timeout", "patience", "min_validations",
 }  # fmt: skip
-# In the default folder, without --resume: a command with another budget is another run.
-MAY_CHANGE_UNASKED = MAY_CHANGE - {"budget"}
+# The settings of how long a run is. Another one may make a run longer that has ended.
+BUDGET, PATIENCE = "budget", "patience"
+_TEXTS = {
+    "text": "training text", "valid": "validation text", "test": "test text",
+    "target": "target", "valid_target": "validation target", "test_target": "test target",
+}  # fmt: skip
 
 
-def settings_layer(folder: Path) -> Layer:
-    """Return the settings of the run in `folder`."""
-    return Layer(f"the run in {folder}", checkpoints.load_run(folder).settings)
+# ---- What makes a run.
 
 
-def state_of(folder: Path, run: Run, done: Manifest | None = None) -> TrainingState | None:
-    """Return the state that the run in `folder` resumes from, or None if it is `done`; refuse
-    another run than that one."""
-    stored = checkpoints.load_run(folder)
-    why = _difference(stored, run, MAY_CHANGE)
-    if why:
-        raise _another(folder, why)
-    if done:
+def identity_of(request: Request, resolved: Resolved) -> dict[str, str]:
+    """Return what the result of a run depends on: its settings, before its texts have brought any,
+    and the signatures of the texts and models that it reads."""
+    identity = {}
+    for name, value in resolved.values.items():
+        if name not in MAY_CHANGE or name == PATIENCE:
+            identity[name] = as_text(value)
+
+    # The ranks of a run may read copies of its texts: the first one compares them for all.
+    if current_rank().rank == 0:
+        identity |= _signatures(request, resolved)
+    return identity
+
+
+def _signatures(request: Request, resolved: Resolved) -> dict[str, str]:
+    """Return the signatures of the texts and models that a run reads, by what they are for."""
+    found: dict[str, str] = {}
+    for field, role in _TEXTS.items():
+        files: list[str] = []
+        for name in getattr(request, field):
+            files += [name] if name in corpora.names() else sources.expand((name,))
+        found |= text_signatures(files, role)
+    if request.counts is not None:
+        found["counts"] = signature(request.counts)
+    vectors = resolved.values.get("embeddings")
+    if vectors and vectors != COUNTED:
+        found["vectors"] = signature(vectors)
+
+    for field in (*STARTS, "tokenizer_from"):
+        if getattr(request, field):
+            found[field] = _signature_of_model(getattr(request, field))
+    for number, name in enumerate(request.contextual, start=1):
+        found[f"contextual {number}"] = _signature_of_model(name)
+    return found
+
+
+def _signature_of_model(name: str) -> str:
+    """Return the fingerprint of a model, or the signature of a prepared text, whose tokenizer is
+    taken."""
+    if is_prepared(name):
+        return signature(name)
+    return read_manifest(loading.find(name)).fingerprint
+
+
+# ---- What is there of it.
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that has come to its end: its model is in the folder, whole and evaluated."""
+
+    output: Path
+    manifest: Manifest
+
+    @property
+    def finished(self) -> Finished:
+        """The last event of the run."""
+        facts = self.manifest.training
+        return Finished(
+            str(self.output),
+            self.manifest.step,
+            facts.get("steps", self.manifest.step),
+            facts.get("seconds", 0.0),
+            facts["stopped"],
+            self.manifest.results,
+        )
+
+    def tell(self) -> None:
+        """Send a notice that nothing is left to do."""
+        steps = self.finished.steps
+        of_run = f", step {self.manifest.step:,} of {steps:,}" if steps > 1 else ""
+        tell_finished(self.output, f"its model is of kind {self.manifest.model}{of_run}")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that was cut off. manifest: of its best model so far. stored: its last checkpoint;
+    None: it was trained to its end, and only its exact evaluation is missing."""
+
+    manifest: Manifest
+    stored: checkpoints.Checkpointed | None
+
+
+def standing(folder: Path, wanted: Identity) -> Done | Begun | None:
+    """Return what `folder` holds of the run that is `wanted`; None: nothing, or so little that it
+    starts over. Refuse a folder that holds a model of another run."""
+    if not is_model(folder):
         return None
-    _tell_other_rates(stored.settings, run.settings)
-    return checkpoints.load(folder)
+    try:
+        there = read_manifest(folder)
+    except ModelError as error:
+        raise OutputError(error.what, error.why, WAYS_OUT) from None
+    noted = there.training.get("identity")
+    identity = noted if isinstance(noted, dict) else None
+
+    # The same run, perhaps longer than it was, or another one, which is refused.
+    is_longer, free = False, {PATIENCE}
+    if identity is not None:
+        if current_rank().rank:
+            free |= identity.keys() - wanted.keys()
+        if _has_grown(there, identity, wanted):
+            free.add(BUDGET)
+        has_patience = identity.get(PATIENCE) != wanted.get(PATIENCE)
+        ended_early = there.training.get("stopped") == "early"
+        is_longer = BUDGET in free or (ended_early and has_patience)
+    has_ended = there.training.get("stopped") in ENDED and not is_longer
+    if next_step(folder, Found(identity, has_ended), wanted, free=free) is Step.FINISHED:
+        return _ended(folder, there)
+
+    # It goes on from its last checkpoint.
+    assert identity is not None
+    stored = checkpoints.load(folder)
+    if stored is not None and _is_same(stored.identity, identity):
+        return Begun(there, stored)
+    _tell_start(folder, there)
+    return None
 
 
-def _difference(stored: Run, run: Run, may_change: set[str]) -> str:
-    """Say how `run` differs from the `stored` one; "" if it is the same."""
-    # Texts first: settings may follow from their size.
-    parts = {
-        "recipe": (stored.recipe, run.recipe),
-        "training text": (stored.train_data, run.train_data),
-        "validation text": (stored.valid_data, run.valid_data),
-        "tokenizer": (stored.tokenizer, run.tokenizer),
+def _ended(folder: Path, there: Manifest) -> Done | Begun:
+    """Return a run that was trained to its end. Refuse it if its model is damaged."""
+    damaged = damaged_files(folder, there)
+    if damaged:
+        raise OutputError(
+            f"the model of this run in {folder} is damaged",
+            f"{damaged[0]} is missing or has changed",
+            WAYS_OUT,
+        )
+    return Done(folder, there) if MetricsLog(folder).is_complete else Begun(there, None)
+
+
+def _has_grown(there: Manifest, identity: Identity, wanted: Identity) -> bool:
+    """Return whether the budget that is wanted is another one than that of the run, and larger: in
+    the same unit, or else than what the run has had."""
+    if identity.get(BUDGET) == wanted.get(BUDGET) or BUDGET not in there.settings:
+        return False
+    facts = there.training
+    had = {
+        "steps": facts.get("steps", 0),
+        "seconds": facts.get("seconds", 0.0),
+        "epochs": facts.get("tokens_read", 0) / max(1, facts.get("train_tokens", 0)),
     }
-    differing = [what for what, (before, now) in parts.items() if before != now]
-    if differing:
-        return f"not the same: {', '.join(differing)}"
-    for name in sorted(run.settings.keys() | stored.settings.keys()):
-        before = stored.settings.get(name)
-        now = run.settings.get(name)
-        if before != now and name not in may_change:
-            return f"{name} is {as_text(before)} there, {as_text(now)} was asked for"
-    return ""
+    before, now = Budget.parse(there.settings[BUDGET]), Budget.parse(wanted[BUDGET])
+    for unit, amount in had.items():
+        if getattr(now, unit) is not None:
+            return getattr(now, unit) > (getattr(before, unit) or amount)
+    return False
 
 
-def state_by_default(folder: Path, run: Run) -> TrainingState | None:
-    """Return the state that the unfinished run in the default `folder` resumes from; refuse
-    another run than `run`.
-
-    None if it was cut off before its first checkpoint: then it starts over.
-    """
-    there = None
-    if model_folder.is_model(folder):
-        there = model_folder.read_manifest(folder)
-
-    # Another run there is not to be lost, nor resumed with settings that nobody asked for.
-    stored, why = None, ""
-    if checkpoints.exists(folder):
-        stored = checkpoints.load_run(folder)
-    elif there:
-        stored = _run_of_model(there, run)
-    if stored:
-        why = _difference(stored, run, MAY_CHANGE_UNASKED)
-    if why:
-        raise OutputError(
-            f"{folder} holds an unfinished run of other settings or text",
-            why,
-            "to continue that run, add `resume=True` and leave out what differs; to begin another, "
-            "name another folder with `output`, or replace that run with `overwrite=True`",
-        )
-
-    # It is this run: resume it, or start over where there is no checkpoint.
-    if checkpoints.exists(folder):
-        state = state_of(folder, run)
-        assert state is not None
-        notice(
-            f"{folder} holds an unfinished run of these settings and this text: resuming it after "
-            f"step {state.facts['step']:,} (`overwrite=True` starts it over, `output` names "
-            "another folder)"
-        )
-        return state
-    if there:
-        _check_unfinished(folder, there)
-    return None
+def _is_same(stored: Identity, identity: Identity) -> bool:
+    """Return whether a checkpoint is of the run of the model beside it: one of another run is left
+    where a run was killed while it overwrote that one."""
+    length = {BUDGET: "", PATIENCE: ""}
+    return {**stored, **length} == {**identity, **length}
 
 
-def _run_of_model(there: Manifest, run: Run) -> Run:
-    """Return the run of a model without checkpoints, from its manifest. What the manifest lacks is
-    taken from `run`, so that it counts as the same."""
-    noted = there.training
-    valid_data = noted.get("valid_data") or run.valid_data
-    return Run(noted.get("recipe"), there.settings, noted["train_data"], valid_data, run.tokenizer)
-
-
-def finished(folder: Path, run: Run) -> Manifest | None:
-    """Return the manifest of the model in `folder` if `run` has finished there already; None if it
-    has not, or if there is no model. Refuse a model of another run."""
-    if not model_folder.is_model(folder):
-        return None
-    there = model_folder.read_manifest(folder)
-
-    # The model must be of this run: same settings, recipe and texts.
-    differing = []
-    for name, value in sorted(run.settings.items()):
-        if there.settings.get(name) != value and name not in MAY_CHANGE:
-            differing.append(name)
-    noted = there.training
-    if noted.get("recipe") != run.recipe:
-        differing.append("its recipe")
-    if noted.get("train_data") != run.train_data:
-        differing.append("its training text")
-    # The manifest may name no validation text: there was none, or it was not noted.
-    if noted.get("valid_data") and noted["valid_data"] != run.valid_data:
-        differing.append("its validation text")
-    if differing:
-        hint = (
-            "choose another folder with `output`, or replace it with `overwrite=True` instead of "
-            '`resume="auto"`'
-        )
-        raise OutputError(
-            f"{folder} already holds a model of another run", f"{differing[0]} differs", hint
-        )
-
-    # With another budget, even a run that finished goes on.
-    same_budget = there.settings.get("budget") == run.settings.get("budget")
-    if noted.get("stopped") in ENDED and same_budget:
-        return there
-    if not checkpoints.exists(folder):
-        _check_unfinished(folder, there)
-    return None
-
-
-def _check_unfinished(folder: Path, there: Manifest) -> None:
-    """Refuse to start over a run that finished, as its model would be lost. Send a notice if it was
-    cut off before its first checkpoint."""
+def _tell_start(folder: Path, there: Manifest) -> None:
+    """Send a notice that a run starts over, as it was cut off before its first checkpoint. Refuse
+    to start over one that has ended, as its model would be lost."""
     if "stopped" in there.training:
-        hint = (
-            f'start from its weights, with `init_from="{folder}"`, `tokenizer_from="{folder}"` and '
-            "another `output`; or replace it with `overwrite=True`"
-        )
         raise OutputError(
-            f"{folder} holds the model of this run, but no checkpoint to resume from",
+            f"{folder} holds the model of this run, but no checkpoint to go on from",
             "they were deleted, or none were kept",
-            hint,
+            WAYS_OUT,
         )
     notice(
         f"the run in {folder} was interrupted before its first checkpoint: it starts over and "
@@ -167,21 +221,41 @@ def _check_unfinished(folder: Path, there: Manifest) -> None:
     )
 
 
-def _tell_other_rates(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Send a notice if a changed budget would have given the steps so far other learning rates."""
-    follows = now.get("schedule") in ("cosine", "linear") or now.get("warmup")
-    if follows and before.get("budget") != now.get("budget"):
-        notice(
-            "the learning rate depends on the budget: the steps so far used the rates of "
-            f"{before.get('budget')}, so this run differs from "
-            f"one with {now.get('budget')} from the start (with schedule=constant and warmup=0 it "
-            "would be the same)"
+def check_text(folder: Path, begun: Begun, data: Data) -> None:
+    """Refuse to go on with a run whose training text has changed, though nothing showed it before
+    it was read: that of a data set, say."""
+    if begun.manifest.training.get("train_data") != data.train.lines_hash:
+        raise OutputError(
+            f"{folder} already holds another result", "its training text was another one", WAYS_OUT
         )
 
 
-def _another(folder: Path, why: str) -> UsageError:
-    hint = (
-        "repeat its settings, TEXT and `valid`; a new run starts from its weights with "
-        f'`init_from="{folder}"`'
+def with_kept(resolved: Resolved, folder: Path, begun: Begun, wanted: Identity) -> Resolved:
+    """Return the settings of a run that goes on from a checkpoint: with those that its text has
+    brought it, but for how long it is. Notices say that it goes on, and where a longer budget would
+    have given the steps so far other learning rates."""
+    stored = begun.stored
+    assert stored is not None
+    notice(
+        f"the run in {folder} goes on after step {stored.state.facts['step']:,} "
+        "(`overwrite=True` starts it over)"
     )
-    return UsageError(f"{folder} holds another run", why, hint)
+    kept = {}
+    for name, value in stored.settings.items():
+        is_kept = name not in MAY_CHANGE
+        if name in (BUDGET, PATIENCE):
+            is_kept = stored.identity.get(name) == wanted.get(name)
+        if is_kept and name in resolved.values and to_builtins(resolved.values[name]) != value:
+            kept[name] = value
+    resolved = resolved.with_found(f"the run in {folder}", kept)
+
+    settings = resolved.values
+    before, now = stored.settings.get(BUDGET), settings[BUDGET]
+    follows = settings.get("schedule") in ("cosine", "linear") or settings.get("warmup")
+    if follows and before != now:
+        notice(
+            "the learning rate depends on the budget: the steps so far used the rates of "
+            f"{before}, so this run differs from one with {now} from the start (with "
+            "schedule=constant and warmup=0 it would be the same)"
+        )
+    return resolved

@@ -39,12 +39,14 @@ from rnnlm.files import lock
 from rnnlm.interface import LanguageModel
 from rnnlm.models import card, checkpoints, loading, model_folder, registry
 from rnnlm.models.card import STARTS
+from rnnlm.models.checkpoints import Checkpointed
 from rnnlm.models.manifest import Manifest, ModelArrays, part_folders
 from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.system import current_rank
 from rnnlm.tasks.request import CountedText
 from rnnlm.text.lines import Progress, prefixed, silent
-from rnnlm.training.plan import Plan, run_of
+from rnnlm.training.plan import Plan
+from rnnlm.training.resume import Done
 
 # ---- What a training run writes during training: the best model, checkpoints to resume from, the
 # log of its events.
@@ -179,9 +181,9 @@ class RunStorage:
             self._check_folder()
             self.log.write()
             state = replace(state, facts={**state.facts, "metrics_bytes": self.log.position})
-            run = run_of(self.plan.recipe, self.plan.resolved, self.plan.data)
-            run = replace(run, settings=as_stored(run.settings))
-            checkpoints.save(self.folder, state, run, self.plan.resolved.values["keep_checkpoints"])
+            settings = self.plan.resolved.values
+            checkpoint = Checkpointed(self.plan.identity, as_stored(settings), state)
+            checkpoints.save(self.folder, checkpoint, settings["keep_checkpoints"])
             self.stored_step = state.facts["step"]
             yield CheckpointSaved(str(self.folder), self.stored_step)
 
@@ -262,26 +264,20 @@ def run(
     A run that diverges ends with a TrainingError. Its last good weights are saved if there are any;
     otherwise its log is left, unless the folder holds an earlier model.
     """
-    # For a run that has finished, only the first process may have something left to do.
-    log = MetricsLog(plan.output)
-    is_first = current_rank().rank == 0
-    if plan.finished:
-        is_done = not is_first or (not _unevaluated(plan, plan.finished) and log.is_complete)
-        if is_done:
-            # The run may have been cut off after its model was saved.
-            if plan.kind.cleaning is not None:
-                plan.kind.clean_up(plan.resolved, plan.data)
-            yield _finished(plan.output, plan.finished)
-            return
-    if not is_first:
-        yield from _take_part(plan, stop, save)
+    if current_rank().rank:
+        # The first process alone evaluates.
+        if plan.trained is None:
+            yield from _take_part(plan, stop, save)
+        else:
+            yield Done(plan.output, plan.trained).finished
         return
 
+    log = MetricsLog(plan.output)
     with lock.held(plan.output, "training"):
         storage = RunStorage(plan, log, _texts(plan), save)
-        if plan.finished:
+        if plan.trained is not None:
             log.go_on()
-            events = _end(plan, plan.finished, storage, progress)
+            events = _end(plan, plan.trained, storage, progress)
         else:
             events = _work(plan, stop, storage, progress)
 
@@ -362,45 +358,19 @@ def _work(
     yield Finished(str(plan.output), event.step, event.steps, seconds, event.stopped, results)
 
 
-def _end(
-    plan: Plan, finished: Manifest, storage: RunStorage, progress: Progress
-) -> Iterator[Event]:
+def _end(plan: Plan, trained: Manifest, storage: RunStorage, progress: Progress) -> Iterator[Event]:
     """Do what was cut off at the very end of a run: the exact evaluation, the model card, the last
     event of the log."""
-    results = finished.results
-    if _unevaluated(plan, finished):
-        texts = _evaluated(plan)
+    results = trained.results
+    texts = _evaluated(plan)
+    if texts.keys() - results.keys():
         yield Evaluating(tuple(texts))
         model, _ = model_folder.load(plan.output, plan.resolved.values.get("device", "cpu"))
-        results = _results(plan, model, finished.fingerprint, texts, progress)
-    manifest = storage.save_results(
-        finished, results, {**finished.training, "valid_data": storage.facts["valid_data"]}
-    )
+        results = _results(plan, model, trained.fingerprint, texts, progress)
+    manifest = storage.save_results(trained, results, trained.training)
     if plan.kind.cleaning is not None:
         plan.kind.clean_up(plan.resolved, plan.data)
-    yield _finished(plan.output, manifest)
-
-
-def _finished(folder: Path, manifest: Manifest) -> Finished:
-    facts = manifest.training
-    return Finished(
-        str(folder),
-        manifest.step,
-        facts.get("steps", manifest.step),
-        facts.get("seconds", 0.0),
-        facts["stopped"],
-        manifest.results,
-    )
-
-
-def _unevaluated(plan: Plan, finished: Manifest) -> bool:
-    """Return whether a finished run lacks the exact evaluation of a text, or has one of another
-    text under that name."""
-    for name, text in _evaluated(plan).items():
-        result = finished.results.get(name)
-        if result is None or f"|data:{text.lines_hash}|" not in f"{result['signature']}|":
-            return True
-    return False
+    yield Done(plan.output, manifest).finished
 
 
 def _evaluated(plan: Plan) -> dict[str, CountedText]:
@@ -446,6 +416,7 @@ def _texts(plan: Plan) -> dict[str, Any]:
     train, valid = plan.data.train, plan.data.valid
     shares = {name: round(overlap.share, 4) for name, overlap in plan.overlaps.items()}
     facts: dict[str, Any] = {
+        "identity": dict(plan.identity),
         "recipe": plan.recipe,
         "text": plan.text_names,
         "validation": plan.valid_is,
@@ -460,20 +431,13 @@ def _texts(plan: Plan) -> dict[str, Any]:
 
 
 def _helpers(plan: Plan) -> dict[str, Any]:
-    """Return the language models that the network began with or reads, by option; of a run that is
-    resumed, those that its manifest names."""
-    names = (*STARTS, "contextual")
-    found: dict[str, Any] = {}
-    for name in names:
+    """Return the language models that the network began with or reads, by option."""
+    helpers: dict[str, Any] = {}
+    for name in STARTS:
         if getattr(plan.request, name):
-            found[name] = getattr(plan.request, name)
-    if plan.request.resume and model_folder.is_model(plan.output):
-        noted = model_folder.read_manifest(plan.output).training
-        found |= {name: value for name, value in noted.items() if name in names}
-
-    helpers: dict[str, Any] = {name: str(value) for name, value in found.items()}
-    if "contextual" in found:  # several of them
-        helpers["contextual"] = [str(model) for model in found["contextual"]]
+            helpers[name] = str(getattr(plan.request, name))
+    if plan.request.contextual:
+        helpers["contextual"] = [str(model) for model in plan.request.contextual]
     return helpers
 
 
@@ -506,4 +470,6 @@ def _raise_diverged(plan: Plan, event: Fitted, log: MetricsLog) -> None:
     if settings["precision"] != "fp32":
         ways.append('use `precision="fp32"`')
     hint = f"{', '.join(ways[:-1])}, or {ways[-1]}"
+    if event.step:
+        hint += "; with `overwrite=True`, as the folder is taken"
     raise TrainingError(f"training diverged: {event.facts['divergence']}", kept, hint)

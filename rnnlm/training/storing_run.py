@@ -20,6 +20,7 @@ from rnnlm.errors import TrainingError, notice
 from rnnlm.events import Evaluating, Event
 from rnnlm.text.lines import Progress, silent
 from rnnlm.training.plan import Plan
+from rnnlm.training.resume import Done
 
 Runner = Callable[[Plan, Callable[[], bool], Callable[[], bool], Progress], Iterator[Event]]
 
@@ -28,9 +29,8 @@ class StoringRun(Iterator[Event]):
     """A run of :func:`rnnlm.train`. Iterate over it to train; it yields events.
 
     The work is stored when the run ends, on `close()`, on leaving a `with`, when the run is
-    dropped, and at once when Ctrl-C interrupts the program. The same call then resumes it in the
-    default folder, and with `resume="auto"` in any other. A count-based model has nothing to store
-    before it is complete.
+    dropped, and at once when Ctrl-C interrupts the program. The same call then goes on with it. A
+    count-based model has nothing to store before it is complete.
     """
 
     def __init__(self, work: "Work") -> None:
@@ -76,7 +76,7 @@ class Work:
 
     def __init__(
         self,
-        make_plan: Callable[[], Plan],
+        make_plan: Callable[[], Plan | Done],
         runner: Runner,
         stop: Callable[[], bool],
         save: Callable[[], bool],
@@ -85,7 +85,7 @@ class Work:
         self.runner = runner
         self.stop = stop
         self.save = save
-        self.plan: Plan | None = None
+        self.plan: Plan | Done | None = None
         self.progress: Progress = silent
         self.events = self._events()
         self.process = os.getpid()
@@ -145,20 +145,25 @@ class Work:
     def ends_in_order(self) -> bool:
         """Whether the run can be asked to stop and store its work. During the exact evaluation at
         its end, everything is stored already."""
-        if self.plan is None or self.is_evaluating:
+        if not isinstance(self.plan, Plan) or self.is_evaluating:
             return False
         return self.is_started and self.plan.kind.trains_in_steps
 
-    def planned(self) -> Plan:
+    def planned(self) -> Plan | Done:
         """Return the plan of the run, which is made when it is first asked for: it reads the
-        texts."""
+        texts. A notice says that the run is done."""
         if self.plan is None:
             self.is_started = True
             self.plan = self.make_plan()
+            if isinstance(self.plan, Done):
+                self.plan.tell()
         return self.plan
 
     def _events(self) -> Generator[Event, None, None]:
         plan = self.planned()
+        if isinstance(plan, Done):
+            yield plan.finished
+            return
         yield from self.runner(plan, self._wants_end, self.save, lambda said: self.progress(said))
 
     def _wants_end(self) -> bool:

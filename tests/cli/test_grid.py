@@ -67,7 +67,7 @@ def test_grid_ends_in_table_and_stops_on_signal(grid, monkeypatch, here):
     assert [(row["model"], row["steps"]) for row in rows] == [("rnn", "2"), ("gru", "2")]
     assert rows[0]["valid_95%"].startswith("[") and "test_ppl" not in rows[0]
     again = grid(f"{asked} --json")
-    assert "run 1 of 2: model=rnn has ended already" in again.err
+    assert "run 1 of 2: model=rnn is done already" in again.err
     assert [run["run"] for run in again.json["runs"]] == ["model=rnn", "model=gru"]
     assert "valid_ppl" in (here / "lesson" / "grid.tsv").read_text(encoding="utf-8").splitlines()[0]
 

@@ -64,7 +64,6 @@ def test_errors_give_what_why_and_fix_on_stderr(capsys):
     ("mix", "`weights=0.7,0.3`, `on=TEXT`", "--weights 0.7,0.3, --on TEXT"),
     ("train", "`tokenizer_from='a model'`.", "--tokenizer-from 'a model'."),
     ("train", '`task="tagging"`, `task=KIND`', "--task tagging, --task KIND"),
-    ("train", '`resume`, `resume="auto"`', "--resume, --resume auto"),
     ("train", "`lowercase=False`", "--keep-case"),
     ("train", '`model="gru"`', "--model gru"),
     ("train", "`format` of the text", "--input-format of the text"),

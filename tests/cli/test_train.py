@@ -111,7 +111,32 @@ def test_train_says_first_where_it_saves(rnnlm, models):
     command = ("train", models.text, "--valid", models.valid, *SHORT)
     first = rnnlm(*command)
     assert first.err.splitlines()[0] == f"the model goes to {usual}"
-    assert rnnlm(*command).err.splitlines()[0] == f"the model goes to {usual}-2; {usual} is taken"
+
+
+def test_the_same_command_again_shows_the_model(rnnlm, models, here):
+    usual = os.path.join("checkpoints", "text-lstm")
+    command = ("train", models.text, "--valid", models.valid, *SHORT)
+    first = rnnlm(*command)
+    again = rnnlm(*command)
+    assert (again.code, again.out) == (0, first.out)
+    finished = f"{usual} is finished: its model is of kind lstm, step 3 of 3"
+    assert again.err.splitlines() == [
+        f"note: {finished}; to make it again: --overwrite",
+        'next: rnnlm score -m text-lstm "a sentence"',
+    ]
+    record = rnnlm(*command, "--json").json
+    assert (record["folder"], record["steps"], set(record["results"])) == (usual, 3, {"valid"})
+
+    # Another setting is another model, which is never trained over this one; a dry run shows it.
+    other = (*command, "--set", "hidden_size=9")
+    refused = rnnlm(*other)
+    assert refused.code == 1 and refused.err.splitlines() == [
+        f"error: {usual} already holds another result",
+        "  why: `hidden_size` was 8, is 9",
+        "  try: choose another -o, or replace it with --overwrite",
+    ]
+    assert rnnlm(*other, "--dry-run", "--json").json["settings"]["hidden_size"]["value"] == 9
+    assert rnnlm(*command).out == first.out
 
 
 def test_training_ends_with_the_next_command(rnnlm, models, here):

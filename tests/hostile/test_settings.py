@@ -84,7 +84,6 @@ COMMANDS = {
     "tag -m {tagger} go --input f": "give either sentences or",
     "translate -m {translator} the --input f": "give lines or --input",
     "inspect gadgets": "there is nothing to inspect called 'gadgets'",
-    "train {text} --resume -o out": "there is nothing to resume in out",
     "trian": "no such command 'trian'",
     "eval --nope": "No such option",
     "'\x1b]0;owned\x07'": "no such command '\\x1b]0;owned\\x07'",

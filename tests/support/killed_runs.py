@@ -128,7 +128,7 @@ def command(
     if "task" not in options:
         sets.append("--set=bptt_tokens=8")
     texts = [str(text), f"--valid={valid}", f"--test={valid}"]
-    return ["train", *texts, *given, *sets, "-o", str(folder), "--resume", "auto"]
+    return ["train", *texts, *given, *sets, "-o", str(folder)]
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,7 @@ def checked(folder: Path) -> Manifest | None:
     states = list((folder / "training").glob("state*"))
     # one each may be in the writing
     assert len(weights) <= 2 and len(states) <= 2 * (2 + 1), (weights, states)
-    if checkpoints.exists(folder):
-        checkpoints.load(folder)
+    checkpoints.load(folder)
     if not model_folder.is_model(folder):
         return None
     manifest = read_manifest(folder)

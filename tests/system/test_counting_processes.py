@@ -73,7 +73,7 @@ def test_a_count_goes_on_after_a_killed_process(text, expected, small, tmp_path,
     assert not [name for name in left if name.endswith(".new") or name.startswith("running-")]
     assert all(process.process.poll() is not None for process in made)
     output = tmp_path / "model"
-    rnnlm.train(text, output=output, model="ngram", order=4, resume="auto", **settings).wait()
+    rnnlm.train(text, output=output, model="ngram", order=4, **settings).wait()
     assert model_files(tmp_path / "model") == expected
     assert not (tmp_path / "shared").exists()
 
@@ -90,7 +90,7 @@ def test_an_interrupted_count_leaves_no_process(text, expected, small, tmp_path)
     assert any(name.startswith("merged-") for name in left)
     assert not [name for name in left if name.endswith(".new") or name.startswith("running-")]
     rnnlm.train(
-        text, output=tmp_path / "model", model="ngram", order=4, resume="auto", workers=3,
+        text, output=tmp_path / "model", model="ngram", order=4, workers=3,
         **settings,
     ).wait()  # fmt: skip
     assert model_files(tmp_path / "model") == expected

@@ -114,7 +114,7 @@ def test_an_interrupted_count_goes_on_elsewhere(text, cluster, small, tmp_path):
     left = [path.name for path in (tmp_path / "shared").rglob("*") if path.is_file()]
     assert any(name.startswith("merged-") for name in left)
     assert not [name for name in left if name.endswith(".new") or name.startswith("running-")]
-    assert trained(text, tmp_path / "model", resume="auto", **settings) == expected
+    assert trained(text, tmp_path / "model", **settings) == expected
     assert not (tmp_path / "shared").exists()
 
 
@@ -231,7 +231,7 @@ def test_a_lost_scheduler_is_an_error(text, small, tmp_path, processes, way, mon
             if isinstance(event, Counting) and event.phase == "merging order 2":
                 number = signal.SIGKILL if way == "killed" else signal.SIGSTOP
                 processes.scheduler.send_signal(number)
-    assert trained(text, tmp_path / "model", resume="auto", **settings) == expected
+    assert trained(text, tmp_path / "model", **settings) == expected
     assert not (tmp_path / "shared").exists()
 
 

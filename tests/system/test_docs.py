@@ -282,7 +282,7 @@ def test_the_examples_of_a_page_run(there, capsys, server, page):
         picture.unlink()
 
 
-TAKES_MODEL = {"-m", "--tokenizer-from", "--init-decoder-from", "--resume"}
+TAKES_MODEL = {"-m", "--tokenizer-from", "--init-decoder-from"}
 
 
 @pytest.mark.parametrize("page", sorted(LONG))
@@ -290,7 +290,7 @@ def test_commands_of_a_long_page_are_understood(there, capsys, monkeypatch, page
     """Trainings are planned, unless they need a model that the page makes. Other commands are read
     as far as their options go."""
     outputs = [name for block in BLOCKS[page] for name in re.findall(r"-o (\S+)", block.code)]
-    made = {"auto", *outputs, *(name.removeprefix("checkpoints/") for name in outputs)}
+    made = {*outputs, *(name.removeprefix("checkpoints/") for name in outputs)}
     planned = 0
     for block in BLOCKS[page]:
         if block.language == "python" and "rnnlm" not in block.code:

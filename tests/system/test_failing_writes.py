@@ -113,7 +113,7 @@ def test_full_disk_is_an_error_leaving_saves_whole(text, tmp_path, expected, par
         isinstance(event, Fitted) for event in seen
     )
     assert checked(tmp_path / "m").step in (3, 4, 8) and not list(tmp_path.rglob("*.new"))
-    list(train(text, output=tmp_path / "m", resume="auto", **RUN))
+    list(train(text, output=tmp_path / "m", **RUN))
     assert outcome(tmp_path / "m") == expected
 
 

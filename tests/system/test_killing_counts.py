@@ -22,9 +22,7 @@ def text(tmp_path_factory):
 def train(text: Path, folder: Path, temp: Path | None, memory: str | None) -> None:
     """Train a model in as little memory as asked for."""
     temporary = str(temp) if temp else None
-    rnnlm.train(
-        text, output=folder, model="ngram", order=4, memory=memory, temp=temporary, resume="auto"
-    ).wait()
+    rnnlm.train(text, output=folder, model="ngram", order=4, memory=memory, temp=temporary).wait()
 
 
 @pytest.mark.parametrize(

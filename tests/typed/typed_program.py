@@ -59,7 +59,7 @@ def losses(run: TrainingRun) -> Iterator[tuple[int, float]]:
 
 def followed(lines: Sequence[str]) -> dict[int, float | None]:
     found: dict[int, float | None] = {}
-    with rnnlm.train(Corpus.from_lines(lines), recipe="gru", resume="auto") as run:
+    with rnnlm.train(Corpus.from_lines(lines), recipe="gru") as run:
         for event in run:
             match event:
                 case rnnlm.Validated():

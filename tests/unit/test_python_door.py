@@ -84,7 +84,6 @@ def test_a_terminal_shows_the_lines_of_the_command(tmp_path, capsys):
     [
         ({"contextual": "x"}, "`contextual` needs `task` tagging or classification"),
         ({"counts": "x", "model": "gru"}, "`counts` and a text cannot be combined"),
-        ({"resume": True, "overwrite": True}, "`resume` and `overwrite` cannot be combined"),
         ({"layers": 2, "model": "unigram"}, '`model="rnn"`'),
     ],
 )

@@ -250,7 +250,7 @@ class ProcessGroup(SingleProcess):
         return LostProcess(
             "another process of the run is lost",
             why,
-            "to continue from its last saved state, run the same command again with `resume=True`",
+            "to continue from its last saved state, run the same command again",
         )
 
     def _take_save(self) -> bool:

@@ -18,7 +18,6 @@ from rnnlm.config import Resolved
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
 from rnnlm.models import loading, model_folder
-from rnnlm.models.manifest import part_folders
 from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.layer_outputs import of_network
@@ -197,17 +196,10 @@ class LayerMixture(nn.Module):
 def load_contextual(
     request: TrainingRequest, resolved: Resolved
 ) -> tuple[FrozenModels | None, Resolved]:
-    """Load the language models of `--contextual`, or of the run that is resumed. Return them, None
-    where there are none, and the settings, which name them."""
-    # A run that is resumed has them in its folder.
-    folders = [loading.find(name) for name in request.contextual]
+    """Load the language models of `--contextual`. Return them, None where there are none, and the
+    settings, which name them."""
     names = list(request.contextual)
-    run = request.output if request.resume else None
-    if not folders and run is not None and model_folder.is_model(run):
-        folders = part_folders(run, model_folder.read_manifest(run))
-        names = [str(folder) for folder in folders]
-
-    if not folders:
+    if not names:
         if resolved.values["context_models"]:
             raise UsageError(
                 "context_models cannot be set directly",
@@ -217,16 +209,9 @@ def load_contextual(
         return None, resolved
 
     # The settings say which models they are, and how wide.
-    found = FrozenModels([model_folder.load(folder, "cpu")[0] for folder in folders], names)
-    if not request.resume:
-        resolved = resolved.with_found("contextual", {"context_models": found.setting})
-    elif resolved.values["context_models"] != found.setting:
-        raise UsageError(
-            f"{request.output} holds another run",
-            "it reads other language models",
-            "repeat its `contextual`, or leave it out",
-        )
-    return found, resolved
+    models = [model_folder.load(loading.find(name), "cpu")[0] for name in names]
+    found = FrozenModels(models, names)
+    return found, resolved.with_found("contextual", {"context_models": found.setting})
 
 
 def loaded(settings: TaskSettings, parts: Sequence[LanguageModel]) -> FrozenModels | None:

@@ -267,7 +267,7 @@ def make_codec(
         codec, resolved = _made(request, resolved, train, details)
     else:
         codec = _taken_over(request.tokenizer_from, own.shared_vocabulary, details)
-        brings = f"{'`resume`' if request.resume else '`tokenizer_from`'} brings"
+        brings = "`tokenizer_from` brings"
         _check_asked("shared_vocabulary", codec.is_shared, brings, resolved)
         resolved = _with_tokenizer(codec.source, "", brings, resolved)
         if codec.is_shared:

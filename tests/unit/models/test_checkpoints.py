@@ -2,19 +2,23 @@
 is ever on the disk."""
 
 import json
-import warnings
 
 import numpy as np
 import pytest
 
-from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning
 from rnnlm.events import TrainingState
 from rnnlm.files import reading, writing
 from rnnlm.models import checkpoints, model_folder
-from rnnlm.models.checkpoints import Run
+from rnnlm.models.checkpoints import Checkpointed
 from support.failing_files import failing
 
-RUN = Run("lstm", {"hidden_size": 8, "learning_rate": 0.1, "clip_norm": None}, "aa", None, "bb")
+IDENTITY = {"hidden_size": "8", "training text": "in memory, hash aa"}
+SETTINGS = {"hidden_size": 8, "learning_rate": 0.1, "clip_norm": None}
+
+
+def at(step: int) -> Checkpointed:
+    return Checkpointed(IDENTITY, SETTINGS, state(step))
 
 
 def state(step: int) -> TrainingState:
@@ -31,7 +35,7 @@ def state(step: int) -> TrainingState:
 def folder(tmp_path):
     """Make a folder with checkpoints of steps 3, 6 and 9."""
     for step in (3, 6, 9):
-        checkpoints.save(tmp_path, state(step), RUN, keep=3)
+        checkpoints.save(tmp_path, at(step), keep=3)
     return tmp_path
 
 
@@ -46,8 +50,10 @@ def newest(folder, suffix):
 
 
 def test_what_was_saved_comes_back(folder):
-    found = checkpoints.load(folder)
-    assert found.facts == state(9).facts and checkpoints.load_run(folder) == RUN
+    stored = checkpoints.load(folder)
+    assert (stored.identity, stored.settings) == (IDENTITY, SETTINGS)
+    found = stored.state
+    assert found.facts == state(9).facts
     for name, array in state(9).arrays.items():
         assert np.array_equal(found.arrays[name], array)
         assert found.arrays[name].dtype == array.dtype
@@ -57,13 +63,13 @@ def test_what_was_saved_comes_back(folder):
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_so_many_of_the_last_checkpoints_stay(tmp_path, keep):
     for step in range(1, 6):
-        checkpoints.save(tmp_path, state(step), RUN, keep)
+        checkpoints.save(tmp_path, at(step), keep)
     assert steps(tmp_path) == [1, 2, 3, 4, 5][-keep:]
     assert len(list((tmp_path / "training").iterdir())) == 2 * keep
 
 
 def test_checkpoints_of_an_abandoned_branch_are_removed(folder):
-    checkpoints.save(folder, state(6), RUN, keep=3)
+    checkpoints.save(folder, at(6), keep=3)
     assert steps(folder) == [3, 6]
 
 
@@ -76,9 +82,9 @@ def test_interrupted_saves_leftovers_are_removed_before_saving(folder):
     ):
         (place / name).write_bytes(b"half")
     with failing(folder, ("write",)), pytest.raises(OutputError, match="cannot write"):
-        checkpoints.save(folder, state(12), RUN, keep=3)
+        checkpoints.save(folder, at(12), keep=3)
     assert steps(folder) == [3, 6, 9] and len(list(place.iterdir())) == 6
-    assert checkpoints.load(folder).facts["step"] == 9
+    assert checkpoints.load(folder).state.facts["step"] == 9
 
 
 def flip(path, at=-1, bit=1):
@@ -124,44 +130,40 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_checkpoint_falls_back_to_the_previous_one(folder, damage):
     DAMAGES[damage](folder)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert checkpoints.load_run(folder) == RUN
     with pytest.warns(
         RnnlmWarning, match="is damaged; trying the one before it: state-00000009"
     ) as said:
-        found = checkpoints.load(folder)
+        found = checkpoints.load(folder).state
     assert found.facts == state(6).facts and len(said) == 1
     np.testing.assert_array_equal(found.arrays["network.weight"], state(6).arrays["network.weight"])
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_where_all_are_damaged_that_is_an_error(tmp_path, damage):
-    checkpoints.save(tmp_path, state(9), RUN)
+    checkpoints.save(tmp_path, at(9))
     if damage == "arrays of another checkpoint":
         pytest.skip("there is none")
     DAMAGES[damage](tmp_path)
     with (
         pytest.raises(
             ModelError,
-            match="cannot resume the run of .*each of its checkpoints is missing or damaged",
+            match="cannot resume the run of .*each of its checkpoints is missing or damaged.*"
+            "another `output`, or replace it with `overwrite=True`",
         ),
         pytest.warns(RnnlmWarning),
     ):
         checkpoints.load(tmp_path)
 
 
-def test_where_there_is_none_that_is_wrong_usage(tmp_path):
-    assert not checkpoints.exists(tmp_path)
-    with pytest.raises(UsageError, match="nothing to resume in"):
-        checkpoints.load(tmp_path)
+def test_there_may_be_none(tmp_path):
+    assert checkpoints.load(tmp_path) is None
 
 
 def test_earlier_runs_checkpoints_are_forgotten(folder):
     (folder / "training" / "owner.json").write_text("{}", encoding="utf-8")
     checkpoints.remove(folder)
     assert [path.name for path in (folder / "training").iterdir()] == ["owner.json"]
-    assert not checkpoints.exists(folder)
+    assert checkpoints.load(folder) is None
 
 
 def test_checkpoints_behind_a_link_are_left_alone(folder, tmp_path):
@@ -170,7 +172,7 @@ def test_checkpoints_behind_a_link_are_left_alone(folder, tmp_path):
     other.mkdir()
     (other / "training").symlink_to(folder / "training")
     with pytest.raises(OutputError, match="cannot write to .*training; it is a link"):
-        checkpoints.save(other, state(12), RUN)
+        checkpoints.save(other, at(12))
     checkpoints.remove(other)
     assert steps(folder) == [3, 6, 9]
     with pytest.raises(OutputError, match="cannot write to .*training; it is a link"):

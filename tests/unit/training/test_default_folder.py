@@ -1,5 +1,4 @@
-"""Where a run saves that names no folder: below the name of its text and kind; an unfinished run
-there goes on if it is the same."""
+"""Where a run saves that names no folder: below the name of its text and kind."""
 
 from itertools import chain, repeat
 from pathlib import Path
@@ -7,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import rnnlm
-from rnnlm.errors import OutputError, RnnlmWarning, UsageError
+from rnnlm.errors import OutputError, RnnlmWarning
 from rnnlm.training.folders import usual_folder
 from rnnlm.training.request import Request, resolve_request
 from support.small_runs import SMALL
@@ -32,7 +31,7 @@ def stopped(text):
 
 
 def test_same_settings_go_on(stopped):
-    with pytest.warns(RnnlmWarning, match="resuming it after step 3"):
+    with pytest.warns(RnnlmWarning, match="goes on after step 3"):
         started, finished = run(stopped)
     assert (Path(finished.folder), started.step, finished.steps) == (USUAL, 3, 6)
 
@@ -40,15 +39,15 @@ def test_same_settings_go_on(stopped):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"hidden_size": 9}, "hidden_size is 8 there, 9 was asked for"),
-        ({"budget": "7steps"}, "budget is 6steps there, 7steps was asked for"),
+        ({"hidden_size": 9}, "`hidden_size` was 8, is 9"),
+        ({"budget": "5steps"}, "`budget` was 6steps, is 5steps"),
     ],
 )
 def test_other_settings_are_refused_with_ways_out(stopped, change, why):
     with pytest.raises(OutputError) as caught:
         run(stopped, **change)
     assert caught.value.why == why
-    for way_out in ("resume=True", "`output`", "overwrite=True"):
+    for way_out in ("`output`", "overwrite=True"):
         assert way_out in caught.value.hint
 
 
@@ -72,22 +71,12 @@ def test_overwrite_replaces_the_unfinished_run(stopped):
     assert (started.step, Path(finished.folder)) == (0, USUAL)
 
 
-def test_resume_finds_the_default_folder(stopped):
-    started, finished = run(stopped, resume=True, budget="8steps")
-    assert (started.step, finished.steps) == (3, 8)
-    _, extended = run(stopped, resume=True, budget="9steps")
-    assert (Path(extended.folder), extended.steps) == (USUAL, 9)
-
-
-def test_resume_without_any_run_names_its_folder(text):
-    with pytest.raises(UsageError, match=f"nothing to resume in {USUAL}"):
-        run(text, resume=True)
-
-
 def test_a_finished_model_stays(text):
-    run(text)
-    _, second = run(text)
-    assert Path(second.folder) == USUAL.with_name("text-gru-2")
+    _, first = run(text)
+    only, second = run(text)
+    assert only is second and second.results == first.results
+    assert (Path(second.folder), second.steps) == (USUAL, 6)
+    assert [path.name for path in USUAL.parent.iterdir()] == [USUAL.name]
 
 
 def test_loading_tells_how_the_run_ended(stopped):

@@ -81,7 +81,7 @@ def test_an_interrupted_grid_resumes_and_runs_match_train(text):
     again = grid(text, min_validations=2)
     assert of_kind(again, Validated) == [] and again[-1] == finished[0]
     with pytest.raises(
-        OutputError, match="model=gru: .*another run; hidden_size differs; repeat the settings"
+        OutputError, match="model=gru: .*another result; `hidden_size` was 8, is 9; choose another"
     ):
         grid(text, hidden_size=9)
 

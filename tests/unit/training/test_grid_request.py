@@ -96,7 +96,6 @@ def test_general_settings_skip_kinds_that_lack_them():
     (["seed=1,2"], {"assignments": {"seed": "3"}}, "seed has a value in the grid and another beside it"),
     (["seed=1,2"], {"flags": {"seed": 3}}, "seed has a value in the grid and another beside it"),
     (["model=gru,rnn"], {"model": "gru"}, "model has a value in the grid and another beside it"),
-    (["seed=1"], {"resume": "auto"}, "a grid needs no `resume`"),
     (["hidden_size"], {}, "'hidden_size' in the grid is not of the form"),
     (["seed=1,1"], {}, "a value of seed in the grid is given twice"),
     (["seed=1", "seed=2"], {}, "names seed twice; give all its values at once: seed=1,2"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm import corpora
-from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
+from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.models import model_folder
 from rnnlm.runs import train
 from rnnlm.text.corpus import Corpus
@@ -167,16 +167,10 @@ def test_without_text_the_bundled_corpus_is_read(tmp_path, monkeypatch):
     assert made.output == Path("checkpoints/english-unigram")
 
 
-def test_a_default_folder_is_a_fresh_one(text):
-    folders = []
-    for _ in range(3):
-        *_, finished = train(text, model="unigram")
-        folders.append(finished.folder)
-    assert folders == [
-        "checkpoints/text-unigram",
-        "checkpoints/text-unigram-2",
-        "checkpoints/text-unigram-3",
-    ]
-    write(Path("checkpoints/text-unigram-4"), "a file")
-    expected = Path("checkpoints/text-unigram-5")
-    assert plan(Request(text=(str(text),), model="unigram")).output == expected
+def test_a_default_folder_that_is_a_file_is_refused(text):
+    Path("checkpoints").mkdir()
+    write(Path("checkpoints/text-unigram"), "a file")
+    with pytest.raises(
+        OutputError, match="cannot write a model to checkpoints/text-unigram; it is"
+    ):
+        plan(Request(text=(str(text),), model="unigram"))

@@ -1,17 +1,23 @@
-"""--resume auto: start where there is nothing, go on where there is a run, do nothing where it is
-done; refuse what is another run."""
+"""The same command again: it starts where there is nothing, goes on where a run was cut off, does
+nothing where it is done, and refuses what is another run."""
 
+import itertools
 import json
+import os
 import shutil
 
+import numpy as np
 import pytest
 
 from rnnlm import corpora
-from rnnlm.errors import OutputError, UsageError
-from rnnlm.events import Checkpoint, Finished, ModelSaved, Started
+from rnnlm.config import Budget
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
+from rnnlm.events import Checkpoint, Evaluating, Finished, ModelSaved, Started
 from rnnlm.models import model_folder
 from rnnlm.runs import train
+from rnnlm.text.corpus import Corpus
 from support.killed_runs import cut_off, cut_off_after, outcome
+from support.small_runs import numbers
 
 RUN = {
     "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32",
@@ -34,14 +40,12 @@ def texts(tmp_path_factory):
     return folder
 
 
-def auto(texts, folder, text="text", valid="valid", **changes):
-    return train(
-        texts / text, valid=texts / valid, output=folder, **{"resume": "auto", **RUN, **changes}
-    )
+def run(texts, folder, text="text", valid="valid", **changes):
+    return train(texts / text, valid=texts / valid, output=folder, **{**RUN, **changes})
 
 
 def cut_run(texts, folder, **changes):
-    events = auto(texts, folder, **changes)
+    events = run(texts, folder, **changes)
     cut_off_after(events, step=6)
     return folder
 
@@ -49,7 +53,7 @@ def cut_run(texts, folder, **changes):
 @pytest.fixture(scope="module")
 def whole_folder(texts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "m"
-    list(auto(texts, folder))
+    list(run(texts, folder))
     return folder
 
 
@@ -65,108 +69,124 @@ def cut(texts, tmp_path):
     return cut_run(texts, tmp_path / "m")
 
 
+def times(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
 def test_a_run_that_was_cut_off_goes_on(texts, cut, whole):
-    started, *_, finished = auto(texts, cut)
+    with pytest.warns(RnnlmWarning, match="the run in .*m goes on after step 6 .*overwrite=True"):
+        started, *_, finished = run(texts, cut)
     assert isinstance(started, Started) and (started.step, finished.steps) == (6, 9)
     assert outcome(cut) == outcome(whole)
 
 
 def test_with_nothing_to_resume_it_starts_afresh(texts, tmp_path, whole):
-    events = auto(texts, tmp_path / "m")
+    events = run(texts, tmp_path / "m")
     assert next(events).step == 0
     cut_off(events)
     assert not (tmp_path / "m").exists()
-    events = auto(texts, tmp_path / "m", save_every="1h")
+    events = run(texts, tmp_path / "m", save_every="1h")
     # it stops at the first one: the model is there, no checkpoint is
     assert any(isinstance(event, ModelSaved) for event in events)
     cut_off(events)
-    started, *_ = auto(texts, tmp_path / "m")
+    with pytest.warns(RnnlmWarning, match="interrupted before its first checkpoint: it starts ove"):
+        started, *_ = run(texts, tmp_path / "m")
     assert started.step == 0 and outcome(tmp_path / "m") == outcome(whole)
 
 
 def test_a_finished_run_is_left_unchanged(texts, whole):
-    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
-    (finished,) = auto(texts, whole)
+    before = times(whole)
+    with pytest.warns(RnnlmWarning, match="whole is finished: .* step 9 of 9; .*overwrite=True"):
+        (finished,) = run(texts, whole)
     assert (finished.steps, finished.stopped, set(finished.results)) == (9, "budget", {"valid"})
-    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
+    assert times(whole) == before
+
+
+def test_a_finished_run_reads_no_text(texts, whole, monkeypatch):
+    monkeypatch.setattr("rnnlm.training.plan._with_texts", None)
+    assert run(texts, whole).wait(progress=False).finished.steps == 9
 
 
 def test_a_run_that_is_done_needs_no_checkpoint(texts, whole):
     for path in (whole / "training").iterdir():
         path.unlink()
-    (finished,) = auto(texts, whole)
+    (finished,) = run(texts, whole)
     assert finished.steps == 9
 
 
 def test_a_run_from_other_weights_resumes_as_begun(texts, whole, tmp_path):
     begun = {"init_from": str(whole), "tokenizer_from": str(whole)}
-    cut_off_after(auto(texts, tmp_path / "m", **begun), step=6)
-    started, *_ = auto(texts, tmp_path / "m", **begun)
+    cut_off_after(run(texts, tmp_path / "m", **begun), step=6)
+    started, *_ = run(texts, tmp_path / "m", **begun)
     assert started.step == 6
-    list(auto(texts, tmp_path / "n", **begun))
+    list(run(texts, tmp_path / "n", **begun))
     assert outcome(tmp_path / "m") == outcome(tmp_path / "n") != outcome(whole)
 
 
-def test_finished_counts_can_be_tested_on_other_text(texts, tmp_path):
+def test_finished_counts_are_tested_on_their_own_text(texts, tmp_path):
     def counted(**changes):
         *_, finished = train(
-            texts / "text",
-            output=tmp_path / "m",
-            model="ngram",
-            resume="auto",
-            holdout=0.0,
-            **changes,
+            texts / "text", output=tmp_path / "m", model="ngram", holdout=0.0, **changes
         )
         return finished.results
 
-    first, other = counted(test=texts / "valid"), counted(test=texts / "other")
-    assert first["test"]["tokens"] != other["test"]["tokens"]
-    assert counted(test=texts / "other") == other
-    counted(valid=texts / "valid")
-    with pytest.raises(OutputError, match="another run") as caught:
-        counted(valid=texts / "other")
-    assert "validation text" in caught.value.why
+    first = counted(test=texts / "valid")
+    assert counted(test=texts / "valid") == first
+    for others in ({"test": texts / "other"}, {"test": texts / "valid", "valid": texts / "other"}):
+        with pytest.raises(
+            OutputError,
+            match="another result; (the test text has changed|validation text was not given)",
+        ):
+            counted(**others)
 
 
 def test_a_log_that_lacks_its_end_gets_it(texts, whole):
     log = whole / "metrics.jsonl"
     log.write_bytes(log.read_bytes().rpartition(b'{"event": "finished"')[0] + b'{"event": "fin')
-    assert [type(event) for event in auto(texts, whole)] == [Finished]
+    assert [type(event) for event in run(texts, whole)] == [Finished]
     assert json.loads(log.read_bytes().splitlines()[-1])["results"].keys() == {"valid"}
 
 
+def test_a_run_cut_off_in_its_evaluation_is_evaluated(texts, tmp_path, whole):
+    events = run(texts, tmp_path / "m")
+    assert any(isinstance(event, Evaluating) for event in events)
+    cut_off(events)
+    assert [type(event) for event in run(texts, tmp_path / "m")] == [Evaluating, Finished]
+    assert outcome(tmp_path / "m") == outcome(whole)
+
+
 @pytest.mark.parametrize("change, words", [
-    ({"hidden_size": 9}, "hidden_size differs|hidden_size is 8 there, 9 was asked for"),
-    ({"learning_rate": 0.5}, "learning_rate"),
-    ({"seed": 3}, "seed"), ({"text": "other"}, "training text"), ({"valid": "other"},
-        "its validation text differs|not the same: validation text"),
-    ({"model": "gru"}, "recipe|model"),
-    ({"lowercase": True}, "lowercase = False; True was asked for"),
+    ({"hidden_size": 9}, "`hidden_size` was 8, is 9"),
+    ({"learning_rate": 0.5}, "`learning_rate` was .*, is 0.5"),
+    ({"seed": 3}, "`seed` was .*, is 3"), ({"text": "other"}, "the training text has changed: "),
+    ({"valid": "other"}, "the validation text has changed: "), ({"model": "gru"}, "`model` was lstm, is gru"),
+    ({"lowercase": True}, "`lowercase` was false, is true"),
+    ({"budget": "8steps"}, "`budget` was 9steps, is 8steps"),
+    ({"tokenizer_from": "demo"}, "`tokenizer_from` was not given, is [0-9a-f]{12}"),
+    ({"test": "text"}, "test text was not given, is 4,"),
 ])  # fmt: skip
-@pytest.mark.parametrize("is_done, resume", [(False, "auto"), (True, "auto"), (True, True)])
-def test_another_run_is_refused_naming_the_differences(
-    texts, whole, tmp_path, change, words, is_done, resume
-):
-    folder = whole
+@pytest.mark.parametrize("is_done", [False, True])
+def test_another_run_is_refused_naming_the_differences(texts, whole, change, words, is_done):
     if not is_done:
-        manifest = model_folder.read_manifest(folder)
-        model_folder.save_results(folder, manifest, {}, {**manifest.training, "stopped": "request"})
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    with pytest.raises((UsageError, OutputError), match=words):
-        list(auto(texts, folder, **change, resume=resume))
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+        manifest = model_folder.read_manifest(whole)
+        model_folder.save_results(whole, manifest, {}, {**manifest.training, "stopped": "request"})
+    if "test" in change:
+        change = {"test": texts / change["test"]}
+    before = times(whole)
+    with pytest.raises(OutputError, match=words) as caught:
+        list(run(texts, whole, **change))
+    assert caught.value.hint == "choose another `output`, or replace it with `overwrite=True`"
+    assert times(whole) == before
 
 
 def test_a_model_without_checkpoint_is_not_replaced(texts, tmp_path):
-    list(auto(texts, tmp_path / "m", resumable=False))
-    with pytest.raises(
-        OutputError, match="already holds a model of another run.*hidden_size.*overwrite=True"
-    ):
-        list(auto(texts, tmp_path / "m", resumable=False, hidden_size=9))
+    list(run(texts, tmp_path / "m", resumable=False))
+    with pytest.raises(OutputError, match="already holds another.*hidden_size.*overwrite=True"):
+        list(run(texts, tmp_path / "m", resumable=False, hidden_size=9))
 
 
 def test_what_may_change_may(texts, cut):
-    *_, finished = auto(texts, cut, save_every="2steps", keep_checkpoints=3)
+    *_, finished = run(texts, cut, save_every="2steps", keep_checkpoints=3)
     assert finished.steps == 9
     assert len(list((cut / "training").glob("state-*.json"))) == 3
 
@@ -174,7 +194,7 @@ def test_what_may_change_may(texts, cut):
 @pytest.mark.parametrize("value", ["0steps", "soon", "-3s", "nan", "", "1e999s", "5"])
 def test_an_interval_must_be_one(texts, tmp_path, value):
     with pytest.raises(UsageError):
-        list(auto(texts, tmp_path / "m", save_every=value))
+        list(run(texts, tmp_path / "m", save_every=value))
     assert not (tmp_path / "m").exists()
 
 
@@ -182,9 +202,214 @@ def test_an_interval_must_be_one(texts, tmp_path, value):
 def test_an_interval_is_of_steps_or_time(texts, tmp_path, value):
     if value.endswith("epochs"):
         with pytest.raises(UsageError, match="save_every"):
-            list(auto(texts, tmp_path / "m", save_every=value))
+            list(run(texts, tmp_path / "m", save_every=value))
         return
-    *events, finished = auto(texts, tmp_path / "m", save_every=value)
+    *events, finished = run(texts, tmp_path / "m", save_every=value)
     kept = [event.step for event in events if isinstance(event, Checkpoint)]
     # by time: the first need not wait
     assert (kept == [2, 4, 6, 8] if value == "2steps" else len(kept) == 1) and finished.steps == 9
+
+
+# ---- A larger budget.
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_longer_run_ends_like_an_unbroken_one(texts, cut, whole, tmp_path, is_done):
+    folder = whole if is_done else cut
+    started, *_, finished = run(texts, folder, budget="14steps")
+    assert (started.step, finished.steps) == (9 if is_done else 6, 14)
+    *_, unbroken = run(texts, tmp_path / "unbroken", budget="14steps")
+    assert finished.results["valid"]["ppl_token"] == unbroken.results["valid"]["ppl_token"]
+    found, expected = outcome(folder), outcome(tmp_path / "unbroken")
+    assert (found.fingerprint, found.arrays) == (expected.fingerprint, expected.arrays)
+
+    # One log of both pieces, whose seconds are those of the run.
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [event["event"] for event in events].count("started") == 2
+    assert (events[-1]["event"], events[-1]["steps"]) == ("finished", 14)
+    first_piece = itertools.takewhile(lambda event: event["event"] != "finished", events[:-1])
+    broken_off = max(event["seconds"] for event in first_piece if event["event"] == "validated")
+    assert finished.seconds == events[-1]["seconds"] >= broken_off
+    assert not model_folder.damaged_files(folder, model_folder.read_manifest(folder))
+
+    # Now it is this run that is finished.
+    (again,) = run(texts, folder, budget="14steps")
+    assert again.steps == 14
+
+
+@pytest.mark.parametrize("budget, steps", [("1m", 0), ("0.001s", 9), ("50epochs", 0)])
+def test_budgets_in_other_units_compare_with_what_was_done(texts, whole, budget, steps):
+    """steps: that the run stays with; 0: it goes on."""
+    if steps:
+        with pytest.raises(OutputError, match="`budget` was 9steps, is 0.001s"):
+            list(run(texts, whole, budget=budget))
+        return
+    stop = itertools.chain(itertools.repeat(False, 3), itertools.repeat(True)).__next__
+    started, *_ = run(texts, whole, budget=budget, stop=stop)
+    assert started.step == 9
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_longer_run_needs_a_checkpoint(texts, cut, whole, is_done):
+    folder = whole if is_done else cut
+    if not is_done:
+        list(run(texts, cut, stop=lambda: True))
+    before = numbers(folder)
+    for path in (folder / "training").iterdir():
+        path.unlink()
+    with pytest.raises(OutputError, match="no checkpoint to go on from") as caught:
+        list(run(texts, folder, budget="14steps"))
+    assert caught.value.hint == "choose another `output`, or replace it with `overwrite=True`"
+    for name, array in numbers(folder).items():
+        assert np.array_equal(before[name], array)
+
+
+def test_a_changed_budget_is_reported_where_it_matters(texts, tmp_path):
+    list(run(texts, tmp_path / "m", budget="3steps", schedule="cosine"))
+    with pytest.warns(
+        RnnlmWarning, match="depends on the budget: the steps so far used the rates of 3steps"
+    ):
+        list(run(texts, tmp_path / "m", budget="5steps", schedule="cosine"))
+
+
+def test_settings_that_follow_from_the_size_stay_as_they_were(texts, tmp_path):
+    small = {"output": tmp_path / "m", "model": "gru", "hidden_size": 8, "threads": 1}
+    with pytest.warns(RnnlmWarning):
+        list(train(texts / "valid", **small))
+    usual = model_folder.read_manifest(tmp_path / "m").settings
+    steps = Budget.parse(usual["budget"]).steps
+    with pytest.warns(RnnlmWarning, match="goes on after step"):
+        started, *_ = train(texts / "valid", **small, budget=f"{steps + 2}steps", patience=None)
+    assert started.step > 0
+    longer = model_folder.read_manifest(tmp_path / "m").settings
+    assert longer == {**usual, "budget": f"{steps + 2}steps", "patience": None}
+
+
+def test_more_patience_continues_a_run_that_ended_early(texts, tmp_path):
+    impatient = {"learning_rate": 0.3, "validate_every_steps": 1, "budget": "300steps"}
+    *_, first = run(texts, tmp_path / "m", patience=2, **impatient)
+    assert first.stopped == "early"
+    assert len(list(run(texts, tmp_path / "m", patience=2, **impatient))) == 1
+    *_, longer = run(texts, tmp_path / "m", patience=4, **impatient)
+    assert longer.steps > first.steps
+
+
+# ---- What is the same text, and what is damaged.
+
+
+def test_a_text_is_told_by_its_time(texts, whole):
+    """Lengths and ends are the same."""
+    time = (texts / "text").stat().st_mtime_ns
+    try:
+        os.utime(texts / "text", ns=(time, time + 1))
+        with pytest.raises(
+            OutputError, match="the training text has changed: changed .* before, changed"
+        ):
+            list(run(texts, whole))
+    finally:
+        os.utime(texts / "text", ns=(time, time))
+    assert len(list(run(texts, whole))) == 1
+
+
+def test_a_text_may_be_named_in_another_way(texts, whole, monkeypatch):
+    monkeypatch.chdir(texts)
+    (_,) = train("text", valid="./val*d", output=whole, **RUN)
+
+
+def test_a_text_in_memory_is_told_by_its_lines(texts, tmp_path):
+    lines = (texts / "text").read_text(encoding="utf-8").splitlines()
+    valid = texts / "valid"
+    for expected in (True, False):
+        text = Corpus.from_lines(lines)
+        started, *_ = train(text, valid=valid, output=tmp_path / "m", **RUN)
+        assert isinstance(started, Started) == expected
+    with pytest.raises(OutputError, match="the training text has changed: hash .* before"):
+        list(train(Corpus.from_lines(lines[1:]), valid=valid, output=tmp_path / "m", **RUN))
+
+
+def test_a_text_that_changed_unseen_is_refused(texts, cut, monkeypatch):
+    def same_signature(request, resolved):
+        return model_folder.read_manifest(cut).training["identity"]
+
+    monkeypatch.setattr("rnnlm.training.resume.identity_of", same_signature)
+    with pytest.raises(OutputError, match="its training text was another one"):
+        list(run(texts, cut, text="other"))
+
+
+def test_a_finished_model_that_is_damaged_is_refused(texts, whole):
+    weights = next(whole.glob("weights-*"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(OutputError, match=f"{weights.name} is missing or has changed.*overwrite"):
+        list(run(texts, whole))
+    (whole / "config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(OutputError, match="is damaged.*overwrite=True"):
+        list(run(texts, whole))
+
+
+def test_of_damaged_checkpoints_the_one_before_is_taken(texts, tmp_path, whole):
+    folder = cut_run(texts, tmp_path / "m", keep_checkpoints=2)
+    arrays = sorted((folder / "training").glob("*.safetensors"))
+    assert len(arrays) == 2
+    arrays[1].write_bytes(b"")
+    with pytest.warns(RnnlmWarning, match="is damaged; trying the one before it: state-00000006"):
+        started, *_ = run(texts, folder)
+    assert started.step == 3 and outcome(folder) == outcome(whole)
+
+
+def test_where_all_checkpoints_are_damaged_the_ways_out_are_named(texts, cut):
+    for path in (cut / "training").glob("*.safetensors"):
+        path.write_bytes(b"")
+    with (
+        pytest.warns(RnnlmWarning, match="is damaged"),
+        pytest.raises(ModelError, match="missing or damaged: state-.*overwrite=True"),
+    ):
+        list(run(texts, cut))
+
+
+def test_a_checkpoint_of_the_run_before_is_no_part_of_this_one(texts, tmp_path, whole):
+    """As a kill leaves it after config.json is replaced."""
+    other = cut_run(texts, tmp_path / "other", hidden_size=9)
+    events = run(texts, tmp_path / "m", save_every="1h")
+    assert any(isinstance(event, ModelSaved) for event in events)
+    cut_off(events)
+    shutil.copytree(other / "training", tmp_path / "m" / "training")
+    with pytest.warns(RnnlmWarning, match="interrupted before its first checkpoint"):
+        started, *_ = run(texts, tmp_path / "m")
+    assert started.step == 0 and outcome(tmp_path / "m") == outcome(whole)
+
+
+def test_a_model_that_was_not_trained_here_is_refused(texts, whole):
+    manifest = model_folder.read_manifest(whole)
+    model_folder.save_results(whole, manifest, {}, {"imported_from": "x"})
+    with pytest.raises(OutputError, match="already exists; nothing says how it was made"):
+        list(run(texts, whole))
+
+
+# ---- What is saved on the way.
+
+
+def test_without_validation_the_last_weights_are_saved(texts, tmp_path):
+    asked = {
+        "budget": "5steps",
+        "holdout": 0.0,
+        **{name: RUN[name] for name in RUN if name != "budget"},
+    }
+    asked |= {"validate_every_steps": None, "save_every": "2steps"}
+    saved = []
+    for event in train(texts / "text", output=tmp_path / "m", **asked):
+        if isinstance(event, ModelSaved):
+            saved.append((event.step, model_folder.read_manifest(tmp_path / "m").step))
+    assert saved == [(2, 2), (4, 4), (5, 5)]
+    list(train(texts / "text", output=tmp_path / "whole", **{**asked, "save_every": "1h"}))
+    expected = numbers(tmp_path / "whole")
+    for name, array in numbers(tmp_path / "m").items():
+        assert np.array_equal(expected[name], array)
+
+
+def test_a_new_model_drops_the_old_adaptation_cache(texts, whole):
+    (whole / "adapt-cache.json").write_text("{}", encoding="utf-8")
+    list(run(texts, whole, budget="10steps"))
+    assert (whole / "adapt-cache.json").exists()
+    list(run(texts, whole, overwrite=True, budget="3steps"))
+    assert not (whole / "adapt-cache.json").exists()

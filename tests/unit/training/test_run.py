@@ -263,7 +263,7 @@ def test_divergence_without_validation_saves_the_last_good_weights(text, late, m
     with pytest.raises(
         TrainingError,
         match="not a number by step 4; gone back 3 times, to 0.125 of the learning rate.*"
-        "the last good weights, of step 3, are in m.*lower learning_rate",
+        "the last good weights, of step 3, are in m.*lower learning_rate.*overwrite=True",
     ) as caught:
         list(train(text, output="m", holdout=0.0, **late))
     assert caught.value.exit_code == 1
