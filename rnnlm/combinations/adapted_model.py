@@ -31,6 +31,7 @@ class AdaptedModel:
         self.call_tokens = model.call_tokens
         self.precision = model.precision
         self.fingerprint = model.fingerprint
+        self.is_unchecked = getattr(model, "is_unchecked", False)
         # Digests, by name, of data that results depend on besides model and settings. Signatures
         # show them.
         self.digests: dict[str, str] = {}

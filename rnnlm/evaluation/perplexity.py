@@ -39,7 +39,7 @@ from rnnlm.evaluation.resampling import (
 )
 from rnnlm.inference import span_scoring
 from rnnlm.inference.span_scoring import perplexity
-from rnnlm.interface import LanguageModel
+from rnnlm.interface import LanguageModel, core_of
 from rnnlm.models import loading
 from rnnlm.models.loading import language_model_of
 from rnnlm.system import processors
@@ -53,6 +53,7 @@ from rnnlm.work import in_threads
 # compare.
 
 VERSION = "0.1"
+CHECKED = "checked"  # a hash: not said
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,12 @@ class Signature:
     prec: str
     adapt: str
     model: str
+    hash: str = CHECKED  # unchecked: of arrays that are too large to hash them each time
 
     def __str__(self) -> str:
         parts = [f"{part.name}:{getattr(self, part.name)}" for part in fields(self)]
+        if self.hash == CHECKED:
+            parts.pop()
         return "|".join([f"rnnlm:{VERSION}", *parts])
 
     @classmethod
@@ -484,6 +488,7 @@ def signature_of(
         prec=model.precision,
         adapt=model.adaptation,
         model=loading.fingerprint_in_signature(model),
+        hash="unchecked" if getattr(core_of(model), "is_unchecked", False) else CHECKED,
     )
 
 

@@ -49,7 +49,7 @@ def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
         "model": manifest.model,
         "about": kind.about,
         "fingerprint": manifest.fingerprint,
-        "hash": "unchecked" if kind.mapped else "checked when it is loaded",
+        "hash": "unchecked" if model_folder.is_unchecked(manifest) else "checked when it is loaded",
         "format_version": manifest.format_version,
         "parameters": sum(math.prod(shape) for _, shape in shapes.values()),
         "bytes": sum(sizes.values()),

@@ -60,6 +60,7 @@ __all__ = [
 
 UNFINISHED_FILES = "unfinished.json"
 DEEPEST = 16  # models made of models made of models ...
+MOST_HASHED = 16 << 20  # bytes of arrays that stay mapped, and are hashed when they are opened
 
 
 def save(
@@ -197,8 +198,9 @@ def load(
     folder: Path, device: str | Device = "auto", depth: int = 0
 ) -> tuple[LanguageModel, Manifest]:
     """Load the model in `folder`, on `device`, with the models it is made of. Names, lengths, types
-    and shapes are checked, and the hashes of all files except weights that stay mapped; nothing is
-    allocated beyond what the settings imply. depth: how many models this one is nested in.
+    and shapes are checked, and the hashes of all files except large weights that stay mapped;
+    nothing is allocated beyond what the settings imply. depth: how many models this one is nested
+    in.
     """
     # A model that was replaced while it was read is not damaged: read again.
     manifest = read_manifest(folder)
@@ -219,6 +221,9 @@ def load(
             manifest.settings, codec, arrays, device, manifest.fingerprint, **made_of
         )
         model.origin = os.path.abspath(folder), str(device)
+        model.is_unchecked = is_unchecked(manifest) or any(
+            getattr(part, "is_unchecked", False) for part in parts
+        )
         return model, manifest
     except ModelError as error:
         with _naming(folder):
@@ -435,12 +440,16 @@ def _read_arrays(
     """Return the arrays of the files, if they are those of `shapes`: mapped; or read, hashed, and
     checked for NaN and infinity."""
     if kind.mapped:
+        # Reading large files here would take what mapping them saves.
+        if _total_bytes(files.values()) <= MOST_HASHED:
+            for path, entry in files.items():
+                check_hash(path, entry, safe_files.sha256(path) or "")
         arrays = joined([tensors.mapped(path) for path in files])
         tensors.check_shapes(arrays, shapes)
         return arrays
     # Large files are refused before they take memory.
     most_bytes = tensors.bytes_of(shapes) + tensors.LARGEST_HEADER
-    if sum(entry.bytes for entry in files.values()) > most_bytes:
+    if _total_bytes(files.values()) > most_bytes:
         raise ModelError(
             "the weights do not fit the settings", f"they take more than {most_bytes:,} bytes"
         )
@@ -454,6 +463,16 @@ def _read_arrays(
                 "train it again",
             )
     return arrays
+
+
+def is_unchecked(manifest: Manifest) -> bool:
+    """Return whether the hashes of a model's arrays are left to `rnnlm doctor`."""
+    weights = [entry for entry in manifest.files.values() if entry.role == "weights"]
+    return manifest.kind.mapped and _total_bytes(weights) > MOST_HASHED
+
+
+def _total_bytes(files: Iterable[FileEntry]) -> int:
+    return sum(entry.bytes for entry in files)
 
 
 def _hashed(path: Path, entry: FileEntry) -> dict[str, np.ndarray]:

@@ -23,6 +23,8 @@ class PickledByOrigin:
     fingerprint: str | None
     # The folder that it was loaded from, and the device that was asked for.
     origin: tuple[str, str] | None = None
+    # Whether the hashes of its arrays were left to `rnnlm doctor`.
+    is_unchecked = False
 
     def __reduce__(self) -> tuple[object, ...]:
         """Return how to load the model; refuse one that was not loaded from a folder."""

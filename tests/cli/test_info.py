@@ -4,6 +4,7 @@ import pytest
 
 from rnnlm import train
 from rnnlm.events import ModelSaved
+from rnnlm.models import model_folder
 from support import killed_runs
 from support.failures import checked_error
 from support.saved_models import edit_config
@@ -22,12 +23,16 @@ def test_info_describes_a_model_without_reading_weights(rnnlm, copied):
     assert shown["hash"] == "checked when it is loaded"
 
 
-def test_info_says_hash_of_mapped_ngrams_is_unchecked(rnnlm, models):
+def test_the_hash_of_large_mapped_ngrams_is_said_to_be_unchecked(rnnlm, models, monkeypatch):
     assert rnnlm("train", models.text, "--model", "ngram", "--order", "2", "-o", "bigram").code == 0
+    assert rnnlm("info", "bigram", "--json").json["hash"] == "checked when it is loaded"
+    assert "unchecked" not in rnnlm("eval", "-m", "bigram", models.valid).out
+    monkeypatch.setattr(model_folder, "MOST_HASHED", 1000)
     rows = rnnlm("info", "bigram").facts
     assert rows["fingerprint"].endswith("; hash: unchecked")
     assert "hash\tunchecked\n" in rnnlm("info", "bigram", "--all").out
-    assert "unchecked" not in rnnlm("eval", "-m", "bigram", models.valid).out
+    for model in ("bigram", "bigram+unigram"):
+        assert "|hash:unchecked" in rnnlm("eval", "-m", model, models.valid).out
 
 
 @pytest.mark.parametrize(("smoothing", "what", "values"), [

@@ -9,7 +9,7 @@ import pytest
 
 import rnnlm
 from rnnlm.files import tensors
-from rnnlm.files.writing import write_facts
+from rnnlm.files.writing import digest, write_facts
 from support.damages import PICKLE, cut, link, remove, write
 
 FIRST, SECOND = "shard-00000.safetensors", "shard-00001.safetensors"
@@ -46,13 +46,14 @@ def more(name, number):
 
 
 def rewritten(change, number=0):
-    """Write other bytes into a shard, and their length into the index."""
+    """Write other bytes into a shard, and their length and hash into the index."""
 
     def damage(folder):
         path = sorted(folder.glob("shard-*"))[number]
         data = change(path)
         path.write_bytes(data)
-        index(lambda content: content["shards"][number].update(file_bytes=len(data)))(folder)
+        now = {"file_bytes": len(data), "sha256": digest([data])}
+        index(lambda content: content["shards"][number].update(now))(folder)
 
     return damage
 
@@ -120,7 +121,16 @@ DAMAGES = {
     "vocabulary a link to a device": link("vocab.txt", "/dev/zero"),
     "another tokenizer": index(lambda content: content["tokenizer"].update(tokenizer=ESCAPE)),
 }
+
+
+def last_byte(folder):
+    data = bytearray((folder / FIRST).read_bytes())
+    data[-1] ^= 1
+    write(FIRST, bytes(data))(folder)
+
+
 CONTENT = {  # which only reading can find
+    "a bit of a shard": last_byte,
     "ids beyond the vocabulary": array("ids", lambda ids: np.full_like(ids, 60_000)),
     "too many tokens in a line": array("tokens", lambda tokens: np.full_like(tokens, 255), -1),
     "too few tokens in a line": array("tokens", lambda tokens: np.zeros_like(tokens), -1),

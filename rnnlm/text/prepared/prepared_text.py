@@ -50,8 +50,8 @@ def load(folder: Path) -> "PreparedText":
     """Return the prepared text in `folder`.
 
     Every file must be there, of its length, with arrays of the types and lengths in the index. The
-    tokenizer's files are read and their hashes compared; those of the shards only by `rnnlm
-    doctor`.
+    tokenizer's files are read and their hashes compared; those of the shards when they are first
+    read.
     """
     index = read_index(folder)
     tokenizer = load_tokenizer(folder, index)
@@ -111,7 +111,8 @@ class Shards:
         self.token_starts = np.cumsum([0, *(each.tokens for each in counts)])
         self.line_starts = np.cumsum([0, *(each.lines for each in counts)])
         self.oov_starts = np.cumsum([0, *(each.oov_tokens for each in counts)])
-        self.arrays = functools.lru_cache(MOST_OPEN)(self._arrays)
+        self.arrays = functools.lru_cache(MOST_OPEN)(self._checked_arrays)
+        self._checked: set[int] = set()
 
     def close(self) -> None:
         """Keep no shard mapped."""
@@ -132,6 +133,17 @@ class Shards:
     def lines(self, number: int) -> EncodedLines:
         """Return the content of a shard; all but its ids is read."""
         return EncodedLines.from_arrays(self.arrays(number))
+
+    def _checked_arrays(self, number: int) -> dict[str, np.ndarray]:
+        """Return the arrays of a shard, whose hash is compared when it is first read."""
+        arrays = self._arrays(number)
+        if number not in self._checked:
+            shard = self.index.shards[number]
+            if writing.sha256(self.folder / shard.name) != shard.sha256:
+                why = f"{shard.name} has changed: its SHA-256 is not the one recorded"
+                raise self._damaged(why)
+            self._checked.add(number)
+        return arrays
 
     def _arrays(self, number: int) -> dict[str, np.ndarray]:
         shard = self.index.shards[number]
@@ -506,7 +518,7 @@ def problems(folder: Path) -> Iterator[tuple[str, str, str]]:
 
     shards = Shards(folder, index, compact_type(tokenizer))
     numbers = range(len(index.shards))
-    wrong = list(filter(None, (_problem(folder, index, shards, number) for number in numbers)))
+    wrong = list(filter(None, (_problem(index, shards, number) for number in numbers)))
     for problem in wrong:
         yield "shard", problem, ""
     if not wrong:
@@ -514,18 +526,18 @@ def problems(folder: Path) -> Iterator[tuple[str, str, str]]:
         yield "shards", "", found
 
 
-def _problem(folder: Path, index: Index, shards: Shards, number: int) -> str:
+def _problem(index: Index, shards: Shards, number: int) -> str:
     """Return what is wrong with a shard, or ""."""
     shard = index.shards[number]
-    if writing.sha256(folder / shard.name) != shard.sha256:
-        return f"{shard.name} is missing, or has changed: its SHA-256 is not the one recorded"
     try:
         lines = shards.lines(number)
         found = lines.totals()
         recorded = msgspec.to_builtins(shard.counts)
-        # The index has no hash, and may be what was damaged.
+        # The index may have been made to agree with the hash of the file.
         if any(found[name] != recorded[name] for name in found):
             return f"{shard.name} does not hold what the index says"
+        if len(lines.ids_N) and lines.ids_N.max() >= index.vocabulary_size:
+            return f"{shard.name} holds tokens that the vocabulary does not have"
         # All shards are checked in turn, and need not be in memory together.
         drop_pages(lines.ids_N)
     except ModelError as error:

@@ -111,7 +111,7 @@ def test_exact_work_resumes_with_other_memory(exactly, monkeypatch, tmp_path):
         exactly()
     assert exactly(threads=1).index == unbroken
     assert not any(isinstance(event, Counting) for event in exactly.events)
-    with pytest.raises(OutputError, match="held_out was"):
+    with pytest.raises(OutputError, match="`held_out` was"):
         exactly(held_out=0.1)
 
 
