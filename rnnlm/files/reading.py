@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
-from rnnlm.errors import RnnlmError, SettingsError, TextError, notice
+from rnnlm.errors import RnnlmError, TextError, notice
 from rnnlm.files.compression import CHUNK_BYTES, decompressed, without_suffix
 from rnnlm.files.first_bytes import binary_of, marked_encoding, to_utf8, unmarked_encoding
 from rnnlm.files.writing import check_facts
@@ -422,23 +422,23 @@ def read_json(
         raise error(damaged, f"{path.name}: {failure}", hint) from None
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the flat table of a TOML file. Raise SettingsError where it is missing, not TOML, or
-    holds sections."""
+def read_by_hand(
+    path: Path, error: type[RnnlmError], limit: int = MOST_SMALL_BYTES
+) -> dict[str, Any]:
+    """Return the table of a file that people write: TOML, or JSON where its name ends in .json.
+
+    Raise `error` where it is missing or neither; it names the line at fault.
+    """
+    is_json = path.suffix.lower() == ".json"
     try:
-        table = tomllib.loads(read_small(path).decode("utf-8-sig"))
-    except OSError as error:
-        raise SettingsError(
-            f"cannot read settings from {path}", error.strerror or str(error)
-        ) from None
-    except (ValueError, RecursionError) as error:
-        # No TOML, no UTF-8, or a number or a nest beyond all bounds
-        raise SettingsError(f"{path} is not TOML", str(error)) from None
-    for name, value in table.items():
-        if isinstance(value, dict):
-            raise SettingsError(
-                f"{path} has a section [{name}]",
-                "settings are one flat table",
-                "write its settings without a section",
-            )
-    return table
+        text = read_small(path, limit).decode("utf-8-sig")
+        return decode_json(text, dict[str, Any]) if is_json else tomllib.loads(text)
+    except FileNotFoundError:
+        raise error(f"no such file: {path}") from None
+    except OSError as failure:
+        raise error(f"cannot read {path}", failure.strerror or str(failure)) from None
+    except (ValueError, RecursionError) as failure:
+        # No UTF-8, or a number or a nest beyond all bounds, or simply not of this form.
+        kind = "JSON" if is_json else "TOML"
+        hint = "a name that ends in .json is read as JSON, any other as TOML"
+        raise error(f"{path} is not {kind}", str(failure), hint) from None

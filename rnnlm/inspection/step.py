@@ -1,7 +1,6 @@
 """Compute an Elman network of a few units by hand: states, probabilities, losses, and gradients
 through time."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +12,7 @@ import numpy as np
 
 from rnnlm.errors import TextError, UsageError, nearest, shown
 from rnnlm.evaluation import plotting
-from rnnlm.files.reading import decode_json, read_small
+from rnnlm.files.reading import decode_json, read_by_hand
 from rnnlm.inspection.common import Inspection, check_positive
 from rnnlm.inspection.heat_maps import draw_heat_map
 from rnnlm.neural.activations import BY_NAME, Activation
@@ -124,29 +123,11 @@ def read_lesson(
     elif isinstance(source, Mapping):
         name, content = "the lesson", dict(source)
     else:
-        name, content = str(source), _read(Path(source))
+        name, content = str(source), read_by_hand(Path(source), TextError, MOST_BYTES)
     given = dict(map(_assigned, assignments))
     if "words" in given:  # the targets were those of other words
         content.pop("targets", None)
     return _checked(name, content | given)
-
-
-def _read(path: Path) -> dict[str, object]:
-    """Return the table of a TOML or JSON file."""
-    is_json = path.suffix.lower() == ".json"
-    kind = "JSON" if is_json else "TOML"
-    try:
-        data = read_small(path, MOST_BYTES)
-        if is_json:
-            return decode_json(data, dict[str, object])
-        return tomllib.loads(data.decode("utf-8-sig"))
-    except FileNotFoundError:
-        raise TextError(f"no such file: {path}") from None
-    except OSError as error:
-        raise TextError(f"cannot read {path}", error.strerror or str(error)) from None
-    except (ValueError, RecursionError) as error:
-        hint = "a name that ends in .json is read as JSON, any other as TOML"
-        raise TextError(f"{path} is not {kind}", str(error), hint) from None
 
 
 def _assigned(text: str) -> tuple[str, object]:

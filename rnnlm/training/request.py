@@ -11,7 +11,7 @@ import rnnlm.corpora as corpora
 from rnnlm.checks import check_no_dataset, items_of
 from rnnlm.config import USER, Layer, Resolved, as_text, names_of, resolve, within
 from rnnlm.errors import SettingsError, UsageError, nearest, notice
-from rnnlm.files.reading import read_toml
+from rnnlm.files.reading import read_by_hand
 from rnnlm.models import loading, model_folder, registry
 from rnnlm.models.card import STARTS
 from rnnlm.recipes import recipe as recipes
@@ -61,8 +61,15 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.recipe is not None and self.recipe.endswith(".toml"):
-            settings = read_toml(Path(self.recipe))
+            settings = read_by_hand(Path(self.recipe), SettingsError)
             settings.pop("about", None)  # what a recipe says of itself
+            for name, value in settings.items():
+                if isinstance(value, dict):
+                    raise SettingsError(
+                        f"{self.recipe} has a section [{name}]",
+                        "settings are one flat table",
+                        "write its settings without a section",
+                    )
             base = settings.pop("recipe", None)
             if base is not None and base not in recipes.names():
                 raise SettingsError(

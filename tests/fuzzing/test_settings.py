@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.config import Layer, resolve
-from rnnlm.errors import RnnlmError
-from rnnlm.files.reading import read_toml
+from rnnlm.errors import RnnlmError, SettingsError
+from rnnlm.files.reading import read_by_hand
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.models import registry
 from rnnlm.models.adaptation_settings import KINDS
@@ -58,7 +58,7 @@ def test_any_setting_of_any_kind(data):
 def test_a_toml_file(place, data):
     path = place / "settings.toml"
     path.write_bytes(data)
-    values = value_or_error(lambda: read_toml(path))
+    values = value_or_error(lambda: read_by_hand(path, SettingsError))
     if not isinstance(values, RnnlmError):
         value_or_error(lambda: resolve(CLASSES["lstm"], [Layer("test", values)]))
 

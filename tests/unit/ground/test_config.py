@@ -27,7 +27,7 @@ from rnnlm.config import (
     resolve,
 )
 from rnnlm.errors import ModelError, SettingsError
-from rnnlm.files.reading import read_toml
+from rnnlm.files.reading import read_by_hand
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.scoring.settings import ScoringSettings
 
@@ -169,9 +169,21 @@ def test_descriptions_are_told():
     assert describe(Network) == {"model": "kind of layer", "hidden_size": "width", "tied": ""}
 
 
-def test_toml_is_one_flat_table(tmp_path):
-    (tmp_path / "a.toml").write_text('hidden_size = 3\nmodel = "rnn"\n', encoding="utf-8-sig")
-    assert read_toml(tmp_path / "a.toml") == {"hidden_size": 3, "model": "rnn"}
+@pytest.mark.parametrize(("name", "text"), [
+    ("a.toml", 'hidden_size = 3\nmodel = "rnn"\n'), ("a.JSON", '{"hidden_size": 3, "model": "rnn"}'),
+])  # fmt: skip
+def test_files_of_people_are_toml_or_json(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    expected = {"hidden_size": 3, "model": "rnn"}
+    assert read_by_hand(tmp_path / name, SettingsError) == expected
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.toml", "x = 1\ny = \n"), ("a.json", '{"x": 1,\n}')])
+def test_files_of_people_are_refused_with_the_line(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SettingsError, match=f"{name} is not {name[2:].upper()}") as refused:
+        read_by_hand(tmp_path / name, SettingsError)
+    assert "line 2" in refused.value.why
 
 
 def test_assignments_are_taken_apart():

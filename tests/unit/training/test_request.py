@@ -1,5 +1,6 @@
 """From a request to a plan: the recipe, settings and their origins, texts, the folder."""
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,14 @@ def test_a_recipe_file_may_name_the_model_or_a_recipe(tmp_path, content):
     recipe, kind, resolved = resolve_request(Request(recipe=str(file)))
     assert (recipe, kind.name) == ("gru", "gru")
     assert resolved.values["hidden_size"] == 7 and resolved.origins["hidden_size"] == str(file)
+
+
+def test_a_copy_of_a_recipe_is_a_recipe(tmp_path):
+    bundled = resources.files("rnnlm.recipes") / "lstm.toml"
+    file = write(tmp_path / "mine.toml", bundled.read_text(encoding="utf-8"))
+    request = Request(text=("x",), recipe=str(file))
+    assert request.recipe is None
+    assert request.from_file.values["hidden_size"] == 512
 
 
 def test_a_recipe_file_names_a_recipe_that_exists(tmp_path):
