@@ -57,11 +57,10 @@ CALLS = {"for a while": range(5), "once": range(1), "later on": range(2, 4)}
 
 
 def failures():
-    """Yield each failure for a while, and once or later on, in turn; with -m soak, all."""
+    """Yield each failure for a while, once, or later on, in turn; with -m soak, all three."""
     for number, failure in enumerate(FAILURES):
-        for when, calls in CALLS.items():
-            is_further = when == ("once", "later on")[number % 2]
-            marks = pytest.mark.soak if is_further else ()
+        for place, (when, calls) in enumerate(CALLS.items()):
+            marks = () if place == number % len(CALLS) else pytest.mark.soak
             name = "-".join([*map(str, failure), when])
             yield pytest.param(*failure, calls, id=name, marks=marks)
 

@@ -28,6 +28,7 @@ def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     for name in ("lstm", "ngram"):
         save(folder / name, fit(name), name)
+    save(folder / "learned", fit("lstm", budget="60steps"), "lstm", budget="60steps")
     return folder
 
 
@@ -112,10 +113,9 @@ def test_ngram_model_is_tuned_with_the_word_cache(ngram, tmp_path):
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("kind", ["cache", "unigram", "dynamic"])
 @pytest.mark.parametrize("lines", [LINES, LINES[:1], ["dog"], ["zebra", "yak"]], ids=str)
-def test_tuned_settings_are_never_worse_than_none(tmp_path, kind, lines):
+def test_tuned_settings_are_never_worse_than_none(saved, tmp_path, kind, lines):
     # What it was trained on needs no adaptation, and what does not repeat offers none.
-    folder = tmp_path / "lstm"
-    save(folder, fit("lstm", budget="60steps"), "lstm", budget="60steps")
+    folder = shutil.copytree(saved / "learned", tmp_path / "lstm")
     *tries, tuned = tune(str(folder), kind, Lines(lines), device="cpu")
     assert tuned.ppl_after == min(each.ppl for each in tries) <= tuned.ppl_before
     if tuned.ppl_after == tuned.ppl_before:

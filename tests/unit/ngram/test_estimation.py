@@ -25,7 +25,7 @@ ESTIMATORS = {
     "mkn, backing off": ("mkn", {"interpolate": False}, formulas.ModifiedKneserNeyBackingOff),
     "stupid": ("stupid", {}, formulas.StupidBackoff),
 }  # fmt: skip
-MOST_CONTEXTS = 30  # asked of one model
+MOST_CONTEXTS = 12  # asked of one model
 
 
 @st.composite

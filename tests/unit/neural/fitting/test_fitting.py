@@ -127,7 +127,7 @@ def test_state_is_carried_within_streams_and_reset_between(
     """At each stream, document or line: what is trained on is what is scored in spans between these
     places."""
     lines = []
-    for at, sentence in enumerate(sentences[:30]):
+    for at, sentence in enumerate(sentences[:15]):
         lines += [sentence, ""] if at % 4 == 3 else [sentence]
     data = make_data(lines, documents=starts == "document")
     offsets = {"document": data.train.document_offsets, "line": data.train.line_offsets}

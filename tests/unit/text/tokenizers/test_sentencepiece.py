@@ -105,8 +105,8 @@ def test_text_is_lower_cased_on_request(english):
     assert not tokenizer.keeps_text
 
 
-def test_a_line_of_a_million_words_is_encoded(tokenizer):
-    line = "the dog ran " * 333_334
+def test_a_line_of_200_000_words_is_encoded(tokenizer):
+    line = "the dog ran " * 66_667
     encoded = tokenizer.encode([line])
     assert tokenizer.decode(encoded.ids) == line
 
