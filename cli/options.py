@@ -313,7 +313,7 @@ def chosen_models(names: Sequence[str], need: str = "") -> tuple[str, ...]:
     """Return the models of a repeatable `-m`; without any, that of $RNNLM_MODEL, else the one that
     was trained last in ./checkpoints and that the command can use, else the shipped one.
 
-    Say which it is unless `-m` names it. need: what the model has to have, of `Task.kinds_with`.
+    Say which it is unless `-m` names it. need: what the model has to have (`Kind.has`).
     """
     given = tuple(map(_found, filter(None, names)))
     return given or (model_by_default(_command(click.get_current_context()), need),)

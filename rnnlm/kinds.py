@@ -4,6 +4,8 @@
 is used.
 """
 
+from typing import Any
+
 from rnnlm.models.registry import LANGUAGE_MODEL, Kind
 
 # The object of each task (rnnlm/tasks/task.py), by name.
@@ -21,24 +23,45 @@ ADAPTATIONS = dict.fromkeys(
 
 _FITTING_SETTINGS = "rnnlm.neural.fitting.settings:FittingSettings"
 _RUN_SETTINGS = "rnnlm.neural.fitting.settings:RunSettings"
+# What commands and looks may ask of models (`Kind.has`).
+_OF_NETWORKS = frozenset({"layers", "neighbours", "gradcheck"})
+_OF_STATES = frozenset({"gates", "spectrum", "gradients"})
+_OF_PROBABILITIES = frozenset({"text", "memory", "cloze"})
+# The cells of recurrent layers: their settings, and what is asked of their states.
 _CELLS = {
-    "rnn": "rnnlm.neural.settings:ElmanCell",
-    "gru": "rnnlm.neural.settings:GruCell",
-    "lstm": "rnnlm.neural.settings:LstmCell",
-    "qrnn": "rnnlm.neural.settings:QrnnCell",
+    "rnn": ("rnnlm.neural.settings:ElmanCell", _OF_STATES),
+    "gru": ("rnnlm.neural.settings:GruCell", _OF_STATES),
+    "lstm": ("rnnlm.neural.settings:LstmCell", _OF_STATES),
+    # No matrix takes its state to its state, so there are no eigenvalues.
+    "qrnn": ("rnnlm.neural.settings:QrnnCell", _OF_STATES - {"spectrum"}),
 }
 
 
-def _neural(name: str, about: str, settings: str = "RecurrentModelSettings") -> Kind:
-    return Kind(
-        name=name,
-        family="neural",
+def _network(
+    name: str, has: frozenset[str], of_states: frozenset[str] = frozenset(), **fields: Any
+) -> Kind:
+    """Describe a network. has: beside what all networks have; of_states: without a cell."""
+    cell, of_states = _CELLS.get(name, (None, of_states))
+    if not has >= _OF_PROBABILITIES:
+        of_states -= {"gradients"}
+    has |= _OF_NETWORKS | of_states
+    return Kind(name=name, family="neural", trains_in_steps=True, cell=cell, has=has, **fields)
+
+
+def _neural(
+    name: str,
+    about: str,
+    settings: str = "RecurrentModelSettings",
+    of_states: frozenset[str] = frozenset(),
+) -> Kind:
+    return _network(
+        name,
+        _OF_PROBABILITIES | {"probe"},
+        of_states,
         about=about,
         settings=(f"rnnlm.neural.settings:{settings}", _FITTING_SETTINGS, _RUN_SETTINGS),
         fitting="rnnlm.neural.fitting.fitting",
         loading="rnnlm.neural.language_model",
-        trains_in_steps=True,
-        cell=_CELLS.get(name),
     )
 
 
@@ -46,7 +69,9 @@ LANGUAGE_MODELS = (
     _neural("rnn", "Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)"),
     _neural("gru", "gated recurrent unit"),
     _neural("ffnn", "feed-forward network over a window of words", "FeedForwardSettings"),
-    _neural("jordan", "recurrent network that reads its own last output", "JordanSettings"),
+    _neural(
+        "jordan", "recurrent network that reads its own last output", "JordanSettings", _OF_STATES
+    ),
     _neural("lstm", "long short-term memory"),
     _neural("qrnn", "quasi-recurrent network: convolutions, pooled over time"),
     Kind(
@@ -56,6 +81,7 @@ LANGUAGE_MODELS = (
         settings=("rnnlm.ngram.settings:UnigramSettings",),
         fitting="rnnlm.ngram.unigram",
         loading="rnnlm.ngram.unigram",
+        has=_OF_PROBABILITIES,
     ),
     Kind(
         name="ngram",
@@ -68,6 +94,7 @@ LANGUAGE_MODELS = (
         cleaning="rnnlm.ngram.fitting:clean_up",
         counted="rnnlm.ngram.fitting",
         foresight="rnnlm.ngram.fitting:foresee",
+        has=_OF_PROBABILITIES | {"n-grams"},
     ),
     Kind(
         name="mixture",
@@ -78,15 +105,16 @@ LANGUAGE_MODELS = (
         loading="rnnlm.combinations.mixture",
         takes_parts=True,
         made_with="rnnlm mix A B --on TEXT",
+        has=_OF_PROBABILITIES,
     ),
 )
 _ABOUT = {kind.name: kind.about for kind in LANGUAGE_MODELS}
 
 
 def _labeller(task: str, name: str, about: str, settings: str) -> Kind:
-    return Kind(
-        name=name,
-        family="neural",
+    return _network(
+        name,
+        frozenset({"probe"} if task == "tagging" else ()),
         about=about,
         settings=(
             f"rnnlm.tasks.labels.settings:{settings}",
@@ -96,9 +124,7 @@ def _labeller(task: str, name: str, about: str, settings: str) -> Kind:
         fitting="rnnlm.tasks.labels.fitting",
         loading="rnnlm.tasks.labels.model",
         takes_parts=True,
-        trains_in_steps=True,
         task=task,
-        cell=_CELLS.get(name),
     )
 
 
@@ -115,9 +141,9 @@ def _classifying(name: str, about: str, settings: str) -> Kind:
 
 
 def _encoder_decoder(name: str) -> Kind:
-    return Kind(
-        name=name,
-        family="neural",
+    return _network(
+        name,
+        frozenset({"sources"}),
         about=f"reads a line and writes another: {_ABOUT[name]}",
         settings=(
             "rnnlm.tasks.seq2seq.settings:Seq2SeqSettings",
@@ -126,9 +152,7 @@ def _encoder_decoder(name: str) -> Kind:
         ),
         fitting="rnnlm.tasks.seq2seq.fitting",
         loading="rnnlm.tasks.seq2seq.model",
-        trains_in_steps=True,
         task="seq2seq",
-        cell=_CELLS[name],
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.errors import ReportedElsewhere, RnnlmWarning, TrainingError, UsageError
+from rnnlm.models.registry import KINDS
 
 from .. import terminal
 from ..help_sections import Command, section, stacked
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ..signals import Signals
 
 # ---- The options of `rnnlm train`, by section.
+
+_TRAINED = [name for name, kind in KINDS.items() if kind.fitting is not None]
 
 LABELLING = ("--task tagging", "--task classification")
 SEQ2SEQ = ("--task seq2seq",)
@@ -67,9 +70,7 @@ pairs_options = section(
 model_options = section(
     "Model",
     click.option(
-        "--model",
-        metavar="KIND",
-        help="rnn, gru, lstm, qrnn, ffnn, jordan, ngram or unigram; with --task also bag, cnn.",
+        "--model", metavar="KIND", help=f"{', '.join(_TRAINED)}; with --task also bag, cnn."
     ),
     click.option(
         "--recipe",

@@ -200,7 +200,7 @@ def sources_of(names: Sequence[str | Path]) -> tuple[str, ...]:
 
 # ---- Which look applies to which kind of model, and what the other kinds lack.
 #
-# Each task lists the kinds that a look applies to, in `Task.kinds_with`.
+# Each kind says which looks apply to it, in `Kind.has`.
 
 LACKS = {  # what a look shows and other models do not have
     "gradients": "recurrent layers of a language model",
@@ -217,13 +217,15 @@ def check_applies(what: str, name: str, task: str, kind: str) -> None:
     """Refuse a model that the look `what` does not apply to, naming the kinds that it does apply
     to."""
     learned = registry.task(task)
-    if kind in learned.kinds_with.get(what, ()):
+    kinds = registry.kinds_with(what, task)
+    if kind in kinds:
         return
-    model = f"a model of kind {kind}" if what in learned.kinds_with else learned.singular
+    model = f"a model of kind {kind}" if kinds else learned.singular
     taken = []
     for each in registry.all_tasks():
-        if what in each.kinds_with:
-            taken.append(f"{each.singular}: {', '.join(each.kinds_with[what])}")
+        kinds = registry.kinds_with(what, each.name)
+        if kinds:
+            taken.append(f"{each.singular}: {', '.join(kinds)}")
     raise UsageError(
         f"inspect {what} has nothing to show for {name}",
         f"{model} has no {LACKS[what]}",

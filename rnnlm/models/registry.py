@@ -38,6 +38,10 @@ class Kind:
     made_with: str = "rnnlm train"
     task: str = LANGUAGE_MODEL
     cell: str | None = None  # settings of the cells of recurrent layers
+    # What commands and looks may ask of its models: a look of `rnnlm inspect` that applies, or
+    # "text": probabilities of a text alone;  "sources": those of a line given its source;
+    # "n-grams";  "layers": outputs of layers, and word vectors.
+    has: frozenset[str] = frozenset()
     # Function(resolved, data) that deletes what a run has left outside of its folder to go on from.
     cleaning: str | None = None
     # Module with check_counts(folder) and open_counts(folder, resolved), which opens counts in
@@ -55,7 +59,7 @@ class Kind:
     @property
     def has_ngrams(self) -> bool:
         """Whether it holds n-grams of several orders, which can be left out one by one."""
-        return self.name == "ngram"
+        return "n-grams" in self.has
 
     def settings_classes(self) -> tuple[type, ...]:
         """Return the classes of its settings: of the model, then of its training."""
@@ -181,6 +185,11 @@ def kinds_of(task: str) -> dict[str, Kind]:
     return {kind.name: kind for kind in kinds if kind.task == task}
 
 
+def kinds_with(need: str, of_task: str) -> list[str]:
+    """Return the names of the kinds of models of a task that have what is needed (`Kind.has`)."""
+    return [name for name, kind in kinds_of(of_task).items() if need in kind.has]
+
+
 def kind_of(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
     """Return the kind of model called `name`, for a task."""
     task(of_task)  # which there has to be
@@ -254,9 +263,9 @@ def check_use(command: str, of_task: str, name: str | None) -> None:
 
 def can_use(command: str, of_task: str, kind: str, need: str = "") -> bool:
     """Return whether a command does anything with the models of a kind. need: what they have to
-    have, of `Task.kinds_with`. A command that no task mentions takes all models."""
+    have (`Kind.has`). A command that no task mentions takes all models."""
     learned = task(of_task)
-    if need and kind not in learned.kinds_with.get(need, ()):
+    if need and kind not in kinds_with(need, of_task):
         return False
     return command in learned.commands or not any(command in each.commands for each in all_tasks())
 

@@ -51,6 +51,10 @@ STARTS = ("init_embedding", "init_input", "init_recurrent", "init_output")
 class InputSettings:
     """How words are read, and what is dropped and how weights start in any network."""
 
+    # How many times the usual least number of steps, and the usual rate, learn a few lines
+    steps_of_few_lines: ClassVar[int] = 1
+    rate_of_few_lines: ClassVar[float] = 1.0
+
     model: Annotated[str, Meta(description="kind of model")] = "lstm"
     embedding_size: Annotated[
         Width, Meta(description="width of the word vectors", extra=needs(**WORD_VECTORS))
@@ -221,8 +225,8 @@ class Cell:
     """Base of the settings of one kind of recurrent cell, which say what others ask of it before
     there is a network."""
 
-    # Whether a matrix takes its state to its state, so that there are eigenvalues to look at
-    has_recurrent_matrices: ClassVar[bool] = True
+    # How many times the usual rate a decoder learns a few pairs with
+    rate_of_few_pairs: ClassVar[float] = 1.0
 
     def of_layer(self, number: int) -> Self:
         """Return the settings of layer `number` of a stack, counted from 0."""
@@ -232,6 +236,8 @@ class Cell:
 @dataclass(frozen=True)
 class ElmanCell(Cell):
     """Elman's cell: the last output is read beside the input."""
+
+    rate_of_few_pairs = 0.5  # it loses its way at the usual rate when batches are small
 
     activation: Annotated[
         Activation, Meta(description=f"activation of the hidden layers{OF_ACTIVATIONS}")
@@ -306,12 +312,12 @@ class QrnnCell(Cell):
             "it is 1 - forget otherwise"
         ),
     ] = "fo"
-    has_recurrent_matrices = False
 
     def of_layer(self, number: int) -> Self:
         return replace(self, convolution_words=1) if number else self
 
 
+CellName = Literal["rnn", "gru", "lstm", "qrnn"]
 CELLS: dict[str, type[Cell]] = {
     "rnn": ElmanCell,
     "gru": GruCell,
@@ -528,6 +534,10 @@ class RecurrentModelSettings(RecurrentSettings, NetworkSettings):
 @dataclass(frozen=True)
 class JordanSettings(NetworkSettings):
     """Settings of `--model jordan`: the previous output feeds the hidden layer."""
+
+    # Its state is its last prediction, by which it learns slowly
+    steps_of_few_lines = 2
+    rate_of_few_lines = 4.0
 
     activation: Annotated[
         Activation, Meta(description=f"activation of the hidden layer{OF_ACTIVATIONS}")

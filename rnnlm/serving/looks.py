@@ -11,7 +11,7 @@ from rnnlm.errors import UsageError
 from rnnlm.inference import distributions, span_scoring
 from rnnlm.interface import BOUNDARY, SENTENCE_START, LanguageModel
 from rnnlm.models import loading
-from rnnlm.models.registry import LabelModel, task
+from rnnlm.models.registry import LabelModel, kind_of
 from rnnlm.ngram.model import NgramModel
 from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.sentences import Sentence, line_of
@@ -26,11 +26,10 @@ _INSPECTIONS = {"gates": "gates", "influence": "gradients"}
 
 def looks_of(core: LanguageModel | LabelModel) -> list[str]:
     """Return the names of the looks that apply to a model."""
-    kind, looks = loading.kind_of(core), task(loading.task_of(core)).kinds_with
+    its = kind_of(loading.kind_of(core), loading.task_of(core))
     names = []
     for name, inspection in _INSPECTIONS.items():
-        applies = kind in looks.get(inspection, ())
-        if applies and not isinstance(core, AdaptedModel):
+        if inspection in its.has and not isinstance(core, AdaptedModel):
             names.append(name)
     if isinstance(core, NgramModel):
         names.append("orders")

@@ -1,23 +1,15 @@
 """Language modelling as a task: probabilities of text, read line by line."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.tasks.request import Data, Texts, TrainingRequest
-from rnnlm.tasks.task import (
-    RECURRENT,
-    Description,
-    Given,
-    LineOptions,
-    Task,
-    looks_at_networks,
-    trained_corpus,
-)
+from rnnlm.tasks.task import Description, Given, LineOptions, Task, trained_corpus
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, silent
@@ -37,9 +29,6 @@ if TYPE_CHECKING:
     from rnnlm.models.registry import Kind
 
 DEMO_RECIPE, DEFAULT_RECIPE = "demo", "lstm"
-_WITH_JORDAN = (*RECURRENT, "jordan")
-_NEURAL = (*_WITH_JORDAN, "ffnn")
-_WITH_PROBABILITIES = (*_NEURAL, "ngram", "unigram", "mixture")
 
 
 @dataclass(frozen=True)
@@ -73,16 +62,6 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         "score", "generate", "embed", "rescore", "export", "inspect", "mix", "tune", "prune",
         "filter",
     }  # fmt: skip
-    kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {
-        "text": _WITH_PROBABILITIES,
-        "n-grams": ("ngram",),
-        "layers": _NEURAL,
-        **looks_at_networks(_NEURAL, _WITH_JORDAN),
-        "gradients": _WITH_JORDAN,
-        "memory": _WITH_PROBABILITIES,
-        "cloze": _WITH_PROBABILITIES,
-        "probe": _NEURAL,
-    }
     usage = (
         'rnnlm score -m {name} "a sentence"',
         "rnnlm eval -m {name} TEXT",

@@ -15,6 +15,7 @@ import rnnlm.corpora as corpora
 from rnnlm.config import Budget, Resolved
 from rnnlm.errors import notice
 from rnnlm.neural.fitting.settings import OptimizationSettings
+from rnnlm.neural.settings import Cell, InputSettings
 from rnnlm.tasks.request import Data, TrainingRequest
 from rnnlm.text.tokenizer_settings import LIMITED
 
@@ -57,7 +58,7 @@ def follow_size(request: TrainingRequest, resolved: Resolved, data: Data) -> Res
         least = min(LEAST_UNKNOWN, usual["unknown_words"])
         values["unknown_words"] = round(max(least, usual["unknown_words"] * late), 3)
     if is_by_heart and usual["optimizer"] in ("adam", "adamw"):
-        rate = _rate_of_few_lines(usual)
+        rate = _rate_of_few_lines(resolved)
         values["learning_rate"] = round(rate + (usual["learning_rate"] - rate) * late, 6)
 
     # The length of the run, and what is counted in shares of it.
@@ -68,8 +69,7 @@ def follow_size(request: TrainingRequest, resolved: Resolved, data: Data) -> Res
     steps = budget.steps
     if budget.epochs:
         steps = math.ceil(budget.epochs * in_epoch)
-        # A Jordan network, whose state is its last prediction, learns slowly.
-        least = 2 * LEAST_STEPS if usual["model"] == "jordan" else LEAST_STEPS
+        least = LEAST_STEPS * getattr(resolved.classes[0], "steps_of_few_lines", 1)
         if _is_free(resolved, "budget") and steps < least:
             steps = least
             values["budget"] = f"{steps}steps"
@@ -114,14 +114,15 @@ def _share(resolved: Resolved, data: Data) -> float:
     return pieces / (STEPS_OF_EPOCH * usual["batch_rows"])
 
 
-def _rate_of_few_lines(usual: Mapping[str, Any]) -> float:
+def _rate_of_few_lines(resolved: Resolved) -> float:
     """Return the learning rate by which a network learns a few lines by heart."""
-    rate = usual["learning_rate"]
-    if usual["model"] == "jordan":
-        return 4 * rate
-    # An Elman decoder loses its way at the usual rate when batches are small.
-    if usual["model"] == "rnn" and "attention" in usual:
-        return rate / 2
+    rate: float = resolved.values["learning_rate"]
+    is_decoder = "attention" in resolved.values
+    for settings in resolved.classes:
+        if issubclass(settings, InputSettings):
+            rate *= settings.rate_of_few_lines
+        elif issubclass(settings, Cell) and is_decoder:
+            rate *= settings.rate_of_few_pairs
     return rate
 
 

@@ -84,12 +84,6 @@ class Task(ABC, Generic[M, D, C, K]):
     # Command lines that use a model called {name}, the first one for a model just trained.
     usage: ClassVar[tuple[str, ...]]
 
-    # What some commands need of a model, and the kinds that have it: looks of `rnnlm inspect`, and
-    #
-    # * "text": probabilities of a text alone;  "sources": those of a line given its source;
-    # * "n-grams";  "layers": outputs of layers, and word vectors.
-    kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {}
-
     def __repr__(self) -> str:
         return f"<task {self.name}>"
 
@@ -266,23 +260,6 @@ def trained_corpus(model: "ScoringModel | str | Path") -> str:
         if trained_on in ([name], [corpora.named(name)]):
             return name
     raise UsageError("no data to evaluate on", hint="name a file: evaluate(model, FILE)")
-
-
-RECURRENT = ("rnn", "gru", "lstm", "qrnn")
-_OF_WORD_VECTORS = ("neighbours",)
-
-
-def looks_at_networks(
-    with_vectors: Sequence[str], recurrent: Sequence[str] = RECURRENT
-) -> dict[str, Sequence[str]]:
-    """Return the looks that apply to networks of any task. with_vectors: the kinds that have word
-    vectors; recurrent: those that have gates or hidden states."""
-    return {
-        # A QRNN has no matrix from state to state, so there are no eigenvalues to look at.
-        "spectrum": [name for name in recurrent if name != "qrnn"],
-        "gates": recurrent,
-        **dict.fromkeys((*_OF_WORD_VECTORS, "gradcheck"), with_vectors),
-    }
 
 
 AnyTask: TypeAlias = Task[Any, Any, Any, Any]

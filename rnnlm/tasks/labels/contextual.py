@@ -23,6 +23,7 @@ from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.layer_outputs import of_network
 from rnnlm.neural.layers.layers import RecurrentStack
 from rnnlm.neural.network import Network
+from rnnlm.neural.settings import CELLS
 from rnnlm.tasks.labels.data import EncodedWords, TaskData, encode_words, padded
 from rnnlm.tasks.labels.settings import TaskSettings
 from rnnlm.tasks.request import TrainingRequest
@@ -49,7 +50,7 @@ class FrozenModels:
             ):
                 raise UsageError(
                     f"`contextual` {name}: it has no recurrent layers to read",
-                    hint="train one with `model` lstm, gru, rnn or qrnn",
+                    hint=f"train one with `model` {', '.join(CELLS)}",
                 )
             found.append(model)
         self.models = tuple(found)

@@ -1,8 +1,7 @@
 """The shape of each kind of network that tags or classifies: what can be set, and what contradicts
 itself. It does not import torch.
 
-A kind belongs to a task and a model: what recurrence there is (`rnn gru lstm qrnn`), or none
-(`bag`, `cnn`).
+A kind belongs to a task and a model: the cell of its recurrent layers, or none (`bag`, `cnn`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -189,7 +188,7 @@ class ClassificationSettings(TaskSettings):
 
 @dataclass(frozen=True)
 class RecurrentClassifier(ClassificationSettings, RecurrentTaskSettings):
-    """Settings of `--task classification --model rnn`, `gru`, `lstm` and `qrnn`."""
+    """Settings of `--task classification` with recurrent layers."""
 
 
 @dataclass(frozen=True)

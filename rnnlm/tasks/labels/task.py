@@ -1,12 +1,12 @@
 """Tagging and classification as tasks: labels of words, or of whole texts, are learned."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from rnnlm.errors import ComparisonError
 from rnnlm.tasks.labels.options import LabelOptions, TaskTokenizerSettings
 from rnnlm.tasks.request import Data, Texts, TrainingRequest
-from rnnlm.tasks.task import RECURRENT, Description, Given, Task, looks_at_networks
+from rnnlm.tasks.task import Description, Given, Task
 from rnnlm.text.labelled.example import LabelledSettings
 from rnnlm.text.lines import HoldoutSettings, Progress, silent
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rnnlm.tasks.labels.evaluation import Labelled
     from rnnlm.tasks.labels.model import TaskModel
 
-_CLASSIFIERS = (*RECURRENT, "bag", "cnn")
 # What a column holds if not one label of each word or text.
 _FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any number of them"}
 
@@ -159,11 +158,6 @@ class Tagging(Labelling):
     examples = "sentences"
     own_command = "tag"
     commands = Labelling.commands | {"tag"}
-    kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {
-        "layers": RECURRENT,
-        **looks_at_networks(RECURRENT),
-        "probe": RECURRENT,
-    }
     usage = (
         'rnnlm tag -m {name} "a sentence"',
         "rnnlm eval -m {name} DATA",
@@ -182,10 +176,6 @@ class Classification(Labelling):
     examples = "texts"
     own_command = "classify"
     commands = Labelling.commands | {"classify"}
-    kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {
-        "layers": _CLASSIFIERS,
-        **looks_at_networks(_CLASSIFIERS),
-    }
     usage = (
         'rnnlm classify -m {name} "a text"',
         "rnnlm eval -m {name} DATA",

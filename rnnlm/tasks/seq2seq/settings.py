@@ -16,6 +16,7 @@ from rnnlm.errors import ModelError, SettingsError
 from rnnlm.neural.fitting.settings import OptimizationSettings
 from rnnlm.neural.settings import (
     CELLS,
+    CellName,
     Depth,
     Initialisation,
     InputSettings,
@@ -60,7 +61,7 @@ class Seq2SeqSettings(RecurrentSettings):
         ),
     ] = True
     decoder_model: Annotated[
-        Literal["rnn", "gru", "lstm", "qrnn"] | None,
+        CellName | None,
         Meta(
             description="kind of the decoder's layers, in its default form; none: as the encoder's"
         ),

@@ -1,7 +1,7 @@
 """Writing a line for each line that is read, as a task: encoder-decoders."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from rnnlm.tasks.request import Data, Texts, TrainingRequest
 from rnnlm.tasks.seq2seq.options import (
@@ -9,7 +9,7 @@ from rnnlm.tasks.seq2seq.options import (
     SourceTokenizerSettings,
     TargetTokenizerSettings,
 )
-from rnnlm.tasks.task import RECURRENT, Description, Given, Task, looks_at_networks
+from rnnlm.tasks.task import Description, Given, Task
 from rnnlm.text.lines import HoldoutSettings, Progress, silent
 from rnnlm.text.pairs import ParallelSettings
 
@@ -38,11 +38,6 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
     examples = "pairs"
     own_command = "translate"
     commands = Task.commands | {"translate", "score", "embed", "rescore", "export", "inspect"}
-    kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {
-        "sources": RECURRENT,
-        "layers": RECURRENT,
-        **looks_at_networks(RECURRENT),
-    }
     usage = (
         'rnnlm translate -m {name} "a line"',
         "rnnlm eval -m {name} DATA",

@@ -14,16 +14,15 @@ TASKS = registry.all_tasks()
 def test_every_inspection_is_listed_with_existing_kinds():
     assert set(LACKS) == set(WHATS) - WITHOUT_MODEL
     for task in TASKS:
-        assert set(task.kinds_with) <= {*LACKS, "text", "sources", "n-grams", "layers"}
-        for kinds in task.kinds_with.values():
-            assert set(kinds) <= set(registry.kinds_of(task.name))
+        for kind in registry.kinds_of(task.name).values():
+            assert kind.has <= {*LACKS, "text", "sources", "n-grams", "layers"}
 
 
 @pytest.mark.parametrize("what", LACKS)
 def test_model_with_nothing_to_inspect_is_refused_briefly(what):
     for task in TASKS:
-        for kind in registry.kinds_of(task.name):
-            if kind in task.kinds_with.get(what, ()):
+        for kind, its in registry.kinds_of(task.name).items():
+            if what in its.has:
                 check_applies(what, "mine", task.name, kind)
             else:
                 with pytest.raises(UsageError, match=f"{what} has nothing to show for mine"):
