@@ -1,25 +1,25 @@
 """Read the data of a tagger's or classifier's training run: examples, columns of labels, and all of
 it as numbers."""
 
+import functools
 import itertools
 from collections import Counter
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm.config import Resolved
-from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.errors import SettingsError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.tasks import small_texts
+from rnnlm.tasks.example_texts import files_of_parts, with_held_out
 from rnnlm.tasks.labels import data as codecs
 from rnnlm.tasks.labels import sounds
 from rnnlm.tasks.labels.data import LEVELS, Codec, LabelColumn, TaskData, encode_examples, one_token
 from rnnlm.tasks.labels.evaluation_data import MOST_NAMED, notice_unseen_labels
 from rnnlm.tasks.labels.options import TaskTokenizerSettings
-from rnnlm.tasks.line_texts import examples_in_train
 from rnnlm.tasks.request import Texts, TrainingRequest
 from rnnlm.text import tokenizers
 from rnnlm.text.batches import is_surely_short
@@ -37,39 +37,34 @@ def open_texts(
     way goes into the settings: format and columns of the data, and the settings of a given
     tokenizer."""
     # The training data say how the others are read.
-    names, resolved = _parts(request, resolved, kind)
+    files, corpus = files_of_parts(request, kind.task)
+    if corpus is not None:
+        resolved = _with_columns(corpus, kind.task, resolved)
     settings = resolved.make(LabelledSettings)
     _check_task(settings, kind.task)
-    train = _read(names["train"], settings, kind)
+    train = _read(files["train"], settings, kind)
     resolved = _with_detected(train, resolved)
     settings = resolved.make(LabelledSettings)
 
     # The other parts. Without validation data, a share of the training data is held out for it.
-    gold = {}
+    others = {}
     for part in ("valid", "test"):
-        if names[part]:
-            fitted = settings_for(names[part], asdict(settings))
-            gold[part] = _read(names[part], LabelledSettings(**fitted), kind)
-    valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
+        if files[part]:
+            fitted = settings_for(files[part], asdict(settings))
+            others[part] = _read(files[part], LabelledSettings(**fitted), kind)
     share = resolved.make(HoldoutSettings).holdout
-    is_named = "valid" in gold
-    if not is_named and share:
-        train, held_out, valid_is = _held_out(train, share, settings, resolved.values["seed"])
-        if held_out is not None:
-            gold = {"valid": held_out, **gold}
-
-    lines = _lines(train)
+    draw = functools.partial(_held_out, settings=settings, seed=resolved.values["seed"])
+    parts = with_held_out(train, others, files["valid"], share, draw)
 
     # The network learns one label per word; sounds are aligned with letters to this end.
-    learned, labelled = train, gold
+    train = learned = parts.train
+    gold = labelled = parts.others
     if settings.align:
         train, learned, labelled = sounds.with_labels(train, gold, progress)
 
     # Words and labels as numbers.
     tokenizer, resolved = _tokenizer(request, resolved, learned)
-    holds_out = "valid" in gold and not is_named
-    others = {part: _lines(text) for part, text in gold.items()}
-    overlaps = examples_in_train(lines, others, tokenizer.keeps_case, holds_out)
+    overlaps = parts.overlaps(_lines, tokenizer.keeps_case)
     codec = _codec(tokenizer, resolved, settings, learned)
     titles = {"valid": "validation data", "test": "test data"}
     for part, text in gold.items():
@@ -79,12 +74,12 @@ def open_texts(
     codec.beside, resolved = load_contextual(request, resolved)
     encoded = {part: encode_examples(codec, gold[part], labelled[part]) for part in gold}
     data = TaskData(codec, encode_examples(codec, train, learned), encoded.get("valid"))
-    return Texts(resolved, data, valid_is, encoded.get("test"), holds_out, overlaps)
+    return Texts(resolved, data, parts.valid_is, encoded.get("test"), parts.holds_out, overlaps)
 
 
-def _lines(text: LabelledText) -> tuple[str, list[str]]:
-    """Return the hash of a text, and the words of each example as a line."""
-    return text.content_hash, [" ".join(each.words) for each in text.examples]
+def _lines(text: LabelledText) -> list[str]:
+    """Return the words of each example as a line."""
+    return [" ".join(each.words) for each in text.examples]
 
 
 def _check_task(settings: LabelledSettings, task: str) -> None:
@@ -104,50 +99,19 @@ def _read(files: tuple[str, ...], settings: LabelledSettings, kind: registry.Kin
     return read_labelled(files, settings, LEVELS[kind.task], aligned=not settings.align)
 
 
-def _parts(
-    request: TrainingRequest, resolved: Resolved, kind: registry.Kind
-) -> tuple[dict[str, tuple[str, ...]], Resolved]:
-    """Return the files of each part, and the settings: the named files, or those of a bundled
-    corpus with its columns."""
-    names = {
-        "train": request.text or (registry.task(kind.task).usual_corpus,),
-        "valid": request.valid,
-        "test": request.test,
-    }
-    # A folder with the name of a corpus is no data, but perhaps a model.
-    bundled = [corpora.labelled(name) for name in names["train"] if not Path(name).is_file()]
-    corpus = bundled[0] if bundled else None
-    if corpus is None:
-        return names, resolved
-
-    name = names["train"][0]
-    if len(names["train"]) > 1:
-        raise UsageError(
-            f"{name} is a bundled corpus, which cannot be combined with other texts",
-            hint=f"rnnlm train {name} --task {kind.task}",
-        )
-    if kind.task not in corpus.tasks:
-        raise UsageError(
-            f"the bundled corpus {name} is not for {kind.task}",
-            hint=f'use `task="{corpus.tasks[0]}"`',
-        )
-
-    # Files that are named replace its other parts.
-    files = {}
-    for part in names:
-        files[part] = names[part]
-        if part == "train" or not names[part]:
-            files[part] = (str(getattr(corpus, part)),)
-
-    # A tagger learns its labels of words, and those of texts beside them.
-    words = corpus.word_columns if kind.task == "tagging" else ()
+def _with_columns(name: str, task: str, resolved: Resolved) -> Resolved:
+    """Return the settings with the columns of a bundled corpus. A tagger learns its labels of
+    words, and those of texts beside them."""
+    corpus = corpora.labelled(name)
+    assert corpus is not None  # as the corpus is for this task
+    words = corpus.word_columns if task == "tagging" else ()
     told = {
         "column": corpus.column,
         "label_column": ",".join(words or corpus.text_columns),
         "sentence_label_column": ",".join(corpus.text_columns) if words else None,
     }
     columns = {name: value or None for name, value in told.items() if not resolved.is_asked(name)}
-    return files, resolved.with_found("the bundled corpus", columns)
+    return resolved.with_found("the bundled corpus", columns)
 
 
 def _with_detected(text: LabelledText, resolved: Resolved) -> Resolved:
@@ -178,9 +142,10 @@ def _with_detected(text: LabelledText, resolved: Resolved) -> Resolved:
 
 def _held_out(
     text: LabelledText, share: float, settings: LabelledSettings, seed: int
-) -> tuple[LabelledText, LabelledText | None, str]:
-    """Return the text without its last `share`, that share, and what it is. Texts with one label
-    each are often sorted by label: their share is drawn at random, the same one each time.
+) -> tuple[LabelledText, LabelledText, str] | None:
+    """Return the text without its last `share`, that share, and what it is; None where there are
+    too few examples. Texts with one label each are often sorted by label: their share is drawn at
+    random, the same one each time.
 
     Where a label or type of spans would be missing, the share is drawn by the seed so that each
     occurs that at least two examples have. A notice names those that are missing all the same.
@@ -191,10 +156,7 @@ def _held_out(
     ]
     count = max(1, round(len(text.examples) * share))
     if count >= len(places):
-        notice(
-            "there are too few examples to hold some out for validation: the last weights are kept"
-        )
-        return text, None, "none: there are too few examples"
+        return None
 
     # The usual draw.
     if text.word_columns:
@@ -228,11 +190,7 @@ def _held_out(
             held.append(each)
         else:
             kept.append(each)
-    return (
-        replace(text, examples=tuple(kept)),
-        replace(text, examples=tuple(held)),
-        f"{how}, held out",
-    )
+    return replace(text, examples=tuple(kept)), replace(text, examples=tuple(held)), how
 
 
 MOST_TRIED = 100  # examples, to find one of a kind

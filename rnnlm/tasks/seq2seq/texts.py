@@ -2,15 +2,13 @@
 numbers."""
 
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 
-import rnnlm.corpora as corpora
 from rnnlm.config import Resolved
-from rnnlm.errors import TextError, UsageError, notice
+from rnnlm.errors import TextError, notice
 from rnnlm.models import registry
-from rnnlm.tasks.line_texts import examples_in_train
+from rnnlm.tasks.example_texts import files_of_parts, with_held_out
 from rnnlm.tasks.request import Texts, TrainingRequest
 from rnnlm.tasks.seq2seq.data import PairTrainingData, encode_pairs, make_codec
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
@@ -27,21 +25,21 @@ def open_texts(
     way goes into the settings: format and columns of the data, and the settings of given
     tokenizers."""
     # The training data say how the others are read, which may be in another format.
-    names = _parts(request)
-    train = read_pairs(names["train"], resolved.make(ParallelSettings), _targets(request.target))
+    files, _ = files_of_parts(request, kind.task)
+    train = read_pairs(files["train"], resolved.make(ParallelSettings), _targets(request.target))
     resolved = _with_columns(train, resolved)
     settings = resolved.make(ParallelSettings)
     if train.format == "parallel":
         settings = replace(settings, format="auto")
-    valid = _read(names["valid"], settings, request.valid_target)
-    test = _read(names["test"], settings, request.test_target)
+    others = {}
+    for part, targets in (("valid", request.valid_target), ("test", request.test_target)):
+        if files[part]:
+            others[part] = _read(files[part], settings, targets)
 
     # Without validation data, a share of the training data is held out for it.
-    valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
     share = resolved.make(HoldoutSettings).holdout
-    is_named = valid is not None
-    if not is_named and share:
-        train, valid, valid_is = _held_out(train, share)
+    parts = with_held_out(train, others, files["valid"], share, _held_out)
+    train = parts.train
 
     # Tokenizers are made from the training data alone.
     details = {"spelled": is_spelled(train), "column": train.source_name}
@@ -62,18 +60,14 @@ def open_texts(
             f"{left_out:,} training pairs have more than {longest:,} tokens on a side and are "
             f"left out (longest={longest})"
         )
-    others = {"valid": valid, "test": test}
-    evaluated = {name: encode_pairs(codec, text) for name, text in others.items() if text}
+    evaluated = {name: encode_pairs(codec, text) for name, text in parts.others.items()}
     data = PairTrainingData(codec, encoded, evaluated.get("valid"))
-    holds_out = valid is not None and not is_named
-    compared = {name: _lines(text) for name, text in others.items() if text}
-    overlaps = examples_in_train(_lines(train), compared, codec.source.keeps_case, holds_out)
-    return Texts(resolved, data, valid_is, evaluated.get("test"), holds_out, overlaps)
+    overlaps = parts.overlaps(_sources, codec.source.keeps_case)
+    return Texts(resolved, data, parts.valid_is, evaluated.get("test"), parts.holds_out, overlaps)
 
 
-def _lines(text: ParallelText) -> tuple[str, list[str]]:
-    """Return the hash of a text, and its sources."""
-    return text.content_hash, [pair.source for pair in text.pairs]
+def _sources(text: ParallelText) -> list[str]:
+    return [pair.source for pair in text.pairs]
 
 
 def is_spelled(text: ParallelText) -> bool:
@@ -91,50 +85,14 @@ def _targets(files: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
 
 def _read(
     names: tuple[str, ...], settings: ParallelSettings, targets: tuple[str, ...]
-) -> ParallelText | None:
-    """Read a text that is evaluated on; None where none is named. targets: files, each of them one
-    reference."""
-    if not names:
-        return None
+) -> ParallelText:
+    """Read a text that is evaluated on. targets: files, each of them one reference."""
     # Files of targets have no columns.
     if targets:
         settings = replace(settings, format="auto", column=None, target_column=None)
     else:
         settings = ParallelSettings(**settings_for(names, asdict(settings)))
     return read_pairs(names, settings, [(each,) for each in targets])
-
-
-def _parts(request: TrainingRequest) -> dict[str, tuple[str, ...]]:
-    """Return the files of each part: those that are named, or those of a bundled corpus."""
-    names = {
-        "train": request.text or (registry.task("seq2seq").usual_corpus,),
-        "valid": request.valid,
-        "test": request.test,
-    }
-    name = names["train"][0]
-    if Path(name).is_file() or name not in corpora.names():
-        return names
-    corpus = corpora.paired(name)
-    if corpus is None:
-        task = corpora.TASKS[name][0]
-        if task == registry.LANGUAGE_MODEL:
-            hint = "leave `task` out"
-        else:
-            hint = f'use `task="{task}"`'
-        raise UsageError(f"the bundled corpus {name} is not for seq2seq", hint=hint)
-    if len(names["train"]) > 1:
-        raise UsageError(
-            f"{name} is a bundled corpus, which cannot be combined with other texts",
-            hint=f"rnnlm train {name} --task seq2seq",
-        )
-
-    # Files that are named replace its other parts.
-    files = {}
-    for part in names:
-        files[part] = names[part]
-        if part == "train" or not names[part]:
-            files[part] = (str(getattr(corpus, part)),)
-    return files
 
 
 def _with_columns(text: ParallelText, resolved: Resolved) -> Resolved:
@@ -147,22 +105,18 @@ def _with_columns(text: ParallelText, resolved: Resolved) -> Resolved:
     return resolved.with_found("the data", detected)
 
 
-def _held_out(text: ParallelText, share: float) -> tuple[ParallelText, ParallelText | None, str]:
-    """Return the text without a share of its sources, that share, and what it is. Sources are drawn
-    at random, the same ones each time; pairs of one source stay together. Long ones, which perhaps
-    cannot be read, are not drawn."""
+def _held_out(text: ParallelText, share: float) -> tuple[ParallelText, ParallelText, str] | None:
+    """Return the text without a share of its sources, that share, and what it is; None where there
+    are too few. Sources are drawn at random, the same ones each time; pairs of one source stay
+    together. Long ones, which perhaps cannot be read, are not drawn."""
     short = [pair.source for pair in text.pairs if is_surely_short(pair.source, *pair.references)]
     sources = list(dict.fromkeys(short))
     count = max(1, round(len(sources) * share))
     if count >= len(sources):
-        notice("there are too few pairs to hold some out for validation: the last weights are kept")
-        return text, None, "none: there are too few pairs"
+        return None
     order = np.random.default_rng(0).permutation(len(sources)).tolist()
     drawn = {sources[place] for place in order[:count]}
     kept = tuple(pair for pair in text.pairs if pair.source not in drawn)
     held = tuple(pair for pair in text.pairs if pair.source in drawn)
-    return (
-        replace(text, pairs=kept),
-        replace(text, pairs=held),
-        f"{len(held):,} pairs drawn at random, held out",
-    )
+    how = f"{len(held):,} pairs drawn at random"
+    return replace(text, pairs=kept), replace(text, pairs=held), how

@@ -1,12 +1,14 @@
 """Examples held out for validation: each label and type of spans occurs among them where there are
 enough, and what is missing is named."""
 
+import functools
 import random
 
 import numpy as np
 import pytest
 
 from rnnlm.errors import RnnlmWarning
+from rnnlm.tasks.example_texts import with_held_out
 from rnnlm.tasks.labels.texts import _held_out as hold_out
 from rnnlm.text.labelled.example import LabelledSettings
 from support.tiny_tasks import labelled
@@ -16,7 +18,9 @@ PLAIN = LabelledSettings()
 
 def held_out(text, share=0.05, settings=PLAIN, seed=1):
     """Return what is trained on, what is held out, and how it is called."""
-    train, held, called = hold_out(text, share, settings, seed)
+    draw = functools.partial(hold_out, settings=settings, seed=seed)
+    parts = with_held_out(text, {}, (), share, draw)
+    train, held, called = parts.train, parts.others["valid"], parts.valid_is
     assert len(train.examples) + len(held.examples) == len(text.examples)
     lines = [each.line for each in (*train.examples, *held.examples)]
     assert sorted(lines) == [each.line for each in text.examples]

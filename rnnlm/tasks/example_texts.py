@@ -1,0 +1,94 @@
+"""The parts of data that are not lines of text: their files, and what is held out for
+validation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import rnnlm.corpora as corpora
+from rnnlm.errors import UsageError, notice
+from rnnlm.models import registry
+from rnnlm.tasks.line_texts import Overlap, examples_in_train
+from rnnlm.tasks.request import TrainingRequest
+from rnnlm.text.labelled.example import LabelledText
+from rnnlm.text.pairs import ParallelText
+
+T = TypeVar("T", LabelledText, ParallelText)
+
+
+def files_of_parts(
+    request: TrainingRequest, task: str
+) -> tuple[dict[str, tuple[str, ...]], str | None]:
+    """Return the files of each part, by its name: those that a request names, or those of a bundled
+    corpus. Return the name of that corpus, too."""
+    files = {
+        "train": request.text or (registry.task(task).usual_corpus,),
+        "valid": request.valid,
+        "test": request.test,
+    }
+    # A folder with the name of a corpus is no data, but perhaps a model.
+    bundled = [
+        name for name in files["train"] if name in corpora.names() and not Path(name).is_file()
+    ]
+    if not bundled:
+        return files, None
+
+    [corpus] = bundled[:1]
+    if len(files["train"]) > 1:
+        raise UsageError(
+            f"{corpus} is a bundled corpus, which cannot be combined with other texts",
+            hint=f"rnnlm train {corpus} --task {task}",
+        )
+    if task not in corpora.TASKS[corpus]:
+        raise UsageError(
+            f"the bundled corpus {corpus} is not for {task}",
+            hint=f'use `task="{corpora.TASKS[corpus][0]}"`',
+        )
+
+    # Files that are named replace its other parts.
+    own = {part: (str(corpora.part(corpus, part)),) for part in files}
+    named = {part: files[part] for part in ("valid", "test") if files[part]}
+    return {**own, **named}, corpus
+
+
+@dataclass(frozen=True)
+class Parts(Generic[T]):
+    """The training text, and the texts for validation and test, by these names, where there are
+    any. valid_is: the validation text in words. holds_out: it was held out of the training text."""
+
+    train: T
+    others: dict[str, T]
+    valid_is: str
+    holds_out: bool = False
+
+    def overlaps(self, lines_of: Callable[[T], list[str]], keeps_case: bool) -> dict[str, Overlap]:
+        """Return how much of the other texts is in the training text. lines_of: what is compared.
+        keeps_case: whether models read the lines as they are."""
+        others = {name: (text.content_hash, lines_of(text)) for name, text in self.others.items()}
+        train = (self.train.content_hash, lines_of(self.train))
+        return examples_in_train(train, others, keeps_case, self.holds_out)
+
+
+def with_held_out(
+    train: T,
+    others: dict[str, T],
+    valid_files: tuple[str, ...],
+    share: float,
+    draw: Callable[[T, float], tuple[T, T, str] | None],
+) -> Parts[T]:
+    """Hold out a share of the training text, unless there is a text for validation.
+
+    draw: returns the text without the share, that share, and what it is; None where there are too
+    few examples.
+    """
+    if "valid" in others or not share:
+        return Parts(train, others, ", ".join(map(corpora.title, valid_files)) or "none")
+    drawn = draw(train, share)
+    if drawn is None:
+        notice(
+            "there are too few examples to hold some out for validation: the last weights are kept"
+        )
+        return Parts(train, others, "none: there are too few examples")
+    kept, held, how = drawn
+    return Parts(kept, {"valid": held, **others}, f"{how}, held out", holds_out=True)
