@@ -13,16 +13,14 @@ from torch import Tensor
 
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.interface import Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
-from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural import settings as network_settings
-from rnnlm.neural.device import evaluation_mode, exact_products, resolve_device
+from rnnlm.neural.device import exact_products, resolve_device
 from rnnlm.neural.layer_outputs import NetworkLayers
 from rnnlm.neural.layers.layers import named_layers
 from rnnlm.neural.network import Network, NetworkState, make_network
+from rnnlm.neural.saved_model import SavedModel, filled, shapes_of
 from rnnlm.neural.trace import LineTrace, NamedLayer
 from rnnlm.neural.words import WordRows, input_rows, output_rows
-
-_TYPES = {torch.float32: "F32", torch.int32: "I32"}  # by safetensors' names
 
 
 @keeps(State)
@@ -48,7 +46,7 @@ WORK_OF_A_SECOND = 3e10
 
 
 @keeps(HiddenStateModel)
-class NeuralLanguageModel(PickledByOrigin):
+class NeuralLanguageModel(SavedModel[Network, Tokenizer]):
     """Scores in evaluation mode, without gradients, in fp32 unless `precision` says otherwise."""
 
     normalised = True  # each output layer gives a distribution over all of V
@@ -57,30 +55,9 @@ class NeuralLanguageModel(PickledByOrigin):
     forgets_at_boundary = False  # the hidden state goes on past `</s>`
     adaptation = "none"  # the weights stay as they are while it reads
 
-    @property
-    def model_kind(self) -> str:
-        """Its kind as config.json has it."""
-        return self.network.settings.model
-
-    def __init__(
-        self,
-        network: Network,
-        tokenizer: Tokenizer,
-        precision: str = "fp32",
-        fingerprint: str | None = None,
-    ) -> None:
-        self.network = network
-        self.tokenizer = tokenizer
-        self.precision = precision
-        self.fingerprint = fingerprint
-
     def new_network(self) -> Network:
         """Return a network of its settings, with random weights."""
         return make_network(self.network.settings, self.tokenizer)
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.network.parameters()).device
 
     @property
     def piece_tokens(self) -> int:
@@ -199,12 +176,6 @@ class NeuralLanguageModel(PickledByOrigin):
         ordered = [arrays[f"state_{number}"] for number in range(len(arrays))]
         return NeuralState(tuple(torch.as_tensor(array, device=self.device) for array in ordered))
 
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        return {
-            name: tensor.detach().cpu().numpy()
-            for name, tensor in self.network.state_dict().items()
-        }
-
     def ids(self, ids: Array) -> Tensor:
         """Return token ids as a tensor on the model's device."""
         return torch.as_tensor(token_ids(ids), dtype=torch.int64, device=self.device)
@@ -217,27 +188,13 @@ class NeuralLanguageModel(PickledByOrigin):
         check_shapes(ids_BT, rows=state.tensors[0].shape[1] if state.tensors else None)
         return ids_BT
 
-    def reading(self) -> contextlib.AbstractContextManager[None]:
-        """Enter evaluation mode, without gradients, in the model's precision.
-
-        A network in evaluation mode, as every loaded one is, stays as it is, so that threads can
-        read it side by side. One in training belongs to its trainer alone, and goes back to
-        training mode afterwards.
-        """
-        return evaluation_mode(self.network, self.precision)
-
 
 def array_shapes(
     settings: Mapping[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None
 ) -> Shapes:
     """Return the (safetensors type, shape) by name of the arrays that a model of these settings
     has, without allocating any."""
-    with torch.device("meta"):
-        network = Network(network_settings.stored(settings), tokenizer)
-    return {
-        name: (_TYPES[tensor.dtype], tuple(tensor.shape))
-        for name, tensor in network.state_dict().items()
-    }
+    return shapes_of(lambda: Network(network_settings.stored(settings), tokenizer))
 
 
 def from_arrays(
@@ -252,9 +209,5 @@ def from_arrays(
     shape = network_settings.stored(settings)
     if shape.characters:
         tokenizer = tokenizer.spelling()
-    with torch.device("meta"):
-        network = Network(shape, tokenizer)
-    state = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    network.load_state_dict(state, assign=True)
-    network.prepare().to(target).eval()
-    return NeuralLanguageModel(network, tokenizer, fingerprint=fingerprint)
+    network = filled(lambda: Network(shape, tokenizer), arrays).prepare()
+    return NeuralLanguageModel(network.to(target).eval(), tokenizer, fingerprint=fingerprint)

@@ -20,8 +20,8 @@ from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import OptimizationSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.layers.layers import LayeredNetwork
+from rnnlm.neural.saved_model import SavedModel
 from rnnlm.tasks.request import CountedText, Data
-from rnnlm.tasks.saved_model import SavedModel
 
 N = TypeVar("N", bound=LayeredNetwork)
 D = TypeVar("D", bound=Data)

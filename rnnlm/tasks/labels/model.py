@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from rnnlm.errors import ModelError, TextError, UsageError
@@ -23,6 +22,7 @@ from rnnlm.inference.layer_outputs import (
 from rnnlm.inference.words import Span
 from rnnlm.interface import LanguageModel, Shapes, keeps
 from rnnlm.neural.device import resolve_device
+from rnnlm.neural.saved_model import SavedModel, filled, shapes_of
 from rnnlm.neural.trace import LineTrace
 from rnnlm.neural.words import WordRows, input_rows
 from rnnlm.tasks.batches import batch_tensors
@@ -34,7 +34,6 @@ from rnnlm.tasks.labels.heads import TaggingHead, TextHead
 from rnnlm.tasks.labels.network import Features, TaskNetwork, make_network
 from rnnlm.tasks.labels.settings import RecurrentTaskSettings, TaggingSettings
 from rnnlm.tasks.labels.splitting import split_text
-from rnnlm.tasks.saved_model import SavedModel
 from rnnlm.text.batches import by_length
 from rnnlm.text.labelled.example import joined_labels
 
@@ -163,7 +162,6 @@ def places_of(line: str, words: Sequence[str]) -> tuple[Span, ...]:
 # ---- model
 
 TOKENS = 1 << 12  # read in one call, about
-_TYPES = {torch.float32: "F32", torch.int32: "I32"}
 
 
 @dataclass(frozen=True)
@@ -183,11 +181,6 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
     def task(self) -> str:  # type: ignore[override]  # it follows from the settings
         """What the model was trained for: "tagging" or "classification"."""
         return self.network.settings.task
-
-    @property
-    def model_kind(self) -> str:
-        """Its kind as config.json has it."""
-        return self.network.settings.model
 
     @property
     def is_constrained(self) -> bool:
@@ -258,12 +251,7 @@ def array_shapes(settings: Mapping[str, Any], codec: Codec, stored: Shapes | Non
     if bool(codec.word_columns) != (shape.task == "tagging"):
         why = "taggers have labels of words, and classifiers have none"
         raise ModelError(f"the labels are not those of a model for {shape.task}", why)
-    with torch.device("meta"):
-        network = TaskNetwork(shape, codec)
-    shapes = {}
-    for name, tensor in network.state_dict().items():
-        shapes[name] = _TYPES[tensor.dtype], tuple(tensor.shape)
-    return shapes
+    return shapes_of(lambda: TaskNetwork(shape, codec))
 
 
 def from_arrays(
@@ -280,10 +268,7 @@ def from_arrays(
     shape = task_settings.stored(settings["task"], settings)
     codec = codec.spelling() if shape.characters else codec
     codec.beside = loaded(shape, parts)
-    with torch.device("meta"):
-        network = TaskNetwork(shape, codec)
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    network.load_state_dict(tensors, assign=True)
+    network = filled(lambda: TaskNetwork(shape, codec), arrays)
     return TaskModel(network.to(target).eval(), codec, fingerprint=fingerprint)
 
 

@@ -21,11 +21,11 @@ from rnnlm.inference.layer_outputs import (
 )
 from rnnlm.interface import PADDING, Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
 from rnnlm.neural.device import exact_products, resolve_device
+from rnnlm.neural.saved_model import SavedModel, filled, shapes_of
 from rnnlm.neural.trace import LineTrace
 from rnnlm.neural.words import WordRows, input_rows, output_rows
 from rnnlm.tasks.batches import on_device
 from rnnlm.tasks.labels.encoders import parts_of
-from rnnlm.tasks.saved_model import SavedModel
 from rnnlm.tasks.seq2seq import settings as network_settings
 from rnnlm.tasks.seq2seq.batches import pair_tensors, source_arrays
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, rows
@@ -293,18 +293,12 @@ def _lengthened(tensor_SMX: Tensor, longest: int) -> Tensor:
 # ---- The model itself.
 
 TOKENS = 1 << 12  # of targets, read in one call, about
-_TYPES = {torch.float32: "F32", torch.int32: "I32"}
 
 
 class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
     """An encoder-decoder. codec: the tokenizers of both sides."""
 
     task = "seq2seq"
-
-    @property
-    def model_kind(self) -> str:
-        """Its kind as config.json has it."""
-        return self.network.settings.model
 
     @cached_property
     def decoder(self) -> ConditionalModel:
@@ -410,12 +404,8 @@ def array_shapes(
 ) -> Shapes:
     """Return the (safetensors type, shape) of each array that a model of these settings has, by
     name. Nothing is allocated."""
-    with torch.device("meta"):
-        network = Seq2SeqNetwork(network_settings.stored(settings), codec.source, codec.target)
-    shapes = {}
-    for name, tensor in network.state_dict().items():
-        shapes[name] = _TYPES[tensor.dtype], tuple(tensor.shape)
-    return shapes
+    shape = network_settings.stored(settings)
+    return shapes_of(lambda: Seq2SeqNetwork(shape, codec.source, codec.target))
 
 
 def from_arrays(
@@ -427,8 +417,6 @@ def from_arrays(
 ) -> Seq2SeqModel:
     """Restore the model whose `to_arrays()` gave `arrays`, on `device`."""
     target = resolve_device(device)
-    with torch.device("meta"):
-        network = Seq2SeqNetwork(network_settings.stored(settings), codec.source, codec.target)
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    network.load_state_dict(tensors, assign=True)
+    shape = network_settings.stored(settings)
+    network = filled(lambda: Seq2SeqNetwork(shape, codec.source, codec.target), arrays)
     return Seq2SeqModel(network.to(target).eval(), codec, fingerprint=fingerprint)

@@ -2,17 +2,20 @@
 where it came from."""
 
 import contextlib
-from typing import Generic, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
+from rnnlm.interface import Shapes
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural.device import evaluation_mode
 
 N = TypeVar("N", bound=nn.Module)
 C = TypeVar("C")
+_TYPES = {torch.float32: "F32", torch.int32: "I32"}  # by safetensors' names
 
 
 class SavedModel(PickledByOrigin, Generic[N, C]):
@@ -21,8 +24,6 @@ class SavedModel(PickledByOrigin, Generic[N, C]):
 
     codec: what is saved with it beside its arrays.
     """
-
-    task: str
 
     def __init__(
         self, network: N, codec: C, precision: str = "fp32", fingerprint: str | None = None
@@ -43,6 +44,12 @@ class SavedModel(PickledByOrigin, Generic[N, C]):
         return self.codec
 
     @property
+    def model_kind(self) -> str:
+        """Its kind as config.json has it."""
+        settings: Any = self.network.settings
+        return str(settings.model)
+
+    @property
     def device(self) -> torch.device:
         """The device of the weights."""
         return next(self.network.parameters()).device
@@ -53,6 +60,30 @@ class SavedModel(PickledByOrigin, Generic[N, C]):
         return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
 
     def reading(self) -> contextlib.AbstractContextManager[None]:
-        """Switch to evaluation mode, no gradients, the model's precision. A network in training
-        goes back to training afterwards."""
+        """Enter evaluation mode, without gradients, in the model's precision.
+
+        A network in evaluation mode, as every loaded one is, stays as it is, so that threads can
+        read it side by side. One in training belongs to its trainer alone, and goes back to
+        training mode afterwards.
+        """
         return evaluation_mode(self.network, self.precision)
+
+
+def shapes_of(make: Callable[[], nn.Module]) -> Shapes:
+    """Return the (safetensors type, shape) of each array of the network that `make` makes, by name.
+    Nothing is allocated."""
+    with torch.device("meta"):
+        network = make()
+    shapes = {}
+    for name, tensor in network.state_dict().items():
+        shapes[name] = _TYPES[tensor.dtype], tuple(tensor.shape)
+    return shapes
+
+
+def filled(make: Callable[[], N], arrays: Mapping[str, np.ndarray]) -> N:
+    """Return the network that `make` makes, with these arrays as its weights."""
+    with torch.device("meta"):
+        network = make()
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    network.load_state_dict(tensors, assign=True)
+    return network
