@@ -7,9 +7,9 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rnnlm.config import Settings
     from rnnlm.text.corpus import Text
 
-T = TypeVar("T")
 PATH = click.Path(path_type=Path)
 STANDARD_OUTPUT = Path("-")
 
@@ -448,24 +447,3 @@ def check_plot(plot: Path | None, overwrite: bool) -> None:
         from rnnlm.evaluation import plotting
 
         plotting.check(plot, overwrite)
-
-
-# ---- Options that take a list: parts between commas.
-
-
-def list_of(kind: Callable[[str], T], what: str) -> Callable[..., tuple[T, ...] | None]:
-    """Return a callback that reads an option as a list of `kind`, or leaves it None. what: what a
-    message calls the parts."""
-
-    def parse(
-        context: click.Context, option: click.Parameter, text: str | None
-    ) -> tuple[T, ...] | None:
-        if text is None:
-            return None
-        parts = map(str.strip, text.split(","))
-        try:
-            return tuple(kind(part) for part in parts if part)
-        except ValueError:
-            raise click.BadParameter(f"{text!r} is not a list of {what}") from None
-
-    return parse

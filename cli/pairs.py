@@ -97,7 +97,7 @@ def take_request(
         special_symbols=given["special_symbols"] or "error",
         encoding_errors=given["encoding_errors"] or "strict",
         strip=bool(given["strip"]),
-        eos=given["eos"],
+        eos=given["eos"] is not False,
         as_json=as_json,
         overwrite=overwrite,
     )

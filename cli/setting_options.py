@@ -4,7 +4,7 @@ the field, so that these are written once."""
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rnnlm.config import Setting
 
 Decorator = Callable[[Callable], Callable]
+T = TypeVar("T")
 
 # ---- The settings classes that commands have options for. They are imported when a command is
 # asked for its options, so that `rnnlm --help`, which names all commands, waits for none of them.
@@ -118,6 +119,24 @@ class Share(click.FloatRange):
         return super().convert(value, parameter, context)
 
 
+def list_of(kind: Callable[[str], T], what: str) -> Callable[..., tuple[T, ...] | None]:
+    """Return a callback that reads an option as a list of `kind`, or leaves it None. what: what a
+    message calls the parts."""
+
+    def parse(
+        context: click.Context, option: click.Parameter, text: str | None
+    ) -> tuple[T, ...] | None:
+        if text is None:
+            return None
+        parts = map(str.strip, text.split(","))
+        try:
+            return tuple(kind(part) for part in parts if part)
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not a list of {what}") from None
+
+    return parse
+
+
 UNLIMITED = 1 << 31  # an upper bound that large helps no reader; the settings still check it
 
 
@@ -134,6 +153,8 @@ def _typed(field: "Setting", more: dict[str, Any]) -> dict[str, Any]:
         return {"type": click.Choice(field.choices), **more}
     if kinds == {"boolean"}:
         return {"is_flag": True, **more}
+    if kinds == {"array"}:
+        return {"metavar": "NAME,...", "callback": list_of(str, "names"), **more}
 
     # Numbers with their bounds, which `--help` shows; all else is text, which the settings check.
     kind: click.ParamType = click.STRING

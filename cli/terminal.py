@@ -45,6 +45,7 @@ _OTHER_OPTIONS = {
     "models": "--model",
     "format": "--input-format",
     "scoring": "--pairs-scoring",
+    "sources": "--source",
 }
 
 

@@ -18,7 +18,18 @@ import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar, cast
+from typing import (
+    Annotated,
+    Any,
+    Concatenate,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    cast,
+    overload,
+)
 
 import msgspec
 from msgspec import Meta
@@ -27,7 +38,9 @@ from rnnlm.errors import ModelError, SettingsError, nearest, notice, shown
 
 Settings = TypeVar("Settings")
 Fields = ParamSpec("Fields")
+Settings_co = TypeVar("Settings_co", covariant=True)
 Owner = TypeVar("Owner")
+First = TypeVar("First")
 Result = TypeVar("Result")
 
 # origins of what a person asks for with this very run
@@ -89,23 +102,35 @@ class Checked:
                 )
 
 
-def takes_fields(
-    settings: Callable[Fields, Settings],
-) -> Callable[[Callable[[Owner, Settings], Result]], Callable[Concatenate[Owner, Fields], Result]]:
-    """Let a method that takes an object of this settings class take the fields instead: those that
-    the class takes by place, and the others by name."""
+class _TakesFields(Protocol[Fields, Settings_co]):
+    @overload
+    def __call__(
+        self, method: Callable[[Owner, Settings_co], Result], /
+    ) -> Callable[Concatenate[Owner, Fields], Result]: ...
 
-    def apply(
-        method: Callable[[Owner, Settings], Result],
-    ) -> Callable[Concatenate[Owner, Fields], Result]:
+    @overload
+    def __call__(
+        self, method: Callable[[Owner, First, Settings_co], Result], /
+    ) -> Callable[Concatenate[Owner, First, Fields], Result]: ...
+
+
+def takes_fields(settings: Callable[Fields, Settings]) -> _TakesFields[Fields, Settings]:
+    """Let a method whose last argument is an object of this settings class take the fields instead:
+    those that the class takes by place, and the others by name."""
+
+    def apply(method: Callable[..., Any]) -> Callable[..., Any]:
+        *before, _ = inspect.signature(method).parameters.values()
+
         @functools.wraps(method)
-        def taking(owner: Owner, *places: Fields.args, **keywords: Fields.kwargs) -> Result:
-            return method(owner, settings(*places, **keywords))
+        def taking(*places: Any, **keywords: Any) -> Any:
+            own = {each.name: keywords.pop(each.name) for each in before if each.name in keywords}
+            count = len(before) - len(own)
+            return method(*places[:count], settings=cls(*places[count:], **keywords), **own)
 
         # What `help` shows: the fields, and what they say about themselves.
         cls = cast(type, settings)
         kinds, descriptions = typing.get_type_hints(cls), describe(cls)
-        shown = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+        shown = [*before]
         about = []
         for each in inspect.signature(cls).parameters.values():
             shown.append(each.replace(annotation=kinds[each.name]))
@@ -115,7 +140,7 @@ def takes_fields(
         taking.__doc__ = "\n".join([f"{opening}Args:", *about, "", raises + errors])
         return taking
 
-    return apply
+    return cast(Any, apply)
 
 
 @dataclass(frozen=True)
@@ -543,7 +568,7 @@ def _is_bounded(kind: Any) -> bool:
     origin = typing.get_origin(kind)
     if origin is Literal:
         return True
-    if origin not in (Annotated, typing.Union, types.UnionType):
+    if origin not in (Annotated, typing.Union, types.UnionType, tuple):
         return False
 
     # An annotation has bounds in a Meta of its own, or a type inside of it has.
@@ -597,6 +622,8 @@ _BOUNDS = {
 
 def _in_words(schema: dict[str, Any]) -> str:
     """Say what a value must be."""
+    if "enum" in schema.get("items", {}):
+        return f"a list of {', '.join(schema['items']['enum'])}"
     if "enum" in schema:
         words = ", ".join(map(str, schema["enum"]))
         return words if len(schema["enum"]) == 1 else f"one of {words}"
@@ -620,6 +647,9 @@ def _in_words(schema: dict[str, Any]) -> str:
 def _hint(value: Any, schemas: list[dict[str, Any]]) -> str:
     """Return a hint: the nearest of the valid texts, or an example."""
     for schema in schemas:
+        choices = schema.get("items", {}).get("enum")
+        if choices and isinstance(value, (list, tuple)):
+            return nearest(next((each for each in value if each not in choices), ""), choices)
         if len(schema.get("enum", ())) > 1:
             return nearest(value if isinstance(value, str) else "", schema["enum"])
         if "examples" in schema:

@@ -21,6 +21,7 @@ from rnnlm.generation.sampling import Drawing
 from rnnlm.generation.settings import BeamSettings
 from rnnlm.interface import Array, Device, ModelHandle, State, Tokenizer, core_of
 from rnnlm.models import loading, registry
+from rnnlm.scoring.settings import SentenceScoring
 from rnnlm.tabular import RecordList
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from rnnlm.scoring.pairs.pair import Pair
     from rnnlm.scoring.rows import SentenceScores
     from rnnlm.scoring.sentences import Sentence
-    from rnnlm.scoring.settings import Measure
     from rnnlm.scoring.word_scorer import WordScorer
     from rnnlm.tasks.labels.results import ClassifiedTexts, TaggedSentences
     from rnnlm.tasks.seq2seq.options import DecodingSettings
@@ -289,38 +289,15 @@ class Model(ModelHandle):
 
     # ---- What language models do. An encoder-decoder scores sentences, too.
 
+    @takes_fields(SentenceScoring)
     def score_sentences(
-        self,
-        sentences: "Iterable[str | Sentence]",
-        *,
-        given: str | Sequence[str] = "",
-        with_tokens: bool = False,
-        with_words: bool = False,
-        next_words: int = 0,
-        eos: bool = True,
-        context: Literal["reset", "carry"] = "reset",
-        special_symbols: Literal["error", "drop", "replace"] = "error",
-        unscorable: Literal["raise", "null"] = "raise",
-        split: Literal["whitespace", "tokens"] = "whitespace",
-        measures: "Sequence[Measure]" = (),
-        regions: str | None = None,
-        sources: str | Sequence[str] | None = None,
+        self, sentences: "Iterable[str | Sentence]", settings: SentenceScoring
     ) -> "SentenceScores":
         """Return the scores of sentences, in their order: a list that is a table, too. An empty
         sentence is scored as `</s>` alone.
 
         sentences: texts, or what :func:`rnnlm.read_sentences` gives, with columns and regions of
-        its own. given: what comes before each sentence in the same line (one text for all, or one
-        for each); scores are conditional on it. with_tokens, with_words: surprisals of tokens, of
-        words. next_words: so many of the likeliest words before each word. eos: `</s>` is scored,
-        too. context: "carry" reads all sentences as one stream. special_symbols: what becomes of
-        `<s>` and `</s>` in a sentence. unscorable: "null" gives a sentence that cannot be read a
-        score of None with its reason. split: words are split at white space ("whitespace") or as
-        the tokenizer does, marks apart ("tokens"). measures: "entropy" (of the prediction at each
-        word, bits) and "frequency" (log10 of the word's share of the training text). regions: what
-        separates regions in the sentences, such as "|"; it is taken out, and `region_scores` has
-        the surprisal of each. sources: for an encoder-decoder, what each sentence is the target of
-        (one text for all, or one for each): log p(sentence | source).
+        its own.
 
         Raises:
             TypeError: `sentences` is one text instead of several. TextError: a sentence holds a
@@ -329,21 +306,9 @@ class Model(ModelHandle):
                 its scores are not numbers.
         """
         from rnnlm.scoring.scorer import score_sentences
-        from rnnlm.scoring.settings import ScoringSettings
 
         self._check("score_sentences")
-        settings = ScoringSettings(
-            with_tokens=with_tokens,
-            with_words=with_words or next_words > 0,
-            next_words=next_words,
-            eos=eos,
-            context=context,
-            special_symbols=special_symbols,
-            unscorable=unscorable,
-            split=split,
-            measures=tuple(several(measures, "measures")),
-        )
-        return score_sentences(self.core, sentences, settings, given, regions, sources)
+        return score_sentences(self.core, sentences, settings)
 
     def logprob_nats(self, sentence: str, *, given: str = "", eos: bool = True) -> float:
         """Return the log-probability of a sentence in nats: -inf where it has probability zero.
@@ -367,7 +332,7 @@ class Model(ModelHandle):
         Raises:
             As :meth:`score_sentences`.
         """
-        [score] = self.score_sentences([sentence], given=given, eos=eos, with_words=True)
+        [score] = self.score_sentences([sentence], given=given, eos=eos, words=True)
         return [
             (word.word, math.inf if word.surprisal_bits is None else word.surprisal_bits)
             for word in score.word_scores
@@ -401,7 +366,7 @@ class Model(ModelHandle):
         return score_set(self.core, pairs, special_symbols, scoring, eos)
 
     @takes_fields(Drawing)
-    def generate(self, drawing: Drawing) -> "RecordList[Sample]":
+    def generate(self, settings: Drawing) -> "RecordList[Sample]":
         """Draw `num` texts that begin with `prompt`.
 
         Raises:
@@ -411,7 +376,7 @@ class Model(ModelHandle):
         from rnnlm.generation.drawing import generate
 
         self._check("generate")
-        return RecordList(generate(self.core, drawing))
+        return RecordList(generate(self.core, settings))
 
     @takes_fields(BeamSettings)
     def likeliest(self, settings: BeamSettings) -> "RecordList[Sample]":

@@ -16,14 +16,13 @@ from ..options import (
     device_option,
     encoding_option,
     json_option,
-    list_of,
     output_option,
     overwrite_option,
     refuse_if,
     settings_of,
     several_models_option,
 )
-from ..setting_options import FILTERING, LINES, SOURCES, options_of
+from ..setting_options import FILTERING, LINES, SOURCES, list_of, options_of
 from ..signals import explaining
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ text_options = section(
     options_of(FILTERING, "cutoffs", metavar="X,X",
                callback=list_of(float, "numbers, such as 200,500")),
     options_of(FILTERING, "min_probability"),
-    options_of(FILTERING, "keep", metavar="NAME,...", callback=list_of(str, "names")),
+    options_of(FILTERING, "keep"),
 )  # fmt: skip
 @text_options
 @section(

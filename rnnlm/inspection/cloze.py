@@ -24,7 +24,7 @@ from rnnlm.interface import Device, LanguageModel
 from rnnlm.models.loading import SHIPPED
 from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.scorer import score_sentences
-from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.scoring.settings import SentenceScoring
 from rnnlm.tabular import Table
 from rnnlm.text.lines import WORD_SPACE, check_reserved
 from rnnlm.text.named_columns import check_length, no_column, text_of
@@ -156,9 +156,11 @@ def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeS
     """
     tokens_are_words = bool(model.tokenizer.starts_word_V.all())
     ranked = 0 if tokens_are_words else RANKED
-    settings = ScoringSettings(with_words=True, next_words=ranked, eos=False, split="tokens")
     answers, contexts = [item.answer for item in items], [item.context for item in items]
-    scored = score_sentences(model, answers, settings, contexts)
+    settings = SentenceScoring(
+        next_words=ranked, eos=False, split="tokens", words=True, given=contexts
+    )
+    scored = score_sentences(model, answers, settings)
 
     ranks: list[int | None] = []
     likeliest: list[list[str]] = []
@@ -201,8 +203,8 @@ def _rivals(model: LanguageModel, items: Sequence[ClozeItem]) -> dict[int, float
             contexts.append(item.context)
     if not places:
         return {}
-    settings = ScoringSettings(with_words=True, eos=False, split="tokens")
-    scored = score_sentences(model, words, settings, contexts)
+    settings = SentenceScoring(words=True, eos=False, split="tokens", given=contexts)
+    scored = score_sentences(model, words, settings)
     found = {}
     for place, each in zip(places, scored, strict=True):
         if not _is_unknown(each):

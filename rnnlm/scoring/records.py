@@ -95,7 +95,7 @@ class ReadSentences:
         # How tokens read is found only where that is shown.
         spelled = []
         for index, (first, last) in enumerate(oov_bounds):
-            if settings.with_tokens or last > first or total_S[index] == -math.inf:
+            if settings.tokens or last > first or total_S[index] == -math.inf:
                 spelled.append(index)
         surface = self._surfaces(spelled)
         columns = None
@@ -117,7 +117,7 @@ class ReadSentences:
             word_scores: tuple[WordScore, ...] = ()
             next_words: tuple[tuple[NextWord, ...], ...] = ()
             of_regions: tuple[RegionScore, ...] = ()
-            if settings.with_tokens:
+            if settings.tokens:
                 token_scores = self._token_scores(index, tokens)
             if columns:
                 word_scores = columns.of(index, sentence.text, settings.eos)
@@ -137,7 +137,7 @@ class ReadSentences:
                 oov=tuple(oov),
                 ppl_word=perplexity(total, words + settings.eos),
                 token_scores=token_scores,
-                word_scores=word_scores if settings.with_words else (),
+                word_scores=word_scores if settings.words else (),
                 next_words=next_words,
                 id=sentence.id,
                 reason=reason,

@@ -154,9 +154,9 @@ def layout(
     region: tuple[str, ...] = ()
     if settings.with_regions:
         region = ("region_index", "region") if region_names else ("region_index",)
-    if settings.with_tokens:
+    if settings.tokens:
         return made("token", own=_TOKEN)
-    if settings.with_words or settings.next_words:
+    if settings.words:
         measures = tuple(name for name in MEASURES if name in settings.measures)
         own = [*_WORD, *(MEASURES[name] for name in measures), *region]
         if settings.next_words:
@@ -168,8 +168,8 @@ def layout(
 
 
 _ASK_FOR = {
-    "token": "score with with_tokens=True",
-    "word": "score with with_words=True",
+    "token": "score with tokens=True",
+    "word": "score with words=True",
     "region": 'score with regions="|", or sentences that have regions',
 }
 
@@ -262,12 +262,12 @@ def record(score: SentenceScore, settings: ScoringSettings) -> Row:
     made["reason"] = score.reason
 
     # The lists that were asked for.
-    if settings.with_tokens:
+    if settings.tokens:
         made["surprisals"] = [
             {"token": t.token, "surprisal_bits": t.surprisal_bits, "oov": t.is_oov}
             for t in score.token_scores
         ]
-    if settings.with_words or settings.next_words:
+    if settings.words:
         words = [_word_record(word, score, settings) for word in score.word_scores]
         for word, likely in zip(words, score.next_words, strict=False):
             word["next"] = [{"word": each.word, "probability": each.probability} for each in likely]

@@ -12,12 +12,12 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 
 from rnnlm.checks import items_of
-from rnnlm.errors import TextError, UsageError, nearest, notice
+from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation.perplexity import Signature, check_context, signature_of
 from rnnlm.events import never
 from rnnlm.files.reading import undecoded
@@ -25,13 +25,13 @@ from rnnlm.files.tables import SURROGATE, without_halves
 from rnnlm.inference import distributions, span_scoring
 from rnnlm.inference.next_word import WordSearch
 from rnnlm.inference.span_scoring import Initial, initial_states, reads_sources
-from rnnlm.inference.words import ShownWords, Split, WordFinder, shown_words
+from rnnlm.inference.words import ShownWords, WordFinder, shown_words
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.models.loading import ScoringModel, scoring_model_of
 from rnnlm.scoring.records import ReadSentences, SentenceScore
 from rnnlm.scoring.rows import SentenceScores
 from rnnlm.scoring.sentences import Sentence, line_of, of_texts
-from rnnlm.scoring.settings import Measure, ScoringSettings
+from rnnlm.scoring.settings import ScoringSettings, SentenceScoring
 from rnnlm.scoring.word_scores import Seen, WordFrequencies, joined
 from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank
@@ -78,13 +78,10 @@ class Chunk:
 def score_sentences(
     model: ScoringModel,
     sentences: Iterable[str | Sentence],
-    settings: ScoringSettings,
-    given: str | Sequence[str] = "",
-    regions: str | None = None,
-    sources: str | Sequence[str] | None = None,
+    settings: SentenceScoring = SentenceScoring(),
 ) -> SentenceScores:
-    """Return the scores of `sentences`, in their order; :meth:`rnnlm.Model.score_sentences` says
-    what the others are."""
+    """Return the scores of `sentences`, in their order."""
+    given, regions, sources = settings.given, settings.regions, settings.sources
     made, model = list(items_of(sentences, (str, Sentence), "sentences")), scoring_model_of(model)
     # Refuse sources that the model would not read, rather than ignore them.
     if sources is not None and not reads_sources(model):
@@ -289,7 +286,7 @@ class SentenceScorer:
                     raise UsageError(
                         f"sentence {each.id} has no source",
                         "an encoder-decoder scores a target given its source",
-                        "name sources",
+                        "name it with `sources`",
                     )
             whys = cast(Any, self.model).why_unread([each.source or "" for each in checked])
             for place, why in enumerate(whys):
@@ -497,27 +494,17 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
     check_context(settings.context)
     if settings.context == "carry" and reads_sources(model):
         raise UsageError(
-            "each target is read from its own source", "context is carry", 'use `context="reset"`'
+            "an encoder-decoder reads each target from its own source",
+            "context is carry",
+            'use `context="reset"`',
         )
-
-    # Names that are typed by hand.
-    if settings.split not in get_args(Split):
-        raise UsageError(
-            f"words cannot be split by {settings.split!r}",
-            hint=nearest(str(settings.split), get_args(Split)),
-        )
-    for name in settings.measures:
-        if name not in get_args(Measure):
-            raise UsageError(
-                f"words have no measure {name!r}", hint=nearest(str(name), get_args(Measure))
-            )
 
     # Refuse settings that have no effect without another one.
-    if settings.measures and not (settings.with_words or settings.next_words):
+    if settings.measures and not settings.words:
         raise UsageError(
             f"{' and '.join(settings.measures)}: a measure of words",
             "words are not asked for",
-            "score with with_words=True",
+            "add `words=True`",
         )
     is_searched = settings.next_words and not model.tokenizer.starts_word_V.all()
     if settings.context == "carry" and is_searched:

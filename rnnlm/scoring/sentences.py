@@ -238,6 +238,12 @@ def read_texts(
             yield f"{shown_name(name)}, {unit} {number}", record.text, record.reason
 
 
+def of_arguments(texts: Iterable[str], settings: SentenceSettings) -> Iterator[Sentence]:
+    """Yield the sentences of texts at hand, read as the settings say."""
+    spaced = map(settings.spaced, texts)
+    return of_texts(spaced, settings.given, settings.region_mark, settings.given_source)
+
+
 def first_columns(sentences: Iterable[Sentence]) -> tuple[list[str], Iterator[Sentence]]:
     """Return the names of the columns that the sentences carry, and all the sentences, of which
     those up to the first readable one were read."""
@@ -306,6 +312,12 @@ def _sources(
         return [(name, None) for name in sources.expand_files(names, "pairs", ".tsv")]
     if not targets:
         return [(name, None) for name in sources.expand(names)]
+    if settings.wants_table or settings.given_source is not None:
+        raise UsageError(
+            "columns and a source for all are only for tables and sentences",
+            "`target` names a file of plain lines, each the target of its source",
+            "leave one out",
+        )
     files = sources.expand_files(targets, "targets", ".txt")
     of = sources.expand_files(names, "sources", ".txt")
     if len(files) != len(of):

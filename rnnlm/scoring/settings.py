@@ -1,5 +1,6 @@
 """How sentences are read, what is scored, and how much a record holds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -74,6 +75,11 @@ class SentenceSettings(Checked):
         bool, Meta(description="read one space between words, and none at the ends of a sentence")
     ] = False
 
+    @property
+    def has_regions(self) -> bool:
+        """Whether sentences are read with regions."""
+        return self.region_mark is not None or bool(self.region_columns)
+
     def spaced(self, text: str) -> str:
         """Return `text` with the white space that is read."""
         return single_spaced(text) if self.strip else text
@@ -97,6 +103,12 @@ class SentenceSettings(Checked):
         """
         if self.given and self.given_column:
             raise UsageError("a given text for all, and a column of given texts", hint="choose one")
+        if self.given_source is not None and self.target_column:
+            raise UsageError(
+                "the source is named twice",
+                "one source for all targets, and a column of targets beside their sources",
+                "choose one",
+            )
         # Regions are one text cut into pieces: its pieces cannot come from two places.
         if self.are_pairs and self.region_columns:
             raise UsageError(
@@ -136,20 +148,20 @@ def check_mark(mark: str) -> None:
 # ---- What is scored, and how much the record holds.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoringSettings(Checked):
     """What is scored, and how much the record holds.
 
-    split: words are those between white space, or those of the tokenizer, marks apart. measures:
-    what words have beside their surprisal. with_regions: surprisals of the regions of sentences
-    that have some.
+    with_regions: surprisals of the regions of sentences that have some.
     """
 
-    with_tokens: Annotated[bool, Meta(description="each token's surprisal, in bits")] = False
-    with_words: Annotated[
+    tokens: Annotated[bool, Meta(description="each token's surprisal, in bits")] = False
+    words: Annotated[
         bool, Meta(description="each word's surprisal, in bits, whatever the model's tokens are")
     ] = False
-    next_words: Annotated[Natural, Meta(description="the K likeliest words at each place")] = 0
+    next_words: Annotated[
+        Natural, Meta(description="so many of the likeliest words at each place")
+    ] = 0
     eos: Annotated[bool, Meta(description="score sentences with their end, </s>")] = True
     context: Annotated[
         Literal["reset", "carry"], Meta(description="each line alone, or all lines as one stream")
@@ -177,7 +189,40 @@ class ScoringSettings(Checked):
     ] = ()
     with_regions: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Next words belong to words, whether or not these are asked for.
+        if self.next_words:
+            object.__setattr__(self, "words", True)
+
     @property
     def needs_words(self) -> bool:
         """Whether surprisals of words are worked out."""
-        return self.with_words or self.with_regions or self.next_words > 0
+        return self.words or self.with_regions
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceScoring(ScoringSettings):
+    """What is scored of sentences at hand, and what comes with all of them."""
+
+    given: Annotated[
+        str | Sequence[str],
+        Meta(
+            description="what comes before each sentence in the same line, one text for all, or "
+            "one for each; scores are conditional on it"
+        ),
+    ] = ""
+    regions: Annotated[
+        str | None,
+        Meta(
+            description='what separates regions in the sentences, such as "|"; it is taken out, '
+            "and `region_scores` has the surprisal of each"
+        ),
+    ] = None
+    sources: Annotated[
+        str | Sequence[str] | None,
+        Meta(
+            description="for an encoder-decoder, what each sentence is the target of, one text for "
+            "all, or one for each: log p(sentence | source)"
+        ),
+    ] = None

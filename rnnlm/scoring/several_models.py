@@ -1,17 +1,18 @@
 """Sentences scored by several models."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import Signature
 from rnnlm.events import never
+from rnnlm.inference.span_scoring import reads_sources
 from rnnlm.interface import LanguageModel
 from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.scorer import Chunk, SentenceScorer, cut, describe_run, lines_per_chunk
 from rnnlm.scoring.sentences import Sentence
-from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,28 @@ def score_chunks_of_models(
     return (
         ModelsChunk(dict(zip(models, chunks, strict=True))) for chunks in zip(*read, strict=True)
     )
+
+
+def reading_for(
+    models: Mapping[str, LanguageModel], settings: SentenceSettings, targets: Sequence[str]
+) -> SentenceSettings:
+    """Return how sentences are read for these models: as targets of their sources, in tables of
+    pairs where no source or file of targets is named, if one of the models reads sources."""
+    named = {
+        "given_source": settings.given_source is not None,
+        "target_column": settings.target_column is not None,
+        "targets": bool(targets),
+    }
+    if any(map(reads_sources, models.values())):
+        return replace(settings, are_pairs=not named["given_source"] and not targets)
+    for name, is_named in named.items():
+        if is_named:
+            raise UsageError(
+                f"{next(iter(models))} is a language model, which reads no source",
+                "it gives probabilities of the sentences alone",
+                f"leave `{name}` out, or name an encoder-decoder",
+            )
+    return settings
 
 
 def describe_run_of_models(

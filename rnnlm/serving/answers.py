@@ -7,7 +7,7 @@ Texts come and go with their request: nothing is kept, and no file is read or wr
 import functools
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict
-from typing import cast
+from typing import Any, cast
 
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.generation import autocomplete
@@ -47,18 +47,18 @@ class Answers:
         """Score sentences: log-probabilities, surprisals of their words and tokens."""
         model = self.models.doing(asked.model, "score")
         self._check_texts(asked.sentences, asked.given, asked.source or "")
-        self._check_count("alternatives", asked.alternatives, limits.MAX_WORDS)
-        settings = _scoring_settings(asked.tokens, asked.words, asked.alternatives, asked.eos)
+        settings = _scoring_settings(**schemas.fields_in(asked, ScoringSettings))
+        self._check_count("next_words", settings.next_words, limits.MAX_WORDS)
         sentences = list(of_texts(asked.sentences, asked.given, None, asked.source))
         chunk = await model.score(sentences, settings)
         records = [record(score, settings) for score in chunk]
 
         # The place of each word among all words is found by another look at the predictions.
-        if asked.alternatives:
+        if settings.next_words:
             scoring = model.scoring
             assert scoring is not None  # it has scored
             ranks = await model.run(
-                lambda: looks.word_ranks(scoring, sentences, chunk.scores, asked.eos)
+                lambda: looks.word_ranks(scoring, sentences, chunk.scores, settings.eos)
             )
             for each, its_ranks in zip(records, ranks, strict=True):
                 for word, rank in zip(each["word_surprisals"], its_ranks, strict=True):
@@ -125,7 +125,7 @@ class Answers:
     ) -> tuple[ServedModel, AsyncIterator[list[Piece]]]:
         """Return the model, and the steps in which it draws what is asked for."""
         model = self.models.doing(asked.model, "generate")
-        drawing = schemas.settings_in(asked, Drawing)
+        drawing = Drawing(**schemas.fields_in(asked, Drawing))
         self._check_texts([drawing.prompt])
         self._check_count("num", drawing.num, limits.MAX_SAMPLES)
         self._check_count("max_tokens", drawing.max_tokens, self.settings.max_tokens)
@@ -256,15 +256,9 @@ class Answers:
 
 
 @functools.lru_cache(maxsize=256)
-def _scoring_settings(tokens: bool, words: bool, alternatives: int, eos: bool) -> ScoringSettings:
+def _scoring_settings(**asked: Any) -> ScoringSettings:
     """Return the settings of a request: checking them takes as long as scoring a sentence."""
-    return ScoringSettings(
-        with_tokens=tokens,
-        with_words=words or alternatives > 0,
-        next_words=alternatives,
-        eos=eos,
-        unscorable="null",
-    )
+    return ScoringSettings(**asked, unscorable="null")
 
 
 def _characters(texts: Iterable[str]) -> int:

@@ -11,9 +11,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rnnlm.generation.sampling import Drawing
 from rnnlm.rescoring.mert import Weights
+from rnnlm.scoring.settings import ScoringSettings
 
 S = TypeVar("S", bound=Struct)
-Settings = TypeVar("Settings")
 
 Name = Annotated[
     str | None, Meta(description="name of the model; the first one that is served, if left out")
@@ -27,14 +27,15 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     model: Name = None
 
 
-def takes(settings: type) -> Callable[[type[S]], type[S]]:
-    """Let a request have the fields of a settings class, too."""
+def takes(settings: type, *names: str) -> Callable[[type[S]], type[S]]:
+    """Let a request have fields of a settings class, too; without names, all."""
 
     def apply(request: type[S]) -> type[S]:
         hints = typing.get_type_hints(settings, include_extras=True)
         fields = []
         for field in dataclasses.fields(settings):
-            fields.append((field.name, hints[field.name], field.default))
+            if field.name in (names or hints):
+                fields.append((field.name, hints[field.name], field.default))
         made = msgspec.defstruct(
             request.__name__,
             fields,
@@ -50,10 +51,10 @@ def takes(settings: type) -> Callable[[type[S]], type[S]]:
     return apply
 
 
-def settings_in(asked: Request, settings: Callable[..., Settings]) -> Settings:
-    """Return the settings that a request has the fields of."""
-    names = [field.name for field in dataclasses.fields(typing.cast(typing.Any, settings))]
-    return settings(**{name: getattr(asked, name) for name in names})
+def fields_in(asked: Request, settings: type) -> dict[str, typing.Any]:
+    """Return the fields of a settings class that a request has, by name."""
+    names = {field.name for field in dataclasses.fields(settings)}
+    return {name: getattr(asked, name) for name in asked.__struct_fields__ if name in names}
 
 
 class Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,6 +98,7 @@ class ModelList(Struct, frozen=True, forbid_unknown_fields=True):
 # ---- POST /score and /next.
 
 
+@takes(ScoringSettings, "tokens", "words", "next_words", "eos")
 class ScoreRequest(Request, frozen=True, kw_only=True):
     """Sentences to score."""
 
@@ -105,12 +107,6 @@ class ScoreRequest(Request, frozen=True, kw_only=True):
     source: Annotated[
         str | None, Meta(description="of an encoder-decoder: what the sentences are targets of")
     ] = None
-    words: Annotated[bool, Meta(description="also the surprisal of each word")] = False
-    tokens: Annotated[bool, Meta(description="also the surprisal of each token")] = False
-    eos: Annotated[bool, Meta(description="score sentences with their end, </s>")] = True
-    alternatives: Annotated[
-        int, Meta(ge=0, description="also so many of the likeliest words at each word")
-    ] = 0
 
 
 class NextWordRecord(Struct, frozen=True, forbid_unknown_fields=True):

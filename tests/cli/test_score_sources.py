@@ -100,19 +100,21 @@ TABLED = "--input pairs.tsv --column english --target-column french"
 
 @pytest.mark.parametrize(("options", "message"), [
     (f"-m unigram {TABLED}",
-     "--target-column: unigram is a language model, which reads no source"),
-    ("-m unigram 'un chien' --source 'a dog'", "--source: unigram is a language model"),
+     "unigram is a language model, which reads no source"),
+    (f"-m unigram {TABLED}", "leave --target-column out"),
+    ("-m unigram 'un chien' --source 'a dog'", "leave --source out"),
     ("-m fra 'un chien'", "name it with --source"),
-    ("-m fra --pairs pairs.tsv", "--pairs compares sentences alone"),
+    ("-m fra --pairs minimal.tsv", "minimal pairs are sentences alone"),
     (f"-m fra {TABLED} --context carry", "reads each target from its own source"),
     (f"-m fra {TABLED} --source 'a dog'", "the source is named twice"),
-    ("-m fra --input test.en --target test.fr --column english", "--column: only for tables"),
+    ("-m fra --input test.en --target test.fr --column english", "only for tables"),
     ("-m fra --target test.fr", "name the file of the sources with --input"),
     ("-m fra --source 'a dog' 'un chien' --target test.fr", "--target: only for --input"),
     ("-m fra --input test.en", "not a row of a table of pairs"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_refused(rnnlm, fra, models, pairs, options, message):
     (pairs / "fra").symlink_to(fra)
+    (pairs / "minimal.tsv").write_text("good\tbad\nun chien\tle chien\n")
     (pairs / "unigram").symlink_to(models.unigram)
     shown = rnnlm(f"score {options}")
     assert shown.code in (1, 2) and not shown.out and message in shown.err

@@ -123,7 +123,7 @@ def shown_words(browser, card):
 def test_words_have_the_bits_of_the_command_line(browser, server, models):
     opened(browser, server, text=SENTENCE)
     for card, name in enumerate(models.values()):
-        [score] = rnnlm.Model(name).score_sentences([SENTENCE], with_words=True)
+        [score] = rnnlm.Model(name).score_sentences([SENTENCE], words=True)
         bits = [word.surprisal_bits for word in score.word_scores]
         expected = [f"{each:.{1 if each < 10 else 0}f} bits" for each in bits]
         assert [shown for _, shown in shown_words(browser, card)] == expected
@@ -139,7 +139,7 @@ def test_a_typed_sentence_is_read_after_a_pause(browser, server, models):
     field.send_keys(SENTENCE)
     words = SENTENCE.split()
     waited(lambda: [word for word, _ in shown_words(browser, 1)[:-1]] == words)
-    [score] = rnnlm.Model(models["tri"]).score_sentences([SENTENCE], with_words=True)
+    [score] = rnnlm.Model(models["tri"]).score_sentences([SENTENCE], words=True)
     bits = [f"{word.surprisal_bits:.1f} bits" for word in score.word_scores]
     assert [shown for _, shown in shown_words(browser, 1)] == bits
 
@@ -172,7 +172,7 @@ def test_screen_readers_are_told_what_all_models_say(browser, server, models):
 
     waited(lambda: "demo: dog," in told())
     for name, model in models.items():
-        [score] = rnnlm.Model(model).score_sentences([SENTENCE], with_words=True)
+        [score] = rnnlm.Model(model).score_sentences([SENTENCE], words=True)
         assert f"{name}: dog, {score.word_scores[1].surprisal_bits:.2f} bits" in told()
 
 
@@ -185,7 +185,7 @@ def test_a_word_is_explained_by_all_models(browser, server, models):
             lambda article=article: article.find_element("css selector", ".facts b").text == "dog"
         )
         facts = article.find_element("css selector", ".facts").text
-        [score] = rnnlm.Model(name).score_sentences([SENTENCE], with_words=True, next_words=5)
+        [score] = rnnlm.Model(name).score_sentences([SENTENCE], words=True, next_words=5)
         assert f"{score.word_scores[1].surprisal_bits:.2f} bits" in facts
         rows = [row.text for row in article.find_elements("css selector", ".bars .w")]
         likely = [each.word for each in score.next_words[1]]
@@ -288,7 +288,7 @@ def test_writing_stops_and_offers_what_may_follow(browser, server):
     )
     assert browser.find_element("id", "run").text == "Write on"
     text = browser.find_element("id", "written").text
-    [score] = rnnlm.load("demo").score_sentences([text], with_words=True, next_words=1)
+    [score] = rnnlm.load("demo").score_sentences([text], words=True, next_words=1)
     expected = score.next_words[-1][0].word  # where the sentence ends
     choice = "return document.querySelector('#choices button').textContent"
     waited(lambda: browser.execute_script(choice).startswith(expected))

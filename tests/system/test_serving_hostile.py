@@ -51,8 +51,8 @@ NO_JSON = [
     b'{"sentences": ["a"]}{"sentences": ["b"]}', b'{"sentences": ["a"]}\x00', b'{"sentences": ["a',
     b'{"sentences": ["\\x41"]}', b'{"sentences": ["\\ud83d"]}', b'{"sentences": ["\xed\xa0\xbd"]}',
     b'{"sentences": ["caf\xe9"]}', '{"sentences": ["a"]}'.encode("utf-16"),
-    b'{"sentences": ["a\nb"]}', b'{"sentences": ["a"], "alternatives": NaN}',
-    b'{"sentences": ["a"], "alternatives": 01}', b"[" * 100_000, b'{"a":' * 100_000,
+    b'{"sentences": ["a\nb"]}', b'{"sentences": ["a"], "next_words": NaN}',
+    b'{"sentences": ["a"], "next_words": 01}', b"[" * 100_000, b'{"a":' * 100_000,
     b'{"sentences": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     b'{"x": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", b"\x1f\x8b\x08" + bytes(50),
     b"sentences=a&words=1", b" " * LARGEST, b'{"sentences": ["' + b"\\n" * 400_000,
@@ -61,8 +61,8 @@ ODD_SHAPES = {
     "/score": [
         [], None, {}, {"sentences": "a"}, {"sentences": []}, {"sentences": [1]},
         {"sentences": [{"text": "a"}]}, {"sentences": ["a"], "words": "true"},
-        {"sentences": ["a"], "alternatives": -1}, {"sentences": ["a"], "alternatives": 1.5},
-        {"sentences": ["a"], "alternatives": 2**64}, {"sentences": ["a"], "alternatives": 10**300},
+        {"sentences": ["a"], "next_words": -1}, {"sentences": ["a"], "next_words": 1.5},
+        {"sentences": ["a"], "next_words": 2**64}, {"sentences": ["a"], "next_words": 10**300},
         {"sentences": ["a"], "given": ["a"]}, {"sentences": ["a"], "__class__": "x"},
         {"sentences": ["a"], "device": "cuda"}, {"sentences": ["a"], "Sentences": ["b"]},
     ],
@@ -84,7 +84,7 @@ REFUSED = [
     ("/score", {"sentences": ["a"] * 257}, 413),
     ("/score", {"sentences": ["a " * 60_000]}, 413),
     ("/score", {"sentences": ["a"], "given": "b " * 60_000}, 413),
-    ("/score", {"sentences": ["a"], "alternatives": 101}, 422),
+    ("/score", {"sentences": ["a"], "next_words": 101}, 422),
     ("/next", {"text": "a " * 60_000}, 413),
     ("/next", {"text": "a", "n": 101}, 422),
     ("/generate", {"prompt": "a " * 60_000}, 413),
@@ -128,7 +128,7 @@ BROKEN = [
 ]  # fmt: skip
 TOO_LARGE = b'{"sentences": ["' + b"a" * LARGEST + b'"]}'
 DRAWN = post({"prompt": SECRET, "num": 16, "max_tokens": 1000}, "/generate")
-SCORED = post({"sentences": [f"the {SECRET}"] * 256, "words": True, "alternatives": 100})
+SCORED = post({"sentences": [f"the {SECRET}"] * 256, "words": True, "next_words": 100})
 TWO = head("GET", "/none", Connection=None)  # one more request may follow
 # What a client does (see `exchanged`), and the statuses that the server may answer with.
 CHAPTERS = {

@@ -95,7 +95,7 @@ def surprisals(model: Model, stimuli: Sequence[str]) -> list[float]:
 
 def by_word(model: Model, stimuli: Sequence[str]) -> list[tuple[str, float | None]]:
     scores = model.score_sentences(
-        stimuli, with_words=True, measures=("entropy", "frequency"), regions="|"
+        stimuli, words=True, measures=("entropy", "frequency"), regions="|"
     )
     first: SentenceScore = scores[0]
     assert first.logprob_nats is None or first.tokens > 0

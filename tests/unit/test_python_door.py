@@ -128,7 +128,7 @@ def test_sentences_that_were_read_keep_their_columns_and_regions(done, tmp_path)
     path = tmp_path / "sentences.csv"
     path.write_text("item,sentence\n7,line | 1\n", encoding="utf-8")
     sentences = rnnlm.read_sentences(path, rnnlm.SentenceSettings("sentence", region_mark="|"))
-    scores = done.model.score_sentences([*sentences, "the text"], with_words=True)
+    scores = done.model.score_sentences([*sentences, "the text"], words=True)
     assert [row["item"] for row in scores.to_rows()][:4] == ["7", "7", "7", None]
     assert [row["text"] for row in scores[:1].to_rows("region")] == ["line", "1"]
 
@@ -407,7 +407,7 @@ def test_numbers_of_classes_become_their_names():
 
 
 def test_scores_are_tables_of_words_regions_and_sentences(done):
-    scores = done.model.score_sentences(["line | 1", "the | text"], regions="|", with_words=True)
+    scores = done.model.score_sentences(["line | 1", "the | text"], regions="|", words=True)
     frame = scores.to_pandas()
     assert list(frame["word"]) == ["line", "1", "</s>", "the", "text", "</s>"]
     assert scores.to_columns()["word"] == list(frame["word"])
@@ -422,7 +422,7 @@ def test_scores_are_tables_of_words_regions_and_sentences(done):
 
 
 def test_a_slice_of_a_table_is_one(done):
-    scores = done.model.score_sentences(["line 1", "the text"], with_words=True)
+    scores = done.model.score_sentences(["line 1", "the text"], words=True)
     part = scores[1:]
     assert type(part) is type(scores) and part.signature == scores.signature
     assert list(part.to_pandas()["word"]) == ["the", "text", "</s>"]
@@ -467,7 +467,6 @@ def test_arguments_of_another_type_are_refused(done):
     for use in (
         lambda: model.generate(["line"]),
         lambda: model.inspect_gates(["line"]),
-        lambda: model.score_sentences(["line"], with_words=True, measures="entropy"),
         lambda: rnnlm.plot_curves([done], axes="curves.svg"),
         lambda: rnnlm.rescore([], [model], {"m": 0.5}),
     ):

@@ -134,7 +134,7 @@ INSPECTIONS = {
 OTHERS = {
     "history": lambda here: here.run.history,
     "word vectors": lambda here: here.lstm.word_vectors(),
-    "scores": lambda here: here.lstm.score_sentences([SENTENCE], with_words=True),
+    "scores": lambda here: here.lstm.score_sentences([SENTENCE], words=True),
     "next words": lambda here: next_words(here.ngram, "the ", 3),
     "likeliest": lambda here: likeliest(here.ngram, BeamSettings(beam=2, max_tokens=4)),
     "samples": lambda here: here.lstm.generate(num=2, max_tokens=3),

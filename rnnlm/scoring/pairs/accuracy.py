@@ -13,6 +13,7 @@ from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.perplexity import Signature, signature_of
 from rnnlm.evaluation.resampling import permutation_p, ratio_interval
+from rnnlm.inference.span_scoring import reads_sources
 from rnnlm.interface import LanguageModel
 from rnnlm.models.loading import language_model_of
 from rnnlm.scoring.pairs.pair import WORD, Pair
@@ -202,10 +203,16 @@ def score_set(
     model: a language model, or the name of one, which is then loaded by each call.
 
     Raises:
-        UsageError: there is no such scoring. TextError: nothing could be scored.
-        ModelError: there is no such model, or its scores are not numbers.
+        UsageError: there is no such scoring, or the model reads sources. TextError: nothing could
+            be scored. ModelError: there is no such model, or its scores are not numbers.
     """
     model = language_model_of(model)
+    if reads_sources(model):
+        raise UsageError(
+            "minimal pairs are sentences alone",
+            "an encoder-decoder scores a target given its source",
+            "name a language model",
+        )
     scores = PairScores(score_pairs(model, test_set.pairs, special_symbols, scoring, eos))
     _warn_of_oddities(scores)
     return scores

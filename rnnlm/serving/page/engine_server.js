@@ -34,8 +34,8 @@ class ServerEngine {
     return (await (await this.ask("models")).json()).models;
   }
 
-  async score(model, text, { given, alternatives = 0 } = {}) {
-    const body = { model, sentences: [text], words: true, alternatives };
+  async score(model, text, { given, next_words = 0 } = {}) {
+    const body = { model, sentences: [text], words: true, next_words };
     if (given) body.given = given;
     const { scores } = await (await this.ask("score", body)).json();
     return scores[0];

@@ -5,7 +5,7 @@
 //
 // @typedef {Object} Engine
 // @property {() => Promise<Model[]>} models  as GET /models lists them
-// @property {(model: string, text: string, options: {given?: string, alternatives?: number})
+// @property {(model: string, text: string, options: {given?: string, next_words?: number})
 //   => Promise<Record>} score  the record of a sentence, with words, as POST /score has it
 // @property {(model: string, text: string, n: number) => Promise<Next[]>} next  likely next words;
 //   a last word that no white space follows is begun
@@ -256,7 +256,7 @@ class ReadingCard {
     this.element.setAttribute("aria-busy", "true");
     this.inside?.read(text);
     this.question.ask(
-      () => this.engine.score(this.model.name, text, { alternatives: ALTERNATIVES }),
+      () => this.engine.score(this.model.name, text, { next_words: ALTERNATIVES }),
       (record) => this.show(record),
       (error) => this.fail(error),
     );

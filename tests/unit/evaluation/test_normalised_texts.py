@@ -60,7 +60,7 @@ def test_only_models_that_normalise_alike_are_compared():
 def test_words_are_shown_as_written_in_the_line(kind):
     model = fit("unigram", TRAIN, normalise="all", **kind)
     (score,) = rnnlm.Model(model).score_sentences(
-        ["It&rsquo;s  a\u00a0cafe\u0301 \u2019mat\u2019"], given="the\u00a0dog", with_words=True
+        ["It&rsquo;s  a\u00a0cafe\u0301 \u2019mat\u2019"], given="the\u00a0dog", words=True
     )
     expected = ["It&rsquo;s", "a\u00a0cafe\u0301", "\u2019mat\u2019", "</s>"]
     assert [word.word for word in score.word_scores] == expected
@@ -69,7 +69,7 @@ def test_words_are_shown_as_written_in_the_line(kind):
 def test_without_punctuation_words_are_those_that_are_read():
     model = fit("unigram", TRAIN, remove_punctuation=True)
     line = "\u201cThe cat\u2019s mat,\u201d \u2013 sat!"
-    (score,) = rnnlm.Model(model).score_sentences([line], with_words=True, split="tokens")
+    (score,) = rnnlm.Model(model).score_sentences([line], words=True, split="tokens")
     assert [word.word for word in score.word_scores] == ["The", "cat\u2019s", "mat", "sat", "</s>"]
     assert evaluate(model, Lines([line])).words == len(remove_punctuation(line).split()) == 4
 

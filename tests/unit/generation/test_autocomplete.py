@@ -74,7 +74,7 @@ def test_subword_models_suggest_whole_words_with_scoring_probabilities(settings)
             assert found and all(each.word.startswith(begun) for each in found)
             for each in found:
                 text = "" if each.word == "</s>" else each.word
-                (alone,) = rnnlm.Model(model).score_sentences([text], given=before, with_words=True)
+                (alone,) = rnnlm.Model(model).score_sentences([text], given=before, words=True)
                 expected = pytest.approx(each.probability, rel=1e-4)
                 assert 2 ** -alone.word_scores[0].surprisal_bits == expected
         assert next_words(model, "a caf", 1)[0].word == "caf\u00e9,"

@@ -35,7 +35,7 @@ class UsersModel:
 
 
 def entropies(model):
-    scores = rnnlm.Model(model).score_sentences(LINES, with_words=True, measures=["entropy"])
+    scores = rnnlm.Model(model).score_sentences(LINES, words=True, measures=["entropy"])
     return [word.entropy_bits for score in scores for word in score.word_scores]
 
 

@@ -40,9 +40,7 @@ def test_character_model_suggests_the_likeliest_of_all_words(kind):
     for place, given in enumerate(["", "ab", "ab b"]):
         rated = {
             each.text: each.word_scores[0]
-            for each in rnnlm.Model(model).score_sentences(
-                [*words, ""], given=given, with_words=True
-            )
+            for each in rnnlm.Model(model).score_sentences([*words, ""], given=given, words=True)
         }
         p = {word or "</s>": 2**-its.surprisal_bits for word, its in rated.items()}
         best = sorted(p, key=p.get, reverse=True)[:3]
@@ -63,7 +61,7 @@ def test_subword_model_suggestions_are_scored_as_words(settings):
     for given, found in zip(["", "the", "the cat"], score.next_words, strict=True):
         for each in found:
             (alone,) = rnnlm.Model(model).score_sentences(
-                ["" if each.word == "</s>" else each.word], given=given, with_words=True
+                ["" if each.word == "</s>" else each.word], given=given, words=True
             )
             assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(
                 each.probability, rel=1e-4
@@ -99,7 +97,7 @@ def test_suggested_word_keeps_its_scored_white_space():
     for given, found in zip(["", "a"], score.next_words, strict=False):
         for each in found:
             (alone,) = rnnlm.Model(model).score_sentences(
-                ["" if each.word == "</s>" else each.word], given=given, with_words=True
+                ["" if each.word == "</s>" else each.word], given=given, words=True
             )
             assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(
                 each.probability, rel=1e-4

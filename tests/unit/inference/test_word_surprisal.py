@@ -73,9 +73,7 @@ def slow_words(model, line: str) -> list[float]:
 
 
 def test_words_equal_a_slow_loop_through_predict(model):
-    for score in rnnlm.Model(model).score_sentences(
-        ["the  cat", "", "a ", " it's x"], with_words=True
-    ):
+    for score in rnnlm.Model(model).score_sentences(["the  cat", "", "a ", " it's x"], words=True):
         expected = [-math.log2(p) if p > 0 else None for p in slow_words(model, score.text)]
         assert [word.surprisal_bits for word in score.word_scores] == pytest.approx(
             expected, abs=1e-3
@@ -83,7 +81,7 @@ def test_words_equal_a_slow_loop_through_predict(model):
 
 
 def test_words_and_line_end_sum_to_the_line(model):
-    for score in rnnlm.Model(model).score_sentences(SENTENCES, with_words=True):
+    for score in rnnlm.Model(model).score_sentences(SENTENCES, words=True):
         assert [word.word for word in score.word_scores] == [*score.text.split(), "</s>"]
         if score.logprob_nats is not None:
             assert sum(word.surprisal_bits for word in score.word_scores) * math.log(
@@ -116,11 +114,11 @@ def test_toy_vocabulary_surprisals_equal_brute_force_marginalisation():
             total += mass / starts_word
             text = "".join(tokenizer.symbols()[id] for id in word)
             if "<" not in text and text in ("a", "b", "ab", "ba", "aab"):
-                (score,) = rnnlm.Model(model).score_sentences([text], given="ab", with_words=True)
+                (score,) = rnnlm.Model(model).score_sentences([text], given="ab", words=True)
                 assert 2 ** -score.word_scores[0].surprisal_bits == pytest.approx(
                     mass / starts_word, rel=1e-4
                 )
-    (ended,) = rnnlm.Model(model).score_sentences([""], given="ab", with_words=True)
+    (ended,) = rnnlm.Model(model).score_sentences([""], given="ab", words=True)
     assert 0.5 < total + 2 ** -ended.word_scores[0].surprisal_bits <= 1 + 1e-6
 
 
@@ -128,12 +126,10 @@ def test_toy_vocabulary_surprisals_equal_brute_force_marginalisation():
 def test_word_cost_is_the_same_after_given_text(kind):
     for settings in ({"tokenizer": "char"}, {"tokenizer": "sentencepiece", "vocab_size": 280}, {}):
         model = fit(kind, **settings)
-        (whole,) = rnnlm.Model(model).score_sentences(["the cat saw a dog"], with_words=True)
-        (rest,) = rnnlm.Model(model).score_sentences(
-            ["saw a dog"], given="the cat", with_words=True
-        )
+        (whole,) = rnnlm.Model(model).score_sentences(["the cat saw a dog"], words=True)
+        (rest,) = rnnlm.Model(model).score_sentences(["saw a dog"], given="the cat", words=True)
         (open_end,) = rnnlm.Model(model).score_sentences(
-            ["the cat saw a dog"], with_words=True, eos=False
+            ["the cat saw a dog"], words=True, eos=False
         )
         bits = [word.surprisal_bits for word in whole.word_scores]
         assert [word.surprisal_bits for word in rest.word_scores] == pytest.approx(
@@ -148,7 +144,7 @@ def test_word_cost_is_the_same_after_given_text(kind):
 def test_of_word_models_words_are_tokens():
     model = fit("lstm", split_punctuation=True)
     for score in rnnlm.Model(model).score_sentences(
-        [*LINES, "The zebra's, (mat)!"], with_words=True, with_tokens=True, split="tokens"
+        [*LINES, "The zebra's, (mat)!"], words=True, tokens=True, split="tokens"
     ):
         assert [(w.word, w.surprisal_bits, w.is_oov) for w in score.word_scores] == [
             (t.token, pytest.approx(t.surprisal_bits, abs=1e-5), t.is_oov)
@@ -166,7 +162,7 @@ CASED = "The DOG's (ran), \u0130'x  said \u201cHi!\u201d <unk>"
 def test_words_stay_as_in_line_for_any_tokenizer(settings, lowercase):
     model = fit("unigram", lowercase=lowercase, **settings)
     whole, rest = rnnlm.Model(model).score_sentences(
-        [CASED, CASED], given=["", "\u0130 saw, "], with_words=True, split="tokens"
+        [CASED, CASED], given=["", "\u0130 saw, "], words=True, split="tokens"
     )
     words = [word.word for word in whole.word_scores]
     assert "".join(words[:-1]) == "".join(CASED.split()) and words[-1] == "</s>"
@@ -197,7 +193,7 @@ MARKED = ["The DOG's (ran),  \u0130'x said. ", "", " (!) the\tdog", "the cat"]
 @pytest.mark.parametrize("given", ["", "It's \u0130, so "])
 def test_written_words_split_at_spaces_and_add_up(settings, given):
     model = fit("ngram", [*LINES, *MARKED], order=2, smoothing="witten-bell", **settings)
-    asked = {"given": given, "with_tokens": True, "with_words": True}
+    asked = {"given": given, "tokens": True, "words": True}
     for score, apart in zip(
         rnnlm.Model(model).score_sentences(MARKED, **asked),
         rnnlm.Model(model).score_sentences(MARKED, split="tokens", **asked),
@@ -234,7 +230,7 @@ def test_written_words_split_at_spaces_and_add_up(settings, given):
 
 def test_written_word_starts_with_unknown_white_space():
     (score,) = rnnlm.Model(fit("unigram", tokenizer="char")).score_sentences(
-        ["the\tdog sat"], with_words=True, with_tokens=True
+        ["the\tdog sat"], words=True, tokens=True
     )
     assert [(word.word, word.tokens, word.is_oov) for word in score.word_scores] == [
         ("the", 3, False), ("dog", 4, True), ("sat", 4, False), ("</s>", 1, False)
@@ -262,7 +258,7 @@ def test_written_words_stay_as_written_under_rewriting_tokenizers(settings, remo
         "unigram", [*LINES, *MESSY], normalise="all", remove_punctuation=removes, **settings
     )
     for split in ("whitespace", "tokens"):
-        for score in rnnlm.Model(model).score_sentences(MESSY, with_words=True, split=split):
+        for score in rnnlm.Model(model).score_sentences(MESSY, words=True, split=split):
             assert [score.text[word.start : word.end] for word in score.word_scores[:-1]] == [
                 word.word for word in score.word_scores[:-1]
             ]
@@ -272,7 +268,7 @@ def test_written_words_stay_as_written_under_rewriting_tokenizers(settings, remo
             ) == pytest.approx(-score.logprob_nats, abs=1e-4)
     first, marks, last, _ = (
         [(word.index, word.word) for word in score.word_scores]
-        for score in rnnlm.Model(model).score_sentences(MESSY, with_words=True)
+        for score in rnnlm.Model(model).score_sentences(MESSY, words=True)
     )
     if removes:
         assert first == [
@@ -297,7 +293,7 @@ def test_written_words_stay_as_written_under_rewriting_tokenizers(settings, remo
 def test_entropy_is_that_of_predicting_the_first_token(model):
     for split in ("whitespace", "tokens"):
         (score,) = rnnlm.Model(model).score_sentences(
-            ["cat, sat  on"], given="the", with_words=True, measures=["entropy"], split=split
+            ["cat, sat  on"], given="the", words=True, measures=["entropy"], split=split
         )
         ids, at = (
             model.tokenizer.encode(["the cat, sat  on"]).ids.tolist(),
@@ -314,7 +310,7 @@ def test_entropy_is_that_of_predicting_the_first_token(model):
 
 def test_predictions_belong_to_a_written_words_first_token():
     model = fit("lstm", [*LINES, "the dog, sat."], split_punctuation=True)
-    asked = {"with_words": True, "measures": ["entropy"], "next_words": 3}
+    asked = {"words": True, "measures": ["entropy"], "next_words": 3}
     (written,) = rnnlm.Model(model).score_sentences(["the dog, sat."], **asked)
     (apart,) = rnnlm.Model(model).score_sentences(["the dog, sat."], split="tokens", **asked)
     places = [0, 1, 3, 5]  # the dog sat </s>, of the dog , sat . </s>
@@ -336,7 +332,7 @@ def test_frequencies_are_shares_of_training_words():
         "unigram", ["the dog barked .", "the <unk> , the"], split_punctuation=True, lowercase=True
     )
     (score,) = rnnlm.Model(model).score_sentences(
-        ["The ,dog. barked dog,barked , zebra. <unk>"], with_words=True, measures=["frequency"]
+        ["The ,dog. barked dog,barked , zebra. <unk>"], words=True, measures=["frequency"]
     )
     expected = [
         math.log10(3 / 8),
@@ -353,7 +349,7 @@ def test_frequencies_are_shares_of_training_words():
     ]
     with pytest.warns(RnnlmWarning, match="no frequencies"):
         (score,) = rnnlm.Model(fit("unigram", tokenizer="char")).score_sentences(
-            ["the"], with_words=True, measures=["frequency"]
+            ["the"], words=True, measures=["frequency"]
         )
     assert [word.log10_frequency for word in score.word_scores] == [None, None]
 
@@ -361,7 +357,7 @@ def test_frequencies_are_shares_of_training_words():
 def test_unknown_white_space_does_not_end_a_word():
     model = fit("unigram", tokenizer="char", lowercase=True)
     scores = rnnlm.Model(model).score_sentences(
-        ["The\tDOG ran", "\u0130\tA b"], given=["", "\u0130 "], with_words=True, split="tokens"
+        ["The\tDOG ran", "\u0130\tA b"], given=["", "\u0130 "], words=True, split="tokens"
     )
     assert [[word.word for word in score.word_scores] for score in scores] == [
         ["The\tDOG", "ran", "</s>"],
@@ -372,7 +368,7 @@ def test_unknown_white_space_does_not_end_a_word():
 
 def test_a_word_with_an_unknown_character_is_unknown():
     (score,) = rnnlm.Model(fit("lstm", tokenizer="char")).score_sentences(
-        ["the z\u00e9bra sat"], with_words=True
+        ["the z\u00e9bra sat"], words=True
     )
     assert [word.is_oov for word in score.word_scores] == [False, True, False, False]
     assert score.word_scores[1].word == "z\u00e9bra"
@@ -380,12 +376,12 @@ def test_a_word_with_an_unknown_character_is_unknown():
 
 def test_words_of_pieces_do_not_depend_on_batches(monkeypatch):
     model = fit("lstm", tokenizer="char")
-    usual = rnnlm.Model(model).score_sentences(SENTENCES, with_words=True)
+    usual = rnnlm.Model(model).score_sentences(SENTENCES, words=True)
     monkeypatch.setattr("rnnlm.inference.distributions.MOST_CELLS", 50)
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 2)
     model.call_tokens = 7
     for one, other in zip(
-        rnnlm.Model(model).score_sentences(SENTENCES, with_words=True), usual, strict=True
+        rnnlm.Model(model).score_sentences(SENTENCES, words=True), usual, strict=True
     ):
         assert [w.surprisal_bits for w in one.word_scores] == pytest.approx(
             [w.surprisal_bits for w in other.word_scores], abs=1e-4

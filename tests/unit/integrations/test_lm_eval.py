@@ -89,7 +89,7 @@ def test_the_harness_runs_its_kinds_of_tasks(door, model, tasks):
     )  # fmt: skip
     assert found["results"]["rnnlm_choice"]["acc,none"] == 1
     contexts = [document["context"] for document in DOCUMENTS]
-    scores = rnnlm.Model(loading.load(model)).score_sentences(contexts, with_tokens=True)
+    scores = rnnlm.Model(loading.load(model)).score_sentences(contexts, tokens=True)
     bits = sum(token.surprisal_bits for score in scores for token in score.token_scores[:-1])
     expected = 2 ** (bits / sum(score.words for score in scores))
     rolling = found["results"]["rnnlm_rolling"]["word_perplexity,none"]

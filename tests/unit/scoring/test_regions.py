@@ -42,7 +42,7 @@ def test_white_space_separates_no_regions(mark):
 @pytest.mark.parametrize("split", ["whitespace", "tokens"])
 def test_regions_sum_their_words_and_marks_stay_unscored(settings, split):
     model = rnnlm.Model(fit("ngram", order=2, smoothing="witten-bell", **settings))
-    asked = {"with_words": True, "split": split, "given": "a dog"}
+    asked = {"words": True, "split": split, "given": "a dog"}
     marked = ["the cat, | sat | on a mat.", "| zebra || sat", ""]
     plain = ["the cat, sat on a mat.", "zebra sat", ""]
     scores = model.score_sentences(marked, regions="|", **asked)

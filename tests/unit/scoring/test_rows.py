@@ -11,8 +11,8 @@ from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 from support.tiny_models import fit
 
 ASKED = [
-    {}, {"with_tokens": True}, {"with_words": True}, {"next_words": 2}, {"with_regions": True},
-    {"with_words": True, "with_regions": True, "next_words": 2,
+    {}, {"tokens": True}, {"words": True}, {"next_words": 2}, {"with_regions": True},
+    {"words": True, "with_regions": True, "next_words": 2,
      "measures": ("frequency", "entropy")},
 ]  # fmt: skip
 
@@ -41,7 +41,7 @@ def test_rows_have_the_tables_columns_in_order(asked):
 
 def test_rows_from_python_are_dicts():
     scores = rnnlm.Model(fit("unigram")).score_sentences(
-        ["the cat | sat"], with_words=True, with_tokens=True, measures=["entropy"], regions="|"
+        ["the cat | sat"], words=True, tokens=True, measures=["entropy"], regions="|"
     )
     words, regions = scores.to_rows(), scores.to_rows("region")
     assert [row["word"] for row in words] == ["the", "cat", "sat", "</s>"]
@@ -55,8 +55,8 @@ def test_rows_from_python_are_dicts():
 
 
 @pytest.mark.parametrize("by, asked, fitting", [
-    ("token", "with_tokens=True", {"with_tokens": True}),
-    ("word", "with_words=True", {"with_words": True}),
+    ("token", "tokens=True", {"tokens": True}),
+    ("word", "words=True", {"words": True}),
     ("region", 'regions="|"', {"regions": "|"}),
 ])  # fmt: skip
 def test_rows_of_unrequested_parts_are_an_error(by, asked, fitting):

@@ -38,7 +38,7 @@ def halves():
 
 def test_scores_of_small_sentences(halves):
     texts = ["a b", "a x\ta", "", "a never"]
-    scores = rnnlm.Model(halves).score_sentences(texts, with_tokens=True)
+    scores = rnnlm.Model(halves).score_sentences(texts, tokens=True)
     first, second, empty, never = scores
     assert first.logprob_nats == pytest.approx(-(1 + 3 + 2) * math.log(2))
     assert (first.text, first.tokens, first.words, first.oov) == ("a b", 3, 2, ())
@@ -64,7 +64,7 @@ def test_scores_of_small_sentences(halves):
 def test_token_surprisals_sum_to_the_sentence(settings):
     model = rnnlm.Model(fit("lstm", **settings))
     lines = [*SENTENCES, "It's <unk>, m\u00e4t!"]
-    for score in model.score_sentences(lines, with_tokens=True):
+    for score in model.score_sentences(lines, tokens=True):
         assert len(score.token_scores) == score.tokens
         bits = [token.surprisal_bits for token in score.token_scores]
         assert sum(bits) * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
@@ -158,10 +158,10 @@ def family(request):
 
 def test_given_text_and_continuation_sum_to_the_line(family):
     model = rnnlm.Model(family)
-    (whole,) = model.score_sentences(["the cat saw a dog"], with_tokens=True)
+    (whole,) = model.score_sentences(["the cat saw a dog"], tokens=True)
     (first,) = model.score_sentences(["the cat"], eos=False)
     given = ["the cat  ", "the cat saw a dog", " "]
-    scores = model.score_sentences(["saw a dog", "", "the cat"], given=given, with_tokens=True)
+    scores = model.score_sentences(["saw a dog", "", "the cat"], given=given, tokens=True)
     (rest, alone, blank) = scores
     assert first.logprob_nats + rest.logprob_nats == pytest.approx(whole.logprob_nats, abs=1e-4)
     assert first.tokens + rest.tokens == whole.tokens and (rest.words, first.words) == (3, 2)
@@ -175,7 +175,7 @@ def test_given_text_and_continuation_sum_to_the_line(family):
 
 
 def test_without_the_end_its_token_counts_nowhere(halves):
-    asked = {"eos": False, "with_tokens": True, "with_words": True}
+    asked = {"eos": False, "tokens": True, "words": True}
     score, empty = rnnlm.Model(halves).score_sentences(["a b x", ""], **asked)
     assert score.logprob_nats == pytest.approx(-(1 + 3 + 3) * math.log(2))
     assert (score.tokens, score.words, score.ppl_word) == (3, 3, pytest.approx(2 ** (7 / 3)))
@@ -197,7 +197,7 @@ def test_lines_as_one_stream_sum_to_the_evaluation(
     path.write_text("\n".join(lines) + "\n")
     read = TextSettings(blank_lines="keep")
     whole = evaluate(model, path, context=context, text_settings=read)
-    for per_chunk, wanted in ((100, {}), (3, {}), (4, {"with_words": True})):
+    for per_chunk, wanted in ((100, {}), (3, {}), (4, {"words": True})):
         lines_per_chunk(per_chunk)
         scores = nats(model, lines, context=context, **wanted)
         assert len(scores) == len(lines)
@@ -209,7 +209,7 @@ def test_lines_as_one_stream_sum_to_the_evaluation(
 
 def test_an_unreadable_sentence_can_give_a_reason_instead(halves):
     texts = ["a", "a </s>", "a\nb", "a \udcff", "never b", "b"]
-    asked = {"unscorable": "null", "with_tokens": True, "with_words": True}
+    asked = {"unscorable": "null", "tokens": True, "words": True}
     scores = rnnlm.Model(halves).score_sentences(texts, **asked)
     assert [score.reason for score in scores] == [
         None, "the text holds </s>", "a line holds a newline", "not UTF-8 (byte 3 is 0xff)",
@@ -228,9 +228,9 @@ def test_an_unreadable_sentence_can_give_a_reason_instead(halves):
     (["a", "b"], {"given": ["x"]}, "given"),
     (["a"], {"given": "x", "context": "carry"}, "carry"),
     (["a"], {"context": "carried"}, "context"),
-    (["a"], {"with_words": True, "measures": ["entropie"]}, "'entropie'.*did you mean 'entropy'"),
+    (["a"], {"words": True, "measures": ["entropie"]}, "'entropie'.*did you mean 'entropy'"),
     (["a"], {"measures": ["entropy", "frequency"]}, "entropy and frequency: a measure of words"),
-    (["a"], {"with_words": True, "split": "words"}, "'words'"),
+    (["a"], {"words": True, "split": "words"}, "'words'"),
 ])  # fmt: skip
 def test_requests_that_contradict_themselves_are_refused(lstm, sentences, settings, message):
     with pytest.raises(UsageError, match=message):

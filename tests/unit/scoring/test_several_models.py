@@ -27,11 +27,11 @@ def score_models(models, sentences, settings=ScoringSettings()):
 
 
 def test_each_model_scores_as_it_does_alone(two):
-    settings = ScoringSettings(with_words=True)
+    settings = ScoringSettings(words=True)
     found = list(score_models(two, SENTENCES, settings))
     assert [list(each) for each in found] == [["word", "char"]] * len(SENTENCES)
     for name, model in two.items():
-        alone = rnnlm.Model(model).score_sentences(SENTENCES, with_words=True)
+        alone = rnnlm.Model(model).score_sentences(SENTENCES, words=True)
         assert [each[name] for each in found] == alone
     assert list(score_models({"only": two["word"]}, [])) == []
 
@@ -51,7 +51,7 @@ def test_sentences_are_read_once_chunk_by_chunk(two, lines_per_chunk):
 
 def test_all_models_share_chunk_cuts_and_skips(two):
     each = [Sentence(text, number) for number, text in enumerate(["the cat"] * 100)]
-    settings = ScoringSettings(with_words=True, next_words=1)
+    settings = ScoringSettings(words=True, next_words=1)
     chunks = list(score_chunks_of_models(two, each, settings, skip=64))
     # as the one that is slower cuts them
     assert [(len(chunk.sentences), len(chunk)) for chunk in chunks] == [(64, 0), (36, 36)]
@@ -70,7 +70,7 @@ def test_a_run_is_identified_by_its_ordered_models(two):
 
 
 def test_each_model_has_its_own_rows(two):
-    settings = ScoringSettings(with_words=True)
+    settings = ScoringSettings(words=True)
     [scores] = score_models(two, ["the zebra"], settings)
     rows = list(layout(settings, several_models=True).rows(scores))
     assert [row["model"] for row in rows] == ["word"] * 3 + ["char"] * 3

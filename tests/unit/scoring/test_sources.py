@@ -42,7 +42,7 @@ def scores_of(model, *sentences, **settings):
 
 
 def test_token_costs_equal_the_decoders_predictions(model):
-    scores = scores_of(model, TARGETS, sources=SOURCES, with_tokens=True)
+    scores = scores_of(model, TARGETS, sources=SOURCES, tokens=True)
     for score, (source, target) in zip(scores, PAIRS, strict=True):
         state, token, expected = model.states([source]), TARGET.boundary_id, []
         for wanted in TARGET.encode([target]).ids.tolist():
@@ -68,7 +68,7 @@ def test_a_score_depends_only_on_its_own_source(lines_per_chunk):
 
 
 def test_entropies_and_next_words_follow_the_source(model):
-    asked = {"with_words": True, "next_words": 2, "measures": ["entropy"]}
+    asked = {"words": True, "next_words": 2, "measures": ["entropy"]}
     [score] = scores_of(model, ["un chien"], sources="a dog", **asked)
     boundary = np.array([[TARGET.boundary_id]])
     logprob_11V, _ = model.decoder.predict(boundary, model.states(["a dog"]))
@@ -88,7 +88,7 @@ def test_next_words_of_characters_cost_their_stated_probability():
     for source in ("a dog", "the cat sat on the mat"):
         [score] = scores_of(model, ["le chat"], sources=source, next_words=3)
         for found in (each for each in score.next_words[0] if each.word != "</s>"):
-            [alone] = scores_of(model, [found.word], sources=source, with_words=True)
+            [alone] = scores_of(model, [found.word], sources=source, words=True)
             bits = -math.log2(found.probability)
             assert alone.word_scores[0].surprisal_bits == pytest.approx(bits, abs=1e-4)
 

@@ -125,7 +125,7 @@ def test_scores_beyond_a_number_are_refused(client):
 
 def test_ranks_of_pieces_are_unknown():
     with client_of({"characters": fit("lstm", tokenizer="char")}) as client:
-        [score] = client.post("/score", sentences=["the cat"], alternatives=2)["scores"]
+        [score] = client.post("/score", sentences=["the cat"], next_words=2)["scores"]
     words = score["word_surprisals"]
     assert [word["rank"] for word in words] == [None] * 3
     assert all(len(word["next"]) <= 2 for word in words)

@@ -59,7 +59,7 @@ def test_scores_are_those_of_the_command(client, rnnlm, asked, options):
 
 
 def test_alternatives_are_those_of_the_command(client, rnnlm):
-    answer = client.post("/score", sentences=SENTENCES[:2], alternatives=3)
+    answer = client.post("/score", sentences=SENTENCES[:2], next_words=3)
     printed = rnnlm("score", "-m", "demo", *SENTENCES[:2], "--next", 3, "--json")
     scores = answer["scores"]
     for score in scores:
@@ -143,7 +143,7 @@ def small_client(monkeypatch):
     [
         ("/score", {"sentences": ["a"] * 3}, {"sentences": ["a"] * 4}, 413),
         ("/score", {"sentences": ["a" * 40]}, {"sentences": ["a" * 40], "given": "a"}, 413),
-        ("/score", {"sentences": ["a"], "alternatives": 4}, {"alternatives": 5}, 422),
+        ("/score", {"sentences": ["a"], "next_words": 4}, {"next_words": 5}, 422),
         ("/next", {"text": "a" * 40, "n": 4}, {"text": "a" * 41}, 413),
         ("/next", {"n": 4}, {"n": 5}, 422),
         ("/generate", {"prompt": "a" * 40, "stream": False}, {"prompt": "a" * 41}, 413),

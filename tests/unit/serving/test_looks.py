@@ -106,7 +106,7 @@ def test_orders_are_those_that_the_tables_hold(client, models, text):
 def test_ranks_count_likelier_words(client, models, name):
     sentences = [TEXT, "it is hard, the cat said", "", "a <s> b", "the dog"]
     model = models[name]
-    asked = {"sentences": sentences, "given": "the cat", "alternatives": 2, "eos": name != "kn"}
+    asked = {"sentences": sentences, "given": "the cat", "next_words": 2, "eos": name != "kn"}
     answer = client.post("/score", name, **asked)
     for text, score in zip(sentences, answer["scores"], strict=True):
         if score["reason"]:

@@ -14,7 +14,7 @@ from rnnlm.serving import served
 from rnnlm.serving.served import LONG_WORK_AT_ONCE, SENTENCES_AT_ONCE, ServedModel
 from support.tiny_models import LINES, fit
 
-PLAIN, WORDS = ScoringSettings(), ScoringSettings(with_words=True)
+PLAIN, WORDS = ScoringSettings(), ScoringSettings(words=True)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_requests_together_have_nearly_their_own_scores(demo, corpus_lines, call
     chunks = asyncio.run(scored_together(ServedModel("demo", demo), asked, calls))
     assert calls[0] == [1, 39]
     for (texts, _, _), chunk in zip(asked, chunks, strict=True):
-        alone = rnnlm.Model(demo).score_sentences(texts, with_words=True)
+        alone = rnnlm.Model(demo).score_sentences(texts, words=True)
         assert str(chunk.signature) == alone.signature
         [together], [one] = chunk.scores, alone
         assert together.logprob_nats == pytest.approx(one.logprob_nats, abs=1e-5 * one.tokens)
@@ -73,7 +73,7 @@ def test_requests_with_the_same_settings_are_joined(calls):
     assert calls[0] == [1, 2, 2]
     for (texts, settings, _), chunk in zip(asked, chunks, strict=True):
         assert [each.text for each in chunk.scores] == texts
-        assert bool(chunk.scores[0].word_scores) == settings.with_words
+        assert bool(chunk.scores[0].word_scores) == settings.words
 
 
 def test_a_call_has_no_more_than_allowed(calls):
@@ -112,7 +112,7 @@ def test_one_that_fails_fails_alone(translator, calls):
     [
         (["the cat"] * (SENTENCES_AT_ONCE + 1), PLAIN),
         (["the cat " * 2001], PLAIN),
-        (["the cat " * 126], ScoringSettings(with_words=True, next_words=2)),
+        (["the cat " * 126], ScoringSettings(words=True, next_words=2)),
     ],
 )
 def test_longer_work_holds_up_no_scores(monkeypatch, texts, settings):
@@ -168,7 +168,7 @@ def test_few_scorers_are_kept(monkeypatch):
     model = ServedModel("kn", fit("ngram"))
 
     async def ask(count):
-        settings = ScoringSettings(with_words=True, next_words=count)
+        settings = ScoringSettings(words=True, next_words=count)
         return await model.score(list(of_texts(["the cat"])), settings)
 
     for count in (1, 2, 3, 2, 1):

@@ -24,7 +24,7 @@ def test_the_first_exercise_of_every_course(tmp_path, order):
     request = {"model": "ngram", "order": order, "smoothing": "additive", "additive_k": 1}
     list(rnnlm.train(tmp_path / "text", output=tmp_path / "model", holdout=0, **request))
     model = rnnlm.load(tmp_path / "model")
-    [score] = model.score_sentences(["the dog jumped"], with_words=True)
+    [score] = model.score_sentences(["the dog jumped"], words=True)
     end = (1 + 1) / (1 + 7) if order == 2 else 1 / 7  # c(jumped </s>) = 1; "dog jumped" is new
     # </s> and <unk> are events, too: V = 7. c(the dog) = c(dog) = 1, c(<s>) = c(the) = 2
     expected = pytest.approx([(2 + 1) / (2 + 7), (1 + 1) / (2 + 7), (0 + 1) / (1 + 7), end])
