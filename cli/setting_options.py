@@ -153,7 +153,7 @@ def _typed(field: "Setting", more: dict[str, Any]) -> dict[str, Any]:
         return {"type": click.Choice(field.choices), **more}
     if kinds == {"boolean"}:
         return {"is_flag": True, **more}
-    if kinds == {"array"}:
+    if kinds == {"array"} and not more.get("multiple"):
         return {"metavar": "NAME,...", "callback": list_of(str, "names"), **more}
 
     # Numbers with their bounds, which `--help` shows; all else is text, which the settings check.
