@@ -442,25 +442,29 @@ class Model(ModelHandle):
         given: "Mapping[str, SettingValue] | None" = None,
         statistics: "Source | None" = None,
         tokens: int | None = None,
+        overwrite: bool = False,
     ) -> "TunedSettings":
         """Choose the settings of an adaptation, and save them in the model's folder, where
-        `rnnlm.load("NAME+KIND")` finds them. Return them.
+        `rnnlm.load("NAME+KIND")` finds them. Return them, at once where they are there already.
 
         on: held-out text, read as one stream, of which the first `tokens` are used. given: settings
         that are not to be chosen. statistics: training text on which gradient statistics are
-        gathered first, and saved; the rule rms of "dynamic" is tuned then.
+        gathered first, and saved; the rule rms of "dynamic" is tuned then. overwrite: replace
+        settings that were chosen otherwise.
 
         Raises:
             UsageError: the kind is unknown or not for this model, which must have a folder;
                 statistics are missing, or are for another kind. SettingsError: a given setting is
                 unknown or not valid. TextError: a text cannot be read, or is empty. OutputError:
-                the folder cannot be written to.
+                the folder cannot be written to, or holds settings that were chosen otherwise.
         """
         from rnnlm.combinations.tuning import tune
 
         self._check("tune")
         folder = self._stored("has no folder to keep settings in")
-        *_, found = tune(folder, kind, on, given=given, statistics=statistics, tokens=tokens)
+        *_, found = tune(
+            folder, kind, on, given=given, statistics=statistics, tokens=tokens, overwrite=overwrite
+        )
         return cast("TunedSettings", found)
 
     def export_arpa(self, path: str | Path, *, overwrite: bool = False) -> None:

@@ -27,10 +27,14 @@ from ..help_sections import Command, section
                       "1000000]"),
     options.column_option,
 )  # fmt: skip
-@section("Output", options.json_option)
+@section(
+    "Output",
+    options.overwrite_option("Replace settings that were chosen otherwise."),
+    options.json_option,
+)
 def command(
     model_name: str | None, on: tuple[str, ...], statistics: tuple[str, ...],
-    tokens: int | None, device: str, as_json: bool, **given: Any,
+    tokens: int | None, device: str, overwrite: bool, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Choose the settings of adaptation on held-out text.
 
@@ -39,7 +43,8 @@ def command(
     rnnlm tune -m demo+dynamic --on valid.txt --statistics train.txt
     rnnlm eval -m demo+dynamic test.txt
 
-    The settings that are found are saved in the model's folder, and NAME+KIND uses them.
+    The settings that are found are saved in the model's folder, and NAME+KIND uses them. The same
+    command again goes on where it was cut off, or shows them.
 
     Settings are varied as long as perplexity falls. --on is read as one stream. Dynamic evaluation
     has two rules: sgd needs nothing more; rms divides gradients by their root mean square on
@@ -61,8 +66,9 @@ def command(
     text = options.corpus_of(on, flags)
     training = options.corpus_of(statistics, flags) if statistics else None
     for event in tune(
-        name, kind, text, statistics=training, tokens=tokens, device=device, report=report
-    ):
+        name, kind, text, statistics=training, tokens=tokens, device=device, overwrite=overwrite,
+        report=report,
+    ):  # fmt: skip
         if isinstance(event, Trial):
             progress.say(
                 f"perplexity {terminal.amount(event.ppl)}: {_settings_in_words(event.settings)}"

@@ -106,7 +106,9 @@ def _report(description: str, tuned: companions.TunedSettings | None, model: Lan
     if tuned is None:
         notice(f"{description}: default settings; rnnlm tune finds better ones for this model")
     elif tuned.model != model.fingerprint:
-        notice(f"{description}: tuned before the model was trained again; run rnnlm tune once more")
+        notice(
+            f"{description}: tuned before the model was trained again; run rnnlm tune --overwrite"
+        )
 
 
 # ---- The parts of a mixture that adapt themselves to what they read: how its config.json keeps

@@ -6,7 +6,9 @@ and cache, the weight under which the text is likeliest is the maximum of a conc
 network runs once over the text for a cache; each trial of dynamic evaluation reads the text again.
 """
 
+import contextlib
 import dataclasses
+import json
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +22,12 @@ from rnnlm.combinations.adaptation import adapt, load_statistics, settings_class
 from rnnlm.combinations.adapted_model import with_hidden_states
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.config import USER, Layer, SettingValue, resolve
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import OutputError, UsageError, notice
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.files import lock
+from rnnlm.files.journal import Journal
+from rnnlm.files.resuming import Found, Identity, next_step, settings_identity, tell_finished
+from rnnlm.files.writing import writing
 from rnnlm.inference import span_scoring
 from rnnlm.interface import Array, Device, LanguageModel, State
 from rnnlm.models import companions, loading, model_folder
@@ -36,7 +41,7 @@ from rnnlm.models.adaptation_settings import (
 from rnnlm.models.companions import TunedSettings
 from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.text.batches import with_boundary
-from rnnlm.text.corpus import Text
+from rnnlm.text.corpus import Text, identity_of
 from rnnlm.text.encoding import known_ids
 
 DEFAULT_TOKENS = {"dynamic": 10_000, "cache": 100_000, "unigram": 1_000_000}
@@ -71,6 +76,8 @@ class Trial:
     ppl: float
 
 
+FINISHED = {"finished": True}  # the last line of a journal
+
 Measure = Callable[[Any], Trial]  # of settings
 CacheShares = Callable[[Any], np.ndarray]  # settings of a cache: its probability of each token
 
@@ -84,6 +91,7 @@ def tune(
     statistics: str | Path | Sequence[str | Path] | Text | None = None,
     tokens: int | None = None,
     device: str | Device = "auto",
+    overwrite: bool = False,
     report: Callable[[int, int], None] | None = None,
 ) -> Iterator[Trial | TunedSettings]:
     """Choose the settings of the adaptation `kind` for the model called `name`, and save them in
@@ -92,8 +100,10 @@ def tune(
     name: or a model that was loaded from its folder. on: held-out text (a path, several, or a
     text), read as one stream, of which the first `tokens` are used (None: DEFAULT_TOKENS). given:
     settings that are not to be chosen. statistics: training text on which gradient statistics are
-    gathered first, and saved; the rule rms is tuned then. report: called with its segments done,
-    and all.
+    gathered first, and saved; the rule rms is tuned then. overwrite: replace settings that were
+    chosen otherwise. report: called with its segments done, and all.
+
+    Tuning that was cut off goes on. What was tuned already is yielded at once.
 
     Raises:
         UsageError: the kind is unknown or not for this model; statistics are missing, or are for
@@ -101,22 +111,36 @@ def tune(
         SettingsError: a given setting is unknown or not valid. TextError: a text cannot be read, or
             is empty.
         ModelError: there is no such model, or it is damaged. DeviceError: `device` is not
-            available. OutputError: the folder cannot be written to.
+            available. OutputError: the folder cannot be written to, or holds settings that were
+            chosen otherwise.
     """
     folder = loading.find(name)
     given = given or {}
     on = as_text(on)
     settings = _start(kind, given, on, tokens, statistics is not None)
+    identity = _identity(folder, kind, settings, given, on, statistics, tokens)
     with lock.held(folder, "tuning"):
+        # What is there: nothing, trials of this tuning, or its result.
+        journal = Journal(companions.journal_path(folder, kind))
+        tuned = None if overwrite else companions.read_tuned(folder, kind)
+        noted = [] if overwrite else _noted(journal, identity, tuned)
+        if tuned is not None and FINISHED in noted:
+            tell_finished(companions.settings_path(folder, kind), f"on {tuned.tokens:,} tokens")
+            yield tuned
+            return
         model, _ = model_folder.load(folder, device)
         if kind != "unigram":
             with_hidden_states(model)
         encoded = on.encode(model.tokenizer)
         warn_if_trained_on(encoded.lines_hash, {loading.name_of(name): folder}, "settings")
-        if statistics is not None:
+
+        # The journal begins once the statistics are there.
+        if statistics is not None and not noted:
             assert isinstance(settings, DynamicSettings)  # as no other kind uses any
             training_ids = as_text(statistics).encode(model.tokenizer).ids
             _save_statistics(folder, model, training_ids, settings.segment_tokens, report)
+        with writing(folder):
+            journal.write(noted or [identity])
 
         # How settings are measured, and the model's own scores.
         ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]
@@ -130,7 +154,7 @@ def tune(
 
         of = settings.adaptation_rule if isinstance(settings, DynamicSettings) else kind
         free = {key: ladder for key, ladder in LADDERS[of].items() if key not in given}
-        best = yield from descend(free, settings, measure)
+        best = yield from descend(free, settings, _noting(measure, journal, noted[1:]))
 
         # Without adaptation the model may be better than with any settings.
         ppl_before = span_scoring.perplexity(float(logprob_N.sum(dtype=np.float64)), len(ids))
@@ -148,6 +172,7 @@ def tune(
             ppl_after=best.ppl if math.isfinite(best.ppl) else None,
         )
         companions.save_tuned(folder, tuned)
+        journal.append(FINISHED)
         yield tuned
 
 
@@ -226,6 +251,65 @@ def _start(
     if rule == "rms" or (has_statistics and "adaptation_rule" not in given):
         layers.insert(0, Layer("the rule rms", OF_RMS))
     return resolve([cls], layers).make(cls)
+
+
+def _identity(
+    folder: Path,
+    kind: str,
+    settings: AdaptationSettings,
+    given: Mapping[str, SettingValue],
+    on: Text,
+    statistics: str | Path | Sequence[str | Path] | Text | None,
+    tokens: int | None,
+) -> dict[str, str]:
+    """Return what the settings that are chosen depend on."""
+    identity = {
+        "model": model_folder.read_manifest(folder).fingerprint,
+        "kind": kind,
+        "given": ", ".join(sorted(given)),
+        "tokens": str(tokens or DEFAULT_TOKENS[kind]),
+        **settings_identity(settings),
+        **identity_of(on),
+    }
+    if statistics is not None:
+        for name, value in identity_of(as_text(statistics)).items():
+            identity[f"statistics {name}"] = value
+    return identity
+
+
+def _noted(
+    journal: Journal, identity: Identity, tuned: TunedSettings | None
+) -> list[dict[str, Any]]:
+    """Return the lines that tuning of this identity has left in the journal: the identity, trials,
+    perhaps FINISHED. Refuse to replace what was tuned otherwise."""
+    lines: list[dict[str, Any]] = []
+    with contextlib.suppress(FileNotFoundError, ValueError):  # a damaged one says nothing
+        lines = journal.read(dict)
+    if lines or tuned is not None:
+        found = Found(lines[0] if lines else None)
+        try:
+            next_step(journal.path.with_suffix(".json"), found, identity)
+        except OutputError as error:
+            error.hint = "replace it with `overwrite=True`"
+            raise
+    return lines
+
+
+def _noting(measure: Measure, journal: Journal, trials: list[dict[str, Any]]) -> Measure:
+    """Return `measure`, which notes each trial in the journal, and takes those that are there."""
+    known = {json.dumps(each["tried"]): each for each in trials if each != FINISHED}
+
+    def measured(settings: AdaptationSettings) -> Trial:
+        tried = dataclasses.asdict(settings)
+        noted = known.get(json.dumps(tried))
+        if noted is not None:
+            return Trial(noted["settings"], noted["ppl"] or math.inf)
+        trial = measure(settings)
+        ppl = trial.ppl if math.isfinite(trial.ppl) else None
+        journal.append({"tried": tried, "settings": trial.settings, "ppl": ppl})
+        return trial
+
+    return measured
 
 
 def _save_statistics(

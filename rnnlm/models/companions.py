@@ -1,8 +1,6 @@
 """Files in a model's folder for adapting the model: tuned settings, and gradient statistics. They
 are companions of the model, not part of it."""
 
-import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from rnnlm.errors import ModelError, SettingsError
 from rnnlm.files import tensors
 from rnnlm.files import writing as safe_files
 from rnnlm.files.reading import read_json
-from rnnlm.files.writing import replace_file, writing
+from rnnlm.files.writing import replace_file, write_facts, writing
 from rnnlm.models.adaptation_settings import KINDS
 
 STATISTICS = "adapt-dynamic.safetensors"
@@ -22,8 +20,8 @@ FORMAT_VERSION = 1
 _OWNER = "model"  # the array that holds the fingerprint of the model whose gradients they are
 _HASH = "sha256"  # and the one that holds the hash of all others
 _AGAIN = (
-    "gather them again: rnnlm tune -m NAME+dynamic --statistics TRAINING_TEXT, or do "
-    "without: adaptation_rule=sgd"
+    "gather them again: rnnlm tune -m NAME+dynamic --statistics TRAINING_TEXT --overwrite, "
+    "or do without: adaptation_rule=sgd"
 )
 
 
@@ -45,9 +43,8 @@ class TunedSettings:
 def save_tuned(folder: Path, tuned: TunedSettings) -> Path:
     """Write tuned settings into the model's folder, in the place of earlier ones."""
     path = settings_path(folder, tuned.kind)
-    content = json.dumps(dataclasses.asdict(tuned), indent=2, allow_nan=False)
     with writing(folder):
-        replace_file(path, content.encode() + b"\n")
+        write_facts(path, tuned)
     return path
 
 
@@ -57,9 +54,9 @@ def read_tuned(folder: Path, kind: str) -> TunedSettings | None:
     if not path.exists():
         return None
     damaged = f"the settings in {path} are damaged"
-    hint = f"tune again: rnnlm tune -m {folder.name}+{kind}, or delete the file"
+    hint = f"tune again: rnnlm tune -m {folder.name}+{kind} --overwrite"
     format = (path, FORMAT_VERSION)
-    tuned = read_json(path, TunedSettings, ModelError, damaged, hint, format=format)
+    tuned = read_json(path, TunedSettings, ModelError, damaged, hint, format=format, has_hash=True)
     # Their values must be valid settings, too.
     try:
         resolve([KINDS[kind]], [Layer(path.name, tuned.settings)])
@@ -71,6 +68,11 @@ def read_tuned(folder: Path, kind: str) -> TunedSettings | None:
 def settings_path(folder: Path, kind: str) -> Path:
     """Return where the tuned settings for `kind` are kept."""
     return folder / f"adapt-{kind}.json"
+
+
+def journal_path(folder: Path, kind: str) -> Path:
+    """Return where tuning for `kind` notes what it is, its trials and its end."""
+    return folder / f"adapt-{kind}.journal"
 
 
 def save_statistics(folder: Path, statistics: dict[str, np.ndarray], fingerprint: str) -> Path:

@@ -58,7 +58,7 @@ def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
         "parts": list(map(dataclasses.asdict, manifest.parts)),
         "step": manifest.step,
         "made_by": manifest.made_by and dataclasses.asdict(manifest.made_by),
-        "training": manifest.training,
+        "training": {key: value for key, value in manifest.training.items() if key != "identity"},
         "results": manifest.results,
         "settings": card.settings_of(manifest),
         "files": sizes,

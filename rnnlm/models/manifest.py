@@ -38,7 +38,7 @@ DATA = re.compile(  # what we write beside config.json; other files are the user
 # How training runs end that have come to their end.
 ENDED = ("budget", "early", "complete")
 # What is kept beside a model for adapting it.
-COMPANION = re.compile(r"adapt-[a-z]+\.(json|safetensors)")
+COMPANION = re.compile(r"adapt-[a-z]+\.(json|safetensors|journal)")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from rnnlm.errors import UsageError
-from rnnlm.files.resuming import settings_identity, text_signatures
+from rnnlm.files.resuming import SIGNATURE_DIGITS, settings_identity, text_signatures
+from rnnlm.files.writing import digest
 from rnnlm.interface import Tokenizer, keeps
 from rnnlm.text import in_memory, sources
 from rnnlm.text.encoding import EncodedText, WordReader, encode_once, encode_parts
@@ -35,10 +36,15 @@ from rnnlm.text.sources import SourceSettings, warn_of_repeats
 
 def identity_of(text: "Text") -> dict[str, str]:
     """Return what determines the lines of a text: how they are read, and the signatures of its
-    sources."""
+    sources; of a text that is neither in files nor prepared, the hash of its lines."""
     how_read = settings_identity(text.settings)
     if isinstance(text, Corpus):
         how_read |= settings_identity(text.source_settings)
+    elif text.tokenizer is None:
+        blocks = (
+            "\n".join(block.lines).encode("utf-8", "surrogatepass") for block in text.blocks()
+        )
+        return how_read | {"text": f"in memory, hash {digest(blocks)[:SIGNATURE_DIGITS]}"}
     return how_read | text_signatures(sources.expand(text.sources))
 
 

@@ -2,7 +2,6 @@
 contradicting each other."""
 
 import hashlib
-import json
 import shutil
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ModelError, RnnlmError
+from rnnlm.files.writing import write_facts
 from rnnlm.models import info
 from support.damages import (
     PICKLE,
@@ -304,7 +304,7 @@ def test_tables_of_no_probabilities_are_not_mixed(refused, there, here, name):
 
 def adaptation(**changes):
     whole = {"kind": "dynamic", "settings": {"adaptation_rate": 0.1}, "format_version": 1}
-    return write("adapt-dynamic.json", json.dumps({**whole, **changes}).encode())
+    return lambda model: write_facts(model / "adapt-dynamic.json", {**whole, **changes})
 
 
 def test_settings_of_an_adaptation_may_be_damaged_too(refused, there, here):

@@ -4,6 +4,7 @@ model."""
 import json
 import math
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from rnnlm.combinations.mixing import mix
 from rnnlm.combinations.tuning import tune
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.inference import span_scoring
+from rnnlm.models import companions
 from rnnlm.tasks.evaluation import evaluate
 from support.saved_models import sealed
 from support.tiny_models import HELD_OUT, LINES, fit, save
@@ -57,10 +59,10 @@ def test_settings_are_those_of_the_moment_of_mixing():
     list(tune("lstm", "cache", TEXT))
     mix(["lstm+cache", "kn"], TEXT, "both")
     before = _scores("both")
-    tuned = Path("lstm/adapt-cache.json")
-    changed = json.loads(tuned.read_text())
-    changed["settings"]["cache_weight"] = 0.9
-    tuned.write_text(json.dumps(changed))
+    tuned = companions.read_tuned(Path("lstm"), "cache")
+    companions.save_tuned(
+        Path("lstm"), replace(tuned, settings={**tuned.settings, "cache_weight": 0.9})
+    )
     assert _scores("lstm+cache") != pytest.approx(before, rel=1e-5)
     assert (_scores("both") == before).all()
 
@@ -85,7 +87,7 @@ def test_gradient_statistics_are_bundled_or_must_not_change():
     mix(["lstm+dynamic", "kn"], TEXT, "bundled", bundle=True)
     before = _scores("bundled")
     assert before == pytest.approx(_scores("referred"), rel=1e-6)
-    list(tune("lstm", "dynamic", TEXT, statistics=TEXT, tokens=20))
+    list(tune("lstm", "dynamic", TEXT, statistics=TEXT, tokens=20, overwrite=True))
     assert (_scores("bundled") == before).all()
     with pytest.raises(ModelError, match=r"statistics in .*lstm have changed since the mixture"):
         rnnlm.load("referred", "cpu")

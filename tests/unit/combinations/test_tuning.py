@@ -241,3 +241,56 @@ def test_unwritable_folder_is_noticed_before_the_work(lstm):
         pytest.raises(OutputError, match="cannot write to .*lstm; Read-only"),
     ):
         tuned_of(lstm, "cache")
+
+
+# ---- The same tuning again.
+
+
+def test_what_is_tuned_is_found_at_once(lstm):
+    tries, tuned = tuned_of(lstm, "cache")
+    assert tries
+    with pytest.warns(RnnlmWarning, match="adapt-cache.json is finished: .*overwrite=True"):
+        assert tuned_of(lstm, "cache") == ([], tuned)
+    assert tuned_of(lstm, "cache", overwrite=True) == (tries, tuned)
+
+
+@pytest.mark.parametrize("change, why", [
+    ({"tokens": 9}, "`tokens` was 100000, is 9"),
+    ({"given": {"cache_tokens": 500}}, "`given` was not given, is cache_tokens"),
+])  # fmt: skip
+def test_settings_that_were_chosen_otherwise_are_kept(lstm, change, why):
+    tuned_of(lstm, "cache")
+    before = (lstm / "adapt-cache.json").read_bytes()
+    with pytest.raises(OutputError) as caught:
+        tuned_of(lstm, "cache", **change)
+    assert caught.value.why.startswith(why)
+    assert caught.value.hint == "replace it with `overwrite=True`"
+    assert (lstm / "adapt-cache.json").read_bytes() == before
+    tuned_of(lstm, "cache", **change, overwrite=True)
+
+
+def test_tuning_that_was_cut_off_repeats_no_trial(saved, lstm, tmp_path, monkeypatch):
+    whole = shutil.copytree(saved / "lstm", tmp_path / "whole")
+    expected, tuned = tuned_of(whole, "dynamic", statistics=Lines(LINES))
+
+    run = tune(str(lstm), "dynamic", REPEATED, statistics=Lines(LINES), device="cpu")
+    assert [next(run), next(run)] == expected[:2]
+    run.close()
+    measured = []
+    monkeypatch.setattr(tuning, "_save_statistics", None)  # they are there
+    perplexity_of = span_scoring.stream_perplexity
+    monkeypatch.setattr(
+        span_scoring, "stream_perplexity", lambda *a: measured.append(1) or perplexity_of(*a)
+    )
+    assert tuned_of(lstm, "dynamic", statistics=Lines(LINES)) == (expected, tuned)
+    assert len(measured) == len(expected) - 2
+
+
+def test_a_damaged_journal_shows_nothing(lstm):
+    tries, tuned = tuned_of(lstm, "cache")
+    journal = lstm / "adapt-cache.journal"
+    journal.write_bytes(journal.read_bytes().replace(b'"cache"', b'"cashe"'))
+    with pytest.raises(OutputError, match="adapt-cache.json already exists; nothing says how"):
+        tuned_of(lstm, "cache")
+    (lstm / "adapt-cache.json").unlink()
+    assert tuned_of(lstm, "cache") == (tries, tuned)
