@@ -23,11 +23,12 @@ def faults_of(figure, fits_a_slide=True):
     """Return what cannot be read in a figure, in words; empty if it can. fits_a_slide: False for
     pictures with a row for each model or layer, which may be longer than a slide."""
     figure.draw_without_rendering()
-    faults = [*_outside(figure), *_letters(figure), *_numbers(figure), *_nameless(figure)]
-    faults += [*_unnamed_axes(figure), *_hyphens(figure)]
+    texts = _texts(figure)
+    faults = [*_outside(figure), *_letters(figure, texts), *_numbers(figure), *_nameless(figure)]
+    faults += [*_unnamed_axes(figure), *_hyphens(texts)]
     if fits_a_slide:
-        faults += _letters_on_a_slide(figure)
-    return faults + list(_overlapping(figure))
+        faults += _letters_on_a_slide(figure, texts)
+    return faults + list(_overlapping(figure, texts))
 
 
 def _texts(figure):
@@ -50,27 +51,27 @@ def _outside(figure):
         yield f"drawn to {box}, the page is {page}"
 
 
-def _letters(figure):
+def _letters(figure, texts):
     """Yield texts that are too small on a page."""
     pixels = PIXELS / (72 * figure.get_figwidth())
-    for text in _texts(figure):
+    for text in texts:
         if text.get_fontsize() * pixels < LETTERS - 0.01:
             yield f"{text.get_text()!r} has {text.get_fontsize() * pixels:.1f} pixels"
 
 
-def _letters_on_a_slide(figure):
+def _letters_on_a_slide(figure, texts):
     """Return the smallest letters of a figure that are too small where it fills a slide."""
     width, height = figure.get_size_inches()
     pixels = min(SLIDE[0] / width, SLIDE[1] / height) / 72
-    smallest = min(text.get_fontsize() for text in _texts(figure))
+    smallest = min(text.get_fontsize() for text in texts)
     if smallest * pixels < LETTERS_ON_SLIDE - 0.01:
         return [f"on a slide, letters have {smallest * pixels:.1f} pixels"]
     return []
 
 
-def _hyphens(figure):
+def _hyphens(texts):
     """Yield texts with a hyphen in place of a minus."""
-    for text in _texts(figure):
+    for text in texts:
         if HYPHEN.search(text.get_text()):
             yield f"{text.get_text()!r} has a hyphen for a minus"
 
@@ -156,10 +157,10 @@ def _kind(line):
     return frozenset(parts - {"", "None", "none", None})
 
 
-def _overlapping(figure):
+def _overlapping(figure, texts):
     """Yield pairs of texts that lie over each other."""
     page, boxes = figure.bbox, []
-    for text in _texts(figure):
+    for text in texts:
         box = text.get_window_extent()
         if box.width and box.overlaps(page):
             boxes.append((text.get_text(), box))

@@ -48,8 +48,8 @@ FEW = {
 COUNTED = {"unigram", "ngram", "ngram-char"}  # models that need no budget
 LONG = {  # pages that train, tune and compare for seconds
     f"docs/{name}.md"
-    for name in ("combining", "comparing-networks", "evaluating", "insight", "install", "lectures",
-                 "networks", "recipes", "translating")
+    for name in ("cells", "combining", "comparing-networks", "evaluating", "insight", "install",
+                 "lectures", "networks", "recipes", "tasks", "translating")
 }  # fmt: skip
 OTHER_PROGRAMS = {"python", "python3", ".venv/bin/pip", ".venv/bin/python", "."}
 

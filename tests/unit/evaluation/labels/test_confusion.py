@@ -33,6 +33,6 @@ def test_the_plot_names_labels_and_shows_counts(tmp_path):
     assert any(text.startswith("upos: ") for text in texts)
     assert faults_of(plot(confusion(GOLD, PREDICTED))) == []
     many = [[f"L{k}" for k in np.random.default_rng(1).integers(0, 99, 300)]]
-    assert faults_of(plot(confusion(many, many))) == []
-    shown = "".join(ElementTree.fromstring(plotting.as_svg(plot(confusion(many, many)))).itertext())
-    assert OTHERS in shown
+    drawn = plot(confusion(many, many))
+    assert faults_of(drawn) == []
+    assert OTHERS in [label.get_text() for label in drawn.axes[0].get_xticklabels()]
