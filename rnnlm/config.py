@@ -205,7 +205,7 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
     classes = tuple(classes)
     kinds: dict[str, Any] = {}
     for cls in classes:
-        kinds |= _kinds(cls)
+        kinds.update(_kinds(cls))
 
     values = _defaults(classes)
     origins = dict.fromkeys(values, "default")
@@ -260,7 +260,7 @@ def part(base: type[Settings]) -> Settings | None:
 def _made(cls: type[Settings], values: Mapping[str, Any], classes: Iterable[type]) -> Settings:
     """Make an instance of `cls` from the `values` of all `classes`, and its parts from those that a
     field of it may hold."""
-    own = {field.name: values[field.name] for field in _fields(cls)}
+    own = {field.name: values[field.name] for field in _fields(cls)}  # type: ignore[arg-type]
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         for other in classes:
             if _PART in field.metadata and issubclass(other, field.metadata[_PART]):
@@ -332,12 +332,14 @@ def names_of(classes: Iterable[type]) -> set[str]:
 _PART = "part"  # in the metadata of a field: the base of the classes that it may hold
 
 
-def _fields(cls: Any) -> list[dataclasses.Field]:
+@functools.cache
+def _fields(cls: Any) -> tuple[dataclasses.Field, ...]:
     """Return the fields of a class that are settings: all but its parts."""
-    return [field for field in dataclasses.fields(cls) if _PART not in field.metadata]
+    return tuple(field for field in dataclasses.fields(cls) if _PART not in field.metadata)
 
 
-def _kinds(cls: type) -> dict[str, Any]:
+@functools.cache
+def _kinds(cls: type) -> Mapping[str, Any]:
     """Return the annotation of each setting of a class."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in _fields(cls)}

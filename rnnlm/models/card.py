@@ -1,5 +1,6 @@
 """The model card: README.md of a model folder, for people who find the model later."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -109,19 +110,16 @@ def expected_settings(manifest: Manifest) -> Expected:
     """Return the settings that the model's recipe gives, or else the defaults of its kind."""
     classes = registry.kind_of(manifest.model, manifest.task).all_settings
     recipe = manifest.training.get("recipe")
+    if isinstance(recipe, str):
+        # A recipe that has gone, or that today's settings no longer take, says nothing.
+        known = names_of(classes)
+        with contextlib.suppress(SettingsError):
+            given = recipes.load(recipe).settings
+            values = {name: value for name, value in given.items() if name in known}
+            resolved = resolve(classes, [Layer(f"recipe {recipe}", values)])
+            return Expected(recipe, resolved.values, resolved.origins)
     resolved = resolve(classes, [])
-    if not isinstance(recipe, str):
-        return Expected(None, resolved.values, resolved.origins)
-
-    # A recipe that has gone, or that today's settings no longer take, says nothing.
-    known = names_of(classes)
-    try:
-        given = recipes.load(recipe).settings
-        values = {name: value for name, value in given.items() if name in known}
-        resolved = resolve(classes, [Layer(f"recipe {recipe}", values)])
-    except SettingsError:
-        return Expected(None, resolved.values, resolved.origins)
-    return Expected(recipe, resolved.values, resolved.origins)
+    return Expected(None, resolved.values, resolved.origins)
 
 
 @dataclass(frozen=True)
