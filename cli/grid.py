@@ -206,8 +206,6 @@ def _show_results(planned: "GridPlan", finished: "GridFinished", as_json: bool) 
 
 def _row(result: "RunResult", texts: list[str], main: str) -> dict[str, str]:
     """Return a row of the table. main: the name of the main metric."""
-    from rnnlm.evaluation.metrics import shown_bounds
-
     digits = {"parameters": 0, "steps": 0, "seconds": 1, "tokens_per_second": 0, "stopped": 0}
     row = dict(result.values)
     for name, fractions in digits.items():
@@ -217,7 +215,9 @@ def _row(result: "RunResult", texts: list[str], main: str) -> dict[str, str]:
         value = bounds = "-"
         if metric is not None:
             value = metric.shown()
-            bounds = shown_bounds(metric.interval, metric.unit)
+            if metric.interval is not None:
+                its = metric.interval
+                bounds = terminal.bounds(its.low, its.high, unit=metric.unit)
         row[f"{text}_{main}"] = value
         row[f"{text}_95%"] = bounds
     return row

@@ -239,7 +239,7 @@ def _show(accuracies: "Accuracies") -> None:
                 str(each.group),
                 f"{each.pairs:,}",
                 share(each.accuracy),
-                interval(each),
+                terminal.bounds(each.low, each.high, ".1%"),
                 f"{each.ties:,}",
                 share(unknown_share(each)),
                 share(each.known_accuracy),
@@ -254,13 +254,6 @@ def share(value: float | None) -> str:
     return terminal.amount(value, ".1%")
 
 
-def interval(accuracy: "PairAccuracy") -> str:
-    """Return the bounds of an accuracy's interval."""
-    if accuracy.low is None or accuracy.high is None:
-        return "-"
-    return f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}"
-
-
 def unknown_share(accuracy: "PairAccuracy") -> float | None:
     """Return the share of the pairs of a group that hold an unknown word."""
     return accuracy.oov_pairs / accuracy.pairs if accuracy.pairs else None
@@ -271,13 +264,10 @@ def _show_differences(scores: "Scores") -> None:
     rows = []
     for (first, second), its in _differences(scores).items():
         for each in its:
-            bounds = "-"
-            if each.low is not None and each.high is not None:
-                bounds = f"{100 * each.low:+.1f} to {100 * each.high:+.1f}"
             numbers = [
                 f"{each.pairs:,}",
                 terminal.amount(each.difference, "+.1%"),
-                bounds,
+                terminal.bounds(each.low, each.high, "+.1%"),
                 terminal.amount(each.p, ".4f"),
             ]
             rows.append([f"{second} - {first}", each.by, str(each.group), *numbers])

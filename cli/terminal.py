@@ -16,7 +16,7 @@ from typing import IO, Any, cast
 
 import click
 
-from rnnlm.amounts import ago, amount, duration, plural  # noqa: F401 for commands
+from rnnlm.amounts import ago, amount, bounds, duration, plural  # noqa: F401 for commands
 from rnnlm.errors import RnnlmWarning, visible
 from rnnlm.tabular import Table
 

@@ -50,6 +50,15 @@ def amount(
     return f"{value:,.{digits}f}" if size < HUGE else f"{value:.4g}"
 
 
+def bounds(
+    low: float | None, high: float | None, digits: int | str | None = 2, unit: Unit = "plain"
+) -> str:
+    """Write the bounds of an interval as :func:`amount` writes each; a dash where there is none."""
+    if low is None or high is None:
+        return "-"
+    return f"[{amount(low, digits, unit)}, {amount(high, digits, unit)}]"
+
+
 def duration(seconds: float) -> str:
     """Return seconds as 45s, 3m 05s, 2h 10m."""
     seconds = max(0, round(seconds))

@@ -409,9 +409,7 @@ def _rate(rate: "WordErrorRate") -> dict[str, Any]:
 def _row(name: str, rate: "WordErrorRate", gain: "Gain | None") -> list[str]:
     interval = "-"
     if rate.interval:
-        low = terminal.amount(rate.interval.low, unit="share")
-        high = terminal.amount(rate.interval.high, unit="share")
-        interval = f"{low} to {high}"
+        interval = terminal.bounds(rate.interval.low, rate.interval.high, unit="share")
     gained = p_value = ""
     if gain:
         gained = terminal.amount(gain.interval.estimate if gain.interval else None, unit="share")

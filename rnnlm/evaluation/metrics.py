@@ -45,13 +45,6 @@ def named(*definitions: D) -> dict[str, D]:
     return {each.name: each for each in definitions}
 
 
-def shown_bounds(interval: Interval | None, unit: Unit = "plain", digits: int = 2) -> str:
-    """Write the bounds of an interval as :func:`amount` writes values; a dash for None."""
-    if interval is None:
-        return "-"
-    return f"[{amount(interval.low, digits, unit)}, {amount(interval.high, digits, unit)}]"
-
-
 @dataclass(frozen=True)
 class Metric:
     """One number, with all that is needed to print it, resample it and compare it.

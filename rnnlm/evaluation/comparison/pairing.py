@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
 
-from rnnlm.amounts import amount
+from rnnlm.amounts import amount, bounds
 from rnnlm.errors import ComparisonError, UsageError, nearest
 from rnnlm.evaluation.comparison.verdict import Contrast, figure_of
 from rnnlm.evaluation.metrics import (
@@ -25,7 +25,6 @@ from rnnlm.evaluation.metrics import (
     Part,
     Remark,
     intervals_of,
-    shown_bounds,
     signature_parts,
     text_of,
 )
@@ -214,10 +213,10 @@ def _bounded(
 ) -> str:
     """Write a difference with the bounds of its interval; a dash where there is none. shift:
     subtracted first; scale: 100 for points."""
-    written = [format(scale * (each - shift), form) for each in values if each is not None]
-    if len(written) < len(values):
+    estimate, low, high = (None if each is None else scale * (each - shift) for each in values)
+    if estimate is None or low is None:
         return "-"
-    return f"{written[0]} [{written[1]}, {written[2]}]"
+    return f"{amount(estimate, form)} {bounds(low, high, form)}"
 
 
 TABLES = ("differences", "metrics")
@@ -410,7 +409,7 @@ def _with_interval(model: ComparedModel[Evaluation], column: str, name: str) -> 
     shown = metric.shown(digits)
     found = model.intervals.get((column, name))
     if found is not None:
-        shown += f" {shown_bounds(found, metric.unit, digits)}"
+        shown += f" {bounds(found.low, found.high, digits, metric.unit)}"
     return shown
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rnnlm.amounts import amount, bounds
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.plotting import short_name
 from rnnlm.evaluation.resampling import Interval
@@ -89,6 +90,6 @@ def figure_of(contrasts: Sequence[Contrast], axes: "Axes | None" = None) -> "Fig
 def _numbers(found: Interval | None) -> str:
     """Write a difference with its interval."""
     assert found is not None
-    places = 2 if found.high - found.low >= NARROW else 4
-    low, high = f"{found.low:+.{places}f}", f"{found.high:+.{places}f}"
-    return f"{found.estimate:+.{places}f} [{low}, {high}]".replace("-", "\u2212")
+    form = "+.2f" if found.high - found.low >= NARROW else "+.4f"
+    text = f"{amount(found.estimate, form)} {bounds(found.low, found.high, form)}"
+    return plotting.with_minus(text)
