@@ -178,7 +178,7 @@ HASH_DIGITS = 16  # hexadecimal; against mistakes of disks and people, not again
 def write_facts(path: Path, facts: object, indent: int = 1) -> None:
     """Replace the file at `path` with these facts and their hash, at once."""
     content = msgspec.to_builtins(facts)
-    content[HASH] = _hash_of_facts(content)
+    content[HASH] = hash_of_facts(content)
     text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
     # A file's name may be no UTF-8.
     replace_file(path, text.encode("utf-8", "backslashreplace") + b"\n")
@@ -189,12 +189,13 @@ def check_facts(content: Any) -> None:
     is_whole = False
     if isinstance(content, dict):
         stored_hash = content.pop(HASH, None)
-        is_whole = stored_hash == _hash_of_facts(content)
+        is_whole = stored_hash == hash_of_facts(content)
     if not is_whole:
         raise ValueError("it was changed after it was written")
 
 
-def _hash_of_facts(content: dict[str, Any]) -> str:
+def hash_of_facts(content: dict[str, Any]) -> str:
+    """Return the hash over facts."""
     # The order of fields and the white space between them may change.
     return hash_of_json(json.dumps(content, sort_keys=True, allow_nan=False).encode("ascii"))
 

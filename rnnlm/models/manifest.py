@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from rnnlm.errors import ModelError, OutputError, UsageError, first_of, shown
@@ -65,20 +64,6 @@ class Manifest:
     parts: list[PartEntry] = field(default_factory=list)
     made_by: MadeBy | None = field(default=None, compare=False)
     format_version: int = FORMAT_VERSION
-    settings_sha256: str = ""  # the `seal` when it was saved
-
-    @property
-    def seal(self) -> str:
-        """The SHA-256 of what determines the model's numbers beside its files: kind, settings (such
-        as `activation`) and the rules of the tokenizer (such as `lowercase`)."""
-        determining = [self.model, self.family, self.settings, self.tokenizer]
-        text = json.dumps(msgspec.to_builtins(determining), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def sealed(self) -> "Manifest":
-        """Return the manifest with its settings sealed, so that a change of them in config.json is
-        noticed."""
-        return dataclasses.replace(self, settings_sha256=self.seal)
 
     @property
     def task(self) -> str:
@@ -141,32 +126,20 @@ def read_manifest(folder: Path) -> Manifest:
     # Nothing outside the folder is read.
     damaged = f"the model at {folder} is damaged"
     manifest = read_json(
-        path, Manifest, ModelError, damaged, format=(f"the model at {folder}", FORMAT_VERSION)
-    )
+        path, Manifest, ModelError, damaged, hint=HINT,
+        format=(f"the model at {folder}", FORMAT_VERSION), has_hash=True,
+    )  # fmt: skip
     for name in manifest.files:
         if name != os.path.basename(name) or name in ("", ".", ".."):
             raise ModelError(damaged, f"{CONFIG} names a file outside the folder: {name!r}")
     if not is_task(manifest.task):
         raise ModelError(damaged, f"{shown(manifest.task)} is not a task")
-
-    try:
-        is_whole = manifest.settings_sha256 == manifest.seal
-    except RecursionError as error:  # settings nested just not too deep to be read
-        raise ModelError(damaged, f"{CONFIG}: {error}") from None
-    if not is_whole:
-        raise ModelError(
-            damaged,
-            f"{CONFIG}: a setting was changed after the model was saved",
-            "undo the change, or make the model again with the setting that you want",
-        )
     return manifest
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace config.json, at once: from here on the folder holds this model."""
-    data = json.dumps(msgspec.to_builtins(manifest), indent=2, ensure_ascii=False, allow_nan=False)
-    # A file's name may be no UTF-8.
-    replace_file(folder / CONFIG, data.encode("utf-8", "backslashreplace") + b"\n")
+    writing.write_facts(folder / CONFIG, manifest, indent=2)
 
 
 def damaged_files(folder: Path, manifest: Manifest) -> list[str]:

@@ -108,7 +108,7 @@ def save(
                 training=training,
                 parts=entries,
                 made_by=made_now(),
-            ).sealed()
+            )
             write_manifest(folder, manifest)
         except BaseException:
             _remove_unnamed(folder, [*files, *before, UNFINISHED_FILES])

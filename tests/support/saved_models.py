@@ -1,11 +1,11 @@
 """Two small models in folders of their own, to be replaced, damaged and found."""
 
 import contextlib
-import hashlib
 import json
 
 import torch
 
+from rnnlm.files.writing import HASH, hash_of_facts
 from rnnlm.models import model_folder
 from rnnlm.neural import settings as network_settings
 from rnnlm.neural.language_model import NeuralLanguageModel
@@ -41,7 +41,7 @@ def save_lstm(folder):
 
 
 def edit_config(folder, change):
-    """Apply `change` to the content of config.json, and seal its settings again."""
+    """Apply `change` to the content of config.json, whose hash is right afterwards."""
     path = folder / "config.json"
     content = json.loads(path.read_text())
     change(content)
@@ -49,11 +49,10 @@ def edit_config(folder, change):
 
 
 def sealed(content):
-    """Return the content of a config.json with a seal that is right, if it can have one."""
-    with contextlib.suppress(AttributeError, KeyError, TypeError, RecursionError):
-        determining = [content[name] for name in ("model", "family", "settings", "tokenizer")]
-        text = json.dumps(determining, sort_keys=True)
-        return {**content, "settings_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    """Return the content of a file of facts with a hash that is right, if it can have one."""
+    with contextlib.suppress(AttributeError, TypeError, RecursionError, ValueError):
+        others = {name: value for name, value in content.items() if name != HASH}
+        return others | {HASH: hash_of_facts(others)}
     return content
 
 

@@ -7,6 +7,7 @@ from rnnlm.errors import ModelError
 from rnnlm.files import tensors
 from rnnlm.models import companions
 from rnnlm.models.companions import STATISTICS, TunedSettings
+from support.saved_models import sealed
 
 TUNED = TunedSettings(
     "cache", {"cache_tokens": 5, "cache_weight": 0.25}, "0123456789ab", "abc", 10, 20.0, 19.0
@@ -24,9 +25,9 @@ def test_settings_come_back_as_they_were_saved(tmp_path):
 
 @pytest.mark.parametrize("content", [
     b"", b"{", b"[]", b"\xff", b'{"kind": "cache"}', b"[" * 100_000,
-    json.dumps({"kind": "cache", "settings": {"cache_tokens": 0}}).encode(),
-    json.dumps({"kind": "cache", "settings": {"cache_size": 5}}).encode(),
-    json.dumps({"kind": "cache", "settings": {"cache_weight": "much"}}).encode(),
+    json.dumps(sealed({"kind": "cache", "settings": {"cache_tokens": 0}})).encode(),
+    json.dumps(sealed({"kind": "cache", "settings": {"cache_size": 5}})).encode(),
+    json.dumps(sealed({"kind": "cache", "settings": {"cache_weight": "much"}})).encode(),
 ])  # fmt: skip
 def test_damaged_settings_error_names_the_file(tmp_path, content):
     (tmp_path / "adapt-cache.json").write_bytes(content)

@@ -14,7 +14,7 @@ from rnnlm.cli.main import run
 from rnnlm.models import info, provenance
 from rnnlm.models.model_folder import read_manifest
 from rnnlm.models.provenance import made_by_command, made_now, shown_command
-from support.saved_models import save_unigram
+from support.saved_models import edit_config, save_unigram
 
 DATE = "2026-11-26T01:02:03Z"
 NOW = {}
@@ -104,8 +104,8 @@ def test_commands_that_save_are_named(monkeypatch, capsys):
 
 
 def test_fingerprints_do_not_depend_on_it():
-    """Neither the fingerprint nor the seal of the settings depends on it, and a manifest equals
-    one that differs in it alone; all other bytes are the same."""
+    """The fingerprint does not depend on it, and a manifest equals one that differs in it alone; all
+    other facts are the same."""
     with made_by_command(["train", "my.txt"]):
         here = save_unigram(Path("one"))
     NOW["seconds"] = 0.0
@@ -114,14 +114,13 @@ def test_fingerprints_do_not_depend_on_it():
     assert here == there and here.fingerprint == there.fingerprint
     stored = [json.loads(Path(name, "config.json").read_text()) for name in ("one", "two")]
     assert [each.pop("made_by")["command"] for each in stored] == ["rnnlm train my.txt", None]
+    assert stored[0].pop("hash") != stored[1].pop("hash")
     assert stored[0] == stored[1]
 
 
 def test_it_may_be_missing():
     with made_by_command(["train", "my.txt"]):
         save_unigram(Path("m"))
-    stored = json.loads(Path("m", "config.json").read_text())
-    stored.pop("made_by")
-    Path("m", "config.json").write_text(json.dumps(stored))
+    edit_config(Path("m"), lambda stored: stored.pop("made_by"))
     assert info.describe("m")["made_by"] is None
     assert "made by" not in dict(info.summary("m"))

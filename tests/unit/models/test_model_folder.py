@@ -214,7 +214,7 @@ def test_manifest_is_plain_json_with_the_documented_keys(tmp_path):
     manifest = save_lstm(tmp_path)
     content = json.loads((tmp_path / "config.json").read_text())
     assert content["format_version"] == 1 and content["family"] == "neural"
-    assert set(content) == {field.name for field in dataclasses.fields(manifest)}
+    assert set(content) == {"hash", *(field.name for field in dataclasses.fields(manifest))}
     assert set(next(iter(content["files"].values()))) == {"role", "bytes", "sha256"}
 
 
@@ -284,15 +284,15 @@ def test_a_changed_setting_is_noticed(tmp_path, part, change):
     content[part].update(change)
     path.write_text(json.dumps(content))
     for read in (model_folder.load, info.describe, loading.load_tokenizer):
-        with pytest.raises(ModelError, match="is damaged; config.json: a setting was changed"):
+        with pytest.raises(ModelError, match="is damaged; config.json: it was changed"):
             read(tmp_path)
 
 
-def test_a_model_without_a_seal_is_damaged(tmp_path):
+def test_a_model_without_a_hash_is_damaged(tmp_path):
     save_unigram(tmp_path)
     path = tmp_path / "config.json"
     content = json.loads(path.read_text())
-    del content["settings_sha256"]
+    del content["hash"]
     path.write_text(json.dumps(content))
-    with pytest.raises(ModelError, match="is damaged; config.json: a setting was changed"):
+    with pytest.raises(ModelError, match="is damaged; config.json: it was changed"):
         model_folder.load(tmp_path)
