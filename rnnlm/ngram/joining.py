@@ -35,6 +35,7 @@ from rnnlm.ngram.tables import (
     make_keys,
     new_places,
     split_keys,
+    sums_of_unseen,
     word_bits,
 )
 from rnnlm.text.lines import Progress, silent
@@ -46,7 +47,6 @@ RANGE = 1 << 18
 BYTES_PER_NGRAM, BYTES_PER_PART = 260, 90
 # Keys looked up, in sorted order, before pages of files may leave memory
 LOOKUPS = 1 << 14
-CELLS = 1 << 20  # contexts times words looked up at a time
 # If the seen words of a context leave less than this, rounding has taken its digits.
 NEARLY_NOTHING = 1e-5
 # The same of what the seen words leave of a lower order's backoff mass, relative to that
@@ -472,16 +472,12 @@ class _Joining:
         # Where nearly all of the other words' sum is taken away, too, add up word by word.
         is_near_H = (other_H > 0) & (unseen_H < NEARLY_ALL * below_H2[:, 1])
         near = np.flatnonzero(is_near_H & (words_H < self.size))
-        at_once = max(1, CELLS // self.size)
-        for start in range(0, len(near), at_once):
-            some = near[start : start + at_once]
-            contexts_C = np.repeat(some, self.size)
-            words_C = np.tile(np.arange(self.size), len(some))
-            keys_C = make_keys(contexts_C + span.first, words_C, self.size)
-            is_unseen_C = find(union.keys_M, keys_C) == NOWHERE
-            found = self._lower(words_C, links_H[contexts_C], lengths_H[contexts_C])
-            prob_C = np.where(is_unseen_C, np.exp(found.logprob_RJ[:, -1]), 0.0)
-            unseen_H[some] = prob_C.reshape(len(some), self.size).sum(axis=1)
+
+        def joined_below(contexts_C: np.ndarray, words_C: np.ndarray) -> np.ndarray:
+            at_C = contexts_C - span.first
+            return self._lower(words_C, links_H[at_C], lengths_H[at_C]).logprob_RJ[:, -1]
+
+        unseen_H[near] = sums_of_unseen(union.keys_M, near + span.first, self.size, joined_below)
         return unseen_H
 
     def _release(self, *arrays: np.ndarray) -> None:

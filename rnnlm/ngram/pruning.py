@@ -16,10 +16,9 @@ from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.checks import check_tables
 from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.tables import NOWHERE, BackoffLevel, exp64, find, find_many, make_keys
+from rnnlm.ngram.tables import NOWHERE, BackoffLevel, exp64, find_many, make_keys, sums_of_unseen
 
 NEARLY_NOTHING = 1e-2  # differences below that have lost too many digits of float32
-CELLS = 1 << 20  # contexts times words looked up at a time
 ROUNDING = 1e-6  # where no n-gram of a context is left, a backoff weight so near to 1 becomes 1
 
 
@@ -157,7 +156,7 @@ class _Stack:
             weight_H = exp64(self.levels[-2].logbackoff_M)
             self.totals.append(self.top.seen_H + weight_H * self.top.unseen_H)
 
-        lower_M, links = self._lower(level)
+        lower_M, links = self._lower(level.contexts_M, level.words_M)
         contexts = len(self.levels[-1])
         seen_H = np.bincount(level.contexts_M, exp64(level.logprob_M), minlength=contexts)
         seen_H = seen_H.astype(np.float64, copy=False)  # of an empty order they are integers
@@ -176,29 +175,25 @@ class _Stack:
 
         # A small difference has lost its digits: add up over the whole vocabulary instead.
         near = np.flatnonzero((unseen_H < NEARLY_NOTHING) & (words_H < self.size))
-        at_once = max(1, CELLS // self.size)
-        for start in range(0, len(near), at_once):
-            contexts = near[start : start + at_once]
-            contexts_C = np.repeat(contexts, self.size)
-            words_C = np.tile(np.arange(self.size), len(contexts))
-            keys_C = make_keys(contexts_C, words_C, self.size)
-            values_C1 = np.zeros((len(keys_C), 1), dtype=np.float32)
-            lower_C, _ = self._lower(BackoffLevel(self.size, keys_C, values_C1))
-            is_unseen_C = find(level.keys_M, keys_C) == NOWHERE
-            prob_C = np.where(is_unseen_C, exp64(lower_C), 0.0)
-            unseen_H[contexts] = prob_C.reshape(len(contexts), self.size).sum(axis=1)
+
+        def lower(contexts_C: np.ndarray, words_C: np.ndarray) -> np.ndarray:
+            return self._lower(contexts_C, words_C)[0]
+
+        unseen_H[near] = sums_of_unseen(level.keys_M, near, self.size, lower)
         return unseen_H
 
-    def _lower(self, level: BackoffLevel) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-        """Return log p(w|h') of the n-grams of the next order, and their links: h' is shortened
-        until hw is in the model."""
+    def _lower(
+        self, contexts_M: np.ndarray, words_M: np.ndarray
+    ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """Return log p(w|h') of n-grams of the next order, and their links: h' is shortened until
+        hw is in the model."""
         link_lengths, link_numbers = self.links[-1]
-        lengths_M, numbers_M = link_lengths[level.contexts_M], link_numbers[level.contexts_M]
-        logprob_M = np.zeros(len(level))
+        lengths_M, numbers_M = link_lengths[contexts_M], link_numbers[contexts_M]
+        logprob_M = np.zeros(len(words_M))
         for length in range(len(self.levels) - 1, -1, -1):
             at = np.flatnonzero(lengths_M == length)
             contexts = numbers_M[at]
-            keys = make_keys(contexts, level.words_M[at], self.size)
+            keys = make_keys(contexts, words_M[at], self.size)
             found_numbers = find_many(self.levels[length].keys_M, keys)
 
             # Where the n-gram is in the model, it gives the probability and is the link.

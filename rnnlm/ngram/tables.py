@@ -7,7 +7,7 @@ follow one context are neighbours. Unigrams are numbered by word; `<s>` is word 
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WORTH_SORTING = 4096  # from this number on, keys are looked up faster in order
 SEARCH_BLOCK = 4096  # sorted keys searched for together
+CELLS = 1 << 20  # contexts times words looked up at a time
 NOWHERE = -1  # the number of an n-gram that does not exist
 
 
@@ -170,6 +171,26 @@ def find(keys_M: np.ndarray, wanted_Q: np.ndarray, start: int = 0) -> np.ndarray
         return np.full(len(wanted_Q), NOWHERE, dtype=np.int64)
     is_there_Q = np.take(keys_M, places_Q, mode="clip") == wanted_Q
     return np.where(is_there_Q, places_Q + start, NOWHERE)
+
+
+def sums_of_unseen(
+    keys_M: np.ndarray,
+    contexts_N: np.ndarray,
+    size: int,
+    lower: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Return the sum of p(w|h') over the words w that follow each of these contexts in no n-gram of
+    `keys_M`, word by word, (N,). lower: log p(w|h') by contexts and words."""
+    sums_N = np.empty(len(contexts_N))
+    at_once = max(1, CELLS // size)
+    for start in range(0, len(contexts_N), at_once):
+        here = slice(start, start + at_once)
+        contexts_C = np.repeat(contexts_N[here], size)
+        words_C = np.tile(np.arange(size), len(contexts_C) // size)
+        is_unseen_C = find(keys_M, make_keys(contexts_C, words_C, size)) == NOWHERE
+        prob_C = np.where(is_unseen_C, np.exp(lower(contexts_C, words_C)), 0.0)
+        sums_N[here] = prob_C.reshape(-1, size).sum(axis=1)
+    return sums_N
 
 
 def find_many(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
