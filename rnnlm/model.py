@@ -120,7 +120,7 @@ class Model(ModelHandle):
     @property
     def parameters(self) -> int:
         """How many numbers its weights, or tables, hold."""
-        return sum(math.prod(array.shape) for array in self.core.to_arrays().values())
+        return loading.parameters_of(self.core)
 
     def info(self) -> dict[str, Any]:
         """Return what `rnnlm info` says of its folder: size, settings, training, results.

@@ -6,11 +6,14 @@ adapted model, NAME+KIND. :func:`name_of` returns the name and refuses a model t
 memory; :func:`name_if_saved` returns None for it.
 """
 
+import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
+
+import numpy as np
 
 import rnnlm.checkpoints as shipped_models
 from rnnlm.checks import several
@@ -91,6 +94,12 @@ def origin_of(model: LanguageModel | LabelModel) -> tuple[str, str] | None:
     was made in memory."""
     origin: tuple[str, str] | None = getattr(core_of(model), "origin", None)
     return origin
+
+
+def parameters_of(model: LanguageModel | LabelModel) -> int:
+    """Return how many numbers the weights, or tables, of a model hold."""
+    arrays: dict[str, np.ndarray] = cast(LanguageModel, core_of(model)).to_arrays()
+    return sum(math.prod(array.shape) for array in arrays.values())
 
 
 def kind_of(model: LanguageModel | LabelModel) -> str:

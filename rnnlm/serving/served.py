@@ -9,16 +9,14 @@ steps; so it holds up nobody.
 
 import asyncio
 import contextlib
+import functools
 import itertools
-import math
 import queue
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
-
-import numpy as np
 
 from rnnlm.errors import nearest
 from rnnlm.evaluation.comparison.pairing import names_of
@@ -149,7 +147,7 @@ class ServedModel:
         if "score" in self.task.commands:
             self.scoring = loading.scoring_model_of(core)
         self.record = record_of(name, core)
-        self._scorers: dict[ScoringSettings, SentenceScorer] = {}
+        self._scorer = functools.lru_cache(SCORERS_KEPT)(self._scorer_of)
         self._is_quick = isinstance(core, NgramModel)
         self._waiting, self._soon = _Waiting(), _Waiting()
         self._long_work = long_work or LongWork()
@@ -205,8 +203,7 @@ class ServedModel:
             _finish(self._score(self._soon.take_some()))
 
     def _scored_alone(self, sentences: list[Sentence], settings: ScoringSettings) -> Chunk:
-        assert self.scoring is not None  # `score` is for models that give probabilities
-        [chunk] = SentenceScorer(self.scoring, settings).side_by_side([sentences])
+        [chunk] = self._scorer_of(settings).side_by_side([sentences])
         return chunk
 
     def _score(self, batch: list[_Scoring]) -> "list[Found[Chunk]]":
@@ -224,16 +221,9 @@ class ServedModel:
             return list(itertools.chain.from_iterable(self._score([each]) for each in batch))
         return [(each.done, chunk) for each, chunk in zip(batch, chunks, strict=True)]
 
-    def _scorer(self, settings: ScoringSettings) -> SentenceScorer:
-        """Return the scorer for these settings. Those that were used last are kept."""
-        scorer = self._scorers.pop(settings, None)
-        if scorer is None:
-            assert self.scoring is not None  # `score` is for models that give probabilities
-            scorer = SentenceScorer(self.scoring, settings)
-            if len(self._scorers) == SCORERS_KEPT:
-                self._scorers.pop(next(iter(self._scorers)), None)
-        self._scorers[settings] = scorer
-        return scorer
+    def _scorer_of(self, settings: ScoringSettings) -> SentenceScorer:
+        assert self.scoring is not None  # `score` is for models that give probabilities
+        return SentenceScorer(self.scoring, settings)
 
 
 def _finish(found: Sequence[Found[Result]]) -> None:
@@ -315,18 +305,12 @@ def record_of(name: str, core: LanguageModel | LabelModel) -> ModelRecord:
         task=task.name,
         tokenizer=tokenizers[-1].name,
         vocabulary=tokenizers[-1].size,
-        parameters=_parameters(core),
+        parameters=loading.parameters_of(core),
         order=core.order if isinstance(core, NgramModel) else None,
         test_ppl=_test_perplexity(core),
         fingerprint=core.fingerprint,
         can=_abilities(core),
     )
-
-
-def _parameters(core: LanguageModel | LabelModel) -> int:
-    """Count the numbers that the weights, or tables, of a model hold."""
-    arrays: dict[str, np.ndarray] = cast(LanguageModel, core).to_arrays()
-    return sum(math.prod(array.shape) for array in arrays.values())
 
 
 def _test_perplexity(core: LanguageModel | LabelModel) -> float | None:

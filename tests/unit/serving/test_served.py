@@ -174,7 +174,8 @@ def test_few_scorers_are_kept(monkeypatch):
     for count in (1, 2, 3, 2, 1):
         [score] = asyncio.run(ask(count)).scores
         assert {len(likely) for likely in score.next_words} == {count}
-    assert [each.next_words for each in model._scorers] == [2, 1]
+    kept = model._scorer.cache_info()
+    assert (kept.hits, kept.misses, kept.currsize) == (1, 4, 2)
 
 
 def test_models_are_called_by_their_folders(models):
