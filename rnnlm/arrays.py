@@ -5,7 +5,7 @@ torch is imported only once an array of torch is at hand.
 
 import math
 import mmap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,12 @@ def as_array_of(values: object, reference: Array) -> Array:
     if hasattr(values, "detach"):
         return as_numpy(values)
     return np.asarray(values)
+
+
+def blocks(length: int, size: int) -> Iterator[slice]:
+    """Yield the slices that cut so many places into blocks of `size`; the last may be smaller."""
+    for start in range(0, length, size):
+        yield slice(start, min(start + size, length))
 
 
 def mixed(logprob: Array, share: Array, weight: float) -> Array:

@@ -212,11 +212,9 @@ class NeuralCache(AdaptedModel):
         size = min(self.settings.cache_tokens, R)
         # With n places a chunk sees n + size pairs: n (n + size) B cells.
         rows = max(1, int(math.sqrt(size**2 / 4 + CHUNK_CELLS / B) - size / 2))
-        for start in range(0, T, rows):
-            end = min(start + rows, T)
-
+        for part in arrays.blocks(T, rows):
             # Pairs by number: those that any of the places sees, and the latest at each place.
-            first, last = R - T + start, R - T + end
+            first, last = R - T + part.start, R - T + part.stop
             pairs = slice(max(0, first - size + 1), last)
             number_M = torch.arange(pairs.start, pairs.stop, device=device)
             now_n1 = torch.arange(first, last, device=device)[:, None]
@@ -230,7 +228,7 @@ class NeuralCache(AdaptedModel):
                 similarity_BnM = torch.bmm(queries_BnH, hidden_BSH[:, pairs].transpose(1, 2))
             weight_BnM = similarity_BnM.masked_fill_(~is_seen_BnM, -torch.inf).softmax(dim=2)
             # Where there is no pair at all, softmax gives NaN.
-            yield slice(start, end), weight_BnM.nan_to_num_(0), words_BM, is_seen_BnM.any(dim=2)
+            yield part, weight_BnM.nan_to_num_(0), words_BM, is_seen_BnM.any(dim=2)
 
     def _mix(self, logprob: Tensor, share: Tensor, is_filled: Tensor) -> Tensor:
         mixed = arrays.mixed(logprob, share, self.settings.cache_weight)

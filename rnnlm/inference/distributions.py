@@ -121,8 +121,7 @@ class _HiddenReader:
     def distributions(
         self, hidden_BTH: Array, rows_M: np.ndarray, times_M: np.ndarray
     ) -> Iterator[Array]:
-        for start in range(0, len(rows_M), self.at_once):
-            part = slice(start, start + self.at_once)
+        for part in arrays.blocks(len(rows_M), self.at_once):
             rows = arrays.as_array_of(rows_M[part], hidden_BTH)
             times = arrays.as_array_of(times_M[part], hidden_BTH)
             yield self.model.predict_hidden(hidden_BTH[rows, times][None])[0]

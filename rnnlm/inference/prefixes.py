@@ -133,8 +133,7 @@ class CachedPrefixes:
         )
         if len(prefixes) > at_once:
             extended = []
-            for first in range(0, len(prefixes), at_once):
-                block = slice(first, first + at_once)
+            for block in arrays.blocks(len(prefixes), at_once):
                 extended.extend(self.extend_all(prefixes[block], tokens[block]))
             return extended
 
@@ -250,8 +249,8 @@ def score_and_compare(
     at_once = min(at_once, model.max_rows or at_once)
 
     stream = with_boundary(ids, model.tokenizer.boundary_id)
-    for first in range(0, len(order), at_once):
-        lines = order[first : first + at_once]
+    for block in arrays.blocks(len(order), at_once):
+        lines = order[block]
         trie = _Trie(model, ids, spans[lines], compared_S[lines], is_likeliest_N)
         # The list lets the device compute everything before the first copy waits for it.
         for position_E, logprob_E in list(trie.read(stream)):
@@ -388,8 +387,8 @@ class _Trie:
         chosen, which = np.unique(_rows_of(lines, rows), return_inverse=True)
         at_once = max(1, MOST_CELLS // self.model.tokenizer.size)
         likeliest = []
-        for first in range(0, len(chosen), at_once):
-            logprob_MV = predict_rows(chosen[first : first + at_once])
+        for block in arrays.blocks(len(chosen), at_once):
+            logprob_MV = predict_rows(chosen[block])
             likeliest.append(arrays.library(logprob_MV).argmax(logprob_MV, -1))
         likeliest_M = np.concatenate([arrays.as_numpy(each_M) for each_M in likeliest])
         position = self.start_L[lines] + depth

@@ -84,10 +84,8 @@ def read_on(model: LanguageModel, inputs_BT: np.ndarray, state: State) -> State:
     number of them."""
     rows, last = inputs_BT.shape[0], inputs_BT.shape[1] - 1
     length = max(1, model.call_tokens // rows)
-    for start in range(0, last, length):
-        end = min(start + length, last)
-        targets_BT = inputs_BT[:, start + 1 : end + 1]
-        _, state = model.score(inputs_BT[:, start:end], targets_BT, state)
+    for part in arrays.blocks(last, length):
+        _, state = model.score(inputs_BT[:, part], inputs_BT[:, 1:][:, part], state)
     return state
 
 

@@ -112,8 +112,8 @@ def _score(model: LanguageModel, places: Places, length: int, arrange: Arrange) 
     for its in np.unique(length_P).tolist():
         rows_R = np.flatnonzero(length_P == its)
         at_once = max(1, model.call_tokens // its)
-        for start in range(0, len(rows_R), at_once):
-            rows_B = rows_R[start : start + at_once]
+        for block in arrays.blocks(len(rows_R), at_once):
+            rows_B = rows_R[block]
             at_B = places.at_P[rows_B]
             inputs_BT = places.stream_N[at_B[:, None] + np.arange(1 - its, 1)].astype(np.int64)
             target_B = places.ids_N[at_B].astype(np.int64)
@@ -129,8 +129,7 @@ def _last(model: LanguageModel, inputs_BT: np.ndarray, target_B: np.ndarray) -> 
     targets_BT = np.concatenate([inputs_BT[:, 1:], target_B[:, None]], axis=1)
     state = model.initial_state(rows)
     network = model if isinstance(model, HiddenStateModel) else None
-    for start in range(0, length, step):
-        read = slice(start, start + step)
+    for read in arrays.blocks(length, step):
         if network is not None:
             last_BTH, state = network.hidden(inputs_BT[:, read], state)
         else:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnlm import arrays
 from rnnlm.errors import ModelError
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.counting.workspace import BYTES_PER_ENTRY, Workspace
@@ -239,8 +240,7 @@ class _Joining:
     def _add_sums(self, order: _Order) -> None:
         """Set the sums of n-grams as contexts that nothing follows: the words that do will change
         them."""
-        for start in range(0, len(order), self.most):
-            here = slice(start, start + self.most)
+        for here in arrays.blocks(len(order), self.most):
             sums_R2 = self._sums(order.links_M[here], order.lengths_M[here])
             order.sums_M2[here, 0] = 0.0
             order.sums_M2[here, 1] = sums_R2.sum(axis=1)
@@ -427,8 +427,8 @@ class _Joining:
         rows_QJ = np.empty((len(keys_Q), parts + 1), dtype=np.float32)
         # In the order of keys, so that each step reads one stretch of the mapped arrays.
         by_key = np.argsort(keys_Q)
-        for start in range(0, len(keys_Q), LOOKUPS):
-            at = by_key[start : start + LOOKUPS]
+        for block in arrays.blocks(len(keys_Q), LOOKUPS):
+            at = by_key[block]
             wanted = keys_Q[at]
             low = int(np.searchsorted(order.keys_M, wanted[0]))
             high = int(np.searchsorted(order.keys_M, wanted[-1], side="right"))

@@ -161,9 +161,9 @@ class NgramModel(PickledByOrigin):
         rows, tokens = targets_BT.shape
         length = max(-(-tokens // free_processors()), SMALLEST_PIECE // max(1, rows), 1)
         pieces = []
-        for start in range(0, tokens, length):
-            end = start + length
-            pieces.append((inputs_BL[:, start : end + self.order - 1], targets_BT[:, start:end]))
+        for piece in array_types.blocks(tokens, length):
+            read = slice(piece.start, piece.stop + self.order - 1)
+            pieces.append((inputs_BL[:, read], targets_BT[:, piece]))
         with naming_damage():
             scored = list(in_threads(lambda piece: self._score(*piece), pieces))
             logprob_BT = np.concatenate([logprob_BT for logprob_BT, _ in scored], axis=1)

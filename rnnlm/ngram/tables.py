@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from rnnlm import arrays
 from rnnlm.errors import ModelError
 from rnnlm.files.tensors import ChunkedArray
 
@@ -183,8 +184,7 @@ def sums_of_unseen(
     `keys_M`, word by word, (N,). lower: log p(w|h') by contexts and words."""
     sums_N = np.empty(len(contexts_N))
     at_once = max(1, CELLS // size)
-    for start in range(0, len(contexts_N), at_once):
-        here = slice(start, start + at_once)
+    for here in arrays.blocks(len(contexts_N), at_once):
         contexts_C = np.repeat(contexts_N[here], size)
         words_C = np.tile(np.arange(size), len(contexts_C) // size)
         is_unseen_C = find(keys_M, make_keys(contexts_C, words_C, size)) == NOWHERE

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rnnlm import arrays
 from rnnlm.errors import SettingsError, TextError, notice
 from rnnlm.files.reading import opened
 from rnnlm.text.lines import Progress, numbered_lines, silent
@@ -95,9 +96,8 @@ def cooccurrences(
         progress(f"words at distance {distance} of {window}")
         weight = 1 / distance if by_distance else 1
         # A block at a time, so that memory does not grow with the text.
-        for start in range(0, len(ids_N) - distance, BLOCK_WORDS):
-            end = min(start + BLOCK_WORDS, len(ids_N) - distance)
-            here, there = slice(start, end), slice(start + distance, end + distance)
+        for here in arrays.blocks(len(ids_N) - distance, BLOCK_WORDS):
+            there = slice(here.start + distance, here.stop + distance)
             is_pair = line_N[here] == line_N[there]
             pairs = ids_N[here][is_pair], ids_N[there][is_pair]
             weights = np.full(len(pairs[0]), weight, dtype=total.dtype)

@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm import arrays
 from rnnlm.text.lines import Progress, silent
 
 ROWS = 8
@@ -144,17 +145,16 @@ class _Reader:
     def epoch(self) -> Iterator[tuple[float, Windows]]:
         """Yield the steps of one pass over the text, each with the share of the text before it."""
         total = len(self.ids_N)
-        for start in range(0, total, BLOCK_WORDS):
-            end = min(start + BLOCK_WORDS, total)
-            for share_of_block, step in self._block(start, end):
-                yield (start + share_of_block * (end - start)) / total, step
+        for block in arrays.blocks(total, BLOCK_WORDS):
+            for share_of_block, step in self._block(block):
+                yield (block.start + share_of_block * (block.stop - block.start)) / total, step
 
-    def _block(self, start: int, end: int) -> Iterator[tuple[float, Windows]]:
-        """Yield the steps of the words from `start` to `end`, each with the share before it."""
+    def _block(self, block: slice) -> Iterator[tuple[float, Windows]]:
+        """Yield the steps of a block of words, each with the share before it."""
         window, draw = self.window, self.draw
 
         # Leave out some occurrences of frequent words; their neighbours then meet.
-        ids_n, line_n = self.ids_N[start:end], self.line_N[start:end]
+        ids_n, line_n = self.ids_N[block], self.line_N[block]
         is_kept_n = torch.rand(len(ids_n), generator=draw, dtype=torch.float64) < self.kept_V[ids_n]
         ids_n, line_n = ids_n[is_kept_n], line_n[is_kept_n]
         count = len(ids_n)
@@ -175,8 +175,7 @@ class _Reader:
         noise_RK = torch.searchsorted(self.noise_bounds_V, drawn_RK)
         noise_RK.clamp_(max=len(self.noise_bounds_V) - 1)
 
-        for first in range(0, rows, self.rows):
-            part = slice(first, first + self.rows)
+        for part in arrays.blocks(rows, self.rows):
             line_rS = line_RS[part]
             line_rL = line_rS[:, window : window + ROW_WORDS]
             is_pair_rLS = (
@@ -188,7 +187,7 @@ class _Reader:
             around_rS = around_RS[part]
             words_rL = around_rS[:, window : window + ROW_WORDS]
             step = Windows(words_rL, around_rS, is_pair_rLS.float(), noise_RK[part])
-            yield first / rows, step
+            yield part.start / rows, step
 
 
 def _skipgram(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm import arrays
 from rnnlm.errors import TextError, notice
 from rnnlm.inspection.gradients.curve import Curve, curve
 from rnnlm.inspection.gradients.jacobians import (
@@ -61,8 +62,7 @@ class Positions:
 
     def parts(self, rows: int) -> Iterator["Positions"]:
         """Yield the positions, `rows` at a time."""
-        for start in range(0, self.rows, rows):
-            part = slice(start, start + rows)
+        for part in arrays.blocks(self.rows, rows):
             state = tuple(each[:, part] for each in self.state)
             yield Positions(self.inputs_TB[:, part], self.targets_B[part], state)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rnnlm import arrays
 from rnnlm.interface import PADDING
 from rnnlm.neural.device import product_type
 from rnnlm.neural.layers.layers import dropout
@@ -138,9 +139,7 @@ class MixtureCrossEntropy(torch.autograd.Function):
         grad_latents, grad_logprior = torch.empty_like(latents_NKE), torch.empty_like(logprior_NK)
         grad_weight, grad_bias = torch.empty_like(weight_VE), logprior_NK.new_zeros(V)
         rows = chunk_rows(N, K * V * latents.element_size())
-        for start in range(0, max(1, N), rows):
-            part = slice(start, start + rows)
-
+        for part in arrays.blocks(max(1, N), rows):
             # The softmaxes of all components, one row each: M = n K.
             latents_ME = latents[part].flatten(0, 1)
             p_MV = softmax_over_V(torch.mm(latents_ME, weight.t()).add_(bias))
@@ -161,7 +160,7 @@ class MixtureCrossEntropy(torch.autograd.Function):
             difference_MV = p_MV.index_put_(target, p_target_M - 1)
             grad_latents[part] = (torch.mm(difference_MV, weight) * share_M1).view(-1, K, E)
             weighted = torch.cat((latents_ME * share_M1, share_M1.expand(-1, ONES)), dim=1)
-            add_slices(grad_weight, grad_bias, difference_MV, weighted, is_first=start == 0)
+            add_slices(grad_weight, grad_bias, difference_MV, weighted, is_first=part.start == 0)
         ctx.save_for_backward(grad_latents, grad_logprior, grad_weight, grad_bias.to(bias_V.dtype))
         return loss
 

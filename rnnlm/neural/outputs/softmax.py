@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from rnnlm import arrays
 from rnnlm.interface import PADDING
 from rnnlm.neural.device import product_type
 
@@ -221,8 +222,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         grad_features, grad_weight = torch.empty_like(features), torch.empty_like(weight_VE)
         sum_V = torch.zeros(len(bias), dtype=wide, device=device)
         rows = chunk_rows(len(features), len(weight) * features.element_size())
-        for start in range(0, max(1, len(features)), rows):
-            part = slice(start, start + rows)
+        for part in arrays.blocks(max(1, len(features)), rows):
             share_n1 = share_N1[part]
             logits = logits_of(features[part], weight, bias)
             target = row_N[: len(logits)], index_N[part]
@@ -239,7 +239,7 @@ class LinearCrossEntropy(torch.autograd.Function):
             grad_features[part] = torch.mm(difference, weight) * share_n1
             weighted = (features[part] * share_n1).to(products)
             weighted = torch.cat((weighted, kept_N1[part].expand(-1, ONES)), dim=1)
-            add_slices(grad_weight, sum_V, difference, weighted, is_first=start == 0)
+            add_slices(grad_weight, sum_V, difference, weighted, is_first=part.start == 0)
 
         if smoothing:
             gradients = grad_features, grad_weight, sum_V
@@ -305,10 +305,10 @@ def logits_of(features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor) -> Tensor:
     rows = _even_rows(N, most)
     wide_nV = features_NE.new_empty((rows, width))[:, :V]
     logits_NV = features_NE.new_empty((N, V))
-    for start in range(0, N, rows):
-        part = features_NE[start : start + rows]
-        product_nV = torch.mm(part, weight_VE.t(), out=wide_nV[: len(part)])
-        torch.add(product_nV, bias_V, out=logits_NV[start : start + rows])
+    for part in arrays.blocks(N, rows):
+        part_nE = features_NE[part]
+        product_nV = torch.mm(part_nE, weight_VE.t(), out=wide_nV[: len(part_nE)])
+        torch.add(product_nV, bias_V, out=logits_NV[part])
     return logits_NV
 
 
@@ -345,8 +345,7 @@ def add_slices(
         size = max(1, SLICE_WEIGHTS // E)
     # Adding from bf16, with gaps between rows, would take twice as long.
     wide_vE = grad_weight_VE.new_empty((min(size, V), E))
-    for start in range(0, V, size):
-        part = slice(start, start + size)
+    for part in arrays.blocks(V, size):
         product = torch.mm(difference_NV[:, part].t(), weighted_NF)
         if is_first:
             grad_weight_VE[part].copy_(product[:, :E])

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rnnlm import arrays
 from rnnlm.config import Layer, as_stored, resolve
 from rnnlm.errors import ModelError, OutputError, UsageError, first_of, notice
 from rnnlm.files.outputs import check_file, save_file
@@ -56,8 +57,8 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
     yield "\n".join([*header, ""]).encode()
     for n in orders:
         yield f"\n\\{n}-grams:\n".encode()
-        for first in range(0, len(model.values[n - 1]), BLOCK_NGRAMS):
-            yield _lines(model, names, n, slice(first, first + BLOCK_NGRAMS))
+        for block in arrays.blocks(len(model.values[n - 1]), BLOCK_NGRAMS):
+            yield _lines(model, names, n, block)
             model.drop_pages()  # the tables need not be in memory as a whole
     yield b"\n\\end\\\n"
 

@@ -35,3 +35,13 @@ def test_arrays_keep_their_names_within_more():
     assert list(together) == ["part_1.w", "part_1.b.1", "part_10.w"]
     assert arrays.strip_prefix("part_1.", together).keys() == some.keys()
     assert arrays.strip_prefix("part_10.", together)["w"] is others["w"]
+
+
+def test_blocks_cover_every_place_once():
+    assert [list(range(8))[block] for block in arrays.blocks(8, 3)] == [
+        [0, 1, 2],
+        [3, 4, 5],
+        [6, 7],
+    ]
+    assert list(arrays.blocks(3, 5)) == [slice(0, 3)]
+    assert list(arrays.blocks(0, 5)) == []
