@@ -12,7 +12,7 @@ from .signals import Signals, explaining, saving_ignored
 
 if TYPE_CHECKING:
     from rnnlm.training.grid import GridFinished, GridPlan, GridRunEnded, GridRunStarted, RunResult
-    from rnnlm.training.request import Request
+    from rnnlm.training.settings import Request
 
 
 def train_grid(request: "Request", grid: tuple[str, ...], as_json: bool, dry_run: bool) -> int:

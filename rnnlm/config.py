@@ -379,9 +379,8 @@ class Setting:
 def setting(cls: type, name: str) -> Setting:
     """Return what a settings class says about one of its fields."""
     kind = _kinds(cls)[name]
-    return Setting(
-        _schemas(kind), tuple(_choices(kind)), _defaults([cls])[name], _description(kind)
-    )
+    [field] = [field for field in _fields(cls) if field.name == name]
+    return Setting(_schemas(kind), tuple(_choices(kind)), _default(field), _description(kind))
 
 
 def _choices(kind: Any) -> Iterator[str]:

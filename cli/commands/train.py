@@ -1,6 +1,7 @@
 """`rnnlm train`: train a model on text."""
 
 import contextlib
+import functools
 import shlex
 import warnings
 from pathlib import Path
@@ -21,12 +22,22 @@ from ..options import (
     text_options,
     without_none,
 )
-from ..setting_options import HOLDOUT, LABELS, NGRAMS, PAIRS, RUN, TOKENIZER, options_of
+from ..setting_options import (
+    HOLDOUT,
+    LABELS,
+    NGRAMS,
+    OPTIMIZATION,
+    PAIRS,
+    REQUEST,
+    RUN,
+    TOKENIZER,
+    options_of,
+)
 
 if TYPE_CHECKING:
     from rnnlm.events import Finished
     from rnnlm.training.plan import Plan
-    from rnnlm.training.request import Request
+    from rnnlm.training.settings import Request
 
     from ..signals import Signals
 
@@ -37,8 +48,58 @@ _TRAINED = [name for name, kind in KINDS.items() if kind.fitting is not None]
 LABELLING = ("--task tagging", "--task classification")
 SEQ2SEQ = ("--task seq2seq",)
 OF_NGRAMS = ("--model ngram", "--model unigram")
+_several = functools.partial(options_of, REQUEST, multiple=True, default_is="")
 
-labels_options = section(
+tokenizer_options = stacked(
+    section(
+        "Tokenizer",
+        options_of(TOKENIZER, "tokenizer", default_is=""),
+        options_of(TOKENIZER, "lowercase", declared=["--lowercase/--keep-case"]),
+        options_of(TOKENIZER, "min_count", default_is=""),
+    ),
+    section(
+        "Tokenizer",
+        options_of(TOKENIZER, "normalise", metavar="FORMS"),
+        options_of(
+            TOKENIZER, "split_punctuation", declared=["--split-punctuation/--keep-punctuation"]
+        ),
+        options_of(TOKENIZER, "remove_punctuation", "max_vocab", "literal_unk", default_is=""),
+        options_of(REQUEST, "tokenizer_from", metavar="MODEL"),
+        rare=True,
+    ),
+)
+
+
+@click.command(cls=Command)
+@click.argument("text", nargs=-1)
+@section(
+    "Text",
+    _several("valid", metavar="TEXT", default_is="the end of TEXT, see --holdout"),
+    options_of(HOLDOUT, "holdout", metavar="SHARE", default_is="5%"),
+    _several("test", metavar="TEXT"),
+    text_options,
+)
+@section(
+    "Model",
+    options_of(REQUEST, "model", metavar="KIND",
+               help=f"{', '.join(_TRAINED)}; with --task also bag, cnn."),
+    options_of(REQUEST, "recipe", metavar="NAME|FILE.toml"),
+    click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
+                 help="One setting; may be repeated."),
+    click.option("--grid", multiple=True, metavar="NAME=V,V",
+                 help="Several values of a setting, or of model or recipe: one run for each "
+                      "combination; may be repeated."),
+    options_of(REQUEST, "task", metavar="TASK"),
+    options_of(REQUEST, "init_from", metavar="MODEL"),
+)  # fmt: skip
+@section("Model", options_of(OPTIMIZATION, "embeddings", metavar="FILE"), rare=True)
+@section("Model", _several("contextual", metavar="MODEL"), goes_with=LABELLING)
+@section(
+    "Model",
+    options_of(REQUEST, "init_encoder_from", "init_decoder_from", metavar="MODEL"),
+    goes_with=SEQ2SEQ,
+)
+@section(
     "Labels",
     options_of(LABELS, "label_column", metavar="NAME,..."),
     options_of(LABELS, "sentence_column", metavar="NAME", before="With tagging: "),
@@ -48,119 +109,22 @@ labels_options = section(
     options_of(LABELS, "align", before="With tagging: "),
     goes_with=LABELLING,
 )
-pairs_options = section(
+@section(
     "Pairs",
-    click.option(
-        "--target",
-        multiple=True,
-        metavar="FILE",
-        help="With seq2seq: the target of each line of TEXT.",
-    ),
-    click.option(
-        "--valid-target",
-        multiple=True,
-        metavar="FILE",
-        help="Targets of --valid; repeat it for several references.",
-    ),
-    click.option("--test-target", multiple=True, metavar="FILE", help="Targets of --test."),
+    _several("target", "valid_target", "test_target", metavar="FILE"),
     options_of(PAIRS, "target_column", before="With seq2seq: ", metavar="NAME"),
     options_of(PAIRS, "skip_empty", before="With seq2seq: "),
     goes_with=SEQ2SEQ,
 )
-model_options = section(
-    "Model",
-    click.option(
-        "--model", metavar="KIND", help=f"{', '.join(_TRAINED)}; with --task also bag, cnn."
-    ),
-    click.option(
-        "--recipe",
-        metavar="NAME|FILE.toml",
-        help="Named settings, see rnnlm list recipes; or settings from a file.",
-    ),
-    click.option(
-        "--set",
-        "assignments",
-        multiple=True,
-        metavar="NAME=VALUE",
-        help="One setting; may be repeated.",
-    ),
-    click.option(
-        "--grid",
-        multiple=True,
-        metavar="NAME=V,V",
-        help="Several values of a setting, or of model or recipe: one run for each "
-        "combination; may be repeated.",
-    ),
-    click.option(
-        "--task",
-        metavar="TASK",
-        help="tagging, classification or seq2seq instead of a language model.",
-    ),
-    click.option("--init-from", metavar="MODEL", help="Start from the weights of another model."),
-)
-rare_model_options = section(
-    "Model",
-    click.option(
-        "--embeddings",
-        metavar="FILE",
-        help="Word vectors to start from, as text of word2vec or GloVe; svd: counted in "
-        "the training text.",
-    ),
-    rare=True,
-)
-seq2seq_model_options = section(
-    "Model",
-    click.option(
-        "--init-encoder-from",
-        metavar="MODEL",
-        help="With seq2seq: start the encoder from a language model.",
-    ),
-    click.option(
-        "--init-decoder-from",
-        metavar="MODEL",
-        help="With seq2seq: start the decoder from a language model.",
-    ),
-    goes_with=SEQ2SEQ,
-)
-task_model_options = section(
-    "Model",
-    click.option(
-        "--contextual",
-        multiple=True,
-        metavar="MODEL",
-        help="With --task: a language model whose layers are read beside the words, and are "
-        "not trained; may be repeated.",
-    ),
-    goes_with=LABELLING,
-)
-_tokenizer_options = section(
-    "Tokenizer",
-    options_of(TOKENIZER, "tokenizer", default_is=""),
-    options_of(TOKENIZER, "lowercase", declared=["--lowercase/--keep-case"]),
-    options_of(TOKENIZER, "min_count", default_is=""),
-)
-_rare_tokenizer_options = section(
-    "Tokenizer",
-    options_of(TOKENIZER, "normalise", metavar="FORMS"),
-    options_of(TOKENIZER, "split_punctuation", declared=["--split-punctuation/--keep-punctuation"]),
-    options_of(TOKENIZER, "remove_punctuation"),
-    options_of(TOKENIZER, "max_vocab", "literal_unk", default_is=""),
-    click.option("--tokenizer-from", metavar="MODEL", help="Share the tokenizer of another model."),
-    rare=True,
-)
-tokenizer_options = stacked(_tokenizer_options, _rare_tokenizer_options)
-ngram_options = section(
+@tokenizer_options
+@section(
     "N-grams",
     options_of(NGRAMS, "order"),
     options_of(NGRAMS, "smoothing", type=str, metavar="NAME"),
 )
-more_ngram_options = section(
+@section(
     "N-grams",
-    click.option(
-        "--counts",
-        metavar="DIR",
-        help="In place of TEXT, with --model ngram: counts that rnnlm count wrote.",
-    ),
+    options_of(REQUEST, "counts", metavar="DIR"),
     options_of(NGRAMS, "prune", metavar="0,0,1"),
     options_of(NGRAMS, "discounts"),
     options_of(NGRAMS, "memory", metavar="SIZE", default_is=""),
@@ -169,7 +133,7 @@ more_ngram_options = section(
     options_of(NGRAMS, "dask", metavar="ADDRESS", default_is=""),
     goes_with=OF_NGRAMS,
 )
-run_options = section(
+@section(
     "Run",
     options_of(RUN, "budget", metavar="BUDGET", default_is=""),
     options_of(RUN, "device", metavar="DEVICE", default_is=""),
@@ -178,12 +142,8 @@ run_options = section(
                  help="Show every setting with its origin, sizes and tokens; train nothing."),
     json_option,
 )  # fmt: skip
-rare_run_options = section(
-    "Run",
-    options_of(RUN, "precision", "threads", default_is=""),
-    rare=True,
-)  # fmt: skip
-saving_options = section(
+@section("Run", options_of(RUN, "precision", "threads", default_is=""), rare=True)
+@section(
     "Saving",
     output_option(
         "Model folder; the same command goes on there where it was cut off.  [default: "
@@ -192,45 +152,7 @@ saving_options = section(
     ),
     overwrite_option("Replace the model in DIR."),
 )
-rare_saving_options = section(
-    "Saving",
-    options_of(RUN, "save_every", metavar="INTERVAL"),
-    rare=True,
-)  # fmt: skip
-
-
-# ---- train
-
-
-@click.command(cls=Command)
-@click.argument("text", nargs=-1)
-@section(
-    "Text",
-    click.option(
-        "--valid",
-        multiple=True,
-        metavar="TEXT",
-        help="Validation text.  [default: the end of TEXT, see --holdout]",
-    ),
-    options_of(HOLDOUT, "holdout", metavar="SHARE", default_is="5%"),
-    click.option(
-        "--test", multiple=True, metavar="TEXT", help="Test text, evaluated once at the end."
-    ),
-    text_options,
-)
-@model_options
-@rare_model_options
-@task_model_options
-@seq2seq_model_options
-@labels_options
-@pairs_options
-@tokenizer_options
-@ngram_options
-@more_ngram_options
-@run_options
-@rare_run_options
-@saving_options
-@rare_saving_options
+@section("Saving", options_of(RUN, "save_every", metavar="INTERVAL"), rare=True)
 @click.pass_context
 def command(context: click.Context, **given: Any) -> None:
     """Train a model on TEXT; without TEXT, on the bundled corpus.
@@ -341,7 +263,7 @@ def _announce(folder: Path) -> None:
 
 def _request(given: dict[str, Any]) -> "Request":
     from rnnlm.config import parse_assignments
-    from rnnlm.training.request import Request
+    from rnnlm.training.settings import Request
 
     own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
     own["assignments"] = parse_assignments(own["assignments"])

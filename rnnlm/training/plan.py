@@ -26,8 +26,9 @@ from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.vectors import COUNTED, check_is_text_file
 from rnnlm.training import resume as resuming
 from rnnlm.training.folders import usual_folder
-from rnnlm.training.request import Request, Settled, resolve_request
+from rnnlm.training.request import Settled, resolve_request
 from rnnlm.training.resume import Begun, Done
+from rnnlm.training.settings import Request
 from rnnlm.training.texts import Opener
 
 

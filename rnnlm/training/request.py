@@ -3,87 +3,23 @@ flags."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import rnnlm.corpora as corpora
 from rnnlm.checks import check_no_dataset, items_of
 from rnnlm.config import USER, Layer, Resolved, as_text, names_of, resolve, within
-from rnnlm.errors import SettingsError, UsageError, nearest, notice
-from rnnlm.files.reading import read_by_hand
+from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.models import loading, model_folder, registry
 from rnnlm.models.card import STARTS
 from rnnlm.recipes import recipe as recipes
 from rnnlm.tasks.task import AnyTask
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.training.settings import Request
 
 # Flags of all runs: a kind of model without such a setting ignores them, and a notice says so.
 _GENERAL = {"budget", "device", "precision", "threads", "seed", "save_every"}
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a person asks `train` for. Settings: recipe < `extra_layers` < assignments (text,
-    `--set`) < named flags.
-
-    recipe: a name, or FILE.toml, whose settings come above those of the recipe that it names, or of
-    the usual one. from_file: these settings; `recipe` is then the one that the file names.
-    """
-
-    text: tuple[str, ...] = ()  # none: the bundled corpus
-    valid: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
-    counts: str | None = None  # a folder of n-gram counts, in place of the text
-    recipe: str | None = None
-    model: str | None = None
-    from_file: Layer | None = None
-    assignments: dict[str, str] = field(default_factory=dict)
-    flags: dict[str, Any] = field(default_factory=dict)
-    # Settings of a grid, between the recipe and the assignments
-    extra_layers: tuple[Layer, ...] = ()
-    output: Path | None = None  # None: the default folder in ./checkpoints
-    overwrite: bool = False
-    tokenizer_from: str | None = None
-    init_from: str | None = None
-    task: str | None = None  # of TASKS; none: a language model
-
-    # Tagging and classification: language models whose hidden states are read beside the words.
-    contextual: tuple[str, ...] = ()
-
-    # Sequence to sequence: a file of targets for each file of the text (for validation and test,
-    # each is one reference), and language models for the two sides.
-    target: tuple[str, ...] = ()
-    valid_target: tuple[str, ...] = ()
-    test_target: tuple[str, ...] = ()
-    init_encoder_from: str | None = None
-    init_decoder_from: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.recipe is not None and self.recipe.endswith(".toml"):
-            settings = read_by_hand(Path(self.recipe), SettingsError)
-            settings.pop("about", None)  # what a recipe says of itself
-            for name, value in settings.items():
-                if isinstance(value, dict):
-                    raise SettingsError(
-                        f"{self.recipe} has a section [{name}]",
-                        "settings are one flat table",
-                        "write its settings without a section",
-                    )
-            base = settings.pop("recipe", None)
-            if base is not None and base not in recipes.names():
-                raise SettingsError(
-                    f"there is no recipe {base!r}",
-                    f"{self.recipe} begins with it",
-                    nearest(str(base), recipes.names()),
-                )
-            object.__setattr__(self, "from_file", Layer(self.recipe, settings))
-            object.__setattr__(self, "recipe", base)
-
-    @property
-    def takes_bundled(self) -> bool:
-        """Whether it names nothing to train on, so that the bundled corpus is taken."""
-        return not self.text and self.counts is None
 
 
 class Settled(NamedTuple):

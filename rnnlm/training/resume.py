@@ -32,7 +32,7 @@ from rnnlm.tasks.request import Data
 from rnnlm.text import sources
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.vectors import COUNTED
-from rnnlm.training.request import Request
+from rnnlm.training.settings import Request
 
 MAY_CHANGE = {
     "device", "threads", "memory", "temp", "workers", "dask", "resumable",

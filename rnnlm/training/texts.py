@@ -8,7 +8,7 @@ from rnnlm.models import registry
 from rnnlm.tasks.line_texts import held_out_share, is_share_chosen
 from rnnlm.tasks.request import Texts
 from rnnlm.text.lines import HoldoutSettings, Progress
-from rnnlm.training.request import Request
+from rnnlm.training.settings import Request
 
 Opener = Callable[[Request, Resolved, registry.Kind, Progress], Texts]
 

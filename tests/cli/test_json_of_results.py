@@ -25,7 +25,7 @@ from rnnlm.tasks.labels.data import MULTI
 from rnnlm.tasks.seq2seq import evaluation as pairs
 from rnnlm.training import grid
 from rnnlm.training.grid_request import Combination
-from rnnlm.training.request import Request
+from rnnlm.training.settings import Request
 from support import tiny_models, tiny_seq2seq, tiny_tasks, tiny_translators
 from support.saved_models import edit_config
 from support.tiny_models import LINES

@@ -33,7 +33,7 @@ from rnnlm.neural.device import training_products
 from rnnlm.neural.fitting.language_modelling import TextStreams
 from rnnlm.neural.settings import ElmanCell
 from rnnlm.training.plan import plan
-from rnnlm.training.request import Request
+from rnnlm.training.settings import Request
 
 KERNELS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 # The forms of cells that torch has.

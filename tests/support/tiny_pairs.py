@@ -13,7 +13,7 @@ from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.tasks.seq2seq.data import PairTrainingData, encode_pairs, make_codec
 from rnnlm.tasks.seq2seq.fitting import make_trainer
-from rnnlm.training.request import Request
+from rnnlm.training.settings import Request
 from support.tiny_translators import numbers, parallel_text
 
 Rows = Sequence[tuple[str, str]]

@@ -16,7 +16,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import open_text
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.plan import plan
-from rnnlm.training.request import Request
+from rnnlm.training.settings import Request
 
 
 def encoded(path, tokenizer):

@@ -8,7 +8,7 @@ from rnnlm.config import names_of
 from rnnlm.errors import SettingsError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.models import registry
-from rnnlm.training.request import Request
+from rnnlm.training.settings import Request
 
 TASKS = registry.all_tasks()
 

@@ -8,7 +8,8 @@ import pytest
 import rnnlm
 from rnnlm.errors import OutputError, RnnlmWarning
 from rnnlm.training.folders import usual_folder
-from rnnlm.training.request import Request, resolve_request
+from rnnlm.training.request import resolve_request
+from rnnlm.training.settings import Request
 from support.small_runs import SMALL
 
 UNSEEN = {"model": "gru", "threads": 1, "min_validations": 0, **SMALL}

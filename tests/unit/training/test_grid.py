@@ -21,7 +21,7 @@ from rnnlm.training.grid import (
     train_grid,
 )
 from rnnlm.training.grid_request import GridRequest
-from rnnlm.training.request import Request
+from rnnlm.training.settings import Request
 from support.small_runs import SMALL, numbers
 
 pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")

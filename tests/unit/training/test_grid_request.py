@@ -16,7 +16,7 @@ from rnnlm.training.grid_request import (
     parse_axes,
     usual_folder,
 )
-from rnnlm.training.request import Request
+from rnnlm.training.settings import Request
 
 ASKED = Request(text=("my.txt",), output=Path("lesson"))
 

@@ -14,8 +14,8 @@ from rnnlm.text.prepared.preparation import Request as PrepareRequest
 from rnnlm.text.prepared.preparation import resolve_request as resolve_prepare
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.plan import plan
-from rnnlm.training.request import Request
 from rnnlm.training.run import run
+from rnnlm.training.settings import Request
 from support.small_runs import SMALL, write
 
 

@@ -13,7 +13,8 @@ from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
 from rnnlm.models import model_folder
 from rnnlm.tasks.seq2seq.fitting import make_trainer, weights
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.training.request import Request, resolve_request
+from rnnlm.training.request import resolve_request
+from rnnlm.training.settings import Request
 from support.networks import as_stored
 from support.random_language_models import LINES, SUBWORDS, language_model
 from support.tiny_pairs import opened

@@ -5,7 +5,8 @@ import pytest
 
 from rnnlm.errors import RnnlmError
 from rnnlm.tasks.seq2seq.data import make_codec
-from rnnlm.training.request import Request, resolve_request
+from rnnlm.training.request import resolve_request
+from rnnlm.training.settings import Request
 from support.tiny_pairs import TRAIN, fit, save
 from support.tiny_translators import parallel_text
 
