@@ -32,9 +32,9 @@ def show(parts: "Iterable[Part]") -> None:
 def show_results(evaluations: "Mapping[str, Evaluation]") -> None:
     """Print a row for each text, and column of labels, that a model was measured on after its
     training; then the signatures."""
-    from rnnlm.evaluation.metrics import summary_table
+    from rnnlm.evaluation.metrics import Evaluation
 
-    terminal.print_table(summary_table(evaluations))
+    terminal.print_table(Evaluation.summary_table(evaluations))
     for text, its in evaluations.items():
         # Columns of labels with the same signature need no names.
         for each in its.mains:

@@ -47,7 +47,7 @@ def check(
 
 def _taken_by(task: "AnyTask", comparing: bool) -> set[str]:
     """Return the parameters that a task takes for its models and their data."""
-    taken = {each.name for each in fields(_class_of(task, comparing))} | task.offers
+    taken = {each.name for each in fields(task.options)} | task.offers
     for cls in task.reading:
         taken.update(each.name for each in fields(cls))
     if comparing:
@@ -58,12 +58,6 @@ def _taken_by(task: "AnyTask", comparing: bool) -> set[str]:
     for name in taken:
         parameters.update(_SAID_BY.get(name, (name,)))
     return parameters
-
-
-def _class_of(task: "AnyTask", comparing: bool) -> type:
-    if comparing and task.options_of_comparison:
-        return task.options_of_comparison
-    return task.options
 
 
 def data_of(
@@ -80,21 +74,20 @@ def data_of(
     return options.corpus_of(names, options.text_flags(dict(given)))
 
 
-def options_of(task: "AnyTask", given: Mapping[str, Any], comparing: bool = False) -> object:
+def options_of(task: "AnyTask", given: Mapping[str, Any]) -> object:
     """Make the options of a task from the parameters of a command."""
-    cls = _class_of(task, comparing)
     said: dict[str, Any] = {}
-    for each in fields(cls):
+    for each in fields(task.options):
         # Some are made of several parameters, or of one with another name.
         if each.name == "reading":
             said["reading"] = _reading(task, given)
         elif each.name == "decoding":
             said["decoding"] = _decoding(given)
-        elif each.name in ("progress", "report"):
+        elif each.name == "progress":
             said[each.name] = terminal.Progress()
         elif each.name in given:
             said[each.name] = given[each.name]
-    return cls(**said)
+    return task.options(**said)
 
 
 def _reading(task: "AnyTask", given: Mapping[str, Any]) -> dict[str, Any]:

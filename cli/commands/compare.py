@@ -113,7 +113,7 @@ def command(
     result = task.compare(
         models,
         task_options.data_of(task, on, given),
-        task_options.options_of(task, given, comparing=True),
+        task_options.options_of(task, given),
         settings,
         device=device,
     )

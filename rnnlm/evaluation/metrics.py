@@ -353,6 +353,43 @@ class Evaluation(Records, Result):
         signatures = [f"{of} {its}".strip() for of, its in self.signatures.items()]
         return html_table("", table.columns, table.rows, "; ".join(signatures))
 
+    @staticmethod
+    def summary_table(evaluations: "Mapping[str, Evaluation]") -> Table:
+        """Return the summaries of evaluations, by the names of their texts: a row for each text and
+        column of labels."""
+        # Evaluations of different tasks need a column for whatever one of them has.
+        summaries: list[Metric] = []
+        counted: dict[str, None] = {}
+        for its in evaluations.values():
+            summaries += its.summary
+            counted |= dict.fromkeys(its.summary_counts)
+        names = list(dict.fromkeys(each.name for each in summaries))
+        heads = ["text"]
+        has_columns = any(each.column for each in summaries)
+        if has_columns:
+            heads.append("labels")
+
+        rows = []
+        for text, its in evaluations.items():
+            for column in its.column_names:
+                cells = [text]
+                if has_columns:
+                    cells.append(column)
+                counts = its.counts_of(column)
+                cells += [f"{counts.get(name) or 0:,}" for name in counted]
+                for name in names:
+                    metric = its.metric(name, column)
+                    cells.append("-" if metric is None else metric.shown())
+                rows.append(cells)
+
+        # The cells have no room for percent signs.
+        shares = list(dict.fromkeys(each.name for each in summaries if each.unit == "share"))
+        remark = ""
+        if shares:
+            remark = f"In percent: {', '.join(shares)}."
+        numbers = [*counted, *names]
+        return Table([*heads, *numbers], rows, remark=remark, right=numbers)
+
 
 def with_intervals(evaluation: E) -> E:
     """Return the evaluation with the 95 % interval of each main metric."""
@@ -362,43 +399,6 @@ def with_intervals(evaluation: E) -> E:
         key = (each.column, each.name)
         intervals[key] = drawn.get(key)
     return replace(evaluation, intervals=intervals)
-
-
-def summary_table(evaluations: Mapping[str, Evaluation]) -> Table:
-    """Return the summaries of evaluations, by the names of their texts: a row for each text and
-    column of labels."""
-    # The evaluations may be of different tasks, so a column is needed for whatever one of them has.
-    summaries: list[Metric] = []
-    counted: dict[str, None] = {}
-    for its in evaluations.values():
-        summaries += its.summary
-        counted |= dict.fromkeys(its.summary_counts)
-    names = list(dict.fromkeys(each.name for each in summaries))
-    heads = ["text"]
-    has_columns = any(each.column for each in summaries)
-    if has_columns:
-        heads.append("labels")
-
-    rows = []
-    for text, its in evaluations.items():
-        for column in its.column_names:
-            cells = [text]
-            if has_columns:
-                cells.append(column)
-            counts = its.counts_of(column)
-            cells += [f"{counts.get(name) or 0:,}" for name in counted]
-            for name in names:
-                metric = its.metric(name, column)
-                cells.append("-" if metric is None else metric.shown())
-            rows.append(cells)
-
-    # The cells have no room for percent signs.
-    shares = list(dict.fromkeys(each.name for each in summaries if each.unit == "share"))
-    remark = ""
-    if shares:
-        remark = f"In percent: {', '.join(shares)}."
-    numbers = [*counted, *names]
-    return Table([*heads, *numbers], rows, remark=remark, right=numbers)
 
 
 def restored(numbers: type[N], stored: Mapping[str, Any], **known: Any) -> N:

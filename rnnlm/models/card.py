@@ -303,7 +303,7 @@ def _numbers(task: "AnyTask", evaluations: "dict[str, Evaluation]") -> list[str]
     signatures."""
     if not evaluations:
         return []
-    table = task.summary_table(evaluations)
+    table = task.evaluation_class.summary_table(evaluations)
     lines = ["## Numbers", "", _row(table.columns), "|---" * len(table.columns) + "|"]
     lines += [*map(_row, table.cells()), ""]
     if table.remark:

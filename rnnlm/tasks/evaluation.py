@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnlm.checks import check_no_dataset, several
+from rnnlm.config import names_of
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.comparison.pairing import Comparison
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
@@ -29,8 +30,7 @@ def evaluate(
     each task has."""
     check_no_dataset(text, "text")
     task = registry.task(loading.task_of(model))
-    kinds = {each.name: each.options for each in registry.all_tasks()}
-    return task.evaluate(model, text, _options(task, kinds, _given(options)))
+    return task.evaluate(model, text, _options(task, _given(options)))
 
 
 def compare(
@@ -42,7 +42,7 @@ def compare(
     device: str | Device = "auto",
     text_settings: "TextSettings | None" = None,
     train: Given | None = None,
-    report: "Progress | None" = None,
+    progress: "Progress | None" = None,
     target: Sequence[str | Path] = (),
     decoding: "DecodingSettings | None" = None,
     reading: Mapping[str, object] | None = None,
@@ -55,8 +55,7 @@ def compare(
     names: what models are called in the result.
 
     Of language models, train: a training text, in which n-grams are looked up and, where the models
-    do not know, words are counted. report: called with how far the work is. The other keywords are
-    those of :meth:`rnnlm.Model.evaluate`.
+    do not know, words are counted. The other keywords are those of :meth:`rnnlm.Model.evaluate`.
 
     Raises:
         ComparisonError: the models are of different tasks, or nothing of them compares. UsageError:
@@ -70,14 +69,11 @@ def compare(
     task = registry.task(registry.LANGUAGE_MODEL)
     for model in models:
         task = registry.task(loading.task_of(model))
-    kinds = {}
-    for each in registry.all_tasks():
-        kinds[each.name] = each.options_of_comparison or each.options
     given = _given({
-        "text_settings": text_settings, "train": train, "report": report, "target": target,
+        "text_settings": text_settings, "train": train, "progress": progress, "target": target,
         "decoding": decoding, "reading": reading,
     })  # fmt: skip
-    asked = _options(task, kinds, given)
+    asked = _options(task, given)
     _check_settings(task, settings)
     if text is None:
         if given or settings != ComparisonSettings():
@@ -92,22 +88,20 @@ def _given(keywords: Mapping[str, object]) -> dict[str, object]:
     return {name: its for name, its in keywords.items() if its not in (None, (), [], {})}
 
 
-def _options(task: AnyTask, kinds: Mapping[str, type], given: Mapping[str, object]) -> object:
+def _options(task: AnyTask, given: Mapping[str, object]) -> object:
     """Return the options of a task, with the keywords that were given; refuse those that models of
-    other tasks take. kinds: the class of the options of each task."""
-    names = {}
-    for of, kind in kinds.items():
-        names[of] = {each.name for each in fields(kind)}
-    refused = [name for name in given if name not in names[task.name]]
+    other tasks take."""
+    names = {each.singular: names_of([each.options]) for each in registry.all_tasks()}
+    refused = [name for name in given if name not in names[task.singular]]
     if refused:
-        takers = [registry.task(of).singular for of, own in names.items() if refused[0] in own]
+        takers = [singular for singular, own in names.items() if refused[0] in own]
         others = ", ".join(f"{name}=" for name in refused)
         raise UsageError(
             f"{refused[0]}= needs {' or '.join(takers)}",
             f"this is {task.singular}",
             f"leave out {others}",
         )
-    return kinds[task.name](**given)
+    return task.options(**given)
 
 
 def _check_settings(task: AnyTask, settings: ComparisonSettings) -> None:

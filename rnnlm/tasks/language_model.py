@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import rnnlm.corpora as corpora
+from rnnlm.config import Checked
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.tasks.request import Data, Texts, TrainingRequest
-from rnnlm.tasks.task import Description, Given, LineOptions, Task, trained_corpus
+from rnnlm.tasks.task import Description, Given, Task, trained_corpus
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, silent
@@ -32,27 +33,21 @@ DEMO_RECIPE, DEFAULT_RECIPE = "demo", "lstm"
 
 
 @dataclass(frozen=True)
-class TextOptions(LineOptions):
-    """How a text is read: by a model, in one stream or each line alone (context; None: carry), and
-    from its source. progress: called during reading and scoring."""
+class TextOptions(Checked):
+    """How a text is read: from its source, and by a model, in one stream or each line alone
+    (context; None: carry).
 
+    train: a training text that models are compared with, in which n-grams are looked up and, where
+    the models do not know, words are counted. progress: called during reading and scoring.
+    """
+
+    text_settings: TextSettings | None = None
     context: Literal["carry", "reset"] | None = None
+    train: str | Path | Sequence[str | Path] | Text | None = None
     progress: Progress | None = None
 
 
-@dataclass(frozen=True)
-class ComparisonOptions(LineOptions):
-    """The texts that models are compared on, and how they are read.
-
-    train: a training text, in which n-grams are looked up and, where the models do not know, words
-    are counted. report: called with how far the work is.
-    """
-
-    train: str | Path | Sequence[str | Path] | Text | None = None
-    report: Progress | None = None
-
-
-class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOptions]):
+class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOptions]):
     """Predicting each token of a text from those before it."""
 
     name = "language-model"
@@ -142,21 +137,19 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         return TextEvaluation
 
     options = TextOptions
-    options_of_comparison = ComparisonOptions
     compares_by = frozenset(each.name for each in fields(ComparisonSettings))
 
     def evaluate(
         self,
         model: "LanguageModel | str | Path",
         data: "Given | EncodedText | None",
-        options: LineOptions | None = None,
+        options: TextOptions | None = None,
         device: "str | Device" = "auto",
     ) -> "TextEvaluation":
         from rnnlm.evaluation import perplexity
         from rnnlm.models import loading
 
-        if not isinstance(options, TextOptions):
-            options = TextOptions()
+        options = options or TextOptions()
         data = trained_corpus(model) if data is None else data
         return perplexity.evaluate(
             loading.language_model_of(model, device),
@@ -167,19 +160,18 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         )
 
     def comparing(
-        self, data: "Given | EncodedText", options: LineOptions | None, settings: ComparisonSettings
+        self, data: "Given | EncodedText", options: TextOptions | None, settings: ComparisonSettings
     ) -> "ComparingTexts":
         """Compare by perplexities."""
         from rnnlm.evaluation.comparison.comparison import ComparingTexts
         from rnnlm.evaluation.perplexity import as_text
 
-        if not isinstance(options, ComparisonOptions):
-            options = ComparisonOptions()
+        options = options or TextOptions()
         train = options.train
         if train is not None:
             train = as_text(train, options.text_settings)
         text = as_text(cast("Text", _named_texts(data)), options.text_settings)
-        return ComparingTexts(text, train, settings, options.report or silent)
+        return ComparingTexts(text, train, settings, options.progress or silent)
 
     def comparable_stored(self, models: "Sequence[StoredModel]") -> "Comparable":
         from rnnlm.evaluation.comparison.comparison import Subject, find_comparable
@@ -196,7 +188,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         self,
         model: "LanguageModel",
         data: "Given | EncodedText",
-        options: LineOptions | None = None,
+        options: TextOptions | None = None,
         called: str = "",
     ) -> "EncodedText":
         """Return a text as a model reads it. The name of a bundled corpus means its test split."""
@@ -212,11 +204,10 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         self,
         model: "LanguageModel",
         data: "EncodedText",
-        options: LineOptions | None = None,
+        options: TextOptions | None = None,
         progress: Progress = silent,
     ) -> "TextEvaluation":
-        asked = options if isinstance(options, TextOptions) else TextOptions()
-        return self.evaluate(model, data, replace(asked, progress=progress))
+        return self.evaluate(model, data, replace(options or TextOptions(), progress=progress))
 
     def checks(self, model: "LanguageModel", sample: int | None, seed: int) -> "Iterator[Check]":
         from rnnlm.evaluation.soundness import probabilities_sum_to_one

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
-from rnnlm.config import Checked, Resolved
+from rnnlm.config import Resolved
 from rnnlm.errors import UsageError
 from rnnlm.tasks.request import CountedText, Data, Texts, TrainingRequest
 from rnnlm.text.corpus import Text
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.pairing import Comparable, Comparing, Comparison
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.evaluation.comparison.stored import StoredModel
-    from rnnlm.evaluation.metrics import Evaluation, Table
+    from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.evaluation.soundness import Check
     from rnnlm.interface import Device, Tokenizer
     from rnnlm.models.loading import ScoringModel
@@ -56,19 +56,12 @@ class Description:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class LineOptions(Checked):
-    """How lines that a model is evaluated on are read."""
-
-    text_settings: TextSettings | None = None
-
-
 class Task(ABC, Generic[M, D, C, K]):
     """What is learned. A task reads data, fits models to them, loads, evaluates and describes
     models; all else says what its models are called, and which commands and settings they have.
 
-    A new task gives the attributes without a value and the abstract methods; :attr:`compared`, if
-    `rnnlm compare` is to work; and :attr:`commands`, with a command of its own.
+    A new task gives the attributes without a value, the abstract methods, and :attr:`commands`,
+    with a command of its own.
     """
 
     # ---- What its models are called and do.
@@ -148,26 +141,13 @@ class Task(ABC, Generic[M, D, C, K]):
     def evaluation_class(self) -> "type[Evaluation]":
         """The class of the results of :meth:`evaluate`."""
 
-    def summary_table(self, evaluations: "Mapping[str, Evaluation]") -> "Table":
-        """Return what was measured of a model, in one table."""
-        from rnnlm.evaluation.metrics import summary_table
-
-        return summary_table(evaluations)
-
-    # The keywords of `model.evaluate`, and those of `rnnlm.compare` where they differ.
-    options: ClassVar[type] = LineOptions
-    options_of_comparison: ClassVar[type | None] = None
+    options: ClassVar[type]  # the keywords of `model.evaluate` and `rnnlm.compare`
     # The settings by which its data are read.
     reading: ClassVar[tuple[type, ...]] = (TextSettings, SourceSettings)
     # Further options of `rnnlm eval` and `rnnlm compare`: "confusions", ...
     offers: ClassVar[frozenset[str]] = frozenset()
     # The settings of comparisons that have an effect.
     compares_by: ClassVar[frozenset[str]] = frozenset({"resamples", "seed"})
-
-    @property
-    def compared(self) -> tuple[str, ...]:
-        """The metrics by which models compare, which are counted line by line."""
-        return ()
 
     @property
     def reads_lines(self) -> bool:
@@ -211,23 +191,16 @@ class Task(ABC, Generic[M, D, C, K]):
         resampling = Resampling(settings.resamples, settings.seed)
         return compare_models(models, comparing, names, resampling, device)
 
+    @abstractmethod
     def comparing(
         self, data: Given | D, options: K | None, settings: "ComparisonSettings"
     ) -> "Comparing[Any, Any, Any]":
         """Return what compares models on these data."""
-        from rnnlm.tasks.comparison import ComparingByTask
 
-        return ComparingByTask(self, data, options)
-
+    @abstractmethod
     def comparable_stored(self, models: "Sequence[StoredModel]") -> "Comparable":
         """Return which of the metrics compare that were stored when models were trained; raise
         ComparisonError if none does."""
-        from rnnlm.evaluation.comparison.pairing import Comparable
-
-        return Comparable(self.compared, "")
-
-    def check_alike(self, models: Mapping[str, M]) -> None:
-        """Raise ComparisonError unless models, by their names, have learned the same."""
 
     @abstractmethod
     def read(self, model: M, data: Given | D, options: K | None = None, called: str = "") -> D:

@@ -1,9 +1,8 @@
 """Tagging and classification as tasks: labels of words, or of whole texts, are learned."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from rnnlm.errors import ComparisonError
 from rnnlm.tasks.labels.options import LabelOptions, TaskTokenizerSettings
 from rnnlm.tasks.request import Data, Texts, TrainingRequest
 from rnnlm.tasks.task import Description, Given, Task
@@ -14,10 +13,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from rnnlm.config import Resolved
+    from rnnlm.evaluation.comparison.pairing import Comparable
+    from rnnlm.evaluation.comparison.settings import ComparisonSettings
+    from rnnlm.evaluation.comparison.stored import StoredModel
     from rnnlm.evaluation.label_evaluation import LabelEvaluation
     from rnnlm.evaluation.soundness import Check
     from rnnlm.interface import Tokenizer
     from rnnlm.models.registry import Kind
+    from rnnlm.tasks.labels.comparison import ComparingLabels
     from rnnlm.tasks.labels.data import Codec, LabelledData, TaskData
     from rnnlm.tasks.labels.evaluation import Labelled
     from rnnlm.tasks.labels.model import TaskModel
@@ -99,26 +102,20 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
     reading = (LabelledSettings,)
     offers = frozenset({"confusions"})
 
-    @property
-    def compared(self) -> tuple[str, ...]:
-        from rnnlm.evaluation.labels import LABEL_METRICS
+    def comparing(
+        self,
+        data: "Given | LabelledData",
+        options: LabelOptions | None,
+        settings: "ComparisonSettings",
+    ) -> "ComparingLabels":
+        from rnnlm.tasks.labels.comparison import ComparingLabels
 
-        return tuple(LABEL_METRICS)
+        return ComparingLabels(self.name, cast("Labelled", data), options or LabelOptions())
 
-    def check_alike(self, models: "Mapping[str, TaskModel]") -> None:
-        columns = set()
-        for model in models.values():
-            columns.add(tuple((each.name, each.level, each.form) for each in model.codec.columns))
-        if len(columns) > 1:
-            learned = []
-            for name, model in models.items():
-                names = ", ".join(each.name for each in model.codec.columns)
-                learned.append(f"{name} has learned {names}")
-            raise ComparisonError(
-                "models of different labels cannot be compared",
-                ", ".join(learned),
-                "name models that have learned the same columns",
-            )
+    def comparable_stored(self, models: "Sequence[StoredModel]") -> "Comparable":
+        from rnnlm.tasks.labels.comparison import COMPARABLE
+
+        return COMPARABLE
 
     def read(
         self,

@@ -192,7 +192,7 @@ def test_loaded_model_stands_for_its_folder_where_needed(folder, monkeypatch):
 
 def test_bundled_corpus_model_defaults_to_the_test_part(folder, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(rnnlm.RnnlmError, match="no text to evaluate on; name one"):
+    with pytest.raises(rnnlm.RnnlmError, match="no data to evaluate on; name a file"):
         evaluate(folder / "trigrams")
     save(tmp_path / "bundled", fit("ngram", order=3), "ngram", order=3)
     config = tmp_path / "bundled" / "config.json"
@@ -205,5 +205,5 @@ def test_bundled_corpus_model_defaults_to_the_test_part(folder, monkeypatch, tmp
     compared = rnnlm.compare([model, folder / "trigrams"], "english")
     assert [each.name for each in compared.models] == ["bundled", "trigrams"]
     assert run(["eval", "-m", "bundled", "english"]) == 0
-    with pytest.raises(rnnlm.RnnlmError, match="no text to evaluate on"):
+    with pytest.raises(rnnlm.RnnlmError, match="no data to evaluate on"):
         model.adapt("unigram").evaluate()
