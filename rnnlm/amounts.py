@@ -27,9 +27,11 @@ def amount(
 
     # What a unit asks for.
     if unit == "bytes":
+        if value >= 1e9:
+            return f"{value / 1e9:,.1f} GB"
         if value >= 1e6:
-            return f"{value / 1e6:,.1f} MB"
-        return f"{value / 1e3:,.0f} kB"
+            return f"{value / 1e6:.{1 if value < 1e8 else 0}f} MB"
+        return f"{value / 1e3:.0f} kB"
     if unit == "share":
         value = 100 * value
     if unit in ("share", "of_100"):

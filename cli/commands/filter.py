@@ -193,11 +193,8 @@ def _tell(event: "Event", progress: terminal.Progress) -> None:
             f"(of {event.documents:,} documents of the reference)"
         )
     elif isinstance(event, ShardFiltered):
-        speed = event.text_bytes_per_second / 1e6
-        progress(
-            f"{event.done:,} of {event.shards:,} files filtered, {event.share:.0%}, "
-            f"{speed:,.1f} MB/s"
-        )
+        speed = terminal.amount(event.text_bytes_per_second, unit="bytes")
+        progress(f"{event.done:,} of {event.shards:,} files filtered, {event.share:.0%}, {speed}/s")
 
 
 def _show(result: "Filtered") -> None:
@@ -228,9 +225,9 @@ def _show(result: "Filtered") -> None:
     documents = terminal.plural(result.documents, "document", "documents")
     line = f"{files}; {documents} in {result.output}"
     if result.text_bytes >= LEAST_BYTES:
-        speed = result.text_bytes_per_second / 1e6
+        speed = terminal.amount(result.text_bytes_per_second, unit="bytes")
         line += (
-            f"; {result.text_bytes / 1e6:,.1f} MB of text in "
-            f"{terminal.duration(result.seconds)}, {speed:,.2f} MB/s"
+            f"; {terminal.amount(result.text_bytes, unit='bytes')} of text in "
+            f"{terminal.duration(result.seconds)}, {speed}/s"
         )
     terminal.say(line)

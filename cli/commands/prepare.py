@@ -177,7 +177,7 @@ def _how_far(event: "Counting | Encoding") -> str:
         parts += [
             f"{terminal.amount(event.text_bytes, unit='bytes')} of text",
             "reading again what is done" if event.is_skipping else f"{event.tokens:,} tokens",
-            f"{event.bytes_per_second / 1e6:,.1f} MB/s",
+            f"{terminal.amount(event.bytes_per_second, unit='bytes')}/s",
         ]
     else:
         parts.append("counting words")

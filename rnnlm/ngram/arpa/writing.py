@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnlm import arrays
+from rnnlm.amounts import amount
 from rnnlm.config import Layer, as_stored, resolve
 from rnnlm.errors import ModelError, OutputError, UsageError, first_of, notice
 from rnnlm.files.outputs import check_file, save_file
@@ -176,7 +177,7 @@ def _with_progress(
     for piece in pieces:
         yield piece
         written += len(piece)
-        report(f"{written / 1e6:,.0f} MB written")
+        report(f"{amount(written, unit='bytes')} written")
 
 
 def import_arpa(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnlm.amounts import amount
 from rnnlm.errors import ModelError, OutputError
 from rnnlm.files.reading import read_json
 from rnnlm.files.resuming import Found, next_step
@@ -260,7 +261,7 @@ def check_room(folder: Path, needed: int) -> None:
     if free < needed:
         raise OutputError(
             f"{folder} has too little room",
-            f"the work takes about {needed / 1e9:,.1f} GB of temporary files, and "
-            f"{free / 1e9:,.1f} GB are free",
+            f"the work takes about {amount(needed, unit='bytes')} of temporary files, and "
+            f"{amount(free, unit='bytes')} are free",
             "free some space, or name another folder with `temp`",
         )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import system
+from rnnlm.amounts import amount
 from rnnlm.config import as_text
 from rnnlm.errors import OutputError, SettingsError, UsageError, notice
 from rnnlm.files import lock
@@ -157,8 +158,8 @@ def memory_for_arrays(memory: str, size: int) -> int:
     if allowed < least:
         raise SettingsError(
             f"memory = {memory} is too little",
-            f"the program holds {used / 1e6:,.0f} MB with its vocabulary of {size:,} words, and "
-            f"counting takes {(least - used) / 1e6:,.0f} MB more at least",
+            f"the program holds {amount(used, unit='bytes')} with its vocabulary of {size:,} "
+            f"words, and counting takes {amount(least - used, unit='bytes')} more at least",
             f"give {least / 1e6 + 1:.0f}M or more",
         )
     return allowed - used - COUNTED_PER_WORD * size
@@ -274,5 +275,5 @@ def _tell_large_shards(plan: plans.Plan, store: Store, workspace: Workspace) -> 
         missing = (longest - workspace.shard) * BYTES_PER_POSITION
         notice(
             f"the count began with more memory, in parts of {longest:,} tokens: until they are "
-            f"counted, it takes about {missing / 1e6 + 1:,.0f} MB more than now allowed"
+            f"counted, it takes about {amount(missing + 1e6, unit='bytes')} more than now allowed"
         )

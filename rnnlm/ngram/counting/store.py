@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from rnnlm import system
+from rnnlm.amounts import amount
 from rnnlm.errors import ModelError, OutputError
 from rnnlm.files import tensors, writing
 from rnnlm.files.journal import Journal
@@ -226,7 +227,7 @@ class Store:
             yield
         except OSError as error:
             missing = self.needed - sum(piece.bytes for piece in self.pieces.values())
-            free = f"free {max(missing, 0) / 1e9:,.1f} GB" if missing > 0 else "free some space"
+            free = f"free {amount(missing, unit='bytes')}" if missing > 0 else "free some space"
             raise OutputError(
                 f"cannot write to {self.folder}",
                 error.strerror or str(error),

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
+from rnnlm.amounts import amount
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import OutputError
 from rnnlm.files.tensors import ChunkedArray
@@ -75,7 +76,7 @@ class Workspace:
             yield
         except OSError as error:
             raise OutputError(
-                f"no room for {length / 1e6:,.0f} MB of temporary files in "
+                f"no room for {amount(length, unit='bytes')} of temporary files in "
                 f"{self.folder or tempfile.gettempdir()}",
                 error.strerror or str(error),
                 "free some space there, or name another folder with `temp`",

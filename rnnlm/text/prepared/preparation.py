@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm import system
+from rnnlm.amounts import amount
 from rnnlm.checks import several
 from rnnlm.config import USER, Layer, Resolved, SettingValue, resolve, warn_of_idle
 from rnnlm.errors import SettingsError, UsageError, notice
@@ -351,7 +352,7 @@ def bounds_of(memory: int, folder: Path) -> Bounds:
     if memory < least:
         raise SettingsError(
             f"memory = {memory / 1e6:,.0f}M is too little",
-            f"the program itself holds {held / 1e6:,.0f} MB",
+            f"the program itself holds {amount(held, unit='bytes')}",
             f"at least {least / 1e6:.0f}M are needed",
         )
     free = memory - held

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnlm.amounts import amount
 from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError, TextError, given
 from rnnlm.interface import UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.text import normalisation
@@ -268,7 +269,7 @@ def _no_room(
     hints.append("more memory")
     return SettingsError(
         f"the vocabulary of {wanted:,} words does not fit in memory",
-        f"{room / 1e6:,.0f} MB hold {fitting:,}",
+        f"{amount(room, unit='bytes')} hold {fitting:,}",
         f"use {' or '.join(hints)}",
     )
 
