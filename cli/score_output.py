@@ -131,7 +131,7 @@ def write(
 
 
 def _sentences_in_words(number: int) -> str:
-    return terminal.plural(number, "sentence", "sentences")
+    return terminal.plural(number, "sentence")
 
 
 def _layout(

@@ -76,10 +76,11 @@ def ago(seconds: float) -> str:
     passed = max(1, round(seconds))
     for unit, length in (("day", DAY), ("hour", HOUR), ("minute", MINUTE)):
         if passed >= length:
-            return f"{plural(passed // length, unit, unit + 's')} ago"
-    return f"{plural(passed, 'second', 'seconds')} ago"
+            return f"{plural(passed // length, unit)} ago"
+    return f"{plural(passed, 'second')} ago"
 
 
-def plural(count: int, one: str, several: str) -> str:
-    """Return a count with its noun: 1 line, 1,000 lines."""
-    return f"{count:,} {one if count == 1 else several}"
+def plural(count: int, one: str, several: str = "") -> str:
+    """Return a count with its noun: 1 line, 1,000 lines. several: where that is not one with an
+    s."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"

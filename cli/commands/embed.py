@@ -98,7 +98,7 @@ def command(
     with terminal.Progress() as say:
         lines = _lines(inputs, reading, identity["special_symbols"])
         count = save_vectors(output, embedder, lines, overwrite=True, progress=say)
-    content = f"vectors of {terminal.plural(count, 'line', 'lines')}"
+    content = f"vectors of {terminal.plural(count, 'line')}"
     for path in wanted:
         record_finished(path, identity, content)
     if output != options.STANDARD_OUTPUT:

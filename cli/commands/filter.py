@@ -219,10 +219,10 @@ def _show(result: "Filtered") -> None:
         terminal.say(f"to use these borders again: --cutoffs {low:.6g},{high:.6g}")
     if result.shards_before == result.shards:
         return
-    files = terminal.plural(result.shards, "file", "files")
+    files = terminal.plural(result.shards, "file")
     if result.shards_before:
         files += f", {result.shards_before:,} of them finished before"
-    documents = terminal.plural(result.documents, "document", "documents")
+    documents = terminal.plural(result.documents, "document")
     line = f"{files}; {documents} in {result.output}"
     if result.text_bytes >= LEAST_BYTES:
         speed = terminal.amount(result.text_bytes_per_second, unit="bytes")

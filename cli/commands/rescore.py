@@ -162,7 +162,7 @@ def command(
         weights = stages[-1].weights
     _save(outputs, rescored, weights)
     for path, identity in wanted.items():
-        utterances = terminal.plural(len(rescored.utterances), "utterance", "utterances")
+        utterances = terminal.plural(len(rescored.utterances), "utterance")
         record_finished(path, identity, f"made from {utterances}")
     with results_apart:
         if as_json:
@@ -253,7 +253,7 @@ def _say_written(outputs: dict[str, Path], utterances: int) -> None:
     for name, path in outputs.items():
         if path == STANDARD_OUTPUT:
             continue
-        what = terminal.plural(utterances, "utterance", "utterances")
+        what = terminal.plural(utterances, "utterance")
         if name == "weights_output":
             what = "weights"
         terminal.say(f"{what} written to {path}")

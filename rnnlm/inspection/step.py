@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError, nearest, shown
 from rnnlm.evaluation import plotting
 from rnnlm.files.reading import decode_json, read_by_hand
@@ -197,7 +198,7 @@ def _words_and_targets(name: str, written: Written) -> tuple[list[str], list[str
     if not words:
         raise TextError(f"{name} has no words", "words is empty")
     if len(targets) > len(words):
-        raise TextError(f"{name} has {len(targets)} targets for {_counted(len(words), 'word')}")
+        raise TextError(f"{name} has {len(targets)} targets for {plural(len(words), 'word')}")
     if not targets:
         raise TextError(
             f"{name} predicts nothing", "it has one word and no target", "name one: targets"
@@ -270,10 +271,6 @@ def _array(name: str, part: str, values: Sequence[float] | Sequence[list[float]]
 
 def _shape(sizes: tuple[int, ...]) -> str:
     return " x ".join(map(str, sizes))
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 # ---- Forward and back through time.
@@ -432,7 +429,7 @@ class StepInspection(Inspection):
         count, choices = len(self.lesson.targets), len(self.lesson.network.vocabulary)
         guess = count * float(np.log(choices))
         said = (
-            f"The loss of {_counted(count, 'prediction')} is {self.loss_nats:.4g} nats; guesses "
+            f"The loss of {plural(count, 'prediction')} is {self.loss_nats:.4g} nats; guesses "
             f"among {choices} words would have {guess:.4g}."
         )
         last = count - 1
@@ -441,7 +438,7 @@ class StepInspection(Inspection):
             float(self.backward.reach_TT[last, 0]),
         )
         if last:
-            back = _counted(last, "word")
+            back = plural(last, "word")
             said += (
                 f' Of the loss at "{self.words[last]}", a gradient of norm {near:.4g} arrives at '
                 f'its own state, and {far:.4g} at that of "{self.words[0]}", {back} before.'

@@ -23,6 +23,7 @@ from typing import Literal
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.errors import ModelError, TextError, notice
 from rnnlm.files.outputs import save_file
 from rnnlm.files.reading import read_json
@@ -292,7 +293,7 @@ def warn_of_few(utterances: int) -> None:
     sample."""
     if utterances < FEW_UTTERANCES:
         notice(
-            f"weights tuned on {utterances:,} utterance{'' if utterances == 1 else 's'}, "
+            f"weights tuned on {plural(utterances, 'utterance')}, "
             f"fewer than {FEW_UTTERANCES}, are uncertain"
         )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.errors import notice
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.text.lines import WORD_SPACE, Block, Lines, as_bytes
@@ -287,12 +288,11 @@ def _counts_in_words(counts: Counter[str]) -> str:
     """Return the most frequent marks with how often they occur."""
     shown = []
     for mark, count in counts.most_common(MOST_SHOWN):
-        times = "time" if count == 1 else "times"
-        shown.append(f"{_mark_in_words(mark)} {count:,} {times}")
+        shown.append(f"{_mark_in_words(mark)} {plural(count, 'time')}")
     listed = ", ".join(shown)
     others = len(counts) - len(shown)
     if others:
-        listed += f" and {others} {'other' if others == 1 else 'others'}"
+        listed += f" and {plural(others, 'other')}"
     return listed
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from rnnlm.amounts import plural
 from rnnlm.tasks.labels.options import LabelOptions, TaskTokenizerSettings
 from rnnlm.tasks.request import Data, Texts, TrainingRequest
 from rnnlm.tasks.task import Description, Given, Task
@@ -75,7 +76,7 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
             if column.scheme != "none":
                 types = sorted({symbol.partition("-")[2] for symbol in column.symbols} - {""})
             if types:
-                count = f"{len(types):,} type" + ("s" if types[1:] else "")
+                count = plural(len(types), "type")
                 found = f"spans of {count} in {column.scheme}: {first_names(types)}"
             else:
                 what = _FORMS.get(column.form, "labels")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from rnnlm.amounts import plural
 from rnnlm.errors import TextError
 from rnnlm.text.labelled.example import (
     Example,
@@ -88,9 +89,8 @@ def parse_block(source: str, block: Sequence[Line], start: int = 0) -> ConlluSen
             continue
         row = line.split("\t")
         if len(row) != len(FIELDS):
-            found = f"{len(row)} column{'s' if row[1:] else ''}"
             raise TextError(
-                f"{source}, line {number}: {found}, not 10",
+                f"{source}, line {number}: {plural(len(row), 'column')}, not 10",
                 "CoNLL-U has ten, with tabs between them",
             )
         # Words come in order; whatever else has a number is a range or an empty node.

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from rnnlm.amounts import plural
 from rnnlm.errors import SettingsError, TextError, shown
 from rnnlm.text.lines import Line, is_blank, without_end
 
@@ -213,7 +214,7 @@ def unequal(where: str, labels: int, words: int, column: str) -> TextError:
         '`task="classification"`'
     )
     return TextError(
-        f"{where}: {_counted(words, 'word')} and {_counted(labels, 'label')} in {column!r}",
+        f"{where}: {plural(words, 'word')} and {plural(labels, 'label')} in {column!r}",
         "each word needs one label",
         hint,
     )
@@ -222,8 +223,3 @@ def unequal(where: str, labels: int, words: int, column: str) -> TextError:
 def no_words(where: str) -> TextError:
     """Return the error for a sentence or a text without words."""
     return TextError(f"{where}: no words", "a sentence needs at least one", "remove it")
-
-
-def _counted(count: int, what: str) -> str:
-    plural = "" if count == 1 else "s"
-    return f"{count:,} {what}{plural}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from sys import intern
 
+from rnnlm.amounts import plural
 from rnnlm.errors import TextError, notice, shown, visible
 from rnnlm.text.labelled.example import (
     LABEL_SEPARATOR,
@@ -62,7 +63,7 @@ class Layout:
         """Return the cells of a line, which must be as many as in most lines."""
         cells = self.split(line)
         if len(cells) != self.count:
-            columns = f"{len(cells):,} column{'' if len(cells) == 1 else 's'}"
+            columns = plural(len(cells), "column")
             raise TextError(
                 f"{self.source}, line {number}: {columns}", f"line {self.line:,} has {self.count:,}"
             )
