@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from rnnlm.errors import OutputError
+from rnnlm.files.folder import check_place
 from rnnlm.files.journal import Journal
 from rnnlm.files.lock import OWNER
 from rnnlm.files.resuming import Found, Identity
@@ -173,14 +174,7 @@ def read(folder: Path) -> FilterState | None:
     """Return the state of the filter in a folder; None where there is none. Make sure that without
     one the folder holds nothing else, and that no name leads out of it."""
     if not os.path.lexists(folder / JOURNAL):
-        with writing(folder):
-            others = [name for name in os.listdir(folder) if name != OWNER]
-        if others:
-            raise OutputError(
-                f"{folder} is not empty",
-                f"it holds {min(others)}, and no text that was filtered",
-                "choose another folder",
-            )
+        check_place(folder, "filtered text", lambda names: names)
         return None
     try:
         lines: list[Begun | Entry] = Journal(folder / JOURNAL).read(Begun | Entry)  # type: ignore[arg-type]

@@ -148,13 +148,6 @@ def damaged_files(folder: Path, manifest: Manifest) -> list[str]:
     return [name for name in files if writing.sha256(folder / name) != files[name].sha256]
 
 
-def check_hash(path: Path, entry: FileEntry, sha256: str) -> None:
-    """Raise ModelError unless a file of a model, which has the hash `sha256`, is the one that was
-    written."""
-    if sha256 != entry.sha256:
-        raise ModelError(f"{path.name} has changed", "its SHA-256 is not the one recorded", HINT)
-
-
 def is_model(folder: Path) -> bool:
     return os.path.isfile(folder / CONFIG)
 

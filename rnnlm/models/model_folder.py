@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.files import lock, tensors
 from rnnlm.files import writing as safe_files
+from rnnlm.files.folder import FolderFiles, check_place, remove_files
 from rnnlm.files.reading import decode_json, read_small
 from rnnlm.files.tensors import BF16
 from rnnlm.files.writing import STANDARD_OUTPUT, replace_file, writing
@@ -34,7 +34,6 @@ from rnnlm.models.manifest import (
     HINT,
     FileEntry,
     Manifest,
-    check_hash,
     damaged_files,
     is_model,
     read_manifest,
@@ -293,40 +292,19 @@ def owned(folder: Path, overwrite: bool, work: str) -> Iterator[None]:
 
 def check_output(folder: Path, overwrite: bool) -> None:
     """Make sure a model can be written to `folder`, before hours of work."""
-    if folder == STANDARD_OUTPUT:
+    if is_model(folder) and not overwrite:
         raise OutputError(
-            "a model cannot be written to standard output",
-            "it is a folder of files",
-            "name a folder",
+            f"{folder} already holds a model",
+            hint="choose another folder with `output`, or replace it with `overwrite=True`",
         )
-    with writing(folder):
-        # Nothing that is there may be lost: a file, a model, checkpoints elsewhere.
-        if os.path.lexists(folder) and not folder.is_dir():
-            raise OutputError(f"cannot write a model to {folder}", "it is a file")
-        if is_model(folder) and not overwrite:
-            raise OutputError(
-                f"{folder} already holds a model",
-                hint="choose another folder with `output`, or replace it with `overwrite=True`",
-            )
-        if (folder / checkpoints.FOLDER).is_symlink():
-            raise checkpoints.is_a_link(folder)
+    if os.path.islink(folder / checkpoints.FOLDER):
+        raise checkpoints.is_a_link(folder)
 
-        # A folder with other files is probably meant for something else.
-        names = sorted(os.listdir(folder)) if folder.exists() else []
-        names = [name for name in names if name != lock.OWNER]
-        if names and not is_model(folder) and not holds_leftovers(folder):
-            raise OutputError(
-                f"{folder} is not empty and holds no model",
-                f"it has {names[0]}",
-                "choose another folder with `output`",
-            )
+    # A folder with other files is probably meant for something else.
+    def foreign(names: list[str]) -> list[str]:
+        return [] if is_model(folder) or holds_leftovers(folder) else names
 
-        # A file that leaves nothing behind shows whether we can write there.
-        there = folder.absolute()
-        while not there.exists():
-            there = there.parent
-        with tempfile.TemporaryFile(dir=there):
-            pass
+    check_place(folder, "model", foreign)
 
 
 def holds_leftovers(folder: Path) -> bool:
@@ -376,9 +354,7 @@ def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
 def _remove_unfinished(folder: Path) -> None:
     """Delete files that writers that were killed had not put in place: of the model, and kept
     beside it."""
-    for name in filter(manifests.is_unfinished, os.listdir(folder)):
-        with contextlib.suppress(OSError):
-            (folder / name).unlink()
+    remove_files(folder, manifests.is_unfinished)
 
 
 def _remove_companions(folder: Path) -> None:
@@ -399,21 +375,15 @@ def _dropping_pages(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | me
 
 def _checked_files(folder: Path, manifest: Manifest, role: str) -> dict[Path, FileEntry]:
     """Return the files with that role, at least one, their lengths checked."""
-    damaged = f"the model at {folder} is damaged"
+    checked = _files_of(folder)
     files = {}
     for name, entry in manifest.files.items():
         if entry.role != role:
             continue
         # Lengths are compared before hashes: that takes no time.
-        path = folder / name
-        if os.path.islink(path) or not os.path.isfile(path):
-            raise ModelError(damaged, f"{name} is missing or is not a plain file", HINT)
-        size = os.path.getsize(path)
-        if size != entry.bytes:
-            raise ModelError(damaged, f"{name} has {size} bytes instead of {entry.bytes}", HINT)
-        files[path] = entry
+        files[checked.plain_file(name, entry.bytes)] = entry
     if not files:
-        raise ModelError(damaged, f"{CONFIG} names no {role}")
+        raise ModelError(checked.damaged, f"{CONFIG} names no {role}")
     return files
 
 
@@ -425,12 +395,7 @@ def _read_codec_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
         if role == "weights" or role in found:
             continue
         path, entry = next(iter(_checked_files(folder, manifest, role).items()))
-        try:
-            found[role] = path.read_bytes()
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise ModelError(f"cannot read the model at {folder}", why) from None
-        check_hash(path, entry, safe_files.digest([found[role]]))
+        found[role] = _files_of(folder).read(path.name, entry)
     return found
 
 
@@ -443,7 +408,7 @@ def _read_arrays(
         # Reading large files here would take what mapping them saves.
         if _total_bytes(files.values()) <= MOST_HASHED:
             for path, entry in files.items():
-                check_hash(path, entry, safe_files.sha256(path) or "")
+                _files_of(path.parent).check_hash(path.name, entry.sha256)
         arrays = joined([tensors.mapped(path) for path in files])
         tensors.check_shapes(arrays, shapes)
         return arrays
@@ -481,8 +446,12 @@ def _hashed(path: Path, entry: FileEntry) -> dict[str, np.ndarray]:
         arrays, sha256 = tensors.hashed(path)
     except ModelError as error:
         raise ModelError(f"{path.name} cannot be read", error.why, HINT) from None
-    check_hash(path, entry, sha256)
+    _files_of(path.parent).check_hash(path.name, entry.sha256, sha256)
     return arrays
+
+
+def _files_of(folder: Path) -> FolderFiles:
+    return FolderFiles(folder, f"the model at {folder} is damaged", HINT)
 
 
 # ---- Weights in 8 bits: networks at a quarter of their bytes, such as the shipped one.

@@ -5,7 +5,6 @@ with their lengths and hashes. All of them are written under new names, then cou
 replaced, then the files of earlier counts are deleted: a reader sees the old counts or the new.
 """
 
-import contextlib
 import dataclasses
 import os
 import re
@@ -20,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from rnnlm.config import as_text, from_stored
-from rnnlm.errors import ModelError, OutputError, SettingsError, UsageError
-from rnnlm.files import lock, tensors, writing
-from rnnlm.files.reading import read_json, read_small
+from rnnlm.errors import ModelError, SettingsError, UsageError
+from rnnlm.files import tensors, writing
+from rnnlm.files.folder import FolderFiles, check_place, foreign_names, remove_files
+from rnnlm.files.reading import read_json
 from rnnlm.files.resuming import Found, Step, next_step, tell_finished
 from rnnlm.files.writing import FileEntry, replace_file
 from rnnlm.interface import Tokenizer
@@ -39,7 +39,6 @@ COUNTS = "counts.json"
 FORMAT_VERSION = 1
 PIECE_NGRAMS = 1 << 22
 LARGEST_INDEX = 64 << 20
-LARGEST_VOCABULARY = 4 << 30
 OURS = re.compile(r"counts-[0-9a-f]{8}-[A-Za-z0-9._-]+")
 
 
@@ -104,6 +103,10 @@ class Counts:
     folder: Path
     index: Index
 
+    @property
+    def _files(self) -> FolderFiles:
+        return _files_of(self.folder)
+
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the text."""
@@ -113,18 +116,15 @@ class Counts:
         """Read the tokenizer, for whoever does not keep it."""
         index, files = self.index, {}
         for name, entry in index.tokenizer_files.items():
-            path = _file(self.folder, name, entry.bytes)
-            files[entry.role] = read_small(path, LARGEST_VOCABULARY)
-            if writing.digest([files[entry.role]]) != entry.sha256:
-                raise _damaged(self.folder, f"{name} has changed since it was written")
+            files[entry.role] = self._files.read(name, entry)
         try:
             tokenizer = tokenizers.load(index.tokenizer, files)
         except (ModelError, SettingsError) as error:
             why = ": ".join(filter(None, (error.what, error.why)))
-            raise _damaged(self.folder, why) from None
+            raise self._files.error(why) from None
         recorded = (index.tokenizer_fingerprint, index.vocabulary_size)
         if (tokenizer.fingerprint, tokenizer.size) != recorded:
-            raise _damaged(self.folder, "its tokenizer is not the one it was made with")
+            raise self._files.error("its tokenizer is not the one it was made with")
         return tokenizer
 
     @property
@@ -162,15 +162,15 @@ class Counts:
     def check(self) -> None:
         """Read all of it, and make sure that nothing has changed since it was written."""
         if not self.levels():
-            raise _damaged(self.folder, "it has no n-grams")
+            raise self._files.error("it has no n-grams")
         pieces = [piece for piece in self.index.pieces if piece.bytes]
         for _ in in_threads(self._check_piece, pieces, processors()):
             pass
 
     def _check_piece(self, piece: Piece) -> None:
-        path = _file(self.folder, f"{piece.name}.safetensors", piece.bytes)
-        if writing.sha256(path) != piece.sha256:
-            raise _damaged(self.folder, f"{path.name} has changed since it was written")
+        name = f"{piece.name}.safetensors"
+        self._files.plain_file(name, piece.bytes)
+        self._files.check_hash(name, piece.sha256)
 
 
 def load(folder: str | Path) -> Counts:
@@ -184,7 +184,7 @@ def load(folder: str | Path) -> Counts:
         folder / COUNTS,
         Index,
         ModelError,
-        f"the counts in {folder} are damaged",
+        _files_of(folder).damaged,
         format=(f"the folder {folder}", FORMAT_VERSION),
         limit=LARGEST_INDEX,
         has_hash=True,
@@ -193,34 +193,22 @@ def load(folder: str | Path) -> Counts:
     names = [*index.tokenizer_files, *(piece.name for piece in index.pieces)]
     strange = [name for name in names if not OURS.fullmatch(name)]
     if strange:
-        raise _damaged(folder, f"{COUNTS}: unexpected file name: {strange[0]!r}")
+        raise _files_of(folder).error(f"{COUNTS}: unexpected file name: {strange[0]!r}")
     keys = set(facts_of(_NO_LEVEL))
     for piece in index.pieces:
         wanted = {"ngrams"} if piece.bytes else keys
         numbers = piece.facts.values()
         if piece.facts.keys() != wanted or min(numbers) < -1:
-            raise _damaged(folder, f"{COUNTS}: {piece.name} is not described")
+            raise _files_of(folder).error(f"{COUNTS}: {piece.name} is not described")
     return Counts(folder, index)
 
 
 _NO_LEVEL = Level(1, np.zeros(0, np.uint64), np.zeros(0, np.int32), np.zeros(0, np.int32), 0)
 
 
-def _file(folder: Path, name: str, size: int) -> Path:
-    """Return the path of a file that counts.json names, if it is a plain file of that length."""
-    path = folder / name
-    if path.is_symlink() or not path.is_file():
-        raise _damaged(folder, f"{name} is missing, or is not a regular file")
-    found = path.stat().st_size
-    if found != size:
-        raise _damaged(folder, f"{name} has {found} bytes instead of {size}")
-    return path
-
-
-def _damaged(folder: Path, why: str) -> ModelError:
-    return ModelError(
-        f"the counts in {folder} are damaged", why, "copy the folder again, or count again"
-    )
+def _files_of(folder: Path) -> FolderFiles:
+    hint = "copy the folder again, or count again"
+    return FolderFiles(folder, f"the counts in {folder} are damaged", hint)
 
 
 def check_alike(several: Sequence[Counts]) -> None:
@@ -289,26 +277,19 @@ def next_step_in(folder: Path, identity: dict[str, str], overwrite: bool) -> Ste
     if is_counts(folder):
         try:
             index = load(folder).index
+            files = _files_of(folder)
             for name, entry in index.tokenizer_files.items():
-                _file(folder, name, entry.bytes)
+                files.plain_file(name, entry.bytes)
             for piece in filter(attrgetter("bytes"), index.pieces):
-                _file(folder, f"{piece.name}.safetensors", piece.bytes)
+                files.plain_file(f"{piece.name}.safetensors", piece.bytes)
             found = Found(index.identity, is_finished=True)
         except ModelError as error:
             found = Found(fault=error.why)
 
-    # A folder with other files is probably meant for something else, also one with a foreign
-    # counts.json alone.
-    names = sorted(os.listdir(folder))
-    others = [name for name in names if not _is_ours(name)]
-    if COUNTS in names and not any(map(OURS.fullmatch, names)):
-        others.append(COUNTS)
-    if others and index is None:
-        raise OutputError(
-            f"{folder} is not empty and holds no counts",
-            f"it has {others[0]}",
-            "choose another folder with `output`",
-        )
+    def foreign(names: list[str]) -> list[str]:
+        return [] if index is not None else foreign_names(names, COUNTS, _is_ours)
+
+    check_place(folder, "counts", foreign)
     step = next_step(folder, found, identity, overwrite)
     if step is Step.FINISHED and index is not None:
         tell_finished(folder, f"counts of {index.source.tokens:,} tokens up to order {index.order}")
@@ -316,8 +297,11 @@ def next_step_in(folder: Path, identity: dict[str, str], overwrite: bool) -> Ste
 
 
 def _is_ours(name: str) -> bool:
-    name = writing.whole_name(name)
-    return name in (lock.OWNER, COUNTS) or bool(OURS.fullmatch(name))
+    return writing.whole_name(name) == COUNTS or _is_data(name)
+
+
+def _is_data(name: str) -> bool:
+    return bool(OURS.fullmatch(writing.whole_name(name)))
 
 
 def save(
@@ -354,10 +338,10 @@ def save(
             )
             writing.write_facts(folder / COUNTS, index)
     except BaseException:
-        _remove(folder, lambda name: name.startswith(prefix))
+        remove_files(folder, lambda name: name.startswith(prefix))
         raise
     # The files of earlier counts, and of writers that were killed.
-    _remove(folder, lambda name: bool(OURS.fullmatch(name)) and not name.startswith(prefix))
+    remove_files(folder, lambda name: _is_data(name) and not name.startswith(prefix))
     return Counts(folder, index)
 
 
@@ -371,10 +355,3 @@ def _write_level(folder: Path, name: str, level: Level) -> Iterator[Piece]:
         facts = {"ngrams": len(columns["keys"])}
         yield Piece(piece, sum(map(len, data)), writing.digest(data), facts)
     yield Piece(name, 0, "", facts_of(level))
-
-
-def _remove(folder: Path, is_meant: Any) -> None:
-    with contextlib.suppress(OSError):
-        for name in os.listdir(folder):
-            if is_meant(writing.whole_name(name)):
-                (folder / name).unlink(missing_ok=True)

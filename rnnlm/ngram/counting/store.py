@@ -27,6 +27,7 @@ from rnnlm import system
 from rnnlm.amounts import amount
 from rnnlm.errors import ModelError, OutputError
 from rnnlm.files import tensors, writing
+from rnnlm.files.folder import remove_files
 from rnnlm.files.journal import Journal
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.ngram.counting.levels import Level
@@ -250,9 +251,7 @@ class Store:
         )
 
     def _delete(self, is_meant: Callable[[str], bool]) -> None:
-        for name in os.listdir(self.folder):
-            if is_meant(name) and name != self.mark:
-                (self.folder / name).unlink(missing_ok=True)
+        remove_files(self.folder, lambda name: name != self.mark and is_meant(name))
 
     # ---- The mark of a run that has workers.
 

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from rnnlm.errors import ModelError
+from rnnlm.files.folder import FolderFiles
 from rnnlm.files.reading import read_json
 from rnnlm.files.writing import FileEntry, whole_name, write_facts
 from rnnlm.text.encoding import smallest
@@ -125,7 +126,7 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
         path,
         Index,
         ModelError,
-        _damaged(folder),
+        files_of(folder).damaged,
         format=(f"the text in {folder}", FORMAT_VERSION),
         limit=LARGEST_INDEX,
         has_hash=True,
@@ -135,7 +136,7 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
     if not why and name == INDEX and not index.counts.tokens:
         why = "it holds no tokens"
     if why:
-        raise ModelError(_damaged(folder), f"{name}: {why}")
+        raise files_of(folder).error(f"{name}: {why}")
     return index
 
 
@@ -144,28 +145,10 @@ def write_index(folder: Path, index: Index, name: str = INDEX) -> None:
     write_facts(folder / name, index)
 
 
-def file_in(folder: Path, name: str, size: int) -> Path:
-    """Return the path of a file that the index names, and make sure that it is a plain file of that
-    length."""
-    path = folder / name
-    if os.path.islink(path) or not os.path.isfile(path):
-        raise ModelError(
-            _damaged(folder),
-            f"{name} is missing, or is not a regular file",
-            "prepare the text again: rnnlm prepare ... --overwrite",
-        )
-    found = os.path.getsize(path)
-    if found != size:
-        raise ModelError(
-            _damaged(folder),
-            f"{name} has {found} bytes instead of {size}",
-            "prepare the text again: rnnlm prepare ... --overwrite",
-        )
-    return path
-
-
-def _damaged(folder: Path) -> str:
-    return f"the prepared text in {folder} is damaged"
+def files_of(folder: Path) -> FolderFiles:
+    """Return the files of the prepared text in a folder, to be checked."""
+    hint = "prepare the text again: rnnlm prepare ... --overwrite"
+    return FolderFiles(folder, f"the prepared text in {folder} is damaged", hint)
 
 
 def _disorder(index: Index) -> str:

@@ -19,6 +19,7 @@ from rnnlm.checks import several
 from rnnlm.config import USER, Layer, Resolved, SettingValue, resolve, warn_of_idle
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files import lock
+from rnnlm.files.folder import check_place
 from rnnlm.files.reading import STANDARD_INPUT
 from rnnlm.files.resuming import Step, next_step, settings_identity, tell_finished, text_signatures
 from rnnlm.interface import Tokenizer
@@ -46,7 +47,7 @@ from rnnlm.text.prepared.tokenizer_sample import (
     start_of,
     way_of,
 )
-from rnnlm.text.prepared.writer import add_shard, begin, begun, check_output, finish, found
+from rnnlm.text.prepared.writer import add_shard, begin, begun, finish, foreign, found
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
@@ -312,7 +313,8 @@ def _run(job: Job) -> Iterator[Event]:
     began = time.perf_counter()
     request = job.request
     with lock.held(request.output, "preparation"):
-        check_output(request.output)
+        names_of_others = functools.partial(foreign, request.output)
+        check_place(request.output, "prepared text", names_of_others)
         step = next_step(request.output, found(request.output), job.identity, request.overwrite)
         if step is Step.FINISHED:
             index = read_index(request.output)

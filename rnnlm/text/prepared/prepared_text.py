@@ -14,7 +14,7 @@ import numpy as np
 from rnnlm.arrays import drop_pages
 from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, TextError, UsageError
-from rnnlm.files import tensors, writing
+from rnnlm.files import tensors
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
@@ -36,7 +36,7 @@ from rnnlm.text.prepared.index import (
     EncodedLines,
     Index,
     check,
-    file_in,
+    files_of,
     index_name,
     read_index,
 )
@@ -73,29 +73,21 @@ def load(folder: Path) -> "PreparedText":
 def tokenizer_files(folder: Path, index: Index) -> dict[str, bytes]:
     """Return the tokenizer's files by their role, as :func:`rnnlm.text.tokenizers.load` takes
     them."""
-    files = {}
-    for name, entry in index.files.items():
-        data = file_in(folder, name, entry.bytes).read_bytes()
-        if writing.digest([data]) != entry.sha256:
-            raise ModelError(
-                f"the prepared text in {folder} is damaged",
-                f"{name} is not the file that was written",
-            )
-        files[entry.role] = data
-    return files
+    files = files_of(folder)
+    return {entry.role: files.read(name, entry) for name, entry in index.files.items()}
 
 
 def load_tokenizer(folder: Path, index: Index) -> Tokenizer:
     """Return the tokenizer of a prepared text."""
     files = tokenizer_files(folder, index)
-    damaged = f"the prepared text in {folder} is damaged"
     try:
         tokenizer = tokenizers.load(index.tokenizer, files)
     except ModelError as error:
-        raise ModelError(damaged, ": ".join(filter(None, (error.what, error.why)))) from None
+        why = ": ".join(filter(None, (error.what, error.why)))
+        raise files_of(folder).error(why) from None
     recorded = (index.tokenizer_fingerprint, index.vocabulary_size)
     if (tokenizer.fingerprint, tokenizer.size) != recorded:
-        raise ModelError(damaged, "its tokenizer is not the one it was made with")
+        raise files_of(folder).error("its tokenizer is not the one it was made with")
     return tokenizer
 
 
@@ -104,7 +96,7 @@ class Shards:
     stay mapped."""
 
     def __init__(self, folder: Path, index: Index, ids_type: type[np.integer]) -> None:
-        self.folder = folder
+        self.files = files_of(folder)
         self.index = index
         self.ids_type = ids_type
         counts = [shard.counts for shard in index.shards]
@@ -139,26 +131,21 @@ class Shards:
         arrays = self._arrays(number)
         if number not in self._checked:
             shard = self.index.shards[number]
-            if writing.sha256(self.folder / shard.name) != shard.sha256:
-                why = f"{shard.name} has changed: its SHA-256 is not the one recorded"
-                raise self._damaged(why)
+            self.files.check_hash(shard.name, shard.sha256)
             self._checked.add(number)
         return arrays
 
     def _arrays(self, number: int) -> dict[str, np.ndarray]:
         shard = self.index.shards[number]
-        path = file_in(self.folder, shard.name, shard.file_bytes)
+        path = self.files.plain_file(shard.name, shard.file_bytes)
         try:
             arrays = tensors.mapped(path)
             check(arrays, shard.counts.lines, shard.counts.tokens, self.ids_type)
             if len(arrays["oov"]) != shard.counts.oov_tokens:
                 raise ModelError("the shard is damaged", "array 'oov' does not match the index")
         except ModelError as error:
-            raise self._damaged(f"{shard.name}: {error.why}") from None
+            raise self.files.error(f"{shard.name}: {error.why}") from None
         return arrays
-
-    def _damaged(self, why: str, hint: str = "") -> ModelError:
-        return ModelError(f"the prepared text in {self.folder} is damaged", why, hint)
 
     def ids(self) -> ChunkedArray:
         return ChunkedArray(
@@ -170,7 +157,7 @@ class Shards:
 
     def id_files(self) -> IdFiles:
         names = tuple(shard.name for shard in self.index.shards)
-        return IdFiles(self.folder.absolute(), names, tuple(self.token_starts.tolist()))
+        return IdFiles(self.files.folder.absolute(), names, tuple(self.token_starts.tolist()))
 
     def line_offsets(self) -> ChunkedArray:
         """Return a zero, then where each line ends, (lines + 1,)."""
@@ -200,7 +187,7 @@ class Shards:
             stored.append(self.arrays(number).get("document_lines", none) + start)
         starts = np.concatenate(stored)
         if (np.diff(starts) <= 0).any() or starts.max(initial=-1) >= self.line_starts[-1]:
-            raise self._damaged("its documents are not in order", "see rnnlm doctor")
+            raise self.files.error("its documents are not in order")
         return starts
 
     def ends_of(self, line_numbers: np.ndarray) -> np.ndarray:
@@ -253,9 +240,7 @@ class Shards:
         last = ends[-1] if len(ends) else start
         if last != self.token_starts[number + 1]:
             name = self.index.shards[number].name
-            raise self._damaged(
-                f"the lines of {name} do not add up to its tokens", "see rnnlm doctor"
-            )
+            raise self.files.error(f"the lines of {name} do not add up to its tokens")
         return ends
 
 

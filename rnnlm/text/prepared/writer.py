@@ -6,28 +6,26 @@ So a reader, and a run that resumes after a kill, see only whole files.
 """
 
 import contextlib
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from rnnlm.errors import ModelError, OutputError
+from rnnlm.errors import ModelError
 from rnnlm.files import tensors
 from rnnlm.files import writing as safe_files
-from rnnlm.files.lock import OWNER
+from rnnlm.files.folder import foreign_names, remove_files
 from rnnlm.files.resuming import Found
-from rnnlm.files.writing import STANDARD_OUTPUT, FileEntry, replace_file, writing
+from rnnlm.files.writing import FileEntry, replace_file, writing
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.encoder import FullShard
 from rnnlm.text.prepared.index import (
     INDEX,
     JOURNAL,
-    SHARD,
     Counts,
     Index,
     Sample,
     Shard,
-    file_in,
+    files_of,
     index_name,
     is_ours,
     is_prepared,
@@ -39,47 +37,20 @@ from rnnlm.text.prepared.prepared_text import tokenizer_files
 from rnnlm.text.prepared.tokenizer_sample import TokenizerFiles
 
 
-def check_output(folder: Path) -> None:
-    """Make sure that a text may be prepared in `folder`, or the one that is there replaced. An
-    OutputError says what is in the way."""
-    if folder == STANDARD_OUTPUT:
-        raise OutputError(
-            "a prepared text cannot be written to standard output",
-            "it is a folder of files",
-            "name a folder",
-        )
-    with writing(folder):
-        if os.path.lexists(folder) and not folder.is_dir():
-            raise OutputError(f"cannot write to {folder}", "it is a file")
-        names = sorted(os.listdir(folder)) if folder.is_dir() else []
-
-    # Files of others are left alone beside a prepared text. An unreadable index.json may be theirs,
-    # unless it lies among shards.
-    others = [name for name in names if not is_ours(name) and name != OWNER]
-    if INDEX in names and not any(map(SHARD.fullmatch, names)):
-        others.append(INDEX)
-    if others and not _is_readable(folder):
-        raise OutputError(
-            f"{folder} is not empty and holds no prepared text",
-            f"it has {others[0]}",
-            "choose another folder with `output`",
-        )
-
-
-def _is_readable(folder: Path) -> bool:
-    """Return whether the folder holds a prepared text, whole or in part, with a readable index."""
+def foreign(folder: Path, names: list[str]) -> list[str]:
+    """Return the names in a folder that are not ours. Those of others are left alone beside a
+    prepared text, whole or in part."""
     with contextlib.suppress(ModelError):
-        return bool(read_index(folder, index_name(folder)))
-    return False
+        read_index(folder, index_name(folder))
+        return []
+    return foreign_names(names, INDEX, is_ours)
 
 
 def remove(folder: Path) -> None:
     """Delete what we wrote there, first what names the rest: a journal beside an index counts for
     nothing."""
     unname(folder)
-    for name in os.listdir(folder):
-        if is_ours(name):
-            (folder / name).unlink(missing_ok=True)
+    remove_files(folder, is_ours)
 
 
 def unname(folder: Path) -> None:
@@ -111,7 +82,7 @@ def found(folder: Path) -> Found | None:
         tokenizer_files(folder, index)
         if is_finished(folder):
             for shard in index.shards:
-                file_in(folder, shard.name, shard.file_bytes)
+                files_of(folder).plain_file(shard.name, shard.file_bytes)
     except ModelError as error:
         return Found(fault=error.why)
     return Found(index.identity, is_finished(folder))
@@ -188,10 +159,7 @@ def finish(folder: Path, index: Index) -> None:
     with writing(folder):
         write_index(folder, index)
         named = {INDEX, *index.files, *(shard.name for shard in index.shards)}
-        for name in os.listdir(folder):
-            if is_ours(name) and name not in named:
-                with contextlib.suppress(OSError):
-                    (folder / name).unlink()
+        remove_files(folder, lambda name: is_ours(name) and name not in named)
 
 
 def is_finished(folder: Path) -> bool:

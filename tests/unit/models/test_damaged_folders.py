@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ModelError, RnnlmError
+from rnnlm.files.folder import FolderFiles
 from rnnlm.models import model_folder
 from rnnlm.models.manifest import HINT
 from support.saved_models import edit_config, save_lstm, save_unigram, weights_file
@@ -53,15 +54,15 @@ def test_in_memory_model_is_hashed_on_loading(tmp_path, save, name):
 def test_what_is_hashed_is_what_is_used(tmp_path, monkeypatch):
     """A file that changes after it was hashed makes no difference: it is read once."""
     save_lstm(tmp_path)
-    path, check = weights_file(tmp_path), model_folder.check_hash
+    path, check = weights_file(tmp_path), FolderFiles.check_hash
     before = model_folder.load(tmp_path, "cpu")[0].to_arrays()
 
-    def check_and_damage(checked, *hashes):
-        check(checked, *hashes)
-        if checked == path:
+    def check_and_damage(files, name, *hashes):
+        check(files, name, *hashes)
+        if name == path.name:
             path.write_bytes(b"\xff" * path.stat().st_size)
 
-    monkeypatch.setattr(model_folder, "check_hash", check_and_damage)
+    monkeypatch.setattr(FolderFiles, "check_hash", check_and_damage)
     after = model_folder.load(tmp_path, "cpu")[0].to_arrays()
     assert all(np.array_equal(before[name], after[name]) for name in before)
 

@@ -1,0 +1,107 @@
+"""A folder of files that an index names, with their lengths and hashes: a model, a prepared text,
+counts."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnnlm.errors import ModelError, OutputError
+from rnnlm.files.lock import OWNER
+from rnnlm.files.reading import read_small
+from rnnlm.files.writing import STANDARD_OUTPUT, FileEntry, digest, sha256, writing
+
+LARGEST = 4 << 30  # bytes of a file that is read as a whole, such as a vocabulary
+
+
+def check_place(folder: Path, noun: str, foreign: Callable[[list[str]], Iterable[str]]) -> None:
+    """Make sure that a folder can be written, before time goes into it.
+
+    noun: what it holds, such as "model". foreign: returns which of the names there are not ours,
+    which keeps a folder that is meant for something else as it is.
+    """
+    if folder == STANDARD_OUTPUT:
+        raise OutputError(
+            f"a {noun} cannot be written to standard output",
+            "it is a folder of files",
+            "name a folder",
+        )
+    with writing(folder):
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise OutputError(f"cannot write to {folder}", f"it is a file, and no {noun}")
+        names = sorted(os.listdir(folder)) if folder.exists() else []
+        others = sorted(foreign([name for name in names if name != OWNER]))
+        if others:
+            raise OutputError(
+                f"{folder} is not empty and holds no {noun}",
+                f"it has {others[0]}",
+                "choose another folder with `output`",
+            )
+
+        # A file that leaves nothing behind shows whether we can write there.
+        there = folder.absolute()
+        while not there.exists():
+            there = there.parent
+        with tempfile.TemporaryFile(dir=there):
+            pass
+
+
+def foreign_names(names: Iterable[str], index: str, is_ours: Callable[[str], bool]) -> list[str]:
+    """Return the names that are not ours in a folder whose index cannot be read. The index may be
+    somebody else's, too, unless files of ours lie beside it."""
+    ours = {name for name in names if is_ours(name)}
+    if ours == {index}:
+        ours.clear()
+    return [name for name in names if name not in ours]
+
+
+def remove_files(folder: Path, is_meant: Callable[[str], bool]) -> None:
+    """Delete files in a folder, as far as possible. is_meant: whether one of that name goes."""
+    with contextlib.suppress(OSError):
+        for name in filter(is_meant, os.listdir(folder)):
+            with contextlib.suppress(OSError):
+                (folder / name).unlink()
+
+
+@dataclass(frozen=True)
+class FolderFiles:
+    """The files of a folder, as they are checked. damaged: what a ModelError says, such as "the
+    model at m is damaged"; hint: what to do then."""
+
+    folder: Path
+    damaged: str
+    hint: str = ""
+
+    def plain_file(self, name: str, size: int) -> Path:
+        """Return the path of a file that the index names; make sure that it is a plain file of that
+        length."""
+        path = self.folder / name
+        # Unlike Path's methods, these raise nothing for a name that no file can have.
+        if os.path.islink(path) or not os.path.isfile(path):
+            raise self.error(f"{name} is missing or is not a plain file")
+        found = path.stat().st_size
+        if found != size:
+            raise self.error(f"{name} has {found:,} bytes instead of {size:,}")
+        return path
+
+    def read(self, name: str, entry: FileEntry) -> bytes:
+        """Return the content of a file, whose hash is compared."""
+        path = self.plain_file(name, entry.bytes)
+        try:
+            data = read_small(path, LARGEST)
+        except OSError as error:
+            raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
+        self.check_hash(name, entry.sha256, digest([data]))
+        return data
+
+    def check_hash(self, name: str, recorded: str, found: str | None = None) -> None:
+        """Make sure that a file has the hash that is recorded. found: its hash; None: it is
+        read."""
+        if (found or sha256(self.folder / name)) != recorded:
+            raise self.error(f"{name} has changed: its SHA-256 is not the one recorded")
+
+    def error(self, why: str) -> ModelError:
+        """Return the error for a damage."""
+        return ModelError(self.damaged, why, self.hint)
