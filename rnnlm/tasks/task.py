@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from rnnlm.config import Resolved
@@ -217,6 +218,47 @@ class Task(ABC, Generic[M, D, C, K]):
     def checks(self, model: M, sample: int | None, seed: int) -> "Iterator[Check]":
         """Yield what `rnnlm doctor` finds of a model whose arrays are whole. sample: how many
         examples are made up."""
+
+
+class ExampleTask(Task[M, D, C, K]):
+    """A task of examples: of lines with something beside them. Its modules are imported when they
+    are asked for, as most of them need torch."""
+
+    # The folder of its modules: `texts` reads training data, `transfer` takes settings and weights
+    # of language models, `data` restores codecs, `evaluation` and `comparison` do what they say.
+    package: ClassVar[str]
+    commands = Task.commands | {"embed", "export", "inspect"}
+
+    def _call(self, function: str, *arguments: object) -> Any:
+        """Call a function of the task's modules, given as "module:function"."""
+        return resolve_name(f"{self.package}.{function}")(*arguments)
+
+    def open_texts(
+        self, request: TrainingRequest, resolved: Resolved, kind: "Kind", progress: "Progress"
+    ) -> Texts:
+        return self._call("texts:open_texts", request, resolved, kind, progress)
+
+    def initial_settings(
+        self, request: TrainingRequest, kind: "Kind"
+    ) -> list[tuple[str, str, dict[str, Any]]]:
+        return self._call("transfer:settings", request, kind)
+
+    def initial_weights(
+        self, request: TrainingRequest, kind: "Kind", resolved: Resolved, data: Data
+    ) -> "dict[str, np.ndarray] | None":
+        return self._call("transfer:weights", request, resolved, data)
+
+    def codec(self, tokenizer: "Tokenizer", files: dict[str, bytes]) -> C:
+        return self._call("data:codec", tokenizer, files)
+
+    def comparable_stored(self, models: "Sequence[StoredModel]") -> "Comparable":
+        return self._call("comparison:comparable_stored", models)
+
+    def read(self, model: M, data: Given | D, options: K | None = None, called: str = "") -> D:
+        return self._call("evaluation:read", model, data, options, called)
+
+    def checks(self, model: M, sample: int | None, seed: int) -> "Iterator[Check]":
+        yield from self._call("evaluation:checks", model, sample, seed)
 
 
 def trained_corpus(model: "ScoringModel | str | Path") -> str:

@@ -112,10 +112,10 @@ def build(place: Path) -> None:
 def data_of(model: object, name: str) -> object:
     """Return the data that a model of :func:`build` is evaluated on, in the form that it reads."""
     if name == "fra":
-        return pairs.read_pairs_for(model, tiny_translators.parallel_text(PAIRS))
+        return pairs.read(model, tiny_translators.parallel_text(PAIRS))
     if model.task != "language-model":
         text = tiny_tasks.labelled(tiny_tasks.VALID, model.task, name == "slots")
-        return labels.read_labelled_for(model, text)
+        return labels.read(model, text)
     return tiny_models.Lines(TEXT).encode(model.tokenizer)
 
 

@@ -4,14 +4,20 @@ from collections.abc import Sequence
 
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.comparison.pairing import Comparable, Comparing, Side
+from rnnlm.evaluation.comparison.stored import StoredModel
 from rnnlm.evaluation.label_evaluation import LabelEvaluation
 from rnnlm.evaluation.labels import LABEL_METRICS
 from rnnlm.tasks.labels.data import LabelledData
-from rnnlm.tasks.labels.evaluation import Labelled, measure, read_labelled_for
+from rnnlm.tasks.labels.evaluation import Labelled, measure, read
 from rnnlm.tasks.labels.model import TaskModel
 from rnnlm.tasks.labels.options import LabelOptions
 
-COMPARABLE = Comparable(tuple(LABEL_METRICS), "", differing=tuple(LABEL_METRICS))
+_ALL_METRICS = Comparable(tuple(LABEL_METRICS), "", differing=tuple(LABEL_METRICS))
+
+
+def comparable_stored(models: Sequence[StoredModel]) -> Comparable:
+    """Return which of the metrics compare that were stored when the models were trained."""
+    return _ALL_METRICS
 
 
 class ComparingLabels(Comparing[TaskModel, LabelledData, LabelEvaluation]):
@@ -25,7 +31,7 @@ class ComparingLabels(Comparing[TaskModel, LabelledData, LabelEvaluation]):
         # What models have learned is compared before what they have not learned is noticed.
         self.models[called] = model
         self._check_alike()
-        return read_labelled_for(model, self.data, self.options.reading, called)
+        return read(model, self.data, self.options, called)
 
     def _check_alike(self) -> None:
         columns = set()
@@ -42,7 +48,7 @@ class ComparingLabels(Comparing[TaskModel, LabelledData, LabelEvaluation]):
             )
 
     def comparable(self, sides: Sequence[Side[TaskModel, LabelledData]]) -> Comparable:
-        return COMPARABLE
+        return _ALL_METRICS
 
     def measure(self, side: Side[TaskModel, LabelledData]) -> LabelEvaluation:
         return measure(side.model, side.data)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -39,6 +39,7 @@ from rnnlm.tasks.labels.model import (
     of_reading,
     predict,
 )
+from rnnlm.tasks.labels.options import LabelOptions
 from rnnlm.text.labelled import schemes
 from rnnlm.text.labelled.alignment import join
 from rnnlm.text.labelled.example import LabelledText, labels_in
@@ -89,10 +90,10 @@ def columns_of(model: TaskModel, data: LabelledData, found: Answers) -> list[Pre
     return predictions
 
 
-def measure(model: TaskModel, data: LabelledData, search: Search | None = None) -> LabelEvaluation:
+def measure(model: TaskModel, data: LabelledData) -> LabelEvaluation:
     """Evaluate a model on labelled data."""
     began = time.perf_counter()
-    found = answers(model, data, search)
+    found = answers(model, data)
     assert found is not None  # nothing asked it to stop
 
     # Each column is measured by itself.
@@ -322,17 +323,17 @@ def _of_texts(model: TaskModel, data: LabelledData, found: Answers, number: int)
 Labelled = str | Path | Sequence[str | Path] | LabelledText | LabelledData
 
 
-def read_labelled_for(
-    model: TaskModel, data: Labelled, reading: Mapping[str, Any] | None = None, called: str = ""
+def read(
+    model: TaskModel, data: Labelled, options: LabelOptions | None = None, called: str = ""
 ) -> LabelledData:
-    """Read labelled data as `model` reads them; the arguments are those of `model.evaluate`.
-    called: the model, in notices, where there are several."""
+    """Read labelled data as `model` reads them. called: the model, in notices, where there are
+    several."""
     if isinstance(data, LabelledData):
         return data
     if isinstance(data, LabelledText):
         return labelled_data(model.codec, data, "the data", called)
     paths = [data] if isinstance(data, (str, PathLike)) else data
-    return open_data(model, paths, reading, called)
+    return open_data(model, paths, (options or LabelOptions()).reading, called)
 
 
 # ---- What `rnnlm doctor` asks of a model of labels: probabilities that sum to one, and the same

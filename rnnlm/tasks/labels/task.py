@@ -1,28 +1,19 @@
 """Tagging and classification as tasks: labels of words, or of whole texts, are learned."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from rnnlm.amounts import plural
 from rnnlm.tasks.labels.options import LabelOptions, TaskTokenizerSettings
-from rnnlm.tasks.request import Data, Texts, TrainingRequest
-from rnnlm.tasks.task import Description, Given, Task
+from rnnlm.tasks.task import Description, ExampleTask, Given
 from rnnlm.text.labelled.example import LabelledSettings
 from rnnlm.text.lines import HoldoutSettings, Progress, silent
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from rnnlm.config import Resolved
-    from rnnlm.evaluation.comparison.pairing import Comparable
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
-    from rnnlm.evaluation.comparison.stored import StoredModel
     from rnnlm.evaluation.label_evaluation import LabelEvaluation
-    from rnnlm.evaluation.soundness import Check
     from rnnlm.interface import Tokenizer
-    from rnnlm.models.registry import Kind
     from rnnlm.tasks.labels.comparison import ComparingLabels
-    from rnnlm.tasks.labels.data import Codec, LabelledData, TaskData
+    from rnnlm.tasks.labels.data import Codec, LabelledData
     from rnnlm.tasks.labels.evaluation import Labelled
     from rnnlm.tasks.labels.model import TaskModel
 
@@ -30,39 +21,13 @@ if TYPE_CHECKING:
 _FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any number of them"}
 
 
-class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
+class Labelling(ExampleTask["TaskModel", "LabelledData", "Codec", LabelOptions]):
     """The common base of tagging and classification."""
 
-    commands = Task.commands | {"embed", "export", "inspect"}
+    package = "rnnlm.tasks.labels"
     request_fields = frozenset({"init_from", "contextual"})
     text_settings = (TaskTokenizerSettings, LabelledSettings, HoldoutSettings)
     settings_of_data = frozenset({"seed"})
-
-    def open_texts(
-        self, request: TrainingRequest, resolved: "Resolved", kind: "Kind", progress: Progress
-    ) -> Texts:
-        from rnnlm.tasks.labels.texts import open_texts
-
-        return open_texts(request, resolved, kind, progress)
-
-    def initial_settings(
-        self, request: TrainingRequest, kind: "Kind"
-    ) -> list[tuple[str, str, dict[str, Any]]]:
-        from rnnlm.tasks.labels.transfer import settings
-
-        return settings(request, kind)
-
-    def initial_weights(
-        self, request: TrainingRequest, kind: "Kind", resolved: "Resolved", data: Data
-    ) -> "dict[str, np.ndarray] | None":
-        from rnnlm.tasks.labels.transfer import weights
-
-        return weights(request, resolved, cast("TaskData", data))
-
-    def codec(self, tokenizer: "Tokenizer", files: dict[str, bytes]) -> "Codec":
-        from rnnlm.tasks.labels.data import codec
-
-        return codec(tokenizer, files)
 
     def describe(self, codec: "Codec") -> Description:
         """Describe the labels of each column: how many, and examples."""
@@ -113,23 +78,6 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
 
         return ComparingLabels(self.name, cast("Labelled", data), options or LabelOptions())
 
-    def comparable_stored(self, models: "Sequence[StoredModel]") -> "Comparable":
-        from rnnlm.tasks.labels.comparison import COMPARABLE
-
-        return COMPARABLE
-
-    def read(
-        self,
-        model: "TaskModel",
-        data: "Given | LabelledData",
-        options: LabelOptions | None = None,
-        called: str = "",
-    ) -> "LabelledData":
-        from rnnlm.tasks.labels.evaluation import read_labelled_for
-
-        asked = options or LabelOptions()
-        return read_labelled_for(model, cast("Labelled", data), asked.reading, called)
-
     def evaluate_encoded(
         self,
         model: "TaskModel",
@@ -141,11 +89,6 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
 
         progress(f"evaluating {data.sentences:,} {self.examples}")
         return measure(model, data)
-
-    def checks(self, model: "TaskModel", sample: int | None, seed: int) -> "Iterator[Check]":
-        from rnnlm.tasks.labels.evaluation import checks
-
-        yield from checks(model, sample, seed)
 
 
 class Tagging(Labelling):

@@ -26,7 +26,7 @@ from rnnlm.evaluation.translation import WRITTEN_METRICS, TranslationSignature
 from rnnlm.interface import UNKNOWN
 from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, lines_of
-from rnnlm.tasks.seq2seq.evaluation import Pairs, read_pairs_for, references_of
+from rnnlm.tasks.seq2seq.evaluation import Pairs, read, references_of
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import PairOptions
 
@@ -72,7 +72,7 @@ class ComparingPairs(Comparing[Seq2SeqModel, PairedData, PairEvaluation]):
         self.data, self.options, self.lowercase = data, options, False
 
     def read(self, model: Seq2SeqModel, called: str) -> PairedData:
-        return read_pairs_for(model, self.data, self.options.target, self.options.reading, called)
+        return read(model, self.data, self.options, called)
 
     def comparable(self, sides: Sequence[_Side]) -> Comparable:
         if len({each.data.lines_hash for each in sides}) > 1:

@@ -40,7 +40,7 @@ from rnnlm.models.manifest import read_manifest
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, encode_pairs, lines_of
 from rnnlm.tasks.seq2seq.decoding import Translator
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.options import GREEDY, DecodingSettings
+from rnnlm.tasks.seq2seq.options import GREEDY, DecodingSettings, PairOptions
 from rnnlm.text.encoding import EncodedText, encode_block, joined
 from rnnlm.text.lines import Block, as_bytes
 from rnnlm.text.marks import count_marks, tell_unseen
@@ -287,21 +287,17 @@ def _signatures(
 Pairs = Pathname | Sequence[Pathname] | ParallelText | PairedData
 
 
-def read_pairs_for(
-    model: Seq2SeqModel,
-    data: Pairs,
-    target: Sequence[Pathname] = (),
-    reading: Mapping[str, Any] | None = None,
-    called: str = "",
+def read(
+    model: Seq2SeqModel, data: Pairs, options: PairOptions | None = None, called: str = ""
 ) -> PairedData:
-    """Read pairs as `model` reads them; the arguments are those of `model.evaluate`. called: the
-    model, in notices, where there are several."""
+    """Read pairs as `model` reads them. called: the model, in notices, where there are several."""
     if isinstance(data, PairedData):
         return data
     if isinstance(data, ParallelText):
         return encoded_pairs(model, data, called)
     paths = [data] if isinstance(data, (str, PathLike)) else data
-    return open_pairs(model, paths, target, reading, called)
+    asked = options or PairOptions()
+    return open_pairs(model, paths, asked.target, asked.reading, called)
 
 
 # ---- What `rnnlm doctor` asks of an encoder-decoder: probabilities that sum to one, the same ones

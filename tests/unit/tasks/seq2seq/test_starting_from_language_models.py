@@ -11,8 +11,9 @@ import torch
 from rnnlm.config import Resolved
 from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
 from rnnlm.models import model_folder
-from rnnlm.tasks.seq2seq.fitting import make_trainer, weights
+from rnnlm.tasks.seq2seq.fitting import make_trainer
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+from rnnlm.tasks.seq2seq.transfer import weights
 from rnnlm.training.request import resolve_request
 from rnnlm.training.settings import Request
 from support.networks import as_stored
