@@ -47,7 +47,9 @@ def test_the_outcome_as_json(rnnlm, text):
     assert told["tokens"] == told["bytes"] == text.stat().st_size
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [
+    pytest.param(signal.SIGINT, 130, marks=pytest.mark.soak), (signal.SIGTERM, 143),
+])  # fmt: skip
 def test_interrupted_preparation_stops_soon_and_can_resume(
     start, spawn, here, corpus_lines, number, code
 ):

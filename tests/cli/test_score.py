@@ -297,14 +297,14 @@ def test_killed_run_resumes_to_the_same_file(
     (here / "text.jsonl").write_text(
         "".join(
             json.dumps({"text": line, "item": number}) + "\n"
-            for number, line in enumerate((corpus_lines * 30)[:6_000])  # twelve chunks
+            for number, line in enumerate((corpus_lines * 30)[:3_000])  # twelve chunks
         )
     )
     command = ["score", "-m", models.unigram, "--input", "text.jsonl", *options, "--output"]
-    monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 500)
+    monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 250)
     whole = rnnlm(*command, f"whole-{name}")
     assert whole.code == 0 and whole.out == ""
-    small_chunks = "from rnnlm.scoring import scorer; scorer.LINES_PER_CHUNK = 500"
+    small_chunks = "from rnnlm.scoring import scorer; scorer.LINES_PER_CHUNK = 250"
     process = start(*command, name, first=small_chunks)
     while not (here / name).exists() or (here / name).stat().st_size < 1000:
         assert process.poll() is None
@@ -324,7 +324,7 @@ def test_killed_run_resumes_to_the_same_file(
     assert (here / name).read_bytes() == expected
     finished = rnnlm(*command, name)
     assert finished.code == 0 and finished.err.count("\n") == 1
-    assert f"{name} is finished: 6,000 sentences; to make it again: --overwrite" in finished.err
+    assert f"{name} is finished: 3,000 sentences; to make it again: --overwrite" in finished.err
     assert resumed.err.splitlines()[-1] == whole.err.splitlines()[-1]
 
 

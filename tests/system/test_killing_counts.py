@@ -26,7 +26,7 @@ def train(text: Path, folder: Path, temp: Path | None, memory: str | None) -> No
 
 
 @pytest.mark.parametrize(
-    "kills", [pytest.param(3, id="few"), pytest.param(20, id="many", marks=pytest.mark.soak)]
+    "kills", [pytest.param(2, id="few"), pytest.param(20, id="many", marks=pytest.mark.soak)]
 )
 @pytest.mark.filterwarnings("ignore")
 def test_a_killed_count_ends_in_the_same_model(text, tmp_path, small, kills):
