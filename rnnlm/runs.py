@@ -1,17 +1,19 @@
 """Training from Python: a run whose events one may follow, or that one waits for."""
 
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from rnnlm.config import SettingValue
 from rnnlm.errors import TrainingError, UsageError
 from rnnlm.events import Event, Finished, never
 from rnnlm.tabular import html_table
 from rnnlm.text.corpus import Corpus
-from rnnlm.training.storing_run import StoringRun, Work
+from rnnlm.training.storing_run import Work
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.learning_curves import LearningCurve
@@ -138,7 +140,7 @@ def _asked(**keywords: Any) -> dict[str, Any]:
     return asked
 
 
-class TrainingRun(StoringRun):
+class TrainingRun(Iterator[Event]):
     """A run of :func:`rnnlm.train`. Iterate over it to train; it yields events. Or wait for it.
 
     The work is stored when the run ends, on `close()`, on leaving a `with`, when the run is
@@ -148,11 +150,41 @@ class TrainingRun(StoringRun):
 
     _finished: Finished | None = None
 
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._finalizer = weakref.finalize(self, work.drop)
+
     def __next__(self) -> Event:
-        event = super().__next__()
+        event = self._work.next()
         if isinstance(event, Finished):
             self._finished = event
         return event
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder that the model is saved in; None before the run has started."""
+        return self._work.plan.output if self._work.plan else None
+
+    def close(self) -> None:
+        """End the run here and store its work. Do nothing if it has ended already.
+
+        Raises:
+            OutputError: the work cannot be written.
+        """
+        self._work.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None and not self._work.is_started:
+            self._work.tell_unstarted()
+        self.close()
 
     def wait(self, progress: bool = True) -> "FinishedRun":
         """Train to the end and return what came of it.

@@ -315,7 +315,7 @@ def _say_ended(plan: "Plan", finished: "Finished", is_stopped: bool) -> None:
             f"stopped on request; the best model (step {finished.step:,}) is saved in "
             f"{finished.folder}"
         )
-        if plan.resolved.values.get("resumable"):
+        if plan.resolved.values.get("keep_checkpoints"):
             without = " without --overwrite" if plan.request.overwrite else ""
             terminal.say(f"to continue: run the same command again{without}")
     else:

@@ -38,7 +38,6 @@ _NOT_SHOWN = {
     "threads",
     "save_every",
     "keep_checkpoints",
-    "resumable",
     "rank_timeout",
     "memory",
     "temp",

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -142,10 +143,18 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     writing.write_facts(folder / CONFIG, manifest, indent=2)
 
 
-def damaged_files(folder: Path, manifest: Manifest) -> list[str]:
-    """Return the files that cannot be read or whose SHA-256 is not the one recorded."""
-    files = manifest.files
-    return [name for name in files if writing.sha256(folder / name) != files[name].sha256]
+def damaged_files(folder: Path, manifest: Manifest, most_hashed: float = math.inf) -> list[str]:
+    """Return the files that cannot be read, or whose SHA-256 is not the one recorded; of those of
+    more than `most_hashed` bytes, whose length is not."""
+    damaged = []
+    for name, entry in manifest.files.items():
+        path = folder / name
+        is_whole = os.path.isfile(path) and os.path.getsize(path) == entry.bytes
+        if is_whole and entry.bytes <= most_hashed:
+            is_whole = writing.sha256(path) == entry.sha256
+        if not is_whole:
+            damaged.append(name)
+    return damaged
 
 
 def is_model(folder: Path) -> bool:

@@ -27,6 +27,7 @@ from rnnlm.models import checkpoints, loading
 from rnnlm.models.card import STARTS
 from rnnlm.models.manifest import ENDED, Manifest, damaged_files, is_model, read_manifest
 from rnnlm.models.metrics_log import MetricsLog
+from rnnlm.models.model_folder import MOST_HASHED
 from rnnlm.system import current_rank
 from rnnlm.tasks.request import Data
 from rnnlm.text import sources
@@ -35,7 +36,7 @@ from rnnlm.text.vectors import COUNTED
 from rnnlm.training.settings import Request
 
 MAY_CHANGE = {
-    "device", "threads", "memory", "temp", "workers", "dask", "resumable",
+    "device", "threads", "memory", "temp", "workers", "dask",
     "cuda_graphs", "save_every", "keep_checkpoints",
     "rollbacks", "rollback_factor",
     "accumulation", "rank_timeout", "patience", "min_validations",
@@ -171,7 +172,7 @@ def standing(folder: Path, wanted: Identity) -> Done | Begun | None:
 
 def _ended(folder: Path, there: Manifest) -> Done | Begun:
     """Return a run that was trained to its end. Refuse it if its model is damaged."""
-    damaged = damaged_files(folder, there)
+    damaged = damaged_files(folder, there, MOST_HASHED)
     if damaged:
         raise OutputError(
             f"the model of this run in {folder} is damaged",

@@ -1,8 +1,8 @@
-"""A training run as Python holds it: an iterator of events that stores its work however it is left.
+"""A training run that Python holds: it stores its work however it is left.
 
 A generator that is dropped or interrupted in the middle of a step is lost, and with it the work
-since the last checkpoint. So no caller holds the generator of a run: a :class:`StoringRun` asks it
-to stop at the next step and lets it store its work, as Ctrl-C does on the command line. A notebook
+since the last checkpoint. So no caller holds the generator of a run: :class:`Work` asks it to stop
+at the next step and lets it store its work, as Ctrl-C does on the command line. A notebook
 keeps the traceback of an interruption, and with it every object on the way, so the run would not be
 dropped: therefore Ctrl-C is handled here.
 """
@@ -10,11 +10,8 @@ dropped: therefore Ctrl-C is handled here.
 import os
 import signal
 import threading
-import weakref
 from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Self
+from types import FrameType
 
 from rnnlm.errors import TrainingError, notice
 from rnnlm.events import Evaluating, Event
@@ -25,50 +22,9 @@ from rnnlm.training.resume import Done
 Runner = Callable[[Plan, Callable[[], bool], Callable[[], bool], Progress], Iterator[Event]]
 
 
-class StoringRun(Iterator[Event]):
-    """A run of :func:`rnnlm.train`. Iterate over it to train; it yields events.
-
-    The work is stored when the run ends, on `close()`, on leaving a `with`, when the run is
-    dropped, and at once when Ctrl-C interrupts the program. The same call then goes on with it. A
-    count-based model has nothing to store before it is complete.
-    """
-
-    def __init__(self, work: "Work") -> None:
-        self._work = work
-        self._finalizer = weakref.finalize(self, work.drop)
-
-    def __next__(self) -> Event:
-        return self._work.next()
-
-    @property
-    def folder(self) -> Path | None:
-        """Folder that the model is saved in; None before the run has started."""
-        return self._work.plan.output if self._work.plan else None
-
-    def close(self) -> None:
-        """End the run here and store its work. Do nothing if it has ended already.
-
-        Raises:
-            OutputError: the work cannot be written.
-        """
-        self._work.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None and not self._work.is_started:
-            self._work.tell_unstarted()
-        self.close()
-
-
 class Work:
-    """The run behind a :class:`StoringRun`. It holds no reference to that, which can be dropped.
+    """The run behind a :class:`rnnlm.TrainingRun`. It holds no reference to that, which can be
+    dropped.
 
     plan: None before the run has started. progress: called with how far the exact evaluation is.
     interruption: what to raise once the work is stored.

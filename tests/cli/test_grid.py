@@ -66,6 +66,10 @@ def test_grid_ends_in_table_and_stops_on_signal(grid, monkeypatch, here):
     rows = list(csv.DictReader(shown.out.splitlines(), delimiter="\t"))
     assert [(row["model"], row["steps"]) for row in rows] == [("rnn", "2"), ("gru", "2")]
     assert rows[0]["valid_95%"].startswith("[") and "test_ppl" not in rows[0]
+    planned = grid(f"{asked} --dry-run --json").json["runs"]
+    assert [run["state"] for run in planned] == ["ended", "ended"]
+    assert planned[0]["parameters"] < planned[1]["parameters"]
+    assert planned[0]["train_tokens"] == planned[1]["train_tokens"] > 1000
     again = grid(f"{asked} --json")
     assert "run 1 of 2: model=rnn is done already" in again.err
     assert [run["run"] for run in again.json["runs"]] == ["model=rnn", "model=gru"]

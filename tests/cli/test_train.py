@@ -139,6 +139,14 @@ def test_the_same_command_again_shows_the_model(rnnlm, models, here):
     assert rnnlm(*command).out == first.out
 
 
+def test_standard_input_is_never_the_same_text(rnnlm, models, here):
+    command, text = ("train", "-", "--model", "unigram"), models.text.read_bytes()
+    assert rnnlm(*command, stdin=text).code == 0
+    refused = rnnlm(*command, stdin=text)
+    assert refused.code == 1 and "text comes from standard input or a pipe, so" in refused.err
+    assert rnnlm(*command, "--overwrite", stdin=text).code == 0
+
+
 def test_training_ends_with_the_next_command(rnnlm, models, here):
     for options, name in (("", "text-unigram"), ("-o 'a folder' --json", "'a folder'")):
         shown = rnnlm(f"train {models.text} --model unigram {options}")

@@ -67,7 +67,7 @@ def test_training_reports_counting_word_vectors_unless_resumed(rnnlm, models, he
     assert said in rnnlm(*command, "--budget", "2steps").err.splitlines()
     again = rnnlm(*command, "--budget", "3steps")
     assert again.code == 0 and said not in again.err
-    once = (*command[:-1], "once", "--budget", "2steps", "--set", "resumable=false")
+    once = (*command[:-1], "once", "--budget", "2steps", "--set", "keep_checkpoints=0")
     assert said in rnnlm(*once).err
     ended = rnnlm(*once)
     assert "once is finished" in ended.err and said not in ended.err

@@ -120,6 +120,12 @@ def test_two_ranks_make_the_model_of_one_process(rnnlm, ranks, models):
     assert resumed.code == 0
     assert "in 1 process instead of 2" in resumed.err
 
+    # Both ranks find what is done.
+    again = ranks("train", *longer, "--json")
+    codes, (out, other), (err, _) = ends(again)
+    assert codes == [0, 0] and "two is finished" in err
+    assert (json.loads(out)["steps"], other) == (30, "")
+
 
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_killed_rank_ends_the_other(ranks, models, killed):

@@ -439,25 +439,18 @@ class RunSettings:
     save_every: Annotated[
         str,
         Meta(
-            description="how often the state for `resume` is saved: 5m, 200steps; by time, less "
-            "often if saving would take more than 1 % of it",
-            extra=needs(resumable=ANY),
+            description="how often a checkpoint is saved, from which a run that is cut off goes "
+            "on: 5m, 200steps; by time, less often if saving would take more than 1 % of it",
+            extra=needs(keep_checkpoints=ANY),
         ),
     ] = "5m"
     keep_checkpoints: Annotated[
-        Count,
+        Natural,
         Meta(
-            description="how many of the latest of these states are kept",
-            extra=needs(resumable=ANY),
+            description="how many of the latest checkpoints are kept, each about four times as "
+            "large as the model; 0: none"
         ),
     ] = 2
-    resumable: Annotated[
-        bool,
-        Meta(
-            description="keep the state for `resume` in the model's folder; about four times the "
-            "model's size"
-        ),
-    ] = True
 
     rank_timeout: Annotated[
         str,

@@ -99,7 +99,7 @@ class Trainer:
         # The parts that notice faults, and keep states to go back to or to resume from.
         self.divergence = Divergence(objective.uniform_nats, objective.is_exact)
         self.rollbacks = Rollbacks(settings)
-        self.resumable = run.resumable
+        self.resumable = run.keep_checkpoints > 0
         self.saving = Interval.parse(run.save_every)
 
         # The place in the run.

@@ -32,7 +32,7 @@ def idle(work) -> list[str]:
 
 SGD = {
     "optimizer": "sgd", "learning_rate": 0.5, "schedule": "constant", "rollbacks": 0, "layers": 1,
-    "layer_sizes": "8", "resumable": False,
+    "layer_sizes": "8", "keep_checkpoints": 0,
 }  # fmt: skip
 OF_SGD = {
     "rms_decay": 0.5, "beta1": 0.1, "beta2": 0.2, "penalised": "recurrent", "plateau_factor": 0.3,
@@ -40,7 +40,7 @@ OF_SGD = {
     "plateau_gain": 0.5, "decay_after_epochs": 1, "decay_every_epochs": 3, "decay_factor": 0.1,
     "min_improvement": 2.0, "final_rate": 0.5,
     "rollback_factor": 0.1, "hidden_size": 99, "dropout_between": 0.7, "init_gain": 3.0,
-    "save_every": "1steps", "keep_checkpoints": 5,
+    "save_every": "1steps",
     "vocab_size": 77, "sentencepiece_model": "bpe",
 }  # fmt: skip
 SPELLED = {"characters": "cnn", "character_filters": "4,4", "character_size": 4}

@@ -180,9 +180,9 @@ def test_another_run_is_refused_naming_the_differences(texts, whole, change, wor
 
 
 def test_a_model_without_checkpoint_is_not_replaced(texts, tmp_path):
-    list(run(texts, tmp_path / "m", resumable=False))
+    list(run(texts, tmp_path / "m", keep_checkpoints=0))
     with pytest.raises(OutputError, match="already holds another.*hidden_size.*overwrite=True"):
-        list(run(texts, tmp_path / "m", resumable=False, hidden_size=9))
+        list(run(texts, tmp_path / "m", keep_checkpoints=0, hidden_size=9))
 
 
 def test_what_may_change_may(texts, cut):
