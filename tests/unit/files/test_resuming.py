@@ -103,7 +103,7 @@ def test_a_folder_has_the_signature_of_its_files(tmp_path):
     before = signature(str(tmp_path))
     (tmp_path / "owner.json").write_bytes(b"{}")
     assert signature(str(tmp_path)) == before
-    (tmp_path / "shard").write_bytes(b"more")
+    (tmp_path / "shard").write_bytes(b"more of it")
     assert signature(str(tmp_path)) != before
 
 
