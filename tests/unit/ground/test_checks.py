@@ -18,6 +18,7 @@ from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.generation.settings import BeamSettings
 from rnnlm.inspection.memory import inspect_memory
 from rnnlm.inspection.neighbours import inspect_analogy, inspect_neighbours
+from rnnlm.models import model_folder
 from rnnlm.scoring.pairs.scoring import score_pairs
 from rnnlm.scoring.scorer import score_chunks
 from rnnlm.scoring.settings import ScoringSettings
@@ -194,10 +195,9 @@ def test_bundled_corpus_model_defaults_to_the_test_part(folder, monkeypatch, tmp
     monkeypatch.chdir(tmp_path)
     with pytest.raises(rnnlm.RnnlmError, match="no data to evaluate on; name a file"):
         evaluate(folder / "trigrams")
-    save(tmp_path / "bundled", fit("ngram", order=3), "ngram", order=3)
-    config = tmp_path / "bundled" / "config.json"
-    trained_on = '"training": {"text": ["bundled corpus english"]}'
-    config.write_text(config.read_text().replace('"training": {}', trained_on))
+    manifest = save(tmp_path / "bundled", fit("ngram", order=3), "ngram", order=3)
+    trained_on = {"text": ["bundled corpus english"]}
+    model_folder.save_results(tmp_path / "bundled", manifest, {}, trained_on)
     model = rnnlm.load("bundled")
     signature = evaluate("bundled", rnnlm.corpora.part("english", "test")).signature
     for evaluation in (evaluate("bundled"), model.evaluate(), evaluate("bundled", "english")):
