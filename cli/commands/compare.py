@@ -93,53 +93,47 @@ def command(
     words or characters.
     """
     refuse_if(overwrite and not plot, "--overwrite needs --plot FILE.")
-    if not on:
-        _compare_stored(models, as_json)
-        return
     check_plot(plot, overwrite)
+    result = _measured(models, on, train, device, given | {"top": top}) if on else _stored(models)
+    if as_json:
+        terminal.print_json(result.to_dict())
+    else:
+        from .. import metrics
 
+        metrics.show(result.printed() if top is None else result.printed(top))
+    if plot:
+        _draw(plot, result)
+
+
+def _stored(models: tuple[str, ...]) -> "Comparison":
+    """Compare by the metrics that were stored when the models were trained."""
+    parameters = click.get_current_context().command.params
+    of_a_text = [str(option.name) for option in parameters if option.name not in WITHOUT_TEXT]
+    refuse_given(of_a_text, "this needs --on TEXT; without it, nothing is measured.")
+    from rnnlm.evaluation.comparison.stored import compare_stored
+
+    return compare_stored(models)
+
+
+def _measured(
+    models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], device: str,
+    given: dict[str, Any],
+) -> "Comparison":  # fmt: skip
+    """Compare on a text."""
     # Beside a single model, or none, the default one is compared.
     if len(models) < 2:
         used_by = _task_of(models).own_command if models else "compare"
         models = tuple(dict.fromkeys((*models, model_by_default(used_by))))
     task = _task_of(models)
     task_options.check(task, models[0], comparing=True, common=("plot", "overwrite"))
-
-    from .. import metrics
-
-    given["top"] = top
     given["train"] = task_options.data_of(task, train, given) if train else None
-    settings = _settings(task, given)
-    result = task.compare(
+    return task.compare(
         models,
         task_options.data_of(task, on, given),
         task_options.options_of(task, given),
-        settings,
+        _settings(task, given),
         device=device,
     )
-    if as_json:
-        terminal.print_json(result.to_dict())
-    else:
-        metrics.show(result.printed() if top is None else result.printed(top))
-    if plot:
-        _draw(plot, result)
-
-
-def _compare_stored(models: tuple[str, ...], as_json: bool) -> None:
-    """Show the metrics that were stored when the models were trained."""
-    parameters = click.get_current_context().command.params
-    of_a_text = [str(option.name) for option in parameters if option.name not in WITHOUT_TEXT]
-    refuse_given(of_a_text, "this needs --on TEXT; without it, nothing is measured.")
-
-    from rnnlm.evaluation.comparison.stored import compare_stored
-
-    from .. import metrics
-
-    result = compare_stored(models)
-    if as_json:
-        terminal.print_json(result.to_dict())
-    else:
-        metrics.show(result.printed())
 
 
 def _draw(plot: Path, result: "Comparison") -> None:

@@ -56,7 +56,6 @@ def compare_stored(
 
     # The same lines, measured in the same way; then the same labels or tokens.
     _check_measured_alike(stored)
-    _check_columns(stored)
     comparable: Comparable = task.comparable_stored(stored)
     for first, second in itertools.combinations(stored, 2):
         for metric in first.evaluation.metrics:
@@ -150,14 +149,3 @@ def _check_measured_alike(models: Sequence[StoredModel]) -> None:
                 ", ".join(f"{part}:{value} for {model.name}" for value, model in named),
                 ON_A_TEXT,
             )
-
-
-def _check_columns(models: Sequence[StoredModel]) -> None:
-    """Refuse models that have learned other columns of labels than the first."""
-    learned = {each.name: list(each.evaluation.column_names) for each in models}
-    if any(columns != learned[models[0].name] for columns in learned.values()):
-        raise ComparisonError(
-            "models of different labels cannot be compared",
-            ", ".join(f"{name} has learned {', '.join(its)}" for name, its in learned.items()),
-            "name models that have learned the same columns",
-        )

@@ -1,13 +1,14 @@
 """Compare taggers or classifiers by all metrics of labels, with sentences resampled."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.comparison.pairing import Comparable, Comparing, Side
 from rnnlm.evaluation.comparison.stored import StoredModel
 from rnnlm.evaluation.label_evaluation import LabelEvaluation
 from rnnlm.evaluation.labels import LABEL_METRICS
-from rnnlm.tasks.labels.data import LabelledData
+from rnnlm.tasks.labels.data import Codec, LabelledData
 from rnnlm.tasks.labels.evaluation import Labelled, measure, read
 from rnnlm.tasks.labels.model import TaskModel
 from rnnlm.tasks.labels.options import LabelOptions
@@ -17,7 +18,24 @@ _ALL_METRICS = Comparable(tuple(LABEL_METRICS), "", differing=tuple(LABEL_METRIC
 
 def comparable_stored(models: Sequence[StoredModel]) -> Comparable:
     """Return which of the metrics compare that were stored when the models were trained."""
+    check_alike({each.name: cast(Codec, each.codec) for each in models})
     return _ALL_METRICS
+
+
+def check_alike(codecs: Mapping[str, Codec]) -> None:
+    """Refuse models, by their names, that have not learned the same columns of labels."""
+    columns = set()
+    learned = []
+    for name, codec in codecs.items():
+        columns.add(tuple((each.name, each.level, each.form) for each in codec.columns))
+        names = ", ".join(each.name for each in codec.columns)
+        learned.append(f"{name} has learned {names}")
+    if len(columns) > 1:
+        raise ComparisonError(
+            "models of different labels cannot be compared",
+            ", ".join(learned),
+            "name models that have learned the same columns",
+        )
 
 
 class ComparingLabels(Comparing[TaskModel, LabelledData, LabelEvaluation]):
@@ -25,27 +43,13 @@ class ComparingLabels(Comparing[TaskModel, LabelledData, LabelEvaluation]):
 
     def __init__(self, task: str, data: Labelled, options: LabelOptions) -> None:
         self.task, self.data, self.options = task, data, options
-        self.models: dict[str, TaskModel] = {}
+        self.codecs: dict[str, Codec] = {}
 
     def read(self, model: TaskModel, called: str) -> LabelledData:
         # What models have learned is compared before what they have not learned is noticed.
-        self.models[called] = model
-        self._check_alike()
+        self.codecs[called] = model.codec
+        check_alike(self.codecs)
         return read(model, self.data, self.options, called)
-
-    def _check_alike(self) -> None:
-        columns = set()
-        learned = []
-        for name, model in self.models.items():
-            columns.add(tuple((each.name, each.level, each.form) for each in model.codec.columns))
-            names = ", ".join(each.name for each in model.codec.columns)
-            learned.append(f"{name} has learned {names}")
-        if len(columns) > 1:
-            raise ComparisonError(
-                "models of different labels cannot be compared",
-                ", ".join(learned),
-                "name models that have learned the same columns",
-            )
 
     def comparable(self, sides: Sequence[Side[TaskModel, LabelledData]]) -> Comparable:
         return _ALL_METRICS
