@@ -78,19 +78,17 @@ def _function(item: pytest.Item) -> tuple[Path, str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the long proofs unless they are asked for. With them, fuzzing tests count as long
-    proofs, too.
+    """Leave out the long proofs, fuzzing among them, unless they are asked for.
 
     What takes longest comes first: a worker of xdist that has nothing left to do takes tests from
     the end of another's list, and makes their fixtures once more.
     """
     mark_further_cases(items)
     items.sort(key=lambda item: "system" not in item.path.parts)
-    if is_soak(config):
-        for item in items:
-            if "fuzzing" in item.path.parts:
-                item.add_marker("soak")
-    else:
+    for item in items:
+        if "fuzzing" in item.path.parts:
+            item.add_marker("soak")
+    if not is_soak(config):
         long_proofs = [item for item in items if item.get_closest_marker("soak")]
         config.hook.pytest_deselected(items=long_proofs)
         items[:] = [item for item in items if not item.get_closest_marker("soak")]
