@@ -9,7 +9,6 @@ unfinished.json names the files, so that the leftovers of a killed writer are re
 
 import contextlib
 import dataclasses
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,9 +21,9 @@ from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.files import lock, tensors
 from rnnlm.files import writing as safe_files
 from rnnlm.files.folder import FolderFiles, check_place, remove_files
-from rnnlm.files.reading import decode_json, read_small
+from rnnlm.files.reading import read_json
 from rnnlm.files.tensors import BF16
-from rnnlm.files.writing import STANDARD_OUTPUT, replace_file, writing
+from rnnlm.files.writing import STANDARD_OUTPUT, replace_file, write_facts, writing
 from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer
 from rnnlm.models import checkpoints, registry
 from rnnlm.models import manifest as manifests  # the module; `manifest` is a Manifest here
@@ -164,8 +163,7 @@ def _write(
         found = safe_files.sha256(path)
     files[path.name] = FileEntry(role, sum(map(len, pieces)), digest)
     if not is_model(path.parent):
-        names = json.dumps(sorted({*files, *before}))
-        replace_file(path.parent / UNFINISHED_FILES, names.encode("utf-8", "backslashreplace"))
+        write_facts(path.parent / UNFINISHED_FILES, {"files": sorted({*files, *before})})
     if found != digest:
         replace_file(path, _dropping_pages(pieces))
 
@@ -173,10 +171,11 @@ def _write(
 def unfinished_files(folder: Path) -> list[str]:
     """Return the names of files that a writer has begun in `folder` before its config.json."""
     try:
-        names = decode_json(read_small(folder / UNFINISHED_FILES), list[str])
-    except (OSError, ValueError):
+        path = folder / UNFINISHED_FILES
+        facts = read_json(path, dict[str, list[str]], ModelError, "it is damaged", has_hash=True)
+    except ModelError:
         return []
-    return [name for name in names if name == os.path.basename(name)]
+    return [name for name in facts.get("files", []) if name == os.path.basename(name)]
 
 
 def save_results(
