@@ -77,11 +77,11 @@ def command(
     options.check_texts(source)
     name = options.chosen_model(model_name)
     from rnnlm.files.tables import json_text
+    from rnnlm.models import loading
     from rnnlm.tasks.labels import files
-    from rnnlm.tasks.labels.tagging import model_for
 
     # A table stays one of its kind; plain lines become TSV.
-    model = model_for("classify", name, device)
+    model = loading.model_for("classify", name, device)
     if texts:
         form, read, is_table = "tsv", _of_arguments(texts), False
     else:

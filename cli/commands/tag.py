@@ -101,10 +101,11 @@ def command(
     options.check_texts(source)
     name = options.chosen_model(model_name)
     from rnnlm.files.tables import json_text
+    from rnnlm.models import loading
     from rnnlm.tasks.labels import files
-    from rnnlm.tasks.labels.tagging import Tagger, model_for
+    from rnnlm.tasks.labels.tagging import Tagger
 
-    model = model_for("tag", name, device)
+    model = loading.model_for("tag", name, device)
     tagger = Tagger(model, nbest, probabilities)
     document = _document(model.codec, sentences, source, output, given)
     found = terminal.counting_reasons(

@@ -112,9 +112,10 @@ def command(
     options.check_texts(source)
     name = options.chosen_model(model_name)
     settings, sampling = _settings(given)
-    from rnnlm.tasks.seq2seq.decoding import Translator, encoder_decoder
+    from rnnlm.models import loading
+    from rnnlm.tasks.seq2seq.decoding import Translator
 
-    model = encoder_decoder(name, device)
+    model = loading.model_for("translate", name, device)
     translator = Translator(model, settings, sampling, given["num"] or 1)
     read = _of_arguments(lines) if lines else _of_file(translator.model.codec, source, given)
     kept: list[TranslatedLine] = []

@@ -61,6 +61,13 @@ def load_if_named(model: ScoringModel, device: str | Device = "auto") -> Languag
     return core_of(model)
 
 
+def model_for(command: str, model: ScoringModel, device: str | Device = "auto") -> Any:
+    """Return a model itself, or load the one of that name, for a command such as "tag"; refuse
+    models of tasks that it does nothing with."""
+    registry.check_use(command, task_of(model), name_if_saved(model))
+    return load_if_named(model, device)
+
+
 def language_model_of(
     model: LanguageModel | str | Path, device: str | Device = "auto"
 ) -> LanguageModel:
@@ -73,8 +80,7 @@ def language_model_of(
 def scoring_model_of(model: ScoringModel, device: str | Device = "auto") -> LanguageModel:
     """Return the model that gives the probabilities of lines: the language model itself, or of that
     name; of an encoder-decoder its decoder, which begins each line in the state of its source."""
-    registry.check_use("score", task_of(model), name_if_saved(model))
-    loaded = load_if_named(model, device)
+    loaded = model_for("score", model, device)
     return cast(LanguageModel, getattr(loaded, "decoder", loaded))
 
 

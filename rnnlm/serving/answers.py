@@ -209,7 +209,8 @@ class Answers:
 
     async def translate(self, asked: schemas.TranslateRequest) -> schemas.TranslateAnswer:
         """Write a line for each line."""
-        from rnnlm.tasks.seq2seq.decoding import Translator, encoder_decoder
+        from rnnlm.models import loading
+        from rnnlm.tasks.seq2seq.decoding import Translator
         from rnnlm.tasks.seq2seq.options import DecodingSettings
 
         model = self.models.doing(asked.model, "translate")
@@ -222,7 +223,7 @@ class Answers:
             nbest=asked.nbest,
             attention=asked.attention,
         )
-        translator = Translator(encoder_decoder(model.core), settings)
+        translator = Translator(loading.model_for("translate", model.core), settings)
         found = await model.run(lambda: list(translator.translate(asked.sources)))
         records = [each.to_dict() for each in found]
         return schemas.TranslateAnswer(

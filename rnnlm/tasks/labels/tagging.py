@@ -4,14 +4,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from rnnlm.checks import items_of
 from rnnlm.errors import UsageError
-from rnnlm.interface import Device, LanguageModel
-from rnnlm.models import loading, registry
-from rnnlm.models.registry import LabelModel
+from rnnlm.models import loading
+from rnnlm.models.loading import ScoringModel
 from rnnlm.tasks.labels import results
 from rnnlm.tasks.labels.data import EDIT, SOUNDS, TEXT, encode_texts
 from rnnlm.tasks.labels.model import (
@@ -35,19 +33,6 @@ from rnnlm.text.labelled.alignment import join
 from rnnlm.text.labelled.schemes import NONE
 from rnnlm.text.lines import split_words
 
-# ---- The model that labels, which must have been trained for the task.
-
-# A model, or the name of one. Language models are accepted, and refused by a message.
-Labeller = LabelModel | LanguageModel | str | Path
-
-
-def model_for(command: str, model: Labeller, device: str | Device = "auto") -> TaskModel:
-    """Return the model for a command ("tag", "classify"); load it if it is given by path or
-    name."""
-    registry.check_use(command, loading.task_of(model), loading.name_if_saved(model))
-    return cast(TaskModel, loading.load_if_named(model, device))
-
-
 # ---- Sentences tagged: raw text or lists of words in, their labels out, in order and a window of
 # sentences at a time.
 
@@ -63,7 +48,7 @@ ALIGNMENTS = 8
 
 
 def tag(
-    model: Labeller, sentences: Sequence[str | Sequence[str]], *, nbest: int = 1,
+    model: ScoringModel, sentences: Sequence[str | Sequence[str]], *, nbest: int = 1,
     probabilities: bool = False,
 ) -> TaggedSentences:  # fmt: skip
     """Label the words of sentences.
@@ -77,7 +62,7 @@ def tag(
         UsageError: the model is no tagger. ModelError: there is no such model, or it is damaged.
     """
     sentences = list(items_of(sentences, (str, list, tuple), "sentences"))
-    tagger = Tagger(model_for("tag", model), nbest, probabilities)
+    tagger = Tagger(loading.model_for("tag", model), nbest, probabilities)
     codec = tagger.model.codec
     by_word = is_of_letters(codec)
     if by_word:
@@ -266,7 +251,7 @@ def _log_sum(logprobs: Sequence[float]) -> float:
 # ---- Texts classified: raw text or lists of words in, their labels and probabilities out.
 
 
-def classify(model: Labeller, texts: Sequence[str | Sequence[str]]) -> ClassifiedTexts:
+def classify(model: ScoringModel, texts: Sequence[str | Sequence[str]]) -> ClassifiedTexts:
     """Label texts.
 
     model: a classifier or its name. texts: each a str, which is split at white space, or a list of
@@ -277,7 +262,7 @@ def classify(model: Labeller, texts: Sequence[str | Sequence[str]]) -> Classifie
             damaged.
     """
     texts = list(items_of(texts, (str, list, tuple), "texts"))
-    return ClassifiedTexts(classified(model_for("classify", model), texts))
+    return ClassifiedTexts(classified(loading.model_for("classify", model), texts))
 
 
 def classified(model: TaskModel, texts: Iterable[str | Sequence[str]]) -> Iterator[ClassifiedText]:

@@ -4,7 +4,6 @@ search or drawn, with what it looked at."""
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 
@@ -15,10 +14,10 @@ from rnnlm.generation.drawing import Found, Starts, draw_samples
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.generation.search import search
 from rnnlm.generation.settings import SearchSettings
-from rnnlm.interface import Device
-from rnnlm.models import loading, registry
+from rnnlm.models import loading
+from rnnlm.models.loading import ScoringModel
 from rnnlm.tasks.labels.files import TEXT_LINES, TextFileSettings, detect_text_format
-from rnnlm.tasks.labels.tagging import Labeller, windows
+from rnnlm.tasks.labels.tagging import windows
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
@@ -186,7 +185,7 @@ class Translator:
 
 
 def translate(
-    model: Labeller, sources: Sequence[str], *, settings: DecodingSettings = DecodingSettings(),
+    model: ScoringModel, sources: Sequence[str], *, settings: DecodingSettings = DecodingSettings(),
     sampling: SamplingSettings | None = None,
     num: int = 1,
 ) -> TranslatedLines:  # fmt: skip
@@ -201,14 +200,8 @@ def translate(
             samples and a beam are asked for. SettingsError: `num` is below 1. ModelError: there is
             no such model, or it is damaged. TextError: a source holds a newline.
     """
-    translator = Translator(encoder_decoder(model), settings, sampling, num)
+    translator = Translator(loading.model_for("translate", model), settings, sampling, num)
     return TranslatedLines(translator.translate(items_of(sources, str, "sources")))
-
-
-def encoder_decoder(model: Labeller, device: str | Device = "auto") -> Seq2SeqModel:
-    """Return the model that translates; load it if it is given by path or name."""
-    registry.check_use("translate", loading.task_of(model), loading.name_if_saved(model))
-    return cast(Seq2SeqModel, loading.load_if_named(model, device))
 
 
 def batches(lengths_N: np.ndarray, chosen: np.ndarray, most: int) -> Iterator[np.ndarray]:
