@@ -145,9 +145,7 @@ def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[
     settings = TextFileSettings(
         given["form"], given["column"], given["encoding_errors"] or "strict"
     )
-    form = settings.format
-    if form == "auto":
-        form = detect_text_format(source, settings)
+    form = detect_text_format(source, settings)
     texts = read_texts(source, form, settings)
     return form if form in ("csv", "jsonl") else "tsv", texts, form != TEXT_LINES
 

@@ -23,7 +23,6 @@ gradients would be larger, and a text would take up to a hundred times as long.
 
 import contextlib
 import copy
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -38,6 +37,7 @@ from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.checks import check_shapes, check_state
 from rnnlm.combinations.adapted_model import PART, AdaptedModel, cannot_adapt, one_row
 from rnnlm.errors import ModelError, UsageError
+from rnnlm.files import writing
 from rnnlm.interface import PADDING, Array, LanguageModel, State, core_of, keeps
 from rnnlm.models import companions
 from rnnlm.models.adaptation_settings import DynamicSettings
@@ -246,10 +246,9 @@ class DynamicEvaluation(AdaptedModel):
 
 def _digest(statistics: Statistics) -> str:
     """Return 8 hexadecimal digits that tell gradient statistics apart."""
-    content = hashlib.sha256()
-    for name in sorted(statistics):
-        content.update(name.encode() + statistics[name].cpu().numpy().tobytes())
-    return content.hexdigest()[:8]
+    names = sorted(statistics)
+    pieces = (name.encode() + statistics[name].cpu().numpy().tobytes() for name in names)
+    return writing.digest(pieces)[:8]
 
 
 def with_gradients(model: LanguageModel) -> NeuralLanguageModel:

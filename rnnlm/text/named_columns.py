@@ -35,13 +35,16 @@ def format_of(kind: str) -> str:
 
 def detect_format(
     source: str, errors: str | None, by_lines: Callable[[Iterator[str]], str],
-    named: Collection[str] = tuple(KINDS.values()),
+    named: Collection[str] = tuple(KINDS.values()), said: str = "auto",
 ) -> str:  # fmt: skip
-    """Return the format of a file, as settings call it: the kind of table that its name says, one
-    of `named`, or JSON-lines, or what `by_lines` says of its lines that are not blank.
+    """Return the format of a file, as settings call it: what is `said` of it, unless that is auto;
+    the kind of table that its name says, one of `named`, or JSON-lines, or what `by_lines` says of
+    its lines that are not blank.
 
     errors: what to do with bad UTF-8, as in :mod:`rnnlm.files.tables`.
     """
+    if said != "auto":
+        return said
     kind = tables.kind_of(source)
     if kind is not None and kind in named:
         return format_of(kind)

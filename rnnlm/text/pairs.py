@@ -1,6 +1,5 @@
 """Parallel text, a source and its targets: read from tables or from files side by side."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from rnnlm.errors import TextError, UsageError, notice, shown
-from rnnlm.files import tables
+from rnnlm.files import tables, writing
 from rnnlm.text import named_columns, sources
 from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank, side_by_side
 from rnnlm.text.named_columns import (
@@ -155,9 +154,8 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
             "name its format with `format`, or the file of the targets with `target`",
         )
 
-    if settings.format != "auto":
-        return settings.format
-    return named_columns.detect_format(source, settings.encoding_errors, by_lines)
+    errors = settings.encoding_errors
+    return named_columns.detect_format(source, errors, by_lines, said=settings.format)
 
 
 # ---- Pairs: a source, and its translation, spelling or answer.
@@ -200,11 +198,8 @@ class ParallelText:
     def content_hash(self) -> str:
         """The first 12 hexadecimal digits of SHA-256 over sources and references, whatever file,
         format or compression they came in."""
-        digest = hashlib.sha256()
-        encode = msgspec.json.Encoder().encode
-        for pair in self.pairs:
-            digest.update(encode((pair.source, pair.references)) + b"\n")
-        return digest.hexdigest()[:12]
+        rows = ((pair.source, pair.references) for pair in self.pairs)
+        return writing.digest(msgspec.json.encode(row) + b"\n" for row in rows)[:12]
 
     def grouped(self) -> "ParallelText":
         """Return the same with each source once, where it occurs first: with its references there,

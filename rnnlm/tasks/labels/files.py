@@ -267,14 +267,15 @@ class Text:
 
 
 def detect_text_format(source: str, settings: TextFileSettings) -> str:
-    """Infer the format of a file from its name, or from its first line."""
+    """Return the format of a file: the one that is set, else what its name or its first line
+    says."""
 
     def by_lines(lines: Iterator[str]) -> str:
         if settings.column:
             raise no_table(source)
         return TEXT_LINES
 
-    return detect_format(source, settings.encoding_errors, by_lines)
+    return detect_format(source, settings.encoding_errors, by_lines, said=settings.format)
 
 
 def no_table(source: str) -> TextError:

@@ -32,6 +32,7 @@ from rnnlm.text.batches import NO_WORDS, is_surely_short, why_too_long
 from rnnlm.text.labelled.alignment import join
 from rnnlm.text.labelled.schemes import NONE
 from rnnlm.text.lines import split_words
+from rnnlm.text.sources import in_lists
 
 # ---- Sentences tagged: raw text or lists of words in, their labels out, in order and a window of
 # sentences at a time.
@@ -81,18 +82,9 @@ def tag(
 
 
 def windows(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """Yield the items, WINDOW of them at a time, or fewer with LARGEST_WINDOW words together. size:
-    words of an item."""
-    window: list[T] = []
-    words = 0
-    for item in items:
-        window.append(item)
-        words += size(item)
-        if len(window) >= WINDOW or words >= LARGEST_WINDOW:
-            yield window
-            window, words = [], 0
-    if window:
-        yield window
+    """Return the items, WINDOW of them at a time, or fewer with LARGEST_WINDOW words together.
+    size: words of an item."""
+    return in_lists(items, WINDOW, LARGEST_WINDOW, size)
 
 
 def predicted(

@@ -225,9 +225,7 @@ def read_sources(
 ) -> Iterator[str]:
     """Yield the sources of a file, each as one line, those without words, too. usual: what their
     column may be called where none is named."""
-    form = settings.format
-    if form == "auto":
-        form = detect_text_format(file, settings)
+    form = detect_text_format(file, settings)
     if form == TEXT_LINES:
         sources = _lines(file, settings)
     else:

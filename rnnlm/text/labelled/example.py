@@ -1,6 +1,5 @@
 """Labelled examples: words, with a label for each word or for the whole text."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +11,7 @@ from msgspec import Meta
 
 from rnnlm.amounts import plural
 from rnnlm.errors import SettingsError, TextError, shown
+from rnnlm.files import writing
 from rnnlm.text.lines import Line, is_blank, without_end
 
 LABEL_SEPARATOR = "|"  # between the labels of a text that has several
@@ -63,11 +63,8 @@ class LabelledText:
     def content_hash(self) -> str:
         """The first 12 hexadecimal digits of SHA-256 over words and labels, whatever file, format
         or compression they came in."""
-        digest = hashlib.sha256()
-        encode = msgspec.json.Encoder().encode
-        for example in self.examples:
-            digest.update(encode((example.words, example.word_labels, example.text_labels)) + b"\n")
-        return digest.hexdigest()[:12]
+        rows = ((each.words, each.word_labels, each.text_labels) for each in self.examples)
+        return writing.digest(msgspec.json.encode(row) + b"\n" for row in rows)[:12]
 
 
 def labels_in(joined: str) -> tuple[str, ...]:

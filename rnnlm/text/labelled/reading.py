@@ -173,9 +173,8 @@ def detect_format(source: str, settings: LabelledSettings, level: Level) -> str:
             f"name it with `format`; {which}",
         )
 
-    if settings.format != "auto":
-        return settings.format
-    return named_columns.detect_format(source, settings.encoding_errors, by_lines, NAMED)
+    errors = settings.encoding_errors
+    return named_columns.detect_format(source, errors, by_lines, NAMED, settings.format)
 
 
 def _by_lines(filled: list[str], settings: LabelledSettings, level: Level) -> str | None:
