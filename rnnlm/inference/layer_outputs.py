@@ -87,15 +87,19 @@ class LayerReader(Protocol):
         """Return what each of `layers` outputs for the lines `chosen_B`, read side by side."""
 
 
-def words_of_lines(
-    lines: Sequence[str], lengths: np.ndarray, tokenizer: Tokenizer
-) -> tuple[LineWords, ...]:
-    """Return the words of lines, split at white space; as :func:`line_words`."""
+def encoded_lines(lines: Sequence[str], tokenizer: Tokenizer, with_words: bool) -> EncodedLines:
+    """Return lines as a tokenizer encodes them, each read with its `</s>`; their words are split at
+    white space."""
+    encoded = tokenizer.encode(lines)
+    lengths_L = np.diff(encoded.offsets)
+    if not with_words:
+        return EncodedLines(lengths_L, (), encoded)
     spans = [word_spans(line) for line in lines]
     words = []
     for line, spans_of_line in zip(lines, spans, strict=True):
         words.append([line[start:end] for start, end in spans_of_line])
-    return line_words(lines, words, spans, lengths, tokenizer)
+    its_words = line_words(lines, words, spans, lengths_L - 1, tokenizer)
+    return EncodedLines(lengths_L, its_words, encoded)
 
 
 def line_words(

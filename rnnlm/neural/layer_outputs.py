@@ -18,8 +18,8 @@ from rnnlm.inference.layer_outputs import (
     LayerOutputs,
     LayerReader,
     Part,
+    encoded_lines,
     line_words,
-    words_of_lines,
 )
 from rnnlm.inference.words import Span
 from rnnlm.interface import Encoded, Tokenizer, keeps
@@ -67,10 +67,7 @@ class NetworkLayers:
         self.layers = (INPUT, *map(str, range(1, count + 1)), FEATURES)
 
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
-        encoded = self.tokenizer.encode(lines)
-        lengths_L = np.diff(encoded.offsets)
-        words = words_of_lines(lines, lengths_L - 1, self.tokenizer) if with_words else ()
-        return EncodedLines(lengths_L, words, encoded)
+        return encoded_lines(lines, self.tokenizer, with_words)
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
         """Encode texts that are split into words already, each as a line with a space between two

@@ -17,7 +17,7 @@ from rnnlm.inference.layer_outputs import (
     LayerOutputs,
     LayerReader,
     Part,
-    words_of_lines,
+    encoded_lines,
 )
 from rnnlm.interface import PADDING, Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
 from rnnlm.neural.device import exact_products, resolve_device
@@ -50,13 +50,7 @@ class EncoderLayers:
         self.layers = tuple(self._parts)
 
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
-        encoded = self.model.codec.source.encode(lines)
-        lengths_L = np.diff(encoded.offsets)
-        if with_words:
-            words = words_of_lines(lines, lengths_L - 1, self.tokenizer)
-        else:
-            words = ()
-        return EncodedLines(lengths_L, words, encoded)
+        return encoded_lines(lines, self.tokenizer, with_words)
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
         """Encode texts that are split into words already: each is read as a line with a space
