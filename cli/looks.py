@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from rnnlm.errors import visible
-
-from . import options, terminal
+from . import metrics, options, terminal
 from .help_sections import Command, Decorator, section, stacked
 from .options import (
     PATH,
@@ -64,13 +62,13 @@ _AT: dict[Looked, Decorator] = {
 
 
 def look(
-    name: str, at: Looked, *own: Decorator, verdict_first: bool = False
+    name: str, at: Looked, *own: Decorator
 ) -> Callable[[Callable[..., "Inspection"]], click.Command]:
     """Make a command of the function that finds what a look shows, and enter it among LOOKS.
 
     name: the word after `rnnlm inspect`. at: what the look examines; the function gets it as
     `model` (a name, or vectors) or `models`, with `device` or `which`. own: arguments and options
-    of this look alone. verdict_first: for looks with long tables.
+    of this look alone.
     """
 
     def enter(find: Callable[..., "Inspection"]) -> click.Command:
@@ -83,7 +81,7 @@ def look(
             elif at == "vectors":
                 file = given.pop("vectors_file")
                 given["model"] = _vectors(given.pop("model_name"), file, name)
-            show(find(**given), as_json, plot, verdict_first)
+            show(find(**given), as_json, plot)
 
         # click shows the docstring of the command's function as its help.
         run.__doc__ = find.__doc__
@@ -105,11 +103,9 @@ def _vectors(model_name: str | None, vectors_file: Path | None, what: str) -> "W
     return read_vectors(vectors_file)
 
 
-def show(
-    inspection: "Inspection", as_json: bool, plot: Path | None, verdict_first: bool = False
-) -> None:
+def show(inspection: "Inspection", as_json: bool, plot: Path | None) -> None:
     """Print tables and the verdict, or one JSON object with both; save the picture if there is to
-    be one. verdict_first: for long tables."""
+    be one."""
     if plot is not None:
         from rnnlm.evaluation import plotting
 
@@ -118,16 +114,7 @@ def show(
     if as_json:
         terminal.print_json(inspection.to_dict() | {"verdict": inspection.verdict})
         return
-    # Both name words, files and models, which may hold control characters.
-    verdict = visible(inspection.verdict, kept="\n")
-    if verdict_first:
-        click.echo(f"{verdict}\n")
-    for number, table in enumerate(inspection.tables()):
-        if number:
-            click.echo()
-        terminal.print_table(table)
-    if not verdict_first:
-        click.echo(f"\n{verdict}")
+    metrics.show(inspection.printed())
 
 
 # ---- Options of several looks.
@@ -178,7 +165,6 @@ OF_POSITIONS = ("texts", "lags", "positions", "probes", "exponents", "untrained"
         "One sentence",
         click.option("--sentence", metavar="TEXT", help="Show a map of this sentence instead."),
     ),
-    verdict_first=True,
 )
 def find_gradients(
     models: tuple[str, ...], device: str, sentence: str | None, texts: tuple[str, ...], **given: Any

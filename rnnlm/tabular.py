@@ -104,11 +104,7 @@ class Records(ABC):
 
     def _repr_html_(self) -> str:
         """Return the first rows as HTML, for a notebook."""
-        rows = self.to_rows()
-        columns = list(rows[0]) if rows else []
-        shown = [[row[name] for name in columns] for row in rows[:MOST_SHOWN]]
-        left = len(rows) - len(shown)
-        return html_table("", columns, shown, f"... and {left:,} more rows" if left else "")
+        return Table.of_records(self.to_rows(), left=())._repr_html_()
 
 
 class RecordList(list[T], Records):
@@ -204,7 +200,8 @@ class Table(Records):
     ) -> "Table":
         """Make a table of records that have the same columns, or of some of these columns,
         right-aligned except those in `left`."""
-        columns = list(records[0]) if columns is None else columns
+        if columns is None:
+            columns = list(records[0]) if records else []
         rows = [[record[name] for name in columns] for record in records]
         return cls(columns, rows, right=[name for name in columns if name not in left])
 

@@ -4,16 +4,17 @@ result: tables, a verdict, JSON, a plot."""
 import math
 import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import rnnlm.corpora as corpora
 from rnnlm.checks import check_class, several
 from rnnlm.combinations.adapted_model import AdaptedModel
-from rnnlm.errors import TextError, UsageError, nearest, visible
+from rnnlm.errors import TextError, UsageError, nearest
 from rnnlm.evaluation.comparison.pairing import names_of
+from rnnlm.evaluation.metrics import Part, text_of
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.interface import Device, LanguageModel, core_of
 from rnnlm.models import loading, registry
@@ -44,6 +45,8 @@ class Inspection(Records, Result):
     @abstractmethod
     def verdict(self) -> str:
         """What the results mean: one sentence, or a line for each model."""
+
+    verdict_first: ClassVar[bool] = False  # of long tables
 
     @abstractmethod
     def tables(self) -> Sequence[Table]:
@@ -82,9 +85,20 @@ class Inspection(Records, Result):
         titles = [each.title for each in tables if each.title]
         raise UsageError(f"there is no table {which!r}", hint=nearest(which, titles))
 
+    def printed(self) -> Iterator[Part]:
+        """Yield what `rnnlm inspect` prints: the tables and what they mean."""
+        verdict = self.verdict.splitlines()
+        if self.verdict_first:
+            yield from (*verdict, "")
+        for number, table in enumerate(self.tables()):
+            if number:
+                yield ""
+            yield table
+        if not self.verdict_first:
+            yield from ("", *verdict)
+
     def __str__(self) -> str:
-        verdict = "\n".join(map(visible, self.verdict.splitlines()))
-        return "\n\n".join([*map(str, self.tables()), verdict])
+        return text_of(self.printed())
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.verdict}>"

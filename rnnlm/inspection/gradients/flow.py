@@ -57,6 +57,7 @@ class GradientFlow(Inspection):
     """The result of :func:`inspect_gradients`; an :class:`~rnnlm.inspection.common.Inspection`."""
 
     models: tuple[ModelGradients, ...]
+    verdict_first = True
 
     @property
     def verdict(self) -> str:

@@ -62,6 +62,7 @@ class SentenceSensitivity(Inspection):
     :class:`~rnnlm.inspection.common.Inspection`."""
 
     models: tuple[SensitivityMap, ...]
+    verdict_first = True
 
     @property
     def verdict(self) -> str:
