@@ -3,7 +3,7 @@ elsewhere."""
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from . import terminal
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from rnnlm.text.lines import Progress
     from rnnlm.training.plan import Plan
 
 PLAIN_SECONDS = 15.0
@@ -43,6 +44,17 @@ def display_for(kind: Kind) -> Iterator["PlainDisplay | CountingDisplay | LiveDi
     display = LiveDisplay(console, loss_is_of_text)
     with display.live:
         yield display
+
+
+def shown(
+    plan: "Plan", events_of: "Callable[[Progress], Iterable[events.Event]]"
+) -> "Iterator[events.Event]":
+    """Say what is about to be trained, and pass on the events of a run while they are shown."""
+    announce(plan)
+    with display_for(plan.kind) as display:
+        for event in events_of(display.evaluating):
+            display.show(event)
+            yield event
 
 
 def announce(plan: "Plan") -> None:
@@ -70,6 +82,33 @@ def announce_counting(plan: "Plan") -> None:
     long text."""
     if not plan.is_resumed and plan.resolved.values.get("embeddings") == COUNTED:
         terminal.say("word vectors are counted in the training text first")
+
+
+def say_ended(plan: "Plan", finished: events.Finished, is_stopped: bool) -> None:
+    """Say how a run ended, and where its model is."""
+    from rnnlm.config import Budget
+
+    if is_stopped:
+        terminal.say(
+            f"stopped on request; the best model (step {finished.step:,}) is saved in "
+            f"{finished.folder}"
+        )
+        if plan.resolved.values.get("keep_checkpoints"):
+            without = " without --overwrite" if plan.request.overwrite else ""
+            terminal.say(f"to continue: run the same command again{without}")
+    else:
+        saved = f"saved in {finished.folder}"
+        if plan.kind.trains_in_steps:
+            saved += f", step {finished.step:,} of {finished.steps:,}"
+        if finished.seconds >= 1:
+            saved += f", after {terminal.duration(finished.seconds)}"
+        if finished.stopped == "early":
+            saved += " (stopped early: no improvement)"
+        # A budget of time gives another number of steps on another day.
+        timed = Budget.parse(plan.resolved.values.get("budget", "1steps")).seconds
+        if timed and finished.stopped == "budget":
+            saved += f"; about the same run again: --budget {finished.steps}steps"
+        terminal.say(saved)
 
 
 class PlainDisplay:

@@ -394,8 +394,8 @@ def find_neighbours(words: tuple[str, ...], **given: Any) -> "Inspection":
         click.option(
             "--texts", is_flag=True, help="The labels belong to whole texts, not to words."
         ),
-        options_of(LABELS, "format", declared=["--input-format"], type=str, metavar="FORMAT"),
-        options_of(LABELS, "column", metavar="NAME"),
+        options_of(LABELS, "format", declared=["--input-format"], type=str),
+        options_of(LABELS, "column"),
         options.encoding_option,
         number_option(
             "--most-items",

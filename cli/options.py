@@ -18,7 +18,7 @@ from rnnlm.errors import ModelError, TextError, notice, visible
 
 from . import terminal
 from .help_sections import Decorator, section, stacked
-from .setting_options import LABELS, LINES, SOURCES, options_of
+from .setting_options import LABELS, LINES, REQUEST, SOURCES, TOKENIZER, options_of
 
 if TYPE_CHECKING:
     from rnnlm.config import Settings
@@ -188,9 +188,9 @@ def overwrite_option(help: str = "Replace FILE.") -> Decorator:
 
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 special_symbols_option = options_of(LINES, "special_symbols")
-column_option = options_of(SOURCES, "column", metavar="NAME")
+column_option = options_of(SOURCES, "column")
 encoding_option = options_of(LINES, "encoding_errors")
-split_option = options_of(SOURCES, "split", metavar="NAME")
+split_option = options_of(SOURCES, "split")
 text_options = stacked(
     section("Text", column_option),
     section(
@@ -204,20 +204,35 @@ text_options = stacked(
 )  # fmt: skip
 
 
+tokenizer_options = stacked(
+    section(
+        "Tokenizer",
+        options_of(TOKENIZER, "tokenizer", default_is=""),
+        options_of(TOKENIZER, "lowercase", declared=["--lowercase/--keep-case"]),
+        options_of(TOKENIZER, "min_count", default_is=""),
+    ),
+    section(
+        "Tokenizer",
+        options_of(TOKENIZER, "normalise"),
+        options_of(
+            TOKENIZER, "split_punctuation", declared=["--split-punctuation/--keep-punctuation"]
+        ),
+        options_of(TOKENIZER, "remove_punctuation", "max_vocab", "literal_unk", default_is=""),
+        options_of(REQUEST, "tokenizer_from"),
+        rare=True,
+    ),
+)
+
+
 _LABELS = "Labels, of taggers and classifiers"
 _label_column = section(
     _LABELS,
-    options_of(
-        LABELS,
-        "label_column",
-        help="Columns of the gold labels, by name or number.",
-        metavar="NAME,...",
-    ),
+    options_of(LABELS, "label_column", help="Columns of the gold labels, by name or number."),
 )
 _rare_label_options = section(
     _LABELS,
-    options_of(LABELS, "format", declared=["--input-format"], type=str, metavar="FORMAT"),
-    options_of(LABELS, "scheme", type=str, metavar="SCHEME"),
+    options_of(LABELS, "format", declared=["--input-format"], type=str),
+    options_of(LABELS, "scheme", type=str),
     rare=True,
 )
 label_options = stacked(_label_column, _rare_label_options)

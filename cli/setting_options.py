@@ -144,6 +144,8 @@ UNLIMITED = 1 << 31  # an upper bound that large helps no reader; the settings s
 
 def _typed(field: "Setting", more: dict[str, Any]) -> dict[str, Any]:
     """Return the keywords for the type of a field, unless `more` has its own."""
+    if field.title:
+        more = {"metavar": field.title, **more}
     if "type" in more or "callback" in more:
         return more
     from rnnlm.config import is_share

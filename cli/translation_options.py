@@ -13,7 +13,7 @@ pair_options = stacked(
         click.option("--target", multiple=True, metavar="FILE",
                      help="The reference for each line of TEXT; repeat it for several "
                           "references."),
-        options_of(PAIRS, "target_column", metavar="NAME"),
+        options_of(PAIRS, "target_column"),
     ),
     section(_PAIRS, options_of(PAIRS, "skip_empty"), rare=True),
 )  # fmt: skip

@@ -368,11 +368,13 @@ SettingValue: TypeAlias = str | int | float | bool | Sequence[str | int | float]
 @dataclass(frozen=True)
 class Setting:
     """One setting as its class declares it. schemas: the alternatives of its type, as JSON
-    schemas. choices: the texts that it can be, if there are only some."""
+    schemas. choices: the texts that it can be, if there are only some. title: what stands for a
+    value of it."""
 
     schemas: list[dict[str, Any]]
     choices: tuple[str, ...]
     default: object
+    title: str
     description: str
 
 
@@ -380,7 +382,8 @@ def setting(cls: type, name: str) -> Setting:
     """Return what a settings class says about one of its fields."""
     kind = _kinds(cls)[name]
     [field] = [field for field in _fields(cls) if field.name == name]
-    return Setting(_schemas(kind), tuple(_choices(kind)), _default(field), _description(kind))
+    choices, title = tuple(_choices(kind)), _said(kind, "title")
+    return Setting(_schemas(kind), choices, _default(field), title, _description(kind))
 
 
 def _choices(kind: Any) -> Iterator[str]:
@@ -673,7 +676,13 @@ def _default(field: dataclasses.Field) -> Any:
 
 
 def _description(kind: Any) -> str:
+    return _said(kind, "description")
+
+
+def _said(kind: Any, what: str) -> str:
+    """Return what a type's Meta says: "description", or "title"."""
     for extra in getattr(kind, "__metadata__", ()):
-        if isinstance(extra, Meta) and extra.description:
-            return extra.description
+        said = getattr(extra, what, None)
+        if said:
+            return str(said)
     return ""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.learning_curves import LearningCurve
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.model import Model
+    from rnnlm.text.lines import Progress
     from rnnlm.training.plan import Plan
     from rnnlm.training.resume import Done
 
@@ -200,14 +201,15 @@ class TrainingRun(Iterator[Event]):
 
             plan = self._work.planned()
             if isinstance(plan, Plan):
-                live.announce(plan)
-                with live.display_for(plan.kind) as shown:
-                    self._work.progress = shown.evaluating
-                    for event in self:
-                        shown.show(event)
+                for _ in live.shown(plan, self._with_progress):
+                    pass
         for _ in self:
             pass
         return self._end
+
+    def _with_progress(self, progress: "Progress") -> "TrainingRun":
+        self._work.progress = progress
+        return self
 
     @property
     def model(self) -> "Model":

@@ -315,6 +315,8 @@ def planning_together() -> Iterator[None]:
     codes = [_plan_code(place_to_meet, run, rank) for rank in range(here.count)]
     if any(codes):
         raise ReportedElsewhere(max(codes))
+    # The first rank may hold the store, and have nothing left to do.
+    farewell(f"plan{run}", here)
 
 
 _plans = itertools.count()

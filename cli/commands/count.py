@@ -39,7 +39,7 @@ tokenizer_options = section(
         TOKENIZER, "tokenizer", type=click.Choice(["word", "char", "byte"]), help="Unit to count."
     ),
     options_of(TOKENIZER, "lowercase"),
-    options_of(TOKENIZER, "normalise", metavar="FORMS"),
+    options_of(TOKENIZER, "normalise"),
     options_of(TOKENIZER, "split_punctuation", "remove_punctuation"),
     one_model_option("Count the tokens of this model's tokenizer."),
     click.option(
@@ -70,10 +70,7 @@ tokenizer_options = section(
         metavar="K",
         help="Leave out n-grams that occur less than K times.",
     ),
-    options_of(NGRAMS, "memory", metavar="SIZE", default_is=""),
-    options_of(NGRAMS, "temp", metavar="DIR", default_is=""),
-    options_of(NGRAMS, "workers", metavar="N", default_is=""),
-    options_of(NGRAMS, "dask", metavar="ADDRESS", default_is=""),
+    options_of(NGRAMS, "memory", "temp", "workers", "dask", default_is=""),
 )
 @section(
     "Output",

@@ -26,7 +26,7 @@ input_options = section(
 vector_options = section(
     "Vectors",
     options_of(EMBEDDING, "pooling"),
-    options_of(EMBEDDING, "layer", metavar="LAYER"),
+    options_of(EMBEDDING, "layer"),
     options_of(EMBEDDING, "words"),
 )
 output_options = section(

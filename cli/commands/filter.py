@@ -34,7 +34,7 @@ Names = tuple[str, ...] | None
 
 text_options = section(
     "Text",
-    options_of(SOURCES, "column", metavar="NAME",
+    options_of(SOURCES, "column",
                help="Text column of JSON-lines and Parquet.  [default: text, sentence, or the only "
                     "one]"),
     encoding_option,
@@ -72,7 +72,7 @@ text_options = section(
 @text_options
 @section(
     "Columns that are added to tables",
-    options_of(FILTERING, "perplexity_column", "bucket_column", "language_column", metavar="NAME"),
+    options_of(FILTERING, "perplexity_column", "bucket_column", "language_column"),
 )
 @section("Output", json_option)
 def command(

@@ -60,11 +60,10 @@ def _numbers(text: str) -> list[float]:
         is_flag=True,
         help="Join n-gram models into one n-gram model, which needs none of them.",
     ),
-    options_of(NGRAMS, "memory", metavar="SIZE", default_is=""),
+    options_of(NGRAMS, "memory", default_is=""),
     options_of(
         NGRAMS,
         "temp",
-        metavar="DIR",
         default_is="",
         help="Folder for what does not fit in memory; none: temporary files of the system.",
     ),

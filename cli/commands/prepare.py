@@ -15,10 +15,10 @@ from ..options import (
     overwrite_option,
     text_flags,
     text_options,
+    tokenizer_options,
     without_none,
 )
 from ..signals import explaining
-from .train import tokenizer_options
 
 if TYPE_CHECKING:
     from rnnlm.text.prepared.preparation import Counting, Encoding

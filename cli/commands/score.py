@@ -31,7 +31,7 @@ input_options = section(
                  help="Sentences of a text, one a line, or of a table (see --column); "
                  "compressed or not; - is standard input. May be repeated."),
     options.column_option,
-    options_of(SENTENCES, "region_mark", declared=["--regions"], metavar="MARK"),
+    options_of(SENTENCES, "region_mark", declared=["--regions"]),
     options_of(SENTENCES, "given", metavar="TEXT"),
 )  # fmt: skip
 rare_input_options = section(

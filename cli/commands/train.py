@@ -9,30 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnlm.errors import ReportedElsewhere, RnnlmWarning, TrainingError, UsageError
+from rnnlm.errors import ReportedElsewhere, RnnlmWarning, TrainingError
 from rnnlm.models.registry import KINDS
 
 from .. import terminal
-from ..help_sections import Command, section, stacked
+from ..help_sections import Command, section
 from ..options import (
     json_option,
     output_option,
     overwrite_option,
     text_flags,
     text_options,
+    tokenizer_options,
     without_none,
 )
-from ..setting_options import (
-    HOLDOUT,
-    LABELS,
-    NGRAMS,
-    OPTIMIZATION,
-    PAIRS,
-    REQUEST,
-    RUN,
-    TOKENIZER,
-    options_of,
-)
+from ..setting_options import HOLDOUT, LABELS, NGRAMS, OPTIMIZATION, PAIRS, REQUEST, RUN, options_of
 
 if TYPE_CHECKING:
     from rnnlm.events import Finished
@@ -50,94 +41,58 @@ SEQ2SEQ = ("--task seq2seq",)
 OF_NGRAMS = ("--model ngram", "--model unigram")
 _several = functools.partial(options_of, REQUEST, multiple=True, default_is="")
 
-tokenizer_options = stacked(
-    section(
-        "Tokenizer",
-        options_of(TOKENIZER, "tokenizer", default_is=""),
-        options_of(TOKENIZER, "lowercase", declared=["--lowercase/--keep-case"]),
-        options_of(TOKENIZER, "min_count", default_is=""),
-    ),
-    section(
-        "Tokenizer",
-        options_of(TOKENIZER, "normalise", metavar="FORMS"),
-        options_of(
-            TOKENIZER, "split_punctuation", declared=["--split-punctuation/--keep-punctuation"]
-        ),
-        options_of(TOKENIZER, "remove_punctuation", "max_vocab", "literal_unk", default_is=""),
-        options_of(REQUEST, "tokenizer_from", metavar="MODEL"),
-        rare=True,
-    ),
-)
-
 
 @click.command(cls=Command)
 @click.argument("text", nargs=-1)
 @section(
     "Text",
-    _several("valid", metavar="TEXT", default_is="the end of TEXT, see --holdout"),
-    options_of(HOLDOUT, "holdout", metavar="SHARE", default_is="5%"),
-    _several("test", metavar="TEXT"),
+    _several("valid", default_is="the end of TEXT, see --holdout"),
+    options_of(HOLDOUT, "holdout", default_is="5%"),
+    _several("test"),
     text_options,
 )
 @section(
     "Model",
-    options_of(REQUEST, "model", metavar="KIND",
+    options_of(REQUEST, "model",
                help=f"{', '.join(_TRAINED)}; with --task also bag, cnn."),
-    options_of(REQUEST, "recipe", metavar="NAME|FILE.toml"),
+    options_of(REQUEST, "recipe"),
     click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
                  help="One setting; may be repeated."),
     click.option("--grid", multiple=True, metavar="NAME=V,V",
                  help="Several values of a setting, or of model or recipe: one run for each "
                       "combination; may be repeated."),
-    options_of(REQUEST, "task", metavar="TASK"),
-    options_of(REQUEST, "init_from", metavar="MODEL"),
+    options_of(REQUEST, "task", "init_from"),
 )  # fmt: skip
-@section("Model", options_of(OPTIMIZATION, "embeddings", metavar="FILE"), rare=True)
-@section("Model", _several("contextual", metavar="MODEL"), goes_with=LABELLING)
-@section(
-    "Model",
-    options_of(REQUEST, "init_encoder_from", "init_decoder_from", metavar="MODEL"),
-    goes_with=SEQ2SEQ,
-)
+@section("Model", options_of(OPTIMIZATION, "embeddings"), rare=True)
+@section("Model", _several("contextual"), goes_with=LABELLING)
+@section("Model", options_of(REQUEST, "init_encoder_from", "init_decoder_from"), goes_with=SEQ2SEQ)
 @section(
     "Labels",
-    options_of(LABELS, "label_column", metavar="NAME,..."),
-    options_of(LABELS, "sentence_column", metavar="NAME", before="With tagging: "),
-    options_of(LABELS, "format", declared=["--input-format"], type=str, metavar="FORMAT"),
-    options_of(LABELS, "scheme", type=str, metavar="SCHEME"),
+    options_of(LABELS, "label_column"),
+    options_of(LABELS, "sentence_column", "align", before="With tagging: "),
+    options_of(LABELS, "format", declared=["--input-format"], type=str),
+    options_of(LABELS, "scheme", type=str),
     options_of(LABELS, "multi_label", before="With classification: "),
-    options_of(LABELS, "align", before="With tagging: "),
     goes_with=LABELLING,
 )
 @section(
     "Pairs",
-    _several("target", "valid_target", "test_target", metavar="FILE"),
-    options_of(PAIRS, "target_column", before="With seq2seq: ", metavar="NAME"),
-    options_of(PAIRS, "skip_empty", before="With seq2seq: "),
+    _several("target", "valid_target", "test_target"),
+    options_of(PAIRS, "target_column", "skip_empty", before="With seq2seq: "),
     goes_with=SEQ2SEQ,
 )
 @tokenizer_options
+@section("N-grams", options_of(NGRAMS, "order"), options_of(NGRAMS, "smoothing", type=str))
 @section(
     "N-grams",
-    options_of(NGRAMS, "order"),
-    options_of(NGRAMS, "smoothing", type=str, metavar="NAME"),
-)
-@section(
-    "N-grams",
-    options_of(REQUEST, "counts", metavar="DIR"),
-    options_of(NGRAMS, "prune", metavar="0,0,1"),
-    options_of(NGRAMS, "discounts"),
-    options_of(NGRAMS, "memory", metavar="SIZE", default_is=""),
-    options_of(NGRAMS, "temp", metavar="DIR", default_is=""),
-    options_of(NGRAMS, "workers", metavar="N", default_is=""),
-    options_of(NGRAMS, "dask", metavar="ADDRESS", default_is=""),
+    options_of(REQUEST, "counts"),
+    options_of(NGRAMS, "prune", "discounts"),
+    options_of(NGRAMS, "memory", "temp", "workers", "dask", default_is=""),
     goes_with=OF_NGRAMS,
 )
 @section(
     "Run",
-    options_of(RUN, "budget", metavar="BUDGET", default_is=""),
-    options_of(RUN, "device", metavar="DEVICE", default_is=""),
-    options_of(RUN, "seed", default_is=""),
+    options_of(RUN, "budget", "device", "seed", default_is=""),
     click.option("--dry-run", is_flag=True,
                  help="Show every setting with its origin, sizes and tokens; train nothing."),
     json_option,
@@ -152,7 +107,7 @@ tokenizer_options = stacked(
     ),
     overwrite_option("Replace the model in DIR."),
 )
-@section("Saving", options_of(RUN, "save_every", metavar="INTERVAL"), rare=True)
+@section("Saving", options_of(RUN, "save_every"), rare=True)
 @click.pass_context
 def command(context: click.Context, **given: Any) -> None:
     """Train a model on TEXT; without TEXT, on the bundled corpus.
@@ -199,12 +154,13 @@ def command(context: click.Context, **given: Any) -> None:
 
 def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: bool) -> None:
     """Run this rank's part of the command. Of several ranks, only the first one prints."""
-    from rnnlm.system import current_rank, farewell, planning_together
+    from rnnlm.system import current_rank, planning_together
     from rnnlm.text.lines import silent
     from rnnlm.training.plan import dry_plan
     from rnnlm.training.plan import plan as plan_of
     from rnnlm.training.resume import Done
 
+    from ..live import say_ended
     from ..signals import Signals, saving_ignored
 
     context.with_resource(saving_ignored())
@@ -213,31 +169,24 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     if here.rank:
         warnings.simplefilter("ignore", RnnlmWarning)
     request = _request(given)
-    with planning_together():
-        if here.count > 1 and "-" in (*request.text, *request.valid, *request.test):
-            raise UsageError(
-                "several processes cannot share standard input",
-                hint="write the text to a file and name the file",
-            )
-        with terminal.Progress() as progress:
-            shown = silent if here.rank else progress
-            plan: Plan | Done
-            if dry_run:
-                plan = dry_plan(request, shown)
-            else:
-                announce = _announce if not here.rank and request.output is None else None
-                plan = plan_of(request, shown, announce=announce)
+    with planning_together(), terminal.Progress() as progress:
+        said = silent if here.rank else progress
+        plan: Plan | Done
+        if dry_run:
+            plan = dry_plan(request, said)
+        else:
+            speaks = not here.rank and request.output is None
+            plan = plan_of(request, said, announce=_announce if speaks else None)
 
     # Nothing is trained in a dry run, or where the model is there.
-    if dry_run or isinstance(plan, Done):
-        if not here.rank and isinstance(plan, Done):
+    if isinstance(plan, Done) or dry_run:
+        if here.rank:
+            return
+        if isinstance(plan, Done):
             plan.tell()
             _show_results(plan.finished, as_json)
-        elif not here.rank and not isinstance(plan, Done):
+        else:
             _show_plan(plan, as_json)
-        # The first rank may hold the store, in which the others still read that all went well.
-        if here.count > 1:
-            farewell("plan", here)
         return
 
     signals = Signals(ends_in_order=plan.kind.trains_in_steps)
@@ -245,7 +194,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         finished = _train(plan, signals, speaks=not here.rank)
         if finished is not None:
             is_stopped = finished.stopped == "request" or bool(signals.ending)
-            _say_ended(plan, finished, is_stopped)
+            say_ended(plan, finished, is_stopped)
             _show_results(finished, as_json, is_stopped)
     except TrainingError as error:
         # Somebody who stops a run too early for a model still gets the exit code of the signal.
@@ -281,56 +230,18 @@ def _train(plan: "Plan", signals: "Signals", speaks: bool = True) -> "Finished |
     during the exact evaluation at the end, when all is saved, it ends the program at once.
     """
     from rnnlm.events import Evaluating, Finished, Started
-    from rnnlm.training import run as training
+    from rnnlm.training.run import run
 
-    from ..live import announce, display_for
+    from ..live import shown
 
-    # A rank that does not speak takes part in the training, and shows nothing.
-    if not speaks:
-        with contextlib.ExitStack() as trained:
-            for event in training.run(plan, signals.wants_end, signals.wants_saving):
-                if isinstance(event, Started):
-                    trained.enter_context(signals)
-        return None
-
-    announce(plan)
-    with contextlib.ExitStack() as trained, display_for(plan.kind) as display:
-        events = training.run(plan, signals.wants_end, signals.wants_saving, display.evaluating)
-        for event in events:
-            display.show(event)
+    run_of = functools.partial(run, plan, signals.wants_end, signals.wants_saving)
+    with contextlib.ExitStack() as trained:
+        for event in shown(plan, run_of) if speaks else run_of():
             if isinstance(event, Started):
                 trained.enter_context(signals)
-            if isinstance(event, Evaluating):
+            if speaks and isinstance(event, Evaluating):
                 signals.restore()
-    assert isinstance(event, Finished)
-    return event
-
-
-def _say_ended(plan: "Plan", finished: "Finished", is_stopped: bool) -> None:
-    """Say how a run ended, and where its model is."""
-    from rnnlm.config import Budget
-
-    if is_stopped:
-        terminal.say(
-            f"stopped on request; the best model (step {finished.step:,}) is saved in "
-            f"{finished.folder}"
-        )
-        if plan.resolved.values.get("keep_checkpoints"):
-            without = " without --overwrite" if plan.request.overwrite else ""
-            terminal.say(f"to continue: run the same command again{without}")
-    else:
-        saved = f"saved in {finished.folder}"
-        if plan.kind.trains_in_steps:
-            saved += f", step {finished.step:,} of {finished.steps:,}"
-        if finished.seconds >= 1:
-            saved += f", after {terminal.duration(finished.seconds)}"
-        if finished.stopped == "early":
-            saved += " (stopped early: no improvement)"
-        # A budget of time gives another number of steps on another day.
-        timed = Budget.parse(plan.resolved.values.get("budget", "1steps")).seconds
-        if timed and finished.stopped == "budget":
-            saved += f"; about the same run again: --budget {finished.steps}steps"
-        terminal.say(saved)
+    return event if speaks and isinstance(event, Finished) else None
 
 
 def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False) -> None:
@@ -342,16 +253,7 @@ def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False)
 
     manifest = read_manifest(Path(finished.folder))
     if as_json:
-        terminal.print_json(
-            {
-                "folder": finished.folder,
-                "step": finished.step,
-                "steps": finished.steps,
-                "stopped": finished.stopped,
-                "seconds": round(finished.seconds, 2),
-                "results": finished.results,
-            }
-        )
+        terminal.print_json({**vars(finished), "seconds": round(finished.seconds, 2)})
     elif finished.results:
         from ..metrics import show_results
 
@@ -364,16 +266,7 @@ def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False)
 
 
 def _show_plan(plan: "Plan", as_json: bool) -> None:
-    sizes = {
-        "model": plan.kind.name,
-        "parameters": plan.parameters(),
-        "vocabulary_size": plan.data.tokenizer.size,
-        "train_tokens": plan.data.train.tokens,
-        "valid_tokens": plan.data.valid.tokens if plan.data.valid else 0,
-        "validation": plan.valid_is,
-        "output": str(plan.output),
-        **plan.kind.foresee(plan.resolved, plan.data),
-    }
+    sizes = plan.sizes()
     if as_json:
         settings = {}
         for name, value, origin, _ in plan.describe():
@@ -390,5 +283,5 @@ def _show_plan(plan: "Plan", as_json: bool) -> None:
         elif isinstance(value, int):
             shown = f"{value:,}"
         else:
-            shown = terminal.visible(value)
+            shown = terminal.visible(str(value))
         click.echo(f"{name}: {shown}")

@@ -41,7 +41,7 @@ input_options = section(
                  help="text (plain lines), tsv, csv, jsonl or parquet.  [default: inferred "
                       "from suffix and content]"),
     options_of(
-        PAIRS, "column", metavar="NAME", default_is="as in the training data, or as usual"
+        PAIRS, "column", default_is="as in the training data, or as usual"
     ),
 )  # fmt: skip
 rare_input_options = section("Input", options.encoding_option, rare=True)

@@ -34,7 +34,7 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
 @section(
     "Words",
     options_of(TOKENIZER, "lowercase"),
-    options_of(TOKENIZER, "normalise", metavar="FORMS"),
+    options_of(TOKENIZER, "normalise"),
     options_of(TOKENIZER, "split_punctuation", "remove_punctuation"),
 )
 @section("Text", column_option, encoding_option)

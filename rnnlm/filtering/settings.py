@@ -56,9 +56,13 @@ class FilterSettings(Checked):
     keep: Annotated[
         tuple[str, ...] | None, Meta(description="buckets or languages to write; none: all")
     ] = None
-    perplexity_column: Annotated[str, Meta(description="column of the perplexity")] = "perplexity"
-    bucket_column: Annotated[str, Meta(description="column of the bucket")] = "bucket"
-    language_column: Annotated[str, Meta(description="column of the language")] = "language"
+    perplexity_column: Annotated[
+        str, Meta(title="NAME", description="column of the perplexity")
+    ] = "perplexity"
+    bucket_column: Annotated[str, Meta(title="NAME", description="column of the bucket")] = "bucket"
+    language_column: Annotated[str, Meta(title="NAME", description="column of the language")] = (
+        "language"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

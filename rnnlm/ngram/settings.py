@@ -33,8 +33,9 @@ class NgramSettings:
     smoothing: Annotated[
         SmoothingName,
         Meta(
+            title="NAME",
             description="the estimator: mkn, kn, katz, witten-bell, absolute, additive, "
-            "jelinek-mercer, stupid or mle"
+            "jelinek-mercer, stupid or mle",
         ),
     ] = "mkn"
     interpolate: Annotated[
@@ -47,8 +48,9 @@ class NgramSettings:
     prune: Annotated[
         str | list[int],
         Meta(
+            title="0,0,1",
             description="leave out n-grams seen at most this many times: one number an order, the "
-            "last repeats; 0,0,1 drops single trigrams"
+            "last repeats; 0,0,1 drops single trigrams",
         ),
     ] = "0"
     discounts: Annotated[
@@ -88,13 +90,15 @@ class NgramSettings:
     memory: Annotated[
         str | None,
         Meta(
+            title="SIZE",
             description="most memory that the work may take, such as 500M or 2G; the rest is on "
-            "disk; none: as much as it needs"
+            "disk; none: as much as it needs",
         ),
     ] = None
     temp: Annotated[
         str | None,
         Meta(
+            title="DIR",
             description="folder for what does not fit in memory; an interrupted count goes on from "
             "there; none: temporary files of the system",
             extra=needs(memory=ANY, workers=ANY, dask=ANY),
@@ -110,7 +114,8 @@ class NgramSettings:
     dask: Annotated[
         str | None,
         Meta(
+            title="ADDRESS",
             description="count on the workers of a Dask cluster: the address of its scheduler; all "
-            "see `temp`, and each task takes `memory`; none: this machine counts"
+            "see `temp`, and each task takes `memory`; none: this machine counts",
         ),
     ] = None

@@ -36,12 +36,13 @@ class SentenceSettings(Checked):
     id_column: Annotated[
         str | None,
         Meta(
+            title="NAME",
             description="column of a table that names its rows; none: id if there is one, else "
-            "their number"
+            "their number",
         ),
     ] = None
     given_column: Annotated[
-        str | None, Meta(description="column of a table that holds the given text")
+        str | None, Meta(title="NAME", description="column of a table that holds the given text")
     ] = None
     given: Annotated[
         str,
@@ -53,7 +54,8 @@ class SentenceSettings(Checked):
         Meta(description="columns of a table to carry into the result; or all, or none"),
     ] = None
     region_mark: Annotated[
-        str | None, Meta(description='mark that separates regions in the text, such as "|"')
+        str | None,
+        Meta(title="MARK", description='mark that separates regions in the text, such as "|"'),
     ] = None
     region_columns: Annotated[
         tuple[str, ...],
@@ -63,8 +65,9 @@ class SentenceSettings(Checked):
     target_column: Annotated[
         str | None,
         Meta(
+            title="NAME",
             description="column of a table that holds the targets; `column` is that of the "
-            "sources; none: as rnnlm train finds them"
+            "sources; none: as rnnlm train finds them",
         ),
     ] = None
     given_source: Annotated[

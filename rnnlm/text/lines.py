@@ -62,6 +62,7 @@ class HoldoutSettings:
     holdout: Annotated[
         Probability,
         Meta(
+            title="SHARE",
             description="share of the text that is held out for validation, such as 5%; 0: none",
             extra=needs(valid=(None,)),
         ),

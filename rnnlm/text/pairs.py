@@ -44,9 +44,10 @@ class ParallelSettings:
             "the file"
         ),
     ] = "auto"
-    column: Annotated[str | None, Meta(description="column of the sources")] = None
+    column: Annotated[str | None, Meta(title="NAME", description="column of the sources")] = None
     target_column: Annotated[
-        str | None, Meta(description="column of the targets; `column` is that of the sources")
+        str | None,
+        Meta(title="NAME", description="column of the targets; `column` is that of the sources"),
     ] = None
     skip_empty: Annotated[
         bool,

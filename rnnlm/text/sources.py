@@ -54,9 +54,10 @@ class SourceSettings(Checked):
     """How tables and data sets are read."""
 
     column: Annotated[
-        str | None, Meta(description="text column of JSON-lines, CSV, Parquet and data sets")
+        str | None,
+        Meta(title="NAME", description="text column of JSON-lines, CSV, Parquet and data sets"),
     ] = None
-    split: Annotated[str, Meta(description="split of a data set")] = "train"
+    split: Annotated[str, Meta(title="NAME", description="split of a data set")] = "train"
 
 
 def expand(names: tuple[str, ...]) -> list[str]:

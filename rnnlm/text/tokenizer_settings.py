@@ -60,7 +60,10 @@ class TokenizerSettings:
     ] = 4000
     normalise: Annotated[
         Annotated[str, Meta(pattern="[a-z]", examples=["quotes,dashes"])] | None,
-        Meta(description="make uniform any of quotes,dashes,spaces,entities,nfc, or all"),
+        Meta(
+            title="FORMS",
+            description="make uniform any of quotes,dashes,spaces,entities,nfc, or all",
+        ),
     ] = None
     remove_punctuation: Annotated[
         bool,

@@ -10,13 +10,14 @@ import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm.config import Resolved, describe, warn_of_idle
-from rnnlm.errors import notice
+from rnnlm.errors import UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import lock
 from rnnlm.files.resuming import Identity
 from rnnlm.models import loading, model_folder, registry
 from rnnlm.models.card import STARTS
 from rnnlm.models.manifest import Manifest
+from rnnlm.system import current_rank
 from rnnlm.tasks import small_texts
 from rnnlm.tasks.line_texts import Overlap, held_out_share
 from rnnlm.tasks.request import CountedText, Data, Texts
@@ -81,6 +82,19 @@ class Plan:
             rows.append((name, value, self.resolved.origins[name], descriptions[name]))
         return rows
 
+    def sizes(self) -> dict[str, object]:
+        """Return how large the model and its texts are, by name; None: known once counted."""
+        return {
+            "model": self.kind.name,
+            "parameters": self.parameters(),
+            "vocabulary_size": self.data.tokenizer.size,
+            "train_tokens": self.data.train.tokens,
+            "valid_tokens": self.data.valid.tokens if self.data.valid else 0,
+            "validation": self.valid_is,
+            "output": str(self.output),
+            **self.kind.foresee(self.resolved, self.data),
+        }
+
     def parameters(self) -> int | None:
         """Count the model's parameters without allocating them. None until n-grams are counted."""
         shapes = self.kind.array_shapes(self.resolved.values, self.data.tokenizer)
@@ -133,6 +147,11 @@ def dry_plan(request: Request, progress: Progress = silent) -> Plan:
 
 
 def _outline(request: Request) -> _Outline:
+    if current_rank().count > 1 and "-" in (*request.text, *request.valid, *request.test):
+        raise UsageError(
+            "several processes cannot share standard input",
+            hint="write the text to a file and name the file",
+        )
     settled = resolve_request(request)
     _check_names(request, settled.kind, settled.resolved)
     identity = resuming.identity_of(request, settled.resolved)

@@ -24,18 +24,28 @@ class Request:
     text: tuple[str, ...] = ()
     valid: Annotated[
         tuple[str, ...],
-        Meta(description="validation text; none: the end of the text, see `holdout`"),
+        Meta(title="TEXT", description="validation text; none: the end of the text, see `holdout`"),
     ] = ()
-    test: Annotated[tuple[str, ...], Meta(description="test text, evaluated once at the end")] = ()
+    test: Annotated[
+        tuple[str, ...], Meta(title="TEXT", description="test text, evaluated once at the end")
+    ] = ()
     counts: Annotated[
         str | None,
-        Meta(description="in place of a text, for n-gram models: counts that rnnlm count wrote"),
+        Meta(
+            title="DIR",
+            description="in place of a text, for n-gram models: counts that rnnlm count wrote",
+        ),
     ] = None
     recipe: Annotated[
         str | None,
-        Meta(description="named settings, see rnnlm list recipes; or settings from a file"),
+        Meta(
+            title="NAME|FILE.toml",
+            description="named settings, see rnnlm list recipes; or settings from a file",
+        ),
     ] = None
-    model: Annotated[str | None, Meta(description="kind of model, such as lstm or ngram")] = None
+    model: Annotated[
+        str | None, Meta(title="KIND", description="kind of model, such as lstm or ngram")
+    ] = None
     from_file: Layer | None = None
     assignments: dict[str, str] = field(default_factory=dict)
     flags: dict[str, Any] = field(default_factory=dict)
@@ -43,34 +53,44 @@ class Request:
     output: Path | None = None
     overwrite: bool = False
     tokenizer_from: Annotated[
-        str | None, Meta(description="share the tokenizer of another model")
+        str | None, Meta(title="MODEL", description="share the tokenizer of another model")
     ] = None
     init_from: Annotated[
-        str | None, Meta(description="start from the weights of another model")
+        str | None, Meta(title="MODEL", description="start from the weights of another model")
     ] = None
     task: Annotated[
         str | None,
-        Meta(description="tagging, classification or seq2seq instead of a language model"),
+        Meta(
+            title="TASK",
+            description="tagging, classification or seq2seq instead of a language model",
+        ),
     ] = None
     contextual: Annotated[
         tuple[str, ...],
         Meta(
+            title="MODEL",
             description="with `task`: a language model whose layers are read beside the words, and "
-            "are not trained"
+            "are not trained",
         ),
     ] = ()
     target: Annotated[
-        tuple[str, ...], Meta(description="with seq2seq: the target of each line of a text")
+        tuple[str, ...],
+        Meta(title="FILE", description="with seq2seq: the target of each line of a text"),
     ] = ()
     valid_target: Annotated[
-        tuple[str, ...], Meta(description="targets of `valid`; repeat it for several references")
+        tuple[str, ...],
+        Meta(title="FILE", description="targets of `valid`; repeat it for several references"),
     ] = ()
-    test_target: Annotated[tuple[str, ...], Meta(description="targets of `test`")] = ()
+    test_target: Annotated[
+        tuple[str, ...], Meta(title="FILE", description="targets of `test`")
+    ] = ()
     init_encoder_from: Annotated[
-        str | None, Meta(description="with seq2seq: start the encoder from a language model")
+        str | None,
+        Meta(title="MODEL", description="with seq2seq: start the encoder from a language model"),
     ] = None
     init_decoder_from: Annotated[
-        str | None, Meta(description="with seq2seq: start the decoder from a language model")
+        str | None,
+        Meta(title="MODEL", description="with seq2seq: start the decoder from a language model"),
     ] = None
 
     def __post_init__(self) -> None:

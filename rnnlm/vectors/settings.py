@@ -82,9 +82,10 @@ class EmbeddingSettings(Checked):
     layer: Annotated[
         str | int | None,
         Meta(
+            title="LAYER",
             description="which layer: input (what is read of each token), 1 (the lowest "
             "layer), 2 and so on, "
-            "or features (what the output layer reads); none: features"
+            "or features (what the output layer reads); none: features",
         ),
     ] = None
     words: Annotated[

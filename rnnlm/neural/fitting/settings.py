@@ -38,9 +38,10 @@ class OptimizationSettings:
     embeddings: Annotated[
         str | None,
         Meta(
+            title="FILE",
             description="word vectors to start from: a file, text of word2vec or GloVe; or svd "
             "(language models): counted in the training "
-            "text, as rnnlm vectors --method svd does"
+            "text, as rnnlm vectors --method svd does",
         ),
     ] = None
     freeze_embeddings: Annotated[
@@ -421,12 +422,12 @@ class FittingSettings(OptimizationSettings):
 class RunSettings:
     """On what device, how long and from which seed a network is trained."""
 
-    budget: Annotated[str, Meta(description="how long to train: 3m, 20epochs, 5000steps")] = (
-        "20epochs"
-    )
-    device: Annotated[str, Meta(description="where to compute: auto, cpu, cuda, cuda:N or mps")] = (
-        "auto"
-    )
+    budget: Annotated[
+        str, Meta(title="BUDGET", description="how long to train: 3m, 20epochs, 5000steps")
+    ] = "20epochs"
+    device: Annotated[
+        str, Meta(title="DEVICE", description="where to compute: auto, cpu, cuda, cuda:N or mps")
+    ] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],
         Meta(description="precision of the matrix products in training; auto: bf16 where fast"),
@@ -439,6 +440,7 @@ class RunSettings:
     save_every: Annotated[
         str,
         Meta(
+            title="INTERVAL",
             description="how often a checkpoint is saved, from which a run that is cut off goes "
             "on: 5m, 200steps; by time, less often if saving would take more than 1 % of it",
             extra=needs(keep_checkpoints=ANY),

@@ -92,16 +92,20 @@ class LabelledSettings:
     format: Annotated[
         Format,
         Meta(
+            title="FORMAT",
             description="how the data are written: conllu, columns, tsv, csv, jsonl, parquet or"
-            " fasttext; auto: inferred from the content"
+            " fasttext; auto: inferred from the content",
         ),
     ] = "auto"
-    column: Annotated[str | None, Meta(description="column of the words or the text")] = None
+    column: Annotated[
+        str | None, Meta(title="NAME", description="column of the words or the text")
+    ] = None
     label_column: Annotated[
         str | None,
         Meta(
+            title="NAME,...",
             description="columns of the labels that are learned, by name or number, joined by"
-            " commas"
+            " commas",
         ),
     ] = None
     sentence_label_column: Annotated[
@@ -110,16 +114,18 @@ class LabelledSettings:
     sentence_column: Annotated[
         str | None,
         Meta(
+            title="NAME",
             description="column that says which sentence a row belongs to, in tables with a word"
-            " in each row"
+            " in each row",
         ),
     ] = None
     scheme: Annotated[
         SchemeName | None,
         Meta(
+            title="SCHEME",
             description="how labels write spans: none, iob1, bio, bioes, bilou or bmes; auto:"
             " inferred"
-            " from the labels"
+            " from the labels",
         ),
     ] = "auto"
     multi_label: Annotated[
