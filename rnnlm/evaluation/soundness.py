@@ -128,10 +128,9 @@ def probabilities_sum_to_one(
 
 
 def _files(folder: Path, manifest: model_folder.Manifest) -> Check:
-    damaged = model_folder.damaged_files(folder, manifest)
-    if damaged:
-        found = [_damage(folder / name, manifest.files[name].bytes) for name in damaged]
-        return Check("files", "failed", "; ".join(found))
+    faults = model_folder.file_faults(folder, manifest)
+    if faults:
+        return Check("files", "failed", "; ".join(faults))
     length = sum(entry.bytes for entry in manifest.files.values())
     what = f"{len(manifest.files)} files of {length:,} bytes, SHA-256 as recorded"
     return Check("files", "ok", what)
@@ -146,16 +145,6 @@ def _adaptation(folder: Path) -> Iterator[Check]:
         return
     if names:
         yield Check("adaptation", "ok", f"{', '.join(names)}: in order")
-
-
-def _damage(path: Path, length: int) -> str:
-    """Describe what is wrong with a file whose SHA-256 is not the recorded one."""
-    if not path.is_file():
-        return f"{path.name} is missing"
-    found = path.stat().st_size
-    if found != length:
-        return f"{path.name} has {found:,} bytes instead of {length:,}"
-    return f"{path.name} has changed: its SHA-256 is not the one recorded"
 
 
 def _numbers(stored: dict[str, np.ndarray], is_counted: bool) -> Check:

@@ -13,6 +13,7 @@ from rnnlm.files.lock import OWNER
 from rnnlm.files.reading import read_small
 from rnnlm.files.writing import STANDARD_OUTPUT, FileEntry, digest, sha256, writing
 
+OTHER_HASH = "has changed: its SHA-256 is not the one recorded"
 LARGEST = 4 << 30  # bytes of a file that is read as a whole, such as a vocabulary
 
 
@@ -74,17 +75,26 @@ class FolderFiles:
     damaged: str
     hint: str = ""
 
-    def plain_file(self, name: str, size: int) -> Path:
-        """Return the path of a file that the index names; make sure that it is a plain file of that
-        length."""
+    def fault(self, name: str, size: int, recorded_hash: str | None = None) -> str:
+        """Return what is wrong with a file, or "": it must be a plain one of that length, and, if a
+        hash is recorded for it, have that."""
         path = self.folder / name
         # Unlike Path's methods, these raise nothing for a name that no file can have.
         if os.path.islink(path) or not os.path.isfile(path):
-            raise self.error(f"{name} is missing or is not a plain file")
-        found = path.stat().st_size
+            return f"{name} is missing or is not a plain file"
+        found = os.path.getsize(path)
         if found != size:
-            raise self.error(f"{name} has {found:,} bytes instead of {size:,}")
-        return path
+            return f"{name} has {found:,} bytes instead of {size:,}"
+        if recorded_hash is not None and sha256(path) != recorded_hash:
+            return f"{name} {OTHER_HASH}"
+        return ""
+
+    def plain_file(self, name: str, size: int, recorded_hash: str | None = None) -> Path:
+        """Return the path of a file that the index names, if :meth:`fault` finds none."""
+        why = self.fault(name, size, recorded_hash)
+        if why:
+            raise self.error(why)
+        return self.folder / name
 
     def read(self, name: str, entry: FileEntry) -> bytes:
         """Return the content of a file, whose hash is compared."""
@@ -96,11 +106,10 @@ class FolderFiles:
         self.check_hash(name, entry.sha256, digest([data]))
         return data
 
-    def check_hash(self, name: str, recorded: str, found: str | None = None) -> None:
-        """Make sure that a file has the hash that is recorded. found: its hash; None: it is
-        read."""
-        if (found or sha256(self.folder / name)) != recorded:
-            raise self.error(f"{name} has changed: its SHA-256 is not the one recorded")
+    def check_hash(self, name: str, recorded: str, found: str) -> None:
+        """Make sure that what was read of a file has the hash that is recorded."""
+        if found != recorded:
+            raise self.error(f"{name} {OTHER_HASH}")
 
     def error(self, why: str) -> ModelError:
         """Return the error for a damage."""

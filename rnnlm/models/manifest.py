@@ -17,6 +17,7 @@ import numpy as np
 
 from rnnlm.errors import ModelError, OutputError, UsageError, first_of, shown
 from rnnlm.files import writing
+from rnnlm.files.folder import FolderFiles
 from rnnlm.files.reading import read_json
 from rnnlm.files.writing import FileEntry, replace_file, whole_name
 from rnnlm.interface import Tokenizer
@@ -143,18 +144,20 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     writing.write_facts(folder / CONFIG, manifest, indent=2)
 
 
-def damaged_files(folder: Path, manifest: Manifest, most_hashed: float = math.inf) -> list[str]:
-    """Return the files that cannot be read, or whose SHA-256 is not the one recorded; of those of
-    more than `most_hashed` bytes, whose length is not."""
-    damaged = []
+def files_of(folder: Path) -> FolderFiles:
+    """Return the files of the model in a folder, to be checked."""
+    return FolderFiles(folder, f"the model at {folder} is damaged", HINT)
+
+
+def file_faults(folder: Path, manifest: Manifest, most_hashed: float = math.inf) -> list[str]:
+    """Return what is wrong with the files of a model. Those of more than `most_hashed` bytes are
+    not hashed."""
+    files = files_of(folder)
+    faults = []
     for name, entry in manifest.files.items():
-        path = folder / name
-        is_whole = os.path.isfile(path) and os.path.getsize(path) == entry.bytes
-        if is_whole and entry.bytes <= most_hashed:
-            is_whole = writing.sha256(path) == entry.sha256
-        if not is_whole:
-            damaged.append(name)
-    return damaged
+        recorded_hash = entry.sha256 if entry.bytes <= most_hashed else None
+        faults.append(files.fault(name, entry.bytes, recorded_hash))
+    return list(filter(None, faults))
 
 
 def is_model(folder: Path) -> bool:
@@ -210,13 +213,9 @@ def bundled(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
     entries = []
     for number, source in enumerate(sources, start=1):
         manifest = read_manifest(source)
-        damaged = damaged_files(source, manifest)
-        if damaged:
-            raise ModelError(
-                f"the model at {source} is damaged",
-                f"{damaged[0]} is missing or has changed",
-                "see rnnlm doctor",
-            )
+        faults = file_faults(source, manifest)
+        if faults:
+            raise files_of(source).error(faults[0])
         name = f"part-{number}"
         if os.path.lexists(folder / name) and not _is_copy(folder / name, manifest):
             name += f"-{manifest.fingerprint}"
@@ -311,7 +310,7 @@ def _is_copy(folder: Path, manifest: Manifest) -> bool:
         found = read_manifest(folder)
         parts = part_folders(folder, found)
         is_inside = all(path.parent == folder.resolve() for path in parts)
-        is_whole = found.fingerprint == manifest.fingerprint and not damaged_files(folder, found)
+        is_whole = found.fingerprint == manifest.fingerprint and not file_faults(folder, found)
         return is_inside and is_whole and all(_is_copy(path, read_manifest(path)) for path in parts)
     return False
 

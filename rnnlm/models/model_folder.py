@@ -20,7 +20,7 @@ from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.files import lock, tensors
 from rnnlm.files import writing as safe_files
-from rnnlm.files.folder import FolderFiles, check_place, remove_files
+from rnnlm.files.folder import check_place, remove_files
 from rnnlm.files.reading import read_json
 from rnnlm.files.tensors import BF16
 from rnnlm.files.writing import STANDARD_OUTPUT, replace_file, write_facts, writing
@@ -33,7 +33,8 @@ from rnnlm.models.manifest import (
     HINT,
     FileEntry,
     Manifest,
-    damaged_files,
+    file_faults,
+    files_of,
     is_model,
     read_manifest,
     write_manifest,
@@ -46,7 +47,7 @@ __all__ = [
     "Manifest",
     "check_output",
     "content",
-    "damaged_files",
+    "file_faults",
     "is_model",
     "load",
     "load_tokenizer",
@@ -374,7 +375,7 @@ def _dropping_pages(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | me
 
 def _checked_files(folder: Path, manifest: Manifest, role: str) -> dict[Path, FileEntry]:
     """Return the files with that role, at least one, their lengths checked."""
-    checked = _files_of(folder)
+    checked = files_of(folder)
     files = {}
     for name, entry in manifest.files.items():
         if entry.role != role:
@@ -394,7 +395,7 @@ def _read_codec_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
         if role == "weights" or role in found:
             continue
         path, entry = next(iter(_checked_files(folder, manifest, role).items()))
-        found[role] = _files_of(folder).read(path.name, entry)
+        found[role] = files_of(folder).read(path.name, entry)
     return found
 
 
@@ -407,7 +408,7 @@ def _read_arrays(
         # Reading large files here would take what mapping them saves.
         if _total_bytes(files.values()) <= MOST_HASHED:
             for path, entry in files.items():
-                _files_of(path.parent).check_hash(path.name, entry.sha256)
+                files_of(path.parent).plain_file(path.name, entry.bytes, entry.sha256)
         arrays = joined([tensors.mapped(path) for path in files])
         tensors.check_shapes(arrays, shapes)
         return arrays
@@ -445,12 +446,8 @@ def _hashed(path: Path, entry: FileEntry) -> dict[str, np.ndarray]:
         arrays, sha256 = tensors.hashed(path)
     except ModelError as error:
         raise ModelError(f"{path.name} cannot be read", error.why, HINT) from None
-    _files_of(path.parent).check_hash(path.name, entry.sha256, sha256)
+    files_of(path.parent).check_hash(path.name, entry.sha256, sha256)
     return arrays
-
-
-def _files_of(folder: Path) -> FolderFiles:
-    return FolderFiles(folder, f"the model at {folder} is damaged", HINT)
 
 
 # ---- Weights in 8 bits: networks at a quarter of their bytes, such as the shipped one.

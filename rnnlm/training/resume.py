@@ -25,7 +25,7 @@ from rnnlm.files.resuming import (
 )
 from rnnlm.models import checkpoints, loading
 from rnnlm.models.card import STARTS
-from rnnlm.models.manifest import ENDED, Manifest, damaged_files, is_model, read_manifest
+from rnnlm.models.manifest import ENDED, Manifest, file_faults, is_model, read_manifest
 from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.models.model_folder import MOST_HASHED
 from rnnlm.system import current_rank
@@ -172,13 +172,9 @@ def standing(folder: Path, wanted: Identity) -> Done | Begun | None:
 
 def _ended(folder: Path, there: Manifest) -> Done | Begun:
     """Return a run that was trained to its end. Refuse it if its model is damaged."""
-    damaged = damaged_files(folder, there, MOST_HASHED)
-    if damaged:
-        raise OutputError(
-            f"the model of this run in {folder} is damaged",
-            f"{damaged[0]} is missing or has changed",
-            WAYS_OUT,
-        )
+    faults = file_faults(folder, there, MOST_HASHED)
+    if faults:
+        raise OutputError(f"the model of this run in {folder} is damaged", faults[0], WAYS_OUT)
     return Done(folder, there) if MetricsLog(folder).is_complete else Begun(there, None)
 
 

@@ -54,7 +54,7 @@ def loads(folder):
     value_or_error(lambda: read_manifest(folder).fingerprint)
     value_or_error(lambda: describe(str(folder)))
     value_or_error(lambda: summary(str(folder)))
-    value_or_error(lambda: model_folder.damaged_files(folder, read_manifest(folder)))
+    value_or_error(lambda: model_folder.file_faults(folder, read_manifest(folder)))
     return value_or_error(lambda: model_folder.load(folder, "cpu"))
 
 

@@ -33,7 +33,7 @@ def test_it_takes_four_megabytes_at_most():
 
 def test_its_files_are_those_of_its_config():
     manifest = model_folder.read_manifest(FOLDER)
-    assert model_folder.damaged_files(FOLDER, manifest) == []
+    assert model_folder.file_faults(FOLDER, manifest) == []
     assert {path.name for path in FOLDER.iterdir()} == {"config.json", "README.md", *manifest.files}
 
 
@@ -89,7 +89,7 @@ def test_the_program_of_its_page_writes_weights_in_8_bits(tmp_path, monkeypatch)
         step = np.abs(array).max() / 127
         assert np.abs(after[name] - array).max() <= 0.6 * step
     stored = model_folder.read_manifest(small)
-    assert model_folder.damaged_files(small, stored) == []
+    assert model_folder.file_faults(small, stored) == []
     found = evaluate(loading.load(small, "cpu"), text)
     assert stored.results["test"]["ppl_token"] == found.ppl_token
     assert f"{found.ppl_token:.2f}" in (small / "README.md").read_text(encoding="utf-8")

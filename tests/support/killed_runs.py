@@ -174,7 +174,7 @@ def checked(folder: Path) -> Manifest | None:
     if not model_folder.is_model(folder):
         return None
     manifest = read_manifest(folder)
-    assert not list(model_folder.damaged_files(folder, manifest))
+    assert not list(model_folder.file_faults(folder, manifest))
     model_folder.load(folder, "cpu")
     return manifest
 

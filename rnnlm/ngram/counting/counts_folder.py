@@ -168,9 +168,7 @@ class Counts:
             pass
 
     def _check_piece(self, piece: Piece) -> None:
-        name = f"{piece.name}.safetensors"
-        self._files.plain_file(name, piece.bytes)
-        self._files.check_hash(name, piece.sha256)
+        self._files.plain_file(f"{piece.name}.safetensors", piece.bytes, piece.sha256)
 
 
 def load(folder: str | Path) -> Counts:

@@ -27,7 +27,7 @@ from rnnlm import system
 from rnnlm.amounts import amount
 from rnnlm.errors import ModelError, OutputError
 from rnnlm.files import tensors, writing
-from rnnlm.files.folder import remove_files
+from rnnlm.files.folder import FolderFiles, remove_files
 from rnnlm.files.journal import Journal
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.ngram.counting.levels import Level
@@ -68,6 +68,8 @@ class Store:
     def __init__(self, folder: Path, needed: int = 0, mark: str = "") -> None:
         self.folder = folder
         self._journal = Journal(folder / JOURNAL)
+        hint = "delete the folder and begin again"
+        self._files = FolderFiles(folder, f"the counts in {folder} are damaged", hint)
         self.needed = needed
         self.mark = mark
         self.pieces: dict[str, Piece] = {}
@@ -78,12 +80,9 @@ class Store:
         """Take up the pieces that are in the folder and whole. What killed writers left goes."""
         self._read_journal()
         for piece in self.pieces.values():
-            if piece.bytes and writing.sha256(self._path(piece.name)) != piece.sha256:
-                raise ModelError(
-                    f"the counts in {self.folder} are damaged",
-                    f"{self._path(piece.name).name} is missing, or not as it was written",
-                    "delete the folder and begin again",
-                )
+            if piece.bytes:
+                name = self._path(piece.name).name
+                self._files.plain_file(name, piece.bytes, piece.sha256)
         with self._explaining():
             self._journal.write(self.pieces.values())
         self.remove_unfinished()
@@ -104,11 +103,7 @@ class Store:
         try:
             pieces = self._journal.read(Piece, length)
         except ValueError as error:
-            raise ModelError(
-                f"the counts in {self.folder} are damaged",
-                str(error),
-                "delete the folder and begin again",
-            ) from None
+            raise self._files.error(str(error)) from None
         for piece in pieces:
             if piece.bytes == REMOVED:
                 self.pieces.pop(piece.name, None)
@@ -209,8 +204,7 @@ class Store:
         try:
             found = tensors.mapped(self._path(name))
         except ModelError as error:
-            why = f"{self._path(name).name}: {error.why}"
-            raise ModelError(f"the counts in {self.folder} are damaged", why) from None
+            raise self._files.error(f"{self._path(name).name}: {error.why}") from None
 
         # The first one goes where too many are open; other threads may be about to do the same.
         if len(self._open) >= self._most_open:

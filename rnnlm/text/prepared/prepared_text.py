@@ -131,7 +131,7 @@ class Shards:
         arrays = self._arrays(number)
         if number not in self._checked:
             shard = self.index.shards[number]
-            self.files.check_hash(shard.name, shard.sha256)
+            self.files.plain_file(shard.name, shard.file_bytes, shard.sha256)
             self._checked.add(number)
         return arrays
 

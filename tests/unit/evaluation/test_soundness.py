@@ -109,7 +109,7 @@ def test_zero_probabilities_are_reported_and_are_not_damage(tmp_path):
     ("weights-*", lambda data: data[:-3] + bytes([data[-3] ^ 1]) + data[-2:],
      "{} has changed: its SHA-256 is not the one recorded"),
     ("weights-*", lambda data: data[:-8], "{} has {:,} bytes instead of {:,}"),
-    ("vocab.txt", None, "{} is missing"),
+    ("vocab.txt", None, "{} is missing or is not a plain file"),
 ])  # fmt: skip
 def test_file_differing_from_its_record_is_found(folder, name, change, found):
     (path,) = folder.glob(name)

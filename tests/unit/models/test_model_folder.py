@@ -30,7 +30,7 @@ def test_folder_records_length_and_hash_of_each_file(tmp_path):
     assert names(tmp_path) == sorted([*manifest.files, "config.json"])
     for name, entry in manifest.files.items():
         assert (tmp_path / name).stat().st_size == entry.bytes
-    assert model_folder.damaged_files(tmp_path, manifest) == []
+    assert model_folder.file_faults(tmp_path, manifest) == []
 
 
 def test_the_fingerprint_is_of_the_content(tmp_path):

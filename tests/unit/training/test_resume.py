@@ -231,7 +231,7 @@ def test_a_longer_run_ends_like_an_unbroken_one(texts, cut, whole, tmp_path, is_
     first_piece = itertools.takewhile(lambda event: event["event"] != "finished", events[:-1])
     broken_off = max(event["seconds"] for event in first_piece if event["event"] == "validated")
     assert finished.seconds == events[-1]["seconds"] >= broken_off
-    assert not model_folder.damaged_files(folder, model_folder.read_manifest(folder))
+    assert not model_folder.file_faults(folder, model_folder.read_manifest(folder))
 
     # Now it is this run that is finished.
     (again,) = run(texts, folder, budget="14steps")
@@ -340,7 +340,7 @@ def test_a_text_that_changed_unseen_is_refused(texts, cut, monkeypatch):
 def test_a_finished_model_that_is_damaged_is_refused(texts, whole):
     weights = next(whole.glob("weights-*"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    with pytest.raises(OutputError, match=f"{weights.name} is missing or has changed.*overwrite"):
+    with pytest.raises(OutputError, match=f"{weights.name} has changed: .*overwrite"):
         list(run(texts, whole))
     (whole / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(OutputError, match="is damaged.*overwrite=True"):
