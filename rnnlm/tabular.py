@@ -57,12 +57,17 @@ def _in_builtins(value: Any) -> object:
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
+_LEAVES = {str, int, bool, type(None)}  # most of what results hold, which is as JSON has it
+
+
 def _in_json(value: Any) -> Any:
     """Replace tuples and numbers that are not finite, which msgspec leaves as they are."""
     if isinstance(value, dict):
-        return {name: _in_json(each) for name, each in value.items()}
+        return {
+            name: each if type(each) in _LEAVES else _in_json(each) for name, each in value.items()
+        }
     if isinstance(value, list | tuple):
-        return list(map(_in_json, value))
+        return [each if type(each) in _LEAVES else _in_json(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

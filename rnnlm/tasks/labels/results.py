@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.tabular import RecordList, Result, Row, identifier
+from rnnlm.tabular import RecordList, Result, Row, identifier, to_builtins
 from rnnlm.tasks.labels.data import EDIT, LabelColumn
 from rnnlm.text.labelled import edit_scripts, schemes
 
@@ -23,7 +23,7 @@ class LabelSequence:
 
 
 @dataclass(frozen=True)
-class TaggedSentence(Result):
+class TaggedSentence:
     """A sentence with labels.
 
     text: as it was given, None where words were. words: what was labelled: words, or the letters of
@@ -48,13 +48,14 @@ class TaggedSentence(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `rnnlm tag --json` prints of it. What was not asked for has no key."""
-        found = super().to_dict()
+        found = vars(self).copy()
         if all(len(best) < 2 for best in self.nbest.values()):
             del found["nbest"]
         for name in ("reason", "probabilities", "sentence_probabilities"):
             if not found[name]:
                 del found[name]
-        return found
+        shown: dict[str, Any] = to_builtins(found)
+        return shown
 
 
 @dataclass(frozen=True)
