@@ -11,8 +11,8 @@ from .live import announce_counting, display_for
 from .signals import Signals, explaining, saving_ignored
 
 if TYPE_CHECKING:
+    from rnnlm.tasks.request import Request
     from rnnlm.training.grid import GridFinished, GridPlan, GridRunEnded, GridRunStarted, RunResult
-    from rnnlm.training.settings import Request
 
 
 def train_grid(request: "Request", grid: tuple[str, ...], as_json: bool, dry_run: bool) -> int:

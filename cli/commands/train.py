@@ -27,8 +27,8 @@ from ..setting_options import HOLDOUT, LABELS, NGRAMS, OPTIMIZATION, PAIRS, REQU
 
 if TYPE_CHECKING:
     from rnnlm.events import Finished
+    from rnnlm.tasks.request import Request
     from rnnlm.training.plan import Plan
-    from rnnlm.training.settings import Request
 
     from ..signals import Signals
 
@@ -212,7 +212,7 @@ def _announce(folder: Path) -> None:
 
 def _request(given: dict[str, Any]) -> "Request":
     from rnnlm.config import parse_assignments
-    from rnnlm.training.settings import Request
+    from rnnlm.tasks.request import Request
 
     own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
     own["assignments"] = parse_assignments(own["assignments"])

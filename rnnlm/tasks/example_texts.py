@@ -10,16 +10,14 @@ import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError, notice
 from rnnlm.models import registry
 from rnnlm.tasks.line_texts import Overlap, examples_in_train
-from rnnlm.tasks.request import TrainingRequest
+from rnnlm.tasks.request import Request
 from rnnlm.text.labelled.example import LabelledText
 from rnnlm.text.pairs import ParallelText
 
 T = TypeVar("T", LabelledText, ParallelText)
 
 
-def files_of_parts(
-    request: TrainingRequest, task: str
-) -> tuple[dict[str, tuple[str, ...]], str | None]:
+def files_of_parts(request: Request, task: str) -> tuple[dict[str, tuple[str, ...]], str | None]:
     """Return the files of each part, by its name: those that a request names, or those of a bundled
     corpus. Return the name of that corpus, too."""
     files = {

@@ -9,7 +9,7 @@ import rnnlm.corpora as corpora
 from rnnlm.config import Checked
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
-from rnnlm.tasks.request import Data, Texts, TrainingRequest
+from rnnlm.tasks.request import Data, Request, Texts
 from rnnlm.tasks.task import Description, Given, Task, trained_corpus
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
@@ -81,14 +81,14 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
     # ---- Texts and weights.
 
     def open_texts(
-        self, request: TrainingRequest, resolved: "Resolved", kind: "Kind", progress: Progress
+        self, request: Request, resolved: "Resolved", kind: "Kind", progress: Progress
     ) -> Texts:
         from rnnlm.tasks.line_texts import open_texts
 
         return open_texts(request, resolved, kind, progress)
 
     def initial_weights(
-        self, request: TrainingRequest, kind: "Kind", resolved: "Resolved", data: Data
+        self, request: Request, kind: "Kind", resolved: "Resolved", data: Data
     ) -> "dict[str, np.ndarray] | None":
         """Return the weights of `--init-from`, if they fit."""
         from rnnlm.models import loading, model_folder

@@ -17,7 +17,7 @@ from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.models.card import MUCH_OVERLAP
 from rnnlm.ngram.counting.workers import Workers
-from rnnlm.tasks.request import Texts, TrainingRequest
+from rnnlm.tasks.request import Request, Texts
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
@@ -193,7 +193,7 @@ CORPUS = "english"  # the bundled one, which is read if no text is named
 
 
 def open_texts(
-    request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress
+    request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
 ) -> Texts:
     """Read and encode the texts of a :class:`Request`. A given tokenizer or a prepared text brings
     its settings. A notice says if much of what is evaluated on is in the training text."""
@@ -292,7 +292,7 @@ def _text_to_count(
     return on_disk(text, made_with, memory, resolved.values["temp"], share, progress)
 
 
-def held_out_share(request: TrainingRequest, resolved: Resolved) -> float:
+def held_out_share(request: Request, resolved: Resolved) -> float:
     """Return the share of the training text that is held out for validation: none beside a
     validation text, of a bundled corpus, which has its own, or of counts."""
     if request.valid or not request.text:
@@ -306,7 +306,7 @@ def is_share_chosen(resolved: Resolved) -> bool:
     return bool(resolved.values["holdout"] != resolved.defaults["holdout"])
 
 
-def _bundled(request: TrainingRequest, part: str) -> tuple[str, ...]:
+def _bundled(request: Request, part: str) -> tuple[str, ...]:
     """Return the part of the bundled corpus, if no text is named."""
     if request.text:
         return ()
@@ -317,9 +317,7 @@ def _open(names: tuple[str, ...], resolved: Resolved) -> Text:
     return open_text(names, resolved.make(TextSettings), resolved.make(SourceSettings))
 
 
-def _of_counts(
-    folder: str, request: TrainingRequest, resolved: Resolved, kind: registry.Kind
-) -> Texts:
+def _of_counts(folder: str, request: Request, resolved: Resolved, kind: registry.Kind) -> Texts:
     """Open counts in place of the training text, and read the texts beside it as theirs was."""
     if resolved.is_asked("holdout") and resolved.values["holdout"]:
         raise UsageError(
@@ -352,7 +350,7 @@ def _with_read(
     how: str,
     settings: TextSettings,
     tokenizer: Tokenizer,
-    request: TrainingRequest,
+    request: Request,
     resolved: Resolved,
 ) -> Resolved:
     """Return the settings with those by which a text was prepared, or counted, into a folder."""
@@ -412,7 +410,7 @@ def _new_tokenizer(
 
 
 def _given_tokenizer(
-    source: str, request: TrainingRequest, resolved: Resolved
+    source: str, request: Request, resolved: Resolved
 ) -> tuple[Tokenizer, Resolved]:
     """Load the tokenizer of the model `source`. Return it, and the settings with its own."""
     tokenizer = loading.load_tokenizer(source)

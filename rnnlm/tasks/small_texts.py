@@ -16,7 +16,7 @@ from rnnlm.config import Budget, Resolved
 from rnnlm.errors import notice
 from rnnlm.neural.fitting.settings import OptimizationSettings
 from rnnlm.neural.settings import Cell, InputSettings
-from rnnlm.tasks.request import Data, TrainingRequest
+from rnnlm.tasks.request import Data, Request
 from rnnlm.text.tokenizer_settings import LIMITED
 
 STEPS_OF_EPOCH = 20
@@ -30,7 +30,7 @@ FEW = 20  # lines to validate on
 FEW_EXAMPLES = STEPS_OF_EPOCH * OptimizationSettings.batch_rows  # with labels
 
 
-def follow_size(request: TrainingRequest, resolved: Resolved, data: Data) -> Resolved:
+def follow_size(request: Request, resolved: Resolved, data: Data) -> Resolved:
     """Return settings that suit a small text; those of a large one, or of a bundled corpus, as they
     are."""
     usual = resolved.values
@@ -87,7 +87,7 @@ def tell_few(data: Data, resolved: Resolved, holds_out: bool) -> None:
         notice(f'{lines} held out for validation{choice}: `valid="FILE"` names a larger text')
 
 
-def keep_rare_words(request: TrainingRequest, resolved: Resolved, examples: int) -> Resolved:
+def keep_rare_words(request: Request, resolved: Resolved, examples: int) -> Resolved:
     """Return settings by which words seen once are words, if there are few examples: most of their
     words are, and as unknown ones all would be alike."""
     has_counts = resolved.values["tokenizer"] in LIMITED
@@ -97,7 +97,7 @@ def keep_rare_words(request: TrainingRequest, resolved: Resolved, examples: int)
     return resolved.with_found(f"the text's size: {examples:,} lines", values)
 
 
-def _is_bundled(request: TrainingRequest) -> bool:
+def _is_bundled(request: Request) -> bool:
     """Return whether the text is a bundled corpus, by name or by file: pages quote results."""
     named = corpora.names()
     return all(name in named or corpora.title(name) != name for name in request.text)

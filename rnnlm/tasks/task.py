@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, ca
 
 from rnnlm.config import Resolved
 from rnnlm.errors import UsageError
-from rnnlm.tasks.request import CountedText, Data, Texts, TrainingRequest
+from rnnlm.tasks.request import CountedText, Data, Request, Texts
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.labelled.example import LabelledText
@@ -106,21 +106,21 @@ class Task(ABC, Generic[M, D, C, K]):
 
     @abstractmethod
     def open_texts(
-        self, request: TrainingRequest, resolved: Resolved, kind: "Kind", progress: "Progress"
+        self, request: Request, resolved: Resolved, kind: "Kind", progress: "Progress"
     ) -> Texts:
         """Read and encode what a request asks for."""
 
     # ---- What its models begin with, and hold beside weights.
 
     def initial_settings(
-        self, request: TrainingRequest, kind: "Kind"
+        self, request: Request, kind: "Kind"
     ) -> list[tuple[str, str, dict[str, Any]]]:
         """Return the settings that a network has of the models that it starts from: (option, name
         of the model, settings)."""
         return []
 
     def initial_weights(
-        self, request: TrainingRequest, kind: "Kind", resolved: Resolved, data: Data
+        self, request: Request, kind: "Kind", resolved: Resolved, data: Data
     ) -> "dict[str, np.ndarray] | None":
         """Return the weights that a network starts from, by name; None where all are random."""
         return None
@@ -234,17 +234,17 @@ class ExampleTask(Task[M, D, C, K]):
         return resolve_name(f"{self.package}.{function}")(*arguments)
 
     def open_texts(
-        self, request: TrainingRequest, resolved: Resolved, kind: "Kind", progress: "Progress"
+        self, request: Request, resolved: Resolved, kind: "Kind", progress: "Progress"
     ) -> Texts:
         return self._call("texts:open_texts", request, resolved, kind, progress)
 
     def initial_settings(
-        self, request: TrainingRequest, kind: "Kind"
+        self, request: Request, kind: "Kind"
     ) -> list[tuple[str, str, dict[str, Any]]]:
         return self._call("transfer:settings", request, kind)
 
     def initial_weights(
-        self, request: TrainingRequest, kind: "Kind", resolved: Resolved, data: Data
+        self, request: Request, kind: "Kind", resolved: Resolved, data: Data
     ) -> "dict[str, np.ndarray] | None":
         return self._call("transfer:weights", request, resolved, data)
 

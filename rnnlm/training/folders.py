@@ -12,10 +12,10 @@ from rnnlm.files.reading import STANDARD_INPUT
 from rnnlm.models import registry
 from rnnlm.models.loading import CHECKPOINTS
 from rnnlm.tasks.language_model import DEMO_RECIPE
+from rnnlm.tasks.request import Request
 from rnnlm.tasks.task import AnyTask
 from rnnlm.text.sources import HUB
 from rnnlm.training.request import Settled
-from rnnlm.training.settings import Request
 
 LONGEST_NAME = 100  # of a text; file systems take 255 bytes, and kinds come behind it
 # What files of texts end in beside the suffixes of tables. Others, such as .en and .fr, tell texts

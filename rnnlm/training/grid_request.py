@@ -20,9 +20,9 @@ from rnnlm.models import registry
 from rnnlm.models.loading import CHECKPOINTS
 from rnnlm.models.manifest import is_model, read_manifest
 from rnnlm.tasks.language_model import LanguageModelling
+from rnnlm.tasks.request import Request
 from rnnlm.training.folders import text_name
 from rnnlm.training.request import resolve_request, without_names
-from rnnlm.training.settings import Request
 
 FIRST = "the first run of the grid"
 COMMON = {*names_of(LanguageModelling.text_settings), "budget", "seed"}

@@ -20,7 +20,7 @@ from rnnlm.models.manifest import Manifest
 from rnnlm.system import current_rank
 from rnnlm.tasks import small_texts
 from rnnlm.tasks.line_texts import Overlap, held_out_share
-from rnnlm.tasks.request import CountedText, Data, Texts
+from rnnlm.tasks.request import CountedText, Data, Request, Texts
 from rnnlm.text import sources
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.prepared.index import is_prepared
@@ -29,7 +29,6 @@ from rnnlm.training import resume as resuming
 from rnnlm.training.folders import usual_folder
 from rnnlm.training.request import Settled, resolve_request
 from rnnlm.training.resume import Begun, Done
-from rnnlm.training.settings import Request
 from rnnlm.training.texts import Opener
 
 

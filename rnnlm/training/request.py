@@ -14,9 +14,9 @@ from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.models import loading, model_folder, registry
 from rnnlm.models.card import STARTS
 from rnnlm.recipes import recipe as recipes
+from rnnlm.tasks.request import Request
 from rnnlm.tasks.task import AnyTask
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.training.settings import Request
 
 # Flags of all runs: a kind of model without such a setting ignores them, and a notice says so.
 _GENERAL = {"budget", "device", "precision", "threads", "seed", "save_every"}

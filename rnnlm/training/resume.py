@@ -29,11 +29,10 @@ from rnnlm.models.manifest import ENDED, Manifest, file_faults, is_model, read_m
 from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.models.model_folder import MOST_HASHED
 from rnnlm.system import current_rank
-from rnnlm.tasks.request import Data
+from rnnlm.tasks.request import Data, Request
 from rnnlm.text import sources
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.vectors import COUNTED
-from rnnlm.training.settings import Request
 
 MAY_CHANGE = {
     "device", "threads", "memory", "temp", "workers", "dask",

@@ -6,9 +6,8 @@ from dataclasses import replace
 from rnnlm.config import Resolved, names_of
 from rnnlm.models import registry
 from rnnlm.tasks.line_texts import held_out_share, is_share_chosen
-from rnnlm.tasks.request import Texts
+from rnnlm.tasks.request import Request, Texts
 from rnnlm.text.lines import HoldoutSettings, Progress
-from rnnlm.training.settings import Request
 
 Opener = Callable[[Request, Resolved, registry.Kind, Progress], Texts]
 

@@ -22,10 +22,10 @@ from rnnlm.evaluation.metrics import Evaluation, with_intervals
 from rnnlm.models import model_folder, registry
 from rnnlm.tasks.labels import evaluation as labels
 from rnnlm.tasks.labels.data import MULTI
+from rnnlm.tasks.request import Request
 from rnnlm.tasks.seq2seq import evaluation as pairs
 from rnnlm.training import grid
 from rnnlm.training.grid_request import Combination
-from rnnlm.training.settings import Request
 from support import tiny_models, tiny_seq2seq, tiny_tasks, tiny_translators
 from support.saved_models import edit_config
 from support.tiny_models import LINES

@@ -8,8 +8,8 @@ from rnnlm.errors import RnnlmError
 from rnnlm.events import never
 from rnnlm.models import model_folder
 from rnnlm.tasks.labels import texts
+from rnnlm.tasks.request import Request
 from rnnlm.training.request import resolve_request
-from rnnlm.training.settings import Request
 from support.tiny_tasks import TRAIN, VALID, columns, table
 
 NOTHING = ("--budget", "1steps")

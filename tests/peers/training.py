@@ -32,8 +32,8 @@ from rnnlm.errors import RnnlmError
 from rnnlm.neural.device import training_products
 from rnnlm.neural.fitting.language_modelling import TextStreams
 from rnnlm.neural.settings import ElmanCell
+from rnnlm.tasks.request import Request
 from rnnlm.training.plan import plan
-from rnnlm.training.settings import Request
 
 KERNELS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 # The forms of cells that torch has.

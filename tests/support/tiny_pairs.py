@@ -11,9 +11,9 @@ from rnnlm.events import Event, TrainingState, never
 from rnnlm.models import model_folder, registry
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.trainer import Trainer
+from rnnlm.tasks.request import Request
 from rnnlm.tasks.seq2seq.data import PairTrainingData, encode_pairs, make_codec
 from rnnlm.tasks.seq2seq.fitting import make_trainer
-from rnnlm.training.settings import Request
 from support.tiny_translators import numbers, parallel_text
 
 Rows = Sequence[tuple[str, str]]

@@ -26,7 +26,7 @@ from rnnlm.neural.network import Network
 from rnnlm.neural.settings import CELLS
 from rnnlm.tasks.labels.data import EncodedWords, TaskData, encode_words, padded
 from rnnlm.tasks.labels.settings import TaskSettings
-from rnnlm.tasks.request import TrainingRequest
+from rnnlm.tasks.request import Request
 
 # Of states that a training run keeps; what would take more is read again in each step.
 CACHE_BYTES = 1 << 30
@@ -194,9 +194,7 @@ class LayerMixture(nn.Module):
         return F.linear(states_TBX, matrix)
 
 
-def load_contextual(
-    request: TrainingRequest, resolved: Resolved
-) -> tuple[FrozenModels | None, Resolved]:
+def load_contextual(request: Request, resolved: Resolved) -> tuple[FrozenModels | None, Resolved]:
     """Load the language models of `--contextual`. Return them, None where there are none, and the
     settings, which name them."""
     names = list(request.contextual)

@@ -20,7 +20,7 @@ from rnnlm.tasks.labels import sounds
 from rnnlm.tasks.labels.data import LEVELS, Codec, LabelColumn, TaskData, encode_examples, one_token
 from rnnlm.tasks.labels.evaluation_data import MOST_NAMED, notice_unseen_labels
 from rnnlm.tasks.labels.options import TaskTokenizerSettings
-from rnnlm.tasks.request import Texts, TrainingRequest
+from rnnlm.tasks.request import Request, Texts
 from rnnlm.text import tokenizers
 from rnnlm.text.batches import is_surely_short
 from rnnlm.text.labelled import schemes
@@ -31,9 +31,9 @@ from rnnlm.text.sources import settings_for
 
 
 def open_texts(
-    request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress
+    request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
 ) -> Texts:
-    """Read and encode the data of a :class:`rnnlm.training.request.Request`. What is found on the
+    """Read and encode the data of a :class:`rnnlm.tasks.request.Request`. What is found on the
     way goes into the settings: format and columns of the data, and the settings of a given
     tokenizer."""
     # The training data say how the others are read.
@@ -287,7 +287,7 @@ def _codec(
 
 
 def _tokenizer(
-    request: TrainingRequest, resolved: Resolved, train: LabelledText
+    request: Request, resolved: Resolved, train: LabelledText
 ) -> tuple[Tokenizer, Resolved]:
     """Make a tokenizer of the training data, or load the given one. Return it, and the settings
     with its own."""

@@ -22,7 +22,7 @@ from rnnlm.tasks.language_model_layers import (
     settings_of,
     stack_settings,
 )  # fmt: skip
-from rnnlm.tasks.request import TrainingRequest
+from rnnlm.tasks.request import Request
 
 INIT = "`init_from`"
 _OF_INPUT = ("embedding_size", "characters")
@@ -38,9 +38,7 @@ _OF_CHARACTERS = {
 }
 
 
-def settings(
-    request: TrainingRequest, kind: registry.Kind
-) -> list[tuple[str, str, dict[str, Any]]]:
+def settings(request: Request, kind: registry.Kind) -> list[tuple[str, str, dict[str, Any]]]:
     """Return the settings that the network takes from the language model of `--init-from`, with
     that option and the model's name: they give the shapes of its weights, and what its layers
     compute. Nothing without that option."""
@@ -59,9 +57,7 @@ def settings(
     return [(INIT, request.init_from, found)]
 
 
-def weights(
-    request: TrainingRequest, resolved: Resolved, data: TaskData
-) -> dict[str, np.ndarray] | None:
+def weights(request: Request, resolved: Resolved, data: TaskData) -> dict[str, np.ndarray] | None:
     """Return the weights that a network starts from, by name, of `--init-from`; None without it."""
     if request.init_from is None:
         return None

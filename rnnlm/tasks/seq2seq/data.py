@@ -15,7 +15,7 @@ from rnnlm.errors import ModelError, SettingsError, UsageError
 from rnnlm.files.reading import decode_json
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.models import loading
-from rnnlm.tasks.request import TrainingRequest
+from rnnlm.tasks.request import Request
 from rnnlm.tasks.seq2seq.options import OF_TARGET, SourceTokenizerSettings, TargetTokenizerSettings
 from rnnlm.text import tokenizers
 from rnnlm.text.batches import can_be_read, is_surely_short, tell_too_long
@@ -247,7 +247,7 @@ ENCODER, DECODER = "`init_encoder_from`", "`init_decoder_from`"  # language mode
 
 
 def make_codec(
-    request: TrainingRequest, resolved: Resolved, train: ParallelText, details: dict[str, Any]
+    request: Request, resolved: Resolved, train: ParallelText, details: dict[str, Any]
 ) -> tuple[PairCodec, Resolved]:
     """Make the tokenizers that are asked for from the training text, or take them from models.
     Return them, and the settings with what was decided on the way."""
@@ -291,7 +291,7 @@ def make_codec(
 
 
 def _made(
-    request: TrainingRequest, resolved: Resolved, train: ParallelText, details: dict[str, Any]
+    request: Request, resolved: Resolved, train: ParallelText, details: dict[str, Any]
 ) -> tuple[PairCodec, Resolved]:
     """Take tokenizers from the language models that the network starts from, and make the others
     from the training text."""

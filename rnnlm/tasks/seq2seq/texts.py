@@ -9,7 +9,7 @@ from rnnlm.config import Resolved
 from rnnlm.errors import TextError, notice
 from rnnlm.models import registry
 from rnnlm.tasks.example_texts import files_of_parts, with_held_out
-from rnnlm.tasks.request import Texts, TrainingRequest
+from rnnlm.tasks.request import Request, Texts
 from rnnlm.tasks.seq2seq.data import PairTrainingData, encode_pairs, make_codec
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
 from rnnlm.text.batches import is_surely_short
@@ -19,9 +19,9 @@ from rnnlm.text.sources import settings_for
 
 
 def open_texts(
-    request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress
+    request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
 ) -> Texts:
-    """Read and encode the data of a :class:`rnnlm.training.request.Request`. What is found on the
+    """Read and encode the data of a :class:`rnnlm.tasks.request.Request`. What is found on the
     way goes into the settings: format and columns of the data, and the settings of given
     tokenizers."""
     # The training data say how the others are read, which may be in another format.

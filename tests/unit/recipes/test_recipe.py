@@ -10,8 +10,8 @@ from rnnlm.errors import SettingsError
 from rnnlm.models import model_folder, registry
 from rnnlm.recipes import recipe as recipes
 from rnnlm.runs import train
+from rnnlm.tasks.request import Request
 from rnnlm.training.request import resolve_request
-from rnnlm.training.settings import Request
 
 # Narrower, where two steps at full width take long.
 WIDTHS = {"hidden_size": 96, "embedding_size": 64}

@@ -8,7 +8,7 @@ from rnnlm.config import names_of
 from rnnlm.errors import SettingsError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.models import registry
-from rnnlm.training.settings import Request
+from rnnlm.tasks.request import Request
 
 TASKS = registry.all_tasks()
 

@@ -13,8 +13,8 @@ from rnnlm.tasks.labels import transfer
 from rnnlm.tasks.labels.data import Codec, TaskData, encode_words
 from rnnlm.tasks.labels.network import TaskNetwork
 from rnnlm.tasks.labels.settings import KINDS
+from rnnlm.tasks.request import Request
 from rnnlm.training.request import resolve_request
-from rnnlm.training.settings import Request
 from support import tiny_tasks
 from support.random_language_models import SUBWORDS, language_model
 from support.tiny_tasks import TRAIN, labelled

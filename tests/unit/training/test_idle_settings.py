@@ -9,13 +9,13 @@ from rnnlm import errors
 from rnnlm.config import names_of, needs_of
 from rnnlm.errors import RnnlmWarning
 from rnnlm.models import model_folder, registry
+from rnnlm.tasks.request import Request
 from rnnlm.text.lines import HoldoutSettings
 from rnnlm.text.prepared.preparation import Request as PrepareRequest
 from rnnlm.text.prepared.preparation import resolve_request as resolve_prepare
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.plan import plan
 from rnnlm.training.run import run
-from rnnlm.training.settings import Request
 from support.small_runs import SMALL, write
 
 

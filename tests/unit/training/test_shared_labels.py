@@ -1,8 +1,8 @@
 """Runs of one grid share what they read alike, and nothing else."""
 
+from rnnlm.tasks.request import Request
 from rnnlm.text.lines import silent
 from rnnlm.training.request import resolve_request
-from rnnlm.training.settings import Request
 from rnnlm.training.texts import SharedTexts
 
 

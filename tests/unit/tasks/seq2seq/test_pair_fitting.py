@@ -9,11 +9,11 @@ import pytest
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import never
 from rnnlm.models import registry
+from rnnlm.tasks.request import Request
 from rnnlm.tasks.seq2seq.decoding import translate
 from rnnlm.tasks.seq2seq.fitting import PairValidation
 from rnnlm.training.plan import plan
 from rnnlm.training.run import run as train
-from rnnlm.training.settings import Request
 from support.tiny_pairs import TRAIN, fit, trainer_of
 
 # ---- copying and reversing strings
