@@ -24,19 +24,8 @@ from rnnlm.inference.layer_outputs import (
 from rnnlm.inference.words import Span
 from rnnlm.interface import Encoded, Tokenizer, keeps
 from rnnlm.neural.device import evaluation_mode
-from rnnlm.neural.layers.layers import RecurrentStack, first_state
+from rnnlm.neural.layers.layers import RecurrentStack
 from rnnlm.neural.network import Network
-
-
-def of_stack(body: RecurrentStack, x_TBE: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Return the outputs of each layer, the lowest first, from states of zeros on; and the output
-    of the stack."""
-    outputs = []
-    for number, layer in enumerate(body.layers):
-        y_TBH, _ = layer(x_TBE, first_state(layer, x_TBE))
-        x_TBE = body.connect(number, x_TBE, y_TBH)
-        outputs.append(y_TBH)
-    return outputs, x_TBE
 
 
 def of_network(network: Network, inputs_KB: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -44,7 +33,7 @@ def of_network(network: Network, inputs_KB: Tensor) -> tuple[list[Tensor], Tenso
     of the body."""
     x_KBE = network.input(inputs_KB)
     if isinstance(network.body, RecurrentStack):
-        layers, top_KBH = of_stack(network.body, x_KBE)
+        top_KBH, layers = network.body.read(x_KBE)
         return [x_KBE, *layers], top_KBH
     top_KBH, _ = network.body(x_KBE, network.initial_state(inputs_KB.shape[1]), *network.feedback)
     return [x_KBE, top_KBH], top_KBH

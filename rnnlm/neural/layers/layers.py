@@ -379,6 +379,17 @@ class RecurrentStack(Stack):
             after += own
         return x_TBE, after
 
+    def read(self, x_TBE: Tensor, lengths_B: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Read whole rows, as :meth:`BidirectionalStack.read` does: padding comes after all words,
+        and has no influence on them, however long the rows are."""
+        layers: list[Tensor] = []
+        for number, layer in enumerate(self.layers):
+            x_TBE = self.drop_between(number, x_TBE)
+            y_TBH, _ = layer(x_TBE, first_state(layer, x_TBE))
+            layers.append(y_TBH)
+            x_TBE = self.connect(number, x_TBE, y_TBH)
+        return x_TBE, layers
+
     def state_shapes(self) -> list[tuple[int, int]]:
         """Return (places, width) of each tensor of the state."""
         shapes = []
@@ -444,14 +455,9 @@ class BidirectionalStack(Stack):
         self.backwards = make_layers(settings)  # type: ignore[assignment]
         self.highways = self._make_highways()
 
-    def forward(self, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
-        """Return the outputs of the highest layer, (T, B, H). Cells after a row's end mean
-        nothing."""
-        return self.read(x_TBE, lengths_B)[0]
-
     def read(self, x_TBE: Tensor, lengths_B: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the outputs of the highest layer, and [forward; backward] of each layer by itself,
-        before it is connected to those below."""
+        """Return the outputs of the highest layer, (T, B, H), and [forward; backward] of each layer
+        by itself, before it is connected to those below. Cells after a row's end mean nothing."""
         places_N = mirror_places(len(x_TBE), lengths_B)
         layers: list[Tensor] = []
         pairs = zip(self.onwards, self.backwards, strict=True)
@@ -467,6 +473,11 @@ class BidirectionalStack(Stack):
         """Yield the weights to be initialised, as :meth:`Layer.matrices` does."""
         for layer in (*self.onwards, *self.backwards):
             yield from layer.matrices()
+
+
+def reader_of_rows(settings: RecurrentSettings) -> BidirectionalStack | RecurrentStack:
+    """Make the layers that read whole rows, from both ends or from one."""
+    return BidirectionalStack(settings) if settings.directions == 2 else RecurrentStack(settings)
 
 
 def first_state(layer: Layer, x_TBE: Tensor) -> State:

@@ -16,8 +16,7 @@ from torch.nn import functional as F
 
 from rnnlm.inference.layer_outputs import FEATURES, INPUT
 from rnnlm.interface import Tokenizer
-from rnnlm.neural.layer_outputs import of_stack
-from rnnlm.neural.layers.layers import BidirectionalStack, RecurrentStack, dropout, first_state
+from rnnlm.neural.layers.layers import dropout, reader_of_rows, rows_of
 from rnnlm.neural.settings import RecurrentSettings
 from rnnlm.neural.words import WordInput
 from rnnlm.tasks.batches import is_word
@@ -103,11 +102,7 @@ class Encoder(Reader):
     def __init__(self, settings: RecurrentTaskSettings, tokenizer: Tokenizer) -> None:
         super().__init__(settings, tokenizer)
         self.reads_boundary = settings.reads_boundary
-        self.body: BidirectionalStack | RecurrentStack
-        if settings.bidirectional:
-            self.body = BidirectionalStack(settings)
-        else:
-            self.body = RecurrentStack(settings)
+        self.body = reader_of_rows(settings)
 
     def forward(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
         """Return the features (T, B, H) of the words `inputs_TB`, the first `lengths_B` of each
@@ -120,20 +115,17 @@ class Encoder(Reader):
         """Return the features before dropout."""
         x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
         boundaries = len(x_SBE) - len(inputs_TB)
-        y_SBH = self._states(x_SBE, lengths_B + boundaries)
+        y_SBH, _ = self.body.read(x_SBE, lengths_B + boundaries)
         return self._at_words(y_SBH, len(inputs_TB), lengths_B)
 
     def layers(
         self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
     ) -> list[Tensor]:
         """Return what is read of each word, what each layer gives, [forward; backward], the lowest
-        first, and the features; without the dropout between layers."""
+        first, and the features."""
         x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
-        if isinstance(self.body, BidirectionalStack):
-            boundaries = len(x_SBE) - len(inputs_TB)
-            y_SBH, layers = self.body.read(x_SBE, lengths_B + boundaries)
-        else:
-            layers, y_SBH = of_stack(self.body, x_SBE)
+        boundaries = len(x_SBE) - len(inputs_TB)
+        y_SBH, layers = self.body.read(x_SBE, lengths_B + boundaries)
         return [self._at_words(each, len(inputs_TB), lengths_B) for each in (x_SBE, *layers, y_SBH)]
 
     def read_vectors(
@@ -155,23 +147,9 @@ class Encoder(Reader):
         y_TBH = y_SBH[1:-1] if self.reads_boundary else y_SBH
         return y_TBH * is_word(T, lengths_B).unsqueeze(2)
 
-    def _states(self, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
-        if isinstance(self.body, BidirectionalStack):
-            return self.body(x_TBE, lengths_B)
-        state: list[Tensor] = []
-        for layer in self.body.layers:
-            state += first_state(layer, x_TBE)
-        y_TBH, _ = self.body(x_TBE, tuple(state))
-        return y_TBH  # padding comes after all words
-
     def levels(self) -> list[list[nn.Module]]:
-        body = self.body
-        found: list[list[nn.Module]]
-        if isinstance(body, BidirectionalStack):
-            found = [list(both) for both in zip(body.onwards, body.backwards, strict=True)]
-        else:
-            found = [[layer] for layer in body.layers]
-        for level, highway in zip(found[1:], body.highways, strict=False):
+        found: list[list[nn.Module]] = [[layer for _, layer in row] for row in rows_of(self.body)]
+        for level, highway in zip(found[1:], self.body.highways, strict=False):
             level.append(highway)
         return found
 

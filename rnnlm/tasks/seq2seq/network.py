@@ -16,13 +16,12 @@ from torch.func import functional_call
 from rnnlm.interface import PADDING, Tokenizer
 from rnnlm.neural.initialisation import start_weights
 from rnnlm.neural.layers.layers import (
-    BidirectionalStack,
     Layer,
     LayeredNetwork,
     RecurrentStack,
     State,
     dropout,
-    first_state,
+    reader_of_rows,
 )
 from rnnlm.neural.outputs.softmax import LinearCrossEntropy, SoftmaxOutput, without_padding
 from rnnlm.neural.trace import NamedLayer, trace_stack
@@ -168,7 +167,7 @@ class Seq2SeqNetwork(LayeredNetwork):
         gives, [forward; backward], the lowest first, and the encoder's outputs, (S, M, H). Values
         in padding mean nothing."""
         x_SME = self._source_vectors(sources_SM)
-        y_SMH, layers = self.encoder.read(x_SME, lengths_M)
+        y_SMH, layers = self.encoder.body.read(x_SME, lengths_M)
         return [x_SME, *layers, y_SMH]
 
     def trace_source(self, source_S1: Tensor) -> tuple[NamedLayer, ...]:
@@ -301,17 +300,13 @@ class Encoder(nn.Module):
     def __init__(self, settings: Seq2SeqSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.body: BidirectionalStack | RecurrentStack
-        if settings.bidirectional:
-            self.body = BidirectionalStack(settings)
-        else:
-            self.body = RecurrentStack(settings)
+        self.body = reader_of_rows(settings)
 
     def forward(self, x_SME: Tensor, lengths_M: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the outputs (S, M, H), zeros in padding, and of each layer the last hidden states
         (M, L), [forward; backward]: at the last token of each source, and of the backward direction
         at its first."""
-        y_SMH, layers = self.read(x_SME, lengths_M)
+        y_SMH, layers = self.body.read(x_SME, lengths_M)
         at_1M1 = (lengths_M - 1).view(1, -1, 1)
         last = []
         for number, y_SML in enumerate(layers):
@@ -319,19 +314,6 @@ class Encoder(nn.Module):
             onwards_ML = y_SML[:, :, :width].gather(0, at_1M1.expand(-1, -1, width))[0]
             last.append(torch.cat([onwards_ML, y_SML[0, :, width:]], dim=1))
         return y_SMH * is_word(len(x_SME), lengths_M).unsqueeze(2), last
-
-    def read(self, x_SME: Tensor, lengths_M: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the outputs (S, M, H), and what each layer gives by itself, [forward; backward].
-        Values in padding mean nothing."""
-        if isinstance(self.body, BidirectionalStack):
-            return self.body.read(x_SME, lengths_M)
-        layers = []
-        for number, layer in enumerate(self.body.layers):
-            x_SME = self.body.drop_between(number, x_SME)
-            y_SML, _ = layer(x_SME, first_state(layer, x_SME))
-            layers.append(y_SML)
-            x_SME = self.body.connect(number, x_SME, y_SML)
-        return x_SME, layers
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         """Yield (weights, what they multiply, blocks stacked in them), to be initialised."""
