@@ -205,7 +205,8 @@ def kind_of(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
             "it reads all words of a text before it answers, and a language model must not read "
             "what it is to predict"
         )
-    hint = f'use `model` {", ".join(kinds)}; or `task="{others[0]}"`'
+    trained = [kind.name for kind in kinds.values() if kind.fitting]
+    hint = f'use `model` {", ".join(trained)}; or `task="{others[0]}"`'
     raise SettingsError(f"`model` {name} is not for {of_task}", why, hint)
 
 
