@@ -74,7 +74,7 @@ def _list_recipes(name: str | None, as_json: bool) -> None:
     from rnnlm.recipes import recipe
 
     if as_json:
-        names = [name] if name else recipe.names()
+        names = (name,) if name else recipe.names()
         terminal.print_json(*(recipe.record(recipe.load(each)) for each in names))
     elif name:
         _show_recipe(recipe.record(recipe.load(name)))

@@ -183,12 +183,14 @@ def time_of(minutes: float) -> str:
     return f"{hours / 24:.2g} d"
 
 
-def names() -> list[str]:
+@cache
+def names() -> tuple[str, ...]:
     """Return the names of all recipes, sorted."""
     files = [entry.name for entry in resources.files(__package__).iterdir()]
-    return sorted(file.removesuffix(".toml") for file in files if file.endswith(".toml"))
+    return tuple(sorted(file.removesuffix(".toml") for file in files if file.endswith(".toml")))
 
 
+@cache
 def load(name: str) -> Recipe:
     """Return the recipe called `name`; raise SettingsError where there is none."""
     if name not in names():
