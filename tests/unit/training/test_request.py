@@ -180,6 +180,6 @@ def test_a_default_folder_that_is_a_file_is_refused(text):
     Path("checkpoints").mkdir()
     write(Path("checkpoints/text-unigram"), "a file")
     with pytest.raises(
-        OutputError, match="cannot write a model to checkpoints/text-unigram; it is"
+        OutputError, match="cannot write to checkpoints/text-unigram; it is a file"
     ):
         plan(Request(text=(str(text),), model="unigram"))
