@@ -179,7 +179,5 @@ def test_without_text_the_bundled_corpus_is_read(tmp_path, monkeypatch):
 def test_a_default_folder_that_is_a_file_is_refused(text):
     Path("checkpoints").mkdir()
     write(Path("checkpoints/text-unigram"), "a file")
-    with pytest.raises(
-        OutputError, match="cannot write to checkpoints/text-unigram; it is a file"
-    ):
+    with pytest.raises(OutputError, match="cannot write to checkpoints/text-unigram; it is a file"):
         plan(Request(text=(str(text),), model="unigram"))
