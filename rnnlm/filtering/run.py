@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.errors import SettingsError, TextError, UsageError, notice
 from rnnlm.files import lock
 from rnnlm.files.compression import SUFFIXES as COMPRESSED
@@ -282,9 +283,9 @@ def run(request: Request) -> Iterator[Event]:
             state.clean()
             state.write()
             result = _filtered(job, state, [], time.perf_counter() - began)
-            tell_finished(
-                request.output, f"{result.shards:,} files, {result.documents:,} documents"
-            )
+            files = plural(result.shards, "file")
+            documents = plural(result.documents, "document")
+            tell_finished(request.output, f"{files}, {documents}")
             yield result
             return
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.config import as_text, from_stored
 from rnnlm.errors import ModelError, SettingsError, UsageError
 from rnnlm.files import tensors, writing
@@ -290,7 +291,8 @@ def next_step_in(folder: Path, identity: dict[str, str], overwrite: bool) -> Ste
     check_place(folder, "counts", foreign)
     step = next_step(folder, found, identity, overwrite)
     if step is Step.FINISHED and index is not None:
-        tell_finished(folder, f"counts of {index.source.tokens:,} tokens up to order {index.order}")
+        tokens = plural(index.source.tokens, "token")
+        tell_finished(folder, f"counts of {tokens} up to order {index.order}")
     return step
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm import system
-from rnnlm.amounts import amount
+from rnnlm.amounts import amount, plural
 from rnnlm.checks import several
 from rnnlm.config import USER, Layer, Resolved, SettingValue, resolve, warn_of_idle
 from rnnlm.errors import SettingsError, UsageError, notice
@@ -320,7 +320,7 @@ def _run(job: Job) -> Iterator[Event]:
             index = read_index(request.output)
             # In bounded memory, this is a step of other work.
             if job.bounds is None:
-                tell_finished(request.output, f"{index.counts.tokens:,} tokens")
+                tell_finished(request.output, plural(index.counts.tokens, "token"))
         else:
             index = yield from _finish(job, step, began)
     yield _prepared(request.output, index, began)

@@ -224,7 +224,7 @@ def test_half_a_line_of_the_journal_is_dropped(texts, model):
 def test_finished_work_is_told_again_and_grows(texts, model):
     settings = FilterSettings(cutoffs=(40, 80))
     *_, first = filtered(texts, model, "plain.txt", settings=settings)
-    with pytest.warns(RnnlmWarning, match="out is finished: 1 files, 60 documents"):
+    with pytest.warns(RnnlmWarning, match="out is finished: 1 file, 60 documents"):
         (again,) = filtered(texts, model, "plain.txt", settings=settings)
     assert again.groups == first.groups and again.text_bytes == 0
     *_, more = filtered(texts, model, "plain.txt", "rows.jsonl", settings=settings)

@@ -1,6 +1,7 @@
 """Counts in folders: what was counted comes back, sums are those of the whole, damage is said."""
 
 import errno
+import json
 import random
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from rnnlm.ngram.counting.counts_folder import Counts
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
 from support.random_texts import SEEDS, random_text
+from support.saved_models import sealed
 from support.tiny_models import make_tokenizer
 
 WORK = {"order": "3"}
@@ -142,9 +144,10 @@ def damage_a_byte(path: Path, at: int) -> None:
 
 
 def change(path: Path, old: str, new: str) -> None:
+    """Change the index, whose hash is right afterwards."""
     text = path.read_text()
     assert old in text
-    path.write_text(text.replace(old, new))
+    path.write_text(json.dumps(sealed(json.loads(text.replace(old, new)))))
 
 
 DAMAGES = {  # what becomes of a piece, of the index and of the vocabulary
