@@ -115,14 +115,14 @@ def settings_identity(*settings: Any) -> dict[str, str]:
     identity = {}
     for group in settings:
         for field in dataclasses.fields(group):
-            identity[field.name] = _in_one_spelling(getattr(group, field.name))
+            identity[field.name] = in_one_spelling(getattr(group, field.name))
     return identity
 
 
-def _in_one_spelling(value: object) -> str:
+def in_one_spelling(value: object) -> str:
     """Return the value of a setting as text, the same for 40 and 40.0."""
     if isinstance(value, tuple):
-        return ",".join(map(_in_one_spelling, value))
+        return ",".join(map(in_one_spelling, value))
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"{value:.15g}"
     return as_text(value)

@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import to_builtins
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Budget, Resolved, as_text
+from rnnlm.config import Budget, Resolved
 from rnnlm.errors import ModelError, OutputError, notice
 from rnnlm.events import Finished
 from rnnlm.files.resuming import (
@@ -18,6 +18,7 @@ from rnnlm.files.resuming import (
     Found,
     Identity,
     Step,
+    in_one_spelling,
     next_step,
     signature,
     tell_finished,
@@ -57,7 +58,7 @@ def identity_of(request: Request, resolved: Resolved) -> dict[str, str]:
     identity = {}
     for name, value in resolved.values.items():
         if name not in MAY_CHANGE or name == PATIENCE:
-            identity[name] = as_text(value)
+            identity[name] = in_one_spelling(value)
 
     # The ranks of a run may read copies of its texts: the first one compares them for all.
     if current_rank().rank == 0:
@@ -180,7 +181,8 @@ def _ended(folder: Path, there: Manifest) -> Done | Begun:
 def _has_grown(there: Manifest, identity: Identity, wanted: Identity) -> bool:
     """Return whether the budget that is wanted is another one than that of the run, and larger: in
     the same unit, or else than what the run has had."""
-    if identity.get(BUDGET) == wanted.get(BUDGET) or BUDGET not in there.settings:
+    is_counted = BUDGET not in there.settings or BUDGET not in wanted
+    if is_counted or identity.get(BUDGET) == wanted[BUDGET]:
         return False
     facts = there.training
     had = {

@@ -179,6 +179,20 @@ def test_another_run_is_refused_naming_the_differences(texts, whole, change, wor
     assert times(whole) == before
 
 
+def test_another_kind_of_model_is_another_run(texts, whole, tmp_path):
+    counted = {"model": "unigram", "valid": texts / "valid"}
+    with pytest.raises(OutputError, match="`model` was lstm, is unigram"):
+        list(train(texts / "text", output=whole, **counted))
+    list(train(texts / "text", output=tmp_path / "counted", **counted))
+    with pytest.raises(OutputError, match="`model` was unigram, is lstm"):
+        list(run(texts, tmp_path / "counted"))
+
+
+def test_a_number_may_be_written_in_another_way(texts, whole):
+    (finished,) = run(texts, whole, warmup=0, dropout_output=0.20)
+    assert finished.steps == 9
+
+
 def test_a_model_without_checkpoint_is_not_replaced(texts, tmp_path):
     list(run(texts, tmp_path / "m", keep_checkpoints=0))
     with pytest.raises(OutputError, match="already holds another.*hidden_size.*overwrite=True"):
@@ -236,6 +250,15 @@ def test_a_longer_run_ends_like_an_unbroken_one(texts, cut, whole, tmp_path, is_
     # Now it is this run that is finished.
     (again,) = run(texts, folder, budget="14steps")
     assert again.steps == 14
+
+
+def test_a_longer_run_that_is_cut_off_goes_on(texts, whole, tmp_path):
+    cut_off_after(run(texts, whole, budget="14steps"), step=12)
+    started, *_ = run(texts, whole, budget="14steps")
+    assert started.step == 12
+    list(run(texts, tmp_path / "unbroken", budget="14steps"))
+    found, expected = outcome(whole), outcome(tmp_path / "unbroken")
+    assert (found.fingerprint, found.arrays) == (expected.fingerprint, expected.arrays)
 
 
 @pytest.mark.parametrize("budget, steps", [("1m", 0), ("0.001s", 9), ("50epochs", 0)])
