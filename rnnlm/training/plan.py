@@ -188,7 +188,7 @@ def _with_texts(
     else:
         resuming.check_text(outline.output, begun, texts.data)
         if begun.stored is not None:
-            resolved = resuming.with_kept(resolved, outline.output, begun, outline.identity)
+            resolved = resuming.with_kept(resolved, outline.output, begun.stored)
             initial = begun.stored.state
     return Plan(
         request=outline.request,

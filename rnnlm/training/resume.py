@@ -228,22 +228,18 @@ def check_text(folder: Path, begun: Begun, data: Data) -> None:
         )
 
 
-def with_kept(resolved: Resolved, folder: Path, begun: Begun, wanted: Identity) -> Resolved:
+def with_kept(resolved: Resolved, folder: Path, stored: checkpoints.Checkpointed) -> Resolved:
     """Return the settings of a run that goes on from a checkpoint: with those that its text has
     brought it, but for how long it is. Notices say that it goes on, and where a longer budget would
     have given the steps so far other learning rates."""
-    stored = begun.stored
-    assert stored is not None
     notice(
         f"the run in {folder} goes on after step {stored.state.facts['step']:,} "
         "(`overwrite=True` starts it over)"
     )
     kept = {}
     for name, value in stored.settings.items():
-        is_kept = name not in MAY_CHANGE
-        if name in (BUDGET, PATIENCE):
-            is_kept = stored.identity.get(name) == wanted.get(name)
-        if is_kept and name in resolved.values and to_builtins(resolved.values[name]) != value:
+        is_kept = name in resolved.values and name not in MAY_CHANGE and name != BUDGET
+        if is_kept and to_builtins(resolved.values[name]) != value:
             kept[name] = value
     resolved = resolved.with_found(f"the run in {folder}", kept)
 

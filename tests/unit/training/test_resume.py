@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
+import rnnlm
 from rnnlm import corpora
 from rnnlm.config import Budget
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
@@ -16,6 +17,9 @@ from rnnlm.events import Checkpoint, Evaluating, Finished, ModelSaved, Started
 from rnnlm.models import model_folder
 from rnnlm.runs import train
 from rnnlm.text.corpus import Corpus
+from rnnlm.training.request import resolve_request
+from rnnlm.training.resume import identity_of
+from rnnlm.training.settings import Request
 from support.killed_runs import cut_off, cut_off_after, outcome
 from support.small_runs import numbers
 
@@ -349,6 +353,33 @@ def test_a_text_in_memory_is_told_by_its_lines(texts, tmp_path):
         assert isinstance(started, Started) == expected
     with pytest.raises(OutputError, match="the training text has changed: hash .* before"):
         list(train(Corpus.from_lines(lines[1:]), valid=valid, output=tmp_path / "m", **RUN))
+
+
+def test_all_that_is_read_beside_the_text_counts(texts, tmp_path, monkeypatch):
+    def identity(**asked):
+        text = () if "counts" in asked else (str(texts / "text"),)
+        request = Request(text=text, **asked)
+        return identity_of(request, resolve_request(request).resolved)
+
+    vectors, counts = tmp_path / "vectors.txt", tmp_path / "counts"
+    counts.mkdir()
+    read = {
+        "vectors": {"model": "lstm", "flags": {"embeddings": str(vectors)}},
+        "counts": {"model": "ngram", "counts": str(counts)},
+    }
+    seen = []
+    for content in ("a 1", "a 2"):
+        vectors.write_text(content)
+        (counts / "part").write_text(content)
+        seen.append([identity(**asked)[name] for name, asked in read.items()])
+    assert all(first != second for first, second in zip(*seen, strict=True))
+
+    two = identity(task="tagging", contextual=("demo", "demo"))
+    assert two["contextual 1"] == two["contextual 2"] == rnnlm.load("demo").fingerprint
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}.items():
+        monkeypatch.setenv(name, value)
+    other_rank = identity(task="tagging", contextual=("demo", "demo"))
+    assert two.keys() - other_rank.keys() == {"training text", "contextual 1", "contextual 2"}
 
 
 def test_a_text_that_changed_unseen_is_refused(texts, cut, monkeypatch):
