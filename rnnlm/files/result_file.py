@@ -7,6 +7,7 @@ before work goes on, so that it becomes what it would have become, byte by byte.
 a file is one that nobody knows how it was made.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 import msgspec
 
 from rnnlm.errors import UsageError
-from rnnlm.files.compression import SUFFIXES
+from rnnlm.files.compression import CHUNK_BYTES, SUFFIXES
 from rnnlm.files.journal import Journal
 from rnnlm.files.outputs import check_file, is_stream
 from rnnlm.files.resuming import Found, Identity, Step, next_step, tell_finished
@@ -29,10 +30,12 @@ class Begun(msgspec.Struct, tag="begun", tag_field="what"):
 
 
 class Written(msgspec.Struct, tag="written", tag_field="what"):
-    """So much of the file is written. rows: how many of whatever it holds; bytes: its length."""
+    """So much of the file is written. rows: how many of whatever it holds; bytes, sha256: its
+    length and hash."""
 
     rows: Annotated[int, msgspec.Meta(ge=0)]
     bytes: Annotated[int, msgspec.Meta(ge=0)]
+    sha256: str
 
 
 class Finished(msgspec.Struct, tag="finished", tag_field="what"):
@@ -90,11 +93,30 @@ def _found(path: Path) -> tuple[Found | None, str]:
         fault = "" if sha256(path) == last.sha256 else "its SHA-256 is another"
         return Found(identity, is_finished=True, fault=fault), last.content
 
-    # Of what grows, some must be left to go on from.
-    written = [entry for entry in record if isinstance(entry, Written)]
-    size = path.stat().st_size if is_there else 0
-    fault = "it is shorter than it was" if written and written[0].bytes > size else ""
+    # Of what grows, some must be left to go on from, as it was written.
+    fault = ""
+    kept = _kept(path, record)
+    if kept and _hash_of_start(path, kept[-1].bytes).hexdigest() != kept[-1].sha256:
+        fault = "it was changed before its end"
+    elif not kept and len(record) > 1:
+        fault = "it is shorter than it was"
     return Found(identity, fault=fault), ""
+
+
+def _kept(path: Path, record: Record) -> list[Written]:
+    """Return what was written of a file that it has room for."""
+    size = path.stat().st_size if path.exists() else 0
+    written = [entry for entry in record if isinstance(entry, Written)]
+    return [entry for entry in written if entry.bytes <= size]
+
+
+def _hash_of_start(path: Path, length: int) -> "hashlib._Hash":
+    hashed = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for piece in iter(lambda: stream.read(min(length, CHUNK_BYTES)), b""):
+            hashed.update(piece)
+            length -= len(piece)
+    return hashed
 
 
 def _read(journal: Journal) -> Record:
@@ -137,17 +159,14 @@ class GrowingFile:
         self._journal = journal_beside(path)
 
         # Go on after the last entry that the file has room for.
-        kept = []
-        if step is Step.GO_ON:
-            size = path.stat().st_size if path.exists() else 0
-            for entry in _read(self._journal):
-                if isinstance(entry, Written) and entry.bytes <= size:
-                    kept.append(entry)
+        kept = _kept(path, _read(self._journal)) if step is Step.GO_ON else []
+        self._hash = hashlib.sha256()
         with writing(path):
             # First what is to be done: a run that is killed from here on goes on.
             self._journal.write([Begun({**identity}), *kept])
             if kept:
                 self.done = kept[-1].rows
+                self._hash = _hash_of_start(path, kept[-1].bytes)
                 with open_appending(path) as stream:
                     stream.truncate(kept[-1].bytes)
             else:
@@ -159,13 +178,16 @@ class GrowingFile:
     def append(self, rows: int, text: str) -> None:
         """Write the `text` of the next rows."""
         self.rows += rows
+        encoded = text.encode("utf-8")
+        self._hash.update(encoded)
         with writing(self.path):
             with open_appending(self.path) as stream:
-                stream.write(text.encode("utf-8"))
+                stream.write(encoded)
                 length = stream.tell()
-            self._journal.append(Written(self.rows, length), is_lasting=False)
+            entry = Written(self.rows, length, self._hash.hexdigest())
+            self._journal.append(entry, is_lasting=False)
 
     def finish(self, content: str) -> None:
         """Take note that the file is whole. content: what it holds, for people."""
         with writing(self.path):
-            self._journal.append(Finished(content, sha256(self.path)))
+            self._journal.append(Finished(content, self._hash.hexdigest()))

@@ -83,6 +83,10 @@ def shorten(path):
     path.write_bytes(b"head")
 
 
+def change_a_byte(path):
+    path.write_bytes(path.read_bytes().replace(b"a 1", b"a 7"))
+
+
 def change_the_record(path):
     record = journal_beside(path).path
     record.write_bytes(record.read_bytes().replace(b'"rows": 3', b'"rows": 4'))
@@ -93,10 +97,11 @@ def change_the_record(path):
     [
         (None, {**RUN, "model": "xyz"}, "`model` was abc, is xyz"),
         (shorten, RUN, "it is shorter than it was"),
+        (change_a_byte, RUN, "it was changed before its end"),
         (change_the_record, RUN, "line 3 of .scores.tsv.run was changed"),
         (lambda path: journal_beside(path).path.unlink(), RUN, "nothing says how it was made"),
         (lambda path: journal_beside(path).write([]), RUN, "does not say what was begun"),
-        (lambda path: journal_beside(path).append(Written(-1, 9)), RUN, "Expected 'int' >= 0"),
+        (lambda path: journal_beside(path).append(Written(-1, 9, "")), RUN, "Expected 'int' >= 0"),
     ],
 )
 def test_anything_else_is_kept_and_refused(path, change, run, why):
