@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Texts: TypeAlias = str | Path | Corpus | Sequence[str | Path | Corpus]
 
+# Arguments of `train` that are not part of the request
+_OF_THE_CALL = ("text", "stop", "save", "settings")
+
 
 def train(
     text: Texts | None = None,
@@ -90,37 +93,15 @@ def train(
         RnnlmError: any of its kinds: the request, the text, the device, the output folder. All but
             those about the arguments themselves are raised by the first event.
     """
+    # All keywords by name, as they were given.
+    given = dict(locals())
     from rnnlm.system import planning_together
     from rnnlm.training.plan import plan
     from rnnlm.training.request import request_of
     from rnnlm.training.run import run
 
-    asked = _asked(
-        model=model,
-        recipe=recipe,
-        output=output,
-        valid=valid,
-        test=test,
-        budget=budget,
-        seed=seed,
-        device=device,
-        precision=precision,
-        threads=threads,
-        save_every=save_every,
-        overwrite=overwrite,
-        tokenizer_from=tokenizer_from,
-        init_from=init_from,
-        counts=counts,
-        task=task,
-        contextual=contextual,
-        target=target,
-        valid_target=valid_target,
-        test_target=test_target,
-        init_encoder_from=init_encoder_from,
-        init_decoder_from=init_decoder_from,
-    )
     # The file of a text in memory lasts as long as somebody holds the text: the plan does.
-    keywords = asked | settings
+    keywords = _asked(given) | settings
     held = (text, dict(keywords))
     request = request_of(text, keywords)
 
@@ -131,10 +112,13 @@ def train(
     return TrainingRun(Work(planned, run, stop, save))
 
 
-def _asked(**keywords: Any) -> dict[str, Any]:
-    """Return the keywords that ask for something: the others are left at their usual values."""
+def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords that ask the run for something: the others are left at their usual
+    values."""
     asked = {}
-    for name, value in keywords.items():
+    for name, value in given.items():
+        if name in _OF_THE_CALL:
+            continue
         is_empty = isinstance(value, tuple) and not value
         if value is not None and value is not False and not is_empty:
             asked[name] = value

@@ -12,25 +12,14 @@ import click
 from rnnlm.errors import ReportedElsewhere, RnnlmWarning, TrainingError
 from rnnlm.models.registry import KINDS
 
-from .. import terminal
+from .. import options, terminal
 from ..help_sections import Command, section
-from ..options import (
-    json_option,
-    output_option,
-    overwrite_option,
-    text_flags,
-    text_options,
-    tokenizer_options,
-    without_none,
-)
 from ..setting_options import HOLDOUT, LABELS, NGRAMS, OPTIMIZATION, PAIRS, REQUEST, RUN, options_of
 
 if TYPE_CHECKING:
     from rnnlm.events import Finished
     from rnnlm.tasks.request import Request
     from rnnlm.training.plan import Plan
-
-    from ..signals import Signals
 
 # ---- The options of `rnnlm train`, by section.
 
@@ -49,7 +38,7 @@ _several = functools.partial(options_of, REQUEST, multiple=True, default_is="")
     _several("valid", default_is="the end of TEXT, see --holdout"),
     options_of(HOLDOUT, "holdout", default_is="5%"),
     _several("test"),
-    text_options,
+    options.text_options,
 )
 @section(
     "Model",
@@ -81,7 +70,7 @@ _several = functools.partial(options_of, REQUEST, multiple=True, default_is="")
     options_of(PAIRS, "target_column", "skip_empty", before="With seq2seq: "),
     goes_with=SEQ2SEQ,
 )
-@tokenizer_options
+@options.tokenizer_options
 @section("N-grams", options_of(NGRAMS, "order"), options_of(NGRAMS, "smoothing", type=str))
 @section(
     "N-grams",
@@ -95,17 +84,17 @@ _several = functools.partial(options_of, REQUEST, multiple=True, default_is="")
     options_of(RUN, "budget", "device", "seed", default_is=""),
     click.option("--dry-run", is_flag=True,
                  help="Show every setting with its origin, sizes and tokens; train nothing."),
-    json_option,
+    options.json_option,
 )  # fmt: skip
 @section("Run", options_of(RUN, "precision", "threads", default_is=""), rare=True)
 @section(
     "Saving",
-    output_option(
+    options.output_option(
         "Model folder; the same command goes on there where it was cut off.  [default: "
         "checkpoints/TEXT-KIND]",
         "DIR",
     ),
-    overwrite_option("Replace the model in DIR."),
+    options.overwrite_option("Replace the model in DIR."),
 )
 @section("Saving", options_of(RUN, "save_every"), rare=True)
 @click.pass_context
@@ -154,13 +143,15 @@ def command(context: click.Context, **given: Any) -> None:
 
 def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: bool) -> None:
     """Run this rank's part of the command. Of several ranks, only the first one prints."""
+    from rnnlm.events import Evaluating, Finished, Started
     from rnnlm.system import current_rank, planning_together
     from rnnlm.text.lines import silent
     from rnnlm.training.plan import dry_plan
     from rnnlm.training.plan import plan as plan_of
     from rnnlm.training.resume import Done
+    from rnnlm.training.run import run
 
-    from ..live import say_ended
+    from ..live import say_ended, shown
     from ..signals import Signals, saving_ignored
 
     context.with_resource(saving_ignored())
@@ -175,8 +166,9 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         if dry_run:
             plan = dry_plan(request, said)
         else:
-            speaks = not here.rank and request.output is None
-            plan = plan_of(request, said, announce=_announce if speaks else None)
+            # Of a folder that nobody has named, say where it is before texts are read.
+            where = silent if here.rank or request.output else terminal.say
+            plan = plan_of(request, said, announce=lambda to: where(f"the model goes to {to}"))
 
     # Nothing is trained in a dry run, or where the model is there.
     if isinstance(plan, Done) or dry_run:
@@ -189,13 +181,21 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
             _show_plan(plan, as_json)
         return
 
+    # A signal lets the run save its work while there is work to save. Before the first step, and
+    # during the exact evaluation at the end, when all is saved, it ends the program at once.
     signals = Signals(ends_in_order=plan.kind.trains_in_steps)
+    run_of = functools.partial(run, plan, signals.wants_end, signals.wants_saving)
     try:
-        finished = _train(plan, signals, speaks=not here.rank)
-        if finished is not None:
-            is_stopped = finished.stopped == "request" or bool(signals.ending)
-            say_ended(plan, finished, is_stopped)
-            _show_results(finished, as_json, is_stopped)
+        with contextlib.ExitStack() as trained:
+            for event in run_of() if here.rank else shown(plan, run_of):
+                if isinstance(event, Started):
+                    trained.enter_context(signals)
+                if isinstance(event, Evaluating) and not here.rank:
+                    signals.restore()
+        if isinstance(event, Finished) and not here.rank:
+            is_stopped = event.stopped == "request" or bool(signals.ending)
+            say_ended(plan, event, is_stopped)
+            _show_results(event, as_json, is_stopped)
     except TrainingError as error:
         # Somebody who stops a run too early for a model still gets the exit code of the signal.
         if not signals.ending:
@@ -205,43 +205,13 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         context.exit(128 + signals.ending)
 
 
-def _announce(folder: Path) -> None:
-    """Say where a run saves that names no folder, before its texts are read."""
-    terminal.say(f"the model goes to {folder}")
-
-
 def _request(given: dict[str, Any]) -> "Request":
     from rnnlm.config import parse_assignments
-    from rnnlm.tasks.request import Request
+    from rnnlm.training.request import request_of
 
-    own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
-    own["assignments"] = parse_assignments(own["assignments"])
-
-    # All other options set settings, by their names.
-    flags = text_flags(given)
-    flags |= without_none(given)
-    return Request(**own, flags=flags)
-
-
-def _train(plan: "Plan", signals: "Signals", speaks: bool = True) -> "Finished | None":
-    """Run the plan, and show it if this process is the one that `speaks`. Return the last event.
-
-    A signal lets the run save its work only while there is work to save. Before the first step and
-    during the exact evaluation at the end, when all is saved, it ends the program at once.
-    """
-    from rnnlm.events import Evaluating, Finished, Started
-    from rnnlm.training.run import run
-
-    from ..live import shown
-
-    run_of = functools.partial(run, plan, signals.wants_end, signals.wants_saving)
-    with contextlib.ExitStack() as trained:
-        for event in shown(plan, run_of) if speaks else run_of():
-            if isinstance(event, Started):
-                trained.enter_context(signals)
-            if speaks and isinstance(event, Evaluating):
-                signals.restore()
-    return event if speaks and isinstance(event, Finished) else None
+    assignments = parse_assignments(given.pop("assignments"))
+    text = given.pop("text") or None
+    return request_of(text, {**options.without_none(given), "assignments": assignments})
 
 
 def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False) -> None:
@@ -266,22 +236,13 @@ def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False)
 
 
 def _show_plan(plan: "Plan", as_json: bool) -> None:
-    sizes = plan.sizes()
     if as_json:
-        settings = {}
-        for name, value, origin, _ in plan.describe():
-            settings[name] = {"value": value, "origin": origin}
-        terminal.print_json({**sizes, "settings": settings})
+        terminal.print_json(plan.to_dict())
         return
     rows = [[name, str(value), origin, about] for name, value, origin, about in plan.describe()]
     terminal.print_table(terminal.Table(["setting", "value", "origin", "what it is"], rows), gap=2)
 
     # The parameters of an n-gram model are not known before its text is counted.
-    for name, value in sizes.items():
-        if value is None:
-            shown = "known once counted"
-        elif isinstance(value, int):
-            shown = f"{value:,}"
-        else:
-            shown = terminal.visible(str(value))
-        click.echo(f"{name}: {shown}")
+    for name, value in plan.sizes().items():
+        shown = f"{value:,}" if isinstance(value, int) else terminal.visible(str(value))
+        click.echo(f"{name}: {'known once counted' if value is None else shown}")

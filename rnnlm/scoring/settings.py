@@ -153,10 +153,7 @@ def check_mark(mark: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringSettings(Checked):
-    """What is scored, and how much the record holds.
-
-    with_regions: surprisals of the regions of sentences that have some.
-    """
+    """What is scored, and how much the record holds."""
 
     tokens: Annotated[bool, Meta(description="each token's surprisal, in bits")] = False
     words: Annotated[
@@ -190,7 +187,9 @@ class ScoringSettings(Checked):
             "training (log10)"
         ),
     ] = ()
-    with_regions: bool = False
+    with_regions: Annotated[
+        bool, Meta(description="surprisals of the regions of sentences that have some")
+    ] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -94,6 +94,13 @@ class Plan:
             **self.kind.foresee(self.resolved, self.data),
         }
 
+    def to_dict(self) -> dict[str, object]:
+        """Return the sizes, and every setting with its origin, as JSON has them."""
+        settings = {}
+        for name, value, origin, _ in self.describe():
+            settings[name] = {"value": value, "origin": origin}
+        return {**self.sizes(), "settings": settings}
+
     def parameters(self) -> int | None:
         """Count the model's parameters without allocating them. None until n-grams are counted."""
         shapes = self.kind.array_shapes(self.resolved.values, self.data.tokenizer)

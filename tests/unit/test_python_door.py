@@ -4,6 +4,7 @@ import inspect
 import json
 import sqlite3
 import sys
+from importlib import import_module
 
 import datasets
 import numpy
@@ -13,12 +14,15 @@ import pytest
 import torch
 
 import rnnlm
+from rnnlm.config import describe
 from rnnlm.errors import ArgumentTypeError, RnnlmError, SettingsError, TextError, UsageError
 from rnnlm.generation.drawing import generate
 from rnnlm.generation.sampling import Drawing
 from rnnlm.generation.search import likeliest
 from rnnlm.generation.settings import BeamSettings
 from rnnlm.inspection.memory import inspect_memory
+from rnnlm.scoring.settings import SentenceScoring
+from rnnlm.serving.schemas import GenerateRequest
 from rnnlm.tasks.evaluation import evaluate
 from support.small_runs import SMALL
 
@@ -113,6 +117,23 @@ def test_a_model_is_what_functions_take(done):
     assert total == pytest.approx(-scores[0].logprob_nats / 0.6931471805599453)
     assert rnnlm.Model(model).core is core and model.fingerprint == core.fingerprint
     assert rnnlm.compare([model, core], from_lines(LINES)).differences
+
+
+def test_settings_are_the_door():
+    """A field of these classes is an option, a field over HTTP, and a keyword, of one name."""
+    options = {
+        option.name for option in import_module("rnnlm.cli.commands.generate").command.params
+    }
+    for settings, method in (
+        (Drawing, rnnlm.Model.generate), (BeamSettings, rnnlm.Model.likeliest),
+        (SentenceScoring, rnnlm.Model.score_sentences),
+    ):  # fmt: skip
+        described = describe(settings)
+        assert described.keys() <= inspect.signature(method).parameters.keys()
+        for name, about in described.items():
+            assert about and f"{name}: {about}" in method.__doc__
+        assert settings is SentenceScoring or described.keys() <= options | {"prompt"}
+    assert describe(Drawing).keys() <= {*GenerateRequest.__struct_fields__}
 
 
 def test_a_model_generates_as_its_settings_say(done):
