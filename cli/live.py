@@ -1,10 +1,11 @@
 """How a training run is shown while it lasts: a live panel on a terminal, a plain line now and then
 elsewhere."""
 
+import functools
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from rnnlm.text.lines import Progress
     from rnnlm.training.plan import Plan
+
+    from .signals import Signals
 
 PLAIN_SECONDS = 15.0
 
@@ -55,6 +58,24 @@ def shown(
         for event in events_of(display.evaluating):
             display.show(event)
             yield event
+
+
+def follow(plan: "Plan", signals: "Signals", speaks: bool) -> events.Finished | None:
+    """Run the plan, and show it if this process is the one that `speaks`. Return its last event.
+
+    A signal lets the run save its work while there is work to save. Before the first step, and
+    during the exact evaluation at the end, when all is saved, it ends the program at once.
+    """
+    from rnnlm.training import run as training
+
+    run_of = functools.partial(training.run, plan, signals.wants_end, signals.wants_saving)
+    with ExitStack() as trained:
+        for event in shown(plan, run_of) if speaks else run_of():
+            if isinstance(event, events.Started):
+                trained.enter_context(signals)
+            if speaks and isinstance(event, events.Evaluating):
+                signals.restore()
+    return event if speaks and isinstance(event, events.Finished) else None
 
 
 def announce(plan: "Plan") -> None:

@@ -1,6 +1,5 @@
 """`rnnlm train`: train a model on text."""
 
-import contextlib
 import functools
 import shlex
 import warnings
@@ -143,15 +142,13 @@ def command(context: click.Context, **given: Any) -> None:
 
 def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: bool) -> None:
     """Run this rank's part of the command. Of several ranks, only the first one prints."""
-    from rnnlm.events import Evaluating, Finished, Started
     from rnnlm.system import current_rank, planning_together
     from rnnlm.text.lines import silent
     from rnnlm.training.plan import dry_plan
     from rnnlm.training.plan import plan as plan_of
     from rnnlm.training.resume import Done
-    from rnnlm.training.run import run
 
-    from ..live import say_ended, shown
+    from ..live import follow, say_ended
     from ..signals import Signals, saving_ignored
 
     context.with_resource(saving_ignored())
@@ -181,21 +178,13 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
             _show_plan(plan, as_json)
         return
 
-    # A signal lets the run save its work while there is work to save. Before the first step, and
-    # during the exact evaluation at the end, when all is saved, it ends the program at once.
     signals = Signals(ends_in_order=plan.kind.trains_in_steps)
-    run_of = functools.partial(run, plan, signals.wants_end, signals.wants_saving)
     try:
-        with contextlib.ExitStack() as trained:
-            for event in run_of() if here.rank else shown(plan, run_of):
-                if isinstance(event, Started):
-                    trained.enter_context(signals)
-                if isinstance(event, Evaluating) and not here.rank:
-                    signals.restore()
-        if isinstance(event, Finished) and not here.rank:
-            is_stopped = event.stopped == "request" or bool(signals.ending)
-            say_ended(plan, event, is_stopped)
-            _show_results(event, as_json, is_stopped)
+        finished = follow(plan, signals, speaks=not here.rank)
+        if finished is not None:
+            is_stopped = finished.stopped == "request" or bool(signals.ending)
+            say_ended(plan, finished, is_stopped)
+            _show_results(finished, as_json, is_stopped)
     except TrainingError as error:
         # Somebody who stops a run too early for a model still gets the exit code of the signal.
         if not signals.ending:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from rnnlm.cli.commands import train
+from rnnlm.cli import live
 from rnnlm.cli.signals import Signals
 from rnnlm.training import run as training
 from support.commands import environment
@@ -201,7 +201,7 @@ def test_one_that_writes_nothing_keeps_no_event(monkeypatch):
         pass
 
     monkeypatch.setattr(training, "run", run)
-    assert train._train(None, Signals(), speaks=False) is events[-1]()
+    assert live.follow(None, Signals(), speaks=False) is events[-1]() is None
 
 
 # ---- The examples of the page, by torchrun itself.
