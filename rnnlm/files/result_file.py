@@ -113,9 +113,11 @@ def _kept(path: Path, record: Record) -> list[Written]:
 def _hash_of_start(path: Path, length: int) -> "hashlib._Hash":
     hashed = hashlib.sha256()
     with open(path, "rb") as stream:
-        for piece in iter(lambda: stream.read(min(length, CHUNK_BYTES)), b""):
+        piece = stream.read(min(length, CHUNK_BYTES))
+        while piece:
             hashed.update(piece)
             length -= len(piece)
+            piece = stream.read(min(length, CHUNK_BYTES))
     return hashed
 
 
