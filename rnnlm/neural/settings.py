@@ -228,6 +228,9 @@ class Cell:
     # How many times the usual rate a decoder learns a few pairs with
     rate_of_few_pairs: ClassVar[float] = 1.0
 
+    # The settings that say how weights start, no more
+    starts: ClassVar[frozenset[str]] = frozenset()
+
     def of_layer(self, number: int) -> Self:
         """Return the settings of layer `number` of a stack, counted from 0."""
         return self
@@ -267,6 +270,8 @@ class GruCell(Cell):
 @dataclass(frozen=True)
 class LstmCell(Cell):
     """The long short-term memory: a cell behind three gates (Hochreiter & Schmidhuber 1997)."""
+
+    starts = frozenset({"forget_bias"})
 
     forget_bias: Annotated[float, Meta(description="initial bias of the forget gate")] = 1.0
     peepholes: Annotated[bool, Meta(description="gates see the cell (Gers & Schmidhuber 2000)")] = (
@@ -380,6 +385,13 @@ class RecurrentSettings(InputSettings):
         if self.layer_sizes:
             return sizes(self.layer_sizes)
         return (self.hidden_size,) * self.layers
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """The settings of what the cell computes, which only cells of its kind have."""
+        assert self.cell is not None
+        settings = vars(self.cell)
+        return {name: settings[name] for name in sorted(settings.keys() - self.cell.starts)}
 
     @property
     def directions(self) -> int:

@@ -12,8 +12,6 @@ from rnnlm.neural import settings as network_settings
 from rnnlm.neural.layers.layers import HIGHWAY_BIAS
 from rnnlm.neural.settings import CELLS, InputSettings, RecurrentSettings
 
-_STARTS = {"forget_bias"}  # says how weights start, no more
-
 
 def settings_of(name: str, option: str) -> InputSettings:
     """Return the settings of the neural language model called `name`, which `option` asks for."""
@@ -52,20 +50,13 @@ def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> Re
     return own
 
 
-def form(own: RecurrentSettings) -> dict[str, Any]:
-    """Return the settings of what the cells of a network's layers compute, which only cells of
-    their kind have."""
-    settings = vars(own.cell)
-    return {name: settings[name] for name in sorted(settings.keys() - _STARTS)}
-
-
 def stack_settings(own: RecurrentSettings) -> dict[str, Any]:
     """Return the settings of a stack of the same layers in a network of their kind."""
     found = {
         "model": own.model,
         "layers": own.layers,
         "connections": own.connections,
-        **form(own),
+        **own.form,
         "layer_sizes": own.layer_sizes,
     }
     if not own.layer_sizes:

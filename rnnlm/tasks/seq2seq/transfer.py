@@ -20,7 +20,6 @@ from rnnlm.neural.settings import NetworkSettings, RecurrentSettings
 from rnnlm.tasks.language_model_layers import (
     TakenLayers,
     arrays_of,
-    form,
     recurrent_settings_of,
     settings_of,
     stack_settings,
@@ -100,9 +99,9 @@ def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
         )
 
     # Settings of a cell are the encoder's. A decoder of another cell has the default ones.
-    cell = form(own)
+    cell = own.form
     if own.model != kind.name:
-        usual = form(RecurrentSettings(own.model))
+        usual = RecurrentSettings(own.model).form
         for setting, value in cell.items():
             if value != usual[setting]:
                 its, here = as_text(value), as_text(usual[setting])
