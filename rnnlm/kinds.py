@@ -132,12 +132,8 @@ def _tagger(name: str) -> Kind:
     return _labeller("tagging", name, f"tags words: {_ABOUT[name]}", "TaggingSettings")
 
 
-def _classifier(name: str) -> Kind:
-    return _classifying(name, _ABOUT[name], "RecurrentClassifier")
-
-
-def _classifying(name: str, about: str, settings: str) -> Kind:
-    return _labeller("classification", name, f"classifies texts: {about}", settings)
+def _classifier(name: str, about: str = "", settings: str = "RecurrentClassifier") -> Kind:
+    return _labeller("classification", name, f"classifies texts: {about or _ABOUT[name]}", settings)
 
 
 def _encoder_decoder(name: str) -> Kind:
@@ -159,7 +155,7 @@ def _encoder_decoder(name: str) -> Kind:
 TASK_KINDS = (
     *map(_tagger, _CELLS),
     *map(_classifier, _CELLS),
-    _classifying("bag", "the mean of their word vectors", "BagClassifier"),
-    _classifying("cnn", "convolutions over their words", "CnnClassifier"),
+    _classifier("bag", "the mean of their word vectors", "BagClassifier"),
+    _classifier("cnn", "convolutions over their words", "CnnClassifier"),
     *map(_encoder_decoder, _CELLS),
 )

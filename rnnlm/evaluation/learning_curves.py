@@ -106,13 +106,11 @@ class LearningCurve(Records):
         return rows
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the curve in JSON's types, each point's value under the name of its metric, which
-        is the perplexity unless `criterion` says otherwise."""
+        """Return the curve in JSON's types, each point's value under the name of its metric,
+        `criterion`."""
         found = vars(self).copy()
         for name in ("points", "training"):
             found[name] = [point.to_dict() for point in found[name]]
-        if self.criterion == PERPLEXITY:
-            del found["criterion"]
         return found
 
 
@@ -153,12 +151,8 @@ def folder_of(run: str | Path) -> Path:
 def _criterion(events: Sequence[dict[str, Any]]) -> str:
     """Return the name of the metric that the best weights are chosen by."""
     validated = next((event for event in events if event.get("event") == "validated"), {})
-    if PERPLEXITY in validated:
-        return PERPLEXITY
-    for name in validated:
-        if name.startswith("best_"):
-            return name.removeprefix("best_")
-    return PERPLEXITY
+    best = (name for name in validated if name.startswith("best_"))
+    return next(best, f"best_{PERPLEXITY}").removeprefix("best_")
 
 
 def _points(

@@ -119,7 +119,7 @@ def activity_of(
         hidden_TH,
         cell_TH,
         gates,
-        rewritten_T=rewritten(gates, layer),
+        rewritten_T=layer.given_up({name: each.mean(axis=1) for name, each in gates.items()}),
         changed_T=changed(state_TH, is_backward=traced.name.endswith(BACKWARD)),
         activations=tuple(statistics),
         units=tuple(units) or most_varied(state_TH, unit_count),
@@ -131,12 +131,6 @@ def most_varied(values_TH: np.ndarray, count: int) -> tuple[int, ...]:
     equal ones the first."""
     order = np.argsort(-values_TH.var(axis=0), kind="stable")
     return tuple(sorted(order[:count].tolist()))
-
-
-def rewritten(gates: dict[str, np.ndarray], layer: Layer) -> np.ndarray | None:
-    """Return the share of its state that a layer gives up at each word, (T,); None where no gate
-    decides that."""
-    return layer.given_up({name: values.mean(axis=1) for name, values in gates.items()})
 
 
 def changed(state_TH: np.ndarray, is_backward: bool = False) -> np.ndarray:

@@ -35,13 +35,8 @@ class Trajectory:
     feedback: tuple = ()
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """What the state consists of."""
-        return self.layer.parts
-
-    @property
     def state_width(self) -> int:
-        return self.layer.width * len(self.parts)
+        return self.layer.width * len(self.layer.parts)
 
     @property
     def steps(self) -> int:
@@ -66,7 +61,7 @@ class Trajectory:
         is the first) with respect to the state before."""
         # Take the step again with gradients. What is not fed back, such as the words of a
         # convolution, has none.
-        parts = len(self.parts)
+        parts = len(self.layer.parts)
         fed_back, rest = self.states[step][:parts], self.states[step][parts:]
         before = [part[0].detach().requires_grad_() for part in fed_back]
         with torch.enable_grad():
@@ -131,7 +126,7 @@ def squared_sizes(
 ) -> SquaredSizes:
     """Measure the Jacobians of the state after the last step with respect to those 1 to `lags`
     steps before. probes: random vectors, shared out over the parts of the state."""
-    H, parts = trajectory.layer.width, len(trajectory.parts)
+    H, parts = trajectory.layer.width, len(trajectory.layer.parts)
     probes = probes_for(trajectory, probes)
     vectors_MBS = _vectors(trajectory, probes, generator)
     log_length_MB = torch.zeros(
@@ -151,7 +146,8 @@ def squared_sizes(
         if lag % STEPS_BETWEEN == 0:
             length_MB = squares_MBP.sum(2).sqrt()
             vectors_MBS, log_length_MB = _shortened(vectors_MBS, length_MB, log_length_MB)
-    return SquaredSizes(torch.stack(whole), torch.stack(cell) if "c" in trajectory.parts else None)
+    has_cell = "c" in trajectory.layer.parts
+    return SquaredSizes(torch.stack(whole), torch.stack(cell) if has_cell else None)
 
 
 def probes_for(trajectory: Trajectory, probes: int) -> int:
@@ -160,13 +156,13 @@ def probes_for(trajectory: Trajectory, probes: int) -> int:
     width = trajectory.layer.width
     if width <= EXACT_UNITS:
         return width
-    return max(1, min(probes // len(trajectory.parts), width))
+    return max(1, min(probes // len(trajectory.layer.parts), width))
 
 
 def _vectors(trajectory: Trajectory, probes: int, generator: torch.Generator) -> Tensor:
     """Draw vectors (M, B, S) of length 1, M = parts * probes: for each part of the state as many
     that are zero in the other parts."""
-    H, parts, rows = trajectory.layer.width, len(trajectory.parts), trajectory.rows
+    H, parts, rows = trajectory.layer.width, len(trajectory.layer.parts), trajectory.rows
     like = trajectory.states[0][0]
     vectors_MBS = like.new_zeros((parts * probes, rows, parts * H))
     for part in range(parts):

@@ -257,10 +257,10 @@ def _add(
 
 def _layer(number: int, found: _Layer, settings: Settings) -> LayerGradients:
     """Summarise the measurements of a layer."""
-    layer, parts = found.trajectory.layer, found.trajectory.parts
+    layer = found.trajectory.layer
     probes = probes_for(found.trajectory, settings.probes)
     cell = None
-    if found.cell_squares and len(parts) > 1:
+    if found.cell_squares and len(layer.parts) > 1:
         cell = curve(_array(found.cell_squares), 1, settings.seed)
     bounds = None
     if isinstance(layer, ElmanLayer):
@@ -268,7 +268,7 @@ def _layer(number: int, found: _Layer, settings: Settings) -> LayerGradients:
     return LayerGradients(
         name=f"layer {number}",
         width=layer.width,
-        parts=parts,
+        parts=layer.parts,
         probes=None if probes == layer.width else probes,
         state=curve(_array(found.squares), 1, settings.seed),
         cell=cell,

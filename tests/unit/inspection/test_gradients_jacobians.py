@@ -78,7 +78,7 @@ def _differences(function, x_BX, h=1e-5):
 
 def _state_jacobian(trajectory, lag):
     """Return the Jacobian of the last state by that `lag` steps before, by central differences."""
-    parts = len(trajectory.parts)
+    parts = len(trajectory.layer.parts)
     before = trajectory.states[trajectory.steps - lag]
 
     def after(changed_NS):
@@ -100,7 +100,7 @@ def test_state_jacobians_equal_central_differences_of_fast_kernels(settings):
             sizes = squared_sizes(trajectory, LAGS, 1, torch.Generator())
             for lag in range(1, LAGS + 1):
                 squares_BSS = _state_jacobian(trajectory, lag).square()
-                expected_B = squares_BSS.sum((1, 2)) / (len(trajectory.parts) * H)
+                expected_B = squares_BSS.sum((1, 2)) / (len(trajectory.layer.parts) * H)
                 torch.testing.assert_close(sizes.state_KB[lag - 1], expected_B, rtol=1e-6, atol=0)
                 if sizes.cell_KB is not None:
                     cell_B = squares_BSS[:, -H:, -H:].sum((1, 2)) / H
