@@ -35,7 +35,7 @@ def test_gates_of_a_sentence_that_is_read(rnnlm, models):
     "command",
     [
         "compare {lstm} {lstm}+unigram --on {}",
-        "tune -m {unigram}+unigram --on {}",
+        "tune -m {unigram}+unigram --on {} --overwrite",
         "count {}",
         "inspect memory -m {lstm} --on {}",
     ],
