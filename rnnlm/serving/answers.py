@@ -215,14 +215,9 @@ class Answers:
 
         model = self.models.doing(asked.model, "translate")
         self._check_texts(asked.sources)
-        self._check_count("beam", asked.beam or 1, MOST_BEAMS)
-        self._check_count("nbest", asked.nbest, MOST_BEAMS)
-        settings = DecodingSettings(
-            beam=asked.beam,
-            length_power=asked.length_power,
-            nbest=asked.nbest,
-            attention=asked.attention,
-        )
+        settings = DecodingSettings(**schemas.fields_in(asked, DecodingSettings))
+        self._check_count("nbest", settings.nbest, MOST_BEAMS)
+        self._check_count("beam", settings.width, MOST_BEAMS)
         translator = Translator(loading.model_for("translate", model.core), settings)
         found = await model.run(lambda: list(translator.translate(asked.sources)))
         records = [each.to_dict() for each in found]

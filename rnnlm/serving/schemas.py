@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from rnnlm.generation.sampling import Drawing
 from rnnlm.rescoring.mert import Weights
 from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.tasks.seq2seq.options import DecodingSettings
 
 S = TypeVar("S", bound=Struct)
 
@@ -333,14 +334,11 @@ class ClassifyAnswer(Answer, frozen=True, kw_only=True):
     texts: list[ClassifiedRecord]
 
 
+@takes(DecodingSettings, "beam", "length_power", "nbest", "attention")
 class TranslateRequest(Request, frozen=True, kw_only=True):
     """Lines to translate."""
 
     sources: Annotated[list[Text], Meta(min_length=1)]
-    beam: Annotated[int, Meta(ge=1, description="lines kept at each step")] | None = None
-    length_power: Annotated[float, Meta(ge=0, le=10)] | None = None
-    nbest: Annotated[int, Meta(ge=1, description="lines for each source")] = 1
-    attention: Annotated[bool, Meta(description="what each token looked at")] = False
 
 
 class AttentionRecord(Struct, frozen=True, forbid_unknown_fields=True):
