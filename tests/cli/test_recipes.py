@@ -9,7 +9,7 @@ def test_all_recipes_are_listed_with_purpose_and_results(rnnlm):
     columns, *rows = rnnlm("list", "recipes").rows
     assert columns == ["recipe", "what for", "published", "ours", "off by", "time"]
     assert [tuple(row) for row in rows] == [tuple(line.cells()) for line in overview.lines()]
-    assert [row[0] for row in rows] == overview.names() and all(all(row) for row in rows)
+    assert [row[0] for row in rows] == [*overview.names()] and all(all(row) for row in rows)
 
 
 def test_the_list_fits_80_columns_a_line_each(rnnlm, terminal_of):
@@ -17,7 +17,7 @@ def test_the_list_fits_80_columns_a_line_each(rnnlm, terminal_of):
     assert max(map(len, [*piped.out.splitlines(), *piped.err.splitlines()])) <= 80
     terminal_of(80)
     lines = rnnlm("list recipes").plain.splitlines()
-    assert [line.split()[0] for line in lines[2:]] == overview.names()
+    assert [line.split()[0] for line in lines[2:]] == [*overview.names()]
     assert max(map(len, lines)) <= 80
 
 
