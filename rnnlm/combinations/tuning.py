@@ -118,7 +118,15 @@ def tune(
     given = given or {}
     on = as_text(on)
     settings = _start(kind, given, on, tokens, statistics is not None)
-    identity = _identity(folder, kind, settings, given, on, statistics, tokens)
+    identity = _identity(
+        folder=folder,
+        kind=kind,
+        settings=settings,
+        given=given,
+        on=on,
+        statistics=statistics,
+        tokens=tokens,
+    )
     with lock.held(folder, "tuning"):
         # What is there: nothing, trials of this tuning, or its result.
         journal = Journal(companions.journal_path(folder, kind))

@@ -98,7 +98,15 @@ def trainer_of_examples(
         if stored:
             rows = stored.facts["source"]["rows"]  # on however many ranks the run began
         objective, batches, validation = task.parts(network, rows, precision, device)
-        trainer = Trainer(objective, batches, validation, task.settings, run, precision, ranks)
+        trainer = Trainer(
+            objective=objective,
+            source=batches,
+            validation=validation,
+            settings=task.settings,
+            run=run,
+            precision=precision,
+            ranks=ranks,
+        )
         if stored:
             state.load_state_dict(trainer, stored)
         return trainer
