@@ -25,7 +25,7 @@ def long_texts(texts):
     """Return a text, and validation text that takes a while to read."""
     text, valid = texts
     longer = valid.with_name("longer.txt")
-    longer.write_text(valid.read_text(encoding="utf-8") * 30, encoding="utf-8")
+    longer.write_text(valid.read_text(encoding="utf-8") * 60, encoding="utf-8")
     return text, longer
 
 

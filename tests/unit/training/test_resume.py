@@ -16,10 +16,10 @@ from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
 from rnnlm.events import Checkpoint, Evaluating, Finished, ModelSaved, Started
 from rnnlm.models import model_folder
 from rnnlm.runs import train
+from rnnlm.tasks.request import Request
 from rnnlm.text.corpus import Corpus
 from rnnlm.training.request import resolve_request
 from rnnlm.training.resume import identity_of
-from rnnlm.training.settings import Request
 from support.killed_runs import cut_off, cut_off_after, outcome
 from support.small_runs import numbers
 
