@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,6 @@ def write(
     from rnnlm.files import lock
     from rnnlm.files.result_file import GrowingFile, next_step_of_file, record_finished
     from rnnlm.files.resuming import Step
-    from rnnlm.files.tables import save_parquet
     from rnnlm.scoring.forms import TextForm
     from rnnlm.scoring.several_models import describe_run_of_models, score_chunks_of_models
 
@@ -100,18 +99,9 @@ def write(
             return
         say = held.enter_context(terminal.Progress())
         if form == "parquet":
-            written = 0
-
-            def batches() -> Iterator[list[dict[str, Any]]]:
-                nonlocal written
-                for chunk in score_chunks_of_models(models, sentences, settings):
-                    yield list(itertools.chain.from_iterable(map(layout.rows, chunk)))
-                    # Below the yield: a batch counts once the file has taken it.
-                    about.observe(chunk)
-                    written += len(chunk)
-                    say(f"{written:,} sentences scored")
-
-            save_parquet(path, layout.types, batches())
+            written = _write_parquet(
+                path, score_chunks_of_models(models, sentences, settings), layout, about, say
+            )
             record_finished(path, identity, _sentences_in_words(written))
             is_resumed = False
         else:
@@ -128,6 +118,31 @@ def write(
             file.finish(_sentences_in_words(written))
     terminal.say(f"{_sentences_in_words(written)} written to {path}")
     about.say(is_resumed)
+
+
+def _write_parquet(
+    path: Path,
+    chunks: "Iterable[ModelsChunk]",
+    layout: "RowLayout",
+    about: "_About",
+    say: Callable[[str], None],
+) -> int:
+    """Write the scores of all chunks to a Parquet file; return how many sentences they were."""
+    from rnnlm.files.tables import save_parquet
+
+    written = 0
+
+    def batches() -> Iterator[list[dict[str, Any]]]:
+        nonlocal written
+        for chunk in chunks:
+            yield list(itertools.chain.from_iterable(map(layout.rows, chunk)))
+            # Below the yield: a batch counts once the file has taken it.
+            about.observe(chunk)
+            written += len(chunk)
+            say(f"{written:,} sentences scored")
+
+    save_parquet(path, layout.types, batches())
+    return written
 
 
 def _sentences_in_words(number: int) -> str:

@@ -108,31 +108,17 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     The same command goes on where it was interrupted, with what is in --temp DIR, or says that the
     counts are finished.
     """
-    from rnnlm.files import lock, outputs
+    from rnnlm.files import lock
     from rnnlm.files.result_file import next_step_of_file
     from rnnlm.files.resuming import Step, text_signatures
     from rnnlm.ngram.counting import counts_folder, strings
-    from rnnlm.text import sources
 
-    # What is read, and how it is written.
+    # What is read, and how it is written: before time goes into it.
     if output == Path("-"):
         output = None
     folders = list(filter(counts_folder.is_counts, text))
     target = output if output is not None and _names_folder(output) else None
-    refuse_if(
-        target and (given["highest_only"] or given["min_count"] > 1),
-        "a folder holds all counts: give --only and --min-count when it is printed.",
-    )
-    if folders:
-        _check_folders(text, folders, target, given)
-    else:
-        _check_limits(target, given)
-
-    # What is written is checked before time goes into it.
-    if target:
-        outputs.check_apart([target], folders)
-    elif output:
-        outputs.check_apart([output], folders or sources.expand(text))
+    _check(text, folders, output, target, given)
     order, shown = given["order"], {name: given[name] for name in ("highest_only", "min_count")}
     to_count = None
     identity = text_signatures(folders, "counts")
@@ -172,6 +158,32 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
             f"{new / max(words, 1):.2%} of the words are not in the vocabulary of "
             f"{given['tokenizer_from']}: {new:,} of {words:,} are <unk>"
         )
+
+
+def _check(
+    text: tuple[str, ...],
+    folders: list[str],
+    output: Path | None,
+    target: Path | None,
+    given: dict[str, Any],
+) -> None:
+    """Refuse options that have no effect together, and an output that is one of the inputs.
+    folders: those of TEXT that hold counts. target: the folder to write, if it is one."""
+    from rnnlm.files import outputs
+    from rnnlm.text import sources
+
+    refuse_if(
+        target and (given["highest_only"] or given["min_count"] > 1),
+        "a folder holds all counts: give --only and --min-count when it is printed.",
+    )
+    if folders:
+        _check_folders(text, folders, target, given)
+    else:
+        _check_limits(target, given)
+    if target:
+        outputs.check_apart([target], folders)
+    elif output:
+        outputs.check_apart([output], folders or sources.expand(text))
 
 
 def _has_workers(given: dict[str, Any]) -> bool:

@@ -150,16 +150,10 @@ def tune(
         with writing(folder):
             journal.write(noted or [identity])
 
-        # How settings are measured, and the model's own scores.
+        # Measure settings, beside the model's own scores.
         ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]
-        if kind == "dynamic":
-            logprob_N, measure = _dynamic(model, ids, load_statistics(folder, model, settings))
-        else:
-            read = _unigram if kind == "unigram" else _cache
-            logprob_N, shares = read(model, ids)
-            measure = _with_best_weight(logprob_N, shares, "cache_weight" in given)
+        logprob_N, measure = _measuring(kind, model, folder, ids, settings, given)
         span_scoring.check_scores(logprob_N)
-
         of = settings.adaptation_rule if isinstance(settings, DynamicSettings) else kind
         free = {key: ladder for key, ladder in LADDERS[of].items() if key not in given}
         best = yield from descend(free, settings, _noting(measure, journal, noted[1:]))
@@ -182,6 +176,23 @@ def tune(
         companions.save_tuned(folder, tuned)
         journal.append(FINISHED)
         yield tuned
+
+
+def _measuring(
+    kind: str,
+    model: LanguageModel,
+    folder: Path,
+    ids: np.ndarray,
+    settings: AdaptationSettings,
+    given: Mapping[str, SettingValue],
+) -> tuple[np.ndarray, Measure]:
+    """Return the model's own scores of the tokens `ids`, and what measures settings on them."""
+    if kind == "dynamic":
+        assert isinstance(settings, DynamicSettings)
+        return _dynamic(model, ids, load_statistics(folder, model, settings))
+    read = _unigram if kind == "unigram" else _cache
+    logprob_N, shares = read(model, ids)
+    return logprob_N, _with_best_weight(logprob_N, shares, "cache_weight" in given)
 
 
 def descend(
