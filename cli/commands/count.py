@@ -110,7 +110,7 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     """
     from rnnlm.files import lock
     from rnnlm.files.result_file import next_step_of_file
-    from rnnlm.files.resuming import Step, text_signatures
+    from rnnlm.files.resuming import Step, in_one_spelling, text_signatures
     from rnnlm.ngram.counting import counts_folder, strings
 
     # What is read, and how it is written: before time goes into it.
@@ -126,7 +126,8 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
         order = order or DEFAULT_ORDER
         to_count = _text_and_tokenizer(text, given)
         identity = _identity_of_text(*to_count)
-    identity |= {"order": str(order), **{name: str(value) for name, value in shown.items()}}
+    for name, value in {"order": order, **shown}.items():
+        identity[name] = in_one_spelling(value)
     if output and not target and next_step_of_file(output, identity, overwrite) is Step.FINISHED:
         return
 

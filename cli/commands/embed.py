@@ -64,6 +64,8 @@ def command(
     FILE.npy these are in FILE.npy.words.tsv. The same command says that FILE is finished, and does
     nothing.
     """
+    from dataclasses import replace
+
     from rnnlm.files.outputs import check_apart
     from rnnlm.files.result_file import next_step_of_files, record_finished
     from rnnlm.files.resuming import Step, settings_identity, text_signatures
@@ -83,10 +85,11 @@ def command(
     settings = EmbeddingSettings(given["pooling"], given["layer"], bool(given["words"]))
     from rnnlm.vectors.embedding import Embedder  # torch: only now that all is there
 
-    # The same vectors may be there already.
+    # The same vectors may be there already, whether the pooling and layer are given or chosen.
     embedder = Embedder(name, settings, device)
     reading = _reading(given)
-    identity = settings_identity(settings, reading)
+    chosen = replace(settings, pooling=embedder.pooling, layer=embedder.layer)
+    identity = settings_identity(chosen, reading)
     identity |= text_signatures(sources.expand(inputs or ("-",)))
     identity["model"] = read_manifest(find(name)).fingerprint
     identity["special_symbols"] = given["special_symbols"] or "error"

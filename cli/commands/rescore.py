@@ -212,19 +212,26 @@ def _identities(
 ) -> "dict[Path, dict[str, str]]":
     """Return the identity of each file that is written: which of them it is, how the lists are read
     and rescored, and all that is read."""
-    from rnnlm.files.resuming import settings_identity, text_signatures
+    from rnnlm.files.resuming import in_one_spelling, settings_identity, text_signatures
     from rnnlm.models.loading import fingerprint_in_signature
     from rnnlm.rescoring.settings import ListSettings
 
     tuning = _tuning(given)
     identity = settings_identity(settings_of(ListSettings, given), tuning.mapping)
-    identity |= {name: str(getattr(tuning, name)) for name in ("words", "oov", "seed")}
-    identity["split"] = str(given["split"])
+    identity["no_words"] = in_one_spelling(not tuning.words)
+    identity["no_oov"] = in_one_spelling(not tuning.oov)
+    identity["seed"] = in_one_spelling(tuning.seed)
+    identity["split"] = in_one_spelling(given["split"])
     for number, (name, model) in enumerate(models.items(), start=1):
         identity[f"model {number}"] = f"{name} {fingerprint_in_signature(model)}"
-    sources = {"tune": [given["tune_on"]], "apply": [given["apply_to"]], "weights": [weights_file]}
-    sources |= {name: given[name] for name in ("references", "sources")}
-    sources["scores"] = [name.partition("*")[2] or name for name in given["score_files"]]
+    sources = {
+        "list to tune on": [given["tune_on"]],
+        "list to rescore": [given["apply_to"]],
+        "file of weights": [weights_file],
+        "reference": given["references"],
+        "source": given["sources"],
+    }
+    sources["file of scores"] = [name.partition("*")[2] or name for name in given["score_files"]]
     identity["factors"] = str(given["score_files"])
     for role, names in sources.items():
         identity |= text_signatures(filter(None, names), role)

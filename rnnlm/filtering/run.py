@@ -18,6 +18,7 @@ from rnnlm.files import lock
 from rnnlm.files.compression import SUFFIXES as COMPRESSED
 from rnnlm.files.resuming import (
     Step,
+    in_one_spelling,
     next_step,
     settings_identity,
     signature,
@@ -202,7 +203,7 @@ def _identity(
     for each in models:
         found[f"model {each.label}".strip()] = each.fingerprint
     found |= settings_identity(request.settings, request.text)
-    found["column"] = str(request.column)
+    found["column"] = in_one_spelling(request.column)
     return found | text_signatures(references, "reference")
 
 

@@ -6,7 +6,6 @@ alone, or given what comes before. A decoder reads each from the state of its so
 a few thousand at a time, batched by length: scores depend neither on batch nor on order.
 """
 
-import dataclasses
 import functools
 import itertools
 from collections import Counter
@@ -21,6 +20,7 @@ from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation.perplexity import Signature, check_context, signature_of
 from rnnlm.events import never
 from rnnlm.files.reading import undecoded
+from rnnlm.files.resuming import settings_identity
 from rnnlm.files.tables import SURROGATE, without_halves
 from rnnlm.inference import distributions, span_scoring
 from rnnlm.inference.next_word import WordSearch
@@ -473,13 +473,12 @@ def describe_run(model: LanguageModel, settings: ScoringSettings) -> dict[str, s
     """Return what identifies a run of scoring, by name: the model and the settings."""
     check_settings(model, settings)
     signature = signature_before(model, settings)
-    named = {name: str(value) for name, value in dataclasses.asdict(settings).items()}
     return {
         "model": signature.model,
         "adapt": signature.adapt,
         "prec": signature.prec,
         "tok": signature.tok,
-        **named,
+        **settings_identity(settings),
     }
 
 

@@ -60,3 +60,23 @@ def test_the_same_command_finds_its_result(rnnlm, models, here, name):
     assert "try: choose another -o, or replace it with --overwrite" in other.err
     assert rnnlm(f"{line} --overwrite").code == 0
     assert rnnlm(line).code == 0
+
+
+@pytest.mark.parametrize(
+    "command, more, why",
+    [
+        ("embed", "--pooling last --layer features", None),
+        ("embed", "--pooling mean", "--pooling was last, is mean"),
+        ("score", "--words", "--words was false, is true"),
+        ("rescore", "--no-oov", "--no-oov was false, is true"),
+        ("filter", "--column content", "--column was none, is content"),
+    ],
+)
+def test_what_differs_is_named_as_it_is_given(rnnlm, models, here, command, more, why):
+    (here / "text.txt").write_text("the man was here\nthe boy was there\n" * 20)
+    (here / "list.tsv").write_text(LIST)
+    line = COMMANDS[command].format(lstm=models.lstm, unigram=models.unigram)
+    assert rnnlm(line).code == 0
+    again = rnnlm(f"{line} {more}")
+    expected = (1, True) if why else (0, False)
+    assert (again.code, f"why: {why}" in again.err) == expected, again.err
