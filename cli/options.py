@@ -34,6 +34,7 @@ def setting_instead(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     if error.ctx is None or error.ctx.info_name != "train":
         return ""
     from rnnlm.config import as_called_here, names_of
+    from rnnlm.errors import first_of
     from rnnlm.models import registry
 
     # Its value is in the same word or in the next one.
@@ -45,10 +46,18 @@ def setting_instead(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     setting, value = as_called_here(name, value)
     if f"--{setting}" in {name for option in error.ctx.command.params for name in option.opts}:
         return f"it is a setting: --{setting} {value}"
+    names: set[str] = set()
     for kind in (*registry.KINDS.values(), *registry.TASK_KINDS):
-        if kind.fitting and setting in names_of(kind.all_settings):
-            return f"it is a setting: --set {setting}={value}"
-    return ""
+        if kind.fitting:
+            names |= names_of(kind.all_settings)
+    if setting in names:
+        return f"it is a setting: --set {setting}={value}"
+
+    # Only a part of the name may be given: hidden, or dropout, of which there are several.
+    longer = sorted(each for each in names if each.startswith(f"{setting}_"))
+    if len(longer) > 1:
+        return f"there are the settings {first_of(longer, 5)}: --set NAME={value}"
+    return f"it is a setting: --set {longer[0]}={value}" if longer else ""
 
 
 def refuse_if(wrong: object, why: str) -> None:
