@@ -46,6 +46,7 @@ T = TypeVar("T")
 RECORDS_PER_CHUNK = 4096
 HUB = "hf:"
 _PREPARED = "shard-*.safetensors"  # files of a prepared text
+_UNFINISHED = "unfinished.json"  # in a folder of ours until all is there
 HUB_SECONDS = 5  # how long to wait for an answer
 
 
@@ -291,6 +292,12 @@ def _check_data_folder(source: str, folder: str) -> None:
         raise TextError(
             f"{source} is a folder of counts, not a text",
             hint=f"rnnlm train --counts {source} reads them, rnnlm count {source} prints them",
+        )
+    if _has_files(folder, _UNFINISHED):
+        raise TextError(
+            f"{source} is not finished",
+            "the work there was interrupted, or is still running",
+            "run its command again: it goes on",
         )
     if not _holds_data(folder):
         raise TextError(

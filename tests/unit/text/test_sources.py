@@ -191,3 +191,9 @@ def test_hub_names_are_taken_apart():
     assert parse_hub_name("owner/name") == ("owner/name", None, None)
     with pytest.raises(UsageError):
         parse_hub_name("")
+
+
+def test_a_folder_that_is_not_finished_is_no_data_set(tmp_path):
+    (tmp_path / "unfinished.json").write_text("{}")
+    with pytest.raises(TextError, match="is not finished; .*run its command again: it goes on"):
+        sources.check_names([tmp_path])
