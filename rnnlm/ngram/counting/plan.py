@@ -23,6 +23,7 @@ from rnnlm.work import in_threads
 PLAN = "plan.json"
 PLAN_VERSION = 1
 LARGEST_PLAN = 64 << 20
+WAYS_OUT = "name another folder with `temp`, or delete that one"
 
 # Odd numbers without a pattern, for hashes, and what stands for <s>.
 FACTORS = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
@@ -225,9 +226,12 @@ def read(folder: Path) -> Plan | None:
         return None
     what = f"the plan in {folder}"
     damaged, format = f"{what} is damaged", (what, PLAN_VERSION)
-    return read_json(
-        path, Plan, ModelError, damaged, format=format, limit=LARGEST_PLAN, has_hash=True
-    )
+    try:
+        return read_json(
+            path, Plan, ModelError, damaged, format=format, limit=LARGEST_PLAN, has_hash=True
+        )
+    except ModelError as error:
+        raise ModelError(error.what, error.why, error.hint or WAYS_OUT) from None
 
 
 def delete(folder: Path) -> None:
@@ -250,7 +254,7 @@ def check(
             {**plan.identity, "tokens": f"{tokens:,}", "hash of tokens": before.hexdigest()[:12]}
         ),
         {**identity, "tokens": f"{len(ids):,}", "hash of tokens": now.hexdigest()[:12]},
-        ways_out="name another folder with `temp`, or delete that one",
+        ways_out=WAYS_OUT,
     )
 
 
