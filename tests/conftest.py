@@ -59,6 +59,14 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("soak")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Have one worker more than cores: each waits for processes and disks now and then."""
+    from rnnlm import system
+
+    return system.processors() + 1
+
+
 def mark_further_cases(items: list[pytest.Item]) -> None:
     """Leave to the long proofs what a test of the GPU asks of the CPU beyond one case: there it
     shows that the test holds; what the CPU computes has tests of its own."""

@@ -99,6 +99,9 @@ def _difference(name: str, before: str | None, now: str | None) -> str:
         changed = [f"{was} before, {is_now} now" for was, is_now in parts if was != is_now]
         return f"the {name} has changed: {changed[0]}"
     called = f"`{name}`" if name.isidentifier() else name
+    # The option of a setting may be its opposite: --no-eos.
+    if {before, now} == {"true", "false"}:
+        return f"{called} is not as before"
     return f"{called} was {before or 'not given'}, is {now or 'not given'}"
 
 

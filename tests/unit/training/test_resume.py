@@ -164,7 +164,7 @@ def test_a_run_cut_off_in_its_evaluation_is_evaluated(texts, tmp_path, whole):
     ({"learning_rate": 0.5}, "`learning_rate` was .*, is 0.5"),
     ({"seed": 3}, "`seed` was .*, is 3"), ({"text": "other"}, "the training text has changed: "),
     ({"valid": "other"}, "the validation text has changed: "), ({"model": "gru"}, "`model` was lstm, is gru"),
-    ({"lowercase": True}, "`lowercase` was false, is true"),
+    ({"lowercase": True}, "`lowercase` is not as before"),
     ({"budget": "8steps"}, "`budget` was 9steps, is 8steps"),
     ({"tokenizer_from": "demo"}, "`tokenizer_from` was not given, is [0-9a-f]{12}"),
     ({"test": "text"}, "test text was not given, is 4,"),
