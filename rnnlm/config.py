@@ -207,6 +207,7 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
     for cls in classes:
         kinds.update(_kinds(cls))
 
+    # Each layer replaces the values of those before it, and takes over as their origin.
     values = _defaults(classes)
     origins = dict.fromkeys(values, "default")
     for layer in layers:

@@ -281,6 +281,8 @@ def rows(
     if kind == PARQUET:
         yield from parquet_rows(source, errors=errors)
         return
+
+    # The other kinds are lines of text.
     with opened(source, errors=errors) as stream:
         lines = text_lines(source, stream, errors)
         if kind == CSV:

@@ -517,6 +517,8 @@ def _change(near: ClozeFigures, far: ClozeFigures, which: int) -> str:
     if before == after:
         return f"stays at {before:.0%}"
     change = f"from {before:.0%} to {after:.0%}"
+
+    # Fisher's table: how many items of each group were right, and how many were not.
     table = []
     for share, items in ((before, near.items), (after, far.items)):
         hits = round(share * items)

@@ -309,6 +309,8 @@ def _course(curve: Curve) -> str:
     trend, last = curve.trend, curve.trend.largest_lag
     first_size, last_size = curve.mean[curve.at(1)], curve.mean[curve.at(last)]
     sizes = f"{first_size:.3g} at lag 1, {last_size:.3g} at lag {last}"
+
+    # A size of zero vanishes at once: its trend has no slope.
     if trend.course == "vanishes":
         half_life = "0"
         if trend.half_life is not None and math.isfinite(trend.slope):

@@ -379,6 +379,8 @@ def read_table(
     table = open_table(source, KINDS[kind], settings.encoding_errors, asked, unreadable="report")
     if not table.sample:
         return
+
+    # Which column holds the text, and whether its rows are words of one sentence.
     column = text_column(table.names, table.sample, table.where, settings.column, USUAL_SPLIT)
     sentence = settings.sentence_column
     if sentence:
@@ -387,6 +389,7 @@ def read_table(
     have_one_word = all(len(words) < 2 for words in tokens_of(column, table.sample))
     is_joined = sentence or (have_one_word and any(starts[1:]))
 
+    # Rows are collected until the next sentence starts.
     parts: list[Sentence] = []
     number = 0
     rows = with_starts(table.rows, sentence) if is_joined else ((row, True) for row in table.rows)
@@ -406,6 +409,7 @@ def _sentence_of_row(
     row: tables.Row, table: Table, column: str, output: str, is_first: bool, blank: int
 ) -> Sentence:
     """Return the sentence in a row. blank: how many blank lines are above it."""
+    # Its words, or why there are none.
     value = row.values.get(column)
     cells = {name: tables.in_json(each) for name, each in row.values.items() if name is not None}
     words: list[str] = []
@@ -414,6 +418,8 @@ def _sentence_of_row(
         _, reason = text_or_reason(row, column)
     if not reason:
         words = words_of(value, row.where, column, lists=is_list(value))
+
+    # How it is written again, with what was in the row beside its text.
     text = value if isinstance(value, str) and not is_list(value) else None
     if output not in ("jsonl", *LINE_OF):
         return raw_sentence(text or " ".join(words), words, output, row.number, is_first)
