@@ -194,7 +194,7 @@ class Resolved:
         origins = dict.fromkeys(values, origin)
         return replace(
             self,
-            values=_in_one_spelling({**self.values, **values}, self.classes),
+            values=_as_classes_spell({**self.values, **values}, self.classes),
             origins={**self.origins, **origins},
             found=(*self.found, Layer(origin, values)),
         )
@@ -217,7 +217,7 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
                 raise SettingsError(f"unknown setting {name!r}{within(layer.origin)}", hint=hint)
             values[name] = convert(name, value, kinds[name], layer.is_text)
             origins[name] = layer.origin
-    return Resolved(_in_one_spelling(values, classes), origins, classes)
+    return Resolved(_as_classes_spell(values, classes), origins, classes)
 
 
 def within(origin: str) -> str:
@@ -238,7 +238,7 @@ def _other_name(name: str, value: Any) -> str:
     return "" if setting == name else f"write `{setting}={value!r}`"
 
 
-def _in_one_spelling(values: Mapping[str, Any], classes: Iterable[type]) -> dict[str, Any]:
+def _as_classes_spell(values: Mapping[str, Any], classes: Iterable[type]) -> dict[str, Any]:
     """Check `values` together, by making each class of them. Return them as the classes spell
     them."""
     # A class may write a setting in another way, such as names in a fixed order.

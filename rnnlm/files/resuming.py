@@ -126,8 +126,9 @@ def in_one_spelling(value: object) -> str:
     """Return the value of a setting as text, the same for 40 and 40.0."""
     if isinstance(value, tuple):
         return ",".join(map(in_one_spelling, value))
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return f"{value:.15g}"
+    if isinstance(value, float):
+        # Whole numbers have all their digits: two long seeds are two works.
+        return str(int(value)) if value.is_integer() else f"{value:.15g}"
     return as_text(value)
 
 

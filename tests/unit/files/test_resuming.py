@@ -8,7 +8,7 @@ import pytest
 
 from rnnlm.errors import OutputError
 from rnnlm.files.journal import Journal
-from rnnlm.files.resuming import Found, Step, next_step, signature, text_signatures
+from rnnlm.files.resuming import Found, Step, in_one_spelling, next_step, signature, text_signatures
 
 PLACE = Path("kept")
 
@@ -128,3 +128,10 @@ def test_a_changed_line_of_a_journal_is_named(tmp_path, place):
     journal.path.write_bytes(data)
     with pytest.raises(ValueError, match=r"line \d of done.jsonl was changed"):
         journal.read(dict[str, int])
+
+
+def test_equal_numbers_have_one_spelling_and_others_have_two():
+    assert in_one_spelling(40) == in_one_spelling(40.0) == "40"
+    assert in_one_spelling(10**16) == in_one_spelling(1e16)
+    assert in_one_spelling(2**60) != in_one_spelling(2**60 + 1)  # seeds of many digits
+    assert in_one_spelling((0.5, True, None, 3)) == "0.5,true,none,3"
