@@ -33,9 +33,9 @@ from pathlib import Path
 from rnnlm.cli.main import run
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+# docs/index.md has a link to every page
 INDEX = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-LISTED = re.findall(r"\]\(([\w-]+\.md)\)", INDEX.partition("## All pages")[2])
+LISTED = dict.fromkeys(re.findall(r"\]\(([\w-]+\.md)(?:#[\w-]+)?\)", INDEX))
 PAGES = ["README.md", "docs/index.md", *(f"docs/{name}" for name in LISTED)]
 NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)")
 FILES = re.compile(r"^<!-- file: ([\w.-]+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)

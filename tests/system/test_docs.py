@@ -46,10 +46,14 @@ FEW = {
     "probe": ["--most-items", "200"],
 }
 COUNTED = {"unigram", "ngram", "ngram-char"}  # models that need no budget
-LONG = {  # pages that train, tune and compare for seconds
-    f"docs/{name}.md"
-    for name in ("cells", "combining", "comparing-networks", "evaluating", "insight", "install",
-                 "lectures", "networks", "recipes", "tasks", "translating")
+# Pages that train, tune and compare for seconds: soak runs them, other runs plan their trainings
+LONG = {
+    page
+    for page in PAGES
+    if Path(page).stem in (
+        "install", "train", "evaluate", "tasks", "inspect", "lectures", "recipes", "cells", "combining",
+        "comparing-networks", "evaluating", "insight", "networks", "translating",
+    )
 }  # fmt: skip
 OTHER_PROGRAMS = {"python", "python3", ".venv/bin/pip", ".venv/bin/python", "."}
 

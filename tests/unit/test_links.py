@@ -1,0 +1,55 @@
+"""Every link on a page, to a file or to a heading, leads somewhere."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PLACES = ("*.md", "docs/**/*.md", "docs/**/*.ipynb", "corpora/*/README.md", "checkpoints/*.md")
+PAGES = sorted(page for place in PLACES for page in ROOT.glob(place))
+FENCE = re.compile(r"^(```+)(?:.*?)^\1$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`[^`\n]*`")
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
+HEADING = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
+
+
+def text_of(page: Path) -> str:
+    """Return the text of a page without its code; of a notebook, the text between the code."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        sources = [cell["source"] for cell in cells if cell["cell_type"] == "markdown"]
+        text = "\n\n".join("".join(source) for source in sources)
+    return FENCE.sub("", text)
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and the site make them."""
+    anchors = set()
+    repeated: Counter[str] = Counter()
+    for heading in HEADING.findall(text_of(page)):
+        plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        anchor = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+        number = repeated[anchor]
+        anchors.add(f"{anchor}-{number}" if number else anchor)
+        repeated[anchor] += 1
+    return anchors
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page):
+    dead = []
+    for path, anchor in LINK.findall(CODE.sub("", text_of(page))):
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors_of(target)):
+            dead.append(f"{path}#{anchor}" if anchor else path)
+    assert dead == []
+
+
+def test_the_first_page_lists_all_pages():
+    docs = ROOT / "docs"
+    listed = {docs / path for path, _ in LINK.findall(text_of(docs / "index.md"))}
+    assert set(docs.glob("*.md")) - {docs / "index.md"} <= listed
