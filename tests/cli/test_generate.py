@@ -98,5 +98,5 @@ def test_the_page_has_what_the_settings_say_of_themselves():
     rows = ""
     for name, about in describe(SamplingSettings).items():
         rows += f"| `{option_called(name)}` | {about.replace('<unk>', '`<unk>`')} |\n"
-    page = Path(__file__).parents[2] / "docs" / "generating.md"
+    page = Path(__file__).parents[2] / "docs" / "scoring.md"
     assert f"| option | what it does |\n|---|---|\n{rows}\n" in page.read_text("utf-8")
