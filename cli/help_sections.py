@@ -229,7 +229,11 @@ class CommandGroup(click.Group):
         return self.names
 
     def get_command(self, context: click.Context | None, name: str) -> click.Command | None:
-        return self.load(name) if name in self.names else None
+        if name not in self.names:
+            return None
+        command = self.load(name)
+        command.name = name  # its function may have another one
+        return command
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         # What the names and the gap between the columns leave for the short helps.
