@@ -32,7 +32,7 @@ SMALL = (
     "schedule=constant",
 )  # fmt: skip
 ENDLESS = ("--budget", "1000000steps")
-PAGE = Path(__file__).parents[2] / "docs" / "overnight.md"
+PAGE = Path(__file__).parents[2] / "docs" / "train.md"
 
 
 def weights(folder):
