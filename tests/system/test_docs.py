@@ -286,7 +286,7 @@ def test_the_examples_of_a_page_run(there, capsys, server, page):
         picture.unlink()
 
 
-TAKES_MODEL = {"-m", "--tokenizer-from", "--init-decoder-from"}
+TAKES_MODEL = {"-m", "--tokenizer-from", "--init-from", "--init-decoder-from", "--contextual"}
 
 
 @pytest.mark.parametrize("page", sorted(LONG))
