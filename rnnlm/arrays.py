@@ -22,7 +22,7 @@ def as_numpy(values: Array) -> np.ndarray:
     the device has computed it.
 
     Raises:
-        ArgumentTypeError (a TypeError): it is neither.
+        ArgumentTypeError: it is neither.
     """
     if isinstance(values, np.ndarray):
         return values

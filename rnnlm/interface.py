@@ -152,8 +152,8 @@ class Tokenizer(Protocol):
         """Return the ids of lines, each followed by the boundary's.
 
         Raises:
-            ArgumentTypeError (a TypeError): `lines` is a single str, or one of them is not a str.
-                TextError: a line holds a newline.
+            ArgumentTypeError: `lines` is a single str, or one of them is not a str.
+            TextError: a line holds a newline.
         """
 
     def decode(self, ids: "Sequence[int] | np.ndarray") -> str:
@@ -161,7 +161,7 @@ class Tokenizer(Protocol):
         the end is dropped.
 
         Raises:
-            ArgumentTypeError (a TypeError): they are not whole numbers in one row.
+            ArgumentTypeError: they are not whole numbers in one row.
         """
 
     def surface(self, line: str) -> list[str]:
@@ -285,8 +285,8 @@ class LanguageModel(Protocol[S]):
         padding and scores 0.
 
         Raises:
-            ArgumentTypeError (a TypeError): ids are not whole numbers of shape (B, T), or the state
-                is another model's.
+            ArgumentTypeError: ids are not whole numbers of shape (B, T), or the state is another
+                model's.
         """
 
     def predict(self, inputs_BT: Array, state: S) -> tuple[Array, S]:

@@ -76,8 +76,9 @@ def load(name: str | Path = loading.SHIPPED, device: str | Device = "auto") -> "
     adapting itself to what it reads, unless a folder has exactly that name.
 
     Raises:
-        ModelError: there is none, or it is damaged. UsageError: it cannot adapt itself so.
-            DeviceError: `device` is not available.
+        ModelError: there is none, or it is damaged.
+        UsageError: it cannot adapt itself so.
+        DeviceError: `device` is not available.
     """
     return Model(loading.load(name, device))
 
@@ -224,8 +225,8 @@ class Model(ModelHandle):
         :class:`~rnnlm.text.pairs.ParallelSettings` that differ from the training data's.
 
         Raises:
-            UsageError: a keyword does not go with the model. TextError: a text cannot be read or is
-                empty.
+            UsageError: a keyword does not go with the model.
+            TextError: a text cannot be read or is empty.
         """
         from rnnlm.tasks.evaluation import evaluate
 
@@ -251,9 +252,9 @@ class Model(ModelHandle):
         split them as their training data.
 
         Raises:
-            TypeError: `lines` is one text instead of several. TextError: a line holds a newline, or
-                `<s>` or `</s>`. UsageError: the model has no layers, or not this one; the request
-                contradicts itself.
+            TypeError: `lines` is one text instead of several.
+            TextError: a line holds a newline, or `<s>` or `</s>`.
+            UsageError: the model has no layers, or not this one; the request contradicts itself.
         """
         from rnnlm.vectors.embedding import Embedder
         from rnnlm.vectors.settings import EmbeddingSettings
@@ -300,10 +301,11 @@ class Model(ModelHandle):
         its own.
 
         Raises:
-            TypeError: `sentences` is one text instead of several. TextError: a sentence holds a
-                newline, or `<s>` or `</s>`, and is to raise. UsageError: the request contradicts
-                itself; an encoder-decoder has no sources, or a language model has some. ModelError:
-                its scores are not numbers.
+            TypeError: `sentences` is one text instead of several.
+            TextError: a sentence holds a newline, or `<s>` or `</s>`, and is to raise.
+            UsageError: the request contradicts itself; an encoder-decoder has no sources, or a
+                language model has some.
+            ModelError: its scores are not numbers.
         """
         from rnnlm.scoring.scorer import score_sentences
 
@@ -315,8 +317,7 @@ class Model(ModelHandle):
 
         given: what comes before it in the same line. eos: count the end of the sentence, too.
 
-        Raises:
-            As :meth:`score_sentences`.
+        Raises the errors of :meth:`score_sentences`.
         """
         [score] = self.score_sentences([sentence], given=given, eos=eos)
         return -math.inf if score.logprob_nats is None else score.logprob_nats
@@ -329,8 +330,7 @@ class Model(ModelHandle):
 
         given, eos: as for :meth:`logprob_nats`.
 
-        Raises:
-            As :meth:`score_sentences`.
+        Raises the errors of :meth:`score_sentences`.
         """
         [score] = self.score_sentences([sentence], given=given, eos=eos, words=True)
         return [
@@ -357,7 +357,8 @@ class Model(ModelHandle):
         compared with what comes before them.
 
         Raises:
-            UsageError: there is no such scoring. TextError: nothing could be scored.
+            UsageError: there is no such scoring.
+            TextError: nothing could be scored.
         """
         from rnnlm.scoring.pairs.accuracy import TestSet, score_set
 
@@ -370,8 +371,9 @@ class Model(ModelHandle):
         """Draw `num` texts that begin with `prompt`.
 
         Raises:
-            SettingsError: a number is out of range. TextError: the prompt holds a newline or
-                `</s>`. UsageError: nothing is left that may be drawn.
+            SettingsError: a number is out of range.
+            TextError: the prompt holds a newline or `</s>`.
+            UsageError: nothing is left that may be drawn.
         """
         from rnnlm.generation.drawing import generate
 
@@ -385,7 +387,8 @@ class Model(ModelHandle):
 
         Raises:
             UsageError: `num` is above the beam's width or below 1; the model reads one row at a
-                time; nothing is left to write. TextError: the prompt holds a newline or `</s>`.
+                time; nothing is left to write.
+            TextError: the prompt holds a newline or `</s>`.
         """
         from rnnlm.generation.search import likeliest
 
@@ -397,7 +400,8 @@ class Model(ModelHandle):
         more begin like a word that no white space follows. Unknown ones are left out.
 
         Raises:
-            TextError: the text holds a newline or `</s>`. UsageError: `count` is below 0.
+            TextError: the text holds a newline or `</s>`.
+            UsageError: `count` is below 0.
         """
         from rnnlm.generation.autocomplete import next_words
 
@@ -427,7 +431,8 @@ class Model(ModelHandle):
 
         Raises:
             UsageError: the kind is unknown, the model cannot be adapted so, or statistics are
-                needed. ArgumentTypeError (a TypeError): the settings are of another class.
+                needed.
+            ArgumentTypeError: the settings are of another class.
         """
         from rnnlm.combinations.adaptation import adapt
 
@@ -454,9 +459,11 @@ class Model(ModelHandle):
 
         Raises:
             UsageError: the kind is unknown or not for this model, which must have a folder;
-                statistics are missing, or are for another kind. SettingsError: a given setting is
-                unknown or not valid. TextError: a text cannot be read, or is empty. OutputError:
-                the folder cannot be written to, or holds settings that were chosen otherwise.
+                statistics are missing, or are for another kind.
+            SettingsError: a given setting is unknown or not valid.
+            TextError: a text cannot be read, or is empty.
+            OutputError: the folder cannot be written to, or holds settings that were chosen
+                otherwise.
         """
         from rnnlm.combinations.tuning import tune
 
@@ -472,8 +479,8 @@ class Model(ModelHandle):
         .bz2, .zst); whole or not at all.
 
         Raises:
-            UsageError: it is no n-gram model. OutputError: a file is there and not to be replaced,
-                or it cannot be written.
+            UsageError: it is no n-gram model.
+            OutputError: a file is there and not to be replaced, or it cannot be written.
         """
         from rnnlm.ngram.arpa.writing import export_arpa
 
@@ -530,7 +537,7 @@ class Model(ModelHandle):
 
         Raises:
             UsageError: the model is no encoder-decoder, or lacks the attention that is asked for.
-                TextError: a source holds a newline.
+            TextError: a source holds a newline.
         """
         from rnnlm.tasks.seq2seq.decoding import translate
         from rnnlm.tasks.seq2seq.options import DecodingSettings

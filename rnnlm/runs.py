@@ -177,7 +177,8 @@ class TrainingRun(Iterator[Event]):
         progress: show what the command line shows, on standard error.
 
         Raises:
-            RnnlmError: as the iteration. TrainingError: the run was closed before its end.
+            RnnlmError: as the iteration.
+            TrainingError: the run was closed before its end.
         """
         if progress and self._finished is None:
             from rnnlm.cli import live
@@ -200,7 +201,8 @@ class TrainingRun(Iterator[Event]):
         """The best model so far, loaded from the run's folder.
 
         Raises:
-            ModelError: none is saved yet. UsageError: the run has not started.
+            ModelError: none is saved yet.
+            UsageError: the run has not started.
         """
         from rnnlm.model import load
 

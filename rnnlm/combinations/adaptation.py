@@ -47,8 +47,8 @@ def adapt(
 
     Raises:
         UsageError: the kind is unknown, the model cannot be adapted so, or statistics are needed.
-            ModelError: there is no such model. ArgumentTypeError (a TypeError): the settings are of
-            another class.
+        ModelError: there is no such model.
+        ArgumentTypeError: the settings are of another class.
     """
     settings = settings or settings_class(kind)()
     check_class(settings, settings_class(kind), "adapt: settings")

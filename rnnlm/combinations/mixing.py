@@ -115,9 +115,10 @@ def mix(
 
     Raises:
         UsageError: there are fewer than two models, their tokenizers differ, the weights are not
-            valid, or there is neither a text nor weights. TextError: the text cannot be read.
-            ModelError: a model is missing or damaged. OutputError: the folder
-                cannot be written, or holds a model already.
+            valid, or there is neither a text nor weights.
+        TextError: the text cannot be read.
+        ModelError: a model is missing or damaged.
+        OutputError: the folder cannot be written, or holds a model already.
     """
     began = time.perf_counter()
     output = Path(output)

@@ -73,9 +73,11 @@ def mix_static(
     Raises:
         UsageError: there are fewer than two models, one is not of n-grams or has no probabilities,
             their tokenizers split text in different ways, the weights are not valid, or there is
-            neither a text nor weights. SettingsError: memory is too little. TextError: the text
-            cannot be read. ModelError: a model is missing or damaged. OutputError: the result
-                cannot be written, or is there already.
+            neither a text nor weights.
+        SettingsError: memory is too little.
+        TextError: the text cannot be read.
+        ModelError: a model is missing or damaged.
+        OutputError: the result cannot be written, or is there already.
     """
     began = time.perf_counter()
     output = Path(output)

@@ -228,8 +228,9 @@ def plot_curves(
     instead of in a figure of its own. path: also write the figure there; .svg, .png or .pdf.
 
     Raises:
-        UsageError: there is no run, no such axis, or the suffix is another one. ModelError: a run
-            is not there. OutputError: the file cannot be written.
+        UsageError: there is no run, no such axis, or the suffix is another one.
+        ModelError: a run is not there.
+        OutputError: the file cannot be written.
     """
     if path is not None:
         plotting.check_path(Path(path))

@@ -330,9 +330,9 @@ def report(
     imported one) the page says what it is. by: the horizontal axis of learning curves.
 
     Raises:
-        ModelError: there is no such run or model, or its log or manifest is damaged. UsageError: no
-            run is named, or `path` is not a name of an HTML file. OutputError: the page cannot be
-            written, or is there already and `overwrite` is not set.
+        ModelError: there is no such run or model, or its log or manifest is damaged.
+        UsageError: no run is named, or `path` is not a name of an HTML file.
+        OutputError: the page cannot be written, or is there already and `overwrite` is not set.
     """
     path = Path(path)
     pages.check(path, overwrite, WHAT)

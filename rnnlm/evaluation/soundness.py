@@ -61,8 +61,9 @@ def audit(
     are not too many.
 
     Raises:
-        UsageError: the sample is empty, or the model was not loaded from a folder. ModelError:
-            there is no such model. DeviceError: `device` is not available.
+        UsageError: the sample is empty, or the model was not loaded from a folder.
+        ModelError: there is no such model.
+        DeviceError: `device` is not available.
     """
     if sample is not None and sample < 1:
         raise UsageError(f"a sample of {sample} contexts is empty", hint="ask for at least one")

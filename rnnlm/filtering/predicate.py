@@ -115,7 +115,7 @@ def filter(
 
     Raises:
         UsageError: the request contradicts itself, or the models cannot tell languages apart.
-            ModelError: there is no such model.
+        ModelError: there is no such model.
     """
     models = dict(model) if isinstance(model, Mapping) else {"": model}
     languages = tuple(models) if isinstance(model, Mapping) else ()

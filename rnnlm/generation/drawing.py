@@ -233,7 +233,8 @@ def generate(model: LanguageModel | str | Path, drawing: Drawing = Drawing()) ->
     newline.
 
     Raises:
-        SettingsError: the seed is too large. TextError: the prompt holds a newline or `</s>`.
+        SettingsError: the seed is too large.
+        TextError: the prompt holds a newline or `</s>`.
         UsageError: nothing is left that may be drawn.
         ModelError: there is no such model, or its scores are not numbers.
     """

@@ -265,8 +265,9 @@ def likeliest(
 
     Raises:
         UsageError: `num` is above the beam's width or below 1; the model reads one row at a time;
-            nothing is left to write. TextError: the prompt holds a newline or `</s>`. ModelError:
-            there is no such model, or its scores are not numbers.
+            nothing is left to write.
+        TextError: the prompt holds a newline or `</s>`.
+        ModelError: there is no such model, or its scores are not numbers.
     """
     _check_width("num", settings.num, settings.beam)
     model = language_model_of(model)

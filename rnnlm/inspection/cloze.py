@@ -567,9 +567,10 @@ def inspect_cloze(
     row in a table, with the words that are likeliest.
 
     Raises:
-        TextError: the table cannot be read, lacks a column, or an item is not valid. ModelError:
-            there is no such model, or its scores are not numbers. UsageError: a model is not a
-            language model. DeviceError: there is no `device`.
+        TextError: the table cannot be read, lacks a column, or an item is not valid.
+        ModelError: there is no such model, or its scores are not numbers.
+        UsageError: a model is not a language model.
+        DeviceError: there is no `device`.
     """
     source = BUNDLED[0] if file is None else file
     if str(source) in BUNDLED and not Path(source).exists():

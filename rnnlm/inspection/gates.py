@@ -275,9 +275,9 @@ def inspect_gates(
     the tokens. device: where to load a model given by name.
 
     Raises:
-        UsageError: the model has no such layers, or a layer no such unit. TextError: the sentence
-            is empty, or holds a newline, `<s>` or `</s>`. ModelError: there is no such model, or it
-            is damaged.
+        UsageError: the model has no such layers, or a layer no such unit.
+        TextError: the sentence is empty, or holds a newline, `<s>` or `</s>`.
+        ModelError: there is no such model, or it is damaged.
     """
     if unit_count < 1:
         raise UsageError(f"unit_count = {unit_count}: at least one unit is drawn")

@@ -349,8 +349,10 @@ def inspect_gradcheck(
 
     Raises:
         UsageError: a number is not positive, the model has no gradients, or the data do not have
-            its labels. ModelError: there is no such model. TextError: the text cannot be read.
-            DeviceError: `device` is not available.
+            its labels.
+        ModelError: there is no such model.
+        TextError: the text cannot be read.
+        DeviceError: `device` is not available.
     """
     check_positive(weights=weights, step=step, tokens=tokens)
     [checked] = subjects("gradcheck", (model,), device)

@@ -437,8 +437,8 @@ def inspect_memory(
         UsageError: there are fewer than two positions, or a window that is not longer than the
             largest k; there is no such context; a model is not a language model, or adapts its
             weights as it reads (dynamic evaluation): it cannot read many contexts side by side.
-        TextError: the text cannot be read or is empty. ModelError: there is no such model, or its
-            scores are not numbers.
+        TextError: the text cannot be read or is empty.
+        ModelError: there is no such model, or its scores are not numbers.
         DeviceError: `device` is not available.
     """
     _check(positions, window, context)

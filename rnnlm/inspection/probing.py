@@ -535,8 +535,10 @@ def inspect_probe(
 
     Raises:
         UsageError: the model has no layers with a state for each word; there are too few sentences,
-            or labels. TextError: a file cannot be read, or lacks the column. ModelError: there is
-            no such model. DeviceError: the device is not available.
+            or labels.
+        TextError: a file cannot be read, or lacks the column.
+        ModelError: there is no such model.
+        DeviceError: the device is not available.
     """
     from rnnlm.inspection.untrained import untrained
 

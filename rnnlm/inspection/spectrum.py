@@ -135,7 +135,7 @@ def inspect_spectrum(
 
     Raises:
         UsageError: a model has no recurrent weights, like feed-forward models and n-grams.
-            ModelError: there is no such model, or its weights are not finite.
+        ModelError: there is no such model, or its weights are not finite.
     """
     given = subjects("spectrum", models, device)
     found: list[MatrixSpectrum] = []

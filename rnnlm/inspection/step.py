@@ -643,8 +643,8 @@ def inspect_step(
 
     Raises:
         TextError: the file cannot be read, its matrices do not fit each other, a word has no
-            vector, a number is not finite, or the network's numbers overflow. UsageError: an
-            assignment or the rate makes no sense.
+            vector, a number is not finite, or the network's numbers overflow.
+        UsageError: an assignment or the rate makes no sense.
     """
     check_positive(rate=rate)
     read = read_lesson(lesson, assignments)

@@ -115,8 +115,8 @@ class Model:
         """Load the model at `path`.
 
         Raises:
-            ModelError: there is no model, or it is damaged. DeviceError: this machine has no such
-                `device`.
+            ModelError: there is no model, or it is damaged.
+            DeviceError: this machine has no such `device`.
         """
         # A file is an ARPA file; anything else is a folder or the name of a model.
         path = os.fsdecode(path)
@@ -218,7 +218,8 @@ class Model:
         state after the word.
 
         Raises:
-            UsageError: no model, or another one, wrote `in_state`. TextError: the word is `<s>`.
+            UsageError: no model, or another one, wrote `in_state`.
+            TextError: the word is `<s>`.
         """
         log10_p, _, _ = self._advance(in_state, word, out_state)
         return log10_p

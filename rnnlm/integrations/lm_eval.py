@@ -53,7 +53,8 @@ class HarnessModel(harness.LM):
         becomes of `<s>` and `</s>` in texts (error, drop, replace). seed: of samples.
 
         Raises:
-            ModelError: there is no such model. UsageError: it cannot adapt itself in this way.
+            ModelError: there is no such model.
+            UsageError: it cannot adapt itself in this way.
         """
         super().__init__()
         try:

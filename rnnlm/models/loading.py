@@ -39,8 +39,9 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
     itself to what it reads, unless a folder has exactly that name.
 
     Raises:
-        ModelError: there is none, or it is damaged. UsageError: it cannot adapt itself so.
-            DeviceError: `device` is not available.
+        ModelError: there is none, or it is damaged.
+        UsageError: it cannot adapt itself so.
+        DeviceError: `device` is not available.
     """
     if not isinstance(name, (str, os.PathLike)):
         raise ArgumentTypeError(f"load: the name must be a str or a path, not {given(name)}")

@@ -54,8 +54,8 @@ def read_nbest(
     Raises:
         TextError: it cannot be read; a score is missing or not finite; an utterance, rank,
             reference or source is there twice; an utterance has no hypothesis; references or
-            sources contradict each other. UsageError: the format is unknown, or needs no
-            score_files.
+            sources contradict each other.
+        UsageError: the format is unknown, or needs no score_files.
     """
     source = str(source)
     kind = settings.format or format_of(source, settings)

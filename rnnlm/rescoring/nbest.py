@@ -28,8 +28,8 @@ class Hypothesis:
     """One text that the first pass offers. where: "FILE, line 3", for messages.
 
     Raises:
-        ArgumentTypeError: the text is no str, or the score no number. TextError: the score is not
-            finite.
+        ArgumentTypeError: the text is no str, or the score no number.
+        TextError: the score is not finite.
     """
 
     text: str
@@ -52,7 +52,8 @@ class Utterance:
     read.
 
     Raises:
-        ArgumentTypeError: a part is of another type. TextError: there are no hypotheses.
+        ArgumentTypeError: a part is of another type.
+        TextError: there are no hypotheses.
     """
 
     utt: str

@@ -219,8 +219,8 @@ def tune_weights(
     utterances.
 
     Raises:
-        TextError: an utterance has no reference, or a text holds `<s>` or `</s>`. UsageError:
-            there are no utterances, or no models.
+        TextError: an utterance has no reference, or a text holds `<s>` or `</s>`.
+        UsageError: there are no utterances, or no models.
         ModelError: there is no such model, or a model's scores are not numbers.
     """
     models = models_by_name(models)
@@ -242,8 +242,8 @@ def rescore(
     `models` as for :func:`tune_weights`.
 
     Raises:
-        ModelError: the weights were tuned for other models, or no tuning made them. TextError,
-            UsageError: as :func:`tune_weights`.
+        ModelError: the weights were tuned for other models, or no tuning made them.
+        TextError, UsageError: as :func:`tune_weights`.
     """
     named = models_by_name(models)
     check_class(weights, Weights, "weights")
@@ -267,8 +267,7 @@ def tune_and_rescore(
     two, and so on, to all of them. Notices say where the lists are the same, and where there are
     fewer than FEW_UTTERANCES to tune on.
 
-    Raises:
-        As :func:`tune_weights`.
+    Raises the errors of :func:`tune_weights`.
     """
     references = with_references(tune_on, settings.skip_incomplete)
     warn_of_few(len(references))

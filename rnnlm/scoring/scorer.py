@@ -131,8 +131,8 @@ def score_chunks(
     are read only as far as what follows depends on them.
 
     Raises:
-        UsageError: the settings contradict each other or the model. TextError, ModelError: as
-            :func:`score_sentences`, while iterating.
+        UsageError: the settings contradict each other or the model.
+        TextError, ModelError: as :func:`score_sentences`, while iterating.
     """
     model = scoring_model_of(model)
     each = items_of(sentences, Sentence, "sentences")

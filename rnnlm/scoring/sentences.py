@@ -178,8 +178,8 @@ def read_sentences(
 
     Raises:
         TextError: a source is not there or cannot be read, or a column is not there; the mark of a
-            region is inside a word; files are not equally long. UsageError: the settings contradict
-            each other.
+            region is inside a word; files are not equally long.
+        UsageError: the settings contradict each other.
     """
     settings.check()
     given = [names] if isinstance(names, (str, os.PathLike)) else several(names, "names")

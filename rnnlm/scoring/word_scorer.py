@@ -69,9 +69,10 @@ class WordScorer:
         so it includes longer words that begin with them.
 
         Raises:
-            TextError: `word` is empty, holds white space, or is `<s>`. ArgumentTypeError: it is no
-                str. UsageError: `state` is of another scorer. ModelError: the model's scores are
-                not numbers.
+            TextError: `word` is empty, holds white space, or is `<s>`.
+            ArgumentTypeError: it is no str.
+            UsageError: `state` is of another scorer.
+            ModelError: the model's scores are not numbers.
         """
         [answer] = self._extended([state], [word])
         return answer
@@ -137,8 +138,9 @@ class WordScorer:
         before it (:mod:`rnnlm.inference.words`).
 
         Raises:
-            UsageError: `state` is of another scorer, or `count` below 0. ArgumentTypeError: `count`
-                is no whole number. ModelError: the model's scores are not numbers.
+            UsageError: `state` is of another scorer, or `count` below 0.
+            ArgumentTypeError: `count` is no whole number.
+            ModelError: the model's scores are not numbers.
         """
         self._check(state)
         check_count(count)

@@ -58,10 +58,11 @@ def compare(
     do not know, words are counted. The other keywords are those of :meth:`rnnlm.Model.evaluate`.
 
     Raises:
-        ComparisonError: the models are of different tasks, or nothing of them compares. UsageError:
-            an option does not go with the models. TextError: a text cannot be read or is empty.
-            ModelError: a model is missing or damaged. DeviceError: the device
-                is not available.
+        ComparisonError: the models are of different tasks, or nothing of them compares.
+        UsageError: an option does not go with the models.
+        TextError: a text cannot be read or is empty.
+        ModelError: a model is missing or damaged.
+        DeviceError: the device is not available.
     """
     models = several(models, "models")
     check_no_dataset(text, "text")

@@ -145,8 +145,8 @@ class Corpus(BlockText):
         need not fit in memory.
 
         Raises:
-            ArgumentTypeError (a TypeError): it is one text instead of several, or one of them is no
-                str. TextError: a line holds a line end.
+            ArgumentTypeError: it is one text instead of several, or one of them is no str.
+            TextError: a line holds a line end.
         """
         return cls._written(in_memory.write_lines(lines), settings)
 
@@ -168,8 +168,8 @@ class Corpus(BlockText):
         (`datasets.ClassLabel`) become the names of the classes.
 
         Raises:
-            ArgumentTypeError (a TypeError): it is no data set. TextError: a column is not there, or
-                the data set cannot be read.
+            ArgumentTypeError: it is no data set.
+            TextError: a column is not there, or the data set cannot be read.
         """
         path = in_memory.write_dataset(dataset, column, columns)
         return cls._written(path, settings)

@@ -65,8 +65,8 @@ def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
     `<s>`, `</s>` or `<unk>`. nfc: letters with accents are single characters.
 
     Raises:
-        SettingsError: there is no such form. ArgumentTypeError: `text` is no str, or forms are no
-            names.
+        SettingsError: there is no such form.
+        ArgumentTypeError: `text` is no str, or forms are no names.
     """
     if not isinstance(text, str):
         raise ArgumentTypeError(f"a text must be a str, not {given(text)}")

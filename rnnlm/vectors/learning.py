@@ -52,8 +52,8 @@ def learn_vectors(
 
     Raises:
         SettingsError: a setting is out of range, or the width is more than the words allow.
-            TextError: the text cannot be read, or holds too few words. UsageError: the text is
-            prepared with another tokenizer.
+        TextError: the text cannot be read, or holds too few words.
+        UsageError: the text is prepared with another tokenizer.
     """
     settings = LearningSettings(
         method=method,

@@ -130,8 +130,8 @@ class WordVectors(Records):
         those with white space inside, which the format cannot hold.
 
         Raises:
-            OutputError: the file cannot be written, or is there and not to be replaced. UsageError:
-                there is no vector to write.
+            OutputError: the file cannot be written, or is there and not to be replaced.
+            UsageError: there is no vector to write.
         """
         path = Path(path)
         outputs.check_file(path, overwrite)
@@ -157,7 +157,8 @@ def read_vectors(path: str | Path) -> WordVectors:
 
     Raises:
         TextError: it cannot be read, is binary, not UTF-8, cut off, or a vector is not made of
-            numbers. SettingsError: the vectors do not have the width that the first line says.
+            numbers.
+        SettingsError: the vectors do not have the width that the first line says.
     """
     words, matrix_VE = read_all_vectors(path)
     return WordVectors(tuple(words), matrix_VE, str(path))
@@ -172,8 +173,8 @@ def word_vectors(
     vectors themselves are returned.
 
     Raises:
-        UsageError: the model has no such vectors. ModelError: there is no model of that name, or it
-            is damaged.
+        UsageError: the model has no such vectors.
+        ModelError: there is no model of that name, or it is damaged.
     """
     if isinstance(model, WordVectors):
         return model

@@ -117,9 +117,10 @@ def inspect_gradients(
     vectors.
 
     Raises:
-        UsageError: a number is too small, or a model has no recurrent layers. ModelError: there is
-            no such model. TextError: the text cannot be read, or has a single token. SettingsError:
-            with `untrained`, an output layer needs counts that the tokenizer lacks.
+        UsageError: a number is too small, or a model has no recurrent layers.
+        ModelError: there is no such model.
+        TextError: the text cannot be read, or has a single token.
+        SettingsError: with `untrained`, an output layer needs counts that the tokenizer lacks.
     """
     for name, value, least in (
         ("lags", lags, 1),

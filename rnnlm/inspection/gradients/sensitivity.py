@@ -126,8 +126,9 @@ def inspect_sensitivity(
     sentence: one line, of 200 tokens at most.
 
     Raises:
-        UsageError: a model has no recurrent layers. ModelError: there is no such model. TextError:
-            the sentence has no words, too many tokens, or a newline, `<s>` or `</s>`.
+        UsageError: a model has no recurrent layers.
+        ModelError: there is no such model.
+        TextError: the sentence has no words, too many tokens, or a newline, `<s>` or `</s>`.
     """
     sentence = checked_sentence(sentence)
     given = subjects("gradients", models, device)

@@ -143,8 +143,9 @@ def export_arpa(
     model: an n-gram model, or the name of one.
 
     Raises:
-        UsageError: it is no n-gram model. ModelError: there is no such model. OutputError: a file
-            is there and `overwrite` is not given, or it cannot be written.
+        UsageError: it is no n-gram model.
+        ModelError: there is no such model.
+        OutputError: a file is there and `overwrite` is not given, or it cannot be written.
     """
     text, path = arpa(loading.language_model_of(model)), Path(path)
     check_file(path, overwrite)
@@ -200,7 +201,7 @@ def import_arpa(
 
     Raises:
         ModelError: the file cannot be read, is damaged, or has other words than that tokenizer.
-            OutputError: the folder cannot be written, or holds a model already.
+        OutputError: the folder cannot be written, or holds a model already.
     """
     began = time.perf_counter()
     output = Path(output)

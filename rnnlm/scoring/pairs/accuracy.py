@@ -203,8 +203,9 @@ def score_set(
     model: a language model, or the name of one, which is then loaded by each call.
 
     Raises:
-        UsageError: there is no such scoring, or the model reads sources. TextError: nothing could
-            be scored. ModelError: there is no such model, or its scores are not numbers.
+        UsageError: there is no such scoring, or the model reads sources.
+        TextError: nothing could be scored.
+        ModelError: there is no such model, or its scores are not numbers.
     """
     model = language_model_of(model)
     if reads_sources(model):

@@ -180,8 +180,8 @@ def score_pairs(
     are compared with what comes before them.
 
     Raises:
-        UsageError: there is no such scoring. ModelError: there is no such model, or its scores are
-            not numbers.
+        UsageError: there is no such scoring.
+        ModelError: there is no such model, or its scores are not numbers.
     """
     pairs, model = several(pairs, "pairs"), language_model_of(model)
     if scoring not in (None, *SCORINGS):

@@ -60,7 +60,8 @@ def tag(
     marginals.
 
     Raises:
-        UsageError: the model is no tagger. ModelError: there is no such model, or it is damaged.
+        UsageError: the model is no tagger.
+        ModelError: there is no such model, or it is damaged.
     """
     sentences = list(items_of(sentences, (str, list, tuple), "sentences"))
     tagger = Tagger(loading.model_for("tag", model), nbest, probabilities)
@@ -250,8 +251,8 @@ def classify(model: ScoringModel, texts: Sequence[str | Sequence[str]]) -> Class
     words.
 
     Raises:
-        UsageError: the model is no classifier. ModelError: there is no such model, or it is
-            damaged.
+        UsageError: the model is no classifier.
+        ModelError: there is no such model, or it is damaged.
     """
     texts = list(items_of(texts, (str, list, tuple), "texts"))
     return ClassifiedTexts(classified(loading.model_for("classify", model), texts))

@@ -197,8 +197,10 @@ def translate(
 
     Raises:
         UsageError: the model is no encoder-decoder, or lacks the attention that is asked for;
-            samples and a beam are asked for. SettingsError: `num` is below 1. ModelError: there is
-            no such model, or it is damaged. TextError: a source holds a newline.
+            samples and a beam are asked for.
+        SettingsError: `num` is below 1.
+        ModelError: there is no such model, or it is damaged.
+        TextError: a source holds a newline.
     """
     translator = Translator(loading.model_for("translate", model), settings, sampling, num)
     return TranslatedLines(translator.translate(items_of(sources, str, "sources")))

@@ -123,7 +123,8 @@ def plot_attention(
     draw it.
 
     Raises:
-        UsageError: `path` has another suffix. OutputError: it cannot be written.
+        UsageError: `path` has another suffix.
+        OutputError: it cannot be written.
     """
     if path is not None:
         plotting.check_path(Path(path))
