@@ -12,7 +12,7 @@ Other numbers have a mark on the line before their paragraph, list, table or fen
 they come from: `<!-- numbers: measured 2026-11-25, AMD EPYC, two cores -->`, `from Khandelwal et
 al. 2018`, or `chosen`; `<!-- numbers of this section: ... -->` holds up to the next heading.
 
-    python tests/support/shown.py docs/insight.md FOLDER [WORD]
+    python tests/support/shown.py docs/inspect.md FOLDER [WORD]
 
 runs the compared commands of a page in that folder, and rewrites what it shows; with WORD, only the
 blocks whose code has it.

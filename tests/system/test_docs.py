@@ -52,7 +52,7 @@ LONG = {
     for page in PAGES
     if Path(page).stem in (
         "install", "train", "evaluate", "tasks", "inspect", "lectures", "recipes", "cells", "combining",
-        "comparing-networks", "evaluating", "insight", "networks", "translating",
+        "comparing-networks", "evaluating", "networks",
     )
 }  # fmt: skip
 OTHER_PROGRAMS = {"python", "python3", ".venv/bin/pip", ".venv/bin/python", "."}
