@@ -1,1 +1,0 @@
-"""One model made into another: pruning."""

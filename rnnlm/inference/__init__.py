@@ -1,1 +1,0 @@
-"""Text through a model: spans, next-token distributions, word surprisal, growing prefixes."""

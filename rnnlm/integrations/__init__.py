@@ -1,1 +1,0 @@
-"""The interfaces that other tools expect: kenlm, pyctcdecode, lm-evaluation-harness."""
