@@ -9,10 +9,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rnnlm import events
+from rnnlm import events, registry
 from rnnlm.errors import first_of
-from rnnlm.models import registry
-from rnnlm.models.registry import Kind
+from rnnlm.registry import Kind
 from rnnlm.text.vectors import COUNTED
 
 from . import terminal

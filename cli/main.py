@@ -19,6 +19,7 @@ with leaving_at_ctrl_c():  # before anything that takes time
     import traceback
     import warnings
     from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
     from typing import Any
 
     import click
@@ -58,6 +59,8 @@ GROUPS: dict[str, Collection[str]] = {
 # costs nothing that can be measured.
 SPINS = "3000"
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")  # what a person may have set
+HERE = Path(__file__).parent
+FOLDERS = ("lm", "tasks", "data", "tools")  # which hold a file for each command
 COMMANDS = tuple(sorted(itertools.chain.from_iterable(GROUPS.values())))
 
 
@@ -92,7 +95,8 @@ class _Commands(CommandGroup):
         return list(COMMANDS)
 
     def load(self, name: str) -> click.Command:
-        command: click.Command = importlib.import_module(f".commands.{name}", __package__).command
+        folder = next(each for each in FOLDERS if (HERE / each / f"{name}.py").exists())
+        command: click.Command = importlib.import_module(f".{folder}.{name}", __package__).command
         return command
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -115,7 +119,7 @@ class _Commands(CommandGroup):
             return super().make_context(*arguments, **more)
 
     def invoke(self, context: click.Context) -> Any:
-        from rnnlm.models.provenance import made_by_command
+        from rnnlm.storage.provenance import made_by_command
 
         with _own_error_for_closed_pipe(), made_by_command(context.obj):
             result = super().invoke(context)
@@ -140,7 +144,7 @@ def _torch_here() -> str:
     except ModuleNotFoundError:
         return "torch not installed"
 
-    from rnnlm.neural.device import resolve_device
+    from rnnlm.lm.neural.device import resolve_device
 
     device, threads = resolve_device("auto"), torch.get_num_threads()
     return f"torch {torch.__version__}, device {device}, {threads} threads"

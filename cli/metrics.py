@@ -9,8 +9,8 @@ import click
 from . import terminal
 
 if TYPE_CHECKING:
-    from rnnlm.evaluation.label_evaluation import LabelEvaluation
     from rnnlm.evaluation.metrics import Evaluation, Part
+    from rnnlm.tasks.labelling.evaluation.label_evaluation import LabelEvaluation
 
 # ---- Results as their own text has them (`str(evaluation)`), with the tables of a terminal.
 
@@ -46,7 +46,7 @@ def draw(found: "LabelEvaluation", path: Path, overwrite: bool) -> None:
     """Draw the confusion matrix of each column; where there are several, the name of the column
     becomes part of the file's."""
     from rnnlm.evaluation import plotting
-    from rnnlm.files.outputs import check_file
+    from rnnlm.storage.files.outputs import check_file
 
     plots = found.plots()
     if not plots:

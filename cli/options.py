@@ -33,9 +33,9 @@ def setting_instead(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     "" where it is none."""
     if error.ctx is None or error.ctx.info_name != "train":
         return ""
+    from rnnlm import registry
     from rnnlm.config import as_called_here, names_of
     from rnnlm.errors import first_of
-    from rnnlm.models import registry
 
     # Its value is in the same word or in the next one.
     words = list(itertools.chain.from_iterable(word.split("=", 1) for word in arguments))
@@ -93,7 +93,8 @@ def models_checked(context: click.Context, option: click.Parameter, names: Any) 
 
 def _check_uses(command: str, names: Iterable[str]) -> None:
     """Refuse models of tasks that the command can do nothing with."""
-    from rnnlm.models import loading, registry
+    from rnnlm import registry
+    from rnnlm.lm.base import loading
 
     for name in names:
         with contextlib.suppress(ModelError, OSError, ValueError):
@@ -350,8 +351,8 @@ def model_by_default(command: str, need: str = "") -> str:
         terminal.say(f"model: {name}, as $RNNLM_MODEL says; -m names another")
         _check_uses(command, [name])
         return _found(name)
-    from rnnlm.models.default import default_model
-    from rnnlm.models.loading import short_name
+    from rnnlm.lm.base.default import default_model
+    from rnnlm.lm.base.loading import short_name
 
     # The one trained last, or the shipped one, which is called by its name.
     default = default_model(command, need)
@@ -397,7 +398,7 @@ def or_standard_input(
 def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
     """Load the chosen models, by the names that results call them."""
     from rnnlm.evaluation.comparison.pairing import names_of
-    from rnnlm.models.loading import scoring_model_of
+    from rnnlm.lm.base.loading import scoring_model_of
 
     loaded = {}
     for short, name in zip(names_of(names, None), names, strict=True):
@@ -408,7 +409,7 @@ def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
 def _found(model_name: str) -> str:
     """Return the name, if there is a model of that name, or a prepared text, which some commands
     take: find out at once, before anything is loaded."""
-    from rnnlm.models.loading import base_folder
+    from rnnlm.lm.base.loading import base_folder
     from rnnlm.text.prepared.index import is_prepared
 
     try:
@@ -435,7 +436,7 @@ def check_output(output: Path | None, overwrite: bool, source: str | None) -> No
     has_file = output not in (None, STANDARD_OUTPUT)
     refuse_if(overwrite and not has_file, "--overwrite needs --output FILE.")
     if output and has_file:
-        from rnnlm.files import outputs
+        from rnnlm.storage.files import outputs
 
         outputs.check_file(output, overwrite)
         outputs.check_apart([output], [source] if source else [])
@@ -451,7 +452,7 @@ def put(pieces: Iterable[str], output: Path | None) -> None:
                 piece = visible(piece, kept="\t\n\r")
             click.echo(piece, nl=False)
         return
-    from rnnlm.files.outputs import save_file
+    from rnnlm.storage.files.outputs import save_file
 
     save_file(output, (piece.encode("utf-8") for piece in pieces))
 

@@ -1,6 +1,6 @@
 """What people see: messages on stderr, tables on stdout. Text from outside is shown literally, with
-control characters escaped. A piped table is TSV (:mod:`rnnlm.files.tables`): tabs and line ends
-inside its cells are kept, in quotes."""
+control characters escaped. A piped table is TSV (:mod:`rnnlm.storage.files.tables`): tabs and line
+ends inside its cells are kept, in quotes."""
 
 import ast
 import contextlib
@@ -257,7 +257,7 @@ class Notes:
 def print_json(*values: Any) -> None:
     """Print one line of JSON for each value, on stdout; dataclasses by the names of their
     fields."""
-    from rnnlm.files.tables import json_text
+    from rnnlm.storage.files.tables import json_text
     from rnnlm.tabular import to_builtins
 
     for value in values:
@@ -294,7 +294,9 @@ def tell_of_reasons(reasons: "Counter[str]", what: str, several: str, lack: str)
 def tsv_line(cells: Iterable[str]) -> str:
     """Return a row of TSV. Tabs and line ends stay, for programs to read back; other control
     characters are escaped, as the row may end up on a terminal."""
-    from rnnlm.files import tables  # also reads settings files, whose imports --help can do without
+    from rnnlm.storage.files import (
+        tables,  # also reads settings files, whose imports --help can do without
+    )
 
     return tables.tsv_line(visible(each, kept="\t\n") for each in cells)
 

@@ -9,7 +9,7 @@ imported when first used.
 import lazy_loader as _lazy_loader
 
 from rnnlm import kinds as _kinds
-from rnnlm.models import registry as _registry
+from rnnlm import registry as _registry
 
 # Lower rooms look up what stands above them in these tables.
 _registry.fill(_kinds.TASKS, _kinds.LANGUAGE_MODELS, _kinds.TASK_KINDS, _kinds.ADAPTATIONS)

@@ -237,7 +237,7 @@ class LanguageModel(Protocol[S]):
     them numpy's.
 
     A model may have more, which is used where it is there. Attributes: `task`, `model_kind`,
-    `origin` (see :mod:`rnnlm.models.loading`) and `description`, what it is, in messages. Methods,
+    `origin` (see :mod:`rnnlm.lm.base.loading`) and `description`, what it is, in messages. Methods,
     each as one of our models has it: `incremental`, `check_tables`, `contexts` and
     `longest_matches` of n-gram models, `layer_reader` and `word_vectors` of networks, `states` of
     the decoder of an encoder-decoder.

@@ -1,39 +1,39 @@
 """The tables of tasks, kinds of models and ways to adapt: of each, by name, where its parts live.
 
-`rnnlm/__init__.py` hands them to :mod:`rnnlm.models.registry`, which imports what they name when it
+`rnnlm/__init__.py` hands them to :mod:`rnnlm.registry`, which imports what they name when it
 is used.
 """
 
 from typing import Any
 
-from rnnlm.models.registry import LANGUAGE_MODEL, Kind
+from rnnlm.registry import LANGUAGE_MODEL, Kind
 
-# The object of each task (rnnlm/tasks/task.py), by name.
+# The object of each task (rnnlm/training/task.py), by name.
 TASKS = {
-    LANGUAGE_MODEL: "rnnlm.tasks.language_model:TASK",
-    "tagging": "rnnlm.tasks.labels.task:TAGGING",
-    "classification": "rnnlm.tasks.labels.task:CLASSIFICATION",
+    LANGUAGE_MODEL: "rnnlm.training.language_model:TASK",
+    "tagging": "rnnlm.tasks.labelling.task:TAGGING",
+    "classification": "rnnlm.tasks.labelling.task:CLASSIFICATION",
     "seq2seq": "rnnlm.tasks.seq2seq.task:TASK",
 }
 
 # The ways in which a model adapts to what it reads: the function that makes one do so.
 ADAPTATIONS = dict.fromkeys(
-    ("dynamic", "cache", "unigram"), "rnnlm.combinations.adaptation:as_tuned"
+    ("dynamic", "cache", "unigram"), "rnnlm.lm.mixtures.adaptation:as_tuned"
 )
 
-_FITTING_SETTINGS = "rnnlm.neural.fitting.settings:FittingSettings"
-_RUN_SETTINGS = "rnnlm.neural.fitting.settings:RunSettings"
+_FITTING_SETTINGS = "rnnlm.lm.neural.training.settings:FittingSettings"
+_RUN_SETTINGS = "rnnlm.lm.neural.training.settings:RunSettings"
 # What commands and looks may ask of models (`Kind.has`).
 _OF_NETWORKS = frozenset({"layers", "neighbours", "gradcheck"})
 _OF_STATES = frozenset({"gates", "spectrum", "gradients"})
 _OF_PROBABILITIES = frozenset({"text", "memory", "cloze"})
 # The cells of recurrent layers: their settings, and what is asked of their states.
 _CELLS = {
-    "rnn": ("rnnlm.neural.settings:ElmanCell", _OF_STATES),
-    "gru": ("rnnlm.neural.settings:GruCell", _OF_STATES),
-    "lstm": ("rnnlm.neural.settings:LstmCell", _OF_STATES),
+    "rnn": ("rnnlm.lm.neural.settings:ElmanCell", _OF_STATES),
+    "gru": ("rnnlm.lm.neural.settings:GruCell", _OF_STATES),
+    "lstm": ("rnnlm.lm.neural.settings:LstmCell", _OF_STATES),
     # No matrix takes its state to its state, so there are no eigenvalues.
-    "qrnn": ("rnnlm.neural.settings:QrnnCell", _OF_STATES - {"spectrum"}),
+    "qrnn": ("rnnlm.lm.neural.settings:QrnnCell", _OF_STATES - {"spectrum"}),
 }
 
 
@@ -59,9 +59,9 @@ def _neural(
         _OF_PROBABILITIES | {"probe"},
         of_states,
         about=about,
-        settings=(f"rnnlm.neural.settings:{settings}", _FITTING_SETTINGS, _RUN_SETTINGS),
-        fitting="rnnlm.neural.fitting.fitting",
-        loading="rnnlm.neural.language_model",
+        settings=(f"rnnlm.lm.neural.settings:{settings}", _FITTING_SETTINGS, _RUN_SETTINGS),
+        fitting="rnnlm.lm.neural.training.fitting",
+        loading="rnnlm.lm.neural.language_model",
     )
 
 
@@ -78,31 +78,31 @@ LANGUAGE_MODELS = (
         name="unigram",
         family="ngram",
         about="smoothed word frequencies",
-        settings=("rnnlm.ngram.settings:UnigramSettings",),
-        fitting="rnnlm.ngram.unigram",
-        loading="rnnlm.ngram.unigram",
+        settings=("rnnlm.lm.ngram.settings:UnigramSettings",),
+        fitting="rnnlm.lm.ngram.unigram",
+        loading="rnnlm.lm.ngram.unigram",
         has=_OF_PROBABILITIES,
     ),
     Kind(
         name="ngram",
         family="ngram",
         about="n-grams with backoff: Kneser-Ney and the other classical estimators",
-        settings=("rnnlm.ngram.settings:NgramSettings",),
-        fitting="rnnlm.ngram.fitting",
-        loading="rnnlm.ngram.model",
+        settings=("rnnlm.lm.ngram.settings:NgramSettings",),
+        fitting="rnnlm.lm.ngram.fitting",
+        loading="rnnlm.lm.ngram.model",
         mapped=True,
-        cleaning="rnnlm.ngram.fitting:clean_up",
-        counted="rnnlm.ngram.fitting",
-        foresight="rnnlm.ngram.fitting:foresee",
+        cleaning="rnnlm.lm.ngram.fitting:clean_up",
+        counted="rnnlm.lm.ngram.fitting",
+        foresight="rnnlm.lm.ngram.fitting:foresee",
         has=_OF_PROBABILITIES | {"n-grams"},
     ),
     Kind(
         name="mixture",
         family="combination",
         about="several models as one, each with a weight",
-        settings=("rnnlm.combinations.mixture:MixtureSettings",),
+        settings=("rnnlm.lm.mixtures.mixture:MixtureSettings",),
         fitting=None,
-        loading="rnnlm.combinations.mixture",
+        loading="rnnlm.lm.mixtures.mixture",
         takes_parts=True,
         made_with="rnnlm mix A B --on TEXT",
         has=_OF_PROBABILITIES,
@@ -117,12 +117,12 @@ def _labeller(task: str, name: str, about: str, settings: str) -> Kind:
         frozenset({"probe"} if task == "tagging" else ()),
         about=about,
         settings=(
-            f"rnnlm.tasks.labels.settings:{settings}",
-            "rnnlm.tasks.labels.settings:TaskFittingSettings",
+            f"rnnlm.tasks.labelling.settings:{settings}",
+            "rnnlm.tasks.labelling.settings:TaskFittingSettings",
             _RUN_SETTINGS,
         ),
-        fitting="rnnlm.tasks.labels.fitting",
-        loading="rnnlm.tasks.labels.model",
+        fitting="rnnlm.tasks.labelling.fitting",
+        loading="rnnlm.tasks.labelling.model",
         takes_parts=True,
         task=task,
     )

@@ -13,14 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from rnnlm import registry
 from rnnlm.checks import several
-from rnnlm.combinations.adapted_model import AdaptedModel
 from rnnlm.config import plain, takes_fields
 from rnnlm.errors import UsageError, nearest
-from rnnlm.generation.sampling import Drawing
-from rnnlm.generation.settings import BeamSettings
 from rnnlm.interface import Array, Device, ModelHandle, State, Tokenizer, core_of
-from rnnlm.models import loading, registry
+from rnnlm.lm.base import loading
+from rnnlm.lm.mixtures.adapted_model import AdaptedModel
+from rnnlm.scoring.generation.sampling import Drawing
+from rnnlm.scoring.generation.settings import BeamSettings
 from rnnlm.scoring.settings import SentenceScoring
 from rnnlm.tabular import RecordList
 
@@ -31,33 +32,33 @@ if TYPE_CHECKING:
     from rnnlm.config import SettingValue
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.evaluation.soundness import Check
-    from rnnlm.generation.drawing import Sample
-    from rnnlm.inference.next_word import NextWord
-    from rnnlm.inspection.cloze import Cloze
-    from rnnlm.inspection.common import Source
-    from rnnlm.inspection.gates import GatesInspection
-    from rnnlm.inspection.gradients.flow import GradientFlow
-    from rnnlm.inspection.gradients.sensitivity import SentenceSensitivity
-    from rnnlm.inspection.memory import Memory
-    from rnnlm.inspection.neighbours import Analogy, Neighbours
-    from rnnlm.inspection.probing import ProbeInspection
-    from rnnlm.inspection.spectrum import SpectrumInspection
     from rnnlm.interface import LanguageModel
-    from rnnlm.models.adaptation_settings import AdaptationSettings
-    from rnnlm.models.companions import TunedSettings
-    from rnnlm.models.registry import LabelModel
+    from rnnlm.lm.base.adaptation_settings import AdaptationSettings
+    from rnnlm.lm.base.companions import TunedSettings
+    from rnnlm.registry import LabelModel
+    from rnnlm.scoring.generation.drawing import Sample
+    from rnnlm.scoring.next_word import NextWord
     from rnnlm.scoring.pairs.accuracy import PairScores, TestSet
     from rnnlm.scoring.pairs.pair import Pair
     from rnnlm.scoring.rows import SentenceScores
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.scoring.word_scorer import WordScorer
-    from rnnlm.tasks.labels.results import ClassifiedTexts, TaggedSentences
+    from rnnlm.tasks.labelling.evaluation.results import ClassifiedTexts, TaggedSentences
     from rnnlm.tasks.seq2seq.options import DecodingSettings
     from rnnlm.tasks.seq2seq.results import TranslatedLines
-    from rnnlm.tasks.task import Given
     from rnnlm.text.lines import Progress, TextSettings
-    from rnnlm.vectors.settings import Pooling
-    from rnnlm.vectors.word_vectors import WordVectors
+    from rnnlm.tools.inspection.cloze import Cloze
+    from rnnlm.tools.inspection.common import Source
+    from rnnlm.tools.inspection.gates import GatesInspection
+    from rnnlm.tools.inspection.gradients.flow import GradientFlow
+    from rnnlm.tools.inspection.gradients.sensitivity import SentenceSensitivity
+    from rnnlm.tools.inspection.memory import Memory
+    from rnnlm.tools.inspection.neighbours import Analogy, Neighbours
+    from rnnlm.tools.inspection.probing import ProbeInspection
+    from rnnlm.tools.inspection.spectrum import SpectrumInspection
+    from rnnlm.tools.vectors.settings import Pooling
+    from rnnlm.tools.vectors.word_vectors import WordVectors
+    from rnnlm.training.task import Given
 
 # The command that each method stands for, where not all models have it.
 METHODS = {
@@ -129,7 +130,7 @@ class Model(ModelHandle):
         Raises:
             UsageError: the model was not loaded from a folder.
         """
-        from rnnlm.models import info
+        from rnnlm.training import info
 
         return info.describe(str(self._stored("has no folder to describe")))
 
@@ -217,18 +218,19 @@ class Model(ModelHandle):
         are.
 
         Of a tagger or classifier, reading: settings of
-        :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from the training data's.
+        :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings` that differ from the
+        training data's.
 
         Of an encoder-decoder, target: for each file one with its targets, where these are in
         separate files; as many again for each further reference. decoding: how sources are
         decoded; None: greedily. reading: settings of
-        :class:`~rnnlm.text.pairs.ParallelSettings` that differ from the training data's.
+        :class:`~rnnlm.tasks.seq2seq.pairs.ParallelSettings` that differ from the training data's.
 
         Raises:
             UsageError: a keyword does not go with the model.
             TextError: a text cannot be read or is empty.
         """
-        from rnnlm.tasks.evaluation import evaluate
+        from rnnlm.evaluation.evaluate import evaluate
 
         return evaluate(
             self.core, text, context=context, text_settings=text_settings,
@@ -256,8 +258,8 @@ class Model(ModelHandle):
             TextError: a line holds a newline, or `<s>` or `</s>`.
             UsageError: the model has no layers, or not this one; the request contradicts itself.
         """
-        from rnnlm.vectors.embedding import Embedder
-        from rnnlm.vectors.settings import EmbeddingSettings
+        from rnnlm.tools.vectors.embedding import Embedder
+        from rnnlm.tools.vectors.settings import EmbeddingSettings
 
         return Embedder(self.core, EmbeddingSettings(pooling, layer, words)).vectors(lines)
 
@@ -268,7 +270,7 @@ class Model(ModelHandle):
         Raises:
             UsageError: the model has no such vectors.
         """
-        from rnnlm.vectors.word_vectors import word_vectors
+        from rnnlm.tools.vectors.word_vectors import word_vectors
 
         return word_vectors(self.core, which)
 
@@ -375,7 +377,7 @@ class Model(ModelHandle):
             TextError: the prompt holds a newline or `</s>`.
             UsageError: nothing is left that may be drawn.
         """
-        from rnnlm.generation.drawing import generate
+        from rnnlm.scoring.generation.drawing import generate
 
         self._check("generate")
         return RecordList(generate(self.core, settings))
@@ -390,7 +392,7 @@ class Model(ModelHandle):
                 time; nothing is left to write.
             TextError: the prompt holds a newline or `</s>`.
         """
-        from rnnlm.generation.search import likeliest
+        from rnnlm.scoring.generation.search import likeliest
 
         self._check("likeliest")
         return likeliest(self.core, settings)
@@ -403,7 +405,7 @@ class Model(ModelHandle):
             TextError: the text holds a newline or `</s>`.
             UsageError: `count` is below 0.
         """
-        from rnnlm.generation.autocomplete import next_words
+        from rnnlm.scoring.generation.autocomplete import next_words
 
         self._check("next_words")
         return next_words(self.core, text, plain(count))
@@ -425,16 +427,16 @@ class Model(ModelHandle):
         the neural cache; "dynamic", dynamic evaluation. What was tuned for a model is read by
         `rnnlm.load("NAME+KIND")`, not here.
 
-        settings: of the class that :data:`rnnlm.combinations.settings.KINDS` names; None: its
+        settings: of the class that :data:`rnnlm.lm.mixtures.settings.KINDS` names; None: its
         defaults. statistics: for the rule rms of "dynamic", what
-        :func:`rnnlm.combinations.dynamic_evaluation.gather_statistics` gives.
+        :func:`rnnlm.lm.mixtures.dynamic_evaluation.gather_statistics` gives.
 
         Raises:
             UsageError: the kind is unknown, the model cannot be adapted so, or statistics are
                 needed.
             ArgumentTypeError: the settings are of another class.
         """
-        from rnnlm.combinations.adaptation import adapt
+        from rnnlm.lm.mixtures.adaptation import adapt
 
         self._check("adapt")
         return Model(adapt(self.core, kind, settings, statistics))
@@ -465,7 +467,7 @@ class Model(ModelHandle):
             OutputError: the folder cannot be written to, or holds settings that were chosen
                 otherwise.
         """
-        from rnnlm.combinations.tuning import tune
+        from rnnlm.training.derived.tuning import tune
 
         self._check("tune")
         folder = self._stored("has no folder to keep settings in")
@@ -482,7 +484,7 @@ class Model(ModelHandle):
             UsageError: it is no n-gram model.
             OutputError: a file is there and not to be replaced, or it cannot be written.
         """
-        from rnnlm.ngram.arpa.writing import export_arpa
+        from rnnlm.lm.ngram.arpa.writing import export_arpa
 
         export_arpa(self.core, path, overwrite)
 
@@ -504,7 +506,7 @@ class Model(ModelHandle):
         Raises:
             UsageError: the model is no tagger.
         """
-        from rnnlm.tasks.labels.tagging import tag
+        from rnnlm.tasks.labelling.tagging import tag
 
         self._check("tag")
         return tag(self.core, sentences, nbest=nbest, probabilities=probabilities)
@@ -515,7 +517,7 @@ class Model(ModelHandle):
         Raises:
             UsageError: the model is no classifier.
         """
-        from rnnlm.tasks.labels.tagging import classify
+        from rnnlm.tasks.labelling.tagging import classify
 
         self._check("classify")
         return classify(self.core, texts)
@@ -548,8 +550,8 @@ class Model(ModelHandle):
         )
         return translate(self.core, sources, settings=chosen)
 
-    # ---- What it has learned. Functions of the same names in rnnlm.inspection take several models,
-    # or word vectors, and more keywords.
+    # ---- What it has learned. Functions of the same names in rnnlm.tools.inspection take several
+    # models, or word vectors, and more keywords.
 
     def inspect_gates(
         self, sentence: str, *, units: Sequence[int] = (), unit_count: int = 16
@@ -558,7 +560,7 @@ class Model(ModelHandle):
 
         units: those to draw, by number; none: in each layer the `unit_count` that vary most.
         """
-        from rnnlm.inspection.gates import inspect_gates
+        from rnnlm.tools.inspection.gates import inspect_gates
 
         return inspect_gates(self.core, sentence, units=units, unit_count=unit_count)
 
@@ -569,13 +571,13 @@ class Model(ModelHandle):
 
         text: None: the test part of the bundled English. window: the tokens that are shuffled.
         """
-        from rnnlm.inspection.memory import inspect_memory
+        from rnnlm.tools.inspection.memory import inspect_memory
 
         return inspect_memory(self._by_name(), text, positions=positions, window=window)
 
     def inspect_sensitivity(self, sentence: str) -> "SentenceSensitivity":
         """Measure what each word of a sentence weighs in later predictions."""
-        from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
+        from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
 
         return inspect_sensitivity(self._by_name(), sentence)
 
@@ -584,13 +586,13 @@ class Model(ModelHandle):
     ) -> "GradientFlow":
         """Measure how gradients flow through time, over as many as `lags` tokens, at `positions`
         drawn from a text. text: None: the test part of the bundled English."""
-        from rnnlm.inspection.gradients.flow import inspect_gradients
+        from rnnlm.tools.inspection.gradients.flow import inspect_gradients
 
         return inspect_gradients(self._by_name(), text, lags=lags, positions=positions)
 
     def inspect_spectrum(self) -> "SpectrumInspection":
         """Compute the spectra of its recurrent weights."""
-        from rnnlm.inspection.spectrum import inspect_spectrum
+        from rnnlm.tools.inspection.spectrum import inspect_spectrum
 
         return inspect_spectrum(self._by_name())
 
@@ -600,7 +602,7 @@ class Model(ModelHandle):
         file: a table with the columns text (`___` is the gap) and answer; None: 200 bundled items.
         items: also show what is likeliest in each gap.
         """
-        from rnnlm.inspection.cloze import inspect_cloze
+        from rnnlm.tools.inspection.cloze import inspect_cloze
 
         return inspect_cloze(self._by_name(), file, items=items)
 
@@ -616,19 +618,19 @@ class Model(ModelHandle):
         data: a file of labelled data, or a bundled corpus. label_column: of the labels, where there
         are several. level: what is labelled; None: words, or as in the bundled corpus.
         """
-        from rnnlm.inspection.probing import inspect_probe
+        from rnnlm.tools.inspection.probing import inspect_probe
 
         return inspect_probe(self.core, data, label_column=label_column, level=level)
 
     def inspect_neighbours(self, words: Sequence[str], *, count: int = 10) -> "Neighbours":
         """Find the words whose vectors are nearest to those of `words`."""
-        from rnnlm.inspection.neighbours import inspect_neighbours
+        from rnnlm.tools.inspection.neighbours import inspect_neighbours
 
         return inspect_neighbours(self.core, words, count=count)
 
     def inspect_analogy(self, words: Sequence[str], *, count: int = 10) -> "Analogy":
         """Find the words nearest to a - b + c, where (a, b, c) are the `words`."""
-        from rnnlm.inspection.neighbours import inspect_analogy
+        from rnnlm.tools.inspection.neighbours import inspect_analogy
 
         return inspect_analogy(self.core, words, count=count)
 

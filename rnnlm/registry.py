@@ -11,7 +11,7 @@ from rnnlm.errors import ComparisonError, SettingsError, UsageError, nearest
 from rnnlm.system import current_rank
 
 if TYPE_CHECKING:
-    from rnnlm.tasks.task import AnyTask
+    from rnnlm.training.task import AnyTask
 
 LANGUAGE_MODEL = "language-model"
 USUAL_MODEL = "lstm"  # the kind that is trained where none is named, whatever the task
@@ -45,7 +45,7 @@ class Kind:
     # Function(resolved, data) that deletes what a run has left outside of its folder to go on from.
     cleaning: str | None = None
     # Module with check_counts(folder) and open_counts(folder, resolved), which opens counts in
-    # place of a text. Return them (rnnlm.tasks.request.CountedData), and the settings with those
+    # place of a text. Return them (rnnlm.training.request.CountedData), and the settings with those
     # that they bring.
     counted: str | None = None
     # Function(resolved, data) that returns sizes, by name, that only the texts tell.

@@ -97,7 +97,7 @@ def train(
     given = dict(locals())
     from rnnlm.system import planning_together
     from rnnlm.training.plan import plan
-    from rnnlm.training.request import request_of
+    from rnnlm.training.resolution import request_of
     from rnnlm.training.run import run
 
     # The file of a text in memory lasts as long as somebody holds the text: the plan does.
@@ -275,7 +275,7 @@ class FinishedRun:
     @cached_property
     def evaluations(self) -> "Mapping[str, Evaluation]":
         """The exact evaluations at the end, by text: "valid", "test"."""
-        from rnnlm.models.manifest import read_manifest
+        from rnnlm.storage.manifest import read_manifest
 
         return read_manifest(self.folder).evaluations
 

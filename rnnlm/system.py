@@ -91,7 +91,7 @@ _thread = threading.local()
 
 def free_processors() -> int:
     """Return how many processors the current thread may use: a single one in a thread of
-    :func:`rnnlm.work.in_threads`, where other threads use the others."""
+    :func:`rnnlm.parallel.in_threads`, where other threads use the others."""
     return 1 if hasattr(_thread, "is_of_several") else processors()
 
 

@@ -34,10 +34,13 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 pytest_plugins = [
     "support.commands",
     "support.devices",
+    "support.hostile",
+    "support.inputs",
     "support.networks",
     "support.tiny_tasks",
     "support.tiny_labellers",
     "support.tiny_translators",
+    "support.whole_runs",
 ]
 
 # The same few examples every time; with `-m soak`, new ones, and many.
@@ -86,16 +89,13 @@ def _function(item: pytest.Item) -> tuple[Path, str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the long proofs, fuzzing among them, unless they are asked for.
+    """Leave out the long proofs unless they are asked for.
 
     What takes longest comes first: a worker of xdist that has nothing left to do takes tests from
     the end of another's list, and makes their fixtures once more.
     """
     mark_further_cases(items)
-    items.sort(key=lambda item: "system" not in item.path.parts)
-    for item in items:
-        if "fuzzing" in item.path.parts:
-            item.add_marker("soak")
+    items.sort(key=lambda item: item.get_closest_marker("processes") is None)
     if not is_soak(config):
         long_proofs = [item for item in items if item.get_closest_marker("soak")]
         config.hook.pytest_deselected(items=long_proofs)

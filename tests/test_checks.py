@@ -10,20 +10,20 @@ import pytest
 
 import rnnlm
 from rnnlm.cli.main import run
-from rnnlm.combinations.adaptation import adapt
-from rnnlm.combinations.tuning import tune
 from rnnlm.errors import ArgumentTypeError
+from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.evaluation.soundness import audit
-from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.generation.settings import BeamSettings
-from rnnlm.inspection.memory import inspect_memory
-from rnnlm.inspection.neighbours import inspect_analogy, inspect_neighbours
-from rnnlm.models import model_folder
+from rnnlm.lm.mixtures.adaptation import adapt
+from rnnlm.scoring.generation.sampling import SamplingSettings
+from rnnlm.scoring.generation.settings import BeamSettings
 from rnnlm.scoring.pairs.scoring import score_pairs
 from rnnlm.scoring.scorer import score_chunks
 from rnnlm.scoring.settings import ScoringSettings
-from rnnlm.tasks.evaluation import evaluate
-from rnnlm.vectors.word_vectors import word_vectors
+from rnnlm.storage import model_folder
+from rnnlm.tools.inspection.memory import inspect_memory
+from rnnlm.tools.inspection.neighbours import inspect_analogy, inspect_neighbours
+from rnnlm.tools.vectors.word_vectors import word_vectors
+from rnnlm.training.derived.tuning import tune
 from support.tiny_models import LINES, fit, save
 
 FUNCTIONS = {

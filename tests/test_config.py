@@ -27,9 +27,9 @@ from rnnlm.config import (
     resolve,
 )
 from rnnlm.errors import ModelError, SettingsError
-from rnnlm.files.reading import read_by_hand
-from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.scoring.generation.sampling import SamplingSettings
 from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.storage.files.reading import read_by_hand
 
 
 @dataclass(frozen=True)

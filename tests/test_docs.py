@@ -37,6 +37,8 @@ from support.shown import (
     written_files,
 )
 
+pytestmark = pytest.mark.processes
+
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 SOAK = pytest.mark.soak
 SMALL = ["--budget", "3steps", "--set", "hidden_size=16", "--set", "embedding_size=16"]

@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from setuptools.config.setupcfg import read_configuration
 
 from rnnlm import corpora
 from rnnlm.cli.main import COMMANDS
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.processes
+
+ROOT = Path(__file__).parents[1]
 OPTIONS = read_configuration(ROOT / "setup.cfg")["options"]
 SMALL = (ROOT / "requirements-ngram.txt").read_text("utf-8").splitlines()
 WHOLE = OPTIONS["install_requires"] + OPTIONS["extras_require"]["plots"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PLACES = ("*.md", "docs/**/*.md", "docs/**/*.ipynb", "corpora/*/README.md", "checkpoints/*.md")
 PAGES = sorted(page for place in PLACES for page in ROOT.glob(place))
 FENCE = re.compile(r"^(```+)(?:.*?)^\1$", re.MULTILINE | re.DOTALL)

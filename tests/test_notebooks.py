@@ -12,7 +12,9 @@ import pytest
 
 from rnnlm import corpora
 
-FOLDER = Path(__file__).parents[2] / "docs" / "notebooks"
+pytestmark = pytest.mark.processes
+
+FOLDER = Path(__file__).parents[1] / "docs" / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 # What makes a notebook quick, wherever it is written.
 SMALL = {r'budget="[^"]*"': 'budget="3steps"', r"positions=\d+": "positions=5"}

@@ -15,7 +15,7 @@ from setuptools.config.setupcfg import read_configuration
 
 import rnnlm
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 OPTIONS = read_configuration(ROOT / "setup.cfg")["options"]
 INSTALLED_AS = {
     "rnnlm": "rnnlm",

@@ -6,9 +6,9 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 import pytest
 
-from rnnlm import work
-from rnnlm.ngram.counting.dask_cluster import say_share, saying
-from rnnlm.work import Inline, Team, this_thread
+from rnnlm import parallel
+from rnnlm.lm.ngram.counting.dask_cluster import say_share, saying
+from rnnlm.parallel import Inline, Team, this_thread
 
 
 @pytest.fixture
@@ -41,11 +41,11 @@ def test_few_tasks_are_drawn_ahead(team):
 
     steps = team.run(abs, drawing())
     next(steps)
-    assert len(drawn) <= 1 + work.AHEAD * 3
+    assert len(drawn) <= 1 + parallel.AHEAD * 3
 
 
 def test_the_caller_hears_that_it_waits(team, monkeypatch):
-    monkeypatch.setattr(work, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(parallel, "TICK_SECONDS", 0.01)
     checks = []
     team.check = lambda: checks.append(1)
     goes_on = threading.Event()

@@ -8,7 +8,7 @@ import pytest
 
 import rnnlm
 
-PAGE = Path(__file__).parents[2] / "docs" / "python.md"
+PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 PUBLIC = [name for name in rnnlm.__all__ if name != "__version__"]
 
 

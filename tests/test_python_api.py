@@ -16,14 +16,14 @@ import torch
 import rnnlm
 from rnnlm.config import describe
 from rnnlm.errors import ArgumentTypeError, RnnlmError, SettingsError, TextError, UsageError
-from rnnlm.generation.drawing import generate
-from rnnlm.generation.sampling import Drawing
-from rnnlm.generation.search import likeliest
-from rnnlm.generation.settings import BeamSettings
-from rnnlm.inspection.memory import inspect_memory
+from rnnlm.evaluation.evaluate import evaluate
+from rnnlm.scoring.generation.drawing import generate
+from rnnlm.scoring.generation.sampling import Drawing
+from rnnlm.scoring.generation.search import likeliest
+from rnnlm.scoring.generation.settings import BeamSettings
 from rnnlm.scoring.settings import SentenceScoring
-from rnnlm.serving.schemas import GenerateRequest
-from rnnlm.tasks.evaluation import evaluate
+from rnnlm.tools.inspection.memory import inspect_memory
+from rnnlm.tools.serving.schemas import GenerateRequest
 from support.small_runs import SMALL
 
 from_lines, from_dataset = rnnlm.Corpus.from_lines, rnnlm.Corpus.from_dataset
@@ -121,9 +121,7 @@ def test_a_model_is_what_functions_take(done):
 
 def test_settings_are_the_door():
     """A field of these classes is an option, a field over HTTP, and a keyword, of one name."""
-    options = {
-        option.name for option in import_module("rnnlm.cli.commands.generate").command.params
-    }
+    options = {option.name for option in import_module("rnnlm.cli.lm.generate").command.params}
     for settings, method in (
         (Drawing, rnnlm.Model.generate), (BeamSettings, rnnlm.Model.likeliest),
         (SentenceScoring, rnnlm.Model.score_sentences),

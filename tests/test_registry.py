@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from rnnlm import registry
 from rnnlm.config import Layer, names_of, resolve
 from rnnlm.errors import SettingsError
-from rnnlm.models import registry
 
 # arrays whose shapes only the file tells
 STORED = {"ngram": {"values_1": ("F32", (11, 1))}, "mixture": {"weights": ("F64", (2,))}}
@@ -86,7 +86,7 @@ def test_an_unknown_kind_suggests_the_nearest(name, nearest):
 def test_n_gram_models_are_reached_without_torch():
     code = """
 import sys, types
-from rnnlm.models import registry
+from rnnlm import registry
 for kind in map(registry.kind_of, ("unigram", "ngram")):
     kind.settings_classes(), kind.array_shapes({}, types.SimpleNamespace(size=3)), kind.from_arrays
     registry.resolve_name(kind.fitting + ":fit")
@@ -96,7 +96,7 @@ sys.exit("torch" in sys.modules)
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-LIBRARY = Path(registry.__file__).parents[1]
+LIBRARY = Path(registry.__file__).parent
 
 
 def names_of_objects():

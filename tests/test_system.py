@@ -10,8 +10,8 @@ import pytest
 
 from rnnlm import system
 from rnnlm.errors import SettingsError
+from rnnlm.parallel import in_threads
 from rnnlm.system import parse_size
-from rnnlm.work import in_threads
 
 WAIT = 20  # seconds until a test gives up
 

@@ -14,22 +14,22 @@ from matplotlib.figure import Figure
 import rnnlm
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
+from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.evaluation.metrics import with_intervals
-from rnnlm.generation.autocomplete import next_words
-from rnnlm.generation.search import likeliest
-from rnnlm.generation.settings import BeamSettings
-from rnnlm.inspection.activations import inspect_activations
-from rnnlm.inspection.common import Inspection
-from rnnlm.inspection.gradcheck import inspect_gradcheck
-from rnnlm.inspection.neighbours import inspect_analogy
-from rnnlm.inspection.probing import inspect_probe
-from rnnlm.inspection.step import inspect_step
-from rnnlm.inspection.surface import inspect_surface
-from rnnlm.rescoring.nbest import Hypothesis, Utterance
-from rnnlm.rescoring.rescorer import gain_over, rescore, tune_weights
+from rnnlm.scoring.generation.autocomplete import next_words
+from rnnlm.scoring.generation.search import likeliest
+from rnnlm.scoring.generation.settings import BeamSettings
 from rnnlm.scoring.pairs.pair import Pair
 from rnnlm.tabular import Table
-from rnnlm.tasks.evaluation import evaluate
+from rnnlm.tools.inspection.activations import inspect_activations
+from rnnlm.tools.inspection.common import Inspection
+from rnnlm.tools.inspection.gradcheck import inspect_gradcheck
+from rnnlm.tools.inspection.neighbours import inspect_analogy
+from rnnlm.tools.inspection.probing import inspect_probe
+from rnnlm.tools.inspection.step import inspect_step
+from rnnlm.tools.inspection.surface import inspect_surface
+from rnnlm.tools.rescoring.nbest import Hypothesis, Utterance
+from rnnlm.tools.rescoring.rescorer import gain_over, rescore, tune_weights
 from support import tiny_models, tiny_seq2seq, tiny_tasks
 from support.pictures import faults_of
 from support.tiny_models import LINES, Lines

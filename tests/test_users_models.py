@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.combinations.adaptation import adapt
-from rnnlm.combinations.adapted_model import AdaptedModel
+from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.evaluation.soundness import audit, probabilities_sum_to_one
-from rnnlm.generation.autocomplete import next_words
-from rnnlm.inspection.memory import inspect_memory
 from rnnlm.interface import HiddenStateModel, LanguageModel
-from rnnlm.models import loading
-from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.ngram.arpa.writing import export_arpa
-from rnnlm.ngram.model import NgramModel
-from rnnlm.tasks.evaluation import evaluate
-from rnnlm.tasks.labels.tagging import tag
-from rnnlm.vectors.word_vectors import word_vectors
+from rnnlm.lm.base import loading
+from rnnlm.lm.mixtures.adaptation import adapt
+from rnnlm.lm.mixtures.adapted_model import AdaptedModel
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.ngram.arpa.writing import export_arpa
+from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.scoring.generation.autocomplete import next_words
+from rnnlm.tasks.labelling.tagging import tag
+from rnnlm.tools.inspection.memory import inspect_memory
+from rnnlm.tools.vectors.word_vectors import word_vectors
 from support.tiny_models import HELD_OUT, LINES, Lines, fit
 
 PROTOCOL = [name for name in vars(LanguageModel) if not name.startswith("_")]

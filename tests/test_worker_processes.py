@@ -5,11 +5,11 @@ import time
 import pytest
 
 from rnnlm.errors import RnnlmError
+from rnnlm.parallel import Inline, Processes
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.pieces import Piece
 from rnnlm.text.prepared.tokenizer_sample import learn
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.work import Inline, Processes
 
 
 @pytest.fixture(scope="module")

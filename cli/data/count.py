@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from rnnlm.interface import Tokenizer
-    from rnnlm.ngram.counting.counted import Counted
+    from rnnlm.lm.ngram.counting.counted import Counted
     from rnnlm.text.corpus import Text
     from rnnlm.text.tokenizer_settings import TokenizerSettings
 
@@ -108,10 +108,10 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     The same command goes on where it was interrupted, with what is in --temp DIR, or says that the
     counts are finished.
     """
-    from rnnlm.files import lock
-    from rnnlm.files.result_file import next_step_of_file
-    from rnnlm.files.resuming import Step, in_one_spelling, text_signatures
-    from rnnlm.ngram.counting import counts_folder, strings
+    from rnnlm.lm.ngram.counting import counts_folder, strings
+    from rnnlm.storage.files import lock
+    from rnnlm.storage.files.result_file import next_step_of_file
+    from rnnlm.storage.files.resuming import Step, in_one_spelling, text_signatures
 
     # What is read, and how it is written: before time goes into it.
     if output == Path("-"):
@@ -170,7 +170,7 @@ def _check(
 ) -> None:
     """Refuse options that have no effect together, and an output that is one of the inputs.
     folders: those of TEXT that hold counts. target: the folder to write, if it is one."""
-    from rnnlm.files import outputs
+    from rnnlm.storage.files import outputs
     from rnnlm.text import sources
 
     refuse_if(
@@ -206,7 +206,7 @@ def _check_folders(
     text: tuple[str, ...], folders: list[str], target: Path | None, given: dict[str, Any]
 ) -> None:
     """Refuse what cannot be combined with counts that are read."""
-    from rnnlm.ngram.counting import counts_folder
+    from rnnlm.lm.ngram.counting import counts_folder
 
     # A folder without counts, or one that is missing, is no text to be counted, either.
     others = [name for name in text if name not in folders]
@@ -237,8 +237,8 @@ def _put_rows(
     counts: Any, output: Path | None, identity: dict[str, str], progress: terminal.Progress
 ) -> None:
     """Write a table to a file, or print it."""
-    from rnnlm.files.result_file import record_finished
-    from rnnlm.ngram.counting import strings
+    from rnnlm.lm.ngram.counting import strings
+    from rnnlm.storage.files.result_file import record_finished
 
     lines = strings.count_lines(counts, progress)
     if output:
@@ -262,8 +262,8 @@ def _counted(
     progress: terminal.Progress,
 ) -> "AbstractContextManager[Counted]":
     """Return what provides the counts of a text, of a folder, or the sums over several."""
-    from rnnlm.ngram.counting import counted
-    from rnnlm.ngram.counting.workers import Workers
+    from rnnlm.lm.ngram.counting import counted
+    from rnnlm.lm.ngram.counting.workers import Workers
 
     memory, temp = given["memory"], given["temp"]
     if to_count is None:
@@ -292,7 +292,7 @@ def _text_and_tokenizer(
 
 def _identity_of_text(text: "Text", tokenizer: "Tokenizer | TokenizerSettings") -> dict[str, str]:
     """Return what determines the tokens of a text."""
-    from rnnlm.files.resuming import settings_identity
+    from rnnlm.storage.files.resuming import settings_identity
     from rnnlm.text.corpus import identity_of
     from rnnlm.text.tokenizer_settings import TokenizerSettings
 
@@ -315,8 +315,8 @@ def _tokenizer(given: dict[str, Any]) -> "Tokenizer | TokenizerSettings":
     brings = "-m MODEL" if model else f"--tokenizer-from {shared}"
     refuse_if(flags, f"{brings} brings its own tokenizer: leave {named} out.")
 
-    from rnnlm.models.loading import load_tokenizer
-    from rnnlm.ngram.counting import counts_folder
+    from rnnlm.lm.base.loading import load_tokenizer
+    from rnnlm.lm.ngram.counting import counts_folder
 
     if shared and counts_folder.is_counts(shared):
         return counts_folder.load(shared).tokenizer

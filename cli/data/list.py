@@ -50,8 +50,8 @@ def command(what: str, name: str | None, as_json: bool) -> None:
 
 def _list_models(as_json: bool) -> None:
     from rnnlm.errors import ModelError
-    from rnnlm.models import loading
-    from rnnlm.models.manifest import read_manifest
+    from rnnlm.lm.base import loading
+    from rnnlm.storage.manifest import read_manifest
 
     # A checkout has the shipped models in ./checkpoints, too.
     shipped = [folder.resolve() for folder in loading.shipped()]
@@ -71,7 +71,7 @@ def _list_models(as_json: bool) -> None:
 
 
 def _list_recipes(name: str | None, as_json: bool) -> None:
-    from rnnlm.recipes import recipe
+    from rnnlm.training.recipes import recipe
 
     if as_json:
         names = (name,) if name else recipe.names()

@@ -80,7 +80,7 @@ def command(as_json: bool, **given: Any) -> None:
     own["assignments"] = parse_assignments(own["assignments"])
     tokenizer_from = given.pop("tokenizer_from")
     if tokenizer_from:
-        from rnnlm.models.loading import load_tokenizer
+        from rnnlm.lm.base.loading import load_tokenizer
 
         own["shared_tokenizer"] = load_tokenizer(tokenizer_from)
         own["tokenizer_name"] = tokenizer_from

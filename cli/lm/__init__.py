@@ -1,1 +1,1 @@
-"""One file a command: it parses, calls one function, prints."""
+"""Commands on language models: train, eval, score, generate, compare, and more."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import task_options, terminal, translation_options
+from .. import terminal
 from ..help_sections import Command, section
 from ..options import (
     PATH,
@@ -21,11 +21,12 @@ from ..options import (
     text_options,
 )
 from ..setting_options import COMPARISON, options_of
+from ..tasks import task_options, translation_options
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.pairing import Comparison
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
-    from rnnlm.tasks.task import AnyTask
+    from rnnlm.training.task import AnyTask
 
 
 WITHOUT_TEXT = ("models", "as_json")  # what a comparison of stored metrics takes
@@ -150,8 +151,8 @@ def _draw(plot: Path, result: "Comparison") -> None:
 
 def _task_of(models: tuple[str, ...]) -> "AnyTask":
     """Return the task that all models were trained for; refuse models of several tasks."""
-    from rnnlm.models import registry
-    from rnnlm.models.loading import task_of
+    from rnnlm import registry
+    from rnnlm.lm.base.loading import task_of
 
     tasks = {name: task_of(name) for name in models}
     registry.check_same_task(tasks)

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from .. import options, task_options, terminal, translation_options
+from .. import options, terminal
 from ..help_sections import Command, section
+from ..tasks import task_options, translation_options
 
 if TYPE_CHECKING:
-    from rnnlm.evaluation.label_evaluation import LabelEvaluation
-    from rnnlm.evaluation.pair_evaluation import PairEvaluation
+    from rnnlm.tasks.labelling.evaluation.label_evaluation import LabelEvaluation
+    from rnnlm.tasks.seq2seq.evaluation.pair_evaluation import PairEvaluation
 
 
 @click.command(cls=Command)
@@ -53,7 +54,8 @@ def command(
     are against the nearest of all references that the source has. Perplexity is that of the
     references given their sources.
     """
-    from rnnlm.models import loading, registry
+    from rnnlm import registry
+    from rnnlm.lm.base import loading
     from rnnlm.system import keep_freed
 
     from .. import metrics

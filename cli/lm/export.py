@@ -9,7 +9,7 @@ from .. import terminal
 from ..options import PATH, STANDARD_OUTPUT, chosen_model, model_option, overwrite_option, refuse_if
 
 if TYPE_CHECKING:
-    from rnnlm.vectors.word_vectors import Which
+    from rnnlm.tools.vectors.word_vectors import Which
 
 
 @click.command()
@@ -54,8 +54,8 @@ def command(
 
 
 def _write_arpa(name: str, file: Path, overwrite: bool) -> None:
-    from rnnlm.models.loading import load
-    from rnnlm.ngram.arpa import writing
+    from rnnlm.lm.base.loading import load
+    from rnnlm.lm.ngram.arpa import writing
 
     model = load(name, "cpu")
     writing.export_arpa(model, file, overwrite, terminal.Progress())
@@ -64,8 +64,8 @@ def _write_arpa(name: str, file: Path, overwrite: bool) -> None:
 
 
 def _write_vectors(name: str, file: Path, which: "Which", overwrite: bool) -> None:
-    from rnnlm.files.outputs import check_file
-    from rnnlm.vectors.word_vectors import word_vectors
+    from rnnlm.storage.files.outputs import check_file
+    from rnnlm.tools.vectors.word_vectors import word_vectors
 
     check_file(file, overwrite)
     vectors = word_vectors(name, which)

@@ -12,7 +12,7 @@ from ..help_sections import Command, section
 from ..setting_options import BEAM, SAMPLING, option_called, options_of
 
 if TYPE_CHECKING:
-    from rnnlm.generation.drawing import Sample
+    from rnnlm.scoring.generation.drawing import Sample
 
 
 @click.command(cls=Command)
@@ -42,7 +42,7 @@ def command(
     Restrictions of what is drawn apply in this order, each to what the last one left: repetition
     penalty, temperature, top-k, top-p, min-p.
     """
-    from rnnlm.models.loading import load
+    from rnnlm.lm.base.loading import load
 
     # All that can be wrong is found before a model is loaded.
     prompts = [options.checked_utf8(text, "a beginning") for text in beginnings] or [""]
@@ -60,10 +60,10 @@ def _search(given: dict[str, Any]) -> tuple[Any, "Callable[..., Iterable[Sample]
     """Return the settings, and the function that draws texts or, with --beam, searches for
     them."""
     from rnnlm.config import names_of
-    from rnnlm.generation.drawing import generate
-    from rnnlm.generation.sampling import Drawing
-    from rnnlm.generation.search import likeliest
-    from rnnlm.generation.settings import BeamSettings
+    from rnnlm.scoring.generation.drawing import generate
+    from rnnlm.scoring.generation.sampling import Drawing
+    from rnnlm.scoring.generation.search import likeliest
+    from rnnlm.scoring.generation.settings import BeamSettings
 
     if given["beam"] is None:
         options.refuse_if(given["length_power"] is not None, "--length-power needs --beam.")

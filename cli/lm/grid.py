@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from rnnlm.errors import UsageError
 
-from . import terminal
-from .live import announce_counting, display_for
-from .signals import Signals, explaining, saving_ignored
+from .. import terminal
+from ..live import announce_counting, display_for
+from ..signals import Signals, explaining, saving_ignored
 
 if TYPE_CHECKING:
-    from rnnlm.tasks.request import Request
     from rnnlm.training.grid import GridFinished, GridPlan, GridRunEnded, GridRunStarted, RunResult
+    from rnnlm.training.request import Request
 
 
 def train_grid(request: "Request", grid: tuple[str, ...], as_json: bool, dry_run: bool) -> int:

@@ -50,7 +50,7 @@ def command(
         tokenizer_from and (lowercase or split_punctuation),
         "--tokenizer-from brings its own tokenizer: leave --lowercase and --split-punctuation out.",
     )
-    from rnnlm.ngram.arpa import writing
+    from rnnlm.lm.ngram.arpa import writing
     from rnnlm.text.tokenizer_settings import TokenizerSettings
 
     settings = TokenizerSettings(

@@ -23,7 +23,7 @@ def command(model: str | None, model_name: str | None, wants_all: bool, as_json:
     Settings are shown where they differ from those of the recipe, or from the defaults where there
     is none, as --set takes them. The model is not loaded. --json holds all that --all shows.
     """
-    from rnnlm.models import info
+    from rnnlm.training import info
 
     name = chosen_model(model_name, argument=model)
     if as_json:

@@ -13,9 +13,9 @@ from click.core import ParameterSource
 
 from rnnlm.errors import RnnlmWarning, notice
 
-from . import terminal
-from .help_sections import section, stacked
-from .options import PATH, STANDARD_OUTPUT, one_on_stdout, refuse_if
+from .. import terminal
+from ..help_sections import section, stacked
+from ..options import PATH, STANDARD_OUTPUT, one_on_stdout, refuse_if
 
 if TYPE_CHECKING:
     from rnnlm.scoring.pairs.accuracy import AccuracyDifference, PairAccuracy, PairScores, TestSet
@@ -185,8 +185,8 @@ def _check_files(request: PairsRequest) -> None:
     """Make sure that the pairs are there and the files can be written, before time goes into
     scoring."""
     from rnnlm.evaluation import plotting
-    from rnnlm.files.outputs import check_apart, check_file
     from rnnlm.scoring.pairs.files import files_of
+    from rnnlm.storage.files.outputs import check_apart, check_file
 
     one_on_stdout(request.outputs, request.as_json)
     check_apart(request.outputs, files_of(request.source))
@@ -200,8 +200,8 @@ def _check_files(request: PairsRequest) -> None:
 
 
 def _write_details(path: Path, scores: "Scores") -> None:
-    from rnnlm.files.outputs import save_file
     from rnnlm.scoring.pairs.accuracy import record_of
+    from rnnlm.storage.files.outputs import save_file
 
     def lines() -> Iterator[bytes]:
         # One record a pair and model.

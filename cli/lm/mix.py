@@ -118,7 +118,7 @@ def command(
     flags = text_flags(given)
     corpus = corpus_of(on, flags) if on else None
     if static:
-        from rnnlm.combinations.static_mixing import mix_static
+        from rnnlm.training.derived.static_mixing import mix_static
 
         del given["bundle"], given["device"]
         progress = terminal.Progress()
@@ -126,7 +126,7 @@ def command(
             models, corpus, output, memory=memory, temp=temp, report=progress, **given
         )
     else:
-        from rnnlm.combinations.mixing import mix
+        from rnnlm.training.derived.mixing import mix
 
         mixed = mix(models, corpus, output, report=terminal.Progress(), **given)
     if as_json:

@@ -20,7 +20,7 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
-    from rnnlm.conversion.pruning import Size
+    from rnnlm.training.derived.pruning import Size
 
 _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000, "g": 1_000_000_000}
 
@@ -83,7 +83,7 @@ def command(
     """
     flags = text_flags(given)
     name = chosen_model(model_name, "n-grams")
-    from rnnlm.conversion.pruning import Limits, prune
+    from rnnlm.training.derived.pruning import Limits, prune
 
     test_text = corpus_of(on, flags) if on else None
     with terminal.Progress():

@@ -55,7 +55,7 @@ def command(
 
     # The suffix says which of the two is wanted.
     from rnnlm.evaluation import plotting
-    from rnnlm.evaluation.run_report import report
+    from rnnlm.training.run_report import report
 
     if output.suffix.lower() in plotting.SUFFIXES:
         from rnnlm.evaluation.learning_curves import plot_curves

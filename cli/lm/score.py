@@ -11,8 +11,8 @@ import click
 from .. import options, terminal
 from ..help_sections import Command, section
 from ..options import refuse_given, refuse_if
-from ..pairs import pairs_options, show_pairs, take_request
 from ..setting_options import SCORING, SENTENCES, options_of
+from .minimal_pairs import pairs_options, show_pairs, take_request
 
 if TYPE_CHECKING:
     from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
@@ -143,7 +143,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     else:
         _tell_of_terminal(inputs, reading)
         read = read_sentences(inputs or ("-",), reading, targets)
-    from .. import score_output
+    from . import score_output
 
     has_region_names = bool(reading.region_columns)
     if output:
@@ -164,7 +164,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
 def _check_files(sentences: tuple[str, ...], inputs: tuple[str, ...], output: Path | None) -> None:
     options.check_texts(*inputs)
     if output:
-        from rnnlm.files import outputs
+        from rnnlm.storage.files import outputs
         from rnnlm.text import sources
 
         outputs.check_file(output, overwrite=True)
@@ -224,7 +224,7 @@ def _identity(
     settings: "SentenceSettings",
 ) -> dict[str, str]:
     """Return what determines which sentences are scored, by name."""
-    from rnnlm.files.resuming import settings_identity, text_signatures
+    from rnnlm.storage.files.resuming import settings_identity, text_signatures
     from rnnlm.text.sources import expand
 
     # Lines with bad bytes have records, too: how these are read is not free.

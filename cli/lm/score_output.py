@@ -11,16 +11,16 @@ import click
 
 from rnnlm.errors import TextError
 from rnnlm.events import never
-from rnnlm.files.reading import standard_input_waits
-from rnnlm.files.tables import cell_text
 from rnnlm.scoring.rows import MEASURES
+from rnnlm.storage.files.reading import standard_input_waits
+from rnnlm.storage.files.tables import cell_text
 
-from . import terminal
-from .signals import explaining
+from .. import terminal
+from ..signals import explaining
 
 if TYPE_CHECKING:
-    from rnnlm.inference.next_word import NextWord
     from rnnlm.scoring.forms import Scores
+    from rnnlm.scoring.next_word import NextWord
     from rnnlm.scoring.records import SentenceScore
     from rnnlm.scoring.rows import RowLayout
     from rnnlm.scoring.sentences import Sentence
@@ -81,11 +81,11 @@ def write(
 ) -> None:
     """Write the scores to a file, chunk by chunk; after those that an interrupted run of the same
     work has written. A Parquet file appears when it is complete. identity: of the sentences."""
-    from rnnlm.files import lock
-    from rnnlm.files.result_file import GrowingFile, next_step_of_file, record_finished
-    from rnnlm.files.resuming import Step
     from rnnlm.scoring.forms import TextForm
     from rnnlm.scoring.several_models import describe_run_of_models, score_chunks_of_models
+    from rnnlm.storage.files import lock
+    from rnnlm.storage.files.result_file import GrowingFile, next_step_of_file, record_finished
+    from rnnlm.storage.files.resuming import Step
 
     about = _About(models, settings)
     layout, sentences = _layout(models, sentences, settings, has_region_names)
@@ -128,7 +128,7 @@ def _write_parquet(
     say: Callable[[str], None],
 ) -> int:
     """Write the scores of all chunks to a Parquet file; return how many sentences they were."""
-    from rnnlm.files.tables import save_parquet
+    from rnnlm.storage.files.tables import save_parquet
 
     written = 0
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.errors import ReportedElsewhere, RnnlmWarning, TrainingError
-from rnnlm.models.registry import KINDS
+from rnnlm.registry import KINDS
 
 from .. import options, terminal
 from ..help_sections import Command, section
@@ -17,8 +17,8 @@ from ..setting_options import HOLDOUT, LABELS, NGRAMS, OPTIMIZATION, PAIRS, REQU
 
 if TYPE_CHECKING:
     from rnnlm.events import Finished
-    from rnnlm.tasks.request import Request
     from rnnlm.training.plan import Plan
+    from rnnlm.training.request import Request
 
 # ---- The options of `rnnlm train`, by section.
 
@@ -130,7 +130,7 @@ def command(context: click.Context, **given: Any) -> None:
     as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
     grid = given.pop("grid")
     if grid:
-        from ..grid import train_grid
+        from .grid import train_grid
 
         context.exit(train_grid(_request(given), grid, as_json, dry_run))
     # Of several ranks, the one that fails first reports it.
@@ -196,7 +196,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
 
 def _request(given: dict[str, Any]) -> "Request":
     from rnnlm.config import parse_assignments
-    from rnnlm.training.request import request_of
+    from rnnlm.training.resolution import request_of
 
     assignments = parse_assignments(given.pop("assignments"))
     text = given.pop("text") or None
@@ -206,9 +206,9 @@ def _request(given: dict[str, Any]) -> "Request":
 def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False) -> None:
     """Show the metrics of a run, if its exact evaluation came to its end, and say what to do
     next."""
-    from rnnlm.models import registry
-    from rnnlm.models.loading import short_name
-    from rnnlm.models.manifest import read_manifest
+    from rnnlm import registry
+    from rnnlm.lm.base.loading import short_name
+    from rnnlm.storage.manifest import read_manifest
 
     manifest = read_manifest(Path(finished.folder))
     if as_json:

@@ -51,12 +51,12 @@ def command(
     training text, which --statistics gathers and saves.
     """
     flags = options.text_flags(given)
-    from rnnlm.models.loading import without_adaptation
+    from rnnlm.lm.base.loading import without_adaptation
 
     name, kind = without_adaptation(options.chosen_model(model_name))
     if kind is None:
         raise click.UsageError(f"which adaptation? Name it: -m {name}+dynamic, +cache or +unigram.")
-    from rnnlm.combinations.tuning import Trial, tune
+    from rnnlm.training.derived.tuning import Trial, tune
 
     progress = terminal.Progress()
 

@@ -14,7 +14,7 @@ from .. import options, terminal
 from ..help_sections import Command, section
 
 if TYPE_CHECKING:
-    from rnnlm.tasks.labels.files import Row, Text
+    from rnnlm.tasks.labelling.files import Row, Text
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -76,9 +76,9 @@ def command(
     options.check_output(output, overwrite, source)
     options.check_texts(source)
     name = options.chosen_model(model_name)
-    from rnnlm.files.tables import json_text
-    from rnnlm.models import loading
-    from rnnlm.tasks.labels import files
+    from rnnlm.lm.base import loading
+    from rnnlm.storage.files.tables import json_text
+    from rnnlm.tasks.labelling import files
 
     # A table stays one of its kind; plain lines become TSV.
     model = loading.model_for("classify", name, device)
@@ -119,7 +119,7 @@ _ABOUT_INPUT = {
 
 
 def _of_arguments(texts: tuple[str, ...]) -> "Iterator[Text]":
-    from rnnlm.tasks.labels.files import Text
+    from rnnlm.tasks.labelling.files import Text
 
     for number, text in enumerate(texts, start=1):
         if not options.checked_utf8(text, f"text {number}").split():
@@ -131,7 +131,7 @@ def _of_arguments(texts: tuple[str, ...]) -> "Iterator[Text]":
 def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[Text], bool]":
     """Return the format in which the texts are to be written, the texts, and whether they are of a
     table."""
-    from rnnlm.tasks.labels.files import (
+    from rnnlm.tasks.labelling.files import (
         TEXT_LINES,
         TextFileSettings,
         detect_text_format,
@@ -151,7 +151,7 @@ def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[
 
 
 def _show(rows: "list[Row]") -> None:
-    from rnnlm.tasks.labels.files import cell
+    from rnnlm.tasks.labelling.files import cell
 
     columns = [*rows[0]]
     right = [name for name in columns if name == "rank" or name.endswith("_probability")]

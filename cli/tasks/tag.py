@@ -13,9 +13,9 @@ from .. import options, terminal
 from ..help_sections import Command, section
 
 if TYPE_CHECKING:
-    from rnnlm.tasks.labels.data import Codec
-    from rnnlm.tasks.labels.files import Document
-    from rnnlm.tasks.labels.results import TaggedSentence
+    from rnnlm.tasks.labelling.data import Codec
+    from rnnlm.tasks.labelling.evaluation.results import TaggedSentence
+    from rnnlm.tasks.labelling.files import Document
 
 FORMATS = ("conllu", "columns", "jsonl", "tsv", "csv")
 _SUFFIXES = {
@@ -100,10 +100,10 @@ def command(
     )
     options.check_texts(source)
     name = options.chosen_model(model_name)
-    from rnnlm.files.tables import json_text
-    from rnnlm.models import loading
-    from rnnlm.tasks.labels import files
-    from rnnlm.tasks.labels.tagging import Tagger
+    from rnnlm.lm.base import loading
+    from rnnlm.storage.files.tables import json_text
+    from rnnlm.tasks.labelling import files
+    from rnnlm.tasks.labelling.tagging import Tagger
 
     model = loading.model_for("tag", name, device)
     tagger = Tagger(model, nbest, probabilities)
@@ -162,7 +162,7 @@ def _document(
     given: dict[str, Any],
 ) -> "Document":
     """Return the sentences to tag, and the format to write them in."""
-    from rnnlm.tasks.labels import files
+    from rnnlm.tasks.labelling import files
 
     # A file of the suffix of the input is written as the input is.
     suffix = output.suffix.lower() if output else ""
@@ -197,7 +197,7 @@ def show(
 ) -> None:
     """Print a table of sentences that were tagged, whose model has this codec. A single sentence
     has no number."""
-    from rnnlm.tasks.labels.splitting import is_of_letters
+    from rnnlm.tasks.labelling.splitting import is_of_letters
 
     make = _words
     if is_of_letters(codec):

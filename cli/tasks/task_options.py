@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options, terminal
-from .options import refuse_given
+from .. import options, terminal
+from ..options import refuse_given
 
 if TYPE_CHECKING:
     from rnnlm.tasks.seq2seq.options import DecodingSettings
-    from rnnlm.tasks.task import AnyTask
     from rnnlm.text.corpus import Text
+    from rnnlm.training.task import AnyTask
 
 # Settings of a task that several parameters of a command make together, or one of another name.
 _SAID_BY = {
@@ -30,7 +30,7 @@ def check(
 
     name: of a model. common: parameters that all tasks take.
     """
-    from rnnlm.models import registry
+    from rnnlm import registry
 
     taken_by = {each.singular: _taken_by(each, comparing) for each in registry.all_tasks()}
     own = {*_taken_by(task, comparing), *common}

@@ -16,7 +16,7 @@ from ..help_sections import Command, section
 from ..setting_options import DECODING, PAIRS, SAMPLING, option_called, options_of
 
 if TYPE_CHECKING:
-    from rnnlm.generation.sampling import SamplingSettings
+    from rnnlm.scoring.generation.sampling import SamplingSettings
     from rnnlm.tasks.seq2seq.data import PairCodec
     from rnnlm.tasks.seq2seq.decoding import Translator
     from rnnlm.tasks.seq2seq.options import DecodingSettings
@@ -112,7 +112,7 @@ def command(
     options.check_texts(source)
     name = options.chosen_model(model_name)
     settings, sampling = _settings(given)
-    from rnnlm.models import loading
+    from rnnlm.lm.base import loading
     from rnnlm.tasks.seq2seq.decoding import Translator
 
     model = loading.model_for("translate", name, device)
@@ -162,7 +162,7 @@ def _check_outputs(
     options.check_output(output, overwrite and not (plot and output is None), source)
     if plot:
         from rnnlm.evaluation import plotting
-        from rnnlm.files import outputs
+        from rnnlm.storage.files import outputs
 
         plotting.check(plot, overwrite)
         written = [plot, output] if output else [plot]
@@ -171,7 +171,7 @@ def _check_outputs(
 
 def _settings(given: dict[str, Any]) -> "tuple[DecodingSettings, SamplingSettings | None]":
     """Return the settings of the search, and those of samples, or None if there are to be none."""
-    from rnnlm.generation.sampling import SamplingSettings
+    from rnnlm.scoring.generation.sampling import SamplingSettings
     from rnnlm.tasks.seq2seq.options import DecodingSettings
 
     sampling = None
@@ -190,7 +190,7 @@ def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
 
 
 def _of_file(codec: "PairCodec", source: str | None, given: dict[str, Any]) -> Iterator[str]:
-    from rnnlm.tasks.labels.files import TextFileSettings
+    from rnnlm.tasks.labelling.files import TextFileSettings
     from rnnlm.tasks.seq2seq.decoding import USUAL_COLUMNS, read_sources
 
     if source is None:
@@ -260,7 +260,7 @@ def as_lines(found: "Iterable[TranslatedLine]") -> Iterator[str]:
 
 def translation_as_json(found: "Iterable[TranslatedLine]") -> Iterator[str]:
     """Yield a line of JSON for each source, with all that is known of its outputs."""
-    from rnnlm.files.tables import json_text
+    from rnnlm.storage.files.tables import json_text
 
     return (json_text(each.to_dict()) + "\n" for each in found)
 

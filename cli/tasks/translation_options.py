@@ -2,9 +2,9 @@
 
 import click
 
-from .help_sections import section, stacked
-from .options import output_option
-from .setting_options import DECODING, PAIRS, options_of
+from ..help_sections import section, stacked
+from ..options import output_option
+from ..setting_options import DECODING, PAIRS, options_of
 
 _PAIRS, _DECODING = "Pairs, of encoder-decoders", "Decoding, of encoder-decoders"
 pair_options = stacked(

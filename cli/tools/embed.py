@@ -66,14 +66,14 @@ def command(
     """
     from dataclasses import replace
 
-    from rnnlm.files.outputs import check_apart
-    from rnnlm.files.result_file import next_step_of_files, record_finished
-    from rnnlm.files.resuming import Step, settings_identity, text_signatures
-    from rnnlm.models.loading import find
-    from rnnlm.models.manifest import read_manifest
+    from rnnlm.lm.base.loading import find
+    from rnnlm.storage.files.outputs import check_apart
+    from rnnlm.storage.files.result_file import next_step_of_files, record_finished
+    from rnnlm.storage.files.resuming import Step, settings_identity, text_signatures
+    from rnnlm.storage.manifest import read_manifest
     from rnnlm.text import sources
-    from rnnlm.vectors.embedding_files import check_path, save_vectors, words_path
-    from rnnlm.vectors.settings import EmbeddingSettings
+    from rnnlm.tools.vectors.embedding_files import check_path, save_vectors, words_path
+    from rnnlm.tools.vectors.settings import EmbeddingSettings
 
     # Find out whether the file can be written before the model is loaded.
     options.refuse_if(
@@ -83,7 +83,7 @@ def command(
     check_apart([output], sources.expand(inputs))
     name = options.chosen_model(model_name, "layers")
     settings = EmbeddingSettings(given["pooling"], given["layer"], bool(given["words"]))
-    from rnnlm.vectors.embedding import Embedder  # torch: only now that all is there
+    from rnnlm.tools.vectors.embedding import Embedder  # torch: only now that all is there
 
     # The same vectors may be there already, whether the pooling and layer are given or chosen.
     embedder = Embedder(name, settings, device)

@@ -26,7 +26,7 @@ from ..setting_options import FILTERING, LINES, SOURCES, list_of, options_of
 from ..signals import explaining
 
 if TYPE_CHECKING:
-    from rnnlm.filtering.run import Event, Filtered
+    from rnnlm.tools.filtering.run import Event, Filtered
 
 LEAST_BYTES = 100_000  # of text, whose speed says anything
 Numbers = tuple[float, ...] | None
@@ -110,9 +110,9 @@ def command(
     words are counted, and not written. The same command, perhaps with more files, goes on where it
     was interrupted.
     """
-    from rnnlm.filtering.run import Filtered, Request, run
-    from rnnlm.filtering.settings import FilterSettings
     from rnnlm.text.lines import TextSettings
+    from rnnlm.tools.filtering.run import Filtered, Request, run
+    from rnnlm.tools.filtering.settings import FilterSettings
 
     refuse_if(given["quantiles"] and not reference, "--quantiles needs --reference.")
     text = {
@@ -167,7 +167,7 @@ def _models(names: tuple[str, ...]) -> dict[str, str]:
 
 def _is_model(name: str) -> bool:
     """Return whether there is a model of that name, which may have an equals sign in it."""
-    from rnnlm.models.loading import base_folder
+    from rnnlm.lm.base.loading import base_folder
 
     with contextlib.suppress(ModelError, OSError, ValueError):
         return base_folder(name).is_dir()
@@ -176,7 +176,7 @@ def _is_model(name: str) -> bool:
 
 def _say_how_to_resume(folder: Path) -> None:
     """Say how to go on where something of the work is kept."""
-    from rnnlm.filtering.journal import JOURNAL
+    from rnnlm.tools.filtering.journal import JOURNAL
 
     if (folder / JOURNAL).exists():
         terminal.say(f"finished files are kept in {folder}; to go on, run the same command again")
@@ -184,7 +184,7 @@ def _say_how_to_resume(folder: Path) -> None:
 
 def _tell(event: "Event", progress: terminal.Progress) -> None:
     """Say how far the work is."""
-    from rnnlm.filtering.run import BordersFound, ShardFiltered
+    from rnnlm.tools.filtering.run import BordersFound, ShardFiltered
 
     if isinstance(event, BordersFound):
         low, high = event.cutoffs

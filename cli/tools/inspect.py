@@ -1,4 +1,5 @@
-"""`rnnlm inspect WHAT`: what a model learned, and why. Each WHAT is a command of cli/looks.py."""
+"""`rnnlm inspect WHAT`: what a model learned, and why. Each WHAT is a command of
+cli/tools/inspections.py."""
 
 import itertools
 
@@ -16,12 +17,12 @@ WHATS = tuple(itertools.chain.from_iterable(GROUPS.values()))
 
 
 class _Looks(CommandGroup):
-    """Looks up the commands in cli/looks.py."""
+    """Looks up the commands in cli/tools/inspections.py."""
 
     groups, unknown = GROUPS, "there is nothing to inspect called"
 
     def load(self, name: str) -> click.Command:
-        from ..looks import LOOKS
+        from .inspections import LOOKS
 
         return LOOKS[name]
 

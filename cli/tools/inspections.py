@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from . import metrics, options, terminal
-from .help_sections import Command, Decorator, section, stacked
-from .options import (
+from .. import metrics, options, terminal
+from ..help_sections import Command, Decorator, section, stacked
+from ..options import (
     PATH,
     check_plot,
     chosen_model,
@@ -25,11 +25,11 @@ from .options import (
     refuse_given,
     refuse_if,
 )
-from .setting_options import LABELS, options_of
+from ..setting_options import LABELS, options_of
 
 if TYPE_CHECKING:
-    from rnnlm.inspection.common import Inspection
-    from rnnlm.vectors.word_vectors import WordVectors
+    from rnnlm.tools.inspection.common import Inspection
+    from rnnlm.tools.vectors.word_vectors import WordVectors
 
 # ---- What all looks share: a model or several, a device, --plot and --json; how they are shown.
 
@@ -98,7 +98,7 @@ def _vectors(model_name: str | None, vectors_file: Path | None, what: str) -> "W
     if vectors_file is None:
         return chosen_model(model_name, what)
     refuse_given(("model_name", "which"), "for vectors of a model, not for --file.")
-    from rnnlm.vectors.word_vectors import read_vectors
+    from rnnlm.tools.vectors.word_vectors import read_vectors
 
     return read_vectors(vectors_file)
 
@@ -185,14 +185,14 @@ def find_gradients(
     """
     if sentence is None:
         options.check_texts(*texts)
-        from rnnlm.inspection.gradients.flow import inspect_gradients
+        from rnnlm.tools.inspection.gradients.flow import inspect_gradients
 
         with terminal.Progress() as said:
             return inspect_gradients(
                 models, list(texts) or None, **given, device=device, progress=said
             )
     refuse_given(OF_POSITIONS, "for positions of a text, not for --sentence.")
-    from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
+    from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
 
     return inspect_sensitivity(models, options.checked_utf8(sentence, "--sentence"), device=device)
 
@@ -212,7 +212,7 @@ def find_spectrum(**given: Any) -> "Inspection":
     Each gate of each layer has its own matrix. The plot shows the eigenvalues in the complex
     plane, with the unit circle.
     """
-    from rnnlm.inspection.spectrum import inspect_spectrum
+    from rnnlm.tools.inspection.spectrum import inspect_spectrum
 
     return inspect_spectrum(**given)
 
@@ -254,7 +254,7 @@ def find_gates(sentence: str, **given: Any) -> "Inspection":
     states, cells and gates as heat maps. Models of any task with recurrent layers; of
     encoder-decoders, the encoder.
     """
-    from rnnlm.inspection.gates import inspect_gates
+    from rnnlm.tools.inspection.gates import inspect_gates
 
     if is_standard_input((sentence,)):
         lines = lines_of("-")
@@ -300,8 +300,8 @@ def find_memory(models: tuple[str, ...], text: tuple[str, ...], **given: Any) ->
     The model is not retrained for short contexts. Any language model: n-grams, networks, mixtures,
     caches (NAME+cache).
     """
-    from rnnlm.inspection.common import sources_of
-    from rnnlm.inspection.memory import inspect_memory
+    from rnnlm.tools.inspection.common import sources_of
+    from rnnlm.tools.inspection.memory import inspect_memory
 
     corpus = options.corpus_of(sources_of(text), options.text_flags(given))
     return inspect_memory(models, corpus, progress=terminal.Progress(), **given)
@@ -336,7 +336,7 @@ def find_cloze(**given: Any) -> "Inspection":
     (Wilson), by distance and kind; surprisals are in bits. Words made of pieces are ranked as whole
     words. Answers that are not in a model's vocabulary count as missed, and are named.
     """
-    from rnnlm.inspection.cloze import inspect_cloze
+    from rnnlm.tools.inspection.cloze import inspect_cloze
 
     return inspect_cloze(**given)
 
@@ -365,7 +365,7 @@ def find_neighbours(words: tuple[str, ...], **given: Any) -> "Inspection":
     et al. 2013, Levy & Goldberg 2014: 3CosAdd). The sentence below the table tells whether one of
     them would have come first.
     """
-    from rnnlm.inspection.neighbours import inspect_analogy, inspect_neighbours
+    from rnnlm.tools.inspection.neighbours import inspect_analogy, inspect_neighbours
 
     if words[1::2] == ("-", "+") and len(words) == 5:
         return inspect_analogy(words=words[::2], **given)
@@ -424,7 +424,7 @@ def find_probe(model: str, data: str, texts: bool, device: str, **given: Any) ->
     at random (Hewitt & Liang 2019). Selectivity is the accuracy minus that of the control.
     """
     options.check_texts(data, *given["test_data"])
-    from rnnlm.inspection.probing import Level, inspect_probe
+    from rnnlm.tools.inspection.probing import Level, inspect_probe
 
     reading = {}
     for name in ("format", "column", "encoding_errors"):
@@ -474,7 +474,7 @@ def find_step(file: str | None, assignments: tuple[str, ...], rate: float) -> "I
     TOML or JSON: words, U, W and V; perhaps targets, vectors (x of each word; otherwise one-hot),
     b, c, initial (zeros), activation (tanh). Without FILE: "a rusty can" through two units.
     """
-    from rnnlm.inspection.step import inspect_step
+    from rnnlm.tools.inspection.step import inspect_step
 
     return inspect_step(file, assignments=assignments, rate=rate)
 
@@ -509,7 +509,7 @@ def find_activations(
     NAME is sigmoid, tanh, relu, elu, leaky_relu or "2 sigmoid" (the gates of a Mogrifier); without
     one, all are shown. No model is needed. --json holds the curves.
     """
-    from rnnlm.inspection.activations import inspect_activations
+    from rnnlm.tools.inspection.activations import inspect_activations
 
     return inspect_activations(names, share=share, span=span)
 
@@ -579,7 +579,7 @@ def find_surface(**given: Any) -> "Inspection":
     start at the same point; on one, long gradients are scaled down (Pascanu, Mikolov & Bengio 2013,
     figure 6). No model is needed. --json holds the whole grid.
     """
-    from rnnlm.inspection.surface import inspect_surface
+    from rnnlm.tools.inspection.surface import inspect_surface
 
     return inspect_surface(**given)
 
@@ -622,6 +622,6 @@ def find_gradcheck(model: str, text: tuple[str, ...], **given: Any) -> "Inspecti
     step by step.
     """
     options.check_texts(*text)
-    from rnnlm.inspection.gradcheck import inspect_gradcheck
+    from rnnlm.tools.inspection.gradcheck import inspect_gradcheck
 
     return inspect_gradcheck(model, list(text) or None, **given)

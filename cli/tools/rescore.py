@@ -26,10 +26,10 @@ from ..options import (
 from ..setting_options import LISTS, MAPPING, RESCORING, options_of
 
 if TYPE_CHECKING:
-    from rnnlm.rescoring.mert import Weights
-    from rnnlm.rescoring.nbest import Utterance
-    from rnnlm.rescoring.rescorer import Gain, Rescored, Stage, WordErrorRate
-    from rnnlm.rescoring.settings import RescoreSettings, TextMapping
+    from rnnlm.tools.rescoring.mert import Weights
+    from rnnlm.tools.rescoring.nbest import Utterance
+    from rnnlm.tools.rescoring.rescorer import Gain, Rescored, Stage, WordErrorRate
+    from rnnlm.tools.rescoring.settings import RescoreSettings, TextMapping
 
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 list_options = section(
@@ -138,9 +138,9 @@ def command(
     espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
     nemo    text TAB score; --beam-size or blank lines part utterances 1, 2, ...
     """
-    from rnnlm.files.result_file import next_step_of_files, record_finished
-    from rnnlm.files.resuming import Step
-    from rnnlm.models.loading import scoring_model_of
+    from rnnlm.lm.base.loading import scoring_model_of
+    from rnnlm.storage.files.result_file import next_step_of_files, record_finished
+    from rnnlm.storage.files.resuming import Step
 
     _check(given, weights_file)
     outputs = _outputs(given, weights_file)
@@ -192,7 +192,7 @@ def _check(given: dict[str, Any], weights_file: str | None) -> None:
 
 def _outputs(given: dict[str, Any], weights_file: str | None) -> dict[str, Path]:
     """Return the files to write, by option; refuse one that is read, too."""
-    from rnnlm.files.outputs import check_apart
+    from rnnlm.storage.files.outputs import check_apart
 
     outputs = {}
     for name in ("output", "nbest_output", "weights_output"):
@@ -212,9 +212,9 @@ def _identities(
 ) -> "dict[Path, dict[str, str]]":
     """Return the identity of each file that is written: which of them it is, how the lists are read
     and rescored, and all that is read."""
-    from rnnlm.files.resuming import in_one_spelling, settings_identity, text_signatures
-    from rnnlm.models.loading import fingerprint_in_signature
-    from rnnlm.rescoring.settings import ListSettings
+    from rnnlm.lm.base.loading import fingerprint_in_signature
+    from rnnlm.storage.files.resuming import in_one_spelling, settings_identity, text_signatures
+    from rnnlm.tools.rescoring.settings import ListSettings
 
     tuning = _tuning(given)
     identity = settings_identity(settings_of(ListSettings, given), tuning.mapping)
@@ -239,8 +239,8 @@ def _identities(
 
 
 def _read(source: str, given: dict[str, Any]) -> "list[Utterance]":
-    from rnnlm.rescoring.files import check_names, read_nbest
-    from rnnlm.rescoring.settings import ListSettings
+    from rnnlm.tools.rescoring.files import check_names, read_nbest
+    from rnnlm.tools.rescoring.settings import ListSettings
 
     settings = settings_of(ListSettings, given)
     utterances = read_nbest(
@@ -267,7 +267,7 @@ def _say_written(outputs: dict[str, Path], utterances: int) -> None:
 
 
 def _mapping(given: dict[str, Any]) -> "TextMapping":
-    from rnnlm.rescoring.settings import TextMapping
+    from rnnlm.tools.rescoring.settings import TextMapping
 
     return settings_of(TextMapping, given)
 
@@ -275,8 +275,8 @@ def _mapping(given: dict[str, Any]) -> "TextMapping":
 def _fixed_weights(path: str, given: dict[str, Any]) -> "Weights":
     """Return the weights in a file, which say how the text is treated; refuse options that say
     otherwise."""
-    from rnnlm.rescoring.mert import read_weights
-    from rnnlm.rescoring.settings import TextMapping
+    from rnnlm.tools.rescoring.mert import read_weights
+    from rnnlm.tools.rescoring.settings import TextMapping
 
     weights = read_weights(path)
     if _mapping(given) not in (TextMapping(), weights.mapping):
@@ -292,7 +292,7 @@ def _applied(
     weights_file: str, models: dict[str, Any], given: dict[str, Any]
 ) -> "tuple[Weights, Rescored]":
     """Return the weights in the file, and the list rescored with them."""
-    from rnnlm.rescoring.rescorer import rescore
+    from rnnlm.tools.rescoring.rescorer import rescore
 
     weights = _fixed_weights(weights_file, given)
     utterances = _read(given["apply_to"], given)
@@ -301,7 +301,7 @@ def _applied(
 
 
 def _tuning(given: dict[str, Any]) -> "RescoreSettings":
-    from rnnlm.rescoring.settings import RescoreSettings
+    from rnnlm.tools.rescoring.settings import RescoreSettings
 
     return replace(
         settings_of(RescoreSettings, given),
@@ -313,8 +313,8 @@ def _tuning(given: dict[str, Any]) -> "RescoreSettings":
 
 def _tuned(models: dict[str, Any], given: dict[str, Any]) -> "tuple[list[Stage], Rescored]":
     """Tune weights and rescore with them. Return the stages, and the result of the last one."""
-    from rnnlm.rescoring.nbest import even_and_odd
-    from rnnlm.rescoring.rescorer import tune_and_rescore
+    from rnnlm.tools.rescoring.nbest import even_and_odd
+    from rnnlm.tools.rescoring.rescorer import tune_and_rescore
 
     # The list to tune on, and the one to rescore.
     tune_on = _read(given["tune_on"], given)
@@ -327,8 +327,8 @@ def _tuned(models: dict[str, Any], given: dict[str, Any]) -> "tuple[list[Stage],
 
 
 def _save(outputs: dict[str, Path], rescored: "Rescored", weights: "Weights | None") -> None:
-    from rnnlm.rescoring.files import save_best, save_nbest
-    from rnnlm.rescoring.mert import save_weights
+    from rnnlm.tools.rescoring.files import save_best, save_nbest
+    from rnnlm.tools.rescoring.mert import save_weights
 
     for name, path in outputs.items():
         if name == "output":

@@ -46,13 +46,13 @@ def command(
     serves only with a token, or with --no-auth. It writes a line per request to standard error:
     never what was sent or answered.
     """
-    from rnnlm.serving.settings import ServingSettings
+    from rnnlm.tools.serving.settings import ServingSettings
 
     given["no_auth"] = given["no_auth"] or None
     settings = options.settings_of(ServingSettings, given)
 
     # Settings that cannot be are refused before anything that takes time is imported.
-    from rnnlm.serving.running import check_access, serve, token_from
+    from rnnlm.tools.serving.running import check_access, serve, token_from
 
     token = token_from(token_file)
     check_access(settings, token)

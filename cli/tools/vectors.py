@@ -64,14 +64,14 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
 
     The same command says that FILE is finished, and does nothing.
     """
-    from rnnlm.files import outputs
-    from rnnlm.files.result_file import next_step_of_file, record_finished
-    from rnnlm.files.resuming import Step, settings_identity
+    from rnnlm.storage.files import outputs
+    from rnnlm.storage.files.result_file import next_step_of_file, record_finished
+    from rnnlm.storage.files.resuming import Step, settings_identity
     from rnnlm.text import sources
     from rnnlm.text.corpus import identity_of
     from rnnlm.text.tokenizer_settings import TokenizerSettings
-    from rnnlm.vectors.learning import learn_vectors, named_text
-    from rnnlm.vectors.settings import LearningSettings
+    from rnnlm.tools.vectors.learning import learn_vectors, named_text
+    from rnnlm.tools.vectors.settings import LearningSettings
 
     from ..options import corpus_of, refuse_given
 

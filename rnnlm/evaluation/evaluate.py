@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rnnlm import registry
 from rnnlm.checks import check_no_dataset, several
 from rnnlm.config import names_of
 from rnnlm.errors import UsageError
@@ -14,9 +15,9 @@ from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.stored import compare_stored
 from rnnlm.evaluation.metrics import Evaluation
 from rnnlm.interface import Device, LanguageModel
-from rnnlm.models import loading, registry
-from rnnlm.models.registry import LabelModel
-from rnnlm.tasks.task import AnyTask, Given
+from rnnlm.lm.base import loading
+from rnnlm.registry import LabelModel
+from rnnlm.training.task import AnyTask, Given
 
 if TYPE_CHECKING:
     from rnnlm.tasks.seq2seq.options import DecodingSettings

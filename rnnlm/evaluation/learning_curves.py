@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from rnnlm import registry
 from rnnlm.checks import several
 from rnnlm.errors import ModelError, UsageError, first_of, nearest, notice
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.events import PERPLEXITY
-from rnnlm.files import tables
-from rnnlm.models import loading, registry
-from rnnlm.models.manifest import is_model, read_manifest
-from rnnlm.models.metrics_log import METRICS, read_events
+from rnnlm.lm.base import loading
+from rnnlm.storage.files import tables
+from rnnlm.storage.manifest import is_model, read_manifest
+from rnnlm.storage.metrics_log import METRICS, read_events
 from rnnlm.tabular import Records, Row, to_builtins
 
 if TYPE_CHECKING:

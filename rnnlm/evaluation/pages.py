@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rnnlm.amounts import amount
 from rnnlm.errors import UsageError, visible
-from rnnlm.files import outputs
-from rnnlm.files.compression import without_suffix
-from rnnlm.files.writing import STANDARD_OUTPUT
+from rnnlm.storage.files import outputs
+from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.files.writing import STANDARD_OUTPUT
 from rnnlm.version import __version__
 
 SUFFIXES = (".html", ".htm", ".xhtml", "")

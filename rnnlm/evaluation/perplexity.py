@@ -37,17 +37,16 @@ from rnnlm.evaluation.resampling import (
     permutation_p,
     ratio_interval,
 )
-from rnnlm.inference import span_scoring
-from rnnlm.inference.span_scoring import perplexity
 from rnnlm.interface import LanguageModel, core_of
-from rnnlm.models import loading
-from rnnlm.models.loading import language_model_of
+from rnnlm.lm.base import loading, span_scoring
+from rnnlm.lm.base.loading import language_model_of
+from rnnlm.lm.base.span_scoring import perplexity
+from rnnlm.parallel import in_threads
 from rnnlm.system import processors
 from rnnlm.text.corpus import Text, WatchedText, open_text
 from rnnlm.text.encoding import MOST_THREADS, EncodedText, LinesHash, as_bytes, encode_block, joined
 from rnnlm.text.lines import Block, Progress, TextSettings, no_text, silent
 from rnnlm.text.marks import tell_unseen
-from rnnlm.work import in_threads
 
 # ---- The signature: one line that says on what and how a number was measured, and so which numbers
 # compare.

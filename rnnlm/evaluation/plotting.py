@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given, nearest, visible
-from rnnlm.files.outputs import check_file, save_file
+from rnnlm.storage.files.outputs import check_file, save_file
 
 if TYPE_CHECKING:
     import numpy as np

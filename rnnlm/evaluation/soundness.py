@@ -7,8 +7,8 @@ tables of an n-gram model are in order; the parts of a combination are the model
 of, and intact. Sums: the model itself is asked for the probabilities of all next tokens, after all
 contexts where they are few, otherwise after a random sample. A model that does not claim to sum to
 one does not fail this check. The checks of taggers and classifiers are in
-:mod:`rnnlm.tasks.labels.evaluation`, those of encoder-decoders in
-:mod:`rnnlm.tasks.seq2seq.evaluation`.
+:mod:`rnnlm.tasks.labelling.evaluation.evaluation`, those of encoder-decoders in
+:mod:`rnnlm.tasks.seq2seq.evaluation.evaluation`.
 """
 
 import dataclasses
@@ -20,10 +20,12 @@ from typing import Literal
 import numpy as np
 
 from rnnlm import arrays as array_types
+from rnnlm import registry
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import SENTENCE_START, Device, LanguageModel
-from rnnlm.models import companions, loading, model_folder, registry
-from rnnlm.models.manifest import part_folders
+from rnnlm.lm.base import companions, loading
+from rnnlm.storage import model_folder
+from rnnlm.storage.manifest import part_folders
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.prepared.prepared_text import problems
 

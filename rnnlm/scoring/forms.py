@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rnnlm.errors import visible
-from rnnlm.files import tables
-from rnnlm.files.tables import cell_text
 from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.rows import RowLayout, record
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.several_models import ModelsChunk
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.tables import cell_text
 
 Scores = Mapping[str, SentenceScore]  # of one sentence, by model
 

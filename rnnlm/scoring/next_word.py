@@ -2,7 +2,7 @@
 
 Where every token is a word these are the likeliest tokens. Where words are made of pieces, whole
 words are built piece by piece, the likeliest beginning first; P(w|c) is defined in
-:mod:`rnnlm.inference.words`. A beginning is at least as likely as each word that continues it, so
+:mod:`rnnlm.lm.base.words`. A beginning is at least as likely as each word that continues it, so
 what is found first is the likeliest: exactly so where the model sums to one and no more than
 MOST_TRIED beginnings had to be tried; otherwise it is the best that was found. A word counts as the
 tokenizer cuts it, not in other pieces.
@@ -18,10 +18,10 @@ from numbers import Integral
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given
-from rnnlm.inference.distributions import predict
-from rnnlm.inference.span_scoring import read_on
-from rnnlm.inference.words import WordFinder
 from rnnlm.interface import BOUNDARY, LanguageModel, State
+from rnnlm.lm.base.distributions import predict
+from rnnlm.lm.base.span_scoring import read_on
+from rnnlm.lm.base.words import WordFinder
 from rnnlm.text.lines import WORD_SPACE
 
 MOST_TRIED = 1000  # beginnings of words, at one place

@@ -22,9 +22,9 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import notice
-from rnnlm.inference import span_scoring
-from rnnlm.inference.distributions import MOST_CELLS, predict
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.base.distributions import MOST_CELLS, predict
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.encoding import known_ids
 
@@ -213,7 +213,7 @@ class CachedPrefixes:
 
 
 def score_trie(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
-    """Score spans as :func:`rnnlm.inference.span_scoring.score_spans` does, to rounding, but read
+    """Score spans as :func:`rnnlm.lm.base.span_scoring.score_spans` does, to rounding, but read
     beginnings that several spans share once.
 
     Networks read each of them once; a mixture reads the token before a branch once for each branch.

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.inference.next_word import NextWord, WordSearch, tokens_as_words
-from rnnlm.inference.span_scoring import Initial, perplexity
-from rnnlm.inference.words import ShownWords, WordSpans, surprisals
 from rnnlm.interface import Encoded, Tokenizer
+from rnnlm.lm.base.span_scoring import Initial, perplexity
+from rnnlm.lm.base.words import ShownWords, WordSpans, surprisals
+from rnnlm.scoring.next_word import NextWord, WordSearch, tokens_as_words
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.word_scores import RegionScore, Seen, WordColumns, WordScore, region_scores

@@ -14,10 +14,10 @@ from typing import Any, Literal, cast
 
 from rnnlm import tabular
 from rnnlm.errors import UsageError
-from rnnlm.files.tables import in_json
 from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.word_scores import RegionScore, WordScore
+from rnnlm.storage.files.tables import in_json
 
 By = Literal["sentence", "token", "word", "region"]
 Row = dict[str, Any]
@@ -70,7 +70,8 @@ class RowLayout:
 
     @property
     def types(self) -> dict[str, str | None]:
-        """The types of the columns, as :func:`rnnlm.files.tables.save_parquet` takes them."""
+        """The types of the columns, as :func:`rnnlm.storage.files.tables.save_parquet` takes
+        them."""
         types: dict[str, str | None] = {}
         for name in self.columns:
             if name in self.carried:

@@ -19,20 +19,20 @@ from rnnlm.checks import items_of
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation.perplexity import Signature, check_context, signature_of
 from rnnlm.events import never
-from rnnlm.files.reading import undecoded
-from rnnlm.files.resuming import settings_identity
-from rnnlm.files.tables import SURROGATE, without_halves
-from rnnlm.inference import distributions, span_scoring
-from rnnlm.inference.next_word import WordSearch
-from rnnlm.inference.span_scoring import Initial, initial_states, reads_sources
-from rnnlm.inference.words import ShownWords, WordFinder, shown_words
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
-from rnnlm.models.loading import ScoringModel, scoring_model_of
+from rnnlm.lm.base import distributions, span_scoring
+from rnnlm.lm.base.loading import ScoringModel, scoring_model_of
+from rnnlm.lm.base.span_scoring import Initial, initial_states, reads_sources
+from rnnlm.lm.base.words import ShownWords, WordFinder, shown_words
+from rnnlm.scoring.next_word import WordSearch
 from rnnlm.scoring.records import ReadSentences, SentenceScore
 from rnnlm.scoring.rows import SentenceScores
 from rnnlm.scoring.sentences import Sentence, line_of, of_texts
 from rnnlm.scoring.settings import ScoringSettings, SentenceScoring
 from rnnlm.scoring.word_scores import Seen, WordFrequencies, joined
+from rnnlm.storage.files.reading import undecoded
+from rnnlm.storage.files.resuming import settings_identity
+from rnnlm.storage.files.tables import SURROGATE, without_halves
 from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank
 from rnnlm.text.marks import (

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 from rnnlm.checks import several
 from rnnlm.errors import TextError, UsageError, notice, shown
-from rnnlm.files import tables
-from rnnlm.files.reading import opened, shown_name, text_lines
-from rnnlm.files.tables import Row, has_text, without_halves
 from rnnlm.scoring.settings import SentenceSettings, check_mark
 from rnnlm.scoring.word_scores import Region, joined, split_regions
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.reading import opened, shown_name, text_lines
+from rnnlm.storage.files.tables import Row, has_text, without_halves
+from rnnlm.tasks.seq2seq.pairs import SOURCE, columns_of
 from rnnlm.text import sources
 from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side
 from rnnlm.text.named_columns import (
@@ -29,7 +30,6 @@ from rnnlm.text.named_columns import (
     text_column,
     why_no_text,
 )
-from rnnlm.text.pairs import SOURCE, columns_of
 from rnnlm.text.sources import warn_of_repeats
 
 # ---- Columns of a table of sentences that go with them into the table of their scores, such as an

@@ -8,8 +8,8 @@ from msgspec import Meta
 
 from rnnlm.config import Checked, Natural
 from rnnlm.errors import UsageError
+from rnnlm.tasks.seq2seq.pairs import ParallelSettings
 from rnnlm.text.lines import SpecialSymbols, is_blank, single_spaced
-from rnnlm.text.pairs import ParallelSettings
 from rnnlm.text.sources import SourceSettings
 
 Measure = Literal["entropy", "frequency"]
@@ -28,8 +28,8 @@ class SentenceSettings(Checked):
     with them; None: all but those of the text and of ids. region_mark: what separates regions in a
     text. region_columns: the columns that hold them, instead of `column`. are_pairs: the rows of
     tables are pairs of a source, in `column`, and a text, in `target_column`; without names, the
-    columns are found as :mod:`rnnlm.text.pairs` finds them. given_source: the source of all
-    sentences. strip: white space counts as one space, and at the ends of a sentence as none.
+    columns are found as :mod:`rnnlm.tasks.seq2seq.pairs` finds them. given_source: the source of
+    all sentences. strip: white space counts as one space, and at the ends of a sentence as none.
     """
 
     column: str | None = None

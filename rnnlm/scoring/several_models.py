@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import Signature
 from rnnlm.events import never
-from rnnlm.inference.span_scoring import reads_sources
 from rnnlm.interface import LanguageModel
+from rnnlm.lm.base.span_scoring import reads_sources
 from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.scorer import Chunk, SentenceScorer, cut, describe_run, lines_per_chunk
 from rnnlm.scoring.sentences import Sentence

@@ -14,11 +14,11 @@ from itertools import islice
 from typing import cast
 
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given
-from rnnlm.inference.next_word import NextWord, WordSearch, check_count
-from rnnlm.inference.prefixes import PrefixScorer, prefix_scorer
-from rnnlm.inference.words import WordFinder, WordTokens
 from rnnlm.interface import BOUNDARY, LanguageModel
-from rnnlm.models.loading import language_model_of, name_if_saved
+from rnnlm.lm.base.loading import language_model_of, name_if_saved
+from rnnlm.lm.base.words import WordFinder, WordTokens
+from rnnlm.scoring.next_word import NextWord, WordSearch, check_count
+from rnnlm.scoring.prefixes import PrefixScorer, prefix_scorer
 from rnnlm.text.lines import split_words
 
 
@@ -135,7 +135,7 @@ class WordScorer:
 
         Where every token is a word, that is exp(log p) of :meth:`extend`. Where words are made of
         pieces it is the probability of the whole word, with its end, given that another word ended
-        before it (:mod:`rnnlm.inference.words`).
+        before it (:mod:`rnnlm.lm.base.words`).
 
         Raises:
             UsageError: `state` is of another scorer, or `count` below 0.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm.errors import TextError
-from rnnlm.inference.words import ShownWords, WordSpans
 from rnnlm.interface import BOUNDARY, Encoded, Tokenizer
+from rnnlm.lm.base.words import ShownWords, WordSpans
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.lines import WORD_SPACE, is_blank, split_words
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnlm.errors import ModelError, OutputError, notice
-from rnnlm.files import tensors
-from rnnlm.files import writing as safe_files
-from rnnlm.files.reading import decode_json, read_small
-from rnnlm.files.resuming import WAYS_OUT, Identity
-from rnnlm.files.writing import replace_file, writing
+from rnnlm.storage.files import tensors
+from rnnlm.storage.files import writing as safe_files
+from rnnlm.storage.files.reading import decode_json, read_small
+from rnnlm.storage.files.resuming import WAYS_OUT, Identity
+from rnnlm.storage.files.writing import replace_file, writing
 
 if TYPE_CHECKING:
     from rnnlm.events import TrainingState

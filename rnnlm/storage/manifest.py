@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnlm.errors import ModelError, OutputError, UsageError, first_of, shown
-from rnnlm.files import writing
-from rnnlm.files.folder import FolderFiles
-from rnnlm.files.reading import read_json
-from rnnlm.files.writing import FileEntry, replace_file, whole_name
 from rnnlm.interface import Tokenizer
-from rnnlm.models.provenance import MadeBy
-from rnnlm.models.registry import LANGUAGE_MODEL, Kind, is_task, kind_of, task
+from rnnlm.registry import LANGUAGE_MODEL, Kind, is_task, kind_of, task
+from rnnlm.storage.files import writing
+from rnnlm.storage.files.folder import FolderFiles
+from rnnlm.storage.files.reading import read_json
+from rnnlm.storage.files.writing import FileEntry, replace_file, whole_name
+from rnnlm.storage.provenance import MadeBy
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnlm.files.writing import open_appending
+from rnnlm.storage.files.writing import open_appending
 
 if TYPE_CHECKING:
     from rnnlm.events import Event

@@ -16,18 +16,19 @@ from typing import Any
 
 import numpy as np
 
+from rnnlm import registry
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
-from rnnlm.files import lock, tensors
-from rnnlm.files import writing as safe_files
-from rnnlm.files.folder import check_place, remove_files
-from rnnlm.files.reading import read_json
-from rnnlm.files.tensors import BF16
-from rnnlm.files.writing import STANDARD_OUTPUT, replace_file, write_facts, writing
 from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer
-from rnnlm.models import checkpoints, registry
-from rnnlm.models import manifest as manifests  # the module; `manifest` is a Manifest here
-from rnnlm.models.manifest import (
+from rnnlm.storage import checkpoints
+from rnnlm.storage import manifest as manifests  # the module; `manifest` is a Manifest here
+from rnnlm.storage.files import lock, tensors
+from rnnlm.storage.files import writing as safe_files
+from rnnlm.storage.files.folder import check_place, remove_files
+from rnnlm.storage.files.reading import read_json
+from rnnlm.storage.files.tensors import BF16
+from rnnlm.storage.files.writing import STANDARD_OUTPUT, replace_file, write_facts, writing
+from rnnlm.storage.manifest import (
     COMPANION,
     CONFIG,
     HINT,
@@ -39,8 +40,8 @@ from rnnlm.models.manifest import (
     read_manifest,
     write_manifest,
 )
-from rnnlm.models.metrics_log import METRICS, is_of_a_run
-from rnnlm.models.provenance import made_now
+from rnnlm.storage.metrics_log import METRICS, is_of_a_run
+from rnnlm.storage.provenance import made_now
 from rnnlm.text import tokenizers
 
 __all__ = [

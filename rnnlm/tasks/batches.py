@@ -10,9 +10,9 @@ from torch import Tensor
 
 from rnnlm.errors import TrainingError, notice
 from rnnlm.interface import PADDING
-from rnnlm.neural.fitting.contracts import Batch
-from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.tasks.labels.data import Codec, EncodedWords, LabelledData, padded
+from rnnlm.lm.neural.training.contracts import Batch
+from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.tasks.labelling.data import Codec, EncodedWords, LabelledData, padded
 
 
 class LengthBatches:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import rnnlm.corpora as corpora
+from rnnlm import registry
 from rnnlm.errors import UsageError, notice
-from rnnlm.models import registry
-from rnnlm.tasks.line_texts import Overlap, examples_in_train
-from rnnlm.tasks.request import Request
-from rnnlm.text.labelled.example import LabelledText
-from rnnlm.text.pairs import ParallelText
+from rnnlm.tasks.labelling.formats.example import LabelledText
+from rnnlm.tasks.seq2seq.pairs import ParallelText
+from rnnlm.training.request import Request
+from rnnlm.training.texts.line_texts import Overlap, examples_in_train
 
 T = TypeVar("T", LabelledText, ParallelText)
 

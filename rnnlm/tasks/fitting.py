@@ -13,15 +13,15 @@ from torch import Tensor
 from rnnlm.config import Resolved
 from rnnlm.events import Event, TrainingState, never
 from rnnlm.interface import Tokenizer
-from rnnlm.neural.device import memory_errors
-from rnnlm.neural.fitting import fitting, state
-from rnnlm.neural.fitting.contracts import BatchSource, Carry, Objective, Validation
-from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.neural.fitting.settings import OptimizationSettings, RunSettings
-from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.neural.layers.layers import LayeredNetwork
-from rnnlm.neural.saved_model import SavedModel
-from rnnlm.tasks.request import CountedText, Data
+from rnnlm.lm.neural.device import memory_errors
+from rnnlm.lm.neural.layers.layers import LayeredNetwork
+from rnnlm.lm.neural.saved_model import SavedModel
+from rnnlm.lm.neural.training import fitting, state
+from rnnlm.lm.neural.training.contracts import BatchSource, Carry, Objective, Validation
+from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.lm.neural.training.settings import OptimizationSettings, RunSettings
+from rnnlm.lm.neural.training.trainer import Trainer
+from rnnlm.training.request import CountedText, Data
 
 N = TypeVar("N", bound=LayeredNetwork)
 D = TypeVar("D", bound=Data)
@@ -61,7 +61,7 @@ def fit_examples(
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     save: Callable[[], bool] = never,
 ) -> Iterator[Event]:
-    """Train a network on `data`; yields and raises as :func:`rnnlm.neural.fitting.fitting.fit`.
+    """Train a network on `data`; yields and raises as :func:`rnnlm.lm.neural.training.fitting.fit`.
     initial: weights by name that replace the random ones; the others start at random."""
     maker = functools.partial(trainer_of_examples, make)
     yield from fitting.fit_with(maker, resolved, data, stop, initial, save)

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from rnnlm import registry
 from rnnlm.errors import UsageError
 from rnnlm.interface import Shapes, Tokenizer
-from rnnlm.models import loading, model_folder, registry
-from rnnlm.neural import settings as network_settings
-from rnnlm.neural.layers.layers import HIGHWAY_BIAS
-from rnnlm.neural.settings import CELLS, InputSettings, RecurrentSettings
+from rnnlm.lm.base import loading
+from rnnlm.lm.neural import settings as network_settings
+from rnnlm.lm.neural.layers.layers import HIGHWAY_BIAS
+from rnnlm.lm.neural.settings import CELLS, InputSettings, RecurrentSettings
+from rnnlm.storage import model_folder
 
 
 def settings_of(name: str, option: str) -> InputSettings:

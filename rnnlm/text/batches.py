@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from rnnlm.errors import TextError, notice
-from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import PADDING
+from rnnlm.storage.files.tensors import ChunkedArray
 
 
 @dataclass(frozen=True)

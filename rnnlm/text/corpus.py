@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from rnnlm.errors import UsageError
-from rnnlm.files.resuming import SIGNATURE_DIGITS, settings_identity, text_signatures
-from rnnlm.files.writing import digest
 from rnnlm.interface import Tokenizer, keeps
+from rnnlm.storage.files.resuming import SIGNATURE_DIGITS, settings_identity, text_signatures
+from rnnlm.storage.files.writing import digest
 from rnnlm.text import in_memory, sources
 from rnnlm.text.encoding import EncodedText, WordReader, encode_once, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, read_blocks, silent, watched

@@ -11,14 +11,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rnnlm.files import tensors
-from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Encoded, Tokenizer
+from rnnlm.parallel import in_threads
+from rnnlm.storage.files import tensors
+from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.system import processors
 from rnnlm.text.lines import WORD_SPACE, Block, Lines, TextSettings, as_bytes, no_text, split_words
 from rnnlm.text.marks import count_marks, count_plain, tell_mixed
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.work import in_threads
 
 # One thread reads, and cannot keep more than these busy. Each holds a block in memory.
 MOST_THREADS = 4

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from rnnlm.checks import items_of
 from rnnlm.config import plain
 from rnnlm.errors import ArgumentTypeError, RnnlmError, TextError, given, nearest
-from rnnlm.files import tables
-from rnnlm.files.resuming import signed_by_content
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.resuming import signed_by_content
 
 if TYPE_CHECKING:
     import pyarrow

@@ -19,8 +19,8 @@ from msgspec import Meta
 
 from rnnlm.config import Checked, Probability, needs
 from rnnlm.errors import TextError
-from rnnlm.files.reading import LONGEST_LINE, decode, opened, text_lines, too_long
 from rnnlm.interface import UNKNOWN
+from rnnlm.storage.files.reading import LONGEST_LINE, decode, opened, text_lines, too_long
 from rnnlm.text import sources
 from rnnlm.text.sources import SourceSettings
 
@@ -295,7 +295,7 @@ def numbered_lines(
     source: str, errors: str | None = None, source_settings: SourceSettings = SourceSettings()
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield all lines of one source, blank ones too, as (number of the first, lines); numbers count
-    from 1. errors: as in :func:`rnnlm.files.reading.decode`."""
+    from 1. errors: as in :func:`rnnlm.storage.files.reading.decode`."""
     next_line = 1
     for whole in whole_lines(sources.read(source, source_settings, errors or "strict")):
         if whole is None:
@@ -365,7 +365,7 @@ Line = tuple[int, str]  # its number, from 1, and its text
 
 def lines_with_ends(source: str, errors: str | None = None) -> Iterator[Line]:
     """Yield the lines of a file with their ends, without a byte order mark. errors: as in
-    :func:`rnnlm.files.reading.decode`."""
+    :func:`rnnlm.storage.files.reading.decode`."""
     with opened(source, errors=errors) as stream:
         yield from enumerate(text_lines(source, stream, errors), start=1)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rnnlm.errors import TextError, given, nearest, notice, shown
-from rnnlm.files import tables
-from rnnlm.files.reading import opened, shown_name, text_lines
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.reading import opened, shown_name, text_lines
 
 KINDS = {  # by the name of the format in settings
     "tsv": tables.TSV,
@@ -41,7 +41,7 @@ def detect_format(
     the kind of table that its name says, one of `named`, or JSON-lines, or what `by_lines` says of
     its lines that are not blank.
 
-    errors: what to do with bad UTF-8, as in :mod:`rnnlm.files.tables`.
+    errors: what to do with bad UTF-8, as in :mod:`rnnlm.storage.files.tables`.
     """
     if said != "auto":
         return said
@@ -84,9 +84,10 @@ def open_table(
 ) -> Table:  # fmt: skip
     """Open a table and look at its first rows.
 
-    kind: one of those of :mod:`rnnlm.files.tables`. asked: the columns that are named. only_asked:
-    no others are needed, so that no others are read from a Parquet file. has_languages: the columns
-    may be in an object TRANSLATION. unreadable: as in :func:`rnnlm.files.tables.rows`.
+    kind: one of those of :mod:`rnnlm.storage.files.tables`. asked: the columns that are named.
+    only_asked: no others are needed, so that no others are read from a Parquet file. has_languages:
+    the columns may be in an object TRANSLATION. unreadable: as in
+    :func:`rnnlm.storage.files.tables.rows`.
     """
     # Read the rows: of a Parquet file the columns that are needed, of others all.
     named = [name for name in asked if name]

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from rnnlm import system
-from rnnlm.files import lock, writing
-from rnnlm.files.resuming import text_signatures
 from rnnlm.interface import Tokenizer
+from rnnlm.storage.files import lock, writing
+from rnnlm.storage.files.resuming import text_signatures
 from rnnlm.text import sources
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import Progress

@@ -25,9 +25,9 @@ from msgspec import Meta
 import rnnlm.corpora as corpora
 from rnnlm.config import Checked
 from rnnlm.errors import TextError, UsageError, missing_package, nearest, notice
-from rnnlm.files import tables
-from rnnlm.files.compression import CHUNK_BYTES, is_compressed, without_suffix
-from rnnlm.files.reading import opened, shown_name
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.compression import CHUNK_BYTES, is_compressed, without_suffix
+from rnnlm.storage.files.reading import opened, shown_name
 from rnnlm.text.named_columns import (
     KINDS,
     Table,

@@ -22,7 +22,7 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import SettingsError, TextError, notice
-from rnnlm.files.reading import opened
+from rnnlm.storage.files.reading import opened
 from rnnlm.text.lines import Progress, numbered_lines, silent
 
 COUNTED = "svd"  # where a file of word vectors could be named: those of counts of the training text

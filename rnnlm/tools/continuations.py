@@ -16,10 +16,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rnnlm.errors import first_of, notice
-from rnnlm.generation.drawing import DrawnText, Starts, draw_in_steps, stream
-from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.inference import prefixes, span_scoring
 from rnnlm.interface import LanguageModel, Tokenizer
+from rnnlm.lm.base import span_scoring
+from rnnlm.scoring import prefixes
+from rnnlm.scoring.generation.drawing import DrawnText, Starts, draw_in_steps, stream
+from rnnlm.scoring.generation.sampling import SamplingSettings
 from rnnlm.text.lines import check_reserved, is_blank
 
 ROWS = 32  # texts that are written side by side

@@ -1,5 +1,5 @@
-"""The interface of KenLM's Python package, over models of every kind: with `import rnnlm.kenlm as
-kenlm`, code written for KenLM runs.
+"""The interface of KenLM's Python package, over models of every kind: with `import
+rnnlm.tools.kenlm as kenlm`, code written for KenLM runs.
 
 Log-probabilities are to base 10. A model is an ARPA file, compressed or not, or a model of rnnlm,
 by folder or name. Names and arguments are those of the package `kenlm` (Heafield 2011). So are the
@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.errors import ArgumentTypeError, RnnlmWarning, TextError, UsageError, given
-from rnnlm.inference.prefixes import PrefixScorer, prefix_scorer
-from rnnlm.inference.words import WordTokens
 from rnnlm.interface import BOUNDARY, SENTENCE_START
 from rnnlm.interface import LanguageModel as AnyModel
-from rnnlm.models import loading
-from rnnlm.ngram.arpa import writing
+from rnnlm.lm.base import loading
+from rnnlm.lm.base.words import WordTokens
+from rnnlm.lm.ngram.arpa import writing
+from rnnlm.scoring.prefixes import PrefixScorer, prefix_scorer
 from rnnlm.text.lines import split_words
 
 LOG10_PER_NAT = 1 / math.log(10)

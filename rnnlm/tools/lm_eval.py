@@ -1,9 +1,9 @@
 """The model type `rnnlm` of the lm-evaluation-harness, for its tasks:
 
-    python -m rnnlm.lm_eval --model rnnlm --model_args pretrained=demo --tasks lambada_openai
+    python -m rnnlm.tools.lm_eval --model rnnlm --model_args pretrained=demo --tasks lambada_openai
 
 which is the harness's own command with this model type added. Importing this module needs the
-package lm_eval (the extra lm-eval). :mod:`rnnlm.integrations.continuations` describes how contexts
+package lm_eval (the extra lm-eval). :mod:`rnnlm.tools.continuations` describes how contexts
 and continuations become tokens. Their length is not limited.
 """
 
@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from rnnlm.errors import DeviceError, RnnlmError, UsageError, notice, require_package
-from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.integrations import continuations
-from rnnlm.models import loading
+from rnnlm.lm.base import loading
+from rnnlm.scoring.generation.sampling import SamplingSettings
+from rnnlm.tools import continuations
 
 USE = "tasks of the lm-evaluation-harness"
 harness: Any = require_package("lm_eval.api.model", "lm-eval", USE)

@@ -2,7 +2,7 @@
 mixtures, models that adapt themselves.
 
     decoder = BeamSearchDecoderCTC(Alphabet.build_alphabet(labels),
-    rnnlm.pyctcdecode.LanguageModel("demo"))
+    rnnlm.tools.pyctcdecode.LanguageModel("demo"))
 
 On an ARPA file, beams and scores are those of pyctcdecode's own class, which needs KenLM. A network
 is called once for each beam that the search extends. Importing this module needs the package
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rnnlm.errors import ModelError, SettingsError, require_package
-from rnnlm.files import outputs
-from rnnlm.integrations import kenlm
 from rnnlm.interface import BOUNDARY, UNKNOWN
 from rnnlm.interface import LanguageModel as AnyModel
-from rnnlm.ngram.arpa.writing import export_arpa
+from rnnlm.lm.ngram.arpa.writing import export_arpa
+from rnnlm.storage.files import outputs
+from rnnlm.tools import kenlm
 
 package: Any = require_package("pyctcdecode.language_model", "pyctcdecode", "CTC beam searches")
 constants: Any = require_package("pyctcdecode.constants", "pyctcdecode", "CTC beam searches")

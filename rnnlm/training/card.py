@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnlm import registry
 from rnnlm.config import Layer, as_text, names_of, resolve
 from rnnlm.errors import SettingsError, first_of, visible
-from rnnlm.files import writing as safe_files
 from rnnlm.interface import Tokenizer
-from rnnlm.models import registry
-from rnnlm.models.manifest import PART_ADAPTATIONS
-from rnnlm.models.model_folder import Manifest
-from rnnlm.recipes import recipe as recipes
+from rnnlm.storage.files import writing as safe_files
+from rnnlm.storage.manifest import PART_ADAPTATIONS
+from rnnlm.storage.model_folder import Manifest
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.training.recipes import recipe as recipes
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
-    from rnnlm.tasks.task import AnyTask
+    from rnnlm.training.task import AnyTask
 
 # Models that a run may start from, by their names in the stored training.
 STARTS = ("init_from", "init_encoder_from", "init_decoder_from")

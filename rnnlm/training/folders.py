@@ -6,16 +6,16 @@ import os
 import re
 from pathlib import Path
 
-from rnnlm.files import tables
-from rnnlm.files.compression import without_suffix
-from rnnlm.files.reading import STANDARD_INPUT
-from rnnlm.models import registry
-from rnnlm.models.loading import CHECKPOINTS
-from rnnlm.tasks.language_model import DEMO_RECIPE
-from rnnlm.tasks.request import Request
-from rnnlm.tasks.task import AnyTask
+from rnnlm import registry
+from rnnlm.lm.base.loading import CHECKPOINTS
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.files.reading import STANDARD_INPUT
 from rnnlm.text.sources import HUB
-from rnnlm.training.request import Settled
+from rnnlm.training.language_model import DEMO_RECIPE
+from rnnlm.training.request import Request
+from rnnlm.training.resolution import Settled
+from rnnlm.training.task import AnyTask
 
 LONGEST_NAME = 100  # of a text; file systems take 255 bytes, and kinds come behind it
 # What files of texts end in beside the suffixes of tables. Others, such as .en and .fr, tell texts

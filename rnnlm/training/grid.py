@@ -19,12 +19,12 @@ from rnnlm.evaluation import plotting
 from rnnlm.evaluation.learning_curves import GRID_TABLE, curves_figure, learning_curve
 from rnnlm.evaluation.metrics import Evaluation, Metric
 from rnnlm.events import Event, Finished, never
-from rnnlm.files import lock, tables
-from rnnlm.files.tables import cell_text
-from rnnlm.files.writing import replace_file, writing
-from rnnlm.models import model_folder
-from rnnlm.models.manifest import is_model
-from rnnlm.models.metrics_log import METRICS, fitted
+from rnnlm.storage import model_folder
+from rnnlm.storage.files import lock, tables
+from rnnlm.storage.files.tables import cell_text
+from rnnlm.storage.files.writing import replace_file, writing
+from rnnlm.storage.manifest import is_model
+from rnnlm.storage.metrics_log import METRICS, fitted
 from rnnlm.system import current_rank
 from rnnlm.tabular import Records, Row
 from rnnlm.text.lines import Progress, silent
@@ -38,10 +38,10 @@ from rnnlm.training.grid_request import (
     usual_folder,
 )
 from rnnlm.training.plan import Plan, plan
-from rnnlm.training.request import request_of
+from rnnlm.training.resolution import request_of
 from rnnlm.training.resume import Done
 from rnnlm.training.run import run
-from rnnlm.training.texts import SharedTexts
+from rnnlm.training.texts.shared_texts import SharedTexts
 
 # ---- The results of a grid's runs, read from their folders, and the table of them.
 

@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rnnlm import registry
 from rnnlm.config import GRID, Layer, Resolved, SettingValue, as_text, names_of, within
 from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
-from rnnlm.models import registry
-from rnnlm.models.loading import CHECKPOINTS
-from rnnlm.models.manifest import is_model, read_manifest
-from rnnlm.tasks.language_model import LanguageModelling
-from rnnlm.tasks.request import Request
+from rnnlm.lm.base.loading import CHECKPOINTS
+from rnnlm.storage.manifest import is_model, read_manifest
 from rnnlm.training.folders import text_name
-from rnnlm.training.request import resolve_request, without_names
+from rnnlm.training.language_model import LanguageModelling
+from rnnlm.training.request import Request
+from rnnlm.training.resolution import resolve_request, without_names
 
 FIRST = "the first run of the grid"
 COMMON = {*names_of(LanguageModelling.text_settings), "budget", "seed"}

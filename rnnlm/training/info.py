@@ -8,14 +8,17 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnlm import registry
 from rnnlm.amounts import amount
 from rnnlm.config import as_text
 from rnnlm.errors import ModelError
-from rnnlm.models import card, loading, model_folder, registry
+from rnnlm.lm.base import loading
+from rnnlm.storage import model_folder
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.training import card
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation

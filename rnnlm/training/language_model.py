@@ -9,13 +9,13 @@ import rnnlm.corpora as corpora
 from rnnlm.config import Checked
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
-from rnnlm.tasks.request import Data, Request, Texts
-from rnnlm.tasks.task import Description, Given, Task, trained_corpus
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, silent
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.training.request import Data, Request, Texts
+from rnnlm.training.task import Description, Given, Task, trained_corpus
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.perplexity import TextEvaluation
     from rnnlm.evaluation.soundness import Check
     from rnnlm.interface import Device, LanguageModel, Tokenizer
-    from rnnlm.models.registry import Kind
+    from rnnlm.registry import Kind
 
 DEMO_RECIPE, DEFAULT_RECIPE = "demo", "lstm"
 
@@ -72,7 +72,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
 
     def usual_recipe(self, model: str | None, has_text: bool) -> str | None:
         """Return the recipe that is called like the model, or the default one."""
-        from rnnlm.recipes import recipe as recipes
+        from rnnlm.training.recipes import recipe as recipes
 
         if model is None:
             return DEFAULT_RECIPE if has_text else DEMO_RECIPE
@@ -83,7 +83,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
     def open_texts(
         self, request: Request, resolved: "Resolved", kind: "Kind", progress: Progress
     ) -> Texts:
-        from rnnlm.tasks.line_texts import open_texts
+        from rnnlm.training.texts.line_texts import open_texts
 
         return open_texts(request, resolved, kind, progress)
 
@@ -91,7 +91,8 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
         self, request: Request, kind: "Kind", resolved: "Resolved", data: Data
     ) -> "dict[str, np.ndarray] | None":
         """Return the weights of `--init-from`, if they fit."""
-        from rnnlm.models import loading, model_folder
+        from rnnlm.lm.base import loading
+        from rnnlm.storage import model_folder
 
         if request.init_from is None:
             return None
@@ -147,7 +148,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
         device: "str | Device" = "auto",
     ) -> "TextEvaluation":
         from rnnlm.evaluation import perplexity
-        from rnnlm.models import loading
+        from rnnlm.lm.base import loading
 
         options = options or TextOptions()
         data = trained_corpus(model) if data is None else data

@@ -9,27 +9,29 @@ from pathlib import Path
 import numpy as np
 
 import rnnlm.corpora as corpora
+from rnnlm import registry
 from rnnlm.config import Resolved, describe, warn_of_idle
 from rnnlm.errors import UsageError, notice
 from rnnlm.events import TrainingState
-from rnnlm.files import lock
-from rnnlm.files.resuming import Identity
-from rnnlm.models import loading, model_folder, registry
-from rnnlm.models.card import STARTS
-from rnnlm.models.manifest import Manifest
+from rnnlm.lm.base import loading
+from rnnlm.storage import model_folder
+from rnnlm.storage.files import lock
+from rnnlm.storage.files.resuming import Identity
+from rnnlm.storage.manifest import Manifest
 from rnnlm.system import current_rank
-from rnnlm.tasks import small_texts
-from rnnlm.tasks.line_texts import Overlap, held_out_share
-from rnnlm.tasks.request import CountedText, Data, Request, Texts
 from rnnlm.text import sources
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.vectors import COUNTED, check_is_text_file
 from rnnlm.training import resume as resuming
+from rnnlm.training.card import STARTS
 from rnnlm.training.folders import usual_folder
-from rnnlm.training.request import Settled, resolve_request
+from rnnlm.training.request import CountedText, Data, Request, Texts
+from rnnlm.training.resolution import Settled, resolve_request
 from rnnlm.training.resume import Begun, Done
-from rnnlm.training.texts import Opener
+from rnnlm.training.texts import small_texts
+from rnnlm.training.texts.line_texts import Overlap, held_out_share
+from rnnlm.training.texts.shared_texts import Opener
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from rnnlm.errors import SettingsError, nearest
 
 if TYPE_CHECKING:
     from rnnlm.interface import Tokenizer
-    from rnnlm.tasks.line_texts import Overlap
     from rnnlm.text.encoding import EncodedText
     from rnnlm.text.lines import TextSettings
+    from rnnlm.training.texts.line_texts import Overlap
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ class Request:
     ] = None
 
     def __post_init__(self) -> None:
-        from rnnlm.files.reading import read_by_hand
-        from rnnlm.recipes import recipe as recipes
+        from rnnlm.storage.files.reading import read_by_hand
+        from rnnlm.training.recipes import recipe as recipes
 
         if self.recipe is not None and self.recipe.endswith(".toml"):
             settings = read_by_hand(Path(self.recipe), SettingsError)

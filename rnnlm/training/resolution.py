@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import rnnlm.corpora as corpora
+from rnnlm import registry
 from rnnlm.checks import check_no_dataset, items_of
 from rnnlm.config import USER, Layer, Resolved, as_text, names_of, resolve, within
 from rnnlm.errors import SettingsError, UsageError, notice
-from rnnlm.models import loading, model_folder, registry
-from rnnlm.models.card import STARTS
-from rnnlm.recipes import recipe as recipes
-from rnnlm.tasks.request import Request
-from rnnlm.tasks.task import AnyTask
+from rnnlm.lm.base import loading
+from rnnlm.storage import model_folder
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.training.card import STARTS
+from rnnlm.training.recipes import recipe as recipes
+from rnnlm.training.request import Request
+from rnnlm.training.task import AnyTask
 
 # Flags of all runs: a kind of model without such a setting ignores them, and a notice says so.
 _GENERAL = {"budget", "device", "precision", "threads", "seed", "save_every"}

@@ -13,7 +13,9 @@ import rnnlm.corpora as corpora
 from rnnlm.config import Budget, Resolved
 from rnnlm.errors import ModelError, OutputError, notice
 from rnnlm.events import Finished
-from rnnlm.files.resuming import (
+from rnnlm.lm.base import loading
+from rnnlm.storage import checkpoints
+from rnnlm.storage.files.resuming import (
     WAYS_OUT,
     Found,
     Identity,
@@ -24,16 +26,15 @@ from rnnlm.files.resuming import (
     tell_finished,
     text_signatures,
 )
-from rnnlm.models import checkpoints, loading
-from rnnlm.models.card import STARTS
-from rnnlm.models.manifest import ENDED, Manifest, file_faults, is_model, read_manifest
-from rnnlm.models.metrics_log import MetricsLog
-from rnnlm.models.model_folder import MOST_HASHED
+from rnnlm.storage.manifest import ENDED, Manifest, file_faults, is_model, read_manifest
+from rnnlm.storage.metrics_log import MetricsLog
+from rnnlm.storage.model_folder import MOST_HASHED
 from rnnlm.system import current_rank
-from rnnlm.tasks.request import Data, Request
 from rnnlm.text import sources
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.vectors import COUNTED
+from rnnlm.training.card import STARTS
+from rnnlm.training.request import Data, Request
 
 MAY_CHANGE = {
     "device", "threads", "memory", "temp", "workers", "dask",

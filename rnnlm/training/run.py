@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnlm import registry
 from rnnlm.config import as_stored
 from rnnlm.errors import OutputError, ReportedElsewhere, TrainingError, notice
 from rnnlm.evaluation.metrics import with_intervals
@@ -35,17 +36,19 @@ from rnnlm.events import (
     Validated,
     never,
 )
-from rnnlm.files import lock
 from rnnlm.interface import LanguageModel
-from rnnlm.models import card, checkpoints, loading, model_folder, registry
-from rnnlm.models.card import STARTS
-from rnnlm.models.checkpoints import Checkpointed
-from rnnlm.models.manifest import Manifest, ModelArrays, part_folders
-from rnnlm.models.metrics_log import MetricsLog
+from rnnlm.lm.base import loading
+from rnnlm.storage import checkpoints, model_folder
+from rnnlm.storage.checkpoints import Checkpointed
+from rnnlm.storage.files import lock
+from rnnlm.storage.manifest import Manifest, ModelArrays, part_folders
+from rnnlm.storage.metrics_log import MetricsLog
 from rnnlm.system import current_rank
-from rnnlm.tasks.request import CountedText
 from rnnlm.text.lines import Progress, prefixed, silent
+from rnnlm.training import card
+from rnnlm.training.card import STARTS
 from rnnlm.training.plan import Plan
+from rnnlm.training.request import CountedText
 from rnnlm.training.resume import Done
 
 # ---- What a training run writes during training: the best model, checkpoints to resume from, the

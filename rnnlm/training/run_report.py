@@ -24,9 +24,9 @@ from rnnlm.evaluation.learning_curves import (
 )
 from rnnlm.evaluation.metrics import Evaluation
 from rnnlm.evaluation.pages import Plot
-from rnnlm.models import card, info
-from rnnlm.models.manifest import Manifest, is_model, read_manifest
-from rnnlm.models.metrics_log import METRICS, read_events
+from rnnlm.storage.manifest import Manifest, is_model, read_manifest
+from rnnlm.storage.metrics_log import METRICS, read_events
+from rnnlm.training import card, info
 
 # ---- The events in a run's metrics.jsonl: steps, validations, layers, rollbacks, and how it ended.
 
@@ -45,7 +45,7 @@ Points = list[tuple[int, float]]  # (step, value)
 @dataclass(frozen=True)
 class RunHistory:
     """The events of a run, all its pieces, oldest first, as
-    :func:`rnnlm.models.metrics_log.read_events` reads them."""
+    :func:`rnnlm.storage.metrics_log.read_events` reads them."""
 
     events: tuple[dict[str, Any], ...]
 

@@ -2,7 +2,7 @@
 described.
 
 Language modelling is a task like the others. A model's config.json holds the name of its task;
-:func:`rnnlm.models.registry.task` returns the object. Other code asks the object, and never which
+:func:`rnnlm.registry.task` returns the object. Other code asks the object, and never which
 task it is.
 """
 
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, ca
 
 from rnnlm.config import Resolved
 from rnnlm.errors import UsageError
-from rnnlm.tasks.request import CountedText, Data, Request, Texts
+from rnnlm.tasks.labelling.formats.example import LabelledText
+from rnnlm.tasks.seq2seq.pairs import ParallelText
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
-from rnnlm.text.labelled.example import LabelledText
 from rnnlm.text.lines import TextSettings, silent
-from rnnlm.text.pairs import ParallelText
 from rnnlm.text.sources import SourceSettings
+from rnnlm.training.request import CountedText, Data, Request, Texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.evaluation.soundness import Check
     from rnnlm.interface import Device, Tokenizer
-    from rnnlm.models.loading import ScoringModel
-    from rnnlm.models.registry import Kind
+    from rnnlm.lm.base.loading import ScoringModel
+    from rnnlm.registry import Kind
     from rnnlm.text.lines import Progress
 
 # Data that a model is evaluated on: by their names, or as they were read.
@@ -164,7 +164,7 @@ class Task(ABC, Generic[M, D, C, K]):
     ) -> "Evaluation":
         """Evaluate a model on data; open both if they are given by name. data: None: the test split
         of the bundled corpus that the model was trained on."""
-        from rnnlm.models import loading
+        from rnnlm.lm.base import loading
 
         named = cast("ScoringModel", model)
         if data is None:
@@ -252,20 +252,20 @@ class ExampleTask(Task[M, D, C, K]):
         return self._call("data:codec", tokenizer, files)
 
     def comparable_stored(self, models: "Sequence[StoredModel]") -> "Comparable":
-        return self._call("comparison:comparable_stored", models)
+        return self._call("evaluation.comparison:comparable_stored", models)
 
     def read(self, model: M, data: Given | D, options: K | None = None, called: str = "") -> D:
-        return self._call("evaluation:read", model, data, options, called)
+        return self._call("evaluation.evaluation:read", model, data, options, called)
 
     def checks(self, model: M, sample: int | None, seed: int) -> "Iterator[Check]":
-        yield from self._call("evaluation:checks", model, sample, seed)
+        yield from self._call("evaluation.evaluation:checks", model, sample, seed)
 
 
 def trained_corpus(model: "ScoringModel | str | Path") -> str:
     """Return the name of the bundled corpus that a model, itself or by its name, was trained on."""
     import rnnlm.corpora as corpora
-    from rnnlm.models import loading
-    from rnnlm.models.manifest import read_manifest
+    from rnnlm.lm.base import loading
+    from rnnlm.storage.manifest import read_manifest
 
     folder = loading.name_if_saved(model)
     trained_on = None

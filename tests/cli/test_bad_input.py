@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from rnnlm.files.reading import LONGEST_LINE
+from rnnlm.storage.files.reading import LONGEST_LINE
 from support.failures import checked_error, fingerprint
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32")

@@ -13,6 +13,8 @@ from rnnlm.cli.main import _raise_signalled, _Signalled
 from rnnlm.cli.signals import Signals, saving_ignored
 from support.commands import environment
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(autouse=True)
 def as_in_main():
@@ -99,7 +101,7 @@ def test_what_was_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize("module", ["click", "rnnlm.cli.options", "rnnlm.cli.commands.list"])
+@pytest.mark.parametrize("module", ["click", "rnnlm.cli.options", "rnnlm.cli.data.list"])
 def test_ctrl_c_at_start_leaves_no_traceback(module):
     """The signal comes while that module is imported."""
     code = f"""

@@ -22,11 +22,13 @@ import pytest
 
 from rnnlm import system
 from rnnlm.cli.main import run
+from rnnlm.parallel import this_thread
 from rnnlm.text.prepared import preparation
-from rnnlm.work import this_thread
 from support.commands import environment
 from support.failures import fingerprint
 from support.forks import FORK, run_command
+
+pytestmark = pytest.mark.processes
 
 TEXT, LIST = "t\u00ebxt \u65e5\u672c.txt", "n\u00ef.tsv"
 NBEST = (

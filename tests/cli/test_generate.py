@@ -5,8 +5,8 @@ import pytest
 
 from rnnlm.cli.setting_options import option_called
 from rnnlm.config import describe
-from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.models.companions import TunedSettings, save_tuned
+from rnnlm.lm.base.companions import TunedSettings, save_tuned
+from rnnlm.scoring.generation.sampling import SamplingSettings
 
 
 def test_one_sample_a_line(rnnlm, models):

@@ -4,7 +4,7 @@ import pytest
 
 from rnnlm import train
 from rnnlm.events import ModelSaved
-from rnnlm.models import model_folder
+from rnnlm.storage import model_folder
 from support import killed_runs
 from support.failures import checked_error
 from support.saved_models import edit_config

@@ -1,5 +1,5 @@
 from rnnlm import corpora
-from rnnlm.inspection import common
+from rnnlm.tools.inspection import common
 
 
 def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, pictures):

@@ -16,16 +16,17 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1]))
 
+from rnnlm import registry
 from rnnlm.cli.main import run
 from rnnlm.errors import RnnlmWarning
 from rnnlm.evaluation.metrics import Evaluation, with_intervals
-from rnnlm.models import model_folder, registry
-from rnnlm.tasks.labels import evaluation as labels
-from rnnlm.tasks.labels.data import MULTI
-from rnnlm.tasks.request import Request
-from rnnlm.tasks.seq2seq import evaluation as pairs
+from rnnlm.storage import model_folder
+from rnnlm.tasks.labelling.data import MULTI
+from rnnlm.tasks.labelling.evaluation import evaluation as labels
+from rnnlm.tasks.seq2seq.evaluation import evaluation as pairs
 from rnnlm.training import grid
 from rnnlm.training.grid_request import Combination
+from rnnlm.training.request import Request
 from support import tiny_models, tiny_seq2seq, tiny_tasks, tiny_translators
 from support.saved_models import edit_config
 from support.tiny_models import LINES

@@ -18,7 +18,7 @@ from rnnlm.events import (
     Step,
     Validated,
 )
-from rnnlm.models.registry import kind_of
+from rnnlm.registry import kind_of
 
 STARTED = Started("[red]lstm", 13536, 1440, 4350, 359, "cpu", "bf16", 32, 35, "5 streams, bf16")
 STEP = Step(

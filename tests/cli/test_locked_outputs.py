@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.files import lock
-from rnnlm.files.lock import OWNER
+from rnnlm.storage.files import lock
+from rnnlm.storage.files.lock import OWNER
 from support.commands import TINY
 
 SHORT = (*TINY, "--budget", "2steps")

@@ -6,7 +6,7 @@ import pytest
 
 import rnnlm as library
 from rnnlm.errors import RnnlmWarning
-from rnnlm.models.loading import load_tokenizer
+from rnnlm.lm.base.loading import load_tokenizer
 
 CLEAN = "it's a cat - it's a dog\nthe dog sat on the mat\n" * 20
 MESSY = CLEAN.replace("'", "\u2019").replace(" - ", " \u2013 ")

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.work import Processes
+from rnnlm.parallel import Processes
+
+pytestmark = pytest.mark.processes
 
 PLANTED = "import os\nopen(os.path.join(os.path.dirname(__file__), 'was-run'), 'w').close()\n"
 

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from rnnlm.recipes import recipe as overview
+from rnnlm.training.recipes import recipe as overview
 
 
 def test_all_recipes_are_listed_with_purpose_and_results(rnnlm):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from rnnlm.cli.score_output import times
+from rnnlm.cli.lm.score_output import times
 from support.commands import environment
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import fields
 
-from rnnlm.cli.commands.serve import command
-from rnnlm.serving.settings import ServingSettings
+from rnnlm.cli.tools.serve import command
+from rnnlm.tools.serving.settings import ServingSettings
 
 
 def test_every_setting_is_an_option():

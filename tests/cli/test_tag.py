@@ -8,7 +8,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from rnnlm.tasks.labels.tagging import tag
+from rnnlm.tasks.labelling.tagging import tag
 from support.commands import Outcome
 from support.tiny_tasks import VALID, columns
 

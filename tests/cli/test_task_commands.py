@@ -3,8 +3,8 @@
 import click
 import pytest
 
+from rnnlm import registry
 from rnnlm.cli.main import COMMANDS, cli
-from rnnlm.models import registry
 
 TASKS = registry.all_tasks()
 USED = {command for task in TASKS for command in task.commands}

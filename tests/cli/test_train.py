@@ -177,7 +177,7 @@ def test_a_model_of_an_unfinished_run_is_noted(rnnlm, models, copied, command):
 
 
 def test_a_signal_before_the_first_step_ends_it(rnnlm, models, monkeypatch):
-    from rnnlm.neural.fitting import fitting
+    from rnnlm.lm.neural.training import fitting
 
     found, make_trainer = [], fitting.make_trainer
 

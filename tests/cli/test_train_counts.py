@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import rnnlm as library
-from rnnlm.files import tensors
+from rnnlm.storage.files import tensors
 from support.failures import checked_error
 from support.tiny_models import LINES
 

@@ -6,10 +6,10 @@ import pytest
 import rnnlm as library
 from rnnlm.errors import RnnlmError
 from rnnlm.events import never
-from rnnlm.models import model_folder
-from rnnlm.tasks.labels import texts
-from rnnlm.tasks.request import Request
-from rnnlm.training.request import resolve_request
+from rnnlm.storage import model_folder
+from rnnlm.tasks.labelling import texts
+from rnnlm.training.request import Request
+from rnnlm.training.resolution import resolve_request
 from support.tiny_tasks import TRAIN, VALID, columns, table
 
 NOTHING = ("--budget", "1steps")

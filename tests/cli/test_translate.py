@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 import rnnlm as library
-from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.models import model_folder
+from rnnlm.scoring.generation.sampling import SamplingSettings
+from rnnlm.storage import model_folder
 from rnnlm.tasks.seq2seq import decoding
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from support.tiny_seq2seq import tiny_model, varied_model

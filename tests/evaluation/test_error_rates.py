@@ -2,7 +2,11 @@ import pytest
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.resampling import Measure
-from rnnlm.evaluation.translation import error_counts, symbol_error_rate, word_error_rate
+from rnnlm.tasks.seq2seq.evaluation.translation import (
+    error_counts,
+    symbol_error_rate,
+    word_error_rate,
+)
 
 
 def rates(references, predicted):

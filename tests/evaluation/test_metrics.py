@@ -3,10 +3,10 @@
 import pickle
 
 from rnnlm.amounts import amount
-from rnnlm.evaluation.labels import LABEL_METRICS
 from rnnlm.evaluation.metrics import Metric
 from rnnlm.evaluation.perplexity import TEXT_METRICS
-from rnnlm.evaluation.translation import WRITTEN_METRICS
+from rnnlm.tasks.labelling.evaluation.label_metrics import LABEL_METRICS
+from rnnlm.tasks.seq2seq.evaluation.translation import WRITTEN_METRICS
 
 
 def test_each_metric_is_shown_in_its_unit():

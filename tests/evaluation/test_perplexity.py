@@ -7,8 +7,8 @@ import pytest
 
 from rnnlm.errors import ModelError, RnnlmWarning, UsageError
 from rnnlm.evaluation.perplexity import evaluate, perplexity
-from rnnlm.inference import span_scoring
-from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
 from support.tiny_models import fit, make_tokenizer

@@ -2,13 +2,13 @@ import dataclasses
 
 import pytest
 
-from rnnlm.combinations.mixture import Mixture
-from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels import LabelSignature
 from rnnlm.evaluation.perplexity import Signature, sign
-from rnnlm.evaluation.translation import TranslationSettings, TranslationSignature
-from rnnlm.models.adaptation_settings import UnigramCacheSettings
+from rnnlm.lm.base.adaptation_settings import UnigramCacheSettings
+from rnnlm.lm.mixtures.mixture import Mixture
+from rnnlm.lm.mixtures.unigram_cache import UnigramCache
+from rnnlm.tasks.labelling.evaluation.label_metrics import LabelSignature
+from rnnlm.tasks.seq2seq.evaluation.translation import TranslationSettings, TranslationSignature
 from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import TextSettings
 from support.tiny_models import LINES, Lines, fit

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels import Predictions, f1, measures
 from rnnlm.evaluation.resampling import (
     Counts,
     Measure,
@@ -13,6 +12,7 @@ from rnnlm.evaluation.resampling import (
     permutation_p,
     ratio_interval,
 )
+from rnnlm.tasks.labelling.evaluation.label_metrics import Predictions, f1, measures
 
 LABELS = "O B-X I-X B-Y I-Y".split()
 

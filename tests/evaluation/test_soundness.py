@@ -5,11 +5,13 @@ import shutil
 import numpy as np
 import pytest
 
+from rnnlm import registry
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import soundness
 from rnnlm.evaluation.soundness import audit
-from rnnlm.models import companions, model_folder, registry
-from rnnlm.models.companions import TunedSettings
+from rnnlm.lm.base import companions
+from rnnlm.lm.base.companions import TunedSettings
+from rnnlm.storage import model_folder
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from support.tiny_models import LINES, fit, small_settings
 

@@ -12,20 +12,20 @@ import pytest
 import torch
 
 from rnnlm import arrays
-from rnnlm.combinations.adapted_model import AdaptedModel
-from rnnlm.combinations.dynamic_evaluation import DynamicEvaluation, gather_statistics
-from rnnlm.combinations.mixture import Mixture
-from rnnlm.combinations.neural_cache import NeuralCache
-from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.errors import UsageError
-from rnnlm.inference import span_scoring
 from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
-from rnnlm.models import model_folder
-from rnnlm.models.adaptation_settings import (
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.base.adaptation_settings import (
     DynamicSettings,
     NeuralCacheSettings,
     UnigramCacheSettings,
 )
+from rnnlm.lm.mixtures.adapted_model import AdaptedModel
+from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation, gather_statistics
+from rnnlm.lm.mixtures.mixture import Mixture
+from rnnlm.lm.mixtures.neural_cache import NeuralCache
+from rnnlm.lm.mixtures.unigram_cache import UnigramCache
+from rnnlm.storage import model_folder
 from rnnlm.tasks.seq2seq.model import ConditionalModel
 from support import tiny_pairs
 from support.model_cases import ADAPTED, CASES, CONDITIONAL, TRAINED

@@ -4,9 +4,9 @@ kind of layer; and its parts are what their names say."""
 import pytest
 import torch
 
-from rnnlm.models.registry import kind_of
-from rnnlm.neural.network import make_network
-from rnnlm.neural.settings import KINDS
+from rnnlm.lm.neural.network import make_network
+from rnnlm.lm.neural.settings import KINDS
+from rnnlm.registry import kind_of
 from support.model_cases import SPELLED, VARIANTS
 from support.tiny_models import make_tokenizer, small_settings
 

@@ -9,7 +9,7 @@ would reach back beyond the start of the line, or of what was read, cost nothing
 import math
 from collections.abc import Iterator, Sequence
 
-from rnnlm.ngram.tables import BackoffLevel
+from rnnlm.lm.ngram.tables import BackoffLevel
 
 Gram = tuple[int, ...]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, SENTENCE_START
-from rnnlm.ngram.model import NgramModel
+from rnnlm.lm.ngram.model import NgramModel
 
 Gram = tuple[str, ...]
 NEARLY_NOTHING = 1e-5  # the seen words leave less than rounding: what the models say counts

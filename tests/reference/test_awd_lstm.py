@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from reference.awd_lstm import awd_loss
-from rnnlm.neural import network, words
-from rnnlm.neural.layers import layers
-from rnnlm.neural.layers.layers import dropout
-from rnnlm.neural.network import activation_penalty
-from rnnlm.neural.settings import RecurrentModelSettings
+from rnnlm.lm.neural import network, words
+from rnnlm.lm.neural.layers import layers
+from rnnlm.lm.neural.layers.layers import dropout
+from rnnlm.lm.neural.network import activation_penalty
+from rnnlm.lm.neural.settings import RecurrentModelSettings
 
 PIECES = {
     "layers": 3, "layer_sizes": "7,7,6", "embedding_size": 6, "tied": True, "locked_dropout": True,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from rnnlm.config import Layer, resolve
-from rnnlm.ngram import fitting
-from rnnlm.ngram.arpa.reading import read_arpa
-from rnnlm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram import fitting
+from rnnlm.lm.ngram.arpa.reading import read_arpa
+from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData

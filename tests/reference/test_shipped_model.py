@@ -12,10 +12,11 @@ import pytest
 
 import rnnlm
 from rnnlm import checkpoints, corpora
-from rnnlm.models import loading, model_folder
-from rnnlm.recipes import recipe as recipes
+from rnnlm.evaluation.evaluate import evaluate
+from rnnlm.lm.base import loading
 from rnnlm.runs import train
-from rnnlm.tasks.evaluation import evaluate
+from rnnlm.storage import model_folder
+from rnnlm.training.recipes import recipe as recipes
 from support.tiny_models import english_lines
 
 FOLDER = checkpoints.FOLDER / "demo"

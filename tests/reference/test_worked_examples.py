@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnnlm.neural.layers.kernels import choice
-from rnnlm.neural.layers.layers import ElmanLayer, GruLayer, LstmLayer, RecurrentLayer
-from rnnlm.neural.settings import ElmanCell, GruCell, LstmCell
+from rnnlm.lm.neural.layers.kernels import choice
+from rnnlm.lm.neural.layers.layers import ElmanLayer, GruLayer, LstmLayer, RecurrentLayer
+from rnnlm.lm.neural.settings import ElmanCell, GruCell, LstmCell
 
 L = math.log(3)
 both_resets = pytest.mark.parametrize("reset_gate", ["after", "before"])

@@ -74,7 +74,7 @@ def test_subword_model_suggestions_are_scored_as_words(settings):
 def test_endless_search_returns_the_best_found_so_far(monkeypatch):
     model = fit("lstm", tokenizer="char")
     (usual,) = rnnlm.Model(model).score_sentences(["the cat"], next_words=3)
-    monkeypatch.setattr("rnnlm.inference.next_word.MOST_TRIED", 32)
+    monkeypatch.setattr("rnnlm.scoring.next_word.MOST_TRIED", 32)
     (score,) = rnnlm.Model(model).score_sentences(["the cat"], next_words=50)
     for found, best in zip(score.next_words, usual.next_words, strict=True):
         assert 3 <= len(found) <= 32 and {each.word for each in found} & {
@@ -108,7 +108,7 @@ def test_suggested_word_keeps_its_scored_white_space():
 def test_result_is_independent_of_tries_per_batch(monkeypatch, at_once):
     model = fit("ngram", order=3, tokenizer="char")
     (usual,) = rnnlm.Model(model).score_sentences(["the cat sat"], next_words=8)
-    monkeypatch.setattr("rnnlm.inference.next_word.TRIED_AT_ONCE", at_once)
+    monkeypatch.setattr("rnnlm.scoring.next_word.TRIED_AT_ONCE", at_once)
     (score,) = rnnlm.Model(model).score_sentences(["the cat sat"], next_words=8)
     for found, expected in zip(score.next_words, usual.next_words, strict=True):
         assert [each.probability for each in found] == pytest.approx(

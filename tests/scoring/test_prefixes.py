@@ -3,10 +3,11 @@ import math
 import numpy as np
 import pytest
 
-from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import ModelError, RnnlmWarning
-from rnnlm.inference import prefixes, span_scoring
-from rnnlm.inference.prefixes import UNBOUNDED, CachedPrefixes, prefix_scorer, score_trie
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.mixtures.adaptation import adapt
+from rnnlm.scoring import prefixes
+from rnnlm.scoring.prefixes import UNBOUNDED, CachedPrefixes, prefix_scorer, score_trie
 from support.tiny_models import LINES, fit
 
 MIXTURE = {"parts": [("ngram", {"order": 3}), ("lstm", {})], "weights": [0.4, 0.6]}

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import TextError, UsageError
-from rnnlm.generation.autocomplete import next_words
-from rnnlm.inference import prefixes
+from rnnlm.lm.mixtures.adaptation import adapt
+from rnnlm.scoring import prefixes
+from rnnlm.scoring.generation.autocomplete import next_words
 from support.model_cases import SPELLING
 from support.saved_models import save_unigram
 from support.tiny_models import LINES, fit

@@ -8,9 +8,9 @@ import pytest
 
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning
 from rnnlm.events import TrainingState
-from rnnlm.files import reading, writing
-from rnnlm.models import checkpoints, model_folder
-from rnnlm.models.checkpoints import Checkpointed
+from rnnlm.storage import checkpoints, model_folder
+from rnnlm.storage.checkpoints import Checkpointed
+from rnnlm.storage.files import reading, writing
 from support.failing_files import failing
 
 IDENTITY = {"hidden_size": "8", "training text": "in memory, hash aa"}

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ModelError, RnnlmError
-from rnnlm.files.folder import FolderFiles
-from rnnlm.models import model_folder
-from rnnlm.models.manifest import HINT
+from rnnlm.storage import model_folder
+from rnnlm.storage.files.folder import FolderFiles
+from rnnlm.storage.manifest import HINT
 from support.saved_models import edit_config, save_lstm, save_unigram, weights_file
 
 

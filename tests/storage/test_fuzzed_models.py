@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 import rnnlm
 from rnnlm.errors import RnnlmError
-from rnnlm.files import tensors
-from rnnlm.files.tensors import DTYPES
-from rnnlm.generation.drawing import generate
-from rnnlm.generation.sampling import Drawing
-from rnnlm.models import model_folder
-from rnnlm.models.info import describe, summary
-from rnnlm.models.manifest import read_manifest
+from rnnlm.scoring.generation.drawing import generate
+from rnnlm.scoring.generation.sampling import Drawing
+from rnnlm.storage import model_folder
+from rnnlm.storage.files import tensors
+from rnnlm.storage.files.tensors import DTYPES
+from rnnlm.storage.manifest import read_manifest
+from rnnlm.training.info import describe, summary
 from support.odd_inputs import (
     changed,
     damaged,
@@ -34,6 +34,8 @@ from support.odd_inputs import (
 )
 from support.saved_models import sealed
 from support.tiny_models import fit, save
+
+pytestmark = pytest.mark.soak
 
 KINDS = {
     "unigram": {}, "ngram": {"order": 2}, "lstm": {},

@@ -9,8 +9,8 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ModelError, RnnlmError
-from rnnlm.files.writing import write_facts
-from rnnlm.models import info
+from rnnlm.storage.files.writing import write_facts
+from rnnlm.training import info
 from support.damages import (
     PICKLE,
     arrays,

@@ -11,9 +11,10 @@ import pytest
 
 import rnnlm
 from rnnlm.cli.main import run
-from rnnlm.models import info, provenance
-from rnnlm.models.model_folder import read_manifest
-from rnnlm.models.provenance import made_by_command, made_now, shown_command
+from rnnlm.storage import provenance
+from rnnlm.storage.model_folder import read_manifest
+from rnnlm.storage.provenance import made_by_command, made_now, shown_command
+from rnnlm.training import info
 from support.saved_models import edit_config, save_unigram
 
 DATE = "2026-11-26T01:02:03Z"

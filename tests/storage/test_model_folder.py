@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ModelError, OutputError
-from rnnlm.models import info, loading, model_folder
-from rnnlm.models.manifest import write_manifest
+from rnnlm.lm.base import loading
+from rnnlm.storage import model_folder
+from rnnlm.storage.manifest import write_manifest
+from rnnlm.training import info
 from support.failing_files import Watch, failing
 from support.saved_models import (
     LINES,

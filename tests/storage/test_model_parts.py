@@ -6,12 +6,13 @@ import shutil
 
 import pytest
 
-from rnnlm.combinations.mixture import Mixture
 from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.evaluation.soundness import audit
-from rnnlm.inference import span_scoring
-from rnnlm.models import info, model_folder
-from rnnlm.models import manifest as model_parts
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.mixtures.mixture import Mixture
+from rnnlm.storage import manifest as model_parts
+from rnnlm.storage import model_folder
+from rnnlm.training import info
 from support.failing_files import failing
 from support.saved_models import edit_config, names
 from support.tiny_models import LINES, Lines, fit, save

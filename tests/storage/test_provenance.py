@@ -5,8 +5,8 @@ import warnings
 import pytest
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.models import model_folder
-from rnnlm.models.loading import warn_if_trained_on
+from rnnlm.lm.base.loading import warn_if_trained_on
+from rnnlm.storage import model_folder
 from support.tiny_models import fit, mixture
 
 

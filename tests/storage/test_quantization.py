@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from rnnlm.errors import ModelError
-from rnnlm.files import tensors
-from rnnlm.models.model_folder import SCALE, joined, rounded, scaled, widened
+from rnnlm.storage.files import tensors
+from rnnlm.storage.model_folder import SCALE, joined, rounded, scaled, widened
 
 FINITE = st.floats(-(2.0**120), 2.0**120, width=32, allow_nan=False)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.inference import span_scoring
-from rnnlm.ngram.arpa.reading import read_arpa
-from rnnlm.ngram.model import NgramModel
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.ngram.arpa.reading import read_arpa
+from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer

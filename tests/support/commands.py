@@ -17,7 +17,7 @@ import pytest
 
 from rnnlm.cli.main import run
 from rnnlm.evaluation import plotting
-from rnnlm.files import reading
+from rnnlm.storage.files import reading
 from support.tiny_models import english_lines
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4")

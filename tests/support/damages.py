@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.files import tensors
+from rnnlm.storage.files import tensors
 from support.saved_models import edit_config, weights_file
 
 Damage = Callable[[Path], Any]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from rnnlm.neural.fitting import step, trainer
+from rnnlm.lm.neural.training import step, trainer
 
 WITHOUT_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 CUDA = pytest.param("cuda", marks=[pytest.mark.gpu, WITHOUT_CUDA])

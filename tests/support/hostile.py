@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm.cli.main import run
-from rnnlm.models.loading import load_tokenizer
+from rnnlm.lm.base.loading import load_tokenizer
 from rnnlm.text.prepared import encoder
 from rnnlm.text.prepared.preparation import prepare
 from support import tiny_seq2seq

@@ -1,4 +1,4 @@
-"""Set-up that several folders of unit tests share."""
+"""What tests read from: standard input, chunks of a text, a folder for temporary files."""
 
 import functools
 import io
@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-from rnnlm.files import reading
+from rnnlm.storage.files import reading
 from rnnlm.text import sources
 
 
@@ -35,3 +35,9 @@ def temp(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Return a folder for the files of a module's tests."""
+    return tmp_path_factory.mktemp("place")

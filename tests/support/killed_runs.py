@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.events import Checkpoint
-from rnnlm.models import checkpoints, model_folder
-from rnnlm.models.manifest import Manifest, read_manifest
+from rnnlm.storage import checkpoints, model_folder
+from rnnlm.storage.manifest import Manifest, read_manifest
 from support import failing_files
 from support.forks import FORK, run_command
 
@@ -103,7 +103,7 @@ class Runs:
 def train(arguments: list[str], folder: Path, steps: Any, point: tuple[str, str] | None) -> None:
     """Train in this process, which was forked for it. Count the steps, and note what is written."""
     from rnnlm.cli import signals
-    from rnnlm.neural.fitting.trainer import Trainer
+    from rnnlm.lm.neural.training.trainer import Trainer
 
     signals.ONE_WISH_SECONDS = 0.0  # what is sent here twice is meant
     take_step = Trainer.train_step

@@ -4,8 +4,8 @@ settings of `tiny_models.fit`.
 A new kind in the registry is a case by itself; what more there is to try of it stands in VARIANTS.
 """
 
-from rnnlm.models import registry
-from rnnlm.ngram.smoothing import ESTIMATORS
+from rnnlm import registry
+from rnnlm.lm.ngram.smoothing import ESTIMATORS
 
 VARIANTS = {
     "rnn": [{"activation": name} for name in ("tanh", "relu", "elu",

@@ -9,14 +9,14 @@ import torch
 
 from rnnlm.config import names_of
 from rnnlm.events import PERPLEXITY
-from rnnlm.neural.fitting import progress, validation
-from rnnlm.neural.fitting import settings as fitting_settings
-from rnnlm.neural.fitting.contracts import Verdict
-from rnnlm.neural.fitting.fitting import language_model_trainer, start_network
-from rnnlm.neural.fitting.language_modelling import PerplexityValidation
-from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
-from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.neural.settings import KINDS, parts_of, stored
+from rnnlm.lm.neural.settings import KINDS, parts_of, stored
+from rnnlm.lm.neural.training import progress, validation
+from rnnlm.lm.neural.training import settings as fitting_settings
+from rnnlm.lm.neural.training.contracts import Verdict
+from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
+from rnnlm.lm.neural.training.language_modelling import PerplexityValidation
+from rnnlm.lm.neural.training.settings import FittingSettings, RunSettings
+from rnnlm.lm.neural.training.trainer import Trainer
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData

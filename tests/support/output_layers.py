@@ -2,11 +2,11 @@
 
 import torch
 
-from rnnlm.neural.outputs import softmax
-from rnnlm.neural.outputs.classes import AdaptiveSoftmax, ClassSoftmax, HierarchicalSoftmax
-from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
-from rnnlm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax
-from rnnlm.neural.outputs.softmax import SoftmaxOutput
+from rnnlm.lm.neural.outputs import softmax
+from rnnlm.lm.neural.outputs.classes import AdaptiveSoftmax, ClassSoftmax, HierarchicalSoftmax
+from rnnlm.lm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
+from rnnlm.lm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax
+from rnnlm.lm.neural.outputs.softmax import SoftmaxOutput
 
 N, E, V = 13, 6, 17
 

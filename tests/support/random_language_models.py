@@ -2,11 +2,12 @@
 
 import torch
 
+from rnnlm import registry
 from rnnlm.config import Layer, resolve
-from rnnlm.models import model_folder, registry
-from rnnlm.neural import settings as network_settings
-from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.neural.network import make_network
+from rnnlm.lm.neural import settings as network_settings
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.network import make_network
+from rnnlm.storage import model_folder
 from rnnlm.text import tokenizers
 from rnnlm.text.lines import Block
 from rnnlm.text.tokenizer_settings import TokenizerSettings

@@ -5,12 +5,12 @@ import json
 
 import torch
 
-from rnnlm.files.writing import HASH, hash_of_facts
-from rnnlm.models import model_folder
-from rnnlm.neural import settings as network_settings
-from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.neural.network import make_network
-from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.lm.neural import settings as network_settings
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.network import make_network
+from rnnlm.lm.ngram.unigram import UnigramModel
+from rnnlm.storage import model_folder
+from rnnlm.storage.files.writing import HASH, hash_of_facts
 from support.tiny_models import make_tokenizer
 
 LINES = ["the cat sat", "the dog sat down", "a cat <unk>"]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from jsonschema import Draft202012Validator
 from starlette.testclient import TestClient
 
-from rnnlm.models.loading import load
-from rnnlm.serving.app import make_app
-from rnnlm.serving.served import LongWork, ServedModel, ServedModels
-from rnnlm.serving.settings import ServingSettings
+from rnnlm.lm.base.loading import load
+from rnnlm.tools.serving.app import make_app
+from rnnlm.tools.serving.served import LongWork, ServedModel, ServedModels
+from rnnlm.tools.serving.settings import ServingSettings
 
 
 def served(models):

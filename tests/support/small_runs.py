@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rnnlm.models import model_folder
+from rnnlm.storage import model_folder
 
 SMALL = {
     "hidden_size": 8, "embedding_size": 6, "batch_rows": 4, "bptt_tokens": 10, "budget": "6steps",

@@ -3,7 +3,7 @@ conditions."""
 
 import numpy as np
 
-from rnnlm.generation.drawing import Starts, read_prompt
+from rnnlm.scoring.generation.drawing import Starts, read_prompt
 
 PROMPTS = ("", "the cat", "a dog saw the", "it", "on the mat the dog", "cat cat", "speech")
 EVERY_LENGTH = [3, 9, 1, 5, 12, 2, 7]

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm import corpora
-from rnnlm.combinations.mixture import Mixture
+from rnnlm import corpora, registry
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Event, never
-from rnnlm.models import model_folder, registry
-from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.lm.mixtures.mixture import Mixture
+from rnnlm.lm.ngram.unigram import UnigramModel
+from rnnlm.storage import model_folder
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import BlockText
 from rnnlm.text.encoding import TrainingData

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.ngram.counting.counts import count
-from rnnlm.ngram.counting.levels import NgramCounts
-from rnnlm.ngram.fitting import estimate, heldout_counts
-from rnnlm.ngram.settings import NgramSettings
-from rnnlm.ngram.smoothing import estimator
-from rnnlm.ngram.tables import BackoffLevel, make_keys
+from rnnlm.lm.ngram.counting.counts import count
+from rnnlm.lm.ngram.counting.levels import NgramCounts
+from rnnlm.lm.ngram.fitting import estimate, heldout_counts
+from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram.smoothing import estimator
+from rnnlm.lm.ngram.tables import BackoffLevel, make_keys
 
 BEGIN, END = "<s>", 0
 Sentences = Sequence[Sequence[int]]

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rnnlm import registry
 from rnnlm.config import Layer, Resolved, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Event, TrainingState, never
-from rnnlm.models import model_folder, registry
-from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.tasks.request import Request
+from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.lm.neural.training.trainer import Trainer
+from rnnlm.storage import model_folder
 from rnnlm.tasks.seq2seq.data import PairTrainingData, encode_pairs, make_codec
 from rnnlm.tasks.seq2seq.fitting import make_trainer
+from rnnlm.training.request import Request
 from support.tiny_translators import numbers, parallel_text
 
 Rows = Sequence[tuple[str, str]]

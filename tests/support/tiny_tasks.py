@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 
+from rnnlm import registry
 from rnnlm.config import Layer, Resolved, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Event, never
-from rnnlm.models import model_folder, registry
-from rnnlm.tasks.labels import data as codecs
-from rnnlm.tasks.labels.data import PLAIN, TEXT, WORD, Codec, TaskData, encode_examples
+from rnnlm.storage import model_folder
+from rnnlm.tasks.labelling import data as codecs
+from rnnlm.tasks.labelling.data import PLAIN, TEXT, WORD, Codec, TaskData, encode_examples
+from rnnlm.tasks.labelling.formats import schemes
+from rnnlm.tasks.labelling.formats.example import Example, LabelledText
 from rnnlm.text import tokenizers
-from rnnlm.text.labelled import schemes
-from rnnlm.text.labelled.example import Example, LabelledText
 from rnnlm.text.lines import Block
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.commands import Trained

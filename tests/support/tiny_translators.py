@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rnnlm.text.pairs import Pair, ParallelText
+from rnnlm.tasks.seq2seq.pairs import Pair, ParallelText
 from support.commands import Trained, train
 
 NUMBERS = {

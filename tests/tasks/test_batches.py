@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from rnnlm.errors import RnnlmWarning, TrainingError
-from rnnlm.neural.fitting.ranks import ProcessGroup
+from rnnlm.lm.neural.training.ranks import ProcessGroup
 from rnnlm.system import Rank
 from rnnlm.tasks.batches import ExampleBatches, batch_tensors, label_tensors
-from rnnlm.tasks.labels.data import encode_words, one_token
+from rnnlm.tasks.labelling.data import encode_words, one_token
 from support.tiny_models import make_tokenizer
 from support.tiny_tasks import TRAIN, data_of, labelled, settings_of
 

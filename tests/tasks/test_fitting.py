@@ -11,10 +11,10 @@ import torch
 
 from rnnlm.errors import RnnlmWarning, SettingsError
 from rnnlm.events import Validated, never
-from rnnlm.tasks.labels import evaluation
-from rnnlm.tasks.labels.data import MULTI, encode_examples
-from rnnlm.tasks.labels.fitting import make_trainer
-from rnnlm.tasks.labels.model import Search, predict
+from rnnlm.tasks.labelling.data import MULTI, encode_examples
+from rnnlm.tasks.labelling.evaluation import evaluation
+from rnnlm.tasks.labelling.fitting import make_trainer
+from rnnlm.tasks.labelling.model import Search, predict
 from rnnlm.tasks.seq2seq.decoding import translate
 from support import tiny_pairs
 from support.tiny_tasks import TRAIN, VALID, data_of, fit, labelled, run, settings_of

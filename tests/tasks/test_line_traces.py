@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.models import loading
-from rnnlm.models.registry import kind_of
-from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.neural.network import make_network
-from rnnlm.neural.settings import KINDS
+from rnnlm.lm.base import loading
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.network import make_network
+from rnnlm.lm.neural.settings import KINDS
+from rnnlm.registry import kind_of
 from rnnlm.tasks.batches import batch_tensors
-from rnnlm.tasks.labels.data import encode_texts
+from rnnlm.tasks.labelling.data import encode_texts
 from rnnlm.tasks.seq2seq.data import rows
 from support.tiny_models import make_tokenizer, small_settings
 

@@ -6,12 +6,12 @@ import re
 
 import pytest
 
+from rnnlm import registry
 from rnnlm.config import Layer, needs_of, resolve, warn_of_idle
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError
-from rnnlm.models import registry
-from rnnlm.neural import settings as language_models
-from rnnlm.tasks.labels import settings as labels
-from rnnlm.tasks.labels.settings import TaggingSettings
+from rnnlm.lm.neural import settings as language_models
+from rnnlm.tasks.labelling import settings as labels
+from rnnlm.tasks.labelling.settings import TaggingSettings
 from rnnlm.tasks.seq2seq import settings as seq2seq
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
 

@@ -4,11 +4,11 @@ from dataclasses import fields
 
 import pytest
 
+from rnnlm import registry
 from rnnlm.config import names_of
 from rnnlm.errors import SettingsError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
-from rnnlm.models import registry
-from rnnlm.tasks.request import Request
+from rnnlm.training.request import Request
 
 TASKS = registry.all_tasks()
 

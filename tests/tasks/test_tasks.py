@@ -11,17 +11,18 @@ import pytest
 import torch
 
 import rnnlm
+from rnnlm import registry
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.generation.drawing import generate
-from rnnlm.models import model_folder, registry
+from rnnlm.scoring.generation.drawing import generate
+from rnnlm.storage import model_folder
 from rnnlm.tasks.batches import batch_tensors
-from rnnlm.tasks.labels import evaluation
-from rnnlm.tasks.labels.data import MULTI, encode_examples, encode_words
-from rnnlm.tasks.labels.heads import TaggingHead
-from rnnlm.tasks.labels.model import Search, predict
+from rnnlm.tasks.labelling.data import MULTI, encode_examples, encode_words
+from rnnlm.tasks.labelling.evaluation import evaluation
+from rnnlm.tasks.labelling.model import Search, predict
+from rnnlm.tasks.labelling.networks.heads import TaggingHead
 from rnnlm.tasks.seq2seq.data import encode_pairs
 from rnnlm.tasks.seq2seq.decoding import translate
-from rnnlm.tasks.seq2seq.evaluation import target_scores
+from rnnlm.tasks.seq2seq.evaluation.evaluation import target_scores
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from support import tiny_pairs, tiny_tasks
 from support.tiny_tasks import VALID, labelled

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError
-from rnnlm.files import tables
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.scoring.settings import SentenceSettings
+from rnnlm.storage.files import tables
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, split_words
 from rnnlm.text.sources import SourceSettings
@@ -31,6 +31,8 @@ from support.odd_inputs import (
     odd_text,
     value_or_error,
 )
+
+pytestmark = pytest.mark.soak
 
 TEXT = b"the cat sat\non the mat\n\n\xc3\xa9t\xc3\xa9 \xe6\x97\xa5\xe6\x9c\xac\n" * 3
 COMPRESSED = {

@@ -9,14 +9,15 @@ import pytest
 
 from rnnlm import corpora
 from rnnlm.errors import RnnlmWarning, TextError
-from rnnlm.files import tables
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.scoring.settings import SentenceSettings
-from rnnlm.tasks.labels.files import TextFileSettings, read_texts
+from rnnlm.storage.files import tables
+from rnnlm.tasks.labelling.files import TextFileSettings, read_texts
+from rnnlm.tasks.labelling.formats.documents import read_table
+from rnnlm.tasks.labelling.formats.example import LabelledSettings
+from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.tasks.seq2seq.decoding import read_sources
-from rnnlm.text.labelled.documents import read_table
-from rnnlm.text.labelled.example import LabelledSettings
-from rnnlm.text.labelled.reading import read_labelled
+from rnnlm.tasks.seq2seq.pairs import ParallelSettings, read_pairs
 from rnnlm.text.named_columns import (
     cell,
     column_named,
@@ -25,7 +26,6 @@ from rnnlm.text.named_columns import (
     open_table,
     text_column,
 )
-from rnnlm.text.pairs import ParallelSettings, read_pairs
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.sources import read as read_source
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rnnlm.files import tensors
+from rnnlm.storage.files import tensors
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, silent
 from rnnlm.text.on_disk import fits, on_disk, work_folder

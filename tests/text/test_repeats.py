@@ -7,11 +7,11 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.scoring.sentences import read_sentences
+from rnnlm.tasks.labelling.formats.example import LabelledSettings
+from rnnlm.tasks.labelling.formats.reading import read_labelled
+from rnnlm.tasks.seq2seq.pairs import ParallelSettings, read_pairs
 from rnnlm.text import sources
 from rnnlm.text.corpus import open_text
-from rnnlm.text.labelled.example import LabelledSettings
-from rnnlm.text.labelled.reading import read_labelled
-from rnnlm.text.pairs import ParallelSettings, read_pairs
 from rnnlm.text.prepared.preparation import Request, resolve_request
 
 TOLD = "the same text is given more than once, and read each time: "

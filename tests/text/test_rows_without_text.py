@@ -10,19 +10,19 @@ import pyarrow.parquet
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError
-from rnnlm.files import tables
-from rnnlm.filtering.shards import Reading, open_shard
-from rnnlm.rescoring.files import read_nbest
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.scoring.settings import SentenceSettings
-from rnnlm.tasks.labels.files import TextFileSettings, read_texts
+from rnnlm.storage.files import tables
+from rnnlm.tasks.labelling.files import TextFileSettings, read_texts
+from rnnlm.tasks.labelling.formats.documents import read_table
+from rnnlm.tasks.labelling.formats.example import LabelledSettings
+from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.tasks.seq2seq.decoding import read_sources
 from rnnlm.text.corpus import Corpus
-from rnnlm.text.labelled.documents import read_table
-from rnnlm.text.labelled.example import LabelledSettings
-from rnnlm.text.labelled.reading import read_labelled
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.sources import SourceSettings
+from rnnlm.tools.filtering.shards import Reading, open_shard
+from rnnlm.tools.rescoring.files import read_nbest
 
 TEXTS = ["null", "a hen", None, "NaN", "", "NA"]
 WORDS = ["null", "a hen", "NaN", "NA"]

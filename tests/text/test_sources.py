@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import TextError, UsageError
-from rnnlm.files import reading
+from rnnlm.storage.files import reading
 from rnnlm.text import sources
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings

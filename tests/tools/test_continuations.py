@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError
-from rnnlm.generation.drawing import SamplingSettings
-from rnnlm.inference import span_scoring
-from rnnlm.integrations.continuations import continue_texts, score_continuations, score_texts
-from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.ngram.unigram import UnigramModel
+from rnnlm.scoring.generation.drawing import SamplingSettings
+from rnnlm.tools.continuations import continue_texts, score_continuations, score_texts
 from support.tiny_models import LINES, fit, make_tokenizer
 
 MODELS = [

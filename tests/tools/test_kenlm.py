@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rnnlm
-import rnnlm.integrations.kenlm as ours
-from rnnlm.combinations.adaptation import adapt
+import rnnlm.tools.kenlm as ours
 from rnnlm.errors import ModelError, RnnlmWarning, TextError, UsageError
-from rnnlm.ngram.arpa import writing
+from rnnlm.lm.mixtures.adaptation import adapt
+from rnnlm.lm.ngram.arpa import writing
 from support.arpa_files import GOLDEN, SMALL, random_arpa
 from support.tiny_models import LINES, fit, save
 

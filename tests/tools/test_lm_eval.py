@@ -9,7 +9,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import RnnlmWarning, UsageError
-from rnnlm.models import loading
+from rnnlm.lm.base import loading
 from support.tiny_models import LINES, fit, save
 
 TASK = """\
@@ -46,9 +46,9 @@ DOCUMENTS = [
 @pytest.fixture(scope="module")
 def door():
     pytest.importorskip("lm_eval", reason="lm_eval is not installed: pip install -e '.[lm-eval]'")
-    import rnnlm.integrations.lm_eval
+    import rnnlm.tools.lm_eval
 
-    return rnnlm.lm_eval
+    return rnnlm.tools.lm_eval
 
 
 @pytest.fixture(scope="module")

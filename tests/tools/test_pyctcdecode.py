@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError, UsageError
-from rnnlm.ngram.arpa import writing
+from rnnlm.lm.ngram.arpa import writing
 from support.arpa_files import SMALL
 from support.tiny_models import LINES, fit, save
 
@@ -16,7 +16,7 @@ pyctcdecode = pytest.importorskip(
 )
 pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 
-from rnnlm.integrations.pyctcdecode import LanguageModel  # noqa: E402
+from rnnlm.tools.pyctcdecode import LanguageModel  # noqa: E402
 
 LABELS = ["", " ", *"abcdefghijklmnopqrstuvwxyz"]
 WORDS = sorted({word for line in LINES for word in line.split() if word.isalpha()})
@@ -159,7 +159,7 @@ def test_a_model_is_given_by_name(tmp_path, monkeypatch):
 
 def test_importing_the_library_imports_no_decoder():
     code = (
-        "import sys, rnnlm, rnnlm.kenlm; print(*{'torch', 'pyctcdecode', 'kenlm', "
+        "import sys, rnnlm, rnnlm.tools.kenlm; print(*{'torch', 'pyctcdecode', 'kenlm', "
         "'lm_eval'} & set(sys.modules))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

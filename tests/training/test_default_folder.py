@@ -7,9 +7,9 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import OutputError, RnnlmWarning
-from rnnlm.tasks.request import Request
 from rnnlm.training.folders import usual_folder
-from rnnlm.training.request import resolve_request
+from rnnlm.training.request import Request
+from rnnlm.training.resolution import resolve_request
 from support.small_runs import SMALL
 
 UNSEEN = {"model": "gru", "threads": 1, "min_validations": 0, **SMALL}

@@ -14,6 +14,8 @@ from support.failing_files import failing
 from support.killed_runs import checked, outcome
 from support.tiny_models import english_lines
 
+pytestmark = pytest.mark.processes
+
 RUN = {
     "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32",
     "device": "cpu", "threads": 1,

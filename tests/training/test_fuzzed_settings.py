@@ -2,18 +2,21 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnnlm import registry
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import RnnlmError, SettingsError
-from rnnlm.files.reading import read_by_hand
-from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.models import registry
-from rnnlm.models.adaptation_settings import KINDS
+from rnnlm.lm.base.adaptation_settings import KINDS
+from rnnlm.scoring.generation.sampling import SamplingSettings
+from rnnlm.storage.files.reading import read_by_hand
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.plan import Request, plan
 from support.odd_inputs import damaged, deep_json, odd_json, odd_numbers, odd_text, value_or_error
+
+pytestmark = pytest.mark.soak
 
 TRAINED = [name for name, kind in registry.KINDS.items() if kind.fitting]
 CLASSES = {

@@ -11,7 +11,6 @@ from rnnlm.errors import OutputError, RnnlmWarning, UsageError
 from rnnlm.evaluation.learning_curves import learning_curve, plot_curves
 from rnnlm.events import Fitted, Validated
 from rnnlm.runs import train
-from rnnlm.tasks.request import Request
 from rnnlm.training.grid import (
     GridFinished,
     GridRunEnded,
@@ -22,6 +21,7 @@ from rnnlm.training.grid import (
     train_grid,
 )
 from rnnlm.training.grid_request import GridRequest
+from rnnlm.training.request import Request
 from support.small_runs import SMALL, numbers
 
 pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
-from rnnlm.tasks.request import Request
 from rnnlm.training.grid_request import (
     GridRequest,
     axes_of,
@@ -17,6 +16,7 @@ from rnnlm.training.grid_request import (
     parse_axes,
     usual_folder,
 )
+from rnnlm.training.request import Request
 
 ASKED = Request(text=("my.txt",), output=Path("lesson"))
 

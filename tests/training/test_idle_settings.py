@@ -5,16 +5,16 @@ import warnings
 
 import pytest
 
-from rnnlm import errors
+from rnnlm import errors, registry
 from rnnlm.config import names_of, needs_of
 from rnnlm.errors import RnnlmWarning
-from rnnlm.models import model_folder, registry
-from rnnlm.tasks.request import Request
+from rnnlm.storage import model_folder
 from rnnlm.text.lines import HoldoutSettings
 from rnnlm.text.prepared.preparation import Request as PrepareRequest
 from rnnlm.text.prepared.preparation import resolve_request as resolve_prepare
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.plan import plan
+from rnnlm.training.request import Request
 from rnnlm.training.run import run
 from support.small_runs import SMALL, write
 

@@ -7,8 +7,8 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import OutputError
-from rnnlm.models import model_folder
-from rnnlm.models.manifest import read_manifest
+from rnnlm.storage import model_folder
+from rnnlm.storage.manifest import read_manifest
 from support.small_runs import SMALL
 
 NETWORK = {name: value for name, value in SMALL.items() if name != "bptt_tokens"}

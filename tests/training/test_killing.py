@@ -11,6 +11,8 @@ import pytest
 from support import tiny_tasks, tiny_translators
 from support.killed_runs import checked, command, newest_step, outcome
 
+pytestmark = pytest.mark.processes
+
 VARIANTS = {
     "adamw, dropout of weights": {
         "optimizer": "adamw", "dropout_input": 0.3, "dropout_output": 0.2, "weight_drop": 0.3,

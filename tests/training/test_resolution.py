@@ -7,8 +7,8 @@ import pytest
 
 from rnnlm import corpora
 from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
-from rnnlm.models import model_folder
 from rnnlm.runs import train
+from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Corpus
 from rnnlm.training.plan import Request, plan, resolve_request
 from rnnlm.training.run import run
@@ -72,7 +72,7 @@ def test_a_recipe_file_may_name_the_model_or_a_recipe(tmp_path, content):
 
 
 def test_a_copy_of_a_recipe_is_a_recipe(tmp_path):
-    bundled = resources.files("rnnlm.recipes") / "lstm.toml"
+    bundled = resources.files("rnnlm.training.recipes") / "lstm.toml"
     file = write(tmp_path / "mine.toml", bundled.read_text(encoding="utf-8"))
     request = Request(text=("x",), recipe=str(file))
     assert request.recipe is None

@@ -14,11 +14,11 @@ from rnnlm import corpora
 from rnnlm.config import Budget
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
 from rnnlm.events import Checkpoint, Evaluating, Finished, ModelSaved, Started
-from rnnlm.models import model_folder
 from rnnlm.runs import train
-from rnnlm.tasks.request import Request
+from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Corpus
-from rnnlm.training.request import resolve_request
+from rnnlm.training.request import Request
+from rnnlm.training.resolution import resolve_request
 from rnnlm.training.resume import identity_of
 from support.killed_runs import cut_off, cut_off_after, outcome
 from support.small_runs import numbers

@@ -12,6 +12,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import TrainingError, UsageError
+from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.evaluation.learning_curves import learning_curve
 from rnnlm.events import (
     CheckpointSaved,
@@ -23,13 +24,12 @@ from rnnlm.events import (
     Step,
     Validated,
 )
-from rnnlm.models import model_folder
-from rnnlm.models.metrics_log import read_events
-from rnnlm.neural.fitting import optimization, validation
-from rnnlm.neural.fitting import progress as report
-from rnnlm.neural.fitting import settings as fitting_settings
+from rnnlm.lm.neural.training import optimization, validation
+from rnnlm.lm.neural.training import progress as report
+from rnnlm.lm.neural.training import settings as fitting_settings
 from rnnlm.runs import train
-from rnnlm.tasks.evaluation import evaluate
+from rnnlm.storage import model_folder
+from rnnlm.storage.metrics_log import read_events
 from rnnlm.training.plan import Request, plan
 from rnnlm.training.run import run
 from support.small_runs import SMALL, numbers, write

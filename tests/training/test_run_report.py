@@ -13,11 +13,12 @@ import pytest
 import rnnlm
 from rnnlm.amounts import amount
 from rnnlm.errors import ModelError, OutputError, UsageError
-from rnnlm.evaluation import plotting, run_report
+from rnnlm.evaluation import plotting
 from rnnlm.evaluation.learning_curves import learning_curve
-from rnnlm.evaluation.run_report import RunHistory, render, report, thinned
-from rnnlm.models.manifest import read_manifest
-from rnnlm.models.metrics_log import read_events
+from rnnlm.storage.manifest import read_manifest
+from rnnlm.storage.metrics_log import read_events
+from rnnlm.training import run_report
+from rnnlm.training.run_report import RunHistory, render, report, thinned
 from support.pictures import faults_of
 from support.tiny_models import LINES, fit, save
 

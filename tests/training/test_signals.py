@@ -10,6 +10,8 @@ import pytest
 
 from support.killed_runs import checked, command, newest_step, outcome
 
+pytestmark = pytest.mark.processes
+
 SETTINGS = {
     "validate_every_steps": 10,
     "dropout_output": 0.2,

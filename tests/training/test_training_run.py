@@ -10,8 +10,8 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Started, Validated
-from rnnlm.models import checkpoints
-from rnnlm.models.model_folder import read_manifest
+from rnnlm.storage import checkpoints
+from rnnlm.storage.model_folder import read_manifest
 from support.small_runs import SMALL
 
 LONG = {**SMALL, "model": "gru", "threads": 1, "budget": "5000steps", "validate_every_steps": 2}

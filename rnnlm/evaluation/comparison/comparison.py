@@ -38,8 +38,8 @@ from rnnlm.evaluation.perplexity import (
     tell_single_block,
 )
 from rnnlm.evaluation.resampling import LEVEL
-from rnnlm.inference import span_scoring
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
+from rnnlm.lm.base import span_scoring
 from rnnlm.text.corpus import Text, TextInMemory
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, prefixed

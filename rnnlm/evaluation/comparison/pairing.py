@@ -31,9 +31,9 @@ from rnnlm.evaluation.metrics import (
 from rnnlm.evaluation.perplexity import NO_OOV, TextMetric
 from rnnlm.evaluation.resampling import Interval, PairedDifference, Resampling
 from rnnlm.interface import Device
-from rnnlm.models import loading
-from rnnlm.models.loading import ScoringModel
-from rnnlm.models.registry import check_same_task
+from rnnlm.lm.base import loading
+from rnnlm.lm.base.loading import ScoringModel
+from rnnlm.registry import check_same_task
 from rnnlm.tabular import Records, Result, Row, Table, html_table, to_builtins
 
 if TYPE_CHECKING:

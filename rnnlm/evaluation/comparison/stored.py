@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rnnlm import registry
 from rnnlm.errors import ComparisonError, ModelError
 from rnnlm.evaluation.comparison.pairing import (
     Comparable,
@@ -23,9 +24,9 @@ from rnnlm.evaluation.comparison.pairing import (
 )
 from rnnlm.evaluation.metrics import Evaluation, signature_parts
 from rnnlm.evaluation.resampling import Interval
-from rnnlm.models import loading, registry
-from rnnlm.models.loading import ScoringModel
-from rnnlm.models.manifest import read_manifest
+from rnnlm.lm.base import loading
+from rnnlm.lm.base.loading import ScoringModel
+from rnnlm.storage.manifest import read_manifest
 
 VALID = "valid"  # the name of the validation text among stored results
 ON_A_TEXT = "measure all of them on one text: `text=TEXT`"

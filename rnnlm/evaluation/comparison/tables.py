@@ -14,11 +14,11 @@ from typing import Literal
 import numpy as np
 
 from rnnlm.amounts import amount
-from rnnlm.inference.span_scoring import perplexity
-from rnnlm.inference.words import WordFinder
 from rnnlm.interface import BOUNDARY, Encoded, LanguageModel, Tokenizer
-from rnnlm.ngram.checks import longest_matches
-from rnnlm.ngram.counting.counts import count
+from rnnlm.lm.base.span_scoring import perplexity
+from rnnlm.lm.base.words import WordFinder
+from rnnlm.lm.ngram.checks import longest_matches
+from rnnlm.lm.ngram.counting.counts import count
 from rnnlm.tabular import Table
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Text

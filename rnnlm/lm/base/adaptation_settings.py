@@ -24,7 +24,7 @@ class AdaptationSettings:
 
 @dataclass(frozen=True)
 class UnigramCacheSettings(AdaptationSettings):
-    """Settings of :class:`rnnlm.combinations.unigram_cache.UnigramCache`."""
+    """Settings of :class:`rnnlm.lm.mixtures.unigram_cache.UnigramCache`."""
 
     cache_tokens: Annotated[CacheTokens, Meta(description="how many tokens are remembered")] = 1000
     cache_weight: Annotated[
@@ -34,7 +34,7 @@ class UnigramCacheSettings(AdaptationSettings):
 
 @dataclass(frozen=True)
 class NeuralCacheSettings(AdaptationSettings):
-    """Settings of :class:`rnnlm.combinations.neural_cache.NeuralCache`."""
+    """Settings of :class:`rnnlm.lm.mixtures.neural_cache.NeuralCache`."""
 
     cache_tokens: Annotated[CacheTokens, Meta(description="how many tokens are remembered")] = 2000
     cache_weight: Annotated[
@@ -51,7 +51,7 @@ class NeuralCacheSettings(AdaptationSettings):
 
 @dataclass(frozen=True)
 class DynamicSettings(AdaptationSettings):
-    """Settings of :class:`rnnlm.combinations.dynamic_evaluation.DynamicEvaluation`."""
+    """Settings of :class:`rnnlm.lm.mixtures.dynamic_evaluation.DynamicEvaluation`."""
 
     segment_tokens: Annotated[
         Count, Meta(description="tokens read between two changes of the weights")

@@ -9,11 +9,11 @@ import numpy as np
 
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import ModelError, SettingsError
-from rnnlm.files import tensors
-from rnnlm.files import writing as safe_files
-from rnnlm.files.reading import read_json
-from rnnlm.files.writing import replace_file, write_facts, writing
-from rnnlm.models.adaptation_settings import KINDS
+from rnnlm.lm.base.adaptation_settings import KINDS
+from rnnlm.storage.files import tensors
+from rnnlm.storage.files import writing as safe_files
+from rnnlm.storage.files.reading import read_json
+from rnnlm.storage.files.writing import replace_file, write_facts, writing
 
 STATISTICS = "adapt-dynamic.safetensors"
 FORMAT_VERSION = 1

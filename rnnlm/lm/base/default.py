@@ -4,9 +4,10 @@ shipped one."""
 from dataclasses import dataclass
 from pathlib import Path
 
+from rnnlm import registry
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.models import loading, registry
-from rnnlm.models.manifest import CONFIG, Manifest, read_manifest
+from rnnlm.lm.base import loading
+from rnnlm.storage.manifest import CONFIG, Manifest, read_manifest
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from rnnlm import arrays
-from rnnlm.inference import span_scoring
-from rnnlm.inference.span_scoring import check_scores
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.base.span_scoring import check_scores
 from rnnlm.text.encoding import known_ids
 
 MOST_CELLS = 1 << 22  # of distributions in memory at once
@@ -29,7 +29,7 @@ def score_and_look(
     state: State | None = None,
     initial: span_scoring.Initial | None = None,
 ) -> tuple[np.ndarray, np.ndarray, State | None]:
-    """Score `ids` as :func:`rnnlm.inference.span_scoring.score_spans` does, and apply `look` to the
+    """Score `ids` as :func:`rnnlm.lm.base.span_scoring.score_spans` does, and apply `look` to the
     distribution of the token at each place (within the spans).
 
     Return the scores, what `look` returned in the order of places, and the state after the last
@@ -74,7 +74,7 @@ def ranks(
     """Return the rank of each token of `ids` within the `spans`, (N,): 1 is the likeliest; of
     equally likely tokens all have the best rank. 0 elsewhere.
 
-    spans, initial: as in :func:`rnnlm.inference.span_scoring.score_spans`.
+    spans, initial: as in :func:`rnnlm.lm.base.span_scoring.score_spans`.
     """
     reader, tokens = _reader_of(model)
     rank_N = np.zeros(len(ids), dtype=np.int64)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from rnnlm.inference.words import Span, token_spans, word_spans
 from rnnlm.interface import Array, Tokenizer
+from rnnlm.lm.base.words import Span, token_spans, word_spans
 
 INPUT, FEATURES = "input", "features"
 

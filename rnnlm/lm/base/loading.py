@@ -16,13 +16,14 @@ from typing import Any, cast
 import numpy as np
 
 import rnnlm.checkpoints as shipped_models
+from rnnlm import registry
 from rnnlm.checks import several
 from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, given, nearest, notice
-from rnnlm.files.compression import without_suffix
 from rnnlm.interface import Device, LanguageModel, Tokenizer, core_of
-from rnnlm.models import model_folder, registry
-from rnnlm.models.manifest import Manifest, part_folders, read_manifest
-from rnnlm.models.registry import LabelModel
+from rnnlm.registry import LabelModel
+from rnnlm.storage import model_folder
+from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.manifest import Manifest, part_folders, read_manifest
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared, read_index
 

@@ -10,14 +10,15 @@ import copy
 from pathlib import Path
 from typing import Any, Self
 
+from rnnlm import registry
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
-from rnnlm.models import model_folder, registry
+from rnnlm.storage import model_folder
 
 
 class PickledByOrigin:
     """A model that pickles as the place it was loaded from: its `origin`, which
-    :func:`rnnlm.models.model_folder.load` sets. One that was made in memory has none."""
+    :func:`rnnlm.storage.model_folder.load` sets. One that was made in memory has none."""
 
     task = registry.LANGUAGE_MODEL
     fingerprint: str | None

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from rnnlm.errors import TextError
-from rnnlm.inference.distributions import log_sum
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, Array, Encoded, Tokenizer
+from rnnlm.lm.base.distributions import log_sum
 from rnnlm.text.lines import WORD_SPACE, split_words
 
 # ---- The characters of a line that each token was made of, whatever a tokenizer makes of the line.

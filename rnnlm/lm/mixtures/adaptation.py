@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rnnlm.checks import check_class
-from rnnlm.combinations.adapted_model import AdaptedModel, with_hidden_states
 from rnnlm.config import Layer, from_stored, resolve
 from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.interface import LanguageModel
-from rnnlm.models import companions, loading
-from rnnlm.models.adaptation_settings import (
+from rnnlm.lm.base import companions, loading
+from rnnlm.lm.base.adaptation_settings import (
     KINDS,
     AdaptationSettings,
     DynamicSettings,
@@ -22,8 +21,9 @@ from rnnlm.models.adaptation_settings import (
     UnigramCacheSettings,
     describe,
 )
-from rnnlm.models.loading import language_model_of
-from rnnlm.models.manifest import PART_ADAPTATIONS
+from rnnlm.lm.base.loading import language_model_of
+from rnnlm.lm.mixtures.adapted_model import AdaptedModel, with_hidden_states
+from rnnlm.storage.manifest import PART_ADAPTATIONS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,9 +39,9 @@ def adapt(
     neural cache; "dynamic", dynamic evaluation.
 
     model: a language model, or the name of one, which is then loaded by each call. settings:
-    of the class that :data:`rnnlm.models.adaptation_settings.KINDS` names; None: its defaults.
+    of the class that :data:`rnnlm.lm.base.adaptation_settings.KINDS` names; None: its defaults.
     statistics: for the rule rms of "dynamic", what
-    :func:`rnnlm.combinations.dynamic_evaluation.gather_statistics` gives.
+    :func:`rnnlm.lm.mixtures.dynamic_evaluation.gather_statistics` gives.
 
     What `rnnlm tune` has found for a model is read by `rnnlm.load("NAME+KIND")`, not here.
 
@@ -54,15 +54,15 @@ def adapt(
     check_class(settings, settings_class(kind), "adapt: settings")
     model = language_model_of(model)
     if isinstance(settings, UnigramCacheSettings):
-        from rnnlm.combinations.unigram_cache import UnigramCache
+        from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 
         return UnigramCache(model, settings)
     with_hidden_states(model)
     if isinstance(settings, NeuralCacheSettings):
-        from rnnlm.combinations.neural_cache import NeuralCache
+        from rnnlm.lm.mixtures.neural_cache import NeuralCache
 
         return NeuralCache(model, settings)
-    from rnnlm.combinations.dynamic_evaluation import DynamicEvaluation
+    from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation
 
     assert isinstance(settings, DynamicSettings)  # as the kind has no others
     return DynamicEvaluation(model, settings, statistics)
@@ -89,7 +89,7 @@ def load_statistics(
     they do not, or there are none."""
     if not settings.needs_statistics:
         return None
-    from rnnlm.combinations import dynamic_evaluation
+    from rnnlm.lm.mixtures import dynamic_evaluation
 
     return dynamic_evaluation.load_statistics(folder, model)
 

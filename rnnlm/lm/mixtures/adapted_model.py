@@ -7,8 +7,8 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.interface import HiddenStateModel, LanguageModel, core_of, keeps
-from rnnlm.models import loading
-from rnnlm.models.adaptation_settings import AdaptationSettings, describe, joined
+from rnnlm.lm.base import loading
+from rnnlm.lm.base.adaptation_settings import AdaptationSettings, describe, joined
 
 PART = "model."  # prefix of the inner model's arrays in a state's
 

@@ -35,13 +35,13 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.checks import check_shapes, check_state
-from rnnlm.combinations.adapted_model import PART, AdaptedModel, cannot_adapt, one_row
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.files import writing
 from rnnlm.interface import PADDING, Array, LanguageModel, State, core_of, keeps
-from rnnlm.models import companions
-from rnnlm.models.adaptation_settings import DynamicSettings
-from rnnlm.neural.language_model import Network, NeuralLanguageModel, NeuralState
+from rnnlm.lm.base import companions
+from rnnlm.lm.base.adaptation_settings import DynamicSettings
+from rnnlm.lm.mixtures.adapted_model import PART, AdaptedModel, cannot_adapt, one_row
+from rnnlm.lm.neural.language_model import Network, NeuralLanguageModel, NeuralState
+from rnnlm.storage.files import writing
 from rnnlm.text.batches import gather, stream_bounds, tbptt_windows, with_boundary
 
 ROWS = 100

@@ -15,11 +15,11 @@ from msgspec import Meta
 
 from rnnlm import arrays as array_types
 from rnnlm.checks import check_shapes, check_state, token_ids
-from rnnlm.combinations import adaptation
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
-from rnnlm.models.adaptation_settings import joined
-from rnnlm.models.pickling import PickledByOrigin
+from rnnlm.lm.base.adaptation_settings import joined
+from rnnlm.lm.base.pickling import PickledByOrigin
+from rnnlm.lm.mixtures import adaptation
 
 SUM_TOLERANCE = 1e-6
 PRECISIONS = ("bf16", "fp32", "fp64")  # a mixture is as precise as its least precise part

@@ -22,9 +22,9 @@ from torch.nn import functional as F
 from rnnlm import arrays
 from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.checks import check_shapes, check_state, token_ids
-from rnnlm.combinations.adapted_model import PART, AdaptedModel, with_hidden_states
 from rnnlm.interface import PADDING, Array, HiddenStateModel, LanguageModel, State, keeps
-from rnnlm.models.adaptation_settings import NeuralCacheSettings
+from rnnlm.lm.base.adaptation_settings import NeuralCacheSettings
+from rnnlm.lm.mixtures.adapted_model import PART, AdaptedModel, with_hidden_states
 
 NO_WORD = -1
 # Similarities of a chunk, rows times places times pairs: what stays in the processor's cache.

@@ -12,9 +12,9 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.checks import check_state, token_ids
-from rnnlm.combinations.adapted_model import PART, AdaptedModel
 from rnnlm.interface import PADDING, Array, LanguageModel, State, keeps
-from rnnlm.models.adaptation_settings import UnigramCacheSettings
+from rnnlm.lm.base.adaptation_settings import UnigramCacheSettings
+from rnnlm.lm.mixtures.adapted_model import PART, AdaptedModel
 from rnnlm.text.encoding import known_ids
 
 NO_WORD = -1

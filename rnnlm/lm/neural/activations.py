@@ -1,6 +1,6 @@
 """The activation functions of recurrent layers, in numpy: for the pages and looks that show them.
 
-Layers compute them by torch (:mod:`rnnlm.neural.layers.steps`); a test holds both equal.
+Layers compute them by torch (:mod:`rnnlm.lm.neural.layers.steps`); a test holds both equal.
 """
 
 from collections.abc import Callable

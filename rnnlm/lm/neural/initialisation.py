@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.errors import SettingsError
-from rnnlm.neural.settings import Initialisation, InputSettings
+from rnnlm.lm.neural.settings import Initialisation, InputSettings
 
 
 @torch.no_grad()

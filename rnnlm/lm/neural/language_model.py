@@ -13,14 +13,14 @@ from torch import Tensor
 
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.interface import Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
-from rnnlm.neural import settings as network_settings
-from rnnlm.neural.device import exact_products, resolve_device
-from rnnlm.neural.layer_outputs import NetworkLayers
-from rnnlm.neural.layers.layers import named_layers
-from rnnlm.neural.network import Network, NetworkState, make_network
-from rnnlm.neural.saved_model import SavedModel, filled, shapes_of
-from rnnlm.neural.trace import LineTrace, NamedLayer
-from rnnlm.neural.words import WordRows, input_rows, output_rows
+from rnnlm.lm.neural import settings as network_settings
+from rnnlm.lm.neural.device import exact_products, resolve_device
+from rnnlm.lm.neural.layer_outputs import NetworkLayers
+from rnnlm.lm.neural.layers.layers import named_layers
+from rnnlm.lm.neural.network import Network, NetworkState, make_network
+from rnnlm.lm.neural.saved_model import SavedModel, filled, shapes_of
+from rnnlm.lm.neural.trace import LineTrace, NamedLayer
+from rnnlm.lm.neural.words import WordRows, input_rows, output_rows
 
 
 @keeps(State)

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.inference.layer_outputs import (
+from rnnlm.interface import Encoded, Tokenizer, keeps
+from rnnlm.lm.base.layer_outputs import (
     FEATURES,
     INPUT,
     EncodedLines,
@@ -21,11 +22,10 @@ from rnnlm.inference.layer_outputs import (
     encoded_lines,
     line_words,
 )
-from rnnlm.inference.words import Span
-from rnnlm.interface import Encoded, Tokenizer, keeps
-from rnnlm.neural.device import evaluation_mode
-from rnnlm.neural.layers.layers import RecurrentStack
-from rnnlm.neural.network import Network
+from rnnlm.lm.base.words import Span
+from rnnlm.lm.neural.device import evaluation_mode
+from rnnlm.lm.neural.layers.layers import RecurrentStack
+from rnnlm.lm.neural.network import Network
 
 
 def of_network(network: Network, inputs_KB: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -41,7 +41,7 @@ def of_network(network: Network, inputs_KB: Tensor) -> tuple[list[Tensor], Tenso
 
 @keeps(LayerReader)
 class NetworkLayers:
-    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of a language model.
+    """The :class:`rnnlm.lm.base.layer_outputs.LayerReader` of a language model.
 
     `</s>` is read before each line, and its outputs are all that a line without tokens has.
     """

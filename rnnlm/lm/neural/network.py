@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from rnnlm.errors import SettingsError
 from rnnlm.interface import Tokenizer
-from rnnlm.neural.initialisation import start_weights
-from rnnlm.neural.layers.layers import (
+from rnnlm.lm.neural.initialisation import start_weights
+from rnnlm.lm.neural.layers.layers import (
     FedBack,
     JordanLayer,
     LayeredNetwork,
@@ -24,11 +24,11 @@ from rnnlm.neural.layers.layers import (
     WordWindow,
     dropout,
 )
-from rnnlm.neural.outputs.classes import AdaptiveSoftmax, ClassSoftmax, HierarchicalSoftmax
-from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
-from rnnlm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax
-from rnnlm.neural.outputs.softmax import OutputLayer, SoftmaxOutput
-from rnnlm.neural.settings import (
+from rnnlm.lm.neural.outputs.classes import AdaptiveSoftmax, ClassSoftmax, HierarchicalSoftmax
+from rnnlm.lm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
+from rnnlm.lm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax
+from rnnlm.lm.neural.outputs.softmax import OutputLayer, SoftmaxOutput
+from rnnlm.lm.neural.settings import (
     FeedForwardSettings,
     JordanSettings,
     NetworkSettings,
@@ -36,8 +36,8 @@ from rnnlm.neural.settings import (
     RecurrentSettings,
     sizes,
 )
-from rnnlm.neural.trace import Trace, trace
-from rnnlm.neural.words import WordInput
+from rnnlm.lm.neural.trace import Trace, trace
+from rnnlm.lm.neural.words import WordInput
 
 NetworkState = tuple[Tensor, ...]  # of all layers, the lowest first
 

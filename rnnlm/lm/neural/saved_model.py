@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from rnnlm.interface import Shapes
-from rnnlm.models.pickling import PickledByOrigin
-from rnnlm.neural.device import evaluation_mode
+from rnnlm.lm.base.pickling import PickledByOrigin
+from rnnlm.lm.neural.device import evaluation_mode
 
 N = TypeVar("N", bound=nn.Module)
 C = TypeVar("C")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnlm.neural.layers.layers import HIDDEN, LayeredNetwork, named_layers
+from rnnlm.lm.neural.layers.layers import HIDDEN, LayeredNetwork, named_layers
 
 EXACT_WIDTH = 128  # up to which all eigenvalues are taken at once: a few milliseconds
 SUBSPACE = 40  # vectors that Arnoldi's method keeps
@@ -73,10 +73,11 @@ class RecurrentMatrix:
     """The recurrent weights of one gate.
 
     layer: the layer's name, as :func:`named_layers` has it. name: the gate's, as in
-    :class:`rnnlm.neural.layers.steps.Step`. values: float64, (H, H); of a Mogrifier's rounds (E, H)
-    or (H, E). is_state_map: whether it takes the state to the state, so that it has eigenvalues and
-    powers. A Mogrifier's rounds have neither, not even where E and H happen to be equal. steepest:
-    the largest derivative of the activation that the product goes through, in layers without gates.
+    :class:`rnnlm.lm.neural.layers.steps.Step`. values: float64, (H, H); of a Mogrifier's rounds (E,
+    H) or (H, E). is_state_map: whether it takes the state to the state, so that it has eigenvalues
+    and powers. A Mogrifier's rounds have neither, not even where E and H happen to be equal.
+    steepest: the largest derivative of the activation that the product goes through, in layers
+    without gates.
     """
 
     layer: str

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from rnnlm.neural.layers.layers import (
+from rnnlm.lm.neural.layers.layers import (
     BACKWARD,
     BidirectionalStack,
     Layer,
@@ -21,10 +21,10 @@ from rnnlm.neural.layers.layers import (
     first_state,
     rows_of,
 )
-from rnnlm.neural.layers.steps import Step
+from rnnlm.lm.neural.layers.steps import Step
 
 if TYPE_CHECKING:
-    from rnnlm.neural.network import Network
+    from rnnlm.lm.neural.network import Network
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Trace:
 
 def trace(network: "Network", inputs_TB: Tensor, state: State) -> Trace:
     """Record how `network` reads `inputs_TB`, from `state` on; see
-    :meth:`rnnlm.neural.network.Network.trace`."""
+    :meth:`rnnlm.lm.neural.network.Network.trace`."""
     body = network.body
     x_TBE = network.input.vectors(inputs_TB)
     if not isinstance(body, RecurrentStack):

@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer
-from rnnlm.neural.initialisation import initialise
-from rnnlm.neural.layers.kernels.choice import lstm
-from rnnlm.neural.layers.layers import dropout
-from rnnlm.neural.outputs.softmax import OutputLayer
-from rnnlm.neural.settings import InputSettings, sizes
+from rnnlm.lm.neural.initialisation import initialise
+from rnnlm.lm.neural.layers.kernels.choice import lstm
+from rnnlm.lm.neural.layers.layers import dropout
+from rnnlm.lm.neural.outputs.softmax import OutputLayer
+from rnnlm.lm.neural.settings import InputSettings, sizes
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.vectors import FoundVectors, svd_vectors
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError
-from rnnlm.ngram.tables import NOWHERE, find_many, make_keys, split_keys
+from rnnlm.lm.ngram.tables import NOWHERE, find_many, make_keys, split_keys
 from rnnlm.text.batches import with_boundary
 
 if TYPE_CHECKING:
-    from rnnlm.ngram.model import NgramModel
+    from rnnlm.lm.ngram.model import NgramModel
 
 
 TOLERANCE = 1e-5  # of a probability of 1, in fp32
@@ -138,7 +138,7 @@ def longest_matches(
     of the line counts as one. It is 1 where not even a bigram is there.
 
     ids_N: tokens below `size`, each line ending in the boundary. keys[n]: sorted keys of order n +
-    2 (:mod:`rnnlm.ngram.tables`).
+    2 (:mod:`rnnlm.lm.ngram.tables`).
     """
     words_N = ids_N.astype(np.int64)
     inputs_N = with_boundary(words_N, boundary_id)[:-1]

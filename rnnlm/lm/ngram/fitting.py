@@ -24,22 +24,21 @@ from rnnlm.events import (
     Validated,
     never,
 )
-from rnnlm.files.tensors import ChunkedArray
-from rnnlm.inference.span_scoring import stream_perplexity
 from rnnlm.interface import Tokenizer
-from rnnlm.ngram.counting import counts_folder
-from rnnlm.ngram.counting import plan as plans
-from rnnlm.ngram.counting import room as rooms
-from rnnlm.ngram.counting.beyond_memory import Progress
-from rnnlm.ngram.counting.counted import CountedData, within
-from rnnlm.ngram.counting.exchange import SuffixExchange
-from rnnlm.ngram.counting.levels import Block, Level, NgramCounts, joined
-from rnnlm.ngram.counting.room import Ids, Room, count_in, room_for
-from rnnlm.ngram.counting.workers import Workers
-from rnnlm.ngram.counting.workspace import IN_MEMORY, Workspace
-from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.settings import NgramSettings
-from rnnlm.ngram.smoothing import (
+from rnnlm.lm.base.span_scoring import stream_perplexity
+from rnnlm.lm.ngram.counting import counts_folder
+from rnnlm.lm.ngram.counting import memory_limit as rooms
+from rnnlm.lm.ngram.counting import plan as plans
+from rnnlm.lm.ngram.counting.beyond_memory import Progress
+from rnnlm.lm.ngram.counting.counted import CountedData, within
+from rnnlm.lm.ngram.counting.exchange import SuffixExchange
+from rnnlm.lm.ngram.counting.levels import Block, Level, NgramCounts, joined
+from rnnlm.lm.ngram.counting.memory_limit import Ids, Room, count_in, room_for
+from rnnlm.lm.ngram.counting.workers import Workers
+from rnnlm.lm.ngram.counting.workspace import IN_MEMORY, Workspace
+from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram.smoothing import (
     CountsOfCounts,
     Estimator,
     HeldoutCounts,
@@ -47,10 +46,11 @@ from rnnlm.ngram.smoothing import (
     check_join,
     estimator,
 )
-from rnnlm.ngram.smoothing.kneser_ney import last_read
-from rnnlm.ngram.tables import NOWHERE, BackoffLevel, log32, make_keys, split_keys
+from rnnlm.lm.ngram.smoothing.kneser_ney import last_read
+from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, log32, make_keys, split_keys
+from rnnlm.parallel import in_threads
+from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.encoding import TrainingData, known_ids
-from rnnlm.work import in_threads
 
 
 def check(resolved: Resolved, has_valid: bool) -> None:
@@ -365,9 +365,9 @@ def _estimator(
 # any estimator.
 #
 # The estimator says what share each n-gram gets and what is left to the lower order (see
-# :mod:`rnnlm.ngram.smoothing`); here the orders are joined, pruned n-grams give their share to the
-# lower order, and what is left becomes the form every n-gram model is stored in: log p(w|h) for the
-# n-grams kept, log backoff for their contexts (Katz 1987; the ARPA format).
+# :mod:`rnnlm.lm.ngram.smoothing`); here the orders are joined, pruned n-grams give their share to
+# the lower order, and what is left becomes the form every n-gram model is stored in: log p(w|h) for
+# the n-grams kept, log backoff for their contexts (Katz 1987; the ARPA format).
 #
 # What happens after one context concerns no other, so an order is worked through in blocks of
 # contexts, side by side.

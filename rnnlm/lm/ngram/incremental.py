@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rnnlm.interface import State
-from rnnlm.ngram.tables import NOWHERE, damage_error, word_bits
+from rnnlm.lm.ngram.tables import NOWHERE, damage_error, word_bits
 
 if TYPE_CHECKING:
-    from rnnlm.ngram.model import NgramModel
+    from rnnlm.lm.ngram.model import NgramModel
 
 
 class NgramContext(NamedTuple):

@@ -26,9 +26,9 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.errors import ModelError
 from rnnlm.interface import Tokenizer
-from rnnlm.ngram.counting.workspace import BYTES_PER_ENTRY, Workspace
-from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.tables import (
+from rnnlm.lm.ngram.counting.workspace import BYTES_PER_ENTRY, Workspace
+from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.lm.ngram.tables import (
     NOWHERE,
     exp64,
     find,
@@ -39,8 +39,8 @@ from rnnlm.ngram.tables import (
     sums_of_unseen,
     word_bits,
 )
+from rnnlm.parallel import in_threads
 from rnnlm.text.lines import Progress, silent
-from rnnlm.work import in_threads
 
 # n-grams joined at a time where memory is not limited: more do not fit into caches.
 RANGE = 1 << 18

@@ -20,11 +20,11 @@ from rnnlm.arrays import drop_pages
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
-from rnnlm.models.pickling import PickledByOrigin
-from rnnlm.ngram import checks
-from rnnlm.ngram.checks import longest_matches
-from rnnlm.ngram.incremental import IncrementalScorer
-from rnnlm.ngram.tables import (
+from rnnlm.lm.base.pickling import PickledByOrigin
+from rnnlm.lm.ngram import checks
+from rnnlm.lm.ngram.checks import longest_matches
+from rnnlm.lm.ngram.incremental import IncrementalScorer
+from rnnlm.lm.ngram.tables import (
     NOWHERE,
     BackoffLevel,
     find_many,
@@ -33,9 +33,9 @@ from rnnlm.ngram.tables import (
     split_keys,
     word_bits,
 )
+from rnnlm.parallel import in_threads
 from rnnlm.system import free_processors
 from rnnlm.text.encoding import known_ids
-from rnnlm.work import in_threads
 
 SMALLEST_PIECE = 1 << 15  # tokens worth a thread of their own
 OUTSIDE = -2  # number of a context that reaches back beyond the start of the line

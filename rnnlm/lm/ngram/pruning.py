@@ -14,9 +14,9 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer
-from rnnlm.ngram.checks import check_tables
-from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.tables import NOWHERE, BackoffLevel, exp64, find_many, make_keys, sums_of_unseen
+from rnnlm.lm.ngram.checks import check_tables
+from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, exp64, find_many, make_keys, sums_of_unseen
 
 NEARLY_NOTHING = 1e-2  # differences below that have lost too many digits of float32
 ROUNDING = 1e-6  # where no n-gram of a context is left, a backoff weight so near to 1 becomes 1

@@ -16,10 +16,10 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import ModelError
-from rnnlm.files.tensors import ChunkedArray
+from rnnlm.storage.files.tensors import ChunkedArray
 
 if TYPE_CHECKING:
-    from rnnlm.ngram.counting.workspace import Workspace
+    from rnnlm.lm.ngram.counting.workspace import Workspace
 
 WORTH_SORTING = 4096  # from this number on, keys are looked up faster in order
 SEARCH_BLOCK = 4096  # sorted keys searched for together

@@ -16,12 +16,12 @@ from rnnlm import arrays as array_types
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.config import Resolved
 from rnnlm.events import PERPLEXITY, Event, Fitted, Started, Validated, never
-from rnnlm.inference.span_scoring import stream_perplexity
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
-from rnnlm.models.pickling import PickledByOrigin
-from rnnlm.ngram.incremental import IncrementalScorer
-from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.settings import UnigramSettings
+from rnnlm.lm.base.pickling import PickledByOrigin
+from rnnlm.lm.base.span_scoring import stream_perplexity
+from rnnlm.lm.ngram.incremental import IncrementalScorer
+from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.lm.ngram.settings import UnigramSettings
 from rnnlm.text.encoding import TrainingData, known_ids
 
 

@@ -6,11 +6,11 @@ A last word that no white space follows counts as begun: the words that begin so
 from itertools import islice
 from pathlib import Path
 
-from rnnlm.generation.drawing import encoded_prompt
-from rnnlm.inference.next_word import NextWord, WordSearch, check_count
-from rnnlm.inference.words import WordFinder
 from rnnlm.interface import LanguageModel
-from rnnlm.models.loading import language_model_of
+from rnnlm.lm.base.loading import language_model_of
+from rnnlm.lm.base.words import WordFinder
+from rnnlm.scoring.generation.drawing import encoded_prompt
+from rnnlm.scoring.next_word import NextWord, WordSearch, check_count
 from rnnlm.tabular import RecordList
 from rnnlm.text.lines import WORD_SPACE, split_words
 

@@ -16,11 +16,17 @@ import numpy as np
 
 from rnnlm.checks import check_class
 from rnnlm.errors import SettingsError, notice
-from rnnlm.generation.sampling import Drawing, SamplingSettings, draw, forbidden_tokens, penalise
-from rnnlm.inference.distributions import predict
-from rnnlm.inference.span_scoring import read_on
 from rnnlm.interface import LanguageModel, State
-from rnnlm.models.loading import language_model_of
+from rnnlm.lm.base.distributions import predict
+from rnnlm.lm.base.loading import language_model_of
+from rnnlm.lm.base.span_scoring import read_on
+from rnnlm.scoring.generation.sampling import (
+    Drawing,
+    SamplingSettings,
+    draw,
+    forbidden_tokens,
+    penalise,
+)
 from rnnlm.text.lines import check_reserved
 
 # ---- Where texts begin: rows of a state that a model has reached, such as those of a decoder's
@@ -347,9 +353,10 @@ def draw_samples(
     """Return `num` samples of each text, in the order of their numbers.
 
     Each sample has a random stream of its own, by the seed, the number of its text and its own
-    number; so it depends on the texts beside it no more than :mod:`rnnlm.generation.drawing` says,
-    if the states of the starts do not. Sample n of text 0 from the model's initial state
-    is sample n of :func:`generate`. The starts' limits hold, not `settings.max_tokens`.
+    number; so it depends on the texts beside it no more than
+    :mod:`rnnlm.scoring.generation.drawing` says, if the states of the starts do not. Sample n of
+    text 0 from the model's initial state is sample n of :func:`generate`. The starts' limits hold,
+    not `settings.max_tokens`.
 
     numbers: what the texts are called in their streams, such as their places in a file of which
     these are a batch; None: 0, 1 and so on.

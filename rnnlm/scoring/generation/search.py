@@ -25,12 +25,12 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import UsageError
-from rnnlm.generation.drawing import Found, Sample, Starts, encoded_prompt, read_prompt
-from rnnlm.generation.sampling import forbidden_tokens
-from rnnlm.generation.settings import BeamSettings, SearchSettings
-from rnnlm.inference.span_scoring import check_scores
 from rnnlm.interface import Array, LanguageModel, State
-from rnnlm.models.loading import language_model_of
+from rnnlm.lm.base.loading import language_model_of
+from rnnlm.lm.base.span_scoring import check_scores
+from rnnlm.scoring.generation.drawing import Found, Sample, Starts, encoded_prompt, read_prompt
+from rnnlm.scoring.generation.sampling import forbidden_tokens
+from rnnlm.scoring.generation.settings import BeamSettings, SearchSettings
 from rnnlm.tabular import RecordList
 
 # ---- The beams of many texts while they grow by one token at a time; knows nothing of the model.

@@ -13,9 +13,9 @@ from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.perplexity import Signature, signature_of
 from rnnlm.evaluation.resampling import permutation_p, ratio_interval
-from rnnlm.inference.span_scoring import reads_sources
 from rnnlm.interface import LanguageModel
-from rnnlm.models.loading import language_model_of
+from rnnlm.lm.base.loading import language_model_of
+from rnnlm.lm.base.span_scoring import reads_sources
 from rnnlm.scoring.pairs.pair import WORD, Pair
 from rnnlm.scoring.pairs.scoring import PairScore, TextScore, score_pairs
 from rnnlm.tabular import RecordList

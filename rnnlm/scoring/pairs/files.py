@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.errors import TextError
-from rnnlm.files import tables
-from rnnlm.files.compression import without_suffix
-from rnnlm.files.reading import decode, opened
 from rnnlm.scoring.pairs.accuracy import TestSet
 from rnnlm.scoring.pairs.pair import SENTENCES, TEMPLATES, WINOGRAD, Pair, RowFormat, pair_of
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.files.reading import decode, opened
 from rnnlm.text import sources
 from rnnlm.text.lines import single_spaced
 

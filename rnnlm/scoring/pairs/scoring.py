@@ -10,11 +10,11 @@ import numpy as np
 
 from rnnlm.checks import several
 from rnnlm.errors import TextError, UsageError, nearest, notice
-from rnnlm.inference import span_scoring
-from rnnlm.inference.distributions import score_and_look
-from rnnlm.inference.words import WordFinder
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
-from rnnlm.models.loading import language_model_of
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.base.distributions import score_and_look
+from rnnlm.lm.base.loading import language_model_of
+from rnnlm.lm.base.words import WordFinder
 from rnnlm.scoring.pairs.pair import FULL, PARTIAL, SCORINGS, WORD, Pair
 from rnnlm.text.lines import check_reserved, is_blank
 from rnnlm.text.marks import count_marks, count_odd_spaces, tell_glued, tell_odd_spaces, tell_unseen

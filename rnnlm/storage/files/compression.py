@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
-from rnnlm.files.first_bytes import ENOUGH, compression_of
+from rnnlm.storage.files.first_bytes import ENOUGH, compression_of
 
 CHUNK_BYTES = 1 << 22
 PIECE_BYTES = 1 << 11  # decompressed at a time: 4 bytes of .zst may hold 128 KiB

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnnlm.errors import ModelError, OutputError
-from rnnlm.files.lock import OWNER
-from rnnlm.files.reading import read_small
-from rnnlm.files.writing import STANDARD_OUTPUT, FileEntry, digest, sha256, writing
+from rnnlm.storage.files.lock import OWNER
+from rnnlm.storage.files.reading import read_small
+from rnnlm.storage.files.writing import STANDARD_OUTPUT, FileEntry, digest, sha256, writing
 
 OTHER_HASH = "has changed: its SHA-256 is not the one recorded"
 LARGEST = 4 << 30  # bytes of a file that is read as a whole, such as a vocabulary

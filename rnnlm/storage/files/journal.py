@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import msgspec
 
-from rnnlm.files.reading import decode_json, read_small
-from rnnlm.files.writing import hash_of_json, open_appending, replace_file
+from rnnlm.storage.files.reading import decode_json, read_small
+from rnnlm.storage.files.writing import hash_of_json, open_appending, replace_file
 
 T = TypeVar("T")
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import IO
 
 from rnnlm.errors import OutputError, notice
-from rnnlm.files.reading import decode_json
-from rnnlm.files.writing import open_appending, short_name, unfinished_path, writing
+from rnnlm.storage.files.reading import decode_json
+from rnnlm.storage.files.writing import open_appending, short_name, unfinished_path, writing
 
 OWNER = "owner.json"
 TOUCH_SECONDS, SILENT_SECONDS = 20.0, 180.0

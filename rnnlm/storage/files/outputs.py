@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rnnlm.errors import OutputError, UsageError
-from rnnlm.files.compression import compressed
-from rnnlm.files.writing import STANDARD_OUTPUT, replace_file, writing
+from rnnlm.storage.files.compression import compressed
+from rnnlm.storage.files.writing import STANDARD_OUTPUT, replace_file, writing
 
 
 def check_file(path: Path, overwrite: bool) -> None:

@@ -20,9 +20,9 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 import msgspec
 
 from rnnlm.errors import RnnlmError, TextError, notice
-from rnnlm.files.compression import CHUNK_BYTES, decompressed, without_suffix
-from rnnlm.files.first_bytes import binary_of, marked_encoding, to_utf8, unmarked_encoding
-from rnnlm.files.writing import check_facts
+from rnnlm.storage.files.compression import CHUNK_BYTES, decompressed, without_suffix
+from rnnlm.storage.files.first_bytes import binary_of, marked_encoding, to_utf8, unmarked_encoding
+from rnnlm.storage.files.writing import check_facts
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -16,11 +16,11 @@ from typing import Annotated, Any
 import msgspec
 
 from rnnlm.errors import UsageError
-from rnnlm.files.compression import CHUNK_BYTES, SUFFIXES
-from rnnlm.files.journal import Journal
-from rnnlm.files.outputs import check_file, is_stream
-from rnnlm.files.resuming import Found, Identity, Step, next_step, tell_finished
-from rnnlm.files.writing import open_appending, replace_file, sha256, short_name, writing
+from rnnlm.storage.files.compression import CHUNK_BYTES, SUFFIXES
+from rnnlm.storage.files.journal import Journal
+from rnnlm.storage.files.outputs import check_file, is_stream
+from rnnlm.storage.files.resuming import Found, Identity, Step, next_step, tell_finished
+from rnnlm.storage.files.writing import open_appending, replace_file, sha256, short_name, writing
 
 
 class Begun(msgspec.Struct, tag="begun", tag_field="what"):

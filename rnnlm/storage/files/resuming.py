@@ -19,9 +19,9 @@ from typing import Any
 
 from rnnlm.config import as_text
 from rnnlm.errors import OutputError, TextError, first_of, notice
-from rnnlm.files.lock import OWNER
-from rnnlm.files.reading import STANDARD_INPUT
-from rnnlm.files.writing import sha256
+from rnnlm.storage.files.lock import OWNER
+from rnnlm.storage.files.reading import STANDARD_INPUT
+from rnnlm.storage.files.writing import sha256
 
 Identity = Mapping[str, str]  # of work: what its result depends on, by name
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rnnlm.errors import CONTROL, TextError, notice
-from rnnlm.files.compression import without_suffix
-from rnnlm.files.outputs import save_file
-from rnnlm.files.reading import START_BYTES, opened, shown_name, text_lines
+from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.files.outputs import save_file
+from rnnlm.storage.files.reading import START_BYTES, opened, shown_name, text_lines
 
 if TYPE_CHECKING:
     import pyarrow

@@ -15,14 +15,14 @@ import numpy as np
 from msgspec import Meta
 
 from rnnlm.errors import ModelError, TextError
-from rnnlm.files.reading import decode_json
 from rnnlm.interface import PADDING, Tokenizer
+from rnnlm.storage.files.reading import decode_json
+from rnnlm.tasks.labelling.formats import edit_scripts, schemes
+from rnnlm.tasks.labelling.formats.example import Example, LabelledText, Level, labels_in
 from rnnlm.text.batches import can_be_read, tell_too_long
-from rnnlm.text.labelled import edit_scripts, schemes
-from rnnlm.text.labelled.example import Example, LabelledText, Level, labels_in
 
 if TYPE_CHECKING:
-    from rnnlm.tasks.labels.contextual import FrozenModels, WordStates
+    from rnnlm.tasks.labelling.networks.contextual import FrozenModels, WordStates
 
 # ---- How a task's model encodes words and labels as numbers: the tokenizer of its words, and the
 # symbols of each label column.
@@ -152,8 +152,8 @@ class Codec:
     stores its tokenizer.
 
     details: the format of the training data. beside: the language models of `--contextual` (a
-    :class:`rnnlm.tasks.labels.contextual.FrozenModels`), which read the same words; None without
-    any.
+    :class:`rnnlm.tasks.labelling.networks.contextual.FrozenModels`), which read the same words;
+    None without any.
     """
 
     def __init__(
@@ -279,8 +279,8 @@ class EncodedWords:
     ids: (N,) tokens. token_offsets: (W + 1,), word w is `ids[token_offsets[w]:token_offsets[w +
     1]]`. word_offsets: (E + 1,), text e has the words from `word_offsets[e]` on. is_known: (W,),
     whether the vocabulary has the word, all its tokens. beside: the same words as the language
-    models of `--contextual` read them (:class:`rnnlm.tasks.labels.contextual.WordStates`), where
-    there are some.
+    models of `--contextual` read them
+    (:class:`rnnlm.tasks.labelling.networks.contextual.WordStates`), where there are some.
     """
 
     ids: np.ndarray

@@ -8,15 +8,12 @@ from itertools import islice
 from typing import Any, Literal
 
 from rnnlm.errors import TextError, UsageError
-from rnnlm.files import tables
-from rnnlm.files.reading import shown_name
-from rnnlm.tasks.labels.data import FORMAT, PLAIN, SOUNDS, Codec
-from rnnlm.tasks.labels.model import TaskModel
-from rnnlm.tasks.labels.results import ClassifiedText, TaggedSentence
-from rnnlm.tasks.labels.splitting import is_of_letters, split_text, words_in
-from rnnlm.tasks.labels.tagging import Tagger, classified, windows
-from rnnlm.text.labelled.conllu import EMPTY
-from rnnlm.text.labelled.documents import (
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.reading import shown_name
+from rnnlm.tasks.labelling.data import FORMAT, PLAIN, SOUNDS, Codec
+from rnnlm.tasks.labelling.evaluation.results import ClassifiedText, TaggedSentence
+from rnnlm.tasks.labelling.formats.conllu import EMPTY
+from rnnlm.tasks.labelling.formats.documents import (
     LINE_OF,
     RAW,
     TABLES,
@@ -26,9 +23,12 @@ from rnnlm.text.labelled.documents import (
     raw_sentence,
     written_as,
 )
-from rnnlm.text.labelled.example import LABEL_SEPARATOR, LabelledSettings, labels_in
-from rnnlm.text.labelled.labelled_tables import words_of
-from rnnlm.text.labelled.schemes import BIOES, NONE
+from rnnlm.tasks.labelling.formats.example import LABEL_SEPARATOR, LabelledSettings, labels_in
+from rnnlm.tasks.labelling.formats.labelled_tables import words_of
+from rnnlm.tasks.labelling.formats.schemes import BIOES, NONE
+from rnnlm.tasks.labelling.model import TaskModel
+from rnnlm.tasks.labelling.splitting import is_of_letters, split_text, words_in
+from rnnlm.tasks.labelling.tagging import Tagger, classified, windows
 from rnnlm.text.lines import lines_with_ends, without_end
 from rnnlm.text.named_columns import (
     KINDS,

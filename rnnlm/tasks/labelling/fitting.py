@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from rnnlm.interface import Tokenizer
-from rnnlm.neural.fitting import fitting
-from rnnlm.neural.fitting.contracts import Carry, Loss, Verdict
+from rnnlm.lm.neural.training import fitting
+from rnnlm.lm.neural.training.contracts import Carry, Loss, Verdict
 from rnnlm.tasks.batches import ExampleBatches, batch_tensors
 from rnnlm.tasks.fitting import (
     ExampleLoss,
@@ -20,11 +20,12 @@ from rnnlm.tasks.fitting import (
     fit_examples,
     trainer_of_examples,
 )
-from rnnlm.tasks.labels import contextual, evaluation
-from rnnlm.tasks.labels.data import MULTI, LabelColumn, LabelledData, TaskData, every
-from rnnlm.tasks.labels.model import TaskModel
-from rnnlm.tasks.labels.network import TaskNetwork, make_network
-from rnnlm.tasks.labels.settings import KINDS, TaskFittingSettings
+from rnnlm.tasks.labelling.data import MULTI, LabelColumn, LabelledData, TaskData, every
+from rnnlm.tasks.labelling.evaluation import evaluation
+from rnnlm.tasks.labelling.model import TaskModel
+from rnnlm.tasks.labelling.networks import contextual
+from rnnlm.tasks.labelling.networks.network import TaskNetwork, make_network
+from rnnlm.tasks.labelling.settings import KINDS, TaskFittingSettings
 
 
 class LabelFitting(Fitting[TaskNetwork, TaskData]):

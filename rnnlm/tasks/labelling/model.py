@@ -10,7 +10,8 @@ from torch import Tensor
 
 from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.events import never
-from rnnlm.inference.layer_outputs import (
+from rnnlm.interface import LanguageModel, Shapes, keeps
+from rnnlm.lm.base.layer_outputs import (
     FEATURES,
     INPUT,
     EncodedLines,
@@ -19,30 +20,29 @@ from rnnlm.inference.layer_outputs import (
     LineWords,
     Part,
 )
-from rnnlm.inference.words import Span
-from rnnlm.interface import LanguageModel, Shapes, keeps
-from rnnlm.neural.device import resolve_device
-from rnnlm.neural.saved_model import SavedModel, filled, shapes_of
-from rnnlm.neural.trace import LineTrace
-from rnnlm.neural.words import WordRows, input_rows
+from rnnlm.lm.base.words import Span
+from rnnlm.lm.neural.device import resolve_device
+from rnnlm.lm.neural.saved_model import SavedModel, filled, shapes_of
+from rnnlm.lm.neural.trace import LineTrace
+from rnnlm.lm.neural.words import WordRows, input_rows
 from rnnlm.tasks.batches import batch_tensors
-from rnnlm.tasks.labels import settings as task_settings
-from rnnlm.tasks.labels.contextual import loaded
-from rnnlm.tasks.labels.data import MULTI, Codec, EncodedWords, LabelColumn, encode_texts
-from rnnlm.tasks.labels.encoders import Parts, parts_of
-from rnnlm.tasks.labels.heads import TaggingHead, TextHead
-from rnnlm.tasks.labels.network import Features, TaskNetwork, make_network
-from rnnlm.tasks.labels.settings import RecurrentTaskSettings, TaggingSettings
-from rnnlm.tasks.labels.splitting import split_text
+from rnnlm.tasks.labelling import settings as task_settings
+from rnnlm.tasks.labelling.data import MULTI, Codec, EncodedWords, LabelColumn, encode_texts
+from rnnlm.tasks.labelling.formats.example import joined_labels
+from rnnlm.tasks.labelling.networks.contextual import loaded
+from rnnlm.tasks.labelling.networks.encoders import Parts, parts_of
+from rnnlm.tasks.labelling.networks.heads import TaggingHead, TextHead
+from rnnlm.tasks.labelling.networks.network import Features, TaskNetwork, make_network
+from rnnlm.tasks.labelling.settings import RecurrentTaskSettings, TaggingSettings
+from rnnlm.tasks.labelling.splitting import split_text
 from rnnlm.text.batches import by_length
-from rnnlm.text.labelled.example import joined_labels
 
 # ---- What the layers of a tagger or classifier give for texts.
 
 
 @keeps(LayerReader)
 class TaskLayers:
-    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of a tagger or classifier. It reads
+    """The :class:`rnnlm.lm.base.layer_outputs.LayerReader` of a tagger or classifier. It reads
     a line without words as the one word `</s>`. The features of a classifier are those of the whole
     text."""
 

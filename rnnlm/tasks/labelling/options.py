@@ -22,8 +22,8 @@ class TaskTokenizerSettings(TokenizerSettings):
 class LabelOptions(Checked):
     """How labelled data are read.
 
-    reading: settings of :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from
-    those of the training data.
+    reading: settings of :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings` that
+    differ from those of the training data.
     """
 
     reading: Mapping[str, Any] | None = None

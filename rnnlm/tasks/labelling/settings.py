@@ -12,8 +12,7 @@ from msgspec import Meta
 
 from rnnlm.config import ANY, Layer, NonNegative, Positive, Probability, from_stored, needs, resolve
 from rnnlm.errors import ModelError, SettingsError
-from rnnlm.neural.fitting.settings import OptimizationSettings
-from rnnlm.neural.settings import (
+from rnnlm.lm.neural.settings import (
     CELLS,
     InputSettings,
     RecurrentSettings,
@@ -22,6 +21,7 @@ from rnnlm.neural.settings import (
     parts_of,
     sizes,
 )
+from rnnlm.lm.neural.training.settings import OptimizationSettings
 
 ContextModels = Annotated[
     str, Meta(pattern=r"^[0-9a-f]{12}:\d{1,7}(\+\d{1,7})*(,[0-9a-f]{12}:\d{1,7}(\+\d{1,7})*)*$")

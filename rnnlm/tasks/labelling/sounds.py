@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from rnnlm.errors import TextError, notice
-from rnnlm.text.labelled.alignment import align, align_more
-from rnnlm.text.labelled.example import LabelledText
+from rnnlm.tasks.labelling.formats.alignment import align, align_more
+from rnnlm.tasks.labelling.formats.example import LabelledText
 from rnnlm.text.lines import Progress
 
 # The label of the letters of a word that needs more sounds a letter than labels hold

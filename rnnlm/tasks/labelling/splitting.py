@@ -3,7 +3,7 @@ of a word."""
 
 import functools
 
-from rnnlm.tasks.labels.data import SOUNDS, Codec
+from rnnlm.tasks.labelling.data import SOUNDS, Codec
 from rnnlm.text.lines import split_words
 
 

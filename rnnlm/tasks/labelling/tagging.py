@@ -8,11 +8,20 @@ from typing import TypeVar
 
 from rnnlm.checks import items_of
 from rnnlm.errors import UsageError
-from rnnlm.models import loading
-from rnnlm.models.loading import ScoringModel
-from rnnlm.tasks.labels import results
-from rnnlm.tasks.labels.data import EDIT, SOUNDS, TEXT, encode_texts
-from rnnlm.tasks.labels.model import (
+from rnnlm.lm.base import loading
+from rnnlm.lm.base.loading import ScoringModel
+from rnnlm.tasks.labelling.data import EDIT, SOUNDS, TEXT, encode_texts
+from rnnlm.tasks.labelling.evaluation import results
+from rnnlm.tasks.labelling.evaluation.results import (
+    ClassifiedText,
+    ClassifiedTexts,
+    LabelSequence,
+    TaggedSentence,
+    TaggedSentences,
+)
+from rnnlm.tasks.labelling.formats.alignment import join
+from rnnlm.tasks.labelling.formats.schemes import NONE
+from rnnlm.tasks.labelling.model import (
     ColumnPrediction,
     Prediction,
     Search,
@@ -20,17 +29,8 @@ from rnnlm.tasks.labels.model import (
     WordLabels,
     predict,
 )
-from rnnlm.tasks.labels.results import (
-    ClassifiedText,
-    ClassifiedTexts,
-    LabelSequence,
-    TaggedSentence,
-    TaggedSentences,
-)
-from rnnlm.tasks.labels.splitting import is_of_letters, split_text, words_in
+from rnnlm.tasks.labelling.splitting import is_of_letters, split_text, words_in
 from rnnlm.text.batches import NO_WORDS, is_surely_short, why_too_long
-from rnnlm.text.labelled.alignment import join
-from rnnlm.text.labelled.schemes import NONE
 from rnnlm.text.lines import split_words
 from rnnlm.text.sources import in_lists
 

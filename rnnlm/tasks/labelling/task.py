@@ -3,19 +3,19 @@
 from typing import TYPE_CHECKING, cast
 
 from rnnlm.amounts import plural
-from rnnlm.tasks.labels.options import LabelOptions, TaskTokenizerSettings
-from rnnlm.tasks.task import Description, ExampleTask, Given
-from rnnlm.text.labelled.example import LabelledSettings
+from rnnlm.tasks.labelling.formats.example import LabelledSettings
+from rnnlm.tasks.labelling.options import LabelOptions, TaskTokenizerSettings
 from rnnlm.text.lines import HoldoutSettings, Progress, silent
+from rnnlm.training.task import Description, ExampleTask, Given
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
-    from rnnlm.evaluation.label_evaluation import LabelEvaluation
     from rnnlm.interface import Tokenizer
-    from rnnlm.tasks.labels.comparison import ComparingLabels
-    from rnnlm.tasks.labels.data import Codec, LabelledData
-    from rnnlm.tasks.labels.evaluation import Labelled
-    from rnnlm.tasks.labels.model import TaskModel
+    from rnnlm.tasks.labelling.data import Codec, LabelledData
+    from rnnlm.tasks.labelling.evaluation.comparison import ComparingLabels
+    from rnnlm.tasks.labelling.evaluation.evaluation import Labelled
+    from rnnlm.tasks.labelling.evaluation.label_evaluation import LabelEvaluation
+    from rnnlm.tasks.labelling.model import TaskModel
 
 # What a column holds if not one label of each word or text.
 _FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any number of them"}
@@ -24,14 +24,14 @@ _FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any numb
 class Labelling(ExampleTask["TaskModel", "LabelledData", "Codec", LabelOptions]):
     """The common base of tagging and classification."""
 
-    package = "rnnlm.tasks.labels"
+    package = "rnnlm.tasks.labelling"
     request_fields = frozenset({"init_from", "contextual"})
     text_settings = (TaskTokenizerSettings, LabelledSettings, HoldoutSettings)
     settings_of_data = frozenset({"seed"})
 
     def describe(self, codec: "Codec") -> Description:
         """Describe the labels of each column: how many, and examples."""
-        from rnnlm.models.card import first_names
+        from rnnlm.training.card import first_names
 
         facts, labels = {}, []
         for column in codec.columns:
@@ -60,7 +60,7 @@ class Labelling(ExampleTask["TaskModel", "LabelledData", "Codec", LabelOptions])
 
     @property
     def evaluation_class(self) -> "type[LabelEvaluation]":
-        from rnnlm.evaluation.label_evaluation import LabelEvaluation
+        from rnnlm.tasks.labelling.evaluation.label_evaluation import LabelEvaluation
 
         return LabelEvaluation
 
@@ -74,7 +74,7 @@ class Labelling(ExampleTask["TaskModel", "LabelledData", "Codec", LabelOptions])
         options: LabelOptions | None,
         settings: "ComparisonSettings",
     ) -> "ComparingLabels":
-        from rnnlm.tasks.labels.comparison import ComparingLabels
+        from rnnlm.tasks.labelling.evaluation.comparison import ComparingLabels
 
         return ComparingLabels(self.name, cast("Labelled", data), options or LabelOptions())
 
@@ -85,7 +85,7 @@ class Labelling(ExampleTask["TaskModel", "LabelledData", "Codec", LabelOptions])
         options: LabelOptions | None = None,
         progress: Progress = silent,
     ) -> "LabelEvaluation":
-        from rnnlm.tasks.labels.evaluation import measure
+        from rnnlm.tasks.labelling.evaluation.evaluation import measure
 
         progress(f"evaluating {data.sentences:,} {self.examples}")
         return measure(model, data)

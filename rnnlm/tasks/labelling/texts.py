@@ -9,31 +9,39 @@ from dataclasses import asdict, replace
 import numpy as np
 
 import rnnlm.corpora as corpora
+from rnnlm import registry
 from rnnlm.config import Resolved
 from rnnlm.errors import SettingsError, notice
 from rnnlm.interface import Tokenizer
-from rnnlm.models import loading, registry
-from rnnlm.tasks import small_texts
+from rnnlm.lm.base import loading
 from rnnlm.tasks.example_texts import files_of_parts, with_held_out
-from rnnlm.tasks.labels import data as codecs
-from rnnlm.tasks.labels import sounds
-from rnnlm.tasks.labels.data import LEVELS, Codec, LabelColumn, TaskData, encode_examples, one_token
-from rnnlm.tasks.labels.evaluation_data import MOST_NAMED, notice_unseen_labels
-from rnnlm.tasks.labels.options import TaskTokenizerSettings
-from rnnlm.tasks.request import Request, Texts
+from rnnlm.tasks.labelling import data as codecs
+from rnnlm.tasks.labelling import sounds
+from rnnlm.tasks.labelling.data import (
+    LEVELS,
+    Codec,
+    LabelColumn,
+    TaskData,
+    encode_examples,
+    one_token,
+)
+from rnnlm.tasks.labelling.evaluation.evaluation_data import MOST_NAMED, notice_unseen_labels
+from rnnlm.tasks.labelling.formats import schemes
+from rnnlm.tasks.labelling.formats.example import Example, LabelledSettings, LabelledText, labels_in
+from rnnlm.tasks.labelling.formats.reading import read_labelled
+from rnnlm.tasks.labelling.options import TaskTokenizerSettings
 from rnnlm.text import tokenizers
 from rnnlm.text.batches import is_surely_short
-from rnnlm.text.labelled import schemes
-from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, labels_in
-from rnnlm.text.labelled.reading import read_labelled
 from rnnlm.text.lines import Block, HoldoutSettings, Progress
 from rnnlm.text.sources import settings_for
+from rnnlm.training.request import Request, Texts
+from rnnlm.training.texts import small_texts
 
 
 def open_texts(
     request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
 ) -> Texts:
-    """Read and encode the data of a :class:`rnnlm.tasks.request.Request`. What is found on the
+    """Read and encode the data of a :class:`rnnlm.training.request.Request`. What is found on the
     way goes into the settings: format and columns of the data, and the settings of a given
     tokenizer."""
     # The training data say how the others are read.
@@ -69,7 +77,9 @@ def open_texts(
     titles = {"valid": "validation data", "test": "test data"}
     for part, text in gold.items():
         notice_unseen_labels(codec, text, titles[part])
-    from rnnlm.tasks.labels.contextual import load_contextual  # networks: not for the settings
+    from rnnlm.tasks.labelling.networks.contextual import (
+        load_contextual,  # networks: not for the settings
+    )
 
     codec.beside, resolved = load_contextual(request, resolved)
     encoded = {part: encode_examples(codec, gold[part], labelled[part]) for part in gold}

@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from rnnlm import registry
 from rnnlm.config import Resolved
-from rnnlm.models import registry
-from rnnlm.tasks.labels.data import TaskData
-from rnnlm.tasks.labels.model import array_shapes
-from rnnlm.tasks.labels.settings import KINDS, RecurrentTaskSettings
-from rnnlm.tasks.language_model_layers import (
+from rnnlm.tasks.labelling.data import TaskData
+from rnnlm.tasks.labelling.model import array_shapes
+from rnnlm.tasks.labelling.settings import KINDS, RecurrentTaskSettings
+from rnnlm.tasks.language_model_layers import (  # fmt: skip
     TakenLayers,
     arrays_of,
     recurrent_settings_of,
     settings_of,
     stack_settings,
-)  # fmt: skip
-from rnnlm.tasks.request import Request
+)
+from rnnlm.training.request import Request
 
 INIT = "`init_from`"
 _OF_INPUT = ("embedding_size", "characters")

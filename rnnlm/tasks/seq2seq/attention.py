@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from rnnlm.neural.device import product_type
-from rnnlm.neural.layers.kernels.loops import tanh_
+from rnnlm.lm.neural.device import product_type
+from rnnlm.lm.neural.layers.kernels.loops import tanh_
 from rnnlm.tasks.batches import is_word
 from rnnlm.tasks.seq2seq.settings import AttentionKind
 
@@ -249,9 +249,9 @@ class Attention(nn.Module):
 # ---- Parts of the loop of input feeding: a layer, attention, or what joins them, with the arrays
 # that it keeps of each step.
 #
-# As in :mod:`rnnlm.neural.layers.kernels.loops`, products that do not wait for the step before are
-# taken for all steps at once: those with the words before the first step, and the gradients of all
-# weights after the last step backward.
+# As in :mod:`rnnlm.lm.neural.layers.kernels.loops`, products that do not wait for the step before
+# are taken for all steps at once: those with the words before the first step, and the gradients of
+# all weights after the last step backward.
 
 
 class Part(Protocol):

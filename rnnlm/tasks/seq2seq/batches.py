@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from rnnlm.interface import PADDING
-from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.tasks.batches import LengthBatches, on_device
-from rnnlm.tasks.labels.data import padded
+from rnnlm.tasks.labelling.data import padded
 from rnnlm.tasks.seq2seq.data import PairedData, rows
 
 

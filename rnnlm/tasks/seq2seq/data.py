@@ -12,16 +12,16 @@ import numpy as np
 
 from rnnlm.config import Resolved, as_text
 from rnnlm.errors import ModelError, SettingsError, UsageError
-from rnnlm.files.reading import decode_json
 from rnnlm.interface import Encoded, Tokenizer
-from rnnlm.models import loading
-from rnnlm.tasks.request import Request
+from rnnlm.lm.base import loading
+from rnnlm.storage.files.reading import decode_json
 from rnnlm.tasks.seq2seq.options import OF_TARGET, SourceTokenizerSettings, TargetTokenizerSettings
+from rnnlm.tasks.seq2seq.pairs import Pair, ParallelText
 from rnnlm.text import tokenizers
 from rnnlm.text.batches import can_be_read, is_surely_short, tell_too_long
 from rnnlm.text.lines import Block
-from rnnlm.text.pairs import Pair, ParallelText
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.training.request import Request
 
 # ---- The tokenizers of an encoder-decoder, as a model stores them: that of what it reads, and that
 # of what it writes.

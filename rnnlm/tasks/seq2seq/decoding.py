@@ -9,18 +9,19 @@ import numpy as np
 
 from rnnlm.checks import items_of
 from rnnlm.errors import TextError, UsageError
-from rnnlm.files.reading import shown_name
-from rnnlm.generation.drawing import Found, Starts, draw_samples
-from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.generation.search import search
-from rnnlm.generation.settings import SearchSettings
-from rnnlm.models import loading
-from rnnlm.models.loading import ScoringModel
-from rnnlm.tasks.labels.files import TEXT_LINES, TextFileSettings, detect_text_format
-from rnnlm.tasks.labels.tagging import windows
+from rnnlm.lm.base import loading
+from rnnlm.lm.base.loading import ScoringModel
+from rnnlm.scoring.generation.drawing import Found, Starts, draw_samples
+from rnnlm.scoring.generation.sampling import SamplingSettings
+from rnnlm.scoring.generation.search import search
+from rnnlm.scoring.generation.settings import SearchSettings
+from rnnlm.storage.files.reading import shown_name
+from rnnlm.tasks.labelling.files import TEXT_LINES, TextFileSettings, detect_text_format
+from rnnlm.tasks.labelling.tagging import windows
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
+from rnnlm.tasks.seq2seq.pairs import ParallelText, on_one_line
 from rnnlm.tasks.seq2seq.results import Attention, TranslatedLine, TranslatedLines, Translation
 from rnnlm.text.batches import NO_WORDS, why_too_long
 from rnnlm.text.lines import NoLine, is_blank, lines_with_ends, without_end
@@ -33,7 +34,6 @@ from rnnlm.text.named_columns import (
     text_of,
     text_or_reason,
 )
-from rnnlm.text.pairs import ParallelText, on_one_line
 
 # ---- What the tokens of a line looked at in its source.
 

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from rnnlm.errors import notice
-from rnnlm.evaluation.translation import WRITTEN_METRICS
 from rnnlm.interface import Tokenizer
-from rnnlm.neural.fitting import fitting
-from rnnlm.neural.fitting.contracts import Carry, Loss, Verdict
-from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.lm.neural.training import fitting
+from rnnlm.lm.neural.training.contracts import Carry, Loss, Verdict
+from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.tasks.fitting import (
     ExampleLoss,
     ExampleValidation,
@@ -22,9 +21,10 @@ from rnnlm.tasks.fitting import (
     fit_examples,
     trainer_of_examples,
 )
-from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.batches import PairBatches, pair_tensors
 from rnnlm.tasks.seq2seq.data import PairedData, PairTrainingData, encode_pairs
+from rnnlm.tasks.seq2seq.evaluation import evaluation
+from rnnlm.tasks.seq2seq.evaluation.translation import WRITTEN_METRICS
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork, make_network
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings, Seq2SeqSettings

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnlm.neural.device import product_type
-from rnnlm.neural.layers import layers
-from rnnlm.neural.layers.kernels.choice import swap_update_gate
-from rnnlm.neural.layers.kernels.loops import (
+from rnnlm.lm.neural.device import product_type
+from rnnlm.lm.neural.layers import layers
+from rnnlm.lm.neural.layers.kernels.choice import swap_update_gate
+from rnnlm.lm.neural.layers.kernels.loops import (
     ScheduledLSTM,
     bias_gradient,
     input_gradients,
@@ -26,7 +26,7 @@ from rnnlm.neural.layers.kernels.loops import (
     tanh_,
     through_update,
 )
-from rnnlm.neural.layers.layers import (
+from rnnlm.lm.neural.layers.layers import (
     GruLayer,
     Layer,
     LstmLayer,
@@ -234,10 +234,11 @@ def _steps(
 
 
 # ---- One GRU layer of the loop, whose reset gate acts after the recurrent product. See
-# :func:`rnnlm.neural.layers.steps.gru_step`.
+# :func:`rnnlm.lm.neural.layers.steps.gru_step`.
 #
-# Arrays of a step lie in the order m r z n, as in :mod:`rnnlm.neural.layers.kernels.loops`, with m
-# = h' Wn + bn'. Shapes: T time, B rows, H units, X what is read at each step, E width of the words.
+# Arrays of a step lie in the order m r z n, as in :mod:`rnnlm.lm.neural.layers.kernels.loops`, with
+# m = h' Wn + bn'. Shapes: T time, B rows, H units, X what is read at each step, E width of the
+# words.
 
 
 class GruSteps:
@@ -325,7 +326,7 @@ class GruSteps:
 
 
 # ---- One LSTM layer of the loop. For the equations see
-# :func:`rnnlm.neural.layers.steps.lstm_step`.
+# :func:`rnnlm.lm.neural.layers.steps.lstm_step`.
 #
 # Shapes: T time, B rows, H units, G what the gates take of products, X what is read at each step, E
 # width of the words, K = H + X.
@@ -429,9 +430,9 @@ class LstmSteps:
 
 # ---- One step of a stack of layers, as decoding takes it: without gradients, thousands of times.
 #
-# On a CPU the loops of :mod:`rnnlm.neural.layers.kernels` do a single step of an LSTM of five rows
-# in a third of the time that oneDNN takes. It lays out the weights in each call, which pays over a
-# window.
+# On a CPU the loops of :mod:`rnnlm.lm.neural.layers.kernels` do a single step of an LSTM of five
+# rows in a third of the time that oneDNN takes. It lays out the weights in each call, which pays
+# over a window.
 
 
 def one_step(body: RecurrentStack, x_1BE: Tensor, state: State) -> tuple[Tensor, State]:

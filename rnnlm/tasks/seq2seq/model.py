@@ -12,20 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm.checks import check_shapes, check_state, token_ids
-from rnnlm.inference.layer_outputs import (
-    EncodedLines,
-    LayerOutputs,
-    LayerReader,
-    Part,
-    encoded_lines,
-)
 from rnnlm.interface import PADDING, Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
-from rnnlm.neural.device import exact_products, resolve_device
-from rnnlm.neural.saved_model import SavedModel, filled, shapes_of
-from rnnlm.neural.trace import LineTrace
-from rnnlm.neural.words import WordRows, input_rows, output_rows
+from rnnlm.lm.base.layer_outputs import EncodedLines, LayerOutputs, LayerReader, Part, encoded_lines
+from rnnlm.lm.neural.device import exact_products, resolve_device
+from rnnlm.lm.neural.saved_model import SavedModel, filled, shapes_of
+from rnnlm.lm.neural.trace import LineTrace
+from rnnlm.lm.neural.words import WordRows, input_rows, output_rows
 from rnnlm.tasks.batches import on_device
-from rnnlm.tasks.labels.encoders import parts_of
+from rnnlm.tasks.labelling.networks.encoders import parts_of
 from rnnlm.tasks.seq2seq import settings as network_settings
 from rnnlm.tasks.seq2seq.batches import pair_tensors, source_arrays
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, rows
@@ -37,7 +31,7 @@ from rnnlm.text.batches import by_length, check_lengths, why_too_long
 
 @keeps(LayerReader)
 class EncoderLayers:
-    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of an encoder-decoder's encoder. It
+    """The :class:`rnnlm.lm.base.layer_outputs.LayerReader` of an encoder-decoder's encoder. It
     reads each source with its `</s>`, which counts as a token. A forward layer has read all of a
     source at `</s>`."""
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from rnnlm.interface import PADDING, Tokenizer
-from rnnlm.neural.initialisation import start_weights
-from rnnlm.neural.layers.layers import (
+from rnnlm.lm.neural.initialisation import start_weights
+from rnnlm.lm.neural.layers.layers import (
     Layer,
     LayeredNetwork,
     RecurrentStack,
@@ -23,9 +23,9 @@ from rnnlm.neural.layers.layers import (
     dropout,
     reader_of_rows,
 )
-from rnnlm.neural.outputs.softmax import LinearCrossEntropy, SoftmaxOutput, without_padding
-from rnnlm.neural.trace import NamedLayer, trace_stack
-from rnnlm.neural.words import WordInput
+from rnnlm.lm.neural.outputs.softmax import LinearCrossEntropy, SoftmaxOutput, without_padding
+from rnnlm.lm.neural.trace import NamedLayer, trace_stack
+from rnnlm.lm.neural.words import WordInput
 from rnnlm.tasks.batches import is_word
 from rnnlm.tasks.seq2seq.attention import Attention, Memory
 from rnnlm.tasks.seq2seq.kernels import has_loop, layer_step, make_loop, one_step, run

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from rnnlm.config import Checked, Count, describe
 from rnnlm.errors import UsageError
-from rnnlm.generation.settings import LengthPower
+from rnnlm.scoring.generation.settings import LengthPower
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 BeamWidth = Annotated[int, Meta(ge=1, le=1 << 16)]
@@ -90,7 +90,8 @@ class PairOptions(Checked):
 
     target: for each file one with its targets, where these are in separate files; as many again for
     each further reference. decoding: how sources are decoded; None: greedily. reading: settings of
-    :class:`~rnnlm.text.pairs.ParallelSettings` that differ from those of the training data.
+    :class:`~rnnlm.tasks.seq2seq.pairs.ParallelSettings` that differ from those of the training
+    data.
     """
 
     target: Sequence[str | Path] = ()

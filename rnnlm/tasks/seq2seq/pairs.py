@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from rnnlm.errors import TextError, UsageError, notice, shown
-from rnnlm.files import tables, writing
+from rnnlm.storage.files import tables, writing
 from rnnlm.text import named_columns, sources
 from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank, side_by_side
 from rnnlm.text.named_columns import (

@@ -13,8 +13,7 @@ from msgspec import Meta
 
 from rnnlm.config import Count, Layer, Positive, Probability, from_stored, needs, resolve
 from rnnlm.errors import ModelError, SettingsError
-from rnnlm.neural.fitting.settings import OptimizationSettings
-from rnnlm.neural.settings import (
+from rnnlm.lm.neural.settings import (
     CELLS,
     CellName,
     Depth,
@@ -23,6 +22,7 @@ from rnnlm.neural.settings import (
     RecurrentSettings,
     Width,
 )
+from rnnlm.lm.neural.training.settings import OptimizationSettings
 
 AttentionKind = Literal["dot", "general", "additive"]
 

@@ -7,16 +7,16 @@ from rnnlm.tasks.seq2seq.options import (
     SourceTokenizerSettings,
     TargetTokenizerSettings,
 )
-from rnnlm.tasks.task import Description, ExampleTask, Given
+from rnnlm.tasks.seq2seq.pairs import ParallelSettings
 from rnnlm.text.lines import HoldoutSettings, Progress, silent
-from rnnlm.text.pairs import ParallelSettings
+from rnnlm.training.task import Description, ExampleTask, Given
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
-    from rnnlm.evaluation.pair_evaluation import PairEvaluation
-    from rnnlm.tasks.seq2seq.comparison import ComparingPairs
     from rnnlm.tasks.seq2seq.data import PairCodec, PairedData
-    from rnnlm.tasks.seq2seq.evaluation import Pairs
+    from rnnlm.tasks.seq2seq.evaluation.comparison import ComparingPairs
+    from rnnlm.tasks.seq2seq.evaluation.evaluation import Pairs
+    from rnnlm.tasks.seq2seq.evaluation.pair_evaluation import PairEvaluation
     from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 
 
@@ -62,7 +62,7 @@ class PairLearning(ExampleTask["Seq2SeqModel", "PairedData", "PairCodec", PairOp
 
     @property
     def evaluation_class(self) -> "type[PairEvaluation]":
-        from rnnlm.evaluation.pair_evaluation import PairEvaluation
+        from rnnlm.tasks.seq2seq.evaluation.pair_evaluation import PairEvaluation
 
         return PairEvaluation
 
@@ -77,7 +77,7 @@ class PairLearning(ExampleTask["Seq2SeqModel", "PairedData", "PairCodec", PairOp
         settings: "ComparisonSettings",
     ) -> "ComparingPairs":
         """Compare by perplexities, where these are of the same tokens, and by what models write."""
-        from rnnlm.tasks.seq2seq.comparison import ComparingPairs
+        from rnnlm.tasks.seq2seq.evaluation.comparison import ComparingPairs
 
         return ComparingPairs(cast("Pairs", data), options or PairOptions())
 
@@ -88,7 +88,7 @@ class PairLearning(ExampleTask["Seq2SeqModel", "PairedData", "PairCodec", PairOp
         options: PairOptions | None = None,
         progress: Progress = silent,
     ) -> "PairEvaluation":
-        from rnnlm.tasks.seq2seq.evaluation import measure
+        from rnnlm.tasks.seq2seq.evaluation.evaluation import measure
 
         progress(f"evaluating {data.sentences:,} {self.examples}")
         return measure(model, data, (options or PairOptions()).search)

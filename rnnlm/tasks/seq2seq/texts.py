@@ -5,23 +5,23 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
+from rnnlm import registry
 from rnnlm.config import Resolved
 from rnnlm.errors import TextError, notice
-from rnnlm.models import registry
 from rnnlm.tasks.example_texts import files_of_parts, with_held_out
-from rnnlm.tasks.request import Request, Texts
 from rnnlm.tasks.seq2seq.data import PairTrainingData, encode_pairs, make_codec
+from rnnlm.tasks.seq2seq.pairs import ParallelSettings, ParallelText, read_pairs
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
 from rnnlm.text.batches import is_surely_short
 from rnnlm.text.lines import HoldoutSettings, Progress
-from rnnlm.text.pairs import ParallelSettings, ParallelText, read_pairs
 from rnnlm.text.sources import settings_for
+from rnnlm.training.request import Request, Texts
 
 
 def open_texts(
     request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
 ) -> Texts:
-    """Read and encode the data of a :class:`rnnlm.tasks.request.Request`. What is found on the
+    """Read and encode the data of a :class:`rnnlm.training.request.Request`. What is found on the
     way goes into the settings: format and columns of the data, and the settings of given
     tokenizers."""
     # The training data say how the others are read, which may be in another format.

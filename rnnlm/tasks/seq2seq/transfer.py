@@ -12,22 +12,22 @@ from typing import Any
 
 import numpy as np
 
+from rnnlm import registry
 from rnnlm.config import Resolved, as_text
 from rnnlm.errors import UsageError, notice
 from rnnlm.interface import Shapes
-from rnnlm.models import registry
-from rnnlm.neural.settings import NetworkSettings, RecurrentSettings
-from rnnlm.tasks.language_model_layers import (
+from rnnlm.lm.neural.settings import NetworkSettings, RecurrentSettings
+from rnnlm.tasks.language_model_layers import (  # fmt: skip
     TakenLayers,
     arrays_of,
     recurrent_settings_of,
     settings_of,
     stack_settings,
-)  # fmt: skip
-from rnnlm.tasks.request import Request
+)
 from rnnlm.tasks.seq2seq.data import DECODER, ENCODER, PairCodec, PairTrainingData
 from rnnlm.tasks.seq2seq.model import array_shapes
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
+from rnnlm.training.request import Request
 
 
 def settings(request: Request, kind: registry.Kind) -> list[tuple[str, str, dict[str, Any]]]:

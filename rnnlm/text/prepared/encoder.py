@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm.errors import ModelError, OutputError
-from rnnlm.files.resuming import WAYS_OUT
 from rnnlm.interface import Tokenizer
+from rnnlm.storage.files.resuming import WAYS_OUT
 from rnnlm.text.encoding import LinesHash, encode_block
 from rnnlm.text.lines import Block, Lines, TextSettings, as_bytes, read_block
 from rnnlm.text.prepared.index import JOURNAL, EncodedLines, Shard, joined, read_index

@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 
 from rnnlm.errors import ModelError
-from rnnlm.files.folder import FolderFiles
-from rnnlm.files.reading import read_json
-from rnnlm.files.writing import FileEntry, whole_name, write_facts
+from rnnlm.storage.files.folder import FolderFiles
+from rnnlm.storage.files.reading import read_json
+from rnnlm.storage.files.writing import FileEntry, whole_name, write_facts
 from rnnlm.text.encoding import smallest
 
 FORMAT_VERSION = 1
@@ -69,8 +69,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Index:
-    """The content of the folder. identity: of the work, by :mod:`rnnlm.files.resuming`. text: the
-    names of the sources."""
+    """The content of the folder. identity: of the work, by :mod:`rnnlm.storage.files.resuming`.
+    text: the names of the sources."""
 
     identity: dict[str, str]
     text: list[str]

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rnnlm.files.reading import STANDARD_INPUT, too_long
+from rnnlm.storage.files.reading import STANDARD_INPUT, too_long
 from rnnlm.text import sources
 from rnnlm.text.lines import line_count, whole_lines
 from rnnlm.text.sources import HUB, SourceSettings

@@ -18,11 +18,18 @@ from rnnlm.amounts import amount, plural
 from rnnlm.checks import several
 from rnnlm.config import USER, Layer, Resolved, SettingValue, resolve, warn_of_idle
 from rnnlm.errors import SettingsError, UsageError, notice
-from rnnlm.files import lock
-from rnnlm.files.folder import check_place
-from rnnlm.files.reading import STANDARD_INPUT
-from rnnlm.files.resuming import Step, next_step, settings_identity, tell_finished, text_signatures
 from rnnlm.interface import Tokenizer
+from rnnlm.parallel import TICK_SECONDS, Team, local_team, this_thread, thread_team
+from rnnlm.storage.files import lock
+from rnnlm.storage.files.folder import check_place
+from rnnlm.storage.files.reading import STANDARD_INPUT
+from rnnlm.storage.files.resuming import (
+    Step,
+    next_step,
+    settings_identity,
+    tell_finished,
+    text_signatures,
+)
 from rnnlm.system import processors
 from rnnlm.text import sources
 from rnnlm.text.corpus import Border
@@ -51,7 +58,6 @@ from rnnlm.text.prepared.writer import add_shard, begin, begun, finish, foreign,
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
-from rnnlm.work import TICK_SECONDS, Team, local_team, this_thread, thread_team
 
 # ---- A request to `prepare`, with every setting resolved.
 

@@ -14,9 +14,9 @@ import numpy as np
 from rnnlm.arrays import drop_pages
 from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, TextError, UsageError
-from rnnlm.files import tensors
-from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Tokenizer
+from rnnlm.storage.files import tensors
+from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import (
     LINE_COUNTS,

@@ -11,11 +11,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from rnnlm.errors import ModelError
-from rnnlm.files import tensors
-from rnnlm.files import writing as safe_files
-from rnnlm.files.folder import foreign_names, remove_files
-from rnnlm.files.resuming import Found
-from rnnlm.files.writing import FileEntry, replace_file, writing
+from rnnlm.storage.files import tensors
+from rnnlm.storage.files import writing as safe_files
+from rnnlm.storage.files.folder import foreign_names, remove_files
+from rnnlm.storage.files.resuming import Found
+from rnnlm.storage.files.writing import FileEntry, replace_file, writing
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.encoder import FullShard
 from rnnlm.text.prepared.index import (

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
+from rnnlm.parallel import in_threads
 from rnnlm.system import processors
 from rnnlm.text.encoding import MOST_THREADS
 from rnnlm.text.lines import Lines
@@ -33,7 +34,6 @@ from rnnlm.text.tokenizers.vocabulary import (
     rewritten,
     stored_vocabulary,
 )
-from rnnlm.work import in_threads
 
 if TYPE_CHECKING:
     from rnnlm.text.tokenizers.word_runs import Counted, Runs

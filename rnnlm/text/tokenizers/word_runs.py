@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnlm.files.writing import writing
+from rnnlm.storage.files.writing import writing
 
 # Different words in ascending order, and how often each occurs (int64)
 Counted = tuple[list[bytes], np.ndarray]

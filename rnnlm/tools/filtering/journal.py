@@ -14,13 +14,13 @@ from pathlib import Path
 import msgspec
 
 from rnnlm.errors import OutputError
-from rnnlm.files.folder import check_place
-from rnnlm.files.journal import Journal
-from rnnlm.files.lock import OWNER
-from rnnlm.files.resuming import Found, Identity
-from rnnlm.files.writing import put_in_place, short_name, whole_name, writing
-from rnnlm.filtering.settings import Layout
-from rnnlm.filtering.work import ShardCounts
+from rnnlm.storage.files.folder import check_place
+from rnnlm.storage.files.journal import Journal
+from rnnlm.storage.files.lock import OWNER
+from rnnlm.storage.files.resuming import Found, Identity
+from rnnlm.storage.files.writing import put_in_place, short_name, whole_name, writing
+from rnnlm.tools.filtering.settings import Layout
+from rnnlm.tools.filtering.work import ShardCounts
 
 JOURNAL = "filter.jsonl"
 FORMAT_VERSION = 1

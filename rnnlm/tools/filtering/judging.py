@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm.errors import UsageError
-from rnnlm.filtering.settings import Rule
-from rnnlm.inference import span_scoring
 from rnnlm.interface import LanguageModel
+from rnnlm.lm.base import span_scoring
 from rnnlm.text.encoding import words_between_newlines
 from rnnlm.text.lines import WORD_SPACE, SpecialSymbols, as_bytes, check_reserved
+from rnnlm.tools.filtering.settings import Rule
 
 # What an unseen character may be: any of Unicode's scalar values but those that are known.
 CHARACTERS = 0x110000 - 0x800

@@ -7,12 +7,12 @@ from typing import Any, overload
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, TextError, given, nearest
-from rnnlm.files.tables import is_gap
-from rnnlm.filtering.judging import Documents, Judge
-from rnnlm.filtering.settings import FilterSettings, Rule, rule_of
-from rnnlm.filtering.shards import added_columns
 from rnnlm.interface import LanguageModel
-from rnnlm.models.loading import language_model_of
+from rnnlm.lm.base.loading import language_model_of
+from rnnlm.storage.files.tables import is_gap
+from rnnlm.tools.filtering.judging import Documents, Judge
+from rnnlm.tools.filtering.settings import FilterSettings, Rule, rule_of
+from rnnlm.tools.filtering.shards import added_columns
 
 Row = Mapping[str, object]
 

@@ -14,9 +14,11 @@ import numpy as np
 
 from rnnlm.amounts import plural
 from rnnlm.errors import SettingsError, TextError, UsageError, notice
-from rnnlm.files import lock
-from rnnlm.files.compression import SUFFIXES as COMPRESSED
-from rnnlm.files.resuming import (
+from rnnlm.lm.base import loading
+from rnnlm.parallel import local_team, this_thread
+from rnnlm.storage.files import lock
+from rnnlm.storage.files.compression import SUFFIXES as COMPRESSED
+from rnnlm.storage.files.resuming import (
     Step,
     in_one_spelling,
     next_step,
@@ -25,19 +27,17 @@ from rnnlm.files.resuming import (
     tell_finished,
     text_signatures,
 )
-from rnnlm.files.tables import SUFFIXES as TABLES
-from rnnlm.files.writing import remove_unfinished
-from rnnlm.filtering import journal as journals
-from rnnlm.filtering.journal import Begun, Borders, Done, FilterState, Started
-from rnnlm.filtering.judging import check_languages
-from rnnlm.filtering.settings import EMPTY, OUTSIDE, FilterSettings, rule_of
-from rnnlm.filtering.shards import Reading, check_source, open_shard
-from rnnlm.filtering.work import NamedModel, Work, filter_shard, reference_perplexities
-from rnnlm.models import loading
+from rnnlm.storage.files.tables import SUFFIXES as TABLES
+from rnnlm.storage.files.writing import remove_unfinished
 from rnnlm.system import processors
 from rnnlm.text.lines import TextSettings, no_text
 from rnnlm.text.sources import expand_files
-from rnnlm.work import local_team, this_thread
+from rnnlm.tools.filtering import journal as journals
+from rnnlm.tools.filtering.journal import Begun, Borders, Done, FilterState, Started
+from rnnlm.tools.filtering.judging import check_languages
+from rnnlm.tools.filtering.settings import EMPTY, OUTSIDE, FilterSettings, rule_of
+from rnnlm.tools.filtering.shards import Reading, check_source, open_shard
+from rnnlm.tools.filtering.work import NamedModel, Work, filter_shard, reference_perplexities
 
 Result = TypeVar("Result")
 

@@ -16,13 +16,13 @@ import msgspec
 import numpy as np
 
 from rnnlm.errors import TextError, UsageError
-from rnnlm.files import tables
-from rnnlm.files.compression import compressor, without_suffix
-from rnnlm.files.reading import STANDARD_INPUT, decode, opened, too_long
-from rnnlm.filtering.judging import Documents, Verdicts, lines_of_text, lines_read
-from rnnlm.filtering.settings import Rule
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.compression import compressor, without_suffix
+from rnnlm.storage.files.reading import STANDARD_INPUT, decode, opened, too_long
 from rnnlm.text.lines import WORD_SPACE, TextSettings, lines_of, whole_lines
 from rnnlm.text.named_columns import no_column, text_column, text_or_none
+from rnnlm.tools.filtering.judging import Documents, Verdicts, lines_of_text, lines_read
+from rnnlm.tools.filtering.settings import Rule
 
 if TYPE_CHECKING:
     import pyarrow

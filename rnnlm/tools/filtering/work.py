@@ -17,14 +17,14 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 
 from rnnlm.errors import ModelError, RnnlmWarning
-from rnnlm.files.writing import unfinished, writing
-from rnnlm.filtering.judging import Documents, Judge, document_scores, perplexities
-from rnnlm.filtering.settings import Rule
-from rnnlm.filtering.shards import Chunk, Columns, Output, Reading, added_columns, open_shard
 from rnnlm.interface import LanguageModel
-from rnnlm.models import loading
+from rnnlm.lm.base import loading
+from rnnlm.parallel import in_threads
+from rnnlm.storage.files.writing import unfinished, writing
 from rnnlm.system import one_processor
-from rnnlm.work import in_threads
+from rnnlm.tools.filtering.judging import Documents, Judge, document_scores, perplexities
+from rnnlm.tools.filtering.settings import Rule
+from rnnlm.tools.filtering.shards import Chunk, Columns, Output, Reading, added_columns, open_shard
 
 Found = TypeVar("Found")
 

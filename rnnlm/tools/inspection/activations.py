@@ -9,9 +9,9 @@ import numpy as np
 from rnnlm.checks import several
 from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Inspection, check_range
-from rnnlm.neural.activations import BY_NAME, DOUBLED, Activation
+from rnnlm.lm.neural.activations import BY_NAME, DOUBLED, Activation
 from rnnlm.tabular import Table, to_builtins
+from rnnlm.tools.inspection.common import Inspection, check_range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

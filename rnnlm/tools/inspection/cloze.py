@@ -16,18 +16,18 @@ from rnnlm import arrays
 from rnnlm.errors import TextError, first_of
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.resampling import LEVEL
-from rnnlm.files import tables
-from rnnlm.inference.distributions import MOST_CELLS, score_and_look
-from rnnlm.inference.span_scoring import check_scores, spans_between
-from rnnlm.inspection.common import Inspection, Models, subjects
 from rnnlm.interface import Device, LanguageModel
-from rnnlm.models.loading import SHIPPED
+from rnnlm.lm.base.distributions import MOST_CELLS, score_and_look
+from rnnlm.lm.base.loading import SHIPPED
+from rnnlm.lm.base.span_scoring import check_scores, spans_between
 from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.scorer import score_sentences
 from rnnlm.scoring.settings import SentenceScoring
+from rnnlm.storage.files import tables
 from rnnlm.tabular import Table
 from rnnlm.text.lines import WORD_SPACE, check_reserved
 from rnnlm.text.named_columns import check_length, no_column, text_of
+from rnnlm.tools.inspection.common import Inspection, Models, subjects
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -151,8 +151,8 @@ def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeS
 
     Where every token is a word, ranks are those of the sorted distribution over the vocabulary (of
     equally likely tokens the one with the lower id comes first). Where words consist of pieces, the
-    likeliest words are built piece by piece, as in :mod:`rnnlm.inference.next_word`, and surprisals
-    are those of :mod:`rnnlm.inference.words`.
+    likeliest words are built piece by piece, as in :mod:`rnnlm.scoring.next_word`, and surprisals
+    are those of :mod:`rnnlm.lm.base.words`.
     """
     tokens_are_words = bool(model.tokenizer.starts_word_V.all())
     ranked = 0 if tokens_are_words else RANKED

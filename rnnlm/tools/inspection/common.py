@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import rnnlm.corpora as corpora
+from rnnlm import registry
 from rnnlm.checks import check_class, several
-from rnnlm.combinations.adapted_model import AdaptedModel
 from rnnlm.errors import TextError, UsageError, nearest
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.metrics import Part, text_of
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.interface import Device, LanguageModel, core_of
-from rnnlm.models import loading, registry
-from rnnlm.models.manifest import read_manifest
-from rnnlm.models.registry import LabelModel
+from rnnlm.lm.base import loading
+from rnnlm.lm.mixtures.adapted_model import AdaptedModel
+from rnnlm.registry import LabelModel
+from rnnlm.storage.manifest import read_manifest
 from rnnlm.tabular import Records, Result, Row, Table, html_note
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import TextSettings, check_reserved

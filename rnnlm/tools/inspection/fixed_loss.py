@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.neural.network import Network
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.network import Network
 from rnnlm.tasks.batches import batch_tensors, label_tensors
-from rnnlm.tasks.labels.data import LabelledData
-from rnnlm.tasks.labels.model import TaskModel
-from rnnlm.tasks.labels.network import TaskNetwork
+from rnnlm.tasks.labelling.data import LabelledData
+from rnnlm.tasks.labelling.model import TaskModel
+from rnnlm.tasks.labelling.networks.network import TaskNetwork
 from rnnlm.tasks.seq2seq.batches import pair_tensors
 from rnnlm.tasks.seq2seq.data import PairedData
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel

@@ -9,13 +9,18 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.plotting import TALLEST, WIDEST, new_panels, short_name
-from rnnlm.inspection.common import Inspection, Model, checked_sentence, subjects
-from rnnlm.inspection.heat_maps import INCHES_PER_LABEL, MOST_LABELS, draw_heat_map, robust_highest
 from rnnlm.interface import Array, Device
-from rnnlm.neural.activations import Activation
-from rnnlm.neural.layers.layers import BACKWARD, CELL, HIDDEN, Layer, named_layers
-from rnnlm.neural.trace import NamedLayer
+from rnnlm.lm.neural.activations import Activation
+from rnnlm.lm.neural.layers.layers import BACKWARD, CELL, HIDDEN, Layer, named_layers
+from rnnlm.lm.neural.trace import NamedLayer
 from rnnlm.tabular import Table, to_builtins
+from rnnlm.tools.inspection.common import Inspection, Model, checked_sentence, subjects
+from rnnlm.tools.inspection.heat_maps import (
+    INCHES_PER_LABEL,
+    MOST_LABELS,
+    draw_heat_map,
+    robust_highest,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,15 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rnnlm import registry
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Inspection, Model, Subject, check_positive, sources_of, subjects
-from rnnlm.inspection.fixed_loss import first_loss
 from rnnlm.interface import Device
-from rnnlm.models import registry
-from rnnlm.models.loading import SHIPPED
+from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.tabular import Result, Row, Table, to_builtins
-from rnnlm.tasks.task import trained_corpus
+from rnnlm.tools.inspection.common import (
+    Inspection,
+    Model,
+    Subject,
+    check_positive,
+    sources_of,
+    subjects,
+)
+from rnnlm.tools.inspection.fixed_loss import first_loss
+from rnnlm.training.task import trained_corpus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,15 +14,15 @@ from rnnlm.evaluation import perplexity as evaluation
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.perplexity import Context
 from rnnlm.evaluation.resampling import ratio_interval
-from rnnlm.inference import span_scoring
-from rnnlm.inspection import common
-from rnnlm.inspection.common import Inspection, Models, Source, Subject, subjects
 from rnnlm.interface import Device, HiddenStateModel, LanguageModel
-from rnnlm.models.loading import SHIPPED
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.tabular import Row, Table
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text, TextInMemory
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
+from rnnlm.tools.inspection import common
+from rnnlm.tools.inspection.common import Inspection, Models, Source, Subject, subjects
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,10 +10,10 @@ import numpy as np
 from rnnlm.checks import several
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Inspection, Model, subject
-from rnnlm.models.loading import SHIPPED
+from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.tabular import Table
-from rnnlm.vectors.word_vectors import Which, WordVectors, word_vectors
+from rnnlm.tools.inspection.common import Inspection, Model, subject
+from rnnlm.tools.vectors.word_vectors import Which, WordVectors, word_vectors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

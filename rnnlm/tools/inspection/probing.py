@@ -14,14 +14,14 @@ import rnnlm.corpora as corpora
 from rnnlm.config import USER, Layer, resolve
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.resampling import Interval, ratio_interval
-from rnnlm.inference.layer_outputs import FEATURES, INPUT, LayerReader
-from rnnlm.inspection.common import Inspection, Model, subjects
 from rnnlm.interface import Device
-from rnnlm.models.loading import SHIPPED
+from rnnlm.lm.base.layer_outputs import FEATURES, INPUT, LayerReader
+from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.tabular import Table
-from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, Level
-from rnnlm.text.labelled.reading import read_labelled
+from rnnlm.tasks.labelling.formats.example import Example, LabelledSettings, LabelledText, Level
+from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.text.lines import Progress, silent
+from rnnlm.tools.inspection.common import Inspection, Model, subjects
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -186,7 +186,7 @@ def read_items(
     column: of the labels; None: the only one. level: whether words or texts are labelled; None: as
     in the bundled corpus, otherwise words. test_data: files; without any, a share of the file's
     sentences, drawn by `seed`. most: items of each part; if there are more, sentences are drawn.
-    reading: settings of :class:`rnnlm.text.labelled.example.LabelledSettings`.
+    reading: settings of :class:`rnnlm.tasks.labelling.formats.example.LabelledSettings`.
     """
     random = np.random.default_rng(seed)
     settings: dict[str, Any] = {"scheme": "none", **(reading or {})}
@@ -540,7 +540,7 @@ def inspect_probe(
         ModelError: there is no such model.
         DeviceError: the device is not available.
     """
-    from rnnlm.inspection.untrained import untrained
+    from rnnlm.tools.inspection.untrained import untrained
 
     (looked,) = subjects("probe", [model], device)
     if most_items < 1:
@@ -634,7 +634,7 @@ def _vectors(
     reader: LayerReader, items: Items, layers: Sequence[str], level: Level
 ) -> list[np.ndarray]:
     """Return the vectors of the items in each of the layers."""
-    from rnnlm.vectors.embedding import lines_of_layers, words_of_layers
+    from rnnlm.tools.vectors.embedding import lines_of_layers, words_of_layers
 
     encoded = reader.encode_words(items.texts)
     if level == "word":

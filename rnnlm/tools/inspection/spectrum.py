@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnlm.errors import ModelError
-from rnnlm.inspection.common import Inspection, Models, subjects
-from rnnlm.inspection.untrained import with_starts
 from rnnlm.interface import Device
-from rnnlm.models.loading import SHIPPED
-from rnnlm.neural.spectrum import THROUGH_OUTPUT, RecurrentMatrix, recurrent_matrices
+from rnnlm.lm.base.loading import SHIPPED
+from rnnlm.lm.neural.spectrum import THROUGH_OUTPUT, RecurrentMatrix, recurrent_matrices
 from rnnlm.tabular import Result, Table
+from rnnlm.tools.inspection.common import Inspection, Models, subjects
+from rnnlm.tools.inspection.untrained import with_starts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,7 +118,7 @@ class SpectrumInspection(Inspection):
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw for each layer the eigenvalues in the complex plane, with the unit circle, and
         the norms of powers."""
-        from rnnlm.inspection.spectrum_plots import draw
+        from rnnlm.tools.inspection.spectrum_plots import draw
 
         return draw(self.by_model(), axes)
 

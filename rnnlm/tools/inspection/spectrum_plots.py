@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from rnnlm.inspection.spectrum import MatrixSpectrum
+    from rnnlm.tools.inspection.spectrum import MatrixSpectrum
 
 
 HEADING = "Recurrent weights W: eigenvalues inside the circle shrink a state"

@@ -13,11 +13,11 @@ import numpy as np
 from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError, nearest, shown
 from rnnlm.evaluation import plotting
-from rnnlm.files.reading import decode_json, read_by_hand
-from rnnlm.inspection.common import Inspection, check_positive
-from rnnlm.inspection.heat_maps import draw_heat_map
-from rnnlm.neural.activations import BY_NAME, Activation
+from rnnlm.lm.neural.activations import BY_NAME, Activation
+from rnnlm.storage.files.reading import decode_json, read_by_hand
 from rnnlm.tabular import Table, to_builtins
+from rnnlm.tools.inspection.common import Inspection, check_positive
+from rnnlm.tools.inspection.heat_maps import draw_heat_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,9 +9,9 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Inspection, check_positive, check_range
-from rnnlm.neural.activations import logistic
+from rnnlm.lm.neural.activations import logistic
 from rnnlm.tabular import Table, to_builtins
+from rnnlm.tools.inspection.common import Inspection, check_positive, check_range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

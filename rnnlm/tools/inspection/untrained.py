@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from rnnlm.inspection.common import Subject
-from rnnlm.models import loading
-from rnnlm.models.manifest import read_manifest
-from rnnlm.neural.fitting.settings import RunSettings
+from rnnlm.lm.base import loading
+from rnnlm.lm.neural.training.settings import RunSettings
+from rnnlm.storage.manifest import read_manifest
+from rnnlm.tools.inspection.common import Subject
 
 UNTRAINED = ", untrained"  # after the name of a model
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm.errors import TextError, UsageError, notice
-from rnnlm.inference import span_scoring
-from rnnlm.inference.prefixes import score_trie
-from rnnlm.inference.span_scoring import initial_states, reads_sources, score_spans
 from rnnlm.interface import LanguageModel
-from rnnlm.rescoring.nbest import Utterance
-from rnnlm.rescoring.settings import TextMapping
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.base.span_scoring import initial_states, reads_sources, score_spans
+from rnnlm.scoring.prefixes import score_trie
 from rnnlm.scoring.scorer import check
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.text.lines import Progress, is_blank, silent, split_words
 from rnnlm.text.marks import count_marks, tell_unseen
+from rnnlm.tools.rescoring.nbest import Utterance
+from rnnlm.tools.rescoring.settings import TextMapping
 
 LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; the model's name follows a colon
 SAMPLE_TEXTS = 500

@@ -13,26 +13,32 @@ from typing import Any
 
 from rnnlm.checks import several
 from rnnlm.errors import OutputError, TextError, UsageError, nearest, notice, shown
-from rnnlm.files import tables
-from rnnlm.files.compression import without_suffix
-from rnnlm.files.outputs import save_file
-from rnnlm.files.reading import opened, text_lines
-from rnnlm.rescoring.nbest import Hypothesis, Line, ListBuilder, Utterance, parse_rank, parse_score
-from rnnlm.rescoring.rescorer import Rescored, RescoredUtterance
-from rnnlm.rescoring.settings import FORMATS, ListSettings
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.files.outputs import save_file
+from rnnlm.storage.files.reading import opened, text_lines
 from rnnlm.text.lines import WORD_SPACE, is_blank, lines_with_ends, split_words, without_end
+from rnnlm.tools.rescoring.nbest import (
+    Hypothesis,
+    Line,
+    ListBuilder,
+    Utterance,
+    parse_rank,
+    parse_score,
+)
+from rnnlm.tools.rescoring.rescorer import Rescored, RescoredUtterance
+from rnnlm.tools.rescoring.settings import FORMATS, ListSettings
 
 # ---- TSV and JSON. The format is recognised by content.
 #
-# * tsv: a row is `utt TAB rank TAB score TAB text` (:mod:`rnnlm.files.tables`); the reference has
-#   the rank REF and no score, and the source of translations the rank SRC. A row of these names may
-#   come first.
-# * json: JSON-lines, or one array, of {"utt", "source", "ref", "hypotheses": [{"text", "score"},
-#   ...]}, best first; "ref" and "source" may be missing.
-# * nemo: a row is `text TAB score`. As many rows as its beam was wide, the best first, or those
-#   between blank lines, are an utterance; its name is its number, from 1.
-# * kaldi: a text of `utt-N words...` with files of `utt-N number` beside it. espnet: a folder that
-#   holds `1best_recog`, `2best_recog`, ...
+# * tsv: a row is `utt TAB rank TAB score TAB text` (:mod:`rnnlm.storage.files.tables`); the
+# reference has   the rank REF and no score, and the source of translations the rank SRC. A row of
+# these names may   come first. * json: JSON-lines, or one array, of {"utt", "source", "ref",
+# "hypotheses": [{"text", "score"},   ...]}, best first; "ref" and "source" may be missing. * nemo:
+# a row is `text TAB score`. As many rows as its beam was wide, the best first, or those   between
+# blank lines, are an utterance; its name is its number, from 1. * kaldi: a text of `utt-N words...`
+# with files of `utt-N number` beside it. espnet: a folder that   holds `1best_recog`,
+# `2best_recog`, ...
 
 REFERENCE, SOURCE = "REF", "SRC"
 _HEADER = ["utt", "rank", "score", "text"]

@@ -25,11 +25,11 @@ import numpy as np
 
 from rnnlm.amounts import plural
 from rnnlm.errors import ModelError, TextError, notice
-from rnnlm.files.outputs import save_file
-from rnnlm.files.reading import read_json
 from rnnlm.interface import LanguageModel
-from rnnlm.rescoring.features import LM, OOV, WORDS
-from rnnlm.rescoring.settings import TextMapping
+from rnnlm.storage.files.outputs import save_file
+from rnnlm.storage.files.reading import read_json
+from rnnlm.tools.rescoring.features import LM, OOV, WORDS
+from rnnlm.tools.rescoring.settings import TextMapping
 
 OPEN_UNITS = 2.0  # how far an interval without an end reaches
 RESTARTS = 20  # from random weights

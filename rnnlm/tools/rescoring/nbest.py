@@ -17,7 +17,7 @@ from typing import Literal
 from rnnlm.checks import check_class, items_of
 from rnnlm.config import plain
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given, notice
-from rnnlm.rescoring.settings import ListSettings
+from rnnlm.tools.rescoring.settings import ListSettings
 
 LONGEST_RANK = 9  # digits
 Line = Literal["reference", "source"]  # what an utterance may have besides hypotheses

@@ -2,8 +2,8 @@
 on word errors, and apply them.
 
 The score of a hypothesis is first-pass score + sum of weight * feature, a log-linear model (Och &
-Ney 2002); its weights are those of the fewest word errors (see :mod:`rnnlm.rescoring.mert`). The
-weight of a language model is never negative.
+Ney 2002); its weights are those of the fewest word errors (see :mod:`rnnlm.tools.rescoring.mert`).
+The weight of a language model is never negative.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,13 +15,20 @@ from rnnlm.checks import check_class
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.evaluation.resampling import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
-from rnnlm.models.loading import ScoringModel, models_by_name
-from rnnlm.rescoring.features import LM, OOV, WORDS, FeatureTable, feature_table
-from rnnlm.rescoring.mert import Candidates, Tuned, Weights, matched, minimise_errors, warn_of_few
-from rnnlm.rescoring.nbest import Utterance, with_references
-from rnnlm.rescoring.settings import RescoreSettings, TextMapping
+from rnnlm.lm.base.loading import ScoringModel, models_by_name
 from rnnlm.tabular import Records, Row, identifiers
 from rnnlm.text.lines import Progress, silent, split_words
+from rnnlm.tools.rescoring.features import LM, OOV, WORDS, FeatureTable, feature_table
+from rnnlm.tools.rescoring.mert import (
+    Candidates,
+    Tuned,
+    Weights,
+    matched,
+    minimise_errors,
+    warn_of_few,
+)
+from rnnlm.tools.rescoring.nbest import Utterance, with_references
+from rnnlm.tools.rescoring.settings import RescoreSettings, TextMapping
 
 # ---- Word errors: substitutions, deletions and insertions of the cheapest alignment (Levenshtein
 # 1966), by rapidfuzz.

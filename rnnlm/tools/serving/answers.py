@@ -10,18 +10,18 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.generation import autocomplete
-from rnnlm.generation.drawing import Piece, generate_in_steps
-from rnnlm.generation.sampling import Drawing
 from rnnlm.interface import LanguageModel
+from rnnlm.scoring.generation import autocomplete
+from rnnlm.scoring.generation.drawing import Piece, generate_in_steps
+from rnnlm.scoring.generation.sampling import Drawing
 from rnnlm.scoring.rows import record
 from rnnlm.scoring.sentences import of_texts
 from rnnlm.scoring.settings import ScoringSettings
-from rnnlm.serving import looks, schemas
-from rnnlm.serving import settings as limits
-from rnnlm.serving.refusals import Refusal
-from rnnlm.serving.served import ServedModel, ServedModels
-from rnnlm.serving.settings import ServingSettings
+from rnnlm.tools.serving import line_inspection, schemas
+from rnnlm.tools.serving import settings as limits
+from rnnlm.tools.serving.refusals import Refusal
+from rnnlm.tools.serving.served import ServedModel, ServedModels
+from rnnlm.tools.serving.settings import ServingSettings
 
 MOST_BEAMS = 64
 
@@ -58,7 +58,7 @@ class Answers:
             scoring = model.scoring
             assert scoring is not None  # it has scored
             ranks = await model.run(
-                lambda: looks.word_ranks(scoring, sentences, chunk.scores, settings.eos)
+                lambda: line_inspection.word_ranks(scoring, sentences, chunk.scores, settings.eos)
             )
             for each, its_ranks in zip(records, ranks, strict=True):
                 for word, rank in zip(each["word_surprisals"], its_ranks, strict=True):
@@ -91,7 +91,7 @@ class Answers:
                 "",
                 f"ask {' or '.join(able)}" if able else "GET /models lists what each model can",
             )
-        return await model.run(lambda: looks.LOOKS[asked.what](model.core, asked.text))
+        return await model.run(lambda: line_inspection.LOOKS[asked.what](model.core, asked.text))
 
     # ---- Text.
 
@@ -136,9 +136,9 @@ class Answers:
 
     async def rescore(self, asked: schemas.RescoreRequest) -> schemas.RescoreAnswer:
         """Reorder n-best lists with the weights that were tuned for them."""
-        from rnnlm.rescoring import files
-        from rnnlm.rescoring.nbest import Hypothesis, Utterance
-        from rnnlm.rescoring.rescorer import rescore
+        from rnnlm.tools.rescoring import files
+        from rnnlm.tools.rescoring.nbest import Hypothesis, Utterance
+        from rnnlm.tools.rescoring.rescorer import rescore
 
         texts = []
         utterances = []
@@ -180,7 +180,7 @@ class Answers:
 
     async def tag(self, asked: schemas.TagRequest) -> schemas.TagAnswer:
         """Label the words of sentences."""
-        from rnnlm.tasks.labels.tagging import tag
+        from rnnlm.tasks.labelling.tagging import tag
 
         model = self.models.doing(asked.model, "tag")
         sentences = asked.sentences
@@ -197,7 +197,7 @@ class Answers:
 
     async def classify(self, asked: schemas.ClassifyRequest) -> schemas.ClassifyAnswer:
         """Label whole texts."""
-        from rnnlm.tasks.labels.tagging import classify
+        from rnnlm.tasks.labelling.tagging import classify
 
         model = self.models.doing(asked.model, "classify")
         self._check_texts(asked.texts)
@@ -209,7 +209,7 @@ class Answers:
 
     async def translate(self, asked: schemas.TranslateRequest) -> schemas.TranslateAnswer:
         """Write a line for each line."""
-        from rnnlm.models import loading
+        from rnnlm.lm.base import loading
         from rnnlm.tasks.seq2seq.decoding import Translator
         from rnnlm.tasks.seq2seq.options import DecodingSettings
 

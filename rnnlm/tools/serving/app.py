@@ -14,12 +14,12 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.serving import schemas
-from rnnlm.serving.answers import Answers
-from rnnlm.serving.openapi import Endpoint, document
-from rnnlm.serving.page import content_security_policy, server_page
-from rnnlm.serving.refusals import Refusal
-from rnnlm.serving.responses import (
+from rnnlm.tools.serving import schemas
+from rnnlm.tools.serving.answers import Answers
+from rnnlm.tools.serving.openapi import Endpoint, document
+from rnnlm.tools.serving.page import content_security_policy, server_page
+from rnnlm.tools.serving.refusals import Refusal
+from rnnlm.tools.serving.responses import (
     Asked,
     Handler,
     decoded,
@@ -28,8 +28,8 @@ from rnnlm.serving.responses import (
     server_sent,
     unless_left,
 )
-from rnnlm.serving.served import ServedModels
-from rnnlm.serving.settings import ServingSettings
+from rnnlm.tools.serving.served import ServedModels
+from rnnlm.tools.serving.settings import ServingSettings
 
 
 def make_app(models: ServedModels, settings: ServingSettings) -> Starlette:

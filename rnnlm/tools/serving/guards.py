@@ -19,13 +19,13 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rnnlm.serving import schemas
-from rnnlm.serving import settings as limits
-from rnnlm.serving.refusals import Refusal, error_record, refusal_of
-from rnnlm.serving.responses import refused
-from rnnlm.serving.settings import ServingSettings
+from rnnlm.tools.serving import schemas
+from rnnlm.tools.serving import settings as limits
+from rnnlm.tools.serving.refusals import Refusal, error_record, refusal_of
+from rnnlm.tools.serving.responses import refused
+from rnnlm.tools.serving.settings import ServingSettings
 
-log = logging.getLogger("rnnlm.serving.access")
+log = logging.getLogger("rnnlm.tools.serving.access")
 
 OPEN_PATHS = ("/", "/health")  # without a token: the page asks for one, and nothing of it is secret
 RETRY_SECONDS = 1  # after a server has too much to do

@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rnnlm.combinations.adapted_model import AdaptedModel
 from rnnlm.errors import UsageError
-from rnnlm.inference import distributions, span_scoring
 from rnnlm.interface import BOUNDARY, SENTENCE_START, LanguageModel
-from rnnlm.models import loading
-from rnnlm.models.registry import LabelModel, kind_of
-from rnnlm.ngram.model import NgramModel
+from rnnlm.lm.base import distributions, loading, span_scoring
+from rnnlm.lm.mixtures.adapted_model import AdaptedModel
+from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.registry import LabelModel, kind_of
 from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.sentences import Sentence, line_of
-from rnnlm.serving import schemas
 from rnnlm.text.lines import check_reserved
+from rnnlm.tools.serving import schemas
 
 FIRST_UNITS = 32  # whose gates are told one by one
 DECIMALS = 6  # networks compute in fp32
@@ -38,7 +37,7 @@ def looks_of(core: LanguageModel | LabelModel) -> list[str]:
 
 def gates(core: LanguageModel | LabelModel, text: str) -> schemas.GatesAnswer:
     """Show the gates of each layer at each token that is read."""
-    from rnnlm.inspection.gates import inspect_gates
+    from rnnlm.tools.inspection.gates import inspect_gates
 
     found = inspect_gates(core, text)
     layers = []
@@ -54,7 +53,7 @@ def gates(core: LanguageModel | LabelModel, text: str) -> schemas.GatesAnswer:
 
 def influence(core: LanguageModel | LabelModel, text: str) -> schemas.InfluenceAnswer:
     """Show how much each prediction depends on each token that was read before it."""
-    from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
+    from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
 
     [found] = inspect_sensitivity({"": core}, text).models
     rows = []

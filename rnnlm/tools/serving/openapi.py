@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from rnnlm.serving.schemas import ErrorAnswer
+from rnnlm.tools.serving.schemas import ErrorAnswer
 
 REFERENCES = "#/components/schemas/{name}"
 REFUSALS = {

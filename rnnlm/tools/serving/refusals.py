@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from rnnlm.errors import RnnlmError, TextError, UsageError
 
-log = logging.getLogger("rnnlm.serving")
+log = logging.getLogger("rnnlm.tools.serving")
 
 
 class Refusal(RnnlmError):

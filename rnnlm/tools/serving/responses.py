@@ -9,8 +9,8 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from rnnlm.serving import schemas
-from rnnlm.serving.refusals import Refusal, error_record, refusal_of
+from rnnlm.tools.serving import schemas
+from rnnlm.tools.serving.refusals import Refusal, error_record, refusal_of
 
 Asked = TypeVar("Asked", bound=Struct)
 Handler = Callable[[Request], Awaitable[Response]]

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from rnnlm.errors import UsageError
-from rnnlm.serving.settings import ServingSettings
+from rnnlm.tools.serving.settings import ServingSettings
 
 if TYPE_CHECKING:
     import uvicorn
@@ -84,9 +84,9 @@ def serve(
     """
     import uvicorn
 
-    from rnnlm.serving.app import make_app
-    from rnnlm.serving.guards import guarded
-    from rnnlm.serving.served import ServedModels
+    from rnnlm.tools.serving.app import make_app
+    from rnnlm.tools.serving.guards import guarded
+    from rnnlm.tools.serving.served import ServedModels
 
     check_access(settings, token)
     with _bound(settings) as listener:
@@ -166,7 +166,7 @@ def _show_log() -> None:
     quote paths and errors, which quote texts."""
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    log = logging.getLogger("rnnlm.serving")
+    log = logging.getLogger("rnnlm.tools.serving")
     if not log.handlers:
         log.addHandler(logging.StreamHandler())
         log.setLevel(logging.INFO)

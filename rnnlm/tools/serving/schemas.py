@@ -9,10 +9,10 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from rnnlm.generation.sampling import Drawing
-from rnnlm.rescoring.mert import Weights
+from rnnlm.scoring.generation.sampling import Drawing
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.tasks.seq2seq.options import DecodingSettings
+from rnnlm.tools.rescoring.mert import Weights
 
 S = TypeVar("S", bound=Struct)
 

@@ -18,19 +18,20 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
+from rnnlm import registry
 from rnnlm.errors import nearest
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.interface import LanguageModel
-from rnnlm.models import loading, registry
-from rnnlm.models.manifest import read_manifest
-from rnnlm.models.registry import LabelModel
-from rnnlm.ngram.model import NgramModel
+from rnnlm.lm.base import loading
+from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.registry import LabelModel
 from rnnlm.scoring.scorer import Chunk, SentenceScorer
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
-from rnnlm.serving.looks import looks_of
-from rnnlm.serving.refusals import Refusal
-from rnnlm.serving.schemas import ModelRecord
+from rnnlm.storage.manifest import read_manifest
+from rnnlm.tools.serving.line_inspection import looks_of
+from rnnlm.tools.serving.refusals import Refusal
+from rnnlm.tools.serving.schemas import ModelRecord
 
 Result = TypeVar("Result")
 Found = tuple["asyncio.Future[Result]", Result | Exception]  # who waits, and for what

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from rnnlm.checks import items_of
 from rnnlm.errors import ModelError, TextError, UsageError, notice
-from rnnlm.inference.layer_outputs import (
+from rnnlm.interface import Device
+from rnnlm.lm.base import loading
+from rnnlm.lm.base.layer_outputs import (
     FEATURES,
     EncodedLines,
     LayerOutputs,
@@ -22,13 +24,11 @@ from rnnlm.inference.layer_outputs import (
     LineWords,
     Part,
 )
-from rnnlm.interface import Device
-from rnnlm.models import loading
-from rnnlm.models.loading import ScoringModel
+from rnnlm.lm.base.loading import ScoringModel
 from rnnlm.text.batches import by_length, why_too_long
 from rnnlm.text.lines import by_kind, check_reserved, is_blank
 from rnnlm.text.sources import in_lists
-from rnnlm.vectors.settings import EmbeddingSettings, Pooling
+from rnnlm.tools.vectors.settings import EmbeddingSettings, Pooling
 
 # ---- From what a layer outputs for the tokens of lines to one vector a line, or one a word.
 #

@@ -22,14 +22,14 @@ import msgspec
 import numpy as np
 
 from rnnlm.errors import UsageError, nearest
-from rnnlm.files import tables
-from rnnlm.files.compression import without_suffix
-from rnnlm.files.outputs import check_file, save_file
-from rnnlm.files.writing import STANDARD_OUTPUT, replacing, writing
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.files.outputs import check_file, save_file
+from rnnlm.storage.files.writing import STANDARD_OUTPUT, replacing, writing
 from rnnlm.text.lines import Progress, silent
 
 if TYPE_CHECKING:
-    from rnnlm.vectors.embedding import EmbeddedLines, Embedder
+    from rnnlm.tools.vectors.embedding import EmbeddedLines, Embedder
 
 NPY, PARQUET, JSON_LINES = ".npy", ".parquet", ".jsonl"
 SUFFIXES = (NPY, PARQUET, JSON_LINES)

@@ -11,16 +11,16 @@ import numpy as np
 import rnnlm.corpora as corpora
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation.perplexity import as_text
-from rnnlm.files.reading import shown_name
 from rnnlm.interface import Tokenizer
+from rnnlm.storage.files.reading import shown_name
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.lines import Progress, TextSettings, silent, watched
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.vectors import cooccurrences, svd_vectors
-from rnnlm.vectors.settings import EPOCHS, LEARNING_RATES, WIDTH, LearningSettings, Method
-from rnnlm.vectors.word_vectors import WordVectors
+from rnnlm.tools.vectors.settings import EPOCHS, LEARNING_RATES, WIDTH, LearningSettings, Method
+from rnnlm.tools.vectors.word_vectors import WordVectors
 
 # ---- Vectors of the words of a text.
 
@@ -186,7 +186,7 @@ def _learned(stream: WordStream, settings: LearningSettings, progress: Progress)
         "progress": progress,
     }
     if settings.method == "glove":
-        from rnnlm.vectors.glove import Cells, glove_vectors
+        from rnnlm.tools.vectors.glove import Cells, glove_vectors
 
         counts_VV = cooccurrences(
             ids_N, line_offsets, size, settings.window, progress, by_distance=True
@@ -194,7 +194,7 @@ def _learned(stream: WordStream, settings: LearningSettings, progress: Progress)
         with torch_threads(settings.threads):
             return glove_vectors(Cells.of(counts_VV), size, **learning)
 
-    from rnnlm.vectors.negative_sampling import predicted_vectors
+    from rnnlm.tools.vectors.negative_sampling import predicted_vectors
 
     with torch_threads(settings.threads):
         return predicted_vectors(

@@ -9,10 +9,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from rnnlm.errors import UsageError, nearest, notice
-from rnnlm.files import outputs
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, LanguageModel
-from rnnlm.models import loading
-from rnnlm.models.registry import LabelModel
+from rnnlm.lm.base import loading
+from rnnlm.registry import LabelModel
+from rnnlm.storage.files import outputs
 from rnnlm.tabular import Cell, Records, Row, html_table
 from rnnlm.text.lines import WORD_SPACE
 from rnnlm.text.vectors import read_all_vectors

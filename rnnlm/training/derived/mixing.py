@@ -9,20 +9,22 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rnnlm import registry
 from rnnlm.checks import several
-from rnnlm.combinations import adaptation
-from rnnlm.combinations.mixture import Mixture, check_weights, mix_linear, shared_tokenizer
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context, TextEvaluation
-from rnnlm.inference import span_scoring
 from rnnlm.interface import Device, LanguageModel, Tokenizer
-from rnnlm.models import card, loading, model_folder, registry
-from rnnlm.models import manifest as model_parts
-from rnnlm.models.loading import warn_if_trained_on
+from rnnlm.lm.base import loading, span_scoring
+from rnnlm.lm.base.loading import warn_if_trained_on
+from rnnlm.lm.mixtures import adaptation
+from rnnlm.lm.mixtures.mixture import Mixture, check_weights, mix_linear, shared_tokenizer
+from rnnlm.storage import manifest as model_parts
+from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
+from rnnlm.training import card
 
 # ---- The weights of a mixture under which a text is most probable.
 #

@@ -1,7 +1,7 @@
 """Making a trained n-gram model smaller: it is read from its folder, cut down, and saved as a model
 of its own, with sizes and perplexity before and after.
 
-:class:`Limits` says what can be limited; the mathematics is in :mod:`rnnlm.ngram.pruning`.
+:class:`Limits` says what can be limited; the mathematics is in :mod:`rnnlm.lm.ngram.pruning`.
 """
 
 import dataclasses
@@ -15,13 +15,15 @@ import numpy as np
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation.perplexity import TextEvaluation, evaluate
 from rnnlm.interface import BOUNDARY, SENTENCE_START
-from rnnlm.models import card, loading, model_folder
-from rnnlm.ngram import pruning
-from rnnlm.ngram.model import NgramModel
+from rnnlm.lm.base import loading
+from rnnlm.lm.ngram import pruning
+from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import numbered_lines, split_words
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
+from rnnlm.training import card
 
 SMALLEST_VOCABULARY = 3  # </s>, <unk> and a word
 

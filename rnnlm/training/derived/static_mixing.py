@@ -2,7 +2,7 @@
 static interpolation.
 
 The result needs none of its parts, is read as fast as one of them, and has an ARPA form. The
-mathematics is in :mod:`rnnlm.ngram.joining`. Models with different vocabularies of words get one
+mathematics is in :mod:`rnnlm.lm.ngram.joining`. Models with different vocabularies of words get one
 that holds all words of all of them. As in SRILM's `ngram -mix-lm`, a word that a model does not
 know has probability zero there, and is in none of its contexts.
 """
@@ -17,31 +17,32 @@ from typing import Any, cast
 import numpy as np
 
 from rnnlm.checks import several
-from rnnlm.combinations import mixing
-from rnnlm.combinations.mixing import ChosenWeights, Mixed
-from rnnlm.combinations.mixture import shared_tokenizer
 from rnnlm.config import Layer, as_stored, resolve
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context
-from rnnlm.files.compression import without_suffix
-from rnnlm.files.outputs import check_file
-from rnnlm.files.writing import writing
 from rnnlm.interface import LanguageModel, Tokenizer
-from rnnlm.models import loading, model_folder
-from rnnlm.models.manifest import Manifest, ModelArrays
-from rnnlm.ngram.arpa.writing import export_arpa
-from rnnlm.ngram.checks import disorders
-from rnnlm.ngram.counting.room import memory_for_arrays
-from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.ngram.joining import joined, renumbered
-from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.settings import NgramSettings
+from rnnlm.lm.base import loading
+from rnnlm.lm.mixtures.mixture import shared_tokenizer
+from rnnlm.lm.ngram.arpa.writing import export_arpa
+from rnnlm.lm.ngram.checks import disorders
+from rnnlm.lm.ngram.counting.memory_limit import memory_for_arrays
+from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.lm.ngram.joining import joined, renumbered
+from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.storage import model_folder
+from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.files.outputs import check_file
+from rnnlm.storage.files.writing import writing
+from rnnlm.storage.manifest import Manifest, ModelArrays
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import Progress, TextSettings, silent
 from rnnlm.text.tokenizer_settings import CHOOSING, TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
+from rnnlm.training.derived import mixing
+from rnnlm.training.derived.mixing import ChosenWeights, Mixed
 
 ARPA = ".arpa"
 

@@ -18,28 +18,34 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays
-from rnnlm.combinations.adaptation import adapt, load_statistics, settings_class
-from rnnlm.combinations.adapted_model import with_hidden_states
-from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.config import USER, Layer, SettingValue, resolve
 from rnnlm.errors import OutputError, UsageError, notice
 from rnnlm.evaluation.perplexity import as_text
-from rnnlm.files import lock
-from rnnlm.files.journal import Journal
-from rnnlm.files.resuming import Found, Identity, next_step, settings_identity, tell_finished
-from rnnlm.files.writing import writing
-from rnnlm.inference import span_scoring
 from rnnlm.interface import Array, Device, LanguageModel, State
-from rnnlm.models import companions, loading, model_folder
-from rnnlm.models.adaptation_settings import (
+from rnnlm.lm.base import companions, loading, span_scoring
+from rnnlm.lm.base.adaptation_settings import (
     OF_RMS,
     AdaptationSettings,
     DynamicSettings,
     NeuralCacheSettings,
     UnigramCacheSettings,
 )
-from rnnlm.models.companions import TunedSettings
-from rnnlm.models.loading import warn_if_trained_on
+from rnnlm.lm.base.companions import TunedSettings
+from rnnlm.lm.base.loading import warn_if_trained_on
+from rnnlm.lm.mixtures.adaptation import adapt, load_statistics, settings_class
+from rnnlm.lm.mixtures.adapted_model import with_hidden_states
+from rnnlm.lm.mixtures.unigram_cache import UnigramCache
+from rnnlm.storage import model_folder
+from rnnlm.storage.files import lock
+from rnnlm.storage.files.journal import Journal
+from rnnlm.storage.files.resuming import (
+    Found,
+    Identity,
+    next_step,
+    settings_identity,
+    tell_finished,
+)
+from rnnlm.storage.files.writing import writing
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text, identity_of
 from rnnlm.text.encoding import known_ids
@@ -339,7 +345,7 @@ def _save_statistics(
     report: Callable[[int, int], None] | None,
 ) -> None:
     """Gather gradient statistics on the text `ids`, and save them in the model's folder."""
-    from rnnlm.combinations.dynamic_evaluation import gather_statistics
+    from rnnlm.lm.mixtures.dynamic_evaluation import gather_statistics
 
     assert model.fingerprint is not None  # as it lies in a folder
     squares = gather_statistics(model, ids, segment_tokens, report)
@@ -376,7 +382,7 @@ def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheSh
 
 def _cache(given: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
     """Return the same of the neural cache, and keep the hidden states of the whole text for it."""
-    from rnnlm.combinations.neural_cache import NeuralCache
+    from rnnlm.lm.mixtures.neural_cache import NeuralCache
 
     model = with_hidden_states(given)
     stream_N = with_boundary(ids, model.tokenizer.boundary_id)

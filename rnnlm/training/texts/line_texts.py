@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 import rnnlm.corpora as corpora
+from rnnlm import registry
 from rnnlm.config import Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
-from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Tokenizer
-from rnnlm.models import loading, registry
-from rnnlm.models.card import MUCH_OVERLAP
-from rnnlm.ngram.counting.workers import Workers
-from rnnlm.tasks.request import Request, Texts
+from rnnlm.lm.base import loading
+from rnnlm.lm.ngram.counting.workers import Workers
+from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
@@ -26,6 +25,8 @@ from rnnlm.text.marks import tell_unseen, watch_forms
 from rnnlm.text.on_disk import fits, on_disk
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.training.card import MUCH_OVERLAP
+from rnnlm.training.request import Request, Texts
 
 # ---- Overlap: how much of a validation or test text is in the training text, too. Metrics of such
 # text are better than those of new text.

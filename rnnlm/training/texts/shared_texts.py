@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from rnnlm import registry
 from rnnlm.config import Resolved, names_of
-from rnnlm.models import registry
-from rnnlm.tasks.line_texts import held_out_share, is_share_chosen
-from rnnlm.tasks.request import Request, Texts
 from rnnlm.text.lines import HoldoutSettings, Progress
+from rnnlm.training.request import Request, Texts
+from rnnlm.training.texts.line_texts import held_out_share, is_share_chosen
 
 Opener = Callable[[Request, Resolved, registry.Kind, Progress], Texts]
 

@@ -14,10 +14,10 @@ from typing import Any
 import rnnlm.corpora as corpora
 from rnnlm.config import Budget, Resolved
 from rnnlm.errors import notice
-from rnnlm.neural.fitting.settings import OptimizationSettings
-from rnnlm.neural.settings import Cell, InputSettings
-from rnnlm.tasks.request import Data, Request
+from rnnlm.lm.neural.settings import Cell, InputSettings
+from rnnlm.lm.neural.training.settings import OptimizationSettings
 from rnnlm.text.tokenizer_settings import LIMITED
+from rnnlm.training.request import Data, Request
 
 STEPS_OF_EPOCH = 20
 LEAST_STEPS = 500  # of a run

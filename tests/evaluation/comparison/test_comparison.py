@@ -8,9 +8,9 @@ import pytest
 from rnnlm.errors import ComparisonError, ModelError, RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.tables import GroupRow
+from rnnlm.evaluation.evaluate import compare, evaluate
 from rnnlm.evaluation.perplexity import MOST_BLOCKS
-from rnnlm.ngram.unigram import UnigramModel
-from rnnlm.tasks.evaluation import compare, evaluate
+from rnnlm.lm.ngram.unigram import UnigramModel
 from support.tiny_models import LINES, fit, make_tokenizer, save
 
 P = {"</s>": 1 / 4, "a": 1 / 2, "b": 1 / 4, "<unk>": 0.0}

@@ -5,7 +5,7 @@ from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.metrics import intervals_of
 from rnnlm.evaluation.perplexity import TEXT_METRICS, LineSums, PerEvent
 from rnnlm.evaluation.resampling import Resampling
-from rnnlm.inference import span_scoring
+from rnnlm.lm.base import span_scoring
 from support.tiny_models import Lines, fit
 
 LINES = ["the cat sat", "a z\u00ebbra sat  down", "zebra zebra", "the dog"]

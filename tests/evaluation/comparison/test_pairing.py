@@ -7,10 +7,15 @@ import pytest
 
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.comparison.pairing import Comparable, check_signatures
-from rnnlm.evaluation.labels import LABEL_METRICS, LabelSignature, Predictions, measures
 from rnnlm.evaluation.metrics import Metric
 from rnnlm.evaluation.resampling import Resampling
-from rnnlm.evaluation.translation import WRITTEN_METRICS, TranslationSignature
+from rnnlm.tasks.labelling.evaluation.label_metrics import (
+    LABEL_METRICS,
+    LabelSignature,
+    Predictions,
+    measures,
+)
+from rnnlm.tasks.seq2seq.evaluation.translation import WRITTEN_METRICS, TranslationSignature
 
 GOLD = [["B-X", "O"], ["O", "B-Y"], ["B-X", "I-X"]] * 4
 FIRST = Predictions("word", GOLD, [["O", "O"], *GOLD[1:-1], ["O", "O"]], scheme="bio")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ModelError
-from rnnlm.files import tensors
-from rnnlm.models import companions
-from rnnlm.models.companions import STATISTICS, TunedSettings
+from rnnlm.lm.base import companions
+from rnnlm.lm.base.companions import STATISTICS, TunedSettings
+from rnnlm.storage.files import tensors
 from support.saved_models import sealed
 
 TUNED = TunedSettings(

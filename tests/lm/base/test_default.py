@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.models import loading
-from rnnlm.models.default import Default, default_model
-from rnnlm.models.manifest import CONFIG, read_manifest, write_manifest
+from rnnlm.lm.base import loading
+from rnnlm.lm.base.default import Default, default_model
+from rnnlm.storage.manifest import CONFIG, read_manifest, write_manifest
 from support.saved_models import save_lstm, save_unigram
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import ModelError
-from rnnlm.models import loading
+from rnnlm.lm.base import loading
 from support.saved_models import save_unigram
 
 

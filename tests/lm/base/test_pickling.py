@@ -11,14 +11,13 @@ import pytest
 import torch
 
 import rnnlm
-from rnnlm.combinations.adaptation import adapt
-from rnnlm.combinations.dynamic_evaluation import gather_statistics
-from rnnlm.combinations.mixture import Mixture
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.inference import span_scoring
-from rnnlm.models import companions
-from rnnlm.models.adaptation_settings import DynamicSettings
-from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.base import companions, span_scoring
+from rnnlm.lm.base.adaptation_settings import DynamicSettings
+from rnnlm.lm.mixtures.adaptation import adapt
+from rnnlm.lm.mixtures.dynamic_evaluation import gather_statistics
+from rnnlm.lm.mixtures.mixture import Mixture
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from support.tiny_models import LINES, Lines, fit, save
 
 KINDS = {

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rnnlm import arrays
-from rnnlm.inference import span_scoring
+from rnnlm.lm.base import span_scoring
 from support.tiny_models import LINES, Lines, fit
 
 TEXT = Lines(

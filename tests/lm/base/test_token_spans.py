@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from rnnlm.inference.words import token_spans, word_spans
+from rnnlm.lm.base.words import token_spans, word_spans
 from rnnlm.text.lines import split_words
 from support.tiny_models import LINES, make_tokenizer
 

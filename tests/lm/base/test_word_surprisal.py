@@ -377,7 +377,7 @@ def test_a_word_with_an_unknown_character_is_unknown():
 def test_words_of_pieces_do_not_depend_on_batches(monkeypatch):
     model = fit("lstm", tokenizer="char")
     usual = rnnlm.Model(model).score_sentences(SENTENCES, words=True)
-    monkeypatch.setattr("rnnlm.inference.distributions.MOST_CELLS", 50)
+    monkeypatch.setattr("rnnlm.lm.base.distributions.MOST_CELLS", 50)
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 2)
     model.call_tokens = 7
     for one, other in zip(

@@ -1,7 +1,7 @@
 import pytest
 
 from rnnlm.errors import TextError
-from rnnlm.inference.words import WordTokens
+from rnnlm.lm.base.words import WordTokens
 from support.tiny_models import LINES, make_tokenizer
 
 SETTINGS = [{}, {"lowercase": True, "split_punctuation": True}, {"tokenizer": "char"},

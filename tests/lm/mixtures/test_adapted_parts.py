@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.combinations.mixing import mix
-from rnnlm.combinations.tuning import tune
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.inference import span_scoring
-from rnnlm.models import companions
-from rnnlm.tasks.evaluation import evaluate
+from rnnlm.evaluation.evaluate import evaluate
+from rnnlm.lm.base import companions, span_scoring
+from rnnlm.training.derived.mixing import mix
+from rnnlm.training.derived.tuning import tune
 from support.saved_models import sealed
 from support.tiny_models import HELD_OUT, LINES, fit, save
 

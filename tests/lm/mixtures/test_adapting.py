@@ -5,14 +5,14 @@ import functools
 import numpy as np
 import pytest
 
-from rnnlm.combinations.dynamic_evaluation import DynamicEvaluation, gather_statistics
-from rnnlm.combinations.neural_cache import NeuralCache
-from rnnlm.combinations.unigram_cache import UnigramCache
-from rnnlm.models.adaptation_settings import (
+from rnnlm.lm.base.adaptation_settings import (
     DynamicSettings,
     NeuralCacheSettings,
     UnigramCacheSettings,
 )
+from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation, gather_statistics
+from rnnlm.lm.mixtures.neural_cache import NeuralCache
+from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from support.adapted_models import assert_no_score_depends_on_later_tokens, read, text_of
 from support.tiny_models import fit
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.combinations import dynamic_evaluation
-from rnnlm.combinations.dynamic_evaluation import DynamicEvaluation, gather_statistics
 from rnnlm.errors import UsageError
-from rnnlm.models.adaptation_settings import DynamicSettings
+from rnnlm.lm.base.adaptation_settings import DynamicSettings
+from rnnlm.lm.mixtures import dynamic_evaluation
+from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation, gather_statistics
 from support.adapted_models import read, text_of
 from support.tiny_models import fit
 

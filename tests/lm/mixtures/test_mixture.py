@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.combinations.mixture import Mixture, mix_linear
 from rnnlm.errors import UsageError
-from rnnlm.inference import span_scoring
-from rnnlm.models import model_folder
-from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.mixtures.mixture import Mixture, mix_linear
+from rnnlm.lm.ngram.unigram import UnigramModel
+from rnnlm.storage import model_folder
 from support.tiny_models import LINES, Lines, fit, make_tokenizer, save
 
 TOKENIZER = make_tokenizer(["a b"])  # </s>, <unk>, a, b

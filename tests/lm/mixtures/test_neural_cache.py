@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from rnnlm.combinations import neural_cache
-from rnnlm.combinations.neural_cache import NeuralCache
-from rnnlm.models.adaptation_settings import NeuralCacheSettings
+from rnnlm.lm.base.adaptation_settings import NeuralCacheSettings
+from rnnlm.lm.mixtures import neural_cache
+from rnnlm.lm.mixtures.neural_cache import NeuralCache
 from support.adapted_models import predicted, read, text_of
 from support.tiny_models import fit
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from rnnlm.combinations.unigram_cache import UnigramCache
-from rnnlm.models.adaptation_settings import UnigramCacheSettings
+from rnnlm.lm.base.adaptation_settings import UnigramCacheSettings
+from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from support.adapted_models import predicted, read, text_of
 from support.tiny_models import fit
 

@@ -7,8 +7,8 @@ import torch
 
 from reference import characters as reference
 from rnnlm.errors import SettingsError
-from rnnlm.neural.settings import network_settings
-from rnnlm.neural.words import CharacterCNN, CharacterLSTM, Highway
+from rnnlm.lm.neural.settings import network_settings
+from rnnlm.lm.neural.words import CharacterCNN, CharacterLSTM, Highway
 
 CASES = [
     ("cnn", {"character_filters": "4,5,6", "character_highways": 2}),

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from rnnlm.errors import DeviceError, RnnlmWarning, SettingsError, TrainingError
-from rnnlm.neural import device as devices
-from rnnlm.neural.device import (
+from rnnlm.lm.neural import device as devices
+from rnnlm.lm.neural.device import (
     exact_products,
     has_native_bf16,
     memory_errors,

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.combinations.adaptation import adapt
-from rnnlm.combinations.dynamic_evaluation import gather_statistics
-from rnnlm.combinations.mixture import Mixture
 from rnnlm.events import RolledBack
-from rnnlm.inference.span_scoring import score_spans, whole_text
-from rnnlm.models.adaptation_settings import (
+from rnnlm.lm.base.adaptation_settings import (
     DynamicSettings,
     NeuralCacheSettings,
     UnigramCacheSettings,
 )
-from rnnlm.neural.fitting.language_modelling import PerplexityValidation
-from rnnlm.neural.language_model import NeuralLanguageModel, from_arrays
-from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.lm.base.span_scoring import score_spans, whole_text
+from rnnlm.lm.mixtures.adaptation import adapt
+from rnnlm.lm.mixtures.dynamic_evaluation import gather_statistics
+from rnnlm.lm.mixtures.mixture import Mixture
+from rnnlm.lm.neural.language_model import NeuralLanguageModel, from_arrays
+from rnnlm.lm.neural.training.language_modelling import PerplexityValidation
+from rnnlm.lm.ngram.unigram import UnigramModel
 from support.devices import ON_EACH_DEVICE
 from support.network_variants import VARIANTS
 from support.networks import as_stored

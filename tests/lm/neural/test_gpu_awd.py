@@ -8,11 +8,11 @@ import torch
 
 from rnnlm.errors import TrainingError
 from rnnlm.events import Step
-from rnnlm.neural import network
-from rnnlm.neural.device import exact_products, memory_errors, training_products
-from rnnlm.neural.fitting.step import PLAIN_USES, GraphedStep
-from rnnlm.neural.layers import layers as cells
-from rnnlm.neural.layers.kernels.choice import elman, gru, kernel_type, lstm
+from rnnlm.lm.neural import network
+from rnnlm.lm.neural.device import exact_products, memory_errors, training_products
+from rnnlm.lm.neural.layers import layers as cells
+from rnnlm.lm.neural.layers.kernels.choice import elman, gru, kernel_type, lstm
+from rnnlm.lm.neural.training.step import PLAIN_USES, GraphedStep
 from support.devices import ON_EACH_DEVICE, no_waits
 from support.network_variants import VARIANTS
 

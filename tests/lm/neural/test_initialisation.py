@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rnnlm.errors import SettingsError
-from rnnlm.neural.initialisation import initialise
+from rnnlm.lm.neural.initialisation import initialise
 
 H, K = 120, 200
 
@@ -90,7 +90,7 @@ def test_initialising_on_meta_does_and_imports_nothing():
     """Loading a model builds its network there, and must not wait for torch's compiler to be
     imported."""
     code = (
-        "import sys, torch\nfrom rnnlm.neural.initialisation import initialise\n"
+        "import sys, torch\nfrom rnnlm.lm.neural.initialisation import initialise\n"
         "for name in ('uniform', 'glorot', 'he', 'orthogonal', 'identity', 'torch'):\n"
         "    initialise(torch.empty(8, 8, device='meta'), name, init_range=0.1, gain=1.0, "
         "width=8)\n"

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from rnnlm.errors import SettingsError
-from rnnlm.neural.network import make_output
-from rnnlm.neural.outputs.softmax import SoftmaxOutput
-from rnnlm.neural.settings import network_settings
+from rnnlm.lm.neural.network import make_output
+from rnnlm.lm.neural.outputs.softmax import SoftmaxOutput
+from rnnlm.lm.neural.settings import network_settings
 from support.output_layers import E, V, example
 
 

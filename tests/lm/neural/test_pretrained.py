@@ -12,7 +12,7 @@ import torch
 import zstandard
 
 from rnnlm.errors import RnnlmWarning, SettingsError, TextError
-from rnnlm.neural.words import load_vectors
+from rnnlm.lm.neural.words import load_vectors
 from rnnlm.text.vectors import read_vectors
 
 SYMBOLS = ["</s>", "<unk>", "the", "cat", "m\u00e4t", "dog"]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.neural.layers.layers import named_layers
-from rnnlm.neural.network import make_network
-from rnnlm.neural.settings import network_settings
-from rnnlm.neural.spectrum import recurrent_matrices
+from rnnlm.lm.neural.layers.layers import named_layers
+from rnnlm.lm.neural.network import make_network
+from rnnlm.lm.neural.settings import network_settings
+from rnnlm.lm.neural.spectrum import recurrent_matrices
 from support import tiny_seq2seq
 from support.tiny_models import make_tokenizer
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rnnlm.neural.layers.layers import dropout
+from rnnlm.lm.neural.layers.layers import dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])

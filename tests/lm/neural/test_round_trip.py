@@ -18,25 +18,26 @@ import pytest
 import torch
 
 import rnnlm
+from rnnlm import registry
 from rnnlm.arrays import as_numpy
-from rnnlm.combinations.adaptation import adapt
 from rnnlm.config import Resolved
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Step, TrainingState, never
-from rnnlm.generation.drawing import generate
-from rnnlm.generation.sampling import Drawing
-from rnnlm.inference.span_scoring import score_spans, whole_text
-from rnnlm.models import model_folder, registry
-from rnnlm.models.adaptation_settings import NeuralCacheSettings, UnigramCacheSettings
-from rnnlm.models.registry import LANGUAGE_MODEL
-from rnnlm.neural.fitting import fitting
-from rnnlm.neural.fitting.step import PLAIN_USES, GraphedStep
-from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.neural.layers.layers import named_layers
-from rnnlm.tasks.labels.model import Search, predict
+from rnnlm.lm.base.adaptation_settings import NeuralCacheSettings, UnigramCacheSettings
+from rnnlm.lm.base.span_scoring import score_spans, whole_text
+from rnnlm.lm.mixtures.adaptation import adapt
+from rnnlm.lm.neural.layers.layers import named_layers
+from rnnlm.lm.neural.training import fitting
+from rnnlm.lm.neural.training.step import PLAIN_USES, GraphedStep
+from rnnlm.lm.neural.training.trainer import Trainer
+from rnnlm.registry import LANGUAGE_MODEL
+from rnnlm.scoring.generation.drawing import generate
+from rnnlm.scoring.generation.sampling import Drawing
+from rnnlm.storage import model_folder
+from rnnlm.tasks.labelling.model import Search, predict
 from rnnlm.tasks.seq2seq.data import encode_pairs
 from rnnlm.tasks.seq2seq.decoding import translate
-from rnnlm.tasks.seq2seq.evaluation import target_scores
+from rnnlm.tasks.seq2seq.evaluation.evaluation import target_scores
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import TrainingData

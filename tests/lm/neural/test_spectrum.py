@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.neural import spectrum
-from rnnlm.neural.spectrum import spectral_radius
+from rnnlm.lm.neural import spectrum
+from rnnlm.lm.neural.spectrum import spectral_radius
 
 
 @pytest.mark.parametrize(

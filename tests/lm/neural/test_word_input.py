@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from reference import characters as reference
-from rnnlm.neural import words
-from rnnlm.neural.settings import network_settings
-from rnnlm.neural.words import WordInput
+from rnnlm.lm.neural import words
+from rnnlm.lm.neural.settings import network_settings
+from rnnlm.lm.neural.words import WordInput
 from support.tiny_models import make_tokenizer
 
 TEXT = ["the cat sat on the mat", "a dog"]

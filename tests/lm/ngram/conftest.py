@@ -3,7 +3,7 @@
 import pytest
 
 from rnnlm import system
-from rnnlm.ngram.counting import room
+from rnnlm.lm.ngram.counting import memory_limit
 from rnnlm.text.prepared import preparation
 
 
@@ -11,7 +11,7 @@ from rnnlm.text.prepared import preparation
 def little_memory(monkeypatch):
     """Make a limit leave its whole size for buffers, whatever this process and the text take."""
     for name in ("LEAST_BYTES", "BYTES_PER_WORD", "COUNTED_PER_WORD"):
-        monkeypatch.setattr(room, name, 0)
+        monkeypatch.setattr(memory_limit, name, 0)
     for name in ("LEAST_MEMORY", "LIBRARY_BYTES", "SHARDS_BYTES", "THREAD_SHARE"):
         monkeypatch.setattr(preparation, name, 1e-3 if name == "THREAD_SHARE" else 0)
     monkeypatch.setattr(system, "private_bytes", lambda: 0)

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reference import ngram_formulas as formulas
-from rnnlm.ngram.fitting import heldout_counts
+from rnnlm.lm.ngram.fitting import heldout_counts
 from support.random_texts import random_text
 from support.tiny_ngrams import BEGIN, END, Table, counts_of, fit, ids_of
 

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnnlm import system
+from rnnlm import registry, system
 from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.events import Counted, Estimated, Fitted, Started, Validated
-from rnnlm.models import registry
-from rnnlm.ngram.counting import counts
-from rnnlm.ngram.fitting import check, fit, pruning_thresholds
-from rnnlm.ngram.smoothing import ESTIMATORS
+from rnnlm.lm.ngram.counting import counts
+from rnnlm.lm.ngram.fitting import check, fit, pruning_thresholds
+from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.text.encoding import TrainingData
 from support.tiny_models import HELD_OUT, LINES, Lines, make_tokenizer, small_settings
 

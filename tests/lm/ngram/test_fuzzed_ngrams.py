@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 import rnnlm
 from rnnlm.errors import RnnlmError
-from rnnlm.ngram.arpa.writing import arpa, load_arpa
+from rnnlm.lm.ngram.arpa.writing import arpa, load_arpa
 from support.odd_inputs import damaged, odd_numbers, odd_text, quiet, value_or_error
 from support.tiny_models import fit
+
+pytestmark = pytest.mark.soak
 
 
 @pytest.fixture(scope="module")

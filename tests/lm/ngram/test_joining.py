@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from reference import joined_dictionary as slow
+from rnnlm import registry
 from rnnlm.errors import RnnlmWarning
-from rnnlm.models import registry
-from rnnlm.ngram import checks, pruning
-from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.ngram.joining import joined, renumbered
-from rnnlm.ngram.model import NgramModel
+from rnnlm.lm.ngram import checks, pruning
+from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.lm.ngram.joining import joined, renumbered
+from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.text.encoding import TrainingData
 from support.arpa_files import model_of, random_arpa
 from support.tiny_models import Lines, english_lines, make_tokenizer, small_settings
@@ -148,10 +148,10 @@ def test_a_model_joined_with_itself_stays_the_same():
 def test_limited_memory_changes_nothing(monkeypatch, tmp_path, most, threads):
     parts = [pruning.by_entropy(fitted(EVEN, order=4), 1e-5), fitted(ODD, order=3)]
     whole = joined(parts, [0.3, 0.7], IN_MEMORY)
-    monkeypatch.setattr("rnnlm.ngram.joining.LOOKUPS", 5)
+    monkeypatch.setattr("rnnlm.lm.ngram.joining.LOOKUPS", 5)
     # Beside entries, an n-gram takes no room here.
     for name, size in (("BYTES_PER_NGRAM", 1), ("BYTES_PER_PART", 0), ("BYTES_PER_ENTRY", 1)):
-        monkeypatch.setattr(f"rnnlm.ngram.joining.{name}", size)
+        monkeypatch.setattr(f"rnnlm.lm.ngram.joining.{name}", size)
     limited = Workspace(1 << 20, threads, tmp_path)
     limited.entries = most
     small = joined(parts, [0.3, 0.7], limited)

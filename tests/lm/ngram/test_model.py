@@ -15,13 +15,13 @@ from reference.backoff_dictionary import BackoffDictionary
 from rnnlm import system
 from rnnlm.errors import RnnlmWarning
 from rnnlm.interface import PADDING
-from rnnlm.ngram import model as model_module
-from rnnlm.ngram import pruning
-from rnnlm.ngram import tables as levels_module
-from rnnlm.ngram.fitting import estimate, heldout_counts, pruning_thresholds
-from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.settings import NgramSettings
-from rnnlm.ngram.smoothing import ESTIMATORS, estimator
+from rnnlm.lm.ngram import model as model_module
+from rnnlm.lm.ngram import pruning
+from rnnlm.lm.ngram import tables as levels_module
+from rnnlm.lm.ngram.fitting import estimate, heldout_counts, pruning_thresholds
+from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram.smoothing import ESTIMATORS, estimator
 from support.arpa_files import SMALL, model_of, random_arpa
 from support.tiny_ngrams import END, counts_of, ids_of
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.ngram import pruning
-from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.tables import BackoffLevel, split_keys
+from rnnlm.lm.ngram import pruning
+from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.lm.ngram.tables import BackoffLevel, split_keys
 from support.tiny_models import english_lines, fit, make_tokenizer
 from support.tiny_ngrams import level_of
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rnnlm.ngram import tables as levels
-from rnnlm.ngram.tables import (
+from rnnlm.lm.ngram import tables as levels
+from rnnlm.lm.ngram.tables import (
     NOWHERE,
     BackoffLevel,
     find,

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
+from rnnlm import registry
 from rnnlm.events import Fitted, Started, Validated
-from rnnlm.models import registry
-from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.text.encoding import TrainingData
 from support.tiny_models import LINES, Lines, fit, make_tokenizer, small_settings
 

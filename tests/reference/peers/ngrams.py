@@ -1,6 +1,6 @@
 """N-grams beside KenLM: whole processes from a text to a saved model, and from it to a perplexity.
 
-    python tests/peers/ngrams.py my.txt --lmplz bin/lmplz --build-binary bin/build_binary \\
+    python tests/reference/peers/ngrams.py my.txt --lmplz bin/lmplz --build-binary bin/build_binary \\
         --query bin/query
 
 `rnnlm train` takes turns with lmplz and build_binary, `rnnlm eval` with query, on the same text;

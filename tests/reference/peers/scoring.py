@@ -1,7 +1,7 @@
 """Scoring sentences beside what else scores them, on one machine in turns.
 
-    python tests/peers/scoring.py
-    python tests/peers/scoring.py my.txt -m checkpoints/my-5gram      # needs pip install kenlm
+    python tests/reference/peers/scoring.py
+    python tests/reference/peers/scoring.py my.txt -m checkpoints/my-5gram      # needs pip install kenlm
 
 An LSTM is compared with a plain PyTorch loop that has its weights: batches of 32 lines in the
 order of the text, padded, nn.LSTM, log_softmax over all logits. An n-gram model is compared with
@@ -27,7 +27,7 @@ from training import PlainNetwork, is_in_torch
 import rnnlm
 import rnnlm.corpora as corpora
 from rnnlm.errors import RnnlmError
-from rnnlm.ngram.arpa.writing import export_arpa
+from rnnlm.lm.ngram.arpa.writing import export_arpa
 
 BATCH_LINES = 32
 

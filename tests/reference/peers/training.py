@@ -1,7 +1,7 @@
 """Training beside the plain loop of the tutorials, on one machine in turns.
 
-    python tests/peers/training.py
-    python tests/peers/training.py my.txt --recipe lstm --set hidden_size=512
+    python tests/reference/peers/training.py
+    python tests/reference/peers/training.py my.txt --recipe lstm --set hidden_size=512
 
 The plain loop has torch's own layers, all logits at once under autocast, and an optimizer with its
 defaults; with weight-drop it is AWD-LSTM as its authors' scripts write it (Merity et al. 2018).
@@ -29,11 +29,11 @@ from torch.utils._pytree import tree_map
 
 from rnnlm.config import Budget, parse_assignments
 from rnnlm.errors import RnnlmError
-from rnnlm.neural.device import training_products
-from rnnlm.neural.fitting.language_modelling import TextStreams
-from rnnlm.neural.settings import ElmanCell
-from rnnlm.tasks.request import Request
+from rnnlm.lm.neural.device import training_products
+from rnnlm.lm.neural.settings import ElmanCell
+from rnnlm.lm.neural.training.language_modelling import TextStreams
 from rnnlm.training.plan import plan
+from rnnlm.training.request import Request
 
 KERNELS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 # The forms of cells that torch has.

@@ -4,13 +4,13 @@ import math
 import numpy as np
 import pytest
 
-from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import UsageError
-from rnnlm.generation.drawing import generate
-from rnnlm.generation.sampling import Drawing
-from rnnlm.generation.search import likeliest
-from rnnlm.generation.settings import BeamSettings
-from rnnlm.inference import span_scoring
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.mixtures.adaptation import adapt
+from rnnlm.scoring.generation.drawing import generate
+from rnnlm.scoring.generation.sampling import Drawing
+from rnnlm.scoring.generation.search import likeliest
+from rnnlm.scoring.generation.settings import BeamSettings
 from support.tiny_models import LINES, fit
 
 SHORT = ("a b", "b a b", "a", "b b")

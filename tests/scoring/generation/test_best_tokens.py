@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from rnnlm.errors import ModelError
-from rnnlm.generation.search import BLOCK, best_tokens
+from rnnlm.scoring.generation.search import BLOCK, best_tokens
 
 
 @pytest.mark.parametrize("of", [np.asarray, torch.from_numpy])

@@ -6,12 +6,12 @@ import pytest
 
 import rnnlm
 from rnnlm import arrays
-from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import RnnlmWarning
-from rnnlm.generation.drawing import MOST_ROWS, generate
-from rnnlm.generation.sampling import Drawing
-from rnnlm.inference.span_scoring import score_spans
-from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.lm.base.span_scoring import score_spans
+from rnnlm.lm.mixtures.adaptation import adapt
+from rnnlm.lm.ngram.unigram import UnigramModel
+from rnnlm.scoring.generation.drawing import MOST_ROWS, generate
+from rnnlm.scoring.generation.sampling import Drawing
 from support.tiny_models import fit, make_tokenizer
 
 

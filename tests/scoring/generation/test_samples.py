@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import SettingsError
-from rnnlm.generation.drawing import Starts, draw_samples, generate
-from rnnlm.generation.sampling import Drawing, SamplingSettings
-from rnnlm.generation.search import search
-from rnnlm.generation.settings import SearchSettings
-from rnnlm.inference.span_scoring import score_spans, whole_text
+from rnnlm.lm.base.span_scoring import score_spans, whole_text
+from rnnlm.scoring.generation.drawing import Starts, draw_samples, generate
+from rnnlm.scoring.generation.sampling import Drawing, SamplingSettings
+from rnnlm.scoring.generation.search import search
+from rnnlm.scoring.generation.settings import SearchSettings
 from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after
 from support.tiny_models import LINES, fit
 

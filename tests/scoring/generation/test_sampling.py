@@ -7,8 +7,8 @@ from scipy.stats import chisquare
 
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import SettingsError, UsageError
-from rnnlm.generation import sampling
-from rnnlm.generation.sampling import SamplingSettings, draw, penalise
+from rnnlm.scoring.generation import sampling
+from rnnlm.scoring.generation.sampling import SamplingSettings, draw, penalise
 
 
 def drawn(probabilities: list[float], count: int, **settings) -> Counter:

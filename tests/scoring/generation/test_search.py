@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from rnnlm import arrays
-from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.generation import search as search_module
-from rnnlm.generation.drawing import Starts
-from rnnlm.generation.search import Beams, Found, search
-from rnnlm.generation.settings import SearchSettings
-from rnnlm.ngram.unigram import EmptyState, UnigramModel
+from rnnlm.lm.mixtures.adaptation import adapt
+from rnnlm.lm.ngram.unigram import EmptyState, UnigramModel
+from rnnlm.scoring.generation import search as search_module
+from rnnlm.scoring.generation.drawing import Starts
+from rnnlm.scoring.generation.search import Beams, Found, search
+from rnnlm.scoring.generation.settings import SearchSettings
 from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after
 from support.tiny_models import LINES, fit, make_tokenizer
 

@@ -9,8 +9,7 @@ import pytest
 import rnnlm
 from rnnlm import corpora
 from rnnlm.config import Layer, resolve
-from rnnlm.models.registry import kind_of
-from rnnlm.recipes import recipe
+from rnnlm.registry import kind_of
 from rnnlm.scoring.pairs.accuracy import PairScores
 from rnnlm.scoring.pairs.files import read_pairs
 from rnnlm.scoring.pairs.scoring import score_pairs
@@ -18,6 +17,7 @@ from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers import train
+from rnnlm.training.recipes import recipe
 from support.tiny_models import small_settings
 
 PATH = corpora.part("english", "agreement.tsv")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import RnnlmWarning, UsageError
-from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.scoring.pairs.pair import Pair
 from rnnlm.scoring.pairs.scoring import differing_part, score_pairs
 from support.tiny_models import LINES, fit, halves_model

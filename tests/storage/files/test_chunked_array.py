@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import ModelError
-from rnnlm.files.tensors import ChunkedArray
+from rnnlm.storage.files.tensors import ChunkedArray
 
 
 def in_parts(values, borders):

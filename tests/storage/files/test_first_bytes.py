@@ -20,18 +20,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import ModelError, RnnlmError, RnnlmWarning, TextError
-from rnnlm.files import reading
-from rnnlm.files.first_bytes import binary_of, compression_of, unmarked_encoding
-from rnnlm.ngram.arpa.reading import read_arpa
-from rnnlm.rescoring.files import read_nbest
+from rnnlm.lm.ngram.arpa.reading import read_arpa
 from rnnlm.scoring.pairs.files import read_pairs
 from rnnlm.scoring.sentences import read_sentences
+from rnnlm.storage.files import reading
+from rnnlm.storage.files.first_bytes import binary_of, compression_of, unmarked_encoding
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, lines_with_ends
 from rnnlm.text.prepared.encoder import block_of
 from rnnlm.text.prepared.pieces import Position, pieces
 from rnnlm.text.sources import SourceSettings, is_plain
 from rnnlm.text.vectors import read_all_vectors
+from rnnlm.tools.rescoring.files import read_nbest
 
 LINES = ["the red hen", "the old barn stands", "Gr\u00fc\u00dfe"]
 TEXT = "".join(f"{line}\n" for line in LINES).encode()

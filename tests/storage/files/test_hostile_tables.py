@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rnnlm.files import reading
+from rnnlm.storage.files import reading
 from rnnlm.text import lines
 
 

@@ -10,8 +10,8 @@ from dataclasses import asdict, replace
 import pytest
 
 from rnnlm.errors import OutputError, RnnlmWarning
-from rnnlm.files import lock
-from rnnlm.files.lock import Owner
+from rnnlm.storage.files import lock
+from rnnlm.storage.files.lock import Owner
 
 
 def held(folder):

@@ -3,8 +3,8 @@ import errno
 import pytest
 
 from rnnlm.errors import ModelError
-from rnnlm.files.reading import MOST_SMALL_BYTES, read_json, read_small
-from rnnlm.files.writing import write_facts
+from rnnlm.storage.files.reading import MOST_SMALL_BYTES, read_json, read_small
+from rnnlm.storage.files.writing import write_facts
 
 
 def test_a_small_file_is_read_as_a_whole(tmp_path):

@@ -5,14 +5,14 @@ import contextlib
 import pytest
 
 from rnnlm.errors import OutputError, RnnlmWarning, UsageError
-from rnnlm.files.result_file import (
+from rnnlm.storage.files.result_file import (
     GrowingFile,
     Written,
     journal_beside,
     next_step_of_file,
     record_finished,
 )
-from rnnlm.files.resuming import Step
+from rnnlm.storage.files.resuming import Step
 from support.failing_files import failing
 
 RUN = {"model": "abc", "eos": "yes"}

@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import OutputError
-from rnnlm.files.journal import Journal
-from rnnlm.files.resuming import Found, Step, in_one_spelling, next_step, signature, text_signatures
+from rnnlm.storage.files.journal import Journal
+from rnnlm.storage.files.resuming import (
+    Found,
+    Step,
+    in_one_spelling,
+    next_step,
+    signature,
+    text_signatures,
+)
 
 PLACE = Path("kept")
 

@@ -6,7 +6,7 @@ import pyarrow.parquet
 import pytest
 
 from rnnlm.errors import TextError
-from rnnlm.files import tables
+from rnnlm.storage.files import tables
 
 
 def values(path) -> list[dict]:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from safetensors import numpy as safetensors_numpy
 
 from rnnlm.errors import ModelError
-from rnnlm.files import tensors, writing
-from rnnlm.models import model_folder
+from rnnlm.storage import model_folder
+from rnnlm.storage.files import tensors, writing
 
 KINDS = [kind for kind in tensors.DTYPES.values() if kind is not tensors.BF16]  # of numpy's own
 SOME = {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from rnnlm.files import tables as tsv
+from rnnlm.storage.files import tables as tsv
 
 COLUMNS = 3
 cells = st.text(st.sampled_from('"\t\n\r a\u2028'), max_size=6)

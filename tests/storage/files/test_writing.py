@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import OutputError
-from rnnlm.files import outputs, writing
+from rnnlm.storage.files import outputs, writing
 
 
 def write(path: str, check: bool) -> None:

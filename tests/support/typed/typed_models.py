@@ -1,13 +1,13 @@
 """For mypy: each model of the library is a `LanguageModel`."""
 
-from rnnlm.combinations.dynamic_evaluation import DynamicEvaluation, DynamicState
-from rnnlm.combinations.mixture import Mixture, MixtureState
-from rnnlm.combinations.neural_cache import NeuralCache, NeuralCacheState
-from rnnlm.combinations.unigram_cache import UnigramCache, UnigramCacheState
 from rnnlm.interface import HiddenStateModel, LanguageModel
-from rnnlm.neural.language_model import NeuralLanguageModel, NeuralState
-from rnnlm.ngram.model import NgramModel, NgramState
-from rnnlm.ngram.unigram import EmptyState, UnigramModel
+from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation, DynamicState
+from rnnlm.lm.mixtures.mixture import Mixture, MixtureState
+from rnnlm.lm.mixtures.neural_cache import NeuralCache, NeuralCacheState
+from rnnlm.lm.mixtures.unigram_cache import UnigramCache, UnigramCacheState
+from rnnlm.lm.neural.language_model import NeuralLanguageModel, NeuralState
+from rnnlm.lm.ngram.model import NgramModel, NgramState
+from rnnlm.lm.ngram.unigram import EmptyState, UnigramModel
 
 
 def as_language_models(

@@ -4,9 +4,9 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import UsageError
-from rnnlm.tasks.labels.files import labelled_rows
-from rnnlm.tasks.labels.results import ClassifiedText
-from rnnlm.tasks.labels.tagging import classify
+from rnnlm.tasks.labelling.evaluation.results import ClassifiedText
+from rnnlm.tasks.labelling.files import labelled_rows
+from rnnlm.tasks.labelling.tagging import classify
 from support import tiny_tasks
 from support.tiny_tasks import VALID
 

@@ -7,10 +7,11 @@ import shutil
 import pytest
 
 from rnnlm.errors import ModelError
-from rnnlm.models import loading, model_folder
-from rnnlm.tasks.labels import data as codecs
-from rnnlm.tasks.labels.data import EDIT, FILE, MULTI, PLAIN, TEXT, WORD, Codec, codec, column_of
-from rnnlm.text.labelled import schemes
+from rnnlm.lm.base import loading
+from rnnlm.storage import model_folder
+from rnnlm.tasks.labelling import data as codecs
+from rnnlm.tasks.labelling.data import EDIT, FILE, MULTI, PLAIN, TEXT, WORD, Codec, codec, column_of
+from rnnlm.tasks.labelling.formats import schemes
 from support.damages import config, edited
 from support.tiny_models import make_tokenizer
 from support.tiny_tasks import fit, save

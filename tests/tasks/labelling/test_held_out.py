@@ -9,8 +9,8 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.tasks.example_texts import with_held_out
-from rnnlm.tasks.labels.texts import _held_out as hold_out
-from rnnlm.text.labelled.example import LabelledSettings
+from rnnlm.tasks.labelling.formats.example import LabelledSettings
+from rnnlm.tasks.labelling.texts import _held_out as hold_out
 from support.tiny_tasks import labelled
 
 PLAIN = LabelledSettings()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rnnlm.errors import SettingsError
-from rnnlm.tasks.labels.fitting import make_trainer
+from rnnlm.tasks.labelling.fitting import make_trainer
 from support.tiny_tasks import TRAIN, data_of, labelled, settings_of
 
 SGD = {

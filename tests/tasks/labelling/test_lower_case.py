@@ -2,8 +2,8 @@
 
 import torch
 
-from rnnlm.tasks.labels.encoders import Encoder, LowerCasedForms
-from rnnlm.tasks.labels.settings import network_settings
+from rnnlm.tasks.labelling.networks.encoders import Encoder, LowerCasedForms
+from rnnlm.tasks.labelling.settings import network_settings
 from support.tiny_models import make_tokenizer
 
 TEXT = ["the The THE cat the cat Paris Paris"]

@@ -8,11 +8,12 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ArgumentTypeError, UsageError
-from rnnlm.tasks.labels import results, tagging
-from rnnlm.tasks.labels.data import EDIT, WORD, LabelColumn
-from rnnlm.tasks.labels.tagging import tag
-from rnnlm.text.labelled import edit_scripts
-from rnnlm.text.labelled.alignment import join
+from rnnlm.tasks.labelling import tagging
+from rnnlm.tasks.labelling.data import EDIT, WORD, LabelColumn
+from rnnlm.tasks.labelling.evaluation import results
+from rnnlm.tasks.labelling.formats import edit_scripts
+from rnnlm.tasks.labelling.formats.alignment import join
+from rnnlm.tasks.labelling.tagging import tag
 from support.tiny_tasks import VALID
 
 WORDS = [words for words, _, _ in VALID]

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from rnnlm.errors import UsageError
-from rnnlm.models import loading
+from rnnlm.lm.base import loading
 from rnnlm.tasks.batches import batch_tensors
-from rnnlm.tasks.labels import transfer
-from rnnlm.tasks.labels.data import Codec, TaskData, encode_words
-from rnnlm.tasks.labels.network import TaskNetwork
-from rnnlm.tasks.labels.settings import KINDS
-from rnnlm.tasks.request import Request
-from rnnlm.training.request import resolve_request
+from rnnlm.tasks.labelling import transfer
+from rnnlm.tasks.labelling.data import Codec, TaskData, encode_words
+from rnnlm.tasks.labelling.networks.network import TaskNetwork
+from rnnlm.tasks.labelling.settings import KINDS
+from rnnlm.training.request import Request
+from rnnlm.training.resolution import resolve_request
 from support import tiny_tasks
 from support.random_language_models import SUBWORDS, language_model
 from support.tiny_tasks import TRAIN, labelled

@@ -6,13 +6,13 @@ import warnings
 
 import pytest
 
+from rnnlm import registry
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import never
-from rnnlm.models import registry
-from rnnlm.tasks.request import Request
 from rnnlm.tasks.seq2seq.decoding import translate
 from rnnlm.tasks.seq2seq.fitting import PairValidation
 from rnnlm.training.plan import plan
+from rnnlm.training.request import Request
 from rnnlm.training.run import run as train
 from support.tiny_pairs import TRAIN, fit, trainer_of
 

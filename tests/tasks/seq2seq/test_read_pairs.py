@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.text.pairs import Pair, ParallelSettings, read_pairs
+from rnnlm.tasks.seq2seq.pairs import Pair, ParallelSettings, read_pairs
 
 ROWS = [
     {"id": 7, "english": "Go.", "french": "Va !"},

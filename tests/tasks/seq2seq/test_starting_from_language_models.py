@@ -10,12 +10,12 @@ import torch
 
 from rnnlm.config import Resolved
 from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
-from rnnlm.models import model_folder
-from rnnlm.tasks.request import Request
+from rnnlm.storage import model_folder
 from rnnlm.tasks.seq2seq.fitting import make_trainer
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.transfer import weights
-from rnnlm.training.request import resolve_request
+from rnnlm.training.request import Request
+from rnnlm.training.resolution import resolve_request
 from support.networks import as_stored
 from support.random_language_models import LINES, SUBWORDS, language_model
 from support.tiny_pairs import opened

@@ -4,9 +4,9 @@ than it brings."""
 import pytest
 
 from rnnlm.errors import RnnlmError
-from rnnlm.tasks.request import Request
 from rnnlm.tasks.seq2seq.data import make_codec
-from rnnlm.training.request import resolve_request
+from rnnlm.training.request import Request
+from rnnlm.training.resolution import resolve_request
 from support.tiny_pairs import TRAIN, fit, save
 from support.tiny_translators import parallel_text
 

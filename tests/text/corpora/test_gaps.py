@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from rnnlm import corpora
-from rnnlm.inspection.cloze import read_items
-from rnnlm.models.loading import load_tokenizer
+from rnnlm.lm.base.loading import load_tokenizer
+from rnnlm.tools.inspection.cloze import read_items
 
 DISTANCES = ((1, 2), (3, 5), (6, 10), (11, 20), (21, 99))
 KINDS = ("topic", "agreement", "antecedent", "association", "collocation")

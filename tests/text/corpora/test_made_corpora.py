@@ -5,8 +5,7 @@ import importlib.util
 
 import pytest
 
-from rnnlm import corpora
-from rnnlm.models import registry
+from rnnlm import corpora, registry
 
 PARTS = ("train", "valid", "test")
 MADE = sorted([*corpora.COLUMNS, "dates"])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.files import tensors
-from rnnlm.files.writing import digest, write_facts
+from rnnlm.storage.files import tensors
+from rnnlm.storage.files.writing import digest, write_facts
 from support.damages import PICKLE, cut, link, remove, write
 
 FIRST, SECOND = "shard-00000.safetensors", "shard-00001.safetensors"

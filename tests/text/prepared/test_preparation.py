@@ -14,7 +14,8 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ModelError, OutputError, RnnlmError, RnnlmWarning, TextError, UsageError
-from rnnlm.files.lock import OWNER, Owner
+from rnnlm.parallel import Processes
+from rnnlm.storage.files.lock import OWNER, Owner
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS, EncodedText
@@ -23,7 +24,6 @@ from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared import writer as storing
 from rnnlm.text.prepared.preparation import Encoding, Prepared, Sampled, Sampling
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.work import Processes
 
 
 def content(folder):

@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from rnnlm.filtering import shards
+from rnnlm.tools.filtering import shards
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import SettingsError, UsageError
-from rnnlm.filtering.judging import CHARACTERS, Documents, Judge
-from rnnlm.filtering.run import borders_of
-from rnnlm.filtering.settings import FilterSettings, rule_of
+from rnnlm.tools.filtering.judging import CHARACTERS, Documents, Judge
+from rnnlm.tools.filtering.run import borders_of
+from rnnlm.tools.filtering.settings import FilterSettings, rule_of
 from support.tiny_models import fit, halves_model
 
 # Under `halves_model`: </s> 1/4, a 1/2, b 1/8; so "a b" has (1/2 * 1/8 * 1/4)^(-1/3) = 4.

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.filtering.run import Request, run
-from rnnlm.filtering.settings import FilterSettings
+from rnnlm.tools.filtering.run import Request, run
+from rnnlm.tools.filtering.settings import FilterSettings
 from support.forks import killed_after
 from support.tiny_models import fit, save
+
+pytestmark = pytest.mark.processes
 
 SHARDS = 7
 

@@ -15,15 +15,21 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, TextError, UsageError
-from rnnlm.files.journal import Journal
-from rnnlm.filtering import run as running
-from rnnlm.filtering import shards, work
-from rnnlm.filtering.journal import JOURNAL, Begun, Started
-from rnnlm.filtering.run import BordersFound, Request, ShardFiltered, processes_and_threads, run
-from rnnlm.filtering.settings import FilterSettings, Layout
-from rnnlm.filtering.work import NamedModel, load_all
+from rnnlm.parallel import Inline, Team
+from rnnlm.storage.files.journal import Journal
 from rnnlm.text.lines import TextSettings
-from rnnlm.work import Inline, Team
+from rnnlm.tools.filtering import run as running
+from rnnlm.tools.filtering import shards, work
+from rnnlm.tools.filtering.journal import JOURNAL, Begun, Started
+from rnnlm.tools.filtering.run import (
+    BordersFound,
+    Request,
+    ShardFiltered,
+    processes_and_threads,
+    run,
+)
+from rnnlm.tools.filtering.settings import FilterSettings, Layout
+from rnnlm.tools.filtering.work import NamedModel, load_all
 from support.tiny_models import fit, save
 
 

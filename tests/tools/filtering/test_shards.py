@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import TextError, UsageError
-from rnnlm.files.reading import opened
-from rnnlm.filtering.shards import Reading, open_shard
+from rnnlm.storage.files.reading import opened
 from rnnlm.text.lines import TextSettings
+from rnnlm.tools.filtering.shards import Reading, open_shard
 
 COMPRESS = {
     ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstandard.compress,

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from rnnlm.evaluation.resampling import ratio_interval
-from rnnlm.inspection import memory, probing
+from rnnlm.tools.inspection import memory, probing
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from rnnlm.errors import UsageError
-from rnnlm.inspection.activations import KNOWN, inspect_activations, saturation
-from rnnlm.neural.activations import BY_NAME
-from rnnlm.neural.layers.steps import ACTIVATIONS
+from rnnlm.lm.neural.activations import BY_NAME
+from rnnlm.lm.neural.layers.steps import ACTIVATIONS
+from rnnlm.tools.inspection.activations import KNOWN, inspect_activations, saturation
 from support.pictures import faults_of
 
 

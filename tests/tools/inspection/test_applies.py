@@ -2,10 +2,10 @@
 
 import pytest
 
-from rnnlm.cli.commands.inspect import WHATS
+from rnnlm import registry
+from rnnlm.cli.tools.inspect import WHATS
 from rnnlm.errors import UsageError
-from rnnlm.inspection.common import LACKS, check_applies
-from rnnlm.models import registry
+from rnnlm.tools.inspection.common import LACKS, check_applies
 
 WITHOUT_MODEL = {"activations", "step", "surface"}
 TASKS = registry.all_tasks()

@@ -7,7 +7,7 @@ import pytest
 import rnnlm
 from rnnlm import arrays
 from rnnlm.errors import TextError
-from rnnlm.inspection.cloze import (
+from rnnlm.tools.inspection.cloze import (
     Cloze,
     ClozeItem,
     ClozeScore,

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from rnnlm.errors import RnnlmError
-from rnnlm.inspection import gradcheck
-from rnnlm.inspection.gradcheck import inspect_gradcheck
-from rnnlm.neural.layers.kernels import loops
+from rnnlm.lm.neural.layers.kernels import loops
+from rnnlm.tools.inspection import gradcheck
+from rnnlm.tools.inspection.gradcheck import inspect_gradcheck
 from support import tiny_models
 
 CASES = [

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.inspection.gradients import measuring
-from rnnlm.inspection.gradients.curve import curve
-from rnnlm.inspection.gradients.flow import SIZE, inspect_gradients, verdict_of
-from rnnlm.inspection.gradients.jacobians import Bounds, loss_gradients
-from rnnlm.inspection.gradients.measuring import draw
-from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
+from rnnlm.tools.inspection.gradients import measuring
+from rnnlm.tools.inspection.gradients.curve import curve
+from rnnlm.tools.inspection.gradients.flow import SIZE, inspect_gradients, verdict_of
+from rnnlm.tools.inspection.gradients.jacobians import Bounds, loss_gradients
+from rnnlm.tools.inspection.gradients.measuring import draw
+from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
 from support.pictures import faults_of
 from support.tiny_models import LINES, Lines, fit
 

@@ -7,7 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from rnnlm.inspection.gradients.jacobians import (
+from rnnlm.lm.neural.activations import BY_NAME
+from rnnlm.lm.neural.layers.steps import ACTIVATIONS
+from rnnlm.lm.neural.network import Network
+from rnnlm.lm.neural.settings import network_settings
+from rnnlm.tools.inspection.gradients.jacobians import (
     Trajectory,
     elman_bounds,
     exponents,
@@ -17,10 +21,6 @@ from rnnlm.inspection.gradients.jacobians import (
     squared_sizes,
     trajectories,
 )
-from rnnlm.neural.activations import BY_NAME
-from rnnlm.neural.layers.steps import ACTIVATIONS
-from rnnlm.neural.network import Network
-from rnnlm.neural.settings import network_settings
 from support.tiny_models import make_tokenizer
 
 LAGS, ROWS = 3, 2

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from rnnlm import arrays
-from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import evaluate, spans_of
-from rnnlm.inference.span_scoring import score_spans
-from rnnlm.inspection.memory import (
+from rnnlm.lm.base.adaptation_settings import UnigramCacheSettings
+from rnnlm.lm.base.span_scoring import score_spans
+from rnnlm.lm.mixtures.unigram_cache import UnigramCache
+from rnnlm.text.lines import Block, TextSettings
+from rnnlm.tools.inspection.memory import (
     Memory,
     ModelMemory,
     Remembered,
@@ -18,8 +20,6 @@ from rnnlm.inspection.memory import (
     with_last,
     with_shuffled,
 )
-from rnnlm.models.adaptation_settings import UnigramCacheSettings
-from rnnlm.text.lines import Block, TextSettings
 from support.tiny_models import LINES, Lines, fit
 
 TEXT = Lines(LINES * 3)

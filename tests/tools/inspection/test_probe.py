@@ -7,8 +7,14 @@ import torch
 
 import rnnlm
 from rnnlm.errors import TextError, UsageError
-from rnnlm.inspection import probing
-from rnnlm.inspection.probing import _Answers, _CodedLabels, _inspection, inspect_probe, read_items
+from rnnlm.tools.inspection import probing
+from rnnlm.tools.inspection.probing import (
+    _Answers,
+    _CodedLabels,
+    _inspection,
+    inspect_probe,
+    read_items,
+)
 from support import tiny_tasks
 from support.tiny_models import LINES, fit
 

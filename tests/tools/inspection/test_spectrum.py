@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.inspection.spectrum import POWERS, inspect_spectrum, spectrum_of
-from rnnlm.neural.spectrum import RecurrentMatrix
+from rnnlm.lm.neural.spectrum import RecurrentMatrix
+from rnnlm.tools.inspection.spectrum import POWERS, inspect_spectrum, spectrum_of
 from support import tiny_seq2seq, tiny_tasks
 from support.pictures import faults_of
 from support.tiny_models import fit

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rnnlm.errors import TextError, UsageError
-from rnnlm.inspection.step import RUSTY_CAN, inspect_step
+from rnnlm.tools.inspection.step import RUSTY_CAN, inspect_step
 from support.pictures import faults_of
 
 ACTIVATIONS = {

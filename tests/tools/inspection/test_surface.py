@@ -6,7 +6,7 @@ import math
 import pytest
 
 from rnnlm.errors import RnnlmError
-from rnnlm.inspection.surface import RecurrentUnit, descend, inspect_surface
+from rnnlm.tools.inspection.surface import RecurrentUnit, descend, inspect_surface
 
 
 def plain_error(weight, bias, steps=50, target=0.7, initial=0.5):

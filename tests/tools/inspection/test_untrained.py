@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.inspection.common import subject
-from rnnlm.inspection.untrained import at_start, untrained
-from rnnlm.models import loading
+from rnnlm.lm.base import loading
+from rnnlm.tools.inspection.common import subject
+from rnnlm.tools.inspection.untrained import at_start, untrained
 from support import tiny_models, tiny_seq2seq, tiny_tasks
 
 STANDS_STILL = {"learning_rate": 1e-30, "seed": 5}

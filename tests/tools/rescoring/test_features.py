@@ -7,9 +7,9 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.rescoring.features import feature_table
-from rnnlm.rescoring.nbest import Hypothesis, Utterance
-from rnnlm.rescoring.settings import TextMapping
+from rnnlm.tools.rescoring.features import feature_table
+from rnnlm.tools.rescoring.nbest import Hypothesis, Utterance
+from rnnlm.tools.rescoring.settings import TextMapping
 from support.tiny_models import fit, halves_model
 
 
@@ -79,7 +79,7 @@ def test_common_beginnings_are_read_once_without_changing_scores(monkeypatch):
         return hidden(inputs_BT, state)
 
     model.hidden = watched
-    monkeypatch.setattr("rnnlm.rescoring.features.TEXTS_AT_ONCE", 3)
+    monkeypatch.setattr("rnnlm.tools.rescoring.features.TEXTS_AT_ONCE", 3)
     table = feature_table(lists, {"m": model}, TextMapping(lowercase=True), reports.append)
     assert reports == ["m: 3 of 4 texts scored", "m: 4 of 4 texts scored"]
     assert table.features_KSN[0].ravel()[:5] == pytest.approx(alone, abs=1e-5)

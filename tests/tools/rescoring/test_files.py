@@ -4,9 +4,9 @@ import json
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.rescoring.files import format_of, read_nbest
-from rnnlm.rescoring.nbest import even_and_odd, with_references
-from rnnlm.rescoring.settings import ListSettings
+from rnnlm.tools.rescoring.files import format_of, read_nbest
+from rnnlm.tools.rescoring.nbest import even_and_odd, with_references
+from rnnlm.tools.rescoring.settings import ListSettings
 
 TSV = "u1\tREF\t\tthe cat\nu1\t1\t-1.5\tthe cat\nu1\t2\t-2\tthe hat\nu2\tREF\t\t\nu2\t1\t-3\t\n"
 JSON = [

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rnnlm.rescoring import mert
-from rnnlm.rescoring.mert import (
+from rnnlm.tools.rescoring import mert
+from rnnlm.tools.rescoring.mert import (
     OPEN_UNITS,
     Candidates,
     Steps,

@@ -7,14 +7,14 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import TextError
-from rnnlm.rescoring.features import feature_table
-from rnnlm.rescoring.files import read_nbest, save_nbest
-from rnnlm.rescoring.mert import Weights
-from rnnlm.rescoring.nbest import Hypothesis, Utterance
-from rnnlm.rescoring.rescorer import rescore, tune_weights
-from rnnlm.rescoring.settings import ListSettings, RescoreSettings, TextMapping
 from rnnlm.tasks.seq2seq.decoding import Translator
 from rnnlm.tasks.seq2seq.options import DecodingSettings
+from rnnlm.tools.rescoring.features import feature_table
+from rnnlm.tools.rescoring.files import read_nbest, save_nbest
+from rnnlm.tools.rescoring.mert import Weights
+from rnnlm.tools.rescoring.nbest import Hypothesis, Utterance
+from rnnlm.tools.rescoring.rescorer import rescore, tune_weights
+from rnnlm.tools.rescoring.settings import ListSettings, RescoreSettings, TextMapping
 from support.tiny_models import fit
 from support.tiny_seq2seq import tiny_model
 

@@ -3,7 +3,7 @@ import random
 import jiwer
 import pytest
 
-from rnnlm.rescoring.rescorer import count_edits, word_error_rate
+from rnnlm.tools.rescoring.rescorer import count_edits, word_error_rate
 
 WORDS = "a b c d e".split()
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import rnnlm as library
-from rnnlm.models.loading import load
+from rnnlm.lm.base.loading import load
 from support.servers import client_of
 from support.tiny_models import fit
 

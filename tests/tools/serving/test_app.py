@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.models.loading import load
-from rnnlm.serving import settings as limits
-from rnnlm.serving.served import ServedModels
+from rnnlm.lm.base.loading import load
+from rnnlm.tools.serving import settings as limits
+from rnnlm.tools.serving.served import ServedModels
 from support.servers import client_of
 from support.tiny_models import fit
 
@@ -172,7 +172,7 @@ def test_faults_of_the_server_are_not_told(client, monkeypatch):
     def fail(*given, **named):
         raise OSError("/home/somebody/secret")
 
-    monkeypatch.setattr("rnnlm.serving.answers.autocomplete.next_words", fail)
+    monkeypatch.setattr("rnnlm.tools.serving.answers.autocomplete.next_words", fail)
     answer = client.http.post("/next", json={})
     assert answer.status_code == 500
     assert answer.json() == {"error": {"what": "the server failed to answer this request"}}

@@ -9,10 +9,10 @@ import re
 import pytest
 from starlette.routing import Route
 
-from rnnlm.serving import settings as limits
-from rnnlm.serving.guards import guarded
-from rnnlm.serving.refusals import Refusal
-from rnnlm.serving.settings import ServingSettings
+from rnnlm.tools.serving import settings as limits
+from rnnlm.tools.serving.guards import guarded
+from rnnlm.tools.serving.refusals import Refusal
+from rnnlm.tools.serving.settings import ServingSettings
 
 TOKEN = "a-token-of-some-length"
 
@@ -100,7 +100,7 @@ def logged():
     lines = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())
-    log = logging.getLogger("rnnlm.serving")
+    log = logging.getLogger("rnnlm.tools.serving")
     log.addHandler(handler)
     before = log.level
     log.setLevel(logging.INFO)

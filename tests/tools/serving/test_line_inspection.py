@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from rnnlm import arrays
-from rnnlm.inspection.gates import inspect_gates
-from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
-from rnnlm.models.loading import load
+from rnnlm.lm.base.loading import load
+from rnnlm.tools.inspection.gates import inspect_gates
+from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
 from support.servers import client_of
 from support.tiny_models import fit
 

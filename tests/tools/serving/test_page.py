@@ -5,10 +5,10 @@ import hashlib
 import re
 from html.parser import HTMLParser
 
-from rnnlm.serving import page
-from rnnlm.serving.app import make_app
-from rnnlm.serving.served import ServedModel, ServedModels
-from rnnlm.serving.settings import ServingSettings
+from rnnlm.tools.serving import page
+from rnnlm.tools.serving.app import make_app
+from rnnlm.tools.serving.served import ServedModel, ServedModels
+from rnnlm.tools.serving.settings import ServingSettings
 from support.tiny_models import fit
 
 

@@ -4,8 +4,8 @@ import socket
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.serving import running
-from rnnlm.serving.settings import ServingSettings
+from rnnlm.tools.serving import running
+from rnnlm.tools.serving.settings import ServingSettings
 
 
 def test_answers_are_sent_at_once():

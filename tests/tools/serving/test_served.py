@@ -6,12 +6,12 @@ import threading
 import pytest
 
 import rnnlm
-from rnnlm.models.loading import load
+from rnnlm.lm.base.loading import load
 from rnnlm.scoring.scorer import SentenceScorer
 from rnnlm.scoring.sentences import of_texts
 from rnnlm.scoring.settings import ScoringSettings
-from rnnlm.serving import served
-from rnnlm.serving.served import LONG_WORK_AT_ONCE, SENTENCES_AT_ONCE, ServedModel
+from rnnlm.tools.serving import served
+from rnnlm.tools.serving.served import LONG_WORK_AT_ONCE, SENTENCES_AT_ONCE, ServedModel
 from support.tiny_models import LINES, fit
 
 PLAIN, WORDS = ScoringSettings(), ScoringSettings(words=True)

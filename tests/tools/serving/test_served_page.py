@@ -19,7 +19,7 @@ import rnnlm
 from support import tiny_models
 from support.served_processes import serving
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.processes, pytest.mark.soak]
 
 SENTENCE = "the dog barked at the old man"
 WAIT_S = 60

@@ -1,5 +1,5 @@
 """Malformed and hostile requests over bare sockets: each is refused, or its connection closed, and
-the server goes on. What `rnnlm.serving` itself refuses has tests in tests/unit/serving."""
+the server goes on. What `rnnlm.tools.serving` itself refuses has tests in tests/serving."""
 
 import json
 import re
@@ -9,6 +9,8 @@ import pytest
 
 from support.saved_models import save_lstm, save_unigram
 from support.served_processes import ENDS_BY_FIN, LEAVES, exchanged, serving
+
+pytestmark = pytest.mark.processes
 
 AT_ONCE = 8
 LIMIT_SECONDS = 15.0  # for an answer, or the end of the connection
@@ -188,7 +190,7 @@ def server(tmp_path_factory):
     save_unigram(folder / "uni")
     save_lstm(folder / "net")
     models = ("-m", folder / "net", "-m", folder / "uni", "--device", "cpu")
-    impatient = "from rnnlm.serving import settings; settings.BODY_SECONDS = 1"
+    impatient = "from rnnlm.tools.serving import settings; settings.BODY_SECONDS = 1"
     with serving(*models, first=impatient) as server:
         server.folder = str(folder)
         yield server

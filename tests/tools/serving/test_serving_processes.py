@@ -12,6 +12,8 @@ import pytest
 from support import tiny_models
 from support.served_processes import serving
 
+pytestmark = pytest.mark.processes
+
 TOKEN = "a-token-of-some-length"
 ENDED_BY_TERM = 128 + signal.SIGTERM
 SLACK_SECONDS = 10.0  # on a busy machine
@@ -57,7 +59,7 @@ def test_a_signal_lets_running_answers_end(ngrams):
 
 def test_a_signal_waits_for_nobody_forever(ngrams):
     # It would wait longer for the body than it does at its end.
-    limits = "from rnnlm.serving import running, settings\n"
+    limits = "from rnnlm.tools.serving import running, settings\n"
     limits += "settings.BODY_SECONDS = 60; running.GRACE_SECONDS = 0.5"
     with serving(*ngrams, first=limits) as server:
         head = b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -77,7 +79,7 @@ def test_a_signal_waits_for_nobody_forever(ngrams):
 def test_long_answers_are_given_up_finally():
     # The shipped network: a thread that computes in torch is in the way of an orderly end.
     endless = {"max_tokens": 10**9, "num": 16, "running": True, "stream": False}
-    impatient = "from rnnlm.serving import running; running.GRACE_SECONDS = 0.5"
+    impatient = "from rnnlm.tools.serving import running; running.GRACE_SECONDS = 0.5"
     with serving("-m", "demo", "--max-tokens", 10**9, first=impatient) as server:
         answers = []
 

@@ -12,6 +12,8 @@ from rnnlm import corpora
 from support import tiny_models
 from support.served_processes import serving
 
+pytestmark = pytest.mark.processes
+
 REQUESTS = 100_000
 WARM = 20_000  # more, until everything is loaded and every cache is full
 HEAVY = 1_600  # of these, so that the largest batches have been seen: what they took is kept

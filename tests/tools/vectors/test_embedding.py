@@ -6,16 +6,16 @@ import pytest
 import torch
 
 import rnnlm
+from rnnlm import registry
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import ModelError, TextError, UsageError
-from rnnlm.models import registry
-from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.neural.network import make_network
-from rnnlm.tasks.labels.model import TaskModel
-from rnnlm.tasks.labels.network import make_network as make_task_network
-from rnnlm.vectors import embedding
-from rnnlm.vectors.embedding import Embedder
-from rnnlm.vectors.settings import EmbeddingSettings
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.network import make_network
+from rnnlm.tasks.labelling.model import TaskModel
+from rnnlm.tasks.labelling.networks.network import make_network as make_task_network
+from rnnlm.tools.vectors import embedding
+from rnnlm.tools.vectors.embedding import Embedder
+from rnnlm.tools.vectors.settings import EmbeddingSettings
 from support import tiny_seq2seq, tiny_tasks
 from support.tiny_models import LINES, fit, make_tokenizer
 

@@ -10,10 +10,10 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import OutputError, TextError, UsageError
-from rnnlm.vectors import embedding
-from rnnlm.vectors.embedding import Embedder
-from rnnlm.vectors.embedding_files import save_vectors
-from rnnlm.vectors.settings import EmbeddingSettings
+from rnnlm.tools.vectors import embedding
+from rnnlm.tools.vectors.embedding import Embedder
+from rnnlm.tools.vectors.embedding_files import save_vectors
+from rnnlm.tools.vectors.settings import EmbeddingSettings
 from support.tiny_models import fit
 
 LINES = ("the cat sat", "", 'a "dog" saw', "the cat", "it is hard")

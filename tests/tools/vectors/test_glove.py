@@ -6,9 +6,9 @@ import torch
 
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.vectors import cooccurrences
-from rnnlm.vectors import glove
-from rnnlm.vectors.glove import Adagrad, Cells, glove_vectors, weights
-from rnnlm.vectors.learning import word_stream
+from rnnlm.tools.vectors import glove
+from rnnlm.tools.vectors.glove import Adagrad, Cells, glove_vectors, weights
+from rnnlm.tools.vectors.learning import word_stream
 from support.tiny_models import Lines
 
 

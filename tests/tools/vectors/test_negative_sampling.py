@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
-from rnnlm.vectors import negative_sampling
-from rnnlm.vectors.negative_sampling import Windows, _add, _cbow, _Reader, _skipgram
+from rnnlm.tools.vectors import negative_sampling
+from rnnlm.tools.vectors.negative_sampling import Windows, _add, _cbow, _Reader, _skipgram
 
 V, E, NEGATIVE, RATE = 7, 5, 3, 0.1
 

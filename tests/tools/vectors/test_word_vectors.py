@@ -6,7 +6,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, TextError, UsageError
 from rnnlm.text.vectors import read_vectors as read_some
-from rnnlm.vectors.word_vectors import word_vectors
+from rnnlm.tools.vectors.word_vectors import word_vectors
 from support import tiny_models, tiny_seq2seq, tiny_tasks
 
 VECTORS = rnnlm.WordVectors(

@@ -5,10 +5,10 @@ import math
 import pytest
 
 import rnnlm
-from rnnlm.combinations.mixing import mix
 from rnnlm.errors import OutputError, UsageError
-from rnnlm.models import model_folder
-from rnnlm.tasks.evaluation import evaluate
+from rnnlm.evaluation.evaluate import evaluate
+from rnnlm.storage import model_folder
+from rnnlm.training.derived.mixing import mix
 from support.tiny_models import HELD_OUT, fit, save
 
 TEXT = "text.txt"

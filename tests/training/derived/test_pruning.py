@@ -3,12 +3,12 @@ of evaluation."""
 
 import pytest
 
-from rnnlm import Corpus, corpora, load
-from rnnlm.conversion.pruning import Limits, prune
+from rnnlm import Corpus, corpora, load, registry
 from rnnlm.errors import OutputError, RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
-from rnnlm.models import model_folder, registry
+from rnnlm.storage import model_folder
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
+from rnnlm.training.derived.pruning import Limits, prune
 from support.tiny_models import english_lines, fit, small_settings
 
 LINES = english_lines(200)

@@ -10,13 +10,13 @@ import pytest
 import rnnlm
 from rnnlm import corpora
 from rnnlm.cli.main import run
-from rnnlm.combinations.mixture import Mixture
-from rnnlm.combinations.static_mixing import common_tokenizer, mix_static
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, UsageError
-from rnnlm.models import model_folder
-from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.ngram.joining import renumbered
-from rnnlm.tasks.evaluation import evaluate
+from rnnlm.evaluation.evaluate import evaluate
+from rnnlm.lm.mixtures.mixture import Mixture
+from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.lm.ngram.joining import renumbered
+from rnnlm.storage import model_folder
+from rnnlm.training.derived.static_mixing import common_tokenizer, mix_static
 from support.arpa_files import SMALL
 from support.tiny_models import fit, make_tokenizer, save
 

@@ -7,16 +7,18 @@ import warnings
 import numpy as np
 import pytest
 
-from rnnlm.combinations import adaptation, tuning
-from rnnlm.combinations.tuning import Trial, best_weight, descend, tune
+from rnnlm import registry
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
-from rnnlm.inference import span_scoring
-from rnnlm.models import companions, loading, model_folder, registry
-from rnnlm.models.adaptation_settings import DynamicSettings, NeuralCacheSettings
-from rnnlm.models.companions import STATISTICS, TunedSettings
+from rnnlm.lm.base import companions, loading, span_scoring
+from rnnlm.lm.base.adaptation_settings import DynamicSettings, NeuralCacheSettings
+from rnnlm.lm.base.companions import STATISTICS, TunedSettings
+from rnnlm.lm.mixtures import adaptation
+from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
+from rnnlm.training.derived import tuning
+from rnnlm.training.derived.tuning import Trial, best_weight, descend, tune
 from support.failing_files import failing
 from support.tiny_models import LINES, Lines, fit, save, small_settings
 

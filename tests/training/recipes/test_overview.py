@@ -2,8 +2,8 @@
 
 import pytest
 
-from rnnlm.recipes import recipe as overview
-from rnnlm.recipes.recipe import Figure, Measured, Recipe, load, names
+from rnnlm.training.recipes import recipe as overview
+from rnnlm.training.recipes.recipe import Figure, Measured, Recipe, load, names
 
 
 def made(*, published=(), **about):

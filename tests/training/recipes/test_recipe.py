@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 import rnnlm.corpora
+from rnnlm import registry
 from rnnlm.errors import SettingsError
-from rnnlm.models import model_folder, registry
-from rnnlm.recipes import recipe as recipes
 from rnnlm.runs import train
-from rnnlm.tasks.request import Request
-from rnnlm.training.request import resolve_request
+from rnnlm.storage import model_folder
+from rnnlm.training.recipes import recipe as recipes
+from rnnlm.training.request import Request
+from rnnlm.training.resolution import resolve_request
 
 # Narrower, where two steps at full width take long.
 WIDTHS = {"hidden_size": 96, "embedding_size": 64}

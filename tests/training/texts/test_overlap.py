@@ -10,13 +10,13 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import RnnlmWarning
-from rnnlm.tasks import line_texts as overlap
-from rnnlm.tasks.line_texts import Overlap, overlaps
-from rnnlm.tasks.request import Request
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import open_text
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.plan import plan
+from rnnlm.training.request import Request
+from rnnlm.training.texts import line_texts as overlap
+from rnnlm.training.texts.line_texts import Overlap, overlaps
 
 
 def encoded(path, tokenizer):

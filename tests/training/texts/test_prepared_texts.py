@@ -7,7 +7,7 @@ import pytest
 import rnnlm
 from rnnlm import corpora
 from rnnlm.errors import OutputError, UsageError
-from rnnlm.files import tensors
+from rnnlm.storage.files import tensors
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS
 from rnnlm.text.lines import TextSettings

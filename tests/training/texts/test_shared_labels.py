@@ -1,9 +1,9 @@
 """Runs of one grid share what they read alike, and nothing else."""
 
-from rnnlm.tasks.request import Request
 from rnnlm.text.lines import silent
-from rnnlm.training.request import resolve_request
-from rnnlm.training.texts import SharedTexts
+from rnnlm.training.request import Request
+from rnnlm.training.resolution import resolve_request
+from rnnlm.training.texts.shared_texts import SharedTexts
 
 
 def opened(shared, path, held_out=False, **given):

@@ -1,9 +1,9 @@
 """Runs of one grid on pairs: what each reads and how it is trained is that of a run by itself."""
 
-from rnnlm.tasks.request import Request
 from rnnlm.text.lines import silent
-from rnnlm.training.request import resolve_request
-from rnnlm.training.texts import SharedTexts
+from rnnlm.training.request import Request
+from rnnlm.training.resolution import resolve_request
+from rnnlm.training.texts.shared_texts import SharedTexts
 from support.tiny_translators import numbers, table
 
 

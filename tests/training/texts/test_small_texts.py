@@ -8,7 +8,7 @@ import pytest
 import rnnlm
 import rnnlm.corpora as corpora
 from rnnlm.errors import RnnlmWarning
-from rnnlm.models.registry import kinds_of
+from rnnlm.registry import kinds_of
 from rnnlm.training.plan import Request, plan
 
 FOUR = """\

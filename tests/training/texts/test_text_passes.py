@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 import rnnlm
-from rnnlm.files import reading
+from rnnlm.storage.files import reading
 from rnnlm.text.tokenizers.word import WordTokenizer
 from support.tiny_models import LINES
 

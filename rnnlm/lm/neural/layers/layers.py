@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnlm.interface import Array
-from rnnlm.neural.activations import BY_NAME, DOUBLED, SIGMOID, TANH, Activation
-from rnnlm.neural.layers import steps
-from rnnlm.neural.layers.kernels import choice
-from rnnlm.neural.layers.kernels.loops import LinearRecurrence, tanh
-from rnnlm.neural.layers.kernels.mogrifier import by_round, mogrifier_lstm
-from rnnlm.neural.layers.steps import ACTIVATIONS, Step, elman_step, feed_forward_step, qrnn_step
-from rnnlm.neural.settings import Activation as ActivationName
-from rnnlm.neural.settings import (
+from rnnlm.lm.neural.activations import BY_NAME, DOUBLED, SIGMOID, TANH, Activation
+from rnnlm.lm.neural.layers import steps
+from rnnlm.lm.neural.layers.kernels import choice
+from rnnlm.lm.neural.layers.kernels.loops import LinearRecurrence, tanh
+from rnnlm.lm.neural.layers.kernels.mogrifier import by_round, mogrifier_lstm
+from rnnlm.lm.neural.layers.steps import ACTIVATIONS, Step, elman_step, feed_forward_step, qrnn_step
+from rnnlm.lm.neural.settings import Activation as ActivationName
+from rnnlm.lm.neural.settings import (
     Cell,
     ElmanCell,
     FeedForwardSettings,
@@ -97,7 +97,7 @@ class Layer(nn.Module):
     def activations(self) -> dict[str, Activation]:
         """Return the activations by the names of their values.
 
-        They are gates as in :class:`rnnlm.neural.layers.steps.Step`, "hidden state" of layers
+        They are gates as in :class:`rnnlm.lm.neural.layers.steps.Step`, "hidden state" of layers
         without gates, "tanh of the cell" of an LSTM. A gate that a form of the layer does not have
         is left out, such as an input gate that is 1 - forget.
         """

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnlm.neural.settings import Activation, Pooling, ResetGate, UpdateGate
+from rnnlm.lm.neural.settings import Activation, Pooling, ResetGate, UpdateGate
 
 # leaky_relu: max(0.01 a, a) (Maas et al. 2013); elu: exp(a) - 1 below 0 (Clevert et al. 2016).
 ACTIVATIONS = {

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.interface import PADDING
-from rnnlm.neural.outputs.softmax import (
+from rnnlm.lm.neural.outputs.softmax import (
     CHUNK_LOGITS,
     LinearCrossEntropy,
     OutputLayer,

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from rnnlm import arrays
 from rnnlm.interface import PADDING
-from rnnlm.neural.device import product_type
-from rnnlm.neural.layers.layers import dropout
-from rnnlm.neural.outputs.softmax import (
+from rnnlm.lm.neural.device import product_type
+from rnnlm.lm.neural.layers.layers import dropout
+from rnnlm.lm.neural.outputs.softmax import (
     ONES,
     SMALLEST,
     SoftmaxOutput,

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING
-from rnnlm.neural.outputs.softmax import SoftmaxOutput, register_derived, unigram
+from rnnlm.lm.neural.outputs.softmax import SoftmaxOutput, register_derived, unigram
 
 # parts of one on the line of sampled softmax; with up to 2^22 samples, sums fit into int64
 UNIT = 1 << 40

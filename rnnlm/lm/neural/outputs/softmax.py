@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from rnnlm import arrays
 from rnnlm.interface import PADDING
-from rnnlm.neural.device import product_type
+from rnnlm.lm.neural.device import product_type
 
 # ---- What every output layer promises: a normalised distribution over V tokens, given features of
 # width E.

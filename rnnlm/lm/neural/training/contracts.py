@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
-from rnnlm.neural.layers.layers import LayeredNetwork
+from rnnlm.lm.neural.layers.layers import LayeredNetwork
 
 # What one batch leaves to the next, (places, B, width); zeros where a row begins; () if nothing is
 # carried.

@@ -14,22 +14,27 @@ from rnnlm.config import Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import Event, Started, TrainingState, never
 from rnnlm.interface import Tokenizer
-from rnnlm.neural.device import keep_freed_memory, memory_errors, resolve_device, resolve_precision
-from rnnlm.neural.fitting import state
-from rnnlm.neural.fitting.language_modelling import (
+from rnnlm.lm.neural.device import (
+    keep_freed_memory,
+    memory_errors,
+    resolve_device,
+    resolve_precision,
+)
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.network import Network, make_network
+from rnnlm.lm.neural.settings import KINDS, NetworkSettings
+from rnnlm.lm.neural.training import state
+from rnnlm.lm.neural.training.language_modelling import (
     CrossEntropy,
     PerplexityValidation,
     RareWords,
     TextStreams,
 )
-from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess, join, seed_of
-from rnnlm.neural.fitting.settings import FittingSettings, OptimizationSettings, RunSettings
-from rnnlm.neural.fitting.step import records_steps
-from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.neural.network import Network, make_network
-from rnnlm.neural.settings import KINDS, NetworkSettings
-from rnnlm.neural.words import counted_vectors, load_vectors
+from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess, join, seed_of
+from rnnlm.lm.neural.training.settings import FittingSettings, OptimizationSettings, RunSettings
+from rnnlm.lm.neural.training.step import records_steps
+from rnnlm.lm.neural.training.trainer import Trainer
+from rnnlm.lm.neural.words import counted_vectors, load_vectors
 from rnnlm.system import bind_device, current_rank
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import TextSettings

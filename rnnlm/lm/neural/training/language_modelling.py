@@ -13,13 +13,13 @@ from torch import Tensor
 
 from rnnlm.errors import TrainingError, notice
 from rnnlm.events import PERPLEXITY
-from rnnlm.files.tensors import ChunkedArray
-from rnnlm.inference import span_scoring
 from rnnlm.interface import PADDING, Tokenizer
-from rnnlm.neural.fitting.contracts import Batch, Carry, Loss, Verdict
-from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.neural.fitting.settings import FittingSettings
-from rnnlm.neural.language_model import NeuralLanguageModel, NeuralState
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.neural.language_model import NeuralLanguageModel, NeuralState
+from rnnlm.lm.neural.training.contracts import Batch, Carry, Loss, Verdict
+from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.lm.neural.training.settings import FittingSettings
+from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.batches import (
     Borders,
     DocumentBorders,

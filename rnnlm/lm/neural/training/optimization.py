@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.errors import SettingsError
-from rnnlm.neural.fitting.contracts import Numbers
-from rnnlm.neural.fitting.settings import OptimizationSettings
+from rnnlm.lm.neural.training.contracts import Numbers
+from rnnlm.lm.neural.training.settings import OptimizationSettings
 
 # ---- Optimizers by name, the clipping of gradients, and penalties on the size of weights.
 
@@ -36,8 +36,8 @@ def make_optimizer(
     is_recorded: whether its steps are recorded as CUDA graphs. Then it counts them on the device:
     a replay repeats what the device does, and nothing that the host does.
 
-    `asgd` takes the steps of SGD; :class:`rnnlm.neural.fitting.optimization.Averaging` averages the
-    weights. (torch.optim.ASGD does both, but takes each step at the learning rate of the step
+    `asgd` takes the steps of SGD; :class:`rnnlm.lm.neural.training.optimization.Averaging` averages
+    the weights. (torch.optim.ASGD does both, but takes each step at the learning rate of the step
     before, and on CUDA the host waits for it.)
     """
     name = settings.optimizer

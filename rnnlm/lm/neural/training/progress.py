@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 from rnnlm.config import Budget
 from rnnlm.events import never
-from rnnlm.neural.activations import DOUBLED
-from rnnlm.neural.fitting.contracts import Validation
-from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.neural.fitting.settings import BudgetClock, Interval
-from rnnlm.neural.layers.layers import CELL, HIDDEN, Layer, LayeredNetwork, named_layers
-from rnnlm.neural.layers.steps import Step
-from rnnlm.neural.outputs.softmax import OutputLayer
-from rnnlm.neural.spectrum import spectral_radius
+from rnnlm.lm.neural.activations import DOUBLED
+from rnnlm.lm.neural.layers.layers import CELL, HIDDEN, Layer, LayeredNetwork, named_layers
+from rnnlm.lm.neural.layers.steps import Step
+from rnnlm.lm.neural.outputs.softmax import OutputLayer
+from rnnlm.lm.neural.spectrum import spectral_radius
+from rnnlm.lm.neural.training.contracts import Validation
+from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.lm.neural.training.settings import BudgetClock, Interval
 
 REPORT_SECONDS = 0.5
 REPORT_SHARE = 1 / 40  # of the budget, where that comes sooner: a short run has a curve, too

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from rnnlm.config import ANY, Budget, Count, Natural, NonNegative, Positive, Probability, needs
 from rnnlm.errors import SettingsError
-from rnnlm.neural.settings import Width
+from rnnlm.lm.neural.settings import Width
 
 # ---- How a network is trained, whatever the task: batches, optimizer, schedule, validation.
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from rnnlm.arrays import strip_prefix
 from rnnlm.errors import ModelError, notice
 from rnnlm.events import TrainingState
-from rnnlm.neural.fitting.contracts import Part
+from rnnlm.lm.neural.training.contracts import Part
 
 if TYPE_CHECKING:
-    from rnnlm.neural.fitting.trainer import Trainer
+    from rnnlm.lm.neural.training.trainer import Trainer
 
 
 def state_dict(trainer: "Trainer") -> TrainingState:

@@ -14,17 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.errors import TrainingError
-from rnnlm.neural.device import training_products
-from rnnlm.neural.fitting.contracts import Batch, Carry, Objective
-from rnnlm.neural.fitting.optimization import (
+from rnnlm.lm.neural.device import training_products
+from rnnlm.lm.neural.layers.layers import LayeredNetwork, named_layers
+from rnnlm.lm.neural.training.contracts import Batch, Carry, Objective
+from rnnlm.lm.neural.training.optimization import (
     Penalty,
     clip_gradients,
     drop_frozen_gradients,
     gradient_norms,
 )
-from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.neural.fitting.settings import OptimizationSettings
-from rnnlm.neural.layers.layers import LayeredNetwork, named_layers
+from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.lm.neural.training.settings import OptimizationSettings
 
 
 class TrainingStep:

@@ -24,19 +24,31 @@ from rnnlm.events import (
     Validated,
     never,
 )
-from rnnlm.neural.fitting import state
-from rnnlm.neural.fitting.contracts import Batch, BatchSource, Carry, Objective, Validation, Verdict
-from rnnlm.neural.fitting.optimization import (
+from rnnlm.lm.neural.training import state
+from rnnlm.lm.neural.training.contracts import (
+    Batch,
+    BatchSource,
+    Carry,
+    Objective,
+    Validation,
+    Verdict,
+)
+from rnnlm.lm.neural.training.optimization import (
     Averaging,
     FineTuning,
     LearningRate,
     make_optimizer,
     set_layer_factors,
 )
-from rnnlm.neural.fitting.progress import REPORT_SHARE, LayerStatistics, Meter
-from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.neural.fitting.settings import BudgetClock, Interval, OptimizationSettings, RunSettings
-from rnnlm.neural.fitting.step import (
+from rnnlm.lm.neural.training.progress import REPORT_SHARE, LayerStatistics, Meter
+from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.lm.neural.training.settings import (
+    BudgetClock,
+    Interval,
+    OptimizationSettings,
+    RunSettings,
+)
+from rnnlm.lm.neural.training.step import (
     CudaRecorder,
     GraphedStep,
     TrainingStep,
@@ -44,7 +56,7 @@ from rnnlm.neural.fitting.step import (
     records_steps,
     restart_rows,
 )
-from rnnlm.neural.fitting.validation import (
+from rnnlm.lm.neural.training.validation import (
     BestWeights,
     CurvePoints,
     Divergence,

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from rnnlm.config import Budget
 from rnnlm.errors import notice
 from rnnlm.events import Step, TrainingState
-from rnnlm.neural.fitting.contracts import Divisible, Numbers, Validation, Verdict
-from rnnlm.neural.fitting.settings import BudgetClock, Interval, OptimizationSettings
+from rnnlm.lm.neural.training.contracts import Divisible, Numbers, Validation, Verdict
+from rnnlm.lm.neural.training.settings import BudgetClock, Interval, OptimizationSettings
 
 COST_SHARE = 0.05  # share of a time budget that the validations which steer may cost
 ALLOWED_SHARE = 0.1  # share of training that all of them may cost

@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnlm.errors import Gathered, ModelError, first_of, notice
-from rnnlm.files.reading import LONGEST_LINE, opened, shown_name
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
-from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
+from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
+from rnnlm.storage.files.reading import LONGEST_LINE, opened, shown_name
 from rnnlm.text.lines import Progress, silent
 
 # ---- The lines of an ARPA file: numbered, read a block at a time, and their fields, checked.

@@ -18,19 +18,21 @@ from rnnlm import arrays
 from rnnlm.amounts import amount
 from rnnlm.config import Layer, as_stored, resolve
 from rnnlm.errors import ModelError, OutputError, UsageError, first_of, notice
-from rnnlm.files.outputs import check_file, save_file
 from rnnlm.interface import SENTENCE_START, UNKNOWN, LanguageModel, Tokenizer
-from rnnlm.models import card, loading, model_folder
-from rnnlm.models.manifest import ModelArrays
-from rnnlm.ngram.arpa.reading import CAPITAL_UNKNOWN, TWO_UNKNOWNS, ZERO_LOG10, nats, read_arpa
-from rnnlm.ngram.checks import check_tables
-from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.settings import NgramSettings
-from rnnlm.ngram.tables import NOWHERE, renumber
+from rnnlm.lm.base import loading
+from rnnlm.lm.ngram.arpa.reading import CAPITAL_UNKNOWN, TWO_UNKNOWNS, ZERO_LOG10, nats, read_arpa
+from rnnlm.lm.ngram.checks import check_tables
+from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram.tables import NOWHERE, renumber
+from rnnlm.storage import model_folder
+from rnnlm.storage.files.outputs import check_file, save_file
+from rnnlm.storage.manifest import ModelArrays
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
+from rnnlm.training import card
 
 BLOCK_NGRAMS = 1 << 18
 SIGNIFICANT_DIGITS = (9, 8, 7)  # 9 are always enough to read the same float32 back

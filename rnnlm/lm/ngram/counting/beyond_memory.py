@@ -10,15 +10,22 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm.errors import TextError
-from rnnlm.files.tensors import ChunkedArray
-from rnnlm.ngram.counting.counts import count
-from rnnlm.ngram.counting.crew import Bench, Crew
-from rnnlm.ngram.counting.dask_cluster import say_share
-from rnnlm.ngram.counting.levels import Level
-from rnnlm.ngram.counting.merging import Merging, Sources
-from rnnlm.ngram.counting.plan import Plan
-from rnnlm.ngram.counting.store import Piece, Store, Written, read_level, remove_level, write_level
-from rnnlm.ngram.tables import NOWHERE
+from rnnlm.lm.ngram.counting.counts import count
+from rnnlm.lm.ngram.counting.dask_cluster import say_share
+from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.merging import Merging, Sources
+from rnnlm.lm.ngram.counting.plan import Plan
+from rnnlm.lm.ngram.counting.store import (
+    Piece,
+    Store,
+    Written,
+    read_level,
+    remove_level,
+    write_level,
+)
+from rnnlm.lm.ngram.counting.task_runner import Bench, Crew
+from rnnlm.lm.ngram.tables import NOWHERE
+from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.encoding import IdFiles, kept
 
 
@@ -88,7 +95,7 @@ def count_by_shards(
     done: Callable[[int], None] = kept,
 ) -> Iterator[Progress | Level]:
     """Yield how far the work is, and the levels of orders 1 to `order`, as
-    :func:`rnnlm.ngram.counting.counts.count` does.
+    :func:`rnnlm.lm.ngram.counting.counts.count` does.
 
     watch: a position of the text, or NOWHERE. done: called with the number of tokens, from the
     first on, that are not needed any more.

@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rnnlm.errors import UsageError, notice
-from rnnlm.files.writing import writing
 from rnnlm.interface import Tokenizer
-from rnnlm.ngram.counting import counts_folder
-from rnnlm.ngram.counting.beyond_memory import Progress as Phase
-from rnnlm.ngram.counting.beyond_memory import merge
-from rnnlm.ngram.counting.counts_folder import Counts, Source
-from rnnlm.ngram.counting.levels import Level
-from rnnlm.ngram.counting.room import clean_up, count_in, identity_of, room_for
-from rnnlm.ngram.counting.store import (
+from rnnlm.lm.ngram.counting import counts_folder
+from rnnlm.lm.ngram.counting.beyond_memory import Progress as Phase
+from rnnlm.lm.ngram.counting.beyond_memory import merge
+from rnnlm.lm.ngram.counting.counts_folder import Counts, Source
+from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.memory_limit import clean_up, count_in, identity_of, room_for
+from rnnlm.lm.ngram.counting.store import (
     Store,
     columns_of,
     note_of_level,
@@ -24,9 +23,10 @@ from rnnlm.ngram.counting.store import (
     remove_level,
     write_level,
 )
-from rnnlm.ngram.counting.vocabularies import Renumbering, ids_in, joint_tokenizer
-from rnnlm.ngram.counting.workers import Workers
-from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.lm.ngram.counting.vocabularies import Renumbering, ids_in, joint_tokenizer
+from rnnlm.lm.ngram.counting.workers import Workers
+from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.storage.files.writing import writing
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, Text
 from rnnlm.text.encoding import EncodedText

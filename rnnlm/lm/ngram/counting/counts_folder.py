@@ -21,20 +21,20 @@ import numpy as np
 from rnnlm.amounts import plural
 from rnnlm.config import as_text, from_stored
 from rnnlm.errors import ModelError, SettingsError, UsageError
-from rnnlm.files import tensors, writing
-from rnnlm.files.folder import FolderFiles, check_place, foreign_names, remove_files
-from rnnlm.files.reading import read_json
-from rnnlm.files.resuming import Found, Step, next_step, tell_finished
-from rnnlm.files.writing import FileEntry, replace_file
 from rnnlm.interface import Tokenizer
-from rnnlm.ngram.counting.levels import Level
-from rnnlm.ngram.counting.store import Piece, Store, columns_of, facts_of, read_level
+from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.store import Piece, Store, columns_of, facts_of, read_level
+from rnnlm.parallel import in_threads
+from rnnlm.storage.files import tensors, writing
+from rnnlm.storage.files.folder import FolderFiles, check_place, foreign_names, remove_files
+from rnnlm.storage.files.reading import read_json
+from rnnlm.storage.files.resuming import Found, Step, next_step, tell_finished
+from rnnlm.storage.files.writing import FileEntry, replace_file
 from rnnlm.system import processors
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.tokenizer_settings import CHOOSING
-from rnnlm.work import in_threads
 
 COUNTS = "counts.json"
 FORMAT_VERSION = 1
@@ -74,7 +74,7 @@ class Index:
 
     order: of the longest n-grams that were counted; there are none where no line is that long.
     prefix: before the names of all files. identity: of the work that counted, by
-    :mod:`rnnlm.files.resuming`. pieces: as in :class:`rnnlm.ngram.counting.store.Store`.
+    :mod:`rnnlm.storage.files.resuming`. pieces: as in :class:`rnnlm.lm.ngram.counting.store.Store`.
     """
 
     order: int
@@ -270,7 +270,7 @@ def _difference(mine: Mapping[str, Any], its: Mapping[str, Any]) -> str:
 
 def next_step_in(folder: Path, identity: dict[str, str], overwrite: bool) -> Step:
     """Return what to do about counts in `folder`, which the caller owns, by the rule of
-    :mod:`rnnlm.files.resuming`. Say it where they are finished."""
+    :mod:`rnnlm.storage.files.resuming`. Say it where they are finished."""
     found = None
     index = None
     if is_counts(folder):

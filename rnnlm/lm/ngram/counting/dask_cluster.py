@@ -1,7 +1,7 @@
 """The workers of a Dask cluster as a team: connected to, checked, watched, and left in order.
 
 This is the one module that knows Dask. Everybody else has an executor
-(:class:`concurrent.futures.Executor`) or a :class:`rnnlm.work.Team`, and runs a phase so::
+(:class:`concurrent.futures.Executor`) or a :class:`rnnlm.parallel.Team`, and runs a phase so::
 
     with dask_cluster.connected("tcp://10.0.0.1:8786") as team:
         team.check_folder(folder, mark)
@@ -13,7 +13,7 @@ This is the one module that knows Dask. Everybody else has an executor
 paths and numbers. What they work on, and what they make, lies in a folder that all workers see,
 never in arguments or results. A task may run several times, also after its run has ended: it writes
 under a new name, which the caller renames when it has the result (as
-:class:`rnnlm.ngram.counting.store.Store` does). None is yielded now and then while a result is
+:class:`rnnlm.lm.ngram.counting.store.Store` does). None is yielded now and then while a result is
 awaited. Ctrl-C, or any error, leaves the context: tasks that wait are called off, those that run
 have ten seconds to notice.
 
@@ -40,7 +40,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from rnnlm.errors import OutputError, RnnlmError, SettingsError, UsageError, require_package
-from rnnlm.work import Team
+from rnnlm.parallel import Team
 
 if TYPE_CHECKING:
     from distributed import Client

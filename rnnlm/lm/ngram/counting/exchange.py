@@ -16,9 +16,9 @@ from typing import IO
 import numpy as np
 from numpy.typing import DTypeLike
 
-from rnnlm.files.tensors import ChunkedArray
-from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.work import in_threads
+from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.parallel import in_threads
+from rnnlm.storage.files.tensors import ChunkedArray
 
 AT_ONCE = 1 << 20  # suffixes of a bucket that are handled at a time
 

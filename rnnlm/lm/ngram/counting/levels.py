@@ -5,8 +5,9 @@ key = number of the first n-1 words << bits of a word | last word. Keys of an or
 n-grams run by context, then by word. `<s>` is the word V: it begins n-grams, is context only, and
 as the largest word puts everything that begins with it at the end of its order.
 
-The arrays of an order are numpy's, or chunks in files (:class:`rnnlm.files.tensors.ChunkedArray`):
-whoever reads one of unknown size reads slices of it.
+The arrays of an order are numpy's, or chunks in files
+(:class:`rnnlm.storage.files.tensors.ChunkedArray`): whoever reads one of unknown size reads slices
+of it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,17 +16,17 @@ from functools import cached_property
 
 import numpy as np
 
-from rnnlm.files.tensors import ChunkedArray
-from rnnlm.ngram.counting.exchange import SuffixExchange
-from rnnlm.ngram.counting.workspace import IN_MEMORY, Workspace
-from rnnlm.ngram.tables import NOWHERE, find_many, split_keys, word_bits
+from rnnlm.lm.ngram.counting.exchange import SuffixExchange
+from rnnlm.lm.ngram.counting.workspace import IN_MEMORY, Workspace
+from rnnlm.lm.ngram.tables import NOWHERE, find_many, split_keys, word_bits
+from rnnlm.storage.files.tensors import ChunkedArray
 
 Column = np.ndarray | ChunkedArray
 
 
 @dataclass(frozen=True)
 class Level:
-    """The M n-grams of one order, by ascending key (see :mod:`rnnlm.ngram.tables`; the key of a
+    """The M n-grams of one order, by ascending key (see :mod:`rnnlm.lm.ngram.tables`; the key of a
     unigram is its word).
 
     suffixes_M: number of the last n-1 words in the order below. counts_M: how often the n-gram

@@ -14,22 +14,22 @@ from rnnlm import system
 from rnnlm.amounts import amount
 from rnnlm.config import as_text
 from rnnlm.errors import OutputError, SettingsError, UsageError, notice
-from rnnlm.files import lock
-from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Tokenizer
-from rnnlm.ngram.counting import plan as plans
-from rnnlm.ngram.counting.beyond_memory import Progress, count_by_shards, prefix_of
-from rnnlm.ngram.counting.counts import count
-from rnnlm.ngram.counting.crew import Bench, Crew, TeamCrew
-from rnnlm.ngram.counting.levels import Level
-from rnnlm.ngram.counting.store import Store
-from rnnlm.ngram.counting.workspace import BYTES_PER_POSITION, Workspace
-from rnnlm.ngram.tables import NOWHERE
+from rnnlm.lm.ngram.counting import plan as plans
+from rnnlm.lm.ngram.counting.beyond_memory import Progress, count_by_shards, prefix_of
+from rnnlm.lm.ngram.counting.counts import count
+from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.store import Store
+from rnnlm.lm.ngram.counting.task_runner import Bench, Crew, TeamCrew
+from rnnlm.lm.ngram.counting.workspace import BYTES_PER_POSITION, Workspace
+from rnnlm.lm.ngram.tables import NOWHERE
+from rnnlm.parallel import Team
+from rnnlm.storage.files import lock
+from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.encoding import EncodedText, IdFiles, known_ids
 from rnnlm.text.on_disk import work_folder
 from rnnlm.text.prepared import writer
 from rnnlm.text.prepared.index import PREPARED_TEXT, is_prepared
-from rnnlm.work import Team
 
 LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
 # Bytes of arrays that stay in the process when they are freed

@@ -19,11 +19,18 @@ from typing import Protocol
 
 import numpy as np
 
-from rnnlm.ngram.counting.crew import Bench, Crew
-from rnnlm.ngram.counting.exchange import SuffixExchange
-from rnnlm.ngram.counting.levels import Column, Level
-from rnnlm.ngram.counting.store import Piece, Store, Written, note_of_level, read_level, write_level
-from rnnlm.ngram.tables import NOWHERE, word_bits
+from rnnlm.lm.ngram.counting.exchange import SuffixExchange
+from rnnlm.lm.ngram.counting.levels import Column, Level
+from rnnlm.lm.ngram.counting.store import (
+    Piece,
+    Store,
+    Written,
+    note_of_level,
+    read_level,
+    write_level,
+)
+from rnnlm.lm.ngram.counting.task_runner import Bench, Crew
+from rnnlm.lm.ngram.tables import NOWHERE, word_bits
 from rnnlm.text.encoding import smallest
 
 MERGED = "merged-"  # before the names of the pieces

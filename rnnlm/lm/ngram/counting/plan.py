@@ -12,13 +12,13 @@ import numpy as np
 
 from rnnlm.amounts import amount
 from rnnlm.errors import ModelError, OutputError
-from rnnlm.files.reading import read_json
-from rnnlm.files.resuming import Found, next_step
-from rnnlm.files.tensors import ChunkedArray
-from rnnlm.files.writing import write_facts, writing
-from rnnlm.ngram.counting.levels import Level
-from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.work import in_threads
+from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.parallel import in_threads
+from rnnlm.storage.files.reading import read_json
+from rnnlm.storage.files.resuming import Found, next_step
+from rnnlm.storage.files.tensors import ChunkedArray
+from rnnlm.storage.files.writing import write_facts, writing
 
 PLAN = "plan.json"
 PLAN_VERSION = 1

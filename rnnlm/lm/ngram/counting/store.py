@@ -26,13 +26,13 @@ from numpy.typing import DTypeLike
 from rnnlm import system
 from rnnlm.amounts import amount
 from rnnlm.errors import ModelError, OutputError
-from rnnlm.files import tensors, writing
-from rnnlm.files.folder import FolderFiles, remove_files
-from rnnlm.files.journal import Journal
-from rnnlm.files.tensors import ChunkedArray
-from rnnlm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.parallel import Cancelled
+from rnnlm.storage.files import tensors, writing
+from rnnlm.storage.files.folder import FolderFiles, remove_files
+from rnnlm.storage.files.journal import Journal
+from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.encoding import smallest
-from rnnlm.work import Cancelled
 
 JOURNAL = "finished.jsonl"
 OURS = re.compile(r"(shard|merged|numbers|suffixes)-[-\w]+\.safetensors|running-[0-9a-f]{16}")

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm.errors import TextError
-from rnnlm.files import tables
-from rnnlm.files.outputs import save_file
 from rnnlm.interface import SENTENCE_START, Tokenizer
-from rnnlm.ngram.counting.counts import count
-from rnnlm.ngram.counting.levels import Level
-from rnnlm.ngram.counting.vocabularies import Renumbering
-from rnnlm.ngram.counting.workspace import IN_MEMORY
+from rnnlm.lm.ngram.counting.counts import count
+from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.vocabularies import Renumbering
+from rnnlm.lm.ngram.counting.workspace import IN_MEMORY
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.outputs import save_file
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import known_ids
@@ -247,8 +247,8 @@ class _Trie:
         return needed[::-1]
 
 
-# ---- Tables of n-gram counts: one row `n-gram TAB count` (:mod:`rnnlm.files.tables`), n-grams in
-# byte order, none twice.
+# ---- Tables of n-gram counts: one row `n-gram TAB count` (:mod:`rnnlm.storage.files.tables`),
+# n-grams in byte order, none twice.
 
 LINES_AT_ONCE = 1 << 16
 

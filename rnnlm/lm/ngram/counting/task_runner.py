@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rnnlm import system
-from rnnlm.ngram.counting.store import Store, Written
-from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.work import Team, in_threads
+from rnnlm.lm.ngram.counting.store import Store, Written
+from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.parallel import Team, in_threads
 
 if TYPE_CHECKING:
-    from rnnlm.ngram.counting.merging import MergedOrder, OpenOrder
+    from rnnlm.lm.ngram.counting.merging import MergedOrder, OpenOrder
 
 # Parts of a phase for each worker, so that none waits long for the last one; and how small a part
 # is that is worth a task

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
-from rnnlm.ngram.counting.counts_folder import Counts
-from rnnlm.ngram.counting.exchange import SuffixExchange
-from rnnlm.ngram.counting.levels import Level
-from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.ngram.tables import new_places
+from rnnlm.lm.ngram.counting.counts_folder import Counts
+from rnnlm.lm.ngram.counting.exchange import SuffixExchange
+from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.lm.ngram.tables import new_places
 from rnnlm.text import tokenizers
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE, Vocabulary
@@ -29,7 +29,7 @@ def joint_tokenizer(several: Sequence[Counts]) -> Tokenizer:
     """Return the tokenizer with the symbols of all, by descending count, as if all texts had been
     counted at once. One that is the same for all, and was made from another text, stays as it is.
 
-    The counts are alike (:func:`rnnlm.ngram.counting.counts_folder.check_alike`).
+    The counts are alike (:func:`rnnlm.lm.ngram.counting.counts_folder.check_alike`).
     """
     if len({counts.index.tokenizer_fingerprint for counts in several}) == 1:
         return _with_sums(several)

@@ -4,8 +4,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from rnnlm.errors import UsageError
-from rnnlm.ngram.counting import dask_cluster
-from rnnlm.work import Team, local_team
+from rnnlm.lm.ngram.counting import dask_cluster
+from rnnlm.parallel import Team, local_team
 
 MEMORY = "1G"  # that a task may take, unless another limit is given
 

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 from rnnlm.amounts import amount
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import OutputError
-from rnnlm.files.tensors import ChunkedArray
+from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.system import processors
 
 # Handled at a time by all threads, at most: fewer fit better into caches, and arrays of n-grams are

@@ -19,8 +19,8 @@ from typing import Any, Literal
 import numpy as np
 
 from rnnlm.errors import Gathered, SettingsError
-from rnnlm.ngram.counting.levels import NgramCounts
-from rnnlm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram.counting.levels import NgramCounts
+from rnnlm.lm.ngram.settings import NgramSettings
 
 ESTIMATORS = {
     "mkn": "kneser_ney:ModifiedKneserNey",
@@ -161,4 +161,4 @@ def check_join(settings: NgramSettings) -> None:
 
 def estimator(name: str) -> type[Estimator]:
     """Return the class of the estimator called `name`."""
-    return resolve_name(f"rnnlm.ngram.smoothing.{ESTIMATORS[name]}")
+    return resolve_name(f"rnnlm.lm.ngram.smoothing.{ESTIMATORS[name]}")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnnlm.errors import Gathered
-from rnnlm.files.tensors import ChunkedArray
-from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, OrderCounts, Shares
+from rnnlm.lm.ngram.smoothing import CountsOfCounts, Estimator, OrderCounts, Shares
+from rnnlm.storage.files.tensors import ChunkedArray
 
 # ---- Absolute discounting (Ney, Essen & Kneser 1994; Chen & Goodman 1999, section 2.6): every
 # count gives up the same amount D.

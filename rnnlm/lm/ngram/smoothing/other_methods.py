@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import Gathered
-from rnnlm.ngram.counting.levels import NgramCounts
-from rnnlm.ngram.settings import NgramSettings
-from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, Shares
-from rnnlm.ngram.smoothing.kneser_ney import discount_of
+from rnnlm.lm.ngram.counting.levels import NgramCounts
+from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, Shares
+from rnnlm.lm.ngram.smoothing.kneser_ney import discount_of
 
 # ---- Additive smoothing (Lidstone 1920; Chen & Goodman 1999, section 2.1): k V imagined events
 # after every context.

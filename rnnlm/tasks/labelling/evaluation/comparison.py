@@ -6,12 +6,12 @@ from typing import cast
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.comparison.pairing import Comparable, Comparing, Side
 from rnnlm.evaluation.comparison.stored import StoredModel
-from rnnlm.evaluation.label_evaluation import LabelEvaluation
-from rnnlm.evaluation.labels import LABEL_METRICS
-from rnnlm.tasks.labels.data import Codec, LabelledData
-from rnnlm.tasks.labels.evaluation import Labelled, measure, read
-from rnnlm.tasks.labels.model import TaskModel
-from rnnlm.tasks.labels.options import LabelOptions
+from rnnlm.tasks.labelling.data import Codec, LabelledData
+from rnnlm.tasks.labelling.evaluation.evaluation import Labelled, measure, read
+from rnnlm.tasks.labelling.evaluation.label_evaluation import LabelEvaluation
+from rnnlm.tasks.labelling.evaluation.label_metrics import LABEL_METRICS
+from rnnlm.tasks.labelling.model import TaskModel
+from rnnlm.tasks.labelling.options import LabelOptions
 
 _ALL_METRICS = Comparable(tuple(LABEL_METRICS), "", differing=tuple(LABEL_METRICS))
 

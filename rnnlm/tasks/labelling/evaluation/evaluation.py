@@ -13,8 +13,17 @@ from typing import cast
 import numpy as np
 
 from rnnlm.errors import notice
-from rnnlm.evaluation.label_evaluation import MAIN, ColumnFigures, LabelEvaluation
-from rnnlm.evaluation.labels import (
+from rnnlm.evaluation.resampling import Measure
+from rnnlm.evaluation.soundness import TOLERANCE, Check
+from rnnlm.events import never
+from rnnlm.interface import BOUNDARY, PADDING, UNKNOWN, Tokenizer
+from rnnlm.lm.base import loading
+from rnnlm.lm.neural.training.contracts import Verdict
+from rnnlm.tasks.batches import label_tensors
+from rnnlm.tasks.labelling.data import EDIT, MULTI, SOUNDS, WORD, Codec, LabelColumn, LabelledData
+from rnnlm.tasks.labelling.evaluation.evaluation_data import labelled_data, open_data
+from rnnlm.tasks.labelling.evaluation.label_evaluation import MAIN, ColumnFigures, LabelEvaluation
+from rnnlm.tasks.labelling.evaluation.label_metrics import (
     LABEL_METRICS,
     LabelSignature,
     Predictions,
@@ -22,16 +31,10 @@ from rnnlm.evaluation.labels import (
     measures,
     report,
 )
-from rnnlm.evaluation.resampling import Measure
-from rnnlm.evaluation.soundness import TOLERANCE, Check
-from rnnlm.events import never
-from rnnlm.interface import BOUNDARY, PADDING, UNKNOWN, Tokenizer
-from rnnlm.models import loading
-from rnnlm.neural.fitting.contracts import Verdict
-from rnnlm.tasks.batches import label_tensors
-from rnnlm.tasks.labels.data import EDIT, MULTI, SOUNDS, WORD, Codec, LabelColumn, LabelledData
-from rnnlm.tasks.labels.evaluation_data import labelled_data, open_data
-from rnnlm.tasks.labels.model import (
+from rnnlm.tasks.labelling.formats import schemes
+from rnnlm.tasks.labelling.formats.alignment import join
+from rnnlm.tasks.labelling.formats.example import LabelledText, labels_in
+from rnnlm.tasks.labelling.model import (
     ColumnPrediction,
     Prediction,
     Search,
@@ -39,10 +42,7 @@ from rnnlm.tasks.labels.model import (
     of_reading,
     predict,
 )
-from rnnlm.tasks.labels.options import LabelOptions
-from rnnlm.text.labelled import schemes
-from rnnlm.text.labelled.alignment import join
-from rnnlm.text.labelled.example import LabelledText, labels_in
+from rnnlm.tasks.labelling.options import LabelOptions
 
 # ---- A model measured on labelled data: its loss, and accuracy, F1 or error rates for each label
 # column.
@@ -189,8 +189,8 @@ def verdict(
     model: TaskModel, data: LabelledData, found: Answers, criterion: str, telling: Collection[int]
 ) -> Verdict:
     """Return what a validation found. criterion: of
-    :class:`rnnlm.tasks.labels.settings.TaskFittingSettings`. telling: of several columns those of
-    which the mean counts; without any the loss counts."""
+    :class:`rnnlm.tasks.labelling.settings.TaskFittingSettings`. telling: of several columns those
+    of which the mean counts; without any the loss counts."""
     loss = _mean_loss(model, data, found)
     if criterion == "loss":
         return Verdict(loss, loss, "loss_nats")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import rnnlm.corpora as corpora
 from rnnlm.config import Layer, from_stored, resolve
 from rnnlm.errors import UsageError, first_of, notice
-from rnnlm.models.manifest import read_manifest
-from rnnlm.tasks.labels import sounds
-from rnnlm.tasks.labels.data import (
+from rnnlm.storage.manifest import read_manifest
+from rnnlm.tasks.labelling import sounds
+from rnnlm.tasks.labelling.data import (
     EDIT,
     LEVELS,
     MULTI,
@@ -24,14 +24,14 @@ from rnnlm.tasks.labels.data import (
     LabelledData,
     encode_examples,
 )
-from rnnlm.text.labelled import schemes
-from rnnlm.text.labelled.alignment import join
-from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, labels_in
-from rnnlm.text.labelled.reading import read_labelled
+from rnnlm.tasks.labelling.formats import schemes
+from rnnlm.tasks.labelling.formats.alignment import join
+from rnnlm.tasks.labelling.formats.example import Example, LabelledSettings, LabelledText, labels_in
+from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.text.sources import settings_for
 
 if TYPE_CHECKING:
-    from rnnlm.tasks.labels.model import TaskModel
+    from rnnlm.tasks.labelling.model import TaskModel
 
 MOST_NAMED = 5  # labels in a notice
 Paths = Sequence[str | PathLike[str]]
@@ -43,9 +43,9 @@ def open_data(
     """Read the examples of some files as `model` needs them. The name of a bundled corpus means its
     test split.
 
-    overrides: settings of :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from
-    those of the training data. called: the model, in notices. These name labels that training
-    never saw, and how many words cannot be aligned: they count as wrong.
+    overrides: settings of :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings` that
+    differ from those of the training data. called: the model, in notices. These name labels that
+    training never saw, and how many words cannot be aligned: they count as wrong.
     """
     settings = _settings(model, overrides or {}, paths)
     text = read_labelled(_files(paths), settings, LEVELS[model.task], aligned=not settings.align)

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from rnnlm.amounts import amount
-from rnnlm.evaluation.labels import (
+from rnnlm.evaluation.metrics import Evaluation, Metric, bounds, interval_of, restored
+from rnnlm.evaluation.resampling import Measure
+from rnnlm.tabular import Table
+from rnnlm.tasks.labelling.evaluation.label_metrics import (
     LABEL_METRICS,
     ClassFigures,
     Confusion,
@@ -16,9 +19,6 @@ from rnnlm.evaluation.labels import (
     joint_exact_match,
     plot,
 )
-from rnnlm.evaluation.metrics import Evaluation, Metric, bounds, interval_of, restored
-from rnnlm.evaluation.resampling import Measure
-from rnnlm.tabular import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

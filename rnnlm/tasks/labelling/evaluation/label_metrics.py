@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from rnnlm.errors import UsageError, nearest
-from rnnlm.evaluation import plotting, translation
+from rnnlm.evaluation import plotting
 from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
 from rnnlm.evaluation.resampling import Counts, Measure, Statistic, ratio, share
 from rnnlm.tabular import Result
-from rnnlm.text.labelled.example import Level
+from rnnlm.tasks.labelling.formats.example import Level
+from rnnlm.tasks.seq2seq.evaluation import translation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -359,8 +360,8 @@ class LabelSignature(MetricSignature):
 # any sequence: a span begins wherever two neighbouring labels imply it, so an I that follows O or a
 # span of another type begins one. BIO (IOB2) and IOB1 are read alike; BIOES is converted to BIO
 # first (S to B, E to I). On labels of BIO and IOB1 this is the rule by which training data are read
-# (:func:`rnnlm.text.labelled.schemes.spans`); other labels are read as the script reads them,
-# except for its brackets.
+# (:func:`rnnlm.tasks.labelling.formats.schemes.spans`); other labels are read as the script reads
+# them, except for its brackets.
 #
 # A span is correct if its type, its beginning and its end are.
 

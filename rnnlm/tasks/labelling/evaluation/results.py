@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from rnnlm.tabular import RecordList, Result, Row, identifier, to_builtins
-from rnnlm.tasks.labels.data import EDIT, LabelColumn
-from rnnlm.text.labelled import edit_scripts, schemes
+from rnnlm.tasks.labelling.data import EDIT, LabelColumn
+from rnnlm.tasks.labelling.formats import edit_scripts, schemes
 
 
 @dataclass(frozen=True)

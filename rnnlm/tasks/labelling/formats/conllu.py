@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from rnnlm.amounts import plural
 from rnnlm.errors import TextError
-from rnnlm.text.labelled.example import (
+from rnnlm.tasks.labelling.formats.example import (
     Example,
     LabelledSettings,
     LabelledText,

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from rnnlm.errors import TextError, UsageError, nearest
-from rnnlm.files import tables
-from rnnlm.text.labelled import conllu
-from rnnlm.text.labelled.example import LabelledSettings, no_words
-from rnnlm.text.labelled.labelled_tables import (
+from rnnlm.storage.files import tables
+from rnnlm.tasks.labelling.formats import conllu
+from rnnlm.tasks.labelling.formats.example import LabelledSettings, no_words
+from rnnlm.tasks.labelling.formats.labelled_tables import (
     USUAL_SPLIT,
     json_list,
     tokens_of,
     with_starts,
     words_of,
 )
-from rnnlm.text.labelled.line_formats import (
+from rnnlm.tasks.labelling.formats.line_formats import (
     ColumnSentence,
     Layout,
     is_document_start,
@@ -29,7 +29,7 @@ from rnnlm.text.labelled.line_formats import (
     place_of,
     sentences,
 )
-from rnnlm.text.labelled.reading import NAMED, SAMPLE_LINES, is_table, is_word_of_conllu
+from rnnlm.tasks.labelling.formats.reading import NAMED, SAMPLE_LINES, is_table, is_word_of_conllu
 from rnnlm.text.lines import WORD_SPACE, is_blank, lines_with_ends, split_words, without_end
 from rnnlm.text.named_columns import (
     KINDS,

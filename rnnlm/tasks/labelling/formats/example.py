@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from rnnlm.amounts import plural
 from rnnlm.errors import SettingsError, TextError, shown
-from rnnlm.files import writing
+from rnnlm.storage.files import writing
 from rnnlm.text.lines import Line, is_blank, without_end
 
 LABEL_SEPARATOR = "|"  # between the labels of a text that has several
@@ -50,7 +50,7 @@ class LabelledText:
 
     word_columns, text_columns: the names of `word_labels` and `text_labels` of the examples.
     format: of :class:`LabelledSettings`, never "auto". scheme: how each word column writes spans,
-    one of :mod:`rnnlm.text.labelled.schemes`.
+    one of :mod:`rnnlm.tasks.labelling.formats.schemes`.
     """
 
     examples: tuple[Example, ...]

@@ -14,8 +14,8 @@ from itertools import chain, permutations
 from sys import intern
 
 from rnnlm.errors import TextError, given, notice
-from rnnlm.files import tables
-from rnnlm.text.labelled.example import (
+from rnnlm.storage.files import tables
+from rnnlm.tasks.labelling.formats.example import (
     LABEL_SEPARATOR,
     Example,
     LabelledSettings,

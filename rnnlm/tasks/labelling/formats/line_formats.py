@@ -8,7 +8,7 @@ from sys import intern
 
 from rnnlm.amounts import plural
 from rnnlm.errors import TextError, notice, shown, visible
-from rnnlm.text.labelled.example import (
+from rnnlm.tasks.labelling.formats.example import (
     LABEL_SEPARATOR,
     Example,
     LabelledSettings,
@@ -18,7 +18,7 @@ from rnnlm.text.labelled.example import (
     joined_labels,
     no_words,
 )
-from rnnlm.text.labelled.labelled_tables import has_tags, several_labels
+from rnnlm.tasks.labelling.formats.labelled_tables import has_tags, several_labels
 from rnnlm.text.lines import Line, is_blank, lines_with_ends, split_words, without_end
 from rnnlm.text.named_columns import no_column
 

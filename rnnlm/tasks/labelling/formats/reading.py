@@ -8,13 +8,13 @@ from itertools import islice, permutations
 from os import PathLike
 
 from rnnlm.errors import TextError, UsageError, notice, shown
-from rnnlm.files import tables
+from rnnlm.storage.files import tables
+from rnnlm.tasks.labelling.formats import conllu, labelled_tables, line_formats
+from rnnlm.tasks.labelling.formats.example import Example, LabelledSettings, LabelledText, Level
+from rnnlm.tasks.labelling.formats.labelled_tables import are_tags, tokens_of
+from rnnlm.tasks.labelling.formats.line_formats import PREFIX
+from rnnlm.tasks.labelling.formats.schemes import NONE, OUTSIDE, check_label, detect_scheme, strays
 from rnnlm.text import named_columns, sources
-from rnnlm.text.labelled import conllu, labelled_tables, line_formats
-from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, Level
-from rnnlm.text.labelled.labelled_tables import are_tags, tokens_of
-from rnnlm.text.labelled.line_formats import PREFIX
-from rnnlm.text.labelled.schemes import NONE, OUTSIDE, check_label, detect_scheme, strays
 from rnnlm.text.lines import split_words
 from rnnlm.text.named_columns import header_in
 

@@ -17,16 +17,17 @@ from torch.nn import functional as F
 from rnnlm.config import Resolved
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
-from rnnlm.models import loading, model_folder
-from rnnlm.models.registry import LANGUAGE_MODEL
-from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.neural.layer_outputs import of_network
-from rnnlm.neural.layers.layers import RecurrentStack
-from rnnlm.neural.network import Network
-from rnnlm.neural.settings import CELLS
-from rnnlm.tasks.labels.data import EncodedWords, TaskData, encode_words, padded
-from rnnlm.tasks.labels.settings import TaskSettings
-from rnnlm.tasks.request import Request
+from rnnlm.lm.base import loading
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.layer_outputs import of_network
+from rnnlm.lm.neural.layers.layers import RecurrentStack
+from rnnlm.lm.neural.network import Network
+from rnnlm.lm.neural.settings import CELLS
+from rnnlm.registry import LANGUAGE_MODEL
+from rnnlm.storage import model_folder
+from rnnlm.tasks.labelling.data import EncodedWords, TaskData, encode_words, padded
+from rnnlm.tasks.labelling.settings import TaskSettings
+from rnnlm.training.request import Request
 
 # Of states that a training run keeps; what would take more is read again in each step.
 CACHE_BYTES = 1 << 30

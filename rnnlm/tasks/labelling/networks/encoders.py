@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnlm.inference.layer_outputs import FEATURES, INPUT
 from rnnlm.interface import Tokenizer
-from rnnlm.neural.layers.layers import dropout, reader_of_rows, rows_of
-from rnnlm.neural.settings import RecurrentSettings
-from rnnlm.neural.words import WordInput
+from rnnlm.lm.base.layer_outputs import FEATURES, INPUT
+from rnnlm.lm.neural.layers.layers import dropout, reader_of_rows, rows_of
+from rnnlm.lm.neural.settings import RecurrentSettings
+from rnnlm.lm.neural.words import WordInput
 from rnnlm.tasks.batches import is_word
-from rnnlm.tasks.labels.settings import (
+from rnnlm.tasks.labelling.settings import (
     BagClassifier,
     CnnClassifier,
     RecurrentTaskSettings,
@@ -166,7 +166,7 @@ class LowerCasedForms(nn.Module):
     spells. Specials stay.
 
     The table is not a weight, and is not stored. It grows with the tokenizer's unseen words, as
-    that of their characters does (:class:`rnnlm.neural.words.SpelledWords`).
+    that of their characters does (:class:`rnnlm.lm.neural.words.SpelledWords`).
     """
 
     form_V: Tensor
@@ -213,7 +213,8 @@ Parts = Sequence[tuple[int, bool]]
 
 
 class Pooling(nn.Module):
-    """`sentence_pooling` of the features of an :class:`rnnlm.tasks.labels.encoders.Encoder`:
+    """`sentence_pooling` of the features of an
+    :class:`rnnlm.tasks.labelling.networks.encoders.Encoder`:
 
     last: the forward direction's vector at the last word, and the backward one's at the first (with
     dense connections also the last word's vector itself); mean, max, sum: over the words, number by
@@ -387,7 +388,7 @@ def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor
 
 def make_text_encoder(settings: TaskSettings, tokenizer: Tokenizer) -> BagOfWords | WordFilters:
     """Make the network that reads texts for `bag` or `cnn`, with weights that
-    :func:`rnnlm.neural.initialisation.start_weights` fills."""
+    :func:`rnnlm.lm.neural.initialisation.start_weights` fills."""
     if isinstance(settings, BagClassifier):
         return BagOfWords(settings, tokenizer)
     assert isinstance(settings, CnnClassifier)

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from rnnlm.neural.initialisation import start_weights
-from rnnlm.neural.layers.layers import LayeredNetwork
-from rnnlm.neural.trace import NamedLayer, trace_stack
+from rnnlm.lm.neural.initialisation import start_weights
+from rnnlm.lm.neural.layers.layers import LayeredNetwork
+from rnnlm.lm.neural.trace import NamedLayer, trace_stack
 from rnnlm.tasks.batches import is_word
-from rnnlm.tasks.labels.contextual import LayerMixture
-from rnnlm.tasks.labels.data import MULTI, WORD, Codec, LabelColumn
-from rnnlm.tasks.labels.encoders import (
+from rnnlm.tasks.labelling.data import MULTI, WORD, Codec, LabelColumn
+from rnnlm.tasks.labelling.networks.contextual import LayerMixture
+from rnnlm.tasks.labelling.networks.encoders import (
     BagOfWords,
     Encoder,
     Pooling,
@@ -24,8 +24,8 @@ from rnnlm.tasks.labels.encoders import (
     at_words,
     make_text_encoder,
 )
-from rnnlm.tasks.labels.heads import CrfHead, SoftmaxHead, TaggingHead, TextHead
-from rnnlm.tasks.labels.settings import RecurrentTaskSettings, TaggingSettings, TaskSettings
+from rnnlm.tasks.labelling.networks.heads import CrfHead, SoftmaxHead, TaggingHead, TextHead
+from rnnlm.tasks.labelling.settings import RecurrentTaskSettings, TaggingSettings, TaskSettings
 
 
 class Features(NamedTuple):

@@ -20,13 +20,13 @@ from rnnlm.evaluation.comparison.comparison import (
 )
 from rnnlm.evaluation.comparison.pairing import Comparable, Comparing, Difference, Refused, Side
 from rnnlm.evaluation.comparison.stored import StoredModel
-from rnnlm.evaluation.pair_evaluation import PairEvaluation
 from rnnlm.evaluation.perplexity import tell_single_block
-from rnnlm.evaluation.translation import WRITTEN_METRICS, TranslationSignature
 from rnnlm.interface import UNKNOWN
-from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, lines_of
-from rnnlm.tasks.seq2seq.evaluation import Pairs, read, references_of
+from rnnlm.tasks.seq2seq.evaluation import evaluation
+from rnnlm.tasks.seq2seq.evaluation.evaluation import Pairs, read, references_of
+from rnnlm.tasks.seq2seq.evaluation.pair_evaluation import PairEvaluation
+from rnnlm.tasks.seq2seq.evaluation.translation import WRITTEN_METRICS, TranslationSignature
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import PairOptions
 

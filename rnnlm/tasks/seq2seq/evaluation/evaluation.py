@@ -16,10 +16,19 @@ from rnnlm.checks import several
 from rnnlm.config import Layer, from_stored, resolve
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation import perplexity
-from rnnlm.evaluation.pair_evaluation import Decoded, PairEvaluation, Written
 from rnnlm.evaluation.perplexity import LineSums
 from rnnlm.evaluation.soundness import TOLERANCE, Check
-from rnnlm.evaluation.translation import (
+from rnnlm.events import never
+from rnnlm.interface import Tokenizer
+from rnnlm.lm.base import loading
+from rnnlm.scoring.generation.drawing import Starts
+from rnnlm.scoring.generation.search import search
+from rnnlm.scoring.generation.settings import SearchSettings
+from rnnlm.storage.manifest import read_manifest
+from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, encode_pairs, lines_of
+from rnnlm.tasks.seq2seq.decoding import Translator
+from rnnlm.tasks.seq2seq.evaluation.pair_evaluation import Decoded, PairEvaluation, Written
+from rnnlm.tasks.seq2seq.evaluation.translation import (
     BLEU_ORDER,
     WRITTEN_METRICS,
     Translations,
@@ -29,22 +38,13 @@ from rnnlm.evaluation.translation import (
     measures,
     tokenizer_figures,
 )
-from rnnlm.evaluation.translation import measure as measure_translations
-from rnnlm.events import never
-from rnnlm.generation.drawing import Starts
-from rnnlm.generation.search import search
-from rnnlm.generation.settings import SearchSettings
-from rnnlm.interface import Tokenizer
-from rnnlm.models import loading
-from rnnlm.models.manifest import read_manifest
-from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, encode_pairs, lines_of
-from rnnlm.tasks.seq2seq.decoding import Translator
+from rnnlm.tasks.seq2seq.evaluation.translation import measure as measure_translations
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import GREEDY, DecodingSettings, PairOptions
+from rnnlm.tasks.seq2seq.pairs import ParallelSettings, ParallelText, read_pairs
 from rnnlm.text.encoding import EncodedText, encode_block, joined
 from rnnlm.text.lines import Block, as_bytes
 from rnnlm.text.marks import count_marks, tell_unseen
-from rnnlm.text.pairs import ParallelSettings, ParallelText, read_pairs
 from rnnlm.text.sources import settings_for
 
 # ---- Pairs that a model is evaluated on: read as its training data were, unless something else is
@@ -66,8 +66,8 @@ def open_pairs(
 
     target: files with the targets, line by line, where these are in separate files: one for each of
     `paths`, and as many again for each further reference. overrides: settings of
-    :class:`~rnnlm.text.pairs.ParallelSettings` that differ from those of the training data. called:
-    the model, in notices.
+    :class:`~rnnlm.tasks.seq2seq.pairs.ParallelSettings` that differ from those of the training
+    data. called: the model, in notices.
     """
     # Each round of target files is one reference of all sources.
     target = several(target, "target")

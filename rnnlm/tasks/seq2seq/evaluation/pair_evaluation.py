@@ -8,13 +8,13 @@ from typing import Any, Self
 from rnnlm.evaluation.metrics import Evaluation, Metric, bounds, interval_of, restored
 from rnnlm.evaluation.perplexity import TextEvaluation
 from rnnlm.evaluation.resampling import Measure
-from rnnlm.evaluation.translation import (
+from rnnlm.tabular import Table, to_builtins
+from rnnlm.tasks.seq2seq.evaluation.translation import (
     WRITTEN_METRICS,
     LengthFigures,
     TranslationFigures,
     Translations,
 )
-from rnnlm.tabular import Table, to_builtins
 
 
 @dataclass(frozen=True)

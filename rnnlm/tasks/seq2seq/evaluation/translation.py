@@ -31,7 +31,7 @@ BOUNDS = (5, 10, 15, 20, 30, 40, 50)
 class LengthFigures(Result):
     """The metrics of the sentences whose sources have from `shortest` to `longest` words or
     tokens (None: any number); metrics as in
-    :class:`rnnlm.evaluation.translation.TranslationFigures`."""
+    :class:`rnnlm.tasks.seq2seq.evaluation.translation.TranslationFigures`."""
 
     shortest: int
     longest: int | None
@@ -58,8 +58,9 @@ def by_length(
     """Return the metrics by length of the source, shortest first; buckets without a sentence are
     left out.
 
-    measures: of :func:`rnnlm.evaluation.translation.measures`. lengths_N: the length of each
-    sentence's source, without `</s>`. bounds: the longest source of each bucket but the last.
+    measures: of :func:`rnnlm.tasks.seq2seq.evaluation.translation.measures`. lengths_N: the length
+    of each sentence's source, without `</s>`. bounds: the longest source of each bucket but the
+    last.
     """
     lengths_N = np.asarray(lengths_N)
     sentences = next(iter(measures.values())).counts.sentences

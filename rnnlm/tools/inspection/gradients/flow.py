@@ -11,17 +11,17 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Inspection, Models, Source, Subject, open_source, subjects
-from rnnlm.inspection.gradients.curve import Curve, Trend
-from rnnlm.inspection.gradients.jacobians import Bounds
-from rnnlm.inspection.gradients.measuring import LayerGradients, Settings, draw, measure
-from rnnlm.inspection.heat_maps import INCHES_PER_LABEL, draw_heat_map, robust_highest
-from rnnlm.inspection.untrained import UNTRAINED, with_starts
 from rnnlm.interface import Device, Tokenizer
-from rnnlm.models.loading import SHIPPED
+from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.tabular import Table, to_builtins
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
+from rnnlm.tools.inspection.common import Inspection, Models, Source, Subject, open_source, subjects
+from rnnlm.tools.inspection.gradients.curve import Curve, Trend
+from rnnlm.tools.inspection.gradients.jacobians import Bounds
+from rnnlm.tools.inspection.gradients.measuring import LayerGradients, Settings, draw, measure
+from rnnlm.tools.inspection.heat_maps import INCHES_PER_LABEL, draw_heat_map, robust_highest
+from rnnlm.tools.inspection.untrained import UNTRAINED, with_starts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,8 @@ class ModelGradients:
 
 @dataclass(frozen=True, repr=False)
 class GradientFlow(Inspection):
-    """The result of :func:`inspect_gradients`; an :class:`~rnnlm.inspection.common.Inspection`."""
+    """The result of :func:`inspect_gradients`; an
+    :class:`~rnnlm.tools.inspection.common.Inspection`."""
 
     models: tuple[ModelGradients, ...]
     verdict_first = True

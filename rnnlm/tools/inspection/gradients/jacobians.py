@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.neural.activations import BY_NAME
-from rnnlm.neural.layers.layers import ElmanLayer, Layer, RecurrentStack, State
-from rnnlm.neural.network import Network
+from rnnlm.lm.neural.activations import BY_NAME
+from rnnlm.lm.neural.layers.layers import ElmanLayer, Layer, RecurrentStack, State
+from rnnlm.lm.neural.network import Network
 
 # ---- The trajectory of a recurrent layer at several positions of a text, and vectors pulled back
 # along it.

@@ -10,8 +10,12 @@ from torch import Tensor
 
 from rnnlm import arrays
 from rnnlm.errors import TextError, notice
-from rnnlm.inspection.gradients.curve import Curve, curve
-from rnnlm.inspection.gradients.jacobians import (
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.layers.layers import ElmanLayer, RecurrentStack, State
+from rnnlm.lm.neural.network import Network
+from rnnlm.text.lines import Progress
+from rnnlm.tools.inspection.gradients.curve import Curve, curve
+from rnnlm.tools.inspection.gradients.jacobians import (
     EXACT_UNITS,
     Bounds,
     Exponent,
@@ -25,10 +29,6 @@ from rnnlm.inspection.gradients.jacobians import (
     squared_sizes,
     trajectories,
 )
-from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.neural.layers.layers import ElmanLayer, RecurrentStack, State
-from rnnlm.neural.network import Network
-from rnnlm.text.lines import Progress
 
 # ---- Positions of a text, drawn at random, and the state in which a network reaches each.
 #

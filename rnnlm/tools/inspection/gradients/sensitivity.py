@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from rnnlm.errors import TextError
-from rnnlm.inspection.common import Inspection, Models, checked_sentence, subjects
-from rnnlm.inspection.gradients.flow import unit_of
-from rnnlm.inspection.gradients.jacobians import loss_gradients
 from rnnlm.interface import Device
-from rnnlm.models.loading import SHIPPED
-from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.base.loading import SHIPPED
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.tabular import Row, Table
+from rnnlm.tools.inspection.common import Inspection, Models, checked_sentence, subjects
+from rnnlm.tools.inspection.gradients.flow import unit_of
+from rnnlm.tools.inspection.gradients.jacobians import loss_gradients
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,7 @@ class SensitivityMap:
 @dataclass(frozen=True, repr=False)
 class SentenceSensitivity(Inspection):
     """The result of :func:`inspect_sensitivity`; an
-    :class:`~rnnlm.inspection.common.Inspection`."""
+    :class:`~rnnlm.tools.inspection.common.Inspection`."""
 
     models: tuple[SensitivityMap, ...]
     verdict_first = True
@@ -108,7 +108,7 @@ class SentenceSensitivity(Inspection):
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the heat maps, side by side."""
-        from rnnlm.inspection.gradients.flow import draw_maps
+        from rnnlm.tools.inspection.gradients.flow import draw_maps
 
         maps = [
             (each.model, each.unit, each.read, each.predicted, each.norms) for each in self.models

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from reference import recurrent_network
-from rnnlm.neural.layers.layers import RecurrentStack
-from rnnlm.neural.settings import network_settings
+from rnnlm.lm.neural.layers.layers import RecurrentStack
+from rnnlm.lm.neural.settings import network_settings
 
 VARIANTS = [
     ("rnn", {"activation": "tanh"}), ("rnn", {"activation": "relu"}),

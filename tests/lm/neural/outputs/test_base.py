@@ -4,8 +4,8 @@ storing, devices."""
 import pytest
 import torch
 
-from rnnlm.neural.outputs import classes, softmax
-from rnnlm.neural.outputs.softmax import unigram
+from rnnlm.lm.neural.outputs import classes, softmax
+from rnnlm.lm.neural.outputs.softmax import unigram
 from support.output_layers import (
     EXACT,
     LAYERS,

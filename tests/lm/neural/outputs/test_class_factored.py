@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rnnlm.errors import ModelError, SettingsError
-from rnnlm.neural.outputs.classes import (
+from rnnlm.lm.neural.outputs.classes import (
     ClassSoftmax,
     Slices,
     class_starts,

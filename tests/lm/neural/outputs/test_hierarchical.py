@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rnnlm.errors import ModelError
-from rnnlm.neural.outputs.classes import HierarchicalSoftmax, huffman, paths
+from rnnlm.lm.neural.outputs.classes import HierarchicalSoftmax, huffman, paths
 from support.output_layers import make
 
 

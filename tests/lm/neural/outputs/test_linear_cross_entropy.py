@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from rnnlm.neural.outputs import softmax
-from rnnlm.neural.outputs.softmax import LinearCrossEntropy
+from rnnlm.lm.neural.outputs import softmax
+from rnnlm.lm.neural.outputs.softmax import LinearCrossEntropy
 from support.operations import Operations
 from support.output_layers import E, N, V, example, in_chunks
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.neural.outputs import mixture_of_softmaxes
-from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
+from rnnlm.lm.neural.outputs import mixture_of_softmaxes
+from rnnlm.lm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
 from support.operations import Operations
 from support.output_layers import E, V, counts_of, gradients, in_chunks, ready, window
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from rnnlm.errors import ModelError
-from rnnlm.neural.outputs.sampled import (
+from rnnlm.lm.neural.outputs.sampled import (
     NoiseContrastiveSoftmax,
     SampledSoftmax,
     alias_table,
     inclusion,
 )
-from rnnlm.neural.outputs.softmax import unigram
+from rnnlm.lm.neural.outputs.softmax import unigram
 from support.operations import Operations
 from support.output_layers import LAYERS, counts_of, gradients, plain_loss, ready, window
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from rnnlm.events import Validated
-from rnnlm.neural.fitting.optimization import Averaging, NonMonotone
-from rnnlm.neural.fitting.settings import FittingSettings
+from rnnlm.lm.neural.training.optimization import Averaging, NonMonotone
+from rnnlm.lm.neural.training.settings import FittingSettings
 from support.networks import script_validations
 
 

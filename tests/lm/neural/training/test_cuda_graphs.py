@@ -9,9 +9,9 @@ import torch
 
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import SettingsError, TrainingError
-from rnnlm.neural.fitting.fitting import started
-from rnnlm.neural.fitting.settings import RECORDED_MULTIPLE, FittingSettings
-from rnnlm.neural.fitting.step import (
+from rnnlm.lm.neural.training.fitting import started
+from rnnlm.lm.neural.training.settings import RECORDED_MULTIPLE, FittingSettings
+from rnnlm.lm.neural.training.step import (
     PLAIN_USES,
     CudaRecorder,
     GraphedStep,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from rnnlm.events import Step
-from rnnlm.neural.fitting.validation import TELLING_TOKENS, Divergence
+from rnnlm.lm.neural.training.validation import TELLING_TOKENS, Divergence
 
 V = 1000  # a uniform guess has 6.9 nats; the limit is 18.8
 

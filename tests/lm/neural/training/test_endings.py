@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rnnlm.events import Validated, never
-from rnnlm.neural.fitting import state as state_module
+from rnnlm.lm.neural.training import state as state_module
 from support.networks import script_validations, tick
 
 

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Step, never
-from rnnlm.inference import span_scoring
-from rnnlm.neural.device import has_native_bf16
-from rnnlm.neural.fitting import fitting
-from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.neural.device import has_native_bf16
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.training import fitting
 from rnnlm.text.batches import stream_bounds
 from rnnlm.text.encoding import TrainingData
 

@@ -10,14 +10,14 @@ import torch
 
 from rnnlm.errors import ModelError
 from rnnlm.events import TrainingState, Validated, never
-from rnnlm.models.metrics_log import MetricsLog
-from rnnlm.neural.fitting import progress
-from rnnlm.neural.fitting import state as state_module
-from rnnlm.neural.fitting.contracts import Batch
-from rnnlm.neural.fitting.progress import LayerStatistics, saturated_share
-from rnnlm.neural.fitting.step import GraphedStep
-from rnnlm.neural.layers.steps import Step
-from rnnlm.neural.spectrum import recurrent_matrices, spectral_radius
+from rnnlm.lm.neural.layers.steps import Step
+from rnnlm.lm.neural.spectrum import recurrent_matrices, spectral_radius
+from rnnlm.lm.neural.training import progress
+from rnnlm.lm.neural.training import state as state_module
+from rnnlm.lm.neural.training.contracts import Batch
+from rnnlm.lm.neural.training.progress import LayerStatistics, saturated_share
+from rnnlm.lm.neural.training.step import GraphedStep
+from rnnlm.storage.metrics_log import MetricsLog
 from support import tiny_pairs, tiny_tasks
 
 OWN = {

@@ -7,8 +7,8 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Validated, never
-from rnnlm.neural.fitting import state as state_module
-from rnnlm.neural.fitting import validation
+from rnnlm.lm.neural.training import state as state_module
+from rnnlm.lm.neural.training import validation
 from support.networks import tick
 
 TINY = {"batch_rows": 4, "bptt_tokens": 12, "dropout_output": 0.3}

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from rnnlm.events import never
-from rnnlm.neural import language_model
-from rnnlm.neural.fitting.progress import LayerStatistics
+from rnnlm.lm.neural import language_model
+from rnnlm.lm.neural.training.progress import LayerStatistics
 from support.saved_models import make_lstm
 
 

@@ -10,12 +10,12 @@ import torch
 from torch import distributed
 
 from rnnlm.events import Checkpoint, Validated, never
-from rnnlm.neural.fitting import ranks as ranks_module
-from rnnlm.neural.fitting.fitting import language_model_trainer, start_network
-from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, open_group
-from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
-from rnnlm.neural.fitting.step import SharedStep
-from rnnlm.neural.settings import network_settings
+from rnnlm.lm.neural.settings import network_settings
+from rnnlm.lm.neural.training import ranks as ranks_module
+from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
+from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, open_group
+from rnnlm.lm.neural.training.settings import FittingSettings, RunSettings
+from rnnlm.lm.neural.training.step import SharedStep
 from rnnlm.system import Rank
 from support.devices import ON_EACH_DEVICE
 

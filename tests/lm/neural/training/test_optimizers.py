@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from rnnlm.errors import SettingsError
-from rnnlm.neural.fitting.optimization import FUSED, Penalty, clip_gradients, make_optimizer
-from rnnlm.neural.fitting.settings import FittingSettings
+from rnnlm.lm.neural.training.optimization import FUSED, Penalty, clip_gradients, make_optimizer
+from rnnlm.lm.neural.training.settings import FittingSettings
 
 CPU = torch.device("cpu")
 
@@ -133,7 +133,7 @@ def test_rmsprop_divides_by_the_root_mean_square(network, momentum):
 
 
 def test_asgd_takes_the_steps_of_torchs(network):
-    """Its average is of :mod:`rnnlm.neural.fitting.optimization`, and is held against torch's
+    """Its average is of :mod:`rnnlm.lm.neural.training.optimization`, and is held against torch's
     there."""
     other = nn.Linear(2, 2)
     other.load_state_dict(network.state_dict())

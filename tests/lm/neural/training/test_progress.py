@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from rnnlm.neural.fitting import progress
-from rnnlm.neural.fitting.progress import Meter
+from rnnlm.lm.neural.training import progress
+from rnnlm.lm.neural.training.progress import Meter
 from support.output_layers import LAYERS, E, V, ready
 
 NORM = torch.tensor(1.0)

@@ -22,16 +22,16 @@ from rnnlm.errors import (
     UsageError,
 )
 from rnnlm.events import Checkpoint, RolledBack, Step, TrainingState, Validated
-from rnnlm.neural.fitting import ranks as ranks_module
-from rnnlm.neural.fitting import state as state_module
-from rnnlm.neural.fitting.fitting import language_model_trainer, start_network
-from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, ProcessGroup, join
-from rnnlm.neural.fitting.settings import FittingSettings, Interval, RunSettings
-from rnnlm.neural.fitting.step import SharedStep
-from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.neural.settings import stored
+from rnnlm.lm.neural.settings import stored
+from rnnlm.lm.neural.training import ranks as ranks_module
+from rnnlm.lm.neural.training import state as state_module
+from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
+from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, ProcessGroup, join
+from rnnlm.lm.neural.training.settings import FittingSettings, Interval, RunSettings
+from rnnlm.lm.neural.training.step import SharedStep
+from rnnlm.lm.neural.training.trainer import Trainer
 from rnnlm.system import Rank, bind_device, current_rank
-from rnnlm.tasks.labels import fitting as tasks_fitting
+from rnnlm.tasks.labelling import fitting as tasks_fitting
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.lines import TextSettings
@@ -39,6 +39,8 @@ from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support import tiny_pairs, tiny_tasks
 from support.forks import FORK, free_port
 from support.tiny_models import Lines, english_lines
+
+pytestmark = pytest.mark.processes
 
 # Two in the suite; three, too, in the long proofs.
 COUNTS = (2, pytest.param(3, marks=pytest.mark.soak))

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from rnnlm.events import Checkpoint, Fitted, RolledBack, Step, TrainingState, Validated, never
-from rnnlm.neural.fitting import state as state_module
-from rnnlm.neural.fitting.settings import Interval
+from rnnlm.lm.neural.training import state as state_module
+from rnnlm.lm.neural.training.settings import Interval
 from support.networks import script_validations
 
 SETTINGS = {

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from rnnlm.neural.fitting.optimization import LearningRate
-from rnnlm.neural.fitting.settings import FittingSettings
+from rnnlm.lm.neural.training.optimization import LearningRate
+from rnnlm.lm.neural.training.settings import FittingSettings
 
 
 def schedule_of(**settings):

@@ -9,10 +9,10 @@ import torch
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import SettingsError, TextError, TrainingError
 from rnnlm.events import Fitted, Started, never
-from rnnlm.models.registry import kind_of
-from rnnlm.neural import words
-from rnnlm.neural.fitting import fitting
-from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural import words
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.training import fitting
+from rnnlm.registry import kind_of
 from rnnlm.text.vectors import svd_vectors
 from rnnlm.training.plan import Request, plan
 

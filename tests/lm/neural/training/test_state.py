@@ -8,7 +8,7 @@ import torch
 
 from rnnlm.errors import ModelError
 from rnnlm.events import TrainingState, Validated, never
-from rnnlm.neural.fitting import state as state_module
+from rnnlm.lm.neural.training import state as state_module
 
 CASES = [
     {"optimizer": "adamw", "weight_decay": 0.01}, {"optimizer": "adam", "ema_decay": 0.9},

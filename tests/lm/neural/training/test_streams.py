@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from rnnlm.errors import ModelError
-from rnnlm.files.tensors import ChunkedArray
-from rnnlm.neural.fitting.language_modelling import DeviceReader, DiskReader, TextStreams
+from rnnlm.lm.neural.training.language_modelling import DeviceReader, DiskReader, TextStreams
+from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.batches import DocumentBorders, stream_bounds, tbptt_windows, with_boundary
 
 BOUNDARY = 0

@@ -24,6 +24,8 @@ from rnnlm.training import run as training
 from support.commands import environment
 from support.forks import FORK, free_port, run_command
 
+pytestmark = pytest.mark.processes
+
 SMALL = (
     "--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32", "--device", "cpu",
     "--set", "bptt_tokens=12", "--set",
@@ -32,7 +34,7 @@ SMALL = (
     "schedule=constant",
 )  # fmt: skip
 ENDLESS = ("--budget", "1000000steps")
-PAGE = Path(__file__).parents[2] / "docs" / "train.md"
+PAGE = Path(__file__).parents[4] / "docs" / "train.md"
 
 
 def weights(folder):

@@ -10,12 +10,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from rnnlm.events import Checkpoint, TrainingState, Validated, never
-from rnnlm.models.metrics_log import MetricsLog
-from rnnlm.neural.fitting import state as state_module
-from rnnlm.neural.fitting.contracts import Batch, Loss, Verdict
-from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
-from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.neural.layers.layers import LayeredNetwork
+from rnnlm.lm.neural.layers.layers import LayeredNetwork
+from rnnlm.lm.neural.training import state as state_module
+from rnnlm.lm.neural.training.contracts import Batch, Loss, Verdict
+from rnnlm.lm.neural.training.settings import FittingSettings, RunSettings
+from rnnlm.lm.neural.training.trainer import Trainer
+from rnnlm.storage.metrics_log import MetricsLog
 
 
 def points(seed, rows=8):

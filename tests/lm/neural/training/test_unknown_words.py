@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.neural.fitting.language_modelling import DeviceReader, RareWords
+from rnnlm.lm.neural.training.language_modelling import DeviceReader, RareWords
 
 LINES = [*(["the cat sat on the mat", "the dog sat on the mat"] * 20), "a heron stood there"]
 ONCE = ("a", "heron", "stood", "there")

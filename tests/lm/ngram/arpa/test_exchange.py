@@ -6,12 +6,12 @@ import pytest
 import rnnlm
 from reference.arpa_dictionary import ArpaDictionary
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning
-from rnnlm.models import model_folder
-from rnnlm.ngram import checks, pruning
-from rnnlm.ngram.arpa import writing
-from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.ngram.joining import joined
-from rnnlm.tasks.evaluation import evaluate
+from rnnlm.evaluation.evaluate import evaluate
+from rnnlm.lm.ngram import checks, pruning
+from rnnlm.lm.ngram.arpa import writing
+from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.lm.ngram.joining import joined
+from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support import tiny_models

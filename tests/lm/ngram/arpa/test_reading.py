@@ -5,8 +5,8 @@ import pytest
 
 from reference.arpa_dictionary import ArpaDictionary
 from rnnlm.errors import ModelError, RnnlmWarning
-from rnnlm.ngram.arpa import reading as arpa_lines
-from rnnlm.ngram.arpa.reading import read_arpa
+from rnnlm.lm.ngram.arpa import reading as arpa_lines
+from rnnlm.lm.ngram.arpa.reading import read_arpa
 from support.arpa_files import (
     GOLDEN,
     SMALL,

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import OutputError, RnnlmWarning
-from rnnlm.ngram.arpa import writing
-from rnnlm.ngram.arpa.reading import read_arpa
-from rnnlm.ngram.arpa.writing import arpa_text, spell_symbols
-from rnnlm.ngram.model import NgramModel
+from rnnlm.lm.ngram.arpa import writing
+from rnnlm.lm.ngram.arpa.reading import read_arpa
+from rnnlm.lm.ngram.arpa.writing import arpa_text, spell_symbols
+from rnnlm.lm.ngram.model import NgramModel
 from support.arpa_files import (
     GOLDEN,
     SMALL,

@@ -10,15 +10,15 @@ import pytest
 
 from reference.ngram_levels import levels_of
 from rnnlm.errors import ModelError, OutputError
-from rnnlm.ngram.counting import plan as plans
-from rnnlm.ngram.counting import store
-from rnnlm.ngram.counting.beyond_memory import count_by_shards
-from rnnlm.ngram.counting.counts import count
-from rnnlm.ngram.counting.crew import Bench, Crew
-from rnnlm.ngram.counting.levels import Level
-from rnnlm.ngram.counting.store import Store
-from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.ngram.tables import NOWHERE
+from rnnlm.lm.ngram.counting import plan as plans
+from rnnlm.lm.ngram.counting import store
+from rnnlm.lm.ngram.counting.beyond_memory import count_by_shards
+from rnnlm.lm.ngram.counting.counts import count
+from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.store import Store
+from rnnlm.lm.ngram.counting.task_runner import Bench, Crew
+from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.lm.ngram.tables import NOWHERE
 from support.random_texts import SEEDS, SHARDS, RandomText, assert_levels, random_text
 from support.tiny_ngrams import END, ids_of
 

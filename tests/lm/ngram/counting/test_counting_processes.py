@@ -8,9 +8,11 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmError
 from rnnlm.events import Counting
-from rnnlm.work import LocalTeam
+from rnnlm.parallel import LocalTeam
 from support.killed_runs import cut_off, model_files
 from support.random_texts import write_common_words
+
+pytestmark = pytest.mark.processes
 
 
 @pytest.fixture(scope="module")

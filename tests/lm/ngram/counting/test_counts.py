@@ -6,9 +6,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reference.ngram_formulas import BEGIN, adjusted_counts, raw_counts
-from rnnlm.ngram.counting.levels import NgramCounts
-from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.ngram.tables import NOWHERE
+from rnnlm.lm.ngram.counting.levels import NgramCounts
+from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.lm.ngram.tables import NOWHERE
 from support.tiny_ngrams import counts_of, grams_of
 
 word = st.integers(1, 6)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
-from rnnlm.files import tensors
-from rnnlm.files.resuming import Step
-from rnnlm.ngram.counting import counts_folder, strings
-from rnnlm.ngram.counting.counted import of_folders, of_text
-from rnnlm.ngram.counting.counts import count
-from rnnlm.ngram.counting.counts_folder import Counts
+from rnnlm.lm.ngram.counting import counts_folder, strings
+from rnnlm.lm.ngram.counting.counted import of_folders, of_text
+from rnnlm.lm.ngram.counting.counts import count
+from rnnlm.lm.ngram.counting.counts_folder import Counts
+from rnnlm.storage.files import tensors
+from rnnlm.storage.files.resuming import Step
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
 from support.random_texts import SEEDS, random_text

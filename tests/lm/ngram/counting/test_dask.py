@@ -17,9 +17,11 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmError
 from rnnlm.events import Counting
-from rnnlm.ngram.counting import dask_cluster
+from rnnlm.lm.ngram.counting import dask_cluster
 from support.killed_runs import cut_off, model_files
 from support.random_texts import write_common_words
+
+pytestmark = pytest.mark.processes
 
 distributed = pytest.importorskip("distributed")
 SOAK = pytest.mark.soak
@@ -186,7 +188,9 @@ def processes(tmp_path):
     started.end()
 
 
-SMALL_SHARDS = "from rnnlm.ngram.counting import crew\ncrew.LEAST_SHARD = crew.LEAST_ENTRIES = 5000"
+SMALL_SHARDS = (
+    "from rnnlm.lm.ngram.counting import crew\ncrew.LEAST_SHARD = crew.LEAST_ENTRIES = 5000"
+)
 
 
 @SOAK

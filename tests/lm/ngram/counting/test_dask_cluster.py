@@ -7,8 +7,8 @@ from concurrent.futures import Future
 import pytest
 
 from rnnlm.errors import RnnlmError, SettingsError, UsageError
-from rnnlm.ngram.counting import dask_cluster
-from rnnlm.ngram.counting.dask_cluster import Cluster, check_address
+from rnnlm.lm.ngram.counting import dask_cluster
+from rnnlm.lm.ngram.counting.dask_cluster import Cluster, check_address
 
 pytest.importorskip("distributed")
 

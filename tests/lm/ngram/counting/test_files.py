@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.files.reading import opened
-from rnnlm.ngram.counting.strings import count_lines, count_text, save
+from rnnlm.lm.ngram.counting.strings import count_lines, count_text, save
+from rnnlm.storage.files.reading import opened
 from support.tiny_models import LINES, Lines
 
 word = st.sampled_from(["a", "a!", "b", "\u00a0x", "\\", '"', '""', '"a"'])

@@ -12,6 +12,8 @@ from support.forks import killed_after
 from support.killed_runs import model_files
 from support.random_texts import write_common_words
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):

@@ -7,11 +7,11 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import RnnlmWarning
-from rnnlm.ngram.counting import plan as plans
-from rnnlm.ngram.counting import room
-from rnnlm.ngram.counting.beyond_memory import prefix_of
-from rnnlm.ngram.counting.store import Store
-from rnnlm.ngram.counting.workspace import BYTES_PER_POSITION
+from rnnlm.lm.ngram.counting import memory_limit
+from rnnlm.lm.ngram.counting import plan as plans
+from rnnlm.lm.ngram.counting.beyond_memory import prefix_of
+from rnnlm.lm.ngram.counting.store import Store
+from rnnlm.lm.ngram.counting.workspace import BYTES_PER_POSITION
 from rnnlm.text.on_disk import work_folder
 
 LINES = [f"w{number % 7} w{number % 5} w{number % 3}" for number in range(400)]
@@ -88,11 +88,11 @@ def test_shards_too_large_for_the_memory_are_told(tmp_path):
     shards = [plans.Shard(0, 1000, "", []), plans.Shard(1000, 1100, "", [])]
     store = Store(tmp_path)
     plan = plans.Plan({}, shards, [], [])
-    little = room.Workspace(500 * BYTES_PER_POSITION)
+    little = memory_limit.Workspace(500 * BYTES_PER_POSITION)
     with pytest.warns(RnnlmWarning, match="in parts of 1,000 tokens"):
-        room._tell_large_shards(plan, store, little)
+        memory_limit._tell_large_shards(plan, store, little)
     # Those that are counted need no memory.
     store.note(prefix_of(0), {})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        room._tell_large_shards(plan, store, little)
+        memory_limit._tell_large_shards(plan, store, little)

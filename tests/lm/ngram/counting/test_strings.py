@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import TextError
-from rnnlm.ngram.counting import strings
-from rnnlm.ngram.counting.strings import count_lines, count_text
+from rnnlm.lm.ngram.counting import strings
+from rnnlm.lm.ngram.counting.strings import count_lines, count_text
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.tiny_models import LINES, Lines, make_tokenizer
 

@@ -6,18 +6,18 @@ import pytest
 
 from reference.ngram_levels import levels_of
 from rnnlm.errors import ModelError, TextError
-from rnnlm.files import tensors
-from rnnlm.files.writing import replace_file
-from rnnlm.ngram.counting import crew as crews
-from rnnlm.ngram.counting import plan as plans
-from rnnlm.ngram.counting.beyond_memory import CountShard, count_by_shards
-from rnnlm.ngram.counting.crew import Bench, Place, TeamCrew, work_at
-from rnnlm.ngram.counting.levels import Level
-from rnnlm.ngram.counting.store import Store
-from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.ngram.tables import NOWHERE
+from rnnlm.lm.ngram.counting import plan as plans
+from rnnlm.lm.ngram.counting import task_runner as crews
+from rnnlm.lm.ngram.counting.beyond_memory import CountShard, count_by_shards
+from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.store import Store
+from rnnlm.lm.ngram.counting.task_runner import Bench, Place, TeamCrew, work_at
+from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.lm.ngram.tables import NOWHERE
+from rnnlm.parallel import Cancelled, Inline, Processes, Team
+from rnnlm.storage.files import tensors
+from rnnlm.storage.files.writing import replace_file
 from rnnlm.text.encoding import IdFiles
-from rnnlm.work import Cancelled, Inline, Processes, Team
 from support.random_texts import assert_levels, random_text
 from support.tiny_ngrams import END, ids_of
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmWarning, UsageError
-from rnnlm.ngram.counting import counts_folder, room
-from rnnlm.ngram.counting.counted import of_folders, of_text
-from rnnlm.ngram.counting.levels import Level
-from rnnlm.ngram.counting.vocabularies import Renumbering
-from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.lm.ngram.counting import counts_folder, memory_limit
+from rnnlm.lm.ngram.counting.counted import of_folders, of_text
+from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.vocabularies import Renumbering
+from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
@@ -64,7 +64,7 @@ def assert_merged_is_whole(folder: Path, names, lines, order, tokenizer=WORDS) -
 def few_pieces(monkeypatch):
     """Handle few n-grams at a time, in as little memory as that takes."""
     monkeypatch.setattr(counts_folder, "PIECE_NGRAMS", 50)
-    monkeypatch.setattr(room, "memory_for_arrays", lambda memory, size: 20_000)
+    monkeypatch.setattr(memory_limit, "memory_for_arrays", lambda memory, size: 20_000)
 
 
 @pytest.mark.parametrize("seeds", SEEDS)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import OutputError
-from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.lm.ngram.counting.workspace import Workspace
 
 
 def is_in_a_file(array: np.ndarray) -> bool:

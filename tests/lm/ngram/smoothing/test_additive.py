@@ -3,10 +3,10 @@ import pytest
 
 import rnnlm
 from reference import ngram_formulas as formulas
-from rnnlm.ngram.arpa.writing import export_arpa
-from rnnlm.ngram.fitting import heldout_counts
-from rnnlm.ngram.smoothing import HeldoutCounts
-from rnnlm.ngram.smoothing.other_methods import best_k, logprob
+from rnnlm.lm.ngram.arpa.writing import export_arpa
+from rnnlm.lm.ngram.fitting import heldout_counts
+from rnnlm.lm.ngram.smoothing import HeldoutCounts
+from rnnlm.lm.ngram.smoothing.other_methods import best_k, logprob
 from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of
 
 A, B, END = 1, 2, 0

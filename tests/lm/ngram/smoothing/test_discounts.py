@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import Gathered, RnnlmWarning
-from rnnlm.ngram.smoothing import CountsOfCounts
-from rnnlm.ngram.smoothing.kneser_ney import discount_of, discounts_of
+from rnnlm.lm.ngram.smoothing import CountsOfCounts
+from rnnlm.lm.ngram.smoothing.kneser_ney import discount_of, discounts_of
 
 
 @pytest.mark.parametrize(

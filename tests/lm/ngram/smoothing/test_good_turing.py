@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference import ngram_formulas as formulas
-from rnnlm.ngram.smoothing.other_methods import simple_good_turing
+from rnnlm.lm.ngram.smoothing.other_methods import simple_good_turing
 
 # Gale & Sampson 1995, the prosody data: r and how many patterns occur r times
 PROSODY = (

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference import ngram_formulas as formulas
-from rnnlm.ngram.fitting import heldout_counts
-from rnnlm.ngram.smoothing import HeldoutCounts
-from rnnlm.ngram.smoothing.other_methods import fitted_weights
+from rnnlm.lm.ngram.fitting import heldout_counts
+from rnnlm.lm.ngram.smoothing import HeldoutCounts
+from rnnlm.lm.ngram.smoothing.other_methods import fitted_weights
 from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of
 
 A, B, C, END = 1, 2, 3, 0

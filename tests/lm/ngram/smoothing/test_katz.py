@@ -3,9 +3,9 @@ import warnings
 import numpy as np
 import pytest
 
-from rnnlm.ngram.settings import NgramSettings
-from rnnlm.ngram.smoothing import CountsOfCounts, OrderCounts
-from rnnlm.ngram.smoothing.other_methods import Katz
+from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram.smoothing import CountsOfCounts, OrderCounts
+from rnnlm.lm.ngram.smoothing.other_methods import Katz
 
 
 def shares_of(tally: dict[int, int]):

@@ -1,8 +1,13 @@
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels import accuracy_counts, by_class, label_counts, macro_f1
 from rnnlm.evaluation.resampling import Measure, ratio
+from rnnlm.tasks.labelling.evaluation.label_metrics import (
+    accuracy_counts,
+    by_class,
+    label_counts,
+    macro_f1,
+)
 
 GOLD = ["DET NOUN VERB".split(), ["NOUN"], []]
 PREDICTED = ["DET NOUN NOUN".split(), ["VERB"], []]

@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.labels import OTHERS, confusion, plot
+from rnnlm.tasks.labelling.evaluation.label_metrics import OTHERS, confusion, plot
 from support.pictures import faults_of
 
 GOLD = ["N N N V".split(), "V V A".split()]

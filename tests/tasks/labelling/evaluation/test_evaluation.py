@@ -5,20 +5,20 @@ import dataclasses
 import pytest
 
 import rnnlm
-from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import ComparisonError, RnnlmError, RnnlmWarning, UsageError
-from rnnlm.evaluation.labels import Predictions, report
-from rnnlm.generation.autocomplete import next_words
-from rnnlm.generation.drawing import generate
-from rnnlm.generation.search import likeliest
+from rnnlm.evaluation.evaluate import evaluate
+from rnnlm.lm.mixtures.adaptation import adapt
+from rnnlm.scoring.generation.autocomplete import next_words
+from rnnlm.scoring.generation.drawing import generate
+from rnnlm.scoring.generation.search import likeliest
 from rnnlm.scoring.pairs.scoring import score_pairs
-from rnnlm.tasks.evaluation import evaluate
-from rnnlm.tasks.labels import evaluation
-from rnnlm.tasks.labels.data import EDIT, SOUNDS, WORD, Codec, column_of
-from rnnlm.tasks.labels.evaluation_data import labelled_data
-from rnnlm.tasks.labels.model import predict
+from rnnlm.tasks.labelling.data import EDIT, SOUNDS, WORD, Codec, column_of
+from rnnlm.tasks.labelling.evaluation import evaluation
+from rnnlm.tasks.labelling.evaluation.evaluation_data import labelled_data
+from rnnlm.tasks.labelling.evaluation.label_metrics import Predictions, report
+from rnnlm.tasks.labelling.formats.example import Example, LabelledText
+from rnnlm.tasks.labelling.model import predict
 from rnnlm.text import tokenizers
-from rnnlm.text.labelled.example import Example, LabelledText
 from rnnlm.text.lines import Block
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.tiny_tasks import VALID, fit, labelled

@@ -1,8 +1,8 @@
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels import calibration_counts, expected_error
 from rnnlm.evaluation.resampling import Measure
+from rnnlm.tasks.labelling.evaluation.label_metrics import calibration_counts, expected_error
 
 
 def ece(right, probabilities):

@@ -4,7 +4,12 @@ import math
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels import Predictions, joint_exact_match, measures, report
+from rnnlm.tasks.labelling.evaluation.label_metrics import (
+    Predictions,
+    joint_exact_match,
+    measures,
+    report,
+)
 
 SLOTS = Predictions(
     "word", gold=["B-city I-city O".split(), "O B-day".split()],

@@ -6,7 +6,8 @@ import pytest
 
 from reference import label_spans
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels import (
+from rnnlm.evaluation.resampling import Counts, Measure
+from rnnlm.tasks.labelling.evaluation.label_metrics import (
     GOLD,
     PREDICTED,
     RIGHT,
@@ -19,8 +20,7 @@ from rnnlm.evaluation.labels import (
     span_counts,
     spans,
 )
-from rnnlm.evaluation.resampling import Counts, Measure
-from rnnlm.text.labelled import schemes
+from rnnlm.tasks.labelling.formats import schemes
 
 
 def random_labels(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies
 
 from rnnlm.errors import SettingsError, TextError
-from rnnlm.text.labelled.alignment import (
+from rnnlm.tasks.labelling.formats.alignment import (
     align,
     align_more,
     best_units,

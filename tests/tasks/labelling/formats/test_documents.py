@@ -8,15 +8,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError, TextError, UsageError
-from rnnlm.text.labelled.documents import (
+from rnnlm.tasks.labelling.formats.documents import (
     RAW,
     WRITTEN,
     detect_document_format,
     open_document,
     raw_sentence,
 )
-from rnnlm.text.labelled.example import LabelledSettings
-from rnnlm.text.labelled.reading import read_labelled
+from rnnlm.tasks.labelling.formats.example import LabelledSettings
+from rnnlm.tasks.labelling.formats.reading import read_labelled
 
 CONLLU = (
     "\ufeff# newdoc\n\n# text = We don't.\n# mood = plain\n"

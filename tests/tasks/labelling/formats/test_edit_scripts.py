@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, strategies
 
 from rnnlm.errors import TextError
-from rnnlm.text.labelled.edit_scripts import apply, script
+from rnnlm.tasks.labelling.formats.edit_scripts import apply, script
 
 ANY = strategies.text(strategies.characters(), max_size=12)  # surrogates, too
 # words that share letters, and the characters of scripts

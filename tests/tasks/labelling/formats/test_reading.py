@@ -9,8 +9,8 @@ import pyarrow.parquet
 import pytest
 
 from rnnlm.errors import RnnlmError, RnnlmWarning, SettingsError, TextError, UsageError
-from rnnlm.text.labelled.example import LabelledSettings, labels_in
-from rnnlm.text.labelled.reading import read_labelled
+from rnnlm.tasks.labelling.formats.example import LabelledSettings, labels_in
+from rnnlm.tasks.labelling.formats.reading import read_labelled
 
 WORDS, TAGS = ("We", "do", "n't", "fly", "."), ("PRON", "AUX", "PART", "VERB", "PUNCT")
 CONLLU = (

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.text.labelled.schemes import LETTERS, allowed, convert, detect_scheme, spans, written
+from rnnlm.tasks.labelling.formats.schemes import (
+    LETTERS,
+    allowed,
+    convert,
+    detect_scheme,
+    spans,
+    written,
+)
 
 BY_HAND = {  # two names side by side, one of three words, one of another type behind it
     "iob1": "I-P B-P O I-L I-L I-L I-P O",

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from rnnlm.errors import RnnlmWarning, UsageError
-from rnnlm.models import loading, model_folder
+from rnnlm.lm.base import loading
 from rnnlm.runs import train
-from rnnlm.tasks.labels.contextual import FrozenModels, LayerMixture
-from rnnlm.tasks.labels.model import predict
-from rnnlm.tasks.labels.settings import TaggingSettings
+from rnnlm.storage import model_folder
+from rnnlm.tasks.labelling.model import predict
+from rnnlm.tasks.labelling.networks.contextual import FrozenModels, LayerMixture
+from rnnlm.tasks.labelling.settings import TaggingSettings
 from support.random_language_models import SUBWORDS, language_model
 from support.tiny_tasks import TRAIN, VALID, columns, small, table
 
@@ -163,7 +164,7 @@ def test_a_run_with_unfreezing_layers_resumes_exactly(tmp_path, language_models)
 
 def test_states_too_large_for_memory_are_read_again(tmp_path, language_models, monkeypatch):
     kept = loading.load(trained(tmp_path, "kept"), "cpu")
-    monkeypatch.setattr("rnnlm.tasks.labels.contextual.CACHE_BYTES", 0)
+    monkeypatch.setattr("rnnlm.tasks.labelling.networks.contextual.CACHE_BYTES", 0)
     read_again = loading.load(trained(tmp_path, "again"), "cpu")
     for name, array in kept.to_arrays().items():
         assert np.allclose(array, read_again.to_arrays()[name], atol=2e-2)

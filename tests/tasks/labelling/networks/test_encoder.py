@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from rnnlm.neural.initialisation import start_weights
-from rnnlm.neural.layers.layers import RecurrentStack, first_state, mirror, mirror_places
-from rnnlm.neural.settings import network_settings as language_model_settings
-from rnnlm.tasks.labels.encoders import Encoder
-from rnnlm.tasks.labels.settings import network_settings
+from rnnlm.lm.neural.initialisation import start_weights
+from rnnlm.lm.neural.layers.layers import RecurrentStack, first_state, mirror, mirror_places
+from rnnlm.lm.neural.settings import network_settings as language_model_settings
+from rnnlm.tasks.labelling.networks.encoders import Encoder
+from rnnlm.tasks.labelling.settings import network_settings
 from support.tiny_models import make_tokenizer
 
 TEXT = ["the cat sat on the mat", "a dog"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.tasks.labels.heads import CrfHead, SoftmaxHead, TaggingHead, TextHead
+from rnnlm.tasks.labelling.networks.heads import CrfHead, SoftmaxHead, TaggingHead, TextHead
 
 T, B, H, K = 3, 3, 4, 3
 LENGTHS = torch.tensor([3, 1, 2])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnnlm.tasks.labels.heads import LinearChain
+from rnnlm.tasks.labelling.networks.heads import LinearChain
 
 T, B, K = 5, 4, 3
 LENGTHS = torch.tensor([5, 1, 3, 4])

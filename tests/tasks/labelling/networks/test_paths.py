@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.tasks.labels import heads
-from rnnlm.tasks.labels.heads import Chain, constraint_chain, nbest_paths
+from rnnlm.tasks.labelling.networks import heads
+from rnnlm.tasks.labelling.networks.heads import Chain, constraint_chain, nbest_paths
 
 T, B, K = 5, 3, 3
 LENGTHS = torch.tensor([5, 2, 3])

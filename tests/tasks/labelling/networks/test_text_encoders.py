@@ -4,9 +4,9 @@ padding."""
 import pytest
 import torch
 
-from rnnlm.neural.initialisation import start_weights
-from rnnlm.tasks.labels.encoders import Encoder, Pooling, make_text_encoder
-from rnnlm.tasks.labels.settings import network_settings
+from rnnlm.lm.neural.initialisation import start_weights
+from rnnlm.tasks.labelling.networks.encoders import Encoder, Pooling, make_text_encoder
+from rnnlm.tasks.labelling.settings import network_settings
 from support.tiny_models import make_tokenizer
 
 LENGTHS = [5, 1, 3]

@@ -1,7 +1,7 @@
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.translation import Translations, by_length, measure, measures
+from rnnlm.tasks.seq2seq.evaluation.translation import Translations, by_length, measure, measures
 
 HYPOTHESES = ["a b c d e", "a b c d x", "", "b a c d e f g h", "f g h i j"]
 REFERENCES = [["a b c d e"], ["a b c d e"], ["q"], ["a b c d e f g h", "b a"], ["e g h i j"]]

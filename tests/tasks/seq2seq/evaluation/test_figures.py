@@ -7,7 +7,12 @@ import jiwer
 import pytest
 
 from rnnlm.errors import ArgumentTypeError, UsageError
-from rnnlm.evaluation.translation import Translations, TranslationSettings, measure, measures
+from rnnlm.tasks.seq2seq.evaluation.translation import (
+    Translations,
+    TranslationSettings,
+    measure,
+    measures,
+)
 
 WORDS = "The a House house cat, sat sat. on mat über! I'm 3.5 isn't".split()
 

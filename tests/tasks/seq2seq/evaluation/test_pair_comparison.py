@@ -8,8 +8,8 @@ import rnnlm
 from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.resampling import paired_difference
-from rnnlm.evaluation.translation import WRITTEN_METRICS, measures
 from rnnlm.tasks.seq2seq.data import PairCodec
+from rnnlm.tasks.seq2seq.evaluation.translation import WRITTEN_METRICS, measures
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from support.tiny_models import make_tokenizer
 from support.tiny_seq2seq import TARGET, tiny_model

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import TextError, UsageError
+from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.evaluation.metrics import with_intervals
-from rnnlm.evaluation.translation import Translations, TranslationSettings, measure
-from rnnlm.tasks.evaluation import evaluate
-from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import PairCodec, encode_pairs
 from rnnlm.tasks.seq2seq.decoding import translate
+from rnnlm.tasks.seq2seq.evaluation import evaluation
+from rnnlm.tasks.seq2seq.evaluation.translation import Translations, TranslationSettings, measure
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from support.tiny_models import make_tokenizer

@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 
-from rnnlm.tasks.seq2seq import evaluation
+from rnnlm.tasks.seq2seq.evaluation import evaluation
 from support.tiny_seq2seq import tiny_model
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from rnnlm.evaluation.translation import TranslationSettings, tokenizer_figures
+from rnnlm.tasks.seq2seq.evaluation.translation import TranslationSettings, tokenizer_figures
 from support.tiny_models import make_tokenizer
 
 LINES = ["The cat, who sat , saw the dog .", "the dog saw the cat who sat"]

@@ -5,7 +5,12 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
 from rnnlm.evaluation.resampling import bootstrap_interval, paired_difference
-from rnnlm.evaluation.translation import Translations, TranslationSettings, measure, measures
+from rnnlm.tasks.seq2seq.evaluation.translation import (
+    Translations,
+    TranslationSettings,
+    measure,
+    measures,
+)
 
 WORDS = "the a house cat dog sat ran on under mat".split()
 FIGURES = ["bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate"]

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnlm.neural.device import product_type
-from rnnlm.neural.layers.kernels.loops import (
+from rnnlm.lm.neural.device import product_type
+from rnnlm.lm.neural.layers.kernels.loops import (
     ResetAfterGRU,
     ResetBeforeGRU,
     ScheduledElman,
     ScheduledLSTM,
 )
-from rnnlm.neural.settings import Activation, ResetGate, UpdateGate
+from rnnlm.lm.neural.settings import Activation, ResetGate, UpdateGate
 
 TORCHS_ELMAN = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}  # its kernels by activation
 WIDE_LSTM = 640  # hidden units from which on oneDNN's backward pass in bf16 is the slower one

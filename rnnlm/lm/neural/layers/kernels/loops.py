@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnlm.neural.settings import Activation
+from rnnlm.lm.neural.settings import Activation
 
 # ---- What the hand-scheduled recurrent layers share: products over a whole window, and arrays that
 # hold its steps.
@@ -315,7 +315,7 @@ def n_last(nrz: Tensor) -> Tensor:
 
 
 class ScheduledLSTM(torch.autograd.Function):
-    """The equations of :func:`rnnlm.neural.layers.steps.lstm_step`."""
+    """The equations of :func:`rnnlm.lm.neural.layers.steps.lstm_step`."""
 
     @staticmethod
     def forward(

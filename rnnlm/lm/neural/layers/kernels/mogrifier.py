@@ -17,8 +17,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rnnlm.neural.device import product_type
-from rnnlm.neural.layers.kernels.loops import (
+from rnnlm.lm.neural.device import product_type
+from rnnlm.lm.neural.layers.kernels.loops import (
     bias_gradient,
     lstm_step,
     lstm_step_backward,
@@ -39,7 +39,7 @@ def mogrifier_lstm(
 ) -> tuple[Tensor, Tensor]:
     """Return y_TBH and the last cell.
 
-    Weights are those of :func:`rnnlm.neural.layers.kernels.choice.lstm`, in all its forms.
+    Weights are those of :func:`rnnlm.lm.neural.layers.kernels.choice.lstm`, in all its forms.
     `factors` are M_1 to M_r or, if they are of low rank, two for each, the one that is multiplied
     first coming first: M = second first.
     """

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from reference import recurrent
-from rnnlm.neural.layers.kernels import choice
-from rnnlm.neural.layers.steps import ACTIVATIONS, elman_step
-from rnnlm.neural.settings import Activation
+from rnnlm.lm.neural.layers.kernels import choice
+from rnnlm.lm.neural.layers.steps import ACTIVATIONS, elman_step
+from rnnlm.lm.neural.settings import Activation
 
 T, B, E, H = 6, 3, 4, 5
 GATES = {"elman": 1, "gru": 3, "lstm": 4}

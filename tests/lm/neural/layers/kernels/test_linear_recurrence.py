@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.neural.layers.kernels.loops import LinearRecurrence, by_doubling, step_by_step
+from rnnlm.lm.neural.layers.kernels.loops import LinearRecurrence, by_doubling, step_by_step
 
 ways = pytest.mark.parametrize("way", [step_by_step, by_doubling])
 

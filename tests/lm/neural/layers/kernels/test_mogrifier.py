@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from reference import recurrent
-from rnnlm.neural.layers.kernels.mogrifier import mogrifier_lstm
+from rnnlm.lm.neural.layers.kernels.mogrifier import mogrifier_lstm
 
 T, B, E, H = 5, 3, 4, 6
 ROUNDS = [(rounds, rank) for rounds in range(1, 6) for rank in (None, 2)]

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from rnnlm.neural.device import training_products
-from rnnlm.neural.layers.kernels import choice
-from rnnlm.neural.layers.kernels.choice import cudnns_layer, flat_weights, whole_width
+from rnnlm.lm.neural.device import training_products
+from rnnlm.lm.neural.layers.kernels import choice
+from rnnlm.lm.neural.layers.kernels.choice import cudnns_layer, flat_weights, whole_width
 
 T, B = 4, 3
 LAYERS = {

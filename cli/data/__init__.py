@@ -1,0 +1,1 @@
+"""Commands on texts and counts: count, prepare, list."""

@@ -1,0 +1,1 @@
+"""Commands of the tasks: tag, classify, translate."""

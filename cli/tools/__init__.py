@@ -1,0 +1,1 @@
+"""Commands of the tools: inspect, vectors, embed, rescore, filter, serve."""

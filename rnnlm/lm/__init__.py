@@ -1,0 +1,1 @@
+"""Language models: what all share, n-grams, networks, and mixtures of them."""

@@ -1,0 +1,1 @@
+"""What every language model shares: it is found, loaded, and read with; tokens become words."""

@@ -1,0 +1,1 @@
+"""How taggers and classifiers are evaluated: metrics, results, comparisons."""

@@ -1,0 +1,1 @@
+"""Networks that label words and texts: encoders, heads, and layers of language models."""

@@ -1,0 +1,1 @@
+"""How encoder-decoders are evaluated: BLEU, chrF, error rates, perplexity."""

@@ -1,0 +1,1 @@
+"""Tools that stand on the core: each can be taken away, and the core goes on."""
