@@ -16,7 +16,6 @@ from .events import Step as Step
 from .events import Validated as Validated
 from .interface import LanguageModel as LanguageModel
 from .lm.base.loading import load_tokenizer as load_tokenizer
-from .lm.ngram.arpa.writing import import_arpa as import_arpa
 from .model import Model as Model
 from .model import load as load
 from .runs import FinishedRun as FinishedRun
@@ -50,6 +49,7 @@ from .tools.rescoring.settings import TextMapping as TextMapping
 from .tools.vectors.learning import learn_vectors as learn_vectors
 from .tools.vectors.word_vectors import WordVectors as WordVectors
 from .tools.vectors.word_vectors import read_vectors as read_vectors
+from .training.derived.importing import import_arpa as import_arpa
 from .training.derived.mixing import mix as mix
 from .training.derived.static_mixing import mix_static as mix_static
 from .training.grid import GridFinished as GridFinished

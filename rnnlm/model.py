@@ -224,7 +224,7 @@ class Model(ModelHandle):
         Of an encoder-decoder, target: for each file one with its targets, where these are in
         separate files; as many again for each further reference. decoding: how sources are
         decoded; None: greedily. reading: settings of
-        :class:`~rnnlm.tasks.seq2seq.pairs.ParallelSettings` that differ from the training data's.
+        :class:`~rnnlm.text.pair_columns.ParallelSettings` that differ from the training data's.
 
         Raises:
             UsageError: a keyword does not go with the model.

@@ -50,13 +50,13 @@ def command(
         tokenizer_from and (lowercase or split_punctuation),
         "--tokenizer-from brings its own tokenizer: leave --lowercase and --split-punctuation out.",
     )
-    from rnnlm.lm.ngram.arpa import writing
     from rnnlm.text.tokenizer_settings import TokenizerSettings
+    from rnnlm.training.derived.importing import import_arpa
 
     settings = TokenizerSettings(
         lowercase=bool(lowercase), split_punctuation=bool(split_punctuation)
     )
-    model = writing.import_arpa(
+    model = import_arpa(
         file,
         output,
         overwrite,

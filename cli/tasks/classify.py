@@ -131,12 +131,8 @@ def _of_arguments(texts: tuple[str, ...]) -> "Iterator[Text]":
 def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[Text], bool]":
     """Return the format in which the texts are to be written, the texts, and whether they are of a
     table."""
-    from rnnlm.tasks.labelling.files import (
-        TEXT_LINES,
-        TextFileSettings,
-        detect_text_format,
-        read_texts,
-    )
+    from rnnlm.tasks.labelling.files import read_texts
+    from rnnlm.tasks.text_files import TEXT_LINES, TextFileSettings, detect_text_format
 
     if source is None:
         source = "-"

@@ -190,8 +190,8 @@ def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
 
 
 def _of_file(codec: "PairCodec", source: str | None, given: dict[str, Any]) -> Iterator[str]:
-    from rnnlm.tasks.labelling.files import TextFileSettings
     from rnnlm.tasks.seq2seq.decoding import USUAL_COLUMNS, read_sources
+    from rnnlm.tasks.text_files import TextFileSettings
 
     if source is None:
         source = "-"

@@ -4,7 +4,7 @@ task."""
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnnlm import registry
 from rnnlm.checks import check_no_dataset, several
@@ -17,15 +17,14 @@ from rnnlm.evaluation.metrics import Evaluation
 from rnnlm.interface import Device, LanguageModel
 from rnnlm.lm.base import loading
 from rnnlm.registry import LabelModel
-from rnnlm.training.task import AnyTask, Given
 
 if TYPE_CHECKING:
-    from rnnlm.tasks.seq2seq.options import DecodingSettings
     from rnnlm.text.lines import Progress, TextSettings
+    from rnnlm.training.task import AnyTask, Given
 
 
 def evaluate(
-    model: LabelModel | LanguageModel | str | Path, text: Given | None = None, **options: object
+    model: LabelModel | LanguageModel | str | Path, text: "Given | None" = None, **options: object
 ) -> Evaluation:
     """Evaluate a model, itself or by its name; :meth:`rnnlm.Model.evaluate` says which keywords
     each task has."""
@@ -36,16 +35,16 @@ def evaluate(
 
 def compare(
     models: Sequence[LabelModel | LanguageModel | str | Path],
-    text: Given | None = None,
+    text: "Given | None" = None,
     *,
     settings: ComparisonSettings = ComparisonSettings(),
     names: Sequence[str] | None = None,
     device: str | Device = "auto",
     text_settings: "TextSettings | None" = None,
-    train: Given | None = None,
+    train: "Given | None" = None,
     progress: "Progress | None" = None,
     target: Sequence[str | Path] = (),
-    decoding: "DecodingSettings | None" = None,
+    decoding: Any = None,
     reading: Mapping[str, object] | None = None,
 ) -> Comparison:
     """Compare models of one task, themselves or by their names, on one text. None: by the metrics
@@ -90,7 +89,7 @@ def _given(keywords: Mapping[str, object]) -> dict[str, object]:
     return {name: its for name, its in keywords.items() if its not in (None, (), [], {})}
 
 
-def _options(task: AnyTask, given: Mapping[str, object]) -> object:
+def _options(task: "AnyTask", given: Mapping[str, object]) -> object:
     """Return the options of a task, with the keywords that were given; refuse those that models of
     other tasks take."""
     names = {each.singular: names_of([each.options]) for each in registry.all_tasks()}
@@ -106,7 +105,7 @@ def _options(task: AnyTask, given: Mapping[str, object]) -> object:
     return task.options(**given)
 
 
-def _check_settings(task: AnyTask, settings: ComparisonSettings) -> None:
+def _check_settings(task: "AnyTask", settings: ComparisonSettings) -> None:
     """Refuse settings of comparisons that have no effect on those of a task."""
     usual = ComparisonSettings()
     without_effect = []

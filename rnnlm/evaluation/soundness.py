@@ -23,7 +23,7 @@ from rnnlm import arrays as array_types
 from rnnlm import registry
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import SENTENCE_START, Device, LanguageModel
-from rnnlm.lm.base import companions, loading
+from rnnlm.lm.base import companions, loading, stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.manifest import part_folders
 from rnnlm.text.prepared.index import is_prepared
@@ -102,7 +102,7 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
 
     # Loading checks that the arrays are those that the settings imply.
     try:
-        model, _ = model_folder.load(folder, device)
+        model, _ = stored_model.load(folder, device)
     except ModelError as error:
         yield Check("arrays", "failed", error.why or error.what)
         return

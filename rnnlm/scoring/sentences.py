@@ -19,7 +19,6 @@ from rnnlm.scoring.word_scores import Region, joined, split_regions
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import opened, shown_name, text_lines
 from rnnlm.storage.files.tables import Row, has_text, without_halves
-from rnnlm.tasks.seq2seq.pairs import SOURCE, columns_of
 from rnnlm.text import sources
 from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side
 from rnnlm.text.named_columns import (
@@ -30,6 +29,7 @@ from rnnlm.text.named_columns import (
     text_column,
     why_no_text,
 )
+from rnnlm.text.pair_columns import SOURCE, columns_of
 from rnnlm.text.sources import warn_of_repeats
 
 # ---- Columns of a table of sentences that go with them into the table of their scores, such as an

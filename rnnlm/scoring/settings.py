@@ -8,8 +8,8 @@ from msgspec import Meta
 
 from rnnlm.config import Checked, Natural
 from rnnlm.errors import UsageError
-from rnnlm.tasks.seq2seq.pairs import ParallelSettings
 from rnnlm.text.lines import SpecialSymbols, is_blank, single_spaced
+from rnnlm.text.pair_columns import ParallelSettings
 from rnnlm.text.sources import SourceSettings
 
 Measure = Literal["entropy", "frequency"]

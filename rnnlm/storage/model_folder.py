@@ -19,7 +19,7 @@ import numpy as np
 from rnnlm import registry
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
-from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer
+from rnnlm.interface import LanguageModel, Shapes
 from rnnlm.storage import checkpoints
 from rnnlm.storage import manifest as manifests  # the module; `manifest` is a Manifest here
 from rnnlm.storage.files import lock, tensors
@@ -42,16 +42,12 @@ from rnnlm.storage.manifest import (
 )
 from rnnlm.storage.metrics_log import METRICS, is_of_a_run
 from rnnlm.storage.provenance import made_now
-from rnnlm.text import tokenizers
 
 __all__ = [
     "Manifest",
     "check_output",
-    "content",
     "file_faults",
     "is_model",
-    "load",
-    "load_tokenizer",
     "owned",
     "read_manifest",
     "save",
@@ -59,7 +55,6 @@ __all__ = [
 ]
 
 UNFINISHED_FILES = "unfinished.json"
-DEEPEST = 16  # models made of models made of models ...
 MOST_HASHED = 16 << 20  # bytes of arrays that stay mapped, and are hashed when they are opened
 
 
@@ -194,82 +189,8 @@ def save_results(
     return manifest
 
 
-def load(
-    folder: Path, device: str | Device = "auto", depth: int = 0
-) -> tuple[LanguageModel, Manifest]:
-    """Load the model in `folder`, on `device`, with the models it is made of. Names, lengths, types
-    and shapes are checked, and the hashes of all files except large weights that stay mapped;
-    nothing is allocated beyond what the settings imply. depth: how many models this one is nested
-    in.
-    """
-    # A model that was replaced while it was read is not damaged: read again.
-    manifest = read_manifest(folder)
-    try:
-        kind, codec, shapes = content(folder, manifest)
-        with _naming(folder):
-            arrays = _read_arrays(_checked_files(folder, manifest, "weights"), shapes, kind)
-        parts = _load_parts(folder, manifest, device, depth + 1)
-    except ModelError:
-        if read_manifest(folder) == manifest:
-            raise
-        return load(folder, device, depth)
-
-    # A SettingsError is passed on: a wrong device is not the folder's fault.
-    try:
-        made_of = {"parts": parts} if parts and kind.takes_parts else {}
-        model = kind.from_arrays(
-            manifest.settings, codec, arrays, device, manifest.fingerprint, **made_of
-        )
-        model.origin = os.path.abspath(folder), str(device)
-        model.is_unchecked = is_unchecked(manifest) or any(
-            getattr(part, "is_unchecked", False) for part in parts
-        )
-        return model, manifest
-    except ModelError as error:
-        with _naming(folder):
-            raise error
-
-
-def _load_parts(
-    folder: Path, manifest: Manifest, device: str | Device, depth: int
-) -> list[LanguageModel]:
-    if manifest.parts and depth > DEEPEST:
-        raise ModelError(
-            f"the model at {folder} is damaged",
-            f"it is made of models within models, more than {DEEPEST} deep",
-        )
-    return [load(part, device, depth)[0] for part in manifests.part_folders(folder, manifest)]
-
-
-def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer, Shapes]:
-    """Return the kind of the model in `folder`, its codec (of language models the tokenizer) and
-    the types and shapes of its arrays. No weights are read."""
-    with _naming(folder):
-        kind = registry.kind_of(manifest.model, manifest.task)
-        if manifest.settings.get("model", kind.name) != kind.name or manifest.family != kind.family:
-            raise ModelError(
-                "the kind of model is not clear",
-                f"{CONFIG} names {manifest.model} in one place and another kind in another",
-            )
-        files = _read_codec_files(folder, manifest)
-        tokenizer = tokenizers.load(manifest.tokenizer, files)
-        codec = registry.task(kind.task).codec(tokenizer, files)
-        shapes = kind.array_shapes(manifest.settings, codec)
-        # The shapes of some kinds follow from the file alone.
-        if shapes is None:
-            path = next(iter(_checked_files(folder, manifest, "weights")))
-            shapes = kind.array_shapes(manifest.settings, codec, tensors.shapes(path))
-        return kind, codec, shapes
-
-
-def load_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:
-    """Load the tokenizer of the model in `folder`, whatever kind of model that is."""
-    with _naming(folder):
-        return tokenizers.load(manifest.tokenizer, _read_codec_files(folder, manifest))
-
-
 @contextlib.contextmanager
-def _naming(folder: Path) -> Iterator[None]:
+def naming_folder(folder: Path) -> Iterator[None]:
     """Turn errors about a model's content into a ModelError that names its folder."""
     try:
         yield
@@ -374,7 +295,7 @@ def _dropping_pages(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | me
             drop_pages(piece)
 
 
-def _checked_files(folder: Path, manifest: Manifest, role: str) -> dict[Path, FileEntry]:
+def checked_files(folder: Path, manifest: Manifest, role: str) -> dict[Path, FileEntry]:
     """Return the files with that role, at least one, their lengths checked."""
     checked = files_of(folder)
     files = {}
@@ -388,19 +309,19 @@ def _checked_files(folder: Path, manifest: Manifest, role: str) -> dict[Path, Fi
     return files
 
 
-def _read_codec_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
+def read_codec_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     """Read each file that holds no weights, by role, and check its hash."""
     found: dict[str, bytes] = {}
     for each in manifest.files.values():
         role = each.role
         if role == "weights" or role in found:
             continue
-        path, entry = next(iter(_checked_files(folder, manifest, role).items()))
+        path, entry = next(iter(checked_files(folder, manifest, role).items()))
         found[role] = files_of(folder).read(path.name, entry)
     return found
 
 
-def _read_arrays(
+def read_arrays(
     files: dict[Path, FileEntry], shapes: Shapes, kind: registry.Kind
 ) -> dict[str, np.ndarray]:
     """Return the arrays of the files, if they are those of `shapes`: mapped; or read, hashed, and

@@ -9,12 +9,11 @@ from typing import Generic, TypeVar
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.errors import UsageError, notice
-from rnnlm.tasks.labelling.formats.example import LabelledText
-from rnnlm.tasks.seq2seq.pairs import ParallelText
 from rnnlm.training.request import Request
+from rnnlm.training.task import Examples
 from rnnlm.training.texts.line_texts import Overlap, examples_in_train
 
-T = TypeVar("T", LabelledText, ParallelText)
+T = TypeVar("T", bound=Examples)
 
 
 def files_of_parts(request: Request, task: str) -> tuple[dict[str, tuple[str, ...]], str | None]:

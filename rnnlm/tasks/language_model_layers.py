@@ -8,7 +8,7 @@ import numpy as np
 from rnnlm import registry
 from rnnlm.errors import UsageError
 from rnnlm.interface import Shapes, Tokenizer
-from rnnlm.lm.base import loading
+from rnnlm.lm.base import loading, stored_model
 from rnnlm.lm.neural import settings as network_settings
 from rnnlm.lm.neural.layers.layers import HIGHWAY_BIAS
 from rnnlm.lm.neural.settings import CELLS, InputSettings, RecurrentSettings
@@ -69,7 +69,7 @@ def stack_settings(own: RecurrentSettings) -> dict[str, Any]:
 def arrays_of(name: str, option: str, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
     """Return the weights of the language model that `option` names, which has to have the given
     tokenizer."""
-    model, _ = model_folder.load(loading.find(name), "cpu")
+    model, _ = stored_model.load(loading.find(name), "cpu")
     if model.tokenizer.fingerprint != tokenizer.fingerprint:
         hint = f"leave out `tokenizer_from`, or name {name}"
         raise UsageError(f"{option} {name}: its weights do not fit", "its tokenizer differs", hint)

@@ -300,3 +300,12 @@ def by_length(lengths_N: np.ndarray, tokens: int, rows: int | None = None) -> It
             end += 1
         yield order[start:end]
         start = end
+
+
+def padded(rows: Sequence[np.ndarray], padding: int) -> np.ndarray:
+    """Return rows of different lengths side by side, (T, B) int64, T being the length of the
+    longest one."""
+    padded_TB = np.full((max(map(len, rows)), len(rows)), padding, dtype=np.int64)
+    for number, row in enumerate(rows):
+        padded_TB[: len(row), number] = row
+    return padded_TB

@@ -19,6 +19,7 @@ from rnnlm.evaluation import plotting
 from rnnlm.evaluation.learning_curves import GRID_TABLE, curves_figure, learning_curve
 from rnnlm.evaluation.metrics import Evaluation, Metric
 from rnnlm.events import Event, Finished, never
+from rnnlm.lm.base import stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import lock, tables
 from rnnlm.storage.files.tables import cell_text
@@ -123,7 +124,7 @@ def read(run: Combination) -> RunResult:
 
     # The model, and its exact evaluations.
     manifest = model_folder.read_manifest(folder)
-    _, _, shapes = model_folder.content(folder, manifest)
+    _, _, shapes = stored_model.content(folder, manifest)
     known["step"] = manifest.step
     known["parameters"] = sum(math.prod(shape) for _, shape in shapes.values())
     figures: dict[str, float] = {}

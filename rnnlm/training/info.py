@@ -12,7 +12,7 @@ from rnnlm import registry
 from rnnlm.amounts import amount
 from rnnlm.config import as_text
 from rnnlm.errors import ModelError
-from rnnlm.lm.base import loading
+from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import model_folder
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import prepared_text
@@ -41,7 +41,7 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
-    kind, codec, shapes = model_folder.content(folder, manifest)
+    kind, codec, shapes = stored_model.content(folder, manifest)
     tokenizer: Any = codec  # of some tasks with labels, or with another tokenizer
     described = registry.task(kind.task).describe(codec)
     sizes = {name: entry.bytes for name, entry in manifest.files.items()}
@@ -114,7 +114,7 @@ def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str
     source = manifest.training.get("imported_from")
     if source:
         yield "imported from", source
-    codec = model_folder.content(folder, manifest)[1]
+    codec = stored_model.content(folder, manifest)[1]
     told = {what: value.replace("`", "") for what, value in card.facts(manifest, codec)}
 
     # The settings that differ from those of the recipe, or else from the defaults.

@@ -91,12 +91,11 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
         self, request: Request, kind: "Kind", resolved: "Resolved", data: Data
     ) -> "dict[str, np.ndarray] | None":
         """Return the weights of `--init-from`, if they fit."""
-        from rnnlm.lm.base import loading
-        from rnnlm.storage import model_folder
+        from rnnlm.lm.base import loading, stored_model
 
         if request.init_from is None:
             return None
-        model, manifest = model_folder.load(loading.find(request.init_from), "cpu")
+        model, manifest = stored_model.load(loading.find(request.init_from), "cpu")
         arrays = model.to_arrays()
         shapes = kind.array_shapes(resolved.values, data.tokenizer)
         if shapes is None:

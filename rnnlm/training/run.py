@@ -37,7 +37,7 @@ from rnnlm.events import (
     never,
 )
 from rnnlm.interface import LanguageModel
-from rnnlm.lm.base import loading
+from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import checkpoints, model_folder
 from rnnlm.storage.checkpoints import Checkpointed
 from rnnlm.storage.files import lock
@@ -368,7 +368,7 @@ def _end(plan: Plan, trained: Manifest, storage: RunStorage, progress: Progress)
     texts = _evaluated(plan)
     if texts.keys() - results.keys():
         yield Evaluating(tuple(texts))
-        model, _ = model_folder.load(plan.output, plan.resolved.values.get("device", "cpu"))
+        model, _ = stored_model.load(plan.output, plan.resolved.values.get("device", "cpu"))
         results = _results(plan, model, trained.fingerprint, texts, progress)
     manifest = storage.save_results(trained, results, trained.training)
     if plan.kind.cleaning is not None:

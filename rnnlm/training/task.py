@@ -11,12 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from rnnlm.config import Resolved
 from rnnlm.errors import UsageError
-from rnnlm.tasks.labelling.formats.example import LabelledText
-from rnnlm.tasks.seq2seq.pairs import ParallelText
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import TextSettings, silent
@@ -36,8 +34,17 @@ if TYPE_CHECKING:
     from rnnlm.registry import Kind
     from rnnlm.text.lines import Progress
 
+
+class Examples(Protocol):
+    """Data of a task as they were read: lines with something beside them."""
+
+    @property
+    def content_hash(self) -> str:
+        """The hash of what they hold, whatever file or format they came in."""
+
+
 # Data that a model is evaluated on: by their names, or as they were read.
-Given = str | Path | Sequence[str | Path] | Text | EncodedText | LabelledText | ParallelText
+Given = str | Path | Sequence[str | Path] | Text | EncodedText | Examples
 M = TypeVar("M")  # a model of the task
 D = TypeVar("D", bound=CountedText)  # data that it is trained or evaluated on, as it reads them
 C = TypeVar("C")  # what encodes its data: its tokenizer and, of some tasks, the labels

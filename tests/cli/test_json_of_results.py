@@ -20,6 +20,7 @@ from rnnlm import registry
 from rnnlm.cli.main import run
 from rnnlm.errors import RnnlmWarning
 from rnnlm.evaluation.metrics import Evaluation, with_intervals
+from rnnlm.lm.base import stored_model
 from rnnlm.storage import model_folder
 from rnnlm.tasks.labelling.data import MULTI
 from rnnlm.tasks.labelling.evaluation import evaluation as labels
@@ -123,7 +124,7 @@ def data_of(model: object, name: str) -> object:
 def measured(place: Path, name: str, has_intervals: bool) -> dict[str, object]:
     """Evaluate the model and store the results in its folder, as its training run would. Return
     them."""
-    model, manifest = model_folder.load(place / name, "cpu")
+    model, manifest = stored_model.load(place / name, "cpu")
     task = registry.task(manifest.task)
     valid = data_of(model, name)
     evaluation = task.evaluate_encoded(model, valid)

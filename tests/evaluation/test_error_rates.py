@@ -1,12 +1,8 @@
 import pytest
 
 from rnnlm.errors import UsageError
+from rnnlm.evaluation.error_rates import error_counts, symbol_error_rate, word_error_rate
 from rnnlm.evaluation.resampling import Measure
-from rnnlm.tasks.seq2seq.evaluation.translation import (
-    error_counts,
-    symbol_error_rate,
-    word_error_rate,
-)
 
 
 def rates(references, predicted):

@@ -9,7 +9,7 @@ from rnnlm import registry
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import soundness
 from rnnlm.evaluation.soundness import audit
-from rnnlm.lm.base import companions
+from rnnlm.lm.base import companions, stored_model
 from rnnlm.lm.base.companions import TunedSettings
 from rnnlm.storage import model_folder
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
@@ -42,11 +42,11 @@ def detail(folder, name: str, **options) -> str:
 
 def change(folder, **changes) -> None:
     """Save the model anew with some of its arrays changed, lengths and hashes in order."""
-    model, manifest = model_folder.load(folder)
+    model, manifest = stored_model.load(folder)
     arrays = {name: np.array(array) for name, array in model.to_arrays().items()}
     for name, work in changes.items():
         work(arrays[name])
-    changed = model_folder.load(folder)[0]
+    changed = stored_model.load(folder)[0]
     changed.to_arrays = lambda: arrays
     model_folder.save(folder, changed, manifest.model, manifest.settings, 2, {})
 
@@ -127,7 +127,7 @@ def test_a_config_cut_off_is_found(folder):
 
 
 def test_arrays_not_fitting_the_vocabulary_are_found(folder):
-    model, manifest = model_folder.load(folder)
+    model, manifest = stored_model.load(folder)
     symbols, counts_V = model.tokenizer.symbols(), model.tokenizer.counts_V
     model.tokenizer.vocabulary = Vocabulary(tuple(symbols[:-1]), counts_V[:-1])
     model_folder.save(folder, model, "ngram", manifest.settings, 2, {})
@@ -172,7 +172,7 @@ def test_values_that_are_not_numbers_are_found(folder):
 
 @pytest.mark.parametrize("context", ["the dog", "<s> it", "to", "<s>"])
 def test_the_context_where_sums_deviate_is_named(folder, context):
-    model, _ = model_folder.load(folder)
+    model, _ = stored_model.load(folder)
     names = {name: id for id, name in enumerate([*model.tokenizer.symbols(), "<s>"])}
     words = [names[word] for word in context.split()]
     number = words[0]
@@ -189,7 +189,7 @@ def test_the_context_where_sums_deviate_is_named(folder, context):
 
 def test_neural_weights_that_are_no_numbers_are_found(tmp_path):
     folder = saved(tmp_path / "model", "lstm")
-    model, manifest = model_folder.load(folder, "cpu")
+    model, manifest = stored_model.load(folder, "cpu")
     arrays = model.to_arrays()
     arrays[min(arrays)].reshape(-1)[0] = np.inf
     model.to_arrays = lambda: arrays

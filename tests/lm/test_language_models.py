@@ -14,7 +14,7 @@ import torch
 from rnnlm import arrays
 from rnnlm.errors import UsageError
 from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
-from rnnlm.lm.base import span_scoring
+from rnnlm.lm.base import span_scoring, stored_model
 from rnnlm.lm.base.adaptation_settings import (
     DynamicSettings,
     NeuralCacheSettings,
@@ -25,7 +25,6 @@ from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation, gather_stati
 from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.lm.mixtures.neural_cache import NeuralCache
 from rnnlm.lm.mixtures.unigram_cache import UnigramCache
-from rnnlm.storage import model_folder
 from rnnlm.tasks.seq2seq.model import ConditionalModel
 from support import tiny_pairs
 from support.model_cases import ADAPTED, CASES, CONDITIONAL, TRAINED
@@ -383,7 +382,7 @@ def test_a_saved_model_scores_the_same(case, tmp_path):
     if isinstance(model, AdaptedModel | ConditionalModel):
         return
     manifest = save(tmp_path / "model", model, name, **settings)
-    loaded, _ = model_folder.load(tmp_path / "model", "cpu")
+    loaded, _ = stored_model.load(tmp_path / "model", "cpu")
     assert loaded.fingerprint == manifest.fingerprint
     assert loaded.tokenizer.fingerprint == model.tokenizer.fingerprint
     text = Lines(LINES).encode(loaded.tokenizer)

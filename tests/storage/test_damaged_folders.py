@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ModelError, RnnlmError
-from rnnlm.storage import model_folder
+from rnnlm.lm.base import stored_model
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.manifest import HINT
 from support.saved_models import edit_config, save_lstm, save_unigram, weights_file
@@ -20,7 +20,7 @@ def test_another_format_is_refused_in_one_line(tmp_path, version):
     save_lstm(tmp_path)
     edit_config(tmp_path, lambda content: content.update(format_version=version))
     with pytest.raises(ModelError) as raised:
-        model_folder.load(tmp_path, "cpu")
+        stored_model.load(tmp_path, "cpu")
     said = f"the model at {tmp_path} has format {version}; this rnnlm reads format 1"
     assert str(raised.value) == said
 
@@ -29,7 +29,7 @@ def test_a_model_without_a_format_is_damaged(tmp_path):
     save_lstm(tmp_path)
     edit_config(tmp_path, lambda content: content.pop("format_version"))
     with pytest.raises(ModelError, match="is damaged; config.json: it names no format_version"):
-        model_folder.load(tmp_path, "cpu")
+        stored_model.load(tmp_path, "cpu")
 
 
 def flip_a_bit(path):
@@ -46,7 +46,7 @@ def test_in_memory_model_is_hashed_on_loading(tmp_path, save, name):
         path, lambda data: data.replace(b"cat", b"cot")
     )
     with pytest.raises(ModelError) as caught:
-        model_folder.load(folder, "cpu")
+        stored_model.load(folder, "cpu")
     assert (caught.value.what, caught.value.hint) == (f"the model at {folder} is damaged", HINT)
     assert caught.value.why == f"{path.name} has changed: its SHA-256 is not the one recorded"
 
@@ -55,7 +55,7 @@ def test_what_is_hashed_is_what_is_used(tmp_path, monkeypatch):
     """A file that changes after it was hashed makes no difference: it is read once."""
     save_lstm(tmp_path)
     path, check = weights_file(tmp_path), FolderFiles.check_hash
-    before = model_folder.load(tmp_path, "cpu")[0].to_arrays()
+    before = stored_model.load(tmp_path, "cpu")[0].to_arrays()
 
     def check_and_damage(files, name, *hashes):
         check(files, name, *hashes)
@@ -63,7 +63,7 @@ def test_what_is_hashed_is_what_is_used(tmp_path, monkeypatch):
             path.write_bytes(b"\xff" * path.stat().st_size)
 
     monkeypatch.setattr(FolderFiles, "check_hash", check_and_damage)
-    after = model_folder.load(tmp_path, "cpu")[0].to_arrays()
+    after = stored_model.load(tmp_path, "cpu")[0].to_arrays()
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
@@ -78,13 +78,13 @@ def test_files_too_large_for_settings_are_not_read(tmp_path, monkeypatch):
     with pytest.raises(
         ModelError, match="the weights do not fit the settings: they take more than"
     ):
-        model_folder.load(tmp_path, "cpu")
+        stored_model.load(tmp_path, "cpu")
 
 
 def test_wrong_device_is_not_blamed_on_the_model(tmp_path):
     save_lstm(tmp_path)
     with pytest.raises(RnnlmError, match="abacus") as caught:
-        model_folder.load(tmp_path, "abacus")
+        stored_model.load(tmp_path, "abacus")
     assert not isinstance(caught.value, ModelError)
 
 
@@ -93,4 +93,4 @@ def test_unknown_settings_are_ignored_and_missing_ones_defaulted(tmp_path):
     save_lstm(tmp_path)
     edit_config(tmp_path, lambda content: content["settings"].update(colour="blue"))
     edit_config(tmp_path, lambda content: content["settings"].pop("layers"))
-    model_folder.load(tmp_path, "cpu")
+    stored_model.load(tmp_path, "cpu")

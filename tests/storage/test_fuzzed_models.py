@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import rnnlm
 from rnnlm.errors import RnnlmError
+from rnnlm.lm.base import stored_model
 from rnnlm.scoring.generation.drawing import generate
 from rnnlm.scoring.generation.sampling import Drawing
 from rnnlm.storage import model_folder
@@ -57,7 +58,7 @@ def loads(folder):
     value_or_error(lambda: describe(str(folder)))
     value_or_error(lambda: summary(str(folder)))
     value_or_error(lambda: model_folder.file_faults(folder, read_manifest(folder)))
-    return value_or_error(lambda: model_folder.load(folder, "cpu"))
+    return value_or_error(lambda: stored_model.load(folder, "cpu"))
 
 
 @pytest.mark.parametrize("name", KINDS)

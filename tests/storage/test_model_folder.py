@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ModelError, OutputError
-from rnnlm.lm.base import loading
+from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.manifest import write_manifest
 from rnnlm.training import info
@@ -70,7 +70,7 @@ def test_results_are_added_without_touching_the_weights(tmp_path):
     manifest = save_unigram(tmp_path)
     before = weights_file(tmp_path).stat().st_mtime_ns
     model_folder.save_results(tmp_path, manifest, {"test": {"ppl_token": 3.0}}, {"seconds": 2})
-    _, loaded = model_folder.load(tmp_path, "cpu")
+    _, loaded = stored_model.load(tmp_path, "cpu")
     assert loaded.results == {"test": {"ppl_token": 3.0}} and loaded.files == manifest.files
     assert weights_file(tmp_path).stat().st_mtime_ns == before
 
@@ -199,7 +199,7 @@ def test_output_check_leaves_nothing_behind(tmp_path, where):
     model_folder.check_output(tmp_path / where, overwrite=False)
     assert names(tmp_path) == []
     save_unigram(tmp_path / where)
-    model_folder.load(tmp_path / where, "cpu")
+    stored_model.load(tmp_path / where, "cpu")
 
 
 def test_describe_tells_a_model_from_its_folder(tmp_path):
@@ -249,7 +249,7 @@ def test_links_to_files_are_replaced(tmp_path):
         (tmp_path / "m" / name).symlink_to(tmp_path / name)
     again = save_unigram(tmp_path / "m", 0.5, 1)
     assert again.files == manifest.files
-    model_folder.load(tmp_path / "m", "cpu")
+    stored_model.load(tmp_path / "m", "cpu")
 
 
 def test_all_files_of_a_replaced_model_go(tmp_path):
@@ -285,7 +285,7 @@ def test_a_changed_setting_is_noticed(tmp_path, part, change):
     content = json.loads(path.read_text())
     content[part].update(change)
     path.write_text(json.dumps(content))
-    for read in (model_folder.load, info.describe, loading.load_tokenizer):
+    for read in (stored_model.load, info.describe, loading.load_tokenizer):
         with pytest.raises(ModelError, match="is damaged; config.json: it was changed"):
             read(tmp_path)
 
@@ -297,4 +297,4 @@ def test_a_model_without_a_hash_is_damaged(tmp_path):
     del content["hash"]
     path.write_text(json.dumps(content))
     with pytest.raises(ModelError, match="is damaged; config.json: it was changed"):
-        model_folder.load(tmp_path)
+        stored_model.load(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 
 from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.evaluation.soundness import audit
-from rnnlm.lm.base import span_scoring
+from rnnlm.lm.base import span_scoring, stored_model
 from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.storage import manifest as model_parts
 from rnnlm.storage import model_folder
@@ -35,14 +35,14 @@ def parts(tmp_path):
 
 
 def mixed(folder, parts, weights=(0.5, 0.5), bundle=False):
-    models = [model_folder.load(part)[0] for part in parts]
+    models = [stored_model.load(part)[0] for part in parts]
     return model_folder.save(
         folder, Mixture(models, weights), "mixture", SETTINGS, 0, {}, parts, bundle
     )
 
 
 def score(folder) -> float:
-    model, _ = model_folder.load(folder)
+    model, _ = stored_model.load(folder)
     text = Lines(LINES).encode(model.tokenizer)
     return float(span_scoring.score_spans(model, text.ids, span_scoring.whole_text(text.ids)).sum())
 
@@ -93,7 +93,7 @@ def test_missing_part_is_named_with_a_remedy(tmp_path, parts):
     mixed(tmp_path / "mix", parts)
     shutil.rmtree(parts[1])
     with pytest.raises(ModelError) as error:
-        model_folder.load(tmp_path / "mix")
+        stored_model.load(tmp_path / "mix")
     assert error.value.what == f"part 2 of the mixture at {tmp_path / 'mix'} is missing"
     assert error.value.why == f"there is no model at {parts[1]}"
     assert "bring the model" in error.value.hint and "mix again" in error.value.hint
@@ -106,7 +106,7 @@ def test_a_changed_part_is_named_with_both_fingerprints(tmp_path, parts):
     manifest = mixed(tmp_path / "mix", parts)
     now = save(parts[0], fit("unigram"), "unigram").fingerprint
     with pytest.raises(ModelError) as error:
-        model_folder.load(tmp_path / "mix")
+        stored_model.load(tmp_path / "mix")
     assert error.value.what == f"part 1 of the mixture at {tmp_path / 'mix'} has changed"
     assert now in error.value.why and manifest.parts[0].fingerprint in error.value.why
 
@@ -143,20 +143,20 @@ def test_a_circle_ends_in_an_error(tmp_path, parts):
     mixed(tmp_path / "two", [tmp_path / "one", parts[0]])
     edit_config(tmp_path / "one", lambda config: config["parts"][0].update(path="../two"))
     with pytest.raises(ModelError, match="part 1 of the mixture at .*one has changed"):
-        model_folder.load(tmp_path / "two")
+        stored_model.load(tmp_path / "two")
     edit_config(tmp_path / "one", lambda config: config["parts"][0].update(path="."))
     with pytest.raises(ModelError, match="part 1 of the mixture at .*one has changed"):
-        model_folder.load(tmp_path / "one")
+        stored_model.load(tmp_path / "one")
 
 
 def test_nesting_depth_of_models_is_limited(tmp_path, parts, monkeypatch):
     mixed(tmp_path / "1", parts)
     for number in (2, 3, 4):
         mixed(tmp_path / str(number), [tmp_path / str(number - 1), parts[0]])
-    monkeypatch.setattr(model_folder, "DEEPEST", 3)
+    monkeypatch.setattr(stored_model, "DEEPEST", 3)
     assert score(tmp_path / "3") < 0
     with pytest.raises(ModelError, match="models within models, more than 3 deep"):
-        model_folder.load(tmp_path / "4")
+        stored_model.load(tmp_path / "4")
 
 
 def test_parts_in_another_kinds_config_are_ignored(tmp_path, parts):

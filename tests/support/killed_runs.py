@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.events import Checkpoint
+from rnnlm.lm.base import stored_model
 from rnnlm.storage import checkpoints, model_folder
 from rnnlm.storage.manifest import Manifest, read_manifest
 from support import failing_files
@@ -175,7 +176,7 @@ def checked(folder: Path) -> Manifest | None:
         return None
     manifest = read_manifest(folder)
     assert not list(model_folder.file_faults(folder, manifest))
-    model_folder.load(folder, "cpu")
+    stored_model.load(folder, "cpu")
     return manifest
 
 

@@ -5,6 +5,7 @@ import json
 
 import torch
 
+from rnnlm.lm.base import stored_model
 from rnnlm.lm.neural import settings as network_settings
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import make_network
@@ -61,7 +62,7 @@ def weights_file(folder):
 
 
 def logprob(folder):
-    return model_folder.load(folder, "cpu")[0].to_arrays()["logprob"]
+    return stored_model.load(folder, "cpu")[0].to_arrays()["logprob"]
 
 
 def names(folder):

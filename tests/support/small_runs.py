@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rnnlm.storage import model_folder
+from rnnlm.lm.base import stored_model
 
 SMALL = {
     "hidden_size": 8, "embedding_size": 6, "batch_rows": 4, "bptt_tokens": 10, "budget": "6steps",
@@ -17,5 +17,5 @@ def write(path, content):
 
 def numbers(folder):
     """Return the weights of the model in that folder."""
-    model, _ = model_folder.load(Path(folder), "cpu")
+    model, _ = stored_model.load(Path(folder), "cpu")
     return model.to_arrays()

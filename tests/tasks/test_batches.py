@@ -10,7 +10,7 @@ import torch
 from rnnlm.errors import RnnlmWarning, TrainingError
 from rnnlm.lm.neural.training.ranks import ProcessGroup
 from rnnlm.system import Rank
-from rnnlm.tasks.batches import ExampleBatches, batch_tensors, label_tensors
+from rnnlm.tasks.labelling.batches import ExampleBatches, batch_tensors, label_tensors
 from rnnlm.tasks.labelling.data import encode_words, one_token
 from support.tiny_models import make_tokenizer
 from support.tiny_tasks import TRAIN, data_of, labelled, settings_of

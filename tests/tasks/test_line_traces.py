@@ -10,7 +10,7 @@ from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import make_network
 from rnnlm.lm.neural.settings import KINDS
 from rnnlm.registry import kind_of
-from rnnlm.tasks.batches import batch_tensors
+from rnnlm.tasks.labelling.batches import batch_tensors
 from rnnlm.tasks.labelling.data import encode_texts
 from rnnlm.tasks.seq2seq.data import rows
 from support.tiny_models import make_tokenizer, small_settings

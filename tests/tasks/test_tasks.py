@@ -13,9 +13,9 @@ import torch
 import rnnlm
 from rnnlm import registry
 from rnnlm.errors import ModelError, UsageError
+from rnnlm.lm.base import stored_model
 from rnnlm.scoring.generation.drawing import generate
-from rnnlm.storage import model_folder
-from rnnlm.tasks.batches import batch_tensors
+from rnnlm.tasks.labelling.batches import batch_tensors
 from rnnlm.tasks.labelling.data import MULTI, encode_examples, encode_words
 from rnnlm.tasks.labelling.evaluation import evaluation
 from rnnlm.tasks.labelling.model import Search, predict
@@ -174,7 +174,7 @@ def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
     task, name, settings, model = case
     known = {key: value for key, value in settings.items() if key not in ("both", "form")}
     (tiny_pairs if task == "seq2seq" else tiny_tasks).save(tmp_path / "m", model, **known)
-    loaded, manifest = model_folder.load(tmp_path / "m", "cpu")
+    loaded, manifest = stored_model.load(tmp_path / "m", "cpu")
     assert (loaded.task, manifest.model, manifest.settings["task"]) == (task, name, task)
     assert loaded.codec.fingerprint == model.codec.fingerprint
     for each in (loaded, pickle.loads(pickle.dumps(loaded)), copy.deepcopy(model)):
@@ -185,11 +185,11 @@ def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
 def test_saving_over_a_model_invalidates_its_pickle(task, tmp_path):
     folder, model = tmp_path / "m", trained(task, "gru", budget="1steps")
     tiny_tasks.save(folder, model)
-    loaded, _ = model_folder.load(folder, "cpu")
+    loaded, _ = stored_model.load(folder, "cpu")
     with torch.no_grad():
         next(model.network.parameters()).add_(0.5)
     tiny_tasks.save(folder, model)
-    assert answers(model_folder.load(folder, "cpu")[0]) == answers(model)
+    assert answers(stored_model.load(folder, "cpu")[0]) == answers(model)
     assert answers(copy.copy(model)) == answers(model)
     with pytest.raises(ModelError, match="has changed since it was pickled"):
         pickle.loads(pickle.dumps(loaded))

@@ -12,12 +12,13 @@ from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.scoring.settings import SentenceSettings
 from rnnlm.storage.files import tables
-from rnnlm.tasks.labelling.files import TextFileSettings, read_texts
+from rnnlm.tasks.labelling.files import read_texts
 from rnnlm.tasks.labelling.formats.documents import read_table
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
 from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.tasks.seq2seq.decoding import read_sources
-from rnnlm.tasks.seq2seq.pairs import ParallelSettings, read_pairs
+from rnnlm.tasks.seq2seq.pairs import read_pairs
+from rnnlm.tasks.text_files import TextFileSettings
 from rnnlm.text.named_columns import (
     cell,
     column_named,
@@ -26,6 +27,7 @@ from rnnlm.text.named_columns import (
     open_table,
     text_column,
 )
+from rnnlm.text.pair_columns import ParallelSettings
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.sources import read as read_source
 

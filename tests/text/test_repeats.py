@@ -9,9 +9,10 @@ from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
 from rnnlm.tasks.labelling.formats.reading import read_labelled
-from rnnlm.tasks.seq2seq.pairs import ParallelSettings, read_pairs
+from rnnlm.tasks.seq2seq.pairs import read_pairs
 from rnnlm.text import sources
 from rnnlm.text.corpus import open_text
+from rnnlm.text.pair_columns import ParallelSettings
 from rnnlm.text.prepared.preparation import Request, resolve_request
 
 TOLD = "the same text is given more than once, and read each time: "

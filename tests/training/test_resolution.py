@@ -7,6 +7,7 @@ import pytest
 
 from rnnlm import corpora
 from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
+from rnnlm.lm.base import stored_model
 from rnnlm.runs import train
 from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Corpus
@@ -161,7 +162,7 @@ def test_a_text_of_one_line_trains_with_notice(tmp_path, monkeypatch):
     with pytest.warns(RnnlmWarning, match="single line: nothing is held out"):
         *events, finished = train(path, output="m", **SMALL)
     assert finished.results == {} and finished.step == 6
-    model_folder.load(Path("m"), "cpu")
+    stored_model.load(Path("m"), "cpu")
 
 
 def test_without_text_the_bundled_corpus_is_read(tmp_path, monkeypatch):

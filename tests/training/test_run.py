@@ -24,6 +24,7 @@ from rnnlm.events import (
     Step,
     Validated,
 )
+from rnnlm.lm.base import stored_model
 from rnnlm.lm.neural.training import optimization, validation
 from rnnlm.lm.neural.training import progress as report
 from rnnlm.lm.neural.training import settings as fitting_settings
@@ -158,7 +159,7 @@ def test_a_tokenizer_is_taken_from_another_model(text, tmp_path):
     assert made.resolved.values["lowercase"] is True
     assert made.resolved.origins["lowercase"] == "tokenizer of u"
     *_, finished = run(made)
-    model, _ = model_folder.load(Path(finished.folder), "cpu")
+    model, _ = stored_model.load(Path(finished.folder), "cpu")
     assert model.tokenizer.fingerprint == made.data.tokenizer.fingerprint
 
 
@@ -207,7 +208,7 @@ def test_a_stop_before_validation_still_saves(text):
     stop = lambda: steps.append(1) or len(steps) > 2  # noqa: E731
     *_, finished = train(text, output="m", stop=stop, min_validations=0, **SMALL)
     assert (finished.stopped, finished.step) == ("request", 2)
-    model_folder.load(Path("m"), "cpu")
+    stored_model.load(Path("m"), "cpu")
 
 
 def test_divergence_before_any_model_leaves_only_its_log(text):
@@ -295,7 +296,7 @@ def test_the_old_model_survives_until_the_new_one(text):
     wider = {**SMALL, "hidden_size": 9}
     for event in train(text, output="m", overwrite=True, validate_every_steps=2, **wider):
         saved = saved or isinstance(event, ModelSaved)
-        model, manifest = model_folder.load(Path("m"), "cpu")
+        model, manifest = stored_model.load(Path("m"), "cpu")
         assert (manifest == before) != saved
         assert model.network.settings.hidden_size == (9 if saved else 8)
         if not saved:

@@ -20,6 +20,7 @@ from rnnlm import registry
 from rnnlm.checks import several
 from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, given, nearest, notice
 from rnnlm.interface import Device, LanguageModel, Tokenizer, core_of
+from rnnlm.lm.base import stored_model
 from rnnlm.registry import LabelModel
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.compression import without_suffix
@@ -50,7 +51,7 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
     folder = find(base)
     if kind:
         registry.check_use("tune", task_of(folder), base)
-    model, manifest = model_folder.load(folder, device)
+    model, manifest = stored_model.load(folder, device)
     tell_unfinished(base, manifest)
     return registry.adapted(model, kind, folder) if kind else model
 
@@ -188,7 +189,7 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
     if is_prepared(name):
         return prepared_text.load_tokenizer(Path(name), read_index(Path(name)))
     folder = find(name)
-    return model_folder.load_tokenizer(folder, model_folder.read_manifest(folder))
+    return stored_model.load_tokenizer(folder, model_folder.read_manifest(folder))
 
 
 def load_codec(name: str | Path) -> Any:
@@ -197,7 +198,7 @@ def load_codec(name: str | Path) -> Any:
     if is_prepared(name):
         return load_tokenizer(name)
     folder = find(name)
-    _, codec, _ = model_folder.content(folder, model_folder.read_manifest(folder))
+    _, codec, _ = stored_model.content(folder, model_folder.read_manifest(folder))
     return codec
 
 

@@ -13,12 +13,12 @@ from typing import Any, Self
 from rnnlm import registry
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
-from rnnlm.storage import model_folder
+from rnnlm.lm.base import stored_model
 
 
 class PickledByOrigin:
     """A model that pickles as the place it was loaded from: its `origin`, which
-    :func:`rnnlm.storage.model_folder.load` sets. One that was made in memory has none."""
+    :func:`rnnlm.lm.base.stored_model.load` sets. One that was made in memory has none."""
 
     task = registry.LANGUAGE_MODEL
     fingerprint: str | None
@@ -52,7 +52,7 @@ class PickledByOrigin:
 
 def _unpickled(folder: str, device: str, fingerprint: str) -> LanguageModel:
     """Load the model that was pickled, unless it is another one now."""
-    model, manifest = model_folder.load(Path(folder), device)
+    model, manifest = stored_model.load(Path(folder), device)
     if manifest.fingerprint != fingerprint:
         why = f"its fingerprint is {manifest.fingerprint} now, and was {fingerprint}"
         raise ModelError(

@@ -26,6 +26,7 @@ from rnnlm.lm.base.words import Span
 from rnnlm.lm.neural.device import evaluation_mode
 from rnnlm.lm.neural.layers.layers import RecurrentStack
 from rnnlm.lm.neural.network import Network
+from rnnlm.lm.neural.settings import RecurrentSettings
 
 
 def of_network(network: Network, inputs_KB: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -107,3 +108,27 @@ def _places(words: Sequence[str]) -> list[Span]:
     """Return where each word's characters are in a line with a space between two words."""
     ends = np.cumsum([len(word) + 1 for word in words]) - 1
     return [(int(end) - len(word), int(end)) for word, end in zip(words, ends, strict=True)]
+
+
+# Of each part of a layer its width, and whether the backward direction gives it.
+Parts = Sequence[tuple[int, bool]]
+
+
+def ends(settings: RecurrentSettings) -> list[tuple[int, bool]]:
+    """Return (width, whether the backward direction gives it) of each part of the features, in
+    their order."""
+    directions = [False, True][: settings.directions]
+    if settings.connections != "dense":
+        return [(settings.widths[-1], each) for each in directions]
+    found = [(settings.input_width, False)]
+    for width in settings.widths:
+        found += [(width, each) for each in directions]
+    return found
+
+
+def parts_of(settings: RecurrentSettings) -> dict[str, Parts]:
+    """Return the parts of each layer of a recurrent encoder, the lowest first."""
+    found: dict[str, Parts] = {INPUT: [(settings.input_width, False)]}
+    for number, width in enumerate(settings.widths, start=1):
+        found[str(number)] = [(width, each) for each in (False, True)[: settings.directions]]
+    return found | {FEATURES: ends(settings)}

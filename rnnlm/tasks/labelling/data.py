@@ -441,14 +441,5 @@ def encode_labels(codec: Codec, examples: Sequence[Example]) -> tuple[np.ndarray
     return tuple(found)
 
 
-def padded(rows: Sequence[np.ndarray], padding: int) -> np.ndarray:
-    """Return rows of different lengths side by side, (T, B) int64, T being the length of the
-    longest one."""
-    padded_TB = np.full((max(map(len, rows)), len(rows)), padding, dtype=np.int64)
-    for number, row in enumerate(rows):
-        padded_TB[: len(row), number] = row
-    return padded_TB
-
-
 def _offsets(lengths: np.ndarray) -> np.ndarray:
     return np.concatenate(([0], np.cumsum(lengths)))

@@ -28,13 +28,13 @@ from rnnlm.tasks.labelling.formats.labelled_tables import words_of
 from rnnlm.tasks.labelling.formats.schemes import BIOES, NONE
 from rnnlm.tasks.labelling.model import TaskModel
 from rnnlm.tasks.labelling.splitting import is_of_letters, split_text, words_in
-from rnnlm.tasks.labelling.tagging import Tagger, classified, windows
+from rnnlm.tasks.labelling.tagging import Tagger, classified
+from rnnlm.tasks.text_files import TEXT_LINES, TextFileSettings, no_table, windows
 from rnnlm.text.lines import lines_with_ends, without_end
 from rnnlm.text.named_columns import (
     KINDS,
     USUAL_TEXT,
     USUAL_WORDS,
-    detect_format,
     open_table,
     text_column,
     text_or_reason,
@@ -241,20 +241,9 @@ def _spelled(codec: Codec, sentences: Iterable[Sentence], source: str) -> Iterat
 # ---- Files of texts classified: lines of text or tables, each text with its labels and the other
 # columns of its row.
 
-TEXT_LINES = "text"
 RANK = "rank"
 REASON = "reason"  # the column that says why a row has no labels
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class TextFileSettings:
-    """How texts are read. format: "text", lines of text; "tsv", "csv", "jsonl", "parquet"; "auto":
-    inferred from suffix and content. column: of the text in a table."""
-
-    format: str = "auto"
-    column: str | None = None
-    encoding_errors: Literal["strict", "replace"] = "strict"
 
 
 @dataclass(frozen=True)
@@ -264,27 +253,6 @@ class Text:
     text: str | Sequence[str]
     row: Row
     reason: str | None = None
-
-
-def detect_text_format(source: str, settings: TextFileSettings) -> str:
-    """Return the format of a file: the one that is set, else what its name or its first line
-    says."""
-
-    def by_lines(lines: Iterator[str]) -> str:
-        if settings.column:
-            raise no_table(source)
-        return TEXT_LINES
-
-    return detect_format(source, settings.encoding_errors, by_lines, said=settings.format)
-
-
-def no_table(source: str) -> TextError:
-    """Return the error for a file of lines of which a column is asked for."""
-    return TextError(
-        f"{source} does not have a table suffix",
-        "a column is named",
-        "name its format with `format`",
-    )
 
 
 def read_texts(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:

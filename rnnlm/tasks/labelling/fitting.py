@@ -12,7 +12,6 @@ from torch import Tensor
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.neural.training import fitting
 from rnnlm.lm.neural.training.contracts import Carry, Loss, Verdict
-from rnnlm.tasks.batches import ExampleBatches, batch_tensors
 from rnnlm.tasks.fitting import (
     ExampleLoss,
     ExampleValidation,
@@ -20,6 +19,7 @@ from rnnlm.tasks.fitting import (
     fit_examples,
     trainer_of_examples,
 )
+from rnnlm.tasks.labelling.batches import ExampleBatches, batch_tensors
 from rnnlm.tasks.labelling.data import MULTI, LabelColumn, LabelledData, TaskData, every
 from rnnlm.tasks.labelling.evaluation import evaluation
 from rnnlm.tasks.labelling.model import TaskModel

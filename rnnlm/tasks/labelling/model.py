@@ -22,15 +22,15 @@ from rnnlm.lm.base.layer_outputs import (
 )
 from rnnlm.lm.base.words import Span
 from rnnlm.lm.neural.device import resolve_device
+from rnnlm.lm.neural.layer_outputs import Parts, parts_of
 from rnnlm.lm.neural.saved_model import SavedModel, filled, shapes_of
 from rnnlm.lm.neural.trace import LineTrace
 from rnnlm.lm.neural.words import WordRows, input_rows
-from rnnlm.tasks.batches import batch_tensors
 from rnnlm.tasks.labelling import settings as task_settings
+from rnnlm.tasks.labelling.batches import batch_tensors
 from rnnlm.tasks.labelling.data import MULTI, Codec, EncodedWords, LabelColumn, encode_texts
 from rnnlm.tasks.labelling.formats.example import joined_labels
 from rnnlm.tasks.labelling.networks.contextual import loaded
-from rnnlm.tasks.labelling.networks.encoders import Parts, parts_of
 from rnnlm.tasks.labelling.networks.heads import TaggingHead, TextHead
 from rnnlm.tasks.labelling.networks.network import Features, TaskNetwork, make_network
 from rnnlm.tasks.labelling.settings import RecurrentTaskSettings, TaggingSettings

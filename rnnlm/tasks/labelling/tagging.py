@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 from rnnlm.checks import items_of
 from rnnlm.errors import UsageError
@@ -30,19 +29,13 @@ from rnnlm.tasks.labelling.model import (
     predict,
 )
 from rnnlm.tasks.labelling.splitting import is_of_letters, split_text, words_in
+from rnnlm.tasks.text_files import windows
 from rnnlm.text.batches import NO_WORDS, is_surely_short, why_too_long
 from rnnlm.text.lines import split_words
-from rnnlm.text.sources import in_lists
 
 # ---- Sentences tagged: raw text or lists of words in, their labels out, in order and a window of
 # sentences at a time.
 
-T = TypeVar("T")
-
-# Sentences that are read before the first of them is written; those of about the same length are
-# tagged together.
-WINDOW = 1024
-LARGEST_WINDOW = 1 << 17  # words
 # Alignments of letters with sounds that are searched for each pronunciation asked for: several of
 # them can spell the same pronunciation.
 ALIGNMENTS = 8
@@ -80,12 +73,6 @@ def tag(
         else:
             texts.append((None, tuple(sentence)))
     return TaggedSentences(tagger.tag(texts))
-
-
-def windows(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """Return the items, WINDOW of them at a time, or fewer with LARGEST_WINDOW words together.
-    size: words of an item."""
-    return in_lists(items, WINDOW, LARGEST_WINDOW, size)
 
 
 def predicted(

@@ -16,13 +16,12 @@ from rnnlm.scoring.generation.sampling import SamplingSettings
 from rnnlm.scoring.generation.search import search
 from rnnlm.scoring.generation.settings import SearchSettings
 from rnnlm.storage.files.reading import shown_name
-from rnnlm.tasks.labelling.files import TEXT_LINES, TextFileSettings, detect_text_format
-from rnnlm.tasks.labelling.tagging import windows
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tasks.seq2seq.pairs import ParallelText, on_one_line
 from rnnlm.tasks.seq2seq.results import Attention, TranslatedLine, TranslatedLines, Translation
+from rnnlm.tasks.text_files import TEXT_LINES, TextFileSettings, detect_text_format, windows
 from rnnlm.text.batches import NO_WORDS, why_too_long
 from rnnlm.text.lines import NoLine, is_blank, lines_with_ends, without_end
 from rnnlm.text.named_columns import (

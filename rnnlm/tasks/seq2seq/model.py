@@ -15,11 +15,11 @@ from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.interface import PADDING, Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
 from rnnlm.lm.base.layer_outputs import EncodedLines, LayerOutputs, LayerReader, Part, encoded_lines
 from rnnlm.lm.neural.device import exact_products, resolve_device
+from rnnlm.lm.neural.layer_outputs import parts_of
 from rnnlm.lm.neural.saved_model import SavedModel, filled, shapes_of
 from rnnlm.lm.neural.trace import LineTrace
 from rnnlm.lm.neural.words import WordRows, input_rows, output_rows
 from rnnlm.tasks.batches import on_device
-from rnnlm.tasks.labelling.networks.encoders import parts_of
 from rnnlm.tasks.seq2seq import settings as network_settings
 from rnnlm.tasks.seq2seq.batches import pair_tensors, source_arrays
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, rows

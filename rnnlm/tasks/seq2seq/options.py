@@ -90,7 +90,7 @@ class PairOptions(Checked):
 
     target: for each file one with its targets, where these are in separate files; as many again for
     each further reference. decoding: how sources are decoded; None: greedily. reading: settings of
-    :class:`~rnnlm.tasks.seq2seq.pairs.ParallelSettings` that differ from those of the training
+    :class:`~rnnlm.text.pair_columns.ParallelSettings` that differ from those of the training
     data.
     """
 

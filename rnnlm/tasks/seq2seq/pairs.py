@@ -3,67 +3,18 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, permutations
+from itertools import chain
 from os import PathLike
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from rnnlm.errors import TextError, UsageError, notice, shown
 from rnnlm.storage.files import tables, writing
 from rnnlm.text import named_columns, sources
 from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank, side_by_side
-from rnnlm.text.named_columns import (
-    KINDS,
-    USUAL_PAIRS,
-    Table,
-    cell,
-    column_named,
-    likely_texts,
-    open_table,
-    text_of,
-    unclear,
-    usual_among,
-)
-
-# ---- Settings for reading pairs.
-
-Format = Literal["auto", "tsv", "csv", "jsonl", "parquet", "parallel"]
-
-
-@dataclass(frozen=True)
-class ParallelSettings:
-    """How pairs are read. Columns are named by the header of a table; numbers, from 1 on, name
-    those of a table without a header."""
-
-    format: Annotated[
-        Format,
-        Meta(
-            description="how pairs are written; auto: inferred from the name and content of "
-            "the file"
-        ),
-    ] = "auto"
-    column: Annotated[str | None, Meta(title="NAME", description="column of the sources")] = None
-    target_column: Annotated[
-        str | None,
-        Meta(title="NAME", description="column of the targets; `column` is that of the sources"),
-    ] = None
-    skip_empty: Annotated[
-        bool,
-        Meta(
-            description="in files side by side, lines that are empty in one of them are left out, "
-            "as rows of tables are"
-        ),
-    ] = False
-    encoding_errors: Annotated[
-        Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")
-    ] = "strict"
-    special_symbols: Annotated[
-        Literal["error", "drop", "replace"],
-        Meta(description="<s> or </s> in the text: an error, dropped, or <unk>"),
-    ] = "error"
-
+from rnnlm.text.named_columns import KINDS, cell, open_table, text_of
+from rnnlm.text.pair_columns import SOURCE, TARGET, Columns, ParallelSettings, columns_of
 
 # ---- Texts become pairs: special symbols are treated as the settings say, and sides without words
 # are an error or left out.
@@ -229,8 +180,6 @@ def _merged(pairs: Sequence[Pair]) -> Pair:
 # ---- Tables of pairs: TSV, CSV, JSON-lines, Parquet. One column holds the sources, another the
 # targets; a list is several references.
 
-Columns = tuple[str, str]  # of the sources, of the targets
-
 
 def read_pair_table(source: str, format: str, collector: PairCollector) -> Columns | None:
     """Collect the pairs of a table. Return the names of their columns; None: it has no rows."""
@@ -246,38 +195,6 @@ def read_pair_table(source: str, format: str, collector: PairCollector) -> Colum
         texts = _texts(row.values, columns, row.where, settings)
         collector.add(texts, [row.where] * len(texts), row.number, source, skips=True)
     return columns
-
-
-def columns_of(table: Table, settings: ParallelSettings) -> Columns:
-    """Return the columns of sources and targets of a table: those that are named, else those that
-    are usually called so, else the only two in their order."""
-    names, where = table.names, table.where
-    source = settings.column and column_named(settings.column, names, where)
-    target = settings.target_column and column_named(settings.target_column, names, where)
-    if source and target:
-        return source, target
-
-    candidates = []
-    for usual in USUAL_PAIRS:
-        found = usual_among(names, usual)
-        if len(found) == 2:
-            candidates.append((found[0], found[1]))
-    if len(names) == 2:
-        first, second = names
-        candidates.append((first, second))
-        # Where one of the two is named, the other one is the other side.
-        if source is not None or target is not None:
-            candidates.append((second, first))
-    for first, second in candidates:
-        if source in (None, first) and target in (None, second):
-            return first, second
-    others = [name for name in names if name not in (source, target)]
-    others = likely_texts(others, table.sample)
-    ways = [
-        f"`column={source or one!r}` and `target_column={target or other!r}`"
-        for one, other in permutations(others[:2], 2)
-    ]
-    raise unclear(where, names, "the sources, and which the targets", ways)
 
 
 def _texts(
@@ -298,8 +215,6 @@ def _texts(
 
 # ---- Parallel files: a source in each line of one, its target in the same line of another, or of
 # several.
-
-SOURCE, TARGET = "source", "target"  # what takes the place of names of columns
 
 
 def read_parallel_files(

@@ -7,8 +7,8 @@ from rnnlm.tasks.seq2seq.options import (
     SourceTokenizerSettings,
     TargetTokenizerSettings,
 )
-from rnnlm.tasks.seq2seq.pairs import ParallelSettings
 from rnnlm.text.lines import HoldoutSettings, Progress, silent
+from rnnlm.text.pair_columns import ParallelSettings
 from rnnlm.training.task import Description, ExampleTask, Given
 
 if TYPE_CHECKING:

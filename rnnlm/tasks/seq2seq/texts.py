@@ -10,10 +10,11 @@ from rnnlm.config import Resolved
 from rnnlm.errors import TextError, notice
 from rnnlm.tasks.example_texts import files_of_parts, with_held_out
 from rnnlm.tasks.seq2seq.data import PairTrainingData, encode_pairs, make_codec
-from rnnlm.tasks.seq2seq.pairs import ParallelSettings, ParallelText, read_pairs
+from rnnlm.tasks.seq2seq.pairs import ParallelText, read_pairs
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
 from rnnlm.text.batches import is_surely_short
 from rnnlm.text.lines import HoldoutSettings, Progress
+from rnnlm.text.pair_columns import ParallelSettings
 from rnnlm.text.sources import settings_for
 from rnnlm.training.request import Request, Texts
 

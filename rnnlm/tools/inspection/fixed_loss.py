@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import Network
-from rnnlm.tasks.batches import batch_tensors, label_tensors
+from rnnlm.tasks.labelling.batches import batch_tensors, label_tensors
 from rnnlm.tasks.labelling.data import LabelledData
 from rnnlm.tasks.labelling.model import TaskModel
 from rnnlm.tasks.labelling.networks.network import TaskNetwork

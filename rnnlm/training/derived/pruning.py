@@ -15,7 +15,7 @@ import numpy as np
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation.perplexity import TextEvaluation, evaluate
 from rnnlm.interface import BOUNDARY, SENTENCE_START
-from rnnlm.lm.base import loading
+from rnnlm.lm.base import loading, stored_model
 from rnnlm.lm.ngram import pruning
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.storage import model_folder
@@ -87,7 +87,7 @@ def prune(
             f"the model {name} is of kind {manifest.model}", "only n-gram models are pruned"
         )
     with model_folder.owned(output, overwrite, "pruning"):
-        model, manifest = model_folder.load(folder, "cpu")
+        model, manifest = stored_model.load(folder, "cpu")
         assert isinstance(model, NgramModel)  # the only class of that kind
         before = _size(model, manifest, test_text)
         pruned, threshold = _apply_limits(model, limits)

@@ -22,7 +22,7 @@ from rnnlm.config import USER, Layer, SettingValue, resolve
 from rnnlm.errors import OutputError, UsageError, notice
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.interface import Array, Device, LanguageModel, State
-from rnnlm.lm.base import companions, loading, span_scoring
+from rnnlm.lm.base import companions, loading, span_scoring, stored_model
 from rnnlm.lm.base.adaptation_settings import (
     OF_RMS,
     AdaptationSettings,
@@ -142,7 +142,7 @@ def tune(
             tell_finished(companions.settings_path(folder, kind), f"on {tuned.tokens:,} tokens")
             yield tuned
             return
-        model, _ = model_folder.load(folder, device)
+        model, _ = stored_model.load(folder, device)
         if kind != "unigram":
             with_hidden_states(model)
         encoded = on.encode(model.tokenizer)

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from rnnlm.errors import UsageError
-from rnnlm.lm.base import span_scoring
+from rnnlm.lm.base import span_scoring, stored_model
 from rnnlm.lm.mixtures.mixture import Mixture, mix_linear
 from rnnlm.lm.ngram.unigram import UnigramModel
-from rnnlm.storage import model_folder
 from support.tiny_models import LINES, Lines, fit, make_tokenizer, save
 
 TOKENIZER = make_tokenizer(["a b"])  # </s>, <unk>, a, b
@@ -89,7 +88,7 @@ def test_states_name_their_arrays_by_part():
 def test_words_one_part_spells_are_unknown_to_others(tmp_path):
     settings = {"characters": "cnn", "character_filters": "3,4", "character_size": 5}
     save(tmp_path / "spelled", fit("lstm", **settings), "lstm", **settings)
-    spelled, _ = model_folder.load(tmp_path / "spelled", "cpu")
+    spelled, _ = stored_model.load(tmp_path / "spelled", "cpu")
     lines = ["the zebra sat", "a yak saw the zebra"]
     mixed = Mixture([fit("ngram"), spelled], [0.5, 0.5])
     assert mixed.tokenizer.spells

@@ -7,8 +7,7 @@ import shutil
 import pytest
 
 from rnnlm.errors import ModelError
-from rnnlm.lm.base import loading
-from rnnlm.storage import model_folder
+from rnnlm.lm.base import loading, stored_model
 from rnnlm.tasks.labelling import data as codecs
 from rnnlm.tasks.labelling.data import EDIT, FILE, MULTI, PLAIN, TEXT, WORD, Codec, codec, column_of
 from rnnlm.tasks.labelling.formats import schemes
@@ -124,7 +123,7 @@ def test_labels_not_fitting_the_model_are_an_error(stored, tmp_path, task, chang
     folder = shutil.copytree(stored[task], tmp_path / "m")
     reworked(change)(folder)
     with pytest.raises(ModelError, match=f"the model at .*{folder.name} is damaged.*{why}"):
-        model_folder.load(folder, "cpu")
+        stored_model.load(folder, "cpu")
 
 
 @pytest.mark.parametrize("task", ["translation", "", 5, ["tagging"], None])
@@ -139,4 +138,4 @@ def test_a_folder_without_labels_is_a_model_error(stored, tmp_path):
     folder = shutil.copytree(stored["tagging"], tmp_path / "m")
     (folder / FILE).unlink()
     with pytest.raises(ModelError, match="labels"):
-        model_folder.load(folder, "cpu")
+        stored_model.load(folder, "cpu")

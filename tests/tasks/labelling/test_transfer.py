@@ -8,8 +8,8 @@ import torch
 
 from rnnlm.errors import UsageError
 from rnnlm.lm.base import loading
-from rnnlm.tasks.batches import batch_tensors
 from rnnlm.tasks.labelling import transfer
+from rnnlm.tasks.labelling.batches import batch_tensors
 from rnnlm.tasks.labelling.data import Codec, TaskData, encode_words
 from rnnlm.tasks.labelling.networks.network import TaskNetwork
 from rnnlm.tasks.labelling.settings import KINDS

@@ -9,7 +9,8 @@ import pyarrow.parquet
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.tasks.seq2seq.pairs import Pair, ParallelSettings, read_pairs
+from rnnlm.tasks.seq2seq.pairs import Pair, read_pairs
+from rnnlm.text.pair_columns import ParallelSettings
 
 ROWS = [
     {"id": 7, "english": "Go.", "french": "Va !"},

@@ -6,6 +6,7 @@ import pytest
 from rnnlm import Corpus, corpora, load, registry
 from rnnlm.errors import OutputError, RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
+from rnnlm.lm.base import stored_model
 from rnnlm.storage import model_folder
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.training.derived.pruning import Limits, prune
@@ -30,7 +31,7 @@ def big(tmp_path_factory):
 def test_pruning_reports_true_sizes_and_perplexities(big, tmp_path):
     reduction = prune(str(big), tmp_path / "small", Limits(threshold=1e-5), test_text=VALID)
     for size, folder in ((reduction.before, big), (reduction.after, tmp_path / "small")):
-        model, manifest = model_folder.load(folder)
+        model, manifest = stored_model.load(folder)
         assert size.ngrams == tuple(map(len, model.values))
         assert size.bytes == sum((folder / name).stat().st_size for name in manifest.files)
         found, expected = size.evaluation.to_dict(), evaluate(model, VALID).to_dict()
@@ -79,7 +80,7 @@ def test_rows_of_a_vocabulary_that_are_not_a_word_are_refused(row, big, tmp_path
 
 
 def test_without_counts_the_most_probable_words_stay(big, tmp_path):
-    model, manifest = model_folder.load(big)
+    model, manifest = stored_model.load(big)
     symbols = model.tokenizer.symbols()
     model.tokenizer.vocabulary = Vocabulary(tuple(symbols), None)
     model_folder.save(tmp_path / "imported", model, "ngram", manifest.settings, 1, {})

@@ -8,6 +8,7 @@ import pytest
 import rnnlm.corpora
 from rnnlm import registry
 from rnnlm.errors import SettingsError
+from rnnlm.lm.base import stored_model
 from rnnlm.runs import train
 from rnnlm.storage import model_folder
 from rnnlm.training.recipes import recipe as recipes
@@ -125,7 +126,7 @@ def test_a_recipe_trains_on_a_tiny_text(name, text, tmp_path):
         family = registry.kind_of(settings["model"]).family
         assert manifest.model == settings["model"]
         assert finished.stopped == ("complete" if family == "ngram" else "budget")
-        model, _ = model_folder.load(output, "cpu")
+        model, _ = stored_model.load(output, "cpu")
         for result in finished.results.values():
             assert 1 < result["ppl_token"] < 10 * model.tokenizer.size
 

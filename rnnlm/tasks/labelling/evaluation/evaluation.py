@@ -19,7 +19,7 @@ from rnnlm.events import never
 from rnnlm.interface import BOUNDARY, PADDING, UNKNOWN, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.neural.training.contracts import Verdict
-from rnnlm.tasks.batches import label_tensors
+from rnnlm.tasks.labelling.batches import label_tensors
 from rnnlm.tasks.labelling.data import EDIT, MULTI, SOUNDS, WORD, Codec, LabelColumn, LabelledData
 from rnnlm.tasks.labelling.evaluation.evaluation_data import labelled_data, open_data
 from rnnlm.tasks.labelling.evaluation.label_evaluation import MAIN, ColumnFigures, LabelEvaluation

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from rnnlm.errors import UsageError, nearest
-from rnnlm.evaluation import plotting
+from rnnlm.evaluation import error_rates, plotting
 from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
 from rnnlm.evaluation.resampling import Counts, Measure, Statistic, ratio, share
 from rnnlm.tabular import Result
 from rnnlm.tasks.labelling.formats.example import Level
-from rnnlm.tasks.seq2seq.evaluation import translation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -458,7 +457,7 @@ class Predictions:
     known: Sequence[Sequence[bool]] | None = None
     training_labels: Collection[str] | None = None
     probabilities: Sequence[Sequence[float]] | None = None
-    references: translation.References | None = None
+    references: error_rates.References | None = None
     symbols: Sequence[Sequence[str]] | None = None
 
     def __post_init__(self) -> None:
@@ -506,13 +505,13 @@ LABEL_METRICS = named(
         "word_error_rate",
         higher_is_better=False,
         counts="errors",
-        statistic=translation.word_error_rate,
+        statistic=error_rates.word_error_rate,
     ),
     LabelMetric(
         "symbol_error_rate",
         higher_is_better=False,
         counts="errors",
-        statistic=translation.symbol_error_rate,
+        statistic=error_rates.symbol_error_rate,
     ),
 )
 
@@ -572,7 +571,7 @@ def counts_of(predictions: Predictions) -> dict[str, Counts]:
     gold, predicted, known = predictions.gold, predictions.predicted, predictions.known
     found: dict[str, Counts] = {}
     if predictions.references is not None and predictions.symbols is not None:
-        found["errors"] = translation.error_counts(predictions.references, predictions.symbols)
+        found["errors"] = error_rates.error_counts(predictions.references, predictions.symbols)
         if not gold and not predicted:
             return found
 

@@ -17,16 +17,16 @@ from torch.nn import functional as F
 from rnnlm.config import Resolved
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
-from rnnlm.lm.base import loading
+from rnnlm.lm.base import loading, stored_model
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.layer_outputs import of_network
 from rnnlm.lm.neural.layers.layers import RecurrentStack
 from rnnlm.lm.neural.network import Network
 from rnnlm.lm.neural.settings import CELLS
 from rnnlm.registry import LANGUAGE_MODEL
-from rnnlm.storage import model_folder
-from rnnlm.tasks.labelling.data import EncodedWords, TaskData, encode_words, padded
+from rnnlm.tasks.labelling.data import EncodedWords, TaskData, encode_words
 from rnnlm.tasks.labelling.settings import TaskSettings
+from rnnlm.text.batches import padded
 from rnnlm.training.request import Request
 
 # Of states that a training run keeps; what would take more is read again in each step.
@@ -209,7 +209,7 @@ def load_contextual(request: Request, resolved: Resolved) -> tuple[FrozenModels 
         return None, resolved
 
     # The settings say which models they are, and how wide.
-    models = [model_folder.load(loading.find(name), "cpu")[0] for name in names]
+    models = [stored_model.load(loading.find(name), "cpu")[0] for name in names]
     found = FrozenModels(models, names)
     return found, resolved.with_found("contextual", {"context_models": found.setting})
 

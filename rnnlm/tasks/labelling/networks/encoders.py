@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnlm.interface import Tokenizer
-from rnnlm.lm.base.layer_outputs import FEATURES, INPUT
+from rnnlm.lm.neural.layer_outputs import ends
 from rnnlm.lm.neural.layers.layers import dropout, reader_of_rows, rows_of
-from rnnlm.lm.neural.settings import RecurrentSettings
 from rnnlm.lm.neural.words import WordInput
 from rnnlm.tasks.batches import is_word
 from rnnlm.tasks.labelling.settings import (
@@ -208,9 +207,6 @@ class LowerCasedForms(nn.Module):
 #
 # Shapes: T time, B rows, H width of the features. Every row has a word at least.
 
-# Of each part of a layer its width, and whether the backward direction gives it.
-Parts = Sequence[tuple[int, bool]]
-
 
 class Pooling(nn.Module):
     """`sentence_pooling` of the features of an
@@ -281,26 +277,6 @@ def at_tokens(words_TBC: Tensor, first_TB: Tensor, lengths_B: Tensor, S: int) ->
     starts_SB.scatter_(0, first_TB.masked_fill(~is_word_TB, S), 1)
     number_SB = starts_SB[:S].cumsum(0) - 1
     return words_TBC.gather(0, number_SB.unsqueeze(2).expand(-1, -1, words_TBC.shape[2]))
-
-
-def ends(settings: RecurrentSettings) -> list[tuple[int, bool]]:
-    """Return (width, whether the backward direction gives it) of each part of the features, in
-    their order."""
-    directions = [False, True][: settings.directions]
-    if settings.connections != "dense":
-        return [(settings.widths[-1], each) for each in directions]
-    found = [(settings.input_width, False)]
-    for width in settings.widths:
-        found += [(width, each) for each in directions]
-    return found
-
-
-def parts_of(settings: RecurrentSettings) -> dict[str, Parts]:
-    """Return the parts of each layer of a recurrent encoder, the lowest first."""
-    found: dict[str, Parts] = {INPUT: [(settings.input_width, False)]}
-    for number, width in enumerate(settings.widths, start=1):
-        found[str(number)] = [(width, each) for each in (False, True)[: settings.directions]]
-    return found | {FEATURES: ends(settings)}
 
 
 # ---- From the words of a text to one vector of it without recurrence: as a bag of words, or by

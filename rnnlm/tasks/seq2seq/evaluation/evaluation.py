@@ -41,10 +41,11 @@ from rnnlm.tasks.seq2seq.evaluation.translation import (
 from rnnlm.tasks.seq2seq.evaluation.translation import measure as measure_translations
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import GREEDY, DecodingSettings, PairOptions
-from rnnlm.tasks.seq2seq.pairs import ParallelSettings, ParallelText, read_pairs
+from rnnlm.tasks.seq2seq.pairs import ParallelText, read_pairs
 from rnnlm.text.encoding import EncodedText, encode_block, joined
 from rnnlm.text.lines import Block, as_bytes
 from rnnlm.text.marks import count_marks, tell_unseen
+from rnnlm.text.pair_columns import ParallelSettings
 from rnnlm.text.sources import settings_for
 
 # ---- Pairs that a model is evaluated on: read as its training data were, unless something else is
@@ -66,7 +67,7 @@ def open_pairs(
 
     target: files with the targets, line by line, where these are in separate files: one for each of
     `paths`, and as many again for each further reference. overrides: settings of
-    :class:`~rnnlm.tasks.seq2seq.pairs.ParallelSettings` that differ from those of the training
+    :class:`~rnnlm.text.pair_columns.ParallelSettings` that differ from those of the training
     data. called: the model, in notices.
     """
     # Each round of target files is one reference of all sources.

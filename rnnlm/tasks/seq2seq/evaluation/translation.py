@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Meta
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given
+from rnnlm.evaluation.error_rates import error_counts, symbol_error_rate, word_error_rate
 from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
 from rnnlm.evaluation.resampling import Counts, Measure, ratio, share
 from rnnlm.interface import Tokenizer
@@ -471,53 +472,3 @@ def tokenizer_figures(
     for start, end in itertools.pairwise(encoded.offsets.tolist()):
         decoded.append(tokenizer.decode(encoded.ids[start : end - 1]))  # without </s>
     return measure(Translations(decoded, [[line] for line in lines], settings))
-
-
-# ---- Word and symbol error rates of sequences with several references, such as the pronunciations
-# of a word.
-#
-# A word is wrong where the prediction equals none of its references. The symbol error rate is the
-# sum of the edit distances (Levenshtein 1966, by rapidfuzz) to the nearest reference of each word
-# over the sum of the lengths of these references; of references that are equally near, the longest
-# counts, so that their order makes no difference.
-
-References = Sequence[Sequence[Sequence[str]]]  # for each word its references, which are symbols
-
-
-def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> Counts:
-    """Count edits, symbols of the nearest reference, wrong words and words, by word: what the
-    two rates are computed from."""
-    if len(references) != len(predicted):
-        raise UsageError(
-            f"there are references for {len(references):,} words and predictions for "
-            f"{len(predicted):,}"
-        )
-    nearest = []
-    for number, (expected, found) in enumerate(zip(references, predicted, strict=True), start=1):
-        if not expected:
-            raise UsageError(
-                f"word {number:,} has no reference", hint="give each word at least one"
-            )
-        nearest.append(_nearest(expected, found))
-    edits_N, symbols_N = np.array(nearest, dtype=np.int64).reshape(-1, 2).T
-    return Counts.of_numbers(edits_N, symbols_N, edits_N > 0, np.ones(len(nearest)))
-
-
-def symbol_error_rate(sums_KRC: np.ndarray) -> np.ndarray:
-    """Divide edits by symbols of the nearest references; NaN where these have none. The rate can
-    be above 1."""
-    return ratio(sums_KRC[:2])
-
-
-def word_error_rate(sums_KRC: np.ndarray) -> np.ndarray:
-    """Divide wrong words by words."""
-    return ratio(sums_KRC[2:])
-
-
-def _nearest(references: Sequence[Sequence[str]], predicted: Sequence[str]) -> tuple[int, int]:
-    """Return the edit distance to the nearest reference, and how many symbols that has."""
-    from rapidfuzz.distance import Levenshtein
-
-    candidates = [(Levenshtein.distance(each, predicted), -len(each)) for each in references]
-    distance, less_symbols = min(candidates)
-    return distance, -less_symbols

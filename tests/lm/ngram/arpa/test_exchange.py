@@ -7,13 +7,14 @@ import rnnlm
 from reference.arpa_dictionary import ArpaDictionary
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning
 from rnnlm.evaluation.evaluate import evaluate
+from rnnlm.lm.base import stored_model
 from rnnlm.lm.ngram import checks, pruning
 from rnnlm.lm.ngram.arpa import writing
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.joining import joined
-from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.training.derived.importing import import_arpa
 from support import tiny_models
 from support.arpa_files import GOLDEN, SMALL, word_scores
 from support.tiny_models import LINES, fit
@@ -32,13 +33,13 @@ def test_a_model_survives_the_way_out_and_in(model, suffix, tmp_path):
     writing.export_arpa(model, path)
     assert os.listdir(tmp_path) == [path.name]
     assert path.read_bytes().startswith(b"\\data\\") == (suffix == "")
-    writing.import_arpa(path, tmp_path / "model")
+    import_arpa(path, tmp_path / "model")
     same_arrays(model, rnnlm.load(tmp_path / "model"))
 
 
 def test_an_imported_model_is_ordinary_but_marked(tmp_path):
-    imported = writing.import_arpa(GOLDEN / "g6-order2.arpa", tmp_path / "model")
-    model, manifest = model_folder.load(tmp_path / "model")
+    imported = import_arpa(GOLDEN / "g6-order2.arpa", tmp_path / "model")
+    model, manifest = stored_model.load(tmp_path / "model")
     assert (model.normalised, model.order, model.tokenizer.counts_V) == (False, 2, None)
     assert model.fingerprint == imported.fingerprint == manifest.fingerprint
     assert manifest.settings["order"] == 2 and manifest.settings["tokenizer"] == "word"
@@ -67,7 +68,7 @@ def test_a_file_with_its_origins_tokenizer_scores_alike(tokenizer, tmp_path):
     model = fit("ngram", lines, order=3, **tokenizer)
     tiny_models.save(tmp_path / "model", model, "ngram", order=3, **tokenizer)
     writing.export_arpa(model, tmp_path / "m.arpa")
-    again = writing.import_arpa(
+    again = import_arpa(
         tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=str(tmp_path / "model")
     )
     assert again.tokenizer.fingerprint == model.tokenizer.fingerprint
@@ -83,7 +84,7 @@ def test_a_file_whose_words_mismatch_is_refused(model, tmp_path):
     tiny_models.save(tmp_path / "other", fit("ngram", ["quite other words"], order=2), "ngram")
     writing.export_arpa(model, tmp_path / "m.arpa")
     with pytest.raises(ModelError, match="has other words than the tokenizer; only one .* has 'a'"):
-        writing.import_arpa(tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=other)
+        import_arpa(tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=other)
     assert not (tmp_path / "again").exists()
 
 
@@ -103,7 +104,7 @@ EMPTY_ORDERS = {
 @pytest.mark.parametrize("text", EMPTY_ORDERS.values(), ids=EMPTY_ORDERS.keys())
 def test_weights_below_an_empty_order_are_kept_everywhere(text, tmp_path):
     (tmp_path / "m.arpa").write_text(text)
-    writing.import_arpa(tmp_path / "m.arpa", tmp_path / "model")
+    import_arpa(tmp_path / "m.arpa", tmp_path / "model")
     model = rnnlm.load(tmp_path / "model")
     expected = ArpaDictionary(tmp_path / "m.arpa").nats("a b b a")
     assert model.order == len(model.values) and not len(model.values[-1])
@@ -124,7 +125,7 @@ def test_weights_below_an_empty_order_are_kept_everywhere(text, tmp_path):
 def test_a_lower_cased_file_accepts_any_case(model, tmp_path):
     writing.export_arpa(model, tmp_path / "m.arpa")
     settings = TokenizerSettings(lowercase=True, split_punctuation=True)
-    writing.import_arpa(tmp_path / "m.arpa", tmp_path / "lower", settings=settings)
+    import_arpa(tmp_path / "m.arpa", tmp_path / "lower", settings=settings)
     [ours] = rnnlm.Model(model).score_sentences(["the cat sat"])
     [theirs] = rnnlm.Model(rnnlm.load(tmp_path / "lower")).score_sentences(["The CAT sat"])
     assert ours.logprob_nats == theirs.logprob_nats
@@ -134,7 +135,7 @@ def test_words_that_text_never_holds_are_named(tmp_path):
     (tmp_path / "m.arpa").write_text(SMALL.replace("\tb", "\tB.").replace(" b", " B."))
     settings = TokenizerSettings(lowercase=True, split_punctuation=True)
     with pytest.warns(RnnlmWarning, match="never holds these words of the file: b\\.$"):
-        writing.import_arpa(tmp_path / "m.arpa", tmp_path / "m", settings=settings)
+        import_arpa(tmp_path / "m.arpa", tmp_path / "m", settings=settings)
 
 
 def same_arrays(model, other) -> None:

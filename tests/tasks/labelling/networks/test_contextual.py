@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rnnlm.errors import RnnlmWarning, UsageError
-from rnnlm.lm.base import loading
+from rnnlm.lm.base import loading, stored_model
 from rnnlm.runs import train
 from rnnlm.storage import model_folder
 from rnnlm.tasks.labelling.model import predict
@@ -158,7 +158,7 @@ def test_a_run_with_unfreezing_layers_resumes_exactly(tmp_path, language_models)
     steps = itertools.count(1)
     trained(tmp_path, "cut", stop=lambda: next(steps) > 7, **given)
     cut = trained(tmp_path, "cut", **given)
-    one, other = (model_folder.load(folder, "cpu")[0].to_arrays() for folder in (whole, cut))
+    one, other = (stored_model.load(folder, "cpu")[0].to_arrays() for folder in (whole, cut))
     assert all(np.array_equal(array, other[name]) for name, array in one.items())
 
 

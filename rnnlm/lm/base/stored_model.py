@@ -1,0 +1,89 @@
+"""The model of a folder: its tokenizer and codec, its arrays, the models that it is made of."""
+
+import os
+from pathlib import Path
+
+from rnnlm import registry
+from rnnlm.errors import ModelError
+from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer
+from rnnlm.storage import model_folder
+from rnnlm.storage.files import tensors
+from rnnlm.storage.manifest import CONFIG, Manifest, part_folders, read_manifest
+from rnnlm.text import tokenizers
+
+DEEPEST = 16  # models made of models made of models ...
+
+
+def load(
+    folder: Path, device: str | Device = "auto", depth: int = 0
+) -> tuple[LanguageModel, Manifest]:
+    """Load the model in `folder`, on `device`, with the models it is made of. Names, lengths, types
+    and shapes are checked, and the hashes of all files except large weights that stay mapped;
+    nothing is allocated beyond what the settings imply. depth: how many models this one is nested
+    in.
+    """
+    # A model that was replaced while it was read is not damaged: read again.
+    manifest = read_manifest(folder)
+    try:
+        kind, codec, shapes = content(folder, manifest)
+        with model_folder.naming_folder(folder):
+            files = model_folder.checked_files(folder, manifest, "weights")
+            arrays = model_folder.read_arrays(files, shapes, kind)
+        parts = _load_parts(folder, manifest, device, depth + 1)
+    except ModelError:
+        if read_manifest(folder) == manifest:
+            raise
+        return load(folder, device, depth)
+
+    # A SettingsError is passed on: a wrong device is not the folder's fault.
+    try:
+        made_of = {"parts": parts} if parts and kind.takes_parts else {}
+        model = kind.from_arrays(
+            manifest.settings, codec, arrays, device, manifest.fingerprint, **made_of
+        )
+        model.origin = os.path.abspath(folder), str(device)
+        model.is_unchecked = model_folder.is_unchecked(manifest) or any(
+            getattr(part, "is_unchecked", False) for part in parts
+        )
+        return model, manifest
+    except ModelError as error:
+        with model_folder.naming_folder(folder):
+            raise error
+
+
+def _load_parts(
+    folder: Path, manifest: Manifest, device: str | Device, depth: int
+) -> list[LanguageModel]:
+    if manifest.parts and depth > DEEPEST:
+        raise ModelError(
+            f"the model at {folder} is damaged",
+            f"it is made of models within models, more than {DEEPEST} deep",
+        )
+    return [load(part, device, depth)[0] for part in part_folders(folder, manifest)]
+
+
+def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer, Shapes]:
+    """Return the kind of the model in `folder`, its codec (of language models the tokenizer) and
+    the types and shapes of its arrays. No weights are read."""
+    with model_folder.naming_folder(folder):
+        kind = registry.kind_of(manifest.model, manifest.task)
+        if manifest.settings.get("model", kind.name) != kind.name or manifest.family != kind.family:
+            raise ModelError(
+                "the kind of model is not clear",
+                f"{CONFIG} names {manifest.model} in one place and another kind in another",
+            )
+        files = model_folder.read_codec_files(folder, manifest)
+        tokenizer = tokenizers.load(manifest.tokenizer, files)
+        codec = registry.task(kind.task).codec(tokenizer, files)
+        shapes = kind.array_shapes(manifest.settings, codec)
+        # The shapes of some kinds follow from the file alone.
+        if shapes is None:
+            path = next(iter(model_folder.checked_files(folder, manifest, "weights")))
+            shapes = kind.array_shapes(manifest.settings, codec, tensors.shapes(path))
+        return kind, codec, shapes
+
+
+def load_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:
+    """Load the tokenizer of the model in `folder`, whatever kind of model that is."""
+    with model_folder.naming_folder(folder):
+        return tokenizers.load(manifest.tokenizer, model_folder.read_codec_files(folder, manifest))

@@ -1,0 +1,54 @@
+"""Files of texts that a task's model reads: their format, and how many are read at a time."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from rnnlm.errors import TextError
+from rnnlm.text.named_columns import detect_format
+from rnnlm.text.sources import in_lists
+
+T = TypeVar("T")
+TEXT_LINES = "text"
+
+# Sentences that are read before the first of them is written; those of about the same length are
+# tagged together.
+WINDOW = 1024
+LARGEST_WINDOW = 1 << 17  # words
+
+
+@dataclass(frozen=True)
+class TextFileSettings:
+    """How texts are read. format: "text", lines of text; "tsv", "csv", "jsonl", "parquet"; "auto":
+    inferred from suffix and content. column: of the text in a table."""
+
+    format: str = "auto"
+    column: str | None = None
+    encoding_errors: Literal["strict", "replace"] = "strict"
+
+
+def detect_text_format(source: str, settings: TextFileSettings) -> str:
+    """Return the format of a file: the one that is set, else what its name or its first line
+    says."""
+
+    def by_lines(lines: Iterator[str]) -> str:
+        if settings.column:
+            raise no_table(source)
+        return TEXT_LINES
+
+    return detect_format(source, settings.encoding_errors, by_lines, said=settings.format)
+
+
+def no_table(source: str) -> TextError:
+    """Return the error for a file of lines of which a column is asked for."""
+    return TextError(
+        f"{source} does not have a table suffix",
+        "a column is named",
+        "name its format with `format`",
+    )
+
+
+def windows(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """Return the items, WINDOW of them at a time, or fewer with LARGEST_WINDOW words together.
+    size: words of an item."""
+    return in_lists(items, WINDOW, LARGEST_WINDOW, size)

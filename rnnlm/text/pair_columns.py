@@ -1,0 +1,87 @@
+"""The columns of a table of pairs, a source and its targets, and how they are named."""
+
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from rnnlm.text.named_columns import (
+    USUAL_PAIRS,
+    Table,
+    column_named,
+    likely_texts,
+    unclear,
+    usual_among,
+)
+
+Format = Literal["auto", "tsv", "csv", "jsonl", "parquet", "parallel"]
+
+
+@dataclass(frozen=True)
+class ParallelSettings:
+    """How pairs are read. Columns are named by the header of a table; numbers, from 1 on, name
+    those of a table without a header."""
+
+    format: Annotated[
+        Format,
+        Meta(
+            description="how pairs are written; auto: inferred from the name and content of "
+            "the file"
+        ),
+    ] = "auto"
+    column: Annotated[str | None, Meta(title="NAME", description="column of the sources")] = None
+    target_column: Annotated[
+        str | None,
+        Meta(title="NAME", description="column of the targets; `column` is that of the sources"),
+    ] = None
+    skip_empty: Annotated[
+        bool,
+        Meta(
+            description="in files side by side, lines that are empty in one of them are left out, "
+            "as rows of tables are"
+        ),
+    ] = False
+    encoding_errors: Annotated[
+        Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")
+    ] = "strict"
+    special_symbols: Annotated[
+        Literal["error", "drop", "replace"],
+        Meta(description="<s> or </s> in the text: an error, dropped, or <unk>"),
+    ] = "error"
+
+
+SOURCE, TARGET = "source", "target"  # what takes the place of names of columns
+Columns = tuple[str, str]  # of the sources, of the targets
+
+
+def columns_of(table: Table, settings: ParallelSettings) -> Columns:
+    """Return the columns of sources and targets of a table: those that are named, else those that
+    are usually called so, else the only two in their order."""
+    names, where = table.names, table.where
+    source = settings.column and column_named(settings.column, names, where)
+    target = settings.target_column and column_named(settings.target_column, names, where)
+    if source and target:
+        return source, target
+
+    candidates = []
+    for usual in USUAL_PAIRS:
+        found = usual_among(names, usual)
+        if len(found) == 2:
+            candidates.append((found[0], found[1]))
+    if len(names) == 2:
+        first, second = names
+        candidates.append((first, second))
+        # Where one of the two is named, the other one is the other side.
+        if source is not None or target is not None:
+            candidates.append((second, first))
+    for first, second in candidates:
+        if source in (None, first) and target in (None, second):
+            return first, second
+    others = [name for name in names if name not in (source, target)]
+    others = likely_texts(others, table.sample)
+    ways = [
+        f"`column={source or one!r}` and `target_column={target or other!r}`"
+        for one, other in permutations(others[:2], 2)
+    ]
+    raise unclear(where, names, "the sources, and which the targets", ways)

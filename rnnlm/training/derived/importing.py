@@ -1,0 +1,108 @@
+"""Models of ARPA files, saved as if they had been trained here."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from rnnlm.config import Layer, as_stored, resolve
+from rnnlm.errors import ModelError, first_of, notice
+from rnnlm.interface import UNKNOWN, Tokenizer
+from rnnlm.lm.base import loading
+from rnnlm.lm.ngram.arpa.reading import read_arpa
+from rnnlm.lm.ngram.arpa.writing import spell_symbols
+from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram.tables import NOWHERE, renumber
+from rnnlm.storage import model_folder
+from rnnlm.storage.manifest import ModelArrays
+from rnnlm.text.lines import Progress, silent
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
+from rnnlm.text.tokenizers.word import WordTokenizer
+from rnnlm.training import card
+
+
+def import_arpa(
+    path: str | Path,
+    output: str | Path,
+    overwrite: bool = False,
+    *,
+    settings: TokenizerSettings = TokenizerSettings(),
+    tokenizer_from: str | Path | None = None,
+    allow_positive: bool = False,
+    report: Progress = silent,
+) -> NgramModel:
+    """Read an ARPA file, compressed or not (`-`: standard input), and save the model in the folder
+    `output`.
+
+    Its words are what text is split into at white space, as `settings` say, or the symbols of the
+    tokenizer of another model. With `lowercase`, the words of the file become lower case.
+
+    allow_positive: positive log-probabilities, which some programs write, are read as 0.
+
+    Raises:
+        ModelError: the file cannot be read, is damaged, or has other words than that tokenizer.
+        OutputError: the folder cannot be written, or holds a model already.
+    """
+    began = time.perf_counter()
+    output = Path(output)
+    with model_folder.owned(output, overwrite, "import"):
+        # The ids are those of the file, or of the tokenizer that is named.
+        folds = settings.lowercase and tokenizer_from is None
+        symbols, levels = read_arpa(
+            str(path), report, lowercase=folds, allow_positive=allow_positive
+        )
+        if tokenizer_from is None:
+            tokenizer: Tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))
+            if settings != TokenizerSettings():
+                _note_unreachable(tokenizer)
+        else:
+            tokenizer = loading.load_tokenizer(tokenizer_from)
+            levels = renumber(levels, _numbers(symbols, tokenizer, str(path)), tokenizer.size)
+        model = NgramModel.from_levels(levels, tokenizer, normalised=False)
+
+        # Save it as if it had been trained here, with where it comes from.
+        values = {"order": model.order, **tokenizer.to_settings()}
+        resolved = resolve([NgramSettings, TokenizerSettings], [Layer(str(path), values)])
+        facts = {
+            "imported_from": str(path),
+            "ngrams": [len(values) for values in model.values],
+            "seconds": round(time.perf_counter() - began, 1),
+        }
+        arrays = ModelArrays(tokenizer, model.to_arrays())
+        manifest = model_folder.save(output, arrays, "ngram", as_stored(resolved.values), 0, facts)
+        card.write(output, manifest, model.tokenizer)
+        model.fingerprint = manifest.fingerprint
+        return model
+
+
+def _note_unreachable(tokenizer: Tokenizer) -> None:
+    """Name the words that the tokenizer makes of no text, as it rewrites or splits them."""
+    _, _, *words = tokenizer.symbols()  # </s> and <unk>
+    encoded = tokenizer.encode(words)
+    starts = encoded.offsets[:-1]
+    is_split = np.diff(encoded.offsets) != 2  # the word and the end of the line
+    is_other = encoded.ids[starts] != np.arange(len(words)) + 2
+    odd = [words[number] for number in np.flatnonzero(is_split | is_other)]
+    if odd:
+        notice(
+            f"text read with these settings never holds these words of the file: {first_of(odd)}"
+        )
+
+
+def _numbers(symbols: list[str], tokenizer: Tokenizer, path: str) -> np.ndarray:
+    """Return the id that `tokenizer` has for each of the symbols of an ARPA file; NOWHERE for an
+    `<unk>` that it does without."""
+    id_of = {spelling: id for id, spelling in enumerate(spell_symbols(tokenizer.symbols()))}
+    differing = {*symbols} ^ id_of.keys()
+    if tokenizer.unk_id is None:
+        differing.discard(UNKNOWN)
+    odd = sorted(differing)
+    if odd:
+        raise ModelError(
+            f"{path} has other words than the tokenizer",
+            f"only one of them has {odd[0]!r}",
+            "name the model it was exported from",
+        )
+    return np.array([id_of.get(symbol, NOWHERE) for symbol in symbols])
