@@ -149,11 +149,11 @@ def test_reader_gets_the_new_model_when_replaced_meanwhile(tmp_path, monkeypatch
         times.append(1)
         if len(times) == 1:
             with monkeypatch.context() as patch:
-                patch.setattr(model_folder, "read_manifest", read)
+                patch.setattr(stored_model, "read_manifest", read)
                 save_unigram(tmp_path, 2.0, 2)
         return manifest
 
-    monkeypatch.setattr(model_folder, "read_manifest", replaced_after_reading)
+    monkeypatch.setattr(stored_model, "read_manifest", replaced_after_reading)
     assert np.array_equal(logprob(tmp_path), make_unigram(2.0).logprob_V)
 
 
