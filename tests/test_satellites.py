@@ -32,6 +32,9 @@ COMMANDS = (
 )
 PROGRAM = f"""
 import sys
+
+# An editable installation would find in the checkout what is gone from the copy.
+sys.meta_path[:] = [finder for finder in sys.meta_path if "ditable" not in repr(finder)]
 import rnnlm
 from rnnlm.cli.main import run
 

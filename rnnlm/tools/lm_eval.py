@@ -166,3 +166,7 @@ def main() -> None:
         cli_evaluate()
     except RnnlmError as error:
         raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()
