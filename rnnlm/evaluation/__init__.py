@@ -1,1 +1,1 @@
-"""Perplexity and its companions: signature, soundness."""
+"""Perplexity and other metrics, comparisons, resampling and plots."""

@@ -1,1 +1,1 @@
-"""Language models: what all share, n-grams, networks, and mixtures of them."""
+"""Language models: what all of them share, n-grams, networks, and mixtures."""

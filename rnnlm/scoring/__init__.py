@@ -1,1 +1,1 @@
-"""Sentences and their scores."""
+"""Sentences, words, pairs and next words scored, and text generated."""

@@ -1,2 +1,1 @@
-"""A model on disk: the registry of kinds, the folder and its manifest, the card, checkpoints, the
-metrics log."""
+"""Models on disk: the folder of a model, its manifest, checkpoints and log of metrics."""

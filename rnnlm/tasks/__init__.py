@@ -1,1 +1,1 @@
-"""Tagging, classification and encoder-decoders on the recurrent stack."""
+"""Tagging, classification and encoder-decoders on top of the core. Each can be removed."""

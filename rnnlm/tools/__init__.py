@@ -1,1 +1,1 @@
-"""Tools that stand on the core: each can be taken away, and the core goes on."""
+"""Tools on top of the core. Each can be removed, and the core still works."""

@@ -1,1 +1,1 @@
-"""One training run: request, texts, plan, run, storage, resume; and a grid of them."""
+"""Training runs: request, plan, run, resumption, grids; and models derived from others."""

@@ -1,1 +1,1 @@
-"""What every language model shares: it is found, loaded, and read with; tokens become words."""
+"""What every language model shares: finding and loading it, reading text, joining tokens into words."""

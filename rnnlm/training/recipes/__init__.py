@@ -1,1 +1,1 @@
-"""Named settings, shipped as TOML files with the results that they aim at and reached."""
+"""Recipes: named settings as TOML files, with published and our own results."""
