@@ -1,1 +1,1 @@
-"""What every language model shares: finding and loading it, reading text, joining tokens into words."""
+"""What every language model shares: finding, loading and reading with it; tokens joined to words."""
