@@ -1,1 +1,1 @@
-"""What every language model shares: finding, loading and reading with it; tokens joined to words."""
+"""What every language model shares: how it is found and loaded and reads text; words of tokens."""
