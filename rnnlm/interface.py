@@ -255,7 +255,7 @@ class LanguageModel(Protocol[S]):
 
     @property
     def max_rows(self) -> int | None:
-        """How many rows it reads at once; None: any number."""
+        """How many rows it reads at once; None for any number."""
 
     @property
     def call_tokens(self) -> int:
@@ -267,7 +267,7 @@ class LanguageModel(Protocol[S]):
 
     @property
     def precision(self) -> str:
-        """The precision of the scores: "fp32", "bf16" or "fp64"."""
+        """The precision of the scores, which is "fp32", "bf16" or "fp64"."""
 
     @property
     def adaptation(self) -> str:

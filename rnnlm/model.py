@@ -100,7 +100,7 @@ class Model(ModelHandle):
 
     @property
     def task(self) -> str:
-        """What it was trained for: "language-model", "tagging", "classification", "seq2seq"."""
+        """The task, which is "language-model", "tagging", "classification" or "seq2seq"."""
         return loading.task_of(self.core)
 
     @property
@@ -665,7 +665,7 @@ class Model(ModelHandle):
 
     @property
     def max_rows(self) -> int | None:
-        """How many rows it reads at once; None: any number."""
+        """How many rows it reads at once; None for any number."""
         return self.core.max_rows
 
     @property
@@ -680,7 +680,7 @@ class Model(ModelHandle):
 
     @property
     def precision(self) -> str:
-        """The precision of the scores: "fp32", "bf16" or "fp64"."""
+        """The precision of the scores, which is "fp32", "bf16" or "fp64"."""
         return self.core.precision
 
     @property

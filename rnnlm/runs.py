@@ -274,7 +274,7 @@ class FinishedRun:
 
     @cached_property
     def evaluations(self) -> "Mapping[str, Evaluation]":
-        """The exact evaluations at the end, by text: "valid", "test"."""
+        """The exact evaluations at the end, under the names "valid" and "test"."""
         from rnnlm.storage.manifest import read_manifest
 
         return read_manifest(self.folder).evaluations

@@ -136,7 +136,7 @@ class SentenceSettings(Checked):
 
     @property
     def errors(self) -> str:
-        """How bytes that are not UTF-8 are decoded: Python's name of the error handler."""
+        """Python's name of the error handler for bytes that are not UTF-8."""
         return "replace" if self.encoding_errors == "replace" else "surrogateescape"
 
 

@@ -88,7 +88,7 @@ class WordVectors(Records):
 
     @cached_property
     def is_word_V(self) -> np.ndarray:
-        """bool: which rows are of words, not of special symbols."""
+        """Which rows are of words, not of special symbols."""
         return np.array([word not in SPECIAL for word in self.words])
 
     def number(self, word: str) -> int:
