@@ -93,15 +93,15 @@ def _way_to_train_on_all(plan: "Plan") -> str:
     if not plan.holds_out or plan.resolved.origins["holdout"] != "default":
         return ""
     if plan.kind.has_ngrams:
-        return "; lmplz counts every line, as --holdout 0 does"
-    return "; --holdout 0 trains on all"
+        return "; --holdout 0 counts every line, like lmplz"
+    return "; --holdout 0 trains on the whole text"
 
 
 def announce_counting(plan: "Plan") -> None:
     """Say that a run counts word vectors before its first step, if it does: that takes a while on a
     long text."""
     if not plan.is_resumed and plan.resolved.values.get("embeddings") == COUNTED:
-        terminal.say("word vectors are counted in the training text first")
+        terminal.say("computing word vectors from the training text first")
 
 
 def say_ended(plan: "Plan", finished: events.Finished, is_stopped: bool) -> None:
@@ -115,7 +115,7 @@ def say_ended(plan: "Plan", finished: events.Finished, is_stopped: bool) -> None
         )
         if plan.resolved.values.get("keep_checkpoints"):
             without = " without --overwrite" if plan.request.overwrite else ""
-            terminal.say(f"to continue: run the same command again{without}")
+            terminal.say(f"to resume, run the same command again{without}")
     else:
         saved = f"saved in {finished.folder}"
         if plan.kind.trains_in_steps:
@@ -127,7 +127,7 @@ def say_ended(plan: "Plan", finished: events.Finished, is_stopped: bool) -> None
         # A budget of time gives another number of steps on another day.
         timed = Budget.parse(plan.resolved.values.get("budget", "1steps")).seconds
         if timed and finished.stopped == "budget":
-            saved += f"; about the same run again: --budget {finished.steps}steps"
+            saved += f"; to repeat about the same run: --budget {finished.steps}steps"
         terminal.say(saved)
 
 
@@ -187,7 +187,7 @@ class CountingDisplay:
             self.progress.say(f"n-grams by order: {by_order}; {size}")
         elif isinstance(event, events.Validated) and event.ppl_token == math.inf:
             # Without smoothing, one unseen n-gram is enough.
-            self.progress.say("validation perplexity infinite: a token has probability zero")
+            self.progress.say("validation perplexity is infinite: a token has probability zero")
 
 
 class LiveDisplay:
@@ -283,7 +283,7 @@ def started_line(event: events.Started) -> str:
         line += f"{event.parameters:,} parameters, "
     line += f"vocabulary {event.vocabulary_size:,}, {event.train_tokens:,} tokens"
     if event.valid_tokens:
-        line += f" and {event.valid_tokens:,} to validate on"
+        line += f", {event.valid_tokens:,} for validation"
     # What is counted is counted on the CPU.
     if event.parameters:
         line += f", {event.device} {event.precision}"
@@ -297,16 +297,16 @@ def rare_event_line(event: events.Event) -> str:
     if isinstance(event, events.Started):
         return started_line(event)
     if isinstance(event, events.RolledBack):
-        attempts = "1 more such attempt"
+        attempts = "1 more attempt is left"
         if event.left != 1:
-            attempts = f"{event.left} more such attempts"
-        rate = f"{event.rate_factor:g} of the learning rate"
+            attempts = f"{event.left} more attempts are left"
+        rate = f"{event.rate_factor:g} times the learning rate"
         return f"{event.why}; back to step {event.to_step:,} at {rate} ({attempts})"
     if isinstance(event, events.SaveFailed):
-        again = f"training continues, and saves again within {event.retry_seconds:.0f} s"
-        return f"note: step {event.step:,} is not saved: {event.why}; {again}"
+        again = f"training continues and tries again within {event.retry_seconds:.0f} s"
+        return f"note: step {event.step:,} could not be saved: {event.why}; {again}"
     if isinstance(event, events.Evaluating):
-        return f"all is saved; exact evaluation: {', '.join(event.texts)}"
+        return f"the run is saved; exact evaluation: {', '.join(event.texts)}"
     return ""
 
 

@@ -36,19 +36,19 @@ GROUPS: dict[str, Collection[str]] = {
     "Language models": ("train", "eval", "score", "generate", "compare"),
     "Tasks": ("tag", "classify", "translate"),
     "More": {
-        "info": "what a model is",
-        "doctor": "check one",
+        "info": "describe a model",
+        "doctor": "check a model",
         "import": "ARPA files",
         "export": "ARPA, vectors",
-        "list": "what is here",
+        "list": "models, recipes, corpora",
         "prepare": "encode text",
         "filter": "clean text",
         "count": "n-grams",
         "prune": "n-gram models",
-        "mix": "join models",
+        "mix": "combine models",
         "tune": "adaptation",
         "inspect": "look inside",
-        "report": "runs, curves",
+        "report": "training curves",
         "vectors": "word vectors",
         "embed": "line vectors",
         "rescore": "n-best lists",
@@ -157,9 +157,12 @@ def _torch_here() -> str:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
-              help="Show the versions of rnnlm and torch, the device and its threads.")  # fmt: skip
+              help="Show the versions of rnnlm and torch, device and thread count.")  # fmt: skip
 @click.option(
-    "--debug", is_flag=True, expose_value=False, help="Show tracebacks; may be given anywhere."
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    help="Show tracebacks of errors; accepted anywhere on the command line.",
 )
 def cli() -> None:
     """Train and use language models. Try: rnnlm train my.txt, rnnlm train --help"""
@@ -259,15 +262,15 @@ def _show_failure(error: BaseException) -> None:
         terminal.show_error(f"cannot read or write {where}", error.strerror or str(error))
     elif isinstance(error, MemoryError):
         hint = (
-            "free some, take less text or a smaller model; n-grams can be counted within "
-            "limits: --memory 1G"
+            "free some memory, or use less text or a smaller model; --memory 1G limits the "
+            "counting of n-grams"
         )
         terminal.show_error("not enough memory", str(error), hint)
     else:
         terminal.show_error(
             f"internal error: {type(error).__name__}: {error}",
             "",
-            "run again with --debug, and report what it shows",
+            "run the command again with --debug and report the output",
         )
 
 

@@ -45,19 +45,19 @@ def setting_instead(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     name = error.option_name.lstrip("-").replace("-", "_")
     setting, value = as_called_here(name, value)
     if f"--{setting}" in {name for option in error.ctx.command.params for name in option.opts}:
-        return f"it is a setting: --{setting} {value}"
+        return f"to change this setting, write --{setting} {value}"
     names: set[str] = set()
     for kind in (*registry.KINDS.values(), *registry.TASK_KINDS):
         if kind.fitting:
             names |= names_of(kind.all_settings)
     if setting in names:
-        return f"it is a setting: --set {setting}={value}"
+        return f"to change this setting, write --set {setting}={value}"
 
     # Only a part of the name may be given: hidden, or dropout, of which there are several.
     longer = sorted(each for each in names if each.startswith(f"{setting}_"))
     if len(longer) > 1:
-        return f"there are the settings {first_of(longer, 5)}: --set NAME={value}"
-    return f"it is a setting: --set {longer[0]}={value}" if longer else ""
+        return f"to change one of the settings {first_of(longer, 5)}, write --set NAME={value}"
+    return f"to change this setting, write --set {longer[0]}={value}" if longer else ""
 
 
 def refuse_if(wrong: object, why: str) -> None:
@@ -74,7 +74,8 @@ def one_on_stdout(
     streams = [path for path in outputs if path == STANDARD_OUTPUT]
     refuse_if(
         len(streams) + as_json > 1,
-        "standard output takes one result: name a FILE for the others, and leave --json out.",
+        "standard output can take only one result: name a FILE for the others, and leave out "
+        "--json.",
     )
     if streams:
         # A process that was started with stderr closed has none.
@@ -149,7 +150,7 @@ def one_model_option(help: str) -> Decorator:
 
 
 DEFAULT_MODEL = (  # for the help of options
-    "Default: $RNNLM_MODEL, else the one trained last in ./checkpoints, else the shipped one."
+    "Default: $RNNLM_MODEL, else the model trained last in ./checkpoints, else the shipped model."
 )
 model_option = one_model_option(f"Model folder, or a name in ./checkpoints. {DEFAULT_MODEL}")
 
@@ -162,19 +163,18 @@ def several_models_option(help: str) -> Decorator:
 
 
 models_option = several_models_option(
-    "Model folder, or a name in ./checkpoints; repeat it to see models side by side. "
-    f"{DEFAULT_MODEL}"
+    f"Model folder, or a name in ./checkpoints; repeat for several models. {DEFAULT_MODEL}"
 )
 context_option = click.option("--context", type=click.Choice(["carry", "reset"]), default="carry",
                               show_default=True,
-                              help="One stream with the state carried across lines, or each line "
-                                   "alone.")  # fmt: skip
+                              help="Read all lines as one stream (carry), or each line alone "
+                                   "(reset).")  # fmt: skip
 device_option = click.option(
     "--device",
     metavar="DEVICE",
     default="auto",
     show_default=True,
-    help="auto, cpu, cuda, cuda:N or mps.",
+    help="Device to compute on: auto, cpu, cuda, cuda:N or mps.",
 )
 
 
@@ -196,7 +196,7 @@ def overwrite_option(help: str = "Replace FILE.") -> Decorator:
     return click.option("--overwrite", is_flag=True, help=help)
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 special_symbols_option = options_of(LINES, "special_symbols")
 column_option = options_of(SOURCES, "column")
 encoding_option = options_of(LINES, "encoding_errors")
@@ -234,10 +234,14 @@ tokenizer_options = stacked(
 )
 
 
-_LABELS = "Labels, of taggers and classifiers"
+_LABELS = "Labels (taggers and classifiers)"
 _label_column = section(
     _LABELS,
-    options_of(LABELS, "label_column", help="Columns of the gold labels, by name or number."),
+    options_of(
+        LABELS,
+        "label_column",
+        help="Columns of the gold labels, by name or number, separated by commas.",
+    ),
 )
 _rare_label_options = section(
     _LABELS,
@@ -251,7 +255,7 @@ confusion_options = section(
     click.option("--confusions", type=click.IntRange(0), metavar="N",
                  help="Show the N most frequent confusions.  [default: 10]"),
     click.option("--plot", type=PATH, metavar="FILE.svg",
-                 help="Draw the confusion matrix: .svg, .png or .pdf; one for each column."),
+                 help="Draw the confusion matrix of each label column as .svg, .png or .pdf."),
     overwrite_option(),
 )  # fmt: skip
 
@@ -348,7 +352,7 @@ def model_by_default(command: str, need: str = "") -> str:
     # The environment may name one, which has to be there and of use.
     name = os.environ.get("RNNLM_MODEL")
     if name:
-        terminal.say(f"model: {name}, as $RNNLM_MODEL says; -m names another")
+        terminal.say(f"model: {name}, from $RNNLM_MODEL; use -m to choose another")
         _check_uses(command, [name])
         return _found(name)
     from rnnlm.lm.base.default import default_model
@@ -357,10 +361,10 @@ def model_by_default(command: str, need: str = "") -> str:
     # The one trained last, or the shipped one, which is called by its name.
     default = default_model(command, need)
     if default.trained is None:
-        shown, why = default.folder.name, "the shipped one, of plain English"
+        shown, why = default.folder.name, "the shipped model of plain English"
     else:
         shown, why = str(default.folder), f"trained {terminal.ago(time.time() - default.trained)}"
-    terminal.say(f"model: {shown}, {why}; -m names another")
+    terminal.say(f"model: {shown}, {why}; use -m to choose another")
     return short_name(default.folder)
 
 
@@ -371,7 +375,7 @@ def notice_file(arguments: Iterable[str], read_as: str, otherwise: str) -> None:
     for argument in arguments:
         if os.path.isfile(argument):
             how = otherwise.format(file=shlex.quote(argument))
-            notice(f"{argument!r} is {read_as}; there is a file of that name, too: {how}")
+            notice(f"{argument!r} is {read_as}, although a file has that name; {how}")
             return
 
 
@@ -380,7 +384,7 @@ def is_standard_input(arguments: tuple[str, ...]) -> bool:
     others."""
     refuse_if(
         "-" in arguments and len(arguments) > 1,
-        "- is standard input, and stands alone: send all texts there, a hyphen, too.",
+        "- means standard input, so it must be the only text.",
     )
     return arguments == ("-",)
 
@@ -391,7 +395,7 @@ def or_standard_input(
     """Return texts and the file of --input; `-` in place of texts is the same as `--input -`."""
     if not is_standard_input(texts):
         return texts, source
-    refuse_if(source is not None, "- is standard input: leave --input out.")
+    refuse_if(source is not None, "- already means standard input: leave out --input.")
     return (), "-"
 
 
@@ -460,7 +464,7 @@ def put(pieces: Iterable[str], output: Path | None) -> None:
 # ---- Options of commands that draw a picture beside what they print: --plot FILE and --overwrite.
 
 plot_option = stacked(
-    click.option("--plot", type=PATH, metavar="FILE", help="Save a plot: .svg, .png or .pdf."),
+    click.option("--plot", type=PATH, metavar="FILE", help="Save a plot as .svg, .png or .pdf."),
     overwrite_option(),
 )
 

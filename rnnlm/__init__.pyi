@@ -1,5 +1,5 @@
-"""The public names, for type checkers and for `rnnlm/__init__.py`, which imports each when it is
-first used. With `as`: so they count as exported."""
+"""The public names, for type checkers and for `rnnlm/__init__.py`, which imports each one on first
+use. The `as` makes them count as exported."""
 
 from .arrays import as_numpy as as_numpy
 from .errors import RnnlmError as RnnlmError

@@ -15,14 +15,14 @@ from rnnlm.interface import Array
 
 
 def as_numpy(values: Array) -> np.ndarray:
-    """Return `values`, an array of numpy or torch such as a model's `score` and `predict` give, as
-    a numpy array of the same shape and type in main memory.
+    """Convert a NumPy or torch array, such as a model's `score` and `predict` return, to a NumPy
+    array of the same shape and type in main memory.
 
-    A numpy array is returned as it is; one of torch is copied or viewed, without gradients, once
-    the device has computed it.
+    A NumPy array is returned unchanged. A torch tensor is detached, and copied where it cannot be
+    viewed.
 
     Raises:
-        ArgumentTypeError: it is neither.
+        ArgumentTypeError: `values` is of another type.
     """
     if isinstance(values, np.ndarray):
         return values

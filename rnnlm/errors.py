@@ -30,8 +30,8 @@ LONGEST_MESSAGE = 1000  # characters: what messages quote from a file may be of 
 
 
 class RnnlmError(Exception):
-    """Base of all errors raised on purpose: `what` happened, `why`, and the `hint` what to do, one
-    line each. Lines too long to be read are cut."""
+    """Base class of all errors that rnnlm raises on purpose: `what` happened, `why`, and a `hint`
+    on what to do, one line each. Overlong lines are shortened."""
 
     exit_code = 1
 
@@ -103,7 +103,7 @@ class ComparisonError(RnnlmError):
 
 
 class RnnlmWarning(UserWarning):
-    """Something the caller should know, though work continues."""
+    """A notice to the caller. The work continues."""
 
 
 def notice(message: str) -> None:

@@ -105,7 +105,7 @@ class Estimated:
 
 @dataclass(frozen=True)
 class Step:
-    """Progress since the last such event. `loss_nats` is the mean per token over those steps."""
+    """Progress since the last such event. loss_nats: the mean loss per token over these steps."""
 
     kind: ClassVar = "step"
     step: int
@@ -141,10 +141,10 @@ class RolledBack:
 
 @dataclass(frozen=True)
 class Validated:
-    """The validation text was read. `improved`: `model` holds the best weights so far and should be
-    saved now.
+    """A validation has ended. improved: `model` holds the best weights so far and should be saved
+    now.
 
-    share: how much of the validation text was read.
+    share: the share of the validation text that was read.
     """
 
     kind: ClassVar = "validated"
@@ -163,16 +163,16 @@ class Validated:
 
     @property
     def ppl_token(self) -> float | None:
-        """The perplexity per token; None where it was not measured."""
+        """The perplexity per token; None if it was not measured."""
         return self.figures.get(PERPLEXITY)
 
     @property
     def best_ppl_token(self) -> float | None:
-        """`best`; None where the best weights are chosen by another metric than perplexity."""
+        """The best perplexity per token so far; None if another metric selects the best weights."""
         return self.best if self.criterion == PERPLEXITY else None
 
     def record(self) -> dict[str, Any]:
-        """Return what metrics.jsonl stores of it, in the order of its columns."""
+        """Return the fields that metrics.jsonl stores, in the order of its columns."""
         record: dict[str, Any] = {"step": self.step, "epoch": self.epoch}
         record |= self.figures
         record[f"best_{self.criterion}"] = self.best
@@ -222,7 +222,7 @@ class Fitted:
 
     @property
     def best_ppl_token(self) -> float | None:
-        """`best`; None where the best weights are chosen by another metric than perplexity."""
+        """The best perplexity per token so far; None if another metric selects the best weights."""
         return self.best if self.criterion == PERPLEXITY else None
 
 
@@ -266,7 +266,7 @@ class Evaluating:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run is over. `results`: the exact evaluations, as
+    """The run has ended. results: the exact evaluations, as
     :class:`rnnlm.evaluation.metrics.Evaluation` dictionaries."""
 
     kind: ClassVar = "finished"

@@ -227,27 +227,26 @@ class Device(Protocol):
 
 
 class LanguageModel(Protocol[S]):
-    """A distribution over the next token given the tokens so far. State depends on inputs only: a
-    model takes its own kind of state.
+    """A distribution over the next token given the tokens so far. The state depends only on inputs;
+    each model has its own kind of state.
 
-    Arrays of token ids are numpy's, of any integer type; networks take torch's, too. What comes
-    back is the model's own array type on its own device: numpy of n-gram models, torch of networks,
-    and of a mixture numpy where those of all its parts are, else torch on the network's device; a
-    model that adapts itself has the type of the model that it adapts. `rnnlm.as_numpy` makes any of
-    them numpy's.
+    Token ids are NumPy arrays of any integer type; networks also take torch tensors. Results have
+    the model's own array type, on its own device: NumPy for n-gram models, torch for networks. A
+    mixture returns NumPy arrays if all its parts do, else torch tensors on the network's device; an
+    adaptive model returns the type of the model that it adapts. `rnnlm.as_numpy` converts any of
+    them to NumPy.
 
-    A model may have more, which is used where it is there. Attributes: `task`, `model_kind`,
-    `origin` (see :mod:`rnnlm.lm.base.loading`) and `description`, what it is, in messages. Methods,
-    each as one of our models has it: `incremental`, `check_tables`, `contexts` and
-    `longest_matches` of n-gram models, `layer_reader` and `word_vectors` of networks, `states` of
-    the decoder of an encoder-decoder.
+    A model may offer more, which is used if present. Optional attributes are `task`, `model_kind`,
+    `origin` (see :mod:`rnnlm.lm.base.loading`) and `description`, which messages show. Optional
+    methods are `incremental`, `check_tables`, `contexts` and `longest_matches` (n-gram models),
+    `layer_reader` and `word_vectors` (networks), and `states` (the decoder of an encoder-decoder).
     """
 
     fingerprint: str | None  # of weights and tokenizer, once saved
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer whose ids it reads and predicts."""
+        """The tokenizer whose ids the model reads and predicts."""
 
     @property
     def normalised(self) -> bool:
@@ -259,11 +258,11 @@ class LanguageModel(Protocol[S]):
 
     @property
     def call_tokens(self) -> int:
-        """How many tokens, over all rows, are best scored in one call."""
+        """The best number of tokens to score in one call, over all rows."""
 
     @property
     def forgets_at_boundary(self) -> bool:
-        """Whether, after the boundary as input, what came before makes no difference."""
+        """Whether the model forgets all earlier input when it reads the boundary."""
 
     @property
     def precision(self) -> str:
@@ -271,11 +270,11 @@ class LanguageModel(Protocol[S]):
 
     @property
     def adaptation(self) -> str:
-        """How it adapts to what it reads, as a signature names it, or "none"."""
+        """The kind of adaptation to the text read, as in signatures, or "none"."""
 
     def initial_state(self, rows: int) -> S:
-        """Return the state of B = `rows` texts of which nothing is read yet; the boundary is their
-        first input."""
+        """Return the state of B = `rows` texts before any input; their first input is the
+        boundary."""
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: S) -> tuple[Array, S]:
         """Return the log-probability (nats) of each target given the inputs up to its place, shape
@@ -298,8 +297,7 @@ class LanguageModel(Protocol[S]):
         """
 
     def concat_states(self, states: Sequence[S]) -> S:
-        """Return the states one below the other: the rows of the first, then those of the second,
-        and so on."""
+        """Concatenate states: the rows of the first, then those of the second, and so on."""
 
     def state_from_arrays(self, arrays: "dict[str, np.ndarray]") -> S:
         """Return the state whose `to_arrays()` gave `arrays`."""

@@ -71,25 +71,25 @@ UNITS = {"word": "words", "char": "characters", "byte": "bytes", "sentencepiece"
 
 
 def load(name: str | Path = loading.SHIPPED, device: str | Device = "auto") -> "Model":
-    """Load the model in a folder, or of that name in ./checkpoints or among those shipped.
+    """Load a model from a folder, or by its name in ./checkpoints or among the shipped models.
 
-    Without a name it is the shipped one, an LSTM of the bundled corpus. NAME+KIND is the model NAME
-    adapting itself to what it reads, unless a folder has exactly that name.
+    Without a name, this loads the shipped model, an LSTM trained on the bundled corpus. NAME+KIND
+    is the model NAME with adaptation to the text it reads, unless a folder has exactly that name.
 
     Raises:
-        ModelError: there is none, or it is damaged.
-        UsageError: it cannot adapt itself so.
+        ModelError: the model does not exist or is damaged.
+        UsageError: this adaptation is not available for the model.
         DeviceError: `device` is not available.
     """
     return Model(loading.load(name, device))
 
 
 class Model(ModelHandle):
-    """A model, and what one does with it.
+    """A model of any task, with the methods to use it.
 
-    core: the model itself, an :class:`rnnlm.LanguageModel` or a model of labels or pairs. Its own
-    methods and properties are also those of this object. fingerprint: a hash of weights and
-    tokenizer; None of a model that was never saved.
+    core: the model itself, an :class:`rnnlm.LanguageModel` or a model of labels or pairs. Its
+    methods and properties are available on this object, too. fingerprint: a hash of weights and
+    tokenizer; None for a model that was never saved.
     """
 
     def __init__(self, core: "LanguageModel | LabelModel | Model") -> None:
@@ -110,22 +110,22 @@ class Model(ModelHandle):
 
     @property
     def name(self) -> str | None:
-        """The name of its folder; None of a model that is in memory alone."""
+        """The name of its folder; None for a model that is only in memory."""
         return None if self.folder is None else self.folder.name
 
     @property
     def folder(self) -> Path | None:
-        """The folder that it was loaded from; None of a model that is in memory alone."""
+        """The folder that it was loaded from; None for a model that is only in memory."""
         origin = loading.origin_of(self.core)
         return None if origin is None else Path(origin[0])
 
     @property
     def parameters(self) -> int:
-        """How many numbers its weights, or tables, hold."""
+        """The number of parameters in its weights or tables."""
         return loading.parameters_of(self.core)
 
     def info(self) -> dict[str, Any]:
-        """Return what `rnnlm info` says of its folder: size, settings, training, results.
+        """Return what `rnnlm info` shows of its folder: size, settings, training, results.
 
         Raises:
             UsageError: the model was not loaded from a folder.
@@ -209,25 +209,26 @@ class Model(ModelHandle):
         reading: Mapping[str, object] | None = None,
         progress: "Progress | None" = None,
     ) -> "Evaluation":
-        """Evaluate the model on a text or several, given as paths or opened. None is the test part
-        of the bundled corpus that it was trained on. Each task has its keywords; None is the usual
-        value.
+        """Evaluate the model on one or more texts, given as paths or opened. None means the test
+        split of the bundled corpus that it was trained on. The keywords depend on the task; None
+        means the default.
 
-        Of a language model, context: "carry" (one stream, the usual one) or "reset" (each line
-        alone). text_settings: how lines are read. progress: called with how far reading and scoring
-        are.
+        For a language model, context: "carry" (one stream, the default) or "reset" (each line
+        alone). text_settings: how to read lines. progress: called with the progress of reading and
+        scoring.
 
-        Of a tagger or classifier, reading: settings of
-        :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings` that differ from the
-        training data's.
+        For a tagger or classifier, reading: settings of
+        :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings` that differ from those of
+        the training data.
 
-        Of an encoder-decoder, target: for each file one with its targets, where these are in
-        separate files; as many again for each further reference. decoding: how sources are
-        decoded; None: greedily. reading: settings of
-        :class:`~rnnlm.text.pair_columns.ParallelSettings` that differ from the training data's.
+        For an encoder-decoder, target: if targets are in separate files, one file of targets for
+        each file of sources, and as many more for each further reference. decoding: how to decode
+        sources; None: greedily. reading: settings of
+        :class:`~rnnlm.text.pair_columns.ParallelSettings` that differ from those of the training
+        data.
 
         Raises:
-            UsageError: a keyword does not go with the model.
+            UsageError: a keyword does not apply to the model.
             TextError: a text cannot be read or is empty.
         """
         from rnnlm.evaluation.evaluate import evaluate
@@ -245,18 +246,19 @@ class Model(ModelHandle):
         layer: str | int | None = None,
         words: bool = False,
     ) -> "np.ndarray":
-        """Return vectors of lines, (N, H) float32, in their order; a line without words has the
-        vector of `</s>` alone. Of an encoder-decoder, the encoder reads them.
+        """Return the vectors of lines, (N, H) float32, in their order; a line without words has the
+        vector of `</s>`. In an encoder-decoder, the encoder reads the lines.
 
-        pooling: what is made of the vectors of a line's tokens: "last" (the usual one), "mean" or
-        "max". layer: whose outputs they are; None: the last. words: one vector a word, the words of
-        the first line first. Lines are split into words at white space; taggers and classifiers
-        split them as their training data.
+        pooling: how to combine the vectors of a line's tokens: "last" (the default), "mean" or
+        "max". layer: the layer whose outputs to return; None: the last. words: return one vector
+        per word, in the order of lines and words. Lines are split into words at white space;
+        taggers and classifiers split them like their training data.
 
         Raises:
-            TypeError: `lines` is one text instead of several.
-            TextError: a line holds a newline, or `<s>` or `</s>`.
-            UsageError: the model has no layers, or not this one; the request contradicts itself.
+            TypeError: `lines` is a single str.
+            TextError: a line contains a newline, `<s>` or `</s>`.
+            UsageError: the model has no layers, or not this one, or the arguments contradict each
+                other.
         """
         from rnnlm.tools.vectors.embedding import Embedder
         from rnnlm.tools.vectors.settings import EmbeddingSettings
@@ -264,8 +266,8 @@ class Model(ModelHandle):
         return Embedder(self.core, EmbeddingSettings(pooling, layer, words)).vectors(lines)
 
     def word_vectors(self, which: Literal["input", "output"] = "input") -> "WordVectors":
-        """Return the vectors that a network of any task has of the tokens of its vocabulary: those
-        that it reads ("input"), or the weights of its softmax ("output").
+        """Return a network's vectors for the tokens of its vocabulary: its input word vectors
+        ("input") or its softmax weights ("output").
 
         Raises:
             UsageError: the model has no such vectors.
@@ -275,12 +277,12 @@ class Model(ModelHandle):
         return word_vectors(self.core, which)
 
     def audit(self, *, sample: int | None = None, seed: int = 0) -> "list[Check]":
-        """Check what is stored in its folder, as `rnnlm doctor` does. After a failed check, what
-        depends on it is not checked.
+        """Check the files in its folder, as `rnnlm doctor` does. Checks that depend on a failed one
+        are skipped.
 
-        sample: the number of contexts after which sums of probabilities are computed, of sentences
-        for taggers and classifiers, of sources for an encoder-decoder; None: all, if they are not
-        too many.
+        sample: the number of contexts to compute sums of probabilities for, of sentences for
+        taggers and classifiers, of sources for an encoder-decoder; None: all, unless there are too
+        many.
 
         Raises:
             UsageError: the sample is empty, or the model was not loaded from a folder.
@@ -296,16 +298,17 @@ class Model(ModelHandle):
     def score_sentences(
         self, sentences: "Iterable[str | Sentence]", settings: SentenceScoring
     ) -> "SentenceScores":
-        """Return the scores of sentences, in their order: a list that is a table, too. An empty
-        sentence is scored as `</s>` alone.
+        """Return the scores of sentences, in their order, as a list that is also a table. The score
+        of an empty sentence is that of `</s>`.
 
-        sentences: texts, or what :func:`rnnlm.read_sentences` gives, with columns and regions of
-        its own.
+        sentences: texts, or the results of :func:`rnnlm.read_sentences`, which may have columns and
+        regions.
 
         Raises:
-            TypeError: `sentences` is one text instead of several.
-            TextError: a sentence holds a newline, or `<s>` or `</s>`, and is to raise.
-            UsageError: the request contradicts itself; an encoder-decoder has no sources, or a
+            TypeError: `sentences` is a single str.
+            TextError: a sentence contains a newline, `<s>` or `</s>`, unless `unscorable` allows
+                it.
+            UsageError: the arguments contradict each other, an encoder-decoder has no sources, or a
                 language model has some.
             ModelError: its scores are not numbers.
         """
@@ -315,9 +318,9 @@ class Model(ModelHandle):
         return score_sentences(self.core, sentences, settings)
 
     def logprob_nats(self, sentence: str, *, given: str = "", eos: bool = True) -> float:
-        """Return the log-probability of a sentence in nats: -inf where it has probability zero.
+        """Return the log-probability of a sentence in nats, -inf if its probability is zero.
 
-        given: what comes before it in the same line. eos: count the end of the sentence, too.
+        given: the text before it in the same line. eos: include the end of the sentence.
 
         Raises the errors of :meth:`score_sentences`.
         """
@@ -327,8 +330,8 @@ class Model(ModelHandle):
     def surprisal_bits(
         self, sentence: str, *, given: str = "", eos: bool = True
     ) -> list[tuple[str, float]]:
-        """Return each word of a sentence with its surprisal, -log2 p(word | what comes before):
-        infinite where the word has probability zero.
+        """Return each word of a sentence with its surprisal in bits, -log2 p(word | earlier words),
+        which is infinite if the word has probability zero.
 
         given, eos: as for :meth:`logprob_nats`.
 
@@ -348,18 +351,18 @@ class Model(ModelHandle):
         eos: bool = True,
         special_symbols: Literal["error", "drop", "replace"] = "error",
     ) -> "PairScores":
-        """Score both sentences of minimal pairs: a list with accuracies by group. What cannot be
-        scored is counted in a notice, and has the reason.
+        """Score both sentences of minimal pairs. The result is a list with accuracies by group. A
+        notice counts the pairs that cannot be scored; each has the reason.
 
-        pairs: what :func:`rnnlm.read_pairs` gives, or pairs made here. scoring: "full", the whole
-        sentences with their ends. "partial", what follows the part in which they differ, each given
-        its own beginning (Trinh & Le 2018, arXiv 1806.02847, section 3.1). "word", the part in
-        which they differ, given the beginning they share (Linzen, Dupoux & Goldberg 2016, arXiv
-        1611.01368, section 6). None: as each pair says. eos: whether ends of sentences, `</s>`, are
-        compared with what comes before them.
+        pairs: the result of :func:`rnnlm.read_pairs`, or a list of :class:`rnnlm.Pair`. scoring:
+        "full" compares whole sentences with their ends. "partial" compares the text after the part
+        that differs, given the beginning of each sentence (Trinh & Le 2018, arXiv 1806.02847,
+        section 3.1). "word" compares the part that differs, given the shared beginning (Linzen,
+        Dupoux & Goldberg 2016, arXiv 1611.01368, section 6). None: as each pair specifies. eos:
+        include sentence ends, `</s>`, in the comparison.
 
         Raises:
-            UsageError: there is no such scoring.
+            UsageError: the scoring is unknown.
             TextError: nothing could be scored.
         """
         from rnnlm.scoring.pairs.accuracy import TestSet, score_set
@@ -374,8 +377,8 @@ class Model(ModelHandle):
 
         Raises:
             SettingsError: a number is out of range.
-            TextError: the prompt holds a newline or `</s>`.
-            UsageError: nothing is left that may be drawn.
+            TextError: the prompt contains a newline or `</s>`.
+            UsageError: the settings allow no token.
         """
         from rnnlm.scoring.generation.drawing import generate
 
@@ -384,13 +387,13 @@ class Model(ModelHandle):
 
     @takes_fields(BeamSettings)
     def likeliest(self, settings: BeamSettings) -> "RecordList[Sample]":
-        """Return the `num` best texts that begin with `prompt`, best first, by a beam. Those cut
-        off at max_tokens are ranked with the others.
+        """Return the `num` best texts that begin with `prompt`, best first, from a beam search.
+        Texts cut off at max_tokens are ranked with the others.
 
         Raises:
-            UsageError: `num` is above the beam's width or below 1; the model reads one row at a
-                time; nothing is left to write.
-            TextError: the prompt holds a newline or `</s>`.
+            UsageError: `num` is above the beam width or below 1, the model reads one row at a time,
+                or the settings allow no token.
+            TextError: the prompt contains a newline or `</s>`.
         """
         from rnnlm.scoring.generation.search import likeliest
 
@@ -398,11 +401,11 @@ class Model(ModelHandle):
         return likeliest(self.core, settings)
 
     def next_words(self, text: str = "", count: int = 10) -> "RecordList[NextWord]":
-        """Return the `count` likeliest next words after a text, likeliest first; fewer where no
-        more begin like a word that no white space follows. Unknown ones are left out.
+        """Return the `count` likeliest next words after a text, likeliest first. If the text ends
+        inside a word, these are its completions, perhaps fewer. Unknown words are left out.
 
         Raises:
-            TextError: the text holds a newline or `</s>`.
+            TextError: the text contains a newline or `</s>`.
             UsageError: `count` is below 0.
         """
         from rnnlm.scoring.generation.autocomplete import next_words
@@ -411,7 +414,7 @@ class Model(ModelHandle):
         return next_words(self.core, text, plain(count))
 
     def scorer(self) -> "WordScorer":
-        """Return a scorer of lines that grow word by word, for decoders and services."""
+        """Return a scorer for lines that grow word by word, for decoders and services."""
         from rnnlm.scoring.word_scorer import WordScorer
 
         self._check("scorer")
@@ -423,17 +426,17 @@ class Model(ModelHandle):
         settings: "AdaptationSettings | None" = None,
         statistics: "Mapping[str, Tensor] | None" = None,
     ) -> "Model":
-        """Return a model that adapts itself around this one: "unigram", a cache of words; "cache",
-        the neural cache; "dynamic", dynamic evaluation. What was tuned for a model is read by
-        `rnnlm.load("NAME+KIND")`, not here.
+        """Return a model that adapts this one to the text it reads: by "unigram" (a cache of
+        words), "cache" (the neural cache) or "dynamic" (dynamic evaluation).
+        `rnnlm.load("NAME+KIND")` uses tuned settings; this method does not.
 
-        settings: of the class that :data:`rnnlm.lm.mixtures.settings.KINDS` names; None: its
-        defaults. statistics: for the rule rms of "dynamic", what
-        :func:`rnnlm.lm.mixtures.dynamic_evaluation.gather_statistics` gives.
+        settings: an object of the class that :data:`rnnlm.lm.mixtures.settings.KINDS` names; None:
+        its defaults. statistics: for the rule rms of "dynamic", the result of
+        :func:`rnnlm.lm.mixtures.dynamic_evaluation.gather_statistics`.
 
         Raises:
-            UsageError: the kind is unknown, the model cannot be adapted so, or statistics are
-                needed.
+            UsageError: the kind is unknown or not available for this model, or statistics are
+                missing.
             ArgumentTypeError: the settings are of another class.
         """
         from rnnlm.lm.mixtures.adaptation import adapt
@@ -451,21 +454,22 @@ class Model(ModelHandle):
         tokens: int | None = None,
         overwrite: bool = False,
     ) -> "TunedSettings":
-        """Choose the settings of an adaptation, and save them in the model's folder, where
-        `rnnlm.load("NAME+KIND")` finds them. Return them, at once where they are there already.
+        """Tune the settings of an adaptation, save them in the model's folder, where
+        `rnnlm.load("NAME+KIND")` finds them, and return them. If they are already there, return
+        them at once.
 
         on: held-out text, read as one stream, of which the first `tokens` are used. given: settings
-        that are not to be chosen. statistics: training text on which gradient statistics are
-        gathered first, and saved; the rule rms of "dynamic" is tuned then. overwrite: replace
-        settings that were chosen otherwise.
+        to keep fixed. statistics: training text to compute and save gradient statistics on, in
+        order to tune the rule rms of "dynamic". overwrite: replace settings that were tuned
+        differently.
 
         Raises:
-            UsageError: the kind is unknown or not for this model, which must have a folder;
-                statistics are missing, or are for another kind.
-            SettingsError: a given setting is unknown or not valid.
+            UsageError: the kind is unknown or not available for this model, the model has no
+                folder, or statistics are missing or for another kind.
+            SettingsError: a given setting is unknown or invalid.
             TextError: a text cannot be read, or is empty.
-            OutputError: the folder cannot be written to, or holds settings that were chosen
-                otherwise.
+            OutputError: the folder cannot be written to, or holds settings that were tuned
+                differently.
         """
         from rnnlm.training.derived.tuning import tune
 
@@ -477,12 +481,12 @@ class Model(ModelHandle):
         return cast("TunedSettings", found)
 
     def export_arpa(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write an n-gram model as an ARPA file, compressed where the suffix says so (.gz, .xz,
-        .bz2, .zst); whole or not at all.
+        """Write an n-gram model to an ARPA file, compressed if the suffix is .gz, .xz, .bz2 or
+        .zst. The file appears only once it is complete.
 
         Raises:
-            UsageError: it is no n-gram model.
-            OutputError: a file is there and not to be replaced, or it cannot be written.
+            UsageError: the model is not an n-gram model.
+            OutputError: the file cannot be written, or it exists and `overwrite` is not set.
         """
         from rnnlm.lm.ngram.arpa.writing import export_arpa
 
@@ -499,12 +503,13 @@ class Model(ModelHandle):
     ) -> "TaggedSentences":
         """Label the words of sentences.
 
-        sentences: each a str with words between white space, or a list of its words; for a model of
-        letters and sounds, a word or a list of its letters. nbest: how many label sequences of each
-        sentence. probabilities: also those of each word's labels; of a CRF the marginals.
+        sentences: each a str with words separated by white space, or a list of words; for a
+        letters-to-sounds model, a word or a list of its letters. nbest: number of label sequences
+        for each sentence. probabilities: also return the probabilities of each word's labels; for a
+        CRF, the marginals.
 
         Raises:
-            UsageError: the model is no tagger.
+            UsageError: the model is not a tagger.
         """
         from rnnlm.tasks.labelling.tagging import tag
 
@@ -512,10 +517,10 @@ class Model(ModelHandle):
         return tag(self.core, sentences, nbest=nbest, probabilities=probabilities)
 
     def classify(self, texts: Sequence[str | Sequence[str]]) -> "ClassifiedTexts":
-        """Label texts, each a str with words between white space, or a list of words.
+        """Label texts, each a str with words separated by white space, or a list of words.
 
         Raises:
-            UsageError: the model is no classifier.
+            UsageError: the model is not a classifier.
         """
         from rnnlm.tasks.labelling.tagging import classify
 
@@ -531,15 +536,15 @@ class Model(ModelHandle):
         attention: bool = False,
         settings: "DecodingSettings | None" = None,
     ) -> "TranslatedLines":
-        """Return what an encoder-decoder writes for each source.
+        """Return the outputs of an encoder-decoder for each source.
 
-        beam: continuations kept at each step; nbest: hypotheses of each source; attention: also
-        what each token looked at, which has a `figure()`. settings: all that
-        :class:`rnnlm.DecodingSettings` offers, instead of these three.
+        beam: beam width, the continuations kept at each step. nbest: number of hypotheses for each
+        source. attention: also return the attention of each token, which has a `figure()`.
+        settings: a :class:`rnnlm.DecodingSettings` instead of these three.
 
         Raises:
-            UsageError: the model is no encoder-decoder, or lacks the attention that is asked for.
-            TextError: a source holds a newline.
+            UsageError: the model is not an encoder-decoder, or has no attention to return.
+            TextError: a source contains a newline.
         """
         from rnnlm.tasks.seq2seq.decoding import translate
         from rnnlm.tasks.seq2seq.options import DecodingSettings
@@ -556,9 +561,10 @@ class Model(ModelHandle):
     def inspect_gates(
         self, sentence: str, *, units: Sequence[int] = (), unit_count: int = 16
     ) -> "GatesInspection":
-        """Look at gates, cells and hidden states while it reads a sentence.
+        """Record gates, cells and hidden states while the model reads a sentence.
 
-        units: those to draw, by number; none: in each layer the `unit_count` that vary most.
+        units: numbers of the units to draw; none: the `unit_count` units of each layer that vary
+        most.
         """
         from rnnlm.tools.inspection.gates import inspect_gates
 
@@ -567,16 +573,17 @@ class Model(ModelHandle):
     def inspect_memory(
         self, text: "Source | None" = None, *, positions: int = 2000, window: int = 200
     ) -> "Memory":
-        """Measure how far back it uses what it has read, at `positions` drawn from a text.
+        """Measure how far back the model uses its input, at `positions` drawn from a text.
 
-        text: None: the test part of the bundled English. window: the tokens that are shuffled.
+        text: None: the test split of the bundled English. window: number of tokens read when
+        earlier ones are shuffled.
         """
         from rnnlm.tools.inspection.memory import inspect_memory
 
         return inspect_memory(self._by_name(), text, positions=positions, window=window)
 
     def inspect_sensitivity(self, sentence: str) -> "SentenceSensitivity":
-        """Measure what each word of a sentence weighs in later predictions."""
+        """Measure the influence of each word of a sentence on later predictions."""
         from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
 
         return inspect_sensitivity(self._by_name(), sentence)
@@ -584,8 +591,8 @@ class Model(ModelHandle):
     def inspect_gradients(
         self, text: "Source | None" = None, *, lags: int = 100, positions: int = 1000
     ) -> "GradientFlow":
-        """Measure how gradients flow through time, over as many as `lags` tokens, at `positions`
-        drawn from a text. text: None: the test part of the bundled English."""
+        """Measure how gradients flow through time, over up to `lags` tokens, at `positions` drawn
+        from a text. text: None: the test split of the bundled English."""
         from rnnlm.tools.inspection.gradients.flow import inspect_gradients
 
         return inspect_gradients(self._by_name(), text, lags=lags, positions=positions)
@@ -597,10 +604,10 @@ class Model(ModelHandle):
         return inspect_spectrum(self._by_name())
 
     def inspect_cloze(self, file: str | Path | None = None, *, items: bool = False) -> "Cloze":
-        """Let it fill gaps.
+        """Measure how well the model fills gaps.
 
         file: a table with the columns text (`___` is the gap) and answer; None: 200 bundled items.
-        items: also show what is likeliest in each gap.
+        items: also show the likeliest words for each gap.
         """
         from rnnlm.tools.inspection.cloze import inspect_cloze
 
@@ -613,10 +620,11 @@ class Model(ModelHandle):
         label_column: str | None = None,
         level: Literal["word", "text"] | None = None,
     ) -> "ProbeInspection":
-        """Find out what each layer knows of the labels of words, or of texts.
+        """Measure how well each layer predicts the labels of words or texts.
 
-        data: a file of labelled data, or a bundled corpus. label_column: of the labels, where there
-        are several. level: what is labelled; None: words, or as in the bundled corpus.
+        data: a file of labelled data, or a bundled corpus. label_column: the column of the labels,
+        if there are several. level: whether words or texts have labels; None: words, or as in the
+        bundled corpus.
         """
         from rnnlm.tools.inspection.probing import inspect_probe
 
@@ -641,11 +649,11 @@ class Model(ModelHandle):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer whose ids it reads and predicts."""
+        """The tokenizer whose ids the model reads and predicts."""
         return self.core.tokenizer
 
     def initial_state(self, rows: int) -> State:
-        """Return the state of `rows` texts of which nothing is read yet."""
+        """Return the state of `rows` texts before any input."""
         return self.core.initial_state(rows)
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: State) -> tuple[Array, State]:
@@ -670,12 +678,12 @@ class Model(ModelHandle):
 
     @property
     def call_tokens(self) -> int:
-        """How many tokens, over all rows, are best scored in one call."""
+        """The best number of tokens to score in one call, over all rows."""
         return self.core.call_tokens
 
     @property
     def forgets_at_boundary(self) -> bool:
-        """Whether, after the boundary as input, what came before makes no difference."""
+        """Whether the model forgets all earlier input when it reads the boundary."""
         return self.core.forgets_at_boundary
 
     @property
@@ -685,11 +693,11 @@ class Model(ModelHandle):
 
     @property
     def adaptation(self) -> str:
-        """How it adapts to what it reads, or "none"."""
+        """The kind of adaptation to the text read, or "none"."""
         return self.core.adaptation
 
     def concat_states(self, states: Sequence[State]) -> State:
-        """Return the states one below the other."""
+        """Concatenate the rows of states."""
         return self.core.concat_states(states)
 
     def state_from_arrays(self, arrays: "dict[str, np.ndarray]") -> State:

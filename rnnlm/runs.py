@@ -58,40 +58,39 @@ def train(
     save: Callable[[], bool] = never,
     **settings: SettingValue,
 ) -> "TrainingRun":
-    """Prepare a run that trains a model. `wait()` for it, or iterate over it: then it trains.
+    """Prepare a training run. It trains when you call `wait()` or iterate over it.
 
-    text: a file, several, or texts in memory (:class:`rnnlm.Corpus`); None: a bundled corpus. All
-    further keywords are settings, as `rnnlm train --help` lists them: `hidden_size=300`.
+    text: one or more files, or a text in memory (:class:`rnnlm.Corpus`); None: a bundled corpus.
+    All other keywords are settings, as `rnnlm train --help` lists them: `hidden_size=300`.
 
     Args:
-        model: the kind: "lstm" (the usual one), "gru", "rnn", "ngram" and others.
-        recipe: a named set of settings, which says the kind, too. None: the one for the kind and
-            the task, if there is one.
+        model: the kind of model: "lstm" (the default), "gru", "rnn", "ngram" and others.
+        recipe: a named set of settings, including the kind. None: the recipe for the kind and the
+            task, if there is one.
         output: the folder of the model. None: ./checkpoints/TEXT-KIND.
-        valid, test: texts to validate and to evaluate on. None: a share of the text is held out
-            (`holdout`, 5 % unless you say otherwise), and nothing is tested.
-        budget: how long: "10m", "500steps" or "3epochs". None: as the recipe says.
-        seed, device, precision, threads, save_every: of the run. None: as the recipe says, or the
-            best that is there.
+        valid, test: texts to validate and to evaluate on. None: hold out a share of the text for
+            validation (`holdout`, by default 5 %), and do not test.
+        budget: how long to train: "10m", "500steps" or "3epochs". None: as in the recipe.
+        seed, device, precision, threads, save_every: settings of the run. None: as in the recipe,
+            or the best available.
         overwrite: replace the model in `output`.
-        tokenizer_from, init_from: a model whose tokenizer or weights the run begins with.
-        counts: a folder of n-gram counts by `rnnlm count`, in place of the text, for an n-gram
-            model.
-        task: "language-model" (the usual one), "tagging", "classification" or "seq2seq".
-        contextual: of taggers and classifiers: language models whose hidden states are read
-            beside the words.
-        target, valid_target, test_target: of encoder-decoders: for each text one with its targets.
-        init_encoder_from, init_decoder_from: language models that the two sides begin as.
-        stop, save: called at every step; they return whether to end the run, and whether to store a
+        tokenizer_from, init_from: a model whose tokenizer or weights to start from.
+        counts: for an n-gram model, a folder of counts from `rnnlm count` instead of a text.
+        task: "language-model" (the default), "tagging", "classification" or "seq2seq".
+        contextual: for taggers and classifiers, language models whose hidden states are additional
+            input.
+        target, valid_target, test_target: for encoder-decoders, one file of targets for each text.
+        init_encoder_from, init_decoder_from: language models to start encoder and decoder from.
+        stop, save: called at every step; they return whether to end the run, and whether to save a
             checkpoint.
 
-    The work is stored on `close()`, on leaving `with rnnlm.train(...) as run:`, when the run is
-    dropped, as by `break`, and at once when Ctrl-C interrupts it. The same call goes on with it;
-    once it has ended, the same call returns its model at once.
+    The run saves its state on `close()`, on leaving `with rnnlm.train(...) as run:`, when it is
+    garbage-collected, for example after `break`, and at once on Ctrl-C. The same call resumes the
+    run; once it has ended, the same call returns its model at once.
 
     Raises:
-        RnnlmError: any of its kinds: the request, the text, the device, the output folder. All but
-            those about the arguments themselves are raised by the first event.
+        RnnlmError: any subclass, for problems with arguments, text, device or output folder. Errors
+            that do not concern the arguments themselves are raised with the first event.
     """
     # All keywords by name, as they were given.
     given = dict(locals())
@@ -126,11 +125,11 @@ def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class TrainingRun(Iterator[Event]):
-    """A run of :func:`rnnlm.train`. Iterate over it to train; it yields events. Or wait for it.
+    """A run of :func:`rnnlm.train`. To train, iterate over its events or call `wait()`.
 
-    The work is stored when the run ends, on `close()`, on leaving a `with`, when the run is
-    dropped, and at once when Ctrl-C interrupts the program. The same call then goes on with it. A
-    count-based model has nothing to store before it is complete.
+    The run saves its state when it ends, on `close()`, on leaving a `with` block, when it is
+    garbage-collected, and at once on Ctrl-C. The same call to `train` then resumes it. An n-gram
+    model has no state to save before it is complete.
     """
 
     _finished: Finished | None = None
@@ -147,14 +146,14 @@ class TrainingRun(Iterator[Event]):
 
     @property
     def folder(self) -> Path | None:
-        """Folder that the model is saved in; None before the run has started."""
+        """The folder that the model is saved in; None before the run has started."""
         return self._work.plan.output if self._work.plan else None
 
     def close(self) -> None:
-        """End the run here and store its work. Do nothing if it has ended already.
+        """End the run now and save its state. Do nothing if it has already ended.
 
         Raises:
-            OutputError: the work cannot be written.
+            OutputError: the state cannot be written.
         """
         self._work.close()
 
@@ -172,12 +171,12 @@ class TrainingRun(Iterator[Event]):
         self.close()
 
     def wait(self, progress: bool = True) -> "FinishedRun":
-        """Train to the end and return what came of it.
+        """Train to the end and return the finished run.
 
-        progress: show what the command line shows, on standard error.
+        progress: show progress on standard error, as the command line does.
 
         Raises:
-            RnnlmError: as the iteration.
+            RnnlmError: as in iteration.
             TrainingError: the run was closed before its end.
         """
         if progress and self._finished is None:
@@ -201,7 +200,7 @@ class TrainingRun(Iterator[Event]):
         """The best model so far, loaded from the run's folder.
 
         Raises:
-            ModelError: none is saved yet.
+            ModelError: no model is saved yet.
             UsageError: the run has not started.
         """
         from rnnlm.model import load
@@ -210,7 +209,7 @@ class TrainingRun(Iterator[Event]):
 
     @property
     def history(self) -> "LearningCurve":
-        """What the run has measured so far, as a table.
+        """The measurements of the run so far, as a table.
 
         Raises:
             UsageError: the run has not started.
@@ -226,7 +225,7 @@ class TrainingRun(Iterator[Event]):
 
     @property
     def evaluation(self) -> "Evaluation | None":
-        """The exact evaluation at the end of the run; None before it, or if there is none."""
+        """The exact evaluation at the end of the run; None before the end, or if there is none."""
         return self._end.evaluation if self._finished else None
 
     @property
@@ -249,8 +248,8 @@ class TrainingRun(Iterator[Event]):
 class FinishedRun:
     """A run that has ended.
 
-    folder: of the model. finished: the last event: `step` of the best weights, `steps` done,
-    `seconds`, and why it `stopped`.
+    folder: the folder of the model. finished: the last event, with the `step` of the best weights,
+    the number of `steps`, the `seconds`, and why the run `stopped`.
     """
 
     folder: Path
@@ -261,7 +260,7 @@ class FinishedRun:
         """The best model of the run, loaded.
 
         Raises:
-            ModelError: it is gone, or damaged.
+            ModelError: the model is missing or damaged.
         """
         from rnnlm.model import load
 
@@ -281,7 +280,7 @@ class FinishedRun:
 
     @property
     def evaluation(self) -> "Evaluation | None":
-        """The evaluation on the test text, or where none was named, on the validation text."""
+        """The evaluation on the test text, or on the validation text if there is no test text."""
         found = self.evaluations
         return found.get("test") or found.get("valid")
 

@@ -86,7 +86,7 @@ class Records(ABC):
         table: which one, if there are several, as for :meth:`to_rows`.
 
         Raises:
-            UsageError: there is no such table.
+            UsageError: the table does not exist.
         """
         return columns_of(self._rows_of(table))
 

@@ -36,16 +36,20 @@ LIMITS = "--memory, --temp, --workers and --dask"
 tokenizer_options = section(
     "Tokenizer",
     options_of(
-        TOKENIZER, "tokenizer", type=click.Choice(["word", "char", "byte"]), help="Unit to count."
+        TOKENIZER,
+        "tokenizer",
+        type=click.Choice(["word", "char", "byte"]),
+        help="Unit of the n-grams.",
     ),
     options_of(TOKENIZER, "lowercase"),
     options_of(TOKENIZER, "normalise"),
     options_of(TOKENIZER, "split_punctuation", "remove_punctuation"),
-    one_model_option("Count the tokens of this model's tokenizer."),
+    one_model_option("Split text with this model's tokenizer."),
     click.option(
         "--tokenizer-from",
         metavar="DIR",
-        help="The vocabulary of other counts, a model or a prepared text; other words are <unk>.",
+        help="Use the vocabulary of other counts, a model or a prepared text; other words become "
+        "<unk>.",
     ),
 )
 
@@ -58,7 +62,8 @@ tokenizer_options = section(
         "--order",
         type=click.IntRange(1, 64),
         metavar="N",
-        help=f"Longest n-gram.  [default: {DEFAULT_ORDER}; of counts: theirs]",
+        help=f"Length of the longest n-grams.  [default: {DEFAULT_ORDER}; for folders of counts, "
+        "their order]",
     ),
     click.option(
         "--only", "highest_only", is_flag=True, help="Show n-grams of the highest order only."
@@ -68,16 +73,16 @@ tokenizer_options = section(
         type=click.IntRange(1),
         default=1,
         metavar="K",
-        help="Leave out n-grams that occur less than K times.",
+        help="Leave out n-grams that occur fewer than K times.",
     ),
     options_of(NGRAMS, "memory", "temp", "workers", "dask", default_is=""),
 )
 @section(
     "Output",
     output_option(
-        "A folder, or something new without a suffix: all counts, to be printed, added up and "
-        "trained from. Another file: a table, compressed by suffix: .gz, .xz, .bz2, .zst.  "
-        "[default: -, stdout]",
+        "A folder, or a new name without a suffix, for all counts, to print, add up or train "
+        "from. Or a file for a table, compressed if it ends in .gz, .xz, .bz2 or .zst.  "
+        "[default: -, standard output]",
         "DIR|FILE",
     ),
     overwrite_option("Replace FILE, or the counts in DIR."),
@@ -91,22 +96,21 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     rnnlm count a.txt --order 5 -o a              a folder of counts
     rnnlm count b.txt --order 5 -o b
     rnnlm count a b -o both                       the counts of both texts
-    rnnlm count both                              as a table
+    rnnlm count both                              printed as a table
     rnnlm train --counts both --model ngram       a model of both texts
     rnnlm count a.txt -o a.tsv.gz                 a table, compressed
 
-    All of TEXT is one text, or each of TEXT is a folder of counts. Rows of a table are `n-gram TAB
-    count`, the n-grams sorted as LC_ALL=C sort sorts.
+    TEXT is either texts, which are counted as one, or folders of counts. Rows of a table are
+    `n-gram TAB count`, sorted by n-gram in the order of LC_ALL=C sort.
 
-    A sentence begins with <s> and ends with </s>. In a table, backslash, white space and control
-    characters of words are written as in Python: \\\\, \\x20, \\t. An n-gram with a quotation mark
-    is quoted as in CSV, so that Python's csv, pandas and R read it.
+    A sentence begins with <s> and ends with </s>. In a table, backslashes, white space and control
+    characters of words are escaped as in Python: \\\\, \\x20, \\t. An n-gram with a quotation mark
+    is quoted as in CSV, so Python's csv module, pandas and R can read it.
 
-    Folders of one order add up to the counts of all their texts, with the words of all, in bounded
-    memory (--memory; 1G unless given).
+    Folders of counts of the same order are added up, with the words of all of them, in bounded
+    memory (--memory, by default 1G).
 
-    The same command goes on where it was interrupted, with what is in --temp DIR, or says that the
-    counts are finished.
+    Run the same command again to resume from --temp DIR. If the counts are finished, it says so.
     """
     from rnnlm.lm.ngram.counting import counts_folder, strings
     from rnnlm.storage.files import lock
@@ -175,7 +179,7 @@ def _check(
 
     refuse_if(
         target and (given["highest_only"] or given["min_count"] > 1),
-        "a folder holds all counts: give --only and --min-count when it is printed.",
+        "a folder holds all counts: use --only and --min-count when you print it.",
     )
     if folders:
         _check_folders(text, folders, target, given)
@@ -221,10 +225,10 @@ def _check_folders(
     )
     if len(folders) == 1:
         refuse_if(_is_limited(given), f"{first}: {LIMITS} have no effect.")
-        refuse_if(target, f"{first}: copy it, or name several to add them up.")
+        refuse_if(target, f"{first}: copy it, or name several folders to add them up.")
     refuse_if(
         _has_workers(given),
-        f"{first}: counts are added up by this process: leave --workers and --dask out.",
+        f"{first}: this process adds up the counts: leave out --workers and --dask.",
     )
 
 
@@ -306,14 +310,16 @@ def _tokenizer(given: dict[str, Any]) -> "Tokenizer | TokenizerSettings":
     describe."""
     model, shared = given.pop("model_name"), given.pop("tokenizer_from")
     flags = {option: value for option, value in given.items() if value}
-    refuse_if(model and shared, "-m and --tokenizer-from both bring a tokenizer: give one of them.")
+    refuse_if(
+        model and shared, "-m and --tokenizer-from both name a tokenizer: give only one of them."
+    )
     if not model and not shared:
         from rnnlm.text.tokenizer_settings import TokenizerSettings
 
         return TokenizerSettings(**flags)
     named = ", ".join(f"--{option.replace('_', '-')}" for option in flags)
     brings = "-m MODEL" if model else f"--tokenizer-from {shared}"
-    refuse_if(flags, f"{brings} brings its own tokenizer: leave {named} out.")
+    refuse_if(flags, f"{brings} determines the tokenizer: leave out {named}.")
 
     from rnnlm.lm.base.loading import load_tokenizer
     from rnnlm.lm.ngram.counting import counts_folder

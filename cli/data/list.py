@@ -10,13 +10,13 @@ from .. import terminal
 from ..options import json_option, refuse_if
 
 LEGEND = (
-    "Perplexities are for PTB (the Penn Treebank as prepared by Mikolov), validation",
-    "text unless marked: test, its test text; WT2, validation text of WikiText-2;",
-    "demo, the bundled corpus. Bits per character (bpc), accuracy (%), F1 of",
-    "spans, WER (words wrong in %) and BLEU are for the data that the recipe names.",
-    "*: with other settings than the recipe's; …: a run shorter than the recipe's",
+    "Perplexities are for the validation text of PTB (the Penn Treebank as prepared",
+    "by Mikolov) unless marked: test, PTB's test text; WT2, the validation text of",
+    "WikiText-2; demo, the bundled corpus. Bits per character (bpc), accuracy (%), F1",
+    "of spans, WER (% of words wrong) and BLEU are for the data that a recipe names.",
+    "*: other settings than the recipe's; …: a shorter run than the recipe's",
     "off by: difference from the published result; ~: estimated from a test result",
-    "time to our result on two CPU cores (/1: on one); ~: estimated for a whole run",
+    "time: to our result on two CPU cores (/1: on one); ~: estimated for a full run",
     "rnnlm list recipes NAME shows settings, sources and commands",
 )
 
@@ -36,10 +36,10 @@ def command(what: str, name: str | None, as_json: bool) -> None:
     rnnlm list recipes zaremba-small  one of them, with all its settings
     rnnlm list corpora                bundled texts: tasks, licences, files
 
-    Of one recipe, also what it aims at, what it reached, by which command, and the sources. Words
-    of corpora are counted in the texts alone: labels, ids and tags do not count.
+    For one recipe, this also shows the published result, ours, the command that measured it, and
+    the sources. Word counts of corpora leave out labels, ids and tags.
     """
-    refuse_if(name and what != "recipes", f"{what} are listed together: leave {name} out.")
+    refuse_if(name and what != "recipes", f"only recipes can be listed by name: leave out {name}.")
     if what == "models":
         _list_models(as_json)
     elif what == "recipes":
@@ -80,7 +80,7 @@ def _list_recipes(name: str | None, as_json: bool) -> None:
         _show_recipe(recipe.record(recipe.load(name)))
     else:
         lines = recipe.lines()
-        columns = ["recipe", "what for", "published", "ours", "off by", "time"]
+        columns = ["recipe", "purpose", "published", "ours", "off by", "time"]
         terminal.print_table(terminal.Table(columns, [line.cells() for line in lines]), gap=1)
         for line in LEGEND:
             terminal.say(line)
@@ -90,10 +90,10 @@ def _show_recipe(recipe: dict[str, Any]) -> None:
     names = {
         "description": "about", "published": "published", "source": "source", "measured": "ours",
         "off_by": "off by",
-        "differs": "what differs",
-        "command_of_figure": "measured by" if recipe["measured_figure"] else "on that text",
-        "cpu_time": "whole run",
-        "command": "to run it",
+        "differs": "differences",
+        "command_of_figure": "measured with" if recipe["measured_figure"] else "on the same text",
+        "cpu_time": "full run",
+        "command": "on your text",
     }  # fmt: skip
     # A recipe has been measured, or names only what others published.
     for key, shown in names.items():

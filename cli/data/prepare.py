@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     "Run",
     output_option("Folder for the prepared text.", "DIR", required=True),
     overwrite_option(
-        "Replace the prepared text in DIR; the old one is deleted when the new vocabulary is made."
+        "Replace the prepared text in DIR; the old one is deleted once the new vocabulary is built."
     ),
     click.option(
         "--workers",
         type=click.IntRange(1),
         metavar="N",
-        help="Processes that encode.  [default: one for each processor]",
+        help="Number of encoding processes.  [default: one per processor]",
     ),
 )
 @text_options
@@ -48,30 +48,30 @@ if TYPE_CHECKING:
         "assignments",
         multiple=True,
         metavar="NAME=VALUE",
-        help="A setting of the tokenizer; may be repeated.",
+        help="Change a setting of the tokenizer; may be repeated.",
     ),
     click.option(
         "--sample",
         metavar="SIZE",
-        help="Amount of text to make the vocabulary from; all: every word counts.  "
+        help="Bytes of text to build the vocabulary from, such as 32M; all uses the whole text.  "
         "[default: 32M; sentencepiece: 10M]",
     ),
 )
 @section("Output", json_option)
 def command(as_json: bool, **given: Any) -> None:
-    """Encode TEXT as token ids in DIR, once, for texts of any size.
+    """Encode TEXT of any size as token ids in DIR, to train from disk.
 
     \b
     rnnlm prepare big.txt.xz -o big --max-vocab 50000
     rnnlm prepare valid.txt -o valid --tokenizer-from big
-    rnnlm train big --valid valid             reads from disk, and loads nothing
+    rnnlm train big --valid valid             reads from disk, not into memory
 
     TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set).
 
-    The vocabulary is made from a sample of TEXT: stretches at even distances, or the start of what
-    can only be read from there (compressed files, tables, data sets, -). --sample all reads TEXT
-    twice instead, and knows each of its words. The bytes in DIR do not
-    depend on the number of workers. The same command goes on where it was interrupted.
+    The vocabulary is built from a sample of TEXT: evenly spaced parts, or the start of sources that
+    must be read in order (compressed files, tables, data sets, -). --sample all reads TEXT twice
+    instead and includes every word. The number of workers does not change the result. Run the same
+    command again to resume.
     """
     from rnnlm.config import parse_assignments
     from rnnlm.text.prepared.preparation import Counting, Encoding, Request, run
@@ -109,7 +109,7 @@ def _say_how_to_resume(folder: Path) -> None:
     from rnnlm.text.prepared.index import is_prepared
 
     if is_prepared(folder):
-        terminal.say(f"what is done is kept in {folder}; to go on, run the same command again")
+        terminal.say(f"finished work is kept in {folder}; to resume, run the same command again")
 
 
 @contextlib.contextmanager
@@ -148,20 +148,20 @@ def _announcement(event: object) -> str | None:
     from rnnlm.text.prepared.preparation import Sampled, Sampling
 
     ways = {
-        "all": "all of the text",
-        "even": "{} of the text, in stretches at even distances",
+        "all": "the whole text",
+        "even": "{} of the text, in evenly spaced parts",
         "start": "the first {} of the text",
     }
     if isinstance(event, Sampling):
         size = terminal.amount(event.bytes, unit="bytes")
-        return f"vocabulary of {ways[event.how].format(size)} ..."
+        return f"building the vocabulary from {ways[event.how].format(size)} ..."
     if isinstance(event, Sampled):
         # A shared tokenizer was made of no sample: how says whose it is.
         of = event.how
         if of in ways:
             of = ways[of].format(terminal.amount(event.bytes, unit="bytes"))
         return (
-            f"tokenizer {event.tokenizer}, {event.vocabulary_size:,} symbols, of {of}, "
+            f"tokenizer {event.tokenizer}, {event.vocabulary_size:,} symbols, from {of}, "
             f"{terminal.duration(event.seconds)}"
         )
     return None
@@ -176,7 +176,7 @@ def _how_far(event: "Counting | Encoding") -> str:
     if isinstance(event, Encoding):
         parts += [
             f"{terminal.amount(event.text_bytes, unit='bytes')} of text",
-            "reading again what is done" if event.is_skipping else f"{event.tokens:,} tokens",
+            "rereading finished text" if event.is_skipping else f"{event.tokens:,} tokens",
             f"{terminal.amount(event.bytes_per_second, unit='bytes')}/s",
         ]
     else:

@@ -37,16 +37,15 @@ WITHOUT_TEXT = ("models", "as_json")  # what a comparison of stored metrics take
 @section(
     "Text",
     click.option("--on", multiple=True, metavar="TEXT",
-                 help="The text; may be repeated.  [default: the stored metrics of the validation "
-                      "text, side by side]"),
+                 help="Text to compare on; may be repeated.  [default: none, compare the stored "
+                      "validation metrics]"),
     click.option("--train", multiple=True, metavar="TEXT",
-                 help="Training text, to separate n-grams that it holds from unseen ones; may be "
-                      "repeated."),
+                 help="Training text, to tell seen from unseen n-grams; may be repeated."),
     context_option,
     text_options,
 )  # fmt: skip
 @section(
-    "Intervals and tests",
+    "Intervals and significance tests",
     options_of(COMPARISON, "block_lines", declared=["--block"]),
     options_of(COMPARISON, "resamples", "seed"),
     rare=True,
@@ -58,7 +57,7 @@ WITHOUT_TEXT = ("models", "as_json")  # what a comparison of stored metrics take
 @section(
     "Output",
     click.option("--plot", type=PATH, metavar="FILE",
-                 help="Draw the differences with their intervals: .svg, .png or .pdf."),
+                 help="Draw the differences with their intervals as .svg, .png or .pdf."),
     overwrite_option("Replace an existing plot."),
     options_of(COMPARISON, "top", default_is="3; JSON 20"),
     json_option,
@@ -68,30 +67,30 @@ def command(
     plot: Path | None, overwrite: bool, top: int | None,
     device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Compare models on a text, by perplexities, labels or BLEU.
+    """Compare models on a text by perplexity, label accuracy or BLEU.
 
     \b
-    rnnlm compare my-lstm my-ngram                 as validated in training
+    rnnlm compare my-lstm my-ngram                 by stored validation metrics
     rnnlm compare demo kn5 --on test.txt
-    rnnlm compare demo --on test.txt               beside the model trained last
+    rnnlm compare demo --on test.txt               with the model trained last
     rnnlm compare demo kn5 --on test.txt --train train.txt
-    rnnlm compare demo demo+cache --on test.txt    adapting as it reads
+    rnnlm compare demo demo+cache --on test.txt    with and without a cache
     rnnlm compare crf softmax --on test.conll      taggers: F1, accuracy, ...
     rnnlm compare fra fra-plain --on test.tsv      encoder-decoders: BLEU, ...
 
-    Without --on, nothing is measured: the table has what training stored of the validation text,
-    if that was the same for all models. With --on, perplexities and differences have 95 %
-    intervals, differences also p-values.
+    Without --on, the table shows the validation metrics that training stored, if all models have
+    the same validation text. With --on, metrics and differences have 95 % intervals, and
+    differences also have p-values.
 
-    Models with different tokenizers are compared per word, character and byte, if nothing in the
-    text is unknown to one of them. Results that do not compare are refused, and the error names the
-    part of the signature that differs. Where words of the text are unknown to the models, each
-    difference is given with and without them.
+    Models with different tokenizers are compared per word, character and byte, provided that every
+    model knows all words of the text. If results are not comparable, the error names the part of
+    the signature that differs. If models do not know some words, each difference is given with and
+    without these.
 
-    Taggers or classifiers of the same labels are compared by all metrics of `rnnlm eval`, with
-    sentences resampled; p is that of approximate randomisation. So are encoder-decoders, whatever
-    tokens they read and write; their perplexities are compared where they are per the same tokens,
-    words or characters.
+    Taggers or classifiers of the same labels are compared by all metrics of `rnnlm eval`. Intervals
+    resample sentences; p-values come from approximate randomisation. Encoder-decoders are compared
+    in the same way, whatever their tokens; their perplexities are compared only if they count the
+    same tokens, words or characters.
     """
     refuse_if(overwrite and not plot, "--overwrite needs --plot FILE.")
     check_plot(plot, overwrite)
@@ -110,7 +109,7 @@ def _stored(models: tuple[str, ...]) -> "Comparison":
     """Compare by the metrics that were stored when the models were trained."""
     parameters = click.get_current_context().command.params
     of_a_text = [str(option.name) for option in parameters if option.name not in WITHOUT_TEXT]
-    refuse_given(of_a_text, "this needs --on TEXT; without it, nothing is measured.")
+    refuse_given(of_a_text, "only valid with --on TEXT.")
     from rnnlm.evaluation.comparison.stored import compare_stored
 
     return compare_stored(models)
@@ -143,7 +142,7 @@ def _draw(plot: Path, result: "Comparison") -> None:
 
     figure = figure_of(result.contrasts)
     if figure is None:
-        terminal.say("note: no plot: none of the differences has a value")
+        terminal.say("note: no plot, because no difference has a value")
         return
     plotting.save(figure, plot)
     terminal.say(f"saved in {plot}")

@@ -12,22 +12,22 @@ from ..options import chosen_model, device_option, json_option, model_option
 @device_option
 @json_option
 def command(model: str | None, model_name: str | None, device: str, as_json: bool) -> None:
-    """Check a model: files, hashes, arrays, and that it sums to one.
+    """Check a model's files, hashes, arrays and probabilities.
 
     \b
     rnnlm doctor my-model
 
-    The probabilities of all tokens must sum to one after any context, those of labels at any word;
-    and labels or translations must not depend on the other sentences in a batch. Exit
-    code 0 when all is well, 1 otherwise.
+    Probabilities must sum to one: those of tokens after any context, those of labels at any word.
+    Labels and translations must not depend on the other sentences in a batch. The exit code is 0 if
+    no check fails, else 1.
     """
     from rnnlm.errors import notice
     from rnnlm.evaluation.soundness import audit
 
     if foreign_installation():
         notice(
-            "another project's rnnlm is installed here, too: it has the same command and import; "
-            "pip uninstall rnnlm, then install this one again"
+            "another project called rnnlm is installed, too, and has the same command and import "
+            "name; run pip uninstall rnnlm, then install this one again"
         )
     name = chosen_model(model_name, argument=model)
     checks = list(audit(name, device=device))

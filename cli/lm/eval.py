@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 def command(
     text: tuple[str, ...], model_name: str | None, device: str, as_json: bool, **given: Any
 ) -> None:
-    """Evaluate a model on TEXT: perplexity, accuracy of labels, BLEU.
+    """Evaluate a model on TEXT: perplexity, label accuracy, BLEU.
 
     \b
     rnnlm eval -m my-model test.txt
     rnnlm eval -m my-model test.txt --context reset     each line alone
-    rnnlm eval -m my-model+cache test.txt               adapting as it reads
+    rnnlm eval -m my-model+cache test.txt               adapted to the text
     rnnlm eval -m my-tagger test.conllu                 accuracy, F1 of spans
     rnnlm eval -m my-tagger test.conllu --confusions 20 --plot matrix.svg
     rnnlm eval -m fra test.tsv --beam 5                 BLEU, chrF, exact match
@@ -40,19 +40,19 @@ def command(
 
     Every token is scored exactly once, in IEEE fp32.
 
-    words and ppl_word count the words of the text, split on white space, whatever the tokenizer
-    takes for words (`rnnlm score` counts those of the tokenizer).
+    words and ppl_word count words separated by white space, whatever the tokenizer. `rnnlm score`
+    counts the tokenizer's words.
 
-    -m NAME+KIND adapts the model to what it has read so far, with the settings that `rnnlm tune`
-    chose for it, else with defaults. KIND is dynamic, cache or unigram.
+    -m NAME+KIND adapts the model to the text read so far. KIND is dynamic, cache or unigram. The
+    settings are those that `rnnlm tune` saved, or the defaults.
 
-    For a tagger or classifier TEXT holds gold labels too, for an encoder-decoder pairs. It is read
-    as the training data were: the same format and columns, unless options say otherwise. Name a
-    bundled corpus to evaluate on its test split. Labels that training never saw count as wrong.
+    For a tagger or classifier, TEXT also holds the gold labels; for an encoder-decoder, it holds
+    pairs. Unless options say otherwise, it has the format and columns of the training data. Name a
+    bundled corpus to evaluate on its test split. Labels not seen in training count as wrong.
 
-    An encoder-decoder decodes each source once, greedily unless --beam says otherwise; its metrics
-    are against the nearest of all references that the source has. Perplexity is that of the
-    references given their sources.
+    An encoder-decoder decodes each source once, greedily unless --beam is given. Metrics compare
+    each output with the nearest of its references. Perplexity is that of the references given their
+    sources.
     """
     from rnnlm import registry
     from rnnlm.lm.base import loading
@@ -67,7 +67,8 @@ def command(
     task = registry.task(loading.task_of(name))
     task_options.check(task, name)
     options.refuse_if(
-        output == options.STANDARD_OUTPUT, "standard output takes the metrics: name a FILE with -o."
+        output == options.STANDARD_OUTPUT,
+        "standard output is for the metrics: name a FILE with -o.",
     )
     options.refuse_if(
         overwrite and not (plot or output), "--overwrite needs --plot FILE or -o FILE."

@@ -15,19 +15,20 @@ if TYPE_CHECKING:
 @click.command()
 @model_option
 @click.option("--arpa", "file", type=PATH, metavar="FILE",
-              help="Write an ARPA file; compressed if it ends in .gz, .xz, .bz2 or .zst. - is "
-                   "stdout.")  # fmt: skip
+              help="Write an ARPA file, compressed if it ends in .gz, .xz, .bz2 or .zst; - is "
+                   "standard output.")  # fmt: skip
 @click.option(
     "--vectors",
     type=PATH,
     metavar="FILE",
-    help="Write word vectors as text of word2vec; compressed as with --arpa. - is stdout.",
+    help="Write word vectors in word2vec's text format, compressed like --arpa; - is standard "
+    "output.",
 )
 @click.option(
     "--which",
     type=click.Choice(["input", "output"]),
-    help="With --vectors: what the network reads for a word, or the word's weights in its "
-    "softmax.  [default: input]",
+    help="With --vectors: write the input word vectors, or the words' softmax weights (output).  "
+    "[default: input]",
 )
 @overwrite_option("Replace FILE.")
 def command(
@@ -46,7 +47,7 @@ def command(
     """
     refuse_if(which and vectors is None, "--which needs --vectors FILE.")
     if (file is None) == (vectors is None):
-        raise click.UsageError("say what to write: --arpa FILE or --vectors FILE.")
+        raise click.UsageError("give either --arpa FILE or --vectors FILE.")
     if vectors is not None:
         _write_vectors(chosen_model(model_name, "layers"), vectors, which or "input", overwrite)
     elif file is not None:

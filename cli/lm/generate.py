@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("beginnings", nargs=-1, metavar="[BEGINNING]...")
 @section("Model", options.model_option, options.device_option)
-@section("Samples", options_of(SAMPLING, "num"), options_of(SAMPLING, but=["prompt", "num"]))
+@section("Sampling", options_of(SAMPLING, "num"), options_of(SAMPLING, but=["prompt", "num"]))
 @section(
-    "Instead of samples",
+    "Beam search, instead of sampling",
     options_of(
-        BEAM, "beam", metavar="K", help="Find the likeliest texts; the beam keeps K.", default_is=""
+        BEAM,
+        "beam",
+        metavar="K",
+        help="Search for the likeliest texts with a beam of width K.",
+        default_is="",
     ),
     options_of(BEAM, "length_power", before="With --beam: ", metavar="A"),
 )
@@ -30,17 +34,17 @@ if TYPE_CHECKING:
 def command(
     beginnings: tuple[str, ...], model_name: str | None, device: str, as_json: bool, **given: Any
 ) -> None:
-    """Draw sentences from a model, one a line.
+    """Generate sentences from a model, one per line.
 
     \b
     rnnlm generate -m demo --num 5 --temperature 0.8
     rnnlm generate "the old man" "a woman" --top-p 0.9
     rnnlm generate -m demo --beam 10 --num 3 --length-power 0.7
 
-    Each BEGINNING is the start of its own samples; - is standard input, with one a line.
+    Each BEGINNING starts its own samples; - reads beginnings from standard input, one per line.
 
-    Restrictions of what is drawn apply in this order, each to what the last one left: repetition
-    penalty, temperature, top-k, top-p, min-p.
+    Sampling options apply in this order, each to the tokens that remain: repetition penalty,
+    temperature, top-k, top-p, min-p.
     """
     from rnnlm.lm.base.loading import load
 
@@ -50,7 +54,7 @@ def command(
         prompts = options.lines_of("-")
     settings, texts_of = _search(given)
     name = options.chosen_model(model_name)
-    options.notice_file(beginnings, "a beginning", "- < {file} reads its lines as beginnings")
+    options.notice_file(beginnings, "used as a beginning", "to use its lines: - < {file}")
     model = load(name, device)
     texts = (texts_of(model, replace(settings, prompt=prompt)) for prompt in prompts)
     _show(itertools.chain.from_iterable(texts), as_json, given["running"])
@@ -73,8 +77,8 @@ def _search(given: dict[str, Any]) -> tuple[Any, "Callable[..., Iterable[Sample]
     idle = sorted(map(option_called, named - names_of([BeamSettings])))
     options.refuse_if(
         idle,
-        f"--beam does not go with {' and '.join(idle)}: it finds the likeliest texts and draws no "
-        "samples.",
+        f"--beam cannot be combined with {' and '.join(idle)}: it searches for the likeliest "
+        "texts and draws no samples.",
     )
     return options.settings_of(BeamSettings, given), likeliest
 

@@ -52,9 +52,11 @@ def _differences(planned: "GridPlan") -> list[str]:
     lines = []
     if planned.shared:
         settings = ", ".join(f"{name}={as_text(value)}" for name, value in planned.shared.items())
-        lines.append(f"taken from the first run that has it: {settings}")
+        lines.append(f"shared by all runs, from the first run that has the setting: {settings}")
     if planned.differing:
-        lines.append("besides the grid, the recipes and kinds differ in (--set makes them equal):")
+        lines.append(
+            "the recipes and kinds also differ in these settings (--set makes them equal):"
+        )
         for name, values in planned.differing.items():
             texts = {run: as_text(value) for run, value in values.items()}
             lines.append(f"  {name}: {_by_value(planned, texts)}")
@@ -129,7 +131,7 @@ def _left(event: "GridRunStarted", seconds: float) -> str:
     from rnnlm.training.resume import Done
 
     if isinstance(event.plan, Done):
-        return " is done already"
+        return " is already finished"
     if event.number == 1 or seconds < 1:
         return ""
     seconds_per_run = seconds / (event.number - 1)
@@ -169,7 +171,7 @@ def _show_plan(planned: "GridPlan", as_json: bool) -> None:
         else:
             facts["parameters"] = plan.parameters()
             facts["train_tokens"] = plan.data.train.tokens
-            facts["state"] = "goes on" if plan.is_resumed else "new"
+            facts["state"] = "resumes" if plan.is_resumed else "new"
         records.append({"run": run.name, **run.values, **facts})
     if as_json:
         terminal.print_json({"folder": str(planned.folder), "runs": records, **_settings(planned)})

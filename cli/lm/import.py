@@ -12,20 +12,20 @@ from ..setting_options import TOKENIZER, options_of
 
 @click.command(cls=Command)
 @click.argument("file", type=PATH, metavar="FILE.arpa")
-@output_option("Model folder.", "DIR", required=True)
-@options_of(TOKENIZER, "lowercase", help="Lower-case text, and the words of the file.")
+@output_option("Folder for the model.", "DIR", required=True)
+@options_of(TOKENIZER, "lowercase", help="Convert text, and the words of the file, to lower case.")
 @options_of(
     TOKENIZER, "split_punctuation", help="Punctuation marks are separate words in the file."
 )
 @click.option(
     "--tokenizer-from",
     metavar="MODEL",
-    help="The words of the file are the tokens of another model.",
+    help="Use the tokenizer of another model, whose tokens are the words of the file.",
 )
 @click.option(
     "--allow-positive",
     is_flag=True,
-    help="Read positive log-probabilities as 0, like build_binary -i of KenLM.",
+    help="Read positive log-probabilities as 0, like KenLM's build_binary -i.",
 )
 @overwrite_option("Replace the model in DIR.")
 def command(
@@ -37,18 +37,18 @@ def command(
     allow_positive: bool,
     overwrite: bool,
 ) -> None:
-    """Make a model from an ARPA file, as written by KenLM and SRILM.
+    """Import an n-gram model from an ARPA file, as KenLM and SRILM write it.
 
     \b
     rnnlm import my.arpa.gz -o my-model
     rnnlm eval -m my-model TEXT
 
-    The file may be compressed (.gz, .xz, .bz2, .zst); - is standard input. Its probabilities are
-    kept; they may not sum to one, so results are marked.
+    The file may be compressed (.gz, .xz, .bz2, .zst); - is standard input. The model keeps its
+    probabilities. They need not sum to one; if they do not, results are marked.
     """
     refuse_if(
         tokenizer_from and (lowercase or split_punctuation),
-        "--tokenizer-from brings its own tokenizer: leave --lowercase and --split-punctuation out.",
+        "--tokenizer-from determines the tokenizer: leave out --lowercase and --split-punctuation.",
     )
     from rnnlm.text.tokenizer_settings import TokenizerSettings
     from rnnlm.training.derived.importing import import_arpa

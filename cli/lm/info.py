@@ -14,14 +14,15 @@ from ..options import chosen_model, json_option, model_option
 @click.option("--all", "wants_all", is_flag=True, help="Show every setting, count and file.")
 @json_option
 def command(model: str | None, model_name: str | None, wants_all: bool, as_json: bool) -> None:
-    """Show what a model is: kind, size, tokenizer, training, numbers.
+    """Describe a model: kind, size, tokenizer, training, metrics.
 
     \b
     rnnlm info my-model
     rnnlm info my-model --all
 
-    Settings are shown where they differ from those of the recipe, or from the defaults where there
-    is none, as --set takes them. The model is not loaded. --json holds all that --all shows.
+    Only settings that differ from the recipe's are shown, or from the defaults if there is no
+    recipe, in the spelling of --set. The model is not loaded. --json prints everything that --all
+    shows.
     """
     from rnnlm.training import info
 

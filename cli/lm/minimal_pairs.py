@@ -27,19 +27,18 @@ if TYPE_CHECKING:
 pairs_option = section(
     "Minimal pairs",
     click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",
-                 help="Accuracy on minimal pairs: BLiMP, columns good and bad, agreement "
-                      "templates, Winograd schemas."),
+                 help="Measure accuracy on minimal pairs: BLiMP, columns good and bad, agreement "
+                      "templates or Winograd schemas."),
     click.option("--plot", type=PATH, metavar="FILE.svg",
-                 help="With --pairs: plot accuracy by distance and attractors, or by kind. "
-                      "Several models are drawn side by side; .svg, .png or .pdf."),
+                 help="With --pairs: plot accuracy by distance and attractors, or by kind, as "
+                      ".svg, .png or .pdf. Several models appear side by side."),
 )  # fmt: skip
 rare_pairs_options = section(
     "Minimal pairs",
     click.option("--pairs-scoring", type=click.Choice(["full", "partial", "word"]),
-                 help="Compare whole sentences; what follows the part that differs; or that part "
-                      "itself, after the same beginning.  "
-                      "[default: word for agreement templates, partial for Winograd schemas, else "
-                      "full]"),
+                 help="Compare whole sentences (full), the text after the part that differs "
+                      "(partial), or that part itself (word).  [default: word for agreement "
+                      "templates, partial for Winograd schemas, else full]"),
     rare=True,
 )  # fmt: skip
 pairs_options = stacked(pairs_option, rare_pairs_options)
@@ -86,7 +85,7 @@ def take_request(
     _refuse_others()
     refuse_if(
         output is not None and output != STANDARD_OUTPUT and output.suffix.lower() != ".jsonl",
-        "-o holds one record a pair: name a FILE.jsonl.",
+        "-o writes one record per pair: name a FILE.jsonl.",
     )
     refuse_if(overwrite and not (output or plot), "--overwrite needs -o FILE or --plot FILE.")
     request = PairsRequest(
@@ -112,7 +111,7 @@ def _refuse_others() -> None:
         source = context.get_parameter_source(str(parameter.name))
         if source is ParameterSource.COMMANDLINE and parameter.name not in _BESIDE:
             name = "a sentence" if isinstance(parameter, click.Argument) else parameter.opts[0]
-            raise click.UsageError(f"{name} is not for --pairs.")
+            raise click.UsageError(f"{name} cannot be used with --pairs.")
 
 
 def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
@@ -194,7 +193,9 @@ def _check_files(request: PairsRequest) -> None:
         check_file(path, request.overwrite)
         # The next run would read a file in the folder of the pairs as pairs.
         is_inside = Path(request.source).is_dir() and path.parent.samefile(request.source)
-        refuse_if(is_inside, f"{path} would be among what --pairs reads: choose another folder.")
+        refuse_if(
+            is_inside, f"{path} would be among the files that --pairs reads: choose another folder."
+        )
     if request.plot:
         plotting.check_path(request.plot)
 

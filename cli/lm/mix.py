@@ -30,7 +30,7 @@ def _numbers(text: str) -> list[float]:
     try:
         return [float(each) for each in text.split(",")]
     except ValueError:
-        raise click.BadParameter(f"{text!r} is not understood: write 0.7,0.3.") from None
+        raise click.BadParameter(f"{text!r} is not a list of numbers such as 0.7,0.3.") from None
 
 
 @click.command(cls=Command)
@@ -43,13 +43,14 @@ def _numbers(text: str) -> list[float]:
         "--on",
         multiple=True,
         metavar="TEXT",
-        help="Tune on TEXT, which no model was trained on; may be repeated.",
+        help="Tune the weights on TEXT, which should not be training text of any model; may be "
+        "repeated.",
     ),
     click.option(
         "--weights",
         type=_numbers,
         metavar="0.7,0.3",
-        help="Weights of the models, instead of tuned ones.",
+        help="Use these weights of the models instead of tuning them.",
     ),
     device_option,
 )
@@ -58,26 +59,27 @@ def _numbers(text: str) -> list[float]:
     click.option(
         "--static",
         is_flag=True,
-        help="Join n-gram models into one n-gram model, which needs none of them.",
+        help="Merge n-gram models into a single one that does not refer to them.",
     ),
     options_of(NGRAMS, "memory", default_is=""),
     options_of(
         NGRAMS,
         "temp",
         default_is="",
-        help="Folder for what does not fit in memory; none: temporary files of the system.",
+        help="Folder for data beyond the memory limit.  [default: the system's temporary folder]",
     ),
 )
 @section(
     "Saving",
     output_option(
-        "Folder for the mixture; of a static one also a file, FILE.arpa or FILE.arpa.gz.",
+        "Folder for the mixture; with --static also FILE.arpa or FILE.arpa.gz.",
         "DIR|FILE",
         default=Path("checkpoints/mixture"),
         show_default=True,
     ),
     click.option("--bundle", is_flag=True,
-                 help="Copy the models into DIR, so that it does not depend on their folders."),
+                 help="Copy the models into DIR, so that the mixture does not depend on their "
+                      "folders."),
     overwrite_option("Replace the model in DIR, or FILE."),
 )  # fmt: skip
 @section("Text", context_option, column_option)
@@ -96,21 +98,24 @@ def command(
     rnnlm mix lstm kn5 --on valid.txt                     weights tuned by EM
     rnnlm mix lstm kn5 --weights 0.7,0.3                  weights as given
     rnnlm mix lstm kn5 --on valid.txt -o both --bundle    with copies of both
-    rnnlm mix lstm+cache kn5 --on valid.txt               one adapts itself
-    rnnlm mix a b --static --on valid.txt -o both.arpa    one n-gram model of two
+    rnnlm mix lstm+cache kn5 --on valid.txt               one with a cache
+    rnnlm mix a b --static --on valid.txt -o both.arpa    two n-gram models as one
 
-    Models share a tokenizer by rnnlm train --tokenizer-from.
+    Use rnnlm train --tokenizer-from to train models that share a tokenizer.
 
-    The mixture is a model like any other. Without --bundle it refers to the folders of the models,
-    which must not change.
+    The mixture can be used like any other model. Without --bundle, it refers to the folders of the
+    models, which must not change.
 
-    With --static the models are n-gram models, which may have different words. The result holds
-    the n-grams of all of them, and is read as fast as one model; its perplexity differs a little
-    from that of the mixture.
+    With --static, all models must be n-gram models, but their vocabularies may differ. The result
+    holds the n-grams of all of them and is as fast as a single model. Its perplexity differs
+    slightly from that of the mixture.
     """
     memory, temp = given.pop("memory"), given.pop("temp")
     if static:
-        refuse_if(given["bundle"], "--static needs none of the models later: leave --bundle out.")
+        refuse_if(
+            given["bundle"],
+            "--static makes a model that does not refer to others: leave out --bundle.",
+        )
         refuse_if(given["device"] not in ("auto", "cpu"), "--static runs on the CPU.")
         refuse_if(temp and not memory, "--temp needs --memory.")
     else:
@@ -158,7 +163,7 @@ def command(
     )
     if mixed.evaluation:
         click.echo(f"signature: {mixed.evaluation.signature}")
-    terminal.say(f"the {'n-gram model' if static else 'mixture'} is in {mixed.folder}")
+    terminal.say(f"the {'n-gram model' if static else 'mixture'} is saved in {mixed.folder}")
 
 
 def _perplexity(evaluation: "TextEvaluation | None") -> str:

@@ -29,7 +29,7 @@ def _amount(text: str) -> int:
     """Read a whole number, maybe in thousands or millions: 500000, 500k, 1.5M."""
     found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)([kmg]?)", text.lower())
     if not found:
-        raise click.BadParameter(f"{text!r} is not understood: write 500000, 500k or 1.5M.")
+        raise click.BadParameter(f"{text!r} is not a number such as 500000, 500k or 1.5M.")
     return round(float(found[1]) * _THOUSANDS[found[2]])
 
 
@@ -41,15 +41,16 @@ def _amount(text: str) -> int:
     overwrite_option("Replace the model in DIR."),
 )
 @section(
-    "What goes",
+    "Limits",
     click.option("--threshold", type=float, metavar="1e-8",
-                 help="Leave out n-grams without which perplexity rises by less than that share."),
+                 help="Remove n-grams whose removal raises perplexity by less than this share."),
     click.option("--ngrams", type=_amount, metavar="1M",
-                 help="The same, but keep at most this number of n-grams of all orders."),
-    click.option("--max-order", type=int, metavar="N", help="Longest n-gram."),
+                 help="Prune in the same way until at most this many n-grams of all orders "
+                      "remain."),
+    click.option("--max-order", type=int, metavar="N", help="Remove n-grams longer than N."),
     click.option("--max-vocab", type=int, metavar="N",
-                 help="Keep the N most frequent words, </s> and <unk> included."),
-    click.option("--vocab", metavar="FILE", help="Keep the words of FILE, one a line."),
+                 help="Keep only the N most frequent words, including </s> and <unk>."),
+    click.option("--vocab", metavar="FILE", help="Keep only the words of FILE, one per line."),
 )  # fmt: skip
 @section(
     "Text",
@@ -57,7 +58,7 @@ def _amount(text: str) -> int:
         "--on",
         multiple=True,
         metavar="TEXT",
-        help="Measure perplexity before and after on TEXT; may be repeated.",
+        help="Measure the perplexity on TEXT before and after; may be repeated.",
     ),
     column_option,
 )
@@ -73,13 +74,12 @@ def command(
     rnnlm prune -m big -o small --threshold 1e-8     SRILM's -prune (Stolcke 1998)
     rnnlm prune -m big -o small --max-vocab 20000
 
-    The n-grams that remain keep their probability; backoff weights are recomputed, so that a
-    model that summed to one still does. Unigrams remain, and so do the beginnings of longer
-    n-grams. The unigram probability of words that leave the vocabulary goes to <unk>. Several
-    limits apply in this order: vocabulary, order, entropy. To leave out what was seen rarely, see
-    rnnlm train --prune. Kneser-Ney loses more by
-    entropy pruning than other estimators do, as its lower orders are not made to tell how
-    frequent a history is (Chelba et al. 2010).
+    Remaining n-grams keep their probabilities. Backoff weights are recomputed, so a model that
+    summed to one still does. Unigrams and the prefixes of remaining n-grams are never removed.
+    <unk> gets the unigram probability of words removed from the vocabulary. Several limits apply in
+    this order: vocabulary, order, entropy. To remove n-grams by count, use rnnlm train --prune.
+    Entropy pruning harms Kneser-Ney more than other methods, because its lower orders do not
+    estimate how frequent a history is (Chelba et al. 2010).
     """
     flags = text_flags(given)
     name = chosen_model(model_name, "n-grams")
@@ -103,12 +103,12 @@ def command(
         terminal.say(f"threshold: {reduction.threshold!r}")
     if on and reduction.after.vocabulary_size < reduction.before.vocabulary_size:
         terminal.say(
-            "note: the perplexities do not compare: words that left the vocabulary are "
-            "predicted as <unk> now"
+            "note: the perplexities are not comparable: words removed from the vocabulary are "
+            "now predicted as <unk>"
         )
     if not on:
-        terminal.say("for perplexity before and after, name a text: --on TEXT")
-    terminal.say(f"the smaller model is in {reduction.folder}")
+        terminal.say("to measure perplexity before and after, add --on TEXT")
+    terminal.say(f"the smaller model is saved in {reduction.folder}")
 
 
 def _cells(size: "Size") -> dict[str, str]:

@@ -16,39 +16,38 @@ _POINT = ("steps", "tokens", "epochs", "seconds", "value")
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@output_option("The page, .html; or the curves alone: .svg, .png or .pdf.")
+@output_option("Write the page to FILE.html, or only the curves to FILE.svg, .png or .pdf.")
 @click.option(
     "--by",
     type=click.Choice(["steps", "tokens", "epochs", "seconds"]),
-    help="The horizontal axis of curves.  [default: steps]",
+    help="Horizontal axis of the curves.  [default: steps]",
 )
 @overwrite_option()
 @json_option
 def command(
     runs: tuple[str, ...], output: Path | None, by: "By | None", overwrite: bool, as_json: bool
 ) -> None:
-    """Report training runs on one page, with their learning curves.
+    """Show training runs and their learning curves on one page.
 
     \b
     rnnlm report my-lstm -o my-lstm.html
     rnnlm report my-lstm my-gru -o both.html   one plot of both, then each
-    rnnlm report lesson -o curves.svg          a grid; the curves alone
+    rnnlm report lesson -o curves.svg          only the curves, of a grid
     rnnlm report my-lstm > curve.tsv           the points, to plot elsewhere
 
     RUN: the folder of a training run or of a grid, or the name of a model.
 
-    The page shows what each model is, its metrics with signatures, its settings, and plots of the
-    learning curves, the learning rate, gradient norms, spectral radius and saturated units of each
-    layer, rollbacks and speed. It also shows a run that is not over, or one that diverged and left
-    no model. The page is one file without scripts that loads nothing; a browser in dark mode shows
-    it dark.
+    The page describes each model with its metrics, signatures and settings. It plots learning
+    curves, learning rate, gradient norms, spectral radius and saturated units of each layer,
+    rollbacks and speed. It also shows unfinished runs, and runs that diverged and left no model.
+    The page is one file that needs no scripts or other files, and it follows the browser's dark
+    mode.
 
-    A point of a curve is the validation perplexity per token after some steps, as training measured
-    it, or, for other tasks, the metric that chooses the model. An n-gram model has no curve, and is
-    drawn as a level line.
+    Each point of a curve is a validation perplexity per token that training measured; for other
+    tasks, it is the metric that selects the model. An n-gram model is drawn as a horizontal line.
     """
     refuse_if(output is None and (by or overwrite), "--by and --overwrite need -o FILE.")
-    refuse_if(output and as_json, "--json prints the points of the curves: leave -o out.")
+    refuse_if(output and as_json, "--json prints the points of the curves: leave out -o.")
     if output is None:
         _print_points(runs, as_json)
         return
@@ -62,10 +61,10 @@ def command(
 
         plotting.check(output, overwrite)
         plot_curves(runs, output, by=by or "steps")
-        terminal.say(f"the curves are in {output}")
+        terminal.say(f"the curves are saved in {output}")
     else:
         page = report(runs, output, by=by or "steps", overwrite=overwrite)
-        terminal.say(f"the report is in {page}")
+        terminal.say(f"the report is saved in {page}")
 
 
 def _print_points(runs: tuple[str, ...], as_json: bool) -> None:

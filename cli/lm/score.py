@@ -28,8 +28,8 @@ _SUFFIXES = {
 input_options = section(
     "Input",
     click.option("--input", "inputs", multiple=True, metavar="FILE",
-                 help="Sentences of a text, one a line, or of a table (see --column); "
-                 "compressed or not; - is standard input. May be repeated."),
+                 help="Text file (one sentence per line) or table (see --column), compressed or "
+                      "not; - is standard input. May be repeated."),
     options.column_option,
     options_of(SENTENCES, "region_mark", declared=["--regions"]),
     options_of(SENTENCES, "given", metavar="TEXT"),
@@ -44,14 +44,14 @@ rare_input_options = section(
     rare=True,
 )
 source_options = section(
-    "Sources, for encoder-decoders",
+    "Sources (encoder-decoders)",
     options_of(SENTENCES, "given_source", declared=["--source"]),
     click.option("--target", "targets", multiple=True, metavar="FILE",
-                 help="Targets, line by line, of the sources in --input. May be repeated, as often "
-                      "as --input."),
+                 help="File with the target of each source in --input, line by line. Repeat once "
+                      "per --input."),
 )  # fmt: skip
 rare_source_options = section(
-    "Sources, for encoder-decoders", options_of(SENTENCES, "target_column"), rare=True
+    "Sources (encoder-decoders)", options_of(SENTENCES, "target_column"), rare=True
 )
 result_options = section(
     "Scores",
@@ -59,14 +59,14 @@ result_options = section(
     options_of(SCORING, "measures", declared=["--with"]),
     options_of(SCORING, "next_words", declared=["--next"], metavar="K", default_is=""),
     options_of(SCORING, "eos", declared=["--no-eos"], flag_value=False,
-               help="Score sentences without their end."),
+               help="Leave the end of each sentence, </s>, out of its score."),
     options_of(SCORING, "context"),
 )  # fmt: skip
 output_options = section(
     "Output",
     options.output_option(
-        "FILE.csv, .tsv, .jsonl or .parquet; - is --json on standard output. "
-        "With --pairs: one record a pair."
+        "Write to FILE.csv, .tsv, .jsonl or .parquet; - prints JSON. With --pairs: one record "
+        "per pair."
     ),
     options.overwrite_option("Replace existing files."),
     options.json_option,
@@ -100,26 +100,25 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     rnnlm score -m fra --source "how are you ?" "comment vas-tu ?" "tu vas bien ?"
     rnnlm score -m fra --input pairs.tsv --column english --target-column french
 
-    The same command with -o goes on where it was interrupted.
+    With -o, run the same command again to resume an interrupted run.
 
     \f
-    Each sentence is scored alone from the start and with its end, unless options say otherwise.
-    Every input line has a record; a line that cannot be scored has the reason instead of numbers.
-    Words are counted as the model's tokenizer cuts them: a mark that it splits off is a word.
-    ppl_word counts the end as a word, as perplexities do. Encoder-decoders give log p(target |
-    source).
+    Unless options say otherwise, each sentence is scored alone, including its end. Every input line
+    gets a record; a line that cannot be scored gets the reason instead of numbers. Words are those
+    of the model's tokenizer: a punctuation mark that it splits off is a word. ppl_word counts the
+    sentence end as a word. Encoder-decoders give log p(target | source).
     """
     # All that can be wrong is found before a model is loaded.
     if options.is_standard_input(sentences):
-        refuse_if(inputs, "- is standard input: leave --input out.")
+        refuse_if(inputs, "- already means standard input: leave out --input.")
         sentences, inputs = (), ("-",)
     pairs = take_request(given, output, as_json, overwrite)
     if output == options.STANDARD_OUTPUT and not pairs:
         output, as_json = None, True
-    refuse_if(sentences and inputs, "give either sentences or --input.")
+    refuse_if(sentences and inputs, "give either sentences or --input, not both.")
     if sentences:
-        refuse_given(_ABOUT_INPUT, "only for --input, not for sentences given as arguments.")
-    refuse_if(targets and not inputs, "--target: name the file of the sources with --input.")
+        refuse_given(_ABOUT_INPUT, "only valid with --input, not for sentences given as arguments.")
+    refuse_if(targets and not inputs, "--target needs --input FILE with the sources.")
     form = "" if pairs else _format(as_json, output)
     refuse_if(overwrite and not output and not pairs, "--overwrite needs --output FILE.")
     wants_sources = bool(given["given_source"] or given["target_column"] or targets)
@@ -169,18 +168,20 @@ def _check_files(sentences: tuple[str, ...], inputs: tuple[str, ...], output: Pa
 
         outputs.check_file(output, overwrite=True)
         outputs.check_apart([output], sources.expand(inputs))
-    options.notice_file(sentences, "scored as a sentence", "--input {file} scores its lines")
+    options.notice_file(sentences, "scored as a sentence", "to score its lines: --input {file}")
 
 
 def _format(as_json: bool, output: Path | None) -> str:
     """Return the format of the result, by the suffix of its file."""
     if output is None:
         return "jsonl" if as_json else "table"
-    refuse_if(as_json, "--json is for standard output: name a FILE.jsonl with -o.")
+    refuse_if(
+        as_json, "--json prints to standard output: use -o FILE.jsonl to write JSON to a file."
+    )
     form = _SUFFIXES.get(output.suffix.lower())
     if form is None:
         raise click.UsageError(
-            "-o holds rows or records: name a FILE.csv, .tsv, .jsonl or .parquet."
+            "-o writes rows or records: name a FILE.csv, .tsv, .jsonl or .parquet."
         )
     return form
 
@@ -203,7 +204,7 @@ def _settings(given: dict[str, Any], form: str) -> "tuple[ScoringSettings, Sente
     is_file_of_rows = form in ("tsv", "csv", "parquet")
     refuse_if(
         is_file_of_rows and scoring.tokens and scoring.needs_words,
-        "--tokens and words or regions are two tables: choose one, or -o FILE.jsonl.",
+        "one table cannot hold both tokens and words or regions: choose one, or use -o FILE.jsonl.",
     )
     return scoring, reading
 
@@ -211,10 +212,10 @@ def _settings(given: dict[str, Any], form: str) -> "tuple[ScoringSettings, Sente
 def _tell_of_terminal(inputs: tuple[str, ...], settings: "SentenceSettings") -> None:
     """Say what is read, where a person types it."""
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
-        what = "sentences from the terminal, one a line"
+        what = "sentences from the terminal, one per line"
         if settings.are_pairs:
             what = "a table of pairs from the terminal, with a header"
-        terminal.say(f"reading {what}; Ctrl-D ends")
+        terminal.say(f"reading {what}; press Ctrl-D to end")
 
 
 def _identity(

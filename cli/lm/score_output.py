@@ -187,21 +187,21 @@ class _About:
         for name, lines in self.tally.without_score.items():
             by = f" by {name}" if len(self.signatures) > 1 else ""
             lines_have = terminal.plural(lines, f"line{now} has", f"lines{now} have")
-            terminal.say(f"note: {lines_have} no score{by}: each with its reason")
+            terminal.say(f"note: {lines_have} no score{by}; the reason is given for each")
         terminal.say_signatures(self.signatures)
         # Blank lines always have a score: they do not show that the file is a text.
         has_none = self.tally.first_reason is not None and not self.tally.with_words
         if has_none and not is_resumed:
             raise TextError(
                 "no line could be scored",
-                f"the first: {self.tally.first_reason}",
-                "look at what the input holds: one sentence a line in UTF-8, or a table",
+                f"reason for the first: {self.tally.first_reason}",
+                "check the input: it must be UTF-8 text with one sentence per line, or a table",
             )
 
 
 def _say_how_to_resume(path: Path, overwrites: bool) -> None:
     how = " without --overwrite" if overwrites else ""
-    terminal.say(f"{path} keeps what is written; to go on, run the same command again{how}")
+    terminal.say(f"{path} keeps the finished scores; to resume, run the same command again{how}")
 
 
 def _measures(settings: "ScoringSettings") -> list[str]:
@@ -219,7 +219,7 @@ def show_table(
     """Print the scores, the likeliest first. carried: columns of the input."""
     if not scores:
         raise TextError(
-            "nothing to score", "the input has no line", "give sentences, or --input FILE"
+            "nothing to score", "the input has no lines", "give sentences, or --input FILE"
         )
     models = list(scores[0])
     rows = []

@@ -42,13 +42,13 @@ _several = functools.partial(options_of, REQUEST, multiple=True, default_is="")
 @section(
     "Model",
     options_of(REQUEST, "model",
-               help=f"{', '.join(_TRAINED)}; with --task also bag, cnn."),
+               help=f"Kind of model: {', '.join(_TRAINED)}; with --task also bag and cnn."),
     options_of(REQUEST, "recipe"),
     click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
-                 help="One setting; may be repeated."),
+                 help="Change one setting; may be repeated."),
     click.option("--grid", multiple=True, metavar="NAME=V,V",
-                 help="Several values of a setting, or of model or recipe: one run for each "
-                      "combination; may be repeated."),
+                 help="Train one run for each value of a setting, of model or of recipe. Repeat "
+                      "for all combinations."),
     options_of(REQUEST, "task", "init_from"),
 )  # fmt: skip
 @section("Model", options_of(OPTIMIZATION, "embeddings"), rare=True)
@@ -82,15 +82,15 @@ _several = functools.partial(options_of, REQUEST, multiple=True, default_is="")
     "Run",
     options_of(RUN, "budget", "device", "seed", default_is=""),
     click.option("--dry-run", is_flag=True,
-                 help="Show every setting with its origin, sizes and tokens; train nothing."),
+                 help="Show every setting with its origin, sizes and token counts, but do not "
+                      "train."),
     options.json_option,
 )  # fmt: skip
 @section("Run", options_of(RUN, "precision", "threads", default_is=""), rare=True)
 @section(
     "Saving",
     options.output_option(
-        "Model folder; the same command goes on there where it was cut off.  [default: "
-        "checkpoints/TEXT-KIND]",
+        "Model folder; run the same command again to resume.  [default: checkpoints/TEXT-KIND]",
         "DIR",
     ),
     options.overwrite_option("Replace the model in DIR."),
@@ -98,7 +98,7 @@ _several = functools.partial(options_of, REQUEST, multiple=True, default_is="")
 @section("Saving", options_of(RUN, "save_every"), rare=True)
 @click.pass_context
 def command(context: click.Context, **given: Any) -> None:
-    """Train a model on TEXT; without TEXT, on the bundled corpus.
+    """Train a model on TEXT, by default on the bundled corpus.
 
     \b
     rnnlm train                                   the demo, in about three minutes
@@ -112,20 +112,20 @@ def command(context: click.Context, **given: Any) -> None:
     ./checkpoints, where rnnlm score, generate, eval and compare find it by its name (-m).
 
     \f
-    With --grid, a run goes to DIR/model=gru and so on, all with one text, tokenizer, budget and
-    seed; DIR/grid.tsv and DIR/curves.svg have the results. The same command again trains only what
-    is missing.
+    With --grid, runs are saved in DIR/model=gru and so on. They share the text, tokenizer, budget
+    and seed. DIR/grid.tsv and DIR/curves.svg have the results. Run the same command again to train
+    only the missing runs.
 
-    The model that is kept is the one with the best validation; each validation whose metric is
-    shown takes part. Validations cost a tenth of training at most; in a short run they read a part
-    of the validation text, and a note says so. The exact evaluation at the end reads all of it.
+    The run keeps the model with the best of the validations shown. Validations take at most a tenth
+    of the training time. In a short run they read only a part of the validation text, and a note
+    says so; the exact evaluation at the end reads all of it.
 
-    Ctrl-C, TERM or HUP end training at once, and store all of it; USR1 stores it and training goes
-    on. The same command again goes on where a run was cut off, perhaps with a larger --budget.
+    Ctrl-C, TERM and HUP save the state and stop training at once; USR1 saves the state and
+    continues. Run the same command again to resume, with a larger --budget if you like.
 
-    When loss, gradients or weights are no longer numbers, or the loss is far above a uniform guess,
-    training goes back to its last good state at half the learning rate, three times at most (--set
-    rollbacks=3, rollback_factor=0.5).
+    If loss, gradients or weights are not numbers, or if the loss is far above that of a uniform
+    guess, training returns to its last good state. It continues with half the learning rate, and
+    does so at most three times (--set rollbacks=3, rollback_factor=0.5).
     """
     as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
     grid = given.pop("grid")
@@ -165,7 +165,9 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         else:
             # Of a folder that nobody has named, say where it is before texts are read.
             where = silent if here.rank or request.output else terminal.say
-            plan = plan_of(request, said, announce=lambda to: where(f"the model goes to {to}"))
+            plan = plan_of(
+                request, said, announce=lambda to: where(f"the model will be saved in {to}")
+            )
 
     # Nothing is trained in a dry run, or where the model is there.
     if isinstance(plan, Done) or dry_run:
@@ -229,9 +231,9 @@ def _show_plan(plan: "Plan", as_json: bool) -> None:
         terminal.print_json(plan.to_dict())
         return
     rows = [[name, str(value), origin, about] for name, value, origin, about in plan.describe()]
-    terminal.print_table(terminal.Table(["setting", "value", "origin", "what it is"], rows), gap=2)
+    terminal.print_table(terminal.Table(["setting", "value", "origin", "description"], rows), gap=2)
 
     # The parameters of an n-gram model are not known before its text is counted.
     for name, value in plan.sizes().items():
         shown = f"{value:,}" if isinstance(value, int) else terminal.visible(str(value))
-        click.echo(f"{name}: {'known once counted' if value is None else shown}")
+        click.echo(f"{name}: {'known after counting' if value is None else shown}")

@@ -11,8 +11,9 @@ from ..help_sections import Command, section
 @click.command(cls=Command)
 @section(
     "Model",
-    options.one_model_option("NAME+KIND: dynamic evaluation, the neural cache, or, for any model, "
-                             "a cache of words: dynamic, cache, unigram."),
+    options.one_model_option("Model and adaptation, NAME+KIND. KIND is dynamic (dynamic "
+                             "evaluation), cache (neural cache) or unigram (a cache of words, "
+                             "for any model)."),
     options.device_option,
 )  # fmt: skip
 @section(
@@ -20,42 +21,44 @@ from ..help_sections import Command, section
     click.option("--on", multiple=True, required=True, metavar="TEXT",
                  help="Held-out text; may be repeated."),
     click.option("--statistics", multiple=True, metavar="TEXT",
-                 help="Training text: gathers its mean squared gradients, and tunes "
-                      "NAME+dynamic with the rule rms."),
+                 help="Training text, to compute mean squared gradients and tune NAME+dynamic "
+                      "with the rule rms."),
     click.option("--tokens", type=int, metavar="N",
-                 help="Tokens of --on to read.  [default: dynamic 10000, cache 100000, unigram "
-                      "1000000]"),
+                 help="Number of tokens of --on to read.  [default: dynamic 10000, cache 100000, "
+                      "unigram 1000000]"),
     options.column_option,
 )  # fmt: skip
 @section(
     "Output",
-    options.overwrite_option("Replace settings that were chosen otherwise."),
+    options.overwrite_option("Replace saved settings that were tuned differently."),
     options.json_option,
 )
 def command(
     model_name: str | None, on: tuple[str, ...], statistics: tuple[str, ...],
     tokens: int | None, device: str, overwrite: bool, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Choose the settings of adaptation on held-out text.
+    """Tune the settings of adaptation on held-out text.
 
     \b
     rnnlm tune -m demo+cache --on valid.txt
     rnnlm tune -m demo+dynamic --on valid.txt --statistics train.txt
     rnnlm eval -m demo+dynamic test.txt
 
-    The settings that are found are saved in the model's folder, and NAME+KIND uses them. The same
-    command again goes on where it was cut off, or shows them.
+    The best settings are saved in the model's folder, where NAME+KIND finds them. Run the same
+    command again to resume, or to show the settings.
 
-    Settings are varied as long as perplexity falls. --on is read as one stream. Dynamic evaluation
-    has two rules: sgd needs nothing more; rms divides gradients by their root mean square on
-    training text, which --statistics gathers and saves.
+    The search changes settings as long as perplexity falls. --on is read as one stream. Dynamic
+    evaluation has two rules: sgd uses plain gradients; rms divides them by their root mean square
+    on training text, which --statistics computes and saves.
     """
     flags = options.text_flags(given)
     from rnnlm.lm.base.loading import without_adaptation
 
     name, kind = without_adaptation(options.chosen_model(model_name))
     if kind is None:
-        raise click.UsageError(f"which adaptation? Name it: -m {name}+dynamic, +cache or +unigram.")
+        raise click.UsageError(
+            f"name an adaptation: -m {name}+dynamic, {name}+cache or {name}+unigram."
+        )
     from rnnlm.training.derived.tuning import Trial, tune
 
     progress = terminal.Progress()

@@ -26,20 +26,20 @@ _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"
 @section(
     "Input",
     click.option("--input", "source", metavar="FILE",
-                 help="Texts, one a line, or those of a table (see --column); compressed or not; - "
-                      "is standard input."),
+                 help="Text file (one text per line) or table (see --column), compressed or not; "
+                      "- is standard input."),
     click.option("--input-format", "form", type=click.Choice(["auto", *FORMATS]),
                  default="auto", metavar="NAME",
-                 help="text (a text a line), tsv, csv, jsonl or parquet.  [default: inferred "
+                 help="text (one text per line), tsv, csv, jsonl or parquet.  [default: inferred "
                       "from suffix and content]"),
     click.option("--column", metavar="NAME",
-                 help="Column of the text in a table.  [default: text or sentence]"),
+                 help="Column of a table that holds the texts.  [default: text or sentence]"),
     options.encoding_option,
 )  # fmt: skip
 @section(
     "Output",
     click.option("--top", type=click.IntRange(1), metavar="N",
-                 help="Show the N most probable labels of each text, a row each."),
+                 help="Show the N most probable labels of each text, one per row."),
     options.json_option,
     options.output_option("File to write; - is standard output."),
     options.overwrite_option("Replace an existing file."),
@@ -56,22 +56,23 @@ def command(
     rnnlm classify -m opinions --input reviews.csv --column review -o labelled.csv
     rnnlm classify -m intents "fly me to oslo" --top 3
 
-    Each text comes with its label and the probability of that label; rows of a table keep their
-    other columns. Lines of text become TSV, and so does Parquet; any other table keeps its
-    format, unless the suffix of -o says otherwise. A text without words has no label; of a
-    table, the column `reason` says why.
+    Each text is printed with its label and the label's probability; rows of a table keep their
+    other columns. Plain text and Parquet become TSV. Other tables keep their format, unless the
+    suffix of -o says otherwise. A text without words gets no label; in a table, the column `reason`
+    says why.
 
-    --json prints, for each text, its labels and the probabilities of all labels, or of the --top N.
+    --json prints the labels of each text and the probabilities of all labels, or of the --top N.
     """
     texts, source = options.or_standard_input(texts, source)
-    options.refuse_if(texts and source is not None, "give either texts or --input.")
+    options.refuse_if(texts and source is not None, "give either texts or --input, not both.")
     idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
     options.refuse_if(
-        texts and idle, f"{', '.join(idle)}: only for --input, not for texts given as arguments."
+        texts and idle,
+        f"{', '.join(idle)}: only valid with --input, not for texts given as arguments.",
     )
     options.refuse_if(
         output and output.suffix.lower() == ".parquet",
-        "Parquet is not written: name a FILE.csv, .tsv or .jsonl.",
+        "Parquet output is not supported: name a FILE.csv, .tsv or .jsonl.",
     )
     options.check_output(output, overwrite, source)
     options.check_texts(source)
@@ -124,7 +125,7 @@ def _of_arguments(texts: tuple[str, ...]) -> "Iterator[Text]":
     for number, text in enumerate(texts, start=1):
         if not options.checked_utf8(text, f"text {number}").split():
             raise TextError(f"text {number} has no words", "it is empty")
-    options.notice_file(texts, "classified as a text", "--input {file} classifies its texts")
+    options.notice_file(texts, "classified as a text", "to classify its texts: --input {file}")
     return (Text(text, {"text": text}) for text in texts)
 
 
@@ -137,7 +138,7 @@ def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[
     if source is None:
         source = "-"
         if sys.stdin is not None and sys.stdin.isatty():
-            terminal.say("reading texts from the terminal, one a line; Ctrl-D ends")
+            terminal.say("reading texts from the terminal, one per line; press Ctrl-D to end")
     settings = TextFileSettings(
         given["form"], given["column"], given["encoding_errors"] or "strict"
     )

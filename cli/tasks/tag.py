@@ -30,17 +30,17 @@ _SUFFIXES = {
 input_options = section(
     "Input",
     click.option("--input", "source", metavar="FILE",
-                 help="A file to tag, compressed or not; - is standard input."),
+                 help="File to tag, compressed or not; - is standard input."),
     click.option("--input-format", "form", type=click.Choice(["auto", *FORMATS, "parquet", "text"]),
                  default="auto", metavar="NAME",
-                 help="conllu, columns, jsonl, tsv, csv, parquet, or text: words between white "
-                      "space, one sentence a line.  [default: inferred from suffix and content]"),
+                 help="conllu, columns, jsonl, tsv, csv, parquet, or text (words separated by "
+                      "white space, one sentence per line).  [default: inferred from suffix and "
+                      "content]"),
     click.option("--column", metavar="NAME",
-                 help="Column of the words, by name or number.  [default: as usual, or inferred "
-                      "from the content]"),
+                 help="Column of the words, by name or number.  [default: a usual name, or "
+                      "inferred from the content]"),
     click.option("--sentence-column", metavar="NAME",
-                 help="Column that says which sentence a row belongs to, in tables with a word in "
-                      "each row."),
+                 help="Column that identifies the sentence, in tables with one word per row."),
     options.encoding_option,
 )  # fmt: skip
 search_options = section(
@@ -48,13 +48,14 @@ search_options = section(
     click.option("--nbest", type=click.IntRange(1), default=1, metavar="N",
                  help="Show the N best label sequences of each sentence."),
     click.option("--probabilities", is_flag=True,
-                 help="Show the probability of each word's label; of a CRF the marginal."),
+                 help="Show the probability of each word's label; for a CRF, the marginal "
+                      "probability."),
 )  # fmt: skip
 output_options = section(
     "Output",
     options.json_option,
-    options.output_option("FILE.conllu, .conll, .jsonl, .tsv or .csv; else written as the input "
-                          "is, Parquet as TSV. - is standard output."),
+    options.output_option("File to write: .conllu, .conll, .jsonl, .tsv or .csv. Other suffixes "
+                          "keep the input's format, TSV for Parquet. - is standard output."),
     options.overwrite_option("Replace an existing file."),
 )  # fmt: skip
 
@@ -80,13 +81,13 @@ def command(
     rnnlm tag -m slots "fly me to oslo at noon" --nbest 3
     rnnlm tag -m sounds speech
 
-    Text is split at white space alone, so put spaces around punctuation if the training data have
-    them. Each line of text has its result, a blank one an empty result (in CoNLL-U the comment
-    `# blank = N`, N the number of the line). Comments and other columns of a file are kept. A model
-    of letters and sounds takes words, or the letters of one word with spaces between them.
+    Text is split only at white space, so put spaces around punctuation if the training data have
+    them. Each line of text has a result; that of a blank line is empty (in CoNLL-U, the comment `#
+    blank = N` with the line number N). Comments and other columns of a file are kept. A
+    letters-to-sounds model takes words, or the letters of one word separated by spaces.
 
-    --json prints, for each sentence, its words and labels; with --nbest and --probabilities also
-    these.
+    --json prints the words and labels of each sentence, and what --nbest and --probabilities ask
+    for.
     """
     sentences, source = options.or_standard_input(sentences, source)
     _check(
@@ -132,16 +133,18 @@ def _check(
     nbest: int,
     given: dict[str, Any],
 ) -> None:
-    options.refuse_if(sentences and source is not None, "give either sentences or --input.")
+    options.refuse_if(
+        sentences and source is not None, "give either sentences or --input, not both."
+    )
     idle = [option for option, name in _NAMES.items() if given[name] not in (None, "auto")]
     options.refuse_if(
         sentences and idle,
-        f"{', '.join(idle)}: only for --input, not for sentences given as arguments.",
+        f"{', '.join(idle)}: only valid with --input, not for sentences given as arguments.",
     )
     is_table = sentences and not output
     options.refuse_if(
         nbest > 1 and not as_json and not is_table,
-        "a file has room for one label a word: --json shows the N best.",
+        "a file holds one label per word: use --json for the N best.",
     )
     options.check_output(output, overwrite, source)
 
@@ -178,12 +181,14 @@ def _document(
         if source is None:
             source = "-"
             if sys.stdin is not None and sys.stdin.isatty():
-                terminal.say("reading sentences from the terminal, one a line; Ctrl-D ends")
+                terminal.say(
+                    "reading sentences from the terminal, one per line; press Ctrl-D to end"
+                )
         return files.of_file(codec, source, settings)
     for number, sentence in enumerate(sentences, start=1):
         if not options.checked_utf8(sentence, f"sentence {number}").split():
             raise TextError(f"sentence {number} has no words", "it is empty")
-    options.notice_file(sentences, "tagged as a sentence", "--input {file} tags what is in it")
+    options.notice_file(sentences, "tagged as a sentence", "to tag its lines: --input {file}")
     return files.of_texts(codec, sentences, settings)
 
 

@@ -42,7 +42,7 @@ def check(
         if takers and option.name not in own:
             foreign.setdefault(" or ".join(takers), []).append(str(option.name))
     for takers_in_words, names in foreign.items():
-        refuse_given(names, f"{name} is {task.singular}, and this needs {takers_in_words}.")
+        refuse_given(names, f"{name} is {task.singular}, but this needs {takers_in_words}.")
 
 
 def _taken_by(task: "AnyTask", comparing: bool) -> set[str]:

@@ -34,14 +34,14 @@ _ABOUT_INPUT = {
 input_options = section(
     "Input",
     click.option("--input", "source", metavar="FILE",
-                 help="Lines to translate, or a table of them (see --column); compressed or not; - "
-                      "is standard input."),
+                 help="Text file (one source per line) or table (see --column), compressed or "
+                      "not; - is standard input."),
     click.option("--input-format", "form", type=click.Choice(["auto", *FORMATS]),
                  default="auto", metavar="NAME",
-                 help="text (plain lines), tsv, csv, jsonl or parquet.  [default: inferred "
-                      "from suffix and content]"),
+                 help="text (one source per line), tsv, csv, jsonl or parquet.  [default: "
+                      "inferred from suffix and content]"),
     options_of(
-        PAIRS, "column", default_is="as in the training data, or as usual"
+        PAIRS, "column", default_is="that of the training data, or a usual name"
     ),
 )  # fmt: skip
 rare_input_options = section("Input", options.encoding_option, rare=True)
@@ -52,17 +52,21 @@ search_options = section(
     options_of(DECODING, "nbest", "max_length"),
 )
 sampling_options = section(
-    "Samples, instead of a search",
+    "Sampling, instead of search",
     click.option(
-        "--sample", is_flag=True, help="Draw outputs. Any option of this section does so."
+        "--sample", is_flag=True, help="Sample outputs; the other options of this section imply it."
     ),
     click.option(
         "--num",
         type=click.IntRange(1),
         metavar="N",
-        help="How many samples for each source.  [default: 1]",
+        help="Number of samples for each source.  [default: 1]",
     ),
-    options_of(SAMPLING, "seed", help="The same seed, line and number give the same sample."),
+    options_of(
+        SAMPLING,
+        "seed",
+        help="Random seed; the same seed, line and sample number give the same sample.",
+    ),
     options_of(SAMPLING, "temperature"),
 )
 output_options = section(
@@ -73,7 +77,7 @@ output_options = section(
         "plot",
         type=options.PATH,
         metavar="FILE.svg",
-        help="Draw the attention of the first line: .svg, .png or .pdf.",
+        help="Draw the attention of the first line as .svg, .png or .pdf.",
     ),
     options.output_option("File to write; - is standard output."),
     options.overwrite_option("Replace existing files."),
@@ -93,18 +97,18 @@ def command(
     output: Path | None, overwrite: bool,
     plot: Path | None, **given: Any,
 ) -> None:  # fmt: skip
-    """Write a line for each line: translations, spellings, answers.
+    """Map each line to another: translations, spellings, answers.
 
     \b
     rnnlm translate -m fra "how are you ?"
     rnnlm translate -m fra --input train.en --beam 5 -o train.fr
     rnnlm translate -m dates "the third of May 2024" --attention-plot a.svg
 
-    Each input line gives one output line, in the same order; a line without words gives an empty
-    one. With --nbest or --num, outputs are rows of a table.
+    Each input line produces one output line, in the same order; a line without words produces an
+    empty one. With --nbest or --num, outputs are rows of a table.
 
-    --json prints, for each source, all its outputs with their log-probabilities (rnnlm rescore
-    reads that).
+    --json prints all outputs of each source with their log-probabilities, as rnnlm rescore reads
+    them.
     """
     lines, source = options.or_standard_input(lines, source)
     _check(lines, source, given)
@@ -135,10 +139,11 @@ def command(
 
 
 def _check(lines: tuple[str, ...], source: str | None, given: dict[str, Any]) -> None:
-    options.refuse_if(lines and source is not None, "give lines or --input, one of them.")
+    options.refuse_if(lines and source is not None, "give either lines or --input, not both.")
     idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
     options.refuse_if(
-        lines and idle, f"{', '.join(idle)}: only for --input, not for lines given as arguments."
+        lines and idle,
+        f"{', '.join(idle)}: only valid with --input, not for lines given as arguments.",
     )
 
     # Lines are either searched for or drawn.
@@ -146,7 +151,9 @@ def _check(lines: tuple[str, ...], source: str | None, given: dict[str, Any]) ->
     drawn = _asked(given)
     if searched and drawn:
         flags = [", ".join(map(option_called, names)) for names in (searched, drawn)]
-        raise click.UsageError(f"{' and '.join(flags)}: lines are searched for or drawn, not both.")
+        raise click.UsageError(
+            f"{' and '.join(flags)}: give options for search or for sampling, not both."
+        )
 
 
 def _asked(given: dict[str, Any]) -> list[str]:
@@ -185,7 +192,7 @@ def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
     for number, line in enumerate(lines, start=1):
         if not options.checked_utf8(line, f"line {number}").split():
             raise TextError(f"line {number} has no words", "it is empty")
-    options.notice_file(lines, "translated as a line", "--input {file} translates its lines")
+    options.notice_file(lines, "translated as a line", "to translate its lines: --input {file}")
     return iter(lines)
 
 
@@ -196,7 +203,7 @@ def _of_file(codec: "PairCodec", source: str | None, given: dict[str, Any]) -> I
     if source is None:
         source = "-"
         if sys.stdin is not None and sys.stdin.isatty():
-            terminal.say("reading lines from the terminal, until Ctrl-D")
+            terminal.say("reading lines from the terminal; press Ctrl-D to end")
     settings = TextFileSettings(
         given["form"], given["column"], given["encoding_errors"] or "strict"
     )
@@ -225,10 +232,8 @@ def _counted(
     # Nobody would see in a file that some of its lines are not translations.
     terminal.tell_of_reasons(reasons, "line", "lines", "translation")
     if cut:
-        were_cut_off = terminal.plural(
-            cut, "line was cut off: it reached its", "lines were cut off: they reached their"
-        )
-        terminal.say(f"note: {were_cut_off} greatest length (--max-length)")
+        were_cut_off = terminal.plural(cut, "line was cut off", "lines were cut off")
+        terminal.say(f"note: {were_cut_off} at the length limit (--max-length)")
 
 
 def _draw(translator: "Translator", kept: "list[TranslatedLine]", plot: Path) -> None:

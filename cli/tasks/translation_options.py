@@ -6,12 +6,12 @@ from ..help_sections import section, stacked
 from ..options import output_option
 from ..setting_options import DECODING, PAIRS, options_of
 
-_PAIRS, _DECODING = "Pairs, of encoder-decoders", "Decoding, of encoder-decoders"
+_PAIRS, _DECODING = "Pairs (encoder-decoders)", "Decoding (encoder-decoders)"
 pair_options = stacked(
     section(
         _PAIRS,
         click.option("--target", multiple=True, metavar="FILE",
-                     help="The reference for each line of TEXT; repeat it for several "
+                     help="File with the reference for each line of TEXT; repeat for several "
                           "references."),
         options_of(PAIRS, "target_column"),
     ),
@@ -19,5 +19,5 @@ pair_options = stacked(
 )  # fmt: skip
 decoding_options = section(_DECODING, options_of(DECODING, "beam", default_is="1"))
 written_option = section(
-    "Output", output_option("Write the outputs of an encoder-decoder, a line for each pair.")
+    "Output", output_option("Write the outputs of an encoder-decoder, one line per pair.")
 )

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 input_options = section(
     "Input",
     click.option("--input", "inputs", multiple=True, metavar="FILE",
-                 help="Lines of a text, or texts of a table (see --column); compressed "
-                 "or not; - is standard input. May be repeated."),
+                 help="Text file (one text per line) or table (see --column), compressed or not; "
+                      "- is standard input. May be repeated."),
     options.column_option,
     options.encoding_option,
     options.special_symbols_option,
@@ -32,7 +32,7 @@ vector_options = section(
 output_options = section(
     "Output",
     options.output_option(
-        "FILE.npy, .parquet or .jsonl; - is JSON-lines on standard output.", required=True
+        "Write to FILE.npy, .parquet or .jsonl; - prints JSON Lines.", required=True
     ),
     options.overwrite_option("Replace an existing file."),
 )
@@ -58,11 +58,11 @@ def command(
     rnnlm embed --input in.csv --column review --pooling mean -o out.parquet
     rnnlm embed -m pos --input text.txt --words --layer 1 -o words.jsonl
 
-    Each line is read alone, after </s>, and has a row, in the order of the input; an empty line has
-    the vector of </s>. Networks of any task have such vectors; those of an encoder-decoder are its
-    encoder's, of the source. With --words a row is a word, with its line, number and place; for
-    FILE.npy these are in FILE.npy.words.tsv. The same command says that FILE is finished, and does
-    nothing.
+    Each line is read alone, after </s>, and gets one row, in the order of the input; an empty line
+    gets the vector of </s>. Networks of any task have such vectors; an encoder-decoder's come from
+    its encoder, which reads sources. With --words, each row is a word with its line, number and
+    place; for FILE.npy these are in FILE.npy.words.tsv. If FILE is finished, the same command says
+    so and does nothing.
     """
     from dataclasses import replace
 
@@ -127,7 +127,7 @@ def _lines(
     from rnnlm.text.lines import NoLine
 
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
-        terminal.say("reading lines from the terminal; Ctrl-D ends")
+        terminal.say("reading lines from the terminal; press Ctrl-D to end")
     for where, text, reason in read_texts(inputs or ("-",), settings):
         if not reason and "\n" in text:
             reason = "it holds a newline"

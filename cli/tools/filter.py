@@ -35,10 +35,10 @@ Names = tuple[str, ...] | None
 text_options = section(
     "Text",
     options_of(SOURCES, "column",
-               help="Text column of JSON-lines and Parquet.  [default: text, sentence, or the only "
-                    "one]"),
+               help="Column that holds the text, in JSON Lines and Parquet.  [default: text, "
+                    "sentence, or the only one]"),
     encoding_option,
-    options_of(LINES, "blank_lines", before="Of plain text: "),
+    options_of(LINES, "blank_lines", before="In plain text: "),
     options_of(LINES, "special_symbols", default_is="replace"),
 )  # fmt: skip
 
@@ -47,21 +47,21 @@ text_options = section(
 @click.argument("shards", nargs=-1, required=True, metavar="INPUT...")
 @section(
     "Run",
-    output_option("Folder for the results: a file for each of INPUT.", "DIR", required=True),
-    overwrite_option("Start again, in place of what was filtered into DIR."),
+    output_option("Folder for the results, one file per INPUT file.", "DIR", required=True),
+    overwrite_option("Start over and replace earlier results in DIR."),
     click.option("--workers", type=click.IntRange(1), metavar="N",
-                 help="Processors to use, each for a file at a time.  [default: all; of networks, "
-                      "one process]"),
+                 help="Number of processors, each working on one file at a time.  [default: all; "
+                      "for networks, one process]"),
     device_option,
 )  # fmt: skip
 @section(
-    "What is kept",
+    "Selection",
     several_models_option("Model folder, or a name in ./checkpoints; or NAME=MODEL for each "
                           f"language. {DEFAULT_MODEL}"),
     options_of(FILTERING, "min_perplexity", "max_perplexity"),
     click.option("--reference", multiple=True, metavar="TEXT",
-                 help="Sort into head, middle and tail by the perplexities of this text; may be "
-                      "repeated."),
+                 help="Sort into head, middle and tail by quantiles of the perplexities of this "
+                      "text; may be repeated."),
     options_of(FILTERING, "quantiles", metavar="X,X", default_is="0.3,0.6",
                callback=list_of(float, "numbers, such as 0.3,0.6")),
     options_of(FILTERING, "cutoffs", metavar="X,X",
@@ -71,8 +71,7 @@ text_options = section(
 )  # fmt: skip
 @text_options
 @section(
-    "Columns that are added to tables",
-    options_of(FILTERING, "perplexity_column", "bucket_column", "language_column"),
+    "Added columns", options_of(FILTERING, "perplexity_column", "bucket_column", "language_column")
 )
 @section("Output", json_option)
 def command(
@@ -90,25 +89,25 @@ def command(
     special_symbols: str | None,
     **given: float | str | Names | Numbers,
 ) -> None:
-    """Keep documents by perplexity or by language.
+    """Select documents by perplexity or language.
 
     \b
     rnnlm filter web/*.jsonl.gz -o good -m my-5gram --max-perplexity 500
     rnnlm filter web/*.parquet -o sorted -m my-5gram --reference good.txt
     rnnlm filter web/*.jsonl -o by-language -m en=english -m de=german
 
-    INPUT: files of JSON-lines or Parquet, whose rows are documents, or of plain text, whose lines
-    are, or with --blank-lines documents the lines between blank ones; compressed or not, and globs
-    of them.
+    INPUT: JSON Lines or Parquet files with one document per row, or plain text with one document
+    per line. With --blank-lines documents, blank lines separate the documents of plain text. Files
+    may be compressed or given as globs.
 
-    With --reference, documents are sorted into DIR/head, DIR/middle and DIR/tail, as in CCNet: the
-    head has perplexities below the 30 % quantile of the reference's, the middle below the 60 %
-    quantile. With several models of characters, each of a language, the likeliest wins; DIR has a
-    folder for each, and one for none.
+    With --reference, documents are sorted into DIR/head, DIR/middle and DIR/tail, as in CCNet. The
+    head has perplexities below the 30 % quantile of the reference, the middle below the 60 %
+    quantile. With one character model for each of several languages, the likeliest language is
+    chosen. DIR then has a folder for each language, and one for none.
 
     Rows keep their columns; the perplexity and the bucket or language are added. Documents without
-    words are counted, and not written. The same command, perhaps with more files, goes on where it
-    was interrupted.
+    words are counted but not written. To resume, run the same command again, with more files if you
+    like.
     """
     from rnnlm.text.lines import TextSettings
     from rnnlm.tools.filtering.run import Filtered, Request, run
@@ -157,10 +156,13 @@ def _models(names: tuple[str, ...]) -> dict[str, str]:
         if not separator and len(names) == 1:
             return {"": name}
         refuse_if(
-            not separator, f"-m {name}: several models are one for each language: -m NAME=MODEL."
+            not separator,
+            f"-m {name}: several models need the name of a language each: -m NAME=MODEL.",
         )
-        refuse_if(not label or not model, f"-m {name}: a language needs a name and a model.")
-        refuse_if(label in models, f"-m {name}: there are two models of {label}.")
+        refuse_if(
+            not label or not model, f"-m {name}: give both the name of a language and a model."
+        )
+        refuse_if(label in models, f"-m {name}: {label} already has a model.")
         models[label] = model
     return models
 
@@ -179,7 +181,7 @@ def _say_how_to_resume(folder: Path) -> None:
     from rnnlm.tools.filtering.journal import JOURNAL
 
     if (folder / JOURNAL).exists():
-        terminal.say(f"finished files are kept in {folder}; to go on, run the same command again")
+        terminal.say(f"finished files are kept in {folder}; to resume, run the same command again")
 
 
 def _tell(event: "Event", progress: terminal.Progress) -> None:
@@ -189,8 +191,8 @@ def _tell(event: "Event", progress: terminal.Progress) -> None:
     if isinstance(event, BordersFound):
         low, high = event.cutoffs
         terminal.say(
-            f"head: perplexity below {low:,.2f}; middle: below {high:,.2f} "
-            f"(of {event.documents:,} documents of the reference)"
+            f"head: perplexity below {low:,.2f}; middle: below {high:,.2f} (from "
+            f"{event.documents:,} documents of the reference)"
         )
     elif isinstance(event, ShardFiltered):
         speed = terminal.amount(event.text_bytes_per_second, unit="bytes")
@@ -216,12 +218,12 @@ def _show(result: "Filtered") -> None:
     # Below the table: how to sort other texts in the same way, and how much was read.
     if result.cutoffs is not None and result.reference_documents is not None:
         low, high = result.cutoffs
-        terminal.say(f"to use these borders again: --cutoffs {low:.6g},{high:.6g}")
+        terminal.say(f"to reuse these limits: --cutoffs {low:.6g},{high:.6g}")
     if result.shards_before == result.shards:
         return
     files = terminal.plural(result.shards, "file")
     if result.shards_before:
-        files += f", {result.shards_before:,} of them finished before"
+        files += f", {result.shards_before:,} of them finished earlier"
     documents = terminal.plural(result.documents, "document")
     line = f"{files}; {documents} in {result.output}"
     if result.text_bytes >= LEAST_BYTES:

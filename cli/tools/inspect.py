@@ -8,7 +8,7 @@ import click
 from ..help_sections import CommandGroup
 
 GROUPS = {  # as `rnnlm inspect --help` shows them
-    "Through time": ("gradients", "spectrum", "gates", "memory", "cloze"),
+    "Over time": ("gradients", "spectrum", "gates", "memory", "cloze"),
     "Word vectors": ("neighbours",),
     "Layers": ("probe",),
     "Lessons": ("step", "activations", "surface", "gradcheck"),
@@ -19,7 +19,7 @@ WHATS = tuple(itertools.chain.from_iterable(GROUPS.values()))
 class _Looks(CommandGroup):
     """Looks up the commands in cli/tools/inspections.py."""
 
-    groups, unknown = GROUPS, "there is nothing to inspect called"
+    groups, unknown = GROUPS, "no such inspect command"
 
     def load(self, name: str) -> click.Command:
         from .inspections import LOOKS
@@ -29,13 +29,13 @@ class _Looks(CommandGroup):
 
 @click.group(cls=_Looks)
 def command() -> None:
-    """See what a model learned, remembers and forgets, and why.
+    """Show what a model has learned, remembers and forgets.
 
     \b
     rnnlm inspect gates "the old man" --plot gates.svg
     rnnlm inspect memory -m my-model --on my.txt
     rnnlm inspect neighbours winter
 
-    Each prints tables and a sentence on what they mean; --json, --plot FILE. The model is not
-    changed.
+    Each command prints tables and a sentence that explains them. --json prints JSON, and --plot
+    FILE saves a plot. The model does not change.
     """

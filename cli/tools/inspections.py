@@ -43,14 +43,16 @@ vectors_options = stacked(
         type=click.Choice(["input", "output"]),
         default="input",
         show_default=True,
-        help="Vectors of a model: what it reads for a word, or the word's weights in its softmax.",
+        help="Vectors of a model to use: its input word vectors, or the words' softmax weights "
+        "(output).",
     ),
     click.option(
         "--file",
         "vectors_file",
         type=PATH,
         metavar="FILE",
-        help="A file of word vectors instead of a model: text of word2vec or GloVe.",
+        help="Use a file of word vectors, in the text format of word2vec or GloVe, instead of a "
+        "model.",
     ),
 )
 _AT: dict[Looked, Decorator] = {
@@ -97,7 +99,7 @@ def _vectors(model_name: str | None, vectors_file: Path | None, what: str) -> "W
     """Return the vectors of --file, or the name of the model. what: the look."""
     if vectors_file is None:
         return chosen_model(model_name, what)
-    refuse_given(("model_name", "which"), "for vectors of a model, not for --file.")
+    refuse_given(("model_name", "which"), "not valid with --file.")
     from rnnlm.tools.vectors.word_vectors import read_vectors
 
     return read_vectors(vectors_file)
@@ -127,14 +129,14 @@ def texts_option(name: str) -> Decorator:
         name,
         multiple=True,
         metavar="TEXT",
-        help="Text; may be repeated.  [default: the test split of the bundled English]",
+        help="Text to read; may be repeated.  [default: the test split of the bundled English]",
     )
 
 
 PAIR: dict[str, Any] = {"nargs": 2, "type": float, "show_default": True}
 
 untrained_option = click.option(
-    "--untrained", is_flag=True, help="Show the same network before training beside each model."
+    "--untrained", is_flag=True, help="Also show each network as it was before training."
 )
 
 
@@ -147,23 +149,29 @@ OF_POSITIONS = ("texts", "lags", "positions", "probes", "exponents", "untrained"
     "gradients",
     "models",
     section(
-        "Positions of a text",
+        "Text positions",
         texts_option("texts"),
         number_option("--lags", default=100, help="Largest lag, in tokens."),
-        number_option("--positions", default=1000, help="Positions in the text."),
+        number_option("--positions", default=1000, help="Number of positions drawn from the text."),
         number_option(
             "--probes",
             default=4,
-            help="Random vectors for each position, in layers of more than 64 units; smaller ones "
-            "are exact.",
+            help="Number of random vectors per position in layers of more than 64 units; smaller "
+            "layers are exact.",
         ),
-        number_option("--exponents", default=3, help="Lyapunov exponents of each layer.", least=0),
+        number_option(
+            "--exponents", default=3, help="Number of Lyapunov exponents of each layer.", least=0
+        ),
         untrained_option,
-        number_option("--seed", default=0, help="Seed of positions and random vectors.", least=0),
+        number_option("--seed", default=0, help="Random seed of positions and vectors.", least=0),
     ),
     section(
         "One sentence",
-        click.option("--sentence", metavar="TEXT", help="Show a map of this sentence instead."),
+        click.option(
+            "--sentence",
+            metavar="TEXT",
+            help="Show instead how predictions in this sentence depend on earlier tokens.",
+        ),
     ),
 )
 def find_gradients(
@@ -177,11 +185,12 @@ def find_gradients(
     rnnlm inspect gradients --untrained
     rnnlm inspect gradients --sentence "the man who lost it went home"
 
-    For each lag k: the size of the Jacobian of a layer's state at t with respect to that at t-k (1:
-    all lengths are kept), of that of its cell, and of the gradient of the loss at t by the vector
-    of the token read at t-k; Lyapunov exponents; for Elman layers bounds by the singular values of
-    W. A size vanishes if it halves within the lags looked at, explodes if it doubles, and holds in
-    between. --sentence shows how much the prediction of each token depends on each token before it.
+    For each lag k, the table shows the size of three derivatives. The first is that of a layer's
+    state at t by its state at t-k (1 keeps all lengths), the second that of its cell. The third is
+    that of the loss at t by the vector of the token at t-k. The tables also show Lyapunov exponents
+    and, for Elman layers, bounds from the singular values of W. A size vanishes if it halves within
+    these lags, explodes if it doubles, and otherwise holds. --sentence shows how much each
+    prediction depends on each earlier token.
     """
     if sentence is None:
         options.check_texts(*texts)
@@ -191,7 +200,7 @@ def find_gradients(
             return inspect_gradients(
                 models, list(texts) or None, **given, device=device, progress=said
             )
-    refuse_given(OF_POSITIONS, "for positions of a text, not for --sentence.")
+    refuse_given(OF_POSITIONS, "not valid with --sentence.")
     from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
 
     return inspect_sensitivity(models, options.checked_utf8(sentence, "--sentence"), device=device)
@@ -239,7 +248,7 @@ def _units(context: click.Context, option: click.Parameter, given: str | None) -
         callback=_units,
         help="Units to draw, numbered from 0.  [default: those that vary most]",
     ),
-    number_option("--unit-count", default=16, help="How many units to draw."),
+    number_option("--unit-count", default=16, help="Number of units to draw."),
 )
 def find_gates(sentence: str, **given: Any) -> "Inspection":
     """Show what the gates of a model do at each token of SENTENCE; - is standard input.
@@ -248,17 +257,19 @@ def find_gates(sentence: str, **given: Any) -> "Inspection":
     rnnlm inspect gates "the old man had no money"
     rnnlm inspect gates "the old man had no money" --units 3,17 --plot gates.svg
 
-    The share of the state that each token rewrites, and by how much the state changes (0: not at
-    all, 1: altogether); how often each gate is saturated (within 0.1 of an end of its range: below
-    0.1 or above 0.9 for a sigmoid); the derivatives of the activations. The plot shows hidden
-    states, cells and gates as heat maps. Models of any task with recurrent layers; of
-    encoder-decoders, the encoder.
+    The tables show the share of the state that each token rewrites, how much the state changes (0:
+    not at all, 1: completely), how often each gate is saturated, and the derivatives of the
+    activations. A gate is saturated within 0.1 of an end of its range: below 0.1 or above 0.9 for a
+    sigmoid. The plot shows hidden states, cells and gates as heat maps. This works for recurrent
+    layers of any task; for an encoder-decoder it shows the encoder.
     """
     from rnnlm.tools.inspection.gates import inspect_gates
 
     if is_standard_input((sentence,)):
         lines = lines_of("-")
-        refuse_if(len(lines) > 1, f"one sentence is shown, standard input has {len(lines)}.")
+        refuse_if(
+            len(lines) > 1, f"this shows a single sentence, but standard input has {len(lines)}."
+        )
         (sentence,) = lines
     return inspect_gates(sentence=sentence, **given)
 
@@ -272,14 +283,14 @@ def find_gates(sentence: str, **given: Any) -> "Inspection":
     section("Text", texts_option("text"), options.context_option, options.column_option),
     section(
         "Measuring",
-        number_option("--positions", default=2000, help="Tokens to predict.", least=2),
+        number_option("--positions", default=2000, help="Number of tokens to predict.", least=2),
         number_option(
             "--window",
             default=200,
-            help="Tokens read where those further back than k are shuffled.",
+            help="Number of tokens read when those further back than k are shuffled.",
             least=101,
         ),
-        number_option("--seed", default=0, help="Seed of positions and shuffling.", least=0),
+        number_option("--seed", default=0, help="Random seed of positions and shuffling.", least=0),
     ),
 )
 def find_memory(models: tuple[str, ...], text: tuple[str, ...], **given: Any) -> "Inspection":
@@ -290,15 +301,16 @@ def find_memory(models: tuple[str, ...], text: tuple[str, ...], **given: Any) ->
     rnnlm inspect memory -m my-lstm -m my-5gram --on test.txt --plot memory.svg
     rnnlm inspect memory --on test.txt --context reset    each line alone
 
-    At tokens drawn at random from TEXT: perplexity where only the last k tokens are seen, and where
-    those further back than k are in random order (at one token of four), for k of 1, 2, 5, 10, 20,
-    50 and 100; above that with all by how much, with 95 % intervals, the same tokens compared
-    (bootstrap). The last k tokens are read from the initial state without a boundary before them;
-    where fewer stand before, from the true beginning. The effective context is the smallest k that
-    comes within 1 % of the perplexity with all.
+    At tokens drawn at random from TEXT, this measures perplexity with only the last k tokens as
+    context, for k of 1, 2, 5, 10, 20, 50 and 100. At one token in four, it also measures perplexity
+    with the tokens further back than k in random order. The table shows how far these are above the
+    perplexity with full context at the same tokens, with 95 % bootstrap intervals. The last k
+    tokens are read from the initial state, without a boundary before them; if fewer precede, the
+    text is read from its beginning. The effective context is the smallest k whose perplexity is
+    within 1 % of that with full context.
 
-    The model is not retrained for short contexts. Any language model: n-grams, networks, mixtures,
-    caches (NAME+cache).
+    Models are not retrained for short contexts. Any language model will do: n-grams, networks,
+    mixtures, caches (NAME+cache).
     """
     from rnnlm.tools.inspection.common import sources_of
     from rnnlm.tools.inspection.memory import inspect_memory
@@ -315,7 +327,7 @@ def find_memory(models: tuple[str, ...], text: tuple[str, ...], **given: Any) ->
     "models",
     click.argument("file", required=False, metavar="[FILE]"),
     click.option(
-        "--items", is_flag=True, help="Show each item, and the words that are likeliest there."
+        "--items", is_flag=True, help="Show each item with the likeliest words for its gap."
     ),
 )
 def find_cloze(**given: Any) -> "Inspection":
@@ -326,15 +338,15 @@ def find_cloze(**given: Any) -> "Inspection":
     rnnlm inspect cloze my-items.tsv -m my-lstm -m my-5gram --plot cloze.svg
     rnnlm inspect cloze lessons --items
 
-    FILE is a table with the columns text (___ marks the gap) and answer, and perhaps distance
-    (words between the gap and the word that decides), kind, and rival (a wrong word that the answer
-    is compared with). Without FILE: 200 items in the vocabulary of the bundled English; lessons: 20
-    after well-known examples of lectures.
+    FILE is a table with the columns text (___ marks the gap) and answer. It may also have distance
+    (words between the gap and the word that decides), kind, and rival (a wrong word to compare with
+    the answer). The default is 200 items in the vocabulary of the bundled English; `lessons` is 20
+    items modelled on well-known examples from lectures.
 
-    Models read only what comes before the gap, each text from the initial state. Accuracy is the
-    share of answers that are among the 1, 5 and 10 likeliest next words, with 95 % intervals
-    (Wilson), by distance and kind; surprisals are in bits. Words made of pieces are ranked as whole
-    words. Answers that are not in a model's vocabulary count as missed, and are named.
+    Models read only the words before the gap, each text from the initial state. Accuracy is the
+    share of answers among the 1, 5 and 10 likeliest next words, by distance and kind, with 95 %
+    Wilson intervals. Surprisals are in bits. Words that consist of several pieces are ranked as
+    whole words. Answers outside a model's vocabulary count as missed and are listed.
     """
     from rnnlm.tools.inspection.cloze import inspect_cloze
 
@@ -349,10 +361,10 @@ def find_cloze(**given: Any) -> "Inspection":
     "neighbours",
     "vectors",
     click.argument("words", nargs=-1, required=True, metavar="WORD..."),
-    number_option("-n", "--count", default=10, help="Neighbours of each word."),
+    number_option("-n", "--count", default=10, help="Number of neighbours to show for each word."),
 )
 def find_neighbours(words: tuple[str, ...], **given: Any) -> "Inspection":
-    """Show the words that lie nearest to WORD, or to A - B + C.
+    """Show the words nearest to WORD, or to A - B + C.
 
     \b
     rnnlm inspect neighbours winter
@@ -360,10 +372,10 @@ def find_neighbours(words: tuple[str, ...], **given: Any) -> "Inspection":
     rnnlm inspect neighbours king - man + woman       an analogy
     rnnlm inspect neighbours king --file vectors.txt -n 20
 
-    Nearness is the cosine of the angle between two vectors: 1 in the same direction, 0 at right
-    angles. In A - B + C each vector has length 1, and A, B and C themselves are no answers (Mikolov
-    et al. 2013, Levy & Goldberg 2014: 3CosAdd). The sentence below the table tells whether one of
-    them would have come first.
+    Similarity is the cosine of the angle between two vectors: 1 in the same direction, 0 at right
+    angles. In A - B + C, each vector is scaled to length 1, and A, B and C are excluded as answers
+    (Mikolov et al. 2013, Levy & Goldberg 2014: 3CosAdd). The sentence below the table says whether
+    one of them would have come first.
     """
     from rnnlm.tools.inspection.neighbours import inspect_analogy, inspect_neighbours
 
@@ -400,28 +412,30 @@ def find_neighbours(words: tuple[str, ...], **given: Any) -> "Inspection":
         number_option(
             "--most-items",
             default=5000,
-            help="Most words (or texts) of each part; of more, sentences are drawn.",
+            help="Most words (or texts) to use in training and in testing; larger data are "
+            "sampled by sentence.",
         ),
         number_option(
             "--seed",
             default=1,
-            help="Seed of drawing, control labels and the untrained network.",
+            help="Random seed of sampling, control labels and the untrained network.",
             least=None,
         ),
     ),
 )
 def find_probe(model: str, data: str, texts: bool, device: str, **given: Any) -> "Inspection":
-    """Measure what each layer knows of labels, by linear probes.
+    """Measure how well each layer predicts labels, by linear probes.
 
     \b
     rnnlm inspect probe words-and-tags --label-column upos
     rnnlm inspect probe -m my-model news.conllu --label-column upos --json
     rnnlm inspect probe travel --label-column intent --plot intent.svg
 
-    DATA is a file of labels as rnnlm train --task tagging reads it, or a bundled corpus. From the
-    vectors of each layer a linear classifier learns the labels. Beside it are the embeddings, an
-    untrained network of the same settings, and a control task, in which each word has a label drawn
-    at random (Hewitt & Liang 2019). Selectivity is the accuracy minus that of the control.
+    DATA is a file of labels as rnnlm train --task tagging reads it, or a bundled corpus. A linear
+    classifier learns the labels from the vectors of each layer. For comparison, it also learns them
+    from the embeddings and from an untrained network with the same settings. In a control task,
+    each word has a random label (Hewitt & Liang 2019). Selectivity is accuracy minus the control's
+    accuracy.
     """
     options.check_texts(data, *given["test_data"])
     from rnnlm.tools.inspection.probing import Level, inspect_probe
@@ -450,29 +464,30 @@ def find_probe(model: str, data: str, texts: bool, device: str, **given: Any) ->
         "assignments",
         multiple=True,
         metavar="NAME=VALUE",
-        help="Replace a part of FILE, in JSON or as text: W='[[0, 1], [2, 0]]', activation=tanh. "
-        "May be repeated.",
+        help="Replace an entry of FILE, in JSON or as text: W='[[0, 1], [2, 0]]', "
+        "activation=tanh. May be repeated.",
     ),
     click.option(
         "--rate",
         type=float,
         default=0.1,
         show_default=True,
-        help="Learning rate of the step of gradient descent whose loss is shown.",
+        help="Learning rate of the gradient descent step whose loss is shown.",
     ),
 )
 def find_step(file: str | None, assignments: tuple[str, ...], rate: float) -> "Inspection":
-    """Compute a small Elman network by hand.
+    """Compute a small Elman network step by step.
 
     \b
     rnnlm inspect step
     rnnlm inspect step --set 'W=[[0, 1], [2, 0]]' --plot step.svg
     rnnlm inspect step mine.toml --set "words=rusty can" --json
 
-    a = x U + h' W + b, h = f(a), y = softmax(h V + c), the loss of each prediction, and the
-    gradients through time of states and weights, each with its numbers, without a model. FILE is
-    TOML or JSON: words, U, W and V; perhaps targets, vectors (x of each word; otherwise one-hot),
-    b, c, initial (zeros), activation (tanh). Without FILE: "a rusty can" through two units.
+    This prints all numbers of a = x U + h' W + b, h = f(a) and y = softmax(h V + c). It also prints
+    the loss of each prediction, and the gradients of states and weights through time. No model is
+    needed. FILE is TOML or JSON with words, U, W and V. Optional entries are targets, vectors (x of
+    each word, by default one-hot), b, c, initial (zeros) and activation (tanh). The default is "a
+    rusty can" through two units.
     """
     from rnnlm.tools.inspection.step import inspect_step
 
@@ -491,10 +506,10 @@ def find_step(file: str | None, assignments: tuple[str, ...], rate: float) -> "I
         type=float,
         default=0.1,
         show_default=True,
-        help="Share of its largest derivative below which a function is saturated.",
+        help="Share of its largest derivative below which a function counts as saturated.",
     ),
     click.option(
-        "--span", **PAIR, metavar="LOW HIGH", default=(-6.0, 6.0), help="Range that is shown."
+        "--span", **PAIR, metavar="LOW HIGH", default=(-6.0, 6.0), help="Range of inputs to show."
     ),
 )
 def find_activations(
@@ -532,31 +547,44 @@ def find_activations(
         default=200,
         show_default=True,
         metavar="N",
-        help="Grid lines in each direction.",
+        help="Number of grid lines in each direction.",
     ),
     click.option(
-        "--steps", type=int, default=50, show_default=True, metavar="N", help="Steps of the unit."
+        "--steps",
+        type=int,
+        default=50,
+        show_default=True,
+        metavar="N",
+        help="Number of steps of the unit.",
     ),
     click.option(
         "--target",
         type=float,
         default=0.7,
         show_default=True,
-        help="Output it is to give after these steps.",
+        help="Target output after these steps.",
+    ),
+    click.option("--initial", type=float, default=0.5, show_default=True, help="Initial state."),
+    click.option(
+        "--start",
+        **PAIR,
+        metavar="W B",
+        default=(5.0, -2.4),
+        help="Starting point of gradient descent.",
     ),
     click.option(
-        "--initial", type=float, default=0.5, show_default=True, help="State before them."
+        "--rate",
+        type=float,
+        default=0.1,
+        show_default=True,
+        help="Learning rate of gradient descent.",
     ),
-    click.option(
-        "--start", **PAIR, metavar="W B", default=(5.0, -2.4), help="Where gradient descent starts."
-    ),
-    click.option("--rate", type=float, default=0.1, show_default=True, help="Learning rate."),
     click.option(
         "--clip",
         type=float,
         default=0.5,
         show_default=True,
-        help="Norm that longer gradients of the clipped path get.",
+        help="Norm to which the clipped path scales down longer gradients.",
     ),
     click.option(
         "--updates",
@@ -564,7 +592,7 @@ def find_activations(
         default=400,
         show_default=True,
         metavar="N",
-        help="Updates of gradient descent.",
+        help="Number of gradient descent updates.",
     ),
 )
 def find_surface(**given: Any) -> "Inspection":
@@ -574,10 +602,10 @@ def find_surface(**given: Any) -> "Inspection":
     rnnlm inspect surface --plot surface.svg
     rnnlm inspect surface --start 5.5 -2.2 --rate 0.3 --clip 1
 
-    One unit without input, x = w s(x) + b, is to give the target after some steps; the error is
-    squared. Over w and b it has walls at which gradients explode. Two paths of gradient descent
-    start at the same point; on one, long gradients are scaled down (Pascanu, Mikolov & Bengio 2013,
-    figure 6). No model is needed. --json holds the whole grid.
+    One unit without input, x = w s(x) + b, should reach the target after some steps; the error is
+    squared. Over w and b, the error has walls at which gradients explode. Two paths of gradient
+    descent start at the same point; one of them clips long gradients (Pascanu, Mikolov & Bengio
+    2013, figure 6). No model is needed. --json holds the whole grid.
     """
     from rnnlm.tools.inspection.surface import inspect_surface
 
@@ -595,9 +623,11 @@ def find_surface(**given: Any) -> "Inspection":
         "text",
         metavar="TEXT",
         multiple=True,
-        help="Text or data; may be repeated.  [default: a bundled test split]",
+        help="Text or data to read; may be repeated.  [default: a bundled test split]",
     ),
-    number_option("--weights", default=6, help="Weights drawn from each matrix.", least=None),
+    number_option(
+        "--weights", default=6, help="Number of weights drawn from each matrix.", least=None
+    ),
     click.option(
         "--step",
         type=float,
@@ -606,8 +636,10 @@ def find_surface(**given: Any) -> "Inspection":
         metavar="H",
         help="Step h of the difference quotients.",
     ),
-    number_option("--tokens", default=40, help="Tokens of the text whose loss is f.", least=None),
-    number_option("--seed", default=0, help="Seed of the draws.", least=None),
+    number_option(
+        "--tokens", default=40, help="Number of tokens of the text that f covers.", least=None
+    ),
+    number_option("--seed", default=0, help="Random seed of the draws.", least=None),
 )
 def find_gradcheck(model: str, text: tuple[str, ...], **given: Any) -> "Inspection":
     """Check gradients against (f(w + h) - f(w - h)) / 2h.
@@ -617,8 +649,8 @@ def find_gradcheck(model: str, text: tuple[str, ...], **given: Any) -> "Inspecti
     rnnlm inspect gradcheck -m my-model --on my.txt --weights 20
 
     f is the training loss on the first tokens of TEXT, in float64, without dropout; sampled losses
-    draw the same noise words each time. Half of the weights drawn have a gradient that is not zero.
-    The tables have the largest relative difference of each matrix, and the numbers of one weight
+    draw the same noise words each time. Half of the weights drawn have a nonzero gradient. The
+    tables show the largest relative difference in each matrix, and the computation for one weight
     step by step.
     """
     options.check_texts(*text)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 list_options = section(
-    "Format of the lists",
+    "List format",
     options_of(
         LISTS,
         "format",
@@ -41,15 +41,16 @@ list_options = section(
         type=click.Choice(["tsv", "json", "kaldi", "espnet", "nemo"]),
     ),
     click.option("--ref", "references", multiple=True, metavar="FILE",
-                 help="References, `utt words...` a line; may be repeated."),
+                 help="File of references, one `utt words...` per line; may be repeated."),
     click.option("--sources", multiple=True, metavar="FILE",
-                 help="Sources of translations, `utt words...` a line; may be repeated."),
+                 help="File of the sources of translations, one `utt words...` per line; may be "
+                      "repeated."),
     click.option("--scores", "score_files", multiple=True, metavar="[FACTOR*]FILE",
-                 help="Scores of Kaldi lists: a file of `utt-N number`, next to the list or a "
-                      "path; several add up."),
+                 help="Scores of a Kaldi list: a file of `utt-N number`, by its path or its name "
+                      "beside the list. The scores of several files add up."),
 )  # fmt: skip
 rare_list_options = section(
-    "Format of the lists",
+    "List format",
     options_of(LISTS, "beam_size", "costs", "skip_incomplete", "encoding_errors"),
     rare=True,
 )
@@ -59,9 +60,9 @@ rare_mapping_options = section(
 )
 tuning_options = section(
     "Weights",
-    click.option("--no-words", is_flag=True, help="Use no weight for the number of words."),
+    click.option("--no-words", is_flag=True, help="Do not use the number of words."),
     click.option("--no-oov", is_flag=True,
-                 help="Use no weight for the number of words unknown to a model."),
+                 help="Do not use the number of words unknown to a model."),
     options_of(RESCORING, "seed"),
     rare=True,
 )  # fmt: skip
@@ -73,13 +74,14 @@ tuning_options = section(
     several_models_option("A language model, or an encoder-decoder for translations; may be "
                           f"repeated. {DEFAULT_MODEL}"),
     click.option("--tune", "tune_on", metavar="LIST",
-                 help="Tune weights on this list, which has references."),
+                 help="Tune the weights on this list, which must have references."),
     click.option("--apply", "apply_to", metavar="LIST",
-                 help="Rescore this list.  [default: that of --tune]"),
+                 help="Rescore this list.  [default: the list of --tune]"),
     click.option("--weights", "weights_file", metavar="FILE",
-                 help="Weights of an earlier run, instead of --tune."),
+                 help="Use the weights of an earlier run instead of tuning."),
     click.option("--split", type=click.Choice(["even-odd"]),
-                 help="Tune on the even utterances of --tune, counted from 0, apply to the odd."),
+                 help="Tune on the even utterances of --tune (counted from 0) and apply to the "
+                      "odd ones."),
     device_option,
 )  # fmt: skip
 @mapping_options
@@ -94,13 +96,13 @@ tuning_options = section(
         "--output",
         type=_OUTPUT,
         metavar="FILE",
-        help="Write the new 1-best, `utt words...` a line; - is standard output.",
+        help="Write the new 1-best hypotheses, one `utt words...` per line; - is standard output.",
     ),
     click.option(
         "--nbest-output",
         type=_OUTPUT,
         metavar="FILE",
-        help="Write the reordered list: JSON-lines with all features, or .tsv; - is "
+        help="Write the reordered list, as JSON Lines with all features or as .tsv; - is "
         "standard output.",
     ),
     click.option(
@@ -115,19 +117,19 @@ tuning_options = section(
 def command(
     model_names: tuple[str, ...], weights_file: str | None, device: str, as_json: bool, **given: Any
 ) -> None:
-    """Reorder n-best lists with language models. The WER is given before and after.
+    """Reorder n-best lists with language models, and show the WER before and after.
 
     \b
     rnnlm rescore --tune dev.tsv --apply test.tsv -m kn --weights-output w.json
     rnnlm rescore --weights w.json --apply test.tsv -m kn --output best.txt
     rnnlm rescore --tune list.tsv --split even-odd -m kn -m lstm
 
-    A hypothesis scores its first-pass score + weights * (log-probability under each model in
-    nats, number of words, number of words unknown to each model). The weights minimise the WER,
-    by exact line search (Och 2003), which takes the middle of the best interval; those of models
-    are never negative. An encoder-decoder gives log p(hypothesis | source). The 1-best is the
-    first hypothesis of a list. Intervals (95 %) and p-values are by resampling utterances. The same
-    command says that its files are finished, and does nothing.
+    The score of a hypothesis is its first-pass score + weights * (log-probability under each model
+    in nats, number of words, number of words unknown to each model). Tuning minimises the WER by
+    exact line search (Och 2003) and takes the middle of the best interval; weights of models are
+    never negative. An encoder-decoder gives log p(hypothesis | source). The 1-best is the first
+    hypothesis of a list. 95 % intervals and p-values come from resampling utterances. If the output
+    files are finished, the same command says so and does nothing.
 
     \b
     tsv     utt TAB rank TAB score TAB text; a reference has rank REF, no score,
@@ -136,7 +138,7 @@ def command(
             as rnnlm translate --json writes them, or one array
     kaldi   a text of `utt-N words...`, or its folder; scores or ac_cost, and ref
     espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
-    nemo    text TAB score; --beam-size or blank lines part utterances 1, 2, ...
+    nemo    text TAB score; --beam-size or blank lines separate the utterances
     """
     from rnnlm.lm.base.loading import scoring_model_of
     from rnnlm.storage.files.result_file import next_step_of_files, record_finished
@@ -178,7 +180,7 @@ def _check(given: dict[str, Any], weights_file: str | None) -> None:
     refuse_if(
         bool(given["tune_on"]) == bool(weights_file), "give either --tune LIST or --weights FILE."
     )
-    refuse_if(weights_file and not apply_to, "which list? Name it with --apply.")
+    refuse_if(weights_file and not apply_to, "--weights needs --apply LIST.")
     refuse_if(
         split and (weights_file or apply_to),
         "--split divides the list of --tune: leave out --apply and --weights.",
@@ -186,7 +188,7 @@ def _check(given: dict[str, Any], weights_file: str | None) -> None:
     is_tuning = any(given[name] for name in ("no_words", "no_oov", "weights_output"))
     refuse_if(
         weights_file and is_tuning,
-        "--weights are fixed: leave out --no-words, --no-oov and --weights-output.",
+        "--weights gives fixed weights: leave out --no-words, --no-oov and --weights-output.",
     )
 
 
@@ -281,8 +283,8 @@ def _fixed_weights(path: str, given: dict[str, Any]) -> "Weights":
     weights = read_weights(path)
     if _mapping(given) not in (TextMapping(), weights.mapping):
         raise UsageError(
-            f"the options for the text differ from those of {path}",
-            "the text is read as in tuning",
+            f"the text options differ from those with which {path} was tuned",
+            "weights need text that is read as in tuning",
             "leave them out, or tune again",
         )
     return weights
@@ -368,7 +370,7 @@ def print_tables(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
         rows.append(_row("oracle", rates.oracle, None))
         terminal.print_table(terminal.Table(_COLUMNS, rows, right=_COLUMNS[1:]))
     else:
-        terminal.say("no references: the list is rescored, errors are not counted")
+        terminal.say("no references: the list is rescored, but there is no WER")
 
     if weights:
         rows = [["first pass", "1"]]

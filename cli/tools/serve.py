@@ -16,16 +16,16 @@ from ..setting_options import SERVING, options_of
 @section("Server", options_of(SERVING, "host", metavar="HOST"),
                  options_of(SERVING, "port"))  # fmt: skip
 @section(
-    "Who may ask",
+    "Access",
     click.option("--token-file", metavar="FILE",
-                 help="Ask clients for the token that FILE holds, as `Authorization: Bearer "
-                      "TOKEN`.  [default: $RNNLM_TOKEN, if set]"),
+                 help="Require the token in FILE from clients, as `Authorization: Bearer TOKEN`.  "
+                      "[default: $RNNLM_TOKEN, if set]"),
     options_of(SERVING, "no_auth"),
     options_of(SERVING, "allow_host", multiple=True, metavar="NAME"),
     options_of(SERVING, "cors", multiple=True, metavar="ORIGIN"),
 )  # fmt: skip
 @section(
-    "Limits of a request",
+    "Request limits",
     options_of(SERVING, "max_sentences", "max_characters", "max_tokens", "answer_seconds"),
 )
 def command(
@@ -34,7 +34,7 @@ def command(
     token_file: str | None,
     **given: str | int | float | tuple[str, ...] | None,
 ) -> None:
-    """Serve models over HTTP: scores, next words, text.
+    """Serve scores, next words and text over HTTP.
 
     \b
     rnnlm serve -m demo
@@ -42,9 +42,9 @@ def command(
     curl localhost:8000/score -H "Content-Type: application/json" \\
          -d '{"sentences": ["the dog barked"], "words": true}'
 
-    /openapi.json describes all that can be asked for. Ctrl-C ends the server. Beyond 127.0.0.1 it
-    serves only with a token, or with --no-auth. It writes a line per request to standard error:
-    never what was sent or answered.
+    /openapi.json describes all endpoints. Press Ctrl-C to stop the server. On an address other than
+    127.0.0.1, it requires a token or --no-auth. It logs one line per request to standard error,
+    without the content of requests and answers.
     """
     from rnnlm.tools.serving.settings import ServingSettings
 
@@ -61,7 +61,7 @@ def command(
         settings,
         device,
         token,
-        started=lambda url: terminal.say(f"serving at {url}; Ctrl-C ends it"),
+        started=lambda url: terminal.say(f"serving at {url}; press Ctrl-C to stop"),
     )
 
     # Leave without waiting for threads that still compute for nobody: torch aborts the process when

@@ -41,7 +41,8 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
 @section(
     "Output",
     output_option(
-        "Text as word2vec writes it; compressed if it ends in .gz, .xz, .bz2 or .zst. - is stdout.",
+        "File in word2vec's text format, compressed if it ends in .gz, .xz, .bz2 or .zst; - is "
+        "standard output.",
         required=True,
     ),
     overwrite_option(),
@@ -58,11 +59,11 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     TEXT: files, globs, - (standard input), hf:OWNER/NAME (a data set), the name of a bundled
     corpus, or a prepared text.
 
-    svd: positive pointwise mutual information of words and their contexts, and its truncated
-    singular value decomposition (Levy et al. 2015). glove: Pennington et al. 2014. skipgram and
-    cbow, with negative sampling: Mikolov et al. 2013.
+    svd computes the positive pointwise mutual information of words and contexts, and its truncated
+    singular value decomposition (Levy et al. 2015). glove is GloVe (Pennington et al. 2014).
+    skipgram and cbow use negative sampling (Mikolov et al. 2013).
 
-    The same command says that FILE is finished, and does nothing.
+    If FILE is finished, the same command says so and does nothing.
     """
     from rnnlm.storage.files import outputs
     from rnnlm.storage.files.result_file import next_step_of_file, record_finished
@@ -80,10 +81,12 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     if given["method"] in (None, "svd"):
         refuse_given(
             ("epochs", "negative", "learning_rate", "threads"),
-            "not for --method svd, which counts once.",
+            "not valid with --method svd, which counts once.",
         )
     if given["method"] == "glove":
-        refuse_given(("negative",), "for skip-gram and CBOW; GloVe draws no noise words.")
+        refuse_given(
+            ("negative",), "only valid for skip-gram and CBOW; GloVe draws no noise words."
+        )
     names = named_text(text)
     if output != STANDARD_OUTPUT:
         outputs.check_apart([output], sources.expand(names))

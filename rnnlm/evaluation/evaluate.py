@@ -47,19 +47,20 @@ def compare(
     decoding: Any = None,
     reading: Mapping[str, object] | None = None,
 ) -> Comparison:
-    """Compare models of one task, themselves or by their names, on one text. None: by the metrics
-    of the validation text that were stored when they were trained, without intervals of the
-    differences and p-values; then there are no options.
+    """Compare models of one task, given as objects or by name, on one text. Without a text, compare
+    the validation metrics stored in training; differences then have no intervals and p-values, and
+    there are no options.
 
-    settings: how often it is resampled and with which seed; the others are for language models.
-    names: what models are called in the result.
+    settings: the number of resamples and their seed, and others for language models. names: the
+    names of the models in the result.
 
-    Of language models, train: a training text, in which n-grams are looked up and, where the models
-    do not know, words are counted. The other keywords are those of :meth:`rnnlm.Model.evaluate`.
+    For language models, train: a training text to look up n-grams in, and to count words in if the
+    models have no counts. The other keywords are those of :meth:`rnnlm.Model.evaluate`.
 
     Raises:
-        ComparisonError: the models are of different tasks, or nothing of them compares.
-        UsageError: an option does not go with the models.
+        ComparisonError: the models are for different tasks, or none of their metrics are
+            comparable.
+        UsageError: an option does not apply to the models.
         TextError: a text cannot be read or is empty.
         ModelError: a model is missing or damaged.
         DeviceError: the device is not available.

@@ -220,17 +220,18 @@ def plot_curves(
     training: bool = False,
     axes: "Axes | None" = None,
 ) -> "Figure":
-    """Return a matplotlib figure of the learning curves of `runs`: finished runs, folders of
-    runs or of grids, or names of models. `run.history` has the numbers.
+    """Draw the learning curves of `runs` as a matplotlib figure. A run is a finished run, the
+    folder of a run or of a grid, or the name of a model. `run.history` has the numbers.
 
-    Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds; for models of
-    other tasks the metric that their best weights are chosen by. A model of counts is a level line.
-    training: draw the perplexity of the training text, too, as a thin line. axes: draw there,
-    instead of in a figure of its own. path: also write the figure there; .svg, .png or .pdf.
+    The figure shows validation perplexity (on a logarithmic scale) by steps, tokens, epochs or
+    seconds; for other tasks, it shows the metric that selects the best weights. An n-gram model is
+    a horizontal line. training: also draw the perplexity of the training text, as a thin line.
+    axes: draw there instead of in a new figure. path: also save the figure there, as .svg, .png or
+    .pdf.
 
     Raises:
-        UsageError: there is no run, no such axis, or the suffix is another one.
-        ModelError: a run is not there.
+        UsageError: no run is named, the axis is unknown, or the suffix is not supported.
+        ModelError: a run does not exist.
         OutputError: the file cannot be written.
     """
     if path is not None:

@@ -134,12 +134,12 @@ def text_of(parts: Iterable[Part]) -> str:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Evaluation(Records, Result):
-    """What was measured of a model on one text.
+    """The evaluation of a model on one text.
 
-    A subclass for each task has the numbers as typed fields; `metrics`, `counts` and `facts` hold
-    the same numbers for code that works for every task. signature: how it was measured, and on
-    which data. intervals: 95 % intervals by column and name of their metric, where they were
-    requested; None for a metric that has none.
+    Each task has a subclass with the numbers as typed fields; `metrics`, `counts` and `facts` hold
+    the same numbers for code that works with every task. signature: how the metrics were measured,
+    and on which data. intervals: the requested 95 % intervals, by column and name of their metric;
+    None for a metric without one.
     """
 
     signature: str
@@ -159,7 +159,7 @@ class Evaluation(Records, Result):
     @property
     @abstractmethod
     def mains(self) -> tuple[Metric, ...]:
-        """The metrics that have intervals; models are compared by the first one."""
+        """The metrics with intervals; models are compared by the first one."""
 
     @property
     def joint(self) -> tuple[Metric, ...]:
@@ -168,8 +168,8 @@ class Evaluation(Records, Result):
 
     @abstractmethod
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
-        """Return what was counted, by name. column: the column of labels, where columns are
-        counted separately."""
+        """Return the counts by name. column: the column of labels, if columns are counted
+        separately."""
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -187,8 +187,8 @@ class Evaluation(Records, Result):
         return ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all numbers by name, in JSON's types, as they are stored with a model: without
-        what lines contributed, and the signature last."""
+        """Return all numbers by name in JSON types, as a model stores them: without the
+        contributions of lines, and with the signature last."""
         found = {each.name: getattr(self, each.name) for each in fields(self) if each.repr}
         for name in ("signature", "seconds"):
             found[name] = found.pop(name)
@@ -198,12 +198,12 @@ class Evaluation(Records, Result):
     @classmethod
     @abstractmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """Restore the evaluation from what :meth:`to_dict` returned, without the counts for
-        resampling. A metric that is not there, as it was measured before there was one, is None."""
+        """Restore an evaluation from the result of :meth:`to_dict`, without the counts for
+        resampling. A metric missing there is None."""
 
     def tables(self, most_confusions: int | None = None) -> Iterator[Table]:
-        """Yield the details as tables. most_confusions: how many confusions of labels to list;
-        None for the usual number."""
+        """Yield the details as tables. most_confusions: number of label confusions to list; None
+        for the default."""
         yield from ()
 
     def with_details(self, most_confusions: int | None = None) -> dict[str, Any]:
@@ -238,7 +238,7 @@ class Evaluation(Records, Result):
 
     @property
     def summary(self) -> tuple[Metric, ...]:
-        """The metrics that are summarised in one line, as in a model card."""
+        """The metrics of the one-line summary, as in a model card."""
         return self.brief
 
     def line(self, column: str = "") -> str:
@@ -256,8 +256,8 @@ class Evaluation(Records, Result):
         return ", ".join(parts)
 
     def metric(self, name: str, column: str = "") -> Metric | None:
-        """Return the metric of that name and column; None where it does not apply. The column of
-        labels may be left out where there is only one."""
+        """Return the metric with this name and column, or None if it does not apply. The column of
+        labels may be left out if there is only one."""
         columns = self.column_names
         if not column and len(columns) == 1:
             column = columns[0]
@@ -284,8 +284,8 @@ class Evaluation(Records, Result):
     # ---- As a table, and as people read it.
 
     def to_rows(self) -> list[Row]:
-        """Return a row for each metric: its value, the bounds of its interval where one was
-        requested, its signature, and what was counted."""
+        """Return one row per metric: its value, the bounds of its interval if requested, its
+        signature and its counts."""
         rows = []
         for each in (*self.metrics, *self.joint):
             interval = self.intervals.get((each.column, each.name)) or each.interval
@@ -355,8 +355,8 @@ class Evaluation(Records, Result):
 
     @staticmethod
     def summary_table(evaluations: "Mapping[str, Evaluation]") -> Table:
-        """Return the summaries of evaluations, by the names of their texts: a row for each text and
-        column of labels."""
+        """Return a table of summaries of evaluations, given by the names of their texts, with one
+        row per text and column of labels."""
         # Evaluations of different tasks need a column for whatever one of them has.
         summaries: list[Metric] = []
         counted: dict[str, None] = {}

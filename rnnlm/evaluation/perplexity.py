@@ -263,15 +263,15 @@ COUNTS = (
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class TextEvaluation(Evaluation):
-    """The metrics of a language model on a text. Perplexities are None where a token has
-    probability zero.
+    """The metrics of a language model on a text. Perplexities are None if a token has probability
+    zero.
 
     ppl_word = exp(-logprob_nats / (words + sentences)): each line's `</s>` counts as one.
     characters and bytes count each line plus one for its end. `_no_oov` leaves unknown tokens out
-    of sum and count (ppl_word_no_oov is None where words are not tokens, since a part of a word may
-    be unknown). bits_per_char and bits_per_byte are None, and closed_vocabulary is true, where
-    something was unknown or the tokenizer does not keep the text. lines: what each line adds; None
-    where it was stored; block_lines: as in :class:`PerEvent`.
+    of sum and count (ppl_word_no_oov is None if words are not tokens, since a part of a word may be
+    unknown). bits_per_char and bits_per_byte are None, and closed_vocabulary is true, if something
+    was unknown or the tokenizer does not preserve the text. lines: the contribution of each line;
+    None in a stored evaluation. block_lines: as in :class:`PerEvent`.
     """
 
     tokens: int
@@ -348,8 +348,7 @@ class TextEvaluation(Evaluation):
         return ("not normalised: these numbers are not perplexities",)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all numbers by name, with the bounds of the interval of the perplexity, if it was
-        requested."""
+        """Return all numbers by name, with the bounds of the perplexity's interval if requested."""
         found = super().to_dict()
         for (_, name), interval in self.intervals.items():
             found |= metrics.bounds(interval, f"{name}_")

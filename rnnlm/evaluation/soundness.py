@@ -58,13 +58,13 @@ def audit(
     """Check a model, or a prepared text. After a failed check, what depends on it is not checked.
 
     name: of a model or of the folder of a prepared text; or a model that was loaded from a folder,
-    which is checked. sample: the number of contexts after which sums of probabilities are computed,
-    of sentences for taggers and classifiers, of sources for an encoder-decoder; None: all, if they
-    are not too many.
+    which is checked. sample: the number of contexts to compute sums of probabilities for, of
+    sentences for taggers and classifiers, of sources for an encoder-decoder; None: all, unless
+    there are too many.
 
     Raises:
         UsageError: the sample is empty, or the model was not loaded from a folder.
-        ModelError: there is no such model.
+        ModelError: the model does not exist.
         DeviceError: `device` is not available.
     """
     if sample is not None and sample < 1:

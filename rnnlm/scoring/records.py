@@ -29,13 +29,14 @@ class TokenScore:
 
 @dataclass(frozen=True)
 class SentenceScore:
-    """The score of one sentence. logprob_nats is None where it has none, and `reason` says why: a
-    token has probability zero, or the sentence cannot be read.
+    """The score of one sentence. logprob_nats is None if there is no score; `reason` then says why:
+    a token has probability zero, or the sentence cannot be read.
 
-    words: those of the tokenizer, marks that it splits off among them. tokens counts `</s>`, where
-    that is scored; words does not. ppl_word = exp(-logprob_nats / (words + 1)), without `</s>`
-    exp(-logprob_nats / words). next_words: before each of the words of `word_scores`, the likeliest
-    there. columns: those of the table it comes from, by name. source: what it is the target of.
+    words: number of words of the tokenizer, including punctuation marks that it splits off. tokens
+    counts `</s>` if it is scored; words does not. ppl_word = exp(-logprob_nats / (words + 1)), or
+    exp(-logprob_nats / words) without `</s>`. next_words: the likeliest words at the place of each
+    word of `word_scores`. columns: the columns of its table, by name. source: the source that it is
+    the target of.
     """
 
     text: str

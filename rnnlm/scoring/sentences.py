@@ -135,10 +135,10 @@ ID = "id"
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One input record. given: what comes before it in the same line and is not scored. reason: why
-    it has no score, where that is known from reading it. columns: the others of its table, by name.
-    regions: those that make up the text, if it has any. source: what the text is the target of,
-    which an encoder-decoder reads; language models score the text alone.
+    """One input record. given: text before it in the same line, which is not scored. reason: the
+    reason why it has no score, if reading found one. columns: the other columns of its table, by
+    name. regions: the regions that make up the text, if any. source: the source that the text is
+    the target of, which an encoder-decoder reads; language models score only the text.
     """
 
     text: str
@@ -167,18 +167,16 @@ def read_sentences(
     settings: SentenceSettings = SentenceSettings(),
     targets: Sequence[str] = (),
 ) -> Iterator[Sentence]:
-    """Yield the sentences of a file, glob, `-` or data set, or of several, numbered from 1 over
-    all of them.
+    """Yield the sentences of one or more files, globs, data sets or `-`, numbered from 1
+    throughout.
 
-    Notices name ids that are the same, and tell of `|` as a word, which may be meant to separate
-    regions.
+    Notices report duplicate ids, and `|` as a word, which may be meant to separate regions.
 
-    targets: where `names` hold the sources of the sentences, line by line, the files of the
-    sentences.
+    targets: the files of the sentences, if `names` are the files of their sources, line by line.
 
     Raises:
-        TextError: a source is not there or cannot be read, or a column is not there; the mark of a
-            region is inside a word; files are not equally long.
+        TextError: a source or a column does not exist, a source cannot be read, the mark of a
+            region is inside a word, or the lengths of files differ.
         UsageError: the settings contradict each other.
     """
     settings.check()

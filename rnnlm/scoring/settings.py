@@ -19,17 +19,18 @@ Measure = Literal["entropy", "frequency"]
 
 @dataclass(frozen=True)
 class SentenceSettings(Checked):
-    """How sentences are read.
+    """How to read sentences.
 
-    column, id_column, given_column: of tables. id_column None: the column `id` where there is one,
-    else the number of the record, over all sources, from 1. given: what comes before each sentence
-    in its line, where no column says it. encoding_errors: "strict" makes a line that is not UTF-8 a
-    record without a score, "replace" puts U+FFFD. keep: the columns of tables that sentences carry
-    with them; None: all but those of the text and of ids. region_mark: what separates regions in a
-    text. region_columns: the columns that hold them, instead of `column`. are_pairs: the rows of
-    tables are pairs of a source, in `column`, and a text, in `target_column`; without names, the
-    columns are found as :mod:`rnnlm.tasks.seq2seq.pairs` finds them. given_source: the source of
-    all sentences. strip: white space counts as one space, and at the ends of a sentence as none.
+    column, id_column, given_column: columns of tables. id_column None: the column `id` if there is
+    one, else the number of the record over all sources, from 1. given: the text before each
+    sentence in its line, unless a column holds it. encoding_errors: "strict" makes a line of
+    invalid UTF-8 a record without a score, "replace" inserts U+FFFD. keep: the columns of tables to
+    keep with sentences; None: all but those of the text and of ids. region_mark: the mark that
+    separates regions in a text. region_columns: the columns that hold regions, instead of `column`.
+    are_pairs: rows of tables are pairs of a source, in `column`, and a text, in `target_column`;
+    without names, the columns are found as in :mod:`rnnlm.tasks.seq2seq.pairs`. given_source: the
+    source of all sentences. strip: reduce white space to one space between words, and none at the
+    ends of a sentence.
     """
 
     column: str | None = None
@@ -37,21 +38,23 @@ class SentenceSettings(Checked):
         str | None,
         Meta(
             title="NAME",
-            description="column of a table that names its rows; none: id if there is one, else "
-            "their number",
+            description="column of a table with the ids of rows; none: id if there is one, else "
+            "the row number",
         ),
     ] = None
     given_column: Annotated[
-        str | None, Meta(title="NAME", description="column of a table that holds the given text")
+        str | None,
+        Meta(
+            title="NAME", description="column of a table that holds the text before each sentence"
+        ),
     ] = None
     given: Annotated[
-        str,
-        Meta(description="text that comes before each sentence: the score is conditional on it"),
+        str, Meta(description="text before each sentence; scores are conditional on it")
     ] = ""
     encoding_errors: Literal["strict", "replace"] = "strict"
     keep: Annotated[
         tuple[str, ...] | None,
-        Meta(description="columns of a table to carry into the result; or all, or none"),
+        Meta(description="columns of a table to copy into the result, or all, or none"),
     ] = None
     region_mark: Annotated[
         str | None,
@@ -59,50 +62,55 @@ class SentenceSettings(Checked):
     ] = None
     region_columns: Annotated[
         tuple[str, ...],
-        Meta(description="columns of a table that hold the regions; joined, they are the text"),
+        Meta(description="columns of a table that hold the regions; joined, they form the text"),
     ] = ()
     are_pairs: bool = False
     target_column: Annotated[
         str | None,
         Meta(
             title="NAME",
-            description="column of a table that holds the targets; `column` is that of the "
-            "sources; none: as rnnlm train finds them",
+            description="column of a table that holds the targets; `column` names that of the "
+            "sources; none: found as in rnnlm train",
         ),
     ] = None
     given_source: Annotated[
-        str | None, Meta(description="source of all sentences: log p(sentence | source)")
+        str | None,
+        Meta(description="source text of all sentences, to score log p(sentence | source)"),
     ] = None
 
     strip: Annotated[
-        bool, Meta(description="read one space between words, and none at the ends of a sentence")
+        bool,
+        Meta(
+            description="reduce white space to one space between words, and none at the "
+            "ends of a sentence"
+        ),
     ] = False
 
     @property
     def has_regions(self) -> bool:
-        """Whether sentences are read with regions."""
+        """Whether sentences have regions."""
         return self.region_mark is not None or bool(self.region_columns)
 
     def spaced(self, text: str) -> str:
-        """Return `text` with the white space that is read."""
+        """Return `text` with its white space reduced if `strip` says so."""
         return single_spaced(text) if self.strip else text
 
     @property
     def wants_table(self) -> bool:
-        """Whether a column is named, which only tables have."""
+        """Whether a setting names a column, which only tables have."""
         named = self.column or self.id_column or self.given_column or self.region_columns
         return bool(named or self.are_pairs or self.keep)
 
     @property
     def source(self) -> SourceSettings:
-        """How its texts are taken out of tables and data sets."""
+        """How to read texts from tables and data sets."""
         return SourceSettings(self.column)
 
     def check(self) -> None:
         """Make sure that the settings do not contradict each other.
 
         Raises:
-            UsageError: they do, or what is to separate regions is white space.
+            UsageError: settings contradict each other, or the mark of regions is white space.
         """
         if self.given and self.given_column:
             raise UsageError("a given text for all, and a column of given texts", hint="choose one")
@@ -131,7 +139,7 @@ class SentenceSettings(Checked):
 
     @property
     def pairs(self) -> ParallelSettings:
-        """How the columns of pairs are found."""
+        """How to find the columns of pairs."""
         return ParallelSettings(column=self.column, target_column=self.target_column)
 
     @property
@@ -155,40 +163,50 @@ def check_mark(mark: str) -> None:
 class ScoringSettings(Checked):
     """What is scored, and how much the record holds."""
 
-    tokens: Annotated[bool, Meta(description="each token's surprisal, in bits")] = False
+    tokens: Annotated[bool, Meta(description="report the surprisal of each token in bits")] = False
     words: Annotated[
-        bool, Meta(description="each word's surprisal, in bits, whatever the model's tokens are")
+        bool,
+        Meta(
+            description="report the surprisal of each word in bits, whatever the model's tokens are"
+        ),
     ] = False
     next_words: Annotated[
-        Natural, Meta(description="so many of the likeliest words at each place")
+        Natural, Meta(description="number of likeliest next words to report before each word")
     ] = 0
-    eos: Annotated[bool, Meta(description="score sentences with their end, </s>")] = True
+    eos: Annotated[
+        bool, Meta(description="include the end of each sentence, </s>, in its score")
+    ] = True
     context: Annotated[
-        Literal["reset", "carry"], Meta(description="each line alone, or all lines as one stream")
+        Literal["reset", "carry"],
+        Meta(description="score each line alone (reset), or all lines as one stream (carry)"),
     ] = "reset"
     special_symbols: Annotated[
-        SpecialSymbols, Meta(description="<s> or </s> in the text: an error, dropped, or <unk>")
+        SpecialSymbols,
+        Meta(description="<s> or </s> in the text is an error, is dropped, or becomes <unk>"),
     ] = "error"
     unscorable: Annotated[
         Literal["raise", "null"],
-        Meta(description="a line that has no score: an error, or a record without one"),
+        Meta(
+            description="treat a line that cannot be scored as an error, or return a record "
+            "without a score"
+        ),
     ] = "raise"
     split: Annotated[
         Literal["whitespace", "tokens"],
         Meta(
-            description="words are those between white space (whitespace) or those of the "
-            "tokenizer, marks apart (tokens)"
+            description="count words separated by white space (whitespace), or the tokenizer's "
+            "words, punctuation marks apart (tokens)"
         ),
     ] = "whitespace"
     measures: Annotated[
         tuple[Measure, ...],
         Meta(
-            description="also, for each word, the entropy of the prediction or its frequency in "
-            "training (log10)"
+            description="report for each word also the entropy of the prediction, or the word's "
+            "log10 frequency in training"
         ),
     ] = ()
     with_regions: Annotated[
-        bool, Meta(description="surprisals of the regions of sentences that have some")
+        bool, Meta(description="report the surprisals of regions in sentences that have some")
     ] = False
 
     def __post_init__(self) -> None:
@@ -210,21 +228,21 @@ class SentenceScoring(ScoringSettings):
     given: Annotated[
         str | Sequence[str],
         Meta(
-            description="what comes before each sentence in the same line, one text for all, or "
-            "one for each; scores are conditional on it"
+            description="text before each sentence in its line, one for all or one for each; "
+            "scores are conditional on it"
         ),
     ] = ""
     regions: Annotated[
         str | None,
         Meta(
-            description='what separates regions in the sentences, such as "|"; it is taken out, '
-            "and `region_scores` has the surprisal of each"
+            description='mark that separates regions in the sentences, such as "|"; it is '
+            "removed, and `region_scores` has the surprisal of each region"
         ),
     ] = None
     sources: Annotated[
         str | Sequence[str] | None,
         Meta(
-            description="for an encoder-decoder, what each sentence is the target of, one text for "
-            "all, or one for each: log p(sentence | source)"
+            description="for an encoder-decoder: source of each sentence, one for all or one for "
+            "each; scores are log p(sentence | source)"
         ),
     ] = None

@@ -37,11 +37,11 @@ class WordPrefix:
 
 
 class WordScorer:
-    """Scores growing lines, word by word; made by :meth:`rnnlm.Model.scorer`. Several threads may
-    share one.
+    """A scorer for lines that grow word by word, returned by :meth:`rnnlm.Model.scorer`. Threads
+    may share one.
 
-    What a network predicts after a state is kept, up to 128 MiB of it, so that further words cost
-    nothing there.
+    A network's predictions after each state are cached, up to 128 MiB, so further words after the
+    same state cost nothing.
     """
 
     def __init__(self, model: LanguageModel) -> None:
@@ -57,21 +57,21 @@ class WordScorer:
         return WordScorer, (self.model,)
 
     def begin(self) -> WordPrefix:
-        """Return the start of a line: nothing has been read."""
+        """Return the state at the start of a line."""
         return self._prefix(self._prefixes.begin(), begins_line=True)
 
     def extend(self, state: WordPrefix, word: str) -> tuple[float, WordPrefix]:
-        """Return log p(word | state) in nats, -inf where it is impossible, and the state after the
-        word. `</s>` ends the line, and the next one begins after it, with nothing remembered.
+        """Return log p(word | state) in nats, -inf if the word is impossible, and the state after
+        the word. `</s>` ends the line; the state after it is that of a new line.
 
-        A word may be several tokens, as it is in a line; where tokens are characters or bytes the
-        space before it is one of them. Where words are made of pieces, log p is that of the pieces,
-        so it includes longer words that begin with them.
+        A word may be several tokens, as in a line; if tokens are characters or bytes, they include
+        the space before it. If words are made of pieces, log p is that of the pieces, so it
+        includes longer words that begin with them.
 
         Raises:
-            TextError: `word` is empty, holds white space, or is `<s>`.
-            ArgumentTypeError: it is no str.
-            UsageError: `state` is of another scorer.
+            TextError: `word` is empty, contains white space, or is `<s>`.
+            ArgumentTypeError: `word` is not a str.
+            UsageError: `state` belongs to another scorer.
             ModelError: the model's scores are not numbers.
         """
         [answer] = self._extended([state], [word])
@@ -80,12 +80,12 @@ class WordScorer:
     def extend_all(
         self, states: Iterable[WordPrefix], words: Iterable[str]
     ) -> list[tuple[float, WordPrefix]]:
-        """Extend each state with the word beside it. A network reads the states side by side, in a
-        fraction of the time; log p may differ from that of :meth:`extend` by rounding.
+        """Extend each state with the word at the same place. A network reads all states in one
+        batch, in a fraction of the time; log p may differ from that of :meth:`extend` by rounding.
 
         Raises:
-            UsageError: there are more of one than of the other, or a state is of another scorer.
-                Else as :meth:`extend`.
+            UsageError: the numbers of states and words differ, or a state belongs to another
+                scorer. Other errors are those of :meth:`extend`.
         """
         name, one = "words", cast(object, words)
         if isinstance(states, WordPrefix):
@@ -130,16 +130,16 @@ class WordScorer:
         return extended
 
     def next(self, state: WordPrefix, count: int = 10) -> list[NextWord]:
-        """Return the `count` likeliest next words after `state`, `</s>` among them, each with its
-        probability, likeliest first; unknown ones are left out.
+        """Return the `count` likeliest next words after `state`, including `</s>`, each with its
+        probability, likeliest first. Unknown words are left out.
 
-        Where every token is a word, that is exp(log p) of :meth:`extend`. Where words are made of
-        pieces it is the probability of the whole word, with its end, given that another word ended
-        before it (:mod:`rnnlm.lm.base.words`).
+        If every token is a word, the probability is exp(log p) of :meth:`extend`. If words are made
+        of pieces, it is the probability of the whole word, including its end, given that another
+        word ended before it (:mod:`rnnlm.lm.base.words`).
 
         Raises:
-            UsageError: `state` is of another scorer, or `count` below 0.
-            ArgumentTypeError: `count` is no whole number.
+            UsageError: `state` belongs to another scorer, or `count` is below 0.
+            ArgumentTypeError: `count` is not a whole number.
             ModelError: the model's scores are not numbers.
         """
         self._check(state)

@@ -66,7 +66,7 @@ class Text(Protocol):
         """The tokenizer that the text is prepared with."""
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the lines in order, a megabyte or so at a time."""
+        """Yield the lines in order, in blocks of about a megabyte."""
 
     def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> EncodedText:
         """Return the ids of the text, in memory, and what is counted."""
@@ -127,7 +127,8 @@ class BlockText:
 class Corpus(BlockText):
     """A text in files or other sources, and how to read them.
 
-    If the settings name a column, a notice names the sources that are plain text and have none.
+    If the settings name a column, a notice lists the sources that are plain text and have no
+    columns.
     """
 
     sources: tuple[str, ...]
@@ -139,14 +140,14 @@ class Corpus(BlockText):
 
     @classmethod
     def from_lines(cls, lines: Iterable[str], settings: TextSettings = TextSettings()) -> "Corpus":
-        """Return a text of these lines, which is taken wherever a path is.
+        """Return a text of these lines, which can be used wherever a path can.
 
-        The lines are written to a temporary file as they come, which is removed with the text: they
-        need not fit in memory.
+        The lines are written to a temporary file as they come, so they need not fit in memory. The
+        file is removed with the text.
 
         Raises:
-            ArgumentTypeError: it is one text instead of several, or one of them is no str.
-            TextError: a line holds a line end.
+            ArgumentTypeError: `lines` is a single str, or a line is not a str.
+            TextError: a line contains a line break.
         """
         return cls._written(in_memory.write_lines(lines), settings)
 
@@ -159,17 +160,17 @@ class Corpus(BlockText):
         columns: Sequence[str] = (),
         settings: TextSettings = TextSettings(),
     ) -> "Corpus":
-        """Return the text of a data set, which is taken wherever a path is: of Hugging Face's
-        `datasets`, streamed or not, of pandas, of whatever shares its columns by Arrow's C
-        interface (Polars, pyarrow, DuckDB), of rows one by one, or a column of these by itself.
+        """Return the text of a data set, which can be used wherever a path can. A data set is one
+        of Hugging Face's `datasets`, streamed or not, of pandas, of a library with Arrow's C
+        interface (Polars, pyarrow, DuckDB), an iterable of rows, or a column of these.
 
-        column: of the text. columns: others that are kept under their names, such as those of
-        labels or of a target, which settings like `label_column` then name; numbers of classes
-        (`datasets.ClassLabel`) become the names of the classes.
+        column: the column of the text. columns: other columns to keep under their names, such as
+        those of labels or of a target, for settings like `label_column`. Class numbers
+        (`datasets.ClassLabel`) become class names.
 
         Raises:
-            ArgumentTypeError: it is no data set.
-            TextError: a column is not there, or the data set cannot be read.
+            ArgumentTypeError: the argument is not a data set.
+            TextError: a column does not exist, or the data set cannot be read.
         """
         path = in_memory.write_dataset(dataset, column, columns)
         return cls._written(path, settings)

@@ -41,17 +41,22 @@ SpecialSymbols = Literal["error", "drop", "replace"]
 
 @dataclass(frozen=True)
 class TextSettings(Checked):
-    """How lines are read."""
+    """How to read lines."""
 
     encoding_errors: Annotated[
-        Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")
+        Literal["strict", "replace"],
+        Meta(description="invalid UTF-8 is an error (strict), or becomes U+FFFD (replace)"),
     ] = "strict"
     blank_lines: Annotated[
         Literal["skip", "keep", "documents"],
-        Meta(description="blank lines: skipped, one </s> each, or document borders"),
+        Meta(
+            description="blank lines are skipped, kept as one </s> each, or read as document "
+            "boundaries"
+        ),
     ] = "skip"
     special_symbols: Annotated[
-        SpecialSymbols, Meta(description="<s> or </s> in the text: an error, dropped, or <unk>")
+        SpecialSymbols,
+        Meta(description="<s> or </s> in the text is an error, is dropped, or becomes <unk>"),
     ] = "error"
 
 
@@ -63,7 +68,8 @@ class HoldoutSettings:
         Probability,
         Meta(
             title="SHARE",
-            description="share of the text that is held out for validation, such as 5%; 0: none",
+            description="share of the text to hold out for validation, such as 5%; 0 holds out "
+            "nothing",
             extra=needs(valid=(None,)),
         ),
     ] = 0.05

@@ -54,8 +54,8 @@ Traced = list[tuple[str, int, int]]
 
 
 def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
-    """Return `text` in one form; its lines stay lines. forms: of FORMS, as "quotes,dashes" or a
-    list of names; or "all".
+    """Normalise the characters of `text`; lines stay lines. forms: names of FORMS, as
+    "quotes,dashes" or as a list, or "all".
 
     quotes: curly and low quotation marks, primes and the acute accent as a separate character
     become ' and "; guillemets stay. dashes: hyphens, en and em dashes and the minus sign become -.
@@ -65,8 +65,8 @@ def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
     `<s>`, `</s>` or `<unk>`. nfc: letters with accents are single characters.
 
     Raises:
-        SettingsError: there is no such form.
-        ArgumentTypeError: `text` is no str, or forms are no names.
+        SettingsError: a form is unknown.
+        ArgumentTypeError: `text` is not a str, or forms are not names.
     """
     if not isinstance(text, str):
         raise ArgumentTypeError(f"a text must be a str, not {given(text)}")

@@ -25,29 +25,27 @@ class ParallelSettings:
 
     format: Annotated[
         Format,
-        Meta(
-            description="how pairs are written; auto: inferred from the name and content of "
-            "the file"
-        ),
+        Meta(description="format of the pairs; auto infers it from the file's name and content"),
     ] = "auto"
     column: Annotated[str | None, Meta(title="NAME", description="column of the sources")] = None
     target_column: Annotated[
         str | None,
-        Meta(title="NAME", description="column of the targets; `column` is that of the sources"),
+        Meta(title="NAME", description="column of the targets; `column` names that of the sources"),
     ] = None
     skip_empty: Annotated[
         bool,
         Meta(
-            description="in files side by side, lines that are empty in one of them are left out, "
-            "as rows of tables are"
+            description="skip pairs with an empty side; without this, an empty line in parallel "
+            "files is an error"
         ),
     ] = False
     encoding_errors: Annotated[
-        Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")
+        Literal["strict", "replace"],
+        Meta(description="invalid UTF-8 is an error (strict), or becomes U+FFFD (replace)"),
     ] = "strict"
     special_symbols: Annotated[
         Literal["error", "drop", "replace"],
-        Meta(description="<s> or </s> in the text: an error, dropped, or <unk>"),
+        Meta(description="<s> or </s> in the text is an error, is dropped, or becomes <unk>"),
     ] = "error"
 
 

@@ -52,13 +52,18 @@ HUB_SECONDS = 5  # how long to wait for an answer
 
 @dataclass(frozen=True)
 class SourceSettings(Checked):
-    """How tables and data sets are read."""
+    """How to read tables and data sets."""
 
     column: Annotated[
         str | None,
-        Meta(title="NAME", description="text column of JSON-lines, CSV, Parquet and data sets"),
+        Meta(
+            title="NAME",
+            description="column that holds the text, in JSON Lines, CSV, Parquet and data sets",
+        ),
     ] = None
-    split: Annotated[str, Meta(title="NAME", description="split of a data set")] = "train"
+    split: Annotated[str, Meta(title="NAME", description="which split of a data set to read")] = (
+        "train"
+    )
 
 
 def expand(names: tuple[str, ...]) -> list[str]:

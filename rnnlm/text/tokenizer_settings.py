@@ -22,28 +22,32 @@ class TokenizerSettings:
 
     tokenizer: Annotated[
         Literal["word", "char", "byte", "sentencepiece"],
-        Meta(description="how text becomes tokens"),
+        Meta(description="how to split text into tokens"),
     ] = "word"
-    lowercase: Annotated[bool, Meta(description="lower-case the text first")] = False
+    lowercase: Annotated[bool, Meta(description="convert the text to lower case")] = False
     split_punctuation: Annotated[
-        bool, Meta(description="punctuation marks are words of their own")
+        bool, Meta(description="treat punctuation marks as separate words")
     ] = False
     min_count: Annotated[
         Count,
         Meta(
-            description="rarer words, or characters, become <unk>", extra=needs(tokenizer=LIMITED)
+            description="words or characters that occur fewer times become <unk>",
+            extra=needs(tokenizer=LIMITED),
         ),
     ] = 1
     max_vocab: Annotated[
         Annotated[int, Meta(ge=3)] | None,
         Meta(
-            description="largest vocabulary of words or characters, </s> and <unk> included",
+            description="most words or characters in the vocabulary, including </s> and <unk>",
             extra=needs(tokenizer=LIMITED),
         ),
     ] = None
     literal_unk: Annotated[
         Literal["symbol", "spell"],
-        Meta(description="<unk> in the text: the unknown symbol, or ordinary text"),
+        Meta(
+            description="read <unk> in the text as the unknown symbol (symbol), or as ordinary "
+            "text (spell)"
+        ),
     ] = "symbol"
     sentencepiece_model: Annotated[
         Literal["unigram", "bpe"],
@@ -62,13 +66,13 @@ class TokenizerSettings:
         Annotated[str, Meta(pattern="[a-z]", examples=["quotes,dashes"])] | None,
         Meta(
             title="FORMS",
-            description="make uniform any of quotes,dashes,spaces,entities,nfc, or all",
+            description="forms to normalise: any of quotes,dashes,spaces,entities,nfc, or all",
         ),
     ] = None
     remove_punctuation: Annotated[
         bool,
         Meta(
-            description="punctuation becomes a space; apostrophes inside words stay, and "
+            description="replace punctuation by spaces; apostrophes inside words stay, but "
             "become straight"
         ),
     ] = False

@@ -53,7 +53,7 @@ class HarnessModel(harness.LM):
         becomes of `<s>` and `</s>` in texts (error, drop, replace). seed: of samples.
 
         Raises:
-            ModelError: there is no such model.
+            ModelError: the model does not exist.
             UsageError: it cannot adapt itself in this way.
         """
         super().__init__()

@@ -133,7 +133,7 @@ class LanguageModel(package.AbstractLanguageModel):
 
         Raises:
             UsageError: it is not made of n-grams; pass its folder to a new decoder instead.
-            OutputError: it cannot be written.
+            OutputError: the file cannot be written.
         """
         folder = Path(filepath)
         export_arpa(self.model.model, folder / ARPA_FILE, overwrite=True)

@@ -276,8 +276,8 @@ class GridRunStarted:
 
 @dataclass(frozen=True)
 class GridRunEnded:
-    """A run of a grid has ended, with this result. error: what made it fail, if it did; the grid
-    goes on."""
+    """A run of a grid has ended, with this result. error: the error if the run failed; the grid
+    continues."""
 
     number: int
     count: int
@@ -287,9 +287,9 @@ class GridRunEnded:
 
 @dataclass(frozen=True)
 class GridFinished(Records):
-    """The grid is over. stopped: "complete", or "request" if the caller asked for its end: the same
-    grid again resumes. table, curves: the files with the results and the learning curves of all
-    runs that have ended; None where there are none."""
+    """The grid has ended. stopped: "complete", or "request" if the caller stopped it; the same call
+    then resumes it. table, curves: the files with the results and the learning curves of all runs
+    that have ended; None if there are none."""
 
     folder: str
     results: tuple[RunResult, ...]
@@ -298,7 +298,7 @@ class GridFinished(Records):
     curves: str | None
 
     def to_rows(self) -> list[Row]:
-        """Return a row for each run: its settings of the grid, sizes, times and metrics."""
+        """Return one row per run: its values in the grid, sizes, times and metrics."""
         rows = []
         for each in self.results:
             numbers = {name: _as_number(value) for name, value in each.values.items()}
@@ -326,22 +326,22 @@ def train_grid(
     stop: Callable[[], bool] = never, save: Callable[[], bool] = never, **request: SettingValue,
 ) -> Iterator[GridEvent]:  # fmt: skip
     """Train one model for each combination of settings: `train_grid("my.txt", grid={"model":
-    ["rnn", "lstm"], "hidden_size": [64, 128]}, output="lesson", budget="5epochs")`. All runs have
+    ["rnn", "lstm"], "hidden_size": [64, 128]}, output="lesson", budget="5epochs")`. All runs share
     the text, tokenizer, budget and seed of the first one, unless the grid names them.
 
-    grid: the values of each setting; `model` and `recipe` may be among them. output: the grid's
-    folder, with one for each run, `grid.tsv` and `curves.svg`.
+    grid: the values of each setting, which may be `model` or `recipe`. output: the folder of the
+    grid, with a folder for each run, `grid.tsv` and `curves.svg`.
 
-    stop, save and all other keywords are as for :func:`rnnlm.train`. Runs of this grid that the
-    folder holds already are not trained again.
+    stop, save and all other keywords are as for :func:`rnnlm.train`. Finished runs in the folder
+    are not trained again.
 
     Yields GridRunStarted, the events of that run and GridRunEnded for each, at the end
     GridFinished.
 
     Raises:
-        RnnlmError: a combination is impossible, the text cannot be read, the folder holds other
-            runs; all before the first run begins. A run that diverges is reported by its
-            GridRunEnded.
+        RnnlmError: a combination is impossible, the text cannot be read, or the folder holds other
+            runs. These are raised before the first run begins; GridRunEnded reports a run that
+            diverges.
     """
     asked = GridRequest(request_of(text, request), axes_of(grid))
     yield from run_grid(plan_grid(asked), stop, save)

@@ -40,14 +40,15 @@ class Request:
         str | None,
         Meta(
             title="DIR",
-            description="in place of a text, for n-gram models: counts that rnnlm count wrote",
+            description="folder of counts from rnnlm count, to train an n-gram model on instead "
+            "of a text",
         ),
     ] = None
     recipe: Annotated[
         str | None,
         Meta(
             title="NAME|FILE.toml",
-            description="named settings, see rnnlm list recipes; or settings from a file",
+            description="named settings (see rnnlm list recipes), or a file of settings",
         ),
     ] = None
     model: Annotated[
@@ -60,7 +61,7 @@ class Request:
     output: Path | None = None
     overwrite: bool = False
     tokenizer_from: Annotated[
-        str | None, Meta(title="MODEL", description="share the tokenizer of another model")
+        str | None, Meta(title="MODEL", description="use the tokenizer of another model")
     ] = None
     init_from: Annotated[
         str | None, Meta(title="MODEL", description="start from the weights of another model")
@@ -69,27 +70,33 @@ class Request:
         str | None,
         Meta(
             title="TASK",
-            description="tagging, classification or seq2seq instead of a language model",
+            description="train for tagging, classification or seq2seq instead of language "
+            "modelling",
         ),
     ] = None
     contextual: Annotated[
         tuple[str, ...],
         Meta(
             title="MODEL",
-            description="with `task`: a language model whose layers are read beside the words, and "
-            "are not trained",
+            description="with `task`: a language model whose layers are additional input and "
+            "stay fixed",
         ),
     ] = ()
     target: Annotated[
         tuple[str, ...],
-        Meta(title="FILE", description="with seq2seq: the target of each line of a text"),
+        Meta(
+            title="FILE", description="with seq2seq: file with the target of each line of the text"
+        ),
     ] = ()
     valid_target: Annotated[
         tuple[str, ...],
-        Meta(title="FILE", description="targets of `valid`; repeat it for several references"),
+        Meta(
+            title="FILE",
+            description="file with the targets of `valid`; repeat for several references",
+        ),
     ] = ()
     test_target: Annotated[
-        tuple[str, ...], Meta(title="FILE", description="targets of `test`")
+        tuple[str, ...], Meta(title="FILE", description="file with the targets of `test`")
     ] = ()
     init_encoder_from: Annotated[
         str | None,

@@ -319,20 +319,20 @@ Run = str | os.PathLike[str]  # a folder or the name of a model; a finished run 
 def report(
     runs: Run | Sequence[Run], path: str | Path, *, by: By = "steps", overwrite: bool = False
 ) -> Path:
-    """Write a page of HTML about training runs, and return its path: the learning curves of several
-    runs in one plot; of each run what it is, its metrics with signatures, its settings with their
-    origin, learning curve, learning rate, gradient norms, spectral radius and saturated units by
-    layer, rollbacks, speed.
+    """Write an HTML page about training runs, and return its path. It has one plot of the learning
+    curves of all runs. For each run, it shows the model, metrics with signatures, settings with
+    their origins, learning curve, learning rate, gradient norms, spectral radius and saturated
+    units by layer, rollbacks and speed.
 
-    The page loads nothing. runs: one or several; a run is its folder, or the name of a model; a
-    grid stands for all its runs. A run that goes on has a page, too, and so has one that diverged,
-    even if it has left no more than its metrics.jsonl; for a model without a run (a mixture, an
-    imported one) the page says what it is. by: the horizontal axis of learning curves.
+    The page loads no other files. runs: one or several; a run is its folder or the name of a model,
+    and the folder of a grid means all its runs. Runs in progress and runs that diverged have a
+    page, too, even if only their metrics.jsonl exists. For a model without a run (a mixture, an
+    imported model), the page describes the model. by: the horizontal axis of learning curves.
 
     Raises:
-        ModelError: there is no such run or model, or its log or manifest is damaged.
-        UsageError: no run is named, or `path` is not a name of an HTML file.
-        OutputError: the page cannot be written, or is there already and `overwrite` is not set.
+        ModelError: a run or model does not exist, or its log or manifest is damaged.
+        UsageError: no run is named, or `path` does not name an HTML file.
+        OutputError: the page cannot be written, or it exists and `overwrite` is not set.
     """
     path = Path(path)
     pages.check(path, overwrite, WHAT)

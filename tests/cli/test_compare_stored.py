@@ -82,9 +82,9 @@ def test_json_has_metrics_and_differences(rnnlm, baselines):
     (["lstm", "chars"], 1, "the part tok of their signatures differs", "tokens to lstm"),
     (["lstm", "nothing"], 1, "no model at nothing", ""),
     (["lstm"], 2, "a comparison needs at least two models", "there is 1"),
-    (["lstm", "ngram", "--plot", "x.svg", "--block", "2"], 2, "--block, --plot: this needs --on",
+    (["lstm", "ngram", "--plot", "x.svg", "--block", "2"], 2, "--block, --plot: only valid with --on",
      ""),
-    (["lstm", "ngram", "--beam", "2"], 2, "--beam: this needs --on TEXT", ""),
+    (["lstm", "ngram", "--beam", "2"], 2, "--beam: only valid with --on TEXT", ""),
 ])  # fmt: skip
 def test_what_cannot_be_compared_is_refused(rnnlm, baselines, names, code, what, why):
     outcome = rnnlm("compare", *names)

@@ -94,20 +94,20 @@ def test_counts_are_replaced_only_where_asked(rnnlm, counts):
 
 
 @pytest.mark.parametrize(("arguments", "what"), [
-    (["a", "-o", "c"], "copy it, or name several to add them up"),
+    (["a", "-o", "c"], "copy it, or name several folders to add them up"),
     (["a", "a.txt"], "cannot be combined with a.txt"),
     (["a.txt", "a", "-o", "c"], "cannot be combined with a.txt"),
     (["a", "b", "-o", "a", "--overwrite"], "a is also an input"),
     (["a", "--memory", "1G"], "--memory, --temp, --workers and --dask have no effect"),
-    (["a", "b", "--workers", "2"], "leave --workers and --dask out"),
+    (["a", "b", "--workers", "2"], "leave out --workers and --dask"),
     (["a", "--lowercase"], "options for reading and tokenizing text have no effect"),
     (["a", "b", "--tokenizer-from", "a"], "options for reading and tokenizing text have no effect"),
     (["a.txt", "--memory", "1G"], "--memory, --temp, --workers and --dask need a folder"),
     (["a.txt", "-o", "x", "--temp", "t"], "--temp needs --memory"),
     (["a.txt", "-o", "x", "--min-count", "2"], "a folder holds all counts"),
     (["a", "b", "-o", "x", "--only"], "a folder holds all counts"),
-    (["a.txt", "-m", "demo", "--tokenizer-from", "a"], "both bring a tokenizer"),
-    (["a.txt", "--lowercase", "--tokenizer-from", "a"], "brings its own tokenizer"),
+    (["a.txt", "-m", "demo", "--tokenizer-from", "a"], "both name a tokenizer"),
+    (["a.txt", "--lowercase", "--tokenizer-from", "a"], "determines the tokenizer"),
 ])  # fmt: skip
 def test_what_cannot_be_combined_is_wrong_usage(rnnlm, counts, arguments, what):
     [first, *_] = checked_error(rnnlm("count", *arguments), 2, "")

@@ -55,5 +55,5 @@ def test_the_rnnlm_of_somebody_else_is_noticed(
 
     shown = rnnlm("doctor", bigram)
     assert shown.code == 0
-    assert ("another project's rnnlm" in shown.err) is is_foreign
+    assert ("another project called rnnlm" in shown.err) is is_foreign
     assert ("pip uninstall rnnlm" in shown.err) is is_foreign

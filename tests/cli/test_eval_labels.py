@@ -114,9 +114,9 @@ def test_confusions_are_listed_and_drawn(rnnlm, here, classifier, slot_tagger):
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ("--context reset", "--context: model is a tagger of words, and this needs a language model"),
+    ("--context reset", "--context: model is a tagger of words, but this needs a language model"),
     ("--blank-lines documents", "--blank-lines: model is a tagger of words"),
-    ("--beam 2", "is a tagger of words, and this needs an encoder-decoder"),
+    ("--beam 2", "is a tagger of words, but this needs an encoder-decoder"),
     ("--plot x.txt", "x.txt does not have a plot suffix"),
     ("--label-column 1,2 --scheme none", "they are 1, 2, and it has learned 2"),
     ("--label-column 9", "no column '9'"),

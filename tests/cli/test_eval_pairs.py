@@ -92,10 +92,10 @@ def test_decoded_figure_can_choose_weights_and_be_plotted(rnnlm, here, translato
 
 
 @pytest.mark.parametrize("options, message", [
-    ("--scheme bio", "{model} is an encoder-decoder, and this needs a tagger of words or a classifier"),
-    ("--context reset", "{model} is an encoder-decoder, and this needs a language model"),
+    ("--scheme bio", "{model} is an encoder-decoder, but this needs a tagger of words or a classifier"),
+    ("--context reset", "{model} is an encoder-decoder, but this needs a language model"),
     ("--column german", "german"), ("--target missing", "missing"),
-    ("-o -", "standard output takes the metrics"),
+    ("-o -", "standard output is for the metrics"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_told(rnnlm, translator, options, message):
     outcome = rnnlm(f"eval -m {translator.folder} {translator.valid} {options}")

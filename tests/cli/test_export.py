@@ -37,9 +37,11 @@ def test_one_thing_is_exported_at_a_time(rnnlm, models, trigrams, here):
     checked_error(
         rnnlm("export", "-m", models.lstm, "--arpa", "m.arpa", "--vectors", "m.vec"),
         2,
-        "say what to write",
+        "give either --arpa FILE or --vectors FILE",
     )
-    checked_error(rnnlm("export", "-m", models.lstm), 2, "say what to write")
+    checked_error(
+        rnnlm("export", "-m", models.lstm), 2, "give either --arpa FILE or --vectors FILE"
+    )
     checked_error(
         rnnlm("export", "-m", models.lstm, "-m", trigrams, "--arpa", "m.arpa"),
         2,

@@ -51,7 +51,7 @@ def test_documents_are_sorted_and_counted(rnnlm, models, shards, here):
 def test_a_reference_gives_the_borders(rnnlm, models, shards):
     request = ("filter", "rows.jsonl", "-m", models.unigram, "--column", "body", "--workers", 1)
     done = rnnlm(*request, "-o", "out", "--reference", "rows.jsonl", "--quantiles", "0.25,0.5")
-    assert "(of 40 documents of the reference)" in done.err and "--cutoffs" in done.err
+    assert "(from 40 documents of the reference)" in done.err and "--cutoffs" in done.err
     told = rnnlm(*request, "-o", "out", "--reference", "rows.jsonl", "--quantiles",
                             "0.25,0.5", "--json").json  # fmt: skip
     counts = {group["name"]: group["documents"] for group in told["groups"]}
@@ -92,7 +92,7 @@ def test_model_names_may_have_equals_signs(rnnlm, models, shards, here):
     ("--max-perplexity 9 --quantiles 0.1,0.2", "--quantiles needs --reference"),
     ("--cutoffs a,b", "'a,b' is not a list of numbers"),
     ("--cutoffs 3,9 --reference plain.txt", "a reference and cutoffs contradict"),
-    ("--max-perplexity 9 -m x", "several models are one for each language"),
+    ("--max-perplexity 9 -m x", "several models need the name of a language each"),
     ("--max-perplexity 9 --perplexity-column ''", "perplexity_column is empty"),
     ("--cutoffs 3,9 --bucket-column perplexity", "two columns are called"),
 ])  # fmt: skip
@@ -104,8 +104,8 @@ def test_wrong_requests_are_refused(rnnlm, models, shards, here, options, what):
 
 
 @pytest.mark.parametrize(("models", "what"), [
-    ("-m en=a -m en=b", "there are two models of en"),
-    ("-m =a -m de=b", "a language needs a name and a model"),
+    ("-m en=a -m en=b", "en already has a model"),
+    ("-m =a -m de=b", "give both the name of a language and a model"),
     ("-m none=a -m de=b", "a language cannot be called none"),
     ("-m en/x=lstm -m de=b", "a language cannot be called 'en/x'"),
 ])  # fmt: skip

@@ -47,7 +47,10 @@ def test_each_beginning_has_its_own_samples(rnnlm, models):
 def test_a_beginning_may_be_the_name_of_a_file(rnnlm, models, here):
     (here / "the").touch()
     shown = rnnlm("generate", "the", "-m", models.lstm, "--max-tokens", 1)
-    assert "note: 'the' is a beginning; there is a file of that name, too: - < the" in shown.err
+    assert (
+        "note: 'the' is used as a beginning, although a file has that name; to use its lines: - < the"
+        in shown.err
+    )
 
 
 def test_top_k_of_one_is_greedy(rnnlm, models):
@@ -56,13 +59,13 @@ def test_top_k_of_one_is_greedy(rnnlm, models):
 
 
 @pytest.mark.parametrize("options, what", [
-    ("--beam 4 --temperature 0.5", "--beam does not go with --temperature"),
-    ("--beam 4 --top-p 0.5 --seed 3", "--beam does not go with --seed and --top-p"),
-    ("--beam 4 --running", "--beam does not go with --running"),
+    ("--beam 4 --temperature 0.5", "--beam cannot be combined with --temperature"),
+    ("--beam 4 --top-p 0.5 --seed 3", "--beam cannot be combined with --seed and --top-p"),
+    ("--beam 4 --running", "--beam cannot be combined with --running"),
     ("--length-power 1", "--length-power needs --beam"),
     ("--beam 2 --length-power -1", "'--length-power': -1.0 is not in the range 0<=x<=10"),
     ("--beam 2 --num 3", "num = 3 does not go with a beam of 2"),
-    ("- the", "- is standard input, and stands alone"),
+    ("- the", "- means standard input, so it must be the only text"),
 ])  # fmt: skip
 def test_contradictions_are_wrong_usage(rnnlm, models, options, what):
     ended = rnnlm(f"generate -m {models.unigram} {options}")

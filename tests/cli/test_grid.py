@@ -71,7 +71,7 @@ def test_grid_ends_in_table_and_stops_on_signal(grid, monkeypatch, here):
     assert planned[0]["parameters"] < planned[1]["parameters"]
     assert planned[0]["train_tokens"] == planned[1]["train_tokens"] > 1000
     again = grid(f"{asked} --json")
-    assert "run 1 of 2: model=rnn is done already" in again.err
+    assert "run 1 of 2: model=rnn is already finished" in again.err
     assert [run["run"] for run in again.json["runs"]] == ["model=rnn", "model=gru"]
     assert "valid_ppl" in (here / "lesson" / "grid.tsv").read_text(encoding="utf-8").splitlines()[0]
 

@@ -157,7 +157,7 @@ def test_options_of_a_task_are_shown_beside_it(rnnlm):
 
 
 def test_explanations_are_in_help_all(rnnlm):
-    detail = "goes back to its last good state"
+    detail = "returns to its last good state"
     shown, whole = (" ".join(rnnlm("train", flag).out.split()) for flag in ("--help", "--help-all"))
     assert detail in whole and detail not in shown
 

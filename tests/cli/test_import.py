@@ -44,5 +44,5 @@ def test_conflicting_tokenizer_options_are_refused(rnnlm, imported):
     checked_error(
         rnnlm("import", ARPA, "-o", "m", "--tokenizer-from", imported, "--lowercase"),
         2,
-        "--tokenizer-from brings its own",
+        "--tokenizer-from determines the tokenizer",
     )

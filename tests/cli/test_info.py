@@ -184,6 +184,6 @@ def test_model_is_found_by_folder_name_and_environment(rnnlm, models, monkeypatc
 
 def test_shipped_model_is_default_with_a_note(rnnlm, here):
     shown = rnnlm("info --json")
-    note = "model: demo, the shipped one, of plain English; -m names another\n"
+    note = "model: demo, the shipped model of plain English; use -m to choose another\n"
     assert (shown.code, shown.err) == (0, note)
     assert shown.json == rnnlm("info demo --json").json

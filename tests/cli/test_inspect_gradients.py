@@ -42,7 +42,7 @@ def test_what_gradients_cannot_show_is_one_line(rnnlm, models):
         (f"-m {models.unigram}", "has no recurrent layers of a language model"),
         (f"-m {models.lstm} --sentence ' '", "the sentence has no words"),
         (f"-m {models.lstm} --sentence a --lags 3 --on x",
-         "--on, --lags: for positions of a text"),
+         "--on, --lags: not valid with --sentence"),
         (f"-m {models.lstm} --on nowhere.txt", "nowhere.txt"),
         (f"-m {models.lstm} --plot x.jpg", "x.jpg does not have a plot suffix"),
     ):  # fmt: skip

@@ -111,7 +111,7 @@ def test_validations_are_one_line_each_without_terminal(capsys):
             display.show(event)
     assert capsys.readouterr().err.splitlines() == [
         (
-            "[red]lstm: 13,536 parameters, vocabulary 1,440, 4,350 tokens and 359 to validate on, "
+            "[red]lstm: 13,536 parameters, vocabulary 1,440, 4,350 tokens, 359 for validation, "
             "cpu bf16"
         ),
         "step 1,190: validation perplexity 150.12 (best 149.50)",
@@ -134,8 +134,8 @@ def test_steps_are_reported_occasionally_without_terminal(capsys, monkeypatch):
 
 def test_rollback_is_one_line_with_and_without_terminal(capsys):
     line = (
-        "the loss is not a number by step 1205; back to step 1,190 at 0.25 of the "
-        "learning rate (1 more such attempt)"
+        "the loss is not a number by step 1205; back to step 1,190 at 0.25 times the "
+        "learning rate (1 more attempt is left)"
     )
     live.PlainDisplay(terminal.Progress()).show(ROLLED_BACK)
     assert capsys.readouterr().err == line + "\n"
@@ -161,7 +161,7 @@ def test_counting_tells_what_was_estimated(capsys):
         display.show(replace(VALIDATED, figures={"ppl_token": math.inf}))
     assert capsys.readouterr().err.splitlines() == [
         "n-grams by order: 10 / 12,345; 2.0 MB",
-        "validation perplexity infinite: a token has probability zero",
+        "validation perplexity is infinite: a token has probability zero",
     ]
 
 

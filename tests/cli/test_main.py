@@ -66,7 +66,7 @@ def test_exit_codes_of_what_may_happen_anywhere(rnnlm, monkeypatch, error, code)
 def test_python_m_rnnlm_is_the_command(spawn):
     ended = spawn("list", "recipes")
     assert ended.code == 0
-    assert ended.out.startswith("recipe\twhat for\t") and "\ndemo\t" in ended.out
+    assert ended.out.startswith("recipe\tpurpose\t") and "\ndemo\t" in ended.out
 
 
 def test_the_shell_can_complete_commands_and_options(spawn):

@@ -15,7 +15,7 @@ def test_parts_weights_and_perplexities_are_shown(rnnlm, parts):
     assert [float(row[2].replace(",", "")) for row in rows[:3]] == pytest.approx(alone, abs=1e-3)
     assert float(rows[3][2]) <= min(alone) * (1 + 1e-6)  # EM stops a little before a weight of zero
     assert signature[0].startswith("signature: rnnlm:")
-    assert shown.err == "the mixture is in checkpoints/mixture\n"
+    assert shown.err == "the mixture is saved in checkpoints/mixture\n"
 
 
 @pytest.mark.parametrize("option", ["", "--bundle", "--weights 0.25,0.75", "--context reset"])
@@ -68,11 +68,11 @@ def test_json_holds_all_of_it(rnnlm, parts):
     ("", 2, "Missing argument"),
     ("kn nowhere --on valid.txt", 1, "no model at nowhere"),
     ("kn uni --weights half,half", 2,
-     "Invalid value for '--weights': 'half,half' is not understood"),
+     "Invalid value for '--weights': 'half,half' is not a list of numbers"),
     ("kn uni --on valid.txt -o kn --overwrite", 2,
      "the mixture cannot replace kn, which is one of its parts"),
     ("kn kn --weights 0.5,0.5 --static --bundle", 2,
-     "--static needs none of the models later: leave --bundle out."),
+     "--static makes a model that does not refer to others: leave out --bundle."),
     ("kn kn --weights 0.5,0.5 --static --device cuda", 2, "--static runs on the CPU."),
     ("kn kn --weights 0.5,0.5 --static --temp t", 2, "--temp needs --memory."),
     ("kn kn --weights 0.5,0.5 --memory 1G", 2, "--memory and --temp need --static."),
@@ -108,7 +108,7 @@ def test_static_mixtures_are_ngram_models(rnnlm, parts):
     rows = shown.rows
     assert [row[0] for row in rows[1:4]] == ["kn", "bigrams", "mixture"]
     assert sum(float(row[1]) for row in rows[1:3]) == pytest.approx(1, abs=1e-3)
-    assert shown.err.splitlines()[-1] == "the n-gram model is in joined"
+    assert shown.err.splitlines()[-1] == "the n-gram model is saved in joined"
     assert "note: the models have different vocabularies; together" in shown.err
     ppl = library.load("joined").evaluate("valid.txt").ppl_token
     assert float(rows[3][2].replace(",", "")) == pytest.approx(ppl, abs=1e-3)

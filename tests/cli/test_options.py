@@ -44,13 +44,13 @@ def test_model_path_in_environment_may_contain_spaces(rnnlm, models, here, monke
 def test_a_setting_taken_for_an_option_is_spelled_out(rnnlm, given, instead):
     option = given.replace("=", " ").split()[0]
     lines = checked_error(rnnlm(f"train {given}"), 2, f"no option {option}")
-    assert lines[1:] == [f"  try: it is a setting: {instead}"]
+    assert lines[1:] == [f"  try: to change this setting, write {instead}"]
 
 
 def test_settings_that_begin_like_an_unknown_option_are_named(rnnlm):
     lines = checked_error(rnnlm("train --dropout 0.3"), 2, "no option --dropout")
-    assert lines[1].startswith("  try: there are the settings dropout_between, ")
-    assert lines[1].endswith(": --set NAME=0.3") and "dropout_output" in lines[1]
+    assert lines[1].startswith("  try: to change one of the settings dropout_between, ")
+    assert lines[1].endswith(", write --set NAME=0.3") and "dropout_output" in lines[1]
 
 
 @pytest.mark.parametrize(("given", "instead"), [

@@ -83,15 +83,15 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
 
 
 @pytest.mark.parametrize("options, message", [
-    ("--pairs pairs.jsonl --column x", "--column is not for --pairs"),
+    ("--pairs pairs.jsonl --column x", "--column cannot be used with --pairs"),
     ("the --pairs-scoring word", "needs --pairs"),
     ("--pairs pairs.jsonl --plot x.doc", "does not have a plot suffix"),
-    ("--pairs pairs.jsonl 'the man'", "a sentence is not for --pairs"),
-    ("--pairs pairs.jsonl --words", "--words is not for --pairs"),
+    ("--pairs pairs.jsonl 'the man'", "a sentence cannot be used with --pairs"),
+    ("--pairs pairs.jsonl --words", "--words cannot be used with --pairs"),
     ("--pairs pairs.jsonl -o pairs.jsonl --overwrite", "pairs.jsonl is also an input"),
     ("--pairs 'pair*.jsonl' -o pairs.jsonl --overwrite", "pairs.jsonl is also an input"),
     ("--pairs pairs.jsonl --overwrite", "--overwrite needs -o FILE or --plot FILE"),
-    ("--pairs . --plot x.svg", "among what --pairs reads"),
+    ("--pairs . --plot x.svg", "among the files that --pairs reads"),
 ])  # fmt: skip
 def test_wrong_usage_is_told_and_nothing_is_written(rnnlm, models, here, options, message):
     (here / "pairs.jsonl").write_text('{"good": "the", "bad": "the man"}\n')

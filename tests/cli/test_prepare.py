@@ -27,7 +27,7 @@ def text(here, corpus_lines):
 def test_text_is_prepared_described_checked_and_trained_on(rnnlm, text, here):
     prepared = rnnlm(f"prepare {text} -o big --workers 2 --min-count 2")
     assert prepared.code == 0, prepared.err
-    assert prepared.err.startswith("vocabulary of all of the text ...\n")
+    assert prepared.err.startswith("building the vocabulary from the whole text ...\n")
     assert "tokenizer word:" in prepared.err and "lines\t300" in prepared.out
     files = sorted(path.name for path in (here / "big").iterdir())
     assert files == ["index.json", "shard-00000.safetensors", "vocab.txt"]
@@ -63,7 +63,7 @@ def test_interrupted_preparation_stops_soon_and_can_resume(
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == code and "Traceback" not in err
-    assert "to go on, run the same command again" in err
+    assert "to resume, run the same command again" in err
     if number == signal.SIGINT:
         return
     assert spawn(*PREPARE, first=SMALL_SHARDS).code == 0

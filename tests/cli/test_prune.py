@@ -25,7 +25,7 @@ def test_sizes_and_perplexities_are_shown_before_and_after(rnnlm, big):
     figures = [float(figure.replace(",", "")) for figure in rows["ppl_token"]]
     assert figures == pytest.approx(ppl, abs=1e-3)
     *_, threshold, place = shown.err.splitlines()
-    assert (threshold, place) == ("threshold: 0.0001", "the smaller model is in small")
+    assert (threshold, place) == ("threshold: 0.0001", "the smaller model is saved in small")
 
 
 def test_json_holds_all_of_it(rnnlm, big):
@@ -39,8 +39,8 @@ def test_json_holds_all_of_it(rnnlm, big):
 
 def test_vocabulary_limits(rnnlm, big):
     limited = rnnlm(f"prune -m {big} -o few --max-vocab 100 --max-order 2 --on valid.txt")
-    assert "note: the perplexities do not compare" in limited.err
+    assert "note: the perplexities are not comparable" in limited.err
     few = library.load("few")
     assert (few.size, few.order) == (100, 2)
     unmeasured = rnnlm(f"prune -m {big} -o lower --max-order 2")
-    assert "for perplexity before and after, name a text: --on TEXT" in unmeasured.err
+    assert "to measure perplexity before and after, add --on TEXT" in unmeasured.err

@@ -7,7 +7,7 @@ from rnnlm.training.recipes import recipe as overview
 
 def test_all_recipes_are_listed_with_purpose_and_results(rnnlm):
     columns, *rows = rnnlm("list", "recipes").rows
-    assert columns == ["recipe", "what for", "published", "ours", "off by", "time"]
+    assert columns == ["recipe", "purpose", "published", "ours", "off by", "time"]
     assert [tuple(row) for row in rows] == [tuple(line.cells()) for line in overview.lines()]
     assert [row[0] for row in rows] == [*overview.names()] and all(all(row) for row in rows)
 
@@ -41,10 +41,10 @@ def test_one_recipe_is_shown_with_settings_and_source(rnnlm, name):
         "ours": record["measured"],
         "off by": record["off_by"],
         "source": recipe.source or None,
-        "what differs": recipe.differs or None,
+        "differences": recipe.differs or None,
     }
     assert {fact: shown.get(fact) for fact in expected} == expected
-    assert shown["to run it"].endswith(f"--recipe {name}")
+    assert shown["on your text"].endswith(f"--recipe {name}")
 
 
 def test_the_command_of_our_figure_is_understood(rnnlm, here, models):
@@ -54,7 +54,7 @@ def test_the_command_of_our_figure_is_understood(rnnlm, here, models):
     (here / "ptb.valid.txt").symlink_to(models.valid)
     recipe = overview.load("awd-lstm-fast")
     told = rnnlm("list", "recipes", recipe.name).out
-    assert f"measured by: {recipe.command_of_figure()}\n" in told
+    assert f"measured with: {recipe.command_of_figure()}\n" in told
     settings = {"layers": 1, "layer_sizes": "none", "hidden_size": 640, "budget": "60m"}
     narrower = dataclasses.replace(recipe.measured, settings=settings)
     command = dataclasses.replace(recipe, measured=narrower).command_of_figure()

@@ -7,7 +7,7 @@ import shutil
 
 def test_a_run_becomes_a_page(rnnlm, models, here):
     shown = rnnlm(f"report {models.unigram} -o run.html")
-    assert (shown.code, shown.out) == (0, "") and "the report is in run.html" in shown.err
+    assert (shown.code, shown.out) == (0, "") and "the report is saved in run.html" in shown.err
     page = (here / "run.html").read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>\n<html")
     assert "<h1>uni</h1>" in page and "It is complete" in page
@@ -43,7 +43,7 @@ def test_points_are_a_table_or_json(rnnlm, models):
 def test_picture_names_runs_and_is_not_overwritten_unasked(rnnlm, models, here):
     asked = f"report {models.lstm} {models.unigram} -o curves.svg --by seconds"
     shown = rnnlm(asked)
-    assert (shown.code, shown.out) == (0, "") and "the curves are in curves.svg" in shown.err
+    assert (shown.code, shown.out) == (0, "") and "the curves are saved in curves.svg" in shown.err
     assert f"not drawn, as there was no validation: {models.unigram}\n" in shown.err
     picture = (here / "curves.svg").read_text(encoding="utf-8")
     assert ">tiny<" in picture and ">validation perplexity per token<" in picture

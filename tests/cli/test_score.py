@@ -228,8 +228,8 @@ def test_sentence_table_leaves_missing_figures_empty(by_counts, here):
 def test_sentence_equal_to_a_file_name_is_noted(by_counts, here):
     (here / "my text").write_text("the man\n")
     shown = by_counts("", "the", "my text")
-    note = "'my text' is scored as a sentence; there is a file of that name, too: --input 'my text'"
-    assert shown.code == 0 and f"note: {note} scores its lines" in shown.err
+    note = "'my text' is scored as a sentence, although a file has that name; to score its lines: --input 'my text'"
+    assert shown.code == 0 and f"note: {note}" in shown.err
     assert "file" not in by_counts("", "the", "my  text").err
 
 

@@ -126,7 +126,7 @@ def test_standard_input_is_read_once_for_all_models(rnnlm, two):
     assert [record["reason"] for record in records(shown)] == [
         *[None] * 6, *["not UTF-8 (byte 1 is 0xff)"] * 2
     ]  # fmt: skip
-    assert "note: 1 line has no score by tiny: each with its reason" in shown.err
+    assert "note: 1 line has no score by tiny; the reason is given for each" in shown.err
 
 
 def test_adapting_model_stands_beside_the_plain_one(rnnlm, models):

@@ -108,8 +108,8 @@ TABLED = "--input pairs.tsv --column english --target-column french"
     (f"-m fra {TABLED} --context carry", "reads each target from its own source"),
     (f"-m fra {TABLED} --source 'a dog'", "the source is named twice"),
     ("-m fra --input test.en --target test.fr --column english", "only for tables"),
-    ("-m fra --target test.fr", "name the file of the sources with --input"),
-    ("-m fra --source 'a dog' 'un chien' --target test.fr", "--target: only for --input"),
+    ("-m fra --target test.fr", "--target needs --input FILE with the sources"),
+    ("-m fra --source 'a dog' 'un chien' --target test.fr", "--target: only valid with --input"),
     ("-m fra --input test.en", "not a row of a table of pairs"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_refused(rnnlm, fra, models, pairs, options, message):

@@ -21,14 +21,20 @@ def test_a_hyphen_in_place_of_texts_is_read(rnnlm, models, tagger, classifier, t
     piped = told(rnnlm(*asked, "-", stdin=LINES))
     assert piped == told(rnnlm(*asked, "--input", "-", stdin=LINES))
     assert piped == told(rnnlm(*asked, "--", "-", stdin=LINES))
-    checked_error(rnnlm(*asked, "-", "a word"), 2, "- is standard input, and stands alone")
-    checked_error(rnnlm(*asked, "-", "--input", "x"), 2, "- is standard input: leave --input out")
+    checked_error(
+        rnnlm(*asked, "-", "a word"), 2, "- means standard input, so it must be the only text"
+    )
+    checked_error(
+        rnnlm(*asked, "-", "--input", "x"), 2, "- already means standard input: leave out --input"
+    )
 
 
 def test_gates_of_a_sentence_that_is_read(rnnlm, models):
     asked = ("inspect", "gates", "-m", models.lstm)
     assert told(rnnlm(*asked, "-", stdin=b"the ship\n")) == told(rnnlm(*asked, "the ship"))
-    checked_error(rnnlm(*asked, "-", stdin=LINES), 2, "one sentence is shown, standard input has 2")
+    checked_error(
+        rnnlm(*asked, "-", stdin=LINES), 2, "this shows a single sentence, but standard input has 2"
+    )
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_other_task_model_is_named_with_its_command(rnnlm, classifier, tagger):
 def test_a_file_name_among_the_sentences_is_noticed(rnnlm, tagger, here):
     (here / "text.txt").write_text("fly me\n")
     shown = rnnlm("tag", "-m", tagger.folder, "text.txt")
-    assert "--input text.txt tags what is in it" in shown.err
+    assert "to tag its lines: --input text.txt" in shown.err
 
 
 def test_a_reader_that_stops_reading_ends_it_silently(rnnlm, tagger, monkeypatch):

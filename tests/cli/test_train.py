@@ -24,7 +24,7 @@ def test_stdout_has_the_results_and_stderr_the_progress(models):
         assert row.startswith(f"{part}\t")
         assert signature.startswith(f"{part} signature: rnnlm:0.1|data:")
     assert f"training: lstm, recipe lstm, on {models.text}\n" in models.training_err
-    assert "the model goes to" not in models.training_err  # which -o has named
+    assert "the model will be saved in" not in models.training_err  # which -o has named
     assert f"validation on {models.valid}" in models.training_err
     assert f"saved in {models.lstm}, step " in models.training_err
 
@@ -58,7 +58,7 @@ def test_dry_run_shows_setting_origins_and_trains_nothing(rnnlm, models, here):
 
 def test_dry_run_without_json_is_table_and_sizes(rnnlm, models):
     lines = rnnlm("train", models.text, *SHORT, "--dry-run").out.splitlines()
-    assert lines[0].split("\t") == ["setting", "value", "origin", "what it is"]
+    assert lines[0].split("\t") == ["setting", "value", "origin", "description"]
     assert "hidden_size\t8\tuser\twidth of the hidden layers" in lines
     assert any(line.startswith("train_tokens: ") for line in lines)
 
@@ -110,7 +110,7 @@ def test_train_says_first_where_it_saves(rnnlm, models):
     usual = os.path.join("checkpoints", "text-lstm")
     command = ("train", models.text, "--valid", models.valid, *SHORT)
     first = rnnlm(*command)
-    assert first.err.splitlines()[0] == f"the model goes to {usual}"
+    assert first.err.splitlines()[0] == f"the model will be saved in {usual}"
 
 
 def test_the_same_command_again_shows_the_model(rnnlm, models, here):
@@ -157,14 +157,14 @@ def test_the_model_trained_last_answers(rnnlm, models, here, monkeypatch):
     rnnlm(f"train {models.text} --model unigram")
     last = rnnlm("score 'a word'")
     name = "model: checkpoints/text-unigram, trained "
-    assert re.match(name + r"\d+ seconds? ago; -m names another\n", last.err)
+    assert re.match(name + r"\d+ seconds? ago; use -m to choose another\n", last.err)
     assert rnnlm(f"eval {models.valid}").err.startswith(name)
     assert rnnlm("score -m text 'a word'").out == last.out
     gates = rnnlm("inspect gates 'a word'")  # a unigram has none
-    shipped = "model: demo, the shipped one, of plain English; -m names another\n"
+    shipped = "model: demo, the shipped model of plain English; use -m to choose another\n"
     assert gates.err.startswith(shipped)
     monkeypatch.setenv("RNNLM_MODEL", str(models.lstm))
-    named = f"model: {models.lstm}, as $RNNLM_MODEL says; -m names another\n"
+    named = f"model: {models.lstm}, from $RNNLM_MODEL; use -m to choose another\n"
     assert rnnlm("score 'a word'").err.startswith(named)
 
 
@@ -191,9 +191,9 @@ def test_a_signal_before_the_first_step_ends_it(rnnlm, models, monkeypatch):
 
 
 @pytest.mark.parametrize(("options", "said"), [
-    ("--model unigram", "; --holdout 0 trains on all"),
-    ("--model ngram", "; lmplz counts every line, as --holdout 0 does"),
-    ("--model gru --set hidden_size=4 --budget 1steps", "; --holdout 0 trains on all"),
+    ("--model unigram", "; --holdout 0 trains on the whole text"),
+    ("--model ngram", "; --holdout 0 counts every line, like lmplz"),
+    ("--model gru --set hidden_size=4 --budget 1steps", "; --holdout 0 trains on the whole text"),
     ("--model ngram --holdout 5%", ""),
 ])  # fmt: skip
 def test_a_note_says_which_lines_are_held_out(rnnlm, models, options, said):

@@ -41,7 +41,7 @@ def test_each_input_line_gives_one_output_line(rnnlm, model, expected, here):
     shown = rnnlm("translate", "-m", model, "--input", "in.txt.gz", "-o", "out.txt")
     assert (shown.code, shown.out) == (0, "")
     assert "note: 1 line has no translation: no words" in shown.err
-    assert "lines were cut off: they reached their greatest length (--max-length)" in shown.err
+    assert "lines were cut off at the length limit (--max-length)" in shown.err
     assert (here / "out.txt").read_text().split("\n") == [expected[0], "", *expected[1:], ""]
     again = rnnlm("translate", "-m", model, "--input", "in.txt.gz", "-o", "out.txt")
     assert again.errors[0] == "error: out.txt already exists"
@@ -108,7 +108,7 @@ def test_samples_depend_on_seed_line_and_number(rnnlm, model):
         shown = rnnlm("translate", "-m", model, *LINES, options)
         assert shown.out.splitlines() == drawn(1, 1, **settings)
     refused = rnnlm(f"translate -m {model} x --beam 2 --seed 1")
-    error = "error: --beam and --seed: lines are searched for or drawn, not both."
+    error = "error: --beam and --seed: give options for search or for sampling, not both."
     assert (refused.code, refused.errors[0]) == (2, error)
 
 
@@ -155,5 +155,5 @@ def test_unusable_ranking_and_limit_numbers_are_refused(rnnlm, model, options):
 def test_a_file_name_among_the_lines_is_noticed(rnnlm, model, here):
     (here / "text.txt").write_text("the cat\n")
     shown = rnnlm("translate", "-m", model, "text.txt")
-    assert "--input text.txt translates its lines" in shown.err
+    assert "to translate its lines: --input text.txt" in shown.err
     assert rnnlm("translate", "-m", model, "x", " ").errors[0] == "error: line 2 has no words"

@@ -65,7 +65,7 @@ def test_default_settings_are_reported_as_such(rnnlm, models):
 
 
 @pytest.mark.parametrize("adaptation, code, what", [
-    ("", 2, "which adaptation?"), ("+caches", 1, "no model at "),
+    ("", 2, "name an adaptation"), ("+caches", 1, "no model at "),
 ])  # fmt: skip
 def test_an_adaptation_is_named(rnnlm, models, copied, adaptation, code, what):
     checked_error(rnnlm(f"tune --on {models.valid} -m {copied}{adaptation}"), code, what)

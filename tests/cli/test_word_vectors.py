@@ -24,7 +24,11 @@ def test_text_vectors_are_written_and_inspected(rnnlm, models, here):
     assert found["source"].startswith("my.vec.gz: ") and "lies nearest" in found["verdict"]
     for command, code, what in (
         (f"{models.text} --method svd -o my.vec.gz", 1, "my.vec.gz already holds another result"),
-        (f"{models.text} --method svd --epochs 2 -o x.vec", 2, "--epochs: not for --method svd"),
+        (
+            f"{models.text} --method svd --epochs 2 -o x.vec",
+            2,
+            "--epochs: not valid with --method svd",
+        ),
         ("absent.txt -o x.vec", 1, "no such file: absent.txt"),
     ):
         checked_error(rnnlm(f"vectors {command}"), code, what)
@@ -63,7 +67,7 @@ def test_exported_vectors_are_those_that_training_starts_from(rnnlm, models, her
 def test_training_reports_counting_word_vectors_unless_resumed(rnnlm, models, here):
     small = ("--model", "gru", "--set", "embedding_size=4", "--set", "hidden_size=4")
     command = ("train", models.text, "--embeddings", "svd", *small, "-o", "m")
-    said = "word vectors are counted in the training text first"
+    said = "computing word vectors from the training text first"
     assert said in rnnlm(*command, "--budget", "2steps").err.splitlines()
     again = rnnlm(*command, "--budget", "3steps")
     assert again.code == 0 and said not in again.err
@@ -105,7 +109,7 @@ def test_wrong_usage_and_unknown_words_give_one_line(rnnlm, vectors, models):
     for asked, what in (
         (f"King --file {vectors}", "unknown word 'King'"),
         (f"king - man --file {vectors}", "unknown word '-'"),
-        (f"king --file {vectors} --which output", "--which: for vectors of a model"),
+        (f"king --file {vectors} --which output", "--which: not valid with --file"),
         (f"king -m {models.unigram}", "inspect neighbours has nothing to show"),
     ):
         checked_error(rnnlm(f"inspect neighbours {asked}"), 2, what)

@@ -225,12 +225,13 @@ SHOWN = 3  # lines and words of each side that are printed, unless more are aske
 
 @dataclass(frozen=True, repr=False)
 class Comparison(Records, Result):
-    """Models on the same data, and by how much each two of them differ.
+    """Several models compared on the same data, pair by pair.
 
-    figure: the metric that they are compared by, one of `figures`, which compare; the `refused`
-    ones do not. validation: the text whose stored metrics are compared, in words; None where models
-    were measured. lines: lines, sentences or sources, of which `block_lines` are resampled
-    together. notes: what a reader must know. details: where language models differ.
+    figure: the metric that models are compared by, one of `figures`. refused: metrics that are not
+    comparable. validation: describes the text whose stored metrics are compared; None if models
+    were evaluated. lines: number of lines, sentences or sources, of which `block_lines` are
+    resampled together. notes: caveats for the reader. details: details on the differences of
+    language models.
     """
 
     task: str
@@ -248,7 +249,7 @@ class Comparison(Records, Result):
 
     @property
     def keys(self) -> list[Key]:
-        """The metrics that compare and are worth printing, by column and name."""
+        """The comparable metrics that are worth printing, by column and name."""
         found: dict[Key, None] = {}
         for model in self.models:
             found |= dict.fromkeys((each.column, each.name) for each in model.evaluation.brief)
@@ -256,8 +257,8 @@ class Comparison(Records, Result):
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
-        """The differences of all pairs by `figure`, in the first column of labels. None of stored
-        metrics: without the lines, nobody knows how sure a difference is."""
+        """The differences of all pairs in `figure`, for the first column of labels. Stored metrics
+        have none: without the lines, their uncertainty is unknown."""
         if self.validation is not None:
             return ()
         evaluation = self.models[0].evaluation
@@ -272,8 +273,8 @@ class Comparison(Records, Result):
     # ---- As tables, and as people read it.
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the comparison in JSON's types, with the metrics of each model and the sentences
-        that sum it up. The details of language models stand beside the other fields."""
+        """Return the comparison in JSON types, with the metrics of each model and a summary in
+        sentences. The details of language models are at the same level as the other fields."""
         models = []
         for each in self.models:
             evaluation = each.evaluation.to_dict()
@@ -287,11 +288,11 @@ class Comparison(Records, Result):
         return shown
 
     def to_rows(self, table: Literal["differences", "metrics"] = "differences") -> list[Row]:
-        """Return a row for each pair of models and metric: by how much the second model exceeds
-        the first, with an interval and a p-value; or the metrics of each model, with intervals.
+        """Return one row per pair of models and metric, with the difference (second minus first),
+        its interval and its p-value; or the metrics of each model with their intervals.
 
         Raises:
-            UsageError: there is no such table.
+            UsageError: the table does not exist.
         """
         if table == "differences":
             return [dict(vars(each)) for each in self.differences]
@@ -346,8 +347,8 @@ class Comparison(Records, Result):
         return Table(columns, rows, right=columns[2:])
 
     def printed(self, top: int = SHOWN) -> Iterator[Part]:
-        """Yield what `rnnlm compare` prints: which model is better, then what that rests on, the
-        signatures last. top: how many lines and words to list of each side."""
+        """Yield what `rnnlm compare` prints: which model is better, the evidence, and the
+        signatures. top: number of lines and words to list for each model."""
         for each in self.contrasts:
             yield each.verdict
         if self.contrasts:
@@ -375,11 +376,10 @@ class Comparison(Records, Result):
                 yield f"signature of {model.name}: {metric.signature}"
 
     def plot(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw the differences with their intervals. axes: where to, instead of in a figure of its
-        own.
+        """Draw the differences with their intervals. axes: draw there instead of in a new figure.
 
         Raises:
-            UsageError: none of the differences has a value.
+            UsageError: no difference has a value.
         """
         figure = figure_of(self.contrasts, axes)
         if figure is None:

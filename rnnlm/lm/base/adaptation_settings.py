@@ -26,9 +26,9 @@ class AdaptationSettings:
 class UnigramCacheSettings(AdaptationSettings):
     """Settings of :class:`rnnlm.lm.mixtures.unigram_cache.UnigramCache`."""
 
-    cache_tokens: Annotated[CacheTokens, Meta(description="how many tokens are remembered")] = 1000
+    cache_tokens: Annotated[CacheTokens, Meta(description="number of tokens to remember")] = 1000
     cache_weight: Annotated[
-        Probability, Meta(description="share of the cache in each probability")
+        Probability, Meta(description="weight of the cache in each probability")
     ] = 0.05
 
 
@@ -36,15 +36,15 @@ class UnigramCacheSettings(AdaptationSettings):
 class NeuralCacheSettings(AdaptationSettings):
     """Settings of :class:`rnnlm.lm.mixtures.neural_cache.NeuralCache`."""
 
-    cache_tokens: Annotated[CacheTokens, Meta(description="how many tokens are remembered")] = 2000
+    cache_tokens: Annotated[CacheTokens, Meta(description="number of tokens to remember")] = 2000
     cache_weight: Annotated[
-        Probability, Meta(description="share of the cache in each probability: lambda")
+        Probability, Meta(description="lambda: weight of the cache in each probability")
     ] = 0.1
     cache_flatness: Annotated[
         NonNegative,
         Meta(
-            description="theta: 0 counts all remembered tokens alike; the larger, the more alike "
-            "hidden states must be"
+            description="theta: 0 weights all remembered tokens equally; larger values require "
+            "more similar hidden states"
         ),
     ] = 0.3
 
@@ -54,18 +54,24 @@ class DynamicSettings(AdaptationSettings):
     """Settings of :class:`rnnlm.lm.mixtures.dynamic_evaluation.DynamicEvaluation`."""
 
     segment_tokens: Annotated[
-        Count, Meta(description="tokens read between two changes of the weights")
+        Count, Meta(description="tokens between two updates of the weights")
     ] = 5
     adaptation_rule: Annotated[
         Literal["sgd", "rms"],
-        Meta(description="plain gradients, or divided by their root mean square on training text"),
+        Meta(
+            description="plain gradients (sgd), or gradients divided by their root mean square "
+            "on training text (rms)"
+        ),
     ] = "sgd"
-    adaptation_rate: Annotated[
-        NonNegative, Meta(description="eta: how far the weights go along a gradient")
-    ] = 0.05
+    adaptation_rate: Annotated[NonNegative, Meta(description="eta: step size along a gradient")] = (
+        0.05
+    )
     adaptation_decay: Annotated[
         Annotated[float, Meta(ge=0, le=1)],
-        Meta(description="lambda: share of the way back to the trained weights after each segment"),
+        Meta(
+            description="lambda: share of the distance by which weights return to the trained "
+            "ones after each segment"
+        ),
     ] = 0.005
     adaptation_epsilon: Annotated[
         Positive, Meta(description="rule=rms: added to the root mean square")

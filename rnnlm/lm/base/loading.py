@@ -41,8 +41,8 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
     itself to what it reads, unless a folder has exactly that name.
 
     Raises:
-        ModelError: there is none, or it is damaged.
-        UsageError: it cannot adapt itself so.
+        ModelError: the model does not exist or is damaged.
+        UsageError: this adaptation is not available for the model.
         DeviceError: `device` is not available.
     """
     if not isinstance(name, (str, os.PathLike)):
@@ -180,11 +180,11 @@ def base_folder(name: str | Path) -> Path:
 
 
 def load_tokenizer(name: str | Path) -> Tokenizer:
-    """Load the tokenizer of a model given as for :func:`load`, or of a prepared text. Nothing else
-    is read.
+    """Load the tokenizer of a model, named as for :func:`load`, or of a prepared text, and nothing
+    else.
 
     Raises:
-        ModelError: there is none, or it is damaged.
+        ModelError: the model does not exist or is damaged.
     """
     if is_prepared(name):
         return prepared_text.load_tokenizer(Path(name), read_index(Path(name)))

@@ -46,8 +46,8 @@ def adapt(
     What `rnnlm tune` has found for a model is read by `rnnlm.load("NAME+KIND")`, not here.
 
     Raises:
-        UsageError: the kind is unknown, the model cannot be adapted so, or statistics are needed.
-        ModelError: there is no such model.
+        UsageError: the kind is unknown or not available for this model, or statistics are missing.
+        ModelError: the model does not exist.
         ArgumentTypeError: the settings are of another class.
     """
     settings = settings or settings_class(kind)()

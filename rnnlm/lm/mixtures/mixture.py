@@ -29,7 +29,9 @@ PRECISIONS = ("bf16", "fp32", "fp64")  # a mixture is as precise as its least pr
 class MixtureSettings:
     """A model made of models."""
 
-    model: Annotated[Literal["mixture"], Meta(description="several models as one")] = "mixture"
+    model: Annotated[
+        Literal["mixture"], Meta(description="kind of model: a mixture of several models")
+    ] = "mixture"
 
 
 @keeps(State)

@@ -70,7 +70,7 @@ class InputSettings:
     characters_beside: Annotated[
         bool,
         Meta(
-            description="characters in addition to word vectors, not instead of them",
+            description="read characters in addition to word vectors, not instead of them",
             extra=belongs_to("characters", "cnn", "lstm"),
         ),
     ] = False
@@ -274,9 +274,9 @@ class LstmCell(Cell):
     starts = frozenset({"forget_bias"})
 
     forget_bias: Annotated[float, Meta(description="initial bias of the forget gate")] = 1.0
-    peepholes: Annotated[bool, Meta(description="gates see the cell (Gers & Schmidhuber 2000)")] = (
-        False
-    )
+    peepholes: Annotated[
+        bool, Meta(description="gates also read the cell (Gers & Schmidhuber 2000)")
+    ] = False
     coupled_gates: Annotated[
         bool, Meta(description="input gate = 1 - forget gate (Greff et al. 2017)")
     ] = False
@@ -305,16 +305,13 @@ class QrnnCell(Cell):
 
     convolution_words: Annotated[
         Annotated[int, Meta(ge=1, le=100)],
-        Meta(
-            description="words that the first layer's convolution reads; later layers read one "
-            "place"
-        ),
+        Meta(description="words that the first layer's convolution reads; later layers read one"),
     ] = 2
     pooling: Annotated[
         Pooling,
         Meta(
-            description="gates that pool over time: forget; and output; and an input gate, where "
-            "it is 1 - forget otherwise"
+            description="gates that pool over time: f (forget), fo (and output) or ifo (and "
+            "input, which is 1 - forget otherwise)"
         ),
     ] = "fo"
 
@@ -445,7 +442,7 @@ class NetworkSettings(InputSettings):
     cutoffs: Annotated[
         Sizes | None,
         Meta(
-            description="output_layer=adaptive: ranks at which clusters end; none: from V",
+            description="output_layer=adaptive: ranks at which clusters end; none: computed from V",
             extra=belongs_to("output_layer", "adaptive"),
         ),
     ] = None
@@ -467,14 +464,14 @@ class NetworkSettings(InputSettings):
     mixture_components: Annotated[
         Annotated[int, Meta(ge=1, le=1000)],
         Meta(
-            description="output_layer=mos: softmaxes that are mixed",
+            description="output_layer=mos: number of softmaxes to mix",
             extra=belongs_to("output_layer", "mos"),
         ),
     ] = 15
     dropout_latent: Annotated[
         Probability,
         Meta(
-            description="output_layer=mos: dropout on what each softmax reads",
+            description="output_layer=mos: dropout on the input of each softmax",
             extra=belongs_to("output_layer", "mos"),
         ),
     ] = 0.0
@@ -530,15 +527,14 @@ class RecurrentModelSettings(RecurrentSettings, NetworkSettings):
     activation_penalty: Annotated[
         NonNegative,
         Meta(
-            description="AR: weight of the mean square of what the output layer reads, after "
-            "dropout"
+            description="AR: weight of the mean square of the output layer's input, after dropout"
         ),
     ] = 0.0
     temporal_penalty: Annotated[
         NonNegative,
         Meta(
-            description="TAR: weight of the mean square of its change from place to place, "
-            "before dropout"
+            description="TAR: weight of the mean square of its change between positions, before "
+            "dropout"
         ),
     ] = 0.0
 
@@ -557,7 +553,7 @@ class JordanSettings(NetworkSettings):
     feedback: Annotated[
         Literal["distribution", "embedding"],
         Meta(
-            description="what the previous output feeds into the hidden layer: all its "
+            description="feedback of the previous output to the hidden layer: all its "
             "probabilities, or the expected word vector"
         ),
     ] = "distribution"

@@ -24,7 +24,7 @@ def next_words(
     model: a language model, or the name of one, which is then loaded by each call.
 
     Raises:
-        TextError: the text holds a newline or `</s>`.
+        TextError: the text contains a newline or `</s>`.
         UsageError: `count` is below 0.
         ModelError: there is no such model, or its scores are not numbers.
     """

@@ -240,8 +240,8 @@ def generate(model: LanguageModel | str | Path, drawing: Drawing = Drawing()) ->
 
     Raises:
         SettingsError: the seed is too large.
-        TextError: the prompt holds a newline or `</s>`.
-        UsageError: nothing is left that may be drawn.
+        TextError: the prompt contains a newline or `</s>`.
+        UsageError: the settings allow no token.
         ModelError: there is no such model, or its scores are not numbers.
     """
     beginning = _Beginning.of(model, drawing)

@@ -51,15 +51,15 @@ class SamplingSettings(Checked):
     repetition_penalty: Annotated[
         Annotated[float, Meta(ge=1)],
         Meta(
-            description="multiplies the log-probability of tokens that are there already (after "
-            "Keskar et al. 2019)"
+            description="factor for the log-probability of tokens that the text already has "
+            "(after Keskar et al. 2019)"
         ),
     ] = 1.0
     temperature: Annotated[
         NonNegative,
         Meta(
-            description="divides the log-probabilities: below 1 is safer, 0 always takes the "
-            "likeliest"
+            description="divisor of the log-probabilities: below 1 favours likely tokens, 0 "
+            "always takes the likeliest"
         ),
     ] = 1.0
     top_k: Annotated[
@@ -68,22 +68,26 @@ class SamplingSettings(Checked):
     top_p: Annotated[
         _Share | None,
         Meta(
-            description="draw from the fewest tokens that hold this probability (Holtzman et al. "
-            "2020)"
+            description="draw from the fewest tokens whose probabilities add up to this "
+            "(Holtzman et al. 2020)"
         ),
     ] = None
     min_p: Annotated[
         _Share | None,
         Meta(
-            description="draw from tokens at least this many times as likely as the likeliest "
-            "(Nguyen et al. 2024)"
+            description="draw from tokens with at least this share of the likeliest token's "
+            "probability (Nguyen et al. 2024)"
         ),
     ] = None
-    max_tokens: Annotated[Count, Meta(description="tokens per sample at most")] = 100
-    seed: Annotated[Natural, Meta(description="the same seed and number give the same sample")] = 1
-    unknown: Annotated[bool, Meta(description="<unk> may be drawn")] = False
+    max_tokens: Annotated[Count, Meta(description="longest sample, in tokens")] = 100
+    seed: Annotated[
+        Natural,
+        Meta(description="random seed; the same seed and sample number give the same sample"),
+    ] = 1
+    unknown: Annotated[bool, Meta(description="allow <unk> in samples")] = False
     running: Annotated[
-        bool, Meta(description="continuous text across line ends, instead of single sentences")
+        bool,
+        Meta(description="generate continuous text across line ends instead of single sentences"),
     ] = False
 
 
@@ -91,8 +95,8 @@ class SamplingSettings(Checked):
 class Drawing(SamplingSettings):
     """Texts to draw: how they begin, how many, and how the next token is drawn."""
 
-    prompt: Annotated[str, Meta(description="how each text begins")] = ""
-    num: Annotated[Count, Meta(description="texts with this beginning")] = 1
+    prompt: Annotated[str, Meta(description="beginning of each text")] = ""
+    num: Annotated[Count, Meta(description="number of texts for each beginning")] = 1
 
 
 def forbidden_tokens(tokenizer: "Tokenizer", unknown: bool) -> list[int]:

@@ -264,9 +264,9 @@ def likeliest(
     model: a language model, or the name of one, which is then loaded by each call.
 
     Raises:
-        UsageError: `num` is above the beam's width or below 1; the model reads one row at a time;
-            nothing is left to write.
-        TextError: the prompt holds a newline or `</s>`.
+        UsageError: `num` is above the beam width or below 1, the model reads one row at a time, or
+            the settings allow no token.
+        TextError: the prompt contains a newline or `</s>`.
         ModelError: there is no such model, or its scores are not numbers.
     """
     _check_width("num", settings.num, settings.beam)

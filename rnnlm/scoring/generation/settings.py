@@ -16,16 +16,19 @@ class SearchSettings(Checked):
 
     beam: Annotated[
         Annotated[int, Meta(ge=1, le=1 << 16)],
-        Meta(description="continuations kept at each step; 1: greedy search"),
+        Meta(description="beam width: continuations kept at each step; 1 is greedy search"),
     ] = 5
     length_power: Annotated[
         LengthPower,
-        Meta(description="0 ranks by probability, which favours short texts, 1 nearly per token"),
+        Meta(
+            description="0 ranks texts by probability, which favours short ones; 1 ranks them "
+            "nearly per token"
+        ),
     ] = 1.0
     nbest: Annotated[
-        Count, Meta(description="texts to give back, at most as many as the beam is wide")
+        Count, Meta(description="number of texts to return, at most the beam width")
     ] = 1
-    unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
+    unknown: Annotated[bool, Meta(description="allow <unk> in the texts")] = False
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,19 @@ class BeamSettings(Checked):
     """How many texts are searched for, how they begin, how wide the beam is, and how texts of
     different length compare."""
 
-    prompt: Annotated[str, Meta(description="how each text begins")] = ""
-    num: Annotated[
-        int, Meta(description="texts to give back, at most as many as the beam is wide")
-    ] = 1
+    prompt: Annotated[str, Meta(description="beginning of each text")] = ""
+    num: Annotated[int, Meta(description="number of texts to return, at most the beam width")] = 1
     _: KW_ONLY
     beam: Annotated[
         Annotated[int, Meta(ge=1, le=1 << 16)],
-        Meta(description="beginnings that are kept at each step"),
+        Meta(description="beam width: partial texts kept at each step"),
     ] = 8
     length_power: Annotated[
         LengthPower,
-        Meta(description="0 ranks by probability, which favours short texts, 1 nearly per token"),
+        Meta(
+            description="0 ranks texts by probability, which favours short ones; 1 ranks them "
+            "nearly per token"
+        ),
     ] = 0.0
-    max_tokens: Annotated[Count, Meta(description="tokens per text at most")] = 100
-    unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
+    max_tokens: Annotated[Count, Meta(description="longest text, in tokens")] = 100
+    unknown: Annotated[bool, Meta(description="allow <unk> in the texts")] = False

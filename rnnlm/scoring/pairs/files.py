@@ -24,14 +24,14 @@ _HINT = (
 
 
 def read_pairs(source: str | Path, encoding_errors: str = "strict", strip: bool = False) -> TestSet:
-    """Read the pairs of a file, of a glob's files, or of the tables and JSON files of a folder; a
-    row that gives no pair is a pair that says why (`problem`).
+    """Read minimal pairs from a file, a glob, or the tables and JSON files of a folder. A row that
+    cannot be read becomes a pair whose `problem` says why.
 
-    strip: white space counts as one space, and at the ends of a sentence as none.
+    strip: reduce white space to one space between words, and none at the ends of a sentence.
 
     Raises:
-        TextError: there is no such file, it cannot be read, or is not what it says it is; or files
-            of different formats are mixed.
+        TextError: a file does not exist, cannot be read or is not in the format that it claims, or
+            files of different formats are mixed.
     """
     names = files_of(str(source))
     pairs: list[Pair] = []

@@ -16,13 +16,13 @@ SCORINGS = (FULL, PARTIAL, WORD)
 
 @dataclass(frozen=True)
 class Pair:
-    """Two sentences of which `good` should be the likelier.
+    """Two sentences, of which `good` should be the likelier one.
 
-    kind: the paradigm. phenomenon, field: what kinds are gathered under, as in BLiMP. For
-    agreement, number: of the subject; distance: words between its head and the verb; attractors:
-    nouns of the other number there. scoring: how the pair is scored where nothing else is asked for
-    (see :meth:`rnnlm.Model.score_pairs`). where: its place, for messages. problem: why it cannot be
-    scored, if reading it found that.
+    kind: the paradigm. phenomenon, field: the groups of kinds, as in BLiMP. For agreement, number:
+    that of the subject; distance: number of words between its head and the verb; attractors: number
+    of nouns between them with the other number. scoring: the default scoring of the pair (see
+    :meth:`rnnlm.Model.score_pairs`). where: its place, for messages. problem: the reason why the
+    row cannot be scored, if there is one.
     """
 
     kind: str

@@ -180,7 +180,7 @@ def score_pairs(
     are compared with what comes before them.
 
     Raises:
-        UsageError: there is no such scoring.
+        UsageError: the scoring is unknown.
         ModelError: there is no such model, or its scores are not numbers.
     """
     pairs, model = several(pairs, "pairs"), language_model_of(model)

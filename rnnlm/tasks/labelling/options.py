@@ -15,7 +15,9 @@ class TaskTokenizerSettings(TokenizerSettings):
     """How words become tokens. Words seen once are unknown ones, so that a network learns what to
     make of those."""
 
-    min_count: Annotated[Count, Meta(description="rarer words or characters are <unk>")] = 2
+    min_count: Annotated[
+        Count, Meta(description="words or characters that occur fewer times become <unk>")
+    ] = 2
 
 
 @dataclass(frozen=True)

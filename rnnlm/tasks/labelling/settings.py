@@ -34,7 +34,7 @@ class TaskSettings(InputSettings):
     """Settings of all networks of tasks. Their texts are small beside those of language models:
     narrower layers, more dropout."""
 
-    task: Annotated[Literal["tagging", "classification"], Meta(description="what is learned")] = (
+    task: Annotated[Literal["tagging", "classification"], Meta(description="task to train for")] = (
         "tagging"
     )
 
@@ -43,7 +43,7 @@ class TaskSettings(InputSettings):
         Width, Meta(description="width of the hidden layers, in each direction")
     ] = 200
     characters_beside: Annotated[
-        bool, Meta(description="characters in addition to word vectors, not instead of them")
+        bool, Meta(description="read characters in addition to word vectors, not instead of them")
     ] = True
     character_size: Annotated[Width, Meta(description="width of the character vectors")] = 25
     character_filters: Annotated[
@@ -66,7 +66,7 @@ class TaskSettings(InputSettings):
     lowercase_vectors: Annotated[
         bool,
         Meta(
-            description="words that differ in case alone have one vector; their characters keep "
+            description="words that differ only in case share a vector; their characters keep "
             "the case",
             extra=needs(characters=("cnn", "lstm")),
         ),
@@ -74,9 +74,9 @@ class TaskSettings(InputSettings):
     unknown_words: Annotated[
         NonNegative,
         Meta(
-            description="a word that training has n times is read as <unk> with the chance a / (a "
-            "+ n), in training; its characters stay "
-            "(Kiperwasser & Goldberg 2016); 0: never"
+            description="in training, read a word of frequency n as <unk> with probability a / "
+            "(a + n), but keep its characters (Kiperwasser & Goldberg 2016); 0: "
+            "never"
         ),
     ] = 0.25
     dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.3
@@ -86,14 +86,14 @@ class TaskSettings(InputSettings):
     context_models: Annotated[
         ContextModels | None,
         Meta(
-            description="language models read in addition to the words, and the widths of their "
+            description="language models that are additional input, and the widths of their "
             "layers; set by `contextual`"
         ),
     ] = None
     context_size: Annotated[
         Width,
         Meta(
-            description="width of what is read of each language model of `contextual`",
+            description="width of the input from each language model of `contextual`",
             extra=needs(contextual=ANY),
         ),
     ] = 200
@@ -127,22 +127,17 @@ class RecurrentTaskSettings(TaskSettings, RecurrentSettings):
     reads_boundary: Annotated[
         bool,
         Meta(
-            description="</s> is read before each text, from either end, as language models do; "
+            description="read </s> before each text, in both directions, as language models do; "
             "`init_from` sets it"
         ),
     ] = False
     bidirectional: Annotated[
-        bool,
-        Meta(
-            description="each layer has a second one that reads the words backwards; false: "
-            "forward only"
-        ),
+        bool, Meta(description="add a second, backward layer to each layer; false: forward only")
     ] = True
     sentence_pooling: Annotated[
         SentencePooling,
-        Meta(description="what a label of the whole text reads: the last states (backward: at the "
-                         "first word), or the mean, maximum, "
-             "sum or weighted mean over the words"),
+        Meta(description="input of a label of the whole text: the last states (backward: at the "
+                         "first word), or the mean, maximum, sum or weighted mean over the words"),
     ] = "max"  # fmt: skip
 
     @property
@@ -161,14 +156,15 @@ class TaggingSettings(RecurrentTaskSettings):
     output_layer: Annotated[
         Literal["softmax", "crf"],
         Meta(
-            description="output layer; crf: a linear chain, which scores all labels of a sentence "
-            "together"
+            description="output layer; crf is a linear chain that scores all labels of a "
+            "sentence together"
         ),
     ] = "softmax"
     constrained: Annotated[
         bool,
         Meta(
-            description="labels of spans follow each other as their scheme allows: no I-X after O"
+            description="restrict label sequences to those that the span scheme allows: no I-X "
+            "after O"
         ),
     ] = True
 
@@ -177,7 +173,7 @@ class TaggingSettings(RecurrentTaskSettings):
 class ClassificationSettings(TaskSettings):
     """Settings of all classifiers: a label for a text."""
 
-    task: Annotated[Literal["tagging", "classification"], Meta(description="what is learned")] = (
+    task: Annotated[Literal["tagging", "classification"], Meta(description="task to train for")] = (
         "classification"
     )
 
@@ -206,7 +202,7 @@ class BagClassifier(ClassificationSettings):
     ] = 0.3
     layers: Annotated[
         Annotated[int, Meta(ge=0, le=100)],
-        Meta(description="layers after the mean; 0: the output layer reads it"),
+        Meta(description="layers after the mean; 0 feeds it to the output layer"),
     ] = 1
     activation: Annotated[Literal["tanh", "relu"], Meta(description="activation of the layers")] = (
         "relu"
@@ -227,7 +223,7 @@ class CnnClassifier(ClassificationSettings):
 
     hidden_size: Annotated[Width, Meta(description="filters of each width")] = 100
     filter_widths: Annotated[
-        Sizes, Meta(description="words that a filter reads at once", examples=["3,4,5"])
+        Sizes, Meta(description="words that each filter covers", examples=["3,4,5"])
     ] = "3,4,5"
 
     def __post_init__(self) -> None:
@@ -293,10 +289,11 @@ Weights = Annotated[
 class TaskFittingSettings(OptimizationSettings):
     """How a task's network is trained on batches of examples."""
 
-    batch_rows: Annotated[Width, Meta(description="examples in a batch, of each process")] = 32
+    batch_rows: Annotated[Width, Meta(description="examples per batch and process")] = 32
     learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.005
     clip_norm: Annotated[
-        Positive | None, Meta(description="gradients are scaled down to this global norm")
+        Positive | None,
+        Meta(description="largest global norm of the gradients; longer ones are scaled down"),
     ] = 5.0
     ema_decay: Annotated[
         Probability | None,
@@ -308,27 +305,26 @@ class TaskFittingSettings(OptimizationSettings):
     loss_weights: Annotated[
         Weights | None,
         Meta(
-            description="weight of each label column's loss, those of words first, as 1,0.5; "
-            "none: all 1"
+            description="weight of each label column's loss, columns of words first, such as "
+            "1,0.5; none: all 1"
         ),
     ] = None
     rate_decay_by_layer: Annotated[
         RateDecay,
-        Meta(description="the learning rate of each layer is that of the layer above it, divided "
-                         "by this (Howard & Ruder 2018: 2.6); "
-             "1: all alike"),
+        Meta(description="factor by which the learning rate falls from each layer to the one "
+                         "below (Howard & Ruder 2018: 2.6); 1 keeps it equal"),
     ] = 1.0  # fmt: skip
     unfreeze: Annotated[
         Literal["epoch"] | None,
-        Meta(description="epoch: the output layer alone is trained in the first epoch, and each "
-                         "epoch adds the layer below (Howard & Ruder "
-             "2018); none: all layers are trained from the start"),
+        Meta(description="epoch: train only the output layer in the first epoch, and one layer "
+                         "more in each further epoch (Howard & Ruder 2018); none: train all "
+                         "layers from the start"),
     ] = None  # fmt: skip
     criterion: Annotated[
         Literal["auto", "accuracy", "f1", "macro_f1", "loss"],
         Meta(
-            description="validation metric that chooses the best weights; auto: F1 of spans, word "
-            "error rate of sounds, else accuracy"
+            description="validation metric that selects the best weights; auto: F1 for spans, "
+            "word error rate for sounds, else accuracy"
         ),
     ] = "auto"
 

@@ -47,13 +47,13 @@ def tag(
 ) -> TaggedSentences:  # fmt: skip
     """Label the words of sentences.
 
-    model: a tagger or its name. sentences: each a str with words between white space, or a list of
-    its words; for a model of letters and sounds, a word or a list of its letters. nbest: how many
-    label sequences of each sentence. probabilities: also those of each word's labels; of a CRF the
-    marginals.
+    model: a tagger or its name. sentences: each a str with words separated by white space, or a
+    list of words; for a letters-to-sounds model, a word or a list of its letters. nbest: number of
+    label sequences for each sentence. probabilities: also return the probabilities of each word's
+    labels; for a CRF, the marginals.
 
     Raises:
-        UsageError: the model is no tagger.
+        UsageError: the model is not a tagger.
         ModelError: there is no such model, or it is damaged.
     """
     sentences = list(items_of(sentences, (str, list, tuple), "sentences"))
@@ -238,7 +238,7 @@ def classify(model: ScoringModel, texts: Sequence[str | Sequence[str]]) -> Class
     words.
 
     Raises:
-        UsageError: the model is no classifier.
+        UsageError: the model is not a classifier.
         ModelError: there is no such model, or it is damaged.
     """
     texts = list(items_of(texts, (str, list, tuple), "texts"))

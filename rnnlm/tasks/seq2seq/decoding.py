@@ -199,7 +199,7 @@ def translate(
             samples and a beam are asked for.
         SettingsError: `num` is below 1.
         ModelError: there is no such model, or it is damaged.
-        TextError: a source holds a newline.
+        TextError: a source contains a newline.
     """
     translator = Translator(loading.model_for("translate", model), settings, sampling, num)
     return TranslatedLines(translator.translate(items_of(sources, str, "sources")))

@@ -26,7 +26,7 @@ LONGER = 10  # tokens that a line may have beyond its factor of the source's
 
 @dataclass(frozen=True)
 class DecodingSettings(Checked):
-    """What is searched for and returned. Properties resolve settings that are None.
+    """How to decode sources, and what to return. Properties resolve settings that are None.
 
     Raises:
         UsageError: the beam is narrower than `nbest`.
@@ -34,26 +34,35 @@ class DecodingSettings(Checked):
 
     beam: Annotated[
         BeamWidth | None,
-        Meta(description="lines kept at each step, 1 is greedy search; none: as many as nbest"),
+        Meta(
+            description="beam width: candidates kept at each step; 1 is greedy search; none: as "
+            "many as nbest"
+        ),
     ] = None
     length_power: Annotated[
         LengthPower | None,
         Meta(
-            description="lines are ranked by log p / ((5 + tokens) / 6)^A (Wu et al. 2016), "
-            "so 0 favours short ones; none: 1, for greedy search 0"
+            description="rank candidates by log p / ((5 + tokens) / 6)^A (Wu et al. 2016); 0 "
+            "favours short ones; none: 1, for greedy search 0"
         ),
     ] = None
     nbest: Annotated[
-        Count, Meta(description="the N best lines for each source, with their log-probabilities")
+        Count,
+        Meta(
+            description="number of best lines to return for each source, with their "
+            "log-probabilities"
+        ),
     ] = 1
     max_length: Annotated[
         LengthFactor,
         Meta(
-            description="longest line: this factor times the tokens of its source, </s> "
-            f"counted, and {LONGER} more"
+            description="longest output in tokens: this factor times the source's, </s> "
+            f"included, plus {LONGER}"
         ),
     ] = 2.0
-    attention: Annotated[bool, Meta(description="what each token of a line looked at")] = False
+    attention: Annotated[
+        bool, Meta(description="return the attention of each output token to the source")
+    ] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,14 +79,14 @@ class DecodingSettings(Checked):
 
     @property
     def power(self) -> float:
-        """The length power in use."""
+        """The effective length power."""
         if self.length_power is not None:
             return self.length_power
         return BEAM_LENGTH_POWER if self.width > 1 else 0.0
 
     def limit(self, source_tokens: int) -> int:
-        """Return the most tokens that a line may have, by the tokens of its source; `</s>` counts
-        in both."""
+        """Return the largest number of tokens of an output, given that of its source; both include
+        `</s>`."""
         return int(self.max_length * source_tokens) + LONGER
 
 
@@ -115,10 +124,10 @@ class SourceTokenizerSettings(TokenizerSettings):
 
     tokenizer: Annotated[
         typing.Literal["word", "char", "byte", "sentencepiece"],
-        Meta(description="how text becomes tokens; of the target, too"),
+        Meta(description="how to split sources and targets into tokens"),
     ] = "sentencepiece"
     shared_vocabulary: Annotated[
-        bool, Meta(description="both sides have one tokenizer, made from the text of both")
+        bool, Meta(description="use one tokenizer for both sides, built from the text of both")
     ] = False
 
 

@@ -124,7 +124,7 @@ def plot_attention(
 
     Raises:
         UsageError: `path` has another suffix.
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     if path is not None:
         plotting.check_path(Path(path))

@@ -43,68 +43,67 @@ class Seq2SeqSettings(RecurrentSettings):
     """Settings of all encoder-decoders. Widths of what is read and given follow from them: see the
     properties."""
 
-    task: Annotated[Literal["seq2seq"], Meta(description="what is learned")] = "seq2seq"
+    task: Annotated[Literal["seq2seq"], Meta(description="task to train for")] = "seq2seq"
 
     embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 256
     target_embedding_size: Annotated[
         Width | None,
-        Meta(description="width of the target's word vectors; none: as wide as the source's"),
+        Meta(description="width of the target's word vectors; none: that of the source's"),
     ] = None
     hidden_size: Annotated[
         Width, Meta(description="width of the encoder's layers, in each direction")
     ] = 256
     layers: Annotated[Depth, Meta(description="recurrent layers of the encoder")] = 1
     bidirectional: Annotated[
-        bool,
-        Meta(
-            description="each layer of the encoder has a second one that reads the source backwards"
-        ),
+        bool, Meta(description="add a second, backward layer to each layer of the encoder")
     ] = True
     decoder_model: Annotated[
         CellName | None,
         Meta(
-            description="kind of the decoder's layers, in its default form; none: as the encoder's"
+            description="kind of the decoder's layers, in its default form; none: that of the "
+            "encoder's"
         ),
     ] = None
     decoder_layers: Annotated[Depth, Meta(description="recurrent layers of the decoder")] = 1
     decoder_hidden_size: Annotated[
         Width | None,
         Meta(
-            description="width of the decoder's layers; none: that of what the encoder gives for "
+            description="width of the decoder's layers; none: that of the encoder's output for "
             "each token"
         ),
     ] = None
     attention: Annotated[
         AttentionKind | None,
-        Meta(description="how the decoder looks at the source: scores h m, h W m (Luong et al. "
-                         "2015) or v tanh(W h + U m) "
-             "(Bahdanau et al. 2015); none: only through its first state"),
+        Meta(description="attention score of the decoder: h m, h W m (Luong et al. 2015) or v "
+                         "tanh(W h + U m) (Bahdanau et al. 2015); none: no attention, only the "
+                         "first state"),
     ] = "general"  # fmt: skip
     attention_size: Annotated[
         Width | None,
         Meta(
-            description="attention=additive: width of what is compared; none: that of the decoder",
+            description="attention=additive: width of the compared vectors; none: that of the "
+            "decoder",
             extra=needs(attention=("additive",)),
         ),
     ] = None
     input_feeding: Annotated[
         bool,
         Meta(
-            description="the decoder reads its last attentional vector with each word (Luong et "
-            "al. 2015)"
+            description="feed the last attentional vector to the decoder with each word (Luong "
+            "et al. 2015)"
         ),
     ] = False
     bridge: Annotated[
         Literal["last", "mean"] | None,
-        Meta(description="the decoder's first state is learned from the encoder's last hidden "
-                         "states (backward: at the first token), or "
-             "from the mean of its outputs; none: zeros"),
+        Meta(description="source of the decoder's first state: a learned map of the encoder's "
+                         "last hidden states (backward: at the first token), or of the mean of "
+                         "its outputs; none: zeros"),
     ] = "last"  # fmt: skip
     tied_embeddings: Annotated[
         Literal["target", "all"] | None,
         Meta(
-            description="output weights are the target's word vectors; all: the source's word "
-            "vectors, too (one vocabulary for both)"
+            description="share the output weights with the target's word vectors; all: also with "
+            "the source's (one vocabulary for both)"
         ),
     ] = "target"
     init_output: Annotated[
@@ -115,7 +114,7 @@ class Seq2SeqSettings(RecurrentSettings):
     ] = "uniform"
     dropout_input: Annotated[
         Probability,
-        Meta(description="dropout on the word vectors, and on what input feeding feeds"),
+        Meta(description="dropout on the word vectors and on the vectors of input feeding"),
     ] = 0.2
     dropout_between: Annotated[
         Probability,
@@ -257,10 +256,11 @@ def stored(settings: Mapping[str, Any]) -> Seq2SeqSettings:
 class Seq2SeqFittingSettings(OptimizationSettings):
     """How an encoder-decoder is trained on batches of pairs."""
 
-    batch_rows: Annotated[Width, Meta(description="pairs in a batch, of each process")] = 64
+    batch_rows: Annotated[Width, Meta(description="pairs per batch and process")] = 64
     learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.002
     clip_norm: Annotated[
-        Positive | None, Meta(description="gradients are scaled down to this global norm")
+        Positive | None,
+        Meta(description="largest global norm of the gradients; longer ones are scaled down"),
     ] = 1.0
     label_smoothing: Annotated[
         Probability,
@@ -272,17 +272,17 @@ class Seq2SeqFittingSettings(OptimizationSettings):
     own_words: Annotated[
         Probability,
         Meta(
-            description="chance that the decoder reads the token that it finds likeliest, not "
-            "that of the target (Bengio et al. 2015)"
+            description="probability that the decoder reads its own likeliest token instead of "
+            "the target's (Bengio et al. 2015)"
         ),
     ] = 0.0
     longest: Annotated[
-        Count, Meta(description="training pairs with more tokens on either side are left out")
+        Count, Meta(description="skip training pairs with more tokens than this on either side")
     ] = 250
     criterion: Annotated[
         Literal["loss", "bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate"],
         Meta(
-            description="validation metric that chooses the best weights; all but the loss decode "
-            "the validation sources greedily"
+            description="validation metric that selects the best weights; all but the loss "
+            "decode the validation sources greedily"
         ),
     ] = "loss"

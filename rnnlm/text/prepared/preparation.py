@@ -281,19 +281,19 @@ def prepare(
     tokenizer_name: str = "given",
     **settings: SettingValue,
 ) -> Iterator[Event]:
-    """Make a text into a folder of token ids that :func:`rnnlm.train` reads without loading it.
-    Yield the events of the work while it lasts.
+    """Encode a text as a folder of token ids that :func:`rnnlm.train` reads without loading it.
+    Yield events as the work proceeds.
 
-    tokenizer: one that exists, such as `rnnlm.load_tokenizer("model")`, or the kind to make from
+    tokenizer: an existing one, such as `rnnlm.load_tokenizer("model")`, or the kind to build from
     the text: "word", "char", ... tokenizer_name: its origin, for the record. sample: bytes of text
-    that the vocabulary is made from, such as "32M". workers: processes that encode; None: one for
-    each processor, 0: no other process. overwrite: replace what is there; without it, the same call
-    goes on where it was cut off. The other keywords are settings of tokenizer and text:
+    to build the vocabulary from, such as "32M". workers: number of encoding processes; None: one
+    per processor, 0: only this process. overwrite: replace an existing folder; without it, the same
+    call resumes an interrupted one. The other keywords are settings of tokenizer and text:
     `prepare("text.txt", "prepared", workers=4, max_vocab=50_000)`.
 
     Raises:
-        RnnlmError: the request contradicts itself, the text cannot be read, the folder cannot be
-            written, a worker died.
+        RnnlmError: the arguments contradict each other, the text cannot be read, the folder cannot
+            be written, or a worker process died.
     """
     given = [text] if isinstance(text, (str, os.PathLike)) else several(text, "text")
     names = tuple(os.fspath(each) for each in given)

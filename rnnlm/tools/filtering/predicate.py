@@ -101,21 +101,21 @@ def filter(
     bucket_column: str = "bucket",
     language_column: str = "language",
 ) -> TextFilter:
-    """Return a function that says which rows of a data set are kept, as `rnnlm filter` does.
+    """Return a function that says which rows of a data set to keep, as `rnnlm filter` does.
 
         keep = rnnlm.filter("my-5gram", max_perplexity=500)
         dataset = dataset.filter(keep, batched=True)
 
-    model: a language model or the name of one; or several of characters, by language: the likeliest
-    wins. cutoffs: the perplexities that end head and middle. min_perplexity, max_perplexity: rows
-    beyond them are dropped, or are in none of the languages. min_probability: a row whose likeliest
-    language is less probable is in none. keep: buckets (head, middle, tail) or languages ("none"
-    among them); None: all buckets, or all languages but "none". Rows without words are dropped.
-    The columns are those that the method `columns` adds.
+    model: a language model or its name, or several character models by language: the likeliest
+    language is chosen. cutoffs: the perplexities at which head and middle end. min_perplexity,
+    max_perplexity: drop rows beyond these limits, or assign them to no language. min_probability:
+    assign a row to no language if the likeliest one has a lower probability. keep: buckets (head,
+    middle, tail) or languages ("none" is one); None: all buckets, or all languages but "none". Rows
+    without words are dropped. The columns are those that the method `columns` adds.
 
     Raises:
-        UsageError: the request contradicts itself, or the models cannot tell languages apart.
-        ModelError: there is no such model.
+        UsageError: the arguments contradict each other, or the models cannot tell languages apart.
+        ModelError: the model does not exist.
     """
     models = dict(model) if isinstance(model, Mapping) else {"": model}
     languages = tuple(models) if isinstance(model, Mapping) else ()

@@ -30,11 +30,12 @@ class FilterSettings(Checked):
     """
 
     quantiles: Annotated[
-        tuple[float, ...], Meta(description="quantiles of the reference that end head and middle")
+        tuple[float, ...],
+        Meta(description="quantiles of the reference at which head and middle end"),
     ] = (0.3, 0.6)
     cutoffs: Annotated[
         tuple[float, ...] | None,
-        Meta(description="perplexities that end head and middle, instead of a reference"),
+        Meta(description="perplexities at which head and middle end, instead of a reference"),
     ] = None
     min_perplexity: Annotated[
         NonNegative | None, Meta(description="drop documents with a lower perplexity")
@@ -42,27 +43,29 @@ class FilterSettings(Checked):
     max_perplexity: Annotated[
         NonNegative | None,
         Meta(
-            description="drop documents with a higher perplexity; with several models, they are "
-            "in no language"
+            description="drop documents with a higher perplexity; with several models, assign "
+            "them to no language"
         ),
     ] = None
     min_probability: Annotated[
         Annotated[float, Meta(ge=0, le=1)],
         Meta(
-            description="with several models: a document whose likeliest language is less "
-            "probable is in no language"
+            description="with several models: assign a document to no language if the likeliest "
+            "one has a lower probability"
         ),
     ] = 0.5
     keep: Annotated[
         tuple[str, ...] | None, Meta(description="buckets or languages to write; none: all")
     ] = None
     perplexity_column: Annotated[
-        str, Meta(title="NAME", description="column of the perplexity")
+        str, Meta(title="NAME", description="name of the column for the perplexity")
     ] = "perplexity"
-    bucket_column: Annotated[str, Meta(title="NAME", description="column of the bucket")] = "bucket"
-    language_column: Annotated[str, Meta(title="NAME", description="column of the language")] = (
-        "language"
-    )
+    bucket_column: Annotated[
+        str, Meta(title="NAME", description="name of the column for the bucket")
+    ] = "bucket"
+    language_column: Annotated[
+        str, Meta(title="NAME", description="name of the column for the language")
+    ] = "language"
 
     def __post_init__(self) -> None:
         super().__post_init__()

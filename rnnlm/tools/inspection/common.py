@@ -62,7 +62,7 @@ class Inspection(Records, Result):
         its title.
 
         Raises:
-            UsageError: there is no such table.
+            UsageError: the table does not exist.
         """
         return self.table(table).to_rows()
 
@@ -73,7 +73,7 @@ class Inspection(Records, Result):
         """Return a table by its number, from 0, or by its title.
 
         Raises:
-            UsageError: there is no such table.
+            UsageError: the table does not exist.
         """
         tables = self.tables()
         if isinstance(which, int):

@@ -302,7 +302,7 @@ class GradientCheck(Inspection):
         """Return the rows of a table, with the numbers of the one weight as they are.
 
         Raises:
-            UsageError: there is no such table.
+            UsageError: the table does not exist.
         """
         if self.table(table) == self.tables()[0]:
             return super().to_rows(table)
@@ -357,7 +357,7 @@ def inspect_gradcheck(
     Raises:
         UsageError: a number is not positive, the model has no gradients, or the data do not have
             its labels.
-        ModelError: there is no such model.
+        ModelError: the model does not exist.
         TextError: the text cannot be read.
         DeviceError: `device` is not available.
     """

@@ -271,7 +271,7 @@ class Memory(Inspection):
         """Return the rows of a table; `k` is None where all tokens are seen.
 
         Raises:
-            UsageError: there is no such table.
+            UsageError: the table does not exist.
         """
         rows = super().to_rows(table)
         return [row | {"k": None if row["k"] == "all" else row["k"]} for row in rows]

@@ -99,7 +99,7 @@ def inspect_neighbours(
 
     Raises:
         UsageError: a word has no vector, no word is given, or the model has no such vectors.
-        ModelError: there is no such model.
+        ModelError: the model does not exist.
     """
     words = several(words, "words")
     known = vectors_of("neighbours", model, which)
@@ -193,7 +193,7 @@ def inspect_analogy(
 
     Raises:
         UsageError: there are not three words, one has no vector, or the model has no such vectors.
-        ModelError: there is no such model.
+        ModelError: the model does not exist.
     """
     words = several(words, "words")
     known = vectors_of("neighbours", model, which)

@@ -537,7 +537,7 @@ def inspect_probe(
         UsageError: the model has no layers with a state for each word; there are too few sentences,
             or labels.
         TextError: a file cannot be read, or lacks the column.
-        ModelError: there is no such model.
+        ModelError: the model does not exist.
         DeviceError: the device is not available.
     """
     from rnnlm.tools.inspection.untrained import untrained

@@ -53,15 +53,15 @@ def read_nbest(
 ) -> list[Utterance]:  # fmt: skip
     """Read the utterances of an n-best list.
 
-    score_files: of a Kaldi list, the files whose numbers add up to the score; each lies beside the
-    list or is a path, and may have a factor before it, `0.1*ac_cost`. references, sources: files of
-    `utt words...`, for lists without.
+    score_files: for a Kaldi list, the files whose numbers add up to the score, by path or by name
+    beside the list; a factor may precede each, as in `0.1*ac_cost`. references, sources: files of
+    `utt words...` for lists that have none.
 
     Raises:
-        TextError: it cannot be read; a score is missing or not finite; an utterance, rank,
-            reference or source is there twice; an utterance has no hypothesis; references or
+        TextError: the list cannot be read, a score is missing or not finite, an utterance, rank,
+            reference or source occurs twice, an utterance has no hypothesis, or references or
             sources contradict each other.
-        UsageError: the format is unknown, or needs no score_files.
+        UsageError: the format is unknown, or does not use score_files.
     """
     source = str(source)
     kind = settings.format or format_of(source, settings)
@@ -316,12 +316,12 @@ def save_best(rescored: Rescored, path: str | Path) -> None:
 
 
 def save_nbest(rescored: Rescored, path: str | Path) -> None:
-    """Write the list in its new order, in a format that :func:`rnnlm.read_nbest` reads: TSV where
-    the name ends in .tsv, without hypotheses that a model finds impossible; else JSON-lines with
-    the features, too.
+    """Write the list in its new order, in a format that :func:`rnnlm.read_nbest` reads. A name that
+    ends in .tsv gives TSV without hypotheses of probability zero; any other gives JSON Lines, which
+    include the features.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     is_tsv = Path(without_suffix(str(path))).suffix == ".tsv"
     written = map(_tsv if is_tsv else _json, rescored.utterances)

@@ -254,21 +254,21 @@ class Weights:
 
 
 def save_weights(weights: Weights, path: str | Path) -> None:
-    """Write them to a JSON file, whole or not at all.
+    """Write weights to a JSON file. The file appears only once it is complete.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     text = json.dumps(dataclasses.asdict(weights), indent=2, allow_nan=False)
     save_file(Path(path), [text.encode() + b"\n"])
 
 
 def read_weights(path: str | Path) -> Weights:
-    """Read the weights in a file of :func:`save_weights`. A notice says so where they were tuned on
-    fewer than FEW_UTTERANCES.
+    """Read weights from a file that :func:`save_weights` wrote. A notice warns of weights tuned on
+    fewer than FEW_UTTERANCES utterances.
 
     Raises:
-        TextError: it cannot be read, or does not hold weights.
+        TextError: the file cannot be read, or does not hold weights.
     """
     what = f"{path} holds no weights"
     weights = read_json(Path(path), Weights, TextError, what, "write them with `weights_output`")

@@ -25,10 +25,10 @@ Line = Literal["reference", "source"]  # what an utterance may have besides hypo
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One text that the first pass offers. where: "FILE, line 3", for messages.
+    """One hypothesis of the first pass. where: its place for messages, such as "FILE, line 3".
 
     Raises:
-        ArgumentTypeError: the text is no str, or the score no number.
+        ArgumentTypeError: the text is not a str, or the score is not a number.
         TextError: the score is not finite.
     """
 
@@ -47,12 +47,11 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Utterance:
-    """What was said once, or translated. hypotheses: at least one, best first; reference: None
-    where it is not known; source: for translations the text they are of, which encoder-decoders
-    read.
+    """An utterance or a translated sentence. hypotheses: at least one, best first. reference: None
+    if unknown. source: for translations, the source text, which encoder-decoders read.
 
     Raises:
-        ArgumentTypeError: a part is of another type.
+        ArgumentTypeError: an argument has the wrong type.
         TextError: there are no hypotheses.
     """
 

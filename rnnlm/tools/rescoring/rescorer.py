@@ -219,16 +219,16 @@ def tune_weights(
     utterances: Sequence[Utterance], models: Models, settings: RescoreSettings = RescoreSettings(),
     report: Progress = silent,
 ) -> Weights:  # fmt: skip
-    """Return the weights with the fewest word errors on `utterances`.
+    """Return the weights with the lowest WER on `utterances`.
 
-    models: models, or names to load them by, as a mapping from the names to use; or a list of
-    them. report: called with how far scoring is. A notice warns of fewer than FEW_UTTERANCES
+    models: a list of models or of names of models, or a mapping to them from the names to use.
+    report: called with the progress of scoring. A notice warns of fewer than FEW_UTTERANCES
     utterances.
 
     Raises:
         TextError: an utterance has no reference, or a text holds `<s>` or `</s>`.
         UsageError: there are no utterances, or no models.
-        ModelError: there is no such model, or a model's scores are not numbers.
+        ModelError: a model does not exist, or its scores are not numbers.
     """
     models = models_by_name(models)
     utterances = with_references(utterances, settings.skip_incomplete)
@@ -245,11 +245,11 @@ def rescore(
     seed: int = 1,
     report: Progress = silent,
 ) -> Rescored:
-    """Return the list in the order of `weights`, with word-error rates where references are known;
-    `models` as for :func:`tune_weights`.
+    """Return the list in the order that `weights` give, with the WER if references are known.
+    models: as for :func:`tune_weights`.
 
     Raises:
-        ModelError: the weights were tuned for other models, or no tuning made them.
+        ModelError: the weights were tuned for other models, or do not come from tuning.
         TextError, UsageError: as :func:`tune_weights`.
     """
     named = models_by_name(models)

@@ -14,9 +14,9 @@ FORMATS = ("tsv", "json", "kaldi", "espnet", "nemo")
 
 @dataclass(frozen=True)
 class ListSettings(Checked):
-    """How a list is read. costs: its scores are costs, the lower the better. skip_incomplete:
-    utterances without hypotheses are left out with a notice instead of being an error, and so are,
-    where references are needed, those without."""
+    """How to read a list. costs: treat scores as costs, the lower the better. skip_incomplete: skip
+    utterances without hypotheses with a notice instead of raising an error; where references are
+    needed, also skip utterances without one."""
 
     # One of FORMATS
     format: Annotated[
@@ -25,57 +25,62 @@ class ListSettings(Checked):
     beam_size: Annotated[
         Natural | None,
         Meta(
-            description="hypotheses of each utterance of a nemo list; none: blank lines separate "
-            "utterances"
+            description="number of hypotheses per utterance in a nemo list; none: blank lines "
+            "separate utterances"
         ),
     ] = None
-    costs: Annotated[bool, Meta(description="scores are costs: the lower, the better")] = False
+    costs: Annotated[bool, Meta(description="treat scores as costs: lower is better")] = False
     skip_incomplete: Annotated[
         bool,
         Meta(
-            description="leave out utterances without hypotheses or reference, instead of an error"
+            description="skip utterances without hypotheses or reference instead of stopping "
+            "with an error"
         ),
     ] = False
     encoding_errors: Annotated[
-        Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")
+        Literal["strict", "replace"],
+        Meta(description="invalid UTF-8 is an error (strict), or becomes U+FFFD (replace)"),
     ] = "strict"
 
 
 @dataclass(frozen=True)
 class TextMapping(Checked):
-    """What is done to a hypothesis, and to its source, before a model reads it.
+    """How to change a hypothesis, and its source, before a model reads it.
 
-    remove_punctuation: characters of Unicode's classes P and S become white space, but for
+    remove_punctuation: replace characters of the Unicode classes P and S by white space, except
     apostrophes inside words and `<unk>`. special_symbols: as in
-    :func:`rnnlm.text.lines.check_reserved`. normalise_wer: words are mapped before they are
-    compared with the reference's, too.
+    :func:`rnnlm.text.lines.check_reserved`. normalise_wer: also change texts in this way before
+    computing the WER.
     """
 
-    lowercase: Annotated[bool, Meta(description="the models read lower case")] = False
+    lowercase: Annotated[
+        bool, Meta(description="convert text to lower case before models read it")
+    ] = False
     remove_punctuation: Annotated[
         bool,
         Meta(
-            description="the models read no punctuation; it becomes a space, apostrophes inside "
-            "words stay"
+            description="replace punctuation by spaces before models read the text; apostrophes "
+            "inside words stay"
         ),
     ] = False
     special_symbols: Annotated[
-        SpecialSymbols, Meta(description="<s> or </s> in the text: an error, dropped, or <unk>")
+        SpecialSymbols,
+        Meta(description="<s> or </s> in the text is an error, is dropped, or becomes <unk>"),
     ] = "error"
     normalise_wer: Annotated[
         bool,
         Meta(
-            description="compute the WER on texts as `lowercase` and `remove_punctuation` change "
-            "them"
+            description="also apply `lowercase` and `remove_punctuation` to the texts that the "
+            "WER compares"
         ),
     ] = False
 
     def mapped(self, text: str, where: str = "a hypothesis") -> str:
-        """Return `text` as the model reads it, its words one space apart. where: its place, for
-        messages.
+        """Return `text` as the model reads it, with single spaces between words. where: its place,
+        for messages.
 
         Raises:
-            TextError: it holds `<s>` or `</s>`, and that is to be an error.
+            TextError: the text contains `<s>` or `</s>`, and `special_symbols` is "error".
         """
         if self.lowercase:
             text = text.lower()  # first: <S> becomes a reserved symbol
@@ -85,7 +90,7 @@ class TextMapping(Checked):
         return " ".join(words)
 
     def for_wer(self, text: str, where: str = "a text") -> str:
-        """Return `text` as its words are compared with those of another.
+        """Return `text` in the form whose words the WER compares.
 
         Raises:
             TextError: as :meth:`mapped`.
@@ -97,14 +102,14 @@ class TextMapping(Checked):
 
 @dataclass(frozen=True)
 class RescoreSettings(Checked):
-    """What is tuned, and how. words, oov: whether these features have weights; seed: for restarts
-    and resampling; skip_incomplete: utterances without reference are left out of tuning with a
-    notice instead of being an error."""
+    """How to tune weights. words, oov: use weights for these features. seed: seed of restarts and
+    resampling. skip_incomplete: skip utterances without a reference in tuning, with a notice,
+    instead of raising an error."""
 
     mapping: TextMapping = TextMapping()
-    words: Annotated[bool, Meta(description="a weight for the number of words")] = True
+    words: Annotated[bool, Meta(description="use a weight for the number of words")] = True
     oov: Annotated[
-        bool, Meta(description="a weight for the number of words unknown to a model")
+        bool, Meta(description="use a weight for the number of words unknown to a model")
     ] = True
-    seed: Annotated[Natural, Meta(description="seed of restarts and resampling")] = 1
+    seed: Annotated[Natural, Meta(description="random seed of restarts and resampling")] = 1
     skip_incomplete: bool = False

@@ -84,10 +84,10 @@ class ModelRecord(Struct, frozen=True, forbid_unknown_fields=True):
     tokenizer: Annotated[str, Meta(description="word, char, byte or sentencepiece")]
     vocabulary: int
     parameters: int
-    order: Annotated[int | None, Meta(description="of an n-gram model")]
+    order: Annotated[int | None, Meta(description="order of an n-gram model")]
     test_ppl: Annotated[float | None, Meta(description="perplexity per token of its test text")]
     fingerprint: str | None
-    can: Annotated[list[str], Meta(description="endpoints and looks that it has answers for")]
+    can: Annotated[list[str], Meta(description="endpoints and inspections that the model supports")]
 
 
 class ModelList(Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,10 +103,10 @@ class ModelList(Struct, frozen=True, forbid_unknown_fields=True):
 class ScoreRequest(Request, frozen=True, kw_only=True):
     """Sentences to score."""
 
-    sentences: Annotated[list[Text], Meta(min_length=1, description="each is a line")]
+    sentences: Annotated[list[Text], Meta(min_length=1, description="sentences, one line each")]
     given: Annotated[str, Meta(description="text before each sentence in its line")] = ""
     source: Annotated[
-        str | None, Meta(description="of an encoder-decoder: what the sentences are targets of")
+        str | None, Meta(description="for an encoder-decoder: the source of the sentences")
     ] = None
 
 
@@ -121,7 +121,7 @@ class TokenRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """A token of a sentence."""
 
     token: str
-    surprisal_bits: Annotated[float | None, Meta(description="null: infinite")]
+    surprisal_bits: Annotated[float | None, Meta(description="null if infinite")]
     oov: bool
 
 
@@ -132,12 +132,15 @@ class WordRecord(Struct, frozen=True, forbid_unknown_fields=True):
     word: str
     start: int
     end: int
-    surprisal_bits: Annotated[float | None, Meta(description="null: infinite")]
+    surprisal_bits: Annotated[float | None, Meta(description="null if infinite")]
     oov: bool
     tokens: int
     rank: Annotated[
         int | UnsetType | None,
-        Meta(description="place among all words, 1 is the likeliest; null: its tokens are pieces"),
+        Meta(
+            description="rank among all words, 1 is the likeliest; null if tokens are pieces of "
+            "words"
+        ),
     ] = UNSET
     next: list[NextWordRecord] | UnsetType = UNSET
 
@@ -147,12 +150,12 @@ class SentenceRecord(Struct, frozen=True, forbid_unknown_fields=True):
 
     id: int
     text: str
-    logprob_nats: Annotated[float | None, Meta(description="null: see reason")]
+    logprob_nats: Annotated[float | None, Meta(description="null if there is no score, see reason")]
     tokens: int | None
     words: int | None
     ppl_word: float | None
     oov: list[str]
-    reason: Annotated[str | None, Meta(description="why it has no score")]
+    reason: Annotated[str | None, Meta(description="why there is no score")]
     surprisals: list[TokenRecord] | UnsetType = UNSET
     word_surprisals: list[WordRecord] | UnsetType = UNSET
 
@@ -160,7 +163,7 @@ class SentenceRecord(Struct, frozen=True, forbid_unknown_fields=True):
 class ScoreAnswer(Answer, frozen=True, kw_only=True):
     """The scores, in the order of the sentences."""
 
-    signature: Annotated[str, Meta(description="what was measured on, and how")]
+    signature: Annotated[str, Meta(description="the data that was measured on, and how")]
     scores: list[SentenceRecord]
 
 
@@ -168,7 +171,7 @@ class NextRequest(Request, frozen=True, kw_only=True):
     """A text that goes on."""
 
     text: str = ""
-    n: Annotated[int, Meta(ge=1, description="how many words")] = 10
+    n: Annotated[int, Meta(ge=1, description="number of words")] = 10
 
 
 class NextAnswer(Answer, frozen=True, kw_only=True):
@@ -185,7 +188,7 @@ class GenerateRequest(Request, frozen=True, kw_only=True):
     """Texts to draw."""
 
     stream: Annotated[
-        bool, Meta(description="server-sent events as the texts grow, instead of one answer")
+        bool, Meta(description="send server-sent events as the texts grow instead of one answer")
     ] = True
 
 
@@ -196,7 +199,7 @@ class SampleRecord(Struct, frozen=True, forbid_unknown_fields=True):
     text: str
     tokens: int
     logprob_nats: float
-    complete: Annotated[bool, Meta(description="it ended by itself")]
+    complete: Annotated[bool, Meta(description="whether the text ended by itself")]
 
 
 class GenerateAnswer(Answer, frozen=True, kw_only=True):
@@ -226,7 +229,7 @@ class HypothesisInput(Struct, frozen=True, forbid_unknown_fields=True):
     """A hypothesis of an n-best list."""
 
     text: str
-    score: Annotated[float, Meta(description="of the first pass; the higher, the better")]
+    score: Annotated[float, Meta(description="score of the first pass; higher is better")]
 
 
 class UtteranceInput(Struct, frozen=True, forbid_unknown_fields=True):
@@ -234,8 +237,8 @@ class UtteranceInput(Struct, frozen=True, forbid_unknown_fields=True):
 
     hypotheses: Annotated[list[HypothesisInput], Meta(min_length=1)]
     utt: Annotated[str | int, Meta(description="its name")] = ""
-    ref: Annotated[str | None, Meta(description="what was really said")] = None
-    source: Annotated[str | None, Meta(description="what it is a translation of")] = None
+    ref: Annotated[str | None, Meta(description="the reference, what was really said")] = None
+    source: Annotated[str | None, Meta(description="for translations: the source")] = None
 
 
 class RescoreRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -251,7 +254,7 @@ class RescoredHypothesis(Struct, frozen=True, forbid_unknown_fields=True):
     """A hypothesis with its new score."""
 
     text: str
-    score: Annotated[float | None, Meta(description="null: a model finds it impossible")]
+    score: Annotated[float | None, Meta(description="null if a model gives it probability zero")]
     first_pass_rank: int
     first_pass_score: float
     features: dict[str, float | None]
@@ -281,10 +284,12 @@ class TagRequest(Request, frozen=True, kw_only=True):
     """Sentences to tag."""
 
     sentences: Annotated[
-        list[str | list[str]], Meta(min_length=1, description="texts, or lists of their words")
+        list[str | list[str]], Meta(min_length=1, description="texts, or lists of words")
     ]
-    nbest: Annotated[int, Meta(ge=1, description="label sequences of each sentence")] = 1
-    probabilities: Annotated[bool, Meta(description="also those of each word's labels")] = False
+    nbest: Annotated[int, Meta(ge=1, description="number of label sequences for each sentence")] = 1
+    probabilities: Annotated[
+        bool, Meta(description="also return the probabilities of each word's labels")
+    ] = False
 
 
 class LabelSequenceRecord(Struct, frozen=True, forbid_unknown_fields=True):
@@ -317,7 +322,9 @@ class ClassifyRequest(Request, frozen=True, kw_only=True):
     """Texts to classify."""
 
     texts: Annotated[list[Text], Meta(min_length=1)]
-    top: Annotated[int, Meta(ge=1, description="so many of the most probable labels")] | None = None
+    top: (
+        Annotated[int, Meta(ge=1, description="number of most probable labels to return")] | None
+    ) = None
 
 
 class ClassifiedRecord(Struct, frozen=True, forbid_unknown_fields=True):
@@ -384,7 +391,7 @@ class LookRequest(Request, frozen=True, kw_only=True):
 
     what: Annotated[
         Literal["gates", "influence", "orders"],
-        Meta(description="gates of networks, what earlier words weigh, orders of n-grams"),
+        Meta(description="gates of networks, influence of earlier words, or orders of n-grams"),
     ]
     text: str
 
@@ -415,8 +422,8 @@ class GatesAnswer(Struct, frozen=True, forbid_unknown_fields=True):
 class InfluenceAnswer(Struct, frozen=True, forbid_unknown_fields=True):
     """For each predicted word, how much its surprisal depends on each word read before it."""
 
-    words: Annotated[list[str], Meta(description="those that are predicted")]
-    read: Annotated[list[str], Meta(description="those that are read, </s> the first")]
+    words: Annotated[list[str], Meta(description="the words that are predicted")]
+    read: Annotated[list[str], Meta(description="the words that are read, </s> first")]
     influence: list[list[float]]
 
 
@@ -424,15 +431,15 @@ class BackoffRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """A context that was given up for a shorter one, and what that cost."""
 
     context: str
-    nats: Annotated[float | None, Meta(description="null: infinite")]
+    nats: Annotated[float | None, Meta(description="null if infinite")]
 
 
 class OrderRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """How the probability of a word was found."""
 
     word: str
-    order: Annotated[int, Meta(description="words of the n-gram that was found")]
-    logprob_nats: Annotated[float | None, Meta(description="null: infinite")]
+    order: Annotated[int, Meta(description="number of words in the n-gram that was found")]
+    logprob_nats: Annotated[float | None, Meta(description="null if infinite")]
     backoffs: list[BackoffRecord]
 
 

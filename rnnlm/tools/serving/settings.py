@@ -23,32 +23,32 @@ BODY_SECONDS = 10.0  # within which a body must have arrived
 class ServingSettings(Checked):
     """Where models are served, and how much a request may ask for."""
 
-    host: Annotated[str, Meta(description="address to listen at")] = "127.0.0.1"
-    port: Annotated[Port, Meta(description="port to listen at; 0: any that is free")] = 8000
+    host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="port to listen on; 0 picks a free one")] = 8000
 
     # Who may ask.
     no_auth: Annotated[
-        bool, Meta(description="let everybody who reaches the server use it, without a token")
+        bool, Meta(description="allow everyone who can reach the server to use it without a token")
     ] = False
     allow_host: Annotated[
         tuple[str, ...],
-        Meta(description="name by which clients, or the proxy before it, call the server"),
+        Meta(description="host name by which clients or a proxy may address the server"),
     ] = ()
     cors: Annotated[
         tuple[str, ...],
-        Meta(description="origin whose pages may use the server, such as https://example.org"),
+        Meta(description="origin whose web pages may use the server, such as https://example.org"),
     ] = ()
 
     # How much a request may ask for.
     max_sentences: Annotated[
-        Count, Meta(description="sentences, lines or hypotheses of a request")
+        Count, Meta(description="most sentences, lines or hypotheses in a request")
     ] = 256
-    max_characters: Annotated[Count, Meta(description="characters of all texts of a request")] = (
-        100_000
-    )
-    max_tokens: Annotated[Count, Meta(description="tokens of a generated text")] = 1000
+    max_characters: Annotated[
+        Count, Meta(description="most characters in all texts of a request")
+    ] = 100_000
+    max_tokens: Annotated[Count, Meta(description="most tokens in a generated text")] = 1000
     answer_seconds: Annotated[
-        Positive, Meta(description="seconds within which a request is answered, or given up")
+        Positive, Meta(description="seconds after which a request without an answer fails")
     ] = 60.0
 
     @property

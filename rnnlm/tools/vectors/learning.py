@@ -36,24 +36,24 @@ def learn_vectors(
     seed: int = 1, threads: int = 1, text_settings: TextSettings | None = None,
     progress: Progress = silent,
 ) -> WordVectors:  # fmt: skip
-    """Learn vectors of the words of a text: a path, several, the name of a bundled corpus, or a
-    text; without one the bundled corpus.
+    """Learn word vectors from a text: one or more paths, the name of a bundled corpus, or a text
+    object; by default from the bundled corpus.
 
     method: "svd": PPMI and its truncated singular value decomposition (Levy, Goldberg & Dagan
     2015); "glove" (Pennington, Socher & Manning 2014); "skipgram" or "cbow" (Mikolov et al. 2013).
-    width: numbers of a vector; None: 100, or fewer with svd if a text has few words.
-    window: words on each side that count as context; skip-gram and CBOW draw the window of each
-    word, up to this one, and leave frequent words out at random.
-    min_count: rarer words get no vector. epochs, learning_rate: of GloVe (None: 15 and 0.05),
-    skip-gram and CBOW (None: 5 and 0.025). negative: noise words for each pair of skip-gram and
-    CBOW. tokenizer: how text becomes words; None: split on white space, or as the text is prepared.
-    seed: the same one gives the same vectors on the same number of threads. threads: of all but
-    svd. progress: called with how far it is.
+    width: number of dimensions; None: 100, or fewer with svd if a text has few words. window: words
+    on each side that count as context; skip-gram and CBOW draw windows of up to this size, and skip
+    frequent words at random. min_count: words that occur fewer times get no vector. epochs,
+    learning_rate: for GloVe (None: 15 and 0.05), skip-gram and CBOW (None: 5 and 0.025). negative:
+    number of noise words per pair, for skip-gram and CBOW. tokenizer: how to split text into words;
+    None: at white space, or as in the prepared text. seed: the same seed and number of threads give
+    the same vectors. threads: number of threads, for all methods but svd. progress: called with the
+    progress.
 
     Raises:
         SettingsError: a setting is out of range, or the width is more than the words allow.
         TextError: the text cannot be read, or holds too few words.
-        UsageError: the text is prepared with another tokenizer.
+        UsageError: the text was prepared with another tokenizer.
     """
     settings = LearningSettings(
         method=method,

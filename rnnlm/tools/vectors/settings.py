@@ -21,42 +21,45 @@ class LearningSettings(Checked):
     """How word vectors are learned."""
 
     method: Annotated[
-        Method, Meta(description="singular vectors of counts, GloVe, skip-gram or CBOW")
+        Method,
+        Meta(description="learning method: truncated SVD of counts, GloVe, skip-gram or CBOW"),
     ] = "svd"
     width: Annotated[
         Count | None,
-        Meta(description="numbers of a vector; none: 100, fewer where a text has few words"),
+        Meta(description="number of dimensions; none: 100, fewer if the text has few words"),
     ] = None
     window: Annotated[
         Count,
         Meta(
-            description="most words on each side that count as context; skip-gram and CBOW draw "
-            "the window of each word, up to this one"
+            description="words on each side that count as context; skip-gram and CBOW draw "
+            "windows of up to this size"
         ),
     ] = 5
-    min_count: Annotated[Count, Meta(description="rarer words get no vector")] = 5
+    min_count: Annotated[Count, Meta(description="words that occur fewer times get no vector")] = 5
     epochs: Annotated[
         Count | None,
         Meta(
-            description="how often GloVe goes through its counts, and skip-gram and CBOW read the "
-            f"text; none: {EPOCHS['glove']} and {EPOCHS['cbow']}"
+            description="number of passes, over the counts (GloVe) or the text (skip-gram, "
+            f"CBOW); none: {EPOCHS['glove']} and {EPOCHS['cbow']}"
         ),
     ] = None
     negative: Annotated[
-        Count, Meta(description="noise words for each pair of skip-gram and CBOW")
+        Count, Meta(description="number of noise words per pair, for skip-gram and CBOW")
     ] = 5
     learning_rate: Annotated[
         Annotated[float, Meta(gt=0, lt=1)] | None,
         Meta(
-            description="learning rate of GloVe, and that of skip-gram and CBOW at the start; "
+            description="learning rate of GloVe, initial learning rate of skip-gram and CBOW; "
             f"none: {LEARNING_RATES['glove']} and {LEARNING_RATES['cbow']}"
         ),
     ] = None
     seed: Annotated[
         Annotated[int, Meta(ge=0, lt=1 << 32)],
-        Meta(description="the same seed gives the same vectors on the same number of threads"),
+        Meta(description="random seed; the same seed and number of threads give the same vectors"),
     ] = 1
-    threads: Annotated[Count, Meta(description="CPU threads, of all methods but svd")] = 1
+    threads: Annotated[
+        Count, Meta(description="number of CPU threads, for all methods but svd")
+    ] = 1
 
 
 @dataclass(frozen=True)
@@ -75,22 +78,22 @@ class EmbeddingSettings(Checked):
     pooling: Annotated[
         Pooling | None,
         Meta(
-            description="the vector of a line: the one after its last token, or the mean or "
-            "maximum over its tokens; none: last; of the features of a classifier, its own"
+            description="vector of a line: that of its last token, or the mean or maximum over "
+            "its tokens; none: last; for features of a classifier, its own"
         ),
     ] = None
     layer: Annotated[
         str | int | None,
         Meta(
             title="LAYER",
-            description="which layer: input (what is read of each token), 1 (the lowest "
-            "layer), 2 and so on, "
-            "or features (what the output layer reads); none: features",
+            description="layer: input (the token vectors), 1 (the lowest layer), 2 and so on, or "
+            "features (the input of the output layer); none: features",
         ),
     ] = None
     words: Annotated[
-        bool, Meta(description="a vector of each word in its context instead of one of each line")
+        bool, Meta(description="write one vector per word in context instead of one per line")
     ] = False
     special_symbols: Annotated[
-        SpecialSymbols, Meta(description="<s> or </s> in the text: an error, dropped, or <unk>")
+        SpecialSymbols,
+        Meta(description="<s> or </s> in the text is an error, is dropped, or becomes <unk>"),
     ] = "error"

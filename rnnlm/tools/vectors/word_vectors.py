@@ -24,9 +24,8 @@ _LIKE = 60  # per cent of edits that leave a word alike, for hints
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WordVectors(Records):
-    """Words, each with a vector. words: V different ones, the most frequent first where that is
-    known. matrix_VE: float32. source: what they are, as messages call them. note: what else one
-    should know about them, or nothing."""
+    """Word vectors. words: V different words, the most frequent first if frequencies are known.
+    matrix_VE: float32. source: their description in messages. note: a further remark, or ""."""
 
     words: tuple[str, ...]
     matrix_VE: np.ndarray
@@ -35,7 +34,7 @@ class WordVectors(Records):
 
     @property
     def width(self) -> int:
-        """E, the numbers of a vector."""
+        """E, the number of dimensions."""
         return int(self.matrix_VE.shape[1])
 
     @property
@@ -44,7 +43,7 @@ class WordVectors(Records):
         return "1 number each" if self.width == 1 else f"{self.width} numbers each"
 
     def to_rows(self) -> list[Row]:
-        """Return a row for each word: the word, then its numbers, `v1`, `v2` and so on."""
+        """Return one row per word: the word, then its numbers as `v1`, `v2` and so on."""
         names = self._columns
         rows: list[Row] = []
         for word, vector in zip(self.words, self.matrix_VE.tolist(), strict=True):
@@ -52,10 +51,10 @@ class WordVectors(Records):
         return rows
 
     def to_columns(self, table: int | str | None = None) -> dict[str, list[Cell]]:
-        """Return the words, and each number of their vectors, by the name of its column.
+        """Return the columns by name: the words, and each dimension of their vectors.
 
         Raises:
-            UsageError: a `table` is named; there is one alone.
+            UsageError: a `table` is named, although there is only one.
         """
         if table is not None:
             return super().to_columns(table)
@@ -82,7 +81,7 @@ class WordVectors(Records):
 
     @cached_property
     def unit_VE(self) -> np.ndarray:
-        """The vectors at length 1, float32; a vector of zeros stays one."""
+        """The vectors scaled to length 1, float32; a vector of zeros stays zero."""
         length_V1 = np.linalg.norm(self.matrix_VE, axis=1, keepdims=True)
         return np.asarray(self.matrix_VE / np.where(length_V1 > 0, length_V1, 1), dtype=np.float32)
 
@@ -95,7 +94,7 @@ class WordVectors(Records):
         """Return the row of a word.
 
         Raises:
-            UsageError: there is none; the hint names the word that is spelled most like it.
+            UsageError: the word has no row; the hint suggests a similar word.
         """
         number = self.numbers.get(word)
         if number is not None:
@@ -125,13 +124,13 @@ class WordVectors(Records):
         return [(self.words[row], float(cosine_V[row])) for row in best]
 
     def save(self, path: str | Path, overwrite: bool = False) -> int:
-        """Write the vectors to a file of text as word2vec writes it, compressed as its suffix says,
-        or to standard output (`-`). Return how many. A notice says how many symbols are left out:
-        those with white space inside, which the format cannot hold.
+        """Write the vectors to a file in word2vec's text format, compressed according to its
+        suffix, or to standard output (`-`). Return their number. Symbols with white space inside,
+        which the format cannot hold, are left out with a notice.
 
         Raises:
-            OutputError: the file cannot be written, or is there and not to be replaced.
-            UsageError: there is no vector to write.
+            OutputError: the file cannot be written, or it exists and `overwrite` is not set.
+            UsageError: there are no vectors to write.
         """
         path = Path(path)
         outputs.check_file(path, overwrite)
@@ -152,13 +151,13 @@ class WordVectors(Records):
 
 
 def read_vectors(path: str | Path) -> WordVectors:
-    """Read the vectors in a file of text as word2vec and GloVe write it, which may be compressed
+    """Read vectors from a file in the text format of word2vec or GloVe, which may be compressed
     (.gz, .xz, .bz2, .zst).
 
     Raises:
-        TextError: it cannot be read, is binary, not UTF-8, cut off, or a vector is not made of
-            numbers.
-        SettingsError: the vectors do not have the width that the first line says.
+        TextError: the file cannot be read, is binary, truncated or not UTF-8, or a vector is not
+            made of numbers.
+        SettingsError: the vectors differ in width from what the first line says.
     """
     words, matrix_VE = read_all_vectors(path)
     return WordVectors(tuple(words), matrix_VE, str(path))
@@ -168,9 +167,9 @@ def word_vectors(
     model: "LanguageModel | LabelModel | WordVectors | str | Path" = loading.SHIPPED,
     which: Which = "input",
 ) -> WordVectors:
-    """Return the vectors that a network of any task has of the tokens of its vocabulary: those that
-    it reads ("input"), or the weights of its softmax ("output"). model: the network or its name;
-    vectors themselves are returned.
+    """Return a network's vectors for the tokens of its vocabulary: its input word vectors ("input")
+    or its softmax weights ("output"). model: the network or its name; vectors themselves are
+    returned.
 
     Raises:
         UsageError: the model has no such vectors.

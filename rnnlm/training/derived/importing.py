@@ -36,14 +36,15 @@ def import_arpa(
     """Read an ARPA file, compressed or not (`-`: standard input), and save the model in the folder
     `output`.
 
-    Its words are what text is split into at white space, as `settings` say, or the symbols of the
-    tokenizer of another model. With `lowercase`, the words of the file become lower case.
+    The words of the file are those of text split at white space, as `settings` specify, or the
+    symbols of another model's tokenizer. With `lowercase`, the words of the file become lower case.
 
-    allow_positive: positive log-probabilities, which some programs write, are read as 0.
+    allow_positive: read positive log-probabilities, which some programs write, as 0.
 
     Raises:
-        ModelError: the file cannot be read, is damaged, or has other words than that tokenizer.
-        OutputError: the folder cannot be written, or holds a model already.
+        ModelError: the file cannot be read, is damaged, or its words differ from those of the
+            tokenizer.
+        OutputError: the folder cannot be written, or already holds a model.
     """
     began = time.perf_counter()
     output = Path(output)

@@ -109,18 +109,18 @@ def mix(
     text_settings: TextSettings | None = None,
     report: Progress = silent,
 ) -> Mixed:
-    """Mix the models called `names`, with the weights under which the text `on` is most probable,
-    or with given ones.
+    """Mix models, with the given weights or with those that make the text `on` most probable.
 
-    names: or models loaded from folders; NAME+KIND adapts itself as tuned. bundle: `output` holds
-    copies of the models, else refers to them. report: called with tuning's progress.
+    names: names of models, or models loaded from folders; NAME+KIND adapts to the text with its
+    tuned settings. bundle: copy the models into `output` instead of referring to their folders.
+    report: called with the progress of tuning.
 
     Raises:
-        UsageError: there are fewer than two models, their tokenizers differ, the weights are not
-            valid, or there is neither a text nor weights.
+        UsageError: there are fewer than two models, their tokenizers differ, the weights are
+            invalid, or there are neither a text nor weights.
         TextError: the text cannot be read.
         ModelError: a model is missing or damaged.
-        OutputError: the folder cannot be written, or holds a model already.
+        OutputError: the folder cannot be written, or already holds a model.
     """
     began = time.perf_counter()
     output = Path(output)

@@ -60,25 +60,25 @@ def mix_static(
     text_settings: TextSettings | None = None,
     report: Progress = silent,
 ) -> Mixed:
-    """Join the n-gram models called `names` into one n-gram model, with the weights under which the
-    text `on` is most probable to their mixture, or with given ones.
+    """Merge n-gram models into one, with the given weights or with those that make the text `on`
+    most probable under their mixture.
 
-    The model has the n-grams of all of them, each with the weighted sum of their probabilities, and
+    The result has the n-grams of all models, each with the weighted sum of its probabilities, and
     sums to one. It is saved in the folder `output`, or as an ARPA file if `output` ends in .arpa,
-    .arpa.gz or so.
+    .arpa.gz or the like.
 
-    names: or models loaded from folders. memory: how much the work may take, such as "2G"; the rest
-    is on disk, in the folder `temp` (None: where the system has temporary files). report: called
+    names: names of models, or models loaded from folders. memory: memory limit, such as "2G"; the
+    rest goes to disk, to the folder `temp` (None: the system's temporary folder). report: called
     with the progress.
 
     Raises:
-        UsageError: there are fewer than two models, one is not of n-grams or has no probabilities,
-            their tokenizers split text in different ways, the weights are not valid, or there is
-            neither a text nor weights.
-        SettingsError: memory is too little.
+        UsageError: there are fewer than two models, one is not an n-gram model or has no
+            probabilities, their tokenizers split text differently, the weights are invalid, or
+            there are neither a text nor weights.
+        SettingsError: the memory limit is too low.
         TextError: the text cannot be read.
         ModelError: a model is missing or damaged.
-        OutputError: the result cannot be written, or is there already.
+        OutputError: the result cannot be written, or already exists.
     """
     began = time.perf_counter()
     output = Path(output)

@@ -114,11 +114,11 @@ def tune(
     Raises:
         UsageError: the kind is unknown or not for this model; statistics are missing, or are for
             another kind.
-        SettingsError: a given setting is unknown or not valid.
+        SettingsError: a given setting is unknown or invalid.
         TextError: a text cannot be read, or is empty.
         ModelError: there is no such model, or it is damaged.
         DeviceError: `device` is not available.
-        OutputError: the folder cannot be written to, or holds settings that were chosen otherwise.
+        OutputError: the folder cannot be written to, or holds settings that were tuned differently.
     """
     folder = loading.find(name)
     given = given or {}

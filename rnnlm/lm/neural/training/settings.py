@@ -25,31 +25,32 @@ UNRECORDABLE = ("adagrad", "rmsprop")  # optimizers that CUDA graphs cannot hold
 class OptimizationSettings:
     """How a network is trained, whatever it is trained on: all that the trainer knows."""
 
-    batch_rows: Annotated[
-        Width, Meta(description="rows read side by side in a step, of each process")
-    ] = 32
+    batch_rows: Annotated[Width, Meta(description="rows per step and process")] = 32
     accumulation: Annotated[
         Count,
         Meta(
-            description="parts in which the rows of a step are read, one after the other; less "
-            "memory, the same step"
+            description="number of parts that the rows of a step are processed in; more parts "
+            "need less memory"
         ),
     ] = 1
     embeddings: Annotated[
         str | None,
         Meta(
             title="FILE",
-            description="word vectors to start from: a file, text of word2vec or GloVe; or svd "
-            "(language models): counted in the training "
-            "text, as rnnlm vectors --method svd does",
+            description="initial word vectors: a text file of word2vec or GloVe, or svd, which "
+            "computes them from the training text (language models)",
         ),
     ] = None
     freeze_embeddings: Annotated[
-        bool, Meta(description="word vectors, and output weights tied to them, stay as they start")
+        bool,
+        Meta(
+            description="keep word vectors, and output weights tied to them, at their "
+            "initial values"
+        ),
     ] = False
     optimizer: Annotated[
         Literal["adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop"],
-        Meta(description="optimizer; asgd: sgd whose weights are averaged"),
+        Meta(description="optimizer; asgd is sgd with averaged weights"),
     ] = "adamw"
     learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.005
     momentum: Annotated[Probability, Meta(description="sgd, rmsprop: momentum")] = 0.0
@@ -65,16 +66,17 @@ class OptimizationSettings:
     nonmonotone_interval: Annotated[
         Count | None,
         Meta(
-            description="asgd: averaging begins when a validation is worse than the best of "
-            "those more than this many before it (NT-ASGD); none: at asgd_start"
+            description="asgd: start averaging when a validation is worse than the best one more "
+            "than this many before it (NT-ASGD); none: at asgd_start"
         ),
     ] = None
     fine_tune_after: Annotated[
         Fraction | None,
         Meta(
-            description="asgd: share of the budget after which training goes on from the best "
-            "weights, averaged from the first step, until a validation is worse than the best of "
-            "those more than nonmonotone_interval before it; none: never"
+            description="asgd: share of the budget after which training continues from the best "
+            "weights. It averages from the first step, and ends when a validation is "
+            "worse than the best one more than nonmonotone_interval before it; none: "
+            "never"
         ),
     ] = None
     ema_decay: Annotated[
@@ -104,58 +106,65 @@ class OptimizationSettings:
     penalised: Annotated[
         Literal["all", "recurrent"],
         Meta(
-            description="l1, l2: on all weight matrices, or on the recurrent ones",
+            description="l1, l2: penalise all weight matrices, or only the recurrent ones",
             extra=needs(l1=ANY, l2=ANY),
         ),
     ] = "all"
     clip_norm: Annotated[
-        Positive | None, Meta(description="gradients are scaled down to this global norm")
+        Positive | None,
+        Meta(description="largest global norm of the gradients; longer ones are scaled down"),
     ] = 0.5
     clip_value: Annotated[
-        Positive | None, Meta(description="gradients are cut to this absolute value")
+        Positive | None,
+        Meta(description="largest absolute value of a gradient; larger ones are clipped"),
     ] = None
     schedule: Annotated[
         Literal["constant", "cosine", "linear", "step", "plateau", "halving"],
         Meta(
-            description="learning rate: over the budget; step: by epochs; plateau, halving: by "
-            "validations"
+            description="learning rate schedule: step changes it by epochs, plateau and halving "
+            "by validations, others over the budget"
         ),
     ] = "cosine"
     warmup: Annotated[
-        Probability, Meta(description="share of the budget in which the learning rate rises")
+        Probability, Meta(description="share of the budget during which the learning rate rises")
     ] = 0.03
     plateau_factor: Annotated[
         Fraction,
         Meta(
-            description="plateau: factor of the rate when validation does not improve",
+            description="plateau: factor for the learning rate when validation does not improve",
             extra=needs(schedule=("plateau",)),
         ),
     ] = 0.5
     plateau_patience: Annotated[
         Natural,
         Meta(
-            description="plateau: validations without improvement before that",
+            description="plateau: validations without improvement before the rate falls",
             extra=needs(schedule=("plateau",)),
         ),
     ] = 0
     plateau_gain: Annotated[
         NonNegative,
         Meta(
-            description="plateau: how much lower than the last one a perplexity must be to be an "
-            "improvement; 0: a new best validation",
+            description="plateau: how much a perplexity must fall below the last one to count as "
+            "an improvement; 0 requires a new best",
             extra=needs(schedule=("plateau",)),
         ),
     ] = 0.0
     return_to_best: Annotated[
-        bool, Meta(description="plateau: weights go back to the best ones when the rate is lowered")
+        bool, Meta(description="plateau: return to the best weights when the rate falls")
     ] = False
     decay_after_epochs: Annotated[
         Count,
-        Meta(description="step: epochs before the rate falls", extra=needs(schedule=("step",))),
+        Meta(
+            description="step: epochs before the rate first falls", extra=needs(schedule=("step",))
+        ),
     ] = 4
     decay_every_epochs: Annotated[
         Count,
-        Meta(description="step: epochs from one fall to the next", extra=needs(schedule=("step",))),
+        Meta(
+            description="step: epochs between later falls of the rate",
+            extra=needs(schedule=("step",)),
+        ),
     ] = 1
     decay_factor: Annotated[
         Factor, Meta(description="step: factor of each fall", extra=needs(schedule=("step",)))
@@ -170,25 +179,23 @@ class OptimizationSettings:
     final_rate: Annotated[
         Share,
         Meta(
-            description="cosine, linear: share of the rate left at the end",
+            description="cosine, linear: share of the learning rate left at the end",
             extra=needs(schedule=("cosine", "linear")),
         ),
     ] = 0.0
     rollbacks: Annotated[
         Natural,
         Meta(
-            description="how many times a run goes back to its last good state when the loss, a "
-            "gradient or a weight is not a number, or when two losses in a row, each of half a "
-            "second, are above 2 log(vocabulary) + 5 nats; 0: it stops at once. That state takes "
-            "the memory of one more checkpoint in each process"
+            description="how often a run may return to its last good state. It returns if the "
+            "loss, a gradient or a weight is not a number, or if two losses in a "
+            "row, each over half a second, exceed 2 log(vocabulary) + 5 nats. 0 "
+            "stops the run instead. The state takes the memory of one more "
+            "checkpoint in each process"
         ),
     ] = 3
     rollback_factor: Annotated[
         Factor,
-        Meta(
-            description="what the learning rate is multiplied by each time",
-            extra=needs(rollbacks=ANY),
-        ),
+        Meta(description="factor for the learning rate at each return", extra=needs(rollbacks=ANY)),
     ] = 0.5
     patience: Annotated[
         Count | None,
@@ -200,8 +207,8 @@ class OptimizationSettings:
     validate_every_steps: Annotated[
         Count | None,
         Meta(
-            description="steps between validations, each of the whole text, whatever they cost; "
-            "none: every epoch, or under a budget in time as often as 5 % of it allows, and "
+            description="steps between validations, each on the whole text at any cost; none: "
+            "every epoch, or as often as 5 % of a timed budget allows, and "
             "min_validations",
             extra=needs(valid=ANY, holdout=ANY),
         ),
@@ -209,21 +216,21 @@ class OptimizationSettings:
     min_validations: Annotated[
         Natural,
         Meta(
-            description="least number of validations in a run, if validate_every_steps is none. "
-            "Together they take a tenth of training at most: otherwise there are fewer, or they "
-            "read a part of the text. Each takes part in the choice of the model; schedules and "
-            "patience follow only those at the ends of epochs. 0: only those",
+            description="least number of validations in a run without validate_every_steps. They "
+            "take at most a tenth of the training time: there may be fewer, or they "
+            "read a part of the text. Each can select the model, but schedules and "
+            "patience follow only those at the ends of epochs. 0 validates only "
+            "there",
             extra=needs(validate_every_steps=(None,)),
         ),
     ] = 20
     cuda_graphs: Annotated[
         bool | Literal["auto"],
         Meta(
-            description="on CUDA, record training steps as graphs, one for each length of window, "
-            "and replay them; auto: in language "
-            "models whose cells run as step-by-step loops of our own (peepholes, coupled gates, "
-            "Mogrifier, Jordan, reset_gate=before, "
-            "activations of an rnn other than tanh and relu)"
+            description="on CUDA, record training steps as graphs, one per window length, and "
+            "replay them; auto: for language models whose cells torch does not "
+            "compute in one call (peepholes, coupled gates, Mogrifier, Jordan, "
+            "reset_gate=before, activations of an rnn other than tanh and relu)"
         ),
     ] = "auto"
 
@@ -355,15 +362,13 @@ Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 class FittingSettings(OptimizationSettings):
     """How a network is trained with truncated back-propagation through time."""
 
-    batch_rows: Annotated[
-        Width, Meta(description="parallel streams of text (B), of each process")
-    ] = 32
+    batch_rows: Annotated[Width, Meta(description="parallel streams of text (B) per process")] = 32
     bptt_tokens: Annotated[Width, Meta(description="tokens per window of truncated BPTT (T)")] = 35
     bptt_deviation: Annotated[
         NonNegative,
         Meta(
-            description="standard deviation of the window length, which is drawn for each "
-            "window; the learning rate follows it; 0: all are alike"
+            description="standard deviation of the window length, drawn for each window; the "
+            "learning rate follows the length; 0 fixes it"
         ),
     ] = 0.0
     bptt_short: Annotated[
@@ -373,9 +378,9 @@ class FittingSettings(OptimizationSettings):
     bptt_multiple: Annotated[
         Width | None,
         Meta(
-            description="a window's tokens are a multiple of this; none: 1, or "
-            f"{RECORDED_MULTIPLE} where their number is drawn and "
-            "steps are recorded as CUDA graphs, of which there is one for each length"
+            description=f"window lengths are multiples of this; none: 1, or {RECORDED_MULTIPLE} "
+            "where lengths are drawn and steps are recorded as CUDA graphs, one per "
+            "length"
         ),
     ] = None
     state_reset: Annotated[
@@ -385,8 +390,8 @@ class FittingSettings(OptimizationSettings):
     line_starts: Annotated[
         Share,
         Meta(
-            description="approximate share of the lines that begin from the initial state, as a "
-            "sentence scored alone does; the window before ends there"
+            description="approximate share of lines that start from the initial state, like a "
+            "sentence scored alone; the window before them ends early"
         ),
     ] = 0.0
     unknown_words: Annotated[
@@ -423,34 +428,38 @@ class RunSettings:
     """On what device, how long and from which seed a network is trained."""
 
     budget: Annotated[
-        str, Meta(title="BUDGET", description="how long to train: 3m, 20epochs, 5000steps")
+        str,
+        Meta(title="BUDGET", description="how long to train, such as 3m, 20epochs or 5000steps"),
     ] = "20epochs"
     device: Annotated[
-        str, Meta(title="DEVICE", description="where to compute: auto, cpu, cuda, cuda:N or mps")
+        str,
+        Meta(title="DEVICE", description="device to compute on: auto, cpu, cuda, cuda:N or mps"),
     ] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],
-        Meta(description="precision of the matrix products in training; auto: bf16 where fast"),
+        Meta(
+            description="precision of matrix products in training; auto uses bf16 where it is fast"
+        ),
     ] = "auto"
     threads: Annotated[
         Annotated[int, Meta(ge=1, le=4096)] | None,
-        Meta(description="CPU threads, of each process; none: torch's choice"),
+        Meta(description="number of CPU threads per process; none: torch's choice"),
     ] = None
-    seed: Annotated[Seed, Meta(description="seed of the weights and of dropout")] = 1
+    seed: Annotated[Seed, Meta(description="random seed of weights and dropout")] = 1
     save_every: Annotated[
         str,
         Meta(
             title="INTERVAL",
-            description="how often a checkpoint is saved, from which a run that is cut off goes "
-            "on: 5m, 200steps; by time, less often if saving would take more than 1 % of it",
+            description="interval between checkpoints to resume from, such as 5m or 200steps; "
+            "timed intervals grow if saving would take more than 1 % of the run",
             extra=needs(keep_checkpoints=ANY),
         ),
     ] = "5m"
     keep_checkpoints: Annotated[
         Natural,
         Meta(
-            description="how many of the latest checkpoints are kept, each about four times as "
-            "large as the model; 0: none"
+            description="number of latest checkpoints to keep, each about four times as large as "
+            "the model; 0 keeps none"
         ),
     ] = 2
 
@@ -458,7 +467,7 @@ class RunSettings:
         str,
         Meta(
             description="with several processes: how long one waits for another before the run "
-            "ends: 30s, 10m"
+            "fails, such as 30s or 10m"
         ),
     ] = "10m"
 

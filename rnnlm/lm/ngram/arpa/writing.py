@@ -132,14 +132,14 @@ def export_arpa(
     overwrite: bool = False,
     report: Progress = silent,
 ) -> None:
-    """Write an n-gram model as an ARPA file, compressed where the suffix says so (.gz, .xz, .bz2,
-    .zst); whole or not at all.
+    """Write an n-gram model to an ARPA file, compressed if the suffix is .gz, .xz, .bz2 or .zst.
+    The file appears only once it is complete.
 
     model: an n-gram model, or the name of one.
 
     Raises:
-        UsageError: it is no n-gram model.
-        ModelError: there is no such model.
+        UsageError: the model is not an n-gram model.
+        ModelError: the model does not exist.
         OutputError: a file is there and `overwrite` is not given, or it cannot be written.
     """
     text, path = arpa(loading.language_model_of(model)), Path(path)
@@ -148,8 +148,8 @@ def export_arpa(
 
 
 def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
-    """Return the ARPA file of an n-gram model, piece by piece. UsageError: it is no n-gram model.
-    OutputError: one of its symbols cannot be written."""
+    """Return the ARPA file of an n-gram model, piece by piece. UsageError: the model is not an
+    n-gram model. OutputError: one of its symbols cannot be written."""
     if not isinstance(model, NgramModel):
         raise UsageError(
             "this model has no ARPA form",

@@ -93,53 +93,52 @@ class LabelledSettings:
         Format,
         Meta(
             title="FORMAT",
-            description="how the data are written: conllu, columns, tsv, csv, jsonl, parquet or"
-            " fasttext; auto: inferred from the content",
+            description="data format: conllu, columns, tsv, csv, jsonl, parquet or fasttext; "
+            "auto infers it from the content",
         ),
     ] = "auto"
     column: Annotated[
-        str | None, Meta(title="NAME", description="column of the words or the text")
+        str | None, Meta(title="NAME", description="column of the words or texts")
     ] = None
     label_column: Annotated[
         str | None,
         Meta(
             title="NAME,...",
-            description="columns of the labels that are learned, by name or number, joined by"
-            " commas",
+            description="columns of the labels to learn, by name or number, separated by commas",
         ),
     ] = None
     sentence_label_column: Annotated[
-        str | None, Meta(description="columns of labels of the whole sentence, joined by commas")
+        str | None,
+        Meta(description="columns of labels for the whole sentence, separated by commas"),
     ] = None
     sentence_column: Annotated[
         str | None,
         Meta(
             title="NAME",
-            description="column that says which sentence a row belongs to, in tables with a word"
-            " in each row",
+            description="column that identifies the sentence, in tables with one word per row",
         ),
     ] = None
     scheme: Annotated[
         SchemeName | None,
         Meta(
             title="SCHEME",
-            description="how labels write spans: none, iob1, bio, bioes, bilou or bmes; auto:"
-            " inferred"
-            " from the labels",
+            description="span scheme of the labels: none, iob1, bio, bioes, bilou or bmes; auto "
+            "infers it from the labels",
         ),
     ] = "auto"
     multi_label: Annotated[
-        bool, Meta(description="a text has any number of labels, joined by |")
+        bool, Meta(description="each text can have any number of labels, separated by |")
     ] = False
     align: Annotated[
         bool,
         Meta(
-            description="labels are the sounds of letters, as many as there are; each "
-            "letter is given those that it spells"
+            description="labels are the sounds of a word, in any number; training aligns them "
+            "with its letters"
         ),
     ] = False
     encoding_errors: Annotated[
-        Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")
+        Literal["strict", "replace"],
+        Meta(description="invalid UTF-8 is an error (strict), or becomes U+FFFD (replace)"),
     ] = "strict"
 
     def __post_init__(self) -> None:

@@ -104,17 +104,17 @@ class TranslationSettings:
     """How hypotheses are compared with references."""
 
     lowercase: Annotated[
-        bool, Meta(description="lower-case both sides first, for every metric")
+        bool, Meta(description="convert both sides to lower case for every metric")
     ] = False
     spelled: Annotated[
         bool,
         Meta(
-            description="a line is one word whose symbols are separated by white space, as sounds "
-            "do; else symbols are characters"
+            description="each line is one word whose symbols, such as sounds, are separated by "
+            "white space; else symbols are characters"
         ),
     ] = False
     bleu_tokenizer: Annotated[
-        BleuTokenizer, Meta(description="how sacrebleu splits text into the words of BLEU")
+        BleuTokenizer, Meta(description="sacrebleu tokenizer that splits text into words for BLEU")
     ] = "13a"
 
 

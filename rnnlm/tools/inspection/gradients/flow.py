@@ -119,7 +119,7 @@ def inspect_gradients(
 
     Raises:
         UsageError: a number is too small, or a model has no recurrent layers.
-        ModelError: there is no such model.
+        ModelError: the model does not exist.
         TextError: the text cannot be read, or has a single token.
         SettingsError: with `untrained`, an output layer needs counts that the tokenizer lacks.
     """

@@ -85,7 +85,7 @@ class SentenceSensitivity(Inspection):
         was read by then, with their places, from 0.
 
         Raises:
-            UsageError: there is no such table.
+            UsageError: the table does not exist.
         """
         tables = self.tables()
         found = self.models[tables.index(self.table(table))]
@@ -127,7 +127,7 @@ def inspect_sensitivity(
 
     Raises:
         UsageError: a model has no recurrent layers.
-        ModelError: there is no such model.
+        ModelError: the model does not exist.
         TextError: the sentence has no words, too many tokens, or a newline, `<s>` or `</s>`.
     """
     sentence = checked_sentence(sentence)

@@ -1,4 +1,4 @@
-"""Each kind of fault is noticed; the run goes back to its last good state, and ends as one started
+"""Each kind of fault is noticed; the run returns to its last good state, and ends as one started
 there at the lower rate."""
 
 import json
