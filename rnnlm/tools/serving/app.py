@@ -15,13 +15,13 @@ from starlette.routing import Route
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.tools.serving import schemas
-from rnnlm.tools.serving.answers import Answers
+from rnnlm.tools.serving.handlers import Handlers
 from rnnlm.tools.serving.openapi import Endpoint, document
 from rnnlm.tools.serving.page import content_security_policy, server_page
 from rnnlm.tools.serving.refusals import Refusal
 from rnnlm.tools.serving.responses import (
     Asked,
-    Handler,
+    HttpFunction,
     decoded,
     json_answer,
     refused,
@@ -46,8 +46,8 @@ def make_app(models: ServedModels, settings: ServingSettings) -> Starlette:
 
 def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
     """Return the routes of the endpoints, of their description and of the page."""
-    answers = Answers(models, settings)
-    endpoints = endpoints_of(answers)
+    handlers = Handlers(models, settings)
+    endpoints = endpoints_of(handlers)
 
     # The endpoints, by what they take and give.
     made = []
@@ -55,7 +55,9 @@ def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
         if each.asked is None:
             function = _got(each.answer)
         elif each.events:
-            function = _streamed(schemas.GenerateRequest, answers.generate, answers.generate_events)
+            function = _streamed(
+                schemas.GenerateRequest, handlers.generate, handlers.generate_events
+            )
         else:
             function = _posted(each.asked, each.answer, each.is_short)
         made.append(Route(each.path, function, methods=[each.method]))
@@ -79,30 +81,32 @@ async def _page(request: Request) -> Response:
     return HTMLResponse(html, headers=policy)
 
 
-def endpoints_of(answers: Answers) -> list[Endpoint]:
-    """Return the endpoints of these answers."""
+def endpoints_of(handlers: Handlers) -> list[Endpoint]:
+    """Return the endpoints of these handlers."""
     generate = (schemas.PieceEvent, schemas.DoneEvent, schemas.ErrorAnswer)
-    looks = (schemas.GatesAnswer, schemas.InfluenceAnswer, schemas.OrdersAnswer)
+    inspections = (schemas.GatesAnswer, schemas.InfluenceAnswer, schemas.OrdersAnswer)
     return [
-        Endpoint("/health", answers.health, None, (schemas.Health,)),
-        Endpoint("/models", answers.list_models, None, (schemas.ModelList,)),
+        Endpoint("/health", handlers.health, None, (schemas.Health,)),
+        Endpoint("/models", handlers.list_models, None, (schemas.ModelList,)),
         Endpoint(
-            "/score", answers.score, schemas.ScoreRequest, (schemas.ScoreAnswer,), is_short=True
+            "/score", handlers.score, schemas.ScoreRequest, (schemas.ScoreAnswer,), is_short=True
         ),
-        Endpoint("/next", answers.next_words, schemas.NextRequest, (schemas.NextAnswer,)),
+        Endpoint("/next", handlers.next_words, schemas.NextRequest, (schemas.NextAnswer,)),
         Endpoint(
             "/generate",
-            answers.generate,
+            handlers.generate,
             schemas.GenerateRequest,
             (schemas.GenerateAnswer,),
             generate,
         ),
-        Endpoint("/look", answers.look, schemas.LookRequest, looks),
-        Endpoint("/rescore", answers.rescore, schemas.RescoreRequest, (schemas.RescoreAnswer,)),
-        Endpoint("/tag", answers.tag, schemas.TagRequest, (schemas.TagAnswer,)),
-        Endpoint("/classify", answers.classify, schemas.ClassifyRequest, (schemas.ClassifyAnswer,)),
+        Endpoint("/inspect", handlers.inspect, schemas.InspectRequest, inspections),
+        Endpoint("/rescore", handlers.rescore, schemas.RescoreRequest, (schemas.RescoreAnswer,)),
+        Endpoint("/tag", handlers.tag, schemas.TagRequest, (schemas.TagAnswer,)),
         Endpoint(
-            "/translate", answers.translate, schemas.TranslateRequest, (schemas.TranslateAnswer,)
+            "/classify", handlers.classify, schemas.ClassifyRequest, (schemas.ClassifyAnswer,)
+        ),
+        Endpoint(
+            "/translate", handlers.translate, schemas.TranslateRequest, (schemas.TranslateAnswer,)
         ),
     ]
 
@@ -118,7 +122,7 @@ async def _without_notices(app: Starlette) -> AsyncIterator[None]:
 # ---- From functions to endpoints.
 
 
-def _got(answer: Callable[[], Awaitable[Struct]]) -> Handler:
+def _got(answer: Callable[[], Awaitable[Struct]]) -> HttpFunction:
     """Return the endpoint of an answer to a GET."""
 
     async def endpoint(request: Request) -> Response:
@@ -129,16 +133,16 @@ def _got(answer: Callable[[], Awaitable[Struct]]) -> Handler:
 
 def _posted(
     kind: type[Asked], answer: Callable[[Asked], Awaitable[Struct]], is_short: bool
-) -> Handler:
+) -> HttpFunction:
     """Return the endpoint of an answer to a POST, whose body is a request of this kind. is_short:
-    it is soon there, so that looking whether the client leaves would take longer than it is
+    it is soon there, so that watching for a client that leaves would take longer than it is
     worth."""
-    decode = msgspec.json.Decoder(kind).decode
+    decoder = msgspec.json.Decoder(kind)
 
     async def endpoint(request: Request) -> Response:
         body = await request.body()
         try:
-            answering = answer(decoded(body, decode))
+            answering = answer(decoded(body, decoder))
             if is_short:
                 return json_answer(await answering)
             return json_answer(await unless_left(request, answering))
@@ -152,14 +156,14 @@ def _streamed(
     kind: type[schemas.GenerateRequest],
     answer: Callable[[schemas.GenerateRequest], Awaitable[Struct]],
     stream: Callable[[schemas.GenerateRequest], AsyncIterator[Struct]],
-) -> Handler:
+) -> HttpFunction:
     """Return the endpoint of a POST that is answered at once, or event by event."""
-    decode = msgspec.json.Decoder(kind).decode
+    decoder = msgspec.json.Decoder(kind)
 
     async def endpoint(request: Request) -> Response:
         body = await request.body()
         try:
-            asked = decoded(body, decode)
+            asked = decoded(body, decoder)
             if not asked.stream:
                 return json_answer(await unless_left(request, answer(asked)))
             events = stream(asked)

@@ -202,6 +202,10 @@ class _Guard:
 
     def _check_content(self, method: str, headers: Headers) -> None:
         """Refuse what is not JSON: pages of other origins send all else without asking."""
+        # Two lengths of one body: a proxy may have read another request than we do (RFC 9112, 6.1).
+        if "content-length" in headers and "transfer-encoding" in headers:
+            what = "the request has both Content-Length and Transfer-Encoding"
+            raise Refusal(400, what, ends_connection=True)
         encodings = headers.getlist("content-encoding")
         if any(each.strip().lower() != "identity" for each in encodings):
             raise Refusal(415, "bodies are taken as they are, not compressed")

@@ -19,15 +19,15 @@ from rnnlm.tools.serving import schemas
 
 FIRST_UNITS = 32  # whose gates are told one by one
 DECIMALS = 6  # networks compute in fp32
-# The inspection that says to which models a look applies
-_INSPECTIONS = {"gates": "gates", "influence": "gradients"}
+# The inspection of the library that says which models have it
+_KINDS = {"gates": "gates", "influence": "gradients"}
 
 
-def looks_of(core: LanguageModel | LabelModel) -> list[str]:
-    """Return the names of the looks that apply to a model."""
+def inspections_of(core: LanguageModel | LabelModel) -> list[str]:
+    """Return the names of the inspections that apply to a model."""
     its = kind_of(loading.kind_of(core), loading.task_of(core))
     names = []
-    for name, inspection in _INSPECTIONS.items():
+    for name, inspection in _KINDS.items():
         if inspection in its.has and not isinstance(core, AdaptedModel):
             names.append(name)
     if isinstance(core, NgramModel):
@@ -71,12 +71,13 @@ def orders(core: LanguageModel | LabelModel, text: str) -> schemas.OrdersAnswer:
         raise UsageError("this model has no n-grams of several orders")
     text = check_reserved(text, "the text", "error", "remove it")
     tokenizer = core.tokenizer
+    encoded = tokenizer.encode([text])  # refuses what is not one line
     [surface] = tokenizer.surfaces([text])
     symbols = tokenizer.symbols()
 
     # `<s>` has no name in the vocabulary: a context has the boundary in its place.
     words = []
-    for word, lookup in zip(surface, core.lookups(tokenizer.encode([text]).ids), strict=True):
+    for word, lookup in zip(surface, core.lookups(encoded.ids), strict=True):
         backoffs = []
         for ids, nats in lookup.given_up:
             names = [SENTENCE_START if symbols[id] == BOUNDARY else symbols[id] for id in ids]
@@ -92,8 +93,8 @@ def _finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-Look = Callable[[LanguageModel | LabelModel, str], schemas.LookAnswer]
-LOOKS: dict[str, Look] = {"gates": gates, "influence": influence, "orders": orders}
+Inspection = Callable[[LanguageModel | LabelModel, str], schemas.InspectAnswer]
+INSPECTIONS: dict[str, Inspection] = {"gates": gates, "influence": influence, "orders": orders}
 
 
 # ---- Ranks of words.
@@ -102,8 +103,8 @@ LOOKS: dict[str, Look] = {"gates": gates, "influence": influence, "orders": orde
 def word_ranks(
     model: LanguageModel, sentences: Sequence[Sentence], scores: Sequence[SentenceScore], eos: bool
 ) -> list[list[int | None]]:
-    """Return for each sentence the ranks of its words among all tokens: of each word the rank of
-    its first token. They are None where words are made of pieces, whose ranks say little."""
+    """Return for each sentence the ranks of its words among all tokens. A rank is None where the
+    word has several tokens: pieces, or the marks beside it."""
     if not model.tokenizer.starts_word_V.all():
         return [[None] * len(score.word_scores) for score in scores]
     read = [each for each, score in zip(sentences, scores, strict=True) if score.is_read]
@@ -123,5 +124,7 @@ def word_ranks(
         begin = next(ends) - score.tokens - (not eos)
         tokens = [word.tokens for word in score.word_scores]
         places = begin + np.cumsum([0, *tokens[:-1]], dtype=np.int64)[: len(tokens)]
-        ranks.append(rank_N[places].tolist())
+        its_ranks = rank_N[places].tolist()
+        pairs = zip(its_ranks, tokens, strict=True)
+        ranks.append([rank if count == 1 else None for rank, count in pairs])
     return ranks

@@ -13,6 +13,7 @@ class Refusal(RnnlmError):
     """A request that is answered with an error.
 
     status: the status of HTTP. retry_after: seconds after which it may be worth another try.
+    ends_connection: nothing that follows on the connection is read.
     """
 
     def __init__(
@@ -23,16 +24,20 @@ class Refusal(RnnlmError):
         hint: str = "",
         *,
         retry_after: int | None = None,
+        ends_connection: bool = False,
     ) -> None:
         super().__init__(what, why, hint)
         self.status = status
         self.retry_after = retry_after
+        self.ends_connection = ends_connection
 
     @property
     def headers(self) -> dict[str, str]:
         """The headers of the answer."""
         if self.status == 401:
             return {"WWW-Authenticate": "Bearer"}
+        if self.ends_connection:
+            return {"Connection": "close"}
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 

@@ -1,6 +1,8 @@
 """From requests of HTTP to what they ask, and from answers and refusals to responses."""
 
 import asyncio
+import functools
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -9,11 +11,12 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from rnnlm.errors import nearest
 from rnnlm.tools.serving import schemas
 from rnnlm.tools.serving.refusals import Refusal, error_record, refusal_of
 
 Asked = TypeVar("Asked", bound=Struct)
-Handler = Callable[[Request], Awaitable[Response]]
+HttpFunction = Callable[[Request], Awaitable[Response]]
 
 
 async def server_sent(first: Struct, rest: AsyncIterator[Struct]) -> AsyncIterator[bytes]:
@@ -47,12 +50,13 @@ async def _left(request: Request) -> None:
         message = await request.receive()
 
 
-def decoded(body: bytes, decode: Callable[[bytes], Asked]) -> Asked:
-    """Return what a body holds. Refuse one that is no JSON, or JSON of another shape."""
+def decoded(body: bytes, decoder: msgspec.json.Decoder[Asked]) -> Asked:
+    """Return the request that a body holds. Refuse a body that is no JSON, or does not match the
+    schema."""
     try:
-        return decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise Refusal(422, "the request has another shape", str(error)) from None
+        raise _misfit(str(error), decoder.type) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refusal(400, "the body is not JSON", str(error)) from None
 
@@ -68,3 +72,23 @@ def refused(error: Exception) -> Response:
     response = json_answer(error_record(refusal), refusal.status)
     response.headers.update(refusal.headers)
     return response
+
+
+_UNKNOWN_FIELD = re.compile(r"unknown field `(.*?)`")
+
+
+def _misfit(why: str, kind: type[Struct]) -> Refusal:
+    """Refuse a request that does not match its schema; suggest a field where one is unknown."""
+    unknown = _UNKNOWN_FIELD.search(why)
+    hint = nearest(unknown[1], _fields_of(kind)) if unknown else ""
+    return Refusal(422, "the request does not match the schema", why, hint)
+
+
+@functools.cache
+def _fields_of(kind: type[Struct]) -> set[str]:
+    """Return the fields of a request and of the objects in it."""
+    _, components = msgspec.json.schema_components([kind])
+    names: set[str] = set()
+    for schema in components.values():
+        names.update(schema.get("properties", ()))
+    return names

@@ -76,8 +76,8 @@ def serve(
     device: str = "auto",
     token: str | None = None,
     started: Told = lambda url: None,
-) -> int:
-    """Serve the models of these names until a signal ends it, and return the signal.
+) -> None:
+    """Serve the models of these names until SIGTERM or SIGINT ends it.
 
     token: what clients must have; None: nothing. started: told the address once requests are
     answered.
@@ -104,7 +104,7 @@ def serve(
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        return _run(uvicorn.Server(config), listener, started)
+        _run(uvicorn.Server(config), listener, started)
 
 
 def _bound(settings: ServingSettings) -> socket.socket:
@@ -140,13 +140,11 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _run(server: "uvicorn.Server", listener: socket.socket, started: Told) -> int:
-    """Answer requests until a signal ends the server. Return the signal."""
-    ending: list[int] = []
+def _run(server: "uvicorn.Server", listener: socket.socket, started: Told) -> None:
+    """Answer requests until a signal ends the server."""
 
     # uvicorn handles signals while it runs, and then hands them to the handlers of before.
     def end(number: int, frame: FrameType | None) -> None:
-        ending.append(number)
         server.should_exit = True
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -158,7 +156,6 @@ def _run(server: "uvicorn.Server", listener: socket.socket, started: Told) -> in
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return ending[0] if ending else 0
 
 
 def _show_log() -> None:

@@ -16,6 +16,8 @@ from rnnlm.tools.rescoring.mert import Weights
 
 S = TypeVar("S", bound=Struct)
 
+MAX_TOP = 1_000_000  # labels of a text: more than any classifier has
+
 Name = Annotated[
     str | None, Meta(description="name of the model; the first one that is served, if left out")
 ]
@@ -137,10 +139,7 @@ class WordRecord(Struct, frozen=True, forbid_unknown_fields=True):
     tokens: int
     rank: Annotated[
         int | UnsetType | None,
-        Meta(
-            description="rank among all words, 1 is the likeliest; null if tokens are pieces of "
-            "words"
-        ),
+        Meta(description="rank among all words, 1 is the likeliest; null for several tokens"),
     ] = UNSET
     next: list[NextWordRecord] | UnsetType = UNSET
 
@@ -310,6 +309,7 @@ class TaggedRecord(Struct, frozen=True, forbid_unknown_fields=True):
     nbest: dict[str, list[LabelSequenceRecord]] | UnsetType = UNSET
     probabilities: dict[str, list[dict[str, float]]] | UnsetType = UNSET
     sentence_probabilities: dict[str, dict[str, float]] | UnsetType = UNSET
+    reason: Annotated[str | UnsetType, Meta(description="why it has no labels")] = UNSET
 
 
 class TagAnswer(Answer, frozen=True, kw_only=True):
@@ -323,7 +323,10 @@ class ClassifyRequest(Request, frozen=True, kw_only=True):
 
     texts: Annotated[list[Text], Meta(min_length=1)]
     top: (
-        Annotated[int, Meta(ge=1, description="number of most probable labels to return")] | None
+        Annotated[
+            int, Meta(ge=1, le=MAX_TOP, description="number of most probable labels to return")
+        ]
+        | None
     ) = None
 
 
@@ -333,6 +336,7 @@ class ClassifiedRecord(Struct, frozen=True, forbid_unknown_fields=True):
     text: str | None
     labels: Annotated[dict[str, str], Meta(description="by column")]
     probabilities: dict[str, dict[str, float]]
+    reason: Annotated[str | UnsetType, Meta(description="why it has no labels")] = UNSET
 
 
 class ClassifyAnswer(Answer, frozen=True, kw_only=True):
@@ -383,10 +387,10 @@ class TranslateAnswer(Answer, frozen=True, kw_only=True):
     lines: list[TranslatedRecord]
 
 
-# ---- POST /look.
+# ---- POST /inspect.
 
 
-class LookRequest(Request, frozen=True, kw_only=True):
+class InspectRequest(Request, frozen=True, kw_only=True):
     """A line that a model reads while it is watched."""
 
     what: Annotated[
@@ -449,7 +453,7 @@ class OrdersAnswer(Struct, frozen=True, forbid_unknown_fields=True):
     words: list[OrderRecord]
 
 
-LookAnswer = GatesAnswer | InfluenceAnswer | OrdersAnswer
+InspectAnswer = GatesAnswer | InfluenceAnswer | OrdersAnswer
 
 
 # ---- What goes wrong.

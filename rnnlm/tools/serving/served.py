@@ -29,7 +29,7 @@ from rnnlm.scoring.scorer import Chunk, SentenceScorer
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.storage.manifest import read_manifest
-from rnnlm.tools.serving.line_inspection import looks_of
+from rnnlm.tools.serving.line_inspection import inspections_of
 from rnnlm.tools.serving.refusals import Refusal
 from rnnlm.tools.serving.schemas import ModelRecord
 
@@ -329,9 +329,9 @@ def _test_perplexity(core: LanguageModel | LabelModel) -> float | None:
 
 
 def _abilities(core: LanguageModel | LabelModel) -> list[str]:
-    """Return the endpoints and looks that the model has answers for."""
+    """Return the endpoints and inspections that the model has answers for."""
     task = registry.task(loading.task_of(core))
     does = [command for command in COMMANDS if command in task.commands]
     if "generate" in does:
         does.insert(does.index("generate"), "next")
-    return [*does, *looks_of(core)]
+    return [*does, *inspections_of(core)]

@@ -104,6 +104,19 @@ def test_bodies_of_another_shape_are_refused(client, body, status):
     assert set(answer.json()) == {"error"} and answer.json()["error"]["what"]
 
 
+@pytest.mark.parametrize(
+    "path, asked, hint",
+    [
+        ("/score", {"sentence": ["a"]}, "did you mean 'sentences'?"),
+        ("/generate", {"max_token": 5}, "did you mean 'max_tokens'?"),
+        ("/rescore", {"utterances": [{"hypothesis": []}]}, "did you mean 'hypotheses'?"),
+    ],
+)
+def test_the_nearest_field_is_suggested(client, path, asked, hint):
+    answer = client.http.post(path, json=asked)
+    assert (answer.status_code, answer.json()["error"]["hint"]) == (422, hint)
+
+
 def test_other_paths_and_methods_are_refused(client):
     assert client.http.get("/nothing").status_code == 404
     answer = client.http.get("/score")
@@ -116,10 +129,11 @@ def test_other_paths_and_methods_are_refused(client):
     [
         ("/generate", {"prompt": "the </s>"}, "the prompt: the text holds </s>"),
         ("/generate", {"seed": 1 << 64}, "seed = 18446744073709551616 is not valid"),
-        ("/look", {"what": "orders", "text": "a"}, "demo has no orders to look at"),
-        ("/look", {"what": "gates", "text": " "}, "the sentence has no words"),
+        ("/inspect", {"what": "orders", "text": "a"}, "demo has no orders to show"),
+        ("/inspect", {"what": "gates", "text": " "}, "the sentence has no words"),
+        ("/inspect", {"what": "orders", "text": "a\nb", "model": "kn"}, "a line holds a newline"),
         ("/tag", {"sentences": ["a"]}, "demo is a language model"),
-        ("/look", {"what": "gates", "text": "a", "model": "kn"}, "kn has no gates to look at"),
+        ("/inspect", {"what": "gates", "text": "a", "model": "kn"}, "kn has no gates to show"),
     ],
 )
 def test_what_cannot_be_is_said(client, path, asked, what):
@@ -149,7 +163,7 @@ def small_client(monkeypatch):
         ("/generate", {"prompt": "a" * 40, "stream": False}, {"prompt": "a" * 41}, 413),
         ("/generate", {"max_tokens": 5, "stream": False}, {"max_tokens": 6}, 422),
         ("/generate", {"num": 2, "max_tokens": 1, "stream": False}, {"num": 3}, 422),
-        ("/look", {"what": "orders", "text": "a" * 40}, {"text": "a" * 41}, 413),
+        ("/inspect", {"what": "orders", "text": "a" * 40}, {"text": "a" * 41}, 413),
     ],
 )
 def test_a_request_has_limits(small_client, path, allowed, refused, status):
@@ -172,7 +186,7 @@ def test_faults_of_the_server_are_not_told(client, monkeypatch):
     def fail(*given, **named):
         raise OSError("/home/somebody/secret")
 
-    monkeypatch.setattr("rnnlm.tools.serving.answers.autocomplete.next_words", fail)
+    monkeypatch.setattr("rnnlm.tools.serving.handlers.autocomplete.next_words", fail)
     answer = client.http.post("/next", json={})
     assert answer.status_code == 500
     assert answer.json() == {"error": {"what": "the server failed to answer this request"}}

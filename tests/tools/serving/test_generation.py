@@ -95,7 +95,7 @@ def test_a_client_that_leaves_ends_its_generation(monkeypatch, stream, messages)
     asked = {"max_tokens": 1000, "running": True, "stream": stream}
     left = Left(served({"lstm": fit("lstm")}), asked, messages)
     monkeypatch.setattr(
-        "rnnlm.tools.serving.answers.generate_in_steps",
+        "rnnlm.tools.serving.handlers.generate_in_steps",
         lambda *given: left.counted(generate_in_steps(*given)),
     )
     assert 1 <= asyncio.run(left.ask()) < 500
@@ -106,7 +106,7 @@ def test_what_fails_later_is_the_last_event(client, monkeypatch):
         yield from (each for each in itertools.islice(generate_in_steps(*given), 2))
         raise OSError("/home/somebody/secret")
 
-    monkeypatch.setattr("rnnlm.tools.serving.answers.generate_in_steps", failing)
+    monkeypatch.setattr("rnnlm.tools.serving.handlers.generate_in_steps", failing)
     first, second, error = client.events("/generate", prompt="the", max_tokens=5)
     assert set(first) == set(second) == {"sample", "text"}
     assert error == {"error": {"what": "the server failed to answer this request"}}

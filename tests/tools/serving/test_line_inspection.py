@@ -1,4 +1,4 @@
-"""What /look shows of a model, and the ranks of words, against other ways to find them."""
+"""What /inspect shows of a model, and the ranks of words, against other ways to find them."""
 
 import math
 
@@ -28,7 +28,7 @@ def client(models):
 
 def test_gates_are_those_of_the_inspection(client, models):
     seen = inspect_gates(models["demo"], TEXT)
-    shown = client.post("/look", what="gates", text=TEXT)
+    shown = client.post("/inspect", what="gates", text=TEXT)
     assert shown["words"] == list(seen.tokens) == ["</s>", *TEXT.split()]
     for number, (layer, expected) in enumerate(zip(shown["layers"], seen.layers, strict=True)):
         assert (layer["layer"], layer["name"]) == (number + 1, expected.name)
@@ -39,13 +39,13 @@ def test_gates_are_those_of_the_inspection(client, models):
 
 
 def test_a_network_without_gates_shows_none(client):
-    shown = client.post("/look", "elman", what="gates", text=TEXT)
+    shown = client.post("/inspect", "elman", what="gates", text=TEXT)
     assert [layer["gates"] for layer in shown["layers"]] == [[]]
 
 
 def test_influence_is_that_of_the_inspection(client, models):
     [expected] = inspect_sensitivity({"": models["demo"]}, TEXT).models
-    shown = client.post("/look", what="influence", text=TEXT)
+    shown = client.post("/inspect", what="influence", text=TEXT)
     assert shown["words"] == [*TEXT.split(), "</s>"]
     assert shown["read"] == ["</s>", *TEXT.split()]
     for place, row in enumerate(shown["influence"]):
@@ -56,8 +56,8 @@ def test_models_show_what_they_have(client):
     listed = client.get("/models")["models"]
     assert [model["family"] for model in listed] == ["network", "network", "ngram", "ngram"]
     can = {model["name"]: set(model["can"]) for model in listed}
-    looks = {"gates", "influence", "orders"}
-    assert {name: each & looks for name, each in can.items()} == {
+    inspections = {"gates", "influence", "orders"}
+    assert {name: each & inspections for name, each in can.items()} == {
         "demo": {"gates", "influence"}, "elman": {"gates", "influence"}, "kn": {"orders"},
         "one": set(),
     }  # fmt: skip
@@ -80,7 +80,7 @@ def ngram_tables(model):
 @pytest.mark.parametrize("text", [TEXT, "", "speech speech the cat sat on a zebra"])
 def test_orders_are_those_that_the_tables_hold(client, models, text):
     tables = ngram_tables(models["kn"])
-    shown = client.post("/look", "kn", what="orders", text=text)["words"]
+    shown = client.post("/inspect", "kn", what="orders", text=text)["words"]
     [score] = client.post("/score", "kn", sentences=[text], tokens=True)["scores"]
     known = {words[0] for words in tables if len(words) == 1}
     read = ["<s>", *(word if word in known else "<unk>" for word in text.split()), "</s>"]
@@ -123,4 +123,13 @@ def test_ranks_count_likelier_words(client, models, name):
         ranks = ranks[2:] if asked["eos"] else ranks[2:-1]
         words = score["word_surprisals"]
         starts = np.cumsum([0, *(word["tokens"] for word in words)])[:-1]
-        assert [word["rank"] for word in words] == [ranks[start] for start in starts]
+        for word, start in zip(words, starts, strict=True):
+            assert word["rank"] == (ranks[start] if word["tokens"] == 1 else None)
+
+
+def test_a_word_with_a_mark_has_no_rank(client):
+    [score] = client.post("/score", "demo", sentences=["it is hard, he said"], next_words=2)[
+        "scores"
+    ]
+    ranks = {word["word"]: word["rank"] for word in score["word_surprisals"]}
+    assert ranks["hard,"] is None and ranks["said"] >= 1

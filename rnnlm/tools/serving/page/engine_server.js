@@ -45,8 +45,8 @@ class ServerEngine {
     return (await (await this.ask("next", { model, text, n })).json()).next;
   }
 
-  async look(model, what, text) {
-    return (await this.ask("look", { model, what, text })).json();
+  async inspect(model, what, text) {
+    return (await this.ask("inspect", { model, what, text })).json();
   }
 
   // Read server-sent events as they come; each is a line that begins with "data: ". The end of a

@@ -9,7 +9,7 @@
 //   => Promise<Record>} score  the record of a sentence, with words, as POST /score has it
 // @property {(model: string, text: string, n: number) => Promise<Next[]>} next  likely next words;
 //   a last word that no white space follows is begun
-// @property {(model: string, what: "gates"|"influence"|"orders", text: string) => Promise<Object>} look
+// @property {(model: string, what: "gates"|"influence"|"orders", text: string) => Promise<Object>} inspect
 // @property {(model: string, settings: {prompt, temperature, top_p, seed, max_tokens},
 //   onWord: (word: string) => void, signal: AbortSignal) => Promise<Object>} generate  each word
 //   with the white space before it; the end of the sentence is the word "</s>"
@@ -26,7 +26,7 @@ const WAIT_MS = 160; // after the last key, before models are asked
 const TELL_MS = 600; // after the last change, before a screen reader is told
 const EXAMPLE = "the keys to the old house were on the table ";
 const PAIR = ["recognize speech", "wreck a nice beach"];
-const LOOKS = { gates: "Gates", influence: "What earlier words weigh", orders: "Orders and backoffs" };
+const INSPECTIONS = { gates: "Gates", influence: "What earlier words weigh", orders: "Orders and backoffs" };
 
 // ---- Making elements.
 
@@ -240,8 +240,8 @@ class ReadingCard {
     this.bars = el("ol", { class: "bars", "aria-label": "Likeliest words here" });
     this.trouble = el("p", { class: "trouble", role: "alert" });
     this.trouble.hidden = true;
-    const looks = Object.keys(LOOKS).filter((what) => model.can.includes(what));
-    this.inside = looks.length ? new Inside(engine, model, looks) : null;
+    const inspections = Object.keys(INSPECTIONS).filter((what) => model.can.includes(what));
+    this.inside = inspections.length ? new Inside(engine, model, inspections) : null;
     // As many rows in each card: those beside each other are aligned.
     this.element = el("article", { class: "card", "aria-label": model.name },
       el("header", {}, titleOf(model), this.total),
@@ -323,21 +323,21 @@ class ReadingCard {
 // ---- Inside a model: its gates, what earlier words weigh, orders and backoffs.
 
 class Inside {
-  constructor(engine, model, looks) {
+  constructor(engine, model, inspections) {
     this.engine = engine;
     this.model = model;
-    this.what = looks[0];
+    this.what = inspections[0];
     this.text = "";
     this.question = new Question();
-    this.buttons = looks.map((what) =>
-      el("button", { type: "button", text: LOOKS[what], "aria-pressed": String(what === this.what), onclick: () => this.choose(what) }),
+    this.buttons = inspections.map((what) =>
+      el("button", { type: "button", text: INSPECTIONS[what], "aria-pressed": String(what === this.what), onclick: () => this.choose(what) }),
     );
-    this.looks = looks;
+    this.inspections = inspections;
     this.view = el("div", { class: "view" });
-    const segments = el("div", { class: "segments", role: "group", "aria-label": "What to look at" }, ...this.buttons);
-    segments.hidden = looks.length === 1;
-    const shownHere = looks.map((what) => LOOKS[what].toLowerCase()).join(", ");
-    this.element = el("details", { class: "inside", ontoggle: () => this.look() },
+    const segments = el("div", { class: "segments", role: "group", "aria-label": "What to show" }, ...this.buttons);
+    segments.hidden = inspections.length === 1;
+    const shownHere = inspections.map((what) => INSPECTIONS[what].toLowerCase()).join(", ");
+    this.element = el("details", { class: "inside", ontoggle: () => this.inspect() },
       el("summary", { text: `Look inside ${model.name} ` }, el("small", { text: shownHere })),
       segments,
       this.view,
@@ -346,16 +346,16 @@ class Inside {
 
   choose(what) {
     this.what = what;
-    this.buttons.forEach((button, at) => button.setAttribute("aria-pressed", String(this.looks[at] === what)));
-    this.look();
+    this.buttons.forEach((button, at) => button.setAttribute("aria-pressed", String(this.inspections[at] === what)));
+    this.inspect();
   }
 
   read(text) {
     this.text = text;
-    this.look();
+    this.inspect();
   }
 
-  look() {
+  inspect() {
     if (!this.element.open) return;
     if (!this.text.trim()) {
       this.view.replaceChildren(el("p", { class: "hint", text: "Type a sentence first." }));
@@ -363,7 +363,7 @@ class Inside {
     }
     const draw = { gates: drawGates, influence: drawInfluence, orders: drawOrders }[this.what];
     this.question.ask(
-      () => this.engine.look(this.model.name, this.what, this.text),
+      () => this.engine.inspect(this.model.name, this.what, this.text),
       (found) => this.show(draw(found)),
       (error) => this.view.replaceChildren(el("p", { class: "trouble", text: troubleText(error) })),
     );

@@ -26,8 +26,8 @@ from rnnlm.tools.serving.settings import ServingSettings
 MOST_BEAMS = 64
 
 
-class Answers:
-    """The answers of one server."""
+class Handlers:
+    """The handlers of one server."""
 
     def __init__(self, models: ServedModels, settings: ServingSettings) -> None:
         self.models = models
@@ -53,7 +53,7 @@ class Answers:
         chunk = await model.score(sentences, settings)
         records = [record(score, settings) for score in chunk]
 
-        # The place of each word among all words is found by another look at the predictions.
+        # The place of each word among all words is found by predicting once more.
         if settings.next_words:
             scoring = model.scoring
             assert scoring is not None  # it has scored
@@ -79,19 +79,21 @@ class Answers:
         words = [schemas.NextWordRecord(each.word, each.probability) for each in found]
         return schemas.NextAnswer(model=model.name, next=words)
 
-    async def look(self, asked: schemas.LookRequest) -> schemas.LookAnswer:
-        """Look at what a model did at each word of a line."""
+    async def inspect(self, asked: schemas.InspectRequest) -> schemas.InspectAnswer:
+        """Show what a model did at each word of a line."""
         model = self.models.named(asked.model)
         self._check_texts([asked.text])
         if asked.what not in model.record.can:
             able = [each.name for each in self.models if asked.what in each.record.can]
             raise Refusal(
                 400,
-                f"{model.name} has no {asked.what} to look at",
+                f"{model.name} has no {asked.what} to show",
                 "",
                 f"ask {' or '.join(able)}" if able else "GET /models lists what each model can",
             )
-        return await model.run(lambda: line_inspection.LOOKS[asked.what](model.core, asked.text))
+        return await model.run(
+            lambda: line_inspection.INSPECTIONS[asked.what](model.core, asked.text)
+        )
 
     # ---- Text.
 

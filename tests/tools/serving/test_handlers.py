@@ -57,6 +57,12 @@ def test_classes_are_those_of_the_command(client, folders, rnnlm):
     assert answer["texts"] == expected
 
 
+def test_more_labels_than_any_classifier_has_are_refused(client):
+    for top, status in ((10**6, 200), (10**24, 422)):
+        asked = {"model": "intents", "texts": ["fly"], "top": top}
+        assert client.http.post("/classify", json=asked).status_code == status
+
+
 @pytest.mark.parametrize(
     "asked, options",
     [({}, ()), ({"beam": 4, "nbest": 3}, ("--beam", "4", "--nbest", "3"))],
