@@ -171,6 +171,6 @@ def test_missing_package_error_says_how_to_install_it(monkeypatch, module, packa
     for name in [name for name in sys.modules if name.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.delitem(sys.modules, f"rnnlm.{module}", raising=False)
+    monkeypatch.delitem(sys.modules, f"rnnlm.tools.{module}", raising=False)
     with pytest.raises(UsageError, match=rf"pip install {package}, or .*-e '\.\[{extra}\]'"):
-        __import__(f"rnnlm.{module}")
+        __import__(f"rnnlm.tools.{module}")

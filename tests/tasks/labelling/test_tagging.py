@@ -8,6 +8,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ArgumentTypeError, UsageError
+from rnnlm.tasks import text_files
 from rnnlm.tasks.labelling import tagging
 from rnnlm.tasks.labelling.data import EDIT, WORD, LabelColumn
 from rnnlm.tasks.labelling.evaluation import results
@@ -31,7 +32,7 @@ def test_raw_text_and_word_lists_get_learned_labels(tagger):
 def test_labels_do_not_depend_on_company_or_order(tagger):
     model = rnnlm.load(tagger.folder)
     alone = [tag(model, [words])[0] for words in WORDS]
-    times = tagging.WINDOW // len(WORDS) + 1
+    times = text_files.WINDOW // len(WORDS) + 1
     together = tag(model, [[], *WORDS * times, []])
     assert [each.labels for each in together[1:-1]] == [each.labels for each in alone] * times
     assert together[0].words == together[-1].words == () and together[0].labels == {"2": ()}
