@@ -254,7 +254,7 @@ class LanguageModel(Protocol[S]):
 
     @property
     def max_rows(self) -> int | None:
-        """How many rows it reads at once; None for any number."""
+        """The largest number of rows that it reads at once; None for any number."""
 
     @property
     def call_tokens(self) -> int:

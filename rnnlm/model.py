@@ -673,7 +673,7 @@ class Model(ModelHandle):
 
     @property
     def max_rows(self) -> int | None:
-        """How many rows it reads at once; None for any number."""
+        """The largest number of rows that it reads at once; None for any number."""
         return self.core.max_rows
 
     @property

@@ -68,10 +68,10 @@ def command(as_json: bool, **given: Any) -> None:
 
     TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set).
 
-    The vocabulary is built from a sample of TEXT: evenly spaced parts, or the start of sources that
-    must be read in order (compressed files, tables, data sets, -). --sample all reads TEXT twice
-    instead and includes every word. The number of workers does not change the result. Run the same
-    command again to resume.
+    The vocabulary is built from a sample of TEXT, in evenly spaced parts. Sources that must be read
+    in order (compressed files, tables, data sets, -) are sampled at their start. --sample all reads
+    TEXT twice instead and includes every word. The number of workers does not change the result.
+    Run the same command again to resume.
     """
     from rnnlm.config import parse_assignments
     from rnnlm.text.prepared.preparation import Counting, Encoding, Request, run

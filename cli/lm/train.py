@@ -118,14 +118,14 @@ def command(context: click.Context, **given: Any) -> None:
 
     The run keeps the model with the best of the validations shown. Validations take at most a tenth
     of the training time. In a short run they read only a part of the validation text, and a note
-    says so; the exact evaluation at the end reads all of it.
+    says so. The exact evaluation at the end reads all of it.
 
     Ctrl-C, TERM and HUP save the state and stop training at once; USR1 saves the state and
     continues. Run the same command again to resume, with a larger --budget if you like.
 
-    If loss, gradients or weights are not numbers, or if the loss is far above that of a uniform
-    guess, training returns to its last good state. It continues with half the learning rate, and
-    does so at most three times (--set rollbacks=3, rollback_factor=0.5).
+    Training returns to its last good state if loss, gradients or weights are not numbers, or if the
+    loss is far above that of a uniform guess. It continues with half the learning rate, and does so
+    at most three times (--set rollbacks=3, rollback_factor=0.5).
     """
     as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
     grid = given.pop("grid")

@@ -257,11 +257,11 @@ def find_gates(sentence: str, **given: Any) -> "Inspection":
     rnnlm inspect gates "the old man had no money"
     rnnlm inspect gates "the old man had no money" --units 3,17 --plot gates.svg
 
-    The tables show the share of the state that each token rewrites, how much the state changes (0:
-    not at all, 1: completely), how often each gate is saturated, and the derivatives of the
-    activations. A gate is saturated within 0.1 of an end of its range: below 0.1 or above 0.9 for a
-    sigmoid. The plot shows hidden states, cells and gates as heat maps. This works for recurrent
-    layers of any task; for an encoder-decoder it shows the encoder.
+    The tables show the share of the state that each token rewrites, and how much the state changes
+    (0: not at all, 1: completely). They also show how often each gate is saturated, and the
+    derivatives of the activations. A gate is saturated within 0.1 of an end of its range: below 0.1
+    or above 0.9 for a sigmoid. The plot shows hidden states, cells and gates as heat maps. This
+    works for recurrent layers of any task; for an encoder-decoder it shows the encoder.
     """
     from rnnlm.tools.inspection.gates import inspect_gates
 
@@ -302,7 +302,7 @@ def find_memory(models: tuple[str, ...], text: tuple[str, ...], **given: Any) ->
     rnnlm inspect memory --on test.txt --context reset    each line alone
 
     At tokens drawn at random from TEXT, this measures perplexity with only the last k tokens as
-    context, for k of 1, 2, 5, 10, 20, 50 and 100. At one token in four, it also measures perplexity
+    context; k is 1, 2, 5, 10, 20, 50 and 100. At one token in four, it also measures perplexity
     with the tokens further back than k in random order. The table shows how far these are above the
     perplexity with full context at the same tokens, with 95 % bootstrap intervals. The last k
     tokens are read from the initial state, without a boundary before them; if fewer precede, the

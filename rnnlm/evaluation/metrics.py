@@ -226,8 +226,8 @@ class Evaluation(Records, Result):
 
     @property
     def brief(self) -> tuple[Metric, ...]:
-        """The metrics worth printing, which are those that have a value or a note; variants
-        without unknown tokens only where there are any."""
+        """The metrics worth printing, which are those with a value or a note. Variants without
+        unknown tokens are included only if there are unknown tokens."""
         has_unknown = bool(self.counts_of().get("oov_words"))
         found = []
         for each in self.metrics:

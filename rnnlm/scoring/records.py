@@ -56,7 +56,7 @@ class SentenceScore:
 
     @property
     def is_read(self) -> bool:
-        """Whether the sentence could be read. If not, its counts mean nothing."""
+        """Whether the sentence could be read. If not, its counts are meaningless."""
         return self.reason is None or self.tokens > 0
 
 

@@ -87,7 +87,7 @@ class WordVectors(Records):
 
     @cached_property
     def is_word_V(self) -> np.ndarray:
-        """Which rows are of words, not of special symbols."""
+        """True for rows of words, False for special symbols."""
         return np.array([word not in SPECIAL for word in self.words])
 
     def number(self, word: str) -> int:
