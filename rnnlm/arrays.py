@@ -27,7 +27,7 @@ def as_numpy(values: Array) -> np.ndarray:
     if isinstance(values, np.ndarray):
         return values
     if not hasattr(values, "detach"):
-        raise ArgumentTypeError(f"values must be an array of numpy or torch, not {given(values)}")
+        raise ArgumentTypeError(f"values must be a numpy or torch array, not {given(values)}")
     return values.detach().cpu().numpy()
 
 

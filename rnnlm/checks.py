@@ -117,10 +117,9 @@ def token_ids(ids_BT: Array) -> Array:
 
     found = given(ids_BT)
     if dtype is not None:
-        found = f"{ids_BT.ndim}-dimensional ones of {dtype}"
+        found = f"a {ids_BT.ndim}-dimensional array of {dtype}"
     raise ArgumentTypeError(
-        "token ids must be whole numbers in an array of numpy or torch, of shape (B, T), not "
-        f"{found}"
+        f"token ids must be a numpy or torch array of integers with shape (B, T), not {found}"
     )
 
 
@@ -133,8 +132,8 @@ def check_state(state: object, kind: type) -> None:
     if not isinstance(state, kind):
         raise ArgumentTypeError(
             f"the state must be {with_article(kind.__name__)} of this model, not {given(state)}",
-            hint="the first one is model.initial_state(rows), the next ones are what score "
-            "and predict return",
+            hint="start from model.initial_state(rows), then pass on the state that score or "
+            "predict returns",
         )
 
 
@@ -151,10 +150,10 @@ def check_shapes(
         raise UsageError(
             f"inputs and targets have different shapes, {tuple(inputs_BT.shape)} and "
             f"{tuple(targets_BT.shape)}",
-            "each input has one target, the token after it",
+            "each input needs one target, the token after it",
         )
     if rows is not None and len(inputs_BT) != rows:
         raise UsageError(
-            f"inputs of {len(inputs_BT):,} rows, and a state of {rows:,}",
-            hint="begin with model.initial_state(rows), or choose its rows with select",
+            f"the inputs have {len(inputs_BT):,} rows, but the state has {rows:,}",
+            hint="start from model.initial_state(rows), or pick rows of the state with select",
         )

@@ -98,7 +98,7 @@ class Checked:
             value = getattr(self, name)
             if isinstance(value, str):
                 raise SettingsError(
-                    f"setting {name} = {shown(value)} is not valid", f"{needed} is needed"
+                    f"setting {name} = {shown(value)} is not valid", f"it must be {needed}"
                 )
 
 
@@ -312,12 +312,12 @@ def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:
         needed = " or ".join(map(_in_words, schemas))
         raise SettingsError(
             f"setting {name} = {shown(value)} is not valid",
-            f"{needed} is needed",
+            f"it must be {needed}",
             _EXAMPLES.get(name) or _hint(value, schemas),
         ) from None
     if isinstance(converted, float) and not math.isfinite(converted):
         raise SettingsError(
-            f"setting {name} = {shown(value)} is not valid", "a finite number is needed"
+            f"setting {name} = {shown(value)} is not valid", "it must be a finite number"
         )
     return converted
 

@@ -39,7 +39,7 @@ Order: TypeAlias = Literal["in turn", "errors at once", "as they end"]
 TICK_SECONDS = 0.5  # between two looks at whether the work can go on, and at who asks for its end
 AHEAD = 2  # tasks handed out for each worker: it begins the next one at once
 DONE = object()  # there are no more tasks
-HINT = "run it again, perhaps with fewer `workers`: it goes on with what is finished on disk"
+HINT = "run it again, perhaps with fewer `workers`: it resumes from what is finished on disk"
 
 
 class Cancelled(RnnlmError):
@@ -305,9 +305,9 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             code = 0
         if code < 0:
-            why = f"it was ended by {signal.Signals(-code).name}"
+            why = f"it was killed by {signal.Signals(-code).name}"
         else:
-            why = f"it ended with code {code}"
+            why = f"it exited with code {code}"
         if code == -signal.SIGKILL:
             why += ": the system may have run out of memory"
         return RnnlmError("a worker process died", why, HINT)

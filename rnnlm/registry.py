@@ -81,8 +81,8 @@ class Kind:
         """
         if not self.trains_in_steps and current_rank().count > 1:
             raise UsageError(
-                f"a model of kind {self.name} is trained by one process",
-                f"there are {current_rank().count}",
+                f"a model of kind {self.name} is trained in a single process",
+                f"there are {current_rank().count} processes",
                 "start it without torchrun",
             )
         resolve_name(f"{self.fitting}:check")(resolved, has_valid)
@@ -103,7 +103,7 @@ class Kind:
         """
         if self.counted is None:
             raise UsageError(
-                f"`counts` is not for models of kind {self.name}",
+                f"`counts` cannot be used with models of kind {self.name}",
                 "they need the text itself",
                 'add `model="ngram"`',
             )
@@ -202,8 +202,7 @@ def kind_of(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
     why = f"it is for {' and '.join(others)}"
     if of_task == LANGUAGE_MODEL:
         why = (
-            "it reads all words of a text before it answers, and a language model must not read "
-            "what it is to predict"
+            "it reads a whole text at once, but a language model must not see the words it predicts"
         )
     trained = [kind.name for kind in kinds.values() if kind.fitting]
     hint = f'use `model` {", ".join(trained)}; or `task="{others[0]}"`'
@@ -215,9 +214,9 @@ def trained_kind(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
     kind = kind_of(name, of_task)
     if kind.fitting is None:
         raise SettingsError(
-            f"a model of kind {name} is not trained",
-            "it is made of models that are",
-            f"{kind.made_with} makes one",
+            f"a model of kind {name} cannot be trained",
+            "it combines trained models",
+            f"make one with {kind.made_with}",
         )
     return kind
 

@@ -54,7 +54,7 @@ def _in_builtins(value: Any) -> object:
         return [value.real, value.imag]
     if hasattr(value, "tolist"):
         return value.tolist()
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 _LEAVES = {str, int, bool, type(None)}  # most of what results hold, which is as JSON has it

@@ -10,7 +10,7 @@ def test_values_of_a_model_come_to_the_host():
     assert isinstance(found, np.ndarray) and found.shape == (2, 3)
     own = np.ones(3)
     assert arrays.as_numpy(own) is own
-    with pytest.raises(TypeError, match="values must be an array of numpy or torch, not a list"):
+    with pytest.raises(TypeError, match="values must be a numpy or torch array, not a list"):
         arrays.as_numpy([1.0])
 
 

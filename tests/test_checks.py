@@ -111,12 +111,14 @@ def test_a_wrong_type_is_named(call, message, folder):
 
 def test_settings_take_no_text_for_true():
     for wrong, message in (
-        ({"running": "no"}, "setting running = 'no' is not valid; true or false is needed"),
-        ({"top_k": "3"}, "setting top_k = '3' is not valid; a whole number"),
+        ({"running": "no"}, "setting running = 'no' is not valid; it must be true or false"),
+        ({"top_k": "3"}, "setting top_k = '3' is not valid; it must be a whole number"),
     ):
         with pytest.raises(rnnlm.RnnlmError, match=message):
             SamplingSettings(**wrong)
-    with pytest.raises(rnnlm.RnnlmError, match="setting measures = 'entropy' is not valid; a list"):
+    with pytest.raises(
+        rnnlm.RnnlmError, match="setting measures = 'entropy' is not valid; it must be a list"
+    ):
         ScoringSettings(measures="entropy")
     assert SamplingSettings(running=np.bool_(True)).running
 

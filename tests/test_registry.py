@@ -48,7 +48,8 @@ def test_combined_kind_is_untrained_and_names_its_maker():
     assert [kind.name for kind in registry.KINDS.values() if kind.fitting is None] == ["mixture"]
     with pytest.raises(
         SettingsError,
-        match="is not trained; it is made of models that are; rnnlm mix A B --on TEXT makes one",
+        match="cannot be trained; it combines trained models; make one with rnnlm mix A B --on "
+        "TEXT",
     ):
         registry.trained_kind("mixture")
     assert registry.trained_kind("lstm") is registry.KINDS["lstm"]

@@ -80,7 +80,9 @@ def compare(
     if text is None:
         if given or settings != ComparisonSettings():
             what = ", ".join(given) or "settings"
-            raise UsageError(f"{what}: nothing is measured without a text", hint="name a text")
+            raise UsageError(
+                f"{what} needs a text: without one, stored metrics are compared", hint="name a text"
+            )
         return compare_stored(models, names)
     return task.compare(models, text, asked, settings, names, device)
 
@@ -116,7 +118,7 @@ def _check_settings(task: "AnyTask", settings: ComparisonSettings) -> None:
             without_effect.append(each.name)
     if without_effect:
         raise UsageError(
-            f"{', '.join(without_effect)}: settings of comparisons of language models",
+            f"{', '.join(without_effect)}: settings for comparing language models only",
             f"this is {task.singular}",
             f"set {' and '.join(sorted(task.compares_by))} alone",
         )

@@ -129,7 +129,7 @@ def learning_curve(run: str | os.PathLike[str]) -> LearningCurve:
     if started is None:
         raise ModelError(
             f"{folder} has no learning curve",
-            f"no {METRICS} of a training run is there",
+            f"it has no {METRICS} of a training run",
             "name the folder of a run",
         )
     try:
@@ -267,7 +267,7 @@ def curves_figure(
         label = "validation perplexity per token"
     title = ""
     if criterion == PERPLEXITY:
-        title = "The lower, the better a model predicts"
+        title = "The lower, the better"
     figure, axes = plotting.new_figure(title, _AXES[by], label, *size, axes=axes)
 
     # A curve for each run, in another colour, and then with another kind of line.
@@ -315,21 +315,21 @@ def _notice_what_is_missing(
     if len(criteria) > 1:
         raise UsageError(
             "the curves have no common axis",
-            f"they are of {', '.join(criteria)}",
+            f"they show {', '.join(criteria)}",
             "draw runs of one metric",
         )
 
     not_drawn = [curve.name for curve in curves if not curve.points]
     if not_drawn:
-        notice(f"not drawn, as there was no validation: {first_of(not_drawn)}")
+        notice(f"not drawn, since they have no validation: {first_of(not_drawn)}")
 
     # A run that has not ended has no signature, and says nothing of its text.
     measured_on = {_measured_on(Path(curve.folder), curve.criterion) for curve in drawn}
     if len(measured_on - {""}) > 1:
-        what = "validation data: their metrics do"
+        what = "validation data: their metrics are"
         if drawn[0].criterion == PERPLEXITY:
-            what = "validation text or tokenizer: their perplexities do"
-        notice(f"the runs differ in {what} not compare (rnnlm compare says what does)")
+            what = "validation text or tokenizer: their perplexities are"
+        notice(f"the runs differ in {what} not comparable (rnnlm compare shows what is)")
 
 
 def _measured_on(folder: Path, criterion: str) -> str:

@@ -32,7 +32,7 @@ def check(path: Path, overwrite: bool = False, what: str = "a report") -> None:
     if suffix.lower() not in SUFFIXES or path == STANDARD_OUTPUT:
         raise UsageError(
             f"{what} cannot be written to {path}",
-            "the report is a page of HTML",
+            "the report is an HTML page",
             "name a FILE.html, or FILE.html.gz",
         )
     # Where these are not installed, say so before time goes into a page.

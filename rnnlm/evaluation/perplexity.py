@@ -249,7 +249,7 @@ def tell_single_block(lines: int, block_lines: int) -> None:
     if lines <= block_lines:
         notice(
             "the text is a single block of lines, so nothing can be resampled: intervals have "
-            "no width and p is 1"
+            "zero width and p is 1"
         )
 
 

@@ -171,7 +171,7 @@ def _into(axes: "Axes", labels: Sequence[tuple[str, str, str]]) -> "tuple[Figure
 
     if not isinstance(axes, Axes):
         raise ArgumentTypeError(
-            f"axes must be axes of matplotlib, not {given(axes)}",
+            f"axes must be matplotlib axes, not {given(axes)}",
             hint="to write a file, call savefig(path) of the figure",
         )
     if len(labels) != 1:

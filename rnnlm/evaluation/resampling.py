@@ -374,7 +374,7 @@ def paired_difference(
     that is; None where one has no value, or there are no sentences."""
     if first.statistic != second.statistic or first.counts.sentences != second.counts.sentences:
         raise UsageError(
-            "two metrics cannot be compared", "they are not the same metric of the same sentences"
+            "two metrics cannot be compared", "they are not the same metric on the same sentences"
         )
     if first.value is None or second.value is None or not first.counts.sentences:
         return None

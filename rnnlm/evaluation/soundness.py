@@ -169,7 +169,7 @@ def _numbers(stored: dict[str, np.ndarray], is_counted: bool) -> Check:
             return Check("numbers", "failed", what)
     what = "all finite"
     if zeros:
-        what += f", but for {zeros:,} logarithms of zero"
+        what += f", except for {zeros:,} logarithms of zero"
     return Check("numbers", "ok", what)
 
 
@@ -199,7 +199,7 @@ def _sums(model: LanguageModel, sample: int | None, generator: np.random.Generat
     result: Result = "ok" if worst <= TOLERANCE else "failed"
     if not model.normalised:
         result = "not claimed"
-    what = f"{how}: farthest from 1 by {worst:.1e}, after {_shown(model, where)}"
+    what = f"{how}: the largest deviation from 1 is {worst:.1e}, after {_shown(model, where)}"
     return Check("sums", result, what)
 
 

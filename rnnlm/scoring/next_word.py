@@ -43,7 +43,7 @@ def check_count(count: int) -> None:
     if not isinstance(count, Integral):
         raise ArgumentTypeError(f"count must be an int, not {given(count)}")
     if count < 0:
-        raise UsageError(f"{count} words cannot be found", hint="ask for one or more")
+        raise UsageError(f"count = {count} is not valid", hint="it must be 1 or more")
 
 
 def tokens_as_words(top_K2: np.ndarray, symbols: Sequence[str]) -> tuple[NextWord, ...]:

@@ -112,8 +112,8 @@ class CachedPrefixes:
         if not self._has_warned:
             self._has_warned = True
             notice(
-                "only n-gram models know words without any context: this model takes them for "
-                "the start of a line"
+                "only n-gram models have probabilities without context: this model reads such "
+                "words as the start of a line"
             )
         return self._begin
 

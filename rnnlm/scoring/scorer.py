@@ -226,8 +226,8 @@ class SentenceScorer:
             if self.unknown_given == 1:
                 lines_have = "1 line has"
             notice(
-                f"{lines_have} words in the given text that {self.name} does not know: it reads "
-                "them as <unk>"
+                f"{lines_have} words in the given text that {self.name} does not know and reads "
+                "as <unk>"
             )
 
     def side_by_side(self, lists: Sequence[list[Sentence]]) -> list[Chunk]:
@@ -403,8 +403,8 @@ class SentenceScorer:
             at = encoded.offsets[index]
             if not np.array_equal(encoded.ids[at : at + end - start], alone.ids[start:end]):
                 raise TextError(
-                    f"sentence {sentences[index].id}: a token reaches over the border between "
-                    "the given text and the sentence"
+                    f"sentence {sentences[index].id}: a token spans the boundary between the "
+                    "given text and the sentence"
                 )
             counts[index] = end - start
         return counts
@@ -501,14 +501,14 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
     # Refuse settings that have no effect without another one.
     if settings.measures and not settings.words:
         raise UsageError(
-            f"{' and '.join(settings.measures)}: a measure of words",
-            "words are not asked for",
+            f"{' and '.join(settings.measures)} can only be measured for words",
+            "scores of words are not requested",
             "add `words=True`",
         )
     is_searched = settings.next_words and not model.tokenizer.starts_word_V.all()
     if settings.context == "carry" and is_searched:
         raise UsageError(
-            "next words of a model of pieces need single lines",
+            "next words of a subword model need single lines",
             "context is carry",
             'use `context="reset"`',
         )
@@ -601,5 +601,5 @@ def checked_text(text: str, where: str, special_symbols: str) -> str:
             hint='convert it to UTF-8, or use `encoding_errors="replace"`',
         )
     if "\n" in text:
-        raise TextError(f"{where}: a line holds a newline", hint="give each line on its own")
+        raise TextError(f"{where}: a line holds a newline", hint="give each line separately")
     return check_reserved(text, where, special_symbols)

@@ -78,15 +78,14 @@ class CarriedColumns:
         missing = [name for name in self._shown if name not in names]
         if missing:
             self.tell(
-                f"{source} does not have the columns {', '.join(missing)} of the first table",
-                "such cells are empty",
+                f"{source} lacks the columns {', '.join(missing)} of the first table",
+                "their cells are left empty",
             )
         others = self._known - self._shown.keys() - left_out
         if self._keep is None and others:
             self.tell(
-                f"{source} has columns that the first table does not have "
-                f"({', '.join(sorted(others))})",
-                "such columns are left out",
+                f"{source} has columns that the first table lacks ({', '.join(sorted(others))})",
+                "these columns are left out",
             )
 
     def tell(self, what: str, rule: str) -> None:
@@ -104,8 +103,8 @@ class CarriedColumns:
             self._known |= set(map(str, others))
             names = ", ".join(sorted(map(str, others)))
             self.tell(
-                f"{row.where} has columns that the first row does not have ({names})",
-                "such columns are left out",
+                f"{row.where} has columns that the first row lacks ({names})",
+                "these columns are left out",
             )
         shown = self._shown or {}
         return {name: without_halves(row.values.get(column)) for column, name in shown.items()}
@@ -122,9 +121,9 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
             its = PREFIX + its
         shown[name] = its
         if its != name:
-            changed.append(f"{name} is {its}")
+            changed.append(f"{name} to {its}")
     if changed:
-        notice(f"columns with the name of a score are renamed in the result: {', '.join(changed)}")
+        notice(f"columns named like a score are renamed in the result: {', '.join(changed)}")
     return shown
 
 
@@ -193,7 +192,8 @@ def read_sentences(
             with_bars += "|" in sentence.text.split()
         if sentence.id in seen and not has_warned:
             notice(
-                f"several sentences have the id {sentence.id}: it does not identify their records"
+                f"several sentences have the id {sentence.id}, so it does not identify "
+                "their records"
             )
             has_warned = True
         if sentence.id is not None:
@@ -312,16 +312,16 @@ def _sources(
         return [(name, None) for name in sources.expand(names)]
     if settings.wants_table or settings.given_source is not None:
         raise UsageError(
-            "columns and a source for all are only for tables and sentences",
-            "`target` names a file of plain lines, each the target of its source",
+            "columns, and one source for all, are for tables and sentences only",
+            "`target` names a file of plain lines, one target for each source",
             "leave one out",
         )
     files = sources.expand_files(targets, "targets", ".txt")
     of = sources.expand_files(names, "sources", ".txt")
     if len(files) != len(of):
         raise UsageError(
-            f"{len(of)} files of sources and {len(files)} of targets",
-            "each needs one",
+            f"there are {len(of)} source files and {len(files)} target files",
+            "each source file needs a target file",
             "name as many files with `target`",
         )
     return list(zip(of, files, strict=True))

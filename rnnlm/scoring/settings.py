@@ -113,25 +113,29 @@ class SentenceSettings(Checked):
             UsageError: settings contradict each other, or the mark of regions is white space.
         """
         if self.given and self.given_column:
-            raise UsageError("a given text for all, and a column of given texts", hint="choose one")
+            raise UsageError(
+                "a given text for all and a column of given texts cannot be combined",
+                hint="choose one",
+            )
         if self.given_source is not None and self.target_column:
             raise UsageError(
-                "the source is named twice",
-                "one source for all targets, and a column of targets beside their sources",
+                "the source is given twice",
+                "one source for all targets cannot be combined with a column of targets "
+                "beside their sources",
                 "choose one",
             )
         # Regions are one text cut into pieces: its pieces cannot come from two places.
         if self.are_pairs and self.region_columns:
             raise UsageError(
-                "columns of regions, and pairs",
+                "region columns cannot be combined with pairs",
                 "a target is one column",
-                "mark regions in it: `regions=MARK`",
+                "mark regions within it: `regions=MARK`",
             )
         if self.region_columns and (self.column or self.region_mark is not None):
             other = "a text column" if self.column else "a mark between regions"
             raise UsageError(
-                f"columns of regions, and {other}",
-                "the columns of regions, joined, are the text",
+                f"region columns cannot be combined with {other}",
+                "the joined region columns are the text",
                 hint="choose one of them",
             )
         if self.region_mark is not None:

@@ -91,7 +91,7 @@ def is_a_link(folder: Path) -> OutputError:
     another."""
     return OutputError(
         f"cannot write to {folder / FOLDER}",
-        "it is a link, and nothing is written or deleted through it",
+        "it is a link, and rnnlm does not write or delete through links",
         "remove the link, or choose another folder with `output`",
     )
 
@@ -119,7 +119,7 @@ def load(folder: Path) -> Checkpointed | None:
     if paths:
         raise ModelError(
             f"cannot resume the run of {folder}",
-            f"each of its checkpoints is missing or damaged: {paths[0].stem}",
+            f"all its checkpoints are missing or damaged: {paths[0].stem}",
             WAYS_OUT,
         )
     return None

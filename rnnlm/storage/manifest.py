@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
-HINT = (
-    "restore the file from a copy, or make the model again; rnnlm doctor names all that is damaged"
-)
+HINT = "restore the file from a copy, or rebuild the model; rnnlm doctor lists all damage"
 DATA = re.compile(  # what we write beside config.json; other files are the user's
     r"(weights-\d{8,}(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|"
     r"tokenizer(-[0-9a-f]{8})?\.model|labels(-[0-9a-f]{8})?\.json)"
@@ -235,8 +233,8 @@ def part_folders(folder: Path, manifest: Manifest) -> list[Path]:
 def _checked(folder: Path, number: int, part: PartEntry) -> Path:
     path = Path(os.path.normpath(folder.resolve() / part.path))
     hint = (
-        f"bring the model {part.fingerprint} back to {path}, or mix again (rnnlm mix); "
-        "`bundle=True` keeps copies of the parts"
+        f"restore the model {part.fingerprint} at {path}, or mix again (rnnlm mix); `bundle=True` "
+        "keeps copies of the parts"
     )
     if not is_model(path):
         raise ModelError(
@@ -246,7 +244,10 @@ def _checked(folder: Path, number: int, part: PartEntry) -> Path:
         )
     found = read_manifest(path).fingerprint
     if found != part.fingerprint:
-        why = f"the model at {path} is {found} now, it was {part.fingerprint} when it was put in"
+        why = (
+            f"the model at {path} is now {found}; it was {part.fingerprint} when the mixture "
+            "was made"
+        )
         raise ModelError(f"part {number} of the mixture at {folder} has changed", why, hint)
     return path
 
@@ -318,7 +319,7 @@ def _is_copy(folder: Path, manifest: Manifest) -> bool:
 def _copy(source: Path, target: Path, manifest: Manifest) -> None:
     """Copy the model; its config.json comes last."""
     if target.is_symlink():
-        why = "it is a link, and nothing is written through it"
+        why = "it is a link, and rnnlm does not write through links"
         raise OutputError(f"cannot write to {target}", why, "remove the link")
     target.mkdir(parents=True, exist_ok=True)
     for name in manifest.files:

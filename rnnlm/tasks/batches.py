@@ -45,7 +45,9 @@ class LengthBatches:
                 "start fewer",
             )
         if count < rows:
-            notice(f"there are only {count} examples: batches of {count} instead of {rows}")
+            notice(
+                f"there are only {count} examples: batches of {count} are used instead of {rows}"
+            )
         self.rows = min(rows, count)
         self.order_E, self.tokens_E, self.targets_E = order_E, tokens_E, targets_E
         self.seed, self.device, self.ranks = seed, device, ranks

@@ -269,7 +269,7 @@ def tell_too_long(count: int, total: int, what: str) -> None:
         return
     why = f"more than {LONGEST_WHOLE:,} tokens, which are read as a whole"
     if count == total:
-        raise TextError(f"all {what} have {why}", hint="break them into shorter ones")
+        raise TextError(f"all {what} have {why}", hint="split them into shorter ones")
     notice(f"{count:,} of {total:,} {what} have {why}: they are left out")
 
 
@@ -280,7 +280,7 @@ def check_lengths(lengths_N: np.ndarray | Sequence[int]) -> None:
         raise TextError(
             f"a line has {lengths_N[too_long[0]]:,} tokens",
             f"it is read as a whole, and the limit is {LONGEST_WHOLE:,}",
-            "break it into shorter lines",
+            "split it into shorter lines",
         )
 
 

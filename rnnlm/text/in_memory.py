@@ -189,7 +189,7 @@ def _names_of(there: Sequence[str], wanted: Mapping[str, str]) -> Mapping[str, s
     none is named, that of the text: "text", "sentence" or the only one."""
     twice = [name for name in wanted or there if there.count(name) > 1]
     if twice:
-        raise TextError(f"the data set has several columns {twice[0]!r}", hint="rename them")
+        raise TextError(f"the data set has several columns called {twice[0]!r}", hint="rename them")
     for name in wanted:
         if name not in there:
             raise TextError(f"the data set has no column {name!r}", hint=nearest(name, there))

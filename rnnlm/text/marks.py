@@ -137,8 +137,8 @@ def tell_odd_spaces(
         return
     which = "1 sentence holds" if count == 1 else f"{count:,} sentences hold"
     notice(
-        f"{which} white space other than one space between words (at an end, or doubled), which "
-        f"changes the scores of {' and '.join(models)}{hint}"
+        f"{which} irregular white space (leading, trailing or doubled), which changes the scores "
+        f"of {' and '.join(models)}{hint}"
     )
 
 
@@ -192,8 +192,8 @@ def tell_glued(words: Iterable[str], tokenizer: Tokenizer, name: str) -> None:
         word, form = next(iter(known.items()))
         more = f", and {len(known) - 1:,} more like that" if len(known) > 1 else ""
         notice(
-            f"for {name}, punctuation marks are parts of words: it knows {form!r}, but not {word!r}"
-            f"{more}. rnnlm train TEXT --split-punctuation makes them words"
+            f"for {name}, punctuation marks are parts of words: it knows {form!r}, but not "
+            f"{word!r}{more}. rnnlm train TEXT --split-punctuation separates them"
         )
 
 
@@ -268,9 +268,9 @@ def tell_mixed(
             forms.update(map(form_of, counts))
     if mixed:
         notice(
-            "the training text writes characters in two forms, and the model takes them for "
-            f"different characters: {'; '.join(mixed)}. "
-            f"`normalise={','.join(sorted(forms))!r}` turns both into the plain form"
+            "the training text writes characters in two forms, which the model treats as "
+            f"different: {'; '.join(mixed)}. `normalise={','.join(sorted(forms))!r}` turns both "
+            "into the plain form"
         )
 
 

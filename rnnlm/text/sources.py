@@ -85,7 +85,9 @@ def expand(names: tuple[str, ...]) -> list[str]:
         else:
             hint = _bundled(name) or _similar_file(name)
             if " " in name.strip() and not hint:
-                hint = "for sentences themselves: rnnlm.Corpus.from_lines(sentences), in Python"
+                hint = (
+                    "for the sentences themselves, use rnnlm.Corpus.from_lines(sentences) in Python"
+                )
             raise TextError(f"no such file: {name}", hint=hint)
     return sources
 
@@ -112,7 +114,7 @@ def _is_address(name: str) -> bool:
 def _address_refused(name: str) -> TextError:
     on_hub = re.match(r"https?://huggingface\.co/datasets/([\w.-]+/[\w.-]+)", name)
     hint = f"name it {HUB}{on_hub[1]}" if on_hub else "download it first"
-    why = f"rnnlm reads files and {HUB} data sets, not addresses"
+    why = f"rnnlm reads files and {HUB} data sets, not URLs"
     return TextError(f"no such file: {name}", why, hint)
 
 
@@ -123,8 +125,8 @@ def expand_files(names: Iterable[str | os.PathLike[str]], what: str, suffix: str
     for name in found:
         if name.startswith(HUB):
             raise UsageError(
-                f"{name}: {what} of data sets of the hub cannot be read",
-                hint="save it as Parquet or JSON-lines",
+                f"{name}: {what} cannot be read from data sets of the hub",
+                hint="save it as Parquet or JSON lines",
             )
     for name in found:
         if Path(name).is_dir():
@@ -156,7 +158,7 @@ def settings_for(names: Sequence[str], stored: Mapping[str, Any]) -> dict[str, A
             found = open_table(file, kind, errors).names
             if found == list(map(str, range(1, len(found) + 1))):
                 notice(
-                    f"{file} has no header: its columns are found by what they hold, not by the "
+                    f"{file} has no header: its columns are identified by content, not by the "
                     f"names of the training data ({', '.join(asked)})"
                 )
                 return {name: fitted[name] for name in fitted if "column" not in name}
@@ -302,7 +304,7 @@ def _check_data_folder(source: str, folder: str) -> None:
         raise TextError(
             f"{source} is not finished",
             "the work there was interrupted, or is still running",
-            "run its command again: it goes on",
+            "run the same command again to resume it",
         )
     if not _holds_data(folder):
         raise TextError(
@@ -438,7 +440,7 @@ def warn_of_repeats(names: Sequence[str], beside: Sequence[Sequence[str]] = ()) 
     shown = "; ".join(map(_in_words, repeats[:MOST_SHOWN]))
     if len(repeats) > MOST_SHOWN:
         shown += f"; and {len(repeats) - MOST_SHOWN:,} more"
-    notice(f"the same text is given more than once, and read each time: {shown}")
+    notice(f"the same text is given more than once and read each time: {shown}")
 
 
 def repeated(found: Iterable[str]) -> list[list[str]]:

@@ -82,7 +82,8 @@ class TokenizerSettings:
         object.__setattr__(self, "normalise", parse_forms(self.normalise))
         if self.tokenizer == "byte" and self.lowercase:
             raise SettingsError(
-                "lowercase does not go with the byte tokenizer", "it keeps every byte as it is"
+                "lowercase cannot be combined with the byte tokenizer",
+                "it keeps every byte as it is",
             )
         if self.split_punctuation and self.tokenizer != "word":
             raise SettingsError("split_punctuation is a setting of the word tokenizer")

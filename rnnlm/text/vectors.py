@@ -269,8 +269,8 @@ class _Reader:
             raise TextError(f"no vectors in {self.path}", "no line holds one")
         if self.promised not in (None, self.vectors):
             raise TextError(
-                f"{self.path} is cut off, or damaged",
-                f"it has {self.vectors:,} vectors, its first line says {self.promised:,}",
+                f"{self.path} is cut off or damaged",
+                f"it has {self.vectors:,} vectors, but its first line says {self.promised:,}",
             )
         if self.repeated:
             notice(

@@ -270,7 +270,7 @@ class Model:
             writer = "no model" if in_state._scorer is None else "another model"
             raise UsageError(
                 "this state cannot be used",
-                f"{writer} has written it",
+                f"it was written by {writer}",
                 "write it first: BeginSentenceWrite, or BaseScore of this model",
             )
 

@@ -61,7 +61,7 @@ class HarnessModel(harness.LM):
             self.model = loading.load(str(pretrained), device or "auto")
         except DeviceError as error:
             # The harness asks for a GPU by default, so this may be nobody's wish.
-            notice(f"{error.what}: another device is chosen")
+            notice(f"{error.what}: another device is used")
             self.model = loading.load(str(pretrained))
         self.special_symbols = special_symbols
         self.seed = seed

@@ -273,14 +273,14 @@ def _run_facts(training: Mapping[str, Any], examples: str) -> Iterator[tuple[str
         if name in training:
             yield name.replace("_", " "), f"`{training[name]}`"
     if "contextual" in training:
-        yield "language models beside", first_names(training["contextual"])
+        yield "contextual language models", first_names(training["contextual"])
     yield "validation", training.get("validation", "none")
     repeated = []
     for name, share in training.get("lines_in_train", {}).items():
         if share > MUCH_OVERLAP:
             repeated.append(f"{name} {share:.0%}")
     if repeated:
-        yield "lines in the training text, too", ", ".join(repeated)
+        yield "lines also in the training text", ", ".join(repeated)
 
 
 def _structure_facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:

@@ -207,7 +207,7 @@ def notice_unknown_words(results: Sequence[RunResult]) -> None:
         is_clear = getattr(known, ppl) > CLEARLY * getattr(best, ppl)
         if high > CLEARLY * low and is_clear:
             differing.append(
-                f"on the {name} text, {best.run} is the best with its unknown words, {known.run} "
+                f"on the {name} text, {best.run} is best with unknown words, but {known.run} "
                 f"without them ({low:,.2f} to {high:,.2f})"
             )
     if differing:
@@ -352,8 +352,8 @@ def plan_grid(request: GridRequest, progress: Progress = silent) -> GridPlan:
     same way."""
     if current_rank().count > 1:
         raise UsageError(
-            "a grid is trained by one process",
-            f"there are {current_rank().count}",
+            "a grid is trained in a single process",
+            f"there are {current_rank().count} processes",
             "start it without torchrun",
         )
     folder = request.request.output or usual_folder(request.request)

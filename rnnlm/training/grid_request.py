@@ -120,7 +120,7 @@ def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:
         f"kind {name} has no {', '.join(lacking)}" for name, lacking in left_out.items() if lacking
     ]
     if without:
-        notice(f"trained without a setting that the grid names: {'; '.join(without)}")
+        notice(f"trained without a setting of the grid: {'; '.join(without)}")
 
     # Resolve each run alone, then once more with what all share.
     runs = []
@@ -206,7 +206,7 @@ def _check(grid: GridRequest) -> None:
     twice = sorted(grid.axes.keys() & {*named, *grid.request.assignments})
     if twice:
         raise UsageError(
-            f"{twice[0]} has a value in {GRID} and another beside it", hint="leave one out"
+            f"{twice[0]} has a value in {GRID} and another outside it", hint="leave one out"
         )
 
 

@@ -118,14 +118,14 @@ class Request:
                 if isinstance(value, dict):
                     raise SettingsError(
                         f"{self.recipe} has a section [{name}]",
-                        "settings are one flat table",
+                        "settings must be one flat table",
                         "write its settings without a section",
                     )
             base = settings.pop("recipe", None)
             if base is not None and base not in recipes.names():
                 raise SettingsError(
-                    f"there is no recipe {base!r}",
-                    f"{self.recipe} begins with it",
+                    f"unknown recipe {base!r}",
+                    f"{self.recipe} is based on it",
                     nearest(str(base), recipes.names()),
                 )
             object.__setattr__(self, "from_file", Layer(self.recipe, settings))

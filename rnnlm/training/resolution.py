@@ -204,7 +204,7 @@ def _check_inherited(resolved: Resolved, inherited: list[_Inherited]) -> None:
             if have == value:
                 continue
             origin = resolved.origins[name]
-            hint = f"leave {name} out: it is taken over"
+            hint = f"leave {name} out: it is copied"
             if origin in origins:
                 hint = "start from one of them, or train both with the same settings"
             what = f"{name} = {as_text(have)}{within(origin)} does not fit {each.option}"
@@ -262,7 +262,7 @@ def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
         tasks = list(dict.fromkeys(each.task for each in owners))
         why = f"it belongs to models for {' and '.join(tasks)}"
         if name == "bidirectional":  # which language models alone do not have
-            why = "it would read the words that it is to predict"
+            why = "it would see the words it has to predict"
         raise SettingsError(
             f"{registry.task(kind.task).singular} has no setting {name!r}{within(origin)}",
             why,

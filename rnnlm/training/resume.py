@@ -210,7 +210,7 @@ def _tell_start(folder: Path, there: Manifest) -> None:
     to start over one that has ended, as its model would be lost."""
     if "stopped" in there.training:
         raise OutputError(
-            f"{folder} holds the model of this run, but no checkpoint to go on from",
+            f"{folder} holds the model of this run, but no checkpoint to resume from",
             "they were deleted, or none were kept",
             WAYS_OUT,
         )
@@ -225,7 +225,7 @@ def check_text(folder: Path, begun: Begun, data: Data) -> None:
     it was read: that of a data set, say."""
     if begun.manifest.training.get("train_data") != data.train.lines_hash:
         raise OutputError(
-            f"{folder} already holds another result", "its training text was another one", WAYS_OUT
+            f"{folder} already holds another result", "it was trained on another text", WAYS_OUT
         )
 
 
@@ -234,8 +234,8 @@ def with_kept(resolved: Resolved, folder: Path, stored: checkpoints.Checkpointed
     brought it, but for how long it is. Notices say that it goes on, and where a longer budget would
     have given the steps so far other learning rates."""
     notice(
-        f"the run in {folder} goes on after step {stored.state.facts['step']:,} "
-        "(`overwrite=True` starts it over)"
+        f"the run in {folder} resumes after step {stored.state.facts['step']:,} (`overwrite=True` "
+        "starts it over)"
     )
     kept = {}
     for name, value in stored.settings.items():
@@ -249,8 +249,8 @@ def with_kept(resolved: Resolved, folder: Path, stored: checkpoints.Checkpointed
     follows = settings.get("schedule") in ("cosine", "linear") or settings.get("warmup")
     if follows and before != now:
         notice(
-            "the learning rate depends on the budget: the steps so far used the rates of "
-            f"{before}, so this run differs from one with {now} from the start (with "
-            "schedule=constant and warmup=0 it would be the same)"
+            f"the learning rate depends on the budget: earlier steps used the rates of {before}, "
+            f"so this run differs from a new one with {now} (unless schedule=constant and "
+            "warmup=0)"
         )
     return resolved

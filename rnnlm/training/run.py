@@ -199,7 +199,7 @@ class RunStorage:
             raise OutputError(
                 f"cannot save in {self.folder}",
                 "the folder, or the model in it, has been removed during training",
-                "put it back while the run lasts; the next try saves there",
+                "restore it while the run lasts; the next attempt saves there",
             )
 
     def _is_of_the_folder(self) -> bool:
@@ -408,9 +408,9 @@ def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: fl
         figure = "no number" if exact is None else f"{exact:.4g}"
         notice(
             f"the exact validation perplexity, on one long stream, is {figure}; in training, on "
-            f"short ones, it was {ppl_in_training:.4g}. "
-            "The hidden state grows with the text: read lines alone (rnnlm eval --context "
-            "reset), or train with `state_reset` or `init_gain` below 1"
+            f"short streams, it was {ppl_in_training:.4g}. The hidden state grows with the text: "
+            "read lines alone (rnnlm eval --context reset), or train with `state_reset` or "
+            "`init_gain` below 1"
         )
 
 
@@ -457,12 +457,12 @@ def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:
 
 def _raise_diverged(plan: Plan, event: Fitted, log: MetricsLog) -> None:
     # What is left of the run.
-    kept = "no good model was reached, none is saved"
+    kept = "no sound model was reached, so none is saved"
     if event.step:
-        weights = "the last good weights" if event.best_ppl_token is None else "the best weights"
+        weights = "the last sound weights" if event.best_ppl_token is None else "the best weights"
         kept = f"{weights}, of step {event.step}, are in {plan.output}"
     elif log.is_open and not log.pending:
-        kept += f"; {log.path} tells how it went"
+        kept += f"; {log.path} has the log"
 
     # What may help, with these settings.
     settings = plan.resolved.values
@@ -474,5 +474,5 @@ def _raise_diverged(plan: Plan, event: Fitted, log: MetricsLog) -> None:
         ways.append('use `precision="fp32"`')
     hint = f"{', '.join(ways[:-1])}, or {ways[-1]}"
     if event.step:
-        hint += "; with `overwrite=True`, as the folder is taken"
+        hint += "; add `overwrite=True`, since the folder holds this run"
     raise TrainingError(f"training diverged: {event.facts['divergence']}", kept, hint)

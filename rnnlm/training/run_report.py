@@ -168,22 +168,22 @@ MARKED = 60  # series of at most this many points mark each one
 MOST_LINES = 16  # of a plot
 OF_STEPS = (
     ("Loss in training", "nats per target", ("loss_nats",), False,
-     "Mean over the steps since the point before; with dropout."),
+     "Mean over the steps since the previous point, with dropout."),
     ("Learning rate", "learning rate", ("learning_rate",), False,
      "Set by the schedule, the size of batches and rollbacks."),
     ("Gradient norm", "norm of all gradients", ("gradient_norm", "gradient_norm_max"), True,
-     "Before clipping: the mean and the largest since the point before."),
+     "Before clipping: mean and maximum since the previous point."),
     ("Norm of the weights", "norm", ("weight_norm",), False,
-     "Of all weights but the biases of the output layer."),
+     "All weights except the biases of the output layer."),
     ("Speed", "tokens per second", ("tokens_per_second",), False,
-     "In training, without validations."),
+     "While training; the time of validations is not counted."),
 )  # fmt: skip
 _NAMES = {"gradient_norm": "mean", "gradient_norm_max": "largest"}
 OF_LAYERS = (
     ("Gradient norm by layer", "gradient_norm", "norm",
-     "Of all weights of a layer, in the step before a validation, before clipping."),
+     "All weights of a layer, in the step before a validation, before clipping."),
     ("Spectral radius", "spectral_radius", "largest |eigenvalue|",
-     "Of each square block of recurrent weights, by the gate it belongs to."),
+     "Each square block of recurrent weights, named by its gate."),
     ("Saturated units", "saturated", "share of units",
      "Gates below 0.1 or above 0.9, tanh beyond 0.9 on either side, a ReLU at 0."),
 )  # fmt: skip
@@ -201,10 +201,7 @@ def _learning_curve_plot(curve: LearningCurve | None, by: By) -> Plot | None:
     if curve is None or not curve.points or curve.is_counted:
         return None
     figure = curves_figure([curve], by, training=True, size=pages.SIZE)
-    note = (
-        "Steps that a rollback has undone are left out. The weights that are kept are those of the "
-        "best validation."
-    )
+    note = "Steps undone by a rollback are left out. The weights of the best validation are kept."
     return Plot("Learning curve", note, plotting.as_svg(figure))
 
 
@@ -440,9 +437,9 @@ def _verdict(history: RunHistory, manifest: Manifest | None, criterion: str) -> 
     sentences = [history.ending(), history.best(criterion)]
     rollbacks = len(history.of("rolledback"))
     if rollbacks == 1:
-        sentences.append("It went back once.")
+        sentences.append("It was rolled back once.")
     elif rollbacks:
-        sentences.append(f"It went back {rollbacks} times.")
+        sentences.append(f"It was rolled back {rollbacks} times.")
     pieces = len(history.of("started"))
     if pieces > 1:
         sentences.append(f"It was trained in {pieces} pieces.")

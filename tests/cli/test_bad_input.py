@@ -118,7 +118,7 @@ def test_smaller_batch_is_reported_for_short_texts(rnnlm, models, here):
     )
     assert shown.code == 0
     assert any(
-        line.startswith("note: the text has 3 tokens only: 1 parallel streams")
+        line.startswith("note: the text has only 3 tokens: 1 parallel streams")
         for line in shown.err.splitlines()
     )
 
@@ -128,7 +128,7 @@ BAD_SETTINGS = {  # beside those of tests/hostile, for their hints
                                  "a model of kind unigram has no setting 'layers'",
         "add --model rnn"),
     "a typo of a choice": (["--set", "characters=cnnn"], "setting characters = 'cnnn' is not valid",
-                           "one of cnn, lstm or none is needed"),
+                           "it must be one of cnn, lstm or none"),
     "precision": (["--precision", "fp8"], "Invalid value for '--precision'", "--help"),
 }  # fmt: skip
 

@@ -69,9 +69,9 @@ def test_damaged_weights_never_pass_for_the_intact_model(rnnlm, models, copied, 
     weights = zero_2_kilobytes(copied)
     ended = rnnlm(*command.format(text=models.valid, other=models.lstm).split())
     _, why, hint = checked_error(ended, 1, "the model at copied is damaged")
-    assert why == f"  why: {weights.name} has changed: its SHA-256 is not the one recorded"
+    assert why == f"  why: {weights.name} has changed: its SHA-256 does not match the recorded one"
     assert hint.startswith(
-        "  try: restore the file from a copy, or make the model again; rnnlm doctor"
+        "  try: restore the file from a copy, or rebuild the model; rnnlm doctor"
     )
 
 

@@ -77,7 +77,7 @@ def test_json_holds_all_of_it(rnnlm, parts):
 def test_different_tokens_compare_per_character_only(rnnlm, parts):
     shown = rnnlm("compare chars bytes --on train.txt")
     assert shown.code == 0, shown.err
-    assert "ppl_token is not compared: tokens are different events: tok:char:" in shown.err
+    assert "ppl_token is not compared: their tokens are different events: tok:char:" in shown.err
     assert "bits per character" in shown.out
     assert "\nppl_token\t" not in shown.out and "\nbits_per_char\t" in shown.out
 
@@ -101,7 +101,7 @@ def test_comparing_on_training_text_is_reported(rnnlm, parts):
     ("kn kn+cache --on valid.txt", 2, "an n-gram model cannot be adapted in this way"),
     ("kn lstm --on valid.txt --train nowhere.txt", 1, "no such file: nowhere.txt"),
     ("lstm kn chars --on valid.txt --json", 1,
-     "these models cannot be compared: the part tok of their signatures differs"),
+     "these models cannot be compared: their signatures differ in tok"),
 ])  # fmt: skip
 def test_wrong_usage(rnnlm, parts, arguments, code, what):
     checked_error(rnnlm(f"compare {arguments}"), code, what)

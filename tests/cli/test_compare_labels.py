@@ -47,8 +47,8 @@ def test_models_of_different_tasks_or_labels_are_refused(
     rnnlm, models, tagger, classifier, slot_tagger
 ):
     for first, second, why in (
-        (tagger, classifier, "is a tagger of words, {} is a classifier of texts"),
-        (tagger, slot_tagger, "has learned 2, "),
+        (tagger, classifier, "is a tagger, {} is a classifier"),
+        (tagger, slot_tagger, "predicts 2, "),
     ):
         outcome = rnnlm("compare", first.folder, second.folder, "--on", first.valid)
         assert outcome.code == 1 and why.format(second.folder) in outcome.errors[1]

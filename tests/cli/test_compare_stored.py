@@ -52,8 +52,8 @@ def test_baselines_of_one_text_compare(rnnlm, baselines):
                 for name in ("lstm", "ngram", "uni")}) == 1  # fmt: skip
     assert f"signature of ngram: {stored('ngram')['signature']}\n" in shown.out
     assert (
-        "of the validation text (the last 5% of the training text, held out); "
-        "intervals and p-values need a text: --on TEXT\n" in shown.err
+        "metrics of the validation text (the last 5% of the training text, held out), stored at "
+        "the end of training; intervals and p-values need --on TEXT\n" in shown.err
     )
 
     # On any other text they compare, too, as they know the same words.
@@ -75,13 +75,13 @@ def test_json_has_metrics_and_differences(rnnlm, baselines):
 
 
 @pytest.mark.parametrize(("names", "code", "what", "why"), [
-    (["lstm", "more"], 1, "the part data of their signatures differs", "for lstm, data:"),
+    (["lstm", "more"], 1, "their signatures differ in data", "for lstm, data:"),
     (["lstm", "none"], 1, "none has no stored metrics of a validation text", "made without one"),
-    (["lstm", "lstm+dynamic"], 1, "lstm+dynamic has no stored metrics", "it adapts itself"),
-    (["lstm", "lower"], 1, "the part case of their signatures differs", "case:lower for lower"),
-    (["lstm", "chars"], 1, "the part tok of their signatures differs", "tokens to lstm"),
+    (["lstm", "lstm+dynamic"], 1, "lstm+dynamic has no stored metrics", "it adapts to what it reads"),
+    (["lstm", "lower"], 1, "their signatures differ in case", "case:lower for lower"),
+    (["lstm", "chars"], 1, "their signatures differ in tok", "tokens to lstm"),
     (["lstm", "nothing"], 1, "no model at nothing", ""),
-    (["lstm"], 2, "a comparison needs at least two models", "there is 1"),
+    (["lstm"], 2, "a comparison needs at least two models", "only 1 is named"),
     (["lstm", "ngram", "--plot", "x.svg", "--block", "2"], 2, "--block, --plot: only valid with --on",
      ""),
     (["lstm", "ngram", "--beam", "2"], 2, "--beam: only valid with --on TEXT", ""),
@@ -89,7 +89,7 @@ def test_json_has_metrics_and_differences(rnnlm, baselines):
 def test_what_cannot_be_compared_is_refused(rnnlm, baselines, names, code, what, why):
     outcome = rnnlm("compare", *names)
     assert outcome.code == code and what in outcome.errors[0] and why in outcome.err
-    if "stored metrics" in what or "part data" in what:
+    if "stored metrics" in what or "differ in data" in what:
         assert "measure all of them on one text: --on TEXT" in outcome.err
 
 
@@ -98,14 +98,14 @@ def test_different_tokens_compare_per_word_and_character(rnnlm, baselines):
     assert shown.code == 0, shown.err
     rows = dict(line.split("\t", 1) for line in shown.out.splitlines() if "\t" in line)
     assert "ppl_word" in rows and "bits_per_char" in rows and "ppl_token" not in rows
-    assert "ppl_token is not compared: tokens are different events" in shown.err
+    assert "ppl_token is not compared: their tokens are different events" in shown.err
 
 
 def test_taggers_and_translators_compare(rnnlm, here, tagger, slot_tagger, translator):
     shown = rnnlm("compare", tagger.folder, tagger.folder)
     assert shown.code == 0 and "f1\t" in shown.out and "accuracy\t" in shown.out
     outcome = rnnlm("compare", tagger.folder, slot_tagger.folder)
-    assert outcome.code == 1 and "part data" in outcome.errors[0]
+    assert outcome.code == 1 and "differ in data" in outcome.errors[0]
     outcome = rnnlm("compare", tagger.folder, translator.folder)
     assert outcome.code == 1 and "different tasks" in outcome.errors[0]
     shown = rnnlm("compare", translator.folder, translator.folder)
@@ -125,7 +125,7 @@ def test_python_compares_without_a_text(baselines):
     assert "<table" in found._repr_html_()
     with pytest.raises(UsageError, match="nothing to plot"):
         found.plot()
-    with pytest.raises(UsageError, match="nothing is measured without a text"):
+    with pytest.raises(UsageError, match="needs a text: without one, stored metrics are compared"):
         library.compare(models, train="my.txt")
     with pytest.raises(ComparisonError, match="it is not saved"):
         library.compare([library.load("lstm+dynamic"), "ngram"])

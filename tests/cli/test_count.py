@@ -62,7 +62,7 @@ def test_a_models_tokenizer_can_be_used(rnnlm, models, here):
 
 @pytest.mark.parametrize(("arguments", "what"), [
     (["-m", "x", "--lowercase"], "-m MODEL determines the tokenizer"),
-    (["--tokenizer", "byte", "--lowercase"], "lowercase does not go with the byte tokenizer"),
+    (["--tokenizer", "byte", "--lowercase"], "lowercase cannot be combined with the byte tokenizer"),
 ])  # fmt: skip
 def test_wrong_usage(rnnlm, text, arguments, what):
     checked_error(rnnlm("count", text, *arguments), 2, what)

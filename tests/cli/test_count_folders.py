@@ -74,7 +74,7 @@ def test_prepared_texts_bring_their_tokenizer(rnnlm, counts):
     assert rnnlm("count", "of-ready").out == rnnlm("count", "a").out
     assert rnnlm("count", "ready", "-o", "again", "--tokenizer-from", "of-ready").code == 0
     ended = rnnlm("count", "ready", "-o", "x", "--lowercase")
-    checked_error(ended, 2, "ready is prepared with another tokenizer")
+    checked_error(ended, 2, "ready was prepared with another tokenizer")
 
 
 def test_a_name_with_a_suffix_is_a_file_unless_it_is_a_folder(rnnlm, counts):
@@ -118,7 +118,7 @@ def test_what_cannot_be_combined_is_wrong_usage(rnnlm, counts, arguments, what):
     ("short", 2, "a and short have different orders"),
     ("lower", 2, "a and lower have different tokenizers"),
     ("letters", 2, "a and letters have different tokenizers"),
-    ("blank", 2, "the texts of a and blank were read in different ways"),
+    ("blank", 2, "the texts of a and blank were read differently"),
     ("empty", 1, "no counts in empty"),
     ("missing", 1, "no counts in missing"),
     ("damaged", 1, "the counts in damaged are damaged"),

@@ -46,7 +46,7 @@ def test_words_go_to_standard_output_as_json_lines(rnnlm, models):
 @pytest.mark.parametrize(("options", "stdin", "error"), [
     ("-m uni -o a.npy", b"a\n", "uni has no vectors of text"),
     ("-m tiny -o a.npy --layer 2", b"a\n", "there is no layer '2'"),
-    ("-m tiny -o a.txt", b"a\n", "a.txt does not have the suffix of a file of vectors"),
+    ("-m tiny -o a.txt", b"a\n", "a.txt does not have the suffix of a vectors file"),
     ("-m tiny -o a.npy", b"a\n\xff\n",
      "standard input, line 2: not UTF-8 (byte 1 is 0xff)"),
     ("-m tiny -o a.npy", b"a\nb </s>\n", "standard input, line 2: the text holds </s>"),

@@ -37,7 +37,7 @@ def test_the_columns_of_training_are_found_in_other_tables(rnnlm, request, here,
     )
     assert without(other.json, "seconds") == without(expected.json, "seconds")
     assert without(bare.json, "seconds", "columns") == without(expected.json, "seconds", "columns")
-    assert "bare.tsv has no header: its columns are found by what they hold" in bare.err
+    assert "bare.tsv has no header: its columns are identified by content" in bare.err
 
 
 def without(result, *names):
@@ -114,11 +114,11 @@ def test_confusions_are_listed_and_drawn(rnnlm, here, classifier, slot_tagger):
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ("--context reset", "--context: model is a tagger of words, but this needs a language model"),
-    ("--blank-lines documents", "--blank-lines: model is a tagger of words"),
-    ("--beam 2", "is a tagger of words, but this needs an encoder-decoder"),
+    ("--context reset", "--context: model is a tagger, but this needs a language model"),
+    ("--blank-lines documents", "--blank-lines: model is a tagger"),
+    ("--beam 2", "is a tagger, but this needs an encoder-decoder"),
     ("--plot x.txt", "x.txt does not have a plot suffix"),
-    ("--label-column 1,2 --scheme none", "they are 1, 2, and it has learned 2"),
+    ("--label-column 1,2 --scheme none", "the data has 1, 2; the model predicts 2"),
     ("--label-column 9", "no column '9'"),
 ])  # fmt: skip
 def test_what_does_not_go_with_labels_is_refused(rnnlm, here, tagger, options, message):

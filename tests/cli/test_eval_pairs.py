@@ -92,7 +92,7 @@ def test_decoded_figure_can_choose_weights_and_be_plotted(rnnlm, here, translato
 
 
 @pytest.mark.parametrize("options, message", [
-    ("--scheme bio", "{model} is an encoder-decoder, but this needs a tagger of words or a classifier"),
+    ("--scheme bio", "{model} is an encoder-decoder, but this needs a tagger or a classifier"),
     ("--context reset", "{model} is an encoder-decoder, but this needs a language model"),
     ("--column german", "german"), ("--target missing", "missing"),
     ("-o -", "standard output is for the metrics"),

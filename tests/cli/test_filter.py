@@ -86,12 +86,12 @@ def test_model_names_may_have_equals_signs(rnnlm, models, shards, here):
 
 
 @pytest.mark.parametrize(("options", "what"), [
-    ("", "what is to be kept?"),
-    ("--max-perplexity 9 --keep head", "keep names buckets or languages"),
+    ("", "nothing says which documents to keep"),
+    ("--max-perplexity 9 --keep head", "keep is for buckets or languages"),
     ("--cutoffs 9", "cutoffs = 9 is not valid"),
     ("--max-perplexity 9 --quantiles 0.1,0.2", "--quantiles needs --reference"),
     ("--cutoffs a,b", "'a,b' is not a list of numbers"),
-    ("--cutoffs 3,9 --reference plain.txt", "a reference and cutoffs contradict"),
+    ("--cutoffs 3,9 --reference plain.txt", "a reference and cutoffs cannot be combined"),
     ("--max-perplexity 9 -m x", "several models need the name of a language each"),
     ("--max-perplexity 9 --perplexity-column ''", "perplexity_column is empty"),
     ("--cutoffs 3,9 --bucket-column perplexity", "two columns are called"),
@@ -106,8 +106,8 @@ def test_wrong_requests_are_refused(rnnlm, models, shards, here, options, what):
 @pytest.mark.parametrize(("models", "what"), [
     ("-m en=a -m en=b", "en already has a model"),
     ("-m =a -m de=b", "give both the name of a language and a model"),
-    ("-m none=a -m de=b", "a language cannot be called none"),
-    ("-m en/x=lstm -m de=b", "a language cannot be called 'en/x'"),
+    ("-m none=a -m de=b", "none cannot be the name of a language"),
+    ("-m en/x=lstm -m de=b", "'en/x' cannot be the name of a language"),
 ])  # fmt: skip
 def test_languages_are_named_once(rnnlm, shards, models, what):
     ended = rnnlm(f"filter plain.txt -o out {models}")

@@ -64,7 +64,7 @@ def test_top_k_of_one_is_greedy(rnnlm, models):
     ("--beam 4 --running", "--beam cannot be combined with --running"),
     ("--length-power 1", "--length-power needs --beam"),
     ("--beam 2 --length-power -1", "'--length-power': -1.0 is not in the range 0<=x<=10"),
-    ("--beam 2 --num 3", "num = 3 does not go with a beam of 2"),
+    ("--beam 2 --num 3", "num = 3 does not fit a beam of 2"),
     ("- the", "- means standard input, so it must be the only text"),
 ])  # fmt: skip
 def test_contradictions_are_wrong_usage(rnnlm, models, options, what):

@@ -29,7 +29,7 @@ def test_dry_run_shows_runs_and_their_differences(grid, here):
     states = [(row["model"], row["state"]) for row in rows]
     assert states == [("rnn", "new"), ("gru", "new"), ("unigram", "new")]
     assert "  learning_rate: 0.001 (model=rnn); 0.003 (model=gru)" in shown.err.splitlines()
-    assert "names: kind unigram has no batch_rows, budget" in shown.err
+    assert "setting of the grid: kind unigram has no batch_rows, budget" in shown.err
     assert not (here / "lesson").exists()
     factors = grid("--grid model=rnn,gru --grid decay_factor=0.4,0.5 --dry-run")
     assert factors.err.count("without effect") == 2
@@ -78,7 +78,7 @@ def test_grid_ends_in_table_and_stops_on_signal(grid, monkeypatch, here):
 
 def test_wrong_usage_is_refused_before_anything_is_read(grid):
     twice = grid("--grid hidden_size=3,4").errors[0]
-    assert "hidden_size has a value in the grid and another beside it" in twice
+    assert "hidden_size has a value in the grid and another outside it" in twice
     assert "standard input" in grid("--grid seed=1,2 --test -").errors[0]
 
 

@@ -64,7 +64,7 @@ def test_reused_tokenizer_brings_its_normalisation(rnnlm, texts):
     symbols = load_tokenizer("other").symbols()
     assert symbols == load_tokenizer("model").symbols() and "-" not in symbols
     shown = rnnlm(f"{again} quotes --overwrite")
-    assert shown.code == 2 and "brings normalise = dashes,entities,nfc,quotes,spaces" in shown.err
+    assert shown.code == 2 and "has normalise = dashes,entities,nfc,quotes,spaces" in shown.err
     shown = rnnlm("train clean.txt --normalise quote -o wrong")
     what, hint = "error: normalise has no form 'quote'", "  try: did you mean 'quotes'?"
     assert (shown.code, shown.errors) == (2, [what, hint])

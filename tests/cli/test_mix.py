@@ -77,14 +77,14 @@ def test_json_holds_all_of_it(rnnlm, parts):
     ("kn kn --weights 0.5,0.5 --static --temp t", 2, "--temp needs --memory."),
     ("kn kn --weights 0.5,0.5 --memory 1G", 2, "--memory and --temp need --static."),
     ("kn lstm --weights 0.5,0.5 --static", 2,
-     "lstm cannot be joined with others into one n-gram model"),
+     "lstm cannot be merged into one n-gram model"),
     ("kn kn+unigram --weights 0.5,0.5 --static", 2,
-     "kn+unigram cannot be joined with others into one n-gram model"),
+     "kn+unigram cannot be merged into one n-gram model"),
 ])  # fmt: skip
 def test_wrong_usage(rnnlm, parts, arguments, code, what):
     before = library.load("kn").fingerprint
     lines = checked_error(rnnlm(f"mix {arguments}"), code, what)
-    assert ("mix them without --static" in lines[-1]) == ("cannot be joined" in what)
+    assert ("mix them without --static" in lines[-1]) == ("cannot be merged" in what)
     assert library.load("kn").fingerprint == before
     assert not (parts / "checkpoints").exists()
 
@@ -92,7 +92,7 @@ def test_wrong_usage(rnnlm, parts, arguments, code, what):
 def test_mixtures_cannot_be_trained_exported_or_pruned(rnnlm, parts):
     rnnlm("mix kn uni --on valid.txt -o both")
     for command, what in (
-        ("train valid.txt --model mixture", "a model of kind mixture is not trained"),
+        ("train valid.txt --model mixture", "a model of kind mixture cannot be trained"),
         ("export -m both --arpa both.arpa", "this model has no ARPA form"),
         ("prune -m both -o small --max-order 2", "the model both is of kind mixture"),
         ("train valid.txt --init-from both --tokenizer-from both", "--init-from both"),
@@ -109,7 +109,7 @@ def test_static_mixtures_are_ngram_models(rnnlm, parts):
     assert [row[0] for row in rows[1:4]] == ["kn", "bigrams", "mixture"]
     assert sum(float(row[1]) for row in rows[1:3]) == pytest.approx(1, abs=1e-3)
     assert shown.err.splitlines()[-1] == "the n-gram model is saved in joined"
-    assert "note: the models have different vocabularies; together" in shown.err
+    assert "note: the models have different vocabularies: of" in shown.err
     ppl = library.load("joined").evaluate("valid.txt").ppl_token
     assert float(rows[3][2].replace(",", "")) == pytest.approx(ppl, abs=1e-3)
     sound = rnnlm("doctor", "joined").out

@@ -36,7 +36,10 @@ def test_details_record_every_pair_with_reason_if_unscored(rnnlm, models, here):
     (here / "pairs.tsv").write_text("\n".join(rows) + "\n")
     shown = rnnlm(f"score -m {models.unigram} --pairs pairs.tsv -o details.jsonl --json")
     assert shown.json["skipped"] == 2
-    note = "2 of 3 cannot be scored and are left out; the first: pairs.tsv, line 3: bad is missing"
+    note = (
+        "2 of 3 pairs cannot be scored and are left out; the first: pairs.tsv, line 3: bad is "
+        "missing"
+    )
     assert shown.err == f"note: {note}\n"
     details = (here / "details.jsonl").read_text().splitlines()
     first, second, third = map(json.loads, details)

@@ -44,7 +44,7 @@ def test_picture_names_runs_and_is_not_overwritten_unasked(rnnlm, models, here):
     asked = f"report {models.lstm} {models.unigram} -o curves.svg --by seconds"
     shown = rnnlm(asked)
     assert (shown.code, shown.out) == (0, "") and "the curves are saved in curves.svg" in shown.err
-    assert f"not drawn, as there was no validation: {models.unigram}\n" in shown.err
+    assert f"not drawn, since they have no validation: {models.unigram}\n" in shown.err
     picture = (here / "curves.svg").read_text(encoding="utf-8")
     assert ">tiny<" in picture and ">validation perplexity per token<" in picture
     assert rnnlm(asked).errors[0].startswith("error: ")

@@ -44,7 +44,7 @@ def test_the_same_command_finds_its_result(rnnlm, models, here, name):
     assert again.code == 0 and contents(here) == before, again.err
     notes = [note for note in again.err.splitlines() if note.startswith("note: OUT")]
     assert notes and all("is finished: " in note for note in notes), again.err
-    assert all(note.endswith("; to make it again: --overwrite") for note in notes)
+    assert all(note.endswith("; --overwrite makes it again") for note in notes)
 
     # What is read has changed, if only its time.
     for path in here.glob("[!.]*.t*"):
@@ -66,10 +66,10 @@ def test_the_same_command_finds_its_result(rnnlm, models, here, name):
     "command, more, why",
     [
         ("embed", "--pooling last --layer features", None),
-        ("embed", "--pooling mean", "--pooling was last, is mean"),
-        ("score", "--words", "--words is not as before"),
-        ("rescore", "--no-oov", "--no-oov is not as before"),
-        ("filter", "--column content", "--column was none, is content"),
+        ("embed", "--pooling mean", "--pooling was last and is now mean"),
+        ("score", "--words", "--words differs"),
+        ("rescore", "--no-oov", "--no-oov differs"),
+        ("filter", "--column content", "--column was none and is now content"),
     ],
 )
 def test_what_differs_is_named_as_it_is_given(rnnlm, models, here, command, more, why):

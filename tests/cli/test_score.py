@@ -317,14 +317,14 @@ def test_killed_run_resumes_to_the_same_file(
     assert expected.startswith(broken)
     refused = rnnlm(*command, name, "--no-eos")
     assert refused.code == 1 and (here / name).read_bytes() == broken
-    assert "--no-eos is not as before" in refused.err
+    assert "--no-eos differs" in refused.err
     assert "choose another -o, or replace it with --overwrite" in refused.err
     resumed = rnnlm(*command, name)
     assert resumed.code == 0
     assert (here / name).read_bytes() == expected
     finished = rnnlm(*command, name)
     assert finished.code == 0 and finished.err.count("\n") == 1
-    assert f"{name} is finished: 3,000 sentences; to make it again: --overwrite" in finished.err
+    assert f"{name} is finished: 3,000 sentences; --overwrite makes it again" in finished.err
     assert resumed.err.splitlines()[-1] == whole.err.splitlines()[-1]
 
 

@@ -150,7 +150,7 @@ def test_several_model_run_resumes_only_with_same_models(rnnlm, models, two, her
     expected, written = (here / "whole.jsonl").read_bytes(), (here / "s.jsonl").read_bytes()
     assert written.count(b"\n") == 8 and expected.startswith(written)
     other = rnnlm("score", *two, *asked, "s.jsonl")
-    assert other.code == 1 and "-m was uni, uni+unigram, is tiny, uni" in other.err
+    assert other.code == 1 and "-m was uni, uni+unigram and is now tiny, uni" in other.err
     assert rnnlm(*command, "s.jsonl").code == 0
     assert (here / "s.jsonl").read_bytes() == expected
 

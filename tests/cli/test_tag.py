@@ -138,7 +138,7 @@ def test_words_are_pronounced(rnnlm, pronouncer, here):
     assert refused.errors[0] == "error: two.tsv, line 2: 2 words"
     (here / "in.conll").write_text("sheep O\n")
     shown = rnnlm(*asked, "--input", "in.conll", "--input-format", "columns")
-    assert shown.code == 2 and shown.errors[0] == "error: format columns holds sentences"
+    assert shown.code == 2 and shown.errors[0] == "error: format columns is for sentences"
 
 
 def test_other_task_model_is_named_with_its_command(rnnlm, classifier, tagger):
@@ -150,7 +150,7 @@ def test_other_task_model_is_named_with_its_command(rnnlm, classifier, tagger):
         shown = rnnlm(command, "-m", model, "x")
         assert shown.code == 2 and shown.errors[2].startswith(f"  try: {hint}")
     assert rnnlm("tag", "-m", "demo").errors[:2] == [
-        "error: demo is a language model", "  why: rnnlm tag needs a tagger of words"
+        "error: demo is a language model", "  why: rnnlm tag needs a tagger"
     ]  # fmt: skip
 
 

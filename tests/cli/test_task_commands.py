@@ -40,8 +40,8 @@ def test_all_commands_that_refuse_labels_are_tried():
 @pytest.mark.parametrize("command", REFUSED)
 def test_refused_language_model_command_names_the_right_one(rnnlm, tagger, classifier, command):
     for trained, what, instead in (
-        (tagger, "a tagger of words", "tag"),
-        (classifier, "a classifier of texts", "classify"),
+        (tagger, "a tagger", "tag"),
+        (classifier, "a classifier", "classify"),
     ):
         outcome = rnnlm(f"{command} {REFUSED[command].format(trained.folder)}")
         assert outcome.code == 2 and not outcome.out

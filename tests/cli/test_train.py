@@ -121,7 +121,7 @@ def test_the_same_command_again_shows_the_model(rnnlm, models, here):
     assert (again.code, again.out) == (0, first.out)
     finished = f"{usual} is finished: its model is of kind lstm, step 3 of 3"
     assert again.err.splitlines() == [
-        f"note: {finished}; to make it again: --overwrite",
+        f"note: {finished}; --overwrite makes it again",
         'next: rnnlm score -m text-lstm "a sentence"',
     ]
     record = rnnlm(*command, "--json").json
@@ -132,7 +132,7 @@ def test_the_same_command_again_shows_the_model(rnnlm, models, here):
     refused = rnnlm(*other)
     assert refused.code == 1 and refused.err.splitlines() == [
         f"error: {usual} already holds another result",
-        "  why: `hidden_size` was 8, is 9",
+        "  why: `hidden_size` was 8 and is now 9",
         "  try: choose another -o, or replace it with --overwrite",
     ]
     assert rnnlm(*other, "--dry-run", "--json").json["settings"]["hidden_size"]["value"] == 9

@@ -73,13 +73,13 @@ def test_validation_is_read_as_the_text_was(rnnlm, here):
 
 
 @pytest.mark.parametrize(("options", "what"), [
-    (["--discounts", "lmplz"], "discounts = lmplz does not go with --counts"),
-    (["--order", "5"], "order = 5 is more than there is in both"),
+    (["--discounts", "lmplz"], "discounts = lmplz cannot be combined with --counts"),
+    (["--order", "5"], "order = 5 is higher than the order of both"),
     (["--set", "holdout=0.1"], "nothing can be held out of the counts in both"),
-    (["--lowercase"], "both is counted with lowercase = False"),
-    (["--blank-lines", "keep"], "both is counted with blank_lines = skip"),
+    (["--lowercase"], "both was counted with lowercase = False"),
+    (["--blank-lines", "keep"], "both was counted with blank_lines = skip"),
     (["--column", "x"], "both is a folder of counts: column has no effect"),
-    (["--tokenizer-from", "other"], "--tokenizer-from brings another tokenizer than both"),
+    (["--tokenizer-from", "other"], "--tokenizer-from names another tokenizer than both"),
     (["a.txt"], "--counts and a text cannot be combined"),
     (["--smoothing", "jelinek-mercer"], "smoothing jelinek-mercer needs held-out text"),
     (["--task", "tagging"], "--counts needs --task language-model"),
@@ -93,6 +93,6 @@ def test_what_counts_do_not_allow_is_refused(rnnlm, counts, options, what):
 def test_other_kinds_of_models_need_the_text(rnnlm, counts):
     for model in ("lstm", "unigram"):
         ended = rnnlm("train", "--counts", "both", "--model", model, "-o", "m")
-        checked_error(ended, 2, f"--counts is not for models of kind {model}")
+        checked_error(ended, 2, f"--counts cannot be used with models of kind {model}")
     checked_error(rnnlm("train", "both", "-o", "m"), 1, "both is a folder of counts, not a text")
     checked_error(rnnlm("train", "--counts", "no", "--model", "ngram"), 1, "no counts in no")

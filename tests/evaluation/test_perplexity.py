@@ -64,7 +64,9 @@ def test_glued_marks_and_white_space_are_told(text):
     with pytest.warns(RnnlmWarning, match="knows 'glad,', but not 'glad'"):
         evaluate(words, text("he said\nI am glad\n"))
     characters = fit("ngram", ["I am glad"] * 3, order=2, tokenizer="char")
-    with pytest.warns(RnnlmWarning, match="2 sentences hold white space.*scores of the model$"):
+    with pytest.warns(
+        RnnlmWarning, match="2 sentences hold irregular white space.*scores of the model$"
+    ):
         evaluate(characters, text("I  am glad\nI am \nI am\n"))
 
 

@@ -109,7 +109,7 @@ def test_zero_probabilities_are_reported_and_are_not_damage(tmp_path):
 
 @pytest.mark.parametrize("name, change, found", [
     ("weights-*", lambda data: data[:-3] + bytes([data[-3] ^ 1]) + data[-2:],
-     "{} has changed: its SHA-256 is not the one recorded"),
+     "{} has changed: its SHA-256 does not match the recorded one"),
     ("weights-*", lambda data: data[:-8], "{} has {:,} bytes instead of {:,}"),
     ("vocab.txt", None, "{} is missing or is not a plain file"),
 ])  # fmt: skip
@@ -222,7 +222,9 @@ def test_files_for_adaptation_are_checked(tmp_path):
     path.write_bytes(path.read_bytes().replace(np.float32(2).tobytes(), np.float32(3).tobytes()))
     assert results(folder)["adaptation"] == "failed"
     shown = detail(folder, "adaptation")
-    assert "adapt-dynamic.safetensors are damaged: their SHA-256 is not the one recorded" in shown
+    assert (
+        "adapt-dynamic.safetensors are damaged: their SHA-256 does not match the recorded one"
+    ) in shown
 
 
 def test_rows_are_asked_a_few_at_a_time(original, monkeypatch):

@@ -178,11 +178,11 @@ def test_invalid_ids_and_states_are_refused(model, batch):
     for wrong in (inputs_BT.astype(np.float64), inputs_BT[0], [["the"]], None, "the"):
         with pytest.raises(
             TypeError,
-            match=r"token ids must be whole numbers in an array of numpy or torch, of shape "
-            r"\(B, T\), not ",
+            match="token ids must be a numpy or torch array of integers with shape \\(B, T\\), "
+            "not ",
         ):
             model.score(wrong, targets_BT, state)
-        with pytest.raises(TypeError, match="token ids must be whole numbers"):
+        with pytest.raises(TypeError, match="token ids must be a numpy or torch array of integers"):
             model.predict(wrong, state)
     for ask in (
         lambda: model.score(inputs_BT, targets_BT, None),
@@ -190,7 +190,7 @@ def test_invalid_ids_and_states_are_refused(model, batch):
     ):
         with pytest.raises(
             TypeError,
-            match="the state must be an? .*State of this model, not .*; the first one is "
+            match="the state must be an? .*State of this model, not .*; start from "
             "model.initial_state",
         ):
             ask()
@@ -208,7 +208,8 @@ def test_mismatched_rows_and_targets_are_refused(model, batch):
             lambda: model.predict(twice[:, :1], state),
         ):
             with pytest.raises(
-                UsageError, match=f"inputs of {len(twice)} rows, and a state of {len(inputs_BT)}"
+                UsageError,
+                match=f"inputs have {len(twice)} rows, but the state has {len(inputs_BT)}",
             ):
                 ask()
 

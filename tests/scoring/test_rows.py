@@ -83,10 +83,10 @@ def test_input_columns_keep_types_and_never_replace_ours(tmp_path):
             {**dict.fromkeys(["item", "input_input_word", "input_word"]), "more": 1},
         ]
     [renamed] = (str(each.message) for each in told)
-    assert "renamed in the result: word is input_input_word" in renamed
+    assert "renamed in the result: word to input_input_word" in renamed
     assert read(path, keep=()) == [{}, {}]
     assert read(path, keep=("item",)) == [{"item": 5}, {"item": None}]
-    with pytest.warns(RnnlmWarning, match="sentence is|id is input_id"):
+    with pytest.warns(RnnlmWarning, match="sentence to|id to input_id"):
         kept = read(path, keep=("id", "sentence"))
     assert kept == [{"input_id": 1, "sentence": "a"}, {"input_id": 2, "sentence": "b"}]
     with pytest.raises(TextError, match="no column 'itme'.*did you mean 'item'"):
@@ -98,7 +98,7 @@ def test_several_tables_have_the_columns_of_the_first(tmp_path):
     one.write_text("sentence,a,b\nx,1,2\n")
     two.write_text("sentence,b,c\ny,3,4\n")
     with (
-        pytest.warns(RnnlmWarning, match="2.csv does not have the columns a of the first table"),
-        pytest.warns(RnnlmWarning, match="that the first table does not have .c.: such .* left"),
+        pytest.warns(RnnlmWarning, match="2.csv lacks the columns a of the first table"),
+        pytest.warns(RnnlmWarning, match="that the first table lacks .c.: these .* left"),
     ):
         assert read(one, two) == [{"a": "1", "b": "2"}, {"a": None, "b": "3"}]

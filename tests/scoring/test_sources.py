@@ -124,7 +124,7 @@ def test_what_does_not_go_together_is_refused(model, sentences, settings, messag
         scores_of(model, sentences, **settings)
     with pytest.raises(UsageError, match="a language model reads no sources"):
         scores_of(fit("unigram"), ["a dog"], sources="un chien")
-    with pytest.raises(UsageError, match="columns of regions, and pairs"):
+    with pytest.raises(UsageError, match="region columns cannot be combined with pairs"):
         read(["p.tsv"], are_pairs=True, region_columns=("a", "b"))
 
 
@@ -190,5 +190,5 @@ def test_source_and_target_files_are_read_by_line(tmp_path):
     assert [each[:3] for each in found] == expected and found[0][4] == {"source": "a dog"}
     with pytest.raises(TextError, match=r"b\.fr has 1 lines, .*a\.en has more"):
         read([files["en"][0]], [files["fr"][1]])
-    with pytest.raises(UsageError, match="2 files of sources and 1 of targets"):
+    with pytest.raises(UsageError, match="2 source files and 1 target files"):
         read(files["en"], files["fr"][:1])

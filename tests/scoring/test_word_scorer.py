@@ -155,7 +155,7 @@ def test_states_and_words_may_be_iterators():
 
 @pytest.mark.parametrize(
     ("count", "message"),
-    [(-1, "-1 words cannot be found"), (2.0, "count must be an int, not a float")],
+    [(-1, "count = -1 is not valid"), (2.0, "count must be an int, not a float")],
 )
 def test_next_words_must_be_0_or_more(count, message):
     scorer = rnnlm.Model(fit("unigram")).scorer()

@@ -147,8 +147,8 @@ def test_where_all_are_damaged_that_is_an_error(tmp_path, damage):
     with (
         pytest.raises(
             ModelError,
-            match="cannot resume the run of .*each of its checkpoints is missing or damaged.*"
-            "another `output`, or replace it with `overwrite=True`",
+            match="cannot resume the run of .*all its checkpoints are missing or damaged.*another "
+            "`output`, or replace it with `overwrite=True`",
         ),
         pytest.warns(RnnlmWarning),
     ):

@@ -28,7 +28,7 @@ def test_another_format_is_refused_in_one_line(tmp_path, version):
 def test_a_model_without_a_format_is_damaged(tmp_path):
     save_lstm(tmp_path)
     edit_config(tmp_path, lambda content: content.pop("format_version"))
-    with pytest.raises(ModelError, match="is damaged; config.json: it names no format_version"):
+    with pytest.raises(ModelError, match="is damaged; config.json: it has no format_version"):
         stored_model.load(tmp_path, "cpu")
 
 
@@ -48,7 +48,9 @@ def test_in_memory_model_is_hashed_on_loading(tmp_path, save, name):
     with pytest.raises(ModelError) as caught:
         stored_model.load(folder, "cpu")
     assert (caught.value.what, caught.value.hint) == (f"the model at {folder} is damaged", HINT)
-    assert caught.value.why == f"{path.name} has changed: its SHA-256 is not the one recorded"
+    assert caught.value.why == (
+        f"{path.name} has changed: its SHA-256 does not match the recorded one"
+    )
 
 
 def test_what_is_hashed_is_what_is_used(tmp_path, monkeypatch):

@@ -97,7 +97,7 @@ def test_failing_write_leaves_a_complete_model_without_litter(tmp_path, kind, ca
             pytest.raises(OutputError, match="No space left") as caught,
         ):
             save_unigram(folder, 2.0, 2, [*LINES, "new words"])
-        assert str(folder) in caught.value.what and "make space" in caught.value.hint
+        assert str(folder) in caught.value.what and "free some space" in caught.value.hint
         replaced = (kind, at) == ("fsync", 5)  # the folder's, after config.json was put in place
         expected = make_unigram(2.0, [*LINES, "new words"]) if replaced else make_unigram(0.5)
         assert np.array_equal(logprob(folder), expected.logprob_V)

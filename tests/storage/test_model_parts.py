@@ -96,7 +96,7 @@ def test_missing_part_is_named_with_a_remedy(tmp_path, parts):
         stored_model.load(tmp_path / "mix")
     assert error.value.what == f"part 2 of the mixture at {tmp_path / 'mix'} is missing"
     assert error.value.why == f"there is no model at {parts[1]}"
-    assert "bring the model" in error.value.hint and "mix again" in error.value.hint
+    assert "restore the model" in error.value.hint and "mix again" in error.value.hint
     (check,) = [check for check in audit(str(tmp_path / "mix")) if check.result == "failed"]
     assert check.name == "parts" and "part 2" in check.detail
     assert len(info.describe(str(tmp_path / "mix"))["parts"]) == 2
@@ -155,7 +155,7 @@ def test_nesting_depth_of_models_is_limited(tmp_path, parts, monkeypatch):
         mixed(tmp_path / str(number), [tmp_path / str(number - 1), parts[0]])
     monkeypatch.setattr(stored_model, "DEEPEST", 3)
     assert score(tmp_path / "3") < 0
-    with pytest.raises(ModelError, match="models within models, more than 3 deep"):
+    with pytest.raises(ModelError, match="its parts are nested more than 3 levels deep"):
         stored_model.load(tmp_path / "4")
 
 

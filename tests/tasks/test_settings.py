@@ -160,7 +160,7 @@ def test_decoder_width_and_kind_follow_the_encoder():
     ("tagging", "jordan", "it is for language-model", "`model` rnn, gru, lstm, qrnn; or `task="),
     ("classification", "unigram", "it is for language-model", "qrnn, bag, cnn; or `task="),
     ("tagging", "bag", "it is for classification", '`task="classification"`'),
-    ("language-model", "bag", "must not read what it is to predict", '`task="classification"`'),
+    ("language-model", "bag", "must not see the words it predicts", '`task="classification"`'),
 ])  # fmt: skip
 def test_kinds_senseless_for_a_task_are_refused(task, model, why, hint):
     with pytest.raises(SettingsError, match=f"`model` {model} is not for {task}") as caught:

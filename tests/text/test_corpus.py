@@ -119,7 +119,7 @@ def test_bad_utf8_errors_name_file_line_and_byte(corpus, text, place, why, hint)
 
 
 def test_lines_of_json_are_said_to_be_read_as_text(corpus):
-    with pytest.warns(RnnlmWarning, match="lines of JSON are read as text"):
+    with pytest.warns(RnnlmWarning, match="JSON lines are read as text"):
         assert lines_of(corpus('{"text": "a"}\n{"text": "b"}\n')) == [
             '{"text": "a"}',
             '{"text": "b"}',

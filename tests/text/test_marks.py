@@ -106,7 +106,10 @@ def test_white_space_is_told_where_the_tokenizer_reads_it(kind, is_read):
     told = notices_of(lambda: tell_odd_spaces(2, tokenizers))
     assert len(told) == is_read
     if is_read:
-        assert told[0].startswith("2 sentences hold white space") and "scores of other:" in told[0]
+        assert (
+            told[0].startswith("2 sentences hold irregular white space")
+            and "scores of other:" in told[0]
+        )
         assert "`strip=True`" in told[0]
     assert notices_of(lambda: tell_odd_spaces(0, tokenizers)) == []
 

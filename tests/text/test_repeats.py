@@ -15,7 +15,7 @@ from rnnlm.text.corpus import open_text
 from rnnlm.text.pair_columns import ParallelSettings
 from rnnlm.text.prepared.preparation import Request, resolve_request
 
-TOLD = "the same text is given more than once, and read each time: "
+TOLD = "the same text is given more than once and read each time: "
 
 
 @pytest.fixture

@@ -195,5 +195,7 @@ def test_hub_names_are_taken_apart():
 
 def test_a_folder_that_is_not_finished_is_no_data_set(tmp_path):
     (tmp_path / "unfinished.json").write_text("{}")
-    with pytest.raises(TextError, match="is not finished; .*run its command again: it goes on"):
+    with pytest.raises(
+        TextError, match="is not finished; .*run the same command again to resume it"
+    ):
         sources.check_names([tmp_path])

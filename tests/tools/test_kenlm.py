@@ -198,7 +198,7 @@ class TestStates:
     def test_unwritten_or_foreign_states_are_errors(self, small, tmp_path):
         (tmp_path / "other.arpa").write_text(SMALL)
         other, state = ours.Model(tmp_path / "other.arpa"), ours.State()
-        with pytest.raises(UsageError, match="no model has written it"):
+        with pytest.raises(UsageError, match="it was written by no model"):
             small.BaseScore(ours.State(), "a", state)
         other.BeginSentenceWrite(state)
         with pytest.raises(UsageError, match="another model"):

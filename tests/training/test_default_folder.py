@@ -32,7 +32,7 @@ def stopped(text):
 
 
 def test_same_settings_go_on(stopped):
-    with pytest.warns(RnnlmWarning, match="goes on after step 3"):
+    with pytest.warns(RnnlmWarning, match="resumes after step 3"):
         started, finished = run(stopped)
     assert (Path(finished.folder), started.step, finished.steps) == (USUAL, 3, 6)
 
@@ -40,8 +40,8 @@ def test_same_settings_go_on(stopped):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"hidden_size": 9}, "`hidden_size` was 8, is 9"),
-        ({"budget": "5steps"}, "`budget` was 6steps, is 5steps"),
+        ({"hidden_size": 9}, "`hidden_size` was 8 and is now 9"),
+        ({"budget": "5steps"}, "`budget` was 6steps and is now 5steps"),
     ],
 )
 def test_other_settings_are_refused_with_ways_out(stopped, change, why):

@@ -109,7 +109,7 @@ def test_full_disk_is_an_error_leaving_saves_whole(text, tmp_path, expected, par
         pytest.raises(OutputError, match="not saved|cannot write") as caught,
     ):
         seen += events
-    assert "No space left on device" in str(caught.value) and "make space" in caught.value.hint
+    assert "No space left on device" in str(caught.value) and "free some space" in caught.value.hint
     assert any(isinstance(event, SaveFailed) for event in seen) and any(
         isinstance(event, Fitted) for event in seen
     )

@@ -81,7 +81,8 @@ def test_an_interrupted_grid_resumes_and_runs_match_train(text):
     again = grid(text, min_validations=2)
     assert of_kind(again, Validated) == [] and again[-1] == finished[0]
     with pytest.raises(
-        OutputError, match="model=gru: .*another result; `hidden_size` was 8, is 9; choose another"
+        OutputError,
+        match="model=gru: .*another result; `hidden_size` was 8 and is now 9; choose another",
     ):
         grid(text, hidden_size=9)
 
@@ -112,7 +113,7 @@ def test_a_grid_notes_another_best_without_unknown_words():
     failed = RunResult("failed", "failed", {}, "diverged")
     with pytest.warns(
         RnnlmWarning,
-        match=r"on the validation text, b is the best with .*, a without them \(20.00 to 25.00\)",
+        match="on the validation text, b is best with .*, but a without them \\(20.00 to 25.00\\)",
     ):
         notice_unknown_words([result("a", 50.0, 20.0), failed, result("b", 40.0, 25.0)])
     with warnings.catch_warnings():

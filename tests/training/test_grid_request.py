@@ -75,7 +75,7 @@ def test_recipe_settings_differ_unless_made_equal():
 def test_general_settings_skip_kinds_that_lack_them():
     with pytest.warns(
         RnnlmWarning,
-        match="trained without a setting that the grid names: kind ngram has no budget, hidden_size",
+        match="trained without a setting of the grid: kind ngram has no budget, hidden_size",
     ):
         flags = {"budget": "5m", "order": 2}
         runs = runs_of("model=ngram,gru", assignments={"hidden_size": "8"}, flags=flags)
@@ -93,9 +93,9 @@ def test_general_settings_skip_kinds_that_lack_them():
      "model=ngram,hidden_size=3: a model of kind ngram has no setting 'hidden_size'"),
     (["model=grru"], {}, "model=grru: unknown model 'grru'; did you mean 'gru'"),
     (["recipe=lstm,nothing"], {}, "recipe=nothing: "),
-    (["seed=1,2"], {"assignments": {"seed": "3"}}, "seed has a value in the grid and another beside it"),
-    (["seed=1,2"], {"flags": {"seed": 3}}, "seed has a value in the grid and another beside it"),
-    (["model=gru,rnn"], {"model": "gru"}, "model has a value in the grid and another beside it"),
+    (["seed=1,2"], {"assignments": {"seed": "3"}}, "seed has a value in the grid and another outside it"),
+    (["seed=1,2"], {"flags": {"seed": 3}}, "seed has a value in the grid and another outside it"),
+    (["model=gru,rnn"], {"model": "gru"}, "model has a value in the grid and another outside it"),
     (["hidden_size"], {}, "'hidden_size' in the grid is not of the form"),
     (["seed=1,1"], {}, "a value of seed in the grid is given twice"),
     (["seed=1", "seed=2"], {}, "names seed twice; give all its values at once: seed=1,2"),

@@ -37,12 +37,12 @@ def test_recipe_and_kind_follow_from_the_request(request_, expected):
 
 @pytest.mark.parametrize("request_, what, why, hint", [
     ({}, "a language model has no setting 'bidirectional'",
-     "it would read the words that it is to predict", '`task="tagging"`'),
-    ({"task": "tagging", "model": "lstm"}, "a tagger of words has no setting 'temporal_penalty'",
+     "it would see the words it has to predict", '`task="tagging"`'),
+    ({"task": "tagging", "model": "lstm"}, "a tagger has no setting 'temporal_penalty'",
      "belongs to models for language-model", "leave it out"),
     ({"task": "classification", "model": "gru"}, "kind gru has no setting 'filter_widths'",
      "belongs to: cnn", '`model="cnn"`'),
-    ({"task": "tagging", "model": "gru"}, "a tagger of words has no setting 'filter_widths'",
+    ({"task": "tagging", "model": "gru"}, "a tagger has no setting 'filter_widths'",
      "it belongs to models for classif", '`task="classif'),
 ])  # fmt: skip
 def test_a_setting_of_another_task_is_refused(request_, what, why, hint):
@@ -82,7 +82,7 @@ def test_a_copy_of_a_recipe_is_a_recipe(tmp_path):
 
 def test_a_recipe_file_names_a_recipe_that_exists(tmp_path):
     file = write(tmp_path / "mine.toml", 'recipe = "gruu"\n')
-    with pytest.raises(SettingsError, match="there is no recipe 'gruu'.*did you mean 'gru'"):
+    with pytest.raises(SettingsError, match="unknown recipe 'gruu'.*did you mean 'gru'"):
         Request(recipe=str(file))
 
 

@@ -78,7 +78,7 @@ def times(folder):
 
 
 def test_a_run_that_was_cut_off_goes_on(texts, cut, whole):
-    with pytest.warns(RnnlmWarning, match="the run in .*m goes on after step 6 .*overwrite=True"):
+    with pytest.warns(RnnlmWarning, match="the run in .*m resumes after step 6 .*overwrite=True"):
         started, *_, finished = run(texts, cut)
     assert isinstance(started, Started) and (started.step, finished.steps) == (6, 9)
     assert outcome(cut) == outcome(whole)
@@ -160,14 +160,14 @@ def test_a_run_cut_off_in_its_evaluation_is_evaluated(texts, tmp_path, whole):
 
 
 @pytest.mark.parametrize("change, words", [
-    ({"hidden_size": 9}, "`hidden_size` was 8, is 9"),
-    ({"learning_rate": 0.5}, "`learning_rate` was .*, is 0.5"),
-    ({"seed": 3}, "`seed` was .*, is 3"), ({"text": "other"}, "the training text has changed: "),
-    ({"valid": "other"}, "the validation text has changed: "), ({"model": "gru"}, "`model` was lstm, is gru"),
-    ({"lowercase": True}, "`lowercase` is not as before"),
-    ({"budget": "8steps"}, "`budget` was 9steps, is 8steps"),
-    ({"tokenizer_from": "demo"}, "`tokenizer_from` was not given, is [0-9a-f]{12}"),
-    ({"test": "text"}, "test text was not given, is 4,"),
+    ({"hidden_size": 9}, "`hidden_size` was 8 and is now 9"),
+    ({"learning_rate": 0.5}, "`learning_rate` was .* and is now 0.5"),
+    ({"seed": 3}, "`seed` was .* and is now 3"), ({"text": "other"}, "the training text has changed: "),
+    ({"valid": "other"}, "the validation text has changed: "), ({"model": "gru"}, "`model` was lstm and is now gru"),
+    ({"lowercase": True}, "`lowercase` differs"),
+    ({"budget": "8steps"}, "`budget` was 9steps and is now 8steps"),
+    ({"tokenizer_from": "demo"}, "`tokenizer_from` was not given and is now [0-9a-f]{12}"),
+    ({"test": "text"}, "test text was not given and is now 4,"),
 ])  # fmt: skip
 @pytest.mark.parametrize("is_done", [False, True])
 def test_another_run_is_refused_naming_the_differences(texts, whole, change, words, is_done):
@@ -185,10 +185,10 @@ def test_another_run_is_refused_naming_the_differences(texts, whole, change, wor
 
 def test_another_kind_of_model_is_another_run(texts, whole, tmp_path):
     counted = {"model": "unigram", "valid": texts / "valid"}
-    with pytest.raises(OutputError, match="`model` was lstm, is unigram"):
+    with pytest.raises(OutputError, match="`model` was lstm and is now unigram"):
         list(train(texts / "text", output=whole, **counted))
     list(train(texts / "text", output=tmp_path / "counted", **counted))
-    with pytest.raises(OutputError, match="`model` was unigram, is lstm"):
+    with pytest.raises(OutputError, match="`model` was unigram and is now lstm"):
         list(run(texts, tmp_path / "counted"))
 
 
@@ -269,7 +269,7 @@ def test_a_longer_run_that_is_cut_off_goes_on(texts, whole, tmp_path):
 def test_budgets_in_other_units_compare_with_what_was_done(texts, whole, budget, steps):
     """steps: that the run stays with; 0: it goes on."""
     if steps:
-        with pytest.raises(OutputError, match="`budget` was 9steps, is 0.001s"):
+        with pytest.raises(OutputError, match="`budget` was 9steps and is now 0.001s"):
             list(run(texts, whole, budget=budget))
         return
     stop = itertools.chain(itertools.repeat(False, 3), itertools.repeat(True)).__next__
@@ -285,7 +285,7 @@ def test_a_longer_run_needs_a_checkpoint(texts, cut, whole, is_done):
     before = numbers(folder)
     for path in (folder / "training").iterdir():
         path.unlink()
-    with pytest.raises(OutputError, match="no checkpoint to go on from") as caught:
+    with pytest.raises(OutputError, match="no checkpoint to resume from") as caught:
         list(run(texts, folder, budget="14steps"))
     assert caught.value.hint == "choose another `output`, or replace it with `overwrite=True`"
     for name, array in numbers(folder).items():
@@ -295,7 +295,7 @@ def test_a_longer_run_needs_a_checkpoint(texts, cut, whole, is_done):
 def test_a_changed_budget_is_reported_where_it_matters(texts, tmp_path):
     list(run(texts, tmp_path / "m", budget="3steps", schedule="cosine"))
     with pytest.warns(
-        RnnlmWarning, match="depends on the budget: the steps so far used the rates of 3steps"
+        RnnlmWarning, match="depends on the budget: earlier steps used the rates of 3steps"
     ):
         list(run(texts, tmp_path / "m", budget="5steps", schedule="cosine"))
 
@@ -306,7 +306,7 @@ def test_settings_that_follow_from_the_size_stay_as_they_were(texts, tmp_path):
         list(train(texts / "valid", **small))
     usual = model_folder.read_manifest(tmp_path / "m").settings
     steps = Budget.parse(usual["budget"]).steps
-    with pytest.warns(RnnlmWarning, match="goes on after step"):
+    with pytest.warns(RnnlmWarning, match="resumes after step"):
         started, *_ = train(texts / "valid", **small, budget=f"{steps + 2}steps", patience=None)
     assert started.step > 0
     longer = model_folder.read_manifest(tmp_path / "m").settings
@@ -387,7 +387,7 @@ def test_a_text_that_changed_unseen_is_refused(texts, cut, monkeypatch):
         return model_folder.read_manifest(cut).training["identity"]
 
     monkeypatch.setattr("rnnlm.training.resume.identity_of", same_signature)
-    with pytest.raises(OutputError, match="its training text was another one"):
+    with pytest.raises(OutputError, match="it was trained on another text"):
         list(run(texts, cut, text="other"))
 
 
@@ -436,7 +436,7 @@ def test_a_checkpoint_of_the_run_before_is_no_part_of_this_one(texts, tmp_path, 
 def test_a_model_that_was_not_trained_here_is_refused(texts, whole):
     manifest = model_folder.read_manifest(whole)
     model_folder.save_results(whole, manifest, {}, {"imported_from": "x"})
-    with pytest.raises(OutputError, match="already exists; nothing says how it was made"):
+    with pytest.raises(OutputError, match="already exists; there is no record of how it was made"):
         list(run(texts, whole))
 
 

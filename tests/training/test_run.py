@@ -166,7 +166,7 @@ def test_a_tokenizer_is_taken_from_another_model(text, tmp_path):
 def test_settings_contradicting_the_borrowed_tokenizer_are_refused(text):
     list(train(text, model="unigram", output="u"))
     with pytest.raises(
-        UsageError, match="`tokenizer_from` brings lowercase = False; True was asked for"
+        UsageError, match="`tokenizer_from` has lowercase = False; True was requested"
     ):
         plan(Request(text=(str(text),), tokenizer_from="u", flags={**SMALL, "lowercase": True}))
 
@@ -213,7 +213,7 @@ def test_a_stop_before_validation_still_saves(text):
 
 def test_divergence_before_any_model_leaves_only_its_log(text):
     with pytest.raises(
-        TrainingError, match=r"none is saved; m/metrics\.jsonl tells how it went.*init_gain below 1"
+        TrainingError, match="none is saved; m/metrics\\.jsonl has the log.*init_gain below 1"
     ):
         list(train(text, output="m", model="rnn", activation="elu", **SMALL, **WILD))
     assert os.listdir("m") == ["metrics.jsonl"]
@@ -263,8 +263,9 @@ def test_divergence_without_validation_saves_the_last_good_weights(text, late, m
         monkeypatch.setattr(module, name, value)
     with pytest.raises(
         TrainingError,
-        match="not a number by step 4; gone back 3 times, to 0.125 of the learning rate.*"
-        "the last good weights, of step 3, are in m.*lower learning_rate.*overwrite=True",
+        match="not a number by step 4; rolled back 3 times, down to 0.125 of the learning "
+        "rate.*the last sound weights, of step 3, are in m.*lower "
+        "learning_rate.*overwrite=True",
     ) as caught:
         list(train(text, output="m", holdout=0.0, **late))
     assert caught.value.exit_code == 1

@@ -166,7 +166,7 @@ def test_diverged_run_is_reported_from_its_log_alone(log, undrawn):
     page = render(log(STARTED, step(10), bad, back, step(30), end))
     text = text_of(page)
     assert "It diverged after 31 steps: a weight is not a number; gone back once." in text
-    assert "It went back once." in text
+    assert "It was rolled back once." in text
     assert "It has saved no model" in text and "4,321" in text
     expected = [["20", "10", "0.5000", "2", "the loss is not a number by step 20"]]
     assert cells(page, "Rollbacks")[1:] == expected

@@ -86,7 +86,7 @@ def test_signal_ends_the_run_cleanly_at_any_point(runs, long_texts, expected, ph
     assert checked(runs.folder / "m") and newest_step(runs.folder / "m") == done
     assert not (runs.folder / "m" / "owner.json").exists()
     ended = runs.run(arguments)
-    assert ended.code == 0 and "left locked" not in ended.said, ended.said
+    assert ended.code == 0 and "no longer responds" not in ended.said, ended.said
     assert outcome(runs.folder / "m") == expected
 
 

@@ -104,7 +104,7 @@ def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comp
     does. holds_unk: whether the text has `<unk>`."""
     for part, hint in HINTS.items():
         if _differ(subjects, part) and (part != "unk" or holds_unk):
-            what = f"these models cannot be compared: the part {part} of their signatures differs"
+            what = f"these models cannot be compared: their signatures differ in {part}"
             raise ComparisonError(what, _values(subjects, part), hint)
 
     # With one tokenizer everything compares.
@@ -113,7 +113,7 @@ def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comp
 
     # With several, what is counted per token does not.
     _check_same_words(subjects)
-    why = f"tokens are different events: {_values(subjects, 'tok')}"
+    why = f"their tokens are different events: {_values(subjects, 'tok')}"
     refused = [Refused(name, "tok", why) for name in metrics_per("token")]
     changing = [subject.name for subject in subjects if not subject.keeps_text]
     per_word, per_text = metrics_per("word"), metrics_per("character", "byte")
@@ -122,7 +122,7 @@ def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comp
 
     # Nor does what is counted per character, where a tokenizer changes the characters.
     verb = "does" if len(changing) == 1 else "do"
-    why = f"{' and '.join(changing)} {verb} not keep the text as it is"
+    why = f"{' and '.join(changing)} {verb} not preserve the text"
     refused += [Refused(name, None, why) for name in per_text]
     return Comparable(per_word, per_word[0], tuple(refused), may_differ=PARTS)
 
@@ -130,12 +130,12 @@ def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comp
 def _check_same_words(subjects: Sequence[Subject]) -> None:
     """Refuse models of different tokenizers that do not predict the same words, or do not know
     all of them."""
-    what = "these models cannot be compared: the part tok of their signatures differs"
+    what = "these models cannot be compared: their signatures differ in tok"
     cuts = {subject.name: subject.cut for subject in subjects}
     if len(set(cuts.values())) > 1:
         shown_cuts = ", ".join(f"{cut} for {name}" for name, cut in cuts.items())
-        why = f"and so do the words they predict: {shown_cuts}"
-        hint = "compare models of one tokenizer: rnnlm train --tokenizer-from"
+        why = f"they predict different words: {shown_cuts}"
+        hint = "train both with one tokenizer: rnnlm train --tokenizer-from"
         raise ComparisonError(what, why, hint)
 
     # An unknown word is one event to one model, and several to another.
@@ -144,12 +144,11 @@ def _check_same_words(subjects: Sequence[Subject]) -> None:
         if subject.unknown_tokens:
             unknown.append(f"{subject.unknown_tokens:,} tokens to {subject.name}")
     if unknown:
-        why = f"{_values(subjects, 'tok')}; parts of the text are unknown, {', '.join(unknown)}"
+        why = f"{_values(subjects, 'tok')}; parts of the text are unknown ({', '.join(unknown)})"
         why += ", so nothing compares per word, character or byte"
         hint = (
-            "train one again with the tokenizer of the other (rnnlm train --tokenizer-from), or "
-            "compare on lines whose "
-            "words all of them know"
+            "retrain one with the tokenizer of the other (rnnlm train --tokenizer-from), or "
+            "compare on a text whose words all of them know"
         )
         raise ComparisonError(what, why, hint)
 
@@ -296,8 +295,8 @@ class ComparingTexts(Comparing[LanguageModel, EncodedText, TextEvaluation]):
         found = disagreements(evaluations, differences)
         if evaluations[0].closed_vocabulary:
             found.append(
-                "closed vocabulary: ppl_word compares between these models, not with that of "
-                "other tokenizers"
+                "closed vocabulary: ppl_word is comparable between these models, but not across "
+                "tokenizers"
             )
         return found
 
@@ -309,7 +308,7 @@ class ComparingTexts(Comparing[LanguageModel, EncodedText, TextEvaluation]):
         if units.unaligned_lines:
             notice(
                 f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers "
-                "count different numbers of words in them"
+                "split them into different numbers of words"
             )
         counts_V, source, ngrams = self._known_of(units, sides)
 

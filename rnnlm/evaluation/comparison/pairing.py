@@ -52,10 +52,10 @@ E = TypeVar("E", bound=Evaluation)
 
 HINTS = {
     "data": "measure both on the same text",
-    "case": "compare models of which all keep the case, or none",
-    "blank": "read blank lines alike",
+    "case": "compare models that all keep case, or all ignore it",
+    "blank": "treat blank lines in the same way",
     "unk": "compare models trained with the same literal_unk, or on a text without <unk>",
-    "eos": "count line ends alike",
+    "eos": "count line ends in the same way",
 }
 
 
@@ -97,9 +97,9 @@ def check_signatures(names: tuple[str, str], first: Metric, second: Metric, at: 
             f"{value} for {name}" for value, name in zip(its_values, names, strict=True)
         )
         raise ComparisonError(
-            f"these models cannot be compared: the part {part} of their signatures differs",
+            f"these models cannot be compared: their signatures differ in {part}",
             why,
-            HINTS.get(part, "measure both alike"),
+            HINTS.get(part, "measure both in the same way"),
         )
 
 
@@ -546,7 +546,9 @@ def checked_names(models: Sequence[ScoringModel], names: Sequence[str] | None) -
     called = names_of(models, names)
     if len(called) < 2:
         raise UsageError(
-            "a comparison needs at least two models", f"there is {len(called)}", "name another one"
+            "a comparison needs at least two models",
+            f"only {len(called)} is named",
+            "name another one",
         )
     tasks = {name: loading.task_of(each) for name, each in zip(called, models, strict=True)}
     check_same_task(tasks)
@@ -558,7 +560,7 @@ def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> lis
     distinguish it from the others."""
     if names is not None and len(names) != len(models):
         raise UsageError(
-            f"{len(names)} names do not fit {len(models)} models", hint="give one for each"
+            f"there are {len(names)} names for {len(models)} models", hint="give one for each"
         )
     given = list(names or ())
     if not given:

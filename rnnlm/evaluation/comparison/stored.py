@@ -74,8 +74,8 @@ def compare_stored(
         compared.append(ComparedModel(each.name, str(each.folder), each.evaluation, intervals))
     validation = stored[0].validation
     note = (
-        f"stored at the end of training, of the validation text ({validation}); intervals and "
-        "p-values need a text: `text=TEXT`"
+        f"metrics of the validation text ({validation}), stored at the end of training; intervals "
+        "and p-values need `text=TEXT`"
     )
     return Comparison(
         task=task.name,
@@ -117,21 +117,21 @@ def _stored(model: ScoringModel, name: str) -> StoredModel:
         raise ComparisonError(what, "it is not saved", ON_A_TEXT)
     _, adaptation = loading.without_adaptation(saved)
     if adaptation is not None:
-        raise ComparisonError(what, "it adapts itself to what it reads", ON_A_TEXT)
+        raise ComparisonError(what, "it adapts to what it reads", ON_A_TEXT)
 
     folder = loading.find(saved)
     manifest = read_manifest(folder)
     try:
         evaluation = manifest.evaluations.get(VALID)
     except (AttributeError, KeyError, TypeError, ValueError):
-        why = "the results in its config.json are of another form"
+        why = "the results in its config.json have an unknown form"
         raise ModelError(f"the description of {name} is damaged", why, ON_A_TEXT) from None
     if evaluation is None:
         why = "it was made without one"
         if manifest.is_unfinished:
-            why = "its training run has not come to its end"
+            why = "its training run has not finished"
         elif manifest.results:
-            why = f"it has those of {', '.join(manifest.results)}"
+            why = f"it only has metrics of {', '.join(manifest.results)}"
         raise ComparisonError(what, why, ON_A_TEXT)
     validation = str(manifest.training.get("validation", VALID))
     return StoredModel(name, folder, evaluation, loading.load_codec(folder), validation)
@@ -145,8 +145,8 @@ def _check_measured_alike(models: Sequence[StoredModel]) -> None:
         if len(set(values)) > 1:
             named = zip(values, models, strict=True)
             raise ComparisonError(
-                "the stored metrics of these models cannot be compared: the part "
-                f"{part} of their signatures differs",
+                "the stored metrics of these models cannot be compared: their signatures differ "
+                f"in {part}",
                 ", ".join(f"{part}:{value} for {model.name}" for value, model in named),
                 ON_A_TEXT,
             )

@@ -42,8 +42,8 @@ class Contrast:
         if found.low <= 0 <= found.high:
             low, high = f"{found.low:.{places}f}", f"{found.high:.{places}f}"
             return (
-                f"no difference is shown: {self.second} has {found.estimate:+.{places}f} "
-                f"{self.unit} beside {self.first}, 95 % interval {low} to {high}."
+                f"no significant difference: {self.second} has {found.estimate:+.{places}f} "
+                f"{self.unit} relative to {self.first}, 95 % interval {low} to {high}."
             )
 
         # Otherwise name the better model first, and say by how much in positive numbers.
@@ -64,7 +64,7 @@ def figure_of(contrasts: Sequence[Contrast], axes: "Axes | None" = None) -> "Fig
         return None
     label = f"difference in {known[0].unit}\n(bars: 95 % intervals)"
     side = "Right" if known[0].higher_is_better else "Left"
-    title = f"{side} of 0, the model that is named first is better"
+    title = f"{side} of 0, the model named first is better"
     height = 1.2 + 0.45 * len(known)
     labels = (title if axes else "", label, "")
     figure, (axes,) = plotting.new_panels([labels], height=height, axes=axes, heading=title)

@@ -20,8 +20,8 @@ FORMAT_VERSION = 1
 _OWNER = "model"  # the array that holds the fingerprint of the model whose gradients they are
 _HASH = "sha256"  # and the one that holds the hash of all others
 _AGAIN = (
-    "gather them again: rnnlm tune -m NAME+dynamic --statistics TRAINING_TEXT --overwrite, "
-    "or do without: adaptation_rule=sgd"
+    "collect them again with rnnlm tune -m NAME+dynamic --statistics TRAINING_TEXT --overwrite, "
+    "or set adaptation_rule=sgd"
 )
 
 
@@ -100,7 +100,7 @@ def read_statistics(
     if owner != (fingerprint or "").encode():
         raise ModelError(
             f"the gradient statistics in {path} belong to other weights",
-            "the model was trained again after they were gathered",
+            "the model was retrained after they were collected",
             _AGAIN,
         )
     is_whole = {name: array.shape for name, array in statistics.items()} == weights
@@ -134,7 +134,7 @@ def _statistics(path: Path) -> dict[str, np.ndarray]:
     if recorded.tobytes() != _hash(by_name).encode():
         raise ModelError(
             f"the gradient statistics in {path} are damaged",
-            "their SHA-256 is not the one recorded",
+            "their SHA-256 does not match the recorded one",
             _AGAIN,
         )
     return by_name

@@ -33,8 +33,8 @@ def default_model(command: str, need: str = "") -> Default:
     if _suits(read_manifest(loading.SHIPPED), command, need):
         return Default(loading.SHIPPED)
     raise UsageError(
-        "no model is named, and none here fits",
-        f"no finished one in ./checkpoints can be used by rnnlm {command}",
+        "no model is given, and there is no suitable one here",
+        f"rnnlm {command} can use no finished model in ./checkpoints",
         f"name one with `model=MODEL`, or train one: {_training(command, need)}",
     )
 

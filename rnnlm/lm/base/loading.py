@@ -218,8 +218,8 @@ def find(name: LanguageModel | str | Path) -> Path:
     if of_text:
         names = [folder.name for folder in of_text]
         raise ModelError(
-            f"{name} may be any of {len(names)} models",
-            f"there are {', '.join(names)}",
+            f"{name} is ambiguous",
+            f"models with that prefix: {', '.join(names)}",
             "name one of them in full",
         )
     raise _not_found(name)
@@ -258,11 +258,11 @@ def _not_found(name: str) -> ModelError:
     base, _, kind = name.rpartition("+")
     if base and any(map(model_folder.is_model, _places(base))):
         if kind in registry.ADAPTATIONS:
-            why = f"only eval, score, generate, compare and mix adapt {base} by {kind!r}"
+            why = f"only eval, score, generate, compare and mix support adaptation {kind!r}"
             return ModelError(f"no model at {name}", why, f"use {base} alone")
         return ModelError(
             f"no model at {name}",
-            f"{base} cannot adapt by {kind!r}",
+            f"there is no adaptation {kind!r}",
             nearest(kind, registry.ADAPTATIONS),
         )
 
@@ -282,7 +282,7 @@ def name_of(model: LanguageModel | str | Path) -> str:
     if name is None:
         raise UsageError(
             "this model has no folder",
-            "it was made in memory, or adapts another one",
+            "it was made in memory, or adapts another model",
             "give the name of a saved model",
         )
     return name

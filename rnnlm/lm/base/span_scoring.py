@@ -166,7 +166,8 @@ def check_scores(logprob: np.ndarray) -> None:
             "text"
         )
         hint = (
-            "see rnnlm doctor, or try --context reset; with NAME+dynamic, a smaller adaptation_rate"
+            'see rnnlm doctor, or try `context="reset"`; with NAME+dynamic, a smaller '
+            "adaptation_rate"
         )
         raise ModelError("the model's scores are not numbers", why, hint)
 

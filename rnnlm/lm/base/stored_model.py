@@ -57,7 +57,7 @@ def _load_parts(
     if manifest.parts and depth > DEEPEST:
         raise ModelError(
             f"the model at {folder} is damaged",
-            f"it is made of models within models, more than {DEEPEST} deep",
+            f"its parts are nested more than {DEEPEST} levels deep",
         )
     return [load(part, device, depth)[0] for part in part_folders(folder, manifest)]
 
@@ -69,8 +69,8 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
         kind = registry.kind_of(manifest.model, manifest.task)
         if manifest.settings.get("model", kind.name) != kind.name or manifest.family != kind.family:
             raise ModelError(
-                "the kind of model is not clear",
-                f"{CONFIG} names {manifest.model} in one place and another kind in another",
+                "the kind of model is ambiguous",
+                f"{CONFIG} names {manifest.model} in one place and another kind elsewhere",
             )
         files = model_folder.read_codec_files(folder, manifest)
         tokenizer = tokenizers.load(manifest.tokenizer, files)

@@ -107,7 +107,8 @@ def _report(description: str, tuned: companions.TunedSettings | None, model: Lan
         notice(f"{description}: default settings; rnnlm tune finds better ones for this model")
     elif tuned.model != model.fingerprint:
         notice(
-            f"{description}: tuned before the model was trained again; run rnnlm tune --overwrite"
+            f"{description}: its settings were tuned before the model was retrained; run "
+            "rnnlm tune --overwrite"
         )
 
 

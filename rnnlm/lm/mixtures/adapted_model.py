@@ -76,7 +76,7 @@ def one_row(rows: Sequence[int] | np.ndarray | int) -> None:
     count = rows if isinstance(rows, int) else len(rows)
     if count != 1:
         raise UsageError(
-            f"{count} rows cannot be read at once",
-            "the weights follow one text",
-            "read the texts one by one",
+            f"{count} texts cannot be read at once",
+            "the weights adapt to a single text",
+            "read the texts one at a time",
         )

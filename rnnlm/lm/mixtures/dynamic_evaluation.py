@@ -230,7 +230,8 @@ class DynamicEvaluation(AdaptedModel):
             raise UsageError(
                 "rule rms needs gradient statistics",
                 "none were collected for this model",
-                "rnnlm tune -m NAME+dynamic --statistics TRAINING_TEXT, or adaptation_rule=sgd",
+                "collect them with rnnlm tune -m NAME+dynamic --statistics TRAINING_TEXT, "
+                "or set adaptation_rule=sgd",
             )
         self.digests = {"statistics": _digest(statistics)}
 
@@ -281,8 +282,8 @@ def _unpickled(
     if statistics is None or digests != {"statistics": _digest(statistics)}:
         raise ModelError(
             f"the gradient statistics in {folder} are not those of the model that was pickled",
-            "a pickle refers to those in the folder, which have changed or are missing",
-            "load NAME+dynamic again, and pickle that",
+            "a pickle refers to the statistics in the folder, which have changed or are missing",
+            "load NAME+dynamic again and pickle it",
         )
     return DynamicEvaluation(model, settings, statistics)
 

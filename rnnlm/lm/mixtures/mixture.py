@@ -196,8 +196,8 @@ def check_weights(weights_K: np.ndarray, parts: int) -> None:
     shown = ", ".join(f"{weight:g}" for weight in weights_K.tolist())
     if parts < 1 or weights_K.shape != (parts,):
         raise UsageError(
-            f"{weights_K.size} weights do not fit {parts} models",
-            "each model has one",
+            f"there are {weights_K.size} weights for {parts} models",
+            "each model needs one",
             f"give {parts}",
         )
     if not np.isfinite(weights_K).all():
@@ -231,7 +231,7 @@ def shared_tokenizer(
             raise UsageError(
                 f"{name} and {names[0]} have different tokenizers",
                 _difference(tokenizer, first),
-                f"train one of them again: rnnlm train --tokenizer-from {names[0]}, or "
+                f"retrain one of them: rnnlm train --tokenizer-from {names[0]}, or "
                 f"--tokenizer-from {name}",
             )
     # The fingerprint does not say whether a tokenizer spells unseen words: take one that does.
@@ -242,11 +242,14 @@ def shared_tokenizer(
 def _difference(one: Tokenizer, other: Tokenizer) -> str:
     """Say in what two tokenizers differ."""
     if (one.name, one.size) != (other.name, other.size):
-        return f"{one.name} with V = {one.size:,}, and {other.name} with V = {other.size:,}"
+        return f"{one.name} with V = {one.size:,} and {other.name} with V = {other.size:,}"
     for id, (mine, its) in enumerate(zip(one.symbols(), other.symbols(), strict=True)):
         if mine != its:
             return f"token {id:,} is {mine!r} in one and {its!r} in the other"
-    return f"same symbols, other settings: {_unlike(one.to_settings(), other.to_settings())}"
+    return (
+        "the same symbols but different settings: "
+        f"{_unlike(one.to_settings(), other.to_settings())}"
+    )
 
 
 def _unlike(one: dict[str, Any], other: dict[str, Any]) -> str:

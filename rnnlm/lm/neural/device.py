@@ -49,7 +49,7 @@ def resolve_precision(name: str, device: torch.device) -> str:
     if name == "auto":
         return "bf16" if native else "fp32"
     if name == "bf16" and not native:
-        notice(f"{device.type} has no native bf16 products here: precision bf16 will be slow")
+        notice(f"{device.type} has no native bf16 arithmetic here: precision bf16 will be slow")
     return name
 
 

@@ -38,7 +38,7 @@ def initialise(
         raise SettingsError(
             "initialisation identity needs square weights",
             f"these are {shape}",
-            "choose another of init_..., or equal widths",
+            "choose another initialisation (init_...), or equal widths",
         )
     if weight.is_meta:  # normal numbers there would import torch's compiler
         return

@@ -26,7 +26,9 @@ def check_tables(model: "NgramModel") -> None:
     """Make sure that the tables are sound."""
     for disorder in disorders(model):
         raise ModelError(
-            "the tables of the model are damaged", disorder, "make it again; rnnlm doctor says more"
+            "the tables of the model are damaged",
+            disorder,
+            "rebuild it; rnnlm doctor shows what is damaged",
         )
 
 

@@ -82,7 +82,7 @@ def pruning_thresholds(given: str | list[int], order: int) -> tuple[int, ...]:
     parts = text.replace(",", " ").split()
     if not parts or not all(part.isascii() and part.isdigit() for part in parts):
         raise SettingsError(
-            f"prune = {text!r} is not understood", hint="write one number an order, such as 0,0,1"
+            f"prune = {text!r} is not understood", hint="write one number per order, such as 0,0,1"
         )
     thresholds = [int(part) for part in parts]
     if len(thresholds) > order:
@@ -91,7 +91,7 @@ def pruning_thresholds(given: str | list[int], order: int) -> tuple[int, ...]:
         )
     if thresholds != sorted(thresholds):
         raise SettingsError(
-            f"prune = {text!r} decreases", "an n-gram cannot be kept when its beginning is left out"
+            f"prune = {text!r} decreases", "an n-gram cannot be kept when its beginning is dropped"
         )
     if thresholds[0]:
         raise SettingsError(
@@ -115,7 +115,7 @@ def open_counts(folder: str, resolved: Resolved) -> tuple[CountedData, Resolved]
     counts.check()
     if resolved.values["discounts"] == "lmplz":
         raise UsageError(
-            "discounts = lmplz does not go with `counts`",
+            "discounts = lmplz cannot be combined with `counts`",
             "it needs the order of the lines, which counts do not hold",
             "leave discounts out, or train on the text itself",
         )
@@ -210,8 +210,8 @@ def _count(
             return None
     if len(levels) < settings.order:
         notice(
-            f"the longest line has {len(levels) - 1} tokens with its end: the model has order "
-            f"{len(levels)}"
+            f"the longest line has {len(levels) - 1} tokens including its end, so the model has "
+            f"order {len(levels)}"
         )
     return NgramCounts(data.tokenizer.size, tuple(levels))
 

@@ -454,9 +454,7 @@ def from_arrays(
     is_cost = math.isfinite(unseen) and unseen <= 0
     if normalised not in (0, 1) or not is_cost:
         raise ModelError(
-            "the weights are damaged",
-            f"they have the values {normalised} and {unseen}",
-            "make it again",
+            "the weights are damaged", f"their values are {normalised} and {unseen}", "rebuild it"
         )
     order = sum(name.startswith("values_") for name in arrays)
     keys = [arrays[f"keys_{n}"] for n in range(2, order + 1)]

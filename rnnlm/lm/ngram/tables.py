@@ -249,7 +249,7 @@ def naming_damage() -> Iterator[None]:
 
 def damage_error() -> ModelError:
     """Return the error for tables that point to what is not there."""
-    why = "an n-gram points to one that is not there"
+    why = "an n-gram refers to one that does not exist"
     return ModelError(
-        "the tables of the model are damaged", why, "make it again; rnnlm doctor says more"
+        "the tables of the model are damaged", why, "rebuild it; rnnlm doctor shows what is damaged"
     )

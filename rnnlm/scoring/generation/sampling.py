@@ -114,7 +114,7 @@ def draw(
     highest_B1 = logprob_BV.max(axis=1, keepdims=True)
     if np.isneginf(highest_B1).any():
         raise UsageError(
-            "nothing is left to draw",
+            "no token can be drawn",
             "every token has probability zero or is forbidden",
             "forbid less, or use a smoothed model",
         )

@@ -178,7 +178,7 @@ def search(
             state = state.select(origin_R)
     if not all(beams.found_S):
         raise UsageError(
-            "nothing is left to write",
+            "no text can be generated",
             "every text has probability zero or is forbidden",
             "forbid less",
         )
@@ -194,8 +194,8 @@ def search(
 def _check_width(name: str, wanted: int, beam: int) -> None:
     if not 1 <= wanted <= beam:
         raise UsageError(
-            f"{name} = {wanted} does not go with a beam of {beam}",
-            "a beam keeps as many texts as it is wide",
+            f"{name} = {wanted} does not fit a beam of {beam}",
+            "a beam keeps no more texts than its width",
             "widen the beam",
         )
 
@@ -204,7 +204,7 @@ def _check_rows(model: LanguageModel, rows: int) -> None:
     if model.max_rows and model.max_rows < rows:
         raise UsageError(
             "this model reads one text at a time",
-            "its weights adapt to the text that it reads",
+            "its weights adapt to the text it reads",
             "search without +dynamic",
         )
 
@@ -277,7 +277,7 @@ def likeliest(
     ranked = _best_texts(model, prompt_ids, settings)
     if not ranked:
         raise UsageError(
-            "nothing is left to write",
+            "no text can be generated",
             "every text has probability zero or is forbidden",
             "forbid less",
         )

@@ -102,7 +102,8 @@ class PairScores(RecordList[PairScore]):
         is_same = all(one.labels == two.labels for one, two in both)
         if len(self) != len(other) or not is_same:
             raise UsageError(
-                "the two models have scores of different pairs", hint="score one set with both"
+                "the two models have scores of different pairs",
+                hint="score the same pairs with both",
             )
         groups = _groups(both, lambda scores: scores[0].labels)
         return RecordList(itertools.starmap(_difference, groups))
@@ -210,7 +211,7 @@ def score_set(
     model = language_model_of(model)
     if reads_sources(model):
         raise UsageError(
-            "minimal pairs are sentences alone",
+            "minimal pairs have no sources",
             "an encoder-decoder scores a target given its source",
             "name a language model",
         )
@@ -241,7 +242,7 @@ def _warn_of_oddities(scores: Sequence[PairScore]) -> None:
         if len(skipped) == len(scores):
             raise TextError("no pair can be scored", first)
         notice(
-            f"{len(skipped):,} of {len(scores):,} cannot be scored and are left out; the "
+            f"{len(skipped):,} of {len(scores):,} pairs cannot be scored and are left out; the "
             f"first: {first}"
         )
 

@@ -171,7 +171,7 @@ def _template_sentences(values: Values) -> tuple[str, str]:
         before, after = sentence[: marks[0].start()], sentence[marks[0].end() :]
         return f"{before}{right}{after}", f"{before}{wrong}{after}"
     if marks:
-        raise RowProblem("several places of the verb are marked")
+        raise RowProblem("the verb is marked in several places")
 
     # Or the number of a word, which must be one of the two forms.
     words = split_words(sentence)
@@ -293,7 +293,7 @@ def _place(values: Values, sentence: str) -> tuple[int, int]:
     if at not in (None, ""):
         places = [place for place in places if str(place[0]) == as_text(at)]
     if len(places) != 1:
-        raise RowProblem(f"{what} occurs in the sentence {len(places)} times, not once")
+        raise RowProblem(f"{what} occurs {len(places)} times in the sentence, not once")
     return places[0]
 
 

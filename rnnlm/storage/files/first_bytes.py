@@ -13,11 +13,11 @@ COMPRESSED = {
 }
 ENOUGH = 16  # bytes that tell a compression
 
-_UNPACK = "unpack it, and name the texts that are in it"
+_UNPACK = "unpack it, and name the texts inside"
 _DECOMPRESS = "decompress it first; rnnlm reads .gz, .xz, .bz2 and .zst"
 _AS_TEXT = "save it as plain text (UTF-8) in the program that made it"
-_AS_CSV = "save it there as CSV (UTF-8), and name the column of the text with `column`"
-_AS_TABLE = "save it as Parquet or JSON-lines"
+_AS_CSV = "export it as CSV (UTF-8), and name the text column with `column`"
+_AS_TABLE = "save it as Parquet or JSON lines"
 _AS_UTF8 = "save its texts as UTF-8"
 _NAME_TEXT = "name a text"
 # Where a text may begin like that, more than the mark of the format is asked for.
@@ -25,9 +25,9 @@ _BINARIES = {
     # Documents are zip archives, too: their parts, which are named near the beginning, tell them.
     rb"PK\x03\x04(?=.*?(?:xl/|opendocument\.spreadsheet))": ("a spreadsheet", _AS_CSV),
     rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("a spreadsheet or another document", _AS_CSV),
-    rb"PK\x03\x04(?=.*?(?:word/|ppt/|opendocument))": ("a document of an office program", _AS_TEXT),
+    rb"PK\x03\x04(?=.*?(?:word/|ppt/|opendocument))": ("an office document", _AS_TEXT),
     rb"PK\x03\x04(?=.*?epub\+zip)": ("an e-book", _AS_TEXT),
-    rb"PK\x03\x04(?=.*?/data\.pkl)": ("a file of PyTorch", _NAME_TEXT),
+    rb"PK\x03\x04(?=.*?/data\.pkl)": ("a PyTorch file", _NAME_TEXT),
     rb"PK(?:\x03\x04|\x05\x06|\x07\x08)": ("a zip archive", _UNPACK),
     rb"7z\xbc\xaf\x27\x1c": ("a 7z archive", _UNPACK),
     rb"Rar!\x1a\x07": ("a rar archive", _UNPACK),
@@ -38,28 +38,28 @@ _BINARIES = {
     rb"\x1f[\x9d\xa0\x1e]": ("compressed with compress", _DECOMPRESS),
     rb"\xff\x06\0\0sNaPpY": ("compressed with snappy", _DECOMPRESS),
     rb"\x89LZO\0": ("compressed with lzop", _DECOMPRESS),
-    rb"%PDF-": ("a PDF document", "save its text (pdftotext), and name that"),
-    rb"%!PS-Adobe": ("a PostScript document", "save its text (ps2ascii), and name that"),
+    rb"%PDF-": ("a PDF document", "extract its text with pdftotext, and name that file"),
+    rb"%!PS-Adobe": ("a PostScript document", "extract its text with ps2ascii, and name that file"),
     rb"\{\\rtf1": ("an RTF document", _AS_TEXT),
-    rb"mmap lm http": ("a binary of KenLM", "name the ARPA file that it was made from"),
-    rb"Q?blmtI? \d": ("a binary of IRSTLM", "convert it: compile-lm --text yes FILE FILE.arpa"),
-    rb"SRILM_BINARY_": ("a binary of SRILM", "convert it: ngram -lm FILE -write-lm FILE.arpa"),
-    rb"\x80[\x02-\x05]|\([ld]p[01]\n|ccopy_reg\n": ("a pickle of Python", _AS_UTF8),
+    rb"mmap lm http": ("a KenLM binary", "name the ARPA file it was made from"),
+    rb"Q?blmtI? \d": ("an IRSTLM binary", "convert it: compile-lm --text yes FILE FILE.arpa"),
+    rb"SRILM_BINARY_": ("an SRILM binary", "convert it: ngram -lm FILE -write-lm FILE.arpa"),
+    rb"\x80[\x02-\x05]|\([ld]p[01]\n|ccopy_reg\n": ("a Python pickle", _AS_UTF8),
     rb"PAR1\x15": ("a Parquet file", "give it a name that ends in .parquet"),
-    rb"ARROW1\0|FEA1\0|\xff{4}.{3}\0": ("a file of Arrow", _AS_TABLE),
+    rb"ARROW1\0|FEA1\0|\xff{4}.{3}\0": ("an Arrow file", _AS_TABLE),
     rb"ORC[\x08\n][\0-\x08\v\f\x0e-\x1f]": ("an ORC file", _AS_TABLE),
     rb"Obj\x01": ("an Avro file", _AS_TABLE),
-    rb"SQLite format 3\0": ("a database of SQLite", "save the column of the text as CSV"),
+    rb"SQLite format 3\0": ("an SQLite database", "save the text column as CSV"),
     rb"\x89HDF\r\n": ("an HDF5 file", _AS_UTF8),
-    rb"\x93NUMPY": ("an array of numpy", _NAME_TEXT),
-    rb".{5}\0\0\0\{\"|GGUF[\x01-\x09]\0": ("a file of weights", _NAME_TEXT),
-    rb"\xba\x16\x4f\x2f": ("a model of fastText", _NAME_TEXT),
+    rb"\x93NUMPY": ("a numpy array", _NAME_TEXT),
+    rb".{5}\0\0\0\{\"|GGUF[\x01-\x09]\0": ("a weights file", _NAME_TEXT),
+    rb"\xba\x16\x4f\x2f": ("a fastText model", _NAME_TEXT),
     rb"\x89PNG\r\n": ("a PNG image", _NAME_TEXT),
     rb"\xff\xd8\xff": ("a JPEG image", _NAME_TEXT),
     rb"GIF8[79]a": ("a GIF image", _NAME_TEXT),
     rb"II\*\0|MM\0\*|RIFF.{4}WEBP|\0\0\x01\0|8BPS\0|BM.{4}\0{4}": ("an image", _NAME_TEXT),
     rb"RIFF.{4}(?:WAVE|AVI )|OggS\0|fLaC\0|ID3[\x02-\x04]|\xff[\xfb\xf3\xf2]": (
-        "a sound or a film", _NAME_TEXT
+        "an audio or video file", _NAME_TEXT
     ),
     rb"\0\0\0.ftyp|\x1aE\xdf\xa3": ("a film", _NAME_TEXT),
     rb"\x7fELF|MZ.\0|\xfe\xed\xfa[\xce\xcf]|[\xce\xcf]\xfa\xed\xfe|\xca\xfe\xba\xbe|\0asm": (

@@ -13,7 +13,7 @@ from rnnlm.storage.files.lock import OWNER
 from rnnlm.storage.files.reading import read_small
 from rnnlm.storage.files.writing import STANDARD_OUTPUT, FileEntry, digest, sha256, writing
 
-OTHER_HASH = "has changed: its SHA-256 is not the one recorded"
+OTHER_HASH = "has changed: its SHA-256 does not match the recorded one"
 LARGEST = 4 << 30  # bytes of a file that is read as a whole, such as a vocabulary
 
 
@@ -31,13 +31,13 @@ def check_place(folder: Path, noun: str, foreign: Callable[[list[str]], Iterable
         )
     with writing(folder):
         if os.path.lexists(folder) and not folder.is_dir():
-            raise OutputError(f"cannot write to {folder}", f"it is a file, and no {noun}")
+            raise OutputError(f"cannot write to {folder}", f"it is a file, not a {noun}")
         names = sorted(os.listdir(folder)) if folder.exists() else []
         others = sorted(foreign([name for name in names if name != OWNER]))
         if others:
             raise OutputError(
                 f"{folder} is not empty and holds no {noun}",
-                f"it has {others[0]}",
+                f"it contains {others[0]}",
                 "choose another folder with `output`",
             )
 

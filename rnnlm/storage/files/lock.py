@@ -130,7 +130,7 @@ def _take_lock(target: Path, path: Path, work: str) -> IO[bytes]:
 
     # The file was free to lock, so its owner has ended; of one on another machine that is a guess.
     if before and not before.is_here(Owner.this()):
-        notice(f"{target} was left locked by {before}, and long silent: its lock is taken over")
+        notice(f"{target} was locked by {before}, which no longer responds: its lock is taken over")
     stream.truncate(0)
     owner = asdict(Owner.this(work))
     stream.write(json.dumps(owner).encode("utf-8", "backslashreplace") + b"\n")
@@ -142,7 +142,7 @@ def _open_owner_file(target: Path, path: Path) -> IO[bytes]:
     if path.is_symlink():
         raise OutputError(
             f"cannot lock {target}",
-            f"{path} is a link, and nothing is written through it",
+            f"{path} is a link, and rnnlm does not write through links",
             "remove the link",
         )
     return open_appending(path)
@@ -169,8 +169,8 @@ def _check_free(target: Path, stream: IO[bytes]) -> Owner | None:
 
 def _in_use(target: Path, by: str) -> OutputError:
     hint = (
-        "wait until it ends, or choose another place with `output`; a process counts as gone "
-        f"after a silence of {SILENT_SECONDS:.0f} s"
+        "wait until it ends, or choose another place with `output`; a process that is silent for "
+        f"{SILENT_SECONDS:.0f} s counts as dead"
     )
     return OutputError(f"another process is writing {target}", by, hint)
 

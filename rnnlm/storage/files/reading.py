@@ -65,7 +65,7 @@ def opened(
                 start = stream.peek(START_BYTES)[:START_BYTES]  # type: ignore[attr-defined]
                 _check_start(source, start, error, wanted, errors)
                 if stream is raw and start and without_suffix(source) != source:
-                    notice(f"{source} is not compressed: it is read as it is")
+                    notice(f"{source} is not compressed: it is read as is")
                 yield stream
         except IsADirectoryError:
             raise error(
@@ -105,8 +105,8 @@ def _check_start(
         raise error(f"{name} is in {encoding}, not in UTF-8", why, to_utf8(encoding))
     if b"\r" in start.rstrip(b"\r") and b"\n" not in start:
         notice(
-            f"{name}: lines end in carriage returns alone, and are read as one line. "
-            "Convert them: tr '\\r' '\\n' < FILE > NEW"
+            f"{name}: lines end in carriage returns alone, so they are read as one line. Convert "
+            "them: tr '\\r' '\\n' < FILE > NEW"
         )
 
 
@@ -142,7 +142,8 @@ def _nul(data: bytes, source: str, first_line: int, errors: str | None) -> TextE
         hint += '; or use `encoding_errors="replace"`, which reads them as white space'
     return TextError(
         f"{_place(data, data.index(0), source, first_line)}: a NUL byte",
-        f"{data.count(0):,} of the {len(data):,} bytes read here are NUL, which no text holds",
+        f"{data.count(0):,} of the {len(data):,} bytes read here are NUL, which text does "
+        "not contain",
         hint,
     )
 
@@ -181,7 +182,7 @@ def too_long(source: str, line: int) -> TextError:
     return TextError(
         f"{source}, line {line}: longer than {LONGEST_LINE:,} bytes",
         "a line must fit in memory",
-        "break it into shorter lines",
+        "split it into shorter lines",
     )
 
 
@@ -406,7 +407,7 @@ def read_json(
             what, readable = format
             version = content.get("format_version")
             if version is None:
-                raise ValueError("it names no format_version")
+                raise ValueError("it has no format_version")
             if isinstance(version, int) and version != readable:
                 raise error(f"{what} has format {version}; this rnnlm reads format {readable}")
         if has_hash:

@@ -90,16 +90,16 @@ def _found(path: Path) -> tuple[Found | None, str]:
     if isinstance(last, Finished):
         if not is_there:
             return None, ""
-        fault = "" if sha256(path) == last.sha256 else "its SHA-256 is another"
+        fault = "" if sha256(path) == last.sha256 else "its SHA-256 does not match the recorded one"
         return Found(identity, is_finished=True, fault=fault), last.content
 
     # Of what grows, some must be left to go on from, as it was written.
     fault = ""
     kept = _kept(path, record)
     if kept and _hash_of_start(path, kept[-1].bytes).hexdigest() != kept[-1].sha256:
-        fault = "it was changed before its end"
+        fault = "its existing rows have been changed"
     elif not kept and len(record) > 1:
-        fault = "it is shorter than it was"
+        fault = "it is shorter than before"
     return Found(identity, fault=fault), ""
 
 
@@ -125,7 +125,7 @@ def _read(journal: Journal) -> Record:
     kind: Any = Begun | Written | Finished
     record: Record = journal.read(kind)
     if not record or not isinstance(record[0], Begun):
-        raise ValueError(f"{journal.path.name} does not say what was begun")
+        raise ValueError(f"{journal.path.name} does not record what was started")
     return record
 
 
@@ -154,7 +154,7 @@ class GrowingFile:
             raise UsageError(
                 f"{path} would be compressed",
                 "a compressed file cannot grow row by row",
-                "choose another name, compress it later",
+                "choose another name, and compress it later",
             )
         self.path = path
         self.done = 0

@@ -69,9 +69,11 @@ def next_step(
     if found is None or overwrite:
         return Step.START
     if found.fault:
-        raise OutputError(f"{place} is not as it was written", found.fault, ways_out)
+        raise OutputError(f"{place} has changed since it was written", found.fault, ways_out)
     if found.identity is None:
-        raise OutputError(f"{place} already exists", "nothing says how it was made", ways_out)
+        raise OutputError(
+            f"{place} already exists", "there is no record of how it was made", ways_out
+        )
 
     # Finished files had no such errors.
     if found.identity.get(ENCODING_ERRORS) == STRICT:
@@ -91,7 +93,8 @@ def _difference(name: str, before: str | None, now: str | None) -> str:
     """Say how a part of an identity differs."""
     if now is not None and now.startswith(READ_ONCE):
         return (
-            f"the {name} comes from standard input or a pipe, so nothing shows that it is the same"
+            f"the {name} comes from standard input or a pipe, so it cannot be checked to "
+            "be the same"
         )
     # Settings are called as people give them; signatures of texts are long.
     if before is not None and now is not None and SIGNED in before and SIGNED in now:
@@ -101,13 +104,13 @@ def _difference(name: str, before: str | None, now: str | None) -> str:
     called = f"`{name}`" if name.isidentifier() else name
     # The option of a setting may be its opposite: --no-eos.
     if {before, now} == {"true", "false"}:
-        return f"{called} is not as before"
-    return f"{called} was {before or 'not given'}, is {now or 'not given'}"
+        return f"{called} differs"
+    return f"{called} was {before or 'not given'} and is now {now or 'not given'}"
 
 
 def tell_finished(place: Path, what: str) -> None:
     """Send a notice that the work is done already. what: what there is, such as "12 files"."""
-    notice(f"{place} is finished: {what}; to make it again: `overwrite=True`")
+    notice(f"{place} is finished: {what}; `overwrite=True` makes it again")
 
 
 # ---- Signatures of texts: cheap to make, and different for texts that differ.

@@ -253,13 +253,12 @@ def tell_read_as_text(source: str, stream: IO[bytes]) -> None:
     start = stream.peek(START_BYTES).partition(b"\n")[0]  # type: ignore[attr-defined]
     if kind_of(source) == TSV:
         notice(
-            f"no column is named for {source}: such files are read line by line; `column` reads "
-            "them as tables"
+            f"{source} is read line by line, since no column is named; `column` reads it as a table"
         )
     elif is_json(start.decode("utf-8", "replace").removeprefix("\ufeff")):
         notice(
-            f"{shown_name(source)}: lines of JSON are read as text; name the file FILE.jsonl to "
-            "read a column of them"
+            f"{shown_name(source)}: JSON lines are read as text; rename the file to FILE.jsonl to "
+            "read a column"
         )
 
 
@@ -464,7 +463,7 @@ def _json(source: str, lines: Iterator[str], reports: bool, errors: str | None) 
 def _json_row(source: str, number: int, line: str, reports: bool, errors: str | None) -> Row:
     where = f"{source}, line {number}"
     try:
-        value = _json_value(line, where, "one JSON object a line", errors)
+        value = _json_value(line, where, "write one JSON object per line", errors)
         if not isinstance(value, dict):
             raise TextError(f"{where}: not a JSON object")
     except TextError as error:
@@ -491,7 +490,7 @@ def _json_array(
             break
 
     where = f"{source}, line {first_line}"
-    hint = "one JSON object a line, or one array of objects"
+    hint = "write one JSON object per line, or one array of objects"
     values = _json_value("".join(parts), where, hint, errors)
     for number, value in enumerate(values, start=1):
         where = f"{source}, element {number}"
@@ -505,7 +504,7 @@ def _json_value(text: str, where: str, hint: str, errors: str | None) -> Any:
         raise TextError(
             f"{where}: longer than {LARGEST_VALUE:,} characters",
             "a JSON value must fit in memory",
-            "one JSON object a line",
+            "write one JSON object per line",
         )
     try:
         value = json_value(text)
@@ -533,7 +532,7 @@ def json_value(text: str) -> Any:
         for _ in range(DEEPEST_VALUE):
             inner = [part for each in inner for part in _parts_of(each)]
         if inner:
-            raise ValueError(f"its values are nested more than {DEEPEST_VALUE} deep")
+            raise ValueError(f"its values are nested more than {DEEPEST_VALUE} levels deep")
     return value
 
 
@@ -611,7 +610,7 @@ def _csv(
         # one.
         why = str(error)
         if above + table.line_num > begins:
-            why = "a quotation mark that opens here does not close before a delimiter"
+            why = "a quotation mark opened here is not closed before a delimiter"
         raise TextError(f"{source}, line {begins}: not readable as a table", why) from None
 
 

@@ -255,7 +255,7 @@ class ChunkedArray:
         if not 0 <= piece.min() <= piece.max() < self.below:
             raise ModelError(
                 "the prepared text is damaged",
-                f"it holds a number that is not below {self.below:,}",
+                f"it holds a token id of {self.below:,} or more",
                 "see rnnlm doctor",
             )
 

@@ -45,7 +45,7 @@ def writing(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        hint = "make space, or choose another folder" if is_full else "choose another folder"
+        hint = "free some space, or choose another folder" if is_full else "choose another folder"
         why = error.strerror or str(error)
         # "No such file" would leave people in the dark about a file that they want to make.
         if isinstance(error, FileNotFoundError) and not place.parent.is_dir():

@@ -128,8 +128,8 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
     # All else is split into words already.
     if has_letters and format not in TABLES:
         raise UsageError(
-            f"format {format} holds sentences",
-            "the model gives the sounds of a word",
+            f"format {format} is for sentences",
+            "the model transcribes single words",
             "use `format` text, tsv or jsonl",
         )
     output = settings.output or written_as(format)
@@ -229,11 +229,11 @@ def _spelled(codec: Codec, sentences: Iterable[Sentence], source: str) -> Iterat
             yield each
             continue
         if len(each.words) > 1:
-            why = "the model gives the sounds of one word; letters may have spaces between them"
+            why = "the model transcribes single words; spaces may separate their letters"
             raise TextError(
                 f"{source}, line {each.line}: {len(each.words):,} words",
                 why,
-                "write a word in each row",
+                "write one word per row",
             )
         yield Sentence(split_text(codec, each.words[0]), each.line, each.write, each.text)
 

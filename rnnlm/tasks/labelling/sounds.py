@@ -29,7 +29,7 @@ def with_labels(
     if learned.skipped:
         notice(
             f"{len(learned.skipped):,} of {len(train.examples):,} words need more than "
-            f"{learned.max_symbols} sounds a letter: they are left out"
+            f"{learned.max_symbols} sounds per letter and are left out"
         )
 
     # A network cannot learn from a word without a label for each letter.
@@ -40,7 +40,7 @@ def with_labels(
             aligned.append(replace(each, word_labels=(labels,)))
     if not kept:
         raise TextError(
-            "no word can be aligned", f"all need more than {learned.max_symbols} sounds a letter"
+            "no word can be aligned", f"all need more than {learned.max_symbols} sounds per letter"
         )
 
     # But such a word is evaluated, and counts as wrong.

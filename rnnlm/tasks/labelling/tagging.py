@@ -99,11 +99,11 @@ def _why_not_read(model: TaskModel, words: Sequence[str]) -> str | None:
 def _check_single_words(sentences: Sequence[str | Sequence[str]]) -> None:
     for place, sentence in enumerate(sentences):
         if isinstance(sentence, str) and len(words_in(sentence)) > 1:
-            why = "the model reads letters, and gives the sounds of a word"
+            why = "the model transcribes single words"
             raise UsageError(
                 f"tag: sentences[{place}] has {len(sentence.split()):,} words",
                 why,
-                "split it: give each word separately",
+                "give each word separately",
             )
 
 

@@ -95,7 +95,7 @@ class Tagging(Labelling):
     """Labels of words, and beside them labels of the whole sentence."""
 
     name = "tagging"
-    singular = "a tagger of words"
+    singular = "a tagger"
     examples = "sentences"
     own_command = "tag"
     commands = Labelling.commands | {"tag"}
@@ -113,7 +113,7 @@ class Classification(Labelling):
     """Labels of whole texts."""
 
     name = "classification"
-    singular = "a classifier of texts"
+    singular = "a classifier"
     examples = "texts"
     own_command = "classify"
     commands = Labelling.commands | {"classify"}

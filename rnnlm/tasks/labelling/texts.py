@@ -94,12 +94,12 @@ def _lines(text: LabelledText) -> list[str]:
 
 def _check_task(settings: LabelledSettings, task: str) -> None:
     if settings.multi_label and task == "tagging":
-        why = "a word has one label of each column"
+        why = "a word has one label per column"
         raise SettingsError(
             "`multi_label` is not for tagging", why, 'leave it out, or use `task="classification"`'
         )
     if settings.align and task == "classification":
-        why = "it gives each letter of a word its sounds"
+        why = "it aligns the letters of a word with its sounds"
         raise SettingsError(
             "`align` is not for classification", why, 'leave it out, or use `task="tagging"`'
         )
@@ -189,8 +189,8 @@ def _held_out(
         if len(missing) > MOST_NAMED:
             named.append(f"{len(missing) - MOST_NAMED:,} more")
         notice(
-            f"no example held out for validation has {' or '.join(named)}: its metrics say nothing "
-            "about that"
+            f"no example held out for validation has {' or '.join(named)}: validation says "
+            "nothing about that"
         )
 
     kept: list[Example] = []

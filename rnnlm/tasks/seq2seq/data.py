@@ -267,7 +267,7 @@ def make_codec(
         codec, resolved = _made(request, resolved, train, details)
     else:
         codec = _taken_over(request.tokenizer_from, own.shared_vocabulary, details)
-        brings = "`tokenizer_from` brings"
+        brings = "`tokenizer_from` has"
         _check_asked("shared_vocabulary", codec.is_shared, brings, resolved)
         resolved = _with_tokenizer(codec.source, "", brings, resolved)
         if codec.is_shared:
@@ -281,7 +281,7 @@ def make_codec(
     if resolved.values["shared_vocabulary"] != codec.is_shared:
         resolved = resolved.with_found("the tokenizer", {"shared_vocabulary": codec.is_shared})
     if resolved.values["tied_embeddings"] == "all" and not codec.is_shared:
-        why = "the vectors of both sides are the same, and each side has another vocabulary"
+        why = "both sides share word vectors, but have different vocabularies"
         raise SettingsError(
             "tied_embeddings = all needs one vocabulary",
             why,
@@ -301,10 +301,10 @@ def _made(
     source_brings = target_brings = ""
     if request.init_encoder_from:
         source = loading.load_tokenizer(request.init_encoder_from)
-        source_brings = f"{ENCODER} {request.init_encoder_from} brings"
+        source_brings = f"{ENCODER} {request.init_encoder_from} has"
     if request.init_decoder_from:
         target = loading.load_tokenizer(request.init_decoder_from)
-        target_brings = f"{DECODER} {request.init_decoder_from} brings"
+        target_brings = f"{DECODER} {request.init_decoder_from} has"
 
     # One for both sides: that of either language model, or one made of the lines of both sides.
     sources, targets = lines_of(train)
@@ -390,8 +390,8 @@ def _check_asked(setting: str, value: object, brings: str, resolved: Resolved) -
     if asked != value and resolved.is_asked(setting):
         raise UsageError(
             f"{brings} {setting} = {as_text(value)}",
-            f"{as_text(asked)} was asked for",
-            "give one of them",
+            f"{as_text(asked)} was requested",
+            "leave one of them out",
         )
 
 

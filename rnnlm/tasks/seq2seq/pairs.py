@@ -277,8 +277,8 @@ def _check(
     for of_reference in targets:
         if len(of_reference) != len(files):
             raise UsageError(
-                f"{len(files)} files of sources and {len(of_reference)} of targets",
-                "each needs one",
+                f"there are {len(files)} source files and {len(of_reference)} target files",
+                "each source file needs a target file",
                 "name as many files with `target`",
             )
     why = ""

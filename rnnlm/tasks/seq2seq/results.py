@@ -111,7 +111,7 @@ MOST_TOKENS = 120  # of a side
 LONGEST_TOKEN = 24  # characters
 INCHES_PER_TOKEN, SMALLEST = 0.17, 1.6
 BESIDE, BELOW = 1.7, 1.4  # inches: names of tokens, titles and the colour bar
-TITLE = "Where each token of the target (a row) looked in the source: the darker, the more"
+TITLE = "Attention of each target token (a row) to the source: the darker, the more"
 
 
 def plot_attention(

@@ -71,9 +71,9 @@ def _tokenizer(folder: Path, fingerprint: str) -> Tokenizer:
     # Another machine may see a folder of the same name, or an old content.
     if tokenizer.fingerprint != fingerprint:
         raise ModelError(
-            f"a worker reads another tokenizer in {folder}",
+            f"a worker finds another tokenizer in {folder}",
             f"{tokenizer.fingerprint} there, {fingerprint} here",
-            "the folder must be one that all workers see",
+            "all workers must see the same folder",
         )
     return tokenizer
 
@@ -217,6 +217,4 @@ class Collector:
 
 
 def _other_text() -> OutputError:
-    return OutputError(
-        "the text is not the one that was prepared so far", "its lines differ", WAYS_OUT
-    )
+    return OutputError("the text has changed since preparation began", "its lines differ", WAYS_OUT)

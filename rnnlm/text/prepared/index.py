@@ -112,9 +112,9 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
     path = folder / name
     if name == INDEX and not path.is_file() and (folder / JOURNAL).is_file():
         raise ModelError(
-            f"the text in {folder} is not completely prepared",
+            f"the text in {folder} is only partly prepared",
             "preparation was interrupted",
-            "the same rnnlm prepare continues it",
+            "run the same rnnlm prepare to resume it",
         )
     if not path.is_file():
         raise ModelError(

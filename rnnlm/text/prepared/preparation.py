@@ -140,7 +140,7 @@ def resolve_request(request: Request) -> Job:
     names = sources.expand(request.text)
     warn_of_repeats(names)
     if names.count("-") > 1:
-        raise UsageError("standard input is named twice", "it can be read once")
+        raise UsageError("standard input is named twice", "it can be read only once")
     settings = resolved.make(TokenizerSettings)
     source = resolved.make(SourceSettings)
     sources.tell_of_text_files(names, source)
@@ -165,11 +165,10 @@ def resolve_request(request: Request) -> Job:
 def _check_request(request: Request) -> None:
     """Make sure that the request does not contradict itself, before any setting is looked at."""
     if not request.text:
-        raise UsageError("which text is to be prepared?", hint="name files, -, or hf:OWNER/NAME")
+        raise UsageError("there is no text to prepare", hint="name files, -, or hf:OWNER/NAME")
     if request.workers is not None and not 0 <= request.workers <= MOST_WORKERS:
         raise SettingsError(
-            f"workers = {request.workers} is not valid",
-            f"a natural number up to {MOST_WORKERS} is needed",
+            f"workers = {request.workers} is not valid", f"it must be from 1 to {MOST_WORKERS}"
         )
 
 
@@ -177,8 +176,8 @@ def _check_read_again(names: Sequence[str]) -> None:
     """Make sure that the text can be read twice."""
     for name in filter(is_read_once, names):
         raise UsageError(
-            f"{'standard input' if name == STANDARD_INPUT else name} can be read once",
-            "a vocabulary of all of the text takes two readings",
+            f"{'standard input' if name == STANDARD_INPUT else name} can be read only once",
+            "building a vocabulary from the whole text reads it twice",
             "write the text to a file first",
         )
 
@@ -188,15 +187,15 @@ def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: Resolve
     if sample is not None:
         raise UsageError(
             "`tokenizer_from` and `sample` cannot be combined",
-            "that tokenizer is made already",
+            "that tokenizer already exists",
             "leave one of them out",
         )
     for name, value in tokenizer.to_settings().items():
         if resolved.origins[name] != "default" and resolved.values[name] != value:
             raise UsageError(
-                f"`tokenizer_from` brings {name} = {value}",
-                f"{resolved.values[name]} was asked for",
-                "give one of them",
+                f"`tokenizer_from` has {name} = {value}",
+                f"{resolved.values[name]} was requested",
+                "leave one of them out",
             )
 
 
@@ -360,7 +359,7 @@ def bounds_of(memory: int, folder: Path) -> Bounds:
     if memory < least:
         raise SettingsError(
             f"memory = {memory / 1e6:,.0f}M is too little",
-            f"the program itself holds {amount(held, unit='bytes')}",
+            f"the program itself uses {amount(held, unit='bytes')}",
             f"at least {least / 1e6:.0f}M are needed",
         )
     free = memory - held

@@ -304,7 +304,7 @@ class PreparedText:
         """
         if tokenizer.fingerprint != self.tokenizer.fingerprint:
             raise UsageError(
-                f"{self.folder} is prepared with another tokenizer",
+                f"{self.folder} was prepared with another tokenizer",
                 f"{self.tokenizer.name}:{self.tokenizer.fingerprint} there, "
                 f"{tokenizer.name}:{tokenizer.fingerprint} here",
                 "give the text itself, or prepare it with rnnlm prepare --tokenizer-from",
@@ -469,7 +469,7 @@ def describe(folder: Path) -> dict[str, Any]:
     index = read_index(folder, name)
     progress = "finished"
     if name == JOURNAL:
-        progress = "interrupted: the same rnnlm prepare continues it"
+        progress = "interrupted: run the same rnnlm prepare to resume it"
     return {
         "folder": str(folder),
         "prepared text": progress,
@@ -507,7 +507,7 @@ def problems(folder: Path) -> Iterator[tuple[str, str, str]]:
     for problem in wrong:
         yield "shard", problem, ""
     if not wrong:
-        found = f"{len(index.shards)} files, SHA-256 as recorded, counts as the index says"
+        found = f"{len(index.shards)} files, SHA-256 as recorded, counts as in the index"
         yield "shards", "", found
 
 
@@ -520,9 +520,9 @@ def _problem(index: Index, shards: Shards, number: int) -> str:
         recorded = msgspec.to_builtins(shard.counts)
         # The index may have been made to agree with the hash of the file.
         if any(found[name] != recorded[name] for name in found):
-            return f"{shard.name} does not hold what the index says"
+            return f"{shard.name} does not match the index"
         if len(lines.ids_N) and lines.ids_N.max() >= index.vocabulary_size:
-            return f"{shard.name} holds tokens that the vocabulary does not have"
+            return f"{shard.name} holds tokens that the vocabulary lacks"
         # All shards are checked in turn, and need not be in memory together.
         drop_pages(lines.ids_N)
     except ModelError as error:

@@ -483,7 +483,7 @@ def _not_ids(ids: object) -> str:
 
 
 def newline_error() -> TextError:
-    return TextError("a line holds a newline", hint="give each line on its own")
+    return TextError("a line holds a newline", hint="give each line separately")
 
 
 def cut_into_lines(

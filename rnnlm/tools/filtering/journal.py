@@ -122,7 +122,7 @@ class FilterState:
             for group, size in done.bytes.items():
                 path = paths[group]
                 if not path.is_file() or path.stat().st_size != size:
-                    fault = fault or f"{path} is missing, or has another length"
+                    fault = fault or f"{path} is missing, or its length has changed"
         return Found(self.begun.identity | identity, is_finished=not left, fault=fault)
 
     def wanted(self, identity: Identity, shards: Mapping[str, str]) -> dict[str, str]:
@@ -140,7 +140,7 @@ class FilterState:
                 if os.path.lexists(path):
                     raise OutputError(
                         f"{path} already exists",
-                        "this filter has not written it",
+                        "it was not written by this filter",
                         "rename it, or choose another folder",
                     )
 
@@ -181,7 +181,7 @@ def read(folder: Path) -> FilterState | None:
         begun, *rest = lines
         entries = [entry for entry in rest if not isinstance(entry, Begun)]
         if not isinstance(begun, Begun) or len(entries) < len(rest):
-            raise ValueError("it says what the filter is not once, in its first line")
+            raise ValueError("its first line, and no other, must describe the filter")
         if begun.format_version != FORMAT_VERSION:
             version = f"it has format {begun.format_version}"
             raise ValueError(f"{version}; this rnnlm reads format {FORMAT_VERSION}")
@@ -207,7 +207,7 @@ def _check_names(state: FilterState) -> None:
         lengths |= {len(done.documents), len(done.words)}
         written |= {*done.bytes}
     if not all(map(is_plain, names)) or len(lengths) > 1 or not written <= {*layout.groups}:
-        raise ValueError("it names what a filter does not write")
+        raise ValueError("it names files that a filter does not write")
 
 
 def is_plain(name: str) -> bool:

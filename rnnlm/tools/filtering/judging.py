@@ -181,7 +181,7 @@ def check_languages(models: Mapping[str, LanguageModel]) -> None:
         if tokenizer.name not in OF_SPELLING:
             raise UsageError(
                 f"the model of {name} reads words",
-                "to it, words of other languages are all the same unknown word",
+                "to it, all words of other languages are the same <unk>",
                 "train models of characters: rnnlm train TEXT --model ngram --tokenizer char",
             )
         case = "kept" if tokenizer.keeps_case else "lowered"
@@ -189,7 +189,7 @@ def check_languages(models: Mapping[str, LanguageModel]) -> None:
     for (one, its), (other, others) in itertools.pairwise(readings.items()):
         if its != others:
             raise UsageError(
-                "the models read different texts",
+                "the models read text differently",
                 f"{one}: {its}; {other}: {others}",
-                "train them with the same options of the tokenizer",
+                "train them with the same tokenizer options",
             )

@@ -103,7 +103,9 @@ def resolve_request(request: Request) -> Job:
 
     for label in languages:
         if not journals.is_plain(label):
-            raise UsageError(f"a language cannot be called {label!r}", "it names a folder")
+            raise UsageError(
+                f"{label!r} cannot be the name of a language", "the name is used for a folder"
+            )
 
     # Models: they are loaded here, so that a wrong one is an error before any work.
     loaded, named = {}, []
@@ -146,17 +148,16 @@ def resolve_request(request: Request) -> Job:
 def _check_request(request: Request) -> None:
     # What contradicts itself.
     if not request.shards:
-        raise UsageError("which files are to be filtered?", hint="name files, or globs of them")
+        raise UsageError("there are no files to filter", hint="name files or glob patterns")
     if request.reference and request.settings.cutoffs is not None:
         raise UsageError(
-            "a reference and cutoffs contradict each other",
-            "both give the borders of buckets",
+            "a reference and cutoffs cannot be combined",
+            "both set the bucket boundaries",
             "leave one of them out",
         )
     if request.workers is not None and not 1 <= request.workers <= MOST_WORKERS:
         raise SettingsError(
-            f"workers = {request.workers} is not valid",
-            f"a number from 1 to {MOST_WORKERS} is needed",
+            f"workers = {request.workers} is not valid", f"it must be from 1 to {MOST_WORKERS}"
         )
 
     # A name of a file, where a folder is made.
@@ -165,7 +166,7 @@ def _check_request(request: Request) -> None:
     if (is_file and not output.is_dir()) or str(output) == "-":
         raise UsageError(
             f"{output}: the result is a folder",
-            "it holds a file for each one that is filtered",
+            "it holds one file for each input file",
             'name a folder: `output="kept"`',
         )
 
@@ -183,7 +184,7 @@ def _by_name(sources: Iterable[str]) -> dict[str, str]:
                 "filter them into different folders, or rename one",
             )
         if not journals.is_plain(name):
-            raise UsageError(f"a filtered file cannot be called {name}", hint="rename it")
+            raise UsageError(f"{name} cannot be the name of a filtered file", hint="rename it")
         found[name] = source
     return found
 
@@ -364,9 +365,9 @@ def borders_of(
         low, high = np.quantile(perplexity_D, quantiles).tolist()
     if not math.isfinite(low) or not math.isfinite(high):
         raise TextError(
-            "the reference gives no borders",
+            "the reference gives no bucket boundaries",
             "the model gives probability zero to too many of its documents",
-            "use a model that is smoothed, or another reference",
+            "use a smoothed model, or another reference",
         )
     return low, high
 

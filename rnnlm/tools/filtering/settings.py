@@ -150,15 +150,15 @@ def rule_of(
         if has_buckets:
             raise UsageError(
                 "buckets are for one model",
-                "several models tell languages apart",
+                "several models are for telling languages apart",
                 "filter by language first, then each language by its own model",
             )
         groups = (*languages, NONE)
         for name in languages:
             if name in (NONE, OUTSIDE, EMPTY):
                 raise UsageError(
-                    f"a language cannot be called {name}",
-                    "that is what other documents are called",
+                    f"{name} cannot be the name of a language",
+                    "that name is for all other documents",
                     "choose another name",
                 )
         return Rule(
@@ -182,13 +182,13 @@ def rule_of(
     # By thresholds alone.
     if settings.keep is not None:
         raise UsageError(
-            "keep names buckets or languages",
-            "thresholds keep what lies between them",
+            "keep is for buckets or languages",
+            "thresholds keep what is between them",
             "leave it out, or give a reference or several models",
         )
     if not limits:
         raise UsageError(
-            "what is to be kept?",
+            "nothing says which documents to keep",
             hint="give `max_perplexity`, `min_perplexity`, `reference`, `cutoffs`, or a model for "
             "each language",
         )
@@ -199,7 +199,7 @@ def _kept(settings: FilterSettings, groups: tuple[str, ...]) -> tuple[str, ...]:
     if settings.keep is None:
         return groups
     if not settings.keep:
-        raise SettingsError("keep names nothing", "no document would be left")
+        raise SettingsError("keep is empty", "no document would be left")
     for name in settings.keep:
         if name not in groups:
             raise SettingsError(f"keep: there is no {name!r}", hint=nearest(name, groups))

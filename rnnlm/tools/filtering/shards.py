@@ -92,9 +92,9 @@ def open_shard(source: str, reading: Reading) -> Shard:
     has_column = reading.column is not None
     if kind == tables.CSV or (kind == tables.TSV and has_column):
         raise UsageError(
-            f"{source}: tables with a delimiter are not filtered",
-            "JSON-lines, Parquet and plain text are",
-            "write the table as Parquet or JSON-lines",
+            f"{source}: delimited tables cannot be filtered",
+            "JSON lines, Parquet and plain text can",
+            "write the table as Parquet or JSON lines",
         )
     if kind == tables.PARQUET:
         return ParquetShard(source, reading)
@@ -108,7 +108,7 @@ def check_source(source: str) -> None:
     if source == STANDARD_INPUT:
         raise UsageError(
             "standard input cannot be filtered",
-            "a run that goes on reads its files again",
+            "a resumed run reads its files again",
             "write it to a file",
         )
 
@@ -321,9 +321,11 @@ def _json_object(row: str, where: str) -> dict[str, object]:
     try:
         found = tables.json_value(row)
     except (ValueError, RecursionError) as error:
-        raise TextError(f"{where}: not JSON", str(error), "one JSON object a line") from None
+        raise TextError(
+            f"{where}: not JSON", str(error), "write one JSON object per line"
+        ) from None
     if not isinstance(found, dict):
-        raise TextError(f"{where}: not a JSON object", hint="one JSON object a line")
+        raise TextError(f"{where}: not a JSON object", hint="write one JSON object per line")
     return found
 
 
@@ -338,8 +340,8 @@ def _text_in(value: object, where: str, column: str, errors: str) -> str | None:
 def column_taken(where: str, name: str) -> TextError:
     """Return the error for a column that would be added, but is there already."""
     return TextError(
-        f"{where}: there is a column {name!r} already",
-        "a column of that name would be added",
+        f"{where}: there is already a column {name!r}",
+        "the output would add another column of that name",
         "choose another name: `perplexity_column`, `bucket_column` or `language_column`",
     )
 

@@ -179,7 +179,7 @@ def _load(named: NamedModel, device: str) -> LanguageModel:
     found = loading.fingerprint_in_signature(model)
     if found != named.fingerprint:
         raise ModelError(
-            f"a worker reads another model in {named.name}",
+            f"a worker finds another model in {named.name}",
             f"its fingerprint is {found} there, {named.fingerprint} here",
             "all workers must see the same folder; it must not change while they work",
         )

@@ -98,7 +98,7 @@ class Activations(Inspection):
         for each in self.curves:
             at_most = f"ten in a row leave at most {each.longest_chain:.2g} of a gradient"
             said.append(f"{each.name} {_places(each)}; {at_most}.")
-        rule = f"Saturated: the derivative is below {self.share:.3g} of its largest."
+        rule = f"Saturated: the derivative is below {self.share:.3g} of its maximum."
         return "\n".join([rule, *said])
 
     def tables(self) -> Sequence[Table]:
@@ -150,7 +150,7 @@ class Activations(Inspection):
             beside = "value, slope" if number % across == 0 else ""
             labels.append((f"{each.name}: {_short_places(each)}", "input a", beside))
         width, height = plotting.WIDEST * across / _PER_ROW, 0.9 + 2.4 * down
-        heading = f"Grey: saturated, the slope is less than {self.share:.3g} times its largest"
+        heading = f"Grey: saturated, with a slope below {self.share:.3g} of its maximum"
         figure, panels = plotting.new_panels(labels, width, height, across, axes, heading)
         for each, panel in zip(self.curves, panels, strict=True):
             _draw(panel, each)

@@ -63,7 +63,7 @@ def read_items(source: str | Path) -> list[ClozeItem]:
     if not items:
         raise TextError(
             f"{name} holds no items",
-            hint="one a line, below a header with the columns text and answer",
+            hint="write one per line, below a header with the columns text and answer",
         )
     return items
 
@@ -85,7 +85,8 @@ def _item(row: tables.Row) -> ClozeItem:
     if len(gaps) != 1:
         plural = "s" if len(gaps) > 1 else ""
         raise TextError(
-            f"{row.where}: {len(gaps) or 'no'} gap{plural} in the text", hint="mark one by ___"
+            f"{row.where}: {len(gaps) or 'no'} gap{plural} in the text",
+            hint="mark one gap with ___",
         )
     if len(answer.split()) != 1:
         raise TextError(f"{row.where}: the answer {answer!r} is not one word")
@@ -95,7 +96,7 @@ def _item(row: tables.Row) -> ClozeItem:
         raise TextError(f"{row.where}: answer and rival are the same word, {rival!r}")
     for value in (text, answer, rival or ""):
         check_reserved(
-            value, row.where, "error", hint="remove it: a text begins at a boundary by itself"
+            value, row.where, "error", hint="remove it: every text begins at a boundary anyway"
         )
 
     context = text[: gaps[0].start()].strip(WORD_SPACE)

@@ -79,7 +79,9 @@ class Inspection(Records, Result):
         if isinstance(which, int):
             if 0 <= which < len(tables):
                 return tables[which]
-            raise UsageError(f"there is no table {which}", f"there are {len(tables)}, from 0 on")
+            raise UsageError(
+                f"there is no table {which}", f"there are {len(tables)}, numbered from 0"
+            )
         for each in tables:
             if each.title == which:
                 return each
@@ -160,7 +162,7 @@ def subjects(what: str, models: Models, device: str | Device = "auto") -> list[S
         names = names_of([str(loading.name_if_saved(model) or "model") for model in given], None)
         given = dict(zip(names, given, strict=True))
     if not given:
-        raise UsageError(f"inspect {what} needs a model", "none is named")
+        raise UsageError(f"inspect {what} needs a model", "no model is given")
     return [subject(what, model, device, name) for name, model in given.items()]
 
 
@@ -187,7 +189,7 @@ def checked_sentence(sentence: str) -> str:
     if not sentence.split():
         raise TextError("the sentence has no words", "it is empty")
     return check_reserved(
-        sentence, "the sentence", "error", hint="remove it: a text begins at a boundary by itself"
+        sentence, "the sentence", "error", hint="remove it: every text begins at a boundary anyway"
     )
 
 

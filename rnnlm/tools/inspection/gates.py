@@ -285,7 +285,7 @@ def inspect_gates(
         ModelError: there is no such model, or it is damaged.
     """
     if unit_count < 1:
-        raise UsageError(f"unit_count = {unit_count}: at least one unit is drawn")
+        raise UsageError(f"unit_count = {unit_count} is not valid: draw at least one unit")
     sentence = checked_sentence(sentence)
     [found] = subjects("gates", (model,), device)
     line = found.model.trace_line(sentence)

@@ -235,8 +235,8 @@ class Memory(Inspection):
         lines = list(map(_sentence, self.models))
         if len({model.tokenizer for model in self.models}) > 1:
             lines.append(
-                "The models cut the text into different tokens: their numbers of tokens and "
-                "perplexities do not compare."
+                "The models split the text into different tokens: their token counts and "
+                "perplexities are not comparable."
             )
         for model in self.models:
             if not model.normalised:
@@ -388,10 +388,7 @@ def _order(model: ModelMemory) -> str:
     tokens = model.ordered_context
     if tokens is None:
         return f"the order of tokens matters even further back than {model.shuffled[-2].tokens}"
-    return (
-        f"losing the order of tokens further back than {tokens} raises it by {100 * CLOSE:g} % at "
-        "most"
-    )
+    return f"shuffling the tokens further back than {tokens} raises it by at most {100 * CLOSE:g} %"
 
 
 # ---- Perplexity by how much of the past a model sees (after Khandelwal, He, Qi & Jurafsky 2018,
@@ -458,9 +455,7 @@ def _check(positions: int, window: int, context: str) -> None:
     """Refuse settings that cannot be measured with, before anything is read."""
     evaluation.check_context(context)
     if positions < 2:
-        raise UsageError(
-            f"{positions} positions are not enough", hint="2 or more: intervals need several"
-        )
+        raise UsageError(f"{positions} positions are not enough", hint="intervals need 2 or more")
     if window <= LENGTHS[-1]:
         raise UsageError(
             f"a window of {window} tokens is too short",
@@ -474,7 +469,8 @@ def _with_rows(subject: Subject) -> Subject:
     if subject.model.max_rows is not None:
         raise UsageError(
             f"{subject.name} reads one text at a time",
-            "it adapts its weights as it reads, and this reads thousands of separate contexts",
+            "it adapts its weights as it reads, but this inspection reads thousands of "
+            "separate contexts",
             "inspect the model without dynamic evaluation",
         )  # fmt: skip
     return subject

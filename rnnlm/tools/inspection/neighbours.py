@@ -104,7 +104,7 @@ def inspect_neighbours(
     words = several(words, "words")
     known = vectors_of("neighbours", model, which)
     if not words or count < 1:
-        raise UsageError("nothing to look up", "one word and one neighbour at least are needed")
+        raise UsageError("nothing to look up", "ask for at least one word and one neighbour")
     rows = list(map(known.number, words))
     found = []
     for row in rows:

@@ -214,7 +214,7 @@ def read_items(
     if not examples or not held_out:
         raise UsageError(
             f"{data} has too few sentences",
-            f"{len(train.examples)}, of which a fifth is for testing",
+            f"it has {len(train.examples)}, a fifth of which is held out for testing",
             "name `test_data`",
         )
 
@@ -374,8 +374,8 @@ class ProbeInspection(Inspection):
         points = f"the selectivity, {size:.1f} points,"
         if selectivity.low <= 0:
             why = (
-                "labels drawn at random for each word are learned as well, so it may be "
-                "the probe that knows them"
+                "labels drawn at random for each word are learned just as well, so the probe "
+                "itself may have memorised them"
             )
             return f"{points} is not clearly above zero ({low:+.1f} to {high:+.1f}): {why}."
 
@@ -419,7 +419,7 @@ class ProbeInspection(Inspection):
         """Draw the accuracy of each layer, trained and untrained, with its control."""
         from rnnlm.evaluation import plotting
 
-        title = f"How well each layer of {plotting.short_name(self.model)} tells {self.column}"
+        title = f"How well each layer of {plotting.short_name(self.model)} predicts {self.column}"
         figure, axes = plotting.new_figure(title, "layer", "accuracy on test data (%)", axes=axes)
         layers = list(dict.fromkeys(each.layer for each in self.probes))
         for network, marker in ((TRAINED, "o"), (UNTRAINED, "s")):
@@ -582,7 +582,7 @@ class _CodedLabels:
         labels = {label: number for number, (label, _) in enumerate(counts)}
         if len(labels) < 2:
             raise UsageError(
-                f"{data.name}: {data.column} has one label only",
+                f"{data.name}: {data.column} has only one label",
                 "a probe needs several",
                 "choose another `label_column`",
             )
@@ -673,7 +673,8 @@ def _inspection(
     notes = []
     for part, count in data.drawn.items():
         notes.append(
-            f"of the {part} part's {count:,} {data.level}s, sentences were drawn (seed {seed})"
+            f"the {part} part has {count:,} {data.level}s, of which a random sample of "
+            f"sentences was used (seed {seed})"
         )
     return ProbeInspection(
         name,

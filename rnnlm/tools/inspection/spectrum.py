@@ -230,8 +230,8 @@ def _of_plain_layer(spectrum: MatrixSpectrum) -> str:
     # an output layer, whose derivatives have no such bound.
     if spectrum.matrix == THROUGH_OUTPUT:
         return (
-            f"{said}; this holds near a hidden state of zeros, since what comes back depends on "
-            "the state"
+            f"{said}; this holds near a hidden state of zeros, since the feedback depends on the "
+            "state"
         )
     largest = f"the largest singular value, {norm:.3g}, is"
     limit = "1"

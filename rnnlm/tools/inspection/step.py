@@ -135,7 +135,7 @@ def _assigned(text: str) -> tuple[str, object]:
     """Split NAME=VALUE. A value that is not JSON is text."""
     name, equals, value = text.partition("=")
     if not equals or name not in _FIELDS:
-        raise UsageError(f"there is nothing to set in {shown(text)}", hint=nearest(name, _FIELDS))
+        raise UsageError(f"{shown(text)} sets nothing", hint=nearest(name, _FIELDS))
     try:
         return name, decode_json(value, object)
     except ValueError:
@@ -182,7 +182,7 @@ def _written(name: str, content: Mapping[str, object]) -> Written:
     if missing:
         raise TextError(
             f"{name} has no {missing[0]}",
-            hint="words, U, W and V are needed: rnnlm inspect step --json has an example",
+            hint="words, U, W and V are needed: rnnlm inspect step --json shows an example",
         )
     try:
         return msgspec.convert(content, Written)
@@ -250,8 +250,8 @@ def _check_sizes(name: str, sizes: Mapping[str, int]) -> None:
         if size > MOST:
             raise TextError(
                 f"{name} has {size:,} {what}",
-                "it is computed for people to follow",
-                f"take {MOST} at most",
+                "the steps are meant to be followed by hand",
+                f"use at most {MOST}",
             )
 
 
@@ -392,7 +392,7 @@ FORWARD = "Forward: a = x U + h' W + b, h = f(a), loss = -ln y[target] (nats)"
 PROBABILITIES = "y = softmax(h V + c): the probability of each word"
 BACKWARD = "Back through time: dh = (y - target) V^T + (da of the next word) W^T, da = dh * f'(a)"
 REACH = "How much of each loss arrives at each state: the norm of dL_t/dh_k"
-WEIGHTS = "Gradients of the summed loss by the weights (rows and columns from 1)"
+WEIGHTS = "Gradients of the summed loss with respect to the weights (rows and columns from 1)"
 
 
 @dataclass(frozen=True, repr=False)
@@ -429,8 +429,8 @@ class StepInspection(Inspection):
         count, choices = len(self.lesson.targets), len(self.lesson.network.vocabulary)
         guess = count * float(np.log(choices))
         said = (
-            f"The loss of {plural(count, 'prediction')} is {self.loss_nats:.4g} nats; guesses "
-            f"among {choices} words would have {guess:.4g}."
+            f"The loss of {plural(count, 'prediction')} is {self.loss_nats:.4g} nats; guessing "
+            f"among {choices} words would give {guess:.4g}."
         )
         last = count - 1
         near, far = (
@@ -445,8 +445,8 @@ class StepInspection(Inspection):
             )
         change = "lowers" if self.loss_after < self.loss_nats else "does not lower"
         return (
-            f"{said} One step of gradient descent with rate {self.rate:g} {change} the loss: it is "
-            f"{self.loss_after:.4g} then."
+            f"{said} One step of gradient descent with rate {self.rate:g} {change} the loss: it "
+            f"is then {self.loss_after:.4g}."
         )
 
     def tables(self) -> Sequence[Table]:
@@ -593,7 +593,7 @@ class StepInspection(Inspection):
         panels[2].set_xlim(-0.5, len(words) - 0.5)
         panels[2].set_ylim(0, 1.25 * max(guess, *read.losses.tolist()))
         panels[2].annotate(
-            f"dashed: a guess among {len(its.vocabulary)}", (0.02, 0.92),
+            f"dashed: guessing among {len(its.vocabulary)}", (0.02, 0.92),
             xycoords="axes fraction", color=plotting.REFERENCE, fontsize=plotting.SMALL,
         )  # fmt: skip
 
@@ -657,6 +657,6 @@ def inspect_step(
         raise TextError(
             "the numbers of this network overflow",
             "states or gradients grow beyond all bounds",
-            "take smaller weights",
+            "use smaller weights",
         )
     return StepInspection(read, states, gradients, rate, float(after.losses.sum()))

@@ -310,10 +310,10 @@ def _check(weights: Range, biases: Range, grid: int, start: tuple[float, float])
     """Refuse numbers that no surface can be computed for."""
     for name, pair in {"weights": weights, "biases": biases, "start": start}.items():
         if len(pair) != 2:
-            raise UsageError(f"{name}: {len(pair)} numbers, where two are needed")
+            raise UsageError(f"{name}: two numbers are needed, not {len(pair)}")
     check_range("weights", weights)
     check_range("biases", biases)
     if not 2 <= grid <= GREATEST_GRID:
         raise UsageError(
-            f"a grid of {grid} lines cannot be drawn", hint=f"take 2 to {GREATEST_GRID:,}"
+            f"a grid of {grid} lines cannot be drawn", hint=f"use 2 to {GREATEST_GRID:,}"
         )

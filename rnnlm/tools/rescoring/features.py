@@ -71,7 +71,7 @@ def feature_table(
     """
     if not utterances or not models:
         raise UsageError(
-            "nothing to rescore" if models else "no language model to rescore with",
+            "there is nothing to rescore with" if models else "no language model is named",
             hint="name models with `models`",
         )
 

@@ -44,7 +44,7 @@ REFERENCE, SOURCE = "REF", "SRC"
 _HEADER = ["utt", "rank", "score", "text"]
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|-?inf|nan", re.IGNORECASE)
 SAMPLE_LINES = 100
-_MIXED = "the formats of n-best lists are not mixed within one file"
+_MIXED = "a file holds n-best lists of one format only"
 
 
 def read_nbest(
@@ -66,7 +66,7 @@ def read_nbest(
     source = str(source)
     kind = settings.format or format_of(source, settings)
     if kind not in FORMATS:
-        raise UsageError(f"no such format of n-best lists: {kind!r}", hint=nearest(kind, FORMATS))
+        raise UsageError(f"unknown format of n-best lists: {kind!r}", hint=nearest(kind, FORMATS))
     if score_files and kind != "kaldi":
         raise UsageError(
             f"{source} already has scores, as in every {kind} list", hint="leave out `score_files`"
@@ -136,7 +136,7 @@ def _read_tsv(builder: ListBuilder) -> None:
                     raise TextError(
                         f"{where}: a {what} has a score",
                         f"it is {score!r}",
-                        f"a {what}'s score is empty",
+                        f"leave the score of a {what} empty",
                     )
                 builder.add_line(utt, what, text, where)
                 continue
@@ -188,8 +188,8 @@ def _read_nemo(builder: ListBuilder) -> None:
         raise TextError(f"{source}: the last utterance has {rank} of {size} hypotheses")
     if not size and not has_blank:
         notice(
-            f"{source}: all of its rows are hypotheses of one utterance. Separate utterances by "
-            "blank lines, or say with `beam_size` how many rows each has"
+            f"{source}: all rows are hypotheses of one utterance. Separate utterances by blank "
+            "lines, or set `beam_size` to the rows of each"
         )
 
 
@@ -200,8 +200,8 @@ def _read_json(builder: ListBuilder) -> None:
         utt = _field(row.values, "utt", (str, int), row.where, "text")
         if builder.knows(str(utt)):
             raise TextError(
-                f"{row.where}: utterance {utt!r} is in the list already",
-                "each utterance is in a list once",
+                f"{row.where}: utterance {utt!r} is already in the list",
+                "an utterance can appear only once in a list",
             )
         if not tables.is_gap(row.values.get("ref")):
             reference = _field(row.values, "ref", str, row.where, "text")
@@ -263,7 +263,7 @@ def _with_lines(
         for utt, text, where in keyed_lines(str(file), settings.encoding_errors):
             if utt in found:
                 raise TextError(
-                    f"{where}: utterance {utt!r} has a {what} already", f"see {found[utt][1]}"
+                    f"{where}: utterance {utt!r} already has a {what}", f"see {found[utt][1]}"
                 )
             found[utt] = text, where
 
@@ -274,14 +274,14 @@ def _with_lines(
         text, where = found.pop(utterance.utt, (known, ""))
         if known is not None and text not in (known, known.strip(WORD_SPACE)):
             raise TextError(
-                f"{where}: another {what} for {utterance.utt!r}",
-                f"that of {utterance.where} differs",
+                f"{where}: a different {what} for {utterance.utt!r}",
+                f"the one at {utterance.where} differs",
                 f"leave out {option}",
             )
         complete.append(dataclasses.replace(utterance, **{what: text}))
     if found:
         notice(
-            f"{len(found):,} {what}s are for utterances that are not in the list, the first is "
+            f"{len(found):,} {what}s are for utterances that are not in the list; the first is "
             f"{next(iter(found))!r}"
         )
     return complete
@@ -293,7 +293,7 @@ def check_names(utterances: Iterable[Utterance | RescoredUtterance]) -> None:
     for utterance in utterances:
         if re.search(r"\s", utterance.utt):
             why, hint = (
-                "white space ends a name there",
+                "white space ends a name in that format",
                 "rename it, or write a list: `nbest_output` FILE.tsv or FILE.jsonl",
             )
             raise OutputError(
@@ -414,7 +414,7 @@ def _add_scored(
         key = next(iter(scores))
         raise TextError(
             f"{text}: {len(scores):,} scores have no hypothesis, the first is {key!r}",
-            "an empty hypothesis is a line of its name",
+            "an empty hypothesis is a line with its name alone",
         )
 
 
@@ -424,7 +424,8 @@ def _scores_in(builder: ListBuilder, path: Path, costs: bool) -> Iterator[tuple[
     for key, rest, where in keyed_lines(str(path), builder.settings.encoding_errors):
         if key in names:
             raise TextError(
-                f"{where}: {key!r} has a score already", "each hypothesis is in a list once"
+                f"{where}: {key!r} already has a score",
+                "a hypothesis can appear only once in a list",
             )
         names.add(key)
         yield key, parse_score(rest, where, costs), where
@@ -459,7 +460,7 @@ def _sum_of_scores(builder: ListBuilder, folder: Path, names: Sequence[str]) -> 
             if not math.isfinite(found[key]):
                 raise TextError(
                     f"{where}: the score is {found[key]}",
-                    "scores are finite numbers, their sums and products too",
+                    "scores, their sums and their products must be finite numbers",
                 )
 
         # All files must be of the same hypotheses.

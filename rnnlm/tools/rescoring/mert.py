@@ -282,7 +282,7 @@ def read_weights(path: str | Path) -> Weights:
         raise TextError(what, why, "tune again")
     missing = sorted(needed - weights.weights.keys())
     if missing:
-        raise TextError(what, f"that of {missing[0]!r} is missing", "tune again")
+        raise TextError(what, f"the weight of {missing[0]!r} is missing", "tune again")
     if weights.tuned:
         warn_of_few(weights.tuned.utterances)
     return weights
@@ -320,7 +320,7 @@ def matched(weights: Weights, models: Mapping[str, LanguageModel]) -> dict[str, 
     if left:
         raise ModelError(
             "the weights were tuned for other models",
-            f"they have none for {next(iter(left))}",
+            f"there is none for {next(iter(left))}",
             "leave it out, or tune again",
         )
     return found

@@ -84,7 +84,7 @@ def parse_score(text: str, where: str, costs: bool) -> float:
     try:
         value = float(number.replace("_", "?"))  # Python would read 1_000 as a number
     except ValueError:
-        raise TextError(f"{where}: {text!r} is not a number", "a score is a number") from None
+        raise TextError(f"{where}: {text!r} is not a number", "a score must be a number") from None
     check_score(value, where)
     return -value if costs else value
 
@@ -94,7 +94,7 @@ def check_score(value: float, where: str) -> None:
     if not math.isfinite(value):
         raise TextError(
             f"{where}: the score is {value}",
-            "scores are finite numbers",
+            "scores must be finite numbers",
             "leave the hypothesis out",
         )
 
@@ -123,7 +123,7 @@ def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> l
                 hint="add it, or leave out such utterances: `skip_incomplete=True`",
             )
         notice(
-            f"{len(utterances) - len(complete):,} utterances without reference are left out, "
+            f"{len(utterances) - len(complete):,} utterances without a reference are left out; "
             f"the first is {first.utt!r}"
         )
     return complete
@@ -161,7 +161,7 @@ class ListBuilder:
         ranked = self._draft(utt, hypothesis.where).ranked
         if rank in ranked:
             raise TextError(
-                f"{hypothesis.where}: utterance {utt!r} has a hypothesis {rank} already",
+                f"{hypothesis.where}: utterance {utt!r} already has a hypothesis {rank}",
                 f"see {ranked[rank].where}",
             )
         ranked[rank] = hypothesis
@@ -171,8 +171,8 @@ class ListBuilder:
         draft = self._draft(utt, where)
         if getattr(draft, what) is not None:
             raise TextError(
-                f"{where}: utterance {utt!r} has a {what} already",
-                "each utterance is in a list once",
+                f"{where}: utterance {utt!r} already has a {what}",
+                "an utterance can appear only once in a list",
             )
         setattr(draft, what, text)
 
@@ -216,7 +216,7 @@ class ListBuilder:
                     "add one, or leave out such utterances: `skip_incomplete=True`",
                 )
             notice(
-                f"{len(empty):,} utterances without hypotheses are left out, the first is {first!r}"
+                f"{len(empty):,} utterances without hypotheses are left out; the first is {first!r}"
             )
         return {utt: draft for utt, draft in self._drafts.items() if draft.ranked}
 
@@ -229,9 +229,8 @@ def _warn_of_missing_best(source: str, drafts: dict[str, _Draft]) -> None:
     without = [utt for utt, draft in drafts.items() if min(draft.ranked) > 1]
     if without:
         notice(
-            f"{source}: {len(without):,} utterances lack the hypothesis of rank 1, the first is "
-            f"{without[0]!r}; "
-            "the best of the others takes its place"
+            f"{source}: {len(without):,} utterances lack the hypothesis of rank 1, the first "
+            f"being {without[0]!r}; the best of the others takes its place"
         )
 
 

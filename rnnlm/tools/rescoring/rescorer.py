@@ -350,8 +350,8 @@ def _tuned(
     before = int(errors_SN[:, 0].sum())
     if errors > before:
         notice(
-            f"the weights make {errors:,} errors, and the first hypotheses of the list {before:,}: "
-            "their scores are not the highest, or they are impossible under a model"
+            f"the weights give {errors:,} errors, the first hypotheses {before:,}: these do not "
+            "always score highest, or are impossible under a model"
         )
     tuned = Tuned(len(edits), words, before, errors, settings.seed)
     fingerprints = {name: model.fingerprint for name, model in models.items()}

@@ -176,12 +176,16 @@ def _streamed(
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    what = Refusal(404, "there is nothing here", hint="/openapi.json lists what there is")
+    what = Refusal(404, "not found", hint="/openapi.json lists all endpoints")
     return refused(what)
 
 
 async def _not_allowed(request: Request, error: Exception) -> Response:
-    what = Refusal(405, f"{request.method} does not go here", hint="/openapi.json lists what does")
+    what = Refusal(
+        405,
+        f"{request.method} is not allowed here",
+        hint="/openapi.json lists the methods that are",
+    )
     response = refused(what)
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)  # the methods that do

@@ -138,7 +138,7 @@ class _Answer:
 
 # ---- Inside: what a request must be.
 
-_ENDS = Refusal(503, "the server ends", retry_after=RETRY_SECONDS)
+_ENDS = Refusal(503, "the server is shutting down", retry_after=RETRY_SECONDS)
 
 
 class _Left(Exception):
@@ -198,7 +198,7 @@ class _Guard:
         is_right = hmac.compare_digest(secret.strip().encode("latin-1"), self.token)
         if not (is_bearer and is_right):
             hint = "send it as the header Authorization: Bearer TOKEN"
-            raise Refusal(401, "this server asks for a token", hint=hint)
+            raise Refusal(401, "this server requires a token", hint=hint)
 
     def _check_content(self, method: str, headers: Headers) -> None:
         """Refuse what is not JSON: pages of other origins send all else without asking."""
@@ -208,16 +208,16 @@ class _Guard:
             raise Refusal(400, what, ends_connection=True)
         encodings = headers.getlist("content-encoding")
         if any(each.strip().lower() != "identity" for each in encodings):
-            raise Refusal(415, "bodies are taken as they are, not compressed")
+            raise Refusal(415, "compressed bodies are not accepted")
         if method == "POST" and not _is_json(headers.getlist("content-type")):
             hint = "send the header Content-Type: application/json"
-            raise Refusal(415, "only JSON in UTF-8 is taken", hint=hint)
+            raise Refusal(415, "only JSON in UTF-8 is accepted", hint=hint)
         if int(headers.get("content-length", "0")) > limits.MAX_BODY:
             raise self._too_large()
 
     def _too_large(self) -> Refusal:
-        why = f"at most {limits.MAX_BODY:,} bytes are taken"
-        return Refusal(413, "the request is too large", why, "send its sentences in several")
+        why = f"the limit is {limits.MAX_BODY:,} bytes"
+        return Refusal(413, "the request is too large", why, "split it into several requests")
 
     async def _body(self, receive: Receive) -> bytes:
         """Receive the body, within its time."""
@@ -238,7 +238,7 @@ class _Guard:
                     if not message.get("more_body", False):
                         return b"".join(parts)
         except TimeoutError:
-            why = f"it has {limits.BODY_SECONDS:g} seconds"
+            why = f"the limit is {limits.BODY_SECONDS:g} seconds"
             raise Refusal(408, "the request did not arrive in time", why) from None
 
     @contextlib.contextmanager
@@ -246,7 +246,7 @@ class _Guard:
         """Take a place among the requests that are answered, if there is one."""
         if self.in_work >= limits.MAX_REQUESTS:
             why = f"{self.in_work} requests are waiting"
-            raise Refusal(503, "the server has too much to do", why, retry_after=RETRY_SECONDS)
+            raise Refusal(503, "the server is overloaded", why, retry_after=RETRY_SECONDS)
         self.in_work += 1
         try:
             yield

@@ -89,7 +89,9 @@ class Handlers:
                 400,
                 f"{model.name} has no {asked.what} to show",
                 "",
-                f"ask {' or '.join(able)}" if able else "GET /models lists what each model can",
+                f"ask {' or '.join(able)}"
+                if able
+                else ("GET /models lists what each model supports"),
             )
         return await model.run(
             lambda: line_inspection.INSPECTIONS[asked.what](model.core, asked.text)
@@ -235,7 +237,7 @@ class Handlers:
             raise Refusal(
                 413,
                 f"{len(texts):,} texts in one request",
-                f"at most {self.settings.max_sentences:,} are taken",
+                f"the limit is {self.settings.max_sentences:,}",
                 "send several requests",
             )
         characters = _characters(texts) + _characters(others)
@@ -243,14 +245,14 @@ class Handlers:
             raise Refusal(
                 413,
                 f"{characters:,} characters of text in one request",
-                f"at most {self.settings.max_characters:,} are taken",
+                f"the limit is {self.settings.max_characters:,}",
                 "send several requests",
             )
 
     def _check_count(self, name: str, count: int, most: int) -> None:
         """Refuse to find or draw more than a request may ask for."""
         if count > most:
-            raise Refusal(422, f"{name} is {count:,}", f"this server gives at most {most:,}")
+            raise Refusal(422, f"{name} is {count:,}", f"the limit of this server is {most:,}")
 
 
 @functools.lru_cache(maxsize=256)

@@ -12,10 +12,10 @@ from rnnlm.tools.serving.schemas import ErrorAnswer
 
 REFERENCES = "#/components/schemas/{name}"
 REFUSALS = {
-    "400": "a text or a setting that cannot be",
+    "400": "an invalid text or setting",
     "404": "no such model",
-    "413": "more text than a request may have",
-    "422": "JSON of another shape, or a number beyond a limit",
+    "413": "more text than a request may hold",
+    "422": "JSON that does not match the schema, or a number beyond a limit",
 }
 
 

@@ -36,7 +36,7 @@ async def unless_left(request: Request, answer: Awaitable[Struct]) -> Struct:
     try:
         await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not answering.done():
-            raise Refusal(499, "the client has left")
+            raise Refusal(499, "the client has disconnected")
         return answering.result()
     finally:
         answering.cancel()

@@ -34,12 +34,14 @@ def token_from(file: str | None) -> str | None:
     else:
         where, token = file, _read_token(file).strip()
     if len(token) < FEWEST_CHARACTERS:
-        why = f"it has {len(token)} characters; {FEWEST_CHARACTERS} are the fewest"
+        why = f"it has {len(token)} characters; at least {FEWEST_CHARACTERS} are needed"
         raise UsageError(f"the token in {where} is too short", why, f"make one: {MAKE_TOKEN}")
     if not all("!" <= character <= "~" for character in token):
-        why = "clients send it in a header, which takes letters, digits and signs of ASCII"
+        why = "use only letters, digits and symbols of ASCII"
         raise UsageError(
-            f"the token in {where} is none that a client can send", why, f"make one: {MAKE_TOKEN}"
+            f"the token in {where} holds characters that HTTP headers cannot carry",
+            why,
+            f"make one: {MAKE_TOKEN}",
         )
     return token
 
@@ -55,15 +57,17 @@ def _read_token(file: str) -> str:
 def check_access(settings: ServingSettings, token: str | None) -> None:
     """Refuse to serve everybody unless it was said aloud."""
     if token is not None and settings.no_auth:
-        raise UsageError("`no_auth=True` needs no token", hint="leave out one of them")
+        raise UsageError(
+            "`no_auth=True` and a token cannot be combined", hint="leave out one of them"
+        )
     if token is None and not settings.no_auth and not settings.is_local:
         raise UsageError(
-            f"other machines reach {settings.host}, and no token is asked of them",
+            f"{settings.host} is reachable from other machines, but no token is set",
             hint=f"set ${TOKEN_VARIABLE}, or `token_file=FILE`; `no_auth=True` lets everybody in",
         )
     for name in settings.allow_host:
         if name != "*" and "*" in name.removeprefix("*."):
-            why = "* is every name, and *.example.org every name below one"
+            why = "* matches every name, and *.example.org every name below example.org"
             raise UsageError(f"allow_host = {name} is not valid", why)
 
 
@@ -118,9 +122,9 @@ def _bound(settings: ServingSettings) -> socket.socket:
         )
         listener = socket.socket(family, kind, protocol)
     except UnicodeError:
-        raise UsageError(f"there is no address {host}") from None
+        raise UsageError(f"no such address: {host}") from None
     except OSError as error:
-        raise UsageError(f"there is no address {host}", error.strerror or "") from None
+        raise UsageError(f"no such address: {host}", error.strerror or "") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -128,7 +132,7 @@ def _bound(settings: ServingSettings) -> socket.socket:
         listener.close()
         hint = ""
         if error.errno == errno.EADDRINUSE:
-            hint = "`port` names another one; `port=0` takes any that is free"
+            hint = "choose another `port`; `port=0` takes any free one"
         raise UsageError(
             f"cannot listen at {host}, port {port}", error.strerror or "", hint
         ) from None

@@ -114,7 +114,7 @@ class Embedder:
             raise UsageError(what, hint="leave it out")
         if settings.pooling and self.layer in self.reader.text_layers:
             raise UsageError(
-                f"layer {self.layer} of this model has one vector a text: pooling has no effect",
+                f"layer {self.layer} of this model has one vector per text: pooling has no effect",
                 hint="leave it out, or choose another layer",
             )
         self.pooling: Pooling = settings.pooling or "last"
@@ -170,7 +170,7 @@ class Embedder:
     def _checked(self, line: str, number: int) -> str:
         """Return the line as it is read; its words refer to that."""
         if "\n" in line:
-            raise TextError(f"line {number} holds a newline", hint="give each line on its own")
+            raise TextError(f"line {number} holds a newline", hint="give each line separately")
         if is_blank(line):
             return ""
         hint = "remove it, or use `special_symbols` drop or replace"
@@ -249,7 +249,7 @@ def _layer(reader: LayerReader, settings: EmbeddingSettings) -> str:
         )
     if settings.words and layer in reader.text_layers:
         raise UsageError(
-            f"layer {layer} of this model has one vector a text, and none of words",
+            f"layer {layer} of this model has one vector per text, but none per word",
             hint=f"choose {', '.join(of_tokens)}",
         )
     return layer

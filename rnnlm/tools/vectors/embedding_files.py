@@ -86,7 +86,7 @@ def check_path(path: Path, words: bool, overwrite: bool) -> str:
         suffix = JSON_LINES
     if suffix not in SUFFIXES:
         raise UsageError(
-            f"{path} does not have the suffix of a file of vectors",
+            f"{path} does not have the suffix of a vectors file",
             hint=nearest(path.suffix, SUFFIXES),
         )
     check_file(path, overwrite)

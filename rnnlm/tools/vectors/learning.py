@@ -164,7 +164,7 @@ def _learned(stream: WordStream, settings: LearningSettings, progress: Progress)
     if settings.method == "svd":
         if settings.width is None and width >= size:
             width = size - 1
-            notice(f"vectors of {width} numbers: svd can have no more with {size} words")
+            notice(f"the vectors have {width} numbers: svd allows no more with {size} words")
         return svd_vectors(
             ids_N=ids_N,
             line_offsets=line_offsets,

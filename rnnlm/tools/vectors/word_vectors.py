@@ -182,7 +182,7 @@ def word_vectors(
     core = loading.load_if_named(model, "cpu")
     name = _short(loading.name_if_saved(model))
     if not hasattr(core, "word_vectors"):
-        why = "only networks have them; n-grams, mixtures and adapting models have none"
+        why = "only networks have them; n-gram models, mixtures and adapted models do not"
         raise UsageError(f"{name} has no word vectors", why, "name a network")
     rows = core.word_vectors(which)
     return WordVectors(tuple(rows.symbols), rows.rows_VE, f"{which} vectors of {name}", rows.note)

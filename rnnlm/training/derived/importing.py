@@ -88,7 +88,7 @@ def _note_unreachable(tokenizer: Tokenizer) -> None:
     odd = [words[number] for number in np.flatnonzero(is_split | is_other)]
     if odd:
         notice(
-            f"text read with these settings never holds these words of the file: {first_of(odd)}"
+            f"these words of the file never occur in text read with these settings: {first_of(odd)}"
         )
 
 

@@ -231,14 +231,14 @@ def check_request(
     perplexity.check_context(context)
     if len(names) < 2:
         raise UsageError(
-            "a mixture needs at least two models", f"there is {len(names)}", "name another one"
+            "a mixture needs at least two models", f"only {len(names)} is named", "name another one"
         )
     if weights is not None:
         check_weights(np.asarray(weights, dtype=np.float64), len(names))
     elif on is None:
         raise UsageError(
-            "the weights of the models are unknown",
-            hint="name a text to tune the weights on, `on=TEXT`, or give them: `weights=0.7,0.3`",
+            "the mixture has no weights",
+            hint="tune them on a text with `on=TEXT`, or give them: `weights=0.7,0.3`",
         )
     for name in names:
         registry.check_use("mix", loading.task_of(name), name)

@@ -84,7 +84,7 @@ def prune(
     manifest = model_folder.read_manifest(folder)
     if not manifest.kind.has_ngrams:
         raise UsageError(
-            f"the model {name} is of kind {manifest.model}", "only n-gram models are pruned"
+            f"the model {name} is of kind {manifest.model}", "only n-gram models can be pruned"
         )
     with model_folder.owned(output, overwrite, "pruning"):
         model, manifest = stored_model.load(folder, "cpu")
@@ -124,7 +124,7 @@ def _check(limits: Limits) -> None:
     threshold = limits.threshold
     if threshold is not None and limits.ngrams is not None:
         raise UsageError(
-            "a threshold and a number of n-grams contradict each other", hint="give one of them"
+            "a threshold and a number of n-grams cannot be combined", hint="leave one of them out"
         )
     if threshold is not None and not (math.isfinite(threshold) and threshold >= 0):
         raise UsageError(
@@ -134,7 +134,7 @@ def _check(limits: Limits) -> None:
 
     # By order and vocabulary: something must be left.
     if limits.max_order is not None and limits.max_order < 1:
-        raise UsageError(f"order {limits.max_order} is not valid", "the lowest is 1")
+        raise UsageError(f"order {limits.max_order} is not valid", "it must be 1 or more")
     if limits.max_vocab is not None and limits.max_vocab < SMALLEST_VOCABULARY:
         raise UsageError(
             f"a vocabulary of {limits.max_vocab} is too small",
@@ -176,7 +176,7 @@ def _with_fewer_words(model: NgramModel, limits: Limits) -> NgramModel:
     if model.tokenizer.name != WordTokenizer.name:
         raise UsageError(
             f"the vocabulary of a {model.tokenizer.name} tokenizer cannot be limited",
-            "only words can be left out as a whole",
+            "only whole words can be removed",
         )
     tokenizer = cast(WordTokenizer, model.tokenizer)
     kept_V = np.ones(tokenizer.size, dtype=bool)
@@ -195,7 +195,9 @@ def _mask_of_file(tokenizer: WordTokenizer, file: str) -> np.ndarray:
             words_of_line = split_words(line)
             if len(words_of_line) > 1:
                 what = f"{file}, line {number}: {len(words_of_line)} words"
-                raise TextError(what, "it should have one word a line", "leave counts and such out")
+                raise TextError(
+                    what, "each line must hold one word", "remove counts and other columns"
+                )
             listed += words_of_line
 
     words = tokenizer.encode([word for word in listed if word not in (BOUNDARY, SENTENCE_START)])

@@ -85,7 +85,9 @@ def mix_static(
     called = [loading.name_of(name) for name in several(names, "names")]
     mixing.check_request(called, on, weights, context)
     if temp is not None and memory is None:
-        raise UsageError("temp needs memory", "all is in memory, unless that is limited")
+        raise UsageError(
+            "`temp` needs `memory`", "nothing is written to disk unless memory is limited"
+        )
     manifests = [_ngram_manifest(name) for name in called]
     with _owned(output, overwrite):
         # One vocabulary for all models.
@@ -144,16 +146,16 @@ def _ngram_manifest(name: str) -> Manifest:
     hint = "mix them without `static`"
     if adaptation:
         raise UsageError(
-            f"{name} cannot be joined with others into one n-gram model",
-            f"{base} adapts itself to what it reads, which no table of n-grams can",
+            f"{name} cannot be merged into one n-gram model",
+            f"{base} adapts to what it reads, which an n-gram table cannot",
             hint,
         )
     if not manifest.kind.has_ngrams:
         if manifest.model == "mixture":
-            hint = f"name the models that {name} is made of, or {hint}"
+            hint = f"name the parts of {name}, or {hint}"
         raise UsageError(
-            f"{name} cannot be joined with others into one n-gram model",
-            f"it is of kind {manifest.model}, and holds no n-grams of several orders",
+            f"{name} cannot be merged into one n-gram model",
+            f"it is of kind {manifest.model}, which has no n-grams of several orders",
             hint,
         )
     return manifest
@@ -166,13 +168,15 @@ def _load(name: str, report: Progress) -> NgramModel:
     assert isinstance(model, NgramModel)  # the only class of that kind
     if model.unseen_context_logprob:
         raise UsageError(
-            f"{name} cannot be joined with others into one n-gram model",
+            f"{name} cannot be merged into one n-gram model",
             "the scores of stupid backoff are not probabilities",
             "train it with another smoothing, or mix them without `static`",
         )
     for disorder in disorders(model):
         raise ModelError(
-            f"the tables of {name} are damaged", disorder, "make it again; rnnlm doctor says more"
+            f"the tables of {name} are damaged",
+            disorder,
+            "rebuild it; rnnlm doctor shows what is damaged",
         )
     return model
 
@@ -213,9 +217,9 @@ def common_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str]) -> T
         why = _difference(tokenizer, first)
         if why:
             raise UsageError(
-                f"{name} and {names[0]} cannot be joined into one n-gram model",
+                f"{name} and {names[0]} cannot be merged into one n-gram model",
                 why,
-                f"train or import one of them again: rnnlm train --tokenizer-from {names[0]}, or "
+                f"retrain or re-import one of them: rnnlm train --tokenizer-from {names[0]}, or "
                 f"--tokenizer-from {name}",
             )
     return _with_all_words(cast(Sequence[WordTokenizer], tokenizers))
@@ -224,14 +228,17 @@ def common_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str]) -> T
 def _difference(one: Tokenizer, other: Tokenizer) -> str:
     """Say in what two tokenizers differ beside the words that they know; "" if in nothing."""
     if one.name != other.name:
-        return "they read text in different ways"
+        return "they read text differently"
     mine, its = one.to_settings(), other.to_settings()
     names = sorted({*mine, *its} - {*CHOOSING})
     differing = [name for name in names if mine.get(name) != its.get(name)]
     if differing:
         return ", ".join(f"{name} is {mine.get(name)} and {its.get(name)}" for name in differing)
     if one.name != WordTokenizer.name and one.fingerprint != other.fingerprint:
-        return f"their {one.name} tokenizers have different symbols, which only words may have"
+        return (
+            f"their {one.name} tokenizers have different symbols; only word vocabularies can "
+            "be merged"
+        )
     return ""
 
 
@@ -244,8 +251,8 @@ def _with_all_words(tokenizers: Sequence[WordTokenizer]) -> WordTokenizer:
     union = WordTokenizer(settings, Vocabulary(tuple(words), None))
     unknown = [len(words) - tokenizer.size for tokenizer in tokenizers]
     notice(
-        f"the models have different vocabularies; together {len(words):,} words, of which each "
-        f"lacks {' and '.join(f'{count:,}' for count in unknown)}"
+        f"the models have different vocabularies: of {len(words):,} words in all, they lack "
+        f"{' and '.join(f'{count:,}' for count in unknown)}"
     )
     return union
 

@@ -169,7 +169,7 @@ def tune(
         if ppl_before is not None and best.ppl >= ppl_before and OFF[kind] not in given:
             best = Trial(best.settings | {OFF[kind]: 0.0}, ppl_before)
             yield best
-            notice(f"no settings are better than the model alone: `{OFF[kind]}` is 0")
+            notice(f"no settings beat the model without adaptation: `{OFF[kind]}` is set to 0")
         tuned = TunedSettings(
             kind,
             best.settings,

@@ -130,8 +130,8 @@ def warn_of(found: Mapping[str, Overlap], hashes: Mapping[str, str], holds_out: 
             same.append(text)
         elif overlap.share > MUCH_OVERLAP and holds_out and name == "valid":
             notice(
-                f"{share} of the lines held out for validation {counts} are also in the part that "
-                "is trained on: metrics will be worse on a text that repeats less"
+                f"{share} of the lines held out for validation {counts} are also in the rest of "
+                "the training text: expect worse metrics on less repetitive text"
             )
         elif overlap.share > MUCH_OVERLAP:
             repeated.append(f"{share} of the lines of {text} {counts}")
@@ -341,7 +341,7 @@ def _of_counts(folder: str, request: Request, resolved: Resolved, kind: registry
     tell_unseen(marks, {"the model": tokenizer})
     valid_is = ", ".join(map(corpora.title, request.valid)) or "none"
     if not request.valid:
-        notice("nothing is held out of counts: `valid` names a text to validate on")
+        notice("nothing can be held out of counts: name a validation text with `valid`")
     data = counts.with_valid(encoded.get("valid"))
     return Texts(resolved, data, valid_is, encoded.get("test"))
 
@@ -364,7 +364,7 @@ def _with_read(
         given = loading.load_tokenizer(request.tokenizer_from)
         if given.fingerprint != tokenizer.fingerprint:
             raise UsageError(
-                f"`tokenizer_from` brings another tokenizer than {folder} is {how} with",
+                f"`tokenizer_from` names another tokenizer than {folder} was {how} with",
                 hint=f"rnnlm {command} TEXT --tokenizer-from {request.tokenizer_from}",
             )
 
@@ -381,7 +381,7 @@ def _with_read(
     for field in fields(TextSettings):
         stored[field.name] = getattr(settings, field.name)
     origin = f"{what.removeprefix('a ')} {folder}"
-    return _with_stored(stored, resolved, f"{folder} is {how} with", origin)
+    return _with_stored(stored, resolved, f"{folder} was {how} with", origin)
 
 
 def _with_stored(stored: dict[str, Any], resolved: Resolved, brings: str, origin: str) -> Resolved:
@@ -390,8 +390,8 @@ def _with_stored(stored: dict[str, Any], resolved: Resolved, brings: str, origin
         if resolved.is_asked(name) and resolved.values[name] != value:
             raise UsageError(
                 f"{brings} {name} = {value}",
-                f"{resolved.values[name]} was asked for",
-                "give one of them",
+                f"{resolved.values[name]} was requested",
+                "leave one of them out",
             )
     return resolved.with_found(origin, stored)
 
@@ -415,5 +415,5 @@ def _given_tokenizer(
 ) -> tuple[Tokenizer, Resolved]:
     """Load the tokenizer of the model `source`. Return it, and the settings with its own."""
     tokenizer = loading.load_tokenizer(source)
-    brings, origin = "`tokenizer_from` brings", f"tokenizer of {source}"
+    brings, origin = "`tokenizer_from` has", f"tokenizer of {source}"
     return tokenizer, _with_stored(tokenizer.to_settings(), resolved, brings, origin)

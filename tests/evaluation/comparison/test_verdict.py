@@ -28,8 +28,8 @@ from rnnlm.evaluation.resampling import Interval
             Interval(0.001, -0.002, 0.004),
             False,
             (
-                "no difference is shown: kn5 has +0.0010 bits a token beside demo, 95 % interval "
-                "-0.0020 to 0.0040."
+                "no significant difference: kn5 has +0.0010 bits a token relative to demo, 95 % "
+                "interval -0.0020 to 0.0040."
             ),
         ),
     ],

@@ -68,7 +68,8 @@ def test_statistics_that_have_changed_are_refused(tmp_path):
     path = tmp_path / STATISTICS
     path.write_bytes(path.read_bytes().replace(np.float32(4).tobytes(), np.float32(5).tobytes()))
     with pytest.raises(
-        ModelError, match="are damaged; their SHA-256 is not the one recorded; gather them again"
+        ModelError,
+        match="are damaged; their SHA-256 does not match the recorded one; collect them again",
     ):
         companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
 
@@ -76,5 +77,7 @@ def test_statistics_that_have_changed_are_refused(tmp_path):
 def test_statistics_without_a_hash_are_damaged(tmp_path):
     owner = np.frombuffer(b"0123456789ab", dtype=np.uint8)
     (tmp_path / STATISTICS).write_bytes(b"".join(tensors.chunks({**SQUARES, "model": owner})))
-    with pytest.raises(ModelError, match="are damaged; their SHA-256 is not the one recorded"):
+    with pytest.raises(
+        ModelError, match="are damaged; their SHA-256 does not match the recorded one"
+    ):
         companions.read_statistics(tmp_path, SHAPES, "0123456789ab")

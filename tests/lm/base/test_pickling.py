@@ -89,8 +89,8 @@ def test_changed_or_missing_model_is_a_named_error(folder, tmp_path):
     save(place, fit("unigram", additive_k=3.0), "unigram", additive_k=3.0)
     with pytest.raises(
         ModelError,
-        match=r"mine has changed since it was pickled; its fingerprint is \w{12} now, and "
-        r"was \w{12}",
+        match="mine has changed since it was pickled; its fingerprint was \\w{12} and is now "
+        "\\w{12}",
     ):
         pickle.loads(data)
     shutil.rmtree(place)

@@ -106,8 +106,8 @@ def test_far_from_zero_nothing_is_lost():
 
 
 @pytest.mark.parametrize(("weights", "what"), [
-    ([1.0], "1 weights do not fit 2 models"),
-    ([0.5, 0.25, 0.25], "3 weights do not fit 2 models"),
+    ([1.0], "there are 1 weights for 2 models"),
+    ([0.5, 0.25, 0.25], "there are 3 weights for 2 models"),
     ([0.5, 0.6], "the weights 0.5, 0.6 are not valid for a mixture; their sum is 1.1"),
     ([1.5, -0.5], "the weights 1.5, -0.5 are not valid for a mixture; one is negative"),
     ([math.nan, 1.0], "the weights nan, 1 are not all numbers"),
@@ -124,8 +124,8 @@ def test_weights_that_cannot_be(weights, what):
 @pytest.mark.parametrize(("lines", "settings", "difference"), [
     (["a b"], {"tokenizer": "char"}, "char with V = "),
     (["a c"], {}, "token 3 is 'c' in one and 'b' in the other"),
-    (["a b"], {"lowercase": True}, "same symbols, other settings: lowercase is True and False"),
-    (["a b c"], {}, "word with V = 5, and word with V = 4"),
+    (["a b"], {"lowercase": True}, "the same symbols but different settings: lowercase is True and False"),
+    (["a b c"], {}, "word with V = 5 and word with V = 4"),
 ])  # fmt: skip
 def test_different_tokenizers_are_an_error_naming_the_difference(lines, settings, difference):
     other = fit("unigram", lines, **settings)

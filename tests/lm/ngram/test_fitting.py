@@ -148,7 +148,7 @@ def test_events_tell_the_steps_and_their_results():
 
 @pytest.mark.parametrize(("settings", "message"), [
     ({"order": 7, "smoothing": "witten-bell"},
-     "longest line has 3 tokens with its end: the model has order 4"),
+     "longest line has 3 tokens including its end, so the model has order 4"),
     ({"smoothing": "kn", "discounts": "lmplz"}, "discounts = lmplz does not apply to smoothing kn"),
 ])  # fmt: skip
 def test_settings_that_the_text_or_method_cannot_take_are_told(settings, message):
@@ -259,5 +259,5 @@ def test_spelling_rare_words_does_not_change_the_model(name, settings):
 
 def test_a_full_disk_is_an_error_leaving_nothing(little_memory, temp):
     temp.rmdir()
-    with pytest.raises(OutputError, match=f"no room for temporary files in {temp}"):
+    with pytest.raises(OutputError, match=f"there is no space for temporary files in {temp}"):
         events_of(data_of(), memory="9k")

@@ -140,7 +140,7 @@ def test_a_penalty_makes_less_likely_whatever_the_probability():
 
 
 def test_where_nothing_is_left_that_is_an_error():
-    with pytest.raises(UsageError, match="nothing is left"):
+    with pytest.raises(UsageError, match="no token can be drawn"):
         draw(np.full((1, 3), -np.inf), [np.random.default_rng(1)], SamplingSettings())
 
 

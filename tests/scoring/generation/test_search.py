@@ -240,5 +240,5 @@ def test_what_does_not_go_together_is_an_error():
     with pytest.raises(ModelError, match="not numbers"):
         search(broken, Starts(broken.initial_state(1), one.input_S, one.limits_S))
     silent = UnigramModel(np.full(model.tokenizer.size, -np.inf), model.tokenizer)
-    with pytest.raises(UsageError, match="nothing is left"):
+    with pytest.raises(UsageError, match="no text can be generated"):
         search(silent, Starts(silent.initial_state(1), one.input_S, one.limits_S))

@@ -142,7 +142,7 @@ def test_winograd_schemas_with_a_pronoun(tmp_path):
     assert sentences(tmp_path, "w.json", json.dumps([row])) == [wanted]
     twice = {**row, "text": f"{text} it"}
     [problem] = problems(tmp_path, "w.json", json.dumps([twice]))
-    assert problem == "the pronoun occurs in the sentence 2 times, not once"
+    assert problem == "the pronoun occurs 2 times in the sentence, not once"
     placed = {**twice, "pronoun_loc": text.index("it was")}
     assert len(sentences(tmp_path, "w.json", json.dumps([placed]))) == 1
     by_text = {key: value for key, value in row.items() if key != "label"} | {"answer": "The tray"}
@@ -152,10 +152,10 @@ def test_winograd_schemas_with_a_pronoun(tmp_path):
 @pytest.mark.parametrize("changes, problem", [
     ({"answer": ""}, "answer is missing"), ({"answer": "3"}, "answer is '3', neither 1 nor 2"),
     ({"option2": ""}, "option2 is missing"),
-    ({"sentence": "no blank"}, "a blank (_) occurs in the sentence 0 times"),
+    ({"sentence": "no blank"}, "a blank (_) occurs 0 times in the sentence"),
     ({"answer": None, "label": 2}, "label is 2, neither 0 nor 1"),
     ({"options": ["a"]}, "options are not two texts"),
-    ({"pronoun": "she"}, "the pronoun occurs in the sentence 0 times"),
+    ({"pronoun": "she"}, "the pronoun occurs 0 times in the sentence"),
 ])  # fmt: skip
 def test_a_schema_with_a_part_missing_says_why(tmp_path, changes, problem):
     row = {"sentence": "Ann left because _ was late.", "option1": "Ann", "option2": "Eve"}
@@ -228,7 +228,7 @@ def test_white_space_of_pairs_is_told_and_stripped(tmp_path):
     rows = [("the dogs bark. ", "the dogs barks."), ("the dogs bark.", "the  dogs barks.")]
     path = tmp_path / "pairs.tsv"
     path.write_text("".join("\t".join(row) + "\n" for row in [("good", "bad"), *rows]))
-    with pytest.warns(RnnlmWarning, match="^2 sentences hold white space.*`strip=True`"):
+    with pytest.warns(RnnlmWarning, match="^2 sentences hold irregular white space.*`strip=True`"):
         score_set(model, read_pairs(path))
     read = read_pairs(path, strip=True)
     stripped = [(pair.good, pair.bad) for pair in read.pairs]

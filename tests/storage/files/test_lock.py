@@ -77,7 +77,7 @@ def test_remote_lock_is_respected_while_heard_from(tmp_path):
 
 def test_long_silent_remote_run_is_taken_as_gone(tmp_path):
     owned(tmp_path, ELSEWHERE, lock.SILENT_SECONDS + 20)
-    with pytest.warns(RnnlmWarning, match="left locked by process 4711 on far-away"):
+    with pytest.warns(RnnlmWarning, match="was locked by process 4711 on far-away"):
         held(tmp_path).__enter__()
 
 

@@ -95,12 +95,16 @@ def change_the_record(path):
 @pytest.mark.parametrize(
     "change, run, why",
     [
-        (None, {**RUN, "model": "xyz"}, "`model` was abc, is xyz"),
-        (shorten, RUN, "it is shorter than it was"),
-        (change_a_byte, RUN, "it was changed before its end"),
+        (None, {**RUN, "model": "xyz"}, "`model` was abc and is now xyz"),
+        (shorten, RUN, "it is shorter than before"),
+        (change_a_byte, RUN, "its existing rows have been changed"),
         (change_the_record, RUN, "line 3 of .scores.tsv.run was changed"),
-        (lambda path: journal_beside(path).path.unlink(), RUN, "nothing says how it was made"),
-        (lambda path: journal_beside(path).write([]), RUN, "does not say what was begun"),
+        (
+            lambda path: journal_beside(path).path.unlink(),
+            RUN,
+            "there is no record of how it was made",
+        ),
+        (lambda path: journal_beside(path).write([]), RUN, "does not record what was started"),
         (lambda path: journal_beside(path).append(Written(-1, 9, "")), RUN, "Expected 'int' >= 0"),
     ],
 )
@@ -110,7 +114,7 @@ def test_anything_else_is_kept_and_refused(path, change, run, why):
         change(path)
     before = path.read_bytes()
     with pytest.raises(
-        OutputError, match="already (holds another result|exists)|not as it was"
+        OutputError, match="already (holds another result|exists)|changed since it was"
     ) as caught:
         begin(path, run)
     assert why in caught.value.why and path.read_bytes() == before
@@ -121,9 +125,9 @@ def test_anything_else_is_kept_and_refused(path, change, run, why):
 def test_what_was_changed_after_it_was_finished_is_refused(path, whole):
     end(begin(path))
     path.write_bytes(path.read_bytes() + b"mine")
-    with pytest.raises(OutputError, match="not as it was written") as caught:
+    with pytest.raises(OutputError, match="has changed since it was written") as caught:
         next_step_of_file(path, RUN, False)
-    assert caught.value.why == "its SHA-256 is another"
+    assert caught.value.why == "its SHA-256 does not match the recorded one"
 
 
 def test_what_cannot_be_written_is_refused(tmp_path):

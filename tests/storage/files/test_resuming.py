@@ -38,10 +38,10 @@ def test_the_rule_says_what_to_do(found, overwrite, step):
 @pytest.mark.parametrize(
     "found, why",
     [
-        (Found({"order": "5"}), "`order` was 5, is 3"),
-        (Found({"order": "5"}, is_finished=True), "`order` was 5, is 3"),
-        (Found({"order": "3", "text 2": "1 byte"}), "text 2 was 1 byte, is not given"),
-        (Found(), "nothing says how it was made"),
+        (Found({"order": "5"}), "`order` was 5 and is now 3"),
+        (Found({"order": "5"}, is_finished=True), "`order` was 5 and is now 3"),
+        (Found({"order": "3", "text 2": "1 byte"}), "text 2 was 1 byte and is now not given"),
+        (Found(), "there is no record of how it was made"),
         (Found({"order": "3"}, fault="a line was changed"), "a line was changed"),
     ],
 )
@@ -50,7 +50,7 @@ def test_whatever_else_is_there_is_named_with_both_ways_out(found, why):
         next_step(PLACE, found, {"order": "3"})
     expected = "already exists" if found == Found() else "already holds another result"
     if found.fault:
-        expected = "is not as it was written"
+        expected = "has changed since it was written"
     assert caught.value.what == f"kept {expected}" and caught.value.why == why
     assert "`output`" in caught.value.hint and "`overwrite=True`" in caught.value.hint
 
@@ -60,7 +60,7 @@ def test_whatever_else_is_there_is_named_with_both_ways_out(found, why):
     [
         (b"a b", b"a b c", r"the text has changed: 3 bytes before, 5 bytes now"),
         (b"a b", b"a c", r"the text has changed: changed 2.* before, changed 1970-.* now"),
-        (b"a b", None, r"the text comes from standard input or a pipe, so nothing shows that"),
+        (b"a b", None, "the text comes from standard input or a pipe, so it cannot be checked"),
     ],
 )
 def test_the_difference_of_two_texts_is_a_sentence(tmp_path, before, now, why):
@@ -79,7 +79,7 @@ def test_the_difference_of_two_texts_is_a_sentence(tmp_path, before, now, why):
 
 def test_few_of_many_differences_are_named():
     names = [f"setting_{number}" for number in range(9)]
-    with pytest.raises(OutputError, match="`setting_2` was 1, is 2 and 6 more"):
+    with pytest.raises(OutputError, match="`setting_2` was 1 and is now 2 and 6 more"):
         next_step(PLACE, Found(dict.fromkeys(names, "1")), dict.fromkeys(names, "2"))
 
 

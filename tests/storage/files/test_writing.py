@@ -47,7 +47,7 @@ def test_disk_failure_error_names_the_requested_file(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    why = "No space left on device; make space, or choose another folder"
+    why = "No space left on device; free some space, or choose another folder"
     with pytest.raises(OutputError, match=rf"^cannot write to out\.jsonl; {why}$"):
         write("out.jsonl", check=False)
     assert not list(tmp_path.iterdir())

@@ -95,7 +95,7 @@ def test_with_few_places_the_frequent_labels_come_first_and_the_others_are_named
     assert intents(held) == {"a", "b"}
     [notice] = [str(each.message) for each in told]
     assert notice == (
-        "no example held out for validation has 'c' of column intent: its metrics say nothing "
+        "no example held out for validation has 'c' of column intent: validation says nothing "
         "about that"
     )
 

@@ -133,7 +133,7 @@ def test_what_makes_no_sense_is_said(tagger, classifier, pronouncer, models):
     model = rnnlm.load(tagger.folder)
     with pytest.raises(ArgumentTypeError, match="sentences must be a list, not a str"):
         tag(model, "fly me")
-    with pytest.raises(UsageError, match="is a classifier of texts"):
+    with pytest.raises(UsageError, match="is a classifier"):
         tag(classifier.folder, ["fly me"])
     with pytest.raises(UsageError, match="is a language model"):
         tag(rnnlm.load(models.unigram), ["fly me"])

@@ -92,7 +92,7 @@ def test_several_files_and_globs_are_read_in_order(tmp_path):
     text = read_pairs([tmp_path / "*.en"], ParallelSettings(), [[tmp_path / "*.fr"]])
     expected = [("a.en 1", 1), ("a.en 2", 2), ("b.en 1", 1), ("b.en 2", 2)]
     assert [(pair.source, pair.line) for pair in text.pairs] == expected
-    with pytest.raises(UsageError, match="2 files of sources and 1 of targets"):
+    with pytest.raises(UsageError, match="2 source files and 1 target files"):
         read_pairs([tmp_path / "*.en"], ParallelSettings(), [[tmp_path / "a.fr"]])
 
 
@@ -235,7 +235,7 @@ def test_bad_utf8_is_replaced_on_request(read):
 
 
 def test_what_does_not_go_together_is_wrong_usage(read, tmp_path):
-    with pytest.raises(UsageError, match="save it as Parquet or JSON-lines"):
+    with pytest.raises(UsageError, match="save it as Parquet or JSON lines"):
         read_pairs(["hf:owner/name"])
     with pytest.raises(TextError, match=r"is a directory; name its files: .*/\*.tsv"):
         read_pairs([tmp_path])

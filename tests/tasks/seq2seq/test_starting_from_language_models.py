@@ -199,9 +199,9 @@ REFUSED = {
     "another tokenizer": ({"init_encoder_from": "f", "tokenizer_from": "char",
                            "flags": {"shared_vocabulary": True}}, "differs leave"),
     "a setting of the tokenizer": ({"init_encoder_from": "f", "flags": {"tokenizer": "byte"}},
-                                   "brings tokenizer = word byte was asked"),
+                                   "has tokenizer = word byte was requested"),
     "one of the target's": ({"init_decoder_from": "f", "flags": {"target_tokenizer": "byte"}},
-                            "brings target_tokenizer = word byte was"),
+                            "has target_tokenizer = word byte was"),
     "two vocabularies": (
         {"init_encoder_from": "f", "init_decoder_from": "char",
          "flags": {"shared_vocabulary": True}}, "different tokenizers",

@@ -45,7 +45,7 @@ def test_whether_they_share_a_vocabulary_is_taken_over(model):
 def test_what_they_are_not_is_refused(model, settings):
     is_shared, folder = model
     given = {name: value or str(not is_shared).lower() for name, value in settings.items()}
-    with pytest.raises(RnnlmError, match=f"`tokenizer_from` brings {next(iter(given))} = "):
+    with pytest.raises(RnnlmError, match=f"`tokenizer_from` has {next(iter(given))} = "):
         codec_of(folder, **given)
 
 

@@ -193,7 +193,7 @@ def other_text(content):
 
 
 THESIS = write("thesis.tex", b"years of work")
-OTHER, CHANGED = "d already holds another result", "d is not as it was written"
+OTHER, CHANGED = "d already holds another result", "d has changed since it was written"
 PREPARE = "prepare text.txt -o d --workers 1"
 REQUESTS = {  # what happened to a prepared text, what is typed, and what is said
     "a sample of NaN": ([], f"{PREPARE} --sample nan", "sample = ", 2),
@@ -227,10 +227,15 @@ REQUESTS = {  # what happened to a prepared text, what is typed, and what is sai
     "half a journal": ([begun, cut("unfinished.json", 99)], PREPARE, CHANGED, 1),
     "vocabulary changed": ([begun, write("vocab.txt", b"1\tx\n")], PREPARE, CHANGED, 1),
     "vocabulary missing": ([begun, remove("vocab.txt")], PREPARE, CHANGED, 1),
-    "train: a part": ([begun], "train d --model unigram -o out", "the text in d is not compl", 1),
+    "train: a part": ([begun], "train d --model unigram -o out", "the text in d is only partly", 1),
     "train: two texts": ([], "train d {text} --model unigram -o out", "d is a prepared text", 2),
-    "train: tokenizer": ([], "train d --model unigram --tokenizer char -o out", "d is prepared", 2),
-    "eval: tokenizer": ([], "eval -m {subwords} d", "d is prepared with another tokenizer", 2),
+    "train: tokenizer": (
+        [],
+        "train d --model unigram --tokenizer char -o out",
+        "d was prepared",
+        2,
+    ),
+    "eval: tokenizer": ([], "eval -m {subwords} d", "d was prepared with another tokenizer", 2),
     "train: characters": (
         [],
         "train d --model lstm --set characters=cnn -o out",

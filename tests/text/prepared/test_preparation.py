@@ -111,7 +111,7 @@ def test_interrupted_work_resumes_to_the_same_bytes(
     folder = tmp_path / "prepared"
     assert (folder / storing.JOURNAL).is_file() and not (folder / storing.INDEX).exists()
     assert len(list(folder.glob("shard-*.safetensors"))) == shards
-    with pytest.raises(ModelError, match="not completely prepared"):
+    with pytest.raises(ModelError, match="only partly prepared"):
         prepared_text.load(folder)
     if shards == 3:
         shard = folder / "shard-00001.safetensors"
@@ -138,7 +138,9 @@ def cut_off_after(shards, monkeypatch, prepared, settings):
 def test_a_finished_text_is_only_replaced_on_request(tmp_path, prepared):
     first = prepared()
     before = content(tmp_path / "prepared")
-    with pytest.raises(OutputError, match="already holds another result.*`min_count` was 1, is 2"):
+    with pytest.raises(
+        OutputError, match="already holds another result.*`min_count` was 1 and is now 2"
+    ):
         prepared(min_count=2)
     with pytest.warns(RnnlmWarning, match="prepared is finished: "):
         assert prepared().lines_hash == first.lines_hash
@@ -156,7 +158,7 @@ def test_a_text_or_result_that_changed_is_another(tmp_path, text, prepared, name
     path = text if name == "text.txt" else tmp_path / name
     path.write_bytes(change(path.read_bytes()))
     before = content(tmp_path / "prepared")
-    with pytest.raises(OutputError, match="already holds another|not as it was written"):
+    with pytest.raises(OutputError, match="already holds another|changed since it was written"):
         prepared()
     assert content(tmp_path / "prepared") == before
 
@@ -205,7 +207,7 @@ def test_a_dying_worker_stops_work_but_keeps_results(tmp_path, prepared, monkeyp
 
     with monkeypatch.context() as patched:
         patched.setattr(Processes, "submit", dying)
-        with pytest.raises(RnnlmError, match="process died; it was ended by SIGKILL"):
+        with pytest.raises(RnnlmError, match="process died; it was killed by SIGKILL"):
             prepared(workers=1)
     prepared("unbroken")
     prepared()

@@ -133,7 +133,7 @@ def test_a_sample_of_all_gives_every_word(tmp_path, text, prepared, stdin):
 
     # Standard input cannot be read twice.
     stdin(text.read_bytes())
-    with pytest.raises(UsageError, match="standard input can be read once; .* two readings"):
+    with pytest.raises(UsageError, match="standard input can be read only once; .* reads it twice"):
         prepared("piped", source="-", sample="all")
 
 
@@ -153,7 +153,7 @@ def test_too_little_memory_is_refused(tmp_path, monkeypatch):
     assert preparation.bounds_of(300_000_000, tmp_path).threads >= 1
     # A program that has loaded much needs more.
     monkeypatch.setattr(system, "private_bytes", lambda: 400_000_000)
-    with pytest.raises(SettingsError, match="the program itself holds 400 MB") as raised:
+    with pytest.raises(SettingsError, match="the program itself uses 400 MB") as raised:
         preparation.bounds_of(450_000_000, tmp_path)
     least = int(re.search(r"at least (\d+)M", raised.value.hint)[1]) + 1
     assert preparation.bounds_of(least * 10**6, tmp_path).threads >= 1

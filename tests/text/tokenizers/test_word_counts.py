@@ -87,7 +87,7 @@ def test_unwritable_counts_name_the_folder(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", Full)
-    with pytest.raises(OutputError, match="No space left on device; make space, or choose"):
+    with pytest.raises(OutputError, match="No space left on device; free some space, or choose"):
         counted([["a"], ["b"]], MemoryLimit(1, PLENTY, tmp_path))
     assert os.listdir(tmp_path) == []
 

@@ -138,13 +138,13 @@ def test_models_that_cannot_tell_languages_are_refused(languages):
     rule = rule_of(FilterSettings(), ("one", "two"))
     with pytest.raises(UsageError, match="the model of two reads words"):
         Judge({"one": languages["English"], "two": words}, rule)
-    with pytest.raises(UsageError, match="read different texts"):
+    with pytest.raises(UsageError, match="read text differently"):
         Judge({"one": languages["English"], "two": lower}, rule)
 
 
 @pytest.mark.parametrize(("settings", "languages", "has_buckets", "what"), [
-    ({}, (), False, "what is to be kept"), ({"keep": ("heads",)}, (), True, "there is no 'heads'"),
-    ({"keep": ()}, (), True, "keep names nothing"),
+    ({}, (), False, "nothing says which documents to keep"), ({"keep": ("heads",)}, (), True, "there is no 'heads'"),
+    ({"keep": ()}, (), True, "keep is empty"),
     ({}, ("en", "de"), True, "buckets are for one model"),
 ])  # fmt: skip
 def test_rules_that_contradict_themselves(settings, languages, has_buckets, what):

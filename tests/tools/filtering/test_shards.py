@@ -134,7 +134,7 @@ def test_columns_are_found_or_named(tmp_path):
     ('{"text": "a"}\n["b"]', "line 2: not a JSON object"),
     ('[{"text": "a"}]', "line 1: not a JSON object"),
     ('{"text": "\\ud800"}', "line 1, column 'text': not UTF-8.*half a character"),
-    ('{"text": "a", "perplexity": 3}', "line 1: there is a column 'perplexity' already"),
+    ('{"text": "a", "perplexity": 3}', "line 1: there is already a column 'perplexity'"),
 ])  # fmt: skip
 def test_bad_rows_are_errors_with_their_line(tmp_path, rows, what):
     path = tmp_path / "a.jsonl"
@@ -227,7 +227,7 @@ def test_chunks_of_parquet_are_joined_to_groups(tmp_path):
 @pytest.mark.parametrize(("columns", "reading", "what"), [
     ({"body": ["a"], "x": [1]}, {"column": "text"}, "no column 'text'"),
     ({"text": [1]}, {}, "row 1: column 'text' holds an int, not text"),
-    ({"text": ["a"], "bucket": [1]}, {}, "there is a column 'bucket' already"),
+    ({"text": ["a"], "bucket": [1]}, {}, "there is already a column 'bucket'"),
     ({"a": ["a"], "b": ["b"]}, {}, "which column holds the text"),
 ])  # fmt: skip
 def test_bad_tables_are_errors(tmp_path, columns, reading, what):
@@ -248,5 +248,5 @@ def test_damaged_files_are_errors(table, tmp_path):
 
 def test_tables_with_delimiters_are_refused(tmp_path):
     for name, reading in (("a.csv", {}), ("a.tsv", {"column": "text"})):
-        with pytest.raises(UsageError, match="tables with a delimiter are not filtered"):
+        with pytest.raises(UsageError, match="delimited tables cannot be filtered"):
             open_shard(str(tmp_path / name), Reading(**reading))

@@ -169,9 +169,13 @@ def test_report_says_word_only_for_word_models(elman):
     models = {"words": elman, "letters": fit("rnn", tokenizer="char")}
     found = inspect_gradients(models, TEXT, lags=2, positions=5, exponents=0)
     words, letters = found.verdict.splitlines()
-    assert "by the word read" in words and "by the token read" not in words
-    assert "by the token read" in letters and "by the word read" not in letters
-    assert "by the token read" in found.tables()[0].title
+    assert (
+        "with respect to the word read"
+    ) in words and "with respect to the token read" not in words
+    assert (
+        "with respect to the token read"
+    ) in letters and "with respect to the word read" not in letters
+    assert "with respect to the token read" in found.tables()[0].title
     assert found.models[1].curves()[-1][0] == "loss by token read"
     figure = found.figure()
     title = figure.axes[1].get_title().replace("\n", " ")

@@ -166,13 +166,13 @@ def test_gapless_ranks_are_not_reported(here, base):
     ("-1.5", "-inf", "line 2: the score is -inf"),
     ("-1.5", "good", "line 2: 'good' is not a number"),
     ("-1.5", "1_0", "line 2: '1_0' is not a number"),
-    ("u1\t2\t", "u1\t1\t", "line 3: utterance 'u1' has a hypothesis 1 already"),
-    ("u2\tREF\t\t", "u1\tREF\t\t", "line 4: utterance 'u1' has a reference already"),
+    ("u1\t2\t", "u1\t1\t", "line 3: utterance 'u1' already has a hypothesis 1"),
+    ("u2\tREF\t\t", "u1\tREF\t\t", "line 4: utterance 'u1' already has a reference"),
     ("REF\t\tthe", "REF\t-1\tthe", "line 1: a reference has a score"),
     ("u1\t2\t", "u1\tsecond\t", "line 3: 'second' is not a valid rank"),
     ("u1\t2\t", "u1\t-2\t", "line 3: '-2' is not a valid rank"),
     ("the hat", "the\that", "line 3: not a line of an n-best list"),
-    ("u1\t2\t-2\t", "u1-2 ", "line 3: not a line.*not mixed"),
+    ("u1\t2\t-2\t", "u1-2 ", "line 3: not a line.*of one format only"),
     ("u1\t2\t-2\t", '{"utt": "u1"}\n', "line 3: not a line"),
     ("u2\t1\t-3\t\n", "", "line 4: utterance 'u2' has no hypotheses"),
     ("u1\tREF", "\tREF", "line 1: the utterance has no name"),
@@ -185,7 +185,7 @@ def test_table_errors_name_their_line(here, old, new, message):
 
 @pytest.mark.parametrize(("record", "message"), [
     ({"ref": "x", "hypotheses": []}, "line 2: 'utt' is missing"),
-    ({"utt": "u1", "hypotheses": []}, "line 2: utterance 'u1' is in the list already"),
+    ({"utt": "u1", "hypotheses": []}, "line 2: utterance 'u1' is already in the list"),
     ({"utt": "u3"}, "line 2: 'hypotheses' is missing"),
     ({"utt": "u3", "hypotheses": []}, "line 2: utterance 'u3' has no hypotheses"),
     ({"utt": "u3", "hypotheses": ["x"]}, "line 2, hypothesis 1: not an object"),
@@ -205,15 +205,15 @@ def test_json_errors_name_their_line(here, record, message):
 @pytest.mark.parametrize(("file", "text", "message"), [
     ("scores", "u1-1 -1.5\nu2-1 -3\n", "text, line 2: 'u1-2' has no score"),
     ("scores", "u1-1 -1.5\nu1-2 -2\nu1-2 -2\nu2-1 -3\n",
-     "scores, line 3: 'u1-2' has a score already"),
+     "scores, line 3: 'u1-2' already has a score"),
     ("scores", "u1-1 -1.5\nu1-2 -2\nu2-1 -3\nu2-2 -3\n",
      "1 scores have no hypothesis, the first is 'u2-2'"),
     ("scores", "u1-1 -1.5\nu1-2\nu2-1 -3\n", "scores, line 2: the score is missing"),
     ("scores", "u1-1 -1.5\nu1-2 x\nu2-1 -3\n", "scores, line 2: 'x' is not a number"),
     ("text", "u1-1 the cat\nu1\tREF\t\tthe\n", "line 2: 'u1' is not the name"),
     ("text", "u1-1 the cat\nu1-1 the hat\n",
-     "line 2: 'u1-1' has no score|has a hypothesis 1 already"),
-    ("ref", "u1 the cat\nu1 the cat\nu2\n", "ref, line 2: utterance 'u1' has a reference already"),
+     "line 2: 'u1-1' has no score|already has a hypothesis 1"),
+    ("ref", "u1 the cat\nu1 the cat\nu2\n", "ref, line 2: utterance 'u1' already has a reference"),
     ("ref", "u1 the cat\nu2\nu3 what\n", "ref, line 3: utterance 'u3' has no hypotheses"),
 ])  # fmt: skip
 def test_kaldi_folder_errors_name_file_and_line(here, file, text, message):
@@ -266,12 +266,12 @@ def test_folders_and_files_without_lists_are_errors(here):
 
 def test_incomplete_utterances_are_left_out_if_asked(here):
     write(here / "a", TSV + "u3\tREF\t\tlost\nu4\t1\t-1\tnobody knows\n")
-    with pytest.warns(RnnlmWarning, match="1 utterances without hypotheses are left out, .*'u3'"):
+    with pytest.warns(RnnlmWarning, match="1 utterances without hypotheses are left out; .*'u3'"):
         utterances = read_nbest("a", ListSettings(skip_incomplete=True))
     assert [u.utt for u in utterances] == ["u1", "u2", "u4"]
     with pytest.raises(TextError, match="line 7: utterance 'u4' has no reference"):
         with_references(utterances, skip_incomplete=False)
-    with pytest.warns(RnnlmWarning, match="1 utterances without reference are left out"):
+    with pytest.warns(RnnlmWarning, match="1 utterances without a reference are left out"):
         assert [u.utt for u in with_references(utterances, skip_incomplete=True)] == ["u1", "u2"]
     with pytest.raises(TextError, match="no utterance has a reference"):
         with_references(utterances[2:], skip_incomplete=True)
@@ -280,9 +280,9 @@ def test_incomplete_utterances_are_left_out_if_asked(here):
 def test_references_must_not_contradict_the_list(here):
     write(here / "a", TSV)
     assert seen(read_nbest("a", references=[write(here / "same", "u1  the cat \n")])) == EXPECTED
-    with pytest.raises(TextError, match="ref, line 1: another reference for 'u1'"):
+    with pytest.raises(TextError, match="ref, line 1: a different reference for 'u1'"):
         read_nbest("a", references=[write(here / "ref", "u1 the dog\n")])
-    with pytest.raises(TextError, match="ref, line 2: utterance 'u5' has a reference already"):
+    with pytest.raises(TextError, match="ref, line 2: utterance 'u5' already has a reference"):
         read_nbest("a", references=[write(here / "ref", "u5 the dog\nu5 the dog\n")])
     with pytest.warns(RnnlmWarning, match="1 references are for utterances that are not in .*'u5'"):
         read_nbest("a", references=[write(here / "ref", "u5 the dog\n")])

@@ -155,7 +155,7 @@ class TestWeightsFile:
         other = model({"</s>": 1 / 4, "<unk>": 1 / 4, "a": 1 / 4, "b": 1 / 4}, "2b")
         with pytest.raises(ModelError, match=r"other models; for m \(1a\); given: m \(2b\)"):
             rescore(misheard(2), {"m": other}, weights)
-        with pytest.raises(ModelError, match="they have none for other"):
+        with pytest.raises(ModelError, match="there is none for other"):
             rescore(misheard(2), {"m": likes, "other": other}, weights)
         expected = rescore(misheard(2), {"m": likes}, weights)
         assert rescore(misheard(2), {"moved": likes}, weights) == expected
@@ -191,7 +191,7 @@ class TestWeightsFile:
          "holds no weights"),
         ('{"weights": {"lm:n": 1, "lm:m": 1}, "models": {"m": "1a"}}',
          "'lm:n' is a feature of no model"),
-        ('{"weights": {"words": 1}, "models": {"m": "1a"}}', "that of 'lm:m' is missing"),
+        ('{"weights": {"words": 1}, "models": {"m": "1a"}}', "the weight of 'lm:m' is missing"),
     ])  # fmt: skip
     def test_that_is_damaged_is_an_error(self, tmp_path, text, message):
         (tmp_path / "w.json").write_text(text)

@@ -116,9 +116,9 @@ def test_sources_come_from_lists_or_files_and_persist(model, tmp_path):
 
 
 @pytest.mark.parametrize(("text", "keyed", "message"), [
-    (TSV, "u1 the cat\n", "another source for 'u1'"),
-    (TSV + "u1\tSRC\t\ta cat\n", "", "'u1' has a source already"),
-    (TSV, "u2 a\nu2 b\n", "'u2' has a source already"),
+    (TSV, "u1 the cat\n", "a different source for 'u1'"),
+    (TSV + "u1\tSRC\t\ta cat\n", "", "'u1' already has a source"),
+    (TSV, "u2 a\nu2 b\n", "'u2' already has a source"),
     ("u1\tSRC\t-1\ta dog\nu1\t1\t-1\tun\n", "", "a source has a score"),
 ])  # fmt: skip
 def test_sources_that_contradict_each_other_are_refused(tmp_path, text, keyed, message):

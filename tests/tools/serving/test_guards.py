@@ -166,7 +166,7 @@ def test_only_the_token_opens_the_server(given, status):
     assert answered.status == status
     if status == 401:
         assert answered.headers["www-authenticate"] == "Bearer"
-        assert answered.error["what"] == "this server asks for a token"
+        assert answered.error["what"] == "this server requires a token"
 
 
 def test_the_page_and_health_need_no_token():
@@ -206,7 +206,7 @@ def test_a_slow_body_is_given_up(lower):
     lower("BODY_SECONDS", 0.05)
     slow = answer(body=[b" "] * 50, pause=0.01)
     assert slow.status == 408
-    assert slow.error["why"] == "it has 0.05 seconds"
+    assert slow.error["why"] == "the limit is 0.05 seconds"
 
 
 def test_a_client_that_leaves_is_forgotten():

@@ -32,7 +32,7 @@ def test_answers_are_sent_at_once():
 @pytest.mark.parametrize("name", ["models.*", "a*b.example", "**"])
 def test_a_name_with_a_star_inside_is_refused(name):
     running.check_access(ServingSettings(allow_host=("*", "*.example.org", "models.example")), None)
-    with pytest.raises(UsageError, match="every name below one"):
+    with pytest.raises(UsageError, match="every name below example.org"):
         running.check_access(ServingSettings(allow_host=(name,)), None)
 
 

@@ -301,9 +301,13 @@ def test_a_look_inside_shows_gates_weights_and_orders(browser, server):
     )
     waited(lambda: "forget" in browser.find_element("css selector", "#read-cards").text)
     waited(lambda: "3-gram" in browser.find_element("css selector", "#read-cards").text)
-    weights = "//button[text()='What earlier words weigh']"
+    weights = "//button[text()='Influence of earlier words']"
     browser.find_element("xpath", weights).click()
-    waited(lambda: "Rows are predicted" in browser.find_element("css selector", "#read-cards").text)
+    waited(
+        lambda: (
+            "Rows are predicted words" in browser.find_element("css selector", "#read-cards").text
+        )
+    )
 
     # The first word is predicted from nothing but the boundary, the next one from two words.
     rows = browser.find_elements("css selector", "#read-cards article:first-child .heat tbody tr")

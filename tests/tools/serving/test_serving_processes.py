@@ -95,7 +95,7 @@ def test_long_answers_are_given_up_finally():
         assert len(answers) == 2
         for status, headers, error in answers:
             assert (status, headers["retry-after"]) == (503, "1")
-            assert error["error"]["what"] == "the server ends"
+            assert error["error"]["what"] == "the server is shutting down"
         assert code == 0
         assert seconds < 2.0 + SLACK_SECONDS
 
@@ -123,7 +123,7 @@ def test_a_missing_model_is_said_at_once(rnnlm, tmp_path):
 def test_a_server_for_others_asks_for_a_token(rnnlm, ngrams, tmp_path):
     refused = rnnlm("serve", *map(str, ngrams), "--host", "0.0.0.0", "--port", "0")
     assert refused.code == 2
-    assert "no token is asked of them" in refused.errors[0]
+    assert "is reachable from other machines, but no token is set" in refused.errors[0]
     assert "--no-auth" in refused.errors[-1]
 
     file = tmp_path / "token"

@@ -165,7 +165,7 @@ def test_a_classifiers_features_are_of_texts_or_words(name):
     np.testing.assert_allclose(found[reading.chosen], reading.features.text_BH.numpy(), atol=1e-5)
     highest = rnnlm.Model(model).embed(["fly me"], words=True)
     assert highest.shape == (2, {"lstm": 16}.get(name, 8)) and not np.allclose(*highest)
-    with pytest.raises(UsageError, match="one vector a text"):
+    with pytest.raises(UsageError, match="one vector per text"):
         rnnlm.Model(model).embed(["fly me"], words=True, layer="features")
     with pytest.raises(UsageError, match="pooling has no effect"):
         rnnlm.Model(model).embed(["fly me"], pooling="max", layer="features")

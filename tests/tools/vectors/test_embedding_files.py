@@ -103,5 +103,5 @@ def test_existing_or_formatless_files_are_refused(tmp_path, model):
     (tmp_path / "a.npy.words.tsv").write_text("mine")
     with pytest.raises(OutputError, match=r"a\.npy\.words\.tsv already exists"):
         save_vectors(tmp_path / "a.npy", Embedder(model, EmbeddingSettings(words=True)), LINES)
-    with pytest.raises(UsageError, match="not have the suffix of a file of vectors"):
+    with pytest.raises(UsageError, match="not have the suffix of a vectors file"):
         save_vectors(tmp_path / "a.csv", Embedder(model), LINES)

@@ -59,7 +59,7 @@ def test_symbols_with_white_space_are_not_written(tmp_path):
     ("a 1 2\nb 1\n", TextError, "line 2: 1 numbers instead of 2"),
     ("a 1 x\n", TextError, "'x' is not a finite number"),
     ("2 2\na 1 2\n", TextError, "cut off"),
-    ("1 2\na 1 2\nb 3 4\n", TextError, "has 2 vectors, its first line says 1"),
+    ("1 2\na 1 2\nb 3 4\n", TextError, "has 2 vectors, but its first line says 1"),
     ("1 3\na 1 2\n", TextError, "2 numbers instead of 3"),
     ("", TextError, "no vectors"),
 ])  # fmt: skip
@@ -136,7 +136,7 @@ def test_a_label_model_has_input_vectors_only(task, kind):
 
 
 def test_models_without_vectors_and_unknown_kinds_are_refused():
-    with pytest.raises(UsageError, match=r"no word vectors.*n-grams"):
+    with pytest.raises(UsageError, match="no word vectors.*n-gram models"):
         word_vectors(tiny_models.fit("ngram", order=2))
     with pytest.raises(UsageError, match="unknown vectors 'outputs'"):
         word_vectors(tiny_models.fit("unigram"), "outputs")

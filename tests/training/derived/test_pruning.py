@@ -75,7 +75,7 @@ def test_the_words_of_a_file_stay(big, tmp_path):
 @pytest.mark.parametrize("row", ["of\t12", "of 12 3", "of  the", "12\tof", "of,12 of"])
 def test_rows_of_a_vocabulary_that_are_not_a_word_are_refused(row, big, tmp_path):
     (tmp_path / "words").write_text(f"the\n\n {row}\nto\n")
-    with pytest.raises(TextError, match="words, line 3: . words; it should have one word a line"):
+    with pytest.raises(TextError, match="words, line 3: . words; each line must hold one word"):
         prune(str(big), tmp_path / "small", Limits(vocab=str(tmp_path / "words")))
 
 
@@ -104,7 +104,7 @@ def test_model_can_be_replaced_by_its_pruned_self(big, tmp_path):
 
 
 BAD = {
-    "no limits are given": Limits(), "contradict": Limits(threshold=1e-8, ngrams=100_000),
+    "no limits are given": Limits(), "cannot be combined": Limits(threshold=1e-8, ngrams=100_000),
     "threshold -1.0": Limits(threshold=-1.0),
     "threshold nan": Limits(threshold=float("nan")),
     "order 0": Limits(max_order=0),

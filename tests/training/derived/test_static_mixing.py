@@ -176,13 +176,13 @@ REFUSED = {  # what some models are made with
 
 
 @pytest.mark.parametrize(("names", "what", "why"), [
-    (["a", "words"], "words cannot be joined", "it is of kind unigram"),
-    (["a", "demo"], "demo cannot be joined", "it is of kind lstm"),
-    (["a", "a+unigram"], "a+unigram cannot be joined", "a adapts itself"),
-    (["a", "stupid"], "stupid cannot be joined", "not probabilities"),
-    (["a", "lower"], "lower and a cannot be joined", "lowercase is True and False"),
-    (["a", "chars"], "chars and a cannot be joined", "different ways"),
-    (["chars", "other chars"], "other chars and chars cannot be joined", "different symbols"),
+    (["a", "words"], "words cannot be merged", "it is of kind unigram"),
+    (["a", "demo"], "demo cannot be merged", "it is of kind lstm"),
+    (["a", "a+unigram"], "a+unigram cannot be merged", "a adapts to what it reads"),
+    (["a", "stupid"], "stupid cannot be merged", "not probabilities"),
+    (["a", "lower"], "lower and a cannot be merged", "lowercase is True and False"),
+    (["a", "chars"], "chars and a cannot be merged", "they read text differently"),
+    (["chars", "other chars"], "other chars and chars cannot be merged", "different symbols"),
     (["a"], "a mixture needs at least two models", ""),
 ])  # fmt: skip
 def test_other_models_are_refused(here, names, what, why):
@@ -198,7 +198,7 @@ def test_other_models_are_refused(here, names, what, why):
 
 def test_a_mixture_is_refused_with_its_parts_named(here):
     rnnlm.mix(["a", "b"], output="mixture", weights=[0.5, 0.5])
-    with pytest.raises(UsageError, match="name the models that mixture is made of"):
+    with pytest.raises(UsageError, match="name the parts of mixture"):
         mix_static(["mixture", "c"], output="out", weights=[0.5, 0.5])
 
 
@@ -224,7 +224,7 @@ def test_damaged_tables_are_named_before_work(here):
 
 def test_words_of_all_are_in_one_vocabulary():
     tokenizers = [make_tokenizer([line]) for line in ("a b b", "c b", "d")]
-    with pytest.warns(RnnlmWarning, match="together 6 words, of which each lacks 2 and 2 and 3"):
+    with pytest.warns(RnnlmWarning, match="of 6 words in all, they lack 2 and 2 and 3"):
         found = common_tokenizer(tokenizers, ["one", "two", "three"])
     assert found.symbols() == ["</s>", "<unk>", "b", "a", "c", "d"]
     assert found.counts_V is None and json.dumps(found.to_settings())

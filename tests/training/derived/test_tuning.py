@@ -177,7 +177,7 @@ def test_tuned_settings_outlive_further_training_with_a_warning(lstm):
     tuned_of(lstm, "dynamic", statistics=Lines(LINES))
     values = small_settings(registry.kind_of("lstm")).values
     model_folder.save(lstm, fit("lstm", budget="9steps"), "lstm", values, 9, {}, goes_on=True)
-    with pytest.warns(RnnlmWarning, match="before the model was trained again"):
+    with pytest.warns(RnnlmWarning, match="before the model was retrained"):
         loading.load(f"{lstm}+cache", "cpu")
     with pytest.raises(ModelError, match="belong to other weights"):
         loading.load(f"{lstm}+dynamic", "cpu")
@@ -257,8 +257,8 @@ def test_what_is_tuned_is_found_at_once(lstm):
 
 
 @pytest.mark.parametrize("change, why", [
-    ({"tokens": 9}, "`tokens` was 100000, is 9"),
-    ({"given": {"cache_tokens": 500}}, "`given` was not given, is cache_tokens"),
+    ({"tokens": 9}, "`tokens` was 100000 and is now 9"),
+    ({"given": {"cache_tokens": 500}}, "`given` was not given and is now cache_tokens"),
 ])  # fmt: skip
 def test_settings_that_were_chosen_otherwise_are_kept(lstm, change, why):
     tuned_of(lstm, "cache")
@@ -292,7 +292,9 @@ def test_a_damaged_journal_shows_nothing(lstm):
     tries, tuned = tuned_of(lstm, "cache")
     journal = lstm / "adapt-cache.journal"
     journal.write_bytes(journal.read_bytes().replace(b'"cache"', b'"cashe"'))
-    with pytest.raises(OutputError, match="adapt-cache.json already exists; nothing says how"):
+    with pytest.raises(
+        OutputError, match="adapt-cache.json already exists; there is no record of how"
+    ):
         tuned_of(lstm, "cache")
     (lstm / "adapt-cache.json").unlink()
     assert tuned_of(lstm, "cache") == (tries, tuned)

@@ -131,8 +131,11 @@ def test_texts_that_are_not_held_out_are_reported(tmp_path, monkeypatch):
     ]
     expected = ["the test text is the validation text itself: its metrics add nothing"]
     assert told("a", valid=("few",), test=("few",)) == expected
-    held_out = "100% of the lines held out for validation (20 of 20, short ones left out) are also in the part that is trained on: "
-    expected = [held_out + "metrics will be worse on a text that repeats less"]
+    held_out = (
+        "100% of the lines held out for validation (20 of 20, short ones left out) are also in "
+        "the rest of the training text: "
+    )
+    expected = [held_out + "expect worse metrics on less repetitive text"]
     assert told("twice", flags={"holdout": 0.25}) == expected
     assert told("a", flags={"holdout": 0.25}) == []
 
@@ -154,7 +157,7 @@ def test_the_overlap_is_in_the_model_and_card(tmp_path):
     found = json.loads((tmp_path / "m" / "config.json").read_text())["training"]["lines_in_train"]
     assert found == {"test": 1.0}
     shown = (tmp_path / "m" / "README.md").read_text()
-    assert "| lines in the training text, too | test 100% |" in shown
+    assert "| lines also in the training text | test 100% |" in shown
 
 
 WRITTEN = {

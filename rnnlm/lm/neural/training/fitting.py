@@ -51,14 +51,14 @@ def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:
     resolve_precision(run.precision, resolve_device(bind_device(run.device)))
     if settings.cuda_graphs is True and current_rank().count > 1:
         raise UsageError(
-            "cuda_graphs is for one process",
-            f"there are {current_rank().count}",
+            "cuda_graphs needs a single process",
+            f"there are {current_rank().count} processes",
             "set cuda_graphs=false",
         )
     if settings.embeddings == COUNTED and not has_text:
         raise SettingsError(
             f"embeddings = {COUNTED} is for language models",
-            hint="make a file of vectors with rnnlm vectors --method svd, and name that",
+            hint="make a file of vectors with rnnlm vectors --method svd, and name it",
         )
     if settings.follows_validations and not has_valid:
         raise UsageError(
@@ -104,8 +104,8 @@ def fit_with(
         # A resumed run that ends at once says why.
         if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
             notice(
-                "the run has used its budget, which counts from its start: raise `budget` to "
-                "continue"
+                "the run has used its budget, which counts from the start of the run: raise "
+                "`budget` to continue"
             )
         elif isinstance(initial, TrainingState) and trainer.is_over:
             notice(
@@ -293,7 +293,7 @@ def place_vectors(
         return
     if weight_VE is None:
         raise SettingsError(
-            "embeddings are for word vectors",
+            "embeddings need word vectors",
             "words are read only as characters",
             "set characters_beside=true",
         )

@@ -249,7 +249,7 @@ class TextStreams:
         self.rows = fitting_rows(wanted, text.tokens)
         if self.rows < wanted:
             notice(
-                f"the text has {text.tokens} tokens only: {self.rows} parallel streams "
+                f"the text has only {text.tokens} tokens: {self.rows} parallel streams are used "
                 f"instead of {wanted}"
             )
         if self.rows < ranks.count:

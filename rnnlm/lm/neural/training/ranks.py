@@ -207,7 +207,7 @@ class ProcessGroup(SingleProcess):
             raise TrainingError(
                 f"{what} of {Rank(differing[0], self.count)} differs from that of the first "
                 "process",
-                hint="give all the same files and versions",
+                hint="give all processes the same files and versions",
             )
 
     @contextlib.contextmanager
@@ -246,7 +246,7 @@ class ProcessGroup(SingleProcess):
             return None
         why = f"{self.rank_info}: {message[-200:]}"
         if "imed out" in message:
-            why = f"{self.rank_info} had no answer within {self.timeout}"
+            why = f"{self.rank_info} got no answer within {self.timeout}"
         return LostProcess(
             "another process of the run is lost",
             why,

@@ -346,7 +346,7 @@ class OptimizationSettings:
         yield (
             (is_asgd or is_ema) and (self.return_to_best or self.schedule == "halving"),
             f"{back} and {average} cannot be combined",
-            "the best weights are averages, and training goes on from weights that are not",
+            "the best weights are averages, but training continues from weights that are not",
             "leave one of them out",
         )
 
@@ -477,13 +477,13 @@ class RunSettings:
             raise SettingsError(
                 f"rank_timeout = {self.rank_timeout!r} is not understood",
                 "it is a time",
-                "write for instance 30s or 10m",
+                "write, for instance, 30s or 10m",
             )
         if Budget.parse(self.save_every, "save_every").epochs:
             raise SettingsError(
                 f"save_every = {self.save_every!r} is not understood",
                 "it is a time or a number of steps",
-                "write for instance 5m or 200steps",
+                "write, for instance, 5m or 200steps",
             )
 
 

@@ -510,4 +510,4 @@ class Rollbacks(Numbers):
         if not self.count:
             return ""
         times = "once" if self.count == 1 else f"{self.count} times"
-        return f"; gone back {times}, to {self.rate_factor:g} of the learning rate"
+        return f"; rolled back {times}, down to {self.rate_factor:g} of the learning rate"

@@ -221,7 +221,7 @@ def _read_fields(lines: ArpaLines, fields: Fields, n: int, is_highest: bool) -> 
     lines_L = fields.lines_L
     has_backoff_L = fields.counts_L == n + 2
     is_odd_L = (fields.counts_L != n + 1) & ~has_backoff_L
-    expected = f"there should be a log-probability, {n} words, and maybe a backoff weight"
+    expected = f"a line holds a log-probability, {n} words and, optionally, a backoff weight"
     refuse(lines, lines_L, is_odd_L, f"not a {n}-gram", expected)
 
     logprob_L = _numbers(lines, lines_L, fields.take(fields.first_L), "log-probability")
@@ -462,7 +462,7 @@ def _first_places(
     is_marker_L = np.array([word in (SENTENCE_START, BOUNDARY) for word in spelled])
     for place in np.flatnonzero(is_again_L & is_marker_L).tolist():
         where = f"{lines.name}, line {lines_L[place]}"
-        lines.notices.add(where, f"{words[place]} again; the first one counts")
+        lines.notices.add(where, f"{words[place]} is repeated; the first entry is used")
     repeated = np.flatnonzero(is_again_L & ~is_marker_L)
     if len(repeated):
         place = int(repeated[0])
@@ -551,7 +551,9 @@ def _read_order(
         is_end_L = (ids_LN[:, :-1] == BOUNDARY_ID).any(axis=1)
         occurs_L = ~is_start_L & ~is_end_L
         if not occurs_L.all():
-            why = f"{SENTENCE_START} not first or {BOUNDARY} not last; no sentence contains that"
+            why = (
+                f"{SENTENCE_START} is not first or {BOUNDARY} not last, which no sentence contains"
+            )
             left_out = first_of(list(map(str, entries.lines_L[~occurs_L].tolist())), 1)
             lines.notices.add(f"{lines.name}, line {left_out}", f"{why}, so it is left out")
         ids_LN = ids_LN[occurs_L]
@@ -603,8 +605,8 @@ ZERO_LOG10 = -99.0  # what programs write for log10 of zero
 MISSING_LOG10 = -100.0  # what KenLM takes for <unk> where a file has none
 CAPITAL_UNKNOWN = "<UNK>"  # how some programs spell <unk>
 TWO_UNKNOWNS = (
-    f"{CAPITAL_UNKNOWN} is a word of its own here, but KenLM takes it for {UNKNOWN}: the scores of "
-    "both words, and of unknown words, differ there"
+    f"{CAPITAL_UNKNOWN} is a separate word here, but KenLM treats it as {UNKNOWN}: its scores of "
+    "both, and of unknown words, differ"
 )
 
 

@@ -70,14 +70,20 @@ def spell_symbols(symbols: Sequence[str]) -> list[str]:
         if spelling in taken:
             spelling = _WHITE_SPACE.sub(_by_number, symbol)
         if spelling in taken:
-            why = "ARPA has no white space in words, and its spellings are symbols themselves"
+            why = (
+                "ARPA allows no white space in words, and both of its replacement spellings "
+                "are taken"
+            )
             raise OutputError(f"the symbol {symbol!r} cannot be written", why)
         spellings[symbol] = spelling
         taken.add(spelling)
 
     if spellings:
         examples = [f"{symbol!r} as {spelling}" for symbol, spelling in spellings.items()]
-        notice(f"ARPA has no white space in words: {first_of(examples, 5)}")
+        notice(
+            "ARPA allows no white space in words, so symbols are respelled: "
+            f"{first_of(examples, 5)}"
+        )
     return [spellings.get(symbol, symbol) for symbol in symbols]
 
 
@@ -158,9 +164,9 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
         )
     if model.tokenizer.name != "word" or not model.tokenizer.keeps_text:
         notice(
-            f"the file holds tokens as this model's {model.tokenizer.name} tokenizer makes them: "
-            "other programs must be given text "
-            "tokenized in the same way; rnnlm import --tokenizer-from reads it again"
+            f"the file holds tokens of this model's {model.tokenizer.name} tokenizer: other "
+            "programs need text tokenized in the same way; rnnlm import --tokenizer-from reads it "
+            "back"
         )
     return arpa_text(model)
 

@@ -78,9 +78,9 @@ class CountShard:
         found = hashlib.sha256(np.ascontiguousarray(ids_T, np.int32).data).hexdigest()
         if found != self.sha256:
             raise TextError(
-                f"a worker reads another text in {folder} than the one that is to be counted",
+                f"a worker finds another text in {folder} than the one to count",
                 f"part {self.number + 1} differs",
-                "the folder must be one that all workers see, and must not change",
+                "all workers must see the same folder, and it must not change",
             )
 
 

@@ -142,9 +142,9 @@ def _check_prepared(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> Non
     )
     if not is_same:
         raise UsageError(
-            f"{text.sources[0]} is prepared with another tokenizer",
-            "its words have their ids already",
-            "leave options for the tokenizer out, or count the text itself",
+            f"{text.sources[0]} was prepared with another tokenizer",
+            "its words already have ids",
+            "leave out the tokenizer options, or count the original text",
         )
 
 
@@ -161,7 +161,7 @@ def of_folders(
     several = [counts_folder.load(folder) for folder in folders]
     places = [os.path.realpath(folder) for folder in folders]
     if len(set(places)) < len(places):
-        notice("a folder of counts is given more than once, and added each time")
+        notice("a folder of counts is given more than once, and its counts are added each time")
     for each in several:
         each.check()
     counts_folder.check_alike(several)
@@ -201,7 +201,7 @@ def within(counts: Counts, order: int | None) -> int:
     own = counts.index.order
     if order is not None and order > own:
         raise UsageError(
-            f"order = {order} is more than there is in {counts.folder}",
+            f"order = {order} is higher than the order of {counts.folder}",
             f"its n-grams go up to order {own}",
             f"use `order={own}`, or count the text again",
         )

@@ -225,7 +225,7 @@ def check_alike(several: Sequence[Counts]) -> None:
         if other.index.source.text_settings != first.index.source.text_settings:
             mine, its = first.index.source.text_settings, other.index.source.text_settings
             raise UsageError(
-                f"the texts of {first.folder} and {other.folder} were read in different ways",
+                f"the texts of {first.folder} and {other.folder} were read differently",
                 _difference(mine, its),
                 "count both in the same way",
             )

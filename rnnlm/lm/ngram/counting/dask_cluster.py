@@ -55,7 +55,7 @@ CONNECT_SECONDS = 10.0
 LOOK_SECONDS = 2.0  # between two questions to the scheduler
 SILENT_SECONDS = 60.0  # without an answer, after which it counts as lost
 SETTLE_SECONDS = 10.0  # for tasks that were called off
-WAY_OUT = "see whether the scheduler runs and can be reached from here, and run the command again"
+WAY_OUT = "check that the scheduler is running and reachable from here, then run the command again"
 
 
 def check_address(address: str, folder: str | None) -> None:
@@ -68,9 +68,9 @@ def check_address(address: str, folder: str | None) -> None:
         )
     if folder is None:
         raise UsageError(
-            "the workers of a cluster need a folder that all of them see",
-            f"dask = {address} names none",
-            "add `temp=DIR`, a folder of a shared file system",
+            "the workers of a cluster need a shared folder",
+            f"dask = {address} is given without one",
+            "add `temp=DIR`, a folder on a shared file system",
         )
     _distributed()
 
@@ -111,7 +111,7 @@ def connected(address: str) -> Iterator["Cluster"]:
             raise RnnlmError(
                 f"cannot connect to the Dask scheduler at {address}",
                 str(error).partition("\n")[0] or type(error).__name__,
-                "see whether it runs and can be reached from here, and what its address is",
+                "check that it is running and reachable from here, and that the address is right",
             ) from None
         held.callback(_close, client)
         cluster = Cluster(client, f"of {address}")
@@ -200,12 +200,12 @@ class Cluster(Team):
         try:
             return future.result()
         except CancelledError:
-            raise self._lost("it has dropped the work") from None
+            raise self._lost("it dropped the work") from None
         except KilledWorker as error:
             raise RnnlmError(
-                "a task has ended several workers",
+                "a task has killed several workers",
                 str(error).partition("\n")[0],
-                "they may have run out of memory: lower `memory`, or give workers more with "
+                "they may have run out of memory: lower `memory`, or give the workers more with "
                 "dask worker --memory-limit",
             ) from None
         except ModuleNotFoundError as error:
@@ -248,7 +248,7 @@ class Cluster(Team):
             if isinstance(answer, ImportError) or "ModuleNotFoundError" in str(answer):
                 raise _no_rnnlm(f"the worker {worker}", str(answer))
             if isinstance(answer, BaseException):
-                raise RnnlmError(f"the worker {worker} does not work", str(answer))
+                raise RnnlmError(f"the worker {worker} cannot run tasks", str(answer))
             if answer != code_version():
                 raise _other_version(f"the worker {worker}", str(answer), code_version())
 
@@ -269,14 +269,13 @@ class Cluster(Team):
             for worker, answer in sorted(found.items()):
                 why = str(answer)
                 if isinstance(answer, str):
-                    why = f"the file {answer} that it wrote there is not seen here"
+                    why = f"the file {answer} it wrote there is not visible here"
                     if (folder / answer).is_file():
                         continue
                 raise OutputError(
                     f"the worker {worker} does not share the folder {folder}",
                     why,
-                    "name a folder of a file system that all workers can read and write, at the "
-                    "same place",
+                    "name a folder that all workers can read and write under the same path",
                 )
         finally:
             for path in folder.glob(f"{mark}.*.new"):  # also of a worker that is lost since
@@ -390,11 +389,11 @@ def _seen(folder: str, mark: str, files: Mapping[str, str]) -> str:
     """Look at the folder as this worker sees it. Return the name of a file that it wrote there."""
     path = Path(folder) / mark
     if path.read_text() != mark:
-        raise ValueError(f"it reads something else in {path}")
+        raise ValueError(f"it finds something else in {path}")
     for name, sha256 in files.items():
         with open(name, "rb") as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
-                raise ValueError(f"it reads another {name}")
+                raise ValueError(f"it finds another {name}")
     new = f"{mark}.{secrets.token_hex(8)}.new"
     with open(Path(folder) / new, "x") as stream:
         stream.write(mark)

@@ -140,7 +140,7 @@ def _vanishing_folder() -> Iterator[Path]:
         folder = tempfile.TemporaryDirectory(prefix="rnnlm-")
     except OSError as error:
         raise OutputError(
-            f"no room for temporary files in {tempfile.gettempdir()}",
+            f"there is no space for temporary files in {tempfile.gettempdir()}",
             error.strerror or str(error),
             "free some space there, or name another folder with `temp`",
         ) from None
@@ -158,8 +158,8 @@ def memory_for_arrays(memory: str, size: int) -> int:
     if allowed < least:
         raise SettingsError(
             f"memory = {memory} is too little",
-            f"the program holds {amount(used, unit='bytes')} with its vocabulary of {size:,} "
-            f"words, and counting takes {amount(least - used, unit='bytes')} more at least",
+            f"the program uses {amount(used, unit='bytes')} with its vocabulary of {size:,} "
+            f"words, and counting needs at least {amount(least - used, unit='bytes')} more",
             f"give {least / 1e6 + 1:.0f}M or more",
         )
     return allowed - used - COUNTED_PER_WORD * size
@@ -205,7 +205,7 @@ def _ids_in_files(text: EncodedText) -> IdFiles:
     if text.files is None:
         raise UsageError(
             "workers cannot read this text",
-            "it is in the memory of this process",
+            "it exists only in the memory of this process",
             "write it to a file, or prepare it with rnnlm prepare",
         )
     return text.files
@@ -274,6 +274,6 @@ def _tell_large_shards(plan: plans.Plan, store: Store, workspace: Workspace) -> 
     if longest > LONGER * workspace.shard:
         missing = (longest - workspace.shard) * BYTES_PER_POSITION
         notice(
-            f"the count began with more memory, in parts of {longest:,} tokens: until they are "
-            f"counted, it takes about {amount(missing + 1e6, unit='bytes')} more than now allowed"
+            f"counting began with more memory, in parts of {longest:,} tokens: until they are "
+            f"done, it uses about {amount(missing + 1e6, unit='bytes')} more than is now allowed"
         )

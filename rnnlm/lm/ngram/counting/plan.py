@@ -264,8 +264,8 @@ def check_room(folder: Path, needed: int) -> None:
         free = shutil.disk_usage(folder).free
     if free < needed:
         raise OutputError(
-            f"{folder} has too little room",
-            f"the work takes about {amount(needed, unit='bytes')} of temporary files, and "
-            f"{amount(free, unit='bytes')} are free",
+            f"{folder} has too little space",
+            f"the work needs about {amount(needed, unit='bytes')} for temporary files, but only "
+            f"{amount(free, unit='bytes')} is free",
             "free some space, or name another folder with `temp`",
         )

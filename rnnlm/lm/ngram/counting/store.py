@@ -68,7 +68,7 @@ class Store:
     def __init__(self, folder: Path, needed: int = 0, mark: str = "") -> None:
         self.folder = folder
         self._journal = Journal(folder / JOURNAL)
-        hint = "delete the folder and begin again"
+        hint = "delete the folder and start again"
         self._files = FolderFiles(folder, f"the counts in {folder} are damaged", hint)
         self.needed = needed
         self.mark = mark
@@ -91,9 +91,9 @@ class Store:
         """Take up the pieces that another process has named in so much of its journal."""
         if self.journal_bytes < journal_bytes:
             raise ModelError(
-                f"{self._journal.path} is shorter here than where it is written",
+                f"{self._journal.path} is shorter here than on the machine that writes it",
                 f"{self.journal_bytes:,} bytes of {journal_bytes:,}",
-                "the folder must be one that all workers see",
+                "all workers must see the same folder",
             )
         self._read_journal(journal_bytes)
 

@@ -122,8 +122,8 @@ def _in_byte_order(tokenizer: Tokenizer) -> tuple[list[str], np.ndarray]:
     spelled = [visible_symbol(symbol) for symbol in tokenizer.symbols()]
     if SENTENCE_START in spelled:
         raise TextError(
-            f"a token reads {SENTENCE_START}",
-            "the counts use that symbol for the start of a line",
+            f"a token is {SENTENCE_START}",
+            "the counts use this symbol for the start of a line",
             "replace it in the text",
         )
     ids = sorted(range(len(spelled)), key=spelled.__getitem__)

@@ -26,8 +26,8 @@ class Workers:
         """Make sure that there can be such workers. folder: what those of a cluster share."""
         if self.processes is not None and self.address is not None:
             raise UsageError(
-                "workers and dask contradict each other",
-                "processes of this machine were asked for, and those of a cluster",
+                "workers and dask cannot be combined",
+                "one asks for processes of this machine, the other for a cluster",
                 "leave one of them out",
             )
         if self.address is not None:

@@ -76,7 +76,7 @@ class Workspace:
             yield
         except OSError as error:
             raise OutputError(
-                f"no room for {amount(length, unit='bytes')} of temporary files in "
+                f"there is no space for {amount(length, unit='bytes')} of temporary files in "
                 f"{self.folder or tempfile.gettempdir()}",
                 error.strerror or str(error),
                 "free some space there, or name another folder with `temp`",

@@ -155,7 +155,7 @@ def check_join(settings: NgramSettings) -> None:
         wanted = str(settings.interpolate).lower()
         raise SettingsError(
             f"interpolate = {wanted} is not possible with smoothing {settings.smoothing}",
-            f"it has one form: {joins[0]}",
+            f"it can only {joins[0]}",
         )
 
 

@@ -289,7 +289,8 @@ def _worth(tally: CountsOfCounts, order: int, notices: Gathered) -> np.ndarray:
     if len(counts_R) < 2:
         notices.add(
             f"order {order}",
-            "all counts are equal, too little for Good-Turing: absolute discounting is used",
+            "all counts are equal, which is too little for Good-Turing: absolute "
+            "discounting is used",
         )
     else:
         both, smoothed_R = simple_good_turing(counts_R, tally.tally_R)

@@ -29,12 +29,12 @@ def check_alike(codecs: Mapping[str, Codec]) -> None:
     for name, codec in codecs.items():
         columns.add(tuple((each.name, each.level, each.form) for each in codec.columns))
         names = ", ".join(each.name for each in codec.columns)
-        learned.append(f"{name} has learned {names}")
+        learned.append(f"{name} predicts {names}")
     if len(columns) > 1:
         raise ComparisonError(
             "models of different labels cannot be compared",
             ", ".join(learned),
-            "name models that have learned the same columns",
+            "name models that predict the same columns",
         )
 
 

@@ -391,8 +391,8 @@ def _sums(model: TaskModel, found: list[Prediction]) -> Check:
         worst = max(worst, float(np.nan_to_num(beyond, nan=np.inf)))
         asked += len(p_NK)
     detail = (
-        f"probabilities of {asked:,} labels of {len(found)} random sentences: farthest "
-        f"from 1 by {worst:.1e}"
+        f"probabilities of {asked:,} labels of {len(found)} random sentences: the largest "
+        f"deviation from 1 is {worst:.1e}"
     )
     return Check("sums", "ok" if worst <= TOLERANCE else "failed", detail)
 
@@ -411,7 +411,7 @@ def _spans(model: TaskModel, found: list[Prediction]) -> Check:
             if tuple(schemes.convert(labels, column.scheme, column.scheme)) != labels:
                 detail = f"{column.name}: {' '.join(labels)} is not in {column.scheme}"
                 return Check("spans", "failed", detail)
-    return Check("spans", "ok", f"the labels of {len(found)} random sentences keep to their scheme")
+    return Check("spans", "ok", f"the labels of {len(found)} random sentences follow their scheme")
 
 
 def _padding(model: TaskModel, texts: list[list[str]], together: list[Prediction]) -> Check:
@@ -423,7 +423,7 @@ def _padding(model: TaskModel, texts: list[list[str]], together: list[Prediction
         for one, other in zip(alone, before, strict=True):
             differences.append(np.abs(_p(one) - _p(other)).max())
         worst = max(worst, float(np.nan_to_num(max(differences), nan=np.inf)))
-    detail = f"probabilities of a sentence alone and among others differ by {worst:.1e} at most"
+    detail = f"probabilities of a sentence alone and in a batch differ by at most {worst:.1e}"
     return Check("padding", "ok" if worst <= TOLERANCE else "failed", detail)
 
 

@@ -117,7 +117,7 @@ def _in_schemes(codec: Codec, text: LabelledText) -> LabelledText:
         names = ", ".join(column.name for column in codec.columns)
         raise UsageError(
             "the labels of the data are not those of the model",
-            f"they are {its_names}, and it has learned {names}",
+            f"the data has {its_names}; the model predicts {names}",
             "name columns with `label_column`",
         )
 
@@ -166,8 +166,8 @@ def _of_sounds(codec: Codec, text: LabelledText, name: str) -> LabelledData:
     beyond = sum(len(each.word_labels[0]) > most * len(each.words) for each in text.examples)
     if beyond:
         notice(
-            f"{name}: {beyond:,} of {len(text.examples):,} words need more than {most} sounds "
-            "a letter; they count as wrong"
+            f"{name}: {beyond:,} of {len(text.examples):,} words need more than {most} sounds per "
+            "letter; they count as wrong"
         )
     learned = replace(text, examples=tuple(map(_unaligned, text.examples)))
     return encode_examples(codec, text, learned)

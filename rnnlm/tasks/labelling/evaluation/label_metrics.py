@@ -98,7 +98,7 @@ def check_lengths(gold: Labels, predicted: Labels, of_words: bool = True) -> Non
                     f"sentence {number:,} has {len(expected):,} gold labels and "
                     f"{len(found):,} predicted ones"
                 ),
-                hint="each word needs one label of either kind",
+                hint="each word needs one gold and one predicted label",
             )
 
 
@@ -116,7 +116,7 @@ def accuracy_counts(
     check_lengths(gold, predicted)
     if among is not None and list(map(len, among)) != list(map(len, gold)):
         raise UsageError(
-            "`among` and the labels have different words", hint="one value for each word"
+            "`among` and the labels have different lengths", hint="give one value for each word"
         )
     right, words = [], []
     for number, (expected, found) in enumerate(zip(gold, predicted, strict=True)):
@@ -246,7 +246,7 @@ def plot(matrix: Confusion, title: str = "") -> "Figure":
     gold label, numbers are counts."""
     matrix = matrix.joined(MOST_LABELS)
     size = len(matrix.labels)
-    said = "right labels on the diagonal, confusions beside it"
+    said = "correct labels on the diagonal, confusions off it"
     title = f"{title}: {said}" if title else said.capitalize()
     inches = min(plotting.WIDEST - BESIDE, max(2.4, 0.4 * size))
     width, height = inches + BESIDE, min(inches + 1.6, plotting.TALLEST)
@@ -462,12 +462,12 @@ class Predictions:
 
     def __post_init__(self) -> None:
         if self.level not in _LEARNED:
-            raise UsageError(f"labels of a {self.level} have no metrics", hint="word or text")
+            raise UsageError(f"labels of a {self.level} have no metrics", hint="use word or text")
         if self.multi_label and self.level == "word":
             raise UsageError(
                 "a word has one label in each column",
                 "only texts can have several labels",
-                "classification, or another column",
+                "use classification, or another column",
             )
         if (self.references is None) != (self.symbols is None):
             raise UsageError(

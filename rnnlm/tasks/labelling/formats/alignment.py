@@ -337,7 +337,7 @@ def align(
     """
     if iterations < 1 or max_symbols < 1:
         raise SettingsError(
-            "an alignment needs at least one iteration and one symbol a letter",
+            "an alignment needs at least one iteration and one symbol per letter",
             f"{iterations = }, {max_symbols = }",
         )
     # Begin with all units of as many symbols equally likely.

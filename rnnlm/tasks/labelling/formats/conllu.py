@@ -91,7 +91,7 @@ def parse_block(source: str, block: Sequence[Line], start: int = 0) -> ConlluSen
         if len(row) != len(FIELDS):
             raise TextError(
                 f"{source}, line {number}: {plural(len(row), 'column')}, not 10",
-                "CoNLL-U has ten, with tabs between them",
+                "CoNLL-U has ten, separated by tabs",
             )
         # Words come in order; whatever else has a number is a range or an empty node.
         if row[0] == str(len(cells) + 1):
@@ -129,7 +129,7 @@ def _end_of_other_line(source: str, number: int, id: str, words: int, end_before
     first, last = int(match[1]), int(match[2])
     if first != words + 1 or last < first or end_before >= first:
         raise TextError(
-            f"{where}: {id} is no range of words that begins here",
+            f"{where}: {id} is not a range of words that begins here",
             f"the next word has number {words + 1:,}",
         )
     return last

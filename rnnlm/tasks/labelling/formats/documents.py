@@ -271,7 +271,7 @@ def open_document(
     for name, known in ((format, (*LINES, *TABLES, RAW)), (output, WRITTEN)):
         if name not in known:
             raise UsageError(
-                f"format {name!r} is not one that labels are written in", hint=nearest(name, known)
+                f"labels cannot be written in format {name!r}", hint=nearest(name, known)
             )
     if format == RAW:
         return read_raw(source, settings, output)

@@ -144,7 +144,7 @@ def _parsed(script: str) -> tuple[Callable[[str], str] | None, tuple[_Edit, ...]
         return _CASINGS[casing], tuple(map(_read, edits))
     except (KeyError, ValueError):
         raise TextError(
-            f"{script!r} is no edit script", hint="one looks like lower;$-3+y or =be"
+            f"{script!r} is not an edit script", hint="edit scripts look like lower;$-3+y or =be"
         ) from None
 
 

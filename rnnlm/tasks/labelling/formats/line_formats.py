@@ -181,7 +181,7 @@ def read_columns(source: str, settings: LabelledSettings) -> LabelledText:
 
     if len(found) == 1 and len(found[0].rows) >= MANY_WORDS:
         words = len(found[0].rows)
-        notice(f"{source}: all {words:,} words are one sentence; blank lines part sentences")
+        notice(f"{source}: all {words:,} words are one sentence; separate sentences by blank lines")
     word_column = place_of(settings.column or layout.word, count, where)
     names = settings.label_columns
     if not names:
@@ -288,7 +288,7 @@ def _joined(labels: Sequence[str], where: str, multi_label: bool) -> str:
     if multi_label and any(LABEL_SEPARATOR in label for label in labels):
         raise TextError(
             f"{where}: a label holds {LABEL_SEPARATOR}: {shown(joined_labels(labels))}",
-            "that joins labels",
+            "that character joins labels",
         )
     if len(labels) > 1 and not multi_label:
         raise several_labels(where, labels)

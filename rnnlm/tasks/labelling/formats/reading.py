@@ -140,7 +140,7 @@ def _without_strays(examples: list[Example], place: int, scheme: str) -> list[Ex
         changed.append(replace(example, word_labels=tuple(columns)))
 
     count = sum(counts[label] for label in odd)
-    what = f"{first} is no label of a span, as nearly all others are"
+    what = f"{first} is not a span label, unlike nearly all others"
     if count > 1:
         what += f" ({count:,} of {counts.total():,} labels are like it)"
     if not is_few:

@@ -123,12 +123,12 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
             begun[label[0]] += count
     by_b, by_i = begun["B"], begun["I"]
     if by_i and by_b:
-        rarer, name = by_b, "IOB1: B- begins"
+        rarer, name = by_b, "IOB1"
         if by_b >= by_i:
-            rarer, name = by_i, "BIO: I- begins"
+            rarer, name = by_i, "BIO"
         notice(
-            f"{rarer:,} of {by_i + by_b:,} spans are not as in {name} them; they are read as "
-            "spans all the same, as conlleval does"
+            f"{rarer:,} of {by_i + by_b:,} spans do not begin as in {name}; they are still read "
+            "as spans, as conlleval does"
         )
     return IOB1 if by_i > by_b else BIO
 
@@ -138,8 +138,8 @@ def _tell_other_notation(symbols: Iterable[str]) -> None:
     types = sorted(label for label in symbols if label.upper() not in (OUTSIDE, "0", "_"))
     if len(types) > 1 and all(map(_OTHER_NOTATION.fullmatch, types)):
         notice(
-            f"labels such as {types[0]} are learned as they are, without spans: labels of spans "
-            "are written B-LOC, I-LOC and O"
+            f"labels such as {types[0]} are learned as they are, without spans: span labels look "
+            "like B-LOC, I-LOC and O"
         )
 
 

@@ -78,7 +78,7 @@ class ComparingPairs(Comparing[Seq2SeqModel, PairedData, PairEvaluation]):
         if len({each.data.lines_hash for each in sides}) > 1:
             raise ComparisonError(
                 "the models do not read the same pairs",
-                "they read other columns, or what is read is changed",
+                "they read different columns, or one of them rewrites the text",
                 "name the columns with `column` and `target_column`",
             )
 

@@ -73,7 +73,7 @@ def open_pairs(
     # Each round of target files is one reference of all sources.
     target = several(target, "target")
     if len(target) % len(paths):
-        why = f"there are {len(paths)} of sources and {len(target)} of targets"
+        why = f"there are {len(paths)} source files and {len(target)} target files"
         raise UsageError(
             "the numbers of source and target files do not match",
             why,
@@ -357,8 +357,8 @@ def _probabilities(
 def _sums(p_BTV: np.ndarray) -> Check:
     worst = float(np.nan_to_num(np.abs(p_BTV.sum(axis=2) - 1), nan=np.inf).max())
     detail = (
-        f"{p_BTV.shape[0] * p_BTV.shape[1]:,} contexts of {len(p_BTV):,} random sources: "
-        f"farthest from 1 by {worst:.1e}"
+        f"{p_BTV.shape[0] * p_BTV.shape[1]:,} contexts of {len(p_BTV):,} random sources: the "
+        f"largest deviation from 1 is {worst:.1e}"
     )
     return Check("sums", "ok" if worst <= TOLERANCE else "failed", detail)
 
@@ -372,7 +372,7 @@ def _padding(
         alone_TV = _probabilities(model, [source], inputs_BT[row : row + 1])[0]
         differences_TV = np.nan_to_num(np.abs(alone_TV - together_BTV[row]), nan=np.inf)
         worst = max(worst, float(differences_TV.max()))
-    detail = f"probabilities given a source alone and among others differ by {worst:.1e} at most"
+    detail = f"probabilities given a source alone and in a batch differ by at most {worst:.1e}"
     return Check("padding", "ok" if worst <= TOLERANCE else "failed", detail)
 
 
@@ -389,7 +389,7 @@ def _greedy(model: Seq2SeqModel, sources: list[np.ndarray]) -> Check:
         p_TV = _probabilities(model, [source], inputs_1T)[0]
         taken_T = p_TV[np.arange(len(p_TV)), found.ids]
         worst = max(worst, float(np.nan_to_num(p_TV.max(axis=1) - taken_T, nan=np.inf).max()))
-    detail = f"the tokens that a beam of 1 takes are the likeliest to {worst:.1e}"
+    detail = f"a beam of 1 takes the likeliest tokens, within {worst:.1e}"
     return Check("greedy", "ok" if worst <= TOLERANCE else "failed", detail)
 
 

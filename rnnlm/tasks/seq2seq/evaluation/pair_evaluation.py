@@ -193,8 +193,8 @@ class PairEvaluation(Evaluation):
                     f"{name} {Metric(WRITTEN_METRICS[name], getattr(bound, name)).shown()}"
                 )
             found.append(
-                "the target's tokenizer does not give all text back: references that it encodes "
-                f"and decodes have {', '.join(values)}"
+                "the target tokenizer is lossy: references, encoded and decoded, score "
+                f"{', '.join(values)}"
             )
         return found
 

@@ -67,12 +67,12 @@ def by_length(
     sentences = next(iter(measures.values())).counts.sentences
     if lengths_N.shape != (sentences,) or (lengths_N < 0).any():
         raise UsageError(
-            f"{sentences:,} sentences need as many lengths of sources, none of them negative"
+            f"{sentences:,} sentences need one source length each, none of them negative"
         )
     if not bounds or bounds[0] < 0 or any(a >= b for a, b in itertools.pairwise(bounds)):
         raise UsageError(
-            f"{', '.join(map(str, bounds)) or 'nothing'} cannot bound lengths",
-            hint="rising whole numbers, such as 5, 10, 20",
+            f"the length bounds {', '.join(map(str, bounds)) or 'nothing'} are not valid",
+            hint="give ascending whole numbers, such as 5, 10, 20",
         )
 
     # A bucket is a resample that takes each of its sentences once, so all are computed at once.

@@ -130,7 +130,7 @@ def inspect_gradients(
         ("exponents", exponents, 0),
     ):
         if value < least:
-            raise UsageError(f"{name} = {value} is too small", hint=f"{least} or more")
+            raise UsageError(f"{name} = {value} is too small", hint=f"it must be {least} or more")
     source = open_source(text, text_settings)
     given = subjects("gradients", models, device)
     settings = Settings(probes, exponents, seed)
@@ -231,8 +231,8 @@ BOUND_COLUMNS = (
     "lower bound",
 )  # fmt: skip
 SIZES = (
-    "Size of gradients by lag (tokens): of states and cells by themselves earlier on, of "
-    "the loss by the {} read"
+    "Gradient size by lag (tokens): of states and cells with respect to earlier ones, of the loss "
+    "with respect to the {} read"
 )
 TRENDS = (
     "Trend of these sizes: half-life in tokens, slope of their logarithm in nats per "
@@ -303,7 +303,10 @@ def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve, unit: s
     for layer in layers:
         course = f"{_course(layer.state)}{_of_bounds(layer)}"
         said.append(f"the gradient of the state of {layer.name} {course}")
-    return f"{name}: {'; '.join(said)}; that of the loss by the {unit} read {_course(loss)}."
+    return (
+        f"{name}: {'; '.join(said)}; that of the loss with respect to the {unit} read "
+        f"{_course(loss)}."
+    )
 
 
 def _course(curve: Curve) -> str:
@@ -324,8 +327,8 @@ def _course(curve: Curve) -> str:
     if trend.course == "holds":
         return f"holds, changing by less than a factor of 2 over {last} tokens ({sizes})"
     return (
-        f"is undecided, for too few positions (slope {trend.low:.3g} to {trend.high:.3g} nats per "
-        f"token; {sizes})"
+        f"is undecided, since there are too few positions (slope {trend.low:.3g} to "
+        f"{trend.high:.3g} nats per token; {sizes})"
     )
 
 

@@ -143,8 +143,8 @@ def _map(name: str, model: NeuralLanguageModel, sentence: str) -> SensitivityMap
     if T > MOST_TOKENS:
         raise TextError(
             f"the sentence has {T:,} tokens",
-            f"a map has room for {MOST_TOKENS}",
-            "take a shorter one",
+            f"a map shows at most {MOST_TOKENS}",
+            "choose a shorter one",
         )
 
     # Read the sentence in T rows side by side, each of which has the loss of another step.

@@ -26,7 +26,7 @@ const WAIT_MS = 160; // after the last key, before models are asked
 const TELL_MS = 600; // after the last change, before a screen reader is told
 const EXAMPLE = "the keys to the old house were on the table ";
 const PAIR = ["recognize speech", "wreck a nice beach"];
-const INSPECTIONS = { gates: "Gates", influence: "What earlier words weigh", orders: "Orders and backoffs" };
+const INSPECTIONS = { gates: "Gates", influence: "Influence of earlier words", orders: "Orders and backoffs" };
 
 // ---- Making elements.
 
@@ -193,7 +193,7 @@ function bars({ rows, ownRow, isAmong }) {
 
 // Return what there is to say of a word, as short texts.
 function factTexts(word) {
-  if (word.surprisal_bits === null) return ["chance zero", "infinitely surprising"];
+  if (word.surprisal_bits === null) return ["probability zero", "infinitely surprising"];
   const texts = [`${word.surprisal_bits.toFixed(2)} bits`, `chance ${probabilityText(2 ** -word.surprisal_bits)}`];
   if (word.rank) texts.push(word.rank === 1 ? "the likeliest" : `rank ${word.rank.toLocaleString("en")}`);
   return texts;
@@ -437,8 +437,8 @@ function drawInfluence({ words, read, influence }) {
     return el("tr", {}, el("th", { scope: "row", text: shown(words[at]) }), ...cells);
   });
   const table = el("table", { class: "heat" }, headRow(read.map(asRead)), el("tbody", {}, ...rows));
-  const about = "Rows are predicted, columns were read: the share in % that each word has in the gradient of the prediction's log-probability.";
-  return [note(about), scrolling(table, "What earlier words weigh")];
+  const about = "Rows are predicted words, columns are words read: the share, in %, of each word in the gradient of the prediction's log-probability.";
+  return [note(about), scrolling(table, "Influence of earlier words")];
 }
 
 function drawOrders({ words }) {
@@ -455,7 +455,7 @@ function drawOrders({ words }) {
       el("td", { text: `${bits === null ? "∞" : bits.toFixed(2)} bits` }),
       el("td", {}, ...(steps.length ? steps : ["–"])));
   });
-  const heads = ["word", "found as", "surprisal", "contexts given up, and what each cost"];
+  const heads = ["word", "found as", "surprisal", "contexts dropped, and the cost of each"];
   const table = el("table", { class: "orders" },
     el("thead", {}, el("tr", {}, ...heads.map((text) => el("th", { scope: "col", text })))),
     el("tbody", {}, ...rows));
@@ -686,7 +686,7 @@ class Page {
       list.replaceChildren();
       return;
     }
-    byId("suggestions-label").textContent = this.scorers.length > 1 ? `Likely next, says ${model.name}` : "Likely next";
+    byId("suggestions-label").textContent = this.scorers.length > 1 ? `Likely next (${model.name})` : "Likely next";
     this.suggesting.ask(
       () => this.engine.next(model.name, text, ALTERNATIVES),
       (next) => list.replaceChildren(...next.map((each) => this.suggestion(text, each))),
@@ -916,7 +916,7 @@ function start(engine) {
     }
     byId("access").hidden = false;
     byId("read").hidden = true;
-    byId("token-trouble").textContent = engine.token ? "That is another token than the server's." : "";
+    byId("token-trouble").textContent = engine.token ? "The server does not accept this token." : "";
     byId("token").focus();
     byId("access-form").addEventListener("submit", (event) => {
       event.preventDefault();

@@ -213,7 +213,7 @@ def test_unknown_graph_option_error_lists_the_valid_ones():
         resolve([FittingSettings], [Layer("user", {"cuda_graphs": "always"}, is_text=True)])
     assert (
         str(caught.value)
-        == "setting cuda_graphs = 'always' is not valid; true or false or auto is needed"
+        == "setting cuda_graphs = 'always' is not valid; it must be true or false or auto"
     )
 
 

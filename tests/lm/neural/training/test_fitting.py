@@ -212,8 +212,8 @@ def test_the_seed_determines_the_weights(make_data, make_trainer, sentences, pre
 
 
 @pytest.mark.parametrize("lines, told, tokens", [
-    (["a b c", "d e f"], "8 tokens only: 4 parallel streams instead of 32", 8),
-    (["a"], "2 tokens only", 2),
+    (["a b c", "d e f"], "only 8 tokens: 4 parallel streams are used instead of 32", 8),
+    (["a"], "the text has only 2 tokens", 2),
 ])  # fmt: skip
 def test_a_short_text_gives_fewer_rows_with_notice(make_data, make_trainer, lines, told, tokens):
     with pytest.warns(RnnlmWarning, match=told):

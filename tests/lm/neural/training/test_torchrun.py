@@ -178,7 +178,7 @@ def test_what_is_wrong_is_said_once(ranks):
     codes, _, said = ends(ranks("train", "--model", "ngram", "-o", "made"))
     assert codes == [2, 2]
     errors = [line for line in "".join(said).splitlines() if line.startswith("error")]
-    assert errors == ["error: a model of kind ngram is trained by one process"]
+    assert errors == ["error: a model of kind ngram is trained in a single process"]
 
 
 def test_a_plan_is_shown_by_one_rank(ranks, models):

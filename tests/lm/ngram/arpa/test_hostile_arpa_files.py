@@ -12,10 +12,10 @@ FILES = {
     "empty": (b"", "a.arpa is not an ARPA file"),
     "a text": (b"the man\n", "a.arpa is not an ARPA file"),
     "UTF-16": (SMALL.encode("utf-16"), "a.arpa is in UTF-16, not in UTF-8"),
-    "a binary of KenLM": (b"mmap lm http://kheafield.com/code\n\0", "a.arpa is a binary of KenLM"),
+    "a KenLM binary": (b"mmap lm http://kheafield.com/code\n\0", "a.arpa is a KenLM binary"),
     "intermediate ARPA of IRSTLM": (b"iARPA\n\n" + WHOLE, "a.arpa is not an ARPA file"),
     "quantized ARPA of IRSTLM": (b"\nqARPA 2\n" + WHOLE, "a.arpa is not an ARPA file"),
-    "a table of IRSTLM": (b"blmtI 2 4 2\n\x01\x02\n", "a.arpa is a binary of IRSTLM"),
+    "a table of IRSTLM": (b"blmtI 2 4 2\n\x01\x02\n", "a.arpa is an IRSTLM binary"),
     "cut off in the header": (WHOLE[:12], "a.arpa, line 2"),
     "cut off in the trigrams": (WHOLE[:-16], "a.arpa, line 19: not a 3-gram"),
     "cut off before a section": (

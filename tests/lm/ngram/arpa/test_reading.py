@@ -116,8 +116,8 @@ def test_the_first_of_two_markers_counts_with_a_notice(tmp_path):
     with pytest.warns(RnnlmWarning) as told:
         read(tmp_path, TOLERATED["</s> and <s> again"](SMALL))
     assert [str(notice.message).partition("m.arpa, ")[2] for notice in told] == [
-        "line 12: </s> again; the first one counts",
-        "line 13: <s> again; the first one counts",
+        "line 12: </s> is repeated; the first entry is used",
+        "line 13: <s> is repeated; the first entry is used",
     ]
 
 

@@ -125,7 +125,9 @@ def test_a_probability_rounded_above_one_becomes_one(tmp_path):
 @no_notices
 def test_white_space_is_spelled_visibly_with_a_notice(tmp_path):
     model = fit("ngram", ["ab a", "b\ta", "a b"], order=3, tokenizer="char")
-    message = "ARPA has no white space in words: ' ' as \u2581, '\\t' as <0x09>"
+    message = (
+        "ARPA allows no white space in words, so symbols are respelled: ' ' as ▁, '\\t' as <0x09>"
+    )
     with pytest.warns(RnnlmWarning, match=re.escape(message)):
         path = saved(model, tmp_path)
     assert "\ta \u2581 b\n" in path.read_text()
@@ -135,14 +137,14 @@ def test_white_space_is_spelled_visibly_with_a_notice(tmp_path):
 
 
 def test_two_unknown_words_are_noticed():
-    with pytest.warns(RnnlmWarning, match="KenLM takes it for <unk>"):
+    with pytest.warns(RnnlmWarning, match="KenLM treats it as <unk>"):
         written(fit("ngram", ["<UNK> hen", "red hen"], order=2))
 
 
 def test_white_space_is_not_spelled_like_another_symbol():
     with pytest.warns(RnnlmWarning, match="' ' as <0x20>"):
         assert spell_symbols(["</s>", " ", "\u2581"]) == ["</s>", "<0x20>", "\u2581"]
-    with pytest.raises(OutputError, match="' ' cannot be written.*spellings are symbols"):
+    with pytest.raises(OutputError, match="' ' cannot be written.*replacement spellings are taken"):
         spell_symbols(["</s>", " ", "\u2581", "<0x20>"])
 
 

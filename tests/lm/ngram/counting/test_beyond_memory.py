@@ -149,7 +149,7 @@ def test_a_damaged_piece_is_a_clear_error(tmp_path, damage):
         Store(tmp_path).resume()
     why = {"changed": r" has 7 bytes instead of \d+", "missing": " is missing or is not a plain"}
     assert re.match(piece.name + why[damage], raised.value.why)
-    assert raised.value.hint == "delete the folder and begin again"
+    assert raised.value.hint == "delete the folder and start again"
 
 
 def test_a_changed_digit_of_plan_or_journal_is_a_clear_error(tmp_path):
@@ -173,7 +173,7 @@ def test_another_text_or_setting_is_refused(tmp_path):
     plans.check(plan, tmp_path, ids_T, IDENTITY)
     with pytest.raises(OutputError, match="already holds another result") as raised:
         plans.check(plan, tmp_path, ids_T, {"order": "4"})
-    assert raised.value.why == "`order` was 3, is 4" and "`temp`" in raised.value.hint
+    assert raised.value.why == "`order` was 3 and is now 4" and "`temp`" in raised.value.hint
     changed_T = ids_T.copy()
     changed_T[-2] = 1 - min(1, int(changed_T[-2]))
     with pytest.raises(OutputError, match="already holds another result") as raised:
@@ -181,13 +181,13 @@ def test_another_text_or_setting_is_refused(tmp_path):
     assert raised.value.why.startswith("hash of tokens was ")
     with pytest.raises(OutputError) as raised:
         plans.check(plan, tmp_path, ids_T[:-1], IDENTITY)
-    assert raised.value.why.startswith(f"`tokens` was {len(ids_T)}, is {len(ids_T) - 1}; ")
+    assert raised.value.why.startswith(f"`tokens` was {len(ids_T)} and is now {len(ids_T) - 1}; ")
 
 
 def test_too_little_disk_is_said_before_the_work(tmp_path):
-    with pytest.raises(OutputError, match="has too little room") as raised:
+    with pytest.raises(OutputError, match="has too little space") as raised:
         plans.check_room(tmp_path, 10**18)
-    assert "1,000,000,000.0 GB of temporary files" in raised.value.why
+    assert "1,000,000,000.0 GB for temporary files" in raised.value.why
 
 
 def test_the_plan_foresees_the_number_of_ngrams(tmp_path):

@@ -65,7 +65,7 @@ def test_a_count_goes_on_after_a_killed_process(text, expected, small, tmp_path,
 
     monkeypatch.setattr(LocalTeam, "__init__", noted)
     settings = {"memory": "2M", "temp": str(tmp_path / "shared")}
-    with pytest.raises(RnnlmError, match="a worker process died; it was ended by SIGKILL"):
+    with pytest.raises(RnnlmError, match="a worker process died; it was killed by SIGKILL"):
         for event in rnnlm.train(
             text, output=tmp_path / "model", model="ngram", order=4, workers=2, **settings
         ):

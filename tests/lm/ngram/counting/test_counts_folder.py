@@ -108,7 +108,7 @@ def test_lower_orders_can_be_taken_alone(tmp_path):
     with of_folders([str(tmp_path / "a")], 2) as counted:
         assert_same(counted.levels, levels_of_lines(lines, tokenizer, 2))
     higher = of_folders([str(tmp_path / "a")], 5)
-    with pytest.raises(UsageError, match="order = 5 is more than there is"):
+    with pytest.raises(UsageError, match="order = 5 is higher than"):
         higher.__enter__()
 
 
@@ -131,7 +131,7 @@ def test_counts_that_differ_are_not_added(tmp_path):
     saved(tmp_path / "a", lines, tokenizer)
     saved(tmp_path / "b", lines, tokenizer, order=2)
     saved(tmp_path / "c", lines, tokenizer, settings=TextSettings())
-    for name, what in (("b", "different orders"), ("c", "were read in different ways")):
+    for name, what in (("b", "different orders"), ("c", "were read differently")):
         added = of_folders([str(tmp_path / "a"), str(tmp_path / name)])
         with pytest.raises(UsageError, match=what):
             added.__enter__()
@@ -204,7 +204,9 @@ def test_leftovers_of_killed_writers_are_deleted(tmp_path):
     assert counts_folder.next_step_in(folder, WORK, False) is Step.START
     saved(folder, ["a b"], make_tokenizer(["a b"]))
     assert not left.exists()
-    with pytest.raises(OutputError, match="already holds another result; `order` was 3, is 5"):
+    with pytest.raises(
+        OutputError, match="already holds another result; `order` was 3 and is now 5"
+    ):
         counts_folder.next_step_in(folder, {"order": "5"}, False)
     with pytest.warns(RnnlmWarning, match="a is finished: counts of 3 tokens up to order 3"):
         assert counts_folder.next_step_in(folder, WORK, False) is Step.FINISHED
@@ -224,5 +226,5 @@ def test_a_changed_digit_of_counts_json_is_noticed(tmp_path):
     index.write_bytes(index.read_bytes().replace(b'"tokens": 3', b'"tokens": 4'))
     with pytest.raises(ModelError, match="counts.json: it was changed"):
         counts_folder.load(tmp_path)
-    with pytest.raises(OutputError, match="is not as it was written"):
+    with pytest.raises(OutputError, match="has changed since it was written"):
         counts_folder.next_step_in(tmp_path, WORK, overwrite=False)

@@ -92,7 +92,7 @@ def test_words_lower_cased_into_reserved_ones_are_unknown():
 def test_a_token_spelled_like_sentence_start_is_refused():
     tokenizer = make_tokenizer(["a"])
     tokenizer.symbols = lambda: ["</s>", "<unk>", "<s>"]
-    with pytest.raises(TextError, match="a token reads <s>"):
+    with pytest.raises(TextError, match="a token is <s>"):
         counted(["a"], 1, tokenizer=tokenizer)
 
 

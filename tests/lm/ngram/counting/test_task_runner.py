@@ -115,7 +115,7 @@ def test_a_run_that_ends_while_it_writes(tmp_path, monkeypatch):
 def test_a_worker_that_sees_another_text_says_so(tmp_path):
     ids = written_ids(ids_of(random_text(3).sentences), tmp_path, 2)
     place = Place(str(tmp_path), 0, "", MEMORY)
-    with pytest.raises(TextError, match="reads another text"):
+    with pytest.raises(TextError, match="finds another text"):
         work_at(place, task_of(ids, "0" * 64))
 
 

@@ -71,5 +71,5 @@ def test_a_full_disk_error_names_the_folder(temp, monkeypatch, full):
     monkeypatch.setattr(os, "posix_fallocate" if full == "at once" else "write", no_space)
     with pytest.raises(OutputError, match="No space left on device.*`temp`") as raised:
         Workspace(memory=1).empty(10**7, np.float64)
-    assert raised.value.what == f"no room for 80.0 MB of temporary files in {temp}"
+    assert raised.value.what == f"there is no space for 80.0 MB of temporary files in {temp}"
     assert list(temp.iterdir()) == []

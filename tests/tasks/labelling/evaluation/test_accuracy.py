@@ -37,5 +37,5 @@ def test_figures_by_label_worked_out_by_hand():
 
 
 def test_known_words_of_another_text_are_an_error():
-    with pytest.raises(UsageError, match="and the labels have different words"):
+    with pytest.raises(UsageError, match="and the labels have different lengths"):
         accuracy_counts(GOLD, PREDICTED, [[True], [True], []])

@@ -83,7 +83,7 @@ def test_named_and_loaded_models_answer_alike(tagger):
 def test_words_with_too_many_sounds_count_as_wrong(speller):
     with pytest.warns(
         RnnlmWarning,
-        match="memory: 1 of 4 words need more than 2 sounds a letter; they count as wrong",
+        match="memory: 1 of 4 words need more than 2 sounds per letter; they count as wrong",
     ):
         data = labelled_data(speller, pairs([*LETTERS, ("b", "B AA K")]), "memory")
     assert (data.labels[0] == -1).all() and data.examples[3].word_labels == (("B", "AA", "K"),)
@@ -124,27 +124,25 @@ def test_data_without_labels_per_letter_have_no_loss(model):
 
 
 def test_other_columns_than_those_learned_are_refused(model):
-    with pytest.raises(UsageError, match="they are slots, intent, and it has learned slots"):
+    with pytest.raises(UsageError, match="the data has slots, intent; the model predicts slots"):
         evaluate(model, labelled(VALID, "tagging", both=True))
 
 
 def test_settings_of_language_and_label_models_are_distinguished(model, tagger):
     text = labelled(VALID, "tagging")
     for name, value in (("context", "carry"), ("progress", print), ("target", ["x"])):
-        with pytest.raises(UsageError, match=f"{name}= needs .*; this is a tagger of words"):
+        with pytest.raises(UsageError, match=f"{name}= needs .*; this is a tagger"):
             evaluate(model, text, **{name: value})
-    with pytest.raises(
-        UsageError, match="reading= needs a tagger of words or a classifier of text"
-    ):
+    with pytest.raises(UsageError, match="reading= needs a tagger or a classifier"):
         evaluate("demo", "none", reading={"column": "x"})
     with pytest.raises(TypeError, match="unexpected keyword argument 'contxt'"):
         rnnlm.Model(model).evaluate(text, contxt=None)
     assert evaluate(model, text, context=None) is not None  # None is the usual value
     with pytest.raises(UsageError, match="train= needs a language model"):
         rnnlm.compare([model, model], text, train="none", names=["a", "b"])
-    with pytest.raises(UsageError, match="top: settings of comparisons of language models"):
+    with pytest.raises(UsageError, match="top: settings for comparing language models only"):
         rnnlm.compare([model, model], text, settings=rnnlm.ComparisonSettings(top=3))
-    with pytest.raises(ComparisonError, match="tagging is a tagger of words"):
+    with pytest.raises(ComparisonError, match="tagging is a tagger"):
         rnnlm.compare(["demo", tagger.folder], "none")
     with pytest.raises(UsageError, match="no data to evaluate on"):
         evaluate(tagger.folder)
@@ -160,7 +158,7 @@ def test_language_model_functions_name_other_kinds_of_model(tagger, ask):
     for model in (rnnlm.load(tagger.folder, "cpu"), str(tagger.folder)):
         with pytest.raises(
             RnnlmError,
-            match=r"is (not a language model; it is )?a tagger of words; (rnnlm \w+ needs .*)?rnnlm tag -m",
+            match="is (not a language model; it is )?a tagger; (rnnlm \\w+ needs .*)?rnnlm tag -m",
         ):
             ask(model)
 

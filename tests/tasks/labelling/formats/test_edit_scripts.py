@@ -55,5 +55,5 @@ def test_a_word_too_short_is_only_cased(form, edits, becomes):
     "label", "|NOUN|lower;|lower;-3|lower;$-x|=\\x4|=é|lower;$-3+\\".split("|")
 )
 def test_a_label_that_is_no_script_is_told(label):
-    with pytest.raises(TextError, match="is no edit script"):
+    with pytest.raises(TextError, match="is not an edit script"):
         apply(label, "word")

@@ -188,7 +188,7 @@ def test_a_number_sign_may_be_a_word(read):
 @pytest.mark.parametrize("odd", ["0", "o", "PER"])
 def test_a_few_odd_labels_leave_the_spans(read, odd):
     content = TAGGED.replace("he O", f"he {odd}", 1)
-    with pytest.warns(RnnlmWarning, match=f"line 6: '{odd}' is no label of a span.*read as O"):
+    with pytest.warns(RnnlmWarning, match=f"line 6: '{odd}' is not a span label.*read as O"):
         text = read(content)
     assert (text.scheme, text.content_hash) == ({"2": "bio"}, read(TAGGED).content_hash)
     assert read(content, scheme="none").scheme == {"2": "none"}
@@ -284,7 +284,7 @@ FAULTS = [  # content, what the message holds, settings
     (CONLLU.replace("\tRB", " RB"), "line 7: 9 columns, not 10", {}),
     (CONLLU.replace("\n3\tn't", "\n4\tn't"), "line 7: '4' is not the number of a word.*number 3",
      {}),
-    (CONLLU.replace("2-3", "1-3"), "line 5: 1-3 is no range", {}),
+    (CONLLU.replace("2-3", "1-3"), "line 5: 1-3 is not a range", {}),
     (CONLLU.replace("2-3", "2-9"), "line 5: a multiword form ends with word 9.*has 5", {}),
     (CONLLU + "0.1\tx" + "\t_" * 8 + "\n\n", "line 12: no words", {}),
     (CONLLU, "no column 'upso'.*form, lemma, upos.*did you mean 'upos'", {"label_column": "upso"}),

@@ -92,7 +92,7 @@ def test_names_of_one_kind_need_no_type():
 
 def test_the_majority_decides_the_scheme_despite_unopened_spans():
     rows = [label.split() for label in ("B-X I-X O", "B-X O B-X", "O I-X O")]
-    with pytest.warns(RnnlmWarning, match="1 of 4 spans are not as in BIO"):
+    with pytest.warns(RnnlmWarning, match="1 of 4 spans do not begin as in BIO"):
         assert detect_scheme(rows) == "bio"
     assert spans(rows[2], "bio") == [(1, 2, "X")]
     assert convert(rows[2], "bio", "bio") == ["O", "B-X", "O"]

@@ -173,7 +173,7 @@ def test_pairs_that_are_not_whole_are_refused(translator, tmp_path, lines, targe
 def test_requests_must_fit_the_model_and_files(model, translator):
     with pytest.raises(UsageError, match="decoding= needs an encoder-decoder"):
         evaluate("demo", "none", decoding=DecodingSettings(beam=2))
-    with pytest.raises(UsageError, match="there are 2 of sources and 1 of targets"):
+    with pytest.raises(UsageError, match="there are 2 source files and 1 target files"):
         evaluate(translator.folder, ["a", "b"], target=["c"])
     with pytest.raises(UsageError, match="has no attention"):
         decoding = DecodingSettings(attention=True)
