@@ -11,7 +11,7 @@ import lazy_loader as _lazy_loader
 from rnnlm import kinds as _kinds
 from rnnlm import registry as _registry
 
-# Lower rooms look up what stands above them in these tables.
+# Lower layers look up the layers above them in these tables.
 _registry.fill(_kinds.TASKS, _kinds.LANGUAGE_MODELS, _kinds.TASK_KINDS, _kinds.ADAPTATIONS)
 
 __getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)

@@ -1,8 +1,8 @@
-"""Checks of arguments from Python, at the doors where a wrong type would do harm.
+"""Checks of arguments from Python where a wrong type would do harm.
 
 One text where several are meant would be read letter by letter, a table by the names of its
 columns; kernels would read beyond the end of another model's state, or of ids of another shape.
-Elsewhere Python itself says what is wrong.
+Elsewhere Python itself reports what is wrong.
 """
 
 import contextlib
@@ -141,7 +141,7 @@ def check_shapes(
     inputs_BT: Array, targets_BT: Array | None = None, rows: int | None = None
 ) -> None:
     """Check that a model scores as many targets as it reads, and reads as many rows as its state
-    has: kernels take that for granted.
+    has: kernels rely on it.
 
     Raises:
         UsageError: it would not.

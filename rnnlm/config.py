@@ -48,7 +48,7 @@ USER, GRID = "user", "the grid"
 ASKED = (GRID, USER)
 # a setting's need of another one, met by whatever is neither zero, nor false, nor none
 ANY: tuple[Any, ...] = ()
-# settings of who counted, which are of no use to whoever gets the model
+# settings of the counting machine, which do not matter to users of the model
 _UNSTORED = ("workers", "dask")
 
 # What other tools call a setting: its name here, and the unit that its value needs
@@ -292,7 +292,7 @@ def is_share(schema: Mapping[str, Any]) -> bool:
 
 
 def without_percent(text: str) -> float | str:
-    """Return the share that a text such as "5%" stands for; any other text as it is."""
+    """Return the share that a text such as "5%" denotes; any other text unchanged."""
     percent = _PERCENT.fullmatch(text)
     return float(percent[1]) / 100 if percent else text
 
@@ -368,9 +368,9 @@ SettingValue: TypeAlias = str | int | float | bool | Sequence[str | int | float]
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting as its class declares it. schemas: the alternatives of its type, as JSON
-    schemas. choices: the texts that it can be, if there are only some. title: what stands for a
-    value of it."""
+    """One setting as its class declares it. schemas: the alternatives of its type, as JSON schemas.
+    choices: the texts that it can be, if there are only some. title: the placeholder of its
+    value."""
 
     schemas: list[dict[str, Any]]
     choices: tuple[str, ...]
@@ -436,8 +436,8 @@ _NEEDS, _OWNER = "needs", "owner"  # in the `extra` of a Meta
 
 @functools.cache
 def _extras(cls: type) -> dict[str, dict[str, Any]]:
-    """Return the `extra` of each setting of a class. A field declared anew without one keeps that
-    of the class it inherits from."""
+    """Return the `extra` of each setting of a class. A field redeclared without one keeps that of
+    its base class."""
     found: dict[str, dict[str, Any]] = {}
     for base in reversed(cls.__mro__):
         for name, kind in inspect.get_annotations(base).items():
@@ -448,8 +448,7 @@ def _extras(cls: type) -> dict[str, dict[str, Any]]:
 
 
 def warn_of_idle(resolved: Resolved, config: str = "", **beside: Any) -> None:
-    """Send a notice that names the settings somebody asked for that have no effect beside the
-    others.
+    """Send a notice that names requested settings that have no effect with the others.
 
     Asked for are those that a person gave, by themselves or in a grid, and those of the file
     `config` that differ from their defaults; not what is switched off. beside: values by name that
@@ -458,7 +457,7 @@ def warn_of_idle(resolved: Resolved, config: str = "", **beside: Any) -> None:
     values = {**resolved.values, **beside}
     idle = []
     for name, needed in _needs(resolved.classes):
-        # Pass over what nobody asked for, what is switched off, and what has its effect.
+        # Skip what was not requested, what is switched off, and what has an effect.
         value, origin = resolved.values[name], resolved.origins[name]
         is_asked = origin in ASKED or (origin == config and value != resolved.defaults[name])
         if not is_asked or not value:
@@ -518,7 +517,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: exactly one of time, epochs, steps."""
+    """The length of training: exactly one of time, epochs, steps."""
 
     seconds: float | None = None
     epochs: float | None = None
@@ -556,8 +555,8 @@ def _bounded_fields(cls: Any) -> dict[str, Any]:
 
 @functools.cache
 def _fields_without_text(cls: Any) -> dict[str, str]:
-    """Return what is needed, by name, in the fields that hold no text but would take one for
-    something else: for true, or for a list of its letters."""
+    """Return what is needed, by name, in the fields that hold no text but would misread one: for
+    true, or for a list of its letters."""
     found = {}
     for name, kind in typing.get_type_hints(cls).items():
         is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
@@ -576,7 +575,7 @@ def _is_bounded(kind: Any) -> bool:
     if origin not in (Annotated, typing.Union, types.UnionType, tuple):
         return False
 
-    # An annotation has bounds in a Meta of its own, or a type inside of it has.
+    # An annotation has bounds in its own Meta, or a type inside it has.
     for inner in typing.get_args(kind):
         if isinstance(inner, Meta):
             if any(getattr(inner, name) is not None for name in _BOUND_NAMES):

@@ -82,7 +82,7 @@ class DeviceError(RnnlmError):
 
 
 class TrainingError(RnnlmError):
-    """Training cannot go on: the loss is no longer a number, or there is nothing to train on."""
+    """Training cannot continue: the loss is no longer a number, or there is nothing to train on."""
 
 
 class LostProcess(TrainingError):

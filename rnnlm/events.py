@@ -1,5 +1,4 @@
-"""What a training run reports while it lasts. Each event is a frozen value; the caller decides what
-to show.
+"""Events of a training run. Each event is a frozen value; the caller decides what to show.
 
 kind: its name in metrics.jsonl, which stays when a class is renamed.
 """
@@ -42,8 +41,8 @@ class SaveSignal:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What an interrupted run resumes from: facts that JSON can hold (`step` among them), and
-    arrays by name."""
+    """The state that an interrupted run resumes from: facts that JSON can hold (`step` among them),
+    and arrays by name."""
 
     facts: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(repr=False)
@@ -51,7 +50,7 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Started:
-    """Training is about to begin."""
+    """Training begins."""
 
     kind: ClassVar = "started"
     model: str
@@ -71,8 +70,8 @@ class Started:
 
 @dataclass(frozen=True)
 class Counting:
-    """How far a long count of n-grams is. share: of this phase, from 0 to 1; seconds_left: until it
-    ends, None while nothing can be said."""
+    """Progress of a long count of n-grams. share: of this phase, from 0 to 1; seconds_left: until
+    it ends, None while unknown."""
 
     kind: ClassVar = "counting"
     phase: str

@@ -130,7 +130,7 @@ class Tokenizer(Protocol):
 
     @property
     def seen_text(self) -> tuple[str, bytes]:
-        """The symbols that occur in the training text, one a line, and the single bytes among
+        """The symbols that occur in the training text, one per line, and the single bytes among
         them."""
 
     @property
@@ -199,7 +199,7 @@ class Tokenizer(Protocol):
 
 
 class State(Protocol):
-    """What a model remembers of the text so far, for B rows.
+    """A model's memory of the text so far, for B rows.
 
     It is a value: using it twice gives the same answer. `select` and `concat_states` of a model may
     pad or trim what rows remember to a common length (a decoder's encoded source, a cache); that
@@ -280,8 +280,8 @@ class LanguageModel(Protocol[S]):
         """Return the log-probability (nats) of each target given the inputs up to its place, shape
         (B, T), and the state after the last input.
 
-        The array is of the model's own type, on its own device (see the class). A target of -1 is
-        padding and scores 0.
+        The array has the model's type, on its device (see the class). A target of -1 is padding and
+        scores 0.
 
         Raises:
             ArgumentTypeError: ids are not whole numbers of shape (B, T), or the state is another
@@ -292,8 +292,8 @@ class LanguageModel(Protocol[S]):
         """Return the log-probabilities (nats) of every next token after each input, shape (B, T,
         V), and the state after the last input.
 
-        The array is of the model's own type, on its own device (see the class). It has B * T * V
-        numbers: the caller bounds T. Errors as of `score`.
+        The array has the model's type, on its device (see the class). It has B * T * V numbers: the
+        caller bounds T. Errors as of `score`.
         """
 
     def concat_states(self, states: Sequence[S]) -> S:
@@ -348,7 +348,7 @@ def core_of(model: M) -> M:
     """
     if isinstance(model, ModelHandle):
         return cast(M, model.core)
-    # A language model has states; a model of another task says which that is.
+    # A language model has states; a model of another task names its task.
     is_model = hasattr(model, "initial_state") or hasattr(model, "task")
     if isinstance(model, type) or not is_model:
         raise ArgumentTypeError(f"a model must be a language model or its name, not {given(model)}")

@@ -27,12 +27,12 @@ _RUN_SETTINGS = "rnnlm.lm.neural.training.settings:RunSettings"
 _OF_NETWORKS = frozenset({"layers", "neighbours", "gradcheck"})
 _OF_STATES = frozenset({"gates", "spectrum", "gradients"})
 _OF_PROBABILITIES = frozenset({"text", "memory", "cloze"})
-# The cells of recurrent layers: their settings, and what is asked of their states.
+# The cells of recurrent layers: their settings, and the inspections of their states.
 _CELLS = {
     "rnn": ("rnnlm.lm.neural.settings:ElmanCell", _OF_STATES),
     "gru": ("rnnlm.lm.neural.settings:GruCell", _OF_STATES),
     "lstm": ("rnnlm.lm.neural.settings:LstmCell", _OF_STATES),
-    # No matrix takes its state to its state, so there are no eigenvalues.
+    # No matrix maps its state to its state, so there are no eigenvalues.
     "qrnn": ("rnnlm.lm.neural.settings:QrnnCell", _OF_STATES - {"spectrum"}),
 }
 

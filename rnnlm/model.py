@@ -5,7 +5,7 @@
 >>> model.logprob_nats("the dog barked")                           # doctest: +SKIP
 >>> model.generate("the dog", num=3, temperature=0.8)              # doctest: +SKIP
 
-What is about one model is a method. Functions of :mod:`rnnlm` are about several models, or files.
+What concerns one model is a method. Functions of :mod:`rnnlm` concern several models, or files.
 """
 
 import math
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from rnnlm.tools.vectors.word_vectors import WordVectors
     from rnnlm.training.task import Given
 
-# The command that each method stands for, where not all models have it.
+# The command of each method that not all models have.
 METHODS = {
     "score_sentences": "score", "logprob_nats": "score", "surprisal_bits": "score",
     "scorer": "score", "generate": "generate", "likeliest": "generate", "next_words": "generate",

@@ -36,21 +36,21 @@ Result = TypeVar("Result")
 # of any task at once; or as they end, and an error when those that run have ended.
 Order: TypeAlias = Literal["in turn", "errors at once", "as they end"]
 
-TICK_SECONDS = 0.5  # between two looks at whether the work can go on, and at who asks for its end
+TICK_SECONDS = 0.5  # between two checks of whether the work can continue or is asked to end
 AHEAD = 2  # tasks handed out for each worker: it begins the next one at once
 DONE = object()  # there are no more tasks
 HINT = "run it again, perhaps with fewer `workers`: it resumes from what is finished on disk"
 
 
 class Cancelled(RnnlmError):
-    """The run that a task belongs to has ended, so that its result is of no use."""
+    """The run that a task belongs to has ended, so its result is useless."""
 
 
 class Team:
     """The workers behind one executor.
 
     size: how many tasks are worked on at once. most: how many are handed out; None: AHEAD for each
-    worker. A team that can lose what it depends on says so in `check`, and in errors of its own in
+    worker. A team that can lose what it depends on reports it in `check`, and in its own errors in
     `outcome`.
     """
 
@@ -61,11 +61,11 @@ class Team:
 
     @property
     def begun(self) -> float:
-        """How much is done of the tasks that are in work, in tasks, where they tell it."""
+        """How much is done of the running tasks, in tasks, where they report it."""
         return 0.0
 
     def check(self) -> None:
-        """Raise an error if the work cannot go on."""
+        """Raise an error if the work cannot continue."""
 
     def check_folder(self, folder: Path, mark: str) -> None:
         """Make sure that all workers see and write a folder, which has a file of the name `mark`
@@ -75,7 +75,7 @@ class Team:
         """Wait a while for tasks that were called off, so that they leave nothing behind."""
 
     def outcome(self, future: "Future[Result]") -> Result:
-        """Return the result of a task that has come to its end, or raise its error."""
+        """Return the result of a finished task, or raise its error."""
         return future.result()
 
     def submit(self, function: Callable[..., Result], *arguments: object) -> "Future[Result]":
@@ -193,7 +193,7 @@ class Inline(Executor):
         future: Future[Result] = Future()
         try:
             future.set_result(function(*arguments, **keywords))
-        except Exception as error:  # whoever asks for the result gets it
+        except Exception as error:  # the caller of the result gets it
             future.set_exception(error)
         return future
 
@@ -205,7 +205,7 @@ class LocalTeam(Team):
     """Processes of this machine, which talk to this one through pipes."""
 
     def settle(self) -> None:
-        # Tasks that nobody waits for end at once, so that they write no more.
+        # Tasks that are no longer awaited end at once, so that they write no more.
         assert isinstance(self.executor, Processes)
         self.executor.kill()
 
@@ -285,7 +285,7 @@ class WorkerProcess:
         try:
             pickle.dump(call, self.calls, pickle.HIGHEST_PROTOCOL)
             self.calls.flush()
-            result, error = pickle.load(self.results)  # noqa: S301 a process of our own wrote it
+            result, error = pickle.load(self.results)  # noqa: S301 our own process wrote it
         except (OSError, EOFError, pickle.UnpicklingError):
             raise self._died() from None
         if error:
@@ -321,8 +321,8 @@ def work() -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
-    # Results have the stream to themselves: what a library prints is none, and goes where errors
-    # go. Where there is no such place, nothing else may get its number.
+    # Results have the stream to themselves: what a library prints goes to standard error instead.
+    # If that is closed, nothing else may get its number.
     if sys.stderr is None:
         os.open(os.devnull, os.O_WRONLY)
     results = os.fdopen(os.dup(1), "wb")

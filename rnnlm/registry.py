@@ -42,13 +42,13 @@ class Kind:
     # "text": probabilities of a text alone;  "sources": those of a line given its source;
     # "n-grams";  "layers": outputs of layers, and word vectors.
     has: frozenset[str] = frozenset()
-    # Function(resolved, data) that deletes what a run has left outside of its folder to go on from.
+    # Function(resolved, data) that deletes what a run has left outside its folder to resume from.
     cleaning: str | None = None
     # Module with check_counts(folder) and open_counts(folder, resolved), which opens counts in
     # place of a text. Return them (rnnlm.training.request.CountedData), and the settings with those
     # that they bring.
     counted: str | None = None
-    # Function(resolved, data) that returns sizes, by name, that only the texts tell.
+    # Function(resolved, data) that returns sizes, by name, that depend on the texts.
     foresight: str | None = None
 
     @property
@@ -115,7 +115,7 @@ class Kind:
         resolve_name(f"{self.cleaning}")(resolved, data)
 
     def foresee(self, resolved: object, data: object) -> dict[str, int]:
-        """Return what can be said of the sizes of the work, by name, before it is done."""
+        """Return the sizes of the work that are known in advance, by name."""
         if self.foresight is None:
             return {}
         found: dict[str, int] = resolve_name(self.foresight)(resolved, data)
@@ -167,7 +167,7 @@ def is_task(name: str) -> bool:
 
 
 def task(name: str) -> "AnyTask":
-    """Return the task of that name, which knows what its models are and do."""
+    """Return the task of that name."""
     if not is_task(name):
         raise SettingsError(f"unknown task {name!r}", hint=nearest(str(name), TASKS))
     found: AnyTask = resolve_name(TASKS[name])

@@ -99,7 +99,7 @@ def train(
     from rnnlm.training.resolution import request_of
     from rnnlm.training.run import run
 
-    # The file of a text in memory lasts as long as somebody holds the text: the plan does.
+    # The file of a text in memory lasts as long as the text is referenced, which the plan does.
     keywords = _asked(given) | settings
     held = (text, dict(keywords))
     request = request_of(text, keywords)

@@ -1,8 +1,8 @@
 """This process and its machine: processors and threads, memory, and its rank among the processes of
 a run.
 
-torchrun starts the processes of a run and tells each by its environment which one it is. torch is
-imported where it is used: processes that need no torch ask for their rank, too.
+torchrun starts the processes of a run and gives each its rank in the environment. torch is imported
+where it is used: processes that need no torch ask for their rank, too.
 """
 
 import contextlib
@@ -56,10 +56,10 @@ _UNITS = {
 
 
 def python(*arguments: str) -> list[str]:
-    """Return the command for a Python process of ours.
+    """Return the command for one of our Python processes.
 
     It does not import what lies in the current folder (`-P`), where `-m` and `-c` look first: a
-    `torch.py` there is somebody else's program.
+    `torch.py` there is not ours.
     """
     return [sys.executable, "-P", *arguments]
 
@@ -196,7 +196,7 @@ def return_freed(kept_bytes: int = 1 << 20) -> None:
 
 
 def keep_freed() -> None:
-    """Keep freed arrays in the process. Large ones would go back to the system, and whoever makes
+    """Keep freed arrays in the process. Large ones would go back to the system, and code that makes
     the same ones again and again would wait for their pages each time. Peak memory is unchanged.
     Threads share one arena: those that glibc makes for them give pages back in any case.
 
@@ -230,7 +230,7 @@ def parse_size(text: str, name: str = "memory") -> int:
 
 @dataclass(frozen=True)
 class Rank:
-    """Which of the processes of a run this one is. local_rank: which of those of its machine."""
+    """The rank of this process in a run. local_rank: its rank on its machine."""
 
     rank: int = 0
     count: int = 1
@@ -271,7 +271,7 @@ def bind_device(name: str) -> str:
         )
     import torch
 
-    # Each rank takes the GPU of its own number.
+    # Each rank takes the GPU of its number.
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return "cpu"
     if torch.cuda.is_available() and here.local_rank >= torch.cuda.device_count():
@@ -295,7 +295,7 @@ def planning_together() -> Iterator[None]:
         place_to_meet = store()
         run = next(_plans)
 
-    # Plan. A rank that fails tells the others, and the lowest of those that failed reports it.
+    # Plan. A rank that fails notifies the others, and the lowest of those that failed reports it.
     try:
         yield
     except Exception as error:

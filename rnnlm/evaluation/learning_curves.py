@@ -117,7 +117,7 @@ class LearningCurve(Records):
 
 def learning_curve(run: str | os.PathLike[str]) -> LearningCurve:
     """Return the curve of a run: of its folder, or of a model given as for :func:`rnnlm.load`. The
-    run may still go on, or have diverged.
+    run may still be running, or have diverged.
 
     Raises:
         ModelError: there is none, or it has no metrics.jsonl, or a damaged one.
@@ -164,7 +164,7 @@ def _points(
     training: list[CurvePoint] = []
     for event in events:
         kind = event.get("event")
-        if kind == "rolledback":  # what came after the good state was given up
+        if kind == "rolledback":  # what came after the good state was discarded
             points = [each for each in points if each.steps <= event["to_step"]]
             training = [each for each in training if each.steps <= event["to_step"]]
         elif kind == "validated":
@@ -323,7 +323,7 @@ def _notice_what_is_missing(
     if not_drawn:
         notice(f"not drawn, since they have no validation: {first_of(not_drawn)}")
 
-    # A run that has not ended has no signature, and says nothing of its text.
+    # A run that has not ended has no signature, so its text is unknown.
     measured_on = {_measured_on(Path(curve.folder), curve.criterion) for curve in drawn}
     if len(measured_on - {""}) > 1:
         what = "validation data: their metrics are"

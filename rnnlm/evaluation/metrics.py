@@ -23,7 +23,7 @@ N = TypeVar("N", bound="DataclassInstance")
 
 @dataclass(frozen=True)
 class MetricDefinition:
-    """What a metric says about itself, whatever model it is of.
+    """The properties of a metric that do not depend on a model.
 
     A subclass for each family of metrics adds how lines are counted for it; the module that counts
     has the table of them. digits: decimal places in comparisons. without_unknown: it leaves unknown
@@ -266,7 +266,7 @@ class Evaluation(Records, Result):
                 return each
         return None
 
-    # Type checkers shall not take this for a promise.
+    # Type checkers must not rely on this.
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
@@ -382,7 +382,7 @@ class Evaluation(Records, Result):
                     cells.append("-" if metric is None else metric.shown())
                 rows.append(cells)
 
-        # The cells have no room for percent signs.
+        # The cells have no space for percent signs.
         shares = list(dict.fromkeys(each.name for each in summaries if each.unit == "share"))
         remark = ""
         if shares:
@@ -447,8 +447,7 @@ def intervals_of(
 
 @dataclass(frozen=True)
 class MetricSignature:
-    """What the signatures of metrics have in common: the name of the metric, then named parts.
-    Empty parts are left out."""
+    """The signature of a metric: its name, then named parts. Empty parts are left out."""
 
     metric: str
     of_what: ClassVar[str]  # labels, translations

@@ -1,7 +1,7 @@
 """Compute perplexity and related metrics: every token of a text is scored exactly once, and totals
 are float64.
 
-context "carry": one stream, the state goes on across lines (as PTB and WikiText results are
+context "carry": one stream, the state carries over across lines (as PTB and WikiText results are
 reported). context "reset": each line alone. With documents, the state is reset at each document.
 """
 
@@ -99,8 +99,8 @@ MOST_BLOCKS = 10_000  # units resampled; a text of more lines is resampled in bl
 
 @dataclass(frozen=True)
 class LineSums:
-    """What S lines add to an evaluation: log-probabilities (nats), with and without unknown
-    tokens, and counts. Words, characters and bytes include one for the end of each line."""
+    """The contributions of S lines to an evaluation: log-probabilities (nats), with and without
+    unknown tokens, and counts. Words, characters and bytes include one for the end of each line."""
 
     logprob_S: np.ndarray
     logprob_no_oov_S: np.ndarray
@@ -185,7 +185,7 @@ def metrics_per(*units: Per) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class PerEvent:
-    """What lines add to one metric: nats or bits per token, word, character or byte.
+    """The contributions of lines to one metric: nats or bits per token, word, character or byte.
     block_lines: how many lines to draw together; None: as the resampling says."""
 
     sums: LineSums
@@ -431,7 +431,7 @@ def _in_parts(
     return whole, np.concatenate(scores)
 
 
-LINES_OF_PART = 500  # so many are worth a thread of their own
+LINES_OF_PART = 500  # so many are worth a separate thread
 
 
 def _parts_of(blocks: Iterable[Block]) -> Iterator[Block]:

@@ -33,8 +33,8 @@ NORMAL, SMALL = 10, 9  # points: titles and names of axes; numbers, words and le
 LETTER = 0.58  # the mean width of a letter, in its size
 
 # ---- What series look like. Okabe & Ito (2008): colour-blind readers can distinguish the colours.
-# Each has a marker of its own; where there are more series than colours, lines are broken, and a
-# colour has another marker.
+# Each has its own marker; where there are more series than colours, lines are dashed and markers
+# differ.
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = "osD^vP"
@@ -64,7 +64,7 @@ _STYLE: dict[Any, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """How a series is drawn: its colour, the marker of its points and its line."""
+    """The style of a series: its colour, marker and line."""
 
     colour: str
     marker: str
@@ -197,7 +197,7 @@ def short_name(name: str, longest: int = LONGEST_NAME) -> str:
 
 def legend_below(figure: "Figure", *panels: "Axes") -> None:
     """Name the series of `panels` below all panels of their figure, each name once, in as many
-    columns as there is room for; in another's figure, in the axes."""
+    columns as fit; in another's figure, in the axes."""
     import matplotlib
 
     # A series that several panels show is named once.
@@ -370,7 +370,7 @@ def _rendered(figure: "Figure", kind: str, dpi: int = DPI) -> bytes:
     return stream.getvalue()
 
 
-# Hundredths of a point are seen by nobody; without them a file is smaller by up to a fifth.
+# Hundredths of a point are invisible; without them a file is smaller by up to a fifth.
 _PLACES, _DIGITS = re.compile(rb' (?:d|x|y)="[^"]*"'), re.compile(rb"(\.\d\d)\d+")
 
 

@@ -116,9 +116,9 @@ class Counts:
 
 @dataclass(frozen=True)
 class Resampling:
-    """How to resample. resamples: of the bootstrap and of permutations; None:
-    RESAMPLES and PERMUTATIONS. block_lines: how many lines of a text are drawn together; None:
-    as many as keep the work small."""
+    """Settings for resampling. resamples: of the bootstrap and of permutations; None: RESAMPLES and
+    PERMUTATIONS. block_lines: how many lines of a text are drawn together; None: as many as keep
+    the work small."""
 
     resamples: int | None = None
     seed: int = 1
@@ -126,7 +126,7 @@ class Resampling:
 
 
 class Resampled(Protocol):
-    """What each line, sentence or source contributes to a metric."""
+    """The contribution of each line, sentence or source to a metric."""
 
     def interval(self, resampling: Resampling = ...) -> Interval | None:
         """Return the 95 % interval of the metric; None where there is none."""

@@ -90,7 +90,7 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
     yield _files(folder, manifest)
     yield from _adaptation(folder)
 
-    # The parts of a combination, each in a folder of its own.
+    # The parts of a combination, each in its own folder.
     try:
         parts = part_folders(folder, manifest)
     except ModelError as error:

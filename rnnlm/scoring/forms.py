@@ -25,7 +25,7 @@ Scores = Mapping[str, SentenceScore]  # of one sentence, by model
 
 @dataclass(frozen=True)
 class TextForm:
-    """How scores are written as text. name: jsonl, tsv or csv. layout: makes rows of a table."""
+    """A text format of scores. name: jsonl, tsv or csv. layout: makes rows of a table."""
 
     name: str
     settings: ScoringSettings
@@ -74,7 +74,7 @@ def _cell(value: object) -> str:
 
 @dataclass
 class Tally:
-    """What is counted of scores. without_score: sentences, by model. with_words: sentences that can
+    """Counts over scores. without_score: sentences, by model. with_words: sentences that can
     be read and have words.
     first_reason: why the first of the sentences that cannot be read cannot be read."""
 

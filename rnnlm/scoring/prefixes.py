@@ -2,8 +2,8 @@
 common beginnings are read once.
 
 Decoders ask token by token, and their next question depends on the answer. A prefix is a value that
-they pass around. A model may offer a scorer of its own (`incremental`, as n-gram models do). For
-all others the distribution after a prefix is cached, so that further tokens there cost nothing; a
+they pass around. A model may provide its own scorer (`incremental`, as n-gram models do). For all
+others the distribution after a prefix is cached, so that further tokens there cost nothing; a
 prefix is read only when something after it is asked for.
 
 The lines of n-best lists are known beforehand: they form a trie, which is read level by level, all
@@ -90,8 +90,8 @@ class Prefix:
 
 
 class CachedPrefixes:
-    """Scores prefixes by predictions. The length of an n-gram is that of the whole prefix, as no
-    rule says what is forgotten."""
+    """Scores prefixes by predictions. The length of an n-gram is that of the whole prefix, as it is
+    unknown what is forgotten."""
 
     order = UNBOUNDED
 
@@ -100,7 +100,7 @@ class CachedPrefixes:
         self._begin = Prefix((model.tokenizer.boundary_id,), model.initial_state(1))
         self._cache: OrderedDict[tuple[int, ...], tuple[np.ndarray, State]] = OrderedDict()
         self._most_cached = FEWEST_CACHED  # prefixes; `_keep` raises it if they are small
-        self._lock = threading.Lock()  # of the cache; reading goes on beside it
+        self._lock = threading.Lock()  # of the cache; reading continues beside it
         self._has_warned = False
 
     def begin(self) -> Prefix:
@@ -264,8 +264,8 @@ class _Trie:
     reads for all of them.
 
     shared_L: how many tokens each line has in common with the line before it. joins_L: the depth
-    from which a line is read in a row of its own. is_open_L: whether the line is still compared
-    with the likeliest tokens.
+    from which a line is read in a separate row. is_open_L: whether the line is still compared with
+    the likeliest tokens.
 
     "the cat ran" and "the cat sat" share two tokens, and the three inputs `</s> the cat`. A network
     reads these once, as the hidden vector after `cat` serves both `ran` and `sat`; the second line
@@ -319,7 +319,7 @@ class _Trie:
                 predict_rows = functools.partial(self._predict, inputs_RT, state)
             self._compare(depth, rows, predict_rows)
 
-            # Lines that branch off here go on from the state of the row that read for them.
+            # Lines that branch off here continue from the state of the row that read for them.
             following = self._rows_at(end)
             is_same = np.array_equal(following, rows) or not len(following)
             state = after if is_same else after.select(_rows_of(following, rows))

@@ -96,7 +96,7 @@ def score_sentences(
     if sources is not None and not isinstance(sources, str):
         sources = _one_for_each(sources, len(texts), "sources")
 
-    # Sentences that were read have all this of their own.
+    # Sentences that were read have all this already.
     of_text = of_texts(texts, given, regions, sources)
     every = [next(of_text) if isinstance(each, str) else each for each in made]
     with_regions = regions is not None or any(each.regions for each in every)
@@ -233,7 +233,7 @@ class SentenceScorer:
     def side_by_side(self, lists: Sequence[list[Sentence]]) -> list[Chunk]:
         """Score lists that have nothing to do with each other in one call: each as if it were read
         alone, up to the rounding of larger batches."""
-        # Each list is checked alone, and has a signature of its own.
+        # Each list is checked alone, and has its own signature.
         checked: list[Sentence] = []
         reasons: list[str | None] = []
         readable: list[Sentence] = []

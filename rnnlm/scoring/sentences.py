@@ -49,7 +49,7 @@ class CarriedColumns:
     """The columns that are carried through: those of the first table, so that all rows have the
     same.
 
-    keep: their names; None: all but those that :meth:`begin_table` is told to leave out.
+    keep: their names; None: all but those that :meth:`begin_table` leaves out.
     """
 
     def __init__(self, keep: Sequence[str] | None) -> None:
@@ -150,7 +150,7 @@ class Sentence:
 
 
 class _Record(NamedTuple):
-    """A sentence as it was read; id None: it has none of its own."""
+    """A sentence as it was read; id None: it has none itself."""
 
     text: str
     id: int | str | None
@@ -199,7 +199,7 @@ def read_sentences(
         if sentence.id is not None:
             seen.add(sentence.id)
 
-        # What a sentence does not have of its own.
+        # What a sentence does not have itself.
         id = number if sentence.id is None else sentence.id
         source = settings.given_source if sentence.source is None else sentence.source
         yield Sentence(

@@ -1,4 +1,4 @@
-"""How sentences are read, what is scored, and how much a record holds."""
+"""Settings for reading and scoring sentences, and for the content of records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -160,12 +160,12 @@ def check_mark(mark: str) -> None:
         )
 
 
-# ---- What is scored, and how much the record holds.
+# ---- Settings for scoring, and for the content of records.
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringSettings(Checked):
-    """What is scored, and how much the record holds."""
+    """Settings for scoring, and for the content of records."""
 
     tokens: Annotated[bool, Meta(description="report the surprisal of each token in bits")] = False
     words: Annotated[
@@ -227,7 +227,7 @@ class ScoringSettings(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class SentenceScoring(ScoringSettings):
-    """What is scored of sentences at hand, and what comes with all of them."""
+    """Settings for scoring given sentences, and what applies to all of them."""
 
     given: Annotated[
         str | Sequence[str],

@@ -55,7 +55,7 @@ def score_chunks_of_models(
     branches = itertools.tee(cut(sentences, most_lines, waits), len(models))
     names = list(models) if len(models) > 1 else ["the model"]
 
-    # The first model tells of unseen marks for all of them, in one notice.
+    # The first model reports unseen marks for all of them, in one notice.
     tokenizers = [model.tokenizer for model in models.values()]
     unseen_by = dict(zip(names, tokenizers, strict=True))
     read = []
@@ -99,7 +99,7 @@ def describe_run_of_models(
     first = next(iter(runs.values()))
     if len(models) == 1:
         return first
-    # What all runs share is said once.
+    # What all runs share is shown once.
     described = {"models": ", ".join(models)}
     own: dict[str, str] = {}
     shared = [key for key in first if len({run[key] for run in runs.values()}) == 1]

@@ -42,7 +42,7 @@ class WordScore:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of the predictions at the shown words. log_boundary: log B (nats) where it is
+    """Statistics of the predictions at the shown words. log_boundary: log B (nats) where it is
     needed.
 
     entropy_bits: (W,), likeliest: (W, K, 2) ids and log-probabilities (nats) of tokens; empty where
@@ -155,7 +155,7 @@ class WordFrequencies:
         self.are_known = tokenizer.name == "word" and counts_V is not None
         if counts_V is None or not self.are_known:
             return
-        # `</s>` is no word of the text; unknown words are, but have no frequency of their own.
+        # `</s>` is no word of the text; unknown words are, but have no frequency.
         counts_V = np.where(np.arange(len(counts_V)) == tokenizer.boundary_id, 0.0, counts_V)
         with np.errstate(divide="ignore", invalid="ignore"):
             log10_V = np.log10(counts_V / counts_V.sum())
@@ -171,7 +171,7 @@ class WordFrequencies:
         """Return the log10_frequency of each of the words, (W,), NaN where it has none.
 
         A written word has that of the one token in it that holds a letter or digit: "dog." counts
-        as "dog" where the mark is a token of its own. Unknown words have none, nor have words of
+        as "dog" where the mark is a separate token. Unknown words have none, nor have words of
         several such tokens, nor `</s>`.
         """
         if not self.are_known:

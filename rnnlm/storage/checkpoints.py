@@ -31,7 +31,8 @@ FORMAT_VERSION = 2
 
 @dataclass(frozen=True)
 class Checkpointed:
-    """What a run is resumed from. identity: of the run. settings: with which it came there."""
+    """The state that a run resumes from. identity: of the run. settings: those of the run so
+    far."""
 
     identity: Identity
     settings: Mapping[str, Any]
@@ -51,8 +52,8 @@ class _Stored:
 
 def save(folder: Path, checkpoint: Checkpointed, keep: int = 1) -> None:
     """Save a checkpoint beside the model in `folder`, and keep the last `keep` of them. Those of
-    later steps are deleted: they are of a branch that was given up. If it cannot be written,
-    earlier ones stay whole."""
+    later steps are deleted: they belong to an abandoned branch. If it cannot be written, earlier
+    ones stay whole."""
     # The facts hold the hash of the arrays, and the names that of the facts.
     place = folder / FOLDER
     state = checkpoint.state

@@ -34,7 +34,7 @@ DATA = re.compile(  # what we write beside config.json; other files are the user
     r"(weights-\d{8,}(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|"
     r"tokenizer(-[0-9a-f]{8})?\.model|labels(-[0-9a-f]{8})?\.json)"
 )
-# How training runs end that have come to their end.
+# The ways in which finished training runs ended.
 ENDED = ("budget", "early", "complete")
 # What is kept beside a model for adapting it.
 COMPANION = re.compile(r"adapt-[a-z]+\.(json|safetensors|journal)")
@@ -72,7 +72,7 @@ class Manifest:
 
     @property
     def kind(self) -> Kind:
-        """The kind of the model, as the registry has it."""
+        """The kind of the model, from the registry."""
         return kind_of(self.model, self.task)
 
     @property
@@ -84,9 +84,9 @@ class Manifest:
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether it comes from a training run that has not come to its end.
+        """Whether it comes from a training run that has not finished.
 
-        The run was stopped, killed or diverged, or still goes on.
+        The run was stopped, killed or diverged, or is still running.
         """
         is_of_a_run = "train_data" in self.training
         return is_of_a_run and self.training.get("stopped") not in ENDED

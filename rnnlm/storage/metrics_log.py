@@ -22,8 +22,8 @@ class MetricsLog:
     without one. A Step is noted only now and then, with the largest gradient norm since the one
     before.
 
-    position: bytes of the file that are of this run. is_open: whether lines go to the file. Those
-    that cannot be written are held back, and tried again with the next one.
+    position: bytes of the file that belong to this run. is_open: whether lines go to the file.
+    Those that cannot be written are held back, and tried again with the next one.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -166,7 +166,7 @@ def _write(
 
 
 def unfinished_files(folder: Path) -> list[str]:
-    """Return the names of files that a writer has begun in `folder` before its config.json."""
+    """Return the names of files that a writer has started in `folder` before its config.json."""
     try:
         path = folder / UNFINISHED_FILES
         facts = read_json(path, dict[str, list[str]], ModelError, "it is damaged", has_hash=True)

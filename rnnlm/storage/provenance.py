@@ -1,4 +1,4 @@
-"""What made a model: the versions of rnnlm, torch and Python, when, and by which command."""
+"""The provenance of a model: the versions of rnnlm, torch and Python, the date, and the command."""
 
 import contextlib
 import os
@@ -14,16 +14,16 @@ from rnnlm.version import __version__
 
 _command_line: Sequence[str] | None = None  # of the command that runs in this process
 
-# What may stand before a path in an argument, or behind a comma in it: `--option=`, `name=`,
-# `kind:`, `-o`; and the address of another machine, such as `tcp://10.0.0.1:8786`.
+# What may precede a path in an argument, or follow a comma in it: `--option=`, `name=`, `kind:`,
+# `-o`; and the address of another machine, such as `tcp://10.0.0.1:8786`.
 _PARTS = re.compile(r"((?:[\w.-]+=|\w+:(?!//)|-[A-Za-z](?=[/~.]))*)(.*)", re.DOTALL)
 _ADDRESS = re.compile(r"(\w+://).*", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class MadeBy:
-    """torch: None where it was not loaded. date: in UTC, as ISO 8601 has it. command: quoted for a
-    shell; None: a Python program."""
+    """torch: None where it was not loaded. date: in UTC, in ISO 8601. command: quoted for a shell;
+    None: a Python program."""
 
     rnnlm: str
     torch: str | None
@@ -67,8 +67,8 @@ def made_by_command(arguments: Sequence[str] | None) -> Iterator[None]:
 
 
 def shown_command(arguments: Sequence[str]) -> str:
-    """Return a command line for a shell, without paths out of the working folder or addresses of
-    other machines, which are nobody's business but the user's."""
+    """Return a command line for a shell, without paths outside the working folder or addresses of
+    other machines, which are private to the user."""
     told = ["rnnlm"]
     for argument in arguments:
         told.append(",".join(map(_without_places, argument.split(","))))
@@ -76,7 +76,7 @@ def shown_command(arguments: Sequence[str]) -> str:
 
 
 def _without_places(part: str) -> str:
-    """Return a part of an argument as :func:`shown_command` tells it."""
+    """Return a part of an argument as :func:`shown_command` shows it."""
     before, value = _PARTS.fullmatch(part).groups()  # type: ignore[union-attr]  # matches all
     address = _ADDRESS.fullmatch(value)
     return before + (f"{address[1]}..." if address else _inside_working_folder(value))

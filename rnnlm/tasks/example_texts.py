@@ -76,8 +76,8 @@ def with_held_out(
 ) -> Parts[T]:
     """Hold out a share of the training text, unless there is a text for validation.
 
-    draw: returns the text without the share, that share, and what it is; None where there are too
-    few examples.
+    draw: returns the text without the share, that share, and its description; None where there are
+    too few examples.
     """
     if "valid" in others or not share:
         return Parts(train, others, ", ".join(map(corpora.title, valid_files)) or "none")

@@ -113,7 +113,7 @@ def trainer_of_examples(
 
 
 class ExampleLoss(Generic[M]):
-    """What Objectives of all tasks have in common. model: reads the network in the precision of
+    """The base of the objectives of all tasks. model: reads the network in the precision of
     training."""
 
     is_exact = True
@@ -132,8 +132,8 @@ class ExampleLoss(Generic[M]):
 
 
 class ExampleValidation(Generic[M, T]):
-    """What Validations of all tasks have in common: each rank measures all of `data`. criterion:
-    what chooses the weights."""
+    """The base of the validations of all tasks: each rank measures all of `data`. criterion: what
+    chooses the weights."""
 
     examples = "examples"
     passes = 1.0

@@ -19,8 +19,8 @@ LARGEST_WINDOW = 1 << 17  # words
 
 @dataclass(frozen=True)
 class TextFileSettings:
-    """How texts are read. format: "text", lines of text; "tsv", "csv", "jsonl", "parquet"; "auto":
-    inferred from suffix and content. column: of the text in a table."""
+    """Settings for reading texts. format: "text", lines of text; "tsv", "csv", "jsonl", "parquet";
+    "auto": inferred from suffix and content. column: of the text in a table."""
 
     format: str = "auto"
     column: str | None = None
@@ -28,8 +28,8 @@ class TextFileSettings:
 
 
 def detect_text_format(source: str, settings: TextFileSettings) -> str:
-    """Return the format of a file: the one that is set, else what its name or its first line
-    says."""
+    """Return the format of a file: the one that is set, else as inferred from its name or its first
+    line."""
 
     def by_lines(lines: Iterator[str]) -> str:
         if settings.column:

@@ -99,8 +99,7 @@ class DrawnLineBorders:
         return np.array(list(borders))
 
     def _first_beyond(self, row: int, position: int) -> int:
-        """Return the first end of a line beyond `position`, from the one on that `row` has come
-        to."""
+        """Return the first end of a line beyond `position`, from the one that `row` has reached."""
         while self.line_B[row] < len(self.line_offsets):
             border = _item(self.line_offsets, self.line_B[row])
             if border > position:
@@ -178,8 +177,8 @@ class SpanBatch:
         """Yield (start_B, end_B) of consecutive windows of at most `cells` cells, rows times tokens
         (but at least one token a row).
 
-        Rows that have come to their end are left out, so that windows have ever fewer rows: the
-        first ones of those before.
+        Finished rows are left out, so that windows have fewer and fewer rows: the first ones of
+        those before.
         """
         length_B = self.end_B - self.start_B
         offset = 0
@@ -240,7 +239,7 @@ def with_boundary(ids: np.ndarray, boundary_id: int) -> np.ndarray:
 LONGEST_WHOLE = 1 << 15  # tokens of a line that is read as a whole: up to a gigabyte of states
 
 
-NO_WORDS = "no words"  # why a line has no result, beside others that have one
+NO_WORDS = "no words"  # why a line has no result, while others have one
 
 
 def why_too_long(tokens: int) -> str | None:

@@ -50,7 +50,7 @@ def identity_of(text: "Text") -> dict[str, str]:
 
 @runtime_checkable
 class Text(Protocol):
-    """What a model is trained or evaluated on. Its methods read the text, each time they are
+    """A text to train or evaluate a model on. Its methods read the text, each time they are
     called."""
 
     @property
@@ -107,7 +107,7 @@ class Split(Protocol):
 
 @keeps(Text)
 class BlockText:
-    """What texts that are read block by block have in common."""
+    """The base of texts that are read block by block."""
 
     sources: tuple[str, ...]
     settings: TextSettings

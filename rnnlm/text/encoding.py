@@ -404,7 +404,7 @@ def _oov_words(
     if are_words_tokens or not len(encoded.oov):
         return np.bincount(line_of_oov, minlength=len(lines))
 
-    # Otherwise encode each word of the lines with unknown tokens as a line of its own.
+    # Otherwise encode each word of the lines with unknown tokens as a separate line.
     touched = np.unique(line_of_oov)
     words = split_words("\n".join(lines[line] for line in touched))
     alone = tokenizer.encode(words)

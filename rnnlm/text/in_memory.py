@@ -44,7 +44,7 @@ def write_dataset(dataset: object, column: str | None, columns: Sequence[str]) -
 
 
 def _read(rows: Iterable[Row]) -> Iterator[Row]:
-    """Yield rows. An error of the library that holds them becomes one that says what was done."""
+    """Yield rows. An error of the library that holds them is turned into a TextError."""
     try:
         yield from rows
     except Exception as error:
@@ -180,7 +180,7 @@ def _with_names_of_classes(
 
 
 def _name_of(number: int | None, names: Sequence[str]) -> str | None:
-    """Return the name of a label; a negative number stands for one that is not known."""
+    """Return the name of a label; a negative number means an unknown one."""
     return None if number is None or number < 0 else names[number]
 
 

@@ -62,7 +62,7 @@ class TextSettings(Checked):
 
 @dataclass(frozen=True)
 class HoldoutSettings:
-    """What to do where no validation text is named."""
+    """Settings for a run without a validation text."""
 
     holdout: Annotated[
         Probability,
@@ -252,7 +252,7 @@ def to_block(
 def _without_reserved(
     source: str, first_line: int, lines: list[str], settings: TextSettings
 ) -> list[str]:
-    # One search of the whole block is faster than one a line, and finds nothing in most texts.
+    # One search of the whole block is faster than one per line, and finds nothing in most texts.
     text = "\n".join(lines)
     if "<s>" not in text and "</s>" not in text:
         return lines

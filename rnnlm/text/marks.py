@@ -2,8 +2,8 @@
 text mixes forms; in evaluation, if the model has never seen a form.
 
 A mark is a curly quotation mark, a dash, a space that is not plain, a soft hyphen, an HTML entity,
-or a letter with a separate accent behind it. White space is told where it is no single space
-between words, and so are punctuation marks that are parts of words.
+or a letter with a separate accent behind it. White space other than single spaces between words is
+reported, and so are punctuation marks that are parts of words.
 """
 
 import re
@@ -225,8 +225,8 @@ def _is_in_bytes(character: str, data: bytes) -> bool:
 
 
 def watch_forms(blocks: Iterable[Block], settings: "TokenizerSettings") -> Iterator[Block]:
-    """Yield the blocks of a training text. At its end, a notice tells of characters that it writes
-    in two forms, which `settings` keep apart."""
+    """Yield the blocks of a training text. At its end, a notice names characters that it writes in
+    two forms, which `settings` keep apart."""
     marks: Counter[str] = Counter()
     plain: Counter[str] = Counter()
     for block in blocks:

@@ -1,8 +1,8 @@
 """Tables of named columns: the one reader of texts with labels, of pairs, and of sources.
 
 Two questions are answered here for all of them: whether the first row is a header, and which column
-holds what. Names answer them, and what the columns hold; where neither does, the first row is data
-and a notice says so, and an unclear column is an error that says what to name.
+holds what. Names answer them, and what the columns hold; where neither does, the first row is data,
+as a notice says, and an unclear column is an error that says what to name.
 """
 
 import itertools
@@ -139,7 +139,7 @@ def cell(values: Values, column: str, where: str) -> Any:
 
 
 def column_named(asked: str, names: Sequence[str], where: str) -> str:
-    """Return which of the columns is asked for: by its name, whatever its case, or by its number
+    """Return which of the columns is requested: by its name, whatever its case, or by its number
     from 1."""
     if asked in names:
         return asked
@@ -164,8 +164,8 @@ def check_length(row: tables.Row) -> None:
         )
 
 
-# ---- Rows without text: those whose cell is null, empty or NaN. What answers row by row says why
-# there is no answer; what only reads leaves such rows out; both count them.
+# ---- Rows without text: those whose cell is null, empty or NaN. Commands that answer row by row
+# give the reason; those that only read leave such rows out; both count them.
 
 
 def why_no_text(value: object, column: str) -> str | None:
@@ -285,7 +285,7 @@ def is_header(
     asked: the columns that are named. To those who name them by number, what only seems to be a
     header is none.
     """
-    # What is unclear is a header only where nobody names columns by number.
+    # An unclear row is a header only if no column is named by number.
     found = header_in(first, others, asked)
     reads_names = found == "surely" or (found == "perhaps" and not asked)
     is_unclear = found == "perhaps" or (found == "perhaps not" and not asked)
@@ -306,7 +306,7 @@ def header_in(
     if any(not _is_number(name) for name in asked):
         return "surely"
 
-    # What each cell says by itself, and beside the cells below it.
+    # The evidence of each cell by itself, and next to the cells below it.
     named = list(filter(str.strip, first))
     are_known = len(named) > 0 and all(tables.folded(cell) in _KNOWN_NAMES for cell in named)
     # pandas numbers columns without a name from 0, behind an index without one.
@@ -338,7 +338,7 @@ def header_in(
 
 
 def _evidence(cell: str, below: Sequence[str], number: str) -> str:
-    """Return what a cell of the first row and the cells below it say of a header: "surely",
+    """Return the evidence for a header in a cell of the first row and the cells below it: "surely",
     "perhaps", "known" (as a name, but of the same kind as these), "unlikely", "no", or "" for
     nothing."""
     # Without cells below there is nothing to compare; a cell that recurs is a value.
@@ -358,7 +358,7 @@ def _evidence(cell: str, below: Sequence[str], number: str) -> str:
     if _is_quantity(cell):
         return "surely" if cell == number else ""
 
-    # Dates, numbers of documents and the like stand below a plain word.
+    # Dates, numbers of documents and the like are below a plain word.
     if _NAME.fullmatch(cell) and not _has_digit(cell) and all(map(_has_digit, held)):
         return "surely" if len(held) >= SURE_ROWS else "perhaps"
 
@@ -371,7 +371,7 @@ def _evidence(cell: str, below: Sequence[str], number: str) -> str:
     differs = len(cell.split()) == 1 and all(len(text.split()) > 1 for text in held)
     if differs and (is_known or len(held) > 1):
         return "surely" if is_known else "perhaps"
-    # Or a word of its own above few that recur.
+    # Or a unique word above few that recur.
     if len(held) >= 20 and different <= len(held) / 5:
         return "surely" if is_known else "perhaps"
     return "known" if is_known else ""
@@ -394,7 +394,7 @@ def _is_quantity(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Content:
-    """What the first cells of a column hold: how many of them anything, how many different values,
+    """Statistics of the first cells of a column: how many are filled, how many different values,
     and how many words on average."""
 
     filled: int
@@ -489,7 +489,7 @@ def likely_texts(names: Iterable[str], sample: Sequence[tables.Row]) -> list[str
 
 
 def unclear(where: str, names: Sequence[str], what: str, ways: Sequence[str]) -> TextError:
-    """Return the error for columns of which nobody knows what they hold. ways: to name them."""
+    """Return the error for columns whose content is unclear. ways: to name them."""
     return TextError(
         f"{where}: which column holds {what}?",
         "it has " + (", ".join(names) or "no columns"),

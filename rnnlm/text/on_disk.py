@@ -53,7 +53,7 @@ def on_disk(
 ) -> PreparedText:
     """Return a text prepared in a folder, in as much `memory` as is allowed.
 
-    temp: the folder for what does not fit. It keeps the text until that is let go of, so that an
+    temp: the folder for what does not fit. It keeps the text until that is released, so that an
     interrupted run finds it again. None: the text vanishes with what is returned, at the latest.
     held_out: the share of the lines whose words are not counted.
     """
@@ -69,7 +69,7 @@ def on_disk(
         facts = (made_with, text.settings, text.source_settings, held_out, text_signatures(names))
         encoded = repr(facts).encode("utf-8", "backslashreplace")
         folder = work_folder(temp) / f"{PREPARED_TEXT}-{writing.digest([encoded])[:12]}"
-    # Another run may be at work there, which has let go of its text.
+    # Another run may be working there, after releasing its text.
     with lock.held(work_folder(temp), "counting") if temp else contextlib.nullcontext():
         for event in prepare_exactly(
             text.sources,
@@ -92,7 +92,7 @@ def on_disk(
 
     def let_go(tokens: int) -> None:
         prepared.shards.close()
-        if not folder.is_dir():  # all of it was let go of before
+        if not folder.is_dir():  # all of it was already released
             return
         writer.remove_shards(folder, prepared.shards.within(tokens))
         if tokens >= prepared.index.counts.tokens:

@@ -20,8 +20,8 @@ Format = Literal["auto", "tsv", "csv", "jsonl", "parquet", "parallel"]
 
 @dataclass(frozen=True)
 class ParallelSettings:
-    """How pairs are read. Columns are named by the header of a table; numbers, from 1 on, name
-    those of a table without a header."""
+    """Settings for reading pairs. Columns are named by the header of a table; numbers, from 1 on,
+    name those of a table without a header."""
 
     format: Annotated[
         Format,

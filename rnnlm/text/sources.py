@@ -1,5 +1,5 @@
-"""Where text comes from: files, globs, standard input, compressed files, tables, and data sets of
-the hub.
+"""Sources of text: files, globs, standard input, compressed files, tables, and data sets of the
+hub.
 
 :func:`expand` turns the names that a person gives into sources; :func:`read` yields each source's
 text, either as raw bytes (of text files, which :mod:`rnnlm.text.lines` decodes and splits) or as
@@ -286,7 +286,7 @@ def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]
 
 
 def _check_data_folder(source: str, folder: str) -> None:
-    """Make sure that a folder may be a data set. An error says what it is instead."""
+    """Make sure that a folder may be a data set. An error names what it is instead."""
     if _has_files(folder, "weights-*.safetensors"):
         raise TextError(f"{source} is a model, not a text", hint="name a text")
     if _has_files(folder, _PREPARED):
@@ -319,7 +319,7 @@ def _has_files(folder: str, pattern: str) -> bool:
 def _check_hub_answers() -> None:
     """Raise an OSError at once where the hub cannot be reached; the datasets library would try for
     half a minute."""
-    # Behind a proxy, a connection of our own says nothing.
+    # Behind a proxy, a direct connection proves nothing.
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
         return
     url = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
@@ -337,7 +337,7 @@ def _load_dataset(
 
     datasets.disable_progress_bars()
 
-    # What save_to_disk wrote has a reader of its own.
+    # What save_to_disk wrote has its own reader.
     marks = ("dataset_dict.json", "state.json")
     if any(os.path.exists(os.path.join(name, mark)) for mark in marks):
         saved = datasets.load_from_disk(name)
@@ -419,7 +419,7 @@ MOST_SHOWN = 3
 
 
 def warn_of_repeats(names: Sequence[str], beside: Sequence[Sequence[str]] = ()) -> None:
-    """Send a notice that tells which of `names` (sources, or globs of them) are the same text.
+    """Send a notice that lists which of `names` (sources, or globs of them) are the same text.
     beside: files that belong to each of them, such as targets, which must be the same, too.
     """
     alike: dict[tuple[str, ...], list[str]] = {}
@@ -491,7 +491,7 @@ def _digest(path: str, size: int, pieces: int) -> bytes | str:
     """Return the hash of the file's first piece, or of all PIECES. These are all of its bytes, or,
     if it is large, pieces at even distances, the first and the last among them.
 
-    The path stands in for the hash of a file that cannot be read, which reading it will say.
+    The path replaces the hash of a file that cannot be read; reading it will report that.
     """
     # Large files that are equal in all of these pieces count as the same text.
     found = hashlib.sha256()

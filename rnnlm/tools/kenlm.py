@@ -35,13 +35,13 @@ LOG10_PER_NAT = 1 / math.log(10)
 
 
 class LoadMethod:
-    """How KenLM maps its binary files into memory. Accepted and ignored."""
+    """KenLM's ways to map its binary files into memory. Accepted and ignored."""
 
     LAZY, POPULATE_OR_LAZY, POPULATE_OR_READ, READ, PARALLEL_READ = range(5)
 
 
 class ARPALoadComplain:
-    """Which oddities of an ARPA file to warn about. NONE is heeded: no warnings."""
+    """The oddities of an ARPA file to warn about. NONE is heeded: no warnings."""
 
     ALL, EXPENSIVE, NONE = range(3)
 

@@ -60,7 +60,7 @@ class HarnessModel(harness.LM):
         try:
             self.model = loading.load(str(pretrained), device or "auto")
         except DeviceError as error:
-            # The harness asks for a GPU by default, so this may be nobody's wish.
+            # The harness asks for a GPU by default, so the user may not have asked for one.
             notice(f"{error.what}: another device is used")
             self.model = loading.load(str(pretrained))
         self.special_symbols = special_symbols

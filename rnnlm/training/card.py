@@ -92,8 +92,8 @@ def settings_of(manifest: Manifest) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the settings of a model are compared with: those of its recipe, or the defaults of its
-    kind where it has no recipe that is known here."""
+    """The settings that a model's are compared with: those of its recipe, or the defaults of its
+    kind if it has no known recipe."""
 
     recipe: str | None
     values: Mapping[str, object]
@@ -110,7 +110,7 @@ def expected_settings(manifest: Manifest) -> Expected:
     classes = registry.kind_of(manifest.model, manifest.task).all_settings
     recipe = manifest.training.get("recipe")
     if isinstance(recipe, str):
-        # A recipe that has gone, or that today's settings no longer take, says nothing.
+        # A recipe that is gone, or that no longer fits the settings, cannot be compared with.
         known = names_of(classes)
         with contextlib.suppress(SettingsError):
             given = recipes.load(recipe).settings
@@ -140,7 +140,7 @@ def changed_settings(manifest: Manifest, expected: Expected) -> list[Changed]:
         if name in _NOT_SHOWN or name not in expected.values:
             continue
         same = {as_text(expected.values[name])}
-        # A setting of the target's tokenizer that nobody gave is the source's.
+        # A setting of the target's tokenizer that was not given is the source's.
         if expected.values[name] is None and name.startswith(_OF_TARGET):
             same.add(as_text(stored.get(name.removeprefix(_OF_TARGET))))
         if as_text(value) not in same:

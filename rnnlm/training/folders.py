@@ -1,5 +1,5 @@
-"""Where a run saves that names no folder: in ./checkpoints, below the name of its text and of what
-is trained on it."""
+"""Choose the folder of a run that names none: in ./checkpoints, named after its text and the kind
+of model."""
 
 import glob
 import os
@@ -18,10 +18,10 @@ from rnnlm.training.resolution import Settled
 from rnnlm.training.task import AnyTask
 
 LONGEST_NAME = 100  # of a text; file systems take 255 bytes, and kinds come behind it
-# What files of texts end in beside the suffixes of tables. Others, such as .en and .fr, tell texts
-# apart.
+# What files of texts end in beside the suffixes of tables. Others, such as .en and .fr, distinguish
+# texts.
 _TEXT_SUFFIXES = {".txt", ".text", ".tokens", ".raw", ".conll", ".conllu", ".arrow"}
-# A file that is called after its use says less than the folder that was named with it.
+# A file named after its use is less informative than its folder.
 _TRAINING_PART = "train"
 
 

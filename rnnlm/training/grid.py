@@ -265,8 +265,8 @@ class GridPlan:
 
 @dataclass(frozen=True)
 class GridRunStarted:
-    """A run of a grid is about to begin or to go on; the events of that run follow, unless it is
-    done already. number: from 1, of `count`."""
+    """A run of a grid starts or resumes; the events of that run follow, unless it is done already.
+    number: from 1, of `count`."""
 
     number: int
     count: int
@@ -393,7 +393,7 @@ def _run_grid(
     for number, (each, run_plan) in enumerate(planned_runs, start=1):
         yield GridRunStarted(number, count, each, run_plan)
 
-        # Train. A run that diverges does not end the grid; one that is asked to stop does.
+        # Train. A run that diverges does not end the grid; one that is stopped by request does.
         error = None
         try:
             for event in _events(run_plan, stop, save):

@@ -112,7 +112,7 @@ def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:
     for kind in kinds:
         known |= names_of(kind.all_settings)
 
-    # What is given for all runs need not suit each kind: a kind does without, and a notice says so.
+    # A setting for all runs need not suit each kind: kinds without it ignore it, as a notice says.
     left_out = {}
     for kind in kinds:
         left_out[kind.name] = _without_effect(grid.request, names_of(kind.all_settings), known)
@@ -166,8 +166,8 @@ def run_name(values: Mapping[str, str]) -> str:
 
 
 def folder_name(name: str) -> str:
-    """Return the name of a run's folder: the run's name, made safe and told apart by a hash if it
-    is long or has characters that do not suit file names."""
+    """Return the name of a run's folder: the run's name, made safe, with a hash if it is long or
+    has characters that do not suit file names."""
     safe = re.sub(r"[^\w.,=+-]", "_", name)[:LONGEST_NAME]
     if safe == name:
         return name

@@ -34,8 +34,8 @@ DEMO_RECIPE, DEFAULT_RECIPE = "demo", "lstm"
 
 @dataclass(frozen=True)
 class TextOptions(Checked):
-    """How a text is read: from its source, and by a model, in one stream or each line alone
-    (context; None: carry).
+    """Settings for reading a text: from its source, and by a model, in one stream or each line
+    alone (context; None: carry).
 
     train: a training text that models are compared with, in which n-grams are looked up and, where
     the models do not know, words are counted. progress: called during reading and scoring.

@@ -62,7 +62,7 @@ class Plan:
 
     @property
     def is_resumed(self) -> bool:
-        """Whether the run was cut off before, and goes on."""
+        """Whether the run resumes after an interruption."""
         return self.trained is not None or isinstance(self.initial, TrainingState)
 
     @property
@@ -127,8 +127,8 @@ def plan(
     opener: Opener | None = None,
     announce: Callable[[Path], None] | None = None,
 ) -> Plan | Done:
-    """Plan the run of a request: one that starts, or one that goes on where it was cut off. Of one
-    that is done already, return its model; refuse a folder that holds another one.
+    """Plan the run of a request: a new one, or one that resumes. Of one that is done already,
+    return its model; refuse a folder that holds another one.
 
     progress: called with how far reading is. opener: reads and encodes the texts; None: as the kind
     of model does. announce: called with where the run saves, before any text is read.
@@ -143,7 +143,7 @@ def plan(
     valid = _check_settings(request, outline.settled)
     if announce:
         announce(outline.output)
-    model_folder.check_output(outline.output, overwrite=True)  # what is there may be replaced
+    model_folder.check_output(outline.output, overwrite=True)  # existing files may be replaced
     return _with_texts(outline, begun, valid, progress, opener)
 
 
@@ -176,7 +176,7 @@ def _with_texts(
 ) -> Plan:
     """Read and encode the texts of a run. begun: what there is of it already. valid: what it names
     to validate on."""
-    # The tokenizer of a run that goes on is there.
+    # A resumed run already has its tokenizer.
     request = outline.request
     recipe, kind, resolved = outline.settled
     task = registry.task(kind.task)
@@ -190,7 +190,7 @@ def _with_texts(
     resolved = small_texts.follow_size(request, texts.resolved, texts.data)
     small_texts.tell_few(texts.data, resolved, texts.holds_out)
 
-    # A run starts from the weights of other models, or goes on from its own.
+    # A run starts from the weights of other models, or resumes from its own.
     initial: dict[str, np.ndarray] | TrainingState | None = None
     if begun is None:
         initial = task.initial_weights(request, kind, resolved, texts.data)

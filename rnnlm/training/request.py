@@ -1,5 +1,5 @@
-"""What a person asks `train` for, whose fields are the options of `rnnlm train`, and what a task
-makes of it: the data, read and encoded."""
+"""The request to `train`, whose fields are the options of `rnnlm train`, and the data that a task
+reads and encodes for it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks `train` for. Settings: recipe < `extra_layers` < assignments (text,
-    `--set`) < named flags.
+    """A request to `train`. Settings: recipe < `extra_layers` < assignments (text, `--set`) < named
+    flags.
 
     text: none: the bundled corpus. recipe: a name, or FILE.toml, whose settings come above those of
     the recipe that it names, or of the usual one. from_file: these settings; `recipe` is then the
@@ -113,7 +113,7 @@ class Request:
 
         if self.recipe is not None and self.recipe.endswith(".toml"):
             settings = read_by_hand(Path(self.recipe), SettingsError)
-            settings.pop("about", None)  # what a recipe says of itself
+            settings.pop("about", None)  # the recipe's description
             for name, value in settings.items():
                 if isinstance(value, dict):
                     raise SettingsError(
@@ -142,7 +142,7 @@ class CountedText(Protocol):
 
     @property
     def lines_hash(self) -> str:
-        """The hash by which a run that goes on recognises its text."""
+        """The hash by which a resumed run recognises its text."""
 
     @property
     def tokens(self) -> int:
@@ -158,7 +158,7 @@ class CountedText(Protocol):
 
 
 class Data(Protocol):
-    """What a model is fitted to, whatever the task: a tokenizer (of some tasks also labels), the
+    """The data that a model of any task is fitted to: a tokenizer (of some tasks also labels), the
     training text, and the text for validation."""
 
     @property

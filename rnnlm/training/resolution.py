@@ -1,5 +1,4 @@
-"""What a person asks `train` for, and the settings that result: recipe < `--set` < named
-flags."""
+"""The request to `train`, and the settings that result: recipe < `--set` < named flags."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -77,7 +76,7 @@ def resolve_request(request: Request) -> Settled:
 
 def _check_recipe_and_model(request: Request) -> None:
     """Refuse a recipe together with a model of another kind than the recipe makes, and counts
-    together with the text that they stand for."""
+    together with the text that they replace."""
     if request.text and request.counts is not None:
         raise UsageError(
             "`counts` and a text cannot be combined",

@@ -1,4 +1,4 @@
-"""What a folder holds of the run that a request asks for: nothing, a part of it, or all of it.
+"""Find what a folder holds of the requested run: nothing, a part of it, or all of it.
 
 A run is the same if its settings are, and the texts and models that it reads. What is in
 :data:`MAY_CHANGE` is free, and the budget may grow.
@@ -102,7 +102,7 @@ def _signature_of_model(name: str) -> str:
 
 @dataclass(frozen=True)
 class Done:
-    """A run that has come to its end: its model is in the folder, whole and evaluated."""
+    """A finished run: its model is in the folder, whole and evaluated."""
 
     output: Path
     manifest: Manifest
@@ -130,7 +130,7 @@ class Done:
 @dataclass(frozen=True)
 class Begun:
     """A run that was cut off. manifest: of its best model so far. stored: its last checkpoint;
-    None: it was trained to its end, and only its exact evaluation is missing."""
+    None: training has finished, and only its exact evaluation is missing."""
 
     manifest: Manifest
     stored: checkpoints.Checkpointed | None
@@ -162,7 +162,7 @@ def standing(folder: Path, wanted: Identity) -> Done | Begun | None:
     if next_step(folder, Found(identity, has_ended), wanted, free=free) is Step.FINISHED:
         return _ended(folder, there)
 
-    # It goes on from its last checkpoint.
+    # It resumes from its last checkpoint.
     assert identity is not None
     stored = checkpoints.load(folder)
     if stored is not None and _is_same(stored.identity, identity):
@@ -172,7 +172,7 @@ def standing(folder: Path, wanted: Identity) -> Done | Begun | None:
 
 
 def _ended(folder: Path, there: Manifest) -> Done | Begun:
-    """Return a run that was trained to its end. Refuse it if its model is damaged."""
+    """Return a run whose training has finished. Refuse it if its model is damaged."""
     faults = file_faults(folder, there, MOST_HASHED)
     if faults:
         raise OutputError(f"the model of this run in {folder} is damaged", faults[0], WAYS_OUT)
@@ -199,15 +199,15 @@ def _has_grown(there: Manifest, identity: Identity, wanted: Identity) -> bool:
 
 
 def _is_same(stored: Identity, identity: Identity) -> bool:
-    """Return whether a checkpoint is of the run of the model beside it: one of another run is left
-    where a run was killed while it overwrote that one."""
+    """Return whether a checkpoint belongs to the run of the model beside it: one of another run is
+    left where a run was killed while it overwrote that one."""
     length = {BUDGET: "", PATIENCE: ""}
     return {**stored, **length} == {**identity, **length}
 
 
 def _tell_start(folder: Path, there: Manifest) -> None:
-    """Send a notice that a run starts over, as it was cut off before its first checkpoint. Refuse
-    to start over one that has ended, as its model would be lost."""
+    """Send a notice that a run starts over, as it was interrupted before its first checkpoint.
+    Refuse to start over one that has ended, as its model would be lost."""
     if "stopped" in there.training:
         raise OutputError(
             f"{folder} holds the model of this run, but no checkpoint to resume from",
@@ -221,8 +221,8 @@ def _tell_start(folder: Path, there: Manifest) -> None:
 
 
 def check_text(folder: Path, begun: Begun, data: Data) -> None:
-    """Refuse to go on with a run whose training text has changed, though nothing showed it before
-    it was read: that of a data set, say."""
+    """Refuse to resume a run whose training text has changed, though nothing showed it before it
+    was read: that of a data set, say."""
     if begun.manifest.training.get("train_data") != data.train.lines_hash:
         raise OutputError(
             f"{folder} already holds another result", "it was trained on another text", WAYS_OUT
@@ -230,8 +230,8 @@ def check_text(folder: Path, begun: Begun, data: Data) -> None:
 
 
 def with_kept(resolved: Resolved, folder: Path, stored: checkpoints.Checkpointed) -> Resolved:
-    """Return the settings of a run that goes on from a checkpoint: with those that its text has
-    brought it, but for how long it is. Notices say that it goes on, and where a longer budget would
+    """Return the settings of a run that resumes from a checkpoint: with those that its text has
+    brought it, but for how long it is. Notices say that it resumes, and where a longer budget would
     have given the steps so far other learning rates."""
     notice(
         f"the run in {folder} resumes after step {stored.state.facts['step']:,} (`overwrite=True` "

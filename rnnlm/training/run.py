@@ -191,7 +191,7 @@ class RunStorage:
             yield CheckpointSaved(str(self.folder), self.stored_step)
 
     def _check_folder(self) -> None:
-        """Make sure that nobody has removed the folder during training: it is not made again."""
+        """Make sure that the folder was not removed during training: it is not made again."""
         is_there = self.folder.is_dir()
         if is_there and self._is_of_the_folder():
             is_there = model_folder.is_model(self.folder)
@@ -231,7 +231,7 @@ class RunStorage:
         card.write(self.folder, self.manifest, self.plan.data.tokenizer)
 
     def _given_up(self, error: OutputError) -> OutputError:
-        """Return the error to end with: it also says what was saved before."""
+        """Return the error to end with: it also names what was saved before."""
         there = "the folder has no model of this run"
         if self.manifest and model_folder.is_model(self.folder):
             there = f"the folder has the model of step {self.manifest.step:,}"

@@ -303,7 +303,7 @@ _NO_RUN = (
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured on one text, or on one column of its labels."""
+    """The metrics of one text, or of one column of its labels."""
 
     title: str
     rows: list[tuple[str, str]]
@@ -352,7 +352,7 @@ def render(*runs: Run, by: By = "steps") -> str:
         if curve and curve.points:
             curves.append(curve)
 
-    # The curves of several runs stand in one plot, where they are of one metric.
+    # The curves of several runs share one plot if they show one metric.
     together = None
     if len(curves) > 1 and len({curve.criterion for curve in curves}) == 1:
         with warnings.catch_warnings():
@@ -454,7 +454,7 @@ def _about(folder: Path, history: RunHistory, manifest: Manifest | None) -> list
     if manifest:
         rows = [row for row in info.summary(str(folder)) if row[0] not in _ELSEWHERE]
 
-    # What the summary of a model says already is not repeated.
+    # What is already in the summary of a model is not repeated.
     is_described = any(what == "model" for what, _ in rows)
     repeated = ("kind", "parameters", "vocabulary") if is_described else ()
     for key, label in _STARTED:

@@ -66,8 +66,8 @@ class Work:
         finally:
             self.is_executing = False
 
-        # The step is over: store the work, then interrupt. The run lets go of the exception, whose
-        # traceback leads to everything that the run holds.
+        # The step is over: store the work, then interrupt. The run drops the exception, whose
+        # traceback refers to everything that the run holds.
         if self.interruption is not None:
             self._store()
             interruption, self.interruption = self.interruption, None
@@ -83,7 +83,7 @@ class Work:
             self._store()
 
     def drop(self) -> None:
-        """Store the work when nobody holds the run any more."""
+        """Store the work when the run is no longer referenced."""
         if os.getpid() != self.process:  # a copy of the run, in a process that was forked
             return
         if not self.is_started and not self.is_closed:
@@ -154,8 +154,8 @@ class Work:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# ---- Ctrl-C, handled for all runs that have begun and not ended. A program with a handler of its
-# own keeps it.
+# ---- Ctrl-C, handled for all runs that have begun and not ended. A program with its own handler
+# keeps it.
 
 _open_runs: set[Work] = set()
 

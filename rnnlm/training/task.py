@@ -53,10 +53,10 @@ K = TypeVar("K")  # the keywords of its evaluation, as a settings class
 
 @dataclass(frozen=True)
 class Description:
-    """What the codec of a model holds.
+    """A description of a model's codec.
 
-    tokenizers: by what they are called. facts: what else the card says of it, by name. fields: what
-    `rnnlm info --json` adds.
+    tokenizers: by name. facts: further rows of the card, by name. fields: what `rnnlm info --json`
+    adds.
     """
 
     tokenizers: "Mapping[str, Tokenizer]"
@@ -65,11 +65,12 @@ class Description:
 
 
 class Task(ABC, Generic[M, D, C, K]):
-    """What is learned. A task reads data, fits models to them, loads, evaluates and describes
-    models; all else says what its models are called, and which commands and settings they have.
+    """A task of machine learning. It reads data, fits models to them, loads, evaluates and
+    describes models; all else gives the names of its models, and which commands and settings they
+    have.
 
     A new task gives the attributes without a value, the abstract methods, and :attr:`commands`,
-    with a command of its own.
+    with its own command.
     """
 
     # ---- What its models are called and do.

@@ -48,7 +48,7 @@ from rnnlm.text.marks import tell_unseen
 # ---- Which metrics of several models on one text compare, and which part of their signatures
 # forbids the others.
 #
-# Numbers compare when they are about the same events. Lines, case, blank lines, `<unk>` and line
+# Numbers compare when they describe the same events. Lines, case, blank lines, `<unk>` and line
 # ends must be treated alike for anything to compare; how `<unk>` is read makes no difference to a
 # text without it. Where tokenizers differ, tokens are different events; whole words, characters and
 # bytes are the same ones, if no word is unknown: an unknown word is one event to a model of words,
@@ -60,9 +60,9 @@ PARTS = frozenset({"rnnlm", *(each.name for each in fields(Signature))})
 
 @dataclass(frozen=True)
 class Subject:
-    """What decides whether metrics of a model on a text compare with those of another.
-    unknown_tokens: words and white space that are unknown to it. cut: how the tokenizer changes
-    the text before it cuts it into tokens, apart from the case."""
+    """The properties that decide whether a model's metrics on a text compare with another's.
+    unknown_tokens: words and white space that are unknown to it. cut: how the tokenizer changes the
+    text before it cuts it into tokens, apart from the case."""
 
     name: str
     signature: Signature
@@ -170,7 +170,7 @@ def _values(subjects: Sequence[Subject], part: str) -> str:
 #
 # The probability of an unknown word says little about how a model predicts words, but may decide a
 # comparison: where a text has such words, models are compared with them and without, and where the
-# two disagree one sentence says so.
+# two disagree a sentence reports it.
 
 
 def differing_by(metric: str, unknown: int) -> tuple[str, ...]:
@@ -338,8 +338,8 @@ class ComparingTexts(Comparing[LanguageModel, EncodedText, TextEvaluation]):
     def _known_of(
         self, units: Units, sides: Sequence[_Side]
     ) -> tuple[np.ndarray | None, str | None, tuple[GroupRow, ...]]:
-        """Return how often units occurred in training, where that is known, what says which n-grams
-        did, and the groups of n-grams."""
+        """Return how often units occurred in training, where that is known, what knows which
+        n-grams did, and the groups of n-grams."""
         # The training text has all n-grams, and words are counted in it if no model knows how often
         # they occur.
         counts_V = units.counts_V
@@ -350,7 +350,7 @@ class ComparingTexts(Comparing[LanguageModel, EncodedText, TextEvaluation]):
             source = ", ".join(self.train.sources)
             return counts_V, source, difference_tables.by_ngram_in(units, encoded)
 
-        # The first model that has n-grams of these units says which it has seen.
+        # The first model that has n-grams of these units knows which it has seen.
         for each in sides:
             if each.model.tokenizer.fingerprint == units.tokenizer.fingerprint:
                 found = difference_tables.by_ngram_of(units, each.model)

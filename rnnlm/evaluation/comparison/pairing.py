@@ -48,7 +48,7 @@ D = TypeVar("D", bound="Data")  # the data, as a model reads them
 E = TypeVar("E", bound=Evaluation)
 
 
-# ---- Which metrics compare. Numbers compare when they are about the same events.
+# ---- Which metrics compare. Numbers compare when they describe the same events.
 
 HINTS = {
     "data": "measure both on the same text",
@@ -71,11 +71,11 @@ class Refused:
 
 @dataclass(frozen=True)
 class Comparable:
-    """Which metrics of the models compare. figures: their names; all of them have intervals.
+    """The metrics of the models that compare. figures: their names; all of them have intervals.
     main: the one that models are compared by. refused: the other metrics. differing: the metrics
-    whose differences are resampled; the others would repeat them. may_differ: parts of
-    signatures that were checked already, or that make no difference. block_lines: how many lines
-    are resampled together."""
+    whose differences are resampled; the others would repeat them. may_differ: parts of signatures
+    that were checked already, or that make no difference. block_lines: how many lines are resampled
+    together."""
 
     figures: tuple[str, ...]
     main: str
@@ -121,8 +121,7 @@ class ComparedModel(Generic[E]):
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much a metric of the second model exceeds that of the first, with the bounds of its
-    95 % interval.
+    """The metric of the second model minus that of the first, with the bounds of its 95 % interval.
 
     unit: "bits per token" (word, character, byte) for perplexities; otherwise that of the metric.
     p: of the permutation test of a perplexity, otherwise of approximate randomisation; p_bootstrap:
@@ -361,7 +360,7 @@ class Comparison(Records, Result):
         yield from map(Remark, self.notes)
 
         # Differences of each pair of models, then examples of what one of them does better. Stored
-        # differences, of which nobody knows how sure they are, are in the rows alone.
+        # differences, whose uncertainty is unknown, are in the rows only.
         tables = []
         if self.validation is None:
             tables.append(self.difference_table())
@@ -436,7 +435,7 @@ class Side(Generic[M, D]):
 
 
 class Comparing(ABC, Generic[M, D, E]):
-    """What a task provides for a comparison of its models."""
+    """The functions a task provides to compare its models."""
 
     task: str  # its name
 
@@ -460,7 +459,7 @@ class Comparing(ABC, Generic[M, D, E]):
     def details(
         self, sides: Sequence[Side[M, D]], evaluations: Sequence[E]
     ) -> "TextDetails | None":
-        """Return where the models differ, if that is to be known."""
+        """Return where the models differ, if requested."""
         return None
 
 

@@ -207,8 +207,8 @@ class LargestDifferences:
 
 @dataclass(frozen=True)
 class TextDetails:
-    """Where language models differ on a text. unit: what the tables count, tokens or words.
-    unaligned_lines: see :class:`Units`.
+    """Details of where language models differ on a text. unit: what the tables count, tokens or
+    words. unaligned_lines: see :class:`Units`.
 
     bands: groups by training frequency, empty where none is known. ngrams: groups by the longest
     n-gram that is in `ngram_source`, which is None where no n-grams are known. lines_apart,

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK = "#222222"  # a pair of models has no colour of its own
+INK = "#222222"  # pairs of models have no colours
 LONGEST = 28  # characters of a pair in a plot
 NARROW = 0.02  # narrower intervals are shown with four decimal places
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """By how much a metric of the second model exceeds that of the first. unit: of the
-    difference, such as "bits a token". difference: None where a model does not have the metric."""
+    """The metric of the second model minus that of the first. unit: of the difference, such as
+    "bits a token". difference: None where a model does not have the metric."""
 
     first: str
     second: str

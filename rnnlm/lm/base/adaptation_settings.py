@@ -1,4 +1,4 @@
-"""The settings of each way to adapt a model while it reads. Knows nothing of torch."""
+"""The settings of each way to adapt a model while it reads. Does not import torch."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields

@@ -12,8 +12,8 @@ from rnnlm.storage.manifest import CONFIG, Manifest, read_manifest
 
 @dataclass(frozen=True)
 class Default:
-    """A model that nobody named. trained: when it was saved, in seconds since 1970; None: it is the
-    shipped one."""
+    """The model of a command that names none. trained: when it was saved, in seconds since 1970;
+    None: it is the shipped one."""
 
     folder: Path
     trained: float | None = None

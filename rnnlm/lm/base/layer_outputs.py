@@ -1,5 +1,5 @@
-"""What the layers of a network output for lines of text: every neural model offers it, whatever its
-task.
+"""The outputs of a network's layers for lines of text, which every neural model provides, whatever
+its task.
 
 A model's `layer_reader()` returns a :class:`LayerReader`. It encodes lines, or lists of words, and
 reads batches of them, each line alone from the initial state. Positions run in the order of the
@@ -19,9 +19,9 @@ INPUT, FEATURES = "input", "features"
 
 
 class Part(NamedTuple):
-    """What one direction of a layer outputs for B lines, (T, B, W). is_backward: it reads from the
-    end of the line, so a word is read whole at its first token. last_B: the position at which the
-    direction has read all of each line."""
+    """The outputs of one direction of a layer for B lines, (T, B, W). is_backward: it reads from
+    the end of the line, so a word is read whole at its first token. last_B: the position at which
+    the direction has read all of each line."""
 
     values_TBH: Array
     is_backward: bool
@@ -30,7 +30,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class LayerOutputs:
-    """What one layer outputs for B lines, its parts side by side. begins_B, ends_B: the positions
+    """The outputs of one layer for B lines, its parts side by side. begins_B, ends_B: the positions
     of each line's tokens, one at least."""
 
     parts: tuple[Part, ...]
@@ -51,7 +51,7 @@ class LineWords:
 @dataclass(frozen=True)
 class EncodedLines:
     """L lines as a model reads them. lengths_L: how many tokens of each are read. words: of each
-    line; () where nobody asked for them. data: the lines in the reader's own form."""
+    line; () if they were not requested. data: the lines in the reader's own form."""
 
     lengths_L: np.ndarray
     words: tuple[LineWords, ...]

@@ -95,7 +95,7 @@ def name_if_saved(model: LanguageModel | LabelModel | str | Path) -> str | None:
     return None if origin is None else str(origin[0])
 
 
-# ---- What a model says of itself beside its protocol. A user's own need not say any of it.
+# ---- Attributes of a model beside its protocol. A user's own model need not have any of them.
 
 
 def origin_of(model: LanguageModel | LabelModel) -> tuple[str, str] | None:
@@ -112,8 +112,8 @@ def parameters_of(model: LanguageModel | LabelModel) -> int:
 
 
 def kind_of(model: LanguageModel | LabelModel) -> str:
-    """Return the kind of a model as config.json has it. One that says nothing gives probabilities
-    of next words, as n-grams do, and has nothing else to show."""
+    """Return the kind of a model, as in config.json. One without a kind is taken to give
+    probabilities of next words, as n-grams do, and nothing else."""
     return str(getattr(core_of(model), "model_kind", "ngram"))
 
 
@@ -147,7 +147,7 @@ def models_by_name(
 
 
 def tell_unfinished(name: str | Path, manifest: Manifest) -> None:
-    """Send a notice if the training run of the model called `name` did not come to its end."""
+    """Send a notice if the training run of the model called `name` did not finish."""
     if not manifest.is_unfinished:
         return
     how = {
@@ -211,7 +211,7 @@ def find(name: LanguageModel | str | Path) -> Path:
         if model_folder.is_model(place):
             return place
 
-    # A text stands for the model that was trained on it.
+    # The name of a text refers to the model trained on it.
     of_text = sorted(folder for folder in saved_here() if folder.name.startswith(f"{name}-"))
     if len(of_text) == 1:
         return of_text[0]

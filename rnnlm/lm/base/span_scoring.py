@@ -135,7 +135,7 @@ def windows(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Result]]:
     """Yield (start_B, end_B, what `step(inputs_BT, targets_BT, state)` returned) for each of the
     windows in which all of `spans` are read, side by side: row b has the targets
-    `ids[start_B[b]:end_B[b]]`. The state is carried; rows that have come to their end drop out.
+    `ids[start_B[b]:end_B[b]]`. The state is carried; finished rows drop out.
 
     call_tokens: the most of a window, over all rows; None: the model's. initial: as in
     :func:`score_spans`. stop: asked before each window; there are no more once it says so.

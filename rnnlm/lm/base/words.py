@@ -138,17 +138,17 @@ def _map_to_line(spans_T2: np.ndarray, origin: np.ndarray) -> np.ndarray:
 #
 #     P(w|c) = P(pieces of w | c) B(c w) / B(c),   B = 1 at the start of a line
 #
-# `</s>` is an item of its own, P(</s>|c) / B(c): the factors B cancel, and the surprisals of a
-# line's words and of its end add up to the line's. White space belongs to the word after it, at the
-# end of a line to `</s>`. For tokenizers whose every token is a word, B is 1.
+# `</s>` is a separate item, P(</s>|c) / B(c): the factors B cancel, and the surprisals of a line's
+# words and of its end add up to the line's. White space belongs to the word after it, at the end of
+# a line to `</s>`. For tokenizers whose every token is a word, B is 1.
 
 ROUNDING_NATS = 1e-5
 
 
 @dataclass(frozen=True)
 class WordSpans:
-    """Where the words of a chunk of lines are. starts, ends: (W,) bounds in the ids, `</s>` an item
-    of its own.
+    """The positions of the words in a chunk of lines. starts, ends: (W,) bounds in the ids, `</s>`
+    a separate item.
 
     line_bounds: (lines + 1,) the items of line i run from `line_bounds[i]` to `line_bounds[i + 1]`.
     is_place_N: where B is needed, before the token there is read.
@@ -251,8 +251,8 @@ Split = Literal["whitespace", "tokens"]
 
 @dataclass(frozen=True)
 class ShownWords:
-    """The shown words of a chunk of lines. items: their tokens, `</s>` an item of its own at the
-    end of each line.
+    """The shown words of a chunk of lines. items: their tokens, `</s>` a separate item at the end
+    of each line.
 
     places: for each line, the spans of its words in the text that is scored. before: how many words
     of the line are given. numbers: those of the words of a line and its `</s>` in the text, from 0,
@@ -334,8 +334,8 @@ def _find_written_words(places: list[Span], spans_T2: np.ndarray) -> tuple[np.nd
     """Return the first tokens of written words, then of `</s>`, and the numbers of these words,
     from 0.
 
-    White space belongs to the word after it. A word without tokens of its own, of marks that were
-    removed or because it shares one with the word before, is a part of that word.
+    White space belongs to the word after it. A word without its own tokens, because its marks were
+    removed or it shares a token with the word before, is part of that word.
     """
     if not len(spans_T2):
         return np.zeros(1, dtype=np.int64), [len(places)]
@@ -412,7 +412,7 @@ class WordTokens:
 
         `</s>` is the boundary; the empty word is unknown where words can be unknown.
         """
-        # The special symbols, and words for which a look into the vocabulary is enough.
+        # The special symbols, and words that are looked up in the vocabulary.
         tokenizer = self._tokenizer
         if word == SENTENCE_START:
             raise TextError(

@@ -121,7 +121,8 @@ def _report(description: str, tuned: companions.TunedSettings | None, model: Lan
 
 @dataclass(frozen=True)
 class PartAdaptation:
-    """How a part adapts itself. also: the digests of data that its results depend on."""
+    """The adaptation of a part of a mixture. also: the digests of data that its results depend
+    on."""
 
     kind: str
     settings: dict[str, Any]

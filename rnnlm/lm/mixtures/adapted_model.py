@@ -1,4 +1,4 @@
-"""What all models that adapt another one to what it reads have in common."""
+"""The base of models that adapt another model to what it reads."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -42,7 +42,7 @@ class AdaptedModel:
 
     @property
     def adaptation(self) -> str:
-        """What a signature says of the adaptations at work."""
+        """The part of a signature that names the adaptations."""
         return joined([self.model.adaptation, describe(self.kind, self.settings, self.digests)])
 
     @property

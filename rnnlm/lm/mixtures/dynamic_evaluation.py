@@ -246,7 +246,7 @@ class DynamicEvaluation(AdaptedModel):
 
 
 def _digest(statistics: Statistics) -> str:
-    """Return 8 hexadecimal digits that tell gradient statistics apart."""
+    """Return 8 hexadecimal digits that identify gradient statistics."""
     names = sorted(statistics)
     pieces = (name.encode() + statistics[name].cpu().numpy().tobytes() for name in names)
     return writing.digest(pieces)[:8]
@@ -289,7 +289,7 @@ def _unpickled(
 
 
 def trainable_copy(model: NeuralLanguageModel) -> NeuralLanguageModel:
-    """Copy a model, with weights of its own, all of which take gradients."""
+    """Copy a model, with separate weights, all of which take gradients."""
     network = copy.deepcopy(model.network).requires_grad_(True)
     return NeuralLanguageModel(network, model.tokenizer, model.precision, model.fingerprint)
 

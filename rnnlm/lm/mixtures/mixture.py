@@ -223,7 +223,7 @@ def shared_tokenizer(
     tokenizers: Sequence[Tokenizer], names: Sequence[str] | None = None
 ) -> Tokenizer:
     """Return the tokenizer of all parts: one that spells unseen words, if a part reads characters;
-    the others take these for `<unk>`. Refuse different ones."""
+    the others read these as `<unk>`. Refuse different ones."""
     names = names or [f"part {number}" for number in range(1, len(tokenizers) + 1)]
     first = tokenizers[0]
     for name, tokenizer in zip(names, tokenizers, strict=True):

@@ -192,8 +192,7 @@ class NeuralCache(AdaptedModel):
         return NeuralCacheState(seen.model, hidden_BSH, words_BR, seen.has_read_B)
 
     def _known(self, ids_BT: Array, device: torch.device) -> Tensor:
-        """Return a copy of the ids, in which unseen words that have a number of their own are
-        `<unk>`."""
+        """Return a copy of the ids, in which unseen words with their own numbers are `<unk>`."""
         ids = torch.as_tensor(ids_BT, dtype=torch.int64, device=device)
         if self.tokenizer.unk_id is None:
             return ids.clone()

@@ -40,8 +40,8 @@ class UnigramCacheState:
 
 @keeps(LanguageModel)
 class UnigramCache(AdaptedModel):
-    """A model with a cache of words. It goes around any model; numbers are of that one's type, on
-    its device."""
+    """A model with a cache of words. It goes around any model; numbers have its type and are on its
+    device."""
 
     kind = "unigram"
     settings: UnigramCacheSettings

@@ -1,4 +1,4 @@
-"""How weights start, by name."""
+"""Ways to initialise weights, by name."""
 
 import math
 from collections.abc import Iterable

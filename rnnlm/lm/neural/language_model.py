@@ -26,7 +26,7 @@ from rnnlm.lm.neural.words import WordRows, input_rows, output_rows
 @keeps(State)
 @dataclass(frozen=True)
 class NeuralState:
-    """What the network's body remembers: tensors of shape (places, B, width)."""
+    """The state of the network's body: tensors of shape (places, B, width)."""
 
     tensors: NetworkState
 
@@ -41,7 +41,7 @@ class NeuralState:
 
 
 # What a CPU's core does in about a second: scoring a token takes 35 picoseconds for each weight.
-# Signals are heard between calls into torch, so none may last much longer.
+# Signals are handled between calls into torch, so none may take much longer.
 WORK_OF_A_SECOND = 3e10
 
 
@@ -52,7 +52,7 @@ class NeuralLanguageModel(SavedModel[Network, Tokenizer]):
     normalised = True  # each output layer gives a distribution over all of V
     max_rows = None  # any number of lines is read side by side
     call_tokens = 1 << 14  # calls into torch are few then, and the arrays of one call still small
-    forgets_at_boundary = False  # the hidden state goes on past `</s>`
+    forgets_at_boundary = False  # the hidden state carries over past `</s>`
     adaptation = "none"  # the weights stay as they are while it reads
 
     def new_network(self) -> Network:

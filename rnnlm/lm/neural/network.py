@@ -5,7 +5,7 @@ The body is a stack of recurrent layers, a Jordan layer or a window of words; th
 is the same. Shapes: T time, B rows, E width of what is read, H of what the body gives, V
 vocabulary. Time comes first inside, as the recurrent kernels want it. A state is a tuple of tensors
 (places, B, width), all zeros before the first token; it has the type of the weights (fp32) whatever
-the products run in, so that it is stored and carried on without loss.
+the products run in, so that it is stored and carried over without loss.
 """
 
 import functools
@@ -85,7 +85,7 @@ class Network(LayeredNetwork):
         """Return the loss, the penalty on activations, and the state after the last input.
 
         The loss is a mean in nats over the targets that are not padding. Training minimises the
-        penalty beside it; it is 0.0 where none is asked for.
+        penalty beside it; it is 0.0 where there is none.
         """
         features_TBE, y_TBE, state = self(inputs_TB, state)
         loss = self.output.window_loss(features_TBE, self.input.known(targets_TB), self.tied_VE)
@@ -236,7 +236,7 @@ def activation_penalty(
     Merity et al. 2018, section 4.6).
 
     It is alpha mean(dropped^2) + beta mean((y_t+1 - y_t)^2): AR on what dropout left, TAR on what
-    there was before; 0.0 where neither is asked for.
+    there was before; 0.0 where both are off.
     """
     if not isinstance(settings, RecurrentModelSettings):
         return 0.0

@@ -45,7 +45,7 @@ class SavedModel(PickledByOrigin, Generic[N, C]):
 
     @property
     def model_kind(self) -> str:
-        """Its kind as config.json has it."""
+        """Its kind, as in config.json."""
         settings: Any = self.network.settings
         return str(settings.model)
 

@@ -1,8 +1,8 @@
 """The shape of each kind of language model: what can be set, and what contradicts itself. It does
 not import torch.
 
-All networks read words and predict them. Recurrent ones add layers, whose cells have settings of
-their own: a part of the settings of any task's network.
+All networks read words and predict them. Recurrent ones add layers, whose cells have their own
+settings: a part of the settings of any task's network.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ STARTS = ("init_embedding", "init_input", "init_recurrent", "init_output")
 
 @dataclass(frozen=True)
 class InputSettings:
-    """How words are read, and what is dropped and how weights start in any network."""
+    """Settings of any network: how words are read, what is dropped, and how weights start."""
 
     # How many times the usual least number of steps, and the usual rate, learn a few lines
     steps_of_few_lines: ClassVar[int] = 1
@@ -172,7 +172,7 @@ class InputSettings:
 
     @property
     def has_word_vectors(self) -> bool:
-        """Whether words have vectors of their own, alone or beside their characters."""
+        """Whether words have vectors, alone or beside their characters."""
         return not self.characters or self.characters_beside
 
     @property
@@ -330,7 +330,7 @@ CELLS: dict[str, type[Cell]] = {
 
 @dataclass(frozen=True)
 class RecurrentSettings(InputSettings):
-    """What all recurrent kinds share: a stack of recurrent layers.
+    """Settings that all recurrent kinds share: a stack of recurrent layers.
 
     cell: settings of the class that CELLS has for the model; by default, that class's defaults.
     """
@@ -408,7 +408,7 @@ class RecurrentSettings(InputSettings):
 
 @dataclass(frozen=True)
 class NetworkSettings(InputSettings):
-    """What every neural language model has: an output layer that predicts words."""
+    """Settings of every neural language model: an output layer that predicts words."""
 
     embedding_size: Annotated[
         Width,

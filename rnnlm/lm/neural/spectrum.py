@@ -61,9 +61,9 @@ def _largest(matrix_HH: np.ndarray) -> float | None:
 # ---- Recurrent weights as square matrices, one for each gate.
 #
 # Of a layer h = f(x U + h' W + b) the matrix is W, which h' is multiplied by in each step: where h'
-# is small, h is about (x U + b) + h' W, and what W does to h' over k steps is W^k. W is kept as
-# torch has it, (H, H), and multiplies columns: its eigenvalues are those of its transpose. In gated
-# layers each gate has a matrix of its own, and the state goes on through the gates as well.
+# is small, h is about (x U + b) + h' W, and what W does to h' over k steps is W^k. W is stored as
+# in torch, (H, H), and multiplies columns: its eigenvalues are those of its transpose. In gated
+# layers each gate has its own matrix, and the state also passes through the gates.
 
 THROUGH_OUTPUT = "recurrent, through the output"
 
@@ -72,7 +72,7 @@ THROUGH_OUTPUT = "recurrent, through the output"
 class RecurrentMatrix:
     """The recurrent weights of one gate.
 
-    layer: the layer's name, as :func:`named_layers` has it. name: the gate's, as in
+    layer: the layer's name, as in :func:`named_layers`. name: the gate's, as in
     :class:`rnnlm.lm.neural.layers.steps.Step`. values: float64, (H, H); of a Mogrifier's rounds (E,
     H) or (H, E). is_state_map: whether it takes the state to the state, so that it has eigenvalues
     and powers. A Mogrifier's rounds have neither, not even where E and H happen to be equal.
@@ -90,10 +90,10 @@ class RecurrentMatrix:
 def recurrent_matrices(network: LayeredNetwork) -> list[RecurrentMatrix]:
     """Return the recurrent weights of a network of any task, layer by layer, the lowest first.
 
-    They are of the gates or, in layers without gates, "recurrent"; before them come the rounds of a
-    Mogrifier. Where the output is fed back (Jordan), it is "recurrent, through the output": the
-    derivative of W q with respect to h at h = 0, with q what is fed back. It depends on the state;
-    at h = 0 it follows from the output layer's biases alone.
+    Their names are those of the gates or, in layers without gates, "recurrent"; before them come
+    the rounds of a Mogrifier. Where the output is fed back (Jordan), it is "recurrent, through the
+    output": the derivative of W q with respect to h at h = 0, with q what is fed back. It depends
+    on the state; at h = 0 it follows from the output layer's biases alone.
     """
     matrices = []
     for layer_name, layer in named_layers(network).items():

@@ -1,5 +1,5 @@
-"""What goes on inside a network, layer by layer and step by step: hidden states, cells and gates,
-as tensors that gradients go through.
+"""Trace a network layer by layer and step by step: hidden states, cells and gates, as tensors that
+gradients pass through.
 
 Each step is the plain one of its layer (layers/steps.py), so all of it can be differentiated, any
 number of times, with respect to weights, inputs and states in between. Nothing is dropped out, in
@@ -69,8 +69,8 @@ class NamedLayer:
 
 @dataclass(frozen=True)
 class LineTrace:
-    """How a model reads one line: the T tokens, as they are shown, and what each recurrent layer
-    does at each of them, (T, 1, .)."""
+    """The trace of one line: the T tokens, as they are shown, and what each recurrent layer does at
+    each of them, (T, 1, .)."""
 
     tokens: tuple[str, ...]
     layers: tuple[NamedLayer, ...]

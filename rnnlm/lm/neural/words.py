@@ -1,4 +1,4 @@
-"""What a network reads of words: vectors, characters, vectors made elsewhere."""
+"""The input of a network: word vectors, characters, pretrained vectors."""
 
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class CharacterCNN(nn.Module):
     that is shorter than itself, and y >= tanh(b). The code of Kim et al. does that
     (yoonkim/lstm-char-cnn, model/TDNN.lua).
 
-    Weights are initialised as `init_input` says, biases as torch's layers do it.
+    Weights are initialised by `init_input`, biases as in torch's layers.
     """
 
     def __init__(self, settings: InputSettings, alphabet_size: int) -> None:
@@ -72,7 +72,7 @@ class CharacterCNN(nn.Module):
 
     def forward(self, characters_NL: Tensor) -> Tensor:
         """Return the vectors (N, F) of the words."""
-        # Filters need room: beyond the end if they hang over it, else for their own width.
+        # Filters need padding: beyond the end if they extend past it, else for their own width.
         after = self.widest if self.hangs_over else max(0, self.widest - characters_NL.shape[1])
         characters_NL = F.pad(characters_NL, (0, after), value=-1)
 
@@ -166,8 +166,8 @@ def _uniform_vectors(count: int, width: int, bound: float) -> nn.Embedding:
 #
 # The characters are those of the vocabulary's words, so what a network's weights look like follows
 # from settings and tokenizer alone; any other is the unknown character. `</s>` and `<unk>` are each
-# one character of their own. A word is read between a mark for its beginning and one for its end,
-# at most 65 with these (the bound of Kim et al. 2016): the rest of a longer word is not read.
+# a separate character. A word is read between a mark for its beginning and one for its end, at most
+# 65 with these (the bound of Kim et al. 2016): the rest of a longer word is not read.
 
 LONGEST = 65
 PADDING = -1
@@ -282,7 +282,7 @@ class WordInput(nn.Module):
     of its characters, `settings.input_width` wide in all.
 
     If words are read as characters, the tokenizer is one that spells (`tokenizer.spelling()`). Ids
-    from V on, unseen words, have the vector of `<unk>` and characters of their own.
+    from V on, unseen words, have the vector of `<unk>` and their own characters.
     """
 
     def __init__(self, settings: InputSettings, tokenizer: Tokenizer) -> None:

@@ -1,5 +1,4 @@
-"""What only n-gram tables can show: whether they are in order, and after which contexts predictions
-differ.
+"""Checks of n-gram tables: whether they are in order, and after which contexts predictions differ.
 
 Reading all of them takes a while, so it is done before work that reads them anyway.
 """

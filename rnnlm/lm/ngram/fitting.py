@@ -109,8 +109,8 @@ def check_counts(folder: str) -> None:
 
 
 def open_counts(folder: str, resolved: Resolved) -> tuple[CountedData, Resolved]:
-    """Open the counts in `folder`. Return them, and the settings with their order unless another
-    one was asked for, which may be lower."""
+    """Open the counts in `folder`. Return them, and the settings with their order unless a lower
+    one was requested."""
     counts = counts_folder.load(folder)
     counts.check()
     if resolved.values["discounts"] == "lmplz":
@@ -240,11 +240,11 @@ def _estimate(
 
 @contextlib.contextmanager
 def _room(settings: NgramSettings, data: TrainingData | CountedData, size: int) -> Iterator[Room]:
-    """Provide room for the work, with workers to count if any are asked for."""
+    """Provide the workspace, with workers to count if any are requested."""
     memory = memory_of(settings)
     with contextlib.ExitStack() as held:
         team = None
-        # What is counted already needs nobody to count.
+        # What is already counted needs no workers.
         if not isinstance(data, CountedData):
             team = held.enter_context(_workers(settings).connected())
         yield held.enter_context(room_for(memory, settings.temp, settings.threads, size, team))
@@ -286,14 +286,14 @@ def clean_up(resolved: Resolved, data: TrainingData | CountedData) -> None:
     if isinstance(data, CountedData):
         return
     if settings.temp is not None and memory_of(settings) is not None:
-        # A run that had ended before has its text again, which nobody needs.
+        # A run that had already ended has read its text again, which is not needed.
         data.train.let_go(data.train.tokens)
         identity = rooms.identity_of(_counted_by(settings), data.tokenizer)
         rooms.clean_up(settings.temp, identity)
 
 
 def _counted_by(settings: NgramSettings) -> dict[str, Any]:
-    """Return the settings that must be the same for an interrupted count to go on."""
+    """Return the settings that must be the same for an interrupted count to resume."""
     values = dataclasses.asdict(settings)
     for name in ("threads", "memory", "temp", "workers", "dask"):
         del values[name]
@@ -364,7 +364,7 @@ def _estimator(
 # ---- From counts to probabilities and backoff weights, order by order from the unigrams up, for
 # any estimator.
 #
-# The estimator says what share each n-gram gets and what is left to the lower order (see
+# The estimator gives each n-gram its share and what is left to the lower order (see
 # :mod:`rnnlm.lm.ngram.smoothing`); here the orders are joined, pruned n-grams give their share to
 # the lower order, and what is left becomes the form every n-gram model is stored in: log p(w|h) for
 # the n-grams kept, log backoff for their contexts (Katz 1987; the ARPA format).
@@ -427,8 +427,8 @@ class _EstimatedOrder:
 
 
 class _OrderJob:
-    """All that is needed to work through order n. suffixes, longer: the exchanges with the order
-    below and with the one above."""
+    """The data needed to estimate order n. suffixes, longer: the exchanges with the order below and
+    with the one above."""
 
     def __init__(
         self,
@@ -621,7 +621,7 @@ def _back_off(
         prob_M, backoff_H = share_M + left_H[contexts_M] * lower_M, left_H
     else:
         prob_M, backoff_H = share_M.copy(), left_H
-        # A discount may take a count whole; then backing off takes it for unseen.
+        # A discount may remove a whole count; backing off then treats it as unseen.
         is_unseen_M = share_M == 0
         if smoothing.join == "back off":
             seen_lower_M = np.where(is_unseen_M, 0.0, lower_M)

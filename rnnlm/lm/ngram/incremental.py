@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 class NgramContext(NamedTuple):
-    """What of the words so far can change what comes next; equal where the model makes no
-    difference.
+    """The part of the words so far that can affect what comes next; equal where the model does not
+    distinguish.
 
     token_ids: of the words, latest last; `<s>` is V. numbers, costs: for the contexts made of the
     last 1, 2, ... words, the number of that n-gram in the model, and what giving it up costs

@@ -1,7 +1,7 @@
 """Several n-gram models joined into one (static interpolation, as SRILM's `ngram -mix-lm`).
 
 The joined model has the n-grams of all parts. Of each it holds what the parts give it together,
-backing off where they lack it, and the backoff weights are computed anew:
+backing off where they lack it, and the backoff weights are recomputed:
 
     p(w|h) = sum over k of weight_k p_k(w|h)     where hw is in the union
              a(h) p(w|h')                        elsewhere; h' is h without its first word
@@ -10,8 +10,8 @@ backing off where they lack it, and the backoff weights are computed anew:
            / (sum of p(w|h') over all other words)
 
 so that it sums to one after every context, whatever the parts do (ngram(1) of SRILM, -mix-lm;
-Stolcke 2002). Where hw is in no part, this is not quite the mixture of the parts, in which each
-has a backoff weight of its own.
+Stolcke 2002). Where hw is in no part, this is not quite the mixture of the parts, in which each has
+its own backoff weight.
 
 Orders are joined from the unigrams up, each by ranges of contexts, in one pass over the sorted
 n-grams of the parts. What is known of the orders below is looked up in sorted order. All large
@@ -112,8 +112,8 @@ class _Range:
 
 @dataclass(frozen=True)
 class _Lower:
-    """What the orders below give to R n-grams: log p(w|h') of each part and, last, of the joined
-    model; the link of each n-gram, as number and length."""
+    """The values that lower orders give to R n-grams: log p(w|h') of each part and, last, of the
+    joined model; the link of each n-gram, as number and length."""
 
     logprob_RJ: np.ndarray
     links_R: np.ndarray
@@ -164,7 +164,7 @@ class _Joining:
         self.workspace = workspace
         self.size = parts[0].size
         self.bits = word_bits(self.size)
-        # An empty highest order gives no n-gram, and the weights below it are computed anew.
+        # An empty highest order gives no n-gram, and the weights below it are recomputed.
         filled = [sum(1 for keys in part.keys if len(keys)) for part in parts]
         self.order = 1 + max(filled)
         self.orders: list[_Order] = []
@@ -231,7 +231,7 @@ class _Joining:
             report(f"joining {n}-grams: {done / max(1, longest):.0%}")
             self._release(*order.arrays(), *below.arrays(), *numbers)
 
-        # As many of them as there are; what they have in common takes no room.
+        # One for each of them; what they share takes no memory.
         self.orders.append(_Order(*(array[:length] for array in order.arrays())))
         self.numbers = numbers
         if n < self.order:
@@ -409,7 +409,7 @@ class _Joining:
             links_R[there], lengths_R[there] = found[is_there], length + 1
             logprob_RJ[there] += rows[is_there]
 
-            # Elsewhere its context is given up for the longest suffix of that.
+            # Elsewhere its context is replaced by its longest suffix.
             if len(there) < len(at):
                 gone, contexts = at[~is_there], contexts[~is_there]
                 above = self.orders[length - 1]

@@ -37,7 +37,7 @@ from rnnlm.parallel import in_threads
 from rnnlm.system import free_processors
 from rnnlm.text.encoding import known_ids
 
-SMALLEST_PIECE = 1 << 15  # tokens worth a thread of their own
+SMALLEST_PIECE = 1 << 15  # tokens worth a separate thread
 OUTSIDE = -2  # number of a context that reaches back beyond the start of the line
 
 
@@ -58,10 +58,10 @@ class NgramState:
 
 @dataclass(frozen=True)
 class Lookup:
-    """How the probability of a token was found. order: of the n-gram that ends in it.
+    """The steps by which a token's probability was found. order: of the n-gram that ends in it.
 
-    given_up: the contexts that were given up for shorter ones, the longest first: their ids
-    (`</s>`: the beginning of the line), and their backoff weights (nats).
+    given_up: the contexts that were dropped for shorter ones, the longest first: their ids (`</s>`:
+    the beginning of the line), and their backoff weights (nats).
     """
 
     order: int
@@ -203,7 +203,7 @@ class NgramModel(PickledByOrigin):
         of the n-grams that end in the words."""
         logprob_T = np.zeros(words_BT.size)
         # From the longest n-grams down, so that only the values that count are read: those of the
-        # longest n-gram that is found, and of the contexts that are given up for it.
+        # longest n-gram that is found, and of the contexts dropped for it.
         left_R = np.arange(words_BT.size)
         for n in range(self.order, 1, -1):
             numbers_R = numbers[n - 2].ravel()[left_R]
@@ -257,7 +257,7 @@ class NgramModel(PickledByOrigin):
                 numbers.append(numbers_1L[:, fresh:])
             logprob_T = self._logprob(targets_1T, contexts, numbers)[0].tolist()
 
-        # From the longest n-gram down to the one that is there, note what was given up.
+        # From the longest n-gram down to the one that exists, note the contexts that were dropped.
         found = []
         for at, logprob_nats in enumerate(logprob_T):
             order, given_up = self.order, []

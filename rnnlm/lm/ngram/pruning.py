@@ -24,8 +24,8 @@ ROUNDING = 1e-6  # where no n-gram of a context is left, a backoff weight so nea
 
 @dataclass(frozen=True)
 class Backing:
-    """What the lower orders give to the H contexts h of an order and to its M n-grams hw. h' is h
-    without its first word.
+    """The values that lower orders give to the H contexts h of an order and to its M n-grams hw. h'
+    is h without its first word.
 
     lower_M: log p(w|h'). seen_H: sum of p(w|h) over the words seen after h. unseen_H: sum of
     p(w|h') over all other words.
@@ -202,7 +202,7 @@ class _Stack:
             lengths_M[there], numbers_M[there] = length + 1, found_numbers[is_there]
             logprob_M[there] += self.levels[length].logprob_M[found_numbers[is_there]]
 
-            # Elsewhere its context is given up, and a shorter one takes its place.
+            # Elsewhere its context is dropped, and a shorter one takes its place.
             if len(contexts):
                 shortened = at[~is_there]
                 logprob_M[shortened] += self.levels[length - 1].logbackoff_M[contexts]

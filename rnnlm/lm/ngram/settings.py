@@ -1,4 +1,4 @@
-"""What can be asked of a count-based model."""
+"""Settings of count-based models."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

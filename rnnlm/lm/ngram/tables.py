@@ -113,7 +113,7 @@ def renumber(levels: Sequence[BackoffLevel], number_V: np.ndarray, size: int) ->
 
 
 class NewPlaces(NamedTuple):
-    """Where neighbouring n-grams of an order go.
+    """The new positions of neighbouring n-grams of an order.
 
     by_word_R: puts them in their new order within each context. keys_R, places_R: their new keys
     and numbers, in that order.

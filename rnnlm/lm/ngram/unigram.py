@@ -113,8 +113,8 @@ def fit(
     initial: dict[str, np.ndarray] | None = None,
     save: Callable[[], bool] = never,
 ) -> Iterator[Event]:
-    """Count and smooth; with validation text, read it once. Counting is over before anybody could
-    ask to stop."""
+    """Count and smooth; with validation text, read it once. Counting ends before anyone could ask
+    to stop."""
     began = time.perf_counter()
     valid, size = data.valid, data.tokenizer.size
     yield Started(

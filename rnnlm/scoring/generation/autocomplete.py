@@ -1,6 +1,6 @@
-"""What may come after a text that somebody is typing: the likeliest next words.
+"""Autocompletion: the likeliest next words of a text that is being typed.
 
-A last word that no white space follows counts as begun: the words that begin so are given.
+A last word that no white space follows counts as incomplete: the words that begin so are given.
 """
 
 from itertools import islice
@@ -44,7 +44,7 @@ def next_words(
 
 
 def _split(model: LanguageModel, text: str) -> tuple[str, str]:
-    """Return the text as it is read, up to the word that is begun, and that word."""
+    """Return the text as it is read, up to the incomplete word, and that word."""
     text = model.tokenizer.normalise([text])[0]
     if not text or text[-1] in WORD_SPACE:
         return text, ""

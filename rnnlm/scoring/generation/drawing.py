@@ -1,10 +1,10 @@
 """Texts drawn from a language model, with reproducible samples.
 
-Each sample has a random stream of its own (Philox, keyed by seed and sample number); so sample 3 of
-seed 1 is the same text whether 4 samples or 400 are drawn. Not quite always: torch sums in another
-order where a call has another number of rows, so that log-probabilities differ in their last bits.
-A token then has a chance of less than one in a million to be another one, from which its text goes
-on. The same number of samples gives the same bits on the same machine.
+Each sample has its own random stream (Philox, keyed by seed and sample number); so sample 3 of seed
+1 is the same text whether 4 samples or 400 are drawn. Not quite always: torch sums in another order
+where a call has another number of rows, so that log-probabilities differ in their last bits. A
+token then has a chance of less than one in a million to be a different one, after which its text
+differs. The same number of samples gives the same bits on the same machine.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -91,8 +91,8 @@ FEWEST_ROWS = 16  # that a call may have, however large its result
 @dataclass
 class DrawnText:
     """A text while it is drawn. start: which of the starts it has; logprob_nats is the model's own;
-    `ended`: its last token is `</s>`; is_finished: it gets no further token; whoever draws may end
-    it so.
+    `ended`: its last token is `</s>`; is_finished: it gets no further token; the caller may end it
+    so.
     """
 
     number: int
@@ -252,8 +252,8 @@ def generate(model: LanguageModel | str | Path, drawing: Drawing = Drawing()) ->
 
 @dataclass(frozen=True)
 class Piece:
-    """What a step has added to a sample. text: its text beyond what was told before. sample: the
-    whole sample, once it is finished."""
+    """The text that a step has added to a sample. text: what is new. sample: the whole sample, once
+    it is finished."""
 
     number: int
     text: str
@@ -270,7 +270,7 @@ def generate_in_steps(
         pieces = []
         for text in drawn:
             sample = beginning.sample(text)
-            # A character whose bytes have not all been drawn is told with the last of them.
+            # A character whose bytes have not all been drawn is reported with the last of them.
             shown = sample.text if text.is_finished else sample.text.rstrip(_NO_CHARACTER)
             before = told[text.number]
             added = ""
@@ -286,7 +286,7 @@ _NO_CHARACTER = "\ufffd"
 
 @dataclass(frozen=True)
 class _Beginning:
-    """What samples are drawn from. text: the prompt as its tokens read."""
+    """The start from which samples are drawn. text: the prompt as its tokens read."""
 
     model: LanguageModel
     prompt_ids: np.ndarray
@@ -352,11 +352,10 @@ def draw_samples(
 ) -> list[list[Found]]:
     """Return `num` samples of each text, in the order of their numbers.
 
-    Each sample has a random stream of its own, by the seed, the number of its text and its own
-    number; so it depends on the texts beside it no more than
-    :mod:`rnnlm.scoring.generation.drawing` says, if the states of the starts do not. Sample n of
-    text 0 from the model's initial state is sample n of :func:`generate`. The starts' limits hold,
-    not `settings.max_tokens`.
+    Each sample has its own random stream, by the seed, the number of its text and its own number;
+    so it depends on the texts beside it no more than :mod:`rnnlm.scoring.generation.drawing` says,
+    if the states of the starts do not. Sample n of text 0 from the model's initial state is sample
+    n of :func:`generate`. The starts' limits hold, not `settings.max_tokens`.
 
     numbers: what the texts are called in their streams, such as their places in a file of which
     these are a batch; None: 0, 1 and so on.

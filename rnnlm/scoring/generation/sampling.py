@@ -1,4 +1,4 @@
-"""How the next token is drawn: temperature, repetition penalty, top-k, nucleus and min-p.
+"""Draw the next token: temperature, repetition penalty, top-k, nucleus and min-p.
 
 They work one after the other, in this order, each on what the ones before it leave:
 
@@ -46,7 +46,7 @@ FIRST_CANDIDATES = 256
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingSettings(Checked):
-    """How the next token is drawn, and how long a text may be."""
+    """Settings for drawing tokens, and the longest text."""
 
     repetition_penalty: Annotated[
         Annotated[float, Meta(ge=1)],

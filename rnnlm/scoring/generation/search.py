@@ -1,10 +1,11 @@
 """Beam search for the best continuations of many texts at once, from given states.
 
 At each step the `beam` best continuations of a text are taken, `</s>` among them; those that end
-are finished, the others go on. A text is settled, and leaves the batch, when one of these is true:
+are finished, the others continue. A text is settled, and leaves the batch, when one of these is
+true:
 
 * `beam` of its continuations are finished;
-* no continuation that goes on can still become one of the best `nbest`: its log-probability only
+* no unfinished continuation can still become one of the best `nbest`: its log-probability only
   falls, and is divided by the length penalty of the limit at most;
 * it is at its limit, where continuations that did not end are ranked as they are.
 
@@ -33,7 +34,7 @@ from rnnlm.scoring.generation.sampling import forbidden_tokens
 from rnnlm.scoring.generation.settings import BeamSettings, SearchSettings
 from rnnlm.tabular import RecordList
 
-# ---- The beams of many texts while they grow by one token at a time; knows nothing of the model.
+# ---- The beams of many texts while they grow by one token at a time; independent of the model.
 
 
 def length_penalty(tokens: int, length_power: float) -> float:
@@ -51,12 +52,12 @@ def keep_best(heap: list[Any], one: Any, count: int) -> None:
 
 
 class Beams:
-    """The continuations of S texts: those that are finished, and those that go on.
+    """The continuations of S texts: those that are finished, and those that continue.
 
-    L texts still go on. Each has a group of P rows, its best continuation first, and all
+    L texts still continue. Each has a group of P rows, its best continuation first, and all
     continuations have the same number of tokens. Groups are of equal size so that a decoder's
-    memory of a source serves all rows of its group. A text with fewer continuations that go on has
-    rows of probability zero at the end of its group.
+    memory of a source serves all rows of its group. A text with fewer open continuations has rows
+    of probability zero at the end of its group.
     """
 
     def __init__(
@@ -83,14 +84,14 @@ class Beams:
         self.number_S = np.zeros(texts, dtype=np.int64)
         self.worst_S = np.full(texts, -np.inf)
 
-        # Continuations that go on: their texts, log-probabilities, and tokens so far (R = L P).
+        # Open continuations: their texts, log-probabilities, and tokens so far (R = L P).
         self.text_L = np.arange(texts)
         self.total_LP = np.zeros((texts, 1))
         self.ids_RT = np.zeros((texts, 0), dtype=np.int64)
 
     def grow(self, token_RK: np.ndarray, logprob_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Add a token, out of those of each row, to the texts that go on. Return the rows that they
-        come from, and the tokens."""
+        """Add a token, out of those of each row, to the open texts. Return the rows that they come
+        from, and the tokens."""
         origin_LB, token_LB, total_LB = self._best_continuations(token_RK, logprob_RK)
         is_at_limit_L = self.limits_S[self.text_L] == self.ids_RT.shape[1] + 1
         is_over_LB = (token_LB == self.boundary) | is_at_limit_L[:, None]
@@ -101,7 +102,7 @@ class Beams:
             self._add(int(self.text_L[slot]), ids, float(total_LB[slot, place]))
         total_LB = np.where(is_over_LB, -np.inf, total_LB)
 
-        # A text goes on while it lacks finished continuations and could find a better one.
+        # A text continues while it lacks finished continuations and could find a better one.
         highest_L = total_LB.max(axis=1) / self.highest_penalty_S[self.text_L]
         is_beaten_L = highest_L <= self.worst_S[self.text_L]
         is_settled_L = is_beaten_L | (self.number_S[self.text_L] >= self.beam)
@@ -109,7 +110,7 @@ class Beams:
         is_possible_LB = total_LB[alive] > -np.inf
         most = int(is_possible_LB.sum(axis=1).max(initial=0))
 
-        # Every text gets as many rows as the one with the most continuations that go on. These come
+        # Every text gets as many rows as the one with the most open continuations. These come
         # first, then those of probability zero.
         order_LP = np.argsort(~is_possible_LB, axis=1, kind="stable")[:, :most]
         alive_L1 = alive[:, None]
@@ -313,7 +314,7 @@ def _best_texts(
             keep_best(heap, ended, settings.beam)
         total_BV[:, boundary] = -np.inf
 
-        # The best beginnings that do not end go on; at the last step they count as texts.
+        # The best beginnings that do not end continue; at the last step they count as texts.
         row_K, token_K = _likeliest_cells(total_BV, settings.beam)
         live_B = total_BV[row_K, token_K]
         longer = []
@@ -363,7 +364,7 @@ def _is_settled(heap: list[_RankedText], best_live: float, settings: BeamSetting
 #
 # The largest of each block of columns are found first, and only the blocks that hold the largest of
 # these are looked through: all K largest numbers lie in the K blocks of the largest maxima. Of
-# equal numbers that of the lower column is taken, which neither torch nor numpy promises.
+# equal numbers that of the lower column is taken, which neither torch nor numpy guarantees.
 
 BLOCK = 64  # columns
 

@@ -1,4 +1,4 @@
-"""How the likeliest texts are searched for."""
+"""Settings of beam search."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Annotated
@@ -12,7 +12,7 @@ LengthPower = Annotated[float, Meta(ge=0, le=10)]
 
 @dataclass(frozen=True)
 class SearchSettings(Checked):
-    """How wide the beam is, how texts of different length compare, and how many are wanted."""
+    """The width of the beam, how texts of different length compare, and how many to return."""
 
     beam: Annotated[
         Annotated[int, Meta(ge=1, le=1 << 16)],
@@ -33,7 +33,7 @@ class SearchSettings(Checked):
 
 @dataclass(frozen=True)
 class BeamSettings(Checked):
-    """How many texts are searched for, how they begin, how wide the beam is, and how texts of
+    """The number of texts to find, how they begin, the width of the beam, and how texts of
     different length compare."""
 
     prompt: Annotated[str, Meta(description="beginning of each text")] = ""

@@ -59,9 +59,9 @@ class PairAccuracy:
 
 @dataclass(frozen=True)
 class AccuracyDifference:
-    """By how much a second model's accuracy over a group is above the first one's (-1 to 1), with
-    the bounds of its 95 % interval (paired bootstrap over pairs) and its two-sided p-value
-    (permutation of signs: without ties, that is McNemar's exact test).
+    """A second model's accuracy over a group minus the first one's (-1 to 1), with the bounds of
+    its 95 % interval (paired bootstrap over pairs) and its two-sided p-value (permutation of signs:
+    without ties, that is McNemar's exact test).
 
     by, group: as in :class:`PairAccuracy`. pairs: those that both models have scored; the numbers
     are None where there are none.
@@ -117,7 +117,7 @@ def _groups(
         groups: dict[Any, list[_Item]] = {}
         for item in items:
             groups.setdefault(getattr(labels_of(item), by, None), []).append(item)
-        # A grouping that puts all into one group says no more than the total.
+        # A grouping that puts all into one group adds nothing to the total.
         groups.pop(None, None)
         if by == KIND or len(groups) > 1:
             for name in sorted(groups) if by in COUNTED else groups:
@@ -185,7 +185,7 @@ def _accuracy(by: str, group: str | int, scores: Sequence[PairScore]) -> PairAcc
 class TestSet:
     """The pairs of files. format: the name of the files' format, in words."""
 
-    __test__ = False  # not a class of tests, though pytest takes its name for one
+    __test__ = False  # not a test class, though its name looks like one to pytest
 
     format: str
     pairs: tuple[Pair, ...] = ()
@@ -234,7 +234,7 @@ def signature_of_set(
 
 
 def _warn_of_oddities(scores: Sequence[PairScore]) -> None:
-    """Give notice of what is left out, and of pairs that no model can tell apart. TextError:
+    """Give notice of what is left out, and of pairs whose sentences are the same. TextError:
     nothing is left."""
     skipped = [score for score in scores if score.point is None]
     if skipped:
@@ -377,7 +377,7 @@ def _draw_kinds(
         )
     axes.axvline(0.5, **GUESSING)
     axes.set_xlim(-0.02, 1.02)
-    # The first kind on top, and room for all models beside the first and the last.
+    # The first kind on top, with space for all models beside the first and the last.
     axes.set_yticks(range(len(groups)), list(map(str, groups)), parse_math=False)
     axes.set_ylim(len(groups) - 0.5, -0.5)
 

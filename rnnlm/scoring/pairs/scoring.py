@@ -200,7 +200,7 @@ def score_pairs(
     sides = [side for score in scores for side in (score.good, score.bad) if side]
     tell_glued([word for side in sides for word in side.oov], tokenizer, "the model")
 
-    # A pair of which only the ends are compared says little.
+    # A pair of which only the ends are compared means little.
     partial, ends = 0, 0
     for score in scores:
         if eos and score.scoring == PARTIAL and score.good and not score.is_identical:
@@ -271,7 +271,7 @@ def _compared(
     read: ReadLines, good: int, bad: int, scoring: str, eos: bool
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return from which token to which the lines `good` and `bad` are compared, their ends included
-    where `eos` says so. Unscorable: there is nothing to compare."""
+    if `eos` is set. Unscorable: there is nothing to compare."""
     lengths = read.length(good), read.length(bad)
     stops = lengths if eos else (lengths[0] - 1, lengths[1] - 1)
     if scoring == FULL:

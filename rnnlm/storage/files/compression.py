@@ -64,7 +64,7 @@ def compressed(pieces: Iterable[bytes | memoryview], suffix: str) -> Iterator[by
 
 
 class Compressor(Protocol):
-    """What compresses one file, piece by piece."""
+    """A compressor of one file, piece by piece."""
 
     def compress(self, data: bytes | memoryview, /) -> bytes: ...
 
@@ -99,8 +99,8 @@ class _Frames(io.RawIOBase):
     """All frames (or streams) of a compressed file, decompressed a little at a time, whatever size
     they claim.
 
-    zstandard's own reader stops after the first frame, and takes a truncated one for whole; lzma's
-    allocates as large a dictionary as the file asks for.
+    zstandard's own reader stops after the first frame, and treats a truncated one as complete;
+    lzma's allocates as large a dictionary as the file asks for.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
-"""What a file is, by its first bytes: compressed, an archive, a binary of another program, or a
-text, and in which encoding. Its name says nothing of that."""
+"""Tell a file's type by its first bytes: compressed, an archive, a binary of another program, or a
+text in some encoding. Its name does not tell."""
 
 import re
 import tarfile
@@ -11,7 +11,7 @@ COMPRESSED = {
     rb"\xfd7zXZ\0|\]\0\0": ".xz",  # and its forerunner, .lzma
     rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18": ".zst",  # a frame, or one that is skipped
 }
-ENOUGH = 16  # bytes that tell a compression
+ENOUGH = 16  # bytes that identify a compression
 
 _UNPACK = "unpack it, and name the texts inside"
 _DECOMPRESS = "decompress it first; rnnlm reads .gz, .xz, .bz2 and .zst"
@@ -22,7 +22,7 @@ _AS_UTF8 = "save its texts as UTF-8"
 _NAME_TEXT = "name a text"
 # Where a text may begin like that, more than the mark of the format is asked for.
 _BINARIES = {
-    # Documents are zip archives, too: their parts, which are named near the beginning, tell them.
+    # Documents are zip archives, too: the names of their parts, near the beginning, identify them.
     rb"PK\x03\x04(?=.*?(?:xl/|opendocument\.spreadsheet))": ("a spreadsheet", _AS_CSV),
     rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("a spreadsheet or another document", _AS_CSV),
     rb"PK\x03\x04(?=.*?(?:word/|ppt/|opendocument))": ("an office document", _AS_TEXT),
@@ -88,7 +88,7 @@ def compression_of(start: bytes) -> str:
 
 
 def binary_of(start: bytes) -> tuple[str, str] | None:
-    """Return what a file is that begins so and holds no text, and the way out."""
+    """Return what a file that begins so and holds no text is, and a hint."""
     if compression_of(start):
         return "compressed twice", "decompress it once"
     for pattern, (what, hint) in _BINARIES.items():
@@ -103,7 +103,7 @@ def binary_of(start: bytes) -> tuple[str, str] | None:
 
 
 def marked_encoding(start: bytes) -> str | None:
-    """Return the encoding that the byte order mark tells, apart from UTF-8."""
+    """Return the encoding given by the byte order mark, except for UTF-8."""
     for mark, encoding in _MARKED.items():
         if start.startswith(mark):
             return encoding

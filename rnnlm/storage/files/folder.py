@@ -50,8 +50,8 @@ def check_place(folder: Path, noun: str, foreign: Callable[[list[str]], Iterable
 
 
 def foreign_names(names: Iterable[str], index: str, is_ours: Callable[[str], bool]) -> list[str]:
-    """Return the names that are not ours in a folder whose index cannot be read. The index may be
-    somebody else's, too, unless files of ours lie beside it."""
+    """Return the names that are not ours in a folder whose index cannot be read. The index may
+    belong to another program, unless files of ours lie beside it."""
     ours = {name for name in names if is_ours(name)}
     if ours == {index}:
         ours.clear()

@@ -60,7 +60,7 @@ class Owner:
 @contextlib.contextmanager
 def held(folder: Path, work: str) -> Iterator[None]:
     """Own the folder in this context; raise OutputError where another process owns it. A notice
-    names a stale lock that is taken over.
+    names a stale lock that is replaced.
 
     Folders made for it are removed where nothing was put into them. work: what is done there, such
     as "training".
@@ -86,8 +86,8 @@ def file_held(path: Path, work: str = "writing") -> contextlib.AbstractContextMa
 
 
 def check(folder: Path) -> None:
-    """Make sure that nobody owns the folder, before time goes into writing it. An OutputError names
-    its owner."""
+    """Make sure that no process owns the folder, before time goes into writing it. An OutputError
+    names its owner."""
     if os.path.lexists(folder / OWNER):
         with writing(folder), _open_owner_file(folder, folder / OWNER) as stream:
             _check_free(folder, stream)
@@ -107,8 +107,8 @@ def _owned(target: Path, path: Path, work: str) -> Iterator[None]:
             yield
     finally:
         with contextlib.suppress(OSError), stream:
-            # Delete the file only if it is still ours: if somebody removed the folder meanwhile,
-            # another run may have made a new one with its own file.
+            # Delete the file only if it is still ours: if the folder was removed meanwhile, another
+            # run may have made a new one with its own file.
             if os.path.samestat(os.fstat(stream.fileno()), os.lstat(path)):
                 path.unlink()
 
@@ -125,7 +125,7 @@ def _take_lock(target: Path, path: Path, work: str) -> IO[bytes]:
             raise
         if is_still_there:
             break
-        # Its owner deleted it just now, so the lock is on a file that nobody else can see.
+        # Its owner deleted it just now, so the lock is on a file that no other process can see.
         stream.close()
 
     # The file was free to lock, so its owner has ended; of one on another machine that is a guess.

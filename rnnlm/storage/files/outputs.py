@@ -51,8 +51,8 @@ def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """Write `pieces` to a file, compressed as its suffix says, whole or not at all; to a pipe, a
     device or standard output (`-`) as they come.
 
-    Raise OutputError where it cannot be written; what was there stays. Raise BrokenPipeError where
-    nobody reads standard output any more.
+    Raise OutputError where it cannot be written; what was there stays. Raise BrokenPipeError if
+    standard output has no reader any more.
     """
     if path == STANDARD_OUTPUT:
         _write_to_standard_output(pieces)

@@ -1,10 +1,10 @@
 """A file that a command makes, and the record of how it was made, .FILE.run beside it.
 
-By the record, the same command goes on where it was cut off, or finds its result finished. It is a
-journal: first the identity of the work, then, of a file that grows row by row, how far it is, and
-in the end the hash of the whole file. A file that grows is cut off after the last of these entries
-before work goes on, so that it becomes what it would have become, byte by byte. Without its record
-a file is one that nobody knows how it was made.
+With the record, the same command resumes where it was interrupted, or finds its result finished. It
+is a journal: first the identity of the work, then, of a file that grows row by row, how far it is,
+and in the end the hash of the whole file. A file that grows is cut off after the last of these
+entries before work resumes, so that it becomes the same, byte by byte, as without the interruption.
+Without its record it is unknown how a file was made.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ from rnnlm.storage.files.writing import open_appending, replace_file, sha256, sh
 
 
 class Begun(msgspec.Struct, tag="begun", tag_field="what"):
-    """Work on the file has begun."""
+    """Work on the file has started."""
 
     identity: dict[str, str]
 
 
 class Written(msgspec.Struct, tag="written", tag_field="what"):
-    """So much of the file is written. rows: how many of whatever it holds; bytes, sha256: its
-    length and hash."""
+    """A record of how much of the file is written. rows: how many of whatever it holds; bytes,
+    sha256: its length and hash."""
 
     rows: Annotated[int, msgspec.Meta(ge=0)]
     bytes: Annotated[int, msgspec.Meta(ge=0)]
@@ -93,7 +93,7 @@ def _found(path: Path) -> tuple[Found | None, str]:
         fault = "" if sha256(path) == last.sha256 else "its SHA-256 does not match the recorded one"
         return Found(identity, is_finished=True, fault=fault), last.content
 
-    # Of what grows, some must be left to go on from, as it was written.
+    # Of a growing file, an unchanged beginning must be left to resume from.
     fault = ""
     kept = _kept(path, record)
     if kept and _hash_of_start(path, kept[-1].bytes).hexdigest() != kept[-1].sha256:
@@ -104,7 +104,7 @@ def _found(path: Path) -> tuple[Found | None, str]:
 
 
 def _kept(path: Path, record: Record) -> list[Written]:
-    """Return what was written of a file that it has room for."""
+    """Return the entries that are within the size of the file."""
     size = path.stat().st_size if path.exists() else 0
     written = [entry for entry in record if isinstance(entry, Written)]
     return [entry for entry in written if entry.bytes <= size]
@@ -148,8 +148,8 @@ class GrowingFile:
     it holds now."""
 
     def __init__(self, path: Path, identity: Identity, header: str, step: Step) -> None:
-        """Begin the file, or cut it off where work on it goes on, as :func:`next_step_of_file`
-        says."""
+        """Start the file, or cut it off where work resumes, as :func:`next_step_of_file`
+        decides."""
         if path.suffix.lower() in SUFFIXES:
             raise UsageError(
                 f"{path} would be compressed",
@@ -160,11 +160,11 @@ class GrowingFile:
         self.done = 0
         self._journal = journal_beside(path)
 
-        # Go on after the last entry that the file has room for.
+        # Resume after the last entry that is within the file.
         kept = _kept(path, _read(self._journal)) if step is Step.GO_ON else []
         self._hash = hashlib.sha256()
         with writing(path):
-            # First what is to be done: a run that is killed from here on goes on.
+            # Record the work first: a run that is killed after this can be resumed.
             self._journal.write([Begun({**identity}), *kept])
             if kept:
                 self.done = kept[-1].rows

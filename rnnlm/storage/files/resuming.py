@@ -1,7 +1,7 @@
-"""The rule by which long work starts, goes on where it was cut off, or is finished already.
+"""The rule by which long work starts, resumes, or is already finished.
 
-The same command goes on. Where its result is there and whole, it says so and is done. Where
-something else is there, an error says what differs, and the two ways out: another output, or
+The same command resumes interrupted work. If its result is complete, it says so and ends. If
+another result is there, an error names the differences and two ways out: another output, or
 overwriting this one. Work is the same if its identity is: all settings that its result depends on,
 and the signatures of its texts.
 """
@@ -35,7 +35,7 @@ WAYS_OUT = "choose another `output`, or replace it with `overwrite=True`"
 
 
 class Step(enum.Enum):
-    """What a command does about its result."""
+    """What a command does with its result."""
 
     START = "start"
     GO_ON = "go on"
@@ -44,8 +44,8 @@ class Step(enum.Enum):
 
 @dataclass(frozen=True)
 class Found:
-    """What is there already. identity: of the work that made it; None where nothing says so. fault:
-    why it is not whole, and work on it cannot go on; "" where it can."""
+    """An existing result. identity: of the work that made it; None where it is not recorded. fault:
+    why it is incomplete and cannot be resumed; "" where it can."""
 
     identity: Identity | None = None
     is_finished: bool = False
@@ -60,7 +60,7 @@ def next_step(
     free: Collection[str] = (),
     ways_out: str = WAYS_OUT,
 ) -> Step:
-    """Return what to do about the result at `place`: start, go on, or nothing, as it is finished.
+    """Return what to do about the result at `place`: start, resume, or nothing, as it is finished.
 
     found: what is there; None: nothing. free: names of the identity that may change between two
     tries. Raise OutputError where something else is there that must not be overwritten; ways_out:

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 #
 # They are written by RFC 4180: a cell with a quotation mark, a tab or a line end is put in
 # quotation marks, its own doubled, so that the defaults of Python's csv, of pandas and of R's
-# read.delim read back what was written. Reading takes care of text that nobody quoted: a cell is
-# unquoted only if it begins and ends with a quotation mark and each one inside is doubled; every
-# other quotation mark is a character.
+# read.delim read back what was written. Reading takes care of unquoted text: a cell is unquoted
+# only if it begins and ends with a quotation mark and each one inside is doubled; every other
+# quotation mark is a character.
 
 LARGEST_CELL = 1 << 26  # characters
 READ_AHEAD = 1 << 20  # characters of the lines in which the end of a quoted cell is sought
@@ -78,7 +78,7 @@ def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple
 
     A quoted cell may hold tabs and line ends. But if each line alone has as many cells as there are
     columns, each is a row, and a quotation mark that is left open is a character: quoted speech of
-    several sentences, one a line, looks like that.
+    several sentences, one per line, looks like that.
     """
     csv.field_size_limit(LARGEST_CELL)
     stream = _Lines(lines)
@@ -201,7 +201,7 @@ LARGEST_VALUE = LARGEST_CELL
 DEEPEST_VALUE = 200  # lists and objects within each other: what is read is looked through by calls
 TOO_LONG = "the row has more cells than columns"
 DELIMITERS = ",;\t|"  # that a CSV file's header may have
-# The line above the header by which programs tell Excel the delimiter.
+# The line above the header that gives Excel the delimiter.
 _SEPARATOR_LINE = re.compile(r'sep=([^"\0\r\n])\r?\n?')
 _JSON = re.compile(r'\s*(?:\[\s*)?\{\s*(?:"[^"\\]*"\s*:|\}|$)')
 USUAL_COLUMNS = ("text", "sentence")  # of the text, where none is named

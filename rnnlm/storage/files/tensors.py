@@ -301,7 +301,7 @@ class ChunkedArray:
 
     def _forget(self, piece: np.ndarray) -> None:
         """Let pages leave memory once enough items were read: mapped pages count as memory of this
-        process for as long as nobody else wants it."""
+        process until other processes need it."""
         mapping = mapping_of(piece)
         if mapping is not None:
             self._touched.add(mapping)

@@ -1,7 +1,7 @@
 """Files that are written whole or not at all: under a new name, fsynced, then put in place.
 
 The new name is random and must not be taken, and a link in a file's place is replaced rather than
-followed: nobody can have us write into a file of theirs, or of somebody else.
+followed: no other user can make us write into a file of theirs, or of someone else's.
 """
 
 import contextlib
@@ -68,7 +68,7 @@ def replacing(path: Path, is_lasting: bool = True) -> Iterator[BinaryIO]:
     context. An error leaves what was there.
 
     is_lasting: False for what can be made again and whose hash is recorded elsewhere: it need not
-    survive a power cut, so nobody waits for the disk.
+    survive a power cut, so there is no wait for the disk.
     """
     with unfinished(path, is_lasting) as stream:
         yield stream
@@ -80,7 +80,7 @@ def unfinished(path: Path, is_lasting: bool = True) -> Iterator[BinaryIO]:
     """Open a file of a new name beside `path`, for :func:`put_in_place` to rename. It is fsynced at
     the end of the context, if it is to last, and deleted after an error."""
     new = unfinished_path(path)
-    # "x": never what is there already, nor through a link
+    # "x": never an existing file, nor through a link
     stream = open(new, "xb")  # noqa: SIM115
     try:
         with stream:
@@ -117,8 +117,8 @@ def short_name(path: Path) -> str:
 
 
 def unfinished_path(path: Path) -> Path:
-    """Return where a file that will be `path` is written until it is whole: a name that nobody can
-    guess."""
+    """Return where a file that will be `path` is written until it is whole: a name that cannot be
+    guessed."""
     return path.with_name(f"{short_name(path)}.{secrets.token_hex(8)}.new")
 
 

@@ -49,9 +49,9 @@ PROBABILITY = "_probability"  # behind the name of a column, that of the probabi
 
 @dataclass(frozen=True)
 class DocumentSettings:
-    """How a file is read and written. format: "auto": inferred from its content. output: None: as
-    the input is; raw text in the format of the model's training data. column: of the words.
-    sentence_column: says which sentence a row of one word belongs to."""
+    """Settings for reading and writing a file. format: "auto": inferred from its content. output:
+    None: as the input is; raw text in the format of the model's training data. column: of the
+    words. sentence_column: identifies the sentence of a row of one word."""
 
     format: str = "auto"
     output: str | None = None
@@ -65,7 +65,7 @@ class DocumentSettings:
 
 
 def usual_format(codec: Codec) -> str:
-    """Return the format of the training data, where it has room for all labels."""
+    """Return the format of the training data, where it can hold all labels."""
     trained = str(codec.details.get(FORMAT))
     if is_of_letters(codec) or trained in ("tsv", "csv", "parquet"):
         return "tsv"
@@ -203,7 +203,7 @@ def written(
             probability = found.sentence_probabilities[name].get(label or "", 0.0)
             text_labels[name + PROBABILITY] = None if label is None else number(probability)
 
-    # A table has room for the reason; in a sentence that is too long, each word has no label.
+    # A table can hold the reason; in a sentence that is too long, each word has no label.
     reason = found.reason
     if reason and sentence.words:
         empty = EMPTY if format in ("conllu", "columns") else ""

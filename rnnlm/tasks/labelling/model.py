@@ -73,7 +73,7 @@ class TaskLayers:
         self, texts: Sequence[Sequence[str]], spans: Sequence[tuple[Span, ...]] | None
     ) -> EncodedLines:
         """Encode texts of which each has a word, `</s>` where there is none. spans: the places of
-        the words of each text; None where nobody asks for the words."""
+        the words of each text; None if the words are not needed."""
         codec = self.model.codec
         encoded = with_boundaries(encode_texts(codec, texts), codec.tokenizer.boundary_id)
         if encoded.beside is not None:
@@ -210,7 +210,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
         self, texts: Sequence[Sequence[str]] | EncodedWords, stop: Callable[[], bool] = never
     ) -> Iterator[Reading]:
         """Yield the features of texts, each a list of words, batch by batch, those of about the
-        same length together. End early if `stop`, asked before each batch, says so."""
+        same length together. End early if `stop`, called before each batch, returns True."""
         if isinstance(texts, EncodedWords):
             encoded = texts
         else:
@@ -308,8 +308,8 @@ Prediction = tuple[ColumnPrediction, ...]  # of a text, in the order of the code
 
 @dataclass(frozen=True)
 class Search:
-    """How to search for labels. nbest: how many label sequences to return. probabilities: whether
-    to return those of each word's symbols."""
+    """Settings for the search for labels. nbest: how many label sequences to return. probabilities:
+    whether to return those of each word's symbols."""
 
     nbest: int = 1
     probabilities: bool = False

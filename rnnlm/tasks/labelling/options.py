@@ -1,4 +1,4 @@
-"""How labelled data are read, and their words become tokens."""
+"""Settings for reading and tokenizing labelled data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 @dataclass(frozen=True)
 class TaskTokenizerSettings(TokenizerSettings):
-    """How words become tokens. Words seen once are unknown ones, so that a network learns what to
-    make of those."""
+    """Settings for turning words into tokens. Words seen once are unknown ones, so that a network
+    learns what to make of those."""
 
     min_count: Annotated[
         Count, Meta(description="words or characters that occur fewer times become <unk>")
@@ -22,7 +22,7 @@ class TaskTokenizerSettings(TokenizerSettings):
 
 @dataclass(frozen=True)
 class LabelOptions(Checked):
-    """How labelled data are read.
+    """Settings for reading labelled data.
 
     reading: settings of :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings` that
     differ from those of the training data.

@@ -277,7 +277,7 @@ def stored(task: str, settings: Mapping[str, Any]) -> TaskSettings:
     return from_stored(KINDS[task, kind], settings, parts_of(kind))
 
 
-# ---- How a task's network is trained. Knows nothing of torch.
+# ---- How a task's network is trained. Does not import torch.
 
 RateDecay = Annotated[float, Meta(ge=1, le=100)]
 Weights = Annotated[
@@ -287,7 +287,7 @@ Weights = Annotated[
 
 @dataclass(frozen=True)
 class TaskFittingSettings(OptimizationSettings):
-    """How a task's network is trained on batches of examples."""
+    """Settings for training a task's network on batches of examples."""
 
     batch_rows: Annotated[Width, Meta(description="examples per batch and process")] = 32
     learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.005

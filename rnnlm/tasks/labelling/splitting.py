@@ -1,4 +1,4 @@
-"""How a text becomes the words that a task's model reads: those between white space, or the letters
+"""Split a text into the words that a task's model reads: those between white space, or the letters
 of a word."""
 
 import functools

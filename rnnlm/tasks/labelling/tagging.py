@@ -109,7 +109,7 @@ def _check_single_words(sentences: Sequence[str | Sequence[str]]) -> None:
 
 @dataclass(frozen=True)
 class Tagger:
-    """A model and what it is asked for; the fields are arguments of :func:`tag`."""
+    """A model and a request; the fields are arguments of :func:`tag`."""
 
     model: TaskModel
     nbest: int = 1
@@ -132,8 +132,8 @@ class Tagger:
 
     @property
     def _paths_each(self) -> int:
-        """How many of the network's label sequences are searched for each that is asked for, where
-        several may be written alike."""
+        """How many of the network's label sequences are searched for each requested one, as several
+        may be written alike."""
         if is_of_letters(self.model.codec):
             if self.nbest > 1 or self.probabilities:
                 return ALIGNMENTS

@@ -105,7 +105,7 @@ class Tagging(Labelling):
         "rnnlm compare {name} OTHER --on DATA",
     )
     usual_corpus = "travel"
-    # The output layer says how labels write spans inside.
+    # The output layer decides how labels encode spans internally.
     settings_of_data = Labelling.settings_of_data | {"output_layer", "constrained"}
 
 

@@ -142,7 +142,7 @@ def _with_detected(text: LabelledText, resolved: Resolved) -> Resolved:
     detected = {name: told[name] for name in told if resolved.values[name] in (None, "auto")}
     resolved = resolved.with_found("the data", detected)
 
-    # The words of --align are letters, which have no characters of their own.
+    # The words of --align are letters, which have no characters themselves.
     of_characters = [name for name in resolved.origins if name.startswith("character")]
     is_default = all(resolved.origins[name] == "default" for name in of_characters)
     if resolved.values["align"] and is_default:
@@ -270,7 +270,8 @@ def _codec(
         tokenizer = tokenizer.spelling()
     columns: list[LabelColumn] = []
 
-    # BIOES says most about how spans go on, so it is learned where labels depend on each other.
+    # BIOES encodes most about how spans continue, so it is learned where labels depend on each
+    # other.
     is_chained = resolved.values.get("output_layer") == "crf" or resolved.values.get("constrained")
     for place, name in enumerate(train.word_columns):
         scheme = inner = train.scheme.get(name, schemes.NONE)

@@ -34,9 +34,9 @@ class PairCodec:
     """Two tokenizers, or one for both sides. A model stores it where a language model stores its
     tokenizer.
 
-    details: what a model's folder says of its data, in JSON's types: `spelled`, whether sources are
-    spelled (letters split by spaces), so that a word's symbols are those of its line; `column`,
-    what their column is called.
+    details: what a model's folder records about its data, in JSON's types: `spelled`, whether
+    sources are spelled (letters split by spaces), so that a word's symbols are those of its line;
+    `column`, what their column is called.
     """
 
     def __init__(
@@ -338,7 +338,7 @@ def _made(
 
 def _of_target(resolved: Resolved) -> dict[str, Any]:
     """Return the settings of the target's tokenizer. One that is not given is the source's, if both
-    are of one kind, else the default."""
+    have the same kind, else the default."""
     kind = resolved.values[f"{OF_TARGET}tokenizer"] or resolved.values["tokenizer"]
     is_same = kind == resolved.values["tokenizer"]
     found: dict[str, Any] = {}

@@ -72,8 +72,8 @@ BATCH_TOKENS = 1 << 13  # of sources, padding counted
 
 @dataclass(frozen=True)
 class Translator:
-    """A model and what it is asked for. sampling: lines are drawn, `num` for each source, instead
-    of searched for."""
+    """A model and a request. sampling: lines are drawn, `num` for each source, instead of searched
+    for."""
 
     model: Seq2SeqModel
     settings: DecodingSettings = DecodingSettings()

@@ -158,7 +158,7 @@ class PairValidation(ExampleValidation[Seq2SeqModel, PairedData]):
 
     def _read(self, sources_SB: Tensor, lengths_1B: Tensor, inputs_TB: Tensor) -> None:
         # Word by word where the output is fed back: the loop over whole targets does not call the
-        # layers, whose outputs are to be seen.
+        # layers, whose outputs are needed.
         network = self.model.network
         if network.settings.input_feeding:
             words = inputs_TB.split(1)

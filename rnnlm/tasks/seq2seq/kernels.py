@@ -210,7 +210,7 @@ def _steps(
     T: int,
     products: torch.dtype,
 ) -> LayerSteps:
-    # A GRU whose update gate says how much is new, not how much stays, has its sign turned.
+    # A GRU whose update gate is the share that is new, not that stays, has its sign flipped.
     weight_ih: Tensor = layer.weight_ih
     bias_ih: Tensor = layer.bias_ih
     bias_hh: Tensor | None = None

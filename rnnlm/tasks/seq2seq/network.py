@@ -354,7 +354,7 @@ class Bridge(nn.Module):
                 self.shapes.append((is_hidden, shape))
                 if self.kind and is_hidden:
                     linears.append(nn.Linear(reads, shape[1]))
-        # The type of a list of modules does not say of which.
+        # nn.ModuleList does not give the type of its modules.
         self.maps: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]
 
     def forward(self, y_SMH: Tensor, last: list[Tensor], lengths_M: Tensor) -> State:

@@ -1,5 +1,4 @@
-"""How pairs are read and become tokens, and how their sources are decoded: lines are searched for,
-and something is returned of them.
+"""Settings for reading and tokenizing pairs, and for decoding their sources.
 
 Commands of other tasks have options for these settings, too, and start without those of networks.
 """
@@ -95,7 +94,7 @@ GREEDY = DecodingSettings()
 
 @dataclass(frozen=True)
 class PairOptions(Checked):
-    """How pairs are read, and their sources decoded.
+    """Settings for reading pairs and decoding their sources.
 
     target: for each file one with its targets, where these are in separate files; as many again for
     each further reference. decoding: how sources are decoded; None: greedily. reading: settings of
@@ -120,7 +119,8 @@ OF_TARGET = "target_"  # begins the names of the settings of the target's tokeni
 
 @dataclass(frozen=True)
 class SourceTokenizerSettings(TokenizerSettings):
-    """How the source's lines become tokens, and the target's where they have no settings."""
+    """Settings for turning the source's lines into tokens, and the target's where they have no
+    settings."""
 
     tokenizer: Annotated[
         typing.Literal["word", "char", "byte", "sentencepiece"],

@@ -96,7 +96,7 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
     """Return the format of a file that holds both sides, as :class:`ParallelSettings` calls it."""
 
     def by_lines(lines: Iterator[str]) -> str:
-        # Of an empty file any format will do: reading it says that it is empty.
+        # For an empty file any format will do: reading it reports that it is empty.
         first = next(lines, "\t")
         if "\t" in first:
             return "tsv"
@@ -166,7 +166,7 @@ def _merged(pairs: Sequence[Pair]) -> Pair:
     """Return the first of several pairs with the other references of all.
 
     Its own are kept even if two of them are equal: as many as there are files of targets, so that a
-    signature says how many references lines have.
+    signature gives the number of references of a line.
     """
     first, *others = pairs
     more: dict[str, None] = {}
@@ -238,8 +238,8 @@ Paths = Iterable[str | PathLike[str]]
 def read_pairs(
     paths: Paths, settings: ParallelSettings = ParallelSettings(), targets: Iterable[Paths] = ()
 ) -> ParallelText:
-    """Return the pairs of some files, in order. A notice says how many empty ones are left out,
-    where that is asked for.
+    """Return the pairs of some files, in order. A notice gives the number of empty ones left out,
+    if requested.
 
     paths: files, globs, `-`. targets: where these hold the sources alone, the files of the targets,
     line by line: for each reference as many files as `paths`.
@@ -249,7 +249,7 @@ def read_pairs(
     _check(files, target_files, settings)
     sources.warn_of_repeats(files, target_files)
 
-    # Targets are in files of their own, or in the tables of the sources.
+    # Targets are in separate files, or in the tables of the sources.
     collector = PairCollector(settings)
     if target_files:
         for name, *of_name in zip(files, *target_files, strict=True):

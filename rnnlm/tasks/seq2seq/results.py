@@ -22,7 +22,7 @@ DIGITS = 4  # of weights that are printed
 
 @dataclass(frozen=True)
 class Attention(Result):
-    """What each token of a line looked at. Tokens are as the tokenizers write them, `</s>` the
+    """The attention of each token of a line. Tokens are as the tokenizers write them, `</s>` the
     last; those of a source in the order of its text, in whatever direction it was read.
 
     weights: (T, S), float32; each row sums to 1.
@@ -56,7 +56,7 @@ class Translation(Result):
 
     tokens: how many, `</s>` counted where it is written. logprob_nats: log p(line | source). score:
     what lines are ranked by, log p / ((5 + tokens) / 6)^length_power. complete: it ended by itself;
-    False: it was cut off at its limit. attention: where it was asked for.
+    False: it was cut off at its limit. attention: where it was requested.
     """
 
     text: str
@@ -131,8 +131,8 @@ def plot_attention(
     if max(attention.weights.shape) > MOST_TOKENS:
         notice(f"the plot shows the first {MOST_TOKENS} tokens")
 
-    # A token has as much room as its letters need, where a page is wide enough for all; of more
-    # tokens, only some are named.
+    # A token gets the width of its letters if the page is wide enough for all; of more tokens, only
+    # some are named.
     source, target = _labels(attention.source_tokens), _labels(attention.target_tokens)
     longest = plotting.WIDEST - BESIDE
     across, down = (INCHES_PER_TOKEN * len(tokens) for tokens in (source, target))
@@ -145,7 +145,7 @@ def plot_attention(
         stride = -(-len(tokens) // int(longest / INCHES_PER_TOKEN))
         named = tokens[::stride]
         axis.set_ticks(range(0, len(tokens), stride), named, parse_math=False)
-    # Letters stand upright; longer tokens are turned.
+    # Letters are upright; longer tokens are rotated.
     for label in axes.get_xticklabels():
         label.set_rotation(90 if len(label.get_text()) > 1 else 0)
     axes.grid(False)

@@ -254,7 +254,7 @@ def stored(settings: Mapping[str, Any]) -> Seq2SeqSettings:
 
 @dataclass(frozen=True)
 class Seq2SeqFittingSettings(OptimizationSettings):
-    """How an encoder-decoder is trained on batches of pairs."""
+    """Settings for training an encoder-decoder on batches of pairs."""
 
     batch_rows: Annotated[Width, Meta(description="pairs per batch and process")] = 64
     learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.002

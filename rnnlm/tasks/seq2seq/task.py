@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class PairLearning(ExampleTask["Seq2SeqModel", "PairedData", "PairCodec", PairOptions]):
-    """Learning from pairs of a source and a target, the line that is to be written for it."""
+    """Learning from pairs of a source and a target, the line to generate for it."""
 
     name = "seq2seq"
     singular = "an encoder-decoder"
@@ -76,7 +76,8 @@ class PairLearning(ExampleTask["Seq2SeqModel", "PairedData", "PairCodec", PairOp
         options: PairOptions | None,
         settings: "ComparisonSettings",
     ) -> "ComparingPairs":
-        """Compare by perplexities, where these are of the same tokens, and by what models write."""
+        """Compare by perplexities, where these cover the same tokens, and by the output of
+        models."""
         from rnnlm.tasks.seq2seq.evaluation.comparison import ComparingPairs
 
         return ComparingPairs(cast("Pairs", data), options or PairOptions())

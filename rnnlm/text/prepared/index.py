@@ -93,7 +93,7 @@ class Index:
 
 
 def is_ours(name: str) -> bool:
-    """Return whether a file of that name belongs to a prepared text, or is about to."""
+    """Return whether a file of that name belongs to a prepared text, or will."""
     return bool(OURS.fullmatch(whole_name(name)))
 
 
@@ -108,7 +108,7 @@ def index_name(folder: Path) -> str:
 
 
 def read_index(folder: Path, name: str = INDEX) -> Index:
-    """Return the index in `folder`, checked. A ModelError says what is wrong with it."""
+    """Return the index in `folder`, checked. A ModelError reports what is wrong with it."""
     path = folder / name
     if name == INDEX and not path.is_file() and (folder / JOURNAL).is_file():
         raise ModelError(

@@ -30,7 +30,7 @@ class Piece:
 
 
 class Position:
-    """How far reading is, in bytes on disk. total: None where it is not known."""
+    """The progress of reading, in bytes on disk. total: None where it is not known."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.sizes = list(map(size_of, names))

@@ -69,7 +69,7 @@ MOST_WORKERS = 1024
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for.
+    """A request and its settings.
 
     shared_tokenizer: encodes the text; None: one is made from a sample. tokenizer_name: its origin,
     for the record. sample: bytes of text that the vocabulary is made from, such as 32M, or "all",
@@ -108,7 +108,7 @@ class Job:
 
     @functools.cached_property
     def identity(self) -> dict[str, str]:
-        """What must be the same for the work to go on."""
+        """What must be the same for the work to resume."""
         shared = self.request.shared_tokenizer
         if shared is not None:
             made = {"tokenizer_from": shared.fingerprint}
@@ -136,7 +136,7 @@ def resolve_request(request: Request) -> Job:
     if request.shared_tokenizer is not None:
         _check_tokenizer(request.shared_tokenizer, request.sample, resolved)
 
-    # Find the text, and tell of what may not be meant.
+    # Find the text, and warn of likely mistakes.
     names = sources.expand(request.text)
     warn_of_repeats(names)
     if names.count("-") > 1:
@@ -204,8 +204,8 @@ def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: Resolve
 
 @dataclass(frozen=True)
 class Sampling:
-    """A tokenizer is about to be made from a sample. how: from "all" of the text, "even" stretches
-    of it, or its "start"."""
+    """A tokenizer is being made from a sample. how: from "all" of the text, "even" stretches of it,
+    or its "start"."""
 
     how: str
     bytes: int  # asked for
@@ -213,7 +213,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Counting:
-    """How far the words of all of the text are counted; share: None where its length is not known
+    """Progress of counting the words of the whole text; share: None where its length is not known
     beforehand."""
 
     share: float | None
@@ -234,7 +234,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How far the work is. share: of the text; None where its length is not known beforehand."""
+    """Progress of the work. share: of the text; None where its length is not known beforehand."""
 
     text_bytes: int  # of lines that are kept
     tokens: int
@@ -344,7 +344,7 @@ MEMORY_OF_SENTENCEPIECE = 40  # times that of its text
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much memory and how many threads the work may take; all is done in one process."""
+    """The memory and threads that the work may use; all is done in one process."""
 
     threads: int
     piece_bytes: int
@@ -504,7 +504,7 @@ def _begin(job: Job, sample: Iterable[Piece], began: float) -> Steps:
             tokenizer = yield from _learn_all(job)
         else:
             text = lenient(job.text) if how == "even" else job.text
-            # A process of its own makes it, whose memory is free again afterwards.
+            # A separate process makes it, whose memory is free again afterwards.
             with _team(job, min(1, job.workers)) as team:
                 tokenizer = team.submit(learn, sample, text, job.tokenizer_settings).result()
         for message in tokenizer.notices:

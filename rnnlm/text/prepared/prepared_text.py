@@ -41,7 +41,7 @@ from rnnlm.text.prepared.index import (
     read_index,
 )
 
-# Tokens, unless a share is asked for: as many as WikiText-103 has for validation
+# Tokens, unless a share is requested: as many as WikiText-103 has for validation
 MOST_HELD_OUT = 250_000
 MOST_OPEN = 512  # shards; each one that is mapped keeps a file open
 
@@ -56,7 +56,7 @@ def load(folder: Path) -> "PreparedText":
     index = read_index(folder)
     tokenizer = load_tokenizer(folder, index)
     settings = from_stored(TextSettings, index.text_settings)
-    # A shard that is missing is to be an error here, not in the middle of training.
+    # A missing shard must be an error here, not in the middle of training.
     shards = Shards(folder, index, compact_type(tokenizer))
     shards.check()
     return PreparedText(
@@ -411,7 +411,7 @@ class PreparedSplit:
     def held_out(self) -> str:
         _, held = self.parts
         lines = held.stop - held.start if held else 0
-        # Where less than the share is held out, its size says more.
+        # If less than the share is held out, its size is more informative.
         if lines < round(self.text.stop * self.share):
             return f"{lines:,} lines"
         return f"{self.share:.0%}"
@@ -428,7 +428,8 @@ class PreparedSplit:
         if held_out is None:
             return train, None
 
-        # The second part is in memory: who lets go of all of the first needs no more of the text.
+        # The second part is in memory: a caller that releases all of the first needs no more of the
+        # text.
         def let_go(tokens: int) -> None:
             if tokens >= train.tokens:
                 for name in LINE_COUNTS:

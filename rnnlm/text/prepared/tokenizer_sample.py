@@ -96,7 +96,7 @@ class FileSample:
     """The sample of a text that can be read again. Its pieces are read where they are asked for,
     perhaps in another process.
 
-    how: as :func:`way_of` says. wanted: bytes of text.
+    how: as :func:`way_of` decides. wanted: bytes of text.
     """
 
     names: Sequence[str]
@@ -167,7 +167,7 @@ def learn(
             if left == 0:
                 return
 
-    # Warnings in a worker reach nobody, so they are handed back.
+    # Warnings in a worker are not shown, so they are returned.
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RnnlmWarning)
         tokenizer = tokenizers.train(settings, watch_forms(blocks(), settings), limit)

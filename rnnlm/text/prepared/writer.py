@@ -54,7 +54,7 @@ def remove(folder: Path) -> None:
 
 
 def unname(folder: Path) -> None:
-    """Delete what says that the folder holds a prepared text, or a part of one."""
+    """Delete the files that mark the folder as a prepared text, or a part of one."""
     for name in (JOURNAL, INDEX):
         (folder / name).unlink(missing_ok=True)
 
@@ -74,7 +74,7 @@ def remove_all(folder: Path) -> None:
 
 
 def found(folder: Path) -> Found | None:
-    """Return what there is of a prepared text, for the rule by which work goes on."""
+    """Return what exists of a prepared text, for the rule of resuming."""
     if not is_prepared(folder):
         return None
     try:
@@ -89,8 +89,8 @@ def found(folder: Path) -> Found | None:
 
 
 def begun(folder: Path, identity: dict[str, str], text: TextSettings) -> Index:
-    """Return what the work goes on from, without shards that are not whole. identity, text: of the
-    work now, which may differ in what is free."""
+    """Return the state that the work resumes from, without incomplete shards. identity, text: of
+    the work now, which may differ in what is free."""
     index = replace(read_index(folder, JOURNAL), identity=identity, text_settings=asdict(text))
     # A kill may have left the last shards in part; those before them count.
     whole: list[Shard] = []
@@ -125,7 +125,7 @@ def begin(
         sample=sample,
     )
     with writing(folder):
-        # The journal first: where nothing can be written, what was there stays.
+        # The journal first: if nothing can be written, the old files stay.
         write_index(folder, index, JOURNAL)
         remove(folder)
         for role, data in tokenizer.files.items():

@@ -27,7 +27,7 @@ def train(
     settings: TokenizerSettings, blocks: Iterable[Block], limit: "MemoryLimit | None" = None
 ) -> Tokenizer:
     """Return the tokenizer that `settings` ask for, with its vocabulary from the text `blocks`
-    alone. A notice tells of one without any word. limit: what words may take; characters take
+    alone. A notice warns of one without any word. limit: what words may take; characters take
     little, and sentencepiece a multiple of its text."""
     settings.check_limits()
     lines = (block.lines for block in blocks)
@@ -72,7 +72,7 @@ def load(stored: dict[str, Any], files: dict[str, bytes]) -> Tokenizer:
     return _class(settings.tokenizer).load(settings, files)
 
 
-# By the name in settings; sentencepiece is a package of its own, and the others need Arrow.
+# By the name in settings; sentencepiece is a separate package, and the others need Arrow.
 CLASSES = {
     "word": "rnnlm.text.tokenizers.word:WordTokenizer",
     "char": "rnnlm.text.tokenizers.characters:CharTokenizer",

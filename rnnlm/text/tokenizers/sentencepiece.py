@@ -173,7 +173,7 @@ def _train(settings: TokenizerSettings, lines: Iterable[str]) -> bytes:
 
     text = list(itertools.islice(_training_lines(lines, settings), TRAINING_LINES))
     vocab_size = settings.vocab_size
-    # Only sentencepiece knows how many pieces a text yields, and says so in its error.
+    # Only sentencepiece knows how many pieces a text yields, and names the number in its error.
     while True:
         model = io.BytesIO()
         try:

@@ -1,4 +1,4 @@
-"""What all tokenizers share: settings, a vocabulary with special symbols first, its file, the
+"""The base of all tokenizers: settings, a vocabulary with special symbols first, its file, the
 fingerprint, and the offsets of lines."""
 
 import dataclasses
@@ -200,8 +200,8 @@ _NO_COUNTS = np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True)
 class MemoryLimit:
-    """What a new vocabulary of words may take: bytes of memory while words are `counting`, and when
-    the `vocabulary` is made; threads. Words that do not fit while they are counted are written in
+    """Limits of a new vocabulary of words: bytes of memory while words are `counting`, and when the
+    `vocabulary` is made; threads. Words that do not fit while they are counted are written in
     `folder`."""
 
     counting: int

@@ -79,7 +79,7 @@ def unseen_words(fingerprint: str) -> UnseenWords:
 
 LEAST_FOR_ARROW = 1 << 16  # bytes
 _LINE_END = b"\xfd"
-# Words that have places of their own in the vocabulary. <S> in lower-cased text becomes a reserved
+# Words that have their own places in the vocabulary. <S> in lower-cased text becomes a reserved
 # symbol: it counts as an unknown word.
 _SPECIALS = {
     _LINE_END: BOUNDARY,
@@ -122,7 +122,7 @@ class WordCounts:
     def add(self, words: Sequence[bytes], counts_W: np.ndarray) -> np.ndarray:
         """Count different `words`, each as often as `counts_W` says. Return their numbers,
         int32."""
-        # Make room where all of them may be new.
+        # Allocate for the case that all of them are new.
         if self.limit:
             text_bytes = sum(map(len, words))
             held_bytes = self._held_bytes(len(words), text_bytes)
@@ -221,7 +221,7 @@ class WordTokenizer(VocabularyTokenizer):
         """Return the tokenizer whose vocabulary comes from these lines, block after block.
 
         Raises:
-            SettingsError: it takes more memory than `limit` says.
+            SettingsError: it takes more memory than `limit` allows.
         """
         counts = WordCounts(limit)
         threads = limit.threads if limit else min(processors(), MOST_THREADS)

@@ -1,8 +1,8 @@
-"""What a filter has done so far, in its output folder, so that a run that was killed goes on.
+"""The journal of a filter, in its output folder, from which a killed run resumes.
 
-filter.jsonl is a journal: first what the filter is, then which shards were begun and which are
+filter.jsonl is a journal: first what the filter is, then which shards were started and which are
 finished, each with its counts. An entry is added when a shard's files are in their places. At the
-end it is written anew, the shards in the order of their names.
+end it is rewritten with the shards in the order of their names.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ FORMAT_VERSION = 1
 
 
 class Begun(msgspec.Struct, tag="filter", tag_field="what"):
-    """The first line. identity: what must be the same for the work to go on, by name."""
+    """The first line. identity: what must be the same for the work to resume, by name."""
 
     identity: dict[str, str]
     layout: Layout
@@ -98,7 +98,7 @@ class FilterState:
             self.started.discard(entry.shard)
 
     def write(self) -> None:
-        """Write all that is known anew, as it would stand if one shard had come after the other."""
+        """Rewrite all entries as if the shards had been processed one after the other."""
         known: list[Begun | Entry] = [self.begun]
         if self.borders is not None:
             known.append(self.borders)
@@ -108,7 +108,7 @@ class FilterState:
             Journal(self.folder / JOURNAL).write(known)
 
     def found(self, shards: Iterable[str]) -> Found:
-        """Return what is there of these shards, for the rule by which work goes on."""
+        """Return what exists of these shards, for the rule of resuming."""
         identity: dict[str, str] = {}
         left = set(self.started)
         fault = ""
@@ -132,7 +132,7 @@ class FilterState:
         return {**identity, **finished}
 
     def check_apart(self, names: Iterable[str]) -> None:
-        """Make sure that the results of these shards replace no file of somebody else."""
+        """Make sure that the results of these shards replace no foreign file."""
         for name in names:
             if name in self.started or name in self.done:
                 continue

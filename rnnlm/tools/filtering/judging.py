@@ -88,7 +88,7 @@ def sums_between(values_N: np.ndarray, starts_D: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What D documents are found to be. group_D: their groups, by number in the rule's groups; one
+    """The verdicts on D documents. group_D: their groups, by number in the rule's groups; one
     beyond these is outside the thresholds, two beyond is empty. perplexity_D: infinite where a
     token has probability zero, NaN where there is none."""
 

@@ -50,7 +50,7 @@ MOST_WORKERS = 1024
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for.
+    """A request and its settings.
 
     shards: names and globs of files. models: by language; one model has the name "". reference: a
     text whose perplexities give the borders of buckets. workers: how many processors to use, in
@@ -272,7 +272,7 @@ def run(request: Request) -> Iterator[Event]:
 
     Raises:
         RnnlmError: the request contradicts itself, a shard cannot be read, the folder cannot be
-            written, a worker died. What is finished stays, and the same request goes on.
+            written, a worker died. What is finished stays, and the same request resumes.
     """
     began = time.perf_counter()
     job = resolve_request(request)
@@ -311,7 +311,7 @@ def run(request: Request) -> Iterator[Event]:
 
 
 def _next_step(job: Job, state: FilterState | None) -> Step:
-    """Return whether the work starts, goes on, perhaps with more shards, or is finished."""
+    """Return whether the work starts, resumes (perhaps with more shards), or is finished."""
     request = job.request
     if state is None:
         return Step.START
@@ -323,7 +323,7 @@ def _next_step(job: Job, state: FilterState | None) -> Step:
 
 
 def _begun(job: Job, state: FilterState | None, step: Step) -> FilterState:
-    """Return the state of the work that begins, or goes on."""
+    """Return the state of the work that starts or resumes."""
     begun = Begun(job.identity, job.work.rule.layout)
     if state is not None and step is Step.GO_ON:
         state.begun = begun
@@ -422,7 +422,7 @@ def _filter(job: Job, state: FilterState, began: float) -> Iterator[Event]:
             state.add(Started(name))
             yield job.shards[name]
 
-    # Shards end in any order. A notice that several of them give is said once.
+    # Shards end in any order. A notice that several of them give is shown once.
     text_bytes = 0
     told: set[str] = set()
     names = {source: name for name, source in job.shards.items()}

@@ -1,4 +1,4 @@
-"""What a filter keeps, by perplexity or by language, and which columns it adds."""
+"""Settings of a filter: what it keeps, by perplexity or by language, and which columns it adds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ OUTSIDE, EMPTY = "outside", "empty"  # what is never written: beyond a threshold
 
 @dataclass(frozen=True)
 class FilterSettings(Checked):
-    """Which documents are kept.
+    """Settings that decide which documents are kept.
 
     quantiles: of the perplexities of a reference, the two borders between head, middle and tail, as
     in CCNet (Wenzek et al. 2020, "CCNet: Extracting High Quality Monolingual Datasets from Web
@@ -93,8 +93,8 @@ def _check_pair(name: str, values: tuple[float, ...], below: float = float("inf"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where documents are written. groups: what they are sorted into; kept: those that are written,
-    each in a folder of its own if the filter has folders."""
+    """The layout of the output. groups: what documents are sorted into; kept: those that are
+    written, each in its own folder if the filter has folders."""
 
     groups: tuple[str, ...]
     kept: tuple[str, ...]
@@ -111,9 +111,9 @@ class Layout:
 class Rule:
     """A filter's decision in numbers.
 
-    groups: what documents are sorted into. kept: those that are written. column: what tells a
-    document's group in a table; None: there is one group. cutoffs: the borders between groups of
-    perplexity. languages: groups are languages, the last one is none of them.
+    groups: what documents are sorted into. kept: those that are written. column: the value that
+    marks a document's group in a table; None: there is one group. cutoffs: the borders between
+    groups of perplexity. languages: groups are languages, the last one is none of them.
     """
 
     groups: tuple[str, ...]

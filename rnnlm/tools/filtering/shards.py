@@ -38,7 +38,7 @@ Columns = Mapping[str, Sequence[float | str | None]]
 
 @dataclass(frozen=True)
 class Reading:
-    """How shards are read. added: the columns that are added to tables."""
+    """Settings for reading shards. added: the columns that are added to tables."""
 
     column: str | None = None
     text: TextSettings = TextSettings(special_symbols="replace")
@@ -166,7 +166,7 @@ class LinesShard(Shard):
     def chunks(self) -> Iterator[LinesChunk]:
         settings = self.reading.text
         has_documents = settings.blank_lines == "documents"
-        held: list[str] = []  # of a document that goes on in the next piece
+        held: list[str] = []  # of a document that continues in the next piece
         for first_line, data in _pieces(self.source, settings.encoding_errors):
             lines = lines_of(data, self.source, first_line, settings.encoding_errors)
             where = f"{self.source}, from line {first_line}"
@@ -178,7 +178,7 @@ class LinesShard(Shard):
                 yield LinesChunk(Documents(read, np.arange(len(kept) + 1)), kept, "\n")
                 continue
 
-            # Blank lines separate documents; the last one may go on in the next piece.
+            # Blank lines separate documents; the last one may continue in the next piece.
             *whole, held = _documents([*held, *lines])
             if sum(map(len, held)) > tables.LARGEST_VALUE:
                 raise TextError(
@@ -205,7 +205,7 @@ class LinesShard(Shard):
 
 
 def _documents(lines: Sequence[str]) -> list[list[str]]:
-    """Return the documents that blank lines separate; the last one may go on, or be empty."""
+    """Return the documents that blank lines separate; the last one may be incomplete or empty."""
     documents: list[list[str]] = [[]]
     for line in lines:
         if line.strip(WORD_SPACE):
@@ -220,7 +220,7 @@ def _documents(lines: Sequence[str]) -> list[list[str]]:
 
 @dataclass(frozen=True)
 class JsonChunk(Chunk):
-    """rows: JSON objects of one line each, as they stand in the shard."""
+    """rows: JSON objects of one line each, as they are in the shard."""
 
     documents: Documents
     rows: Sequence[str]
@@ -284,7 +284,7 @@ class JsonShard(Shard):
             try:
                 text, *added = columns_of(row)
             except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
-                # What is wrong may be in a column that nobody needs.
+                # The error may be in a column that is not needed.
                 values = _json_object(row, where)
                 text, *added = [values.get(name, msgspec.UNSET) for name in names]
             if text is msgspec.UNSET:

@@ -31,9 +31,8 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A model that processes load by its name. label: the language it is of, "" where there is one
-    model. name: its folder, or that with the adaptation after a plus. fingerprint: what it must
-    have."""
+    """A model that processes load by its name. label: its language, "" where there is one model.
+    name: its folder, or that with the adaptation after a plus. fingerprint: what it must have."""
 
     label: str
     name: str
@@ -42,7 +41,7 @@ class NamedModel:
 
 @dataclass(frozen=True)
 class Work:
-    """What all tasks of a run have in common. threads: of each task."""
+    """The data that all tasks of a run share. threads: of each task."""
 
     models: tuple[NamedModel, ...]
     device: str
@@ -54,9 +53,9 @@ class Work:
 
 @dataclass(frozen=True)
 class ShardCounts:
-    """What was found in a shard. files: by group, the names of what was written, until they are
-    put in their places. documents, words: by group; those outside the thresholds and the empty ones
-    come last. notices: for people."""
+    """The counts of a shard. files: by group, the names of what was written, until they are put in
+    their places. documents, words: by group; those outside the thresholds and the empty ones come
+    last. notices: for people."""
 
     files: dict[str, str]
     documents: tuple[int, ...]
@@ -153,7 +152,7 @@ def _judged(
 
 @contextlib.contextmanager
 def _telling() -> Iterator[list[str]]:
-    """Collect the notices of this context: a worker has nobody to tell them."""
+    """Collect the notices of this context: a worker cannot show them."""
     told: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RnnlmWarning)

@@ -1,2 +1,2 @@
-"""What a model learned and why, without changing it: gradients, weights, gates, memory, word
+"""Inspect what a model learned, without changing it: gradients, weights, gates, memory, word
 vectors, probes, lessons."""

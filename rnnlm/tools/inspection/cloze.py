@@ -1,5 +1,5 @@
-"""Run cloze tests: how high a language model ranks the word that belongs into a gap, by kind and
-by distance of the cue."""
+"""Run cloze tests: how high a language model ranks the word that belongs in a gap, by kind and by
+distance of the cue."""
 
 import itertools
 import math
@@ -55,9 +55,9 @@ class ClozeItem:
 
 
 def read_items(source: str | Path) -> list[ClozeItem]:
-    """Read the items of a table with the columns `text`, in which underscores mark the gap
-    (`___`), and `answer`, and perhaps `distance`, `kind` and `rival`. Values are separated by
-    tabs, unless the file's name says that it is CSV, JSON-lines or Parquet."""
+    """Read the items of a table with the columns `text`, in which underscores mark the gap (`___`),
+    and `answer`, and perhaps `distance`, `kind` and `rival`. Values are separated by tabs, unless
+    the file's suffix means CSV, JSON lines or Parquet."""
     name = str(source)
     items = [_item(row) for row in tables.rows(name, tables.kind_of(name) or tables.TSV)]
     if not items:
@@ -175,7 +175,7 @@ def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeS
             ranks.append(_place(model, item.answer, words))
             likeliest.append(words[:NAMED])
 
-    # An answer that is not in the vocabulary, or that the tokenizer takes for several words, has
+    # An answer that is not in the vocabulary, or that the tokenizer splits into several words, has
     # neither rank nor surprisal.
     rivals = _rivals(model, items)
     found = []

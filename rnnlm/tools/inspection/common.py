@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# ---- The result of every look at a model: tables, a sentence that says what they mean, all of it
-# as JSON, a plot.
+# ---- The result of every inspection: tables, a sentence that says what they mean, all of it as
+# JSON, a plot.
 
 
 class Inspection(Records, Result):
-    """What the functions `rnnlm.inspect_...` return: tables, what they mean, a picture. As a table
-    it is the first of its tables; each of `tables()` is one by itself.
+    """The result of the functions `rnnlm.inspect_...`: tables, what they mean, a picture. As a
+    table it is the first of its tables; each of `tables()` is one by itself.
 
     One whose fields are named after the shapes of arrays, or that has more to say than its fields,
     names the keys of its JSON itself.
@@ -215,9 +215,9 @@ def sources_of(names: Sequence[str | Path]) -> tuple[str, ...]:
     return corpora.sources(names or ("english",), "test", corpora.of_plain_text())
 
 
-# ---- Which look applies to which kind of model, and what the other kinds lack.
+# ---- Which inspection applies to which kind of model, and what the other kinds lack.
 #
-# Each kind says which looks apply to it, in `Kind.has`.
+# Each kind lists those that apply to it in `Kind.has`.
 
 LACKS = {  # what a look shows and other models do not have
     "gradients": "recurrent layers of a language model",

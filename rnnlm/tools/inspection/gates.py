@@ -182,8 +182,8 @@ ACTIVATIONS = (
 
 @dataclass(frozen=True, repr=False)
 class GatesInspection(Inspection):
-    """What the layers of a model did at each of T tokens of a line. model, task, kind: its name,
-    its task and its kind."""
+    """The gates of a model's layers at each of T tokens of a line. model, task, kind: its name, its
+    task and its kind."""
 
     model: str
     task: str
@@ -376,7 +376,7 @@ def draw(
     # Each unit has its number beside it where there are few.
     most = max(len(layer.units) for layer in layers)
     map_inches = max(INCHES_PER_UNIT * most, INCHES_PER_LABEL * min(most, FEW_UNITS))
-    # Three rows, those of an LSTM, fit on a slide; many units need more room.
+    # Three rows, those of an LSTM, fit on a slide; many units need more space.
     map_inches = min(max(map_inches, LOWEST_MAP), HIGHEST_MAP)
     if most <= UNITS_ON_A_SLIDE:
         on_a_slide = (TALLEST - AROUND) / len(rows) - ABOVE_MAP
@@ -430,7 +430,7 @@ def _said_of_units(layers: Sequence[LayerActivity]) -> str:
 
 def _panels(layer: LayerActivity) -> list[Panel]:
     """Return the heat maps of a layer."""
-    # States may have any size, and so a symmetric range of their own.
+    # States may have any size, so each has its own symmetric range.
     states = {"hidden": layer.hidden_TH}
     if layer.cell_TH is not None:
         states["cell"] = layer.cell_TH

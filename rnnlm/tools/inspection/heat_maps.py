@@ -18,7 +18,7 @@ INCHES_PER_LABEL = 0.155  # so that no two words touch
 
 # A few cells far above the others would leave all others in one colour. Where the largest value is
 # OUTLYING times that which all but a share of 1 - MOST_CELLS of the cells keep below, colours end
-# there, and the colour bar says so.
+# there, as the colour bar shows.
 MOST_CELLS, OUTLYING = 0.95, 1.5
 
 
@@ -29,13 +29,12 @@ def draw_heat_map(
     most: int = MOST_LABELS, most_down: int = MOST_LABELS,
     upright: bool = False, numbers: str = "", longest: int = LONGEST_LABEL,
 ) -> None:  # fmt: skip
-    """Draw a map with the words `across` below and `down` beside it, the first one on top.
-    lowest, highest: the ends of the colour range; None: those of the values, for the highest
-    without a few cells far above the others. label: the name of the values. most, most_down:
-    how many words have room below the map and beside it; 0: none is written. upright: write the
-    words below the map from left to right: for few. numbers: the format of the value that is
-    written into each cell, instead of a bar of colours; "": none. longest: characters of a
-    word."""
+    """Draw a map with the words `across` below and `down` beside it, the first one on top. lowest,
+    highest: the ends of the colour range; None: those of the values, for the highest without a few
+    cells far above the others. label: the name of the values. most, most_down: how many words fit
+    below the map and beside it; 0: none is written. upright: write the words below the map from
+    left to right: for few. numbers: the format of the value that is written into each cell, instead
+    of a bar of colours; "": none. longest: characters of a word."""
     if highest is None:
         highest = robust_highest(values_YX)
     # Arrows at the ends of the colour bar where values lie beyond them.

@@ -1,4 +1,4 @@
-"""Find out what the layers of a network know of labels: linear probes, with their controls."""
+"""Find out what the layers of a network know about labels: linear probes, with their controls."""
 
 import itertools
 from collections import Counter
@@ -67,7 +67,7 @@ def fit_probe(
     groups_N: the number of the sentence of each example; every :data:`HELD_OUT`-th one is held out,
     whole.
     """
-    # A unit that never changes says nothing, and must not be divided by zero.
+    # A unit that never changes carries no information, and must not be divided by zero.
     mean_H, deviation_H = vectors_NH.mean(axis=0), vectors_NH.std(axis=0)
     scale_H = 1 / np.where(deviation_H > 1e-6, deviation_H, 1)
     x_NH = (vectors_NH - mean_H) * scale_H
@@ -122,7 +122,8 @@ def _minimum(
         logprob_NK = torch.log_softmax(x_NX @ both_KX.T.float(), dim=1)
         nll = -float(logprob_NK[at_N, gold_N].double().mean())
 
-        # The gradient by the scores is softmax minus the labels. Biases have no penalty.
+        # The gradient with respect to the scores is softmax minus the labels. Biases have no
+        # penalty.
         p_NK = logprob_NK.exp_()
         p_NK[at_N, gold_N] -= 1
         weight_KH = both_KX[:, :-1]
@@ -320,8 +321,8 @@ class LayerProbe:
 
 @dataclass(frozen=True, repr=False)
 class ProbeInspection(Inspection):
-    """What the layers of a model know of a label. Accuracies are shares; intervals are 95 %, by
-    resampling test sentences.
+    """The result of probing a model's layers for a label. Accuracies are shares; intervals are 95
+    %, by resampling test sentences.
 
     majority: accuracy of the most frequent label alone; by_word: of each word's most frequent
     label, None for texts. gain: the best trained layer's accuracy over that of the embeddings, None

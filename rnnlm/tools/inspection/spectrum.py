@@ -214,7 +214,7 @@ def _of_plain_layer(spectrum: MatrixSpectrum) -> str:
     radius = spectrum.spectral_radius or 0.0
     norm, bound = float(spectrum.singular_values[0]), 1 / spectrum.steepest
 
-    # What the spectral radius says of powers in the end, and their norms on the way there.
+    # What the spectral radius implies for high powers, and the norms of lower ones.
     kind, _, way = spectrum.matrix.partition(", ")
     weights = f"{kind} weights {way}".rstrip()
     course = "shrink" if radius < 1 else "do not shrink"
@@ -226,8 +226,8 @@ def _of_plain_layer(spectrum: MatrixSpectrum) -> str:
     if radius < 1 < spectrum.power_norms[peak]:
         said += f", though the norm of W^k is {spectrum.power_norms[peak]:.3g} at k = {peak}"
 
-    # What the largest singular value says of gradients, except where the state comes back through
-    # an output layer, whose derivatives have no such bound.
+    # What the largest singular value implies for gradients, except where the state comes back
+    # through an output layer, whose derivatives have no such bound.
     if spectrum.matrix == THROUGH_OUTPUT:
         return (
             f"{said}; this holds near a hidden state of zeros, since the feedback depends on the "

@@ -245,7 +245,7 @@ def _matrices(name: str, written: Written, vectors_VE: np.ndarray) -> dict[str, 
 
 
 def _check_sizes(name: str, sizes: Mapping[str, int]) -> None:
-    """Refuse what nobody could follow, before anything is made of it."""
+    """Refuse what is too large to follow, before anything is made of it."""
     for what, size in sizes.items():
         if size > MOST:
             raise TextError(
@@ -288,8 +288,8 @@ def _shape(sizes: tuple[int, ...]) -> str:
 
 @dataclass(frozen=True)
 class Forward:
-    """What the network computes for T words. before_TH: h_{t-1}. losses: of the words that have a
-    target."""
+    """The values that the network computes for T words. before_TH: h_{t-1}. losses: of the words
+    that have a target."""
 
     x_TE: np.ndarray
     before_TH: np.ndarray
@@ -301,9 +301,9 @@ class Forward:
 
 @dataclass(frozen=True)
 class Backward:
-    """Gradients of the summed loss. own_TH: of h_t by the loss at t; later_TH: by the losses behind
-    it. weights: by the names of the textbook. reach_TT[t, k]: the norm of dL_t/dh_k, zero where k
-    is behind t."""
+    """Gradients of the summed loss. own_TH: of the loss at t with respect to h_t; later_TH: of the
+    losses behind it. weights: by the names of the textbook. reach_TT[t, k]: the norm of dL_t/dh_k,
+    zero where k is behind t."""
 
     own_TH: np.ndarray
     later_TH: np.ndarray
@@ -397,8 +397,8 @@ WEIGHTS = "Gradients of the summed loss with respect to the weights (rows and co
 
 @dataclass(frozen=True, repr=False)
 class StepInspection(Inspection):
-    """What a small Elman network computes for each word, and the gradients of the summed loss.
-    rate: of one step of gradient descent; loss_after: the summed loss after it."""
+    """The values that a small Elman network computes for each word, and the gradients of the summed
+    loss. rate: of one step of gradient descent; loss_after: the summed loss after it."""
 
     lesson: Lesson
     forward: Forward

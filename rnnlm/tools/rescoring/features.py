@@ -1,4 +1,4 @@
-"""What is known of each hypothesis of an n-best list besides its first-pass score: its
+"""The features of each hypothesis of an n-best list besides its first-pass score: its
 log-probability under language models, or given its source under encoder-decoders; its words; its
 words unknown to them. Each distinct text is scored once per model, or once per source.
 """

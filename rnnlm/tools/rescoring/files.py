@@ -71,7 +71,7 @@ def read_nbest(
         raise UsageError(
             f"{source} already has scores, as in every {kind} list", hint="leave out `score_files`"
         )
-    # What the list holds, and then what other files know of its utterances.
+    # First the content of the list, then what other files hold about its utterances.
     builder = ListBuilder(source, settings)
     if kind == "kaldi":
         read_kaldi(builder, score_files)
@@ -171,7 +171,7 @@ def _read_nemo(builder: ListBuilder) -> None:
         if number == 1 and _names_columns(line.split("\t")):
             continue
 
-        # An utterance ends at its last row, or where nobody says how many it has, at a blank line.
+        # An utterance ends at its last row or, if the number of rows is unknown, at a blank line.
         is_row = not is_blank(line)
         is_over = rank == size if size else not is_row and rank > 0
         if is_over:
@@ -196,7 +196,7 @@ def _read_nemo(builder: ListBuilder) -> None:
 def _read_json(builder: ListBuilder) -> None:
     settings, rescored = builder.settings, 0
     for row in tables.rows(builder.source, tables.JSON_LINES, settings.encoding_errors):
-        # The utterance, and what was really said.
+        # The utterance, and its reference.
         utt = _field(row.values, "utt", (str, int), row.where, "text")
         if builder.knows(str(utt)):
             raise TextError(
@@ -463,7 +463,7 @@ def _sum_of_scores(builder: ListBuilder, folder: Path, names: Sequence[str]) -> 
                     "scores, their sums and their products must be finite numbers",
                 )
 
-        # All files must be of the same hypotheses.
+        # All files must hold the same hypotheses.
         if number and found.keys() != total.keys():
             key = min(found.keys() ^ total.keys())
             raise TextError(

@@ -100,7 +100,7 @@ def errors_along(
         meets = np.where(steeper, gammas, np.inf)
         first_S = meets.min(axis=1)
 
-        # Utterances that no line meets any more have come to their end.
+        # Utterances that no line meets any more are done.
         moves = np.isfinite(first_S)
         if not moves.any():
             break
@@ -229,8 +229,7 @@ FEW_UTTERANCES = 500  # weights tuned on fewer differ from sample to sample
 
 @dataclass(frozen=True)
 class Tuned:
-    """What weights were tuned on: the numbers of utterances and words, and of errors before and
-    after."""
+    """A record of tuning: the numbers of utterances and words, and of errors before and after."""
 
     utterances: int
     words: int
@@ -305,7 +304,7 @@ def matched(weights: Weights, models: Mapping[str, LanguageModel]) -> dict[str, 
     left = dict(models)
     found = {}
     for name, fingerprint in weights.models.items():
-        # Models that were never saved have no fingerprint: only the name tells them apart.
+        # Models that were never saved have no fingerprint: only the name identifies them.
         same = [own for own, model in left.items() if model.fingerprint == fingerprint]
         if not fingerprint:
             same = [own for own in same if own == name]

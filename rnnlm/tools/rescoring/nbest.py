@@ -1,5 +1,5 @@
-"""N-best lists: what a first pass (a recogniser, a translator) offers for each utterance, and what
-was really said.
+"""N-best lists: what a first pass (a recogniser, a translator) offers for each utterance, and the
+reference.
 
 A list is built line by line: what is given twice, or not at all, is an error that names the line;
 missing ranks are a notice. Scores are like a log-probability: the higher, the better. Hypotheses

@@ -41,7 +41,7 @@ from rnnlm.tools.rescoring.settings import RescoreSettings, TextMapping
 
 @dataclass(frozen=True)
 class Edits:
-    """How a hypothesis differs from a reference of so many `words`."""
+    """The edits between a hypothesis and a reference of `words` words."""
 
     substitutions: int
     deletions: int
@@ -136,8 +136,8 @@ class RescoredUtterance:
 
 @dataclass(frozen=True)
 class Gain(Records):
-    """By how much the WER falls (a fraction; below zero: rises), and how likely as large a
-    difference is by chance."""
+    """The reduction of the WER (a fraction; below zero: it rises), and the probability of so large
+    a difference by chance."""
 
     interval: Interval | None
     p_value: float

@@ -1,4 +1,4 @@
-"""How n-best lists are read, what models read of them, and how weights are tuned."""
+"""Settings for reading n-best lists, for what models read of them, and for tuning weights."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

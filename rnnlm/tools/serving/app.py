@@ -1,5 +1,5 @@
 """The endpoints over HTTP: bodies are checked against their schemas, answers are JSON, and errors
-say what, why and the way out."""
+say what, why and what to do."""
 
 import contextlib
 import warnings
@@ -113,7 +113,7 @@ def endpoints_of(handlers: Handlers) -> list[Endpoint]:
 
 @contextlib.asynccontextmanager
 async def _without_notices(app: Starlette) -> AsyncIterator[None]:
-    """Silence notices while requests are answered: they quote the texts that they are about."""
+    """Silence notices while requests are answered: they quote the texts of requests."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         yield

@@ -1,8 +1,9 @@
-"""What a request must be before an endpoint sees it: meant for this server, from somebody who may
-ask, of JSON, not too large, not too late, and not one too many.
+"""Checks of a request before an endpoint sees it: its host, token, content type, size and time, and
+how many requests are waiting.
 
 All of it is ASGI middleware; Host and the pages of other origins are starlette's to check. A
-request is taken whole before it counts among those that wait, so that slow senders hold up nobody.
+request is taken whole before it counts among those that wait, so that slow senders do not block
+others.
 """
 
 import asyncio
@@ -35,8 +36,8 @@ METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
 LEFT = 499  # in the log: the client left before it was answered
 OTHERS_HINT = "rnnlm serve --allow-host NAME and --cors ORIGIN allow others"
 
-# Answers are for the program that asked. No page holds them, shows them in a frame, or takes them
-# for something else than they say; a page of ours has a policy of its own.
+# Answers are for the program that asked: browsers must not cache them, frame them or guess their
+# type. Our own page has its own policy.
 SAFETY = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -75,12 +76,13 @@ def hosts_of(settings: ServingSettings) -> list[str]:
     return [*LOCAL_NAMES, own, *settings.allow_host]
 
 
-# ---- Outside: every answer, whoever gives it.
+# ---- Outside: every answer, whatever gives it.
 
 
 class _Envelope:
     """Logs a line a request, puts the headers of safety on every answer, and gives refusals one
-    form. A line has nothing of what was asked or answered: a path is named only if it is ours."""
+    form. A log line has nothing of the request's or the answer's content: a path is named only if
+    it is ours."""
 
     def __init__(self, app: ASGIApp, paths: set[str]) -> None:
         self.app = app
@@ -176,7 +178,7 @@ class _Guard:
                 await refused(_ENDS)(scope, receive, send)
             raise
         except Exception as error:
-            # Nobody is told more once the answer has begun: it is cut off.
+            # Once the answer has begun, an error can only cut it off.
             if not has_begun:
                 await refused(_refusal(error))(scope, receive, send)
 
@@ -194,7 +196,7 @@ class _Guard:
             return
         scheme, _, secret = headers.get("authorization", "").partition(" ")
         is_bearer = scheme.lower() == "bearer"
-        # Both compared in any case, so that the time says nothing.
+        # Both are always compared, so that the time reveals nothing.
         is_right = hmac.compare_digest(secret.strip().encode("latin-1"), self.token)
         if not (is_bearer and is_right):
             hint = "send it as the header Authorization: Bearer TOKEN"

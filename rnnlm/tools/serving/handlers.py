@@ -1,4 +1,4 @@
-"""What the endpoints answer: a request and the served models in, an answer out. Nothing here knows
+"""The endpoints: functions from a request and the served models to an answer. Nothing here knows
 HTTP.
 
 Texts come and go with their request: nothing is kept, and no file is read or written.
@@ -70,7 +70,7 @@ class Handlers:
         )
 
     async def next_words(self, asked: schemas.NextRequest) -> schemas.NextAnswer:
-        """Find the likeliest next words; a last word that no white space follows is begun."""
+        """Find the likeliest next words; a last word that no white space follows is incomplete."""
         model = self.models.doing(asked.model, "generate")
         self._check_texts([asked.text])
         self._check_count("n", asked.n, limits.MAX_WORDS)
@@ -127,7 +127,7 @@ class Handlers:
     def _drawn(
         self, asked: schemas.GenerateRequest
     ) -> tuple[ServedModel, AsyncIterator[list[Piece]]]:
-        """Return the model, and the steps in which it draws what is asked for."""
+        """Return the model, and the steps in which it draws the requested texts."""
         model = self.models.doing(asked.model, "generate")
         drawing = Drawing(**schemas.fields_in(asked, Drawing))
         self._check_texts([drawing.prompt])

@@ -1,5 +1,5 @@
-"""What a model did at each word of a line: gates of networks, what earlier words weigh in each
-prediction, the orders at which n-grams were found; and how likely words were among all others."""
+"""Show what a model did at each word of a line: gates of networks, the influence of earlier words
+on each prediction, the orders at which n-grams were found, and the ranks of words."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from rnnlm.scoring.sentences import Sentence, line_of
 from rnnlm.text.lines import check_reserved
 from rnnlm.tools.serving import schemas
 
-FIRST_UNITS = 32  # whose gates are told one by one
+FIRST_UNITS = 32  # whose gates are listed one by one
 DECIMALS = 6  # networks compute in fp32
 # The inspection of the library that says which models have it
 _KINDS = {"gates": "gates", "influence": "gradients"}

@@ -1,4 +1,4 @@
-"""What is answered where a request is refused: a status, and what, why and the way out in JSON."""
+"""Answers to refused requests: a status, and what, why and the hint in JSON."""
 
 import logging
 import traceback
@@ -48,7 +48,7 @@ def refusal_of(error: Exception) -> Refusal:
     # What the library refuses is a sentence or a setting that cannot be.
     if isinstance(error, UsageError | TextError):
         return Refusal(400, error.what, error.why, error.hint)
-    # All else is no fault of the request, and may quote what is nobody's business.
+    # All else is no fault of the request, and may quote private data.
     log.error("internal error: %s at %s", type(error).__name__, _place(error))
     return Refusal(500, "the server failed to answer this request")
 

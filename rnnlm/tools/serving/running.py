@@ -55,7 +55,7 @@ def _read_token(file: str) -> str:
 
 
 def check_access(settings: ServingSettings, token: str | None) -> None:
-    """Refuse to serve everybody unless it was said aloud."""
+    """Refuse to serve everyone unless explicitly told to."""
     if token is not None and settings.no_auth:
         raise UsageError(
             "`no_auth=True` and a token cannot be combined", hint="leave out one of them"
@@ -83,7 +83,7 @@ def serve(
 ) -> None:
     """Serve the models of these names until SIGTERM or SIGINT ends it.
 
-    token: what clients must have; None: nothing. started: told the address once requests are
+    token: what clients must have; None: nothing. started: called with the address once requests are
     answered.
     """
     import uvicorn
@@ -113,7 +113,7 @@ def serve(
 
 def _bound(settings: ServingSettings) -> socket.socket:
     """Bind the address, so that an error shows before models are loaded. Connections are accepted
-    once somebody listens."""
+    once a server listens."""
     host, port = settings.host, settings.port
     try:
         # asyncio sends at once (TCP_NODELAY) only where the socket names its protocol.
@@ -147,7 +147,7 @@ def _url(listener: socket.socket) -> str:
 def _run(server: "uvicorn.Server", listener: socket.socket, started: Told) -> None:
     """Answer requests until a signal ends the server."""
 
-    # uvicorn handles signals while it runs, and then hands them to the handlers of before.
+    # uvicorn handles signals while it runs, and then restores the previous handlers.
     def end(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
 

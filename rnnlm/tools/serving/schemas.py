@@ -1,5 +1,5 @@
-"""What the endpoints take and give, as types: bodies are checked against them, and /openapi.json
-describes them."""
+"""The types of requests and answers: bodies are checked against them, and /openapi.json describes
+them."""
 
 import dataclasses
 import typing
@@ -25,7 +25,7 @@ Text = Annotated[str, Meta(description="a line of text")]
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What every request has."""
+    """The base of all requests."""
 
     model: Name = None
 
@@ -61,7 +61,7 @@ def fields_in(asked: Request, settings: type) -> dict[str, typing.Any]:
 
 
 class Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every answer has."""
+    """The base of all answers."""
 
     model: Annotated[str, Meta(description="name of the model that answered")]
 
@@ -70,7 +70,7 @@ class Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Health(Struct, frozen=True, forbid_unknown_fields=True):
-    """That the server answers."""
+    """The answer of a health check."""
 
     status: str
     models: int
@@ -167,7 +167,7 @@ class ScoreAnswer(Answer, frozen=True, kw_only=True):
 
 
 class NextRequest(Request, frozen=True, kw_only=True):
-    """A text that goes on."""
+    """A text to continue."""
 
     text: str = ""
     n: Annotated[int, Meta(ge=1, description="number of words")] = 10
@@ -353,7 +353,7 @@ class TranslateRequest(Request, frozen=True, kw_only=True):
 
 
 class AttentionRecord(Struct, frozen=True, forbid_unknown_fields=True):
-    """What each token of a line looked at in its source."""
+    """The attention of each token of a line to its source."""
 
     source_tokens: list[str]
     target_tokens: list[str]
@@ -382,7 +382,7 @@ class TranslatedRecord(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TranslateAnswer(Answer, frozen=True, kw_only=True):
-    """What was written for the sources, in their order."""
+    """The translations of the sources, in their order."""
 
     lines: list[TranslatedRecord]
 
@@ -417,14 +417,14 @@ class LayerRecord(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GatesAnswer(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the gates did at each word that was read."""
+    """The gates at each word that was read."""
 
     words: list[str]
     layers: list[LayerRecord]
 
 
 class InfluenceAnswer(Struct, frozen=True, forbid_unknown_fields=True):
-    """For each predicted word, how much its surprisal depends on each word read before it."""
+    """The influence of each word read on the surprisal of each predicted word."""
 
     words: Annotated[list[str], Meta(description="the words that are predicted")]
     read: Annotated[list[str], Meta(description="the words that are read, </s> first")]
@@ -432,14 +432,14 @@ class InfluenceAnswer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BackoffRecord(Struct, frozen=True, forbid_unknown_fields=True):
-    """A context that was given up for a shorter one, and what that cost."""
+    """A context that was dropped for a shorter one, and what that cost."""
 
     context: str
     nats: Annotated[float | None, Meta(description="null if infinite")]
 
 
 class OrderRecord(Struct, frozen=True, forbid_unknown_fields=True):
-    """How the probability of a word was found."""
+    """The steps by which a word's probability was found."""
 
     word: str
     order: Annotated[int, Meta(description="number of words in the n-gram that was found")]
@@ -448,7 +448,7 @@ class OrderRecord(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OrdersAnswer(Struct, frozen=True, forbid_unknown_fields=True):
-    """How the probability of each word was found."""
+    """The steps by which each word's probability was found."""
 
     words: list[OrderRecord]
 
@@ -460,7 +460,7 @@ InspectAnswer = GatesAnswer | InfluenceAnswer | OrdersAnswer
 
 
 class Problem(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What was wrong, why, and the way out."""
+    """The description of an error: what was wrong, why, and the hint."""
 
     what: str
     why: str = ""

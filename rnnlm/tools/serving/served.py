@@ -2,9 +2,9 @@
 
 What waits to be scored is scored in one call: alone in its call, a request gives the figures of the
 command line to the digit, with others the same figures up to the rounding of larger batches. A
-network scores in a thread of its own; n-gram models, which take microseconds a word, between two
-turns of the event loop. What takes longer is done by other threads, step by step where it has
-steps; so it holds up nobody.
+network scores in its own thread; n-gram models, which take microseconds a word, between two turns
+of the event loop. What takes longer is done by other threads, step by step where it has steps; so
+it does not block others.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ class _Scoring:
 
 @dataclass
 class _Waiting:
-    """What waits to be scored by a model."""
+    """The queue of a model."""
 
     changed: threading.Condition = field(default_factory=threading.Condition)
     scorings: deque[_Scoring] = field(default_factory=deque)
@@ -184,7 +184,7 @@ class ServedModel:
         return await self._long_work.call(function)
 
     async def steps(self, steps: Iterator[Result]) -> AsyncIterator[Result]:
-        """Yield what `steps` yields, where each step is short and they may be many. Once nobody
+        """Yield what `steps` yields, where each step is short and they may be many. Once no client
         waits for the next one, none is taken."""
         while True:
             taken = await self._long_work.call(lambda: list(itertools.islice(steps, 1)))
@@ -260,15 +260,15 @@ class ServedModels:
 
     @classmethod
     def load(cls, names: Sequence[str], device: str = "auto") -> "ServedModels":
-        """Load models, each to be called by the last part of its folder, or by as many as tell it
-        from the others."""
+        """Load models, each to be called by the last part of its folder, or by as many as
+        distinguish it from the others."""
         called = names_of(names, None)
         long_work = LongWork()
         models = []
         for name, given in zip(called, names, strict=True):
             core = loading.load(given, device)
             models.append(ServedModel(name, core, long_work))
-            # Messages call a model by where it came from, which is nobody's business.
+            # Messages name a model by its origin, which is private.
             origin = loading.origin_of(core)
             if origin is not None:
                 cast(Any, core).origin = (name, origin[1])

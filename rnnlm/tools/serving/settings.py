@@ -1,4 +1,4 @@
-"""Where models are served, and how much a request may ask for."""
+"""Settings of the server: where it listens, and how much a request may ask for."""
 
 import contextlib
 import ipaddress
@@ -21,7 +21,7 @@ BODY_SECONDS = 10.0  # within which a body must have arrived
 
 @dataclass(frozen=True)
 class ServingSettings(Checked):
-    """Where models are served, and how much a request may ask for."""
+    """Settings of the server: where it listens, and how much a request may ask for."""
 
     host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
     port: Annotated[Port, Meta(description="port to listen on; 0 picks a free one")] = 8000

@@ -83,7 +83,7 @@ _POOLINGS = ("last", "mean", "max")
 @dataclass(frozen=True)
 class EmbeddedLines:
     """Lines that were read together. first: the number of the first one, from 1. words: of each
-    line; () where they have no vectors. vectors_NH: one a line, or one a word, in their order,
+    line; () where they have no vectors. vectors_NH: one per line, or one per word, in their order,
     float32. reasons: why a line has no vector (it is NaN) and no words; None where it has."""
 
     first: int
@@ -223,8 +223,8 @@ def words_of_layers(
 
 
 def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader:
-    """Return a reader of lines with the layers of a network. UsageError: it has no layers of its
-    own."""
+    """Return a reader of lines with the layers of a network. UsageError: it has no layers
+    itself."""
     core = loading.load_if_named(model, device)
     if not hasattr(core, "layer_reader"):
         name = loading.name_if_saved(model) or "this model"

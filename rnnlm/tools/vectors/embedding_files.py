@@ -64,7 +64,7 @@ def save_vectors(
     if kind == JSON_LINES:
         save_file(path, map(_json_lines, counted()))
         return count
-    # Of an array of words, a second file says whose its rows are.
+    # For an array of words, a second file names the word of each row.
     with writing(path), replacing(path) as stream:
         if kind == PARQUET:
             _write_parquet(stream, counted(), embedder)
@@ -102,7 +102,7 @@ def words_path(path: Path) -> Path:
 
 
 def rows(chunk: "EmbeddedLines") -> Iterator[dict[str, Any]]:
-    """Yield what each vector is of: line and text; or line, word_index, word, start and end."""
+    """Yield the origin of each vector: line and text; or line, word_index, word, start and end."""
     if not chunk.words:
         pairs = zip(chunk.lines, chunk.reasons, strict=True)
         for number, (line, reason) in enumerate(pairs, start=chunk.first):

@@ -60,7 +60,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Gradient:
-    """What one step adds to some rows of a matrix of vectors.
+    """The update of some rows of a matrix of vectors.
 
     rows: numbers of the vectors. values: what is added to each, (..., E). pairs: how much of the
     learning rate each takes, summed over its pairs; the curvature of the loss grows with it.

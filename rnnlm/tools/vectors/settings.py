@@ -1,4 +1,4 @@
-"""What can be asked of word vectors that are learned from a text, and of vectors of lines."""
+"""Settings for learning word vectors from a text, and for vectors of lines."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -18,7 +18,7 @@ LEARNING_RATES = {"glove": 0.05, "skipgram": 0.025, "cbow": 0.025}
 
 @dataclass(frozen=True)
 class LearningSettings(Checked):
-    """How word vectors are learned."""
+    """Settings for learning word vectors."""
 
     method: Annotated[
         Method,
@@ -64,15 +64,15 @@ class LearningSettings(Checked):
 
 @dataclass(frozen=True)
 class EmbeddingSettings(Checked):
-    """Which vectors are made.
+    """Settings for embedding.
 
     pooling: of a line "last", after its last token (each direction of a bidirectional layer after
     the token that it reads last), or the "mean" or "max" over its tokens; None: last. layer:
     "input", what the network reads of each token; 1 and so on, a layer, the lowest first;
     "features", what the output layer reads. None: features; of a classifier, whose features are
     those of the whole text, the highest layer where words or a pooling are asked for. words: a
-    vector of each word in its context instead of one a line. special_symbols: `<s>` and `</s>` in a
-    line are an "error", or they "drop" or "replace" it by `<unk>`.
+    vector of each word in its context instead of one per line. special_symbols: `<s>` and `</s>` in
+    a line are an "error", or they "drop" or "replace" it by `<unk>`.
     """
 
     pooling: Annotated[

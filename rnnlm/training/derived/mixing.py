@@ -1,4 +1,4 @@
-"""Mixing models: weights tuned on a text or given, the mixture saved as a model of its own."""
+"""Mixing models: weights tuned on a text or given, the mixture saved as a separate model."""
 
 import math
 import time

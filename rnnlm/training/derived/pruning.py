@@ -1,5 +1,5 @@
-"""Making a trained n-gram model smaller: it is read from its folder, cut down, and saved as a model
-of its own, with sizes and perplexity before and after.
+"""Making a trained n-gram model smaller: it is read from its folder, cut down, and saved as a
+separate model, with sizes and perplexity before and after.
 
 :class:`Limits` says what can be limited; the mathematics is in :mod:`rnnlm.lm.ngram.pruning`.
 """

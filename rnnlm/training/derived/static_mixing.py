@@ -182,7 +182,7 @@ def _load(name: str, report: Progress) -> NgramModel:
 
 
 def _workspace(memory: str | None, temp: str | None, size: int) -> Workspace:
-    """Return room for the arrays of a joined model with a vocabulary of that size."""
+    """Return a workspace for the arrays of a joined model with a vocabulary of that size."""
     if memory is None:
         return Workspace()
     folder = None

@@ -109,7 +109,7 @@ def tune(
     gathered first, and saved; the rule rms is tuned then. overwrite: replace settings that were
     chosen otherwise. report: called with its segments done, and all.
 
-    Tuning that was cut off goes on. What was tuned already is yielded at once.
+    Interrupted tuning is resumed. What was tuned already is yielded at once.
 
     Raises:
         UsageError: the kind is unknown or not for this model; statistics are missing, or are for
@@ -265,7 +265,7 @@ def _start(
             "adaptations are tuned on one stream of text", hint="leave out `blank_lines`"
         )
 
-    # Statistics imply the rule rms, which has defaults of its own.
+    # Statistics imply the rule rms, which has different defaults.
     layers = [Layer(USER, given, is_text=True)]
     rule = resolve([cls], layers).values.get("adaptation_rule")
     if rule == "sgd" and has_statistics and "adaptation_rule" in given:

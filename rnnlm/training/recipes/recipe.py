@@ -32,7 +32,7 @@ _TEXTS = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A result on a text: a perplexity, or what its unit says. The first word of `on` names the
+    """A result on a text: a perplexity, or a value in its unit. The first word of `on` names the
     data."""
 
     on: str  # PTB valid
@@ -290,8 +290,8 @@ def distance(recipe: Recipe) -> tuple[float, bool] | None:
     estimated. Return None where the two differ in kind or data, or where our run had a smaller
     budget than the recipe's.
 
-    A published figure may be of PTB's test text alone, while ours is always of the validation text.
-    It is then multiplied by :func:`valid_over_test`.
+    A published figure may be for PTB's test text alone, while ours is always for the validation
+    text. It is then multiplied by :func:`valid_over_test`.
     """
     if recipe.measured is None or not recipe.published or recipe.measured.was_cut_short:
         return None

@@ -47,7 +47,7 @@ _SLOTS = np.uint64((1 << 22) - 1)
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of a text is in the training text: `repeated` of the `lines` that count. is_same:
+    """The overlap of a text with the training text: `repeated` of the `lines` that count. is_same:
     the texts are line by line the same."""
 
     lines: int
@@ -197,7 +197,7 @@ def open_texts(
     request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
 ) -> Texts:
     """Read and encode the texts of a :class:`Request`. A given tokenizer or a prepared text brings
-    its settings. A notice says if much of what is evaluated on is in the training text."""
+    its settings. A notice is sent if much of the evaluation text is in the training text."""
     if request.counts is not None:
         return _of_counts(request.counts, request, resolved, kind)
 

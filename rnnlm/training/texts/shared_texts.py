@@ -44,7 +44,7 @@ def _key(request: Request, resolved: Resolved, kind: registry.Kind) -> str:
     parts += [request.test]
     parts += [request.target, request.valid_target, request.test_target]
 
-    # Settings that change how a text is read. One that was asked for may be taken more strictly.
+    # Settings that change how a text is read. A requested one may be applied more strictly.
     names = names_of(cls for cls in task.text_settings if cls is not HoldoutSettings)
     names |= task.settings_of_data
 

@@ -1,4 +1,4 @@
-"""Settings that follow from the size of a text, where nobody has set them.
+"""Settings that depend on the size of a text, where they are not set.
 
 Defaults and recipes are made for texts with hundreds of steps in an epoch. An epoch of a page of
 text is a single step by them, so the budget is over before anything is learned, a third of what is
@@ -161,7 +161,7 @@ def _validations(
 
 
 def _free(resolved: Resolved, values: dict[str, Any]) -> dict[str, Any]:
-    """Return those values that differ, of settings that nobody has set."""
+    """Return those values that differ, of settings that are not set."""
     return {
         name: value
         for name, value in values.items()

@@ -63,13 +63,13 @@ class Layer(nn.Module):
     the last step.
 
     Weights are `gates` blocks of `width` rows each: U for what the layer reads and, if something of
-    width `fed_back` comes back to it, W for that. Biases start at zero. A layer says about itself
-    what networks, training and looks ask of it.
+    width `fed_back` comes back to it, W for that. Biases start at zero. A layer has the properties
+    that networks, training and inspections ask for.
     """
 
     # Its tensors (1, B, H) of state, which are fed back
     parts: tuple[str, ...] = ("h",)
-    # The gates and candidates with an activation of their own; without any, the hidden state has it
+    # The gates and candidates with their own activation; without any, the hidden state has it
     gate_names: tuple[str, ...] = ()
     activation: ActivationName
     # The weights that `weight_drop` drops elements of
@@ -86,8 +86,7 @@ class Layer(nn.Module):
         self.bias_ih = nn.Parameter(torch.zeros(gates * width))
 
     def step(self, x_BE: Tensor, state: State) -> tuple[Step, State]:
-        """Take one step as its equations have it, without dropout; return it and the state after
-        it."""
+        """Take one step by its equations, without dropout; return it and the state after it."""
         raise NotImplementedError
 
     def state_shapes(self) -> list[tuple[int, int]]:
@@ -115,8 +114,8 @@ class Layer(nn.Module):
         return {}
 
     def given_up(self, gates: Mapping[str, Array]) -> Array | None:
-        """Return the share of the state that is given up at each word, from the means of the gates;
-        None where no gate decides that."""
+        """Return the share of the state that is overwritten at each word, from the means of the
+        gates; None where no gate decides that."""
         return 1 - gates["forget"] if "forget" in gates else None
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
@@ -365,7 +364,7 @@ class RecurrentStack(Stack):
 
     def __init__(self, settings: RecurrentSettings) -> None:
         super().__init__(settings)
-        # The annotation names the layers, of which the type nn.ModuleList says nothing.
+        # The annotation names the type of the layers, which nn.ModuleList does not.
         self.layers = make_layers(settings)  # type: ignore[assignment]
         self.highways = self._make_highways()
 
@@ -434,8 +433,8 @@ def _highway(width: int) -> nn.Linear:
 # ---- Recurrent layers that read each row from both ends (Schuster & Paliwal 1997; Graves &
 # Schmidhuber 2005).
 #
-# The two directions have weights of their own. Each layer gives [forward; backward], side by side,
-# and the layers above read both.
+# The two directions have separate weights. Each layer gives [forward; backward], side by side, and
+# the layers above read both.
 
 
 class BidirectionalStack(Stack):
@@ -450,7 +449,7 @@ class BidirectionalStack(Stack):
 
     def __init__(self, settings: RecurrentSettings) -> None:
         super().__init__(settings)
-        # The annotations name the layers, of which the type nn.ModuleList says nothing.
+        # The annotations name the type of the layers, which nn.ModuleList does not.
         self.onwards = make_layers(settings)  # type: ignore[assignment]
         self.backwards = make_layers(settings)  # type: ignore[assignment]
         self.highways = self._make_highways()

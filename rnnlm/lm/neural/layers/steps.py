@@ -1,9 +1,9 @@
 """One step of each kind of layer in plain torch: the equations, as one would write them on paper.
 
-Layers compute whole windows by quicker kernels, which nothing can look into; a contract test holds
-the two equal, forward and backward. Weights have torch's names and shapes: U = weight_ih (gates H,
-E), W = weight_hh (gates H, H), the gates' rows stacked. s is the logistic function, * acts element
-by element, ' marks what the step before left.
+Layers compute whole windows by faster kernels, whose inner values cannot be seen; a contract test
+holds the two equal, forward and backward. Weights have torch's names and shapes: U = weight_ih
+(gates H, E), W = weight_hh (gates H, H), the gates' rows stacked. s is the logistic function, *
+acts element by element, ' marks what the step before left.
 """
 
 from collections.abc import Sequence

@@ -26,8 +26,8 @@ from rnnlm.lm.neural.outputs.softmax import (
 
 # ---- Adaptive softmax (Grave et al. 2017, "Efficient softmax approximation for GPUs", section 4).
 #
-# The head holds the most frequent words and one token for each cluster of rarer words; a cluster
-# has a softmax of its own, over features projected to ever smaller widths: P(w | h) =
+# The head holds the most frequent words and one token for each cluster of rarer words; each cluster
+# has its own softmax, over features projected to smaller and smaller widths: P(w | h) =
 # P_head(cluster | h) P_cluster(w | h).
 
 SMALLEST_HEAD = 2048
@@ -421,7 +421,7 @@ def class_starts(mass_V: Tensor, classes: int) -> Tensor:
     """Return the first rank of each class, (C,) int64: words in order of rank, cut where 1/C, 2/C,
     ... of the mass is reached.
 
-    No class is empty: a word heavier than a class's share is a class of its own, and the classes
+    No class is empty: a word heavier than a class's share is a class by itself, and the classes
     after it begin later.
     """
     before_V = mass_V.cumsum(0) - mass_V
@@ -615,9 +615,9 @@ class Paths:
     """The paths from the root to the words, D the longest; inner nodes are numbered from 0 here.
 
     inner_VD: inner nodes of each word's path, bottom up, int32, 0 where it has ended. sign_VD:
-    int8, +1 where the path goes on to a node's first child, -1 to the second, 0 where it has ended.
-    order_M: all nodes but the root, by depth; levels: how many of them each depth has. sign_M: each
-    node's own sign.
+    int8, +1 where the path continues to a node's first child, -1 to the second, 0 where it has
+    ended. order_M: all nodes but the root, by depth; levels: how many of them each depth has.
+    sign_M: each node's own sign.
     """
 
     inner_VD: Tensor
@@ -646,7 +646,7 @@ def paths(parent_M: Tensor) -> Paths:
     sign_M = torch.empty_like(parent_M)
     sign_M[order_M] = 1 - 2 * (node_M % 2)
 
-    # The root is above itself, so that nodes which have reached it can go on climbing.
+    # The root is above itself, so that nodes which have reached it can keep climbing.
     parent_of = torch.cat([parent_M, parent_M.new_tensor([root])])
     sign_of = torch.cat([sign_M, sign_M.new_zeros(1)])
     depth_M = torch.zeros_like(parent_M)

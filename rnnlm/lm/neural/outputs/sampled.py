@@ -144,8 +144,8 @@ class NoiseContrastiveSoftmax(NoiseTrainedSoftmax):
     an unnormalised log-probability.
 
     Mnih & Teh, equations 7 to 9, with the same noise words for all targets of a window; words that
-    are drawn and are the target count as noise, as the theory has it. It makes the softmax's
-    normaliser drift towards 1; at the start, with the unigram's logarithms for biases, it is there.
+    are drawn and are the target count as noise, as in the theory. It makes the softmax's normaliser
+    drift towards 1; at the start, with the unigram's logarithms for biases, it is there.
     """
 
     def expected(self, unigram_V: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What all output layers promise, the full softmax over the vocabulary, and its loss."""
+"""The protocol of all output layers, the full softmax over the vocabulary, and its loss."""
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +100,7 @@ CHUNK_LOGITS = 1 << 22
 
 
 class SoftmaxOutput(OutputLayer):
-    """The full softmax. `weight` is a parameter of its own, or None if the network ties it to the
+    """The full softmax. `weight` is a separate parameter, or None if the network ties it to the
     word vectors."""
 
     weight: nn.Parameter
@@ -281,7 +281,7 @@ def scale_gradients(gradients: tuple[Tensor, ...], grad: Tensor) -> tuple[Tensor
     """Multiply each by the gradient of the loss.
 
     Where that is 1, as in `loss.backward()`, they are returned as they are, which spares one pass
-    over all of W's gradient; but not where it takes waiting for a device to know.
+    over all of W's gradient; but not where that would require waiting for a device.
     """
     if grad.device.type == "cpu" and grad == 1:
         return gradients

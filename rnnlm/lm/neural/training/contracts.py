@@ -1,5 +1,5 @@
-"""What the trainer is handed: a source of batches, an objective, a validation. It knows no task
-beyond these three.
+"""The parts that the trainer needs: a source of batches, an objective, a validation. It knows no
+task beyond these three.
 
 Shapes: rows (B) are dimension 1 of every tensor of a batch and of a carry, so that ranks and
 accumulation can divide them.
@@ -21,7 +21,7 @@ Carry = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step reads. Under several ranks, `tensors` are of this rank's rows alone.
+    """The batch of one training step. Under several ranks, `tensors` are of this rank's rows alone.
 
     tensors: what the objective reads, on the device. count_B: the targets of each row of all ranks.
     share: this rank's rows among them. fresh: (1, B, 1), which rows start from the initial state,
@@ -55,7 +55,7 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a validation found.
+    """The result of a validation.
 
     loss_nats: mean per target, infinite where it is not a number. metric: the value of the metric
     `name`, by which the best weights are chosen. is_share: it is a share of 1. metrics: other
@@ -81,7 +81,8 @@ class Verdict:
 
 
 class Part(Protocol):
-    """What a run carries from step to step: numbers, lists of numbers and tensors, by name."""
+    """State that a run carries from step to step: numbers, lists of numbers and tensors, by
+    name."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -102,8 +103,8 @@ class Numbers:
 
 
 class BatchSource(Part, Protocol):
-    """Batches without end; each rank gets its share of one global batch. Its state says what
-    :meth:`next` has handed out.
+    """Batches without end; each rank gets its share of one global batch. Its state records what
+    :meth:`next` has returned.
 
     tokens, epochs: how many have been read. rows: of all ranks. seed: of what is drawn at random.
     """

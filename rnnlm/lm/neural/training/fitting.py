@@ -78,7 +78,7 @@ def fit(
     at the end Fitted with the best weights.
 
     initial: weights that replace the random ones, or the state of a run that is resumed. stop,
-    save: asked at every step whether to end, and whether to store what the run could go on from.
+    save: asked at every step whether to end, and whether to store a state to resume from.
     """
     yield from fit_with(make_trainer, resolved, data, stop, initial, save)
 
@@ -233,7 +233,7 @@ def language_model_trainer(
 
 
 def started(trainer: Trainer, model: str, data: TrainingData, bptt_tokens: int = 0) -> Started:
-    """Describe the run that `trainer` is about to begin."""
+    """Describe the run that `trainer` is about to start."""
     return Started(
         model=model,
         parameters=sum(parameter.numel() for parameter in trainer.network.parameters()),
@@ -252,7 +252,7 @@ def started(trainer: Trainer, model: str, data: TrainingData, bptt_tokens: int =
 
 
 def _identity(resolved: Resolved, data: TrainingData, initial: object) -> tuple[str, bytes]:
-    """Return what is to be the same on all ranks, in words, and a hash of it."""
+    """Return what must be the same on all ranks, in words, and a hash of it."""
     step = initial.facts.get("step") if isinstance(initial, TrainingState) else None
     texts = data.train.lines_hash, data.valid and data.valid.lines_hash, data.tokenizer.fingerprint
     parts = sorted(resolved.values.items()), texts, step, torch.__version__

@@ -1,5 +1,5 @@
-"""What makes the trainer train a language model: cross-entropy as its objective, perplexity as its
-validation."""
+"""The parts that make the trainer train a language model: cross-entropy as its objective,
+perplexity as its validation."""
 
 import itertools
 import math
@@ -371,7 +371,7 @@ class TextStreams:
 
     def _on_device(self, array: np.ndarray) -> Tensor:
         """Copy an array to the device. From memory that may be paged out, the host would wait until
-        the device has come to the copy."""
+        the device reaches the copy."""
         host = torch.from_numpy(np.ascontiguousarray(array))
         if self.device.type == "cuda":
             host = host.pin_memory()

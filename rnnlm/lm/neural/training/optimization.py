@@ -284,8 +284,8 @@ class LearningRate(Numbers):
         return settings.final_rate + (1.0 - settings.final_rate) * left
 
 
-# ---- Averages of the weights over steps: what is validated and saved, while training goes on with
-# the weights themselves.
+# ---- Averages of the weights over steps: what is validated and saved, while training continues
+# with the weights themselves.
 
 
 class Averaging:

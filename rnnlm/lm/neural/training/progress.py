@@ -1,8 +1,8 @@
-"""What is reported during training: losses and gradient norms between validations, and how the
-layers fare after each.
+"""Reports during training: losses and gradient norms between validations, and the state of the
+layers after each.
 
 Losses and norms are gathered on the device and copied to the host at intervals. A step never waits
-for a report: the copy is begun when one is due, and read once it has arrived.
+for a report: the copy is started when one is due, and read once it has arrived.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ REPORT_SHARE = 1 / 40  # of the budget, where that comes sooner: a short run has
 
 
 class Meter:
-    """What the steps from one report to the next add up to. Of several ranks each adds its rows'
+    """The sums over the steps from one report to the next. Of several ranks each adds its rows'
     part of the mean loss.
 
     The norm of the weights of `network` is computed once for each report. It leaves out the biases
@@ -321,7 +321,7 @@ def watch_units(layers: dict[str, Layer]) -> Iterator[dict[str, list[tuple[float
 
 @torch.no_grad()
 def _watch(seen: list[tuple[float, int]], layer: Layer, read: tuple[Any, ...]) -> None:
-    """Take the plain steps of what `layer` is about to read."""
+    """Take the plain steps of what `layer` reads next."""
     x_TBE, state, *feedback = read
     watched_before = sum(count for _, count in seen)
     steps = []

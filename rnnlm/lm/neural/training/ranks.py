@@ -1,10 +1,10 @@
-"""The ranks of a run: processes that each read rows of their own, on one machine or several, and
-take every step together.
+"""The ranks of a run: processes that each read their own rows, on one machine or several, and take
+every step together.
 
-torchrun starts them, and says in the environment which of them this
-one is. Gradients are averaged by DistributedDataParallel. Time and signals, which differ from rank
-to rank and must not, are exchanged now and then: rank 0's clock, and whether any rank was asked to
-stop or to save; in between the clock stands still.
+torchrun starts them, and gives each its rank in the environment. Gradients are averaged by
+DistributedDataParallel. Time and signals, which differ from rank to rank and must not, are
+exchanged now and then: rank 0's clock, and whether any rank was asked to stop or to save; in
+between the clock is stopped.
 
 A run of one process is :data:`SINGLE_PROCESS`, which does without torch.distributed.
 """
@@ -52,7 +52,7 @@ LOST = (
 
 
 class SingleProcess:
-    """The one process of a run, which has nothing to exchange."""
+    """The only process of a run, which has nothing to exchange."""
 
     rank_info = Rank()
     count = 1
@@ -101,15 +101,15 @@ class SingleProcess:
         return contextlib.nullcontext()
 
     def seed_per_rank(self, *seed: int) -> None:
-        """Give each rank random numbers of its own from now on."""
+        """Give each rank its own random numbers from now on."""
 
     def check_same(self, what: str, digest: bytes) -> None:
-        """Refuse to go on unless `what`, whose digest is given, is the same on all ranks."""
+        """Refuse to continue unless `what`, whose digest is given, is the same on all ranks."""
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """Run together with the other ranks in this context. If one is gone, or does not answer,
-        LostProcess says so."""
+        LostProcess is raised."""
         yield
 
 
@@ -226,7 +226,7 @@ class ProcessGroup(SingleProcess):
         distributed.destroy_process_group()
 
     def _wait_for_torch(self) -> None:
-        """Wait until torch has let go of the tensors of every exchange, for FAREWELL_SECONDS at
+        """Wait until torch has released the tensors of every exchange, for FAREWELL_SECONDS at
         most.
 
         A thread of gloo does so some time after the exchange, and needs Python's lock for it. If we
@@ -254,7 +254,7 @@ class ProcessGroup(SingleProcess):
         )
 
     def _take_save(self) -> bool:
-        """Return whether to save, and forget that it was asked for."""
+        """Return whether to save, and reset the request."""
         wanted = self.wants_save
         self.wants_save = False
         return wanted
@@ -280,7 +280,7 @@ def join(device: torch.device, timeout: str) -> SingleProcess:
 def open_group(
     here: Rank, device: torch.device, timeout: str, place_to_meet: distributed.Store, run: int = 0
 ) -> ProcessGroup:
-    """Open torch's group of processes, and return it once all have come to `place_to_meet`.
+    """Open torch's group of processes, and return it once all have met at `place_to_meet`.
 
     They exchange gradients on GPUs over NCCL, and all else over gloo.
     """

@@ -1,5 +1,4 @@
-"""How a network is trained, on what and how long, and the clock of its budget. Does not import
-torch."""
+"""Settings for training a network, and the clock of its budget. Does not import torch."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ UNRECORDABLE = ("adagrad", "rmsprop")  # optimizers that CUDA graphs cannot hold
 
 @dataclass(frozen=True)
 class OptimizationSettings:
-    """How a network is trained, whatever it is trained on: all that the trainer knows."""
+    """Settings for training a network on any data: all that the trainer knows."""
 
     batch_rows: Annotated[Width, Meta(description="rows per step and process")] = 32
     accumulation: Annotated[
@@ -360,7 +359,7 @@ Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 @dataclass(frozen=True)
 class FittingSettings(OptimizationSettings):
-    """How a network is trained with truncated back-propagation through time."""
+    """Settings for training with truncated back-propagation through time."""
 
     batch_rows: Annotated[Width, Meta(description="parallel streams of text (B) per process")] = 32
     bptt_tokens: Annotated[Width, Meta(description="tokens per window of truncated BPTT (T)")] = 35
@@ -425,7 +424,7 @@ class FittingSettings(OptimizationSettings):
 
 @dataclass(frozen=True)
 class RunSettings:
-    """On what device, how long and from which seed a network is trained."""
+    """The device, budget and seed of a training run."""
 
     budget: Annotated[
         str,
@@ -532,7 +531,7 @@ class BudgetClock:
 
 @dataclass
 class Interval:
-    """When something that happens at intervals, in steps or in seconds, is due. An interval in
+    """A schedule for something that happens at intervals, in steps or in seconds. An interval in
     seconds grows if it would cost more than :data:`MOST_COST` of the time."""
 
     every: Budget

@@ -1,5 +1,5 @@
 """The state of a training run: all that it carries from step to step, collected from the trainer's
-parts under fixed keys. The same command goes on from it.
+parts under fixed keys. The same command resumes from it.
 
 A trainer made with the same settings and texts that takes up this state takes the steps that the
 first one would have taken, bit by bit on one machine and number of threads. Numbers and lists of
@@ -30,7 +30,7 @@ def state_dict(trainer: "Trainer") -> TrainingState:
     for key, part in _parts(trainer).items():
         for name, value in part.state_dict().items():
             if isinstance(value, Tensor):
-                # Training goes on in place; only best weights are always replaced as a whole.
+                # Training updates in place; only the best weights are always replaced as a whole.
                 must_copy = key != "best"
                 arrays[f"{key}.{name}"] = value.detach().to("cpu", copy=must_copy).numpy()
             else:
@@ -106,7 +106,7 @@ class _Weights(_OfTrainer):
 
 
 class _Moments(_OfTrainer):
-    """What the optimizer remembers of each weight, by the weight's number."""
+    """The optimizer's arrays for each weight, by the weight's number."""
 
     def state_dict(self) -> dict[str, Tensor]:
         tensors = {}
@@ -126,7 +126,7 @@ class _Moments(_OfTrainer):
 
 
 class _Carried(_OfTrainer):
-    """What the last batch left to the next one, of the rows of all ranks."""
+    """The carry from the last batch to the next, for the rows of all ranks."""
 
     def state_dict(self) -> dict[str, Tensor]:
         tensors = {}

@@ -192,9 +192,9 @@ def restart_rows(carry: Carry, fresh: Tensor | None) -> Carry:
 #
 # So the host, which takes longer to launch a small kernel than a GPU takes to run it, is out of the
 # way. A replay reads and writes the arrays that its recording did. Weights, gradients and the
-# optimizer's arrays are the same ones in every step; the batch, the carry and the learning rate
-# are new ones, and are copied to where the recording reads them. Random numbers go on from replay
-# to replay (torch keeps its generators' places).
+# optimizer's arrays are the same ones in every step; the batch, the carry and the learning rate are
+# new ones, and are copied to where the recording reads them. Random numbers continue from replay to
+# replay (torch keeps the state of its generators).
 
 # The loss, the norm of its gradient, and what the batch carries on.
 Results = tuple[Tensor, Tensor, Carry]
@@ -286,7 +286,7 @@ class Graph:
 
 
 class CudaRecorder:
-    """Recordings on a stream of their own, as torch requires. They share memory: what one replay
+    """Recordings on a separate stream, as torch requires. They share memory: what one replay
     leaves, the next one may overwrite."""
 
     def __init__(self, device: torch.device) -> None:

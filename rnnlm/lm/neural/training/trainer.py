@@ -126,8 +126,7 @@ class Trainer:
         """Train until there is a reason to stop. Yield an event for what happens, at the end the
         best weights.
 
-        stop, save: asked at every step whether to end, and whether to store what the run could go
-        on from.
+        stop, save: asked at every step whether to end, and whether to store a state to resume from.
         """
         stop, save = self.ranks.exchange_signals(stop, save)
         began_at = self.step_count
@@ -279,14 +278,14 @@ class Trainer:
         return "request" if stop() else ""
 
     def judge_end(self, reason: str) -> None:
-        """Compute the loss of the weights that a run ends with, and have it judged: the last loss
-        that was reported is that of the weights before the last step."""
+        """Compute the loss of the weights that a run ends with, and judge it: the last loss that
+        was reported is that of the weights before the last step."""
         if reason == "budget" and self.batch and not self.divergence.fault:
             self.divergence.end(self.loss_now(self.batch), self.step_count, self.batch.count)
 
     def is_sound(self) -> bool:
-        """Return whether the run may go on from here, all steps reported: the last report was good,
-        and so are the weights after it."""
+        """Return whether the run may continue from here, all steps reported: the last report was
+        good, and so are the weights after it."""
         if self.divergence.fault:
             return False
         if self.batch is None:
@@ -395,7 +394,7 @@ class Trainer:
         return report
 
     def roll_back(self) -> RolledBack:
-        """Take up the last good state, to go on from there at a lower rate."""
+        """Load the last good state, to continue from it at a lower rate."""
         failed_at = self.step_count
         rollbacks = self.rollbacks
         rollbacks.count += 1
@@ -420,8 +419,8 @@ class Trainer:
         )
 
     def load_good_state(self) -> None:
-        """Take up the last good state, except that time goes on, the best weights stay, and
-        rollbacks stay counted."""
+        """Load the last good state, but keep the clock, the best weights and the count of
+        rollbacks."""
         assert self.rollbacks.good is not None
         state.load_state_dict(self, self.rollbacks.good, but=("best", "clock", "rollbacks"))
 

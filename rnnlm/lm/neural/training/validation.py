@@ -223,7 +223,7 @@ class ModelSelection(Numbers):
         self._tell_ration(ends)
 
     def _tell_ration(self, ends: int) -> None:
-        """Give notice if validations read a part of the text, or are fewer than somebody wanted."""
+        """Give notice if validations read a part of the text, or are fewer than requested."""
         assert isinstance(self.whole, Divisible)
         assert isinstance(self.validation, Divisible)
         why = "so that together they take at most a tenth of training"
@@ -233,7 +233,7 @@ class ModelSelection(Numbers):
                 f"of the validation text, {why}; the exact evaluation at the end reads all of it"
             )
             return
-        # The usual number is nobody's wish.
+        # The default number was not requested.
         is_asked = self.wanted != OptimizationSettings.min_validations
         if is_asked and self.count < self.wanted and self.clock.budget.seconds is None:
             notice(f"there are at most {self.count:,} validations, not {self.wanted:,}, {why}")
@@ -263,8 +263,8 @@ class ModelSelection(Numbers):
         if not steers:
             return verdict
 
-        # Only validations that steer count for patience. A metric that never moved says nothing, so
-        # the loss decides. Once it has moved, a tie is no gain. The budget sets time aside for one
+        # Only validations that steer count for patience. A metric that never moved cannot decide,
+        # so the loss does. Once it has moved, a tie is no gain. The budget sets time aside for one
         # more of them at the end.
         if self.moved[0]:
             self.gained = verdict.cost < self.least[0]
@@ -286,7 +286,7 @@ class ModelSelection(Numbers):
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether early stopping is asked for, and its patience is over."""
+        """Whether early stopping is on, and its patience is exhausted."""
         patience = self.settings.patience
         return patience is not None and self.without_improvement >= patience
 
@@ -297,12 +297,12 @@ class ModelSelection(Numbers):
 
 
 # ---- Validations between those that steer: they give the learning curve enough points, and the
-# choice more candidates. Otherwise the run goes on as if there had been none; but a schedule that
+# choice more candidates. Otherwise the run continues as if there had been none; but a schedule that
 # goes back to the best weights may go back to those of one of these.
 
 
 class CurvePoints(Numbers):
-    """When such a validation is due: `min_validations` of them, evenly over the budget, unless
+    """The schedule of such validations: `min_validations` of them, evenly over the budget, unless
     validations come by steps, or often enough by themselves.
 
     step, epochs, seconds: when the last validation of either sort was.
@@ -385,8 +385,8 @@ class Divergence(Numbers):
     this happens to sound runs, too, which soon get better; the 5 nats are for small V (V = 2 has
     0.7). A run that ends with such a loss is lost as well: it will not get better.
 
-    The loss that a step reports is that of the weights before it. So weights that are to be kept
-    are tried on a batch, too (:meth:`accepts`).
+    The loss that a step reports is that of the weights before it. So weights to be kept are tried
+    on a batch, too (:meth:`accepts`).
 
     uniform_nats: log V; None if it is unknown: then the only faults are losses and norms that are
     not numbers. is_exact: whether the loss is on that scale; on another one (sampled, NCE) the only
@@ -448,7 +448,7 @@ class Divergence(Numbers):
             self._lost_above("the loss is", loss_nats, step)
 
     def forget(self) -> None:
-        """Forget what was noticed since an earlier state, from which the run goes on."""
+        """Forget what was noticed since an earlier state, from which the run continues."""
         self.last_tried = (0.0, 0)
         self.fault = ""
 
@@ -469,12 +469,12 @@ class Divergence(Numbers):
 
 
 class Rollbacks(Numbers):
-    """How often the run went back to its last good state, and that state.
+    """The number of rollbacks so far, and the last good state.
 
     Each time the learning rate is multiplied by `rollback_factor`, for the rest of the run. The
-    count goes on in a run that is resumed: what fails again and again needs other settings. The
-    state is in the host's memory, in each rank: one checkpoint (weights, best weights, moments of
-    the optimizer), so about four times the model's size.
+    count continues in a resumed run: what fails again and again needs other settings. The state is
+    in the host's memory, in each rank: one checkpoint (weights, best weights, moments of the
+    optimizer), so about four times the model's size.
 
     limit: how often the run may go back. good: the state. interval: when the next one is due.
     fault: the fault that led to the last rollback.

@@ -135,7 +135,7 @@ class ArpaLines:
 
 
 class Fields:
-    """What white space separates: text of each field, and for L lines that are not blank their
+    """Fields separated by white space: the text of each, and for L lines that are not blank their
     numbers, the first field of each, and how many there are."""
 
     def __init__(self, block: bytes, newlines: np.ndarray, first_line: int) -> None:
@@ -418,7 +418,7 @@ def _unigrams(
     lines: ArpaLines, promised: int, is_highest: bool, lowercase: bool
 ) -> tuple[list[str], list[str], ArpaTables]:
     """Read the unigrams. Return the symbols by id, how the file spells them and, last, `<s>`, and
-    the tables begun."""
+    the first tables."""
     spelled, lines_of_words, values = [], [], []
     for section in read_entries(lines, 1, promised, is_highest):
         spelled.extend(section.words.to_pylist())
@@ -436,7 +436,7 @@ def _unigrams(
     if unknown == UNKNOWN and CAPITAL_UNKNOWN in number_of:
         notice(f"{lines.name} holds {CAPITAL_UNKNOWN}, too; {TWO_UNKNOWNS}")
 
-    # Order the values by id; `<s>` is given, whatever the file says of its probability.
+    # Order the values by id; `<s>` is only a context, whatever probability the file gives it.
     ordinary = [word for word in words if word not in specials]
     by_id = [BOUNDARY, unknown, *ordinary, SENTENCE_START]
     at = np.array([number_of.get(word, NOWHERE) for word in by_id])

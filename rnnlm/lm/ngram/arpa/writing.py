@@ -36,7 +36,7 @@ _WHITE_SPACE = re.compile("[\0\t\n\r ]")
 def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
     """Yield the file, piece by piece. White space within symbols is spelled visibly, with a notice.
 
-    OutputError: that spelling is a symbol of its own. ModelError: the model's tables are damaged.
+    OutputError: that spelling is itself a symbol. ModelError: the model's tables are damaged.
     """
     check_tables(model)
     if model.unseen_context_logprob:
@@ -61,7 +61,7 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
 
 def spell_symbols(symbols: Sequence[str]) -> list[str]:
     """Return `symbols` without white space, which would end a word: a space is written as U+2581,
-    others, or if that is a symbol of its own, as `<0x20>`. OutputError: that is a symbol, too."""
+    others, or if that is itself a symbol, as `<0x20>`. OutputError: that is a symbol, too."""
     # The first spelling that no other symbol has.
     spellings: dict[str, str] = {}
     taken = {*symbols, SENTENCE_START}

@@ -1,5 +1,5 @@
 """Counting a text that does not fit in memory: shard by shard, then the shards are merged, order by
-order. All that is finished lies in a folder, from which an interrupted count goes on."""
+order. All that is finished is kept in a folder, from which an interrupted count resumes."""
 
 import hashlib
 import itertools
@@ -31,7 +31,7 @@ from rnnlm.text.encoding import IdFiles, kept
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a phase of the work is. share: of the phase, from 0 to 1."""
+    """Progress of a phase of the work. share: of the phase, from 0 to 1."""
 
     phase: str
     share: float

@@ -1,4 +1,4 @@
-"""Counts and what they are of, wherever they come from: a text, a folder of counts, or several."""
+"""Counts and what was counted, whatever their source: a text, a folder of counts, or several."""
 
 import contextlib
 import os
@@ -39,7 +39,7 @@ MERGING_MEMORY = "1G"  # unless another limit is given
 
 @dataclass(frozen=True)
 class Counted:
-    """Counts up to `order`, one level after the other, and what they are of."""
+    """Counts up to `order`, one level after the other, and what was counted."""
 
     levels: Iterator[Level]
     order: int
@@ -108,7 +108,7 @@ def of_text(
     workers: Workers = Workers(),
 ) -> Iterator[Counted]:
     """Provide the counts of a text, in as much `memory` as is allowed. temp: the folder for what
-    does not fit, from where an interrupted count goes on; it is cleaned up in the end. workers: who
+    does not fit, from which an interrupted count resumes; it is cleaned up in the end. workers: who
     counts, if not this process.
 
     tokenizer: an existing one, or settings to make one from the text.
@@ -133,7 +133,7 @@ def of_text(
 
 
 def _check_prepared(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> None:
-    """Make sure that no other tokenizer is asked for than that of a prepared text."""
+    """Make sure that no tokenizer is requested other than that of a prepared text."""
     own = text.tokenizer
     if own is None or tokenizer == TokenizerSettings():
         return

@@ -45,9 +45,9 @@ def count(
 
 
 class _Counter:
-    """What counting the next order takes: of each position of the text, the number of the n-gram
-    that ends there; of each n-gram, how often it occurs and one position where it ends; and all
-    positions where an n-gram ends that occurs several times, by ascending number."""
+    """The data needed to count the next order: of each position of the text, the number of the
+    n-gram that ends there; of each n-gram, how often it occurs and one position where it ends; and
+    all positions where an n-gram ends that occurs several times, by ascending number."""
 
     def __init__(
         self, ids_T: np.ndarray, boundary_id: int, size: int, watch: int, workspace: Workspace
@@ -58,7 +58,7 @@ class _Counter:
         self.index = np.int32 if len(ids_T) < 2**31 - 1 else np.int64
         self.watch = watch
         self.workspace = workspace
-        # Nothing goes on beyond the last position, so there a line begins, too.
+        # Nothing follows the last position, so there a line begins, too.
         self.is_first_T = np.empty(len(ids_T) + 1, dtype=bool)
         self.is_first_T[:1] = True
         np.equal(ids_T, boundary_id, out=self.is_first_T[1:])
@@ -107,8 +107,8 @@ class _Counter:
     def longer(self) -> Level:
         """Count the next order.
 
-        A context that occurs once is followed by one word, at the position after it: nothing is to
-        be sorted there.
+        A context that occurs once is followed by one word, at the position after it: nothing needs
+        sorting there.
         """
         is_repeated_H = self.counts_M > 1
         ends_H = np.cumsum(np.where(is_repeated_H, self.counts_M, 0), dtype=np.int64)
@@ -146,7 +146,7 @@ class _Counter:
         self.counts_M, self.numbers_T, self.positions_M = counts_M, numbers_T, positions_M
         self.repeated_R = numbers_T[:0]
 
-        # Put the parts together, whose n-grams have their final numbers now, and let go of each.
+        # Put the parts together, whose n-grams now have their final numbers, and release each.
         def place(number: int) -> np.ndarray:
             each = parts.pop(number)
             here = slice(starts[number], starts[number + 1])
@@ -220,7 +220,7 @@ class _Counter:
         times: np.ndarray = np.diff(first, append=len(at))
         counts = times.astype(self.index)
 
-        # Merge both kinds by context: no context is of both.
+        # Merge both kinds by context: no context belongs to both.
         followers_H = np.bincount((keys >> self.bits).view(np.int64), minlength=stop - start)
         before_H = np.cumsum(followers_H) - followers_H
         numbers_once = before_H[once] + np.arange(len(once))
@@ -283,7 +283,7 @@ class _Part:
 
 
 def _merged(is_once: np.ndarray, once: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return both arrays as one, in the order that `is_once` says."""
+    """Return both arrays as one, in the order given by `is_once`."""
     merged = np.empty(len(is_once), others.dtype)
     merged[is_once] = once
     merged[~is_once] = others

@@ -1,8 +1,8 @@
 """Counts of n-grams in a folder, to be printed, merged, and estimated from.
 
-counts.json says what was counted, and names the pieces of each order and the files of the tokenizer
-with their lengths and hashes. All of them are written under new names, then counts.json is
-replaced, then the files of earlier counts are deleted: a reader sees the old counts or the new.
+counts.json describes what was counted, and names the pieces of each order and the files of the
+tokenizer with their lengths and hashes. All of them are written under new names, then counts.json
+is replaced, then the files of earlier counts are deleted: a reader sees the old counts or the new.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ OURS = re.compile(r"counts-[0-9a-f]{8}-[A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class Source:
-    """What is counted. lines, words and tokens as a model reads them; new_words: those that the
+    """A counted text. lines, words and tokens as a model reads them; new_words: those that the
     vocabulary lacks. text_settings: how lines are read."""
 
     text_settings: dict[str, Any]
@@ -114,7 +114,7 @@ class Counts:
         return self.read_tokenizer()
 
     def read_tokenizer(self) -> Tokenizer:
-        """Read the tokenizer, for whoever does not keep it."""
+        """Read the tokenizer, for callers that do not keep it."""
         index, files = self.index, {}
         for name, entry in index.tokenizer_files.items():
             files[entry.role] = self._files.read(name, entry)

@@ -50,7 +50,7 @@ Result = TypeVar("Result")
 SCHEMES = ("tcp", "tls", "ucx", "ws", "wss", "inproc")
 HOST = r"(\[[0-9a-fA-F:.%]+\]|[\w.-]+)"
 ADDRESS = re.compile(rf"(({'|'.join(SCHEMES)})://)?{HOST}:[0-9]{{1,5}}")
-DISTRIBUTED = re.compile(r"distributed(\..*)?")  # its loggers, each with a level of its own
+DISTRIBUTED = re.compile(r"distributed(\..*)?")  # its loggers, each with its own level
 CONNECT_SECONDS = 10.0
 LOOK_SECONDS = 2.0  # between two questions to the scheduler
 SILENT_SECONDS = 60.0  # without an answer, after which it counts as lost
@@ -100,8 +100,8 @@ def try_out(address: str, folder: str) -> None:
 def connected(address: str) -> Iterator["Cluster"]:
     """Provide the workers of the cluster whose scheduler has this address."""
     distributed = _distributed()
-    # Its messages about workers that come and go are for those who run a cluster; what matters
-    # here is said in errors of ours.
+    # Its messages about workers that come and go are for operators of a cluster; what matters here
+    # is in our own errors.
     for name in ("bokeh", *filter(DISTRIBUTED.match, logging.root.manager.loggerDict)):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with contextlib.ExitStack() as held:
@@ -193,9 +193,9 @@ class Cluster(Team):
     def outcome(self, future: "Future[Result]") -> Result:
         from distributed.scheduler import KilledWorker
 
-        # A future tells the scheduler when it is let go of. Python ignores what is raised then: of
-        # a signal that comes in that moment, the main thread would never hear. Another thread lets
-        # go of it.
+        # A future notifies the scheduler when it is released. Python ignores exceptions raised
+        # then, so the main thread would miss a signal that arrives at that moment. Another thread
+        # releases it.
         self._done.append(future)
         try:
             return future.result()
@@ -220,7 +220,7 @@ class Cluster(Team):
     def settle(self) -> None:
         """Wait until no worker is at work for this client, SETTLE_SECONDS at most."""
         until = time.monotonic() + SETTLE_SECONDS
-        with contextlib.suppress(Exception):  # without a scheduler, nobody is to be waited for
+        with contextlib.suppress(Exception):  # without a scheduler, there is nothing to wait for
             while time.monotonic() < until and self.client.status == "running":
                 busy = self.client.sync(self._busy, callback_timeout=SETTLE_SECONDS)
                 if not busy:
@@ -235,8 +235,7 @@ class Cluster(Team):
     # ---- Checks, before the first task.
 
     def check_workers(self) -> None:
-        """Make sure that there are workers, that each has this version of rnnlm, and none
-        another."""
+        """Make sure that there are workers, and that each has this version of rnnlm."""
         found = self._answers(_version)
         if not found:
             raise RnnlmError(
@@ -299,12 +298,13 @@ def _other_version(worker: str, there: str, here: str) -> RnnlmError:
 # ---- In a worker.
 
 
-# What a long task tells about itself: the share that is done. A team that can hear it sets this.
+# Receives the progress of a long task: the share that is done. A team that can receive it sets
+# this.
 _say: ContextVar[Callable[[float], None] | None] = ContextVar("_say", default=None)
 
 
 def say_share(share: float) -> None:
-    """Tell, from within a task, how much of it is done, if anybody hears it."""
+    """Report, from within a task, how much of it is done, if there is a receiver."""
     say = _say.get()
     if say is not None:
         say(share)
@@ -312,7 +312,7 @@ def say_share(share: float) -> None:
 
 @contextlib.contextmanager
 def saying(say: Callable[[float], None]) -> Iterator[None]:
-    """Let `say` hear what a task in this context tells of itself."""
+    """Send the progress of tasks in this context to `say`."""
     token = _say.set(say)
     try:
         yield
@@ -321,7 +321,7 @@ def saying(say: Callable[[float], None]) -> Iterator[None]:
 
 
 class Said(TypedDict):
-    """What a task tells of itself."""
+    """A message from a running task."""
 
     task: str
     share: float
@@ -349,8 +349,8 @@ _counting = threading.Lock()
 
 @dataclass(frozen=True)
 class Call:
-    """What goes with a task: the version of rnnlm that sent it, its name, and where it tells how
-    far it is."""
+    """Data sent along with a task: the version of rnnlm that sent it, its name, and where it
+    reports its progress."""
 
     version: str
     topic: str

@@ -101,8 +101,8 @@ class SuffixExchange:
 
     def _tally_in_memory(self, dtype: DTypeLike) -> np.ndarray:
         total = np.zeros(self.below, dtype)
-        # Each thread has a tally of its own, which takes as much memory as the order below; half as
-        # many suffixes at a time are worth it.
+        # Each thread has its own tally, which takes as much memory as the order below; half as many
+        # suffixes at a time are worth it.
         threads = 1 if self.workspace.in_files else self.workspace.threads
         share = len(self.suffixes_M) // threads + 1
         at_once = min(share, max(self.below // 2, AT_ONCE))

@@ -6,8 +6,7 @@ n-grams run by context, then by word. `<s>` is the word V: it begins n-grams, is
 as the largest word puts everything that begins with it at the end of its order.
 
 The arrays of an order are numpy's, or chunks in files
-(:class:`rnnlm.storage.files.tensors.ChunkedArray`): whoever reads one of unknown size reads slices
-of it.
+(:class:`rnnlm.storage.files.tensors.ChunkedArray`): read those of unknown size in slices.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,7 +30,7 @@ class Level:
 
     suffixes_M: number of the last n-1 words in the order below. counts_M: how often the n-gram
     occurs. From `after_start` on, n-grams begin with `<s>`. watched: number of the n-gram that ends
-    at the position that counting was asked to watch.
+    at the position that counting watches.
     """
 
     size: int  # V

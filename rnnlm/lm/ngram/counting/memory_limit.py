@@ -1,4 +1,4 @@
-"""Where a text is counted: in memory, or, with a limit, in a folder, by shards."""
+"""Choose where to count a text: in memory or, with a limit, in a folder, by shards."""
 
 import contextlib
 import os
@@ -59,8 +59,8 @@ class Room:
 def room_for(
     memory: str | None, temp: str | None, threads: int | None, size: int, team: Team | None = None
 ) -> Iterator[Room]:
-    """Provide room for counting and estimating in as much `memory` as is allowed, with a vocabulary
-    of that size. What is finished in a folder that the user named stays until :func:`clean_up`.
+    """Provide the workspace for counting and estimating within `memory`, with a vocabulary of that
+    size. What is finished in a folder that the user named stays until :func:`clean_up`.
 
     team: workers that count, each in so much memory; they must see the folder.
     """
@@ -84,8 +84,8 @@ def room_for(
 
 @contextlib.contextmanager
 def _crew_of(team: Team, bench: Bench, memory: int) -> Iterator[Crew]:
-    """Provide the crew of a team's workers. When the context ends, what they still write is of no
-    use, and is deleted."""
+    """Provide the crew of a team's workers. When the context ends, what they still write is
+    useless, and is deleted."""
     # Another run may have been killed here, whose workers are to stop.
     bench.store.remove_unfinished()
     bench.store.set_mark()
@@ -111,8 +111,7 @@ def clean_up(temp: str, identity: Mapping[str, str]) -> None:
         plan = plans.read(folder)
         if plan is not None and plan.identity != identity:
             return
-        # The plan goes first: what a kill leaves belongs to nobody, and goes with the next cleaning
-        # or count.
+        # Delete the plan first: what a kill then leaves is removed by the next cleaning or count.
         plans.delete(folder)
         _delete_rest(Store(folder))
     with contextlib.suppress(OSError):  # other files may be there
@@ -121,8 +120,7 @@ def clean_up(temp: str, identity: Mapping[str, str]) -> None:
 
 
 def _delete_rest(store: Store) -> None:
-    """Delete the pieces in a folder that has no plan, and what is left of texts that were let go
-    of."""
+    """Delete the pieces in a folder that has no plan, and what is left of released texts."""
     store.delete()
     for text in store.folder.glob(f"{PREPARED_TEXT}-*"):
         if text.is_dir() and not is_prepared(text):
@@ -179,9 +177,9 @@ def count_in(
     watch: Watch = watch_nothing,
     thresholds: Sequence[int] | None = None,
 ) -> Iterator[Progress | Level]:
-    """Count a text, order by order, and let go of it once its shards are counted. identity: what
-    must be the same for an interrupted count to go on, beside text and vocabulary. thresholds: of
-    the model that will be estimated, if one will."""
+    """Count a text, order by order, and release it once its shards are counted. identity: what must
+    be the same for an interrupted count to resume, beside text and vocabulary. thresholds: of the
+    model that will be estimated, if one will."""
     shape = (tokenizer.boundary_id, tokenizer.size, order)
     ids = text.ids
     if room.crew is None:
@@ -212,7 +210,7 @@ def _ids_in_files(text: EncodedText) -> IdFiles:
 
 
 def identity_of(settings: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, str]:
-    """Return what must be the same for a count to go on, beside its text."""
+    """Return what must be the same for a count to resume, beside its text."""
     named = {name: as_text(value) for name, value in settings.items()}
     return named | {"vocabulary": tokenizer.fingerprint}
 

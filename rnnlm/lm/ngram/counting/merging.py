@@ -173,7 +173,7 @@ class Merging:
 
 @dataclass(frozen=True)
 class MergedOrder:
-    """An order that is merged, as a task is told of it. size: V. count_type: of merged counts."""
+    """A merged order, as the argument of a task. size: V. count_type: of merged counts."""
 
     sources: Sources
     n: int

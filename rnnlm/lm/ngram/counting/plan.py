@@ -1,5 +1,5 @@
 """The plan of a count that does not fit in memory: which shards its text is cut into, what they
-hold, and how much disk the work will take. It is written once, so that an interrupted count goes on
+hold, and how much disk the work will take. It is written once, so that an interrupted count resumes
 with it."""
 
 import hashlib
@@ -25,7 +25,7 @@ PLAN_VERSION = 1
 LARGEST_PLAN = 64 << 20
 WAYS_OUT = "name another folder with `temp`, or delete that one"
 
-# Odd numbers without a pattern, for hashes, and what stands for <s>.
+# Odd numbers without a pattern, for hashes, and the number of <s>.
 FACTORS = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
 LINE_START = np.uint64(1 << 60)
 AT_ONCE = 1 << 16
@@ -50,9 +50,9 @@ class Shard:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is counted, and how.
+    """The plan of a count.
 
-    identity: what must be the same for the count to go on: text, vocabulary, settings. ngrams: an
+    identity: what must be the same for the count to resume: text, vocabulary, settings. ngrams: an
     estimate for all shards together, as in a shard; kept: of these, what pruning leaves.
     """
 
@@ -159,7 +159,7 @@ def _bounds(
     start = 0
     while start < len(ids):
         stop = min(start + most, len(ids))
-        # The last line may go on beyond: take it whole.
+        # The last line may extend beyond: take it whole.
         step = 1 << 12
         while stop < len(ids):
             ends = np.flatnonzero(np.asarray(ids[stop - 1 : stop - 1 + step]) == boundary_id)

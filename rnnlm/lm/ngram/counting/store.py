@@ -63,7 +63,7 @@ class Written(NamedTuple):
 
 class Store:
     """The pieces in a folder, by name. needed: how many bytes the whole work is expected to take.
-    mark: a file that is there as long as the run is to go on, for its workers."""
+    mark: a file that exists as long as its workers should continue."""
 
     def __init__(self, folder: Path, needed: int = 0, mark: str = "") -> None:
         self.folder = folder
@@ -256,13 +256,13 @@ class Store:
             (self.folder / self.mark).write_text(self.mark)
 
     def remove_mark(self) -> None:
-        """Delete the mark: what workers still write for this run is of no use."""
+        """Delete the mark: what workers still write for this run is useless."""
         with suppress(OSError):
             (self.folder / self.mark).unlink()
         self.mark = ""
 
     def check_mark(self) -> None:
-        """Raise Cancelled if the run is not to go on. The file is opened, as a network's file
+        """Raise Cancelled if the run should not continue. The file is opened, as a network's file
         system may remember names that are gone."""
         if not self.mark:
             return

@@ -1,7 +1,7 @@
-"""Who works on the tasks of a count: the threads of this process, or a team of workers that sees
-the same folder.
+"""The workers of a count: the threads of this process, or a team of workers that sees the same
+folder.
 
-A task is told what to do by names and numbers. It reads what is finished in the folder, and writes
+The arguments of a task are names and numbers. It reads what is finished in the folder, and writes
 its own pieces there under new names; the process that owns the folder finishes them.
 """
 
@@ -27,7 +27,7 @@ LARGEST_KEPT = 1 << 24  # bytes of arrays that stay in a worker when they are fr
 
 
 class Bench:
-    """Where tasks are worked on: beside what is finished, with room for large arrays."""
+    """The resources of a task: the store of finished files, and memory for large arrays."""
 
     def __init__(self, store: Store, workspace: Workspace) -> None:
         self.store = store
@@ -116,8 +116,8 @@ class TeamCrew(Crew):
 
 @dataclass(frozen=True)
 class Place:
-    """The folder of a run, as a worker finds it: what of the journal counts, the mark that is there
-    while the run lasts, and how much memory a task may take."""
+    """The folder of a run, as a worker finds it: the valid part of the journal, the mark that
+    exists while the run lasts, and how much memory a task may use."""
 
     folder: str
     journal_bytes: int

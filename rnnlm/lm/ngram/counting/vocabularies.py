@@ -1,4 +1,4 @@
-"""Counts of several vocabularies in one: the vocabulary of all, and n-grams renumbered for it in
+"""Join counts of several vocabularies: the vocabulary of all, and n-grams renumbered for it in
 bounded memory.
 
 Vocabularies are read one at a time, and of their words only one table is held. N-grams are
@@ -54,8 +54,8 @@ def joint_tokenizer(several: Sequence[Counts]) -> Tokenizer:
 
 
 def _with_sums(several: Sequence[Counts]) -> Tokenizer:
-    """Return the tokenizer that all share. Where each one's counts are of its own text, they are
-    added up."""
+    """Return the tokenizer that all share. If each has counts of its own text, they are added
+    up."""
     first = several[0].read_tokenizer()
     total_V = np.zeros(first.size, dtype=np.int64)
     for counts in several:

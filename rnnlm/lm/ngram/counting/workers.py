@@ -1,4 +1,4 @@
-"""Who works beside this process: processes of this machine, or the workers of a Dask cluster."""
+"""The workers beside this process: processes of this machine, or the workers of a Dask cluster."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass

@@ -31,7 +31,7 @@ BYTES_PER_LOOKUP = 24  # exchanging values by suffix: of each n-gram of the orde
 
 
 class Workspace:
-    """Where large arrays go, and how much is handled at a time.
+    """The place of large arrays, and how much is handled at a time.
 
     memory: None, or how many bytes all arrays may take that are handled at the moment; all else
     goes to files in `folder` then (None: where the system has temporary files). threads: how many

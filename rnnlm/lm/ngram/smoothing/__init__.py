@@ -1,8 +1,8 @@
 """The classical estimators: what they have in common.
 
-An estimator looks at one order at a time. Of the probability that a context h has to give, it puts
-a share on each word seen after h, and says how much is left for the lower order, whose context h'
-lacks the first word of h:
+An estimator looks at one order at a time. Of the probability mass of a context h, it gives a share
+to each word seen after h, and leaves the rest to the lower order, whose context h' lacks the first
+word of h:
 
     interpolated:   p(w|h) = share(w|h) + left(h) p(w|h')
     backing off:    p(w|h) = share(w|h) where hw was seen, else bow(h) p(w|h'),
@@ -40,9 +40,9 @@ Join = Literal["interpolate", "back off", "fixed weight"]
 
 @dataclass(frozen=True)
 class CountsOfCounts:
-    """How often each count occurs among all n-grams of one order: `tally_R` n-grams have the count
-    `counts_R`, ascending, above 0. watched: the count of the n-gram that was watched in counting,
-    and its raw count; None: there is none."""
+    """The counts of counts of one order: `tally_R` n-grams have the count `counts_R`, ascending,
+    above 0. watched: the count of the n-gram that was watched in counting, and its raw count; None:
+    there is none."""
 
     counts_R: np.ndarray
     tally_R: np.ndarray
@@ -57,8 +57,8 @@ class CountsOfCounts:
 
 @dataclass(frozen=True)
 class OrderCounts:
-    """What an estimator sees of order n: M n-grams after H contexts, which may be a part of all
-    there are.
+    """The counts that an estimator sees of order n: M n-grams after H contexts, which may be a part
+    of all there are.
 
     counts_M: raw or adjusted counts, as the estimator asked for; 0 for what is never predicted or
     was never seen. contexts_M: the context of each n-gram, 0 <= context < H; the first
@@ -107,12 +107,11 @@ class Estimator:
     """An estimator, made for the counts of the whole training text. The attributes say what holds
     for most.
 
-    counts: what shares are made of. joins: how it goes with the lower order; the first is taken
-    unless another is asked for. "fixed weight": what is left is the weight of the lower order
-    itself, and nothing need sum to one. normalised: probabilities sum to one after every context;
-    normalised_if_pruned: also where n-grams were left out by their counts. unseen_context_logprob:
-    what giving up a context that was never seen costs (nats). heldout: when held-out text is
-    needed.
+    counts: what shares are made of. joins: how it goes with the lower order; the first is the
+    default. "fixed weight": what is left is the weight of the lower order itself, and nothing need
+    sum to one. normalised: probabilities sum to one after every context; normalised_if_pruned: also
+    where n-grams were left out by their counts. unseen_context_logprob: what giving up a context
+    that was never seen costs (nats). heldout: when held-out text is needed.
     """
 
     counts: Literal["raw", "adjusted"] = "raw"

@@ -20,7 +20,7 @@ from rnnlm.lm.ngram.smoothing.kneser_ney import discount_of
 #     share(w|h) = c(hw) / (c(h) + k V)
 #     left(h)    = k V   / (c(h) + k V)
 #
-# The prior says how the imagined events are shared out:
+# The prior distributes the imagined events:
 #
 #     uniform:      p(w|h) = (c(hw) + k) / (c(h) + k V), which is 1/V after a context never seen
 #     lower-order:  p(w|h) = (c(hw) + k V p(w|h')) / (c(h) + k V)    (MacKay & Peto 1995)
@@ -145,7 +145,7 @@ def _slope(r_R: np.ndarray, t_R: np.ndarray) -> float:
 # of contexts, b(h) = 1, 2, 3, ... where c(h) is 1, 2 to 3, 4 to 7, ... Weights are those under
 # which held-out text is most probable, of all orders together, found by EM (Dempster, Laird & Rubin
 # 1977). A held-out word is thought of as drawn by descending from the highest order: at each order
-# it is drawn there with probability lambda, else one goes on below. So
+# it is drawn there with probability lambda, else at a lower order. So
 #
 #     lambda_b = (expected words drawn at b + 1/2) / (expected words that came to b + 1)
 #
@@ -314,15 +314,15 @@ def _are_sound(worth_R: np.ndarray, counts_R: np.ndarray) -> bool:
     return bool(((worth_R > 0) & (counts_R - worth_R > SMALLEST_DISCOUNT)).all())
 
 
-# ---- Maximum likelihood: what the text itself says, and nothing else (Chen & Goodman 1999, section
-# 1).
+# ---- Maximum likelihood: the relative frequencies of the text, and nothing else (Chen & Goodman
+# 1999, section 1).
 #
 #     share(w|h) = c(hw) / c(h)
 #     left(h)    = 0
 #
 # c(hw) is how often hw occurs in the text, c(h) = sum over w of c(hw). What was not seen after h is
 # impossible, so the model suits lessons and comparisons; only after a context that was never seen
-# at all, where the formula says 0 / 0, does it go by a shorter one. What pruning leaves out has no
+# at all, where the formula gives 0 / 0, does it use a shorter one. What pruning leaves out has no
 # heir, so pruned probabilities sum to less than one.
 
 
@@ -336,8 +336,8 @@ class MaximumLikelihood(Estimator):
         return Shares(seen.counts_M / seen.totals()[seen.contexts_M], np.zeros(seen.contexts))
 
 
-# ---- Stupid backoff (Brants et al. 2007, eq. 5): relative frequencies, and a fixed price for each
-# word of context given up.
+# ---- Stupid backoff (Brants et al. 2007, eq. 5): relative frequencies, and a fixed penalty for
+# each word of context dropped.
 #
 #     S(w|h) = c(hw) / c(h)      where hw was seen
 #              alpha S(w|h')     elsewhere, also after a context h that was never seen

@@ -154,12 +154,13 @@ def _figures(
 
 
 def telling_columns(codec: Codec, data: LabelledData) -> tuple[int, ...]:
-    """Return the numbers of the codec's columns whose metrics can tell good weights from bad ones.
+    """Return the numbers of the codec's columns whose metrics can distinguish good weights from bad
+    ones.
 
     Those of a column with one label only cannot, such as O where there are no spans: a constant
     answer is right, and F1 is undefined. A notice names these columns.
     """
-    # A column with several different labels can tell.
+    # A column with several different labels can.
     telling: list[int] = []
     silent: list[str] = []
     for number, (column, place) in enumerate(zip(codec.columns, codec.places, strict=True)):
@@ -244,7 +245,7 @@ def _of_words(model: TaskModel, data: LabelledData, found: Answers, number: int)
     if column.form == SOUNDS:
         return _of_sounds(column, data, gold, predicted)
 
-    # Spans are counted in BIOES, unless their scheme says less than it.
+    # Spans are counted in BIOES, unless their scheme is less precise.
     scheme = column.scheme
     if scheme not in (schemes.NONE, schemes.IOB1, schemes.BIO):
         scheme = schemes.BIOES

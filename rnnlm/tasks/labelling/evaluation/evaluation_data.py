@@ -1,5 +1,5 @@
-"""Read labelled data that a model is evaluated on: as its training data were read, unless something
-else is asked for."""
+"""Read labelled data that a model is evaluated on: as its training data were read, unless requested
+otherwise."""
 
 import itertools
 from collections import Counter
@@ -92,7 +92,7 @@ def _files(paths: Paths) -> list[str]:
 
 
 def _settings(model: "TaskModel", overrides: Mapping[str, Any], paths: Paths) -> LabelledSettings:
-    """Return the settings of the model's training data, changed by what is asked for."""
+    """Return the settings of the model's training data, changed as requested."""
     # A model in memory does not know how its data were read, but whether its labels are sounds.
     stored: dict[str, Any] = {"align": any(column.form == SOUNDS for column in model.codec.columns)}
     if model.origin is not None:
@@ -160,7 +160,7 @@ def _seen(column: LabelColumn) -> set[str]:
 
 
 def _of_sounds(codec: Codec, text: LabelledText, name: str) -> LabelledData:
-    """Encode letters and sounds, of which nobody knows which letter has which sound."""
+    """Encode letters and sounds, whose alignment is unknown."""
     # No letter has more sounds than one did in training.
     most = max(len(join([symbol])) for symbol in codec.columns[0].symbols)
     beyond = sum(len(each.word_labels[0]) > most * len(each.words) for each in text.examples)

@@ -193,7 +193,7 @@ OTHERS = "(others)"
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often each gold label (row) was predicted as each label (column). labels: most
+    """Counts of how often each gold label (row) was predicted as each label (column). labels: most
     frequent first. counts_KK: int64."""
 
     labels: tuple[str, ...]

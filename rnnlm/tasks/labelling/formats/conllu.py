@@ -76,7 +76,7 @@ def sentences(source: str, lines: Iterable[Line]) -> Iterator[tuple[list[Line], 
 
 
 def parse_block(source: str, block: Sequence[Line], start: int = 0) -> ConlluSentence:
-    """Return the sentence of the lines between two blank ones. A TextError says where they break
+    """Return the sentence of the lines between two blank ones. A TextError names where they break
     the format. start: as in :class:`ConlluSentence`."""
     comments: list[str] = []
     cells: list[list[str]] = []
@@ -161,7 +161,7 @@ def columns_of(source: str, settings: LabelledSettings) -> tuple[int, tuple[int,
 
 
 def read(source: str, settings: LabelledSettings) -> LabelledText:
-    """Return the examples of a CoNLL-U file. A TextError says where it breaks the format, or which
+    """Return the examples of a CoNLL-U file. A TextError names where it breaks the format, or which
     column or comment it lacks."""
     word_column, label_columns = columns_of(source, settings)
     text_columns = settings.sentence_label_columns
@@ -179,7 +179,7 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
                 )
         examples.append(Example(words, labels, text_labels, sentence.line, source))
 
-    # A column that nobody filled in cannot be the one that is meant.
+    # An empty column cannot be the one that is meant.
     names = tuple(FIELDS[column] for column in label_columns)
     for place, name in enumerate(names):
         found: set[str] = set()

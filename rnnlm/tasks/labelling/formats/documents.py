@@ -53,8 +53,8 @@ _BREAKS = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 class Sentence:
     """A sentence of a document; a blank line has no words.
 
-    line: where it begins, from 1 (the row of a table that is not made of lines). text: as the
-    document has it, where that is known. reason: why it has no words, where its row says so.
+    line: where it begins, from 1 (the row of a table that is not made of lines). text: as in the
+    document, where that is known. reason: why it has no words, if its row has a reason.
     """
 
     words: tuple[str, ...]
@@ -214,7 +214,7 @@ LABELLED = 0.9  # the share of words with known labels that shows columns
 def detect_document_format(
     source: str, settings: LabelledSettings, labels: Collection[str] = ()
 ) -> str:
-    """Return the format of a file where nobody names it. labels: those that a model knows.
+    """Return the format of a file where it is not named. labels: those that a model knows.
 
     CoNLL-U and JSON-lines show themselves, tables by their suffix, and columns by the labels they
     hold; everything else is raw text, or TSV by its suffix.
@@ -240,7 +240,7 @@ def _have_labels(source: str, lines: list[str], labels: Collection[str]) -> bool
     for _, line in found:
         if not is_document_start(line) and not layout.is_comment(line):
             rows.append(layout.split(line))
-    # A single line says nothing of columns.
+    # A single line does not show columns.
     if len(rows) < 2:
         return False
     alike = [row for row in rows if len(row) == layout.count]
@@ -251,7 +251,7 @@ def _have_labels(source: str, lines: list[str], labels: Collection[str]) -> bool
 
 
 def written_as(format: str) -> str:
-    """Return the format that a document of this one is written in where nobody names it."""
+    """Return the format in which a document of this one is written where it is not named."""
     return {RAW: "conllu", "parquet": "tsv"}.get(format, format)
 
 
@@ -261,9 +261,9 @@ def open_document(
     """Return the sentences of a file or of standard input (`-`), one after the other, whether they
     have labels or not.
 
-    format: of LINES or TABLES, or RAW. settings: their `column` says where the words are. output:
-    for raw text and tables, the one of WRITTEN that they are written in; None: CoNLL-U, and for a
-    table its own or TSV.
+    format: of LINES or TABLES, or RAW. settings: their `column` names the words. output: for raw
+    text and tables, the one of WRITTEN that they are written in; None: CoNLL-U, and for a table its
+    own or TSV.
     """
     if Path(source).is_dir():
         raise TextError(f"{source} is a directory", hint="name a file")
@@ -311,7 +311,7 @@ class _RawWriter:
     is_first: bool
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
-        # Formats with room for labels of the whole sentence.
+        # Formats that can hold labels of the whole sentence.
         if self.output == "jsonl":
             return self._json(word_labels, text_labels)
         if self.output in ("tsv", "csv"):
@@ -373,8 +373,8 @@ def read_table(
 ) -> Iterator[Sentence]:
     """Yield the rows of a table. The text is in the column that the settings name, else in one of a
     usual name, or that holds texts. Rows of one word are joined into the sentences that a column
-    numbers, or that blank rows end. output: "tsv", "csv", "jsonl"; other formats have room for
-    words and text alone."""
+    numbers, or that blank rows end. output: "tsv", "csv", "jsonl"; other formats can hold words and
+    text only."""
     asked = (settings.column, settings.sentence_column)
     table = open_table(source, KINDS[kind], settings.encoding_errors, asked, unreadable="report")
     if not table.sample:

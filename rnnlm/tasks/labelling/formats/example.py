@@ -86,8 +86,8 @@ SchemeName = Literal["auto", "none", "iob1", "bio", "bioes", "bilou", "bmes"]
 
 @dataclass(frozen=True)
 class LabelledSettings:
-    """How labelled texts are read. Columns are named by the header of a table, by the names of
-    CoNLL-U's fields, or by numbers from 1 on: those of a table without a header, too."""
+    """Settings for reading labelled texts. Columns are named by the header of a table, by the names
+    of CoNLL-U's fields, or by numbers from 1 on: those of a table without a header, too."""
 
     format: Annotated[
         Format,

@@ -188,7 +188,7 @@ def columns_of(table: Table, settings: LabelledSettings, level: Level) -> Column
 
 def _text_and_label(table: Table, free: Sequence[str], asked: str | None) -> tuple[str, str]:
     """Return the columns of the text and of its label. free: those that may be either."""
-    # The text is asked for, called so, or holds texts where the others do not.
+    # The text is requested, called so, or holds texts where the others do not.
     contents = {name: content_of(name, table.sample) for name in free}
     usual_labels = usual_among([name for name in free if name != asked], USUAL_LABELS["text"])
     usual_texts = usual_among(free, USUAL_TEXT + USUAL_WORDS)
@@ -278,8 +278,8 @@ def has_tags(rows: Iterable[Sequence[str]]) -> bool:
 def _unclear(
     table: Table, free: Sequence[str], text: str | None = None, label: str | None = None
 ) -> TextError:
-    """Return the error for columns that nobody named and that do not show what they hold. text,
-    label: those that are known."""
+    """Return the error for columns that are not named and whose content is unclear. text, label:
+    those that are known."""
     others = [name for name in free if name not in (text, label)]
     others = likely_texts(others, table.sample) if label is None else others
     if text is not None:

@@ -46,7 +46,7 @@ SAMPLE_LINES = 1000  # that say how the lines of a file are split into columns
 
 @dataclass(frozen=True)
 class Layout:
-    """How the lines of a file are split into columns: as most of its first lines are."""
+    """The way the lines of a file are split into columns: as most of its first lines are."""
 
     source: str
     has_tabs: bool
@@ -208,8 +208,8 @@ def _example(
 
 
 def _check_last_column(source: str, rows: Rows, word: int, may_be_words: bool) -> None:
-    """Refuse a last column that holds no labels, which nobody named: it has a single value, or, if
-    it may hold the words, is to the column `word` as these are to labels."""
+    """Refuse a last column that holds no labels and was not named: it has a single value, or, if it
+    may hold the words, is to the column `word` as these are to labels."""
     columns = list(zip(*rows, strict=True))
     words, last = columns[word], columns[-1]
     # Many words of a text occur once, few labels do.
@@ -258,7 +258,7 @@ PREFIX = "__label__"
 
 
 def _label_column(settings: LabelledSettings) -> tuple[str, ...]:
-    """Return the name of the one label column: the first that is asked for, or the usual one."""
+    """Return the name of the one label column: the first requested one, or the usual one."""
     names = (*settings.label_columns, *settings.sentence_label_columns, LABEL_COLUMN)
     return names[:1]
 

@@ -180,7 +180,7 @@ def detect_format(source: str, settings: LabelledSettings, level: Level) -> str:
 def _by_lines(filled: list[str], settings: LabelledSettings, level: Level) -> str | None:
     """Return the format of a file that begins with these lines; None where it cannot be told."""
     if not filled:
-        # Of an empty file any format will do: reading it says that it is empty.
+        # For an empty file any format will do: reading it reports that it is empty.
         return "fasttext" if level == "text" else "columns"
 
     # Formats of any task.

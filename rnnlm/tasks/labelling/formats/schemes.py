@@ -90,15 +90,15 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
     """Return the scheme of the labels of some sentences: one of LETTERS, or "none" where they do
     not write spans.
 
-    Where some spans begin as in IOB1 and others as in BIO, the majority decides, and a notice tells
-    of the others.
+    Where some spans begin as in IOB1 and others as in BIO, the majority decides, and a notice
+    mentions the others.
     """
     # Few different labels follow each other, however many sentences there are.
     pairs: Counter[tuple[str, str]] = Counter()
     for row in rows:
         pairs.update(zip([OUTSIDE, *row], row, strict=False))
 
-    # Labels that no scheme could write are no spans; nor is a single letter that says nothing.
+    # Labels that no scheme could write are no spans; nor is a single letter.
     symbols = {label for _, label in pairs}
     letters = set(map(_letter, symbols))
     if None in letters or len(symbols) < 2:
@@ -109,7 +109,7 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
     if not inside or (has_bare and inside.isdisjoint({"B", "I"})):
         return NONE
 
-    # Letters beside B and I tell which scheme it is.
+    # Letters beside B and I identify the scheme.
     if not inside <= {"B", "I"}:
         for name, all_letters in LETTERS.items():
             if inside <= set(all_letters):
@@ -147,7 +147,7 @@ def strays(counts: Mapping[str, int], scheme: str) -> tuple[set[str], bool]:
     """Return the labels that write no spans, where most do, and whether they are few enough to be
     mistakes.
 
-    counts: how often each label occurs. scheme: "auto" where nobody named it. O says nothing, but
+    counts: how often each label occurs. scheme: "auto" if it is not named. O proves nothing, but
     labels such as B-LOC are seldom there by chance.
     """
     letters = _ALL_LETTERS if scheme == "auto" else _letters(scheme)
@@ -228,5 +228,5 @@ def _letter(label: str) -> str | None:
 
 
 def _continues(before: str, label: str) -> bool:
-    """Return whether a span of the type of `label` ends right before it, or goes on there."""
+    """Return whether a span of the type of `label` ends right before it, or continues there."""
     return before != OUTSIDE and parse(before)[1] == parse(label)[1]

@@ -83,7 +83,7 @@ class Reader(nn.Module):
 
 
 def _unknown_chances(alpha: float, tokenizer: Tokenizer) -> Tensor | None:
-    """Return how likely each word is to be read as `<unk>` in training, (V,); None where none
+    """Return the probability that each word is read as `<unk>` in training, (V,); None where none
     is."""
     counts_V = tokenizer.counts_V
     if not alpha or counts_V is None or tokenizer.unk_id is None:
@@ -271,7 +271,7 @@ def at_words(
 def at_tokens(words_TBC: Tensor, first_TB: Tensor, lengths_B: Tensor, S: int) -> Tensor:
     """Repeat what is read of words (T, B, C) at each of their tokens, (S, B, C). first_TB: the
     place of each word's first token."""
-    # The number of words that have begun says which word a token belongs to.
+    # The number of words begun so far is the word that a token belongs to.
     starts_SB = torch.zeros((S + 1, words_TBC.shape[1]), dtype=torch.int64, device=words_TBC.device)
     is_word_TB = is_word(len(first_TB), lengths_B)
     starts_SB.scatter_(0, first_TB.masked_fill(~is_word_TB, S), 1)
@@ -296,7 +296,7 @@ class BagOfWords(Reader):
         self.dropout_between = settings.dropout_between
         widths = [settings.input_width] + settings.layers * [settings.hidden_size]
         linears = [nn.Linear(below, width) for below, width in itertools.pairwise(widths)]
-        # The type of a list of modules does not say of which.
+        # nn.ModuleList does not give the type of its modules.
         self.layers: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]
 
     def forward(
@@ -331,7 +331,7 @@ class WordFilters(Reader):
         super().__init__(settings, tokenizer)
         self.widths = settings.words_read
         linears = [nn.Linear(w * settings.input_width, settings.hidden_size) for w in self.widths]
-        # The type of a list of modules does not say of which.
+        # nn.ModuleList does not give the type of its modules.
         self.filters: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]
 
     def forward(

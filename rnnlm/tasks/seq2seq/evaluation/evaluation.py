@@ -48,8 +48,8 @@ from rnnlm.text.marks import count_marks, tell_unseen
 from rnnlm.text.pair_columns import ParallelSettings
 from rnnlm.text.sources import settings_for
 
-# ---- Pairs that a model is evaluated on: read as its training data were, unless something else is
-# asked for.
+# ---- Pairs that a model is evaluated on: read as its training data were, unless requested
+# otherwise.
 
 PARALLEL = "parallel"
 Pathname = str | PathLike[str]
@@ -114,8 +114,8 @@ def _settings(
     overrides: Mapping[str, Any],
     bundled: corpora.Paired | None,
 ) -> ParallelSettings:
-    """Return the settings of the model's training data, changed by what is asked for. tables: the
-    files of the pairs; none: targets are in other files."""
+    """Return the settings of the model's training data, changed as requested. tables: the files of
+    the pairs; none: targets are in other files."""
     # A model in memory does not know how its data were read.
     stored: dict[str, Any] = {}
     if model.origin is not None:
@@ -178,8 +178,8 @@ def measure(
     decoding: DecodingSettings = GREEDY,
     lowercase: bool = False,
 ) -> PairEvaluation:
-    """Evaluate a model on pairs. lowercase: what is written is compared without upper case, as it
-    is anyway where the model knows none."""
+    """Evaluate a model on pairs. lowercase: the output is compared without upper case, as always if
+    the model has none."""
     began = time.perf_counter()
     logprob_N = target_scores(model, data)
     assert logprob_N is not None  # nothing asked it to stop
@@ -207,8 +207,8 @@ def decoded(
 
 
 def is_telling(model: Seq2SeqModel, data: PairedData, criterion: str) -> bool:
-    """Return whether a metric of what is written can tell good weights from bad ones. It cannot
-    where all targets are the same, or where it is 0 for the very references, as BLEU is of targets
+    """Return whether a metric of the output can distinguish good weights from bad ones. It cannot
+    where all targets are the same, or where it is 0 even for the references, as BLEU is for targets
     of one word."""
     references = [each.references for each in data.groups]
     if len(set(references)) == 1:

@@ -19,8 +19,8 @@ from rnnlm.tasks.seq2seq.evaluation.translation import (
 
 @dataclass(frozen=True)
 class Decoded:
-    """How sources were decoded. beam: its width, 1 for greedy search. max_length: of a line, as
-    a multiple of its source's length."""
+    """The settings with which sources were decoded. beam: its width, 1 for greedy search.
+    max_length: of a line, as a multiple of its source's length."""
 
     beam: int
     length_power: float
@@ -29,7 +29,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Written:
-    """What a model writes for sources, and how good that is.
+    """The output of a model for sources, and its metrics.
 
     main: the name of the main metric: word_error_rate for spelled sources, otherwise bleu, or
     exact_match where no reference has the four words that BLEU needs. by_length: by tokens of the

@@ -101,7 +101,7 @@ BleuTokenizer = Literal["13a", "none", "char", "intl", "zh", "ja-mecab", "ko-mec
 
 @dataclass(frozen=True)
 class TranslationSettings:
-    """How hypotheses are compared with references."""
+    """Settings for comparing hypotheses with references."""
 
     lowercase: Annotated[
         bool, Meta(description="convert both sides to lower case for every metric")

@@ -1,1 +1,1 @@
-"""How much of the past a step of a recurrent network feels: gradients by lag."""
+"""Measure how much of the past affects a step of a recurrent network: gradients by lag."""

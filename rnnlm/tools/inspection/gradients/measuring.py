@@ -45,7 +45,7 @@ TOKENS_AT_ONCE = 1 << 14
 
 @dataclass(frozen=True)
 class Positions:
-    """What is read at B positions, side by side: inputs_TB are the T = lags + 1 tokens up to
+    """The tokens read at B positions, side by side: inputs_TB are the T = lags + 1 tokens up to
     each position, read from `state`; targets_B the tokens that follow."""
 
     inputs_TB: Tensor
@@ -200,8 +200,8 @@ def measure(
 
 
 def _by_lag(network: Network, positions: Positions) -> Tensor:
-    """Return the norm of the gradient of the loss at each position by the word read 0, 1, ...
-    tokens before, (lags + 1, B)."""
+    """Return the norm of the gradient of the loss at each position with respect to the word read 0,
+    1, ... tokens before, (lags + 1, B)."""
     last_B = torch.full_like(positions.targets_B, positions.lags)
     norms_TB, _ = loss_gradients(
         network,

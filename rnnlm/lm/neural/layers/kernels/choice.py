@@ -95,7 +95,7 @@ def lstm(
     return ScheduledLSTM.apply(x_TBE, h_BH, c_BH, *weights, peepholes, *settings)
 
 
-# Which forms torch has kernels for. All others are loops of our own on every device.
+# Which forms torch has kernels for. All others are our own loops on every device.
 
 
 def torch_has_elman(activation: Activation) -> bool:
@@ -136,8 +136,8 @@ def _torch_is_quicker(kind: str, x_TBE: Tensor, h_BH: Tensor) -> bool:
 # On CUDA those are cuDNN's. They are quick under conditions, which are met here: weights in one
 # array in cuDNN's order (where torch finds them elsewhere it copies them at every call, with a
 # warning), rows of numbers that fill whole loads, one type for all, contiguous states, no packed
-# sequences. Autocast stays outside: its wrapper of cuDNN's layers takes fp16 whatever type it was
-# asked for, and gradients of a mean over thousands of tokens are below fp16's range.
+# sequences. Autocast stays outside: its wrapper of cuDNN's layers uses fp16 whatever type was
+# requested, and gradients of a mean over thousands of tokens are below fp16's range.
 
 # Numbers of bf16 in 16 bytes, which tensor cores load at once; rows of other lengths go through
 # slower kernels.
