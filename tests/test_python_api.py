@@ -364,7 +364,7 @@ def test_a_run_holds_its_text(tmp_path):
     (lambda: from_dataset([{"tokens": ["a"], "tags": ["b"]}]), RnnlmError, "columns="),
     (lambda: evaluate("demo", LINES[:1]), TextError, "Corpus.from_lines"),
     (lambda: from_lines(numpy.array("a")), ArgumentTypeError, "must be a list"),
-    (lambda: from_dataset(TWICE), TextError, "several columns 'text'"),
+    (lambda: from_dataset(TWICE), TextError, "several columns called 'text'"),
     (lambda: from_dataset(Query()), ArgumentTypeError, r"collect\(\)"),
     *((lambda use=use: use(FRAME), ArgumentTypeError, "rnnlm.Corpus.from_dataset")
       for use in (rnnlm.train, lambda data: rnnlm.train(LINES[:1], valid=data))),
