@@ -1,4 +1,4 @@
-"""Every link on a page, to a file or to a heading, leads somewhere."""
+"""Every link on a page, to a file or to a heading, leads somewhere, and files that it names exist."""
 
 import json
 import re
@@ -14,6 +14,7 @@ MOST_PAGES = 14  # in docs/: one page a subject
 FENCE = re.compile(r"^(```+)(?:.*?)^\1$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`[^`\n]*`")
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
+NAMED_FILE = re.compile(r"`((?:rnnlm|cli|tests|docs)/[\w./-]*)`")
 HEADING = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
 
 
@@ -48,6 +49,13 @@ def test_links_lead_to_files_and_headings(page):
         if not target.exists() or (anchor and anchor not in anchors_of(target)):
             dead.append(f"{path}#{anchor}" if anchor else path)
     assert dead == []
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_a_page_names_exist(page):
+    named = NAMED_FILE.findall(text_of(ROOT / page))
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_pages_are_few_and_the_first_one_lists_them():
