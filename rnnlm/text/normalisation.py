@@ -59,10 +59,10 @@ def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
 
     quotes: curly and low quotation marks, primes and the acute accent as a separate character
     become ' and "; guillemets stay. dashes: hyphens, en and em dashes and the minus sign become -.
-    spaces: tabs, no-break, zero-width and all other spaces become a space, and a run of spaces one,
-    and soft hyphens go; joiners (U+200C, U+200D), which belong to spelling, stay. entities: named
-    and numbered HTML entities with their semicolon become their characters, but no line ends, NUL,
-    `<s>`, `</s>` or `<unk>`. nfc: letters with accents are single characters.
+    spaces: tabs, no-break, zero-width and all other spaces become a space, runs of spaces become
+    one, and soft hyphens are removed; joiners (U+200C, U+200D), which belong to spelling, stay.
+    entities: named and numbered HTML entities with their semicolon become their characters, but no
+    line ends, NUL, `<s>`, `</s>` or `<unk>`. nfc: letters with accents are single characters.
 
     Raises:
         SettingsError: a form is unknown.
