@@ -279,10 +279,10 @@ def counting_reasons(
             if result.reason:
                 reasons[result.reason] += 1
             yield read, result
-    tell_of_reasons(reasons, *nouns, lack)
+    print_reasons(reasons, *nouns, lack)
 
 
-def tell_of_reasons(reasons: "Counter[str]", what: str, several: str, lack: str) -> None:
+def print_reasons(reasons: "Counter[str]", what: str, several: str, lack: str) -> None:
     """Say how many of several things have no result, and why. lack: the result."""
     from rnnlm.text.lines import by_kind
 

@@ -23,7 +23,7 @@ ADAPTATIONS = dict.fromkeys(
 
 _FITTING_SETTINGS = "rnnlm.lm.neural.training.settings:FittingSettings"
 _RUN_SETTINGS = "rnnlm.lm.neural.training.settings:RunSettings"
-# What commands and looks may ask of models (`Kind.has`).
+# What commands and inspections may ask of models (`Kind.has`).
 _OF_NETWORKS = frozenset({"layers", "neighbours", "gradcheck"})
 _OF_STATES = frozenset({"gates", "spectrum", "gradients"})
 _OF_PROBABILITIES = frozenset({"text", "memory", "cloze"})

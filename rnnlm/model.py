@@ -20,7 +20,7 @@ from rnnlm.errors import UsageError, nearest
 from rnnlm.interface import Array, Device, ModelHandle, State, Tokenizer, core_of
 from rnnlm.lm.base import loading
 from rnnlm.lm.mixtures.adapted_model import AdaptedModel
-from rnnlm.scoring.generation.sampling import Drawing
+from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.scoring.generation.settings import BeamSettings
 from rnnlm.scoring.settings import SentenceScoring
 from rnnlm.tabular import RecordList
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from rnnlm.tools.inspection.gates import GatesInspection
     from rnnlm.tools.inspection.gradients.flow import GradientFlow
     from rnnlm.tools.inspection.gradients.sensitivity import SentenceSensitivity
-    from rnnlm.tools.inspection.memory import Memory
+    from rnnlm.tools.inspection.memory import MemoryInspection
     from rnnlm.tools.inspection.neighbours import Analogy, Neighbours
     from rnnlm.tools.inspection.probing import ProbeInspection
     from rnnlm.tools.inspection.spectrum import SpectrumInspection
@@ -371,8 +371,8 @@ class Model(ModelHandle):
             pairs = TestSet("pairs", tuple(several(pairs, "pairs")))
         return score_set(self.core, pairs, special_symbols, scoring, eos)
 
-    @takes_fields(Drawing)
-    def generate(self, settings: Drawing) -> "RecordList[Sample]":
+    @takes_fields(GenerationSettings)
+    def generate(self, settings: GenerationSettings) -> "RecordList[Sample]":
         """Draw `num` texts that begin with `prompt`.
 
         Raises:
@@ -572,7 +572,7 @@ class Model(ModelHandle):
 
     def inspect_memory(
         self, text: "Source | None" = None, *, positions: int = 2000, window: int = 200
-    ) -> "Memory":
+    ) -> "MemoryInspection":
         """Measure how far back the model uses its input, at `positions` drawn from a text.
 
         text: None: the test split of the bundled English. window: number of tokens read when

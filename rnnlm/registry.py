@@ -38,14 +38,14 @@ class Kind:
     made_with: str = "rnnlm train"
     task: str = LANGUAGE_MODEL
     cell: str | None = None  # settings of the cells of recurrent layers
-    # What commands and looks may ask of its models: a look of `rnnlm inspect` that applies, or
+    # What commands and inspections may ask of its models: a command of `rnnlm inspect`, or
     # "text": probabilities of a text alone;  "sources": those of a line given its source;
     # "n-grams";  "layers": outputs of layers, and word vectors.
     has: frozenset[str] = frozenset()
     # Function(resolved, data) that deletes what a run has left outside its folder to resume from.
     cleaning: str | None = None
     # Module with check_counts(folder) and open_counts(folder, resolved), which opens counts in
-    # place of a text. Return them (rnnlm.training.request.CountedData), and the settings with those
+    # place of a text. Return them (rnnlm.training.request.CountsData), and the settings with those
     # that they bring.
     counted: str | None = None
     # Function(resolved, data) that returns sizes, by name, that depend on the texts.

@@ -13,7 +13,7 @@ from rnnlm.errors import TrainingError, UsageError
 from rnnlm.events import Event, Finished, never
 from rnnlm.tabular import html_table
 from rnnlm.text.corpus import Corpus
-from rnnlm.training.storing_run import Work
+from rnnlm.training.storing_run import StoringRun
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.learning_curves import LearningCurve
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rnnlm.model import Model
     from rnnlm.text.lines import Progress
     from rnnlm.training.plan import Plan
-    from rnnlm.training.resume import Done
+    from rnnlm.training.resume import CompletedRun
 
 Texts: TypeAlias = str | Path | Corpus | Sequence[str | Path | Corpus]
 
@@ -104,11 +104,11 @@ def train(
     held = (text, dict(keywords))
     request = request_of(text, keywords)
 
-    def planned(held: object = held) -> "Plan | Done":
+    def planned(held: object = held) -> "Plan | CompletedRun":
         with planning_together():
             return plan(request)
 
-    return TrainingRun(Work(planned, run, stop, save))
+    return TrainingRun(StoringRun(planned, run, stop, save))
 
 
 def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class TrainingRun(Iterator[Event]):
 
     _finished: Finished | None = None
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: StoringRun) -> None:
         self._work = work
         self._finalizer = weakref.finalize(self, work.drop)
 

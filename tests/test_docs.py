@@ -127,7 +127,7 @@ def is_rnnlm(words: list[str]) -> bool:
 
 def made_small(arguments: list[str]) -> list[str]:
     """Make a command small: few steps, few points of a grid and one process for training, few
-    resamples for a comparison, few tokens for tuning, few positions for a look. Leave other
+    resamples for a comparison, few tokens for tuning, few positions for an inspection. Leave other
     commands as they are."""
     if arguments[0] == "compare" and "--on" in arguments:
         return [*arguments, "--resamples", "50"]
@@ -263,16 +263,16 @@ def is_run_here(block: Block) -> bool:
     "page", [pytest.param(page, marks=[SOAK] if page in LONG else []) for page in PAGES]
 )
 def test_the_examples_of_a_page_run(there, capsys, server, page):
-    looks: list[list[str]] = []
+    inspected: list[list[str]] = []
     for block in BLOCKS[page]:
         if is_run_here(block):
             for words in commands(block.code):
                 if block.is_run:
                     words = [words[0], *overwriting(words[1:])]
                 # What a page only looks at a second time, it sees again.
-                if words[1:2] != ["inspect"] or words not in looks:
+                if words[1:2] != ["inspect"] or words not in inspected:
                     run_command(words, capsys, server)
-                looks.append(words)
+                inspected.append(words)
         elif block.language == "python":
             code = block.code.replace(SERVED_AT, server.at)
             small = re.sub(r'budget="[^"]*"', 'budget="3steps", embedding_size=16', code)

@@ -18,7 +18,7 @@ from rnnlm.config import describe
 from rnnlm.errors import ArgumentTypeError, RnnlmError, SettingsError, TextError, UsageError
 from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.scoring.generation.drawing import generate
-from rnnlm.scoring.generation.sampling import Drawing
+from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.scoring.generation.search import likeliest
 from rnnlm.scoring.generation.settings import BeamSettings
 from rnnlm.scoring.settings import SentenceScoring
@@ -123,7 +123,7 @@ def test_settings_are_the_door():
     """A field of these classes is an option, a field over HTTP, and a keyword, of one name."""
     options = {option.name for option in import_module("rnnlm.cli.lm.generate").command.params}
     for settings, method in (
-        (Drawing, rnnlm.Model.generate), (BeamSettings, rnnlm.Model.likeliest),
+        (GenerationSettings, rnnlm.Model.generate), (BeamSettings, rnnlm.Model.likeliest),
         (SentenceScoring, rnnlm.Model.score_sentences),
     ):  # fmt: skip
         described = describe(settings)
@@ -131,11 +131,11 @@ def test_settings_are_the_door():
         for name, about in described.items():
             assert about and f"{name}: {about}" in method.__doc__
         assert settings is SentenceScoring or described.keys() <= options | {"prompt"}
-    assert describe(Drawing).keys() <= {*GenerateRequest.__struct_fields__}
+    assert describe(GenerationSettings).keys() <= {*GenerateRequest.__struct_fields__}
 
 
 def test_a_model_generates_as_its_settings_say(done):
-    drawing = Drawing("line", 2, temperature=0.5, max_tokens=4, seed=3)
+    drawing = GenerationSettings("line", 2, temperature=0.5, max_tokens=4, seed=3)
     expected = list(generate(done.model.core, drawing))
     assert done.model.generate("line", 2, temperature=0.5, max_tokens=4, seed=3) == expected
     assert done.model.likeliest("line", beam=3, max_tokens=3) == likeliest(

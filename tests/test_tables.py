@@ -274,7 +274,7 @@ PANELS = {
     "step": 4, "activations": 6,
 }  # fmt: skip
 
-# Drawing takes longest; tests of these looks draw the same.
+# Drawing takes longest; tests of these inspections draw the same.
 DRAWN_ELSEWHERE = ("gates", "gradients", "spectrum", "step", "activations")
 
 

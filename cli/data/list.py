@@ -79,7 +79,7 @@ def _list_recipes(name: str | None, as_json: bool) -> None:
     elif name:
         _show_recipe(recipe.record(recipe.load(name)))
     else:
-        lines = recipe.lines()
+        lines = recipe.recipe_rows()
         columns = ["recipe", "purpose", "published", "ours", "off by", "time"]
         terminal.print_table(terminal.Table(columns, [line.cells() for line in lines]), gap=1)
         for line in LEGEND:

@@ -65,13 +65,13 @@ def _search(given: dict[str, Any]) -> tuple[Any, "Callable[..., Iterable[Sample]
     them."""
     from rnnlm.config import names_of
     from rnnlm.scoring.generation.drawing import generate
-    from rnnlm.scoring.generation.sampling import Drawing
+    from rnnlm.scoring.generation.sampling import GenerationSettings
     from rnnlm.scoring.generation.search import likeliest
     from rnnlm.scoring.generation.settings import BeamSettings
 
     if given["beam"] is None:
         options.refuse_if(given["length_power"] is not None, "--length-power needs --beam.")
-        return options.settings_of(Drawing, given), generate
+        return options.settings_of(GenerationSettings, given), generate
     source = click.get_current_context().get_parameter_source
     named = {name for name in given if source(name) is click.core.ParameterSource.COMMANDLINE}
     idle = sorted(map(option_called, named - names_of([BeamSettings])))

@@ -12,10 +12,12 @@ from ..signals import Signals, explaining, saving_ignored
 
 if TYPE_CHECKING:
     from rnnlm.training.grid import GridFinished, GridPlan, GridRunEnded, GridRunStarted, RunResult
-    from rnnlm.training.request import Request
+    from rnnlm.training.request import TrainingRequest
 
 
-def train_grid(request: "Request", grid: tuple[str, ...], as_json: bool, dry_run: bool) -> int:
+def train_grid(
+    request: "TrainingRequest", grid: tuple[str, ...], as_json: bool, dry_run: bool
+) -> int:
     """Plan and train a grid, or show the plan; return the exit code."""
     from rnnlm.training.grid import plan_grid
     from rnnlm.training.grid_request import GridRequest, parse_axes
@@ -91,7 +93,7 @@ def _train(planned: "GridPlan") -> "tuple[GridFinished, bool, int]":
     0."""
     from rnnlm.events import Evaluating
     from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, run_grid
-    from rnnlm.training.resume import Done
+    from rnnlm.training.resume import CompletedRun
 
     # Each run listens to signals for itself: not all can end in order.
     current = [Signals()]
@@ -106,7 +108,7 @@ def _train(planned: "GridPlan") -> "tuple[GridFinished, bool, int]":
                     f"{event.run.name}{_left(event, time.monotonic() - began)}"
                 )
                 display = None
-                if isinstance(event.plan, Done):
+                if isinstance(event.plan, CompletedRun):
                     continue
                 announce_counting(event.plan)
                 current.append(Signals(ends_in_order=event.plan.kind.trains_in_steps))
@@ -128,9 +130,9 @@ def _train(planned: "GridPlan") -> "tuple[GridFinished, bool, int]":
 
 def _left(event: "GridRunStarted", seconds: float) -> str:
     """Say that a run is done already, or about how long the rest of the grid will take."""
-    from rnnlm.training.resume import Done
+    from rnnlm.training.resume import CompletedRun
 
-    if isinstance(event.plan, Done):
+    if isinstance(event.plan, CompletedRun):
         return " is already finished"
     if event.number == 1 or seconds < 1:
         return ""
@@ -159,12 +161,12 @@ def _say_how_to_resume(planned: "GridPlan") -> None:
 
 def _show_plan(planned: "GridPlan", as_json: bool) -> None:
     from rnnlm.training.grid import read
-    from rnnlm.training.resume import Done
+    from rnnlm.training.resume import CompletedRun
 
     records = []
     for run, plan in zip(planned.runs, planned.plans, strict=True):
         facts: dict[str, Any] = {}
-        if isinstance(plan, Done):
+        if isinstance(plan, CompletedRun):
             facts["parameters"] = read(run).parameters
             facts["train_tokens"] = plan.manifest.training["train_tokens"]
             facts["state"] = "ended"

@@ -20,7 +20,7 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
-    from rnnlm.training.derived.pruning import Size
+    from rnnlm.training.derived.pruning import ModelSize
 
 _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000, "g": 1_000_000_000}
 
@@ -83,11 +83,13 @@ def command(
     """
     flags = text_flags(given)
     name = chosen_model(model_name, "n-grams")
-    from rnnlm.training.derived.pruning import Limits, prune
+    from rnnlm.training.derived.pruning import PruningLimits, prune
 
     test_text = corpus_of(on, flags) if on else None
     with terminal.Progress():
-        reduction = prune(name, output, Limits(**given), test_text=test_text, overwrite=overwrite)
+        reduction = prune(
+            name, output, PruningLimits(**given), test_text=test_text, overwrite=overwrite
+        )
     if as_json:
         sizes = {"before": _as_json(reduction.before), "after": _as_json(reduction.after)}
         terminal.print_json({"output": reduction.folder, "threshold": reduction.threshold, **sizes})
@@ -111,7 +113,7 @@ def command(
     terminal.say(f"the smaller model is saved in {reduction.folder}")
 
 
-def _cells(size: "Size") -> dict[str, str]:
+def _cells(size: "ModelSize") -> dict[str, str]:
     """Return a column of the table: counts, and perplexities where a text is named."""
     cells = {}
     for order, count in enumerate(size.ngrams, start=1):
@@ -127,7 +129,7 @@ def _cells(size: "Size") -> dict[str, str]:
     return cells
 
 
-def _as_json(size: "Size") -> dict[str, Any]:
+def _as_json(size: "ModelSize") -> dict[str, Any]:
     evaluation = size.evaluation.to_dict() if size.evaluation else None
     return {
         "ngrams": list(size.ngrams),

@@ -140,7 +140,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     if sentences:
         read = of_arguments(sentences, reading)
     else:
-        _tell_of_terminal(inputs, reading)
+        _notice_terminal_input(inputs, reading)
         read = read_sentences(inputs or ("-",), reading, targets)
     from . import score_output
 
@@ -209,7 +209,7 @@ def _settings(given: dict[str, Any], form: str) -> "tuple[ScoringSettings, Sente
     return scoring, reading
 
 
-def _tell_of_terminal(inputs: tuple[str, ...], settings: "SentenceSettings") -> None:
+def _notice_terminal_input(inputs: tuple[str, ...], settings: "SentenceSettings") -> None:
     """Say what is read, where a person types it."""
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
         what = "sentences from the terminal, one per line"

@@ -18,7 +18,7 @@ from ..setting_options import HOLDOUT, LABELS, NGRAMS, OPTIMIZATION, PAIRS, REQU
 if TYPE_CHECKING:
     from rnnlm.events import Finished
     from rnnlm.training.plan import Plan
-    from rnnlm.training.request import Request
+    from rnnlm.training.request import TrainingRequest
 
 # ---- The options of `rnnlm train`, by section.
 
@@ -146,7 +146,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     from rnnlm.text.lines import silent
     from rnnlm.training.plan import dry_plan
     from rnnlm.training.plan import plan as plan_of
-    from rnnlm.training.resume import Done
+    from rnnlm.training.resume import CompletedRun
 
     from ..live import follow, say_ended
     from ..signals import Signals, saving_ignored
@@ -159,7 +159,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     request = _request(given)
     with planning_together(), terminal.Progress() as progress:
         said = silent if here.rank else progress
-        plan: Plan | Done
+        plan: Plan | CompletedRun
         if dry_run:
             plan = dry_plan(request, said)
         else:
@@ -170,10 +170,10 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
             )
 
     # Nothing is trained in a dry run, or where the model is there.
-    if isinstance(plan, Done) or dry_run:
+    if isinstance(plan, CompletedRun) or dry_run:
         if here.rank:
             return
-        if isinstance(plan, Done):
+        if isinstance(plan, CompletedRun):
             plan.tell()
             _show_results(plan.finished, as_json)
         else:
@@ -196,7 +196,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         context.exit(128 + signals.ending)
 
 
-def _request(given: dict[str, Any]) -> "Request":
+def _request(given: dict[str, Any]) -> "TrainingRequest":
     from rnnlm.config import parse_assignments
     from rnnlm.training.resolution import request_of
 

@@ -230,7 +230,7 @@ def _counted(
             yield each
 
     # Nobody would see in a file that some of its lines are not translations.
-    terminal.tell_of_reasons(reasons, "line", "lines", "translation")
+    terminal.print_reasons(reasons, "line", "lines", "translation")
     if cut:
         were_cut_off = terminal.plural(cut, "line was cut off", "lines were cut off")
         terminal.say(f"note: {were_cut_off} at the length limit (--max-length)")

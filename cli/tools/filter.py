@@ -26,7 +26,7 @@ from ..setting_options import FILTERING, LINES, SOURCES, list_of, options_of
 from ..signals import explaining
 
 if TYPE_CHECKING:
-    from rnnlm.tools.filtering.run import Event, Filtered
+    from rnnlm.tools.filtering.run import Event, FilterFinished
 
 LEAST_BYTES = 100_000  # of text, whose speed says anything
 Numbers = tuple[float, ...] | None
@@ -110,7 +110,7 @@ def command(
     like.
     """
     from rnnlm.text.lines import TextSettings
-    from rnnlm.tools.filtering.run import Filtered, Request, run
+    from rnnlm.tools.filtering.run import FilterFinished, FilterRequest, run
     from rnnlm.tools.filtering.settings import FilterSettings
 
     refuse_if(given["quantiles"] and not reference, "--quantiles needs --reference.")
@@ -119,7 +119,7 @@ def command(
         "special_symbols": special_symbols or "replace",
         "blank_lines": blank_lines,
     }
-    request = Request(
+    request = FilterRequest(
         shards=shards,
         output=output,
         models=_models(model_names or chosen_models((), "text")),
@@ -136,10 +136,10 @@ def command(
     explained = explaining(lambda: _say_how_to_resume(output))
     with explained, terminal.Progress() as progress:
         for event in run(request):
-            if isinstance(event, Filtered):
+            if isinstance(event, FilterFinished):
                 result = event
             else:
-                _tell(event, progress)
+                _show_event(event, progress)
     if as_json:
         terminal.print_json(result)
         return
@@ -184,7 +184,7 @@ def _say_how_to_resume(folder: Path) -> None:
         terminal.say(f"finished files are kept in {folder}; to resume, run the same command again")
 
 
-def _tell(event: "Event", progress: terminal.Progress) -> None:
+def _show_event(event: "Event", progress: terminal.Progress) -> None:
     """Say how far the work is."""
     from rnnlm.tools.filtering.run import BordersFound, ShardFiltered
 
@@ -199,7 +199,7 @@ def _tell(event: "Event", progress: terminal.Progress) -> None:
         progress(f"{event.done:,} of {event.shards:,} files filtered, {event.share:.0%}, {speed}/s")
 
 
-def _show(result: "Filtered") -> None:
+def _show(result: "FilterFinished") -> None:
     """Print what was found, by group."""
     records = []
     for group in result.groups:

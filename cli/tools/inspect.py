@@ -16,18 +16,18 @@ GROUPS = {  # as `rnnlm inspect --help` shows them
 WHATS = tuple(itertools.chain.from_iterable(GROUPS.values()))
 
 
-class _Looks(CommandGroup):
+class _InspectionCommands(CommandGroup):
     """Looks up the commands in cli/tools/inspections.py."""
 
     groups, unknown = GROUPS, "no such inspect command"
 
     def load(self, name: str) -> click.Command:
-        from .inspections import LOOKS
+        from .inspections import INSPECTIONS
 
-        return LOOKS[name]
+        return INSPECTIONS[name]
 
 
-@click.group(cls=_Looks)
+@click.group(cls=_InspectionCommands)
 def command() -> None:
     """Show what a model has learned, remembers and forgets.
 

@@ -1,5 +1,5 @@
-"""The looks of `rnnlm inspect`, as one table: the function that finds each, and the options that it
-has besides those of all looks."""
+"""The commands of `rnnlm inspect`, as one table: the function that finds each result, and the
+options of each command besides those of all."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from rnnlm.tools.inspection.common import Inspection
     from rnnlm.tools.vectors.word_vectors import WordVectors
 
-# ---- What all looks share: a model or several, a device, --plot and --json; how they are shown.
+# ---- What all inspections share: a model or several, a device, --plot and --json; how results are
+# shown.
 
-LOOKS: dict[str, click.Command] = {}  # by the word after `rnnlm inspect`
-Looked = Literal["nothing", "one model", "models", "vectors"]  # what a look examines
+INSPECTIONS: dict[str, click.Command] = {}  # by the word after `rnnlm inspect`
+Examined = Literal["nothing", "one model", "models", "vectors"]  # what an inspection examines
 
 vectors_options = stacked(
     model_option,
@@ -55,7 +56,7 @@ vectors_options = stacked(
         "model.",
     ),
 )
-_AT: dict[Looked, Decorator] = {
+_MODEL_OPTIONS: dict[Examined, Decorator] = {
     "nothing": stacked(),
     "one model": section("Model", model_option, device_option),
     "models": section("Models", models_option, device_option),
@@ -63,24 +64,24 @@ _AT: dict[Looked, Decorator] = {
 }
 
 
-def look(
-    name: str, at: Looked, *own: Decorator
+def inspection_command(
+    name: str, examines: Examined, *parameters: Decorator
 ) -> Callable[[Callable[..., "Inspection"]], click.Command]:
-    """Make a command of the function that finds what a look shows, and enter it among LOOKS.
+    """Make a command of the function that finds an inspection, and enter it in INSPECTIONS.
 
-    name: the word after `rnnlm inspect`. at: what the look examines; the function gets it as
-    `model` (a name, or vectors) or `models`, with `device` or `which`. own: arguments and options
-    of this look alone.
+    name: the word after `rnnlm inspect`. examines: what the inspection examines; the function gets
+    it as `model` (a name, or vectors) or `models`, with `device` or `which`. parameters: arguments
+    and options of this command alone.
     """
 
     def enter(find: Callable[..., "Inspection"]) -> click.Command:
         def run(plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
             check_plot(plot, overwrite)
-            if at == "one model":
+            if examines == "one model":
                 given["model"] = chosen_model(given.pop("model_name"), name)
-            elif at == "models":
+            elif examines == "models":
                 given["models"] = chosen_models(given.pop("model_names"), name)
-            elif at == "vectors":
+            elif examines == "vectors":
                 file = given.pop("vectors_file")
                 given["model"] = _vectors(given.pop("model_name"), file, name)
             show(find(**given), as_json, plot)
@@ -88,15 +89,15 @@ def look(
         # click shows the docstring of the command's function as its help.
         run.__doc__ = find.__doc__
         output = section("Output", plot_option, json_option)
-        parts = [_AT[at], section("Details", *own), output]
-        LOOKS[name] = click.command(name, cls=Command)(stacked(*parts)(run))
-        return LOOKS[name]
+        parts = [_MODEL_OPTIONS[examines], section("Details", *parameters), output]
+        INSPECTIONS[name] = click.command(name, cls=Command)(stacked(*parts)(run))
+        return INSPECTIONS[name]
 
     return enter
 
 
 def _vectors(model_name: str | None, vectors_file: Path | None, what: str) -> "WordVectors | str":
-    """Return the vectors of --file, or the name of the model. what: the look."""
+    """Return the vectors of --file, or the name of the model. what: the inspection."""
     if vectors_file is None:
         return chosen_model(model_name, what)
     refuse_given(("model_name", "which"), "not valid with --file.")
@@ -119,7 +120,7 @@ def show(inspection: "Inspection", as_json: bool, plot: Path | None) -> None:
     metrics.show(inspection.printed())
 
 
-# ---- Options of several looks.
+# ---- Options of several inspections.
 
 
 def texts_option(name: str) -> Decorator:
@@ -145,7 +146,7 @@ untrained_option = click.option(
 OF_POSITIONS = ("texts", "lags", "positions", "probes", "exponents", "untrained", "seed")
 
 
-@look(
+@inspection_command(
     "gradients",
     "models",
     section(
@@ -209,7 +210,7 @@ def find_gradients(
 # ---- `rnnlm inspect spectrum`: eigenvalues, singular values and powers of recurrent weights.
 
 
-@look("spectrum", "models", untrained_option)
+@inspection_command("spectrum", "models", untrained_option)
 def find_spectrum(**given: Any) -> "Inspection":
     """Show eigenvalues and singular values of recurrent weights.
 
@@ -238,7 +239,7 @@ def _units(context: click.Context, option: click.Parameter, given: str | None) -
         raise click.BadParameter(f"{given!r} is not a list of numbers, such as 3,17.") from None
 
 
-@look(
+@inspection_command(
     "gates",
     "one model",
     click.argument("sentence"),
@@ -277,7 +278,7 @@ def find_gates(sentence: str, **given: Any) -> "Inspection":
 # ---- `rnnlm inspect memory`: perplexity by how much of the past a model sees.
 
 
-@look(
+@inspection_command(
     "memory",
     "models",
     section("Text", texts_option("text"), options.context_option, options.column_option),
@@ -322,7 +323,7 @@ def find_memory(models: tuple[str, ...], text: tuple[str, ...], **given: Any) ->
 # ---- `rnnlm inspect cloze`: the word that belongs into a gap.
 
 
-@look(
+@inspection_command(
     "cloze",
     "models",
     click.argument("file", required=False, metavar="[FILE]"),
@@ -357,7 +358,7 @@ def find_cloze(**given: Any) -> "Inspection":
 # an analogy.
 
 
-@look(
+@inspection_command(
     "neighbours",
     "vectors",
     click.argument("words", nargs=-1, required=True, metavar="WORD..."),
@@ -387,7 +388,7 @@ def find_neighbours(words: tuple[str, ...], **given: Any) -> "Inspection":
 # ---- `rnnlm inspect probe`: what each layer of a network knows of labels of words or texts.
 
 
-@look(
+@inspection_command(
     "probe",
     "one model",
     click.argument("data", default="words-and-tags", metavar="[DATA]"),
@@ -455,7 +456,7 @@ def find_probe(model: str, data: str, texts: bool, device: str, **given: Any) ->
 # ---- `rnnlm inspect step`: a network of a few units, computed by hand.
 
 
-@look(
+@inspection_command(
     "step",
     "nothing",
     click.argument("file", required=False, metavar="[FILE]"),
@@ -497,7 +498,7 @@ def find_step(file: str | None, assignments: tuple[str, ...], rate: float) -> "I
 # ---- `rnnlm inspect activations`: where activation functions saturate.
 
 
-@look(
+@inspection_command(
     "activations",
     "nothing",
     click.argument("names", nargs=-1, metavar="[NAME]..."),
@@ -532,7 +533,7 @@ def find_activations(
 # ---- `rnnlm inspect surface`: the error surface of one recurrent unit, and gradient descent on it.
 
 
-@look(
+@inspection_command(
     "surface",
     "nothing",
     click.option(
@@ -615,7 +616,7 @@ def find_surface(**given: Any) -> "Inspection":
 # ---- `rnnlm inspect gradcheck`: gradients beside difference quotients.
 
 
-@look(
+@inspection_command(
     "gradcheck",
     "one model",
     click.option(

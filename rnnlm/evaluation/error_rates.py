@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.resampling import Counts, ratio
+from rnnlm.evaluation.resampling import SentenceCounts, ratio
 
 References = Sequence[Sequence[Sequence[str]]]  # for each word its references, which are symbols
 
 
-def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> Counts:
+def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> SentenceCounts:
     """Count edits, symbols of the nearest reference, wrong words and words, by word: what the
     two rates are computed from."""
     if len(references) != len(predicted):
@@ -33,7 +33,7 @@ def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> 
             )
         nearest.append(_nearest(expected, found))
     edits_N, symbols_N = np.array(nearest, dtype=np.int64).reshape(-1, 2).T
-    return Counts.of_numbers(edits_N, symbols_N, edits_N > 0, np.ones(len(nearest)))
+    return SentenceCounts.of_numbers(edits_N, symbols_N, edits_N > 0, np.ones(len(nearest)))
 
 
 def symbol_error_rate(sums_KRC: np.ndarray) -> np.ndarray:

@@ -274,7 +274,7 @@ def curves_figure(
     names = names_of([Path(curve.folder).resolve() for curve in drawn], None)
     for number, (full_name, curve) in enumerate(zip(names, drawn, strict=True)):
         name = plotting.short_name(full_name, _LONGEST_NAME)
-        its = plotting.look(number)
+        its = plotting.series_style(number)
         style: dict[str, Any] = {"color": its.colour, "linestyle": its.line}
         if curve.is_counted:
             level = curve.points[-1].value

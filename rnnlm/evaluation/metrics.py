@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
 
 from rnnlm.amounts import Unit, amount
 from rnnlm.errors import UsageError, nearest, visible
-from rnnlm.evaluation.resampling import Interval, Resampled, Resampling
+from rnnlm.evaluation.resampling import Interval, Resamplable, Resampling
 from rnnlm.tabular import Records, Result, Row, Table, html_table, to_builtins
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Metric:
     signature: str = ""
     column: str = ""
     note: str = ""
-    counts: Resampled | None = field(default=None, repr=False, compare=False)
+    counts: Resamplable | None = field(default=None, repr=False, compare=False)
     interval: Interval | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -244,7 +244,7 @@ def lines_per_block(lines: int, wanted: int | None) -> int:
     return wanted or -(-lines // MOST_BLOCKS)
 
 
-def tell_single_block(lines: int, block_lines: int) -> None:
+def notice_single_block(lines: int, block_lines: int) -> None:
     """Give a notice where all lines are resampled together."""
     if lines <= block_lines:
         notice(

@@ -63,7 +63,7 @@ _STYLE: dict[Any, Any] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
+class SeriesStyle:
     """The style of a series: its colour, marker and line."""
 
     colour: str
@@ -71,17 +71,17 @@ class Look:
     line: str
 
 
-def look(number: int) -> Look:
-    """Return the look of a series by its number, from 0 on."""
+def series_style(number: int) -> SeriesStyle:
+    """Return the style of a series by its number, from 0 on."""
     turn, place = divmod(number, len(COLOURS))
     marker = MARKERS[(place + turn) % len(MARKERS)]
-    return Look(COLOURS[place], marker, LINES[turn % len(LINES)])
+    return SeriesStyle(COLOURS[place], marker, LINES[turn % len(LINES)])
 
 
-def looks_of(names: Iterable[str]) -> dict[str, Look]:
-    """Return the look of each name. Pictures of the same models in the same order agree, even
+def series_styles(names: Iterable[str]) -> dict[str, SeriesStyle]:
+    """Return the style of each name. Pictures of the same models in the same order agree, even
     where one of them lacks a model."""
-    return {name: look(number) for number, name in enumerate(dict.fromkeys(names))}
+    return {name: series_style(number) for number, name in enumerate(dict.fromkeys(names))}
 
 
 @functools.cache

@@ -30,19 +30,21 @@ class Interval:
 # sentences can be resampled and the metric computed again.
 # Shapes: N sentences, R resamples, K kinds of counts, C classes.
 
-Numbers = Sequence[float] | np.ndarray
+FloatArrayLike = Sequence[float] | np.ndarray
 Statistic = Callable[[np.ndarray], np.ndarray]  # from sums (K, R, C), the metric of each of R
 
 
 @dataclass(frozen=True)
-class Counts:
+class SentenceCounts:
     """Kinds of counts of N sentences and C classes. by_kind: K sparse arrays of shape (N, C)."""
 
     classes: tuple[str, ...]
     by_kind: tuple[Any, ...]
 
     @classmethod
-    def of_events(cls, sentences: int, kinds: Sequence[Iterable[tuple[int, str]]]) -> "Counts":
+    def of_events(
+        cls, sentences: int, kinds: Sequence[Iterable[tuple[int, str]]]
+    ) -> "SentenceCounts":
         """Count events, each given as the number of its sentence and its class. The classes are
         sorted."""
         counters = list(map(Counter, kinds))
@@ -60,7 +62,7 @@ class Counts:
         return cls.of_places(sentences, classes, rows_E, columns_E, *kinds_E)
 
     @classmethod
-    def of_numbers(cls, *kinds_N: Numbers) -> "Counts":
+    def of_numbers(cls, *kinds_N: FloatArrayLike) -> "SentenceCounts":
         """Make counts of a single class from one number for each sentence and kind."""
         sentences = len(kinds_N[0])
         rows_N = np.arange(sentences)
@@ -72,10 +74,10 @@ class Counts:
         cls,
         sentences: int,
         classes: Sequence[str],
-        rows_E: Numbers,
-        columns_E: Numbers,
-        *kinds_E: Numbers,
-    ) -> "Counts":
+        rows_E: FloatArrayLike,
+        columns_E: FloatArrayLike,
+        *kinds_E: FloatArrayLike,
+    ) -> "SentenceCounts":
         """Make counts from values at rows (sentences) and columns (classes), one of each kind at
         a place; values at the same place add up."""
         from scipy.sparse import csr_array
@@ -99,7 +101,7 @@ class Counts:
             weights_RN = np.ones((1, self.sentences))
         return np.stack([np.asarray(weights_RN @ table) for table in self.by_kind])
 
-    def with_classes(self, classes: Sequence[str]) -> "Counts":
+    def with_classes(self, classes: Sequence[str]) -> "SentenceCounts":
         """Return the same counts with columns for `classes`, which must include the present
         ones."""
         from scipy.sparse import csr_array
@@ -111,7 +113,7 @@ class Counts:
         for table in self.by_kind:
             parts = (table.data, to_C[table.indices], table.indptr)
             by_kind.append(csr_array(parts, shape=shape))
-        return Counts(tuple(classes), tuple(by_kind))
+        return SentenceCounts(tuple(classes), tuple(by_kind))
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Resampling:
     block_lines: int | None = None
 
 
-class Resampled(Protocol):
+class Resamplable(Protocol):
     """The contribution of each line, sentence or source to a metric."""
 
     def interval(self, resampling: Resampling = ...) -> Interval | None:
@@ -136,10 +138,10 @@ class Resampled(Protocol):
 
 
 @dataclass(frozen=True)
-class Measure:
+class CountedMetric:
     """A metric as the counts of each sentence and the function of their sums."""
 
-    counts: Counts
+    counts: SentenceCounts
     statistic: Statistic
 
     @property
@@ -157,7 +159,7 @@ class Measure:
         )
 
     def difference(
-        self, other: "Measure", resampling: Resampling = Resampling()
+        self, other: "CountedMetric", resampling: Resampling = Resampling()
     ) -> "PairedDifference | None":
         """Return by how much the metric of `other` exceeds this one, as
         :func:`paired_difference` does."""
@@ -348,7 +350,7 @@ class PairedDifference:
 
 
 def bootstrap_interval(
-    measure: Measure, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 1
+    measure: CountedMetric, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 1
 ) -> Interval | None:
     """Return the percentile bootstrap interval of a metric over sentences; None where it has no
     value, or there are no sentences."""
@@ -362,8 +364,8 @@ def bootstrap_interval(
 
 
 def paired_difference(
-    first: Measure,
-    second: Measure,
+    first: CountedMetric,
+    second: CountedMetric,
     *,
     resamples: int = RESAMPLES,
     permutations: int = PERMUTATIONS,
@@ -396,7 +398,7 @@ def paired_difference(
     return PairedDifference(interval, p, _bootstrap_p(drawn_R))
 
 
-def _draws(counts: Counts, resamples: int, seed: int) -> Iterator[np.ndarray]:
+def _draws(counts: SentenceCounts, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """Yield how often each sentence is drawn, (R, N) at a time."""
     generator = np.random.default_rng(seed)
     sentences = counts.sentences
@@ -409,7 +411,7 @@ def _draws(counts: Counts, resamples: int, seed: int) -> Iterator[np.ndarray]:
         yield times.reshape(drawn_RN.shape).astype(np.float64)
 
 
-def _batches(counts: Counts, trials: int) -> Iterator[tuple[int, int]]:
+def _batches(counts: SentenceCounts, trials: int) -> Iterator[tuple[int, int]]:
     """Yield ranges of trials small enough for memory."""
     size = max(1, BATCH_UNITS // max(counts.sentences, len(counts.classes) * len(counts.by_kind)))
     for start in range(0, trials, size):
@@ -433,7 +435,11 @@ def _bootstrap_p(drawn_R: np.ndarray) -> float:
 
 
 def _randomisation_p(
-    measure: Measure, first: Counts, second: Counts, permutations: int, seed: int
+    measure: CountedMetric,
+    first: SentenceCounts,
+    second: SentenceCounts,
+    permutations: int,
+    seed: int,
 ) -> float:
     """Return the p-value of approximate randomisation. It is exact where all ways to swap
     sentences can be tried; otherwise one is added to both counts, for the way that was observed."""
@@ -447,7 +453,7 @@ def _randomisation_p(
     if count < 2:  # swapped or not, a single one is as far from zero
         return 1.0
 
-    moved = Counts(first.classes, tuple(change[differing] for change in changes))
+    moved = SentenceCounts(first.classes, tuple(change[differing] for change in changes))
     totals = np.stack([first.sums(), second.sums()])
     observed = abs(_gap(measure, totals, 0.0))[0]
 
@@ -468,6 +474,6 @@ def _randomisation_p(
     return (as_far + 1) / (trials + 1)
 
 
-def _gap(measure: Measure, totals: np.ndarray, moved_KRC: np.ndarray | float) -> np.ndarray:
+def _gap(measure: CountedMetric, totals: np.ndarray, moved_KRC: np.ndarray | float) -> np.ndarray:
     """Return the second metric minus the first after moving `moved_KRC` to the first system."""
     return measure.statistic(totals[1] - moved_KRC) - measure.statistic(totals[0] + moved_KRC)

@@ -14,7 +14,13 @@ from rnnlm.lm.base.words import ShownWords, WordSpans, surprisals
 from rnnlm.scoring.next_word import NextWord, WordSearch, tokens_as_words
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
-from rnnlm.scoring.word_scores import RegionScore, Seen, WordColumns, WordScore, region_scores
+from rnnlm.scoring.word_scores import (
+    DistributionColumns,
+    RegionScore,
+    WordColumns,
+    WordScore,
+    region_scores,
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class ReadSentences:
     logprob_N: np.ndarray
     words: WordSpans
     shown: ShownWords | None
-    seen: Seen
+    seen: DistributionColumns
     frequency_W: np.ndarray
     search: WordSearch | None
     initial: Initial | None = None

@@ -29,7 +29,7 @@ from rnnlm.scoring.records import ReadSentences, SentenceScore
 from rnnlm.scoring.rows import SentenceScores
 from rnnlm.scoring.sentences import Sentence, line_of, of_texts
 from rnnlm.scoring.settings import ScoringSettings, SentenceScoring
-from rnnlm.scoring.word_scores import Seen, WordFrequencies, joined
+from rnnlm.scoring.word_scores import DistributionColumns, WordFrequencies, joined
 from rnnlm.storage.files.reading import undecoded
 from rnnlm.storage.files.resuming import settings_identity
 from rnnlm.storage.files.tables import SURROGATE, without_halves
@@ -411,7 +411,7 @@ class SentenceScorer:
 
     def _read_tokens(
         self, encoded: Encoded, shown: ShownWords | None, initial: Initial | None
-    ) -> tuple[np.ndarray, Seen]:
+    ) -> tuple[np.ndarray, DistributionColumns]:
         """Read the tokens in their order; look at distributions only where that is asked for."""
         if self.state is not None:
             spans = span_scoring.whole_text(encoded.ids)
@@ -435,18 +435,20 @@ class SentenceScorer:
                 state=self.state,
                 initial=initial,
             )
-            return logprob_N, Seen.of(columns, list(looks), is_boundary_N[is_place_N])
+            return logprob_N, DistributionColumns.of(
+                columns, list(looks), is_boundary_N[is_place_N]
+            )
 
         nothing = np.zeros(0)
         if self.state is not None:
             logprob_N, self.state = span_scoring.score_on(self.model, encoded.ids, self.state)
         else:
             logprob_N = span_scoring.score_spans(self.model, encoded.ids, spans, initial)
-        return logprob_N, Seen(nothing, nothing, nothing)
+        return logprob_N, DistributionColumns(nothing, nothing, nothing)
 
     def _distribution_looks(self, shown: ShownWords) -> dict[str, distributions.Look]:
         """Return the functions that look at each distribution at the words, by the name that
-        :class:`Seen` has for what they find."""
+        :class:`DistributionColumns` has for what they find."""
         settings, looks = self.settings, dict[str, distributions.Look]()
         if shown.items.is_place_N.any():
             looks["log_boundary"] = self.finder.log_boundary

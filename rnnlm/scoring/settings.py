@@ -12,7 +12,7 @@ from rnnlm.text.lines import SpecialSymbols, is_blank, single_spaced
 from rnnlm.text.pair_columns import ParallelSettings
 from rnnlm.text.sources import SourceSettings
 
-Measure = Literal["entropy", "frequency"]
+WordMeasure = Literal["entropy", "frequency"]
 
 # ---- How sentences are read: of which columns, with what before them, and what goes along.
 
@@ -203,7 +203,7 @@ class ScoringSettings(Checked):
         ),
     ] = "whitespace"
     measures: Annotated[
-        tuple[Measure, ...],
+        tuple[WordMeasure, ...],
         Meta(
             description="report for each word also the entropy of the prediction, or the word's "
             "log10 frequency in training"

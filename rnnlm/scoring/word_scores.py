@@ -41,7 +41,7 @@ class WordScore:
 
 
 @dataclass(frozen=True)
-class Seen:
+class DistributionColumns:
     """Statistics of the predictions at the shown words. log_boundary: log B (nats) where it is
     needed.
 
@@ -54,7 +54,9 @@ class Seen:
     likeliest: np.ndarray
 
     @classmethod
-    def of(cls, columns: np.ndarray, names: Sequence[str], is_boundary: np.ndarray) -> "Seen":
+    def of(
+        cls, columns: np.ndarray, names: Sequence[str], is_boundary: np.ndarray
+    ) -> "DistributionColumns":
         """Sort what was seen side by side, under these names in their order, the likeliest tokens
         last; is_boundary: where B is needed."""
         nothing: np.ndarray = np.zeros(0)
@@ -80,7 +82,7 @@ class WordColumns:
         shown: ShownWords,
         encoded: Encoded,
         bits_W: np.ndarray,
-        seen: Seen,
+        seen: DistributionColumns,
         frequency_W: np.ndarray,
     ) -> None:
         items = shown.items

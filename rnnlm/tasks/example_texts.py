@@ -9,14 +9,16 @@ from typing import Generic, TypeVar
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.errors import UsageError, notice
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.task import Examples
 from rnnlm.training.texts.line_texts import Overlap, examples_in_train
 
 T = TypeVar("T", bound=Examples)
 
 
-def files_of_parts(request: Request, task: str) -> tuple[dict[str, tuple[str, ...]], str | None]:
+def files_of_parts(
+    request: TrainingRequest, task: str
+) -> tuple[dict[str, tuple[str, ...]], str | None]:
     """Return the files of each part, by its name: those that a request names, or those of a bundled
     corpus. Return the name of that corpus, too."""
     files = {

@@ -19,7 +19,7 @@ from rnnlm.errors import first_of, notice
 from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.lm.base import span_scoring
 from rnnlm.scoring import prefixes
-from rnnlm.scoring.generation.drawing import DrawnText, Starts, draw_in_steps, stream
+from rnnlm.scoring.generation.drawing import DrawnText, TextStarts, draw_in_steps, stream
 from rnnlm.scoring.generation.sampling import SamplingSettings
 from rnnlm.text.lines import check_reserved, is_blank
 
@@ -38,7 +38,7 @@ class ContinuationScore:
 
 
 @dataclass
-class _Reader:
+class _PairReader:
     """Turns texts into tokens. Counts unknown tokens and words that were cut."""
 
     tokenizer: Tokenizer
@@ -75,7 +75,7 @@ class _Reader:
     def pair(self, context: str, continuation: str) -> tuple[np.ndarray, int]:
         """Return the tokens of both texts together, and where those of the continuation begin."""
         both = self.ids(context + continuation)
-        apart = _Reader(self.tokenizer, self.special_symbols)  # its counts are dropped
+        apart = _PairReader(self.tokenizer, self.special_symbols)  # its counts are dropped
         before = apart.ids(context.rstrip())
         fits = len(both) >= len(before) and bool((both[: len(before)] == before).all())
 
@@ -119,7 +119,7 @@ def score_continuations(
     Beginnings that texts share are read once; scores do not depend on the batches. An empty context
     is the start of a text; an empty continuation has probability one.
     """
-    reader = _Reader(model.tokenizer, special_symbols)
+    reader = _PairReader(model.tokenizer, special_symbols)
     texts, begins = [], []
     for context, continuation in pairs:
         text, begin = reader.pair(context, continuation)
@@ -146,7 +146,7 @@ def score_texts(
 ) -> list[float]:
     """Return log p (nats) of each text, of any length, from the initial state. The end of the text
     is not scored."""
-    reader = _Reader(model.tokenizer, special_symbols)
+    reader = _PairReader(model.tokenizer, special_symbols)
     read = [reader.ids(text) for text in texts]
     reader.warn()
     ids, spans = _side_by_side(read, model.tokenizer.boundary_id)
@@ -162,7 +162,7 @@ def continue_texts(
 ) -> list[str]:  # fmt: skip
     """Have the model write after each context, until the line ends, or before one of `stops`. The
     setting `running` has no effect."""
-    reader = _Reader(model.tokenizer, special_symbols)
+    reader = _PairReader(model.tokenizer, special_symbols)
     read = [reader.ids(context) for context in contexts]
     reader.warn()
 
@@ -213,7 +213,7 @@ def _continue_batch(
         states.append(span_scoring.read_on(model, inputs_BT, model.initial_state(len(inputs_BT))))
         last_inputs.append(inputs_BT[:, -1])
     limits_S = np.full(len(texts), settings.max_tokens)
-    starts = Starts(
+    starts = TextStarts(
         model.concat_states(states), np.concatenate(last_inputs), limits_S, tuple(texts)
     )
 

@@ -29,7 +29,7 @@ Answer = TypeVar("Answer")
 Arguments_co = TypeVar("Arguments_co", covariant=True)
 
 
-class Request(Protocol[Arguments_co]):
+class HarnessRequest(Protocol[Arguments_co]):
     """A request of the harness."""
 
     @property
@@ -72,7 +72,7 @@ class HarnessModel(harness.LM):
         return f"rnnlm-{self.model.tokenizer.fingerprint}"
 
     def loglikelihood(
-        self, requests: Sequence[Request[tuple[str, str]]], disable_tqdm: bool = False
+        self, requests: Sequence[HarnessRequest[tuple[str, str]]], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
         """Return (log p in nats, whether greedy decoding would write it) of the continuation in
         each (context, continuation)."""
@@ -82,7 +82,7 @@ class HarnessModel(harness.LM):
         return self._cached("loglikelihood", requests, answers)
 
     def loglikelihood_rolling(
-        self, requests: Sequence[Request[tuple[str]]], disable_tqdm: bool = False
+        self, requests: Sequence[HarnessRequest[tuple[str]]], disable_tqdm: bool = False
     ) -> list[float]:
         """Return log p (nats) of each text, without its end."""
         texts = [request.args[0] for request in requests]
@@ -90,7 +90,9 @@ class HarnessModel(harness.LM):
         return self._cached("loglikelihood_rolling", requests, logprobs)
 
     def generate_until(
-        self, requests: Sequence[Request[tuple[str, dict[str, Any]]]], disable_tqdm: bool = False
+        self,
+        requests: Sequence[HarnessRequest[tuple[str, dict[str, Any]]]],
+        disable_tqdm: bool = False,
     ) -> list[str]:
         """Continue the context of each (context, settings): to the end of the line, or to one of
         the settings' `until`. Take the likeliest tokens, or draw them with do_sample.
@@ -117,7 +119,10 @@ class HarnessModel(harness.LM):
         return self._cached("generate_until", requests, written)
 
     def _cached(
-        self, question: str, requests: Sequence[Request[tuple[object, ...]]], answers: list[Answer]
+        self,
+        question: str,
+        requests: Sequence[HarnessRequest[tuple[object, ...]]],
+        answers: list[Answer],
     ) -> list[Answer]:
         """Return the answers, and put them into the harness's cache if it has one."""
         for request, answer in zip(requests, answers, strict=True):

@@ -91,7 +91,7 @@ def settings_of(manifest: Manifest) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedSettings:
     """The settings that a model's are compared with: those of its recipe, or the defaults of its
     kind if it has no known recipe."""
 
@@ -105,7 +105,7 @@ class Expected:
         return "recipe" if self.recipe else "default"
 
 
-def expected_settings(manifest: Manifest) -> Expected:
+def expected_settings(manifest: Manifest) -> ExpectedSettings:
     """Return the settings that the model's recipe gives, or else the defaults of its kind."""
     classes = registry.kind_of(manifest.model, manifest.task).all_settings
     recipe = manifest.training.get("recipe")
@@ -116,13 +116,13 @@ def expected_settings(manifest: Manifest) -> Expected:
             given = recipes.load(recipe).settings
             values = {name: value for name, value in given.items() if name in known}
             resolved = resolve(classes, [Layer(f"recipe {recipe}", values)])
-            return Expected(recipe, resolved.values, resolved.origins)
+            return ExpectedSettings(recipe, resolved.values, resolved.origins)
     resolved = resolve(classes, [])
-    return Expected(None, resolved.values, resolved.origins)
+    return ExpectedSettings(None, resolved.values, resolved.origins)
 
 
 @dataclass(frozen=True)
-class Changed:
+class ChangedSetting:
     """A setting of a model with another value than the expected one."""
 
     name: str
@@ -130,9 +130,9 @@ class Changed:
     expected: object
 
 
-def changed_settings(manifest: Manifest, expected: Expected) -> list[Changed]:
+def changed_settings(manifest: Manifest, expected: ExpectedSettings) -> list[ChangedSetting]:
     """Return the settings that make a trained model another one than expected."""
-    changed: list[Changed] = []
+    changed: list[ChangedSetting] = []
     if not _has_run(manifest):
         return changed
     stored = settings_of(manifest)
@@ -144,7 +144,7 @@ def changed_settings(manifest: Manifest, expected: Expected) -> list[Changed]:
         if expected.values[name] is None and name.startswith(_OF_TARGET):
             same.add(as_text(stored.get(name.removeprefix(_OF_TARGET))))
         if as_text(value) not in same:
-            changed.append(Changed(name, value, expected.values[name]))
+            changed.append(ChangedSetting(name, value, expected.values[name]))
     return changed
 
 

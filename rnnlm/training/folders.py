@@ -13,8 +13,8 @@ from rnnlm.storage.files.compression import without_suffix
 from rnnlm.storage.files.reading import STANDARD_INPUT
 from rnnlm.text.sources import HUB
 from rnnlm.training.language_model import DEMO_RECIPE
-from rnnlm.training.request import Request
-from rnnlm.training.resolution import Settled
+from rnnlm.training.request import TrainingRequest
+from rnnlm.training.resolution import ResolvedRequest
 from rnnlm.training.task import AnyTask
 
 LONGEST_NAME = 100  # of a text; file systems take 255 bytes, and kinds come behind it
@@ -25,7 +25,7 @@ _TEXT_SUFFIXES = {".txt", ".text", ".tokens", ".raw", ".conll", ".conllu", ".arr
 _TRAINING_PART = "train"
 
 
-def usual_folder(request: Request, settled: Settled) -> Path:
+def usual_folder(request: TrainingRequest, settled: ResolvedRequest) -> Path:
     """Return ./checkpoints/TEXT-KIND, or TEXT-RECIPE; of a task, TEXT-TASK-KIND, since kinds of
     several tasks have the same name."""
     task = registry.task(settled.kind.task)
@@ -37,12 +37,12 @@ def usual_folder(request: Request, settled: Settled) -> Path:
     return CHECKPOINTS / f"{text_name(request, task)}-{made}"
 
 
-def _is_demo(request: Request, settled: Settled) -> bool:
+def _is_demo(request: TrainingRequest, settled: ResolvedRequest) -> bool:
     """Return whether the recipe is the one that is taken without being named."""
     return settled.recipe == DEMO_RECIPE and request.takes_bundled
 
 
-def text_name(request: Request, task: AnyTask) -> str:
+def text_name(request: TrainingRequest, task: AnyTask) -> str:
     """Return what folders call the text of a request: the first one, if it names several."""
     if request.counts is not None:
         return _safe(_without_suffixes(_last_part(request.counts)))

@@ -40,7 +40,7 @@ from rnnlm.training.grid_request import (
 )
 from rnnlm.training.plan import Plan, plan
 from rnnlm.training.resolution import request_of
-from rnnlm.training.resume import Done
+from rnnlm.training.resume import CompletedRun
 from rnnlm.training.run import run
 from rnnlm.training.texts.shared_texts import SharedTexts
 
@@ -258,7 +258,7 @@ class GridPlan:
     request: GridRequest
     folder: Path
     runs: tuple[Combination, ...]
-    plans: tuple[Plan | Done, ...] = field(repr=False)
+    plans: tuple[Plan | CompletedRun, ...] = field(repr=False)
     differing: Mapping[str, Mapping[str, Any]]
     shared: Mapping[str, Any]
 
@@ -271,7 +271,7 @@ class GridRunStarted:
     number: int
     count: int
     run: Combination
-    plan: Plan | Done = field(repr=False)
+    plan: Plan | CompletedRun = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -420,10 +420,10 @@ def _run_grid(
 
 
 def _events(
-    planned: Plan | Done, stop: Callable[[], bool], save: Callable[[], bool]
+    planned: Plan | CompletedRun, stop: Callable[[], bool], save: Callable[[], bool]
 ) -> Iterator[Event]:
     """Train one run of the grid."""
-    if isinstance(planned, Done):
+    if isinstance(planned, CompletedRun):
         yield planned.finished
     else:
         yield from run(planned, stop, save)

@@ -21,7 +21,7 @@ from rnnlm.lm.base.loading import CHECKPOINTS
 from rnnlm.storage.manifest import is_model, read_manifest
 from rnnlm.training.folders import text_name
 from rnnlm.training.language_model import LanguageModelling
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request, without_names
 
 FIRST = "the first run of the grid"
@@ -35,7 +35,7 @@ class GridRequest:
     axes: the values of each setting of the grid, as text; `model` and `recipe` may be among
     them."""
 
-    request: Request
+    request: TrainingRequest
     axes: Mapping[str, tuple[str, ...]]
 
 
@@ -46,7 +46,7 @@ class Combination:
 
     name: str
     values: dict[str, str]
-    request: Request
+    request: TrainingRequest
     kind: registry.Kind
     resolved: Resolved
 
@@ -175,7 +175,7 @@ def folder_name(name: str) -> str:
     return f"{safe}-{digest[:8]}"
 
 
-def usual_folder(request: Request) -> Path:
+def usual_folder(request: TrainingRequest) -> Path:
     """Return ./checkpoints/NAME-grid, named after the text."""
     task = registry.task(request.task or registry.LANGUAGE_MODEL)
     return CHECKPOINTS / f"{text_name(request, task)}-grid"
@@ -210,7 +210,7 @@ def _check(grid: GridRequest) -> None:
         )
 
 
-def _kind(request: Request, values: Mapping[str, str]) -> registry.Kind:
+def _kind(request: TrainingRequest, values: Mapping[str, str]) -> registry.Kind:
     """Return the kind of model of a run. Other settings are left out, as they may suit only other
     kinds of the grid."""
     naming_it = {name: value for name, value in values.items() if name in ("model", "recipe")}
@@ -221,7 +221,7 @@ def _kind(request: Request, values: Mapping[str, str]) -> registry.Kind:
     return resolve_request(without_settings).kind
 
 
-def _placed(request: Request, values: Mapping[str, str]) -> Request:
+def _placed(request: TrainingRequest, values: Mapping[str, str]) -> TrainingRequest:
     """Return the request with the grid's values for one run, as a layer of settings."""
     settings = dict(values)
     recipe = settings.pop("recipe", request.recipe)
@@ -229,7 +229,7 @@ def _placed(request: Request, values: Mapping[str, str]) -> Request:
     return replace(request, recipe=recipe, extra_layers=(layer,))
 
 
-def _without_effect(request: Request, own: set[str], known: set[str]) -> list[str]:
+def _without_effect(request: TrainingRequest, own: set[str], known: set[str]) -> list[str]:
     """Return the settings given for all runs that a kind with its `own` settings lacks, though they
     are `known` to another kind of the grid."""
     given = request.assignments.keys() | request.flags.keys()
@@ -237,8 +237,8 @@ def _without_effect(request: Request, own: set[str], known: set[str]) -> list[st
 
 
 def _request(
-    request: Request, values: dict[str, str], folder: Path, left_out: list[str]
-) -> Request:
+    request: TrainingRequest, values: dict[str, str], folder: Path, left_out: list[str]
+) -> TrainingRequest:
     """Return the request of a run, without the settings that its kind lacks. A run that diverged is
     tried again."""
     output = folder / folder_name(run_name(values))
@@ -254,7 +254,7 @@ def _request(
     )
 
 
-def _resolved(values: dict[str, str], request: Request) -> Combination:
+def _resolved(values: dict[str, str], request: TrainingRequest) -> Combination:
     with naming(run_name(values)):
         try:
             settled = resolve_request(request)
@@ -267,7 +267,9 @@ def _resolved(values: dict[str, str], request: Request) -> Combination:
     return Combination(run_name(values), values, request, settled.kind, settled.resolved)
 
 
-def _with(request: Request, shared: Mapping[str, Any], resolved: Resolved) -> Request:
+def _with(
+    request: TrainingRequest, shared: Mapping[str, Any], resolved: Resolved
+) -> TrainingRequest:
     """Put the shared settings that the run's kind has below the run's own."""
     own = {name: value for name, value in shared.items() if name in resolved.values}
     return replace(request, extra_layers=(Layer(FIRST, own), *request.extra_layers))

@@ -158,7 +158,7 @@ def _run(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
 
 
 def _differing(
-    manifest: model_folder.Manifest, expected: card.Expected, shown: Collection[str]
+    manifest: model_folder.Manifest, expected: card.ExpectedSettings, shown: Collection[str]
 ) -> list[str]:
     """Return which settings are not the expected ones, but for those `shown` elsewhere, and where
     all are."""

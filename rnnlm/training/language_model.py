@@ -14,15 +14,15 @@ from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, silent
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.training.request import Data, Request, Texts
+from rnnlm.training.request import Texts, TrainingData, TrainingRequest
 from rnnlm.training.task import Description, Given, Task, trained_corpus
 
 if TYPE_CHECKING:
     import numpy as np
 
     from rnnlm.config import Resolved
-    from rnnlm.evaluation.comparison.comparison import ComparingTexts
-    from rnnlm.evaluation.comparison.pairing import Comparable
+    from rnnlm.evaluation.comparison.comparison import TextComparer
+    from rnnlm.evaluation.comparison.pairing import ComparableMetrics
     from rnnlm.evaluation.comparison.stored import StoredModel
     from rnnlm.evaluation.perplexity import TextEvaluation
     from rnnlm.evaluation.soundness import Check
@@ -81,14 +81,14 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
     # ---- Texts and weights.
 
     def open_texts(
-        self, request: Request, resolved: "Resolved", kind: "Kind", progress: Progress
+        self, request: TrainingRequest, resolved: "Resolved", kind: "Kind", progress: Progress
     ) -> Texts:
         from rnnlm.training.texts.line_texts import open_texts
 
         return open_texts(request, resolved, kind, progress)
 
     def initial_weights(
-        self, request: Request, kind: "Kind", resolved: "Resolved", data: Data
+        self, request: TrainingRequest, kind: "Kind", resolved: "Resolved", data: TrainingData
     ) -> "dict[str, np.ndarray] | None":
         """Return the weights of `--init-from`, if they fit."""
         from rnnlm.lm.base import loading, stored_model
@@ -161,9 +161,9 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
 
     def comparing(
         self, data: "Given | EncodedText", options: TextOptions | None, settings: ComparisonSettings
-    ) -> "ComparingTexts":
+    ) -> "TextComparer":
         """Compare by perplexities."""
-        from rnnlm.evaluation.comparison.comparison import ComparingTexts
+        from rnnlm.evaluation.comparison.comparison import TextComparer
         from rnnlm.evaluation.perplexity import as_text
 
         options = options or TextOptions()
@@ -171,17 +171,17 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
         if train is not None:
             train = as_text(train, options.text_settings)
         text = as_text(cast("Text", _named_texts(data)), options.text_settings)
-        return ComparingTexts(text, train, settings, options.progress or silent)
+        return TextComparer(text, train, settings, options.progress or silent)
 
-    def comparable_stored(self, models: "Sequence[StoredModel]") -> "Comparable":
-        from rnnlm.evaluation.comparison.comparison import Subject, find_comparable
+    def comparable_stored(self, models: "Sequence[StoredModel]") -> "ComparableMetrics":
+        from rnnlm.evaluation.comparison.comparison import EvaluatedModel, find_comparable
         from rnnlm.evaluation.perplexity import TextEvaluation
 
         subjects = []
         for each in models:
             evaluation = cast(TextEvaluation, each.evaluation)
             tokenizer = cast("Tokenizer", each.codec)
-            subjects.append(Subject.of_stored(each.name, evaluation, tokenizer))
+            subjects.append(EvaluatedModel.of_stored(each.name, evaluation, tokenizer))
         return find_comparable(subjects)
 
     def read(

@@ -26,9 +26,9 @@ from rnnlm.text.vectors import COUNTED, check_is_text_file
 from rnnlm.training import resume as resuming
 from rnnlm.training.card import STARTS
 from rnnlm.training.folders import usual_folder
-from rnnlm.training.request import CountedText, Data, Request, Texts
-from rnnlm.training.resolution import Settled, resolve_request
-from rnnlm.training.resume import Begun, Done
+from rnnlm.training.request import TextData, Texts, TrainingData, TrainingRequest
+from rnnlm.training.resolution import ResolvedRequest, resolve_request
+from rnnlm.training.resume import CompletedRun, InterruptedRun
 from rnnlm.training.texts import small_texts
 from rnnlm.training.texts.line_texts import Overlap, held_out_share
 from rnnlm.training.texts.shared_texts import Opener
@@ -43,14 +43,14 @@ class Plan:
     test text (valid, test) is in the training text.
     """
 
-    request: Request
+    request: TrainingRequest
     recipe: str | None
     kind: registry.Kind
     resolved: Resolved
-    data: Data
+    data: TrainingData
     # Weights to start from, or the state of a run that is resumed
     initial: dict[str, np.ndarray] | TrainingState | None
-    test: CountedText | None
+    test: TextData | None
     valid_is: str  # what the validation text is, in words
     output: Path
     identity: Identity
@@ -115,18 +115,18 @@ class Plan:
 class _Outline:
     """A request whose texts are not read yet: its settings, what makes its run, and its folder."""
 
-    request: Request
-    settled: Settled
+    request: TrainingRequest
+    settled: ResolvedRequest
     identity: dict[str, str]
     output: Path
 
 
 def plan(
-    request: Request,
+    request: TrainingRequest,
     progress: Progress = silent,
     opener: Opener | None = None,
     announce: Callable[[Path], None] | None = None,
-) -> Plan | Done:
+) -> Plan | CompletedRun:
     """Plan the run of a request: a new one, or one that resumes. Of one that is done already,
     return its model; refuse a folder that holds another one.
 
@@ -137,8 +137,8 @@ def plan(
     lock.check(outline.output)
     begun = None
     if not request.overwrite:
-        begun = resuming.standing(outline.output, outline.identity)
-    if isinstance(begun, Done):
+        begun = resuming.find_stored_run(outline.output, outline.identity)
+    if isinstance(begun, CompletedRun):
         return begun
     valid = _check_settings(request, outline.settled)
     if announce:
@@ -147,14 +147,14 @@ def plan(
     return _with_texts(outline, begun, valid, progress, opener)
 
 
-def dry_plan(request: Request, progress: Progress = silent) -> Plan:
+def dry_plan(request: TrainingRequest, progress: Progress = silent) -> Plan:
     """Plan the run of a request as one that starts, whatever its folder holds."""
     outline = _outline(request)
     valid = _check_settings(request, outline.settled)
     return _with_texts(outline, None, valid, progress)
 
 
-def _outline(request: Request) -> _Outline:
+def _outline(request: TrainingRequest) -> _Outline:
     if current_rank().count > 1 and "-" in (*request.text, *request.valid, *request.test):
         raise UsageError(
             "several processes cannot share standard input",
@@ -169,7 +169,7 @@ def _outline(request: Request) -> _Outline:
 
 def _with_texts(
     outline: _Outline,
-    begun: Begun | None,
+    begun: InterruptedRun | None,
     valid: str,
     progress: Progress,
     opener: Opener | None = None,
@@ -188,7 +188,7 @@ def _with_texts(
     texts = open_texts(request, resolved, kind, progress)
     _warn_of_idle_share(texts, valid)
     resolved = small_texts.follow_size(request, texts.resolved, texts.data)
-    small_texts.tell_few(texts.data, resolved, texts.holds_out)
+    small_texts.notice_small_validation_text(texts.data, resolved, texts.holds_out)
 
     # A run starts from the weights of other models, or resumes from its own.
     initial: dict[str, np.ndarray] | TrainingState | None = None
@@ -216,7 +216,7 @@ def _with_texts(
     )
 
 
-def _check_settings(request: Request, settled: Settled) -> str:
+def _check_settings(request: TrainingRequest, settled: ResolvedRequest) -> str:
     """Refuse settings that cannot work, and point out what has no effect. Return what the request
     names to validate on."""
     _, kind, resolved = settled
@@ -235,7 +235,7 @@ def _check_settings(request: Request, settled: Settled) -> str:
     return valid
 
 
-def _check_names(request: Request, kind: registry.Kind, resolved: Resolved) -> None:
+def _check_names(request: TrainingRequest, kind: registry.Kind, resolved: Resolved) -> None:
     """Make sure that all texts and models that the request names are there: at once, before torch
     is imported and a folder is announced."""
     # The texts. A bundled corpus of labels or pairs is a text for its task.
@@ -269,7 +269,7 @@ def _warn_of_idle_share(texts: Texts, valid: str) -> None:
         notice(f"without effect: holdout = {share}; validation is on {texts.valid_is}")
 
 
-def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
+def _warn_of_replaced_start(resolved: Resolved, request: TrainingRequest) -> None:
     """Send a notice where one choice of initial weights replaces another."""
     idle = []
     for name in resolved.values:

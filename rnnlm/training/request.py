@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
+class TrainingRequest:
     """A request to `train`. Settings: recipe < `extra_layers` < assignments (text, `--set`) < named
     flags.
 
@@ -137,7 +137,7 @@ class Request:
         return not self.text and self.counts is None
 
 
-class CountedText(Protocol):
+class TextData(Protocol):
     """A text that a model is trained or evaluated on, whatever the task."""
 
     @property
@@ -157,7 +157,7 @@ class CountedText(Protocol):
         """How many lines or examples there are."""
 
 
-class Data(Protocol):
+class TrainingData(Protocol):
     """The data that a model of any task is fitted to: a tokenizer (of some tasks also labels), the
     training text, and the text for validation."""
 
@@ -166,15 +166,15 @@ class Data(Protocol):
         """The tokenizer, or the codec that holds it."""
 
     @property
-    def train(self) -> CountedText:
+    def train(self) -> TextData:
         """The text that the weights are learned from."""
 
     @property
-    def valid(self) -> CountedText | None:
+    def valid(self) -> TextData | None:
         """The text that chooses the best weights."""
 
 
-class CountedData(Protocol):
+class CountsData(Protocol):
     """Counts in place of a training text, and how their text was read."""
 
     @property
@@ -189,7 +189,7 @@ class CountedData(Protocol):
     def text_settings(self) -> "TextSettings":
         """How its lines were read."""
 
-    def with_valid(self, valid: "EncodedText | None") -> Data:
+    def with_valid(self, valid: "EncodedText | None") -> TrainingData:
         """Return the data that a model is fitted to."""
 
 
@@ -203,8 +203,8 @@ class Texts:
     """
 
     resolved: Resolved
-    data: Data
+    data: TrainingData
     valid_is: str
-    test: CountedText | None
+    test: TextData | None
     holds_out: bool = False
     overlaps: dict[str, "Overlap"] = field(default_factory=dict)

@@ -16,14 +16,14 @@ from rnnlm.storage import model_folder
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.card import STARTS
 from rnnlm.training.recipes import recipe as recipes
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.task import AnyTask
 
 # Flags of all runs: a kind of model without such a setting ignores them, and a notice says so.
 _GENERAL = {"budget", "device", "precision", "threads", "seed", "save_every"}
 
 
-class Settled(NamedTuple):
+class ResolvedRequest(NamedTuple):
     """A request made definite. recipe: its name; None: none is used."""
 
     recipe: str | None
@@ -31,7 +31,7 @@ class Settled(NamedTuple):
     resolved: Resolved
 
 
-def resolve_request(request: Request) -> Settled:
+def resolve_request(request: TrainingRequest) -> ResolvedRequest:
     """Settle the recipe, the kind of model and all settings of a request.
 
     The layers of settings, later ones win: bundled corpus < recipe < language models to start from
@@ -71,10 +71,10 @@ def resolve_request(request: Request) -> Settled:
 
     resolved = resolve(kind.all_settings, layers)
     _check_inherited(resolved, inherited)
-    return Settled(recipe, kind, resolved)
+    return ResolvedRequest(recipe, kind, resolved)
 
 
-def _check_recipe_and_model(request: Request) -> None:
+def _check_recipe_and_model(request: TrainingRequest) -> None:
     """Refuse a recipe together with a model of another kind than the recipe makes, and counts
     together with the text that they replace."""
     if request.text and request.counts is not None:
@@ -92,7 +92,7 @@ def _check_recipe_and_model(request: Request) -> None:
             )
 
 
-def _settings_of_corpus(request: Request, task: AnyTask) -> dict[str, Any]:
+def _settings_of_corpus(request: TrainingRequest, task: AnyTask) -> dict[str, Any]:
     """Return the columns of a bundled corpus of pairs and the settings of its network. A file of
     its name comes first."""
     name = request.text[0] if request.text else task.usual_corpus
@@ -102,7 +102,7 @@ def _settings_of_corpus(request: Request, task: AnyTask) -> dict[str, Any]:
     return {"column": corpus.column, "target_column": corpus.target_column, **corpus.settings}
 
 
-def _request_layers(request: Request) -> list[Layer]:
+def _request_layers(request: TrainingRequest) -> list[Layer]:
     """Return the settings that the request itself contains, the lowest layer first."""
     flags = dict(request.flags)
     if request.model:
@@ -114,7 +114,7 @@ def _request_layers(request: Request) -> list[Layer]:
     return [*from_file, *request.extra_layers, assigned, Layer(USER, flags)]
 
 
-def _recipe_for(request: Request, chosen: list[Layer]) -> str | None:
+def _recipe_for(request: TrainingRequest, chosen: list[Layer]) -> str | None:
     """Return the name of the recipe asked for, or else the task's usual one."""
     model = _topmost(chosen, "model")
     if model in recipes.names() and model not in registry.KINDS:
@@ -172,7 +172,7 @@ class _Inherited:
     layer: Layer
 
 
-def _model_to_start_from(request: Request, task: str) -> str | None:
+def _model_to_start_from(request: TrainingRequest, task: str) -> str | None:
     """Return the kind of the language model that a task's network starts from, if the task has
     networks of that kind."""
     name = request.init_from or request.init_encoder_from or request.init_decoder_from
@@ -183,7 +183,7 @@ def _model_to_start_from(request: Request, task: str) -> str | None:
     return model if model in kinds else None
 
 
-def _inherited_settings(request: Request, kind: registry.Kind) -> list[_Inherited]:
+def _inherited_settings(request: TrainingRequest, kind: registry.Kind) -> list[_Inherited]:
     """Return the settings that a task's network takes over from language models."""
     if not any(getattr(request, name) for name in STARTS):
         return []
@@ -213,7 +213,7 @@ def _check_inherited(resolved: Resolved, inherited: list[_Inherited]) -> None:
 # ---- What a model of this kind does not have.
 
 
-def _check_fields(request: Request, task: AnyTask) -> None:
+def _check_fields(request: TrainingRequest, task: AnyTask) -> None:
     """Refuse what only other tasks can be asked for."""
     tasks = registry.all_tasks()
     of_tasks = frozenset[str]()
@@ -277,7 +277,7 @@ _SEVERAL = (
 )  # fmt: skip
 
 
-def request_of(text: Paths | None, request: dict[str, Any]) -> Request:
+def request_of(text: Paths | None, request: dict[str, Any]) -> TrainingRequest:
     """Return the request that the text and the keywords of :func:`train` make."""
     texts: tuple[str, ...] = ()
     if text is not None:
@@ -290,7 +290,9 @@ def request_of(text: Paths | None, request: dict[str, Any]) -> Request:
         )
 
     # Keywords that are no fields of a request are settings.
-    known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
+    known = {
+        name: request.pop(name) for name in TrainingRequest.__dataclass_fields__ if name in request
+    }
     flags = {**known.pop("flags", {}), **request}
 
     for name in _SEVERAL:
@@ -302,7 +304,7 @@ def request_of(text: Paths | None, request: dict[str, Any]) -> Request:
         known["output"] = Path(known["output"])
     if known.get("recipe") is not None:
         known["recipe"] = os.fspath(known["recipe"])
-    return Request(text=texts, flags=flags, **known)
+    return TrainingRequest(text=texts, flags=flags, **known)
 
 
 def _paths(given: Paths, what: str) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ from rnnlm.text import sources
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.vectors import COUNTED
 from rnnlm.training.card import STARTS
-from rnnlm.training.request import Data, Request
+from rnnlm.training.request import TrainingData, TrainingRequest
 
 MAY_CHANGE = {
     "device", "threads", "memory", "temp", "workers", "dask",
@@ -53,7 +53,7 @@ _TEXTS = {
 # ---- What makes a run.
 
 
-def identity_of(request: Request, resolved: Resolved) -> dict[str, str]:
+def identity_of(request: TrainingRequest, resolved: Resolved) -> dict[str, str]:
     """Return what the result of a run depends on: its settings, before its texts have brought any,
     and the signatures of the texts and models that it reads."""
     identity = {}
@@ -67,7 +67,7 @@ def identity_of(request: Request, resolved: Resolved) -> dict[str, str]:
     return identity
 
 
-def _signatures(request: Request, resolved: Resolved) -> dict[str, str]:
+def _signatures(request: TrainingRequest, resolved: Resolved) -> dict[str, str]:
     """Return the signatures of the texts and models that a run reads, by what they are for."""
     found: dict[str, str] = {}
     for field, role in _TEXTS.items():
@@ -101,7 +101,7 @@ def _signature_of_model(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Done:
+class CompletedRun:
     """A finished run: its model is in the folder, whole and evaluated."""
 
     output: Path
@@ -128,7 +128,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Begun:
+class InterruptedRun:
     """A run that was cut off. manifest: of its best model so far. stored: its last checkpoint;
     None: training has finished, and only its exact evaluation is missing."""
 
@@ -136,7 +136,7 @@ class Begun:
     stored: checkpoints.Checkpointed | None
 
 
-def standing(folder: Path, wanted: Identity) -> Done | Begun | None:
+def find_stored_run(folder: Path, wanted: Identity) -> CompletedRun | InterruptedRun | None:
     """Return what `folder` holds of the run that is `wanted`; None: nothing, or so little that it
     starts over. Refuse a folder that holds a model of another run."""
     if not is_model(folder):
@@ -166,17 +166,21 @@ def standing(folder: Path, wanted: Identity) -> Done | Begun | None:
     assert identity is not None
     stored = checkpoints.load(folder)
     if stored is not None and _is_same(stored.identity, identity):
-        return Begun(there, stored)
-    _tell_start(folder, there)
+        return InterruptedRun(there, stored)
+    _notice_start(folder, there)
     return None
 
 
-def _ended(folder: Path, there: Manifest) -> Done | Begun:
+def _ended(folder: Path, there: Manifest) -> CompletedRun | InterruptedRun:
     """Return a run whose training has finished. Refuse it if its model is damaged."""
     faults = file_faults(folder, there, MOST_HASHED)
     if faults:
         raise OutputError(f"the model of this run in {folder} is damaged", faults[0], WAYS_OUT)
-    return Done(folder, there) if MetricsLog(folder).is_complete else Begun(there, None)
+    return (
+        CompletedRun(folder, there)
+        if MetricsLog(folder).is_complete
+        else InterruptedRun(there, None)
+    )
 
 
 def _has_grown(there: Manifest, identity: Identity, wanted: Identity) -> bool:
@@ -205,7 +209,7 @@ def _is_same(stored: Identity, identity: Identity) -> bool:
     return {**stored, **length} == {**identity, **length}
 
 
-def _tell_start(folder: Path, there: Manifest) -> None:
+def _notice_start(folder: Path, there: Manifest) -> None:
     """Send a notice that a run starts over, as it was interrupted before its first checkpoint.
     Refuse to start over one that has ended, as its model would be lost."""
     if "stopped" in there.training:
@@ -220,7 +224,7 @@ def _tell_start(folder: Path, there: Manifest) -> None:
     )
 
 
-def check_text(folder: Path, begun: Begun, data: Data) -> None:
+def check_text(folder: Path, begun: InterruptedRun, data: TrainingData) -> None:
     """Refuse to resume a run whose training text has changed, though nothing showed it before it
     was read: that of a data set, say."""
     if begun.manifest.training.get("train_data") != data.train.lines_hash:

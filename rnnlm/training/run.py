@@ -48,8 +48,8 @@ from rnnlm.text.lines import Progress, prefixed, silent
 from rnnlm.training import card
 from rnnlm.training.card import STARTS
 from rnnlm.training.plan import Plan
-from rnnlm.training.request import CountedText
-from rnnlm.training.resume import Done
+from rnnlm.training.request import TextData
+from rnnlm.training.resume import CompletedRun
 
 # ---- What a training run writes during training: the best model, checkpoints to resume from, the
 # log of its events.
@@ -272,7 +272,7 @@ def run(
         if plan.trained is None:
             yield from _take_part(plan, stop, save)
         else:
-            yield Done(plan.output, plan.trained).finished
+            yield CompletedRun(plan.output, plan.trained).finished
         return
 
     log = MetricsLog(plan.output)
@@ -289,12 +289,12 @@ def run(
             log.add(event)
             yield event
             if isinstance(event, Started) and isinstance(plan.initial, TrainingState):
-                _go_on_with_log(log, event, plan.initial)
+                _resume_log(log, event, plan.initial)
         if log.pending and not log.write():
             notice(f"{log.path} cannot be written: it lacks the last {len(log.pending)} events")
 
 
-def _go_on_with_log(log: MetricsLog, started: Started, initial: TrainingState) -> None:
+def _resume_log(log: MetricsLog, started: Started, initial: TrainingState) -> None:
     """Cut the log of a resumed run back to its checkpoint, and append to it from there."""
     facts = initial.facts
     position = facts.get("metrics_bytes")
@@ -343,14 +343,14 @@ def _work(
 
     # No evaluation if someone is waiting for the end, or if the weights are no good.
     results = {}
-    texts: dict[str, CountedText] = {}
+    texts: dict[str, TextData] = {}
     if event.stopped not in ("request", "diverged") and not stop():
         texts = _evaluated(plan)
     if texts:
         yield Evaluating(tuple(texts))
         results = _results(plan, event.model, manifest.fingerprint, texts, progress)
         if is_whole:
-            _tell_growing_states(results, event.best_ppl_token)
+            _notice_growing_states(results, event.best_ppl_token)
         storage.save_results(manifest, results, _facts(plan, time.perf_counter() - began, event))
 
     if event.stopped == "diverged":
@@ -373,17 +373,17 @@ def _end(plan: Plan, trained: Manifest, storage: RunStorage, progress: Progress)
     manifest = storage.save_results(trained, results, trained.training)
     if plan.kind.cleaning is not None:
         plan.kind.clean_up(plan.resolved, plan.data)
-    yield Done(plan.output, manifest).finished
+    yield CompletedRun(plan.output, manifest).finished
 
 
-def _evaluated(plan: Plan) -> dict[str, CountedText]:
+def _evaluated(plan: Plan) -> dict[str, TextData]:
     """Return the texts that the model is evaluated on at the end."""
     texts = {"valid": plan.data.valid, "test": plan.test}
     return {name: text for name, text in texts.items() if text is not None}
 
 
 def _results(
-    plan: Plan, model: Any, fingerprint: str, texts: dict[str, CountedText], progress: Progress
+    plan: Plan, model: Any, fingerprint: str, texts: dict[str, TextData], progress: Progress
 ) -> dict[str, dict[str, Any]]:
     """Evaluate the best weights exactly on each text."""
     model.fingerprint = fingerprint
@@ -395,7 +395,9 @@ def _results(
     return results
 
 
-def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: float | None) -> None:
+def _notice_growing_states(
+    results: dict[str, dict[str, Any]], ppl_in_training: float | None
+) -> None:
     """Send a notice if the exact perplexity is far above the one in training.
 
     Validation in training reads short streams. A state that grows over a long stream (ReLU units)

@@ -253,7 +253,7 @@ def _plot(
     some = itertools.islice(drawn.items(), MOST_LINES)
     for place, (name, found) in enumerate(some):
         steps, values = zip(*found, strict=True)
-        its = plotting.look(place)
+        its = plotting.series_style(place)
         axes.plot(
             steps,
             values,
@@ -302,7 +302,7 @@ _NO_RUN = (
 
 
 @dataclass(frozen=True)
-class Figures:
+class MetricsTable:
     """The metrics of one text, or of one column of its labels."""
 
     title: str
@@ -464,7 +464,7 @@ def _about(folder: Path, history: RunHistory, manifest: Manifest | None) -> list
     return rows
 
 
-def _figures(evaluations: Mapping[str, Evaluation]) -> Iterator[Figures]:
+def _figures(evaluations: Mapping[str, Evaluation]) -> Iterator[MetricsTable]:
     """Yield what was measured on each text, or on each column of its labels."""
     for text, its in evaluations.items():
         for column in its.column_names:
@@ -476,7 +476,7 @@ def _figures(evaluations: Mapping[str, Evaluation]) -> Iterator[Figures]:
             for remark in its.remarks:
                 rows.append(("note", remark))
             signatures = [each.signature for each in its.mains if each.column == column]
-            yield Figures(title, rows, signatures)
+            yield MetricsTable(title, rows, signatures)
 
 
 def _without_plots(history: RunHistory) -> str:

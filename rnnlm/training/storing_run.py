@@ -1,8 +1,8 @@
 """A training run that Python holds: it stores its work however it is left.
 
 A generator that is dropped or interrupted in the middle of a step is lost, and with it the work
-since the last checkpoint. So no caller holds the generator of a run: :class:`Work` asks it to stop
-at the next step and lets it store its work, as Ctrl-C does on the command line. A notebook
+since the last checkpoint. So no caller holds the generator of a run: :class:`StoringRun` asks it to
+stop at the next step and lets it store its work, as Ctrl-C does on the command line. A notebook
 keeps the traceback of an interruption, and with it every object on the way, so the run would not be
 dropped: therefore Ctrl-C is handled here.
 """
@@ -17,12 +17,12 @@ from rnnlm.errors import TrainingError, notice
 from rnnlm.events import Evaluating, Event
 from rnnlm.text.lines import Progress, silent
 from rnnlm.training.plan import Plan
-from rnnlm.training.resume import Done
+from rnnlm.training.resume import CompletedRun
 
 Runner = Callable[[Plan, Callable[[], bool], Callable[[], bool], Progress], Iterator[Event]]
 
 
-class Work:
+class StoringRun:
     """The run behind a :class:`rnnlm.TrainingRun`. It holds no reference to that, which can be
     dropped.
 
@@ -32,7 +32,7 @@ class Work:
 
     def __init__(
         self,
-        make_plan: Callable[[], Plan | Done],
+        make_plan: Callable[[], Plan | CompletedRun],
         runner: Runner,
         stop: Callable[[], bool],
         save: Callable[[], bool],
@@ -41,7 +41,7 @@ class Work:
         self.runner = runner
         self.stop = stop
         self.save = save
-        self.plan: Plan | Done | None = None
+        self.plan: Plan | CompletedRun | None = None
         self.progress: Progress = silent
         self.events = self._events()
         self.process = os.getpid()
@@ -105,19 +105,19 @@ class Work:
             return False
         return self.is_started and self.plan.kind.trains_in_steps
 
-    def planned(self) -> Plan | Done:
+    def planned(self) -> Plan | CompletedRun:
         """Return the plan of the run, which is made when it is first asked for: it reads the
         texts. A notice says that the run is done."""
         if self.plan is None:
             self.is_started = True
             self.plan = self.make_plan()
-            if isinstance(self.plan, Done):
+            if isinstance(self.plan, CompletedRun):
                 self.plan.tell()
         return self.plan
 
     def _events(self) -> Generator[Event, None, None]:
         plan = self.planned()
-        if isinstance(plan, Done):
+        if isinstance(plan, CompletedRun):
             yield plan.finished
             return
         yield from self.runner(plan, self._wants_end, self.save, lambda said: self.progress(said))
@@ -157,10 +157,10 @@ class Work:
 # ---- Ctrl-C, handled for all runs that have begun and not ended. A program with its own handler
 # keeps it.
 
-_open_runs: set[Work] = set()
+_open_runs: set[StoringRun] = set()
 
 
-def _handle_interrupts(work: Work) -> None:
+def _handle_interrupts(work: StoringRun) -> None:
     """Handle Ctrl-C as long as any run is open."""
     _open_runs.add(work)
     is_main = threading.current_thread() is threading.main_thread()

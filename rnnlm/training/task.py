@@ -19,12 +19,12 @@ from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import TextSettings, silent
 from rnnlm.text.sources import SourceSettings
-from rnnlm.training.request import CountedText, Data, Request, Texts
+from rnnlm.training.request import TextData, Texts, TrainingData, TrainingRequest
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from rnnlm.evaluation.comparison.pairing import Comparable, Comparing, Comparison
+    from rnnlm.evaluation.comparison.pairing import ComparableMetrics, Comparer, Comparison
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.evaluation.comparison.stored import StoredModel
     from rnnlm.evaluation.metrics import Evaluation
@@ -46,7 +46,7 @@ class Examples(Protocol):
 # Data that a model is evaluated on: by their names, or as they were read.
 Given = str | Path | Sequence[str | Path] | Text | EncodedText | Examples
 M = TypeVar("M")  # a model of the task
-D = TypeVar("D", bound=CountedText)  # data that it is trained or evaluated on, as it reads them
+D = TypeVar("D", bound=TextData)  # data that it is trained or evaluated on, as it reads them
 C = TypeVar("C")  # what encodes its data: its tokenizer and, of some tasks, the labels
 K = TypeVar("K")  # the keywords of its evaluation, as a settings class
 
@@ -114,21 +114,21 @@ class Task(ABC, Generic[M, D, C, K]):
 
     @abstractmethod
     def open_texts(
-        self, request: Request, resolved: Resolved, kind: "Kind", progress: "Progress"
+        self, request: TrainingRequest, resolved: Resolved, kind: "Kind", progress: "Progress"
     ) -> Texts:
         """Read and encode what a request asks for."""
 
     # ---- What its models begin with, and hold beside weights.
 
     def initial_settings(
-        self, request: Request, kind: "Kind"
+        self, request: TrainingRequest, kind: "Kind"
     ) -> list[tuple[str, str, dict[str, Any]]]:
         """Return the settings that a network has of the models that it starts from: (option, name
         of the model, settings)."""
         return []
 
     def initial_weights(
-        self, request: Request, kind: "Kind", resolved: Resolved, data: Data
+        self, request: TrainingRequest, kind: "Kind", resolved: Resolved, data: TrainingData
     ) -> "dict[str, np.ndarray] | None":
         """Return the weights that a network starts from, by name; None where all are random."""
         return None
@@ -203,11 +203,11 @@ class Task(ABC, Generic[M, D, C, K]):
     @abstractmethod
     def comparing(
         self, data: Given | D, options: K | None, settings: "ComparisonSettings"
-    ) -> "Comparing[Any, Any, Any]":
+    ) -> "Comparer[Any, Any, Any]":
         """Return what compares models on these data."""
 
     @abstractmethod
-    def comparable_stored(self, models: "Sequence[StoredModel]") -> "Comparable":
+    def comparable_stored(self, models: "Sequence[StoredModel]") -> "ComparableMetrics":
         """Return which of the metrics compare that were stored when models were trained; raise
         ComparisonError if none does."""
 
@@ -242,24 +242,24 @@ class ExampleTask(Task[M, D, C, K]):
         return resolve_name(f"{self.package}.{function}")(*arguments)
 
     def open_texts(
-        self, request: Request, resolved: Resolved, kind: "Kind", progress: "Progress"
+        self, request: TrainingRequest, resolved: Resolved, kind: "Kind", progress: "Progress"
     ) -> Texts:
         return self._call("texts:open_texts", request, resolved, kind, progress)
 
     def initial_settings(
-        self, request: Request, kind: "Kind"
+        self, request: TrainingRequest, kind: "Kind"
     ) -> list[tuple[str, str, dict[str, Any]]]:
         return self._call("transfer:settings", request, kind)
 
     def initial_weights(
-        self, request: Request, kind: "Kind", resolved: Resolved, data: Data
+        self, request: TrainingRequest, kind: "Kind", resolved: Resolved, data: TrainingData
     ) -> "dict[str, np.ndarray] | None":
         return self._call("transfer:weights", request, resolved, data)
 
     def codec(self, tokenizer: "Tokenizer", files: dict[str, bytes]) -> C:
         return self._call("data:codec", tokenizer, files)
 
-    def comparable_stored(self, models: "Sequence[StoredModel]") -> "Comparable":
+    def comparable_stored(self, models: "Sequence[StoredModel]") -> "ComparableMetrics":
         return self._call("evaluation.comparison:comparable_stored", models)
 
     def read(self, model: M, data: Given | D, options: K | None = None, called: str = "") -> D:

@@ -27,7 +27,7 @@ from rnnlm.tasks.labelling.evaluation import evaluation as labels
 from rnnlm.tasks.seq2seq.evaluation import evaluation as pairs
 from rnnlm.training import grid
 from rnnlm.training.grid_request import Combination
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from support import tiny_models, tiny_seq2seq, tiny_tasks, tiny_translators
 from support.saved_models import edit_config
 from support.tiny_models import LINES
@@ -146,7 +146,7 @@ def log(place: Path, name: str, **validated: object) -> None:
 
 def grid_row(place: Path, name: str) -> dict[str, object]:
     """Return the row of a grid for the run that left this model."""
-    asked = Combination("run", {"model": name}, Request(output=place / name), None, None)
+    asked = Combination("run", {"model": name}, TrainingRequest(output=place / name), None, None)
     return grid.read(asked).to_dict()
 
 

@@ -8,7 +8,7 @@ from rnnlm.training.recipes import recipe as overview
 def test_all_recipes_are_listed_with_purpose_and_results(rnnlm):
     columns, *rows = rnnlm("list", "recipes").rows
     assert columns == ["recipe", "purpose", "published", "ours", "off by", "time"]
-    assert [tuple(row) for row in rows] == [tuple(line.cells()) for line in overview.lines()]
+    assert [tuple(row) for row in rows] == [tuple(line.cells()) for line in overview.recipe_rows()]
     assert [row[0] for row in rows] == [*overview.names()] and all(all(row) for row in rows)
 
 

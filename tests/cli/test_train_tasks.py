@@ -8,7 +8,7 @@ from rnnlm.errors import RnnlmError
 from rnnlm.events import never
 from rnnlm.storage import model_folder
 from rnnlm.tasks.labelling import texts
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 from support.tiny_tasks import TRAIN, VALID, columns, table
 
@@ -68,7 +68,7 @@ def test_held_out_examples_have_all_labels(data, task):
     (data / "sorted").write_text(form.format("".join(lines)), encoding="utf-8")
     found = [
         texts.open_texts(request, resolved, kind, never)
-        for request in [Request(text=("sorted",), task=task, flags={"holdout": 0.2})] * 2
+        for request in [TrainingRequest(text=("sorted",), task=task, flags={"holdout": 0.2})] * 2
         for _, kind, resolved in [resolve_request(request)]
     ]
     train, valid = found[0].data.train.examples, found[0].data.valid.examples

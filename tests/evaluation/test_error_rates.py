@@ -2,14 +2,14 @@ import pytest
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.error_rates import error_counts, symbol_error_rate, word_error_rate
-from rnnlm.evaluation.resampling import Measure
+from rnnlm.evaluation.resampling import CountedMetric
 
 
 def rates(references, predicted):
     its = error_counts(
         [[each.split() for each in row] for row in references], [each.split() for each in predicted]
     )
-    return Measure(its, word_error_rate).value, Measure(its, symbol_error_rate).value
+    return CountedMetric(its, word_error_rate).value, CountedMetric(its, symbol_error_rate).value
 
 
 def test_rates_worked_out_by_hand():

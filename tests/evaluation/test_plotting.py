@@ -85,16 +85,16 @@ def test_colour_blind_readers_tell_all_series_apart(eyes):
 
 
 def test_no_two_of_24_series_look_alike():
-    looks = [plotting.look(number) for number in range(24)]
-    assert len({(each.colour, each.line) for each in looks}) == 24
-    assert len({(each.colour, each.marker) for each in looks}) == 24
+    styles = [plotting.series_style(number) for number in range(24)]
+    assert len({(each.colour, each.line) for each in styles}) == 24
+    assert len({(each.colour, each.marker) for each in styles}) == 24
 
 
 def test_a_missing_model_leaves_other_colours():
-    looks = plotting.looks_of(["a", "b", "c"])
+    styles = plotting.series_styles(["a", "b", "c"])
     figure, axes = plotting.new_figure("", "x", "y")
     for name in ("a", "c"):
-        axes.plot([0, 1], color=looks[name].colour, label=name)
+        axes.plot([0, 1], color=styles[name].colour, label=name)
     assert colours_of(figure) == {"a": plotting.COLOURS[0], "c": plotting.COLOURS[2]}
 
 
@@ -120,9 +120,9 @@ def test_millions_are_named_once_below_the_axis():
 def test_long_names_stay_inside_the_picture(series):
     drawn, axes = plotting.new_figure("a title that is long " * 5, "x", "y", 5.0)
     for number in range(series):
-        look = plotting.look(number)
+        style = plotting.series_style(number)
         name = plotting.short_name(f"a/folder/of/models/with/a/long/name-{number}")
-        axes.plot([0, number], look.line, color=look.colour, marker=look.marker, label=name)
+        axes.plot([0, number], style.line, color=style.colour, marker=style.marker, label=name)
     plotting.legend_below(drawn, axes)
     assert faults_of(drawn) == [] and len(colours_of(drawn)) == series
 

@@ -5,8 +5,8 @@ import pytest
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.resampling import (
-    Counts,
-    Measure,
+    CountedMetric,
+    SentenceCounts,
     bootstrap_interval,
     paired_difference,
     permutation_p,
@@ -74,15 +74,17 @@ def test_f1_intervals_have_nominal_coverage():
     for seed in range(100):
         gold = generator.integers(0, 5, 80)
         right = generator.binomial(gold, 0.8)
-        counts = Counts.of_numbers(right, right + generator.integers(0, 3, 80), gold)
-        interval = bootstrap_interval(Measure(counts, f1), resamples=200, seed=seed)
+        counts = SentenceCounts.of_numbers(right, right + generator.integers(0, 3, 80), gold)
+        interval = bootstrap_interval(CountedMetric(counts, f1), resamples=200, seed=seed)
         covered += interval.low <= truth <= interval.high
     assert 0.90 <= covered / 100 <= 0.99
 
 
 def test_p_is_exact_for_few_differing_sentences():
     right = np.array([[3, 4, 2, 5, 1, 3, 5], [4, 5, 4, 4, 2, 4, 5]])
-    first, second = (Measure(Counts.of_numbers(row, [5] * 7, [5] * 7), f1) for row in right)
+    first, second = (
+        CountedMetric(SentenceCounts.of_numbers(row, [5] * 7, [5] * 7), f1) for row in right
+    )
     difference = paired_difference(first, second)
     assert difference.p == permutation_p(right[1] - right[0])
     assert difference.interval.estimate == pytest.approx(5 / 35)
@@ -130,7 +132,7 @@ def test_types_predicted_by_one_system_only_count():
 
 
 def test_undefined_figures_and_mismatched_sentences_are_not_compared():
-    empty = Measure(Counts.of_numbers([], [], []), f1)
+    empty = CountedMetric(SentenceCounts.of_numbers([], [], []), f1)
     assert bootstrap_interval(empty) is None and paired_difference(empty, empty) is None
     found = [measures(system(gold_labels(9, size), 1, 0.1))["f1"] for size in (5, 6)]
     with pytest.raises(UsageError, match="cannot be compared"):

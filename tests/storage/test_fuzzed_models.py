@@ -15,7 +15,7 @@ import rnnlm
 from rnnlm.errors import RnnlmError
 from rnnlm.lm.base import stored_model
 from rnnlm.scoring.generation.drawing import generate
-from rnnlm.scoring.generation.sampling import Drawing
+from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import tensors
 from rnnlm.storage.files.tensors import DTYPES
@@ -126,7 +126,7 @@ def test_damaged_numbers_are_scored_or_refused(folders, name, data):
             value_or_error(
                 lambda: rnnlm.Model(loaded[0]).score_sentences(["the cat sat", "a dog zorp"])
             )
-            value_or_error(lambda: list(generate(loaded[0], Drawing(max_tokens=5))))
+            value_or_error(lambda: list(generate(loaded[0], GenerationSettings(max_tokens=5))))
 
 
 ARRAYS = {

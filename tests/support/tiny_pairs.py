@@ -14,7 +14,7 @@ from rnnlm.lm.neural.training.trainer import Trainer
 from rnnlm.storage import model_folder
 from rnnlm.tasks.seq2seq.data import PairTrainingData, encode_pairs, make_codec
 from rnnlm.tasks.seq2seq.fitting import make_trainer
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from support.tiny_translators import numbers, parallel_text
 
 Rows = Sequence[tuple[str, str]]
@@ -35,11 +35,11 @@ def settings_of(name: str, **settings: Any) -> Resolved:
 
 def data_of(resolved: Resolved, train: Rows = TRAIN, valid: Rows | None = None) -> PairTrainingData:
     """Return pairs in the form that a network reads."""
-    return opened(Request(), resolved, train, valid)[0]
+    return opened(TrainingRequest(), resolved, train, valid)[0]
 
 
 def opened(
-    request: Request, resolved: Resolved, train: Rows = TRAIN, valid: Rows | None = None
+    request: TrainingRequest, resolved: Resolved, train: Rows = TRAIN, valid: Rows | None = None
 ) -> tuple[PairTrainingData, Resolved]:
     """Return pairs in the form that a network reads, and the settings completed by those of the
     tokenizers."""

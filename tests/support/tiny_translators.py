@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rnnlm.tasks.seq2seq.pairs import Pair, ParallelText
+from rnnlm.tasks.seq2seq.pairs import ParallelPair, ParallelText
 from support.commands import Trained, train
 
 NUMBERS = {
@@ -43,7 +43,7 @@ def table(rows: list[tuple[str, str]]) -> str:
 def parallel_text(rows: list[tuple[str, Any]]) -> ParallelText:
     """Return pairs in memory. A target is one reference, or a tuple of several."""
     pairs = tuple(
-        Pair(source, (target,) if isinstance(target, str) else target, line, "memory")
+        ParallelPair(source, (target,) if isinstance(target, str) else target, line, "memory")
         for line, (source, target) in enumerate(rows, start=1)
     )
     return ParallelText(pairs, "source", "target", "tsv")

@@ -14,7 +14,7 @@ from rnnlm.events import Validated, never
 from rnnlm.tasks.labelling.data import MULTI, encode_examples
 from rnnlm.tasks.labelling.evaluation import evaluation
 from rnnlm.tasks.labelling.fitting import make_trainer
-from rnnlm.tasks.labelling.model import Search, predict
+from rnnlm.tasks.labelling.model import LabelSearch, predict
 from rnnlm.tasks.seq2seq.decoding import translate
 from support import tiny_pairs
 from support.tiny_tasks import TRAIN, VALID, data_of, fit, labelled, run, settings_of
@@ -154,7 +154,7 @@ def test_validation_of_nan_weights_is_the_worst(task, settings):
             weight.fill_(torch.nan)
     assert trainer.validation.validation.run(never).loss_nats == math.inf
     if task != "seq2seq":
-        search, texts = Search(probabilities=True), [["a", "b"], ["c"]]
+        search, texts = LabelSearch(probabilities=True), [["a", "b"], ["c"]]
         assert len(predict(trainer.objective.model(), texts, search)) == 2
 
 

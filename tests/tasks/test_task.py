@@ -8,7 +8,7 @@ from rnnlm import registry
 from rnnlm.config import names_of
 from rnnlm.errors import SettingsError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 
 TASKS = registry.all_tasks()
 
@@ -16,7 +16,7 @@ TASKS = registry.all_tasks()
 @pytest.mark.parametrize("task", TASKS, ids=str)
 def test_a_task_speaks_of_what_there_is(task):
     assert registry.task(task.name) is task
-    assert task.request_fields <= {each.name for each in fields(Request)}
+    assert task.request_fields <= {each.name for each in fields(TrainingRequest)}
     assert task.compares_by <= {each.name for each in fields(ComparisonSettings)}
     kinds = registry.kinds_of(task.name)
     assert kinds[registry.USUAL_MODEL].task == task.name

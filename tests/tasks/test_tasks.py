@@ -18,7 +18,7 @@ from rnnlm.scoring.generation.drawing import generate
 from rnnlm.tasks.labelling.batches import batch_tensors
 from rnnlm.tasks.labelling.data import MULTI, encode_examples, encode_words
 from rnnlm.tasks.labelling.evaluation import evaluation
-from rnnlm.tasks.labelling.model import Search, predict
+from rnnlm.tasks.labelling.model import LabelSearch, predict
 from rnnlm.tasks.labelling.networks.heads import TaggingHead
 from rnnlm.tasks.seq2seq.data import encode_pairs
 from rnnlm.tasks.seq2seq.decoding import translate
@@ -125,7 +125,7 @@ def answers(model) -> str:
     """Return all that a model says of the examples, bit by bit."""
     if model.task == "seq2seq":
         return repr(target_scores(model, encoded(model)).tolist())
-    return repr(predict(model, TEXTS, Search(probabilities=True)))
+    return repr(predict(model, TEXTS, LabelSearch(probabilities=True)))
 
 
 def scores(model, chosen):
@@ -241,7 +241,7 @@ def test_bf16_run_is_close_to_fp32(task, name, settings):
 
 @of_labels
 def test_label_probabilities_sum_to_one_and_match_predictions(model):
-    search = Search(probabilities=True)
+    search = LabelSearch(probabilities=True)
     for column, *found in zip(model.codec.columns, *predict(model, TEXTS, search), strict=True):
         for words, each in zip(TEXTS, found, strict=True):
             rows = len(words) if column.level == "word" else 1

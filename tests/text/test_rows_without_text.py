@@ -22,7 +22,7 @@ from rnnlm.tasks.text_files import TextFileSettings
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.sources import SourceSettings
-from rnnlm.tools.filtering.shards import Reading, open_shard
+from rnnlm.tools.filtering.shards import ShardReadSettings, open_shard
 from rnnlm.tools.rescoring.files import read_nbest
 
 TEXTS = ["null", "a hen", None, "NaN", "", "NA"]
@@ -143,7 +143,7 @@ def test_no_labels_are_labels_of_a_kind(tmp_path):
 
 def filtered(source, **reading):
     documents = []
-    for chunk in open_shard(source, Reading("text", **reading)).chunks():
+    for chunk in open_shard(source, ShardReadSettings("text", **reading)).chunks():
         starts = chunk.documents.starts_D.tolist()
         lines = chunk.documents.lines
         documents += [list(lines[a:b]) for a, b in itertools.pairwise(starts)]
@@ -206,7 +206,7 @@ def test_every_arrow_type_that_holds_text_is_read(tmp_path, kind):
     assert [each.text for each in read_sentences(source)] == ["a hen", "", "b", "", "a hen"]
 
     # Chosen rows keep their types.
-    [chunk] = open_shard(source, Reading("text")).chunks()
+    [chunk] = open_shard(source, ShardReadSettings("text")).chunks()
     chosen = chunk.chosen(np.array([0, 2, 4]), {"x": [1.0, None, 2.0, None, 3.0]})
     assert chosen.schema.field("text").type == column.type
     assert chosen["n"].to_pylist() == [0, 2, 4] and chosen["x"].to_pylist() == [1.0, 2.0, 3.0]

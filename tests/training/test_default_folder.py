@@ -8,7 +8,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import OutputError, RnnlmWarning
 from rnnlm.training.folders import usual_folder
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 from support.small_runs import SMALL
 
@@ -86,7 +86,7 @@ def test_loading_tells_how_the_run_ended(stopped):
 
 
 def name_for(*text, **request):
-    asked = Request(text=text, **request)
+    asked = TrainingRequest(text=text, **request)
     return usual_folder(asked, resolve_request(asked)).as_posix().removeprefix("checkpoints/")
 
 

@@ -13,7 +13,7 @@ from rnnlm.lm.base.adaptation_settings import KINDS
 from rnnlm.scoring.generation.sampling import SamplingSettings
 from rnnlm.storage.files.reading import read_by_hand
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.training.plan import Request, plan
+from rnnlm.training.plan import TrainingRequest, plan
 from support.odd_inputs import damaged, deep_json, odd_json, odd_numbers, odd_text, value_or_error
 
 pytestmark = pytest.mark.soak
@@ -78,7 +78,9 @@ def test_a_plan_of_any_settings(place, data):
     settings.pop("model", None)
     settings = {"device": "cpu", **settings} if "device" in names_of[model] else settings
     output = place / "out"
-    request = Request((str(place / "text.txt"),), model=model, assignments=settings, output=output)
+    request = TrainingRequest(
+        (str(place / "text.txt"),), model=model, assignments=settings, output=output
+    )
     planned = value_or_error(lambda: plan(request))
     if not isinstance(planned, RnnlmError):
         value_or_error(planned.parameters)

@@ -21,7 +21,7 @@ from rnnlm.training.grid import (
     train_grid,
 )
 from rnnlm.training.grid_request import GridRequest
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from support.small_runs import SMALL, numbers
 
 pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
@@ -99,7 +99,7 @@ def test_a_diverging_run_does_not_end_the_grid(text):
 
 
 def test_kinds_share_one_text_given_validation_text(text):
-    asked = Request(text=(str(text),), valid=(str(text),), flags=SMALL)
+    asked = TrainingRequest(text=(str(text),), valid=(str(text),), flags=SMALL)
     first, second = plan_grid(GridRequest(asked, {"model": ("gru", "ngram")})).plans
     assert first.data is second.data
 

@@ -16,9 +16,9 @@ from rnnlm.training.grid_request import (
     parse_axes,
     usual_folder,
 )
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 
-ASKED = Request(text=("my.txt",), output=Path("lesson"))
+ASKED = TrainingRequest(text=("my.txt",), output=Path("lesson"))
 
 
 def runs_of(*grid, **request):

@@ -14,7 +14,7 @@ from rnnlm.text.prepared.preparation import Request as PrepareRequest
 from rnnlm.text.prepared.preparation import resolve_request as resolve_prepare
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.plan import plan
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.run import run
 from support.small_runs import SMALL, write
 
@@ -55,7 +55,7 @@ def test_settings_reported_as_idle_change_nothing(text, tmp_path, monkeypatch, c
     weights = []
     for name, added in (("with", others), ("without", {})):
         flags = {**SMALL, **chosen, **added}
-        request = Request(text=(str(text),), flags=flags, output=tmp_path / name)
+        request = TrainingRequest(text=(str(text),), flags=flags, output=tmp_path / name)
         told = idle(lambda request=request: list(run(plan(request))))
         named = {
             each.removeprefix("without effect: ").split(" = ")[0]
@@ -70,7 +70,7 @@ def test_settings_reported_as_idle_change_nothing(text, tmp_path, monkeypatch, c
 
 
 def of(**request) -> list[str]:
-    return idle(lambda: plan(Request(**{"text": ("text.txt",), **request})))
+    return idle(lambda: plan(TrainingRequest(**{"text": ("text.txt",), **request})))
 
 
 def test_only_requested_settings_are_reported_with_their_needs(text, tmp_path):
@@ -115,14 +115,14 @@ def test_only_requested_settings_are_reported_with_their_needs(text, tmp_path):
 
 def test_the_ineffective_way_to_start_is_reported(text, tmp_path):
     flags = {**SMALL, "budget": "1steps"}
-    list(run(plan(Request(text=("text.txt",), flags=flags, output=tmp_path / "first"))))
+    list(run(plan(TrainingRequest(text=("text.txt",), flags=flags, output=tmp_path / "first"))))
     write(tmp_path / "vectors.txt", "the 1 2 3 4 5 6\n")
     again = {
         "flags": {**flags, "init_range": 0.5, "embeddings": "vectors.txt"},
         "init_from": "first",
         "tokenizer_from": "first",
     }
-    told = notices(lambda: plan(Request(text=("text.txt",), **again)))
+    told = notices(lambda: plan(TrainingRequest(text=("text.txt",), **again)))
     assert "without effect: init_range; the weights are those of `init_from` first" in told
     assert (
         "for the same words, the vectors of embeddings = vectors.txt replace those of "
@@ -137,7 +137,7 @@ def test_vectors_of_words_for_other_tokens_are_told(text, tmp_path):
         RnnlmWarning,
         match=r"vectors.txt has vectors of words: .* only the char tokens that are words",
     ):
-        list(run(plan(Request(text=("text.txt",), flags=flags, output=tmp_path / "m"))))
+        list(run(plan(TrainingRequest(text=("text.txt",), flags=flags, output=tmp_path / "m"))))
 
 
 def test_needs_join_settings_that_exist():

@@ -6,7 +6,7 @@ import pytest
 
 from rnnlm.errors import DeviceError, SettingsError, TextError, UsageError
 from rnnlm.training import plan as planning
-from rnnlm.training.plan import Request, plan, resolve_request
+from rnnlm.training.plan import TrainingRequest, plan, resolve_request
 from support.tiny_models import LINES
 
 
@@ -21,23 +21,27 @@ def text(tmp_path, monkeypatch):
 def test_a_missing_device_is_reported_before_reading(tmp_path):
     (tmp_path / "text").write_bytes(b"\xff")  # which cannot be read, either
     with pytest.raises(DeviceError):
-        plan(Request(text=(str(tmp_path / "text"),), flags={"device": "cuda:99"}))
+        plan(TrainingRequest(text=(str(tmp_path / "text"),), flags={"device": "cuda:99"}))
 
 
 def test_another_tokenizer_drops_the_recipes_tokenizer_settings(text):
-    _, _, resolved = planning.resolve_request(Request(recipe="demo", flags={"tokenizer": "byte"}))
+    _, _, resolved = planning.resolve_request(
+        TrainingRequest(recipe="demo", flags={"tokenizer": "byte"})
+    )
     assert resolved.values["tokenizer"] == "byte"
     assert not resolved.values["lowercase"] and not resolved.values["split_punctuation"]
-    _, _, same = planning.resolve_request(Request(recipe="demo", flags={"tokenizer": "word"}))
+    _, _, same = planning.resolve_request(
+        TrainingRequest(recipe="demo", flags={"tokenizer": "word"})
+    )
     assert same.values["lowercase"] and same.origins["lowercase"] == "recipe demo"
 
 
 @pytest.mark.parametrize(
     "request_",
     [
-        Request(flags={"order": 3}),
-        Request(assignments={"smoothing": "kn"}),
-        Request(model="lstm", flags={"prune": "0,1"}),
+        TrainingRequest(flags={"order": 3}),
+        TrainingRequest(assignments={"smoothing": "kn"}),
+        TrainingRequest(model="lstm", flags={"prune": "0,1"}),
     ],
 )
 def test_a_setting_of_another_model_names_that_model(text, request_):
@@ -47,7 +51,9 @@ def test_a_setting_of_another_model_names_that_model(text, request_):
 
 
 def test_all_families_hold_out_the_same_lines(text):
-    plans = [plan(Request(text=(text,), model=name)) for name in ("lstm", "ngram", "unigram")]
+    plans = [
+        plan(TrainingRequest(text=(text,), model=name)) for name in ("lstm", "ngram", "unigram")
+    ]
     for made in plans:
         assert made.holds_out and made.valid_is == "the last 5% of the training text, held out"
         assert made.data.valid.sentences == 1 and made.data.train.sentences == len(LINES) - 1
@@ -58,17 +64,17 @@ def test_all_families_hold_out_the_same_lines(text):
 
 def test_weights_are_tuned_on_held_out_lines(text):
     settings = {"smoothing": "jelinek-mercer"}
-    assert plan(Request(text=(text,), model="ngram", assignments=settings)).data.valid
+    assert plan(TrainingRequest(text=(text,), model="ngram", assignments=settings)).data.valid
     settings["holdout"] = "0"
     with pytest.raises(UsageError, match="jelinek-mercer needs held-out text"):
-        plan(Request(text=(text,), model="ngram", assignments=settings))
+        plan(TrainingRequest(text=(text,), model="ngram", assignments=settings))
 
 
 @pytest.mark.parametrize(("share", "held_out"), [("25%", 2), ("0.25", 2), ("0%", 0), ("12.5 %", 1)])
 def test_a_share_is_a_number_or_a_percentage(tmp_path, share, held_out):
     path = tmp_path / "text"
     path.write_text("a b\n" * 8)
-    made = plan(Request(text=(str(path),), model="unigram", assignments={"holdout": share}))
+    made = plan(TrainingRequest(text=(str(path),), model="unigram", assignments={"holdout": share}))
     assert made.data.train.sentences == 8 - held_out
 
 
@@ -78,7 +84,7 @@ def test_a_share_is_a_number_or_a_percentage(tmp_path, share, held_out):
 ])  # fmt: skip
 def test_toml_lists_may_give_numbers_per_layer(tmp_path, content, name, value):
     (tmp_path / "c.toml").write_text(content)
-    _, _, resolved = resolve_request(Request(text=("x",), recipe=str(tmp_path / "c.toml")))
+    _, _, resolved = resolve_request(TrainingRequest(text=("x",), recipe=str(tmp_path / "c.toml")))
     assert resolved.values[name] == value
 
 
@@ -86,7 +92,7 @@ def test_toml_lists_may_give_numbers_per_layer(tmp_path, content, name, value):
 def test_a_schedule_that_follows_validations_needs_validation_text(text, schedule):
     with pytest.raises(UsageError, match=f"schedule {schedule} needs validation text.*`valid`"):
         asked = {"schedule": schedule, "holdout": "0"}
-        plan(Request(text=(text,), model="lstm", assignments=asked))
+        plan(TrainingRequest(text=(text,), model="lstm", assignments=asked))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +104,7 @@ def test_unreadable_word_vectors_are_reported_before_reading_text(text, tmp_path
     (tmp_path / "text").write_bytes(b"\xff")  # which cannot be read, either
     flags = {"embeddings": str(tmp_path / "vectors")}
     with pytest.raises(TextError, match=what):
-        plan(Request(text=(str(tmp_path / "text"),), model="lstm", flags=flags))
+        plan(TrainingRequest(text=(str(tmp_path / "text"),), model="lstm", flags=flags))
 
 
 @pytest.mark.parametrize("name, value, bound", [
@@ -120,7 +126,7 @@ def test_settings_out_of_range_name_their_bound(name, value, bound):
     with pytest.raises(
         SettingsError, match=f"setting {name} = '{value}' is not valid.*{bound}"
     ) as caught:
-        resolve_request(Request(model="lstm", assignments={name: value}))
+        resolve_request(TrainingRequest(model="lstm", assignments={name: value}))
     assert caught.value.exit_code == 2
 
 
@@ -131,5 +137,5 @@ def test_settings_out_of_range_name_their_bound(name, value, bound):
 ])  # fmt: skip
 def test_contradictory_settings_are_reported_before_reading_text(assignments, hint):
     with pytest.raises(SettingsError) as caught:
-        resolve_request(Request(model="lstm", assignments=assignments))
+        resolve_request(TrainingRequest(model="lstm", assignments=assignments))
     assert hint in caught.value.hint

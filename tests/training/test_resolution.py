@@ -11,13 +11,13 @@ from rnnlm.lm.base import stored_model
 from rnnlm.runs import train
 from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Corpus
-from rnnlm.training.plan import Request, plan, resolve_request
+from rnnlm.training.plan import TrainingRequest, plan, resolve_request
 from rnnlm.training.run import run
 from support.small_runs import SMALL, numbers, write
 
 
 def settled(*, flags=None, **request):
-    _, _, resolved = resolve_request(Request(flags=flags or {}, **request))
+    _, _, resolved = resolve_request(TrainingRequest(flags=flags or {}, **request))
     return {name: (value, resolved.origins[name]) for name, value in resolved.values.items()}
 
 
@@ -30,7 +30,7 @@ def settled(*, flags=None, **request):
     ({"recipe": "unigram"}, ("unigram", "unigram")),
 ])  # fmt: skip
 def test_recipe_and_kind_follow_from_the_request(request_, expected):
-    recipe, kind, resolved = resolve_request(Request(**request_))
+    recipe, kind, resolved = resolve_request(TrainingRequest(**request_))
     assert (recipe, kind.name) == expected
     assert resolved.values["model"] == kind.name
 
@@ -49,12 +49,12 @@ def test_a_setting_of_another_task_is_refused(request_, what, why, hint):
     name = what.split("'")[1]
     with pytest.raises(SettingsError, match=what) as caught:
         assignments = {name: "3,4" if name == "filter_widths" else "1"}
-        resolve_request(Request(**request_, assignments=assignments))
+        resolve_request(TrainingRequest(**request_, assignments=assignments))
     assert why in caught.value.why and hint in caught.value.hint
 
 
 def test_recipes_of_language_models_say_nothing_of_tasks():
-    recipe, kind, resolved = resolve_request(Request(model="lstm", task="tagging"))
+    recipe, kind, resolved = resolve_request(TrainingRequest(model="lstm", task="tagging"))
     assert (recipe, kind.task, resolved.origins["hidden_size"]) == (None, "tagging", "default")
 
 
@@ -67,7 +67,7 @@ def test_output_and_output_layer_are_distinct_in_python(text):
 @pytest.mark.parametrize("content", ['model = "gru"\n', 'recipe = "gru"\n'])
 def test_a_recipe_file_may_name_the_model_or_a_recipe(tmp_path, content):
     file = write(tmp_path / "mine.toml", f"{content}hidden_size = 7\n")
-    recipe, kind, resolved = resolve_request(Request(recipe=str(file)))
+    recipe, kind, resolved = resolve_request(TrainingRequest(recipe=str(file)))
     assert (recipe, kind.name) == ("gru", "gru")
     assert resolved.values["hidden_size"] == 7 and resolved.origins["hidden_size"] == str(file)
 
@@ -75,7 +75,7 @@ def test_a_recipe_file_may_name_the_model_or_a_recipe(tmp_path, content):
 def test_a_copy_of_a_recipe_is_a_recipe(tmp_path):
     bundled = resources.files("rnnlm.training.recipes") / "lstm.toml"
     file = write(tmp_path / "mine.toml", bundled.read_text(encoding="utf-8"))
-    request = Request(text=("x",), recipe=str(file))
+    request = TrainingRequest(text=("x",), recipe=str(file))
     assert request.recipe is None
     assert request.from_file.values["hidden_size"] == 512
 
@@ -83,12 +83,12 @@ def test_a_copy_of_a_recipe_is_a_recipe(tmp_path):
 def test_a_recipe_file_names_a_recipe_that_exists(tmp_path):
     file = write(tmp_path / "mine.toml", 'recipe = "gruu"\n')
     with pytest.raises(SettingsError, match="unknown recipe 'gruu'.*did you mean 'gru'"):
-        Request(recipe=str(file))
+        TrainingRequest(recipe=str(file))
 
 
 def test_a_recipe_of_another_kind_is_refused():
     with pytest.raises(UsageError, match="recipe gru is of kind gru, not lstm"):
-        resolve_request(Request(recipe="gru", model="lstm"))
+        resolve_request(TrainingRequest(recipe="gru", model="lstm"))
 
 
 @pytest.mark.parametrize("request_, message", [
@@ -107,7 +107,7 @@ def test_a_recipe_of_another_kind_is_refused():
 ])  # fmt: skip
 def test_settings_that_are_not_valid_are_wrong_usage(request_, message):
     with pytest.raises(SettingsError, match=message) as caught:
-        resolve_request(Request(**request_))
+        resolve_request(TrainingRequest(**request_))
     assert caught.value.exit_code == 2
 
 
@@ -120,7 +120,7 @@ def test_useless_general_flags_are_ignored_with_a_notice():
 
 
 def test_a_plan_knows_its_models_size(text):
-    made = plan(Request(text=(str(text),), flags=SMALL))
+    made = plan(TrainingRequest(text=(str(text),), flags=SMALL))
     *_, finished = run(made)
     assert made.parameters() == sum(array.size for array in numbers(finished.folder).values())
 
@@ -130,11 +130,15 @@ def test_a_width_overridden_by_layer_sizes_is_reported(text):
         RnnlmWarning,
         match="without effect: hidden_size = 32 needs layer_sizes = none .it is 1150,1150,400",
     ):
-        plan(Request(text=(str(text),), recipe="awd-lstm-fast", assignments={"hidden_size": "32"}))
+        plan(
+            TrainingRequest(
+                text=(str(text),), recipe="awd-lstm-fast", assignments={"hidden_size": "32"}
+            )
+        )
 
 
 def test_the_last_lines_are_held_out_by_default(text, lines):
-    made = plan(Request(text=(str(text),), flags={**SMALL, "holdout": 0.1}))
+    made = plan(TrainingRequest(text=(str(text),), flags={**SMALL, "holdout": 0.1}))
     assert (made.data.train.sentences, made.data.valid.sentences) == (90, 10)
     assert made.valid_is == "the last 10% of the training text, held out"
     expected = lines[89].split()
@@ -144,16 +148,21 @@ def test_the_last_lines_are_held_out_by_default(text, lines):
 def test_a_vocabulary_comes_from_training_text_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "t.txt", "a b\n" * 9 + "held out\n")
-    made = plan(Request(text=(str(path),), flags={**SMALL, "holdout": 0.1}))
+    made = plan(TrainingRequest(text=(str(path),), flags={**SMALL, "holdout": 0.1}))
     assert set(made.data.tokenizer.symbols()) == {"</s>", "<unk>", "a", "b"}
     assert made.data.valid.oov_words == 2
 
 
 def test_nothing_is_held_out_if_unwanted_or_useless(text):
-    assert plan(Request(text=(str(text),), flags={**SMALL, "holdout": 0.0})).data.valid is None
-    unigram = Request(text=(str(text),), model="unigram", flags={"holdout": 0.0})
+    assert (
+        plan(TrainingRequest(text=(str(text),), flags={**SMALL, "holdout": 0.0})).data.valid is None
+    )
+    unigram = TrainingRequest(text=(str(text),), model="unigram", flags={"holdout": 0.0})
     assert plan(unigram).data.valid is None
-    assert plan(Request(text=(str(text),), model="unigram", valid=(str(text),))).holds_out is False
+    assert (
+        plan(TrainingRequest(text=(str(text),), model="unigram", valid=(str(text),))).holds_out
+        is False
+    )
 
 
 def test_a_text_of_one_line_trains_with_notice(tmp_path, monkeypatch):
@@ -167,7 +176,7 @@ def test_a_text_of_one_line_trains_with_notice(tmp_path, monkeypatch):
 
 def test_without_text_the_bundled_corpus_is_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = plan(Request(model="unigram"))
+    made = plan(TrainingRequest(model="unigram"))
     assert made.data.train.words > 200_000
     assert made.valid_is == "bundled corpus english, valid.txt"
     assert (
@@ -181,4 +190,4 @@ def test_a_default_folder_that_is_a_file_is_refused(text):
     Path("checkpoints").mkdir()
     write(Path("checkpoints/text-unigram"), "a file")
     with pytest.raises(OutputError, match="cannot write to checkpoints/text-unigram; it is a file"):
-        plan(Request(text=(str(text),), model="unigram"))
+        plan(TrainingRequest(text=(str(text),), model="unigram"))

@@ -17,7 +17,7 @@ from rnnlm.events import Checkpoint, Evaluating, Finished, ModelSaved, Started
 from rnnlm.runs import train
 from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Corpus
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 from rnnlm.training.resume import identity_of
 from support.killed_runs import cut_off, cut_off_after, outcome
@@ -358,7 +358,7 @@ def test_a_text_in_memory_is_told_by_its_lines(texts, tmp_path):
 def test_all_that_is_read_beside_the_text_counts(texts, tmp_path, monkeypatch):
     def identity(**asked):
         text = () if "counts" in asked else (str(texts / "text"),)
-        request = Request(text=text, **asked)
+        request = TrainingRequest(text=text, **asked)
         return identity_of(request, resolve_request(request).resolved)
 
     vectors, counts = tmp_path / "vectors.txt", tmp_path / "counts"

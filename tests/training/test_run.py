@@ -31,7 +31,7 @@ from rnnlm.lm.neural.training import settings as fitting_settings
 from rnnlm.runs import train
 from rnnlm.storage import model_folder
 from rnnlm.storage.metrics_log import read_events
-from rnnlm.training.plan import Request, plan
+from rnnlm.training.plan import TrainingRequest, plan
 from rnnlm.training.run import run
 from support.small_runs import SMALL, numbers, write
 
@@ -144,7 +144,7 @@ def test_a_cards_settings_make_the_same_model_again(text):
 def test_documents_are_trained_on(text, lines):
     write(text, "\n\n".join("\n".join(lines[at : at + 5]) for at in range(0, 100, 5)))
     flags = {**SMALL, "blank_lines": "documents"}
-    made = plan(Request(text=(str(text),), output=Path("m"), flags=flags))
+    made = plan(TrainingRequest(text=(str(text),), output=Path("m"), flags=flags))
     assert len(made.data.train.document_offsets) - 1 == 19 and made.data.valid.sentences == 5
     *_, finished = run(made)
     assert finished.stopped == "budget"
@@ -153,7 +153,7 @@ def test_documents_are_trained_on(text, lines):
 def test_a_tokenizer_is_taken_from_another_model(text, tmp_path):
     list(train(text, model="unigram", output="u", lowercase=True))
     other = write(tmp_path / "other.txt", "THE zebra\n" * 30)
-    made = plan(Request(text=(str(other),), tokenizer_from="u", flags=SMALL))
+    made = plan(TrainingRequest(text=(str(other),), tokenizer_from="u", flags=SMALL))
     assert made.data.tokenizer.fingerprint == rnnlm.load("u").tokenizer.fingerprint
     assert "zebra" not in made.data.tokenizer.symbols()
     assert made.resolved.values["lowercase"] is True
@@ -168,7 +168,11 @@ def test_settings_contradicting_the_borrowed_tokenizer_are_refused(text):
     with pytest.raises(
         UsageError, match="`tokenizer_from` has lowercase = False; True was requested"
     ):
-        plan(Request(text=(str(text),), tokenizer_from="u", flags={**SMALL, "lowercase": True}))
+        plan(
+            TrainingRequest(
+                text=(str(text),), tokenizer_from="u", flags={**SMALL, "lowercase": True}
+            )
+        )
 
 
 def test_training_continues_from_another_models_weights(text):

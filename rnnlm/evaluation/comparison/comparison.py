@@ -20,14 +20,14 @@ from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison import tables as difference_tables
 from rnnlm.evaluation.comparison.pairing import (
     HINTS,
-    Comparable,
-    Comparing,
+    ComparableMetrics,
+    Comparer,
     Difference,
-    Refused,
+    RefusedMetric,
     Side,
 )
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
-from rnnlm.evaluation.comparison.tables import GroupRow, TextDetails, Units
+from rnnlm.evaluation.comparison.tables import GroupRow, ScoredUnits, TextDetails
 from rnnlm.evaluation.perplexity import (
     NO_OOV,
     TEXT_METRICS,
@@ -35,7 +35,7 @@ from rnnlm.evaluation.perplexity import (
     TextEvaluation,
     lines_per_block,
     metrics_per,
-    tell_single_block,
+    notice_single_block,
 )
 from rnnlm.evaluation.resampling import LEVEL
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
@@ -59,7 +59,7 @@ PARTS = frozenset({"rnnlm", *(each.name for each in fields(Signature))})
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluatedModel:
     """The properties that decide whether a model's metrics on a text compare with another's.
     unknown_tokens: words and white space that are unknown to it. cut: how the tokenizer changes the
     text before it cuts it into tokens, apart from the case."""
@@ -73,13 +73,15 @@ class Subject:
     @classmethod
     def of(
         cls, name: str, signature: Signature, tokenizer: Tokenizer, encoded: EncodedText
-    ) -> "Subject":
+    ) -> "EvaluatedModel":
         """Collect what decides from a model's tokenizer and from the text as the tokenizer cuts
         it."""
         return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cls._cut(tokenizer))
 
     @classmethod
-    def of_stored(cls, name: str, evaluation: TextEvaluation, tokenizer: Tokenizer) -> "Subject":
+    def of_stored(
+        cls, name: str, evaluation: TextEvaluation, tokenizer: Tokenizer
+    ) -> "EvaluatedModel":
         """Collect what decides from a model's tokenizer and from its stored metrics."""
         unknown = evaluation.oov_words
         # White space may be unknown, too, of which nothing is stored but this.
@@ -99,7 +101,9 @@ class Subject:
         return ", ".join(changes) or "the text unchanged"
 
 
-def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comparable:
+def find_comparable(
+    subjects: Sequence[EvaluatedModel], holds_unk: bool = True
+) -> ComparableMetrics:
     """Find the metrics that compare between all of `subjects`; raise ComparisonError if none
     does. holds_unk: whether the text has `<unk>`."""
     for part, hint in HINTS.items():
@@ -109,25 +113,27 @@ def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comp
 
     # With one tokenizer everything compares.
     if not _differ(subjects, "tok"):
-        return Comparable(tuple(TEXT_METRICS), next(iter(TEXT_METRICS)), may_differ=PARTS)
+        return ComparableMetrics(tuple(TEXT_METRICS), next(iter(TEXT_METRICS)), may_differ=PARTS)
 
     # With several, what is counted per token does not.
     _check_same_words(subjects)
     why = f"their tokens are different events: {_values(subjects, 'tok')}"
-    refused = [Refused(name, "tok", why) for name in metrics_per("token")]
+    refused = [RefusedMetric(name, "tok", why) for name in metrics_per("token")]
     changing = [subject.name for subject in subjects if not subject.keeps_text]
     per_word, per_text = metrics_per("word"), metrics_per("character", "byte")
     if not changing:
-        return Comparable((*per_word, *per_text), per_text[0], tuple(refused), may_differ=PARTS)
+        return ComparableMetrics(
+            (*per_word, *per_text), per_text[0], tuple(refused), may_differ=PARTS
+        )
 
     # Nor does what is counted per character, where a tokenizer changes the characters.
     verb = "does" if len(changing) == 1 else "do"
     why = f"{' and '.join(changing)} {verb} not preserve the text"
-    refused += [Refused(name, None, why) for name in per_text]
-    return Comparable(per_word, per_word[0], tuple(refused), may_differ=PARTS)
+    refused += [RefusedMetric(name, None, why) for name in per_text]
+    return ComparableMetrics(per_word, per_word[0], tuple(refused), may_differ=PARTS)
 
 
-def _check_same_words(subjects: Sequence[Subject]) -> None:
+def _check_same_words(subjects: Sequence[EvaluatedModel]) -> None:
     """Refuse models of different tokenizers that do not predict the same words, or do not know
     all of them."""
     what = "these models cannot be compared: their signatures differ in tok"
@@ -153,12 +159,12 @@ def _check_same_words(subjects: Sequence[Subject]) -> None:
         raise ComparisonError(what, why, hint)
 
 
-def _differ(subjects: Sequence[Subject], part: str) -> bool:
+def _differ(subjects: Sequence[EvaluatedModel], part: str) -> bool:
     """Return whether this part of their signatures differs."""
     return len({getattr(subject.signature, part) for subject in subjects}) > 1
 
 
-def _values(subjects: Sequence[Subject], part: str) -> str:
+def _values(subjects: Sequence[EvaluatedModel], part: str) -> str:
     """Write the values of this part of their signatures."""
     values = []
     for subject in subjects:
@@ -226,7 +232,7 @@ def _verdict(difference: Difference) -> str | None:
 _Side = Side[LanguageModel, EncodedText]
 
 
-class ComparingTexts(Comparing[LanguageModel, EncodedText, TextEvaluation]):
+class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
     """Language models on one text, which is read once, and encoded once for each tokenizer. train:
     a training text, in which n-grams are looked up and, where the models do not know, words are
     counted. report: called with the progress of the work."""
@@ -262,13 +268,15 @@ class ComparingTexts(Comparing[LanguageModel, EncodedText, TextEvaluation]):
                 self.spelling.add(fingerprint)
         return self.encoded[fingerprint]
 
-    def comparable(self, sides: Sequence[_Side]) -> Comparable:
+    def comparable(self, sides: Sequence[_Side]) -> ComparableMetrics:
         data = sides[0].data
         tell_unseen(data.marks, {each.name: each.model.tokenizer for each in sides})
         subjects = []
         for each in sides:
             signature = perplexity.sign(each.model, each.data, self.settings.context)
-            subjects.append(Subject.of(each.name, signature, each.model.tokenizer, each.data))
+            subjects.append(
+                EvaluatedModel.of(each.name, signature, each.model.tokenizer, each.data)
+            )
 
         # How <unk> is read matters only where the text has it.
         lines = itertools.chain.from_iterable(block.lines for block in self.text.blocks())
@@ -276,7 +284,7 @@ class ComparingTexts(Comparing[LanguageModel, EncodedText, TextEvaluation]):
         found = find_comparable(subjects, holds_unk)
 
         block_lines = lines_per_block(data.sentences, self.settings.block_lines)
-        tell_single_block(data.sentences, block_lines)
+        notice_single_block(data.sentences, block_lines)
         differing = differing_by(found.main, len(data.oov))
         return replace(found, differing=differing, block_lines=block_lines)
 
@@ -336,7 +344,7 @@ class ComparingTexts(Comparing[LanguageModel, EncodedText, TextEvaluation]):
         )
 
     def _known_of(
-        self, units: Units, sides: Sequence[_Side]
+        self, units: ScoredUnits, sides: Sequence[_Side]
     ) -> tuple[np.ndarray | None, str | None, tuple[GroupRow, ...]]:
         """Return how often units occurred in training, where that is known, what knows which
         n-grams did, and the groups of n-grams."""

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]  # the column and the name of a metric
 M = TypeVar("M")  # a model
-D = TypeVar("D", bound="Data")  # the data, as a model reads them
+D = TypeVar("D", bound="ComparedData")  # the data, as a model reads them
 E = TypeVar("E", bound=Evaluation)
 
 
@@ -60,7 +60,7 @@ HINTS = {
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedMetric:
     """A metric that cannot be compared, and why. part: the part of the signatures that differs;
     None where the reason is another one."""
 
@@ -70,7 +70,7 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Comparable:
+class ComparableMetrics:
     """The metrics of the models that compare. figures: their names; all of them have intervals.
     main: the one that models are compared by. refused: the other metrics. differing: the metrics
     whose differences are resampled; the others would repeat them. may_differ: parts of signatures
@@ -79,13 +79,15 @@ class Comparable:
 
     figures: tuple[str, ...]
     main: str
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RefusedMetric, ...] = ()
     differing: tuple[str, ...] = ()
     may_differ: frozenset[str] = frozenset({"model"})
     block_lines: int | None = None
 
 
-def check_signatures(names: tuple[str, str], first: Metric, second: Metric, at: Comparable) -> None:
+def check_signatures(
+    names: tuple[str, str], first: Metric, second: Metric, at: ComparableMetrics
+) -> None:
     """Refuse to compare a metric that was not measured alike for both models."""
     ours = signature_parts(first.signature.split("|"))
     theirs = signature_parts(second.signature.split("|"))
@@ -236,7 +238,7 @@ class Comparison(Records, Result):
     task: str
     figure: str
     figures: tuple[str, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedMetric, ...]
     validation: str | None
     lines: int
     block_lines: int
@@ -416,7 +418,7 @@ def _with_interval(model: ComparedModel[Evaluation], column: str, name: str) -> 
 # which metrics compare, and how a model is measured.
 
 
-class Data(Protocol):
+class ComparedData(Protocol):
     """Data as a model reads them."""
 
     @property
@@ -434,7 +436,7 @@ class Side(Generic[M, D]):
     data: D
 
 
-class Comparing(ABC, Generic[M, D, E]):
+class Comparer(ABC, Generic[M, D, E]):
     """The functions a task provides to compare its models."""
 
     task: str  # its name
@@ -444,7 +446,7 @@ class Comparing(ABC, Generic[M, D, E]):
         """Return the data as the model of that name reads them."""
 
     @abstractmethod
-    def comparable(self, sides: Sequence[Side[M, D]]) -> Comparable:
+    def comparable(self, sides: Sequence[Side[M, D]]) -> ComparableMetrics:
         """Return which metrics compare, before anything is measured; raise ComparisonError if
         none does."""
 
@@ -465,7 +467,7 @@ class Comparing(ABC, Generic[M, D, E]):
 
 def compare_models(
     models: Sequence[Any],
-    comparing: Comparing[M, D, E],
+    comparing: Comparer[M, D, E],
     names: Sequence[str] | None,
     resampling: Resampling,
     device: str | Device,
@@ -522,7 +524,7 @@ def lines_of(evaluation: Evaluation) -> int:
 def _differences(
     first: ComparedModel[E],
     second: ComparedModel[E],
-    comparable: Comparable,
+    comparable: ComparableMetrics,
     resampling: Resampling,
 ) -> Iterator[Difference]:
     """Yield by how much the metrics that both models have differ."""

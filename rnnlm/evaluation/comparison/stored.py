@@ -13,7 +13,7 @@ from pathlib import Path
 from rnnlm import registry
 from rnnlm.errors import ComparisonError, ModelError
 from rnnlm.evaluation.comparison.pairing import (
-    Comparable,
+    ComparableMetrics,
     ComparedModel,
     Comparison,
     Difference,
@@ -57,7 +57,7 @@ def compare_stored(
 
     # The same lines, measured in the same way; then the same labels or tokens.
     _check_measured_alike(stored)
-    comparable: Comparable = task.comparable_stored(stored)
+    comparable: ComparableMetrics = task.comparable_stored(stored)
     for first, second in itertools.combinations(stored, 2):
         for metric in first.evaluation.metrics:
             other = second.evaluation.metric(metric.name, metric.column)

@@ -34,7 +34,7 @@ from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 
 @dataclass(frozen=True)
-class Units:
+class ScoredUnits:
     """The U units of a text and what K models gave them. ids_U: ids of `tokenizer`, the reference.
     logprob_KU: nats.
 
@@ -60,7 +60,7 @@ def units_of(
     used: Sequence[Tokenizer],
     encoded: Sequence[EncodedText],
     scores: Sequence[np.ndarray],
-) -> Units:
+) -> ScoredUnits:
     """Return the units of `text`, in reading order. used, encoded, scores: for each model its
     tokenizer, the text as that tokenizer cuts it, and the nats of each token."""
     # One tokenizer: the units are its tokens.
@@ -109,7 +109,7 @@ def _units(
     name: Literal["token", "word"], tokenizer: Tokenizer, counts_V: np.ndarray | None,
     reading: EncodedText, encoded: Sequence[EncodedText],
     starts: Sequence[np.ndarray], scores: Sequence[np.ndarray],
-) -> Units:  # fmt: skip
+) -> ScoredUnits:  # fmt: skip
     """Make units from the tokens of `reading`. starts: for each model, where they begin among
     its own tokens."""
     # A line is aligned if every model's tokenizer begins as many units in it as the reference does.
@@ -133,7 +133,7 @@ def _units(
     ids_U = known_ids(reading.ids, tokenizer).astype(np.int64)[kept_U]
     unknown_id = tokenizer.unk_id
     ids_U[is_line_U] = tokenizer.boundary_id if unknown_id is None else unknown_id
-    return Units(
+    return ScoredUnits(
         name,
         tokenizer,
         counts_V,
@@ -208,7 +208,7 @@ class LargestDifferences:
 @dataclass(frozen=True)
 class TextDetails:
     """Details of where language models differ on a text. unit: what the tables count, tokens or
-    words. unaligned_lines: see :class:`Units`.
+    words. unaligned_lines: see :class:`ScoredUnits`.
 
     bands: groups by training frequency, empty where none is known. ngrams: groups by the longest
     n-gram that is in `ngram_source`, which is None where no n-grams are known. lines_apart,
@@ -260,7 +260,7 @@ class TextDetails:
                     yield Table(columns, rows, right=columns[1:3])
 
 
-def by_frequency(units: Units, counts_V: np.ndarray) -> tuple[GroupRow, ...]:
+def by_frequency(units: ScoredUnits, counts_V: np.ndarray) -> tuple[GroupRow, ...]:
     """Group units by how often they occurred in training (`counts_V`), in decades, with groups
     for `</s>` and for unknown words."""
     counts_U = counts_V[units.ids_U]
@@ -273,7 +273,7 @@ def by_frequency(units: Units, counts_V: np.ndarray) -> tuple[GroupRow, ...]:
     return _rows(["0", *decades, BOUNDARY, UNKNOWN_GROUP], groups_U, units.logprob_KU)
 
 
-def by_position(units: Units) -> tuple[GroupRow, ...]:
+def by_position(units: ScoredUnits) -> tuple[GroupRow, ...]:
     """Group units by position in the line, from 1."""
     groups_U = np.searchsorted(POSITIONS, units.position_U, side="right") - 1
     labels = []
@@ -283,7 +283,7 @@ def by_position(units: Units) -> tuple[GroupRow, ...]:
     return _rows([*labels, f"{POSITIONS[-1]} and on"], groups_U, units.logprob_KU)
 
 
-def by_ngram_of(units: Units, model: LanguageModel) -> tuple[GroupRow, ...] | None:
+def by_ngram_of(units: ScoredUnits, model: LanguageModel) -> tuple[GroupRow, ...] | None:
     """Group units by the longest n-gram of `model` that ends at them; None where it has no
     n-grams."""
     if not hasattr(model, "longest_matches"):
@@ -292,7 +292,7 @@ def by_ngram_of(units: Units, model: LanguageModel) -> tuple[GroupRow, ...] | No
     return _by_match(units, matched_U, order, np.ones(units.tokenizer.size, dtype=bool))
 
 
-def by_ngram_in(units: Units, train: EncodedText) -> tuple[GroupRow, ...]:
+def by_ngram_in(units: ScoredUnits, train: EncodedText) -> tuple[GroupRow, ...]:
     """Group units by the longest n-gram, up to a trigram, that ends at them and occurs in the
     text `train`, which the reference has encoded."""
     tokenizer = units.tokenizer
@@ -304,7 +304,7 @@ def by_ngram_in(units: Units, train: EncodedText) -> tuple[GroupRow, ...]:
     return _by_match(units, matched_U, len(levels), is_seen_V)
 
 
-def counts_in(units: Units, train: EncodedText) -> np.ndarray:
+def counts_in(units: ScoredUnits, train: EncodedText) -> np.ndarray:
     """Count, (V,), how often each symbol of the reference occurs in the text `train`, which it
     has encoded."""
     ids_N = np.delete(known_ids(train.ids, units.tokenizer), train.oov)
@@ -312,7 +312,7 @@ def counts_in(units: Units, train: EncodedText) -> np.ndarray:
 
 
 def _by_match(
-    units: Units, matched_U: np.ndarray, order: int, is_seen_V: np.ndarray
+    units: ScoredUnits, matched_U: np.ndarray, order: int, is_seen_V: np.ndarray
 ) -> tuple[GroupRow, ...]:
     """Group units by the length of the longest known n-gram that ends at them. matched_U: that
     length in words, at most `order`."""
@@ -349,7 +349,7 @@ def lines_apart(
 
 
 def words_apart(
-    names: tuple[str, str], units: Units, pair: tuple[int, int], top: int
+    names: tuple[str, str], units: ScoredUnits, pair: tuple[int, int], top: int
 ) -> LargestDifferences:
     """Return the `top` words (or tokens) whose occurrences together are likelier under each of
     the models `pair` by most bits."""

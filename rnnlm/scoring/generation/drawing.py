@@ -21,7 +21,7 @@ from rnnlm.lm.base.distributions import predict
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.span_scoring import read_on
 from rnnlm.scoring.generation.sampling import (
-    Drawing,
+    GenerationSettings,
     SamplingSettings,
     draw,
     forbidden_tokens,
@@ -34,7 +34,7 @@ from rnnlm.text.lines import check_reserved
 
 
 @dataclass(frozen=True)
-class Starts:
+class TextStarts:
     """S texts, each of which begins in its row of `state`, before its input.
 
     input_S: (S,) the token that each row reads first, `</s>` at the beginning of a line. limits_S:
@@ -59,7 +59,7 @@ class Starts:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class GeneratedText:
     """A text: its tokens, with `</s>` where it ended and not where it was cut off at its limit.
 
     logprob_nats: the model's own. score: what it is ranked by; for a search the log-probability
@@ -72,13 +72,13 @@ class Found:
     ended: bool
 
 
-def read_prompt(model: LanguageModel, prompt_ids: np.ndarray, limit: int) -> Starts:
+def read_prompt(model: LanguageModel, prompt_ids: np.ndarray, limit: int) -> TextStarts:
     """Read the boundary and the prompt, of any length, but for the last token. Return the start of
     one text of at most `limit` further tokens."""
     prompt_T = np.asarray(prompt_ids, dtype=np.int64)
     inputs_T = np.append(model.tokenizer.boundary_id, prompt_T).astype(np.int64)
     state = read_on(model, inputs_T[None], model.initial_state(1))
-    return Starts(state, inputs_T[-1:], np.array([limit]), (prompt_T,))
+    return TextStarts(state, inputs_T[-1:], np.array([limit]), (prompt_T,))
 
 
 # ---- The loop that draws texts from a model side by side: where one ends, the next begins.
@@ -136,7 +136,7 @@ def most_rows(model: LanguageModel) -> int:
 
 
 def draw_texts(
-    model: LanguageModel, starts: Starts, texts: Iterable[DrawnText], settings: SamplingSettings
+    model: LanguageModel, starts: TextStarts, texts: Iterable[DrawnText], settings: SamplingSettings
 ) -> Iterator[DrawnText]:
     """Draw the texts to their end (`</s>`, or the limit of their start). Yield each as it
     finishes."""
@@ -145,7 +145,7 @@ def draw_texts(
 
 
 def draw_in_steps(
-    model: LanguageModel, starts: Starts, texts: Iterable[DrawnText], settings: SamplingSettings
+    model: LanguageModel, starts: TextStarts, texts: Iterable[DrawnText], settings: SamplingSettings
 ) -> Iterator[list[DrawnText]]:
     """Draw the texts. Yield after each step those that got a token."""
     waiting = iter(texts)
@@ -184,7 +184,9 @@ def draw_in_steps(
 class _Chooser:
     """Chooses the next token of each active row."""
 
-    def __init__(self, model: LanguageModel, starts: Starts, settings: SamplingSettings) -> None:
+    def __init__(
+        self, model: LanguageModel, starts: TextStarts, settings: SamplingSettings
+    ) -> None:
         self.tokenizer = model.tokenizer
         self.starts = starts
         self.settings = settings
@@ -230,7 +232,9 @@ class Sample:
     complete: bool
 
 
-def generate(model: LanguageModel | str | Path, drawing: Drawing = Drawing()) -> Iterator[Sample]:
+def generate(
+    model: LanguageModel | str | Path, drawing: GenerationSettings = GenerationSettings()
+) -> Iterator[Sample]:
     """Yield samples in the order of their numbers.
 
     model: a language model, or the name of one, which is then loaded by each call.
@@ -244,14 +248,14 @@ def generate(model: LanguageModel | str | Path, drawing: Drawing = Drawing()) ->
         UsageError: the settings allow no token.
         ModelError: there is no such model, or its scores are not numbers.
     """
-    beginning = _Beginning.of(model, drawing)
+    beginning = _Prompt.of(model, drawing)
     finished = (text for drawn in beginning.steps() for text in drawn if text.is_finished)
     for text in _in_order(finished):
         yield beginning.sample(text)
 
 
 @dataclass(frozen=True)
-class Piece:
+class SampleUpdate:
     """The text that a step has added to a sample. text: what is new. sample: the whole sample, once
     it is finished."""
 
@@ -261,10 +265,10 @@ class Piece:
 
 
 def generate_in_steps(
-    model: LanguageModel | str | Path, drawing: Drawing = Drawing()
-) -> Iterator[list[Piece]]:
+    model: LanguageModel | str | Path, drawing: GenerationSettings = GenerationSettings()
+) -> Iterator[list[SampleUpdate]]:
     """Yield what each step adds to the samples of :func:`generate`, while they are drawn."""
-    beginning = _Beginning.of(model, drawing)
+    beginning = _Prompt.of(model, drawing)
     told = dict.fromkeys(range(drawing.num), beginning.text)
     for drawn in beginning.steps():
         pieces = []
@@ -277,7 +281,9 @@ def generate_in_steps(
             if shown.startswith(before):
                 added, told[text.number] = shown[len(before) :], shown
             if added or text.is_finished:
-                pieces.append(Piece(text.number, added, sample if text.is_finished else None))
+                pieces.append(
+                    SampleUpdate(text.number, added, sample if text.is_finished else None)
+                )
         yield pieces
 
 
@@ -285,16 +291,16 @@ _NO_CHARACTER = "\ufffd"
 
 
 @dataclass(frozen=True)
-class _Beginning:
+class _Prompt:
     """The start from which samples are drawn. text: the prompt as its tokens read."""
 
     model: LanguageModel
     prompt_ids: np.ndarray
-    drawing: Drawing
+    drawing: GenerationSettings
     text: str
 
     @classmethod
-    def of(cls, model: LanguageModel | str | Path, drawing: Drawing) -> "_Beginning":
+    def of(cls, model: LanguageModel | str | Path, drawing: GenerationSettings) -> "_Prompt":
         check_streams(drawing.num, drawing.seed)
         model = language_model_of(model)
         prompt_ids = encoded_prompt(model, drawing.prompt)
@@ -345,11 +351,11 @@ def _in_order(texts: Iterable[DrawnText]) -> Iterator[DrawnText]:
 
 def draw_samples(
     model: LanguageModel,
-    starts: Starts,
+    starts: TextStarts,
     num: int = 1,
     settings: SamplingSettings = SamplingSettings(),
     numbers: Sequence[int] | None = None,
-) -> list[list[Found]]:
+) -> list[list[GeneratedText]]:
     """Return `num` samples of each text, in the order of their numbers.
 
     Each sample has its own random stream, by the seed, the number of its text and its own number;
@@ -367,14 +373,16 @@ def draw_samples(
         numbers = range(len(starts))
     undrawn = texts_to_draw(starts, numbers, num, settings.seed)
     drawn = draw_texts(model, starts, undrawn, settings)
-    samples: list[list[Found]] = [[] for _ in range(len(starts))]
+    samples: list[list[GeneratedText]] = [[] for _ in range(len(starts))]
     for text in sorted(drawn, key=lambda text: (text.start, text.number)):
         ids, logprob_nats = tuple(text.ids), text.logprob_nats
-        samples[text.start].append(Found(ids, logprob_nats, logprob_nats, text.ended))
+        samples[text.start].append(GeneratedText(ids, logprob_nats, logprob_nats, text.ended))
     return samples
 
 
-def texts_to_draw(starts: Starts, names: Sequence[int], num: int, seed: int) -> Iterator[DrawnText]:
+def texts_to_draw(
+    starts: TextStarts, names: Sequence[int], num: int, seed: int
+) -> Iterator[DrawnText]:
     """Yield `num` texts from each start, with the streams of the starts' names."""
     for start, name in zip(range(len(starts)), names, strict=True):
         for number in range(num):

@@ -92,7 +92,7 @@ class SamplingSettings(Checked):
 
 
 @dataclass(frozen=True)
-class Drawing(SamplingSettings):
+class GenerationSettings(SamplingSettings):
     """Texts to draw: how they begin, how many, and how the next token is drawn."""
 
     prompt: Annotated[str, Meta(description="beginning of each text")] = ""

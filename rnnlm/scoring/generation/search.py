@@ -29,7 +29,13 @@ from rnnlm.errors import UsageError
 from rnnlm.interface import Array, LanguageModel, State
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.span_scoring import check_scores
-from rnnlm.scoring.generation.drawing import Found, Sample, Starts, encoded_prompt, read_prompt
+from rnnlm.scoring.generation.drawing import (
+    GeneratedText,
+    Sample,
+    TextStarts,
+    encoded_prompt,
+    read_prompt,
+)
 from rnnlm.scoring.generation.sampling import forbidden_tokens
 from rnnlm.scoring.generation.settings import BeamSettings, SearchSettings
 from rnnlm.tabular import RecordList
@@ -61,7 +67,7 @@ class Beams:
     """
 
     def __init__(
-        self, starts: Starts, beam: int, length_power: float, nbest: int, boundary: int
+        self, starts: TextStarts, beam: int, length_power: float, nbest: int, boundary: int
     ) -> None:
         """Begin each text with one empty continuation.
 
@@ -79,7 +85,7 @@ class Beams:
         # Finished continuations of each text: the kept ones, a heap of the nbest best scores, the
         # number of all of them, and the lowest score of the nbest best.
         texts = len(starts)
-        self.found_S: list[list[Found]] = [[] for _ in range(texts)]
+        self.found_S: list[list[GeneratedText]] = [[] for _ in range(texts)]
         self._scores_S: list[list[float]] = [[] for _ in range(texts)]
         self.number_S = np.zeros(texts, dtype=np.int64)
         self.worst_S = np.full(texts, -np.inf)
@@ -138,7 +144,7 @@ class Beams:
         self.number_S[text] += 1
         if score < self.worst_S[text]:
             return
-        self.found_S[text].append(Found(ids, total, score, ids[-1] == self.boundary))
+        self.found_S[text].append(GeneratedText(ids, total, score, ids[-1] == self.boundary))
         scores = self._scores_S[text]
         keep_best(scores, score, self.nbest)
         if len(scores) == self.nbest:
@@ -151,8 +157,8 @@ MOST_CELLS = 1 << 24  # of the scores, (R, V), that one call of the model gives
 
 
 def search(
-    model: LanguageModel, starts: Starts, settings: SearchSettings = SearchSettings()
-) -> list[list[Found]]:
+    model: LanguageModel, starts: TextStarts, settings: SearchSettings = SearchSettings()
+) -> list[list[GeneratedText]]:
     """Return for each text its `nbest` best continuations, best first; fewer where no more are
     possible.
 

@@ -384,13 +384,13 @@ def _draw_kinds(
 
 def _series(
     accuracies: Mapping[str, Sequence[PairAccuracy]],
-) -> Iterator[tuple[str, Sequence[PairAccuracy], float, plotting.Look]]:
+) -> Iterator[tuple[str, Sequence[PairAccuracy], float, plotting.SeriesStyle]]:
     """Yield each model that has accuracies: its name in the plot, these, how far it is beside its
     place, its look."""
     for k, (name, its) in enumerate(accuracies.items()):
         if its:
             shift = DODGE * (k - (len(accuracies) - 1) / 2)
-            yield plotting.short_name(name) or "accuracy", its, shift, plotting.look(k)
+            yield plotting.short_name(name) or "accuracy", its, shift, plotting.series_style(k)
 
 
 def _with_legend(figure: "Figure", panels: Sequence["Axes"]) -> "Figure":

@@ -17,7 +17,7 @@ from rnnlm.tasks.labelling.formats.documents import (
     LINE_OF,
     RAW,
     TABLES,
-    Sentence,
+    DocumentSentence,
     detect_document_format,
     open_document,
     raw_sentence,
@@ -79,7 +79,7 @@ class Document:
     """The sentences of a document, and the format that they are written in. is_table: whether they
     are rows of a table."""
 
-    sentences: Iterator[Sentence]
+    sentences: Iterator[DocumentSentence]
     format: str
     is_table: bool = False
 
@@ -90,7 +90,7 @@ def of_texts(codec: Codec, texts: Iterable[str], settings: DocumentSettings) -> 
     return Document(_of_texts(codec, texts, output), output)
 
 
-def _of_texts(codec: Codec, texts: Iterable[str], output: str) -> Iterator[Sentence]:
+def _of_texts(codec: Codec, texts: Iterable[str], output: str) -> Iterator[DocumentSentence]:
     by_word = is_of_letters(codec)
     number = 0
     for text in texts:
@@ -150,7 +150,7 @@ def _known_labels(codec: Codec) -> set[str]:
     return labels
 
 
-def _not_empty(sentences: Iterable[Sentence], source: str) -> Iterator[Sentence]:
+def _not_empty(sentences: Iterable[DocumentSentence], source: str) -> Iterator[DocumentSentence]:
     # Blank lines alone are no sentences.
     rest = iter(sentences)
     first = []
@@ -163,8 +163,8 @@ def _not_empty(sentences: Iterable[Sentence], source: str) -> Iterator[Sentence]
 
 
 def tagged(
-    tagger: Tagger, sentences: Iterable[Sentence]
-) -> Iterator[tuple[Sentence, TaggedSentence]]:
+    tagger: Tagger, sentences: Iterable[DocumentSentence]
+) -> Iterator[tuple[DocumentSentence, TaggedSentence]]:
     """Yield each sentence and its labels, in order."""
     for window in windows(sentences, lambda sentence: len(sentence.words)):
         found = tagger.tag((each.text, each.words) for each in window)
@@ -173,7 +173,11 @@ def tagged(
 
 
 def written(
-    codec: Codec, sentence: Sentence, found: TaggedSentence, format: str, is_table: bool = False
+    codec: Codec,
+    sentence: DocumentSentence,
+    found: TaggedSentence,
+    format: str,
+    is_table: bool = False,
 ) -> str:
     """Return the sentence as its document holds it, with its labels, and their probabilities where
     they were asked for. is_table: whether it is a row of a table, which says why it has none."""
@@ -213,7 +217,7 @@ def written(
     return sentence.with_labels(word_labels, text_labels)
 
 
-def _converted(sentences: Iterable[Sentence], output: str) -> Iterator[Sentence]:
+def _converted(sentences: Iterable[DocumentSentence], output: str) -> Iterator[DocumentSentence]:
     """Prepare the sentences for another format. It keeps their words and text."""
     is_first = True
     for each in sentences:
@@ -222,7 +226,9 @@ def _converted(sentences: Iterable[Sentence], output: str) -> Iterator[Sentence]
         is_first = False
 
 
-def _spelled(codec: Codec, sentences: Iterable[Sentence], source: str) -> Iterator[Sentence]:
+def _spelled(
+    codec: Codec, sentences: Iterable[DocumentSentence], source: str
+) -> Iterator[DocumentSentence]:
     """Split the word of each row of a table into letters, unless it is already."""
     for each in sentences:
         if all(len(word) == 1 for word in each.words):
@@ -235,7 +241,7 @@ def _spelled(codec: Codec, sentences: Iterable[Sentence], source: str) -> Iterat
                 why,
                 "write one word per row",
             )
-        yield Sentence(split_text(codec, each.words[0]), each.line, each.write, each.text)
+        yield DocumentSentence(split_text(codec, each.words[0]), each.line, each.write, each.text)
 
 
 # ---- Files of texts classified: lines of text or tables, each text with its labels and the other

@@ -125,8 +125,8 @@ class TaskValidation(ExampleValidation[TaskModel, LabelledData]):
 
     def run(self, stop: Callable[[], bool]) -> Verdict | None:
         if self.telling is None and self.criterion != "loss":
-            self.telling = evaluation.telling_columns(self.model.codec, self.data)
-        found = evaluation.answers(self.model, self.data, stop=self.ranks.own_stop(stop))
+            self.telling = evaluation.informative_columns(self.model.codec, self.data)
+        found = evaluation.predict_with_loss(self.model, self.data, stop=self.ranks.own_stop(stop))
         if self.was_stopped(found is None) or found is None:
             return None
         return evaluation.verdict(self.model, self.data, found, self.criterion, self.telling or ())

@@ -165,7 +165,7 @@ TOKENS = 1 << 12  # read in one call, about
 
 
 @dataclass(frozen=True)
-class Reading:
+class BatchFeatures:
     """The features of one batch of texts. chosen: the numbers of these texts among all that are
     read."""
 
@@ -208,7 +208,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
 
     def read(
         self, texts: Sequence[Sequence[str]] | EncodedWords, stop: Callable[[], bool] = never
-    ) -> Iterator[Reading]:
+    ) -> Iterator[BatchFeatures]:
         """Yield the features of texts, each a list of words, batch by batch, those of about the
         same length together. End early if `stop`, called before each batch, returns True."""
         if isinstance(texts, EncodedWords):
@@ -221,7 +221,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
             inputs = batch_tensors(encoded, chosen, self.device)
             with self.reading():
                 features = self.network(inputs)
-            yield Reading(chosen, inputs, features)
+            yield BatchFeatures(chosen, inputs, features)
 
     def trace_line(self, line: str) -> LineTrace:
         """Trace what each recurrent layer does at each token of a text; no layers where the model
@@ -307,7 +307,7 @@ Prediction = tuple[ColumnPrediction, ...]  # of a text, in the order of the code
 
 
 @dataclass(frozen=True)
-class Search:
+class LabelSearch:
     """Settings for the search for labels. nbest: how many label sequences to return. probabilities:
     whether to return those of each word's symbols."""
 
@@ -316,13 +316,13 @@ class Search:
 
 
 def predict(
-    model: TaskModel, texts: Sequence[Sequence[str]], search: Search | None = None
+    model: TaskModel, texts: Sequence[Sequence[str]], search: LabelSearch | None = None
 ) -> list[Prediction]:
     """Return the prediction for each text, a list of words, in order. It does not depend on the
     other texts."""
     found: list[Prediction | None] = [None] * len(texts)
     encoded = encode_texts(model.codec, texts)
-    for place, prediction in predictions(model, texts, encoded, search or Search()):
+    for place, prediction in predictions(model, texts, encoded, search or LabelSearch()):
         found[place] = prediction
     return [each for each in found if each is not None]
 
@@ -331,7 +331,7 @@ def predictions(
     model: TaskModel,
     texts: Sequence[Sequence[str]],
     encoded: EncodedWords,
-    search: Search,
+    search: LabelSearch,
     stop: Callable[[], bool] = never,
 ) -> Iterator[tuple[int, Prediction]]:
     """Yield (place of the text, its prediction), those of about the same length together; `encoded`
@@ -341,7 +341,7 @@ def predictions(
 
 
 def of_reading(
-    model: TaskModel, reading: Reading, texts: Sequence[Sequence[str]], search: Search
+    model: TaskModel, reading: BatchFeatures, texts: Sequence[Sequence[str]], search: LabelSearch
 ) -> Iterator[tuple[int, Prediction]]:
     """Yield the predictions of the texts that were read together."""
     read_texts = [texts[each] for each in reading.chosen]
@@ -364,9 +364,9 @@ def of_reading(
 def _of_words(
     column: LabelColumn,
     head: TaggingHead,
-    reading: Reading,
+    reading: BatchFeatures,
     texts: Sequence[Sequence[str]],
-    search: Search,
+    search: LabelSearch,
     constrained: bool,
 ) -> list[ColumnPrediction]:
     # The n best label sequences of all texts at once, and the probabilities of each label.

@@ -22,8 +22,8 @@ from rnnlm.tasks.labelling.formats.alignment import join
 from rnnlm.tasks.labelling.formats.schemes import NONE
 from rnnlm.tasks.labelling.model import (
     ColumnPrediction,
+    LabelSearch,
     Prediction,
-    Search,
     TaskModel,
     WordLabels,
     predict,
@@ -76,7 +76,7 @@ def tag(
 
 
 def predicted(
-    model: TaskModel, texts: Sequence[Sequence[str]], search: Search | None = None
+    model: TaskModel, texts: Sequence[Sequence[str]], search: LabelSearch | None = None
 ) -> Iterator[Prediction | str]:
     """Yield the prediction for each text, a list of words, or why there is none: it has no words,
     or too many."""
@@ -125,10 +125,10 @@ class Tagger:
                 yield self._tagged(text, words, prediction)
 
     @cached_property
-    def _search(self) -> Search:
+    def _search(self) -> LabelSearch:
         if self.nbest < 1:
             raise UsageError(f"nbest = {self.nbest}: at least one label sequence is needed")
-        return Search(self.nbest * self._paths_each, self.probabilities)
+        return LabelSearch(self.nbest * self._paths_each, self.probabilities)
 
     @property
     def _paths_each(self) -> int:

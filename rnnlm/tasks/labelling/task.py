@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.interface import Tokenizer
     from rnnlm.tasks.labelling.data import Codec, LabelledData
-    from rnnlm.tasks.labelling.evaluation.comparison import ComparingLabels
+    from rnnlm.tasks.labelling.evaluation.comparison import LabelComparer
     from rnnlm.tasks.labelling.evaluation.evaluation import Labelled
     from rnnlm.tasks.labelling.evaluation.label_evaluation import LabelEvaluation
     from rnnlm.tasks.labelling.model import TaskModel
@@ -73,10 +73,10 @@ class Labelling(ExampleTask["TaskModel", "LabelledData", "Codec", LabelOptions])
         data: "Given | LabelledData",
         options: LabelOptions | None,
         settings: "ComparisonSettings",
-    ) -> "ComparingLabels":
-        from rnnlm.tasks.labelling.evaluation.comparison import ComparingLabels
+    ) -> "LabelComparer":
+        from rnnlm.tasks.labelling.evaluation.comparison import LabelComparer
 
-        return ComparingLabels(self.name, cast("Labelled", data), options or LabelOptions())
+        return LabelComparer(self.name, cast("Labelled", data), options or LabelOptions())
 
     def evaluate_encoded(
         self,

@@ -34,16 +34,18 @@ from rnnlm.text import tokenizers
 from rnnlm.text.batches import is_surely_short
 from rnnlm.text.lines import Block, HoldoutSettings, Progress
 from rnnlm.text.sources import settings_for
-from rnnlm.training.request import Request, Texts
+from rnnlm.training.request import Texts, TrainingRequest
 from rnnlm.training.texts import small_texts
 
 
 def open_texts(
-    request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
+    request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress
 ) -> Texts:
-    """Read and encode the data of a :class:`rnnlm.training.request.Request`. What is found on the
-    way goes into the settings: format and columns of the data, and the settings of a given
-    tokenizer."""
+    """Read and encode the data of a :class:`rnnlm.training.request.TrainingRequest`.
+
+    What is found on the way goes into the settings: format and columns of the data, and the
+    settings of a given tokenizer.
+    """
     # The training data say how the others are read.
     files, corpus = files_of_parts(request, kind.task)
     if corpus is not None:
@@ -298,7 +300,7 @@ def _codec(
 
 
 def _tokenizer(
-    request: Request, resolved: Resolved, train: LabelledText
+    request: TrainingRequest, resolved: Resolved, train: LabelledText
 ) -> tuple[Tokenizer, Resolved]:
     """Make a tokenizer of the training data, or load the given one. Return it, and the settings
     with its own."""

@@ -22,7 +22,7 @@ from rnnlm.tasks.language_model_layers import (  # fmt: skip
     settings_of,
     stack_settings,
 )
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 
 INIT = "`init_from`"
 _OF_INPUT = ("embedding_size", "characters")
@@ -38,7 +38,9 @@ _OF_CHARACTERS = {
 }
 
 
-def settings(request: Request, kind: registry.Kind) -> list[tuple[str, str, dict[str, Any]]]:
+def settings(
+    request: TrainingRequest, kind: registry.Kind
+) -> list[tuple[str, str, dict[str, Any]]]:
     """Return the settings that the network takes from the language model of `--init-from`, with
     that option and the model's name: they give the shapes of its weights, and what its layers
     compute. Nothing without that option."""
@@ -57,7 +59,9 @@ def settings(request: Request, kind: registry.Kind) -> list[tuple[str, str, dict
     return [(INIT, request.init_from, found)]
 
 
-def weights(request: Request, resolved: Resolved, data: TaskData) -> dict[str, np.ndarray] | None:
+def weights(
+    request: TrainingRequest, resolved: Resolved, data: TaskData
+) -> dict[str, np.ndarray] | None:
     """Return the weights that a network starts from, by name, of `--init-from`; None without it."""
     if request.init_from is None:
         return None

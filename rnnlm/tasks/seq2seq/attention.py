@@ -155,7 +155,7 @@ def no_autocast(x: Tensor) -> contextlib.AbstractContextManager:
 CHUNK_NUMBERS = 1 << 24  # of tanh(W h + U m) at once, of which there are T B S A
 
 
-class Memory(NamedTuple):
+class EncoderMemory(NamedTuple):
     """M sources as the decoder sees them. states_SMH: the encoder's outputs, zeros in padding.
     keys_SMA: what states of the decoder are compared with, None without attention. lengths_M:
     tokens of each source, `</s>` counted."""
@@ -164,10 +164,10 @@ class Memory(NamedTuple):
     keys_SMA: Tensor | None
     lengths_M: Tensor
 
-    def select(self, chosen_N: Tensor) -> "Memory":
+    def select(self, chosen_N: Tensor) -> "EncoderMemory":
         """Return the memory of the chosen sources."""
         keys_SNA = None if self.keys_SMA is None else self.keys_SMA.index_select(1, chosen_N)
-        return Memory(
+        return EncoderMemory(
             self.states_SMH.index_select(1, chosen_N),
             keys_SNA,
             self.lengths_M.index_select(0, chosen_N),
@@ -191,7 +191,7 @@ class Attention(nn.Module):
             self.query = nn.Linear(width, compared, bias=False)
             self.scale = nn.Parameter(torch.empty(1, compared))
 
-    def forward(self, h_TBD: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+    def forward(self, h_TBD: Tensor, memory: EncoderMemory) -> tuple[Tensor, Tensor]:
         """Return contexts (T, B, H) and weights (T, B, S), zeros at padding. Rows are grouped by
         source, k for each one: B = M k."""
         assert memory.keys_SMA is not None
@@ -219,7 +219,7 @@ class Attention(nn.Module):
             scores.append(nn.functional.linear(tanh_MnSA, self.scale).squeeze(3))
         return torch.cat(scores, dim=1)
 
-    def steps(self, memory: Memory, T: int, products: torch.dtype) -> DotSteps:
+    def steps(self, memory: EncoderMemory, T: int, products: torch.dtype) -> DotSteps:
         """Return this attention as T steps. Row b reads source b."""
         assert memory.keys_SMA is not None
         memory_BSH = memory.states_SMH.transpose(0, 1).contiguous()
@@ -254,7 +254,7 @@ class Attention(nn.Module):
 # all weights after the last step backward.
 
 
-class Part(Protocol):
+class LoopPart(Protocol):
     """A part of the loop. tensors: what it computes with and has gradients for."""
 
     tensors: tuple[Tensor, ...]
@@ -263,7 +263,7 @@ class Part(Protocol):
         """Return the gradients of `tensors`, after the last step backward."""
 
 
-class LayerSteps(Part, Protocol):
+class LayerSteps(LoopPart, Protocol):
     """A recurrent layer. It is given what it reads beside the words, (B, X), and gives (B, H)."""
 
     after: tuple[Tensor, ...]  # its state after the last step forward, (B, H) each
@@ -277,7 +277,7 @@ class LayerSteps(Part, Protocol):
         """Return the gradient of what was read."""
 
 
-class Attending(Part, Protocol):
+class Attending(LoopPart, Protocol):
     """Attention. It is given a state (B, D), and gives the context (B, H)."""
 
     weights_TBS: Tensor

@@ -16,12 +16,12 @@ from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.storage.files.reading import decode_json
 from rnnlm.tasks.seq2seq.options import OF_TARGET, SourceTokenizerSettings, TargetTokenizerSettings
-from rnnlm.tasks.seq2seq.pairs import Pair, ParallelText
+from rnnlm.tasks.seq2seq.pairs import ParallelPair, ParallelText
 from rnnlm.text import tokenizers
 from rnnlm.text.batches import can_be_read, is_surely_short, tell_too_long
 from rnnlm.text.lines import Block
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 
 # ---- The tokenizers of an encoder-decoder, as a model stores them: that of what it reads, and that
 # of what it writes.
@@ -145,7 +145,7 @@ class PairedData:
         return self.text.content_hash
 
     @cached_property
-    def groups(self) -> tuple[Pair, ...]:
+    def groups(self) -> tuple[ParallelPair, ...]:
         """Each source of the text once, with all references that it has: what is decoded and
         compared."""
         return self.text.grouped().pairs
@@ -208,7 +208,7 @@ def encode_pairs(codec: PairCodec, text: ParallelText, longest: int | None = Non
     return PairedData(text, source, target)
 
 
-def _is_readable(codec: PairCodec, pair: Pair) -> bool:
+def _is_readable(codec: PairCodec, pair: ParallelPair) -> bool:
     """Return whether neither side of a pair is too long."""
     if is_surely_short(pair.source, *pair.references):
         return True
@@ -247,7 +247,7 @@ ENCODER, DECODER = "`init_encoder_from`", "`init_decoder_from`"  # language mode
 
 
 def make_codec(
-    request: Request, resolved: Resolved, train: ParallelText, details: dict[str, Any]
+    request: TrainingRequest, resolved: Resolved, train: ParallelText, details: dict[str, Any]
 ) -> tuple[PairCodec, Resolved]:
     """Make the tokenizers that are asked for from the training text, or take them from models.
     Return them, and the settings with what was decided on the way."""
@@ -291,7 +291,7 @@ def make_codec(
 
 
 def _made(
-    request: Request, resolved: Resolved, train: ParallelText, details: dict[str, Any]
+    request: TrainingRequest, resolved: Resolved, train: ParallelText, details: dict[str, Any]
 ) -> tuple[PairCodec, Resolved]:
     """Take tokenizers from the language models that the network starts from, and make the others
     from the training text."""

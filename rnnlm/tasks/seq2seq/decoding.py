@@ -11,7 +11,7 @@ from rnnlm.checks import items_of
 from rnnlm.errors import TextError, UsageError
 from rnnlm.lm.base import loading
 from rnnlm.lm.base.loading import ScoringModel
-from rnnlm.scoring.generation.drawing import Found, Starts, draw_samples
+from rnnlm.scoring.generation.drawing import GeneratedText, TextStarts, draw_samples
 from rnnlm.scoring.generation.sampling import SamplingSettings
 from rnnlm.scoring.generation.search import search
 from rnnlm.scoring.generation.settings import SearchSettings
@@ -132,7 +132,7 @@ class Translator:
     ) -> list[list[Translation]]:
         limits_B = np.array([self.settings.limit(len(source)) for source in sources])
         inputs_B = np.full(len(sources), self.model.codec.target.boundary_id)
-        starts = Starts(self.model.states_of(sources), inputs_B, limits_B)
+        starts = TextStarts(self.model.states_of(sources), inputs_B, limits_B)
         if self.sampling is None:
             found_B = search(self.model.decoder, starts, self._search)
         else:
@@ -149,7 +149,7 @@ class Translator:
             translations.append(its)
         return translations
 
-    def _hypothesis(self, found: Found, attention: Attention | None) -> Translation:
+    def _hypothesis(self, found: GeneratedText, attention: Attention | None) -> Translation:
         # A newline is a byte like any other to some tokenizers, but a line is one line.
         text = self.model.codec.target.decode(found.ids).replace("\n", " ")
         return Translation(
@@ -157,7 +157,10 @@ class Translator:
         )
 
     def _attention(
-        self, lines: Sequence[TranslatedLine], sources: list[np.ndarray], found_B: list[list[Found]]
+        self,
+        lines: Sequence[TranslatedLine],
+        sources: list[np.ndarray],
+        found_B: list[list[GeneratedText]],
     ) -> dict[tuple[int, int], Attention]:
         """Return by row and rank what each line found looked at in its source."""
         # All lines of the batch are read again at once.

@@ -24,7 +24,7 @@ from rnnlm.tasks.fitting import (
 from rnnlm.tasks.seq2seq.batches import PairBatches, pair_tensors
 from rnnlm.tasks.seq2seq.data import PairedData, PairTrainingData, encode_pairs
 from rnnlm.tasks.seq2seq.evaluation import evaluation
-from rnnlm.tasks.seq2seq.evaluation.translation import WRITTEN_METRICS
+from rnnlm.tasks.seq2seq.evaluation.translation import TRANSLATION_METRICS
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork, make_network
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings, Seq2SeqSettings
@@ -103,7 +103,7 @@ class PairValidation(ExampleValidation[Seq2SeqModel, PairedData]):
         ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:
         super().__init__(data, model, criterion, ranks)
-        if criterion != "loss" and not evaluation.is_telling(model, data, criterion):
+        if criterion != "loss" and not evaluation.is_informative(model, data, criterion):
             notice(
                 f"{criterion} of the validation targets cannot tell good weights from bad ones: "
                 "the loss chooses the weights"
@@ -138,7 +138,7 @@ class PairValidation(ExampleValidation[Seq2SeqModel, PairedData]):
             loss = math.inf
         if self.criterion == "loss":
             return Verdict(loss, loss, "loss_nats")
-        chosen = WRITTEN_METRICS[self.criterion]
+        chosen = TRANSLATION_METRICS[self.criterion]
         worst = 0.0 if chosen.higher_is_better else math.inf
         return Verdict(
             loss,

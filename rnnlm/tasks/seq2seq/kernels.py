@@ -34,7 +34,13 @@ from rnnlm.lm.neural.layers.layers import (
     RecurrentStack,
     State,
 )
-from rnnlm.tasks.seq2seq.attention import Attending, Attention, LayerSteps, Memory, no_autocast
+from rnnlm.tasks.seq2seq.attention import (
+    Attending,
+    Attention,
+    EncoderMemory,
+    LayerSteps,
+    no_autocast,
+)
 
 # ---- The loop of input feeding: layers, attention and the attentional vector, which the next step
 # reads.
@@ -125,7 +131,7 @@ class FedLoop:
         return d_BX
 
 
-class _Run(torch.autograd.Function):
+class _FedLoopFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, loop: FedLoop, *tensors: Tensor) -> tuple[Tensor, ...]:
         with no_autocast(loop.fed_BF):
@@ -151,7 +157,7 @@ class _Run(torch.autograd.Function):
 def run(loop: FedLoop) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Return a (T, B, F), the weights of attention (T, B, S), which have no gradient, and the state
     after the last step, (1, B, width) each: of the layers, then the last attentional vector."""
-    a_TBF, weights_TBS, fed_BF, *layers = _Run.apply(loop, *loop.tensors)
+    a_TBF, weights_TBS, fed_BF, *layers = _FedLoopFunction.apply(loop, *loop.tensors)
     return a_TBF, weights_TBS, tuple(each.unsqueeze(0) for each in (*layers, fed_BF))
 
 
@@ -177,7 +183,7 @@ def make_loop(
     attention: Attention,
     weight_FC: Tensor,
     x_TBE: Tensor,
-    memory: Memory,
+    memory: EncoderMemory,
     state: State,
     recurrent: Sequence[Tensor],
     masks: Sequence[Tensor | None],

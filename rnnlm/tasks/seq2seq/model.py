@@ -21,9 +21,10 @@ from rnnlm.lm.neural.trace import LineTrace
 from rnnlm.lm.neural.words import WordRows, input_rows, output_rows
 from rnnlm.tasks.batches import on_device
 from rnnlm.tasks.seq2seq import settings as network_settings
+from rnnlm.tasks.seq2seq.attention import EncoderMemory
 from rnnlm.tasks.seq2seq.batches import pair_tensors, source_arrays
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, rows
-from rnnlm.tasks.seq2seq.network import DecoderState, Memory, Seq2SeqNetwork, make_network
+from rnnlm.tasks.seq2seq.network import DecoderState, Seq2SeqNetwork, make_network
 from rnnlm.text.batches import by_length, check_lengths, why_too_long
 
 # ---- What the layers of an encoder give for sources.
@@ -89,7 +90,7 @@ class ConditionalState:
     """
 
     tensors: DecoderState
-    memory: Memory
+    memory: EncoderMemory
 
     @property
     def rows(self) -> int:
@@ -128,7 +129,7 @@ def _grouped(source_B: np.ndarray) -> np.ndarray:
     return source_B
 
 
-def _sources(memory: Memory, chosen_M: np.ndarray) -> Memory:
+def _sources(memory: EncoderMemory, chosen_M: np.ndarray) -> EncoderMemory:
     """Return the memory of these sources."""
     if np.array_equal(chosen_M, np.arange(len(memory.lengths_M))):
         return memory
@@ -251,7 +252,7 @@ class ConditionalModel:
 
         places = zip(*(state.tensors for state in states), strict=True)
         tensors = tuple(torch.cat(parts, dim=1) for parts in places)
-        return ConditionalState(tensors, Memory(states_SMH, keys_SMA, lengths_M))
+        return ConditionalState(tensors, EncoderMemory(states_SMH, keys_SMA, lengths_M))
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> ConditionalState:
         memory: dict[str, Tensor | None] = {"keys_SMA": None}
@@ -263,7 +264,7 @@ class ConditionalModel:
             else:
                 states[name] = tensor
         tensors = tuple(states[f"state_{number}"] for number in range(len(states)))
-        return ConditionalState(tensors, Memory(**memory))  # type: ignore[arg-type]
+        return ConditionalState(tensors, EncoderMemory(**memory))  # type: ignore[arg-type]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = self.model.to_arrays()

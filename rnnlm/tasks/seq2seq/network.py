@@ -27,7 +27,7 @@ from rnnlm.lm.neural.outputs.softmax import LinearCrossEntropy, SoftmaxOutput, w
 from rnnlm.lm.neural.trace import NamedLayer, trace_stack
 from rnnlm.lm.neural.words import WordInput
 from rnnlm.tasks.batches import is_word
-from rnnlm.tasks.seq2seq.attention import Attention, Memory
+from rnnlm.tasks.seq2seq.attention import Attention, EncoderMemory
 from rnnlm.tasks.seq2seq.kernels import has_loop, layer_step, make_loop, one_step, run
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
 
@@ -65,7 +65,7 @@ class Decoder(nn.Module):
             self.projection = nn.Linear(width, features)
 
     def forward(
-        self, x_TBE: Tensor, memory: Memory, state: DecoderState
+        self, x_TBE: Tensor, memory: EncoderMemory, state: DecoderState
     ) -> tuple[Tensor, Tensor | None, DecoderState]:
         """Return a (T, B, F), the weights of attention (T, B, S) and the state after the last
         word."""
@@ -80,7 +80,7 @@ class Decoder(nn.Module):
             return self.projection(h_TBD), None, after
         return *self.look(h_TBD, memory), after
 
-    def look(self, h_TBD: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+    def look(self, h_TBD: Tensor, memory: EncoderMemory) -> tuple[Tensor, Tensor]:
         """Return a (T, B, F) and the weights of attention (T, B, S) of the layers' states."""
         assert self.attention is not None and self.combination is not None
         context_TBH, weights_TBS = self.attention(h_TBD, memory)
@@ -88,10 +88,10 @@ class Decoder(nn.Module):
         return torch.tanh(self.combination(both_TBC)), weights_TBS
 
     def _fed(
-        self, x_TBE: Tensor, memory: Memory, state: DecoderState
+        self, x_TBE: Tensor, memory: EncoderMemory, state: DecoderState
     ) -> tuple[Tensor, Tensor, DecoderState]:
         assert self.attention is not None and self.combination is not None
-        drawn = draw(self.body, self.settings, x_TBE)
+        drawn = draw_dropout(self.body, self.settings, x_TBE)
         # The loop is for windows, and has one source for each row.
         if len(x_TBE) == 1 or len(memory.lengths_M) < x_TBE.shape[1] or not has_loop(self.body):
             return read_step_by_step(self.body, x_TBE, memory, state, self.look, drawn)
@@ -122,7 +122,7 @@ class Decoder(nn.Module):
 
 # ---- The whole network.
 
-__all__ = ["DecoderState", "Memory", "Seq2SeqNetwork", "make_network"]
+__all__ = ["DecoderState", "Seq2SeqNetwork", "make_network"]
 
 
 class Seq2SeqNetwork(LayeredNetwork):
@@ -136,7 +136,7 @@ class Seq2SeqNetwork(LayeredNetwork):
         self.source_words: WordInput | None = None
         if settings.tied_embeddings != "all":
             self.source_words = WordInput(settings, source)
-        self.encoder = Encoder(settings)
+        self.encoder = SourceEncoder(settings)
         self.target_words = WordInput(settings.target_words, target)
         self.decoder = Decoder(settings)
         self.bridge = Bridge(settings, self.decoder.body.layers)
@@ -146,14 +146,16 @@ class Seq2SeqNetwork(LayeredNetwork):
     def bodies(self) -> dict[str, nn.Module]:
         return {"encoder ": self.encoder.body, "decoder ": self.decoder.body}
 
-    def encode(self, sources_SM: Tensor, lengths_M: Tensor) -> tuple[Memory, DecoderState]:
+    def encode(self, sources_SM: Tensor, lengths_M: Tensor) -> tuple[EncoderMemory, DecoderState]:
         """Return what the decoder sees of sources, and its state before the first word. The ids of
         padding may be any."""
         is_word_SM = is_word(len(sources_SM), lengths_M)
         x_SME = self._source_vectors(sources_SM.masked_fill(~is_word_SM, self.source_boundary))
         y_SMH, last = self.encoder(x_SME, lengths_M)
         attention = self.decoder.attention
-        memory = Memory(y_SMH, None if attention is None else attention.key(y_SMH), lengths_M)
+        memory = EncoderMemory(
+            y_SMH, None if attention is None else attention.key(y_SMH), lengths_M
+        )
 
         # Input feeding begins with an attentional vector of zeros.
         state = self.bridge(y_SMH, last, lengths_M)
@@ -182,7 +184,7 @@ class Seq2SeqNetwork(LayeredNetwork):
         return self._drop_input(words(sources_SM))
 
     def decode(
-        self, inputs_TB: Tensor, memory: Memory, state: DecoderState
+        self, inputs_TB: Tensor, memory: EncoderMemory, state: DecoderState
     ) -> tuple[Tensor, Tensor | None, DecoderState]:
         """Return what the output layer reads after each input (T, B, E), the weights of attention
         (T, B, S), None without attention, and the state after the last input. Rows are grouped by
@@ -294,7 +296,7 @@ def make_network(settings: Seq2SeqSettings, source: Tokenizer, target: Tokenizer
 # gives, L of a layer's last states.
 
 
-class Encoder(nn.Module):
+class SourceEncoder(nn.Module):
     """A vector for each token of a source, whatever its padding holds."""
 
     def __init__(self, settings: Seq2SeqSettings) -> None:
@@ -384,11 +386,11 @@ class Bridge(nn.Module):
 # layers' states h, F of attentional vectors a, S source time.
 
 # From h and the memory to a and the weights of attention.
-Look = Callable[[Tensor, Memory], tuple[Tensor, Tensor]]
+AttentionStep = Callable[[Tensor, EncoderMemory], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DropoutMasks:
     """The dropout of a window. fed_TBF: factors of the fed vectors. between_TBX: factors of
     what each layer above the lowest one reads. None: nothing is dropped. weights: of each layer
     those with dropped elements, by name."""
@@ -398,7 +400,7 @@ class Drawn:
     weights: tuple[dict[str, Tensor], ...]
 
 
-def draw(body: RecurrentStack, settings: Seq2SeqSettings, x_TBE: Tensor) -> Drawn:
+def draw_dropout(body: RecurrentStack, settings: Seq2SeqSettings, x_TBE: Tensor) -> DropoutMasks:
     """Draw what is dropped of a window of these word vectors."""
     layers = body.layers
     T, B, _ = x_TBE.shape
@@ -417,11 +419,16 @@ def draw(body: RecurrentStack, settings: Seq2SeqSettings, x_TBE: Tensor) -> Draw
 
     between = tuple(mask(settings.dropout_between, each.weight_ih.shape[1]) for each in layers[1:])
     fed_TBF = mask(settings.dropout_input, settings.fed_width)
-    return Drawn(fed_TBF, between, tuple(map(weights, layers)))
+    return DropoutMasks(fed_TBF, between, tuple(map(weights, layers)))
 
 
 def read_step_by_step(
-    body: RecurrentStack, x_TBE: Tensor, memory: Memory, state: State, look: Look, drawn: Drawn
+    body: RecurrentStack,
+    x_TBE: Tensor,
+    memory: EncoderMemory,
+    state: State,
+    look: AttentionStep,
+    drawn: DropoutMasks,
 ) -> tuple[Tensor, Tensor, State]:
     """Return a (T, B, F), the weights of attention (T, B, S) and the state after the last word. The
     layers of `body` drop nothing themselves."""
@@ -442,7 +449,7 @@ def read_step_by_step(
 
 
 def _layers(
-    body: RecurrentStack, x_1BX: Tensor, state: list[Tensor], drawn: Drawn, t: int
+    body: RecurrentStack, x_1BX: Tensor, state: list[Tensor], drawn: DropoutMasks, t: int
 ) -> tuple[Tensor, list[Tensor]]:
     """Return what the layers make of one step, and their state after it."""
     after: list[Tensor] = []

@@ -25,7 +25,7 @@ class PairCollector:
 
     def __init__(self, settings: ParallelSettings) -> None:
         self.settings = settings
-        self.pairs: list[Pair] = []
+        self.pairs: list[ParallelPair] = []
         self.pairs_left_out = 0
         self.references_left_out = 0  # from pairs that have others
 
@@ -42,7 +42,7 @@ class PairCollector:
         if len(texts) < 2 or not all(texts):
             texts = self._filled(texts, places, skips)
         if texts:
-            self.pairs.append(Pair(texts[0], tuple(texts[1:]), line, file))
+            self.pairs.append(ParallelPair(texts[0], tuple(texts[1:]), line, file))
 
     def tell_of_empty(self) -> None:
         """Send a notice of what was left out, if anything was."""
@@ -114,7 +114,7 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ParallelPair:
     """A source and its references, the targets that are right: one or more. Each is a line without
     its end, and holds at least one word.
 
@@ -141,7 +141,7 @@ class ParallelText:
     :class:`ParallelSettings`, never "auto".
     """
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ParallelPair, ...]
     source_name: str
     target_name: str
     format: str
@@ -156,13 +156,13 @@ class ParallelText:
     def grouped(self) -> "ParallelText":
         """Return the same with each source once, where it occurs first: with its references there,
         and those of its other pairs that differ from these."""
-        groups: dict[str, list[Pair]] = {}
+        groups: dict[str, list[ParallelPair]] = {}
         for pair in self.pairs:
             groups.setdefault(pair.source, []).append(pair)
         return replace(self, pairs=tuple(map(_merged, groups.values())))
 
 
-def _merged(pairs: Sequence[Pair]) -> Pair:
+def _merged(pairs: Sequence[ParallelPair]) -> ParallelPair:
     """Return the first of several pairs with the other references of all.
 
     Its own are kept even if two of them are equal: as many as there are files of targets, so that a

@@ -14,7 +14,7 @@ from rnnlm.training.task import Description, ExampleTask, Given
 if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.tasks.seq2seq.data import PairCodec, PairedData
-    from rnnlm.tasks.seq2seq.evaluation.comparison import ComparingPairs
+    from rnnlm.tasks.seq2seq.evaluation.comparison import PairComparer
     from rnnlm.tasks.seq2seq.evaluation.evaluation import Pairs
     from rnnlm.tasks.seq2seq.evaluation.pair_evaluation import PairEvaluation
     from rnnlm.tasks.seq2seq.model import Seq2SeqModel
@@ -75,12 +75,12 @@ class PairLearning(ExampleTask["Seq2SeqModel", "PairedData", "PairCodec", PairOp
         data: "Given | PairedData",
         options: PairOptions | None,
         settings: "ComparisonSettings",
-    ) -> "ComparingPairs":
+    ) -> "PairComparer":
         """Compare by perplexities, where these cover the same tokens, and by the output of
         models."""
-        from rnnlm.tasks.seq2seq.evaluation.comparison import ComparingPairs
+        from rnnlm.tasks.seq2seq.evaluation.comparison import PairComparer
 
-        return ComparingPairs(cast("Pairs", data), options or PairOptions())
+        return PairComparer(cast("Pairs", data), options or PairOptions())
 
     def evaluate_encoded(
         self,

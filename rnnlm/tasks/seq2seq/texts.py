@@ -16,15 +16,17 @@ from rnnlm.text.batches import is_surely_short
 from rnnlm.text.lines import HoldoutSettings, Progress
 from rnnlm.text.pair_columns import ParallelSettings
 from rnnlm.text.sources import settings_for
-from rnnlm.training.request import Request, Texts
+from rnnlm.training.request import Texts, TrainingRequest
 
 
 def open_texts(
-    request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
+    request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress
 ) -> Texts:
-    """Read and encode the data of a :class:`rnnlm.training.request.Request`. What is found on the
-    way goes into the settings: format and columns of the data, and the settings of given
-    tokenizers."""
+    """Read and encode the data of a :class:`rnnlm.training.request.TrainingRequest`.
+
+    What is found on the way goes into the settings: format and columns of the data, and the
+    settings of given tokenizers.
+    """
     # The training data say how the others are read, which may be in another format.
     files, _ = files_of_parts(request, kind.task)
     train = read_pairs(files["train"], resolved.make(ParallelSettings), _targets(request.target))

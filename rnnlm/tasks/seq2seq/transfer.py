@@ -27,10 +27,12 @@ from rnnlm.tasks.language_model_layers import (  # fmt: skip
 from rnnlm.tasks.seq2seq.data import DECODER, ENCODER, PairCodec, PairTrainingData
 from rnnlm.tasks.seq2seq.model import array_shapes
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 
 
-def settings(request: Request, kind: registry.Kind) -> list[tuple[str, str, dict[str, Any]]]:
+def settings(
+    request: TrainingRequest, kind: registry.Kind
+) -> list[tuple[str, str, dict[str, Any]]]:
     """Return the settings that a network takes from the language models that a request names, with
     the option and the name of each: they give the shapes of its weights, and what its layers
     compute."""
@@ -46,7 +48,7 @@ def settings(request: Request, kind: registry.Kind) -> list[tuple[str, str, dict
 
 
 def weights(
-    request: Request, resolved: Resolved, data: PairTrainingData
+    request: TrainingRequest, resolved: Resolved, data: PairTrainingData
 ) -> dict[str, np.ndarray] | None:
     """Return the weights that a network starts from, by name; None where all are random. Notices
     say what is taken from which model."""

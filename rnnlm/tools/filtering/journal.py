@@ -19,35 +19,35 @@ from rnnlm.storage.files.journal import Journal
 from rnnlm.storage.files.lock import OWNER
 from rnnlm.storage.files.resuming import Found, Identity
 from rnnlm.storage.files.writing import put_in_place, short_name, whole_name, writing
-from rnnlm.tools.filtering.settings import Layout
+from rnnlm.tools.filtering.settings import OutputLayout
 from rnnlm.tools.filtering.work import ShardCounts
 
 JOURNAL = "filter.jsonl"
 FORMAT_VERSION = 1
 
 
-class Begun(msgspec.Struct, tag="filter", tag_field="what"):
+class JobEntry(msgspec.Struct, tag="filter", tag_field="what"):
     """The first line. identity: what must be the same for the work to resume, by name."""
 
     identity: dict[str, str]
-    layout: Layout
+    layout: OutputLayout
     format_version: int = FORMAT_VERSION
 
 
-class Borders(msgspec.Struct, tag="cutoffs", tag_field="what"):
+class CutoffsEntry(msgspec.Struct, tag="cutoffs", tag_field="what"):
     """The borders between buckets. documents: of the reference that they come from."""
 
     cutoffs: tuple[float, float]
     documents: int
 
 
-class Started(msgspec.Struct, tag="started", tag_field="what"):
+class ShardStarted(msgspec.Struct, tag="started", tag_field="what"):
     """A shard is being filtered."""
 
     shard: str
 
 
-class Done(msgspec.Struct, tag="shard", tag_field="what"):
+class ShardFinished(msgspec.Struct, tag="shard", tag_field="what"):
     """The files of a shard are in their places. signature: of the shard. bytes: of what was
     written, by group."""
 
@@ -59,7 +59,7 @@ class Done(msgspec.Struct, tag="shard", tag_field="what"):
     text_bytes: int
 
 
-Entry = Borders | Started | Done
+Entry = CutoffsEntry | ShardStarted | ShardFinished
 
 
 @dataclass
@@ -67,10 +67,10 @@ class FilterState:
     """The state of the filter in a folder."""
 
     folder: Path
-    begun: Begun
-    borders: Borders | None = None
+    begun: JobEntry
+    borders: CutoffsEntry | None = None
     started: set[str] = field(default_factory=set)
-    done: dict[str, Done] = field(default_factory=dict)
+    done: dict[str, ShardFinished] = field(default_factory=dict)
 
     def add(self, entry: Entry) -> None:
         """Take note of what was done, and write it."""
@@ -86,12 +86,16 @@ class FilterState:
             with writing(paths[group]):
                 put_in_place(paths[group].with_name(name), paths[group])
                 sizes[group] = paths[group].stat().st_size
-        self.add(Done(shard, signature, counts.documents, counts.words, sizes, counts.text_bytes))
+        self.add(
+            ShardFinished(
+                shard, signature, counts.documents, counts.words, sizes, counts.text_bytes
+            )
+        )
 
     def _note(self, entry: Entry) -> None:
-        if isinstance(entry, Borders):
+        if isinstance(entry, CutoffsEntry):
             self.borders = entry
-        elif isinstance(entry, Started):
+        elif isinstance(entry, ShardStarted):
             self.started.add(entry.shard)
         else:
             self.done[entry.shard] = entry
@@ -99,10 +103,10 @@ class FilterState:
 
     def write(self) -> None:
         """Rewrite all entries as if the shards had been processed one after the other."""
-        known: list[Begun | Entry] = [self.begun]
+        known: list[JobEntry | Entry] = [self.begun]
         if self.borders is not None:
             known.append(self.borders)
-        known += map(Started, sorted(self.started))
+        known += map(ShardStarted, sorted(self.started))
         known += [self.done[name] for name in sorted(self.done)]
         with writing(self.folder):
             Journal(self.folder / JOURNAL).write(known)
@@ -177,10 +181,10 @@ def read(folder: Path) -> FilterState | None:
         check_place(folder, "filtered text", lambda names: names)
         return None
     try:
-        lines: list[Begun | Entry] = Journal(folder / JOURNAL).read(Begun | Entry)  # type: ignore[arg-type]
+        lines: list[JobEntry | Entry] = Journal(folder / JOURNAL).read(JobEntry | Entry)  # type: ignore[arg-type]
         begun, *rest = lines
-        entries = [entry for entry in rest if not isinstance(entry, Begun)]
-        if not isinstance(begun, Begun) or len(entries) < len(rest):
+        entries = [entry for entry in rest if not isinstance(entry, JobEntry)]
+        if not isinstance(begun, JobEntry) or len(entries) < len(rest):
             raise ValueError("its first line, and no other, must describe the filter")
         if begun.format_version != FORMAT_VERSION:
             version = f"it has format {begun.format_version}"

@@ -18,7 +18,7 @@ from rnnlm.interface import LanguageModel
 from rnnlm.lm.base import span_scoring
 from rnnlm.text.encoding import words_between_newlines
 from rnnlm.text.lines import WORD_SPACE, SpecialSymbols, as_bytes, check_reserved
-from rnnlm.tools.filtering.settings import Rule
+from rnnlm.tools.filtering.settings import FilterRule
 
 # What an unseen character may be: any of Unicode's scalar values but those that are known.
 CHARACTERS = 0x110000 - 0x800
@@ -100,7 +100,7 @@ class Verdicts:
 class Judge:
     """One model, or one for each language, and the rule by which documents are sorted."""
 
-    def __init__(self, models: Mapping[str, LanguageModel], rule: Rule) -> None:
+    def __init__(self, models: Mapping[str, LanguageModel], rule: FilterRule) -> None:
         self.models = dict(models)
         self.rule = rule
         if rule.languages:

@@ -11,7 +11,7 @@ from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.storage.files.tables import is_gap
 from rnnlm.tools.filtering.judging import Documents, Judge
-from rnnlm.tools.filtering.settings import FilterSettings, Rule, rule_of
+from rnnlm.tools.filtering.settings import FilterRule, FilterSettings, rule_of
 from rnnlm.tools.filtering.shards import added_columns
 
 Row = Mapping[str, object]
@@ -26,7 +26,11 @@ class TextFilter:
     """
 
     def __init__(
-        self, models: Mapping[str, LanguageModel], rule: Rule, column: str, perplexity_column: str
+        self,
+        models: Mapping[str, LanguageModel],
+        rule: FilterRule,
+        column: str,
+        perplexity_column: str,
     ) -> None:
         self.models = dict(models)
         self.rule = rule

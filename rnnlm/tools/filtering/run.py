@@ -33,11 +33,17 @@ from rnnlm.system import processors
 from rnnlm.text.lines import TextSettings, no_text
 from rnnlm.text.sources import expand_files
 from rnnlm.tools.filtering import journal as journals
-from rnnlm.tools.filtering.journal import Begun, Borders, Done, FilterState, Started
+from rnnlm.tools.filtering.journal import (
+    CutoffsEntry,
+    FilterState,
+    JobEntry,
+    ShardFinished,
+    ShardStarted,
+)
 from rnnlm.tools.filtering.judging import check_languages
 from rnnlm.tools.filtering.settings import EMPTY, OUTSIDE, FilterSettings, rule_of
-from rnnlm.tools.filtering.shards import Reading, check_source, open_shard
-from rnnlm.tools.filtering.work import NamedModel, Work, filter_shard, reference_perplexities
+from rnnlm.tools.filtering.shards import ShardReadSettings, check_source, open_shard
+from rnnlm.tools.filtering.work import FilterSetup, NamedModel, filter_shard, reference_perplexities
 
 Result = TypeVar("Result")
 
@@ -49,7 +55,7 @@ MOST_WORKERS = 1024
 
 
 @dataclass(frozen=True)
-class Request:
+class FilterRequest:
     """A request and its settings.
 
     shards: names and globs of files. models: by language; one model has the name "". reference: a
@@ -71,16 +77,16 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Job:
+class FilterJob:
     """A request with its files and models found. shards: paths, by the names of their results.
     signatures: of the shards, by the same names. references: paths. identity: what must be the same
     for the work to be resumed."""
 
-    request: Request
+    request: FilterRequest
     shards: dict[str, str]
     signatures: dict[str, str]
     references: list[str]
-    work: Work
+    work: FilterSetup
     workers: int
     reads_in_threads: bool
     identity: dict[str, str]
@@ -91,7 +97,7 @@ class Job:
         return bool(self.references) or self.request.settings.cutoffs is not None
 
 
-def resolve_request(request: Request) -> Job:
+def resolve_request(request: FilterRequest) -> FilterJob:
     """Find what a request names. An error says what is wrong with it."""
     _check_request(request)
     shards = _by_name(expand_files(request.shards, "texts", ".jsonl"))
@@ -125,15 +131,15 @@ def resolve_request(request: Request) -> Job:
         added.append(rule.column)
     if len(set(added)) < len(added):
         raise SettingsError(f"two columns are called {added[0]!r}", hint="choose different names")
-    reading = Reading(request.column, request.text, tuple(added))
+    reading = ShardReadSettings(request.column, request.text, tuple(added))
     for source in (*shards.values(), *references):
         check_source(source)
         open_shard(source, reading)
 
-    work = Work(tuple(named), request.device, rule, reading, settings.perplexity_column)
+    work = FilterSetup(tuple(named), request.device, rule, reading, settings.perplexity_column)
     signatures = {name: signature(source) for name, source in shards.items()}
     identity = _identity(request, references, named)
-    return Job(
+    return FilterJob(
         request=request,
         shards=shards,
         signatures=signatures,
@@ -145,7 +151,7 @@ def resolve_request(request: Request) -> Job:
     )
 
 
-def _check_request(request: Request) -> None:
+def _check_request(request: FilterRequest) -> None:
     # What contradicts itself.
     if not request.shards:
         raise UsageError("there are no files to filter", hint="name files or glob patterns")
@@ -197,7 +203,7 @@ def _absolute(name: str) -> str:
 
 
 def _identity(
-    request: Request, references: list[str], models: Iterable[NamedModel]
+    request: FilterRequest, references: list[str], models: Iterable[NamedModel]
 ) -> dict[str, str]:
     """Return what must be the same for the work to be resumed, by name."""
     found = {}
@@ -231,7 +237,7 @@ class ShardFiltered:
 
 
 @dataclass(frozen=True)
-class Group:
+class DocumentGroup:
     """The documents of a bucket or language, outside the thresholds, or without words. share: of
     all documents; None where there are none. kept: whether they were written."""
 
@@ -243,7 +249,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Filtered:
+class FilterFinished:
     """All shards are finished. shards_before: those that were finished before this run, of which
     `text_bytes` and `seconds` say nothing. cutoffs: the borders between buckets;
     reference_documents: of how many documents they are quantiles."""
@@ -255,19 +261,19 @@ class Filtered:
     words: int
     cutoffs: tuple[float, float] | None
     reference_documents: int | None
-    groups: tuple[Group, ...]
+    groups: tuple[DocumentGroup, ...]
     text_bytes: int
     seconds: float
     text_bytes_per_second: float
 
 
-Event = BordersFound | ShardFiltered | Filtered
+Event = BordersFound | ShardFiltered | FilterFinished
 
 
 # ---- The work itself.
 
 
-def run(request: Request) -> Iterator[Event]:
+def run(request: FilterRequest) -> Iterator[Event]:
     """Filter shards. Yield the events of the work while it lasts.
 
     Raises:
@@ -310,7 +316,7 @@ def run(request: Request) -> Iterator[Event]:
     yield _filtered(job, state, now, time.perf_counter() - began)
 
 
-def _next_step(job: Job, state: FilterState | None) -> Step:
+def _next_step(job: FilterJob, state: FilterState | None) -> Step:
     """Return whether the work starts, resumes (perhaps with more shards), or is finished."""
     request = job.request
     if state is None:
@@ -322,9 +328,9 @@ def _next_step(job: Job, state: FilterState | None) -> Step:
     return step
 
 
-def _begun(job: Job, state: FilterState | None, step: Step) -> FilterState:
+def _begun(job: FilterJob, state: FilterState | None, step: Step) -> FilterState:
     """Return the state of the work that starts or resumes."""
-    begun = Begun(job.identity, job.work.rule.layout)
+    begun = JobEntry(job.identity, job.work.rule.layout)
     if state is not None and step is Step.GO_ON:
         state.begun = begun
         # What killed tasks wrote may be left, and half a line at the end of the journal.
@@ -338,18 +344,18 @@ def _begun(job: Job, state: FilterState | None, step: Step) -> FilterState:
     return state
 
 
-def _find_borders(job: Job, state: FilterState) -> Iterator[Event]:
+def _find_borders(job: FilterJob, state: FilterState) -> Iterator[Event]:
     """Find the borders between buckets, unless they are known, and take note of them."""
     settings = job.request.settings
     if settings.cutoffs is not None:
         if state.borders is None:
             low, high = map(float, settings.cutoffs)
-            state.add(Borders((low, high), 0))
+            state.add(CutoffsEntry((low, high), 0))
         return
     if state.borders is None:
         perplexity_D = _reference_perplexities(job)
         low, high = borders_of(perplexity_D, settings.quantiles, job.references)
-        state.add(Borders((low, high), len(perplexity_D)))
+        state.add(CutoffsEntry((low, high), len(perplexity_D)))
     borders = state.borders
     assert borders is not None
     yield BordersFound(borders.cutoffs, borders.documents)
@@ -380,7 +386,11 @@ def processes_and_threads(workers: int, tasks: int, reads_in_threads: bool) -> t
 
 
 def _results(
-    job: Job, function: Callable[..., Result], work: Work, sources: Iterable[str], count: int
+    job: FilterJob,
+    function: Callable[..., Result],
+    work: FilterSetup,
+    sources: Iterable[str],
+    count: int,
 ) -> Iterator[tuple[str, Result]]:
     """Yield each of so many sources with what the function makes of it, as they end. After an error
     no more begin; it is raised when those that run have ended."""
@@ -392,7 +402,7 @@ def _results(
                 yield done
 
 
-def _reference_perplexities(job: Job) -> np.ndarray:
+def _reference_perplexities(job: FilterJob) -> np.ndarray:
     """Return the perplexities of all documents of the reference. Each file is a task, which writes
     them to a file."""
     # A reference may have columns of these names: nothing is added to it.
@@ -408,7 +418,7 @@ def _reference_perplexities(job: Job) -> np.ndarray:
     return np.concatenate([parts[source] for source in job.references])
 
 
-def _filter(job: Job, state: FilterState, began: float) -> Iterator[Event]:
+def _filter(job: FilterJob, state: FilterState, began: float) -> Iterator[Event]:
     """Filter the shards that are not finished, the largest first, so that the last ones to end are
     small."""
     sizes = {name: os.path.getsize(source) for name, source in job.shards.items()}
@@ -419,7 +429,7 @@ def _filter(job: Job, state: FilterState, began: float) -> Iterator[Event]:
 
     def sources() -> Iterator[str]:
         for name in left:
-            state.add(Started(name))
+            state.add(ShardStarted(name))
             yield job.shards[name]
 
     # Shards end in any order. A notice that several of them give is shown once.
@@ -443,7 +453,9 @@ def _filter(job: Job, state: FilterState, began: float) -> Iterator[Event]:
         )
 
 
-def _filtered(job: Job, state: FilterState, now: list[Done], seconds: float) -> Filtered:
+def _filtered(
+    job: FilterJob, state: FilterState, now: list[ShardFinished], seconds: float
+) -> FilterFinished:
     """Add up what was found in all shards of the folder."""
     rule = job.work.rule
     names = (*rule.groups, OUTSIDE, EMPTY)
@@ -460,10 +472,10 @@ def _filtered(job: Job, state: FilterState, now: list[Done], seconds: float) -> 
             continue
         share = documents[name] / total if total else None
         is_kept = name in rule.kept
-        groups.append(Group(name, documents[name], words[name], share, is_kept))
+        groups.append(DocumentGroup(name, documents[name], words[name], share, is_kept))
     text_bytes = sum(each.text_bytes for each in now)
     borders = state.borders
-    return Filtered(
+    return FilterFinished(
         output=str(job.request.output),
         shards=len(state.done),
         shards_before=len(state.done) - len(now),

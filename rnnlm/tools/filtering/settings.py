@@ -92,7 +92,7 @@ def _check_pair(name: str, values: tuple[float, ...], below: float = float("inf"
 
 
 @dataclass(frozen=True)
-class Layout:
+class OutputLayout:
     """The layout of the output. groups: what documents are sorted into; kept: those that are
     written, each in its own folder if the filter has folders."""
 
@@ -108,7 +108,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Rule:
+class FilterRule:
     """A filter's decision in numbers.
 
     groups: what documents are sorted into. kept: those that are written. column: the value that
@@ -126,14 +126,14 @@ class Rule:
     min_probability: float = 0.0
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> OutputLayout:
         """Where documents are written: by group, unless there is one."""
-        return Layout(self.groups, self.kept, self.column is not None)
+        return OutputLayout(self.groups, self.kept, self.column is not None)
 
 
 def rule_of(
     settings: FilterSettings, languages: tuple[str, ...] = (), has_buckets: bool = False
-) -> Rule:
+) -> FilterRule:
     """Return the rule of these settings; refuse a request that contradicts itself.
 
     languages: what the models are called, where there are several. has_buckets: whether there are
@@ -161,7 +161,7 @@ def rule_of(
                     "that name is for all other documents",
                     "choose another name",
                 )
-        return Rule(
+        return FilterRule(
             groups,
             _kept(settings, groups),
             settings.language_column,
@@ -171,7 +171,7 @@ def rule_of(
         )
 
     if has_buckets:
-        return Rule(
+        return FilterRule(
             BUCKETS,
             _kept(settings, BUCKETS),
             settings.bucket_column,
@@ -192,7 +192,7 @@ def rule_of(
             hint="give `max_perplexity`, `min_perplexity`, `reference`, `cutoffs`, or a model for "
             "each language",
         )
-    return Rule((KEPT,), (KEPT,), **limits)
+    return FilterRule((KEPT,), (KEPT,), **limits)
 
 
 def _kept(settings: FilterSettings, groups: tuple[str, ...]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from rnnlm.storage.files.reading import STANDARD_INPUT, decode, opened, too_long
 from rnnlm.text.lines import WORD_SPACE, TextSettings, lines_of, whole_lines
 from rnnlm.text.named_columns import no_column, text_column, text_or_none
 from rnnlm.tools.filtering.judging import Documents, Verdicts, lines_of_text, lines_read
-from rnnlm.tools.filtering.settings import Rule
+from rnnlm.tools.filtering.settings import FilterRule
 
 if TYPE_CHECKING:
     import pyarrow
@@ -37,7 +37,7 @@ Columns = Mapping[str, Sequence[float | str | None]]
 
 
 @dataclass(frozen=True)
-class Reading:
+class ShardReadSettings:
     """Settings for reading shards. added: the columns that are added to tables."""
 
     column: str | None = None
@@ -45,7 +45,7 @@ class Reading:
     added: tuple[str, ...] = ()
 
 
-class Chunk(ABC):
+class DocumentChunk(ABC):
     """Some documents of a shard, next to each other."""
 
     documents: Documents
@@ -56,7 +56,7 @@ class Chunk(ABC):
         documents."""
 
 
-class Output(ABC):
+class ShardOutput(ABC):
     """A file of chosen documents that is being written."""
 
     @abstractmethod
@@ -68,25 +68,25 @@ class Output(ABC):
         """Write the end of the file."""
 
 
-class Shard(ABC):
+class InputShard(ABC):
     """A file of documents. source: its path. has_columns: whether columns can be added."""
 
     has_columns = True
 
-    def __init__(self, source: str, reading: Reading) -> None:
+    def __init__(self, source: str, reading: ShardReadSettings) -> None:
         self.source = source
         self.reading = reading
 
     @abstractmethod
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self) -> Iterator[DocumentChunk]:
         """Read the documents, chunk by chunk. Raise TextError where they cannot be read."""
 
-    def output(self, stream: BinaryIO) -> Output:
+    def output(self, stream: BinaryIO) -> ShardOutput:
         """Return what writes chosen documents to a stream, as the shard itself is written."""
         return _Bytes(stream, self.source)
 
 
-def open_shard(source: str, reading: Reading) -> Shard:
+def open_shard(source: str, reading: ShardReadSettings) -> InputShard:
     """Return the shard in a file, by the name's suffix."""
     kind = tables.kind_of(source)
     has_column = reading.column is not None
@@ -113,7 +113,7 @@ def check_source(source: str) -> None:
         )
 
 
-class _Bytes(Output):
+class _Bytes(ShardOutput):
     """Lines, compressed as the name of the shard says."""
 
     def __init__(self, stream: BinaryIO, source: str) -> None:
@@ -145,7 +145,7 @@ def _pieces(source: str, errors: str) -> Iterator[tuple[int, bytes]]:
 
 
 @dataclass(frozen=True)
-class LinesChunk(Chunk):
+class LinesChunk(DocumentChunk):
     """texts: of the documents, as they are written; end: what follows each."""
 
     documents: Documents
@@ -157,7 +157,7 @@ class LinesChunk(Chunk):
         return self.end.join([*texts, ""]).encode("utf-8")
 
 
-class LinesShard(Shard):
+class LinesShard(InputShard):
     """Lines of text. A document is a line, or the lines between blank lines, which it is written
     with. Line ends become newlines, and blank lines are skipped."""
 
@@ -219,7 +219,7 @@ def _documents(lines: Sequence[str]) -> list[list[str]]:
 
 
 @dataclass(frozen=True)
-class JsonChunk(Chunk):
+class JsonChunk(DocumentChunk):
     """rows: JSON objects of one line each, as they are in the shard."""
 
     documents: Documents
@@ -240,7 +240,7 @@ class JsonChunk(Chunk):
         return "".join(written).encode("utf-8")
 
 
-class JsonShard(Shard):
+class JsonShard(InputShard):
     """One JSON object a line. Blank lines are skipped."""
 
     def chunks(self) -> Iterator[JsonChunk]:
@@ -350,7 +350,7 @@ def column_taken(where: str, name: str) -> TextError:
 
 
 @dataclass(frozen=True)
-class TableChunk(Chunk):
+class TableChunk(DocumentChunk):
     """table: the rows, with all of their columns."""
 
     documents: Documents
@@ -379,7 +379,7 @@ def type_of(values: Sequence[float | str | None]) -> str:
     return "string" if has_text else "double"
 
 
-class ParquetShard(Shard):
+class ParquetShard(InputShard):
     """Rows of a Parquet file."""
 
     def chunks(self) -> Iterator[TableChunk]:
@@ -438,7 +438,7 @@ class ParquetShard(Shard):
         table = pyarrow.Table.from_batches(batches)
         return TableChunk(Documents(lines, np.array(starts)), table)
 
-    def output(self, stream: BinaryIO) -> Output:
+    def output(self, stream: BinaryIO) -> ShardOutput:
         with tables.reading_parquet(self.source):
             metadata = self._file().metadata
         codec = "snappy"
@@ -447,7 +447,7 @@ class ParquetShard(Shard):
         return _Table(stream, "none" if codec == "uncompressed" else codec)
 
 
-class _Table(Output):
+class _Table(ShardOutput):
     """Rows, in groups of some size, compressed as those of the shard."""
 
     def __init__(self, stream: BinaryIO, codec: str) -> None:
@@ -487,7 +487,7 @@ class _Table(Output):
 DIGITS = 6
 
 
-def added_columns(verdicts: Verdicts, rule: Rule, perplexity_column: str) -> Columns:
+def added_columns(verdicts: Verdicts, rule: FilterRule, perplexity_column: str) -> Columns:
     """Return the columns that are added to tables: the perplexities, and the groups where the rule
     has several."""
     perplexity_D = shown_perplexities(verdicts.perplexity_D)

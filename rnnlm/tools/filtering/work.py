@@ -23,10 +23,17 @@ from rnnlm.parallel import in_threads
 from rnnlm.storage.files.writing import unfinished, writing
 from rnnlm.system import one_processor
 from rnnlm.tools.filtering.judging import Documents, Judge, document_scores, perplexities
-from rnnlm.tools.filtering.settings import Rule
-from rnnlm.tools.filtering.shards import Chunk, Columns, Output, Reading, added_columns, open_shard
+from rnnlm.tools.filtering.settings import FilterRule
+from rnnlm.tools.filtering.shards import (
+    Columns,
+    DocumentChunk,
+    ShardOutput,
+    ShardReadSettings,
+    added_columns,
+    open_shard,
+)
 
-Found = TypeVar("Found")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,13 +47,13 @@ class NamedModel:
 
 
 @dataclass(frozen=True)
-class Work:
+class FilterSetup:
     """The data that all tasks of a run share. threads: of each task."""
 
     models: tuple[NamedModel, ...]
     device: str
-    rule: Rule
-    reading: Reading
+    rule: FilterRule
+    reading: ShardReadSettings
     perplexity_column: str
     threads: int = 1
 
@@ -65,7 +72,7 @@ class ShardCounts:
     notices: tuple[str, ...] = ()
 
 
-def filter_shard(work: Work, source: str, folder: str) -> ShardCounts:
+def filter_shard(work: FilterSetup, source: str, folder: str) -> ShardCounts:
     """Write the documents of a shard that are kept into `folder`, by group, under new names."""
     began = time.perf_counter()
     rule = work.rule
@@ -76,9 +83,9 @@ def filter_shard(work: Work, source: str, folder: str) -> ShardCounts:
     groups = len(rule.groups) + 2  # two more: outside, and empty
     documents, words = np.zeros(groups), np.zeros(groups)
     text_bytes = 0
-    outputs: dict[str, Output] = {}
+    outputs: dict[str, ShardOutput] = {}
     names: dict[str, str] = {}
-    with _telling() as told, contextlib.ExitStack() as files:
+    with _collecting_notices() as told, contextlib.ExitStack() as files:
         for chunk, verdicts in _judged(shard.chunks(), judge, work):
             documents += np.bincount(verdicts.group_D, minlength=groups)
             words += np.bincount(verdicts.group_D, verdicts.words_D, minlength=groups)
@@ -121,7 +128,7 @@ def _unfinished(path: Path) -> Iterator[BinaryIO]:
             yield stream
 
 
-def reference_perplexities(work: Work, source: str, target: str) -> str:
+def reference_perplexities(work: FilterSetup, source: str, target: str) -> str:
     """Write the perplexities of a reference's documents, as float64, to a file of a new name beside
     `target`. Return its name."""
     ((_, model),) = _models(work).items()
@@ -132,18 +139,18 @@ def reference_perplexities(work: Work, source: str, target: str) -> str:
 
     shard = open_shard(source, work.reading)
     path = Path(target)
-    with _telling(), writing(path), unfinished(path, is_lasting=False) as stream:
+    with _collecting_notices(), writing(path), unfinished(path, is_lasting=False) as stream:
         for _, perplexity_D in _judged(shard.chunks(), found, work):
             stream.write(perplexity_D.tobytes())
     return Path(stream.name).name
 
 
 def _judged(
-    chunks: Iterator[Chunk], judge: Callable[[Documents], Found], work: Work
-) -> Iterator[tuple[Chunk, Found]]:
+    chunks: Iterator[DocumentChunk], judge: Callable[[Documents], T], work: FilterSetup
+) -> Iterator[tuple[DocumentChunk, T]]:
     """Yield each chunk with what `judge` makes of its documents, in order."""
 
-    def judged(chunk: Chunk) -> tuple[Chunk, Found]:
+    def judged(chunk: DocumentChunk) -> tuple[DocumentChunk, T]:
         return chunk, judge(chunk.documents)
 
     with one_processor() if work.threads == 1 else contextlib.nullcontext():
@@ -151,7 +158,7 @@ def _judged(
 
 
 @contextlib.contextmanager
-def _telling() -> Iterator[list[str]]:
+def _collecting_notices() -> Iterator[list[str]]:
     """Collect the notices of this context: a worker cannot show them."""
     told: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
@@ -160,7 +167,7 @@ def _telling() -> Iterator[list[str]]:
     told += [str(each.message) for each in caught if issubclass(each.category, RnnlmWarning)]
 
 
-def _models(work: Work) -> dict[str, LanguageModel]:
+def _models(work: FilterSetup) -> dict[str, LanguageModel]:
     """Return the models of a run, by language."""
     loaded = load_all(work.models, work.device)
     return {model.label: its for model, its in zip(work.models, loaded, strict=True)}

@@ -27,7 +27,7 @@ from rnnlm.storage.files import tables
 from rnnlm.tabular import Table
 from rnnlm.text.lines import WORD_SPACE, check_reserved
 from rnnlm.text.named_columns import check_length, no_column, text_of
-from rnnlm.tools.inspection.common import Inspection, Models, subjects
+from rnnlm.tools.inspection.common import Inspection, Models, load_models_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -429,7 +429,7 @@ class Cloze(Inspection):
                     which=which,
                     groups=groups,
                     shift=shift,
-                    its=plotting.look(number),
+                    its=plotting.series_style(number),
                 )
             rotation = 90 if by == KIND else 0
             panel.set_xticks(range(len(groups)), groups, rotation=rotation, parse_math=False)
@@ -441,7 +441,7 @@ class Cloze(Inspection):
 
 def _draw(
     axes: "Axes", model: ModelCloze, by: str, which: int, groups: Sequence[str], shift: float,
-    its: plotting.Look,
+    its: plotting.SeriesStyle,
 ) -> None:  # fmt: skip
     """Draw one share of each of the `groups` with its interval. Only distances, which have an
     order, are joined by lines. shift: how far beside the places of the groups."""
@@ -578,7 +578,7 @@ def inspect_cloze(
         source = corpora.part("english", f"{source}.tsv")
     read = read_items(source)
     found = []
-    for subject in subjects("cloze", models, device):
+    for subject in load_models_for("cloze", models, device):
         scores = score_items(subject.model, read)
         found.append(ModelCloze(subject.name, figures_of(scores), tuple(scores)))
     name = Path(source).name if Path(source).parent == corpora.FOLDER / "english" else str(source)

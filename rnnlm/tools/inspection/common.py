@@ -1,5 +1,5 @@
-"""Define what all looks share: which models and texts they take, whether a look applies, and its
-result: tables, a verdict, JSON, a plot."""
+"""Define what all inspections share: which models and texts they take, whether an inspection
+applies, and its result: tables, a verdict, JSON, a plot."""
 
 import math
 import os
@@ -111,18 +111,18 @@ class Inspection(Records, Result):
         return "".join(tables) + html_note(self.verdict)
 
 
-# ---- The models that are looked at: loaded, named, and checked for having what a look shows.
+# ---- The models that are inspected: loaded, named, and checked for having what is inspected.
 
 Model = LanguageModel | LabelModel | str | Path  # a model, or the name of one
-# Looks that need probabilities only, which a model that adapts itself gives, too
+# Inspections that need probabilities only, which a model that adapts itself gives, too
 OF_PROBABILITIES = ("memory", "cloze")
 
 Models = Mapping[str, Model] | Sequence[Model]  # several, with a name for each
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A model that is looked at. kind: as in config.json: "lstm", "ngram", "mixture"."""
+class InspectedModel:
+    """A model that is inspected. kind: as in config.json: "lstm", "ngram", "mixture"."""
 
     name: str
     model: Any
@@ -130,10 +130,10 @@ class Subject:
     kind: str
 
 
-def subject(
+def load_model_for(
     what: str, model: Model, device: str | Device = "auto", name: str | None = None
-) -> Subject:
-    """Load a model that the look `what` applies to; raise UsageError if it does not apply."""
+) -> InspectedModel:
+    """Load a model to inspect; raise UsageError if the inspection `what` does not apply to it."""
     shown = name or loading.name_if_saved(model) or "the model"
     if isinstance(model, (str, os.PathLike)):
         # The manifest is enough to refuse a model before its arrays are read.
@@ -151,11 +151,13 @@ def subject(
             f"{shown} adapts to what it reads",
             f'name the model: `model="{base}"`',
         )
-    return Subject(shown, loading.load_if_named(model, device), task, kind)
+    return InspectedModel(shown, loading.load_if_named(model, device), task, kind)
 
 
-def subjects(what: str, models: Models, device: str | Device = "auto") -> list[Subject]:
-    """Load several models that the look `what` applies to, with short names that differ."""
+def load_models_for(
+    what: str, models: Models, device: str | Device = "auto"
+) -> list[InspectedModel]:
+    """Load several models to inspect, with short names that differ."""
     given = models
     if not isinstance(given, Mapping):
         given = several(given, "models")
@@ -163,11 +165,11 @@ def subjects(what: str, models: Models, device: str | Device = "auto") -> list[S
         given = dict(zip(names, given, strict=True))
     if not given:
         raise UsageError(f"inspect {what} needs a model", "no model is given")
-    return [subject(what, model, device, name) for name, model in given.items()]
+    return [load_model_for(what, model, device, name) for name, model in given.items()]
 
 
-# ---- The texts that looks read: sentences, files, bundled corpora by name, and by default the
-# bundled English.
+# ---- The texts that inspections read: sentences, files, bundled corpora by name, and by default
+# the bundled English.
 
 Source = str | Path | Sequence[str | Path] | Text
 
@@ -184,7 +186,7 @@ def open_source(text: Source | None, settings: TextSettings | None = None) -> Te
 
 
 def checked_sentence(sentence: str) -> str:
-    """Refuse a sentence without words, or with `<s>` or `</s>`; return it as a look reads it."""
+    """Refuse a sentence without words, or with `<s>` or `</s>`; return it to be read."""
     check_class(sentence, str, "the sentence")
     if not sentence.split():
         raise TextError("the sentence has no words", "it is empty")
@@ -219,7 +221,7 @@ def sources_of(names: Sequence[str | Path]) -> tuple[str, ...]:
 #
 # Each kind lists those that apply to it in `Kind.has`.
 
-LACKS = {  # what a look shows and other models do not have
+LACKS = {  # what an inspection shows and other models do not have
     "gradients": "recurrent layers of a language model",
     "spectrum": "recurrent weights",
     "gates": "gates and no hidden state",
@@ -231,8 +233,8 @@ LACKS = {  # what a look shows and other models do not have
 
 
 def check_applies(what: str, name: str, task: str, kind: str) -> None:
-    """Refuse a model that the look `what` does not apply to, naming the kinds that it does apply
-    to."""
+    """Refuse a model that the inspection `what` does not apply to, naming the kinds that it does
+    apply to."""
     learned = registry.task(task)
     kinds = registry.kinds_with(what, task)
     if kind in kinds:

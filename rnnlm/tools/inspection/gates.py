@@ -14,7 +14,7 @@ from rnnlm.lm.neural.activations import Activation
 from rnnlm.lm.neural.layers.layers import BACKWARD, CELL, HIDDEN, Layer, named_layers
 from rnnlm.lm.neural.trace import NamedLayer
 from rnnlm.tabular import Table, to_builtins
-from rnnlm.tools.inspection.common import Inspection, Model, checked_sentence, subjects
+from rnnlm.tools.inspection.common import Inspection, Model, checked_sentence, load_models_for
 from rnnlm.tools.inspection.heat_maps import (
     INCHES_PER_LABEL,
     MOST_LABELS,
@@ -287,7 +287,7 @@ def inspect_gates(
     if unit_count < 1:
         raise UsageError(f"unit_count = {unit_count} is not valid: draw at least one unit")
     sentence = checked_sentence(sentence)
-    [found] = subjects("gates", (model,), device)
+    [found] = load_models_for("gates", (model,), device)
     line = found.model.trace_line(sentence)
     layers = named_layers(found.model.network)
 

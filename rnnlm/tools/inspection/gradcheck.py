@@ -19,12 +19,12 @@ from rnnlm.interface import Device
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.tabular import Result, Row, Table, to_builtins
 from rnnlm.tools.inspection.common import (
+    InspectedModel,
     Inspection,
     Model,
-    Subject,
     check_positive,
+    load_models_for,
     sources_of,
-    subjects,
 )
 from rnnlm.tools.inspection.fixed_loss import first_loss
 from rnnlm.training.task import trained_corpus
@@ -193,7 +193,7 @@ class FixedLoss:
             return self.compute()
 
 
-def loss_of(subject: Subject, data: Data, tokens: int, seed: int) -> FixedLoss:
+def loss_of(subject: InspectedModel, data: Data, tokens: int, seed: int) -> FixedLoss:
     """Return the loss that training minimises, on the first `tokens` tokens of `data`; for
     models other than language models, on the first examples that have that many. Label smoothing
     and penalties on weights are left out."""
@@ -362,7 +362,7 @@ def inspect_gradcheck(
         DeviceError: `device` is not available.
     """
     check_positive(weights=weights, step=step, tokens=tokens)
-    [checked] = subjects("gradcheck", (model,), device)
+    [checked] = load_models_for("gradcheck", (model,), device)
     data = _bundled(checked) if text is None else text
     loss = loss_of(checked, data, tokens, seed)
     random = np.random.default_rng(seed)
@@ -370,7 +370,7 @@ def inspect_gradcheck(
     return GradientCheck(checked.name, loss().item(), loss.targets, found)
 
 
-def _bundled(subject: Subject) -> Data:
+def _bundled(subject: InspectedModel) -> Data:
     """Return the test part of the bundled English, or of the bundled corpus that a model of another
     task was trained on."""
     if registry.task(subject.task).reads_lines:

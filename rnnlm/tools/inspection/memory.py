@@ -22,7 +22,13 @@ from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text, TextInMemory
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 from rnnlm.tools.inspection import common
-from rnnlm.tools.inspection.common import Inspection, Models, Source, Subject, subjects
+from rnnlm.tools.inspection.common import (
+    InspectedModel,
+    Inspection,
+    Models,
+    Source,
+    load_models_for,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -220,7 +226,7 @@ def _least(rows: Sequence[Remembered]) -> int | None:
 
 
 @dataclass(frozen=True, repr=False)
-class Memory(Inspection):
+class MemoryInspection(Inspection):
     """The result of :func:`inspect_memory`. context: how the text was read. window: tokens read
     where some are shuffled."""
 
@@ -312,16 +318,16 @@ class Memory(Inspection):
 
 def _draw(axes: "Axes", name: str, rows: Sequence[Remembered], number: int) -> None:
     """Draw the perplexities of a model by k, and a dashed line at that with all tokens."""
-    look = plotting.look(number)
+    style = plotting.series_style(number)
     tokens, perplexities = [], []
     for row in rows[:-1]:
         if row.tokens is not None and row.perplexity is not None:
             tokens.append(row.tokens)
             perplexities.append(row.perplexity)
-    style: dict[str, Any] = {"color": look.colour, "marker": look.marker, "markersize": 4}
-    axes.plot(tokens, perplexities, label=name, linestyle=look.line, **style)
+    marker_style: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markersize": 4}
+    axes.plot(tokens, perplexities, label=name, linestyle=style.line, **marker_style)
     if rows[-1].perplexity is not None:
-        axes.axhline(rows[-1].perplexity, color=look.colour, linestyle="--", linewidth=1)
+        axes.axhline(rows[-1].perplexity, color=style.colour, linestyle="--", linewidth=1)
 
 
 def _percent(share: float | None) -> float | None:
@@ -415,7 +421,7 @@ def inspect_memory(
     seed: int = 0,
     device: str | Device = "auto",
     progress: Progress = silent,
-) -> Memory:
+) -> MemoryInspection:
     """Measure the perplexity of language models where only the last k tokens are seen, and where
     those further back than k are shuffled, for k of 1, 2, 5, 10, 20, 50, 100 and all; differences
     to all on the same positions, with 95 % intervals.
@@ -439,7 +445,7 @@ def inspect_memory(
         DeviceError: `device` is not available.
     """
     _check(positions, window, context)
-    looked_at = list(map(_with_rows, subjects("memory", models, device)))
+    looked_at = list(map(_with_rows, load_models_for("memory", models, device)))
     read = common.open_source(text, text_settings)
     if len(looked_at) > 1 and read.tokenizer is None:
         read = TextInMemory.read(read, progress)  # standard input is read once
@@ -448,7 +454,7 @@ def inspect_memory(
     for subject in looked_at:
         its_progress = prefixed(progress, subject.name)
         found.append(_memory(subject, read, context, drawn, its_progress))
-    return Memory(tuple(found), context, window, seed)
+    return MemoryInspection(tuple(found), context, window, seed)
 
 
 def _check(positions: int, window: int, context: str) -> None:
@@ -464,7 +470,7 @@ def _check(positions: int, window: int, context: str) -> None:
         )
 
 
-def _with_rows(subject: Subject) -> Subject:
+def _with_rows(subject: InspectedModel) -> InspectedModel:
     """Refuse a model that cannot read many texts side by side."""
     if subject.model.max_rows is not None:
         raise UsageError(
@@ -477,7 +483,11 @@ def _with_rows(subject: Subject) -> Subject:
 
 
 def _memory(
-    subject: Subject, text: Text, context: Context, drawn: tuple[int, int, int], progress: Progress
+    subject: InspectedModel,
+    text: Text,
+    context: Context,
+    drawn: tuple[int, int, int],
+    progress: Progress,
 ) -> ModelMemory:
     """Measure the memory of a model. drawn: number of positions, window, and seed."""
     model = subject.model

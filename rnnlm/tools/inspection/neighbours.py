@@ -12,7 +12,7 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.tabular import Table
-from rnnlm.tools.inspection.common import Inspection, Model, subject
+from rnnlm.tools.inspection.common import Inspection, Model, load_model_for
 from rnnlm.tools.vectors.word_vectors import Which, WordVectors, word_vectors
 
 if TYPE_CHECKING:
@@ -216,10 +216,11 @@ def inspect_analogy(
 
 
 def vectors_of(what: str, model: Model | WordVectors, which: Which) -> WordVectors:
-    """Return the vectors themselves, or those of a model that the look `what` applies to."""
+    """Return the vectors themselves, or those of a model that the inspection `what`
+    applies to."""
     if isinstance(model, WordVectors):
         return model
-    return word_vectors(subject(what, model, "cpu").model, which)
+    return word_vectors(load_model_for(what, model, "cpu").model, which)
 
 
 def described(vectors: WordVectors) -> str:

@@ -21,7 +21,7 @@ from rnnlm.tabular import Table
 from rnnlm.tasks.labelling.formats.example import Example, LabelledSettings, LabelledText, Level
 from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.text.lines import Progress, silent
-from rnnlm.tools.inspection.common import Inspection, Model, subjects
+from rnnlm.tools.inspection.common import Inspection, Model, load_models_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -146,7 +146,7 @@ TEST_SHARE = 0.2  # of the sentences, where no test data are named
 
 
 @dataclass(frozen=True)
-class Items:
+class LabelledItems:
     """Sentences with labels of their words, or texts with one label each. labels: of all items
     in order. sentences_N: the number of the sentence of each item."""
 
@@ -168,8 +168,8 @@ class ProbeData:
     name: str
     column: str
     level: Level
-    train: Items
-    test: Items
+    train: LabelledItems
+    test: LabelledItems
     drawn: Mapping[str, int]
 
 
@@ -268,7 +268,7 @@ def _read(
     return text
 
 
-def _items(examples: Sequence[Example], level: Level) -> Items:
+def _items(examples: Sequence[Example], level: Level) -> LabelledItems:
     """Collect the labels of examples, with the numbers of their sentences."""
     labels: list[str] = []
     counts = []
@@ -277,7 +277,7 @@ def _items(examples: Sequence[Example], level: Level) -> Items:
         labels += its
         counts.append(len(its))
     texts = tuple(each.words for each in examples)
-    return Items(texts, tuple(labels), np.repeat(np.arange(len(examples)), counts))
+    return LabelledItems(texts, tuple(labels), np.repeat(np.arange(len(examples)), counts))
 
 
 def _draw_examples(
@@ -505,7 +505,7 @@ MOST_ITEMS = 5000  # of each part
 
 
 @dataclass(frozen=True)
-class _Answers:
+class _ProbeResult:
     """The answers of one probe: which of the test items are right, and the same for its control,
     where there is one."""
 
@@ -543,7 +543,7 @@ def inspect_probe(
     """
     from rnnlm.tools.inspection.untrained import untrained
 
-    (looked,) = subjects("probe", [model], device)
+    (looked,) = load_models_for("probe", [model], device)
     if most_items < 1:
         raise UsageError("no items to probe with", f"most_items is {most_items}")
     found = read_items(
@@ -558,10 +558,10 @@ def inspect_probe(
     coded = _CodedLabels.of(found, seed)
 
     # The same probes of the network as it is, and as it was before training.
-    answers: list[_Answers] = []
-    answers += _answers(TRAINED, looked.model.layer_reader(), found, coded, progress)
+    answers: list[_ProbeResult] = []
+    answers += _probe_layers(TRAINED, looked.model.layer_reader(), found, coded, progress)
     start = untrained(looked.model, seed)
-    answers += _answers(UNTRAINED, start.layer_reader(), found, coded, progress)
+    answers += _probe_layers(UNTRAINED, start.layer_reader(), found, coded, progress)
     return _inspection(looked.name, found, coded, answers, seed)
 
 
@@ -602,9 +602,9 @@ class _CodedLabels:
         return cls(len(labels), train_N, test_N, control_train_N, control_test_N)
 
 
-def _answers(
+def _probe_layers(
     network: str, reader: LayerReader, data: ProbeData, coded: _CodedLabels, progress: Progress
-) -> Iterable[_Answers]:
+) -> Iterable[_ProbeResult]:
     """Yield the answers of a probe of each layer of a network."""
     layers = list(reader.layers)
     if data.level != "text":
@@ -628,11 +628,11 @@ def _answers(
         if coded.control_train_N is not None:
             control = fit_probe(train_NH, coded.control_train_N, sentences_N, coded.count)
             control_N = control.predict(test_NH) == coded.control_test_N
-        yield _Answers((network, name), train_NH.shape[1], probe.l2, right_N, control_N)
+        yield _ProbeResult((network, name), train_NH.shape[1], probe.l2, right_N, control_N)
 
 
 def _vectors(
-    reader: LayerReader, items: Items, layers: Sequence[str], level: Level
+    reader: LayerReader, items: LabelledItems, layers: Sequence[str], level: Level
 ) -> list[np.ndarray]:
     """Return the vectors of the items in each of the layers."""
     from rnnlm.tools.vectors.embedding import lines_of_layers, words_of_layers
@@ -644,7 +644,7 @@ def _vectors(
 
 
 def _inspection(
-    name: str, data: ProbeData, coded: _CodedLabels, answers: Sequence[_Answers], seed: int
+    name: str, data: ProbeData, coded: _CodedLabels, answers: Sequence[_ProbeResult], seed: int
 ) -> ProbeInspection:
     """Summarise the answers of all probes, with intervals over test sentences."""
     sentences_N = data.test.sentences_N
@@ -694,7 +694,7 @@ def _inspection(
     )
 
 
-def _best(answers: Sequence[_Answers], network: str) -> _Answers:
+def _best(answers: Sequence[_ProbeResult], network: str) -> _ProbeResult:
     its = [each for each in answers if each.probe_layer[0] == network]
     return max(its, key=lambda each: each.right_N.mean())
 

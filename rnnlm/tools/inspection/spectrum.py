@@ -21,7 +21,7 @@ from rnnlm.interface import Device
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.lm.neural.spectrum import THROUGH_OUTPUT, RecurrentMatrix, recurrent_matrices
 from rnnlm.tabular import Result, Table
-from rnnlm.tools.inspection.common import Inspection, Models, subjects
+from rnnlm.tools.inspection.common import Inspection, Models, load_models_for
 from rnnlm.tools.inspection.untrained import with_starts
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def inspect_spectrum(
         UsageError: a model has no recurrent weights, like feed-forward models and n-grams.
         ModelError: there is no such model, or its weights are not finite.
     """
-    given = subjects("spectrum", models, device)
+    given = load_models_for("spectrum", models, device)
     found: list[MatrixSpectrum] = []
     for subject in with_starts(given) if untrained else given:
         for matrix in recurrent_matrices(subject.model.network):

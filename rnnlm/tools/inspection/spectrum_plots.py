@@ -40,16 +40,16 @@ def draw(
     row_inches = 2.9 if len(rows) == 1 else (plotting.TALLEST - 1.2) / 2
     height = 1.2 + row_inches * len(rows)
     figure, panels = plotting.new_panels(labels, plotting.WIDEST, height, 2, axes, heading=HEADING)
-    looks = plotting.looks_of(each.matrix for matrices in rows.values() for each in matrices)
+    styles = plotting.series_styles(each.matrix for matrices in rows.values() for each in matrices)
     for number, matrices in enumerate(rows.values()):
-        _draw_plane(panels[2 * number], matrices, looks)
-        _draw_powers(panels[2 * number + 1], matrices, looks)
+        _draw_plane(panels[2 * number], matrices, styles)
+        _draw_powers(panels[2 * number + 1], matrices, styles)
     plotting.legend_below(figure, *panels)
     return figure
 
 
 def _draw_plane(
-    axes: "Axes", matrices: "Sequence[MatrixSpectrum]", looks: Mapping[str, plotting.Look]
+    axes: "Axes", matrices: "Sequence[MatrixSpectrum]", styles: Mapping[str, plotting.SeriesStyle]
 ) -> None:
     """Draw eigenvalues, and the unit circle."""
     turn = np.linspace(0, 2 * math.pi, 200)
@@ -59,14 +59,14 @@ def _draw_plane(
     for each in matrices:
         values = each.eigenvalues
         assert values is not None
-        its = looks[each.matrix]
+        its = styles[each.matrix]
         style: dict[str, Any] = {"markersize": 3, "alpha": 0.6, "color": its.colour}
         axes.plot(values.real, values.imag, its.marker, label=each.matrix, **style)
     axes.set_aspect("equal", adjustable="datalim")
 
 
 def _draw_powers(
-    axes: "Axes", matrices: "Sequence[MatrixSpectrum]", looks: Mapping[str, plotting.Look]
+    axes: "Axes", matrices: "Sequence[MatrixSpectrum]", styles: Mapping[str, plotting.SeriesStyle]
 ) -> None:
     """Draw the norms of powers, and a line where they neither grow nor shrink."""
     axes.axhline(0, color=plotting.REFERENCE, linewidth=1, linestyle=":", label="norm 1")
@@ -74,7 +74,7 @@ def _draw_powers(
         norms = each.power_norms
         powers = [k for k, norm in norms.items() if 0 < norm < math.inf]
         if powers:
-            its = looks[each.matrix]
+            its = styles[each.matrix]
             style: dict[str, Any] = {"marker": its.marker, "markersize": 4, "color": its.colour}
             logs = [math.log10(norms[k]) for k in powers]
             axes.plot(powers, logs, linestyle=its.line, label=each.matrix, **style)

@@ -33,7 +33,7 @@ MOST = 50  # words, units, numbers of a vector: what a person can follow
 MOST_BYTES = 1 << 20
 
 
-class Written(msgspec.Struct, forbid_unknown_fields=True):
+class LessonFile(msgspec.Struct, forbid_unknown_fields=True):
     """A lesson as it is written. words: what is read, separated by spaces. targets: the word that
     each prediction should be, those of the first words where there are fewer; None: the next word.
     vectors: of each word that may be read or predicted, in the order of V's columns; None: one-hot,
@@ -64,7 +64,7 @@ RUSTY_CAN: dict[str, object] = {
     "initial": [0, 0],
     "vectors": {"a": [1, 0, 0], "rusty": [1, 1, 2], "can": [1, -1, 1], "</s>": [-4, -1, 0]},
 }
-_FIELDS = Written.__struct_fields__
+_FIELDS = LessonFile.__struct_fields__
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def _checked(name: str, content: Mapping[str, object]) -> Lesson:
     )
 
 
-def _written(name: str, content: Mapping[str, object]) -> Written:
+def _written(name: str, content: Mapping[str, object]) -> LessonFile:
     """Return the lesson with the types that its parts should have."""
     unknown = [key for key in content if key not in _FIELDS]
     if unknown:
@@ -185,12 +185,12 @@ def _written(name: str, content: Mapping[str, object]) -> Written:
             hint="words, U, W and V are needed: rnnlm inspect step --json shows an example",
         )
     try:
-        return msgspec.convert(content, Written)
+        return msgspec.convert(content, LessonFile)
     except (ValueError, OverflowError) as error:
         raise TextError(f"{name} is not a lesson", str(error).replace("$.", "")) from None
 
 
-def _words_and_targets(name: str, written: Written) -> tuple[list[str], list[str]]:
+def _words_and_targets(name: str, written: LessonFile) -> tuple[list[str], list[str]]:
     """Return the words that are read, and those that are to be predicted."""
     words, targets = written.words.split(), (written.targets or "").split()
     if written.targets is None:
@@ -207,7 +207,7 @@ def _words_and_targets(name: str, written: Written) -> tuple[list[str], list[str
     return words, targets
 
 
-def _vectors(name: str, written: Written, words: Sequence[str]) -> tuple[list[str], np.ndarray]:
+def _vectors(name: str, written: LessonFile, words: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """Return the vocabulary and the vector of each word of it. words: that need one."""
     vocabulary = list(written.vectors or dict.fromkeys(words))
     _check_sizes(name, {"words with vectors": len(vocabulary)})
@@ -221,7 +221,7 @@ def _vectors(name: str, written: Written, words: Sequence[str]) -> tuple[list[st
     return vocabulary, vectors_VE
 
 
-def _matrices(name: str, written: Written, vectors_VE: np.ndarray) -> dict[str, np.ndarray]:
+def _matrices(name: str, written: LessonFile, vectors_VE: np.ndarray) -> dict[str, np.ndarray]:
     """Return the weights and the initial state, whose sizes must go together."""
     units = len(written.W)
     V, E = vectors_VE.shape

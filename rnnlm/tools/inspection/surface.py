@@ -203,7 +203,7 @@ class Surface(Inspection):
         figure, (over, along) = plotting.new_panels(labels, height=4.4, axes=axes)
         self._draw_surface(figure, over)
         for number, each in enumerate(self.descents):
-            its = plotting.look(number)
+            its = plotting.series_style(number)
             style: dict[str, Any] = {"color": its.colour, "linewidth": 1.0, "zorder": 3 - number}
             along.plot(each.error_U, label=each.name, **style)
         if min(each.error_U.min() for each in self.descents) > 0:
@@ -233,7 +233,7 @@ class Surface(Inspection):
         # The paths with their ends, and their common start. A path may leave the grid, which the
         # axes must not.
         for number, each in enumerate(self.descents):
-            its = plotting.look(number)
+            its = plotting.series_style(number)
             weight, bias = each.weight_U[-1], each.bias_U[-1]
             label = each.name
             if not self._has(weight, bias):

@@ -10,12 +10,12 @@ import torch
 from rnnlm.lm.base import loading
 from rnnlm.lm.neural.training.settings import RunSettings
 from rnnlm.storage.manifest import read_manifest
-from rnnlm.tools.inspection.common import Subject
+from rnnlm.tools.inspection.common import InspectedModel
 
 UNTRAINED = ", untrained"  # after the name of a model
 
 
-def with_starts(subjects: Sequence[Subject]) -> list[Subject]:
+def with_starts(subjects: Sequence[InspectedModel]) -> list[InspectedModel]:
     """Return each subject followed by the same network before training."""
     found = []
     for subject in subjects:
@@ -23,7 +23,7 @@ def with_starts(subjects: Sequence[Subject]) -> list[Subject]:
     return found
 
 
-def at_start(subject: Subject) -> Subject:
+def at_start(subject: InspectedModel) -> InspectedModel:
     """Return the same model with the random weights that its training began with: those of its
     settings and its seed (the default one, if it was not loaded from a folder). A run may also
     begin with weights of another model and vectors from a file; these are not read."""
@@ -33,7 +33,7 @@ def at_start(subject: Subject) -> Subject:
         stored = read_manifest(Path(origin[0])).settings
         seed = int(stored.get("seed", seed))
     start = untrained(subject.model, seed)
-    return Subject(f"{subject.name}{UNTRAINED}", start, subject.task, subject.kind)
+    return InspectedModel(f"{subject.name}{UNTRAINED}", start, subject.task, subject.kind)
 
 
 def untrained(model: Any, seed: int) -> Any:

@@ -140,7 +140,7 @@ def even_and_odd(utterances: Sequence[Utterance]) -> tuple[list[Utterance], list
 
 
 @dataclass
-class _Draft:
+class _UtteranceDraft:
     where: str
     reference: str | None = None
     source: str | None = None
@@ -154,7 +154,7 @@ class ListBuilder:
     def __init__(self, source: str, settings: ListSettings) -> None:
         self.source = source
         self.settings = settings
-        self._drafts: dict[str, _Draft] = {}
+        self._drafts: dict[str, _UtteranceDraft] = {}
 
     def add(self, utt: str, rank: int, hypothesis: Hypothesis) -> None:
         """Add the hypothesis of this rank (1: the best). TextError: there is one already."""
@@ -196,7 +196,7 @@ class ListBuilder:
         _warn_of_disorder(self.source, utterances)
         return utterances
 
-    def _with_hypotheses(self) -> dict[str, _Draft]:
+    def _with_hypotheses(self) -> dict[str, _UtteranceDraft]:
         empty = {utt: draft for utt, draft in self._drafts.items() if not draft.ranked}
         if len(empty) == len(self._drafts):
             raise TextError(
@@ -220,11 +220,11 @@ class ListBuilder:
             )
         return {utt: draft for utt, draft in self._drafts.items() if draft.ranked}
 
-    def _draft(self, utt: str, where: str) -> _Draft:
-        return self._drafts.setdefault(utt, _Draft(where))
+    def _draft(self, utt: str, where: str) -> _UtteranceDraft:
+        return self._drafts.setdefault(utt, _UtteranceDraft(where))
 
 
-def _warn_of_missing_best(source: str, drafts: dict[str, _Draft]) -> None:
+def _warn_of_missing_best(source: str, drafts: dict[str, _UtteranceDraft]) -> None:
     """Give notice where the best is missing: the first pass is judged by the next one."""
     without = [utt for utt, draft in drafts.items() if min(draft.ranked) > 1]
     if without:
@@ -234,7 +234,7 @@ def _warn_of_missing_best(source: str, drafts: dict[str, _Draft]) -> None:
         )
 
 
-def _warn_of_gaps(drafts: dict[str, _Draft]) -> None:
+def _warn_of_gaps(drafts: dict[str, _UtteranceDraft]) -> None:
     """Give notice of missing ranks: where a line was lost, the best of all may be what is
     missing."""
     gaps = []

@@ -12,8 +12,8 @@ from typing import Any, cast
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
 from rnnlm.scoring.generation import autocomplete
-from rnnlm.scoring.generation.drawing import Piece, generate_in_steps
-from rnnlm.scoring.generation.sampling import Drawing
+from rnnlm.scoring.generation.drawing import SampleUpdate, generate_in_steps
+from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.scoring.rows import record
 from rnnlm.scoring.sentences import of_texts
 from rnnlm.scoring.settings import ScoringSettings
@@ -126,10 +126,10 @@ class Handlers:
 
     def _drawn(
         self, asked: schemas.GenerateRequest
-    ) -> tuple[ServedModel, AsyncIterator[list[Piece]]]:
+    ) -> tuple[ServedModel, AsyncIterator[list[SampleUpdate]]]:
         """Return the model, and the steps in which it draws the requested texts."""
         model = self.models.doing(asked.model, "generate")
-        drawing = Drawing(**schemas.fields_in(asked, Drawing))
+        drawing = GenerationSettings(**schemas.fields_in(asked, GenerationSettings))
         self._check_texts([drawing.prompt])
         self._check_count("num", drawing.num, limits.MAX_SAMPLES)
         self._check_count("max_tokens", drawing.max_tokens, self.settings.max_tokens)

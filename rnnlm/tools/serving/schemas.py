@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from rnnlm.scoring.generation.sampling import Drawing
+from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tools.rescoring.mert import Weights
@@ -182,7 +182,7 @@ class NextAnswer(Answer, frozen=True, kw_only=True):
 # ---- POST /generate.
 
 
-@takes(Drawing)
+@takes(GenerationSettings)
 class GenerateRequest(Request, frozen=True, kw_only=True):
     """Texts to draw."""
 

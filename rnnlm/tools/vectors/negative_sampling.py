@@ -95,7 +95,7 @@ def predicted_vectors(
     input_VE = (torch.rand(size, width, generator=draw) - 0.5) / width
     output_VE = torch.zeros(size, width)
     gradients = _skipgram if method == "skipgram" else _cbow
-    windows = _Reader(ids_N, line_offsets, counts_V, window, draw)
+    windows = _CorpusReader(ids_N, line_offsets, counts_V, window, draw)
 
     with torch.no_grad():
         for epoch in range(epochs):
@@ -114,7 +114,7 @@ def predicted_vectors(
     return input_VE.numpy()
 
 
-class _Reader:
+class _CorpusReader:
     """Reads a text again and again as windows, with other draws each time."""
 
     def __init__(

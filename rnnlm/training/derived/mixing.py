@@ -85,7 +85,7 @@ class MixedModel:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class MixingResult:
     """A mixture, saved in `folder`; "static" is an n-gram model, which may be an ARPA file of that
     name. iterations: of tuning; None if the weights were given."""
 
@@ -108,7 +108,7 @@ def mix(
     device: str | Device = "auto",
     text_settings: TextSettings | None = None,
     report: Progress = silent,
-) -> Mixed:
+) -> MixingResult:
     """Mix models, with the given weights or with those that make the text `on` most probable.
 
     names: names of models, or models loaded from folders; NAME+KIND adapts to the text with its
@@ -184,7 +184,7 @@ def mixed(
     models: Sequence[LanguageModel],
     chosen: "ChosenWeights",
     evaluations: Sequence[TextEvaluation] | None,
-) -> Mixed:
+) -> MixingResult:
     """Return the result of mixing. evaluations: of the whole, then of each model alone."""
     whole: TextEvaluation | None = None
     alone: Sequence[TextEvaluation | None] = [None] * len(models)
@@ -195,7 +195,7 @@ def mixed(
         names, models, chosen.weights_K.tolist(), alone, strict=True
     ):
         parts.append(MixedModel(name, model.fingerprint, weight, evaluation))
-    return Mixed(str(output), kind, tuple(parts), chosen.iterations, whole)
+    return MixingResult(str(output), kind, tuple(parts), chosen.iterations, whole)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Making a trained n-gram model smaller: it is read from its folder, cut down, and saved as a
 separate model, with sizes and perplexity before and after.
 
-:class:`Limits` says what can be limited; the mathematics is in :mod:`rnnlm.lm.ngram.pruning`.
+:class:`PruningLimits` says what can be limited; the mathematics is in
+:mod:`rnnlm.lm.ngram.pruning`.
 """
 
 import dataclasses
@@ -29,7 +30,7 @@ SMALLEST_VOCABULARY = 3  # </s>, <unk> and a word
 
 
 @dataclass(frozen=True)
-class Limits:
+class PruningLimits:
     """Limits of a model, which apply in this order; None: no such limit.
 
     max_vocab: the size of the vocabulary, of which the most frequent words stay; `</s>` and `<unk>`
@@ -47,7 +48,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Size:
+class ModelSize:
     """The size of a model: n-grams by order (`<s>` is one of the unigrams), words, bytes of the
     files. evaluation: of a text, if there is one."""
 
@@ -62,15 +63,15 @@ class Reduction:
     """A model before and after. threshold: that of entropy pruning; None if there was none."""
 
     folder: str
-    before: Size
-    after: Size
+    before: ModelSize
+    after: ModelSize
     threshold: float | None
 
 
 def prune(
     name: str,
     output: Path,
-    limits: Limits,
+    limits: PruningLimits,
     *,
     test_text: Text | None = None,
     overwrite: bool = False,
@@ -112,9 +113,9 @@ def prune(
         return Reduction(str(output), before, after, threshold)
 
 
-def _check(limits: Limits) -> None:
+def _check(limits: PruningLimits) -> None:
     """Refuse limits that are wrong, or contradict each other."""
-    if limits == Limits():
+    if limits == PruningLimits():
         raise UsageError(
             "no limits are given",
             hint="give `threshold`, `ngrams`, `max_order`, `max_vocab` or `vocab`",
@@ -142,7 +143,7 @@ def _check(limits: Limits) -> None:
         )
 
 
-def _apply_limits(model: NgramModel, limits: Limits) -> tuple[NgramModel, float | None]:
+def _apply_limits(model: NgramModel, limits: PruningLimits) -> tuple[NgramModel, float | None]:
     """Return `model` within the limits, and the threshold of entropy pruning."""
     # Words and orders come first: they leave fewer n-grams for entropy pruning.
     if limits.max_vocab is not None or limits.vocab is not None:
@@ -171,7 +172,7 @@ def _apply_limits(model: NgramModel, limits: Limits) -> tuple[NgramModel, float 
     return pruning.to_size(model, limits.ngrams)
 
 
-def _with_fewer_words(model: NgramModel, limits: Limits) -> NgramModel:
+def _with_fewer_words(model: NgramModel, limits: PruningLimits) -> NgramModel:
     """Limit the vocabulary to the words of a file, to the most frequent ones, or both."""
     if model.tokenizer.name != WordTokenizer.name:
         raise UsageError(
@@ -248,8 +249,8 @@ def _ngrams(model: NgramModel) -> list[int]:
     return [len(values) for values in model.values]
 
 
-def _size(model: NgramModel, manifest: model_folder.Manifest, test_text: Text | None) -> Size:
+def _size(model: NgramModel, manifest: model_folder.Manifest, test_text: Text | None) -> ModelSize:
     """Measure a model, and evaluate it on a text if there is one."""
     evaluation = None if test_text is None else evaluate(model, test_text)
     file_bytes = sum(entry.bytes for entry in manifest.files.values())
-    return Size(tuple(_ngrams(model)), model.size, file_bytes, evaluation)
+    return ModelSize(tuple(_ngrams(model)), model.size, file_bytes, evaluation)

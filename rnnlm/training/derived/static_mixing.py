@@ -42,7 +42,7 @@ from rnnlm.text.tokenizer_settings import CHOOSING, TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 from rnnlm.training.derived import mixing
-from rnnlm.training.derived.mixing import ChosenWeights, Mixed
+from rnnlm.training.derived.mixing import ChosenWeights, MixingResult
 
 ARPA = ".arpa"
 
@@ -59,7 +59,7 @@ def mix_static(
     temp: str | None = None,
     text_settings: TextSettings | None = None,
     report: Progress = silent,
-) -> Mixed:
+) -> MixingResult:
     """Merge n-gram models into one, with the given weights or with those that make the text `on`
     most probable under their mixture.
 

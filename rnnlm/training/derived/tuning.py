@@ -84,7 +84,7 @@ class Trial:
 
 FINISHED = {"finished": True}  # the last line of a journal
 
-Measure = Callable[[Any], Trial]  # of settings
+TrialFunction = Callable[[Any], Trial]  # of settings
 CacheShares = Callable[[Any], np.ndarray]  # settings of a cache: its probability of each token
 
 
@@ -137,7 +137,7 @@ def tune(
         # What is there: nothing, trials of this tuning, or its result.
         journal = Journal(companions.journal_path(folder, kind))
         tuned = None if overwrite else companions.read_tuned(folder, kind)
-        noted = [] if overwrite else _noted(journal, identity, tuned)
+        noted = [] if overwrite else _read_trials(journal, identity, tuned)
         if tuned is not None and FINISHED in noted:
             tell_finished(companions.settings_path(folder, kind), f"on {tuned.tokens:,} tokens")
             yield tuned
@@ -162,7 +162,7 @@ def tune(
         span_scoring.check_scores(logprob_N)
         of = settings.adaptation_rule if isinstance(settings, DynamicSettings) else kind
         free = {key: ladder for key, ladder in LADDERS[of].items() if key not in given}
-        best = yield from descend(free, settings, _noting(measure, journal, noted[1:]))
+        best = yield from descend(free, settings, _recording(measure, journal, noted[1:]))
 
         # Without adaptation the model may be better than with any settings.
         ppl_before = span_scoring.perplexity(float(logprob_N.sum(dtype=np.float64)), len(ids))
@@ -191,7 +191,7 @@ def _measuring(
     ids: np.ndarray,
     settings: AdaptationSettings,
     given: Mapping[str, SettingValue],
-) -> tuple[np.ndarray, Measure]:
+) -> tuple[np.ndarray, TrialFunction]:
     """Return the model's own scores of the tokens `ids`, and what measures settings on them."""
     if kind == "dynamic":
         assert isinstance(settings, DynamicSettings)
@@ -202,7 +202,7 @@ def _measuring(
 
 
 def descend(
-    ladders: Mapping[str, tuple[float, ...]], settings: AdaptationSettings, measure: Measure
+    ladders: Mapping[str, tuple[float, ...]], settings: AdaptationSettings, measure: TrialFunction
 ) -> Generator[Trial, None, Trial]:
     """Move up and down each ladder while perplexity falls, until a whole round changes nothing:
     coordinate descent. Yield each :class:`Trial`, and return the best."""
@@ -302,7 +302,7 @@ def _identity(
     return identity
 
 
-def _noted(
+def _read_trials(
     journal: Journal, identity: Identity, tuned: TunedSettings | None
 ) -> list[dict[str, Any]]:
     """Return the lines that tuning of this identity has left in the journal: the identity, trials,
@@ -320,7 +320,9 @@ def _noted(
     return lines
 
 
-def _noting(measure: Measure, journal: Journal, trials: list[dict[str, Any]]) -> Measure:
+def _recording(
+    measure: TrialFunction, journal: Journal, trials: list[dict[str, Any]]
+) -> TrialFunction:
     """Return `measure`, which notes each trial in the journal, and takes those that are there."""
     known = {json.dumps(each["tried"]): each for each in trials if each != FINISHED}
 
@@ -355,7 +357,7 @@ def _save_statistics(
 
 def _dynamic(
     model: LanguageModel, ids: np.ndarray, statistics: Mapping[str, Any] | None
-) -> tuple[np.ndarray, Measure]:
+) -> tuple[np.ndarray, TrialFunction]:
     """Return the model's own log-probabilities, and a measure that reads the text again."""
 
     def measure(settings: DynamicSettings) -> Trial:
@@ -414,7 +416,7 @@ def _cache(given: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheShar
     return logprob_N, shares
 
 
-def _with_best_weight(logprob_N: np.ndarray, shares: CacheShares, is_given: bool) -> Measure:
+def _with_best_weight(logprob_N: np.ndarray, shares: CacheShares, is_given: bool) -> TrialFunction:
     """Return a measure of a cache's settings, with the best weight unless that is given."""
     p_N = np.exp(logprob_N)
 

@@ -31,7 +31,7 @@ _TEXTS = {
 
 
 @dataclass(frozen=True)
-class Figure:
+class RecipeResult:
     """A result on a text: a perplexity, or a value in its unit. The first word of `on` names the
     data."""
 
@@ -44,7 +44,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Measured(Figure):
+class MeasuredResult(RecipeResult):
     """A figure that we measured."""
 
     minutes: float | None = None  # the time it took, validations included
@@ -83,11 +83,11 @@ class Recipe:
     settings: dict[str, Any]
     summary: str  # its purpose, in three words
     description: str = ""
-    published: tuple[Figure, ...] = ()  # what it aims at
+    published: tuple[RecipeResult, ...] = ()  # what it aims at
     published_note: str = ""
     source: str = ""  # of the published figure and of the settings
     differs: str = ""  # where the recipe departs from the source, and why ours is better or worse
-    measured: Measured | None = None
+    measured: MeasuredResult | None = None
     # a whole run on two cores, on the text that the figures or the note name
     cpu_minutes: float | None = None
     cpu_is_estimated: bool = True
@@ -133,7 +133,7 @@ class Recipe:
             return f"{time_of(run.minutes)} on {_cores(run.cores)} {self.cpu_note}".rstrip()
         return "not measured"
 
-    def _figures(self) -> list[Figure]:
+    def _figures(self) -> list[RecipeResult]:
         """Return our figure, if there is one, then the published ones."""
         if self.measured is None:
             return list(self.published)
@@ -161,7 +161,7 @@ class Recipe:
         }
 
 
-def _facts(value: Figure | None) -> dict[str, Any] | None:
+def _facts(value: RecipeResult | None) -> dict[str, Any] | None:
     if value is None:
         return None
     return asdict(value)
@@ -205,8 +205,8 @@ def parse(name: str, text: str) -> Recipe:
     about = settings.pop("about")
 
     # Tables of [about] become figures; all else is a word or a number as it is.
-    published = tuple(Figure(**figure) for figure in about.pop("published", ()))
-    measured = Measured(**about.pop("measured")) if "measured" in about else None
+    published = tuple(RecipeResult(**figure) for figure in about.pop("published", ()))
+    measured = MeasuredResult(**about.pop("measured")) if "measured" in about else None
     return Recipe(name, settings, published=published, measured=measured, **about)
 
 
@@ -227,7 +227,7 @@ NONE = "-"
 
 
 @dataclass(frozen=True)
-class Line:
+class RecipeRow:
     """One recipe, each cell in as few words as fit 80 columns.
 
     distance: of our figure from the published one, relative to that. time: to our figure on CPU
@@ -245,15 +245,15 @@ class Line:
         return list(asdict(self).values())
 
 
-def lines() -> list[Line]:
+def recipe_rows() -> list[RecipeRow]:
     """Return the line of every recipe, by name."""
-    return [line_of(load(name)) for name in names()]
+    return [recipe_row(load(name)) for name in names()]
 
 
-def line_of(recipe: Recipe) -> Line:
+def recipe_row(recipe: Recipe) -> RecipeRow:
     """Return the line of one recipe."""
     published = recipe.published[0] if recipe.published else None
-    return Line(
+    return RecipeRow(
         recipe.name,
         recipe.summary,
         shown(published),
@@ -271,7 +271,7 @@ def record(recipe: Recipe) -> dict[str, Any]:
     return recipe.to_dict() | {"off_by": _distance(recipe), "distance": found[0]}
 
 
-def shown(figure: Figure | None) -> str:
+def shown(figure: RecipeResult | None) -> str:
     """Return a figure with its unit or text: 120.7, 92.3 test, 68.6 WT2, 1.38 bpc.
 
     `*` marks one of other settings than the recipe's, `…` one of a shorter run.
@@ -279,7 +279,7 @@ def shown(figure: Figure | None) -> str:
     if figure is None:
         return NONE
     differs = ""
-    if isinstance(figure, Measured):
+    if isinstance(figure, MeasuredResult):
         differs = "*" * figure.has_other_settings + "…" * figure.was_cut_short
     mark = _UNITS.get(figure.unit, _MARKS.get(figure.on, figure.on))
     return f"{figure.value}{differs} {mark}".rstrip()

@@ -26,7 +26,7 @@ from rnnlm.text.on_disk import fits, on_disk
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.card import MUCH_OVERLAP
-from rnnlm.training.request import Request, Texts
+from rnnlm.training.request import Texts, TrainingRequest
 
 # ---- Overlap: how much of a validation or test text is in the training text, too. Metrics of such
 # text are better than those of new text.
@@ -194,10 +194,10 @@ CORPUS = "english"  # the bundled one, which is read if no text is named
 
 
 def open_texts(
-    request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
+    request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress
 ) -> Texts:
-    """Read and encode the texts of a :class:`Request`. A given tokenizer or a prepared text brings
-    its settings. A notice is sent if much of the evaluation text is in the training text."""
+    """Read and encode the texts of a :class:`TrainingRequest`. A given tokenizer or a prepared text
+    brings its settings. A notice is sent if much of the evaluation text is in the training text."""
     if request.counts is not None:
         return _of_counts(request.counts, request, resolved, kind)
 
@@ -236,7 +236,7 @@ def open_texts(
         notice("the text is a single line: nothing is held out for validation")
     tested = test.encode(data.tokenizer) if test else None
 
-    found = _tell_of_texts(data, tested, holds_out=not valid)
+    found = _notice_oddities(data, tested, holds_out=not valid)
     holds_out = data.valid is not None and not valid
     return Texts(resolved, data, valid_is, tested, holds_out, found)
 
@@ -259,7 +259,7 @@ def _encode(
     return TrainingData(tokenizer, *split.encode(tokenizer, progress))
 
 
-def _tell_of_texts(
+def _notice_oddities(
     data: TrainingData, tested: EncodedText | None, holds_out: bool
 ) -> dict[str, Overlap]:
     """Warn of what makes metrics worse, or better than they are: unknown marks, repeated lines.
@@ -293,7 +293,7 @@ def _text_to_count(
     return on_disk(text, made_with, memory, resolved.values["temp"], share, progress)
 
 
-def held_out_share(request: Request, resolved: Resolved) -> float:
+def held_out_share(request: TrainingRequest, resolved: Resolved) -> float:
     """Return the share of the training text that is held out for validation: none beside a
     validation text, of a bundled corpus, which has its own, or of counts."""
     if request.valid or not request.text:
@@ -307,7 +307,7 @@ def is_share_chosen(resolved: Resolved) -> bool:
     return bool(resolved.values["holdout"] != resolved.defaults["holdout"])
 
 
-def _bundled(request: Request, part: str) -> tuple[str, ...]:
+def _bundled(request: TrainingRequest, part: str) -> tuple[str, ...]:
     """Return the part of the bundled corpus, if no text is named."""
     if request.text:
         return ()
@@ -318,7 +318,9 @@ def _open(names: tuple[str, ...], resolved: Resolved) -> Text:
     return open_text(names, resolved.make(TextSettings), resolved.make(SourceSettings))
 
 
-def _of_counts(folder: str, request: Request, resolved: Resolved, kind: registry.Kind) -> Texts:
+def _of_counts(
+    folder: str, request: TrainingRequest, resolved: Resolved, kind: registry.Kind
+) -> Texts:
     """Open counts in place of the training text, and read the texts beside it as theirs was."""
     if resolved.is_asked("holdout") and resolved.values["holdout"]:
         raise UsageError(
@@ -351,7 +353,7 @@ def _with_read(
     how: str,
     settings: TextSettings,
     tokenizer: Tokenizer,
-    request: Request,
+    request: TrainingRequest,
     resolved: Resolved,
 ) -> Resolved:
     """Return the settings with those by which a text was prepared, or counted, into a folder."""
@@ -411,7 +413,7 @@ def _new_tokenizer(
 
 
 def _given_tokenizer(
-    source: str, request: Request, resolved: Resolved
+    source: str, request: TrainingRequest, resolved: Resolved
 ) -> tuple[Tokenizer, Resolved]:
     """Load the tokenizer of the model `source`. Return it, and the settings with its own."""
     tokenizer = loading.load_tokenizer(source)

@@ -17,7 +17,7 @@ from rnnlm.errors import notice
 from rnnlm.lm.neural.settings import Cell, InputSettings
 from rnnlm.lm.neural.training.settings import OptimizationSettings
 from rnnlm.text.tokenizer_settings import LIMITED
-from rnnlm.training.request import Data, Request
+from rnnlm.training.request import TrainingData, TrainingRequest
 
 STEPS_OF_EPOCH = 20
 LEAST_STEPS = 500  # of a run
@@ -30,7 +30,7 @@ FEW = 20  # lines to validate on
 FEW_EXAMPLES = STEPS_OF_EPOCH * OptimizationSettings.batch_rows  # with labels
 
 
-def follow_size(request: Request, resolved: Resolved, data: Data) -> Resolved:
+def follow_size(request: TrainingRequest, resolved: Resolved, data: TrainingData) -> Resolved:
     """Return settings that suit a small text; those of a large one, or of a bundled corpus, as they
     are."""
     usual = resolved.values
@@ -77,7 +77,7 @@ def follow_size(request: Request, resolved: Resolved, data: Data) -> Resolved:
     return resolved.with_found(f"the text's size: {_in_words(data, usual)}", values)
 
 
-def tell_few(data: Data, resolved: Resolved, holds_out: bool) -> None:
+def notice_small_validation_text(data: TrainingData, resolved: Resolved, holds_out: bool) -> None:
     """Send a notice if few lines were held out for validation, which chooses among the weights of
     a network."""
     if holds_out and data.valid is not None and data.valid.sentences < FEW:
@@ -87,7 +87,7 @@ def tell_few(data: Data, resolved: Resolved, holds_out: bool) -> None:
         notice(f'{lines} held out for validation{choice}: `valid="FILE"` names a larger text')
 
 
-def keep_rare_words(request: Request, resolved: Resolved, examples: int) -> Resolved:
+def keep_rare_words(request: TrainingRequest, resolved: Resolved, examples: int) -> Resolved:
     """Return settings by which words seen once are words, if there are few examples: most of their
     words are, and as unknown ones all would be alike."""
     has_counts = resolved.values["tokenizer"] in LIMITED
@@ -97,13 +97,13 @@ def keep_rare_words(request: Request, resolved: Resolved, examples: int) -> Reso
     return resolved.with_found(f"the text's size: {examples:,} lines", values)
 
 
-def _is_bundled(request: Request) -> bool:
+def _is_bundled(request: TrainingRequest) -> bool:
     """Return whether the text is a bundled corpus, by name or by file: pages quote results."""
     named = corpora.names()
     return all(name in named or corpora.title(name) != name for name in request.text)
 
 
-def _share(resolved: Resolved, data: Data) -> float:
+def _share(resolved: Resolved, data: TrainingData) -> float:
     """Return how much of STEPS_OF_EPOCH usual batches the text has."""
     usual = resolved.values
     if "batch_rows" not in usual:
@@ -126,7 +126,7 @@ def _rate_of_few_lines(resolved: Resolved) -> float:
     return rate
 
 
-def _steps_in_epoch(values: Mapping[str, Any], data: Data) -> int:
+def _steps_in_epoch(values: Mapping[str, Any], data: TrainingData) -> int:
     rows = values["batch_rows"]
     if "bptt_tokens" in values:
         return -(-data.train.tokens // (rows * values["bptt_tokens"]))
@@ -134,7 +134,7 @@ def _steps_in_epoch(values: Mapping[str, Any], data: Data) -> int:
 
 
 def _validations(
-    resolved: Resolved, data: Data, steps: int | None, tokens_of_step: float
+    resolved: Resolved, data: TrainingData, steps: int | None, tokens_of_step: float
 ) -> dict[str, Any]:
     """Return when a run of so many steps validates, by what, and when it ends early; steps: None
     if time ends it."""
@@ -175,7 +175,7 @@ def _is_free(resolved: Resolved, name: str) -> bool:
     return origin == "default" or origin.startswith("recipe ")
 
 
-def _in_words(data: Data, usual: Mapping[str, Any]) -> str:
+def _in_words(data: TrainingData, usual: Mapping[str, Any]) -> str:
     """Return the size of the text, in what a network reads of it."""
     if "bptt_tokens" in usual:
         return f"{data.train.tokens:,} tokens"

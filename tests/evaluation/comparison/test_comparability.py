@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from rnnlm.errors import ComparisonError
-from rnnlm.evaluation.comparison.comparison import Subject, find_comparable
+from rnnlm.evaluation.comparison.comparison import EvaluatedModel, find_comparable
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import TEXT_METRICS, Signature
 from support.tiny_models import Lines, make_tokenizer
@@ -19,8 +19,10 @@ def subject(
     keeps_text: bool = True,
     cut: str = "as it stands",
     **parts: str,
-) -> Subject:
-    return Subject(name, dataclasses.replace(SIGNATURE, **parts), unknown_tokens, keeps_text, cut)
+) -> EvaluatedModel:
+    return EvaluatedModel(
+        name, dataclasses.replace(SIGNATURE, **parts), unknown_tokens, keeps_text, cut
+    )
 
 
 @pytest.mark.parametrize("part", ["ctx", "prec", "adapt", "model"])
@@ -72,7 +74,7 @@ def test_unknown_white_space_is_a_separate_character_event():
     text, seen = Lines(["the\tcat"]), make_tokenizer(["the\tcat"], tokenizer="char")
     unseen = make_tokenizer(["the cat"], tokenizer="char")
     subjects = [
-        Subject.of(name, SIGNATURE, its, text.encode(its))
+        EvaluatedModel.of(name, SIGNATURE, its, text.encode(its))
         for name, its in (("seen", seen), ("unseen", unseen))
     ]
     assert [each.unknown_tokens for each in subjects] == [0, 1]

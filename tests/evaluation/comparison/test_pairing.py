@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from rnnlm.errors import ComparisonError
-from rnnlm.evaluation.comparison.pairing import Comparable, check_signatures
+from rnnlm.evaluation.comparison.pairing import ComparableMetrics, check_signatures
 from rnnlm.evaluation.metrics import Metric
 from rnnlm.evaluation.resampling import Resampling
 from rnnlm.tasks.labelling.evaluation.label_metrics import (
@@ -15,7 +15,7 @@ from rnnlm.tasks.labelling.evaluation.label_metrics import (
     Predictions,
     measures,
 )
-from rnnlm.tasks.seq2seq.evaluation.translation import WRITTEN_METRICS, TranslationSignature
+from rnnlm.tasks.seq2seq.evaluation.translation import TRANSLATION_METRICS, TranslationSignature
 
 GOLD = [["B-X", "O"], ["O", "B-Y"], ["B-X", "I-X"]] * 4
 FIRST = Predictions("word", GOLD, [["O", "O"], *GOLD[1:-1], ["O", "O"]], scheme="bio")
@@ -26,7 +26,7 @@ NAMES = ("a", "b")
 
 
 def metric(signature) -> Metric:
-    definition = {**LABEL_METRICS, **WRITTEN_METRICS}[signature.metric]
+    definition = {**LABEL_METRICS, **TRANSLATION_METRICS}[signature.metric]
     return Metric(definition, 0.5, str(signature))
 
 
@@ -45,14 +45,14 @@ def test_metric_difference_is_second_minus_first():
 def test_a_metric_counted_otherwise_is_refused(part, value):
     other = metric(replace(F1, **{part: value}))
     with pytest.raises(ComparisonError, match=f"their signatures differ in {part}") as it:
-        check_signatures(NAMES, metric(F1), other, Comparable(("f1",), "f1"))
+        check_signatures(NAMES, metric(F1), other, ComparableMetrics(("f1",), "f1"))
     assert f"{part}:{value} for b" in it.value.why
 
 
 def test_how_lines_were_decoded_may_differ():
     wide = metric(replace(BLEU, beam="5", model="m2"))
-    alike = Comparable(("bleu",), "bleu", may_differ=TranslationSignature.may_differ)
+    alike = ComparableMetrics(("bleu",), "bleu", may_differ=TranslationSignature.may_differ)
     check_signatures(NAMES, metric(BLEU), wide, alike)
-    check_signatures(NAMES, metric(F1), metric(replace(F1, model="m2")), Comparable((), ""))
+    check_signatures(NAMES, metric(F1), metric(replace(F1, model="m2")), ComparableMetrics((), ""))
     with pytest.raises(ComparisonError, match="differ in case"):
         check_signatures(NAMES, wide, metric(replace(BLEU, case="lower")), alike)

@@ -32,9 +32,9 @@ from rnnlm.lm.neural.training.step import PLAIN_USES, GraphedStep
 from rnnlm.lm.neural.training.trainer import Trainer
 from rnnlm.registry import LANGUAGE_MODEL
 from rnnlm.scoring.generation.drawing import generate
-from rnnlm.scoring.generation.sampling import Drawing
+from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.storage import model_folder
-from rnnlm.tasks.labelling.model import Search, predict
+from rnnlm.tasks.labelling.model import LabelSearch, predict
 from rnnlm.tasks.seq2seq.data import encode_pairs
 from rnnlm.tasks.seq2seq.decoding import translate
 from rnnlm.tasks.seq2seq.evaluation.evaluation import target_scores
@@ -112,7 +112,7 @@ class Case:
             model = getattr(model, "core", model)
             return target_scores(model, encode_pairs(model.codec, parallel_text(PAIRS[:2])))
         scores = []
-        for search in (Search(), Search(probabilities=True, nbest=2)):
+        for search in (LabelSearch(), LabelSearch(probabilities=True, nbest=2)):
             for prediction in predict(model, TEXTS, search):
                 for column in prediction:
                     scores.append([each.logprob_nats for each in column.best])
@@ -122,7 +122,7 @@ class Case:
 
     def samples(self, model: Any) -> list[str] | None:
         """Return texts drawn from the model, and found by beam search; None if it writes none."""
-        sampling = Drawing(num=2, max_tokens=3, seed=5)
+        sampling = GenerationSettings(num=2, max_tokens=3, seed=5)
         if self.task == LANGUAGE_MODEL:
             return [each.text for each in generate(model, sampling)]
         if self.task == "seq2seq":

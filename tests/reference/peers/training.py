@@ -33,7 +33,7 @@ from rnnlm.lm.neural.device import training_products
 from rnnlm.lm.neural.settings import ElmanCell
 from rnnlm.lm.neural.training.language_modelling import TextStreams
 from rnnlm.training.plan import plan
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 
 KERNELS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 # The forms of cells that torch has.
@@ -270,7 +270,9 @@ def main(arguments=None):
     text, assignments = tuple(options.text), parse_assignments(options.set)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder)
-        planned = plan(Request(text, recipe=options.recipe, assignments=assignments, output=output))
+        planned = plan(
+            TrainingRequest(text, recipe=options.recipe, assignments=assignments, output=output)
+        )
         if not planned.kind.trains_in_steps:
             raise RnnlmError(f"a {planned.kind.name} has no training loop to time")
         measured = measure(planned, options.rounds, options.steps)

@@ -8,7 +8,7 @@ from rnnlm.errors import UsageError
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.scoring.generation.drawing import generate
-from rnnlm.scoring.generation.sampling import Drawing
+from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.scoring.generation.search import likeliest
 from rnnlm.scoring.generation.settings import BeamSettings
 from support.tiny_models import LINES, fit
@@ -74,7 +74,7 @@ def test_wide_enough_beam_equals_exhaustive_search(name, length_power, prompt):
 
 def test_wider_beams_find_nothing_worse_than_greedy_search():
     model = fit("lstm", LINES)
-    [greedy] = generate(model, Drawing(temperature=0, max_tokens=30))
+    [greedy] = generate(model, GenerationSettings(temperature=0, max_tokens=30))
     for beam in (2, 8, 200):
         [best] = likeliest(model, BeamSettings(beam=beam, max_tokens=30))
         assert best.logprob_nats >= greedy.logprob_nats - 1e-6

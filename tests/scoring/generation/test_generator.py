@@ -11,7 +11,7 @@ from rnnlm.lm.base.span_scoring import score_spans
 from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.scoring.generation.drawing import MOST_ROWS, generate
-from rnnlm.scoring.generation.sampling import Drawing
+from rnnlm.scoring.generation.sampling import GenerationSettings
 from support.tiny_models import fit, make_tokenizer
 
 
@@ -28,7 +28,10 @@ def pieces():
 
 
 def texts(model, num: int = 1, prompt: str = "", **settings) -> list[str]:
-    return [sample.text for sample in generate(model, Drawing(prompt=prompt, num=num, **settings))]
+    return [
+        sample.text
+        for sample in generate(model, GenerationSettings(prompt=prompt, num=num, **settings))
+    ]
 
 
 def unigram_of(probabilities: list[float]) -> UnigramModel:
@@ -49,7 +52,7 @@ def test_a_sample_depends_on_seed_and_number_alone(lstm):
 
 
 def test_samples_are_numbered_and_say_what_they_cost(lstm):
-    samples = list(generate(lstm, Drawing(num=20, max_tokens=200, seed=5)))
+    samples = list(generate(lstm, GenerationSettings(num=20, max_tokens=200, seed=5)))
     assert [sample.number for sample in samples] == list(range(20))
     complete = [sample for sample in samples if sample.complete]
     assert complete
@@ -101,7 +104,7 @@ def test_pieces_without_prompt_start_like_a_line(pieces):
     finally:
         del pieces.predict
     assert seen[-1][:, 0].tolist() == [pieces.tokenizer.boundary_id]
-    for sample in generate(pieces, Drawing(num=5, prompt="the cat", max_tokens=5)):
+    for sample in generate(pieces, GenerationSettings(num=5, prompt="the cat", max_tokens=5)):
         assert sample.text.startswith("the cat")
 
 
@@ -115,11 +118,11 @@ def test_unknown_is_drawn_only_if_asked_for():
 
 def test_samples_end_at_max_tokens_or_line_end():
     endless = unigram_of([0.0, 0.0, 0.5, 0.5])
-    samples = list(generate(endless, Drawing(num=3, max_tokens=7)))
+    samples = list(generate(endless, GenerationSettings(num=3, max_tokens=7)))
     assert [(sample.tokens, sample.complete, len(sample.text.split())) for sample in samples] == [
         (7, False, 7)
     ] * 3
-    ended = list(generate(unigram_of([1.0, 0.0, 0.0]), Drawing(num=3, max_tokens=7)))
+    ended = list(generate(unigram_of([1.0, 0.0, 0.0]), GenerationSettings(num=3, max_tokens=7)))
     assert [(sample.tokens, sample.complete, sample.text) for sample in ended] == [
         (1, True, "")
     ] * 3
@@ -152,7 +155,7 @@ def test_neighbouring_seeds_differ_however_large(lstm):
 
 
 def test_room_is_taken_for_drawn_tokens_only():
-    [sample] = generate(fit("unigram"), Drawing(max_tokens=10**12))
+    [sample] = generate(fit("unigram"), GenerationSettings(max_tokens=10**12))
     assert sample.complete
 
 
@@ -165,7 +168,7 @@ def calls(lstm):
 
 
 def test_samples_are_yielded_as_soon_as_possible(lstm, calls):
-    samples = generate(lstm, Drawing(num=2000, max_tokens=20))
+    samples = generate(lstm, GenerationSettings(num=2000, max_tokens=20))
     next(samples)
     before = len(calls)
     list(samples)
@@ -173,7 +176,7 @@ def test_samples_are_yielded_as_soon_as_possible(lstm, calls):
 
 
 def test_finished_rows_are_refilled_and_finally_dropped(lstm, calls):
-    samples = generate(lstm, Drawing(num=1000, max_tokens=60))
+    samples = generate(lstm, GenerationSettings(num=1000, max_tokens=60))
     assert sum(sample.tokens for sample in samples) == sum(calls)
     assert max(calls) == MOST_ROWS and calls[-1] < 10
 
@@ -187,7 +190,7 @@ def test_adaptive_models_draw_the_same_whatever_num_is(lstm, kind):
 
 
 def test_running_text_continues_across_line_ends(lstm):
-    [sample] = generate(lstm, Drawing(prompt="the cat", max_tokens=80, running=True))
+    [sample] = generate(lstm, GenerationSettings(prompt="the cat", max_tokens=80, running=True))
     assert sample.tokens == 80 and sample.text.count("\n") > 2
     lines = sample.text.split("\n")
     ids = [id for line in lines for id in lstm.tokenizer.encode([line]).ids.tolist()][: 80 + 2]
@@ -197,7 +200,7 @@ def test_running_text_continues_across_line_ends(lstm):
 
 def test_a_prompt_may_be_longer_than_any_line(lstm):
     prompt = " ".join(["the cat sat on the mat"] * 500)
-    [sample] = generate(lstm, Drawing(prompt=prompt, max_tokens=3))
+    [sample] = generate(lstm, GenerationSettings(prompt=prompt, max_tokens=3))
     assert sample.text.startswith(prompt)
     in_pieces = copy.copy(lstm)
     in_pieces.call_tokens = 7
@@ -228,7 +231,7 @@ def test_first_tokens_are_as_frequent_as_predicted(lstm, temperature):
     p_V = np.exp(arrays.as_numpy(predicted)[0, -1].astype(np.float64) / temperature)
     p_V[unk_id] = 0
     p_V /= p_V.sum()
-    drawing = Drawing("the cat", num, temperature=temperature, max_tokens=1, seed=11)
+    drawing = GenerationSettings("the cat", num, temperature=temperature, max_tokens=1, seed=11)
     samples = list(generate(lstm, drawing))
     drawn = [
         0 if sample.complete else lstm.tokenizer.encode([sample.text]).ids[-2] for sample in samples

@@ -3,8 +3,8 @@ import pytest
 
 from rnnlm.errors import SettingsError
 from rnnlm.lm.base.span_scoring import score_spans, whole_text
-from rnnlm.scoring.generation.drawing import Starts, draw_samples, generate
-from rnnlm.scoring.generation.sampling import Drawing, SamplingSettings
+from rnnlm.scoring.generation.drawing import TextStarts, draw_samples, generate
+from rnnlm.scoring.generation.sampling import GenerationSettings, SamplingSettings
 from rnnlm.scoring.generation.search import search
 from rnnlm.scoring.generation.settings import SearchSettings
 from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after
@@ -17,8 +17,10 @@ def model(request):
 
 
 def test_first_text_from_initial_state_matches_generate(model):
-    settings = Drawing(num=20, max_tokens=9, seed=3, top_p=0.95)
-    start = Starts(model.initial_state(1), np.array([model.tokenizer.boundary_id]), np.array([9]))
+    settings = GenerationSettings(num=20, max_tokens=9, seed=3, top_p=0.95)
+    start = TextStarts(
+        model.initial_state(1), np.array([model.tokenizer.boundary_id]), np.array([9])
+    )
     [found] = draw_samples(model, start, 20, settings)
     samples = list(generate(model, settings))
     expected = [sample.text for sample in samples]
@@ -74,7 +76,9 @@ def test_earlier_tokens_count_as_seen(model):
 
 
 def test_no_texts_give_nothing_but_zero_samples_fail(model):
-    none = Starts(model.initial_state(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    none = TextStarts(
+        model.initial_state(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    )
     assert draw_samples(model, none, 3) == []
     with pytest.raises(SettingsError, match="num = 0"):
         draw_samples(model, none, 0)

@@ -10,8 +10,8 @@ from rnnlm.errors import ModelError, UsageError
 from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.lm.ngram.unigram import EmptyState, UnigramModel
 from rnnlm.scoring.generation import search as search_module
-from rnnlm.scoring.generation.drawing import Starts
-from rnnlm.scoring.generation.search import Beams, Found, search
+from rnnlm.scoring.generation.drawing import TextStarts
+from rnnlm.scoring.generation.search import Beams, GeneratedText, search
 from rnnlm.scoring.generation.settings import SearchSettings
 from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after
 from support.tiny_models import LINES, fit, make_tokenizer
@@ -163,7 +163,7 @@ def test_settled_texts_leave_the_batch_without_needless_selection():
 
     probabilities = {"</s>": 0.3, "<unk>": 0.1, "a": 0.6}
     model = Watched(np.log(list(probabilities.values())), make_tokenizer(["a"]))
-    starts = Starts(WatchedState(3), np.zeros(3, dtype=np.int64), np.array([4, 2, 3]))
+    starts = TextStarts(WatchedState(3), np.zeros(3, dtype=np.int64), np.array([4, 2, 3]))
     found = search(model, starts, SearchSettings(beam=1))
     assert [text.ids for [text] in found] == [(2,) * 4, (2,) * 2, (2,) * 3]
     assert (calls, selected) == ([3, 3, 2, 1], [[0, 2], [0]])
@@ -191,11 +191,11 @@ def test_rows_form_equal_groups_per_text(monkeypatch):
 def test_ties_prefer_lower_token_and_shorter_text():
     with np.errstate(divide="ignore"):
         model = UnigramModel(np.log([0.25, 0.0, 0.25, 0.25, 0.25]), make_tokenizer(["a b c"]))
-    start = Starts(model.initial_state(1), np.zeros(1, dtype=np.int64), np.array([3]))
+    start = TextStarts(model.initial_state(1), np.zeros(1, dtype=np.int64), np.array([3]))
     [found] = search(model, start, SearchSettings(beam=4, nbest=4, length_power=0.0))
     assert [text.ids for text in found] == [(0,), (2, 0), (2, 2, 0), (2, 2, 2)]
     [[greedy]] = search(model, start, SearchSettings(beam=1))
-    assert greedy == Found((0,), math.log(0.25), math.log(0.25), True)
+    assert greedy == GeneratedText((0,), math.log(0.25), math.log(0.25), True)
 
 
 def test_rows_may_be_read_in_several_calls(monkeypatch):
@@ -221,7 +221,7 @@ def test_no_texts_give_none():
     assert (
         search(
             model,
-            Starts(
+            TextStarts(
                 model.initial_state(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
             ),
         )
@@ -231,14 +231,16 @@ def test_no_texts_give_none():
 
 def test_what_does_not_go_together_is_an_error():
     model = fit("lstm", LINES)
-    one = Starts(model.initial_state(1), np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64))
+    one = TextStarts(
+        model.initial_state(1), np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64)
+    )
     with pytest.raises(UsageError, match="beam of 2"):
         search(model, one, SearchSettings(beam=2, nbest=3))
     with pytest.raises(UsageError, match="one text at a time"):
         search(adapt(model, "dynamic"), one, SearchSettings(beam=2))
     broken = UnigramModel(np.full(model.tokenizer.size, np.nan), model.tokenizer)
     with pytest.raises(ModelError, match="not numbers"):
-        search(broken, Starts(broken.initial_state(1), one.input_S, one.limits_S))
+        search(broken, TextStarts(broken.initial_state(1), one.input_S, one.limits_S))
     silent = UnigramModel(np.full(model.tokenizer.size, -np.inf), model.tokenizer)
     with pytest.raises(UsageError, match="no text can be generated"):
-        search(silent, Starts(silent.initial_state(1), one.input_S, one.limits_S))
+        search(silent, TextStarts(silent.initial_state(1), one.input_S, one.limits_S))

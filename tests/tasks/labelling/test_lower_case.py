@@ -2,7 +2,7 @@
 
 import torch
 
-from rnnlm.tasks.labelling.networks.encoders import Encoder, LowerCasedForms
+from rnnlm.tasks.labelling.networks.encoders import LowerCasedForms, WordEncoder
 from rnnlm.tasks.labelling.settings import network_settings
 from support.tiny_models import make_tokenizer
 
@@ -35,7 +35,7 @@ def test_words_differing_in_case_share_a_vector():
         character_size=4,
         character_filters="0,16",
     )
-    encoder = Encoder(settings, tokenizer).eval()
+    encoder = WordEncoder(settings, tokenizer).eval()
     both_21E = encoder.vectors(
         ids_of(tokenizer, ["the", "The"]).unsqueeze(1), torch.ones(2, 1, dtype=torch.bool)
     )

@@ -13,7 +13,7 @@ from rnnlm.tasks.labelling.batches import batch_tensors
 from rnnlm.tasks.labelling.data import Codec, TaskData, encode_words
 from rnnlm.tasks.labelling.networks.network import TaskNetwork
 from rnnlm.tasks.labelling.settings import KINDS
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 from support import tiny_tasks
 from support.random_language_models import SUBWORDS, language_model
@@ -84,7 +84,7 @@ VARIANTS = {
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_forward_layers_start_with_the_language_models_states(tmp_path, variant):
     model = language_model(tmp_path / "f", **VARIANTS[variant])
-    begun = started(Request(task="tagging", init_from=str(tmp_path / "f")))
+    begun = started(TrainingRequest(task="tagging", init_from=str(tmp_path / "f")))
     encoded = encode_words(begun.data.tokenizer.tokenizer, WORDS)
     inputs = batch_tensors(encoded, np.arange(len(WORDS)), torch.device("cpu"))
     with torch.no_grad():
@@ -100,7 +100,7 @@ def test_forward_layers_start_with_the_language_models_states(tmp_path, variant)
 
 def test_one_language_model_gives_words_and_forward_layers(tmp_path):
     model = language_model(tmp_path / "f")
-    begun = started(Request(task="tagging", init_from=str(tmp_path / "f")))
+    begun = started(TrainingRequest(task="tagging", init_from=str(tmp_path / "f")))
     own, arrays = begun.network.state_dict(), model.to_arrays()
     assert np.array_equal(
         own["encoder.input.embedding.weight"].numpy(), arrays["input.embedding.weight"]
@@ -117,7 +117,9 @@ def test_one_language_model_gives_words_and_forward_layers(tmp_path):
 
 def test_network_settings_come_from_the_language_model(tmp_path):
     language_model(tmp_path / "f", model="gru", reset_gate="before")
-    _, kind, resolved = resolve_request(Request(task="tagging", init_from=str(tmp_path / "f")))
+    _, kind, resolved = resolve_request(
+        TrainingRequest(task="tagging", init_from=str(tmp_path / "f"))
+    )
     assert kind.name == "gru"
     assert resolved.values["hidden_size"] == 6
     assert resolved.values["reset_gate"] == "before"
@@ -130,7 +132,7 @@ def test_a_bag_of_words_takes_the_words_alone(tmp_path):
     model = language_model(
         tmp_path / "f", characters="lstm", character_hidden_size=3, characters_beside=True
     )
-    request = Request(task="classification", model="bag", init_from=str(tmp_path / "f"))
+    request = TrainingRequest(task="classification", model="bag", init_from=str(tmp_path / "f"))
     _, _, resolved = resolve_request(request)
     data = tiny_tasks.data_of(resolved, labelled(TRAIN, "classification"))
     codec = Codec(model.tokenizer, data.tokenizer.columns)
@@ -160,5 +162,5 @@ def test_what_does_not_fit_is_refused_with_reasons(language_models, case):
     if "tokenizer_from" in given:
         given = {**given, "tokenizer_from": str(language_models / given["tokenizer_from"])}
     with pytest.raises(UsageError) as error:
-        started(Request(task="tagging", init_from=str(language_models / "f"), **given))
+        started(TrainingRequest(task="tagging", init_from=str(language_models / "f"), **given))
     assert reason in f"{error.value.what} {error.value.why}"

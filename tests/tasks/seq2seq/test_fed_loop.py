@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rnnlm.tasks.seq2seq.kernels import has_loop, make_loop, run
-from rnnlm.tasks.seq2seq.network import draw, read_step_by_step
+from rnnlm.tasks.seq2seq.network import draw_dropout, read_step_by_step
 from support.tiny_seq2seq import batch, tiny_network
 
 DROPS = {"dropout_input": 0.4, "dropout_between": 0.3, "weight_drop": 0.3}
@@ -42,7 +42,7 @@ def both(model, settings, dtype=torch.float64, products=contextlib.nullcontext):
                 *state,
             )
         ]
-        drawn = draw(decoder.body, decoder.settings, given[0])
+        drawn = draw_dropout(decoder.body, decoder.settings, given[0])
         recurrent = [
             its.get("weight_hh", layer.weight_hh)
             for its, layer in zip(drawn.weights, decoder.body.layers, strict=True)

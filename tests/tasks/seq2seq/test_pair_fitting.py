@@ -12,7 +12,7 @@ from rnnlm.events import never
 from rnnlm.tasks.seq2seq.decoding import translate
 from rnnlm.tasks.seq2seq.fitting import PairValidation
 from rnnlm.training.plan import plan
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.run import run as train
 from support.tiny_pairs import TRAIN, fit, trainer_of
 
@@ -101,7 +101,9 @@ def test_defaults_of_every_kind_learn_to_translate(name, tmp_path):
         "hidden_size": 16,
     }
     text = ("answers",)
-    request = Request(text=text, task="seq2seq", model=name, flags=flags, output=tmp_path / "m")
+    request = TrainingRequest(
+        text=text, task="seq2seq", model=name, flags=flags, output=tmp_path / "m"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         *_, fitted = train(plan(request))

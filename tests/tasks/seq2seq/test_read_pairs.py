@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.tasks.seq2seq.pairs import Pair, read_pairs
+from rnnlm.tasks.seq2seq.pairs import ParallelPair, read_pairs
 from rnnlm.text.pair_columns import ParallelSettings
 
 ROWS = [
@@ -79,8 +79,8 @@ def test_parallel_files_give_each_source_several_targets(read, tmp_path):
     text = read("Go.\r\nStop\u2028now", "Va !\nArrête\n", "Allez !\r\nCesse\r\n")
     file = str(tmp_path / "data.txt")
     assert text.pairs == (
-        Pair("Go.", ("Va !", "Allez !"), 1, file),
-        Pair("Stop\u2028now", ("Arrête", "Cesse"), 2, file),
+        ParallelPair("Go.", ("Va !", "Allez !"), 1, file),
+        ParallelPair("Stop\u2028now", ("Arrête", "Cesse"), 2, file),
     )
     assert (text.source_name, text.target_name, text.format) == ("source", "target", "parallel")
 

@@ -14,7 +14,7 @@ from rnnlm.storage import model_folder
 from rnnlm.tasks.seq2seq.fitting import make_trainer
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.transfer import weights
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 from support.networks import as_stored
 from support.random_language_models import LINES, SUBWORDS, language_model
@@ -43,7 +43,7 @@ def started(task="seq2seq", **given) -> Started:
         "batch_rows": 4,
         **given.pop("flags", {}),
     }
-    request = Request(
+    request = TrainingRequest(
         text=("pairs.tsv",),
         task=task,
         flags=flags,

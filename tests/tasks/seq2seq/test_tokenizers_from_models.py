@@ -5,7 +5,7 @@ import pytest
 
 from rnnlm.errors import RnnlmError
 from rnnlm.tasks.seq2seq.data import make_codec
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 from support.tiny_pairs import TRAIN, fit, save
 from support.tiny_translators import parallel_text
@@ -24,7 +24,9 @@ def model(request, tmp_path_factory):
 
 def codec_of(folder, **settings):
     text = ("pairs.tsv",)
-    request = Request(text=text, task="seq2seq", tokenizer_from=folder, assignments=settings)
+    request = TrainingRequest(
+        text=text, task="seq2seq", tokenizer_from=folder, assignments=settings
+    )
     _, _, resolved = resolve_request(request)
     codec, resolved = make_codec(request, resolved, parallel_text(TRAIN), {})
     return codec, resolved.values

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.tools.filtering.run import Request, run
+from rnnlm.tools.filtering.run import FilterRequest, run
 from rnnlm.tools.filtering.settings import FilterSettings
 from support.forks import killed_after
 from support.tiny_models import fit, save
@@ -38,7 +38,7 @@ def folder(tmp_path_factory, corpus_lines):
 def filter_shards(folder: Path, output: Path) -> None:
     shards = tuple(str(path) for path in folder.glob("[0-9].txt*"))
     reference = (str(folder / "reference.txt"),)
-    request = Request(
+    request = FilterRequest(
         shards, output, {"": str(folder / "m")}, FilterSettings(), reference=reference, workers=2,
     )  # fmt: skip
     for _ in run(request):

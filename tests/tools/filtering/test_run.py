@@ -20,15 +20,15 @@ from rnnlm.storage.files.journal import Journal
 from rnnlm.text.lines import TextSettings
 from rnnlm.tools.filtering import run as running
 from rnnlm.tools.filtering import shards, work
-from rnnlm.tools.filtering.journal import JOURNAL, Begun, Started
+from rnnlm.tools.filtering.journal import JOURNAL, JobEntry, ShardStarted
 from rnnlm.tools.filtering.run import (
     BordersFound,
-    Request,
+    FilterRequest,
     ShardFiltered,
     processes_and_threads,
     run,
 )
-from rnnlm.tools.filtering.settings import FilterSettings, Layout
+from rnnlm.tools.filtering.settings import FilterSettings, OutputLayout
 from rnnlm.tools.filtering.work import NamedModel, load_all
 from support.tiny_models import fit, save
 
@@ -67,7 +67,7 @@ def filtered(texts, model, *names, output="out", **request):
     models = request.pop("models", {"": model})
     paths = tuple(str(texts / name) for name in names)
     reference = tuple(str(texts / name) for name in request.pop("reference", ()))
-    return list(run(Request(paths, texts / output, models, reference=reference, **request)))
+    return list(run(FilterRequest(paths, texts / output, models, reference=reference, **request)))
 
 
 def files_in(folder):
@@ -221,7 +221,7 @@ def test_half_a_line_of_the_journal_is_dropped(texts, model):
     whole = files_in(texts / "out")
     journal = texts / "out" / JOURNAL
     *before, last = Journal(journal).read(dict)
-    Journal(journal).write([*before, Started("rows.jsonl"), last])
+    Journal(journal).write([*before, ShardStarted("rows.jsonl"), last])
     journal.write_bytes(journal.read_bytes()[:-20])
     *_, result = filtered(texts, model, "rows.jsonl", "plain.txt", settings=settings)
     assert result.shards_before == 1 and files_in(texts / "out") == whole
@@ -323,7 +323,7 @@ def test_model_that_changes_meanwhile_is_noticed(model):
         load_all((NamedModel("", str(model), "0" * 12),), "cpu")
 
 
-KEPT = Layout(("kept",), ("kept",), has_folders=False)
+KEPT = OutputLayout(("kept",), ("kept",), has_folders=False)
 
 
 @pytest.mark.parametrize(
@@ -331,10 +331,10 @@ KEPT = Layout(("kept",), ("kept",), has_folders=False)
     [
         ([], "not enough values"),
         ([{"what": "filter"}], "missing required field"),
-        ([Started("a")], "its first line"),
-        ([Begun({}, Layout(("../x",), ("../x",), has_folders=True))], "does not write"),
-        ([Begun({}, KEPT), Started("../../x")], "does not write"),
-        ([Begun({}, KEPT, 9)], "has format 9; this rnnlm reads"),
+        ([ShardStarted("a")], "its first line"),
+        ([JobEntry({}, OutputLayout(("../x",), ("../x",), has_folders=True))], "does not write"),
+        ([JobEntry({}, KEPT), ShardStarted("../../x")], "does not write"),
+        ([JobEntry({}, KEPT, 9)], "has format 9; this rnnlm reads"),
         (b"no hash\n", "line 1 of filter.jsonl was changed"),
     ],
 )

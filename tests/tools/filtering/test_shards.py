@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rnnlm.errors import TextError, UsageError
 from rnnlm.storage.files.reading import opened
 from rnnlm.text.lines import TextSettings
-from rnnlm.tools.filtering.shards import Reading, open_shard
+from rnnlm.tools.filtering.shards import ShardReadSettings, open_shard
 
 COMPRESS = {
     ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstandard.compress,
@@ -33,7 +33,7 @@ ROWS = [
 
 
 def read(path, **reading):
-    return list(open_shard(str(path), Reading(**reading)).chunks())
+    return list(open_shard(str(path), ShardReadSettings(**reading)).chunks())
 
 
 def texts_of(chunks):
@@ -48,7 +48,7 @@ def texts_of(chunks):
 
 def written(path, numbers, columns, target, **reading):
     """Write the documents with these numbers as a shard. columns: of all documents."""
-    shard = open_shard(str(path), Reading(**reading))
+    shard = open_shard(str(path), ShardReadSettings(**reading))
     before = 0
     with open(target, "wb") as stream:
         output = shard.output(stream)
@@ -249,4 +249,4 @@ def test_damaged_files_are_errors(table, tmp_path):
 def test_tables_with_delimiters_are_refused(tmp_path):
     for name, reading in (("a.csv", {}), ("a.tsv", {"column": "text"})):
         with pytest.raises(UsageError, match="delimited tables cannot be filtered"):
-            open_shard(str(tmp_path / name), Reading(**reading))
+            open_shard(str(tmp_path / name), ShardReadSettings(**reading))

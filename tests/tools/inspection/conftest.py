@@ -1,4 +1,4 @@
-"""Set-up of the tests of looks inside models."""
+"""Set-up of the tests of inspections."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Which look applies to which kind of model and task, and what other models are told."""
+"""Which inspection applies to which kind of model and task, and what other models are told."""
 
 import pytest
 

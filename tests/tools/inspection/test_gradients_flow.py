@@ -14,7 +14,7 @@ from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.tools.inspection.gradients import measuring
 from rnnlm.tools.inspection.gradients.curve import curve
 from rnnlm.tools.inspection.gradients.flow import SIZE, inspect_gradients, verdict_of
-from rnnlm.tools.inspection.gradients.jacobians import Bounds, loss_gradients
+from rnnlm.tools.inspection.gradients.jacobians import JacobianBounds, loss_gradients
 from rnnlm.tools.inspection.gradients.measuring import draw
 from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
 from support.pictures import faults_of
@@ -82,7 +82,7 @@ def test_single_lag_rate_starts_at_lag_zero(gone):
 ])  # fmt: skip
 def test_verdict_compares_the_bound_with_the_observation(elman, a, largest, words):
     (layer,) = inspect_gradients({"a": elman}, TEXT, lags=5, positions=10).models[0].layers
-    state, bounds = curve(_squares(a), 1, seed=0), Bounds(largest, 0.4, 1.0, 0.5)
+    state, bounds = curve(_squares(a), 1, seed=0), JacobianBounds(largest, 0.4, 1.0, 0.5)
     looked = replace(layer, state=state, bounds=bounds)
     assert words in verdict_of("a", [looked], looked.state, "word")
 

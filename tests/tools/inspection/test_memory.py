@@ -12,7 +12,7 @@ from rnnlm.lm.base.span_scoring import score_spans
 from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from rnnlm.text.lines import Block, TextSettings
 from rnnlm.tools.inspection.memory import (
-    Memory,
+    MemoryInspection,
     ModelMemory,
     Remembered,
     draw_places,
@@ -102,7 +102,7 @@ EVERYTHING = Remembered(None, 0, 100.0, 90.0, 110.0, 0.0, 0.0, 0.0, 0.0, 0)
 
 def verdict_of(*rows: Remembered) -> str:
     model = ModelMemory("m", "word", True, 9, rows, 9, rows)
-    return Memory((model,), "carry", 200, 0).verdict
+    return MemoryInspection((model,), "carry", 200, 0).verdict
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 6])

@@ -9,9 +9,9 @@ import rnnlm
 from rnnlm.errors import TextError, UsageError
 from rnnlm.tools.inspection import probing
 from rnnlm.tools.inspection.probing import (
-    _Answers,
     _CodedLabels,
     _inspection,
+    _ProbeResult,
     inspect_probe,
     read_items,
 )
@@ -91,7 +91,7 @@ def test_label_missing_in_training_always_counts_as_missed(tmp_path):
     assert task.test_N.tolist() == 30 * [0, -1, 0]
     right_N = np.repeat(np.arange(30) % 3 > 0, 3)  # of a sentence all words or none
     networks = ("trained", "untrained")
-    answers = [_Answers((network, "embeddings"), 4, 1.0, right_N, None) for network in networks]
+    answers = [_ProbeResult((network, "embeddings"), 4, 1.0, right_N, None) for network in networks]
     found = _inspection("it", data, task, answers, 1)
     accuracy, error = found.probes[0].accuracy, np.sqrt(2 / 3 * 1 / 3 / 30)
     assert accuracy.estimate == pytest.approx(2 / 3)

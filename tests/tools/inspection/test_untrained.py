@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rnnlm.lm.base import loading
-from rnnlm.tools.inspection.common import subject
+from rnnlm.tools.inspection.common import load_model_for
 from rnnlm.tools.inspection.untrained import at_start, untrained
 from support import tiny_models, tiny_seq2seq, tiny_tasks
 
@@ -29,7 +29,7 @@ def test_untrained_weights_are_those_before_any_learning(task):
 def test_the_seed_is_that_of_the_models_folder(tmp_path):
     model = tiny_models.fit("gru", seed=7)
     tiny_models.save(tmp_path / "m", model, "gru", seed=7)
-    found = at_start(subject("spectrum", loading.load(str(tmp_path / "m"))))
+    found = at_start(load_model_for("spectrum", loading.load(str(tmp_path / "m"))))
     assert found.name.endswith("m, untrained")
     expected = untrained(model, 7).to_arrays()
     for name, values in found.model.to_arrays().items():

@@ -8,7 +8,7 @@ import pytest
 
 from rnnlm.lm.base.loading import load
 from rnnlm.scoring.generation.drawing import generate_in_steps
-from rnnlm.scoring.generation.sampling import Drawing
+from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.tools.serving.app import make_app
 from rnnlm.tools.serving.settings import ServingSettings
 from support.servers import client_of, served
@@ -41,7 +41,7 @@ def test_texts_are_those_of_the_command(client, rnnlm):
 def test_pieces_of_characters_make_whole_texts(tokenizer):
     lines = ["ein größeres Glück", "größer als 10 €", "😀 and naïve"]
     model = fit("lstm", lines=lines, tokenizer=tokenizer)
-    drawing = Drawing("ein", 4, max_tokens=40, running=True)
+    drawing = GenerationSettings("ein", 4, max_tokens=40, running=True)
     texts, samples = {}, {}
     for pieces in generate_in_steps(model, drawing):
         for piece in pieces:

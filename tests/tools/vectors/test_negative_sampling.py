@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from rnnlm.tools.vectors import negative_sampling
-from rnnlm.tools.vectors.negative_sampling import Windows, _add, _cbow, _Reader, _skipgram
+from rnnlm.tools.vectors.negative_sampling import Windows, _add, _cbow, _CorpusReader, _skipgram
 
 V, E, NEGATIVE, RATE = 7, 5, 3, 0.1
 
@@ -22,7 +22,7 @@ def reader(lines, window=2, seed=1, counts=None):
     ids = np.concatenate([np.array(line, dtype=np.int32) for line in lines])
     offsets = np.cumsum([0, *map(len, lines)])
     counts_V = np.ones(V) if counts is None else np.array(counts, dtype=float)
-    return _Reader(ids, offsets, counts_V, window, torch.Generator().manual_seed(seed))
+    return _CorpusReader(ids, offsets, counts_V, window, torch.Generator().manual_seed(seed))
 
 
 def all_kept(windows):

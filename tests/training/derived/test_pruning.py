@@ -9,7 +9,7 @@ from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.lm.base import stored_model
 from rnnlm.storage import model_folder
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
-from rnnlm.training.derived.pruning import Limits, prune
+from rnnlm.training.derived.pruning import PruningLimits, prune
 from support.tiny_models import english_lines, fit, small_settings
 
 LINES = english_lines(200)
@@ -29,7 +29,7 @@ def big(tmp_path_factory):
 
 
 def test_pruning_reports_true_sizes_and_perplexities(big, tmp_path):
-    reduction = prune(str(big), tmp_path / "small", Limits(threshold=1e-5), test_text=VALID)
+    reduction = prune(str(big), tmp_path / "small", PruningLimits(threshold=1e-5), test_text=VALID)
     for size, folder in ((reduction.before, big), (reduction.after, tmp_path / "small")):
         model, manifest = stored_model.load(folder)
         assert size.ngrams == tuple(map(len, model.values))
@@ -41,7 +41,7 @@ def test_pruning_reports_true_sizes_and_perplexities(big, tmp_path):
 
 
 def test_the_smaller_model_says_what_it_comes_from(big, tmp_path):
-    prune(str(big), tmp_path / "small", Limits(ngrams=3000, max_order=3), test_text=VALID)
+    prune(str(big), tmp_path / "small", PruningLimits(ngrams=3000, max_order=3), test_text=VALID)
     manifest = model_folder.read_manifest(tmp_path / "small")
     pruned = manifest.training["pruned"]
     assert pruned["from"] == model_folder.read_manifest(big).fingerprint
@@ -54,7 +54,7 @@ def test_the_smaller_model_says_what_it_comes_from(big, tmp_path):
 
 
 def test_the_most_frequent_words_stay(big, tmp_path):
-    prune(str(big), tmp_path / "small", Limits(max_vocab=50))
+    prune(str(big), tmp_path / "small", PruningLimits(max_vocab=50))
     before, after = load(big).tokenizer, load(tmp_path / "small").tokenizer
     assert after.symbols() == before.symbols()[:50]
     assert after.counts_V.sum() == before.counts_V.sum()
@@ -64,10 +64,14 @@ def test_the_most_frequent_words_stay(big, tmp_path):
 def test_the_words_of_a_file_stay(big, tmp_path):
     (tmp_path / "words").write_text("the\nof\n<s>\n</s>\nunheardof\nto\r\n")
     with pytest.warns(RnnlmWarning, match="1 words of .* are not in the model"):
-        prune(str(big), tmp_path / "small", Limits(vocab=str(tmp_path / "words")))
+        prune(str(big), tmp_path / "small", PruningLimits(vocab=str(tmp_path / "words")))
     assert set(load(tmp_path / "small").tokenizer.symbols()) == {"</s>", "<unk>", "the", "of", "to"}
     with pytest.warns(RnnlmWarning):
-        prune(str(big), tmp_path / "smaller", Limits(vocab=str(tmp_path / "words"), max_vocab=4))
+        prune(
+            str(big),
+            tmp_path / "smaller",
+            PruningLimits(vocab=str(tmp_path / "words"), max_vocab=4),
+        )
     # more frequent than of
     assert load(tmp_path / "smaller").tokenizer.symbols() == ["</s>", "<unk>", "the", "to"]
 
@@ -76,7 +80,7 @@ def test_the_words_of_a_file_stay(big, tmp_path):
 def test_rows_of_a_vocabulary_that_are_not_a_word_are_refused(row, big, tmp_path):
     (tmp_path / "words").write_text(f"the\n\n {row}\nto\n")
     with pytest.raises(TextError, match="words, line 3: . words; each line must hold one word"):
-        prune(str(big), tmp_path / "small", Limits(vocab=str(tmp_path / "words")))
+        prune(str(big), tmp_path / "small", PruningLimits(vocab=str(tmp_path / "words")))
 
 
 def test_without_counts_the_most_probable_words_stay(big, tmp_path):
@@ -85,7 +89,7 @@ def test_without_counts_the_most_probable_words_stay(big, tmp_path):
     model.tokenizer.vocabulary = Vocabulary(tuple(symbols), None)
     model_folder.save(tmp_path / "imported", model, "ngram", manifest.settings, 1, {})
     with pytest.warns(RnnlmWarning, match="the most probable words are kept"):
-        prune(str(tmp_path / "imported"), tmp_path / "small", Limits(max_vocab=30))
+        prune(str(tmp_path / "imported"), tmp_path / "small", PruningLimits(max_vocab=30))
     small = load(tmp_path / "small")
     kept = set(small.tokenizer.symbols())
     logprobs = dict(zip(symbols, model.values[0][:, 0].tolist(), strict=False))
@@ -97,18 +101,18 @@ def test_without_counts_the_most_probable_words_stay(big, tmp_path):
 def test_model_can_be_replaced_by_its_pruned_self(big, tmp_path):
     folder = saved(tmp_path / "model", order=3)
     with pytest.raises(OutputError, match="already holds a model"):
-        prune(str(folder), folder, Limits(max_order=2))
-    prune(str(folder), folder, Limits(max_order=2), overwrite=True)
+        prune(str(folder), folder, PruningLimits(max_order=2))
+    prune(str(folder), folder, PruningLimits(max_order=2), overwrite=True)
     assert load(folder).order == 2
     assert len(list(folder.glob("weights-*"))) == 1
 
 
 BAD = {
-    "no limits are given": Limits(), "cannot be combined": Limits(threshold=1e-8, ngrams=100_000),
-    "threshold -1.0": Limits(threshold=-1.0),
-    "threshold nan": Limits(threshold=float("nan")),
-    "order 0": Limits(max_order=0),
-    "vocabulary of 2": Limits(max_vocab=2), "10 n-grams are too few": Limits(ngrams=10),
+    "no limits are given": PruningLimits(), "cannot be combined": PruningLimits(threshold=1e-8, ngrams=100_000),
+    "threshold -1.0": PruningLimits(threshold=-1.0),
+    "threshold nan": PruningLimits(threshold=float("nan")),
+    "order 0": PruningLimits(max_order=0),
+    "vocabulary of 2": PruningLimits(max_vocab=2), "10 n-grams are too few": PruningLimits(ngrams=10),
 }  # fmt: skip
 
 
@@ -120,10 +124,10 @@ def test_wrong_limits_are_said_before_anything_is_written(big, tmp_path, what):
 
 
 @pytest.mark.parametrize("name, settings, limits, message", [
-    ("unigram", {}, Limits(threshold=1e-8), "of kind unigram"),
-    ("ngram", {"smoothing": "stupid"}, Limits(threshold=1e-8),
+    ("unigram", {}, PruningLimits(threshold=1e-8), "of kind unigram"),
+    ("ngram", {"smoothing": "stupid"}, PruningLimits(threshold=1e-8),
      "stupid backoff cannot be pruned by entropy"),
-    ("ngram", {"tokenizer": "char"}, Limits(max_vocab=20), "vocabulary of a char tokenizer"),
+    ("ngram", {"tokenizer": "char"}, PruningLimits(max_vocab=20), "vocabulary of a char tokenizer"),
 ])  # fmt: skip
 def test_models_that_cannot_be_pruned_that_way(tmp_path, name, settings, limits, message):
     folder = saved(tmp_path / "model", name, **settings)
@@ -135,5 +139,5 @@ def test_models_that_cannot_be_pruned_that_way(tmp_path, name, settings, limits,
 def test_a_text_that_is_not_there_is_noticed_before_anything_is_written(big, tmp_path):
     gone = Corpus(("nowhere.txt",))
     with pytest.raises(TextError):
-        prune(str(big), tmp_path / "small", Limits(max_order=2), test_text=gone)
+        prune(str(big), tmp_path / "small", PruningLimits(max_order=2), test_text=gone)
     assert not (tmp_path / "small").exists()

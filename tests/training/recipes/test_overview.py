@@ -3,7 +3,7 @@
 import pytest
 
 from rnnlm.training.recipes import recipe as overview
-from rnnlm.training.recipes.recipe import Figure, Measured, Recipe, load, names
+from rnnlm.training.recipes.recipe import MeasuredResult, Recipe, RecipeResult, load, names
 
 
 def made(*, published=(), **about):
@@ -11,10 +11,10 @@ def made(*, published=(), **about):
 
 
 def test_distance_is_relative_to_the_same_texts_figure():
-    pair = (Figure("PTB valid", 80.0), Figure("PTB test", 75.0))
+    pair = (RecipeResult("PTB valid", 80.0), RecipeResult("PTB test", 75.0))
     for value, distance in ((84.0, "+5.0%"), (79.6, "-0.5%"), (120.0, "+50%")):
-        measured = Measured("PTB valid", value, minutes=30, cores=1)
-        line = overview.line_of(made(published=pair, measured=measured))
+        measured = MeasuredResult("PTB valid", value, minutes=30, cores=1)
+        line = overview.recipe_row(made(published=pair, measured=measured))
         assert line.cells() == ["x", "of a test", "80.0", f"{value}", distance, "30 min/1"]
 
 
@@ -27,31 +27,33 @@ def test_a_test_only_figure_is_converted_to_validation():
             ratios.append(figures["PTB valid"] / figures["PTB test"])
     ratio = sum(ratios) / len(ratios)
     assert overview.valid_over_test() == pytest.approx(ratio) and 1.03 < ratio < 1.05
-    recipe = made(published=(Figure("PTB test", 100.0),), measured=Measured("PTB valid", 110.0))
+    recipe = made(
+        published=(RecipeResult("PTB test", 100.0),), measured=MeasuredResult("PTB valid", 110.0)
+    )
     share, is_estimated = overview.distance(recipe)
     assert is_estimated and share == pytest.approx(1.1 / ratio - 1)
     record, shown = overview.record(recipe), f"~{100 * share:+.1f}%"
     assert (record["distance"], record["off_by"]) == (share, shown)
-    assert overview.line_of(recipe).distance == shown
+    assert overview.recipe_row(recipe).distance == shown
     assert overview.record(made())["distance"] is None
 
 
 def test_short_runs_have_no_distance():
-    measured = Measured("PTB valid", 244.4, settings={"budget": "60m"})
-    recipe = made(published=(Figure("PTB valid", 60.0),), measured=measured)
-    assert overview.line_of(recipe).distance == "-"
+    measured = MeasuredResult("PTB valid", 244.4, settings={"budget": "60m"})
+    recipe = made(published=(RecipeResult("PTB valid", 60.0),), measured=measured)
+    assert overview.recipe_row(recipe).distance == "-"
     assert overview.record(recipe)["off_by"] is None
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [
-    (Figure("PTB test", 1.38, "bits per character"),
-     Measured("PTB valid", 1.4, "bits per character")),
-    (Figure("CoNLL-2003 test", 83.6, "F1"), Measured("CoNLL-2003 valid", 90.3, "F1")),
-    (Figure("PTB valid", 80.0), Measured("WikiText-2 valid", 80.0)),
+    (RecipeResult("PTB test", 1.38, "bits per character"),
+     MeasuredResult("PTB valid", 1.4, "bits per character")),
+    (RecipeResult("CoNLL-2003 test", 83.6, "F1"), MeasuredResult("CoNLL-2003 valid", 90.3, "F1")),
+    (RecipeResult("PTB valid", 80.0), MeasuredResult("WikiText-2 valid", 80.0)),
 ])  # fmt: skip
 def test_figures_of_different_kinds_have_no_distance(theirs, ours):
     assert overview.distance(made(published=(theirs,), measured=ours)) is None
-    assert overview.line_of(made(published=(theirs,), measured=ours)).distance == "-"
+    assert overview.recipe_row(made(published=(theirs,), measured=ours)).distance == "-"
 
 
 def test_what_differs_from_the_recipe_is_marked():
@@ -60,8 +62,8 @@ def test_what_differs_from_the_recipe_is_marked():
         ("PTB valid", {"budget": "1m"}, "80.0…"), ("WikiText-2 valid", {"layers": 1}, "80.0* WT2"),
         ("PTB valid", {"layers": 1, "budget": "1m"}, "80.0*…"),
     ):  # fmt: skip
-        assert overview.shown(Measured(on, 80.0, settings=settings)) == shown
-    assert overview.line_of(made(cpu_minutes=60)).time == "~60 min"
-    part = Measured("PTB valid", 80.0, minutes=60, cores=1, settings={"budget": "60m"})
-    assert overview.line_of(made(cpu_minutes=840, measured=part)).time == "60 min/1"
-    assert overview.line_of(made(cpu_minutes=60, cpu_is_estimated=False)).time == "60 min"
+        assert overview.shown(MeasuredResult(on, 80.0, settings=settings)) == shown
+    assert overview.recipe_row(made(cpu_minutes=60)).time == "~60 min"
+    part = MeasuredResult("PTB valid", 80.0, minutes=60, cores=1, settings={"budget": "60m"})
+    assert overview.recipe_row(made(cpu_minutes=840, measured=part)).time == "60 min/1"
+    assert overview.recipe_row(made(cpu_minutes=60, cpu_is_estimated=False)).time == "60 min"

@@ -12,7 +12,7 @@ from rnnlm.lm.base import stored_model
 from rnnlm.runs import train
 from rnnlm.storage import model_folder
 from rnnlm.training.recipes import recipe as recipes
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 
 # Narrower, where two steps at full width take long.
@@ -48,7 +48,7 @@ def test_a_recipe_resolves_to_valid_settings_from_itself(name):
     both = {figure.on for figure in recipe.published} & {recipe.measured and recipe.measured.on}
     # the first one is shown beside ours
     assert not both or recipe.published[0].on == recipe.measured.on
-    found, kind, resolved = resolve_request(Request(recipe=name))
+    found, kind, resolved = resolve_request(TrainingRequest(recipe=name))
     assert (found, kind.name) == (name, values["model"])
     for key, value in values.items():
         assert (resolved.values[key], resolved.origins[key]) == (value, f"recipe {name}")

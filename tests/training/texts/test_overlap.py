@@ -14,7 +14,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import open_text
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.plan import plan
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.texts import line_texts as overlap
 from rnnlm.training.texts.line_texts import Overlap, overlaps
 
@@ -88,7 +88,7 @@ def test_a_prepared_text_is_compared_unless_too_large(tmp_path, words, monkeypat
     assert overlaps(mapped, {"valid": valid, "test": same}) == {"test": Overlap(300, 300, True)}
 
 
-def noted(request: Request) -> list[str]:
+def noted(request: TrainingRequest) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RnnlmWarning)
         plan(request)
@@ -111,7 +111,7 @@ def test_texts_that_are_not_held_out_are_reported(tmp_path, monkeypatch):
         (tmp_path / name).write_text("\n".join(its) + "\n")
 
     def told(text, **more):
-        return noted(Request((text,), model="unigram", output=tmp_path / "m", **more))
+        return noted(TrainingRequest((text,), model="unigram", output=tmp_path / "m", **more))
 
     assert told("a", valid=("copy",)) == [
         "the validation text is the training text itself: its metrics say nothing about new text"
@@ -179,7 +179,7 @@ def test_examples_that_are_not_held_out_are_reported(tmp_path, monkeypatch, task
 
     def told(text, **more):
         more.setdefault("flags", {"holdout": 0.0})
-        return noted(Request((text,), task=task, output=tmp_path / "m", **more))
+        return noted(TrainingRequest((text,), task=task, output=tmp_path / "m", **more))
 
     assert (
         told("a", valid=("copy",))
@@ -208,7 +208,7 @@ def test_examples_are_compared_as_they_are_read(tmp_path, monkeypatch):
     for name, first in (("a", "This"), ("b", "THIS")):
         lines = [f"__label__1 {first} is line number {number}\n" for number in range(20)]
         (tmp_path / name).write_text("".join(lines))
-    request = Request(("a",), valid=("b",), task="classification", output=tmp_path / "m")
+    request = TrainingRequest(("a",), valid=("b",), task="classification", output=tmp_path / "m")
     assert noted(request) == []
     [told] = noted(replace(request, assignments={"lowercase": "true"}))
     assert told.startswith("100% of the lines of the validation text (20 of 20, ")

@@ -1,7 +1,7 @@
 """Runs of one grid share what they read alike, and nothing else."""
 
 from rnnlm.text.lines import silent
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 from rnnlm.training.texts.shared_texts import SharedTexts
 
@@ -9,7 +9,9 @@ from rnnlm.training.texts.shared_texts import SharedTexts
 def opened(shared, path, held_out=False, **given):
     assignments = {"min_count": "1", **given}
     valid = () if held_out else (str(path),)
-    request = Request(text=(str(path),), valid=valid, task="tagging", assignments=assignments)
+    request = TrainingRequest(
+        text=(str(path),), valid=valid, task="tagging", assignments=assignments
+    )
     _, kind, resolved = resolve_request(request)
     return shared(request, resolved, kind, silent)
 

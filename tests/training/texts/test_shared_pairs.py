@@ -1,7 +1,7 @@
 """Runs of one grid on pairs: what each reads and how it is trained is that of a run by itself."""
 
 from rnnlm.text.lines import silent
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 from rnnlm.training.texts.shared_texts import SharedTexts
 from support.tiny_translators import numbers, table
@@ -9,7 +9,7 @@ from support.tiny_translators import numbers, table
 
 def opened(shared, text, valid=(), **settings):
     assignments = {"tokenizer": "word", **settings}
-    request = Request(text=text, valid=valid, task="seq2seq", assignments=assignments)
+    request = TrainingRequest(text=text, valid=valid, task="seq2seq", assignments=assignments)
     _, kind, resolved = resolve_request(request)
     texts = shared(request, resolved, kind, silent)
     return texts.data.train, texts.resolved
@@ -26,7 +26,9 @@ def test_pairs_too_long_for_one_run_reach_others(tmp_path):
 
 
 def test_another_tokenizer_drops_the_bundled_corpus_settings():
-    resolved = resolve_request(Request(task="seq2seq", assignments={"tokenizer": "byte"}))[2]
+    resolved = resolve_request(TrainingRequest(task="seq2seq", assignments={"tokenizer": "byte"}))[
+        2
+    ]
     assert not resolved.values["lowercase"]
     assert resolved.values["input_feeding"]
     assert resolved.values["column"] == "phrase"

@@ -9,7 +9,7 @@ import rnnlm
 import rnnlm.corpora as corpora
 from rnnlm.errors import RnnlmWarning
 from rnnlm.registry import kinds_of
-from rnnlm.training.plan import Request, plan
+from rnnlm.training.plan import TrainingRequest, plan
 
 FOUR = """\
 our neighbour keeps three brown goats behind the mill
@@ -54,7 +54,7 @@ def accuracy(results):
 
 def settled(path, **request):
     """Return the settings and their origins of a run that validates on its own text."""
-    resolved = plan(Request(text=(str(path),), valid=(str(path),), **request)).resolved
+    resolved = plan(TrainingRequest(text=(str(path),), valid=(str(path),), **request)).resolved
     return resolved.values, resolved.origins
 
 
@@ -89,7 +89,7 @@ def test_what_follows_from_the_size_names_its_origin(four):
 
 def test_lines_held_out_are_read_with_unknown_words(four):
     """On 57 of 60 lines the perplexity of the others is half as high so."""
-    values = plan(Request(text=(str(four),))).resolved.values
+    values = plan(TrainingRequest(text=(str(four),))).resolved.values
     assert values["unknown_words"] == 0.5 and values["batch_rows"] == 1
     assert settled(four)[0]["unknown_words"] < 0.1
 
@@ -114,7 +114,7 @@ def test_a_budget_that_somebody_sets_stays(four, budget):
 @pytest.mark.parametrize("task", [None, "tagging", "classification", "seq2seq"])
 def test_nothing_follows_of_a_bundled_corpus(task, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    origins = plan(Request(task=task)).resolved.origins
+    origins = plan(TrainingRequest(task=task)).resolved.origins
     assert not [name for name, origin in origins.items() if origin.startswith("the text's size")]
 
 
@@ -158,7 +158,7 @@ def test_few_lines_held_out_are_told(task, text, tmp_path, monkeypatch):
     path = tmp_path / "text.tsv"
     path.write_text(text, encoding="utf-8")
     with pytest.warns(RnnlmWarning, match="a single line is held out for validation"):
-        made = plan(Request(text=(str(path),), task=task))
+        made = plan(TrainingRequest(text=(str(path),), task=task))
     assert made.holds_out and made.data.valid.sentences == 1
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from rnnlm.errors import ComparisonError
-from rnnlm.evaluation.comparison.pairing import Comparable, Comparing, Side
+from rnnlm.evaluation.comparison.pairing import ComparableMetrics, Comparer, Side
 from rnnlm.evaluation.comparison.stored import StoredModel
 from rnnlm.tasks.labelling.data import Codec, LabelledData
 from rnnlm.tasks.labelling.evaluation.evaluation import Labelled, measure, read
@@ -13,10 +13,10 @@ from rnnlm.tasks.labelling.evaluation.label_metrics import LABEL_METRICS
 from rnnlm.tasks.labelling.model import TaskModel
 from rnnlm.tasks.labelling.options import LabelOptions
 
-_ALL_METRICS = Comparable(tuple(LABEL_METRICS), "", differing=tuple(LABEL_METRICS))
+_ALL_METRICS = ComparableMetrics(tuple(LABEL_METRICS), "", differing=tuple(LABEL_METRICS))
 
 
-def comparable_stored(models: Sequence[StoredModel]) -> Comparable:
+def comparable_stored(models: Sequence[StoredModel]) -> ComparableMetrics:
     """Return which of the metrics compare that were stored when the models were trained."""
     check_alike({each.name: cast(Codec, each.codec) for each in models})
     return _ALL_METRICS
@@ -38,7 +38,7 @@ def check_alike(codecs: Mapping[str, Codec]) -> None:
         )
 
 
-class ComparingLabels(Comparing[TaskModel, LabelledData, LabelEvaluation]):
+class LabelComparer(Comparer[TaskModel, LabelledData, LabelEvaluation]):
     """Models of the same labels on the same data."""
 
     def __init__(self, task: str, data: Labelled, options: LabelOptions) -> None:
@@ -51,7 +51,7 @@ class ComparingLabels(Comparing[TaskModel, LabelledData, LabelEvaluation]):
         check_alike(self.codecs)
         return read(model, self.data, self.options, called)
 
-    def comparable(self, sides: Sequence[Side[TaskModel, LabelledData]]) -> Comparable:
+    def comparable(self, sides: Sequence[Side[TaskModel, LabelledData]]) -> ComparableMetrics:
         return _ALL_METRICS
 
     def measure(self, side: Side[TaskModel, LabelledData]) -> LabelEvaluation:

@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 
 from rnnlm.errors import notice
-from rnnlm.evaluation.resampling import Measure
+from rnnlm.evaluation.resampling import CountedMetric
 from rnnlm.evaluation.soundness import TOLERANCE, Check
 from rnnlm.events import never
 from rnnlm.interface import BOUNDARY, PADDING, UNKNOWN, Tokenizer
@@ -36,8 +36,8 @@ from rnnlm.tasks.labelling.formats.alignment import join
 from rnnlm.tasks.labelling.formats.example import LabelledText, labels_in
 from rnnlm.tasks.labelling.model import (
     ColumnPrediction,
+    LabelSearch,
     Prediction,
-    Search,
     TaskModel,
     of_reading,
     predict,
@@ -49,7 +49,7 @@ from rnnlm.tasks.labelling.options import LabelOptions
 
 
 @dataclass(frozen=True)
-class Answers:
+class LabelPredictions:
     """The answers of a model on labelled data. loss_nats: the sum over the labels of each column.
     predictions: in the order of the examples."""
 
@@ -57,12 +57,12 @@ class Answers:
     predictions: tuple[Prediction, ...]
 
 
-def answers(
+def predict_with_loss(
     model: TaskModel,
     data: LabelledData,
-    search: Search | None = None,
+    search: LabelSearch | None = None,
     stop: Callable[[], bool] = never,
-) -> Answers | None:
+) -> LabelPredictions | None:
     """Return the loss and the predictions of all examples; None if `stop`, asked before each batch,
     cut it off."""
     texts = [example.words for example in data.examples]
@@ -72,14 +72,14 @@ def answers(
         labels = label_tensors(data, reading.chosen, model.device)
         with model.reading():
             losses += [float(each) for each in model.network.losses(reading.features, labels)]
-        for place, prediction in of_reading(model, reading, texts, search or Search()):
+        for place, prediction in of_reading(model, reading, texts, search or LabelSearch()):
             found[place] = prediction
     if stop():
         return None
-    return Answers(tuple(losses.tolist()), tuple(found))
+    return LabelPredictions(tuple(losses.tolist()), tuple(found))
 
 
-def columns_of(model: TaskModel, data: LabelledData, found: Answers) -> list[Predictions]:
+def columns_of(model: TaskModel, data: LabelledData, found: LabelPredictions) -> list[Predictions]:
     """Return gold and predicted labels of each column."""
     predictions = []
     for number, column in enumerate(model.codec.columns):
@@ -93,7 +93,7 @@ def columns_of(model: TaskModel, data: LabelledData, found: Answers) -> list[Pre
 def measure(model: TaskModel, data: LabelledData) -> LabelEvaluation:
     """Evaluate a model on labelled data."""
     began = time.perf_counter()
-    found = answers(model, data)
+    found = predict_with_loss(model, data)
     assert found is not None  # nothing asked it to stop
 
     # Each column is measured by itself.
@@ -126,7 +126,7 @@ def measure(model: TaskModel, data: LabelledData) -> LabelEvaluation:
 def _figures(
     number: int,
     column: Predictions,
-    counted: Mapping[str, Measure],
+    counted: Mapping[str, CountedMetric],
     model: TaskModel,
     data: LabelledData,
 ) -> ColumnFigures:
@@ -153,7 +153,7 @@ def _figures(
     return ColumnFigures(**vars(found), main=main, signature=str(signature))
 
 
-def telling_columns(codec: Codec, data: LabelledData) -> tuple[int, ...]:
+def informative_columns(codec: Codec, data: LabelledData) -> tuple[int, ...]:
     """Return the numbers of the codec's columns whose metrics can distinguish good weights from bad
     ones.
 
@@ -187,7 +187,11 @@ def telling_columns(codec: Codec, data: LabelledData) -> tuple[int, ...]:
 
 
 def verdict(
-    model: TaskModel, data: LabelledData, found: Answers, criterion: str, telling: Collection[int]
+    model: TaskModel,
+    data: LabelledData,
+    found: LabelPredictions,
+    criterion: str,
+    telling: Collection[int],
 ) -> Verdict:
     """Return what a validation found. criterion: of
     :class:`rnnlm.tasks.labelling.settings.TaskFittingSettings`. telling: of several columns those
@@ -227,7 +231,7 @@ def verdict(
     )
 
 
-def _mean_loss(model: TaskModel, data: LabelledData, found: Answers) -> float:
+def _mean_loss(model: TaskModel, data: LabelledData, found: LabelPredictions) -> float:
     """Return the loss per word, or of a classifier per text; infinite where it is not a number."""
     if model.codec.word_columns:
         count = data.words
@@ -237,7 +241,9 @@ def _mean_loss(model: TaskModel, data: LabelledData, found: Answers) -> float:
     return math.inf if math.isnan(loss) else loss
 
 
-def _of_words(model: TaskModel, data: LabelledData, found: Answers, number: int) -> Predictions:
+def _of_words(
+    model: TaskModel, data: LabelledData, found: LabelPredictions, number: int
+) -> Predictions:
     """Return the labels of words of the codec's column `number`."""
     column, place = model.codec.columns[number], model.codec.places[number]
     gold = [example.word_labels[place] for example in data.examples]
@@ -290,7 +296,9 @@ def _of_sounds(
     )
 
 
-def _of_texts(model: TaskModel, data: LabelledData, found: Answers, number: int) -> Predictions:
+def _of_texts(
+    model: TaskModel, data: LabelledData, found: LabelPredictions, number: int
+) -> Predictions:
     """Return the labels of texts of the codec's column `number`."""
     column, place = model.codec.columns[number], model.codec.places[number]
     is_multi = column.form == MULTI
@@ -343,7 +351,7 @@ def read(
 # It reads made-up sentences: words of its vocabulary, or of its tokens, drawn at random.
 
 SENTENCES, LONGEST, LONGEST_WORD = 32, 20, 6
-_SEARCH = Search(probabilities=True)
+_SEARCH = LabelSearch(probabilities=True)
 
 
 def checks(model: TaskModel, sample: int | None, seed: int) -> Iterator[Check]:

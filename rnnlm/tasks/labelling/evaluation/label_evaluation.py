@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rnnlm.amounts import amount
 from rnnlm.evaluation.metrics import Evaluation, Metric, bounds, interval_of, restored
-from rnnlm.evaluation.resampling import Measure
+from rnnlm.evaluation.resampling import CountedMetric
 from rnnlm.tabular import Table
 from rnnlm.tasks.labelling.evaluation.label_metrics import (
     LABEL_METRICS,
@@ -72,7 +72,7 @@ class LabelEvaluation(Evaluation):
     columns: tuple[ColumnFigures, ...]
     exact_match: float | None
     predictions: tuple[Predictions, ...] = field(default=(), repr=False, compare=False)
-    measures: tuple[Mapping[str, Measure], ...] = field(default=(), repr=False, compare=False)
+    measures: tuple[Mapping[str, CountedMetric], ...] = field(default=(), repr=False, compare=False)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import error_rates, plotting
 from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
-from rnnlm.evaluation.resampling import Counts, Measure, Statistic, ratio, share
+from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, Statistic, ratio, share
 from rnnlm.tabular import Result
 from rnnlm.tasks.labelling.formats.example import Level
 
@@ -65,7 +65,7 @@ def macro_f1(sums_KRC: np.ndarray) -> np.ndarray:
     return share(f1_RC.sum(axis=-1), (either_RC > 0).sum(axis=-1))
 
 
-def by_class(counts: Counts) -> dict[str, ClassFigures]:
+def by_class(counts: SentenceCounts) -> dict[str, ClassFigures]:
     """Return the metrics of each class, in the order of the counts' classes."""
     right_C, predicted_C, gold_C = counts.sums()[:, 0]
     shares = (
@@ -108,7 +108,7 @@ def check_lengths(gold: Labels, predicted: Labels, of_words: bool = True) -> Non
 
 def accuracy_counts(
     gold: Labels, predicted: Labels, among: Sequence[Sequence[bool]] | None = None
-) -> Counts:
+) -> SentenceCounts:
     """Count right labels and all labels of each sentence: accuracy is the `ratio` of the two.
 
     among: count only words for which this is true, such as those seen in training.
@@ -124,10 +124,10 @@ def accuracy_counts(
         chosen = [True] * len(expected) if among is None else among[number]
         right.append(sum(itertools.compress(is_right, chosen)))
         words.append(sum(map(bool, chosen)))
-    return Counts.of_numbers(right, words)
+    return SentenceCounts.of_numbers(right, words)
 
 
-def label_counts(gold: Labels, predicted: Labels) -> Counts:
+def label_counts(gold: Labels, predicted: Labels) -> SentenceCounts:
     """Count by sentence how often each label was right, predicted and gold."""
     check_lengths(gold, predicted)
     right, found, there = [], [], []
@@ -137,7 +137,7 @@ def label_counts(gold: Labels, predicted: Labels) -> Counts:
             found.append((number, guessed))
             if expected == guessed:
                 right.append((number, expected))
-    return Counts.of_events(len(gold), [right, found, there])
+    return SentenceCounts.of_events(len(gold), [right, found, there])
 
 
 # ---- Expected calibration error of labels: whether a label predicted with probability 0.8 is right
@@ -154,7 +154,7 @@ ROUNDING = 1e-3  # by how much a probability may exceed 1 in the precision of a 
 
 def calibration_counts(
     gold: Labels, predicted: Labels, probabilities: Sequence[Sequence[float]]
-) -> Counts:
+) -> SentenceCounts:
     """Count labels, the sum of their probabilities, and right labels, by sentence and bin.
     probabilities: those of the predicted labels."""
     check_lengths(gold, predicted)
@@ -174,7 +174,7 @@ def calibration_counts(
     sentence_E = np.repeat(np.arange(len(gold)), lengths)
     names = [f"{(b + 1) / BINS:.4f}" for b in range(BINS)]
     kinds_E = (np.ones(len(bin_E)), probability_E, right_E)
-    return Counts.of_places(len(gold), names, sentence_E, bin_E, *kinds_E)
+    return SentenceCounts.of_places(len(gold), names, sentence_E, bin_E, *kinds_E)
 
 
 def expected_error(sums_KRC: np.ndarray) -> np.ndarray:
@@ -282,7 +282,7 @@ def plot(matrix: Confusion, title: str = "") -> "Figure":
 # as slots and intent.
 
 
-def exact_match_counts(columns: Sequence[tuple[Labels, Labels]]) -> Counts:
+def exact_match_counts(columns: Sequence[tuple[Labels, Labels]]) -> SentenceCounts:
     """Count sentences whose labels are all right, and all sentences: exact match is the `ratio` of
     the two.
 
@@ -304,20 +304,20 @@ def exact_match_counts(columns: Sequence[tuple[Labels, Labels]]) -> Counts:
         for number, (expected, found) in enumerate(zip(gold, predicted, strict=True)):
             if list(expected) != list(found):
                 right[number] = False
-    return Counts.of_numbers(right, [1] * len(right))
+    return SentenceCounts.of_numbers(right, [1] * len(right))
 
 
 # ---- Sets of labels, for texts that may have several: how often each label was right, predicted
 # and gold, and how often the whole set was right.
 
 
-def label_set_counts(gold: Labels, predicted: Labels) -> Counts:
+def label_set_counts(gold: Labels, predicted: Labels) -> SentenceCounts:
     """Count by text how often each label was right, predicted and gold. The order of a text's
     labels makes no difference."""
     check_lengths(gold, predicted, of_words=False)
     there, found = list(map(set, gold)), list(map(set, predicted))
     right = map(set.intersection, there, found)
-    return Counts.of_events(len(gold), [_events(right), _events(found), _events(there)])
+    return SentenceCounts.of_events(len(gold), [_events(right), _events(found), _events(there)])
 
 
 def _events(classes_of: Iterable[Iterable[str]]) -> Iterator[tuple[int, str]]:
@@ -327,12 +327,12 @@ def _events(classes_of: Iterable[Iterable[str]]) -> Iterator[tuple[int, str]]:
             yield number, each
 
 
-def set_match_counts(gold: Labels, predicted: Labels) -> Counts:
+def set_match_counts(gold: Labels, predicted: Labels) -> SentenceCounts:
     """Count texts whose set of labels is right, and all texts: exact match (subset accuracy) is
     the `ratio` of the two."""
     check_lengths(gold, predicted, of_words=False)
     right = [set(expected) == set(found) for expected, found in zip(gold, predicted, strict=True)]
-    return Counts.of_numbers(right, [1] * len(right))
+    return SentenceCounts.of_numbers(right, [1] * len(right))
 
 
 # ---- The signature of a metric of labels.
@@ -393,7 +393,7 @@ def spans(labels: Sequence[str], scheme: str) -> list[Span]:
     return list(_conlleval(parts))
 
 
-def span_counts(gold: Labels, predicted: Labels, scheme: str) -> Counts:
+def span_counts(gold: Labels, predicted: Labels, scheme: str) -> SentenceCounts:
     """Count by sentence how many spans of each type were right, predicted and gold."""
     check_lengths(gold, predicted)
     right, found, there = [], [], []
@@ -403,7 +403,7 @@ def span_counts(gold: Labels, predicted: Labels, scheme: str) -> Counts:
         there.append(map(_type_of, gold_spans))
         found.append(map(_type_of, predicted_spans))
         right.append(map(_type_of, gold_spans & predicted_spans))
-    return Counts.of_events(len(gold), [_events(right), _events(found), _events(there)])
+    return SentenceCounts.of_events(len(gold), [_events(right), _events(found), _events(there)])
 
 
 def _split(label: str) -> tuple[str, str]:
@@ -554,22 +554,22 @@ class LabelFigures(Result):
     unseen_count: int | None
 
 
-def measures(predictions: Predictions) -> dict[str, Measure]:
+def measures(predictions: Predictions) -> dict[str, CountedMetric]:
     """Return the metrics that apply, ready to be resampled (:mod:`rnnlm.evaluation.resampling`),
     by name."""
     counts = counts_of(predictions)
     found = {}
     for name, each in LABEL_METRICS.items():
         if each.counts in counts:
-            found[name] = Measure(counts[each.counts], each.statistic)
+            found[name] = CountedMetric(counts[each.counts], each.statistic)
     return found
 
 
-def counts_of(predictions: Predictions) -> dict[str, Counts]:
+def counts_of(predictions: Predictions) -> dict[str, SentenceCounts]:
     """Count what the metrics are computed from, sentence by sentence: all that applies, by the
     names in LABEL_METRICS."""
     gold, predicted, known = predictions.gold, predictions.predicted, predictions.known
-    found: dict[str, Counts] = {}
+    found: dict[str, SentenceCounts] = {}
     if predictions.references is not None and predictions.symbols is not None:
         found["errors"] = error_rates.error_counts(predictions.references, predictions.symbols)
         if not gold and not predicted:
@@ -600,7 +600,9 @@ def counts_of(predictions: Predictions) -> dict[str, Counts]:
     return found
 
 
-def report(predictions: Predictions, measured: Mapping[str, Measure] | None = None) -> LabelFigures:
+def report(
+    predictions: Predictions, measured: Mapping[str, CountedMetric] | None = None
+) -> LabelFigures:
     """Compute the metrics of a column of labels. measured: the result of :func:`measures`, if it
     is known already."""
     found = measures(predictions) if measured is None else measured
@@ -633,10 +635,12 @@ def report(predictions: Predictions, measured: Mapping[str, Measure] | None = No
     return LabelFigures(**values)
 
 
-def joint_exact_match(columns: Sequence[Predictions]) -> Measure:
+def joint_exact_match(columns: Sequence[Predictions]) -> CountedMetric:
     """Return the share of sentences in which every column of labels is right, such as slots and
     intent."""
-    return Measure(exact_match_counts([(each.gold, each.predicted) for each in columns]), ratio)
+    return CountedMetric(
+        exact_match_counts([(each.gold, each.predicted) for each in columns]), ratio
+    )
 
 
 def _unseen(predictions: Predictions) -> dict[str, int] | None:

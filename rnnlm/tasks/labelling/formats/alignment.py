@@ -150,7 +150,7 @@ Pair = tuple[Sequence[str], Sequence[str]]  # letters and symbols
 
 
 @dataclass(frozen=True)
-class Units:
+class AlignmentUnits:
     """Letters with labels, and the pairs over them.
 
     names: letter and label of each of U units. symbols_U: how many symbols the label holds.
@@ -164,7 +164,7 @@ class Units:
     skipped: tuple[int, ...]
 
 
-def units_of(pairs: Sequence[Pair], most: int) -> Units:
+def units_of(pairs: Sequence[Pair], most: int) -> AlignmentUnits:
     """Return the units of `pairs` whose letters take up to `most` symbols each."""
     _check(pairs)
     letters = _Row([letters for letters, _ in pairs])
@@ -199,7 +199,7 @@ def units_of(pairs: Sequence[Pair], most: int) -> Units:
     names = []
     for letter, label in zip(letter_U.tolist(), label_U.tolist(), strict=True):
         names.append((letters.names[letter], labels.name(label)))
-    return Units(names, labels.symbols_L[label_U], lattices, tuple(skipped))
+    return AlignmentUnits(names, labels.symbols_L[label_U], lattices, tuple(skipped))
 
 
 def _check(pairs: Sequence[Pair]) -> None:
@@ -382,7 +382,7 @@ def _log_shares(weights_U: np.ndarray) -> np.ndarray:
 
 
 def _aligned(
-    units: Units,
+    units: AlignmentUnits,
     logprob_U: np.ndarray,
     pairs: int,
     max_symbols: int,

@@ -22,8 +22,8 @@ from rnnlm.tasks.labelling.formats.labelled_tables import (
     words_of,
 )
 from rnnlm.tasks.labelling.formats.line_formats import (
+    ColumnLayout,
     ColumnSentence,
-    Layout,
     is_document_start,
     layout_of,
     place_of,
@@ -50,7 +50,7 @@ _BREAKS = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 @dataclass(frozen=True)
-class Sentence:
+class DocumentSentence:
     """A sentence of a document; a blank line has no words.
 
     line: where it begins, from 1 (the row of a table that is not made of lines). text: as in the
@@ -105,7 +105,7 @@ def refuse(text_labels: TextLabels, format: str) -> None:
 _CELL = re.compile(f"[^{WORD_SPACE}\n]+")
 
 
-def read_conllu(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
+def read_conllu(source: str, settings: LabelledSettings) -> Iterator[DocumentSentence]:
     """Yield the sentences of a CoNLL-U file; comments, multiword ranges and empty nodes are written
     again as they are."""
     word_column, _ = conllu.columns_of(source, LabelledSettings(column=settings.column))
@@ -116,7 +116,7 @@ def read_conllu(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
             raise no_words(f"{source}, line {sentence.line}")
         writer = _ConlluWriter([line for _, line in chunk], sentence)
         filled = (number for number, line in chunk if not is_blank(without_end(line)))
-        yield Sentence(words, next(filled), writer, sentence.comment("text"))
+        yield DocumentSentence(words, next(filled), writer, sentence.comment("text"))
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class _ConlluWriter:
         return "".join(lines)
 
 
-def read_columns(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
+def read_columns(source: str, settings: LabelledSettings) -> Iterator[DocumentSentence]:
     """Yield the sentences of a file with columns; white space and lines with -DOCSTART- are written
     again as they are."""
     layout, lines = layout_of(source, lines_with_ends(source, settings.encoding_errors))
@@ -161,13 +161,13 @@ def read_columns(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
         if not all(words):
             empty_line, _ = sentence.lines[sentence.places[words.index("")]]
             raise TextError(f"{source}, line {empty_line}: no word")
-        yield Sentence(words, sentence.line, _ColumnsWriter(sentence, layout, column))
+        yield DocumentSentence(words, sentence.line, _ColumnsWriter(sentence, layout, column))
 
 
 @dataclass(frozen=True)
 class _ColumnsWriter:
     sentence: ColumnSentence
-    layout: Layout
+    layout: ColumnLayout
     word: int  # the place of the column of the words, which stays
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
@@ -257,7 +257,7 @@ def written_as(format: str) -> str:
 
 def open_document(
     source: str, format: str, settings: LabelledSettings, output: str | None = None
-) -> Iterator[Sentence]:
+) -> Iterator[DocumentSentence]:
     """Return the sentences of a file or of standard input (`-`), one after the other, whether they
     have labels or not.
 
@@ -286,7 +286,9 @@ def open_document(
 _UNWRITTEN = str.maketrans("\t\r\n", "   ")
 
 
-def read_raw(source: str, settings: LabelledSettings, output: str = "conllu") -> Iterator[Sentence]:
+def read_raw(
+    source: str, settings: LabelledSettings, output: str = "conllu"
+) -> Iterator[DocumentSentence]:
     """Yield the lines of a file, blank ones without words. output: of WRITTEN."""
     for number, line in lines_with_ends(source, settings.encoding_errors):
         text = without_end(line)
@@ -295,11 +297,11 @@ def read_raw(source: str, settings: LabelledSettings, output: str = "conllu") ->
 
 def raw_sentence(
     text: str, words: Sequence[str], output: str, line: int = 1, is_first: bool = True
-) -> Sentence:
+) -> DocumentSentence:
     """Return a text and its words as a sentence that is written as `output`; the first one of a
     table brings the header."""
     own = tuple(words)
-    return Sentence(own, line, _RawWriter(text, own, output, line, is_first), text)
+    return DocumentSentence(own, line, _RawWriter(text, own, output, line, is_first), text)
 
 
 @dataclass(frozen=True)
@@ -370,7 +372,7 @@ LINE_OF = {"tsv": tables.tsv_line, "csv": tables.csv_line}  # which makes a line
 
 def read_table(
     source: str, settings: LabelledSettings, kind: str, output: str
-) -> Iterator[Sentence]:
+) -> Iterator[DocumentSentence]:
     """Yield the rows of a table. The text is in the column that the settings name, else in one of a
     usual name, or that holds texts. Rows of one word are joined into the sentences that a column
     numbers, or that blank rows end. output: "tsv", "csv", "jsonl"; other formats can hold words and
@@ -390,7 +392,7 @@ def read_table(
     is_joined = sentence or (have_one_word and any(starts[1:]))
 
     # Rows are collected until the next sentence starts.
-    parts: list[Sentence] = []
+    parts: list[DocumentSentence] = []
     number = 0
     rows = with_starts(table.rows, sentence) if is_joined else ((row, True) for row in table.rows)
     for row, is_start in rows:
@@ -407,7 +409,7 @@ def read_table(
 
 def _sentence_of_row(
     row: tables.Row, table: Table, column: str, output: str, is_first: bool, blank: int
-) -> Sentence:
+) -> DocumentSentence:
     """Return the sentence in a row. blank: how many blank lines are above it."""
     # Its words, or why there are none.
     value = row.values.get(column)
@@ -426,10 +428,10 @@ def _sentence_of_row(
     write: Callable[[WordLabels, TextLabels], str] = _JsonWriter(cells)
     if output in LINE_OF:
         write = _RowWriter(table.names, cells, LINE_OF[output], is_first, blank)
-    return Sentence(tuple(words), row.number, _Beside(column, write), text, reason)
+    return DocumentSentence(tuple(words), row.number, _PredictedNames(column, write), text, reason)
 
 
-def _sentence_of_rows(parts: Sequence[Sentence], output: str) -> Sentence:
+def _sentence_of_rows(parts: Sequence[DocumentSentence], output: str) -> DocumentSentence:
     """Return the sentence whose words are in several rows."""
     first = parts[0]
     if len(parts) == 1:
@@ -438,12 +440,12 @@ def _sentence_of_rows(parts: Sequence[Sentence], output: str) -> Sentence:
     text = " ".join(words)
     if output not in ("jsonl", *LINE_OF):
         return raw_sentence(text, words, output, first.line)
-    return Sentence(words, first.line, _RowsWriter(tuple(parts)), text)
+    return DocumentSentence(words, first.line, _RowsWriter(tuple(parts)), text)
 
 
 @dataclass(frozen=True)
 class _RowsWriter:
-    parts: tuple[Sentence, ...]
+    parts: tuple[DocumentSentence, ...]
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         written = []
@@ -473,17 +475,20 @@ def joined(labels: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class _Beside:
+class _PredictedNames:
     """Writes labels beside the text: those of a column of its name under another one."""
 
     text: str
     write: Callable[[WordLabels, TextLabels], str]
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
-        return self.write(_apart(word_labels, self.text), _apart(text_labels, self.text))
+        return self.write(
+            _with_predicted_names(word_labels, self.text),
+            _with_predicted_names(text_labels, self.text),
+        )
 
 
-def _apart(labels: Mapping[str, T], text: str) -> Mapping[str, T]:
+def _with_predicted_names(labels: Mapping[str, T], text: str) -> Mapping[str, T]:
     if text not in labels:
         return labels
     return {f"predicted_{name}" if name == text else name: its for name, its in labels.items()}

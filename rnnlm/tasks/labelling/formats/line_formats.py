@@ -45,7 +45,7 @@ SAMPLE_LINES = 1000  # that say how the lines of a file are split into columns
 
 
 @dataclass(frozen=True)
-class Layout:
+class ColumnLayout:
     """The way the lines of a file are split into columns: as most of its first lines are."""
 
     source: str
@@ -81,7 +81,7 @@ class Layout:
         return not is_word and (cells[0] == "#" or "=" in line)
 
 
-def layout_of(source: str, lines: Iterable[Line]) -> tuple[Layout, Iterator[Line]]:
+def layout_of(source: str, lines: Iterable[Line]) -> tuple[ColumnLayout, Iterator[Line]]:
     """Return how the lines of a file are split, and all of them, of which the first were read."""
     rest = iter(lines)
     sample = list(itertools.islice(rest, SAMPLE_LINES))
@@ -99,7 +99,7 @@ def layout_of(source: str, lines: Iterable[Line]) -> tuple[Layout, Iterator[Line
     rows = [row for row in rows if len(row) == count]
     last = frozenset(row[-1] for row in rows)
     word = "2" if count > 1 and _counts_words([row[0] for row in rows]) else "1"
-    layout = Layout(source, has_tabs, count, numbers[0] if numbers else 0, word, last)
+    layout = ColumnLayout(source, has_tabs, count, numbers[0] if numbers else 0, word, last)
     return layout, itertools.chain(sample, rest)
 
 
@@ -138,7 +138,7 @@ class ColumnSentence:
         return self.lines[self.places[0]][0]
 
 
-def sentences(layout: Layout, lines: Iterable[Line]) -> Iterator[ColumnSentence]:
+def sentences(layout: ColumnLayout, lines: Iterable[Line]) -> Iterator[ColumnSentence]:
     """Yield the sentences of the `lines` of a file; comments are above their words."""
 
     def is_word(line: str) -> bool:

@@ -102,7 +102,7 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
     symbols = {label for _, label in pairs}
     letters = set(map(_letter, symbols))
     if None in letters or len(symbols) < 2:
-        _tell_other_notation(symbols)
+        _notice_other_notation(symbols)
         return NONE
     inside = {letter for letter in letters if letter and letter != OUTSIDE}
     has_bare = any(len(label) == 1 and label != OUTSIDE for label in symbols)
@@ -133,7 +133,7 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
     return IOB1 if by_i > by_b else BIO
 
 
-def _tell_other_notation(symbols: Iterable[str]) -> None:
+def _notice_other_notation(symbols: Iterable[str]) -> None:
     """Send a notice of labels that seem to write spans in a way that is not read, if all do."""
     types = sorted(label for label in symbols if label.upper() not in (OUTSIDE, "0", "_"))
     if len(types) > 1 and all(map(_OTHER_NOTATION.fullmatch, types)):

@@ -27,7 +27,7 @@ from rnnlm.registry import LANGUAGE_MODEL
 from rnnlm.tasks.labelling.data import EncodedWords, TaskData, encode_words
 from rnnlm.tasks.labelling.settings import TaskSettings
 from rnnlm.text.batches import padded
-from rnnlm.training.request import Request
+from rnnlm.training.request import TrainingRequest
 
 # Of states that a training run keeps; what would take more is read again in each step.
 CACHE_BYTES = 1 << 30
@@ -195,7 +195,9 @@ class LayerMixture(nn.Module):
         return F.linear(states_TBX, matrix)
 
 
-def load_contextual(request: Request, resolved: Resolved) -> tuple[FrozenModels | None, Resolved]:
+def load_contextual(
+    request: TrainingRequest, resolved: Resolved
+) -> tuple[FrozenModels | None, Resolved]:
     """Load the language models of `--contextual`. Return them, None where there are none, and the
     settings, which name them."""
     names = list(request.contextual)

@@ -93,7 +93,7 @@ def _unknown_chances(alpha: float, tokenizer: Tokenizer) -> Tensor | None:
     return torch.from_numpy(chance_V.astype(np.float32))
 
 
-class Encoder(Reader):
+class WordEncoder(Reader):
     """A text's words as features, one vector a word: [forward; backward] of the highest layer. With
     dense connections the word's vector and both directions of each layer come before them, the
     lowest first."""
@@ -210,7 +210,7 @@ class LowerCasedForms(nn.Module):
 
 class Pooling(nn.Module):
     """`sentence_pooling` of the features of an
-    :class:`rnnlm.tasks.labelling.networks.encoders.Encoder`:
+    :class:`rnnlm.tasks.labelling.networks.encoders.WordEncoder`:
 
     last: the forward direction's vector at the last word, and the backward one's at the first (with
     dense connections also the last word's vector itself); mean, max, sum: over the words, number by

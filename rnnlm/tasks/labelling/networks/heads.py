@@ -51,7 +51,7 @@ class Chain(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Paths:
+class LabelPaths:
     """The n best label sequences of each row, the best first.
 
     labels_nTB: -1 in padding, and everywhere where a row has fewer than n sequences. logprob_nB:
@@ -218,7 +218,7 @@ class TaggingHead(nn.Module):
         lengths_B: Tensor,
         constraints: Constraints | None = None,
         nbest: int = 1,
-    ) -> Paths:
+    ) -> LabelPaths:
         """Find the `nbest` most probable label sequences of each row, and their log-probabilities.
 
         constraints: which labels may begin, end and follow each other. A row none of whose
@@ -249,7 +249,7 @@ class TaggingHead(nn.Module):
 
     def _search(
         self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, nbest: int
-    ) -> Paths:
+    ) -> LabelPaths:
         raise NotImplementedError
 
     def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
@@ -272,7 +272,7 @@ class SoftmaxHead(TaggingHead):
 
     def _search(
         self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, nbest: int
-    ) -> Paths:
+    ) -> LabelPaths:
         logprob_TBK = torch.log_softmax(_scores(self.output, features_TBH), dim=2)
         # A maximum at each place is what the search below finds, too, but faster.
         if constraints is None and nbest == 1:
@@ -280,9 +280,9 @@ class SoftmaxHead(TaggingHead):
             logprob_TB, labels_TB = logprob_TBK.max(dim=2)
             labels_TB = labels_TB.masked_fill(is_padding_TB, PADDING)
             logprob_TB = logprob_TB.masked_fill(is_padding_TB, 0)
-            return Paths(labels_TB.unsqueeze(0), logprob_TB.sum(0, keepdim=True))
+            return LabelPaths(labels_TB.unsqueeze(0), logprob_TB.sum(0, keepdim=True))
         chain = constraint_chain(constraints, logprob_TBK)
-        return Paths(*nbest_paths(logprob_TBK, lengths_B, chain, nbest))
+        return LabelPaths(*nbest_paths(logprob_TBK, lengths_B, chain, nbest))
 
     def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         return torch.softmax(_scores(self.output, features_TBH), dim=2)
@@ -306,11 +306,11 @@ class CrfHead(TaggingHead):
 
     def _search(
         self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, nbest: int
-    ) -> Paths:
+    ) -> LabelPaths:
         scores_TBK = _scores(self.output, features_TBH)
         chain = self.chain.chain(scores_TBK.dtype).constrained(constraints)
         labels_nTB, score_nB = nbest_paths(scores_TBK, lengths_B, chain, nbest)
-        return Paths(labels_nTB, score_nB - self.chain.log_partition(scores_TBK, lengths_B))
+        return LabelPaths(labels_nTB, score_nB - self.chain.log_partition(scores_TBK, lengths_B))
 
     def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         return self.chain.marginals(_scores(self.output, features_TBH), lengths_B)

@@ -17,8 +17,8 @@ from rnnlm.tasks.labelling.data import MULTI, WORD, Codec, LabelColumn
 from rnnlm.tasks.labelling.networks.contextual import LayerMixture
 from rnnlm.tasks.labelling.networks.encoders import (
     BagOfWords,
-    Encoder,
     Pooling,
+    WordEncoder,
     WordFilters,
     at_tokens,
     at_words,
@@ -48,10 +48,10 @@ class TaskNetwork(LayeredNetwork):
         self.has_word_labels = bool(codec.word_columns)
         self.has_text_labels = bool(codec.text_columns)
         # Modules without recurrence have one vector of a text anyway.
-        self.encoder: Encoder | BagOfWords | WordFilters
+        self.encoder: WordEncoder | BagOfWords | WordFilters
         self.pooling: Pooling | None = None
         if isinstance(settings, RecurrentTaskSettings):
-            self.encoder = Encoder(settings, codec.tokenizer)
+            self.encoder = WordEncoder(settings, codec.tokenizer)
             if self.has_text_labels:
                 self.pooling = Pooling(settings)
         else:
@@ -66,7 +66,7 @@ class TaskNetwork(LayeredNetwork):
         inputs, context_SBC = self._with_context(inputs)
         inputs_SB, lengths_B = inputs[0], inputs[1][0]
         encoder, settings = self.encoder, self.settings
-        if not isinstance(encoder, Encoder) or not isinstance(settings, RecurrentTaskSettings):
+        if not isinstance(encoder, WordEncoder) or not isinstance(settings, RecurrentTaskSettings):
             return Features(None, encoder(inputs_SB, lengths_B, context_SBC), lengths_B)
 
         # From tokens to words, where these may have several.
@@ -84,7 +84,7 @@ class TaskNetwork(LayeredNetwork):
         return Features(words_TBH, text_BH, lengths_B)
 
     def bodies(self) -> dict[str, nn.Module]:
-        if isinstance(self.encoder, Encoder):
+        if isinstance(self.encoder, WordEncoder):
             return {"": self.encoder.body}
         return {}
 
@@ -94,14 +94,14 @@ class TaskNetwork(LayeredNetwork):
         :meth:`forward`."""
         inputs, context_SBC = self._with_context(inputs)
         inputs_SB, lengths_B = inputs[0], inputs[1][0]
-        if isinstance(self.encoder, Encoder):
+        if isinstance(self.encoder, WordEncoder):
             return self.encoder.layers(inputs_SB, lengths_B, context_SBC)
         return [self.encoder.vectors(inputs_SB, is_word(len(inputs_SB), lengths_B), context_SBC)]
 
     def trace(self, inputs: tuple[Tensor, ...]) -> tuple[NamedLayer, ...]:
         """Trace what the recurrent layers do at each token of one text, and at `</s>` at either end
         where that is read; none where there are no such layers."""
-        if not isinstance(self.encoder, Encoder):
+        if not isinstance(self.encoder, WordEncoder):
             return ()
         inputs, context_SBC = self._with_context(inputs)
         x_SBE = self.encoder.read_vectors(inputs[0], inputs[1][0], context_SBC)

@@ -13,48 +13,56 @@ from rnnlm.errors import ComparisonError
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison.comparison import (
     PARTS,
-    Subject,
+    EvaluatedModel,
     differing_by,
     disagreements,
     find_comparable,
 )
-from rnnlm.evaluation.comparison.pairing import Comparable, Comparing, Difference, Refused, Side
+from rnnlm.evaluation.comparison.pairing import (
+    ComparableMetrics,
+    Comparer,
+    Difference,
+    RefusedMetric,
+    Side,
+)
 from rnnlm.evaluation.comparison.stored import StoredModel
-from rnnlm.evaluation.perplexity import tell_single_block
+from rnnlm.evaluation.perplexity import notice_single_block
 from rnnlm.interface import UNKNOWN
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, lines_of
 from rnnlm.tasks.seq2seq.evaluation import evaluation
 from rnnlm.tasks.seq2seq.evaluation.evaluation import Pairs, read, references_of
 from rnnlm.tasks.seq2seq.evaluation.pair_evaluation import PairEvaluation
-from rnnlm.tasks.seq2seq.evaluation.translation import WRITTEN_METRICS, TranslationSignature
+from rnnlm.tasks.seq2seq.evaluation.translation import TRANSLATION_METRICS, TranslationSignature
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import PairOptions
 
 
-def comparable_stored(models: Sequence[StoredModel]) -> Comparable:
+def comparable_stored(models: Sequence[StoredModel]) -> ComparableMetrics:
     """Return which of the metrics compare that were stored when the models were trained."""
     subjects = []
     for each in models:
         evaluation = cast(PairEvaluation, each.evaluation)
         target = cast(PairCodec, each.codec).target
-        subjects.append(Subject.of_stored(each.name, evaluation.references, target))
+        subjects.append(EvaluatedModel.of_stored(each.name, evaluation.references, target))
     return _with_written(_comparable_perplexities(subjects))
 
 
-def _comparable_perplexities(subjects: Sequence[Subject], holds_unk: bool = True) -> Comparable:
+def _comparable_perplexities(
+    subjects: Sequence[EvaluatedModel], holds_unk: bool = True
+) -> ComparableMetrics:
     """Return which perplexities compare, if any do: the metrics of what is written always do."""
     try:
         return find_comparable(subjects, holds_unk)
     except ComparisonError as error:
-        return Comparable((), "", (Refused("perplexity", None, error.why),))
+        return ComparableMetrics((), "", (RefusedMetric("perplexity", None, error.why),))
 
 
-def _with_written(perplexities: Comparable) -> Comparable:
+def _with_written(perplexities: ComparableMetrics) -> ComparableMetrics:
     """Add the metrics of what is written, which compare between any models, and which models are
     compared by."""
     return replace(
         perplexities,
-        figures=(*perplexities.figures, *WRITTEN_METRICS),
+        figures=(*perplexities.figures, *TRANSLATION_METRICS),
         main="",
         may_differ=PARTS - {"data", "case"} | TranslationSignature.may_differ,
     )
@@ -63,7 +71,7 @@ def _with_written(perplexities: Comparable) -> Comparable:
 _Side = Side[Seq2SeqModel, PairedData]
 
 
-class ComparingPairs(Comparing[Seq2SeqModel, PairedData, PairEvaluation]):
+class PairComparer(Comparer[Seq2SeqModel, PairedData, PairEvaluation]):
     """Encoder-decoders on the same pairs."""
 
     task = "seq2seq"
@@ -74,7 +82,7 @@ class ComparingPairs(Comparing[Seq2SeqModel, PairedData, PairEvaluation]):
     def read(self, model: Seq2SeqModel, called: str) -> PairedData:
         return read(model, self.data, self.options, called)
 
-    def comparable(self, sides: Sequence[_Side]) -> Comparable:
+    def comparable(self, sides: Sequence[_Side]) -> ComparableMetrics:
         if len({each.data.lines_hash for each in sides}) > 1:
             raise ComparisonError(
                 "the models do not read the same pairs",
@@ -87,17 +95,19 @@ class ComparingPairs(Comparing[Seq2SeqModel, PairedData, PairEvaluation]):
         found = self._perplexities(sides)
         unknown = len(references_of(sides[0].data, sides[0].model.codec.target).oov)
         sources = len(sides[0].data.groups)
-        tell_single_block(sources, 1)
-        differing = (*differing_by(found.main, unknown), *WRITTEN_METRICS)
+        notice_single_block(sources, 1)
+        differing = (*differing_by(found.main, unknown), *TRANSLATION_METRICS)
         return replace(_with_written(found), differing=differing, block_lines=1)
 
-    def _perplexities(self, sides: Sequence[_Side]) -> Comparable:
+    def _perplexities(self, sides: Sequence[_Side]) -> ComparableMetrics:
         """Return which perplexities compare."""
         subjects = []
         for each in sides:
             encoded = references_of(each.data, each.model.codec.target)
             signature = perplexity.sign(each.model.decoder, encoded, "reset")
-            subjects.append(Subject.of(each.name, signature, each.model.codec.target, encoded))
+            subjects.append(
+                EvaluatedModel.of(each.name, signature, each.model.codec.target, encoded)
+            )
         _, references = lines_of(sides[0].data.text)
         has_unknown = any(UNKNOWN in each.lower() for each in references)
         return _comparable_perplexities(subjects, has_unknown)

@@ -21,16 +21,20 @@ from rnnlm.evaluation.soundness import TOLERANCE, Check
 from rnnlm.events import never
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
-from rnnlm.scoring.generation.drawing import Starts
+from rnnlm.scoring.generation.drawing import TextStarts
 from rnnlm.scoring.generation.search import search
 from rnnlm.scoring.generation.settings import SearchSettings
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, encode_pairs, lines_of
 from rnnlm.tasks.seq2seq.decoding import Translator
-from rnnlm.tasks.seq2seq.evaluation.pair_evaluation import Decoded, PairEvaluation, Written
+from rnnlm.tasks.seq2seq.evaluation.pair_evaluation import (
+    DecodingInfo,
+    PairEvaluation,
+    TranslationEvaluation,
+)
 from rnnlm.tasks.seq2seq.evaluation.translation import (
     BLEU_ORDER,
-    WRITTEN_METRICS,
+    TRANSLATION_METRICS,
     Translations,
     TranslationSettings,
     TranslationSignature,
@@ -203,10 +207,10 @@ def decoded(
     if texts is None:
         return None
     figures = measure_translations(translations_of(model.codec, data, texts))
-    return {name: getattr(figures, name) or 0.0 for name in WRITTEN_METRICS}
+    return {name: getattr(figures, name) or 0.0 for name in TRANSLATION_METRICS}
 
 
-def is_telling(model: Seq2SeqModel, data: PairedData, criterion: str) -> bool:
+def is_informative(model: Seq2SeqModel, data: PairedData, criterion: str) -> bool:
     """Return whether a metric of the output can distinguish good weights from bad ones. It cannot
     where all targets are the same, or where it is 0 even for the references, as BLEU is for targets
     of one word."""
@@ -215,7 +219,7 @@ def is_telling(model: Seq2SeqModel, data: PairedData, criterion: str) -> bool:
         return False
     translations = translations_of(model.codec, data, [each[0] for each in references])
     perfect = getattr(measure_translations(translations), criterion)
-    return perfect > 0 or not WRITTEN_METRICS[criterion].higher_is_better
+    return perfect > 0 or not TRANSLATION_METRICS[criterion].higher_is_better
 
 
 def translations_of(
@@ -230,7 +234,7 @@ def translations_of(
 
 def _written(
     model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings, lowercase: bool
-) -> Written:
+) -> TranslationEvaluation:
     """Measure what the model writes for the sources of the data."""
     sources = [each.source for each in data.groups]
     texts = hypotheses(model, sources, decoding)
@@ -245,12 +249,12 @@ def _written(
 
     # A source that comes several times is decoded once.
     text_of = dict(zip(sources, texts, strict=True))
-    return Written(
+    return TranslationEvaluation(
         figures=measure_translations(translations),
         main=main,
         by_length=tuple(by_length(by_name, lengths_N)),
         of_tokenizer=None if limit.is_perfect else limit,
-        decoding=Decoded(decoding.width, decoding.power, decoding.max_length),
+        decoding=DecodingInfo(decoding.width, decoding.power, decoding.max_length),
         signatures=_signatures(model, data, translations.settings, decoding),
         has_bleu=main == "bleu" or bool(limit.bleu),
         translations=translations,
@@ -280,7 +284,9 @@ def _signatures(
         "data": data.lines_hash,
         "model": loading.fingerprint_in_signature(model),
     }
-    return {name: str(TranslationSignature.of(name, settings, **parts)) for name in WRITTEN_METRICS}
+    return {
+        name: str(TranslationSignature.of(name, settings, **parts)) for name in TRANSLATION_METRICS
+    }
 
 
 # ---- Pairs, given in memory or as files, as a model reads them.
@@ -381,7 +387,7 @@ def _greedy(model: Seq2SeqModel, sources: list[np.ndarray]) -> Check:
     boundary = model.codec.target.boundary_id
     inputs_B = np.full(len(sources), boundary)
     limits_B = np.full(len(sources), LONGEST)
-    starts = Starts(model.states_of(sources), inputs_B, limits_B)
+    starts = TextStarts(model.states_of(sources), inputs_B, limits_B)
     lines = search(model.decoder, starts, SearchSettings(1, 0.0, unknown=True))
     worst = 0.0
     for source, [found] in zip(sources, lines, strict=True):

@@ -7,10 +7,10 @@ from typing import Any, Self
 
 from rnnlm.evaluation.metrics import Evaluation, Metric, bounds, interval_of, restored
 from rnnlm.evaluation.perplexity import TextEvaluation
-from rnnlm.evaluation.resampling import Measure
+from rnnlm.evaluation.resampling import CountedMetric
 from rnnlm.tabular import Table, to_builtins
 from rnnlm.tasks.seq2seq.evaluation.translation import (
-    WRITTEN_METRICS,
+    TRANSLATION_METRICS,
     LengthFigures,
     TranslationFigures,
     Translations,
@@ -18,7 +18,7 @@ from rnnlm.tasks.seq2seq.evaluation.translation import (
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodingInfo:
     """The settings with which sources were decoded. beam: its width, 1 for greedy search.
     max_length: of a line, as a multiple of its source's length."""
 
@@ -28,7 +28,7 @@ class Decoded:
 
 
 @dataclass(frozen=True)
-class Written:
+class TranslationEvaluation:
     """The output of a model for sources, and its metrics.
 
     main: the name of the main metric: word_error_rate for spelled sources, otherwise bleu, or
@@ -44,28 +44,28 @@ class Written:
     main: str
     by_length: tuple[LengthFigures, ...]
     of_tokenizer: TranslationFigures | None
-    decoding: Decoded
+    decoding: DecodingInfo
     signatures: Mapping[str, str]
     has_bleu: bool = True
     translations: Translations | None = field(default=None, repr=False, compare=False)
     lines: tuple[str, ...] = field(default=(), repr=False)
-    measures: Mapping[str, Measure] = field(default_factory=dict, repr=False, compare=False)
+    measures: Mapping[str, CountedMetric] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The metrics that apply."""
         if self.has_bleu:
-            return tuple(WRITTEN_METRICS)
-        return tuple(name for name in WRITTEN_METRICS if name != "bleu")
+            return tuple(TRANSLATION_METRICS)
+        return tuple(name for name in TRANSLATION_METRICS if name != "bleu")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the metrics by name, in JSON's types: those of `figures` beside the others."""
-        values = {name: getattr(self.figures, name) for name in WRITTEN_METRICS}
+        values = {name: getattr(self.figures, name) for name in TRANSLATION_METRICS}
         if not self.has_bleu:
             values["bleu"] = None
         of_tokenizer = None
         if self.of_tokenizer is not None:
-            of_tokenizer = {name: getattr(self.of_tokenizer, name) for name in WRITTEN_METRICS}
+            of_tokenizer = {name: getattr(self.of_tokenizer, name) for name in TRANSLATION_METRICS}
         found: dict[str, Any] = to_builtins(
             {
                 "main": self.main,
@@ -84,7 +84,7 @@ class Written:
     @property
     def sacrebleu_signatures(self) -> dict[str, str]:
         """The signatures that sacrebleu gives its metrics."""
-        names = [name for name, each in WRITTEN_METRICS.items() if each.by_sacrebleu]
+        names = [name for name, each in TRANSLATION_METRICS.items() if each.by_sacrebleu]
         return {name: getattr(self.figures, f"{name}_signature") for name in names}
 
     @classmethod
@@ -100,13 +100,15 @@ class Written:
         of_tokenizer = None
         if stored["of_tokenizer"] is not None:
             values = stored["of_tokenizer"]
-            of_tokenizer = replace(figures, **{name: values.get(name) for name in WRITTEN_METRICS})
+            of_tokenizer = replace(
+                figures, **{name: values.get(name) for name in TRANSLATION_METRICS}
+            )
         return cls(
             figures=figures,
             main=stored["main"],
             by_length=tuple(restored(LengthFigures, each) for each in stored["by_length"]),
             of_tokenizer=of_tokenizer,
-            decoding=Decoded(**stored["decoding"]),
+            decoding=DecodingInfo(**stored["decoding"]),
             signatures=stored["signatures"],
             has_bleu=has_bleu,
         )
@@ -122,7 +124,7 @@ class PairEvaluation(Evaluation):
 
     sources: int
     references: TextEvaluation
-    written: Written
+    written: TranslationEvaluation
     task: str = "seq2seq"
 
     @property
@@ -135,7 +137,7 @@ class PairEvaluation(Evaluation):
 
     def _written(self, name: str) -> Metric:
         return Metric(
-            WRITTEN_METRICS[name],
+            TRANSLATION_METRICS[name],
             getattr(self.written.figures, name),
             self.written.signatures.get(name, ""),
             counts=self.written.measures.get(name),
@@ -149,7 +151,9 @@ class PairEvaluation(Evaluation):
 
     @property
     def summary(self) -> tuple[Metric, ...]:
-        return tuple(each for each in self.brief if each.name in ("ppl_token", *WRITTEN_METRICS))
+        return tuple(
+            each for each in self.brief if each.name in ("ppl_token", *TRANSLATION_METRICS)
+        )
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
         its = self.references
@@ -190,7 +194,7 @@ class PairEvaluation(Evaluation):
             values = []
             for name in self.written.names:
                 values.append(
-                    f"{name} {Metric(WRITTEN_METRICS[name], getattr(bound, name)).shown()}"
+                    f"{name} {Metric(TRANSLATION_METRICS[name], getattr(bound, name)).shown()}"
                 )
             found.append(
                 "the target tokenizer is lossy: references, encoded and decoded, score "
@@ -205,7 +209,9 @@ class PairEvaluation(Evaluation):
         names = [name for name in self.written.names if getattr(figures, name) is not None]
         rows = []
         for each in self.written.by_length:
-            values = [Metric(WRITTEN_METRICS[name], getattr(each, name)).shown() for name in names]
+            values = [
+                Metric(TRANSLATION_METRICS[name], getattr(each, name)).shown() for name in names
+            ]
             rows.append([each.name, f"{each.sentences:,}", *values])
         columns = ["source tokens", "sources", *names]
         yield Table(columns, rows, right=columns)
@@ -234,7 +240,7 @@ class PairEvaluation(Evaluation):
             seconds=stored["seconds"],
             sources=stored["sources"],
             references=replace(TextEvaluation.from_dict(stored), intervals={}),
-            written=Written.from_dict(stored),
+            written=TranslationEvaluation.from_dict(stored),
         )
         if "low" not in stored:
             return found

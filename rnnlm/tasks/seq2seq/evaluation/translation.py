@@ -12,7 +12,7 @@ from msgspec import Meta
 from rnnlm.errors import ArgumentTypeError, UsageError, given
 from rnnlm.evaluation.error_rates import error_counts, symbol_error_rate, word_error_rate
 from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
-from rnnlm.evaluation.resampling import Counts, Measure, ratio, share
+from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, ratio, share
 from rnnlm.interface import Tokenizer
 from rnnlm.tabular import Result
 from rnnlm.text.lines import split_words
@@ -52,7 +52,7 @@ class LengthFigures(Result):
 
 
 def by_length(
-    measures: Mapping[str, Measure],
+    measures: Mapping[str, CountedMetric],
     lengths_N: Sequence[int] | np.ndarray,
     bounds: Sequence[int] = BOUNDS,
 ) -> list[LengthFigures]:
@@ -167,7 +167,7 @@ class Translations:
 
 
 @dataclass(frozen=True)
-class WrittenMetric(MetricDefinition):
+class TranslationMetric(MetricDefinition):
     """A metric of what a model wrote, of which :func:`measures` has the counts.
 
     by_sacrebleu: sacrebleu has a signature for it. signature_part: the part of our signature that
@@ -179,12 +179,12 @@ class WrittenMetric(MetricDefinition):
 
 
 # In the order in which they are printed. TranslationFigures and LengthFigures have their fields.
-WRITTEN_METRICS = named(
-    WrittenMetric("bleu", "of_100", by_sacrebleu=True, signature_part="tok"),
-    WrittenMetric("chrf", "of_100", by_sacrebleu=True),
-    WrittenMetric("exact_match"),
-    WrittenMetric("word_error_rate", higher_is_better=False, signature_part="units"),
-    WrittenMetric("symbol_error_rate", higher_is_better=False, signature_part="units"),
+TRANSLATION_METRICS = named(
+    TranslationMetric("bleu", "of_100", by_sacrebleu=True, signature_part="tok"),
+    TranslationMetric("chrf", "of_100", by_sacrebleu=True),
+    TranslationMetric("exact_match"),
+    TranslationMetric("word_error_rate", higher_is_better=False, signature_part="units"),
+    TranslationMetric("symbol_error_rate", higher_is_better=False, signature_part="units"),
 )
 FULL = 100 - 1e-9  # BLEU of a text against itself, to rounding
 
@@ -240,7 +240,7 @@ def measure(translations: Translations) -> TranslationFigures:
     )
 
 
-def measures(translations: Translations) -> dict[str, Measure]:
+def measures(translations: Translations) -> dict[str, CountedMetric]:
     """Return the same metrics with what each sentence contributes to them, by the names in
     :class:`TranslationFigures`, to be resampled (:mod:`rnnlm.evaluation.resampling`)."""
     return {
@@ -250,7 +250,7 @@ def measures(translations: Translations) -> dict[str, Measure]:
     }
 
 
-def _of_edits(translations: Translations) -> dict[str, Measure]:
+def _of_edits(translations: Translations) -> dict[str, CountedMetric]:
     """Return exact match and error rates."""
     found_words = list(map(translations.words, translations.hypotheses))
     words = []
@@ -261,15 +261,15 @@ def _of_edits(translations: Translations) -> dict[str, Measure]:
 
     # The symbols of a spelled line are its words, and its one word is the line.
     if translations.settings.spelled:
-        word_errors = Measure(by_word, word_error_rate)
-        symbol_errors = Measure(by_word, symbol_error_rate)
+        word_errors = CountedMetric(by_word, word_error_rate)
+        symbol_errors = CountedMetric(by_word, symbol_error_rate)
     else:
         expected_lines = [list(map(" ".join, references)) for references in words]
         found_lines = list(map(" ".join, found_words))
         by_character = error_counts(expected_lines, found_lines)
-        word_errors = Measure(by_word, symbol_error_rate)
-        symbol_errors = Measure(by_character, symbol_error_rate)
-    exact = Measure(Counts.of_numbers(is_exact, [1] * len(is_exact)), ratio)
+        word_errors = CountedMetric(by_word, symbol_error_rate)
+        symbol_errors = CountedMetric(by_character, symbol_error_rate)
+    exact = CountedMetric(SentenceCounts.of_numbers(is_exact, [1] * len(is_exact)), ratio)
     return {
         "exact_match": exact,
         "word_error_rate": word_errors,
@@ -328,7 +328,7 @@ def corpus_figure(metric: "BLEU | CHRF", translations: Translations) -> tuple[fl
     return score.score, str(metric.get_signature())
 
 
-def bleu_measure(translations: Translations) -> Measure:
+def bleu_measure(translations: Translations) -> CountedMetric:
     """Return BLEU with what each sentence contributes."""
     metric = bleu_metric(translations.settings)
     rows = []
@@ -337,10 +337,10 @@ def bleu_measure(translations: Translations) -> Measure:
         score = metric.corpus_score([hypothesis], [[each] for each in references])
         length_by_order = [score.ref_len] + [0] * (BLEU_ORDER - 1)
         rows.append([score.counts, score.totals, length_by_order])
-    return Measure(_by_order(rows), bleu)
+    return CountedMetric(_by_order(rows), bleu)
 
 
-def chrf_measure(translations: Translations) -> Measure:
+def chrf_measure(translations: Translations) -> CountedMetric:
     """Return chrF with what each sentence contributes."""
     rows = []
     pairs = zip(translations.hypotheses, translations.references, strict=True)
@@ -354,7 +354,7 @@ def chrf_measure(translations: Translations) -> Measure:
             counts_KRC = np.swapaxes(np.array(candidates, dtype=np.float64), 0, 1)
             best = int(np.argmax(chrf(counts_KRC)))
         rows.append(candidates[best])
-    return Measure(_by_order(rows), chrf)
+    return CountedMetric(_by_order(rows), chrf)
 
 
 def bleu(sums_KRC: np.ndarray) -> np.ndarray:
@@ -397,12 +397,12 @@ def _matches(hypothesis: str, reference: str, lowercase: bool) -> list[list[int]
     return [matching, of_hypothesis, of_reference]
 
 
-def _by_order(rows: Sequence[Sequence[Sequence[int]]]) -> Counts:
+def _by_order(rows: Sequence[Sequence[Sequence[int]]]) -> SentenceCounts:
     from scipy.sparse import csr_array
 
     kinds_KNC = np.swapaxes(np.array(rows, dtype=np.float64), 0, 1)
     orders = tuple(str(order) for order in range(1, kinds_KNC.shape[2] + 1))
-    return Counts(orders, tuple(map(csr_array, kinds_KNC)))
+    return SentenceCounts(orders, tuple(map(csr_array, kinds_KNC)))
 
 
 def _mean(values_RC: np.ndarray, is_counted_RC: np.ndarray) -> np.ndarray:
@@ -444,7 +444,7 @@ class TranslationSignature(MetricSignature):
             "tok": settings.bleu_tokenizer,
             "units": "spelled" if settings.spelled else "plain",
         }
-        part = WRITTEN_METRICS[figure].signature_part
+        part = TRANSLATION_METRICS[figure].signature_part
         case = "lower" if settings.lowercase else "kept"
         return cls(figure, case=case, **{part: values[part]} if part else {}, **parts)
 

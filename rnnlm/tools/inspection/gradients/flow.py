@@ -16,9 +16,16 @@ from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.tabular import Table, to_builtins
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
-from rnnlm.tools.inspection.common import Inspection, Models, Source, Subject, open_source, subjects
+from rnnlm.tools.inspection.common import (
+    InspectedModel,
+    Inspection,
+    Models,
+    Source,
+    load_models_for,
+    open_source,
+)
 from rnnlm.tools.inspection.gradients.curve import Curve, Trend
-from rnnlm.tools.inspection.gradients.jacobians import Bounds
+from rnnlm.tools.inspection.gradients.jacobians import JacobianBounds
 from rnnlm.tools.inspection.gradients.measuring import LayerGradients, Settings, draw, measure
 from rnnlm.tools.inspection.heat_maps import INCHES_PER_LABEL, draw_heat_map, robust_highest
 from rnnlm.tools.inspection.untrained import UNTRAINED, with_starts
@@ -132,17 +139,22 @@ def inspect_gradients(
         if value < least:
             raise UsageError(f"{name} = {value} is too small", hint=f"it must be {least} or more")
     source = open_source(text, text_settings)
-    given = subjects("gradients", models, device)
+    given = load_models_for("gradients", models, device)
     settings = Settings(probes, exponents, seed)
     found = []
     for each in with_starts(given) if untrained else given:
         its_progress = prefixed(progress, each.name)
-        found.append(_look(each, source, lags, positions, settings, its_progress))
+        found.append(_measure_model(each, source, lags, positions, settings, its_progress))
     return GradientFlow(tuple(found))
 
 
-def _look(
-    subject: Subject, text: Text, lags: int, count: int, settings: Settings, progress: Progress
+def _measure_model(
+    subject: InspectedModel,
+    text: Text,
+    lags: int,
+    count: int,
+    settings: Settings,
+    progress: Progress,
 ) -> ModelGradients:
     """Measure the gradients of one model."""
     tokenizer = subject.model.tokenizer
@@ -190,7 +202,7 @@ def _model_dict(model: ModelGradients) -> dict[str, Any]:
     return shown
 
 
-def _bounds_dict(bounds: Bounds, lags: list[int]) -> dict[str, Any]:
+def _bounds_dict(bounds: JacobianBounds, lags: list[int]) -> dict[str, Any]:
     return {
         "largest_singular_value": bounds.largest,
         "smallest_singular_value": bounds.smallest,
@@ -394,7 +406,7 @@ def _exponent_cells(layer: LayerGradients, most: int) -> list[float | None]:
     return cells + [None] * (2 * most - len(cells))
 
 
-def _bound_cells(bounds: Bounds) -> tuple[float, ...]:
+def _bound_cells(bounds: JacobianBounds) -> tuple[float, ...]:
     return (
         bounds.largest,
         bounds.steepest,
@@ -428,34 +440,34 @@ def draw_curves(
     states, losses = panels[0], panels[-1]
     shown: dict[Axes, list[Curve]] = {panel: [] for panel in panels}
 
-    def show(panel: "Axes", curve: Curve, label: str, look: plotting.Look) -> None:
-        _draw(panel, curve, label, look)
+    def show(panel: "Axes", curve: Curve, label: str, style: plotting.SeriesStyle) -> None:
+        _draw(panel, curve, label, style)
         shown[panel].append(curve)
 
-    # The series of each panel, drawn in the looks of their networks.
-    looks = _looks(models)
+    # The series of each panel, drawn in the styles of their networks.
+    styles = _series_styles(models)
     has_bounds = False
     for name, layers, loss in models:
         for layer in layers:
-            look, label = looks[name, layer.name], _label(name, layer, layers)
-            show(states, layer.state, label, look)
+            style, label = styles[name, layer.name], _label(name, layer, layers)
+            show(states, layer.state, label, style)
             if layer.cell is not None:
-                show(panels[1], layer.cell, label, look)
+                show(panels[1], layer.cell, label, style)
             if layer.bounds is not None:
-                _draw_bounds(states, layer.state, layer.bounds, look.colour)
+                _draw_bounds(states, layer.state, layer.bounds, style.colour)
                 has_bounds = True
 
         # The loss has the colour of the model's lowest layer, which the legend names.
         lowest = layers[0]
-        show(losses, loss, _label(name, lowest, layers), looks[name, lowest.name])
+        show(losses, loss, _label(name, lowest, layers), styles[name, lowest.name])
 
     for panel, curves in shown.items():
         _limit(panel, curves)
         panel.locator_params(axis="x", integer=True)
     plotting.name_bands(losses, "the middle 80 % of positions")
     if has_bounds:
-        style: dict[str, Any] = {"color": plotting.REFERENCE, "linestyle": ":", "linewidth": 1}
-        losses.plot([], [], label="bounds from the weights alone", **style)
+        dotted: dict[str, Any] = {"color": plotting.REFERENCE, "linestyle": ":", "linewidth": 1}
+        losses.plot([], [], label="bounds from the weights alone", **dotted)
     plotting.legend_below(figure, *panels)
     return figure
 
@@ -485,26 +497,26 @@ def _label(model: str, layer: LayerGradients, layers: Sequence[LayerGradients]) 
     return f"{label}, {layer.name}" if len(layers) > 1 else label
 
 
-def _looks(
+def _series_styles(
     models: Sequence[tuple[str, Sequence[LayerGradients], Curve]],
-) -> dict[tuple[str, str], plotting.Look]:
-    """Return the look of each layer of each model: a colour and a marker for each layer of a
+) -> dict[tuple[str, str], plotting.SeriesStyle]:
+    """Return the style of each layer of each model: a colour and a marker for each layer of a
     trained network, which the same one before training shares."""
     colours: dict[tuple[str, str], int] = {}
-    looks = {}
+    styles = {}
     for name, layers, _ in models:
         trained = name.removesuffix(UNTRAINED)
         for layer in layers:
             number = colours.setdefault((trained, layer.name), len(colours))
-            its = plotting.look(number)
+            its = plotting.series_style(number)
             if trained != name:
                 broken = "--" if its.line == "-" else "-."
                 its = dataclasses.replace(its, line=broken)
-            looks[name, layer.name] = its
-    return looks
+            styles[name, layer.name] = its
+    return styles
 
 
-def _draw(axes: "Axes", curve: Curve, label: str, its: plotting.Look) -> None:
+def _draw(axes: "Axes", curve: Curve, label: str, its: plotting.SeriesStyle) -> None:
     """Draw a curve, with a marker now and then, and the band of most positions."""
     style: dict[str, Any] = {"marker": its.marker, "markersize": 4, "color": its.colour}
     mean = np.where(curve.mean > 0, curve.mean, np.nan)
@@ -515,7 +527,7 @@ def _draw(axes: "Axes", curve: Curve, label: str, its: plotting.Look) -> None:
     axes.fill_between(curve.lags, low, high, **style)
 
 
-def _draw_bounds(axes: "Axes", curve: Curve, bounds: Bounds, colour: str) -> None:
+def _draw_bounds(axes: "Axes", curve: Curve, bounds: JacobianBounds, colour: str) -> None:
     """Draw the bounds of an Elman layer."""
     for bound_at in (bounds.lower_at, bounds.upper_at):
         values = [bound_at(lag) for lag in curve.lags.tolist()]

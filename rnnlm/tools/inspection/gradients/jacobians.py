@@ -254,7 +254,7 @@ def exponents(growth_MB: Tensor) -> tuple[Exponent, ...]:
 
 
 @dataclass(frozen=True)
-class Bounds:
+class JacobianBounds:
     """Bounds on a Jacobian. largest, smallest: singular values of W. steepest: max phi' of the
     activation; flattest: the smallest phi' that occurred."""
 
@@ -283,12 +283,12 @@ class Bounds:
         return float(np.power(self.lower, float(lag)))
 
 
-def elman_bounds(layer: ElmanLayer, flattest: float) -> Bounds:
+def elman_bounds(layer: ElmanLayer, flattest: float) -> JacobianBounds:
     """Return the bounds of a layer. flattest: the smallest slope of its activation that
     occurred."""
     singular_H = torch.linalg.svdvals(layer.weight_hh.detach().double())
     steepest = BY_NAME[layer.activation].steepest
-    return Bounds(float(singular_H[0]), float(singular_H[-1]), steepest, flattest)
+    return JacobianBounds(float(singular_H[0]), float(singular_H[-1]), steepest, flattest)
 
 
 def flattest_slope(hidden: Tensor, activation: str) -> float:

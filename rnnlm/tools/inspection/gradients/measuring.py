@@ -17,8 +17,8 @@ from rnnlm.text.lines import Progress
 from rnnlm.tools.inspection.gradients.curve import Curve, curve
 from rnnlm.tools.inspection.gradients.jacobians import (
     EXACT_UNITS,
-    Bounds,
     Exponent,
+    JacobianBounds,
     Trajectory,
     elman_bounds,
     exponents,
@@ -146,7 +146,7 @@ class LayerGradients:
     probes: int | None
     state: Curve
     cell: Curve | None
-    bounds: Bounds | None
+    bounds: JacobianBounds | None
     exponents: tuple[Exponent, ...]
 
 

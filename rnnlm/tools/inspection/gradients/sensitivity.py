@@ -18,7 +18,7 @@ from rnnlm.interface import Device
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.tabular import Row, Table
-from rnnlm.tools.inspection.common import Inspection, Models, checked_sentence, subjects
+from rnnlm.tools.inspection.common import Inspection, Models, checked_sentence, load_models_for
 from rnnlm.tools.inspection.gradients.flow import unit_of
 from rnnlm.tools.inspection.gradients.jacobians import loss_gradients
 
@@ -131,7 +131,7 @@ def inspect_sensitivity(
         TextError: the sentence has no words, too many tokens, or a newline, `<s>` or `</s>`.
     """
     sentence = checked_sentence(sentence)
-    given = subjects("gradients", models, device)
+    given = load_models_for("gradients", models, device)
     return SentenceSensitivity(tuple(_map(each.name, each.model, sentence) for each in given))
 
 

@@ -14,7 +14,7 @@ from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.training import fitting
 from rnnlm.registry import kind_of
 from rnnlm.text.vectors import svd_vectors
-from rnnlm.training.plan import Request, plan
+from rnnlm.training.plan import TrainingRequest, plan
 
 SMALL = {"embedding_size": 3, "hidden_size": 4, "budget": "3steps", "device": "cpu"}
 
@@ -142,7 +142,7 @@ def test_bad_utf8_in_word_vectors_can_be_replaced(sentences, tmp_path):
     text.write_text("\n".join([*sentences[:20], "the end"]))
     vectors.write_bytes(b"\xff 4 5 6\nthe 1 2 3\n")
     settings = {**SMALL, "model": "lstm", "embeddings": str(vectors)}
-    request = Request(text=(str(text),), flags=settings, output=tmp_path / "m")
+    request = TrainingRequest(text=(str(text),), flags=settings, output=tmp_path / "m")
     strict = plan(request)
     with pytest.raises(TextError, match='`encoding_errors="replace"`'):
         fitting.make_trainer(strict.resolved, strict.data)
@@ -173,7 +173,7 @@ def test_word_vectors_are_counted_for_language_models_alone(tmp_path):
     text = tmp_path / "tags.txt"
     text.write_text("a\tX\nb\tY\n\n" * 3, encoding="utf-8")
     flags = {"model": "lstm", "embeddings": "svd", "device": "cpu"}
-    request = Request(text=(str(text),), task="tagging", flags=flags, output=tmp_path / "m")
+    request = TrainingRequest(text=(str(text),), task="tagging", flags=flags, output=tmp_path / "m")
     with pytest.raises(SettingsError, match="svd is for language models.*rnnlm vectors --meth"):
         plan(request)
 

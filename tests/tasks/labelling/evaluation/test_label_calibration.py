@@ -1,14 +1,14 @@
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.resampling import Measure
+from rnnlm.evaluation.resampling import CountedMetric
 from rnnlm.tasks.labelling.evaluation.label_metrics import calibration_counts, expected_error
 
 
 def ece(right, probabilities):
     gold = [["a"] * len(row) for row in right]
     predicted = [["a" if each else "b" for each in row] for row in right]
-    return Measure(calibration_counts(gold, predicted, probabilities), expected_error).value
+    return CountedMetric(calibration_counts(gold, predicted, probabilities), expected_error).value
 
 
 def test_expected_calibration_error_worked_out_by_hand():

@@ -6,7 +6,7 @@ import pytest
 
 from reference import label_spans
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.resampling import Counts, Measure
+from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts
 from rnnlm.tasks.labelling.evaluation.label_metrics import (
     GOLD,
     PREDICTED,
@@ -38,7 +38,7 @@ def random_labels(
     return gold, predicted
 
 
-def counters(counts: Counts) -> tuple[Counter, ...]:
+def counters(counts: SentenceCounts) -> tuple[Counter, ...]:
     sums_KC = counts.sums()[:, 0]
     return tuple(
         +Counter(dict(zip(counts.classes, sums_KC[kind].astype(int).tolist(), strict=True)))
@@ -86,7 +86,7 @@ def test_figures_worked_out_by_hand():
     predicted = ["B-PER O O B-LOC".split(), "B-PER O B-ORG".split()]
     counts = span_counts(gold, predicted, "bio")
     found = {
-        name: Measure(counts, figure).value
+        name: CountedMetric(counts, figure).value
         for name, figure in {"p": precision, "r": recall, "f": f1, "m": macro_f1}.items()
     }
     assert found == pytest.approx({"p": 2 / 4, "r": 2 / 4, "f": 0.5, "m": (2 / 5 + 1 + 0) / 3})
@@ -97,7 +97,7 @@ def test_figures_worked_out_by_hand():
 
 
 def test_figures_without_spans_are_zero_like_conlleval():
-    assert Measure(span_counts([["O"]], [["O"]], "bio"), f1).value == 0
+    assert CountedMetric(span_counts([["O"]], [["O"]], "bio"), f1).value == 0
 
 
 def test_labels_that_are_no_spans_are_an_error():

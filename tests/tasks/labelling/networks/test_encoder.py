@@ -6,7 +6,7 @@ import torch
 from rnnlm.lm.neural.initialisation import start_weights
 from rnnlm.lm.neural.layers.layers import RecurrentStack, first_state, mirror, mirror_places
 from rnnlm.lm.neural.settings import network_settings as language_model_settings
-from rnnlm.tasks.labelling.networks.encoders import Encoder
+from rnnlm.tasks.labelling.networks.encoders import WordEncoder
 from rnnlm.tasks.labelling.settings import network_settings
 from support.tiny_models import make_tokenizer
 
@@ -40,7 +40,7 @@ def make_encoder(model, dtype=torch.float32, characters="cnn", **settings):
         unknown_words=0.0,
         **{**SMALL, **OF_CHARACTERS[characters], **settings},
     )
-    encoder = Encoder(shape, make_tokenizer(TEXT).spelling()).to(dtype)
+    encoder = WordEncoder(shape, make_tokenizer(TEXT).spelling()).to(dtype)
     start_weights(shape, encoder.matrices(), (), encoder.input.weight)
     with torch.no_grad():
         for parameter in encoder.parameters():

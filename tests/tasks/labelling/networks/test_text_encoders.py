@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rnnlm.lm.neural.initialisation import start_weights
-from rnnlm.tasks.labelling.networks.encoders import Encoder, Pooling, make_text_encoder
+from rnnlm.tasks.labelling.networks.encoders import Pooling, WordEncoder, make_text_encoder
 from rnnlm.tasks.labelling.settings import network_settings
 from support.tiny_models import make_tokenizer
 
@@ -14,7 +14,7 @@ SMALL = {"embedding_size": 4, "hidden_size": 3}
 POOLINGS = ["last", "mean", "max", "sum", "attention"]
 
 
-class PooledEncoder(Encoder):
+class PooledEncoder(WordEncoder):
     """Recurrent layers, and one vector of what they make of the words."""
 
     def __init__(self, settings, tokenizer):

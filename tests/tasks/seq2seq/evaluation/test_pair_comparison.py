@@ -9,7 +9,7 @@ from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.resampling import paired_difference
 from rnnlm.tasks.seq2seq.data import PairCodec
-from rnnlm.tasks.seq2seq.evaluation.translation import WRITTEN_METRICS, measures
+from rnnlm.tasks.seq2seq.evaluation.translation import TRANSLATION_METRICS, measures
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from support.tiny_models import make_tokenizer
 from support.tiny_seq2seq import TARGET, tiny_model
@@ -44,7 +44,7 @@ def with_target(model, words, **settings):
 def test_figures_differ_as_the_models_do(found):
     first, second = (each.evaluation.written for each in found.models)
     differences = {
-        each.metric: each for each in found.differences if each.metric in WRITTEN_METRICS
+        each.metric: each for each in found.differences if each.metric in TRANSLATION_METRICS
     }
     for name, each in differences.items():
         expected = pytest.approx(getattr(second.figures, name) - getattr(first.figures, name))
@@ -74,7 +74,7 @@ def test_perplexities_differ_in_bits_for_equal_tokens(found):
 def test_models_with_other_tokens_compare_by_output(models):
     other = with_target(models[0], ["la chatte est un chien", "le chat noir"])
     found = rnnlm.compare([models[0], other], parallel_text(ROWS), settings=FEW, names=["a", "b"])
-    assert {each.metric for each in found.differences} == set(WRITTEN_METRICS)
+    assert {each.metric for each in found.differences} == set(TRANSLATION_METRICS)
     assert "parts of the text are unknown" in found.refused[0].why
 
 

@@ -81,12 +81,12 @@ def test_planted_analogies_are_solved_shuffled_ones_by_chance():
 def test_every_inspection_has_tables_json_and_picture():
     model = tiny_models.fit("lstm")
     analogy = inspect_analogy(model, ["cat", "the", "a"], which="output")
-    for look in (inspect_neighbours(model, ["cat", "dog"]), analogy):
-        (table,) = look.tables()
+    for inspection in (inspect_neighbours(model, ["cat", "dog"]), analogy):
+        (table,) = inspection.tables()
         assert all(len(row) == len(table.columns) for row in table.rows)
         assert "vectors of this model" in table.title
-        assert json.loads(json.dumps(look.to_dict())) and look.verdict.endswith(".")
-        assert look.figure().axes
+        assert json.loads(json.dumps(inspection.to_dict())) and inspection.verdict.endswith(".")
+        assert inspection.figure().axes
 
 
 @pytest.mark.parametrize(
