@@ -8,7 +8,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,11 @@ DATA = re.compile(  # what we write beside config.json; other files are the user
 )
 # The ways in which finished training runs ended.
 ENDED = ("budget", "early", "complete")
+# A mixture may name one small folder again and again, level below level, and each of its parts costs
+# memory and reads every text. People mix two to ten models, and seldom mix mixtures.
+MOST_PARTS = 64  # of a mixture in all, parts of its parts included
+DEEPEST = 4  # mixtures of mixtures of mixtures ...
+MOST_LISTED = 64  # files of a model, and entries of any list in its settings: 64 parts that adapt
 # What is kept beside a model for adapting it.
 COMPANION = re.compile(r"adapt-[a-z]+\.(json|safetensors|journal)")
 
@@ -132,9 +137,23 @@ def read_manifest(folder: Path) -> Manifest:
     for name in manifest.files:
         if name != os.path.basename(name) or name in ("", ".", ".."):
             raise ModelError(damaged, f"{CONFIG} names a file outside the folder: {name!r}")
+    for what, listed in _lists_of(manifest):
+        if len(listed) > MOST_LISTED:
+            why = f"{CONFIG} lists {len(listed):,} {what}, of {MOST_LISTED} at most"
+            raise ModelError(damaged, why, HINT)
     if not is_task(manifest.task):
         raise ModelError(damaged, f"{shown(manifest.task)} is not a task")
     return manifest
+
+
+def _lists_of(manifest: Manifest) -> Iterator[tuple[str, Sized]]:
+    """Yield all lists that say how a model is made, each with what it lists."""
+    yield "files", manifest.files
+    yield "parts", manifest.parts
+    for settings in (manifest.settings, manifest.tokenizer):
+        for name, value in settings.items():
+            if isinstance(value, list | dict):
+                yield f"entries of {shown(name)}", value
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -227,11 +246,48 @@ def bundled(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
 def part_folders(folder: Path, manifest: Manifest) -> list[Path]:
     """Return the folders of the parts of the combination in `folder`, each of which has to be the
     model that was put in."""
+    check_number(f"the mixture at {folder}", _parts_there(folder, manifest))
     return [_checked(folder, number, part) for number, part in enumerate(manifest.parts, start=1)]
 
 
+def check_number(what: str, parts: Sequence[Path]) -> None:
+    """Refuse a mixture of `parts` that has more than MOST_PARTS in all, or more than DEEPEST
+    mixtures within each other. A part that is named twice counts twice, with its own parts.
+
+    what: the mixture, for the message.
+    """
+    hint = "mix fewer models at a time"
+    total, level = 0, list(parts)
+    for _ in range(DEEPEST):
+        total += len(level)
+        if total > MOST_PARTS:
+            why = f"it has {total:,} or more, with the parts of its parts; {MOST_PARTS} at most"
+            raise ModelError(f"{what} has too many parts", why, hint)
+        below = []
+        for part in level:
+            below += _parts_there(part, read_manifest(part))
+        level = below
+    if level:
+        why = f"its parts are nested more than {DEEPEST} levels deep"
+        raise ModelError(f"{what} is nested too deep", why, hint)
+
+
+def _parts_there(folder: Path, manifest: Manifest) -> list[Path]:
+    """Return the folders of the parts that are as they were when they were put in."""
+    found = []
+    for part in manifest.parts:
+        path = _place(folder, part)
+        if is_model(path) and read_manifest(path).fingerprint == part.fingerprint:
+            found.append(path)
+    return found
+
+
+def _place(folder: Path, part: PartEntry) -> Path:
+    return Path(os.path.normpath(folder.resolve() / part.path))
+
+
 def _checked(folder: Path, number: int, part: PartEntry) -> Path:
-    path = Path(os.path.normpath(folder.resolve() / part.path))
+    path = _place(folder, part)
     hint = (
         f"restore the model {part.fingerprint} at {path}, or mix again (rnnlm mix); `bundle=True` "
         "keeps copies of the parts"

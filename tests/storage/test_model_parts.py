@@ -4,15 +4,19 @@ import itertools
 import os
 import shutil
 
+import numpy as np
 import pytest
 
+import rnnlm
 from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.evaluation.soundness import audit
 from rnnlm.lm.base import span_scoring, stored_model
 from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.storage import manifest as model_parts
 from rnnlm.storage import model_folder
+from rnnlm.storage.files import tensors
 from rnnlm.training import info
+from support.damages import edited
 from support.failing_files import failing
 from support.saved_models import edit_config, names
 from support.tiny_models import LINES, Lines, fit, save
@@ -149,14 +153,73 @@ def test_a_circle_ends_in_an_error(tmp_path, parts):
         stored_model.load(tmp_path / "one")
 
 
-def test_nesting_depth_of_models_is_limited(tmp_path, parts, monkeypatch):
-    mixed(tmp_path / "1", parts)
-    for number in (2, 3, 4):
-        mixed(tmp_path / str(number), [tmp_path / str(number - 1), parts[0]])
-    monkeypatch.setattr(stored_model, "DEEPEST", 3)
-    assert score(tmp_path / "3") < 0
-    with pytest.raises(ModelError, match="its parts are nested more than 3 levels deep"):
-        stored_model.load(tmp_path / "4")
+def nested(folder, model, levels, parts=2):
+    """Save mixtures of `parts` times the one below, `levels` deep; return the last one's folder."""
+    part = model
+    for number in range(1, levels + 1):
+        mixed(folder / str(number), [model, model])
+        entry = {"path": os.path.relpath(part, folder / str(number))}
+        entry["fingerprint"] = model_folder.read_manifest(part).fingerprint
+        part = folder / str(number)
+        edit_config(part, lambda config, entry=entry: config.update(parts=[entry] * parts))
+        weights = {"weights": np.full(parts, 1 / parts)}
+        edited("weights", lambda data, weights=weights: b"".join(tensors.chunks(weights)))(part)
+    return part
+
+
+def test_nesting_depth_of_models_is_limited(tmp_path, parts):
+    outer = nested(tmp_path, parts[0], model_parts.DEEPEST)
+    assert score(outer) < 0
+    outer = nested(tmp_path, parts[0], model_parts.DEEPEST + 1)
+    with pytest.raises(ModelError, match="nested too deep.*more than 4 levels deep"):
+        stored_model.load(outer)
+    with pytest.raises(ModelError, match="nested too deep"):
+        rnnlm.mix([outer, parts[0]], output=tmp_path / "new", weights=[0.5, 0.5])
+
+
+def test_parts_are_limited_in_all(tmp_path, parts):
+    assert score(nested(tmp_path / "flat", parts[0], 1, parts=64)) < 0
+    for levels, number in ((2, 9), (4, 10)):
+        outer = nested(tmp_path / f"{number}", parts[0], levels, parts=number)
+        with pytest.raises(ModelError, match="has too many parts; it has .*64 at most"):
+            stored_model.load(outer)
+        with pytest.raises(ModelError, match="has too many parts"):
+            model_parts.part_folders(outer, model_folder.read_manifest(outer))
+        failed = [check.name for check in audit(str(outer)) if check.result == "failed"]
+        assert failed
+
+
+def test_a_part_named_twice_is_loaded_once(tmp_path, parts, monkeypatch):
+    outer = nested(tmp_path, parts[0], 3, parts=3)
+    reads = []
+    read_arrays = model_folder.read_arrays
+
+    def counted(files, shapes, kind):
+        reads.append(kind.name)
+        return read_arrays(files, shapes, kind)
+
+    monkeypatch.setattr(model_folder, "read_arrays", counted)
+    model, _ = stored_model.load(outer)
+    assert sorted(reads) == ["mixture"] * 3 + ["ngram"]
+    assert len({id(part) for part in model.parts}) == 1
+
+
+@pytest.mark.parametrize("where", ["parts", "files", "settings", "tokenizer"])
+def test_lists_of_a_config_are_limited(tmp_path, parts, where):
+    mixed(tmp_path / "mix", parts)
+
+    def many(config):
+        if where == "parts":
+            config["parts"] *= 50_000
+        elif where == "files":
+            [entry] = list(config["files"].values())[:1]
+            config["files"] |= {f"weights-{number:08d}": entry for number in range(100)}
+        else:
+            config[where]["adaptations"] = [None] * 100_000
+
+    edit_config(tmp_path / "mix", many)
+    with pytest.raises(ModelError, match=r"config.json lists [\d,]+ .* of 64 at most"):
+        stored_model.load(tmp_path / "mix")
 
 
 def test_parts_in_another_kinds_config_are_ignored(tmp_path, parts):

@@ -11,17 +11,18 @@ from rnnlm.storage.files import tensors
 from rnnlm.storage.manifest import CONFIG, Manifest, part_folders, read_manifest
 from rnnlm.text import tokenizers
 
-DEEPEST = 16  # models made of models made of models ...
+Loaded = dict[tuple[Path, str], LanguageModel]  # parts of a mixture, by folder and fingerprint
 
 
 def load(
-    folder: Path, device: str | Device = "auto", depth: int = 0
+    folder: Path, device: str | Device = "auto", loaded: Loaded | None = None
 ) -> tuple[LanguageModel, Manifest]:
     """Load the model in `folder`, on `device`, with the models it is made of. Names, lengths, types
     and shapes are checked, and the hashes of all files except large weights that stay mapped;
-    nothing is allocated beyond what the settings imply. depth: how many models this one is nested
-    in.
+    nothing is allocated beyond what the settings imply. loaded: parts of the same mixture that are
+    in memory already: one that is named twice is loaded once.
     """
+    loaded = {} if loaded is None else loaded
     # A model that was replaced while it was read is not damaged: read again.
     manifest = read_manifest(folder)
     try:
@@ -29,11 +30,11 @@ def load(
         with model_folder.naming_folder(folder):
             files = model_folder.checked_files(folder, manifest, "weights")
             arrays = model_folder.read_arrays(files, shapes, kind)
-        parts = _load_parts(folder, manifest, device, depth + 1)
+        parts = _load_parts(folder, manifest, device, loaded)
     except ModelError:
         if read_manifest(folder) == manifest:
             raise
-        return load(folder, device, depth)
+        return load(folder, device, loaded)
 
     # A SettingsError is passed on: a wrong device is not the folder's fault.
     try:
@@ -52,14 +53,15 @@ def load(
 
 
 def _load_parts(
-    folder: Path, manifest: Manifest, device: str | Device, depth: int
+    folder: Path, manifest: Manifest, device: str | Device, loaded: Loaded
 ) -> list[LanguageModel]:
-    if manifest.parts and depth > DEEPEST:
-        raise ModelError(
-            f"the model at {folder} is damaged",
-            f"its parts are nested more than {DEEPEST} levels deep",
-        )
-    return [load(part, device, depth)[0] for part in part_folders(folder, manifest)]
+    parts = []
+    for path, entry in zip(part_folders(folder, manifest), manifest.parts, strict=True):
+        key = path, entry.fingerprint
+        if key not in loaded:
+            loaded[key], _ = load(path, device, loaded)
+        parts.append(loaded[key])
+    return parts
 
 
 def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer, Shapes]:

@@ -24,7 +24,11 @@ from rnnlm.lm.neural.settings import (
 from rnnlm.lm.neural.training.settings import OptimizationSettings
 
 ContextModels = Annotated[
-    str, Meta(pattern=r"^[0-9a-f]{12}:\d{1,7}(\+\d{1,7})*(,[0-9a-f]{12}:\d{1,7}(\+\d{1,7})*)*$")
+    str,
+    Meta(
+        pattern=r"^[0-9a-f]{12}:\d{1,7}(\+\d{1,7}){0,99}"
+        r"(,[0-9a-f]{12}:\d{1,7}(\+\d{1,7}){0,99}){0,63}$"
+    ),
 ]
 SentencePooling = Literal["last", "mean", "max", "sum", "attention"]
 
@@ -281,7 +285,7 @@ def stored(task: str, settings: Mapping[str, Any]) -> TaskSettings:
 
 RateDecay = Annotated[float, Meta(ge=1, le=100)]
 Weights = Annotated[
-    str, Meta(pattern=r"^\s*\d+(\.\d+)?(\s*,\s*\d+(\.\d+)?)*\s*$", examples=["1,0.5"])
+    str, Meta(pattern=r"^\s*\d+(\.\d+)?(\s*,\s*\d+(\.\d+)?){0,99}\s*$", examples=["1,0.5"])
 ]
 
 

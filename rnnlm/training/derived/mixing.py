@@ -129,6 +129,7 @@ def mix(
     folders = [loading.base_folder(name) for name in called]
     with model_folder.owned(output, overwrite, "mixing"):
         # Refuse models that cannot be referred to, or mixed, before the work begins.
+        model_parts.check_number(f"the mixture {output}", folders)
         if not bundle:
             model_parts.referenced(output, folders)
         models = [loading.load(name, device) for name in called]
