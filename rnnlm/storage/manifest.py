@@ -36,8 +36,8 @@ DATA = re.compile(  # what we write beside config.json; other files are the user
 )
 # The ways in which finished training runs ended.
 ENDED = ("budget", "early", "complete")
-# A mixture may name one small folder again and again, level below level, and each of its parts costs
-# memory and reads every text. People mix two to ten models, and seldom mix mixtures.
+# A mixture may name one small folder again and again, level below level, and each of its parts
+# costs memory and reads every text. People mix two to ten models, and seldom mix mixtures.
 MOST_PARTS = 64  # of a mixture in all, parts of its parts included
 DEEPEST = 4  # mixtures of mixtures of mixtures ...
 MOST_LISTED = 64  # files of a model, and entries of any list in its settings: 64 parts that adapt

@@ -93,12 +93,24 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         if MODEL_FILE not in files:
             raise ModelError("the model has no tokenizer", f"{MODEL_FILE} is missing")
         vocabulary = stored_vocabulary(files, (UNKNOWN, BOUNDARY))
+        _check_rewrites_nothing(files[MODEL_FILE])
         tokenizer = cls(settings, vocabulary, files[MODEL_FILE])
-        if tokenizer._processor.get_piece_size() != len(vocabulary.symbols):
-            raise ModelError(
-                "the tokenizer is damaged", f"{MODEL_FILE} and {VOCABULARY_FILE} differ in size"
-            )
+        tokenizer._check_pieces()
         return tokenizer
+
+    def _check_pieces(self) -> None:
+        """Make sure that the pieces of a line are the line: those of sentencepiece are the symbols
+        of the vocabulary, and bytes are bytes."""
+        processor, symbols = self._processor, self.vocabulary.symbols
+        if processor.get_piece_size() != len(symbols):
+            why = f"{MODEL_FILE} and {VOCABULARY_FILE} differ in size"
+        elif list(map(processor.id_to_piece, range(len(symbols)))) != list(symbols):
+            why = f"{MODEL_FILE} and {VOCABULARY_FILE} have other pieces"
+        elif not all(map(processor.is_byte, self._byte_ids)):
+            why = f"{MODEL_FILE} has no pieces for single bytes"
+        else:
+            return
+        raise ModelError("the tokenizer is damaged", why)
 
     @property
     def starts_word_V(self) -> np.ndarray:
@@ -240,6 +252,71 @@ def _processor(model: bytes) -> "SentencePieceProcessor":
         return sentencepiece.SentencePieceProcessor(model_proto=model)
     except (RuntimeError, ValueError, OSError) as error:
         raise ModelError("the tokenizer is damaged", f"{MODEL_FILE}: {error}") from None
+
+
+# ---- The parts of a sentencepiece model that say how it rewrites text, from its bytes: Python's
+# package does not show them, and its message class needs the package protobuf.
+
+# Numbers of fields in sentencepiece_model.proto
+_NORMALIZER, _DENORMALIZER = 3, 5  # of a model
+_CHARSMAP, _DUMMY_PREFIX, _REMOVE_SPACES, _ESCAPE_SPACES = 2, 3, 4, 5  # of a normaliser
+# What a normaliser must say: its defaults are to put a space first and to drop some
+_IDENTITY = {_CHARSMAP: b"", _DUMMY_PREFIX: 0, _REMOVE_SPACES: 0, _ESCAPE_SPACES: 1}
+_DEFAULTS = {_CHARSMAP: b"", _DUMMY_PREFIX: 1, _REMOVE_SPACES: 1, _ESCAPE_SPACES: 1}
+_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # how a field is written
+_FIXED = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}
+
+
+def _check_rewrites_nothing(model: bytes) -> None:
+    """Refuse a sentencepiece model that normalises text. It would score and count other words than
+    those it is given, and may make thousands of tokens of a letter; without it, each character
+    gives four tokens at most, its bytes."""
+    normalizer, denormalizer = dict(_DEFAULTS), b""
+    try:
+        for number, value in _fields(model):
+            if number == _NORMALIZER and isinstance(value, bytes):
+                normalizer.update(_fields(value))
+            elif number == _DENORMALIZER and isinstance(value, bytes):
+                denormalizer = dict(_fields(value)).get(_CHARSMAP, b"") or denormalizer
+    except (IndexError, ValueError):
+        raise ModelError(
+            "the tokenizer is damaged", f"{MODEL_FILE}: it is not a sentencepiece model"
+        ) from None
+    if denormalizer or any(normalizer[number] != value for number, value in _IDENTITY.items()):
+        raise ModelError(
+            "the tokenizer rewrites text",
+            f"{MODEL_FILE} has a normaliser of its own",
+            "train the tokenizer again: rnnlm train --tokenizer sentencepiece, with --normalise",
+        )
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield the number and the value of each field of a protobuf message; raise IndexError or
+    ValueError where it is none."""
+    at = 0
+
+    def varint() -> int:
+        nonlocal at
+        value = 0
+        for shift in range(0, 70, 7):
+            byte = message[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+        raise ValueError("a number of more than ten bytes")
+
+    while at < len(message):
+        tag = varint()
+        written = tag & 7
+        if written == _VARINT:
+            yield tag >> 3, varint()
+            continue
+        size = varint() if written == _BYTES else _FIXED.get(written, len(message))
+        if at + size > len(message):
+            raise ValueError("a field ends behind the message, or is of an unknown type")
+        yield tag >> 3, message[at : at + size]
+        at += size
 
 
 def _piece_bytes(piece: str) -> bytes:

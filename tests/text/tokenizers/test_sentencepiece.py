@@ -1,11 +1,16 @@
+import io
 import warnings
 
 import numpy as np
 import pytest
+import sentencepiece
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.errors import RnnlmWarning, SettingsError
+from rnnlm.errors import ModelError, RnnlmWarning, SettingsError
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizers.sentencepiece import MODEL_FILE, SentencePieceTokenizer
+from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE, Vocabulary
 from support.tiny_models import english_lines, make_tokenizer
 
 KINDS = ("unigram", "bpe")
@@ -122,3 +127,75 @@ def make(lines, **settings):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         return make_tokenizer(lines, tokenizer="sentencepiece", **settings)
+
+
+# ---- Models from strangers.
+
+
+def files_of_a_normaliser(rules: str, folder) -> dict[str, bytes]:
+    """Return the files of a tokenizer whose model rewrites text by these rules."""
+    (folder / "rules.tsv").write_text(rules)
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(english_lines(40)), model_writer=model, vocab_size=320,
+        normalization_rule_tsv=str(folder / "rules.tsv"), remove_extra_whitespaces=False,
+        add_dummy_prefix=False, byte_fallback=True, hard_vocab_limit=False, unk_id=0, eos_id=1,
+        bos_id=-1, pad_id=-1, minloglevel=2,
+    )  # fmt: skip
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    pieces = tuple(map(processor.id_to_piece, range(processor.get_piece_size())))
+    return {
+        VOCABULARY_FILE: Vocabulary(pieces, np.zeros(len(pieces), np.int64)).to_bytes(),
+        MODEL_FILE: model.getvalue(),
+    }
+
+
+def loaded(files):
+    return SentencePieceTokenizer.load(TokenizerSettings(tokenizer="sentencepiece"), files)
+
+
+@pytest.mark.parametrize("times", [1, 4000])
+def test_a_model_that_rewrites_text_is_refused(tmp_path, times):
+    replacement = " ".join(f"{ord(letter):x}" for letter in "the dog " * times)
+    files = files_of_a_normaliser(f"{ord('q'):x}\t{replacement}\n", tmp_path)
+    with pytest.raises(ModelError, match="rewrites text; tokenizer.model has a normaliser"):
+        loaded(files)
+
+
+# As protobuf merges messages, what comes last counts.
+REWRITING = {
+    "a space first": b"\x1a\x02\x18\x01",
+    "spaces dropped": b"\x1a\x02\x20\x01",
+    "spaces as they are": b"\x1a\x02\x28\x00",
+    "characters mapped": b"\x1a\x03\x12\x01x",
+    "characters mapped in the answer": b"\x2a\x03\x12\x01x",
+}
+
+
+@pytest.mark.parametrize("what", REWRITING)
+def test_each_way_to_rewrite_is_refused(english, what):
+    files = make(english, vocab_size=350).to_files()
+    assert loaded(files).size == 350
+    files[MODEL_FILE] += REWRITING[what]
+    with pytest.raises(ModelError, match="the tokenizer rewrites text"):
+        loaded(files)
+
+
+def test_pieces_are_those_of_the_vocabulary(english):
+    files = make(english, vocab_size=350).to_files()
+    lines = files[VOCABULARY_FILE].splitlines(keepends=True)
+    exchanged = {**files, VOCABULARY_FILE: b"".join([*lines[:-2], lines[-1], lines[-2]])}
+    with pytest.raises(ModelError, match="have other pieces"):
+        loaded(exchanged)
+
+
+def test_no_text_gives_more_tokens_than_bytes(tokenizer):
+    for line in ("q" * 1000, "\U0001f469" * 1000, "\u2581 " * 500, "<unk>" * 200):
+        assert len(tokenizer.encode([line]).ids) <= len(line.encode()) + 2
+
+
+@pytest.mark.parametrize("model", [b"\x80" * 20, b"\x1a\xff\x01x", b"\x07", b"\x0a\x05abc"])
+def test_what_is_no_model_is_refused(english, model):
+    files = make(english, vocab_size=350).to_files()
+    with pytest.raises(ModelError, match="the tokenizer is damaged"):
+        loaded({**files, MODEL_FILE: model})
