@@ -271,18 +271,20 @@ def _check_rewrites_nothing(model: bytes) -> None:
     """Refuse a sentencepiece model that normalises text. It would score and count other words than
     those it is given, and may make thousands of tokens of a letter; without it, each character
     gives four tokens at most, its bytes."""
-    normalizer, denormalizer = dict(_DEFAULTS), b""
+    normalizer: dict[int, int | bytes] = dict(_DEFAULTS)
+    denormalizer: dict[int, int | bytes] = {}
     try:
         for number, value in _fields(model):
             if number == _NORMALIZER and isinstance(value, bytes):
                 normalizer.update(_fields(value))
             elif number == _DENORMALIZER and isinstance(value, bytes):
-                denormalizer = dict(_fields(value)).get(_CHARSMAP, b"") or denormalizer
+                denormalizer.update(_fields(value))
     except (IndexError, ValueError):
         raise ModelError(
             "the tokenizer is damaged", f"{MODEL_FILE}: it is not a sentencepiece model"
         ) from None
-    if denormalizer or any(normalizer[number] != value for number, value in _IDENTITY.items()):
+    is_other = any(normalizer[number] != value for number, value in _IDENTITY.items())
+    if is_other or denormalizer.get(_CHARSMAP):
         raise ModelError(
             "the tokenizer rewrites text",
             f"{MODEL_FILE} has a normaliser of its own",
