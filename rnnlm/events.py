@@ -3,8 +3,10 @@
 kind: its name in metrics.jsonl, which stays when a class is renamed.
 """
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,6 +20,36 @@ PERPLEXITY = "ppl_token"  # the metric by which language models are chosen
 def never() -> bool:
     """Never stop and never save: the default of both."""
     return False
+
+
+# ---- Work that others may interrupt: the server stops a request that nobody waits for any more,
+# and lets the requests of others take their turn.
+
+_thread = threading.local()
+
+
+@contextlib.contextmanager
+def interruptible(check: Callable[[], None]) -> Iterator[None]:
+    """Call `check` at each interruption point that this thread comes to; it may wait, or raise."""
+    _thread.check = check
+    try:
+        yield
+    finally:
+        del _thread.check
+
+
+def interruption_point() -> None:
+    """Mark a place between two pieces of work."""
+    check = getattr(_thread, "check", None)
+    if check is not None:
+        check()
+
+
+def tokens_of_a_piece(most: int, interruptible_most: int) -> int:
+    """Return how many tokens a piece of work may have: `most`, and in a thread that others may
+    interrupt `interruptible_most`."""
+    is_interruptible = getattr(_thread, "check", None) is not None
+    return max(1, min(most, interruptible_most)) if is_interruptible else most
 
 
 class SaveSignal:

@@ -22,6 +22,7 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import notice
+from rnnlm.events import interruption_point
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.base.distributions import MOST_CELLS, predict
@@ -306,6 +307,7 @@ class _Trie:
         state = self.model.initial_state(len(rows))
         while len(rows):
             # Read up to the next depth at which a line ends, branches off or is compared.
+            interruption_point()
             end = self._next_change(rows, depth)
             position_RT = self.start_L[rows, None] + np.arange(depth, end)
             inputs_RT = stream[position_RT]
@@ -349,7 +351,8 @@ class _Trie:
             [self.length_L[rows], self.joins_L, self.compared_L[self.is_open_L]]
         )
         next_change = int(changes[changes > depth].min())
-        return min(next_change, depth + max(1, self.model.call_tokens // len(rows)))
+        most_tokens = span_scoring.window_tokens(self.model, self.model.call_tokens)
+        return min(next_change, depth + max(1, most_tokens // len(rows)))
 
     def _score_hidden(
         self,

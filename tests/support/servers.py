@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from rnnlm.lm.base.loading import load
 from rnnlm.tools.serving.app import make_app
-from rnnlm.tools.serving.served import LongWork, ServedModel, ServedModels
+from rnnlm.tools.serving.served import ServedModel, ServedModels, Threads
 from rnnlm.tools.serving.settings import ServingSettings
 
 
@@ -17,9 +17,9 @@ def served(models):
     """Serve models, given by name: themselves, or the folders that hold them."""
     if isinstance(models, ServedModels):
         return models
-    long_work = LongWork()
+    threads = Threads()
     return ServedModels([
-        ServedModel(name, load(each) if isinstance(each, str) else each, long_work)
+        ServedModel(name, load(each) if isinstance(each, str) else each, threads)
         for name, each in models.items()
     ])  # fmt: skip
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from rnnlm import arrays
+from rnnlm.events import interruption_point
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.base.span_scoring import check_scores
@@ -122,6 +123,7 @@ class _HiddenReader:
         self, hidden_BTH: Array, rows_M: np.ndarray, times_M: np.ndarray
     ) -> Iterator[Array]:
         for part in arrays.blocks(len(rows_M), self.at_once):
+            interruption_point()
             rows = arrays.as_array_of(rows_M[part], hidden_BTH)
             times = arrays.as_array_of(times_M[part], hidden_BTH)
             yield self.model.predict_hidden(hidden_BTH[rows, times][None])[0]
@@ -201,6 +203,7 @@ def likeliest(logprob_MV: Array, count: int) -> np.ndarray:
 
 def predict(model: LanguageModel, input_B: np.ndarray, state: State) -> tuple[np.ndarray, State]:
     """Return the distribution after one more token in each row, (B, V), and the state there."""
+    interruption_point()
     predicted, state = model.predict(input_B[:, None], state)
     logprob_BV = arrays.as_numpy(predicted)[:, -1]
     check_scores(logprob_BV.max(axis=1))  # the largest of a row that holds a NaN is one

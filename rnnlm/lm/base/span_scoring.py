@@ -14,12 +14,13 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import ModelError
-from rnnlm.events import never
+from rnnlm.events import interruption_point, never, tokens_of_a_piece
 from rnnlm.interface import LanguageModel, State
 from rnnlm.text.batches import gather, span_batches, with_boundary
 from rnnlm.text.lines import Progress, silent
 
 TOKENS_PER_ROW = 64  # rows are not made more than so short
+INTERRUPTIBLE_TOKENS = 1 << 11  # of a window, where others may interrupt between two
 Result = TypeVar("Result")
 # the states are those of one model
 Step = Callable[[np.ndarray, np.ndarray, Any], tuple[Result, Any]]
@@ -83,8 +84,9 @@ def read_on(model: LanguageModel, inputs_BT: np.ndarray, state: State) -> State:
     """Return the state after all inputs but the last of each row, from `state` on; there may be any
     number of them."""
     rows, last = inputs_BT.shape[0], inputs_BT.shape[1] - 1
-    length = max(1, model.call_tokens // rows)
+    length = max(1, window_tokens(model, model.call_tokens) // rows)
     for part in arrays.blocks(last, length):
+        interruption_point()
         _, state = model.score(inputs_BT[:, part], inputs_BT[:, 1:][:, part], state)
     return state
 
@@ -143,9 +145,11 @@ def windows(
     stream = with_boundary(ids, model.tokenizer.boundary_id)
     call_tokens = call_tokens or model.call_tokens
     most = max(1, call_tokens // TOKENS_PER_ROW)
+    most_tokens = window_tokens(model, call_tokens)
     for batch in span_batches(spans, min(most, model.max_rows or most)):
         reading = 0
-        for start_B, end_B in batch.windows(call_tokens):
+        for start_B, end_B in batch.windows(most_tokens):
+            interruption_point()
             if stop():
                 return
             rows = len(start_B)
@@ -156,6 +160,13 @@ def windows(
             reading = rows
             result, state = step(*gather(ids, stream, start_B, end_B), state)
             yield start_B, end_B, result
+
+
+def window_tokens(model: LanguageModel, call_tokens: int) -> int:
+    """Return how many tokens are read between two interruption points."""
+    # A network knows how many it reads in a second.
+    half_a_second = getattr(model, "piece_tokens", call_tokens) // 2
+    return tokens_of_a_piece(call_tokens, min(half_a_second, INTERRUPTIBLE_TOKENS))
 
 
 def check_scores(logprob: np.ndarray) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from rnnlm.errors import ModelError, TextError, UsageError
-from rnnlm.events import never
+from rnnlm.events import interruption_point, never
 from rnnlm.interface import LanguageModel, Shapes, keeps
 from rnnlm.lm.base.layer_outputs import (
     FEATURES,
@@ -216,6 +216,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
         else:
             encoded = encode_texts(self.codec, texts)
         for chosen in by_length(encoded.token_lengths, TOKENS):
+            interruption_point()
             if stop():
                 return
             inputs = batch_tensors(encoded, chosen, self.device)

@@ -59,7 +59,7 @@ def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
                 schemas.GenerateRequest, handlers.generate, handlers.generate_events
             )
         else:
-            function = _posted(each.asked, each.answer, each.is_short)
+            function = _posted(each.asked, each.answer)
         made.append(Route(each.path, function, methods=[each.method]))
 
     described = json_answer(document(endpoints))
@@ -88,9 +88,7 @@ def endpoints_of(handlers: Handlers) -> list[Endpoint]:
     return [
         Endpoint("/health", handlers.health, None, (schemas.Health,)),
         Endpoint("/models", handlers.list_models, None, (schemas.ModelList,)),
-        Endpoint(
-            "/score", handlers.score, schemas.ScoreRequest, (schemas.ScoreAnswer,), is_short=True
-        ),
+        Endpoint("/score", handlers.score, schemas.ScoreRequest, (schemas.ScoreAnswer,)),
         Endpoint("/next", handlers.next_words, schemas.NextRequest, (schemas.NextAnswer,)),
         Endpoint(
             "/generate",
@@ -122,7 +120,7 @@ async def _without_notices(app: Starlette) -> AsyncIterator[None]:
 # ---- From functions to endpoints.
 
 
-def _got(answer: Callable[[], Awaitable[Struct]]) -> HttpFunction:
+def _got(answer: Callable[[], Awaitable[schemas.Reply]]) -> HttpFunction:
     """Return the endpoint of an answer to a GET."""
 
     async def endpoint(request: Request) -> Response:
@@ -131,21 +129,14 @@ def _got(answer: Callable[[], Awaitable[Struct]]) -> HttpFunction:
     return endpoint
 
 
-def _posted(
-    kind: type[Asked], answer: Callable[[Asked], Awaitable[Struct]], is_short: bool
-) -> HttpFunction:
-    """Return the endpoint of an answer to a POST, whose body is a request of this kind. is_short:
-    it is soon there, so that watching for a client that leaves would take longer than it is
-    worth."""
+def _posted(kind: type[Asked], answer: Callable[[Asked], Awaitable[schemas.Reply]]) -> HttpFunction:
+    """Return the endpoint of an answer to a POST, whose body is a request of this kind."""
     decoder = msgspec.json.Decoder(kind)
 
     async def endpoint(request: Request) -> Response:
         body = await request.body()
         try:
-            answering = answer(decoded(body, decoder))
-            if is_short:
-                return json_answer(await answering)
-            return json_answer(await unless_left(request, answering))
+            return json_answer(await unless_left(request, answer(decoded(body, decoder))))
         except Exception as error:
             return refused(error)
 
@@ -154,7 +145,7 @@ def _posted(
 
 def _streamed(
     kind: type[schemas.GenerateRequest],
-    answer: Callable[[schemas.GenerateRequest], Awaitable[Struct]],
+    answer: Callable[[schemas.GenerateRequest], Awaitable[schemas.Reply]],
     stream: Callable[[schemas.GenerateRequest], AsyncIterator[Struct]],
 ) -> HttpFunction:
     """Return the endpoint of a POST that is answered at once, or event by event."""

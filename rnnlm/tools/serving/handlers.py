@@ -5,9 +5,11 @@ Texts come and go with their request: nothing is kept, and no file is read or wr
 """
 
 import functools
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import Any, cast
+
+from msgspec import Struct
 
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
@@ -15,15 +17,25 @@ from rnnlm.scoring.generation import autocomplete
 from rnnlm.scoring.generation.drawing import SampleUpdate, generate_in_steps
 from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.scoring.rows import record
+from rnnlm.scoring.scorer import Chunk
 from rnnlm.scoring.sentences import of_texts
 from rnnlm.scoring.settings import ScoringSettings
-from rnnlm.tools.serving import line_inspection, schemas
+from rnnlm.tools.serving import costs, line_inspection, schemas
 from rnnlm.tools.serving import settings as limits
+from rnnlm.tools.serving.costs import (
+    BYTES_OF_A_NUMBER,
+    FEW_CHARACTERS,
+    Demand,
+    check_texts,
+    cost_of,
+)
 from rnnlm.tools.serving.refusals import Refusal
 from rnnlm.tools.serving.served import ServedModel, ServedModels
 from rnnlm.tools.serving.settings import ServingSettings
 
 MOST_BEAMS = 64
+NUMBERS_OF_A_SENTENCE = 5
+NUMBERS_OF_A_WORD = 6
 
 
 class Handlers:
@@ -32,6 +44,7 @@ class Handlers:
     def __init__(self, models: ServedModels, settings: ServingSettings) -> None:
         self.models = models
         self.settings = settings
+        self.most = costs.limits_of(settings)
 
     async def health(self) -> schemas.Health:
         """Say that the server answers."""
@@ -43,46 +56,48 @@ class Handlers:
 
     # ---- Probabilities.
 
-    async def score(self, asked: schemas.ScoreRequest) -> schemas.ScoreAnswer:
+    async def score(self, asked: schemas.ScoreRequest) -> schemas.Reply:
         """Score sentences: log-probabilities, surprisals of their words and tokens."""
         model = self.models.doing(asked.model, "score")
-        self._check_texts(asked.sentences, asked.given, asked.source or "")
         settings = _scoring_settings(**schemas.fields_in(asked, ScoringSettings))
         self._check_count("next_words", settings.next_words, limits.MAX_WORDS)
-        sentences = list(of_texts(asked.sentences, asked.given, None, asked.source))
-        chunk = await model.score(sentences, settings)
-        records = [record(score, settings) for score in chunk]
+        demand = _demand_of_scores(model, asked, settings)
+        if self._is_small(demand) and not model.searches_words(settings):
+            sentences = list(of_texts(asked.sentences, asked.given, None, asked.source))
+            chunk = await model.score(sentences, settings)
+            if not settings.next_words:
+                return _scored(model, chunk, settings)
+            return await model.run(lambda: _scored(model, chunk, settings), is_small=True)
 
-        # The place of each word among all words is found by predicting once more.
-        if settings.next_words:
-            scoring = model.scoring
-            assert scoring is not None  # it has scored
-            ranks = await model.run(
-                lambda: line_inspection.word_ranks(scoring, sentences, chunk.scores, settings.eos)
-            )
-            for each, its_ranks in zip(records, ranks, strict=True):
-                for word, rank in zip(each["word_surprisals"], its_ranks, strict=True):
-                    word["rank"] = rank
-        return schemas.ScoreAnswer(
-            model=model.name,
-            signature=str(chunk.signature),
-            scores=cast("list[schemas.SentenceRecord]", records),
-        )
+        def score() -> schemas.ScoreAnswer:
+            sentences = list(of_texts(asked.sentences, asked.given, None, asked.source))
+            return _scored(model, model.scored_alone(sentences, settings), settings)
 
-    async def next_words(self, asked: schemas.NextRequest) -> schemas.NextAnswer:
+        return await self._computed(model, demand, score, is_long=True)
+
+    async def next_words(self, asked: schemas.NextRequest) -> schemas.Reply:
         """Find the likeliest next words; a last word that no white space follows is incomplete."""
         model = self.models.doing(asked.model, "generate")
-        self._check_texts([asked.text])
         self._check_count("n", asked.n, limits.MAX_WORDS)
         core = cast(LanguageModel, model.core)
-        found = await model.run(lambda: autocomplete.next_words(core, asked.text, asked.n))
-        words = [schemas.NextWordRecord(each.word, each.probability) for each in found]
-        return schemas.NextAnswer(model=model.name, next=words)
 
-    async def inspect(self, asked: schemas.InspectRequest) -> schemas.InspectAnswer:
+        def find() -> schemas.NextAnswer:
+            found = autocomplete.next_words(core, asked.text, asked.n)
+            words = [schemas.NextWordRecord(each.word, each.probability) for each in found]
+            return schemas.NextAnswer(model=model.name, next=words)
+
+        demand = Demand(
+            readings=[(asked.text,)],
+            tokenizer=model.tokenizer,
+            numbers=lambda tokens: asked.n,
+            bytes_of_a_number=BYTES_OF_A_NUMBER + model.longest_symbol,
+        )
+        is_searched = not model.tokenizer.starts_word_V.all()
+        return await self._computed(model, demand, find, is_long=is_searched)
+
+    async def inspect(self, asked: schemas.InspectRequest) -> schemas.Reply:
         """Show what a model did at each word of a line."""
         model = self.models.named(asked.model)
-        self._check_texts([asked.text])
         if asked.what not in model.record.can:
             able = [each.name for each in self.models if asked.what in each.record.can]
             raise Refusal(
@@ -91,17 +106,23 @@ class Handlers:
                 "",
                 f"ask {' or '.join(able)}"
                 if able
-                else ("GET /models lists what each model supports"),
+                else "GET /models lists what each model supports",
             )
-        return await model.run(
-            lambda: line_inspection.INSPECTIONS[asked.what](model.core, asked.text)
+        inspection = line_inspection.INSPECTIONS[asked.what]
+        demand = Demand(
+            readings=[(asked.text,)],
+            tokenizer=model.tokenizer,
+            numbers=lambda tokens: inspection.numbers(model.core, tokens),
+        )
+        return await self._computed(
+            model, demand, lambda: inspection.show(model.core, asked.text), is_long=True
         )
 
     # ---- Text.
 
-    async def generate(self, asked: schemas.GenerateRequest) -> schemas.GenerateAnswer:
+    async def generate(self, asked: schemas.GenerateRequest) -> schemas.Reply:
         """Draw texts."""
-        model, steps = self._drawn(asked)
+        model, steps = await self._drawn(asked)
         samples = []
         async for pieces in steps:
             samples += [piece.sample for piece in pieces if piece.sample]
@@ -113,7 +134,7 @@ class Handlers:
         self, asked: schemas.GenerateRequest
     ) -> AsyncIterator[schemas.PieceEvent | schemas.DoneEvent]:
         """Draw texts, and yield what each step adds to them; all of them at the end."""
-        _, steps = self._drawn(asked)
+        _, steps = await self._drawn(asked)
         samples = []
         async for pieces in steps:
             for piece in pieces:
@@ -124,37 +145,42 @@ class Handlers:
         samples.sort(key=lambda sample: sample.number)
         yield schemas.DoneEvent(True, samples)
 
-    def _drawn(
+    async def _drawn(
         self, asked: schemas.GenerateRequest
     ) -> tuple[ServedModel, AsyncIterator[list[SampleUpdate]]]:
         """Return the model, and the steps in which it draws the requested texts."""
         model = self.models.doing(asked.model, "generate")
         drawing = GenerationSettings(**schemas.fields_in(asked, GenerationSettings))
-        self._check_texts([drawing.prompt])
         self._check_count("num", drawing.num, limits.MAX_SAMPLES)
         self._check_count("max_tokens", drawing.max_tokens, self.settings.max_tokens)
+        demand = Demand(
+            readings=[(drawing.prompt,)],
+            tokenizer=model.tokenizer,
+            drawn=lambda tokens: drawing.num * drawing.max_tokens,
+        )
+        if not self._is_small(demand):
+            await model.run(lambda: cost_of(demand, self.most))
         steps = generate_in_steps(cast(LanguageModel, model.core), drawing)
         return model, model.steps(steps)
 
     # ---- N-best lists.
 
-    async def rescore(self, asked: schemas.RescoreRequest) -> schemas.RescoreAnswer:
+    async def rescore(self, asked: schemas.RescoreRequest) -> schemas.Reply:
         """Reorder n-best lists with the weights that were tuned for them."""
         from rnnlm.tools.rescoring import files
         from rnnlm.tools.rescoring.nbest import Hypothesis, Utterance
         from rnnlm.tools.rescoring.rescorer import rescore
 
-        texts = []
+        readings = []
         utterances = []
         for number, each in enumerate(asked.utterances, start=1):
-            its_texts = [hypothesis.text for hypothesis in each.hypotheses]
-            texts += [*its_texts, each.source or "", each.ref or ""]
+            beside = (each.source or "", each.ref or "")
+            readings += [(hypothesis.text, *beside) for hypothesis in each.hypotheses]
             hypotheses = [Hypothesis(one.text, one.score) for one in each.hypotheses]
             name = str(each.utt) or str(number)
             utterances.append(
                 Utterance(name, tuple(hypotheses), each.ref, f"utterance {number}", each.source)
             )
-        self._check_texts([text for text in texts if text])
 
         # The models that the weights were tuned for, whatever they are called here.
         weights = asked.weights
@@ -171,88 +197,195 @@ class Handlers:
                 f"for {', '.join(weights.models)}; GET /models lists those that are served",
             )
         first = self.models.named(next(iter(models)))
-        try:
-            found = await first.run(lambda: rescore(utterances, models, weights))
-        except ModelError as error:
-            raise UsageError(error.what, error.why, error.hint) from None
-        records = [files.record(each) for each in found.utterances]
-        return schemas.RescoreAnswer(
-            models=list(models), utterances=cast("list[schemas.RescoredUtterance]", records)
+
+        def reorder() -> schemas.RescoreAnswer:
+            try:
+                found = rescore(utterances, models, weights)
+            except ModelError as error:
+                raise UsageError(error.what, error.why, error.hint) from None
+            records = [files.record(each) for each in found.utterances]
+            return schemas.RescoreAnswer(
+                models=list(models), utterances=cast("list[schemas.RescoredUtterance]", records)
+            )
+
+        demand = Demand(
+            readings=readings,
+            tokenizer=first.tokenizer,
+            models=len(models),
+            numbers=lambda tokens: len(readings) * (4 + 3 * len(models)),
         )
+        return await self._computed(first, demand, reorder, is_long=True)
 
     # ---- Labels and translations.
 
-    async def tag(self, asked: schemas.TagRequest) -> schemas.TagAnswer:
+    async def tag(self, asked: schemas.TagRequest) -> schemas.Reply:
         """Label the words of sentences."""
         from rnnlm.tasks.labelling.tagging import tag
 
         model = self.models.doing(asked.model, "tag")
-        sentences = asked.sentences
-        joined = [each if isinstance(each, str) else " ".join(each) for each in sentences]
-        self._check_texts(joined)
-        self._check_count("nbest", asked.nbest, limits.MAX_SAMPLES)
-        found = await model.run(
-            lambda: tag(model.core, sentences, nbest=asked.nbest, probabilities=asked.probabilities)
-        )
-        records = [each.to_dict() for each in found]
-        return schemas.TagAnswer(
-            model=model.name, sentences=cast("list[schemas.TaggedRecord]", records)
-        )
+        sentences, nbest = asked.sentences, asked.nbest
+        self._check_count("nbest", nbest, limits.MAX_SAMPLES)
 
-    async def classify(self, asked: schemas.ClassifyRequest) -> schemas.ClassifyAnswer:
+        def find() -> schemas.TagAnswer:
+            found = tag(model.core, sentences, nbest=nbest, probabilities=asked.probabilities)
+            records = [each.to_dict() for each in found]
+            return schemas.TagAnswer(
+                model=model.name, sentences=cast("list[schemas.TaggedRecord]", records)
+            )
+
+        # A sequence of labels for each column; their probabilities, of all labels of each word.
+        label_counts = _label_counts(model)
+        of_a_word = len(label_counts) * nbest
+        if asked.probabilities:
+            of_a_word += sum(label_counts)
+        demand = Demand(
+            readings=[(each if isinstance(each, str) else " ".join(each),) for each in sentences],
+            tokenizer=model.tokenizer,
+            numbers=lambda tokens: tokens * of_a_word,
+        )
+        return await self._computed(model, demand, find)
+
+    async def classify(self, asked: schemas.ClassifyRequest) -> schemas.Reply:
         """Label whole texts."""
         from rnnlm.tasks.labelling.tagging import classify
 
         model = self.models.doing(asked.model, "classify")
-        self._check_texts(asked.texts)
-        found = await model.run(lambda: classify(model.core, asked.texts))
-        records = [each.to_dict(asked.top) for each in found]
-        return schemas.ClassifyAnswer(
-            model=model.name, texts=cast("list[schemas.ClassifiedRecord]", records)
-        )
 
-    async def translate(self, asked: schemas.TranslateRequest) -> schemas.TranslateAnswer:
+        def find() -> schemas.ClassifyAnswer:
+            records = [each.to_dict(asked.top) for each in classify(model.core, asked.texts)]
+            return schemas.ClassifyAnswer(
+                model=model.name, texts=cast("list[schemas.ClassifiedRecord]", records)
+            )
+
+        labels = sum(_label_counts(model))
+        demand = Demand(
+            readings=[(text,) for text in asked.texts],
+            tokenizer=model.tokenizer,
+            numbers=lambda tokens: labels * len(asked.texts),
+        )
+        return await self._computed(model, demand, find)
+
+    async def translate(self, asked: schemas.TranslateRequest) -> schemas.Reply:
         """Write a line for each line."""
         from rnnlm.lm.base import loading
         from rnnlm.tasks.seq2seq.decoding import Translator
         from rnnlm.tasks.seq2seq.options import DecodingSettings
 
         model = self.models.doing(asked.model, "translate")
-        self._check_texts(asked.sources)
         settings = DecodingSettings(**schemas.fields_in(asked, DecodingSettings))
         self._check_count("nbest", settings.nbest, MOST_BEAMS)
         self._check_count("beam", settings.width, MOST_BEAMS)
         translator = Translator(loading.model_for("translate", model.core), settings)
-        found = await model.run(lambda: list(translator.translate(asked.sources)))
-        records = [each.to_dict() for each in found]
-        return schemas.TranslateAnswer(
-            model=model.name, lines=cast("list[schemas.TranslatedRecord]", records)
+        sources = asked.sources
+
+        def translate() -> schemas.TranslateAnswer:
+            records = [each.to_dict() for each in translator.translate(sources)]
+            return schemas.TranslateAnswer(
+                model=model.name, lines=cast("list[schemas.TranslatedRecord]", records)
+            )
+
+        def written(tokens: int) -> int:
+            return settings.limit(tokens) + settings.limit(0) * len(sources)
+
+        # Attention has a number for each token of a line and of its source: of about as many tokens
+        # as the source has characters among all.
+        longest_share = max(map(len, sources)) / max(1, sum(map(len, sources)))
+
+        def numbers(tokens: int) -> int:
+            if not settings.attention:
+                return 2 * settings.nbest * len(sources)
+            of_the_longest = settings.limit(int(tokens * longest_share))
+            return settings.nbest * tokens * of_the_longest
+
+        demand = Demand(
+            readings=[(source,) for source in sources],
+            tokenizer=model.tokenizer,
+            drawn=lambda tokens: settings.width * written(tokens),
+            numbers=numbers,
         )
+        return await self._computed(model, demand, translate, is_long=True)
 
     # ---- Limits.
 
-    def _check_texts(self, texts: Sequence[str], *others: str) -> None:
-        """Refuse more texts, or longer ones, than a request may have."""
-        if len(texts) > self.settings.max_sentences:
-            raise Refusal(
-                413,
-                f"{len(texts):,} texts in one request",
-                f"the limit is {self.settings.max_sentences:,}",
-                "send several requests",
-            )
-        characters = _characters(texts) + _characters(others)
-        if characters > self.settings.max_characters:
-            raise Refusal(
-                413,
-                f"{characters:,} characters of text in one request",
-                f"the limit is {self.settings.max_characters:,}",
-                "send several requests",
-            )
+    def _is_small(self, demand: Demand) -> bool:
+        """Return whether a request is soon answered; refuse one that is too large. What is not
+        small may still be too large: `cost_of` says so, in a thread."""
+        check_texts(demand, self.most)
+        if demand.characters > FEW_CHARACTERS:
+            return False
+        return cost_of(demand, self.most).is_small
+
+    async def _computed(
+        self, model: ServedModel, demand: Demand, answer: Callable[[], Struct],
+        is_long: bool = False,
+    ) -> schemas.Reply:  # fmt: skip
+        """Compute an answer in a thread, unless the request is too large. is_long: it takes long,
+        however small the request is."""
+        if self._is_small(demand) and not is_long:
+            return await model.run(answer, is_small=True)
+
+        # Large answers are written in the thread, too.
+        def encoded() -> bytes:
+            cost_of(demand, self.most)
+            return schemas.encode(answer())
+
+        return await model.run(encoded)
 
     def _check_count(self, name: str, count: int, most: int) -> None:
         """Refuse to find or draw more than a request may ask for."""
         if count > most:
             raise Refusal(422, f"{name} is {count:,}", f"the limit of this server is {most:,}")
+
+
+# ---- Scores.
+
+
+def _demand_of_scores(
+    model: ServedModel, asked: schemas.ScoreRequest, settings: ScoringSettings
+) -> Demand:
+    """Return what scoring the sentences takes: context and source are read with each of them."""
+    beside = (asked.given, asked.source or "")
+
+    def numbers(tokens: int) -> int:
+        count = NUMBERS_OF_A_SENTENCE * len(asked.sentences)
+        if settings.tokens:
+            count += tokens
+        if settings.words:
+            words = sum(len(text.split()) + 1 for text in asked.sentences)
+            of_a_word = NUMBERS_OF_A_WORD + settings.next_words
+            count += words * of_a_word
+        return count
+
+    width = BYTES_OF_A_NUMBER
+    if settings.next_words:
+        width += model.longest_symbol
+    assert model.scoring is not None  # `score` is for models that give probabilities
+    return Demand(
+        readings=[(text, *beside) for text in asked.sentences],
+        tokenizer=model.scoring.tokenizer,
+        numbers=numbers,
+        bytes_of_a_number=width,
+    )
+
+
+def _scored(model: ServedModel, chunk: Chunk, settings: ScoringSettings) -> schemas.ScoreAnswer:
+    """Return the answer that has these scores."""
+    records = [record(score, settings) for score in chunk]
+
+    # The rank of each word among all words is found by predicting once more.
+    if settings.next_words:
+        assert model.scoring is not None  # it has scored
+        ranks = line_inspection.word_ranks(
+            model.scoring, chunk.sentences, chunk.scores, settings.eos
+        )
+        for each, its_ranks in zip(records, ranks, strict=True):
+            for word, rank in zip(each["word_surprisals"], its_ranks, strict=True):
+                word["rank"] = rank
+    return schemas.ScoreAnswer(
+        model=model.name,
+        signature=str(chunk.signature),
+        scores=cast("list[schemas.SentenceRecord]", records),
+    )
 
 
 @functools.lru_cache(maxsize=256)
@@ -261,5 +394,7 @@ def _scoring_settings(**asked: Any) -> ScoringSettings:
     return ScoringSettings(**asked, unscorable="null")
 
 
-def _characters(texts: Iterable[str]) -> int:
-    return sum(map(len, texts))
+def _label_counts(model: ServedModel) -> list[int]:
+    """Return how many labels each column of a tagger or classifier has."""
+    codec: Any = model.core.tokenizer
+    return [len(column.symbols) for column in codec.columns]

@@ -3,6 +3,8 @@ on each prediction, the orders at which n-grams were found, and the ranks of wor
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -93,8 +95,37 @@ def _finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-Inspection = Callable[[LanguageModel | LabelModel, str], schemas.InspectAnswer]
-INSPECTIONS: dict[str, Inspection] = {"gates": gates, "influence": influence, "orders": orders}
+@dataclass(frozen=True)
+class Inspection:
+    """What a model did at each word of a line. numbers: how many are answered for a line of so many
+    tokens."""
+
+    show: Callable[[LanguageModel | LabelModel, str], schemas.InspectAnswer]
+    numbers: Callable[[LanguageModel | LabelModel, int], int]
+
+
+def _gate_numbers(core: Any, tokens: int) -> int:
+    from rnnlm.lm.neural.layers.layers import named_layers
+
+    of_a_token = 0
+    for layer in named_layers(core.network).values():
+        of_a_token += max(1, layer.gates) * (1 + min(layer.width, FIRST_UNITS))
+    return tokens * of_a_token
+
+
+def _influence_numbers(core: Any, tokens: int) -> int:
+    return tokens * (tokens + 1) // 2
+
+
+def _order_numbers(core: Any, tokens: int) -> int:
+    return 2 * tokens * core.order
+
+
+INSPECTIONS = {
+    "gates": Inspection(gates, _gate_numbers),
+    "influence": Inspection(influence, _influence_numbers),
+    "orders": Inspection(orders, _order_numbers),
+}
 
 
 # ---- Ranks of words.

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from rnnlm.tools.serving.schemas import ErrorAnswer
+from rnnlm.tools.serving.schemas import ErrorAnswer, Reply
 
 REFERENCES = "#/components/schemas/{name}"
 REFUSALS = {
@@ -22,15 +22,13 @@ REFUSALS = {
 @dataclass(frozen=True)
 class Endpoint:
     """An endpoint. asked: the type of its request; None of a GET. gives: the types that an answer
-    may have; events: those of the events of a stream, where it gives one. is_short: an answer does
-    not take long."""
+    may have; events: those of the events of a stream, where it gives one."""
 
     path: str
-    answer: Callable[..., Awaitable[Struct]]
+    answer: Callable[..., Awaitable[Reply]]
     asked: type[Struct] | None
     gives: tuple[type[Struct], ...]
     events: tuple[type[Struct], ...] = ()
-    is_short: bool = False
 
     @property
     def method(self) -> str:

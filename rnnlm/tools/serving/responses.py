@@ -16,6 +16,8 @@ from rnnlm.tools.serving import schemas
 from rnnlm.tools.serving.refusals import Refusal, error_record, refusal_of
 
 Asked = TypeVar("Asked", bound=Struct)
+Result = TypeVar("Result")
+SOON_SECONDS = 0.02
 HttpFunction = Callable[[Request], Awaitable[Response]]
 
 
@@ -29,18 +31,23 @@ async def server_sent(first: Struct, rest: AsyncIterator[Struct]) -> AsyncIterat
         yield b"data: " + schemas.encode(error_record(refusal_of(error))) + b"\n\n"
 
 
-async def unless_left(request: Request, answer: Awaitable[Struct]) -> Struct:
+async def unless_left(request: Request, answer: Awaitable[Result]) -> Result:
     """Wait for an answer; give it up when the client leaves."""
     answering = asyncio.ensure_future(answer)
-    leaving = asyncio.ensure_future(_left(request))
+    leaving: asyncio.Future[None] | None = None
     try:
-        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        # Most are soon there: watching the client would take longer than it is worth.
+        await asyncio.wait({answering}, timeout=SOON_SECONDS)
+        if not answering.done():
+            leaving = asyncio.ensure_future(_left(request))
+            await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not answering.done():
             raise Refusal(499, "the client has disconnected")
         return answering.result()
     finally:
         answering.cancel()
-        leaving.cancel()
+        if leaving is not None:
+            leaving.cancel()
 
 
 async def _left(request: Request) -> None:
@@ -61,9 +68,10 @@ def decoded(body: bytes, decoder: msgspec.json.Decoder[Asked]) -> Asked:
         raise Refusal(400, "the body is not JSON", str(error)) from None
 
 
-def json_answer(answer: Struct | dict[str, Any], status: int = 200) -> Response:
+def json_answer(answer: schemas.Reply | dict[str, Any], status: int = 200) -> Response:
     """Return an answer as JSON."""
-    return Response(schemas.encode(answer), status, media_type="application/json")
+    body = answer if isinstance(answer, bytes) else schemas.encode(answer)
+    return Response(body, status, media_type="application/json")
 
 
 def refused(error: Exception) -> Response:

@@ -473,4 +473,6 @@ class ErrorAnswer(Struct, frozen=True, forbid_unknown_fields=True):
     error: Problem
 
 
+Reply = Struct | bytes  # an answer, or an answer that is JSON already
+
 encode = msgspec.json.Encoder().encode

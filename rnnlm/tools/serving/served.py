@@ -3,15 +3,12 @@
 What waits to be scored is scored in one call: alone in its call, a request gives the figures of the
 command line to the digit, with others the same figures up to the rounding of larger batches. A
 network scores in its own thread; n-gram models, which take microseconds a word, between two turns
-of the event loop. What takes longer is done by other threads, step by step where it has steps; so
-it does not block others.
+of the event loop. Larger requests are computed by the threads of work.py.
 """
 
 import asyncio
-import contextlib
 import functools
 import itertools
-import queue
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -21,7 +18,7 @@ from typing import Any, TypeVar, cast
 from rnnlm import registry
 from rnnlm.errors import nearest
 from rnnlm.evaluation.comparison.pairing import names_of
-from rnnlm.interface import LanguageModel
+from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.registry import LabelModel
@@ -29,20 +26,20 @@ from rnnlm.scoring.scorer import Chunk, SentenceScorer
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.storage.manifest import read_manifest
+from rnnlm.tools.serving import costs, work
 from rnnlm.tools.serving.line_inspection import inspections_of
 from rnnlm.tools.serving.refusals import Refusal
 from rnnlm.tools.serving.schemas import ModelRecord
+from rnnlm.tools.serving.work import FairWork, Outcome, finish, tell
 
 Result = TypeVar("Result")
-Found = tuple["asyncio.Future[Result]", Result | Exception]  # who waits, and for what
 
-# What is scored in one call: more would only make those wait that come next. A request that is
-# larger by itself counts as longer work.
-SENTENCES_AT_ONCE = 64
-CHARACTERS_AT_ONCE = 16_000
-CHARACTERS_WITH_LIKELY_WORDS = 1000  # whole distributions are looked at
+# What is scored in one call: more would only make those wait that come next.
+SENTENCES_AT_ONCE = costs.FEW_TEXTS
+CHARACTERS_AT_ONCE = 2 * costs.FEW_CHARACTERS
 SCORERS_KEPT = 16  # for the settings that were asked for last
-LONG_WORK_AT_ONCE = 2  # threads, whatever the number of models: processors are few
+SMALL_WORK_AT_ONCE = 1
+LONG_WORK_AT_ONCE = 2
 COMMANDS = ("score", "generate", "rescore", "tag", "classify", "translate")
 
 # ---- What waits for a thread.
@@ -56,79 +53,81 @@ class _Scoring:
     settings: ScoringSettings
     done: "asyncio.Future[Chunk]"
     characters: int
+    client: str
 
 
 @dataclass
 class _Waiting:
-    """The queue of a model."""
+    """What waits to be scored by a model, by client; the client who is next comes first."""
 
     changed: threading.Condition = field(default_factory=threading.Condition)
-    scorings: deque[_Scoring] = field(default_factory=deque)
+    by_client: dict[str, deque[_Scoring]] = field(default_factory=dict)
 
     def add(self, scoring: _Scoring) -> None:
         """Have sentences wait, and wake the thread that scores them."""
         with self.changed:
-            self.scorings.append(scoring)
+            self.by_client.setdefault(scoring.client, deque()).append(scoring)
             self.changed.notify()
 
     def take(self) -> list[_Scoring]:
         """Wait until there is something to score, and take what is scored in the next call."""
         with self.changed:
-            while not self.scorings:
+            while not self.by_client:
                 self.changed.wait()
             return self.take_some()
 
     def take_some(self) -> list[_Scoring]:
-        """Take what came first, and what goes with it."""
-        batch = [self.scorings.popleft()]
-        sentences, characters = len(batch[0].sentences), batch[0].characters
-        others: deque[_Scoring] = deque()
-        while self.scorings:
-            each = self.scorings.popleft()
-            fits = (
-                sentences + len(each.sentences) <= SENTENCES_AT_ONCE
-                and characters + each.characters <= CHARACTERS_AT_ONCE
-            )
-            if fits and each.settings == batch[0].settings:
-                batch.append(each)
-                sentences += len(each.sentences)
-                characters += each.characters
-            else:
-                others.append(each)
-        self.scorings = others
-        return batch
+        """Take what goes together: one of each client in turn, until no more fits."""
+        batch = _Batch()
+        served: dict[str, None] = {}  # clients
+        is_full = False
+        while not is_full:
+            is_full = True
+            for client, scorings in self.by_client.items():
+                fitting = next(filter(batch.fits, scorings), None)
+                if fitting is not None:
+                    scorings.remove(fitting)
+                    batch.add(fitting)
+                    served[client] = None
+                    is_full = False
+        # Those who were served come last next time.
+        for client in served:
+            scorings = self.by_client.pop(client)
+            if scorings:
+                self.by_client[client] = scorings
+        return batch.scorings
 
 
-class LongWork:
-    """Threads for what takes longer. They end with the process, whatever they are at."""
+@dataclass
+class _Batch:
+    """What is scored in one call."""
 
-    def __init__(self, threads: int = LONG_WORK_AT_ONCE) -> None:
-        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        for number in range(threads):
-            name = f"long work {number + 1}"
-            threading.Thread(target=self._work, name=name, daemon=True).start()
+    scorings: list[_Scoring] = field(default_factory=list)
+    sentences: int = 0
+    characters: int = 0
 
-    async def call(self, function: Callable[[], Result]) -> Result:
-        """Call a function in one of the threads; what is left before it begins is not called."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Result] = loop.create_future()
+    def fits(self, scoring: _Scoring) -> bool:
+        """Return whether more sentences go into this call."""
+        if not self.scorings:
+            return True
+        return (
+            self.sentences + len(scoring.sentences) <= SENTENCES_AT_ONCE
+            and self.characters + scoring.characters <= CHARACTERS_AT_ONCE
+            and scoring.settings == self.scorings[0].settings
+        )
 
-        def called() -> None:
-            if done.cancelled():
-                return
-            result: Result | Exception
-            try:
-                result = function()
-            except Exception as error:
-                result = error
-            _tell(loop, [(done, result)])
+    def add(self, scoring: _Scoring) -> None:
+        self.scorings.append(scoring)
+        self.sentences += len(scoring.sentences)
+        self.characters += scoring.characters
 
-        self._calls.put(called)
-        return await done
 
-    def _work(self) -> None:
-        while True:
-            self._calls.get()()
+class Threads:
+    """The threads that all models share, whatever their number: processors are few."""
+
+    def __init__(self) -> None:
+        self.small = FairWork(SMALL_WORK_AT_ONCE)
+        self.long = FairWork(LONG_WORK_AT_ONCE)
 
 
 class ServedModel:
@@ -139,7 +138,7 @@ class ServedModel:
     """
 
     def __init__(
-        self, name: str, core: LanguageModel | LabelModel, long_work: LongWork | None = None
+        self, name: str, core: LanguageModel | LabelModel, threads: Threads | None = None
     ) -> None:
         self.name = name
         self.core = core
@@ -148,46 +147,44 @@ class ServedModel:
         if "score" in self.task.commands:
             self.scoring = loading.scoring_model_of(core)
         self.record = record_of(name, core)
+        self.tokenizer = _tokenizer_of(core)
+        self.longest_symbol = max(map(len, self.tokenizer.symbols()))
         self._scorer = functools.lru_cache(SCORERS_KEPT)(self._scorer_of)
         self._is_quick = isinstance(core, NgramModel)
         self._waiting, self._soon = _Waiting(), _Waiting()
-        self._long_work = long_work or LongWork()
+        self._threads = threads or Threads()
         threading.Thread(target=self._compute, name=f"model {name}", daemon=True).start()
 
     # ---- What endpoints ask for, in the thread of the event loop.
 
     async def score(self, sentences: list[Sentence], settings: ScoringSettings) -> Chunk:
-        """Score sentences, together with those of other requests that wait, too."""
+        """Score a few sentences, together with those of other requests that wait, too."""
         characters = sum(len(each.text) + len(each.given) for each in sentences)
-        most = CHARACTERS_WITH_LIKELY_WORDS if settings.next_words else CHARACTERS_AT_ONCE
-        is_long = len(sentences) > SENTENCES_AT_ONCE or characters > most
-        if is_long or self._searches_words(settings):
-            return await self.run(lambda: self._scored_alone(sentences, settings))
-        loop = asyncio.get_running_loop()
-        scoring = _Scoring(sentences, settings, loop.create_future(), characters)
+        done: asyncio.Future[Chunk] = asyncio.get_running_loop().create_future()
+        scoring = _Scoring(sentences, settings, done, characters, work.client.get())
         if self._is_quick and not settings.next_words:
             # All requests that have arrived by now are scored at the loop's next turn.
-            if not self._soon.scorings:
-                loop.call_soon(self._score_soon)
-            self._soon.scorings.append(scoring)
+            if not self._soon.by_client:
+                done.get_loop().call_soon(self._score_soon)
+            self._soon.add(scoring)
         else:
             self._waiting.add(scoring)
-        return await scoring.done
+        return await done
 
-    def _searches_words(self, settings: ScoringSettings) -> bool:
+    def searches_words(self, settings: ScoringSettings) -> bool:
         """Return whether likely words are searched for piece by piece, which takes long."""
         assert self.scoring is not None  # `score` is for models that give probabilities
         return bool(settings.next_words and not self.scoring.tokenizer.starts_word_V.all())
 
-    async def run(self, function: Callable[[], Result]) -> Result:
-        """Call a function that may take long."""
-        return await self._long_work.call(function)
+    async def run(self, function: Callable[[], Result], is_small: bool = False) -> Result:
+        """Call a function in a thread. is_small: it is soon done."""
+        return await (self._threads.small if is_small else self._threads.long).call(function)
 
     async def steps(self, steps: Iterator[Result]) -> AsyncIterator[Result]:
         """Yield what `steps` yields, where each step is short and they may be many. Once no client
         waits for the next one, none is taken."""
         while True:
-            taken = await self._long_work.call(lambda: list(itertools.islice(steps, 1)))
+            taken = await self._threads.long.call(lambda: list(itertools.islice(steps, 1)))
             if not taken:
                 return
             yield taken[0]
@@ -197,17 +194,20 @@ class ServedModel:
     def _compute(self) -> None:
         while True:
             batch = self._waiting.take()
-            _tell(batch[0].done.get_loop(), self._score(batch))
+            tell(batch[0].done.get_loop(), self._score(batch))
 
     def _score_soon(self) -> None:
-        while self._soon.scorings:
-            _finish(self._score(self._soon.take_some()))
+        finish(self._score(self._soon.take_some()))
+        # One call a turn of the loop.
+        if self._soon.by_client:
+            asyncio.get_running_loop().call_soon(self._score_soon)
 
-    def _scored_alone(self, sentences: list[Sentence], settings: ScoringSettings) -> Chunk:
+    def scored_alone(self, sentences: list[Sentence], settings: ScoringSettings) -> Chunk:
+        """Score sentences in the thread that calls."""
         [chunk] = self._scorer_of(settings).side_by_side([sentences])
         return chunk
 
-    def _score(self, batch: list[_Scoring]) -> "list[Found[Chunk]]":
+    def _score(self, batch: list[_Scoring]) -> "list[Outcome[Chunk]]":
         """Score what was taken together. Return what was found for each who still waits."""
         batch = [each for each in batch if not each.done.cancelled()]
         if not batch:
@@ -225,24 +225,6 @@ class ServedModel:
     def _scorer_of(self, settings: ScoringSettings) -> SentenceScorer:
         assert self.scoring is not None  # `score` is for models that give probabilities
         return SentenceScorer(self.scoring, settings)
-
-
-def _finish(found: Sequence[Found[Result]]) -> None:
-    """Give those who wait what was found for them, in the thread of the event loop."""
-    for done, result in found:
-        if done.done():  # who waited has left
-            continue
-        if isinstance(result, Exception):
-            done.set_exception(result)
-        else:
-            done.set_result(result)
-
-
-def _tell(loop: asyncio.AbstractEventLoop, found: Sequence[Found[Result]]) -> None:
-    """Have the thread of the event loop give out what was found; a server that has stopped has
-    none."""
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(_finish, found)
 
 
 class ServedModels:
@@ -263,11 +245,11 @@ class ServedModels:
         """Load models, each to be called by the last part of its folder, or by as many as
         distinguish it from the others."""
         called = names_of(names, None)
-        long_work = LongWork()
+        threads = Threads()
         models = []
         for name, given in zip(called, names, strict=True):
             core = loading.load(given, device)
-            models.append(ServedModel(name, core, long_work))
+            models.append(ServedModel(name, core, threads))
             # Messages name a model by its origin, which is private.
             origin = loading.origin_of(core)
             if origin is not None:
@@ -289,6 +271,15 @@ class ServedModels:
         model = self.named(name)
         registry.check_use(command, model.task.name, model.name)
         return model
+
+
+def _tokenizer_of(core: LanguageModel | LabelModel) -> Tokenizer:
+    """Return the tokenizer of the texts that a model reads; models of other tasks have it in their
+    codec."""
+    found: Any = core.tokenizer
+    for name in ("tokenizer", "source"):
+        found = getattr(found, name, found)
+    return cast(Tokenizer, found)
 
 
 # ---- What GET /models says of a model.

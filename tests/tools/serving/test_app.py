@@ -157,6 +157,7 @@ def small_client(monkeypatch):
     [
         ("/score", {"sentences": ["a"] * 3}, {"sentences": ["a"] * 4}, 413),
         ("/score", {"sentences": ["a" * 40]}, {"sentences": ["a" * 40], "given": "a"}, 413),
+        ("/score", {"sentences": ["a"] * 2, "given": "a" * 19}, {"given": "a" * 20}, 413),
         ("/score", {"sentences": ["a"], "next_words": 4}, {"next_words": 5}, 422),
         ("/next", {"text": "a" * 40, "n": 4}, {"text": "a" * 41}, 413),
         ("/next", {"n": 4}, {"n": 5}, 422),

@@ -1,6 +1,7 @@
 """Requests that come together are scored together, and longer work holds up none of them."""
 
 import asyncio
+import json
 import threading
 
 import pytest
@@ -11,7 +12,10 @@ from rnnlm.scoring.scorer import SentenceScorer
 from rnnlm.scoring.sentences import of_texts
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.tools.serving import served
+from rnnlm.tools.serving.handlers import Handlers
+from rnnlm.tools.serving.schemas import ScoreRequest
 from rnnlm.tools.serving.served import LONG_WORK_AT_ONCE, SENTENCES_AT_ONCE, ServedModel
+from rnnlm.tools.serving.settings import ServingSettings
 from support.tiny_models import LINES, fit
 
 PLAIN, WORDS = ScoringSettings(), ScoringSettings(words=True)
@@ -108,39 +112,41 @@ def test_one_that_fails_fails_alone(translator, calls):
 
 
 @pytest.mark.parametrize(
-    "texts, settings",
+    "asked",
     [
-        (["the cat"] * (SENTENCES_AT_ONCE + 1), PLAIN),
-        (["the cat " * 2001], PLAIN),
-        (["the cat " * 126], ScoringSettings(words=True, next_words=2)),
+        {"sentences": ["the cat"] * (SENTENCES_AT_ONCE + 1)},
+        {"sentences": ["the cat " * 501]},
+        {"sentences": ["the cat"], "given": "the " * 1000},
+        {"sentences": ["the cat " * 126], "next_words": 20},
     ],
 )
-def test_longer_work_holds_up_no_scores(monkeypatch, texts, settings):
+def test_longer_work_holds_up_no_scores(monkeypatch, asked):
     model = ServedModel("kn", fit("ngram"))
+    handlers = Handlers(served.ServedModels([model]), ServingSettings())
     may_go = threading.Event()
-    original = model._scored_alone
+    original = model.scored_alone
 
     def held_up(sentences, settings):
         assert may_go.wait(60)
         return original(sentences, settings)
 
-    monkeypatch.setattr(model, "_scored_alone", held_up)
+    monkeypatch.setattr(model, "scored_alone", held_up)
 
     async def ask():
-        large = asyncio.ensure_future(model.score(list(of_texts(texts)), settings))
+        large = asyncio.ensure_future(handlers.score(ScoreRequest(**asked)))
         others = [
             asyncio.ensure_future(model.run(lambda: may_go.wait(60)))
             for _ in range(LONG_WORK_AT_ONCE)
         ]
-        small = await asyncio.wait_for(model.score(list(of_texts(["the cat"])), PLAIN), 30)
+        small = await asyncio.wait_for(handlers.score(ScoreRequest(sentences=["the cat"])), 30)
         assert not large.done() and not any(each.done() for each in others)
         may_go.set()
         await asyncio.gather(*others)
-        return small, await large
+        return small, json.loads(await large)
 
     small, large = asyncio.run(ask())
-    assert [each.text for each in small.scores] == ["the cat"]
-    assert [each.text for each in large.scores] == texts
+    assert [each["text"] for each in small.scores] == ["the cat"]
+    assert [each["text"] for each in large["scores"]] == asked["sentences"]
 
 
 def test_what_is_left_is_not_computed():

@@ -1,0 +1,140 @@
+"""What a request makes the server read, compute and answer, and its limits: one function for all
+endpoints, asked before anything is computed.
+
+Texts are counted by characters first. Where so many characters could be too many tokens, they are
+encoded and counted again.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rnnlm.interface import Tokenizer
+from rnnlm.tools.serving.refusals import Refusal
+from rnnlm.tools.serving.settings import ServingSettings
+
+BYTES_OF_A_NUMBER = 64  # of an answer in JSON: with its name and its share of a record
+BYTES_OF_A_CHARACTER = 8  # a text comes again as words and as tokens, and may be escaped
+MOST_BYTES_OF_A_CHARACTER = 4  # in UTF-8: no tokenizer makes more tokens
+
+# Of a request that is soon answered
+FEW_TEXTS = 64
+FEW_CHARACTERS = 4_000
+FEW_NUMBERS = 4_000
+ByTokens = Callable[[int], int]  # the tokens that are read -> what follows from them
+
+
+def none(tokens: int) -> int:
+    """Return 0, whatever is read."""
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What a request asks for.
+
+    readings: what is read for each text: the text, and what is read with it, such as its context or
+    its source. models: how many read it. drawn: the most tokens that are written. numbers: how many
+    are answered. bytes_of_a_number: of the answer, with the words beside them.
+    """
+
+    readings: Sequence[tuple[str, ...]]
+    tokenizer: Tokenizer
+    models: int = 1
+    drawn: ByTokens = none
+    numbers: ByTokens = none
+    bytes_of_a_number: int = BYTES_OF_A_NUMBER
+
+    @property
+    def characters(self) -> int:
+        """How many are read: what is read with each text counts with each."""
+        return sum(sum(map(len, reading)) for reading in self.readings)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a request takes. tokens: read by all models, and drawn."""
+
+    texts: int
+    characters: int
+    tokens: int
+    numbers: int
+    answer_bytes: int
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the request is soon answered."""
+        are_few = self.texts <= FEW_TEXTS and self.characters <= FEW_CHARACTERS
+        return are_few and self.numbers <= FEW_NUMBERS
+
+
+def limits_of(settings: ServingSettings) -> Cost:
+    """Return the most that a request may take. All but the number of texts grows with
+    `max_characters`."""
+    characters = settings.max_characters
+    return Cost(
+        texts=settings.max_sentences,
+        characters=characters,
+        tokens=2 * characters,
+        numbers=2 * characters,
+        answer_bytes=160 * characters,
+    )
+
+
+def check_texts(demand: Demand, limits: Cost) -> None:
+    """Refuse a request by its texts and characters, which takes no time."""
+    _check(len(demand.readings), limits.texts, "texts")
+    what = "characters of text, context and source counted with each sentence"
+    _check(demand.characters, limits.characters, what)
+
+
+def cost_of(demand: Demand, limits: Cost) -> Cost:
+    """Return what a request takes at most; refuse one that takes more than the limits.
+
+    Its texts are encoded only where their characters leave it open whether that is too much.
+    """
+    check_texts(demand, limits)
+    texts, characters = len(demand.readings), demand.characters
+
+    # A line has a token at its end, and perhaps one for the space before it.
+    tokens = characters * MOST_BYTES_OF_A_CHARACTER + 2 * sum(map(len, demand.readings))
+    cost = _cost_by_tokens(demand, texts, characters, tokens)
+    if not _fits(cost, limits):
+        lines = [text for reading in demand.readings for text in reading]
+        tokens = len(demand.tokenizer.encode([_on_one_line(line) for line in lines]).ids)
+        cost = _cost_by_tokens(demand, texts, characters, tokens)
+    _check(cost.tokens, limits.tokens, "tokens to read and to write")
+    _check(cost.numbers, limits.numbers, "numbers to answer")
+    _check(cost.answer_bytes, limits.answer_bytes, "bytes to answer")
+    return cost
+
+
+def _cost_by_tokens(demand: Demand, texts: int, characters: int, tokens: int) -> Cost:
+    numbers = demand.numbers(tokens)
+    drawn = demand.drawn(tokens)
+    answer_bytes = numbers * demand.bytes_of_a_number + drawn * BYTES_OF_A_NUMBER
+    answer_bytes += characters * BYTES_OF_A_CHARACTER
+    read_and_drawn = tokens * demand.models + drawn
+    return Cost(texts, characters, read_and_drawn, numbers, answer_bytes)
+
+
+def _fits(cost: Cost, limits: Cost) -> bool:
+    return (
+        cost.tokens <= limits.tokens
+        and cost.numbers <= limits.numbers
+        and cost.answer_bytes <= limits.answer_bytes
+    )
+
+
+def _on_one_line(text: str) -> str:
+    """Return a text as it can be encoded; what is no line is refused by those who read it."""
+    return text.replace("\n", " ")
+
+
+def _check(amount: int, most: int, of_what: str) -> None:
+    if amount > most:
+        raise Refusal(
+            413,
+            f"the request is too large: {amount:,} {of_what}",
+            f"the limit is {most:,}",
+            "send several requests",
+        )

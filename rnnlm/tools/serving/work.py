@@ -1,0 +1,187 @@
+"""Work of requests in threads, shared out among clients in turn.
+
+A client is who has sent a request (guards.py). Work runs until its next interruption point; there
+it ends if nobody waits for its result any more, and lets other clients take their turn.
+"""
+
+import asyncio
+import contextlib
+import queue
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from rnnlm.events import interruptible
+
+Result = TypeVar("Result")
+Outcome = tuple["asyncio.Future[Result]", Result | Exception]  # who waits, and for what
+
+client: ContextVar[str] = ContextVar("client", default="")  # whose request is being answered
+
+MOST_BEGUN = 16  # works begun and not finished: each holds memory
+TURN_SECONDS = 0.05  # a work keeps its turn for so long, even if others wait
+ALONE_SECONDS = 2.0  # a client counts as present for so long after its last work
+
+
+class Abandoned(Exception):
+    """Nobody waits for the result any more."""
+
+
+@dataclass(eq=False)
+class _Work:
+    """A call that a client waits for. turn: set when it may go on."""
+
+    client: str
+    call: Callable[[], Any]
+    done: "asyncio.Future[Any]"
+    turn: threading.Event = field(default_factory=threading.Event)
+    has_begun: bool = False
+    turn_began: float = 0.0
+
+
+class FairWork:
+    """Threads that work for clients in turn. They end with the process, whatever they compute.
+
+    at_once: works that run at the same time. A client has one of them while others are present,
+    so that it cannot hold all turns.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self.at_once = at_once
+        self._lock = threading.Lock()
+        # The works that wait, by client; the client whose turn is next comes first.
+        self._waiting: dict[str, deque[_Work]] = {}
+        self._running: Counter[str] = Counter()
+        self._present: dict[str, float] = {}  # client -> when it was last here
+        self._begun = 0
+        self._threads = 0
+        self._ready: queue.SimpleQueue[_Work] = queue.SimpleQueue()
+
+    async def call(self, function: Callable[[], Result]) -> Result:
+        """Call a function in a thread, for the client whose request is being answered."""
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        work = _Work(client.get(), function, done)
+        with self._lock:
+            self._waiting.setdefault(work.client, deque()).append(work)
+            self._hand_out_turns()
+        return await done
+
+    # ---- Turns. Whoever calls these holds the lock.
+
+    def _hand_out_turns(self) -> None:
+        while self._running.total() < self.at_once:
+            work = self._next()
+            if work is None:
+                return
+            self._running[work.client] += 1
+            work.turn_began = time.monotonic()
+            if work.has_begun:
+                work.turn.set()
+                continue
+            work.has_begun = True
+            self._begun += 1
+            self._ready.put(work)
+            if self._threads < self._begun:
+                self._threads += 1
+                threading.Thread(target=self._serve, name="work", daemon=True).start()
+
+    def _next(self) -> _Work | None:
+        """Take the next work: of the client whose last turn is longest ago."""
+        for name in list(self._waiting):
+            works = self._waiting[name]
+            while works and works[0].done.cancelled() and not works[0].has_begun:
+                works.popleft()
+            if not works:
+                del self._waiting[name]
+                continue
+            may_begin = works[0].has_begun or self._begun < MOST_BEGUN
+            if may_begin and self._running[name] < self._share(name):
+                work = works.popleft()
+                self._to_the_end(name)
+                return work
+        return None
+
+    def _to_the_end(self, name: str) -> None:
+        works = self._waiting.pop(name)
+        if works:
+            self._waiting[name] = works
+
+    def _share(self, name: str) -> int:
+        """Return how many works of a client may run at once."""
+        now = time.monotonic()
+        for other, was_here in list(self._present.items()):
+            if now - was_here > ALONE_SECONDS:
+                del self._present[other]
+        clients = self._present.keys() | self._waiting.keys() | set(self._running)
+        return self.at_once if clients <= {name} else 1
+
+    # ---- In the threads.
+
+    def _serve(self) -> None:
+        while True:
+            work = self._ready.get()
+            result: Any = None
+            try:
+                with interruptible(partial(self._interrupt, work)):
+                    self._check_wanted(work)
+                    result = work.call()
+            except Abandoned:
+                pass
+            except Exception as error:
+                result = error
+            with self._lock:
+                self._begun -= 1
+                self._end_turn(work)
+                self._hand_out_turns()
+            tell(work.done.get_loop(), [(work.done, result)])
+
+    def _interrupt(self, work: _Work) -> None:
+        """End a work that nobody waits for; let others take their turn."""
+        self._check_wanted(work)
+        if time.monotonic() - work.turn_began < TURN_SECONDS:
+            return
+        with self._lock:
+            if self._waiting.keys() <= {work.client}:
+                work.turn_began = time.monotonic()
+                self._hand_out_turns()  # a client that is alone again may have several
+                return
+            # It is the client's next work, and the client's turn comes after that of all others.
+            self._end_turn(work)
+            self._waiting.setdefault(work.client, deque()).appendleft(work)
+            self._to_the_end(work.client)
+            work.turn.clear()
+            self._hand_out_turns()
+        work.turn.wait()
+        self._check_wanted(work)
+
+    def _end_turn(self, work: _Work) -> None:
+        self._running[work.client] -= 1
+        if not self._running[work.client]:
+            del self._running[work.client]
+        self._present[work.client] = time.monotonic()
+
+    def _check_wanted(self, work: _Work) -> None:
+        if work.done.cancelled():
+            raise Abandoned
+
+
+def finish(outcomes: Sequence[Outcome[Any]]) -> None:
+    """Give those who wait their results, in the thread of the event loop."""
+    for done, result in outcomes:
+        if done.done():  # who waited has left
+            continue
+        if isinstance(result, Exception):
+            done.set_exception(result)
+        else:
+            done.set_result(result)
+
+
+def tell(loop: asyncio.AbstractEventLoop, outcomes: Sequence[Outcome[Any]]) -> None:
+    """Have the thread of the event loop give out results; a server that has stopped has none."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(finish, outcomes)

@@ -1,0 +1,187 @@
+"""Work of requests: it ends when nobody waits for it, and clients take turns."""
+
+import asyncio
+import itertools
+import threading
+import time
+
+import pytest
+
+from rnnlm.events import interruption_point
+from rnnlm.lm.base.loading import load
+from rnnlm.scoring.generation.sampling import GenerationSettings
+from rnnlm.tools.serving import work
+from rnnlm.tools.serving.work import FairWork
+
+PIECE = 0.01
+MOST_PIECE = 0.5  # seconds
+
+
+def pieces(count, done, name):
+    """Work in so many pieces; note each in `done`."""
+    for _ in range(count):
+        interruption_point()
+        time.sleep(PIECE)
+        done.append(name)
+    return name
+
+
+async def ask(threads, name, count, done):
+    work.client.set(name)
+    return await threads.call(lambda: pieces(count, done, name))
+
+
+def test_work_for_nobody_ends_at_its_next_piece():
+    done = []
+
+    async def leave():
+        threads = FairWork(1)
+        asking = asyncio.ensure_future(ask(threads, "a", 1000, done))
+        while len(done) < 3:
+            await asyncio.sleep(PIECE)
+        asking.cancel()
+        await ask(threads, "a", 1, other := [])
+        return len(done), other
+
+    count, other = asyncio.run(leave())
+    assert count < 20 and other == ["a"]
+
+
+def test_clients_take_turns_piece_by_piece(monkeypatch):
+    monkeypatch.setattr(work, "TURN_SECONDS", 0)
+    done = []
+
+    async def all_ask():
+        threads = FairWork(1)
+        greedy = [asyncio.ensure_future(ask(threads, "greedy", 20, done)) for _ in range(5)]
+        await asyncio.sleep(3 * PIECE)
+        assert await ask(threads, "other", 10, done) == "other"
+        at_end = len(done)
+        assert not any(each.done() for each in greedy[1:])
+        await asyncio.gather(*greedy)
+        return at_end
+
+    assert asyncio.run(all_ask()) <= 10 + 10 + 8
+    assert len(done) == 110
+
+
+def test_a_client_has_one_turn_beside_others():
+    running, most = [], []
+
+    def hold(name):
+        running.append(name)
+        most.append(running.count(name))
+        time.sleep(5 * PIECE)
+        running.remove(name)
+
+    async def all_ask():
+        threads = FairWork(2)
+
+        async def one(name):
+            work.client.set(name)
+            await threads.call(lambda: hold(name))
+
+        await one("other")
+        await asyncio.gather(*(one("greedy") for _ in range(6)))
+
+    asyncio.run(all_ask())
+    assert set(most) == {1}
+
+
+def test_a_client_alone_has_all_turns():
+    meet = threading.Barrier(2, timeout=20)
+
+    async def all_ask():
+        threads = FairWork(2)
+        await asyncio.gather(*(threads.call(meet.wait) for _ in range(2)))
+
+    asyncio.run(all_ask())
+
+
+def test_few_works_are_begun(monkeypatch):
+    monkeypatch.setattr(work, "MOST_BEGUN", 3)
+    monkeypatch.setattr(work, "TURN_SECONDS", 0)
+    begun = []
+
+    async def all_ask():
+        threads = FairWork(1)
+
+        def begin(name):
+            begun.append(threads._begun)
+            pieces(3, [], name)
+
+        async def one(name):
+            work.client.set(name)
+            await threads.call(lambda: begin(name))
+
+        await asyncio.gather(*(one(str(number)) for number in range(8)))
+
+    asyncio.run(all_ask())
+    assert len(begun) == 8 and max(begun) <= 3
+
+
+def test_a_failure_ends_no_thread():
+    async def all_ask():
+        threads = FairWork(1)
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                await threads.call(lambda: 1 / 0)
+        return await threads.call(lambda: 5)
+
+    assert asyncio.run(all_ask()) == 5
+
+
+# ---- What the library computes has pieces.
+
+
+def longest_piece(function):
+    """Return how many pieces a function has, and how long the longest takes (of this thread)."""
+    from rnnlm.events import interruptible
+
+    times = [time.thread_time()]
+    with interruptible(lambda: times.append(time.thread_time())):
+        function()
+    times.append(time.thread_time())
+    return len(times) - 1, max(after - before for before, after in itertools.pairwise(times))
+
+
+WORDS = "the dog barked at the old man and " * 400
+
+
+def computed(kind):
+    """Return what a kind of request computes."""
+    from rnnlm.scoring.generation import autocomplete
+    from rnnlm.scoring.generation.drawing import generate_in_steps
+    from rnnlm.scoring.scorer import score_sentences
+    from rnnlm.scoring.settings import SentenceScoring
+
+    model = load()
+    if kind == "a long line":
+        return lambda: score_sentences(model, [WORDS])
+    if kind == "likely words":
+        return lambda: score_sentences(model, [WORDS[:8000]], SentenceScoring(next_words=5))
+    if kind == "next words":
+        return lambda: autocomplete.next_words(model, WORDS, 3)
+    return lambda: next(iter(generate_in_steps(model, GenerationSettings(WORDS, 4, max_tokens=5))))
+
+
+@pytest.mark.parametrize("kind", ["a long line", "likely words", "next words", "a long prompt"])
+def test_pieces_are_short(kind):
+    function = computed(kind)
+    longest_piece(function)  # once, until everything is loaded
+    count, seconds = longest_piece(function)
+    assert count >= 3
+    assert seconds < MOST_PIECE
+
+
+def test_pieces_leave_numbers_as_they_are():
+    from rnnlm.events import interruptible
+    from rnnlm.scoring.scorer import score_sentences
+
+    model = load()
+    texts = [WORDS, "the dog barked", WORDS[:999]]
+    whole = score_sentences(model, texts)
+    with interruptible(lambda: None):
+        parts = score_sentences(model, texts)
+    for one, other in zip(whole, parts, strict=True):
+        assert one.logprob_nats == pytest.approx(other.logprob_nats, abs=1e-5 * one.tokens)
