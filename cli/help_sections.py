@@ -91,9 +91,9 @@ class Command(click.Command):
     def params(self) -> list[click.Parameter]:
         """The options and arguments."""
         made: list[click.Parameter] = []
-        for each in self._declared:
-            place = each if isinstance(each, InSection) else None
-            declared = each.parameter if isinstance(each, InSection) else each
+        for declaration in self._declared:
+            place = declaration if isinstance(declaration, InSection) else None
+            declared = declaration.parameter if isinstance(declaration, InSection) else declaration
             parameters = declared.made() if isinstance(declared, SettingOptions) else [declared]
             for parameter in parameters:
                 made.append(parameter)
@@ -109,7 +109,7 @@ class Command(click.Command):
     @property
     def has_many_options(self) -> bool:
         """Whether `--help` leaves some out."""
-        return sum(isinstance(each, click.Option) for each in self.params) > MOST_SHOWN
+        return sum(isinstance(parameter, click.Option) for parameter in self.params) > MOST_SHOWN
 
     def get_params(self, context: click.Context) -> list[click.Parameter]:
         parameters = super().get_params(context)

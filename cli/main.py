@@ -95,7 +95,9 @@ class _Commands(CommandGroup):
         return list(COMMANDS)
 
     def load(self, name: str) -> click.Command:
-        folder = next(each for each in FOLDERS if (HERE / each / f"{name}.py").exists())
+        folder = next(
+            candidate for candidate in FOLDERS if (HERE / candidate / f"{name}.py").exists()
+        )
         command: click.Command = importlib.import_module(f".{folder}.{name}", __package__).command
         return command
 
@@ -278,12 +280,12 @@ def context_of(arguments: Sequence[str]) -> click.Context:
     """Return a context of the command that these arguments name."""
     context = click.Context(cli, info_name="rnnlm")
     for word in arguments:
-        found = None
+        subcommand = None
         if isinstance(context.command, click.Group):
-            found = context.command.get_command(context, word)
-        if found is None:
+            subcommand = context.command.get_command(context, word)
+        if subcommand is None:
             break
-        context = click.Context(found, context, info_name=word)
+        context = click.Context(subcommand, context, info_name=word)
     return context
 
 

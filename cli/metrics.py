@@ -35,25 +35,25 @@ def show_results(evaluations: "Mapping[str, Evaluation]") -> None:
     from rnnlm.evaluation.metrics import Evaluation
 
     terminal.print_table(Evaluation.summary_table(evaluations))
-    for text, its in evaluations.items():
+    for text, evaluation in evaluations.items():
         # Columns of labels with the same signature need no names.
-        for each in its.mains:
-            of = "" if each.signature == its.signature else f" {each.label}"
-            click.echo(f"{text}{of} signature: {each.signature}")
+        for metric in evaluation.mains:
+            of = "" if metric.signature == evaluation.signature else f" {metric.label}"
+            click.echo(f"{text}{of} signature: {metric.signature}")
 
 
-def draw(found: "LabelEvaluation", path: Path, overwrite: bool) -> None:
+def draw(evaluation: "LabelEvaluation", path: Path, overwrite: bool) -> None:
     """Draw the confusion matrix of each column; where there are several, the name of the column
     becomes part of the file's."""
     from rnnlm.evaluation import plotting
     from rnnlm.storage.files.outputs import check_file
 
-    plots = found.plots()
+    plots = evaluation.plots()
     if not plots:
         terminal.say(f"{path} is not drawn: sounds have no confusion matrix")
     for column, plot in plots.items():
         file = path
-        if len(found.columns) > 1:
+        if len(evaluation.columns) > 1:
             file = path.with_stem(f"{path.stem}-{column.replace('/', '_')}")
         # The command cannot check it earlier: only the results have the names of the columns.
         check_file(file, overwrite)

@@ -54,7 +54,7 @@ def setting_instead(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
         return f"to change this setting, write --set {setting}={value}"
 
     # Only a part of the name may be given: hidden, or dropout, of which there are several.
-    longer = sorted(each for each in names if each.startswith(f"{setting}_"))
+    longer = sorted(name for name in names if name.startswith(f"{setting}_"))
     if len(longer) > 1:
         return f"to change one of the settings {first_of(longer, 5)}, write --set NAME={value}"
     return f"to change this setting, write --set {longer[0]}={value}" if longer else ""

@@ -55,7 +55,9 @@ def spelled(message: str) -> str:
     context = click.get_current_context(silent=True)
     if context is None or "`" not in message:
         return message
-    options = [each for each in context.command.params if isinstance(each, click.Option)]
+    options = [
+        parameter for parameter in context.command.params if isinstance(parameter, click.Option)
+    ]
 
     def as_option(match: re.Match[str]) -> str:
         name, value = match.groups()
@@ -206,10 +208,10 @@ class Estimate:
         self.began = self.done_before = 0.0
 
     def __call__(self, message: str) -> None:
-        found = _OF.search(message)
+        match = _OF.search(message)
         done = wanted = 0
-        if found:
-            done, wanted = (int(each.replace(",", "")) for each in found.groups())
+        if match:
+            done, wanted = (int(number.replace(",", "")) for number in match.groups())
         if not wanted:
             self.progress(message)
             return
@@ -298,7 +300,7 @@ def tsv_line(cells: Iterable[str]) -> str:
         tables,  # also reads settings files, whose imports --help can do without
     )
 
-    return tables.tsv_line(visible(each, kept="\t\n") for each in cells)
+    return tables.tsv_line(visible(cell, kept="\t\n") for cell in cells)
 
 
 def print_table(table: Table, gap: int | None = None) -> None:
@@ -321,8 +323,8 @@ def print_table(table: Table, gap: int | None = None) -> None:
     # Too narrow for columns: the cells of a row below each other, a blank line between rows.
     if console.width < NARROW_COLUMNS:
         for row in shown:
-            for head, its in zip(heads, row, strict=True):
-                click.echo(f"{head}: {its}".strip())
+            for head, cell in zip(heads, row, strict=True):
+                click.echo(f"{head}: {cell}".strip())
             click.echo()
         return
 
@@ -360,7 +362,7 @@ def _blocks(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
     for place in range(keys, len(widths)):
         # A block has one column beside the keys, even if that is too wide.
         block = blocks[-1]
-        needed = sum(widths[each] + GAP for each in (*block, place))
+        needed = sum(widths[column] + GAP for column in (*block, place))
         if needed > room and len(block) > keys:
             block = list(range(keys))
             blocks.append(block)

@@ -147,18 +147,18 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
             stack.enter_context(lock.held(target, "counting"))
             if counts_folder.next_step_in(target, identity, overwrite) is Step.FINISHED:
                 return
-        found = stack.enter_context(_counted(to_count, folders, order, given, progress))
+        counted = stack.enter_context(_counted(to_count, folders, order, given, progress))
         if target:
             counts_folder.save(
-                target, found.levels, found.order, found.source, found.tokenizer, identity
+                target, counted.levels, counted.order, counted.source, counted.tokenizer, identity
             )
         else:
             rows = strings.rows_of(
-                found.levels, found.tokenizer, found.order, **shown, report=progress
+                counted.levels, counted.tokenizer, counted.order, **shown, report=progress
             )
             _put_rows(rows, output, identity, progress)
     if given["tokenizer_from"]:
-        words, new = found.source.words, found.source.new_words
+        words, new = counted.source.words, counted.source.new_words
         terminal.say(
             f"{new / max(words, 1):.2%} of the words are not in the vocabulary of "
             f"{given['tokenizer_from']}: {new:,} of {words:,} are <unk>"

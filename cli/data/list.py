@@ -75,7 +75,7 @@ def _list_recipes(name: str | None, as_json: bool) -> None:
 
     if as_json:
         names = (name,) if name else recipe.names()
-        terminal.print_json(*(recipe.record(recipe.load(each)) for each in names))
+        terminal.print_json(*(recipe.record(recipe.load(recipe_name)) for recipe_name in names))
     elif name:
         _show_recipe(recipe.record(recipe.load(name)))
     else:

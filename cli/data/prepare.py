@@ -76,20 +76,22 @@ def command(as_json: bool, **given: Any) -> None:
     from rnnlm.config import parse_assignments
     from rnnlm.text.prepared.preparation import Counting, Encoding, Request, run
 
-    own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
-    own["assignments"] = parse_assignments(own["assignments"])
+    request_fields = {
+        name: given.pop(name) for name in Request.__dataclass_fields__ if name in given
+    }
+    request_fields["assignments"] = parse_assignments(request_fields["assignments"])
     tokenizer_from = given.pop("tokenizer_from")
     if tokenizer_from:
         from rnnlm.lm.base.loading import load_tokenizer
 
-        own["shared_tokenizer"] = load_tokenizer(tokenizer_from)
-        own["tokenizer_name"] = tokenizer_from
+        request_fields["shared_tokenizer"] = load_tokenizer(tokenizer_from)
+        request_fields["tokenizer_name"] = tokenizer_from
     flags = text_flags(given)
     flags |= without_none(given)
 
-    explained = explaining(lambda: _say_how_to_resume(own["output"]))
+    explained = explaining(lambda: _say_how_to_resume(request_fields["output"]))
     with explained, _display() as (announce, advance):
-        for event in run(Request(**own, flags=flags)):
+        for event in run(Request(**request_fields, flags=flags)):
             line = _announcement(event)
             if line:
                 announce(line)

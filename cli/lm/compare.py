@@ -162,8 +162,8 @@ def _settings(task: "AnyTask", given: dict[str, Any]) -> "ComparisonSettings":
     """Return the settings of the comparison, of which each task takes some."""
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
 
-    asked = {}
+    values = {}
     for name in task.compares_by:
         if given.get(name) is not None:
-            asked[name] = given[name]
-    return ComparisonSettings(**asked)
+            values[name] = given[name]
+    return ComparisonSettings(**values)

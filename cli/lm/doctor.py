@@ -47,8 +47,8 @@ def foreign_installation() -> bool:
     import importlib.metadata
 
     try:
-        found = importlib.metadata.distribution("rnnlm")
+        distribution = importlib.metadata.distribution("rnnlm")
     except importlib.metadata.PackageNotFoundError:
         return False
-    scripts = found.entry_points.select(group="console_scripts", name="rnnlm")
+    scripts = distribution.entry_points.select(group="console_scripts", name="rnnlm")
     return all(script.value != "rnnlm.cli.main:main" for script in scripts)

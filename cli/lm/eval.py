@@ -79,18 +79,18 @@ def command(
 
     keep_freed()  # each part of a text takes the memory of the one before
     data = task_options.data_of(task, text, given)
-    asked = task_options.options_of(task, given)
+    evaluation_options = task_options.options_of(task, given)
     model = loading.load(name, device)
-    found = task.evaluate(model, data, asked)
+    evaluation = task.evaluate(model, data, evaluation_options)
 
     # Files that only some tasks have; the others refused these options above.
     if plot:
-        metrics.draw(cast("LabelEvaluation", found), plot, overwrite)
+        metrics.draw(cast("LabelEvaluation", evaluation), plot, overwrite)
     if output:
-        written = cast("PairEvaluation", found).written
+        written = cast("PairEvaluation", evaluation).written
         options.put((f"{line}\n" for line in written.lines), output)
         terminal.say(f"saved in {output}")
     if as_json:
-        terminal.print_json(found.with_details(confusions))
+        terminal.print_json(evaluation.with_details(confusions))
     else:
-        metrics.show(found.printed(confusions))
+        metrics.show(evaluation.printed(confusions))

@@ -28,10 +28,10 @@ def train_grid(
             "a grid cannot read validation or test text from standard input",
             hint="write it to a file and name the file",
         )
-    asked = GridRequest(request, parse_axes(grid))
+    grid_request = GridRequest(request, parse_axes(grid))
     with saving_ignored():
         with terminal.Progress() as progress:
-            planned = plan_grid(asked, progress)
+            planned = plan_grid(grid_request, progress)
         if dry_run:
             _show_plan(planned, as_json)
             return 0
@@ -79,13 +79,13 @@ def _by_value(planned: "GridPlan", values: dict[str, str]) -> str:
             followed = axis
             break
 
-    found: dict[str, list[str]] = {}
+    labels_by_value: dict[str, list[str]] = {}
     for run in having:
         label = run.name if followed is None else f"{followed}={run.values[followed]}"
-        labels = found.setdefault(values[run.name], [])
+        labels = labels_by_value.setdefault(values[run.name], [])
         if label not in labels:
             labels.append(label)
-    return "; ".join(f"{value} ({', '.join(labels)})" for value, labels in found.items())
+    return "; ".join(f"{value} ({', '.join(labels)})" for value, labels in labels_by_value.items())
 
 
 def _train(planned: "GridPlan") -> "tuple[GridFinished, bool, int]":
@@ -197,9 +197,9 @@ def _show_results(planned: "GridPlan", finished: "GridFinished", as_json: bool) 
     elif finished.results:
         # The same columns for all runs, though some may have failed before they were measured.
         texts = ["valid"]
-        if any("test" in each.metrics for each in finished.results):
+        if any("test" in result.metrics for result in finished.results):
             texts.append("test")
-        main = next((each.main for each in finished.results if each.main), "ppl")
+        main = next((result.main for result in finished.results if result.main), "ppl")
         rows = [_row(result, texts, main) for result in finished.results]
         left = [*planned.request.axes, "stopped"]
         terminal.print_table(terminal.Table.of_records(rows, left))
@@ -220,8 +220,8 @@ def _row(result: "RunResult", texts: list[str], main: str) -> dict[str, str]:
         if metric is not None:
             value = metric.shown()
             if metric.interval is not None:
-                its = metric.interval
-                bounds = terminal.bounds(its.low, its.high, unit=metric.unit)
+                interval = metric.interval
+                bounds = terminal.bounds(interval.low, interval.high, unit=metric.unit)
         row[f"{text}_{main}"] = value
         row[f"{text}_95%"] = bounds
     return row

@@ -45,7 +45,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     for name, value in values.items():
         # Records in a list are numbered from 1.
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            value = {str(number): each for number, each in enumerate(value, start=1)}
+            value = {str(number): element for number, element in enumerate(value, start=1)}
         if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{name}.")
         else:

@@ -122,7 +122,7 @@ def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
 
     test_set = read_pairs(request.source, request.encoding_errors, request.strip)
     scores = _scores(models, test_set, request)
-    accuracies = {name: its.accuracies() for name, its in scores.items()}
+    accuracies = {name: model_scores.accuracies() for name, model_scores in scores.items()}
     if request.details:
         _write_details(request.details, scores)
     if request.plot:
@@ -163,17 +163,17 @@ def _scores(models: dict[str, Any], test_set: "TestSet", request: PairsRequest) 
     with the names of those models unless all give it."""
     from rnnlm.scoring.pairs.accuracy import score_set
 
-    scores, said = {}, defaultdict(list)
+    scores, models_by_message = {}, defaultdict(list)
     for name, model in models.items():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             scores[name] = score_set(
                 model, test_set, request.special_symbols, request.scoring, request.eos
             )
-        ours = [each for each in caught if issubclass(each.category, RnnlmWarning)]
-        for message in dict.fromkeys(str(each.message) for each in ours):
-            said[message].append(name)
-    for message, names in said.items():
+        ours = [warning for warning in caught if issubclass(warning.category, RnnlmWarning)]
+        for message in dict.fromkeys(str(warning.message) for warning in ours):
+            models_by_message[message].append(name)
+    for message, names in models_by_message.items():
         if len(names) < len(models):
             message = f"{', '.join(names)}: {message}"
         notice(message)
@@ -234,16 +234,16 @@ def _show(accuracies: "Accuracies") -> None:
     ]
     rows = []
     for name, groups in accuracies.items():
-        for each in groups:
+        for accuracy in groups:
             row = [
-                each.by,
-                str(each.group),
-                f"{each.pairs:,}",
-                share(each.accuracy),
-                terminal.bounds(each.low, each.high, ".1%"),
-                f"{each.ties:,}",
-                share(unknown_share(each)),
-                share(each.known_accuracy),
+                accuracy.by,
+                str(accuracy.group),
+                f"{accuracy.pairs:,}",
+                share(accuracy.accuracy),
+                terminal.bounds(accuracy.low, accuracy.high, ".1%"),
+                f"{accuracy.ties:,}",
+                share(unknown_share(accuracy)),
+                share(accuracy.known_accuracy),
             ]
             rows.append([name, *row] if len(accuracies) > 1 else row)
     shown = ["model", *columns] if len(accuracies) > 1 else columns
@@ -263,19 +263,19 @@ def unknown_share(accuracy: "PairAccuracy") -> float | None:
 def _show_differences(scores: "Scores") -> None:
     columns = ["difference", "by", "group", "pairs", "accuracy", "95 % interval", "p"]
     rows = []
-    for (first, second), its in _differences(scores).items():
-        for each in its:
+    for (first, second), differences in _differences(scores).items():
+        for difference in differences:
             numbers = [
-                f"{each.pairs:,}",
-                terminal.amount(each.difference, "+.1%"),
-                terminal.bounds(each.low, each.high, "+.1%"),
-                terminal.amount(each.p, ".4f"),
+                f"{difference.pairs:,}",
+                terminal.amount(difference.difference, "+.1%"),
+                terminal.bounds(difference.low, difference.high, "+.1%"),
+                terminal.amount(difference.p, ".4f"),
             ]
-            rows.append([f"{second} - {first}", each.by, str(each.group), *numbers])
+            rows.append([f"{second} - {first}", difference.by, str(difference.group), *numbers])
     terminal.print_table(terminal.Table(columns, rows, right=columns[3:]))
 
 
 def _differences(scores: "Scores") -> "dict[tuple[str, str], list[AccuracyDifference]]":
     """Return how each model differs from the first, group by group, by the names of the two."""
     first, *others = scores
-    return {(first, other): scores[first].differences(scores[other]) for other in others}
+    return {(first, later): scores[first].differences(scores[later]) for later in others}

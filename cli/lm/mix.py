@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def _numbers(text: str) -> list[float]:
     """Read numbers between commas: 0.7,0.3."""
     try:
-        return [float(each) for each in text.split(",")]
+        return [float(number) for number in text.split(",")]
     except ValueError:
         raise click.BadParameter(f"{text!r} is not a list of numbers such as 0.7,0.3.") from None
 

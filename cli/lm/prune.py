@@ -27,10 +27,10 @@ _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000, "g": 1_000_000_000}
 
 def _amount(text: str) -> int:
     """Read a whole number, maybe in thousands or millions: 500000, 500k, 1.5M."""
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)([kmg]?)", text.lower())
-    if not found:
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)([kmg]?)", text.lower())
+    if not match:
         raise click.BadParameter(f"{text!r} is not a number such as 500000, 500k or 1.5M.")
-    return round(float(found[1]) * _THOUSANDS[found[2]])
+    return round(float(match[1]) * _THOUSANDS[match[2]])
 
 
 @click.command(cls=Command)

@@ -243,23 +243,25 @@ def show_table(
     terminal.print_table(terminal.Table.of_records(rows, text_columns, shown))
 
     # The first model says in which order sentences come.
-    by_first = sorted(scores, key=lambda each: rank(each[models[0]].logprob_nats), reverse=True)
-    for each in by_first:
-        _show_surprisals(each, settings)
+    by_first = sorted(
+        scores, key=lambda by_model: rank(by_model[models[0]].logprob_nats), reverse=True
+    )
+    for by_model in by_first:
+        _show_surprisals(by_model, settings)
 
     # Models may disagree on which of two sentences is likelier.
     if len(scores) == 2:
         for model in models:
             better, worse = _ranked(scores, model)
-            said = odds(better, worse, settings.eos)
-            if said:
-                click.echo(f"{model}: {said}" if len(models) > 1 else said)
+            comparison = odds(better, worse, settings.eos)
+            if comparison:
+                click.echo(f"{model}: {comparison}" if len(models) > 1 else comparison)
 
 
 def _ranked(scores: "list[Scores]", model: str) -> "list[SentenceScore]":
     """Return the scores by one model, the likeliest first."""
-    its = [each[model] for each in scores]
-    return sorted(its, key=lambda score: rank(score.logprob_nats), reverse=True)
+    of_model = [by_model[model] for by_model in scores]
+    return sorted(of_model, key=lambda score: rank(score.logprob_nats), reverse=True)
 
 
 _NUMERIC = ("logprob_nats", "words", "ppl_word")
@@ -347,7 +349,7 @@ def _region_rows(score: "SentenceScore") -> list[list[str]]:
 
 def words_there(likeliest: "Sequence[NextWord]") -> str:
     """Return the likeliest words at one place, with their probabilities."""
-    return ", ".join(f"{each.word} {each.probability:.2g}" for each in likeliest)
+    return ", ".join(f"{word.word} {word.probability:.2g}" for word in likeliest)
 
 
 def odds(better: "SentenceScore", worse: "SentenceScore", eos: bool) -> str | None:

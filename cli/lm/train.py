@@ -158,15 +158,15 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         warnings.simplefilter("ignore", RnnlmWarning)
     request = _request(given)
     with planning_together(), terminal.Progress() as progress:
-        said = silent if here.rank else progress
+        report = silent if here.rank else progress
         plan: Plan | CompletedRun
         if dry_run:
-            plan = dry_plan(request, said)
+            plan = dry_plan(request, report)
         else:
             # Of a folder that nobody has named, say where it is before texts are read.
             where = silent if here.rank or request.output else terminal.say
             plan = plan_of(
-                request, said, announce=lambda to: where(f"the model will be saved in {to}")
+                request, report, announce=lambda to: where(f"the model will be saved in {to}")
             )
 
     # Nothing is trained in a dry run, or where the model is there.

@@ -89,21 +89,27 @@ def command(
         form, read, is_table = _of_file(source, given)
     if output:
         form = _SUFFIXES.get(output.suffix.lower(), form)
-    found = terminal.counting_reasons(
+    classified = terminal.counting_reasons(
         files.with_labels(model, read), "classified", ("text", "texts"), "label"
     )
 
     if as_json:
-        options.put((json_text(each.to_dict(top)) + "\n" for _, each in found), output)
+        options.put(
+            (json_text(prediction.to_dict(top)) + "\n" for _, prediction in classified), output
+        )
         return
 
     # Arguments are shown as a table; a file is written while it is read.
     names = [column.name for column in model.codec.columns]
     rows = itertools.chain.from_iterable(
         files.labelled_rows(
-            text.row, each, names, top, bool(each.reason) if form == "jsonl" else is_table
+            text.row,
+            prediction,
+            names,
+            top,
+            bool(prediction.reason) if form == "jsonl" else is_table,
         )
-        for text, each in found
+        for text, prediction in classified
     )
     if texts and not output:
         _show(list(rows))

@@ -109,17 +109,17 @@ def command(
     model = loading.model_for("tag", name, device)
     tagger = Tagger(model, nbest, probabilities)
     document = _document(model.codec, sentences, source, output, given)
-    found = terminal.counting_reasons(
+    tagged = terminal.counting_reasons(
         files.tagged(tagger, document.sentences), "tagged", ("sentence", "sentences"), "labels"
     )
     if as_json:
-        options.put((json_text(each.to_dict()) + "\n" for _, each in found), output)
+        options.put((json_text(prediction.to_dict()) + "\n" for _, prediction in tagged), output)
     elif sentences and not output:
-        show([each for _, each in found], model.codec, probabilities, nbest > 1)
+        show([prediction for _, prediction in tagged], model.codec, probabilities, nbest > 1)
     else:
         lines = (
             files.written(model.codec, sentence, labels, document.format, document.is_table)
-            for sentence, labels in found
+            for sentence, labels in tagged
         )
         options.put(lines, output)
 
@@ -210,8 +210,8 @@ def show(
     elif is_nbest:
         make = _nbest
     rows = []
-    for number, each in enumerate(sentences, start=1):
-        rows += make(each, number, with_probabilities, is_nbest)
+    for number, sentence in enumerate(sentences, start=1):
+        rows += make(sentence, number, with_probabilities, is_nbest)
 
     # Columns that would be the same in all rows are dropped.
     dropped: set[str] = set()
@@ -228,39 +228,39 @@ def show(
 
 
 def _words(
-    found: "TaggedSentence", number: int, with_probabilities: bool, is_nbest: bool
+    sentence: "TaggedSentence", number: int, with_probabilities: bool, is_nbest: bool
 ) -> list[dict[str, str]]:
     rows = []
-    for place, word in enumerate(found.words):
+    for place, word in enumerate(sentence.words):
         row = {"sentence": str(number), "word": word}
-        for name, labels in found.labels.items():
+        for name, labels in sentence.labels.items():
             row[name] = labels[place]
             if with_probabilities:
-                probability = found.probabilities[name][place][labels[place]]
+                probability = sentence.probabilities[name][place][labels[place]]
                 row[f"{name}_probability"] = _probability_in_words(probability)
         # Labels of the sentence are repeated beside each word.
-        for name, label in found.sentence_labels.items():
+        for name, label in sentence.sentence_labels.items():
             row[name] = label
             if with_probabilities:
-                probability = found.sentence_probabilities[name].get(label, 0.0)
+                probability = sentence.sentence_probabilities[name].get(label, 0.0)
                 row[f"{name}_probability"] = _probability_in_words(probability)
         rows.append(row)
     return rows
 
 
 def _nbest(
-    found: "TaggedSentence", number: int, with_probabilities: bool, is_nbest: bool
+    sentence: "TaggedSentence", number: int, with_probabilities: bool, is_nbest: bool
 ) -> list[dict[str, str]]:
     rows = []
-    for name, best in found.nbest.items():
-        for rank, each in enumerate(best, start=1):
-            pairs = zip(found.words, each.labels, strict=True)
+    for name, best in sentence.nbest.items():
+        for rank, sequence in enumerate(best, start=1):
+            pairs = zip(sentence.words, sequence.labels, strict=True)
             labels = " ".join(f"{word}/{label}" for word, label in pairs)
-            rows.append(_ranked(number, name, rank, each.probability, labels))
+            rows.append(_ranked(number, name, rank, sequence.probability, labels))
 
     # Of labels of the sentence, no more than there are label sequences.
-    for name, probabilities in found.sentence_probabilities.items():
-        most = max(map(len, found.nbest.values()))
+    for name, probabilities in sentence.sentence_probabilities.items():
+        most = max(map(len, sentence.nbest.values()))
         likeliest = list(probabilities.items())[:most]
         for rank, (label, probability) in enumerate(likeliest, start=1):
             rows.append(_ranked(number, name, rank, probability, label))
@@ -278,18 +278,18 @@ def _ranked(number: int, column: str, rank: int, probability: float, labels: str
 
 
 def _of_letters(
-    found: "TaggedSentence", number: int, with_probabilities: bool, is_nbest: bool
+    sentence: "TaggedSentence", number: int, with_probabilities: bool, is_nbest: bool
 ) -> list[dict[str, str]]:
-    word = found.text if found.text is not None else " ".join(found.words)
+    word = sentence.text if sentence.text is not None else " ".join(sentence.words)
     rows = []
-    for name, best in found.nbest.items():
-        for rank, each in enumerate(best, start=1):
+    for name, best in sentence.nbest.items():
+        for rank, sequence in enumerate(best, start=1):
             row = {"word": word}
             if is_nbest:
                 row["rank"] = str(rank)
             if is_nbest or with_probabilities:
-                row["probability"] = _probability_in_words(each.probability)
-            row[name] = " ".join(each.labels)
+                row["probability"] = _probability_in_words(sequence.probability)
+            row[name] = " ".join(sequence.labels)
             rows.append(row)
     return rows
 

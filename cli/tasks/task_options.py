@@ -32,14 +32,16 @@ def check(
     """
     from rnnlm import registry
 
-    taken_by = {each.singular: _taken_by(each, comparing) for each in registry.all_tasks()}
-    own = {*_taken_by(task, comparing), *common}
+    taken_by = {
+        known_task.singular: _taken_by(known_task, comparing) for known_task in registry.all_tasks()
+    }
+    taken_here = {*_taken_by(task, comparing), *common}
 
     # Options of the same tasks are refused in one message.
     foreign: dict[str, list[str]] = {}
     for option in click.get_current_context().command.params:
         takers = [singular for singular, taken in taken_by.items() if option.name in taken]
-        if takers and option.name not in own:
+        if takers and option.name not in taken_here:
             foreign.setdefault(" or ".join(takers), []).append(str(option.name))
     for takers_in_words, names in foreign.items():
         refuse_given(names, f"{name} is {task.singular}, but this needs {takers_in_words}.")
@@ -47,9 +49,9 @@ def check(
 
 def _taken_by(task: "AnyTask", comparing: bool) -> set[str]:
     """Return the parameters that a task takes for its models and their data."""
-    taken = {each.name for each in fields(task.options)} | task.offers
+    taken = {field.name for field in fields(task.options)} | task.offers
     for cls in task.reading:
-        taken.update(each.name for each in fields(cls))
+        taken.update(field.name for field in fields(cls))
     if comparing:
         taken |= task.compares_by
 
@@ -76,28 +78,28 @@ def data_of(
 
 def options_of(task: "AnyTask", given: Mapping[str, Any]) -> object:
     """Make the options of a task from the parameters of a command."""
-    said: dict[str, Any] = {}
-    for each in fields(task.options):
+    values: dict[str, Any] = {}
+    for field in fields(task.options):
         # Some are made of several parameters, or of one with another name.
-        if each.name == "reading":
-            said["reading"] = _reading(task, given)
-        elif each.name == "decoding":
-            said["decoding"] = _decoding(given)
-        elif each.name == "progress":
-            said[each.name] = terminal.Progress()
-        elif each.name in given:
-            said[each.name] = given[each.name]
-    return task.options(**said)
+        if field.name == "reading":
+            values["reading"] = _reading(task, given)
+        elif field.name == "decoding":
+            values["decoding"] = _decoding(given)
+        elif field.name == "progress":
+            values[field.name] = terminal.Progress()
+        elif field.name in given:
+            values[field.name] = given[field.name]
+    return task.options(**values)
 
 
 def _reading(task: "AnyTask", given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of reading that were given, to replace those of the training data."""
-    said = {}
+    values = {}
     for cls in task.reading:
-        for each in fields(cls):
-            if given.get(each.name) is not None:
-                said[each.name] = given[each.name]
-    return said
+        for field in fields(cls):
+            if given.get(field.name) is not None:
+                values[field.name] = given[field.name]
+    return values
 
 
 def _decoding(given: Mapping[str, Any]) -> "DecodingSettings":

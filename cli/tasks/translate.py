@@ -123,17 +123,17 @@ def command(
     translator = Translator(model, settings, sampling, given["num"] or 1)
     read = _of_arguments(lines) if lines else _of_file(translator.model.codec, source, given)
     kept: list[TranslatedLine] = []
-    found = _counted(translator.translate(read), kept)
+    translated = _counted(translator.translate(read), kept)
 
     # One output for each source is plain text; several are rows of a table.
     if as_json:
-        options.put(translation_as_json(found), output)
+        options.put(translation_as_json(translated), output)
     elif settings.nbest == translator.num == 1:
-        options.put(as_lines(found), output)
+        options.put(as_lines(translated), output)
     elif lines and not output:
-        show([*found], sampling is not None)
+        show([*translated], sampling is not None)
     else:
-        options.put(as_rows(found, sampling is not None), output)
+        options.put(as_rows(translated, sampling is not None), output)
     if plot:
         _draw(translator, kept, plot)
 
@@ -212,22 +212,22 @@ def _of_file(codec: "PairCodec", source: str | None, given: dict[str, Any]) -> I
 
 
 def _counted(
-    found: "Iterable[TranslatedLine]", kept: "list[TranslatedLine]"
+    translated: "Iterable[TranslatedLine]", kept: "list[TranslatedLine]"
 ) -> "Iterator[TranslatedLine]":
     """Pass on what is found; show the progress, and at the end how many lines are empty or cut off.
     kept: takes the first two lines that have words."""
     cut = 0
     reasons: Counter[str] = Counter()
-    with terminal.Progress() as said:
-        for number, each in enumerate(found, start=1):
-            said(f"{number:,} lines translated")
-            if each.reason:
-                reasons[each.reason] += 1
-            elif not each.hypotheses[0].complete:
+    with terminal.Progress() as progress:
+        for number, line in enumerate(translated, start=1):
+            progress(f"{number:,} lines translated")
+            if line.reason:
+                reasons[line.reason] += 1
+            elif not line.hypotheses[0].complete:
                 cut += 1
-            if each.hypotheses and len(kept) < 2:
-                kept.append(each)
-            yield each
+            if line.hypotheses and len(kept) < 2:
+                kept.append(line)
+            yield line
 
     # Nobody would see in a file that some of its lines are not translations.
     terminal.print_reasons(reasons, "line", "lines", "translation")
@@ -258,32 +258,32 @@ def _draw(translator: "Translator", kept: "list[TranslatedLine]", plot: Path) ->
 DIGITS = 4
 
 
-def as_lines(found: "Iterable[TranslatedLine]") -> Iterator[str]:
+def as_lines(translated: "Iterable[TranslatedLine]") -> Iterator[str]:
     """Yield the best line for each source."""
-    return (f"{each.text}\n" for each in found)
+    return (f"{line.text}\n" for line in translated)
 
 
-def translation_as_json(found: "Iterable[TranslatedLine]") -> Iterator[str]:
+def translation_as_json(translated: "Iterable[TranslatedLine]") -> Iterator[str]:
     """Yield a line of JSON for each source, with all that is known of its outputs."""
     from rnnlm.storage.files.tables import json_text
 
-    return (json_text(each.to_dict()) + "\n" for each in found)
+    return (json_text(line.to_dict()) + "\n" for line in translated)
 
 
-def as_rows(found: "Iterable[TranslatedLine]", is_drawn: bool) -> Iterator[str]:
+def as_rows(translated: "Iterable[TranslatedLine]", is_drawn: bool) -> Iterator[str]:
     """Yield a row of TSV for each of several outputs of a source, below a header."""
     yield terminal.tsv_line(_columns(is_drawn))
-    for each in found:
-        yield "".join(map(terminal.tsv_line, _rows(each, is_drawn)))
+    for line in translated:
+        yield "".join(map(terminal.tsv_line, _rows(line, is_drawn)))
 
 
-def show(found: "Sequence[TranslatedLine]", is_drawn: bool) -> None:
+def show(translated: "Sequence[TranslatedLine]", is_drawn: bool) -> None:
     """Print the rows of :func:`as_rows` as a table; a single source has no number."""
-    first = 0 if len(found) > 1 else 1
+    first = 0 if len(translated) > 1 else 1
     columns = _columns(is_drawn)[first:]
     rows = []
-    for each in found:
-        rows += [row[first:] for row in _rows(each, is_drawn)]
+    for line in translated:
+        rows += [row[first:] for row in _rows(line, is_drawn)]
     terminal.print_table(terminal.Table(columns, rows, right=columns[:-1]))
 
 
@@ -295,10 +295,12 @@ def _columns(is_drawn: bool) -> list[str]:
 
 def _rows(line: "TranslatedLine", is_drawn: bool) -> list[list[str]]:
     rows = []
-    for number, each in enumerate(line.hypotheses, start=1):
-        numbers = [each.logprob_nats] if is_drawn else [each.logprob_nats, each.score]
+    for number, hypothesis in enumerate(line.hypotheses, start=1):
+        numbers = (
+            [hypothesis.logprob_nats] if is_drawn else [hypothesis.logprob_nats, hypothesis.score]
+        )
         shown = [f"{value:.{DIGITS}f}" for value in numbers]
-        rows.append([str(line.number), str(number), *shown, each.text])
+        rows.append([str(line.number), str(number), *shown, hypothesis.text])
     if not rows:
         empty = [""] * (len(_columns(is_drawn)) - 1)
         rows.append([str(line.number), *empty])

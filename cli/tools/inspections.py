@@ -197,9 +197,9 @@ def find_gradients(
         options.check_texts(*texts)
         from rnnlm.tools.inspection.gradients.flow import inspect_gradients
 
-        with terminal.Progress() as said:
+        with terminal.Progress() as progress:
             return inspect_gradients(
-                models, list(texts) or None, **given, device=device, progress=said
+                models, list(texts) or None, **given, device=device, progress=progress
             )
     refuse_given(OF_POSITIONS, "not valid with --sentence.")
     from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
@@ -234,7 +234,7 @@ def _units(context: click.Context, option: click.Parameter, given: str | None) -
     if not given:
         return ()
     try:
-        return tuple(int(each) for each in given.split(","))
+        return tuple(int(number) for number in given.split(","))
     except ValueError:
         raise click.BadParameter(f"{given!r} is not a list of numbers, such as 3,17.") from None
 

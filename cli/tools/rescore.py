@@ -398,11 +398,11 @@ def print_record(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
     record["gain"] = rates.gain if rates else None
     record["stages"] = []
     for stage in stages:
-        its = stage.rescored.rates
+        stage_rates = stage.rescored.rates
         record["stages"].append(
             {
                 "models": stage.models,
-                "rescored": _rate(its.rescored) if its else None,
+                "rescored": _rate(stage_rates.rescored) if stage_rates else None,
                 "gain": stage.gain,
                 "weights": stage.weights.weights,
             }

@@ -26,12 +26,14 @@ def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> 
             f"{len(predicted):,}"
         )
     nearest = []
-    for number, (expected, found) in enumerate(zip(references, predicted, strict=True), start=1):
+    for number, (expected, predicted_unit) in enumerate(
+        zip(references, predicted, strict=True), start=1
+    ):
         if not expected:
             raise UsageError(
                 f"word {number:,} has no reference", hint="give each word at least one"
             )
-        nearest.append(_nearest(expected, found))
+        nearest.append(_nearest(expected, predicted_unit))
     edits_N, symbols_N = np.array(nearest, dtype=np.int64).reshape(-1, 2).T
     return SentenceCounts.of_numbers(edits_N, symbols_N, edits_N > 0, np.ones(len(nearest)))
 
@@ -51,6 +53,8 @@ def _nearest(references: Sequence[Sequence[str]], predicted: Sequence[str]) -> t
     """Return the edit distance to the nearest reference, and how many symbols that has."""
     from rapidfuzz.distance import Levenshtein
 
-    candidates = [(Levenshtein.distance(each, predicted), -len(each)) for each in references]
+    candidates = [
+        (Levenshtein.distance(reference, predicted), -len(reference)) for reference in references
+    ]
     distance, less_symbols = min(candidates)
     return distance, -less_symbols

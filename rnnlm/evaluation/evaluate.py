@@ -75,7 +75,7 @@ def compare(
         "text_settings": text_settings, "train": train, "progress": progress, "target": target,
         "decoding": decoding, "reading": reading,
     })  # fmt: skip
-    asked = _options(task, given)
+    task_options = _options(task, given)
     _check_settings(task, settings)
     if text is None:
         if given or settings != ComparisonSettings():
@@ -84,21 +84,23 @@ def compare(
                 f"{what} needs a text: without one, stored metrics are compared", hint="name a text"
             )
         return compare_stored(models, names)
-    return task.compare(models, text, asked, settings, names, device)
+    return task.compare(models, text, task_options, settings, names, device)
 
 
 def _given(keywords: Mapping[str, object]) -> dict[str, object]:
     """Return the keywords that ask for something."""
-    return {name: its for name, its in keywords.items() if its not in (None, (), [], {})}
+    return {name: value for name, value in keywords.items() if value not in (None, (), [], {})}
 
 
 def _options(task: "AnyTask", given: Mapping[str, object]) -> object:
     """Return the options of a task, with the keywords that were given; refuse those that models of
     other tasks take."""
-    names = {each.singular: names_of([each.options]) for each in registry.all_tasks()}
+    names = {task.singular: names_of([task.options]) for task in registry.all_tasks()}
     refused = [name for name in given if name not in names[task.singular]]
     if refused:
-        takers = [singular for singular, own in names.items() if refused[0] in own]
+        takers = [
+            singular for singular, option_names in names.items() if refused[0] in option_names
+        ]
         others = ", ".join(f"{name}=" for name in refused)
         raise UsageError(
             f"{refused[0]}= needs {' or '.join(takers)}",
@@ -112,10 +114,10 @@ def _check_settings(task: "AnyTask", settings: ComparisonSettings) -> None:
     """Refuse settings of comparisons that have no effect on those of a task."""
     usual = ComparisonSettings()
     without_effect = []
-    for each in fields(settings):
-        is_changed = getattr(settings, each.name) != getattr(usual, each.name)
-        if is_changed and each.name not in task.compares_by:
-            without_effect.append(each.name)
+    for setting in fields(settings):
+        is_changed = getattr(settings, setting.name) != getattr(usual, setting.name)
+        if is_changed and setting.name not in task.compares_by:
+            without_effect.append(setting.name)
     if without_effect:
         raise UsageError(
             f"{', '.join(without_effect)}: settings for comparing language models only",

@@ -91,17 +91,17 @@ class LearningCurve(Records):
         """Return a row for each point; `measured` is "valid" or "train"."""
         rows: list[Row] = []
         for measured, points in (("valid", self.points), ("train", self.training)):
-            for each in points:
+            for point in points:
                 rows.append(
                     {
                         "run": self.name,
                         "measured": measured,
-                        "steps": each.steps,
-                        "tokens": each.tokens,
-                        "epochs": each.epochs,
-                        "seconds": each.seconds,
-                        "metric": each.criterion,
-                        "value": each.value,
+                        "steps": point.steps,
+                        "tokens": point.tokens,
+                        "epochs": point.epochs,
+                        "seconds": point.seconds,
+                        "metric": point.criterion,
+                        "value": point.value,
                     }
                 )
         return rows
@@ -109,10 +109,10 @@ class LearningCurve(Records):
     def to_dict(self) -> dict[str, Any]:
         """Return the curve in JSON's types, each point's value under the name of its metric,
         `criterion`."""
-        found = vars(self).copy()
+        curve = vars(self).copy()
         for name in ("points", "training"):
-            found[name] = [point.to_dict() for point in found[name]]
-        return found
+            curve[name] = [point.to_dict() for point in curve[name]]
+        return curve
 
 
 def learning_curve(run: str | os.PathLike[str]) -> LearningCurve:
@@ -165,8 +165,8 @@ def _points(
     for event in events:
         kind = event.get("event")
         if kind == "rolledback":  # what came after the good state was discarded
-            points = [each for each in points if each.steps <= event["to_step"]]
-            training = [each for each in training if each.steps <= event["to_step"]]
+            points = [point for point in points if point.steps <= event["to_step"]]
+            training = [point for point in training if point.steps <= event["to_step"]]
         elif kind == "validated":
             points += _point(event, event.get(criterion), started, criterion)
         elif kind == "step" and event.get("is_exact") and criterion == PERPLEXITY:
@@ -274,13 +274,13 @@ def curves_figure(
     names = names_of([Path(curve.folder).resolve() for curve in drawn], None)
     for number, (full_name, curve) in enumerate(zip(names, drawn, strict=True)):
         name = plotting.short_name(full_name, _LONGEST_NAME)
-        its = plotting.series_style(number)
-        style: dict[str, Any] = {"color": its.colour, "linestyle": its.line}
+        colours = plotting.series_style(number)
+        style: dict[str, Any] = {"color": colours.colour, "linestyle": colours.line}
         if curve.is_counted:
             level = curve.points[-1].value
             axes.axhline(level, linewidth=1, label=f"{name} (counted)", **style)
             continue
-        marked: dict[str, Any] = {"marker": its.marker, "markersize": 3}
+        marked: dict[str, Any] = {"marker": colours.marker, "markersize": 3}
         if len(curve.points) > _MARKED:
             marked |= {"markevery": len(curve.points) // 10}
         _draw(axes, curve.points, by, label=name, **marked, **style)
@@ -337,5 +337,5 @@ def _measured_on(folder: Path, criterion: str) -> str:
     it matters; "" where there is none yet."""
     results = read_manifest(folder).results if is_model(folder) else {}
     of_tokens = "(tok:[^|]*\\|)?" if criterion in (PERPLEXITY, "loss_nats") else ""
-    found = re.search(rf"\|data:[^|]*\|{of_tokens}", results.get("valid", {}).get("signature", ""))
-    return found[0] if found else ""
+    match = re.search(rf"\|data:[^|]*\|{of_tokens}", results.get("valid", {}).get("signature", ""))
+    return match[0] if match else ""

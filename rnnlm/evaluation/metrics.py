@@ -42,7 +42,7 @@ D = TypeVar("D", bound=MetricDefinition)
 
 def named(*definitions: D) -> dict[str, D]:
     """Return a table of metrics by name."""
-    return {each.name: each for each in definitions}
+    return {definition.name: definition for definition in definitions}
 
 
 @dataclass(frozen=True)
@@ -189,10 +189,10 @@ class Evaluation(Records, Result):
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers by name in JSON types, as a model stores them: without the
         contributions of lines, and with the signature last."""
-        found = {each.name: getattr(self, each.name) for each in fields(self) if each.repr}
+        numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.repr}
         for name in ("signature", "seconds"):
-            found[name] = found.pop(name)
-        shown: dict[str, Any] = to_builtins(found)
+            numbers[name] = numbers.pop(name)
+        shown: dict[str, Any] = to_builtins(numbers)
         return shown
 
     @classmethod
@@ -213,7 +213,7 @@ class Evaluation(Records, Result):
     @property
     def column_names(self) -> Sequence[str]:
         """The columns of labels that have metrics; "" where there are no labels."""
-        return list(dict.fromkeys(each.column for each in self.metrics))
+        return list(dict.fromkeys(metric.column for metric in self.metrics))
 
     @property
     def main(self) -> str:
@@ -222,19 +222,19 @@ class Evaluation(Records, Result):
 
     def main_of(self, column: str) -> Metric:
         """Return the main metric of a column of labels."""
-        return next(each for each in self.mains if each.column == column)
+        return next(metric for metric in self.mains if metric.column == column)
 
     @property
     def brief(self) -> tuple[Metric, ...]:
         """The metrics worth printing, which are those with a value or a note. Variants without
         unknown tokens are included only if there are unknown tokens."""
         has_unknown = bool(self.counts_of().get("oov_words"))
-        found = []
-        for each in self.metrics:
-            repeats_another = each.definition.without_unknown and not has_unknown
-            if (each.value is not None or each.note) and not repeats_another:
-                found.append(each)
-        return tuple(found)
+        shown_metrics = []
+        for metric in self.metrics:
+            repeats_another = metric.definition.without_unknown and not has_unknown
+            if (metric.value is not None or metric.note) and not repeats_another:
+                shown_metrics.append(metric)
+        return tuple(shown_metrics)
 
     @property
     def summary(self) -> tuple[Metric, ...]:
@@ -244,12 +244,12 @@ class Evaluation(Records, Result):
     def line(self, column: str = "") -> str:
         """Return the summary of a column of labels as one line."""
         parts = []
-        for each in self.summary:
-            if each.column != column:
+        for metric in self.summary:
+            if metric.column != column:
                 continue
-            part = f"{each.name} {each.shown()}"
-            if each.note:
-                part += f" ({each.note})"
+            part = f"{metric.name} {metric.shown()}"
+            if metric.note:
+                part += f" ({metric.note})"
             parts.append(part)
         counts = self.counts_of(column)
         parts += [f"{name} {counts[name]:,}" for name in self.summary_counts if counts.get(name)]
@@ -261,9 +261,9 @@ class Evaluation(Records, Result):
         columns = self.column_names
         if not column and len(columns) == 1:
             column = columns[0]
-        for each in self.metrics:
-            if (each.column, each.name) == (column, name):
-                return each
+        for metric in self.metrics:
+            if (metric.column, metric.name) == (column, name):
+                return metric
         return None
 
     # Type checkers must not rely on this.
@@ -272,7 +272,7 @@ class Evaluation(Records, Result):
         def __getattr__(self, name: str) -> object:
             if name.startswith("_"):
                 raise AttributeError(name)
-            names = dict.fromkeys(each.name for each in self.metrics)
+            names = dict.fromkeys(metric.name for metric in self.metrics)
             if name in names:
                 hint = f"write evaluation.metric({name!r}).value"
             elif name in ("perplexity", "ppl") and "ppl_token" in names:
@@ -287,9 +287,9 @@ class Evaluation(Records, Result):
         """Return one row per metric: its value, the bounds of its interval if requested, its
         signature and its counts."""
         rows = []
-        for each in (*self.metrics, *self.joint):
-            interval = self.intervals.get((each.column, each.name)) or each.interval
-            rows.append({**each.to_row(interval), **self.counts_of(each.column)})
+        for metric in (*self.metrics, *self.joint):
+            interval = self.intervals.get((metric.column, metric.name)) or metric.interval
+            rows.append({**metric.to_row(interval), **self.counts_of(metric.column)})
         # Columns of labels may differ in what was counted.
         names = dict.fromkeys(itertools.chain.from_iterable(rows))
         return [{name: row.get(name) for name in names} for row in rows]
@@ -304,8 +304,8 @@ class Evaluation(Records, Result):
         counts = [self.counts_of(column) for column in columns]
         for name in dict.fromkeys(itertools.chain.from_iterable(counts)):
             note = f" ({self.count_notes[name]})" if name in self.count_notes else ""
-            rows.append([name, *(amount(its.get(name)) + note for its in counts)])
-        for name in dict.fromkeys(each.name for each in self.brief):
+            rows.append([name, *(amount(counts_of.get(name)) + note for counts_of in counts)])
+        for name in dict.fromkeys(metric.name for metric in self.brief):
             cells = []
             for column in columns:
                 metric = self.metric(name, column)
@@ -343,14 +343,14 @@ class Evaluation(Records, Result):
         return text_of(self.printed())
 
     def __repr__(self) -> str:
-        measured = [f"{each.label} {each.with_unit()}" for each in self.mains]
+        measured = [f"{metric.label} {metric.with_unit()}" for metric in self.mains]
         counts = self.counts_of()
         counted = [f"{counts[name]:,} {name}" for name in self.summary_counts if counts.get(name)]
         return f"<{type(self).__name__}: {', '.join(measured + counted)}>"
 
     def _repr_html_(self) -> str:
         table = self.overview()
-        signatures = [f"{of} {its}".strip() for of, its in self.signatures.items()]
+        signatures = [f"{of} {signature}".strip() for of, signature in self.signatures.items()]
         return html_table("", table.columns, table.rows, "; ".join(signatures))
 
     @staticmethod
@@ -360,30 +360,30 @@ class Evaluation(Records, Result):
         # Evaluations of different tasks need a column for whatever one of them has.
         summaries: list[Metric] = []
         counted: dict[str, None] = {}
-        for its in evaluations.values():
-            summaries += its.summary
-            counted |= dict.fromkeys(its.summary_counts)
-        names = list(dict.fromkeys(each.name for each in summaries))
+        for evaluation in evaluations.values():
+            summaries += evaluation.summary
+            counted |= dict.fromkeys(evaluation.summary_counts)
+        names = list(dict.fromkeys(metric.name for metric in summaries))
         heads = ["text"]
-        has_columns = any(each.column for each in summaries)
+        has_columns = any(metric.column for metric in summaries)
         if has_columns:
             heads.append("labels")
 
         rows = []
-        for text, its in evaluations.items():
-            for column in its.column_names:
+        for text, evaluation in evaluations.items():
+            for column in evaluation.column_names:
                 cells = [text]
                 if has_columns:
                     cells.append(column)
-                counts = its.counts_of(column)
+                counts = evaluation.counts_of(column)
                 cells += [f"{counts.get(name) or 0:,}" for name in counted]
                 for name in names:
-                    metric = its.metric(name, column)
+                    metric = evaluation.metric(name, column)
                     cells.append("-" if metric is None else metric.shown())
                 rows.append(cells)
 
         # The cells have no space for percent signs.
-        shares = list(dict.fromkeys(each.name for each in summaries if each.unit == "share"))
+        shares = list(dict.fromkeys(metric.name for metric in summaries if metric.unit == "share"))
         remark = ""
         if shares:
             remark = f"In percent: {', '.join(shares)}."
@@ -395,8 +395,8 @@ def with_intervals(evaluation: E) -> E:
     """Return the evaluation with the 95 % interval of each main metric."""
     drawn = intervals_of(evaluation.mains, Resampling())
     intervals: dict[tuple[str, str], Interval | None] = {}
-    for each in evaluation.mains:
-        key = (each.column, each.name)
+    for metric in evaluation.mains:
+        key = (metric.column, metric.name)
         intervals[key] = drawn.get(key)
     return replace(evaluation, intervals=intervals)
 
@@ -404,11 +404,11 @@ def with_intervals(evaluation: E) -> E:
 def restored(numbers: type[N], stored: Mapping[str, Any], **known: Any) -> N:
     """Make a dataclass of numbers from what was stored of it. A field that is not stored is its
     default, or None; what is stored beside the fields is ignored. known: values of other fields."""
-    for each in fields(numbers):
-        if each.name in stored:
-            known.setdefault(each.name, stored[each.name])
-        elif each.default is MISSING and each.default_factory is MISSING:
-            known.setdefault(each.name, None)
+    for attribute in fields(numbers):
+        if attribute.name in stored:
+            known.setdefault(attribute.name, stored[attribute.name])
+        elif attribute.default is MISSING and attribute.default_factory is MISSING:
+            known.setdefault(attribute.name, None)
     return numbers(**known)
 
 
@@ -432,13 +432,13 @@ def intervals_of(
     metrics: Iterable[Metric], resampling: Resampling
 ) -> dict[tuple[str, str], Interval]:
     """Return the interval of each metric that has one, by column and name."""
-    found = {}
-    for each in metrics:
-        if each.counts is not None and each.value is not None:
-            interval = each.counts.interval(resampling)
+    intervals = {}
+    for metric in metrics:
+        if metric.counts is not None and metric.value is not None:
+            interval = metric.counts.interval(resampling)
             if interval is not None:
-                found[each.column, each.name] = interval
-    return found
+                intervals[metric.column, metric.name] = interval
+    return intervals
 
 
 # ---- The signature of a metric: what was counted, by which convention, on which data, and for
@@ -475,12 +475,12 @@ class MetricSignature:
     def differing(self, other: Self) -> list[str]:
         """Return the names of the parts that forbid to compare the two metrics; empty where they
         compare."""
-        found = []
+        names = []
         for part in fields(self):
             is_same = getattr(self, part.name) == getattr(other, part.name)
             if not is_same and part.name not in self.may_differ:
-                found.append(part.name)
-        return found
+                names.append(part.name)
+        return names
 
 
 def signature_parts(parts: Iterable[str]) -> dict[str, str]:

@@ -146,7 +146,7 @@ class LineSums:
         """Return the sums of consecutive blocks of so many lines."""
         if lines == 1:
             return self
-        return LineSums(*(by_block(getattr(self, each.name), lines) for each in fields(self)))
+        return LineSums(*(by_block(getattr(self, field.name), lines) for field in fields(self)))
 
 
 NO_OOV = "_no_oov"  # the end of the names of metrics that leave unknown tokens out
@@ -180,7 +180,7 @@ TEXT_METRICS = named(
 
 def metrics_per(*units: Per) -> tuple[str, ...]:
     """Return the names of the metrics that are taken per one of these units."""
-    return tuple(name for name, each in TEXT_METRICS.items() if each.per in units)
+    return tuple(name for name, metric in TEXT_METRICS.items() if metric.per in units)
 
 
 @dataclass(frozen=True)
@@ -205,16 +205,16 @@ class PerEvent:
         if not is_perplexity:
             amount_S = amount_S / math.log(2)
         with np.errstate(over="ignore"):
-            found = ratio_interval(
+            interval = ratio_interval(
                 amount_S,
                 counts_S[held],
                 transform=np.exp if is_perplexity else None,
                 resamples=resampling.resamples or RESAMPLES,
                 seed=resampling.seed,
             )
-        if not math.isfinite(found.high):
+        if not math.isfinite(interval.high):
             return None
-        return found
+        return interval
 
     def difference(
         self, other: "PerEvent", resampling: Resampling = Resampling()
@@ -331,7 +331,7 @@ class TextEvaluation(Evaluation):
     @property
     def summary(self) -> tuple[Metric, ...]:
         names = (*metrics_per("token"), "ppl_word")
-        return tuple(each for each in self.brief if each.name in names)
+        return tuple(metric for metric in self.brief if metric.name in names)
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
         return {name: getattr(self, name) for name in COUNTS}
@@ -349,10 +349,10 @@ class TextEvaluation(Evaluation):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers by name, with the bounds of the perplexity's interval if requested."""
-        found = super().to_dict()
+        numbers = super().to_dict()
         for (_, name), interval in self.intervals.items():
-            found |= metrics.bounds(interval, f"{name}_")
-        return found
+            numbers |= metrics.bounds(interval, f"{name}_")
+        return numbers
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:

@@ -136,7 +136,7 @@ def new_panels(
     import matplotlib
 
     if axes is not None:
-        return _into(axes, [each for each in labels if each is not None])
+        return _into(axes, [label for label in labels if label is not None])
     with matplotlib.rc_context(_STYLE):
         figure = _figure_class()(figsize=(width, height), layout="constrained")
         panels = []
@@ -374,6 +374,6 @@ def _rendered(figure: "Figure", kind: str, dpi: int = DPI) -> bytes:
 _PLACES, _DIGITS = re.compile(rb' (?:d|x|y)="[^"]*"'), re.compile(rb"(\.\d\d)\d+")
 
 
-def _rounded(found: "re.Match[bytes]") -> bytes:
+def _rounded(match: "re.Match[bytes]") -> bytes:
     """Return places of a drawing, cut to hundredths."""
-    return _DIGITS.sub(rb"\1", found[0])
+    return _DIGITS.sub(rb"\1", match[0])

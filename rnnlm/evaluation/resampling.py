@@ -222,7 +222,7 @@ def ratio_interval(
 
     # Quantiles may be transformed instead of each resample. A falling transform swaps them.
     if transform is not None:
-        low, estimate, high = (transform(np.float64(each)) for each in (low, estimate, high))
+        low, estimate, high = (transform(np.float64(value)) for value in (low, estimate, high))
     low, estimate, high = float(low), float(estimate), float(high)
     return Interval(estimate, min(low, high), max(low, high), level)
 

@@ -194,8 +194,12 @@ def _sums(model: LanguageModel, sample: int | None, generator: np.random.Generat
             if deviation_B.max() > worst:
                 worst, where = float(deviation_B.max()), ids_BT[deviation_B.argmax()]
 
-    asked = sum(map(len, contexts))
-    how = f"all {asked:,} contexts" if are_all else f"{asked:,} contexts drawn at random"
+    context_count = sum(map(len, contexts))
+    how = (
+        f"all {context_count:,} contexts"
+        if are_all
+        else f"{context_count:,} contexts drawn at random"
+    )
     result: Result = "ok" if worst <= TOLERANCE else "failed"
     if not model.normalised:
         result = "not claimed"

@@ -85,7 +85,7 @@ class Tally:
     def observe(self, chunk: ModelsChunk) -> None:
         """Count the sentences of a chunk."""
         for scores in chunk:
-            self.with_words += any(its.is_read and its.words for its in scores.values())
+            self.with_words += any(score.is_read and score.words for score in scores.values())
             for name, score in scores.items():
                 if score.logprob_nats is None:
                     self.without_score[name] += 1

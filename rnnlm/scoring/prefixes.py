@@ -290,8 +290,8 @@ class _Trie:
         # The lines are sorted, so no earlier one shares more with a line than the one before it.
         lines = [ids[start:end] for start, end in spans.tolist()]
         shared = [0]
-        for one, other in itertools.pairwise(lines):
-            shared.append(_common(one, other))
+        for line, next_line in itertools.pairwise(lines):
+            shared.append(_common(line, next_line))
         self.shared_L = np.array(shared)
         self.joins_L = self.shared_L + (self.network is not None)
         self.joins_L[0] = 0
@@ -414,10 +414,10 @@ def _rows_of(lines: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.searchsorted(rows, lines, side="right") - 1
 
 
-def _common(one: np.ndarray, other: np.ndarray) -> int:
+def _common(first: np.ndarray, second: np.ndarray) -> int:
     """Return how many tokens two lines have in common at their beginnings."""
-    length = min(len(one), len(other))
-    differ = one[:length] != other[:length]
+    length = min(len(first), len(second))
+    differ = first[:length] != second[:length]
     if differ.any():
         return int(differ.argmax())
     return length

@@ -213,8 +213,10 @@ class ReadSentences:
         start, end = self.encoded.offsets[index : index + 2].tolist()
         state = self.initial(np.array([index])) if self.initial else None
         places = (words.starts[items] - start).tolist()
-        found = search.at_places(self.encoded.ids[start:end], places, state=state)
-        return tuple(tuple(itertools.islice(words, self.settings.next_words)) for words in found)
+        words_by_place = search.at_places(self.encoded.ids[start:end], places, state=state)
+        return tuple(
+            tuple(itertools.islice(words, self.settings.next_words)) for words in words_by_place
+        )
 
     def _why_impossible(self, index: int, tokens: list[str]) -> str:
         start, end = int(self.begins[index]), int(self._ends[index])

@@ -95,12 +95,12 @@ class RowLayout:
         region."""
         carried = {name: score.columns.get(name) for name in self.carried}
         is_empty = True
-        for own in self._own(score):
-            yield {"id": score.id, **carried, **own, "reason": score.reason}
+        for cells in self._own(score):
+            yield {"id": score.id, **carried, **cells, "reason": score.reason}
             is_empty = False
         if is_empty:
-            own = dict.fromkeys(self.own)
-            yield {"id": score.id, **carried, **own, "reason": score.reason}
+            cells = dict.fromkeys(self.own)
+            yield {"id": score.id, **carried, **cells, "reason": score.reason}
 
     def _own(self, score: SentenceScore) -> Iterator[Row]:
         if self.by == "sentence":
@@ -128,11 +128,11 @@ class RowLayout:
             if not self.with_next:
                 yield cells
                 continue
-            for rank, each in enumerate(score.next_words[position - 1], start=1):
+            for rank, next_word in enumerate(score.next_words[position - 1], start=1):
                 yield cells | {
                     "rank": rank,
-                    "next_word": each.word,
-                    "probability": each.probability,
+                    "next_word": next_word.word,
+                    "probability": next_word.probability,
                 }
 
 
@@ -159,10 +159,12 @@ def layout(
         return made("token", own=_TOKEN)
     if settings.words:
         measures = tuple(name for name in MEASURES if name in settings.measures)
-        own = [*_WORD, *(MEASURES[name] for name in measures), *region]
+        columns = [*_WORD, *(MEASURES[name] for name in measures), *region]
         if settings.next_words:
-            own.extend(_NEXT)
-        return made("word", own=tuple(own), measures=measures, with_next=settings.next_words > 0)
+            columns.extend(_NEXT)
+        return made(
+            "word", own=tuple(columns), measures=measures, with_next=settings.next_words > 0
+        )
     if region:
         return made("region", own=(*region, *_REGION))
     return made("sentence", own=_SENTENCE)
@@ -195,13 +197,13 @@ class SentenceScores(tabular.RecordList[SentenceScore]):
                 of.
         """
         by = by or self._usual_rows()
-        own = self._columns_by(by)
+        columns = self._columns_by(by)
         for score in self:
             if not _has_rows(score, by):
                 what = f"sentence {score.id} was scored without its {by}s"
                 raise UsageError(what, hint=_ASK_FOR[by])
         carried = tuple(self[0].columns) if self else ()
-        table = RowLayout(by, carried, own, tuple(MEASURES))
+        table = RowLayout(by, carried, columns, tuple(MEASURES))
         return [row for score in self for row in table.rows({"": score})]
 
     def _columns_by(self, by: By) -> tuple[str, ...]:
@@ -216,10 +218,10 @@ class SentenceScores(tabular.RecordList[SentenceScore]):
             raise UsageError(
                 f"there are no rows by {by!r}", hint="choose sentence, token, word or region"
             )
-        own = (*_WORD, *MEASURES.values())
+        columns = (*_WORD, *MEASURES.values())
         if any(score.region_scores for score in self):
-            own = (*own, "region_index", "region")
-        return own
+            columns = (*columns, "region_index", "region")
+        return columns
 
     def _rows_of(self, table: int | str | None) -> list[tabular.Row]:
         return self.to_rows(None if table is None else cast(By, str(table)))
@@ -271,7 +273,10 @@ def record(score: SentenceScore, settings: ScoringSettings) -> Row:
     if settings.words:
         words = [_word_record(word, score, settings) for word in score.word_scores]
         for word, likely in zip(words, score.next_words, strict=False):
-            word["next"] = [{"word": each.word, "probability": each.probability} for each in likely]
+            word["next"] = [
+                {"word": next_word.word, "probability": next_word.probability}
+                for next_word in likely
+            ]
         made["word_surprisals"] = words
     if settings.with_regions:
         made["regions"] = list(map(region_cells, score.region_scores))

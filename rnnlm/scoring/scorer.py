@@ -90,7 +90,7 @@ def score_sentences(
             "it gives probabilities of the sentences alone",
             "leave sources out",
         )
-    texts = [each for each in made if isinstance(each, str)]
+    texts = [item for item in made if isinstance(item, str)]
     if not isinstance(given, str):
         given = _one_for_each(given, len(texts), "given texts")
     if sources is not None and not isinstance(sources, str):
@@ -98,8 +98,8 @@ def score_sentences(
 
     # Sentences that were read have all this already.
     of_text = of_texts(texts, given, regions, sources)
-    every = [next(of_text) if isinstance(each, str) else each for each in made]
-    with_regions = regions is not None or any(each.regions for each in every)
+    every = [next(of_text) if isinstance(item, str) else item for item in made]
+    with_regions = regions is not None or any(sentence.regions for sentence in every)
     settings = replace(settings, with_regions=with_regions)
     scores = SentenceScores()
     for chunk in score_chunks(model, every, settings):
@@ -110,12 +110,12 @@ def score_sentences(
 
 def _one_for_each(texts: Iterable[str], count: int, what: str) -> list[str]:
     """Return texts, one for each of `count` sentences; refuse another number."""
-    each = list(items_of(texts, str, what))
-    if len(each) != count:
+    values = list(items_of(texts, str, what))
+    if len(values) != count:
         raise UsageError(
-            f"{len(each)} {what} for {count} sentences", hint="give one for all, or one for each"
+            f"{len(values)} {what} for {count} sentences", hint="give one for all, or one for each"
         )
-    return each
+    return values
 
 
 def score_chunks(
@@ -135,8 +135,8 @@ def score_chunks(
         TextError, ModelError: as :func:`score_sentences`, while iterating.
     """
     model = scoring_model_of(model)
-    each = items_of(sentences, Sentence, "sentences")
-    lists = cut(each, lines_per_chunk(model, settings))
+    checked = items_of(sentences, Sentence, "sentences")
+    lists = cut(checked, lines_per_chunk(model, settings))
     unseen_by = {"the model": model.tokenizer}
     return SentenceScorer(model, settings, unseen_by=unseen_by).chunks(lists, skip)
 
@@ -205,7 +205,7 @@ class SentenceScorer:
             # Chunks that are skipped count, too: in the signature, and among the marks.
             if self.unseen_by:
                 marks.update(count_marks(_lines_given(readable)))
-                odd_spaces += count_odd_spaces([each.text for each in readable])
+                odd_spaces += count_odd_spaces([sentence.text for sentence in readable])
             lines.update(self._hashed(readable))
 
             # Score the chunk. A chunk that is skipped is read only if all sentences are one stream:
@@ -239,20 +239,20 @@ class SentenceScorer:
         readable: list[Sentence] = []
         signatures = []
         for sentences in lists:
-            its_checked, its_reasons, its_readable = self._check(sentences)
-            checked += its_checked
-            reasons += its_reasons
-            readable += its_readable
+            list_checked, list_reasons, list_readable = self._check(sentences)
+            checked += list_checked
+            reasons += list_reasons
+            readable += list_readable
             lines = LinesHash()
-            lines.update(self._hashed(its_readable))
+            lines.update(self._hashed(list_readable))
             signatures.append(self._signature_after(lines))
 
         # All are scored together, and dealt out again.
         scores = iter(self._score(checked, reasons, readable))
         chunks = []
         for sentences, signature in zip(lists, signatures, strict=True):
-            its_scores = list(itertools.islice(scores, len(sentences)))
-            chunks.append(Chunk(sentences, its_scores, signature))
+            list_scores = list(itertools.islice(scores, len(sentences)))
+            chunks.append(Chunk(sentences, list_scores, signature))
         return chunks
 
     def _signature_after(self, lines: LinesHash) -> Signature:
@@ -271,7 +271,7 @@ class SentenceScorer:
         if not self.reads_sources:
             return texts
         pairs = zip(readable, texts, strict=True)
-        return [f"{each.source}\t{text}" for each, text in pairs]
+        return [f"{sentence.source}\t{text}" for sentence, text in pairs]
 
     def _check(
         self, sentences: Sequence[Sentence]
@@ -281,27 +281,27 @@ class SentenceScorer:
         nulls = self.settings.unscorable == "null"
         checked, reasons = check(sentences, self.settings.special_symbols, nulls)
         if self.reads_sources:
-            for each, reason in zip(checked, reasons, strict=True):
-                if each.source is None and reason is None:
+            for sentence, reason in zip(checked, reasons, strict=True):
+                if sentence.source is None and reason is None:
                     raise UsageError(
-                        f"sentence {each.id} has no source",
+                        f"sentence {sentence.id} has no source",
                         "an encoder-decoder scores a target given its source",
                         "name it with `sources`",
                     )
-            whys = cast(Any, self.model).why_unread([each.source or "" for each in checked])
+            whys = cast(Any, self.model).why_unread([sentence.source or "" for sentence in checked])
             for place, why in enumerate(whys):
                 if why and not nulls:
                     raise TextError(f"the source of sentence {checked[place].id}: {why}")
                 if why and reasons[place] is None:
                     reasons[place] = f"its source has {why}"
-        if self.state is not None and any(each.given for each in checked):
+        if self.state is not None and any(sentence.given for sentence in checked):
             raise UsageError(
                 "a given text begins a new line",
                 "context is carry",
                 'use `context="reset"`, or leave it out',
             )
         pairs = zip(checked, reasons, strict=True)
-        return checked, reasons, [each for each, reason in pairs if reason is None]
+        return checked, reasons, [sentence for sentence, reason in pairs if reason is None]
 
     def _score(
         self, checked: list[Sentence], reasons: list[str | None], readable: list[Sentence]
@@ -310,23 +310,23 @@ class SentenceScorer:
         read."""
         records = self._read(readable).records() if readable else iter(())
         scores = []
-        for each, reason in zip(checked, reasons, strict=True):
+        for sentence, reason in zip(checked, reasons, strict=True):
             if reason is None:
                 scores.append(next(records))
             else:
                 scores.append(
                     SentenceScore(
-                        text=each.text,
+                        text=sentence.text,
                         logprob_nats=None,
                         tokens=0,
                         words=0,
                         oov=(),
                         ppl_word=None,
                         token_scores=(),
-                        id=each.id,
+                        id=sentence.id,
                         reason=reason,
-                        columns=each.columns,
-                        source=each.source,
+                        columns=sentence.columns,
+                        source=sentence.source,
                     )
                 )
         return scores
@@ -335,8 +335,8 @@ class SentenceScorer:
         """Read the sentences, and find their words among the tokens."""
         # What is read, and where the part to be scored begins.
         settings, tokenizer = self.settings, self.tokenizer
-        texts = [each.text for each in sentences]
-        lines = [line_of(each) if each.given else each.text for each in sentences]
+        texts = [sentence.text for sentence in sentences]
+        lines = [line_of(sentence) if sentence.given else sentence.text for sentence in sentences]
         encoded = tokenizer.encode(lines)
         begins = encoded.offsets[:-1] + self._given_tokens(sentences, encoded)
         self._count_unknown_given(encoded, begins)
@@ -357,7 +357,7 @@ class SentenceScorer:
                 tokenizer=tokenizer,
             )
 
-        initial = initial_states(self.model, [each.source for each in sentences])
+        initial = initial_states(self.model, [sentence.source for sentence in sentences])
         logprob_N, seen = self._read_tokens(encoded, shown, initial)
         span_scoring.check_scores(logprob_N)
         frequency_W = np.zeros(0)
@@ -389,7 +389,7 @@ class SentenceScorer:
         """Return how many tokens of each line are given, (lines,). TextError: the tokenizer cuts a
         given text in another way where something follows."""
         counts = np.zeros(len(sentences), dtype=np.int64)
-        given = [each.given for each in sentences]
+        given = [sentence.given for sentence in sentences]
         having = [index for index, text in enumerate(given) if text and not is_blank(text)]
         if not having:
             return counts
@@ -464,7 +464,10 @@ class SentenceScorer:
 
 def _lines_given(sentences: Sequence[Sentence]) -> list[str]:
     """Return the texts, each with what is given before it and a tab."""
-    return [f"{each.given}\t{each.text}" if each.given else each.text for each in sentences]
+    return [
+        f"{sentence.given}\t{sentence.text}" if sentence.given else sentence.text
+        for sentence in sentences
+    ]
 
 
 # ---- What identifies a run of scoring: the model, the settings, and the signature of what was
@@ -530,10 +533,10 @@ def check(
     # Most are plain text, which is found out for all of them at once.
     if _is_plain(sentences):
         stripped = []
-        for each in sentences:
-            if not each.text.strip(WORD_SPACE):
-                each = replace(each, text="", regions=())
-            stripped.append(each)
+        for candidate in sentences:
+            if not candidate.text.strip(WORD_SPACE):
+                candidate = replace(candidate, text="", regions=())
+            stripped.append(candidate)
         return stripped, [None] * len(sentences)
     checked: list[Sentence] = []
     reasons: list[str | None] = []
@@ -560,9 +563,9 @@ def _checked(sentence: Sentence, where: str, special_symbols: str) -> Sentence:
     # Where symbols were dropped or replaced, the regions are checked each by itself.
     regions = sentence.regions
     if regions and text != sentence.text:
-        parts = [checked_text(each.text, where, special_symbols) for each in regions]
+        parts = [checked_text(region.text, where, special_symbols) for region in regions]
         pairs = zip(regions, parts, strict=True)
-        regions = tuple(replace(each, text=part) for each, part in pairs)
+        regions = tuple(replace(region, text=part) for region, part in pairs)
         text = joined(regions)
     source = sentence.source and checked_text(sentence.source, where, special_symbols)
     if is_blank(text):
@@ -574,15 +577,15 @@ def _is_plain(sentences: Sequence[Sentence]) -> bool:
     """Return whether nothing is wrong with any sentence: found out for all at once."""
     # Join all in one text. Line ends inside sentences show in the number of its lines.
     texts = []
-    for each in sentences:
-        if each.given or each.source:
-            texts.append(f"{each.given}{each.source or ''}{each.text}")
+    for sentence in sentences:
+        if sentence.given or sentence.source:
+            texts.append(f"{sentence.given}{sentence.source or ''}{sentence.text}")
         else:
-            texts.append(each.text)
+            texts.append(sentence.text)
     text = "\n".join(texts)
     if "<s>" in text or "</s>" in text or text.count("\n") != len(sentences) - 1:
         return False
-    if any(each.reason for each in sentences):
+    if any(sentence.reason for sentence in sentences):
         return False
     return text.isascii() or not SURROGATE.search(text)
 
@@ -593,11 +596,11 @@ def checked_text(text: str, where: str, special_symbols: str) -> str:
 
     TextError: it is not UTF-8, or holds a newline; or `<s>` or `</s>`, where that is an error.
     """
-    found = SURROGATE.search(text)
-    if found:
-        why = f"it holds U+{ord(found[0]):04X}"
-        if ord(found[0]) in _BYTES:
-            why = undecoded(text, found.start())
+    surrogate = SURROGATE.search(text)
+    if surrogate:
+        why = f"it holds U+{ord(surrogate[0]):04X}"
+        if ord(surrogate[0]) in _BYTES:
+            why = undecoded(text, surrogate.start())
         raise TextError(
             f"{where}: not UTF-8 ({why})",
             hint='convert it to UTF-8, or use `encoding_errors="replace"`',

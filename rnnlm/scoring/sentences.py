@@ -116,12 +116,16 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
     changed = []
     for name in names:
         # Unlike ours, and unlike the other columns.
-        its = without_halves(name)
-        while its in OWN or (its != name and its in names) or its in shown.values():
-            its = PREFIX + its
-        shown[name] = its
-        if its != name:
-            changed.append(f"{name} to {its}")
+        new_name = without_halves(name)
+        while (
+            new_name in OWN
+            or (new_name != name and new_name in names)
+            or new_name in shown.values()
+        ):
+            new_name = PREFIX + new_name
+        shown[name] = new_name
+        if new_name != name:
+            changed.append(f"{name} to {new_name}")
     if changed:
         notice(f"columns named like a score are renamed in the result: {', '.join(changed)}")
     return shown
@@ -273,8 +277,8 @@ def of_texts(
         of = itertools.repeat(sources)
     else:
         of = sources
-    each = zip(texts, given, of, strict=False)
-    for number, (text, before, source) in enumerate(each, start=1):
+    rows = zip(texts, given, of, strict=False)
+    for number, (text, before, source) in enumerate(rows, start=1):
         regions: tuple[Region, ...] = ()
         if region_mark:
             text, regions = _regions(text, region_mark, f"sentence {number}")

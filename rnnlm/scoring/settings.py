@@ -132,9 +132,9 @@ class SentenceSettings(Checked):
                 "mark regions within it: `regions=MARK`",
             )
         if self.region_columns and (self.column or self.region_mark is not None):
-            other = "a text column" if self.column else "a mark between regions"
+            alternative = "a text column" if self.column else "a mark between regions"
             raise UsageError(
-                f"region columns cannot be combined with {other}",
+                f"region columns cannot be combined with {alternative}",
                 "the joined region columns are the text",
                 hint="choose one of them",
             )

@@ -101,11 +101,11 @@ def describe_run_of_models(
         return first
     # What all runs share is shown once.
     described = {"models": ", ".join(models)}
-    own: dict[str, str] = {}
+    by_model: dict[str, str] = {}
     shared = [key for key in first if len({run[key] for run in runs.values()}) == 1]
     described.update({key: first[key] for key in shared})
     for name, run in runs.items():
         for key, value in run.items():
             if key not in described:
-                own[f"{key}.{name}"] = value
-    return described | own
+                by_model[f"{key}.{name}"] = value
+    return described | by_model

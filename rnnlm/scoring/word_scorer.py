@@ -87,12 +87,12 @@ class WordScorer:
             UsageError: the numbers of states and words differ, or a state belongs to another
                 scorer. Other errors are those of :meth:`extend`.
         """
-        name, one = "words", cast(object, words)
+        name, argument = "words", cast(object, words)
         if isinstance(states, WordPrefix):
-            name, one = "states", states
-        if isinstance(one, (WordPrefix, str, bytes)):
+            name, argument = "states", states
+        if isinstance(argument, (WordPrefix, str, bytes)):
             raise ArgumentTypeError(
-                f"extend_all: {name} must be a list, not {given(one)}",
+                f"extend_all: {name} must be a list, not {given(argument)}",
                 hint="extend takes one state and one word",
             )
         return self._extended(list(states), list(words))
@@ -111,7 +111,7 @@ class WordScorer:
         tokens = [self._tokens_of(state, word) for state, word in zip(states, words, strict=True)]
         prefixes, totals = [state._read for state in states], [0.0] * len(states)
         for place in range(max(map(len, tokens), default=0)):
-            having = [number for number, its in enumerate(tokens) if place < len(its)]
+            having = [number for number, ids in enumerate(tokens) if place < len(ids)]
             before = [prefixes[number] for number in having]
             tokens_here = [tokens[number][place] for number in having]
             answers = self._prefixes.extend_all(before, tokens_here)
@@ -145,15 +145,15 @@ class WordScorer:
         self._check(state)
         check_count(count)
         logprob_V, after = self._prefixes.distribution(state._read)
-        found = self._search.after(logprob_V.astype("float64"), after, state._begins_line)
-        return list(islice(self._known(found), count))
+        next_words = self._search.after(logprob_V.astype("float64"), after, state._begins_line)
+        return list(islice(self._known(next_words), count))
 
     def _known(self, words: Iterable[NextWord]) -> Iterable[NextWord]:
         unk_id = self.model.tokenizer.unk_id
         if unk_id is None:
             return words
         unknown = self._search.symbols[unk_id]
-        return (each for each in words if unknown not in each.word)
+        return (word for word in words if unknown not in word.word)
 
     def _tokens_of(self, state: WordPrefix, word: str) -> tuple[int, ...]:
         self._check(state)

@@ -259,19 +259,21 @@ def region_scores(regions: Sequence[Region], words: Sequence[WordScore]) -> tupl
     to no region)."""
     # Where the regions are in the text, and which words each of them has.
     starts = [word.start for word in words]
-    found, start = [], 0
+    located, start = [], 0
     for region in regions:
         if not is_blank(region.text):
             end = start + len(region.text)
             text_start = end - len(region.text.lstrip(WORD_SPACE))
-            its = words[bisect_left(starts, start) : bisect_left(starts, end)]
-            found.append((region, text_start, its))
+            region_words = words[bisect_left(starts, start) : bisect_left(starts, end)]
+            located.append((region, text_start, region_words))
             start = end + 1
 
     # Each has its own surprisal beside that of the next one, into which effects spill over.
-    bits = [_sum([word.surprisal_bits for word in its]) for _, _, its in found]
+    bits = [_sum([word.surprisal_bits for word in region_words]) for _, _, region_words in located]
     scores = []
-    for (region, begin, its), here, after in zip(found, bits, [*bits[1:], None], strict=True):
+    for (region, begin, region_words), here, after in zip(
+        located, bits, [*bits[1:], None], strict=True
+    ):
         text = region.text.strip(WORD_SPACE)
         scores.append(
             RegionScore(
@@ -280,9 +282,11 @@ def region_scores(regions: Sequence[Region], words: Sequence[WordScore]) -> tupl
                 name=region.name,
                 start=begin,
                 end=begin + len(text),
-                words=max(len(its), len(split_words(text))),  # a mark that is removed is a word
-                tokens=sum(word.tokens for word in its),
-                is_oov=any(word.is_oov for word in its),
+                words=max(
+                    len(region_words), len(split_words(text))
+                ),  # a mark that is removed is a word
+                tokens=sum(word.tokens for word in region_words),
+                is_oov=any(word.is_oov for word in region_words),
                 surprisal_bits=here,
                 next_surprisal_bits=after,
             )
@@ -291,7 +295,7 @@ def region_scores(regions: Sequence[Region], words: Sequence[WordScore]) -> tupl
 
 
 def _sum(bits: Sequence[float | None]) -> float | None:
-    known = [each for each in bits if each is not None]
+    known = [value for value in bits if value is not None]
     if len(known) < len(bits):
         return None
     return math.fsum(known)

@@ -176,9 +176,9 @@ def _settings(manifest: Manifest) -> list[str]:
         lines += [f"{base}, except for:", "", "```toml"]
         if expected.recipe:
             lines.append(f"recipe = {_toml(expected.recipe)}")
-        for each in changed:
-            setting = f"{each.name} = {_toml(each.value)}"
-            lines.append(f"{setting}  # {expected.source}: {_toml(each.expected)}")
+        for change in changed:
+            setting = f"{change.name} = {_toml(change.value)}"
+            lines.append(f"{setting}  # {expected.source}: {_toml(change.expected)}")
         lines += ["```", ""]
     else:
         lines += [f"{base}.", ""]
@@ -190,14 +190,14 @@ def tokenizer_settings(
     manifest: Manifest, tokenizers: Mapping[str, Tokenizer]
 ) -> dict[str, list[str]]:
     """Return the settings of each tokenizer, by what it is for, that are not the defaults."""
-    found = {}
-    for what, each in tokenizers.items():
+    settings_by_use = {}
+    for what, tokenizer in tokenizers.items():
         if what.startswith("target"):
-            of_target = not_defaults(each.to_settings(), TokenizerSettings)
-            found[what] = [f"{_OF_TARGET}{setting}" for setting in of_target]
+            of_target = not_defaults(tokenizer.to_settings(), TokenizerSettings)
+            settings_by_use[what] = [f"{_OF_TARGET}{setting}" for setting in of_target]
         else:
-            found[what] = not_defaults(manifest.tokenizer, TokenizerSettings)
-    return found
+            settings_by_use[what] = not_defaults(manifest.tokenizer, TokenizerSettings)
+    return settings_by_use
 
 
 def not_defaults(stored: Mapping[str, object], settings: type) -> list[str]:
@@ -292,8 +292,8 @@ def _structure_facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, 
     described = registry.task(manifest.task).describe(tokenizer)
     yield from described.facts.items()
     settings_by_use = tokenizer_settings(manifest, described.tokenizers)
-    for use, each in described.tokenizers.items():
-        name = f"{each.name}, V = {each.size:,}, `{each.fingerprint}`"
+    for use, info in described.tokenizers.items():
+        name = f"{info.name}, V = {info.size:,}, `{info.fingerprint}`"
         yield use, ", ".join([name, *settings_by_use[use]])
 
 
@@ -308,8 +308,8 @@ def _numbers(task: "AnyTask", evaluations: "dict[str, Evaluation]") -> list[str]
     if table.remark:
         lines += [table.remark, ""]
     lines += ["Signatures:", ""]
-    for text, its in evaluations.items():
-        for of, signature in its.signatures.items():
+    for text, evaluation in evaluations.items():
+        for of, signature in evaluation.signatures.items():
             lines.append(f"* {', '.join(filter(None, [text, of]))}: `{signature}`")
     return [*lines, ""]
 

@@ -144,30 +144,30 @@ def read(run: Combination) -> RunResult:
 def _perplexities(text: str, evaluation: Evaluation) -> dict[str, float | None]:
     """Return the fields of RunResult for the perplexity per token on a text."""
     main, without_oov = evaluation.mains[0], evaluation.metric(f"{evaluation.main}_no_oov")
-    found = {"ppl": main.value}
+    perplexities = {"ppl": main.value}
     if main.interval is not None:
-        found["ppl_low"] = main.interval.low
-        found["ppl_high"] = main.interval.high
+        perplexities["ppl_low"] = main.interval.low
+        perplexities["ppl_high"] = main.interval.high
     if without_oov is not None:
-        found["ppl_no_oov"] = without_oov.value
-    return {f"{text}_{name}": value for name, value in found.items()}
+        perplexities["ppl_no_oov"] = without_oov.value
+    return {f"{text}_{name}": value for name, value in perplexities.items()}
 
 
 def _figures(text: str, evaluation: Evaluation) -> dict[str, float]:
     """Return the scores on a text: for each column of labels its scores, and the interval of the
     main one."""
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for column in evaluation.column_names:
         for metric in evaluation.metrics:
             if metric.column != column or metric.unit == "plain":
                 continue
             if metric.value is not None:
-                found[f"{text}_{_name(evaluation, metric)}"] = metric.value
+                metrics[f"{text}_{_name(evaluation, metric)}"] = metric.value
         main = evaluation.main_of(column)
         if main.interval is not None:
             for bound in BOUNDS:
-                found[f"{text}_{_name(evaluation, main)}_{bound}"] = getattr(main.interval, bound)
-    return found
+                metrics[f"{text}_{_name(evaluation, main)}_{bound}"] = getattr(main.interval, bound)
+    return metrics
 
 
 def _name(evaluation: Evaluation, metric: Metric) -> str:
@@ -185,24 +185,24 @@ def notice_unknown_words(results: Sequence[RunResult]) -> None:
     for text, name in (("valid", "validation"), ("test", "test")):
         ppl, ppl_no_oov = f"{text}_ppl", f"{text}_ppl_no_oov"
         # A perplexity may be infinite without unknown words, too, or with them alone.
-        found = [
-            each
-            for each in results
-            if getattr(each, ppl) is not None and getattr(each, ppl_no_oov) is not None
+        comparable = [
+            result
+            for result in results
+            if getattr(result, ppl) is not None and getattr(result, ppl_no_oov) is not None
         ]
 
         # Perplexities on other texts, or with other tokenizers, do not compare.
         measured = set()
-        for each in found:
-            signature = getattr(each, f"{text}_signature")
+        for result in comparable:
+            signature = getattr(result, f"{text}_signature")
             measured.add(signature.rpartition("|model:")[0])
         if len(measured) != 1:
             continue
 
         # Compare the best run with unknown words and the best without them. Each must be clearly
         # better than the other in its own perplexity: nearly equal runs change places by chance.
-        best = min(found, key=attrgetter(ppl))
-        known = min(found, key=attrgetter(ppl_no_oov))
+        best = min(comparable, key=attrgetter(ppl))
+        known = min(comparable, key=attrgetter(ppl_no_oov))
         low, high = getattr(known, ppl_no_oov), getattr(best, ppl_no_oov)
         is_clear = getattr(known, ppl) > CLEARLY * getattr(best, ppl)
         if high > CLEARLY * low and is_clear:
@@ -300,9 +300,9 @@ class GridFinished(Records):
     def to_rows(self) -> list[Row]:
         """Return one row per run: its values in the grid, sizes, times and metrics."""
         rows = []
-        for each in self.results:
-            numbers = {name: _as_number(value) for name, value in each.values.items()}
-            rows.append(each.row() | numbers)
+        for result in self.results:
+            numbers = {name: _as_number(value) for name, value in result.values.items()}
+            rows.append(result.row() | numbers)
         # Runs that failed lack what was not measured.
         names = dict.fromkeys(itertools.chain.from_iterable(rows))
         return [{name: row.get(name) for name in names} for row in rows]
@@ -343,8 +343,8 @@ def train_grid(
             runs. These are raised before the first run begins; GridRunEnded reports a run that
             diverges.
     """
-    asked = GridRequest(request_of(text, request), axes_of(grid))
-    yield from run_grid(plan_grid(asked), stop, save)
+    request_of_grid = GridRequest(request_of(text, request), axes_of(grid))
+    yield from run_grid(plan_grid(request_of_grid), stop, save)
 
 
 def plan_grid(request: GridRequest, progress: Progress = silent) -> GridPlan:
@@ -367,9 +367,9 @@ def plan_grid(request: GridRequest, progress: Progress = silent) -> GridPlan:
     runs, shared = combinations(request)
     texts = SharedTexts(request.request.tokenizer_from)
     plans = []
-    for each in runs:
-        with naming(each.name):
-            planned = plan(each.request, progress, texts)
+    for combination in runs:
+        with naming(combination.name):
+            planned = plan(combination.request, progress, texts)
         if isinstance(planned, Plan):
             planned = replace(planned, has_intervals=True)
         plans.append(planned)
@@ -390,8 +390,8 @@ def _run_grid(
     count = len(planned.runs)
     results: list[RunResult] = []
     planned_runs = zip(planned.runs, planned.plans, strict=True)
-    for number, (each, run_plan) in enumerate(planned_runs, start=1):
-        yield GridRunStarted(number, count, each, run_plan)
+    for number, (combination, run_plan) in enumerate(planned_runs, start=1):
+        yield GridRunStarted(number, count, combination, run_plan)
 
         # Train. A run that diverges does not end the grid; one that is stopped by request does.
         error = None
@@ -405,7 +405,7 @@ def _run_grid(
             break
 
         # Write the table after each run, so that a grid that is cut off later has one.
-        result = read(each)
+        result = read(combination)
         results.append(result)
         yield GridRunEnded(number, count, result, error)
         with writing(planned.folder):

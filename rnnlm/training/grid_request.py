@@ -127,7 +127,7 @@ def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:
     for values, kind in zip(chosen, kinds, strict=True):
         runs.append(_resolved(values, _request(grid.request, values, folder, left_out[kind.name])))
     shared = _common_settings(runs)
-    alike = [_resolved(each.values, _with(each.request, shared, each.resolved)) for each in runs]
+    alike = [_resolved(run.values, _with(run.request, shared, run.resolved)) for run in runs]
     return alike, shared
 
 
@@ -138,7 +138,7 @@ def differing(runs: Sequence[Combination]) -> dict[str, dict[str, Any]]:
     for run in runs:
         names |= dict.fromkeys(name for name in run.resolved.values if name not in run.values)
 
-    found = {}
+    differences = {}
     for name in names:
         values = {}
         for run in runs:
@@ -146,8 +146,8 @@ def differing(runs: Sequence[Combination]) -> dict[str, dict[str, Any]]:
                 values[run.name] = run.resolved.values[name]
         first = next(iter(values.values()))
         if any(value != first for value in values.values()):
-            found[name] = values
-    return found
+            differences[name] = values
+    return differences
 
 
 def _common_settings(runs: Sequence[Combination]) -> dict[str, Any]:
@@ -229,11 +229,13 @@ def _placed(request: TrainingRequest, values: Mapping[str, str]) -> TrainingRequ
     return replace(request, recipe=recipe, extra_layers=(layer,))
 
 
-def _without_effect(request: TrainingRequest, own: set[str], known: set[str]) -> list[str]:
-    """Return the settings given for all runs that a kind with its `own` settings lacks, though they
-    are `known` to another kind of the grid."""
+def _without_effect(
+    request: TrainingRequest, known_to_kind: set[str], known: set[str]
+) -> list[str]:
+    """Return the settings given for all runs that are `known` to another kind of the grid, but not
+    to this one."""
     given = request.assignments.keys() | request.flags.keys()
-    return sorted(given & known - own)
+    return sorted(given & known - known_to_kind)
 
 
 def _request(
@@ -271,5 +273,5 @@ def _with(
     request: TrainingRequest, shared: Mapping[str, Any], resolved: Resolved
 ) -> TrainingRequest:
     """Put the shared settings that the run's kind has below the run's own."""
-    own = {name: value for name, value in shared.items() if name in resolved.values}
-    return replace(request, extra_layers=(Layer(FIRST, own), *request.extra_layers))
+    applicable = {name: value for name, value in shared.items() if name in resolved.values}
+    return replace(request, extra_layers=(Layer(FIRST, applicable), *request.extra_layers))

@@ -115,7 +115,7 @@ def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str
     if source:
         yield "imported from", source
     codec = stored_model.content(folder, manifest)[1]
-    told = {what: value.replace("`", "") for what, value in card.facts(manifest, codec)}
+    facts = {what: value.replace("`", "") for what, value in card.facts(manifest, codec)}
 
     # The settings that differ from those of the recipe, or else from the defaults.
     expected = card.expected_settings(manifest)
@@ -123,14 +123,14 @@ def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str
     of_tokenizers = card.tokenizer_settings(manifest, tokenizers).values()
     differing = _differing(manifest, expected, set(chain.from_iterable(of_tokenizers)))
     if expected.recipe:
-        told["recipe"] = "; ".join([expected.recipe, *differing])
+        facts["recipe"] = "; ".join([expected.recipe, *differing])
     elif differing:
-        told["settings"] = "; ".join(differing)
+        facts["settings"] = "; ".join(differing)
 
-    parts = [what for what in told if what.startswith("part ")]
-    untold = {"step", "seconds", "model", *parts[MOST_PARTS:]}
-    for what, value in told.items():
-        if what not in untold and value != "-":
+    parts = [what for what in facts if what.startswith("part ")]
+    omitted = {"step", "seconds", "model", *parts[MOST_PARTS:]}
+    for what, value in facts.items():
+        if what not in omitted and value != "-":
             yield what, value
     if len(parts) > MOST_PARTS:
         yield "more parts", f"{len(parts) - MOST_PARTS:,}"
@@ -163,10 +163,10 @@ def _differing(
     """Return which settings are not the expected ones, but for those `shown` elsewhere, and where
     all are."""
     settings = []
-    for each in card.changed_settings(manifest, expected):
-        setting = f"{each.name}={as_text(each.value)}"
+    for change in card.changed_settings(manifest, expected):
+        setting = f"{change.name}={as_text(change.value)}"
         if setting not in shown:
-            settings.append(f"{setting} ({expected.source}: {as_text(each.expected)})")
+            settings.append(f"{setting} ({expected.source}: {as_text(change.expected)})")
     pieces = []
     if settings:
         pieces.append(f"differs in: {', '.join(settings)}")
@@ -176,11 +176,11 @@ def _differing(
     return pieces
 
 
-def _estimated(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _estimated(estimates: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what the estimator of an n-gram model found, such as discounts: those of all orders in
     one line, the lowest order first."""
     by_order: dict[str, list[str]] = {}
-    for name, value in found.items():
+    for name, value in estimates.items():
         what, of_order, _ = name.partition(" of order ")
         if of_order:
             by_order.setdefault(what, []).append(_values(value))
@@ -207,17 +207,17 @@ def _values(value: float | list[float] | dict[str, float]) -> str:
 
 
 def _results(evaluations: "dict[str, Evaluation]") -> Iterator[tuple[str, str]]:
-    for text, its in list(evaluations.items())[-MOST_RESULTS:]:
-        for column in its.column_names:
-            told = its.line(column)
-            if len(its.column_names) > 1:
-                told = f"{column}: {told}"
+    for text, evaluation in list(evaluations.items())[-MOST_RESULTS:]:
+        for column in evaluation.column_names:
+            text_line = evaluation.line(column)
+            if len(evaluation.column_names) > 1:
+                text_line = f"{column}: {text_line}"
             # Other texts are those of `rnnlm eval`, which may have any name.
             if text in ("valid", "test"):
-                yield text, told
+                yield text, text_line
             else:
-                yield "result", f"{text}: {told}"
-            yield "signature", its.main_of(column).signature
+                yield "result", f"{text}: {text_line}"
+            yield "signature", evaluation.main_of(column).signature
 
 
 def _prepared_text(name: str, about: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -103,10 +103,10 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
                 f"`init_from`: a model of kind {kind.name} is made of counts and has no weights "
                 "to start from"
             )
-        found = {name: tuple(array.shape) for name, array in arrays.items()}
+        given_shapes = {name: tuple(array.shape) for name, array in arrays.items()}
         wanted = {name: shape for name, (_, shape) in shapes.items()}
-        names = sorted({*found, *wanted})
-        differing = [name for name in names if found.get(name) != wanted.get(name)]
+        names = sorted({*given_shapes, *wanted})
+        differing = [name for name in names if given_shapes.get(name) != wanted.get(name)]
         # Name the first difference, in the order in which a person would look for it: a difference
         # of kind also shows in the shapes.
         why = ""
@@ -116,7 +116,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
             why = "its tokenizer differs"
         elif differing:
             name = differing[0]
-            why = f"{name} has the shape {found.get(name)} there, {wanted.get(name)} here"
+            why = f"{name} has the shape {given_shapes.get(name)} there, {wanted.get(name)} here"
         if why:
             hint = f'use its settings, and `tokenizer_from="{request.init_from}"`'
             raise UsageError(f"`init_from` {request.init_from}: its weights do not fit", why, hint)
@@ -137,7 +137,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
         return TextEvaluation
 
     options = TextOptions
-    compares_by = frozenset(each.name for each in fields(ComparisonSettings))
+    compares_by = frozenset(field.name for field in fields(ComparisonSettings))
 
     def evaluate(
         self,
@@ -178,10 +178,10 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
         from rnnlm.evaluation.perplexity import TextEvaluation
 
         subjects = []
-        for each in models:
-            evaluation = cast(TextEvaluation, each.evaluation)
-            tokenizer = cast("Tokenizer", each.codec)
-            subjects.append(EvaluatedModel.of_stored(each.name, evaluation, tokenizer))
+        for stored_model in models:
+            evaluation = cast(TextEvaluation, stored_model.evaluation)
+            tokenizer = cast("Tokenizer", stored_model.codec)
+            subjects.append(EvaluatedModel.of_stored(stored_model.name, evaluation, tokenizer))
         return find_comparable(subjects)
 
     def read(

@@ -58,7 +58,7 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
     name = _topmost([from_corpus, *chosen], "model") or _model_to_start_from(request, task.name)
     kind = registry.trained_kind(str(name or registry.USUAL_MODEL), task.name)
     inherited = _inherited_settings(request, kind)
-    from_models = [each.layer for each in inherited]
+    from_models = [source.layer for source in inherited]
 
     # All layers, the lowest first. Drop or refuse what this kind has no setting for.
     layers = [from_corpus, *from_recipe, *from_models, *requested]
@@ -196,9 +196,9 @@ def _inherited_settings(request: TrainingRequest, kind: registry.Kind) -> list[_
 
 def _check_inherited(resolved: Resolved, inherited: list[_Inherited]) -> None:
     """Refuse settings that do not fit the weights to start from."""
-    origins = {each.layer.origin for each in inherited}
-    for each in inherited:
-        for name, value in each.layer.values.items():
+    origins = {source.layer.origin for source in inherited}
+    for source in inherited:
+        for name, value in source.layer.values.items():
             have = resolved.values[name]
             if have == value:
                 continue
@@ -206,8 +206,8 @@ def _check_inherited(resolved: Resolved, inherited: list[_Inherited]) -> None:
             hint = f"leave {name} out: it is copied"
             if origin in origins:
                 hint = "start from one of them, or train both with the same settings"
-            what = f"{name} = {as_text(have)}{within(origin)} does not fit {each.option}"
-            raise UsageError(what, f"it is {as_text(value)} in the {each.layer.origin}", hint)
+            what = f"{name} = {as_text(have)}{within(origin)} does not fit {source.option}"
+            raise UsageError(what, f"it is {as_text(value)} in the {source.layer.origin}", hint)
 
 
 # ---- What a model of this kind does not have.
@@ -217,22 +217,24 @@ def _check_fields(request: TrainingRequest, task: AnyTask) -> None:
     """Refuse what only other tasks can be asked for."""
     tasks = registry.all_tasks()
     of_tasks = frozenset[str]()
-    for each in tasks:
-        of_tasks |= each.request_fields
+    for known_task in tasks:
+        of_tasks |= known_task.request_fields
     lacking = of_tasks - task.request_fields
 
     # Name the first in the order of the fields, and the tasks that have it. Some fields name a
     # model to start from: other tasks have other fields for that.
-    for asked in fields(request):
-        if asked.name not in lacking or not getattr(request, asked.name):
+    for field in fields(request):
+        if field.name not in lacking or not getattr(request, field.name):
             continue
-        others = [other.name for other in tasks if asked.name in other.request_fields]
+        others = [
+            known_task.name for known_task in tasks if field.name in known_task.request_fields
+        ]
         hint = f'leave it out, or use `task="{others[0]}"`'
-        if asked.name in STARTS:
+        if field.name in STARTS:
             starts = [f"`{name}`" for name in STARTS if name in task.request_fields]
             hint = f"use {' or '.join(starts)}"
         raise UsageError(
-            f"`{asked.name}` needs `task` {' or '.join(others)}", f"the task is {task.name}", hint
+            f"`{field.name}` needs `task` {' or '.join(others)}", f"the task is {task.name}", hint
         )
 
 
@@ -248,17 +250,19 @@ def _check_names(layers: list[Layer], kind: registry.Kind) -> None:
 def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
     """Refuse a setting that other kinds of models have. A name that none has is reported later."""
     owners = []
-    for other in (*registry.KINDS.values(), *registry.TASK_KINDS):
-        if other.fitting and name in names_of(other.all_settings):
-            owners.append(other)
+    for known_kind in (*registry.KINDS.values(), *registry.TASK_KINDS):
+        if known_kind.fitting and name in names_of(known_kind.all_settings):
+            owners.append(known_kind)
 
     # Kinds of the same task come first: --model chooses one of them.
-    alike = [each for each, other in registry.kinds_of(kind.task).items() if other in owners]
+    alike = [
+        label for label, known_kind in registry.kinds_of(kind.task).items() if known_kind in owners
+    ]
     if alike:
         what = f"a model of kind {kind.name} has no setting {name!r}{within(origin)}"
         raise SettingsError(what, f"it belongs to: {', '.join(alike)}", f'add `model="{alike[0]}"`')
     if owners:
-        tasks = list(dict.fromkeys(each.task for each in owners))
+        tasks = list(dict.fromkeys(owner.task for owner in owners))
         why = f"it belongs to models for {' and '.join(tasks)}"
         if name == "bidirectional":  # which language models alone do not have
             why = "it would see the words it has to predict"

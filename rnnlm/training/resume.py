@@ -69,24 +69,24 @@ def identity_of(request: TrainingRequest, resolved: Resolved) -> dict[str, str]:
 
 def _signatures(request: TrainingRequest, resolved: Resolved) -> dict[str, str]:
     """Return the signatures of the texts and models that a run reads, by what they are for."""
-    found: dict[str, str] = {}
+    signatures: dict[str, str] = {}
     for field, role in _TEXTS.items():
         files: list[str] = []
         for name in getattr(request, field):
             files += [name] if name in corpora.names() else sources.expand((name,))
-        found |= text_signatures(files, role)
+        signatures |= text_signatures(files, role)
     if request.counts is not None:
-        found["counts"] = signature(request.counts)
+        signatures["counts"] = signature(request.counts)
     vectors = resolved.values.get("embeddings")
     if vectors and vectors != COUNTED:
-        found["vectors"] = signature(vectors)
+        signatures["vectors"] = signature(vectors)
 
     for field in (*STARTS, "tokenizer_from"):
         if getattr(request, field):
-            found[field] = _signature_of_model(getattr(request, field))
+            signatures[field] = _signature_of_model(getattr(request, field))
     for number, name in enumerate(request.contextual, start=1):
-        found[f"contextual {number}"] = _signature_of_model(name)
-    return found
+        signatures[f"contextual {number}"] = _signature_of_model(name)
+    return signatures
 
 
 def _signature_of_model(name: str) -> str:
@@ -142,10 +142,10 @@ def find_stored_run(folder: Path, wanted: Identity) -> CompletedRun | Interrupte
     if not is_model(folder):
         return None
     try:
-        there = read_manifest(folder)
+        manifest = read_manifest(folder)
     except ModelError as error:
         raise OutputError(error.what, error.why, WAYS_OUT) from None
-    noted = there.training.get("identity")
+    noted = manifest.training.get("identity")
     identity = noted if isinstance(noted, dict) else None
 
     # The same run, perhaps longer than it was, or another one, which is refused.
@@ -153,49 +153,49 @@ def find_stored_run(folder: Path, wanted: Identity) -> CompletedRun | Interrupte
     if identity is not None:
         if current_rank().rank:
             free |= identity.keys() - wanted.keys()
-        if _has_grown(there, identity, wanted):
+        if _has_grown(manifest, identity, wanted):
             free.add(BUDGET)
         has_patience = identity.get(PATIENCE) != wanted.get(PATIENCE)
-        ended_early = there.training.get("stopped") == "early"
+        ended_early = manifest.training.get("stopped") == "early"
         is_longer = BUDGET in free or (ended_early and has_patience)
-    has_ended = there.training.get("stopped") in ENDED and not is_longer
+    has_ended = manifest.training.get("stopped") in ENDED and not is_longer
     if next_step(folder, Found(identity, has_ended), wanted, free=free) is Step.FINISHED:
-        return _ended(folder, there)
+        return _ended(folder, manifest)
 
     # It resumes from its last checkpoint.
     assert identity is not None
     stored = checkpoints.load(folder)
     if stored is not None and _is_same(stored.identity, identity):
-        return InterruptedRun(there, stored)
-    _notice_start(folder, there)
+        return InterruptedRun(manifest, stored)
+    _notice_start(folder, manifest)
     return None
 
 
-def _ended(folder: Path, there: Manifest) -> CompletedRun | InterruptedRun:
+def _ended(folder: Path, manifest: Manifest) -> CompletedRun | InterruptedRun:
     """Return a run whose training has finished. Refuse it if its model is damaged."""
-    faults = file_faults(folder, there, MOST_HASHED)
+    faults = file_faults(folder, manifest, MOST_HASHED)
     if faults:
         raise OutputError(f"the model of this run in {folder} is damaged", faults[0], WAYS_OUT)
     return (
-        CompletedRun(folder, there)
+        CompletedRun(folder, manifest)
         if MetricsLog(folder).is_complete
-        else InterruptedRun(there, None)
+        else InterruptedRun(manifest, None)
     )
 
 
-def _has_grown(there: Manifest, identity: Identity, wanted: Identity) -> bool:
+def _has_grown(manifest: Manifest, identity: Identity, wanted: Identity) -> bool:
     """Return whether the budget that is wanted is another one than that of the run, and larger: in
     the same unit, or else than what the run has had."""
-    is_counted = BUDGET not in there.settings or BUDGET not in wanted
+    is_counted = BUDGET not in manifest.settings or BUDGET not in wanted
     if is_counted or identity.get(BUDGET) == wanted[BUDGET]:
         return False
-    facts = there.training
+    facts = manifest.training
     had = {
         "steps": facts.get("steps", 0),
         "seconds": facts.get("seconds", 0.0),
         "epochs": facts.get("tokens_read", 0) / max(1, facts.get("train_tokens", 0)),
     }
-    before, now = Budget.parse(there.settings[BUDGET]), Budget.parse(wanted[BUDGET])
+    before, now = Budget.parse(manifest.settings[BUDGET]), Budget.parse(wanted[BUDGET])
     for unit, amount in had.items():
         if getattr(now, unit) is not None:
             return getattr(now, unit) > (getattr(before, unit) or amount)
@@ -209,10 +209,10 @@ def _is_same(stored: Identity, identity: Identity) -> bool:
     return {**stored, **length} == {**identity, **length}
 
 
-def _notice_start(folder: Path, there: Manifest) -> None:
+def _notice_start(folder: Path, manifest: Manifest) -> None:
     """Send a notice that a run starts over, as it was interrupted before its first checkpoint.
     Refuse to start over one that has ended, as its model would be lost."""
-    if "stopped" in there.training:
+    if "stopped" in manifest.training:
         raise OutputError(
             f"{folder} holds the model of this run, but no checkpoint to resume from",
             "they were deleted, or none were kept",
@@ -220,7 +220,7 @@ def _notice_start(folder: Path, there: Manifest) -> None:
         )
     notice(
         f"the run in {folder} was interrupted before its first checkpoint: it starts over and "
-        f"replaces the model of step {there.step:,} there"
+        f"replaces the model of step {manifest.step:,} there"
     )
 
 

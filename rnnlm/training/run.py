@@ -232,13 +232,13 @@ class RunStorage:
 
     def _given_up(self, error: OutputError) -> OutputError:
         """Return the error to end with: it also names what was saved before."""
-        there = "the folder has no model of this run"
+        state = "the folder has no model of this run"
         if self.manifest and model_folder.is_model(self.folder):
-            there = f"the folder has the model of step {self.manifest.step:,}"
+            state = f"the folder has the model of step {self.manifest.step:,}"
         if self.stored_step:
-            there += f", the last checkpoint of step {self.stored_step:,}"
+            state += f", the last checkpoint of step {self.stored_step:,}"
         return OutputError(
-            error.what, f"{error.why}: the end of the run is not saved, {there}", error.hint
+            error.what, f"{error.why}: the end of the run is not saved, {state}", error.hint
         )
 
 
@@ -390,8 +390,8 @@ def _results(
     task = registry.task(plan.kind.task)
     results = {}
     for name, text in texts.items():
-        found = task.evaluate_encoded(model, text, progress=prefixed(progress, name))
-        results[name] = (with_intervals(found) if plan.has_intervals else found).to_dict()
+        evaluation = task.evaluate_encoded(model, text, progress=prefixed(progress, name))
+        results[name] = (with_intervals(evaluation) if plan.has_intervals else evaluation).to_dict()
     return results
 
 

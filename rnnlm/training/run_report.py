@@ -100,35 +100,35 @@ class RunHistory:
     def best(self, criterion: str) -> str:
         """Say in a sentence which validation was the best by the metric that weights are chosen
         by; "" where there is none."""
-        found = ""
+        sentence = ""
         for event in self.of("validated"):
             value = event.get(criterion)
             if event.get("improved") and is_number(value):
-                found = (
+                sentence = (
                     f"The best validation, at step {event.get('step')}, found {criterion} "
                     f"{amount(value, None)}."
                 )
-        return found
+        return sentence
 
     @property
     def layers(self) -> list[str]:
         """The names of the layers that validations measured, in their order."""
-        found: dict[str, None] = {}
+        names: dict[str, None] = {}
         for event in self.of("validated"):
-            found |= dict.fromkeys(layers_of(event))
-        return list(found)
+            names |= dict.fromkeys(layers_of(event))
+        return list(names)
 
     def of_layer(self, name: str, figure: str) -> dict[str, Points]:
         """Return a metric of a layer at each validation, by block ("" where there is one
         number)."""
-        found: dict[str, Points] = {}
+        series_by_block: dict[str, Points] = {}
         for event in self.of("validated"):
             value = layers_of(event).get(name, {}).get(figure)
             blocks = value if isinstance(value, dict) else {"": value}
-            for block, each in blocks.items():
-                step = {"step": event.get("step"), "value": each}
-                found.setdefault(str(block), []).extend(points([step], "value"))
-        return {block: series for block, series in found.items() if series}
+            for block, number in blocks.items():
+                step = {"step": event.get("step"), "value": number}
+                series_by_block.setdefault(str(block), []).extend(points([step], "value"))
+        return {block: series for block, series in series_by_block.items() if series}
 
 
 def layers_of(event: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -141,11 +141,11 @@ def layers_of(event: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def points(events: Iterable[dict[str, Any]], figure: str, by: str = "step") -> Points:
     """Return (step, value) of each event that has both as finite numbers."""
-    found = []
+    series = []
     for event in events:
         if is_number(event.get(by)) and is_number(event.get(figure)):
-            found.append((event[by], event[figure]))
-    return found
+            series.append((event[by], event[figure]))
+    return series
 
 
 def is_number(value: object) -> bool:
@@ -219,8 +219,8 @@ def _of_layers(history: RunHistory) -> Iterator[Plot | None]:
     for title, figure, label, note in OF_LAYERS:
         series: dict[str, Points] = {}
         for layer in history.layers:
-            for block, found in history.of_layer(layer, figure).items():
-                series[f"{layer} {block}".rstrip()] = found
+            for block, block_points in history.of_layer(layer, figure).items():
+                series[f"{layer} {block}".rstrip()] = block_points
         is_log = figure == "gradient_norm"
         bound = 1.0 if figure == "spectral_radius" else None  # above it gradients may explode
         yield _plot(
@@ -245,22 +245,22 @@ def _plot(
 ) -> Plot | None:
     """Plot series of points by steps, with dotted lines at rollbacks; None where there are no
     points. bound: where to draw a level line."""
-    drawn = {name: found for name, found in series.items() if found}
+    drawn = {name: series_points for name, series_points in series.items() if series_points}
     if not drawn:
         return None
     figure, axes = plotting.new_figure("", "steps", label, *pages.SIZE)
 
-    some = itertools.islice(drawn.items(), MOST_LINES)
-    for place, (name, found) in enumerate(some):
-        steps, values = zip(*found, strict=True)
-        its = plotting.series_style(place)
+    shown_series = itertools.islice(drawn.items(), MOST_LINES)
+    for place, (name, series_points) in enumerate(shown_series):
+        steps, values = zip(*series_points, strict=True)
+        colours = plotting.series_style(place)
         axes.plot(
             steps,
             values,
-            color=its.colour,
-            linestyle=its.line,
+            color=colours.colour,
+            linestyle=colours.line,
             linewidth=1.2,
-            marker=its.marker if len(found) <= MARKED else "",
+            marker=colours.marker if len(series_points) <= MARKED else "",
             markersize=3,
             label=visible(name) or label,
         )
@@ -389,7 +389,7 @@ def _shown_values(
     validations = history.of("validated")
     columns = _columns(validations)
     rollback_columns = ("step", "to_step", "rate_factor", "left", "why")
-    found = {
+    values = {
         "name": folder.resolve().name or name,
         "verdict": _verdict(history, manifest, curve.criterion if curve else ""),
         "about": _about(folder, history, manifest),
@@ -405,13 +405,13 @@ def _shown_values(
         "settings": [],
     }
     if not drawn:
-        found["without_plots"] = _without_plots(history)
+        values["without_plots"] = _without_plots(history)
 
     # A run that has not saved a model has no manifest.
     if manifest:
-        found["figures"] = list(_figures(manifest.evaluations))
-        found["settings"] = settings_with_origin(manifest)
-    return found
+        values["figures"] = list(_figures(manifest.evaluations))
+        values["settings"] = settings_with_origin(manifest)
+    return values
 
 
 def _cells(events: Sequence[dict[str, Any]], columns: Sequence[str]) -> list[list[str]]:
@@ -466,16 +466,20 @@ def _about(folder: Path, history: RunHistory, manifest: Manifest | None) -> list
 
 def _figures(evaluations: Mapping[str, Evaluation]) -> Iterator[MetricsTable]:
     """Yield what was measured on each text, or on each column of its labels."""
-    for text, its in evaluations.items():
-        for column in its.column_names:
+    for text, evaluation in evaluations.items():
+        for column in evaluation.column_names:
             title = f"{text}: {column}" if column else text
-            rows = [(name, amount(count, None)) for name, count in its.counts_of(column).items()]
-            for metric in its.brief:
+            rows = [
+                (name, amount(count, None)) for name, count in evaluation.counts_of(column).items()
+            ]
+            for metric in evaluation.brief:
                 if metric.column == column:
                     rows.append((metric.name, metric.with_unit(4)))
-            for remark in its.remarks:
+            for remark in evaluation.remarks:
                 rows.append(("note", remark))
-            signatures = [each.signature for each in its.mains if each.column == column]
+            signatures = [
+                metric.signature for metric in evaluation.mains if metric.column == column
+            ]
             yield MetricsTable(title, rows, signatures)
 
 
@@ -484,8 +488,8 @@ def _without_plots(history: RunHistory) -> str:
     if not history.started:
         return _NO_RUN
     counted = []
-    for each in history.of("counted"):
-        counted.append(f"order {each.get('order')}: {amount(each.get('ngrams'), None)} n-grams")
+    for event in history.of("counted"):
+        counted.append(f"order {event.get('order')}: {amount(event.get('ngrams'), None)} n-grams")
     if counted:
         return f"The model was counted, not learned step by step: {', '.join(counted)}."
     return f"The {METRICS} has no step and no validation."
@@ -497,10 +501,10 @@ def _layers(history: RunHistory) -> Iterator[list[str]]:
         # A validation may lack some of them. The step is that of the last one with saturated units.
         last: dict[str, Any] = {}
         for event in history.of("validated"):
-            its = layers_of(event).get(name, {})
-            if "saturated" in its or "step" not in last:
+            layer = layers_of(event).get(name, {})
+            if "saturated" in layer or "step" not in last:
                 last["step"] = event.get("step")
-            last |= {key: value for key, value in its.items() if value is not None}
+            last |= {key: value for key, value in layer.items() if value is not None}
 
         radii = last.get("spectral_radius")
         blocks = amount(None, None)
@@ -515,10 +519,10 @@ def _layers(history: RunHistory) -> Iterator[list[str]]:
 
 def _columns(validations: list[dict[str, Any]]) -> list[str]:
     """Return the names of what validations measured, apart from their layers."""
-    found: dict[str, None] = {}
+    columns: dict[str, None] = {}
     for event in validations:
-        found |= dict.fromkeys(event)
-    return [key for key in found if key not in ("event", "layers")]
+        columns |= dict.fromkeys(event)
+    return [key for key in columns if key not in ("event", "layers")]
 
 
 # ---- The settings of a model with their origin: the default, its recipe, or the user.
@@ -533,12 +537,12 @@ def settings_with_origin(manifest: Manifest) -> list[tuple[str, str, str]]:
     where the recipe has none, was set in a file or on the command line.
     """
     expected = card.expected_settings(manifest)
-    found = []
+    rows = []
     for name, value in card.settings_of(manifest).items():
         if name == "model":
             continue
         text, origin = as_text(value), USER
         if name in expected.values and as_text(expected.values[name]) == text:
             origin = expected.origins[name]
-        found.append((name, text, origin))
-    return sorted(found, key=lambda row: row[2] == DEFAULT)
+        rows.append((name, text, origin))
+    return sorted(rows, key=lambda row: row[2] == DEFAULT)

@@ -120,7 +120,9 @@ class StoringRun:
         if isinstance(plan, CompletedRun):
             yield plan.finished
             return
-        yield from self.runner(plan, self._wants_end, self.save, lambda said: self.progress(said))
+        yield from self.runner(
+            plan, self._wants_end, self.save, lambda report: self.progress(report)
+        )
 
     def _wants_end(self) -> bool:
         """Return whether the run should stop. If the caller's `stop` raises, stop and raise that

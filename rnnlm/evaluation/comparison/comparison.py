@@ -55,7 +55,7 @@ from rnnlm.text.marks import tell_unseen
 # and many to a model of pieces.
 
 # All parts of signatures: `find_comparable` has checked them, so nothing else need do so
-PARTS = frozenset({"rnnlm", *(each.name for each in fields(Signature))})
+PARTS = frozenset({"rnnlm", *(part.name for part in fields(Signature))})
 
 
 @dataclass(frozen=True)
@@ -196,8 +196,11 @@ def disagreements(
     disagree, if they do."""
     lines = evaluations[0].lines
     unknown = 0 if lines is None else int(lines.oov_S.sum())
-    by_metric = {(each.first, each.second, each.metric): each for each in differences}
-    found = []
+    by_metric = {
+        (difference.first, difference.second, difference.metric): difference
+        for difference in differences
+    }
+    notes = []
     for with_all in differences:
         known = by_metric.get((with_all.first, with_all.second, with_all.metric + NO_OOV))
         if known is None:
@@ -208,11 +211,11 @@ def disagreements(
         tokens, less = f"the {unknown:,} unknown tokens", "without them"
         if unknown == 1:
             tokens, less = "the unknown token", "without it"
-        found.append(
+        notes.append(
             f"note: with {tokens}, {before}; {less}, {after}: only the latter compares words that "
             "the models know"
         )
-    return found
+    return notes
 
 
 def _verdict(difference: Difference) -> str | None:
@@ -221,10 +224,10 @@ def _verdict(difference: Difference) -> str | None:
         return None
     if difference.p > 1 - LEVEL:
         return "neither model is significantly better"
-    better, other = difference.first, difference.second
+    better, worse = difference.first, difference.second
     if difference.difference < 0:
-        better, other = other, better
-    return f"{better} is better than {other}"
+        better, worse = worse, better
+    return f"{better} is better than {worse}"
 
 
 # ---- The comparison of language models.
@@ -270,23 +273,23 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
 
     def comparable(self, sides: Sequence[_Side]) -> ComparableMetrics:
         data = sides[0].data
-        tell_unseen(data.marks, {each.name: each.model.tokenizer for each in sides})
+        tell_unseen(data.marks, {side.name: side.model.tokenizer for side in sides})
         subjects = []
-        for each in sides:
-            signature = perplexity.sign(each.model, each.data, self.settings.context)
+        for side in sides:
+            signature = perplexity.sign(side.model, side.data, self.settings.context)
             subjects.append(
-                EvaluatedModel.of(each.name, signature, each.model.tokenizer, each.data)
+                EvaluatedModel.of(side.name, signature, side.model.tokenizer, side.data)
             )
 
         # How <unk> is read matters only where the text has it.
         lines = itertools.chain.from_iterable(block.lines for block in self.text.blocks())
         holds_unk = any(UNKNOWN in line.lower() for line in lines)
-        found = find_comparable(subjects, holds_unk)
+        comparable = find_comparable(subjects, holds_unk)
 
         block_lines = lines_per_block(data.sentences, self.settings.block_lines)
         notice_single_block(data.sentences, block_lines)
-        differing = differing_by(found.main, len(data.oov))
-        return replace(found, differing=differing, block_lines=block_lines)
+        differing = differing_by(comparable.main, len(data.oov))
+        return replace(comparable, differing=differing, block_lines=block_lines)
 
     def measure(self, side: _Side) -> TextEvaluation:
         model, encoded, context = side.model, side.data, self.settings.context
@@ -300,18 +303,18 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
     def notes(
         self, evaluations: Sequence[TextEvaluation], differences: Sequence[Difference]
     ) -> list[str]:
-        found = disagreements(evaluations, differences)
+        notes = disagreements(evaluations, differences)
         if evaluations[0].closed_vocabulary:
-            found.append(
+            notes.append(
                 "closed vocabulary: ppl_word is comparable between these models, but not across "
                 "tokenizers"
             )
-        return found
+        return notes
 
     def details(self, sides: Sequence[_Side], evaluations: Sequence[TextEvaluation]) -> TextDetails:
         # Where the models differ is found in tokens, or in words where their tokenizers differ.
-        tokenizers = [each.model.tokenizer for each in sides]
-        encoded = [each.data for each in sides]
+        tokenizers = [side.model.tokenizer for side in sides]
+        encoded = [side.data for side in sides]
         units = difference_tables.units_of(self.text, tokenizers, encoded, self.scores)
         if units.unaligned_lines:
             notice(
@@ -322,7 +325,11 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
 
         # The lines and words on which each model differs most from the first.
         lines = list(itertools.chain.from_iterable(block.lines for block in self.text.blocks()))
-        bits = [each.lines.logprob_S / -math.log(2) for each in evaluations if each.lines]
+        bits = [
+            evaluation.lines.logprob_S / -math.log(2)
+            for evaluation in evaluations
+            if evaluation.lines
+        ]
         top = self.settings.top
         of_lines, of_words = [], []
         for k, side in enumerate(sides[1:], start=1):
@@ -359,9 +366,9 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
             return counts_V, source, difference_tables.by_ngram_in(units, encoded)
 
         # The first model that has n-grams of these units knows which it has seen.
-        for each in sides:
-            if each.model.tokenizer.fingerprint == units.tokenizer.fingerprint:
-                found = difference_tables.by_ngram_of(units, each.model)
-                if found is not None:
-                    return counts_V, each.name, found
+        for side in sides:
+            if side.model.tokenizer.fingerprint == units.tokenizer.fingerprint:
+                rows = difference_tables.by_ngram_of(units, side.model)
+                if rows is not None:
+                    return counts_V, side.name, rows
         return counts_V, None, ()

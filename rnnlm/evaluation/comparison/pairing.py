@@ -94,10 +94,8 @@ def check_signatures(
     for part in dict.fromkeys([*ours, *theirs]):
         if part in at.may_differ or ours.get(part) == theirs.get(part):
             continue
-        its_values = (f"{part}:{each.get(part, '-')}" for each in (ours, theirs))
-        why = ", ".join(
-            f"{value} for {name}" for value, name in zip(its_values, names, strict=True)
-        )
+        values = (f"{part}:{parts.get(part, '-')}" for parts in (ours, theirs))
+        why = ", ".join(f"{value} for {name}" for value, name in zip(values, names, strict=True))
         raise ComparisonError(
             f"these models cannot be compared: their signatures differ in {part}",
             why,
@@ -147,7 +145,7 @@ class Difference:
 
     @classmethod
     def of(
-        cls, names: tuple[str, str], metric: Metric, found: PairedDifference | None
+        cls, names: tuple[str, str], metric: Metric, paired: PairedDifference | None
     ) -> "Difference":
         """Make the difference of two models by a metric from what resampling has found."""
         definition, unit, is_perplexity = metric.definition, str(metric.unit), False
@@ -155,26 +153,26 @@ class Difference:
             unit, is_perplexity = f"bits per {definition.per}", definition.is_perplexity
         first, second = names
         difference = cls(first, second, metric.name, metric.column, unit, None)
-        if found is None:
+        if paired is None:
             return difference
-        its = found.interval
+        interval = paired.interval
         difference = replace(
             difference,
-            difference=its.estimate,
-            low=its.low,
-            high=its.high,
-            p=found.p,
-            p_bootstrap=found.p_bootstrap,
+            difference=interval.estimate,
+            low=interval.low,
+            high=interval.high,
+            p=paired.p,
+            p_bootstrap=paired.p_bootstrap,
         )
 
         # For perplexities, the ratio, where a float can hold it.
-        if not is_perplexity or max(abs(its.low), abs(its.high)) >= LARGEST_BITS:
+        if not is_perplexity or max(abs(interval.low), abs(interval.high)) >= LARGEST_BITS:
             return difference
         return replace(
             difference,
-            ppl_ratio=2**its.estimate,
-            ppl_ratio_low=2**its.low,
-            ppl_ratio_high=2**its.high,
+            ppl_ratio=2**interval.estimate,
+            ppl_ratio_low=2**interval.low,
+            ppl_ratio_high=2**interval.high,
         )
 
     @property
@@ -186,14 +184,16 @@ class Difference:
 
     def contrast(self, higher_is_better: bool) -> Contrast:
         """Return the difference for a sentence or a picture: shares in points."""
-        found, unit = self.interval, self.metric.upper()
+        interval, unit = self.interval, self.metric.upper()
         if self.unit.startswith("bits"):
             unit = self.unit.replace("per", "a")
         elif self.unit == "share":
             unit = f"points of {self.metric}"
-            if found is not None:
-                found = Interval(100 * found.estimate, 100 * found.low, 100 * found.high)
-        return Contrast(self.first, self.second, unit, found, higher_is_better)
+            if interval is not None:
+                interval = Interval(
+                    100 * interval.estimate, 100 * interval.low, 100 * interval.high
+                )
+        return Contrast(self.first, self.second, unit, interval, higher_is_better)
 
     def cells(self, label: str) -> list[str]:
         """Return the difference as cells of a table: the models, the metric (bits instead of a
@@ -214,7 +214,7 @@ def _bounded(
 ) -> str:
     """Write a difference with the bounds of its interval; a dash where there is none. shift:
     subtracted first; scale: 100 for points."""
-    estimate, low, high = (None if each is None else scale * (each - shift) for each in values)
+    estimate, low, high = (None if value is None else scale * (value - shift) for value in values)
     if estimate is None or low is None:
         return "-"
     return f"{amount(estimate, form)} {bounds(low, high, form)}"
@@ -251,10 +251,10 @@ class Comparison(Records, Result):
     @property
     def keys(self) -> list[Key]:
         """The comparable metrics that are worth printing, by column and name."""
-        found: dict[Key, None] = {}
+        keys: dict[Key, None] = {}
         for model in self.models:
-            found |= dict.fromkeys((each.column, each.name) for each in model.evaluation.brief)
-        return [key for key in found if key[1] in self.figures]
+            keys |= dict.fromkeys((metric.column, metric.name) for metric in model.evaluation.brief)
+        return [key for key in keys if key[1] in self.figures]
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
@@ -265,11 +265,11 @@ class Comparison(Records, Result):
         evaluation = self.models[0].evaluation
         column = evaluation.column_names[0]
         main = evaluation.metric(self.figure, column)
-        found = []
-        for each in self.differences:
-            if main is not None and (each.column, each.metric) == (column, self.figure):
-                found.append(each.contrast(main.definition.higher_is_better))
-        return tuple(found)
+        contrasts = []
+        for difference in self.differences:
+            if main is not None and (difference.column, difference.metric) == (column, self.figure):
+                contrasts.append(difference.contrast(main.definition.higher_is_better))
+        return tuple(contrasts)
 
     # ---- As tables, and as people read it.
 
@@ -277,15 +277,18 @@ class Comparison(Records, Result):
         """Return the comparison in JSON types, with the metrics of each model and a summary in
         sentences. The details of language models are at the same level as the other fields."""
         models = []
-        for each in self.models:
-            evaluation = each.evaluation.to_dict()
-            its = {"name": each.name, "folder": each.folder, "evaluation": evaluation}
-            models.append(its | {"metrics": self._metrics(each)})
-        found = vars(self) | {"models": models, "verdicts": [its.verdict for its in self.contrasts]}
-        details = found.pop("details")
+        for model in self.models:
+            evaluation = model.evaluation.to_dict()
+            entry = {"name": model.name, "folder": model.folder, "evaluation": evaluation}
+            models.append(entry | {"metrics": self._metrics(model)})
+        comparison = vars(self) | {
+            "models": models,
+            "verdicts": [contrast.verdict for contrast in self.contrasts],
+        }
+        details = comparison.pop("details")
         if details is not None:
-            found |= vars(details)
-        shown: dict[str, Any] = to_builtins(found)
+            comparison |= vars(details)
+        shown: dict[str, Any] = to_builtins(comparison)
         return shown
 
     def to_rows(self, table: Literal["differences", "metrics"] = "differences") -> list[Row]:
@@ -296,7 +299,7 @@ class Comparison(Records, Result):
             UsageError: the table does not exist.
         """
         if table == "differences":
-            return [dict(vars(each)) for each in self.differences]
+            return [dict(vars(difference)) for difference in self.differences]
         if table not in TABLES:
             raise UsageError(f"a comparison has no table {table!r}", hint=nearest(table, TABLES))
         rows = []
@@ -310,7 +313,9 @@ class Comparison(Records, Result):
         """Return the metrics of a model that compare, with intervals."""
         metrics = [model.evaluation.metric(name, column) for column, name in self.keys]
         return [
-            each.to_row(model.intervals.get((each.column, each.name))) for each in metrics if each
+            metric.to_row(model.intervals.get((metric.column, metric.name)))
+            for metric in metrics
+            if metric
         ]
 
     def _rows_of(self, table: int | str | None) -> list[Row]:
@@ -327,7 +332,7 @@ class Comparison(Records, Result):
         # The text is the same for all columns of labels: the counts of the first one are shown.
         counts = [model.evaluation.counts_of(columns[0]) for model in models]
         for name in dict.fromkeys(itertools.chain.from_iterable(counts)):
-            rows.append([name, *(amount(its.get(name)) for its in counts)])
+            rows.append([name, *(amount(counts_of.get(name)) for counts_of in counts)])
         for column, name in self.keys:
             label = f"{column} {name}" if len(columns) > 1 else name
             rows.append([label, *(_with_interval(model, column, name) for model in models)])
@@ -337,12 +342,16 @@ class Comparison(Records, Result):
         """Return the differences of all pairs as rows."""
         has_columns = len(self.models[0].evaluation.column_names) > 1
         rows = []
-        for each in self.differences:
-            rows.append(each.cells(f"{each.column} {each.metric}" if has_columns else each.metric))
+        for difference in self.differences:
+            rows.append(
+                difference.cells(
+                    f"{difference.column} {difference.metric}" if has_columns else difference.metric
+                )
+            )
         columns = ["difference", "measure", "by", "perplexity", "p"]
 
         # Only perplexities have a ratio.
-        if all(each.ppl_ratio is None for each in self.differences):
+        if all(difference.ppl_ratio is None for difference in self.differences):
             columns.remove("perplexity")
             rows = [[*row[:3], row[4]] for row in rows]
         return Table(columns, rows, right=columns[2:])
@@ -350,8 +359,8 @@ class Comparison(Records, Result):
     def printed(self, top: int = SHOWN) -> Iterator[Part]:
         """Yield what `rnnlm compare` prints: which model is better, the evidence, and the
         signatures. top: number of lines and words to list for each model."""
-        for each in self.contrasts:
-            yield each.verdict
+        for contrast in self.contrasts:
+            yield contrast.verdict
         if self.contrasts:
             yield ""
         yield self.overview()
@@ -397,7 +406,7 @@ class Comparison(Records, Result):
 
     def _repr_html_(self) -> str:
         table = self.overview()
-        verdicts = " ".join(each.verdict for each in self.contrasts)
+        verdicts = " ".join(contrast.verdict for contrast in self.contrasts)
         return html_table("", table.columns, table.rows, verdicts)
 
 
@@ -408,9 +417,9 @@ def _with_interval(model: ComparedModel[Evaluation], column: str, name: str) -> 
         return "-"
     digits = metric.definition.digits
     shown = metric.shown(digits)
-    found = model.intervals.get((column, name))
-    if found is not None:
-        shown += f" {bounds(found.low, found.high, digits, metric.unit)}"
+    interval = model.intervals.get((column, name))
+    if interval is not None:
+        shown += f" {bounds(interval.low, interval.high, digits, metric.unit)}"
     return shown
 
 
@@ -492,10 +501,12 @@ def compare_models(
 
     # Resample the lines of each model, and of each pair of models.
     compared = []
-    for side, its in zip(sides, evaluations, strict=True):
-        metrics = [each for each in its.metrics if each.name in comparable.figures]
+    for side, evaluation in zip(sides, evaluations, strict=True):
+        metrics = [metric for metric in evaluation.metrics if metric.name in comparable.figures]
         saved = None if side.folder is None else str(side.folder)
-        compared.append(ComparedModel(side.name, saved, its, intervals_of(metrics, resampling)))
+        compared.append(
+            ComparedModel(side.name, saved, evaluation, intervals_of(metrics, resampling))
+        )
     differences: list[Difference] = []
     for first, second in itertools.combinations(compared, 2):
         differences += _differences(first, second, comparable, resampling)
@@ -530,16 +541,16 @@ def _differences(
     """Yield by how much the metrics that both models have differ."""
     names = (first.name, second.name)
     theirs = {}
-    for each in (*second.evaluation.metrics, *second.evaluation.joint):
-        theirs[each.column, each.name] = each
+    for second_metric in (*second.evaluation.metrics, *second.evaluation.joint):
+        theirs[second_metric.column, second_metric.name] = second_metric
     for metric in (*first.evaluation.metrics, *first.evaluation.joint):
-        other = theirs.get((metric.column, metric.name))
-        if metric.name not in comparable.differing or other is None:
+        counterpart = theirs.get((metric.column, metric.name))
+        if metric.name not in comparable.differing or counterpart is None:
             continue
-        check_signatures(names, metric, other, comparable)
-        if metric.counts is not None and other.counts is not None:
-            found = metric.counts.difference(other.counts, resampling)
-            yield Difference.of(names, metric, found)
+        check_signatures(names, metric, counterpart, comparable)
+        if metric.counts is not None and counterpart.counts is not None:
+            paired = metric.counts.difference(counterpart.counts, resampling)
+            yield Difference.of(names, metric, paired)
 
 
 def checked_names(models: Sequence[ScoringModel], names: Sequence[str] | None) -> list[str]:
@@ -551,7 +562,7 @@ def checked_names(models: Sequence[ScoringModel], names: Sequence[str] | None) -
             f"only {len(called)} is named",
             "name another one",
         )
-    tasks = {name: loading.task_of(each) for name, each in zip(called, models, strict=True)}
+    tasks = {name: loading.task_of(model) for name, model in zip(called, models, strict=True)}
     check_same_task(tasks)
     return called
 
@@ -573,15 +584,15 @@ def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> lis
         parts = [os.path.normpath(name).split(os.sep) for name in given]
         deepest = max(map(len, parts), default=0)
         for depth in range(1, 1 + deepest):
-            short = [os.sep.join(each[-depth:]) for each in parts]
+            short = [os.sep.join(components[-depth:]) for components in parts]
             if len(set(short)) == len(short):
                 return short
 
     # Number the names that occur more than once.
-    found = []
+    unique = []
     for place, name in enumerate(given):
         if given.count(name) > 1:
             occurrence = given[: place + 1].count(name)
             name = f"{name} ({occurrence})"
-        found.append(name)
-    return found
+        unique.append(name)
+    return unique

@@ -60,18 +60,22 @@ def compare_stored(
     comparable: ComparableMetrics = task.comparable_stored(stored)
     for first, second in itertools.combinations(stored, 2):
         for metric in first.evaluation.metrics:
-            other = second.evaluation.metric(metric.name, metric.column)
-            if other is not None and metric.name in comparable.figures:
-                check_signatures((first.name, second.name), metric, other, comparable)
+            counterpart = second.evaluation.metric(metric.name, metric.column)
+            if counterpart is not None and metric.name in comparable.figures:
+                check_signatures((first.name, second.name), metric, counterpart, comparable)
 
     # Each metric with its interval, where its model's run has stored one.
     compared = []
-    for each in stored:
+    for stored_model in stored:
         intervals: dict[Key, Interval] = {}
-        for metric in each.evaluation.metrics:
+        for metric in stored_model.evaluation.metrics:
             if metric.interval is not None:
                 intervals[metric.column, metric.name] = metric.interval
-        compared.append(ComparedModel(each.name, str(each.folder), each.evaluation, intervals))
+        compared.append(
+            ComparedModel(
+                stored_model.name, str(stored_model.folder), stored_model.evaluation, intervals
+            )
+        )
     validation = stored[0].validation
     note = (
         f"metrics of the validation text ({validation}), stored at the end of training; intervals "
@@ -139,9 +143,9 @@ def _stored(model: ScoringModel, name: str) -> StoredModel:
 
 def _check_measured_alike(models: Sequence[StoredModel]) -> None:
     """Refuse metrics of different lines, or of lines that were read in different ways."""
-    parts = [signature_parts(each.evaluation.signature.split("|")) for each in models]
+    parts = [signature_parts(model.evaluation.signature.split("|")) for model in models]
     for part in HOW_MEASURED:
-        values = [its.get(part, "-") for its in parts]
+        values = [model_parts.get(part, "-") for model_parts in parts]
         if len(set(values)) > 1:
             named = zip(values, models, strict=True)
             raise ComparisonError(

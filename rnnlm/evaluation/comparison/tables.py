@@ -85,11 +85,11 @@ def units_of(
     if words is not None:
         reference, reading, counts_V = used[words], encoded[words], used[words].counts_V
     else:
-        asked = used[0].to_settings()  # all read the text alike
+        tokenizer_settings = used[0].to_settings()  # all read the text alike
         settings = TokenizerSettings(
             lowercase=not used[0].keeps_case,
-            normalise=asked["normalise"],
-            remove_punctuation=asked["remove_punctuation"],
+            normalise=tokenizer_settings["normalise"],
+            remove_punctuation=tokenizer_settings["remove_punctuation"],
         )
         reference = tokenizers.train(settings, text.blocks())
         reading, counts_V = text.encode(reference), None
@@ -115,14 +115,14 @@ def _units(
     # A line is aligned if every model's tokenizer begins as many units in it as the reference does.
     units_S = np.diff(reading.line_offsets)
     is_aligned_S = np.ones(len(units_S), dtype=bool)
-    for is_start_N, each in zip(starts, encoded, strict=True):
-        begun_S = np.add.reduceat(is_start_N, each.line_offsets[:-1], dtype=np.int64)
+    for is_start_N, text in zip(starts, encoded, strict=True):
+        begun_S = np.add.reduceat(is_start_N, text.line_offsets[:-1], dtype=np.int64)
         is_aligned_S &= begun_S == units_S
 
     # Add up the tokens of each model from one unit to the next.
     logprobs = []
-    for is_start_N, each, logprob_N in zip(starts, encoded, scores, strict=True):
-        begins_N = _whole_lines(is_start_N, each.line_offsets, is_aligned_S)
+    for is_start_N, text, logprob_N in zip(starts, encoded, scores, strict=True):
+        begins_N = _whole_lines(is_start_N, text.line_offsets, is_aligned_S)
         logprobs.append(np.add.reduceat(logprob_N, np.flatnonzero(begins_N)))
 
     # What the units are: tokens of the reference, or lines where that is not possible.
@@ -334,8 +334,8 @@ def _rows(
     rows = []
     for label, size, logprobs in zip(labels, units_G.tolist(), logprob_GK, strict=True):
         if size:
-            nats = tuple(each if math.isfinite(each) else None for each in logprobs)
-            ppl = tuple(perplexity(each, size) for each in logprobs)
+            nats = tuple(logprob if math.isfinite(logprob) else None for logprob in logprobs)
+            ppl = tuple(perplexity(logprob, size) for logprob in logprobs)
             rows.append(GroupRow(label, size, nats, ppl))
     return tuple(rows)
 
@@ -374,13 +374,13 @@ def _apart(
     order = possible[np.argsort(difference_I[possible], kind="stable")]
 
     def items(chosen: np.ndarray) -> tuple[DifferingItem, ...]:
-        found = []
+        differing = []
         for at in chosen.tolist():
             bits = float(bits_2I[0, at]), float(bits_2I[1, at])
-            found.append(
+            differing.append(
                 DifferingItem(texts[at], int(numbers_I[at]), bits, float(difference_I[at]))
             )
-        return tuple(found)
+        return tuple(differing)
 
     # Positive differences lie at the end, negative ones at the beginning, if there are any.
     for_first = order[::-1][:top]

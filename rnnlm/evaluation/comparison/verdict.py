@@ -32,34 +32,34 @@ class Contrast:
     @property
     def verdict(self) -> str:
         """Which model is better and by how much, in a sentence."""
-        found = self.difference
-        if found is None:
+        difference = self.difference
+        if difference is None:
             why = "one of them gives a token probability zero, or lacks this metric"
             return f"{self.first} and {self.second} cannot be compared by {self.unit}: {why}."
-        places = 2 if found.high - found.low >= NARROW else 4
+        places = 2 if difference.high - difference.low >= NARROW else 4
 
         # An interval that includes zero shows no difference.
-        if found.low <= 0 <= found.high:
-            low, high = f"{found.low:.{places}f}", f"{found.high:.{places}f}"
+        if difference.low <= 0 <= difference.high:
+            low, high = f"{difference.low:.{places}f}", f"{difference.high:.{places}f}"
             return (
-                f"no significant difference: {self.second} has {found.estimate:+.{places}f} "
+                f"no significant difference: {self.second} has {difference.estimate:+.{places}f} "
                 f"{self.unit} relative to {self.first}, 95 % interval {low} to {high}."
             )
 
         # Otherwise name the better model first, and say by how much in positive numbers.
-        better, other = self.first, self.second
-        if (found.estimate > 0) == self.higher_is_better:
-            better, other = other, better
-        least, most = sorted((abs(found.low), abs(found.high)))
-        size = f"{abs(found.estimate):.{places}f} {self.unit}"
+        better, worse = self.first, self.second
+        if (difference.estimate > 0) == self.higher_is_better:
+            better, worse = worse, better
+        least, most = sorted((abs(difference.low), abs(difference.high)))
+        size = f"{abs(difference.estimate):.{places}f} {self.unit}"
         interval = f"95 % interval {least:.{places}f} to {most:.{places}f}"
-        return f"{better} is better than {other} by {size}, {interval}."
+        return f"{better} is better than {worse} by {size}, {interval}."
 
 
 def figure_of(contrasts: Sequence[Contrast], axes: "Axes | None" = None) -> "Figure | None":
     """Draw the differences, which all have the same unit, with their intervals; None where there
     are none."""
-    known = [each for each in contrasts if each.difference]
+    known = [contrast for contrast in contrasts if contrast.difference]
     if not known:
         return None
     label = f"difference in {known[0].unit}\n(bars: 95 % intervals)"
@@ -70,26 +70,26 @@ def figure_of(contrasts: Sequence[Contrast], axes: "Axes | None" = None) -> "Fig
     figure, (axes,) = plotting.new_panels([labels], height=height, axes=axes, heading=title)
 
     # A row for each pair, the first on top.
-    for row, each in enumerate(known):
-        found = each.difference
-        assert found is not None
-        arms = [[found.estimate - found.low], [found.high - found.estimate]]
-        axes.errorbar(found.estimate, row, xerr=arms, fmt="o", capsize=4, color=INK)
+    for row, contrast in enumerate(known):
+        difference = contrast.difference
+        assert difference is not None
+        arms = [[difference.estimate - difference.low], [difference.high - difference.estimate]]
+        axes.errorbar(difference.estimate, row, xerr=arms, fmt="o", capsize=4, color=INK)
     axes.axvline(0, color=plotting.REFERENCE, linewidth=1, linestyle=":")
 
     # Each pair with its numbers, as an interval may be narrower than its mark.
     names = []
-    for each in known:
-        pair = short_name(f"{each.second} \u2212 {each.first}", LONGEST)
-        names.append(f"{pair}\n{_numbers(each.difference)}")
+    for contrast in known:
+        pair = short_name(f"{contrast.second} \u2212 {contrast.first}", LONGEST)
+        names.append(f"{pair}\n{_numbers(contrast.difference)}")
     axes.set_yticks(range(len(known)), names, parse_math=False)
     axes.set_ylim(len(known) - 0.5, -0.5)
     return figure
 
 
-def _numbers(found: Interval | None) -> str:
+def _numbers(difference: Interval | None) -> str:
     """Write a difference with its interval."""
-    assert found is not None
-    form = "+.2f" if found.high - found.low >= NARROW else "+.4f"
-    text = f"{amount(found.estimate, form)} {bounds(found.low, found.high, form)}"
+    assert difference is not None
+    form = "+.2f" if difference.high - difference.low >= NARROW else "+.4f"
+    text = f"{amount(difference.estimate, form)} {bounds(difference.low, difference.high, form)}"
     return plotting.with_minus(text)

@@ -39,7 +39,7 @@ def next_words(
     unk_id = model.tokenizer.unk_id
     if unk_id is not None:
         unknown = search.symbols[unk_id]
-        words = (each for each in words if unknown not in each.word)
+        words = (word for word in words if unknown not in word.word)
     return RecordList(islice(words, count))
 
 

@@ -269,17 +269,17 @@ def generate_in_steps(
 ) -> Iterator[list[SampleUpdate]]:
     """Yield what each step adds to the samples of :func:`generate`, while they are drawn."""
     beginning = _Prompt.of(model, drawing)
-    told = dict.fromkeys(range(drawing.num), beginning.text)
+    shown_texts = dict.fromkeys(range(drawing.num), beginning.text)
     for drawn in beginning.steps():
         pieces = []
         for text in drawn:
             sample = beginning.sample(text)
             # A character whose bytes have not all been drawn is reported with the last of them.
             shown = sample.text if text.is_finished else sample.text.rstrip(_NO_CHARACTER)
-            before = told[text.number]
+            before = shown_texts[text.number]
             added = ""
             if shown.startswith(before):
-                added, told[text.number] = shown[len(before) :], shown
+                added, shown_texts[text.number] = shown[len(before) :], shown
             if added or text.is_finished:
                 pieces.append(
                     SampleUpdate(text.number, added, sample if text.is_finished else None)

@@ -50,12 +50,12 @@ def length_penalty(tokens: int, length_power: float) -> float:
     return math.pow((5 + tokens) / 6, length_power)
 
 
-def keep_best(heap: list[Any], one: Any, count: int) -> None:
+def keep_best(heap: list[Any], item: Any, count: int) -> None:
     """Add one to a heap of the best `count`."""
     if len(heap) < count:
-        heapq.heappush(heap, one)
+        heapq.heappush(heap, item)
     else:
-        heapq.heappushpop(heap, one)
+        heapq.heappushpop(heap, item)
 
 
 class Beams:
@@ -193,8 +193,8 @@ def search(
 
     # Of equal texts the shorter one is better, then the one of lower ids.
     best = []
-    for found in beams.found_S:
-        ranked = sorted(found, key=lambda text: (-text.score, len(text.ids), text.ids))
+    for texts in beams.found_S:
+        ranked = sorted(texts, key=lambda text: (-text.score, len(text.ids), text.ids))
         best.append(ranked[: settings.nbest])
     return best
 
@@ -291,9 +291,11 @@ def likeliest(
             "forbid less",
         )
     samples = RecordList[Sample]()
-    for number, each in enumerate(sorted(ranked, reverse=True)[: settings.num]):
-        text = model.tokenizer.decode([*prompt_ids.tolist(), *each.ids])
-        samples.append(Sample(number, text, len(each.ids), each.logprob_nats, each.ended))
+    for number, ranked_text in enumerate(sorted(ranked, reverse=True)[: settings.num]):
+        text = model.tokenizer.decode([*prompt_ids.tolist(), *ranked_text.ids])
+        samples.append(
+            Sample(number, text, len(ranked_text.ids), ranked_text.logprob_nats, ranked_text.ended)
+        )
     return samples
 
 

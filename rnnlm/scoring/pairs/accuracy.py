@@ -99,7 +99,7 @@ class PairScores(RecordList[PairScore]):
             UsageError: the scores are not of the same pairs in the same order.
         """
         both = list(zip(self, other, strict=False))
-        is_same = all(one.labels == two.labels for one, two in both)
+        is_same = all(first.labels == two.labels for first, two in both)
         if len(self) != len(other) or not is_same:
             raise UsageError(
                 "the two models have scores of different pairs",
@@ -322,8 +322,8 @@ def accuracy_figure(
     if not any(kinds.values()):
         raise UsageError("there is nothing to plot", "no pair could be scored")
     groups: dict[str | int, None] = {}
-    for its in kinds.values():
-        groups.update(dict.fromkeys(each.group for each in its))
+    for of_kind in kinds.values():
+        groups.update(dict.fromkeys(accuracy.group for accuracy in of_kind))
     height = 1.7 + INCHES_PER_KIND * len(groups) * (1 + len(kinds)) / 2
     figure, axes = plotting.new_figure(HEADING, "accuracy", "", height=height)
     _draw_kinds(axes, kinds, list(groups))
@@ -335,18 +335,21 @@ def _of_grouping(
 ) -> dict[str, list[PairAccuracy]]:
     """Return the accuracies of one grouping that are known, by model."""
     chosen = {}
-    for name, its in by_model.items():
-        known = [each for each in its if each.accuracy is not None]
-        chosen[name] = [each for each in known if each.by == by]
+    for name, accuracies in by_model.items():
+        known = [accuracy for accuracy in accuracies if accuracy.accuracy is not None]
+        chosen[name] = [accuracy for accuracy in known if accuracy.by == by]
     return chosen
 
 
 def _draw_counts(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]]) -> None:
-    for name, its, shift, look in _series(accuracies):
-        intervals = [(each.accuracy or 0.0, each.low or 0.0, each.high or 0.0) for each in its]
+    for name, of_model, shift, look in _series(accuracies):
+        intervals = [
+            (accuracy.accuracy or 0.0, accuracy.low or 0.0, accuracy.high or 0.0)
+            for accuracy in of_model
+        ]
         accuracy_N, bars_2N = plotting.with_bars(intervals)
         axes.errorbar(
-            [int(each.group) + shift for each in its],
+            [int(accuracy.group) + shift for accuracy in of_model],
             accuracy_N,
             bars_2N,
             color=look.colour,
@@ -363,12 +366,15 @@ def _draw_counts(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]])
 def _draw_kinds(
     axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]], groups: Sequence[str | int]
 ) -> None:
-    for name, its, shift, look in _series(accuracies):
-        intervals = [(each.accuracy or 0.0, each.low or 0.0, each.high or 0.0) for each in its]
+    for name, of_model, shift, look in _series(accuracies):
+        intervals = [
+            (accuracy.accuracy or 0.0, accuracy.low or 0.0, accuracy.high or 0.0)
+            for accuracy in of_model
+        ]
         accuracy_N, bars_2N = plotting.with_bars(intervals)
         axes.errorbar(
             accuracy_N,
-            [groups.index(each.group) + shift for each in its],
+            [groups.index(accuracy.group) + shift for accuracy in of_model],
             xerr=bars_2N,
             color=look.colour,
             fmt=look.marker,
@@ -387,10 +393,10 @@ def _series(
 ) -> Iterator[tuple[str, Sequence[PairAccuracy], float, plotting.SeriesStyle]]:
     """Yield each model that has accuracies: its name in the plot, these, how far it is beside its
     place, its look."""
-    for k, (name, its) in enumerate(accuracies.items()):
-        if its:
+    for k, (name, of_model) in enumerate(accuracies.items()):
+        if of_model:
             shift = DODGE * (k - (len(accuracies) - 1) / 2)
-            yield plotting.short_name(name) or "accuracy", its, shift, plotting.series_style(k)
+            yield plotting.short_name(name) or "accuracy", of_model, shift, plotting.series_style(k)
 
 
 def _with_legend(figure: "Figure", panels: Sequence["Axes"]) -> "Figure":

@@ -63,14 +63,14 @@ def files_of(source: str) -> list[str]:
         return sources.expand((source,))
     files = [path for path in folder.iterdir() if path.is_file()]
     # Whatever else is in the folder, such as a README, is no list.
-    found = sorted(str(path) for path in files if tables.kind_of(path.name))
-    if not found:
+    paths = sorted(str(path) for path in files if tables.kind_of(path.name))
+    if not paths:
         raise TextError(
             f"{source} holds no pairs",
             "it is a folder without tables or JSON files",
             "known are: " + ", ".join(tables.SUFFIXES),
         )
-    return found
+    return paths
 
 
 def _stem(name: str) -> str:
@@ -98,7 +98,7 @@ def _spaced(value: Any) -> Any:
     if isinstance(value, str):
         return single_spaced(value)
     if isinstance(value, dict):
-        return {name: _spaced(its) for name, its in value.items()}
+        return {name: _spaced(element) for name, element in value.items()}
     return list(map(_spaced, value)) if isinstance(value, list) else value
 
 

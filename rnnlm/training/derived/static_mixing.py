@@ -199,9 +199,9 @@ def _with_tokenizer(model: NgramModel, tokenizer: Tokenizer, workspace: Workspac
         return model
     id_of = {symbol: id for id, symbol in enumerate(tokenizer.symbols())}
     number_V = np.array([id_of[symbol] for symbol in model.tokenizer.symbols()])
-    found = renumbered(model, number_V, tokenizer, workspace)
-    found.fingerprint = model.fingerprint
-    return found
+    renumbered_model = renumbered(model, number_V, tokenizer, workspace)
+    renumbered_model.fingerprint = model.fingerprint
+    return renumbered_model
 
 
 def common_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str]) -> Tokenizer:
@@ -225,18 +225,21 @@ def common_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str]) -> T
     return _with_all_words(cast(Sequence[WordTokenizer], tokenizers))
 
 
-def _difference(one: Tokenizer, other: Tokenizer) -> str:
+def _difference(first: Tokenizer, second: Tokenizer) -> str:
     """Say in what two tokenizers differ beside the words that they know; "" if in nothing."""
-    if one.name != other.name:
+    if first.name != second.name:
         return "they read text differently"
-    mine, its = one.to_settings(), other.to_settings()
-    names = sorted({*mine, *its} - {*CHOOSING})
-    differing = [name for name in names if mine.get(name) != its.get(name)]
+    first_settings, second_settings = first.to_settings(), second.to_settings()
+    names = sorted({*first_settings, *second_settings} - {*CHOOSING})
+    differing = [name for name in names if first_settings.get(name) != second_settings.get(name)]
     if differing:
-        return ", ".join(f"{name} is {mine.get(name)} and {its.get(name)}" for name in differing)
-    if one.name != WordTokenizer.name and one.fingerprint != other.fingerprint:
+        return ", ".join(
+            f"{name} is {first_settings.get(name)} and {second_settings.get(name)}"
+            for name in differing
+        )
+    if first.name != WordTokenizer.name and first.fingerprint != second.fingerprint:
         return (
-            f"their {one.name} tokenizers have different symbols; only word vocabularies can "
+            f"their {first.name} tokenizers have different symbols; only word vocabularies can "
             "be merged"
         )
     return ""

@@ -311,9 +311,9 @@ def _read_trials(
     with contextlib.suppress(FileNotFoundError, ValueError):  # a damaged one says nothing
         lines = journal.read(dict)
     if lines or tuned is not None:
-        found = Found(lines[0] if lines else None)
+        stored = Found(lines[0] if lines else None)
         try:
-            next_step(journal.path.with_suffix(".json"), found, identity)
+            next_step(journal.path.with_suffix(".json"), stored, identity)
         except OutputError as error:
             error.hint = "replace it with `overwrite=True`"
             raise
@@ -324,7 +324,7 @@ def _recording(
     measure: TrialFunction, journal: Journal, trials: list[dict[str, Any]]
 ) -> TrialFunction:
     """Return `measure`, which notes each trial in the journal, and takes those that are there."""
-    known = {json.dumps(each["tried"]): each for each in trials if each != FINISHED}
+    known = {json.dumps(trial["tried"]): trial for trial in trials if trial != FINISHED}
 
     def measured(settings: AdaptationSettings) -> Trial:
         tried = dataclasses.asdict(settings)

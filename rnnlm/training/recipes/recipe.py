@@ -265,10 +265,10 @@ def recipe_row(recipe: Recipe) -> RecipeRow:
 
 def record(recipe: Recipe) -> dict[str, Any]:
     """Return all of a recipe for JSON, and the distance: as it is shown, and as a share."""
-    found = distance(recipe)
-    if found is None:
+    measured_distance = distance(recipe)
+    if measured_distance is None:
         return recipe.to_dict() | {"off_by": None, "distance": None}
-    return recipe.to_dict() | {"off_by": _distance(recipe), "distance": found[0]}
+    return recipe.to_dict() | {"off_by": _distance(recipe), "distance": measured_distance[0]}
 
 
 def shown(figure: RecipeResult | None) -> str:
@@ -320,10 +320,10 @@ def valid_over_test() -> float:
 
 
 def _distance(recipe: Recipe) -> str:
-    found = distance(recipe)
-    if found is None:
+    measured_distance = distance(recipe)
+    if measured_distance is None:
         return NONE
-    share, is_estimated = found
+    share, is_estimated = measured_distance
     # Two digits are enough; 9.95 % would be shown as 10.0 %.
     digits = 1 if abs(share) < 0.0995 else 0
     return f"{'~' * is_estimated}{100 * share:+.{digits}f}%"

@@ -67,17 +67,17 @@ def overlaps(train: EncodedText, others: Mapping[str, EncodedText]) -> dict[str,
     With a training text on disk of more than MOST_MAPPED_TOKENS, only texts that are the same as a
     whole are found.
     """
-    found = {}
+    overlap_of = {}
     for name, text in others.items():
         if text.lines_hash == train.lines_hash:
-            found[name] = Overlap(text.sentences, text.sentences, True)
+            overlap_of[name] = Overlap(text.sentences, text.sentences, True)
     if isinstance(train.ids, ChunkedArray) and train.tokens > MOST_MAPPED_TOKENS:
-        return found
+        return overlap_of
 
     # The hashes of the lines of each other text that count and have no unknown word.
     lines, wanted = {}, {}
     for name, text in others.items():
-        if name not in found:
+        if name not in overlap_of:
             counts_L = np.asarray(text.characters_L) >= LEAST_CHARACTERS
             is_known_L = np.asarray(text.oov_words_L) == 0
             lines[name] = int(counts_L.sum())
@@ -87,8 +87,8 @@ def overlaps(train: EncodedText, others: Mapping[str, EncodedText]) -> dict[str,
     all_wanted = np.concatenate([np.empty(0, dtype=np.uint64), *wanted.values()])
     in_train = _occurring(np.unique(all_wanted), train)
     for name, hash_L in wanted.items():
-        found[name] = Overlap(lines[name], int(np.isin(hash_L, in_train).sum()))
-    return found
+        overlap_of[name] = Overlap(lines[name], int(np.isin(hash_L, in_train).sum()))
+    return overlap_of
 
 
 Lines = tuple[str, Sequence[str]]  # the hash of examples, and what models read of each
@@ -105,24 +105,24 @@ def examples_in_train(
 
     train_hash, train_lines = train
     in_train = set(read(train_lines))
-    found, hashes = {}, {}
+    overlap_of, hashes = {}, {}
     for name, (hashes[name], lines) in others.items():
         # The end of a line counts as one of its characters.
         counted = [line for line in read(lines) if len(line) + 1 >= LEAST_CHARACTERS]
         repeated = sum(line in in_train for line in counted)
-        found[name] = Overlap(len(counted), repeated)
+        overlap_of[name] = Overlap(len(counted), repeated)
         if hashes[name] == train_hash:
-            found[name] = Overlap(len(lines), len(lines), True)
-    warn_of(found, hashes, holds_out)
-    return found
+            overlap_of[name] = Overlap(len(lines), len(lines), True)
+    warn_of(overlap_of, hashes, holds_out)
+    return overlap_of
 
 
-def warn_of(found: Mapping[str, Overlap], hashes: Mapping[str, str], holds_out: bool) -> None:
+def warn_of(overlap_of: Mapping[str, Overlap], hashes: Mapping[str, str], holds_out: bool) -> None:
     """Send a notice if much of the validation ("valid") or the test text is in the training text.
     holds_out: the validation text was held out of the training text. hashes: of the texts, by name.
     """
     same, repeated = [], []
-    for name, overlap in found.items():
+    for name, overlap in overlap_of.items():
         text = "the validation text" if name == "valid" else f"the {name} text"
         share = f"{overlap.share:.0%}"
         counts = f"({overlap.repeated:,} of {overlap.lines:,}, short ones left out)"
@@ -236,9 +236,9 @@ def open_texts(
         notice("the text is a single line: nothing is held out for validation")
     tested = test.encode(data.tokenizer) if test else None
 
-    found = _notice_oddities(data, tested, holds_out=not valid)
+    overlap_of = _notice_oddities(data, tested, holds_out=not valid)
     holds_out = data.valid is not None and not valid
-    return Texts(resolved, data, valid_is, tested, holds_out, found)
+    return Texts(resolved, data, valid_is, tested, holds_out, overlap_of)
 
 
 def _encode(
@@ -271,10 +271,10 @@ def _notice_oddities(
             others[name] = encoded
             marks += Counter(encoded.marks)
     tell_unseen(marks, {"the model": data.tokenizer})
-    found = overlaps(data.train, others)
+    overlap_of = overlaps(data.train, others)
     hashes = {name: encoded.lines_hash for name, encoded in others.items()}
-    warn_of(found, hashes, holds_out)
-    return found
+    warn_of(overlap_of, hashes, holds_out)
+    return overlap_of
 
 
 def _text_to_count(
