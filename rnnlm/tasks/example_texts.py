@@ -46,9 +46,9 @@ def files_of_parts(
         )
 
     # Files that are named replace its other parts.
-    own = {part: (str(corpora.part(corpus, part)),) for part in files}
+    from_corpus = {part: (str(corpora.part(corpus, part)),) for part in files}
     named = {part: files[part] for part in ("valid", "test") if files[part]}
-    return {**own, **named}, corpus
+    return {**from_corpus, **named}, corpus
 
 
 @dataclass(frozen=True)

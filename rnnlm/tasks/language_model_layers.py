@@ -36,34 +36,34 @@ def settings_of(name: str, option: str) -> InputSettings:
 def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> RecurrentSettings:
     """Return the settings of a language model with recurrent layers, of that kind where one is
     named."""
-    own = settings_of(name, option)
-    if own.model not in CELLS or own.model != (kind or own.model):
+    model_settings = settings_of(name, option)
+    if model_settings.model not in CELLS or model_settings.model != (kind or model_settings.model):
         cells = ", ".join(CELLS)
-        if own.model in CELLS:
-            hint = f'use `model="{own.model}"`'
+        if model_settings.model in CELLS:
+            hint = f'use `model="{model_settings.model}"`'
         else:
             hint = f"train one with `model` {cells}"
         raise UsageError(
             f"{option} {name}: its layers do not fit",
-            f"it is of kind {own.model}, not {kind or f'one of {cells}'}",
+            f"it is of kind {model_settings.model}, not {kind or f'one of {cells}'}",
             hint,
         )
-    assert isinstance(own, RecurrentSettings)
-    return own
+    assert isinstance(model_settings, RecurrentSettings)
+    return model_settings
 
 
-def stack_settings(own: RecurrentSettings) -> dict[str, Any]:
+def stack_settings(model_settings: RecurrentSettings) -> dict[str, Any]:
     """Return the settings of a stack of the same layers in a network of their kind."""
-    found = {
-        "model": own.model,
-        "layers": own.layers,
-        "connections": own.connections,
-        **own.form,
-        "layer_sizes": own.layer_sizes,
+    stack = {
+        "model": model_settings.model,
+        "layers": model_settings.layers,
+        "connections": model_settings.connections,
+        **model_settings.form,
+        "layer_sizes": model_settings.layer_sizes,
     }
-    if not own.layer_sizes:
-        found["hidden_size"] = own.hidden_size
-    return found
+    if not model_settings.layer_sizes:
+        stack["hidden_size"] = model_settings.hidden_size
+    return stack
 
 
 def arrays_of(name: str, option: str, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
@@ -96,22 +96,22 @@ class TakenLayers:
         """Return the weights of the forward layers, and of the highways, from those of the
         language model."""
         place = "onwards" if self.shape.directions == 2 else "layers"
-        found = {}
+        placed = {}
         for name, array in arrays.items():
             if not name.startswith("body."):
                 continue
-            _, what, number, *own = name.split(".")
+            _, what, number, *rest = name.split(".")
             if what == "layers":
-                target = ".".join((f"{self.part}.body", place, number, *own))
+                target = ".".join((f"{self.part}.body", place, number, *rest))
                 columns = self._columns(int(number))
-                found[target] = self._placed(array, target, columns, 0.0)
+                placed[target] = self._placed(array, target, columns, 0.0)
             elif what == "highways":
                 # The highway between this layer and the next reads what the next one reads.
                 target = f"{self.part}.{name}"
-                start = HIGHWAY_BIAS if own == ["bias"] else 0.0
+                start = HIGHWAY_BIAS if rest == ["bias"] else 0.0
                 columns = self._columns(int(number) + 1)
-                found[target] = self._placed(array, target, columns, start)
-        return found
+                placed[target] = self._placed(array, target, columns, start)
+        return placed
 
     def _columns(self, number: int) -> np.ndarray:
         """Return the columns, in what layer `number` reads here, of what it reads in the language
@@ -141,11 +141,11 @@ class TakenLayers:
             return array
         result = np.full(shape, start, dtype=array.dtype)
         places = []
-        for there, here in zip(array.shape, shape, strict=True):
-            if there == here:
-                places.append(np.arange(there))
+        for size_there, here in zip(array.shape, shape, strict=True):
+            if size_there == here:
+                places.append(np.arange(size_there))
             else:
-                times = there // len(columns)
+                times = size_there // len(columns)
                 blocks = here // times * np.arange(times)[:, None]
                 places.append((columns + blocks).ravel())
         result[np.ix_(*places)] = array

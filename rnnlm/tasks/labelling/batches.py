@@ -50,16 +50,16 @@ def batch_tensors(
     read beside them states_TBX. On the device; 0 in padding."""
     # Where the tokens of each word begin, and where the last one ends.
     offsets = []
-    for each in chosen_B:
-        first, end = encoded.word_offsets[each], encoded.word_offsets[each + 1]
+    for text in chosen_B:
+        first, end = encoded.word_offsets[text], encoded.word_offsets[text + 1]
         offsets.append(encoded.token_offsets[first : end + 1])
 
-    tokens = [encoded.ids[int(each[0]) : int(each[-1])] for each in offsets]
+    tokens = [encoded.ids[int(bounds[0]) : int(bounds[-1])] for bounds in offsets]
     arrays = [padded(tokens, 0), np.array([list(map(len, tokens))])]
     if not encoded.is_by_word:
-        arrays.append(padded([each[:-1] - each[0] for each in offsets], 0))
-        arrays.append(padded([each[1:] - each[0] - 1 for each in offsets], 0))
-        arrays.append(np.array([[len(each) - 1 for each in offsets]]))
+        arrays.append(padded([bounds[:-1] - bounds[0] for bounds in offsets], 0))
+        arrays.append(padded([bounds[1:] - bounds[0] - 1 for bounds in offsets], 0))
+        arrays.append(np.array([[len(bounds) - 1 for bounds in offsets]]))
     inputs = tuple(on_device(array, device) for array in arrays)
     if encoded.beside is None:
         return inputs
@@ -71,12 +71,12 @@ def label_tensors(
 ) -> tuple[Tensor, ...]:
     """Return the labels of each column: labels_TB of words, -1 in padding; labels_1B of texts;
     is_label_KB where a text has several."""
-    found, offsets = [], data.words_encoded.word_offsets
+    arrays, offsets = [], data.words_encoded.word_offsets
     for labels in data.labels:
         # Labels of words lie end to end; a text has one row.
         if labels.ndim == 1:
-            rows = [labels[offsets[each] : offsets[each + 1]] for each in chosen_B]
-            found.append(padded(rows, PADDING))
+            rows = [labels[offsets[text] : offsets[text + 1]] for text in chosen_B]
+            arrays.append(padded(rows, PADDING))
         else:
-            found.append(labels[chosen_B].T)
-    return tuple(on_device(array, device) for array in found)
+            arrays.append(labels[chosen_B].T)
+    return tuple(on_device(array, device) for array in arrays)

@@ -76,9 +76,9 @@ class LabelColumn:
         the form "multi" which symbols are among the labels, as zeros and ones, (K,)."""
         if self.form != MULTI:
             return np.array([self.ids.get(label, PADDING)])
-        found = np.zeros(len(self.symbols), dtype=np.int64)
-        found[[self.ids[each] for each in labels_in(label) if each in self.ids]] = 1
-        return found
+        present = np.zeros(len(self.symbols), dtype=np.int64)
+        present[[self.ids[name] for name in labels_in(label) if name in self.ids]] = 1
+        return present
 
     def decode_words(self, ids: Sequence[int], words: Sequence[str]) -> tuple[str, ...]:
         """Return the labels of a sentence's words as the training data write them."""
@@ -135,7 +135,7 @@ def column_of(
             if symbol != schemes.OUTSIDE and letter != single:
                 kinds.add(kind)
         for kind in sorted(kinds):
-            symbols += [each for each in _all_labels(kind, inner) if each not in counts]
+            symbols += [symbol for symbol in _all_labels(kind, inner) if symbol not in counts]
         if schemes.OUTSIDE not in counts:
             symbols.append(schemes.OUTSIDE)
     return LabelColumn(name, level, tuple(symbols), scheme, inner, form)
@@ -213,7 +213,7 @@ class Codec:
         return {**self.tokenizer.to_files(), FILE: self._to_json()}
 
     def _to_json(self) -> bytes:
-        stored = {"columns": [asdict(each) for each in self.columns], **self.details}
+        stored = {"columns": [asdict(column) for column in self.columns], **self.details}
         return msgspec.json.format(msgspec.json.encode(stored), indent=1)
 
 
@@ -412,33 +412,35 @@ def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> 
 def every(codec: Codec, data: LabelledData, step: int) -> LabelledData:
     """Return every `step`-th example of the data."""
     examples = data.examples[::step]
-    lengths_E = [len(each.words) for each in data.examples]
+    lengths_E = [len(example.words) for example in data.examples]
     bounds = np.cumsum([0, *lengths_E])
     labels = []
-    for column, own in zip(codec.columns, data.labels, strict=True):
+    for column, column_labels in zip(codec.columns, data.labels, strict=True):
         # Labels of words lie end to end; a text has one row.
         if column.level == WORD:
-            pieces = [own[bounds[i] : bounds[i + 1]] for i in range(0, len(data.examples), step)]
+            pieces = [
+                column_labels[bounds[i] : bounds[i + 1]] for i in range(0, len(data.examples), step)
+            ]
             labels.append(np.concatenate(pieces))
         else:
-            labels.append(own[::step])
-    words = encode_texts(codec, [each.words for each in examples])
+            labels.append(column_labels[::step])
+    words = encode_texts(codec, [example.words for example in examples])
     return LabelledData(examples, words, tuple(labels), data.content_hash)
 
 
 def encode_labels(codec: Codec, examples: Sequence[Example]) -> tuple[np.ndarray, ...]:
     """Return the labels of each column as :class:`LabelledData` has them."""
-    found: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
     for column, place in zip(codec.columns, codec.places, strict=True):
         if column.level == WORD:
             ids: list[int] = []
-            for each in examples:
-                ids += column.encode_words(each.word_labels[place], each.words)
-            found.append(np.array(ids, dtype=np.int64))
+            for example in examples:
+                ids += column.encode_words(example.word_labels[place], example.words)
+            labels.append(np.array(ids, dtype=np.int64))
         else:
-            rows = [column.encode_text(each.text_labels[place]) for each in examples]
-            found.append(np.stack(rows))
-    return tuple(found)
+            rows = [column.encode_text(example.text_labels[place]) for example in examples]
+            labels.append(np.stack(rows))
+    return tuple(labels)
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:

@@ -120,10 +120,10 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
             lines = (
                 without_end(line) for _, line in lines_with_ends(source, settings.encoding_errors)
             )
-            found = _of_texts(codec, lines, output)
+            sentences = _of_texts(codec, lines, output)
         else:
-            found = open_document(source, RAW, labelled, output)
-        return Document(_not_empty(found, source), output)
+            sentences = open_document(source, RAW, labelled, output)
+        return Document(_not_empty(sentences, source), output)
 
     # All else is split into words already.
     if has_letters and format not in TABLES:
@@ -133,12 +133,12 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
             "use `format` text, tsv or jsonl",
         )
     output = settings.output or written_as(format)
-    found = _not_empty(open_document(source, format, labelled, output), source)
+    sentences = _not_empty(open_document(source, format, labelled, output), source)
     if has_letters:
-        found = _spelled(codec, found, source)
+        sentences = _spelled(codec, sentences, source)
     if output != format and format not in TABLES:
-        found = _converted(found, output)
-    return Document(found, output, format in TABLES)
+        sentences = _converted(sentences, output)
+    return Document(sentences, output, format in TABLES)
 
 
 def _known_labels(codec: Codec) -> set[str]:
@@ -167,15 +167,15 @@ def tagged(
 ) -> Iterator[tuple[DocumentSentence, TaggedSentence]]:
     """Yield each sentence and its labels, in order."""
     for window in windows(sentences, lambda sentence: len(sentence.words)):
-        found = tagger.tag((each.text, each.words) for each in window)
-        for sentence, labels in zip(window, found, strict=True):
+        labelled = tagger.tag((sentence.text, sentence.words) for sentence in window)
+        for sentence, labels in zip(window, labelled, strict=True):
             yield sentence, replace(labels, reason=sentence.reason or labels.reason)
 
 
 def written(
     codec: Codec,
     sentence: DocumentSentence,
-    found: TaggedSentence,
+    predicted: TaggedSentence,
     format: str,
     is_table: bool = False,
 ) -> str:
@@ -190,25 +190,25 @@ def written(
     word_labels: dict[str, Sequence[Any]] = {}
     text_labels: dict[str, Any] = {}
     for column in codec.word_columns:
-        name, labels = column.name, found.labels[column.name]
+        name, labels = column.name, predicted.labels[column.name]
         # A word has any number of sounds: they are no labels of its letters.
         if column.form == SOUNDS:
             text_labels[name] = " ".join(labels)
             continue
         word_labels[name] = labels
-        if name in found.probabilities:
-            pairs = zip(found.probabilities[name], labels, strict=True)
+        if name in predicted.probabilities:
+            pairs = zip(predicted.probabilities[name], labels, strict=True)
             word_labels[name + PROBABILITY] = [number(p[label]) for p, label in pairs]
     for column in codec.text_columns:
         name = column.name
-        label = found.sentence_labels.get(name)  # None: there are no words
+        label = predicted.sentence_labels.get(name)  # None: there are no words
         text_labels[name] = label
-        if name in found.sentence_probabilities:
-            probability = found.sentence_probabilities[name].get(label or "", 0.0)
+        if name in predicted.sentence_probabilities:
+            probability = predicted.sentence_probabilities[name].get(label or "", 0.0)
             text_labels[name + PROBABILITY] = None if label is None else number(probability)
 
     # A table can hold the reason; in a sentence that is too long, each word has no label.
-    reason = found.reason
+    reason = predicted.reason
     if reason and sentence.words:
         empty = EMPTY if format in ("conllu", "columns") else ""
         word_labels = {name: [empty] * len(sentence.words) for name in word_labels}
@@ -220,9 +220,9 @@ def written(
 def _converted(sentences: Iterable[DocumentSentence], output: str) -> Iterator[DocumentSentence]:
     """Prepare the sentences for another format. It keeps their words and text."""
     is_first = True
-    for each in sentences:
-        text = each.text or " ".join(each.words)
-        yield raw_sentence(text, each.words, output, each.line, is_first)
+    for sentence in sentences:
+        text = sentence.text or " ".join(sentence.words)
+        yield raw_sentence(text, sentence.words, output, sentence.line, is_first)
         is_first = False
 
 
@@ -230,18 +230,20 @@ def _spelled(
     codec: Codec, sentences: Iterable[DocumentSentence], source: str
 ) -> Iterator[DocumentSentence]:
     """Split the word of each row of a table into letters, unless it is already."""
-    for each in sentences:
-        if all(len(word) == 1 for word in each.words):
-            yield each
+    for sentence in sentences:
+        if all(len(word) == 1 for word in sentence.words):
+            yield sentence
             continue
-        if len(each.words) > 1:
+        if len(sentence.words) > 1:
             why = "the model transcribes single words; spaces may separate their letters"
             raise TextError(
-                f"{source}, line {each.line}: {len(each.words):,} words",
+                f"{source}, line {sentence.line}: {len(sentence.words):,} words",
                 why,
                 "write one word per row",
             )
-        yield DocumentSentence(split_text(codec, each.words[0]), each.line, each.write, each.text)
+        yield DocumentSentence(
+            split_text(codec, sentence.words[0]), sentence.line, sentence.write, sentence.text
+        )
 
 
 # ---- Files of texts classified: lines of text or tables, each text with its labels and the other
@@ -274,14 +276,14 @@ def read_texts(source: str, format: str, settings: TextFileSettings) -> Iterator
 def with_labels(model: TaskModel, texts: Iterable[Text]) -> Iterator[tuple[Text, ClassifiedText]]:
     """Yield each text and its labels, in order."""
     for window in windows(texts, lambda text: len(text.text)):
-        found = classified(model, [each.text for each in window])
-        for text, its_labels in zip(window, found, strict=True):
-            yield text, replace(its_labels, reason=text.reason or its_labels.reason)
+        labelled = classified(model, [text.text for text in window])
+        for text, labels in zip(window, labelled, strict=True):
+            yield text, replace(labels, reason=text.reason or labels.reason)
 
 
 def labelled_rows(
     row: Row,
-    found: ClassifiedText,
+    predicted: ClassifiedText,
     names: Sequence[str],
     top: int | None,
     with_reasons: bool = False,
@@ -293,16 +295,16 @@ def labelled_rows(
     for rank in range(1, (top or 1) + 1):
         added: dict[str, Any] = {}
         for name in names:
-            label, probability = _label(found, name, rank) if top else _best(found, name)
-            its_name = f"predicted_{name}" if name in row else name
-            added |= {its_name: label, its_name + PROBABILITY: probability}
+            label, probability = _label(predicted, name, rank) if top else _best(predicted, name)
+            label_name = f"predicted_{name}" if name in row else name
+            added |= {label_name: label, label_name + PROBABILITY: probability}
 
         # A column with fewer labels than another one has none at this rank.
         has_labels = any(value is not None for value in added.values())
         if rank == 1 or has_labels:
             ranked = {RANK: rank} if top else {}
             if with_reasons:
-                added["predicted_reason" if REASON in row else REASON] = found.reason
+                added["predicted_reason" if REASON in row else REASON] = predicted.reason
             yield {**row, **ranked, **added}
 
 
@@ -333,18 +335,20 @@ def cell(value: object) -> str:
     return tables.cell_text(value)
 
 
-def _best(found: ClassifiedText, name: str) -> tuple[str | None, float | tuple[float, ...] | None]:
-    label = found.labels.get(name)
+def _best(
+    predicted: ClassifiedText, name: str
+) -> tuple[str | None, float | tuple[float, ...] | None]:
+    label = predicted.labels.get(name)
     if label is None:
         return None, None
-    probabilities = found.probabilities[name]
+    probabilities = predicted.probabilities[name]
     if label in probabilities:
         return label, probabilities[label]
-    return label, tuple(probabilities[each] for each in labels_in(label))
+    return label, tuple(probabilities[part] for part in labels_in(label))
 
 
-def _label(found: ClassifiedText, name: str, rank: int) -> tuple[str | None, float | None]:
-    return next(islice(found.probabilities.get(name, {}).items(), rank - 1, None), (None, None))
+def _label(predicted: ClassifiedText, name: str, rank: int) -> tuple[str | None, float | None]:
+    return next(islice(predicted.probabilities.get(name, {}).items(), rank - 1, None), (None, None))
 
 
 def _lines(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
@@ -353,8 +357,10 @@ def _lines(source: str, format: str, settings: TextFileSettings) -> Iterator[Tex
 
 
 def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
-    asked = [settings.column]
-    table = open_table(source, KINDS[format], settings.encoding_errors, asked, unreadable="report")
+    columns = [settings.column]
+    table = open_table(
+        source, KINDS[format], settings.encoding_errors, columns, unreadable="report"
+    )
     if not table.sample:
         return
     usual = USUAL_TEXT + USUAL_WORDS
@@ -366,7 +372,7 @@ def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[Text
         if isinstance(value, list) and tables.has_text(value):
             text, reason = words_of(value, row.where, column), None
         cells: dict[str, Any] = dict.fromkeys(table.names)
-        for name, each in row.values.items():
+        for name, content in row.values.items():
             if name is not None:
-                cells[name] = tables.in_json(each)
+                cells[name] = tables.in_json(content)
         yield Text(text, cells, reason)

@@ -126,10 +126,14 @@ class TaskValidation(ExampleValidation[TaskModel, LabelledData]):
     def run(self, stop: Callable[[], bool]) -> Verdict | None:
         if self.telling is None and self.criterion != "loss":
             self.telling = evaluation.informative_columns(self.model.codec, self.data)
-        found = evaluation.predict_with_loss(self.model, self.data, stop=self.ranks.own_stop(stop))
-        if self.was_stopped(found is None) or found is None:
+        predicted = evaluation.predict_with_loss(
+            self.model, self.data, stop=self.ranks.own_stop(stop)
+        )
+        if self.was_stopped(predicted is None) or predicted is None:
             return None
-        return evaluation.verdict(self.model, self.data, found, self.criterion, self.telling or ())
+        return evaluation.verdict(
+            self.model, self.data, predicted, self.criterion, self.telling or ()
+        )
 
     def read_some(self) -> None:
         """Read the first texts, one after the other, so that there is no padding."""

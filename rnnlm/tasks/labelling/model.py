@@ -86,43 +86,43 @@ class TaskLayers:
             return EncodedLines(encoded.token_lengths, (), encoded)
 
         # Which tokens each word has, counted from the text's first.
-        found = []
+        line_words = []
         bounds = itertools.pairwise(encoded.word_offsets.tolist())
         for words, places, (first, end) in zip(texts, spans, bounds, strict=True):
             offsets_W = encoded.token_offsets[first : end + 1] - encoded.token_offsets[first]
             tokens_W2 = np.stack([offsets_W[:-1], offsets_W[1:]], axis=1)[: len(words)]
-            found.append(LineWords(tuple(words), places, tokens_W2))
-        return EncodedLines(encoded.token_lengths, tuple(found), encoded)
+            line_words.append(LineWords(tuple(words), places, tokens_W2))
+        return EncodedLines(encoded.token_lengths, tuple(line_words), encoded)
 
     def read(
         self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]
     ) -> list[LayerOutputs]:
         inputs = batch_tensors(encoded.data, chosen_B, self.model.device)
         lengths_B = encoded.lengths_L[chosen_B]
-        found: dict[str, LayerOutputs] = {}
+        outputs: dict[str, LayerOutputs] = {}
         with self.model.reading():
             # Layers that give a vector of each token.
             if set(layers) - set(self.text_layers):
                 names = [name for name in self.layers if name not in self.text_layers]
                 for name, values in zip(names, self.model.network.layers(inputs), strict=False):
-                    found[name] = side_by_side(values, self._parts[name], lengths_B)
+                    outputs[name] = side_by_side(values, self._parts[name], lengths_B)
             # A classifier's features are one vector of each text.
             if set(layers) & set(self.text_layers):
                 text_BH = self.model.network(inputs).text_BH
                 parts = [(text_BH.shape[1], False)]
                 one_B = np.ones_like(lengths_B)
-                found[FEATURES] = side_by_side(text_BH.unsqueeze(0), parts, one_B)
-        return [found[layer] for layer in layers]
+                outputs[FEATURES] = side_by_side(text_BH.unsqueeze(0), parts, one_B)
+        return [outputs[layer] for layer in layers]
 
 
 def side_by_side(values_TBH: Tensor, parts: Parts, lengths_B: np.ndarray) -> LayerOutputs:
     """Return the outputs of a layer of these parts, which reads rows of these lengths."""
     first_B, last_B = np.zeros_like(lengths_B), lengths_B - 1
     widths = [width for width, _ in parts]
-    found = []
+    pieces = []
     for piece, (_, is_backward) in zip(values_TBH.split(widths, dim=2), parts, strict=True):
-        found.append(Part(piece, is_backward, first_B if is_backward else last_B))
-    return LayerOutputs(tuple(found), first_B, lengths_B)
+        pieces.append(Part(piece, is_backward, first_B if is_backward else last_B))
+    return LayerOutputs(tuple(pieces), first_B, lengths_B)
 
 
 def with_boundaries(encoded: EncodedWords, boundary_id: int) -> EncodedWords:
@@ -147,7 +147,7 @@ def places_of(line: str, words: Sequence[str]) -> tuple[Span, ...]:
     lowered = line.lower()
     if len(lowered) != len(line):
         lowered = line  # places in it would be others
-    found: list[Span] = []
+    places: list[Span] = []
     at = 0
     for word in words:
         place = line.find(word, at)
@@ -155,8 +155,8 @@ def places_of(line: str, words: Sequence[str]) -> tuple[Span, ...]:
             place = lowered.find(word.lower(), at)
         start = max(at, place)
         at = start + len(word)
-        found.append((start, at))
-    return tuple(found)
+        places.append((start, at))
+    return tuple(places)
 
 
 # ---- model
@@ -321,11 +321,11 @@ def predict(
 ) -> list[Prediction]:
     """Return the prediction for each text, a list of words, in order. It does not depend on the
     other texts."""
-    found: list[Prediction | None] = [None] * len(texts)
+    in_order: list[Prediction | None] = [None] * len(texts)
     encoded = encode_texts(model.codec, texts)
     for place, prediction in predictions(model, texts, encoded, search or LabelSearch()):
-        found[place] = prediction
-    return [each for each in found if each is not None]
+        in_order[place] = prediction
+    return [prediction for prediction in in_order if prediction is not None]
 
 
 def predictions(
@@ -345,7 +345,7 @@ def of_reading(
     model: TaskModel, reading: BatchFeatures, texts: Sequence[Sequence[str]], search: LabelSearch
 ) -> Iterator[tuple[int, Prediction]]:
     """Yield the predictions of the texts that were read together."""
-    read_texts = [texts[each] for each in reading.chosen]
+    read_texts = [texts[text] for text in reading.chosen]
     constrained = model.is_constrained
     # Each column has a head, which predicts for all texts at once.
     columns = []
@@ -383,7 +383,7 @@ def _of_words(
         p_BTK = _numpy(p_TBK.transpose(0, 1))
 
     # Those of each text, without padding.
-    found = []
+    predictions_of_column = []
     for row, words in enumerate(texts):
         best = []
         for rank in range(len(labels_nBT)):
@@ -393,20 +393,24 @@ def _of_words(
                 labels = column.decode_words(ids, words)
                 best.append(WordLabels(labels, float(logprob_nB[rank, row])))
         p_TK = None if p_BTK is None else p_BTK[row, : len(words)]
-        found.append(ColumnPrediction(column.name, column.symbols, tuple(best), p_TK=p_TK))
-    return found
+        predictions_of_column.append(
+            ColumnPrediction(column.name, column.symbols, tuple(best), p_TK=p_TK)
+        )
+    return predictions_of_column
 
 
 def _of_texts(column: LabelColumn, p_BK: Tensor) -> list[ColumnPrediction]:
-    found = []
+    predictions_of_column = []
     for p_K in _numpy(p_BK):
         if column.form == MULTI:
             likely = np.flatnonzero(p_K >= THRESHOLD).tolist()
-            label = joined_labels(column.symbols[each] for each in likely)
+            label = joined_labels(column.symbols[symbol] for symbol in likely)
         else:
             label = column.symbols[int(p_K.argmax())]
-        found.append(ColumnPrediction(column.name, column.symbols, label=label, p_TK=p_K[None]))
-    return found
+        predictions_of_column.append(
+            ColumnPrediction(column.name, column.symbols, label=label, p_TK=p_K[None])
+        )
+    return predictions_of_column
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

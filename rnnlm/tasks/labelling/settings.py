@@ -110,11 +110,11 @@ class TaskSettings(InputSettings):
         """The widths of the layers of each language model that is read beside the words."""
         if not self.context_models:
             return []
-        found = []
-        for each in self.context_models.split(","):
-            _, _, widths = each.partition(":")
-            found.append(list(map(int, widths.split("+"))))
-        return found
+        widths_of_models = []
+        for model in self.context_models.split(","):
+            _, _, widths = model.partition(":")
+            widths_of_models.append(list(map(int, widths.split("+"))))
+        return widths_of_models
 
     @property
     def input_width(self) -> int:

@@ -34,10 +34,10 @@ def with_labels(
 
     # A network cannot learn from a word without a label for each letter.
     kept, aligned = [], []
-    for each, labels in zip(train.examples, learned.labels, strict=True):
+    for example, labels in zip(train.examples, learned.labels, strict=True):
         if labels is not None:
-            kept.append(each)
-            aligned.append(replace(each, word_labels=(labels,)))
+            kept.append(example)
+            aligned.append(replace(example, word_labels=(labels,)))
     if not kept:
         raise TextError(
             "no word can be aligned", f"all need more than {learned.max_symbols} sounds per letter"
@@ -48,9 +48,9 @@ def with_labels(
     for name, text in others.items():
         examples = []
         labels_E = align_more(learned, _pairs(text)).labels
-        for each, labels in zip(text.examples, labels_E, strict=True):
-            its_labels = labels or (UNALIGNED,) * len(each.words)
-            examples.append(replace(each, word_labels=(its_labels,)))
+        for example, labels in zip(text.examples, labels_E, strict=True):
+            aligned_labels = labels or (UNALIGNED,) * len(example.words)
+            examples.append(replace(example, word_labels=(aligned_labels,)))
         aligned_others[name] = replace(text, examples=tuple(examples))
     return (
         replace(train, examples=tuple(kept)),
@@ -60,4 +60,4 @@ def with_labels(
 
 
 def _pairs(text: LabelledText) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    return [(each.words, each.word_labels[0]) for each in text.examples]
+    return [(example.words, example.word_labels[0]) for example in text.examples]

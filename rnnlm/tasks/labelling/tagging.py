@@ -157,8 +157,8 @@ class Tagger:
                     without[column.name] = {}
                 else:
                     nothing[column.name] = ()
-            asked = nothing if self.probabilities else {}
-            asked_of_text = without if self.probabilities or self.nbest > 1 else {}
+            no_probabilities = nothing if self.probabilities else {}
+            no_text_probabilities = without if self.probabilities or self.nbest > 1 else {}
             return TaggedSentence(
                 text=text,
                 words=(),
@@ -166,8 +166,8 @@ class Tagger:
                 sentence_labels={},
                 reason=prediction,
                 nbest=nothing,
-                probabilities=asked,
-                sentence_probabilities=asked_of_text,
+                probabilities=no_probabilities,
+                sentence_probabilities=no_text_probabilities,
             )
 
         # Labels of words, and of the whole sentence.
@@ -175,20 +175,20 @@ class Tagger:
         probabilities: dict[str, tuple[Mapping[str, float], ...]] = {}
         sentence_labels: dict[str, str] = {}
         sentence_probabilities: dict[str, Mapping[str, float]] = {}
-        for column, found in zip(columns, prediction, strict=True):
+        for column, predicted in zip(columns, prediction, strict=True):
             name = column.name
             if column.level == TEXT:
-                sentence_labels[name] = found.label
+                sentence_labels[name] = predicted.label
                 if self.probabilities or self.nbest > 1:
-                    sentence_probabilities[name] = probabilities_of_text(found)
+                    sentence_probabilities[name] = probabilities_of_text(predicted)
                 continue
             written = join if column.form == SOUNDS else tuple
-            nbest[name] = _without_doubles(found.best, written)[: self.nbest]
+            nbest[name] = _without_doubles(predicted.best, written)[: self.nbest]
             # The probabilities of a letter's sounds are no probabilities of the word's.
             if self.probabilities and column.form != SOUNDS:
-                assert found.p_TK is not None  # they were asked for
-                labels = found.best[0].labels
-                probabilities[name] = results.of_words(column, found.p_TK, words, labels)
+                assert predicted.p_TK is not None  # they were asked for
+                labels = predicted.best[0].labels
+                probabilities[name] = results.of_words(column, predicted.p_TK, words, labels)
         return TaggedSentence(
             text=text,
             words=words,
@@ -213,11 +213,11 @@ def _without_doubles(
     """Join label sequences that are `written` alike, in the order of the best of each; their
     probabilities add up. Such are alignments of one pronunciation, edit scripts with the same
     lemma, labels that break their scheme."""
-    found: dict[tuple[str, ...], list[float]] = {}
-    for each in best:
-        found.setdefault(tuple(written(each.labels)), []).append(each.logprob_nats)
+    logprobs_of: dict[tuple[str, ...], list[float]] = {}
+    for path in best:
+        logprobs_of.setdefault(tuple(written(path.labels)), []).append(path.logprob_nats)
     sequences = []
-    for labels, logprobs in found.items():
+    for labels, logprobs in logprobs_of.items():
         logprob = _log_sum(logprobs)
         sequences.append(LabelSequence(labels, math.exp(logprob), logprob))
     return tuple(sequences)
@@ -225,7 +225,7 @@ def _without_doubles(
 
 def _log_sum(logprobs: Sequence[float]) -> float:
     highest = max(logprobs)
-    return highest + math.log(sum(math.exp(each - highest) for each in logprobs))
+    return highest + math.log(sum(math.exp(logprob - highest) for logprob in logprobs))
 
 
 # ---- Texts classified: raw text or lists of words in, their labels and probabilities out.
@@ -250,13 +250,13 @@ def classified(model: TaskModel, texts: Iterable[str | Sequence[str]]) -> Iterat
     or all."""
     for window in windows(texts, len):
         words = [tuple(split_words(text) if isinstance(text, str) else text) for text in window]
-        for given, its_words, prediction in zip(
+        for given, text_words, prediction in zip(
             window, words, predicted(model, words), strict=True
         ):
             text = given if isinstance(given, str) else None
             if isinstance(prediction, str):
-                yield ClassifiedText(text, its_words, {}, {}, prediction)
+                yield ClassifiedText(text, text_words, {}, {}, prediction)
                 continue
-            labels = {each.column: each.label for each in prediction}
-            probabilities = {each.column: probabilities_of_text(each) for each in prediction}
-            yield ClassifiedText(text, its_words, labels, probabilities)
+            labels = {column.column: column.label for column in prediction}
+            probabilities = {column.column: probabilities_of_text(column) for column in prediction}
+            yield ClassifiedText(text, text_words, labels, probabilities)

@@ -42,11 +42,11 @@ class Labelling(ExampleTask["TaskModel", "LabelledData", "Codec", LabelOptions])
                 types = sorted({symbol.partition("-")[2] for symbol in column.symbols} - {""})
             if types:
                 count = plural(len(types), "type")
-                found = f"spans of {count} in {column.scheme}: {first_names(types)}"
+                summary = f"spans of {count} in {column.scheme}: {first_names(types)}"
             else:
                 what = _FORMS.get(column.form, "labels")
-                found = f"{len(column.symbols):,} {what}: {first_names(list(column.symbols))}"
-            facts[f"labels {column.name}"] = f"{of}, {found}"
+                summary = f"{len(column.symbols):,} {what}: {first_names(list(column.symbols))}"
+            facts[f"labels {column.name}"] = f"{of}, {summary}"
             labels.append({
                 "column": column.name,
                 "level": column.level,

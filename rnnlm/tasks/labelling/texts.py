@@ -91,7 +91,7 @@ def open_texts(
 
 def _lines(text: LabelledText) -> list[str]:
     """Return the words of each example as a line."""
-    return [" ".join(each.words) for each in text.examples]
+    return [" ".join(example.words) for example in text.examples]
 
 
 def _check_task(settings: LabelledSettings, task: str) -> None:
@@ -117,12 +117,14 @@ def _with_columns(name: str, task: str, resolved: Resolved) -> Resolved:
     corpus = corpora.labelled(name)
     assert corpus is not None  # as the corpus is for this task
     words = corpus.word_columns if task == "tagging" else ()
-    told = {
+    from_corpus = {
         "column": corpus.column,
         "label_column": ",".join(words or corpus.text_columns),
         "sentence_label_column": ",".join(corpus.text_columns) if words else None,
     }
-    columns = {name: value or None for name, value in told.items() if not resolved.is_asked(name)}
+    columns = {
+        name: value or None for name, value in from_corpus.items() if not resolved.is_asked(name)
+    }
     return resolved.with_found("the bundled corpus", columns)
 
 
@@ -134,14 +136,16 @@ def _with_detected(text: LabelledText, resolved: Resolved) -> Resolved:
     if len(set(text.scheme.values())) <= 1:
         scheme = next(iter(text.scheme.values()), schemes.NONE)
     words, texts = ",".join(text.word_columns), ",".join(text.text_columns)
-    told = {
+    from_text = {
         "format": text.format,
         "label_column": words or texts or None,
         "sentence_label_column": texts if words and texts else None,
         "scheme": scheme,
     }
-    told = {name: value for name, value in told.items() if value is not None}
-    detected = {name: told[name] for name in told if resolved.values[name] in (None, "auto")}
+    from_text = {name: value for name, value in from_text.items() if value is not None}
+    detected = {
+        name: from_text[name] for name in from_text if resolved.values[name] in (None, "auto")
+    }
     resolved = resolved.with_found("the data", detected)
 
     # The words of --align are letters, which have no characters themselves.
@@ -164,7 +168,9 @@ def _held_out(
     """
     # Long ones, which perhaps cannot be read, are not drawn.
     places = [
-        place for place, each in enumerate(text.examples) if is_surely_short(" ".join(each.words))
+        place
+        for place, example in enumerate(text.examples)
+        if is_surely_short(" ".join(example.words))
     ]
     count = max(1, round(len(text.examples) * share))
     if count >= len(places):
@@ -179,7 +185,7 @@ def _held_out(
         how = f"{count:,} examples drawn at random"
 
     # Another one where it lacks a label that could be there; say what is lacking still.
-    kinds_E = [_kinds(each, text, settings) for each in text.examples]
+    kinds_E = [_kinds(example, text, settings) for example in text.examples]
     times = Counter(itertools.chain.from_iterable(kinds_E))
     missing = _missing(times, kinds_E, drawn)
     if any(times[kind] > 1 for kind in missing):
@@ -197,11 +203,11 @@ def _held_out(
 
     kept: list[Example] = []
     held: list[Example] = []
-    for place, each in enumerate(text.examples):
+    for place, example in enumerate(text.examples):
         if place in drawn:
-            held.append(each)
+            held.append(example)
         else:
-            kept.append(each)
+            kept.append(example)
     return replace(text, examples=tuple(kept)), replace(text, examples=tuple(held)), how
 
 
@@ -221,16 +227,16 @@ def _kinds(example: Example, text: LabelledText, settings: LabelledSettings) -> 
         else:
             kinds.update((name, label) for label in labels)
     for name, label in zip(text.text_columns, example.text_labels, strict=True):
-        its = labels_in(label) if settings.multi_label else (label,)
-        kinds.update((name, each) for each in its)
+        single_labels = labels_in(label) if settings.multi_label else (label,)
+        kinds.update((name, label_name) for label_name in single_labels)
     return kinds
 
 
 def _missing(times: Counter[Kind], kinds_E: list[set[Kind]], drawn: set[int]) -> list[Kind]:
     """Return what no drawn example has, the most frequent first."""
-    there: set[Kind] = set()
-    there = there.union(*(kinds_E[place] for place in drawn))
-    return [kind for kind, _ in times.most_common() if kind not in there]
+    covered: set[Kind] = set()
+    covered = covered.union(*(kinds_E[place] for place in drawn))
+    return [kind for kind, _ in times.most_common() if kind not in covered]
 
 
 def _draw_with_all(
@@ -284,17 +290,17 @@ def _codec(
             form = codecs.SOUNDS
         elif name == "lemma":
             form = codecs.EDIT
-        rows = [(each.word_labels[place], each.words) for each in train.examples]
+        rows = [(example.word_labels[place], example.words) for example in train.examples]
         columns.append(codecs.column_of(name, codecs.WORD, rows, scheme, inner, form))
 
     # A text has no spans.
     for place, name in enumerate(train.text_columns):
-        labels = [each.text_labels[place] for each in train.examples]
+        labels = [example.text_labels[place] for example in train.examples]
         if settings.multi_label:
             form, sets = codecs.MULTI, list(map(labels_in, labels))
         else:
             form, sets = codecs.PLAIN, [(label,) for label in labels]
-        rows = [(each, ()) for each in sets]
+        rows = [(label_set, ()) for label_set in sets]
         columns.append(codecs.column_of(name, codecs.TEXT, rows, schemes.NONE, schemes.NONE, form))
     return Codec(tokenizer, columns, {codecs.FORMAT: train.format})
 
@@ -307,7 +313,7 @@ def _tokenizer(
     source = request.tokenizer_from or request.init_from
     if source is None:
         resolved = small_texts.keep_rare_words(request, resolved, len(train.examples))
-        lines = [" ".join(map(one_token, each.words)) for each in train.examples]
+        lines = [" ".join(map(one_token, example.words)) for example in train.examples]
         made = tokenizers.train(resolved.make(TaskTokenizerSettings), [Block(lines, [])])
         return made, resolved
     tokenizer = loading.load_tokenizer(source)

@@ -46,17 +46,17 @@ def settings(
     compute. Nothing without that option."""
     if request.init_from is None:
         return []
-    own = settings_of(request.init_from, INIT)
-    names = (*_OF_INPUT, *_OF_CHARACTERS.get(str(own.characters), ()))
-    found: dict[str, Any] = {name: getattr(own, name) for name in names}
+    model_settings = settings_of(request.init_from, INIT)
+    names = (*_OF_INPUT, *_OF_CHARACTERS.get(str(model_settings.characters), ()))
+    taken_over: dict[str, Any] = {name: getattr(model_settings, name) for name in names}
     # The language model has a vector for each way to write a word.
-    found["lowercase_vectors"] = False
-    if not own.has_word_vectors:
-        del found["embedding_size"]
+    taken_over["lowercase_vectors"] = False
+    if not model_settings.has_word_vectors:
+        del taken_over["embedding_size"]
     if issubclass(KINDS[kind.task, kind.name], RecurrentTaskSettings):
-        found |= stack_settings(recurrent_settings_of(request.init_from, INIT, kind.name))
-        found["reads_boundary"] = True
-    return [(INIT, request.init_from, found)]
+        taken_over |= stack_settings(recurrent_settings_of(request.init_from, INIT, kind.name))
+        taken_over["reads_boundary"] = True
+    return [(INIT, request.init_from, taken_over)]
 
 
 def weights(
@@ -69,12 +69,14 @@ def weights(
     # The words and the forward layers.
     shape = resolved.make(KINDS[resolved.values["task"], resolved.values["model"]])
     arrays = arrays_of(request.init_from, INIT, data.tokenizer.tokenizer)
-    found = {}
+    start_weights = {}
     for name, array in arrays.items():
         if name.startswith("input."):
-            found[f"encoder.{name}"] = array
+            start_weights[f"encoder.{name}"] = array
     if isinstance(shape, RecurrentTaskSettings):
-        own = recurrent_settings_of(request.init_from, INIT)
-        taken = TakenLayers("encoder", shape, own, array_shapes(resolved.values, data.tokenizer))
-        found |= taken.arrays(arrays)
-    return found
+        model_settings = recurrent_settings_of(request.init_from, INIT)
+        taken = TakenLayers(
+            "encoder", shape, model_settings, array_shapes(resolved.values, data.tokenizer)
+        )
+        start_weights |= taken.arrays(arrays)
+    return start_weights

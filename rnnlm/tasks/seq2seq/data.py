@@ -238,7 +238,7 @@ def joined(lines: Sequence[np.ndarray]) -> Encoded:
 
 def rows(lines: Encoded, chosen: np.ndarray | Sequence[int]) -> list[np.ndarray]:
     """Return the tokens of each of these lines."""
-    return [lines.ids[lines.offsets[each] : lines.offsets[each + 1]] for each in chosen]
+    return [lines.ids[lines.offsets[line] : lines.offsets[line + 1]] for line in chosen]
 
 
 # ---- The tokenizers of pairs: one for each side, or one for both.
@@ -252,10 +252,10 @@ def make_codec(
     """Make the tokenizers that are asked for from the training text, or take them from models.
     Return them, and the settings with what was decided on the way."""
     # One tokenizer cannot have two values of a setting.
-    own = resolved.make(SourceTokenizerSettings)
-    if own.shared_vocabulary:
+    source_settings = resolved.make(SourceTokenizerSettings)
+    if source_settings.shared_vocabulary:
         for name, value in _of_target(resolved).items():
-            if value != getattr(own, name):
+            if value != getattr(source_settings, name):
                 raise SettingsError(
                     f"shared_vocabulary=true, but {OF_TARGET}{name} differs from {name}",
                     "one tokenizer reads both sides",
@@ -266,7 +266,7 @@ def make_codec(
     if request.tokenizer_from is None:
         codec, resolved = _made(request, resolved, train, details)
     else:
-        codec = _taken_over(request.tokenizer_from, own.shared_vocabulary, details)
+        codec = _taken_over(request.tokenizer_from, source_settings.shared_vocabulary, details)
         brings = "`tokenizer_from` has"
         _check_asked("shared_vocabulary", codec.is_shared, brings, resolved)
         resolved = _with_tokenizer(codec.source, "", brings, resolved)
@@ -308,7 +308,7 @@ def _made(
 
     # One for both sides: that of either language model, or one made of the lines of both sides.
     sources, targets = lines_of(train)
-    own = {
+    source_settings = {
         field.name: resolved.values[field.name] for field in dataclasses.fields(TokenizerSettings)
     }
     if resolved.values["shared_vocabulary"]:
@@ -323,12 +323,14 @@ def _made(
                 "train one with the tokenizer of the other: `tokenizer_from`",
             )
         if shared is None:
-            shared = tokenizers.train(TokenizerSettings(**own), _blocks(sources, targets))
+            shared = tokenizers.train(
+                TokenizerSettings(**source_settings), _blocks(sources, targets)
+            )
         return PairCodec(shared, None, details), _with_tokenizer(shared, "", brings, resolved)
 
     # One for each side. Settings that the target's has not are those of the source's.
     if source is None:
-        source = tokenizers.train(TokenizerSettings(**own), _blocks(sources))
+        source = tokenizers.train(TokenizerSettings(**source_settings), _blocks(sources))
     resolved = _with_tokenizer(source, "", source_brings, resolved)
     if target is None:
         target = tokenizers.train(TokenizerSettings(**_of_target(resolved)), _blocks(targets))
@@ -341,7 +343,7 @@ def _of_target(resolved: Resolved) -> dict[str, Any]:
     have the same kind, else the default."""
     kind = resolved.values[f"{OF_TARGET}tokenizer"] or resolved.values["tokenizer"]
     is_same = kind == resolved.values["tokenizer"]
-    found: dict[str, Any] = {}
+    target_settings: dict[str, Any] = {}
     for field in dataclasses.fields(TargetTokenizerSettings):
         plain, value = field.name.removeprefix(OF_TARGET), resolved.values[field.name]
         if value is None:
@@ -349,8 +351,8 @@ def _of_target(resolved: Resolved) -> dict[str, Any]:
                 value = resolved.values[plain]
             else:
                 value = getattr(TokenizerSettings, plain)
-        found[plain] = value
-    return found | {"tokenizer": kind}
+        target_settings[plain] = value
+    return target_settings | {"tokenizer": kind}
 
 
 def _taken_over(name: str, is_shared: bool, details: dict[str, Any]) -> PairCodec:
@@ -386,11 +388,11 @@ def _with_tokenizer(tokenizer: Tokenizer, prefix: str, brings: str, resolved: Re
 
 def _check_asked(setting: str, value: object, brings: str, resolved: Resolved) -> None:
     """Raise UsageError if a person asked for another value of a setting than a model brings."""
-    asked = resolved.values[setting]
-    if asked != value and resolved.is_asked(setting):
+    requested = resolved.values[setting]
+    if requested != value and resolved.is_asked(setting):
         raise UsageError(
             f"{brings} {setting} = {as_text(value)}",
-            f"{as_text(asked)} was requested",
+            f"{as_text(requested)} was requested",
             "leave one of them out",
         )
 

@@ -45,10 +45,10 @@ def attended(
     """Return the weights of attention (T, S) of each pair of a source and a line, given as their
     tokens: one more pass over them."""
     data = PairedData(_NOWHERE, joined(sources), joined(targets))
-    found: dict[int, np.ndarray] = {}
+    weights_of: dict[int, np.ndarray] = {}
     for chosen_B in model.batches(data):
-        found |= dict(zip(chosen_B.tolist(), model.attention(data, chosen_B), strict=True))
-    return [found[number] for number in range(len(sources))]
+        weights_of |= dict(zip(chosen_B.tolist(), model.attention(data, chosen_B), strict=True))
+    return [weights_of[number] for number in range(len(sources))]
 
 
 class AttentionReader:
@@ -109,7 +109,7 @@ class Translator:
         lengths = np.diff(encoded.offsets)
 
         # A source without words, or with too many, gets no translation.
-        found = []
+        lines_of_window = []
         readable = []
         for place, source in enumerate(sources):
             reason = getattr(source, "reason", None) or why_too_long(int(lengths[place]))
@@ -117,15 +117,15 @@ class Translator:
                 reason = NO_WORDS
             if reason is None:
                 readable.append(place)
-            found.append(TranslatedLine(source, first + place, (), reason))
+            lines_of_window.append(TranslatedLine(source, first + place, (), reason))
         chosen = np.array(readable, dtype=np.int64)
         most = min(BATCH_LINES, BATCH_ROWS // self.settings.width)
         for chosen_B in batches(lengths, chosen, most):
-            lines = [found[place] for place in chosen_B.tolist()]
+            lines = [lines_of_window[place] for place in chosen_B.tolist()]
             hypotheses_B = self._hypotheses(lines, rows(encoded, chosen_B))
             for line, hypotheses in zip(lines, hypotheses_B, strict=True):
-                found[line.number - first] = replace(line, hypotheses=tuple(hypotheses))
-        return found
+                lines_of_window[line.number - first] = replace(line, hypotheses=tuple(hypotheses))
+        return lines_of_window
 
     def _hypotheses(
         self, lines: Sequence[TranslatedLine], sources: list[np.ndarray]
@@ -144,16 +144,23 @@ class Translator:
         if self.settings.attention:
             attention = self._attention(lines, sources, found_B)
         translations = []
-        for row, found in enumerate(found_B):
-            its = [self._hypothesis(each, attention.get((row, n))) for n, each in enumerate(found)]
-            translations.append(its)
+        for row, texts in enumerate(found_B):
+            line_translations = [
+                self._hypothesis(text, attention.get((row, n))) for n, text in enumerate(texts)
+            ]
+            translations.append(line_translations)
         return translations
 
-    def _hypothesis(self, found: GeneratedText, attention: Attention | None) -> Translation:
+    def _hypothesis(self, generated: GeneratedText, attention: Attention | None) -> Translation:
         # A newline is a byte like any other to some tokenizers, but a line is one line.
-        text = self.model.codec.target.decode(found.ids).replace("\n", " ")
+        text = self.model.codec.target.decode(generated.ids).replace("\n", " ")
         return Translation(
-            text, found.logprob_nats, found.score, len(found.ids), found.ended, attention
+            text,
+            generated.logprob_nats,
+            generated.score,
+            len(generated.ids),
+            generated.ended,
+            attention,
         )
 
     def _attention(
@@ -165,9 +172,9 @@ class Translator:
         """Return by row and rank what each line found looked at in its source."""
         # All lines of the batch are read again at once.
         wanted = []
-        for row, found in enumerate(found_B):
-            for rank, each in enumerate(found):
-                wanted.append((row, rank, each.ids))
+        for row, texts in enumerate(found_B):
+            for rank, text in enumerate(texts):
+                wanted.append((row, rank, text.ids))
         read = [sources[row] for row, _, _ in wanted]
         written = [np.array(ids) for _, _, ids in wanted]
         weights = attended(self.model, read, written)

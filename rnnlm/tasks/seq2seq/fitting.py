@@ -127,11 +127,14 @@ class PairValidation(ExampleValidation[Seq2SeqModel, PairedData]):
             loss = -float(np.sum(logprob_N, dtype=np.float64)) / max(1, len(logprob_N))
 
         # Nothing can be decoded if the scores are not numbers.
-        found: dict[str, float] | None = {}
+        decoded_metrics: dict[str, float] | None = {}
         if self.criterion != "loss" and math.isfinite(loss):
-            found = evaluation.decoded(self.model, self.data, stop=own_stop)
+            decoded_metrics = evaluation.decoded(self.model, self.data, stop=own_stop)
 
-        if self.was_stopped(logprob_N is None or found is None) or found is None:
+        if (
+            self.was_stopped(logprob_N is None or decoded_metrics is None)
+            or decoded_metrics is None
+        ):
             return None
 
         if not math.isfinite(loss):
@@ -142,11 +145,11 @@ class PairValidation(ExampleValidation[Seq2SeqModel, PairedData]):
         worst = 0.0 if chosen.higher_is_better else math.inf
         return Verdict(
             loss,
-            found.get(chosen.name, worst),
+            decoded_metrics.get(chosen.name, worst),
             chosen.name,
             chosen.higher_is_better,
             is_share=chosen.unit == "share",
-            metrics={"loss_nats": loss, **found},
+            metrics={"loss_nats": loss, **decoded_metrics},
         )
 
     def read_some(self) -> None:

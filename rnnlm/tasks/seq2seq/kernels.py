@@ -76,10 +76,10 @@ class FedLoop:
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """All that has a gradient."""
-        found: list[Tensor] = []
+        tensors: list[Tensor] = []
         for part in (*self.layers, self.attending):
-            found += part.tensors
-        return *found, self.weight_FC, self.fed_BF
+            tensors += part.tensors
+        return *tensors, self.weight_FC, self.fed_BF
 
     def forward(self) -> Tensor:
         """Return a (T, B, F)."""
@@ -116,10 +116,10 @@ class FedLoop:
 
         # Gradients of weights wait for no step: one product each.
         dW = torch.mm(dz_TBF.flatten(0, 1).t(), self.joint_TBC.flatten(0, 1))
-        found: list[Tensor | None] = []
+        gradients: list[Tensor | None] = []
         for part in (*self.layers, self.attending):
-            found += part.gradients()
-        return *found, dW.to(self.weight_FC.dtype), dfed_BF.to(self.fed_BF.dtype)
+            gradients += part.gradients()
+        return *gradients, dW.to(self.weight_FC.dtype), dfed_BF.to(self.fed_BF.dtype)
 
     def _layers_backward(self, t: int, d_BX: Tensor) -> Tensor:
         for number in reversed(range(len(self.layers))):
@@ -142,7 +142,7 @@ class _FedLoopFunction(torch.autograd.Function):
         ctx.mark_non_differentiable(weights_TBS)
         after: list[Tensor] = []
         for layer in loop.layers:
-            after += [each.clone() for each in layer.after]
+            after += [tensor.clone() for tensor in layer.after]
         return a_TBF, weights_TBS, a_TBF[-1].clone(), *after
 
     @staticmethod
@@ -158,7 +158,7 @@ def run(loop: FedLoop) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Return a (T, B, F), the weights of attention (T, B, S), which have no gradient, and the state
     after the last step, (1, B, width) each: of the layers, then the last attentional vector."""
     a_TBF, weights_TBS, fed_BF, *layers = _FedLoopFunction.apply(loop, *loop.tensors)
-    return a_TBF, weights_TBS, tuple(each.unsqueeze(0) for each in (*layers, fed_BF))
+    return a_TBF, weights_TBS, tuple(tensor.unsqueeze(0) for tensor in (*layers, fed_BF))
 
 
 # ---- Which decoders the loop of input feeding can run, and the loop for a window of one.
@@ -194,9 +194,9 @@ def make_loop(
     T, products = len(x_TBE), product_type(x_TBE)
     parts: list[LayerSteps] = []
     for layer, weight_hh in zip(body.layers, recurrent, strict=True):
-        own = tuple(of_layers.pop(0)[0] for _ in layer.parts)
+        layer_state = tuple(of_layers.pop(0)[0] for _ in layer.parts)
         words_TBE = None if parts else x_TBE  # the lowest layer alone reads words
-        parts.append(_steps(layer, words_TBE, weight_hh, own, T, products))
+        parts.append(_steps(layer, words_TBE, weight_hh, layer_state, T, products))
     return FedLoop(
         parts,
         attention.steps(memory, T, products),
@@ -276,7 +276,7 @@ class GruSteps:
         bias = self.bias_ih.detach().to(products)
         self.base_TBG = bias.expand(T, B, 3 * H)
         if words is not None:
-            words_TBE, weight_GE = (each.detach().to(products) for each in words)
+            words_TBE, weight_GE = (tensor.detach().to(products) for tensor in words)
             self.base_TBG = F.linear(words_TBE, weight_GE, bias)
 
         # What each step leaves for the way back.
@@ -367,7 +367,7 @@ class LstmSteps:
         self.W, bias = weight_GK.detach().to(products), bias_G.detach().to(products)
         self.base_TBG = bias.expand(T, B, G)
         if words is not None:
-            words_TBE, weight_GE = (each.detach().to(products) for each in words)
+            words_TBE, weight_GE = (tensor.detach().to(products) for tensor in words)
             self.base_TBG = F.linear(words_TBE, weight_GE, bias)
 
         # What each step leaves for the way back.
@@ -427,11 +427,11 @@ class LstmSteps:
         dW = recurrent_gradient(self.da_TBG, self.read_TBK, self.weight_GK)
         db = bias_gradient(self.da_TBG, self.bias_G)
         dh_BH = self.back_BH.to(self.h_BH.dtype)
-        found = (*of_words, dW, db, dh_BH, self.dc_BH)
+        gradients = (*of_words, dW, db, dh_BH, self.dc_BH)
         if self.peepholes is None:
-            return found
+            return gradients
         dp = peephole_gradient(self.da_TBG, self.c_BH, self.cells_TBH)
-        return *found, dp.to(self.peepholes.dtype)
+        return *gradients, dp.to(self.peepholes.dtype)
 
 
 # ---- One step of a stack of layers, as decoding takes it: without gradients, thousands of times.
@@ -446,8 +446,8 @@ def one_step(body: RecurrentStack, x_1BE: Tensor, state: State) -> tuple[Tensor,
     after: State = ()
     for number, layer in enumerate(body.layers):
         end = len(after) + len(layer.state_shapes())
-        y_1BH, own = layer_step(layer, x_1BE, state[len(after) : end])
-        after += own
+        y_1BH, layer_state = layer_step(layer, x_1BE, state[len(after) : end])
+        after += layer_state
         x_1BE = body.connect(number, x_1BE, y_1BH)
     return x_1BE, after
 

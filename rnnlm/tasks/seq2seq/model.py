@@ -61,7 +61,7 @@ class EncoderLayers:
             outputs = self.model.network.source_layers(sources_SB, lengths_1B[0])
             values = dict(zip(self.layers, outputs, strict=True))
             lengths_B = encoded.lengths_L[chosen_B]
-            return [self._outputs(each, values[each], lengths_B) for each in layers]
+            return [self._outputs(layer, values[layer], lengths_B) for layer in layers]
 
     def _outputs(self, layer: str, values_SBH: Tensor, lengths_B: np.ndarray) -> LayerOutputs:
         # Where each direction has read all of a source.
@@ -243,11 +243,13 @@ class ConditionalModel:
         # Sources are padded to the longest one.
         memories = [state.memory for state in states]
         longest = max(len(memory.states_SMH) for memory in memories)
-        states_SMH = torch.cat([_lengthened(each.states_SMH, longest) for each in memories], dim=1)
+        states_SMH = torch.cat(
+            [_lengthened(memory.states_SMH, longest) for memory in memories], dim=1
+        )
         keys = [memory.keys_SMA for memory in memories if memory.keys_SMA is not None]
         keys_SMA = None
         if keys:
-            keys_SMA = torch.cat([_lengthened(each, longest) for each in keys], dim=1)
+            keys_SMA = torch.cat([_lengthened(layer_keys, longest) for layer_keys in keys], dim=1)
         lengths_M = torch.cat([memory.lengths_M for memory in memories])
 
         places = zip(*(state.tensors for state in states), strict=True)

@@ -375,7 +375,7 @@ class Bridge(nn.Module):
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         """Yield (weights, what they multiply, blocks stacked in them), to be initialised."""
-        return ((each.weight, "input", 1) for each in self.maps)
+        return ((linear.weight, "input", 1) for linear in self.maps)
 
 
 # ---- Input feeding (Luong et al. 2015, section 3.3): each step reads the attentional vector of the
@@ -417,7 +417,9 @@ def draw_dropout(body: RecurrentStack, settings: Seq2SeqSettings, x_TBE: Tensor)
         dropped = layer.get_parameter(layer.dropped)
         return {layer.dropped: dropout(dropped, settings.weight_drop, True)}
 
-    between = tuple(mask(settings.dropout_between, each.weight_ih.shape[1]) for each in layers[1:])
+    between = tuple(
+        mask(settings.dropout_between, layer.weight_ih.shape[1]) for layer in layers[1:]
+    )
     fed_TBF = mask(settings.dropout_input, settings.fed_width)
     return DropoutMasks(fed_TBF, between, tuple(map(weights, layers)))
 
@@ -459,14 +461,14 @@ def _layers(
         if mask_TBX is not None:
             x_1BX = x_1BX * mask_TBX[t]
         end = len(after) + len(layer.state_shapes())
-        own = tuple(state[len(after) : end])
+        layer_state = tuple(state[len(after) : end])
         # Weights with dropped elements replace the layer's; decoding has a faster step.
         if weights:
-            y_1BD, own = functional_call(layer, weights, (x_1BX, own))
+            y_1BD, layer_state = functional_call(layer, weights, (x_1BX, layer_state))
         elif torch.is_grad_enabled() or body.training:
-            y_1BD, own = layer(x_1BX, own)
+            y_1BD, layer_state = layer(x_1BX, layer_state)
         else:
-            y_1BD, own = layer_step(layer, x_1BX, own)
-        after += own
+            y_1BD, layer_state = layer_step(layer, x_1BX, layer_state)
+        after += layer_state
         x_1BX = body.connect(number, x_1BX, y_1BD)
     return x_1BX, after

@@ -137,11 +137,11 @@ def _target_fields() -> list[tuple[str, object, object]]:
     hints = typing.get_type_hints(TokenizerSettings, include_extras=True)
     about = describe(TokenizerSettings)
     fields: list[tuple[str, object, object]] = []
-    for each in dataclasses.fields(TokenizerSettings):
-        name = OF_TARGET + each.name
-        description = f"of the target's lines: {about[each.name]}; none: as the source's"
+    for field in dataclasses.fields(TokenizerSettings):
+        name = OF_TARGET + field.name
+        description = f"of the target's lines: {about[field.name]}; none: as the source's"
         meta = Meta(description=description)
-        fields.append((name, Annotated[hints[each.name] | None, meta], None))
+        fields.append((name, Annotated[hints[field.name] | None, meta], None))
     return fields
 
 

@@ -184,9 +184,14 @@ def _merged(pairs: Sequence[ParallelPair]) -> ParallelPair:
 def read_pair_table(source: str, format: str, collector: PairCollector) -> Columns | None:
     """Collect the pairs of a table. Return the names of their columns; None: it has no rows."""
     settings = collector.settings
-    asked = (settings.column, settings.target_column)
+    wanted_columns = (settings.column, settings.target_column)
     table = open_table(
-        source, KINDS[format], settings.encoding_errors, asked, all(asked), has_languages=True
+        source,
+        KINDS[format],
+        settings.encoding_errors,
+        wanted_columns,
+        all(wanted_columns),
+        has_languages=True,
     )
     if not table.sample:
         return None
@@ -208,8 +213,8 @@ def _texts(
         references = [value]
         if isinstance(value, list) and texts:
             references = value
-        for each in references:
-            texts.append(text_of(each, where, name) if tables.has_text(each) else "")
+        for reference in references:
+            texts.append(text_of(reference, where, name) if tables.has_text(reference) else "")
     return texts
 
 
@@ -294,8 +299,8 @@ def _check(
         return
 
     # Whoever names tables, or columns, may not want them read line by line.
-    found = filter(tables.kind_of, (*files, *chain(*targets)))
-    table = next(found, None) if settings.format == "auto" else None
+    tables_given = filter(tables.kind_of, (*files, *chain(*targets)))
+    table = next(tables_given, None) if settings.format == "auto" else None
     if table is not None:
         raise UsageError(
             f"{table} is a table, but `target` needs files of lines",
@@ -310,21 +315,21 @@ def _check(
 def _read_tables(files: Sequence[str], collector: PairCollector) -> tuple[Columns, str]:
     """Collect the pairs of tables. Return the names of the columns, which are the same in all of
     them, and the format of the first."""
-    found: list[tuple[str, Columns, str]] = []
+    read_tables: list[tuple[str, Columns, str]] = []
     for name in files:
         format = detect_format(name, collector.settings)
         columns = read_pair_table(name, format, collector)
         if columns is None:
             continue
-        found.append((name, columns, format))
-        first, columns_of_first, _ = found[0]
+        read_tables.append((name, columns, format))
+        first, columns_of_first, _ = read_tables[0]
         if columns != columns_of_first:
             raise TextError(
                 f"{name}: pairs of {' and '.join(columns)}, but those of {first} are "
                 f"{' and '.join(columns_of_first)}",
                 hint="name them with `column` and `target_column`",
             )
-    if not found:
+    if not read_tables:
         return (SOURCE, TARGET), "tsv"
-    _, columns, format = found[0]
+    _, columns, format = read_tables[0]
     return columns, format

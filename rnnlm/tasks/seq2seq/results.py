@@ -40,10 +40,10 @@ class Attention(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `rnnlm translate --json --attention` prints of it: short numbers."""
-        found = super().to_dict() | {"most_attended": list(self.most_attended)}
+        attention = super().to_dict() | {"most_attended": list(self.most_attended)}
         rows = self.weights.tolist()
-        found["weights"] = [[round(weight, DIGITS) for weight in row] for row in rows]
-        return found
+        attention["weights"] = [[round(weight, DIGITS) for weight in row] for row in rows]
+        return attention
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the weights, a row for each token of the line; in `axes`, if they are given."""
@@ -68,11 +68,11 @@ class Translation(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `rnnlm translate --json` prints of it."""
-        found = super().to_dict()
-        del found["attention"]  # which was not asked for
+        translation = super().to_dict()
+        del translation["attention"]  # which was not asked for
         if self.attention is not None:
-            found["attention"] = self.attention.to_dict()
-        return found
+            translation["attention"] = self.attention.to_dict()
+        return translation
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,13 @@ class TranslatedLine:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `rnnlm translate --json` prints of it, as `rnnlm rescore` reads it."""
-        found = {
+        line = {
             "utt": self.number,
             "source": self.source,
             "text": self.text,
-            "hypotheses": [each.to_dict() for each in self.hypotheses],
+            "hypotheses": [hypothesis.to_dict() for hypothesis in self.hypotheses],
         }
-        return found | ({"reason": self.reason} if self.reason else {})
+        return line | ({"reason": self.reason} if self.reason else {})
 
 
 # ---- A plot of attention: the tokens of a source below, those of the line beside, and how much
@@ -173,16 +173,16 @@ class TranslatedLines(RecordList[TranslatedLine]):
         """Return a row for each hypothesis, the best of a source first."""
         rows: list[Row] = []
         for line in self:
-            for rank, each in enumerate(line.hypotheses, start=1):
+            for rank, hypothesis in enumerate(line.hypotheses, start=1):
                 row: Row = {
                     "line": line.number,
                     "source": line.source,
                     "rank": rank,
-                    "text": each.text,
-                    "logprob_nats": each.logprob_nats,
-                    "score": each.score,
-                    "tokens": each.tokens,
-                    "complete": each.complete,
+                    "text": hypothesis.text,
+                    "logprob_nats": hypothesis.logprob_nats,
+                    "score": hypothesis.score,
+                    "tokens": hypothesis.tokens,
+                    "complete": hypothesis.complete,
                 }
                 rows.append(row)
         return rows

@@ -220,8 +220,8 @@ class Seq2SeqSettings(RecurrentSettings):
         """The decoder's layers: of another cell than the encoder's in its default form, else in the
         encoder's."""
         model = self.decoder_model or self.model
-        common = {each.name: getattr(self, each.name) for each in fields(RecurrentSettings)}
-        own = {
+        common = {field.name: getattr(self, field.name) for field in fields(RecurrentSettings)}
+        of_decoder = {
             "model": model,
             "cell": self.cell if model == self.model else CELLS[model](),
             "embedding_size": self.target_width + self.fed_width,
@@ -229,7 +229,7 @@ class Seq2SeqSettings(RecurrentSettings):
             "layers": self.decoder_layers,
             "layer_sizes": None,
         }
-        return RecurrentSettings(**common | own)
+        return RecurrentSettings(**common | of_decoder)
 
 
 def network_settings(model: str, /, **values: Any) -> Seq2SeqSettings:

@@ -49,14 +49,17 @@ class PairLearning(ExampleTask["Seq2SeqModel", "PairedData", "PairCodec", PairOp
             tokenizers = {"tokenizer of both sides": codec.source}
         else:
             tokenizers = {"source tokenizer": codec.source, "target tokenizer": codec.target}
-        found: dict[str, Any] = {"shared_vocabulary": codec.is_shared, "spelled": codec.spelled}
-        for what, each in tokenizers.items():
-            found[what.replace(" ", "_")] = {
-                "kind": each.name,
-                "size": each.size,
-                "fingerprint": each.fingerprint,
+        tokenizer_facts: dict[str, Any] = {
+            "shared_vocabulary": codec.is_shared,
+            "spelled": codec.spelled,
+        }
+        for what, tokenizer in tokenizers.items():
+            tokenizer_facts[what.replace(" ", "_")] = {
+                "kind": tokenizer.name,
+                "size": tokenizer.size,
+                "fingerprint": tokenizer.fingerprint,
             }
-        return Description(tokenizers, fields=found)
+        return Description(tokenizers, fields=tokenizer_facts)
 
     # ---- Evaluating.
 

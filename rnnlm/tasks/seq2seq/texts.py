@@ -57,7 +57,7 @@ def open_texts(
             f"all have more than {longest:,} tokens",
             "raise longest",
         )
-    left_out = sum(len(each.references) for each in train.pairs) - encoded.sentences
+    left_out = sum(len(pair.references) for pair in train.pairs) - encoded.sentences
     if left_out:
         notice(
             f"{left_out:,} training pairs have more than {longest:,} tokens on a side and are "
@@ -95,7 +95,7 @@ def _read(
         settings = replace(settings, format="auto", column=None, target_column=None)
     else:
         settings = ParallelSettings(**settings_for(names, asdict(settings)))
-    return read_pairs(names, settings, [(each,) for each in targets])
+    return read_pairs(names, settings, [(target,) for target in targets])
 
 
 def _with_columns(text: ParallelText, resolved: Resolved) -> Resolved:

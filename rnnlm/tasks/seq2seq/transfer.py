@@ -36,15 +36,18 @@ def settings(
     """Return the settings that a network takes from the language models that a request names, with
     the option and the name of each: they give the shapes of its weights, and what its layers
     compute."""
-    found = []
+    taken_over = []
     encoder, decoder = request.init_encoder_from, request.init_decoder_from
     if encoder is not None:
-        own = _model(encoder, ENCODER, kind.name)
-        its = {"embedding_size": own.embedding_size, **stack_settings(own)}
-        found.append((ENCODER, encoder, its))
+        encoder_settings = _model(encoder, ENCODER, kind.name)
+        settings_taken = {
+            "embedding_size": encoder_settings.embedding_size,
+            **stack_settings(encoder_settings),
+        }
+        taken_over.append((ENCODER, encoder, settings_taken))
     if decoder is not None:
-        found.append((DECODER, decoder, _of_decoder(decoder, kind)))
-    return found
+        taken_over.append((DECODER, decoder, _of_decoder(decoder, kind)))
+    return taken_over
 
 
 def weights(
@@ -57,23 +60,23 @@ def weights(
     # Each side by itself; vectors of words that both share have to be the same.
     shape = resolved.make(Seq2SeqSettings)
     shapes = array_shapes(resolved.values, data.tokenizer)
-    found: dict[str, np.ndarray] = {}
+    start_weights: dict[str, np.ndarray] = {}
     if encoder is not None:
-        found |= _encoder(encoder, shape, data.tokenizer, shapes)
+        start_weights |= _encoder(encoder, shape, data.tokenizer, shapes)
     if decoder is not None:
         taken = _decoder(decoder, shape, data.tokenizer, shapes)
         if encoder is not None:
-            _check_one_vocabulary(found, taken, encoder, decoder)
-        found |= taken
-    return found or None
+            _check_one_vocabulary(start_weights, taken, encoder, decoder)
+        start_weights |= taken
+    return start_weights or None
 
 
 def _model(name: str, option: str, kind: str | None = None) -> RecurrentSettings:
     """Return the settings of a language model that a side may start from."""
-    own = settings_of(name, option)
-    if own.characters:
+    lm_settings = settings_of(name, option)
+    if lm_settings.characters:
         why = (
-            f"it reads words as characters (characters = {own.characters}), and an "
+            f"it reads words as characters (characters = {lm_settings.characters}), and an "
             "encoder-decoder has a vector for each token"
         )
         raise UsageError(
@@ -85,46 +88,51 @@ def _model(name: str, option: str, kind: str | None = None) -> RecurrentSettings
 def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
     """Return the settings of a decoder that starts from the language model `name`."""
     # A language model may have what a decoder has not.
-    own = _model(name, DECODER)
-    assert isinstance(own, NetworkSettings)
-    if own.output_layer != "softmax":
-        why = f"it is output_layer = {own.output_layer}; that of an encoder-decoder is softmax"
+    lm_settings = _model(name, DECODER)
+    assert isinstance(lm_settings, NetworkSettings)
+    if lm_settings.output_layer != "softmax":
+        why = f"it is output_layer = {lm_settings.output_layer}; that of an encoder-decoder is softmax"
         raise UsageError(
             f"{DECODER} {name}: its output layer does not fit",
             why,
             "train one with output_layer=softmax",
         )
-    if len(set(own.widths)) > 1:
-        why = f"layer_sizes = {own.layer_sizes}; those of a decoder are of one width"
+    if len(set(lm_settings.widths)) > 1:
+        why = f"layer_sizes = {lm_settings.layer_sizes}; those of a decoder are of one width"
         raise UsageError(
             f"{DECODER} {name}: its layers do not fit", why, "train one with layer_sizes=none"
         )
 
     # Settings of a cell are the encoder's. A decoder of another cell has the default ones.
-    cell = own.form
-    if own.model != kind.name:
-        usual = RecurrentSettings(own.model).form
+    cell = lm_settings.form
+    if lm_settings.model != kind.name:
+        usual = RecurrentSettings(lm_settings.model).form
         for setting, value in cell.items():
             if value != usual[setting]:
-                its, here = as_text(value), as_text(usual[setting])
-                why = f"{setting} is {its} there; beside an encoder of {kind.name} it is {here}"
+                decoder_value, usual_value = as_text(value), as_text(usual[setting])
+                why = (
+                    f"{setting} is {decoder_value} there; beside an encoder of {kind.name} it is "
+                    f"{usual_value}"
+                )
                 raise UsageError(
-                    f"{DECODER} {name}: its cells do not fit", why, f'use `model="{own.model}"`'
+                    f"{DECODER} {name}: its cells do not fit",
+                    why,
+                    f'use `model="{lm_settings.model}"`',
                 )
         cell = {}
 
-    found = {
+    taken_over = {
         "model": kind.name,
-        "decoder_model": own.model,
-        "target_embedding_size": own.embedding_size,
-        "decoder_layers": own.layers,
-        "decoder_hidden_size": own.widths[0],
-        "connections": own.connections,
+        "decoder_model": lm_settings.model,
+        "target_embedding_size": lm_settings.embedding_size,
+        "decoder_layers": lm_settings.layers,
+        "decoder_hidden_size": lm_settings.widths[0],
+        "connections": lm_settings.connections,
         **cell,
     }
-    if not own.is_tied:
-        found["tied_embeddings"] = None
-    return found
+    if not lm_settings.is_tied:
+        taken_over["tied_embeddings"] = None
+    return taken_over
 
 
 def _encoder(
@@ -137,19 +145,22 @@ def _encoder(
     words = "source_words"
     if shape.tied_embeddings == "all":
         words = "target_words"
-    found = {f"{words}.embedding.weight": arrays["input.embedding.weight"], **layers.arrays(arrays)}
+    encoder_weights = {
+        f"{words}.embedding.weight": arrays["input.embedding.weight"],
+        **layers.arrays(arrays),
+    }
     if shape.bidirectional:
         notice(f"{ENCODER} {name}: the backward layers start at random")
-    return found
+    return encoder_weights
 
 
 def _decoder(
     name: str, shape: Seq2SeqSettings, codec: PairCodec, shapes: Shapes
 ) -> dict[str, np.ndarray]:
     """Return the decoder's weights from the language model `name`."""
-    own = recurrent_settings_of(name, DECODER)
-    assert isinstance(own, NetworkSettings)
-    if own.is_tied and not shape.tied_embeddings:
+    lm_settings = recurrent_settings_of(name, DECODER)
+    assert isinstance(lm_settings, NetworkSettings)
+    if lm_settings.is_tied and not shape.tied_embeddings:
         why = "the output weights are the word vectors there"
         raise UsageError(
             f"tied_embeddings = none does not fit {DECODER} {name}",
@@ -160,32 +171,32 @@ def _decoder(
     # Layers, word vectors and output layer. With attention, the features come from its combination,
     # not from the language model's projection.
     arrays = arrays_of(name, DECODER, codec.target)
-    found = TakenLayers("decoder", shape.decoder, own, shapes).arrays(arrays)
-    found["target_words.embedding.weight"] = arrays["input.embedding.weight"]
-    for each, array in arrays.items():
-        if each in ("output.weight", "output.bias"):
-            found[each] = array
-        elif each.startswith("projection.") and not shape.attention:
-            found[f"decoder.{each}"] = array
-    for each, array in found.items():
-        if array.shape != shapes[each][1]:
-            why = f"{each} is {_size(array.shape)} there and {_size(shapes[each][1])} here"
+    decoder_weights = TakenLayers("decoder", shape.decoder, lm_settings, shapes).arrays(arrays)
+    decoder_weights["target_words.embedding.weight"] = arrays["input.embedding.weight"]
+    for key, array in arrays.items():
+        if key in ("output.weight", "output.bias"):
+            decoder_weights[key] = array
+        elif key.startswith("projection.") and not shape.attention:
+            decoder_weights[f"decoder.{key}"] = array
+    for key, array in decoder_weights.items():
+        if array.shape != shapes[key][1]:
+            why = f"{key} is {_size(array.shape)} there and {_size(shapes[key][1])} here"
             raise UsageError(
                 f"{DECODER} {name}: its weights do not fit",
                 why,
                 "train one with connections=plain, or with tied=true",
             )
 
-    return found
+    return decoder_weights
 
 
 def _check_one_vocabulary(
-    found: dict[str, np.ndarray], taken: dict[str, np.ndarray], encoder: str, decoder: str
+    encoder_weights: dict[str, np.ndarray], taken: dict[str, np.ndarray], encoder: str, decoder: str
 ) -> None:
     """Raise UsageError if both sides share their vectors, but two language models have different
     ones."""
-    for name in found.keys() & taken.keys():
-        if not np.array_equal(found[name], taken[name]):
+    for name in encoder_weights.keys() & taken.keys():
+        if not np.array_equal(encoder_weights[name], taken[name]):
             why = (
                 f"{encoder} and {decoder} have different word vectors, and both sides share one set"
             )

@@ -18,7 +18,7 @@ _ALL_METRICS = ComparableMetrics(tuple(LABEL_METRICS), "", differing=tuple(LABEL
 
 def comparable_stored(models: Sequence[StoredModel]) -> ComparableMetrics:
     """Return which of the metrics compare that were stored when the models were trained."""
-    check_alike({each.name: cast(Codec, each.codec) for each in models})
+    check_alike({model.name: cast(Codec, model.codec) for model in models})
     return _ALL_METRICS
 
 
@@ -27,8 +27,8 @@ def check_alike(codecs: Mapping[str, Codec]) -> None:
     columns = set()
     learned = []
     for name, codec in codecs.items():
-        columns.add(tuple((each.name, each.level, each.form) for each in codec.columns))
-        names = ", ".join(each.name for each in codec.columns)
+        columns.add(tuple((column.name, column.level, column.form) for column in codec.columns))
+        names = ", ".join(column.name for column in codec.columns)
         learned.append(f"{name} predicts {names}")
     if len(columns) > 1:
         raise ComparisonError(

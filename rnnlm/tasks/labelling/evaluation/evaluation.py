@@ -66,42 +66,44 @@ def predict_with_loss(
     """Return the loss and the predictions of all examples; None if `stop`, asked before each batch,
     cut it off."""
     texts = [example.words for example in data.examples]
-    found: list[Prediction] = [()] * len(texts)
+    predictions: list[Prediction] = [()] * len(texts)
     losses = np.zeros(len(model.codec.columns))
     for reading in model.read(data.words_encoded, stop):
         labels = label_tensors(data, reading.chosen, model.device)
         with model.reading():
-            losses += [float(each) for each in model.network.losses(reading.features, labels)]
+            losses += [float(loss) for loss in model.network.losses(reading.features, labels)]
         for place, prediction in of_reading(model, reading, texts, search or LabelSearch()):
-            found[place] = prediction
+            predictions[place] = prediction
     if stop():
         return None
-    return LabelPredictions(tuple(losses.tolist()), tuple(found))
+    return LabelPredictions(tuple(losses.tolist()), tuple(predictions))
 
 
-def columns_of(model: TaskModel, data: LabelledData, found: LabelPredictions) -> list[Predictions]:
+def columns_of(
+    model: TaskModel, data: LabelledData, predicted: LabelPredictions
+) -> list[Predictions]:
     """Return gold and predicted labels of each column."""
     predictions = []
     for number, column in enumerate(model.codec.columns):
         if column.level == WORD:
-            predictions.append(_of_words(model, data, found, number))
+            predictions.append(_of_words(model, data, predicted, number))
         else:
-            predictions.append(_of_texts(model, data, found, number))
+            predictions.append(_of_texts(model, data, predicted, number))
     return predictions
 
 
 def measure(model: TaskModel, data: LabelledData) -> LabelEvaluation:
     """Evaluate a model on labelled data."""
     began = time.perf_counter()
-    found = predict_with_loss(model, data)
-    assert found is not None  # nothing asked it to stop
+    predicted = predict_with_loss(model, data)
+    assert predicted is not None  # nothing asked it to stop
 
     # Each column is measured by itself.
-    predictions = columns_of(model, data, found)
-    by_column = [measures(each) for each in predictions]
+    predictions = columns_of(model, data, predicted)
+    by_column = [measures(column) for column in predictions]
     columns = []
-    for number, (each, counted) in enumerate(zip(predictions, by_column, strict=True)):
-        columns.append(_figures(number, each, counted, model, data))
+    for number, (column, counted) in enumerate(zip(predictions, by_column, strict=True)):
+        columns.append(_figures(number, column, counted, model, data))
 
     # Of several columns, an example is right where all of them are.
     joint = columns[0].exact_match
@@ -113,7 +115,7 @@ def measure(model: TaskModel, data: LabelledData) -> LabelEvaluation:
         task=model.task,
         sentences=data.sentences,
         words=data.words,
-        loss_nats=_mean_loss(model, data, found) if has_loss else None,
+        loss_nats=_mean_loss(model, data, predicted) if has_loss else None,
         columns=tuple(columns),
         exact_match=joint,
         signature=columns[0].signature,
@@ -131,15 +133,15 @@ def _figures(
     data: LabelledData,
 ) -> ColumnFigures:
     """Return the metrics of one of the codec's columns."""
-    found = report(column, counted)
+    figures = report(column, counted)
     # Lemmas are no classes: there are no metrics of each.
     if model.codec.columns[number].form == EDIT:
-        found = replace(found, macro_f1=None, by_type={})
+        figures = replace(figures, macro_f1=None, by_type={})
 
-    main = next(name for name in MAIN if getattr(found, name) is not None)
+    main = next(name for name in MAIN if getattr(figures, name) is not None)
     spans = {}
-    if found.mode is not None:
-        spans = {"mode": found.mode, "scheme": column.scheme}
+    if figures.mode is not None:
+        spans = {"mode": figures.mode, "scheme": column.scheme}
     fingerprint = ""
     if model.fingerprint:
         fingerprint = loading.fingerprint_in_signature(model)
@@ -150,7 +152,7 @@ def _figures(
         data=data.content_hash,
         model=fingerprint,
     )
-    return ColumnFigures(**vars(found), main=main, signature=str(signature))
+    return ColumnFigures(**vars(figures), main=main, signature=str(signature))
 
 
 def informative_columns(codec: Codec, data: LabelledData) -> tuple[int, ...]:
@@ -165,11 +167,11 @@ def informative_columns(codec: Codec, data: LabelledData) -> tuple[int, ...]:
     silent: list[str] = []
     for number, (column, place) in enumerate(zip(codec.columns, codec.places, strict=True)):
         answers: set[object] = set()
-        for each in data.examples:
+        for example in data.examples:
             if column.level == WORD:
-                answers.update(each.word_labels[place])
+                answers.update(example.word_labels[place])
             else:
-                answers.add(frozenset(labels_in(each.text_labels[place])))
+                answers.add(frozenset(labels_in(example.text_labels[place])))
 
         # Say why another one cannot.
         if len(answers) > 1:
@@ -189,36 +191,36 @@ def informative_columns(codec: Codec, data: LabelledData) -> tuple[int, ...]:
 def verdict(
     model: TaskModel,
     data: LabelledData,
-    found: LabelPredictions,
+    predicted: LabelPredictions,
     criterion: str,
     telling: Collection[int],
 ) -> Verdict:
     """Return what a validation found. criterion: of
     :class:`rnnlm.tasks.labelling.settings.TaskFittingSettings`. telling: of several columns those
     of which the mean counts; without any the loss counts."""
-    loss = _mean_loss(model, data, found)
+    loss = _mean_loss(model, data, predicted)
     if criterion == "loss":
         return Verdict(loss, loss, "loss_nats")
 
     metrics, chosen = {"loss_nats": loss}, []
-    predictions = columns_of(model, data, found)
+    predictions = columns_of(model, data, predicted)
     has_several = len(predictions) > 1
-    for number, each in enumerate(predictions):
+    for number, column in enumerate(predictions):
         # A column that lacks the criterion is judged by its main metric.
-        its = {}
-        for name, metric in measures(each).items():
+        values = {}
+        for name, metric in measures(column).items():
             if name in (*MAIN, criterion):
-                its[name] = metric.value or 0.0
+                values[name] = metric.value or 0.0
         main = criterion
-        if main not in its:
-            main = next(name for name in MAIN if name in its)
+        if main not in values:
+            main = next(name for name in MAIN if name in values)
 
         # In a mean, where higher is better, errors count negatively.
         is_error = not LABEL_METRICS[main].higher_is_better
         if number in telling:
-            chosen.append(-its[main] if is_error and has_several else its[main])
-        for name, value in its.items():
-            metrics[f"{each.column}_{name}" if has_several else name] = value
+            chosen.append(-values[main] if is_error and has_several else values[main])
+        for name, value in values.items():
+            metrics[f"{column.column}_{name}" if has_several else name] = value
     if not chosen:
         return Verdict(loss, loss, "loss_nats", metrics=metrics)
     return Verdict(
@@ -231,23 +233,23 @@ def verdict(
     )
 
 
-def _mean_loss(model: TaskModel, data: LabelledData, found: LabelPredictions) -> float:
+def _mean_loss(model: TaskModel, data: LabelledData, predicted: LabelPredictions) -> float:
     """Return the loss per word, or of a classifier per text; infinite where it is not a number."""
     if model.codec.word_columns:
         count = data.words
     else:
         count = data.sentences
-    loss = sum(found.loss_nats) / max(1, count)
+    loss = sum(predicted.loss_nats) / max(1, count)
     return math.inf if math.isnan(loss) else loss
 
 
 def _of_words(
-    model: TaskModel, data: LabelledData, found: LabelPredictions, number: int
+    model: TaskModel, data: LabelledData, predicted_labels: LabelPredictions, number: int
 ) -> Predictions:
     """Return the labels of words of the codec's column `number`."""
     column, place = model.codec.columns[number], model.codec.places[number]
     gold = [example.word_labels[place] for example in data.examples]
-    predicted = [each[number].best[0].labels for each in found.predictions]
+    predicted = [prediction[number].best[0].labels for prediction in predicted_labels.predictions]
     if column.form == SOUNDS:
         return _of_sounds(column, data, gold, predicted)
 
@@ -281,29 +283,29 @@ def _of_sounds(
     """Return the sounds of each word. Rows of the same letters are pronunciations of one word; the
     nearest of them counts."""
     references = defaultdict(list)
-    said = {}
+    labels_of = {}
     for example, sounds, labels in zip(data.examples, gold, predicted, strict=True):
         references[example.words].append(join(sounds))
-        said[example.words] = join(labels)
+        labels_of[example.words] = join(labels)
     words = list(references)
     return Predictions(
         "word",
         [],
         [],
         column.name,
-        references=[references[each] for each in words],
-        symbols=[said[each] for each in words],
+        references=[references[word] for word in words],
+        symbols=[labels_of[word] for word in words],
     )
 
 
 def _of_texts(
-    model: TaskModel, data: LabelledData, found: LabelPredictions, number: int
+    model: TaskModel, data: LabelledData, predicted_labels: LabelPredictions, number: int
 ) -> Predictions:
     """Return the labels of texts of the codec's column `number`."""
     column, place = model.codec.columns[number], model.codec.places[number]
     is_multi = column.form == MULTI
-    gold_labels = [each.text_labels[place] for each in data.examples]
-    found_labels = [each[number].label for each in found.predictions]
+    gold_labels = [example.text_labels[place] for example in data.examples]
+    found_labels = [prediction[number].label for prediction in predicted_labels.predictions]
     probabilities = None
     if is_multi:
         gold = [labels_in(label) for label in gold_labels]
@@ -313,8 +315,8 @@ def _of_texts(
         predicted = [(label,) for label in found_labels]
         # Calibration compares how sure the model was with how often it was right.
         probabilities = []
-        for each in found.predictions:
-            highest = cast(np.ndarray, each[number].p_TK).max()
+        for prediction in predicted_labels.predictions:
+            highest = cast(np.ndarray, prediction[number].p_TK).max()
             probabilities.append([float(np.nan_to_num(highest))])
     return Predictions(
         "text",
@@ -359,7 +361,7 @@ def checks(model: TaskModel, sample: int | None, seed: int) -> Iterator[Check]:
     up."""
     texts = _texts(model.codec.tokenizer, sample or SENTENCES, np.random.default_rng(seed))
     together = predict(model, texts, _SEARCH)
-    counts = [f"{len(each.symbols):,} of {each.name}" for each in model.codec.columns]
+    counts = [f"{len(column.symbols):,} of {column.name}" for column in model.codec.columns]
     yield Check("labels", "ok", "; ".join(counts))
     yield _sums(model, together)
     if any(_has_spans(model, column) for column in model.codec.columns):
@@ -370,14 +372,14 @@ def checks(model: TaskModel, sample: int | None, seed: int) -> Iterator[Check]:
 def _texts(tokenizer: Tokenizer, count: int, generator: np.random.Generator) -> list[list[str]]:
     """Make up `count` sentences of different lengths."""
     pieces = []
-    for each in tokenizer.symbols():
-        if each not in (BOUNDARY, UNKNOWN) and len(each.split()) == 1:
-            pieces.append(each)
+    for symbol in tokenizer.symbols():
+        if symbol not in (BOUNDARY, UNKNOWN) and len(symbol.split()) == 1:
+            pieces.append(symbol)
     if not pieces:
         pieces = ["a"]
 
     def draw(number: int) -> list[str]:
-        return [pieces[each] for each in generator.integers(len(pieces), size=number)]
+        return [pieces[choice] for choice in generator.integers(len(pieces), size=number)]
 
     lengths = (1 + np.arange(count) % LONGEST).tolist()
     if tokenizer.name == "word":
@@ -387,20 +389,22 @@ def _texts(tokenizer: Tokenizer, count: int, generator: np.random.Generator) -> 
     return [["".join(draw(size)) for size in row] for row in sizes]
 
 
-def _sums(model: TaskModel, found: list[Prediction]) -> Check:
+def _sums(model: TaskModel, predictions: list[Prediction]) -> Check:
     """Check that the probabilities of labels sum to one; where a text has any number of labels,
     that each is a probability."""
-    worst, asked = 0.0, 0
+    worst, count = 0.0, 0
     for number, column in enumerate(model.codec.columns):
-        p_NK = np.concatenate([_p(each[number]) for each in found]).astype(np.float64)
+        p_NK = np.concatenate([_p(prediction[number]) for prediction in predictions]).astype(
+            np.float64
+        )
         if column.form == MULTI:
             beyond = np.abs(np.clip(p_NK, 0, 1) - p_NK).max()
         else:
             beyond = np.abs(p_NK.sum(axis=1) - 1).max()
         worst = max(worst, float(np.nan_to_num(beyond, nan=np.inf)))
-        asked += len(p_NK)
+        count += len(p_NK)
     detail = (
-        f"probabilities of {asked:,} labels of {len(found)} random sentences: the largest "
+        f"probabilities of {count:,} labels of {len(predictions)} random sentences: the largest "
         f"deviation from 1 is {worst:.1e}"
     )
     return Check("sums", "ok" if worst <= TOLERANCE else "failed", detail)
@@ -410,17 +414,19 @@ def _has_spans(model: TaskModel, column: LabelColumn) -> bool:
     return column.level == WORD and column.scheme != schemes.NONE and model.is_constrained
 
 
-def _spans(model: TaskModel, found: list[Prediction]) -> Check:
+def _spans(model: TaskModel, predictions: list[Prediction]) -> Check:
     """Check that the labels of spans keep to their scheme."""
     for number, column in enumerate(model.codec.columns):
         if not _has_spans(model, column):
             continue
-        for each in found:
-            labels = each[number].best[0].labels
+        for prediction in predictions:
+            labels = prediction[number].best[0].labels
             if tuple(schemes.convert(labels, column.scheme, column.scheme)) != labels:
                 detail = f"{column.name}: {' '.join(labels)} is not in {column.scheme}"
                 return Check("spans", "failed", detail)
-    return Check("spans", "ok", f"the labels of {len(found)} random sentences follow their scheme")
+    return Check(
+        "spans", "ok", f"the labels of {len(predictions)} random sentences follow their scheme"
+    )
 
 
 def _padding(model: TaskModel, texts: list[list[str]], together: list[Prediction]) -> Check:
@@ -429,13 +435,13 @@ def _padding(model: TaskModel, texts: list[list[str]], together: list[Prediction
     for text, before in zip(texts, together, strict=True):
         [alone] = predict(model, [text], _SEARCH)
         differences = []
-        for one, other in zip(alone, before, strict=True):
-            differences.append(np.abs(_p(one) - _p(other)).max())
+        for separate, batched in zip(alone, before, strict=True):
+            differences.append(np.abs(_p(separate) - _p(batched)).max())
         worst = max(worst, float(np.nan_to_num(max(differences), nan=np.inf)))
     detail = f"probabilities of a sentence alone and in a batch differ by at most {worst:.1e}"
     return Check("padding", "ok" if worst <= TOLERANCE else "failed", detail)
 
 
-def _p(found: ColumnPrediction) -> np.ndarray:
-    assert found.p_TK is not None  # they were asked for
-    return found.p_TK
+def _p(prediction: ColumnPrediction) -> np.ndarray:
+    assert prediction.p_TK is not None  # they were asked for
+    return prediction.p_TK

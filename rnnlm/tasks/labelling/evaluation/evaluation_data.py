@@ -101,23 +101,23 @@ def _settings(model: "TaskModel", overrides: Mapping[str, Any], paths: Paths) ->
         stored = settings_for(_files(paths), stored)
 
     # Columns of another format have other names.
-    asked = {name: value for name, value in overrides.items() if value is not None}
-    if asked.get("format", stored.get("format")) != stored.get("format"):
+    requested = {name: value for name, value in overrides.items() if value is not None}
+    if requested.get("format", stored.get("format")) != stored.get("format"):
         stored = {name: value for name, value in stored.items() if "column" not in name}
-    layers = [Layer("the model", stored), Layer("what is asked for", asked)]
+    layers = [Layer("the model", stored), Layer("what is asked for", requested)]
     return resolve([LabelledSettings], layers).make(LabelledSettings)
 
 
 def _in_schemes(codec: Codec, text: LabelledText) -> LabelledText:
     """Return the text with the spans of each column of words written as the codec has them."""
-    found = len(text.word_columns), len(text.text_columns)
+    columns_found = len(text.word_columns), len(text.text_columns)
     learned = len(codec.word_columns), len(codec.text_columns)
-    if found != learned:
-        its_names = ", ".join((*text.word_columns, *text.text_columns))
+    if columns_found != learned:
+        data_names = ", ".join((*text.word_columns, *text.text_columns))
         names = ", ".join(column.name for column in codec.columns)
         raise UsageError(
             "the labels of the data are not those of the model",
-            f"the data has {its_names}; the model predicts {names}",
+            f"the data has {data_names}; the model predicts {names}",
             "name columns with `label_column`",
         )
 
@@ -129,11 +129,11 @@ def _in_schemes(codec: Codec, text: LabelledText) -> LabelledText:
         return text
 
     examples = []
-    for each in text.examples:
+    for example in text.examples:
         rows = []
-        for row, (before, after) in zip(each.word_labels, from_to, strict=True):
+        for row, (before, after) in zip(example.word_labels, from_to, strict=True):
             rows.append(tuple(schemes.convert(row, before, after)))
-        examples.append(replace(each, word_labels=tuple(rows)))
+        examples.append(replace(example, word_labels=tuple(rows)))
     return replace(text, examples=tuple(examples))
 
 
@@ -142,10 +142,10 @@ def _labels(codec: Codec, text: LabelledText) -> Iterable[tuple[LabelColumn, Ite
     for place, column in enumerate(codec.word_columns):
         # Lemmas may be any, seen in training or not.
         if column.form != EDIT:
-            rows = [each.word_labels[place] for each in text.examples]
+            rows = [example.word_labels[place] for example in text.examples]
             yield column, itertools.chain.from_iterable(rows)
     for place, column in enumerate(codec.text_columns):
-        labels = [each.text_labels[place] for each in text.examples]
+        labels = [example.text_labels[place] for example in text.examples]
         if column.form == MULTI:
             yield column, itertools.chain.from_iterable(map(labels_in, labels))
         else:
@@ -163,7 +163,9 @@ def _of_sounds(codec: Codec, text: LabelledText, name: str) -> LabelledData:
     """Encode letters and sounds, whose alignment is unknown."""
     # No letter has more sounds than one did in training.
     most = max(len(join([symbol])) for symbol in codec.columns[0].symbols)
-    beyond = sum(len(each.word_labels[0]) > most * len(each.words) for each in text.examples)
+    beyond = sum(
+        len(example.word_labels[0]) > most * len(example.words) for example in text.examples
+    )
     if beyond:
         notice(
             f"{name}: {beyond:,} of {len(text.examples):,} words need more than {most} sounds per "

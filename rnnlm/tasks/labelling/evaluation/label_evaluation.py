@@ -76,11 +76,11 @@ class LabelEvaluation(Evaluation):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        found = []
+        metrics = []
         for number, column in enumerate(self.columns):
             names = [name for name in LABEL_METRICS if getattr(column, name) is not None]
-            found += [self._metric(number, name) for name in names]
-        return tuple(found)
+            metrics += [self._metric(number, name) for name in names]
+        return tuple(metrics)
 
     def _metric(self, number: int, name: str) -> Metric:
         column = self.columns[number]
@@ -98,7 +98,9 @@ class LabelEvaluation(Evaluation):
 
     @property
     def mains(self) -> tuple[Metric, ...]:
-        return tuple(self._metric(number, each.main) for number, each in enumerate(self.columns))
+        return tuple(
+            self._metric(number, column.main) for number, column in enumerate(self.columns)
+        )
 
     @property
     def joint(self) -> tuple[Metric, ...]:
@@ -114,47 +116,49 @@ class LabelEvaluation(Evaluation):
         )
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
-        its = next((each for each in self.columns if each.column == column), self.columns[0])
-        found = {
-            "sentences": its.sentences,
-            "words": its.words or None,
-            "words_unknown": its.words_unknown,
-            "unseen_count": its.unseen_count or None,
+        figures = next(
+            (figures for figures in self.columns if figures.column == column), self.columns[0]
+        )
+        counts = {
+            "sentences": figures.sentences,
+            "words": figures.words or None,
+            "words_unknown": figures.words_unknown,
+            "unseen_count": figures.unseen_count or None,
         }
-        return {name: count for name, count in found.items() if count is not None}
+        return {name: count for name, count in counts.items() if count is not None}
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        found: dict[str, Any] = {}
+        facts: dict[str, Any] = {}
         if self.loss_nats is not None:
-            found["loss_nats"] = self.loss_nats
-        for each in self.joint:
-            found[f"{each.column} right"] = each.shown()
-        return found
+            facts["loss_nats"] = self.loss_nats
+        for metric in self.joint:
+            facts[f"{metric.column} right"] = metric.shown()
+        return facts
 
     @property
     def signatures(self) -> Mapping[str, str]:
         if len(self.columns) == 1:
             return {"": self.signature}
-        return {each.column: each.signature for each in self.columns}
+        return {column.column: column.signature for column in self.columns}
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers by name, in JSON's types, with the bounds of the interval of each
         column's main metric, if they were requested."""
-        found = super().to_dict()
-        for column, stored in zip(self.columns, found["columns"], strict=True):
+        evaluation = super().to_dict()
+        for column, stored in zip(self.columns, evaluation["columns"], strict=True):
             interval = self.intervals.get((column.column, column.main))
             if interval is not None:
                 stored |= bounds(interval)
-        return found
+        return evaluation
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         columns = tuple(map(ColumnFigures.from_dict, stored["columns"]))
         intervals = {}
-        for each in stored["columns"]:
-            if "low" in each:
-                intervals[each["column"], each["main"]] = interval_of(each, each["main"])
+        for column in stored["columns"]:
+            if "low" in column:
+                intervals[column["column"], column["main"]] = interval_of(column, column["main"])
         return restored(
             cls, stored, signature=stored["signature"], columns=columns, intervals=intervals
         )
@@ -178,38 +182,40 @@ class LabelEvaluation(Evaluation):
         """Return all numbers, with the most frequent confusions of each column."""
         most = MOST_CONFUSIONS if most_confusions is None else most_confusions
         names = ("gold", "predicted", "count")
-        found = self.to_dict()
-        for number, column in enumerate(found["columns"]):
+        evaluation = self.to_dict()
+        for number, column in enumerate(evaluation["columns"]):
             confused = self.confusion(number).most_frequent(most)
-            column["confusions"] = [dict(zip(names, each, strict=True)) for each in confused]
-        return found
+            column["confusions"] = [dict(zip(names, entry, strict=True)) for entry in confused]
+        return evaluation
 
     def confusion(self, number: int) -> Confusion:
         """Return the confusion matrix of a column. Several labels of a text count as one."""
-        its = self.predictions[number]
-        gold, predicted = its.gold, its.predicted
-        if its.multi_label:
-            gold = [["|".join(sorted(each))] for each in gold]
-            predicted = [["|".join(sorted(each))] for each in predicted]
+        predictions = self.predictions[number]
+        gold, predicted = predictions.gold, predictions.predicted
+        if predictions.multi_label:
+            gold = [["|".join(sorted(labels))] for labels in gold]
+            predicted = [["|".join(sorted(labels))] for labels in predicted]
         return confusion(gold, predicted)
 
     def plots(self) -> "dict[str, Figure]":
         """Draw the confusions of each column of labels. Sounds that are not aligned to letters
         have none."""
-        found = {}
+        figures = {}
         for number, column in enumerate(self.columns):
             if self.predictions[number].gold:
-                found[column.column] = plot(self.confusion(number), column.column)
-        return found
+                figures[column.column] = plot(self.confusion(number), column.column)
+        return figures
 
 
 def _types(column: ColumnFigures, of: str) -> Table:
     """Return the metrics of each type of span, or of each label, the most frequent first."""
     types = sorted(column.by_type.items(), key=lambda pair: (-pair[1].gold, pair[0]))
     rows = []
-    for name, its in types[:MOST_TYPES]:
-        shares = [amount(share, unit="share") for share in (its.precision, its.recall, its.f1)]
-        counts = [f"{count:,}" for count in (its.right, its.predicted, its.gold)]
+    for name, figures in types[:MOST_TYPES]:
+        shares = [
+            amount(share, unit="share") for share in (figures.precision, figures.recall, figures.f1)
+        ]
+        counts = [f"{count:,}" for count in (figures.right, figures.predicted, figures.gold)]
         rows.append([name, *shares, *counts])
     remark = ""
     more = len(types) - MOST_TYPES

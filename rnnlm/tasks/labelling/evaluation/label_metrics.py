@@ -73,12 +73,14 @@ def by_class(counts: SentenceCounts) -> dict[str, ClassFigures]:
         share(right_C, gold_C),
         share(2 * right_C, predicted_C + gold_C),
     )
-    found = {}
+    figures = {}
     for number, name in enumerate(counts.classes):
         precision, recall, f1 = (float(share_C[number]) for share_C in shares)
-        right, predicted, gold = (int(each[number]) for each in (right_C, predicted_C, gold_C))
-        found[name] = ClassFigures(precision, recall, f1, right, predicted, gold)
-    return found
+        right, predicted, gold = (
+            int(count_C[number]) for count_C in (right_C, predicted_C, gold_C)
+        )
+        figures[name] = ClassFigures(precision, recall, f1, right, predicted, gold)
+    return figures
 
 
 def check_lengths(gold: Labels, predicted: Labels, of_words: bool = True) -> None:
@@ -91,12 +93,12 @@ def check_lengths(gold: Labels, predicted: Labels, of_words: bool = True) -> Non
         )
     if not of_words:
         return
-    for number, (expected, found) in enumerate(zip(gold, predicted, strict=True), start=1):
-        if len(expected) != len(found):
+    for number, (expected, guessed) in enumerate(zip(gold, predicted, strict=True), start=1):
+        if len(expected) != len(guessed):
             raise UsageError(
                 (
                     f"sentence {number:,} has {len(expected):,} gold labels and "
-                    f"{len(found):,} predicted ones"
+                    f"{len(guessed):,} predicted ones"
                 ),
                 hint="each word needs one gold and one predicted label",
             )
@@ -119,8 +121,8 @@ def accuracy_counts(
             "`among` and the labels have different lengths", hint="give one value for each word"
         )
     right, words = [], []
-    for number, (expected, found) in enumerate(zip(gold, predicted, strict=True)):
-        is_right = list(map(operator.eq, expected, found))
+    for number, (expected, guessed) in enumerate(zip(gold, predicted, strict=True)):
+        is_right = list(map(operator.eq, expected, guessed))
         chosen = [True] * len(expected) if among is None else among[number]
         right.append(sum(itertools.compress(is_right, chosen)))
         words.append(sum(map(bool, chosen)))
@@ -130,14 +132,14 @@ def accuracy_counts(
 def label_counts(gold: Labels, predicted: Labels) -> SentenceCounts:
     """Count by sentence how often each label was right, predicted and gold."""
     check_lengths(gold, predicted)
-    right, found, there = [], [], []
+    right, predicted_events, gold_events = [], [], []
     for number, both in enumerate(zip(gold, predicted, strict=True)):
         for expected, guessed in zip(*both, strict=True):
-            there.append((number, expected))
-            found.append((number, guessed))
+            gold_events.append((number, expected))
+            predicted_events.append((number, guessed))
             if expected == guessed:
                 right.append((number, expected))
-    return SentenceCounts.of_events(len(gold), [right, found, there])
+    return SentenceCounts.of_events(len(gold), [right, predicted_events, gold_events])
 
 
 # ---- Expected calibration error of labels: whether a label predicted with probability 0.8 is right
@@ -204,12 +206,12 @@ class Confusion:
         how often."""
         wrong_KK = self.counts_KK * (1 - np.eye(len(self.labels), dtype=np.int64))
         order = np.argsort(-wrong_KK, axis=None, kind="stable")[:most]
-        found = []
+        confusions = []
         for gold, predicted in zip(*np.unravel_index(order, wrong_KK.shape), strict=True):
             times = int(wrong_KK[gold, predicted])
             if times:
-                found.append((self.labels[gold], self.labels[predicted], times))
-        return found
+                confusions.append((self.labels[gold], self.labels[predicted], times))
+        return confusions
 
     def joined(self, most: int) -> "Confusion":
         """Return the matrix with at most `most` labels: the rarest are joined into one,
@@ -229,15 +231,15 @@ def confusion(gold: Labels, predicted: Labels) -> Confusion:
 
     # Order labels by how often they are gold. Labels that were only predicted have a place, too.
     times: Counter[str] = Counter()
-    for (expected, found), number in pairs.items():
+    for (expected, guessed), number in pairs.items():
         times[expected] += number
-        times[found] += 0
+        times[guessed] += 0
     labels = tuple(sorted(times, key=lambda label: (-times[label], label)))
 
     number_of = {label: number for number, label in enumerate(labels)}
     counts_KK = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    for (expected, found), number in pairs.items():
-        counts_KK[number_of[expected], number_of[found]] = number
+    for (expected, guessed), number in pairs.items():
+        counts_KK[number_of[expected], number_of[guessed]] = number
     return Confusion(labels, counts_KK)
 
 
@@ -246,8 +248,8 @@ def plot(matrix: Confusion, title: str = "") -> "Figure":
     gold label, numbers are counts."""
     matrix = matrix.joined(MOST_LABELS)
     size = len(matrix.labels)
-    said = "correct labels on the diagonal, confusions off it"
-    title = f"{title}: {said}" if title else said.capitalize()
+    legend = "correct labels on the diagonal, confusions off it"
+    title = f"{title}: {legend}" if title else legend.capitalize()
     inches = min(plotting.WIDEST - BESIDE, max(2.4, 0.4 * size))
     width, height = inches + BESIDE, min(inches + 1.6, plotting.TALLEST)
     figure, axes = plotting.new_figure(title, "predicted label", "gold label", width, height)
@@ -301,8 +303,8 @@ def exact_match_counts(columns: Sequence[tuple[Labels, Labels]]) -> SentenceCoun
 
     right = [True] * sentences[0]
     for gold, predicted in columns:
-        for number, (expected, found) in enumerate(zip(gold, predicted, strict=True)):
-            if list(expected) != list(found):
+        for number, (expected, guessed) in enumerate(zip(gold, predicted, strict=True)):
+            if list(expected) != list(guessed):
                 right[number] = False
     return SentenceCounts.of_numbers(right, [1] * len(right))
 
@@ -315,23 +317,27 @@ def label_set_counts(gold: Labels, predicted: Labels) -> SentenceCounts:
     """Count by text how often each label was right, predicted and gold. The order of a text's
     labels makes no difference."""
     check_lengths(gold, predicted, of_words=False)
-    there, found = list(map(set, gold)), list(map(set, predicted))
-    right = map(set.intersection, there, found)
-    return SentenceCounts.of_events(len(gold), [_events(right), _events(found), _events(there)])
+    gold_sets, predicted_sets = list(map(set, gold)), list(map(set, predicted))
+    right = map(set.intersection, gold_sets, predicted_sets)
+    return SentenceCounts.of_events(
+        len(gold), [_events(right), _events(predicted_sets), _events(gold_sets)]
+    )
 
 
 def _events(classes_of: Iterable[Iterable[str]]) -> Iterator[tuple[int, str]]:
     """Yield each class with the number of its sentence or text."""
     for number, classes in enumerate(classes_of):
-        for each in classes:
-            yield number, each
+        for name in classes:
+            yield number, name
 
 
 def set_match_counts(gold: Labels, predicted: Labels) -> SentenceCounts:
     """Count texts whose set of labels is right, and all texts: exact match (subset accuracy) is
     the `ratio` of the two."""
     check_lengths(gold, predicted, of_words=False)
-    right = [set(expected) == set(found) for expected, found in zip(gold, predicted, strict=True)]
+    right = [
+        set(expected) == set(guessed) for expected, guessed in zip(gold, predicted, strict=True)
+    ]
     return SentenceCounts.of_numbers(right, [1] * len(right))
 
 
@@ -396,14 +402,16 @@ def spans(labels: Sequence[str], scheme: str) -> list[Span]:
 def span_counts(gold: Labels, predicted: Labels, scheme: str) -> SentenceCounts:
     """Count by sentence how many spans of each type were right, predicted and gold."""
     check_lengths(gold, predicted)
-    right, found, there = [], [], []
+    right, predicted_types, gold_types = [], [], []
     for expected, guessed in zip(gold, predicted, strict=True):
         gold_spans = set(spans(expected, scheme))
         predicted_spans = set(spans(guessed, scheme))
-        there.append(map(_type_of, gold_spans))
-        found.append(map(_type_of, predicted_spans))
+        gold_types.append(map(_type_of, gold_spans))
+        predicted_types.append(map(_type_of, predicted_spans))
         right.append(map(_type_of, gold_spans & predicted_spans))
-    return SentenceCounts.of_events(len(gold), [_events(right), _events(found), _events(there)])
+    return SentenceCounts.of_events(
+        len(gold), [_events(right), _events(predicted_types), _events(gold_types)]
+    )
 
 
 def _split(label: str) -> tuple[str, str]:
@@ -558,46 +566,46 @@ def measures(predictions: Predictions) -> dict[str, CountedMetric]:
     """Return the metrics that apply, ready to be resampled (:mod:`rnnlm.evaluation.resampling`),
     by name."""
     counts = counts_of(predictions)
-    found = {}
-    for name, each in LABEL_METRICS.items():
-        if each.counts in counts:
-            found[name] = CountedMetric(counts[each.counts], each.statistic)
-    return found
+    measured = {}
+    for name, definition in LABEL_METRICS.items():
+        if definition.counts in counts:
+            measured[name] = CountedMetric(counts[definition.counts], definition.statistic)
+    return measured
 
 
 def counts_of(predictions: Predictions) -> dict[str, SentenceCounts]:
     """Count what the metrics are computed from, sentence by sentence: all that applies, by the
     names in LABEL_METRICS."""
     gold, predicted, known = predictions.gold, predictions.predicted, predictions.known
-    found: dict[str, SentenceCounts] = {}
+    counts: dict[str, SentenceCounts] = {}
     if predictions.references is not None and predictions.symbols is not None:
-        found["errors"] = error_rates.error_counts(predictions.references, predictions.symbols)
+        counts["errors"] = error_rates.error_counts(predictions.references, predictions.symbols)
         if not gold and not predicted:
-            return found
+            return counts
 
     # Texts with several labels each.
     if predictions.multi_label:
-        found["sets"] = found["classes"] = label_set_counts(gold, predicted)
-        found["matches"] = set_match_counts(gold, predicted)
-        return found
+        counts["sets"] = counts["classes"] = label_set_counts(gold, predicted)
+        counts["matches"] = set_match_counts(gold, predicted)
+        return counts
 
     # One label for each word, or for the text.
-    found["right"] = accuracy_counts(gold, predicted)
+    counts["right"] = accuracy_counts(gold, predicted)
     if known is not None:
         unknown = [list(map(operator.not_, row)) for row in known]
-        found["right_known"] = accuracy_counts(gold, predicted, known)
-        found["right_unknown"] = accuracy_counts(gold, predicted, unknown)
+        counts["right_known"] = accuracy_counts(gold, predicted, known)
+        counts["right_unknown"] = accuracy_counts(gold, predicted, unknown)
 
     # Spans are counted where there are any, otherwise the labels themselves.
     if predictions.has_spans:
-        found["sets"] = found["classes"] = span_counts(gold, predicted, predictions.scheme)
+        counts["sets"] = counts["classes"] = span_counts(gold, predicted, predictions.scheme)
     else:
-        found["classes"] = label_counts(gold, predicted)
+        counts["classes"] = label_counts(gold, predicted)
     if predictions.level == "word":
-        found["matches"] = exact_match_counts([(gold, predicted)])
+        counts["matches"] = exact_match_counts([(gold, predicted)])
     if predictions.probabilities is not None:
-        found["bins"] = calibration_counts(gold, predicted, predictions.probabilities)
-    return found
+        counts["bins"] = calibration_counts(gold, predicted, predictions.probabilities)
+    return counts
 
 
 def report(
@@ -605,14 +613,14 @@ def report(
 ) -> LabelFigures:
     """Compute the metrics of a column of labels. measured: the result of :func:`measures`, if it
     is known already."""
-    found = measures(predictions) if measured is None else measured
+    counted = measures(predictions) if measured is None else measured
     names = [field.name for field in dataclasses.fields(LabelFigures)]
     values: dict[str, Any] = dict.fromkeys(names)
 
     # The metrics that apply; the others stay None.
-    for name, measure in found.items():
+    for name, measure in counted.items():
         values[name] = measure.value
-    values["by_type"] = by_class(found["macro_f1"].counts) if "macro_f1" in found else {}
+    values["by_type"] = by_class(counted["macro_f1"].counts) if "macro_f1" in counted else {}
 
     # What was labelled.
     values["task"] = _LEARNED[predictions.level]
@@ -639,7 +647,7 @@ def joint_exact_match(columns: Sequence[Predictions]) -> CountedMetric:
     """Return the share of sentences in which every column of labels is right, such as slots and
     intent."""
     return CountedMetric(
-        exact_match_counts([(each.gold, each.predicted) for each in columns]), ratio
+        exact_match_counts([(column.gold, column.predicted) for column in columns]), ratio
     )
 
 

@@ -48,13 +48,13 @@ class TaggedSentence:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `rnnlm tag --json` prints of it. What was not asked for has no key."""
-        found = vars(self).copy()
+        sentence = vars(self).copy()
         if all(len(best) < 2 for best in self.nbest.values()):
-            del found["nbest"]
+            del sentence["nbest"]
         for name in ("reason", "probabilities", "sentence_probabilities"):
-            if not found[name]:
-                del found[name]
-        shown: dict[str, Any] = to_builtins(found)
+            if not sentence[name]:
+                del sentence[name]
+        shown: dict[str, Any] = to_builtins(sentence)
         return shown
 
 
@@ -83,13 +83,13 @@ class ClassifiedText(Result):
     def to_dict(self, top: int | None = None) -> dict[str, Any]:
         """Return what `rnnlm classify --json` prints of it: its words are the text's. top: the
         number of labels, the most probable ones; None: all."""
-        found = super().to_dict()
-        del found["words"]
-        for name, each in found["probabilities"].items():
-            found["probabilities"][name] = dict(islice(each.items(), top))
+        text = super().to_dict()
+        del text["words"]
+        for name, by_label in text["probabilities"].items():
+            text["probabilities"][name] = dict(islice(by_label.items(), top))
         if not self.reason:
-            del found["reason"]
-        return found
+            del text["reason"]
+        return text
 
 
 # ---- Probabilities of a network's symbols as probabilities of the labels that people read.
@@ -102,27 +102,29 @@ def of_words(
 ) -> tuple[Mapping[str, float], ...]:
     """Return the probabilities of each word's labels, highest first. labels: those that were found,
     one a word."""
-    found = []
+    by_word = []
     before = schemes.OUTSIDE  # the label of the word before, which IOB1 needs
     for p_K, word, label in zip(p_TK, words, labels, strict=False):
         # Several symbols may be the same label of this word.
         pairs = []
-        for each in np.flatnonzero(p_K >= LEAST).tolist():
-            pairs.append((_written(column, column.symbols[each], word, before), float(p_K[each])))
+        for symbol in np.flatnonzero(p_K >= LEAST).tolist():
+            pairs.append(
+                (_written(column, column.symbols[symbol], word, before), float(p_K[symbol]))
+            )
         probabilities = highest_first(pairs)
         probabilities.setdefault(label, 0.0)
-        found.append(probabilities)
+        by_word.append(probabilities)
         before = label
-    return tuple(found)
+    return tuple(by_word)
 
 
 def highest_first(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
     """Return labels and their probabilities, highest first; those of the same label are added
     up."""
-    found: dict[str, float] = {}
+    totals: dict[str, float] = {}
     for label, p in pairs:
-        found[label] = found.get(label, 0.0) + p
-    rounded = {label: round(p, 6) for label, p in found.items()}
+        totals[label] = totals.get(label, 0.0) + p
+    rounded = {label: round(p, 6) for label, p in totals.items()}
     return dict(sorted(rounded.items(), key=lambda pair: -pair[1]))
 
 

@@ -173,8 +173,8 @@ def units_of(pairs: Sequence[Pair], most: int) -> AlignmentUnits:
     # Pairs of the same numbers of letters and symbols are computed together.
     alike: dict[tuple[int, int], list[int]] = {}
     skipped = []
-    for number, (its_letters, its_symbols) in enumerate(pairs):
-        N, M = len(its_letters), len(its_symbols)
+    for number, (pair_letters, pair_symbols) in enumerate(pairs):
+        N, M = len(pair_letters), len(pair_symbols)
         if most * N < M or max(N, M) > _LONGEST:
             skipped.append(number)
         else:
@@ -193,7 +193,7 @@ def units_of(pairs: Sequence[Pair], most: int) -> AlignmentUnits:
     lattices = []
     for pairs_B, M, keys, places in batches:
         unit_of = np.searchsorted(key_U, keys).astype(np.int32)
-        lattices.append(Lattice(pairs_B, tuple(unit_of[each] for each in places), M))
+        lattices.append(Lattice(pairs_B, tuple(unit_of[place] for place in places), M))
 
     letter_U, label_U = np.divmod(key_U, labels.size)
     names = []
@@ -232,8 +232,8 @@ class _Row:
     def places(self, pairs_B: np.ndarray, length: int) -> np.ndarray:
         """Return the places in the row of the sequences of `pairs_B`, all of one length: (length,
         B)."""
-        found: np.ndarray = self.start_P[pairs_B] + np.arange(length)[:, None]
-        return found
+        places: np.ndarray = self.start_P[pairs_B] + np.arange(length)[:, None]
+        return places
 
 
 class _Labels(_Row):
@@ -393,8 +393,8 @@ def _aligned(
     label_U = np.array([label for _, label in units.names], dtype=object)
     for lattice in units.lattices:
         units_BN = best_units(lattice, logprob_U).T
-        for pair, its_units in zip(lattice.pairs_B.tolist(), units_BN, strict=True):
-            labels[pair] = tuple(label_U[its_units])
+        for pair, pair_units in zip(lattice.pairs_B.tolist(), units_BN, strict=True):
+            labels[pair] = tuple(label_U[pair_units])
 
     learned = zip(units.names, logprob_U.tolist(), strict=True)
     log_probabilities = {name: logprob for name, logprob in learned if logprob > EXCLUDED}

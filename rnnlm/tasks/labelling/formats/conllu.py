@@ -150,9 +150,9 @@ def set_field(row: list[str], name: str, label: str) -> None:
 def columns_of(source: str, settings: LabelledSettings) -> tuple[int, tuple[int, ...]]:
     """Return the places among FIELDS of the words and of each label column, which have numbers,
     too."""
-    asked = [settings.column or "form", *(settings.label_columns or (DEFAULT_LABEL,))]
+    names = [settings.column or "form", *(settings.label_columns or (DEFAULT_LABEL,))]
     named = []
-    for name in asked:
+    for name in names:
         if name in ("1", FIELDS[0]):
             raise no_column(source, name, FIELDS[1:])
         named.append(FIELDS.index(column_named(name, FIELDS, source)))
@@ -182,10 +182,10 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
     # An empty column cannot be the one that is meant.
     names = tuple(FIELDS[column] for column in label_columns)
     for place, name in enumerate(names):
-        found: set[str] = set()
+        seen: set[str] = set()
         for example in examples:
-            found.update(example.word_labels[place])
-        if found == {EMPTY}:
+            seen.update(example.word_labels[place])
+        if seen == {EMPTY}:
             raise TextError(
                 f"{source}: column {name!r} holds {EMPTY} alone",
                 "it has no labels",

@@ -139,7 +139,7 @@ class _ConlluWriter:
         first_word = start + len(comments)
         for name, label in text_labels.items():
             comment = f"# {name} = {on_one_line(label)}"
-            of_name = [conllu.comment_of(each, name) is not None for each in comments]
+            of_name = [conllu.comment_of(comment, name) is not None for comment in comments]
             if any(of_name):
                 old = start + of_name.index(True)
                 lines[old] = comment + end_of(lines[old])
@@ -235,9 +235,9 @@ def detect_document_format(
 def _have_labels(source: str, lines: list[str], labels: Collection[str]) -> bool:
     """Return whether nearly all (LABELLED) of the words have a known label in one of the columns
     behind them, of which most lines have as many."""
-    layout, found = layout_of(source, enumerate(lines, start=1))
+    layout, numbered = layout_of(source, enumerate(lines, start=1))
     rows = []
-    for _, line in found:
+    for _, line in numbered:
         if not is_document_start(line) and not layout.is_comment(line):
             rows.append(layout.split(line))
     # A single line does not show columns.
@@ -300,8 +300,10 @@ def raw_sentence(
 ) -> DocumentSentence:
     """Return a text and its words as a sentence that is written as `output`; the first one of a
     table brings the header."""
-    own = tuple(words)
-    return DocumentSentence(own, line, _RawWriter(text, own, output, line, is_first), text)
+    all_words = tuple(words)
+    return DocumentSentence(
+        all_words, line, _RawWriter(text, all_words, output, line, is_first), text
+    )
 
 
 @dataclass(frozen=True)
@@ -377,8 +379,8 @@ def read_table(
     usual name, or that holds texts. Rows of one word are joined into the sentences that a column
     numbers, or that blank rows end. output: "tsv", "csv", "jsonl"; other formats can hold words and
     text only."""
-    asked = (settings.column, settings.sentence_column)
-    table = open_table(source, KINDS[kind], settings.encoding_errors, asked, unreadable="report")
+    columns = (settings.column, settings.sentence_column)
+    table = open_table(source, KINDS[kind], settings.encoding_errors, columns, unreadable="report")
     if not table.sample:
         return
 
@@ -413,7 +415,7 @@ def _sentence_of_row(
     """Return the sentence in a row. blank: how many blank lines are above it."""
     # Its words, or why there are none.
     value = row.values.get(column)
-    cells = {name: tables.in_json(each) for name, each in row.values.items() if name is not None}
+    cells = {name: tables.in_json(value) for name, value in row.values.items() if name is not None}
     words: list[str] = []
     reason = None
     if not (isinstance(value, list) and tables.has_text(value)):
@@ -491,7 +493,7 @@ class _PredictedNames:
 def _with_predicted_names(labels: Mapping[str, T], text: str) -> Mapping[str, T]:
     if text not in labels:
         return labels
-    return {f"predicted_{name}" if name == text else name: its for name, its in labels.items()}
+    return {f"predicted_{name}" if name == text else name: value for name, value in labels.items()}
 
 
 @dataclass(frozen=True)

@@ -113,8 +113,8 @@ def _edits(word: str, lemma: str) -> list[_Edit]:
 def _shared(first: str, second: str) -> int:
     """Return how many characters both begin with."""
     length = 0
-    for one, other in zip(first, second, strict=False):
-        if one != other:
+    for character, counterpart in zip(first, second, strict=False):
+        if character != counterpart:
             break
         length += 1
     return length
@@ -169,6 +169,6 @@ def _escaped(text: str) -> str:
 def _unescaped(text: str) -> str:
     """Return the text that was escaped. Raise ValueError where it holds halves of characters, which
     no file can hold, or is not escaped."""
-    found = text.encode("ascii").decode("unicode_escape")
-    found.encode()
-    return found
+    unescaped = text.encode("ascii").decode("unicode_escape")
+    unescaped.encode()
+    return unescaped

@@ -63,7 +63,9 @@ class LabelledText:
     def content_hash(self) -> str:
         """The first 12 hexadecimal digits of SHA-256 over words and labels, whatever file, format
         or compression they came in."""
-        rows = ((each.words, each.word_labels, each.text_labels) for each in self.examples)
+        rows = (
+            (example.words, example.word_labels, example.text_labels) for example in self.examples
+        )
         return writing.digest(msgspec.json.encode(row) + b"\n" for row in rows)[:12]
 
 

@@ -119,9 +119,9 @@ def with_starts(
             begins = is_below_blank
         else:
             # Often only the first word of a sentence has its number.
-            its_sentence = row.values.get(sentence)
-            begins = its_sentence not in (None, "", of_sentence)
-            of_sentence = its_sentence if begins else of_sentence
+            sentence_number = row.values.get(sentence)
+            begins = sentence_number not in (None, "", of_sentence)
+            of_sentence = sentence_number if begins else of_sentence
         yield row, begins
         is_below_blank = False
 
@@ -132,7 +132,7 @@ def _sentences(
     """Return the sentences of a table with one word a row: those that are asked for, or that blank
     rows end. Other tables have a sentence in each row."""
     if not is_asked:
-        if len(examples) < 2 or any(len(each.words) > 1 for each in examples):
+        if len(examples) < 2 or any(len(example.words) > 1 for example in examples):
             return examples
         if not any(begins[1:]):
             notice(
@@ -150,8 +150,8 @@ def _sentences(
 
 
 def _one_sentence(rows: Sequence[Example]) -> Example:
-    words = tuple(chain.from_iterable(each.words for each in rows))
-    labels = zip(*(each.word_labels for each in rows), strict=True)
+    words = tuple(chain.from_iterable(row.words for row in rows))
+    labels = zip(*(row.word_labels for row in rows), strict=True)
     joined = tuple(tuple(chain.from_iterable(of_column)) for of_column in labels)
     return replace(rows[0], words=words, word_labels=joined, is_of_lines=True)
 
@@ -186,13 +186,15 @@ def columns_of(table: Table, settings: LabelledSettings, level: Level) -> Column
     return Columns(text, (), (*labels, *sentence_labels))
 
 
-def _text_and_label(table: Table, free: Sequence[str], asked: str | None) -> tuple[str, str]:
+def _text_and_label(table: Table, free: Sequence[str], given_column: str | None) -> tuple[str, str]:
     """Return the columns of the text and of its label. free: those that may be either."""
     # The text is requested, called so, or holds texts where the others do not.
     contents = {name: content_of(name, table.sample) for name in free}
-    usual_labels = usual_among([name for name in free if name != asked], USUAL_LABELS["text"])
+    usual_labels = usual_among(
+        [name for name in free if name != given_column], USUAL_LABELS["text"]
+    )
     usual_texts = usual_among(free, USUAL_TEXT + USUAL_WORDS)
-    text = asked or next(iter(usual_texts), None)
+    text = given_column or next(iter(usual_texts), None)
     if text is None:
         candidates = [name for name in free if name not in usual_labels[:1]]
         text = text_among({name: contents[name] for name in candidates})
@@ -209,30 +211,40 @@ def _text_and_label(table: Table, free: Sequence[str], asked: str | None) -> tup
         raise _unclear(table, free, text, label)
 
     # What the cells contradict was guessed wrong.
-    found = contents[label]
-    is_reversed = text != asked and found.filled > 4 and found.is_text_beside(contents[text])
-    is_text = found.filled >= 10 and found.different > 0.9 * found.filled and found.words >= 3
+    content = contents[label]
+    is_reversed = (
+        text != given_column and content.filled > 4 and content.is_text_beside(contents[text])
+    )
+    is_text = (
+        content.filled >= 10 and content.different > 0.9 * content.filled and content.words >= 3
+    )
     if is_reversed or is_text:
         raise _unclear(table, free)
     return text, label
 
 
-def _words_and_tags(table: Table, free: Sequence[str], asked: str | None) -> tuple[str, str]:
+def _words_and_tags(table: Table, free: Sequence[str], given_column: str | None) -> tuple[str, str]:
     """Return the columns of the words and of their labels: as many in each row of both, of which
     those are labels that are fewer."""
     # Both are asked for, or called so.
     tokens = {name: tokens_of(name, table.sample) for name in free}
-    usual_labels = usual_among([name for name in free if name != asked], USUAL_LABELS["word"])
+    usual_labels = usual_among(
+        [name for name in free if name != given_column], USUAL_LABELS["word"]
+    )
     usual_texts = usual_among(free, USUAL_SPLIT)
-    words = asked or next(iter(usual_texts), None)
+    words = given_column or next(iter(usual_texts), None)
     label = next((name for name in usual_labels if name != words), None)
 
     # Else there is one pair of columns with as many words as labels.
     if words is None or label is None:
         pairs = []
-        for one, other in permutations(free, 2):
-            if words in (None, one) and label in (None, other) and are_tags(tokens, one, other):
-                pairs.append((one, other))
+        for first, second in permutations(free, 2):
+            if (
+                words in (None, first)
+                and label in (None, second)
+                and are_tags(tokens, first, second)
+            ):
+                pairs.append((first, second))
         others = [name for name in free if name != words]
         if len(pairs) == 1:
             words, label = pairs[0]
@@ -242,20 +254,20 @@ def _words_and_tags(table: Table, free: Sequence[str], asked: str | None) -> tup
             raise _unclear(table, free, words, label)
 
     # Labels in the column of the words contradict the guess.
-    if words != asked and has_tags(tokens[words]) and not has_tags(tokens[label]):
+    if words != given_column and has_tags(tokens[words]) and not has_tags(tokens[label]):
         raise _unclear(table, free)
     return words, label
 
 
 def tokens_of(column: str, sample: Iterable[tables.Row]) -> list[list[str]]:
     """Return the words or labels in the first cells of a column; none where it holds no text."""
-    found = []
+    rows = []
     for row in sample:
         value = row.values.get(column)
         if isinstance(value, str):
             value = json_list(value) or split_words(value)
-        found.append(list(map(str, value)) if isinstance(value, list) else [])
-    return found
+        rows.append(list(map(str, value)) if isinstance(value, list) else [])
+    return rows
 
 
 def are_tags(tokens: dict[str, list[list[str]]], words: str, labels: str) -> bool:
@@ -289,7 +301,7 @@ def _unclear(
         ways = [f"`column={name!r}`" for name in others[:2]]
         return unclear(table.where, table.names, "the text", ways)
     pairs = list(permutations(others[:2], 2))
-    ways = [f"`column={one!r}` and `label_column={other!r}`" for one, other in pairs]
+    ways = [f"`column={first!r}` and `label_column={second!r}`" for first, second in pairs]
     return unclear(table.where, table.names, "the text, and which the labels", ways)
 
 
@@ -334,14 +346,14 @@ def _example(
     label_cells = [row.values[name] for name in columns.words]
 
     # A text in brackets is a list of words only beside a list of labels.
-    lists = any(isinstance(each, str) and json_list(each) is not None for each in label_cells)
+    lists = any(isinstance(cell, str) and json_list(cell) is not None for cell in label_cells)
     words = words_of(text, where, columns.text, lists)
     if not words:
         raise no_words(where)
 
     word_labels = []
-    for name, each in zip(columns.words, label_cells, strict=True):
-        labels = words_of(each, where, name, lists=True)
+    for name, label_cell in zip(columns.words, label_cells, strict=True):
+        labels = words_of(label_cell, where, name, lists=True)
         if aligned and len(labels) != len(words):
             raise unequal(where, len(labels), len(words), name)
         word_labels.append(tuple(map(intern, labels)))

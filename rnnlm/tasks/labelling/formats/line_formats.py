@@ -118,8 +118,8 @@ def _counts_words(cells: Sequence[str]) -> bool:
 def has_columns(lines: Sequence[str]) -> bool:
     """Return whether most of the first lines of a file are a word and its labels: all but a few
     have the same number of columns."""
-    layout, found = layout_of("", enumerate(lines, start=1))
-    rows = [layout.split(line) for _, line in found if not is_blank(line)]
+    layout, numbered = layout_of("", enumerate(lines, start=1))
+    rows = [layout.split(line) for _, line in numbered if not is_blank(line)]
     alike = sum(len(row) == layout.count for row in rows)
     return layout.count > 1 and alike >= 2 / 3 * len(rows)
 
@@ -171,25 +171,28 @@ def read_columns(source: str, settings: LabelledSettings) -> LabelledText:
     """Return the examples of a file with columns: words in the first one, or behind their numbers,
     labels in the last, where no others are named."""
     layout, lines = layout_of(source, lines_with_ends(source, settings.encoding_errors))
-    found = list(sentences(layout, lines))
-    if not found:
+    all_sentences = list(sentences(layout, lines))
+    if not all_sentences:
         return LabelledText((), (), (), "columns")
-    where = f"{source}, line {found[0].line}"
+    where = f"{source}, line {all_sentences[0].line}"
     count = layout.count
     if count == 1:
         raise TextError(f"{where}: one column", "words need labels beside them")
 
-    if len(found) == 1 and len(found[0].rows) >= MANY_WORDS:
-        words = len(found[0].rows)
+    if len(all_sentences) == 1 and len(all_sentences[0].rows) >= MANY_WORDS:
+        words = len(all_sentences[0].rows)
         notice(f"{source}: all {words:,} words are one sentence; separate sentences by blank lines")
     word_column = place_of(settings.column or layout.word, count, where)
     names = settings.label_columns
     if not names:
-        rows = list(itertools.chain.from_iterable(sentence.rows for sentence in found))
+        rows = list(itertools.chain.from_iterable(sentence.rows for sentence in all_sentences))
         _check_last_column(source, rows, word_column, settings.column is None)
         names = (str(count),)
     places = [place_of(name, count, where) for name in names]
-    examples = tuple(_example(source, each.line, each.rows, word_column, places) for each in found)
+    examples = tuple(
+        _example(source, sentence.line, sentence.rows, word_column, places)
+        for sentence in all_sentences
+    )
     return LabelledText(examples, names, (), "columns")
 
 

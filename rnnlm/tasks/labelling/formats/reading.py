@@ -161,9 +161,9 @@ def detect_format(source: str, settings: LabelledSettings, level: Level) -> str:
 
     def by_lines(lines: Iterator[str]) -> str:
         sample = list(islice(lines, SAMPLE_LINES))
-        found = _by_lines(sample, settings, level)
-        if found:
-            return found
+        format = _by_lines(sample, settings, level)
+        if format:
+            return format
         which = "format columns has a word and its labels on each line"
         if level == "text":
             which = "in a table, a tab separates a text from its label"
@@ -223,7 +223,7 @@ def is_table(lines: list[str], settings: LabelledSettings) -> bool:
     for cells in (first, *others):
         sample.append(tables.Row("", dict(zip(names, cells, strict=False))))
     tokens = {name: tokens_of(name, sample) for name in names}
-    for one, other in permutations(names, 2):
-        if are_tags(tokens, one, other):
-            return sum(map(len, tokens[one])) > 1.5 * len(sample)
+    for words, tags in permutations(names, 2):
+        if are_tags(tokens, words, tags):
+            return sum(map(len, tokens[words])) > 1.5 * len(sample)
     return False

@@ -45,27 +45,27 @@ def spans(labels: Sequence[str], scheme: str) -> list[Span]:
     begins = {"B", letters[_SINGLE]} - {"I"}
     ends = {letters[_END], letters[_SINGLE]} - {"B", "I"}
 
-    found: list[Span] = []
+    all_spans: list[Span] = []
     before, kind_before = OUTSIDE, ""
     for place, label in enumerate(labels):
         letter, kind = parse(label)
         if letter != OUTSIDE:
             is_open = before != OUTSIDE and before not in ends
             continues = is_open and kind == kind_before and letter not in begins
-            start = found.pop()[0] if continues else place
-            found.append((start, place + 1, kind))
+            start = all_spans.pop()[0] if continues else place
+            all_spans.append((start, place + 1, kind))
         before, kind_before = letter, kind
-    return found
+    return all_spans
 
 
-def written(found: Iterable[Span], length: int, scheme: str) -> list[str]:
+def written(spans_of_text: Iterable[Span], length: int, scheme: str) -> list[str]:
     """Return the labels by which a scheme writes spans that do not overlap, in order, for a
     sentence of `length` words."""
     labels = [OUTSIDE] * length
     letters = LETTERS[scheme]
     end_before = 0
     kind_before = None
-    for start, end, kind in found:
+    for start, end, kind in spans_of_text:
         # The letter of the first word is written last: a span may have one word only.
         suffix = f"-{kind}" if kind else ""
         labels[start:end] = [letters[_INSIDE] + suffix] * (end - start)

@@ -38,7 +38,7 @@ class FrozenModels:
     """Recurrent language models, each of which reads whole texts, from its initial state."""
 
     def __init__(self, models: Sequence[LanguageModel], names: Sequence[str]) -> None:
-        found: list[NeuralLanguageModel] = []
+        networks: list[NeuralLanguageModel] = []
         for model, name in zip(models, names, strict=True):
             task = loading.task_of(model)
             if task != LANGUAGE_MODEL:
@@ -53,8 +53,8 @@ class FrozenModels:
                     f"`contextual` {name}: it has no recurrent layers to read",
                     hint=f"train one with `model` {', '.join(CELLS)}",
                 )
-            found.append(model)
-        self.models = tuple(found)
+            networks.append(model)
+        self.models = tuple(networks)
 
     @property
     def setting(self) -> str:
@@ -86,8 +86,8 @@ class FrozenModels:
         """Return (T, B, X): at each word of the chosen texts the states after its last token;
         zeros in padding."""
         states = []
-        for model, its in zip(self.models, encoded, strict=True):
-            states.append(_read(model, its, chosen_B))
+        for model, words in zip(self.models, encoded, strict=True):
+            states.append(_read(model, words, chosen_B))
         return torch.cat(states, dim=2)
 
 
@@ -124,7 +124,7 @@ class WordStates:
 def _word_places(words: EncodedWords, chosen_B: np.ndarray) -> Tensor:
     """Return the number of each word of the chosen texts, (T, B); in padding that after the last
     word's."""
-    rows = [np.arange(words.word_offsets[each], words.word_offsets[each + 1]) for each in chosen_B]
+    rows = [np.arange(words.word_offsets[text], words.word_offsets[text + 1]) for text in chosen_B]
     return torch.from_numpy(padded(rows, len(words.is_known)))
 
 
@@ -138,8 +138,8 @@ def _read(model: NeuralLanguageModel, encoded: EncodedWords, chosen_B: np.ndarra
     """Return the states of one model at the words of the chosen texts, (T, B, X)."""
     boundary = [model.tokenizer.boundary_id]
     rows, places = [], []
-    for each in chosen_B:
-        first, end = encoded.word_offsets[each], encoded.word_offsets[each + 1]
+    for text in chosen_B:
+        first, end = encoded.word_offsets[text], encoded.word_offsets[text + 1]
         offsets = encoded.token_offsets[first : end + 1]
         ids = encoded.ids[offsets[0] : offsets[-1]]
         offsets = offsets - offsets[0]
@@ -150,7 +150,7 @@ def _read(model: NeuralLanguageModel, encoded: EncodedWords, chosen_B: np.ndarra
     inputs_KB = torch.from_numpy(padded(rows, 0)).to(model.device)
     at_TB = torch.from_numpy(padded(places, 0)).to(model.device)
     with model.reading():
-        layers = [each.float() for each in of_network(model.network, inputs_KB)[0]]
+        layers = [layer.float() for layer in of_network(model.network, inputs_KB)[0]]
         states_KBX = torch.cat(layers, dim=2)
         at_TBX = at_TB.unsqueeze(2).expand(-1, -1, states_KBX.shape[2])
         states_TBX = states_KBX.gather(0, at_TBX)
@@ -181,7 +181,7 @@ class LayerMixture(nn.Module):
     def forward(self, states_TBX: Tensor) -> Tensor:
         """Return the sums, (T, B, C)."""
         of_models = states_TBX.to(self.gammas.dtype).split(list(map(sum, self.widths)), dim=2)
-        mixed = [self._mixed(number, its_TBX) for number, its_TBX in enumerate(of_models)]
+        mixed = [self._mixed(number, of_model_TBX) for number, of_model_TBX in enumerate(of_models)]
         return torch.cat(mixed, dim=2)
 
     def _mixed(self, number: int, states_TBX: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ class LayerMixture(nn.Module):
         projections = self.projections[number]
         assert isinstance(projections, nn.ModuleList)
         pairs = zip(weights, projections, strict=True)
-        matrix = torch.cat([weight * each.weight for weight, each in pairs], dim=1)
+        matrix = torch.cat([weight * linear.weight for weight, linear in pairs], dim=1)
         return F.linear(states_TBX, matrix)
 
 
@@ -212,29 +212,29 @@ def load_contextual(
 
     # The settings say which models they are, and how wide.
     models = [stored_model.load(loading.find(name), "cpu")[0] for name in names]
-    found = FrozenModels(models, names)
-    return found, resolved.with_found("contextual", {"context_models": found.setting})
+    frozen = FrozenModels(models, names)
+    return frozen, resolved.with_found("contextual", {"context_models": frozen.setting})
 
 
 def loaded(settings: TaskSettings, parts: Sequence[LanguageModel]) -> FrozenModels | None:
     """Return the language models that a stored network reads."""
     if not parts and not settings.context_models:
         return None
-    found = None
+    frozen = None
     if parts:
-        found = FrozenModels(parts, [f"part {number}" for number in range(1, len(parts) + 1)])
-    if found is None or found.setting != settings.context_models:
+        frozen = FrozenModels(parts, [f"part {number}" for number in range(1, len(parts) + 1)])
+    if frozen is None or frozen.setting != settings.context_models:
         raise ModelError(
             "its language models are not those of its settings",
             "the settings and the stored parts differ",
         )
-    return found
+    return frozen
 
 
 def cached(data: TaskData) -> TaskData:
     """Add the states of all words to the data, those of the training data in 16 bits, as far as
     CACHE_BYTES allow."""
-    found, left = {}, CACHE_BYTES
+    cached_parts, left = {}, CACHE_BYTES
     for name, dtype in (("train", torch.float16), ("valid", torch.float32)):
         part = getattr(data, name)
         if part is None or part.words_encoded.beside is None:
@@ -244,5 +244,5 @@ def cached(data: TaskData) -> TaskData:
         if left < 0:
             break
         words = replace(words, beside=beside.kept(words, dtype))
-        found[name] = replace(part, words_encoded=words)
-    return replace(data, **found)
+        cached_parts[name] = replace(part, words_encoded=words)
+    return replace(data, **cached_parts)

@@ -125,7 +125,9 @@ class WordEncoder(Reader):
         x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
         boundaries = len(x_SBE) - len(inputs_TB)
         y_SBH, layers = self.body.read(x_SBE, lengths_B + boundaries)
-        return [self._at_words(each, len(inputs_TB), lengths_B) for each in (x_SBE, *layers, y_SBH)]
+        return [
+            self._at_words(output, len(inputs_TB), lengths_B) for output in (x_SBE, *layers, y_SBH)
+        ]
 
     def read_vectors(
         self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
@@ -147,10 +149,10 @@ class WordEncoder(Reader):
         return y_TBH * is_word(T, lengths_B).unsqueeze(2)
 
     def levels(self) -> list[list[nn.Module]]:
-        found: list[list[nn.Module]] = [[layer for _, layer in row] for row in rows_of(self.body)]
-        for level, highway in zip(found[1:], self.body.highways, strict=False):
+        levels: list[list[nn.Module]] = [[layer for _, layer in row] for row in rows_of(self.body)]
+        for level, highway in zip(levels[1:], self.body.highways, strict=False):
             level.append(highway)
-        return found
+        return levels
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         return self.body.matrices()

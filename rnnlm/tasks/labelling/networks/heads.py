@@ -44,9 +44,9 @@ class Chain(NamedTuple):
         if constraints is None:
             return self
         scores = []
-        for each, allowed in zip(self, constraints, strict=True):
-            mask = torch.from_numpy(np.ascontiguousarray(allowed, dtype=bool)).to(each.device)
-            scores.append(each.detach().masked_fill(~mask, -torch.inf))
+        for score, allowed in zip(self, constraints, strict=True):
+            mask = torch.from_numpy(np.ascontiguousarray(allowed, dtype=bool)).to(score.device)
+            scores.append(score.detach().masked_fill(~mask, -torch.inf))
         return Chain(*scores)
 
 

@@ -132,7 +132,10 @@ class TaskNetwork(LayeredNetwork):
 
     def losses(self, features: Features, labels: tuple[Tensor, ...]) -> list[Tensor]:
         """Return the sum over the batch of the loss of each column, in nats."""
-        return [_loss(head, features, each) for head, each in zip(self.heads, labels, strict=True)]
+        return [
+            _loss(head, features, column_labels)
+            for head, column_labels in zip(self.heads, labels, strict=True)
+        ]
 
 
 def make_network(settings: TaskSettings, codec: Codec) -> TaskNetwork:

@@ -40,10 +40,10 @@ from rnnlm.tasks.seq2seq.options import PairOptions
 def comparable_stored(models: Sequence[StoredModel]) -> ComparableMetrics:
     """Return which of the metrics compare that were stored when the models were trained."""
     subjects = []
-    for each in models:
-        evaluation = cast(PairEvaluation, each.evaluation)
-        target = cast(PairCodec, each.codec).target
-        subjects.append(EvaluatedModel.of_stored(each.name, evaluation.references, target))
+    for model in models:
+        evaluation = cast(PairEvaluation, model.evaluation)
+        target = cast(PairCodec, model.codec).target
+        subjects.append(EvaluatedModel.of_stored(model.name, evaluation.references, target))
     return _with_written(_comparable_perplexities(subjects))
 
 
@@ -83,7 +83,7 @@ class PairComparer(Comparer[Seq2SeqModel, PairedData, PairEvaluation]):
         return read(model, self.data, self.options, called)
 
     def comparable(self, sides: Sequence[_Side]) -> ComparableMetrics:
-        if len({each.data.lines_hash for each in sides}) > 1:
+        if len({side.data.lines_hash for side in sides}) > 1:
             raise ComparisonError(
                 "the models do not read the same pairs",
                 "they read different columns, or one of them rewrites the text",
@@ -91,25 +91,25 @@ class PairComparer(Comparer[Seq2SeqModel, PairedData, PairEvaluation]):
             )
 
         # Of models that know no upper case, what is written is compared without it.
-        self.lowercase = not all(each.model.codec.target.keeps_case for each in sides)
-        found = self._perplexities(sides)
+        self.lowercase = not all(side.model.codec.target.keeps_case for side in sides)
+        comparable = self._perplexities(sides)
         unknown = len(references_of(sides[0].data, sides[0].model.codec.target).oov)
         sources = len(sides[0].data.groups)
         notice_single_block(sources, 1)
-        differing = (*differing_by(found.main, unknown), *TRANSLATION_METRICS)
-        return replace(_with_written(found), differing=differing, block_lines=1)
+        differing = (*differing_by(comparable.main, unknown), *TRANSLATION_METRICS)
+        return replace(_with_written(comparable), differing=differing, block_lines=1)
 
     def _perplexities(self, sides: Sequence[_Side]) -> ComparableMetrics:
         """Return which perplexities compare."""
         subjects = []
-        for each in sides:
-            encoded = references_of(each.data, each.model.codec.target)
-            signature = perplexity.sign(each.model.decoder, encoded, "reset")
+        for side in sides:
+            encoded = references_of(side.data, side.model.codec.target)
+            signature = perplexity.sign(side.model.decoder, encoded, "reset")
             subjects.append(
-                EvaluatedModel.of(each.name, signature, each.model.codec.target, encoded)
+                EvaluatedModel.of(side.name, signature, side.model.codec.target, encoded)
             )
         _, references = lines_of(sides[0].data.text)
-        has_unknown = any(UNKNOWN in each.lower() for each in references)
+        has_unknown = any(UNKNOWN in reference.lower() for reference in references)
         return _comparable_perplexities(subjects, has_unknown)
 
     def measure(self, side: _Side) -> PairEvaluation:
@@ -118,4 +118,4 @@ class PairComparer(Comparer[Seq2SeqModel, PairedData, PairEvaluation]):
     def notes(
         self, evaluations: Sequence[PairEvaluation], differences: Sequence[Difference]
     ) -> list[str]:
-        return disagreements([each.references for each in evaluations], differences)
+        return disagreements([evaluation.references for evaluation in evaluations], differences)

@@ -134,14 +134,14 @@ def _settings(
         }
 
     # Files of targets say the format, and without them it cannot be that of the training data.
-    asked = {name: value for name, value in overrides.items() if value is not None}
+    requested = {name: value for name, value in overrides.items() if value is not None}
     if not tables or stored.get("format") == PARALLEL:
-        asked.setdefault("format", "auto" if tables else PARALLEL)
+        requested.setdefault("format", "auto" if tables else PARALLEL)
 
     # Columns of another format have other names.
-    if asked.get("format", stored.get("format")) != stored.get("format"):
+    if requested.get("format", stored.get("format")) != stored.get("format"):
         stored = {name: value for name, value in stored.items() if "column" not in name}
-    layers = [Layer("the model", stored), Layer("what is asked for", asked)]
+    layers = [Layer("the model", stored), Layer("what is asked for", requested)]
     return resolve([ParallelSettings], layers).make(ParallelSettings)
 
 
@@ -159,17 +159,17 @@ def hypotheses(
     """Return the best line that the model writes for each source; None if `stop`, asked now and
     then, cut it off."""
     translator = Translator(model, settings)
-    found = [""] * len(sources)
+    texts = [""] * len(sources)
     # Batches of sources of about the same length have little padding.
     order = sorted(range(len(sources)), key=lambda number: len(sources[number]))
     for start in range(0, len(order), LINES):
         if stop():
             return None
         chosen = order[start : start + LINES]
-        lines = translator.translate([sources[each] for each in chosen])
+        lines = translator.translate([sources[number] for number in chosen])
         for number, line in zip(chosen, lines, strict=True):
-            found[number] = line.text
-    return found
+            texts[number] = line.text
+    return texts
 
 
 # ---- An encoder-decoder measured on pairs: perplexity of the references, and metrics of what it
@@ -203,7 +203,7 @@ def decoded(
     model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool] = never
 ) -> dict[str, float] | None:
     """Return the metrics of what the model writes greedily, by name; None if `stop` cut it off."""
-    texts = hypotheses(model, [each.source for each in data.groups], stop=stop)
+    texts = hypotheses(model, [group.source for group in data.groups], stop=stop)
     if texts is None:
         return None
     figures = measure_translations(translations_of(model.codec, data, texts))
@@ -214,10 +214,12 @@ def is_informative(model: Seq2SeqModel, data: PairedData, criterion: str) -> boo
     """Return whether a metric of the output can distinguish good weights from bad ones. It cannot
     where all targets are the same, or where it is 0 even for the references, as BLEU is for targets
     of one word."""
-    references = [each.references for each in data.groups]
+    references = [group.references for group in data.groups]
     if len(set(references)) == 1:
         return False
-    translations = translations_of(model.codec, data, [each[0] for each in references])
+    translations = translations_of(
+        model.codec, data, [group_references[0] for group_references in references]
+    )
     perfect = getattr(measure_translations(translations), criterion)
     return perfect > 0 or not TRANSLATION_METRICS[criterion].higher_is_better
 
@@ -229,14 +231,14 @@ def translations_of(
     :func:`measure`."""
     has_no_case = lowercase or not codec.target.keeps_case
     settings = TranslationSettings(lowercase=has_no_case, spelled=codec.spelled)
-    return Translations(texts, [each.references for each in data.groups], settings)
+    return Translations(texts, [group.references for group in data.groups], settings)
 
 
 def _written(
     model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings, lowercase: bool
 ) -> TranslationEvaluation:
     """Measure what the model writes for the sources of the data."""
-    sources = [each.source for each in data.groups]
+    sources = [group.source for group in data.groups]
     texts = hypotheses(model, sources, decoding)
     assert texts is not None  # nothing asked it to stop
     translations = translations_of(model.codec, data, texts, lowercase)
@@ -258,7 +260,7 @@ def _written(
         signatures=_signatures(model, data, translations.settings, decoding),
         has_bleu=main == "bleu" or bool(limit.bleu),
         translations=translations,
-        lines=tuple(text_of[each.source] for each in data.text.pairs),
+        lines=tuple(text_of[pair.source] for pair in data.text.pairs),
         measures=by_name,
     )
 
@@ -269,8 +271,8 @@ def _main(codec: PairCodec, translations: Translations) -> str:
         return "word_error_rate"
     longest = 0
     for references in translations.references:
-        for each in references:
-            longest = max(longest, len(translations.words(each)))
+        for reference in references:
+            longest = max(longest, len(translations.words(reference)))
     return "bleu" if longest >= BLEU_ORDER else "exact_match"
 
 
@@ -303,8 +305,8 @@ def read(
     if isinstance(data, ParallelText):
         return encoded_pairs(model, data, called)
     paths = [data] if isinstance(data, (str, PathLike)) else data
-    asked = options or PairOptions()
-    return open_pairs(model, paths, asked.target, asked.reading, called)
+    pair_options = options or PairOptions()
+    return open_pairs(model, paths, pair_options.target, pair_options.reading, called)
 
 
 # ---- What `rnnlm doctor` asks of an encoder-decoder: probabilities that sum to one, the same ones
@@ -390,10 +392,10 @@ def _greedy(model: Seq2SeqModel, sources: list[np.ndarray]) -> Check:
     starts = TextStarts(model.states_of(sources), inputs_B, limits_B)
     lines = search(model.decoder, starts, SearchSettings(1, 0.0, unknown=True))
     worst = 0.0
-    for source, [found] in zip(sources, lines, strict=True):
-        inputs_1T = np.array([[boundary, *found.ids[:-1]]])
+    for source, [translation] in zip(sources, lines, strict=True):
+        inputs_1T = np.array([[boundary, *translation.ids[:-1]]])
         p_TV = _probabilities(model, [source], inputs_1T)[0]
-        taken_T = p_TV[np.arange(len(p_TV)), found.ids]
+        taken_T = p_TV[np.arange(len(p_TV)), translation.ids]
         worst = max(worst, float(np.nan_to_num(p_TV.max(axis=1) - taken_T, nan=np.inf).max()))
     detail = f"a beam of 1 takes the likeliest tokens, within {worst:.1e}"
     return Check("greedy", "ok" if worst <= TOLERANCE else "failed", detail)
@@ -435,7 +437,7 @@ def source_sums(data: PairedData, encoded: EncodedText, logprob_N: np.ndarray) -
     source_P = [number_of[source] for source in sources]
     of_pairs = LineSums.of(encoded, logprob_N)
     sums = []
-    for each in fields(LineSums):
-        of_each_P = getattr(of_pairs, each.name)
+    for field in fields(LineSums):
+        of_each_P = getattr(of_pairs, field.name)
         sums.append(np.bincount(source_P, of_each_P, minlength=len(number_of)))
     return LineSums(*sums)

@@ -66,7 +66,7 @@ class TranslationEvaluation:
         of_tokenizer = None
         if self.of_tokenizer is not None:
             of_tokenizer = {name: getattr(self.of_tokenizer, name) for name in TRANSLATION_METRICS}
-        found: dict[str, Any] = to_builtins(
+        evaluation: dict[str, Any] = to_builtins(
             {
                 "main": self.main,
                 **values,
@@ -79,12 +79,12 @@ class TranslationEvaluation:
                 "of_tokenizer": of_tokenizer,
             }
         )
-        return found
+        return evaluation
 
     @property
     def sacrebleu_signatures(self) -> dict[str, str]:
         """The signatures that sacrebleu gives its metrics."""
-        names = [name for name, each in TRANSLATION_METRICS.items() if each.by_sacrebleu]
+        names = [name for name, metric in TRANSLATION_METRICS.items() if metric.by_sacrebleu]
         return {name: getattr(self.figures, f"{name}_signature") for name in names}
 
     @classmethod
@@ -106,7 +106,10 @@ class TranslationEvaluation:
         return cls(
             figures=figures,
             main=stored["main"],
-            by_length=tuple(restored(LengthFigures, each) for each in stored["by_length"]),
+            by_length=tuple(
+                restored(LengthFigures, figures_of_length)
+                for figures_of_length in stored["by_length"]
+            ),
             of_tokenizer=of_tokenizer,
             decoding=DecodingInfo(**stored["decoding"]),
             signatures=stored["signatures"],
@@ -129,11 +132,11 @@ class PairEvaluation(Evaluation):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        found = []
-        for each in self.references.metrics:
-            found.append(replace(each, interval=self.intervals.get(("", each.name))))
-        found += map(self._written, self.written.names)
-        return tuple(found)
+        metrics = []
+        for metric in self.references.metrics:
+            metrics.append(replace(metric, interval=self.intervals.get(("", metric.name))))
+        metrics += map(self._written, self.written.names)
+        return tuple(metrics)
 
     def _written(self, name: str) -> Metric:
         return Metric(
@@ -146,25 +149,28 @@ class PairEvaluation(Evaluation):
 
     @property
     def mains(self) -> tuple[Metric, ...]:
-        found = [self.metric(name) for name in (self.written.main, "ppl_token")]
-        return tuple(each for each in found if each is not None)
+        metrics = [self.metric(name) for name in (self.written.main, "ppl_token")]
+        return tuple(metric for metric in metrics if metric is not None)
 
     @property
     def summary(self) -> tuple[Metric, ...]:
         return tuple(
-            each for each in self.brief if each.name in ("ppl_token", *TRANSLATION_METRICS)
+            metric for metric in self.brief if metric.name in ("ppl_token", *TRANSLATION_METRICS)
         )
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
-        its = self.references
-        found = {
+        references = self.references
+        counts = {
             "sources": self.sources,
-            "sentences": its.sentences,
-            "tokens": its.tokens,
-            "words": its.words,
+            "sentences": references.sentences,
+            "tokens": references.tokens,
+            "words": references.words,
         }
-        rare = {"oov_words": its.oov_words, "zero_probability_tokens": its.zero_probability_tokens}
-        return found | {name: count for name, count in rare.items() if count}
+        rare = {
+            "oov_words": references.oov_words,
+            "zero_probability_tokens": references.zero_probability_tokens,
+        }
+        return counts | {name: count for name, count in rare.items() if count}
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -172,21 +178,21 @@ class PairEvaluation(Evaluation):
 
     @property
     def signatures(self) -> Mapping[str, str]:
-        found = {"perplexity": self.signature}
+        signatures = {"perplexity": self.signature}
         of_sacrebleu = self.written.sacrebleu_signatures
         for name in self.written.names:
             if name not in self.written.signatures:
                 continue
-            found[name] = self.written.signatures[name]
+            signatures[name] = self.written.signatures[name]
             if name in of_sacrebleu:
-                found[name] += f"  (sacrebleu: {of_sacrebleu[name]})"
-        return found
+                signatures[name] += f"  (sacrebleu: {of_sacrebleu[name]})"
+        return signatures
 
     @property
     def remarks(self) -> Sequence[str]:
-        found = list(self.references.remarks)
+        remarks = list(self.references.remarks)
         if self.written.figures.lowercase:
-            found.append(
+            remarks.append(
                 "the model knows no upper case: both sides are lower-cased for these metrics"
             )
         bound = self.written.of_tokenizer
@@ -196,11 +202,11 @@ class PairEvaluation(Evaluation):
                 values.append(
                     f"{name} {Metric(TRANSLATION_METRICS[name], getattr(bound, name)).shown()}"
                 )
-            found.append(
+            remarks.append(
                 "the target tokenizer is lossy: references, encoded and decoded, score "
                 f"{', '.join(values)}"
             )
-        return found
+        return remarks
 
     def tables(self, most_confusions: int | None = None) -> Iterator[Table]:
         if len(self.written.by_length) < 2:
@@ -208,24 +214,24 @@ class PairEvaluation(Evaluation):
         figures = self.written.figures
         names = [name for name in self.written.names if getattr(figures, name) is not None]
         rows = []
-        for each in self.written.by_length:
+        for bucket in self.written.by_length:
             values = [
-                Metric(TRANSLATION_METRICS[name], getattr(each, name)).shown() for name in names
+                Metric(TRANSLATION_METRICS[name], getattr(bucket, name)).shown() for name in names
             ]
-            rows.append([each.name, f"{each.sentences:,}", *values])
+            rows.append([bucket.name, f"{bucket.sentences:,}", *values])
         columns = ["source tokens", "sources", *names]
         yield Table(columns, rows, right=columns)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers by name, in JSON's types; those of the references as for language
         models."""
-        found: dict[str, Any] = {"task": self.task, "sources": self.sources}
-        found |= self.references.to_dict()
-        found |= self.written.to_dict()
-        found["seconds"] = self.seconds
+        evaluation: dict[str, Any] = {"task": self.task, "sources": self.sources}
+        evaluation |= self.references.to_dict()
+        evaluation |= self.written.to_dict()
+        evaluation["seconds"] = self.seconds
         for (_, name), interval in self.intervals.items():
-            found |= bounds(interval, self._prefix(name))
-        return found
+            evaluation |= bounds(interval, self._prefix(name))
+        return evaluation
 
     def _prefix(self, name: str) -> str:
         """Return the prefix that the bounds of a metric are stored with; the main one has none."""
@@ -235,7 +241,7 @@ class PairEvaluation(Evaluation):
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        found = cls(
+        evaluation = cls(
             signature=stored["signature"],
             seconds=stored["seconds"],
             sources=stored["sources"],
@@ -243,8 +249,10 @@ class PairEvaluation(Evaluation):
             written=TranslationEvaluation.from_dict(stored),
         )
         if "low" not in stored:
-            return found
+            return evaluation
         intervals = {}
-        for each in found.mains:
-            intervals["", each.name] = interval_of(stored, each.name, found._prefix(each.name))
-        return replace(found, intervals=intervals)
+        for metric in evaluation.mains:
+            intervals["", metric.name] = interval_of(
+                stored, metric.name, evaluation._prefix(metric.name)
+            )
+        return replace(evaluation, intervals=intervals)

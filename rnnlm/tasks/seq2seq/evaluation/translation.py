@@ -80,18 +80,18 @@ def by_length(
     buckets, size_R = np.unique(bucket_N, return_counts=True)
     is_in_RN = (bucket_N == buckets[:, None]).astype(np.float64)
     figures = {}
-    for name, its in measures.items():
-        figures[name] = its.statistic(its.counts.sums(is_in_RN)).tolist()
+    for name, measure in measures.items():
+        figures[name] = measure.statistic(measure.counts.sums(is_in_RN)).tolist()
 
-    found = []
+    length_figures = []
     for row, (bucket, size) in enumerate(zip(buckets.tolist(), size_R.tolist(), strict=True)):
         values: dict[str, Any] = {}
-        for name, each in figures.items():
-            values[name] = each[row] if np.isfinite(each[row]) else None
+        for name, values_R in figures.items():
+            values[name] = values_R[row] if np.isfinite(values_R[row]) else None
         shortest = bounds[bucket - 1] + 1 if bucket else int(lengths_N.min() > 0)
         longest = bounds[bucket] if bucket < len(bounds) else None
-        found.append(LengthFigures(shortest, longest, size, **values))
-    return found
+        length_figures.append(LengthFigures(shortest, longest, size, **values))
+    return length_figures
 
 
 # ---- Texts that a model wrote, their references, and how the two are compared.
@@ -145,7 +145,9 @@ class Translations:
                 raise ArgumentTypeError(
                     f"hypothesis {number:,} must be a string, not {given(hypothesis)}"
                 )
-            if isinstance(references, str) or not all(isinstance(each, str) for each in references):
+            if isinstance(references, str) or not all(
+                isinstance(reference, str) for reference in references
+            ):
                 raise ArgumentTypeError(
                     f"the references of sentence {number:,} must be a list of strings, not "
                     f"{given(references)}"
@@ -226,7 +228,9 @@ def measure(translations: Translations) -> TranslationFigures:
     settings = translations.settings
     bleu, bleu_signature = corpus_figure(bleu_metric(settings), translations)
     chrf, chrf_signature = corpus_figure(chrf_metric(settings), translations)
-    others: dict[str, Any] = {name: each.value for name, each in _of_edits(translations).items()}
+    others: dict[str, Any] = {
+        name: edit_metric.value for name, edit_metric in _of_edits(translations).items()
+    }
     return TranslationFigures(
         len(translations.hypotheses),
         sum(map(len, translations.references)),
@@ -256,7 +260,7 @@ def _of_edits(translations: Translations) -> dict[str, CountedMetric]:
     words = []
     for references in translations.references:
         words.append(list(map(translations.words, references)))
-    is_exact = [found in expected for found, expected in zip(found_words, words, strict=True)]
+    is_exact = [written in expected for written, expected in zip(found_words, words, strict=True)]
     by_word = error_counts(words, found_words)
 
     # The symbols of a spelled line are its words, and its one word is the line.
@@ -334,7 +338,7 @@ def bleu_measure(translations: Translations) -> CountedMetric:
     rows = []
     pairs = zip(translations.hypotheses, translations.references, strict=True)
     for hypothesis, references in pairs:
-        score = metric.corpus_score([hypothesis], [[each] for each in references])
+        score = metric.corpus_score([hypothesis], [[reference] for reference in references])
         length_by_order = [score.ref_len] + [0] * (BLEU_ORDER - 1)
         rows.append([score.counts, score.totals, length_by_order])
     return CountedMetric(_by_order(rows), bleu)
@@ -347,7 +351,8 @@ def chrf_measure(translations: Translations) -> CountedMetric:
     for hypothesis, references in pairs:
         # Of several references, the one with the highest chrF counts.
         candidates = [
-            _matches(hypothesis, each, translations.settings.lowercase) for each in references
+            _matches(hypothesis, reference, translations.settings.lowercase)
+            for reference in references
         ]
         best = 0
         if len(candidates) > 1:
@@ -388,11 +393,11 @@ def _matches(hypothesis: str, reference: str, lowercase: bool) -> list[list[int]
         hypothesis, reference = hypothesis.lower(), reference.lower()
     matching, of_hypothesis, of_reference = [], [], []
     for order in range(1, CHRF_ORDER + 1):
-        found = extract_char_ngrams(hypothesis, order)
+        written = extract_char_ngrams(hypothesis, order)
         expected = extract_char_ngrams(reference, order)
-        matching.append((found & expected).total())
+        matching.append((written & expected).total())
         # Like sacrebleu, leave out an order that the reference is too short for.
-        of_hypothesis.append(found.total() if expected else 0)
+        of_hypothesis.append(written.total() if expected else 0)
         of_reference.append(expected.total())
     return [matching, of_hypothesis, of_reference]
 
