@@ -91,7 +91,10 @@ def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
     lm_settings = _model(name, DECODER)
     assert isinstance(lm_settings, NetworkSettings)
     if lm_settings.output_layer != "softmax":
-        why = f"it is output_layer = {lm_settings.output_layer}; that of an encoder-decoder is softmax"
+        why = (
+            f"it is output_layer = {lm_settings.output_layer}; that of an encoder-decoder is "
+            "softmax"
+        )
         raise UsageError(
             f"{DECODER} {name}: its output layer does not fit",
             why,

@@ -109,7 +109,7 @@ class Judge:
     def __call__(self, documents: Documents) -> Verdicts:
         """Sort documents into groups."""
         spelled = bool(self.rule.languages)
-        scored = [document_scores(each, documents, spelled) for each in self.models.values()]
+        scored = [document_scores(model, documents, spelled) for model in self.models.values()]
         if self.rule.languages:
             group_D, perplexity_D = self._by_language(scored)
         else:
@@ -186,10 +186,10 @@ def check_languages(models: Mapping[str, LanguageModel]) -> None:
             )
         case = "kept" if tokenizer.keeps_case else "lowered"
         readings[name] = f"case {case}, {tokenizer.rewriting or 'nothing rewritten'}"
-    for (one, its), (other, others) in itertools.pairwise(readings.items()):
-        if its != others:
+    for (label, settings), (next_label, next_settings) in itertools.pairwise(readings.items()):
+        if settings != next_settings:
             raise UsageError(
                 "the models read text differently",
-                f"{one}: {its}; {other}: {others}",
+                f"{label}: {settings}; {next_label}: {next_settings}",
                 "train them with the same tokenizer options",
             )

@@ -56,8 +56,8 @@ class TextFilter:
         texts, is_one = self._texts(row)
         kept = [self.rule.groups.index(name) for name in self.rule.kept]
         group_D = Judge(self.models, self.rule)(Documents.of_texts(texts, "replace")).group_D
-        found = np.isin(group_D, kept).tolist()
-        return found[0] if is_one else found
+        is_kept = np.isin(group_D, kept).tolist()
+        return is_kept[0] if is_one else is_kept
 
     def columns(self, row: Row | str) -> dict[str, object]:
         """Return the columns that `rnnlm filter` adds, for `dataset.map(keep.columns)`: the
@@ -85,10 +85,10 @@ class TextFilter:
         is_one = isinstance(value, str) or is_gap(value)
         if not is_one and not isinstance(value, Sequence):
             raise TextError(f"column {self.column!r} holds {given(value)}, not text")
-        texts = [None if is_gap(each) else each for each in ([value] if is_one else value)]
-        for each in texts:
-            if each is not None and not isinstance(each, str):
-                raise TextError(f"column {self.column!r} holds {given(each)}, not text")
+        texts = [None if is_gap(text) else text for text in ([value] if is_one else value)]
+        for text in texts:
+            if text is not None and not isinstance(text, str):
+                raise TextError(f"column {self.column!r} holds {given(text)}, not text")
         return texts, is_one
 
 
@@ -138,6 +138,6 @@ def filter(
         language_column=language_column,
     )
     rule = rule_of(settings, languages, cutoffs is not None)
-    loaded = {label: language_model_of(each) for label, each in models.items()}
+    loaded = {label: language_model_of(model) for label, model in models.items()}
     Judge(loaded, rule)  # which checks that they fit
     return TextFilter(loaded, rule, column, perplexity_column)

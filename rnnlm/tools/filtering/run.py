@@ -180,19 +180,19 @@ def _check_request(request: FilterRequest) -> None:
 def _by_name(sources: Iterable[str]) -> dict[str, str]:
     """Return the paths of shards by their names; refuse two of one name, as their results would be
     one file."""
-    found: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for source in sources:
         name = Path(source).name
-        if name in found:
+        if name in paths:
             raise UsageError(
                 f"two files are called {name}",
-                f"{found[name]} and {source}",
+                f"{paths[name]} and {source}",
                 "filter them into different folders, or rename one",
             )
         if not journals.is_plain(name):
             raise UsageError(f"{name} cannot be the name of a filtered file", hint="rename it")
-        found[name] = source
-    return found
+        paths[name] = source
+    return paths
 
 
 def _absolute(name: str) -> str:
@@ -206,12 +206,12 @@ def _identity(
     request: FilterRequest, references: list[str], models: Iterable[NamedModel]
 ) -> dict[str, str]:
     """Return what must be the same for the work to be resumed, by name."""
-    found = {}
-    for each in models:
-        found[f"model {each.label}".strip()] = each.fingerprint
-    found |= settings_identity(request.settings, request.text)
-    found["column"] = in_one_spelling(request.column)
-    return found | text_signatures(references, "reference")
+    identity = {}
+    for model in models:
+        identity[f"model {model.label}".strip()] = model.fingerprint
+    identity |= settings_identity(request.settings, request.text)
+    identity["column"] = in_one_spelling(request.column)
+    return identity | text_signatures(references, "reference")
 
 
 # ---- Events.
@@ -434,16 +434,16 @@ def _filter(job: FilterJob, state: FilterState, began: float) -> Iterator[Event]
 
     # Shards end in any order. A notice that several of them give is shown once.
     text_bytes = 0
-    told: set[str] = set()
+    sent_notices: set[str] = set()
     names = {source: name for name, source in job.shards.items()}
     filtered = functools.partial(filter_shard, folder=str(job.request.output))
     for source, counts in _results(job, filtered, job.work, sources(), len(left)):
         name = names[source]
         state.finish(name, job.signatures[name], counts)
         for message in counts.notices:
-            if message not in told:
+            if message not in sent_notices:
                 notice(message)
-                told.add(message)
+                sent_notices.add(message)
         done_bytes += sizes[name]
         text_bytes += counts.text_bytes
         seconds = time.perf_counter() - began
@@ -461,9 +461,9 @@ def _filtered(
     names = (*rule.groups, OUTSIDE, EMPTY)
     documents: Counter[str] = Counter()
     words: Counter[str] = Counter()
-    for each in state.done.values():
-        documents.update(dict(zip(names, each.documents, strict=True)))
-        words.update(dict(zip(names, each.words, strict=True)))
+    for entry in state.done.values():
+        documents.update(dict(zip(names, entry.documents, strict=True)))
+        words.update(dict(zip(names, entry.words, strict=True)))
     total = documents.total()
     groups = []
     for name in names:
@@ -473,7 +473,7 @@ def _filtered(
         share = documents[name] / total if total else None
         is_kept = name in rule.kept
         groups.append(DocumentGroup(name, documents[name], words[name], share, is_kept))
-    text_bytes = sum(each.text_bytes for each in now)
+    text_bytes = sum(entry.text_bytes for entry in now)
     borders = state.borders
     return FilterFinished(
         output=str(job.request.output),

@@ -271,8 +271,8 @@ class JsonShard(InputShard):
     def _decoder(self, first_row: str, where: str) -> Callable[[str, str], str | None]:
         """Return a function that takes the text out of a row. The first row decides on the
         column."""
-        found = list(_json_object(first_row, where))
-        column = text_column(found, (), where, self.reading.column)
+        keys = list(_json_object(first_row, where))
+        column = text_column(keys, (), where, self.reading.column)
         if column in self.reading.added:
             raise column_taken(where, column)
 
@@ -319,14 +319,14 @@ def _decoder_of(names: Sequence[str]) -> Callable[[str], Sequence[object]]:
 def _json_object(row: str, where: str) -> dict[str, object]:
     """Return the columns of a row. Raise TextError where it is no JSON object."""
     try:
-        found = tables.json_value(row)
+        row_object = tables.json_value(row)
     except (ValueError, RecursionError) as error:
         raise TextError(
             f"{where}: not JSON", str(error), "write one JSON object per line"
         ) from None
-    if not isinstance(found, dict):
+    if not isinstance(row_object, dict):
         raise TextError(f"{where}: not a JSON object", hint="write one JSON object per line")
-    return found
+    return row_object
 
 
 def _text_in(value: object, where: str, column: str, errors: str) -> str | None:
@@ -360,17 +360,17 @@ class TableChunk(DocumentChunk):
         import pyarrow
 
         try:
-            found = self.table.take(pyarrow.array(numbers))
+            chosen_rows = self.table.take(pyarrow.array(numbers))
         except pyarrow.ArrowNotImplementedError:
             # Arrow takes rows of some types as slices alone.
             runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
             slices = [self.table.slice(run[0], len(run)) for run in runs]
-            found = pyarrow.concat_tables(slices)
+            chosen_rows = pyarrow.concat_tables(slices)
         for name, values in columns.items():
             taken = [values[number] for number in numbers.tolist()]
             kind = type_of(values)
-            found = found.append_column(name, pyarrow.array(taken, kind))
-        return found
+            chosen_rows = chosen_rows.append_column(name, pyarrow.array(taken, kind))
+        return chosen_rows
 
 
 def type_of(values: Sequence[float | str | None]) -> str:
@@ -416,8 +416,8 @@ class ParquetShard(InputShard):
     def _column(self, file: "pyarrow.parquet.ParquetFile") -> str:
         """Return the column of the text."""
         names = list(file.schema_arrow.names)
-        asked = self.reading.column
-        column = text_column(names, (), self.source, asked)
+        given_column = self.reading.column
+        column = text_column(names, (), self.source, given_column)
         for name in self.reading.added:
             if name in names:
                 raise column_taken(self.source, name)

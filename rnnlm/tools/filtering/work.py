@@ -85,7 +85,7 @@ def filter_shard(work: FilterSetup, source: str, folder: str) -> ShardCounts:
     text_bytes = 0
     outputs: dict[str, ShardOutput] = {}
     names: dict[str, str] = {}
-    with _collecting_notices() as told, contextlib.ExitStack() as files:
+    with _collecting_notices() as notices, contextlib.ExitStack() as files:
         for chunk, verdicts in _judged(shard.chunks(), judge, work):
             documents += np.bincount(verdicts.group_D, minlength=groups)
             words += np.bincount(verdicts.group_D, verdicts.words_D, minlength=groups)
@@ -116,7 +116,7 @@ def filter_shard(work: FilterSetup, source: str, folder: str) -> ShardCounts:
         words=tuple(words.astype(int).tolist()),
         text_bytes=text_bytes,
         seconds=time.perf_counter() - began,
-        notices=tuple(told),
+        notices=tuple(notices),
     )
 
 
@@ -160,17 +160,22 @@ def _judged(
 @contextlib.contextmanager
 def _collecting_notices() -> Iterator[list[str]]:
     """Collect the notices of this context: a worker cannot show them."""
-    told: list[str] = []
+    messages: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RnnlmWarning)
-        yield told
-    told += [str(each.message) for each in caught if issubclass(each.category, RnnlmWarning)]
+        yield messages
+    messages += [
+        str(warning.message) for warning in caught if issubclass(warning.category, RnnlmWarning)
+    ]
 
 
 def _models(work: FilterSetup) -> dict[str, LanguageModel]:
     """Return the models of a run, by language."""
     loaded = load_all(work.models, work.device)
-    return {model.label: its for model, its in zip(work.models, loaded, strict=True)}
+    return {
+        model.label: language_model
+        for model, language_model in zip(work.models, loaded, strict=True)
+    }
 
 
 @functools.lru_cache(maxsize=1)
@@ -182,11 +187,11 @@ def load_all(models: tuple[NamedModel, ...], device: str) -> tuple[LanguageModel
 
 def _load(named: NamedModel, device: str) -> LanguageModel:
     model = loading.scoring_model_of(named.name, device)
-    found = loading.fingerprint_in_signature(model)
-    if found != named.fingerprint:
+    fingerprint = loading.fingerprint_in_signature(model)
+    if fingerprint != named.fingerprint:
         raise ModelError(
             f"a worker finds another model in {named.name}",
-            f"its fingerprint is {found} there, {named.fingerprint} here",
+            f"its fingerprint is {fingerprint} there, {named.fingerprint} here",
             "all workers must see the same folder; it must not change while they work",
         )
     return model

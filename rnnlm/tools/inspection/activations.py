@@ -94,12 +94,12 @@ class Activations(Inspection):
     @property
     def verdict(self) -> str:
         """Where each function saturates, and what ten in a row leave of a gradient."""
-        said = []
-        for each in self.curves:
-            at_most = f"ten in a row leave at most {each.longest_chain:.2g} of a gradient"
-            said.append(f"{each.name} {_places(each)}; {at_most}.")
+        sentences = []
+        for curve in self.curves:
+            at_most = f"ten in a row leave at most {curve.longest_chain:.2g} of a gradient"
+            sentences.append(f"{curve.name} {_places(curve)}; {at_most}.")
         rule = f"Saturated: the derivative is below {self.share:.3g} of its maximum."
-        return "\n".join([rule, *said])
+        return "\n".join([rule, *sentences])
 
     def tables(self) -> Sequence[Table]:
         """Return where each function saturates; values and derivatives at some places."""
@@ -108,34 +108,34 @@ class Activations(Inspection):
             "ten in a row",
         )  # fmt: skip
         rows = []
-        for each in self.curves:
-            ends = (each.below, each.above)
-            rows.append((each.name, each.largest, *ends, each.longest_chain))
+        for curve in self.curves:
+            ends = (curve.below, curve.above)
+            rows.append((curve.name, curve.largest, *ends, curve.longest_chain))
         tables = [Table(heads, tuple(rows))]
 
         # Some of the places: of the whole range if it has few numbers.
         places = np.linspace(0, GRID - 1, SHOWN).round().astype(int)
         names, columns = ["a"], [self.curves[0].a_N[places].tolist()]
-        for each in self.curves:
-            names += [each.name, f"{each.name}'"]
-            columns += [each.value_N[places].tolist(), each.slope_N[places].tolist()]
+        for curve in self.curves:
+            names += [curve.name, f"{curve.name}'"]
+            columns += [curve.value_N[places].tolist(), curve.slope_N[places].tolist()]
         values = tuple(zip(*columns, strict=True))
         return [*tables, Table(tuple(names), values, "Values f(a) and derivatives f'(a)")]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all curves in JSON's types."""
         curves = []
-        for each in self.curves:
+        for curve in self.curves:
             curves.append(
                 {
-                    "activation": each.name,
-                    "largest_derivative": each.largest,
-                    "saturated_below": each.below,
-                    "saturated_above": each.above,
-                    "ten_in_a_row": each.longest_chain,
-                    "a": each.a_N,
-                    "values": each.value_N,
-                    "derivatives": each.slope_N,
+                    "activation": curve.name,
+                    "largest_derivative": curve.largest,
+                    "saturated_below": curve.below,
+                    "saturated_above": curve.above,
+                    "ten_in_a_row": curve.longest_chain,
+                    "a": curve.a_N,
+                    "values": curve.value_N,
+                    "derivatives": curve.slope_N,
                 }
             )
         shown: dict[str, Any] = to_builtins({"share": self.share, "activations": curves})
@@ -146,14 +146,14 @@ class Activations(Inspection):
         across = min(_PER_ROW, len(self.curves))
         down = -(-len(self.curves) // across)
         labels = []
-        for number, each in enumerate(self.curves):
+        for number, curve in enumerate(self.curves):
             beside = "value, slope" if number % across == 0 else ""
-            labels.append((f"{each.name}: {_short_places(each)}", "input a", beside))
+            labels.append((f"{curve.name}: {_short_places(curve)}", "input a", beside))
         width, height = plotting.WIDEST * across / _PER_ROW, 0.9 + 2.4 * down
         heading = f"Grey: saturated, with a slope below {self.share:.3g} of its maximum"
         figure, panels = plotting.new_panels(labels, width, height, across, axes, heading)
-        for each, panel in zip(self.curves, panels, strict=True):
-            _draw(panel, each)
+        for curve, panel in zip(self.curves, panels, strict=True):
+            _draw(panel, curve)
         plotting.legend_below(figure, panels[0])
         return figure
 
@@ -188,10 +188,10 @@ def _short_places(curve: ActivationCurve) -> str:
     """Say so in a title."""
     if curve.below is not None and curve.above == -curve.below:
         return f"saturated beyond \u00b1{curve.above:.3g}"
-    said = _places(curve).replace("saturates", "saturated")
+    summary = _places(curve).replace("saturates", "saturated")
     if curve.below is not None and curve.above is None:
-        said = f"saturated below {curve.below:.3g}"
-    return plotting.with_minus(said)
+        summary = f"saturated below {curve.below:.3g}"
+    return plotting.with_minus(summary)
 
 
 def inspect_activations(

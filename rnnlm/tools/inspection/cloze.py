@@ -170,23 +170,23 @@ def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeS
             ranks.append(rank)
             likeliest.append(words)
     else:
-        for item, each in zip(items, scored, strict=True):
-            words = [found.word for found in each.next_words[0]]
+        for item, sentence_score in zip(items, scored, strict=True):
+            words = [next_word.word for next_word in sentence_score.next_words[0]]
             ranks.append(_place(model, item.answer, words))
             likeliest.append(words[:NAMED])
 
     # An answer that is not in the vocabulary, or that the tokenizer splits into several words, has
     # neither rank nor surprisal.
     rivals = _rivals(model, items)
-    found = []
-    for place, (item, each) in enumerate(zip(items, scored, strict=True)):
+    cloze_scores = []
+    for place, (item, sentence_score) in enumerate(zip(items, scored, strict=True)):
         more = (rivals.get(place), tuple(likeliest[place]))
-        if _is_unknown(each):
-            found.append(ClozeScore(item, None, None, True, *more))
+        if _is_unknown(sentence_score):
+            cloze_scores.append(ClozeScore(item, None, None, True, *more))
         else:
-            bits = each.word_scores[0].surprisal_bits
-            found.append(ClozeScore(item, ranks[place], bits, False, *more))
-    return found
+            bits = sentence_score.word_scores[0].surprisal_bits
+            cloze_scores.append(ClozeScore(item, ranks[place], bits, False, *more))
+    return cloze_scores
 
 
 def _is_unknown(scored: SentenceScore) -> bool:
@@ -206,11 +206,11 @@ def _rivals(model: LanguageModel, items: Sequence[ClozeItem]) -> dict[int, float
         return {}
     settings = SentenceScoring(words=True, eos=False, split="tokens", given=contexts)
     scored = score_sentences(model, words, settings)
-    found = {}
-    for place, each in zip(places, scored, strict=True):
-        if not _is_unknown(each):
-            found[place] = each.word_scores[0].surprisal_bits
-    return found
+    bits_by_place = {}
+    for place, sentence_score in zip(places, scored, strict=True):
+        if not _is_unknown(sentence_score):
+            bits_by_place[place] = sentence_score.word_scores[0].surprisal_bits
+    return bits_by_place
 
 
 def _ranks(model: LanguageModel, items: Sequence[ClozeItem]) -> Iterator[tuple[int, list[str]]]:
@@ -230,14 +230,14 @@ def _ranks(model: LanguageModel, items: Sequence[ClozeItem]) -> Iterator[tuple[i
         check_scores(logprob_MV.max(axis=1))
         for logprob_V, id in zip(logprob_MV, encoded.ids[at_M], strict=True):
             best = np.argsort(-logprob_V, kind="stable")[:NAMED]
-            yield _rank(logprob_V, int(id)), [symbols[each] for each in best]
+            yield _rank(logprob_V, int(id)), [symbols[token] for token in best]
 
 
 def _rank(logprob_V: np.ndarray, id: int) -> int:
     if id >= len(logprob_V):  # a word that is only spelled
         return len(logprob_V)
-    its = logprob_V[id]
-    return 1 + int((logprob_V > its).sum()) + int((logprob_V[:id] == its).sum())
+    logprob = logprob_V[id]
+    return 1 + int((logprob_V > logprob).sum()) + int((logprob_V[:id] == logprob).sum())
 
 
 def _place(model: LanguageModel, answer: str, words: Sequence[str]) -> int | None:
@@ -312,31 +312,31 @@ def figures_of(scores: Sequence[ClozeScore]) -> tuple[ClozeFigures, ...]:
     groups = [(ALL, ALL, list(scores))]
 
     # By distance, in fixed ranges.
-    placed = [(each, each.item.distance) for each in scores if each.item.distance is not None]
+    placed = [(score, score.item.distance) for score in scores if score.item.distance is not None]
     for low, high in DISTANCES:
         farthest = math.inf if high is None else high
-        its = [each for each, distance in placed if low <= distance <= farthest]
-        groups.append((DISTANCE, f"{low}-{high}" if high else f"{low}+", its))
+        chosen = [score for score, distance in placed if low <= distance <= farthest]
+        groups.append((DISTANCE, f"{low}-{high}" if high else f"{low}+", chosen))
 
     # By kind, in the order of the file.
     by_kind: dict[str, list[ClozeScore]] = {}
-    for each in scores:
-        if each.item.kind is not None:
-            by_kind.setdefault(each.item.kind, []).append(each)
-    groups += [(KIND, kind, its) for kind, its in by_kind.items()]
-    return tuple(_figures(by, group, its) for by, group, its in groups if its)
+    for score in scores:
+        if score.item.kind is not None:
+            by_kind.setdefault(score.item.kind, []).append(score)
+    groups += [(KIND, kind, chosen) for kind, chosen in by_kind.items()]
+    return tuple(_figures(by, group, chosen) for by, group, chosen in groups if chosen)
 
 
 def _figures(by: str, group: str, scores: Sequence[ClozeScore]) -> ClozeFigures:
-    ranks = np.array([np.inf if each.rank is None else each.rank for each in scores])
+    ranks = np.array([np.inf if score.rank is None else score.rank for score in scores])
     middle = [(len(ranks) - 1) // 2, len(ranks) // 2]
     median = float(np.sort(ranks)[middle].mean())
-    bits = [each.surprisal_bits for each in scores if each.surprisal_bits is not None]
+    bits = [score.surprisal_bits for score in scores if score.surprisal_bits is not None]
     return ClozeFigures(
         by,
         group,
         items=len(scores),
-        unknown=sum(each.unknown for each in scores),
+        unknown=sum(score.unknown for score in scores),
         accuracy=tuple(_share(ranks, first) for first in FIRST),
         median_rank=median if np.isfinite(median) else None,
         mean_bits=float(np.mean(bits)) if bits else None,
@@ -346,9 +346,9 @@ def _figures(by: str, group: str, scores: Sequence[ClozeScore]) -> ClozeFigures:
 def _share(ranks: np.ndarray, first: int) -> Share:
     from scipy.stats import binomtest
 
-    found = int((ranks <= first).sum())
-    bounds = binomtest(found, len(ranks)).proportion_ci(LEVEL, method="wilson")
-    return Share(first, found / len(ranks), float(bounds.low), float(bounds.high))
+    hits = int((ranks <= first).sum())
+    bounds = binomtest(hits, len(ranks)).proportion_ci(LEVEL, method="wilson")
+    return Share(first, hits / len(ranks), float(bounds.low), float(bounds.high))
 
 
 @dataclass(frozen=True, repr=False)
@@ -383,27 +383,33 @@ class Cloze(Inspection):
 
     def _rows(self) -> Iterator[tuple[object, ...]]:
         for model in self.models:
-            for each in model.figures:
-                row: list[object] = [model.model, each.by, each.group, each.items, each.unknown]
-                for share in each.accuracy:
+            for figures in model.figures:
+                row: list[object] = [
+                    model.model,
+                    figures.by,
+                    figures.group,
+                    figures.items,
+                    figures.unknown,
+                ]
+                for share in figures.accuracy:
                     row += [share.share, share.low, share.high]
-                yield (*row, each.median_rank, each.mean_bits)
+                yield (*row, figures.median_rank, figures.mean_bits)
 
     def _rows_of_items(self) -> Iterator[tuple[object, ...]]:
         for model in self.models:
-            for each in model.scores:
-                its = each.item
-                before = _end_of(its.context)
-                answer = (its.answer, each.rank, each.surprisal_bits)
-                rival = (its.rival, each.rival_bits)
-                expected = " ".join(each.likeliest)
-                yield model.model, its.kind, its.distance, before, *answer, *rival, expected
+            for score in model.scores:
+                item = score.item
+                before = _end_of(item.context)
+                answer = (item.answer, score.rank, score.surprisal_bits)
+                rival = (item.rival, score.rival_bits)
+                expected = " ".join(score.likeliest)
+                yield model.model, item.kind, item.distance, before, *answer, *rival, expected
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results in JSON's types. It has every item, whether tables do or not."""
-        found = super().to_dict()
-        del found["with_items"]
-        return found
+        content = super().to_dict()
+        del content["with_items"]
+        return content
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the share of answers among the first ten (full lines) and ranked first (dashed),
@@ -417,7 +423,7 @@ class Cloze(Inspection):
 
         # A colour for each model, with two lines: among the first ten words, and the first one.
         for by, panel in zip(groupings, panels, strict=True):
-            groups = list(dict.fromkeys(row.group for each in self.models for row in each.by(by)))
+            groups = list(dict.fromkeys(row.group for model in self.models for row in model.by(by)))
             series = itertools.product(enumerate(self.models), (-1, 0))
             last = 2 * len(self.models) - 1
             for place, ((number, model), which) in enumerate(series):
@@ -429,7 +435,7 @@ class Cloze(Inspection):
                     which=which,
                     groups=groups,
                     shift=shift,
-                    its=plotting.series_style(number),
+                    style=plotting.series_style(number),
                 )
             rotation = 90 if by == KIND else 0
             panel.set_xticks(range(len(groups)), groups, rotation=rotation, parse_math=False)
@@ -441,52 +447,54 @@ class Cloze(Inspection):
 
 def _draw(
     axes: "Axes", model: ModelCloze, by: str, which: int, groups: Sequence[str], shift: float,
-    its: plotting.SeriesStyle,
+    style: plotting.SeriesStyle,
 ) -> None:  # fmt: skip
     """Draw one share of each of the `groups` with its interval. Only distances, which have an
     order, are joined by lines. shift: how far beside the places of the groups."""
-    said, line = "the likeliest", "--"
+    label, line = "the likeliest", "--"
     if which:
-        said, line = f"among the {FIRST[-1]} likeliest", "-"
+        label, line = f"among the {FIRST[-1]} likeliest", "-"
     figures = model.by(by)
-    shares = [each.accuracy[which] for each in figures]
-    share_N, bars_2N = plotting.with_bars([(each.share, each.low, each.high) for each in shares])
+    shares = [group_figures.accuracy[which] for group_figures in figures]
+    share_N, bars_2N = plotting.with_bars(
+        [(share.share, share.low, share.high) for share in shares]
+    )
     axes.errorbar(
-        [groups.index(each.group) + shift for each in figures],
+        [groups.index(group_figures.group) + shift for group_figures in figures],
         share_N,
         bars_2N,
-        color=its.colour,
-        marker=its.marker,
+        color=style.colour,
+        marker=style.marker,
         capsize=3,
         linestyle=line if by == DISTANCE else "",
         fillstyle="full" if which else "none",
-        label=f"{plotting.short_name(model.model)}, {said}",
+        label=f"{plotting.short_name(model.model)}, {label}",
     )
 
 
 def _sentence(model: ModelCloze) -> str:
     (whole,) = model.by(ALL)
     first, ten = whole.accuracy[0], whole.accuracy[-1]
-    said = (
+    top_one = (
         f"{first.share:.0%} of {whole.items:,} answers are its likeliest word (95 % "
         f"interval {first.low:.0%} to {first.high:.0%})"
     )
     among = f"{ten.share:.0%} are among its {ten.first} likeliest ({ten.low:.0%} to {ten.high:.0%})"
-    return f"{model.model}: {said}, and {among}.{_by_distance(model.by(DISTANCE))}"
+    return f"{model.model}: {top_one}, and {among}.{_by_distance(model.by(DISTANCE))}"
 
 
 def _against_rivals(model: ModelCloze) -> str:
     """Say how many answers are likelier than their rivals, of all and of each kind."""
     by_kind: dict[str, list[bool]] = {}
-    for each in model.scores:
-        if each.beats_rival is not None:
-            by_kind.setdefault(each.item.kind or "", []).append(each.beats_rival)
+    for score in model.scores:
+        if score.beats_rival is not None:
+            by_kind.setdefault(score.item.kind or "", []).append(score.beats_rival)
     if not by_kind:
         return ""
     right, count = sum(map(sum, by_kind.values())), sum(map(len, by_kind.values()))
-    said = f"{model.model}: {right} of {count} answers are likelier than their rivals"
-    parts = [f"{kind} {sum(its)} of {len(its)}" for kind, its in by_kind.items() if kind]
-    return f"{said}: {', '.join(parts)}." if len(parts) > 1 else f"{said}."
+    summary = f"{model.model}: {right} of {count} answers are likelier than their rivals"
+    parts = [f"{kind} {sum(wins)} of {len(wins)}" for kind, wins in by_kind.items() if kind]
+    return f"{summary}: {', '.join(parts)}." if len(parts) > 1 else f"{summary}."
 
 
 def _end_of(context: str) -> str:
@@ -532,7 +540,7 @@ def _change(near: ClozeFigures, far: ClozeFigures, which: int) -> str:
 
 
 def _unknown(model: ModelCloze) -> str:
-    unknown = [each.item.answer for each in model.scores if each.unknown]
+    unknown = [score.item.answer for score in model.scores if score.unknown]
     if not unknown:
         return ""
     are = "answers are not in its vocabulary and count"
@@ -577,9 +585,9 @@ def inspect_cloze(
     if str(source) in BUNDLED and not Path(source).exists():
         source = corpora.part("english", f"{source}.tsv")
     read = read_items(source)
-    found = []
+    inspected = []
     for subject in load_models_for("cloze", models, device):
         scores = score_items(subject.model, read)
-        found.append(ModelCloze(subject.name, figures_of(scores), tuple(scores)))
+        inspected.append(ModelCloze(subject.name, figures_of(scores), tuple(scores)))
     name = Path(source).name if Path(source).parent == corpora.FOLDER / "english" else str(source)
-    return Cloze(name, tuple(found), items)
+    return Cloze(name, tuple(inspected), items)

@@ -82,10 +82,10 @@ class Inspection(Records, Result):
             raise UsageError(
                 f"there is no table {which}", f"there are {len(tables)}, numbered from 0"
             )
-        for each in tables:
-            if each.title == which:
-                return each
-        titles = [each.title for each in tables if each.title]
+        for table in tables:
+            if table.title == which:
+                return table
+        titles = [table.title for table in tables if table.title]
         raise UsageError(f"there is no table {which!r}", hint=nearest(which, titles))
 
     def printed(self) -> Iterator[Part]:
@@ -241,10 +241,10 @@ def check_applies(what: str, name: str, task: str, kind: str) -> None:
         return
     model = f"a model of kind {kind}" if kinds else learned.singular
     taken = []
-    for each in registry.all_tasks():
-        kinds = registry.kinds_with(what, each.name)
+    for known_task in registry.all_tasks():
+        kinds = registry.kinds_with(what, known_task.name)
         if kinds:
-            taken.append(f"{each.singular}: {', '.join(kinds)}")
+            taken.append(f"{known_task.singular}: {', '.join(kinds)}")
     raise UsageError(
         f"inspect {what} has nothing to show for {name}",
         f"{model} has no {LACKS[what]}",

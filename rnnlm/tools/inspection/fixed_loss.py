@@ -57,7 +57,9 @@ def _of_labels(
     targets are their labels: of words, or of whole texts."""
     words_E = np.diff(examples.words_encoded.word_offsets)
     chosen_B, device = _first(words_E, tokens), _device(network)
-    inputs = tuple(_wide(each) for each in batch_tensors(examples.words_encoded, chosen_B, device))
+    inputs = tuple(
+        _wide(tensor) for tensor in batch_tensors(examples.words_encoded, chosen_B, device)
+    )
     labels = label_tensors(examples, chosen_B, device)
     if model.codec.word_columns:
         count = int(words_E[chosen_B].sum())

@@ -94,7 +94,7 @@ class LayerActivity:
             "rewritten": _rounded(self.rewritten_T),
             "changed": _rounded(self.changed_T),
             "gates": {name: _rounded(values) for name, values in self.gates.items()},
-            "activations": [each.to_dict() for each in self.activations],
+            "activations": [activation.to_dict() for activation in self.activations],
             "units": self.units,
         }
 
@@ -124,7 +124,7 @@ def activity_of(
         hidden_TH,
         cell_TH,
         gates,
-        rewritten_T=layer.given_up({name: each.mean(axis=1) for name, each in gates.items()}),
+        rewritten_T=layer.given_up({name: values.mean(axis=1) for name, values in gates.items()}),
         changed_T=changed(state_TH, is_backward=traced.name.endswith(BACKWARD)),
         activations=tuple(statistics),
         units=tuple(units) or most_varied(state_TH, unit_count),
@@ -195,10 +195,11 @@ class GatesInspection(Inspection):
     def verdict(self) -> str:
         """How much of its state each layer rewrites, and how much of its activations is
         saturated."""
-        said = [
-            f"{each.name} {self._state_changes(each)}; {_saturation(each)}" for each in self.layers
+        parts = [
+            f"{layer.name} {self._state_changes(layer)}; {_saturation(layer)}"
+            for layer in self.layers
         ]
-        return f"{self.model}: {'; '.join(said)}."
+        return f"{self.model}: {'; '.join(parts)}."
 
     def _state_changes(self, layer: LayerActivity) -> str:
         """Say what becomes of the state of a layer."""
@@ -246,18 +247,20 @@ class GatesInspection(Inspection):
             heads.append("median" if quantile == 0.5 else f"{100 * quantile:g} %")
         rows = []
         for layer in self.layers:
-            for each in layer.activations:
-                saturated = (each.below, each.above)
-                slopes = (each.derivative_mean, *each.derivative_quantiles)
-                rows.append((layer.name, each.gate, each.activation, *saturated, *slopes))
+            for statistics in layer.activations:
+                saturated = (statistics.below, statistics.above)
+                slopes = (statistics.derivative_mean, *statistics.derivative_quantiles)
+                rows.append(
+                    (layer.name, statistics.gate, statistics.activation, *saturated, *slopes)
+                )
         return [by_token, Table(tuple(heads), tuple(rows), ACTIVATIONS)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values of all units."""
-        found: dict[str, Any] = to_builtins(
-            vars(self) | {"layers": [each.to_dict() for each in self.layers]}
+        content: dict[str, Any] = to_builtins(
+            vars(self) | {"layers": [layer.to_dict() for layer in self.layers]}
         )
-        return found
+        return content
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw heat maps of the chosen units, a row for each layer."""
@@ -287,9 +290,9 @@ def inspect_gates(
     if unit_count < 1:
         raise UsageError(f"unit_count = {unit_count} is not valid: draw at least one unit")
     sentence = checked_sentence(sentence)
-    [found] = load_models_for("gates", (model,), device)
-    line = found.model.trace_line(sentence)
-    layers = named_layers(found.model.network)
+    [inspected] = load_models_for("gates", (model,), device)
+    line = inspected.model.trace_line(sentence)
+    layers = named_layers(inspected.model.network)
 
     # Refuse units that a layer does not have.
     for traced in line.layers:
@@ -306,23 +309,25 @@ def inspect_gates(
     for traced in line.layers:
         activities.append(activity_of(traced, layers[traced.name], units, unit_count))
     tokens = tuple(line.tokens)
-    return GatesInspection(found.name, found.task, found.kind, tokens, tuple(activities))
+    return GatesInspection(
+        inspected.name, inspected.task, inspected.kind, tokens, tuple(activities)
+    )
 
 
 def _saturation(layer: LayerActivity) -> str:
     """Name the activation of a layer that is saturated most often, or the derivatives of those
     that cannot be."""
     bounded = []
-    for each in layer.activations:
-        if each.above is not None and each.below is not None:
-            bounded.append((each.above + each.below, each))
+    for stats in layer.activations:
+        if stats.above is not None and stats.below is not None:
+            bounded.append((stats.above + stats.below, stats))
     if not bounded:
-        said = []
-        for each in layer.activations:
-            said.append(
-                f"the mean derivative of its {each.activation} is {each.derivative_mean:.2g}"
+        derivatives = []
+        for stats in layer.activations:
+            derivatives.append(
+                f"the mean derivative of its {stats.activation} is {stats.derivative_mean:.2g}"
             )
-        return ", ".join(said)
+        return ", ".join(derivatives)
 
     saturated, most = max(bounded, key=lambda pair: pair[0])
     if not saturated:
@@ -390,7 +395,7 @@ def draw(
     units_beside = round(map_inches / INCHES_PER_LABEL)
     drawn = list(itertools.chain.from_iterable(rows))
     for number, (place, panel) in enumerate(zip(places, drawn, strict=True)):
-        _, values_TH, units, colours, (lowest, highest), said = panel
+        _, values_TH, units, colours, (lowest, highest), quantity = panel
         values_UT = values_TH[:, list(units)].T
         is_last = number >= len(drawn) - columns
         below = words_below if is_last else 0
@@ -404,7 +409,7 @@ def draw(
             colours,
             lowest=lowest,
             highest=highest,
-            label=said,
+            label=quantity,
             most=below,
             most_down=units_beside,
         )
@@ -419,13 +424,13 @@ def _said_of_units(layers: Sequence[LayerActivity]) -> str:
         shown.add(len(layer.units))
         has_all &= len(layer.units) == state_TH.shape[1]
         is_varied &= layer.units == most_varied(state_TH, len(layer.units))
-    each = " of each layer" if len(layers) > 1 else ""
+    of_each = " of each layer" if len(layers) > 1 else ""
     if has_all:
-        return f"all{each}"
+        return f"all{of_each}"
     if not is_varied:
-        return f"those chosen{each}"
+        return f"those chosen{of_each}"
     counts = f"{min(shown)}" if len(shown) == 1 else f"up to {max(shown)}"
-    return f"the {counts}{each} whose state varies most"
+    return f"the {counts}{of_each} whose state varies most"
 
 
 def _panels(layer: LayerActivity) -> list[Panel]:
@@ -434,23 +439,23 @@ def _panels(layer: LayerActivity) -> list[Panel]:
     states = {"hidden": layer.hidden_TH}
     if layer.cell_TH is not None:
         states["cell"] = layer.cell_TH
-    found: list[Panel] = []
+    panels: list[Panel] = []
     for name, values in states.items():
         largest = robust_highest(np.abs(values[:, list(layer.units)])) or 1.0
         title, limits = f"{layer.name}, {name}", (-largest, largest)
-        found.append((title, values, layer.units, SIGNED, limits, "value"))
+        panels.append((title, values, layer.units, SIGNED, limits, "value"))
 
     # Gates have a fixed range. Odd rounds of a Mogrifier gate its input, which has other units.
     for name, values in layer.gates.items():
         title, units = f"{layer.name}, {name}", layer.units
-        colours, limits, said = SHARES, (0.0, 1.0), GATE
+        colours, limits, quantity = SHARES, (0.0, 1.0), GATE
         if name == "candidate":
-            colours, limits, said = SIGNED, (-1.0, 1.0), "value"
+            colours, limits, quantity = SIGNED, (-1.0, 1.0), "value"
         if name.startswith("round"):
-            limits, said = (0.0, 2.0), "factor"
+            limits, quantity = (0.0, 2.0), "factor"
             is_of_input = int(name.split()[1]) % 2 == 1
             title += ", of the input" if is_of_input else ", of hidden"
             if is_of_input:
                 units = most_varied(values, len(layer.units))
-        found.append((title, values, units, colours, limits, said))
-    return found
+        panels.append((title, values, units, colours, limits, quantity))
+    return panels

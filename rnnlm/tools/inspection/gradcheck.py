@@ -86,17 +86,17 @@ class CheckedMatrix:
     @property
     def worst(self) -> CheckedWeight:
         """The weight whose gradient differs most from its quotient."""
-        return max(self.weights, key=lambda each: (not each.agrees(), each.difference))
+        return max(self.weights, key=lambda weight: (not weight.agrees(), weight.difference))
 
     @property
     def zeros(self) -> int:
         """How many of the weights have a gradient of exactly zero."""
-        return sum(each.gradient == 0 for each in self.weights)
+        return sum(weight.gradient == 0 for weight in self.weights)
 
     @property
     def largest(self) -> CheckedWeight:
         """The weight with the largest gradient."""
-        return max(self.weights, key=lambda each: abs(each.gradient))
+        return max(self.weights, key=lambda weight: abs(weight.gradient))
 
     def label(self, weight: CheckedWeight) -> str:
         """Name a weight by its matrix and its place."""
@@ -109,7 +109,7 @@ class CheckedMatrix:
             "shape": self.shape,
             "zero_gradients": self.zeros,
             "largest_difference": self.worst.difference,
-            "weights": [each.to_dict() for each in self.weights],
+            "weights": [weight.to_dict() for weight in self.weights],
         }
 
 
@@ -129,8 +129,8 @@ def check(
     if it agrees: f has corners (ReLU), and across a corner the quotient is wrong.
     """
     parameters = dict(network.named_parameters())
-    found = torch.autograd.grad(loss(), list(parameters.values()), allow_unused=True)
-    for (name, parameter), gradient in zip(parameters.items(), found, strict=True):
+    gradients = torch.autograd.grad(loss(), list(parameters.values()), allow_unused=True)
+    for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
         if gradient is None:
             gradient = torch.zeros_like(parameter)
         gradient_N = gradient.flatten().cpu().numpy()
@@ -223,7 +223,7 @@ class GradientCheck(Inspection):
     @property
     def is_right(self) -> bool:
         """Whether all gradients equal their difference quotients."""
-        return all(each.worst.agrees() for each in self.matrices)
+        return all(matrix.worst.agrees() for matrix in self.matrices)
 
     @property
     def worked(self) -> tuple[CheckedMatrix, CheckedWeight]:
@@ -232,14 +232,16 @@ class GradientCheck(Inspection):
         if not self.is_right:
             matrix = max(self.matrices, key=_badness)
             return matrix, matrix.worst
-        recurrent = [each for each in self.matrices if "weight_hh" in each.name] or self.matrices
-        matrix = max(recurrent, key=lambda each: abs(each.largest.gradient))
+        recurrent = [
+            matrix for matrix in self.matrices if "weight_hh" in matrix.name
+        ] or self.matrices
+        matrix = max(recurrent, key=lambda matrix: abs(matrix.largest.gradient))
         return matrix, matrix.largest
 
     @property
     def verdict(self) -> str:
         """Whether the backward pass is right, and where it is worst."""
-        weights = list(itertools.chain.from_iterable(each.weights for each in self.matrices))
+        weights = list(itertools.chain.from_iterable(matrix.weights for matrix in self.matrices))
         worst = max(self.matrices, key=_badness)
         where = f"{worst.worst.difference:.2g} at {worst.label(worst.worst)}"
         zeros = sum(matrix.zeros for matrix in self.matrices)
@@ -270,10 +272,12 @@ class GradientCheck(Inspection):
             "largest relative difference",
         )
         rows = []
-        for each in self.matrices:
-            shape = " x ".join(map(str, each.shape))
-            gradient, difference = each.largest.gradient, each.worst.difference
-            rows.append((each.name, shape, len(each.weights), each.zeros, gradient, difference))
+        for checked in self.matrices:
+            shape = " x ".join(map(str, checked.shape))
+            gradient, difference = checked.largest.gradient, checked.worst.difference
+            rows.append(
+                (checked.name, shape, len(checked.weights), checked.zeros, gradient, difference)
+            )
 
         matrix, weight = self.worked
         worked = {name: format(value, form) for name, (value, form) in _steps(weight).items()}
@@ -286,7 +290,7 @@ class GradientCheck(Inspection):
     def to_dict(self) -> dict[str, Any]:
         """Return all weights that were checked, in JSON's types."""
         matrix, weight = self.worked
-        found = {
+        content = {
             "model": self.model,
             "loss_nats": self.loss_nats,
             "targets": self.targets,
@@ -295,7 +299,7 @@ class GradientCheck(Inspection):
             "matrices": list(map(CheckedMatrix.to_dict, self.matrices)),
             "worked": {"matrix": matrix.name} | weight.to_dict(),
         }
-        shown: dict[str, Any] = to_builtins(found)
+        shown: dict[str, Any] = to_builtins(content)
         return shown
 
     def to_rows(self, table: int | str = 0) -> list[Row]:
@@ -317,11 +321,11 @@ class GradientCheck(Inspection):
         figure, axes = plotting.new_figure(title, label, "", height=height, axes=axes)
         style: dict[str, Any] = {"marker": "o", "markersize": 4, "linestyle": "none"}
         style |= {"color": plotting.COLOURS[0], "label": "a weight"}
-        for row, each in enumerate(self.matrices):
-            shown = [max(weight.difference, SMALLEST_SHOWN) for weight in each.weights]
+        for row, matrix in enumerate(self.matrices):
+            shown = [max(weight.difference, SMALLEST_SHOWN) for weight in matrix.weights]
             axes.plot(shown, [row] * len(shown), **style)
         axes.axvline(TOLERANCE, color=plotting.COLOURS[1], label="tolerance")
-        axes.set_yticks(range(len(self.matrices)), [each.name for each in self.matrices])
+        axes.set_yticks(range(len(self.matrices)), [matrix.name for matrix in self.matrices])
         axes.invert_yaxis()
         plotting.log_x(axes)
         plotting.legend_below(figure, axes)
@@ -366,8 +370,8 @@ def inspect_gradcheck(
     data = _bundled(checked) if text is None else text
     loss = loss_of(checked, data, tokens, seed)
     random = np.random.default_rng(seed)
-    found = tuple(check(loss.network, loss, weights, step, random))
-    return GradientCheck(checked.name, loss().item(), loss.targets, found)
+    matrices = tuple(check(loss.network, loss, weights, step, random))
+    return GradientCheck(checked.name, loss().item(), loss.targets, matrices)
 
 
 def _bundled(subject: InspectedModel) -> Data:

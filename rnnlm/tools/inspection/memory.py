@@ -115,13 +115,15 @@ def _score(model: LanguageModel, places: Places, length: int, arrange: Arrange) 
     no row is padded."""
     length_P = np.minimum(places.inputs_P, length)
     logprob_P = np.empty(len(length_P))
-    for its in np.unique(length_P).tolist():
-        rows_R = np.flatnonzero(length_P == its)
-        at_once = max(1, model.call_tokens // its)
+    for length_of_block in np.unique(length_P).tolist():
+        rows_R = np.flatnonzero(length_P == length_of_block)
+        at_once = max(1, model.call_tokens // length_of_block)
         for block in arrays.blocks(len(rows_R), at_once):
             rows_B = rows_R[block]
             at_B = places.at_P[rows_B]
-            inputs_BT = places.stream_N[at_B[:, None] + np.arange(1 - its, 1)].astype(np.int64)
+            inputs_BT = places.stream_N[at_B[:, None] + np.arange(1 - length_of_block, 1)].astype(
+                np.int64
+            )
             target_B = places.ids_N[at_B].astype(np.int64)
             logprob_P[rows_B] = _last(model, arrange(inputs_BT, rows_B), target_B)
     return logprob_P
@@ -284,11 +286,11 @@ class MemoryInspection(Inspection):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results in JSON's types, with what follows from those of each model."""
-        found = super().to_dict()
-        for stored, model in zip(found["models"], self.models, strict=True):
+        content = super().to_dict()
+        for stored, model in zip(content["models"], self.models, strict=True):
             stored["effective_context"] = model.effective_context
             stored["ordered_context"] = model.ordered_context
-        return found
+        return content
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw perplexity by k, both ways, side by side."""
@@ -450,11 +452,11 @@ def inspect_memory(
     if len(looked_at) > 1 and read.tokenizer is None:
         read = TextInMemory.read(read, progress)  # standard input is read once
     drawn = positions, window, seed
-    found = []
+    remembered = []
     for subject in looked_at:
-        its_progress = prefixed(progress, subject.name)
-        found.append(_memory(subject, read, context, drawn, its_progress))
-    return MemoryInspection(tuple(found), context, window, seed)
+        model_progress = prefixed(progress, subject.name)
+        remembered.append(_memory(subject, read, context, drawn, model_progress))
+    return MemoryInspection(tuple(remembered), context, window, seed)
 
 
 def _check(positions: int, window: int, context: str) -> None:

@@ -50,21 +50,23 @@ class Neighbours(Inspection):
     @property
     def verdict(self) -> str:
         """Which word is nearest, and how that compares with chance."""
-        said = []
-        for word, its in zip(self.words, self.neighbours, strict=True):
-            nearest = its[0]
-            said.append(f'"{word}" lies nearest to "{nearest.word}" (cosine {nearest.cosine:.2f})')
+        sentences = []
+        for word, nearest_words in zip(self.words, self.neighbours, strict=True):
+            nearest = nearest_words[0]
+            sentences.append(
+                f'"{word}" lies nearest to "{nearest.word}" (cosine {nearest.cosine:.2f})'
+            )
         chance = (
             f"{self.random_mean:.2f} on average (standard deviation {self.random_deviation:.2f})"
         )
-        return f"{'; '.join(said)}. The cosine of two words drawn at random is {chance}."
+        return f"{'; '.join(sentences)}. The cosine of two words drawn at random is {chance}."
 
     def tables(self) -> Sequence[Table]:
         """Return the neighbours of each word, the nearest first."""
         rows = []
-        for word, its in zip(self.words, self.neighbours, strict=True):
-            for rank, each in enumerate(its, start=1):
-                rows.append((word, rank, each.word, each.cosine))
+        for word, nearest_words in zip(self.words, self.neighbours, strict=True):
+            for rank, neighbour in enumerate(nearest_words, start=1):
+                rows.append((word, rank, neighbour.word, neighbour.cosine))
         return [Table(("word", "rank", "neighbour", "cosine"), tuple(rows), self.source)]
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
@@ -80,9 +82,11 @@ class Neighbours(Inspection):
         heading = f"{HEADING} ({briefly(self.source)})"
         figure, panels = plotting.new_panels(labels, width, height, across, axes, heading=heading)
         style: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.2}
-        cosines = [each.cosine for its in self.neighbours for each in its]
-        for panel, its in zip(panels, self.neighbours, strict=True):
-            draw_cosines(panel, its)
+        cosines = [
+            neighbour.cosine for nearest_words in self.neighbours for neighbour in nearest_words
+        ]
+        for panel, nearest_words in zip(panels, self.neighbours, strict=True):
+            draw_cosines(panel, nearest_words)
             panel.axvline(self.random_mean, label="two random words (mean)", **style)
             panel.set_xlim(min(0, *cosines), 1.05 * max(0, self.random_mean, *cosines) or 1)
         plotting.legend_below(figure, *panels)
@@ -106,11 +110,11 @@ def inspect_neighbours(
     if not words or count < 1:
         raise UsageError("nothing to look up", "ask for at least one word and one neighbour")
     rows = list(map(known.number, words))
-    found = []
+    neighbours = []
     for row in rows:
         nearest = known.nearest(known.unit_VE[row], count, [row])
-        found.append(tuple(Neighbour(*each) for each in nearest))
-    if not all(found):
+        neighbours.append(tuple(Neighbour(*word_and_cosine) for word_and_cosine in nearest))
+    if not all(neighbours):
         raise UsageError(f"{known.source}: there are no other words")
 
     # The mean cosine of pairs of random words shows how high a cosine must be to mean anything.
@@ -120,15 +124,19 @@ def inspect_neighbours(
     cosine_N = np.einsum("ne,ne->n", known.unit_VE[first_N], known.unit_VE[second_N])
     chance = cosine_N[first_N != second_N].astype(np.float64)
     mean, deviation = float(chance.mean()), float(chance.std())
-    return Neighbours(described(known), tuple(words), tuple(found), mean, deviation)
+    return Neighbours(described(known), tuple(words), tuple(neighbours), mean, deviation)
 
 
-def draw_cosines(axes: "Axes", its: Sequence[Neighbour]) -> None:
+def draw_cosines(axes: "Axes", neighbours: Sequence[Neighbour]) -> None:
     """Draw a bar for each word, the first one on top."""
-    names = [plotting.short_name(each.word, 20) for each in its]
-    axes.barh(range(len(its)), [each.cosine for each in its], color=plotting.COLOURS[0])
+    names = [plotting.short_name(neighbour.word, 20) for neighbour in neighbours]
+    axes.barh(
+        range(len(neighbours)),
+        [neighbour.cosine for neighbour in neighbours],
+        color=plotting.COLOURS[0],
+    )
     axes.grid(visible=False, axis="y")
-    axes.set_yticks(range(len(its)), names, parse_math=False)
+    axes.set_yticks(range(len(neighbours)), names, parse_math=False)
     axes.invert_yaxis()
 
 
@@ -152,31 +160,31 @@ class Analogy(Inspection):
     def verdict(self) -> str:
         """The first answer, and what it would be if none of the three words were left out."""
         first, *others = self.answers
-        said = (
+        text = (
             f'{self.a} - {self.b} + {self.c} is nearest to "{first.word}" (cosine '
             f"{first.cosine:.2f})"
         )
         if others:
-            said += f', ahead of "{others[0].word}" ({others[0].cosine:.2f})'
+            text += f', ahead of "{others[0].word}" ({others[0].cosine:.2f})'
         if self.unfiltered.word == first.word:
-            return f"{said}; no question word is nearer."
+            return f"{text}; no question word is nearer."
         return (
-            f'{said}, once the three words of the question are left out: "{self.unfiltered.word}" '
+            f'{text}, once the three words of the question are left out: "{self.unfiltered.word}" '
             f"is nearer ({self.unfiltered.cosine:.2f})."
         )
 
     def tables(self) -> Sequence[Table]:
         """Return the answers, the best first."""
         rows = []
-        for rank, each in enumerate(self.answers, start=1):
-            rows.append((rank, each.word, each.cosine))
+        for rank, answer in enumerate(self.answers, start=1):
+            rows.append((rank, answer.word, answer.cosine))
         title = f"{self.a} - {self.b} + {self.c}; {self.source}"
         return [Table(("rank", "word", "cosine"), tuple(rows), title)]
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the cosines of the answers as bars."""
-        asked = f"{self.a} \u2212 {self.b} + {self.c}"
-        title = f"The words nearest to {asked} ({briefly(self.source)})"
+        question = f"{self.a} \u2212 {self.b} + {self.c}"
+        title = f"The words nearest to {question} ({briefly(self.source)})"
         height = 1 + 0.25 * len(self.answers)
         figure, panel = plotting.new_figure(title, "cosine", "", height=height, axes=axes)
         draw_cosines(panel, self.answers)
@@ -205,7 +213,9 @@ def inspect_analogy(
         )
     a, b, c = map(known.number, words)
     target_E = known.unit_VE[a] - known.unit_VE[b] + known.unit_VE[c]
-    answers = tuple(Neighbour(*each) for each in known.nearest(target_E, count, [a, b, c]))
+    answers = tuple(
+        Neighbour(*word_and_cosine) for word_and_cosine in known.nearest(target_E, count, [a, b, c])
+    )
     if not answers:
         raise UsageError(f"{known.source}: there are no other words")
     unfiltered = Neighbour(*known.nearest(target_E, 1)[0])

@@ -133,8 +133,8 @@ def _minimum(
         return nll + penalty, gradient_KX.ravel().numpy()
 
     options = {"maxiter": ITERATIONS, "gtol": 1e-4}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
-    parameters: np.ndarray = found.x
+    optimum = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    parameters: np.ndarray = optimum.x
     return parameters
 
 
@@ -191,7 +191,7 @@ def read_items(
     """
     random = np.random.default_rng(seed)
     settings: dict[str, Any] = {"scheme": "none", **(reading or {})}
-    train_file, test_files = data, [fspath(each) for each in test_data]
+    train_file, test_files = data, [fspath(file) for file in test_data]
 
     # A bundled corpus knows its files and what is labelled in it.
     bundled = None if Path(data).is_file() else corpora.labelled(data)
@@ -210,8 +210,8 @@ def read_items(
     else:
         order = random.permutation(len(examples))
         count = round(len(examples) * TEST_SHARE)
-        held_out = tuple(train.examples[each] for each in sorted(order[:count]))
-        examples = tuple(train.examples[each] for each in sorted(order[count:]))
+        held_out = tuple(train.examples[number] for number in sorted(order[:count]))
+        examples = tuple(train.examples[number] for number in sorted(order[count:]))
     if not examples or not held_out:
         raise UsageError(
             f"{data} has too few sentences",
@@ -221,12 +221,12 @@ def read_items(
 
     # Draw from a part that is too large.
     parts, drawn = {}, {}
-    for name, each in (("train", examples), ("test", held_out)):
-        parts[name] = _items(each, level)
+    for name, part in (("train", examples), ("test", held_out)):
+        parts[name] = _items(part, level)
         items = len(parts[name].labels)
         if items > most:
             drawn[name] = items
-            parts[name] = _items(_draw_examples(each, level, most, random), level)
+            parts[name] = _items(_draw_examples(part, level, most, random), level)
     found_column = (train.word_columns or train.text_columns)[0]
     return ProbeData(data, found_column, level, parts["train"], parts["test"], drawn)
 
@@ -272,11 +272,11 @@ def _items(examples: Sequence[Example], level: Level) -> LabelledItems:
     """Collect the labels of examples, with the numbers of their sentences."""
     labels: list[str] = []
     counts = []
-    for each in examples:
-        its = each.word_labels[0] if level == "word" else each.text_labels[:1]
-        labels += its
-        counts.append(len(its))
-    texts = tuple(each.words for each in examples)
+    for example in examples:
+        item_labels = example.word_labels[0] if level == "word" else example.text_labels[:1]
+        labels += item_labels
+        counts.append(len(item_labels))
+    texts = tuple(example.words for example in examples)
     return LabelledItems(texts, tuple(labels), np.repeat(np.arange(len(examples)), counts))
 
 
@@ -286,10 +286,10 @@ def _draw_examples(
     """Draw sentences at random, with at most `most` items together but at least one sentence;
     return them in their order."""
     order = random.permutation(len(examples))
-    counts = [len(examples[each].words) if level == "word" else 1 for each in order]
+    counts = [len(examples[number].words) if level == "word" else 1 for number in order]
     fitting = int(np.searchsorted(np.cumsum(counts), most, side="right"))
     chosen = sorted(order[: max(1, fitting)])
-    return [examples[each] for each in chosen]
+    return [examples[number] for number in chosen]
 
 
 # ---- The results of probes: how well the vectors of each layer predict the labels, compared with
@@ -356,7 +356,7 @@ class ProbeInspection(Inspection):
         gain = "no layer is better than they are"
         if self.gain is not None:
             gain = f"{_points(self.gain)} than from the embeddings"
-        found = (
+        sentence = (
             f"{self.column} is predicted best from {_called(best.layer)} of {self.model}: "
             f"{best.accuracy.estimate:.1%} of the test "
             f"{self.level}s are right ({self.majority:.1%} with the most frequent label alone), "
@@ -364,13 +364,13 @@ class ProbeInspection(Inspection):
             f"{_points(self.over_untrained)} than from an untrained network"
         )
         if best.selectivity is None:
-            return f"{found}."
-        return f"{found}; {self._of_control(best.selectivity)}"
+            return f"{sentence}."
+        return f"{sentence}; {self._of_control(best.selectivity)}"
 
     def _of_control(self, selectivity: Interval) -> str:
         """Say whether the selectivity of the best layer supports what it knows."""
         size, low, high = (
-            100 * each for each in (selectivity.estimate, selectivity.low, selectivity.high)
+            100 * bound for bound in (selectivity.estimate, selectivity.low, selectivity.high)
         )
         points = f"the selectivity, {size:.1f} points,"
         if selectivity.low <= 0:
@@ -403,10 +403,10 @@ class ProbeInspection(Inspection):
             "selectivity", "selectivity low", "selectivity high",
         )  # fmt: skip
         rows: list[tuple[object, ...]] = []
-        for each in self.probes:
-            probed = (each.network, each.layer, each.width, each.l2)
-            control = _percent_of(each.control_accuracy)
-            rows.append((*probed, *_percent(each.accuracy), control, *_percent(each.selectivity)))
+        for probe in self.probes:
+            probed = (probe.network, probe.layer, probe.width, probe.l2)
+            control = _percent_of(probe.control_accuracy)
+            rows.append((*probed, *_percent(probe.accuracy), control, *_percent(probe.selectivity)))
 
         # Baselines have an accuracy, but neither vectors nor an interval.
         baselines = {"most frequent label": self.majority}
@@ -422,15 +422,18 @@ class ProbeInspection(Inspection):
 
         title = f"How well each layer of {plotting.short_name(self.model)} predicts {self.column}"
         figure, axes = plotting.new_figure(title, "layer", "accuracy on test data (%)", axes=axes)
-        layers = list(dict.fromkeys(each.layer for each in self.probes))
+        layers = list(dict.fromkeys(probe.layer for probe in self.probes))
         for network, marker in ((TRAINED, "o"), (UNTRAINED, "s")):
-            its = [each for each in self.probes if each.network == network]
-            places = [layers.index(each.layer) for each in its]
+            network_probes = [probe for probe in self.probes if probe.network == network]
+            places = [layers.index(probe.layer) for probe in network_probes]
 
             # The accuracies, with their intervals.
-            found = [each.accuracy for each in its]
+            accuracies = [probe.accuracy for probe in network_probes]
             percent_N, bars_2N = plotting.with_bars(
-                [(100 * each.estimate, 100 * each.low, 100 * each.high) for each in found]
+                [
+                    (100 * accuracy.estimate, 100 * accuracy.low, 100 * accuracy.high)
+                    for accuracy in accuracies
+                ]
             )
             line = axes.errorbar(
                 places, percent_N, bars_2N, marker=marker, capsize=3, label=network
@@ -438,7 +441,7 @@ class ProbeInspection(Inspection):
 
             # The control, in the same colour.
             if self.level == "word":
-                controls = [100 * (each.control_accuracy or 0) for each in its]
+                controls = [100 * (probe.control_accuracy or 0) for probe in network_probes]
                 colour = line[0].get_color()
                 label = f"{network}, control"
                 axes.plot(places, controls, ":", marker=marker, color=colour, label=label)
@@ -452,8 +455,8 @@ class ProbeInspection(Inspection):
 
 def best_of(probes: Sequence[LayerProbe], network: str) -> LayerProbe:
     """Return the layer of a network with the highest accuracy, of equal ones the lowest."""
-    its = [each for each in probes if each.network == network]
-    return max(its, key=lambda each: each.accuracy.estimate)
+    network_probes = [probe for probe in probes if probe.network == network]
+    return max(network_probes, key=lambda probe: probe.accuracy.estimate)
 
 
 def _called(layer: str) -> str:
@@ -463,9 +466,9 @@ def _called(layer: str) -> str:
 
 
 def _selectivity(probes: Sequence[LayerProbe], layer: str) -> float | None:
-    for each in probes:
-        if (each.network, each.layer) == (TRAINED, layer) and each.selectivity is not None:
-            return each.selectivity.estimate
+    for probe in probes:
+        if (probe.network, probe.layer) == (TRAINED, layer) and probe.selectivity is not None:
+            return probe.selectivity.estimate
     return None
 
 
@@ -481,7 +484,7 @@ def _points(difference: Interval) -> str:
 def _percent(interval: Interval | None) -> tuple[float | None, ...]:
     if interval is None:
         return None, None, None
-    return tuple(100 * each for each in (interval.estimate, interval.low, interval.high))
+    return tuple(100 * bound for bound in (interval.estimate, interval.low, interval.high))
 
 
 def _percent_of(share: float | None) -> float | None:
@@ -546,7 +549,7 @@ def inspect_probe(
     (looked,) = load_models_for("probe", [model], device)
     if most_items < 1:
         raise UsageError("no items to probe with", f"most_items is {most_items}")
-    found = read_items(
+    probe_data = read_items(
         data=fspath(data),
         test_data=test_data,
         column=label_column,
@@ -555,14 +558,14 @@ def inspect_probe(
         seed=seed,
         reading=reading,
     )
-    coded = _CodedLabels.of(found, seed)
+    coded = _CodedLabels.of(probe_data, seed)
 
     # The same probes of the network as it is, and as it was before training.
     answers: list[_ProbeResult] = []
-    answers += _probe_layers(TRAINED, looked.model.layer_reader(), found, coded, progress)
+    answers += _probe_layers(TRAINED, looked.model.layer_reader(), probe_data, coded, progress)
     start = untrained(looked.model, seed)
-    answers += _probe_layers(UNTRAINED, start.layer_reader(), found, coded, progress)
-    return _inspection(looked.name, found, coded, answers, seed)
+    answers += _probe_layers(UNTRAINED, start.layer_reader(), probe_data, coded, progress)
+    return _inspection(looked.name, probe_data, coded, answers, seed)
 
 
 @dataclass(frozen=True)
@@ -587,8 +590,8 @@ class _CodedLabels:
                 "a probe needs several",
                 "choose another `label_column`",
             )
-        train_N = np.array([labels.get(each, -1) for each in data.train.labels])
-        test_N = np.array([labels.get(each, -1) for each in data.test.labels])
+        train_N = np.array([labels.get(label, -1) for label in data.train.labels])
+        test_N = np.array([labels.get(label, -1) for label in data.test.labels])
         if data.level == "text":
             return cls(len(labels), train_N, test_N, None, None)
 
@@ -615,8 +618,8 @@ def _probe_layers(
     seen: list[np.ndarray] = []
     for layer, train_NH, test_NH in zip(layers, train, test, strict=True):
         # Without a projection the features are those of the highest layer, which is done already.
-        alike = [each for each in seen if each.shape == test_NH.shape]
-        if any(np.allclose(each, test_NH, atol=1e-6) for each in alike):
+        alike = [features for features in seen if features.shape == test_NH.shape]
+        if any(np.allclose(features, test_NH, atol=1e-6) for features in alike):
             continue
         seen.append(test_NH)
 
@@ -654,20 +657,25 @@ def _inspection(
         return ratio_interval(np.bincount(sentences_N, values_N), items_S, seed=seed)
 
     probes = []
-    for each in answers:
+    for answer in answers:
         control, selectivity = None, None
-        if each.control_N is not None:
-            control = float(each.control_N.mean())
-            selectivity = interval(each.right_N.astype(float) - each.control_N)
+        if answer.control_N is not None:
+            control = float(answer.control_N.mean())
+            selectivity = interval(answer.right_N.astype(float) - answer.control_N)
         layer_probe = LayerProbe(
-            *each.probe_layer, each.width, each.l2, interval(each.right_N), control, selectivity
+            *answer.probe_layer,
+            answer.width,
+            answer.l2,
+            interval(answer.right_N),
+            control,
+            selectivity,
         )
         probes.append(layer_probe)
 
     # Compare the best layer with the embeddings, and with the best layer before training.
     best, start = _best(answers, TRAINED), _best(answers, UNTRAINED)
     right_N = best.right_N.astype(float)
-    embeddings = next(each for each in answers if each.probe_layer == (TRAINED, EMBEDDINGS))
+    embeddings = next(answer for answer in answers if answer.probe_layer == (TRAINED, EMBEDDINGS))
     gain = None if best is embeddings else interval(right_N - embeddings.right_N)
     over_untrained = interval(right_N - start.right_N)
 
@@ -695,8 +703,8 @@ def _inspection(
 
 
 def _best(answers: Sequence[_ProbeResult], network: str) -> _ProbeResult:
-    its = [each for each in answers if each.probe_layer[0] == network]
-    return max(its, key=lambda each: each.right_N.mean())
+    of_network = [answer for answer in answers if answer.probe_layer[0] == network]
+    return max(of_network, key=lambda answer: answer.right_N.mean())
 
 
 def _by_word(data: ProbeData, coded: _CodedLabels) -> float | None:
@@ -707,6 +715,6 @@ def _by_word(data: ProbeData, coded: _CodedLabels) -> float | None:
     counts: dict[str, Counter[int]] = {}
     for word, label in zip(data.train.words, coded.train_N.tolist(), strict=True):
         counts.setdefault(word, Counter())[label] += 1
-    usual = {word: its.most_common(1)[0][0] for word, its in counts.items()}
+    usual = {word: label_counts.most_common(1)[0][0] for word, label_counts in counts.items()}
     guessed_N = np.array([usual.get(word, 0) for word in data.test.words])
     return float((guessed_N == coded.test_N).mean())

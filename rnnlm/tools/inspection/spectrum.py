@@ -76,14 +76,14 @@ class SpectrumInspection(Inspection):
     @property
     def verdict(self) -> str:
         """A sentence for each model."""
-        return "\n".join(_sentence(model, own) for model, own in self.by_model().items())
+        return "\n".join(_sentence(model, matrices) for model, matrices in self.by_model().items())
 
     def by_model(self) -> dict[str, list[MatrixSpectrum]]:
         """Return the matrices of each model."""
-        found: dict[str, list[MatrixSpectrum]] = {}
-        for each in self.matrices:
-            found.setdefault(each.model, []).append(each)
-        return found
+        by_model: dict[str, list[MatrixSpectrum]] = {}
+        for matrix in self.matrices:
+            by_model.setdefault(matrix.model, []).append(matrix)
+        return by_model
 
     def tables(self) -> Sequence[Table]:
         """Return the spectra, and the norms of powers of the matrices that have them."""
@@ -98,13 +98,13 @@ class SpectrumInspection(Inspection):
         )
         rows: list[tuple[object, ...]] = []
         norms: list[tuple[object, ...]] = []
-        for each in self.matrices:
-            names = (each.model, each.layer, each.matrix)
-            shape = "{} x {}".format(*each.shape)
-            largest, smallest = float(each.singular_values[0]), float(each.singular_values[-1])
-            rows.append((*names, shape, each.spectral_radius, largest, smallest))
-            if each.power_norms:
-                norms.append((*names, *map(_finite, each.power_norms.values())))
+        for matrix in self.matrices:
+            names = (matrix.model, matrix.layer, matrix.matrix)
+            shape = "{} x {}".format(*matrix.shape)
+            largest, smallest = float(matrix.singular_values[0]), float(matrix.singular_values[-1])
+            rows.append((*names, shape, matrix.spectral_radius, largest, smallest))
+            if matrix.power_norms:
+                norms.append((*names, *map(_finite, matrix.power_norms.values())))
         power_columns = ("model", "layer", "matrix", *(f"k = {k}" for k in POWERS))
         return [
             Table(columns, tuple(rows), "Recurrent weights W"),
@@ -138,11 +138,11 @@ def inspect_spectrum(
         ModelError: there is no such model, or its weights are not finite.
     """
     given = load_models_for("spectrum", models, device)
-    found: list[MatrixSpectrum] = []
+    spectra: list[MatrixSpectrum] = []
     for subject in with_starts(given) if untrained else given:
         for matrix in recurrent_matrices(subject.model.network):
-            found.append(spectrum_of(matrix, subject.name))
-    return SpectrumInspection(tuple(found))
+            spectra.append(spectrum_of(matrix, subject.name))
+    return SpectrumInspection(tuple(spectra))
 
 
 def spectrum_of(matrix: RecurrentMatrix, model: str) -> MatrixSpectrum:
@@ -191,11 +191,11 @@ def _finite(value: float) -> float | None:
 
 def _sentence(model: str, matrices: Sequence[MatrixSpectrum]) -> str:
     """Say what the weights of a model imply for its gradients."""
-    maps = [each for each in matrices if each.power_norms]
-    largest = max(maps, key=lambda each: each.spectral_radius or 0.0)
+    maps = [matrix for matrix in matrices if matrix.power_norms]
+    largest = max(maps, key=lambda matrix: matrix.spectral_radius or 0.0)
     if largest.steepest is not None:
         return f"{model}: {'; '.join(map(_of_plain_layer, maps))}."
-    smallest = min(maps, key=lambda each: each.spectral_radius or 0.0)
+    smallest = min(maps, key=lambda matrix: matrix.spectral_radius or 0.0)
     between = (
         f"lies between {smallest.spectral_radius:.3g} ({smallest.name}) and "
         f"{largest.spectral_radius:.3g} ({largest.name})"
@@ -218,19 +218,19 @@ def _of_plain_layer(spectrum: MatrixSpectrum) -> str:
     kind, _, way = spectrum.matrix.partition(", ")
     weights = f"{kind} weights {way}".rstrip()
     course = "shrink" if radius < 1 else "do not shrink"
-    said = (
+    text = (
         f"in {spectrum.layer} powers of the {weights} {course}, as the spectral radius is "
         f"{radius:.3g}"
     )
     peak = max(spectrum.power_norms, key=spectrum.power_norms.__getitem__)
     if radius < 1 < spectrum.power_norms[peak]:
-        said += f", though the norm of W^k is {spectrum.power_norms[peak]:.3g} at k = {peak}"
+        text += f", though the norm of W^k is {spectrum.power_norms[peak]:.3g} at k = {peak}"
 
     # What the largest singular value implies for gradients, except where the state comes back
     # through an output layer, whose derivatives have no such bound.
     if spectrum.matrix == THROUGH_OUTPUT:
         return (
-            f"{said}; this holds near a hidden state of zeros, since the feedback depends on the "
+            f"{text}; this holds near a hidden state of zeros, since the feedback depends on the "
             "state"
         )
     largest = f"the largest singular value, {norm:.3g}, is"
@@ -238,5 +238,5 @@ def _of_plain_layer(spectrum: MatrixSpectrum) -> str:
     if bound != 1:
         limit = f"{bound:g}, one over the largest derivative of the activation"
     if norm < bound:
-        return f"{said}; gradients vanish, whatever it reads: {largest} below {limit}"
-    return f"{said}; whether gradients vanish depends on what it reads: {largest} not below {limit}"
+        return f"{text}; gradients vanish, whatever it reads: {largest} below {limit}"
+    return f"{text}; whether gradients vanish depends on what it reads: {largest} not below {limit}"

@@ -28,9 +28,9 @@ def draw(
     # The matrices of a layer share its panels.
     rows: dict[tuple[str, str], list[MatrixSpectrum]] = {}
     for model, matrices in by_model.items():
-        for each in matrices:
-            if each.power_norms:
-                rows.setdefault((model, each.layer), []).append(each)
+        for matrix in matrices:
+            if matrix.power_norms:
+                rows.setdefault((model, matrix.layer), []).append(matrix)
     labels = []
     for model, layer in rows:
         title = f"{plotting.short_name(model, LONGEST_TITLE - len(layer))}, {layer}"
@@ -40,7 +40,9 @@ def draw(
     row_inches = 2.9 if len(rows) == 1 else (plotting.TALLEST - 1.2) / 2
     height = 1.2 + row_inches * len(rows)
     figure, panels = plotting.new_panels(labels, plotting.WIDEST, height, 2, axes, heading=HEADING)
-    styles = plotting.series_styles(each.matrix for matrices in rows.values() for each in matrices)
+    styles = plotting.series_styles(
+        matrix.matrix for matrices in rows.values() for matrix in matrices
+    )
     for number, matrices in enumerate(rows.values()):
         _draw_plane(panels[2 * number], matrices, styles)
         _draw_powers(panels[2 * number + 1], matrices, styles)
@@ -56,12 +58,12 @@ def _draw_plane(
     # Above the eigenvalues, of which there may be hundreds inside.
     circle: dict[str, Any] = {"color": "black", "linewidth": 1.5, "zorder": 3}
     axes.plot(np.cos(turn), np.sin(turn), label="unit circle", **circle)
-    for each in matrices:
-        values = each.eigenvalues
+    for matrix in matrices:
+        values = matrix.eigenvalues
         assert values is not None
-        its = styles[each.matrix]
-        style: dict[str, Any] = {"markersize": 3, "alpha": 0.6, "color": its.colour}
-        axes.plot(values.real, values.imag, its.marker, label=each.matrix, **style)
+        matrix_style = styles[matrix.matrix]
+        style: dict[str, Any] = {"markersize": 3, "alpha": 0.6, "color": matrix_style.colour}
+        axes.plot(values.real, values.imag, matrix_style.marker, label=matrix.matrix, **style)
     axes.set_aspect("equal", adjustable="datalim")
 
 
@@ -70,11 +72,15 @@ def _draw_powers(
 ) -> None:
     """Draw the norms of powers, and a line where they neither grow nor shrink."""
     axes.axhline(0, color=plotting.REFERENCE, linewidth=1, linestyle=":", label="norm 1")
-    for each in matrices:
-        norms = each.power_norms
+    for matrix in matrices:
+        norms = matrix.power_norms
         powers = [k for k, norm in norms.items() if 0 < norm < math.inf]
         if powers:
-            its = styles[each.matrix]
-            style: dict[str, Any] = {"marker": its.marker, "markersize": 4, "color": its.colour}
+            matrix_style = styles[matrix.matrix]
+            style: dict[str, Any] = {
+                "marker": matrix_style.marker,
+                "markersize": 4,
+                "color": matrix_style.colour,
+            }
             logs = [math.log10(norms[k]) for k in powers]
-            axes.plot(powers, logs, linestyle=its.line, label=each.matrix, **style)
+            axes.plot(powers, logs, linestyle=matrix_style.line, label=matrix.matrix, **style)

@@ -99,19 +99,19 @@ class Lesson:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as it is written in a file."""
-        its = self.network
-        names = its.vocabulary
-        found: dict[str, Any] = to_builtins(
+        network = self.network
+        names = network.vocabulary
+        content: dict[str, Any] = to_builtins(
             {
                 "words": " ".join(names[word] for word in self.words_T),
                 "targets": " ".join(names[target] for target in self.targets),
-                "activation": its.activation.name,
-                **its.weights,
-                "initial": its.initial_H,
-                "vectors": dict(zip(names, its.vectors_VE, strict=True)),
+                "activation": network.activation.name,
+                **network.weights,
+                "initial": network.initial_H,
+                "vectors": dict(zip(names, network.vectors_VE, strict=True)),
             }
         )
-        return found
+        return content
 
 
 def read_lesson(
@@ -153,16 +153,16 @@ def _checked(name: str, content: Mapping[str, object]) -> Lesson:
         )
     words, targets = _words_and_targets(name, written)
     vocabulary, vectors_VE = _vectors(name, written, [*words, *targets])
-    its = _matrices(name, written, vectors_VE)
+    matrices = _matrices(name, written, vectors_VE)
     network = ElmanNetwork(
         vocabulary=tuple(vocabulary),
         vectors_VE=vectors_VE,
-        U_EH=its["U"],
-        W_HH=its["W"],
-        V_HV=its["V"],
-        b_H=its["b"],
-        c_V=its["c"],
-        initial_H=its["initial"],
+        U_EH=matrices["U"],
+        W_HH=matrices["W"],
+        V_HV=matrices["V"],
+        b_H=matrices["b"],
+        c_V=matrices["c"],
+        initial_H=matrices["initial"],
         activation=activation,
     )
     number = {word: place for place, word in enumerate(vocabulary)}
@@ -315,19 +315,19 @@ class Backward:
 
 def forward(lesson: Lesson) -> Forward:
     """Read the words."""
-    its = lesson.network
-    x_TE = its.vectors_VE[list(lesson.words_T)]
-    h_H = its.initial_H
+    network = lesson.network
+    x_TE = network.vectors_VE[list(lesson.words_T)]
+    h_H = network.initial_H
     before, sums, states = [], [], []
     for x_E in x_TE:
         before.append(h_H)
-        sums.append(x_E @ its.U_EH + h_H @ its.W_HH + its.b_H)
-        h_H = its.activation.function(sums[-1])
+        sums.append(x_E @ network.U_EH + h_H @ network.W_HH + network.b_H)
+        h_H = network.activation.function(sums[-1])
         states.append(h_H)
     h_TH = np.array(states)
 
     # The softmax, from which the largest sum is taken so that it does not overflow.
-    z_TV = h_TH @ its.V_HV + its.c_V
+    z_TV = h_TH @ network.V_HV + network.c_V
     z_TV = z_TV - z_TV.max(axis=1, keepdims=True)
     logy_TV = z_TV - np.log(np.exp(z_TV).sum(axis=1, keepdims=True))
     losses = -logy_TV[range(len(lesson.targets)), list(lesson.targets)]
@@ -336,21 +336,21 @@ def forward(lesson: Lesson) -> Forward:
 
 def backward(lesson: Lesson, read: Forward) -> Backward:
     """Go back through time, from the last word to the first."""
-    its = lesson.network
+    network = lesson.network
     words, predicted = len(read.h_TH), len(lesson.targets)
-    slope_TH = its.activation.derivative(read.h_TH)
+    slope_TH = network.activation.derivative(read.h_TH)
 
     # The losses' own gradients; a word without a target has none.
     dz_TV = np.zeros_like(read.y_TV)
     dz_TV[:predicted] = read.y_TV[:predicted]
     dz_TV[range(predicted), list(lesson.targets)] -= 1
-    own_TH = dz_TV @ its.V_HV.T
+    own_TH = dz_TV @ network.V_HV.T
 
     # What each state owes to the losses behind it.
     later_TH, da_TH = np.zeros_like(own_TH), np.zeros_like(own_TH)
     for t in reversed(range(words)):
         if t + 1 < words:
-            later_TH[t] = da_TH[t + 1] @ its.W_HH.T
+            later_TH[t] = da_TH[t + 1] @ network.W_HH.T
         da_TH[t] = (own_TH[t] + later_TH[t]) * slope_TH[t]
 
     # Each loss alone, on its way back.
@@ -359,7 +359,7 @@ def backward(lesson: Lesson, read: Forward) -> Backward:
         dh_H = own_TH[t]
         for k in reversed(range(t + 1)):
             reach_TT[t, k] = np.linalg.norm(dh_H)
-            dh_H = (dh_H * slope_TH[k]) @ its.W_HH.T
+            dh_H = (dh_H * slope_TH[k]) @ network.W_HH.T
 
     weights = {
         "U": read.x_TE.T @ da_TH,
@@ -374,10 +374,10 @@ def backward(lesson: Lesson, read: Forward) -> Backward:
 def stepped(lesson: Lesson, gradients: Mapping[str, np.ndarray], rate: float) -> Lesson:
     """Return the lesson after one step of gradient descent. Vectors of words and the initial state
     stay."""
-    its = lesson.network
-    moved = {name: weight - rate * gradients[name] for name, weight in its.weights.items()}
+    before = lesson.network
+    moved = {name: weight - rate * gradients[name] for name, weight in before.weights.items()}
     network = replace(
-        its, U_EH=moved["U"], W_HH=moved["W"], V_HV=moved["V"], b_H=moved["b"], c_V=moved["c"]
+        before, U_EH=moved["U"], W_HH=moved["W"], V_HV=moved["V"], b_H=moved["b"], c_V=moved["c"]
     )
     return replace(lesson, network=network)
 
@@ -428,7 +428,7 @@ class StepInspection(Inspection):
         of gradient descent gains."""
         count, choices = len(self.lesson.targets), len(self.lesson.network.vocabulary)
         guess = count * float(np.log(choices))
-        said = (
+        summary = (
             f"The loss of {plural(count, 'prediction')} is {self.loss_nats:.4g} nats; guessing "
             f"among {choices} words would give {guess:.4g}."
         )
@@ -439,20 +439,20 @@ class StepInspection(Inspection):
         )
         if last:
             back = plural(last, "word")
-            said += (
+            summary += (
                 f' Of the loss at "{self.words[last]}", a gradient of norm {near:.4g} arrives at '
                 f'its own state, and {far:.4g} at that of "{self.words[0]}", {back} before.'
             )
         change = "lowers" if self.loss_after < self.loss_nats else "does not lower"
         return (
-            f"{said} One step of gradient descent with rate {self.rate:g} {change} the loss: it "
+            f"{summary} One step of gradient descent with rate {self.rate:g} {change} the loss: it "
             f"is then {self.loss_after:.4g}."
         )
 
     def tables(self) -> Sequence[Table]:
         """Return the forward pass, the probabilities, the backward pass, how far each loss reaches,
         and the gradients of all weights."""
-        its, read, back = self.lesson.network, self.forward, self.backward
+        network, read, back = self.lesson.network, self.forward, self.backward
         steps = range(1, len(self.words) + 1)
         losses = [*read.losses.tolist(), *[None] * (len(self.words) - len(read.losses))]
 
@@ -461,7 +461,7 @@ class StepInspection(Inspection):
         for t, word in enumerate(self.words):
             target = self.targets[t]
             x_E, before_H = read.x_TE[t], read.before_TH[t]
-            products = (x_E @ its.U_EH, before_H @ its.W_HH, read.a_TH[t], read.h_TH[t])
+            products = (x_E @ network.U_EH, before_H @ network.W_HH, read.a_TH[t], read.h_TH[t])
             ends = (target or NOTHING, losses[t])
             rows.append((t + 1, word, *map(vector, (x_E, *products)), *ends))
         heads: tuple[str, ...] = ("step", "word", "x", "x U", "h' W", "a", "h", "target", "loss")
@@ -469,7 +469,7 @@ class StepInspection(Inspection):
 
         # What each word makes likely.
         rows = list(zip(steps, self.words, *read.y_TV.T.tolist(), strict=True))
-        tables.append(Table(("step", "word", *its.vocabulary), tuple(rows), PROBABILITIES))
+        tables.append(Table(("step", "word", *network.vocabulary), tuple(rows), PROBABILITIES))
 
         # Backward, a row for each word again.
         rows = []
@@ -489,7 +489,7 @@ class StepInspection(Inspection):
 
         # Every single weight, with its gradient.
         rows = []
-        for name, weight in its.weights.items():
+        for name, weight in network.weights.items():
             for place in np.ndindex(weight.shape):
                 label = f"{name}[{', '.join(str(index + 1) for index in place)}]"
                 rows.append((label, float(weight[place]), float(back.weights[name][place])))
@@ -518,7 +518,7 @@ class StepInspection(Inspection):
                     "loss_by_state": back.reach_TT[t, : t + 1] if has_target else None,
                 }
             )
-        found: dict[str, Any] = to_builtins(
+        content: dict[str, Any] = to_builtins(
             {
                 "lesson": self.lesson.to_dict(),
                 "vocabulary": self.lesson.network.vocabulary,
@@ -529,7 +529,7 @@ class StepInspection(Inspection):
                 "loss_after_nats": self.loss_after,
             }
         )
-        return found
+        return content
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw states, probabilities, losses, and how far each loss reaches back."""
@@ -543,8 +543,8 @@ class StepInspection(Inspection):
         figure, panels = plotting.new_panels(labels, height=5.25, columns=2, axes=axes)
         words = [plotting.short_name(word, 12) for word in self.words]
         predicted = len(self.lesson.targets)
-        its, read = self.lesson.network, self.forward
-        is_small = max(len(words), len(its.vocabulary), len(its.b_H)) <= WITH_NUMBERS
+        network, read = self.lesson.network, self.forward
+        is_small = max(len(words), len(network.vocabulary), len(network.b_H)) <= WITH_NUMBERS
         letters = sum(len(word) + 2 for word in words)
         style: dict[str, Any] = {
             "upright": letters <= LETTERS_ACROSS,
@@ -554,7 +554,7 @@ class StepInspection(Inspection):
         }
 
         # Colours of the state lie evenly about 0, so that white is 0.
-        units = [str(unit) for unit in range(1, len(its.b_H) + 1)]
+        units = [str(unit) for unit in range(1, len(network.b_H) + 1)]
         most = max(float(np.abs(read.h_TH).max()), 1e-9)
         draw_heat_map(
             axes=panels[0],
@@ -571,7 +571,7 @@ class StepInspection(Inspection):
             axes=panels[1],
             values_YX=read.y_TV.T,
             across=words,
-            down=its.vocabulary,
+            down=network.vocabulary,
             colours="cividis",
             lowest=0,
             highest=1,
@@ -588,12 +588,12 @@ class StepInspection(Inspection):
             panels[0].get_xticks(), names, rotation=angle, fontsize=plotting.SMALL,
             parse_math=False,
         )  # fmt: skip
-        guess = float(np.log(len(its.vocabulary)))
+        guess = float(np.log(len(network.vocabulary)))
         panels[2].axhline(guess, color=plotting.REFERENCE, linestyle="--")
         panels[2].set_xlim(-0.5, len(words) - 0.5)
         panels[2].set_ylim(0, 1.25 * max(guess, *read.losses.tolist()))
         panels[2].annotate(
-            f"dashed: guessing among {len(its.vocabulary)}", (0.02, 0.92),
+            f"dashed: guessing among {len(network.vocabulary)}", (0.02, 0.92),
             xycoords="axes fraction", color=plotting.REFERENCE, fontsize=plotting.SMALL,
         )  # fmt: skip
 
@@ -624,7 +624,7 @@ def _box(across: int, down: int) -> "Rectangle":
 
 def vector(values: np.ndarray) -> str:
     """Write a vector as on a blackboard, numbers with four digits."""
-    return f"({', '.join(f'{each + 0.0:.4g}' for each in values.tolist())})"
+    return f"({', '.join(f'{value + 0.0:.4g}' for value in values.tolist())})"
 
 
 def inspect_step(
@@ -653,7 +653,7 @@ def inspect_step(
         gradients = backward(read, states)
         after = forward(stepped(read, gradients.weights, rate))
     everything = [states.h_TH, states.losses, gradients.a_TH, *gradients.weights.values()]
-    if not all(np.isfinite(each).all() for each in everything):
+    if not all(np.isfinite(values).all() for values in everything):
         raise TextError(
             "the numbers of this network overflow",
             "states or gradients grow beyond all bounds",

@@ -90,8 +90,8 @@ def descend(
     met = []
     weight, bias = start
     for _ in range(updates + 1):
-        found = unit.error_and_gradient(np.array(weight), np.array(bias))
-        error, by_weight, by_bias = (float(value) for value in found)
+        error_and_slopes = unit.error_and_gradient(np.array(weight), np.array(bias))
+        error, by_weight, by_bias = (float(value) for value in error_and_slopes)
         norm = float(np.hypot(by_weight, by_bias))
         if not np.isfinite([weight, bias, error, norm]).all():
             break
@@ -135,19 +135,19 @@ class Surface(Inspection):
         """The largest gradient on the grid, and where each path ends."""
         weight, bias, highest = self.steepest
         typical = float(np.nanmedian(self.gradient_GG))
-        said = (
+        summary = (
             f"The norm of the gradient is at most {typical:.2g} on half of the grid, and "
             f"{highest:,.4g} at its largest, at w = {weight:.4g}, b = {bias:.4g}."
         )
-        for each in self.descents:
-            end = f"w = {each.weight_U[-1]:.4g}, b = {each.bias_U[-1]:.4g}"
-            errors = f"{each.error_U[-1]:.3g} (lowest on the way: {each.error_U.min():.3g})"
-            said += (
-                f" {each.name.capitalize()}, gradient descent meets gradients of up to "
-                f"{each.gradient_U.max():,.4g}, takes steps of up to {each.longest_step:.3g} and "
+        for path in self.descents:
+            end = f"w = {path.weight_U[-1]:.4g}, b = {path.bias_U[-1]:.4g}"
+            errors = f"{path.error_U[-1]:.3g} (lowest on the way: {path.error_U.min():.3g})"
+            summary += (
+                f" {path.name.capitalize()}, gradient path meets gradients of up to "
+                f"{path.gradient_U.max():,.4g}, takes steps of up to {path.longest_step:.3g} and "
                 f"ends at {end}, where the error is {errors}."
             )
-        return said
+        return summary
 
     def tables(self) -> Sequence[Table]:
         """Return a row for each path."""
@@ -156,29 +156,33 @@ class Surface(Inspection):
             "final error", "lowest error",
         )  # fmt: skip
         rows = []
-        for each in self.descents:
-            updates, largest = len(each.error_U) - 1, float(each.gradient_U.max())
-            end = (float(each.weight_U[-1]), float(each.bias_U[-1]), float(each.error_U[-1]))
-            lowest = float(each.error_U.min())
-            rows.append((each.name, updates, largest, each.longest_step, *end, lowest))
+        for descent in self.descents:
+            updates, largest = len(descent.error_U) - 1, float(descent.gradient_U.max())
+            end = (
+                float(descent.weight_U[-1]),
+                float(descent.bias_U[-1]),
+                float(descent.error_U[-1]),
+            )
+            lowest = float(descent.error_U.min())
+            rows.append((descent.name, updates, largest, descent.longest_step, *end, lowest))
         return (Table(columns, tuple(rows)),)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole grid and both paths in JSON's types."""
         descents = []
-        for each in self.descents:
+        for descent in self.descents:
             descents.append(
                 {
-                    "name": each.name,
-                    "weights": each.weight_U,
-                    "biases": each.bias_U,
-                    "errors": each.error_U,
-                    "gradients": each.gradient_U,
-                    "longest_step": each.longest_step,
+                    "name": descent.name,
+                    "weights": descent.weight_U,
+                    "biases": descent.bias_U,
+                    "errors": descent.error_U,
+                    "gradients": descent.gradient_U,
+                    "longest_step": descent.longest_step,
                 }
             )
         weight, bias, highest = self.steepest
-        found = {
+        content = {
             "steps": self.unit.steps,
             "target": self.unit.target,
             "initial": self.unit.initial,
@@ -191,7 +195,7 @@ class Surface(Inspection):
             "steepest": {"weight": weight, "bias": bias, "gradient": highest},
             "descents": descents,
         }
-        shown: dict[str, Any] = to_builtins(found)
+        shown: dict[str, Any] = to_builtins(content)
         return shown
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
@@ -202,11 +206,15 @@ class Surface(Inspection):
         ]
         figure, (over, along) = plotting.new_panels(labels, height=4.4, axes=axes)
         self._draw_surface(figure, over)
-        for number, each in enumerate(self.descents):
-            its = plotting.series_style(number)
-            style: dict[str, Any] = {"color": its.colour, "linewidth": 1.0, "zorder": 3 - number}
-            along.plot(each.error_U, label=each.name, **style)
-        if min(each.error_U.min() for each in self.descents) > 0:
+        for number, descent in enumerate(self.descents):
+            colours = plotting.series_style(number)
+            style: dict[str, Any] = {
+                "color": colours.colour,
+                "linewidth": 1.0,
+                "zorder": 3 - number,
+            }
+            along.plot(descent.error_U, label=descent.name, **style)
+        if min(descent.error_U.min() for descent in self.descents) > 0:
             plotting.log_y(along)
         plotting.legend_below(figure, over)
         return figure
@@ -232,14 +240,18 @@ class Surface(Inspection):
 
         # The paths with their ends, and their common start. A path may leave the grid, which the
         # axes must not.
-        for number, each in enumerate(self.descents):
-            its = plotting.series_style(number)
-            weight, bias = each.weight_U[-1], each.bias_U[-1]
-            label = each.name
+        for number, descent in enumerate(self.descents):
+            series_style = plotting.series_style(number)
+            weight, bias = descent.weight_U[-1], descent.bias_U[-1]
+            label = descent.name
             if not self._has(weight, bias):
                 label += f" (leaves the picture, to w = {weight:.3g}, b = {bias:.3g})"
-            path: dict[str, Any] = {"color": its.colour, "linewidth": 1.0, "zorder": 3 - number}
-            axes.plot(each.weight_U, each.bias_U, label=label, **path)
+            path: dict[str, Any] = {
+                "color": series_style.colour,
+                "linewidth": 1.0,
+                "zorder": 3 - number,
+            }
+            axes.plot(descent.weight_U, descent.bias_U, label=label, **path)
         mark: dict[str, Any] = {
             "linestyle": "",
             "zorder": 4,
@@ -248,7 +260,7 @@ class Surface(Inspection):
         }
         first = self.descents[0]
         axes.plot(first.weight_U[:1], first.bias_U[:1], "o", markersize=8, label="start", **mark)
-        ends = np.array([(each.weight_U[-1], each.bias_U[-1]) for each in self.descents])
+        ends = np.array([(descent.weight_U[-1], descent.bias_U[-1]) for descent in self.descents])
         axes.plot(*ends.T, "X", markersize=8, label="end", **mark)
         axes.set_xlim(self.weight_G[0], self.weight_G[-1])
         axes.set_ylim(self.bias_G[0], self.bias_G[-1])

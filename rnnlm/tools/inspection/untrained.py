@@ -17,10 +17,10 @@ UNTRAINED = ", untrained"  # after the name of a model
 
 def with_starts(subjects: Sequence[InspectedModel]) -> list[InspectedModel]:
     """Return each subject followed by the same network before training."""
-    found = []
+    models = []
     for subject in subjects:
-        found += [subject, at_start(subject)]
-    return found
+        models += [subject, at_start(subject)]
+    return models
 
 
 def at_start(subject: InspectedModel) -> InspectedModel:

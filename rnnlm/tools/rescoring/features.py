@@ -105,17 +105,17 @@ def feature_table(
 def _sources(utterances: Sequence[Utterance], mapping: TextMapping, name: str) -> list[str]:
     """Return the source of each hypothesis, as the encoder-decoder of that name reads it.
     TextError: an utterance has none."""
-    found: list[str] = []
-    for each in utterances:
-        if each.source is None:
+    sources: list[str] = []
+    for utterance in utterances:
+        if utterance.source is None:
             why = f"{name} is an encoder-decoder, which scores a target given its source"
             raise TextError(
-                f"{each.where}: utterance {each.utt!r} has no source",
+                f"{utterance.where}: utterance {utterance.utt!r} has no source",
                 why,
                 "name a file of sources: `sources`",
             )
-        found += [mapping.mapped(each.source, each.where)] * len(each.hypotheses)
-    return found
+        sources += [mapping.mapped(utterance.source, utterance.where)] * len(utterance.hypotheses)
+    return sources
 
 
 def _scored(
@@ -126,8 +126,8 @@ def _scored(
     numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     distinct, totals, unknown = list(numbers), list[float](), list[int]()
     for first in range(0, len(distinct), TEXTS_AT_ONCE):
-        some = enumerate(distinct[first : first + TEXTS_AT_ONCE], start=first + 1)
-        sentences = [Sentence(text, number, source=source) for number, (text, source) in some]
+        numbered = enumerate(distinct[first : first + TEXTS_AT_ONCE], start=first + 1)
+        sentences = [Sentence(text, number, source=source) for number, (text, source) in numbered]
         checked, _ = check(sentences, "error", nulls=False)
         encoded = model.tokenizer.encode([sentence.text for sentence in checked])
         spans = span_scoring.spans_between(encoded.offsets)
@@ -150,7 +150,7 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
     """Lay the columns, which run over all hypotheses, out by utterance."""
     counts_S = np.array([len(utterance.hypotheses) for utterance in utterances])
     exists_SN = np.arange(counts_S.max()) < counts_S[:, None]
-    hypotheses = itertools.chain.from_iterable(each.hypotheses for each in utterances)
+    hypotheses = itertools.chain.from_iterable(utterance.hypotheses for utterance in utterances)
     first_SN = np.zeros(exists_SN.shape)
     first_SN[exists_SN] = [hypothesis.score for hypothesis in hypotheses]
     features_KSN = np.zeros((len(columns), *exists_SN.shape))

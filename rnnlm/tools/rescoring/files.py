@@ -214,20 +214,20 @@ def _read_json(builder: ListBuilder) -> None:
         listed = []
         if "hypotheses" not in row.values or not tables.is_gap(row.values["hypotheses"]):
             listed = _field(row.values, "hypotheses", list, row.where, "a list")
-        for rank, each in enumerate(listed, start=1):
+        for rank, hypothesis in enumerate(listed, start=1):
             where = f"{row.where}, hypothesis {rank}"
-            if not isinstance(each, dict):
+            if not isinstance(hypothesis, dict):
                 raise TextError(
                     f"{where}: not an object", 'a hypothesis is {"text": ..., "score": ...}'
                 )
             # A hypothesis may be empty: nothing was said.
             text = ""
-            if "text" not in each or not tables.is_gap(each["text"]):
-                text = _field(each, "text", str, where, "text")
-            number = str(_field(each, "score", (int, float, str), where, "a number"))
+            if "text" not in hypothesis or not tables.is_gap(hypothesis["text"]):
+                text = _field(hypothesis, "text", str, where, "text")
+            number = str(_field(hypothesis, "score", (int, float, str), where, "a number"))
             score = parse_score(number, where, settings.costs)
             builder.add(str(utt), rank, Hypothesis(text, score, where))
-            rescored += "first_pass_score" in each
+            rescored += "first_pass_score" in hypothesis
         if not builder.knows(str(utt)):
             builder.add_empty(str(utt), row.where)
     if rescored:
@@ -258,20 +258,20 @@ def _with_lines(
     """Return the utterances with the references, or sources, of these files. what: which; option:
     what names the files. TextError: there are two for an utterance, and they differ."""
     # What the files say, each utterance once.
-    found: dict[str, tuple[str | None, str]] = {}
+    lines: dict[str, tuple[str | None, str]] = {}
     for file in files:
         for utt, text, where in keyed_lines(str(file), settings.encoding_errors):
-            if utt in found:
+            if utt in lines:
                 raise TextError(
-                    f"{where}: utterance {utt!r} already has a {what}", f"see {found[utt][1]}"
+                    f"{where}: utterance {utt!r} already has a {what}", f"see {lines[utt][1]}"
                 )
-            found[utt] = text, where
+            lines[utt] = text, where
 
     # What the list itself has must be the same.
     complete = []
     for utterance in utterances:
         known = getattr(utterance, what)
-        text, where = found.pop(utterance.utt, (known, ""))
+        text, where = lines.pop(utterance.utt, (known, ""))
         if known is not None and text not in (known, known.strip(WORD_SPACE)):
             raise TextError(
                 f"{where}: a different {what} for {utterance.utt!r}",
@@ -279,10 +279,10 @@ def _with_lines(
                 f"leave out {option}",
             )
         complete.append(dataclasses.replace(utterance, **{what: text}))
-    if found:
+    if lines:
         notice(
-            f"{len(found):,} {what}s are for utterances that are not in the list; the first is "
-            f"{next(iter(found))!r}"
+            f"{len(lines):,} {what}s are for utterances that are not in the list; the first is "
+            f"{next(iter(lines))!r}"
         )
     return complete
 
@@ -309,8 +309,8 @@ def save_best(rescored: Rescored, path: str | Path) -> None:
     """
     check_names(rescored.utterances)
     lines = []
-    for each in rescored.utterances:
-        words = [each.utt, *split_words(each.hypotheses[0].text)]
+    for utterance in rescored.utterances:
+        words = [utterance.utt, *split_words(utterance.hypotheses[0].text)]
         lines.append(f"{' '.join(words)}\n".encode())
     save_file(Path(path), lines)
 
@@ -346,14 +346,14 @@ def _json(utterance: RescoredUtterance) -> Iterator[str]:
 def record(utterance: RescoredUtterance) -> dict[str, Any]:
     """Return an utterance in its new order, in JSON's types."""
     hypotheses = []
-    for each in utterance.hypotheses:
+    for hypothesis in utterance.hypotheses:
         hypotheses.append({
-            "text": each.text,
-            "score": each.score,
-            "first_pass_rank": each.rank,
-            "first_pass_score": each.first_pass,
-            "features": each.features,
-            "word_errors": each.edits and each.edits.errors,
+            "text": hypothesis.text,
+            "score": hypothesis.score,
+            "first_pass_rank": hypothesis.rank,
+            "first_pass_score": hypothesis.first_pass,
+            "features": hypothesis.features,
+            "word_errors": hypothesis.edits and hypothesis.edits.errors,
         })  # fmt: skip
     source = {} if utterance.source is None else {"source": utterance.source}
     return {
@@ -454,23 +454,23 @@ def _sum_of_scores(builder: ListBuilder, folder: Path, names: Sequence[str]) -> 
     for number, (scale, path, costs) in enumerate(parts):
         # Add the file's numbers to the sum; each hypothesis is in it once.
         are_costs = settings.costs if costs is None else costs
-        found: dict[str, float] = {}
+        scores: dict[str, float] = {}
         for key, score, where in _scores_in(builder, path, are_costs):
-            found[key] = scale * score + total.get(key, 0.0)
-            if not math.isfinite(found[key]):
+            scores[key] = scale * score + total.get(key, 0.0)
+            if not math.isfinite(scores[key]):
                 raise TextError(
-                    f"{where}: the score is {found[key]}",
+                    f"{where}: the score is {scores[key]}",
                     "scores, their sums and their products must be finite numbers",
                 )
 
         # All files must hold the same hypotheses.
-        if number and found.keys() != total.keys():
-            key = min(found.keys() ^ total.keys())
+        if number and scores.keys() != total.keys():
+            key = min(scores.keys() ^ total.keys())
             raise TextError(
                 f"{path}: not the same hypotheses as in {parts[0][1]}",
                 f"{key!r} is in only one of them",
             )
-        total = found
+        total = scores
     return total
 
 
@@ -520,13 +520,15 @@ def _utt_and_rank(key: str, where: str) -> tuple[str, int]:
 def espnet_folders(source: str) -> list[tuple[int, Path]]:
     """Return (rank, folder) of each `Nbest_recog` at or below a folder, in order of job and
     rank."""
-    found = []
+    folders_found = []
     for place, folders, _ in os.walk(source):
         for name in folders:
             match = _BEST.fullmatch(name)
             if match:
-                found.append((_natural_order(place), place, int(match[1]), Path(place, name)))
-    return [(rank, path) for _, _, rank, path in sorted(found, key=lambda each: each[:3])]
+                folders_found.append(
+                    (_natural_order(place), place, int(match[1]), Path(place, name))
+                )
+    return [(rank, path) for _, _, rank, path in sorted(folders_found, key=lambda entry: entry[:3])]
 
 
 def _natural_order(place: str) -> list[int]:
@@ -545,8 +547,8 @@ def read_espnet(builder: ListBuilder) -> None:
             "there is no folder 1best_recog in it or below it",
         )
     for rank, folder in folders:
-        found = _scores_in(builder, folder / "score", builder.settings.costs)
-        scores = {utt: score for utt, score, _ in found}
+        rows = _scores_in(builder, folder / "score", builder.settings.costs)
+        scores = {utt: score for utt, score, _ in rows}
         _add_scored(builder, folder / "text", scores, functools.partial(_of_folder, rank))
 
 

@@ -302,24 +302,28 @@ def matched(weights: Weights, models: Mapping[str, LanguageModel]) -> dict[str, 
     the fingerprint, not the name. ModelError: they are not the models the weights were tuned
     for."""
     left = dict(models)
-    found = {}
+    models_by_name = {}
     for name, fingerprint in weights.models.items():
         # Models that were never saved have no fingerprint: only the name identifies them.
-        same = [own for own, model in left.items() if model.fingerprint == fingerprint]
+        same = [
+            model_name for model_name, model in left.items() if model.fingerprint == fingerprint
+        ]
         if not fingerprint:
-            same = [own for own in same if own == name]
+            same = [model_name for model_name in same if model_name == name]
         if not same:
-            given = ", ".join(f"{own} ({model.fingerprint})" for own, model in models.items())
+            given = ", ".join(
+                f"{model_name} ({model.fingerprint})" for model_name, model in models.items()
+            )
             raise ModelError(
                 "the weights were tuned for other models",
                 f"for {name} ({fingerprint}); given: {given}",
                 "name those models, or tune again",
             )  # fmt: skip
-        found[name] = left.pop(same[0])
+        models_by_name[name] = left.pop(same[0])
     if left:
         raise ModelError(
             "the weights were tuned for other models",
             f"there is none for {next(iter(left))}",
             "leave it out, or tune again",
         )
-    return found
+    return models_by_name

@@ -78,8 +78,8 @@ def count_edits(reference: str, hypothesis: str) -> Edits:
     """Count the edits that turn `reference` into `hypothesis`."""
     from rapidfuzz.distance import Levenshtein
 
-    expected, found = split_words(reference), split_words(hypothesis)
-    kinds = [edit.tag for edit in Levenshtein.editops(expected, found)]
+    expected, recognised = split_words(reference), split_words(hypothesis)
+    kinds = [edit.tag for edit in Levenshtein.editops(expected, recognised)]
     return Edits(
         kinds.count("replace"), kinds.count("delete"), kinds.count("insert"), len(expected)
     )
@@ -88,7 +88,15 @@ def count_edits(reference: str, hypothesis: str) -> Edits:
 def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
     """Return the rate over utterances, with its interval (see
     :mod:`rnnlm.evaluation.resampling`)."""
-    kinds = [(each.substitutions, each.deletions, each.insertions, each.words) for each in edits]
+    kinds = [
+        (
+            edit_counts.substitutions,
+            edit_counts.deletions,
+            edit_counts.insertions,
+            edit_counts.words,
+        )
+        for edit_counts in edits
+    ]
     counts_S4 = np.array(kinds, dtype=np.float64).reshape(-1, 4)
     errors_S, words_S = counts_S4[:, :3].sum(axis=1), counts_S4[:, 3]
     substitutions, deletions, insertions, words = counts_S4.sum(axis=0).astype(int).tolist()
@@ -181,25 +189,25 @@ class Rescored(Records):
         rank in the first pass, both from 1, its scores, edits and features."""
         names: dict[str, None] = {}
         for utterance in self.utterances:
-            for each in utterance.hypotheses:
-                names |= dict.fromkeys(each.features)
+            for hypothesis in utterance.hypotheses:
+                names |= dict.fromkeys(hypothesis.features)
         columns = identifiers(names)
         rows: list[Row] = []
         for utterance in self.utterances:
-            for place, each in enumerate(utterance.hypotheses, start=1):
-                edits = each.edits
+            for place, hypothesis in enumerate(utterance.hypotheses, start=1):
+                edits = hypothesis.edits
                 row: Row = {
                     "utt": utterance.utt,
                     "place": place,
-                    "rank": each.rank,
-                    "text": each.text,
+                    "rank": hypothesis.rank,
+                    "text": hypothesis.text,
                     "reference": utterance.reference,
-                    "score": each.score,
-                    "first_pass": each.first_pass,
+                    "score": hypothesis.score,
+                    "first_pass": hypothesis.first_pass,
                     "errors": None if edits is None else edits.errors,
                     "reference_words": None if edits is None else edits.words,
                 }
-                features = [each.features.get(name) for name in names]
+                features = [hypothesis.features.get(name) for name in names]
                 rows.append(row | dict(zip(columns, features, strict=True)))
         return rows
 
@@ -292,13 +300,13 @@ def tune_and_rescore(
         test = feature_table(apply_to, models, settings.mapping, report)
     stages: list[Stage] = []
     for count in range(1, len(models) + 1):
-        some = dict(list(models.items())[:count])
-        weights = _tuned(dev, some, settings)
+        first_models = dict(list(models.items())[:count])
+        weights = _tuned(dev, first_models, settings)
         rescored = _applied(test, weights, settings.seed)
         gain = rescored.rates.gain if rescored.rates else None
         if stages and rescored.rates:
             gain = gain_over(stages[-1].rescored, rescored, settings.seed)
-        stages.append(Stage(tuple(some), weights, rescored, gain))
+        stages.append(Stage(tuple(first_models), weights, rescored, gain))
     return stages
 
 
@@ -308,8 +316,8 @@ def gain_over(before: Rescored, after: Rescored, seed: int = 1) -> Gain:
     Raises:
         UsageError: they are not of the same list, or without references.
     """
-    names_before = [each.utt for each in before.utterances]
-    names_after = [each.utt for each in after.utterances]
+    names_before = [utterance.utt for utterance in before.utterances]
+    names_after = [utterance.utt for utterance in after.utterances]
     if names_before != names_after or not after.rates:
         raise UsageError("a gain compares results of the same list, with its references")
     return _gain(_best(before), _best(after), seed)
@@ -317,14 +325,14 @@ def gain_over(before: Rescored, after: Rescored, seed: int = 1) -> Gain:
 
 def _best(result: Rescored) -> list[Edits]:
     """Return the errors of the best hypotheses, where there is a reference."""
-    known = [each for each in result.utterances if each.reference is not None]
-    return _counted([each.hypotheses[0] for each in known])
+    known = [utterance for utterance in result.utterances if utterance.reference is not None]
+    return _counted([utterance.hypotheses[0] for utterance in known])
 
 
 def _texts(utterances: Sequence[Utterance]) -> list[tuple[str, list[str]]]:
     texts = []
-    for each in utterances:
-        texts.append((each.utt, [hypothesis.text for hypothesis in each.hypotheses]))
+    for utterance in utterances:
+        texts.append((utterance.utt, [hypothesis.text for hypothesis in utterance.hypotheses]))
     return texts
 
 
@@ -337,8 +345,8 @@ def _tuned(
     table = table.columns(names)
     edits = [_edits(utterance, settings.mapping) for utterance in table.utterances]
     errors_SN = np.zeros(table.first_SN.shape, dtype=np.int64)
-    for row, found in enumerate(edits):
-        errors_SN[row, : len(found)] = [edit.errors for edit in found]
+    for row, edits_of_utterance in enumerate(edits):
+        errors_SN[row, : len(edits_of_utterance)] = [edit.errors for edit in edits_of_utterance]
 
     # A language model must not count against a hypothesis.
     is_model_K = [name.startswith(LM) for name in names]
@@ -346,7 +354,7 @@ def _tuned(
     candidates = Candidates(table.first_SN, table.features_KSN, table.usable_SN, errors_SN)
     weights_K, errors = minimise_errors(candidates, lowest_K, seed=settings.seed)
     weights = dict(zip(names, weights_K.tolist(), strict=True))
-    words = sum(found[0].words for found in edits)
+    words = sum(edits_of_utterance[0].words for edits_of_utterance in edits)
     before = int(errors_SN[:, 0].sum())
     if errors > before:
         notice(
@@ -395,7 +403,7 @@ def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]
     order_SN = np.argsort(-total_SN, axis=1, kind="stable")
 
     # Edits are known where there is a reference.
-    found = []
+    reordered = []
     for row, utterance in enumerate(table.utterances):
         edits: Sequence[Edits | None] = [None] * len(utterance.hypotheses)
         if utterance.reference is not None:
@@ -416,21 +424,21 @@ def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]
                     edits=edits[at],
                 )
             )
-        found.append(
+        reordered.append(
             RescoredUtterance(
                 utterance.utt, utterance.reference, tuple(hypotheses), utterance.source
             )
         )
-    return found
+    return reordered
 
 
 def _rates(utterances: Sequence[RescoredUtterance], seed: int) -> Rates:
     first, rescored, oracle = [], [], []
     for utterance in utterances:
-        ranked = _counted(sorted(utterance.hypotheses, key=lambda each: each.rank))
+        ranked = _counted(sorted(utterance.hypotheses, key=lambda hypothesis: hypothesis.rank))
         first.append(ranked[0])
         rescored += _counted(utterance.hypotheses[:1])
-        oracle.append(min(ranked, key=lambda each: each.errors))
+        oracle.append(min(ranked, key=lambda edit: edit.errors))
     return Rates(
         word_error_rate(first, seed),
         word_error_rate(rescored, seed),

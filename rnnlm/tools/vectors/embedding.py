@@ -62,13 +62,13 @@ def of_words(outputs: LayerOutputs, tokens: Sequence[np.ndarray]) -> Tensor:
     (W, 2)."""
     row_W = np.repeat(np.arange(len(tokens)), list(map(len, tokens)))
     tokens_W2 = np.concatenate(tokens) + outputs.begins_B[row_W, None]
-    found = []
+    vectors = []
     for part in outputs.parts:
         at_W = tokens_W2[:, 0] if part.is_backward else tokens_W2[:, 1] - 1
         device = part.values_TBH.device
         places_W, rows_W = torch.from_numpy(at_W).to(device), torch.from_numpy(row_W).to(device)
-        found.append(part.values_TBH[places_W, rows_W])
-    return torch.cat(found, dim=1).float()
+        vectors.append(part.values_TBH[places_W, rows_W])
+    return torch.cat(vectors, dim=1).float()
 
 
 # ---- Lines embedded, a chunk at a time.
@@ -187,16 +187,18 @@ def lines_of_layers(
     reader: LayerReader, encoded: EncodedLines, layers: Sequence[str], pooling: Pooling
 ) -> list[np.ndarray]:
     """Return the vectors of lines, one at least, (L, H) float32 of each layer."""
-    found: list[np.ndarray] = []
+    vectors_of_layers: list[np.ndarray] = []
     for chosen_B in by_length(encoded.lengths_L, TOKENS, ROWS):
         outputs = reader.read(encoded, chosen_B, layers)
-        vectors = [of_lines(each, pooling).cpu().numpy() for each in outputs]
-        if not found:
+        vectors = [of_lines(output, pooling).cpu().numpy() for output in outputs]
+        if not vectors_of_layers:
             lines = len(encoded.lengths_L)
-            found = [np.empty((lines, each.shape[1]), np.float32) for each in vectors]
-        for values_LH, vectors_BH in zip(found, vectors, strict=True):
+            vectors_of_layers = [
+                np.empty((lines, values.shape[1]), np.float32) for values in vectors
+            ]
+        for values_LH, vectors_BH in zip(vectors_of_layers, vectors, strict=True):
             values_LH[chosen_B] = vectors_BH
-    return found
+    return vectors_of_layers
 
 
 def words_of_layers(
@@ -204,22 +206,24 @@ def words_of_layers(
 ) -> list[np.ndarray]:
     """Return the vectors of all words of the lines, (W, H) float32 of each layer, the words of the
     first line first."""
-    words_L = np.array([len(each.words) for each in encoded.words])
+    words_L = np.array([len(line.words) for line in encoded.words])
     ends_L = np.cumsum(words_L)
     starts_L = ends_L - words_L
-    found: list[np.ndarray] = []
+    vectors_of_layers: list[np.ndarray] = []
     for chosen_B in by_length(encoded.lengths_L, TOKENS, ROWS):
         outputs = reader.read(encoded, chosen_B, layers)
         tokens = [encoded.words[line].tokens_W2 for line in chosen_B]
-        vectors = [of_words(each, tokens).cpu().numpy() for each in outputs]
-        if not found:
-            found = [np.empty((int(words_L.sum()), each.shape[1]), np.float32) for each in vectors]
+        vectors = [of_words(output, tokens).cpu().numpy() for output in outputs]
+        if not vectors_of_layers:
+            vectors_of_layers = [
+                np.empty((int(words_L.sum()), values.shape[1]), np.float32) for values in vectors
+            ]
 
         # Lines are read by length: put their words where they belong.
         at_W = np.concatenate([np.arange(starts_L[line], ends_L[line]) for line in chosen_B])
-        for values_WH, vectors_WH in zip(found, vectors, strict=True):
+        for values_WH, vectors_WH in zip(vectors_of_layers, vectors, strict=True):
             values_WH[at_W] = vectors_WH
-    return found
+    return vectors_of_layers
 
 
 def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader:

@@ -99,7 +99,7 @@ def predicted_vectors(
 
     with torch.no_grad():
         for epoch in range(epochs):
-            told = -1
+            shown_percent = -1
             for share, step in windows.epoch():
                 rate = max(LEAST_RATE, learning_rate * (1 - (epoch + share) / epochs))
                 of_input, of_output = gradients(input_VE, output_VE, step, negative, rate)
@@ -108,9 +108,9 @@ def predicted_vectors(
 
                 # There are thousands of steps: report progress only when the percentage changes.
                 percent = int(100 * share)
-                if percent > told:
+                if percent > shown_percent:
                     progress(f"epoch {epoch + 1} of {epochs}: {percent}% of the text")
-                    told = percent
+                    shown_percent = percent
     return input_VE.numpy()
 
 

@@ -101,12 +101,12 @@ class WordVectors(Records):
             return number
         from rapidfuzz import fuzz, process
 
-        found = process.extractOne(word, self.words, scorer=fuzz.ratio, score_cutoff=_LIKE)
+        similar = process.extractOne(word, self.words, scorer=fuzz.ratio, score_cutoff=_LIKE)
         hint = ""
         if word.lower() in self.numbers:
             hint = f"did you mean {word.lower()!r}?"
-        elif found:
-            hint = f"did you mean {found[0]!r}?"
+        elif similar:
+            hint = f"did you mean {similar[0]!r}?"
         what = f"unknown word {word!r}"
         raise UsageError(what, f"{self.source}: {len(self.words):,} words", hint)
 

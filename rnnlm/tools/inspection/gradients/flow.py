@@ -71,7 +71,9 @@ class GradientFlow(Inspection):
     def verdict(self) -> str:
         """For each model and each of its layers whether gradients vanish, hold or explode, and
         how fast."""
-        lines = [verdict_of(each.model, each.layers, each.loss, each.unit) for each in self.models]
+        lines = [
+            verdict_of(model.model, model.layers, model.loss, model.unit) for model in self.models
+        ]
         return "\n".join(lines)
 
     def tables(self) -> Sequence[Table]:
@@ -141,11 +143,11 @@ def inspect_gradients(
     source = open_source(text, text_settings)
     given = load_models_for("gradients", models, device)
     settings = Settings(probes, exponents, seed)
-    found = []
-    for each in with_starts(given) if untrained else given:
-        its_progress = prefixed(progress, each.name)
-        found.append(_measure_model(each, source, lags, positions, settings, its_progress))
-    return GradientFlow(tuple(found))
+    measured = []
+    for model in with_starts(given) if untrained else given:
+        model_progress = prefixed(progress, model.name)
+        measured.append(_measure_model(model, source, lags, positions, settings, model_progress))
+    return GradientFlow(tuple(measured))
 
 
 def _measure_model(
@@ -190,7 +192,7 @@ def _model_dict(model: ModelGradients) -> dict[str, Any]:
                 "lyapunov_exponents_nats_per_token": layer.exponents,
             }
         )
-    found = {
+    content = {
         "model": model.model,
         "kind": model.kind,
         "lags": model.lags,
@@ -198,7 +200,7 @@ def _model_dict(model: ModelGradients) -> dict[str, Any]:
         "layers": layers,
         "loss": _curve_dict(model.loss),
     }
-    shown: dict[str, Any] = to_builtins(found)
+    shown: dict[str, Any] = to_builtins(content)
     return shown
 
 
@@ -273,18 +275,18 @@ def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
     exponents and of bounds of Elman layers. unit: what all of the models read, "word" or
     "token"."""
     layers: list[tuple[str, LayerGradients]] = []
-    for name, _, its in models:
-        layers += [(name, layer) for layer in its]
+    for name, _, layers_of_model in models:
+        layers += [(name, layer) for layer in layers_of_model]
     bounds = [(name, layer.name, layer.bounds) for name, layer in layers if layer.bounds]
     is_bounded = bool(bounds)
 
     # The curves of all models, and their rates.
     sizes: list[tuple[object, ...]] = []
     rates: list[tuple[object, ...]] = []
-    for name, curves, its in models:
+    for name, curves, layers_of_model in models:
         for what, curve in curves:
-            sizes += _size_rows(name, what, curve, its, is_bounded)
-            rates.append(_rate_row(name, what, curve, its))
+            sizes += _size_rows(name, what, curve, layers_of_model, is_bounded)
+            rates.append(_rate_row(name, what, curve, layers_of_model))
     size_columns = SIZE_COLUMNS + (("lower bound", "upper bound") if is_bounded else ())
     tables = [
         Table(size_columns, tuple(sizes), SIZES.format(unit)),
@@ -302,7 +304,9 @@ def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
         tables.append(Table(tuple(columns), rows, title))
 
     if is_bounded:
-        rows = tuple((name, layer, *_bound_cells(its)) for name, layer, its in bounds)
+        rows = tuple(
+            (name, layer, *_bound_cells(layer_bounds)) for name, layer, layer_bounds in bounds
+        )
         title = "Bounds on the factor by which each token multiplies the size"
         tables.append(Table(BOUND_COLUMNS, rows, title))
     return tables
@@ -311,12 +315,12 @@ def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
 def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve, unit: str) -> str:
     """Summarise in a sentence what becomes of gradients in one model. unit: what it reads,
     "word" or "token"."""
-    said = []
+    parts = []
     for layer in layers:
         course = f"{_course(layer.state)}{_of_bounds(layer)}"
-        said.append(f"the gradient of the state of {layer.name} {course}")
+        parts.append(f"the gradient of the state of {layer.name} {course}")
     return (
-        f"{name}: {'; '.join(said)}; that of the loss with respect to the {unit} read "
+        f"{name}: {'; '.join(parts)}; that of the loss with respect to the {unit} read "
         f"{_course(loss)}."
     )
 
@@ -346,7 +350,7 @@ def _course(curve: Curve) -> str:
 
 def _interval(trend: Trend) -> str:
     """Write the interval of a half-life, or of the time in which a size doubles."""
-    low, high = sorted(math.log(2) / abs(each) for each in (trend.low, trend.high))
+    low, high = sorted(math.log(2) / abs(slope) for slope in (trend.low, trend.high))
     if high <= 0:
         return ""
     return f"95 % interval {low:.3g} to {high:.3g}; "
@@ -401,8 +405,8 @@ def _rate_row(
 
 def _exponent_cells(layer: LayerGradients, most: int) -> list[float | None]:
     cells: list[float | None] = []
-    for each in layer.exponents:
-        cells += [each.value, each.standard_error]
+    for exponent in layer.exponents:
+        cells += [exponent.value, exponent.standard_error]
     return cells + [None] * (2 * most - len(cells))
 
 
@@ -508,23 +512,23 @@ def _series_styles(
         trained = name.removesuffix(UNTRAINED)
         for layer in layers:
             number = colours.setdefault((trained, layer.name), len(colours))
-            its = plotting.series_style(number)
+            style = plotting.series_style(number)
             if trained != name:
-                broken = "--" if its.line == "-" else "-."
-                its = dataclasses.replace(its, line=broken)
-            styles[name, layer.name] = its
+                broken = "--" if style.line == "-" else "-."
+                style = dataclasses.replace(style, line=broken)
+            styles[name, layer.name] = style
     return styles
 
 
-def _draw(axes: "Axes", curve: Curve, label: str, its: plotting.SeriesStyle) -> None:
+def _draw(axes: "Axes", curve: Curve, label: str, style: plotting.SeriesStyle) -> None:
     """Draw a curve, with a marker now and then, and the band of most positions."""
-    style: dict[str, Any] = {"marker": its.marker, "markersize": 4, "color": its.colour}
+    marker_style: dict[str, Any] = {"marker": style.marker, "markersize": 4, "color": style.colour}
     mean = np.where(curve.mean > 0, curve.mean, np.nan)
     every = max(1, len(mean) // 5)
-    axes.plot(curve.lags, mean, its.line, markevery=every, label=label, **style)
-    low, high = (np.where(each > 0, each, np.nan) for each in (curve.low, curve.high))
-    style = {"color": its.colour, "alpha": plotting.BAND, "linewidth": 0}
-    axes.fill_between(curve.lags, low, high, **style)
+    axes.plot(curve.lags, mean, style.line, markevery=every, label=label, **marker_style)
+    low, high = (np.where(values > 0, values, np.nan) for values in (curve.low, curve.high))
+    marker_style = {"color": style.colour, "alpha": plotting.BAND, "linewidth": 0}
+    axes.fill_between(curve.lags, low, high, **marker_style)
 
 
 def _draw_bounds(axes: "Axes", curve: Curve, bounds: JacobianBounds, colour: str) -> None:

@@ -166,9 +166,9 @@ def _vectors(trajectory: Trajectory, probes: int, generator: torch.Generator) ->
     like = trajectory.states[0][0]
     vectors_MBS = like.new_zeros((parts * probes, rows, parts * H))
     for part in range(parts):
-        its_vectors = slice(part * probes, (part + 1) * probes)
-        its_units = slice(part * H, (part + 1) * H)
-        block_PBH = vectors_MBS[its_vectors, :, its_units]
+        part_vectors = slice(part * probes, (part + 1) * probes)
+        part_units = slice(part * H, (part + 1) * H)
+        block_PBH = vectors_MBS[part_vectors, :, part_units]
         if probes == H:
             block_PBH[:] = torch.eye(H, dtype=like.dtype, device=like.device).unsqueeze(1)
         else:
@@ -238,10 +238,10 @@ def exponents(growth_MB: Tensor) -> tuple[Exponent, ...]:
     if rows == 1:
         return tuple(Exponent(value, None) for value in mean_M)
     error_M = (growth_MB.std(1) / math.sqrt(rows)).tolist()
-    found = []
+    lyapunov = []
     for value, error in zip(mean_M, error_M, strict=True):
-        found.append(Exponent(value, error if math.isfinite(error) else None))
-    return tuple(found)
+        lyapunov.append(Exponent(value, error if math.isfinite(error) else None))
+    return tuple(lyapunov)
 
 
 # ---- Bounds on the Jacobian of an Elman layer from the singular values of W alone (after Pascanu,

@@ -63,7 +63,7 @@ class Positions:
     def parts(self, rows: int) -> Iterator["Positions"]:
         """Yield the positions, `rows` at a time."""
         for part in arrays.blocks(self.rows, rows):
-            state = tuple(each[:, part] for each in self.state)
+            state = tuple(tensor[:, part] for tensor in self.state)
             yield Positions(self.inputs_TB[:, part], self.targets_B[part], state)
 
 
@@ -102,7 +102,7 @@ def draw(
     return Positions(
         model.ids(inputs_TB),
         model.ids(targets_B[np.newaxis])[0],
-        tuple(each[:, rows_B] for each in state),
+        tuple(tensor[:, rows_B] for tensor in state),
     )
 
 
@@ -117,14 +117,14 @@ def _states(model: NeuralLanguageModel, inputs_NR: Tensor, starts_S: np.ndarray)
     R rows."""
     streams = inputs_NR.shape[1]
     at_once = max(1, TOKENS_AT_ONCE // streams)
-    state, reached, found = model.network.initial_state(streams), 0, []
+    state, reached, states = model.network.initial_state(streams), 0, []
     for start in starts_S.tolist():
         while reached < start:
             end = min(start, reached + at_once)
             _, state = model.network.features(inputs_NR[reached:end], state)
             reached = end
-        found.append(state)
-    return tuple(torch.cat(each, dim=1) for each in zip(*found, strict=True))
+        states.append(state)
+    return tuple(torch.cat(tensors, dim=1) for tensors in zip(*states, strict=True))
 
 
 # ---- The layers and the loss, at some of the positions at a time.
@@ -175,7 +175,7 @@ def measure(
     model: NeuralLanguageModel, positions: Positions, settings: Settings, progress: Progress
 ) -> tuple[tuple[LayerGradients, ...], Curve]:
     """Measure the layers, the lowest first, and the loss by lag from 0 on."""
-    found: list[_Layer] = []
+    accumulators: list[_Layer] = []
     losses: list[Tensor] = []
     generator = torch.Generator().manual_seed(settings.seed)
     done = 0
@@ -188,13 +188,15 @@ def measure(
             rows_left = max(0, EXPONENT_POSITIONS - done)  # for exponents
             read = trajectories(model.network, part.inputs_TB, part.state)
             for number, trajectory in enumerate(read):
-                if number == len(found):
-                    found.append(_Layer(trajectory))
-                _add(found[number], trajectory, rows_left, settings, generator)
+                if number == len(accumulators):
+                    accumulators.append(_Layer(trajectory))
+                _add(accumulators[number], trajectory, rows_left, settings, generator)
             done += part.rows
             progress(f"{done:,} of {positions.rows:,} positions")
 
-    layers = tuple(_layer(number, layer, settings) for number, layer in enumerate(found, start=1))
+    layers = tuple(
+        _layer(number, layer, settings) for number, layer in enumerate(accumulators, start=1)
+    )
     squares_KB = torch.cat(losses, dim=1).square().cpu().numpy()
     return layers, curve(squares_KB, 0, settings.seed)
 
@@ -237,43 +239,47 @@ def rows_at_once(network: Network, lags: int, probes: int) -> int:
 
 
 def _add(
-    found: _Layer, trajectory: Trajectory, rows: int, settings: Settings, generator: torch.Generator
+    accumulator: _Layer,
+    trajectory: Trajectory,
+    rows: int,
+    settings: Settings,
+    generator: torch.Generator,
 ) -> None:
     """Add the measurements at some of the positions; exponents are measured at the first `rows`
     of them."""
     lags = trajectory.steps - 1
     sizes = squared_sizes(trajectory, lags, settings.probes, generator)
-    found.trajectory = trajectory
-    found.squares.append(sizes.state_KB)
+    accumulator.trajectory = trajectory
+    accumulator.squares.append(sizes.state_KB)
     if sizes.cell_KB is not None:
-        found.cell_squares.append(sizes.cell_KB)
+        accumulator.cell_squares.append(sizes.cell_KB)
     if rows and settings.exponents:
         first = trajectory.first_rows(rows)
-        found.growths.append(growth(first, lags, settings.exponents, generator))
+        accumulator.growths.append(growth(first, lags, settings.exponents, generator))
     if isinstance(trajectory.layer, ElmanLayer):
         slope = flattest_slope(trajectory.hidden_TBH[1:], trajectory.layer.activation)
-        found.flattest = min(found.flattest, slope)
+        accumulator.flattest = min(accumulator.flattest, slope)
 
 
-def _layer(number: int, found: _Layer, settings: Settings) -> LayerGradients:
+def _layer(number: int, accumulator: _Layer, settings: Settings) -> LayerGradients:
     """Summarise the measurements of a layer."""
-    layer = found.trajectory.layer
-    probes = probes_for(found.trajectory, settings.probes)
+    layer = accumulator.trajectory.layer
+    probes = probes_for(accumulator.trajectory, settings.probes)
     cell = None
-    if found.cell_squares and len(layer.parts) > 1:
-        cell = curve(_array(found.cell_squares), 1, settings.seed)
+    if accumulator.cell_squares and len(layer.parts) > 1:
+        cell = curve(_array(accumulator.cell_squares), 1, settings.seed)
     bounds = None
     if isinstance(layer, ElmanLayer):
-        bounds = elman_bounds(layer, found.flattest)
+        bounds = elman_bounds(layer, accumulator.flattest)
     return LayerGradients(
         name=f"layer {number}",
         width=layer.width,
         parts=layer.parts,
         probes=None if probes == layer.width else probes,
-        state=curve(_array(found.squares), 1, settings.seed),
+        state=curve(_array(accumulator.squares), 1, settings.seed),
         cell=cell,
         bounds=bounds,
-        exponents=exponents(torch.cat(found.growths, dim=1)) if found.growths else (),
+        exponents=exponents(torch.cat(accumulator.growths, dim=1)) if accumulator.growths else (),
     )
 
 

@@ -68,10 +68,10 @@ class SentenceSensitivity(Inspection):
     def verdict(self) -> str:
         """How much of the sensitivity goes to near tokens."""
         lines = []
-        for each in self.models:
-            last, near, far = each.share(0, 0), each.share(1, FAR), each.share(FAR + 1)
+        for model in self.models:
+            last, near, far = model.share(0, 0), model.share(1, FAR), model.share(FAR + 1)
             lines.append(
-                f"{each.model}: {last:.0%} of the sensitivity of predictions is to the token read "
+                f"{model.model}: {last:.0%} of the sensitivity of predictions is to the token read "
                 f"last, {near:.0%} to the {FAR} before it, {far:.0%} to earlier ones."
             )
         return "\n".join(lines)
@@ -88,19 +88,19 @@ class SentenceSensitivity(Inspection):
             UsageError: the table does not exist.
         """
         tables = self.tables()
-        found = self.models[tables.index(self.table(table))]
-        norms, surprisals = found.norms.tolist(), found.surprisal_nats.tolist()
+        sensitivity = self.models[tables.index(self.table(table))]
+        norms, surprisals = sensitivity.norms.tolist(), sensitivity.surprisal_nats.tolist()
         rows: list[Row] = []
-        for place, predicted in enumerate(found.predicted):
+        for place, predicted in enumerate(sensitivity.predicted):
             for read_place in range(place + 1):
                 rows.append(
                     {
-                        "model": found.model,
+                        "model": sensitivity.model,
                         "place": place,
                         "predicted": predicted,
                         "surprisal_nats": surprisals[place],
                         "read_place": read_place,
-                        "read": found.read[read_place],
+                        "read": sensitivity.read[read_place],
                         "norm": norms[place][read_place],
                     }
                 )
@@ -111,7 +111,8 @@ class SentenceSensitivity(Inspection):
         from rnnlm.tools.inspection.gradients.flow import draw_maps
 
         maps = [
-            (each.model, each.unit, each.read, each.predicted, each.norms) for each in self.models
+            (model.model, model.unit, model.read, model.predicted, model.norms)
+            for model in self.models
         ]
         return draw_maps(maps, axes)
 
@@ -132,7 +133,9 @@ def inspect_sensitivity(
     """
     sentence = checked_sentence(sentence)
     given = load_models_for("gradients", models, device)
-    return SentenceSensitivity(tuple(_map(each.name, each.model, sentence) for each in given))
+    return SentenceSensitivity(
+        tuple(_map(inspected.name, inspected.model, sentence) for inspected in given)
+    )
 
 
 def _map(name: str, model: NeuralLanguageModel, sentence: str) -> SensitivityMap:
@@ -171,15 +174,16 @@ def _map(name: str, model: NeuralLanguageModel, sentence: str) -> SensitivityMap
     )
 
 
-def _table(found: SensitivityMap) -> Table:
+def _table(sensitivity: SensitivityMap) -> Table:
     """Return a map as a table. Columns are numbered, so that a word read twice has two different
     ones."""
     columns = ["predicted", "surprisal (nats)"]
-    columns += [f"{place} {word}" for place, word in enumerate(found.read)]
+    columns += [f"{place} {word}" for place, word in enumerate(sensitivity.read)]
     rows = []
-    surprisals, all_norms = found.surprisal_nats.tolist(), found.norms.tolist()
-    for word, surprisal, norms_T in zip(found.predicted, surprisals, all_norms, strict=True):
+    surprisals, all_norms = sensitivity.surprisal_nats.tolist(), sensitivity.norms.tolist()
+    for word, surprisal, norms_T in zip(sensitivity.predicted, surprisals, all_norms, strict=True):
         cells = [None if math.isnan(norm) else norm for norm in norms_T]
         rows.append((word, surprisal, *cells))
-    title = f"{found.model}: norm of d(surprisal)/d(vector of the {found.unit} read), in nats"
+    gradient = f"d(surprisal)/d(vector of the {sensitivity.unit} read)"
+    title = f"{sensitivity.model}: norm of {gradient}, in nats"
     return Table(tuple(columns), tuple(rows), title)
