@@ -110,7 +110,7 @@ def test_more_than_one_row_is_refused(model):
         lambda: adapted.concat_states([state, state]),
         lambda: adapted.predict(two, state), lambda: adapted.score(two, two, state),
     ):  # fmt: skip
-        with pytest.raises(UsageError, match="2 rows"):
+        with pytest.raises(UsageError, match="2 texts cannot be read at once"):
             call()
 
 

@@ -86,7 +86,7 @@ def test_each_method_has_its_own_epochs_and_rate(method, epochs, rate):
 
 
 def test_few_words_have_narrower_vectors():
-    with pytest.warns(rnnlm.RnnlmWarning, match="vectors of 12 numbers.*13 words"):
+    with pytest.warns(rnnlm.RnnlmWarning, match="the vectors have 12 numbers.*13 words"):
         assert rnnlm.learn_vectors(planted()).matrix_VE.shape == (13, 12)
     with pytest.raises(SettingsError, match="width = 13 is more than 13 words allow"):
         rnnlm.learn_vectors(planted(), width=13)
