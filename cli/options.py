@@ -286,20 +286,20 @@ def without_none(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def settings_of(kind: "type[Settings]", given: Mapping[str, Any]) -> "Settings":
     """Make settings of a class from those of its fields that were given as options."""
-    from rnnlm.config import USER, Layer, names_of, resolve
+    from rnnlm.config import USER, SettingsLayer, names_of, resolve
 
     values = without_none({name: given[name] for name in names_of([kind]) & given.keys()})
-    return resolve([kind], [Layer(USER, values)]).make(kind)
+    return resolve([kind], [SettingsLayer(USER, values)]).make(kind)
 
 
 def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> "Text":
     """Open the text of these sources, read as `flags` say, or a prepared one."""
-    from rnnlm.config import USER, Layer, resolve
+    from rnnlm.config import USER, SettingsLayer, resolve
     from rnnlm.text.corpus import open_text
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.sources import SourceSettings
 
-    resolved = resolve([TextSettings, SourceSettings], [Layer(USER, flags)])
+    resolved = resolve([TextSettings, SourceSettings], [SettingsLayer(USER, flags)])
     text = open_text(texts, resolved.make(TextSettings), resolved.make(SourceSettings))
     refuse_if(
         flags and text.tokenizer,

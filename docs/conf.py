@@ -10,7 +10,7 @@ import typing
 from sphinx.util.inspect import stringify_signature
 
 import rnnlm
-from rnnlm.config import Checked, describe
+from rnnlm.config import ValidatedSettings, describe
 
 project = "rnnlm"
 copyright = "the rnnlm project. Code: Apache-2.0; corpora and the shipped model: CC0 1.0"
@@ -41,7 +41,7 @@ toc_object_entries_show_parents = "hide"
 
 
 def is_settings(documented: object) -> bool:
-    return inspect.isclass(documented) and issubclass(documented, Checked)
+    return inspect.isclass(documented) and issubclass(documented, ValidatedSettings)
 
 
 def list_settings(app, what, name, documented, options, lines):

@@ -77,7 +77,7 @@ NonNegative = Annotated[float, Meta(ge=0)]
 Probability = Annotated[float, Meta(ge=0, lt=1)]
 
 
-class Checked:
+class ValidatedSettings:
     """Base of settings that are made by hand in Python: each field keeps to the type and range of
     its annotation, as one from the command line does.
 
@@ -144,7 +144,7 @@ def takes_fields(settings: Callable[Fields, Settings]) -> _TakesFields[Fields, S
 
 
 @dataclass(frozen=True)
-class Layer:
+class SettingsLayer:
     """Values from one place. `origin` is what messages call it; text values are parsed by the
     field's type."""
 
@@ -154,7 +154,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedSettings:
     """The outcome of :func:`resolve`: every setting's value and where it came from.
 
     It never changes. Whoever learns more about a run from its text or from a model returns other
@@ -164,7 +164,7 @@ class Resolved:
     values: Mapping[str, Any]
     origins: Mapping[str, str]
     classes: tuple[type, ...]
-    found: tuple[Layer, ...] = ()  # what texts and models brought, in order
+    found: tuple[SettingsLayer, ...] = ()  # what texts and models brought, in order
 
     def __post_init__(self) -> None:
         # A frozen class alone would let everyone change what its tables hold.
@@ -185,7 +185,7 @@ class Resolved:
         classes."""
         return _made(cls, self.values, self.classes)
 
-    def with_found(self, origin: str, values: Mapping[str, Any]) -> "Resolved":
+    def with_found(self, origin: str, values: Mapping[str, Any]) -> "ResolvedSettings":
         """Return these settings with the `values` found in a text or a model.
 
         They are taken as they are: a column may be called "none".
@@ -196,11 +196,11 @@ class Resolved:
             self,
             values=_as_classes_spell({**self.values, **values}, self.classes),
             origins={**self.origins, **origins},
-            found=(*self.found, Layer(origin, values)),
+            found=(*self.found, SettingsLayer(origin, values)),
         )
 
 
-def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
+def resolve(classes: Iterable[type], layers: Iterable[SettingsLayer]) -> ResolvedSettings:
     """Merge `layers` (later ones win) over the defaults of the settings `classes`."""
     classes = tuple(classes)
     kinds: dict[str, Any] = {}
@@ -217,7 +217,7 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
                 raise SettingsError(f"unknown setting {name!r}{within(layer.origin)}", hint=hint)
             values[name] = convert(name, value, kinds[name], layer.is_text)
             origins[name] = layer.origin
-    return Resolved(_as_classes_spell(values, classes), origins, classes)
+    return ResolvedSettings(_as_classes_spell(values, classes), origins, classes)
 
 
 def within(origin: str) -> str:
@@ -356,7 +356,7 @@ def from_stored(
     names = names_of(classes)
     known = {name: value for name, value in values.items() if name in names}
     try:
-        return resolve(classes, [Layer("the model", known)]).make(cls)
+        return resolve(classes, [SettingsLayer("the model", known)]).make(cls)
     except SettingsError as error:
         why = ": ".join(filter(None, (error.what, error.why)))
         raise ModelError("the stored settings are damaged", why) from None
@@ -447,7 +447,7 @@ def _extras(cls: type) -> dict[str, dict[str, Any]]:
     return found
 
 
-def warn_of_idle(resolved: Resolved, config: str = "", **beside: Any) -> None:
+def warn_of_idle(resolved: ResolvedSettings, config: str = "", **beside: Any) -> None:
     """Send a notice that names requested settings that have no effect with the others.
 
     Asked for are those that a person gave, by themselves or in a grid, and those of the file

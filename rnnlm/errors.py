@@ -85,11 +85,11 @@ class TrainingError(RnnlmError):
     """Training cannot continue: the loss is no longer a number, or there is nothing to train on."""
 
 
-class LostProcess(TrainingError):
+class LostProcessError(TrainingError):
     """Another process of a run of several is gone, or does not answer."""
 
 
-class ReportedElsewhere(RnnlmError):
+class ReportedByOtherProcess(RnnlmError):
     """Another process of the run reports the failure, so this one stays silent. `exit_code` is that
     of the other."""
 
@@ -118,7 +118,7 @@ def notice(message: str) -> None:
     warnings.warn(_cut(message), RnnlmWarning, stacklevel=level)
 
 
-class Gathered:
+class NoticeCollector:
     """Notices of what may hold in many places: one of each kind is sent at the end, with the first
     places and how many more there are."""
 

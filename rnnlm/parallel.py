@@ -1,16 +1,16 @@
 """Tasks beside this one: in threads, or in processes of this machine over pipes.
 
-:func:`in_threads` works through parts of what this process holds. A :class:`Team` works on tasks
-that may travel: a task takes paths and numbers and returns names and counts; what it works on, and
-what it makes, lies in a folder that all workers see. It may run twice, or be killed: what it writes
-has a new name until the process that began the phase gives it its own. That process waits for all
-tasks of a phase before it begins the next; no task waits for another.
+:func:`in_threads` works through parts of what this process holds. A :class:`WorkerPool` works on
+tasks that may travel: a task takes paths and numbers and returns names and counts; what it works
+on, and what it makes, lies in a folder that all workers see. It may run twice, or be killed: what
+it writes has a temporary name until the process that began the phase renames it. That process
+waits for all tasks of a phase before it begins the next; no task waits for another.
 
-:class:`Processes` replaces concurrent.futures.ProcessPoolExecutor, which runs a script without a
-`__main__` guard again in each worker, lets workers survive a parent that is killed, and before
-Python 3.11.5 waits forever when a worker dies while a large piece is being sent. loky, which does
-without the guard, has its workers finish what they were given when their parent is killed, up to
-hours later, and then report leaked semaphores; one killed worker ends all of them.
+:class:`ProcessExecutor` replaces concurrent.futures.ProcessPoolExecutor, which runs a script
+without a `__main__` guard again in each worker, lets workers survive a parent that is killed, and
+before Python 3.11.5 waits forever when a worker dies while a large piece is being sent. loky, which
+does without the guard, has its workers finish what they were given when their parent is killed, up
+to hours later, and then report leaked semaphores; one killed worker ends all of them.
 """
 
 import contextlib
@@ -42,15 +42,15 @@ DONE = object()  # there are no more tasks
 HINT = "run it again, perhaps with fewer `workers`: it resumes from what is finished on disk"
 
 
-class Cancelled(RnnlmError):
+class RunCancelled(RnnlmError):
     """The run that a task belongs to has ended, so its result is useless."""
 
 
-class Team:
-    """The workers behind one executor.
+class WorkerPool:
+    """A pool of workers behind one executor.
 
     size: how many tasks are worked on at once. most: how many are handed out; None: AHEAD for each
-    worker. A team that can lose what it depends on reports it in `check`, and in its own errors in
+    worker. A pool that can lose what it depends on reports it in `check`, and in its own errors in
     `outcome`.
     """
 
@@ -98,7 +98,7 @@ class Team:
         error: Exception | None = None
         try:
             while True:
-                # Few tasks are handed out ahead: reading them may take memory, and a team may grow.
+                # Few tasks are handed out ahead: reading them may take memory, and a pool may grow.
                 while error is None and len(waiting) < (self.most or AHEAD * max(1, self.size)):
                     following: Any = next(left, DONE)
                     if following is DONE:
@@ -164,27 +164,27 @@ def in_threads(
     if len(first_ones) < 2:
         yield from map(function, parts)
         return
-    with thread_team(threads, most=threads) as team:
-        for done in team.run(function, parts, "in turn"):
+    with thread_pool(threads, most=threads) as pool:
+        for done in pool.run(function, parts, "in turn"):
             if done is not None:
                 yield done[1]
 
 
 @contextlib.contextmanager
-def thread_team(count: int, most: int | None = None) -> Iterator[Team]:
-    """Provide a team of so many threads of this process; several leave processors to each other."""
+def thread_pool(count: int, most: int | None = None) -> Iterator[WorkerPool]:
+    """Provide a pool of so many threads of this process; several leave processors to each other."""
     begin = system.note_several if count > 1 else None
     with ThreadPoolExecutor(count, initializer=begin) as executor:
-        yield Team(executor, count, most)
+        yield WorkerPool(executor, count, most)
 
 
 @contextlib.contextmanager
-def this_thread() -> Iterator[Team]:
-    """Provide a team that runs each task at once, in the thread that hands it out."""
-    yield Team(Inline(), 1, most=1)
+def inline_pool() -> Iterator[WorkerPool]:
+    """Provide a pool that runs each task at once, in the thread that hands it out."""
+    yield WorkerPool(InlineExecutor(), 1, most=1)
 
 
-class Inline(Executor):
+class InlineExecutor(Executor):
     """An executor that runs each call at once, in the thread that submits it."""
 
     def submit(
@@ -201,23 +201,23 @@ class Inline(Executor):
 # ---- Processes of this machine.
 
 
-class LocalTeam(Team):
+class ProcessPool(WorkerPool):
     """Processes of this machine, which talk to this one through pipes."""
 
     def settle(self) -> None:
         # Tasks that are no longer awaited end at once, so that they write no more.
-        assert isinstance(self.executor, Processes)
+        assert isinstance(self.executor, ProcessExecutor)
         self.executor.kill()
 
 
 @contextlib.contextmanager
-def local_team(count: int, most: int | None = None) -> Iterator[Team]:
-    """Provide a team of `count` processes of this machine, which end with the context."""
-    with Processes(count) as processes:
-        yield LocalTeam(processes, count, most)
+def process_pool(count: int, most: int | None = None) -> Iterator[WorkerPool]:
+    """Provide a pool of `count` processes of this machine, which end with the context."""
+    with ProcessExecutor(count) as processes:
+        yield ProcessPool(processes, count, most)
 
 
-class Processes(Executor):
+class ProcessExecutor(Executor):
     """An executor of `count` processes. The end of its context waits for what is submitted; an
     error that leaves the context kills the processes instead."""
 

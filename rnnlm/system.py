@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rnnlm.errors import (
     DeviceError,
-    LostProcess,
-    ReportedElsewhere,
+    LostProcessError,
+    ReportedByOtherProcess,
     RnnlmError,
     SettingsError,
     UsageError,
@@ -304,7 +304,7 @@ def planning_together() -> Iterator[None]:
         with contextlib.suppress(RuntimeError):
             place_to_meet.set(f"plan{run}/{here.rank}", str(code))
         if any(_plan_code(place_to_meet, run, lower) for lower in range(here.rank)):
-            raise ReportedElsewhere(code) from None
+            raise ReportedByOtherProcess(code) from None
         if here.rank and isinstance(error, RnnlmError):
             error.what = f"{here}: {error.what}"
         raise
@@ -314,7 +314,7 @@ def planning_together() -> Iterator[None]:
         place_to_meet.set(f"plan{run}/{here.rank}", "0")
     codes = [_plan_code(place_to_meet, run, rank) for rank in range(here.count)]
     if any(codes):
-        raise ReportedElsewhere(max(codes))
+        raise ReportedByOtherProcess(max(codes))
     # The first rank may hold the store, and have nothing left to do.
     farewell(f"plan{run}", here)
 
@@ -362,11 +362,11 @@ def farewell(name: str, here: Rank) -> None:
 
 @contextlib.contextmanager
 def lost_at_start(here: Rank) -> Iterator[None]:
-    """Turn torch's errors in this context into a LostProcess."""
+    """Turn torch's errors in this context into a LostProcessError."""
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        raise LostProcess(
+        raise LostProcessError(
             "the processes of the run cannot find each other",
             f"{here}: {str(error).partition(chr(10))[0]}",
         ) from error

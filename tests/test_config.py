@@ -10,11 +10,11 @@ import rnnlm
 from rnnlm.config import (
     ANY,
     Budget,
-    Checked,
     Count,
-    Layer,
     NonNegative,
     Positive,
+    SettingsLayer,
+    ValidatedSettings,
     belongs_to,
     convert,
     describe,
@@ -55,9 +55,9 @@ CLASSES = (Network, Fitting)
 
 def test_later_layers_win_and_origins_are_remembered():
     layers = [
-        Layer("recipe x", {"hidden_size": 100, "learning_rate": 1, "tied": False}),
-        Layer("file.toml", {"hidden_size": 200}),
-        Layer("user", {"hidden_size": "300", "clip_norm": "none", "tied": "true"}, is_text=True),
+        SettingsLayer("recipe x", {"hidden_size": 100, "learning_rate": 1, "tied": False}),
+        SettingsLayer("file.toml", {"hidden_size": 200}),
+        SettingsLayer("user", {"hidden_size": "300", "clip_norm": "none", "tied": "true"}, is_text=True),
     ]  # fmt: skip
     resolved = resolve(CLASSES, layers)
     assert resolved.make(Network) == Network("lstm", 300, True)
@@ -105,18 +105,18 @@ class Wheel:
 
 
 def test_a_part_holds_settings_beside_the_others():
-    resolved = resolve([Wheel, Round], [Layer("user", {"radius": "3"}, is_text=True)])
+    resolved = resolve([Wheel, Round], [SettingsLayer("user", {"radius": "3"}, is_text=True)])
     assert resolved.values == {"spokes": 8, "radius": 3}
     assert resolved.make(Wheel) == Wheel(8, Round(3))
     assert from_stored(Wheel, {"radius": 3, "spokes": 5}, [Round]) == Wheel(5, Round(3))
     with pytest.raises(SettingsError, match="unknown setting 'shape'"):
-        resolve([Wheel, Round], [Layer("file.toml", {"shape": 1})])
+        resolve([Wheel, Round], [SettingsLayer("file.toml", {"shape": 1})])
     with pytest.raises(SettingsError, match="unknown setting 'radius'"):
-        resolve([Wheel], [Layer("file.toml", {"radius": 1})])
+        resolve([Wheel], [SettingsLayer("file.toml", {"radius": 1})])
 
 
 def test_what_a_text_brings_makes_other_settings():
-    before = resolve(CLASSES, [Layer("user", {"budget": "3m"}, is_text=True)])
+    before = resolve(CLASSES, [SettingsLayer("user", {"budget": "3m"}, is_text=True)])
     after = before.with_found("the data", {"budget": "5m", "hidden_size": 300})
     assert before.values["budget"] == "3m" and before.values["hidden_size"] == 256
     assert after.values["budget"] == "5m" and after.values["hidden_size"] == 300
@@ -137,7 +137,7 @@ def test_what_a_text_brings_makes_other_settings():
 ])  # fmt: skip
 def test_invalid_type_or_range_error_names_the_setting(name, value):
     with pytest.raises(SettingsError, match=name):
-        resolve(CLASSES, [Layer("file.toml", {name: value})])
+        resolve(CLASSES, [SettingsLayer("file.toml", {name: value})])
 
 
 @pytest.mark.parametrize(("name", "text"), [
@@ -149,12 +149,12 @@ def test_invalid_type_or_range_error_names_the_setting(name, value):
 ])  # fmt: skip
 def test_invalid_text_value_is_an_error(name, text):
     with pytest.raises(SettingsError):
-        resolve(CLASSES, [Layer("user", {name: text}, is_text=True)])
+        resolve(CLASSES, [SettingsLayer("user", {name: text}, is_text=True)])
 
 
 @pytest.mark.parametrize(("text", "value"), [("3e-4", 3e-4), ("1", 1.0), (" 2 ", 2.0)])
 def test_text_is_parsed_by_field_type(text, value):
-    layer = Layer("user", parse_assignments([f"learning_rate={text}"]), is_text=True)
+    layer = SettingsLayer("user", parse_assignments([f"learning_rate={text}"]), is_text=True)
     assert resolve(CLASSES, [layer]).values["learning_rate"] == value
 
 
@@ -239,7 +239,9 @@ def test_settings_made_in_python_keep_their_ranges(cls, values, needed):
 
 def test_all_public_settings_check_themselves():
     public = [name for name in rnnlm.__all__ if name.endswith("Settings") or name == "TextMapping"]
-    assert [name for name in public if not issubclass(getattr(rnnlm, name), Checked)] == []
+    assert [
+        name for name in public if not issubclass(getattr(rnnlm, name), ValidatedSettings)
+    ] == []
 
 
 def test_numbers_of_numpy_are_settings_too():

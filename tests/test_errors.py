@@ -3,7 +3,7 @@
 import pytest
 
 from rnnlm.errors import (
-    Gathered,
+    NoticeCollector,
     RnnlmWarning,
     UsageError,
     missing_package,
@@ -44,7 +44,7 @@ def test_only_packages_are_to_be_installed(name):
 
 
 def test_notices_of_one_kind_are_gathered():
-    notices = Gathered()
+    notices = NoticeCollector()
     for order in (2, 3, 4, 5, 6):
         notices.add(f"order {order}", "too little text")
     notices.add("order 2", "all counts are equal")

@@ -1,4 +1,4 @@
-"""A team hands out few tasks ahead, gives results in order or as they end, and stops at an error."""
+"""A pool hands out few tasks ahead, gives results in order or as they end, and stops at an error."""
 
 import threading
 import time
@@ -7,31 +7,31 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 import pytest
 
 from rnnlm import parallel
-from rnnlm.lm.ngram.counting.dask_cluster import say_share, saying
-from rnnlm.parallel import Inline, Team, this_thread
+from rnnlm.lm.ngram.counting.dask_cluster import report_share, reporting_to
+from rnnlm.parallel import InlineExecutor, WorkerPool, inline_pool
 
 
 @pytest.fixture
-def team():
+def pool():
     with ThreadPoolExecutor(3) as executor:
-        yield Team(executor, 3)
+        yield WorkerPool(executor, 3)
 
 
 def results(steps):
     return [step[1] for step in steps if step is not None]
 
 
-def test_results_come_in_the_order_of_tasks(team):
+def test_results_come_in_the_order_of_tasks(pool):
     def late_if_even(number):
         time.sleep(0.01 * (number % 2 == 0))
         return number
 
-    assert results(team.run(late_if_even, range(20))) == list(range(20))
-    assert results(Team(Inline(), 1).run(abs, [-1, -2])) == [1, 2]
-    assert results(team.run(abs, [])) == []
+    assert results(pool.run(late_if_even, range(20))) == list(range(20))
+    assert results(WorkerPool(InlineExecutor(), 1).run(abs, [-1, -2])) == [1, 2]
+    assert results(pool.run(abs, [])) == []
 
 
-def test_few_tasks_are_drawn_ahead(team):
+def test_few_tasks_are_drawn_ahead(pool):
     drawn = []
 
     def drawing():
@@ -39,23 +39,23 @@ def test_few_tasks_are_drawn_ahead(team):
             drawn.append(number)
             yield number
 
-    steps = team.run(abs, drawing())
+    steps = pool.run(abs, drawing())
     next(steps)
     assert len(drawn) <= 1 + parallel.AHEAD * 3
 
 
-def test_the_caller_hears_that_it_waits(team, monkeypatch):
+def test_the_caller_hears_that_it_waits(pool, monkeypatch):
     monkeypatch.setattr(parallel, "TICK_SECONDS", 0.01)
     checks = []
-    team.check = lambda: checks.append(1)
+    pool.check = lambda: checks.append(1)
     goes_on = threading.Event()
-    steps = team.run(lambda number: goes_on.wait(10) and number, [7])
+    steps = pool.run(lambda number: goes_on.wait(10) and number, [7])
     assert [next(steps) for _ in range(3)] == [None] * 3 and len(checks) == 3
     goes_on.set()
     assert results(steps) == [7]
 
 
-def test_a_late_error_is_raised_at_once(team):
+def test_a_late_error_is_raised_at_once(pool):
     goes_on = threading.Event()
 
     def failing(number):
@@ -65,13 +65,13 @@ def test_a_late_error_is_raised_at_once(team):
 
     began = time.monotonic()
     with pytest.raises(ValueError, match="two"):
-        list(team.run(failing, range(9)))
+        list(pool.run(failing, range(9)))
     assert time.monotonic() - began < 5
     goes_on.set()
 
 
 def test_leaving_calls_off_what_waits():
-    class Kept(Inline):
+    class Kept(InlineExecutor):
         """Keeps what is submitted, and does nothing."""
 
         futures = []
@@ -80,7 +80,7 @@ def test_leaving_calls_off_what_waits():
             self.futures.append(Future())
             return self.futures[-1]
 
-    steps = Team(Kept(), 4).run(abs, range(9))
+    steps = WorkerPool(Kept(), 4).run(abs, range(9))
     assert next(steps) is None
     steps.close()
     assert len(Kept.futures) == 8 and all(future.cancelled() for future in Kept.futures)
@@ -96,7 +96,9 @@ def test_results_come_as_they_end():
 
     found = []
     with ThreadPoolExecutor(2) as executor:
-        for done in filter(None, Team(executor, 2).run(wait_or_double, range(4), "as they end")):
+        for done in filter(
+            None, WorkerPool(executor, 2).run(wait_or_double, range(4), "as they end")
+        ):
             found.append(done)
             if len(found) == 3:
                 slow.set()
@@ -117,22 +119,22 @@ def test_after_an_error_no_more_tasks_begin_and_those_that_run_come_to_their_end
             drawn.append(number)
             yield number
 
-    def run(team):
-        for done in team.run(failing, tasks(), "as they end"):
+    def run(pool):
+        for done in pool.run(failing, tasks(), "as they end"):
             found.append(done and done[0])
 
-    with this_thread() as team, pytest.raises(ValueError, match="three"):
-        run(team)
+    with inline_pool() as pool, pytest.raises(ValueError, match="three"):
+        run(pool)
     assert found == [1, 2] and drawn == [1, 2, 3]
     with ThreadPoolExecutor(2) as executor, pytest.raises(ValueError, match="three"):
-        run(Team(executor, 2, most=2))
+        run(WorkerPool(executor, 2, most=2))
     assert sorted({*filter(None, found[2:])} | {3}) == sorted(drawn[3:])
 
 
 def test_tasks_tell_a_listener_how_far_they_are():
     heard = []
-    say_share(0.2)
-    with saying(heard.append):
-        say_share(0.5)
-    say_share(0.7)
+    report_share(0.2)
+    with reporting_to(heard.append):
+        report_share(0.5)
+    report_share(0.7)
     assert heard == [0.5]

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from rnnlm import registry
-from rnnlm.config import Layer, names_of, resolve
+from rnnlm.config import SettingsLayer, names_of, resolve
 from rnnlm.errors import SettingsError
 
 # arrays whose shapes only the file tells
@@ -27,7 +27,7 @@ def test_the_kinds_are_those_documented():
 def test_each_kind_has_settings_with_name_and_shapes(kind):
     classes = kind.settings_classes()
     model_class = next(cls for cls in classes if "model" in cls.__dataclass_fields__)
-    resolved = resolve(classes, [Layer("test", {"model": kind.name})])
+    resolved = resolve(classes, [SettingsLayer("test", {"model": kind.name})])
     assert resolved.make(model_class).model == kind.name
     settings = resolved.values
     tokenizer = SimpleNamespace(size=10, input_size=10, unk_id=1, spells=False)

@@ -5,21 +5,21 @@ import time
 import pytest
 
 from rnnlm.errors import RnnlmError
-from rnnlm.parallel import Inline, Processes
+from rnnlm.parallel import InlineExecutor, ProcessExecutor
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.prepared.pieces import Piece
+from rnnlm.text.prepared.pieces import RawPiece
 from rnnlm.text.prepared.tokenizer_sample import learn
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 
 @pytest.fixture(scope="module")
 def processes():
-    with Processes(1) as executor:
+    with ProcessExecutor(1) as executor:
         yield executor
 
 
 def test_calls_give_their_results_and_raise_their_errors(processes):
-    for executor in (processes, Inline()):
+    for executor in (processes, InlineExecutor()):
         futures = [executor.submit(int, text, base=16) for text in ("ff", "no", "10")]
         assert futures[0].result() == 255 and futures[2].result() == 16
         with pytest.raises(ValueError, match="'no'"):
@@ -38,20 +38,20 @@ def test_a_worker_survives_running_out_of_memory(processes):
 
 
 def test_workers_do_without_torch(processes):
-    sample = [Piece("t", 1, True, b"the cat sat\n")]
+    sample = [RawPiece("t", 1, True, b"the cat sat\n")]
     assert processes.submit(learn, sample, TextSettings(), TokenizerSettings()).result().size == 5
     assert not processes.submit(eval, "'torch' in __import__('sys').modules").result()
 
 
 def test_submitted_work_finishes_before_the_context_ends():
-    with Processes(2) as executor:
+    with ProcessExecutor(2) as executor:
         futures = [executor.submit(len, "a" * length) for length in range(20)]
     assert [future.result() for future in futures] == list(range(20))
 
 
 def test_an_error_ends_busy_workers_at_once():
     began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), Processes(2) as executor:
+    with pytest.raises(KeyboardInterrupt), ProcessExecutor(2) as executor:
         futures = [executor.submit(time.sleep, 600) for _ in range(5)]
         executor.submit(len, "").cancel()
         raise KeyboardInterrupt

@@ -115,7 +115,7 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     from rnnlm.lm.ngram.counting import counts_folder, strings
     from rnnlm.storage.files import lock
     from rnnlm.storage.files.result_file import next_step_of_file
-    from rnnlm.storage.files.resuming import Step, in_one_spelling, text_signatures
+    from rnnlm.storage.files.resuming import NextStep, in_one_spelling, text_signatures
 
     # What is read, and how it is written: before time goes into it.
     if output == Path("-"):
@@ -132,7 +132,11 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
         identity = _identity_of_text(*to_count)
     for name, value in {"order": order, **shown}.items():
         identity[name] = in_one_spelling(value)
-    if output and not target and next_step_of_file(output, identity, overwrite) is Step.FINISHED:
+    if (
+        output
+        and not target
+        and next_step_of_file(output, identity, overwrite) is NextStep.FINISHED
+    ):
         return
 
     # Without a folder of counts, rows of a table are made in their order from the beginning.
@@ -145,7 +149,7 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     with contextlib.ExitStack() as stack:
         if target:
             stack.enter_context(lock.held(target, "counting"))
-            if counts_folder.next_step_in(target, identity, overwrite) is Step.FINISHED:
+            if counts_folder.next_step_in(target, identity, overwrite) is NextStep.FINISHED:
                 return
         counted = stack.enter_context(_counted(to_count, folders, order, given, progress))
         if target:
@@ -267,13 +271,13 @@ def _counted(
 ) -> "AbstractContextManager[Counted]":
     """Return what provides the counts of a text, of a folder, or the sums over several."""
     from rnnlm.lm.ngram.counting import counted
-    from rnnlm.lm.ngram.counting.workers import Workers
+    from rnnlm.lm.ngram.counting.workers import WorkerOptions
 
     memory, temp = given["memory"], given["temp"]
     if to_count is None:
         return counted.of_folders(folders, order, memory, temp, progress)
     text, tokenizer = to_count
-    workers = Workers(given["workers"], given["dask"])
+    workers = WorkerOptions(given["workers"], given["dask"])
     return counted.of_text(
         text=text,
         tokenizer=tokenizer,

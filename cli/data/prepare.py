@@ -21,7 +21,7 @@ from ..options import (
 from ..signals import explaining
 
 if TYPE_CHECKING:
-    from rnnlm.text.prepared.preparation import Counting, Encoding
+    from rnnlm.text.prepared.preparation import CountingWords, Encoding
 
 
 @click.command(cls=Command)
@@ -74,10 +74,10 @@ def command(as_json: bool, **given: Any) -> None:
     Run the same command again to resume.
     """
     from rnnlm.config import parse_assignments
-    from rnnlm.text.prepared.preparation import Counting, Encoding, Request, run
+    from rnnlm.text.prepared.preparation import CountingWords, Encoding, PreparationRequest, run
 
     request_fields = {
-        name: given.pop(name) for name in Request.__dataclass_fields__ if name in given
+        name: given.pop(name) for name in PreparationRequest.__dataclass_fields__ if name in given
     }
     request_fields["assignments"] = parse_assignments(request_fields["assignments"])
     tokenizer_from = given.pop("tokenizer_from")
@@ -91,11 +91,11 @@ def command(as_json: bool, **given: Any) -> None:
 
     explained = explaining(lambda: _say_how_to_resume(request_fields["output"]))
     with explained, _display() as (announce, advance):
-        for event in run(Request(**request_fields, flags=flags)):
+        for event in run(PreparationRequest(**request_fields, flags=flags)):
             line = _announcement(event)
             if line:
                 announce(line)
-            elif isinstance(event, (Counting, Encoding)):
+            elif isinstance(event, (CountingWords, Encoding)):
                 advance(event)
 
     # The last event says what was made.
@@ -115,7 +115,9 @@ def _say_how_to_resume(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _display() -> "Iterator[tuple[Callable[[str], None], Callable[[Counting | Encoding], None]]]":
+def _display() -> (
+    "Iterator[tuple[Callable[[str], None], Callable[[CountingWords | Encoding], None]]]"
+):
     """Provide two functions, to show a line and to show the progress: a bar on a terminal, plain
     lines now and then elsewhere."""
     from rich.console import Console
@@ -137,7 +139,7 @@ def _display() -> "Iterator[tuple[Callable[[str], None], Callable[[Counting | En
         def announce(line: str) -> None:
             bar.console.print(terminal.visible(line), markup=False, highlight=False)
 
-        def advance(event: "Counting | Encoding") -> None:
+        def advance(event: "CountingWords | Encoding") -> None:
             # Without a known size, the bar only shows that something happens.
             total = 1.0 if event.share is not None else None
             bar.update(task, description=_how_far(event), total=total, completed=event.share or 0)
@@ -169,7 +171,7 @@ def _announcement(event: object) -> str | None:
     return None
 
 
-def _how_far(event: "Counting | Encoding") -> str:
+def _how_far(event: "CountingWords | Encoding") -> str:
     from rnnlm.text.prepared.preparation import Encoding
 
     parts = []

@@ -85,7 +85,7 @@ def write(
     from rnnlm.scoring.several_models import describe_run_of_models, score_chunks_of_models
     from rnnlm.storage.files import lock
     from rnnlm.storage.files.result_file import GrowingFile, next_step_of_file, record_finished
-    from rnnlm.storage.files.resuming import Step
+    from rnnlm.storage.files.resuming import NextStep
 
     about = _About(models, settings)
     layout, sentences = _layout(models, sentences, settings, has_region_names)
@@ -95,7 +95,7 @@ def write(
     with contextlib.ExitStack() as held:
         held.enter_context(lock.file_held(path))
         step = next_step_of_file(path, identity, overwrite)
-        if step is Step.FINISHED:
+        if step is NextStep.FINISHED:
             return
         say = held.enter_context(terminal.Progress())
         if form == "parquet":

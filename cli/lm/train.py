@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnlm.errors import ReportedElsewhere, RnnlmWarning, TrainingError
+from rnnlm.errors import ReportedByOtherProcess, RnnlmWarning, TrainingError
 from rnnlm.registry import KINDS
 
 from .. import options, terminal
@@ -136,7 +136,7 @@ def command(context: click.Context, **given: Any) -> None:
     # Of several ranks, the one that fails first reports it.
     try:
         _run(context, given, as_json, dry_run)
-    except ReportedElsewhere as error:
+    except ReportedByOtherProcess as error:
         context.exit(error.exit_code)
 
 

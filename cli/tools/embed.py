@@ -69,7 +69,7 @@ def command(
     from rnnlm.lm.base.loading import find
     from rnnlm.storage.files.outputs import check_apart
     from rnnlm.storage.files.result_file import next_step_of_files, record_finished
-    from rnnlm.storage.files.resuming import Step, settings_identity, text_signatures
+    from rnnlm.storage.files.resuming import NextStep, settings_identity, text_signatures
     from rnnlm.storage.manifest import read_manifest
     from rnnlm.text import sources
     from rnnlm.tools.vectors.embedding_files import check_path, save_vectors, words_path
@@ -96,7 +96,7 @@ def command(
     wanted = {output: identity}
     if settings.words and kind == ".npy":
         wanted[words_path(output)] = identity
-    if next_step_of_files(wanted, overwrite) is Step.FINISHED:
+    if next_step_of_files(wanted, overwrite) is NextStep.FINISHED:
         return
     with terminal.Progress() as say:
         lines = _lines(inputs, reading, identity["special_symbols"])
@@ -124,7 +124,7 @@ def _lines(
     """Yield the texts of the input, as `rnnlm score` reads them."""
     from rnnlm.scoring.scorer import checked_text
     from rnnlm.scoring.sentences import read_texts
-    from rnnlm.text.lines import NoLine
+    from rnnlm.text.lines import MissingLine
 
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
         terminal.say("reading lines from the terminal; press Ctrl-D to end")
@@ -132,6 +132,6 @@ def _lines(
         if not reason and "\n" in text:
             reason = "it holds a newline"
         if reason:
-            yield NoLine(reason)
+            yield MissingLine(reason)
         else:
             yield checked_text(text, where, special_symbols)

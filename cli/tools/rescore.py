@@ -142,7 +142,7 @@ def command(
     """
     from rnnlm.lm.base.loading import scoring_model_of
     from rnnlm.storage.files.result_file import next_step_of_files, record_finished
-    from rnnlm.storage.files.resuming import Step
+    from rnnlm.storage.files.resuming import NextStep
 
     _check(given, weights_file)
     outputs = _outputs(given, weights_file)
@@ -152,7 +152,7 @@ def command(
     names = dict.fromkeys(chosen_models(model_names, "text"))
     models = {name: scoring_model_of(name, device) for name in names}
     wanted = _identities(outputs, weights_file, models, given) if outputs else {}
-    if wanted and next_step_of_files(wanted, given["overwrite"]) is Step.FINISHED:
+    if wanted and next_step_of_files(wanted, given["overwrite"]) is NextStep.FINISHED:
         return
 
     stages: list[Stage] = []

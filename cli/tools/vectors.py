@@ -67,7 +67,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     """
     from rnnlm.storage.files import outputs
     from rnnlm.storage.files.result_file import next_step_of_file, record_finished
-    from rnnlm.storage.files.resuming import Step, settings_identity
+    from rnnlm.storage.files.resuming import NextStep, settings_identity
     from rnnlm.text import sources
     from rnnlm.text.corpus import identity_of
     from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -103,7 +103,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     identity = settings_identity(settings_of(LearningSettings, given), TokenizerSettings(**words))
     del identity["threads"]
     identity |= identity_of(opened)
-    if next_step_of_file(output, identity, overwrite) is Step.FINISHED:
+    if next_step_of_file(output, identity, overwrite) is NextStep.FINISHED:
         return
     began = time.monotonic()
     with terminal.Progress() as progress:

@@ -22,7 +22,7 @@ from rnnlm.storage.files.tables import Row, has_text, without_halves
 from rnnlm.text import sources
 from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side
 from rnnlm.text.named_columns import (
-    Table,
+    InputTable,
     column_named,
     detect_format,
     open_table,
@@ -443,7 +443,7 @@ class _Columns(NamedTuple):
     given: str | None = None
 
 
-def _columns_of(table: Table, settings: SentenceSettings) -> _Columns:
+def _columns_of(table: InputTable, settings: SentenceSettings) -> _Columns:
     """Find the columns that the settings ask for in a table."""
     names, where = table.names, table.where
     source = None

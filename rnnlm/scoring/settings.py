@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Checked, Natural
+from rnnlm.config import Natural, ValidatedSettings
 from rnnlm.errors import UsageError
 from rnnlm.text.lines import SpecialSymbols, is_blank, single_spaced
 from rnnlm.text.pair_columns import ParallelSettings
@@ -18,7 +18,7 @@ WordMeasure = Literal["entropy", "frequency"]
 
 
 @dataclass(frozen=True)
-class SentenceSettings(Checked):
+class SentenceSettings(ValidatedSettings):
     """How to read sentences.
 
     column, id_column, given_column: columns of tables. id_column None: the column `id` if there is
@@ -164,7 +164,7 @@ def check_mark(mark: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringSettings(Checked):
+class ScoringSettings(ValidatedSettings):
     """Settings for scoring, and for the content of records."""
 
     tokens: Annotated[bool, Meta(description="report the surprisal of each token in bits")] = False

@@ -30,7 +30,7 @@ FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
-class Checkpointed:
+class LoadedCheckpoint:
     """The state that a run resumes from. identity: of the run. settings: those of the run so
     far."""
 
@@ -40,7 +40,7 @@ class Checkpointed:
 
 
 @dataclass(frozen=True)
-class _Stored:
+class _CheckpointFacts:
     """The facts of a checkpoint."""
 
     identity: dict[str, str]
@@ -50,7 +50,7 @@ class _Stored:
     format_version: int = field(default=FORMAT_VERSION)
 
 
-def save(folder: Path, checkpoint: Checkpointed, keep: int = 1) -> None:
+def save(folder: Path, checkpoint: LoadedCheckpoint, keep: int = 1) -> None:
     """Save a checkpoint beside the model in `folder`, and keep the last `keep` of them. Those of
     later steps are deleted: they belong to an abandoned branch. If it cannot be written, earlier
     ones stay whole."""
@@ -58,7 +58,7 @@ def save(folder: Path, checkpoint: Checkpointed, keep: int = 1) -> None:
     place = folder / FOLDER
     state = checkpoint.state
     pieces = list(tensors.chunks(state.arrays))
-    stored = _Stored(
+    stored = _CheckpointFacts(
         dict(checkpoint.identity), dict(checkpoint.settings), state.facts, safe_files.digest(pieces)
     )
     data = json.dumps(asdict(stored), allow_nan=False).encode("utf-8", "backslashreplace")
@@ -97,7 +97,7 @@ def is_a_link(folder: Path) -> OutputError:
     )
 
 
-def load(folder: Path) -> Checkpointed | None:
+def load(folder: Path) -> LoadedCheckpoint | None:
     """Load the newest checkpoint of `folder` that is whole; None if there is none. A notice names
     one that is damaged."""
     from rnnlm.events import TrainingState
@@ -115,7 +115,9 @@ def load(folder: Path) -> Checkpointed | None:
             continue
         mapped = tensors.mapped(file)
         arrays = {name: np.array(array) for name, array in mapped.items()}
-        return Checkpointed(stored.identity, stored.settings, TrainingState(stored.facts, arrays))
+        return LoadedCheckpoint(
+            stored.identity, stored.settings, TrainingState(stored.facts, arrays)
+        )
 
     if paths:
         raise ModelError(
@@ -135,14 +137,14 @@ def _report_damaged(folder: Path, why: str) -> None:
     notice(f"a checkpoint in {folder} is damaged; trying the one before it: {why}")
 
 
-def _read(path: Path) -> _Stored:
+def _read(path: Path) -> _CheckpointFacts:
     """Read a file of facts. Raise ModelError if it is damaged or of another version."""
     what = f"cannot resume from {path}"
     try:
         data = read_small(path)
         if path.stem.split("-")[-1] != _short(data):
             raise ModelError(what, f"{path.name} is damaged: its hash does not match")
-        stored = decode_json(data, _Stored)
+        stored = decode_json(data, _CheckpointFacts)
     except OSError as error:
         raise ModelError(what, f"{path.name}: {error.strerror or error}") from None
     except ValueError as error:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.config import Resolved
+from rnnlm.config import ResolvedSettings
 from rnnlm.events import Event, TrainingState, never
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.neural.device import memory_errors
@@ -34,7 +34,7 @@ class Fitting(ABC, Generic[N, D]):
 
     settings_class: ClassVar[type[OptimizationSettings]]
 
-    def __init__(self, resolved: Resolved, data: D, ranks: SingleProcess) -> None:
+    def __init__(self, resolved: ResolvedSettings, data: D, ranks: SingleProcess) -> None:
         self.resolved, self.data, self.ranks = resolved, data, ranks
         self.settings = resolved.make(self.settings_class)
 
@@ -55,7 +55,7 @@ class Fitting(ABC, Generic[N, D]):
 
 def fit_examples(
     make: type[Fitting[Any, Any]],
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     data: TrainingData,
     stop: Callable[[], bool] = never,
     initial: dict[str, np.ndarray] | TrainingState | None = None,
@@ -69,7 +69,7 @@ def fit_examples(
 
 def trainer_of_examples(
     make: type[Fitting[Any, Any]],
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     data: TrainingData,
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     ranks: SingleProcess = SINGLE_PROCESS,

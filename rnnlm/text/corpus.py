@@ -20,7 +20,7 @@ from rnnlm.interface import Tokenizer, keeps
 from rnnlm.storage.files.resuming import SIGNATURE_DIGITS, settings_identity, text_signatures
 from rnnlm.storage.files.writing import digest
 from rnnlm.text import in_memory, sources
-from rnnlm.text.encoding import EncodedText, WordReader, encode_once, encode_parts
+from rnnlm.text.encoding import EncodedText, TokenizerBuilder, encode_once, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, read_blocks, silent, watched
 from rnnlm.text.marks import (
     MOST_UNKNOWN,
@@ -95,7 +95,7 @@ class Split(Protocol):
         """
 
     def encode_once(
-        self, reader: WordReader, progress: Progress = silent
+        self, reader: TokenizerBuilder, progress: Progress = silent
     ) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
         """Return the same, and before it the tokenizer, which is made of the first part while the
         text is read."""
@@ -268,7 +268,7 @@ class ReadSplit:
         return encode_parts(self.text, parts, tokenizer)
 
     def encode_once(
-        self, reader: WordReader, progress: Progress = silent
+        self, reader: TokenizerBuilder, progress: Progress = silent
     ) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
         parts = self._parts(watched(self.text.blocks(), progress))
         return encode_once(self.text, parts, reader)

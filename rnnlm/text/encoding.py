@@ -194,7 +194,7 @@ def encode_parts(
     return _joined_parts(text, encoded, hashes)
 
 
-class WordReader(Protocol):
+class TokenizerBuilder(Protocol):
     """A word tokenizer that is made while a text is read once. Each word is a token."""
 
     settings: TokenizerSettings
@@ -211,7 +211,7 @@ class WordReader(Protocol):
 
 
 def encode_once(
-    text: ReadText, parts: Iterable[tuple[Block, bool]], reader: WordReader
+    text: ReadText, parts: Iterable[tuple[Block, bool]], reader: TokenizerBuilder
 ) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
     """Make a tokenizer of the parts for training while all are read, and return it with what
     :func:`encode_parts` returns. Each word is a token.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, overload
 
 from msgspec import Meta
 
-from rnnlm.config import Checked, Probability, needs
+from rnnlm.config import Probability, ValidatedSettings, needs
 from rnnlm.errors import TextError
 from rnnlm.interface import UNKNOWN
 from rnnlm.storage.files.reading import LONGEST_LINE, decode, opened, text_lines, too_long
@@ -40,7 +40,7 @@ SpecialSymbols = Literal["error", "drop", "replace"]
 
 
 @dataclass(frozen=True)
-class TextSettings(Checked):
+class TextSettings(ValidatedSettings):
     """How to read lines."""
 
     encoding_errors: Annotated[
@@ -376,12 +376,12 @@ def lines_with_ends(source: str, errors: str | None = None) -> Iterator[Line]:
         yield from enumerate(text_lines(source, stream, errors), start=1)
 
 
-class NoLine(str):
+class MissingLine(str):
     """An empty line in the place of a row without text. reason: why it has none."""
 
     reason: str
 
-    def __new__(cls, reason: str) -> "NoLine":
+    def __new__(cls, reason: str) -> "MissingLine":
         line = super().__new__(cls)
         line.reason = reason
         return line

@@ -62,7 +62,7 @@ def detect_format(
 
 
 @dataclass(frozen=True)
-class Table:
+class InputTable:
     """A table that is being read. names: of its columns; those without a header are called "1", "2"
     and so on. sample: the first of its rows, which `rows` has, too."""
 
@@ -81,7 +81,7 @@ def open_table(
     source: str, kind: str, errors: str | None, asked: Sequence[str | None] = (),
     only_asked: bool = False, has_languages: bool = False,
     unreadable: Literal["raise", "report"] = "raise",
-) -> Table:  # fmt: skip
+) -> InputTable:  # fmt: skip
     """Open a table and look at its first rows.
 
     kind: one of those of :mod:`rnnlm.storage.files.tables`. asked: the columns that are named.
@@ -109,13 +109,13 @@ def open_table(
     return table_of(source, rows)
 
 
-def table_of(source: str, rows: Iterator[tables.Row]) -> Table:
+def table_of(source: str, rows: Iterator[tables.Row]) -> InputTable:
     """Return the table that has these rows, of which the first are looked at: JSON may leave out
     what is null in a row."""
     sample = list(itertools.islice(rows, tables.SAMPLE_ROWS))
     names = dict.fromkeys(itertools.chain.from_iterable(row.values for row in sample))
     names.pop(None, None)
-    return Table(source, list(map(str, names)), sample, itertools.chain(sample, rows))
+    return InputTable(source, list(map(str, names)), sample, itertools.chain(sample, rows))
 
 
 def _checked(row: tables.Row) -> tables.Row:

@@ -57,7 +57,7 @@ def on_disk(
     interrupted run finds it again. None: the text vanishes with what is returned, at the latest.
     held_out: the share of the lines whose words are not counted.
     """
-    from rnnlm.text.prepared.preparation import Counting, Encoding, prepare_exactly
+    from rnnlm.text.prepared.preparation import CountingWords, Encoding, prepare_exactly
 
     names = sources.expand(text.sources)
     vanishing = None
@@ -80,8 +80,8 @@ def on_disk(
             memory=system.parse_size(memory),
             held_out=held_out,
         ):
-            if isinstance(event, Counting | Encoding) and event.share is not None:
-                work = "words counted" if isinstance(event, Counting) else "text encoded"
+            if isinstance(event, CountingWords | Encoding) and event.share is not None:
+                work = "words counted" if isinstance(event, CountingWords) else "text encoded"
                 left = event.seconds_left
                 shown = f", {left:.0f} s left" if left is not None else ""
                 progress(f"{work}: {event.share:.0%}{shown}")

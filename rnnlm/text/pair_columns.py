@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from rnnlm.text.named_columns import (
     USUAL_PAIRS,
-    Table,
+    InputTable,
     column_named,
     likely_texts,
     unclear,
@@ -53,7 +53,7 @@ SOURCE, TARGET = "source", "target"  # what takes the place of names of columns
 Columns = tuple[str, str]  # of the sources, of the targets
 
 
-def columns_of(table: Table, settings: ParallelSettings) -> Columns:
+def columns_of(table: InputTable, settings: ParallelSettings) -> Columns:
     """Return the columns of sources and targets of a table: those that are named, else those that
     are usually called so, else the only two in their order."""
     names, where = table.names, table.where

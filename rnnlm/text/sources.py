@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from msgspec import Meta
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Checked
+from rnnlm.config import ValidatedSettings
 from rnnlm.errors import TextError, UsageError, missing_package, nearest, notice
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.compression import CHUNK_BYTES, is_compressed, without_suffix
 from rnnlm.storage.files.reading import opened, shown_name
 from rnnlm.text.named_columns import (
     KINDS,
-    Table,
+    InputTable,
     cell,
     open_table,
     table_of,
@@ -51,7 +51,7 @@ HUB_SECONDS = 5  # how long to wait for an answer
 
 
 @dataclass(frozen=True)
-class SourceSettings(Checked):
+class SourceSettings(ValidatedSettings):
     """How to read tables and data sets."""
 
     column: Annotated[
@@ -372,7 +372,7 @@ def _holds_data(folder: str) -> bool:
     return False
 
 
-def _texts_of(table: Table, column: str) -> Iterator[str]:
+def _texts_of(table: InputTable, column: str) -> Iterator[str]:
     """Yield the text of each row. A row without one is a blank line; a notice counts them."""
     rows = empty = 0
     for row in table.rows:

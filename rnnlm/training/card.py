@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnlm import registry
-from rnnlm.config import Layer, as_text, names_of, resolve
+from rnnlm.config import SettingsLayer, as_text, names_of, resolve
 from rnnlm.errors import SettingsError, first_of, visible
 from rnnlm.interface import Tokenizer
 from rnnlm.storage.files import writing as safe_files
@@ -115,7 +115,7 @@ def expected_settings(manifest: Manifest) -> ExpectedSettings:
         with contextlib.suppress(SettingsError):
             given = recipes.load(recipe).settings
             values = {name: value for name, value in given.items() if name in known}
-            resolved = resolve(classes, [Layer(f"recipe {recipe}", values)])
+            resolved = resolve(classes, [SettingsLayer(f"recipe {recipe}", values)])
             return ExpectedSettings(recipe, resolved.values, resolved.origins)
     resolved = resolve(classes, [])
     return ExpectedSettings(None, resolved.values, resolved.origins)

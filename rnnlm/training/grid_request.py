@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm import registry
-from rnnlm.config import GRID, Layer, Resolved, SettingValue, as_text, names_of, within
+from rnnlm.config import (
+    GRID,
+    ResolvedSettings,
+    SettingsLayer,
+    SettingValue,
+    as_text,
+    names_of,
+    within,
+)
 from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.lm.base.loading import CHECKPOINTS
 from rnnlm.storage.manifest import is_model, read_manifest
@@ -48,7 +56,7 @@ class Combination:
     values: dict[str, str]
     request: TrainingRequest
     kind: registry.Kind
-    resolved: Resolved
+    resolved: ResolvedSettings
 
 
 def parse_axes(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -225,7 +233,7 @@ def _placed(request: TrainingRequest, values: Mapping[str, str]) -> TrainingRequ
     """Return the request with the grid's values for one run, as a layer of settings."""
     settings = dict(values)
     recipe = settings.pop("recipe", request.recipe)
-    layer = Layer(GRID, settings, is_text=True)
+    layer = SettingsLayer(GRID, settings, is_text=True)
     return replace(request, recipe=recipe, extra_layers=(layer,))
 
 
@@ -270,8 +278,8 @@ def _resolved(values: dict[str, str], request: TrainingRequest) -> Combination:
 
 
 def _with(
-    request: TrainingRequest, shared: Mapping[str, Any], resolved: Resolved
+    request: TrainingRequest, shared: Mapping[str, Any], resolved: ResolvedSettings
 ) -> TrainingRequest:
     """Put the shared settings that the run's kind has below the run's own."""
     applicable = {name: value for name, value in shared.items() if name in resolved.values}
-    return replace(request, extra_layers=(Layer(FIRST, applicable), *request.extra_layers))
+    return replace(request, extra_layers=(SettingsLayer(FIRST, applicable), *request.extra_layers))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Checked
+from rnnlm.config import ValidatedSettings
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.text.corpus import Text
@@ -20,7 +20,7 @@ from rnnlm.training.task import Description, Given, Task, trained_corpus
 if TYPE_CHECKING:
     import numpy as np
 
-    from rnnlm.config import Resolved
+    from rnnlm.config import ResolvedSettings
     from rnnlm.evaluation.comparison.comparison import TextComparer
     from rnnlm.evaluation.comparison.pairing import ComparableMetrics
     from rnnlm.evaluation.comparison.stored import StoredModel
@@ -33,7 +33,7 @@ DEMO_RECIPE, DEFAULT_RECIPE = "demo", "lstm"
 
 
 @dataclass(frozen=True)
-class TextOptions(Checked):
+class TextOptions(ValidatedSettings):
     """Settings for reading a text: from its source, and by a model, in one stream or each line
     alone (context; None: carry).
 
@@ -81,14 +81,22 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
     # ---- Texts and weights.
 
     def open_texts(
-        self, request: TrainingRequest, resolved: "Resolved", kind: "Kind", progress: Progress
+        self,
+        request: TrainingRequest,
+        resolved: "ResolvedSettings",
+        kind: "Kind",
+        progress: Progress,
     ) -> Texts:
         from rnnlm.training.texts.line_texts import open_texts
 
         return open_texts(request, resolved, kind, progress)
 
     def initial_weights(
-        self, request: TrainingRequest, kind: "Kind", resolved: "Resolved", data: TrainingData
+        self,
+        request: TrainingRequest,
+        kind: "Kind",
+        resolved: "ResolvedSettings",
+        data: TrainingData,
     ) -> "dict[str, np.ndarray] | None":
         """Return the weights of `--init-from`, if they fit."""
         from rnnlm.lm.base import loading, stored_model

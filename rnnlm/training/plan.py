@@ -10,7 +10,7 @@ import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm import registry
-from rnnlm.config import Resolved, describe, warn_of_idle
+from rnnlm.config import ResolvedSettings, describe, warn_of_idle
 from rnnlm.errors import UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.lm.base import loading
@@ -46,7 +46,7 @@ class Plan:
     request: TrainingRequest
     recipe: str | None
     kind: registry.Kind
-    resolved: Resolved
+    resolved: ResolvedSettings
     data: TrainingData
     # Weights to start from, or the state of a run that is resumed
     initial: dict[str, np.ndarray] | TrainingState | None
@@ -235,7 +235,7 @@ def _check_settings(request: TrainingRequest, settled: ResolvedRequest) -> str:
     return valid
 
 
-def _check_names(request: TrainingRequest, kind: registry.Kind, resolved: Resolved) -> None:
+def _check_names(request: TrainingRequest, kind: registry.Kind, resolved: ResolvedSettings) -> None:
     """Make sure that all texts and models that the request names are there: at once, before torch
     is imported and a folder is announced."""
     # The texts. A bundled corpus of labels or pairs is a text for its task.
@@ -269,7 +269,7 @@ def _warn_of_idle_share(texts: Texts, valid: str) -> None:
         notice(f"without effect: holdout = {share}; validation is on {texts.valid_is}")
 
 
-def _warn_of_replaced_start(resolved: Resolved, request: TrainingRequest) -> None:
+def _warn_of_replaced_start(resolved: ResolvedSettings, request: TrainingRequest) -> None:
     """Send a notice where one choice of initial weights replaces another."""
     idle = []
     for name in resolved.values:

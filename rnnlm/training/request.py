@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from msgspec import Meta
 
-from rnnlm.config import Layer, Resolved
+from rnnlm.config import ResolvedSettings, SettingsLayer
 from rnnlm.errors import SettingsError, nearest
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ class TrainingRequest:
     model: Annotated[
         str | None, Meta(title="KIND", description="kind of model, such as lstm or ngram")
     ] = None
-    from_file: Layer | None = None
+    from_file: SettingsLayer | None = None
     assignments: dict[str, str] = field(default_factory=dict)
     flags: dict[str, Any] = field(default_factory=dict)
-    extra_layers: tuple[Layer, ...] = ()
+    extra_layers: tuple[SettingsLayer, ...] = ()
     output: Path | None = None
     overwrite: bool = False
     tokenizer_from: Annotated[
@@ -128,7 +128,7 @@ class TrainingRequest:
                     f"{self.recipe} is based on it",
                     nearest(str(base), recipes.names()),
                 )
-            object.__setattr__(self, "from_file", Layer(self.recipe, settings))
+            object.__setattr__(self, "from_file", SettingsLayer(self.recipe, settings))
             object.__setattr__(self, "recipe", base)
 
     @property
@@ -202,7 +202,7 @@ class Texts:
     test is in the training text.
     """
 
-    resolved: Resolved
+    resolved: ResolvedSettings
     data: TrainingData
     valid_is: str
     test: TextData | None

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.checks import check_no_dataset, items_of
-from rnnlm.config import USER, Layer, Resolved, as_text, names_of, resolve, within
+from rnnlm.config import USER, ResolvedSettings, SettingsLayer, as_text, names_of, resolve, within
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.lm.base import loading
 from rnnlm.storage import model_folder
@@ -28,7 +28,7 @@ class ResolvedRequest(NamedTuple):
 
     recipe: str | None
     kind: registry.Kind
-    resolved: Resolved
+    resolved: ResolvedSettings
 
 
 def resolve_request(request: TrainingRequest) -> ResolvedRequest:
@@ -42,17 +42,17 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
     # The layers that the request names itself; below them, the recipe.
     requested = _request_layers(request)
     recipe = _recipe_for(request, requested)
-    from_recipe: list[Layer] = []
+    from_recipe: list[SettingsLayer] = []
     if recipe is not None:
         values = _with_tokenizer(recipes.load(recipe).settings, _topmost(requested, "tokenizer"))
-        from_recipe.append(Layer(f"recipe {recipe}", values))
+        from_recipe.append(SettingsLayer(f"recipe {recipe}", values))
     chosen = [*from_recipe, *requested]
 
     # The task, and the settings that a bundled corpus recommends.
     task = registry.task(_topmost(chosen, "task") or registry.LANGUAGE_MODEL)
     recommended = _settings_of_corpus(request, task)
     values = _with_tokenizer(recommended, _topmost(chosen, "tokenizer"))
-    from_corpus = Layer("the bundled corpus", values)
+    from_corpus = SettingsLayer("the bundled corpus", values)
 
     # The kind of model, and the settings that its weights need if they come from language models.
     name = _topmost([from_corpus, *chosen], "model") or _model_to_start_from(request, task.name)
@@ -102,7 +102,7 @@ def _settings_of_corpus(request: TrainingRequest, task: AnyTask) -> dict[str, An
     return {"column": corpus.column, "target_column": corpus.target_column, **corpus.settings}
 
 
-def _request_layers(request: TrainingRequest) -> list[Layer]:
+def _request_layers(request: TrainingRequest) -> list[SettingsLayer]:
     """Return the settings that the request itself contains, the lowest layer first."""
     flags = dict(request.flags)
     if request.model:
@@ -110,11 +110,11 @@ def _request_layers(request: TrainingRequest) -> list[Layer]:
     if request.task:
         flags["task"] = request.task
     from_file = [] if request.from_file is None else [request.from_file]
-    assigned = Layer(USER, request.assignments, is_text=True)
-    return [*from_file, *request.extra_layers, assigned, Layer(USER, flags)]
+    assigned = SettingsLayer(USER, request.assignments, is_text=True)
+    return [*from_file, *request.extra_layers, assigned, SettingsLayer(USER, flags)]
 
 
-def _recipe_for(request: TrainingRequest, chosen: list[Layer]) -> str | None:
+def _recipe_for(request: TrainingRequest, chosen: list[SettingsLayer]) -> str | None:
     """Return the name of the recipe asked for, or else the task's usual one."""
     model = _topmost(chosen, "model")
     if model in recipes.names() and model not in registry.KINDS:
@@ -134,7 +134,7 @@ def _with_tokenizer(values: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
     return without_names(values, names_of([TokenizerSettings]))
 
 
-def _topmost(layers: list[Layer], name: str) -> Any:
+def _topmost(layers: list[SettingsLayer], name: str) -> Any:
     """Return the value of a setting in the last layer that has it, or None."""
     for layer in reversed(layers):
         if name in layer.values:
@@ -142,7 +142,7 @@ def _topmost(layers: list[Layer], name: str) -> Any:
     return None
 
 
-def _without(layer: Layer, names: set[str]) -> Layer:
+def _without(layer: SettingsLayer, names: set[str]) -> SettingsLayer:
     return replace(layer, values=without_names(layer.values, names))
 
 
@@ -169,7 +169,7 @@ class _Inherited:
     """Settings that a task's network takes over from the language model that `option` names."""
 
     option: str
-    layer: Layer
+    layer: SettingsLayer
 
 
 def _model_to_start_from(request: TrainingRequest, task: str) -> str | None:
@@ -190,11 +190,11 @@ def _inherited_settings(request: TrainingRequest, kind: registry.Kind) -> list[_
     task = registry.task(kind.task)
     inherited = []
     for option, name, values in task.initial_settings(request, kind):
-        inherited.append(_Inherited(option, Layer(f"language model {name}", values)))
+        inherited.append(_Inherited(option, SettingsLayer(f"language model {name}", values)))
     return inherited
 
 
-def _check_inherited(resolved: Resolved, inherited: list[_Inherited]) -> None:
+def _check_inherited(resolved: ResolvedSettings, inherited: list[_Inherited]) -> None:
     """Refuse settings that do not fit the weights to start from."""
     origins = {source.layer.origin for source in inherited}
     for source in inherited:
@@ -238,7 +238,7 @@ def _check_fields(request: TrainingRequest, task: AnyTask) -> None:
         )
 
 
-def _check_names(layers: list[Layer], kind: registry.Kind) -> None:
+def _check_names(layers: list[SettingsLayer], kind: registry.Kind) -> None:
     """Refuse settings that belong to another kind of model, or to another task."""
     known = names_of(kind.all_settings)
     for layer in layers:

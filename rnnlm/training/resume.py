@@ -10,16 +10,16 @@ from pathlib import Path
 from msgspec import to_builtins
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Budget, Resolved
+from rnnlm.config import Budget, ResolvedSettings
 from rnnlm.errors import ModelError, OutputError, notice
 from rnnlm.events import Finished
 from rnnlm.lm.base import loading
 from rnnlm.storage import checkpoints
 from rnnlm.storage.files.resuming import (
     WAYS_OUT,
-    Found,
+    ExistingWork,
     Identity,
-    Step,
+    NextStep,
     in_one_spelling,
     next_step,
     signature,
@@ -53,7 +53,7 @@ _TEXTS = {
 # ---- What makes a run.
 
 
-def identity_of(request: TrainingRequest, resolved: Resolved) -> dict[str, str]:
+def identity_of(request: TrainingRequest, resolved: ResolvedSettings) -> dict[str, str]:
     """Return what the result of a run depends on: its settings, before its texts have brought any,
     and the signatures of the texts and models that it reads."""
     identity = {}
@@ -67,7 +67,7 @@ def identity_of(request: TrainingRequest, resolved: Resolved) -> dict[str, str]:
     return identity
 
 
-def _signatures(request: TrainingRequest, resolved: Resolved) -> dict[str, str]:
+def _signatures(request: TrainingRequest, resolved: ResolvedSettings) -> dict[str, str]:
     """Return the signatures of the texts and models that a run reads, by what they are for."""
     signatures: dict[str, str] = {}
     for field, role in _TEXTS.items():
@@ -133,7 +133,7 @@ class InterruptedRun:
     None: training has finished, and only its exact evaluation is missing."""
 
     manifest: Manifest
-    stored: checkpoints.Checkpointed | None
+    stored: checkpoints.LoadedCheckpoint | None
 
 
 def find_stored_run(folder: Path, wanted: Identity) -> CompletedRun | InterruptedRun | None:
@@ -159,7 +159,7 @@ def find_stored_run(folder: Path, wanted: Identity) -> CompletedRun | Interrupte
         ended_early = manifest.training.get("stopped") == "early"
         is_longer = BUDGET in free or (ended_early and has_patience)
     has_ended = manifest.training.get("stopped") in ENDED and not is_longer
-    if next_step(folder, Found(identity, has_ended), wanted, free=free) is Step.FINISHED:
+    if next_step(folder, ExistingWork(identity, has_ended), wanted, free=free) is NextStep.FINISHED:
         return _ended(folder, manifest)
 
     # It resumes from its last checkpoint.
@@ -233,7 +233,9 @@ def check_text(folder: Path, begun: InterruptedRun, data: TrainingData) -> None:
         )
 
 
-def with_kept(resolved: Resolved, folder: Path, stored: checkpoints.Checkpointed) -> Resolved:
+def with_kept(
+    resolved: ResolvedSettings, folder: Path, stored: checkpoints.LoadedCheckpoint
+) -> ResolvedSettings:
     """Return the settings of a run that resumes from a checkpoint: with those that its text has
     brought it, but for how long it is. Notices say that it resumes, and where a longer budget would
     have given the steps so far other learning rates."""

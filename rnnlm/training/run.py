@@ -16,7 +16,7 @@ import numpy as np
 
 from rnnlm import registry
 from rnnlm.config import as_stored
-from rnnlm.errors import OutputError, ReportedElsewhere, TrainingError, notice
+from rnnlm.errors import OutputError, ReportedByOtherProcess, TrainingError, notice
 from rnnlm.evaluation.metrics import with_intervals
 from rnnlm.events import (
     Checkpoint,
@@ -39,7 +39,7 @@ from rnnlm.events import (
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import checkpoints, model_folder
-from rnnlm.storage.checkpoints import Checkpointed
+from rnnlm.storage.checkpoints import LoadedCheckpoint
 from rnnlm.storage.files import lock
 from rnnlm.storage.manifest import Manifest, ModelArrays, part_folders
 from rnnlm.storage.metrics_log import MetricsLog
@@ -185,7 +185,7 @@ class RunStorage:
             self.log.write()
             state = replace(state, facts={**state.facts, "metrics_bytes": self.log.position})
             settings = self.plan.resolved.values
-            checkpoint = Checkpointed(self.plan.identity, as_stored(settings), state)
+            checkpoint = LoadedCheckpoint(self.plan.identity, as_stored(settings), state)
             checkpoints.save(self.folder, checkpoint, settings["keep_checkpoints"])
             self.stored_step = state.facts["step"]
             yield CheckpointSaved(str(self.folder), self.stored_step)
@@ -309,7 +309,7 @@ def _take_part(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool]) -
     for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial, save):
         yield event
     if event.stopped == "diverged":
-        raise ReportedElsewhere(TrainingError.exit_code)
+        raise ReportedByOtherProcess(TrainingError.exit_code)
 
 
 def _work(

@@ -13,7 +13,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, cast
 
-from rnnlm.config import Resolved
+from rnnlm.config import ResolvedSettings
 from rnnlm.errors import UsageError
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
@@ -114,7 +114,11 @@ class Task(ABC, Generic[M, D, C, K]):
 
     @abstractmethod
     def open_texts(
-        self, request: TrainingRequest, resolved: Resolved, kind: "Kind", progress: "Progress"
+        self,
+        request: TrainingRequest,
+        resolved: ResolvedSettings,
+        kind: "Kind",
+        progress: "Progress",
     ) -> Texts:
         """Read and encode what a request asks for."""
 
@@ -128,7 +132,7 @@ class Task(ABC, Generic[M, D, C, K]):
         return []
 
     def initial_weights(
-        self, request: TrainingRequest, kind: "Kind", resolved: Resolved, data: TrainingData
+        self, request: TrainingRequest, kind: "Kind", resolved: ResolvedSettings, data: TrainingData
     ) -> "dict[str, np.ndarray] | None":
         """Return the weights that a network starts from, by name; None where all are random."""
         return None
@@ -242,7 +246,11 @@ class ExampleTask(Task[M, D, C, K]):
         return resolve_name(f"{self.package}.{function}")(*arguments)
 
     def open_texts(
-        self, request: TrainingRequest, resolved: Resolved, kind: "Kind", progress: "Progress"
+        self,
+        request: TrainingRequest,
+        resolved: ResolvedSettings,
+        kind: "Kind",
+        progress: "Progress",
     ) -> Texts:
         return self._call("texts:open_texts", request, resolved, kind, progress)
 
@@ -252,7 +260,7 @@ class ExampleTask(Task[M, D, C, K]):
         return self._call("transfer:settings", request, kind)
 
     def initial_weights(
-        self, request: TrainingRequest, kind: "Kind", resolved: Resolved, data: TrainingData
+        self, request: TrainingRequest, kind: "Kind", resolved: ResolvedSettings, data: TrainingData
     ) -> "dict[str, np.ndarray] | None":
         return self._call("transfer:weights", request, resolved, data)
 

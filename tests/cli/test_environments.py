@@ -22,7 +22,7 @@ import pytest
 
 from rnnlm import system
 from rnnlm.cli.main import run
-from rnnlm.parallel import this_thread
+from rnnlm.parallel import inline_pool
 from rnnlm.text.prepared import preparation
 from support.commands import environment
 from support.failures import fingerprint
@@ -303,7 +303,7 @@ OUTPUT = {
 def test_no_space_keeps_what_was_there(place, rnnlm, monkeypatch, name):
     """fsync fails as on a disk that is full, broken or read-only; then all is well again."""
     monkeypatch.chdir(place)
-    monkeypatch.setattr(preparation, "local_team", lambda count: this_thread())
+    monkeypatch.setattr(preparation, "process_pool", lambda count: inline_pool())
     output, arguments = OUTPUT[name], COMMANDS[name]
     assert rnnlm(*arguments).code == 0
     before = content(place)

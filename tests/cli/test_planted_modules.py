@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.parallel import Processes
+from rnnlm.parallel import ProcessExecutor
 
 pytestmark = pytest.mark.processes
 
@@ -12,7 +12,7 @@ PLANTED = "import os\nopen(os.path.join(os.path.dirname(__file__), 'was-run'), '
 
 
 def work() -> int:
-    with Processes(1) as workers:
+    with ProcessExecutor(1) as workers:
         return 0 if workers.submit(len, "abc").result() == 3 else 1
 
 

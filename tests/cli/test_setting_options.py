@@ -9,13 +9,13 @@ from msgspec import Meta
 
 from rnnlm.cli.help_sections import Command
 from rnnlm.cli.setting_options import options_of
-from rnnlm.config import Checked
+from rnnlm.config import ValidatedSettings
 
 HERE = f"{__name__}:Brew"
 
 
 @dataclass(frozen=True)
-class Brew(Checked):
+class Brew(ValidatedSettings):
     """How tea is made."""
 
     minutes: Annotated[

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from rnnlm.config import Layer, resolve
+from rnnlm.config import SettingsLayer, resolve
 from rnnlm.lm.ngram import fitting
 from rnnlm.lm.ngram.arpa.reading import read_arpa
 from rnnlm.lm.ngram.settings import NgramSettings
@@ -26,7 +26,7 @@ def estimated(text: str, order: int, prune: str, discounts: str = "lmplz"):
     tokenizer = tokenizers.train(TokenizerSettings(), corpus.blocks())
     settings = {"order": order, "prune": prune, "discounts": discounts}
     data = TrainingData(tokenizer, corpus.encode(tokenizer), None)
-    *_, fitted = fitting.fit(resolve([NgramSettings], [Layer("test", settings)]), data)
+    *_, fitted = fitting.fit(resolve([NgramSettings], [SettingsLayer("test", settings)]), data)
     return list(fitted.model.levels()), tokenizer.symbols()
 
 

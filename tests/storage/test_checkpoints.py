@@ -9,7 +9,7 @@ import pytest
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning
 from rnnlm.events import TrainingState
 from rnnlm.storage import checkpoints, model_folder
-from rnnlm.storage.checkpoints import Checkpointed
+from rnnlm.storage.checkpoints import LoadedCheckpoint
 from rnnlm.storage.files import reading, writing
 from support.failing_files import failing
 
@@ -17,8 +17,8 @@ IDENTITY = {"hidden_size": "8", "training text": "in memory, hash aa"}
 SETTINGS = {"hidden_size": 8, "learning_rate": 0.1, "clip_norm": None}
 
 
-def at(step: int) -> Checkpointed:
-    return Checkpointed(IDENTITY, SETTINGS, state(step))
+def at(step: int) -> LoadedCheckpoint:
+    return LoadedCheckpoint(IDENTITY, SETTINGS, state(step))
 
 
 def state(step: int) -> TrainingState:

@@ -12,7 +12,7 @@ from rnnlm.events import PERPLEXITY
 from rnnlm.lm.neural.settings import KINDS, parts_of, stored
 from rnnlm.lm.neural.training import progress, validation
 from rnnlm.lm.neural.training import settings as fitting_settings
-from rnnlm.lm.neural.training.contracts import Verdict
+from rnnlm.lm.neural.training.contracts import ValidationResult
 from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
 from rnnlm.lm.neural.training.language_modelling import PerplexityValidation
 from rnnlm.lm.neural.training.settings import FittingSettings, RunSettings
@@ -59,7 +59,7 @@ def script_validations(trainer: Trainer, perplexities: Iterable[float]) -> None:
 
     def run(stop):
         perplexity = next(found)
-        return Verdict(math.log(perplexity), perplexity, PERPLEXITY)
+        return ValidationResult(math.log(perplexity), perplexity, PERPLEXITY)
 
     assert isinstance(trainer.validation.whole, PerplexityValidation)
     trainer.validation.whole.run = run

@@ -3,7 +3,7 @@
 import torch
 
 from rnnlm import registry
-from rnnlm.config import Layer, resolve
+from rnnlm.config import SettingsLayer, resolve
 from rnnlm.lm.neural import settings as network_settings
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import make_network
@@ -26,7 +26,7 @@ def language_model(folder, tokenizer=None, seed=1, model="lstm", **settings):
     resolved = resolve(
         kind.settings_classes(),
         [
-            Layer(
+            SettingsLayer(
                 "test",
                 {
                     "model": model,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import corpora, registry
-from rnnlm.config import Layer, resolve
+from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Event, never
 from rnnlm.lm.mixtures.mixture import Mixture
@@ -71,7 +71,7 @@ def small_settings(kind: registry.Kind, **settings: Any) -> Any:
     classes = (*kind.settings_classes(), TokenizerSettings)
     known = {name for cls in classes for name in cls.__dataclass_fields__}
     values = {name: value for name, value in _SMALL.items() if name in known}
-    return resolve(classes, [Layer("test", {"model": kind.name, **values, **settings})])
+    return resolve(classes, [SettingsLayer("test", {"model": kind.name, **values, **settings})])
 
 
 def save(folder: Path, model: Any, name: str, **settings: Any) -> Any:

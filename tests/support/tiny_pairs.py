@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm import registry
-from rnnlm.config import Layer, Resolved, resolve
+from rnnlm.config import ResolvedSettings, SettingsLayer, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Event, TrainingState, never
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
@@ -26,21 +26,26 @@ SMALL = {
 TRAIN, VALID = numbers(24), numbers(7, seed=2)
 
 
-def settings_of(name: str, **settings: Any) -> Resolved:
+def settings_of(name: str, **settings: Any) -> ResolvedSettings:
     """Return all settings of a tiny network of this kind."""
     kind = registry.kind_of(name, "seq2seq")
     values = {"model": name, "task": "seq2seq", **SMALL, **settings}
-    return resolve(kind.all_settings, [Layer("test", values)])
+    return resolve(kind.all_settings, [SettingsLayer("test", values)])
 
 
-def data_of(resolved: Resolved, train: Rows = TRAIN, valid: Rows | None = None) -> PairTrainingData:
+def data_of(
+    resolved: ResolvedSettings, train: Rows = TRAIN, valid: Rows | None = None
+) -> PairTrainingData:
     """Return pairs in the form that a network reads."""
     return opened(TrainingRequest(), resolved, train, valid)[0]
 
 
 def opened(
-    request: TrainingRequest, resolved: Resolved, train: Rows = TRAIN, valid: Rows | None = None
-) -> tuple[PairTrainingData, Resolved]:
+    request: TrainingRequest,
+    resolved: ResolvedSettings,
+    train: Rows = TRAIN,
+    valid: Rows | None = None,
+) -> tuple[PairTrainingData, ResolvedSettings]:
     """Return pairs in the form that a network reads, and the settings completed by those of the
     tokenizers."""
     text = parallel_text(list(train))

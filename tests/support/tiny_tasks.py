@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rnnlm import registry
-from rnnlm.config import Layer, Resolved, resolve
+from rnnlm.config import ResolvedSettings, SettingsLayer, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Event, never
 from rnnlm.storage import model_folder
@@ -172,15 +172,15 @@ def small(task: str, **settings: Any) -> dict[str, Any]:
     return {**SMALL, **SMALL_CHARACTERS[characters], **settings}
 
 
-def settings_of(task: str, name: str, **settings: Any) -> Resolved:
+def settings_of(task: str, name: str, **settings: Any) -> ResolvedSettings:
     """Return all settings of a tiny network of a kind of model for a task."""
     kind = registry.kind_of(name, task)
     values = {"model": name, "task": task, "budget": "6steps", **small(task, **settings)}
-    return resolve(kind.all_settings, [Layer("test", values)])
+    return resolve(kind.all_settings, [SettingsLayer("test", values)])
 
 
 def data_of(
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     train: LabelledText,
     valid: LabelledText | None = None,
     form: str = PLAIN,
@@ -226,7 +226,9 @@ def save(folder: Path, model: Any, **settings: Any) -> Any:
     )
 
 
-def _columns(resolved: Resolved, train: LabelledText, form: str) -> list[codecs.LabelColumn]:
+def _columns(
+    resolved: ResolvedSettings, train: LabelledText, form: str
+) -> list[codecs.LabelColumn]:
     inner = (
         schemes.BIOES
         if resolved.values.get("output_layer") == "crf" or resolved.values.get("constrained")

@@ -141,7 +141,9 @@ def test_it_goes_on_where_it_was():
 
 def test_small_data_make_one_batch_or_are_refused():
     of = data(TRAIN[:3])
-    with pytest.warns(RnnlmWarning, match="there are only 3 examples: batches of 3 are used instead of 8"):
+    with pytest.warns(
+        RnnlmWarning, match="there are only 3 examples: batches of 3 are used instead of 8"
+    ):
         batch = source(of).next()
     assert batch.tensors[0].shape[1] == 3
     with pytest.raises(TrainingError, match="4 processes are too many; there are 3 examples"):

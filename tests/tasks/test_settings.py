@@ -7,7 +7,7 @@ import re
 import pytest
 
 from rnnlm import registry
-from rnnlm.config import Layer, needs_of, resolve, warn_of_idle
+from rnnlm.config import SettingsLayer, needs_of, resolve, warn_of_idle
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError
 from rnnlm.lm.neural import settings as language_models
 from rnnlm.tasks.labelling import settings as labels
@@ -127,7 +127,7 @@ NAMED = {
 @pytest.mark.parametrize("kind", IDLE)
 def test_a_setting_without_effect_is_named(kind):
     with pytest.warns(RnnlmWarning) as caught:
-        warn_of_idle(resolve([kind], [Layer("user", IDLE[kind])]))
+        warn_of_idle(resolve([kind], [SettingsLayer("user", IDLE[kind])]))
     message = str(caught[0].message)
     assert all(part in message for part in NAMED[kind]) and "dropout_latent" not in message
 
@@ -136,7 +136,7 @@ def test_a_setting_without_effect_is_named(kind):
 
 
 def test_none_is_understood_as_text():
-    asked = Layer("user", {"attention": "none", "tied_embeddings": "none"}, is_text=True)
+    asked = SettingsLayer("user", {"attention": "none", "tied_embeddings": "none"}, is_text=True)
     settings = resolve([Seq2SeqSettings], [asked]).make(Seq2SeqSettings)
     assert (settings.attention, settings.tied_embeddings) == (None, None)
 

@@ -13,7 +13,7 @@ from rnnlm.tasks.seq2seq.pairs import read_pairs
 from rnnlm.text import sources
 from rnnlm.text.corpus import open_text
 from rnnlm.text.pair_columns import ParallelSettings
-from rnnlm.text.prepared.preparation import Request, resolve_request
+from rnnlm.text.prepared.preparation import PreparationRequest, resolve_request
 
 TOLD = "the same text is given more than once and read each time: "
 
@@ -89,7 +89,7 @@ def test_of_many_files_only_the_names_are_compared(there, monkeypatch):
 
 @pytest.mark.parametrize("work", [
     lambda: list(read_sentences(("a.txt", "copy.txt"))),
-    lambda: resolve_request(Request(("a.txt", "copy.txt"), None)),
+    lambda: resolve_request(PreparationRequest(("a.txt", "copy.txt"), None)),
     lambda: read_labelled(("tags", "tags"), LabelledSettings(), "word"),
     lambda: read_labelled(("t.tsv", "t2.tsv"), LabelledSettings(), "text"),
     lambda: read_pairs(("t.tsv", "t2.tsv"), ParallelSettings(target_column="label")),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm import registry
-from rnnlm.config import Layer, resolve
+from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import RnnlmError, SettingsError
 from rnnlm.lm.base.adaptation_settings import KINDS
 from rnnlm.scoring.generation.sampling import SamplingSettings
@@ -40,7 +40,9 @@ def test_any_setting_of_any_kind(data):
     settings = data.draw(
         st.dictionaries(st.sampled_from(names_of[kind]) | odd_text, values, min_size=1, max_size=3)
     )
-    resolved = value_or_error(lambda: resolve(CLASSES[kind], [Layer("test", settings, is_text)]))
+    resolved = value_or_error(
+        lambda: resolve(CLASSES[kind], [SettingsLayer("test", settings, is_text)])
+    )
     if not isinstance(resolved, RnnlmError):
         for value in resolved.values.values():
             assert not (isinstance(value, float) and not math.isfinite(value))
@@ -63,7 +65,7 @@ def test_a_toml_file(place, data):
     path.write_bytes(data)
     values = value_or_error(lambda: read_by_hand(path, SettingsError))
     if not isinstance(values, RnnlmError):
-        value_or_error(lambda: resolve(CLASSES["lstm"], [Layer("test", values)]))
+        value_or_error(lambda: resolve(CLASSES["lstm"], [SettingsLayer("test", values)]))
 
 
 @given(st.data())

@@ -10,7 +10,7 @@ from rnnlm.config import names_of, needs_of
 from rnnlm.errors import RnnlmWarning
 from rnnlm.storage import model_folder
 from rnnlm.text.lines import HoldoutSettings
-from rnnlm.text.prepared.preparation import Request as PrepareRequest
+from rnnlm.text.prepared.preparation import PreparationRequest
 from rnnlm.text.prepared.preparation import resolve_request as resolve_prepare
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.plan import plan
@@ -109,7 +109,7 @@ def test_only_requested_settings_are_reported_with_their_needs(text, tmp_path):
         )
         == []
     )
-    request = PrepareRequest(("text.txt",), tmp_path, flags={"vocab_size": 300})
+    request = PreparationRequest(("text.txt",), tmp_path, flags={"vocab_size": 300})
     assert idle(lambda: resolve_prepare(request)) == ["without effect: " + pieces]
 
 

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Checked, Count, Natural
+from rnnlm.config import Count, Natural, ValidatedSettings
 
 TOP = 20
 
 
 @dataclass(frozen=True)
-class ComparisonSettings(Checked):
+class ComparisonSettings(ValidatedSettings):
     """Settings of a comparison. block_lines: number of lines resampled together (None: one, or as
     many as give 10,000 blocks). resamples: number for bootstrap and permutation test (None:
     RESAMPLES and PERMUTATIONS). top: number of lines and words to list for each model of a pair."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.config import Layer, resolve
+from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.lm.base.adaptation_settings import KINDS
 from rnnlm.storage.files import tensors
@@ -59,7 +59,7 @@ def read_tuned(folder: Path, kind: str) -> TunedSettings | None:
     tuned = read_json(path, TunedSettings, ModelError, damaged, hint, format=format, has_hash=True)
     # Their values must be valid settings, too.
     try:
-        resolve([KINDS[kind]], [Layer(path.name, tuned.settings)])
+        resolve([KINDS[kind]], [SettingsLayer(path.name, tuned.settings)])
     except SettingsError as error:
         raise ModelError(damaged, str(error), hint) from None
     return tuned

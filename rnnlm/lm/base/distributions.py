@@ -40,7 +40,7 @@ def score_and_look(
     initial: where spans begin, as in `score_spans`.
     """
     reader, tokens = _reader_of(model)
-    carried = span_scoring.Carried(reader.step, state) if state is not None else None
+    carried = span_scoring.StatefulStep(reader.step, state) if state is not None else None
     step = carried.step if carried else reader.step
 
     logprob_N = np.zeros(len(ids))

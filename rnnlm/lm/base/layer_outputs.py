@@ -18,7 +18,7 @@ from rnnlm.lm.base.words import Span, token_spans, word_spans
 INPUT, FEATURES = "input", "features"
 
 
-class Part(NamedTuple):
+class DirectionOutput(NamedTuple):
     """The outputs of one direction of a layer for B lines, (T, B, W). is_backward: it reads from
     the end of the line, so a word is read whole at its first token. last_B: the position at which
     the direction has read all of each line."""
@@ -33,7 +33,7 @@ class LayerOutputs:
     """The outputs of one layer for B lines, its parts side by side. begins_B, ends_B: the positions
     of each line's tokens, one at least."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[DirectionOutput, ...]
     begins_B: np.ndarray
     ends_B: np.ndarray
 
@@ -49,7 +49,7 @@ class LineWords:
 
 
 @dataclass(frozen=True)
-class EncodedLines:
+class LayerInputs:
     """L lines as a model reads them. lengths_L: how many tokens of each are read. words: of each
     line; () if they were not requested. data: the lines in the reader's own form."""
 
@@ -74,32 +74,32 @@ class LayerReader(Protocol):
     def text_layers(self) -> tuple[str, ...]:
         """The layers that have one vector for each line, and none for each token."""
 
-    def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
+    def encode(self, lines: Sequence[str], with_words: bool = False) -> LayerInputs:
         """Encode lines of text. Their words are split at white space, or as the model's training
         data split a text into words."""
 
-    def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
+    def encode_words(self, texts: Sequence[Sequence[str]]) -> LayerInputs:
         """Encode texts that are already split into words, with their words."""
 
     def read(
-        self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]
+        self, encoded: LayerInputs, chosen_B: np.ndarray, layers: Sequence[str]
     ) -> list[LayerOutputs]:
         """Return what each of `layers` outputs for the lines `chosen_B`, read side by side."""
 
 
-def encoded_lines(lines: Sequence[str], tokenizer: Tokenizer, with_words: bool) -> EncodedLines:
+def encoded_lines(lines: Sequence[str], tokenizer: Tokenizer, with_words: bool) -> LayerInputs:
     """Return lines as a tokenizer encodes them, each read with its `</s>`; their words are split at
     white space."""
     encoded = tokenizer.encode(lines)
     lengths_L = np.diff(encoded.offsets)
     if not with_words:
-        return EncodedLines(lengths_L, (), encoded)
+        return LayerInputs(lengths_L, (), encoded)
     spans = [word_spans(line) for line in lines]
     words = []
     for line, spans_of_line in zip(lines, spans, strict=True):
         words.append([line[start:end] for start, end in spans_of_line])
     its_words = line_words(lines, words, spans, lengths_L - 1, tokenizer)
-    return EncodedLines(lengths_L, its_words, encoded)
+    return LayerInputs(lengths_L, its_words, encoded)
 
 
 def line_words(

@@ -59,12 +59,12 @@ def score_spans(
 def score_on(model: LanguageModel, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
     """Score `ids` as :func:`score_spans` does, as the next part of a stream whose last token was a
     boundary. Return the scores and the state after them."""
-    carried = Carried(model.score, state)
+    carried = StatefulStep(model.score, state)
     scored = windows(model, ids, whole_text(ids), carried.step)
     return placed(scored, len(ids)), carried.state
 
 
-class Carried(Generic[Result]):
+class StatefulStep(Generic[Result]):
     """A step that continues from the state that the last one left, whatever state it is given: so
     one stream is read in parts."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rnnlm.checks import check_class
-from rnnlm.config import Layer, from_stored, resolve
+from rnnlm.config import SettingsLayer, from_stored, resolve
 from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base import companions, loading
@@ -76,7 +76,7 @@ def as_tuned(model: LanguageModel, kind: str, folder: Path) -> LanguageModel:
     cls = settings_class(kind)
     tuned = companions.read_tuned(folder, kind)
     found = tuned.settings if tuned else {}
-    settings = resolve([cls], [Layer("the model's folder", found)]).make(cls)
+    settings = resolve([cls], [SettingsLayer("the model's folder", found)]).make(cls)
     result = adapt(model, kind, settings, load_statistics(folder, model, settings))
     _report(describe(kind, settings), tuned, model)
     return result

@@ -15,10 +15,10 @@ from rnnlm.interface import Encoded, Tokenizer, keeps
 from rnnlm.lm.base.layer_outputs import (
     FEATURES,
     INPUT,
-    EncodedLines,
+    DirectionOutput,
+    LayerInputs,
     LayerOutputs,
     LayerReader,
-    Part,
     encoded_lines,
     line_words,
 )
@@ -56,10 +56,10 @@ class NetworkLayers:
         count = len(network.body.layers) if isinstance(network.body, RecurrentStack) else 1
         self.layers = (INPUT, *map(str, range(1, count + 1)), FEATURES)
 
-    def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
+    def encode(self, lines: Sequence[str], with_words: bool = False) -> LayerInputs:
         return encoded_lines(lines, self.tokenizer, with_words)
 
-    def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
+    def encode_words(self, texts: Sequence[Sequence[str]]) -> LayerInputs:
         """Encode texts that are split into words already, each as a line with a space between two
         words."""
         lines = [" ".join(words) for words in texts]
@@ -67,10 +67,10 @@ class NetworkLayers:
         lengths_L = np.diff(encoded.offsets)
         places = [_places(words) for words in texts]
         words = line_words(lines, texts, places, lengths_L - 1, self.tokenizer)
-        return EncodedLines(lengths_L, words, encoded)
+        return LayerInputs(lengths_L, words, encoded)
 
     def read(
-        self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]
+        self, encoded: LayerInputs, chosen_B: np.ndarray, layers: Sequence[str]
     ) -> list[LayerOutputs]:
         device = next(self.network.parameters()).device
         lengths_B = encoded.lengths_L[chosen_B] - 1
@@ -80,7 +80,7 @@ class NetworkLayers:
         begins_B, ends_B = np.minimum(lengths_B, 1), lengths_B + 1
         outputs = []
         for values_KBH in self._read(inputs_KB, layers):
-            part = Part(values_KBH, False, ends_B - 1)
+            part = DirectionOutput(values_KBH, False, ends_B - 1)
             outputs.append(LayerOutputs((part,), begins_B, ends_B))
         return outputs
 

@@ -14,10 +14,10 @@ from msgspec import Meta
 from rnnlm.config import (
     ANY,
     Count,
-    Layer,
     NonNegative,
     Positive,
     Probability,
+    SettingsLayer,
     as_text,
     belongs_to,
     from_stored,
@@ -608,7 +608,7 @@ def parts_of(model: str) -> list[type]:
 
 def network_settings(model: str, /, **values: Any) -> NetworkSettings:
     """Make the settings of a network from values by name, for networks that no command trains."""
-    layer = Layer("the settings", {"model": model, **values})
+    layer = SettingsLayer("the settings", {"model": model, **values})
     return resolve([KINDS[model], *parts_of(model)], [layer]).make(KINDS[model])
 
 

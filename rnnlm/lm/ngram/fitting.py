@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import system
-from rnnlm.config import Resolved
+from rnnlm.config import ResolvedSettings
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import (
     PERPLEXITY,
@@ -29,12 +29,12 @@ from rnnlm.lm.base.span_scoring import stream_perplexity
 from rnnlm.lm.ngram.counting import counts_folder
 from rnnlm.lm.ngram.counting import memory_limit as rooms
 from rnnlm.lm.ngram.counting import plan as plans
-from rnnlm.lm.ngram.counting.beyond_memory import Progress
+from rnnlm.lm.ngram.counting.beyond_memory import CountingProgress
 from rnnlm.lm.ngram.counting.counted import CountedData, within
 from rnnlm.lm.ngram.counting.exchange import SuffixExchange
 from rnnlm.lm.ngram.counting.levels import Block, Level, NgramCounts, joined
-from rnnlm.lm.ngram.counting.memory_limit import Ids, Room, count_in, room_for
-from rnnlm.lm.ngram.counting.workers import Workers
+from rnnlm.lm.ngram.counting.memory_limit import CountingSetup, Ids, count_in, counting_setup
+from rnnlm.lm.ngram.counting.workers import WorkerOptions
 from rnnlm.lm.ngram.counting.workspace import IN_MEMORY, Workspace
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.settings import NgramSettings
@@ -53,7 +53,7 @@ from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.encoding import TrainingData, known_ids
 
 
-def check(resolved: Resolved, has_valid: bool) -> None:
+def check(resolved: ResolvedSettings, has_valid: bool) -> None:
     """Make sure that these settings go together, and that there is held-out text if the estimator
     needs it."""
     settings = resolved.make(NgramSettings)
@@ -108,7 +108,7 @@ def check_counts(folder: str) -> None:
     counts_folder.load(folder)
 
 
-def open_counts(folder: str, resolved: Resolved) -> tuple[CountedData, Resolved]:
+def open_counts(folder: str, resolved: ResolvedSettings) -> tuple[CountedData, ResolvedSettings]:
     """Open the counts in `folder`. Return them, and the settings with their order unless a lower
     one was requested."""
     counts = counts_folder.load(folder)
@@ -127,7 +127,7 @@ def open_counts(folder: str, resolved: Resolved) -> tuple[CountedData, Resolved]
 
 
 def fit(
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     data: TrainingData | CountedData,
     stop: Callable[[], bool] = never,
     initial: dict[str, np.ndarray] | None = None,
@@ -152,14 +152,14 @@ def fit(
         precision="fp32",
     )
 
-    with _room(settings, data, tokenizer.size) as room:
-        counts = yield from _count(settings, data, room, timer, stop)
+    with _counting_setup(settings, data, tokenizer.size) as setup:
+        counts = yield from _count(settings, data, setup, timer, stop)
         if counts is None:
             yield Fitted(0, 0, 0, timer.seconds(), "request", None)
             return
         smoothing = _estimator(settings, data, counts)
         thresholds = pruning_thresholds(settings.prune, settings.order)
-        model = yield from _estimate(counts, smoothing, thresholds, tokenizer, room, timer)
+        model = yield from _estimate(counts, smoothing, thresholds, tokenizer, setup, timer)
 
         # Report the discounts or weights that the estimator found on the way.
         ngrams, estimated = [len(values) for values in model.values], smoothing.report()
@@ -194,14 +194,14 @@ def fit(
 def _count(
     settings: NgramSettings,
     data: TrainingData | CountedData,
-    room: Room,
+    setup: CountingSetup,
     timer: "_Timer",
     stop: Callable[[], bool],
 ) -> Generator[Event, None, NgramCounts | None]:
     """Count, and merge the counts of shards, order by order. Return None if `stop` cut it off."""
     levels: list[Level] = []
-    for found in _levels(settings, data, room):
-        if isinstance(found, Progress):
+    for found in _levels(settings, data, setup):
+        if isinstance(found, CountingProgress):
             yield timer.event(found)
         else:
             levels.append(found)
@@ -221,16 +221,16 @@ def _estimate(
     smoothing: Estimator,
     thresholds: Sequence[int],
     tokenizer: Tokenizer,
-    room: Room,
+    setup: CountingSetup,
     timer: "_Timer",
 ) -> Generator[Event, None, NgramModel]:
     """Return the model of these counts."""
     counted = sum(map(len, counts.levels))
     estimated: list[BackoffLevel] = []
-    for level in estimate(counts, smoothing, thresholds, room.workspace):
+    for level in estimate(counts, smoothing, thresholds, setup.workspace):
         estimated.append(level)
-        if room.store is not None:
-            yield timer.event(Progress("estimating", sum(map(len, estimated)) / counted))
+        if setup.store is not None:
+            yield timer.event(CountingProgress("estimating", sum(map(len, estimated)) / counted))
     is_pruned = sum(map(len, estimated)) < counted
     normalised = smoothing.normalised_if_pruned if is_pruned else smoothing.normalised
     return NgramModel.from_levels(
@@ -239,15 +239,19 @@ def _estimate(
 
 
 @contextlib.contextmanager
-def _room(settings: NgramSettings, data: TrainingData | CountedData, size: int) -> Iterator[Room]:
+def _counting_setup(
+    settings: NgramSettings, data: TrainingData | CountedData, size: int
+) -> Iterator[CountingSetup]:
     """Provide the workspace, with workers to count if any are requested."""
     memory = memory_of(settings)
     with contextlib.ExitStack() as held:
-        team = None
+        pool = None
         # What is already counted needs no workers.
         if not isinstance(data, CountedData):
-            team = held.enter_context(_workers(settings).connected())
-        yield held.enter_context(room_for(memory, settings.temp, settings.threads, size, team))
+            pool = held.enter_context(_workers(settings).connected())
+        yield held.enter_context(
+            counting_setup(memory, settings.temp, settings.threads, size, pool)
+        )
 
 
 def memory_of(settings: NgramSettings) -> str | None:
@@ -255,8 +259,8 @@ def memory_of(settings: NgramSettings) -> str | None:
     return _workers(settings).memory(settings.memory)
 
 
-def _workers(settings: NgramSettings) -> Workers:
-    return Workers(settings.workers, settings.dask)
+def _workers(settings: NgramSettings) -> WorkerOptions:
+    return WorkerOptions(settings.workers, settings.dask)
 
 
 class _Timer:
@@ -269,7 +273,7 @@ class _Timer:
     def seconds(self) -> float:
         return time.perf_counter() - self.began
 
-    def event(self, progress: Progress) -> Counting:
+    def event(self, progress: CountingProgress) -> Counting:
         now = time.perf_counter()
         if progress.phase != self.phase:
             self.phase, self.phase_began = progress.phase, now
@@ -279,7 +283,7 @@ class _Timer:
         return Counting(progress.phase, progress.share, now - self.began, left)
 
 
-def clean_up(resolved: Resolved, data: TrainingData | CountedData) -> None:
+def clean_up(resolved: ResolvedSettings, data: TrainingData | CountedData) -> None:
     """Delete what counting has left in the folder that the settings name: its model is saved."""
     settings = resolved.make(NgramSettings)
     # Counts that were there already, and a count in memory, have left nothing.
@@ -301,12 +305,12 @@ def _counted_by(settings: NgramSettings) -> dict[str, Any]:
 
 
 def _levels(
-    settings: NgramSettings, data: TrainingData | CountedData, room: Room
-) -> Iterator[Progress | Level]:
+    settings: NgramSettings, data: TrainingData | CountedData, setup: CountingSetup
+) -> Iterator[CountingProgress | Level]:
     """Count, order by order, unless that is done already."""
     if isinstance(data, CountedData):
         levels = data.counts.levels(settings.order)
-        return joined(levels) if room.store is None else iter(levels)
+        return joined(levels) if setup.store is None else iter(levels)
     tokenizer = data.tokenizer
     identity = _counted_by(settings)
 
@@ -319,7 +323,7 @@ def _levels(
 
     thresholds = pruning_thresholds(settings.prune, settings.order)
     return count_in(
-        room=room,
+        setup=setup,
         text=data.train,
         tokenizer=tokenizer,
         order=settings.order,
@@ -329,7 +333,7 @@ def _levels(
     )
 
 
-def foresee(resolved: Resolved, data: TrainingData | CountedData) -> dict[str, int]:
+def foresee(resolved: ResolvedSettings, data: TrainingData | CountedData) -> dict[str, int]:
     """Return how much disk the work will take for a while, and the model, in bytes."""
     settings, tokenizer = resolved.make(NgramSettings), data.tokenizer
     allowed, memory = None, memory_of(settings)

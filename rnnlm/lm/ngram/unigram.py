@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnlm import arrays as array_types
 from rnnlm.checks import check_shapes, check_state, token_ids
-from rnnlm.config import Resolved
+from rnnlm.config import ResolvedSettings
 from rnnlm.events import PERPLEXITY, Event, Fitted, Started, Validated, never
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
 from rnnlm.lm.base.pickling import PickledByOrigin
@@ -101,13 +101,13 @@ class UnigramModel(PickledByOrigin):
         return {"logprob": self.logprob_V}
 
 
-def check(resolved: Resolved, has_valid: bool) -> None:
+def check(resolved: ResolvedSettings, has_valid: bool) -> None:
     """Accept all settings. Their types and ranges have been checked, and counting needs neither a
     device nor held-out text."""
 
 
 def fit(
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     data: TrainingData,
     stop: Callable[[], bool] = never,
     initial: dict[str, np.ndarray] | None = None,

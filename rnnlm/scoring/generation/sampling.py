@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated
 import lazy_loader
 from msgspec import Meta
 
-from rnnlm.config import Checked, Count, Natural, NonNegative
+from rnnlm.config import Count, Natural, NonNegative, ValidatedSettings
 from rnnlm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ FIRST_CANDIDATES = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplingSettings(Checked):
+class SamplingSettings(ValidatedSettings):
     """Settings for drawing tokens, and the longest text."""
 
     repetition_penalty: Annotated[

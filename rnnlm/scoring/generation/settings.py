@@ -5,13 +5,13 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from rnnlm.config import Checked, Count
+from rnnlm.config import Count, ValidatedSettings
 
 LengthPower = Annotated[float, Meta(ge=0, le=10)]
 
 
 @dataclass(frozen=True)
-class SearchSettings(Checked):
+class SearchSettings(ValidatedSettings):
     """The width of the beam, how texts of different length compare, and how many to return."""
 
     beam: Annotated[
@@ -32,7 +32,7 @@ class SearchSettings(Checked):
 
 
 @dataclass(frozen=True)
-class BeamSettings(Checked):
+class BeamSettings(ValidatedSettings):
     """The number of texts to find, how they begin, the width of the beam, and how texts of
     different length compare."""
 

@@ -19,17 +19,17 @@ from rnnlm.errors import UsageError
 from rnnlm.storage.files.compression import CHUNK_BYTES, SUFFIXES
 from rnnlm.storage.files.journal import Journal
 from rnnlm.storage.files.outputs import check_file, is_stream
-from rnnlm.storage.files.resuming import Found, Identity, Step, next_step, tell_finished
+from rnnlm.storage.files.resuming import ExistingWork, Identity, NextStep, next_step, tell_finished
 from rnnlm.storage.files.writing import open_appending, replace_file, sha256, short_name, writing
 
 
-class Begun(msgspec.Struct, tag="begun", tag_field="what"):
+class WorkBegun(msgspec.Struct, tag="begun", tag_field="what"):
     """Work on the file has started."""
 
     identity: dict[str, str]
 
 
-class Written(msgspec.Struct, tag="written", tag_field="what"):
+class RowsWritten(msgspec.Struct, tag="written", tag_field="what"):
     """A record of how much of the file is written. rows: how many of whatever it holds; bytes,
     sha256: its length and hash."""
 
@@ -38,23 +38,23 @@ class Written(msgspec.Struct, tag="written", tag_field="what"):
     sha256: str
 
 
-class Finished(msgspec.Struct, tag="finished", tag_field="what"):
+class WorkFinished(msgspec.Struct, tag="finished", tag_field="what"):
     """The file is whole. content: what it holds, for people."""
 
     content: str
     sha256: str | None
 
 
-Record = list[Begun | Written | Finished]
+Record = list[WorkBegun | RowsWritten | WorkFinished]
 
 
-def next_step_of_file(path: Path, wanted: Identity, overwrite: bool) -> Step:
+def next_step_of_file(path: Path, wanted: Identity, overwrite: bool) -> NextStep:
     """Return what to do about the file at `path`, by the rule of :func:`next_step`. Say it where
     the file is finished; raise OutputError where no file can be written there."""
     return next_step_of_files({path: wanted}, overwrite)
 
 
-def next_step_of_files(wanted: Mapping[Path, Identity], overwrite: bool) -> Step:
+def next_step_of_files(wanted: Mapping[Path, Identity], overwrite: bool) -> NextStep:
     """Return what to do about files that are made together, as :func:`next_step_of_file` does about
     one. They are finished if all of them are. wanted: the identity of each."""
     steps = set()
@@ -62,36 +62,36 @@ def next_step_of_files(wanted: Mapping[Path, Identity], overwrite: bool) -> Step
     for path, identity in wanted.items():
         check_file(path, overwrite=True)
         if is_stream(path):
-            steps.add(Step.START)
+            steps.add(NextStep.START)
             continue
         found, contents[path] = _found(path)
         steps.add(next_step(path, found, identity, overwrite))
     if len(steps) != 1:
-        return Step.START
-    if steps == {Step.FINISHED}:
+        return NextStep.START
+    if steps == {NextStep.FINISHED}:
         for path, content in contents.items():
             tell_finished(path, content)
     return steps.pop()
 
 
-def _found(path: Path) -> tuple[Found | None, str]:
+def _found(path: Path) -> tuple[ExistingWork | None, str]:
     """Return what is at `path`, and what it holds, if it is finished."""
     journal = journal_beside(path)
     is_there = os.path.lexists(path)
     try:
         record = _read(journal)
     except FileNotFoundError:
-        return (Found() if is_there else None), ""
+        return (ExistingWork() if is_there else None), ""
     except ValueError as error:
-        return Found(fault=str(error)), ""
-    assert isinstance(record[0], Begun)
+        return ExistingWork(fault=str(error)), ""
+    assert isinstance(record[0], WorkBegun)
     identity = record[0].identity
     last = record[-1]
-    if isinstance(last, Finished):
+    if isinstance(last, WorkFinished):
         if not is_there:
             return None, ""
         fault = "" if sha256(path) == last.sha256 else "its SHA-256 does not match the recorded one"
-        return Found(identity, is_finished=True, fault=fault), last.content
+        return ExistingWork(identity, is_finished=True, fault=fault), last.content
 
     # Of a growing file, an unchanged beginning must be left to resume from.
     fault = ""
@@ -100,13 +100,13 @@ def _found(path: Path) -> tuple[Found | None, str]:
         fault = "its existing rows have been changed"
     elif not kept and len(record) > 1:
         fault = "it is shorter than before"
-    return Found(identity, fault=fault), ""
+    return ExistingWork(identity, fault=fault), ""
 
 
-def _kept(path: Path, record: Record) -> list[Written]:
+def _kept(path: Path, record: Record) -> list[RowsWritten]:
     """Return the entries that are within the size of the file."""
     size = path.stat().st_size if path.exists() else 0
-    written = [entry for entry in record if isinstance(entry, Written)]
+    written = [entry for entry in record if isinstance(entry, RowsWritten)]
     return [entry for entry in written if entry.bytes <= size]
 
 
@@ -122,9 +122,9 @@ def _hash_of_start(path: Path, length: int) -> "hashlib._Hash":
 
 
 def _read(journal: Journal) -> Record:
-    kind: Any = Begun | Written | Finished
+    kind: Any = WorkBegun | RowsWritten | WorkFinished
     record: Record = journal.read(kind)
-    if not record or not isinstance(record[0], Begun):
+    if not record or not isinstance(record[0], WorkBegun):
         raise ValueError(f"{journal.path.name} does not record what was started")
     return record
 
@@ -139,7 +139,7 @@ def record_finished(path: Path, identity: Identity, content: str) -> None:
     such as "1,000 sentences"."""
     if not is_stream(path):
         with writing(path):
-            entries = (Begun({**identity}), Finished(content, sha256(path)))
+            entries = (WorkBegun({**identity}), WorkFinished(content, sha256(path)))
             journal_beside(path).write(entries)
 
 
@@ -147,7 +147,7 @@ class GrowingFile:
     """A file that grows row by row. done: how many rows it has held from the start; rows: how many
     it holds now."""
 
-    def __init__(self, path: Path, identity: Identity, header: str, step: Step) -> None:
+    def __init__(self, path: Path, identity: Identity, header: str, step: NextStep) -> None:
         """Start the file, or cut it off where work resumes, as :func:`next_step_of_file`
         decides."""
         if path.suffix.lower() in SUFFIXES:
@@ -161,11 +161,11 @@ class GrowingFile:
         self._journal = journal_beside(path)
 
         # Resume after the last entry that is within the file.
-        kept = _kept(path, _read(self._journal)) if step is Step.GO_ON else []
+        kept = _kept(path, _read(self._journal)) if step is NextStep.GO_ON else []
         self._hash = hashlib.sha256()
         with writing(path):
             # Record the work first: a run that is killed after this can be resumed.
-            self._journal.write([Begun({**identity}), *kept])
+            self._journal.write([WorkBegun({**identity}), *kept])
             if kept:
                 self.done = kept[-1].rows
                 self._hash = _hash_of_start(path, kept[-1].bytes)
@@ -186,10 +186,10 @@ class GrowingFile:
             with open_appending(self.path) as stream:
                 stream.write(encoded)
                 length = stream.tell()
-            entry = Written(self.rows, length, self._hash.hexdigest())
+            entry = RowsWritten(self.rows, length, self._hash.hexdigest())
             self._journal.append(entry, is_lasting=False)
 
     def finish(self, content: str) -> None:
         """Take note that the file is whole. content: what it holds, for people."""
         with writing(self.path):
-            self._journal.append(Finished(content, self._hash.hexdigest()))
+            self._journal.append(WorkFinished(content, self._hash.hexdigest()))

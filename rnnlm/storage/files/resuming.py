@@ -34,7 +34,7 @@ ENCODING_ERRORS, STRICT = "encoding_errors", "strict"
 WAYS_OUT = "choose another `output`, or replace it with `overwrite=True`"
 
 
-class Step(enum.Enum):
+class NextStep(enum.Enum):
     """What a command does with its result."""
 
     START = "start"
@@ -43,7 +43,7 @@ class Step(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Found:
+class ExistingWork:
     """An existing result. identity: of the work that made it; None where it is not recorded. fault:
     why it is incomplete and cannot be resumed; "" where it can."""
 
@@ -54,12 +54,12 @@ class Found:
 
 def next_step(
     place: Path,
-    found: Found | None,
+    found: ExistingWork | None,
     wanted: Identity,
     overwrite: bool = False,
     free: Collection[str] = (),
     ways_out: str = WAYS_OUT,
-) -> Step:
+) -> NextStep:
     """Return what to do about the result at `place`: start, resume, or nothing, as it is finished.
 
     found: what is there; None: nothing. free: names of the identity that may change between two
@@ -67,7 +67,7 @@ def next_step(
     what to do then.
     """
     if found is None or overwrite:
-        return Step.START
+        return NextStep.START
     if found.fault:
         raise OutputError(f"{place} has changed since it was written", found.fault, ways_out)
     if found.identity is None:
@@ -86,7 +86,7 @@ def next_step(
     if differing:
         why = first_of(differing, MOST_DIFFERENCES, "; ")
         raise OutputError(f"{place} already holds another result", why, ways_out)
-    return Step.FINISHED if found.is_finished else Step.GO_ON
+    return NextStep.FINISHED if found.is_finished else NextStep.GO_ON
 
 
 def _difference(name: str, before: str | None, now: str | None) -> str:

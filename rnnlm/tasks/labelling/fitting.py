@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.neural.training import fitting
-from rnnlm.lm.neural.training.contracts import Carry, Loss, Verdict
+from rnnlm.lm.neural.training.contracts import Carry, Loss, ValidationResult
 from rnnlm.tasks.fitting import (
     ExampleLoss,
     ExampleValidation,
@@ -123,7 +123,7 @@ class TaskValidation(ExampleValidation[TaskModel, LabelledData]):
         data = every(self.model.codec, self.data, -(-self.tokens // tokens))
         return TaskValidation(data, self.model, self.criterion, self.ranks)
 
-    def run(self, stop: Callable[[], bool]) -> Verdict | None:
+    def run(self, stop: Callable[[], bool]) -> ValidationResult | None:
         if self.telling is None and self.criterion != "loss":
             self.telling = evaluation.informative_columns(self.model.codec, self.data)
         predicted = evaluation.predict_with_loss(

@@ -14,11 +14,11 @@ from rnnlm.interface import LanguageModel, Shapes, keeps
 from rnnlm.lm.base.layer_outputs import (
     FEATURES,
     INPUT,
-    EncodedLines,
+    DirectionOutput,
+    LayerInputs,
     LayerOutputs,
     LayerReader,
     LineWords,
-    Part,
 )
 from rnnlm.lm.base.words import Span
 from rnnlm.lm.neural.device import resolve_device
@@ -56,14 +56,14 @@ class TaskLayers:
             self._parts = parts_of(settings)
         self.layers = tuple(self._parts | {FEATURES: []})
 
-    def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
+    def encode(self, lines: Sequence[str], with_words: bool = False) -> LayerInputs:
         texts = [split_text(self.model.codec, line) for line in lines]
         spans = None
         if with_words:
             spans = [places_of(line, words) for line, words in zip(lines, texts, strict=True)]
         return self._encoded(texts, spans)
 
-    def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
+    def encode_words(self, texts: Sequence[Sequence[str]]) -> LayerInputs:
         """Encode texts that are split into words already; the words' places are those in a line
         with a space between two words."""
         spans = [places_of(" ".join(words), words) for words in texts]
@@ -71,7 +71,7 @@ class TaskLayers:
 
     def _encoded(
         self, texts: Sequence[Sequence[str]], spans: Sequence[tuple[Span, ...]] | None
-    ) -> EncodedLines:
+    ) -> LayerInputs:
         """Encode texts of which each has a word, `</s>` where there is none. spans: the places of
         the words of each text; None if the words are not needed."""
         codec = self.model.codec
@@ -83,7 +83,7 @@ class TaskLayers:
                 beside.append(with_boundaries(seen, model.tokenizer.boundary_id))
             encoded = replace(encoded, beside=replace(encoded.beside, encoded=tuple(beside)))
         if spans is None:
-            return EncodedLines(encoded.token_lengths, (), encoded)
+            return LayerInputs(encoded.token_lengths, (), encoded)
 
         # Which tokens each word has, counted from the text's first.
         line_words = []
@@ -92,10 +92,10 @@ class TaskLayers:
             offsets_W = encoded.token_offsets[first : end + 1] - encoded.token_offsets[first]
             tokens_W2 = np.stack([offsets_W[:-1], offsets_W[1:]], axis=1)[: len(words)]
             line_words.append(LineWords(tuple(words), places, tokens_W2))
-        return EncodedLines(encoded.token_lengths, tuple(line_words), encoded)
+        return LayerInputs(encoded.token_lengths, tuple(line_words), encoded)
 
     def read(
-        self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]
+        self, encoded: LayerInputs, chosen_B: np.ndarray, layers: Sequence[str]
     ) -> list[LayerOutputs]:
         inputs = batch_tensors(encoded.data, chosen_B, self.model.device)
         lengths_B = encoded.lengths_L[chosen_B]
@@ -121,7 +121,7 @@ def side_by_side(values_TBH: Tensor, parts: Parts, lengths_B: np.ndarray) -> Lay
     widths = [width for width, _ in parts]
     pieces = []
     for piece, (_, is_backward) in zip(values_TBH.split(widths, dim=2), parts, strict=True):
-        pieces.append(Part(piece, is_backward, first_B if is_backward else last_B))
+        pieces.append(DirectionOutput(piece, is_backward, first_B if is_backward else last_B))
     return LayerOutputs(tuple(pieces), first_B, lengths_B)
 
 

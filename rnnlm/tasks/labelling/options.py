@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from rnnlm.config import Checked, Count
+from rnnlm.config import Count, ValidatedSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 
@@ -21,7 +21,7 @@ class TaskTokenizerSettings(TokenizerSettings):
 
 
 @dataclass(frozen=True)
-class LabelOptions(Checked):
+class LabelOptions(ValidatedSettings):
     """Settings for reading labelled data.
 
     reading: settings of :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings` that

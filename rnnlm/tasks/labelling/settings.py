@@ -10,7 +10,16 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import ANY, Layer, NonNegative, Positive, Probability, from_stored, needs, resolve
+from rnnlm.config import (
+    ANY,
+    NonNegative,
+    Positive,
+    Probability,
+    SettingsLayer,
+    from_stored,
+    needs,
+    resolve,
+)
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.lm.neural.settings import (
     CELLS,
@@ -266,7 +275,7 @@ def network_settings(task: str, model: str, /, **values: Any) -> TaskSettings:
     """Make the settings of a task's network that is not trained by a command, from values by
     name."""
     kind = KINDS[task, model]
-    layer = Layer("the settings", {"model": model, **values})
+    layer = SettingsLayer("the settings", {"model": model, **values})
     return resolve([kind, *parts_of(model)], [layer]).make(kind)
 
 

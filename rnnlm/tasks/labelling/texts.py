@@ -10,7 +10,7 @@ import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm import registry
-from rnnlm.config import Resolved
+from rnnlm.config import ResolvedSettings
 from rnnlm.errors import SettingsError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
@@ -39,7 +39,7 @@ from rnnlm.training.texts import small_texts
 
 
 def open_texts(
-    request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress
+    request: TrainingRequest, resolved: ResolvedSettings, kind: registry.Kind, progress: Progress
 ) -> Texts:
     """Read and encode the data of a :class:`rnnlm.training.request.TrainingRequest`.
 
@@ -111,7 +111,7 @@ def _read(files: tuple[str, ...], settings: LabelledSettings, kind: registry.Kin
     return read_labelled(files, settings, LEVELS[kind.task], aligned=not settings.align)
 
 
-def _with_columns(name: str, task: str, resolved: Resolved) -> Resolved:
+def _with_columns(name: str, task: str, resolved: ResolvedSettings) -> ResolvedSettings:
     """Return the settings with the columns of a bundled corpus. A tagger learns its labels of
     words, and those of texts beside them."""
     corpus = corpora.labelled(name)
@@ -128,7 +128,7 @@ def _with_columns(name: str, task: str, resolved: Resolved) -> Resolved:
     return resolved.with_found("the bundled corpus", columns)
 
 
-def _with_detected(text: LabelledText, resolved: Resolved) -> Resolved:
+def _with_detected(text: LabelledText, resolved: ResolvedSettings) -> ResolvedSettings:
     """Return the settings with the format, columns and scheme that were detected in the training
     data, so that all parts are read alike."""
     # Columns of different schemes are detected one by one in each part.
@@ -271,7 +271,10 @@ def _draw_with_all(
 
 
 def _codec(
-    tokenizer: Tokenizer, resolved: Resolved, settings: LabelledSettings, train: LabelledText
+    tokenizer: Tokenizer,
+    resolved: ResolvedSettings,
+    settings: LabelledSettings,
+    train: LabelledText,
 ) -> Codec:
     """Make the codec of the training data."""
     if resolved.values.get("characters"):
@@ -306,8 +309,8 @@ def _codec(
 
 
 def _tokenizer(
-    request: TrainingRequest, resolved: Resolved, train: LabelledText
-) -> tuple[Tokenizer, Resolved]:
+    request: TrainingRequest, resolved: ResolvedSettings, train: LabelledText
+) -> tuple[Tokenizer, ResolvedSettings]:
     """Make a tokenizer of the training data, or load the given one. Return it, and the settings
     with its own."""
     source = request.tokenizer_from or request.init_from

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import registry
-from rnnlm.config import Resolved
+from rnnlm.config import ResolvedSettings
 from rnnlm.tasks.labelling.data import TaskData
 from rnnlm.tasks.labelling.model import array_shapes
 from rnnlm.tasks.labelling.settings import KINDS, RecurrentTaskSettings
@@ -60,7 +60,7 @@ def settings(
 
 
 def weights(
-    request: TrainingRequest, resolved: Resolved, data: TaskData
+    request: TrainingRequest, resolved: ResolvedSettings, data: TaskData
 ) -> dict[str, np.ndarray] | None:
     """Return the weights that a network starts from, by name, of `--init-from`; None without it."""
     if request.init_from is None:

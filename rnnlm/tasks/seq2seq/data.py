@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import msgspec
 import numpy as np
 
-from rnnlm.config import Resolved, as_text
+from rnnlm.config import ResolvedSettings, as_text
 from rnnlm.errors import ModelError, SettingsError, UsageError
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.lm.base import loading
@@ -247,8 +247,11 @@ ENCODER, DECODER = "`init_encoder_from`", "`init_decoder_from`"  # language mode
 
 
 def make_codec(
-    request: TrainingRequest, resolved: Resolved, train: ParallelText, details: dict[str, Any]
-) -> tuple[PairCodec, Resolved]:
+    request: TrainingRequest,
+    resolved: ResolvedSettings,
+    train: ParallelText,
+    details: dict[str, Any],
+) -> tuple[PairCodec, ResolvedSettings]:
     """Make the tokenizers that are asked for from the training text, or take them from models.
     Return them, and the settings with what was decided on the way."""
     # One tokenizer cannot have two values of a setting.
@@ -291,8 +294,11 @@ def make_codec(
 
 
 def _made(
-    request: TrainingRequest, resolved: Resolved, train: ParallelText, details: dict[str, Any]
-) -> tuple[PairCodec, Resolved]:
+    request: TrainingRequest,
+    resolved: ResolvedSettings,
+    train: ParallelText,
+    details: dict[str, Any],
+) -> tuple[PairCodec, ResolvedSettings]:
     """Take tokenizers from the language models that the network starts from, and make the others
     from the training text."""
     # Tokenizers of language models, and which option brings each.
@@ -338,7 +344,7 @@ def _made(
     return PairCodec(source, target, details), resolved
 
 
-def _of_target(resolved: Resolved) -> dict[str, Any]:
+def _of_target(resolved: ResolvedSettings) -> dict[str, Any]:
     """Return the settings of the target's tokenizer. One that is not given is the source's, if both
     have the same kind, else the default."""
     kind = resolved.values[f"{OF_TARGET}tokenizer"] or resolved.values["tokenizer"]
@@ -371,7 +377,9 @@ def _taken_over(name: str, is_shared: bool, details: dict[str, Any]) -> PairCode
     return PairCodec(loading.load_tokenizer(name), None, details)
 
 
-def _with_tokenizer(tokenizer: Tokenizer, prefix: str, brings: str, resolved: Resolved) -> Resolved:
+def _with_tokenizer(
+    tokenizer: Tokenizer, prefix: str, brings: str, resolved: ResolvedSettings
+) -> ResolvedSettings:
     """Return the settings with those of a tokenizer, under names that begin with `prefix`.
 
     brings: says which model has it; "" where it was made as asked for.
@@ -386,7 +394,7 @@ def _with_tokenizer(tokenizer: Tokenizer, prefix: str, brings: str, resolved: Re
     return resolved.with_found("the tokenizer", differing)
 
 
-def _check_asked(setting: str, value: object, brings: str, resolved: Resolved) -> None:
+def _check_asked(setting: str, value: object, brings: str, resolved: ResolvedSettings) -> None:
     """Raise UsageError if a person asked for another value of a setting than a model brings."""
     requested = resolved.values[setting]
     if requested != value and resolved.is_asked(setting):

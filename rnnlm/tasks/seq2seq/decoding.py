@@ -23,7 +23,7 @@ from rnnlm.tasks.seq2seq.pairs import ParallelText, on_one_line
 from rnnlm.tasks.seq2seq.results import Attention, TranslatedLine, TranslatedLines, Translation
 from rnnlm.tasks.text_files import TEXT_LINES, TextFileSettings, detect_text_format, windows
 from rnnlm.text.batches import NO_WORDS, why_too_long
-from rnnlm.text.lines import NoLine, is_blank, lines_with_ends, without_end
+from rnnlm.text.lines import MissingLine, is_blank, lines_with_ends, without_end
 from rnnlm.text.named_columns import (
     KINDS,
     USUAL_PAIRS,
@@ -267,4 +267,4 @@ def _cells(file: str, form: str, settings: TextFileSettings, usual: Sequence[str
         value = row.values.get(column)
         if isinstance(value, int):
             text, reason = text_of(value, row.where, column), row.why_unread
-        yield NoLine(reason) if reason else on_one_line(text)
+        yield MissingLine(reason) if reason else on_one_line(text)

@@ -12,7 +12,7 @@ from torch import Tensor
 from rnnlm.errors import notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.neural.training import fitting
-from rnnlm.lm.neural.training.contracts import Carry, Loss, Verdict
+from rnnlm.lm.neural.training.contracts import Carry, Loss, ValidationResult
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.tasks.fitting import (
     ExampleLoss,
@@ -119,7 +119,7 @@ class PairValidation(ExampleValidation[Seq2SeqModel, PairedData]):
         data = encode_pairs(self.model.codec, replace(text, pairs=pairs))
         return PairValidation(data, self.model, self.criterion, self.ranks)
 
-    def run(self, stop: Callable[[], bool]) -> Verdict | None:
+    def run(self, stop: Callable[[], bool]) -> ValidationResult | None:
         own_stop = self.ranks.own_stop(stop)
         logprob_N = evaluation.target_scores(self.model, self.data, own_stop)
         loss = math.inf
@@ -140,10 +140,10 @@ class PairValidation(ExampleValidation[Seq2SeqModel, PairedData]):
         if not math.isfinite(loss):
             loss = math.inf
         if self.criterion == "loss":
-            return Verdict(loss, loss, "loss_nats")
+            return ValidationResult(loss, loss, "loss_nats")
         chosen = TRANSLATION_METRICS[self.criterion]
         worst = 0.0 if chosen.higher_is_better else math.inf
-        return Verdict(
+        return ValidationResult(
             loss,
             decoded_metrics.get(chosen.name, worst),
             chosen.name,

@@ -13,7 +13,13 @@ from torch.nn import functional as F
 
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.interface import PADDING, Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
-from rnnlm.lm.base.layer_outputs import EncodedLines, LayerOutputs, LayerReader, Part, encoded_lines
+from rnnlm.lm.base.layer_outputs import (
+    DirectionOutput,
+    LayerInputs,
+    LayerOutputs,
+    LayerReader,
+    encoded_lines,
+)
 from rnnlm.lm.neural.device import exact_products, resolve_device
 from rnnlm.lm.neural.layer_outputs import parts_of
 from rnnlm.lm.neural.saved_model import SavedModel, filled, shapes_of
@@ -44,16 +50,16 @@ class EncoderLayers:
         self._parts = parts_of(model.network.settings)
         self.layers = tuple(self._parts)
 
-    def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
+    def encode(self, lines: Sequence[str], with_words: bool = False) -> LayerInputs:
         return encoded_lines(lines, self.tokenizer, with_words)
 
-    def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
+    def encode_words(self, texts: Sequence[Sequence[str]]) -> LayerInputs:
         """Encode texts that are split into words already: each is read as a line with a space
         between two words."""
         return self.encode([" ".join(words) for words in texts], with_words=True)
 
     def read(
-        self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]
+        self, encoded: LayerInputs, chosen_B: np.ndarray, layers: Sequence[str]
     ) -> list[LayerOutputs]:
         arrays = source_arrays(rows(encoded.data, chosen_B))
         sources_SB, lengths_1B = (on_device(array, self.model.device) for array in arrays)
@@ -70,7 +76,7 @@ class EncoderLayers:
         pieces = values_SBH.split([width for width, _ in layout], dim=2)
         parts = []
         for piece, (_, is_backward) in zip(pieces, layout, strict=True):
-            parts.append(Part(piece, is_backward, first_B if is_backward else last_B))
+            parts.append(DirectionOutput(piece, is_backward, first_B if is_backward else last_B))
         return LayerOutputs(tuple(parts), first_B, lengths_B)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from rnnlm.config import Checked, Count, describe
+from rnnlm.config import Count, ValidatedSettings, describe
 from rnnlm.errors import UsageError
 from rnnlm.scoring.generation.settings import LengthPower
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -24,7 +24,7 @@ LONGER = 10  # tokens that a line may have beyond its factor of the source's
 
 
 @dataclass(frozen=True)
-class DecodingSettings(Checked):
+class DecodingSettings(ValidatedSettings):
     """How to decode sources, and what to return. Properties resolve settings that are None.
 
     Raises:
@@ -93,7 +93,7 @@ GREEDY = DecodingSettings()
 
 
 @dataclass(frozen=True)
-class PairOptions(Checked):
+class PairOptions(ValidatedSettings):
     """Settings for reading pairs and decoding their sources.
 
     target: for each file one with its targets, where these are in separate files; as many again for

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, Layer, Positive, Probability, from_stored, needs, resolve
+from rnnlm.config import Count, Positive, Probability, SettingsLayer, from_stored, needs, resolve
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.lm.neural.settings import (
     CELLS,
@@ -235,7 +235,7 @@ class Seq2SeqSettings(RecurrentSettings):
 def network_settings(model: str, /, **values: Any) -> Seq2SeqSettings:
     """Make the settings of an encoder-decoder that is not trained by a command, from values by
     name."""
-    layer = Layer("the settings", {"model": model, **values})
+    layer = SettingsLayer("the settings", {"model": model, **values})
     return resolve([Seq2SeqSettings, CELLS[model]], [layer]).make(Seq2SeqSettings)
 
 

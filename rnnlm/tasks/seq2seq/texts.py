@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from rnnlm import registry
-from rnnlm.config import Resolved
+from rnnlm.config import ResolvedSettings
 from rnnlm.errors import TextError, notice
 from rnnlm.tasks.example_texts import files_of_parts, with_held_out
 from rnnlm.tasks.seq2seq.data import PairTrainingData, encode_pairs, make_codec
@@ -20,7 +20,7 @@ from rnnlm.training.request import Texts, TrainingRequest
 
 
 def open_texts(
-    request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress
+    request: TrainingRequest, resolved: ResolvedSettings, kind: registry.Kind, progress: Progress
 ) -> Texts:
     """Read and encode the data of a :class:`rnnlm.training.request.TrainingRequest`.
 
@@ -98,7 +98,7 @@ def _read(
     return read_pairs(names, settings, [(target,) for target in targets])
 
 
-def _with_columns(text: ParallelText, resolved: Resolved) -> Resolved:
+def _with_columns(text: ParallelText, resolved: ResolvedSettings) -> ResolvedSettings:
     """Return the settings with the columns that were detected in the training data, so that all
     parts are read alike, whatever the format of each."""
     if text.format == "parallel":

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import registry
-from rnnlm.config import Resolved, as_text
+from rnnlm.config import ResolvedSettings, as_text
 from rnnlm.errors import UsageError, notice
 from rnnlm.interface import Shapes
 from rnnlm.lm.neural.settings import NetworkSettings, RecurrentSettings
@@ -51,7 +51,7 @@ def settings(
 
 
 def weights(
-    request: TrainingRequest, resolved: Resolved, data: PairTrainingData
+    request: TrainingRequest, resolved: ResolvedSettings, data: PairTrainingData
 ) -> dict[str, np.ndarray] | None:
     """Return the weights that a network starts from, by name; None where all are random. Notices
     say what is taken from which model."""

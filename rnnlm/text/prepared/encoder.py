@@ -20,7 +20,7 @@ from rnnlm.storage.files.resuming import WAYS_OUT
 from rnnlm.text.encoding import LinesHash, encode_block
 from rnnlm.text.lines import Block, Lines, TextSettings, as_bytes, read_block
 from rnnlm.text.prepared.index import JOURNAL, EncodedLines, Shard, joined, read_index
-from rnnlm.text.prepared.pieces import Piece
+from rnnlm.text.prepared.pieces import RawPiece
 from rnnlm.text.prepared.prepared_text import load_tokenizer
 
 SHARD_BYTES = 32 << 20  # of text
@@ -47,7 +47,7 @@ class EncodedPiece:
 
 
 @dataclass(frozen=True)
-class Encoder:
+class PieceEncoder:
     """Encodes pieces with the tokenizer in `folder`, which each worker reads once, or with one in
     the memory of this process."""
 
@@ -56,7 +56,7 @@ class Encoder:
     fingerprint: str  # of the tokenizer
     tokenizer: Tokenizer | None = None
 
-    def encode(self, task: tuple[Piece, bool]) -> EncodedPiece:
+    def encode(self, task: tuple[RawPiece, bool]) -> EncodedPiece:
         """Return the lines of a piece, encoded, with their ids or without."""
         piece, with_ids = task
         tokenizer = self.tokenizer if with_ids else None
@@ -79,7 +79,7 @@ def _tokenizer(folder: Path, fingerprint: str) -> Tokenizer:
 
 
 def encoded_piece(
-    piece: Piece, settings: TextSettings, tokenizer: Tokenizer | None
+    piece: RawPiece, settings: TextSettings, tokenizer: Tokenizer | None
 ) -> EncodedPiece:
     """Return `piece`, read as `settings` say and encoded; without a tokenizer, it has no ids."""
     block, ends_blank = block_of(piece, settings)
@@ -100,7 +100,7 @@ def encoded_piece(
     return EncodedPiece(data, bytes_L, document_lines, ends_blank, arrays)
 
 
-def block_of(piece: Piece, settings: TextSettings) -> tuple[Block, bool]:
+def block_of(piece: RawPiece, settings: TextSettings) -> tuple[Block, bool]:
     """Return the lines of `piece`, and whether it ends in blank ones that separate documents."""
     return read_block(piece.source, piece.first_line, piece.whole, settings, piece.is_first)
 

@@ -27,7 +27,7 @@ OURS = re.compile(rf"{SHARD.pattern}|vocab\.txt|tokenizer\.model|index\.json|unf
 
 
 @dataclass(frozen=True)
-class Counts:
+class TextCounts:
     """Counts of a text. Characters and bytes include each line's end, as in evaluation."""
 
     lines: int = 0
@@ -39,11 +39,11 @@ class Counts:
     characters: int = 0
     bytes: int = 0
 
-    def __add__(self, other: "Counts") -> "Counts":
+    def __add__(self, other: "TextCounts") -> "TextCounts":
         sums = {}
-        for name in Counts.__dataclass_fields__:
+        for name in TextCounts.__dataclass_fields__:
             sums[name] = getattr(self, name) + getattr(other, name)
-        return Counts(**sums)
+        return TextCounts(**sums)
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Shard:
     file_bytes: int
     sha256: str
     lines_hash: str
-    counts: Counts
+    counts: TextCounts
 
 
 @dataclass(frozen=True)
-class Sample:
+class TokenizerSample:
     """The text that the vocabulary was made from. how: "all", "even" (stretches at even distances),
     "start", or the model that the vocabulary belongs to."""
 
@@ -68,7 +68,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Index:
+class PreparedIndex:
     """The content of the folder. identity: of the work, by :mod:`rnnlm.storage.files.resuming`.
     text: the names of the sources."""
 
@@ -79,15 +79,15 @@ class Index:
     tokenizer_fingerprint: str
     vocabulary_size: int
     files: dict[str, FileEntry]
-    sample: Sample
+    sample: TokenizerSample
     shards: list[Shard] = field(default_factory=list)
-    counts: Counts = Counts()
+    counts: TextCounts = TextCounts()
     lines_hash: str = ""
     format_version: int = FORMAT_VERSION
 
-    def with_shards(self, shards: list[Shard]) -> "Index":
+    def with_shards(self, shards: list[Shard]) -> "PreparedIndex":
         """Return the index with these shards, and the totals over them."""
-        counts = sum((shard.counts for shard in shards), Counts())
+        counts = sum((shard.counts for shard in shards), TextCounts())
         lines_hash = shards[-1].lines_hash if shards else ""
         return replace(self, shards=list(shards), counts=counts, lines_hash=lines_hash)
 
@@ -107,7 +107,7 @@ def index_name(folder: Path) -> str:
     return INDEX if (folder / INDEX).is_file() else JOURNAL
 
 
-def read_index(folder: Path, name: str = INDEX) -> Index:
+def read_index(folder: Path, name: str = INDEX) -> PreparedIndex:
     """Return the index in `folder`, checked. A ModelError reports what is wrong with it."""
     path = folder / name
     if name == INDEX and not path.is_file() and (folder / JOURNAL).is_file():
@@ -124,7 +124,7 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
         )
     index = read_json(
         path,
-        Index,
+        PreparedIndex,
         ModelError,
         files_of(folder).damaged,
         format=(f"the text in {folder}", FORMAT_VERSION),
@@ -140,7 +140,7 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
     return index
 
 
-def write_index(folder: Path, index: Index, name: str = INDEX) -> None:
+def write_index(folder: Path, index: PreparedIndex, name: str = INDEX) -> None:
     """Replace the index, at once."""
     write_facts(folder / name, index)
 
@@ -151,7 +151,7 @@ def files_of(folder: Path) -> FolderFiles:
     return FolderFiles(folder, f"the prepared text in {folder} is damaged", hint)
 
 
-def _disorder(index: Index) -> str:
+def _disorder(index: PreparedIndex) -> str:
     """Return what is wrong with an index of the right form, or ""."""
     # No name may lead out of the folder.
     names = [*index.files, *(shard.name for shard in index.shards)]

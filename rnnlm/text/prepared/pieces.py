@@ -14,7 +14,7 @@ PIECE_BYTES = 1 << 21
 
 
 @dataclass(frozen=True)
-class Piece:
+class RawPiece:
     """Consecutive lines of a source, not yet decoded: bytes, or records of a table. source: its
     name, as :func:`shown`. is_first: they are the first lines of the source."""
 
@@ -72,7 +72,7 @@ def pieces(
     errors: str,
     position: Position,
     piece_bytes: int | None = None,
-) -> Iterator[Piece]:
+) -> Iterator[RawPiece]:
     """Yield all pieces of these sources, in order, each of about `piece_bytes` (None: PIECE_BYTES).
     Raise TextError where one cannot be read."""
     for name, size in zip(names, position.sizes, strict=True):
@@ -84,7 +84,7 @@ def pieces(
             if whole is None:
                 raise too_long(name, next_line)
             for part in _cut(whole, piece_bytes or PIECE_BYTES):
-                yield Piece(shown(name), next_line, next_line == 1, part)
+                yield RawPiece(shown(name), next_line, next_line == 1, part)
                 next_line += line_count(part)
         # Tables report no bytes while they are read, so the end of a file counts all of them.
         position.read = before + (size or 0)

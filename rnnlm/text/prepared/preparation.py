@@ -16,15 +16,15 @@ from typing import Any
 from rnnlm import system
 from rnnlm.amounts import amount, plural
 from rnnlm.checks import several
-from rnnlm.config import USER, Layer, Resolved, SettingValue, resolve, warn_of_idle
+from rnnlm.config import USER, ResolvedSettings, SettingsLayer, SettingValue, resolve, warn_of_idle
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
-from rnnlm.parallel import TICK_SECONDS, Team, local_team, this_thread, thread_team
+from rnnlm.parallel import TICK_SECONDS, WorkerPool, inline_pool, process_pool, thread_pool
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.folder import check_place
 from rnnlm.storage.files.reading import STANDARD_INPUT
 from rnnlm.storage.files.resuming import (
-    Step,
+    NextStep,
     next_step,
     settings_identity,
     tell_finished,
@@ -39,20 +39,20 @@ from rnnlm.text.prepared.encoder import (
     SHARD_BYTES,
     Collector,
     EncodedPiece,
-    Encoder,
     FullShard,
+    PieceEncoder,
     block_of,
 )
-from rnnlm.text.prepared.index import Index, Sample, read_index
-from rnnlm.text.prepared.pieces import Piece, Position, is_read_once, pieces
+from rnnlm.text.prepared.index import PreparedIndex, TokenizerSample, read_index
+from rnnlm.text.prepared.pieces import Position, RawPiece, is_read_once, pieces
 from rnnlm.text.prepared.prepared_text import load_tokenizer, tokenizer_files
 from rnnlm.text.prepared.tokenizer_sample import (
     FileSample,
     TokenizerFiles,
     learn,
     lenient,
+    sampling_method,
     start_of,
-    way_of,
 )
 from rnnlm.text.prepared.writer import add_shard, begin, begun, finish, foreign, found
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
@@ -68,7 +68,7 @@ MOST_WORKERS = 1024
 
 
 @dataclass(frozen=True)
-class Request:
+class PreparationRequest:
     """A request and its settings.
 
     shared_tokenizer: encodes the text; None: one is made from a sample. tokenizer_name: its origin,
@@ -89,14 +89,14 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Job:
+class PreparationJob:
     """A request with every setting resolved.
 
     sample_bytes: None: the vocabulary is made from all of the text, but for the last share of it
     that is `held_out`. bounds: None: memory is not limited.
     """
 
-    request: Request
+    request: PreparationRequest
     names: list[str]
     text: TextSettings
     source: SourceSettings
@@ -104,7 +104,7 @@ class Job:
     sample_bytes: int | None
     workers: int
     held_out: float = 0.0
-    bounds: "Bounds | None" = None
+    bounds: "ResourceLimits | None" = None
 
     @functools.cached_property
     def identity(self) -> dict[str, str]:
@@ -124,11 +124,14 @@ class Job:
         }
 
 
-def resolve_request(request: Request) -> Job:
+def resolve_request(request: PreparationRequest) -> PreparationJob:
     """Return the request with every setting resolved and its sources found. An error says what is
     wrong with it."""
     _check_request(request)
-    layers = [Layer(USER, request.assignments, is_text=True), Layer(USER, request.flags)]
+    layers = [
+        SettingsLayer(USER, request.assignments, is_text=True),
+        SettingsLayer(USER, request.flags),
+    ]
     resolved = resolve((TokenizerSettings, TextSettings, SourceSettings), layers)
     warn_of_idle(resolved)
 
@@ -151,7 +154,7 @@ def resolve_request(request: Request) -> Job:
     is_all = sample == ALL
     if is_all:
         _check_read_again(names)
-    return Job(
+    return PreparationJob(
         request,
         names,
         resolved.make(TextSettings),
@@ -162,7 +165,7 @@ def resolve_request(request: Request) -> Job:
     )
 
 
-def _check_request(request: Request) -> None:
+def _check_request(request: PreparationRequest) -> None:
     """Make sure that the request does not contradict itself, before any setting is looked at."""
     if not request.text:
         raise UsageError("there is no text to prepare", hint="name files, -, or hf:OWNER/NAME")
@@ -182,7 +185,7 @@ def _check_read_again(names: Sequence[str]) -> None:
         )
 
 
-def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: Resolved) -> None:
+def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: ResolvedSettings) -> None:
     """Make sure that no setting asks for another tokenizer than the one that exists already."""
     if sample is not None:
         raise UsageError(
@@ -212,7 +215,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Counting:
+class CountingWords:
     """Progress of counting the words of the whole text; share: None where its length is not known
     beforehand."""
 
@@ -265,8 +268,8 @@ class Prepared:
     seconds: float
 
 
-Event = Sampling | Counting | Sampled | Encoding | Prepared
-Steps = Generator[Event, None, Index]  # events, and in the end the index
+Event = Sampling | CountingWords | Sampled | Encoding | Prepared
+Steps = Generator[Event, None, PreparedIndex]  # events, and in the end the index
 
 
 def prepare(
@@ -302,26 +305,26 @@ def prepare(
         flags["tokenizer"] = tokenizer
     else:
         shared = tokenizer
-    request = Request(
+    request = PreparationRequest(
         names, Path(output), flags=flags, shared_tokenizer=shared, tokenizer_name=tokenizer_name,
         sample=sample, workers=workers, overwrite=overwrite,
     )  # fmt: skip
     yield from run(request)
 
 
-def run(request: Request) -> Iterator[Event]:
+def run(request: PreparationRequest) -> Iterator[Event]:
     """Prepare a text as :func:`prepare` does, which makes the request."""
     yield from _run(resolve_request(request))
 
 
-def _run(job: Job) -> Iterator[Event]:
+def _run(job: PreparationJob) -> Iterator[Event]:
     began = time.perf_counter()
     request = job.request
     with lock.held(request.output, "preparation"):
         names_of_others = functools.partial(foreign, request.output)
         check_place(request.output, "prepared text", names_of_others)
         step = next_step(request.output, found(request.output), job.identity, request.overwrite)
-        if step is Step.FINISHED:
+        if step is NextStep.FINISHED:
             index = read_index(request.output)
             # In bounded memory, this is a step of other work.
             if job.bounds is None:
@@ -343,7 +346,7 @@ MEMORY_OF_SENTENCEPIECE = 40  # times that of its text
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ResourceLimits:
     """The memory and threads that the work may use; all is done in one process."""
 
     threads: int
@@ -351,7 +354,7 @@ class Bounds:
     limit: MemoryLimit
 
 
-def bounds_of(memory: int, folder: Path) -> Bounds:
+def resource_limits(memory: int, folder: Path) -> ResourceLimits:
     """Return what fits in so many bytes of private memory, beside what this process holds now.
     Raise SettingsError where that is too little."""
     held = max(LIBRARY_BYTES, system.private_bytes())
@@ -372,7 +375,7 @@ def bounds_of(memory: int, folder: Path) -> Bounds:
     # While lines are encoded, a tokenizer takes two thirds of what it takes when it is made.
     vocabulary = min(free, 3 * max(0, counting - SHARDS_BYTES) // 2)
     limit = MemoryLimit(counting, vocabulary, folder, threads)
-    return Bounds(threads, piece_bytes, limit)
+    return ResourceLimits(threads, piece_bytes, limit)
 
 
 def prepare_exactly(
@@ -396,11 +399,11 @@ def prepare_exactly(
     Raises:
         SettingsError: the memory is too little for anything, or for this vocabulary.
     """
-    bounds = bounds_of(memory, folder)
+    bounds = resource_limits(memory, folder)
     system.return_freed()
     shared = None if isinstance(tokenizer, TokenizerSettings) else tokenizer
     settings = tokenizer if isinstance(tokenizer, TokenizerSettings) else TokenizerSettings()
-    request = Request(tuple(names), folder, shared_tokenizer=shared)
+    request = PreparationRequest(tuple(names), folder, shared_tokenizer=shared)
     sample_bytes = None
     if settings.tokenizer in SAMPLES:
         most = bounds.limit.vocabulary // MEMORY_OF_SENTENCEPIECE
@@ -408,7 +411,7 @@ def prepare_exactly(
     expanded = sources.expand(tuple(names))
     _check_read_again(expanded)
     yield from _run(
-        Job(
+        PreparationJob(
             request=request,
             names=expanded,
             text=text_settings,
@@ -422,17 +425,17 @@ def prepare_exactly(
     )
 
 
-def _finish(job: Job, step: Step, began: float) -> Steps:
+def _finish(job: PreparationJob, step: NextStep, began: float) -> Steps:
     """Do what is not done yet. Return the index of all."""
     folder = job.request.output
-    index = begun(folder, job.identity, job.text) if step is Step.GO_ON else None
+    index = begun(folder, job.identity, job.text) if step is NextStep.GO_ON else None
 
     # The tokenizer first; a text that can be read only once gives its sample on the way.
     position = Position(job.names)
     every = _pieces(job, position)
     if index is None:
         every = _with_lines(job, every)
-        sample: Iterable[Piece] = ()
+        sample: Iterable[RawPiece] = ()
         if job.request.shared_tokenizer is None:
             sample, every = _sample_of(job, every)
         index = yield from _begin(job, sample, began)
@@ -442,12 +445,12 @@ def _finish(job: Job, step: Step, began: float) -> Steps:
     return index
 
 
-def _pieces(job: Job, position: Position) -> Iterator[Piece]:
+def _pieces(job: PreparationJob, position: Position) -> Iterator[RawPiece]:
     size = job.bounds.piece_bytes if job.bounds else None
     return pieces(job.names, job.source, job.text.encoding_errors, position, size)
 
 
-def _with_lines(job: Job, every: Iterator[Piece]) -> Iterator[Piece]:
+def _with_lines(job: PreparationJob, every: Iterator[RawPiece]) -> Iterator[RawPiece]:
     """Return all pieces again; raise TextError where they hold no line. What the folder holds is
     replaced only by a text."""
     held = []
@@ -458,7 +461,9 @@ def _with_lines(job: Job, every: Iterator[Piece]) -> Iterator[Piece]:
     raise no_text(job.names)
 
 
-def _sample_of(job: Job, every: Iterator[Piece]) -> tuple[Iterable[Piece], Iterator[Piece]]:
+def _sample_of(
+    job: PreparationJob, every: Iterator[RawPiece]
+) -> tuple[Iterable[RawPiece], Iterator[RawPiece]]:
     """Return the pieces that the vocabulary is made from, and all pieces."""
     if job.sample_bytes is None:
         return (), every
@@ -478,20 +483,20 @@ def _sample_of(job: Job, every: Iterator[Piece]) -> tuple[Iterable[Piece], Itera
     return list(start_of(iter(held), job.sample_bytes)), itertools.chain(held, every)
 
 
-def _how(job: Job) -> str:
+def _how(job: PreparationJob) -> str:
     if job.sample_bytes is None:
         return ALL
-    return way_of(job.names, job.source, job.sample_bytes)
+    return sampling_method(job.names, job.source, job.sample_bytes)
 
 
-def _team(job: Job, workers: int) -> AbstractContextManager[Team]:
-    """Return a new team of `workers` processes, or of threads where memory is limited."""
+def _pool(job: PreparationJob, workers: int) -> AbstractContextManager[WorkerPool]:
+    """Return a new pool of `workers` processes, or of threads where memory is limited."""
     if job.bounds:
-        return thread_team(job.bounds.threads, most=job.bounds.threads + 1)
-    return local_team(workers) if workers else this_thread()
+        return thread_pool(job.bounds.threads, most=job.bounds.threads + 1)
+    return process_pool(workers) if workers else inline_pool()
 
 
-def _begin(job: Job, sample: Iterable[Piece], began: float) -> Steps:
+def _begin(job: PreparationJob, sample: Iterable[RawPiece], began: float) -> Steps:
     """Make the tokenizer and write it. Return the index so far."""
     shared = job.request.shared_tokenizer
     if shared is not None:
@@ -505,21 +510,21 @@ def _begin(job: Job, sample: Iterable[Piece], began: float) -> Steps:
         else:
             text = lenient(job.text) if how == "even" else job.text
             # A separate process makes it, whose memory is free again afterwards.
-            with _team(job, min(1, job.workers)) as team:
-                tokenizer = team.submit(learn, sample, text, job.tokenizer_settings).result()
+            with _pool(job, min(1, job.workers)) as pool:
+                tokenizer = pool.submit(learn, sample, text, job.tokenizer_settings).result()
         for message in tokenizer.notices:
             notice(message)
 
     size = tokenizer.sample_bytes
     index = begin(
-        job.request.output, job.identity, job.names, job.text, tokenizer, Sample(how, size)
+        job.request.output, job.identity, job.names, job.text, tokenizer, TokenizerSample(how, size)
     )
     described = f"{index.tokenizer['tokenizer']}:{tokenizer.fingerprint}"
     yield Sampled(how, size, described, tokenizer.size, time.perf_counter() - began)
     return index
 
 
-def _learn_all(job: Job) -> Generator[Event, None, TokenizerFiles]:
+def _learn_all(job: PreparationJob) -> Generator[Event, None, TokenizerFiles]:
     """Make the tokenizer from all of the text, but for what is held out, in a thread of this
     process. Return it; yield how far reading is."""
     position = Position(job.names)
@@ -527,7 +532,7 @@ def _learn_all(job: Job) -> Generator[Event, None, TokenizerFiles]:
     began = time.perf_counter()
     is_wanted = True
 
-    def read() -> Iterator[Piece]:
+    def read() -> Iterator[RawPiece]:
         for piece in _pieces(job, position):
             if not is_wanted:
                 return
@@ -545,21 +550,25 @@ def _learn_all(job: Job) -> Generator[Event, None, TokenizerFiles]:
         limit = job.bounds.limit if job.bounds else None
         return learn(read(), job.text, job.tokenizer_settings, limit, lines)
 
-    with thread_team(1) as team:
-        future = team.submit(made)
+    with thread_pool(1) as pool:
+        future = pool.submit(made)
         try:
             while not wait([future], TICK_SECONDS).done:
                 share = None
                 if position.total:
                     share = min(1.0, position.read / position.total / readings)
                 seconds = time.perf_counter() - began
-                yield Counting(share, seconds, seconds * (1 - share) / share if share else None)
+                yield CountingWords(
+                    share, seconds, seconds * (1 - share) / share if share else None
+                )
         finally:
             is_wanted = False
         return future.result()
 
 
-def _encode(job: Job, index: Index, every: Iterator[Piece], position: Position) -> Steps:
+def _encode(
+    job: PreparationJob, index: PreparedIndex, every: Iterator[RawPiece], position: Position
+) -> Steps:
     """Encode and write what is missing. Return the index with all shards."""
     folder = job.request.output
     tokenizer_files(folder, index)  # damaged ones are an error here, before any work
@@ -569,14 +578,14 @@ def _encode(job: Job, index: Index, every: Iterator[Piece], position: Position) 
     tokenizer = None
     if job.bounds:
         tokenizer = job.request.shared_tokenizer or load_tokenizer(folder, index)
-    encoder = Encoder(job.text, folder.absolute(), index.tokenizer_fingerprint, tokenizer)
+    encoder = PieceEncoder(job.text, folder.absolute(), index.tokenizer_fingerprint, tokenizer)
     progress = _Progress(position)
     with (
         contextlib.closing(_encoded(job, encoder, every, collector)) as pieces_encoded,
-        thread_team(1) as writer,
+        thread_pool(1) as writer,
     ):
         # A shard is written while the next one is filled.
-        writing: Future[Index] = writer.submit(lambda: index)
+        writing: Future[PreparedIndex] = writer.submit(lambda: index)
         for encoded in pieces_encoded:
             is_skipping = not collector.wants_ids()
             for shard in collector.add(encoded):
@@ -589,25 +598,25 @@ def _encode(job: Job, index: Index, every: Iterator[Piece], position: Position) 
 
 
 def _encoded(
-    job: Job, encoder: Encoder, every: Iterator[Piece], collector: Collector
+    job: PreparationJob, encoder: PieceEncoder, every: Iterator[RawPiece], collector: Collector
 ) -> Generator[EncodedPiece, None, None]:
     """Yield the pieces, encoded, in order."""
     # Whether a piece needs ids is known when it is handed out.
     tasks = ((piece, collector.wants_ids()) for piece in every)
-    with _team(job, job.workers) as team:
-        for done in team.run(encoder.encode, tasks, "in turn"):
+    with _pool(job, job.workers) as pool:
+        for done in pool.run(encoder.encode, tasks, "in turn"):
             if done is None:
                 continue
             (piece, _), encoded = done
             # Submitted without ids, as shards were left to skip; but it reaches beyond the last.
             if encoded.arrays is None and not collector.passes_over(encoded):
-                encoded = team.submit(encoder.encode, (piece, True)).result()
+                encoded = pool.submit(encoder.encode, (piece, True)).result()
             yield encoded
 
 
 def _next_shard(
-    job: Job, writer: Team, writing: "Future[Index]", shard: FullShard
-) -> "Future[Index]":
+    job: PreparationJob, writer: WorkerPool, writing: "Future[PreparedIndex]", shard: FullShard
+) -> "Future[PreparedIndex]":
     """Write `shard` once the one before is written."""
     return writer.submit(add_shard, job.request.output, writing.result(), shard)
 
@@ -637,7 +646,7 @@ class _Progress:
         )
 
 
-def _prepared(folder: Path, index: Index, began: float) -> Prepared:
+def _prepared(folder: Path, index: PreparedIndex, began: float) -> Prepared:
     counts = index.counts
     return Prepared(
         folder=str(folder),

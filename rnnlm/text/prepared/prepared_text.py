@@ -34,7 +34,7 @@ from rnnlm.text.lines import Block, Progress, TextSettings, silent
 from rnnlm.text.prepared.index import (
     JOURNAL,
     EncodedLines,
-    Index,
+    PreparedIndex,
     check,
     files_of,
     index_name,
@@ -70,14 +70,14 @@ def load(folder: Path) -> "PreparedText":
     )
 
 
-def tokenizer_files(folder: Path, index: Index) -> dict[str, bytes]:
+def tokenizer_files(folder: Path, index: PreparedIndex) -> dict[str, bytes]:
     """Return the tokenizer's files by their role, as :func:`rnnlm.text.tokenizers.load` takes
     them."""
     files = files_of(folder)
     return {entry.role: files.read(name, entry) for name, entry in index.files.items()}
 
 
-def load_tokenizer(folder: Path, index: Index) -> Tokenizer:
+def load_tokenizer(folder: Path, index: PreparedIndex) -> Tokenizer:
     """Return the tokenizer of a prepared text."""
     files = tokenizer_files(folder, index)
     try:
@@ -95,7 +95,7 @@ class Shards:
     """The shards of a prepared text, mapped when they are asked for. The last :data:`MOST_OPEN`
     stay mapped."""
 
-    def __init__(self, folder: Path, index: Index, ids_type: type[np.integer]) -> None:
+    def __init__(self, folder: Path, index: PreparedIndex, ids_type: type[np.integer]) -> None:
         self.files = files_of(folder)
         self.index = index
         self.ids_type = ids_type
@@ -253,7 +253,7 @@ class PreparedText:
     """
 
     folder: Path
-    index: Index
+    index: PreparedIndex
     tokenizer: Tokenizer
     settings: TextSettings
     shards: Shards
@@ -512,7 +512,7 @@ def problems(folder: Path) -> Iterator[tuple[str, str, str]]:
         yield "shards", "", found
 
 
-def _problem(index: Index, shards: Shards, number: int) -> str:
+def _problem(index: PreparedIndex, shards: Shards, number: int) -> str:
     """Return what is wrong with a shard, or ""."""
     shard = index.shards[number]
     try:

@@ -18,7 +18,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.lines import Block, TextSettings, as_bytes
 from rnnlm.text.marks import watch_forms
 from rnnlm.text.prepared.encoder import block_of
-from rnnlm.text.prepared.pieces import Piece, Position, pieces, shown
+from rnnlm.text.prepared.pieces import Position, RawPiece, pieces, shown
 from rnnlm.text.sources import SourceSettings, is_plain
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
@@ -27,7 +27,7 @@ STRETCHES = 64
 LONGEST_LINE = 1 << 20  # bytes searched for the line end that a stretch begins after
 
 
-def way_of(names: Sequence[str], settings: SourceSettings, wanted: int) -> str:
+def sampling_method(names: Sequence[str], settings: SourceSettings, wanted: int) -> str:
     """Return how the sample is taken: "all", "even" or "start"."""
     total = Position(names).total
     if total is None or not all(is_plain(name, settings) for name in names):
@@ -41,7 +41,7 @@ def lenient(settings: TextSettings) -> TextSettings:
     return replace(settings, encoding_errors="replace", special_symbols="drop")
 
 
-def start_of(every: Iterator[Piece], wanted: int) -> Iterator[Piece]:
+def start_of(every: Iterator[RawPiece], wanted: int) -> Iterator[RawPiece]:
     """Yield the first pieces of a text, as many as hold `wanted` bytes; the last is cut at a line
     end."""
     left = wanted
@@ -50,7 +50,7 @@ def start_of(every: Iterator[Piece], wanted: int) -> Iterator[Piece]:
         if isinstance(piece.whole, bytes) and len(piece.whole) > left:
             end = piece.whole.rfind(b"\n", 0, left) + 1
             if end:
-                yield Piece(piece.source, piece.first_line, piece.is_first, piece.whole[:end])
+                yield RawPiece(piece.source, piece.first_line, piece.is_first, piece.whole[:end])
                 return
         yield piece
         left -= len(piece)
@@ -58,7 +58,7 @@ def start_of(every: Iterator[Piece], wanted: int) -> Iterator[Piece]:
             return
 
 
-def even_stretches(names: Sequence[str], wanted: int) -> Iterator[Piece]:
+def even_stretches(names: Sequence[str], wanted: int) -> Iterator[RawPiece]:
     """Yield stretches of whole lines at even distances over all these files, together about
     `wanted` bytes."""
     sizes = [size or 0 for size in Position(names).sizes]
@@ -73,7 +73,7 @@ def even_stretches(names: Sequence[str], wanted: int) -> Iterator[Piece]:
         while left > 0 and file < len(names):
             data = _lines_from(names[file], max(0, at - starts[file]), left)
             if data:
-                yield Piece(shown(names[file]), 2, True, data)  # its lines are not numbered
+                yield RawPiece(shown(names[file]), 2, True, data)  # its lines are not numbered
             left -= max(1, len(data))
             file += 1
 
@@ -96,7 +96,7 @@ class FileSample:
     """The sample of a text that can be read again. Its pieces are read where they are asked for,
     perhaps in another process.
 
-    how: as :func:`way_of` decides. wanted: bytes of text.
+    how: as :func:`sampling_method` decides. wanted: bytes of text.
     """
 
     names: Sequence[str]
@@ -105,7 +105,7 @@ class FileSample:
     how: str
     wanted: int
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[RawPiece]:
         if self.how == "even":
             return even_stretches(self.names, self.wanted)
         every = pieces(self.names, self.source, self.text.encoding_errors, Position(self.names))
@@ -141,7 +141,7 @@ class TokenizerFiles:
 
 
 def learn(
-    sample: Iterable[Piece],
+    sample: Iterable[RawPiece],
     text: TextSettings,
     settings: TokenizerSettings,
     limit: MemoryLimit | None = None,

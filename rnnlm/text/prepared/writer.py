@@ -14,17 +14,17 @@ from rnnlm.errors import ModelError
 from rnnlm.storage.files import tensors
 from rnnlm.storage.files import writing as safe_files
 from rnnlm.storage.files.folder import foreign_names, remove_files
-from rnnlm.storage.files.resuming import Found
+from rnnlm.storage.files.resuming import ExistingWork
 from rnnlm.storage.files.writing import FileEntry, replace_file, writing
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.encoder import FullShard
 from rnnlm.text.prepared.index import (
     INDEX,
     JOURNAL,
-    Counts,
-    Index,
-    Sample,
+    PreparedIndex,
     Shard,
+    TextCounts,
+    TokenizerSample,
     files_of,
     index_name,
     is_ours,
@@ -73,7 +73,7 @@ def remove_all(folder: Path) -> None:
         folder.rmdir()
 
 
-def found(folder: Path) -> Found | None:
+def found(folder: Path) -> ExistingWork | None:
     """Return what exists of a prepared text, for the rule of resuming."""
     if not is_prepared(folder):
         return None
@@ -84,11 +84,11 @@ def found(folder: Path) -> Found | None:
             for shard in index.shards:
                 files_of(folder).plain_file(shard.name, shard.file_bytes)
     except ModelError as error:
-        return Found(fault=error.why)
-    return Found(index.identity, is_finished(folder))
+        return ExistingWork(fault=error.why)
+    return ExistingWork(index.identity, is_finished(folder))
 
 
-def begun(folder: Path, identity: dict[str, str], text: TextSettings) -> Index:
+def begun(folder: Path, identity: dict[str, str], text: TextSettings) -> PreparedIndex:
     """Return the state that the work resumes from, without incomplete shards. identity, text: of
     the work now, which may differ in what is free."""
     index = replace(read_index(folder, JOURNAL), identity=identity, text_settings=asdict(text))
@@ -107,14 +107,14 @@ def begin(
     names: list[str],
     text: TextSettings,
     tokenizer: TokenizerFiles,
-    sample: Sample,
-) -> Index:
+    sample: TokenizerSample,
+) -> PreparedIndex:
     """Write the tokenizer, and a journal without shards, in place of what we wrote there before.
     Return the index."""
     files = {}
     for role, data in tokenizer.files.items():
         files[role] = FileEntry(role, len(data), safe_files.digest([data]))
-    index = Index(
+    index = PreparedIndex(
         identity=identity,
         text=names,
         text_settings=asdict(text),
@@ -134,9 +134,9 @@ def begin(
     return index
 
 
-def add_shard(folder: Path, index: Index, shard: FullShard) -> Index:
+def add_shard(folder: Path, index: PreparedIndex, shard: FullShard) -> PreparedIndex:
     """Write a shard, then the journal that names it. Return the index with it."""
-    counts = Counts(
+    counts = TextCounts(
         lines=len(shard.lines),
         documents=len(shard.lines.document_lines),
         oov_tokens=len(shard.lines.oov),
@@ -153,7 +153,7 @@ def add_shard(folder: Path, index: Index, shard: FullShard) -> Index:
     return index
 
 
-def finish(folder: Path, index: Index) -> None:
+def finish(folder: Path, index: PreparedIndex) -> None:
     """Put the index in place once all is written, and delete files of ours that it does not
     name."""
     with writing(folder):

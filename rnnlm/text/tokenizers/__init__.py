@@ -12,7 +12,7 @@ from rnnlm.text.lines import Block
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 if TYPE_CHECKING:
-    from rnnlm.text.encoding import WordReader
+    from rnnlm.text.encoding import TokenizerBuilder
     from rnnlm.text.tokenizers.characters import ByteTokenizer, CharTokenizer
     from rnnlm.text.tokenizers.sentencepiece import SentencePieceTokenizer
     from rnnlm.text.tokenizers.vocabulary import MemoryLimit
@@ -40,7 +40,7 @@ def train(
     return tokenizer
 
 
-def reader(settings: TokenizerSettings) -> "WordReader | None":
+def reader(settings: TokenizerSettings) -> "TokenizerBuilder | None":
     """Return what makes the tokenizer while the text is encoded, in one reading; None where it must
     be there before."""
     is_plain = settings == TokenizerSettings(
@@ -48,9 +48,9 @@ def reader(settings: TokenizerSettings) -> "WordReader | None":
     )
     if not is_plain:
         return None
-    from rnnlm.text.tokenizers.word import ReadingWords
+    from rnnlm.text.tokenizers.word import WordTokenizerBuilder
 
-    return ReadingWords(settings)
+    return WordTokenizerBuilder(settings)
 
 
 def tell_empty(tokenizer: Tokenizer, settings: TokenizerSettings) -> None:

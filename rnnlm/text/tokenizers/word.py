@@ -291,9 +291,9 @@ class WordTokenizer(VocabularyTokenizer):
         return SpellingWordTokenizer(self.settings, self.vocabulary, unseen)
 
 
-class ReadingWords:
+class WordTokenizerBuilder:
     """A word tokenizer that is made while its text is encoded, see
-    :class:`rnnlm.text.encoding.WordReader`."""
+    :class:`rnnlm.text.encoding.TokenizerBuilder`."""
 
     def __init__(self, settings: TokenizerSettings) -> None:
         self.settings = settings

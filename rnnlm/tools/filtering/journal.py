@@ -17,7 +17,7 @@ from rnnlm.errors import OutputError
 from rnnlm.storage.files.folder import check_place
 from rnnlm.storage.files.journal import Journal
 from rnnlm.storage.files.lock import OWNER
-from rnnlm.storage.files.resuming import Found, Identity
+from rnnlm.storage.files.resuming import ExistingWork, Identity
 from rnnlm.storage.files.writing import put_in_place, short_name, whole_name, writing
 from rnnlm.tools.filtering.settings import OutputLayout
 from rnnlm.tools.filtering.work import ShardCounts
@@ -111,7 +111,7 @@ class FilterState:
         with writing(self.folder):
             Journal(self.folder / JOURNAL).write(known)
 
-    def found(self, shards: Iterable[str]) -> Found:
+    def found(self, shards: Iterable[str]) -> ExistingWork:
         """Return what exists of these shards, for the rule of resuming."""
         identity: dict[str, str] = {}
         left = set(self.started)
@@ -127,7 +127,7 @@ class FilterState:
                 path = paths[group]
                 if not path.is_file() or path.stat().st_size != size:
                     fault = fault or f"{path} is missing, or its length has changed"
-        return Found(self.begun.identity | identity, is_finished=not left, fault=fault)
+        return ExistingWork(self.begun.identity | identity, is_finished=not left, fault=fault)
 
     def wanted(self, identity: Identity, shards: Mapping[str, str]) -> dict[str, str]:
         """Return the identity of a request: its own, and the signatures of those of its shards that

@@ -15,11 +15,11 @@ import numpy as np
 from rnnlm.amounts import plural
 from rnnlm.errors import SettingsError, TextError, UsageError, notice
 from rnnlm.lm.base import loading
-from rnnlm.parallel import local_team, this_thread
+from rnnlm.parallel import inline_pool, process_pool
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.compression import SUFFIXES as COMPRESSED
 from rnnlm.storage.files.resuming import (
-    Step,
+    NextStep,
     in_one_spelling,
     next_step,
     settings_identity,
@@ -286,7 +286,7 @@ def run(request: FilterRequest) -> Iterator[Event]:
         # Whatever speaks against the folder comes before anything is written there.
         state = journals.read(request.output)
         step = _next_step(job, state)
-        if step is Step.FINISHED and state is not None:
+        if step is NextStep.FINISHED and state is not None:
             # A run that was killed at its very end may have left something.
             state.clean()
             state.write()
@@ -316,22 +316,22 @@ def run(request: FilterRequest) -> Iterator[Event]:
     yield _filtered(job, state, now, time.perf_counter() - began)
 
 
-def _next_step(job: FilterJob, state: FilterState | None) -> Step:
+def _next_step(job: FilterJob, state: FilterState | None) -> NextStep:
     """Return whether the work starts, resumes (perhaps with more shards), or is finished."""
     request = job.request
     if state is None:
-        return Step.START
+        return NextStep.START
     wanted = state.wanted(job.identity, job.signatures)
     step = next_step(request.output, state.found(job.shards), wanted, request.overwrite)
-    if step is not Step.START:
+    if step is not NextStep.START:
         state.check_apart(job.shards)
     return step
 
 
-def _begun(job: FilterJob, state: FilterState | None, step: Step) -> FilterState:
+def _begun(job: FilterJob, state: FilterState | None, step: NextStep) -> FilterState:
     """Return the state of the work that starts or resumes."""
     begun = JobEntry(job.identity, job.work.rule.layout)
-    if state is not None and step is Step.GO_ON:
+    if state is not None and step is NextStep.GO_ON:
         state.begun = begun
         # What killed tasks wrote may be left, and half a line at the end of the journal.
         state.clean()
@@ -396,8 +396,8 @@ def _results(
     no more begin; it is raised when those that run have ended."""
     processes, threads = processes_and_threads(job.workers, count, job.reads_in_threads)
     function = functools.partial(function, replace(work, threads=threads))
-    with local_team(processes) if processes > 1 else this_thread() as team:
-        for done in team.run(function, sources, "as they end"):
+    with process_pool(processes) if processes > 1 else inline_pool() as pool:
+        for done in pool.run(function, sources, "as they end"):
             if done is not None:
                 yield done
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from rnnlm.config import Checked, NonNegative
+from rnnlm.config import NonNegative, ValidatedSettings
 from rnnlm.errors import SettingsError, UsageError, nearest
 
 BUCKETS = ("head", "middle", "tail")
@@ -16,7 +16,7 @@ OUTSIDE, EMPTY = "outside", "empty"  # what is never written: beyond a threshold
 
 
 @dataclass(frozen=True)
-class FilterSettings(Checked):
+class FilterSettings(ValidatedSettings):
     """Settings that decide which documents are kept.
 
     quantiles: of the perplexities of a reference, the two borders between head, middle and tail, as

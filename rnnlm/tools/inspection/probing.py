@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import rnnlm.corpora as corpora
-from rnnlm.config import USER, Layer, resolve
+from rnnlm.config import USER, SettingsLayer, resolve
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.resampling import Interval, ratio_interval
 from rnnlm.interface import Device
@@ -255,7 +255,7 @@ def _read(
     paths: Sequence[str], level: Level, column: str | None, values: Mapping[str, Any]
 ) -> LabelledText:
     """Read labelled files, which must have one column of labels or name it."""
-    layer = Layer(USER, dict(values))
+    layer = SettingsLayer(USER, dict(values))
     settings = resolve([LabelledSettings], [layer]).make(LabelledSettings)
     text = read_labelled(paths, replace(settings, label_column=column), level)
     names = text.word_columns if level == "word" else text.text_columns

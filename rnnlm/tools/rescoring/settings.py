@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Checked, Natural
+from rnnlm.config import Natural, ValidatedSettings
 from rnnlm.text.lines import SpecialSymbols, check_reserved, split_words
 from rnnlm.text.normalisation import without_punctuation
 
@@ -13,7 +13,7 @@ FORMATS = ("tsv", "json", "kaldi", "espnet", "nemo")
 
 
 @dataclass(frozen=True)
-class ListSettings(Checked):
+class ListSettings(ValidatedSettings):
     """How to read a list. costs: treat scores as costs, the lower the better. skip_incomplete: skip
     utterances without hypotheses with a notice instead of raising an error; where references are
     needed, also skip utterances without one."""
@@ -44,7 +44,7 @@ class ListSettings(Checked):
 
 
 @dataclass(frozen=True)
-class TextMapping(Checked):
+class TextMapping(ValidatedSettings):
     """How to change a hypothesis, and its source, before a model reads it.
 
     remove_punctuation: replace characters of the Unicode classes P and S by white space, except
@@ -101,7 +101,7 @@ class TextMapping(Checked):
 
 
 @dataclass(frozen=True)
-class RescoreSettings(Checked):
+class RescoreSettings(ValidatedSettings):
     """How to tune weights. words, oov: use weights for these features. seed: seed of restarts and
     resampling. skip_incomplete: skip utterances without a reference in tuning, with a notice,
     instead of raising an error."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from rnnlm.config import Checked, Count, Positive
+from rnnlm.config import Count, Positive, ValidatedSettings
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
@@ -20,7 +20,7 @@ BODY_SECONDS = 10.0  # within which a body must have arrived
 
 
 @dataclass(frozen=True)
-class ServingSettings(Checked):
+class ServingSettings(ValidatedSettings):
     """Settings of the server: where it listens, and how much a request may ask for."""
 
     host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"

@@ -18,11 +18,11 @@ from rnnlm.interface import Device
 from rnnlm.lm.base import loading
 from rnnlm.lm.base.layer_outputs import (
     FEATURES,
-    EncodedLines,
+    DirectionOutput,
+    LayerInputs,
     LayerOutputs,
     LayerReader,
     LineWords,
-    Part,
 )
 from rnnlm.lm.base.loading import ScoringModel
 from rnnlm.text.batches import by_length, why_too_long
@@ -41,7 +41,7 @@ def of_lines(outputs: LayerOutputs, pooling: Pooling) -> Tensor:
     return torch.cat([_pooled(part, outputs, pooling) for part in outputs.parts], dim=1).float()
 
 
-def _pooled(part: Part, outputs: LayerOutputs, pooling: Pooling) -> Tensor:
+def _pooled(part: DirectionOutput, outputs: LayerOutputs, pooling: Pooling) -> Tensor:
     values_TBH = part.values_TBH
     device = values_TBH.device
     if pooling == "last":
@@ -176,15 +176,15 @@ class Embedder:
         hint = "remove it, or use `special_symbols` drop or replace"
         return check_reserved(line, f"line {number}", self.settings.special_symbols, hint)
 
-    def _lines(self, encoded: EncodedLines) -> np.ndarray:
+    def _lines(self, encoded: LayerInputs) -> np.ndarray:
         return lines_of_layers(self.reader, encoded, [self.layer], self.pooling)[0]
 
-    def _words(self, encoded: EncodedLines) -> np.ndarray:
+    def _words(self, encoded: LayerInputs) -> np.ndarray:
         return words_of_layers(self.reader, encoded, [self.layer])[0]
 
 
 def lines_of_layers(
-    reader: LayerReader, encoded: EncodedLines, layers: Sequence[str], pooling: Pooling
+    reader: LayerReader, encoded: LayerInputs, layers: Sequence[str], pooling: Pooling
 ) -> list[np.ndarray]:
     """Return the vectors of lines, one at least, (L, H) float32 of each layer."""
     vectors_of_layers: list[np.ndarray] = []
@@ -202,7 +202,7 @@ def lines_of_layers(
 
 
 def words_of_layers(
-    reader: LayerReader, encoded: EncodedLines, layers: Sequence[str]
+    reader: LayerReader, encoded: LayerInputs, layers: Sequence[str]
 ) -> list[np.ndarray]:
     """Return the vectors of all words of the lines, (W, H) float32 of each layer, the words of the
     first line first."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Checked, Count
+from rnnlm.config import Count, ValidatedSettings
 from rnnlm.text.lines import SpecialSymbols
 
 Method = Literal["svd", "glove", "skipgram", "cbow"]
@@ -17,7 +17,7 @@ LEARNING_RATES = {"glove": 0.05, "skipgram": 0.025, "cbow": 0.025}
 
 
 @dataclass(frozen=True)
-class LearningSettings(Checked):
+class LearningSettings(ValidatedSettings):
     """Settings for learning word vectors."""
 
     method: Annotated[
@@ -63,7 +63,7 @@ class LearningSettings(Checked):
 
 
 @dataclass(frozen=True)
-class EmbeddingSettings(Checked):
+class EmbeddingSettings(ValidatedSettings):
     """Settings for embedding.
 
     pooling: of a line "last", after its last token (each direction of a bidirectional layer after

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnlm.config import Layer, as_stored, resolve
+from rnnlm.config import SettingsLayer, as_stored, resolve
 from rnnlm.errors import ModelError, first_of, notice
 from rnnlm.interface import UNKNOWN, Tokenizer
 from rnnlm.lm.base import loading
@@ -65,7 +65,7 @@ def import_arpa(
 
         # Save it as if it had been trained here, with where it comes from.
         values = {"order": model.order, **tokenizer.to_settings()}
-        resolved = resolve([NgramSettings, TokenizerSettings], [Layer(str(path), values)])
+        resolved = resolve([NgramSettings, TokenizerSettings], [SettingsLayer(str(path), values)])
         facts = {
             "imported_from": str(path),
             "ngrams": [len(values) for values in model.values],

@@ -17,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 
 from rnnlm.checks import several
-from rnnlm.config import Layer, as_stored, resolve
+from rnnlm.config import SettingsLayer, as_stored, resolve
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context
@@ -274,7 +274,7 @@ def _facts(
 def _save(model: NgramModel, output: Path, facts: dict[str, Any]) -> Manifest:
     """Save the joined model as if it had been trained here."""
     values = {"order": model.order, **model.tokenizer.to_settings()}
-    resolved = resolve([NgramSettings, TokenizerSettings], [Layer("mix", values)])
+    resolved = resolve([NgramSettings, TokenizerSettings], [SettingsLayer("mix", values)])
     arrays = ModelArrays(model.tokenizer, model.to_arrays())
     manifest = model_folder.save(output, arrays, "ngram", as_stored(resolved.values), 0, facts)
     model.fingerprint = manifest.fingerprint

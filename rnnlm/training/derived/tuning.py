@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays
-from rnnlm.config import USER, Layer, SettingValue, resolve
+from rnnlm.config import USER, SettingsLayer, SettingValue, resolve
 from rnnlm.errors import OutputError, UsageError, notice
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.interface import Array, Device, LanguageModel, State
@@ -39,7 +39,7 @@ from rnnlm.storage import model_folder
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.journal import Journal
 from rnnlm.storage.files.resuming import (
-    Found,
+    ExistingWork,
     Identity,
     next_step,
     settings_identity,
@@ -266,7 +266,7 @@ def _start(
         )
 
     # Statistics imply the rule rms, which has different defaults.
-    layers = [Layer(USER, given, is_text=True)]
+    layers = [SettingsLayer(USER, given, is_text=True)]
     rule = resolve([cls], layers).values.get("adaptation_rule")
     if rule == "sgd" and has_statistics and "adaptation_rule" in given:
         raise UsageError(
@@ -274,7 +274,7 @@ def _start(
             hint="leave out `statistics` or `adaptation_rule`",
         )
     if rule == "rms" or (has_statistics and "adaptation_rule" not in given):
-        layers.insert(0, Layer("the rule rms", OF_RMS))
+        layers.insert(0, SettingsLayer("the rule rms", OF_RMS))
     return resolve([cls], layers).make(cls)
 
 
@@ -311,7 +311,7 @@ def _read_trials(
     with contextlib.suppress(FileNotFoundError, ValueError):  # a damaged one says nothing
         lines = journal.read(dict)
     if lines or tuned is not None:
-        stored = Found(lines[0] if lines else None)
+        stored = ExistingWork(lines[0] if lines else None)
         try:
             next_step(journal.path.with_suffix(".json"), stored, identity)
         except OutputError as error:

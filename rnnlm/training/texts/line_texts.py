@@ -11,11 +11,11 @@ import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm import registry
-from rnnlm.config import Resolved
+from rnnlm.config import ResolvedSettings
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
-from rnnlm.lm.ngram.counting.workers import Workers
+from rnnlm.lm.ngram.counting.workers import WorkerOptions
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, Split, Text, open_text
@@ -194,7 +194,7 @@ CORPUS = "english"  # the bundled one, which is read if no text is named
 
 
 def open_texts(
-    request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress
+    request: TrainingRequest, resolved: ResolvedSettings, kind: registry.Kind, progress: Progress
 ) -> Texts:
     """Read and encode the texts of a :class:`TrainingRequest`. A given tokenizer or a prepared text
     brings its settings. A notice is sent if much of the evaluation text is in the training text."""
@@ -242,7 +242,11 @@ def open_texts(
 
 
 def _encode(
-    split: Split, text: Text, tokenizer: Tokenizer | None, resolved: Resolved, progress: Progress
+    split: Split,
+    text: Text,
+    tokenizer: Tokenizer | None,
+    resolved: ResolvedSettings,
+    progress: Progress,
 ) -> TrainingData:
     """Encode the training text and what is held out of it. tokenizer: None: one is made of the
     text."""
@@ -278,11 +282,15 @@ def _notice_oddities(
 
 
 def _text_to_count(
-    text: Text, tokenizer: Tokenizer | None, share: float, resolved: Resolved, progress: Progress
+    text: Text,
+    tokenizer: Tokenizer | None,
+    share: float,
+    resolved: ResolvedSettings,
+    progress: Progress,
 ) -> Text:
     """Return the text on disk, where it does not fit in memory or workers are to read it; else as
     it is. share: of the lines that are held out."""
-    workers = Workers(resolved.values["workers"], resolved.values["dask"])
+    workers = WorkerOptions(resolved.values["workers"], resolved.values["dask"])
     workers.try_out(resolved.values["temp"])
     memory = workers.memory(resolved.values["memory"])
     if not memory or not isinstance(text, Corpus):
@@ -293,7 +301,7 @@ def _text_to_count(
     return on_disk(text, made_with, memory, resolved.values["temp"], share, progress)
 
 
-def held_out_share(request: TrainingRequest, resolved: Resolved) -> float:
+def held_out_share(request: TrainingRequest, resolved: ResolvedSettings) -> float:
     """Return the share of the training text that is held out for validation: none beside a
     validation text, of a bundled corpus, which has its own, or of counts."""
     if request.valid or not request.text:
@@ -301,7 +309,7 @@ def held_out_share(request: TrainingRequest, resolved: Resolved) -> float:
     return resolved.make(HoldoutSettings).holdout
 
 
-def is_share_chosen(resolved: Resolved) -> bool:
+def is_share_chosen(resolved: ResolvedSettings) -> bool:
     """Return whether the share is another one than the usual, of which a prepared text need not
     hold out all."""
     return bool(resolved.values["holdout"] != resolved.defaults["holdout"])
@@ -314,12 +322,12 @@ def _bundled(request: TrainingRequest, part: str) -> tuple[str, ...]:
     return (str(corpora.part(CORPUS, part)),)
 
 
-def _open(names: tuple[str, ...], resolved: Resolved) -> Text:
+def _open(names: tuple[str, ...], resolved: ResolvedSettings) -> Text:
     return open_text(names, resolved.make(TextSettings), resolved.make(SourceSettings))
 
 
 def _of_counts(
-    folder: str, request: TrainingRequest, resolved: Resolved, kind: registry.Kind
+    folder: str, request: TrainingRequest, resolved: ResolvedSettings, kind: registry.Kind
 ) -> Texts:
     """Open counts in place of the training text, and read the texts beside it as theirs was."""
     if resolved.is_asked("holdout") and resolved.values["holdout"]:
@@ -354,8 +362,8 @@ def _with_read(
     settings: TextSettings,
     tokenizer: Tokenizer,
     request: TrainingRequest,
-    resolved: Resolved,
-) -> Resolved:
+    resolved: ResolvedSettings,
+) -> ResolvedSettings:
     """Return the settings with those by which a text was prepared, or counted, into a folder."""
     # Nothing else may be asked for: another tokenizer, another way to read.
     what, command = {
@@ -386,7 +394,9 @@ def _with_read(
     return _with_stored(stored, resolved, f"{folder} was {how} with", origin)
 
 
-def _with_stored(stored: dict[str, Any], resolved: Resolved, brings: str, origin: str) -> Resolved:
+def _with_stored(
+    stored: dict[str, Any], resolved: ResolvedSettings, brings: str, origin: str
+) -> ResolvedSettings:
     """Return the settings with those that come with a tokenizer or a prepared text."""
     for name, value in stored.items():
         if resolved.is_asked(name) and resolved.values[name] != value:
@@ -413,8 +423,8 @@ def _new_tokenizer(
 
 
 def _given_tokenizer(
-    source: str, request: TrainingRequest, resolved: Resolved
-) -> tuple[Tokenizer, Resolved]:
+    source: str, request: TrainingRequest, resolved: ResolvedSettings
+) -> tuple[Tokenizer, ResolvedSettings]:
     """Load the tokenizer of the model `source`. Return it, and the settings with its own."""
     tokenizer = loading.load_tokenizer(source)
     brings, origin = "`tokenizer_from` has", f"tokenizer of {source}"

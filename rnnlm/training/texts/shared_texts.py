@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from rnnlm import registry
-from rnnlm.config import Resolved, names_of
+from rnnlm.config import ResolvedSettings, names_of
 from rnnlm.text.lines import HoldoutSettings, Progress
 from rnnlm.training.request import Texts, TrainingRequest
 from rnnlm.training.texts.line_texts import held_out_share, is_share_chosen
 
-Opener = Callable[[TrainingRequest, Resolved, registry.Kind, Progress], Texts]
+Opener = Callable[[TrainingRequest, ResolvedSettings, registry.Kind, Progress], Texts]
 
 
 class SharedTexts:
@@ -21,7 +21,11 @@ class SharedTexts:
         self.found: dict[str, Texts] = {}
 
     def __call__(
-        self, request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress
+        self,
+        request: TrainingRequest,
+        resolved: ResolvedSettings,
+        kind: registry.Kind,
+        progress: Progress,
     ) -> Texts:
         key = _key(request, resolved, kind)
         if key not in self.found:
@@ -37,7 +41,7 @@ class SharedTexts:
         return replace(texts, resolved=resolved)
 
 
-def _key(request: TrainingRequest, resolved: Resolved, kind: registry.Kind) -> str:
+def _key(request: TrainingRequest, resolved: ResolvedSettings, kind: registry.Kind) -> str:
     """Return a text that is the same for runs that read and encode their texts in the same way."""
     task = registry.task(kind.task)
     parts: list[object] = [kind.task, request.text, request.counts, request.valid]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Budget, Resolved
+from rnnlm.config import Budget, ResolvedSettings
 from rnnlm.errors import notice
 from rnnlm.lm.neural.settings import Cell, InputSettings
 from rnnlm.lm.neural.training.settings import OptimizationSettings
@@ -30,7 +30,9 @@ FEW = 20  # lines to validate on
 FEW_EXAMPLES = STEPS_OF_EPOCH * OptimizationSettings.batch_rows  # with labels
 
 
-def follow_size(request: TrainingRequest, resolved: Resolved, data: TrainingData) -> Resolved:
+def follow_size(
+    request: TrainingRequest, resolved: ResolvedSettings, data: TrainingData
+) -> ResolvedSettings:
     """Return settings that suit a small text; those of a large one, or of a bundled corpus, as they
     are."""
     usual = resolved.values
@@ -77,7 +79,9 @@ def follow_size(request: TrainingRequest, resolved: Resolved, data: TrainingData
     return resolved.with_found(f"the text's size: {_in_words(data, usual)}", values)
 
 
-def notice_small_validation_text(data: TrainingData, resolved: Resolved, holds_out: bool) -> None:
+def notice_small_validation_text(
+    data: TrainingData, resolved: ResolvedSettings, holds_out: bool
+) -> None:
     """Send a notice if few lines were held out for validation, which chooses among the weights of
     a network."""
     if holds_out and data.valid is not None and data.valid.sentences < FEW:
@@ -87,7 +91,9 @@ def notice_small_validation_text(data: TrainingData, resolved: Resolved, holds_o
         notice(f'{lines} held out for validation{choice}: `valid="FILE"` names a larger text')
 
 
-def keep_rare_words(request: TrainingRequest, resolved: Resolved, examples: int) -> Resolved:
+def keep_rare_words(
+    request: TrainingRequest, resolved: ResolvedSettings, examples: int
+) -> ResolvedSettings:
     """Return settings by which words seen once are words, if there are few examples: most of their
     words are, and as unknown ones all would be alike."""
     has_counts = resolved.values["tokenizer"] in LIMITED
@@ -103,7 +109,7 @@ def _is_bundled(request: TrainingRequest) -> bool:
     return all(name in named or corpora.title(name) != name for name in request.text)
 
 
-def _share(resolved: Resolved, data: TrainingData) -> float:
+def _share(resolved: ResolvedSettings, data: TrainingData) -> float:
     """Return how much of STEPS_OF_EPOCH usual batches the text has."""
     usual = resolved.values
     if "batch_rows" not in usual:
@@ -114,7 +120,7 @@ def _share(resolved: Resolved, data: TrainingData) -> float:
     return pieces / (STEPS_OF_EPOCH * usual["batch_rows"])
 
 
-def _rate_of_few_lines(resolved: Resolved) -> float:
+def _rate_of_few_lines(resolved: ResolvedSettings) -> float:
     """Return the learning rate by which a network learns a few lines by heart."""
     rate: float = resolved.values["learning_rate"]
     is_decoder = "attention" in resolved.values
@@ -134,7 +140,7 @@ def _steps_in_epoch(values: Mapping[str, Any], data: TrainingData) -> int:
 
 
 def _validations(
-    resolved: Resolved, data: TrainingData, steps: int | None, tokens_of_step: float
+    resolved: ResolvedSettings, data: TrainingData, steps: int | None, tokens_of_step: float
 ) -> dict[str, Any]:
     """Return when a run of so many steps validates, by what, and when it ends early; steps: None
     if time ends it."""
@@ -160,7 +166,7 @@ def _validations(
     return values
 
 
-def _free(resolved: Resolved, values: dict[str, Any]) -> dict[str, Any]:
+def _free(resolved: ResolvedSettings, values: dict[str, Any]) -> dict[str, Any]:
     """Return those values that differ, of settings that are not set."""
     return {
         name: value
@@ -169,7 +175,7 @@ def _free(resolved: Resolved, values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_free(resolved: Resolved, name: str) -> bool:
+def _is_free(resolved: ResolvedSettings, name: str) -> bool:
     """Return whether a setting is a default, or that of a bundled recipe."""
     origin = resolved.origins[name]
     return origin == "default" or origin.startswith("recipe ")

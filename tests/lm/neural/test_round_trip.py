@@ -20,7 +20,7 @@ import torch
 import rnnlm
 from rnnlm import registry
 from rnnlm.arrays import as_numpy
-from rnnlm.config import Resolved
+from rnnlm.config import ResolvedSettings
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Step, TrainingState, never
 from rnnlm.lm.base.adaptation_settings import NeuralCacheSettings, UnigramCacheSettings
@@ -71,7 +71,7 @@ class Case:
     model: str
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def resolved(self, **more: Any) -> Resolved:
+    def resolved(self, **more: Any) -> ResolvedSettings:
         """Return all settings of a tiny network of this kind."""
         given = {**SMALL, **self.settings, **more}
         if self.task == LANGUAGE_MODEL:
@@ -80,7 +80,7 @@ class Case:
             return tiny_pairs.settings_of(self.model, **given)
         return tiny_tasks.settings_of(self.task, self.model, **given)
 
-    def data(self, resolved: Resolved) -> Any:
+    def data(self, resolved: ResolvedSettings) -> Any:
         """Return a few examples in the form that this network reads."""
         if self.task == LANGUAGE_MODEL:
             tokenizer = tokenizers.train(resolved.make(TokenizerSettings), Lines(LINES).blocks())

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from rnnlm.config import Layer, resolve
+from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import SettingsError, UsageError
 from rnnlm.scoring.generation import sampling
 from rnnlm.scoring.generation.sampling import SamplingSettings, draw, penalise
@@ -150,7 +150,7 @@ def test_where_nothing_is_left_that_is_an_error():
 )
 def test_settings_out_of_range_are_errors(values):
     with pytest.raises(SettingsError, match=next(iter(values))):
-        resolve([SamplingSettings], [Layer("the test", values)])
+        resolve([SamplingSettings], [SettingsLayer("the test", values)])
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 1e-100, 5e-324, 1e300])

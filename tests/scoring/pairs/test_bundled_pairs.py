@@ -8,7 +8,7 @@ import pytest
 
 import rnnlm
 from rnnlm import corpora
-from rnnlm.config import Layer, resolve
+from rnnlm.config import SettingsLayer, resolve
 from rnnlm.registry import kind_of
 from rnnlm.scoring.pairs.accuracy import PairScores
 from rnnlm.scoring.pairs.files import read_pairs
@@ -39,7 +39,7 @@ def tokenizer(corpus):
     """Build the demo's tokenizer, which `rnnlm train` builds by default."""
     known = TokenizerSettings.__dataclass_fields__
     settings = recipe.load("demo").settings.items()
-    demo = Layer("demo", {name: value for name, value in settings if name in known})
+    demo = SettingsLayer("demo", {name: value for name, value in settings if name in known})
     return train(resolve([TokenizerSettings], [demo]).make(TokenizerSettings), corpus.blocks())
 
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from rnnlm.storage.files.result_file import Begun, journal_beside
+from rnnlm.storage.files.result_file import WorkBegun, journal_beside
 
 TINY = "--set hidden_size=8 --set embedding_size=8 --precision fp32 --budget 2steps"
 WRITERS = {
@@ -114,7 +114,7 @@ INPUTS = {  # what would replace what it reads
 
 def test_what_a_record_says_is_shown_without_escapes(refused, here):
     (here / "run.jsonl").write_bytes(b"x\n")
-    journal_beside(here / "run.jsonl").write([Begun({"model": "\033[31m"})])
+    journal_beside(here / "run.jsonl").write([WorkBegun({"model": "\033[31m"})])
     refused("score -m {unigram} the -o run.jsonl", "run.jsonl already holds another result")
 
 

@@ -7,12 +7,12 @@ import pytest
 from rnnlm.errors import OutputError, RnnlmWarning, UsageError
 from rnnlm.storage.files.result_file import (
     GrowingFile,
-    Written,
+    RowsWritten,
     journal_beside,
     next_step_of_file,
     record_finished,
 )
-from rnnlm.storage.files.resuming import Step
+from rnnlm.storage.files.resuming import NextStep
 from support.failing_files import failing
 
 RUN = {"model": "abc", "eos": "yes"}
@@ -48,10 +48,10 @@ def whole(tmp_path):
 def test_a_finished_file_is_recognised(whole, tmp_path):
     assert whole.startswith("header\na 0 ä\na 1 ä\n".encode()) and whole.count(b"\n") == 13
     with pytest.warns(RnnlmWarning, match=r"whole.tsv is finished: 12 rows; .*overwrite=True"):
-        assert next_step_of_file(tmp_path / "whole.tsv", RUN, False) is Step.FINISHED
-    assert next_step_of_file(tmp_path / "whole.tsv", RUN, True) is Step.START
+        assert next_step_of_file(tmp_path / "whole.tsv", RUN, False) is NextStep.FINISHED
+    assert next_step_of_file(tmp_path / "whole.tsv", RUN, True) is NextStep.START
     (tmp_path / "whole.tsv").unlink()
-    assert next_step_of_file(tmp_path / "whole.tsv", RUN, False) is Step.START
+    assert next_step_of_file(tmp_path / "whole.tsv", RUN, False) is NextStep.START
 
 
 @pytest.mark.parametrize("written", range(5))
@@ -67,7 +67,7 @@ def test_an_interrupted_run_goes_on_to_the_same_file(path, whole, written, torn)
     end(file)
     assert path.read_bytes() == whole
     with pytest.warns(RnnlmWarning, match="is finished"):
-        assert next_step_of_file(path, RUN, False) is Step.FINISHED
+        assert next_step_of_file(path, RUN, False) is NextStep.FINISHED
 
 
 def test_a_truncated_file_goes_on_from_an_earlier_entry(path, whole):
@@ -105,7 +105,11 @@ def change_the_record(path):
             "there is no record of how it was made",
         ),
         (lambda path: journal_beside(path).write([]), RUN, "does not record what was started"),
-        (lambda path: journal_beside(path).append(Written(-1, 9, "")), RUN, "Expected 'int' >= 0"),
+        (
+            lambda path: journal_beside(path).append(RowsWritten(-1, 9, "")),
+            RUN,
+            "Expected 'int' >= 0",
+        ),
     ],
 )
 def test_anything_else_is_kept_and_refused(path, change, run, why):
@@ -138,11 +142,11 @@ def test_what_cannot_be_written_is_refused(tmp_path):
 
 
 def test_a_file_that_was_written_as_a_whole_is_recognised(path):
-    assert next_step_of_file(path, RUN, False) is Step.START
+    assert next_step_of_file(path, RUN, False) is NextStep.START
     path.write_bytes(b"all")
     record_finished(path, RUN, "3 letters")
     with pytest.warns(RnnlmWarning, match="scores.tsv is finished: 3 letters"):
-        assert next_step_of_file(path, RUN, False) is Step.FINISHED
+        assert next_step_of_file(path, RUN, False) is NextStep.FINISHED
 
 
 @pytest.mark.parametrize("call", range(9))

@@ -9,8 +9,8 @@ import pytest
 from rnnlm.errors import OutputError
 from rnnlm.storage.files.journal import Journal
 from rnnlm.storage.files.resuming import (
-    Found,
-    Step,
+    ExistingWork,
+    NextStep,
     in_one_spelling,
     next_step,
     signature,
@@ -23,12 +23,12 @@ PLACE = Path("kept")
 @pytest.mark.parametrize(
     "found, overwrite, step",
     [
-        (None, False, Step.START),
-        (Found({"order": "3"}), False, Step.GO_ON),
-        (Found({"order": "3", "workers": "8"}), False, Step.GO_ON),
-        (Found({"order": "3"}, is_finished=True), False, Step.FINISHED),
-        (Found({"order": "5"}), True, Step.START),
-        (Found(fault="a line was changed"), True, Step.START),
+        (None, False, NextStep.START),
+        (ExistingWork({"order": "3"}), False, NextStep.GO_ON),
+        (ExistingWork({"order": "3", "workers": "8"}), False, NextStep.GO_ON),
+        (ExistingWork({"order": "3"}, is_finished=True), False, NextStep.FINISHED),
+        (ExistingWork({"order": "5"}), True, NextStep.START),
+        (ExistingWork(fault="a line was changed"), True, NextStep.START),
     ],
 )
 def test_the_rule_says_what_to_do(found, overwrite, step):
@@ -38,17 +38,20 @@ def test_the_rule_says_what_to_do(found, overwrite, step):
 @pytest.mark.parametrize(
     "found, why",
     [
-        (Found({"order": "5"}), "`order` was 5 and is now 3"),
-        (Found({"order": "5"}, is_finished=True), "`order` was 5 and is now 3"),
-        (Found({"order": "3", "text 2": "1 byte"}), "text 2 was 1 byte and is now not given"),
-        (Found(), "there is no record of how it was made"),
-        (Found({"order": "3"}, fault="a line was changed"), "a line was changed"),
+        (ExistingWork({"order": "5"}), "`order` was 5 and is now 3"),
+        (ExistingWork({"order": "5"}, is_finished=True), "`order` was 5 and is now 3"),
+        (
+            ExistingWork({"order": "3", "text 2": "1 byte"}),
+            "text 2 was 1 byte and is now not given",
+        ),
+        (ExistingWork(), "there is no record of how it was made"),
+        (ExistingWork({"order": "3"}, fault="a line was changed"), "a line was changed"),
     ],
 )
 def test_whatever_else_is_there_is_named_with_both_ways_out(found, why):
     with pytest.raises(OutputError) as caught:
         next_step(PLACE, found, {"order": "3"})
-    expected = "already exists" if found == Found() else "already holds another result"
+    expected = "already exists" if found == ExistingWork() else "already holds another result"
     if found.fault:
         expected = "has changed since it was written"
     assert caught.value.what == f"kept {expected}" and caught.value.why == why
@@ -66,7 +69,7 @@ def test_whatever_else_is_there_is_named_with_both_ways_out(found, why):
 def test_the_difference_of_two_texts_is_a_sentence(tmp_path, before, now, why):
     path = tmp_path / "text"
     path.write_bytes(before)
-    found = Found(text_signatures([str(path)]))
+    found = ExistingWork(text_signatures([str(path)]))
     wanted = text_signatures(["-"])
     if now is not None:
         path.write_bytes(now)
@@ -80,7 +83,7 @@ def test_the_difference_of_two_texts_is_a_sentence(tmp_path, before, now, why):
 def test_few_of_many_differences_are_named():
     names = [f"setting_{number}" for number in range(9)]
     with pytest.raises(OutputError, match="`setting_2` was 1 and is now 2 and 6 more"):
-        next_step(PLACE, Found(dict.fromkeys(names, "1")), dict.fromkeys(names, "2"))
+        next_step(PLACE, ExistingWork(dict.fromkeys(names, "1")), dict.fromkeys(names, "2"))
 
 
 @pytest.mark.parametrize("change", ["touch", "append", "first byte", "last byte", "none"])

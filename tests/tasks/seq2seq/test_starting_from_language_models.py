@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.config import Resolved
+from rnnlm.config import ResolvedSettings
 from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
 from rnnlm.storage import model_folder
 from rnnlm.tasks.seq2seq.fitting import make_trainer
@@ -30,7 +30,7 @@ class Started:
     """An encoder-decoder as it starts, and all its settings."""
 
     model: Seq2SeqModel
-    resolved: Resolved
+    resolved: ResolvedSettings
 
 
 def started(task="seq2seq", **given) -> Started:

@@ -14,7 +14,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ModelError, OutputError, RnnlmError, RnnlmWarning, TextError, UsageError
-from rnnlm.parallel import Processes
+from rnnlm.parallel import ProcessExecutor
 from rnnlm.storage.files.lock import OWNER, Owner
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
@@ -198,7 +198,7 @@ def test_standard_input_is_read_once(tmp_path, text, prepared, stdin, chunk_byte
 
 
 def test_a_dying_worker_stops_work_but_keeps_results(tmp_path, prepared, monkeypatch):
-    submit = Processes.submit
+    submit = ProcessExecutor.submit
 
     def dying(self, function, task, *arguments):
         if isinstance(task, tuple) and task[0].first_line > 400:
@@ -206,7 +206,7 @@ def test_a_dying_worker_stops_work_but_keeps_results(tmp_path, prepared, monkeyp
         return submit(self, function, task, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Processes, "submit", dying)
+        patched.setattr(ProcessExecutor, "submit", dying)
         with pytest.raises(RnnlmError, match="process died; it was killed by SIGKILL"):
             prepared(workers=1)
     prepared("unbroken")

@@ -15,10 +15,10 @@ from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import preparation, prepared_text
 from rnnlm.text.prepared.preparation import (
-    Bounds,
-    Counting,
+    CountingWords,
     Encoding,
     Prepared,
+    ResourceLimits,
     Sampled,
     Sampling,
     prepare_exactly,
@@ -43,7 +43,9 @@ def exactly(tmp_path, text, small_shards, monkeypatch):
 
     def prepare(blank_lines="skip", source=text, threads=2, tokenizer=None, **given):
         limit = MemoryLimit(20_000, 10_000_000, folder, threads)
-        monkeypatch.setattr(preparation, "bounds_of", lambda *_: Bounds(threads, 3_000, limit))
+        monkeypatch.setattr(
+            preparation, "resource_limits", lambda *_: ResourceLimits(threads, 3_000, limit)
+        )
         events[:] = prepare_exactly(
             [str(source)],
             folder,
@@ -90,8 +92,8 @@ def test_an_exact_vocabulary_is_that_of_training(exactly, text, settings, held_o
 def test_events_report_both_passes(exactly):
     exactly()
     kinds = [type(event) for event in exactly.events]
-    assert list(dict.fromkeys(kinds)) == [Sampling, Counting, Sampled, Encoding, Prepared]
-    counted = [event.share for event in exactly.events if isinstance(event, Counting)]
+    assert list(dict.fromkeys(kinds)) == [Sampling, CountingWords, Sampled, Encoding, Prepared]
+    counted = [event.share for event in exactly.events if isinstance(event, CountingWords)]
     assert counted == sorted(counted) and 0 <= counted[0] and counted[-1] <= 1
 
 
@@ -110,7 +112,7 @@ def test_exact_work_resumes_with_other_memory(exactly, monkeypatch, tmp_path):
         patched.setattr(preparation, "add_shard", cut_off)
         exactly()
     assert exactly(threads=1).index == unbroken
-    assert not any(isinstance(event, Counting) for event in exactly.events)
+    assert not any(isinstance(event, CountingWords) for event in exactly.events)
     with pytest.raises(OutputError, match="`held_out` was"):
         exactly(held_out=0.1)
 
@@ -119,7 +121,7 @@ def test_a_given_tokenizer_encodes_in_one_pass(exactly, text):
     given = tokenizers.train(TokenizerSettings(max_vocab=90), Corpus((str(text),)).blocks())
     found = exactly(tokenizer=given)
     assert found.tokenizer.fingerprint == given.fingerprint
-    assert not any(isinstance(event, Counting) for event in exactly.events)
+    assert not any(isinstance(event, CountingWords) for event in exactly.events)
     assert np.array_equal(found.encode(given).ids, Corpus((str(text),)).encode(given).ids)
 
 
@@ -142,21 +144,21 @@ def test_counting_ends_when_nobody_waits(tmp_path, text, small_shards, monkeypat
     monkeypatch.setattr(preparation, "pieces", lambda *given: iter(lambda: endless, None))
     endless = preparation.Piece("text", 1, True, b"the same\n")
     events = rnnlm.prepare(text, tmp_path / "prepared", sample="all")
-    assert isinstance(next(events), Sampling) and isinstance(next(events), Counting)
+    assert isinstance(next(events), Sampling) and isinstance(next(events), CountingWords)
     events.close()
     assert not (tmp_path / "prepared").exists()
 
 
 def test_too_little_memory_is_refused(tmp_path, monkeypatch):
     with pytest.raises(SettingsError, match="memory = 200M is too little.*at least 300M are"):
-        preparation.bounds_of(200_000_000, tmp_path)
-    assert preparation.bounds_of(300_000_000, tmp_path).threads >= 1
+        preparation.resource_limits(200_000_000, tmp_path)
+    assert preparation.resource_limits(300_000_000, tmp_path).threads >= 1
     # A program that has loaded much needs more.
     monkeypatch.setattr(system, "private_bytes", lambda: 400_000_000)
     with pytest.raises(SettingsError, match="the program itself uses 400 MB") as raised:
-        preparation.bounds_of(450_000_000, tmp_path)
+        preparation.resource_limits(450_000_000, tmp_path)
     least = int(re.search(r"at least (\d+)M", raised.value.hint)[1]) + 1
-    assert preparation.bounds_of(least * 10**6, tmp_path).threads >= 1
+    assert preparation.resource_limits(least * 10**6, tmp_path).threads >= 1
 
 
 WITHIN = """

@@ -8,7 +8,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.lines import Block, TextSettings
 from rnnlm.text.prepared.encoder import encoded_piece
 from rnnlm.text.prepared.index import EncodedLines, joined
-from rnnlm.text.prepared.pieces import Piece
+from rnnlm.text.prepared.pieces import RawPiece
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 KNOWN = ["the cat sat", "on the mat .", "café au lait"]
@@ -17,7 +17,7 @@ TEXT = "the dog sat\non , the café\n\nau lait\n\n\nunseen words here\nthe the t
 
 def lines_of(settings, text=TEXT):
     tokenizer = tokenizers.train(settings, [Block(KNOWN, [])])
-    piece = Piece("t.txt", 1, True, text.encode("utf-8"))
+    piece = RawPiece("t.txt", 1, True, text.encode("utf-8"))
     return encoded_piece(piece, TextSettings(blank_lines="documents"), tokenizer).lines()
 
 

@@ -8,8 +8,14 @@ import pytest
 from rnnlm.errors import SettingsError, TextError
 from rnnlm.text import tokenizers
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.prepared.pieces import Piece
-from rnnlm.text.prepared.tokenizer_sample import FileSample, even_stretches, learn, start_of, way_of
+from rnnlm.text.prepared.pieces import RawPiece
+from rnnlm.text.prepared.tokenizer_sample import (
+    FileSample,
+    even_stretches,
+    learn,
+    sampling_method,
+    start_of,
+)
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
@@ -26,11 +32,11 @@ def test_sampling_depends_on_text_size_and_kind(tmp_path):
     name = numbered(tmp_path, "text.txt", 0, 1000)
     packed = tmp_path / "text.txt.gz"
     packed.write_bytes(gzip.compress(b"a b\n" * 2000))
-    assert way_of([name], PLAIN, 8000) == "all"
-    assert way_of([name], PLAIN, 7999) == "even"
-    assert way_of([name, str(packed)], PLAIN, 7999) == "start"
-    assert way_of([str(packed)], PLAIN, 10**9) == "start"
-    assert way_of(["-"], PLAIN, 10**9) == "start"
+    assert sampling_method([name], PLAIN, 8000) == "all"
+    assert sampling_method([name], PLAIN, 7999) == "even"
+    assert sampling_method([name, str(packed)], PLAIN, 7999) == "start"
+    assert sampling_method([str(packed)], PLAIN, 10**9) == "start"
+    assert sampling_method(["-"], PLAIN, 10**9) == "start"
 
 
 def test_stretches_are_distinct_whole_lines_from_everywhere(tmp_path):
@@ -51,7 +57,7 @@ def test_many_small_files_fill_the_stretches_together(tmp_path):
 
 def test_the_start_is_cut_at_a_line_end():
     text = b"one\ntwo\n", b"three\nfour\n", b"five\n"
-    pieces = [Piece("t", 2 * n + 1, n == 0, lines) for n, lines in enumerate(text)]
+    pieces = [RawPiece("t", 2 * n + 1, n == 0, lines) for n, lines in enumerate(text)]
     for size, expected in ((15, b"one\ntwo\nthree\n"), (10**6, b"one\ntwo\nthree\nfour\nfive\n")):
         assert b"".join(piece.whole for piece in start_of(iter(pieces), size)) == expected
 
@@ -64,7 +70,7 @@ def test_compressed_text_is_sampled_from_its_start(tmp_path):
 
 
 def test_a_tokenizer_is_learned_from_pieces_with_notices():
-    sample = [Piece("t", 1, True, b"the cat sat on the mat\n" * 20)] * 3
+    sample = [RawPiece("t", 1, True, b"the cat sat on the mat\n" * 20)] * 3
     settings = TokenizerSettings(tokenizer="sentencepiece", vocab_size=5000)
     found = learn(sample, TextSettings(), settings)
     assert found.size < 5000 and found.sample_bytes == sum(map(len, sample))
@@ -75,6 +81,6 @@ def test_a_tokenizer_is_learned_from_pieces_with_notices():
 def test_a_sample_yielding_no_tokenizer_is_an_error():
     tiny = TokenizerSettings(tokenizer="sentencepiece", vocab_size=5)
     with pytest.raises(SettingsError):
-        learn([Piece("t", 1, True, b"the cat sat\n")], TextSettings(), tiny)
+        learn([RawPiece("t", 1, True, b"the cat sat\n")], TextSettings(), tiny)
     with pytest.raises(TextError, match="t, line 7, byte 5"):
-        learn([Piece("t", 7, False, b"bad \xff\n")], TextSettings(), TokenizerSettings())
+        learn([RawPiece("t", 7, False, b"bad \xff\n")], TextSettings(), TokenizerSettings())

@@ -44,7 +44,7 @@ def test_a_script_without_a_main_guard_runs_once(start):
 
 def test_workers_end_when_their_parent_is_killed(start):
     script = start(
-        "import time\nfrom rnnlm.parallel import Processes\nexecutor = Processes(2)\n"
+        "import time\nfrom rnnlm.parallel import ProcessExecutor\nexecutor = ProcessExecutor(2)\n"
         "[executor.submit(len, '').result() for _ in range(4)]\n[executor.submit(time.sleep, 600) "
         "for _ in range(4)]\n"
         "print('ready', flush=True)\n"

@@ -15,7 +15,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, TextError, UsageError
-from rnnlm.parallel import Inline, Team
+from rnnlm.parallel import InlineExecutor, WorkerPool
 from rnnlm.storage.files.journal import Journal
 from rnnlm.text.lines import TextSettings
 from rnnlm.tools.filtering import run as running
@@ -183,7 +183,7 @@ class KilledAfter(Executor):
     def submit(self, function, /, *arguments, **keywords):
         if self.left:
             self.left -= 1
-            return Inline().submit(function, *arguments, **keywords)
+            return InlineExecutor().submit(function, *arguments, **keywords)
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(shards.LinesChunk, "chosen", self.kill)
             for name in ("added_columns", "perplexities"):
@@ -201,10 +201,10 @@ def test_filter_that_is_killed_ends_like_uninterrupted(texts, model, monkeypatch
     names = ("rows.jsonl", "rows.parquet", "plain.txt")
     filtered(texts, model, *names, **request, output="unbroken")
     # The reference is the first task.
-    killed = nullcontext(Team(KilledAfter(tasks), 1, most=1))
+    killed = nullcontext(WorkerPool(KilledAfter(tasks), 1, most=1))
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(running, "processes_and_threads", lambda *arguments: (1, 1))
-        patched.setattr(running, "this_thread", lambda: killed)
+        patched.setattr(running, "inline_pool", lambda: killed)
         filtered(texts, model, *names, **request)
 
     # What is finished is not filtered again.

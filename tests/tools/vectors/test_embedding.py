@@ -7,7 +7,7 @@ import torch
 
 import rnnlm
 from rnnlm import registry
-from rnnlm.config import Layer, resolve
+from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import make_network
@@ -45,7 +45,9 @@ def network_of(tokenizer=None, **settings):
     tokenizer = tokenizer or make_tokenizer(LINES, min_count=1)
     torch.manual_seed(1)
     values = {"embedding_size": 5, "hidden_size": 7, **settings}
-    made = resolve(registry.kind_of(settings["model"]).settings_classes(), [Layer("test", values)])
+    made = resolve(
+        registry.kind_of(settings["model"]).settings_classes(), [SettingsLayer("test", values)]
+    )
     network = make_network(
         made.make(registry.kind_of(settings["model"]).settings_classes()[0]), tokenizer
     )

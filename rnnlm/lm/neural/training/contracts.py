@@ -54,7 +54,7 @@ class Loss(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ValidationResult:
     """The result of a validation.
 
     loss_nats: mean per target, infinite where it is not a number. metric: the value of the metric
@@ -80,7 +80,7 @@ class Verdict:
         return [self.cost, self.loss_nats]
 
 
-class Part(Protocol):
+class Stateful(Protocol):
     """State that a run carries from step to step: numbers, lists of numbers and tensors, by
     name."""
 
@@ -89,8 +89,8 @@ class Part(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> object: ...
 
 
-class Numbers:
-    """A :class:`Part` that carries the attributes named in STATE."""
+class StatefulAttributes:
+    """A :class:`Stateful` that carries the attributes named in STATE."""
 
     STATE: ClassVar[tuple[str, ...]] = ()
 
@@ -102,7 +102,7 @@ class Numbers:
             setattr(self, name, state[name])
 
 
-class BatchSource(Part, Protocol):
+class BatchSource(Stateful, Protocol):
     """Batches without end; each rank gets its share of one global batch. Its state records what
     :meth:`next` has returned.
 
@@ -151,12 +151,12 @@ class Objective(Protocol):
 class Validation(Protocol):
     """A measurement of the model on data that it is not trained on."""
 
-    def run(self, stop: Callable[[], bool]) -> Verdict | None:
+    def run(self, stop: Callable[[], bool]) -> ValidationResult | None:
         """Measure the model; return None if `stop`, asked again and again, cut that off."""
 
 
 @runtime_checkable
-class Divisible(Protocol):
+class DivisibleValidation(Protocol):
     """A Validation that can read a part of its data.
 
     tokens: how many it reads. passes: how often it goes over each; decoding counts as several.

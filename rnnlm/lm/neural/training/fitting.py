@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.config import Resolved
+from rnnlm.config import ResolvedSettings
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import Event, Started, TrainingState, never
 from rnnlm.interface import Tokenizer
@@ -41,7 +41,7 @@ from rnnlm.text.lines import TextSettings
 from rnnlm.text.vectors import COUNTED, read_vectors
 
 
-def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:
+def check(resolved: ResolvedSettings, has_valid: bool, has_text: bool = True) -> None:
     """Refuse what cannot be trained: an absent device or precision, a file of word vectors that
     cannot be read, a schedule that needs validation text where there is none.
 
@@ -68,7 +68,7 @@ def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:
 
 
 def fit(
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     data: TrainingData,
     stop: Callable[[], bool] = never,
     initial: dict[str, np.ndarray] | TrainingState | None = None,
@@ -84,8 +84,8 @@ def fit(
 
 
 def fit_with(
-    maker: Callable[[Resolved, Any, Any, SingleProcess], Trainer],
-    resolved: Resolved,
+    maker: Callable[[ResolvedSettings, Any, Any, SingleProcess], Trainer],
+    resolved: ResolvedSettings,
     data: Any,
     stop: Callable[[], bool],
     initial: dict[str, np.ndarray] | TrainingState | None,
@@ -117,7 +117,7 @@ def fit_with(
 
 
 def make_trainer(
-    resolved: Resolved,
+    resolved: ResolvedSettings,
     data: TrainingData,
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     ranks: SingleProcess = SINGLE_PROCESS,
@@ -251,7 +251,7 @@ def started(trainer: Trainer, model: str, data: TrainingData, bptt_tokens: int =
     )
 
 
-def _identity(resolved: Resolved, data: TrainingData, initial: object) -> tuple[str, bytes]:
+def _identity(resolved: ResolvedSettings, data: TrainingData, initial: object) -> tuple[str, bytes]:
     """Return what must be the same on all ranks, in words, and a hash of it."""
     step = initial.facts.get("step") if isinstance(initial, TrainingState) else None
     texts = data.train.lines_hash, data.valid and data.valid.lines_hash, data.tokenizer.fingerprint

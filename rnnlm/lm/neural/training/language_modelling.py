@@ -16,7 +16,7 @@ from rnnlm.events import PERPLEXITY
 from rnnlm.interface import PADDING, Tokenizer
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.neural.language_model import NeuralLanguageModel, NeuralState
-from rnnlm.lm.neural.training.contracts import Batch, Carry, Loss, Verdict
+from rnnlm.lm.neural.training.contracts import Batch, Carry, Loss, ValidationResult
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.lm.neural.training.settings import FittingSettings
 from rnnlm.storage.files.tensors import ChunkedArray
@@ -117,7 +117,7 @@ class PerplexityValidation:
             how = f"{self.rows} streams"
         return f"{how}, {self.model.precision}"
 
-    def run(self, stop: Callable[[], bool]) -> Verdict | None:
+    def run(self, stop: Callable[[], bool]) -> ValidationResult | None:
         """Measure perplexity, asking `stop` before each window."""
         logprob = self._logprob(self.ranks.own_stop(stop))
         # All ranks stop if one of them did.
@@ -126,7 +126,7 @@ class PerplexityValidation:
         if stopped:
             return None
         ppl = _perplexity(total, self.tokens)
-        return Verdict(math.log(ppl), ppl, PERPLEXITY)
+        return ValidationResult(math.log(ppl), ppl, PERPLEXITY)
 
     def read_some(self) -> None:
         """Read the beginning of the text, in pieces, each from the state of zeros on."""

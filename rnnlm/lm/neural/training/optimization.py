@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.errors import SettingsError
-from rnnlm.lm.neural.training.contracts import Numbers
+from rnnlm.lm.neural.training.contracts import StatefulAttributes
 from rnnlm.lm.neural.training.settings import OptimizationSettings
 
 # ---- Optimizers by name, the clipping of gradients, and penalties on the size of weights.
@@ -192,7 +192,7 @@ class Penalty:
 _MOST_NATS = 100.0  # beyond it a perplexity is more than a number can hold
 
 
-class LearningRate(Numbers):
+class LearningRate(StatefulAttributes):
     """The learning rate: warm-up over a share of the budget, then a schedule.
 
     constant: the peak rate.

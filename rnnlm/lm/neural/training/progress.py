@@ -25,7 +25,7 @@ from rnnlm.lm.neural.outputs.softmax import OutputLayer
 from rnnlm.lm.neural.spectrum import spectral_radius
 from rnnlm.lm.neural.training.contracts import Validation
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.lm.neural.training.settings import BudgetClock, Interval
+from rnnlm.lm.neural.training.settings import BudgetClock, BudgetInterval
 
 REPORT_SECONDS = 0.5
 REPORT_SHARE = 1 / 40  # of the budget, where that comes sooner: a short run has a curve, too
@@ -199,7 +199,7 @@ STEPS = 16  # how many of each layer are looked at
 
 
 @runtime_checkable
-class Reads(Protocol):
+class WatchableValidation(Protocol):
     """A Validation that can read a little of its data while the layers are watched."""
 
     def read_some(self) -> None:
@@ -208,7 +208,7 @@ class Reads(Protocol):
 
 
 class LayerStatistics:
-    """A Part of the trainer that looks at the layers.
+    """A stateful part of the trainer that looks at the layers.
 
     norms: of the gradient of each weight in the last step, on the device; None before the first
     step of this process, when those of the last step before it hold.
@@ -224,7 +224,7 @@ class LayerStatistics:
         self.norms: dict[nn.Parameter, Tensor] | None = None
         self.stored: list[float | None] = []
         # Spectra and units are looked at as often as their cost allows.
-        self.looks = Interval(Budget(seconds=0.0))
+        self.looks = BudgetInterval(Budget(seconds=0.0))
 
     def measure(self, step: int, stop: Callable[[], bool] = never) -> dict[str, dict[str, Any]]:
         """Return the statistics of each layer after `step` steps, by the layer's name.
@@ -291,7 +291,7 @@ class LayerStatistics:
 
     def _saturated_shares(self) -> dict[str, float | None]:
         """Return the share of saturated units by layer, over the steps that were watched."""
-        if not self.layers or not isinstance(self.validation, Reads):
+        if not self.layers or not isinstance(self.validation, WatchableValidation):
             return {}
         with watch_units(self.layers) as seen:
             self.validation.read_some()

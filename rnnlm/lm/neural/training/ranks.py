@@ -25,7 +25,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from rnnlm.config import Budget
-from rnnlm.errors import LostProcess, TrainingError
+from rnnlm.errors import LostProcessError, TrainingError
 from rnnlm.events import never
 from rnnlm.system import (
     FAREWELL_SECONDS,
@@ -237,7 +237,7 @@ class ProcessGroup(SingleProcess):
         while self.lent and time.monotonic() < until:
             time.sleep(POLL_SECONDS)
 
-    def _lost_process(self, error: BaseException) -> LostProcess | None:
+    def _lost_process(self, error: BaseException) -> LostProcessError | None:
         """Return the error to raise if torch says by `error` that another rank is gone."""
         message = str(error).partition("\n")[0]
         is_torchs = isinstance(error, distributed.DistError)
@@ -247,7 +247,7 @@ class ProcessGroup(SingleProcess):
         why = f"{self.rank_info}: {message[-200:]}"
         if "imed out" in message:
             why = f"{self.rank_info} got no answer within {self.timeout}"
-        return LostProcess(
+        return LostProcessError(
             "another process of the run is lost",
             why,
             "to continue from its last saved state, run the same command again",

@@ -530,7 +530,7 @@ class BudgetClock:
 
 
 @dataclass
-class Interval:
+class BudgetInterval:
     """A schedule for something that happens at intervals, in steps or in seconds. An interval in
     seconds grows if it would cost more than :data:`MOST_COST` of the time."""
 
@@ -540,7 +540,7 @@ class Interval:
     cost: float = 0.0  # seconds that took
 
     @classmethod
-    def parse(cls, text: str) -> "Interval":
+    def parse(cls, text: str) -> "BudgetInterval":
         return cls(Budget.parse(text))
 
     def begin(self, step: int, seconds: float) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from rnnlm.arrays import strip_prefix
 from rnnlm.errors import ModelError, notice
 from rnnlm.events import TrainingState
-from rnnlm.lm.neural.training.contracts import Part
+from rnnlm.lm.neural.training.contracts import Stateful
 
 if TYPE_CHECKING:
     from rnnlm.lm.neural.training.trainer import Trainer
@@ -65,7 +65,7 @@ def checked(stored: TrainingState) -> TrainingState:
     return stored
 
 
-def _parts(trainer: "Trainer") -> dict[str, Part]:
+def _parts(trainer: "Trainer") -> dict[str, Stateful]:
     """Return the parts by the keys they are stored under; an average may need the weights, which
     come before it."""
     return {
@@ -82,19 +82,19 @@ def _parts(trainer: "Trainer") -> dict[str, Part]:
         "clock": trainer.clock,
         "rollbacks": trainer.rollbacks,
         "layers": trainer.layers,
-        "carry": _Carried(trainer),
+        "carry": _Carry(trainer),
         "random": _RandomStates(trainer),
     }
 
 
 @dataclass(frozen=True)
-class _OfTrainer:
+class _TrainerPart:
     """A part that no class of the trainer's keeps."""
 
     trainer: "Trainer"
 
 
-class _Weights(_OfTrainer):
+class _Weights(_TrainerPart):
     """The weights of the network."""
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -105,7 +105,7 @@ class _Weights(_OfTrainer):
         self.trainer.objective.weights_changed()
 
 
-class _Moments(_OfTrainer):
+class _Moments(_TrainerPart):
     """The optimizer's arrays for each weight, by the weight's number."""
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -125,7 +125,7 @@ class _Moments(_OfTrainer):
         optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
-class _Carried(_OfTrainer):
+class _Carry(_TrainerPart):
     """The carry from the last batch to the next, for the rows of all ranks."""
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -140,7 +140,7 @@ class _Carried(_OfTrainer):
             tensor.copy_(state[str(number)][:, self.trainer.share])
 
 
-class _RandomStates(_OfTrainer):
+class _RandomStates(_TrainerPart):
     """The states of torch's generators in each rank: `cpu` and `cuda` of the first one, `cpu.1` of
     the second. Whatever else draws makes its generator from the seed again."""
 

@@ -31,7 +31,7 @@ from rnnlm.lm.neural.training.contracts import (
     Carry,
     Objective,
     Validation,
-    Verdict,
+    ValidationResult,
 )
 from rnnlm.lm.neural.training.optimization import (
     Averaging,
@@ -44,7 +44,7 @@ from rnnlm.lm.neural.training.progress import REPORT_SHARE, LayerStatistics, Met
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.lm.neural.training.settings import (
     BudgetClock,
-    Interval,
+    BudgetInterval,
     OptimizationSettings,
     RunSettings,
 )
@@ -112,7 +112,7 @@ class Trainer:
         self.divergence = Divergence(objective.uniform_nats, objective.is_exact)
         self.rollbacks = Rollbacks(settings)
         self.resumable = run.keep_checkpoints > 0
-        self.saving = Interval.parse(run.save_every)
+        self.saving = BudgetInterval.parse(run.save_every)
 
         # The place in the run.
         self.step_count = 0
@@ -203,14 +203,16 @@ class Trainer:
         self.validation.ration(step, epochs, self.source.tokens)
         return not self.divergence.fault and self.validation.due(step, epochs)
 
-    def validate(self, stop: Callable[[], bool], steers: bool = True) -> Verdict | None:
+    def validate(self, stop: Callable[[], bool], steers: bool = True) -> ValidationResult | None:
         """Validate the weights as they are; return None if `stop` cut it off, or the run has
         diverged."""
         if self.divergence.fault:
             return None
         return self.validation.run(self.step_count, stop, steers)
 
-    def validation_event(self, verdict: Verdict, stop: Callable[[], bool] = never) -> Validated:
+    def validation_event(
+        self, verdict: ValidationResult, stop: Callable[[], bool] = never
+    ) -> Validated:
         """Make the event of a validation, and look at the layers for it."""
         return Validated(
             step=self.step_count,
@@ -236,7 +238,7 @@ class Trainer:
                 yield self.validation_event(verdict, stop)
         self.meter.restart(self.source.tokens)
 
-    def after_validation(self, verdict: Verdict | None, was_sound: bool) -> None:
+    def after_validation(self, verdict: ValidationResult | None, was_sound: bool) -> None:
         """Let schedule, averages and fine-tuning follow a validation.
 
         The schedule may take the weights back to the best ones. What the optimizer remembers stays:
@@ -335,7 +337,7 @@ class Trainer:
         self.rollbacks.good = state.state_dict(self)
 
     @contextlib.contextmanager
-    def pause(self, interval: Interval) -> Iterator[None]:
+    def pause(self, interval: BudgetInterval) -> Iterator[None]:
         """Charge the time spent in this context to `interval`, not to training."""
         began = self.clock.elapsed()
         yield

@@ -20,8 +20,13 @@ from torch import Tensor, nn
 from rnnlm.config import Budget
 from rnnlm.errors import notice
 from rnnlm.events import Step, TrainingState
-from rnnlm.lm.neural.training.contracts import Divisible, Numbers, Validation, Verdict
-from rnnlm.lm.neural.training.settings import BudgetClock, Interval, OptimizationSettings
+from rnnlm.lm.neural.training.contracts import (
+    DivisibleValidation,
+    StatefulAttributes,
+    Validation,
+    ValidationResult,
+)
+from rnnlm.lm.neural.training.settings import BudgetClock, BudgetInterval, OptimizationSettings
 
 COST_SHARE = 0.05  # share of a time budget that the validations which steer may cost
 ALLOWED_SHARE = 0.1  # share of training that all of them may cost
@@ -69,7 +74,7 @@ class BestWeights:
         self.step = 0
         self.weights: dict[str, Tensor] = {}
 
-    def observe(self, verdict: Verdict, step: int) -> bool:
+    def observe(self, verdict: ValidationResult, step: int) -> bool:
         """Keep the weights as they are now if they are the best so far; return whether they are."""
         is_best = verdict.cost < math.inf and verdict.order <= [self.cost, self.loss]
         if not is_best:
@@ -111,7 +116,7 @@ class BestWeights:
             self.cost, self.loss, self.metric = math.inf, math.inf, None
 
 
-class ModelSelection(Numbers):
+class ModelSelection(StatefulAttributes):
     """The choice of the model: validations when they are due, the best weights, and the end of a
     run whose validations find nothing better (early stopping).
 
@@ -167,7 +172,9 @@ class ModelSelection(Numbers):
     @property
     def share(self) -> float:
         """What share of the validation text each validation reads."""
-        if not isinstance(self.whole, Divisible) or not isinstance(self.validation, Divisible):
+        if not isinstance(self.whole, DivisibleValidation) or not isinstance(
+            self.validation, DivisibleValidation
+        ):
             return 1.0
         return self.validation.tokens / max(1, self.whole.tokens)
 
@@ -197,7 +204,7 @@ class ModelSelection(Numbers):
         Called after each of the first steps; `tokens` have been trained on so far. Validations that
         are asked for by steps read all of the text.
         """
-        if self.tokens or not step or not isinstance(self.whole, Divisible):
+        if self.tokens or not step or not isinstance(self.whole, DivisibleValidation):
             return
         if self.settings.validate_every_steps:
             return
@@ -224,8 +231,8 @@ class ModelSelection(Numbers):
 
     def _tell_ration(self, ends: int) -> None:
         """Give notice if validations read a part of the text, or are fewer than requested."""
-        assert isinstance(self.whole, Divisible)
-        assert isinstance(self.validation, Divisible)
+        assert isinstance(self.whole, DivisibleValidation)
+        assert isinstance(self.validation, DivisibleValidation)
         why = "so that together they take at most a tenth of training"
         if self.validation.tokens < self.whole.tokens:
             notice(
@@ -241,10 +248,12 @@ class ModelSelection(Numbers):
     def _take_part(self) -> None:
         """Read no more of the text than what was decided."""
         self.validation = self.whole
-        if isinstance(self.whole, Divisible) and 0 < self.tokens < self.whole.tokens:
+        if isinstance(self.whole, DivisibleValidation) and 0 < self.tokens < self.whole.tokens:
             self.validation = self.whole.part(self.tokens)
 
-    def run(self, step: int, stop: Callable[[], bool], steers: bool = True) -> Verdict | None:
+    def run(
+        self, step: int, stop: Callable[[], bool], steers: bool = True
+    ) -> ValidationResult | None:
         """Validate after `step` steps, and keep the weights if they are the best so far. Return
         None if `stop` cut it off, which leaves no trace."""
         began = self.clock.elapsed()
@@ -301,7 +310,7 @@ class ModelSelection(Numbers):
 # goes back to the best weights may go back to those of one of these.
 
 
-class CurvePoints(Numbers):
+class CurvePoints(StatefulAttributes):
     """The schedule of such validations: `min_validations` of them, evenly over the budget, unless
     validations come by steps, or often enough by themselves.
 
@@ -375,7 +384,7 @@ GOOD_STATE_SECONDS = 10.0
 TELLING_TOKENS = 32  # of a single window: fewer may all be rare
 
 
-class Divergence(Numbers):
+class Divergence(StatefulAttributes):
     """A judge of reported losses and norms, and of the losses of validations.
 
     A run is lost if the loss, or the norm of the gradients or of the weights, is not a number, or
@@ -468,7 +477,7 @@ class Divergence(Numbers):
         self.fault = self.fault or fault
 
 
-class Rollbacks(Numbers):
+class Rollbacks(StatefulAttributes):
     """The number of rollbacks so far, and the last good state.
 
     Each time the learning rate is multiplied by `rollback_factor`, for the rest of the run. The
@@ -487,7 +496,7 @@ class Rollbacks(Numbers):
         self.factor = settings.rollback_factor
         self.count = 0
         self.good: TrainingState | None = None
-        self.interval = Interval(Budget(seconds=GOOD_STATE_SECONDS))
+        self.interval = BudgetInterval(Budget(seconds=GOOD_STATE_SECONDS))
         self.fault = ""
 
     @property

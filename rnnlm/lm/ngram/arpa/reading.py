@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rnnlm.errors import Gathered, ModelError, first_of, notice
+from rnnlm.errors import ModelError, NoticeCollector, first_of, notice
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
 from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
 from rnnlm.storage.files.reading import LONGEST_LINE, opened, shown_name
@@ -50,7 +50,7 @@ class ArpaLines:
         self.report = report
         self.allow_positive = allow_positive
         self.number = 0
-        self.notices = Gathered()
+        self.notices = NoticeCollector()
         self._stream = stream
         self._data = b""
         self._at = 0

@@ -11,26 +11,26 @@ import numpy as np
 
 from rnnlm.errors import TextError
 from rnnlm.lm.ngram.counting.counts import count
-from rnnlm.lm.ngram.counting.dask_cluster import say_share
+from rnnlm.lm.ngram.counting.dask_cluster import report_share
 from rnnlm.lm.ngram.counting.levels import Level
-from rnnlm.lm.ngram.counting.merging import Merging, Sources
-from rnnlm.lm.ngram.counting.plan import Plan
+from rnnlm.lm.ngram.counting.merging import MergeSources, Merging
+from rnnlm.lm.ngram.counting.plan import CountingPlan
 from rnnlm.lm.ngram.counting.store import (
     Piece,
     Store,
-    Written,
+    WrittenPiece,
     read_level,
     remove_level,
     write_level,
 )
-from rnnlm.lm.ngram.counting.task_runner import Bench, Crew
+from rnnlm.lm.ngram.counting.task_runner import TaskRunner, WorkerContext
 from rnnlm.lm.ngram.tables import NOWHERE
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.encoding import IdFiles, kept
 
 
 @dataclass(frozen=True)
-class Progress:
+class CountingProgress:
     """Progress of a phase of the work. share: of the phase, from 0 to 1."""
 
     phase: str
@@ -54,7 +54,7 @@ class CountShard:
     order: int
     watch: int
 
-    def run(self, bench: Bench) -> list[Written]:
+    def run(self, worker: WorkerContext) -> list[WrittenPiece]:
         """Count the shard, order by order, and write each."""
         ids_T = np.asarray(self.ids[self.start : self.stop])
         if isinstance(self.ids, IdFiles):
@@ -65,12 +65,12 @@ class CountShard:
         # Not by enumerate, which would hold a level while the next order is counted.
         numbers = itertools.count(1)
         shape = (self.boundary_id, self.size, self.order)
-        for level in count(ids_T, *shape, watched, bench.workspace):
+        for level in count(ids_T, *shape, watched, worker.workspace):
             n = next(numbers)
-            written += write_level(bench.store, prefix_of(self.number), n, level)
+            written += write_level(worker.store, prefix_of(self.number), n, level)
             del level
-            say_share(n / self.order)
-        written.append(Written(Piece(prefix_of(self.number), 0, "")))
+            report_share(n / self.order)
+        written.append(WrittenPiece(Piece(prefix_of(self.number), 0, "")))
         return written
 
     def _check(self, ids_T: np.ndarray, folder: Path) -> None:
@@ -89,22 +89,22 @@ def count_by_shards(
     boundary_id: int,
     size: int,
     order: int,
-    plan: Plan,
-    crew: Crew,
+    plan: CountingPlan,
+    runner: TaskRunner,
     watch: int = NOWHERE,
     done: Callable[[int], None] = kept,
-) -> Iterator[Progress | Level]:
+) -> Iterator[CountingProgress | Level]:
     """Yield how far the work is, and the levels of orders 1 to `order`, as
     :func:`rnnlm.lm.ngram.counting.counts.count` does.
 
     watch: a position of the text, or NOWHERE. done: called with the number of tokens, from the
     first on, that are not needed any more.
     """
-    store, shards = crew.store, plan.shards
+    store, shards = runner.store, plan.shards
     left = [number for number in range(len(shards)) if prefix_of(number) not in store]
     counted = len(shards) - len(left)
     done(shards[left[0]].start if left else shards[-1].stop)
-    yield Progress("counting", counted / len(shards))
+    yield CountingProgress("counting", counted / len(shards))
 
     def tasks() -> Iterator[CountShard]:
         for number in left:
@@ -123,13 +123,13 @@ def count_by_shards(
             )
 
     # Shards come in order, so all tokens up to the end of this one are counted.
-    for written in crew.run(tasks(), alone=True):
+    for written in runner.run(tasks(), alone=True):
         if written is not None:
             store.finish(*written)
             counted += 1
             last = left[counted - len(shards) - 1]
             done(shards[last].stop)
-        yield Progress("counting", min(1.0, (counted + crew.begun) / len(shards)))
+        yield CountingProgress("counting", min(1.0, (counted + runner.begun) / len(shards)))
 
     # A single shard is the whole already.
     sources = _Shards(len(shards))
@@ -141,19 +141,21 @@ def count_by_shards(
             yield whole
         return
 
-    yield from merge(sources, order, crew)
+    yield from merge(sources, order, runner)
 
 
-def merge(sources: Sources, order: int, crew: Crew) -> Iterator[Progress | Level]:
+def merge(
+    sources: MergeSources, order: int, runner: TaskRunner
+) -> Iterator[CountingProgress | Level]:
     """Yield how far merging is, and the merged levels of orders 1 to `order`; fewer where there are
     no n-grams that long."""
-    merging = Merging(sources, order, crew)
+    merging = Merging(sources, order, runner)
     yield merging.unigrams()
     for n in range(2, order + 1):
         steps = merging.longer(n)
         while True:
             try:
-                yield Progress(f"merging order {n}", next(steps))
+                yield CountingProgress(f"merging order {n}", next(steps))
             except StopIteration as finished:
                 merged: Level = finished.value
                 break

@@ -10,11 +10,10 @@ from pathlib import Path
 from rnnlm.errors import UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting import counts_folder
-from rnnlm.lm.ngram.counting.beyond_memory import Progress as Phase
-from rnnlm.lm.ngram.counting.beyond_memory import merge
-from rnnlm.lm.ngram.counting.counts_folder import Counts, Source
+from rnnlm.lm.ngram.counting.beyond_memory import CountingProgress, merge
+from rnnlm.lm.ngram.counting.counts_folder import CountedSource, CountsFolder
 from rnnlm.lm.ngram.counting.levels import Level
-from rnnlm.lm.ngram.counting.memory_limit import clean_up, count_in, identity_of, room_for
+from rnnlm.lm.ngram.counting.memory_limit import clean_up, count_in, counting_setup, identity_of
 from rnnlm.lm.ngram.counting.store import (
     Store,
     columns_of,
@@ -24,7 +23,7 @@ from rnnlm.lm.ngram.counting.store import (
     write_level,
 )
 from rnnlm.lm.ngram.counting.vocabularies import Renumbering, ids_in, joint_tokenizer
-from rnnlm.lm.ngram.counting.workers import Workers
+from rnnlm.lm.ngram.counting.workers import WorkerOptions
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.storage.files.writing import writing
 from rnnlm.text import tokenizers
@@ -43,7 +42,7 @@ class Counted:
 
     levels: Iterator[Level]
     order: int
-    source: Source
+    source: CountedSource
     tokenizer: Tokenizer
 
 
@@ -51,7 +50,7 @@ class Counted:
 class CountedText:
     """A text of which there are only counts."""
 
-    counts: Counts
+    counts: CountsFolder
 
     @property
     def lines_hash(self) -> str:
@@ -74,7 +73,7 @@ class CountedText:
 class CountedData:
     """Counts in place of a training text, with a text for validation."""
 
-    counts: Counts
+    counts: CountsFolder
     valid: EncodedText | None = None
 
     @property
@@ -105,7 +104,7 @@ def of_text(
     memory: str | None = None,
     temp: str | None = None,
     report: Progress = silent,
-    workers: Workers = Workers(),
+    workers: WorkerOptions = WorkerOptions(),
 ) -> Iterator[Counted]:
     """Provide the counts of a text, in as much `memory` as is allowed. temp: the folder for what
     does not fit, from which an interrupted count resumes; it is cleaned up in the end. workers: who
@@ -122,11 +121,11 @@ def of_text(
     if isinstance(tokenizer, TokenizerSettings):
         tokenizer = tokenizers.train(tokenizer, watched(text.blocks(), report))
     encoded, _ = text.split(0.0).encode(tokenizer, report)
-    source = Source.of(encoded, text.settings)
+    source = CountedSource.of(encoded, text.settings)
     with contextlib.ExitStack() as held:
-        team = held.enter_context(workers.connected())
-        room = held.enter_context(room_for(memory, temp, None, tokenizer.size, team))
-        steps = count_in(room, encoded, tokenizer, order, {"order": order})
+        pool = held.enter_context(workers.connected())
+        setup = held.enter_context(counting_setup(memory, temp, None, tokenizer.size, pool))
+        steps = count_in(setup, encoded, tokenizer, order, {"order": order})
         yield Counted(_reported(steps, report), order, source, tokenizer)
     if memory is not None and temp is not None:
         clean_up(temp, identity_of({"order": order}, tokenizer))
@@ -176,10 +175,10 @@ def of_folders(
     report("joining vocabularies")
     tokenizer = joint_tokenizer(several)
     memory = memory or MERGING_MEMORY
-    with _folder_in(temp) as folder, room_for(memory, folder, None, tokenizer.size) as room:
-        assert room.store is not None and room.crew is not None
-        sources = _Folders(several, tokenizer, room.workspace)
-        steps = merge(sources, order, room.crew)
+    with _folder_in(temp) as folder, counting_setup(memory, folder, None, tokenizer.size) as setup:
+        assert setup.store is not None and setup.runner is not None
+        sources = _Folders(several, tokenizer, setup.workspace)
+        steps = merge(sources, order, setup.runner)
         yield Counted(_reported(steps, report), order, source, tokenizer)
 
 
@@ -196,7 +195,7 @@ def _folder_in(temp: str | None) -> Iterator[str | None]:
         yield name
 
 
-def within(counts: Counts, order: int | None) -> int:
+def within(counts: CountsFolder, order: int | None) -> int:
     """Return `order`, or, for None, that of the counts; refuse a higher one."""
     own = counts.index.order
     if order is not None and order > own:
@@ -213,7 +212,7 @@ class _Folders:
     order by order, and written to the store."""
 
     def __init__(
-        self, several: Sequence[Counts], tokenizer: Tokenizer, workspace: Workspace
+        self, several: Sequence[CountsFolder], tokenizer: Tokenizer, workspace: Workspace
     ) -> None:
         self.several = several
         self.renumberings: dict[int, Renumbering] = {}  # by the number of the folder
@@ -257,11 +256,11 @@ def _write_in_pieces(store: Store, prefix: str, n: int, level: Level) -> None:
     store.finish(note_of_level(prefix, n, level))
 
 
-def _reported(steps: Iterable[Phase | Level], report: Progress) -> Iterator[Level]:
+def _reported(steps: Iterable[CountingProgress | Level], report: Progress) -> Iterator[Level]:
     """Yield the levels, and report each, and how far the work is."""
     orders = 0
     for step in steps:
-        if isinstance(step, Phase):
+        if isinstance(step, CountingProgress):
             report(f"{step.phase}: {step.share:.0%}")
             continue
         orders += 1

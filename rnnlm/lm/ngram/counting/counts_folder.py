@@ -28,7 +28,7 @@ from rnnlm.parallel import in_threads
 from rnnlm.storage.files import tensors, writing
 from rnnlm.storage.files.folder import FolderFiles, check_place, foreign_names, remove_files
 from rnnlm.storage.files.reading import read_json
-from rnnlm.storage.files.resuming import Found, Step, next_step, tell_finished
+from rnnlm.storage.files.resuming import ExistingWork, NextStep, next_step, tell_finished
 from rnnlm.storage.files.writing import FileEntry, replace_file
 from rnnlm.system import processors
 from rnnlm.text import tokenizers
@@ -44,7 +44,7 @@ OURS = re.compile(r"counts-[0-9a-f]{8}-[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
-class Source:
+class CountedSource:
     """A counted text. lines, words and tokens as a model reads them; new_words: those that the
     vocabulary lacks. text_settings: how lines are read."""
 
@@ -55,21 +55,21 @@ class Source:
     new_words: int
 
     @classmethod
-    def of(cls, text: EncodedText, settings: TextSettings) -> "Source":
+    def of(cls, text: EncodedText, settings: TextSettings) -> "CountedSource":
         """Return the facts of a text that was encoded."""
         stored = dataclasses.asdict(settings)
         return cls(stored, text.sentences, text.words, text.tokens, text.oov_words)
 
-    def with_other(self, other: "Source") -> "Source":
+    def with_other(self, other: "CountedSource") -> "CountedSource":
         """Return the facts of both texts as one."""
         sums = {}
         for name in ("lines", "words", "tokens", "new_words"):
             sums[name] = getattr(self, name) + getattr(other, name)
-        return Source(self.text_settings, **sums)
+        return CountedSource(self.text_settings, **sums)
 
 
 @dataclass(frozen=True)
-class Index:
+class CountsIndex:
     """The content of counts.json.
 
     order: of the longest n-grams that were counted; there are none where no line is that long.
@@ -78,7 +78,7 @@ class Index:
     """
 
     order: int
-    source: Source
+    source: CountedSource
     vocabulary_size: int
     tokenizer: dict[str, Any]
     tokenizer_fingerprint: str
@@ -98,11 +98,11 @@ def is_counts(name: str | Path) -> bool:
 
 
 @dataclass(frozen=True)
-class Counts:
+class CountsFolder:
     """The counts in a folder; their arrays are mapped when they are asked for."""
 
     folder: Path
-    index: Index
+    index: CountsIndex
 
     @property
     def _files(self) -> FolderFiles:
@@ -172,7 +172,7 @@ class Counts:
         self._files.plain_file(f"{piece.name}.safetensors", piece.bytes, piece.sha256)
 
 
-def load(folder: str | Path) -> Counts:
+def load(folder: str | Path) -> CountsFolder:
     """Return the counts in `folder`. Only counts.json is read."""
     folder = Path(folder)
     if not is_counts(folder):
@@ -181,7 +181,7 @@ def load(folder: str | Path) -> Counts:
         raise ModelError(f"no counts in {folder}", why, hint)
     index = read_json(
         folder / COUNTS,
-        Index,
+        CountsIndex,
         ModelError,
         _files_of(folder).damaged,
         format=(f"the folder {folder}", FORMAT_VERSION),
@@ -199,7 +199,7 @@ def load(folder: str | Path) -> Counts:
         numbers = piece.facts.values()
         if piece.facts.keys() != wanted or min(numbers) < -1:
             raise _files_of(folder).error(f"{COUNTS}: {piece.name} is not described")
-    return Counts(folder, index)
+    return CountsFolder(folder, index)
 
 
 _NO_LEVEL = Level(1, np.zeros(0, np.uint64), np.zeros(0, np.int32), np.zeros(0, np.int32), 0)
@@ -210,7 +210,7 @@ def _files_of(folder: Path) -> FolderFiles:
     return FolderFiles(folder, f"the counts in {folder} are damaged", hint)
 
 
-def check_alike(several: Sequence[Counts]) -> None:
+def check_alike(several: Sequence[CountsFolder]) -> None:
     """Make sure that counts can be added up: of one order, one way of reading and one tokenizer,
     which may know other words in each."""
     first = several[0]
@@ -233,7 +233,7 @@ def check_alike(several: Sequence[Counts]) -> None:
             _check_tokenizers(first, other)
 
 
-def _check_tokenizers(first: Counts, other: Counts) -> None:
+def _check_tokenizers(first: CountsFolder, other: CountsFolder) -> None:
     """Make sure that two different tokenizers differ in their words alone."""
     mine, its = dict(first.index.tokenizer), dict(other.index.tokenizer)
     for name in CHOOSING:
@@ -268,7 +268,7 @@ def _difference(mine: Mapping[str, Any], its: Mapping[str, Any]) -> str:
 # ---- Writing.
 
 
-def next_step_in(folder: Path, identity: dict[str, str], overwrite: bool) -> Step:
+def next_step_in(folder: Path, identity: dict[str, str], overwrite: bool) -> NextStep:
     """Return what to do about counts in `folder`, which the caller owns, by the rule of
     :mod:`rnnlm.storage.files.resuming`. Say it where they are finished."""
     found = None
@@ -281,16 +281,16 @@ def next_step_in(folder: Path, identity: dict[str, str], overwrite: bool) -> Ste
                 files.plain_file(name, entry.bytes)
             for piece in filter(attrgetter("bytes"), index.pieces):
                 files.plain_file(f"{piece.name}.safetensors", piece.bytes)
-            found = Found(index.identity, is_finished=True)
+            found = ExistingWork(index.identity, is_finished=True)
         except ModelError as error:
-            found = Found(fault=error.why)
+            found = ExistingWork(fault=error.why)
 
     def foreign(names: list[str]) -> list[str]:
         return [] if index is not None else foreign_names(names, COUNTS, _is_ours)
 
     check_place(folder, "counts", foreign)
     step = next_step(folder, found, identity, overwrite)
-    if step is Step.FINISHED and index is not None:
+    if step is NextStep.FINISHED and index is not None:
         tokens = plural(index.source.tokens, "token")
         tell_finished(folder, f"counts of {tokens} up to order {index.order}")
     return step
@@ -308,10 +308,10 @@ def save(
     folder: Path,
     levels: Iterable[Level],
     order: int,
-    source: Source,
+    source: CountedSource,
     tokenizer: Tokenizer,
     identity: dict[str, str],
-) -> Counts:
+) -> CountsFolder:
     """Write counts of n-grams up to `order` into `folder`, which the caller owns, level by level.
     What was there stays whole until all is written."""
     prefix = f"counts-{secrets.token_hex(4)}-"
@@ -325,7 +325,7 @@ def save(
                 name = f"{prefix}{role}"
                 replace_file(folder / name, data)
                 files[name] = FileEntry(role, len(data), writing.digest([data]))
-            index = Index(
+            index = CountsIndex(
                 order=order,
                 source=source,
                 vocabulary_size=tokenizer.size,
@@ -342,7 +342,7 @@ def save(
         raise
     # The files of earlier counts, and of writers that were killed.
     remove_files(folder, lambda name: _is_data(name) and not name.startswith(prefix))
-    return Counts(folder, index)
+    return CountsFolder(folder, index)
 
 
 def _write_level(folder: Path, name: str, level: Level) -> Iterator[Piece]:

@@ -1,11 +1,12 @@
-"""The workers of a Dask cluster as a team: connected to, checked, watched, and left in order.
+"""The workers of a Dask cluster as a pool: connected to, checked, watched, and left in order.
 
 This is the one module that knows Dask. Everybody else has an executor
-(:class:`concurrent.futures.Executor`) or a :class:`rnnlm.parallel.Team`, and runs a phase so::
+(:class:`concurrent.futures.Executor`) or a :class:`rnnlm.parallel.WorkerPool`, and runs
+a phase so::
 
-    with dask_cluster.connected("tcp://10.0.0.1:8786") as team:
-        team.check_folder(folder, mark)
-        for done in team.run(function, tasks):
+    with dask_cluster.connected("tcp://10.0.0.1:8786") as pool:
+        pool.check_folder(folder, mark)
+        for done in pool.run(function, tasks):
             if done is not None:
                 task, result = done
 
@@ -40,7 +41,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from rnnlm.errors import OutputError, RnnlmError, SettingsError, UsageError, require_package
-from rnnlm.parallel import Team
+from rnnlm.parallel import WorkerPool
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -83,14 +84,14 @@ def _distributed() -> ModuleType:
 def try_out(address: str, folder: str) -> None:
     """Connect to a cluster and look whether its workers can do the work, before time goes into
     what comes first."""
-    with connected(address) as team:
+    with connected(address) as pool:
         try:
             os.makedirs(folder, exist_ok=True)
             with tempfile.NamedTemporaryFile("w", dir=folder, prefix="rnnlm-") as probe:
                 name = os.path.basename(probe.name)
                 probe.write(name)
                 probe.flush()
-                team.check_folder(Path(folder).absolute(), name)
+                pool.check_folder(Path(folder).absolute(), name)
         except OSError as error:
             why = error.strerror or str(error)
             raise OutputError(f"cannot write to {folder}", why, "choose another folder") from None
@@ -125,7 +126,7 @@ def _close(client: "Client") -> None:
         client.close(timeout=SETTLE_SECONDS)
 
 
-class Cluster(Team):
+class Cluster(WorkerPool):
     """The workers of a cluster. whose: as messages call them.
 
     A thread asks the scheduler now and then how many workers there are; one that does not answer
@@ -173,13 +174,13 @@ class Cluster(Team):
     # ---- Tasks.
 
     def submit(self, function: Callable[..., Result], *arguments: object) -> "Future[Result]":
-        call = Call(code_version(), self.topic, secrets.token_hex(8))
+        call = TaskHeader(code_version(), self.topic, secrets.token_hex(8))
         future = self.executor.submit(_checked, call, function, *arguments)
         self._shares[call.task] = 0.0
         future.add_done_callback(lambda _: self._shares.pop(call.task, None))
         return future
 
-    def _hear(self, event: tuple[float, "Said"]) -> None:
+    def _hear(self, event: tuple[float, "TaskProgress"]) -> None:
         """Note how far a task is."""
         _, said = event
         # It may have ended since, or belong to an earlier phase.
@@ -298,12 +299,12 @@ def _other_version(worker: str, there: str, here: str) -> RnnlmError:
 # ---- In a worker.
 
 
-# Receives the progress of a long task: the share that is done. A team that can receive it sets
+# Receives the progress of a long task: the share that is done. A pool that can receive it sets
 # this.
 _say: ContextVar[Callable[[float], None] | None] = ContextVar("_say", default=None)
 
 
-def say_share(share: float) -> None:
+def report_share(share: float) -> None:
     """Report, from within a task, how much of it is done, if there is a receiver."""
     say = _say.get()
     if say is not None:
@@ -311,7 +312,7 @@ def say_share(share: float) -> None:
 
 
 @contextlib.contextmanager
-def saying(say: Callable[[float], None]) -> Iterator[None]:
+def reporting_to(say: Callable[[float], None]) -> Iterator[None]:
     """Send the progress of tasks in this context to `say`."""
     token = _say.set(say)
     try:
@@ -320,7 +321,7 @@ def saying(say: Callable[[float], None]) -> Iterator[None]:
         _say.reset(token)
 
 
-class Said(TypedDict):
+class TaskProgress(TypedDict):
     """A message from a running task."""
 
     task: str
@@ -348,7 +349,7 @@ _counting = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Call:
+class TaskHeader:
     """Data sent along with a task: the version of rnnlm that sent it, its name, and where it
     reports its progress."""
 
@@ -357,7 +358,7 @@ class Call:
     task: str
 
 
-def _checked(call: Call, function: Callable[..., Result], *arguments: object) -> Result:
+def _checked(call: TaskHeader, function: Callable[..., Result], *arguments: object) -> Result:
     """Run a task. Workers that came after the first task have not been asked for their version."""
     from distributed import get_worker
 
@@ -368,7 +369,7 @@ def _checked(call: Call, function: Callable[..., Result], *arguments: object) ->
         _at_work += 1
     worker = get_worker()
     try:
-        with saying(
+        with reporting_to(
             lambda share: worker.log_event(call.topic, {"task": call.task, "share": share})
         ):
             return function(*arguments)

@@ -16,14 +16,14 @@ from rnnlm.config import as_text
 from rnnlm.errors import OutputError, SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting import plan as plans
-from rnnlm.lm.ngram.counting.beyond_memory import Progress, count_by_shards, prefix_of
+from rnnlm.lm.ngram.counting.beyond_memory import CountingProgress, count_by_shards, prefix_of
 from rnnlm.lm.ngram.counting.counts import count
 from rnnlm.lm.ngram.counting.levels import Level
 from rnnlm.lm.ngram.counting.store import Store
-from rnnlm.lm.ngram.counting.task_runner import Bench, Crew, TeamCrew
+from rnnlm.lm.ngram.counting.task_runner import PoolRunner, TaskRunner, WorkerContext
 from rnnlm.lm.ngram.counting.workspace import BYTES_PER_POSITION, Workspace
 from rnnlm.lm.ngram.tables import NOWHERE
-from rnnlm.parallel import Team
+from rnnlm.parallel import WorkerPool
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.encoding import EncodedText, IdFiles, known_ids
@@ -43,29 +43,33 @@ Watch = Callable[[Ids, Sequence[tuple[int, int]]], int]
 
 
 @dataclass(frozen=True)
-class Room:
-    """A workspace, and who counts beside the folder where what is finished is kept; None: all is in
-    memory."""
+class CountingSetup:
+    """A workspace, and the runner that counts in a folder, where finished pieces are kept. runner:
+    None if all is in memory."""
 
     workspace: Workspace
-    crew: Crew | None = None
+    runner: TaskRunner | None = None
 
     @property
     def store(self) -> Store | None:
-        return None if self.crew is None else self.crew.store
+        return None if self.runner is None else self.runner.store
 
 
 @contextlib.contextmanager
-def room_for(
-    memory: str | None, temp: str | None, threads: int | None, size: int, team: Team | None = None
-) -> Iterator[Room]:
+def counting_setup(
+    memory: str | None,
+    temp: str | None,
+    threads: int | None,
+    size: int,
+    pool: WorkerPool | None = None,
+) -> Iterator[CountingSetup]:
     """Provide the workspace for counting and estimating within `memory`, with a vocabulary of that
     size. What is finished in a folder that the user named stays until :func:`clean_up`.
 
-    team: workers that count, each in so much memory; they must see the folder.
+    pool: workers that count, each in so much memory; they must see the folder.
     """
     if memory is None:
-        yield Room(Workspace(threads=threads))
+        yield CountingSetup(Workspace(threads=threads))
         return
     allowed = memory_for_arrays(memory, size)
     system.allow_open_files()
@@ -75,27 +79,27 @@ def room_for(
         else:
             folder = work_folder(temp)
             held.enter_context(lock.held(folder, "counting"))
-        bench = Bench(Store(folder), Workspace(allowed, threads, folder))
-        crew = Crew(bench)
-        if team is not None:
-            crew = held.enter_context(_crew_of(team, bench, allowed))
-        yield Room(bench.workspace, crew)
+        worker = WorkerContext(Store(folder), Workspace(allowed, threads, folder))
+        runner = TaskRunner(worker)
+        if pool is not None:
+            runner = held.enter_context(_pool_runner(pool, worker, allowed))
+        yield CountingSetup(worker.workspace, runner)
 
 
 @contextlib.contextmanager
-def _crew_of(team: Team, bench: Bench, memory: int) -> Iterator[Crew]:
-    """Provide the crew of a team's workers. When the context ends, what they still write is
+def _pool_runner(pool: WorkerPool, worker: WorkerContext, memory: int) -> Iterator[TaskRunner]:
+    """Provide a runner for a pool of workers. When the context ends, what they still write is
     useless, and is deleted."""
     # Another run may have been killed here, whose workers are to stop.
-    bench.store.remove_unfinished()
-    bench.store.set_mark()
+    worker.store.remove_unfinished()
+    worker.store.set_mark()
     try:
-        team.check_folder(bench.store.folder.absolute(), bench.store.mark)
-        yield TeamCrew(bench, team, memory)
+        pool.check_folder(worker.store.folder.absolute(), worker.store.mark)
+        yield PoolRunner(worker, pool, memory)
     finally:
-        bench.store.remove_mark()
-        team.settle()
-        bench.store.remove_unfinished()
+        worker.store.remove_mark()
+        pool.settle()
+        worker.store.remove_unfinished()
 
 
 def clean_up(temp: str, identity: Mapping[str, str]) -> None:
@@ -169,33 +173,33 @@ def watch_nothing(ids: Ids, shards: Sequence[tuple[int, int]]) -> int:
 
 
 def count_in(
-    room: Room,
+    setup: CountingSetup,
     text: EncodedText,
     tokenizer: Tokenizer,
     order: int,
     identity: Mapping[str, Any],
     watch: Watch = watch_nothing,
     thresholds: Sequence[int] | None = None,
-) -> Iterator[Progress | Level]:
+) -> Iterator[CountingProgress | Level]:
     """Count a text, order by order, and release it once its shards are counted. identity: what must
     be the same for an interrupted count to resume, beside text and vocabulary. thresholds: of the
     model that will be estimated, if one will."""
     shape = (tokenizer.boundary_id, tokenizer.size, order)
     ids = text.ids
-    if room.crew is None:
+    if setup.runner is None:
         ids_T = known_ids(ids, tokenizer)
-        yield from count(ids_T, *shape, watch(ids_T, [(0, len(ids_T))]), room.workspace)
+        yield from count(ids_T, *shape, watch(ids_T, [(0, len(ids_T))]), setup.workspace)
         return
     if not isinstance(ids, ChunkedArray):
         ids = known_ids(ids, tokenizer)
     identity = identity_of(identity, tokenizer)
-    plan = _plan(ids, tokenizer, order, identity, room, thresholds)
+    plan = _plan(ids, tokenizer, order, identity, setup, thresholds)
     shards = [(shard.start, shard.stop) for shard in plan.shards]
     watched = watch(ids, shards)
     read: Ids | IdFiles = ids
-    if isinstance(room.crew, TeamCrew):
+    if isinstance(setup.runner, PoolRunner):
         read = _ids_in_files(text)
-    yield from count_by_shards(read, *shape, plan, room.crew, watched, done=text.let_go)
+    yield from count_by_shards(read, *shape, plan, setup.runner, watched, done=text.let_go)
 
 
 def _ids_in_files(text: EncodedText) -> IdFiles:
@@ -220,19 +224,19 @@ def _plan(
     tokenizer: Tokenizer,
     order: int,
     identity: Mapping[str, str],
-    room: Room,
+    setup: CountingSetup,
     thresholds: Sequence[int] | None,
-) -> plans.Plan:
+) -> plans.CountingPlan:
     """Return the plan in the folder, which another run has left there, or a new one."""
-    crew, workspace = room.crew, room.workspace
-    assert crew is not None
-    store = crew.store
+    runner, workspace = setup.runner, setup.workspace
+    assert runner is not None
+    store = runner.store
     plan = plans.read(store.folder)
     is_new = plan is None
     if plan is None:
         _delete_rest(store)
         boundary_id = tokenizer.boundary_id
-        shard = crew.shard(len(ids))
+        shard = runner.shard(len(ids))
         plan = plans.make(
             ids=ids,
             boundary_id=boundary_id,
@@ -245,14 +249,14 @@ def _plan(
     else:
         plans.check(plan, store.folder, ids, identity)
         store.resume()
-        _tell_large_shards(plan, store, crew.workspace)
+        _tell_large_shards(plan, store, runner.workspace)
 
     # Say it before the work if the disk is too small for it.
     store.needed = plan.bytes_counting()
     if thresholds is not None:
         store.needed = max(store.needed, plan.bytes_estimating(workspace.lookups))
     if is_new:
-        plans.check_room(store.folder, store.needed)
+        plans.check_disk_space(store.folder, store.needed)
         plans.write(store.folder, plan)
     return plan
 
@@ -260,7 +264,7 @@ def _plan(
 LONGER = 1.25  # than asked for: a shard may be, by its last line
 
 
-def _tell_large_shards(plan: plans.Plan, store: Store, workspace: Workspace) -> None:
+def _tell_large_shards(plan: plans.CountingPlan, store: Store, workspace: Workspace) -> None:
     """Tell if shards that are not counted yet take more memory than is allowed now: the plan keeps
     their sizes."""
     left = [

@@ -24,12 +24,12 @@ from rnnlm.lm.ngram.counting.levels import Column, Level
 from rnnlm.lm.ngram.counting.store import (
     Piece,
     Store,
-    Written,
+    WrittenPiece,
     note_of_level,
     read_level,
     write_level,
 )
-from rnnlm.lm.ngram.counting.task_runner import Bench, Crew
+from rnnlm.lm.ngram.counting.task_runner import TaskRunner, WorkerContext
 from rnnlm.lm.ngram.tables import NOWHERE, word_bits
 from rnnlm.text.encoding import smallest
 
@@ -42,7 +42,7 @@ PIECE_NGRAMS = 1 << 22  # whose suffixes are written together
 Steps = Generator[float, None, Level]  # the share of an order that is merged, and its level
 
 
-class Sources(Protocol):
+class MergeSources(Protocol):
     """The tries that are merged, as a task in another process can find them."""
 
     def __len__(self) -> int:
@@ -63,11 +63,11 @@ class Merging:
     merged level. Orders that are in the store are not merged again.
     """
 
-    def __init__(self, sources: Sources, order: int, crew: Crew) -> None:
+    def __init__(self, sources: MergeSources, order: int, runner: TaskRunner) -> None:
         self.sources = sources
         self.order = order
-        self.crew = crew
-        self.store = crew.store
+        self.runner = runner
+        self.store = runner.store
 
     def unigrams(self) -> Level:
         """Add up the counts of words: all sources have the same."""
@@ -112,7 +112,7 @@ class Merging:
         yield from self._find_suffixes(order)
 
         # Nobody looks up numbers in the highest order, but for an n-gram that is watched.
-        opened = self.crew.bench.opened(order)
+        opened = self.runner.worker.opened(order)
         levels, entries = opened.levels, int(opened.lengths.sum())
         are_watched = [level is not None and level.watched != NOWHERE for level in levels]
         are_wanted = n < self.order or any(are_watched)
@@ -120,7 +120,7 @@ class Merging:
         # Each range becomes two pieces, numbered within itself; what came before is added later.
         done = len(self.store.names(f"{MERGED}order-{n}-"))
         starts = self.store.mapped(f"numbers-{n}-{done - 1:06d}")["ends"] if done else None
-        ranges = opened.ranges(starts, done, self.crew.entries(entries))
+        ranges = opened.ranges(starts, done, self.runner.entries(entries))
         ends = []
 
         def tasks() -> Iterator[MergeRange]:
@@ -129,7 +129,7 @@ class Merging:
                 yield MergeRange(order, span, are_wanted)
 
         share, merged = 0.0, 0
-        for written in self.crew.run(tasks()):
+        for written in self.runner.run(tasks()):
             if written is not None:
                 self.store.finish(*written)
                 share = ends[merged] / entries
@@ -157,7 +157,7 @@ class Merging:
         for source in range(len(self.sources)):
             if order.suffixes_of(source) not in self.store:
                 left.append(FindSuffixes(order, source))
-        for written in self.crew.run(left, alone=True):
+        for written in self.runner.run(left, alone=True):
             if written is not None:
                 self.store.finish(*written)
             yield 0.0
@@ -175,7 +175,7 @@ class Merging:
 class MergedOrder:
     """A merged order, as the argument of a task. size: V. count_type: of merged counts."""
 
-    sources: Sources
+    sources: MergeSources
     n: int
     size: int
     count_type: str
@@ -195,12 +195,12 @@ class FindSuffixes:
     order: MergedOrder
     source: int
 
-    def run(self, bench: Bench) -> list[Written]:
+    def run(self, worker: WorkerContext) -> list[WrittenPiece]:
         """Look all of them up, and write them, some at a time."""
-        opened, workspace = bench.opened(self.order), bench.workspace
+        opened, workspace = worker.opened(self.order), worker.workspace
         level, numbers_M = opened.levels[self.source], opened.numbers[self.source]
         name = self.order.suffixes_of(self.source)
-        written = [Written(Piece(name, 0, ""))]
+        written = [WrittenPiece(Piece(name, 0, ""))]
         if level is None:
             return written
         edges = [*range(0, len(level), workspace.ngrams), len(level)]
@@ -212,7 +212,7 @@ class FindSuffixes:
             numbers = range(first, min(first + at_once, len(blocks)))
             found = np.concatenate([values(number) for number in numbers])
             facts = {"ngrams": len(found)}
-            written.append(bench.store.write(f"{name}-{first:06d}", {"suffixes": found}, facts))
+            written.append(worker.store.write(f"{name}-{first:06d}", {"suffixes": found}, facts))
         # The note comes last: with it, all of them are there.
         return [*written[1:], written[0]]
 
@@ -225,16 +225,16 @@ class MergeRange:
     span: "_Range"
     are_numbers_wanted: bool
 
-    def run(self, bench: Bench) -> list[Written]:
+    def run(self, worker: WorkerContext) -> list[WrittenPiece]:
         """Write the merged n-grams, and the numbers in the range of each source's own."""
-        columns, origin = bench.opened(self.order).merge(self.span)
+        columns, origin = worker.opened(self.order).merge(self.span)
         facts = {"ngrams": len(columns["keys"])}
         if not self.are_numbers_wanted:
             origin["numbers"] = origin["numbers"][:0]
         number = f"{self.order.n}-{self.span.number:06d}"
         return [
-            bench.store.write(f"numbers-{number}", origin, facts),
-            bench.store.write(f"{MERGED}order-{number}", columns, facts),
+            worker.store.write(f"numbers-{number}", origin, facts),
+            worker.store.write(f"{MERGED}order-{number}", columns, facts),
         ]
 
 

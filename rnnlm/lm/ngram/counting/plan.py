@@ -16,7 +16,7 @@ from rnnlm.lm.ngram.counting.levels import Level
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files.reading import read_json
-from rnnlm.storage.files.resuming import Found, next_step
+from rnnlm.storage.files.resuming import ExistingWork, next_step
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.storage.files.writing import write_facts, writing
 
@@ -38,7 +38,7 @@ SAMPLED = 1 << 16  # different n-grams of an order, to estimate their number wit
 
 
 @dataclass(frozen=True)
-class Shard:
+class PlannedShard:
     """Consecutive lines of a text that are counted together. start, stop: their tokens. ngrams: an
     estimate for each order, from the bigrams up."""
 
@@ -49,7 +49,7 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CountingPlan:
     """The plan of a count.
 
     identity: what must be the same for the count to resume: text, vocabulary, settings. ngrams: an
@@ -57,7 +57,7 @@ class Plan:
     """
 
     identity: dict[str, str]
-    shards: list[Shard]
+    shards: list[PlannedShard]
     ngrams: list[int]
     kept: list[int]
     format_version: int = PLAN_VERSION
@@ -113,7 +113,7 @@ def make(
     workspace: Workspace,
     thresholds: Sequence[int] = (),
     shard: int | None = None,
-) -> Plan:
+) -> CountingPlan:
     """Return the plan for a text whose lines end in `boundary_id`. The text is read once.
 
     thresholds: n-grams of order n that occur at most `thresholds[n - 1]` times will be left out.
@@ -133,15 +133,17 @@ def make(
     threads = min(workspace.threads, MOST_LOOKING)
     for bound, (sha256, found) in zip(bounds, in_threads(look, bounds, threads), strict=True):
         sampled = [_added(*both) for both in zip(sampled, found, strict=True)]
-        shards.append(Shard(*bound, sha256, [len(hashes) << rate for hashes, _ in found]))
+        shards.append(PlannedShard(*bound, sha256, [len(hashes) << rate for hashes, _ in found]))
     kept = []
     for n, (_, counts) in enumerate(sampled, start=2):
         threshold = thresholds[n - 1] if n <= len(thresholds) else 0
         kept.append(int(np.count_nonzero(counts > threshold)) << rate)
-    return Plan(dict(identity), shards, [len(hashes) << rate for hashes, _ in sampled], kept)
+    return CountingPlan(
+        dict(identity), shards, [len(hashes) << rate for hashes, _ in sampled], kept
+    )
 
 
-def of_counts(levels: Sequence[Level], thresholds: Sequence[int]) -> Plan:
+def of_counts(levels: Sequence[Level], thresholds: Sequence[int]) -> CountingPlan:
     """Return the plan for counts that are there already."""
     kept = []
     for n, level in enumerate(levels[1:], start=2):
@@ -149,7 +151,7 @@ def of_counts(levels: Sequence[Level], thresholds: Sequence[int]) -> Plan:
         few = range(0, len(level), AT_ONCE)
         parts = (level.counts_M[start : start + AT_ONCE] for start in few)
         kept.append(sum(int(np.count_nonzero(counts > threshold)) for counts in parts))
-    return Plan({}, [], [len(level) for level in levels[1:]], kept)
+    return CountingPlan({}, [], [len(level) for level in levels[1:]], kept)
 
 
 def _bounds(
@@ -214,12 +216,12 @@ def _hashes(ids: np.ndarray, boundary_id: int, order: int) -> Iterator[np.ndarra
         before[is_first] = 0
 
 
-def write(folder: Path, plan: Plan) -> None:
+def write(folder: Path, plan: CountingPlan) -> None:
     with writing(folder):
         write_facts(folder / PLAN, plan)
 
 
-def read(folder: Path) -> Plan | None:
+def read(folder: Path) -> CountingPlan | None:
     """Return the plan of an interrupted count in `folder`; None where there is none."""
     path = folder / PLAN
     if not path.is_file():
@@ -228,7 +230,13 @@ def read(folder: Path) -> Plan | None:
     damaged, format = f"{what} is damaged", (what, PLAN_VERSION)
     try:
         return read_json(
-            path, Plan, ModelError, damaged, format=format, limit=LARGEST_PLAN, has_hash=True
+            path,
+            CountingPlan,
+            ModelError,
+            damaged,
+            format=format,
+            limit=LARGEST_PLAN,
+            has_hash=True,
         )
     except ModelError as error:
         raise ModelError(error.what, error.why, error.hint or WAYS_OUT) from None
@@ -239,7 +247,7 @@ def delete(folder: Path) -> None:
 
 
 def check(
-    plan: Plan, folder: Path, ids: np.ndarray | ChunkedArray, identity: Mapping[str, str]
+    plan: CountingPlan, folder: Path, ids: np.ndarray | ChunkedArray, identity: Mapping[str, str]
 ) -> None:
     """Make sure that a plan belongs to this text and these settings; say what differs."""
     before, now = hashlib.sha256(), hashlib.sha256()
@@ -250,7 +258,7 @@ def check(
     tokens = plan.shards[-1].stop if plan.shards else 0
     next_step(
         folder,
-        Found(
+        ExistingWork(
             {**plan.identity, "tokens": f"{tokens:,}", "hash of tokens": before.hexdigest()[:12]}
         ),
         {**identity, "tokens": f"{len(ids):,}", "hash of tokens": now.hexdigest()[:12]},
@@ -258,7 +266,7 @@ def check(
     )
 
 
-def check_room(folder: Path, needed: int) -> None:
+def check_disk_space(folder: Path, needed: int) -> None:
     """Make sure that `needed` bytes are free on the disk of `folder`."""
     with writing(folder):
         free = shutil.disk_usage(folder).free

@@ -27,7 +27,7 @@ from rnnlm import system
 from rnnlm.amounts import amount
 from rnnlm.errors import ModelError, OutputError
 from rnnlm.lm.ngram.counting.levels import Level
-from rnnlm.parallel import Cancelled
+from rnnlm.parallel import RunCancelled
 from rnnlm.storage.files import tensors, writing
 from rnnlm.storage.files.folder import FolderFiles, remove_files
 from rnnlm.storage.files.journal import Journal
@@ -54,7 +54,7 @@ class Piece:
     facts: Facts = field(default_factory=dict)
 
 
-class Written(NamedTuple):
+class WrittenPiece(NamedTuple):
     """A piece that is written, and the file's name until it counts; "": facts alone."""
 
     piece: Piece
@@ -122,7 +122,7 @@ class Store:
     def facts(self, name: str) -> Facts:
         return self.pieces[name].facts
 
-    def write(self, name: str, arrays: Mapping[str, np.ndarray], facts: Facts) -> Written:
+    def write(self, name: str, arrays: Mapping[str, np.ndarray], facts: Facts) -> WrittenPiece:
         """Write a piece under a new name. It counts once it was handed to :meth:`finish`."""
         self.check_mark()
         size = 0
@@ -139,9 +139,9 @@ class Store:
             with suppress(OSError):
                 new.unlink()
             raise
-        return Written(Piece(name, size, hashed.hexdigest(), facts), new.name)
+        return WrittenPiece(Piece(name, size, hashed.hexdigest(), facts), new.name)
 
-    def finish(self, *written: Written) -> None:
+    def finish(self, *written: WrittenPiece) -> None:
         """Give pieces their names, and name them in the journal, in one write."""
         with self._explaining():
             for piece, file in written:
@@ -158,7 +158,7 @@ class Store:
 
     def note(self, name: str, facts: Facts) -> None:
         """Keep facts under a name, without arrays."""
-        self.finish(Written(Piece(name, 0, "", facts)))
+        self.finish(WrittenPiece(Piece(name, 0, "", facts)))
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete pieces that are not needed any more."""
@@ -262,7 +262,7 @@ class Store:
         self.mark = ""
 
     def check_mark(self) -> None:
-        """Raise Cancelled if the run should not continue. The file is opened, as a network's file
+        """Raise RunCancelled if the run should not continue. Open the file, as a network file
         system may remember names that are gone."""
         if not self.mark:
             return
@@ -270,13 +270,13 @@ class Store:
             with open(self.folder / self.mark):
                 pass
         except OSError:
-            raise Cancelled(f"the run in {self.folder} has ended") from None
+            raise RunCancelled(f"the run in {self.folder} has ended") from None
 
 
 # ---- Tries of counts.
 
 
-def write_level(store: Store, prefix: str, n: int, level: Level) -> list[Written]:
+def write_level(store: Store, prefix: str, n: int, level: Level) -> list[WrittenPiece]:
     """Write an order as one piece; of unigrams the counts alone, as all else is the same for all of
     them. Return it with its note, to be finished."""
     columns = columns_of(level, 0, len(level))
@@ -295,9 +295,9 @@ def columns_of(level: Level, start: int, stop: int) -> dict[str, np.ndarray]:
     }
 
 
-def note_of_level(prefix: str, n: int, level: Level) -> Written:
+def note_of_level(prefix: str, n: int, level: Level) -> WrittenPiece:
     """Return the note that all pieces of an order are there."""
-    return Written(Piece(f"{prefix}order-{n}", 0, "", facts_of(level)))
+    return WrittenPiece(Piece(f"{prefix}order-{n}", 0, "", facts_of(level)))
 
 
 def facts_of(level: Level) -> Facts:

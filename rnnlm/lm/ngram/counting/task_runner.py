@@ -1,4 +1,4 @@
-"""The workers of a count: the threads of this process, or a team of workers that sees the same
+"""The workers of a count: the threads of this process, or a pool of workers that sees the same
 folder.
 
 The arguments of a task are names and numbers. It reads what is finished in the folder, and writes
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rnnlm import system
-from rnnlm.lm.ngram.counting.store import Store, Written
+from rnnlm.lm.ngram.counting.store import Store, WrittenPiece
 from rnnlm.lm.ngram.counting.workspace import Workspace
-from rnnlm.parallel import Team, in_threads
+from rnnlm.parallel import WorkerPool, in_threads
 
 if TYPE_CHECKING:
     from rnnlm.lm.ngram.counting.merging import MergedOrder, OpenOrder
@@ -26,7 +26,7 @@ LEAST_SHARD, LEAST_ENTRIES = 1 << 18, 1 << 18
 LARGEST_KEPT = 1 << 24  # bytes of arrays that stay in a worker when they are freed
 
 
-class Bench:
+class WorkerContext:
     """The resources of a task: the store of finished files, and memory for large arrays."""
 
     def __init__(self, store: Store, workspace: Workspace) -> None:
@@ -41,32 +41,35 @@ class Bench:
         return self._opened[1]
 
 
-class Task(Protocol):
+class CountingTask(Protocol):
     """A part of a phase, which can be sent to another process."""
 
-    def run(self, bench: Bench) -> Sequence[Written]:
+    def run(self, worker: WorkerContext) -> Sequence[WrittenPiece]:
         """Do the work, and return the pieces that are written."""
 
 
-class Crew:
-    """The threads of this process.
+class TaskRunner:
+    """Runs tasks in the threads of this process.
 
-    bench: of this process. workspace: what each task may take, by which phases are cut into tasks.
+    worker: the context of this process. workspace: what each task may take, by which phases are cut
+    into tasks.
     """
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-        self.workspace = bench.workspace
+    def __init__(self, worker: WorkerContext) -> None:
+        self.worker = worker
+        self.workspace = worker.workspace
 
     @property
     def store(self) -> Store:
-        return self.bench.store
+        return self.worker.store
 
-    def run(self, tasks: Iterable[Task], alone: bool = False) -> Iterator[Sequence[Written] | None]:
+    def run(
+        self, tasks: Iterable[CountingTask], alone: bool = False
+    ) -> Iterator[Sequence[WrittenPiece] | None]:
         """Yield what each task has written, in their order; None while the next one is awaited.
         alone: a task takes all memory and all threads of its process."""
         threads = 1 if alone else self.workspace.threads
-        yield from in_threads(lambda task: task.run(self.bench), tasks, threads)
+        yield from in_threads(lambda task: task.run(self.worker), tasks, threads)
 
     @property
     def begun(self) -> float:
@@ -82,40 +85,42 @@ class Crew:
         return self.workspace.entries
 
 
-class TeamCrew(Crew):
-    """A team whose workers see the folder under the same name. memory: bytes that the arrays of a
-    task may take."""
+class PoolRunner(TaskRunner):
+    """Runs tasks in a pool whose workers see the folder under the same name. memory: bytes that the
+    arrays of a task may take."""
 
-    def __init__(self, bench: Bench, team: Team, memory: int) -> None:
-        super().__init__(bench)
-        self.team = team
+    def __init__(self, worker: WorkerContext, pool: WorkerPool, memory: int) -> None:
+        super().__init__(worker)
+        self.pool = pool
         self.memory = memory
         self.workspace = Workspace(memory, threads=1)
 
-    def run(self, tasks: Iterable[Task], alone: bool = False) -> Iterator[Sequence[Written] | None]:
+    def run(
+        self, tasks: Iterable[CountingTask], alone: bool = False
+    ) -> Iterator[Sequence[WrittenPiece] | None]:
         folder = str(self.store.folder.absolute())
-        place = Place(folder, self.store.journal_bytes, self.store.mark, self.memory)
-        for done in self.team.run(functools.partial(work_at, place), tasks):
+        setup = WorkerSetup(folder, self.store.journal_bytes, self.store.mark, self.memory)
+        for done in self.pool.run(functools.partial(run_task, setup), tasks):
             yield done and done[1]
 
     @property
     def begun(self) -> float:
-        return self.team.begun
+        return self.pool.begun
 
     def shard(self, tokens: int) -> int:
         # As many rounds as memory takes, and no worker idle in the last one.
-        workers = max(1, self.team.size)
+        workers = max(1, self.pool.size)
         rounds = -(-tokens // (self.workspace.shard * workers))
         share = -(-tokens // max(1, rounds * workers))
         return min(self.workspace.shard, max(share, LEAST_SHARD))
 
     def entries(self, total: int) -> int:
-        share = total // (PARTS * max(1, self.team.size)) + 1
+        share = total // (PARTS * max(1, self.pool.size)) + 1
         return min(self.workspace.entries, max(share, LEAST_ENTRIES))
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkerSetup:
     """The folder of a run, as a worker finds it: the valid part of the journal, the mark that
     exists while the run lasts, and how much memory a task may use."""
 
@@ -125,12 +130,12 @@ class Place:
     memory: int
 
 
-def work_at(place: Place, task: Task) -> Sequence[Written]:
+def run_task(setup: WorkerSetup, task: CountingTask) -> Sequence[WrittenPiece]:
     """Work on a task, in a worker. Nothing of the folder stays open or mapped afterwards: its files
     may be deleted elsewhere."""
     system.allow_open_files()
     system.return_freed(LARGEST_KEPT)
-    store = Store(Path(place.folder), mark=place.mark)
+    store = Store(Path(setup.folder), mark=setup.mark)
     store.check_mark()
-    store.follow(place.journal_bytes)
-    return task.run(Bench(store, Workspace(place.memory, threads=1)))
+    store.follow(setup.journal_bytes)
+    return task.run(WorkerContext(store, Workspace(setup.memory, threads=1)))

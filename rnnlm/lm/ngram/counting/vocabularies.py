@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
-from rnnlm.lm.ngram.counting.counts_folder import Counts
+from rnnlm.lm.ngram.counting.counts_folder import CountsFolder
 from rnnlm.lm.ngram.counting.exchange import SuffixExchange
 from rnnlm.lm.ngram.counting.levels import Level
 from rnnlm.lm.ngram.counting.workspace import Workspace
@@ -25,7 +25,7 @@ from rnnlm.text.tokenizers.word import WordCounts
 SPECIALS = (BOUNDARY, UNKNOWN)  # the first symbols of words and of characters
 
 
-def joint_tokenizer(several: Sequence[Counts]) -> Tokenizer:
+def joint_tokenizer(several: Sequence[CountsFolder]) -> Tokenizer:
     """Return the tokenizer with the symbols of all, by descending count, as if all texts had been
     counted at once. One that is the same for all, and was made from another text, stays as it is.
 
@@ -53,7 +53,7 @@ def joint_tokenizer(several: Sequence[Counts]) -> Tokenizer:
     return tokenizers.load(stored, {VOCABULARY_FILE: vocabulary.to_bytes()})
 
 
-def _with_sums(several: Sequence[Counts]) -> Tokenizer:
+def _with_sums(several: Sequence[CountsFolder]) -> Tokenizer:
     """Return the tokenizer that all share. If each has counts of its own text, they are added
     up."""
     first = several[0].read_tokenizer()
@@ -68,7 +68,7 @@ def _with_sums(several: Sequence[Counts]) -> Tokenizer:
     return tokenizers.load(first.to_settings(), files)
 
 
-def _unigram_counts(counts: Counts) -> np.ndarray:
+def _unigram_counts(counts: CountsFolder) -> np.ndarray:
     """Return how often each symbol occurs in the text, (V,)."""
     unigrams = counts.level(1)
     assert unigrams is not None  # counts that were checked have them

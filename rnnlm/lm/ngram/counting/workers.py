@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from rnnlm.errors import UsageError
 from rnnlm.lm.ngram.counting import dask_cluster
-from rnnlm.parallel import Team, local_team
+from rnnlm.parallel import WorkerPool, process_pool
 
 MEMORY = "1G"  # that a task may take, unless another limit is given
 
 
 @dataclass(frozen=True)
-class Workers:
+class WorkerOptions:
     """The workers that a person asks for: so many `processes` of this machine, those of the Dask
     cluster at an `address`, or none."""
 
@@ -43,10 +43,10 @@ class Workers:
         """Return how much memory a task may take: what was `given`; None: as much as it needs."""
         return MEMORY if given is None and self.are_wanted else given
 
-    def connected(self) -> AbstractContextManager[Team | None]:
-        """Return a context that provides the team; None if no workers are wanted."""
+    def connected(self) -> AbstractContextManager[WorkerPool | None]:
+        """Return a context that provides the pool; None if no workers are wanted."""
         if self.processes is not None:
-            return local_team(self.processes)
+            return process_pool(self.processes)
         if self.address is not None:
             return dask_cluster.connected(self.address)
         return nullcontext()

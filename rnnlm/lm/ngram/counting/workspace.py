@@ -1,4 +1,4 @@
-"""Room for large arrays: in memory, or, where memory is limited, in files that vanish with the
+"""Space for large arrays: in memory, or, where memory is limited, in files that vanish with the
 process, however it ends; and how much is handled at a time."""
 
 import math
@@ -21,7 +21,7 @@ from rnnlm.system import processors
 # Handled at a time by all threads, at most: fewer fit better into caches, and arrays of n-grams are
 # small enough to stay in the process when they are freed
 POSITIONS, NGRAMS = 1 << 21, 1 << 17
-ROOM = 1 << 40  # bytes: as good as unlimited
+UNLIMITED = 1 << 40  # things handled at a time: more than there are
 
 # How much memory work takes for each thing that it handles, temporary arrays included.
 BYTES_PER_POSITION = 55  # counting a shard: of each position of its text (60 at its highest moment)
@@ -49,7 +49,7 @@ class Workspace:
         self.in_files = memory is not None
         self.positions = POSITIONS // self.threads
         self.ngrams = NGRAMS // self.threads
-        self.shard = self.entries = self.lookups = ROOM
+        self.shard = self.entries = self.lookups = UNLIMITED
         if memory is not None:
             self.shard = max(1, memory // BYTES_PER_POSITION)
             self.positions = max(1, self.shard // (16 * self.threads))

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rnnlm.errors import Gathered, SettingsError
+from rnnlm.errors import NoticeCollector, SettingsError
 from rnnlm.lm.ngram.counting.levels import NgramCounts
 from rnnlm.lm.ngram.settings import NgramSettings
 
@@ -128,7 +128,7 @@ class Estimator:
         if settings.interpolate is not None:
             self.join = _asked_for(settings)
         self.estimated: dict[str, Any] = {}
-        self.notices = Gathered()  # of all orders
+        self.notices = NoticeCollector()  # of all orders
 
     def begin_order(self, order: int, tally: CountsOfCounts) -> None:
         """Estimate what all n-grams of an order have in common, such as discounts; called before

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rnnlm.errors import Gathered
+from rnnlm.errors import NoticeCollector
 from rnnlm.lm.ngram.smoothing import CountsOfCounts, Estimator, OrderCounts, Shares
 from rnnlm.storage.files.tensors import ChunkedArray
 
@@ -41,7 +41,7 @@ class AbsoluteDiscounting(Estimator):
         return Shares(share_M, seen.per_context(discount_M) / total_H)
 
 
-def discount_of(tally: CountsOfCounts, order: int, notices: Gathered) -> float:
+def discount_of(tally: CountsOfCounts, order: int, notices: NoticeCollector) -> float:
     """Return D of an order; where it does not exist, 1/2, and add a notice."""
     _, once, twice = tally.first(2)
     if once and twice:
@@ -121,7 +121,7 @@ class ModifiedKneserNey(Estimator):
 
 
 def discounts_of(
-    tally: np.ndarray, order: int, notices: Gathered, least: float = SMALLEST
+    tally: np.ndarray, order: int, notices: NoticeCollector, least: float = SMALLEST
 ) -> np.ndarray:
     """Return D_0 = 0 and D_1 to D_3 from the counts of counts t_0 to t_4; where they do not exist,
     fixed ones, and add a notice."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.errors import Gathered
+from rnnlm.errors import NoticeCollector
 from rnnlm.lm.ngram.counting.levels import NgramCounts
 from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.lm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, Shares
@@ -283,7 +283,7 @@ class Katz(Estimator):
         return Shares(worth_M / total_H[seen.contexts_M], left_H)
 
 
-def _worth(tally: CountsOfCounts, order: int, notices: Gathered) -> np.ndarray:
+def _worth(tally: CountsOfCounts, order: int, notices: NoticeCollector) -> np.ndarray:
     """Return r* for each of the different counts r of an order, 0 < r* < r."""
     counts_R = tally.counts_R
     if len(counts_R) < 2:

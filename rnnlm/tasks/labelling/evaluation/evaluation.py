@@ -18,7 +18,7 @@ from rnnlm.evaluation.soundness import TOLERANCE, Check
 from rnnlm.events import never
 from rnnlm.interface import BOUNDARY, PADDING, UNKNOWN, Tokenizer
 from rnnlm.lm.base import loading
-from rnnlm.lm.neural.training.contracts import Verdict
+from rnnlm.lm.neural.training.contracts import ValidationResult
 from rnnlm.tasks.labelling.batches import label_tensors
 from rnnlm.tasks.labelling.data import EDIT, MULTI, SOUNDS, WORD, Codec, LabelColumn, LabelledData
 from rnnlm.tasks.labelling.evaluation.evaluation_data import labelled_data, open_data
@@ -194,13 +194,13 @@ def verdict(
     predicted: LabelPredictions,
     criterion: str,
     telling: Collection[int],
-) -> Verdict:
+) -> ValidationResult:
     """Return what a validation found. criterion: of
     :class:`rnnlm.tasks.labelling.settings.TaskFittingSettings`. telling: of several columns those
     of which the mean counts; without any the loss counts."""
     loss = _mean_loss(model, data, predicted)
     if criterion == "loss":
-        return Verdict(loss, loss, "loss_nats")
+        return ValidationResult(loss, loss, "loss_nats")
 
     metrics, chosen = {"loss_nats": loss}, []
     predictions = columns_of(model, data, predicted)
@@ -222,8 +222,8 @@ def verdict(
         for name, value in values.items():
             metrics[f"{column.column}_{name}" if has_several else name] = value
     if not chosen:
-        return Verdict(loss, loss, "loss_nats", metrics=metrics)
-    return Verdict(
+        return ValidationResult(loss, loss, "loss_nats", metrics=metrics)
+    return ValidationResult(
         loss,
         float(np.mean(chosen)),
         "mean" if has_several else main,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Layer, from_stored, resolve
+from rnnlm.config import SettingsLayer, from_stored, resolve
 from rnnlm.errors import UsageError, first_of, notice
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.tasks.labelling import sounds
@@ -104,7 +104,7 @@ def _settings(model: "TaskModel", overrides: Mapping[str, Any], paths: Paths) ->
     requested = {name: value for name, value in overrides.items() if value is not None}
     if requested.get("format", stored.get("format")) != stored.get("format"):
         stored = {name: value for name, value in stored.items() if "column" not in name}
-    layers = [Layer("the model", stored), Layer("what is asked for", requested)]
+    layers = [SettingsLayer("the model", stored), SettingsLayer("what is asked for", requested)]
     return resolve([LabelledSettings], layers).make(LabelledSettings)
 
 

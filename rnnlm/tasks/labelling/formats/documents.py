@@ -33,7 +33,7 @@ from rnnlm.tasks.labelling.formats.reading import NAMED, SAMPLE_LINES, is_table,
 from rnnlm.text.lines import WORD_SPACE, is_blank, lines_with_ends, split_words, without_end
 from rnnlm.text.named_columns import (
     KINDS,
-    Table,
+    InputTable,
     column_named,
     detect_format,
     open_table,
@@ -410,7 +410,7 @@ def read_table(
 
 
 def _sentence_of_row(
-    row: tables.Row, table: Table, column: str, output: str, is_first: bool, blank: int
+    row: tables.Row, table: InputTable, column: str, output: str, is_first: bool, blank: int
 ) -> DocumentSentence:
     """Return the sentence in a row. blank: how many blank lines are above it."""
     # Its words, or why there are none.

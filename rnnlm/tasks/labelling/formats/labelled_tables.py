@@ -31,7 +31,7 @@ from rnnlm.text.named_columns import (
     USUAL_LABELS,
     USUAL_TEXT,
     USUAL_WORDS,
-    Table,
+    InputTable,
     cell,
     column_named,
     content_of,
@@ -156,7 +156,7 @@ def _one_sentence(rows: Sequence[Example]) -> Example:
     return replace(rows[0], words=words, word_labels=joined, is_of_lines=True)
 
 
-def columns_of(table: Table, settings: LabelledSettings, level: Level) -> Columns:
+def columns_of(table: InputTable, settings: LabelledSettings, level: Level) -> Columns:
     """Return which columns to read from a table: those that are named, those of usual names, else
     those that hold what is sought. A guess that the cells contradict is an error."""
     names, where = table.names, table.where
@@ -186,7 +186,9 @@ def columns_of(table: Table, settings: LabelledSettings, level: Level) -> Column
     return Columns(text, (), (*labels, *sentence_labels))
 
 
-def _text_and_label(table: Table, free: Sequence[str], given_column: str | None) -> tuple[str, str]:
+def _text_and_label(
+    table: InputTable, free: Sequence[str], given_column: str | None
+) -> tuple[str, str]:
     """Return the columns of the text and of its label. free: those that may be either."""
     # The text is requested, called so, or holds texts where the others do not.
     contents = {name: content_of(name, table.sample) for name in free}
@@ -223,7 +225,9 @@ def _text_and_label(table: Table, free: Sequence[str], given_column: str | None)
     return text, label
 
 
-def _words_and_tags(table: Table, free: Sequence[str], given_column: str | None) -> tuple[str, str]:
+def _words_and_tags(
+    table: InputTable, free: Sequence[str], given_column: str | None
+) -> tuple[str, str]:
     """Return the columns of the words and of their labels: as many in each row of both, of which
     those are labels that are fewer."""
     # Both are asked for, or called so.
@@ -288,7 +292,7 @@ def has_tags(rows: Iterable[Sequence[str]]) -> bool:
 
 
 def _unclear(
-    table: Table, free: Sequence[str], text: str | None = None, label: str | None = None
+    table: InputTable, free: Sequence[str], text: str | None = None, label: str | None = None
 ) -> TextError:
     """Return the error for columns that are not named and whose content is unclear. text, label:
     those that are known."""

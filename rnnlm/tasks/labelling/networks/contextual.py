@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnlm.config import Resolved
+from rnnlm.config import ResolvedSettings
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base import loading, stored_model
@@ -196,8 +196,8 @@ class LayerMixture(nn.Module):
 
 
 def load_contextual(
-    request: TrainingRequest, resolved: Resolved
-) -> tuple[FrozenModels | None, Resolved]:
+    request: TrainingRequest, resolved: ResolvedSettings
+) -> tuple[FrozenModels | None, ResolvedSettings]:
     """Load the language models of `--contextual`. Return them, None where there are none, and the
     settings, which name them."""
     names = list(request.contextual)

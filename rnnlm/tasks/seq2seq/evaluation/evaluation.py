@@ -13,7 +13,7 @@ import numpy as np
 import rnnlm.corpora as corpora
 from rnnlm import arrays
 from rnnlm.checks import several
-from rnnlm.config import Layer, from_stored, resolve
+from rnnlm.config import SettingsLayer, from_stored, resolve
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import LineSums
@@ -141,7 +141,7 @@ def _settings(
     # Columns of another format have other names.
     if requested.get("format", stored.get("format")) != stored.get("format"):
         stored = {name: value for name, value in stored.items() if "column" not in name}
-    layers = [Layer("the model", stored), Layer("what is asked for", requested)]
+    layers = [SettingsLayer("the model", stored), SettingsLayer("what is asked for", requested)]
     return resolve([ParallelSettings], layers).make(ParallelSettings)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.config import Layer, resolve
+from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import SettingsError, TrainingError
 from rnnlm.lm.neural.training.fitting import started
 from rnnlm.lm.neural.training.settings import RECORDED_MULTIPLE, FittingSettings
@@ -201,16 +201,16 @@ def test_resumed_run_keeps_its_stored_windows(
 @pytest.mark.parametrize(("text", "expected"), [("auto", "auto"), ("true", True), ("false", False)])
 def test_graphs_are_asked_for_by_a_word(text, expected):
     assert (
-        resolve([FittingSettings], [Layer("user", {"cuda_graphs": text}, is_text=True)]).values[
-            "cuda_graphs"
-        ]
+        resolve(
+            [FittingSettings], [SettingsLayer("user", {"cuda_graphs": text}, is_text=True)]
+        ).values["cuda_graphs"]
         == expected
     )
 
 
 def test_unknown_graph_option_error_lists_the_valid_ones():
     with pytest.raises(SettingsError) as caught:
-        resolve([FittingSettings], [Layer("user", {"cuda_graphs": "always"}, is_text=True)])
+        resolve([FittingSettings], [SettingsLayer("user", {"cuda_graphs": "always"}, is_text=True)])
     assert (
         str(caught.value)
         == "setting cuda_graphs = 'always' is not valid; it must be true or false or auto"

@@ -15,7 +15,7 @@ from torch import distributed
 
 from rnnlm.errors import (
     DeviceError,
-    LostProcess,
+    LostProcessError,
     RnnlmError,
     SettingsError,
     TrainingError,
@@ -27,7 +27,7 @@ from rnnlm.lm.neural.training import ranks as ranks_module
 from rnnlm.lm.neural.training import state as state_module
 from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, ProcessGroup, join
-from rnnlm.lm.neural.training.settings import FittingSettings, Interval, RunSettings
+from rnnlm.lm.neural.training.settings import BudgetInterval, FittingSettings, RunSettings
 from rnnlm.lm.neural.training.step import SharedStep
 from rnnlm.lm.neural.training.trainer import Trainer
 from rnnlm.system import Rank, bind_device, current_rank
@@ -205,7 +205,7 @@ def cut(trainer: Trainer) -> TrainingState:
 def faulty(trainer: Trainer) -> Trainer:
     """Have the last rank lose a weight in step 15, just before a checkpoint is due."""
     step, place = trainer.step, trainer.ranks.rank_info
-    trainer.saving = Interval.parse("5steps")
+    trainer.saving = BudgetInterval.parse("5steps")
 
     def wrapped(*given):
         found = step(*given)
@@ -471,7 +471,7 @@ def test_rank_leaves_only_after_torch_releases_exchanged_tensors(monkeypatch, er
     try:
         with ranks.together():
             totals = ranks.totals(1.0, 2.0)
-    except (LostProcess, KeyboardInterrupt):
+    except (LostProcessError, KeyboardInterrupt):
         held_at_end.append(len(held))
     else:
         assert totals == [2.0, 4.0]

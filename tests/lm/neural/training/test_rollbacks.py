@@ -10,7 +10,7 @@ import torch
 
 from rnnlm.events import Checkpoint, Fitted, RolledBack, Step, TrainingState, Validated, never
 from rnnlm.lm.neural.training import state as state_module
-from rnnlm.lm.neural.training.settings import Interval
+from rnnlm.lm.neural.training.settings import BudgetInterval
 from support.networks import script_validations
 
 SETTINGS = {
@@ -223,7 +223,7 @@ def test_weights_exploding_in_the_last_step_are_discarded(make):
 @pytest.mark.parametrize("fault", [lost_weight, exploded])
 def test_no_state_is_stored_that_is_not_good(make, fault):
     trainer = make(rollbacks=0)
-    trainer.saving = Interval.parse("2steps")
+    trainer.saving = BudgetInterval.parse("2steps")
     events = broken_by(trainer, fault, after=7).train(never)
     told = [event for event in events if isinstance(event, Checkpoint)]
     assert [event.step for event in told] == [2, 4, 6]
@@ -234,7 +234,7 @@ def test_no_state_is_stored_that_is_not_good(make, fault):
 
 def test_a_fault_goes_back_to_the_stored_state(make):
     trainer = make()
-    trainer.saving = Interval.parse("5steps")
+    trainer.saving = BudgetInterval.parse("5steps")
     _, (rollback,), _ = run(broken_by(trainer, lost_loss, after=13))
     assert rollback.to_step == 10
 

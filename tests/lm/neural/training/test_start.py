@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.config import Layer, resolve
+from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import SettingsError, TextError, TrainingError
 from rnnlm.events import Fitted, Started, never
 from rnnlm.lm.neural import words
@@ -21,7 +21,7 @@ SMALL = {"embedding_size": 3, "hidden_size": 4, "budget": "3steps", "device": "c
 
 def resolved_for(model="lstm", **settings):
     values = {**SMALL, "precision": "fp32", "model": model, **settings}
-    return resolve(kind_of(model).settings_classes(), [Layer("test", values)])
+    return resolve(kind_of(model).settings_classes(), [SettingsLayer("test", values)])
 
 
 def embeddings_of(data, initial=None, **settings):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from rnnlm.events import Checkpoint, TrainingState, Validated, never
 from rnnlm.lm.neural.layers.layers import LayeredNetwork
 from rnnlm.lm.neural.training import state as state_module
-from rnnlm.lm.neural.training.contracts import Batch, Loss, Verdict
+from rnnlm.lm.neural.training.contracts import Batch, Loss, ValidationResult
 from rnnlm.lm.neural.training.settings import FittingSettings, RunSettings
 from rnnlm.lm.neural.training.trainer import Trainer
 from rnnlm.storage.metrics_log import MetricsLog
@@ -97,7 +97,9 @@ class Accuracy:
         with torch.no_grad():
             logits = self.network.eval()(x_TBE)
         found = float((logits.argmax(2) == sides_TB).float().mean())
-        return Verdict(0.5, found, "accuracy", higher_is_better=True, metrics={"errors": 1 - found})
+        return ValidationResult(
+            0.5, found, "accuracy", higher_is_better=True, metrics={"errors": 1 - found}
+        )
 
 
 def make(**settings):
@@ -116,7 +118,7 @@ class Scripted:
 
     def run(self, stop):
         accuracy, loss = next(self.rows)
-        return Verdict(loss, accuracy, "accuracy", higher_is_better=True)
+        return ValidationResult(loss, accuracy, "accuracy", higher_is_better=True)
 
 
 def test_a_classifiers_best_has_the_highest_accuracy(tmp_path):

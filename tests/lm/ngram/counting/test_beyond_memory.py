@@ -16,7 +16,7 @@ from rnnlm.lm.ngram.counting.beyond_memory import count_by_shards
 from rnnlm.lm.ngram.counting.counts import count
 from rnnlm.lm.ngram.counting.levels import Level
 from rnnlm.lm.ngram.counting.store import Store
-from rnnlm.lm.ngram.counting.task_runner import Bench, Crew
+from rnnlm.lm.ngram.counting.task_runner import TaskRunner, WorkerContext
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.tables import NOWHERE
 from support.random_texts import SEEDS, SHARDS, RandomText, assert_levels, random_text
@@ -27,11 +27,11 @@ FEW_PIECES = 30_000  # of memory: dozens of pieces of a thousand words, not many
 IDENTITY = {"order": "3"}
 
 
-def workspace(folder: Path, memory: int, shard: int, threads: int = 2) -> Workspace:
+def small_workspace(folder: Path, memory: int, shard: int, threads: int = 2) -> Workspace:
     """Make a workspace that counts so many positions together."""
-    room = Workspace(memory, threads, folder)
-    room.shard = shard
-    return room
+    workspace = Workspace(memory, threads, folder)
+    workspace.shard = shard
+    return workspace
 
 
 def memory_of(text: RandomText) -> int:
@@ -48,13 +48,13 @@ def levels_by_shards(
     ids_T = ids_of(text.sentences)
     # Two threads that share work on many small shards mostly wait for each other.
     threads = 1 if number > 3 else 2
-    room = workspace(folder, memory, -(-len(ids_T) // number), threads)
-    plan = plans.read(folder) or plans.make(ids_T, END, text.order, IDENTITY, room)
+    workspace = small_workspace(folder, memory, -(-len(ids_T) // number), threads)
+    plan = plans.read(folder) or plans.make(ids_T, END, text.order, IDENTITY, workspace)
     plans.write(folder, plan)
     store = Store(folder)
     store.resume()
-    crew = Crew(Bench(store, room))
-    steps = count_by_shards(ids_T, END, text.size, text.order, plan, crew, watch)
+    runner = TaskRunner(WorkerContext(store, workspace))
+    steps = count_by_shards(ids_T, END, text.size, text.order, plan, runner, watch)
     return [step for step in steps if isinstance(step, Level)]
 
 
@@ -85,15 +85,15 @@ def test_a_watched_ngram_is_found_in_any_shard(number, tmp_path):
 def test_counted_shards_need_no_text(tmp_path):
     text = random_text(3)
     ids_T = ids_of(text.sentences)
-    room = workspace(tmp_path, FEW_PIECES, shard=-(-len(ids_T) // 3))
-    plan = plans.make(ids_T, END, text.order, IDENTITY, room)
+    workspace = small_workspace(tmp_path, FEW_PIECES, shard=-(-len(ids_T) // 3))
+    plan = plans.make(ids_T, END, text.order, IDENTITY, workspace)
     expected = levels_of(text.sentences, text.size, text.order)
 
     def let_go(tokens):
         ids_T[:tokens].fill(END)
 
-    crew = Crew(Bench(Store(tmp_path), room))
-    steps = count_by_shards(ids_T, END, text.size, text.order, plan, crew, done=let_go)
+    runner = TaskRunner(WorkerContext(Store(tmp_path), workspace))
+    steps = count_by_shards(ids_T, END, text.size, text.order, plan, runner, done=let_go)
     assert_levels([step for step in steps if isinstance(step, Level)], expected, text.size)
     assert (ids_T == END).all()
 
@@ -168,8 +168,8 @@ def test_a_changed_digit_of_plan_or_journal_is_a_clear_error(tmp_path):
 def test_another_text_or_setting_is_refused(tmp_path):
     text = random_text(1)
     ids_T = ids_of(text.sentences)
-    room = workspace(tmp_path, 3000, shard=50)
-    plan = plans.make(ids_T, END, 3, IDENTITY, room)
+    workspace = small_workspace(tmp_path, 3000, shard=50)
+    plan = plans.make(ids_T, END, 3, IDENTITY, workspace)
     plans.check(plan, tmp_path, ids_T, IDENTITY)
     with pytest.raises(OutputError, match="already holds another result") as raised:
         plans.check(plan, tmp_path, ids_T, {"order": "4"})
@@ -186,7 +186,7 @@ def test_another_text_or_setting_is_refused(tmp_path):
 
 def test_too_little_disk_is_said_before_the_work(tmp_path):
     with pytest.raises(OutputError, match="has too little space") as raised:
-        plans.check_room(tmp_path, 10**18)
+        plans.check_disk_space(tmp_path, 10**18)
     assert "1,000,000,000.0 GB for temporary files" in raised.value.why
 
 
@@ -195,8 +195,8 @@ def test_the_plan_foresees_the_number_of_ngrams(tmp_path):
     ids_T = np.minimum(chance.zipf(1.3, 600_000), 5000)
     ids_T[::17] = END
     ids_T[-1] = END
-    room = workspace(tmp_path, 10**8, shard=100_000)
-    plan = plans.make(ids_T, END, 4, IDENTITY, room, thresholds=(0, 0, 1, 1))
+    workspace = small_workspace(tmp_path, 10**8, shard=100_000)
+    plan = plans.make(ids_T, END, 4, IDENTITY, workspace, thresholds=(0, 0, 1, 1))
     levels = list(count(ids_T, END, 5001, 4))
     assert plan.ngrams == pytest.approx([len(level) for level in levels][1:], rel=0.02)
     kept = [len(levels[1]), *(np.count_nonzero(level.counts_M > 1) for level in levels[2:])]

@@ -8,7 +8,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmError
 from rnnlm.events import Counting
-from rnnlm.parallel import LocalTeam
+from rnnlm.parallel import ProcessPool
 from support.killed_runs import cut_off, model_files
 from support.random_texts import write_common_words
 
@@ -57,13 +57,13 @@ def test_processes_count_as_this_one_does(text, small, tmp_path, rnnlm):
 
 
 def test_a_count_goes_on_after_a_killed_process(text, expected, small, tmp_path, monkeypatch):
-    made, team = [], LocalTeam.__init__
+    made, initialise = [], ProcessPool.__init__
 
     def noted(self, processes, *sizes):
         made.extend(processes.processes)
-        team(self, processes, *sizes)
+        initialise(self, processes, *sizes)
 
-    monkeypatch.setattr(LocalTeam, "__init__", noted)
+    monkeypatch.setattr(ProcessPool, "__init__", noted)
     settings = {"memory": "2M", "temp": str(tmp_path / "shared")}
     with pytest.raises(RnnlmError, match="a worker process died; it was killed by SIGKILL"):
         for event in rnnlm.train(

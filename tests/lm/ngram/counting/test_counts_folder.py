@@ -12,9 +12,9 @@ from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
 from rnnlm.lm.ngram.counting import counts_folder, strings
 from rnnlm.lm.ngram.counting.counted import of_folders, of_text
 from rnnlm.lm.ngram.counting.counts import count
-from rnnlm.lm.ngram.counting.counts_folder import Counts
+from rnnlm.lm.ngram.counting.counts_folder import CountsFolder
 from rnnlm.storage.files import tensors
-from rnnlm.storage.files.resuming import Step
+from rnnlm.storage.files.resuming import NextStep
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
 from support.random_texts import SEEDS, random_text
@@ -25,7 +25,7 @@ WORK = {"order": "3"}
 KEEP = TextSettings(blank_lines="keep")
 
 
-def saved(folder: Path, lines, tokenizer, order=3, settings=KEEP, memory=None) -> Counts:
+def saved(folder: Path, lines, tokenizer, order=3, settings=KEEP, memory=None) -> CountsFolder:
     """Count lines into a folder."""
     folder.mkdir(exist_ok=True)
     text = Corpus.from_lines(lines, settings)
@@ -201,7 +201,7 @@ def test_leftovers_of_killed_writers_are_deleted(tmp_path):
     folder.mkdir()
     left = folder / "counts-0123abcd-order-1-000000.safetensors.0123456789abcdef.new"
     left.write_bytes(b"cut off")
-    assert counts_folder.next_step_in(folder, WORK, False) is Step.START
+    assert counts_folder.next_step_in(folder, WORK, False) is NextStep.START
     saved(folder, ["a b"], make_tokenizer(["a b"]))
     assert not left.exists()
     with pytest.raises(
@@ -209,8 +209,8 @@ def test_leftovers_of_killed_writers_are_deleted(tmp_path):
     ):
         counts_folder.next_step_in(folder, {"order": "5"}, False)
     with pytest.warns(RnnlmWarning, match="a is finished: counts of 3 tokens up to order 3"):
-        assert counts_folder.next_step_in(folder, WORK, False) is Step.FINISHED
-    assert counts_folder.next_step_in(folder, WORK, True) is Step.START
+        assert counts_folder.next_step_in(folder, WORK, False) is NextStep.FINISHED
+    assert counts_folder.next_step_in(folder, WORK, True) is NextStep.START
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", "counts.json"])

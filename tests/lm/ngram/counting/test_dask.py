@@ -189,7 +189,8 @@ def processes(tmp_path):
 
 
 SMALL_SHARDS = (
-    "from rnnlm.lm.ngram.counting import crew\ncrew.LEAST_SHARD = crew.LEAST_ENTRIES = 5000"
+    "from rnnlm.lm.ngram.counting import task_runner\n"
+    "task_runner.LEAST_SHARD = task_runner.LEAST_ENTRIES = 5000"
 )
 
 

@@ -85,9 +85,9 @@ def test_what_a_killed_cleaning_leaves_goes_next(text, tmp_path, monkeypatch):
 
 
 def test_shards_too_large_for_the_memory_are_told(tmp_path):
-    shards = [plans.Shard(0, 1000, "", []), plans.Shard(1000, 1100, "", [])]
+    shards = [plans.PlannedShard(0, 1000, "", []), plans.PlannedShard(1000, 1100, "", [])]
     store = Store(tmp_path)
-    plan = plans.Plan({}, shards, [], [])
+    plan = plans.CountingPlan({}, shards, [], [])
     little = memory_limit.Workspace(500 * BYTES_PER_POSITION)
     with pytest.warns(RnnlmWarning, match="in parts of 1,000 tokens"):
         memory_limit._tell_large_shards(plan, store, little)

@@ -7,14 +7,14 @@ import pytest
 from reference.ngram_levels import levels_of
 from rnnlm.errors import ModelError, TextError
 from rnnlm.lm.ngram.counting import plan as plans
-from rnnlm.lm.ngram.counting import task_runner as crews
+from rnnlm.lm.ngram.counting import task_runner
 from rnnlm.lm.ngram.counting.beyond_memory import CountShard, count_by_shards
 from rnnlm.lm.ngram.counting.levels import Level
 from rnnlm.lm.ngram.counting.store import Store
-from rnnlm.lm.ngram.counting.task_runner import Bench, Place, TeamCrew, work_at
+from rnnlm.lm.ngram.counting.task_runner import PoolRunner, WorkerContext, WorkerSetup, run_task
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.tables import NOWHERE
-from rnnlm.parallel import Cancelled, Inline, Processes, Team
+from rnnlm.parallel import InlineExecutor, ProcessExecutor, RunCancelled, WorkerPool
 from rnnlm.storage.files import tensors
 from rnnlm.storage.files.writing import replace_file
 from rnnlm.text.encoding import IdFiles
@@ -25,10 +25,10 @@ MEMORY = 10**6
 
 
 @pytest.fixture(scope="module")
-def teams():
+def pools():
     """Two processes, which are started once; and none, where each task is done at once."""
-    with Processes(2) as processes:
-        yield {"processes": Team(processes, 2), "inline": Team(Inline(), 1)}
+    with ProcessExecutor(2) as processes:
+        yield {"processes": WorkerPool(processes, 2), "inline": WorkerPool(InlineExecutor(), 1)}
 
 
 def written_ids(ids_T: np.ndarray, folder, parts: int) -> IdFiles:
@@ -58,19 +58,19 @@ def test_ids_are_read_from_their_files(tmp_path):
 
 @pytest.mark.parametrize("kind", ["processes", "inline"])
 @pytest.mark.parametrize("seed", range(4))
-def test_workers_elsewhere_find_the_same_levels(teams, kind, seed, tmp_path, monkeypatch):
-    monkeypatch.setattr(crews, "LEAST_SHARD", 40)
-    monkeypatch.setattr(crews, "LEAST_ENTRIES", 20)
+def test_workers_elsewhere_find_the_same_levels(pools, kind, seed, tmp_path, monkeypatch):
+    monkeypatch.setattr(task_runner, "LEAST_SHARD", 40)
+    monkeypatch.setattr(task_runner, "LEAST_ENTRIES", 20)
     text = random_text(seed)
     ids_T = ids_of(text.sentences)
     store = Store(tmp_path)
     store.set_mark()
-    bench = Bench(store, Workspace(MEMORY, threads=2, folder=tmp_path))
-    crew = TeamCrew(bench, teams[kind], MEMORY)
-    shard = crew.shard(len(ids_T))
-    plan = plans.make(ids_T, END, text.order, {}, bench.workspace, (), shard)
+    worker = WorkerContext(store, Workspace(MEMORY, threads=2, folder=tmp_path))
+    runner = PoolRunner(worker, pools[kind], MEMORY)
+    shard = runner.shard(len(ids_T))
+    plan = plans.make(ids_T, END, text.order, {}, worker.workspace, (), shard)
     ids = written_ids(ids_T, tmp_path, 5)
-    steps = count_by_shards(ids, END, text.size, text.order, plan, crew)
+    steps = count_by_shards(ids, END, text.size, text.order, plan, runner)
     found = [step for step in steps if isinstance(step, Level)]
     assert_levels(found, levels_of(text.sentences, text.size, text.order), text.size)
     assert not list(tmp_path.glob("*.new"))
@@ -82,15 +82,15 @@ def test_a_worker_that_is_late_leaves_nothing(tmp_path):
     sha256 = plans.make(ids_T, END, 3, {}, Workspace(MEMORY)).shards[0].sha256
     store = Store(tmp_path)
     store.set_mark()
-    place = Place(str(tmp_path), 0, store.mark, MEMORY)
-    twice = [work_at(place, task_of(ids, sha256)) for _ in range(2)]
+    place = WorkerSetup(str(tmp_path), 0, store.mark, MEMORY)
+    twice = [run_task(place, task_of(ids, sha256)) for _ in range(2)]
     # Both have written all of it, under names of their own; only one is taken.
     assert [piece for piece, _ in twice[0]] == [piece for piece, _ in twice[1]]
     store.finish(*twice[0])
     before = sorted(path.name for path in tmp_path.iterdir())
     store.remove_mark()
-    with pytest.raises(Cancelled, match="has ended"):
-        work_at(place, task_of(ids, sha256))
+    with pytest.raises(RunCancelled, match="has ended"):
+        run_task(place, task_of(ids, sha256))
     store.remove_unfinished()
     left = [name for name in before if not name.endswith(".new") and name != place.mark]
     assert sorted(path.name for path in tmp_path.iterdir()) == left
@@ -107,32 +107,34 @@ def test_a_run_that_ends_while_it_writes(tmp_path, monkeypatch):
 
     store_of_run = Store(tmp_path, mark=store.mark)
     monkeypatch.setattr(tensors, "chunks", ending)
-    with pytest.raises(Cancelled):
+    with pytest.raises(RunCancelled):
         store.write("merged-order-2-000000", {"keys": np.zeros(3, np.uint64)}, {})
     assert not list(tmp_path.iterdir())
 
 
 def test_a_worker_that_sees_another_text_says_so(tmp_path):
     ids = written_ids(ids_of(random_text(3).sentences), tmp_path, 2)
-    place = Place(str(tmp_path), 0, "", MEMORY)
+    place = WorkerSetup(str(tmp_path), 0, "", MEMORY)
     with pytest.raises(TextError, match="finds another text"):
-        work_at(place, task_of(ids, "0" * 64))
+        run_task(place, task_of(ids, "0" * 64))
 
 
 def test_a_folder_that_is_behind_is_an_error(tmp_path):
-    place = Place(str(tmp_path), 10, "", MEMORY)
+    place = WorkerSetup(str(tmp_path), 10, "", MEMORY)
     (tmp_path / "finished.jsonl").write_bytes(b"{}\n")
     ids = written_ids(np.zeros(3, np.uint16), tmp_path, 1)
     with pytest.raises(ModelError, match="is shorter here") as raised:
-        work_at(place, task_of(ids, ""))
+        run_task(place, task_of(ids, ""))
     assert raised.value.why == "3 bytes of 10"
 
 
 def test_no_worker_is_idle_in_the_last_round():
-    bench = Bench(Store.__new__(Store), Workspace(55_000_000))
-    crew = TeamCrew(bench, Team(Inline(), 4), 55_000_000)  # a million tokens at a time
-    assert crew.shard(10**7) == 833_334  # twelve shards of three rounds
-    assert (crew.shard(4_000_001), crew.shard(10**5)) == (500_001, crews.LEAST_SHARD)
-    assert crew.entries(10**6) == crews.LEAST_ENTRIES
-    assert crew.entries(10**9) == 500_000  # what memory takes
-    assert crew.entries(6_400_000) == 400_001
+    worker = WorkerContext(Store.__new__(Store), Workspace(55_000_000))
+    runner = PoolRunner(
+        worker, WorkerPool(InlineExecutor(), 4), 55_000_000
+    )  # a million tokens at a time
+    assert runner.shard(10**7) == 833_334  # twelve shards of three rounds
+    assert (runner.shard(4_000_001), runner.shard(10**5)) == (500_001, task_runner.LEAST_SHARD)
+    assert runner.entries(10**6) == task_runner.LEAST_ENTRIES
+    assert runner.entries(10**9) == 500_000  # what memory takes
+    assert runner.entries(6_400_000) == 400_001

@@ -42,7 +42,7 @@ def content(folder: str | Path) -> dict[str, bytes]:
     return found
 
 
-def merged(folder: Path, names) -> counts_folder.Counts:
+def merged(folder: Path, names) -> counts_folder.CountsFolder:
     folder.mkdir()
     with of_folders(names) as found:
         return counts_folder.save(

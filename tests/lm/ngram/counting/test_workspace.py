@@ -25,38 +25,38 @@ def test_arrays_in_files_keep_contents_and_leave_nothing(temp, monkeypatch, shap
     if reserve == "writing":
         monkeypatch.delattr(os, "posix_fallocate", raising=False)
     chance = np.random.default_rng(0)
-    room = Workspace(memory=1000)
-    arrays = [room.empty(shape, kind) for kind in (np.uint64, np.float32, np.int32)]
+    workspace = Workspace(memory=1000)
+    arrays = [workspace.empty(shape, kind) for kind in (np.uint64, np.float32, np.int32)]
     written = [chance.integers(0, 1000, size=shape).astype(array.dtype) for array in arrays]
     for array, values in zip(arrays, written, strict=True):
         assert array.shape == values.shape and array.flags.writeable and is_in_a_file(array)
         array[...] = values
-    room.release(*arrays)
+    workspace.release(*arrays)
     assert all((array == values).all() for array, values in zip(arrays, written, strict=True))
     assert list(temp.iterdir()) == []
 
 
 def test_released_arrays_keep_their_content():
-    room = Workspace(memory=1)
-    array = room.empty((1 << 16, 2), np.float64)
+    workspace = Workspace(memory=1)
+    array = workspace.empty((1 << 16, 2), np.float64)
     array[:] = 1.5
     in_memory = np.arange(10)
     part = array[1000:2000, 1]
-    room.release(part, array, in_memory, in_memory[2:5])
+    workspace.release(part, array, in_memory, in_memory[2:5])
     array[5] = 2.5
-    room.release(array)
+    workspace.release(array)
     assert array[5, 0] == 2.5 and array.sum() == 1.5 * 2 * (1 << 16) + 2
     assert (in_memory == np.arange(10)).all()
     # A part outlives the array and its workspace.
-    del array, room
+    del array, workspace
     gc.collect()
     assert (part == 1.5).all()
 
 
 def test_without_a_limit_arrays_are_in_memory(temp):
     temp.rmdir()
-    room = Workspace()
-    assert not room.in_files and not is_in_a_file(room.empty((3, 4), np.float32))
+    workspace = Workspace()
+    assert not workspace.in_files and not is_in_a_file(workspace.empty((3, 4), np.float32))
     # nothing needs no file
     assert Workspace(memory=5).empty((0, 2), np.float32).shape == (0, 2)
 
