@@ -1,4 +1,6 @@
 import dataclasses
+import time
+import tracemalloc
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -184,6 +186,46 @@ def test_files_of_people_are_refused_with_the_line(tmp_path, name, text):
     with pytest.raises(SettingsError, match=f"{name} is not {name[2:].upper()}") as refused:
         read_by_hand(tmp_path / name, SettingsError)
     assert "line 2" in refused.value.why
+
+
+DOTTED = ".".join(["a"] * 20_000)
+TOO_MUCH = {
+    "a name of 20,000 dots": ("a.toml", f"{DOTTED} = 1", "a name has 19,999 dots, of 32"),
+    "a table of dots": ("a.toml", f"[{DOTTED}]\nx = 1", "a name has 19,999 dots, of 32"),
+    "dots in braces": ("a.toml", f"x = {{b = 1, {DOTTED} = 1}}", "a name has 19,999 dots"),
+    "dots behind quotes": ("a.toml", f'x = {{b = """\n" """, {DOTTED} = 1}}', "19,999 dots"),
+    "dots behind a comment": ("a.toml", f'# """ \'\n{DOTTED} = 1\n# """', "19,999 dots"),
+    "quoted names": ("a.toml", ".".join(["\"a\"", "'b'"] * 500) + " = 1", "999 dots"),
+    "200,000 keys": ("a.toml", "".join(f"k{n} = 1\n" for n in range(200_000)), "more than 1,000 keys"),
+    "200,000 tables": ("a.toml", "[[a]]\n" * 200_000, "more than 1,000 keys"),
+    "keys in braces": ("a.toml", "x = [{" + "a=1,b=1},{" * 2000 + "}]", "more than 1,000 keys"),
+    "keys of JSON": ("a.json", "{" + ",".join(f'"k{n}":1' for n in range(9999)) + "}", "more than 1,000 keys"),
+    "arrays": ("a.toml", "x = " + "[" * 5000 + "]" * 5000, "nested more than 32 deep"),
+    "objects": ("a.json", '{"a":' * 500 + "1" + "}" * 500, "nested more than 32 deep"),
+    "many quotes": ("a.toml", "\"" + "\\\"" * 40_000, "is not TOML"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TOO_MUCH)
+def test_files_of_people_are_bounded_before_they_are_parsed(tmp_path, what):
+    name, text, why = TOO_MUCH[what]
+    (tmp_path / name).write_text(text)
+    began = time.process_time()
+    tracemalloc.start()
+    with pytest.raises(SettingsError, match=why):
+        read_by_hand(tmp_path / name, SettingsError)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200 * len(text) + 10**7 and time.process_time() - began < 20
+
+
+def test_words_of_people_are_not_counted(tmp_path):
+    text = (
+        '# e.g. [[[[ "\nabout = """One. Two: = [[[\n""" # \nx = "' + "a. " * 99 + '"\ny.z = 0.5\n'
+    )
+    (tmp_path / "a.toml").write_text(text)
+    found = read_by_hand(tmp_path / "a.toml", SettingsError)
+    assert found["y"] == {"z": 0.5} and found["about"].startswith("One.")
 
 
 def test_assignments_are_taken_apart():

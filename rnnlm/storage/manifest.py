@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from rnnlm.interface import Tokenizer
 from rnnlm.registry import LANGUAGE_MODEL, Kind, is_task, kind_of, task
 from rnnlm.storage.files import writing
 from rnnlm.storage.files.folder import FolderFiles
-from rnnlm.storage.files.reading import read_json
+from rnnlm.storage.files.reading import as_type, read_json
 from rnnlm.storage.files.writing import FileEntry, replace_file, whole_name
 from rnnlm.storage.provenance import MadeBy
 
@@ -52,6 +52,25 @@ class PartEntry:
 
     path: str
     fingerprint: str
+
+
+class RunFacts(TypedDict, total=False):
+    """The facts of a training run that other commands compute with; there are more."""
+
+    stopped: str | None
+    recipe: str | None
+    train_data: str | None
+    valid_data: str | None
+    validation: str
+    identity: dict[str, Any]
+    steps: int
+    seconds: float
+    tokens_read: int
+    train_tokens: int
+    train_words: int
+    train_sentences: int
+    mixed: list[dict[str, Any]]
+    joined: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -137,6 +156,10 @@ def read_manifest(folder: Path) -> Manifest:
     for name in manifest.files:
         if name != os.path.basename(name) or name in ("", ".", ".."):
             raise ModelError(damaged, f"{CONFIG} names a file outside the folder: {name!r}")
+    try:
+        as_type(manifest.training, RunFacts)
+    except ValueError as error:
+        raise ModelError(damaged, f"{CONFIG}: training: {error}", HINT) from None
     for what, listed in _lists_of(manifest):
         if len(listed) > MOST_LISTED:
             why = f"{CONFIG} lists {len(listed):,} {what}, of {MOST_LISTED} at most"

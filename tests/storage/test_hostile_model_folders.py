@@ -341,3 +341,16 @@ def test_a_damaged_state_is_not_resumed(refused, there, here, name):
         digest = hashlib.sha256(content).hexdigest()[:8]
         facts.with_name(f"{facts.stem.rpartition('-')[0]}-{digest}.json").write_bytes(content)
     refused(RESUME, "m holds the model of this run, but" if name == "missing" else "cannot resume")
+
+
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [("stopped", ["x"]), ("stopped", {}), ("steps", "9"), ("seconds", None), ("recipe", []),
+     ("train_data", 1), ("identity", []), ("tokens_read", "x"), ("mixed", [1])],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["lstm", "ngram"])
+def test_facts_of_a_run_have_their_types(refused, there, here, kind, fact, value):
+    shutil.copytree(there[kind], "m")
+    config(lambda content: content["training"].update({fact: value}))(here / "m")
+    for command in ("info m", "eval -m m {valid}", "score -m m 'the man'"):
+        refused(command, DAMAGED)

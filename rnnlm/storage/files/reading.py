@@ -7,6 +7,7 @@ import functools
 import io
 import json
 import math
+import re
 import select
 import sys
 import tempfile
@@ -423,6 +424,16 @@ def read_json(
         raise error(damaged, f"{path.name}: {failure}", hint) from None
 
 
+# What people write has tens of keys in a table or two; all settings together are about 300.
+MOST_KEYS, DEEPEST_BY_HAND = 1_000, 32
+_NOT_KEYS = re.compile(  # comments and strings of TOML, of several lines or of one; of JSON, too
+    r"""\#[^\n]*+
+    | \"{3}(?:[^"\\]|\\.|"{1,2}(?!"))*+"{0,5} | \'{3}(?:[^']|'{1,2}(?!'))*+'{0,5}
+    | "(?:[^"\\\n]|\\.)*+"? | '[^'\n]*+'?""",
+    re.DOTALL | re.VERBOSE,
+)
+
+
 def read_by_hand(
     path: Path, error: type[RnnlmError], limit: int = MOST_SMALL_BYTES
 ) -> dict[str, Any]:
@@ -433,6 +444,7 @@ def read_by_hand(
     is_json = path.suffix.lower() == ".json"
     try:
         text = read_small(path, limit).decode("utf-8-sig")
+        _check_extent(text)
         return decode_json(text, dict[str, Any]) if is_json else tomllib.loads(text)
     except FileNotFoundError:
         raise error(f"no such file: {path}") from None
@@ -443,3 +455,28 @@ def read_by_hand(
         kind = "JSON" if is_json else "TOML"
         hint = "a name that ends in .json is read as JSON, any other as TOML"
         raise error(f"{path} is not {kind}", str(failure), hint) from None
+
+
+def _check_extent(text: str) -> None:
+    """Raise ValueError where TOML or JSON has more keys than MOST_KEYS, or is nested deeper than
+    DEEPEST_BY_HAND, before it is parsed: that takes time and memory in square of both."""
+    bare = _NOT_KEYS.sub("", text)
+    keys = 0
+    for line in bare.splitlines():
+        # A key ends at an equals sign or a colon; the name of a table is in brackets.
+        *before, rest = re.split("[=:]", line)
+        names = before
+        if line.lstrip().startswith("["):
+            names = [*before, rest]
+        keys += len(names)
+        for name in names:
+            dots = re.split("[,{]", name)[-1].count(".")
+            if dots > DEEPEST_BY_HAND:
+                raise ValueError(f"a name has {dots:,} dots, of {DEEPEST_BY_HAND} at most")
+        if keys > MOST_KEYS:
+            raise ValueError(f"it has more than {MOST_KEYS:,} keys")
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", bare):
+        depth += 1 if bracket in "[{" else -1
+        if depth > DEEPEST_BY_HAND:
+            raise ValueError(f"it is nested more than {DEEPEST_BY_HAND} deep")

@@ -261,8 +261,18 @@ def _processor(model: bytes) -> "SentencePieceProcessor":
 _NORMALIZER, _DENORMALIZER = 3, 5  # of a model
 _CHARSMAP, _DUMMY_PREFIX, _REMOVE_SPACES, _ESCAPE_SPACES = 2, 3, 4, 5  # of a normaliser
 # What a normaliser must say: its defaults are to put a space first and to drop some
-_IDENTITY = {_CHARSMAP: b"", _DUMMY_PREFIX: 0, _REMOVE_SPACES: 0, _ESCAPE_SPACES: 1}
-_DEFAULTS = {_CHARSMAP: b"", _DUMMY_PREFIX: 1, _REMOVE_SPACES: 1, _ESCAPE_SPACES: 1}
+_IDENTITY: dict[int, int | bytes] = {
+    _CHARSMAP: b"",
+    _DUMMY_PREFIX: 0,
+    _REMOVE_SPACES: 0,
+    _ESCAPE_SPACES: 1,
+}
+_DEFAULTS: dict[int, int | bytes] = {
+    _CHARSMAP: b"",
+    _DUMMY_PREFIX: 1,
+    _REMOVE_SPACES: 1,
+    _ESCAPE_SPACES: 1,
+}
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # how a field is written
 _FIXED = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}
 
@@ -271,7 +281,7 @@ def _check_rewrites_nothing(model: bytes) -> None:
     """Refuse a sentencepiece model that normalises text. It would score and count other words than
     those it is given, and may make thousands of tokens of a letter; without it, each character
     gives four tokens at most, its bytes."""
-    normalizer: dict[int, int | bytes] = dict(_DEFAULTS)
+    normalizer: dict[int, int | bytes] = {**_DEFAULTS}
     denormalizer: dict[int, int | bytes] = {}
     try:
         for number, value in _fields(model):

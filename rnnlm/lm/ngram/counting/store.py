@@ -39,6 +39,7 @@ OURS = re.compile(r"(shard|merged|numbers|suffixes)-[-\w]+\.safetensors|running-
 RUNNING = "running-"  # the mark of a run that has workers begins so
 # Pieces that stay mapped, each of which keeps a file open, of all files that may be open
 MOST_OPEN, SHARE_OPEN = 1024, 4
+ITEM_BYTES = (1, 2, 4, 8)  # of whole numbers, as numpy has them
 REMOVED = -1  # bytes of a piece that was deleted, in the journal
 Facts = dict[str, int]
 
@@ -185,6 +186,8 @@ class Store:
         name of the piece and its array."""
         lengths, chunks = [], []
         for name in names:
+            if column not in self.mapped(name):
+                raise self.damaged(f"{self._path(name).name} holds no {column}")
             length = len(part(name, self.mapped(name)[column]))
             # Whoever searches a column looks at the first item of each chunk.
             if length:
@@ -211,6 +214,10 @@ class Store:
             self._open.pop(next(iter(list(self._open))), None)
         self._open[name] = found
         return found
+
+    def damaged(self, why: str) -> ModelError:
+        """Return the error for a damage in the folder."""
+        return self._files.error(why)
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
@@ -315,7 +322,7 @@ def read_level(store: Store, prefix: str, n: int) -> Level | None:
     """Return an order, mapped; None where it was not finished, or there is none."""
     if f"{prefix}order-{n}" not in store:
         return None
-    facts = store.facts(f"{prefix}order-{n}")
+    facts = _facts_read(store, f"{prefix}order-{n}")
     names = store.names(f"{prefix}order-{n}-")
     if n == 1 and names and "keys" not in store.mapped(names[0]):
         counts_M = np.asarray(store.column(names, "counts", f"i{facts['count_bytes']}"))
@@ -332,6 +339,19 @@ def read_level(store: Store, prefix: str, n: int) -> Level | None:
         facts["after_start"],
         facts["watched"],
     )
+
+
+def _facts_read(store: Store, name: str) -> Facts:
+    """Return what the pieces of an order have in common, if they can be what :func:`facts_of`
+    writes."""
+    facts = store.facts(name)
+    missing = {"size", "after_start", "watched", "suffix_bytes", "count_bytes"} - facts.keys()
+    if missing:
+        raise store.damaged(f"{name} names no {min(missing)}")
+    for name_of_size in ("suffix_bytes", "count_bytes"):
+        if facts[name_of_size] not in ITEM_BYTES:
+            raise store.damaged(f"{name}: {name_of_size} is {facts[name_of_size]}")
+    return facts
 
 
 def remove_level(store: Store, prefix: str, n: int) -> None:

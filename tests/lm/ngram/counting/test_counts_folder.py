@@ -158,6 +158,10 @@ DAMAGES = {  # what becomes of a piece, of the index and of the vocabulary
     "half an index": lambda piece, index, words: index.write_bytes(index.read_bytes()[:-20]),
     "a path": lambda piece, index, words: change(index, piece.stem, f"../{piece.stem}"),
     "no pieces": lambda piece, index, words: change(index, '"pieces": [', '"pieces": [], "x": ['),
+    "a number of 999 bytes": lambda piece, index, words: change(
+        index, '"suffix_bytes": 4', '"suffix_bytes": 999'
+    ),
+    "a fact missing": lambda piece, index, words: change(index, '"count_bytes"', '"x"'),
 }
 
 
