@@ -343,7 +343,7 @@ def chosen_models(names: Sequence[str], need: str = "") -> tuple[str, ...]:
 
     Say which it is unless `-m` names it. need: what the model has to have (`Kind.has`).
     """
-    given = tuple(map(_found, filter(None, names)))
+    given = tuple(map(_checked_model, filter(None, names)))
     return given or (model_by_default(_command(click.get_current_context()), need),)
 
 
@@ -354,7 +354,7 @@ def model_by_default(command: str, need: str = "") -> str:
     if name:
         terminal.say(f"model: {name}, from $RNNLM_MODEL; use -m to choose another")
         _check_uses(command, [name])
-        return _found(name)
+        return _checked_model(name)
     from rnnlm.lm.base.default import default_model
     from rnnlm.lm.base.loading import short_name
 
@@ -410,7 +410,7 @@ def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
     return loaded
 
 
-def _found(model_name: str) -> str:
+def _checked_model(model_name: str) -> str:
     """Return the name, if there is a model of that name, or a prepared text, which some commands
     take: find out at once, before anything is loaded."""
     from rnnlm.lm.base.loading import base_folder

@@ -355,15 +355,15 @@ def print_table(table: Table, gap: int | None = None) -> None:
         console.print(_rich_table(named, rows, [is_right[place] for place in block], gap))
 
 
-def _blocks(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
-    """Return the places of columns with these widths in tables of `room` characters, the first
+def _blocks(widths: Sequence[int], keys: int, width: int) -> list[list[int]]:
+    """Return the places of columns with these widths in tables of `width` characters, the first
     `keys` columns in each."""
     blocks = [list(range(keys))]
     for place in range(keys, len(widths)):
         # A block has one column beside the keys, even if that is too wide.
         block = blocks[-1]
         needed = sum(widths[column] + GAP for column in (*block, place))
-        if needed > room and len(block) > keys:
+        if needed > width and len(block) > keys:
             block = list(range(keys))
             blocks.append(block)
         block.append(place)

@@ -167,7 +167,7 @@ class TrainingRun(Iterator[Event]):
         traceback: TracebackType | None,
     ) -> None:
         if kind is None and not self._work.is_started:
-            self._work.tell_unstarted()
+            self._work.notify_unstarted()
         self.close()
 
     def wait(self, progress: bool = True) -> "FinishedRun":

@@ -329,7 +329,7 @@ def _word_rows(score: "SentenceScore", settings: "ScoringSettings") -> list[list
     # Several words need room: they come last.
     if settings.next_words:
         for row, likeliest in zip(rows, score.next_words, strict=True):
-            row.append(words_there(likeliest))
+            row.append(format_next_words(likeliest))
     return rows
 
 
@@ -347,7 +347,7 @@ def _region_rows(score: "SentenceScore") -> list[list[str]]:
     return rows
 
 
-def words_there(likeliest: "Sequence[NextWord]") -> str:
+def format_next_words(likeliest: "Sequence[NextWord]") -> str:
     """Return the likeliest words at one place, with their probabilities."""
     return ", ".join(f"{word.word} {word.probability:.2g}" for word in likeliest)
 

@@ -174,7 +174,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         if here.rank:
             return
         if isinstance(plan, CompletedRun):
-            plan.tell()
+            plan.notify()
             _show_results(plan.finished, as_json)
         else:
             _show_plan(plan, as_json)

@@ -14,7 +14,7 @@ from .. import options, terminal
 from ..help_sections import Command, section
 
 if TYPE_CHECKING:
-    from rnnlm.tasks.labelling.files import Row, Text
+    from rnnlm.tasks.labelling.files import Row, RowText
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -125,17 +125,17 @@ _ABOUT_INPUT = {
 }
 
 
-def _of_arguments(texts: tuple[str, ...]) -> "Iterator[Text]":
-    from rnnlm.tasks.labelling.files import Text
+def _of_arguments(texts: tuple[str, ...]) -> "Iterator[RowText]":
+    from rnnlm.tasks.labelling.files import RowText
 
     for number, text in enumerate(texts, start=1):
         if not options.checked_utf8(text, f"text {number}").split():
             raise TextError(f"text {number} has no words", "it is empty")
     options.notice_file(texts, "classified as a text", "to classify its texts: --input {file}")
-    return (Text(text, {"text": text}) for text in texts)
+    return (RowText(text, {"text": text}) for text in texts)
 
 
-def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[Text], bool]":
+def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[RowText], bool]":
     """Return the format in which the texts are to be written, the texts, and whether they are of a
     table."""
     from rnnlm.tasks.labelling.files import read_texts

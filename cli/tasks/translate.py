@@ -148,7 +148,7 @@ def _check(lines: tuple[str, ...], source: str | None, given: dict[str, Any]) ->
 
     # Lines are either searched for or drawn.
     searched = [name for name in ("beam", "length_power", "nbest") if given[name] is not None]
-    drawn = _asked(given)
+    drawn = _sampling_options(given)
     if searched and drawn:
         flags = [", ".join(map(option_called, names)) for names in (searched, drawn)]
         raise click.UsageError(
@@ -156,7 +156,7 @@ def _check(lines: tuple[str, ...], source: str | None, given: dict[str, Any]) ->
         )
 
 
-def _asked(given: dict[str, Any]) -> list[str]:
+def _sampling_options(given: dict[str, Any]) -> list[str]:
     """Return the parameters that ask for samples; a seed of 0 does, too."""
     return [name for name in _SAMPLING if given[name] is not None and given[name] is not False]
 
@@ -182,7 +182,7 @@ def _settings(given: dict[str, Any]) -> "tuple[DecodingSettings, SamplingSetting
     from rnnlm.tasks.seq2seq.options import DecodingSettings
 
     sampling = None
-    if _asked(given):
+    if _sampling_options(given):
         sampling = options.settings_of(SamplingSettings, given)
     decoding = options.settings_of(DecodingSettings, given)
     return decoding, sampling

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from rnnlm.tools.filtering.run import Event, FilterFinished
 
 LEAST_BYTES = 100_000  # of text, whose speed says anything
-Numbers = tuple[float, ...] | None
-Names = tuple[str, ...] | None
+OptionalFloats = tuple[float, ...] | None
+OptionalNames = tuple[str, ...] | None
 
 text_options = section(
     "Text",
@@ -87,7 +87,7 @@ def command(
     blank_lines: str | None,
     encoding_errors: str | None,
     special_symbols: str | None,
-    **given: float | str | Names | Numbers,
+    **given: float | str | OptionalNames | OptionalFloats,
 ) -> None:
     """Select documents by perplexity or language.
 

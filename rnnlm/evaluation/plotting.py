@@ -213,12 +213,12 @@ def legend_below(figure: "Figure", *panels: "Axes") -> None:
             return
 
         # As many columns as fit, measured as they are drawn.
-        room = figure.get_figwidth() * figure.dpi - 2 * NORMAL
+        available = figure.get_figwidth() * figure.dpi - 2 * NORMAL
         for columns in range(min(len(handles), 4), 0, -1):
             legend = figure.legend(
                 handles.values(), handles, loc="outside lower center", ncols=columns
             )
-            if columns == 1 or legend.get_window_extent().width <= room:
+            if columns == 1 or legend.get_window_extent().width <= available:
                 break
             legend.remove()
 

@@ -252,7 +252,7 @@ def score_and_compare(
     stream = with_boundary(ids, model.tokenizer.boundary_id)
     for block in arrays.blocks(len(order), at_once):
         lines = order[block]
-        trie = _Trie(model, ids, spans[lines], compared_S[lines], is_likeliest_N)
+        trie = _PrefixTrie(model, ids, spans[lines], compared_S[lines], is_likeliest_N)
         # The list lets the device compute everything before the first copy waits for it.
         for position_E, logprob_E in list(trie.read(stream)):
             logprob_N[position_E] = arrays.as_numpy(logprob_E)
@@ -260,7 +260,7 @@ def score_and_compare(
     return logprob_N, is_likeliest_N
 
 
-class _Trie:
+class _PrefixTrie:
     """L sorted lines. At each depth, the first of the lines with the same beginning is the row that
     reads for all of them.
 

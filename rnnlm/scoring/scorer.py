@@ -417,26 +417,26 @@ class SentenceScorer:
             spans = span_scoring.whole_text(encoded.ids)
         else:
             spans = span_scoring.spans_between(encoded.offsets)
-        looks = self._distribution_looks(shown) if shown else {}
-        if shown and looks:
+        functions = self._distribution_functions(shown) if shown else {}
+        if shown and functions:
             # B is needed at its places alone, all else at each word.
             is_boundary_N = shown.items.is_place_N
             is_place_N = is_boundary_N
-            if looks.keys() != {"log_boundary"}:
+            if functions.keys() != {"log_boundary"}:
                 is_place_N = np.zeros(len(encoded.ids), dtype=bool)
                 is_place_N[shown.items.starts] = True
-            look = distributions.side_by_side(list(looks.values()))
+            look_at_all = distributions.side_by_side(list(functions.values()))
             logprob_N, columns, self.state = distributions.score_and_look(
                 model=self.model,
                 ids=encoded.ids,
                 spans=spans,
                 is_place_N=is_place_N,
-                look=look,
+                look=look_at_all,
                 state=self.state,
                 initial=initial,
             )
             return logprob_N, DistributionColumns.of(
-                columns, list(looks), is_boundary_N[is_place_N]
+                columns, list(functions), is_boundary_N[is_place_N]
             )
 
         nothing = np.zeros(0)
@@ -446,20 +446,20 @@ class SentenceScorer:
             logprob_N = span_scoring.score_spans(self.model, encoded.ids, spans, initial)
         return logprob_N, DistributionColumns(nothing, nothing, nothing)
 
-    def _distribution_looks(self, shown: ShownWords) -> dict[str, distributions.Look]:
+    def _distribution_functions(self, shown: ShownWords) -> dict[str, distributions.Look]:
         """Return the functions that look at each distribution at the words, by the name that
         :class:`DistributionColumns` has for what they find."""
-        settings, looks = self.settings, dict[str, distributions.Look]()
+        settings, functions = self.settings, dict[str, distributions.Look]()
         if shown.items.is_place_N.any():
-            looks["log_boundary"] = self.finder.log_boundary
+            functions["log_boundary"] = self.finder.log_boundary
         if "entropy" in settings.measures:
-            looks["entropy_bits"] = distributions.entropy_bits
+            functions["entropy_bits"] = distributions.entropy_bits
         # Words made of pieces are searched for afterwards.
         if self.finder.tokens_are_words and settings.next_words:
-            looks["likeliest"] = functools.partial(
+            functions["likeliest"] = functools.partial(
                 distributions.likeliest, count=settings.next_words
             )
-        return looks
+        return functions
 
 
 def _lines_given(sentences: Sequence[Sentence]) -> list[str]:

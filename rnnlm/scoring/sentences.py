@@ -56,7 +56,7 @@ class CarriedColumns:
         self._keep = keep
         self._shown: dict[str, str] | None = None  # name -> name in the result
         self._known: set[str] = set()
-        self._told: set[str] = set()
+        self._rules_noticed: set[str] = set()
         self._source = ""
 
     def begin_table(
@@ -77,22 +77,22 @@ class CarriedColumns:
         # Later tables give what columns of the first one they have.
         missing = [name for name in self._shown if name not in names]
         if missing:
-            self.tell(
+            self.notify_once(
                 f"{source} lacks the columns {', '.join(missing)} of the first table",
                 "their cells are left empty",
             )
         others = self._known - self._shown.keys() - left_out
         if self._keep is None and others:
-            self.tell(
+            self.notify_once(
                 f"{source} has columns that the first table lacks ({', '.join(sorted(others))})",
                 "these columns are left out",
             )
 
-    def tell(self, what: str, rule: str) -> None:
+    def notify_once(self, what: str, rule: str) -> None:
         """Send a notice of the first place where the rule applies; it holds for those that
         follow."""
-        if rule not in self._told:
-            self._told.add(rule)
+        if rule not in self._rules_noticed:
+            self._rules_noticed.add(rule)
             notice(f"{what}: {rule}")
 
     def of(self, row: Row) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class CarriedColumns:
         if self._keep is None and others:
             self._known |= set(map(str, others))
             names = ", ".join(sorted(map(str, others)))
-            self.tell(
+            self.notify_once(
                 f"{row.where} has columns that the first row lacks ({names})",
                 "these columns are left out",
             )

@@ -21,10 +21,10 @@ from rnnlm.lm.neural.training.contracts import BatchSource, Carry, Objective, Va
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.lm.neural.training.settings import OptimizationSettings, RunSettings
 from rnnlm.lm.neural.training.trainer import Trainer
-from rnnlm.training.request import TextData, TrainingData
+from rnnlm.training.request import FittingData, TextData
 
 N = TypeVar("N", bound=LayeredNetwork)
-D = TypeVar("D", bound=TrainingData)
+D = TypeVar("D", bound=FittingData)
 M = TypeVar("M", bound=SavedModel[Any, Any])
 T = TypeVar("T", bound=TextData)
 
@@ -56,7 +56,7 @@ class Fitting(ABC, Generic[N, D]):
 def fit_examples(
     make: type[Fitting[Any, Any]],
     resolved: ResolvedSettings,
-    data: TrainingData,
+    data: FittingData,
     stop: Callable[[], bool] = never,
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     save: Callable[[], bool] = never,
@@ -70,7 +70,7 @@ def fit_examples(
 def trainer_of_examples(
     make: type[Fitting[Any, Any]],
     resolved: ResolvedSettings,
-    data: TrainingData,
+    data: FittingData,
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     ranks: SingleProcess = SINGLE_PROCESS,
 ) -> Trainer:

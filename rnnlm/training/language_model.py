@@ -14,7 +14,7 @@ from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, silent
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.training.request import Texts, TrainingData, TrainingRequest
+from rnnlm.training.request import FittingData, Texts, TrainingRequest
 from rnnlm.training.task import Description, Given, Task, trained_corpus
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
         request: TrainingRequest,
         kind: "Kind",
         resolved: "ResolvedSettings",
-        data: TrainingData,
+        data: FittingData,
     ) -> "dict[str, np.ndarray] | None":
         """Return the weights of `--init-from`, if they fit."""
         from rnnlm.lm.base import loading, stored_model

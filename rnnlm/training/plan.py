@@ -26,7 +26,7 @@ from rnnlm.text.vectors import COUNTED, check_is_text_file
 from rnnlm.training import resume as resuming
 from rnnlm.training.card import STARTS
 from rnnlm.training.folders import usual_folder
-from rnnlm.training.request import TextData, Texts, TrainingData, TrainingRequest
+from rnnlm.training.request import FittingData, TextData, Texts, TrainingRequest
 from rnnlm.training.resolution import ResolvedRequest, resolve_request
 from rnnlm.training.resume import CompletedRun, InterruptedRun
 from rnnlm.training.texts import small_texts
@@ -47,7 +47,7 @@ class Plan:
     recipe: str | None
     kind: registry.Kind
     resolved: ResolvedSettings
-    data: TrainingData
+    data: FittingData
     # Weights to start from, or the state of a run that is resumed
     initial: dict[str, np.ndarray] | TrainingState | None
     test: TextData | None

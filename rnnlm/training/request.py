@@ -157,7 +157,7 @@ class TextData(Protocol):
         """How many lines or examples there are."""
 
 
-class TrainingData(Protocol):
+class FittingData(Protocol):
     """The data that a model of any task is fitted to: a tokenizer (of some tasks also labels), the
     training text, and the text for validation."""
 
@@ -189,7 +189,7 @@ class CountsData(Protocol):
     def text_settings(self) -> "TextSettings":
         """How its lines were read."""
 
-    def with_valid(self, valid: "EncodedText | None") -> TrainingData:
+    def with_valid(self, valid: "EncodedText | None") -> FittingData:
         """Return the data that a model is fitted to."""
 
 
@@ -203,7 +203,7 @@ class Texts:
     """
 
     resolved: ResolvedSettings
-    data: TrainingData
+    data: FittingData
     valid_is: str
     test: TextData | None
     holds_out: bool = False

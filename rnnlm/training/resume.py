@@ -34,7 +34,7 @@ from rnnlm.text import sources
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.vectors import COUNTED
 from rnnlm.training.card import STARTS
-from rnnlm.training.request import TrainingData, TrainingRequest
+from rnnlm.training.request import FittingData, TrainingRequest
 
 MAY_CHANGE = {
     "device", "threads", "memory", "temp", "workers", "dask",
@@ -120,7 +120,7 @@ class CompletedRun:
             self.manifest.results,
         )
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Send a notice that nothing is left to do."""
         steps = self.finished.steps
         of_run = f", step {self.manifest.step:,} of {steps:,}" if steps > 1 else ""
@@ -224,7 +224,7 @@ def _notice_start(folder: Path, manifest: Manifest) -> None:
     )
 
 
-def check_text(folder: Path, begun: InterruptedRun, data: TrainingData) -> None:
+def check_text(folder: Path, begun: InterruptedRun, data: FittingData) -> None:
     """Refuse to resume a run whose training text has changed, though nothing showed it before it
     was read: that of a data set, say."""
     if begun.manifest.training.get("train_data") != data.train.lines_hash:

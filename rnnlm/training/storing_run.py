@@ -87,10 +87,10 @@ class StoringRun:
         if os.getpid() != self.process:  # a copy of the run, in a process that was forked
             return
         if not self.is_started and not self.is_closed:
-            self.tell_unstarted()
+            self.notify_unstarted()
         self.close()
 
-    def tell_unstarted(self) -> None:
+    def notify_unstarted(self) -> None:
         """Send a notice that nothing was trained."""
         notice(
             "a training run was never started, so nothing was trained: iterate over it, as in "
@@ -112,7 +112,7 @@ class StoringRun:
             self.is_started = True
             self.plan = self.make_plan()
             if isinstance(self.plan, CompletedRun):
-                self.plan.tell()
+                self.plan.notify()
         return self.plan
 
     def _events(self) -> Generator[Event, None, None]:

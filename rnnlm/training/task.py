@@ -19,7 +19,7 @@ from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import TextSettings, silent
 from rnnlm.text.sources import SourceSettings
-from rnnlm.training.request import TextData, Texts, TrainingData, TrainingRequest
+from rnnlm.training.request import FittingData, TextData, Texts, TrainingRequest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,7 +132,7 @@ class Task(ABC, Generic[M, D, C, K]):
         return []
 
     def initial_weights(
-        self, request: TrainingRequest, kind: "Kind", resolved: ResolvedSettings, data: TrainingData
+        self, request: TrainingRequest, kind: "Kind", resolved: ResolvedSettings, data: FittingData
     ) -> "dict[str, np.ndarray] | None":
         """Return the weights that a network starts from, by name; None where all are random."""
         return None
@@ -260,7 +260,7 @@ class ExampleTask(Task[M, D, C, K]):
         return self._call("transfer:settings", request, kind)
 
     def initial_weights(
-        self, request: TrainingRequest, kind: "Kind", resolved: ResolvedSettings, data: TrainingData
+        self, request: TrainingRequest, kind: "Kind", resolved: ResolvedSettings, data: FittingData
     ) -> "dict[str, np.ndarray] | None":
         return self._call("transfer:weights", request, resolved, data)
 

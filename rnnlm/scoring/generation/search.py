@@ -172,7 +172,7 @@ def search(
     forbidden = forbidden_tokens(model.tokenizer, settings.unknown)
     at_once = max(1, MOST_CELLS // model.tokenizer.size)
 
-    def look(logprob_RV: Array) -> tuple[np.ndarray, ...]:
+    def best_of_rows(logprob_RV: Array) -> tuple[np.ndarray, ...]:
         return best_tokens(logprob_RV, count, forbidden)
 
     # All texts take a step at a time, until each is settled.
@@ -180,7 +180,7 @@ def search(
     beams = Beams(starts, settings.beam, settings.length_power, settings.nbest, boundary)
     state, input_R = starts.state, np.asarray(starts.input_S)
     while len(input_R):
-        (token_RK, logprob_RK), state = _read_in_parts(model, input_R, state, at_once, look)
+        (token_RK, logprob_RK), state = _read_in_parts(model, input_R, state, at_once, best_of_rows)
         origin_R, input_R = beams.grow(token_RK, logprob_RK)
         if len(input_R) and not np.array_equal(origin_R, np.arange(len(token_RK))):
             state = state.select(origin_R)
@@ -222,17 +222,17 @@ def _read_in_parts(
     input_R: np.ndarray,
     state: State,
     at_once: int,
-    look: Callable[[Array], tuple[np.ndarray, ...]],
+    summarise: Callable[[Array], tuple[np.ndarray, ...]],
 ) -> tuple[tuple[np.ndarray, ...], State]:
-    """Read one token of each of any number of rows. Return what `look` makes of the distributions
-    after them, (R, ...) each, and the state there. at_once: rows of a call."""
+    """Read one token of each of any number of rows. Return what `summarise` makes of the
+    distributions after them, (R, ...) each, and the state there. at_once: rows of a call."""
     seen, states = [], []
     for first in range(0, len(input_R), at_once):
         interruption_point()
         rows = np.arange(first, min(first + at_once, len(input_R)))
         state_of_rows = state if len(rows) == len(input_R) else state.select(rows)
         predicted_R1V, after = model.predict(input_R[rows, None], state_of_rows)
-        seen.append(look(predicted_R1V[:, -1]))
+        seen.append(summarise(predicted_R1V[:, -1]))
         states.append(after)
     after = states[0] if len(states) == 1 else model.concat_states(states)
     return tuple(map(np.concatenate, zip(*seen, strict=True))), after

@@ -342,7 +342,7 @@ def _of_grouping(
 
 
 def _draw_counts(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]]) -> None:
-    for name, of_model, shift, look in _series(accuracies):
+    for name, of_model, shift, style in _series(accuracies):
         intervals = [
             (accuracy.accuracy or 0.0, accuracy.low or 0.0, accuracy.high or 0.0)
             for accuracy in of_model
@@ -352,9 +352,9 @@ def _draw_counts(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]])
             [int(accuracy.group) + shift for accuracy in of_model],
             accuracy_N,
             bars_2N,
-            color=look.colour,
-            marker=look.marker,
-            linestyle=look.line,
+            color=style.colour,
+            marker=style.marker,
+            linestyle=style.line,
             capsize=3,
             label=name,
         )
@@ -366,7 +366,7 @@ def _draw_counts(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]])
 def _draw_kinds(
     axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]], groups: Sequence[str | int]
 ) -> None:
-    for name, of_model, shift, look in _series(accuracies):
+    for name, of_model, shift, style in _series(accuracies):
         intervals = [
             (accuracy.accuracy or 0.0, accuracy.low or 0.0, accuracy.high or 0.0)
             for accuracy in of_model
@@ -376,8 +376,8 @@ def _draw_kinds(
             accuracy_N,
             [groups.index(accuracy.group) + shift for accuracy in of_model],
             xerr=bars_2N,
-            color=look.colour,
-            fmt=look.marker,
+            color=style.colour,
+            fmt=style.marker,
             capsize=3,
             label=name,
         )
@@ -392,7 +392,7 @@ def _series(
     accuracies: Mapping[str, Sequence[PairAccuracy]],
 ) -> Iterator[tuple[str, Sequence[PairAccuracy], float, plotting.SeriesStyle]]:
     """Yield each model that has accuracies: its name in the plot, these, how far it is beside its
-    place, its look."""
+    place, its style."""
     for k, (name, of_model) in enumerate(accuracies.items()):
         if of_model:
             shift = DODGE * (k - (len(accuracies) - 1) / 2)

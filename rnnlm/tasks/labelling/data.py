@@ -243,7 +243,7 @@ def _check(column: LabelColumn) -> None:
             edit_scripts.apply(symbol, "word")
 
 
-class _Stored(msgspec.Struct):
+class _StoredCodec(msgspec.Struct):
     columns: list[LabelColumn]
 
 
@@ -253,7 +253,7 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> Codec:
         raise ModelError("the model has no labels", f"{FILE} is missing")
     # Files may be damaged, or made by hand: each column has to be one that we could have made.
     try:
-        columns = decode_json(files[FILE], _Stored).columns
+        columns = decode_json(files[FILE], _StoredCodec).columns
         details = decode_json(files[FILE], dict[str, Any])
         for column in columns:
             _check(column)

@@ -255,7 +255,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Text:
+class RowText:
     """A text, or its words, and the row that holds it. reason: why the row has no text."""
 
     text: str | Sequence[str]
@@ -263,7 +263,7 @@ class Text:
     reason: str | None = None
 
 
-def read_texts(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
+def read_texts(source: str, format: str, settings: TextFileSettings) -> Iterator[RowText]:
     """Yield the texts of a file, those without words, too."""
     read = _lines if format == TEXT_LINES else _rows
     text = None
@@ -273,7 +273,9 @@ def read_texts(source: str, format: str, settings: TextFileSettings) -> Iterator
         raise TextError(f"no texts in {shown_name(source)}", "it is empty")
 
 
-def with_labels(model: TaskModel, texts: Iterable[Text]) -> Iterator[tuple[Text, ClassifiedText]]:
+def with_labels(
+    model: TaskModel, texts: Iterable[RowText]
+) -> Iterator[tuple[RowText, ClassifiedText]]:
     """Yield each text and its labels, in order."""
     for window in windows(texts, lambda text: len(text.text)):
         labelled = classified(model, [text.text for text in window])
@@ -351,12 +353,12 @@ def _label(predicted: ClassifiedText, name: str, rank: int) -> tuple[str | None,
     return next(islice(predicted.probabilities.get(name, {}).items(), rank - 1, None), (None, None))
 
 
-def _lines(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
+def _lines(source: str, format: str, settings: TextFileSettings) -> Iterator[RowText]:
     for _, line in lines_with_ends(source, settings.encoding_errors):
-        yield Text(without_end(line), {"text": without_end(line)})
+        yield RowText(without_end(line), {"text": without_end(line)})
 
 
-def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
+def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[RowText]:
     columns = [settings.column]
     table = open_table(
         source, KINDS[format], settings.encoding_errors, columns, unreadable="report"
@@ -375,4 +377,4 @@ def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[Text
         for name, content in row.values.items():
             if name is not None:
                 cells[name] = tables.in_json(content)
-        yield Text(text, cells, reason)
+        yield RowText(text, cells, reason)

@@ -95,7 +95,7 @@ class PairCodec:
         return files
 
 
-class _Stored(msgspec.Struct):
+class _StoredPairCodec(msgspec.Struct):
     shared: bool
     target: dict[str, Any]
     spelled: bool = False
@@ -107,7 +107,7 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> PairCodec:
     if FILE not in files:
         raise ModelError("the model has no tokenizer for its target", f"{FILE} is missing")
     try:
-        stored = decode_json(files[FILE], _Stored)
+        stored = decode_json(files[FILE], _StoredPairCodec)
         details = decode_json(files[FILE], dict[str, Any])
     except ValueError as error:
         raise ModelError(f"{FILE} is damaged", str(error)) from None
@@ -271,12 +271,12 @@ def make_codec(
     else:
         codec = _taken_over(request.tokenizer_from, source_settings.shared_vocabulary, details)
         brings = "`tokenizer_from` has"
-        _check_asked("shared_vocabulary", codec.is_shared, brings, resolved)
+        _check_requested("shared_vocabulary", codec.is_shared, brings, resolved)
         resolved = _with_tokenizer(codec.source, "", brings, resolved)
         if codec.is_shared:
             for name, value in codec.source.to_settings().items():
                 if resolved.values.get(OF_TARGET + name) is not None:
-                    _check_asked(OF_TARGET + name, value, brings, resolved)
+                    _check_requested(OF_TARGET + name, value, brings, resolved)
         else:
             resolved = _with_tokenizer(codec.target, OF_TARGET, brings, resolved)
 
@@ -389,12 +389,12 @@ def _with_tokenizer(
         setting = prefix + name
         if setting in resolved.values and resolved.values[setting] != value:
             if brings:
-                _check_asked(setting, value, brings, resolved)
+                _check_requested(setting, value, brings, resolved)
             differing[setting] = value
     return resolved.with_found("the tokenizer", differing)
 
 
-def _check_asked(setting: str, value: object, brings: str, resolved: ResolvedSettings) -> None:
+def _check_requested(setting: str, value: object, brings: str, resolved: ResolvedSettings) -> None:
     """Raise UsageError if a person asked for another value of a setting than a model brings."""
     requested = resolved.values[setting]
     if requested != value and resolved.is_asked(setting):

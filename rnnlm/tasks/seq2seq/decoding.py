@@ -20,7 +20,12 @@ from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tasks.seq2seq.pairs import ParallelText, on_one_line
-from rnnlm.tasks.seq2seq.results import Attention, TranslatedLine, TranslatedLines, Translation
+from rnnlm.tasks.seq2seq.results import (
+    AttentionWeights,
+    TranslatedLine,
+    TranslatedLines,
+    Translation,
+)
 from rnnlm.tasks.text_files import TEXT_LINES, TextFileSettings, detect_text_format, windows
 from rnnlm.text.batches import NO_WORDS, why_too_long
 from rnnlm.text.lines import MissingLine, is_blank, lines_with_ends, without_end
@@ -58,10 +63,12 @@ class AttentionReader:
         self.codec = codec
         self.symbols = codec.target.symbols()
 
-    def attention(self, source: str, ids: Sequence[int], weights_TS: np.ndarray) -> Attention:
+    def attention(
+        self, source: str, ids: Sequence[int], weights_TS: np.ndarray
+    ) -> AttentionWeights:
         """Return what the tokens of a line looked at."""
         tokens = tuple(self.symbols[id] for id in ids)
-        return Attention(tuple(self.codec.source.surface(source)), tokens, weights_TS)
+        return AttentionWeights(tuple(self.codec.source.surface(source)), tokens, weights_TS)
 
 
 # ---- Translation of lines: in batches by length within windows, results in the order of the lines.
@@ -140,7 +147,7 @@ class Translator:
             numbers = [line.number for line in lines]
             found_B = draw_samples(self.model.decoder, starts, self.num, sampling, numbers=numbers)
 
-        attention: dict[tuple[int, int], Attention] = {}
+        attention: dict[tuple[int, int], AttentionWeights] = {}
         if self.settings.attention:
             attention = self._attention(lines, sources, found_B)
         translations = []
@@ -151,7 +158,9 @@ class Translator:
             translations.append(line_translations)
         return translations
 
-    def _hypothesis(self, generated: GeneratedText, attention: Attention | None) -> Translation:
+    def _hypothesis(
+        self, generated: GeneratedText, attention: AttentionWeights | None
+    ) -> Translation:
         # A newline is a byte like any other to some tokenizers, but a line is one line.
         text = self.model.codec.target.decode(generated.ids).replace("\n", " ")
         return Translation(
@@ -168,7 +177,7 @@ class Translator:
         lines: Sequence[TranslatedLine],
         sources: list[np.ndarray],
         found_B: list[list[GeneratedText]],
-    ) -> dict[tuple[int, int], Attention]:
+    ) -> dict[tuple[int, int], AttentionWeights]:
         """Return by row and rank what each line found looked at in its source."""
         # All lines of the batch are read again at once.
         wanted = []

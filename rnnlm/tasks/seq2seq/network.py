@@ -78,9 +78,9 @@ class Decoder(nn.Module):
             h_TBD, after = self.body(x_TBE, state)
         if self.attention is None:
             return self.projection(h_TBD), None, after
-        return *self.look(h_TBD, memory), after
+        return *self.attend(h_TBD, memory), after
 
-    def look(self, h_TBD: Tensor, memory: EncoderMemory) -> tuple[Tensor, Tensor]:
+    def attend(self, h_TBD: Tensor, memory: EncoderMemory) -> tuple[Tensor, Tensor]:
         """Return a (T, B, F) and the weights of attention (T, B, S) of the layers' states."""
         assert self.attention is not None and self.combination is not None
         context_TBH, weights_TBS = self.attention(h_TBD, memory)
@@ -94,7 +94,7 @@ class Decoder(nn.Module):
         drawn = draw_dropout(self.body, self.settings, x_TBE)
         # The loop is for windows, and has one source for each row.
         if len(x_TBE) == 1 or len(memory.lengths_M) < x_TBE.shape[1] or not has_loop(self.body):
-            return read_step_by_step(self.body, x_TBE, memory, state, self.look, drawn)
+            return read_step_by_step(self.body, x_TBE, memory, state, self.attend, drawn)
         recurrent = []
         for weights, layer in zip(drawn.weights, self.body.layers, strict=True):
             recurrent.append(weights.get("weight_hh", layer.get_parameter("weight_hh")))
@@ -429,7 +429,7 @@ def read_step_by_step(
     x_TBE: Tensor,
     memory: EncoderMemory,
     state: State,
-    look: AttentionStep,
+    attend: AttentionStep,
     drawn: DropoutMasks,
 ) -> tuple[Tensor, Tensor, State]:
     """Return a (T, B, F), the weights of attention (T, B, S) and the state after the last word. The
@@ -443,7 +443,7 @@ def read_step_by_step(
             read_1BF = fed_1BF * drawn.fed_TBF[t]
         x_1BX = torch.cat([x_BE.unsqueeze(0), read_1BF], dim=2)
         h_1BD, layers = _layers(body, x_1BX, layers, drawn, t)
-        a_1BF, weights_1BS = look(h_1BD, memory)
+        a_1BF, weights_1BS = attend(h_1BD, memory)
         fed_1BF = a_1BF.to(state[-1].dtype)
         features.append(a_1BF)
         weights.append(weights_1BS)

@@ -44,7 +44,7 @@ class PairCollector:
         if texts:
             self.pairs.append(ParallelPair(texts[0], tuple(texts[1:]), line, file))
 
-    def tell_of_empty(self) -> None:
+    def notify_empty(self) -> None:
         """Send a notice of what was left out, if anything was."""
         if self.pairs_left_out:
             read = len(self.pairs) + self.pairs_left_out
@@ -262,7 +262,7 @@ def read_pairs(
         names, format = (SOURCE, TARGET), PARALLEL
     else:
         names, format = _read_tables(files, collector)
-    collector.tell_of_empty()
+    collector.notify_empty()
     if not collector.pairs:
         why = "it is empty, or has no words"
         if collector.pairs_left_out:

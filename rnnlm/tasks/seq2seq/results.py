@@ -21,7 +21,7 @@ DIGITS = 4  # of weights that are printed
 
 
 @dataclass(frozen=True)
-class Attention(Result):
+class AttentionWeights(Result):
     """The attention of each token of a line. Tokens are as the tokenizers write them, `</s>` the
     last; those of a source in the order of its text, in whatever direction it was read.
 
@@ -64,7 +64,7 @@ class Translation(Result):
     score: float
     tokens: int
     complete: bool
-    attention: Attention | None = None
+    attention: AttentionWeights | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `rnnlm translate --json` prints of it."""
@@ -115,7 +115,7 @@ TITLE = "Attention of each target token (a row) to the source: the darker, the m
 
 
 def plot_attention(
-    attention: Attention, path: str | Path | None = None, *, axes: "Axes | None" = None
+    attention: AttentionWeights, path: str | Path | None = None, *, axes: "Axes | None" = None
 ) -> "Figure":
     """Plot what each token of a line (a row, the first one at the top) looked at in its source (a
     column): white is nothing, black is all. The first 120 tokens of a side are drawn; a notice says

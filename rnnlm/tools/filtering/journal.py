@@ -111,7 +111,7 @@ class FilterState:
         with writing(self.folder):
             Journal(self.folder / JOURNAL).write(known)
 
-    def found(self, shards: Iterable[str]) -> ExistingWork:
+    def existing_work(self, shards: Iterable[str]) -> ExistingWork:
         """Return what exists of these shards, for the rule of resuming."""
         identity: dict[str, str] = {}
         left = set(self.started)
@@ -129,7 +129,7 @@ class FilterState:
                     fault = fault or f"{path} is missing, or its length has changed"
         return ExistingWork(self.begun.identity | identity, is_finished=not left, fault=fault)
 
-    def wanted(self, identity: Identity, shards: Mapping[str, str]) -> dict[str, str]:
+    def identity_with(self, identity: Identity, shards: Mapping[str, str]) -> dict[str, str]:
         """Return the identity of a request: its own, and the signatures of those of its shards that
         are finished, as others may be added at any time."""
         finished = {f"text {name}": shards[name] for name in shards if name in self.done}

@@ -321,8 +321,8 @@ def _next_step(job: FilterJob, state: FilterState | None) -> NextStep:
     request = job.request
     if state is None:
         return NextStep.START
-    wanted = state.wanted(job.identity, job.signatures)
-    step = next_step(request.output, state.found(job.shards), wanted, request.overwrite)
+    wanted = state.identity_with(job.identity, job.signatures)
+    step = next_step(request.output, state.existing_work(job.shards), wanted, request.overwrite)
     if step is not NextStep.START:
         state.check_apart(job.shards)
     return step

@@ -133,14 +133,14 @@ def reference_perplexities(work: FilterSetup, source: str, target: str) -> str:
     `target`. Return its name."""
     ((_, model),) = _models(work).items()
 
-    def found(documents: Documents) -> np.ndarray:
+    def known_perplexities(documents: Documents) -> np.ndarray:
         perplexity_D = perplexities(*document_scores(model, documents))
         return perplexity_D[~np.isnan(perplexity_D)]
 
     shard = open_shard(source, work.reading)
     path = Path(target)
     with _collecting_notices(), writing(path), unfinished(path, is_lasting=False) as stream:
-        for _, perplexity_D in _judged(shard.chunks(), found, work):
+        for _, perplexity_D in _judged(shard.chunks(), known_perplexities, work):
             stream.write(perplexity_D.tobytes())
     return Path(stream.name).name
 

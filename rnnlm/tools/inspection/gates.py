@@ -387,7 +387,7 @@ def draw(
         on_a_slide = (TALLEST - AROUND) / len(rows) - ABOVE_MAP
         map_inches = max(min(map_inches, on_a_slide), LOWEST_MAP)
     height = AROUND + len(rows) * (ABOVE_MAP + map_inches)
-    said_of_units = _said_of_units(layers)
+    said_of_units = _describe_units(layers)
     heading = f"What units of {short_name(model)} do at each token: {said_of_units}"
     figure, places = new_panels(labels, width, height, columns, axes, heading=heading)
 
@@ -416,7 +416,7 @@ def draw(
     return figure
 
 
-def _said_of_units(layers: Sequence[LayerActivity]) -> str:
+def _describe_units(layers: Sequence[LayerActivity]) -> str:
     """Say which units the maps show."""
     shown, has_all, is_varied = set(), True, True
     for layer in layers:

@@ -447,13 +447,13 @@ def inspect_memory(
         DeviceError: `device` is not available.
     """
     _check(positions, window, context)
-    looked_at = list(map(_with_rows, load_models_for("memory", models, device)))
+    inspected = list(map(_with_rows, load_models_for("memory", models, device)))
     read = common.open_source(text, text_settings)
-    if len(looked_at) > 1 and read.tokenizer is None:
+    if len(inspected) > 1 and read.tokenizer is None:
         read = TextInMemory.read(read, progress)  # standard input is read once
     drawn = positions, window, seed
     remembered = []
-    for subject in looked_at:
+    for subject in inspected:
         model_progress = prefixed(progress, subject.name)
         remembered.append(_memory(subject, read, context, drawn, model_progress))
     return MemoryInspection(tuple(remembered), context, window, seed)

@@ -546,7 +546,7 @@ def inspect_probe(
     """
     from rnnlm.tools.inspection.untrained import untrained
 
-    (looked,) = load_models_for("probe", [model], device)
+    (inspected,) = load_models_for("probe", [model], device)
     if most_items < 1:
         raise UsageError("no items to probe with", f"most_items is {most_items}")
     probe_data = read_items(
@@ -562,10 +562,10 @@ def inspect_probe(
 
     # The same probes of the network as it is, and as it was before training.
     answers: list[_ProbeResult] = []
-    answers += _probe_layers(TRAINED, looked.model.layer_reader(), probe_data, coded, progress)
-    start = untrained(looked.model, seed)
+    answers += _probe_layers(TRAINED, inspected.model.layer_reader(), probe_data, coded, progress)
+    start = untrained(inspected.model, seed)
     answers += _probe_layers(UNTRAINED, start.layer_reader(), probe_data, coded, progress)
-    return _inspection(looked.name, probe_data, coded, answers, seed)
+    return _inspection(inspected.name, probe_data, coded, answers, seed)
 
 
 @dataclass(frozen=True)

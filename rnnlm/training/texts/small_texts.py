@@ -17,7 +17,7 @@ from rnnlm.errors import notice
 from rnnlm.lm.neural.settings import Cell, InputSettings
 from rnnlm.lm.neural.training.settings import OptimizationSettings
 from rnnlm.text.tokenizer_settings import LIMITED
-from rnnlm.training.request import TrainingData, TrainingRequest
+from rnnlm.training.request import FittingData, TrainingRequest
 
 STEPS_OF_EPOCH = 20
 LEAST_STEPS = 500  # of a run
@@ -31,7 +31,7 @@ FEW_EXAMPLES = STEPS_OF_EPOCH * OptimizationSettings.batch_rows  # with labels
 
 
 def follow_size(
-    request: TrainingRequest, resolved: ResolvedSettings, data: TrainingData
+    request: TrainingRequest, resolved: ResolvedSettings, data: FittingData
 ) -> ResolvedSettings:
     """Return settings that suit a small text; those of a large one, or of a bundled corpus, as they
     are."""
@@ -80,7 +80,7 @@ def follow_size(
 
 
 def notice_small_validation_text(
-    data: TrainingData, resolved: ResolvedSettings, holds_out: bool
+    data: FittingData, resolved: ResolvedSettings, holds_out: bool
 ) -> None:
     """Send a notice if few lines were held out for validation, which chooses among the weights of
     a network."""
@@ -109,7 +109,7 @@ def _is_bundled(request: TrainingRequest) -> bool:
     return all(name in named or corpora.title(name) != name for name in request.text)
 
 
-def _share(resolved: ResolvedSettings, data: TrainingData) -> float:
+def _share(resolved: ResolvedSettings, data: FittingData) -> float:
     """Return how much of STEPS_OF_EPOCH usual batches the text has."""
     usual = resolved.values
     if "batch_rows" not in usual:
@@ -132,7 +132,7 @@ def _rate_of_few_lines(resolved: ResolvedSettings) -> float:
     return rate
 
 
-def _steps_in_epoch(values: Mapping[str, Any], data: TrainingData) -> int:
+def _steps_in_epoch(values: Mapping[str, Any], data: FittingData) -> int:
     rows = values["batch_rows"]
     if "bptt_tokens" in values:
         return -(-data.train.tokens // (rows * values["bptt_tokens"]))
@@ -140,7 +140,7 @@ def _steps_in_epoch(values: Mapping[str, Any], data: TrainingData) -> int:
 
 
 def _validations(
-    resolved: ResolvedSettings, data: TrainingData, steps: int | None, tokens_of_step: float
+    resolved: ResolvedSettings, data: FittingData, steps: int | None, tokens_of_step: float
 ) -> dict[str, Any]:
     """Return when a run of so many steps validates, by what, and when it ends early; steps: None
     if time ends it."""
@@ -181,7 +181,7 @@ def _is_free(resolved: ResolvedSettings, name: str) -> bool:
     return origin == "default" or origin.startswith("recipe ")
 
 
-def _in_words(data: TrainingData, usual: Mapping[str, Any]) -> str:
+def _in_words(data: FittingData, usual: Mapping[str, Any]) -> str:
     """Return the size of the text, in what a network reads of it."""
     if "bptt_tokens" in usual:
         return f"{data.train.tokens:,} tokens"

@@ -16,7 +16,7 @@ from rnnlm.tasks.seq2seq.decoding import attended, translate
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tasks.seq2seq.pairs import ParallelText
-from rnnlm.tasks.seq2seq.results import Attention, plot_attention
+from rnnlm.tasks.seq2seq.results import AttentionWeights, plot_attention
 from support.pictures import faults_of
 from support.tiny_seq2seq import SOURCE, TARGET, tiny_model, tiny_network, varied_model
 
@@ -131,7 +131,7 @@ def test_a_model_draws_what_it_looked_at(model):
 
 def test_attention_to_many_tokens_names_some():
     tokens = tuple(f"t{number}" for number in range(100))
-    figure = plot_attention(Attention(tokens, tokens[:9], np.eye(9, 100)))
+    figure = plot_attention(AttentionWeights(tokens, tokens[:9], np.eye(9, 100)))
     assert faults_of(figure) == []
     across, down = figure.axes[0].get_xticklabels(), figure.axes[0].get_yticklabels()
     assert [label.get_text() for label in across[:2]] == ["t0", "t4"] and len(down) == 9

@@ -71,7 +71,7 @@ def both(model, settings, dtype=torch.float64, products=contextlib.nullcontext):
                 )
             else:
                 outputs = read_step_by_step(
-                    decoder.body, x_TBE, seen, tuple(state), decoder.look, drawn
+                    decoder.body, x_TBE, seen, tuple(state), decoder.attend, drawn
                 )
         a_TBF, weights_TBS, after = outputs
         loss = (

@@ -270,8 +270,8 @@ def plot(matrix: Confusion, title: str = "") -> "Figure":
 
     # The numbers, where the cells are large enough to be read.
     digits = len(f"{matrix.counts_KK.max(initial=0)}")
-    room = 72 * (inches - 0.5) / size  # points
-    if digits * plotting.LETTER * plotting.SMALL < room:
+    cell_width = 72 * (inches - 0.5) / size  # points
+    if digits * plotting.LETTER * plotting.SMALL < cell_width:
         style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": plotting.SMALL}
         for row, column in np.argwhere(matrix.counts_KK):
             colour = "white" if share_KK[row, column] > 0.6 else "black"
