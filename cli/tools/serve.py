@@ -18,11 +18,13 @@ from ..setting_options import SERVING, options_of
 @section(
     "Access",
     click.option("--token-file", metavar="FILE",
-                 help="Require the token in FILE from clients, as `Authorization: Bearer TOKEN`.  "
-                      "[default: $RNNLM_TOKEN, if set]"),
+                 help="Require a token from clients, as `Authorization: Bearer TOKEN`: one of the "
+        "lines of FILE, which have equal shares of the server.  "
+        "[default: $RNNLM_TOKEN, if set]"),
     options_of(SERVING, "no_auth"),
     options_of(SERVING, "allow_host", multiple=True, metavar="NAME"),
     options_of(SERVING, "cors", multiple=True, metavar="ORIGIN"),
+    options_of(SERVING, "trusted_proxy"),
 )  # fmt: skip
 @section(
     "Request limits",
@@ -48,19 +50,20 @@ def command(
     """
     from rnnlm.tools.serving.settings import ServingSettings
 
-    given["no_auth"] = given["no_auth"] or None
+    for name in ("no_auth", "trusted_proxy"):
+        given[name] = given[name] or None
     settings = options.settings_of(ServingSettings, given)
 
     # Settings that cannot be are refused before anything that takes time is imported.
-    from rnnlm.tools.serving.running import check_access, serve, token_from
+    from rnnlm.tools.serving.running import check_access, serve, tokens_from
 
-    token = token_from(token_file)
-    check_access(settings, token)
+    tokens = tokens_from(token_file)
+    check_access(settings, tokens)
     serve(
         options.chosen_models(model_names),
         settings,
         device,
-        token,
+        tokens,
         started=lambda url: terminal.say(f"serving at {url}; press Ctrl-C to stop"),
     )
 

@@ -62,7 +62,7 @@ def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
             function = _posted(each.asked, each.answer)
         made.append(Route(each.path, function, methods=[each.method]))
 
-    described = json_answer(document(endpoints))
+    described = json_answer(document(endpoints, settings))
 
     async def openapi(request: Request) -> Response:
         return described

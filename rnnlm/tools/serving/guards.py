@@ -11,6 +11,7 @@ import contextlib
 import hmac
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from starlette.applications import Starlette
@@ -20,7 +21,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rnnlm.tools.serving import schemas
+from rnnlm.tools.serving import schemas, work
 from rnnlm.tools.serving import settings as limits
 from rnnlm.tools.serving.refusals import Refusal, error_record, refusal_of
 from rnnlm.tools.serving.responses import refused
@@ -47,9 +48,10 @@ SAFETY = {
 }
 
 
-def guarded(app: Starlette, settings: ServingSettings, token: str | None = None) -> ASGIApp:
-    """Return the application behind its guards. token: what clients must have; None: nothing."""
-    guarding: ASGIApp = _Guard(app, settings, token)
+def guarded(app: Starlette, settings: ServingSettings, tokens: Sequence[str] = ()) -> ASGIApp:
+    """Return the application behind its guards. tokens: clients must have
+    one of these; none: they need none."""
+    guarding: ASGIApp = _Guard(app, settings, tokens)
     # A browser asks whether a page may ask, and has no token then.
     if settings.cors:
         guarding = CORSMiddleware(
@@ -150,11 +152,11 @@ class _Left(Exception):
 class _Guard:
     """An application, and what a request must be to reach it."""
 
-    def __init__(self, app: ASGIApp, settings: ServingSettings, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, settings: ServingSettings, tokens: Sequence[str]) -> None:
         self.app = app
         self.settings = settings
-        self.token = None if token is None else token.encode()
-        self.in_work = 0
+        self.tokens = [token.encode() for token in tokens]
+        self.in_work: Counter[str] = Counter()  # requests, by client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, with an error where it fails."""
@@ -184,23 +186,36 @@ class _Guard:
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        self._check_token(scope["path"], headers)
+        token = self._check_token(scope["path"], headers)
         self._check_content(scope["method"], headers)
         body = await self._body(receive)
-        with self._place():
+        client = self._client(scope, token)
+        work.client.set(client)
+        with self._place(client):
             async with asyncio.timeout(self.settings.answer_seconds):
                 await self.app(scope, _receive_again(body, receive), send)
 
-    def _check_token(self, path: str, headers: Headers) -> None:
-        if self.token is None or path in OPEN_PATHS:
-            return
+    def _check_token(self, path: str, headers: Headers) -> int | None:
+        """Return the number of the token that a client has; refuse one that has none."""
+        if not self.tokens or path in OPEN_PATHS:
+            return None
         scheme, _, secret = headers.get("authorization", "").partition(" ")
-        is_bearer = scheme.lower() == "bearer"
-        # Both are always compared, so that the time reveals nothing.
-        is_right = hmac.compare_digest(secret.strip().encode("latin-1"), self.token)
-        if not (is_bearer and is_right):
+        # All are always compared, so that the time reveals nothing.
+        sent = secret.strip().encode("latin-1")
+        matching = [hmac.compare_digest(sent, token) for token in self.tokens]
+        if scheme.lower() != "bearer" or not any(matching):
             hint = "send it as the header Authorization: Bearer TOKEN"
             raise Refusal(401, "this server requires a token", hint=hint)
+        return matching.index(True)
+
+    def _client(self, scope: Scope, token: int | None) -> str:
+        """Return who asks: a token if clients have different ones, else an address; "" where a
+        proxy's address is that of all."""
+        if token is not None and len(self.tokens) > 1:
+            return f"token {token + 1}"
+        if self.settings.trusted_proxy or not scope.get("client"):
+            return ""
+        return str(scope["client"][0])
 
     def _check_content(self, method: str, headers: Headers) -> None:
         """Refuse what is not JSON: pages of other origins send all else without asking."""
@@ -244,16 +259,21 @@ class _Guard:
             raise Refusal(408, "the request did not arrive in time", why) from None
 
     @contextlib.contextmanager
-    def _place(self) -> Iterator[None]:
-        """Take a place among the requests that are answered, if there is one."""
-        if self.in_work >= limits.MAX_REQUESTS:
-            why = f"{self.in_work} requests are waiting"
+    def _place(self, client: str) -> Iterator[None]:
+        """Take a place among the requests that are answered, if there is one for this client."""
+        if self.in_work.total() >= limits.MAX_REQUESTS:
+            why = f"{self.in_work.total()} requests are waiting"
             raise Refusal(503, "the server is overloaded", why, retry_after=RETRY_SECONDS)
-        self.in_work += 1
+        if client and self.in_work[client] >= limits.MAX_REQUESTS_OF_CLIENT:
+            why = f"{self.in_work[client]} requests of this client are waiting"
+            raise Refusal(429, "too many requests at once", why, retry_after=RETRY_SECONDS)
+        self.in_work[client] += 1
         try:
             yield
         finally:
-            self.in_work -= 1
+            self.in_work[client] -= 1
+            if not self.in_work[client]:
+                del self.in_work[client]
 
 
 def _refusal(error: Exception) -> Refusal:

@@ -8,15 +8,52 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from rnnlm.tools.serving import settings as limits
+from rnnlm.tools.serving.costs import limits_of
 from rnnlm.tools.serving.schemas import ErrorAnswer, Reply
+from rnnlm.tools.serving.settings import ServingSettings
 
 REFERENCES = "#/components/schemas/{name}"
-REFUSALS = {
-    "400": "an invalid text or setting",
-    "404": "no such model",
-    "413": "more text than a request may hold",
-    "422": "JSON that does not match the schema, or a number beyond a limit",
-}
+SECURITY = {"token": {"type": "http", "scheme": "bearer"}}
+
+
+def limits_in_words(settings: ServingSettings) -> dict[str, int | float]:
+    """Return the limits of a request, by name."""
+    most = limits_of(settings)
+    return {
+        "body_bytes": limits.MAX_BODY,
+        "texts": most.texts,
+        "characters": most.characters,
+        "tokens": most.tokens,
+        "numbers": most.numbers,
+        "answer_bytes": most.answer_bytes,
+        "next_words": limits.MAX_WORDS,
+        "samples": limits.MAX_SAMPLES,
+        "generated_tokens": settings.max_tokens,
+        "answer_seconds": settings.answer_seconds,
+        "requests": limits.MAX_REQUESTS,
+        "requests_of_a_client": limits.MAX_REQUESTS_OF_CLIENT,
+    }
+
+
+def _refusals(settings: ServingSettings) -> dict[str, str]:
+    """Return why requests are refused, by status."""
+    most = limits_of(settings)
+    return {
+        "400": "a text or a setting that is not possible",
+        "401": "the token is missing or wrong",
+        "404": "no such model",
+        "413": f"too large: at most {limits.MAX_BODY:,} bytes; {most.texts:,} texts; "
+        f"{most.characters:,} characters, with each text its context and source; {most.tokens:,} "
+        f"tokens read and written; {most.numbers:,} numbers and {most.answer_bytes:,} bytes in the "
+        "answer",
+        "422": "JSON that does not match the schema, or a number beyond a limit: "
+        f"{limits.MAX_WORDS} likely words, {limits.MAX_SAMPLES} samples, {settings.max_tokens:,} "
+        "generated tokens",
+        "429": f"more than {limits.MAX_REQUESTS_OF_CLIENT} requests of this client wait",
+        "503": f"the server is overloaded, or the answer took longer than "
+        f"{settings.answer_seconds:g} seconds",
+    }
 
 
 @dataclass(frozen=True)
@@ -36,7 +73,7 @@ class Endpoint:
         return "GET" if self.asked is None else "POST"
 
 
-def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+def document(endpoints: Sequence[Endpoint], settings: ServingSettings) -> dict[str, Any]:
     """Return the description of the endpoints, in JSON's types (OpenAPI 3.1)."""
     # A type that several endpoints share is described once, and referred to.
     types: list[type[Struct]] = [ErrorAnswer]
@@ -53,7 +90,7 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     for each in endpoints:
         answers = {"200": _answer(each, schema_of)}
         if each.asked:
-            for status, why in REFUSALS.items():
+            for status, why in _refusals(settings).items():
                 answers[status] = {"description": why, "content": refusal}
         operation: dict[str, Any] = {
             "operationId": each.path.strip("/"),
@@ -68,7 +105,9 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "rnnlm serve", "version": "1"},
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": SECURITY},
+        "security": [{"token": []}, {}],  # a server of one machine may need none
+        "x-limits": limits_in_words(settings),
     }
 
 

@@ -25,14 +25,24 @@ Told = Callable[[str], None]
 # ---- Who may ask.
 
 
-def token_from(file: str | None) -> str | None:
-    """Return the token that clients must have: what the file holds, or the environment."""
+def tokens_from(file: str | None) -> list[str]:
+    """Return the tokens, one of which clients must have: the lines of the file, or the environment.
+    Clients with tokens of their own have equal shares of the server."""
     if file is None:
-        where, token = f"${TOKEN_VARIABLE}", os.environ.get(TOKEN_VARIABLE)
-        if token is None:
-            return None
+        where = f"${TOKEN_VARIABLE}"
+        if TOKEN_VARIABLE not in os.environ:
+            return []
+        tokens = [os.environ[TOKEN_VARIABLE]]
     else:
-        where, token = file, _read_token(file).strip()
+        where = file
+        tokens = _read_token(file).split("\n")
+        tokens = [token.strip() for token in tokens if token.strip()] or [""]
+    for token in tokens:
+        _check_token(token, where)
+    return tokens
+
+
+def _check_token(token: str, where: str) -> None:
     if len(token) < FEWEST_CHARACTERS:
         why = f"it has {len(token)} characters; at least {FEWEST_CHARACTERS} are needed"
         raise UsageError(f"the token in {where} is too short", why, f"make one: {MAKE_TOKEN}")
@@ -43,24 +53,23 @@ def token_from(file: str | None) -> str | None:
             why,
             f"make one: {MAKE_TOKEN}",
         )
-    return token
 
 
 def _read_token(file: str) -> str:
     try:
         with open(file, "rb") as stream:
-            return stream.read(4096).decode("ascii", "replace")
+            return stream.read(1 << 16).decode("ascii", "replace")
     except OSError as error:
         raise UsageError(f"cannot read the token from {file}", error.strerror or "") from None
 
 
-def check_access(settings: ServingSettings, token: str | None) -> None:
+def check_access(settings: ServingSettings, tokens: Sequence[str] = ()) -> None:
     """Refuse to serve everyone unless explicitly told to."""
-    if token is not None and settings.no_auth:
+    if tokens and settings.no_auth:
         raise UsageError(
             "`no_auth=True` and a token cannot be combined", hint="leave out one of them"
         )
-    if token is None and not settings.no_auth and not settings.is_local:
+    if not tokens and not settings.no_auth and not settings.is_local:
         raise UsageError(
             f"{settings.host} is reachable from other machines, but no token is set",
             hint=f"set ${TOKEN_VARIABLE}, or `token_file=FILE`; `no_auth=True` lets everybody in",
@@ -78,29 +87,30 @@ def serve(
     names: Sequence[str],
     settings: ServingSettings,
     device: str = "auto",
-    token: str | None = None,
+    tokens: Sequence[str] = (),
     started: Told = lambda url: None,
 ) -> None:
     """Serve the models of these names until SIGTERM or SIGINT ends it.
 
-    token: what clients must have; None: nothing. started: called with the address once requests are
-    answered.
+    tokens: clients must have one of these; none: they need none. started: called with the address
+    once requests are answered.
     """
     import uvicorn
 
     from rnnlm.tools.serving.app import make_app
+    from rnnlm.tools.serving.connections import limited_protocol
     from rnnlm.tools.serving.guards import guarded
     from rnnlm.tools.serving.served import ServedModels
 
-    check_access(settings, token)
+    check_access(settings, tokens)
     with _bound(settings) as listener:
         models = ServedModels.load(names, device)
-        app = guarded(make_app(models, settings), settings, token)
+        app = guarded(make_app(models, settings), settings, tokens)
         _show_log()
         config = uvicorn.Config(
             app,
             loop="asyncio",
-            http="h11",
+            http=limited_protocol(settings),
             ws="none",
             log_config=None,
             access_log=False,

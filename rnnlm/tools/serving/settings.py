@@ -16,6 +16,8 @@ MAX_SAMPLES = 16  # generated texts of a request
 MAX_WORDS = 100  # likely words at a place
 MAX_REQUESTS = 256  # that are answered, or wait for it
 MAX_BODY = 1_000_000  # bytes
+MAX_REQUESTS_OF_CLIENT = 64  # of these
+MAX_CONNECTIONS_OF_ADDRESS = 128
 BODY_SECONDS = 10.0  # within which a body must have arrived
 
 
@@ -38,6 +40,10 @@ class ServingSettings(ValidatedSettings):
         tuple[str, ...],
         Meta(description="origin whose web pages may use the server, such as https://example.org"),
     ] = ()
+    trusted_proxy: Annotated[
+        bool,
+        Meta(description="all clients come from a proxy's address: no limits for each address"),
+    ] = False
 
     # How much a request may ask for.
     max_sentences: Annotated[

@@ -175,6 +175,17 @@ def test_a_request_has_limits(small_client, path, allowed, refused, status):
     assert "limit" in answer.json()["error"]["why"]
 
 
+def test_the_description_says_who_may_ask_how_much(client, small_client):
+    for each, characters in ((client, 100_000), (small_client, 40)):
+        document = each.document
+        assert document["x-limits"]["characters"] == characters
+        assert document["x-limits"]["tokens"] == document["x-limits"]["numbers"] == 2 * characters
+        assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+        responses = document["paths"]["/score"]["post"]["responses"]
+        assert {"200", "400", "401", "404", "413", "422", "429", "503"} == responses.keys()
+        assert f"{characters:,} characters" in responses["413"]["description"]
+
+
 def test_answers_name_no_folder(models):
     with client_of(ServedModels.load([str(models.unigram)])) as client:
         [served] = client.get("/models")["models"]

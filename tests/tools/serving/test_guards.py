@@ -84,7 +84,7 @@ async def ask(app, method="POST", path="/score", body=(b"{}",), pause=0.0, clien
 
 def answer(settings=None, token=None, app=None, **asked):
     """Ask a guarded application once."""
-    app = guarded(app or Echo(), ServingSettings(**(settings or {})), token)
+    app = guarded(app or Echo(), ServingSettings(**(settings or {})), [token] if token else ())
     return asyncio.run(ask(app, **asked))
 
 
@@ -220,8 +220,8 @@ def test_an_answer_that_takes_long_is_given_up():
     assert (answered.status, answered.headers["retry-after"]) == (503, "1")
 
 
-async def _several(app, count):
-    asked = [ask(app) for _ in range(count)]
+async def _several(app, count, **own):
+    asked = [ask(app, **own) for _ in range(count)]
     return [each.status for each in await asyncio.gather(*asked)]
 
 
@@ -230,6 +230,32 @@ def test_requests_beyond_the_queue_are_put_off(lower):
     app = guarded(Echo(wait=0.05), ServingSettings())
     assert sorted(asyncio.run(_several(app, 5))) == [200, 200, 200, 503, 503]
     assert asyncio.run(_several(app, 3)) == [200, 200, 200]  # places are given back
+
+
+def test_a_client_has_a_share_of_the_queue(lower):
+    lower("MAX_REQUESTS_OF_CLIENT", 2)
+    settings = ServingSettings()
+
+    async def all_ask(app, greedy, other):
+        asking = asyncio.create_task(_several(app, 5, **greedy))
+        await asyncio.sleep(0.01)
+        answered = await ask(app, **other)
+        return sorted(await asking), answered.status
+
+    one, two = {"client": "1.1.1.1"}, {"client": "2.2.2.2"}
+    app = guarded(Echo(wait=0.05), settings)
+    assert asyncio.run(all_ask(app, one, two)) == ([200, 200, 429, 429, 429], 200)
+    refused = asyncio.run(all_ask(app, one, one))
+    assert refused == ([200, 200, 429, 429, 429], 429)
+
+    # Tokens of their own tell clients apart, whatever their address.
+    app = guarded(Echo(wait=0.05), settings, [TOKEN, "another" + TOKEN])
+    one, two = ({"authorization": f"Bearer {each}"} for each in (TOKEN, "another" + TOKEN))
+    assert asyncio.run(all_ask(app, one, two)) == ([200, 200, 429, 429, 429], 200)
+
+    # Behind a proxy, all have one address.
+    app = guarded(Echo(wait=0.05), ServingSettings(trusted_proxy=True))
+    assert asyncio.run(all_ask(app, {}, {})) == ([200] * 5, 200)
 
 
 def test_slow_bodies_take_no_place(lower):

@@ -1,9 +1,15 @@
-"""A server that has answered 100,000 requests holds the memory that it held after the first ones."""
+"""A server that has answered 100,000 requests holds the memory that it held after the first ones;
+work that nobody waits for ends; a greedy client does not starve others."""
 
 import http.client
 import json
 import random
+import socket
+import statistics
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -112,3 +118,130 @@ def test_memory_stays_over_many_requests(tmp_path):
             held.append(held_kilobytes(server))
             print(f"kilobytes: {before} after {WARM} requests, then {held}", flush=True)
         assert held[-1] < before * (1 + MOST_GROWTH), (before, held)
+
+
+# ---- Requests that nobody waits for, and greedy clients.
+
+PEAK_MEGABYTES = 700  # of a server of the shipped model, whatever it is asked for
+LINE = "the dog barked at the old man and "
+LARGE = {
+    "a long line": ("/score", {"sentences": [LINE * 1400]}),
+    "many lines": ("/score", {"sentences": [LINE * 10] * 256}),
+    "context": ("/score", {"sentences": ["dog"] * 256, "given": LINE * 11}),
+    "likely words": ("/score", {"sentences": [LINE * 200], "next_words": 100}),
+    "texts": ("/generate", {"num": 16, "max_tokens": 1000, "running": True, "stream": False}),
+    "a long prompt": ("/generate", {"prompt": LINE * 1400, "num": 16, "stream": False}),
+    "gates": ("/inspect", {"what": "gates", "text": LINE * 60}),
+}
+GREEDY = {**LARGE, "short scores": ("/score", {"sentences": [LINE] * 60})}
+TIMED_OUT = 200
+GREEDY_AT_ONCE = 16
+MOST_MEDIAN = 0.2  # seconds, of /next beside requests that have timed out
+MOST_TIMES = 3.0  # what a client waits beside a greedy one, and alone
+SLACK = 0.02  # seconds: another process has the processor
+
+
+def post(server, path, body, address="127.0.0.1", seconds=120):
+    """Ask from an address of this machine; return the status, and how long it took."""
+    connection = http.client.HTTPConnection(
+        server.host, server.port, timeout=seconds, source_address=(address, 0)
+    )
+    began = time.monotonic()
+    try:
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", path, json.dumps(body), headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, time.monotonic() - began
+    finally:
+        connection.close()
+
+
+def median_of(server, count, path, body, address):
+    """Return the median time of answers to the same request, one after the other."""
+    times = []
+    for _ in range(count):
+        status, seconds = post(server, path, body, address)
+        assert status == 200
+        times.append(seconds)
+    return statistics.median(times)
+
+
+def peak_megabytes(server):
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) // 1024
+
+
+@pytest.mark.soak
+def test_requests_that_timed_out_leave_the_server_free():
+    with serving("-m", "demo", "--answer-seconds", 1, OMP_NUM_THREADS="1") as server:
+        median_of(server, 5, "/next", {"text": "the ", "n": 3}, "127.0.0.1")
+        with ThreadPoolExecutor(GREEDY_AT_ONCE) as pool:
+            bodies = list(LARGE.values()) * (TIMED_OUT // len(LARGE) + 1)
+            asked = [pool.submit(post, server, *body) for body in bodies[:TIMED_OUT]]
+            times = []
+            while not all(each.done() for each in asked):
+                status, seconds = post(server, "/next", {"text": "the ", "n": 3})
+                assert status == 200
+                times.append(seconds)
+            statuses = [each.result()[0] for each in asked]
+        assert set(statuses) <= {200, 429, 503} and statuses.count(503) > TIMED_OUT / 4
+        median = statistics.median(times)
+        print(f"/next: {len(times)}, median {median:.3f} s; {peak_megabytes(server)} MB")
+        assert median < MOST_MEDIAN
+        assert peak_megabytes(server) < PEAK_MEGABYTES
+
+
+@contextmanager
+def greedy_client(server, path, body):
+    """Ask for as much as possible from an address of its own."""
+    is_over = threading.Event()
+
+    def ask():
+        while not is_over.is_set():
+            try:
+                post(server, path, body, "127.0.0.2")
+            except OSError:
+                time.sleep(0.01)
+
+    with ThreadPoolExecutor(GREEDY_AT_ONCE) as pool:
+        for _ in range(GREEDY_AT_ONCE):
+            pool.submit(ask)
+        time.sleep(2)
+        try:
+            yield
+        finally:
+            is_over.set()
+
+
+@pytest.mark.soak
+def test_a_greedy_client_starves_no_other():
+    # What others ask for takes some time alone, so that a busy processor is no excuse.
+    own = {
+        "/score": {"sentences": [LINE * 30] * 8},
+        "/generate": {"max_tokens": 60, "running": True, "stream": False},
+    }
+    with serving("-m", "demo", "--answer-seconds", 5, OMP_NUM_THREADS="1") as server:
+        alone = {path: median_of(server, 9, path, own[path], "127.0.0.3") for path in own}
+        slow = {}
+        for name, (path, body) in GREEDY.items():
+            with greedy_client(server, path, body):
+                for mine, asked in own.items():
+                    beside = median_of(server, 9, mine, asked, "127.0.0.3")
+                    print(f"{mine} beside {name}: {beside:.3f} s, alone {alone[mine]:.3f} s")
+                    if beside > MOST_TIMES * alone[mine] + SLACK:
+                        slow[mine, name] = beside / alone[mine]
+        assert slow == {}
+
+
+@pytest.mark.soak
+def test_idle_connections_keep_out_nobody():
+    with serving("-m", "demo") as server, ExitStack() as stack:
+        for _ in range(600):
+            client = socket.create_connection(
+                (server.host, server.port), source_address=("127.0.0.2", 0)
+            )
+            stack.enter_context(client)
+        for _ in range(20):
+            assert post(server, "/next", {"text": "the "}, "127.0.0.3")[0] == 200
