@@ -239,6 +239,7 @@ class SpelledWords(nn.Module):
         # from numpy: a real array even where modules are made on the meta device
         nothing = np.zeros((0, 1), dtype=np.int32)
         self.register_buffer("characters_WL", torch.from_numpy(nothing), persistent=False)
+        self.times_forgotten = 0
 
     def forward(self, ids_N: Tensor) -> Tensor:
         """Return the characters (N, L) int32 of the words, -1 after their ends."""
@@ -246,6 +247,12 @@ class SpelledWords(nn.Module):
 
     def _grow_table(self) -> Tensor:
         """Return the table with rows for all words that have an id now."""
+        # Once the tokenizer has forgotten its unseen words, their ids belong to others.
+        times_forgotten = getattr(self.tokenizer, "times_forgotten", 0)
+        if self.times_forgotten != times_forgotten:
+            self.characters_WL = self.characters_WL[: self.tokenizer.size].clone()
+            self.times_forgotten = times_forgotten
+
         characters_WL = self.characters_WL
         known, longest = characters_WL.shape
         if known >= self.tokenizer.input_size:

@@ -48,6 +48,7 @@ class UnseenWords:
 
     def __init__(self) -> None:
         self.words: list[str] = []
+        self.times_forgotten = 0
         self._numbers: dict[bytes, int] = {}
         self._lock = threading.Lock()
 
@@ -60,6 +61,14 @@ class UnseenWords:
                     self.words.append(word.decode("utf-8"))
             numbers = map(self._numbers.__getitem__, words)
             return np.fromiter(numbers, dtype=np.int32, count=len(words))
+
+    def forget(self) -> None:
+        """Forget all words. Whoever calls this makes sure that no text is computed from their
+        ids."""
+        with self._lock:
+            self.words.clear()
+            self._numbers.clear()
+            self.times_forgotten += 1
 
     def __deepcopy__(self, memo: object) -> "UnseenWords":
         """Return itself: a copied network reads the same ids."""
@@ -75,6 +84,19 @@ def unseen_words(fingerprint: str) -> UnseenWords:
     them."""
     with _lock:
         return _by_vocabulary.setdefault(fingerprint, UnseenWords())
+
+
+def count_unseen_words() -> int:
+    """Return how many unseen words this process keeps."""
+    with _lock:
+        return sum(len(unseen.words) for unseen in _by_vocabulary.values())
+
+
+def forget_unseen_words() -> None:
+    """Forget all unseen words of this process, as :meth:`UnseenWords.forget` does."""
+    with _lock:
+        for unseen in _by_vocabulary.values():
+            unseen.forget()
 
 
 LEAST_FOR_ARROW = 1 << 16  # bytes
@@ -334,6 +356,11 @@ class SpellingWordTokenizer(WordTokenizer):
     @property
     def input_size(self) -> int:
         return self.size + len(self._unseen.words)
+
+    @property
+    def times_forgotten(self) -> int:
+        """How often the unseen words were forgotten: tables of them are then made again."""
+        return self._unseen.times_forgotten
 
     def spellings(self, start: int = 0) -> list[str]:
         seen = self.vocabulary.symbols[start:]

@@ -183,11 +183,12 @@ class ServedModel:
     async def steps(self, steps: Iterator[Result]) -> AsyncIterator[Result]:
         """Yield what `steps` yields, where each step is short and they may be many. Once no client
         waits for the next one, none is taken."""
-        while True:
-            taken = await self._threads.long.call(lambda: list(itertools.islice(steps, 1)))
-            if not taken:
-                return
-            yield taken[0]
+        with work.computing:
+            while True:
+                taken = await self._threads.long.call(lambda: list(itertools.islice(steps, 1)))
+                if not taken:
+                    return
+                yield taken[0]
 
     # ---- What is done in other threads, and of quick models in that of the event loop.
 
@@ -213,8 +214,9 @@ class ServedModel:
         if not batch:
             return []
         try:
-            scorer = self._scorer(batch[0].settings)
-            chunks = scorer.side_by_side([each.sentences for each in batch])
+            with work.computing:
+                scorer = self._scorer(batch[0].settings)
+                chunks = scorer.side_by_side([each.sentences for each in batch])
         except Exception as error:
             if len(batch) == 1:
                 return [(batch[0].done, error)]

@@ -17,6 +17,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from rnnlm.events import interruptible
+from rnnlm.text.tokenizers.word import count_unseen_words, forget_unseen_words
+from rnnlm.tools.serving.refusals import Refusal
 
 Result = TypeVar("Result")
 Outcome = tuple["asyncio.Future[Result]", Result | Exception]  # who waits, and for what
@@ -129,7 +131,8 @@ class FairWork:
             try:
                 with interruptible(partial(self._interrupt, work)):
                     self._check_wanted(work)
-                    result = work.call()
+                    with computing:
+                        result = work.call()
             except Abandoned:
                 pass
             except Exception as error:
@@ -168,6 +171,38 @@ class FairWork:
     def _check_wanted(self, work: _Work) -> None:
         if work.done.cancelled():
             raise Abandoned
+
+
+# ---- Unseen words, which models that read characters keep.
+
+MOST_UNSEEN = 100_000  # words kept while nothing is computed
+MOST_UNSEEN_EVER = 1_000_000
+
+
+class Computing:
+    """What is being computed. While nothing is, words that no vocabulary has are forgotten: their
+    ids are in use only in what is computed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            unseen = count_unseen_words()
+            if unseen > MOST_UNSEEN and not self._count:
+                forget_unseen_words()
+            elif unseen > MOST_UNSEEN_EVER:
+                why = "too many words that the models have never seen"
+                raise Refusal(503, "the server is overloaded", why, retry_after=1)
+            self._count += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._count -= 1
+
+
+computing = Computing()
 
 
 def finish(outcomes: Sequence[Outcome[Any]]) -> None:

@@ -11,12 +11,13 @@ from rnnlm.lm.base.loading import load
 from rnnlm.scoring.scorer import SentenceScorer
 from rnnlm.scoring.sentences import of_texts
 from rnnlm.scoring.settings import ScoringSettings
-from rnnlm.tools.serving import served
+from rnnlm.tools.serving import served, work
 from rnnlm.tools.serving.handlers import Handlers
+from rnnlm.tools.serving.refusals import Refusal
 from rnnlm.tools.serving.schemas import ScoreRequest
 from rnnlm.tools.serving.served import LONG_WORK_AT_ONCE, SENTENCES_AT_ONCE, ServedModel
 from rnnlm.tools.serving.settings import ServingSettings
-from support.tiny_models import LINES, fit
+from support.tiny_models import LINES, fit, save
 
 PLAIN, WORDS = ScoringSettings(), ScoringSettings(words=True)
 
@@ -188,3 +189,33 @@ def test_models_are_called_by_their_folders(models):
     loaded = served.ServedModels.load([str(models.unigram), str(models.lstm)])
     assert list(loaded.by_name) == [models.unigram.name, models.lstm.name]
     assert loaded.named(None).name == models.unigram.name
+
+
+def test_unseen_words_of_models_of_characters_are_forgotten(monkeypatch, tmp_path):
+    monkeypatch.setattr(work, "MOST_UNSEEN", 50)
+    monkeypatch.setattr(work, "MOST_UNSEEN_EVER", 90)
+    save(tmp_path / "cnn", fit("lstm", characters="cnn"), "lstm", characters="cnn")
+    core = load(str(tmp_path / "cnn"))
+    assert core.tokenizer.spells
+    model, alone = ServedModel("cnn", core), rnnlm.Model(core)
+    parts = []
+    for part in range(10):
+        parts.append(" ".join(f"zebra{part}x{number}" for number in range(30)))
+    expected = [alone.score_sentences([words])[0].logprob_nats for words in parts]
+    work.forget_unseen_words()
+
+    async def score(text):
+        return (await model.score(list(of_texts([text])), PLAIN)).scores[0].logprob_nats
+
+    async def all_ask():
+        for words, logprob_nats in zip(parts, expected, strict=True):
+            assert await score(words) == logprob_nats
+            assert core.tokenizer.input_size - core.tokenizer.size <= 80
+
+        # Words whose ids are in use stay; more of them are refused.
+        with work.computing, pytest.raises(Refusal, match="overloaded"):
+            for part in range(9):
+                await score(" ".join(f"yak{part}x{number}" for number in range(30)))
+        return await score("the yak")
+
+    assert asyncio.run(all_ask()) == alone.score_sentences(["the yak"])[0].logprob_nats

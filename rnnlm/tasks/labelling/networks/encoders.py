@@ -182,6 +182,7 @@ class LowerCasedForms(nn.Module):
                 self.form_of.setdefault(word.lower(), id)
         form_V = torch.from_numpy(np.zeros(0, dtype=np.int64))
         self.register_buffer("form_V", form_V, persistent=False)
+        self.times_forgotten = 0
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the ids of the forms, all below V; `<unk>` where no word of the vocabulary is the
@@ -190,6 +191,12 @@ class LowerCasedForms(nn.Module):
 
     def _grown(self) -> Tensor:
         """Return the table with a place for each word that has an id now."""
+        # Once the tokenizer has forgotten its unseen words, their ids belong to others.
+        times_forgotten = getattr(self.tokenizer, "times_forgotten", 0)
+        if self.times_forgotten != times_forgotten:
+            self.form_V = self.form_V[: self.tokenizer.size].clone()
+            self.times_forgotten = times_forgotten
+
         known = len(self.form_V)
         if known >= self.tokenizer.input_size:
             return self.form_V
