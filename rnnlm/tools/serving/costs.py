@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rnnlm.interface import Tokenizer
 from rnnlm.tools.serving.refusals import Refusal
-from rnnlm.tools.serving.settings import ServingSettings
+from rnnlm.tools.serving.settings import MAX_SAMPLES, ServingSettings
 
 BYTES_OF_A_NUMBER = 64  # of an answer in JSON: with its name and its share of a record
 BYTES_OF_A_CHARACTER = 8  # a text comes again as words and as tokens, and may be escaped
@@ -68,15 +68,16 @@ class Cost:
 
 
 def limits_of(settings: ServingSettings) -> Cost:
-    """Return the most that a request may take. All but the number of texts grows with
-    `max_characters`."""
+    """Return the most that a request may take: it follows from `max_characters`, and from
+    `max_tokens` where texts are written."""
     characters = settings.max_characters
+    written = MAX_SAMPLES * settings.max_tokens
     return Cost(
         texts=settings.max_sentences,
         characters=characters,
-        tokens=2 * characters,
+        tokens=2 * characters + written,
         numbers=2 * characters,
-        answer_bytes=160 * characters,
+        answer_bytes=160 * characters + BYTES_OF_A_NUMBER * written,
     )
 
 
