@@ -142,7 +142,7 @@ def test_a_sample_of_all_gives_every_word(tmp_path, text, prepared, stdin):
 def test_counting_ends_when_nobody_waits(tmp_path, text, small_shards, monkeypatch):
     monkeypatch.setattr(preparation, "TICK_SECONDS", SOON)
     monkeypatch.setattr(preparation, "pieces", lambda *given: iter(lambda: endless, None))
-    endless = preparation.Piece("text", 1, True, b"the same\n")
+    endless = preparation.RawPiece("text", 1, True, b"the same\n")
     events = rnnlm.prepare(text, tmp_path / "prepared", sample="all")
     assert isinstance(next(events), Sampling) and isinstance(next(events), CountingWords)
     events.close()
