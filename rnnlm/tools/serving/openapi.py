@@ -14,6 +14,7 @@ from rnnlm.tools.serving.schemas import ErrorAnswer, Reply
 from rnnlm.tools.serving.settings import ServingSettings
 
 REFERENCES = "#/components/schemas/{name}"
+OF_EVERY_REQUEST = ("401", "429", "503")
 SECURITY = {"token": {"type": "http", "scheme": "bearer"}}
 
 
@@ -89,8 +90,8 @@ def document(endpoints: Sequence[Endpoint], settings: ServingSettings) -> dict[s
     refusal = {"application/json": {"schema": schema_of[ErrorAnswer]}}
     for each in endpoints:
         answers = {"200": _answer(each, schema_of)}
-        if each.asked:
-            for status, why in _refusals(settings).items():
+        for status, why in _refusals(settings).items():
+            if each.asked or status in OF_EVERY_REQUEST:
                 answers[status] = {"description": why, "content": refusal}
         operation: dict[str, Any] = {
             "operationId": each.path.strip("/"),

@@ -25,7 +25,7 @@ Outcome = tuple["asyncio.Future[Result]", Result | Exception]  # who waits, and 
 
 client: ContextVar[str] = ContextVar("client", default="")  # whose request is being answered
 
-MOST_BEGUN = 16  # works begun and not finished: each holds memory
+MOST_BEGUN = 8  # works begun and not finished: each may hold 200 MB
 TURN_SECONDS = 0.05  # a work keeps its turn for so long, even if others wait
 ALONE_SECONDS = 2.0  # a client counts as present for so long after its last work
 
