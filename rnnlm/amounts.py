@@ -80,7 +80,7 @@ def ago(seconds: float) -> str:
     return f"{plural(passed, 'second')} ago"
 
 
-def plural(count: int, one: str, several: str = "") -> str:
-    """Return a count with its noun: 1 line, 1,000 lines. several: where that is not one with an
+def plural(count: int, singular: str, plural_form: str = "") -> str:
+    """Return a count with its noun: 1 line, 1,000 lines. plural_form: where that is not one with an
     s."""
-    return f"{count:,} {one if count == 1 else several or one + 's'}"
+    return f"{count:,} {singular if count == 1 else plural_form or singular + 's'}"

@@ -67,27 +67,27 @@ def with_prefix(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 def strip_prefix(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """Return the arrays whose names begin with `prefix`, without it: undo :func:`with_prefix`."""
-    found = {}
+    stripped = {}
     for name, array in arrays.items():
         if name.startswith(prefix):
-            found[name.removeprefix(prefix)] = array
-    return found
+            stripped[name.removeprefix(prefix)] = array
+    return stripped
 
 
 def same_dtype(values: Sequence[Array]) -> list[Array]:
     """Return `values` as arrays of one type: that of the first tensor, on its device, or float64
     where all are numpy arrays."""
-    reference = next((each for each in values if not isinstance(each, np.ndarray)), None)
+    reference = next((value for value in values if not isinstance(value, np.ndarray)), None)
     if reference is None:
-        return [each.astype(np.float64, copy=False) for each in values]
+        return [value.astype(np.float64, copy=False) for value in values]
     import torch
 
     tensors = []
-    for each in values:
+    for value in values:
         # torch warns of arrays that it could not write to
-        if isinstance(each, np.ndarray):
-            each = np.require(each, requirements="W")
-        tensor = torch.as_tensor(each, dtype=reference.dtype, device=reference.device)
+        if isinstance(value, np.ndarray):
+            value = np.require(value, requirements="W")
+        tensor = torch.as_tensor(value, dtype=reference.dtype, device=reference.device)
         tensors.append(tensor)
     return tensors
 

@@ -60,7 +60,7 @@ def _checked_items(values: Iterable[T], kind: type[T] | tuple[type, ...], what: 
         if not isinstance(value, kinds):
             value = plain(value)
         if not isinstance(value, kinds):
-            wanted = " or ".join(with_article(each.__name__) for each in kinds)
+            wanted = " or ".join(with_article(kind.__name__) for kind in kinds)
             is_bytes = isinstance(value, bytes) and str in kinds
             raise ArgumentTypeError(
                 f"{what}[{index}] must be {wanted}, not {given(value)}",
@@ -115,11 +115,11 @@ def token_ids(ids_BT: Array) -> Array:
     if is_whole and ids_BT.ndim == 2:
         return ids_BT
 
-    found = given(ids_BT)
+    description = given(ids_BT)
     if dtype is not None:
-        found = f"a {ids_BT.ndim}-dimensional array of {dtype}"
+        description = f"a {ids_BT.ndim}-dimensional array of {dtype}"
     raise ArgumentTypeError(
-        f"token ids must be a numpy or torch array of integers with shape (B, T), not {found}"
+        f"token ids must be a numpy or torch array of integers with shape (B, T), not {description}"
     )
 
 

@@ -86,15 +86,15 @@ class ValidatedSettings:
 
     def __post_init__(self) -> None:
         # Whatever type of number is given becomes Python's own, and ranges and choices hold for it.
-        own: Any = type(self)
+        settings_class: Any = type(self)
         for name, value in list(vars(self).items()):
             made = plain(value)
             if made is not value:
                 object.__setattr__(self, name, made)
-        for name, kind in _bounded_fields(own).items():
+        for name, kind in _bounded_fields(settings_class).items():
             _converted(name, getattr(self, name), kind, is_text=False)
         # A text would pass for true, or for the list of its letters.
-        for name, needed in _fields_without_text(own).items():
+        for name, needed in _fields_without_text(settings_class).items():
             value = getattr(self, name)
             if isinstance(value, str):
                 raise SettingsError(
@@ -123,18 +123,24 @@ def takes_fields(settings: Callable[Fields, Settings]) -> _TakesFields[Fields, S
 
         @functools.wraps(method)
         def taking(*places: Any, **keywords: Any) -> Any:
-            own = {each.name: keywords.pop(each.name) for each in before if each.name in keywords}
-            count = len(before) - len(own)
-            return method(*places[:count], settings=cls(*places[count:], **keywords), **own)
+            keyword_arguments = {
+                parameter.name: keywords.pop(parameter.name)
+                for parameter in before
+                if parameter.name in keywords
+            }
+            count = len(before) - len(keyword_arguments)
+            return method(
+                *places[:count], settings=cls(*places[count:], **keywords), **keyword_arguments
+            )
 
         # What `help` shows: the fields, and what they say about themselves.
         cls = cast(type, settings)
         kinds, descriptions = typing.get_type_hints(cls), describe(cls)
         shown = [*before]
         about = []
-        for each in inspect.signature(cls).parameters.values():
-            shown.append(each.replace(annotation=kinds[each.name]))
-            about.append(f"    {each.name}: {descriptions[each.name]}")
+        for parameter in inspect.signature(cls).parameters.values():
+            shown.append(parameter.replace(annotation=kinds[parameter.name]))
+            about.append(f"    {parameter.name}: {descriptions[parameter.name]}")
         vars(taking).update(settings=cls, __signature__=inspect.Signature(shown))
         opening, raises, errors = (inspect.getdoc(method) or "").partition("Raises:")
         taking.__doc__ = "\n".join([f"{opening}Args:", *about, "", raises + errors])
@@ -254,19 +260,19 @@ def part(base: type[Settings]) -> Settings | None:
 
     In files and for `--set` these are listed beside the others, under their own names.
     """
-    found: Settings | None = dataclasses.field(default=None, metadata={_PART: base})
-    return found
+    default: Settings | None = dataclasses.field(default=None, metadata={_PART: base})
+    return default
 
 
 def _made(cls: type[Settings], values: Mapping[str, Any], classes: Iterable[type]) -> Settings:
     """Make an instance of `cls` from the `values` of all `classes`, and its parts from those that a
     field of it may hold."""
-    own = {field.name: values[field.name] for field in _fields(cls)}  # type: ignore[arg-type]
+    arguments = {field.name: values[field.name] for field in _fields(cls)}  # type: ignore[arg-type]
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         for other in classes:
             if _PART in field.metadata and issubclass(other, field.metadata[_PART]):
-                own[field.name] = _made(other, values, classes)
-    return cls(**own)
+                arguments[field.name] = _made(other, values, classes)
+    return cls(**arguments)
 
 
 def as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -390,7 +396,7 @@ def setting(cls: type, name: str) -> Setting:
 def _choices(kind: Any) -> Iterator[str]:
     """Yield the texts of a type that is a list of texts, in the order in which it names them."""
     if typing.get_origin(kind) is Literal:
-        yield from (each for each in typing.get_args(kind) if isinstance(each, str))
+        yield from (choice for choice in typing.get_args(kind) if isinstance(choice, str))
     elif typing.get_origin(kind) in (Annotated, typing.Union, types.UnionType):
         for part in typing.get_args(kind):
             yield from _choices(part)
@@ -438,13 +444,13 @@ _NEEDS, _OWNER = "needs", "owner"  # in the `extra` of a Meta
 def _extras(cls: type) -> dict[str, dict[str, Any]]:
     """Return the `extra` of each setting of a class. A field redeclared without one keeps that of
     its base class."""
-    found: dict[str, dict[str, Any]] = {}
+    extras: dict[str, dict[str, Any]] = {}
     for base in reversed(cls.__mro__):
         for name, kind in inspect.get_annotations(base).items():
             for meta in getattr(kind, "__metadata__", ()):
                 if isinstance(meta, Meta) and meta.extra:
-                    found[name] = {**found.get(name, {}), **meta.extra}
-    return found
+                    extras[name] = {**extras.get(name, {}), **meta.extra}
+    return extras
 
 
 def warn_of_idle(resolved: ResolvedSettings, config: str = "", **beside: Any) -> None:
@@ -466,10 +472,12 @@ def warn_of_idle(resolved: ResolvedSettings, config: str = "", **beside: Any) ->
             continue
 
         # Say what is needed, and what this model has instead.
-        there = {other: wanted for other, wanted in needed.items() if other in values}
-        wanted = " or ".join(_requirement(other, its) for other, its in there.items())
-        have = ", ".join(as_text(values[other]) for other in there)
-        verb = "it is" if len(there) == 1 else "they are"
+        relevant = {other: wanted for other, wanted in needed.items() if other in values}
+        wanted = " or ".join(
+            _requirement(other, needed_value) for other, needed_value in relevant.items()
+        )
+        have = ", ".join(as_text(values[other]) for other in relevant)
+        verb = "it is" if len(relevant) == 1 else "they are"
         idle.append(f"{name} = {as_text(value)} needs {wanted} ({verb} {have})")
     if idle:
         notice(f"without effect: {'; '.join(idle)}")
@@ -557,15 +565,15 @@ def _bounded_fields(cls: Any) -> dict[str, Any]:
 def _fields_without_text(cls: Any) -> dict[str, str]:
     """Return what is needed, by name, in the fields that hold no text but would misread one: for
     true, or for a list of its letters."""
-    found = {}
+    forms = {}
     for name, kind in typing.get_type_hints(cls).items():
         is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
         kinds = typing.get_args(kind) if is_union else (kind,)
         if bool in kinds:
-            found[name] = "true or false"
-        if any(typing.get_origin(each) is tuple for each in kinds):
-            found[name] = "a list"
-    return found
+            forms[name] = "true or false"
+        if any(typing.get_origin(origin_kind) is tuple for origin_kind in kinds):
+            forms[name] = "a list"
+    return forms
 
 
 def _is_bounded(kind: Any) -> bool:
@@ -606,7 +614,7 @@ def plain(value: Any) -> Any:
 
 
 def _is_flat_list(value: Any) -> bool:
-    return isinstance(value, list) and not any(isinstance(each, (list, dict)) for each in value)
+    return isinstance(value, list) and not any(isinstance(item, (list, dict)) for item in value)
 
 
 def _schemas(kind: Any) -> list[dict[str, Any]]:
@@ -653,7 +661,7 @@ def _hint(value: Any, schemas: list[dict[str, Any]]) -> str:
     for schema in schemas:
         choices = schema.get("items", {}).get("enum")
         if choices and isinstance(value, (list, tuple)):
-            return nearest(next((each for each in value if each not in choices), ""), choices)
+            return nearest(next((item for item in value if item not in choices), ""), choices)
         if len(schema.get("enum", ())) > 1:
             return nearest(value if isinstance(value, str) else "", schema["enum"])
         if "examples" in schema:
@@ -682,7 +690,7 @@ def _description(kind: Any) -> str:
 def _said(kind: Any, what: str) -> str:
     """Return what a type's Meta says: "description", or "title"."""
     for extra in getattr(kind, "__metadata__", ()):
-        said = getattr(extra, what, None)
-        if said:
-            return str(said)
+        value = getattr(extra, what, None)
+        if value:
+            return str(value)
     return ""

@@ -174,7 +174,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     is near."""
     # The same hint whatever order they come in.
     known = sorted(known)
-    same = [each for each in known if each.lower() == name.lower()]
+    same = [candidate for candidate in known if candidate.lower() == name.lower()]
     close = same or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"

@@ -194,7 +194,9 @@ class Model(ModelHandle):
             return "model.evaluate(text).ppl_token is its perplexity"
         if name.islower() and name in dir(rnnlm):
             return f"rnnlm.{name} is a function"
-        return nearest(name, [each for each in dir(self) if not each.startswith("_")])
+        return nearest(
+            name, [attribute for attribute in dir(self) if not attribute.startswith("_")]
+        )
 
     # ---- What models of every task do.
 
@@ -475,10 +477,10 @@ class Model(ModelHandle):
 
         self._check("tune")
         folder = self._stored("has no folder to keep settings in")
-        *_, found = tune(
+        *_, tuned = tune(
             folder, kind, on, given=given, statistics=statistics, tokens=tokens, overwrite=overwrite
         )
-        return cast("TunedSettings", found)
+        return cast("TunedSettings", tuned)
 
     def export_arpa(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write an n-gram model to an ARPA file, compressed if the suffix is .gz, .xz, .bz2 or

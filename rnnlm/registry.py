@@ -67,10 +67,10 @@ class Kind:
 
     def model_settings(self) -> tuple[type, ...]:
         """Return the classes of the settings of the model itself."""
-        own = [self.settings[0]]
+        names = [self.settings[0]]
         if self.cell:
-            own.append(self.cell)
-        return tuple(map(resolve_name, own))
+            names.append(self.cell)
+        return tuple(map(resolve_name, names))
 
     def check(self, resolved: Any, has_valid: bool) -> None:
         """Check that these settings can be trained here: the device, the precision, validation text
@@ -118,8 +118,8 @@ class Kind:
         """Return the sizes of the work that are known in advance, by name."""
         if self.foresight is None:
             return {}
-        found: dict[str, int] = resolve_name(self.foresight)(resolved, data)
-        return found
+        estimates: dict[str, int] = resolve_name(self.foresight)(resolved, data)
+        return estimates
 
     @property
     def all_settings(self) -> tuple[type, ...]:
@@ -170,8 +170,8 @@ def task(name: str) -> "AnyTask":
     """Return the task of that name."""
     if not is_task(name):
         raise SettingsError(f"unknown task {name!r}", hint=nearest(str(name), TASKS))
-    found: AnyTask = resolve_name(TASKS[name])
-    return found
+    loaded_task: AnyTask = resolve_name(TASKS[name])
+    return loaded_task
 
 
 def all_tasks() -> "list[AnyTask]":
@@ -252,7 +252,9 @@ def check_use(command: str, of_task: str, name: str | None) -> None:
     learned = task(of_task)
     if command in learned.commands:
         return
-    takers = [each.singular for each in all_tasks() if command in each.commands]
+    takers = [
+        learned_task.singular for learned_task in all_tasks() if command in learned_task.commands
+    ]
     if takers:
         raise UsageError(
             f"{name or 'this model'} is {learned.singular}",
@@ -267,7 +269,9 @@ def can_use(command: str, of_task: str, kind: str, need: str = "") -> bool:
     learned = task(of_task)
     if need and kind not in kinds_with(need, of_task):
         return False
-    return command in learned.commands or not any(command in each.commands for each in all_tasks())
+    return command in learned.commands or not any(
+        command in learned_task.commands for learned_task in all_tasks()
+    )
 
 
 def check_is_language_model(of_task: str, name: str | None) -> None:
@@ -284,7 +288,9 @@ def check_is_language_model(of_task: str, name: str | None) -> None:
 def check_same_task(tasks: Mapping[str, str]) -> None:
     """Refuse models of several tasks. tasks: of each model, by its name."""
     if len(set(tasks.values())) > 1:
-        why = ", ".join(f"{name} is {task(its).singular}" for name, its in tasks.items())
+        why = ", ".join(
+            f"{name} is {task(task_name).singular}" for name, task_name in tasks.items()
+        )
         raise ComparisonError(
             "models of different tasks cannot be compared", why, "name models of one task"
         )

@@ -114,14 +114,14 @@ def train(
 def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keywords that ask the run for something: the others are left at their usual
     values."""
-    asked = {}
+    keywords = {}
     for name, value in given.items():
         if name in _OF_THE_CALL:
             continue
         is_empty = isinstance(value, tuple) and not value
         if value is not None and value is not False and not is_empty:
-            asked[name] = value
-    return asked
+            keywords[name] = value
+    return keywords
 
 
 class TrainingRun(Iterator[Event]):
@@ -281,8 +281,8 @@ class FinishedRun:
     @property
     def evaluation(self) -> "Evaluation | None":
         """The evaluation on the test text, or on the validation text if there is no test text."""
-        found = self.evaluations
-        return found.get("test") or found.get("valid")
+        evaluations = self.evaluations
+        return evaluations.get("test") or evaluations.get("valid")
 
     @property
     def history(self) -> "LearningCurve":

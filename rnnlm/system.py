@@ -71,10 +71,10 @@ def import_path() -> list[str]:
     there.
     """
     here = os.path.realpath(os.curdir)
-    own = os.path.realpath(Path(__file__).parents[1])
+    package_parent = os.path.realpath(Path(__file__).parents[1])
     # "" is the current folder, too.
     folders = [folder for folder in sys.path if folder]
-    if here == own:
+    if here == package_parent:
         return folders
     return [folder for folder in folders if os.path.realpath(folder) != here]
 
@@ -340,8 +340,8 @@ def store() -> "Store":
     torchrun, or rank 0."""
     from torch.distributed import rendezvous
 
-    found: Store = next(rendezvous("env://", timeout=timedelta(seconds=START_SECONDS)))[0]
-    return found
+    shared: Store = next(rendezvous("env://", timeout=timedelta(seconds=START_SECONDS)))[0]
+    return shared
 
 
 def farewell(name: str, here: Rank) -> None:

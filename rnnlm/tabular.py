@@ -64,10 +64,10 @@ def _in_json(value: Any) -> Any:
     """Replace tuples and numbers that are not finite, which msgspec leaves as they are."""
     if isinstance(value, dict):
         return {
-            name: each if type(each) in _LEAVES else _in_json(each) for name, each in value.items()
+            name: item if type(item) in _LEAVES else _in_json(item) for name, item in value.items()
         }
     if isinstance(value, list | tuple):
-        return [each if type(each) in _LEAVES else _in_json(each) for each in value]
+        return [item if type(item) in _LEAVES else _in_json(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
@@ -138,10 +138,10 @@ class RecordList(list[T], Records):
 def _single_values(item: object) -> Row:
     """Return the fields of a dataclass that hold a number, a text or a truth value."""
     values: Row = {}
-    for each in fields(cast(Any, item)):
-        value = getattr(item, each.name)
+    for field in fields(cast(Any, item)):
+        value = getattr(item, field.name)
         if value is None or isinstance(value, (str, int, float, bool)):
-            values[each.name] = value
+            values[field.name] = value
     return values
 
 
@@ -220,12 +220,12 @@ class Table(Records):
         """The columns that are aligned to the right."""
         if self.right is not None:
             return list(self.right)
-        found = []
+        numeric = []
         for place, name in enumerate(self.columns):
             values = [row[place] for row in self.rows if row[place] is not None]
             if values and all(isinstance(value, int | float) for value in values):
-                found.append(name)
-        return found
+                numeric.append(name)
+        return numeric
 
     def cells(self) -> list[list[str]]:
         """Return the cells as people read them."""
@@ -239,8 +239,8 @@ class Table(Records):
         written_lines = []
         for line in lines:
             cells = []
-            for name, its, width in zip(self.columns, line, widths, strict=True):
-                cells.append(its.rjust(width) if name in self.numbers else its.ljust(width))
+            for name, cell, width in zip(self.columns, line, widths, strict=True):
+                cells.append(cell.rjust(width) if name in self.numbers else cell.ljust(width))
             written_lines.append("   ".join(cells).rstrip())
         rule = "   ".join("-" * width for width in widths)
         titled = [self.title] if self.title else []

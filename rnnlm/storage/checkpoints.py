@@ -73,7 +73,9 @@ def save(folder: Path, checkpoint: LoadedCheckpoint, keep: int = 1) -> None:
         _remove(place, but=_checkpoints(folder))
         replace_file(path.with_suffix(".safetensors"), pieces)
         replace_file(path, data)
-        earlier = [each for each in _checkpoints(folder) if each.name < step]
+        earlier = [
+            earlier_path for earlier_path in _checkpoints(folder) if earlier_path.name < step
+        ]
         _remove(place, but=[path, *earlier[: keep - 1]])
 
 

@@ -141,7 +141,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not folder.is_dir():
         raise ModelError(f"no model at {folder}", "it is a file, not a model folder")
     if not path.is_file():
-        inner = sorted(str(each.parent) for each in folder.glob(f"*/{CONFIG}"))
+        inner = sorted(str(config_path.parent) for config_path in folder.glob(f"*/{CONFIG}"))
         hint = ""
         if inner:
             hint = f"name one of the models in it: {first_of(inner)}"
@@ -297,12 +297,12 @@ def check_number(what: str, parts: Sequence[Path]) -> None:
 
 def _parts_there(folder: Path, manifest: Manifest) -> list[Path]:
     """Return the folders of the parts that are as they were when they were put in."""
-    found = []
+    folders = []
     for part in manifest.parts:
         path = _place(folder, part)
         if is_model(path) and read_manifest(path).fingerprint == part.fingerprint:
-            found.append(path)
-    return found
+            folders.append(path)
+    return folders
 
 
 def _place(folder: Path, part: PartEntry) -> Path:
@@ -321,10 +321,10 @@ def _checked(folder: Path, number: int, part: PartEntry) -> Path:
             f"there is no model at {path}",
             hint,
         )
-    found = read_manifest(path).fingerprint
-    if found != part.fingerprint:
+    fingerprint = read_manifest(path).fingerprint
+    if fingerprint != part.fingerprint:
         why = (
-            f"the model at {path} is now {found}; it was {part.fingerprint} when the mixture "
+            f"the model at {path} is now {fingerprint}; it was {part.fingerprint} when the mixture "
             "was made"
         )
         raise ModelError(f"part {number} of the mixture at {folder} has changed", why, hint)
@@ -376,10 +376,10 @@ def _path_from(folder: Path, source: Path) -> str:
 
 def _all_folders(folder: Path) -> set[Path]:
     """Return `folder`, and those of all the models that it is made of."""
-    found = {folder.resolve()}
+    folders = {folder.resolve()}
     for part in part_folders(folder, read_manifest(folder)):
-        found |= _all_folders(part)
-    return found
+        folders |= _all_folders(part)
+    return folders
 
 
 def _is_copy(folder: Path, manifest: Manifest) -> bool:
@@ -387,10 +387,10 @@ def _is_copy(folder: Path, manifest: Manifest) -> bool:
     if folder.is_symlink():
         return False
     with contextlib.suppress(ModelError):
-        found = read_manifest(folder)
-        parts = part_folders(folder, found)
+        copied = read_manifest(folder)
+        parts = part_folders(folder, copied)
         is_inside = all(path.parent == folder.resolve() for path in parts)
-        is_whole = found.fingerprint == manifest.fingerprint and not file_faults(folder, found)
+        is_whole = copied.fingerprint == manifest.fingerprint and not file_faults(folder, copied)
         return is_inside and is_whole and all(_is_copy(path, read_manifest(path)) for path in parts)
     return False
 

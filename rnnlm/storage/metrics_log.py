@@ -157,11 +157,11 @@ def _plain(event: "Event") -> dict[str, Any]:
     from rnnlm.events import Validated
 
     if isinstance(event, Validated):
-        found = event.record()
+        record = event.record()
     else:
-        found = vars(event)
+        record = vars(event)
     fields = {}
-    for name, value in found.items():
+    for name, value in record.items():
         # An event of a network has a model in memory, others its kind.
         if name == "state" or (name == "model" and not isinstance(value, str)):
             continue

@@ -154,14 +154,14 @@ def _write(
     # replaced: take another name if the contents differ. A link is replaced: the file that it leads
     # to is not ours.
     digest = safe_files.digest(_dropping_pages(pieces))
-    found = None if path.is_symlink() else safe_files.sha256(path)
-    if found != digest and path.exists() and not path.is_symlink():
+    existing_digest = None if path.is_symlink() else safe_files.sha256(path)
+    if existing_digest != digest and path.exists() and not path.is_symlink():
         path = path.with_stem(f"{path.stem}-{digest[:8]}")
-        found = safe_files.sha256(path)
+        existing_digest = safe_files.sha256(path)
     files[path.name] = FileEntry(role, sum(map(len, pieces)), digest)
     if not is_model(path.parent):
         write_facts(path.parent / UNFINISHED_FILES, {"files": sorted({*files, *before})})
-    if found != digest:
+    if existing_digest != digest:
         replace_file(path, _dropping_pages(pieces))
 
 
@@ -311,14 +311,14 @@ def checked_files(folder: Path, manifest: Manifest, role: str) -> dict[Path, Fil
 
 def read_codec_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     """Read each file that holds no weights, by role, and check its hash."""
-    found: dict[str, bytes] = {}
-    for each in manifest.files.values():
-        role = each.role
-        if role == "weights" or role in found:
+    content: dict[str, bytes] = {}
+    for listed in manifest.files.values():
+        role = listed.role
+        if role == "weights" or role in content:
             continue
         path, entry = next(iter(checked_files(folder, manifest, role).items()))
-        found[role] = files_of(folder).read(path.name, entry)
-    return found
+        content[role] = files_of(folder).read(path.name, entry)
+    return content
 
 
 def read_arrays(
@@ -416,24 +416,24 @@ def scaled(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def joined(files: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Return the arrays of the files of a model, in float32 where they are stored in fewer bits."""
-    found: dict[str, np.ndarray] = {}
+    joined_arrays: dict[str, np.ndarray] = {}
     for arrays in files:
         for name, array in arrays.items():
-            if name in found:
+            if name in joined_arrays:
                 raise ModelError("the weights cannot be read", f"array {name!r} appears twice")
-            found[name] = widened(array)
-    return _multiplied(found)
+            joined_arrays[name] = widened(array)
+    return _multiplied(joined_arrays)
 
 
 def _multiplied(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Multiply whole numbers by their scales, as float32; leave other arrays as they are."""
     for name in [name for name in arrays if name.endswith(SCALE)]:
-        its_name = name.removesuffix(SCALE)
-        scale, wholes = arrays.pop(name), arrays.get(its_name)
+        scaled_name = name.removesuffix(SCALE)
+        scale, wholes = arrays.pop(name), arrays.get(scaled_name)
         why = f"array {name!r} is not the scale of another array"
         if wholes is None or wholes.dtype != np.int8:
             raise ModelError("the weights cannot be read", why)
         if scale.dtype != np.float32 or scale.shape != wholes.shape[:1]:
             raise ModelError("the weights cannot be read", why)
-        arrays[its_name] = wholes * scale.reshape(-1, *[1] * (wholes.ndim - 1))
+        arrays[scaled_name] = wholes * scale.reshape(-1, *[1] * (wholes.ndim - 1))
     return arrays

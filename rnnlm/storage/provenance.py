@@ -69,10 +69,10 @@ def made_by_command(arguments: Sequence[str] | None) -> Iterator[None]:
 def shown_command(arguments: Sequence[str]) -> str:
     """Return a command line for a shell, without paths outside the working folder or addresses of
     other machines, which are private to the user."""
-    told = ["rnnlm"]
+    words = ["rnnlm"]
     for argument in arguments:
-        told.append(",".join(map(_without_places, argument.split(","))))
-    return shlex.join(told)
+        words.append(",".join(map(_without_places, argument.split(","))))
+    return shlex.join(words)
 
 
 def _without_places(part: str) -> str:

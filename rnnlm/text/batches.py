@@ -257,8 +257,8 @@ def is_surely_short(*texts: str) -> bool:
 
 def can_be_read(lengths_N: np.ndarray) -> np.ndarray:
     """Return which lines of these lengths, in tokens, can be read as wholes."""
-    found: np.ndarray = lengths_N <= LONGEST_WHOLE
-    return found
+    is_readable: np.ndarray = lengths_N <= LONGEST_WHOLE
+    return is_readable
 
 
 def tell_too_long(count: int, total: int, what: str) -> None:

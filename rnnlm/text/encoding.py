@@ -143,11 +143,11 @@ class IdFiles:
 
     def __getitem__(self, at: slice) -> np.ndarray:
         """Read the ids of a range of positions."""
-        found = []
+        pieces = []
         for name, start in zip(self.names, self.starts, strict=False):
             ids = tensors.mapped(self.folder / name)["ids"]
-            found.append(np.array(ids[max(0, at.start - start) : max(0, at.stop - start)]))
-        return np.concatenate(found)
+            pieces.append(np.array(ids[max(0, at.start - start) : max(0, at.stop - start)]))
+        return np.concatenate(pieces)
 
 
 LINE_COUNTS = ("words_L", "oov_words_L", "characters_L", "bytes_L")
@@ -322,12 +322,12 @@ def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> E
 def _shifted(parts: Sequence[np.ndarray], by: Sequence[int]) -> np.ndarray:
     """Join the offsets of all parts in one int64 array. Add by[i] to those of part i. `by` may be
     longer than `parts`: it may end in the length of the whole."""
-    found = np.empty(sum(map(len, parts)), dtype=np.int64)
+    joined_values = np.empty(sum(map(len, parts)), dtype=np.int64)
     end = 0
     for part, shift in zip(parts, by, strict=False):
         start, end = end, end + len(part)
-        np.add(part, shift, out=found[start:end])
-    return found
+        np.add(part, shift, out=joined_values[start:end])
+    return joined_values
 
 
 def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText:

@@ -85,8 +85,8 @@ def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) ->
     # index to the former; anything else is read row by row.
     if hasattr(dataset, "columns") and hasattr(dataset, "iloc"):
         frame = cast(Mapping[str, Iterable[object]], dataset)
-        there = list(frame.columns)  # type: ignore[attr-defined]
-        names = _names_of(there, wanted)
+        column_names = list(frame.columns)  # type: ignore[attr-defined]
+        names = _names_of(column_names, wanted)
         for cells in zip(*(frame[name] for name in names), strict=True):
             yield _row(dict(zip(names.values(), cells, strict=True)))
         return
@@ -94,8 +94,8 @@ def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) ->
     if batches is not None:
         for batch in batches:
             names = _names_of(batch.schema.names, wanted)
-            for found in tables.arrow_rows(batch.select(list(names)), "surrogateescape"):
-                yield _row({new: found[old] for old, new in names.items()})
+            for arrow_row in tables.arrow_rows(batch.select(list(names)), "surrogateescape"):
+                yield _row({new: arrow_row[old] for old, new in names.items()})
         return
 
     names = wanted
@@ -184,25 +184,25 @@ def _name_of(number: int | None, names: Sequence[str]) -> str | None:
     return None if number is None or number < 0 else names[number]
 
 
-def _names_of(there: Sequence[str], wanted: Mapping[str, str]) -> Mapping[str, str]:
+def _names_of(columns: Sequence[str], wanted: Mapping[str, str]) -> Mapping[str, str]:
     """Return the wanted columns, all of which must be there, each with its name in the file; where
     none is named, that of the text: "text", "sentence" or the only one."""
-    twice = [name for name in wanted or there if there.count(name) > 1]
+    twice = [name for name in wanted or columns if columns.count(name) > 1]
     if twice:
         raise TextError(f"the data set has several columns called {twice[0]!r}", hint="rename them")
     for name in wanted:
-        if name not in there:
-            raise TextError(f"the data set has no column {name!r}", hint=nearest(name, there))
+        if name not in columns:
+            raise TextError(f"the data set has no column {name!r}", hint=nearest(name, columns))
     if wanted:
         return wanted
     for name in (TEXT, "sentence"):
-        if name in there:
+        if name in columns:
             return {name: TEXT}
-    if len(there) == 1:
-        return {there[0]: TEXT}
+    if len(columns) == 1:
+        return {columns[0]: TEXT}
     raise TextError(
         "the data set has no column 'text'",
-        f"it has {', '.join(map(str, there))}",
+        f"it has {', '.join(map(str, columns))}",
         'name one: Corpus.from_dataset(dataset, "NAME"); for labels or pairs several: '
         'columns=["NAME", "NAME"]',
     )

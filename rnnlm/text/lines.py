@@ -287,11 +287,13 @@ def check_reserved(
 ) -> str:
     """Return `line` with `<s>` and `</s>` dropped or replaced, or raise a TextError, as
     `special_symbols` says."""
-    found = _RESERVED.search(line)
-    if not found:
+    reserved = _RESERVED.search(line)
+    if not reserved:
         return line
     if special_symbols == "error":
-        raise TextError(f"{where}: the text holds {found[0]}", "rnnlm marks line ends itself", hint)
+        raise TextError(
+            f"{where}: the text holds {reserved[0]}", "rnnlm marks line ends itself", hint
+        )
     if special_symbols == "replace":
         return _RESERVED.sub(UNKNOWN, line)
     return _RESERVED_WITH_SPACE.sub("", line)

@@ -48,8 +48,8 @@ def count_marks(lines: Iterable[str]) -> Counter[str]:
         others = line_of_place[np.diff(line_of_place, prepend=-1) > 0]
         starts = np.append(0, lines.ends)[others].tolist()
         stops = lines.ends[others].tolist()
-        found = [lines.data[start:stop] for start, stop in zip(starts, stops, strict=True)]
-        text = b"".join(found).decode("utf-8")
+        form_bytes = [lines.data[start:stop] for start, stop in zip(starts, stops, strict=True)]
+        text = b"".join(form_bytes).decode("utf-8")
     else:
         text = "\n".join([line for line in lines if not line.isascii() or "&" in line])
     counts = Counter(_MARKS.findall(text))
@@ -92,12 +92,12 @@ def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -
     unseen: Counter[str] = Counter()
     models = []
     for name, tokenizer in tokenizers.items():
-        found: Counter[str] = Counter()
+        unseen_marks: Counter[str] = Counter()
         for mark, count in marks.items():
             if not _is_read(mark, tokenizer) and not _is_known(mark, tokenizer):
-                found[mark] = count
-        unseen |= found
-        if found:
+                unseen_marks[mark] = count
+        unseen |= unseen_marks
+        if unseen_marks:
             models.append(name)
     if not unseen:
         return
@@ -161,11 +161,11 @@ def unknown_words(lines: Sequence[str], encoded: Encoded, tokenizer: Tokenizer) 
     touched = np.unique(line_of)[:MOST_UNKNOWN].tolist()
     surfaces = tokenizer.surfaces([lines[line] for line in touched])
     surface_of = dict(zip(touched, surfaces, strict=True))
-    found = []
+    words = []
     for line, at in zip(line_of.tolist(), encoded.oov.tolist(), strict=True):
         if line in surface_of:
-            found.append(surface_of[line][at - encoded.offsets[line]])
-    return found
+            words.append(surface_of[line][at - encoded.offsets[line]])
+    return words
 
 
 def tell_glued(words: Iterable[str], tokenizer: Tokenizer, name: str) -> None:

@@ -30,7 +30,7 @@ Values = Mapping[Any, Any]
 
 def format_of(kind: str) -> str:
     """Return what settings call a kind of table."""
-    return next(name for name, each in KINDS.items() if each == kind)
+    return next(name for name, table_kind in KINDS.items() if table_kind == kind)
 
 
 def detect_format(
@@ -78,19 +78,19 @@ class InputTable:
 
 
 def open_table(
-    source: str, kind: str, errors: str | None, asked: Sequence[str | None] = (),
+    source: str, kind: str, errors: str | None, requested: Sequence[str | None] = (),
     only_asked: bool = False, has_languages: bool = False,
     unreadable: Literal["raise", "report"] = "raise",
 ) -> InputTable:  # fmt: skip
     """Open a table and look at its first rows.
 
-    kind: one of those of :mod:`rnnlm.storage.files.tables`. asked: the columns that are named.
+    kind: one of those of :mod:`rnnlm.storage.files.tables`. requested: the columns that are named.
     only_asked: no others are needed, so that no others are read from a Parquet file. has_languages:
     the columns may be in an object TRANSLATION. unreadable: as in
     :func:`rnnlm.storage.files.tables.rows`.
     """
     # Read the rows: of a Parquet file the columns that are needed, of others all.
-    named = [name for name in asked if name]
+    named = [name for name in requested if name]
     if only_asked and kind == tables.PARQUET and set(named) <= set(tables.parquet_columns(source)):
         rows = tables.parquet_rows(source, named, errors)
     else:
@@ -123,10 +123,10 @@ def _checked(row: tables.Row) -> tables.Row:
     return row
 
 
-def languages_of(values: Values, asked: Sequence[str]) -> Values:
+def languages_of(values: Values, requested: Sequence[str]) -> Values:
     """Return the columns of a row of pairs: its own, or the languages of its `translation`."""
     inner = values.get(TRANSLATION)
-    if isinstance(inner, dict) and not any(name in values for name in asked):
+    if isinstance(inner, dict) and not any(name in values for name in requested):
         return inner
     return values
 
@@ -138,17 +138,17 @@ def cell(values: Values, column: str, where: str) -> Any:
     return values[column]
 
 
-def column_named(asked: str, names: Sequence[str], where: str) -> str:
+def column_named(requested: str, names: Sequence[str], where: str) -> str:
     """Return which of the columns is requested: by its name, whatever its case, or by its number
     from 1."""
-    if asked in names:
-        return asked
-    alike = [name for name in names if tables.folded(name) == tables.folded(asked)]
+    if requested in names:
+        return requested
+    alike = [name for name in names if tables.folded(name) == tables.folded(requested)]
     if len(alike) == 1:
         return alike[0]
-    if _is_number(asked) and 1 <= int(asked[:9]) <= len(names):
-        return names[int(asked) - 1]
-    raise no_column(where, asked, names)
+    if _is_number(requested) and 1 <= int(requested[:9]) <= len(names):
+        return names[int(requested) - 1]
+    raise no_column(where, requested, names)
 
 
 def _is_number(name: str) -> bool:
@@ -278,17 +278,20 @@ _NOTHING = {"", "na", "nan", "null", "none", "n/a", "-", "_"}
 
 
 def is_header(
-    source: str, first: Sequence[str], others: Sequence[Sequence[str]], asked: Sequence[str] = ()
+    source: str,
+    first: Sequence[str],
+    others: Sequence[Sequence[str]],
+    requested: Sequence[str] = (),
 ) -> bool:
     """Return whether the first row of a table is a header. A notice says what was unclear.
 
-    asked: the columns that are named. To those who name them by number, what only seems to be a
+    requested: the columns that are named. To those who name them by number, what only seems to be a
     header is none.
     """
     # An unclear row is a header only if no column is named by number.
-    found = header_in(first, others, asked)
-    reads_names = found == "surely" or (found == "perhaps" and not asked)
-    is_unclear = found == "perhaps" or (found == "perhaps not" and not asked)
+    evidence = header_in(first, others, requested)
+    reads_names = evidence == "surely" or (evidence == "perhaps" and not requested)
+    is_unclear = evidence == "perhaps" or (evidence == "perhaps not" and not requested)
     if is_unclear:
         says = f"as data; a name, such as `column={first[0]!r}`, reads it as a header"
         if reads_names:
@@ -298,12 +301,12 @@ def is_header(
 
 
 def header_in(
-    first: Sequence[str], others: Sequence[Sequence[str]], asked: Sequence[str] = ()
+    first: Sequence[str], others: Sequence[Sequence[str]], requested: Sequence[str] = ()
 ) -> str:
     """Return whether the first row holds the names of columns, those asked for or others that
     differ in kind from the rows below: "surely", "perhaps", "perhaps not" or "no"."""
     # Whoever asks for a name knows that there are names.
-    if any(not _is_number(name) for name in asked):
+    if any(not _is_number(name) for name in requested):
         return "surely"
 
     # The evidence of each cell by itself, and next to the cells below it.
@@ -327,8 +330,8 @@ def header_in(
 
     # The rest may be either.
     is_usual = any(
-        found == "known" and tables.folded(cell) in _MOST_USUAL
-        for found, cell in zip(evidence, first, strict=True)
+        evidence_of_cell == "known" and tables.folded(cell) in _MOST_USUAL
+        for evidence_of_cell, cell in zip(evidence, first, strict=True)
     )
     # A word above sentences in the only column may be a short sentence.
     if is_usual or ("perhaps" in evidence and len(first) > 1):
@@ -444,7 +447,7 @@ def usual_among(names: Sequence[str], usual: Sequence[str]) -> list[str]:
 
 
 def text_column(
-    names: Sequence[str], sample: Sequence[tables.Row], where: str, asked: str | None = None,
+    names: Sequence[str], sample: Sequence[tables.Row], where: str, requested: str | None = None,
     usual: Sequence[str] = USUAL_TEXT, what: str = "the text", others: Sequence[str] = (),
 ) -> str:  # fmt: skip
     """Return the column of the text: the one asked for, else one of a usual name, the only one, or
@@ -452,16 +455,16 @@ def text_column(
 
     what: its content, for messages. others: columns that are taken for something else.
     """
-    if asked:
-        return column_named(asked, names, where)
+    if requested:
+        return column_named(requested, names, where)
     free = [name for name in names if name not in others]
-    found = usual_among(free, usual)
+    usual_columns = usual_among(free, usual)
     # Two usual columns are rarely both the text, so say which one is read.
-    texts = usual_among(found, USUAL_TEXT)
-    if len(texts) > 1 and texts[0] == found[0]:
+    texts = usual_among(usual_columns, USUAL_TEXT)
+    if len(texts) > 1 and texts[0] == usual_columns[0]:
         notice(f"{where}: the column {texts[0]} is read; `column={texts[1]!r}` reads the other one")
-    if found or len(free) == 1:
-        return (found or free)[0]
+    if usual_columns or len(free) == 1:
+        return (usual_columns or free)[0]
     text = text_among({name: content_of(name, sample) for name in free})
     if text is not None:
         return text
@@ -473,7 +476,7 @@ def text_among(contents: Mapping[str, Content]) -> str | None:
     """Return the column that is the only one, or holds texts where all others do not; None where
     there is no such column."""
     for name, content in contents.items():
-        others = [other for each, other in contents.items() if each != name]
+        others = [other for column, other in contents.items() if column != name]
         if all(map(content.is_text_beside, others)):
             return name
     return None

@@ -70,32 +70,32 @@ def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
     """
     if not isinstance(text, str):
         raise ArgumentTypeError(f"a text must be a str, not {given(text)}")
-    asked = parse_forms(forms)
-    return _normalised(text, asked) if asked else text
+    wanted_forms = parse_forms(forms)
+    return _normalised(text, wanted_forms) if wanted_forms else text
 
 
 def trace(line: str, forms: str | None) -> Traced:
     """Return the characters of a line normalised in `forms` (of :func:`parse_forms`), each with its
     origin. Origins ascend and cover the line; characters that were made together share one."""
-    asked = (forms or "").split(",")
-    drops_soft_hyphens = "spaces" in asked
+    form_names = (forms or "").split(",")
+    drops_soft_hyphens = "spaces" in form_names
     traced = _trace_soft_hyphens(line) if drops_soft_hyphens else _untouched(line)
-    if "nfc" in asked:
+    if "nfc" in form_names:
         traced = _trace_nfc(traced)
 
     # Entities are decoded in what is left of the line, whose characters know their origins.
-    if "entities" in asked:
+    if "entities" in form_names:
         decoded = _trace_entities(_text_of(traced), drops_soft_hyphens)
         origins = traced
         traced = []
         for character, start, end in decoded:
             traced.append((character, origins[start][1], origins[end - 1][2]))
-        if "nfc" in asked:
+        if "nfc" in form_names:
             traced = _trace_nfc(traced)
 
     _, replacements = _translation(forms or "")
     traced = [(replacements.get(old, old), start, end) for old, start, end in traced]
-    if "spaces" in asked:
+    if "spaces" in form_names:
         traced = _covering(_trace_spaces(traced), len(line))
     return traced
 
@@ -186,7 +186,7 @@ def _without_soft_hyphens(line: str) -> str:
 def _trace_soft_hyphens(line: str) -> Traced:
     """Return the line without its soft hyphens. A special symbol that results gets an entity: it
     was text."""
-    kept = [each for each in _untouched(line) if each[0] != SOFT_HYPHEN]
+    kept = [piece for piece in _untouched(line) if piece[0] != SOFT_HYPHEN]
     return _with_special_symbols_as_text(kept)
 
 
@@ -210,8 +210,8 @@ def _trace_entities(line: str, drops_soft_hyphens: bool) -> Traced:
     """
     done: Traced = []
     ampersands: list[int] = []  # their places in `done`
-    for each in _untouched(line):
-        pending = [each]
+    for piece in _untouched(line):
+        pending = [piece]
         while pending:
             character, start, end = pending.pop()
             if character == "&":
@@ -255,8 +255,8 @@ def _trace_nfc(traced: Traced) -> Traced:
     """Return the characters in NFC. Those that are composed have a common origin."""
     done: Traced = []
     group: Traced = []  # characters that may be composed with each other
-    for each in [*traced, ("", 0, 0)]:
-        continues = bool(each[0]) and _is_joined(each[0])
+    for piece in [*traced, ("", 0, 0)]:
+        continues = bool(piece[0]) and _is_joined(piece[0])
         if group and not continues:
             text = _text_of(group)
             composed = unicodedata.normalize("NFC", text)
@@ -265,7 +265,7 @@ def _trace_nfc(traced: Traced) -> Traced:
                 group = [(character, start, end) for character in composed]
             done += group
             group = []
-        group.append(each)
+        group.append(piece)
     return done
 
 
@@ -375,5 +375,5 @@ def _punctuation(ascii_only: bool) -> re.Pattern[str]:
     if ascii_only:
         return re.compile(f"[{re.escape(string.punctuation)}]")
     plain = map(chr, range(ord(_LAST_PLAIN) + 1))
-    marks = "".join(each for each in plain if unicodedata.category(each)[0] in "PS")
+    marks = "".join(character for character in plain if unicodedata.category(character)[0] in "PS")
     return re.compile(f"[{re.escape(marks)}{chr(ord(_LAST_PLAIN) + 1)}-{chr(sys.maxunicode)}]")

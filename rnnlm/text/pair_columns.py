@@ -64,9 +64,9 @@ def columns_of(table: InputTable, settings: ParallelSettings) -> Columns:
 
     candidates = []
     for usual in USUAL_PAIRS:
-        found = usual_among(names, usual)
-        if len(found) == 2:
-            candidates.append((found[0], found[1]))
+        columns = usual_among(names, usual)
+        if len(columns) == 2:
+            candidates.append((columns[0], columns[1]))
     if len(names) == 2:
         first, second = names
         candidates.append((first, second))
@@ -79,7 +79,7 @@ def columns_of(table: InputTable, settings: ParallelSettings) -> Columns:
     others = [name for name in names if name not in (source, target)]
     others = likely_texts(others, table.sample)
     ways = [
-        f"`column={source or one!r}` and `target_column={target or other!r}`"
-        for one, other in permutations(others[:2], 2)
+        f"`column={source or first!r}` and `target_column={target or second!r}`"
+        for first, second in permutations(others[:2], 2)
     ]
     raise unclear(where, names, "the sources, and which the targets", ways)

@@ -121,17 +121,17 @@ def _address_refused(name: str) -> TextError:
 def expand_files(names: Iterable[str | os.PathLike[str]], what: str, suffix: str) -> list[str]:
     """Return the files that `names` refer to, and `-`. what: what they hold; suffix: of such files;
     both for messages."""
-    found = expand(tuple(os.fspath(name) for name in names))
-    for name in found:
+    sources = expand(tuple(os.fspath(name) for name in names))
+    for name in sources:
         if name.startswith(HUB):
             raise UsageError(
                 f"{name}: {what} cannot be read from data sets of the hub",
                 hint="save it as Parquet or JSON lines",
             )
-    for name in found:
+    for name in sources:
         if Path(name).is_dir():
             raise TextError(f"{name} is a directory", hint=f"name its files: '{name}/*{suffix}'")
-    return found
+    return sources
 
 
 def settings_for(names: Sequence[str], stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,18 +148,20 @@ def settings_for(names: Sequence[str], stored: Mapping[str, Any]) -> dict[str, A
 
     # The first row of a table without a header holds none of the names.
     named = [value for name, value in fitted.items() if "column" in name and value]
-    asked = [name for name in ",".join(named).split(",") if name and not name.isdecimal()]
+    requested_columns = [
+        name for name in ",".join(named).split(",") if name and not name.isdecimal()
+    ]
     for file, kind in kinds.items():
-        if not asked or kind not in (tables.CSV, tables.TSV):
+        if not requested_columns or kind not in (tables.CSV, tables.TSV):
             continue
         errors = fitted["encoding_errors"]
-        first_row = map(tables.folded, open_table(file, kind, errors, asked).names)
-        if set(map(tables.folded, asked)).isdisjoint(first_row):
-            found = open_table(file, kind, errors).names
-            if found == list(map(str, range(1, len(found) + 1))):
+        first_row = map(tables.folded, open_table(file, kind, errors, requested_columns).names)
+        if set(map(tables.folded, requested_columns)).isdisjoint(first_row):
+            columns = open_table(file, kind, errors).names
+            if columns == list(map(str, range(1, len(columns) + 1))):
                 notice(
                     f"{file} has no header: its columns are identified by content, not by the "
-                    f"names of the training data ({', '.join(asked)})"
+                    f"names of the training data ({', '.join(requested_columns)})"
                 )
                 return {name: fitted[name] for name in fitted if "column" not in name}
     return fitted
@@ -443,12 +445,12 @@ def warn_of_repeats(names: Sequence[str], beside: Sequence[Sequence[str]] = ()) 
     notice(f"the same text is given more than once and read each time: {shown}")
 
 
-def repeated(found: Iterable[str]) -> list[list[str]]:
-    """Return those of the sources `found` that are the same text, grouped."""
+def repeated(sources: Iterable[str]) -> list[list[str]]:
+    """Return those of `sources` that are the same text, grouped."""
     # Names of one file belong together already.
     files: dict[Hashable, list[str]] = {}
     size_of: dict[Hashable, int] = {}
-    for name in found:
+    for name in sources:
         file, size = _file(name)
         files.setdefault(file, []).append(name)
         size_of[file] = size
@@ -469,22 +471,22 @@ def repeated(found: Iterable[str]) -> list[list[str]]:
 
 def _alike(groups: list[list[Hashable]], keys: Mapping[Hashable, Hashable]) -> list[list[Hashable]]:
     """Return the files of each group that share a key, where there are several."""
-    found: dict[Hashable, list[Hashable]] = {}
+    groups_by_key: dict[Hashable, list[Hashable]] = {}
     for number, group in enumerate(groups):
         for file in group:
-            found.setdefault((number, keys[file]), []).append(file)
-    return [same for same in found.values() if len(same) > 1]
+            groups_by_key.setdefault((number, keys[file]), []).append(file)
+    return [same for same in groups_by_key.values() if len(same) > 1]
 
 
 def _file(name: str) -> tuple[Hashable, int]:
     """Return what distinguishes the file `name` from others, and its size; 0 where it is no plain
     file, or empty."""
     try:
-        found = os.stat(name)
+        status = os.stat(name)
     except (OSError, ValueError):  # standard input, a data set of the hub
         return name, 0
-    size = found.st_size if stat.S_ISREG(found.st_mode) else 0
-    return (found.st_dev, found.st_ino), size
+    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return (status.st_dev, status.st_ino), size
 
 
 def _digest(path: str, size: int, pieces: int) -> bytes | str:
@@ -494,7 +496,7 @@ def _digest(path: str, size: int, pieces: int) -> bytes | str:
     The path replaces the hash of a file that cannot be read; reading it will report that.
     """
     # Large files that are equal in all of these pieces count as the same text.
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     is_small = size <= PIECES * PIECE_BYTES
     with contextlib.suppress(OSError), open(path, "rb") as stream:
         for number in range(pieces):
@@ -503,8 +505,8 @@ def _digest(path: str, size: int, pieces: int) -> bytes | str:
             else:
                 start = number * (size - PIECE_BYTES) // (PIECES - 1)
             stream.seek(start)
-            found.update(stream.read(PIECE_BYTES))
-        return found.digest()
+            hashed.update(stream.read(PIECE_BYTES))
+        return hashed.digest()
     return path
 
 

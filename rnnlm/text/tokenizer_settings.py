@@ -127,12 +127,12 @@ def parse_forms(forms: str | Iterable[str] | None) -> str | None:
         if not isinstance(name, str):
             raise ArgumentTypeError(f"the name of a form must be a str, not {given(name)}")
 
-    asked = {name.strip() for name in names} - {"", "none"}
-    unknown = sorted(asked - {*FORMS, ALL})
+    form_names = {name.strip() for name in names} - {"", "none"}
+    unknown = sorted(form_names - {*FORMS, ALL})
     if unknown:
         raise SettingsError(
             f"normalise has no form {unknown[0]!r}", hint=nearest(unknown[0], [*FORMS, ALL])
         )
-    if ALL in asked:
+    if ALL in form_names:
         return ",".join(FORMS)
-    return ",".join(form for form in FORMS if form in asked) or None
+    return ",".join(form for form in FORMS if form in form_names) or None

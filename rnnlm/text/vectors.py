@@ -97,9 +97,9 @@ def cooccurrences(
         weight = 1 / distance if by_distance else 1
         # A block at a time, so that memory does not grow with the text.
         for here in arrays.blocks(len(ids_N) - distance, BLOCK_WORDS):
-            there = slice(here.start + distance, here.stop + distance)
-            is_pair = line_N[here] == line_N[there]
-            pairs = ids_N[here][is_pair], ids_N[there][is_pair]
+            following = slice(here.start + distance, here.stop + distance)
+            is_pair = line_N[here] == line_N[following]
+            pairs = ids_N[here][is_pair], ids_N[following][is_pair]
             weights = np.full(len(pairs[0]), weight, dtype=total.dtype)
             total += coo_array((weights, pairs), shape=(size, size)).tocsr()
     return (total + total.T).tocsr()
@@ -227,32 +227,32 @@ class _Reader:
         """Check a first vector, or one with more or fewer fields than a word and `width` numbers:
         is it a vector of another width, damaged, or of a word with spaces inside?"""
         assert self.width is not None
-        found = len(fields) - 1
+        width = len(fields) - 1
         are_numbers = list(map(_is_number, fields[1:]))
 
         # Words with spaces inside have other fields before the numbers.
-        has_longer_word = found > self.width and not all(are_numbers[: -self.width])
+        has_longer_word = width > self.width and not all(are_numbers[: -self.width])
         if has_longer_word and all(are_numbers[-self.width :]):
             return
         if not all(are_numbers):
             raise self._not_finite(number, fields[1:])
-        if not self.vectors and self.promised is None and found:
-            self._check_width(number, found)
-        if found != self.width:
+        if not self.vectors and self.promised is None and width:
+            self._check_width(number, width)
+        if width != self.width:
             raise self._error(
                 number,
-                f"{found} numbers instead of {self.width}",
+                f"{width} numbers instead of {self.width}",
                 "the line is damaged or truncated",
             )
 
-    def _check_width(self, number: int, found: int) -> None:
+    def _check_width(self, number: int, width: int) -> None:
         if self.width is None:
-            self.width = found
-        if found != self.width:
+            self.width = width
+        if width != self.width:
             raise SettingsError(
-                f"{self.path}, line {number}: vectors of width {found}",
+                f"{self.path}, line {number}: vectors of width {width}",
                 f"embedding_size is {self.width}",
-                f"set embedding_size={found}",
+                f"set embedding_size={width}",
             )
 
     def _numbers(self, number: int, fields: list[str]) -> np.ndarray:
@@ -280,25 +280,25 @@ class _Reader:
 
     def result(self) -> FoundVectors:
         """Return the vectors, and send a notice of how many words have one."""
-        found = len(self.values)
+        filled = len(self.values)
         size = len(self.ids)
-        if not found:
+        if not filled:
             raise TextError(
                 f"{self.path} has no vector for any of the {size:,} words",
                 "its words are different, or written in another case",
                 "see `lowercase`",
             )
         message = (
-            f"{self.path}: vectors for {found:,} of {size:,} words ({found / size:.1%}); "
+            f"{self.path}: vectors for {filled:,} of {size:,} words ({filled / size:.1%}); "
             "the others start at random"
         )
-        if found < FEW * size:
+        if filled < FEW * size:
             message += (
                 ", so that the file has little effect; its words may be written in another case "
                 "(see `lowercase`)"
             )
         notice(message)
-        ids_K = np.fromiter(self.values, dtype=np.int64, count=found)
+        ids_K = np.fromiter(self.values, dtype=np.int64, count=filled)
         return FoundVectors(ids_K, np.stack(list(self.values.values())))
 
     def _not_finite(self, number: int, fields: list[str]) -> TextError:

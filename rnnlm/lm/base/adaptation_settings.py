@@ -108,5 +108,5 @@ def describe(
 
 def joined(adaptations: Iterable[str]) -> str:
     """Name several adaptations at work in one model, each once, as a signature does."""
-    named = dict.fromkeys(each for each in adaptations if each != "none")
+    named = dict.fromkeys(adaptation for adaptation in adaptations if adaptation != "none")
     return "+".join(named) or "none"

@@ -98,8 +98,8 @@ def encoded_lines(lines: Sequence[str], tokenizer: Tokenizer, with_words: bool) 
     words = []
     for line, spans_of_line in zip(lines, spans, strict=True):
         words.append([line[start:end] for start, end in spans_of_line])
-    its_words = line_words(lines, words, spans, lengths_L - 1, tokenizer)
-    return LayerInputs(lengths_L, its_words, encoded)
+    words_of_lines = line_words(lines, words, spans, lengths_L - 1, tokenizer)
+    return LayerInputs(lengths_L, words_of_lines, encoded)
 
 
 def line_words(

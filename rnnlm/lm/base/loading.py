@@ -306,15 +306,15 @@ def shipped() -> list[Path]:
 # that model.
 
 
-def warn_if_trained_on(lines_hash: str, folders: Mapping[str, Path], found: str) -> None:
+def warn_if_trained_on(lines_hash: str, folders: Mapping[str, Path], what: str) -> None:
     """Send a notice that names those of the models, each in its folder, that were trained on the
-    text of that hash. found: what is looked for on the text: "weights", "settings"."""
+    text of that hash. what: what is looked for on the text: "weights", "settings"."""
     names = [name for name, folder in folders.items() if _was_trained_on(folder, lines_hash)]
     if not names:
         return
     were, them = ("was", "it") if len(names) == 1 else ("were", "them")
     notice(
-        f"{' and '.join(names)} {were} trained on this very text: {found} found on it flatter "
+        f"{' and '.join(names)} {were} trained on this very text: {what} found on it flatter "
         f"{them}; use held-out text"
     )
 

@@ -75,8 +75,8 @@ def as_tuned(model: LanguageModel, kind: str, folder: Path) -> LanguageModel:
         with_hidden_states(model)
     cls = settings_class(kind)
     tuned = companions.read_tuned(folder, kind)
-    found = tuned.settings if tuned else {}
-    settings = resolve([cls], [SettingsLayer("the model's folder", found)]).make(cls)
+    tuned_settings = tuned.settings if tuned else {}
+    settings = resolve([cls], [SettingsLayer("the model's folder", tuned_settings)]).make(cls)
     result = adapt(model, kind, settings, load_statistics(folder, model, settings))
     _report(describe(kind, settings), tuned, model)
     return result

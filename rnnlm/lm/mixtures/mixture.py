@@ -148,8 +148,8 @@ class Mixture(PickledByOrigin):
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> MixtureState:
         states = []
         for number, part in enumerate(self.parts, start=1):
-            own = array_types.strip_prefix(_prefix(number), arrays)
-            states.append(part.state_from_arrays(own))
+            part_arrays = array_types.strip_prefix(_prefix(number), arrays)
+            states.append(part.state_from_arrays(part_arrays))
         return MixtureState(tuple(states))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -179,8 +179,8 @@ def mix_linear(
         logprob + math.log(weight) for logprob, weight in zip(logprobs_K, weights_K, strict=True)
     ]
     total = weighted_K[0]
-    for each in weighted_K[1:]:
-        total = xp.logaddexp(total, each)
+    for logprob_M in weighted_K[1:]:
+        total = xp.logaddexp(total, logprob_M)
     return total
 
 
@@ -239,23 +239,25 @@ def shared_tokenizer(
     return spelling[0] if spelling else first
 
 
-def _difference(one: Tokenizer, other: Tokenizer) -> str:
+def _difference(first: Tokenizer, second: Tokenizer) -> str:
     """Say in what two tokenizers differ."""
-    if (one.name, one.size) != (other.name, other.size):
-        return f"{one.name} with V = {one.size:,} and {other.name} with V = {other.size:,}"
-    for id, (mine, its) in enumerate(zip(one.symbols(), other.symbols(), strict=True)):
-        if mine != its:
-            return f"token {id:,} is {mine!r} in one and {its!r} in the other"
+    if (first.name, first.size) != (second.name, second.size):
+        return f"{first.name} with V = {first.size:,} and {second.name} with V = {second.size:,}"
+    for id, (first_symbol, second_symbol) in enumerate(
+        zip(first.symbols(), second.symbols(), strict=True)
+    ):
+        if first_symbol != second_symbol:
+            return f"token {id:,} is {first_symbol!r} in one and {second_symbol!r} in the other"
     return (
         "the same symbols but different settings: "
-        f"{_unlike(one.to_settings(), other.to_settings())}"
+        f"{_unlike(first.to_settings(), second.to_settings())}"
     )
 
 
-def _unlike(one: dict[str, Any], other: dict[str, Any]) -> str:
+def _unlike(first: dict[str, Any], second: dict[str, Any]) -> str:
     """List the settings in which two tokenizers differ."""
-    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
-    return ", ".join(f"{name} is {one.get(name)} and {other.get(name)}" for name in names)
+    names = [name for name in {**first, **second} if first.get(name) != second.get(name)]
+    return ", ".join(f"{name} is {first.get(name)} and {second.get(name)}" for name in names)
 
 
 def _prefix(number: int) -> str:

@@ -119,16 +119,18 @@ def ends(settings: RecurrentSettings) -> list[tuple[int, bool]]:
     their order."""
     directions = [False, True][: settings.directions]
     if settings.connections != "dense":
-        return [(settings.widths[-1], each) for each in directions]
-    found = [(settings.input_width, False)]
+        return [(settings.widths[-1], is_backward) for is_backward in directions]
+    parts = [(settings.input_width, False)]
     for width in settings.widths:
-        found += [(width, each) for each in directions]
-    return found
+        parts += [(width, is_backward) for is_backward in directions]
+    return parts
 
 
 def parts_of(settings: RecurrentSettings) -> dict[str, Parts]:
     """Return the parts of each layer of a recurrent encoder, the lowest first."""
-    found: dict[str, Parts] = {INPUT: [(settings.input_width, False)]}
+    parts_by_layer: dict[str, Parts] = {INPUT: [(settings.input_width, False)]}
     for number, width in enumerate(settings.widths, start=1):
-        found[str(number)] = [(width, each) for each in (False, True)[: settings.directions]]
-    return found | {FEATURES: ends(settings)}
+        parts_by_layer[str(number)] = [
+            (width, is_backward) for is_backward in (False, True)[: settings.directions]
+        ]
+    return parts_by_layer | {FEATURES: ends(settings)}

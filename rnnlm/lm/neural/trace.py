@@ -98,11 +98,11 @@ def trace(network: "Network", inputs_TB: Tensor, state: State) -> Trace:
     layers: list[LayerTrace] = []
     after = ()
     for number, layer in enumerate(body.layers):
-        own = state[len(after) : len(after) + len(layer.state_shapes())]
-        traced, own = _read(layer, x_TBE, own, network.feedback)
+        layer_state = state[len(after) : len(after) + len(layer.state_shapes())]
+        traced, layer_state = _read(layer, x_TBE, layer_state, network.feedback)
         x_TBE = body.connect(number, x_TBE, traced.hidden_TBH)
         layers.append(traced)
-        after += own
+        after += layer_state
     return Trace(tuple(layers), network.projection(x_TBE), after)
 
 

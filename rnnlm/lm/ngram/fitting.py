@@ -119,9 +119,9 @@ def open_counts(folder: str, resolved: ResolvedSettings) -> tuple[CountedData, R
             "it needs the order of the lines, which counts do not hold",
             "leave discounts out, or train on the text itself",
         )
-    asked = resolved.values["order"] if resolved.is_asked("order") else None
-    order = within(counts, asked)
-    if asked is None:
+    requested_order = resolved.values["order"] if resolved.is_asked("order") else None
+    order = within(counts, requested_order)
+    if requested_order is None:
         resolved = resolved.with_found(f"folder of counts {folder}", {"order": order})
     return CountedData(counts), resolved
 
@@ -200,12 +200,12 @@ def _count(
 ) -> Generator[Event, None, NgramCounts | None]:
     """Count, and merge the counts of shards, order by order. Return None if `stop` cut it off."""
     levels: list[Level] = []
-    for found in _levels(settings, data, setup):
-        if isinstance(found, CountingProgress):
-            yield timer.event(found)
+    for step in _levels(settings, data, setup):
+        if isinstance(step, CountingProgress):
+            yield timer.event(step)
         else:
-            levels.append(found)
-            yield Counted(len(levels), len(found), timer.seconds())
+            levels.append(step)
+            yield Counted(len(levels), len(step), timer.seconds())
         if stop():
             return None
     if len(levels) < settings.order:
@@ -466,13 +466,13 @@ class _OrderJob:
 
     def tally(self) -> CountsOfCounts:
         """Return how often each count occurs."""
-        found = [np.zeros((2, 0), dtype=np.int64)]
+        tallies = [np.zeros((2, 0), dtype=np.int64)]
         for block in self.blocks:
             counts, tally = np.unique(self.counts_M[block.start : block.end], return_counts=True)
-            found.append(np.stack([counts, tally]))
+            tallies.append(np.stack([counts, tally]))
 
         # The same count may occur in several blocks.
-        counts_N, tally_N = np.concatenate(found, axis=1)
+        counts_N, tally_N = np.concatenate(tallies, axis=1)
         counts_R, place_N = np.unique(counts_N, return_inverse=True)
         tally_R = np.bincount(place_N, tally_N, minlength=len(counts_R)).astype(np.int64)
         is_seen_R = counts_R > 0
@@ -534,24 +534,24 @@ class _OrderTables:
             ngrams.append(ngrams[-1] + _kept_between(self.job.kept_M, block.start, block.end))
         return np.array(ngrams), np.array(contexts)
 
-    def write(self, number: int, found: "_EstimatedBlock") -> None:
+    def write(self, number: int, estimated: "_EstimatedBlock") -> None:
         """Write a block that was estimated, and the backoff weights of its contexts."""
         job, below = self.job, self.job.below
         block = job.blocks[number]
         here = slice(self.starts[number], self.starts[number + 1])
         contexts = slice(self.context_starts[number], self.context_starts[number + 1])
         if not job.is_highest:
-            self.prob_M[block.start : block.end] = found.prob
-        kept_prob = found.prob if found.kept is None else found.prob[found.kept]
+            self.prob_M[block.start : block.end] = estimated.prob
+        kept_prob = estimated.prob if estimated.kept is None else estimated.prob[estimated.kept]
         self.values_MK[here] = 0
         self.values_MK[here, 0] = log32(kept_prob)
-        below.values_MK[contexts, 1] = log32(found.backoff)
+        below.values_MK[contexts, 1] = log32(estimated.backoff)
         if self.is_whole and self.keys_M is not job.level.keys_M:
             self.keys_M[here] = job.level.keys_M[here]
         elif not self.is_whole:
             start = self.context_starts[number]
-            new_contexts = _renumbered(below.kept_M, block, start, found.contexts)
-            self.keys_M[here] = make_keys(new_contexts, found.words, job.size)
+            new_contexts = _renumbered(below.kept_M, block, start, estimated.contexts)
+            self.keys_M[here] = make_keys(new_contexts, estimated.words, job.size)
         job.workspace.release(self.keys_M, self.prob_M, self.values_MK, below.values_MK)
 
 

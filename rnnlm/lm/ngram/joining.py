@@ -171,8 +171,8 @@ class _Joining:
         self.numbers: list[np.ndarray] = []
         self.most = RANGE
         if workspace.in_files:
-            each = BYTES_PER_NGRAM + BYTES_PER_PART * len(parts)
-            self.most = max(1, workspace.entries * BYTES_PER_ENTRY // each)
+            bytes_per_ngram = BYTES_PER_NGRAM + BYTES_PER_PART * len(parts)
+            self.most = max(1, workspace.entries * BYTES_PER_ENTRY // bytes_per_ngram)
 
     def add_unigrams(self) -> None:
         """Join the unigrams: every part has all words, and `<s>` as the last."""
@@ -207,7 +207,7 @@ class _Joining:
         lengths = [len(part.keys[n - 2]) if n <= part.order else 0 for part in self.parts]
         longest = sum(lengths)
         order, below = self._room_for(n, longest), self.orders[-1]
-        numbers = [self.workspace.empty(each, np.int64) for each in lengths]
+        numbers = [self.workspace.empty(length, np.int64) for length in lengths]
 
         length, done = 0, 0
         spans = self._ranges(n)
@@ -275,8 +275,8 @@ class _Joining:
                 share = self.most * int(lengths_K[k] - starts_K[k]) // left
                 goal = int(starts_K[k]) + max(share, 1)
                 if goal < lengths_K[k]:
-                    own = _context(self.parts[k].keys[n - 2], goal, self.bits)
-                    last = min(last, int(self.numbers[k][own]))
+                    part_context = _context(self.parts[k].keys[n - 2], goal, self.bits)
+                    last = min(last, int(self.numbers[k][part_context]))
             last = max(last, first + 1)
             ends_K = np.array([self._place(k, n, last) for k in range(len(self.parts))])
             yield _Range(first, last, starts_K, ends_K)
@@ -287,8 +287,8 @@ class _Joining:
         `context`."""
         if n > self.parts[k].order:
             return 0
-        own = int(np.searchsorted(self.numbers[k], context))
-        return _first_after(self.parts[k].keys[n - 2], own, self.bits)
+        part_context = int(np.searchsorted(self.numbers[k], context))
+        return _first_after(self.parts[k].keys[n - 2], part_context, self.bits)
 
     def _join(self, n: int, span: _Range) -> _Joined:
         """Join the n-grams of a range."""
@@ -321,7 +321,7 @@ class _Joining:
         """Return the n-grams of all parts in a range."""
         keys = [self._keys(k, n, span) for k in range(len(self.parts))]
         keys_M, places_R = np.unique(np.concatenate(keys), return_inverse=True)
-        places = np.split(places_R, np.cumsum([len(each) for each in keys])[:-1])
+        places = np.split(places_R, np.cumsum([len(part_keys) for part_keys in keys])[:-1])
         contexts_M, words_M = split_keys(keys_M, self.size)
         links_H, lengths_H = self._links(span)
         contexts_M -= span.first
@@ -386,11 +386,11 @@ class _Joining:
         contexts_R, words_R = split_keys(part.keys[n - 2][start:end], self.size)
         first = int(contexts_R[0])
         numbers = self.numbers[k][first : int(contexts_R[-1]) + 1]
-        found = make_keys(numbers[contexts_R - first], words_R, self.size)
+        keys = make_keys(numbers[contexts_R - first], words_R, self.size)
         self._release(self.numbers[k])
         if self.workspace.in_files:
             part.drop_pages()
-        return found
+        return keys
 
     def _lower(self, words_R: np.ndarray, links_R: np.ndarray, lengths_R: np.ndarray) -> _Lower:
         """Return what the orders below give to words after contexts, whose links are given: a
@@ -401,16 +401,16 @@ class _Joining:
             at = np.flatnonzero(lengths_R == length)
             contexts = links_R[at]
             keys = make_keys(contexts, words_R[at], self.size)
-            found, rows = self._look_up(length + 1, keys)
+            numbers, rows = self._look_up(length + 1, keys)
 
             # Where the n-gram is there, it gives the probability and is the link.
-            is_there = found != NOWHERE
-            there = at[is_there]
-            links_R[there], lengths_R[there] = found[is_there], length + 1
-            logprob_RJ[there] += rows[is_there]
+            is_there = numbers != NOWHERE
+            found_at = at[is_there]
+            links_R[found_at], lengths_R[found_at] = numbers[is_there], length + 1
+            logprob_RJ[found_at] += rows[is_there]
 
             # Elsewhere its context is replaced by its longest suffix.
-            if len(there) < len(at):
+            if len(found_at) < len(at):
                 gone, contexts = at[~is_there], contexts[~is_there]
                 above = self.orders[length - 1]
                 logprob_RJ[gone, :-1] += above.parts_MC[contexts, len(self.parts) :]

@@ -208,8 +208,8 @@ class NgramModel(PickledByOrigin):
         for n in range(self.order, 1, -1):
             numbers_R = numbers[n - 2].ravel()[left_R]
             is_found_R = numbers_R >= 0
-            found = np.flatnonzero(is_found_R)
-            logprob_T[left_R[found]] += self.values[n - 1][:, 0][numbers_R[found]]
+            found_at = np.flatnonzero(is_found_R)
+            logprob_T[left_R[found_at]] += self.values[n - 1][:, 0][numbers_R[found_at]]
             left_R = left_R[np.flatnonzero(~is_found_R)]
             logprob_T[left_R] += self._cost(n - 1, contexts[n - 2].ravel()[left_R])
         logprob_T[left_R] += self.values[0][:, 0][words_BT.ravel()[left_R]]
@@ -258,7 +258,7 @@ class NgramModel(PickledByOrigin):
             logprob_T = self._logprob(targets_1T, contexts, numbers)[0].tolist()
 
         # From the longest n-gram down to the one that exists, note the contexts that were dropped.
-        found = []
+        lookups = []
         for at, logprob_nats in enumerate(logprob_T):
             order, given_up = self.order, []
             while order > 1 and numbers[order - 2][0, at] < 0:
@@ -269,8 +269,8 @@ class NgramModel(PickledByOrigin):
                     ids = inputs_1L[0, fresh + at + 1 - length : fresh + at + 1].tolist()
                     given_up.append((tuple(ids), cost))
                 order = length
-            found.append(Lookup(order, logprob_nats, tuple(given_up)))
-        return found
+            lookups.append(Lookup(order, logprob_nats, tuple(given_up)))
+        return lookups
 
     def incremental(self) -> IncrementalScorer:
         """Return a scorer of one word at a time, for callers whose next question depends on the

@@ -198,9 +198,9 @@ class _Stack:
 
             # Where the n-gram is in the model, it gives the probability and is the link.
             is_there = found_numbers != NOWHERE
-            there, contexts = at[is_there], contexts[~is_there]
-            lengths_M[there], numbers_M[there] = length + 1, found_numbers[is_there]
-            logprob_M[there] += self.levels[length].logprob_M[found_numbers[is_there]]
+            found_at, contexts = at[is_there], contexts[~is_there]
+            lengths_M[found_at], numbers_M[found_at] = length + 1, found_numbers[is_there]
+            logprob_M[found_at] += self.levels[length].logprob_M[found_numbers[is_there]]
 
             # Elsewhere its context is dropped, and a shorter one takes its place.
             if len(contexts):

@@ -153,4 +153,6 @@ def _decoded(start: bytes, encoding: str) -> str:
 def _is_text(start: bytes, encoding: str) -> bool:
     text = _decoded(start, encoding)
     characters = set(text) - set("\t\n\r\f")
-    return bool(text) and all(unicodedata.category(each) not in _NO_TEXT for each in characters)
+    return bool(text) and all(
+        unicodedata.category(character) not in _NO_TEXT for character in characters
+    )

@@ -42,10 +42,10 @@ def check_place(folder: Path, noun: str, foreign: Callable[[list[str]], Iterable
             )
 
         # A file that leaves nothing behind shows whether we can write there.
-        there = folder.absolute()
-        while not there.exists():
-            there = there.parent
-        with tempfile.TemporaryFile(dir=there):
+        existing = folder.absolute()
+        while not existing.exists():
+            existing = existing.parent
+        with tempfile.TemporaryFile(dir=existing):
             pass
 
 
@@ -82,9 +82,9 @@ class FolderFiles:
         # Unlike Path's methods, these raise nothing for a name that no file can have.
         if os.path.islink(path) or not os.path.isfile(path):
             return f"{name} is missing or is not a plain file"
-        found = os.path.getsize(path)
-        if found != size:
-            return f"{name} has {found:,} bytes instead of {size:,}"
+        actual_size = os.path.getsize(path)
+        if actual_size != size:
+            return f"{name} has {actual_size:,} bytes instead of {size:,}"
         if recorded_hash is not None and sha256(path) != recorded_hash:
             return f"{name} {OTHER_HASH}"
         return ""
@@ -106,9 +106,9 @@ class FolderFiles:
         self.check_hash(name, entry.sha256, digest([data]))
         return data
 
-    def check_hash(self, name: str, recorded: str, found: str) -> None:
+    def check_hash(self, name: str, recorded: str, computed: str) -> None:
         """Make sure that what was read of a file has the hash that is recorded."""
-        if found != recorded:
+        if computed != recorded:
             raise self.error(f"{name} {OTHER_HASH}")
 
     def error(self, why: str) -> ModelError:

@@ -64,8 +64,8 @@ def next_step_of_files(wanted: Mapping[Path, Identity], overwrite: bool) -> Next
         if is_stream(path):
             steps.add(NextStep.START)
             continue
-        found, contents[path] = _found(path)
-        steps.add(next_step(path, found, identity, overwrite))
+        existing, contents[path] = _found(path)
+        steps.add(next_step(path, existing, identity, overwrite))
     if len(steps) != 1:
         return NextStep.START
     if steps == {NextStep.FINISHED}:

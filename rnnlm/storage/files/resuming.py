@@ -54,7 +54,7 @@ class ExistingWork:
 
 def next_step(
     place: Path,
-    found: ExistingWork | None,
+    existing: ExistingWork | None,
     wanted: Identity,
     overwrite: bool = False,
     free: Collection[str] = (),
@@ -62,31 +62,31 @@ def next_step(
 ) -> NextStep:
     """Return what to do about the result at `place`: start, resume, or nothing, as it is finished.
 
-    found: what is there; None: nothing. free: names of the identity that may change between two
+    existing: what is there; None: nothing. free: names of the identity that may change between two
     tries. Raise OutputError where something else is there that must not be overwritten; ways_out:
     what to do then.
     """
-    if found is None or overwrite:
+    if existing is None or overwrite:
         return NextStep.START
-    if found.fault:
-        raise OutputError(f"{place} has changed since it was written", found.fault, ways_out)
-    if found.identity is None:
+    if existing.fault:
+        raise OutputError(f"{place} has changed since it was written", existing.fault, ways_out)
+    if existing.identity is None:
         raise OutputError(
             f"{place} already exists", "there is no record of how it was made", ways_out
         )
 
     # Finished files had no such errors.
-    if found.identity.get(ENCODING_ERRORS) == STRICT:
+    if existing.identity.get(ENCODING_ERRORS) == STRICT:
         free = {*free, ENCODING_ERRORS}
     differing = []
-    for name in {**found.identity, **wanted}:
-        before, now = found.identity.get(name), wanted.get(name)
+    for name in {**existing.identity, **wanted}:
+        before, now = existing.identity.get(name), wanted.get(name)
         if before != now and name not in free:
             differing.append(_difference(name, before, now))
     if differing:
         why = first_of(differing, MOST_DIFFERENCES, "; ")
         raise OutputError(f"{place} already holds another result", why, ways_out)
-    return NextStep.FINISHED if found.is_finished else NextStep.GO_ON
+    return NextStep.FINISHED if existing.is_finished else NextStep.GO_ON
 
 
 def _difference(name: str, before: str | None, now: str | None) -> str:
@@ -138,10 +138,10 @@ def in_one_spelling(value: object) -> str:
 def text_signatures(names: Iterable[str], role: str = "text") -> dict[str, str]:
     """Return the signatures of texts, in their order, as part of an identity. role: what they are
     for. Their names count for nothing."""
-    found = {}
+    signatures = {}
     for number, name in enumerate(names, start=1):
-        found[role if number == 1 else f"{role} {number}"] = signature(name)
-    return found
+        signatures[role if number == 1 else f"{role} {number}"] = signature(name)
+    return signatures
 
 
 # Files that hold what a program has in memory: they are new each time, so only content counts.

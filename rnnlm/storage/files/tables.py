@@ -530,7 +530,7 @@ def json_value(text: str) -> Any:
     if text.count("[") + text.count("{") > DEEPEST_VALUE:
         inner = [value]
         for _ in range(DEEPEST_VALUE):
-            inner = [part for each in inner for part in _parts_of(each)]
+            inner = [part for part_of_inner in inner for part in _parts_of(part_of_inner)]
         if inner:
             raise ValueError(f"its values are nested more than {DEEPEST_VALUE} levels deep")
     return value
@@ -547,7 +547,7 @@ def without_halves(value: Any) -> Any:
     if isinstance(value, str):
         return value if value.isascii() else SURROGATE.sub("\ufffd", value)
     if isinstance(value, dict):
-        return {without_halves(name): without_halves(its) for name, its in value.items()}
+        return {without_halves(name): without_halves(item) for name, item in value.items()}
     if isinstance(value, list):
         return list(map(without_halves, value))
     return value
@@ -565,7 +565,7 @@ def in_json(value: object) -> Any:
     if isinstance(value, (list, tuple)):
         return list(map(in_json, value))
     if isinstance(value, Mapping):
-        return {without_halves(str(name)): in_json(each) for name, each in value.items()}
+        return {without_halves(str(name)): in_json(item) for name, item in value.items()}
     return str(value)
 
 
@@ -633,10 +633,10 @@ def _named(
         # Several columns without a name would be one. Most are what a spreadsheet leaves empty.
         if names.count("") > 1:
             names = list(names)
-            for place, its_number in enumerate(numbers):
+            for place, column_number in enumerate(numbers):
                 is_filled = any(cells[place : place + 1] > [""] for _, cells in sample)
                 if not names[place] and is_filled:
-                    names[place] = its_number
+                    names[place] = column_number
     else:
         table = itertools.chain([first], table)
         names = numbers
@@ -666,8 +666,8 @@ def delimiter_of(header: str, columns: Sequence[str] = ()) -> str:
     """
     cells = {delimiter: _cells(header, delimiter) for delimiter in DELIMITERS}
     columns = list(map(folded, columns))
-    for delimiter, its_names in cells.items():
-        names = list(map(folded, its_names))
+    for delimiter, names_of_delimiter in cells.items():
+        names = list(map(folded, names_of_delimiter))
         if columns:
             has_them = all(name in names for name in columns)
         else:

@@ -100,7 +100,7 @@ def hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
     """
     with _open_for_reading(path) as stream:
         header, entries = _read_header(stream)
-        found = hashlib.sha256(header)
+        hashed = hashlib.sha256(header)
         arrays = {}
         at = 0
         # In the order of the file, each array must begin where the last one ended.
@@ -113,11 +113,11 @@ def hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
                     "the weights cannot be read",
                     f"array {name!r} does not follow the one before it",
                 )
-            found.update(data.data)
+            hashed.update(data.data)
             at = end
         if stream.read(1):
             raise ModelError("the weights cannot be read", "the file is longer than its arrays")
-    return arrays, found.hexdigest()
+    return arrays, hashed.hexdigest()
 
 
 def bytes_of(shapes: Shapes) -> int:
@@ -134,9 +134,9 @@ def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Shapes) -> None:
             "the weights do not fit the settings", f"array {odd!r} is missing or unknown"
         )
     for name, (kind, shape) in shapes.items():
-        found = NAMES[arrays[name].dtype], arrays[name].shape
-        if found != (kind, shape):
-            why = f"array {name!r} is {found[0]} {found[1]}, the settings imply {kind} {shape}"
+        stored = NAMES[arrays[name].dtype], arrays[name].shape
+        if stored != (kind, shape):
+            why = f"array {name!r} is {stored[0]} {stored[1]}, the settings imply {kind} {shape}"
             raise ModelError("the weights do not fit the settings", why)
 
 
@@ -224,26 +224,26 @@ class ChunkedArray:
 
     def __getitem__(self, at: slice) -> np.ndarray:
         start, stop, step = at.indices(len(self))
-        found = np.empty(max(0, stop - start), dtype=self.dtype)
-        self.read_into(found, start)
-        return found[::step]
+        values = np.empty(max(0, stop - start), dtype=self.dtype)
+        self.read_into(values, start)
+        return values[::step]
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("a chunked array can only be joined by copying")
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def read_into(self, found: np.ndarray, start: int) -> None:
-        """Fill `found` with the items from `start` on."""
+    def read_into(self, target: np.ndarray, start: int) -> None:
+        """Fill `target` with the items from `start` on."""
         number = int(np.searchsorted(self.starts, start, side="right")) - 1
         done = 0
         # The first piece begins somewhere inside its chunk, each later one at the start of its own.
-        while done < len(found):
+        while done < len(target):
             at = start + done - int(self.starts[number])
-            missing = len(found) - done
+            missing = len(target) - done
             piece = self.chunk(number)[at : at + missing]
             self._check(piece)
-            found[done : done + len(piece)] = piece
+            target[done : done + len(piece)] = piece
             done += len(piece)
             self._forget(piece)
             number += 1
@@ -310,5 +310,5 @@ class ChunkedArray:
             # Other threads may read here, too.
             touched, self._touched = self._touched, set()
             self._held = 0
-            for each in list(touched):
-                drop_pages(each)
+            for array in list(touched):
+                drop_pages(array)

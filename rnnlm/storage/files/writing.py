@@ -153,10 +153,10 @@ def _sync_folder(folder: Path) -> None:
 
 def digest(pieces: Iterable[bytes | memoryview]) -> str:
     """Return the SHA-256 of `pieces`, in hexadecimal."""
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     for piece in pieces:
-        found.update(piece)
-    return found.hexdigest()
+        hashed.update(piece)
+    return hashed.hexdigest()
 
 
 def sha256(path: Path) -> str | None:

@@ -202,10 +202,10 @@ class Collector:
     def _close_shard(self) -> Iterator[FullShard]:
         """End the current shard. Yield it where it does not exist yet."""
         self.bytes = 0
-        found = self.hash.hexdigest()
+        lines_hash = self.hash.hexdigest()
         # A shard that exists must hold the same lines.
         if self.kept:
-            if self.kept.popleft().lines_hash != found:
+            if self.kept.popleft().lines_hash != lines_hash:
                 raise _other_text()
             return
         lines = joined(self.parts)
@@ -213,7 +213,7 @@ class Collector:
             lines = replace(lines, document_lines=lines.document_lines[:0])
         self.parts = []
         self.shards += 1
-        yield FullShard(lines, found)
+        yield FullShard(lines, lines_hash)
 
 
 def _other_text() -> OutputError:

@@ -260,23 +260,23 @@ class EncodedLines:
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "EncodedLines":
         """Return the lines whose :meth:`to_arrays` gave `arrays`, which :func:`check` has
         passed."""
-        found = {name: array.astype(np.int64) for name, array in arrays.items() if name != "ids"}
-        tokens_L = found["tokens"]
-        bytes_L = found["bytes"]
-        oov = found["oov"]
+        counts = {name: array.astype(np.int64) for name, array in arrays.items() if name != "ids"}
+        tokens_L = counts["tokens"]
+        bytes_L = counts["bytes"]
+        oov = counts["oov"]
 
         # Restore what was left out, as it follows from the others.
-        if "oov_words" not in found:
-            found["oov_words"] = _per_line(oov, tokens_L)
+        if "oov_words" not in counts:
+            counts["oov_words"] = _per_line(oov, tokens_L)
         return cls(
             ids_N=arrays["ids"],
             oov=oov,
             tokens_L=tokens_L,
-            words_L=found.get("words", tokens_L - 1),
-            oov_words_L=found["oov_words"],
-            characters_L=found.get("characters", bytes_L),
+            words_L=counts.get("words", tokens_L - 1),
+            oov_words_L=counts["oov_words"],
+            characters_L=counts.get("characters", bytes_L),
             bytes_L=bytes_L,
-            document_lines=found.get("document_lines", np.zeros(0, dtype=np.int64)),
+            document_lines=counts.get("document_lines", np.zeros(0, dtype=np.int64)),
         )
 
 

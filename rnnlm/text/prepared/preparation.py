@@ -298,7 +298,7 @@ def prepare(
             be written, or a worker process died.
     """
     given = [text] if isinstance(text, (str, os.PathLike)) else several(text, "text")
-    names = tuple(os.fspath(each) for each in given)
+    names = tuple(os.fspath(name) for name in given)
     flags: dict[str, Any] = dict(settings)
     shared = None
     if isinstance(tokenizer, str):

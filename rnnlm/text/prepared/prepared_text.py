@@ -100,9 +100,9 @@ class Shards:
         self.index = index
         self.ids_type = ids_type
         counts = [shard.counts for shard in index.shards]
-        self.token_starts = np.cumsum([0, *(each.tokens for each in counts)])
-        self.line_starts = np.cumsum([0, *(each.lines for each in counts)])
-        self.oov_starts = np.cumsum([0, *(each.oov_tokens for each in counts)])
+        self.token_starts = np.cumsum([0, *(shard_counts.tokens for shard_counts in counts)])
+        self.line_starts = np.cumsum([0, *(shard_counts.lines for shard_counts in counts)])
+        self.oov_starts = np.cumsum([0, *(shard_counts.oov_tokens for shard_counts in counts)])
         self.arrays = functools.lru_cache(MOST_OPEN)(self._checked_arrays)
         self._checked: set[int] = set()
 
@@ -194,17 +194,17 @@ class Shards:
         """Return the number of tokens before each of these lines (ascending, up to the number of
         all lines)."""
         offsets = self.line_offsets()
-        found = np.empty(len(line_numbers), dtype=np.int64)
+        starts = np.empty(len(line_numbers), dtype=np.int64)
         # Read the offsets of one shard at a time, and only between the lines asked for.
         borders = np.searchsorted(line_numbers, self.line_starts[1:], side="right")
         start = 0
         for border in borders:
             if border > start:
-                asked = line_numbers[start:border]
-                first, last = int(asked[0]), int(asked[-1])
-                found[start:border] = offsets[first : last + 1][asked - first]
+                shard_lines = line_numbers[start:border]
+                first, last = int(shard_lines[0]), int(shard_lines[-1])
+                starts[start:border] = offsets[first : last + 1][shard_lines - first]
             start = int(border)
-        return found
+        return starts
 
     def oov_before(self, token: int) -> int:
         """Return how many unknown tokens come before that one."""
@@ -508,8 +508,8 @@ def problems(folder: Path) -> Iterator[tuple[str, str, str]]:
     for problem in wrong:
         yield "shard", problem, ""
     if not wrong:
-        found = f"{len(index.shards)} files, SHA-256 as recorded, counts as in the index"
-        yield "shards", "", found
+        outcome = f"{len(index.shards)} files, SHA-256 as recorded, counts as in the index"
+        yield "shards", "", outcome
 
 
 def _problem(index: PreparedIndex, shards: Shards, number: int) -> str:
@@ -517,10 +517,10 @@ def _problem(index: PreparedIndex, shards: Shards, number: int) -> str:
     shard = index.shards[number]
     try:
         lines = shards.lines(number)
-        found = lines.totals()
+        totals = lines.totals()
         recorded = msgspec.to_builtins(shard.counts)
         # The index may have been made to agree with the hash of the file.
-        if any(found[name] != recorded[name] for name in found):
+        if any(totals[name] != recorded[name] for name in totals):
             return f"{shard.name} does not match the index"
         if len(lines.ids_N) and lines.ids_N.max() >= index.vocabulary_size:
             return f"{shard.name} holds tokens that the vocabulary lacks"

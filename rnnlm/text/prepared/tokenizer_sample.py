@@ -171,5 +171,7 @@ def learn(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RnnlmWarning)
         tokenizer = tokenizers.train(settings, watch_forms(blocks(), settings), limit)
-    notices = [str(each.message) for each in caught if issubclass(each.category, RnnlmWarning)]
+    notices = [
+        str(warning.message) for warning in caught if issubclass(warning.category, RnnlmWarning)
+    ]
     return TokenizerFiles.of(tokenizer, notices, bytes_read)

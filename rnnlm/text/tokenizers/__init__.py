@@ -82,5 +82,5 @@ CLASSES = {
 
 
 def _class(name: str) -> "type[AnyTokenizer]":
-    found: type[AnyTokenizer] = resolve_name(CLASSES[name])
-    return found
+    tokenizer_class: type[AnyTokenizer] = resolve_name(CLASSES[name])
+    return tokenizer_class

@@ -112,11 +112,11 @@ class Vocabulary:
         totals: dict[str, int] = dict(specials)
         if UNKNOWN in totals:
             totals[UNKNOWN] += occurrences - int(counts_S[order].sum())
-        found = list(map(best.symbols.__getitem__, order.tolist()))
+        ordered_symbols = list(map(best.symbols.__getitem__, order.tolist()))
         # All at once is faster, if no symbol holds a newline.
-        texts = b"\n".join(found).decode("utf-8", "surrogatepass").split("\n")
-        if len(texts) != len(found):
-            texts = [symbol.decode("utf-8", "surrogatepass") for symbol in found]
+        texts = b"\n".join(ordered_symbols).decode("utf-8", "surrogatepass").split("\n")
+        if len(texts) != len(ordered_symbols):
+            texts = [symbol.decode("utf-8", "surrogatepass") for symbol in ordered_symbols]
         counts_V = np.concatenate([list(totals.values()), counts_S[order]]).astype(np.int64)
         return cls((*totals, *texts), counts_V)
 

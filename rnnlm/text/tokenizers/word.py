@@ -399,8 +399,10 @@ def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[byte
     # Numbering the words of a short text takes less time than importing Arrow does.
     if len(data) < LEAST_FOR_ARROW:
         number_of: dict[bytes, int] = {}
-        found = [number_of.setdefault(word, len(number_of)) for word in data.split(b" ") if word]
-        return list(number_of), np.array(found, dtype=np.int32)
+        word_numbers = [
+            number_of.setdefault(word, len(number_of)) for word in data.split(b" ") if word
+        ]
+        return list(number_of), np.array(word_numbers, dtype=np.int32)
     import pyarrow
 
     # Drop spaces after a space, or at the start: then each word ends in one space.

@@ -371,11 +371,11 @@ class RecurrentStack(Stack):
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         after: State = ()
         for number, layer in enumerate(self.layers):
-            own = state[len(after) : len(after) + len(layer.state_shapes())]
+            layer_state = state[len(after) : len(after) + len(layer.state_shapes())]
             x_TBE = self.drop_between(number, x_TBE)
-            y_TBH, own = layer(x_TBE, own)
+            y_TBH, layer_state = layer(x_TBE, layer_state)
             x_TBE = self.connect(number, x_TBE, y_TBH)
-            after += own
+            after += layer_state
         return x_TBE, after
 
     def read(self, x_TBE: Tensor, lengths_B: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:

@@ -249,13 +249,13 @@ class Slices(torch.autograd.Function):
     @staticmethod
     def forward(ctx, whole: Tensor, *slices: slice) -> tuple[Tensor, ...]:
         ctx.slices, ctx.shape = slices, whole.shape
-        return tuple(whole[each] for each in slices)
+        return tuple(whole[rows] for rows in slices)
 
     @staticmethod
     def backward(ctx, *gradients: Tensor):
         gradient = gradients[0].new_zeros(ctx.shape)
-        for each, part in zip(ctx.slices, gradients, strict=True):
-            gradient[each] = part
+        for rows, part in zip(ctx.slices, gradients, strict=True):
+            gradient[rows] = part
         return gradient, *[None] * len(ctx.slices)
 
 
@@ -507,7 +507,7 @@ class HierarchicalSoftmax(OutputLayer):
         inner_ND, sign_ND = self._paths(targets_N)
         wide = torch.promote_types(features_NE.dtype, torch.float32)
         rows = _chunk_rows(inner_ND, features_NE)
-        chunks = [each.split(rows) for each in (features_NE, inner_ND, sign_ND)]
+        chunks = [tensor.split(rows) for tensor in (features_NE, inner_ND, sign_ND)]
         parts = []
         for features, inner, sign in zip(*chunks, strict=True):
             z = (self.weight[inner] * features.to(wide).unsqueeze(1)).sum(dim=2) + self.bias[inner]
@@ -561,7 +561,7 @@ class PathCrossEntropy(torch.autograd.Function):
         grad_features = torch.empty_like(features_NE)
         grad_weight, grad_bias = torch.zeros_like(weight_ME), torch.zeros_like(bias_M)
         rows = _chunk_rows(inner_ND, features_NE)
-        chunks = [each.split(rows) for each in (features_NE, inner_ND, sign_ND, grad_features)]
+        chunks = [tensor.split(rows) for tensor in (features_NE, inner_ND, sign_ND, grad_features)]
         for features, inner, sign, grad in zip(*chunks, strict=True):
             features, nodes = features.to(wide), inner.flatten()
             vectors = weight.index_select(0, nodes).view(*inner.shape, -1)
@@ -578,7 +578,7 @@ class PathCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor):
-        return *(each * grad.to(each.dtype) for each in ctx.gradients), None, None
+        return *(gradient * grad.to(gradient.dtype) for gradient in ctx.gradients), None, None
 
 
 def _log_decisions(z_ND: Tensor, sign_ND: Tensor) -> Tensor:

@@ -185,10 +185,10 @@ def inclusion(p_V: Tensor, count: int) -> Tensor:
 def alias_table(p: list[float]) -> tuple[list[float], list[int]]:
     """Return for each of V columns the share of its own word, and the word that has the rest; `p`
     sums to one."""
-    share = [len(p) * each for each in p]
+    share = [len(p) * probability for probability in p]
     alias = list(range(len(p)))
-    poor = [word for word, each in enumerate(share) if each < 1]
-    rich = [word for word, each in enumerate(share) if each >= 1]
+    poor = [word for word, scaled in enumerate(share) if scaled < 1]
+    rich = [word for word, scaled in enumerate(share) if scaled >= 1]
 
     # A word with less than a column gets the rest of its column from one that has more.
     while poor and rich:

@@ -141,12 +141,14 @@ class PerplexityValidation:
     def _logprob(self, stop: Callable[[], bool]) -> float | None:
         """Return the log-probability of this rank's share, in nats; None if it was stopped."""
         text, model = self.text, self.model
-        own = self.spans[self.ranks.share(len(self.spans))]
+        rank_spans = self.spans[self.ranks.share(len(self.spans))]
         # As much as may be read between two looks at `stop`, but all rows side by side.
         at_once = max(model.piece_tokens, self.rows * span_scoring.TOKENS_PER_ROW)
-        scored = list(span_scoring.windows(model, text.ids, own, model.score, at_once, stop=stop))
+        scored = list(
+            span_scoring.windows(model, text.ids, rank_spans, model.score, at_once, stop=stop)
+        )
         read = sum(int((end_B - start_B).sum()) for start_B, end_B, _ in scored)
-        if read < int((own[:, 1] - own[:, 0]).sum()):
+        if read < int((rank_spans[:, 1] - rank_spans[:, 0]).sum()):
             return None
         return float(span_scoring.placed(scored, text.tokens).sum())
 

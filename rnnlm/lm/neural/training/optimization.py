@@ -70,9 +70,9 @@ def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict
         depths = network.depths()  # type: ignore[operator]  # networks that can, have it
     trained = [weight for weight in network.parameters() if weight.requires_grad]
     for depth in sorted({0, *depths.values()}):
-        own = [weight for weight in trained if depths.get(weight, 0) == depth]
-        matrices = [weight for weight in own if weight.dim() > 1]
-        others = [weight for weight in own if weight.dim() <= 1]
+        weights = [weight for weight in trained if depths.get(weight, 0) == depth]
+        matrices = [weight for weight in weights if weight.dim() > 1]
+        others = [weight for weight in weights if weight.dim() <= 1]
         yield {"params": matrices, "weight_decay": settings.weight_decay, "depth": depth}
         yield {"params": others, "weight_decay": 0.0, "depth": depth}
 

@@ -102,7 +102,7 @@ class Meter:
         sent = self.sent or self._send()
         losses, *all_norms = self.ranks.totals(*sent.read())
         # Norms are the same on all ranks. Their mean is NaN on all if it is on one.
-        norms, largest_norm, weight_norm = [each / self.ranks.count for each in all_norms]
+        norms, largest_norm, weight_norm = [total / self.ranks.count for total in all_norms]
 
         # The next report begins where this one's numbers were sent.
         tokens = sent.tokens - self.tokens_before
@@ -266,10 +266,12 @@ class LayerStatistics:
         all_norms: list[float | None] = [None] * len(self.layers)
         places, norms = [], []
         for place, layer in enumerate(self.layers.values()):
-            own = [self.norms[weight] for weight in layer.parameters() if weight in self.norms]
-            if own:
+            layer_norms = [
+                self.norms[weight] for weight in layer.parameters() if weight in self.norms
+            ]
+            if layer_norms:
                 places.append(place)
-                norms.append(torch.linalg.vector_norm(torch.stack(own)))
+                norms.append(torch.linalg.vector_norm(torch.stack(layer_norms)))
         if norms:
             for place, norm in zip(places, torch.stack(norms).tolist(), strict=True):
                 all_norms[place] = _number(norm)

@@ -162,14 +162,17 @@ class ProcessGroup(SingleProcess):
         self.wants_save |= any(save for _, _, save in signals)
 
     def totals(self, *values: float) -> list[float]:
-        return [sum(each) for each in zip(*self._gather_floats(*values), strict=True)]
+        return [
+            sum(values_of_ranks)
+            for values_of_ranks in zip(*self._gather_floats(*values), strict=True)
+        ]
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        own = tensor.detach().cpu().contiguous()
-        gathered = [torch.empty_like(own) for _ in range(self.count)]
-        self.lent.update(weakref.ref(each, self.lent.discard) for each in (own, *gathered))
-        distributed.all_gather(gathered, own)
-        return [each.clone() for each in gathered]
+        local = tensor.detach().cpu().contiguous()
+        gathered = [torch.empty_like(local) for _ in range(self.count)]
+        self.lent.update(weakref.ref(shared, self.lent.discard) for shared in (local, *gathered))
+        distributed.all_gather(gathered, local)
+        return [shared.clone() for shared in gathered]
 
     def gather_rows(self, tensor: Tensor, rows: int) -> Tensor:
         # Ranks have a row more or less: pad them to the same number for the exchange.
@@ -261,7 +264,10 @@ class ProcessGroup(SingleProcess):
 
     def _gather_floats(self, *values: float) -> list[list[float]]:
         """Return the values of each rank, the same everywhere."""
-        return [each.tolist() for each in self.gather(torch.tensor(values, dtype=torch.float64))]
+        return [
+            values_of_rank.tolist()
+            for values_of_rank in self.gather(torch.tensor(values, dtype=torch.float64))
+        ]
 
 
 def join(device: torch.device, timeout: str) -> SingleProcess:

@@ -182,7 +182,7 @@ def _of_rank(kind: str, rank: int) -> str:
 def _storable(value: object) -> object:
     """Return `value` as JSON can hold it: infinity and NaN as a text."""
     if isinstance(value, list):
-        return [_storable(each) for each in value]
+        return [_storable(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
@@ -191,7 +191,7 @@ def _storable(value: object) -> object:
 def _number(stored: object) -> object:
     """Undo :func:`_storable`."""
     if isinstance(stored, list):
-        return [_number(each) for each in stored]
+        return [_number(item) for item in stored]
     if stored in ("inf", "-inf", "nan"):
         return float(stored)
     return stored

@@ -472,14 +472,14 @@ def _first_places(
 
 def _tell_missing(lines: ArpaLines, missing: list[str]) -> None:
     """Send a notice of the special symbols that a file lacks, and what is taken for them."""
-    told = []
+    descriptions = []
     for special in missing:
         taken = f"probability is {MISSING_LOG10:.0f}"
         if special == SENTENCE_START:
             taken = "backoff weight is 0"
-        told.append(f"{special} (its log10 {taken})")
-    if told:
-        notice(f"{lines.name} lacks {', '.join(told)}")
+        descriptions.append(f"{special} (its log10 {taken})")
+    if descriptions:
+        notice(f"{lines.name} lacks {', '.join(descriptions)}")
 
 
 def _repeated(lines: ArpaLines, line: int, first: str, word: str) -> ModelError:

@@ -75,8 +75,8 @@ class CountShard:
 
     def _check(self, ids_T: np.ndarray, folder: Path) -> None:
         """Make sure that another machine sees the text that the plan was made for."""
-        found = hashlib.sha256(np.ascontiguousarray(ids_T, np.int32).data).hexdigest()
-        if found != self.sha256:
+        sha256 = hashlib.sha256(np.ascontiguousarray(ids_T, np.int32).data).hexdigest()
+        if sha256 != self.sha256:
             raise TextError(
                 f"a worker finds another text in {folder} than the one to count",
                 f"part {self.number + 1} differs",

@@ -133,11 +133,11 @@ def of_text(
 
 def _check_prepared(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> None:
     """Make sure that no tokenizer is requested other than that of a prepared text."""
-    own = text.tokenizer
-    if own is None or tokenizer == TokenizerSettings():
+    prepared_tokenizer = text.tokenizer
+    if prepared_tokenizer is None or tokenizer == TokenizerSettings():
         return
     is_same = not isinstance(tokenizer, TokenizerSettings) and (
-        tokenizer.fingerprint == own.fingerprint
+        tokenizer.fingerprint == prepared_tokenizer.fingerprint
     )
     if not is_same:
         raise UsageError(
@@ -161,8 +161,8 @@ def of_folders(
     places = [os.path.realpath(folder) for folder in folders]
     if len(set(places)) < len(places):
         notice("a folder of counts is given more than once, and its counts are added each time")
-    for each in several:
-        each.check()
+    for counts in several:
+        counts.check()
     counts_folder.check_alike(several)
     first = several[0]
     order = within(first, order)
@@ -197,14 +197,14 @@ def _folder_in(temp: str | None) -> Iterator[str | None]:
 
 def within(counts: CountsFolder, order: int | None) -> int:
     """Return `order`, or, for None, that of the counts; refuse a higher one."""
-    own = counts.index.order
-    if order is not None and order > own:
+    counted_order = counts.index.order
+    if order is not None and order > counted_order:
         raise UsageError(
             f"order = {order} is higher than the order of {counts.folder}",
-            f"its n-grams go up to order {own}",
-            f"use `order={own}`, or count the text again",
+            f"its n-grams go up to order {counted_order}",
+            f"use `order={counted_order}`, or count the text again",
         )
-    return order or own
+    return order or counted_order
 
 
 class _Folders:

@@ -135,7 +135,7 @@ class _Counter:
     def _longer(self, part: "Callable[[int], _Part]", count: int) -> Level:
         """Count the next order in so many parts, each of a range of contexts."""
         parts = dict(enumerate(in_threads(part, range(count), self.workspace.threads)))
-        starts = np.cumsum([0, *(len(each.keys) for each in parts.values())])
+        starts = np.cumsum([0, *(len(part.keys) for part in parts.values())])
         keys_M = np.empty(starts[-1], np.uint64)
         suffixes_M = np.empty(starts[-1], self.index)
         counts_M = np.empty(starts[-1], self.index)
@@ -148,13 +148,13 @@ class _Counter:
 
         # Put the parts together, whose n-grams now have their final numbers, and release each.
         def place(number: int) -> np.ndarray:
-            each = parts.pop(number)
+            part = parts.pop(number)
             here = slice(starts[number], starts[number + 1])
-            keys_M[here], suffixes_M[here] = each.keys, each.suffixes
-            counts_M[here], positions_M[here] = each.counts, each.positions
-            numbers_T[each.once] = each.numbers_once + self.index(starts[number])
-            numbers_T[each.at] = each.numbers_at + self.index(starts[number])
-            return each.at[each.is_repeated]
+            keys_M[here], suffixes_M[here] = part.keys, part.suffixes
+            counts_M[here], positions_M[here] = part.counts, part.positions
+            numbers_T[part.once] = part.numbers_once + self.index(starts[number])
+            numbers_T[part.at] = part.numbers_at + self.index(starts[number])
+            return part.at[part.is_repeated]
 
         repeated = list(in_threads(place, list(parts), self.workspace.threads))
         self.repeated_R = np.concatenate([self.repeated_R, *repeated])

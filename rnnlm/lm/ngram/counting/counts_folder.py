@@ -146,13 +146,13 @@ class CountsFolder:
 
     def levels(self, order: int | None = None) -> list[Level]:
         """Return the orders up to `order`; None: all."""
-        found = []
+        levels = []
         for n in range(1, (order or self.index.order) + 1):
             level = self.level(n)
             if level is None:
                 break
-            found.append(level)
-        return found
+            levels.append(level)
+        return levels
 
     @property
     def hash(self) -> str:
@@ -223,10 +223,13 @@ def check_alike(several: Sequence[CountsFolder]) -> None:
                 f"count both with `order={highest}`",
             )
         if other.index.source.text_settings != first.index.source.text_settings:
-            mine, its = first.index.source.text_settings, other.index.source.text_settings
+            first_settings, other_settings = (
+                first.index.source.text_settings,
+                other.index.source.text_settings,
+            )
             raise UsageError(
                 f"the texts of {first.folder} and {other.folder} were read differently",
-                _difference(mine, its),
+                _difference(first_settings, other_settings),
                 "count both in the same way",
             )
         if other.index.tokenizer_fingerprint != first.index.tokenizer_fingerprint:
@@ -235,18 +238,18 @@ def check_alike(several: Sequence[CountsFolder]) -> None:
 
 def _check_tokenizers(first: CountsFolder, other: CountsFolder) -> None:
     """Make sure that two different tokenizers differ in their words alone."""
-    mine, its = dict(first.index.tokenizer), dict(other.index.tokenizer)
+    first_settings, other_settings = dict(first.index.tokenizer), dict(other.index.tokenizer)
     for name in CHOOSING:
-        mine.pop(name, None)
-        its.pop(name, None)
-    difference = _difference(mine, its)
+        first_settings.pop(name, None)
+        other_settings.pop(name, None)
+    difference = _difference(first_settings, other_settings)
     if difference:
         raise UsageError(
             f"{first.folder} and {other.folder} have different tokenizers",
             difference,
             "count both in the same way",
         )
-    kind = mine.get("tokenizer")
+    kind = first_settings.get("tokenizer")
     if kind not in ("word", "char"):
         raise UsageError(
             f"{first.folder} and {other.folder} have different {kind} tokenizers",
@@ -255,12 +258,12 @@ def _check_tokenizers(first: CountsFolder, other: CountsFolder) -> None:
         )
 
 
-def _difference(mine: Mapping[str, Any], its: Mapping[str, Any]) -> str:
+def _difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
     """Say in what two groups of settings differ; "" if in nothing."""
     differing = []
-    for name in sorted({*mine, *its}):
-        if mine.get(name) != its.get(name):
-            values = f"{as_text(mine.get(name))} and {as_text(its.get(name))}"
+    for name in sorted({*first, *second}):
+        if first.get(name) != second.get(name):
+            values = f"{as_text(first.get(name))} and {as_text(second.get(name))}"
             differing.append(f"{name} is {values}")
     return ", ".join(differing)
 
@@ -271,7 +274,7 @@ def _difference(mine: Mapping[str, Any], its: Mapping[str, Any]) -> str:
 def next_step_in(folder: Path, identity: dict[str, str], overwrite: bool) -> NextStep:
     """Return what to do about counts in `folder`, which the caller owns, by the rule of
     :mod:`rnnlm.storage.files.resuming`. Say it where they are finished."""
-    found = None
+    existing = None
     index = None
     if is_counts(folder):
         try:
@@ -281,15 +284,15 @@ def next_step_in(folder: Path, identity: dict[str, str], overwrite: bool) -> Nex
                 files.plain_file(name, entry.bytes)
             for piece in filter(attrgetter("bytes"), index.pieces):
                 files.plain_file(f"{piece.name}.safetensors", piece.bytes)
-            found = ExistingWork(index.identity, is_finished=True)
+            existing = ExistingWork(index.identity, is_finished=True)
         except ModelError as error:
-            found = ExistingWork(fault=error.why)
+            existing = ExistingWork(fault=error.why)
 
     def foreign(names: list[str]) -> list[str]:
         return [] if index is not None else foreign_names(names, COUNTS, _is_ours)
 
     check_place(folder, "counts", foreign)
-    step = next_step(folder, found, identity, overwrite)
+    step = next_step(folder, existing, identity, overwrite)
     if step is NextStep.FINISHED and index is not None:
         tokens = plural(index.source.tokens, "token")
         tell_finished(folder, f"counts of {tokens} up to order {index.order}")

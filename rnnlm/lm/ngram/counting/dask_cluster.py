@@ -149,8 +149,8 @@ class Cluster(WorkerPool):
     # ---- The scheduler, and how many workers it has.
 
     def _look(self) -> None:
-        found: Mapping[str, int] = self.client.nthreads()
-        self.size = self._threads = sum(found.values())
+        threads_of_worker: Mapping[str, int] = self.client.nthreads()
+        self.size = self._threads = sum(threads_of_worker.values())
         self._heard = time.monotonic()
 
     def _keep_looking(self) -> None:
@@ -182,10 +182,10 @@ class Cluster(WorkerPool):
 
     def _hear(self, event: tuple[float, "TaskProgress"]) -> None:
         """Note how far a task is."""
-        _, said = event
+        _, progress = event
         # It may have ended since, or belong to an earlier phase.
-        if said["task"] in self._shares:
-            self._shares[said["task"]] = said["share"]
+        if progress["task"] in self._shares:
+            self._shares[progress["task"]] = progress["share"]
 
     @property
     def begun(self) -> float:
@@ -230,20 +230,20 @@ class Cluster(WorkerPool):
 
     async def _busy(self) -> bool:
         # What workers say themselves: the scheduler forgets a task at once when it is called off.
-        found = await self.client._run(_is_at_work, on_error="ignore")
-        return any(found.values())
+        busy_by_worker = await self.client._run(_is_at_work, on_error="ignore")
+        return any(busy_by_worker.values())
 
     # ---- Checks, before the first task.
 
     def check_workers(self) -> None:
         """Make sure that there are workers, and that each has this version of rnnlm."""
-        found = self._answers(_version)
-        if not found:
+        versions = self._answers(_version)
+        if not versions:
             raise RnnlmError(
                 f"the Dask scheduler {self.whose} has no workers",
                 hint="start some with dask worker ADDRESS, and try again",
             )
-        for worker, answer in sorted(found.items()):
+        for worker, answer in sorted(versions.items()):
             # What a worker cannot even read comes back in words.
             if isinstance(answer, ImportError) or "ModuleNotFoundError" in str(answer):
                 raise _no_rnnlm(f"the worker {worker}", str(answer))
@@ -257,16 +257,16 @@ class Cluster(WorkerPool):
         meanwhile has no answer: others do its work."""
         from distributed.comm import CommClosedError
 
-        found = self.client.run(function, *arguments, on_error="return")
+        answers = self.client.run(function, *arguments, on_error="return")
         lost = (CommClosedError, ConnectionError)
-        return {name: answer for name, answer in found.items() if not isinstance(answer, lost)}
+        return {name: answer for name, answer in answers.items() if not isinstance(answer, lost)}
 
     def check_folder(self, folder: Path, mark: str, files: Mapping[str, str] = {}) -> None:
         """Make sure that each worker sees the file `mark` of `folder`, which holds its own name,
         can write beside it, and reads `files`: SHA-256 by name."""
-        found = self._answers(_seen, str(folder), mark, dict(files))
+        answers = self._answers(_seen, str(folder), mark, dict(files))
         try:
-            for worker, answer in sorted(found.items()):
+            for worker, answer in sorted(answers.items()):
                 why = str(answer)
                 if isinstance(answer, str):
                     why = f"the file {answer} it wrote there is not visible here"
@@ -288,10 +288,10 @@ def _no_rnnlm(worker: str, why: str) -> RnnlmError:
     )
 
 
-def _other_version(worker: str, there: str, here: str) -> RnnlmError:
+def _other_version(worker: str, worker_version: str, own_version: str) -> RnnlmError:
     return RnnlmError(
         f"{worker} has another version of rnnlm",
-        f"{there} there, {here} here",
+        f"{worker_version} there, {own_version} here",
         "install the same version there, and start it again",
     )
 
@@ -334,14 +334,14 @@ def code_version() -> str:
     while it is developed."""
     package = sys.modules[__name__.partition(".")[0]]
     root = Path(package.__path__[0])
-    found = hashlib.sha256()
+    code_hash = hashlib.sha256()
     # What lies there in an installed copy alone is left out.
     for path in sorted(root.rglob("*.py")):
         name = path.relative_to(root).as_posix()
         if not name.startswith(("cli/", "corpora/", "checkpoints/")):
-            found.update(name.encode())
-            found.update(path.read_bytes())
-    return f"{package.__version__}+{found.hexdigest()[:12]}"
+            code_hash.update(name.encode())
+            code_hash.update(path.read_bytes())
+    return f"{package.__version__}+{code_hash.hexdigest()[:12]}"
 
 
 _at_work = 0  # tasks of this process

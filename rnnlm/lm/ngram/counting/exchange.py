@@ -122,7 +122,7 @@ class SuffixExchange:
             return lambda number: held_M[self.suffixes_M[slice(*self.blocks[number])]]
 
         # Look up bucket after bucket.
-        found = []
+        values_by_bucket = []
         for bucket, places in enumerate(self.places):
             first = bucket << self.shift
             held = np.array(values_M[first : first + (1 << self.shift)])
@@ -131,15 +131,15 @@ class SuffixExchange:
                 taken = held[places[start : start + AT_ONCE]]
                 with self.workspace.explaining(taken.nbytes):
                     file.write(taken.data)
-            found.append(self._mapped(file, values_M.dtype))
+            values_by_bucket.append(self._mapped(file, values_M.dtype))
             self.workspace.release(places, values_M)
 
         def of_block(number: int) -> np.ndarray:
             by_bucket, _ = self._by_bucket(self.suffixes_M[slice(*self.blocks[number])])
-            ranges = zip(found, self.ends[number], self.ends[number + 1], strict=True)
+            ranges = zip(values_by_bucket, self.ends[number], self.ends[number + 1], strict=True)
             values = np.empty(len(by_bucket), values_M.dtype)
             values[by_bucket] = np.concatenate([array[start:end] for array, start, end in ranges])
-            self.workspace.release(*found)
+            self.workspace.release(*values_by_bucket)
             return values
 
         return of_block

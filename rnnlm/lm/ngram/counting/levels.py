@@ -67,8 +67,8 @@ class Level:
         start = 0
         for chunk, first in zip(self.keys_M.chunks(), self.keys_M.starts, strict=False):
             stop = int(np.searchsorted(sorted_Q, chunk[-1], side="right")) if len(chunk) else start
-            found = find_many(chunk, sorted_Q[start:stop])
-            numbers_Q[by_key[start:stop]] = np.where(found == NOWHERE, NOWHERE, found + first)
+            numbers = find_many(chunk, sorted_Q[start:stop])
+            numbers_Q[by_key[start:stop]] = np.where(numbers == NOWHERE, NOWHERE, numbers + first)
             start = stop
         return numbers_Q
 
@@ -89,7 +89,7 @@ class Level:
         and as many contexts; a block ends where a context does, and holds one at least."""
         bits = word_bits(self.size)
         first = start = 0
-        found = []
+        blocks = []
         while first < contexts:
             end, last = min(start + most, len(self)), contexts
             if end < len(self):
@@ -98,9 +98,9 @@ class Level:
             end = len(self)
             if last < contexts:
                 end = int(self.keys_M.searchsorted(np.uint64(last << bits)))
-            found.append(Block(first, last, start, end))
+            blocks.append(Block(first, last, start, end))
             first, start = last, end
-        return found
+        return blocks
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,10 @@ class Merging:
         """Add up the counts of words: all sources have the same."""
         store = self.store
         if read_level(store, MERGED, 1) is None:
-            found = [self.sources.level(store, source, 1) for source in range(len(self.sources))]
-            levels = [level for level in found if level is not None]
+            levels_of_sources = [
+                self.sources.level(store, source, 1) for source in range(len(self.sources))
+            ]
+            levels = [level for level in levels_of_sources if level is not None]
             size = levels[0].size
             counts_M = np.zeros(size + 1, dtype=np.int64)
             watched = NOWHERE
@@ -210,9 +212,9 @@ class FindSuffixes:
         at_once = max(1, PIECE_NGRAMS // workspace.ngrams)
         for first in range(0, len(blocks), at_once):
             numbers = range(first, min(first + at_once, len(blocks)))
-            found = np.concatenate([values(number) for number in numbers])
-            facts = {"ngrams": len(found)}
-            written.append(worker.store.write(f"{name}-{first:06d}", {"suffixes": found}, facts))
+            suffixes = np.concatenate([values(number) for number in numbers])
+            facts = {"ngrams": len(suffixes)}
+            written.append(worker.store.write(f"{name}-{first:06d}", {"suffixes": suffixes}, facts))
         # The note comes last: with it, all of them are there.
         return [*written[1:], written[0]]
 
@@ -250,8 +252,8 @@ def merged_numbers(store: Store, sources: int, n: int, size: int) -> list[Column
     def of_source(source: int) -> Column:
         def part(name: str, numbers: np.ndarray) -> np.ndarray:
             starts = store.mapped(name)["starts"]
-            own = numbers[starts[source] : starts[source + 1]]
-            return own.astype(index) + index.type(before[name])
+            source_numbers = numbers[starts[source] : starts[source + 1]]
+            return source_numbers.astype(index) + index.type(before[name])
 
         return store.column(names, "numbers", index, part)
 
@@ -288,11 +290,11 @@ class OpenOrder:
     @functools.cached_property
     def suffixes(self) -> list[Column]:
         """The merged numbers of the suffixes of each source's n-grams."""
-        found: list[Column] = []
+        columns: list[Column] = []
         for source in range(len(self.levels)):
             names = self.store.names(f"{self.order.suffixes_of(source)}-")
-            found.append(self.store.column(names, "suffixes", self.suffix_type))
-        return found
+            columns.append(self.store.column(names, "suffixes", self.suffix_type))
+        return columns
 
     def ranges(self, starts: np.ndarray | None, number: int, entries: int) -> Iterator[_Range]:
         """Yield ranges of about as many n-grams as are to be merged at a time, from where each
@@ -331,10 +333,10 @@ class OpenOrder:
         level, numbers_M = self.levels[source], self.numbers[source]
         assert level is not None
         context, word = key >> int(self.bits), key & int(self.mask)
-        own = int(numbers_M.searchsorted(context))
-        if own == len(numbers_M) or int(numbers_M[own : own + 1][0]) != context:
+        place = int(numbers_M.searchsorted(context))
+        if place == len(numbers_M) or int(numbers_M[place : place + 1][0]) != context:
             word = 0  # the source does not know the context: begin with the next one it knows
-        return int(level.keys_M.searchsorted(np.uint64((own << int(self.bits)) | word)))
+        return int(level.keys_M.searchsorted(np.uint64((place << int(self.bits)) | word)))
 
     def merge(self, span: _Range) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Return the columns of the merged n-grams; and for each source's own, its number among
@@ -379,11 +381,11 @@ class OpenOrder:
         first = int(contexts[0])
         merged = self.numbers[source][first : int(contexts[-1]) + 1]
         contexts -= first
-        found = merged.astype(np.uint64)[contexts]
-        found <<= self.bits
-        found |= keys & self.mask
-        found -= np.uint64(span.low)
-        return found
+        joined_keys = merged.astype(np.uint64)[contexts]
+        joined_keys <<= self.bits
+        joined_keys |= keys & self.mask
+        joined_keys -= np.uint64(span.low)
+        return joined_keys
 
     def _gathered(self, span: _Range) -> tuple[np.ndarray, np.ndarray]:
         """Return counts and suffixes of all n-grams of a range, source after source."""

@@ -131,9 +131,9 @@ def make(
         return sha256, _sampled_ngrams(ids_T, boundary_id, order, rate)
 
     threads = min(workspace.threads, MOST_LOOKING)
-    for bound, (sha256, found) in zip(bounds, in_threads(look, bounds, threads), strict=True):
-        sampled = [_added(*both) for both in zip(sampled, found, strict=True)]
-        shards.append(PlannedShard(*bound, sha256, [len(hashes) << rate for hashes, _ in found]))
+    for bound, (sha256, ngrams) in zip(bounds, in_threads(look, bounds, threads), strict=True):
+        sampled = [_added(*both) for both in zip(sampled, ngrams, strict=True)]
+        shards.append(PlannedShard(*bound, sha256, [len(hashes) << rate for hashes, _ in ngrams]))
     kept = []
     for n, (_, counts) in enumerate(sampled, start=2):
         threshold = thresholds[n - 1] if n <= len(thresholds) else 0
@@ -176,27 +176,27 @@ def _bounds(
 Sampled = tuple[np.ndarray, np.ndarray]  # hashes of different n-grams, and how often each occurs
 
 
-def _added(some: Sampled, others: Sampled) -> Sampled:
+def _added(first: Sampled, second: Sampled) -> Sampled:
     """Return the n-grams of both, with their counts in both."""
-    hashes, place = np.unique(np.append(some[0], others[0]), return_inverse=True)
-    counts = np.bincount(place, np.append(some[1], others[1]), minlength=len(hashes))
+    hashes, place = np.unique(np.append(first[0], second[0]), return_inverse=True)
+    counts = np.bincount(place, np.append(first[1], second[1]), minlength=len(hashes))
     return hashes, counts.astype(np.int64)
 
 
 def _sampled_ngrams(ids_T: np.ndarray, boundary_id: int, order: int, rate: int) -> list[Sampled]:
     """Return for each order from 2 on the n-grams whose hashes begin with `rate` zeros, which are
     one of 2 ** rate (Gibbons 2001, distinct sampling)."""
-    found: list[list[np.ndarray]] = [[] for _ in range(order - 1)]
+    hashes_by_order: list[list[np.ndarray]] = [[] for _ in range(order - 1)]
     largest = np.uint64((1 << 64 - rate) - 1)
     # Few positions at a time, which stay in a processor's cache, after those they reach back to.
     for start in range(0, len(ids_T), AT_ONCE):
         first = max(0, start - order)
         before = ids_T[first - 1] if first else boundary_id
         ids = np.append(before, ids_T[first : start + AT_ONCE]).astype(np.uint64)
-        for of_order, hashes in zip(found, _hashes(ids, boundary_id, order), strict=True):
+        for of_order, hashes in zip(hashes_by_order, _hashes(ids, boundary_id, order), strict=True):
             new = hashes[start - first :]
             of_order.append(new[(new <= largest) & (new != 0)])
-    return [np.unique(np.concatenate(of_order), return_counts=True) for of_order in found]
+    return [np.unique(np.concatenate(of_order), return_counts=True) for of_order in hashes_by_order]
 
 
 def _hashes(ids: np.ndarray, boundary_id: int, order: int) -> Iterator[np.ndarray]:

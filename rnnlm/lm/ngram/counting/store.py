@@ -201,19 +201,19 @@ class Store:
 
     def mapped(self, name: str) -> dict[str, np.ndarray]:
         """Return the arrays of a piece, mapped into memory."""
-        found = self._open.get(name)
-        if found is not None:
-            return found
+        arrays = self._open.get(name)
+        if arrays is not None:
+            return arrays
         try:
-            found = tensors.mapped(self._path(name))
+            arrays = tensors.mapped(self._path(name))
         except ModelError as error:
             raise self._files.error(f"{self._path(name).name}: {error.why}") from None
 
         # The first one goes where too many are open; other threads may be about to do the same.
         if len(self._open) >= self._most_open:
             self._open.pop(next(iter(list(self._open))), None)
-        self._open[name] = found
-        return found
+        self._open[name] = arrays
+        return arrays
 
     def damaged(self, why: str) -> ModelError:
         """Return the error for a damage in the folder."""

@@ -110,10 +110,10 @@ def visible_symbol(symbol: str) -> str:
     return _TO_ESCAPE.sub(_escape, symbol)
 
 
-def _escape(found: re.Match[str]) -> str:
-    if found[0] == " ":
+def _escape(match: re.Match[str]) -> str:
+    if match[0] == " ":
         return "\\x20"
-    return found[0].encode("unicode_escape").decode("ascii")
+    return match[0].encode("unicode_escape").decode("ascii")
 
 
 def _in_byte_order(tokenizer: Tokenizer) -> tuple[list[str], np.ndarray]:
@@ -207,7 +207,7 @@ class _Trie:
         base = 0
         ngrams = np.empty(stop - start, dtype=object)
         counts = np.empty(stop - start, dtype=np.int64)
-        for n, (first, end, own, own_end) in enumerate(self._needed_ranges(start, stop)):
+        for n, (first, end, placed, placed_end) in enumerate(self._needed_ranges(start, stop)):
             # Spell the n-grams of this order, from those of the order below.
             level = self.levels[n]
             words = map(self.names.__getitem__, level.words_M[first:end].tolist())
@@ -218,9 +218,9 @@ class _Trie:
                 texts = list(words)
 
             # Put those that are read into their places.
-            places = self.places[n][own:own_end] - start
-            ngrams[places] = texts[own - first : own_end - first]
-            counts[places] = level.counts_M[own:own_end]
+            places = self.places[n][placed:placed_end] - start
+            ngrams[places] = texts[placed - first : placed_end - first]
+            counts[places] = level.counts_M[placed:placed_end]
             base = first
         return zip(ngrams.tolist(), counts.tolist(), strict=True)
 
@@ -233,17 +233,17 @@ class _Trie:
             self.levels[::-1], self.places[::-1], self.shown[::-1], strict=True
         ):
             # The words of an n-gram are needed if it is read, or is the context of one that is.
-            own, own_end, numbers = 0, 0, contexts
+            placed, placed_end, numbers = 0, 0, contexts
             if wanted:
-                own, own_end = np.searchsorted(places_M, (start, stop)).tolist()
-            if own < own_end:
-                numbers = [*contexts, own, own_end]
+                placed, placed_end = np.searchsorted(places_M, (start, stop)).tolist()
+            if placed < placed_end:
+                numbers = [*contexts, placed, placed_end]
             first = end = 0
             contexts = []
             if numbers:
                 first, end = min(numbers), max(numbers)
                 contexts = [int(level.contexts_M[first]), int(level.contexts_M[end - 1]) + 1]
-            needed.append((first, end, own, own_end))
+            needed.append((first, end, placed, placed_end))
         return needed[::-1]
 
 

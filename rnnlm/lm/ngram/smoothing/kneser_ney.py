@@ -204,15 +204,15 @@ def _greatest(
     ends = np.flatnonzero(ids_T == boundary_id)
     sentence_starts = np.concatenate(([0], ends + 1))
     starts = sentence_starts[np.searchsorted(ends, positions)]
-    found = [int(last_T[positions[0]])]
+    last_words = [int(last_T[positions[0]])]
     # Of the n-grams that are equal so far, those with the largest word further back come last.
     for back in range(1, order):
         inside = positions - back >= starts
         words = np.where(inside, lmplz_V[ids_T[np.maximum(positions - back, 0)]], START)
         keep = words == words.max()
         positions, starts = positions[keep], starts[keep]
-        found.append(int(words.max()))
-    return found, int(positions[0])
+        last_words.append(int(words.max()))
+    return last_words, int(positions[0])
 
 
 def _lmplz_numbers(first_V: np.ndarray, boundary_id: int, unk_id: int | None) -> np.ndarray:

@@ -197,10 +197,10 @@ def flat_weights(weights: Weights, units: int, E: int, H: int, kind: torch.dtype
     given = weight_ih, weight_hh, bias_ih, bias_hh
     shapes = (gates, H, E), (gates, H, H), (gates, H), (gates, H)
     wide = []
-    for each, shape in zip(given, shapes, strict=True):
-        by_gate = each.to(kind).unflatten(0, (gates, units))
+    for weight, shape in zip(given, shapes, strict=True):
+        by_gate = weight.to(kind).unflatten(0, (gates, units))
         wide.append(_pad_with_zeros(by_gate, *shape).flatten())
-    parts = torch.cat(wide).split([len(each) for each in wide])
+    parts = torch.cat(wide).split([len(weight) for weight in wide])
     return [part.view(gates * H, *shape[2:]) for part, shape in zip(parts, shapes, strict=True)]
 
 

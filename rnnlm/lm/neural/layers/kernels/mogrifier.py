@@ -64,7 +64,7 @@ class MutualGating:
         self.gates = [torch.empty_like(array) for array in self.values[2:]]
         self.read: list[list[Tensor]] = []
         for factors in rounds:
-            self.read.append([_steps(slots, h_BH, each.shape[1], each) for each in factors])
+            self.read.append([_steps(slots, h_BH, factor.shape[1], factor) for factor in factors])
 
     def step(self, slot: int, x_BE: Tensor, h_BH: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the LSTM reads in the places of x and h'."""
@@ -84,19 +84,19 @@ class MutualGating:
         slots, like_BH = len(self.values[1]), self.values[1][0]
         self.d: list[list[Tensor]] = []
         for factors in self.rounds:
-            self.d.append([_steps(slots, like_BH, each.shape[0], each) for each in factors])
+            self.d.append([_steps(slots, like_BH, factor.shape[0], factor) for factor in factors])
 
     def step_backward(self, t: int, dx_BE: Tensor, dh_BH: Tensor) -> None:
         """Turn the gradients of what the LSTM read into those of x and h', in place."""
         for i in reversed(range(len(self.rounds))):
-            own, other = (dx_BE, dh_BH) if i % 2 == 0 else (dh_BH, dx_BE)
+            gated_gradient, gating_gradient = (dx_BE, dh_BH) if i % 2 == 0 else (dh_BH, dx_BE)
             gate = self.gates[i][t]
             # The derivative of 2 s is 2 s (1 - s).
-            back = own * self.values[i][t] * gate * (1 - gate / 2)
-            own.mul_(gate)
+            back = gated_gradient * self.values[i][t] * gate * (1 - gate / 2)
+            gated_gradient.mul_(gate)
             for factor, d in reversed(list(zip(self.rounds[i], self.d[i], strict=True))):
                 back = torch.mm(d[t].copy_(back), factor)
-            other.add_(back)
+            gating_gradient.add_(back)
 
     def weight_gradients(self) -> list[Tensor]:
         """Return the gradients of all factors, each a product over all steps at once."""
@@ -184,8 +184,10 @@ class MogrifierLSTM(torch.autograd.Function):
 
 def by_round(factors: Sequence[Tensor], rounds: int) -> list[tuple[Tensor, ...]]:
     """Group the factors by the round whose matrix they make."""
-    each = len(factors) // rounds
-    return [tuple(factors[start : start + each]) for start in range(0, len(factors), each)]
+    per_round = len(factors) // rounds
+    return [
+        tuple(factors[start : start + per_round]) for start in range(0, len(factors), per_round)
+    ]
 
 
 def _steps(count: int, rows_BH: Tensor, width: int, like: Tensor) -> Tensor:
