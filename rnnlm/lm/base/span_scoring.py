@@ -20,7 +20,7 @@ from rnnlm.text.batches import gather, span_batches, with_boundary
 from rnnlm.text.lines import Progress, silent
 
 TOKENS_PER_ROW = 64  # rows are not made more than so short
-INTERRUPTIBLE_TOKENS = 1 << 11  # of a window, where others may interrupt between two
+INTERRUPTIBLE_TOKENS = 1 << 10  # of a window, where others may interrupt between two
 Result = TypeVar("Result")
 # the states are those of one model
 Step = Callable[[np.ndarray, np.ndarray, Any], tuple[Result, Any]]
