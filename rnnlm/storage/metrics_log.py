@@ -52,7 +52,7 @@ class MetricsLog:
         if self.is_open:
             self.write()
 
-    def go_on(
+    def resume(
         self, position: int | None = None, step: float = math.inf, validated: float = math.inf
     ) -> None:
         """Write to the file of a run that is resumed after `step`, and remembers validations up to

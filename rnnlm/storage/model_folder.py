@@ -68,15 +68,16 @@ def save(
     parts: Sequence[Path] = (),
     bundle: bool = False,
     in_8_bits: bool = False,
-    goes_on: bool = False,
+    continues_run: bool = False,
 ) -> Manifest:
     """Write `model` into `folder`, replacing the model that is there. If it cannot be written, that
     one stays whole.
 
     kind: its kind, as the registry names it: "lstm", "ngram". parts: the folders of the models that
     a combination is made of. bundle: copy them into `folder`, else refer to them. in_8_bits: of the
-    weights of a network, as the shipped model has them. goes_on: the model there is of the same
-    training run; else what was kept for it is deleted: its checkpoints, and how it adapts itself.
+    weights of a network, as the shipped model has them. continues_run: the model there is of the
+    same training run; else what was kept for it is deleted: its checkpoints, and how it adapts
+    itself.
     """
     files: dict[str, FileEntry] = {}
     # The family of the kind ("neural", "ngram", "combination") is stored, too: loading checks it.
@@ -120,7 +121,7 @@ def save(
                 left.append(file)
         _remove_unnamed(folder, left)
         _remove_unfinished(folder)
-        if not goes_on:
+        if not continues_run:
             checkpoints.remove(folder)
             _remove_companions(folder)
     return manifest

@@ -74,7 +74,7 @@ class EncodedText:
     tokens. words_L: the words of each line once it is normalised, split on white space;
     oov_words_L: those that hold an unknown token. characters_L and bytes_L count one for the end of
     each line. blank_lines: how they were read, as in TextSettings. marks: how often each of
-    :mod:`rnnlm.text.marks` occurs; none are known of a prepared text. let_go: called with a
+    :mod:`rnnlm.text.marks` occurs; none are known of a prepared text. release: called with a
     number of tokens, deletes what was written of the first ones for this run alone; they are not
     needed any more. files: where the ids lie on disk, for other processes.
 
@@ -92,7 +92,7 @@ class EncodedText:
     lines_hash: str = ""
     blank_lines: str = "skip"
     marks: Mapping[str, int] = field(default_factory=dict, repr=False)
-    let_go: Callable[[int], None] = field(default=kept, repr=False, compare=False)
+    release: Callable[[int], None] = field(default=kept, repr=False, compare=False)
     files: "IdFiles | None" = field(default=None, repr=False, compare=False)
 
     @property

@@ -90,7 +90,7 @@ def on_disk(
     if vanishing is not None:
         delete = weakref.finalize(prepared.shards, vanishing.cleanup)
 
-    def let_go(tokens: int) -> None:
+    def release(tokens: int) -> None:
         prepared.shards.close()
         if not folder.is_dir():  # all of it was already released
             return
@@ -98,4 +98,4 @@ def on_disk(
         if tokens >= prepared.index.counts.tokens:
             delete()
 
-    return replace(prepared, let_go=let_go, copy_of=text)
+    return replace(prepared, release=release, copy_of=text)

@@ -226,7 +226,7 @@ class RunStorage:
             training={**self.facts, "seconds": round(unsaved.seconds, 1)},
             parts=self._parts(),
             bundle=True,
-            goes_on=self._is_of_the_folder(),
+            continues_run=self._is_of_the_folder(),
         )
         card.write(self.folder, self.manifest, self.plan.data.tokenizer)
 
@@ -279,7 +279,7 @@ def run(
     with lock.held(plan.output, "training"):
         storage = RunStorage(plan, log, _texts(plan), save)
         if plan.trained is not None:
-            log.go_on()
+            log.resume()
             events = _end(plan, plan.trained, storage, progress)
         else:
             events = _work(plan, stop, storage, progress)
@@ -301,7 +301,7 @@ def _resume_log(log: MetricsLog, started: Started, initial: TrainingState) -> No
     if not isinstance(position, int):
         position = 0
     validated = max(facts["validation"]["step"], facts.get("curve", {}).get("step", 0))
-    log.go_on(position, started.step, validated)
+    log.resume(position, started.step, validated)
 
 
 def _take_part(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool]) -> Iterator[Event]:

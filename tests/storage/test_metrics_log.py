@@ -61,7 +61,7 @@ def test_steps_that_are_taken_again_are_told_once(log, tmp_path):
         log.add(event)
     again = MetricsLog(tmp_path)
     again.add(saved(4))
-    again.go_on(position, 4, 4)
+    again.resume(position, 4, 4)
     again.add(validated(6))
     expected = [("validated", 2), ("validated", 4), ("saved", 4), ("saved", 4), ("validated", 6)]
     assert told(tmp_path) == expected
@@ -72,7 +72,7 @@ def test_forgotten_validation_is_logged_once(log, tmp_path):
     for event in (validated(4), validated(5), saved(5)):
         log.add(event)
     again = MetricsLog(tmp_path)
-    again.go_on(log.position, 5, 4)
+    again.resume(log.position, 5, 4)
     again.add(validated(5))
     assert told(tmp_path) == [("validated", 4), ("saved", 5), ("validated", 5)]
 
@@ -93,7 +93,7 @@ def test_a_line_cut_short_or_damaged_goes(log, tmp_path, torn):
     with open(tmp_path / "metrics.jsonl", "ab") as stream:
         stream.write(torn)
     again = MetricsLog(tmp_path)
-    again.go_on(log.position, 3, 3)
+    again.resume(log.position, 3, 3)
     again.add(saved(4))
     assert told(tmp_path) == [("saved", 1), ("saved", 4)]
 
@@ -105,11 +105,11 @@ def test_missing_or_shortened_log_starts_over(log, tmp_path):
         lines = (tmp_path / "metrics.jsonl").read_bytes().splitlines(keepends=True)[:left]
         (tmp_path / "metrics.jsonl").write_bytes(b"".join(lines))
         again = MetricsLog(tmp_path)
-        again.go_on(log.position, 9, 9)
+        again.resume(log.position, 9, 9)
         again.add(saved(9))
         assert told(tmp_path) == [("saved", 0), ("saved", 9)][1 - left :]
     (tmp_path / "metrics.jsonl").unlink()
-    MetricsLog(tmp_path).go_on(log.position, 9, 9)
+    MetricsLog(tmp_path).resume(log.position, 9, 9)
 
 
 def test_partly_written_line_is_rewritten_whole(log, tmp_path):

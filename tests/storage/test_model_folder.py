@@ -224,8 +224,10 @@ def test_companion_files_are_removed_unless_training_continues(tmp_path):
     folder = tmp_path / "m"
     settings = {"model": "unigram", "additive_k": 0.5}
 
-    def save_again(goes_on):
-        model_folder.save(folder, make_unigram(0.5), "unigram", settings, 1, {}, goes_on=goes_on)
+    def save_again(continues_run):
+        model_folder.save(
+            folder, make_unigram(0.5), "unigram", settings, 1, {}, continues_run=continues_run
+        )
         return sorted(
             path.name
             for path in folder.iterdir()

@@ -39,8 +39,8 @@ def test_a_text_vanishes_once_let_go(corpus, temp, is_named):
     assert files_in(temp)
     ids_T = np.asarray(train.ids)
 
-    train.let_go(train.tokens)
-    train.let_go(text.index.counts.tokens)
+    train.release(train.tokens)
+    train.release(text.index.counts.tokens)
     assert files_in(temp) == []
     # What was read into memory stays.
     assert (train.tokens, held_out.sentences) == (len(ids_T), 30)
@@ -68,7 +68,7 @@ def test_a_copy_is_split_as_its_text_is(corpus, tmp_path, monkeypatch, blank_lin
     assert train.lines_hash == expected[0].lines_hash
     assert 0 < held_out.tokens <= 30 < expected[1].tokens
     assert train.words == expected[0].words
-    train.let_go(train.tokens)
+    train.release(train.tokens)
     assert files_in(tmp_path / "temp") == []
     assert train.words == expected[0].words
 
@@ -85,8 +85,8 @@ def test_the_rest_of_a_text_stays(corpus, tmp_path, monkeypatch):
     # Read a part, let go of it, and read on.
     half = len(whole_T) // 2
     assert np.array_equal(train.ids[:half], whole_T[:half])
-    train.let_go(half)
+    train.release(half)
     assert len(list(folder.glob("*.safetensors"))) == pytest.approx(shards / 2, abs=1)
     assert np.array_equal(train.ids[half:], whole_T[half:])
-    train.let_go(len(whole_T))
+    train.release(len(whole_T))
     assert not folder.exists()

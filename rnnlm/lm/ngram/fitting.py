@@ -27,7 +27,7 @@ from rnnlm.events import (
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base.span_scoring import stream_perplexity
 from rnnlm.lm.ngram.counting import counts_folder
-from rnnlm.lm.ngram.counting import memory_limit as rooms
+from rnnlm.lm.ngram.counting import memory_limit
 from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting.beyond_memory import CountingProgress
 from rnnlm.lm.ngram.counting.counted import CountedData, within
@@ -291,9 +291,9 @@ def clean_up(resolved: ResolvedSettings, data: TrainingData | CountedData) -> No
         return
     if settings.temp is not None and memory_of(settings) is not None:
         # A run that had already ended has read its text again, which is not needed.
-        data.train.let_go(data.train.tokens)
-        identity = rooms.identity_of(_counted_by(settings), data.tokenizer)
-        rooms.clean_up(settings.temp, identity)
+        data.train.release(data.train.tokens)
+        identity = memory_limit.identity_of(_counted_by(settings), data.tokenizer)
+        memory_limit.clean_up(settings.temp, identity)
 
 
 def _counted_by(settings: NgramSettings) -> dict[str, Any]:
@@ -338,7 +338,7 @@ def foresee(resolved: ResolvedSettings, data: TrainingData | CountedData) -> dic
     settings, tokenizer = resolved.make(NgramSettings), data.tokenizer
     allowed, memory = None, memory_of(settings)
     if memory is not None:
-        allowed = rooms.memory_for_arrays(memory, tokenizer.size)
+        allowed = memory_limit.memory_for_arrays(memory, tokenizer.size)
     workspace = Workspace(allowed, settings.threads)
     thresholds = pruning_thresholds(settings.prune, settings.order)
     if isinstance(data, CountedData):

@@ -161,7 +161,7 @@ class GrowingFile:
         self._journal = journal_beside(path)
 
         # Resume after the last entry that is within the file.
-        kept = _kept(path, _read(self._journal)) if step is NextStep.GO_ON else []
+        kept = _kept(path, _read(self._journal)) if step is NextStep.RESUME else []
         self._hash = hashlib.sha256()
         with writing(path):
             # Record the work first: a run that is killed after this can be resumed.

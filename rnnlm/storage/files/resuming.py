@@ -38,7 +38,7 @@ class NextStep(enum.Enum):
     """What a command does with its result."""
 
     START = "start"
-    GO_ON = "go on"
+    RESUME = "resume"
     FINISHED = "finished"
 
 
@@ -86,7 +86,7 @@ def next_step(
     if differing:
         why = first_of(differing, MOST_DIFFERENCES, "; ")
         raise OutputError(f"{place} already holds another result", why, ways_out)
-    return NextStep.FINISHED if existing.is_finished else NextStep.GO_ON
+    return NextStep.FINISHED if existing.is_finished else NextStep.RESUME
 
 
 def _difference(name: str, before: str | None, now: str | None) -> str:

@@ -428,7 +428,7 @@ def prepare_exactly(
 def _finish(job: PreparationJob, step: NextStep, began: float) -> Steps:
     """Do what is not done yet. Return the index of all."""
     folder = job.request.output
-    index = begun(folder, job.identity, job.text) if step is NextStep.GO_ON else None
+    index = begun(folder, job.identity, job.text) if step is NextStep.RESUME else None
 
     # The tokenizer first; a text that can be read only once gives its sample on the way.
     position = Position(job.names)

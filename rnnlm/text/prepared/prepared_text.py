@@ -246,7 +246,7 @@ class Shards:
 
 @dataclass(frozen=True)
 class PreparedText:
-    """The lines from `start` to `stop` of the prepared text in `folder`. let_go: as in an
+    """The lines from `start` to `stop` of the prepared text in `folder`. release: as in an
     :class:`EncodedText`. copy_of: the text that was prepared for one run alone, which trains on the
     lines that it would train on if they were in memory. part_hash: the hash of lines of that text,
     where these are not all.
@@ -259,7 +259,7 @@ class PreparedText:
     shards: Shards
     start: int
     stop: int
-    let_go: Callable[[int], None] = kept
+    release: Callable[[int], None] = kept
     copy_of: ReadText | None = None
     part_hash: str = ""
 
@@ -347,7 +347,7 @@ class PreparedText:
             **counts,
             lines_hash=self._lines_hash(),
             blank_lines=self.settings.blank_lines,
-            let_go=self.let_go,
+            release=self.release,
             files=None if self.start else shards.id_files(),
         )
 
@@ -430,14 +430,14 @@ class PreparedSplit:
 
         # The second part is in memory: a caller that releases all of the first needs no more of the
         # text.
-        def let_go(tokens: int) -> None:
+        def release(tokens: int) -> None:
             if tokens >= train.tokens:
                 for name in LINE_COUNTS:
                     total(getattr(train, name))  # remembered, as is what lies in whole files
                 tokens = self.text.index.counts.tokens
-            self.text.let_go(tokens)
+            self.text.release(tokens)
 
-        return replace(train, let_go=let_go), held_out.encode(tokenizer)
+        return replace(train, release=release), held_out.encode(tokenizer)
 
     def encode_once(
         self, reader: object, progress: Progress = silent

@@ -331,7 +331,7 @@ def _next_step(job: FilterJob, state: FilterState | None) -> NextStep:
 def _begun(job: FilterJob, state: FilterState | None, step: NextStep) -> FilterState:
     """Return the state of the work that starts or resumes."""
     begun = JobEntry(job.identity, job.work.rule.layout)
-    if state is not None and step is NextStep.GO_ON:
+    if state is not None and step is NextStep.RESUME:
         state.begun = begun
         # What killed tasks wrote may be left, and half a line at the end of the journal.
         state.clean()

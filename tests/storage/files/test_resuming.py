@@ -24,8 +24,8 @@ PLACE = Path("kept")
     "found, overwrite, step",
     [
         (None, False, NextStep.START),
-        (ExistingWork({"order": "3"}), False, NextStep.GO_ON),
-        (ExistingWork({"order": "3", "workers": "8"}), False, NextStep.GO_ON),
+        (ExistingWork({"order": "3"}), False, NextStep.RESUME),
+        (ExistingWork({"order": "3", "workers": "8"}), False, NextStep.RESUME),
         (ExistingWork({"order": "3"}, is_finished=True), False, NextStep.FINISHED),
         (ExistingWork({"order": "5"}), True, NextStep.START),
         (ExistingWork(fault="a line was changed"), True, NextStep.START),

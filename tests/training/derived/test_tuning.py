@@ -176,7 +176,7 @@ def test_tuned_settings_outlive_further_training_with_a_warning(lstm):
     tuned_of(lstm, "cache")
     tuned_of(lstm, "dynamic", statistics=Lines(LINES))
     values = small_settings(registry.kind_of("lstm")).values
-    model_folder.save(lstm, fit("lstm", budget="9steps"), "lstm", values, 9, {}, goes_on=True)
+    model_folder.save(lstm, fit("lstm", budget="9steps"), "lstm", values, 9, {}, continues_run=True)
     with pytest.warns(RnnlmWarning, match="before the model was retrained"):
         loading.load(f"{lstm}+cache", "cpu")
     with pytest.raises(ModelError, match="belong to other weights"):

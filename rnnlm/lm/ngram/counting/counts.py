@@ -119,16 +119,16 @@ class _Counter:
             start, stop = ranges[number]
             once = np.flatnonzero(~is_repeated_H[start:stop])
             next_once = self.positions_M[start:stop].take(once).astype(np.intp) + 1
-            goes_on = ~self.is_first_T.take(next_once)
-            once, next_once = once[goes_on], next_once[goes_on]
+            continues = ~self.is_first_T.take(next_once)
+            once, next_once = once[continues], next_once[continues]
 
             # Contexts that occur several times: all of their positions lie side by side.
             several = np.flatnonzero(is_repeated_H[start:stop]).astype(self.index)
             first = int(ends_H[start - 1]) if start else 0
             at: np.ndarray = self.repeated_R[first : int(ends_H[stop - 1])] + 1
             contexts = np.repeat(several, self.counts_M[start:stop][several])
-            goes_on = ~self.is_first_T[at]
-            return self._part(start, stop, once, next_once, contexts[goes_on], at[goes_on])
+            continues = ~self.is_first_T[at]
+            return self._part(start, stop, once, next_once, contexts[continues], at[continues])
 
         return self._longer(part, len(ranges))
 

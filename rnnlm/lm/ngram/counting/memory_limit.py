@@ -199,7 +199,7 @@ def count_in(
     read: Ids | IdFiles = ids
     if isinstance(setup.runner, PoolRunner):
         read = _ids_in_files(text)
-    yield from count_by_shards(read, *shape, plan, setup.runner, watched, done=text.let_go)
+    yield from count_by_shards(read, *shape, plan, setup.runner, watched, done=text.release)
 
 
 def _ids_in_files(text: EncodedText) -> IdFiles:

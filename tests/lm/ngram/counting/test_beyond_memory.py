@@ -89,11 +89,11 @@ def test_counted_shards_need_no_text(tmp_path):
     plan = plans.make(ids_T, END, text.order, IDENTITY, workspace)
     expected = levels_of(text.sentences, text.size, text.order)
 
-    def let_go(tokens):
+    def release(tokens):
         ids_T[:tokens].fill(END)
 
     runner = TaskRunner(WorkerContext(Store(tmp_path), workspace))
-    steps = count_by_shards(ids_T, END, text.size, text.order, plan, runner, done=let_go)
+    steps = count_by_shards(ids_T, END, text.size, text.order, plan, runner, done=release)
     assert_levels([step for step in steps if isinstance(step, Level)], expected, text.size)
     assert (ids_T == END).all()
 

@@ -66,10 +66,10 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_workers_make_the_same_bytes(text, cluster, small, tmp_path, monkeypatch):
     # A signal that comes while the main thread lets go of a future would be lost.
-    let_go, finalize = [], distributed.Future.__del__
+    release, finalize = [], distributed.Future.__del__
 
     def watched(future):
-        let_go.append(threading.current_thread())
+        release.append(threading.current_thread())
         finalize(future)
 
     monkeypatch.setattr(distributed.Future, "__del__", watched)
@@ -88,7 +88,7 @@ def test_workers_make_the_same_bytes(text, cluster, small, tmp_path, monkeypatch
     # Nothing is left in the shared folder, nor of the address in the model.
     assert not temp.exists()
     assert address not in found["config.json"].read_text()
-    assert let_go and threading.main_thread() not in let_go
+    assert release and threading.main_thread() not in release
 
 
 def test_workers_count_as_this_process_does(text, cluster, small, tmp_path, request):
