@@ -26,8 +26,7 @@ from rnnlm.events import (
 )
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base.span_scoring import stream_perplexity
-from rnnlm.lm.ngram.counting import counts_folder
-from rnnlm.lm.ngram.counting import memory_limit
+from rnnlm.lm.ngram.counting import counts_folder, memory_limit
 from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting.beyond_memory import CountingProgress
 from rnnlm.lm.ngram.counting.counted import CountedData, within
