@@ -50,7 +50,11 @@ class ServingSettings(ValidatedSettings):
         Count, Meta(description="most sentences, lines or hypotheses in a request")
     ] = 256
     max_characters: Annotated[
-        Count, Meta(description="most characters in all texts of a request")
+        Count,
+        Meta(
+            description="most characters read for a request, where context and source count for "
+            "each sentence; the limits of tokens and of numbers in the answer are twice this"
+        ),
     ] = 100_000
     max_tokens: Annotated[Count, Meta(description="most tokens in a generated text")] = 1000
     answer_seconds: Annotated[
