@@ -156,19 +156,21 @@ Per = Literal["token", "word", "character", "byte"]
 @dataclass(frozen=True)
 class TextMetric(MetricDefinition):
     """A perplexity, or bits, per token, word, character or byte. counts: what it is divided by: the
-    attribute of :class:`LineSums` that has it for each line."""
+    attribute of :class:`LineSums` that has it for each line. in_summary: it is printed in the line
+    that `train` ends with, and in the model card."""
 
     unit: Unit = "plain"
     higher_is_better: bool = False
     per: Per = "token"
     counts: str = "tokens_S"
     is_perplexity: bool = True
+    in_summary: bool = False
 
 
 TEXT_METRICS = named(
-    TextMetric("ppl_token"),
-    TextMetric("ppl_token_no_oov", counts="known_tokens_S", without_unknown=True),
-    TextMetric("ppl_word", per="word", counts="words_S"),
+    TextMetric("ppl_token", in_summary=True),
+    TextMetric("ppl_token_no_oov", counts="known_tokens_S", without_unknown=True, in_summary=True),
+    TextMetric("ppl_word", per="word", counts="words_S", in_summary=True),
     # Has a value only where words are tokens, or none is unknown
     TextMetric("ppl_word_no_oov", per="word", counts="known_words_S", without_unknown=True),
     TextMetric(
@@ -330,8 +332,7 @@ class TextEvaluation(Evaluation):
 
     @property
     def summary(self) -> tuple[Metric, ...]:
-        names = (*metrics_per("token"), "ppl_word")
-        return tuple(metric for metric in self.brief if metric.name in names)
+        return tuple(metric for metric in self.brief if TEXT_METRICS[metric.name].in_summary)
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
         return {name: getattr(self, name) for name in COUNTS}

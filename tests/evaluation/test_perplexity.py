@@ -59,6 +59,15 @@ def test_all_figures_of_a_text_with_unknown_words(text):
     assert result.seconds > 0
 
 
+def test_summary_has_three_of_the_metrics(text):
+    model = model_of({"</s>": 0.25, "<unk>": 0.125, "the": 0.5, "cat": 0.125})
+    unknown = evaluate(model, text("the dog\n"))
+    names = ["ppl_token", "ppl_token_no_oov", "ppl_word"]
+    assert [metric.name for metric in unknown.summary] == names
+    known = evaluate(model, text("the cat\n"))
+    assert [metric.name for metric in known.summary] == ["ppl_token", "ppl_word"]
+
+
 def test_glued_marks_and_white_space_are_told(text):
     words = fit("ngram", ["I am glad, said he"] * 3, order=2)
     with pytest.warns(RnnlmWarning, match="knows 'glad,', but not 'glad'"):
