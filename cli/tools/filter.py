@@ -105,9 +105,12 @@ def command(
     quantile. With one character model for each of several languages, the likeliest language is
     chosen. DIR then has a folder for each language, and one for none.
 
-    Rows keep their columns; the perplexity and the bucket or language are added. Documents without
-    words are counted but not written. To resume, run the same command again, with more files if you
-    like.
+    Rows keep their columns; the perplexity and the bucket or language are added. Columns of these
+    names, from an earlier filter, are renamed to input_NAME. Documents without words are counted
+    but not written.
+
+    A file that cannot be read does not stop the others: all such files are named, and the exit code
+    is 1. To resume, run the same command again, with more files if you like.
     """
     from rnnlm.text.lines import TextSettings
     from rnnlm.tools.filtering.run import FilterFinished, FilterRequest, run
@@ -133,17 +136,22 @@ def command(
     )
 
     # What is finished is told as it comes; the last event holds the whole.
+    result = None
     explained = explaining(lambda: _say_how_to_resume(output))
-    with explained, terminal.Progress() as progress:
-        for event in run(request):
-            if isinstance(event, FilterFinished):
-                result = event
+    try:
+        with explained, terminal.Progress() as progress:
+            for event in run(request):
+                if isinstance(event, FilterFinished):
+                    result = event
+                else:
+                    _show_event(event, progress)
+    finally:
+        # Files that cannot be read are an error in the end, when all others are finished.
+        if result is not None:
+            if as_json:
+                terminal.print_json(result)
             else:
-                _show_event(event, progress)
-    if as_json:
-        terminal.print_json(result)
-        return
-    _show(result)
+                _show(result)
 
 
 def _models(names: tuple[str, ...]) -> dict[str, str]:
@@ -186,9 +194,11 @@ def _say_how_to_resume(folder: Path) -> None:
 
 def _show_event(event: "Event", progress: terminal.Progress) -> None:
     """Say how far the work is."""
-    from rnnlm.tools.filtering.run import BordersFound, ShardFiltered
+    from rnnlm.tools.filtering.run import BordersFound, ShardFailed, ShardFiltered
 
-    if isinstance(event, BordersFound):
+    if isinstance(event, ShardFailed):
+        terminal.say(f"{event.shard} could not be filtered: {event.why}")
+    elif isinstance(event, BordersFound):
         low, high = event.cutoffs
         terminal.say(
             f"head: perplexity below {low:,.2f}; middle: below {high:,.2f} (from "

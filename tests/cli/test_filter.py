@@ -42,7 +42,7 @@ def test_documents_are_sorted_and_counted(rnnlm, models, shards, here):
     }  # fmt: skip
     assert "2 files; 81 documents in out" in done.err
     assert sorted(path.name for path in (here / "out").iterdir()) == [
-        "filter.jsonl", "head", "middle",
+        ".filter.run", "head", "middle",
     ]  # fmt: skip
     expected = [line for line, each in zip(shards, of_lines, strict=True) if each < low]
     assert (here / "out" / "head" / "plain.txt").read_text().splitlines() == expected

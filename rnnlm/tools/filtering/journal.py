@@ -1,8 +1,9 @@
 """The journal of a filter, in its output folder, from which a killed run resumes.
 
-filter.jsonl is a journal: first what the filter is, then which shards were started and which are
+.filter.run is a journal: first what the filter is, then which shards were started and which are
 finished, each with its counts. An entry is added when a shard's files are in their places. At the
-end it is rewritten with the shards in the order of their names.
+end it is rewritten with the shards in the order of their names. Its name is hidden, so that the
+visible files of the folder are results alone: DIR/*.jsonl can be the input of another filter.
 """
 
 import contextlib
@@ -14,15 +15,15 @@ from pathlib import Path
 import msgspec
 
 from rnnlm.errors import OutputError
-from rnnlm.storage.files.folder import check_place
+from rnnlm.storage.files.folder import OTHER_HASH, check_place
 from rnnlm.storage.files.journal import Journal
 from rnnlm.storage.files.lock import OWNER
 from rnnlm.storage.files.resuming import ExistingWork, Identity
-from rnnlm.storage.files.writing import put_in_place, short_name, whole_name, writing
+from rnnlm.storage.files.writing import put_in_place, sha256, short_name, whole_name, writing
 from rnnlm.tools.filtering.settings import OutputLayout
 from rnnlm.tools.filtering.work import ShardCounts
 
-JOURNAL = "filter.jsonl"
+JOURNAL = ".filter.run"
 FORMAT_VERSION = 1
 
 
@@ -47,15 +48,22 @@ class ShardStarted(msgspec.Struct, tag="started", tag_field="what"):
     shard: str
 
 
+class WrittenFile(msgspec.Struct):
+    """A file of results."""
+
+    bytes: int
+    sha256: str
+
+
 class ShardFinished(msgspec.Struct, tag="shard", tag_field="what"):
-    """The files of a shard are in their places. signature: of the shard. bytes: of what was
+    """The files of a shard are in their places. signature: of the shard. files: what was
     written, by group."""
 
     shard: str
     signature: str
     documents: tuple[int, ...]
     words: tuple[int, ...]
-    bytes: dict[str, int]
+    files: dict[str, WrittenFile]
     text_bytes: int
 
 
@@ -81,16 +89,21 @@ class FilterState:
     def finish(self, shard: str, signature: str, counts: ShardCounts) -> None:
         """Put what was written of a shard in its place, and take note that it is finished."""
         paths = self.begun.layout.paths(self.folder, shard)
-        sizes = {}
+        files = {}
         for group, name in counts.files.items():
             with writing(paths[group]):
                 put_in_place(paths[group].with_name(name), paths[group])
-                sizes[group] = paths[group].stat().st_size
+                size = paths[group].stat().st_size
+                files[group] = WrittenFile(size, sha256(paths[group]) or "")
         self.add(
             ShardFinished(
-                shard, signature, counts.documents, counts.words, sizes, counts.text_bytes
+                shard, signature, counts.documents, counts.words, files, counts.text_bytes
             )
         )
+
+    def give_up(self, shard: str) -> None:
+        """Forget that a shard was started: it cannot be read, and nothing of it was written."""
+        self.started.discard(shard)
 
     def _note(self, entry: Entry) -> None:
         if isinstance(entry, CutoffsEntry):
@@ -123,10 +136,12 @@ class FilterState:
                 continue
             identity[f"text {name}"] = done.signature
             paths = self.begun.layout.paths(self.folder, name)
-            for group, size in done.bytes.items():
+            for group, written in done.files.items():
                 path = paths[group]
-                if not path.is_file() or path.stat().st_size != size:
+                if not path.is_file() or path.stat().st_size != written.bytes:
                     fault = fault or f"{path} is missing, or its length has changed"
+                elif not fault and sha256(path) != written.sha256:
+                    fault = f"{path} {OTHER_HASH}"
         return ExistingWork(self.begun.identity | identity, is_finished=not left, fault=fault)
 
     def identity_with(self, identity: Identity, shards: Mapping[str, str]) -> dict[str, str]:
@@ -209,7 +224,7 @@ def _check_names(state: FilterState) -> None:
     written = set(layout.kept)
     for done in state.done.values():
         lengths |= {len(done.documents), len(done.words)}
-        written |= {*done.bytes}
+        written |= {*done.files}
     if not all(map(is_plain, names)) or len(lengths) > 1 or not written <= {*layout.groups}:
         raise ValueError("it names files that a filter does not write")
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from rnnlm.amounts import plural
-from rnnlm.errors import SettingsError, TextError, UsageError, notice
+from rnnlm.errors import SettingsError, TextError, UsageError, first_of, notice
 from rnnlm.lm.base import loading
 from rnnlm.parallel import inline_pool, process_pool
 from rnnlm.storage.files import lock
@@ -43,7 +43,7 @@ from rnnlm.tools.filtering.journal import (
 from rnnlm.tools.filtering.judging import check_languages
 from rnnlm.tools.filtering.settings import EMPTY, OUTSIDE, FilterSettings, rule_of
 from rnnlm.tools.filtering.shards import ShardReadSettings, check_source, open_shard
-from rnnlm.tools.filtering.work import FilterSetup, NamedModel, filter_shard, reference_perplexities
+from rnnlm.tools.filtering.work import FilterSetup, NamedModel, reference_perplexities, try_shard
 
 Result = TypeVar("Result")
 
@@ -237,6 +237,14 @@ class ShardFiltered:
 
 
 @dataclass(frozen=True)
+class ShardFailed:
+    """A shard cannot be read, so nothing of it was written; the others go on. why: the error."""
+
+    shard: str
+    why: str
+
+
+@dataclass(frozen=True)
 class DocumentGroup:
     """The documents of a bucket or language, outside the thresholds, or without words. share: of
     all documents; None where there are none. kept: whether they were written."""
@@ -250,9 +258,9 @@ class DocumentGroup:
 
 @dataclass(frozen=True)
 class FilterFinished:
-    """All shards are finished. shards_before: those that were finished before this run, of which
-    `text_bytes` and `seconds` say nothing. cutoffs: the borders between buckets;
-    reference_documents: of how many documents they are quantiles."""
+    """All shards are finished but those that `failed`. shards_before: those that were finished
+    before this run, of which `text_bytes` and `seconds` say nothing. cutoffs: the borders between
+    buckets; reference_documents: of how many documents they are quantiles."""
 
     output: str
     shards: int
@@ -265,9 +273,11 @@ class FilterFinished:
     text_bytes: int
     seconds: float
     text_bytes_per_second: float
+    failed: tuple[ShardFailed, ...] = ()
 
 
-Event = BordersFound | ShardFiltered | FilterFinished
+Event = BordersFound | ShardFiltered | ShardFailed | FilterFinished
+MOST_FAILED = 3  # shards that the last error quotes; each has an event of its own
 
 
 # ---- The work itself.
@@ -277,8 +287,9 @@ def run(request: FilterRequest) -> Iterator[Event]:
     """Filter shards. Yield the events of the work while it lasts.
 
     Raises:
-        RnnlmError: the request contradicts itself, a shard cannot be read, the folder cannot be
-            written, a worker died. What is finished stays, and the same request resumes.
+        TextError: after the last event, if some shards cannot be read. All others are finished.
+        RnnlmError: the request contradicts itself, the folder cannot be written, a worker died.
+            What is finished stays, and the same request resumes.
     """
     began = time.perf_counter()
     job = resolve_request(request)
@@ -297,6 +308,7 @@ def run(request: FilterRequest) -> Iterator[Event]:
             yield result
             return
 
+        failed: list[ShardFailed] = []
         try:
             state = _begun(job, state, step)
             before = len(state.done)
@@ -305,7 +317,10 @@ def run(request: FilterRequest) -> Iterator[Event]:
                 assert state.borders is not None
                 rule = replace(job.work.rule, cutoffs=state.borders.cutoffs)
                 job = replace(job, work=replace(job.work, rule=rule))
-            yield from _filter(job, state, began)
+            for event in _filter(job, state, began):
+                yield event
+                if isinstance(event, ShardFailed):
+                    failed.append(event)
         finally:
             # A worker may have written late, until it was waited for.
             if state is not None:
@@ -313,7 +328,15 @@ def run(request: FilterRequest) -> Iterator[Event]:
                 remove_unfinished(request.output / REFERENCE)
         state.write()
     now = [state.done[name] for name in list(state.done)[before:]]
-    yield _filtered(job, state, now, time.perf_counter() - began)
+    result = _filtered(job, state, now, time.perf_counter() - began, failed)
+    yield result
+    if failed:
+        raise TextError(
+            f"{len(failed):,} of {plural(len(job.shards), 'file')} could not be filtered",
+            first_of([failure.why for failure in result.failed], MOST_FAILED, "; "),
+            "the other files are finished; repair or leave out these, and run the same command "
+            "again",
+        )
 
 
 def _next_step(job: FilterJob, state: FilterState | None) -> NextStep:
@@ -418,7 +441,9 @@ def _reference_perplexities(job: FilterJob) -> np.ndarray:
     return np.concatenate([parts[source] for source in job.references])
 
 
-def _filter(job: FilterJob, state: FilterState, began: float) -> Iterator[Event]:
+def _filter(
+    job: FilterJob, state: FilterState, began: float
+) -> Iterator[ShardFiltered | ShardFailed]:
     """Filter the shards that are not finished, the largest first, so that the last ones to end are
     small."""
     sizes = {name: os.path.getsize(source) for name, source in job.shards.items()}
@@ -436,9 +461,18 @@ def _filter(job: FilterJob, state: FilterState, began: float) -> Iterator[Event]
     text_bytes = 0
     sent_notices: set[str] = set()
     names = {source: name for name, source in job.shards.items()}
-    filtered = functools.partial(filter_shard, folder=str(job.request.output))
+    filtered = functools.partial(try_shard, folder=str(job.request.output))
     for source, counts in _results(job, filtered, job.work, sources(), len(left)):
         name = names[source]
+        if isinstance(counts, TextError):
+            state.give_up(name)
+            yield ShardFailed(name, str(counts))
+            continue
+        if signature(source) != job.signatures[name]:
+            raise TextError(
+                f"{source} changed while it was filtered",
+                hint="run the same command again once the file is complete",
+            )
         state.finish(name, job.signatures[name], counts)
         for message in counts.notices:
             if message not in sent_notices:
@@ -454,7 +488,11 @@ def _filter(job: FilterJob, state: FilterState, began: float) -> Iterator[Event]
 
 
 def _filtered(
-    job: FilterJob, state: FilterState, now: list[ShardFinished], seconds: float
+    job: FilterJob,
+    state: FilterState,
+    now: list[ShardFinished],
+    seconds: float,
+    failed: Iterable[ShardFailed] = (),
 ) -> FilterFinished:
     """Add up what was found in all shards of the folder."""
     rule = job.work.rule
@@ -487,4 +525,5 @@ def _filtered(
         text_bytes=text_bytes,
         seconds=seconds,
         text_bytes_per_second=text_bytes / seconds,
+        failed=tuple(sorted(failed, key=lambda failure: failure.shard)),
     )

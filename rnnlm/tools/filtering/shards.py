@@ -1,6 +1,7 @@
 """Shards: files of documents, read chunk by chunk, and files of the documents that are chosen.
 
-In JSON-lines and Parquet a row is a document; its columns are kept and others added. In plain text
+In JSON-lines and Parquet a row is a document; its columns are kept and others added. A column that
+an earlier filter added is called input_NAME in the result. In plain text
 a line is one, or, where blank lines separate documents, all lines between them. What is written has
 the format and the compression of the shard.
 """
@@ -16,6 +17,7 @@ import msgspec
 import numpy as np
 
 from rnnlm.errors import TextError, UsageError
+from rnnlm.scoring.sentences import PREFIX
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.compression import compressor, without_suffix
 from rnnlm.storage.files.reading import STANDARD_INPUT, decode, opened, too_long
@@ -245,7 +247,7 @@ class JsonShard(InputShard):
 
     def chunks(self) -> Iterator[JsonChunk]:
         settings = self.reading.text
-        decoder: Callable[[str, str], str | None] | None = None
+        decoder: Callable[[str, str], tuple[str | None, str]] | None = None
         for first_line, data in _pieces(self.source, settings.encoding_errors):
             text = decode(data, self.source, first_line, settings.encoding_errors)
             if first_line == 1:
@@ -261,26 +263,26 @@ class JsonShard(InputShard):
                 where = f"{self.source}, line {number}"
                 if decoder is None:
                     decoder = self._decoder(row, where)
-                value = decoder(row, where)
+                value, kept_row = decoder(row, where)
                 if value is not None:
                     lines += lines_of_text(value, settings.special_symbols, where)
-                rows.append(row)
+                rows.append(kept_row)
                 starts.append(len(lines))
             yield JsonChunk(Documents(lines, np.array(starts)), rows)
 
-    def _decoder(self, first_row: str, where: str) -> Callable[[str, str], str | None]:
-        """Return a function that takes the text out of a row. The first row decides on the
-        column."""
+    def _decoder(self, first_row: str, where: str) -> Callable[[str, str], tuple[str | None, str]]:
+        """Return a function that takes the text out of a row, and returns the row as it is written.
+        The first row decides on the column."""
         keys = list(_json_object(first_row, where))
         column = text_column(keys, (), where, self.reading.column)
         if column in self.reading.added:
             raise column_taken(where, column)
 
-        # The text, and columns that the result would have twice.
+        # The text, and columns that the result would have twice, which are renamed.
         names = (column, *self.reading.added)
         columns_of = _decoder_of(names)
 
-        def text_in_row(row: str, where: str) -> str | None:
+        def text_in_row(row: str, where: str) -> tuple[str | None, str]:
             try:
                 text, *added = columns_of(row)
             except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
@@ -289,10 +291,9 @@ class JsonShard(InputShard):
                 text, *added = [values.get(name, msgspec.UNSET) for name in names]
             if text is msgspec.UNSET:
                 raise no_column(where, column, _json_object(row, where))
-            for name, value in zip(self.reading.added, added, strict=True):
-                if value is not msgspec.UNSET:
-                    raise column_taken(where, name)
-            return _text_in(text, where, column, self.reading.text.encoding_errors)
+            if any(value is not msgspec.UNSET for value in added):
+                row = _renamed_row(row, self.reading.added)
+            return _text_in(text, where, column, self.reading.text.encoding_errors), row
 
         return text_in_row
 
@@ -314,6 +315,33 @@ def _decoder_of(names: Sequence[str]) -> Callable[[str], Sequence[object]]:
         return taken
     decoder = msgspec.json.Decoder(row_type)
     return lambda row: msgspec.structs.astuple(decoder.decode(row))
+
+
+def new_names(names: Sequence[str], added: Sequence[str]) -> dict[str, str]:
+    """Return what columns of these names are called in the result: those that it adds get the
+    prefix `input_`, as often as it takes to make them different."""
+    taken = {*names, *added}
+    renamed = {}
+    for name in names:
+        new_name = name
+        while name in added and new_name in taken:
+            new_name = PREFIX + new_name
+        taken.add(new_name)
+        renamed[name] = new_name
+    return renamed
+
+
+def _renamed_row(row: str, added: Sequence[str]) -> str:
+    """Return a row of JSON in which no column has a name that is added."""
+    try:
+        # The values stay as they are written: numbers of any size.
+        raw_values = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
+        values = {name: str(bytes(raw), "utf-8") for name, raw in raw_values.items()}
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        values = {name: json.dumps(value) for name, value in tables.json_value(row).items()}
+    renamed = new_names(list(values), added)
+    pairs = [f"{json.dumps(renamed[name])}: {value}" for name, value in values.items()]
+    return "{" + ", ".join(pairs) + "}"
 
 
 def _json_object(row: str, where: str) -> dict[str, object]:
@@ -338,10 +366,10 @@ def _text_in(value: object, where: str, column: str, errors: str) -> str | None:
 
 
 def column_taken(where: str, name: str) -> TextError:
-    """Return the error for a column that would be added, but is there already."""
+    """Return the error for a column that would be added, but holds the text."""
     return TextError(
-        f"{where}: there is already a column {name!r}",
-        "the output would add another column of that name",
+        f"{where}: the text is in column {name!r}",
+        "the output would add a column of that name",
         "choose another name: `perplexity_column`, `bucket_column` or `language_column`",
     )
 
@@ -418,9 +446,8 @@ class ParquetShard(InputShard):
         names = list(file.schema_arrow.names)
         given_column = self.reading.column
         column = text_column(names, (), self.source, given_column)
-        for name in self.reading.added:
-            if name in names:
-                raise column_taken(self.source, name)
+        if column in self.reading.added:
+            raise column_taken(self.source, column)
         return column
 
     def _chunk(
@@ -436,6 +463,10 @@ class ParquetShard(InputShard):
                 lines += lines_of_text(text, self.reading.text.special_symbols, where)
             starts.append(len(lines))
         table = pyarrow.Table.from_batches(batches)
+        renamed = new_names(table.column_names, self.reading.added)
+        metadata = table.schema.metadata
+        table = table.rename_columns([renamed[name] for name in table.column_names])
+        table = table.replace_schema_metadata(metadata)
         return TableChunk(Documents(lines, np.array(starts)), table)
 
     def output(self, stream: BinaryIO) -> ShardOutput:

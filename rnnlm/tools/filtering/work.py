@@ -16,7 +16,7 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 
-from rnnlm.errors import ModelError, RnnlmWarning
+from rnnlm.errors import ModelError, RnnlmWarning, TextError
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base import loading
 from rnnlm.parallel import in_threads
@@ -70,6 +70,15 @@ class ShardCounts:
     text_bytes: int
     seconds: float
     notices: tuple[str, ...] = ()
+
+
+def try_shard(work: FilterSetup, source: str, folder: str) -> ShardCounts | TextError:
+    """Filter a shard, as :func:`filter_shard` does; return the error if it cannot be read, so that
+    the others go on."""
+    try:
+        return filter_shard(work, source, folder)
+    except TextError as error:
+        return error
 
 
 def filter_shard(work: FilterSetup, source: str, folder: str) -> ShardCounts:

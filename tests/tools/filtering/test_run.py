@@ -23,7 +23,9 @@ from rnnlm.tools.filtering import shards, work
 from rnnlm.tools.filtering.journal import JOURNAL, JobEntry, ShardStarted
 from rnnlm.tools.filtering.run import (
     BordersFound,
+    FilterFinished,
     FilterRequest,
+    ShardFailed,
     ShardFiltered,
     processes_and_threads,
     run,
@@ -147,7 +149,7 @@ def test_documents_between_blank_lines(texts, model, lines):
     expected = [each for each, perplexity in of_each if low <= perplexity <= high]
     found = (texts / "out" / "documents.txt").read_text()
     assert found == "".join(document + "\n\n" for document in expected)
-    assert sorted(files_in(texts / "out")) == ["documents.txt", JOURNAL]
+    assert sorted(files_in(texts / "out")) == [JOURNAL, "documents.txt"]
     counts = {group.name: group.documents for group in result.groups}
     assert counts == {"kept": len(expected), "outside": 10 - len(expected), "empty": 0}
     assert 3 < len(expected) < 8 and result.documents == 10
@@ -252,6 +254,8 @@ def test_finished_work_is_told_again_and_grows(texts, model):
         ("none", "`cutoffs` was 40,80 and is now 40,90"),
         ("plain.txt", "the text plain.txt has changed: .* bytes before, "),
         ("out/head/plain.txt", "plain.txt is missing, or its length has changed"),
+        ("in place: plain.txt", "the text plain.txt has changed: changed .* before, "),
+        ("in place: out/head/plain.txt", "plain.txt has changed: its SHA-256 does not match"),
     ],
 )
 def test_other_options_and_changed_files_are_refused(texts, model, name, why):
@@ -259,6 +263,9 @@ def test_other_options_and_changed_files_are_refused(texts, model, name, why):
     filtered(texts, model, "plain.txt", settings=settings)
     if name == "none":
         settings = FilterSettings(cutoffs=(40, 90))
+    elif name.startswith("in place: "):
+        path = texts / name.removeprefix("in place: ")
+        path.write_bytes(path.read_bytes().replace(b"e", b"o", 1))
     else:
         with open(texts / name, "a") as stream:
             stream.write("one more\n")
@@ -288,10 +295,77 @@ def test_unreadable_shard_leaves_the_others_finished(texts, model):
     settings = FilterSettings(max_perplexity=50)
     with pytest.raises(TextError, match="bad.jsonl, line 2: no column 'text'"):
         filtered(texts, model, "plain.txt", "bad.jsonl", settings=settings)
-    # The other one was larger, and came first.
     assert sorted(files_in(texts / "out")) == [JOURNAL, "plain.txt"]
     *_, result = filtered(texts, model, "plain.txt", settings=settings)
     assert (result.shards, result.shards_before) == (1, 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_bad_files_do_not_end_the_run(texts, model, lines, workers):
+    """Files that cannot be read are named in the end; all others are finished, and the same command
+    goes on with those that were repaired."""
+    settings = FilterSettings(max_perplexity=50)
+    large = "\n".join(lines[:200]).encode()
+    (texts / "first.txt").write_bytes(large + b"\xff" + large)
+    (texts / "last.jsonl").write_text('{"text": "a b"')
+    names = ("plain.txt", "rows.parquet", "first.txt", "last.jsonl", "rows.jsonl")
+    request = FilterRequest(
+        tuple(str(texts / name) for name in names), texts / "out", {"": model}, settings,
+        workers=workers,
+    )  # fmt: skip
+    events = []
+    with pytest.raises(TextError, match="^2 of 5 files could not be filtered; .*first.txt, line"):
+        events.extend(run(request))
+    failed = {event.shard: event.why for event in events if isinstance(event, ShardFailed)}
+    assert "byte" in failed["first.txt"] and "last.jsonl, line 1" in failed["last.jsonl"]
+    result = events[-1]
+    assert isinstance(result, FilterFinished) and result.shards == 3
+    assert {failure.shard: failure.why for failure in result.failed} == failed
+    written = ["plain.txt", "rows.jsonl", "rows.parquet"]
+    assert sorted(files_in(texts / "out")) == [JOURNAL, *written]
+
+    # The same files again, one of them repaired.
+    (texts / "first.txt").write_bytes(large)
+    with pytest.raises(TextError, match="^1 of 5 files could not be filtered; .*last.jsonl"):
+        list(run(request))
+    assert sorted(files_in(texts / "out")) == [JOURNAL, "first.txt", *written]
+    (texts / "last.jsonl").unlink()
+    *_, result = filtered(texts, model, *names[:3], "rows.jsonl", settings=settings)
+    assert (result.shards, result.shards_before, result.failed) == (4, 4, ())
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(texts, model, monkeypatch):
+    filter_shard = work.filter_shard
+
+    def filter_and_change(*arguments):
+        found = filter_shard(*arguments)
+        (texts / "plain.txt").write_text("another text\n")
+        return found
+
+    monkeypatch.setattr(work, "filter_shard", filter_and_change)
+    with pytest.raises(TextError, match="plain.txt changed while it was filtered"):
+        filtered(texts, model, "plain.txt", settings=FilterSettings(max_perplexity=50))
+    assert sorted(files_in(texts / "out")) == [JOURNAL]
+
+
+def test_results_are_the_input_of_another_filter(texts, model):
+    """The journal is hidden, and the columns of the first filter stay."""
+    (texts / "one.jsonl").write_bytes((texts / "rows.jsonl").read_bytes())
+    names = ("one.jsonl", "rows.jsonl", "rows.parquet")
+    filtered(texts, model, *names, output="likely", settings=FilterSettings(max_perplexity=80))
+    *_, result = filtered(
+        texts,
+        model,
+        "likely/*.jsonl",
+        "likely/*.parquet",
+        settings=FilterSettings(cutoffs=(30, 50)),
+    )
+    assert result.shards == 3
+    rows = [json.loads(row) for row in (texts / "out/middle/one.jsonl").read_text().splitlines()]
+    assert rows and list(rows[0]) == ["id", "text", "input_perplexity", "perplexity", "bucket"]
+    assert all(row["input_perplexity"] == row["perplexity"] for row in rows)
+    table = pyarrow.parquet.read_table(texts / "out/middle/rows.parquet")
+    assert table.to_pylist() == rows
 
 
 def test_names_that_meet_are_refused(texts, model):
@@ -335,7 +409,7 @@ KEPT = OutputLayout(("kept",), ("kept",), has_folders=False)
         ([JobEntry({}, OutputLayout(("../x",), ("../x",), has_folders=True))], "does not write"),
         ([JobEntry({}, KEPT), ShardStarted("../../x")], "does not write"),
         ([JobEntry({}, KEPT, 9)], "has format 9; this rnnlm reads"),
-        (b"no hash\n", "line 1 of filter.jsonl was changed"),
+        (b"no hash\n", "line 1 of .filter.run was changed"),
     ],
 )
 def test_damaged_journals_are_errors(texts, model, entries, why):

@@ -6,6 +6,7 @@ import gzip
 import itertools
 import json
 import lzma
+import math
 import tempfile
 from pathlib import Path
 
@@ -134,13 +135,40 @@ def test_columns_are_found_or_named(tmp_path):
     ('{"text": "a"}\n["b"]', "line 2: not a JSON object"),
     ('[{"text": "a"}]', "line 1: not a JSON object"),
     ('{"text": "\\ud800"}', "line 1, column 'text': not UTF-8.*half a character"),
-    ('{"text": "a", "perplexity": 3}', "line 1: there is already a column 'perplexity'"),
+    ('{"perplexity": "a"}', "line 1: the text is in column 'perplexity'"),
 ])  # fmt: skip
 def test_bad_rows_are_errors_with_their_line(tmp_path, rows, what):
     path = tmp_path / "a.jsonl"
     path.write_text(rows)
     with pytest.raises(TextError, match=what):
         read(path, added=("perplexity",))
+
+
+def test_columns_of_an_earlier_filter_are_renamed(tmp_path):
+    path = tmp_path / "a.jsonl"
+    huge = "9" * 40
+    path.write_text(
+        f'{{"perplexity": 3.10, "text": "a", "id": {huge}}}\n'
+        '{"text": "b"}\n'
+        '{"text": "c", "perplexity": 2, "input_perplexity": NaN, "x": "\\ud800"}\n'
+    )
+    written(path, [0, 1, 2], {"perplexity": [1, 2, 3]}, tmp_path / "b.jsonl", added=("perplexity",))
+    first, second, third = (tmp_path / "b.jsonl").read_text().splitlines()
+    # The values stay as they are written.
+    assert first == f'{{"input_perplexity": 3.10, "text": "a", "id": {huge}, "perplexity": 1}}'
+    assert second == '{"text": "b", "perplexity": 2}'
+    found = json.loads(third)
+    assert math.isnan(found.pop("input_perplexity")) and found == {
+        "text": "c", "input_input_perplexity": 2, "x": "\ud800", "perplexity": 3,
+    }  # fmt: skip
+
+
+def test_columns_of_an_earlier_filter_are_renamed_in_parquet(tmp_path):
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a"], "bucket": ["head"]}), path)
+    written(path, [0], {"bucket": ["tail"]}, tmp_path / "b.parquet", added=("bucket",))
+    row = {"text": "a", "input_bucket": "head", "bucket": "tail"}
+    assert pyarrow.parquet.read_table(tmp_path / "b.parquet").to_pylist() == [row]
 
 
 def test_bad_utf8_is_an_error_or_replaced(tmp_path):
@@ -227,7 +255,7 @@ def test_chunks_of_parquet_are_joined_to_groups(tmp_path):
 @pytest.mark.parametrize(("columns", "reading", "what"), [
     ({"body": ["a"], "x": [1]}, {"column": "text"}, "no column 'text'"),
     ({"text": [1]}, {}, "row 1: column 'text' holds an int, not text"),
-    ({"text": ["a"], "bucket": [1]}, {}, "there is already a column 'bucket'"),
+    ({"bucket": ["a"]}, {}, "the text is in column 'bucket'"),
     ({"a": ["a"], "b": ["b"]}, {}, "which column holds the text"),
 ])  # fmt: skip
 def test_bad_tables_are_errors(tmp_path, columns, reading, what):
