@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -322,7 +323,7 @@ def _tokenizer(given: dict[str, Any]) -> "Tokenizer | TokenizerSettings":
 
         return TokenizerSettings(**flags)
     named = ", ".join(f"--{option.replace('_', '-')}" for option in flags)
-    brings = "-m MODEL" if model else f"--tokenizer-from {shared}"
+    brings = "-m MODEL" if model else f"--tokenizer-from {shlex.quote(str(shared))}"
     refuse_if(flags, f"{brings} determines the tokenizer: leave out {named}.")
 
     from rnnlm.lm.base.loading import load_tokenizer

@@ -1,5 +1,6 @@
 """`rnnlm tune`: the settings with which a model adapts itself best to held-out text."""
 
+import shlex
 from typing import Any
 
 import click
@@ -86,7 +87,9 @@ def command(
             shown[key] = getattr(event, key)
         rows = [[key, terminal.amount(value, "g", whole="d")] for key, value in shown.items()]
         terminal.print_table(terminal.Table(["what", "value"], rows, right=["value"]))
-    terminal.say(f"saved in the folder of {name}: rnnlm eval -m {name}+{kind} uses them")
+    terminal.say(
+        f"saved in the folder of {name}: rnnlm eval -m {shlex.quote(name)}+{kind} uses them"
+    )
 
 
 def _settings_in_words(settings: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """A text that memory is not to hold: prepared in a folder for one run."""
 
 import contextlib
-import functools
 import tempfile
 import weakref
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from rnnlm import system
 from rnnlm.interface import Tokenizer
-from rnnlm.storage.files import lock, writing
+from rnnlm.storage.files import private, writing
 from rnnlm.storage.files.resuming import text_signatures
 from rnnlm.text import sources
 from rnnlm.text.corpus import Corpus
@@ -22,13 +21,7 @@ from rnnlm.text.prepared.prepared_text import PreparedText
 from rnnlm.text.sources import is_plain
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
-WORK = "rnnlm-counting"  # the folder for one run within the one that a user names
 TIMES_ITS_SIZE = 8  # what a text takes while it is read and encoded in memory, at most (measured)
-
-
-def work_folder(temp: str) -> Path:
-    """Return the folder within `temp` that belongs to us alone: what is deleted is all in there."""
-    return Path(temp) / WORK
 
 
 def fits(text: Corpus, memory: str) -> bool:
@@ -61,6 +54,7 @@ def on_disk(
 
     names = sources.expand(text.sources)
     vanishing = None
+    owned = contextlib.ExitStack()  # where another run may be working, after releasing its text
     if temp is None:
         vanishing = tempfile.TemporaryDirectory(prefix="rnnlm-")
         folder = Path(vanishing.name) / PREPARED_TEXT
@@ -68,9 +62,9 @@ def on_disk(
         made_with = tokenizer if isinstance(tokenizer, TokenizerSettings) else tokenizer.fingerprint
         facts = (made_with, text.settings, text.source_settings, held_out, text_signatures(names))
         encoded = repr(facts).encode("utf-8", "backslashreplace")
-        folder = work_folder(temp) / f"{PREPARED_TEXT}-{writing.digest([encoded])[:12]}"
-    # Another run may be working there, after releasing its text.
-    with lock.held(work_folder(temp), "counting") if temp else contextlib.nullcontext():
+        work = f"{PREPARED_TEXT}-{writing.digest([encoded])[:12]}"
+        folder = owned.enter_context(private.held(temp, work, "preparing a text")) / PREPARED_TEXT
+    with owned:
         for event in prepare_exactly(
             text.sources,
             folder,
@@ -86,7 +80,12 @@ def on_disk(
                 shown = f", {left:.0f} s left" if left is not None else ""
                 progress(f"{work}: {event.share:.0%}{shown}")
     prepared = prepared_text.load(folder)
-    delete: Callable[[], object] = functools.partial(writer.remove_all, folder)
+
+    def delete_text() -> None:
+        writer.remove_all(folder)
+        private.remove_empty(folder.parent)
+
+    delete: Callable[[], object] = delete_text
     if vanishing is not None:
         delete = weakref.finalize(prepared.shards, vanishing.cleanup)
 

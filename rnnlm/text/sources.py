@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import os
 import re
+import shlex
 import socket
 import stat
 import urllib.parse
@@ -298,9 +299,10 @@ def _check_data_folder(source: str, folder: str) -> None:
             "name a text",
         )
     if _has_files(folder, "counts-*-order-*.safetensors"):
+        called = shlex.quote(str(source))
         raise TextError(
             f"{source} is a folder of counts, not a text",
-            hint=f"rnnlm train --counts {source} reads them, rnnlm count {source} prints them",
+            hint=f"rnnlm train --counts {called} reads them, rnnlm count {called} prints them",
         )
     if _has_files(folder, _UNFINISHED):
         raise TextError(

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
             lines += ["```sh", manifest.made_by.command, "```", ""]
         lines += [f"With {manifest.made_by}.", ""]
 
-    usage = [line.format(name=name) for line in task.usage]
+    usage = [line.format(name=shlex.quote(name)) for line in task.usage]
     lines += ["## How to use it", "", "```", *usage, "```", ""]
     lines += _settings(manifest)
     return "\n".join(map(visible, lines))

@@ -79,7 +79,8 @@ def summary(name: str) -> list[tuple[str, str]]:
     except (AttributeError, KeyError, TypeError, ValueError):
         # A run or a tool has written something of another form there.
         raise ModelError(
-            f"the description of {name} is damaged", hint=f"rnnlm info {name} --all shows it anyway"
+            f"the description of {name} is damaged",
+            hint=f"rnnlm info {shlex.quote(name)} --all shows it anyway",
         ) from None
 
 

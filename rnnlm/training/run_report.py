@@ -4,6 +4,7 @@ plots."""
 import itertools
 import math
 import os
+import shlex
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -372,7 +373,7 @@ def _values(run: str | Path, by: By) -> tuple[dict[str, Any], LearningCurve | No
         return _shown_values(str(run), folder, history, manifest, curve, by), curve
     except (AttributeError, KeyError, TypeError, ValueError):
         # An interrupted run or another tool may have written anything there
-        hint = f"rnnlm info {run} --all shows it as it is" if manifest else ""
+        hint = f"rnnlm info {shlex.quote(str(run))} --all shows it as it is" if manifest else ""
         raise ModelError(f"the log or the model in {run} is damaged", hint=hint) from None
 
 

@@ -6,7 +6,7 @@ import pytest
 from rnnlm.storage.files import tensors
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, silent
-from rnnlm.text.on_disk import fits, on_disk, work_folder
+from rnnlm.text.on_disk import fits, on_disk
 from rnnlm.text.prepared import preparation, prepared_text
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
@@ -79,7 +79,7 @@ def test_the_rest_of_a_text_stays(corpus, tmp_path, monkeypatch):
     text = on_disk(corpus, TokenizerSettings(), "300M", str(tmp_path / "temp"), 0.0, silent)
     train, _ = text.split(0.0).encode(text.tokenizer)
     whole_T = np.asarray(train.ids)
-    [folder] = work_folder(str(tmp_path / "temp")).iterdir()
+    [folder] = (tmp_path / "temp").glob("*/text")
     shards = len(list(folder.glob("*.safetensors")))
 
     # Read a part, let go of it, and read on.

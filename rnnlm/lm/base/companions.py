@@ -1,6 +1,7 @@
 """Files in a model's folder for adapting the model: tuned settings, and gradient statistics. They
 are companions of the model, not part of it."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def read_tuned(folder: Path, kind: str) -> TunedSettings | None:
     if not path.exists():
         return None
     damaged = f"the settings in {path} are damaged"
-    hint = f"tune again: rnnlm tune -m {folder.name}+{kind} --overwrite"
+    hint = f"tune again: rnnlm tune -m {shlex.quote(folder.name)}+{kind} --overwrite"
     format = (path, FORMAT_VERSION)
     tuned = read_json(path, TunedSettings, ModelError, damaged, hint, format=format, has_hash=True)
     # Their values must be valid settings, too.

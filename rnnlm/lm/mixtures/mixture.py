@@ -6,6 +6,7 @@ A part of weight 0 is left out. Shapes: K parts, B rows, T time, V vocabulary.
 """
 
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -231,8 +232,8 @@ def shared_tokenizer(
             raise UsageError(
                 f"{name} and {names[0]} have different tokenizers",
                 _difference(tokenizer, first),
-                f"retrain one of them: rnnlm train --tokenizer-from {names[0]}, or "
-                f"--tokenizer-from {name}",
+                f"retrain one of them: rnnlm train --tokenizer-from {shlex.quote(names[0])}, or "
+                f"--tokenizer-from {shlex.quote(name)}",
             )
     # The fingerprint does not say whether a tokenizer spells unseen words: take one that does.
     spelling = [tokenizer for tokenizer in tokenizers if tokenizer.spells]

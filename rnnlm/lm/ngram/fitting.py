@@ -151,7 +151,7 @@ def fit(
         precision="fp32",
     )
 
-    with _counting_setup(settings, data, tokenizer.size) as setup:
+    with _counting_setup(settings, data, tokenizer) as setup:
         counts = yield from _count(settings, data, setup, timer, stop)
         if counts is None:
             yield Fitted(0, 0, 0, timer.seconds(), "request", None)
@@ -239,17 +239,18 @@ def _estimate(
 
 @contextlib.contextmanager
 def _counting_setup(
-    settings: NgramSettings, data: TrainingData | CountedData, size: int
+    settings: NgramSettings, data: TrainingData | CountedData, tokenizer: Tokenizer
 ) -> Iterator[CountingSetup]:
     """Provide the workspace, with workers to count if any are requested."""
     memory = memory_of(settings)
+    identity = rooms.identity_of(_counted_by(settings), tokenizer)
     with contextlib.ExitStack() as held:
         pool = None
         # What is already counted needs no workers.
         if not isinstance(data, CountedData):
             pool = held.enter_context(_workers(settings).connected())
         yield held.enter_context(
-            counting_setup(memory, settings.temp, settings.threads, size, pool)
+            counting_setup(memory, settings.temp, settings.threads, tokenizer.size, identity, pool)
         )
 
 

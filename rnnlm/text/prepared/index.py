@@ -3,6 +3,7 @@ done."""
 
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -120,7 +121,7 @@ def read_index(folder: Path, name: str = INDEX) -> PreparedIndex:
         raise ModelError(
             f"no prepared text in {folder}",
             f"there is no {name}",
-            f"make it with rnnlm prepare TEXT -o {folder}",
+            f"make it with rnnlm prepare TEXT -o {shlex.quote(str(folder))}",
         )
     index = read_json(
         path,

@@ -9,6 +9,7 @@ know has probability zero there, and is in none of its contexts.
 
 import contextlib
 import dataclasses
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -219,8 +220,8 @@ def common_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str]) -> T
             raise UsageError(
                 f"{name} and {names[0]} cannot be merged into one n-gram model",
                 why,
-                f"retrain or re-import one of them: rnnlm train --tokenizer-from {names[0]}, or "
-                f"--tokenizer-from {name}",
+                "retrain or re-import one of them: rnnlm train --tokenizer-from "
+                f"{shlex.quote(names[0])}, or --tokenizer-from {shlex.quote(name)}",
             )
     return _with_all_words(cast(Sequence[WordTokenizer], tokenizers))
 

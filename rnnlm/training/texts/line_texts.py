@@ -1,6 +1,7 @@
 """Read the lines of a training run: encode them, or open a prepared text, with lines held out for
 validation and the tokenizer."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -373,9 +374,10 @@ def _with_read(
     if request.tokenizer_from:
         given = loading.load_tokenizer(request.tokenizer_from)
         if given.fingerprint != tokenizer.fingerprint:
+            called = shlex.quote(str(request.tokenizer_from))
             raise UsageError(
                 f"`tokenizer_from` names another tokenizer than {folder} was {how} with",
-                hint=f"rnnlm {command} TEXT --tokenizer-from {request.tokenizer_from}",
+                hint=f"rnnlm {command} TEXT --tokenizer-from {called}",
             )
 
     # How the text was read is long decided.

@@ -122,13 +122,16 @@ def of_text(
         tokenizer = tokenizers.train(tokenizer, watched(text.blocks(), report))
     encoded, _ = text.split(0.0).encode(tokenizer, report)
     source = CountedSource.of(encoded, text.settings)
+    identity = identity_of({"order": order}, tokenizer)
     with contextlib.ExitStack() as held:
         pool = held.enter_context(workers.connected())
-        setup = held.enter_context(counting_setup(memory, temp, None, tokenizer.size, pool))
+        setup = held.enter_context(
+            counting_setup(memory, temp, None, tokenizer.size, identity, pool)
+        )
         steps = count_in(setup, encoded, tokenizer, order, {"order": order})
         yield Counted(_reported(steps, report), order, source, tokenizer)
     if memory is not None and temp is not None:
-        clean_up(temp, identity_of({"order": order}, tokenizer))
+        clean_up(temp, identity)
 
 
 def _check_prepared(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> None:
@@ -175,7 +178,11 @@ def of_folders(
     report("joining vocabularies")
     tokenizer = joint_tokenizer(several)
     memory = memory or MERGING_MEMORY
-    with _folder_in(temp) as folder, counting_setup(memory, folder, None, tokenizer.size) as setup:
+    identity = identity_of({"order": order}, tokenizer)
+    with (
+        _folder_in(temp) as folder,
+        counting_setup(memory, folder, None, tokenizer.size, identity) as setup,
+    ):
         assert setup.store is not None and setup.runner is not None
         sources = _Folders(several, tokenizer, setup.workspace)
         steps = merge(sources, order, setup.runner)

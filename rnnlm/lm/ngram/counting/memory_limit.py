@@ -24,12 +24,10 @@ from rnnlm.lm.ngram.counting.task_runner import PoolRunner, TaskRunner, WorkerCo
 from rnnlm.lm.ngram.counting.workspace import BYTES_PER_POSITION, Workspace
 from rnnlm.lm.ngram.tables import NOWHERE
 from rnnlm.parallel import WorkerPool
-from rnnlm.storage.files import lock
+from rnnlm.storage.files import private
 from rnnlm.storage.files.tensors import ChunkedArray
+from rnnlm.storage.files.writing import hash_of_facts
 from rnnlm.text.encoding import EncodedText, IdFiles, known_ids
-from rnnlm.text.on_disk import work_folder
-from rnnlm.text.prepared import writer
-from rnnlm.text.prepared.index import PREPARED_TEXT, is_prepared
 
 LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
 # Bytes of arrays that stay in the process when they are freed
@@ -61,12 +59,14 @@ def counting_setup(
     temp: str | None,
     threads: int | None,
     size: int,
+    identity: Mapping[str, str],
     pool: WorkerPool | None = None,
 ) -> Iterator[CountingSetup]:
     """Provide the workspace for counting and estimating within `memory`, with a vocabulary of that
     size. What is finished in a folder that the user named stays until :func:`clean_up`.
 
-    pool: workers that count, each in so much memory; they must see the folder.
+    identity: of the count, as :func:`identity_of` returns it: each has its own folder there. pool:
+    workers that count, each in so much memory; they must see the folder.
     """
     if memory is None:
         yield CountingSetup(Workspace(threads=threads))
@@ -77,8 +77,7 @@ def counting_setup(
         if temp is None:
             folder = held.enter_context(_vanishing_folder())
         else:
-            folder = work_folder(temp)
-            held.enter_context(lock.held(folder, "counting"))
+            folder = held.enter_context(private.held(temp, _work(identity), "counting"))
         worker = WorkerContext(Store(folder), Workspace(allowed, threads, folder))
         runner = TaskRunner(worker)
         if pool is not None:
@@ -105,30 +104,20 @@ def _pool_runner(pool: WorkerPool, worker: WorkerContext, memory: int) -> Iterat
 def clean_up(temp: str, identity: Mapping[str, str]) -> None:
     """Delete what a count has left in the folder that the user named: its result is saved.
 
-    identity: of the count, as :func:`identity_of` returns it; another one that is there is left
-    alone.
+    identity: of the count, as :func:`identity_of` returns it; others that are there are left alone.
     """
-    folder = work_folder(temp)
-    if not folder.is_dir():
+    folder = private.path_in(Path(temp), _work(identity))
+    if not os.path.lexists(folder):
         return
-    with lock.held(folder, "cleaning up"):
-        plan = plans.read(folder)
-        if plan is not None and plan.identity != identity:
-            return
+    with private.held(temp, _work(identity), "cleaning up"):
         # Delete the plan first: what a kill then leaves is removed by the next cleaning or count.
         plans.delete(folder)
-        _delete_rest(Store(folder))
-    with contextlib.suppress(OSError):  # other files may be there
-        folder.rmdir()
-        folder.parent.rmdir()
+        Store(folder).delete()
 
 
-def _delete_rest(store: Store) -> None:
-    """Delete the pieces in a folder that has no plan, and what is left of released texts."""
-    store.delete()
-    for text in store.folder.glob(f"{PREPARED_TEXT}-*"):
-        if text.is_dir() and not is_prepared(text):
-            writer.remove_all(text)
+def _work(identity: Mapping[str, str]) -> str:
+    """Return what the folder of a count is called, after its user."""
+    return f"counts-{hash_of_facts(dict(identity))[:12]}"
 
 
 @contextlib.contextmanager
@@ -234,7 +223,7 @@ def _plan(
     plan = plans.read(store.folder)
     is_new = plan is None
     if plan is None:
-        _delete_rest(store)
+        store.delete()
         boundary_id = tokenizer.boundary_id
         shard = runner.shard(len(ids))
         plan = plans.make(

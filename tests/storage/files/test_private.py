@@ -1,0 +1,110 @@
+"""Folders that are this user's alone, beside those of others: what is not ours is neither written
+nor deleted."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import rnnlm
+from rnnlm.errors import OutputError
+from rnnlm.storage.files import private
+from support.random_texts import write_common_words
+
+
+@pytest.fixture
+def text(tmp_path):
+    return write_common_words(tmp_path / "text.txt", seed=5)
+
+
+def count(text, temp, order=3):
+    """Count a text in little memory, with temporary files in a folder."""
+    rnnlm.train(
+        text, output=text.parent / f"model-{order}", model="ngram", order=order, memory="2M",
+        temp=str(temp), overwrite=True,
+    ).wait()  # fmt: skip
+
+
+def in_work(temp, monkeypatch, text):
+    """Return the folders that a count has within `temp` while it is at work."""
+    seen = []
+    check = private._fault
+
+    def noted(folder):
+        seen.append(folder)
+        return check(folder)
+
+    with monkeypatch.context() as context:
+        context.setattr(private, "_fault", noted)
+        count(text, temp)
+    assert {folder.parent for folder in seen} == {temp}
+    return set(seen)
+
+
+def test_a_folder_is_made_for_its_user_alone(tmp_path):
+    folder = private.folder_in(tmp_path / "temp", "counts-1")
+    assert folder == private.path_in(tmp_path / "temp", "counts-1")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert f"-{os.geteuid()}-" in folder.name
+    assert private.folder_in(tmp_path / "temp", "counts-1") == folder
+
+
+def plant_link(folder, victim):
+    folder.symlink_to(victim, target_is_directory=True)
+
+
+def plant_open(folder, victim):
+    folder.mkdir()
+    folder.chmod(0o777)
+
+
+def plant_file(folder, victim):
+    folder.write_text("")
+
+
+@pytest.mark.parametrize("plant", [plant_link, plant_open, plant_file])
+@pytest.mark.filterwarnings("ignore")
+def test_what_others_have_planted_is_not_touched(text, tmp_path, monkeypatch, small, plant):
+    temp, victim = tmp_path / "temp", tmp_path / "victim"
+    victim.mkdir()
+    precious = [victim / "merged-order-1-000000.safetensors", victim / "finished.jsonl"]
+    for folder in in_work(temp, monkeypatch, text):
+        for path in precious:
+            path.write_text("precious")
+        temp.mkdir(exist_ok=True)
+        plant(folder, victim)
+        with pytest.raises(OutputError, match="cannot work in .*rnnlm-.*`temp`"):
+            count(text, temp)
+        assert [path.read_text() for path in precious] == ["precious"] * 2
+        assert len(list(victim.iterdir())) == 2
+        folder.rmdir() if plant is plant_open else folder.unlink()
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
+    folder = private.path_in(tmp_path, "counts-1")
+    folder.mkdir(mode=0o700)
+    status = folder.stat()
+    values = list(status)
+    values[4] += 1  # the user's number
+    monkeypatch.setattr(os, "fstat", lambda descriptor: os.stat_result(values))
+    with pytest.raises(OutputError, match="it belongs to another user"):
+        private.folder_in(tmp_path, "counts-1")
+
+
+def test_a_place_where_all_may_replace_folders_is_refused(tmp_path):
+    tmp_path.chmod(0o777)
+    with pytest.raises(OutputError, match=r"every user .* can replace .*chmod \+t"):
+        private.folder_in(tmp_path, "counts-1")
+    tmp_path.chmod(0o1777)
+    assert private.folder_in(tmp_path, "counts-1").is_dir()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_each_work_has_its_folder(text, tmp_path, monkeypatch, small):
+    temp = tmp_path / "temp"
+    first = in_work(temp, monkeypatch, text)
+    assert in_work(temp, monkeypatch, text) == first
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    monkeypatch.setattr(private, "_fault", lambda folder: "")
+    assert "-12345-" in private.folder_in(temp, "counts-1").name
+    assert not Path(first.pop()).exists()

@@ -1,0 +1,65 @@
+"""Commands that messages, cards and pages show can be pasted into a shell, whatever a folder is
+called."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import rnnlm
+import rnnlm.cli
+from rnnlm.storage.manifest import CONFIG
+from rnnlm.storage.model_folder import read_manifest
+from rnnlm.training import card
+from support.saved_models import save_unigram
+
+HOSTILE = "x;touch PWNED"
+# What may stand in a shown command as it is: words of our own, and numbers
+OURS = {
+    "command", "corpus", "task", "file", "self.name", "kind", "called", "text", "HUB", "FORMAT_VERSION",
+    "' or '.join(corpus.tasks)", "expected.recipe", "self.options_of_figure()", "readable",
+}  # fmt: skip
+
+
+def commands_shown(path: Path):
+    """Yield the values that an f-string of a module puts into a command."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.JoinedStr):
+            continue
+        text = ""
+        for part in node.values:
+            if isinstance(part, ast.Constant):
+                text += str(part.value)
+            elif re.search(r"\brnnlm [a-z]+ |--[a-z-]+-from $", text):
+                value = ast.unparse(part.value)
+                if value not in OURS and "shlex." not in value:
+                    yield f"{path.name}:{node.lineno}: {value}"
+                text += value
+
+
+def test_names_in_shown_commands_are_quoted():
+    roots = [Path(rnnlm.__file__).parent, Path(rnnlm.cli.__file__).parent]
+    found = {line for root in roots for path in root.rglob("*.py") for line in commands_shown(path)}
+    assert not found
+
+
+def test_a_card_quotes_the_name_of_its_folder(here, rnnlm):
+    save_unigram(here / HOSTILE)
+    manifest = read_manifest(here / HOSTILE)
+    from rnnlm.lm.base.loading import load_tokenizer
+
+    text = card.text(HOSTILE, manifest, load_tokenizer(here / HOSTILE))
+    used = [line for line in text.splitlines() if line.startswith("rnnlm ")]
+    assert used and all(shlex.split(line)[3] == HOSTILE for line in used), used
+
+
+def test_messages_quote_the_name_of_a_folder(here, rnnlm):
+    save_unigram(here / HOSTILE)
+    said = rnnlm("info", HOSTILE).out
+    assert shlex.quote(HOSTILE) in said
+    path = here / HOSTILE / CONFIG
+    assert path.exists()
+    refused = rnnlm("train", HOSTILE, "-o", "new")
+    for line in [*said.splitlines(), *refused.err.splitlines()]:
+        for command in re.findall(r"rnnlm [a-z]+ .*", line):
+            assert HOSTILE not in command.replace(shlex.quote(HOSTILE), "")
