@@ -3,7 +3,6 @@ files reads them, too."""
 
 import contextlib
 import json
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from rnnlm.checks import items_of
 from rnnlm.config import plain
 from rnnlm.errors import ArgumentTypeError, RnnlmError, TextError, given, nearest
-from rnnlm.storage.files import tables
+from rnnlm.storage.files import private, tables
 from rnnlm.storage.files.resuming import signed_by_content
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = dict[str, object]
 
+_folders: dict[Path, "tempfile.TemporaryDirectory[str]"] = {}  # of files that are in use
 TEXT = "text"  # what the column of the text is called in the file
 _LINE_ENDS = ("\n", "\r")
 
@@ -58,7 +58,9 @@ def _read(rows: Iterable[Row]) -> Iterator[Row]:
 def _write(name: str, lines: Iterable[str]) -> Path:
     """Write lines to a new file of that name as they come; leave nothing where they end in an
     error. Return its path."""
-    path = Path(tempfile.mkdtemp(prefix="rnnlm-")) / name
+    folder = private.temporary()
+    path = Path(folder.name) / name
+    _folders[path] = folder
     try:
         with open(path, "w", encoding="utf-8", errors="surrogatepass", newline="\n") as stream:
             stream.writelines(line + "\n" for line in lines)
@@ -72,7 +74,9 @@ def _write(name: str, lines: Iterable[str]) -> Path:
 def remove(path: Path) -> None:
     """Remove a file that was written here, and its folder."""
     signed_by_content.discard(str(path))
-    shutil.rmtree(path.parent, ignore_errors=True)
+    folder = _folders.pop(path, None)
+    if folder is not None:
+        folder.cleanup()
 
 
 def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) -> Iterator[Row]:

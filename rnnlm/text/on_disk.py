@@ -1,7 +1,6 @@
 """A text that memory is not to hold: prepared in a folder for one run."""
 
 import contextlib
-import tempfile
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -56,7 +55,7 @@ def on_disk(
     vanishing = None
     owned = contextlib.ExitStack()  # where another run may be working, after releasing its text
     if temp is None:
-        vanishing = tempfile.TemporaryDirectory(prefix="rnnlm-")
+        vanishing = private.temporary()
         folder = Path(vanishing.name) / PREPARED_TEXT
     else:
         made_with = tokenizer if isinstance(tokenizer, TokenizerSettings) else tokenizer.fingerprint

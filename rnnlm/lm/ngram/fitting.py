@@ -243,7 +243,7 @@ def _counting_setup(
 ) -> Iterator[CountingSetup]:
     """Provide the workspace, with workers to count if any are requested."""
     memory = memory_of(settings)
-    identity = rooms.identity_of(_counted_by(settings), tokenizer)
+    identity = memory_limit.identity_of(_counted_by(settings), tokenizer)
     with contextlib.ExitStack() as held:
         pool = None
         # What is already counted needs no workers.

@@ -8,8 +8,13 @@ and that nobody else may open it.
 import contextlib
 import errno
 import os
+import platform
 import shlex
+import shutil
 import stat
+import tempfile
+import time
+import weakref
 from collections.abc import Iterator
 from getpass import getuser
 from pathlib import Path
@@ -93,3 +98,61 @@ def _fault(folder: Path) -> str:
 def _user() -> str:
     """Return what tells this user from the others of the machine, for names of folders."""
     return str(os.geteuid()) if HAS_OWNERS else digest([getuser().encode()])[:8]
+
+
+# ---- Temporary folders, and those that killed processes have left.
+
+# A folder is locked right after it is made; one that is younger may not have come to that.
+YOUNG_SECONDS = 10.0
+
+
+def temporary(parent: Path | None = None) -> "tempfile.TemporaryDirectory[str]":
+    """Make a folder for temporary files within `parent` (None: where the system has them), which is
+    deleted with what is returned. Those that killed processes of this user left there go first."""
+    parent = parent or Path(tempfile.gettempdir())
+    remove_leftovers(parent)
+    made = tempfile.TemporaryDirectory(prefix=_temporary_prefix(), dir=parent)
+    descriptor = _locked(Path(made.name))
+    if descriptor is not None:
+        weakref.finalize(made, os.close, descriptor)
+    return made
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Delete this user's temporary folders within `parent` whose process is gone: the system has
+    released its lock. Those of other machines are left alone, whose locks may not show here."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(parent):
+            if name.startswith(_temporary_prefix()):
+                _remove_leftover(parent / name)
+
+
+def _remove_leftover(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        is_young = abs(time.time() - folder.lstat().st_mtime) < YOUNG_SECONDS
+        if is_young or _fault(folder):
+            return
+        descriptor = _locked(folder)
+        if descriptor is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
+
+
+def _locked(folder: Path) -> int | None:
+    """Lock a folder until the descriptor that is returned is closed, or this process ends. Return
+    None where another process has locked it, or the system has no such locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _temporary_prefix() -> str:
+    return f"rnnlm-{_user()}-{digest([platform.node().encode()])[:6]}-"

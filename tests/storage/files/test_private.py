@@ -2,6 +2,7 @@
 nor deleted."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,8 @@ def test_what_others_have_planted_is_not_touched(text, tmp_path, monkeypatch, sm
     for folder in in_work(temp, monkeypatch, text):
         for path in precious:
             path.write_text("precious")
-        temp.mkdir(exist_ok=True)
+        shutil.rmtree(temp, ignore_errors=True)  # the text of the refused count before
+        temp.mkdir()
         plant(folder, victim)
         with pytest.raises(OutputError, match="cannot work in .*rnnlm-.*`temp`"):
             count(text, temp)
@@ -89,6 +91,31 @@ def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fstat", lambda descriptor: os.stat_result(values))
     with pytest.raises(OutputError, match="it belongs to another user"):
         private.folder_in(tmp_path, "counts-1")
+
+
+def test_what_a_killed_process_left_goes_at_the_next_run(temp, monkeypatch):
+    in_use = private.temporary()
+    left = private.temporary()
+    Path(left.name, "data").write_text("x")
+    other = temp / "rnnlm-of-somebody-else"
+    other.mkdir()
+    pid = os.fork()
+    if not pid:  # a child that is killed
+        mine = private.temporary()
+        Path(temp, "name").write_text(mine.name)
+        os.kill(os.getpid(), 9)
+    os.waitpid(pid, 0)
+    killed = Path((temp / "name").read_text())
+    assert killed.is_dir()
+    # One that was just made may not be locked yet.
+    private.temporary().cleanup()
+    assert killed.is_dir()
+    monkeypatch.setattr(private, "YOUNG_SECONDS", 0.0)
+    private.temporary().cleanup()
+    assert not killed.exists()
+    assert Path(left.name, "data").exists() and Path(in_use.name).is_dir() and other.is_dir()
+    left.cleanup()
+    assert not Path(left.name).exists()
 
 
 def test_a_place_where_all_may_replace_folders_is_refused(tmp_path):

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from rnnlm.lm.ngram.counting.store import (
 from rnnlm.lm.ngram.counting.vocabularies import Renumbering, ids_in, joint_tokenizer
 from rnnlm.lm.ngram.counting.workers import WorkerOptions
 from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.storage.files import private
 from rnnlm.storage.files.writing import writing
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, Text
@@ -197,7 +197,7 @@ def _folder_in(temp: str | None) -> Iterator[str | None]:
         return
     with writing(Path(temp)):
         Path(temp).mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix="rnnlm-", dir=temp)
+        folder = private.temporary(Path(temp))
     with folder as name:
         yield name
 

@@ -128,7 +128,7 @@ def _vanishing_folder() -> Iterator[Path]:
     if wanted and os.path.realpath(wanted) != os.path.realpath(tempfile.gettempdir()):
         notice(f"cannot write to TMPDIR={wanted}: temporary files go to {tempfile.gettempdir()}")
     try:
-        folder = tempfile.TemporaryDirectory(prefix="rnnlm-")
+        folder = private.temporary()
     except OSError as error:
         raise OutputError(
             f"there is no space for temporary files in {tempfile.gettempdir()}",
