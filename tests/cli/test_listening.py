@@ -1,0 +1,110 @@
+"""Commands that start processes listen nowhere: those talk through pipes."""
+
+import contextlib
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from support.commands import environment, program
+
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc"),
+]
+
+LISTENS = "0A"  # the state of a socket
+
+
+def sockets_of(process: int) -> set[str]:
+    found = set()
+    with contextlib.suppress(OSError):
+        for descriptor in Path(f"/proc/{process}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found |= set(re.findall(r"socket:\[(\d+)\]", os.readlink(descriptor)))
+    return found
+
+
+def descendants(process: int) -> list[int]:
+    found = [process]
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{process}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += descendants(int(child))
+    return found
+
+
+def listening(process: int) -> set[str]:
+    """Return the addresses, in hexadecimal, where a process and those that it started listen."""
+    sockets = set().union(*map(sockets_of, descendants(process)))
+    found = set()
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                is_open = fields[3] == LISTENS or table.startswith("udp")
+                if is_open and fields[9] in sockets:
+                    found.add(fields[1].rpartition(":")[0])
+    return found
+
+
+def watched(commands, until, seconds=60.0, **environments) -> set[str]:
+    """Run commands side by side, and return where they listen until their output says `until`, or
+    they have ended."""
+    started, found = [], set()
+    try:
+        for command, more in commands:
+            started.append(
+                subprocess.Popen(
+                    command, env=environment(**more), stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                )
+            )  # fmt: skip
+        said = b""
+        os.set_blocking(started[0].stderr.fileno(), False)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and any(process.poll() is None for process in started):
+            for process in started:
+                found |= listening(process.pid)
+            said += started[0].stderr.read() or b""
+            if until and until in said:
+                break
+            time.sleep(0.02)
+        codes = [process.poll() for process in started]
+        assert (until and until in said) or codes == [0] * len(started), (codes, said)
+        return found
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def text(here):
+    (here / "my.txt").write_text("the dog saw a cat\na cat saw the dog\n" * 2000)
+    return "my.txt"
+
+
+def test_commands_with_workers_listen_nowhere(text, models):
+    commands = [
+        ("count", text, "--order", "3", "-o", "counts", "--workers", "2"),
+        ("prepare", text, "-o", "prepared", "--workers", "2"),
+        (
+            "filter",
+            text,
+            "-m",
+            models.unigram,
+            "-o",
+            "filtered",
+            "--workers",
+            "2",
+            "--cutoffs",
+            "10,20",
+        ),
+        ("train", text, "--model", "ngram", "-o", "kn", "--workers", "2"),
+    ]
+    for arguments in commands:
+        assert watched([(program(*arguments), {})], b"") == set(), arguments
