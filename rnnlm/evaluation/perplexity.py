@@ -398,7 +398,7 @@ def evaluate(
         tell_unseen(encoded.marks, {"the model": model.tokenizer})
     if watched is not None:
         watched.tell()
-    return summary(model, logprob_N, encoded, context, began)
+    return text_evaluation(model, logprob_N, encoded, context, began)
 
 
 def _in_parts(
@@ -501,7 +501,7 @@ def spans_of(encoded: EncodedText, context: Context) -> np.ndarray:
     return span_scoring.whole_text(encoded.ids)
 
 
-def summary(
+def text_evaluation(
     model: LanguageModel,
     logprob_N: np.ndarray,
     encoded: EncodedText,

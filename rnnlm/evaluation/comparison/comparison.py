@@ -298,7 +298,7 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
         spans = perplexity.spans_of(encoded, context)
         scores = span_scoring.score_spans(model, encoded.ids, spans, report=progress)
         self.scores.append(scores)
-        return perplexity.summary(model, scores, encoded, context, self.began)
+        return perplexity.text_evaluation(model, scores, encoded, context, self.began)
 
     def notes(
         self, evaluations: Sequence[TextEvaluation], differences: Sequence[Difference]

@@ -276,7 +276,7 @@ class ScoredText:
     ) -> list[TextEvaluation]:
         """Evaluate models that gave these log-probabilities to the tokens."""
         return [
-            perplexity.summary(model, scores_N, self.encoded, self.context, self.began)
+            perplexity.text_evaluation(model, scores_N, self.encoded, self.context, self.began)
             for model, scores_N in zip(models, scores, strict=True)
         ]
 

@@ -15,7 +15,7 @@ def sums(model, lines=LINES):
     text = Lines(lines)
     encoded = text.encode(model.tokenizer)
     logprob_N = span_scoring.score_spans(model, encoded.ids, perplexity.spans_of(encoded, "carry"))
-    return LineSums.of(encoded, logprob_N), perplexity.summary(
+    return LineSums.of(encoded, logprob_N), perplexity.text_evaluation(
         model, logprob_N, encoded, "carry", 0.0
     )
 

@@ -188,7 +188,7 @@ def measure(
     logprob_N = target_scores(model, data)
     assert logprob_N is not None  # nothing asked it to stop
     encoded = references_of(data, model.codec.target)
-    references = perplexity.summary(model.decoder, logprob_N, encoded, "reset", began)
+    references = perplexity.text_evaluation(model.decoder, logprob_N, encoded, "reset", began)
     written = _written(model, data, decoding, lowercase)
     return PairEvaluation(
         signature=references.signature,
