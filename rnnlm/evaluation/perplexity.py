@@ -153,30 +153,37 @@ NO_OOV = "_no_oov"  # the end of the names of metrics that leave unknown tokens 
 Per = Literal["token", "word", "character", "byte"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TextMetric(MetricDefinition):
-    """A perplexity, or bits, per token, word, character or byte. counts: what it is divided by: the
-    attribute of :class:`LineSums` that has it for each line. in_summary: it is printed in the line
-    that `train` ends with, and in the model card."""
+    """A perplexity, or bits, per token, word, character or byte.
+
+    is_perplexity: e to the power of nats per unit; otherwise bits per unit. in_summary: it is
+    printed in the line that `train` ends with, and in the model card.
+    """
 
     unit: Unit = "plain"
     higher_is_better: bool = False
-    per: Per = "token"
-    counts: str = "tokens_S"
-    is_perplexity: bool = True
+    per: Per
+    is_perplexity: bool
     in_summary: bool = False
+
+    @property
+    def counts(self) -> str:
+        """The attribute of :class:`LineSums` with the units of each line."""
+        known = "known_" if self.without_unknown else ""
+        return f"{known}{self.per}s_S"
 
 
 TEXT_METRICS = named(
-    TextMetric("ppl_token", in_summary=True),
-    TextMetric("ppl_token_no_oov", counts="known_tokens_S", without_unknown=True, in_summary=True),
-    TextMetric("ppl_word", per="word", counts="words_S", in_summary=True),
-    # Has a value only where words are tokens, or none is unknown
-    TextMetric("ppl_word_no_oov", per="word", counts="known_words_S", without_unknown=True),
+    TextMetric("ppl_token", per="token", is_perplexity=True, in_summary=True),
     TextMetric(
-        "bits_per_char", per="character", counts="characters_S", is_perplexity=False, digits=4
+        "ppl_token_no_oov", per="token", is_perplexity=True, in_summary=True, without_unknown=True
     ),
-    TextMetric("bits_per_byte", per="byte", counts="bytes_S", is_perplexity=False, digits=4),
+    TextMetric("ppl_word", per="word", is_perplexity=True, in_summary=True),
+    # Has a value only where words are tokens, or none is unknown
+    TextMetric("ppl_word_no_oov", per="word", is_perplexity=True, without_unknown=True),
+    TextMetric("bits_per_char", per="character", is_perplexity=False, digits=4),
+    TextMetric("bits_per_byte", per="byte", is_perplexity=False, digits=4),
 )
 
 
@@ -318,11 +325,13 @@ class TextEvaluation(Evaluation):
     def _note(self, name: str) -> str:
         """Return what a reader must know about a metric, to be printed beside it."""
         notes = []
-        if TEXT_METRICS[name].per == "word" and self.closed_vocabulary:
+        definition = TEXT_METRICS[name]
+        is_of_all_tokens = definition.per == "token" and not definition.without_unknown
+        if definition.per == "word" and self.closed_vocabulary:
             notes.append("closed vocabulary")
-        if name == "ppl_token" and self.zero_probability_tokens:
+        if is_of_all_tokens and self.zero_probability_tokens:
             notes.append("a token has probability zero")
-        if name == "ppl_token" and not self.normalised:
+        if is_of_all_tokens and not self.normalised:
             notes.append("not normalised")
         return ", ".join(notes)
 
