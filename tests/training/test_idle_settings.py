@@ -1,13 +1,16 @@
 """Settings that were asked for and change nothing are named with what they need; and it is true
 that they change nothing."""
 
+import re
 import warnings
 
 import pytest
 
 from rnnlm import errors, registry
-from rnnlm.config import names_of, needs_of
+from rnnlm.config import describe, names_of, needs_of
 from rnnlm.errors import RnnlmWarning
+from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.storage import model_folder
 from rnnlm.text.lines import HoldoutSettings
 from rnnlm.text.prepared.preparation import PreparationRequest
@@ -111,6 +114,20 @@ def test_only_requested_settings_are_reported_with_their_needs(text, tmp_path):
     )
     request = PreparationRequest(("text.txt",), tmp_path, flags={"vocab_size": 300})
     assert idle(lambda: resolve_prepare(request)) == ["without effect: " + pieces]
+
+
+def test_settings_of_a_smoothing_need_it(text):
+    for name, description in describe(NgramSettings).items():
+        smoothings = {word for word in re.findall(r"[\w-]+", description) if word in ESTIMATORS}
+        # Other smoothings refuse `interpolate`.
+        if smoothings and name not in ("smoothing", "interpolate"):
+            assert set(needs_of(NgramSettings)[name]["smoothing"]) == smoothings, name
+    expected = "without effect: additive_k = 1.0 needs smoothing = additive (it is witten-bell)"
+    flags = {"smoothing": "witten-bell", "additive_k": 1.0}
+    assert of(model="ngram", flags=flags) == [expected]
+    expected = "without effect: discounts = lmplz needs smoothing = mkn (it is kn)"
+    assert of(model="ngram", flags={"smoothing": "kn", "discounts": "lmplz"}) == [expected]
+    assert of(model="unigram", flags={"additive_k": 1.0}) == []
 
 
 def test_the_ineffective_way_to_start_is_reported(text, tmp_path):

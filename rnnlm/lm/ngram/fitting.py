@@ -137,8 +137,6 @@ def fit(
     timer = _Timer()
     settings = resolved.make(NgramSettings)
     check(resolved, data.valid is not None)
-    if settings.discounts == "lmplz" and settings.smoothing != "mkn":
-        notice(f"discounts = lmplz does not apply to smoothing {settings.smoothing}: it is ignored")
     tokenizer, tokens, valid = data.tokenizer, data.train.tokens, data.valid
     valid_tokens = valid.tokens if valid else 0
     yield Started(

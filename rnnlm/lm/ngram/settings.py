@@ -64,13 +64,17 @@ class NgramSettings:
     ] = "0"
     discounts: Annotated[
         Literal["exact", "lmplz"],
-        Meta(description="discounts of mkn: as in the paper (exact), or as in KenLM's lmplz"),
+        Meta(
+            description="discounts of mkn: as in the paper (exact), or as in KenLM's lmplz",
+            extra=needs(smoothing=("mkn",)),
+        ),
     ] = "exact"
     additive_k: Annotated[
         Positive | None,
         Meta(
             description="additive: number to add to every count (1 is Laplace); none: tuned on "
-            "held-out text"
+            "held-out text",
+            extra=needs(smoothing=("additive",)),
         ),
     ] = None
     additive_prior: Annotated[

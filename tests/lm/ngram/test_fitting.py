@@ -146,14 +146,10 @@ def test_events_tell_the_steps_and_their_results():
     assert seconds == sorted(seconds) and seconds[0] >= 0
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"order": 7, "smoothing": "witten-bell"},
-     "longest line has 3 tokens including its end, so the model has order 4"),
-    ({"smoothing": "kn", "discounts": "lmplz"}, "discounts = lmplz does not apply to smoothing kn"),
-])  # fmt: skip
-def test_settings_that_the_text_or_method_cannot_take_are_told(settings, message):
+def test_an_order_beyond_the_longest_line_is_lowered_with_a_notice():
+    message = "longest line has 3 tokens including its end, so the model has order 4"
     with pytest.warns(RnnlmWarning, match=message):
-        *_, fitted = fit(asked(**settings), data_of(["a b", "b", "a"]))
+        *_, fitted = fit(asked(order=7, smoothing="witten-bell"), data_of(["a b", "b", "a"]))
     assert fitted.model.order == 4
     with warnings.catch_warnings():
         warnings.simplefilter("error", RnnlmWarning)
