@@ -3,7 +3,7 @@ training as a generator of events."""
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +34,7 @@ from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess, join, 
 from rnnlm.lm.neural.training.settings import FittingSettings, OptimizationSettings, RunSettings
 from rnnlm.lm.neural.training.step import records_steps
 from rnnlm.lm.neural.training.trainer import Trainer
+from rnnlm.lm.neural.training.turns import in_turns
 from rnnlm.lm.neural.words import counted_vectors, load_vectors
 from rnnlm.system import bind_device, current_rank
 from rnnlm.text.encoding import EncodedText, TrainingData
@@ -92,7 +93,18 @@ def fit_with(
     save: Callable[[], bool],
 ) -> Iterator[Event]:
     """Train on `data` of any task with a trainer that `maker` makes, as :func:`make_trainer` does
-    for language models."""
+    for language models. Several runs in one process take turns."""
+    yield from in_turns(_fit_alone(maker, resolved, data, stop, initial, save))
+
+
+def _fit_alone(
+    maker: Callable[[ResolvedSettings, Any, Any, SingleProcess], Trainer],
+    resolved: ResolvedSettings,
+    data: Any,
+    stop: Callable[[], bool],
+    initial: dict[str, np.ndarray] | TrainingState | None,
+    save: Callable[[], bool],
+) -> Generator[Event, None, None]:
     run = resolved.make(RunSettings)
     ranks = join(resolve_device(bind_device(run.device)), run.rank_timeout)
     with ranks.together():
