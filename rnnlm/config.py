@@ -34,7 +34,7 @@ from typing import (
 import msgspec
 from msgspec import Meta
 
-from rnnlm.errors import ModelError, SettingsError, nearest, notice, shown
+from rnnlm.errors import ModelError, SettingsError, did_you_mean, nearest, notice, shown
 
 Settings = TypeVar("Settings")
 Fields = ParamSpec("Fields")
@@ -657,13 +657,15 @@ def _in_words(schema: dict[str, Any]) -> str:
 
 
 def _hint(value: Any, schemas: list[dict[str, Any]]) -> str:
-    """Return a hint: the nearest of the valid texts, or an example."""
+    """Return a hint: the nearest of the valid texts, or an example. All of them are listed by
+    :func:`_in_words`."""
     for schema in schemas:
         choices = schema.get("items", {}).get("enum")
         if choices and isinstance(value, (list, tuple)):
-            return nearest(next((item for item in value if item not in choices), ""), choices)
+            unknown = next((item for item in value if item not in choices), "")
+            return did_you_mean(str(unknown), choices)
         if len(schema.get("enum", ())) > 1:
-            return nearest(value if isinstance(value, str) else "", schema["enum"])
+            return did_you_mean(value, schema["enum"]) if isinstance(value, str) else ""
         if "examples" in schema:
             return f"for instance {schema['examples'][0]}"
     return ""

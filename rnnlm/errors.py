@@ -172,13 +172,17 @@ def with_article(name: str) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint for an unknown `name`: the nearest of the `known` ones, or all of them if none
     is near."""
+    known = sorted(known)
+    return did_you_mean(name, known) or "choose one of: " + ", ".join(known)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint that names the nearest of the `known` names, or "" if none is near."""
     # The same hint whatever order they come in.
     known = sorted(known)
     same = [candidate for candidate in known if candidate.lower() == name.lower()]
     close = same or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return "known are: " + ", ".join(known)
+    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def visible(text: str, kept: str = "") -> str:

@@ -259,6 +259,10 @@ def test_nearest_valid_text_is_suggested():
     methods = Annotated[Literal["mkn", "katz"], Meta(description="an estimator")]
     with pytest.raises(SettingsError, match=r"did you mean 'katz'\?"):
         convert("smoothing", "katzz", methods, False)
+    # Others are listed once.
+    with pytest.raises(SettingsError) as raised:
+        convert("smoothing", "other", methods, False)
+    assert (raised.value.why, raised.value.hint) == ("it must be one of katz, mkn", "")
 
 
 OUT_OF_RANGE = [

@@ -6,7 +6,9 @@ from rnnlm.errors import (
     NoticeCollector,
     RnnlmWarning,
     UsageError,
+    did_you_mean,
     missing_package,
+    nearest,
     require_package,
     visible,
 )
@@ -55,3 +57,10 @@ def test_notices_of_one_kind_are_gathered():
         "order 2, order 3, order 4 and 2 more: too little text",
         "order 2: all counts are equal",
     ]
+
+
+def test_hint_lists_the_names_only_if_none_is_near():
+    known = ("katz", "kn", "mkn")
+    assert nearest("katx", known) == did_you_mean("katx", known) == "did you mean 'katz'?"
+    assert nearest("other", known) == "choose one of: katz, kn, mkn"
+    assert did_you_mean("other", known) == ""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rnnlm.errors import TextError, given, nearest, notice, shown
+from rnnlm.errors import TextError, did_you_mean, given, notice, shown
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import opened, shown_name, text_lines
 
@@ -226,11 +226,7 @@ def no_column(where: str, name: str, names: Iterable[str]) -> TextError:
     """Return the error for a column that does not exist, which lists those that do."""
     names = list(names)
     listed = ", ".join(names) or "no columns"
-    # The hint need not list the columns once more.
-    hint = nearest(name, names)
-    if not hint.startswith("did you mean"):
-        hint = ""
-    return TextError(f"{where}: no column {name!r}", f"it has {listed}", hint)
+    return TextError(f"{where}: no column {name!r}", f"it has {listed}", did_you_mean(name, names))
 
 
 # ---- Whether the first row is a header: it differs in kind from the rows below.

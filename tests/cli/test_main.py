@@ -29,7 +29,7 @@ def test_the_version_names_torch_device_and_threads(rnnlm):
 @pytest.mark.parametrize("arguments, hint", [
     ("trian", "did you mean 'train'?"), ("train --modle lstm", "--model"),
     ("list recipes lsmt", "'lstm'"), ("train --model lsmt", "'lstm'"),
-    ("train --set hiden_size=3", "'hidden_size'"), ("xyzzy", "known are: classify"),
+    ("train --set hiden_size=3", "'hidden_size'"), ("xyzzy", "choose one of: classify"),
     ("score --model", "see rnnlm score --help"),
 ])  # fmt: skip
 def test_mistyped_input_is_wrong_usage_with_nearest_suggestion(rnnlm, arguments, hint):

@@ -68,7 +68,7 @@ def files_of(source: str) -> list[str]:
         raise TextError(
             f"{source} holds no pairs",
             "it is a folder without tables or JSON files",
-            "known are: " + ", ".join(tables.SUFFIXES),
+            "the names of tables end in " + ", ".join(tables.SUFFIXES),
         )
     return paths
 

@@ -72,7 +72,7 @@ def test_alternatives_are_those_of_the_command(client, rnnlm):
 def test_a_request_names_its_model(client):
     assert client.post("/score", "kn", sentences=["the cat"])["model"] == "kn"
     assert client.post("/score", "ki", sentences=["the cat"])["error"] == {
-        "what": "no model 'ki' is served", "hint": "known are: demo, kn",
+        "what": "no model 'ki' is served", "hint": "choose one of: demo, kn",
     }  # fmt: skip
 
 
