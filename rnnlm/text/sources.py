@@ -25,7 +25,7 @@ from msgspec import Meta
 
 import rnnlm.corpora as corpora
 from rnnlm.config import ValidatedSettings
-from rnnlm.errors import TextError, UsageError, missing_package, nearest, notice
+from rnnlm.errors import TextError, UsageError, did_you_mean, missing_package, nearest, notice
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.compression import CHUNK_BYTES, is_compressed, without_suffix
 from rnnlm.storage.files.reading import opened, shown_name
@@ -403,12 +403,12 @@ def _bundled(name: str) -> str:
 def _similar_file(name: str) -> str:
     path = Path(name)
     try:
-        siblings = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+        siblings = [entry for entry in path.parent.iterdir() if entry.is_file()]
     except OSError:
         return ""
-    # All names of a folder would be no hint.
-    hint = nearest(path.name, siblings) if siblings else ""
-    return hint if hint.startswith("did you mean") else ""
+    # Two short names must not count as similar for their suffix alone.
+    similar = [entry.name for entry in siblings if did_you_mean(path.stem, [entry.stem])]
+    return did_you_mean(path.name, similar)
 
 
 # ---- Sources that are given more than once: one file under two names or in two globs, or two files

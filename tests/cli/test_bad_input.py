@@ -19,6 +19,12 @@ def test_a_mistyped_file_is_suggested(rnnlm, models, here):
     assert found == "  try: did you mean 'train.txt'?"
 
 
+def test_files_that_share_only_their_suffix_are_not_suggested(rnnlm, here):
+    (here / "my.txt").write_text("the man\n")
+    error = checked_error(rnnlm("train", "empty.txt"), 1, "no such file: empty.txt")
+    assert not any("did you mean" in line for line in error)
+
+
 def test_unsuitable_bundled_corpus_names_its_task(rnnlm, here):
     for name, advice in (
         ("travel", "has labels: add --task tagging or classification"),
