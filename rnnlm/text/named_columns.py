@@ -225,8 +225,22 @@ def text_or_none(value: object, where: str, column: str) -> str | None:
 def no_column(where: str, name: str, names: Iterable[str]) -> TextError:
     """Return the error for a column that does not exist, which lists those that do."""
     names = list(names)
-    listed = ", ".join(names) or "no columns"
-    return TextError(f"{where}: no column {name!r}", f"it has {listed}", did_you_mean(name, names))
+    return TextError(
+        f"{where}: no column {name!r}", columns_in_words(names), did_you_mean(name, names)
+    )
+
+
+LONGEST_NAME = 3  # words, in the name of a column that stands alone
+QUOTED = 40  # characters
+
+
+def columns_in_words(names: Sequence[str]) -> str:
+    """Say which columns a table has. If its first line is prose, quote the beginning instead."""
+    is_name = not names or len(names[0].split()) <= LONGEST_NAME
+    if is_name or (len(names) > 1 and not names[-1].endswith(".")):
+        return f"it has {', '.join(names) or 'no columns'}"
+    start = names[0] if len(names[0]) <= QUOTED else f"{names[0][:QUOTED]}..."
+    return f"its first line is not a header of columns: {start!r}"
 
 
 # ---- Whether the first row is a header: it differs in kind from the rows below.

@@ -12,6 +12,7 @@ from rnnlm.storage.files.compression import without_suffix
 from rnnlm.storage.files.reading import decode, opened
 from rnnlm.text import sources
 from rnnlm.text.lines import single_spaced
+from rnnlm.text.named_columns import columns_in_words
 
 FORMATS = (SENTENCES, WINOGRAD, TEMPLATES)
 DEFAULT_KIND = "pairs"
@@ -124,17 +125,16 @@ def _json_value(source: str, errors: str) -> object:
 
 
 def _format(source: str, rows: Sequence[tables.Row]) -> RowFormat:
-    columns: set[str] = set()
+    in_order: dict[str, None] = {}
     for row in rows:
-        columns.update(name for name in row.values if name is not None)
-    shown = ", ".join(sorted(columns)[:SHOWN_COLUMNS])
+        in_order.update(dict.fromkeys(name for name in row.values if name is not None))
+    columns = set(in_order)
+    why = columns_in_words(list(in_order)[:SHOWN_COLUMNS])
     # The first format whose columns there are; what it lacks then is named.
     format = next((format for format in FORMATS if format.fits(columns)), None)
     if format is None:
-        raise TextError(
-            f"{source} does not have the columns of a list of pairs", f"it has {shown}", _HINT
-        )
+        raise TextError(f"{source} does not have the columns of a list of pairs", why, _HINT)
     for names in format.needed:
         if columns.isdisjoint(names):
-            raise TextError(f"{source} has no column {names[0]!r}", f"it has {shown}", _HINT)
+            raise TextError(f"{source} has no column {names[0]!r}", why, _HINT)
     return format
