@@ -64,13 +64,13 @@ def check(resolved: ResolvedSettings, has_valid: bool) -> None:
     needed = estimator(settings.smoothing).heldout
     is_constant_missing = needed == "without additive_k" and settings.additive_k is None
     if not has_valid and (needed == "always" or is_constant_missing):
-        hint = 'name it with `valid`, or hold out a part: `holdout="5%"`'
+        tuned, alternative = "interpolation weights are", '`holdout="5%"`'
         if is_constant_missing:
-            hint += ", or set the constant: `additive_k=0.1`"
+            tuned, alternative = "`additive_k` is", "`additive_k=0.1`"
         raise UsageError(
             f"smoothing {settings.smoothing} needs held-out text",
-            "its weights are tuned on it",
-            hint,
+            f"{tuned} tuned on that text",
+            f"add {alternative}, or name a text with `valid`",
         )
 
 
@@ -86,11 +86,15 @@ def pruning_thresholds(given: str | list[int], order: int) -> tuple[int, ...]:
     thresholds = [int(part) for part in parts]
     if len(thresholds) > order:
         raise SettingsError(
-            f"prune = {text!r} has {len(thresholds)} values", f"the order is {order}"
+            f"prune = {text!r} has {len(thresholds)} values",
+            f"the order is {order}",
+            f"write {order} numbers or fewer; the last one repeats",
         )
     if thresholds != sorted(thresholds):
         raise SettingsError(
-            f"prune = {text!r} decreases", "an n-gram cannot be kept when its beginning is dropped"
+            f"prune = {text!r} is not valid",
+            "the thresholds must not decrease: an n-gram needs its beginning",
+            "write them in ascending order, such as 0,0,1",
         )
     if thresholds[0]:
         raise SettingsError(

@@ -155,6 +155,7 @@ def check_join(settings: NgramSettings) -> None:
         raise SettingsError(
             f"interpolate = {wanted} is not possible with smoothing {settings.smoothing}",
             f"it can only {joins[0]}",
+            "leave `interpolate` out",
         )
 
 
