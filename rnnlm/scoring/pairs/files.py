@@ -130,8 +130,11 @@ def _format(source: str, rows: Sequence[tables.Row]) -> RowFormat:
         in_order.update(dict.fromkeys(name for name in row.values if name is not None))
     columns = set(in_order)
     why = columns_in_words(list(in_order)[:SHOWN_COLUMNS])
-    # The first format whose columns there are; what it lacks then is named.
-    format = next((format for format in FORMATS if format.fits(columns)), None)
+    # A table may have a column that another format would need. So the first format all of whose
+    # columns are there is taken, or else the first that fits; what it lacks is named.
+    fitting = [format for format in FORMATS if format.fits(columns)]
+    complete = [format for format in fitting if format.is_complete(columns)]
+    format = next(iter(complete or fitting), None)
     if format is None:
         raise TextError(f"{source} does not have the columns of a list of pairs", why, _HINT)
     for names in format.needed:

@@ -79,6 +79,10 @@ class RowFormat:
     needed: tuple[tuple[str, ...], ...]
     sentences_of: Callable[[Values], tuple[str, str]]
 
+    def is_complete(self, columns: set[str]) -> bool:
+        """Return whether a table with such columns has all that are needed."""
+        return all(has_any(columns, names) for names in self.needed)
+
 
 def pair_of(values: Values, row_format: RowFormat, kind: str, where: str) -> Pair:
     """Return the pair of a row. kind: of a row that names none. What a row lacks is the pair's

@@ -6,8 +6,8 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.scoring.pairs.accuracy import score_set
-from rnnlm.scoring.pairs.files import read_pairs
-from rnnlm.scoring.pairs.pair import Pair
+from rnnlm.scoring.pairs.files import FORMATS, read_pairs
+from rnnlm.scoring.pairs.pair import SENTENCES, TEMPLATES, WINOGRAD, Pair
 from support.tiny_models import fit
 
 BLIMP = {
@@ -117,6 +117,24 @@ def test_agreement_templates_insert_both_verb_forms(tmp_path, row):
 def test_a_template_that_does_not_fit_says_why(tmp_path, row, problem):
     (found,) = problems(tmp_path, "a.tsv", f"sentence\tverb_index\tright\twrong\n{row}\n")
     assert problem in found
+
+
+TABLES = {
+    SENTENCES: {"good": "the keys are", "bad": "the keys is"},
+    TEMPLATES: {"sentence": "the keys ***mask***", "right": "are", "wrong": "is"},
+    WINOGRAD: {"sentence": "Ann paid Eve _", "option1": "a", "option2": "b", "answer": "1"},
+}
+
+
+@pytest.mark.parametrize("format", TABLES, ids=lambda format: format.name)
+def test_a_column_of_another_format_is_not_taken_for_it(tmp_path, format):
+    assert set(TABLES) == set(FORMATS)
+    row = TABLES[format]
+    own = {name for names in format.needed for name in names}
+    others = {name for other in FORMATS for names in other.needed for name in names}
+    for name in sorted(others - own):
+        found = read(tmp_path, "x.jsonl", json.dumps({**row, name: "yes"}))
+        assert (found.format, found.pairs[0].problem) == (format.name, None), name
 
 
 def test_winogrande(tmp_path):
