@@ -61,16 +61,12 @@ def check(resolved: ResolvedSettings, has_valid: bool) -> None:
     if settings.memory is not None:
         system.parse_size(settings.memory)
     _workers(settings).check(settings.temp)
-    needed = estimator(settings.smoothing).heldout
-    is_constant_missing = needed == "without additive_k" and settings.additive_k is None
-    if not has_valid and (needed == "always" or is_constant_missing):
-        tuned, alternative = "interpolation weights are", '`holdout="5%"`'
-        if is_constant_missing:
-            tuned, alternative = "`additive_k` is", "`additive_k=0.1`"
+    kind = estimator(settings.smoothing)
+    if not has_valid and kind.needs_heldout(settings):
         raise UsageError(
             f"smoothing {settings.smoothing} needs held-out text",
-            f"{tuned} tuned on that text",
-            f"add {alternative}, or name a text with `valid`",
+            f"{kind.tuned} tuned on that text",
+            f"add {kind.instead_of_valid}, or name a text with `valid`",
         )
 
 
@@ -361,7 +357,7 @@ def _estimator(
 ) -> Estimator:
     kind = estimator(settings.smoothing)
     heldout = None
-    if kind.heldout != "never" and data.valid is not None:
+    if kind.needs_heldout(settings) and data.valid is not None:
         ids_T = known_ids(data.valid.ids, data.tokenizer)
         heldout = heldout_counts(counts, ids_T, data.tokenizer.boundary_id)
     return kind(settings, counts, heldout)

@@ -14,7 +14,7 @@ to left(h).
 
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -111,14 +111,16 @@ class Estimator:
     default. "fixed weight": what is left is the weight of the lower order itself, and nothing need
     sum to one. normalised: probabilities sum to one after every context; normalised_if_pruned: also
     where n-grams were left out by their counts. unseen_context_logprob: what giving up a context
-    that was never seen costs (nats). heldout: when held-out text is needed.
+    that was never seen costs (nats). tuned: what is tuned on held-out text, with a verb, and
+    instead_of_valid: what to add where there is none, both for messages.
     """
 
     counts: Literal["raw", "adjusted"] = "raw"
     joins: tuple[Join, ...] = ("interpolate",)
     normalised = normalised_if_pruned = True
     unseen_context_logprob = 0.0
-    heldout: Literal["never", "always", "without additive_k"] = "never"
+    tuned: ClassVar[str] = ""
+    instead_of_valid: ClassVar[str] = '`holdout="5%"`'
 
     def __init__(
         self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None
@@ -129,6 +131,11 @@ class Estimator:
             self.join = _asked_for(settings)
         self.estimated: dict[str, Any] = {}
         self.notices = NoticeCollector()  # of all orders
+
+    @classmethod
+    def needs_heldout(cls, settings: NgramSettings) -> bool:
+        """Return whether held-out text is needed, to tune something on."""
+        return bool(cls.tuned)
 
     def begin_order(self, order: int, tally: CountsOfCounts) -> None:
         """Estimate what all n-grams of an order have in common, such as discounts; called before

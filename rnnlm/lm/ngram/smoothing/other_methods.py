@@ -37,7 +37,12 @@ STEPS, SMALLEST_STEP = 6, 0.002
 class Additive(Estimator):
     """Additive smoothing. The report has k."""
 
-    heldout = "without additive_k"
+    tuned = "`additive_k` is"
+    instead_of_valid = "`additive_k=0.1`"
+
+    @classmethod
+    def needs_heldout(cls, settings: NgramSettings) -> bool:
+        return settings.additive_k is None
 
     def __init__(
         self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None
@@ -46,7 +51,7 @@ class Additive(Estimator):
         self.is_uniform = settings.additive_prior == "uniform"
         k = settings.additive_k
         if k is None:
-            assert heldout is not None  # as `heldout` of the class asks for
+            assert heldout is not None  # see `needs_heldout`
             k = best_k(heldout, self.is_uniform)
         self.estimated["k"] = k
         self.added = k * counts.size
@@ -161,7 +166,7 @@ class JelinekMercer(Estimator):
     """Jelinek-Mercer smoothing. The report has the weights by order, each with the smallest c(h) of
     its bucket."""
 
-    heldout = "always"
+    tuned = "interpolation weights are"
 
     def __init__(
         self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts
