@@ -214,6 +214,9 @@ def _set_malloc(options: dict[int, int]) -> None:
             libc.mallopt(option, value)
 
 
+SMALLEST_BARE_SIZE = 1_000  # bytes; a smaller number without a unit is a mistake
+
+
 def parse_size(text: str, name: str = "memory") -> int:
     """Return the bytes that `500M`, `1.5G`, `800MiB` or `1000000` name; they must be above zero."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?\s*", text.lower())
@@ -221,6 +224,12 @@ def parse_size(text: str, name: str = "memory") -> int:
     if match and match[2] in _UNITS:
         with contextlib.suppress(OverflowError):
             size = int(float(match[1]) * _UNITS[match[2]])
+    if match and text.strip().isdigit() and 0 < size < SMALLEST_BARE_SIZE:
+        raise SettingsError(
+            f"{name} = {text!r} has no unit",
+            f"that is {size} bytes",
+            f"write {size}M for megabytes or {size}G for gigabytes",
+        )
     if size > 0:
         return size
     raise SettingsError(

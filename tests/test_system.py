@@ -108,7 +108,7 @@ def test_no_thread_stays_when_nobody_asks_for_more(number):
 
 
 SIZES = {
-    "1": 1, "1000000": 10**6, "500M": 500 * 10**6, "2G": 2 * 10**9, "1.5G": 1_500_000_000,
+    "1b": 1, "10000": 10_000, "1000000": 10**6, "500M": 500 * 10**6, "2G": 2 * 10**9, "1.5G": 1_500_000_000,
     "800MiB": 800 * 2**20, "1.5GiB": 3 * 2**29,
     "10k": 10_000, "10KB": 10_000, "1Ki": 1024, "1TB": 10**12, "1TiB": 2**40, " 5 g ": 5 * 10**9,
     "12b": 12, "0.5k": 500,
@@ -123,6 +123,12 @@ NO_SIZES = [
 @pytest.mark.parametrize("text", SIZES)
 def test_sizes_are_read_in_every_unit(text):
     assert parse_size(text) == SIZES[text]
+
+
+def test_small_number_without_a_unit_is_an_error_that_suggests_units():
+    with pytest.raises(SettingsError, match="memory = '10' has no unit") as raised:
+        parse_size("10")
+    assert raised.value.hint == "write 10M for megabytes or 10G for gigabytes"
 
 
 @pytest.mark.parametrize("text", NO_SIZES)

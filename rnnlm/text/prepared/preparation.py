@@ -360,8 +360,9 @@ def resource_limits(memory: int, folder: Path) -> ResourceLimits:
     held = max(LIBRARY_BYTES, system.private_bytes())
     least = max(LEAST_MEMORY, held + SHARDS_BYTES + 2 * THREAD_SHARE * SMALLEST_PIECE)
     if memory < least:
+        size = f"{memory / 1e6:,.0f}M" if memory >= 1e6 else f"{memory:,} bytes"
         raise SettingsError(
-            f"memory = {memory / 1e6:,.0f}M is too little",
+            f"memory = {size} is too little",
             f"the program itself uses {amount(held, unit='bytes')}",
             f"at least {least / 1e6:.0f}M are needed",
         )
