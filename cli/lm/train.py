@@ -163,11 +163,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         if dry_run:
             plan = dry_plan(request, report)
         else:
-            # Of a folder that nobody has named, say where it is before texts are read.
-            where = silent if here.rank or request.output else terminal.say
-            plan = plan_of(
-                request, report, announce=lambda to: where(f"the model will be saved in {to}")
-            )
+            plan = plan_of(request, report)
 
     # Nothing is trained in a dry run, or where the model is there.
     if isinstance(plan, CompletedRun) or dry_run:
@@ -179,6 +175,10 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         else:
             _show_plan(plan, as_json)
         return
+
+    # Name the folder if nobody has chosen it.
+    if not here.rank and not request.output:
+        terminal.say(f"the model will be saved in {plan.output}")
 
     signals = Signals(ends_in_order=plan.kind.trains_in_steps)
     try:

@@ -2,7 +2,7 @@
 written to."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -122,16 +122,13 @@ class _Outline:
 
 
 def plan(
-    request: TrainingRequest,
-    progress: Progress = silent,
-    opener: Opener | None = None,
-    announce: Callable[[Path], None] | None = None,
+    request: TrainingRequest, progress: Progress = silent, opener: Opener | None = None
 ) -> Plan | CompletedRun:
     """Plan the run of a request: a new one, or one that resumes. Of one that is done already,
     return its model; refuse a folder that holds another one.
 
     progress: called with how far reading is. opener: reads and encodes the texts; None: as the kind
-    of model does. announce: called with where the run saves, before any text is read.
+    of model does.
     """
     outline = _outline(request)
     lock.check(outline.output)
@@ -141,8 +138,6 @@ def plan(
     if isinstance(begun, CompletedRun):
         return begun
     valid = _check_settings(request, outline.settled)
-    if announce:
-        announce(outline.output)
     model_folder.check_output(outline.output, overwrite=True)  # existing files may be replaced
     return _with_texts(outline, begun, valid, progress, opener)
 
@@ -237,7 +232,7 @@ def _check_settings(request: TrainingRequest, settled: ResolvedRequest) -> str:
 
 def _check_names(request: TrainingRequest, kind: registry.Kind, resolved: ResolvedSettings) -> None:
     """Make sure that all texts and models that the request names are there: at once, before torch
-    is imported and a folder is announced."""
+    is imported."""
     # The texts. A bundled corpus of labels or pairs is a text for its task.
     texts = (*request.text, *request.valid, *request.test)
     beside = [*request.target, *request.valid_target, *request.test_target]

@@ -106,11 +106,21 @@ def _all_shown(screen: int) -> bytes:
     return seen
 
 
-def test_train_says_first_where_it_saves(rnnlm, models):
+def test_train_says_where_it_saves(rnnlm, models):
     usual = os.path.join("checkpoints", "text-lstm")
     command = ("train", models.text, "--valid", models.valid, *SHORT)
     first = rnnlm(*command)
     assert first.err.splitlines()[0] == f"the model will be saved in {usual}"
+
+
+@pytest.mark.parametrize("arguments", [
+    ("my.txt", "--model", "ngram", "--memory", "10"), ("empty.txt",),
+])  # fmt: skip
+def test_train_names_no_folder_if_it_fails_before_training(rnnlm, here, arguments):
+    (here / "my.txt").write_text("the man\n")
+    (here / "empty.txt").write_text("")
+    ended = rnnlm("train", *arguments)
+    assert ended.code and "will be saved in" not in ended.err
 
 
 def test_the_same_command_again_shows_the_model(rnnlm, models, here):
