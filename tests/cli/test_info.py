@@ -164,12 +164,15 @@ def test_a_run_that_was_cut_off_says_so(rnnlm, models, here):
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [{"training": {"steps": "x", "stopped": 1}}, {"results": {"test": {"oov_words": None}}}],
+    ("damage", "what"),
+    [
+        ({"training": {"steps": "x", "stopped": 1}}, "the model at {} is damaged"),
+        ({"results": {"test": {"oov_words": None}}}, "the description of {} is damaged"),
+    ],
 )
-def test_damaged_self_description_is_an_error(rnnlm, copied, damage):
+def test_damaged_self_description_is_an_error(rnnlm, copied, damage, what):
     edit_config(copied, lambda config: config.update(damage))
-    checked_error(rnnlm("info", copied), 1, f"the description of {copied} is damaged")
+    checked_error(rnnlm("info", copied), 1, what.format(copied))
     assert rnnlm("info", copied, "--all").code == 0
 
 
