@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 import rnnlm as library
+from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.storage.files import tensors
 from support.failures import checked_error
 from support.tiny_models import LINES
-
-ESTIMATORS = ["mkn", "kn", "katz", "witten-bell", "absolute", "stupid", "mle", "jelinek-mercer"]
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Event, never
 from rnnlm.lm.mixtures.mixture import Mixture
+from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram.smoothing import estimator
 from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.storage import model_folder
 from rnnlm.text import tokenizers
@@ -103,8 +105,11 @@ def fit(name: str, lines: Sequence[str] = LINES, **settings: Any) -> Any:
     """Train a model of the registry's kind `name` for a few steps."""
     if name == "mixture":
         return mixture(lines=lines, **settings)
-    needs_valid = settings.get("smoothing") in ("jelinek-mercer", "additive")
-    return run(name, lines, HELD_OUT if needs_valid else None, **settings)[-1].model
+    valid = None
+    if name == "ngram":
+        made = small_settings(registry.kind_of(name), **settings).make(NgramSettings)
+        valid = HELD_OUT if estimator(made.smoothing).needs_heldout(made) else None
+    return run(name, lines, valid, **settings)[-1].model
 
 
 def run(

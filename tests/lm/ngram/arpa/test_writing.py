@@ -9,6 +9,7 @@ from rnnlm.lm.ngram.arpa import writing
 from rnnlm.lm.ngram.arpa.reading import read_arpa
 from rnnlm.lm.ngram.arpa.writing import arpa_text, spell_symbols
 from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.lm.ngram.smoothing import ESTIMATORS, estimator
 from support.arpa_files import (
     GOLDEN,
     SMALL,
@@ -86,17 +87,16 @@ def test_each_number_reads_back_as_the_same_float32(tmp_path):
     assert np.array_equal(found.logprob_M, logprob) and np.array_equal(found.logbackoff_M, -logprob)
 
 
-ESTIMATORS = [
-    {"smoothing": "mkn"}, {"smoothing": "mkn", "prune": "0,0,1"},
-    {"smoothing": "mkn", "interpolate": False}, {"smoothing": "kn"},
-    {"smoothing": "witten-bell"}, {"smoothing": "absolute"},
-    {"smoothing": "additive", "additive_k": 0.1}, {"smoothing": "katz"},
-    {"smoothing": "mle"},
+# KenLM gives up a context that was never seen without a cost, which stupid backoff has.
+SETTINGS = [
+    *({"smoothing": name} for name in ESTIMATORS if estimator(name).normalised),
+    {"smoothing": "mkn", "prune": "0,0,1"}, {"smoothing": "mkn", "interpolate": False},
+    {"smoothing": "additive", "additive_k": 0.1},
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "settings", ESTIMATORS, ids=lambda settings: "-".join(map(str, settings.values()))
+    "settings", SETTINGS, ids=lambda settings: "-".join(map(str, settings.values()))
 )
 @no_notices
 def test_kenlm_scores_what_is_written_as_we_do(settings, tmp_path):
