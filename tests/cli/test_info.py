@@ -163,17 +163,16 @@ def test_a_run_that_was_cut_off_says_so(rnnlm, models, here):
     assert "so far: its run has not ended" in rnnlm("info", "cut").out
 
 
-@pytest.mark.parametrize(
-    ("damage", "what"),
-    [
-        ({"training": {"steps": "x", "stopped": 1}}, "the model at {} is damaged"),
-        ({"results": {"test": {"oov_words": None}}}, "the description of {} is damaged"),
-    ],
-)
-def test_damaged_self_description_is_an_error(rnnlm, copied, damage, what):
+def test_damaged_results_are_an_error_and_all_else_is_shown(rnnlm, copied):
+    damage = {"results": {"test": {"oov_words": None}}}
     edit_config(copied, lambda config: config.update(damage))
-    checked_error(rnnlm("info", copied), 1, what.format(copied))
+    checked_error(rnnlm("info", copied), 1, f"the description of {copied} is damaged")
     assert rnnlm("info", copied, "--all").code == 0
+
+
+def test_a_damaged_fact_of_the_run_is_an_error(rnnlm, copied):
+    edit_config(copied, lambda config: config.update(training={"steps": "x", "stopped": 1}))
+    checked_error(rnnlm("info", copied, "--all"), 1, f"the model at {copied} is damaged")
 
 
 def test_model_is_found_by_folder_name_and_environment(rnnlm, models, monkeypatch):
