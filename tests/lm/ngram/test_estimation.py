@@ -85,12 +85,14 @@ LINE_FALLS_AS_1_R = ([[1, 1, 1], [1, 1, 1]], 2, 2, [], [[]])
 @example(case=LINE_FALLS_AS_1_R)
 def test_probabilities_are_those_of_the_formulas(name, case):
     model, formula = model_and_formula(name, case)
-    words = range(case[1])
+    _, size, order, prune, _ = case
+    words = range(size)
     longest = model.order - 1  # less than asked for where no line is that long
     for context in [*some(model.contexts()), (1, 1, 1, 1)[:longest], (BEGIN, *words)[:longest]]:
         found = [model.p(word, context) for word in words]
         expected = [float(formula.p(word, context)) for word in words]
-        assert found == pytest.approx(expected, rel=2e-5, abs=0), context
+        where = f"order {order}, prune {prune}, after {context}"
+        assert found == pytest.approx(expected, rel=2e-5, abs=0), where
 
 
 # Without the long texts of the first ten.
