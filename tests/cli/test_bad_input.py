@@ -151,7 +151,7 @@ def test_bad_settings_are_wrong_usage(rnnlm, models, copied, here, flags, what, 
 def test_arguments_that_are_not_utf8(rnnlm, models, here):
     ended = rnnlm("score", "-m", models.unigram, "a\udcff")
     assert ended.code == 1 and "not UTF-8 (byte 2 is 0xff)" in ended.err
-    checked_error(rnnlm("score", "-m", "mod\udcff", "fine"), 1, "no model at mod\\udcff")
+    checked_error(rnnlm("score", "-m", "mod\udcff", "fine"), 1, "no model named 'mod\\udcff'")
     checked_error(rnnlm("eval", "-m", models.unigram, "\udcff.txt"), 1, "no such file: \\udcff.txt")
     checked_error(rnnlm("train", "--recipe", "\udcff"), 2, "unknown recipe '\\udcff'")
     checked_error(rnnlm("train", models.text, "--set", "\udcff=1"), 2, "unknown setting '\\udcff'")

@@ -26,11 +26,12 @@ def test_cuda_without_a_cuda_device(rnnlm, models, copied, command):
 
 
 @pytest.mark.parametrize(
-    "name, why",
+    "name, what, why",
     [
-        ("nothere", "there is no such folder"),
-        ("empty", "holds no config.json"),
-        ("a.txt", "it is a file"),
+        ("nothere", "no model named 'nothere'", ""),
+        ("no/where", "no model at no/where", "there is no such folder"),
+        ("empty", "no model at empty", "holds no config.json"),
+        ("a.txt", "no model at a.txt", "it is a file"),
     ],
 )
 @pytest.mark.parametrize(
@@ -43,11 +44,11 @@ def test_cuda_without_a_cuda_device(rnnlm, models, copied, command):
         ["train", "a.txt", "--tokenizer-from"],
     ],
 )
-def test_models_that_are_none(rnnlm, here, name, why, command):
+def test_models_that_are_none(rnnlm, here, name, what, why, command):
     (here / "empty").mkdir()
     (here / "a.txt").write_text("the man\n")
     named = [*command, name] if command[0] == "train" else [*command, "-m", name]
-    assert why in checked_error(rnnlm(*named), 1, f"no model at {name}")[1]
+    assert why in checked_error(rnnlm(*named), 1, what)[1]
 
 
 def zero_2_kilobytes(folder):

@@ -66,7 +66,7 @@ def test_json_holds_all_of_it(rnnlm, parts):
 
 @pytest.mark.parametrize(("arguments", "code", "what"), [
     ("", 2, "Missing argument"),
-    ("kn nowhere --on valid.txt", 1, "no model at nowhere"),
+    ("kn nowhere --on valid.txt", 1, "no model named 'nowhere'"),
     ("kn uni --weights half,half", 2,
      "Invalid value for '--weights': 'half,half' is not a list of numbers"),
     ("kn uni --on valid.txt -o kn --overwrite", 2,

@@ -53,7 +53,7 @@ def test_picture_names_runs_and_is_not_overwritten_unasked(rnnlm, models, here):
 
 def test_what_cannot_be_is_one_line(rnnlm, models, here):
     for asked, code, what in (
-        ("nothing-here -o run.html", 1, "no model at nothing-here"),
+        ("nothing-here -o run.html", 1, "no model named 'nothing-here'"),
         (f"{models.lstm} -o run.csv", 2, "cannot be written to run.csv"),
         (f"{models.lstm} --by seconds", 2, ""),
         (f"{models.lstm} --json -o run.html", 2, ""),

@@ -274,12 +274,12 @@ def test_doctor_describes_a_damaged_model(harmless, there, here, name):
 
 
 NAMES = {
-    "nothere": "no model at nothere",
+    "nothere": "no model named 'nothere'",
     "a.txt": "no model at a.txt",
-    "itself": "no model at itself",
-    "m" * 300: "no model at mmm",
-    "\x1b[31mm": "no model at \\x1b[31mm",
-    "a\0b": "no model at a\\x00b",
+    "itself": "no model named 'itself'",
+    "m" * 300: "no model named 'mmm",
+    "\x1b[31mm": "no model named '\\x1b[31mm'",
+    "a\0b": "no model named 'a\\x00b'",
 }
 
 
@@ -292,7 +292,7 @@ def test_what_is_no_model_is_named(refused, here, name, what):
 
 @pytest.mark.parametrize("command", ["doctor", "report", "serve -m"])
 def test_each_command_names_what_is_no_model(refused, command):
-    refused(f"{command} nothere", "no model at nothere")
+    refused(f"{command} nothere", "no model named 'nothere'")
 
 
 @pytest.mark.parametrize("name", ["NaN", "infinity", "positive log-probabilities"])

@@ -159,7 +159,7 @@ def test_harness_command_ends_without_a_traceback(door, monkeypatch):
 
     evaluate = lambda: get_model("rnnlm")("nothing-there")  # noqa: E731
     monkeypatch.setattr(lm_eval.__main__, "cli_evaluate", evaluate)
-    with pytest.raises(SystemExit, match="no model at nothing-there"):
+    with pytest.raises(SystemExit, match="no model named 'nothing-there'"):
         door.main()
 
 

@@ -253,7 +253,7 @@ def test_report_is_written_atomically_and_never_overwrites_unasked(log, tmp_path
 
 
 def test_what_is_no_run_is_refused(log, tmp_path, undrawn):
-    with pytest.raises(ModelError, match="no model at nowhere"):
+    with pytest.raises(ModelError, match="no model named 'nowhere'"):
         render("nowhere")
     with pytest.raises(UsageError, match="there is nothing to report"):
         report([], tmp_path / "none.html")

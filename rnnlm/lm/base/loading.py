@@ -244,6 +244,9 @@ def saved_here() -> list[Path]:
 def _not_found(name: str) -> ModelError:
     """Return the error that there is no model of that name. It guesses what the name was meant
     for."""
+    is_path = os.sep in name
+    missing = f"no model at {name}" if is_path else f"no model named {name!r}"
+
     # A file or folder of that name that is no model.
     if Path(without_suffix(name)).suffix == ".arpa" and os.path.isfile(name):
         target = Path(without_suffix(name)).stem
@@ -259,11 +262,9 @@ def _not_found(name: str) -> ModelError:
     if base and any(map(model_folder.is_model, _places(base))):
         if kind in registry.ADAPTATIONS:
             why = f"only eval, score, generate, compare and mix support adaptation {kind!r}"
-            return ModelError(f"no model at {name}", why, f"use {base} alone")
+            return ModelError(missing, why, f"use {base} alone")
         return ModelError(
-            f"no model at {name}",
-            f"there is no adaptation {kind!r}",
-            nearest(kind, registry.ADAPTATIONS),
+            missing, f"there is no adaptation {kind!r}", nearest(kind, registry.ADAPTATIONS)
         )
 
     # A model of another program, or a name that is spelled wrong.
@@ -272,7 +273,7 @@ def _not_found(name: str) -> ModelError:
     hint = "train one: rnnlm train"
     if known:
         hint = f"available models: {', '.join(sorted(known))}"
-    return ModelError(f"no model at {name}", "there is no such folder", hint)
+    return ModelError(missing, "there is no such folder" if is_path else "", hint)
 
 
 def name_of(model: LanguageModel | str | Path) -> str:

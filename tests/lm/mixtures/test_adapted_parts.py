@@ -100,7 +100,7 @@ def test_it_pickles():
 
 @pytest.mark.parametrize("name, error, what", [
     ("kn+cache", UsageError, "an n-gram model cannot be adapted in this way"),
-    ("lstm+cash", ModelError, "no model at lstm[+]cash"),
+    ("lstm+cash", ModelError, "no model named 'lstm[+]cash'"),
 ])  # fmt: skip
 def test_what_cannot_adapt_itself_is_refused(name, error, what):
     with pytest.raises(error, match=what):

@@ -90,5 +90,5 @@ def test_wrong_rows_and_requests_are_errors():
         keep({"text": ["a", 3]})
     with pytest.raises(ArgumentTypeError, match="a row must be a mapping"):
         keep(["a"])
-    with pytest.raises(ModelError, match="no model at nowhere"):
+    with pytest.raises(ModelError, match="no model named 'nowhere'"):
         rnnlm.filter("nowhere", max_perplexity=4)
