@@ -85,7 +85,7 @@ def take_request(
     _refuse_others()
     refuse_if(
         output is not None and output != STANDARD_OUTPUT and output.suffix.lower() != ".jsonl",
-        "-o writes one record per pair: name a FILE.jsonl.",
+        "with --pairs, the name after -o must end in .jsonl.",
     )
     refuse_if(overwrite and not (output or plot), "--overwrite needs -o FILE or --plot FILE.")
     request = PairsRequest(
@@ -110,8 +110,9 @@ def _refuse_others() -> None:
     for parameter in context.command.params:
         source = context.get_parameter_source(str(parameter.name))
         if source is ParameterSource.COMMANDLINE and parameter.name not in _BESIDE:
-            name = "a sentence" if isinstance(parameter, click.Argument) else parameter.opts[0]
-            raise click.UsageError(f"{name} cannot be used with --pairs.")
+            if isinstance(parameter, click.Argument):
+                raise click.UsageError("give either sentences or --pairs, not both.")
+            raise click.UsageError(f"{parameter.opts[0]} cannot be used with --pairs.")
 
 
 def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:

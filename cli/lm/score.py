@@ -180,9 +180,7 @@ def _format(as_json: bool, output: Path | None) -> str:
     )
     form = _SUFFIXES.get(output.suffix.lower())
     if form is None:
-        raise click.UsageError(
-            "-o writes rows or records: name a FILE.csv, .tsv, .jsonl or .parquet."
-        )
+        raise click.UsageError("the name after -o must end in .csv, .tsv, .jsonl or .parquet.")
     return form
 
 

@@ -72,7 +72,7 @@ def command(
     )
     options.refuse_if(
         output and output.suffix.lower() == ".parquet",
-        "Parquet output is not supported: name a FILE.csv, .tsv or .jsonl.",
+        "the name after -o must end in .csv, .tsv or .jsonl; Parquet is not supported.",
     )
     options.check_output(output, overwrite, source)
     options.check_texts(source)

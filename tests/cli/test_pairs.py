@@ -89,7 +89,7 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
     ("--pairs pairs.jsonl --column x", "--column cannot be used with --pairs"),
     ("the --pairs-scoring word", "needs --pairs"),
     ("--pairs pairs.jsonl --plot x.doc", "does not have a plot suffix"),
-    ("--pairs pairs.jsonl 'the man'", "a sentence cannot be used with --pairs"),
+    ("--pairs pairs.jsonl 'the man'", "give either sentences or --pairs, not both"),
     ("--pairs pairs.jsonl --words", "--words cannot be used with --pairs"),
     ("--pairs pairs.jsonl -o pairs.jsonl --overwrite", "pairs.jsonl is also an input"),
     ("--pairs 'pair*.jsonl' -o pairs.jsonl --overwrite", "pairs.jsonl is also an input"),

@@ -59,7 +59,7 @@ COMMANDS = {
     "tune -m {unigram}+unigram --on {valid} --tokens -1": "",
     "prune -m {ngram} -o out --max-order 0": "",
     "score -m {unigram} the --next -1": "Invalid value for '--next'",
-    "score -m {unigram} the -o out.jsonl.gz": "-o writes rows or records",
+    "score -m {unigram} the -o out.jsonl.gz": "the name after -o must end in .csv",
     "mix {lstm} --weights 1 -o out": "",
     "mix {lstm} {ngram} --weights nan,1 -o out": "",
     "mix {lstm} {ngram} --weights 1 -o out": "there are 1 weights for 2 models",
