@@ -40,7 +40,10 @@ def small(monkeypatch):
     process find it so, too."""
     limits = {
         task_runner: {"LEAST_SHARD": 5000, "LEAST_ENTRIES": 20_000},
-        memory_limit: {"LEAST_BYTES": 0, "BYTES_PER_WORD": 0, "COUNTED_PER_WORD": 0},
+        memory_limit: {
+            "PROGRAM_BYTES": 0, "HELD_PER_WORD": 0, "LEAST_BYTES": 0, "BYTES_PER_WORD": 0,
+            "COUNTED_PER_WORD": 0,
+        },
         preparation: {
             "LEAST_MEMORY": 0, "LIBRARY_BYTES": 0, "SHARDS_BYTES": 0, "THREAD_SHARE": 1e-3
         },

@@ -10,7 +10,9 @@ from rnnlm.text.prepared import preparation
 @pytest.fixture
 def little_memory(monkeypatch):
     """Make a limit leave its whole size for buffers, whatever this process and the text take."""
-    for name in ("LEAST_BYTES", "BYTES_PER_WORD", "COUNTED_PER_WORD"):
+    for name in (
+        "PROGRAM_BYTES", "HELD_PER_WORD", "LEAST_BYTES", "BYTES_PER_WORD", "COUNTED_PER_WORD",
+    ):  # fmt: skip
         monkeypatch.setattr(memory_limit, name, 0)
     for name in ("LEAST_MEMORY", "LIBRARY_BYTES", "SHARDS_BYTES", "THREAD_SHARE"):
         monkeypatch.setattr(preparation, name, 1e-3 if name == "THREAD_SHARE" else 0)

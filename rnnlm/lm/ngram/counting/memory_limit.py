@@ -30,6 +30,10 @@ from rnnlm.storage.files.writing import hash_of_facts
 from rnnlm.text.encoding import EncodedText, IdFiles, known_ids
 
 LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
+# The program, with each word of its vocabulary, takes so much when counting begins, give or take
+# VARYING_BYTES: what a process holds differs between two runs of the same command.
+PROGRAM_BYTES, HELD_PER_WORD = 120_000_000, 520
+VARYING_BYTES = LEAST_BYTES // 2
 # Bytes of arrays that stay in the process when they are freed
 SMALLEST_KEPT, LARGEST_KEPT = 1 << 20, 1 << 24
 BYTES_PER_WORD = 200  # of the vocabulary: unigrams are handled at a time
@@ -140,17 +144,24 @@ def _vanishing_folder() -> Iterator[Path]:
 
 
 def memory_for_arrays(memory: str, size: int) -> int:
-    """Return how many bytes the arrays of the work may take; refuse too little."""
+    """Return how many bytes the arrays of the work may take; refuse too little.
+
+    What is too little depends on the vocabulary, not on the memory of the moment, so that the same
+    command always has the same outcome. Only a process that held far more before is measured.
+    """
     # What is in memory already, such as the vocabulary.
     allowed = system.parse_size(memory)
     system.return_freed(min(max(SMALLEST_KEPT, allowed // 256), LARGEST_KEPT))
     used = system.private_bytes()
-    least = used + LEAST_BYTES + BYTES_PER_WORD * size
+    held = PROGRAM_BYTES + HELD_PER_WORD * size
+    if used > held + VARYING_BYTES:
+        held = used
+    least = held + LEAST_BYTES + BYTES_PER_WORD * size
     if allowed < least:
         raise SettingsError(
             f"memory = {memory} is too little",
-            f"the program uses {amount(used, unit='bytes')} with its vocabulary of {size:,} "
-            f"words, and counting needs at least {amount(least - used, unit='bytes')} more",
+            f"the program uses {amount(held, unit='bytes')} with its vocabulary of {size:,} "
+            f"words, and counting needs at least {amount(least - held, unit='bytes')} more",
             f"give {least / 1e6 + 1:.0f}M or more",
         )
     return allowed - used - COUNTED_PER_WORD * size

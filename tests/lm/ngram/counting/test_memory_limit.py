@@ -6,7 +6,8 @@ import warnings
 import pytest
 
 import rnnlm
-from rnnlm.errors import RnnlmWarning
+from rnnlm import system
+from rnnlm.errors import RnnlmWarning, SettingsError
 from rnnlm.lm.ngram.counting import memory_limit
 from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting.beyond_memory import prefix_of
@@ -82,6 +83,21 @@ def test_what_a_killed_cleaning_leaves_goes_next(text, tmp_path, monkeypatch):
     plans.delete(folder)
     train(text, temp)
     assert not temp.exists()
+
+
+@pytest.mark.parametrize(("memory", "is_enough"), [("320M", False), ("330M", True)])
+def test_the_memory_of_the_moment_does_not_decide(monkeypatch, memory, is_enough):
+    """Two runs of the same command with 175,000 words once held 193 and 210 MB."""
+    allowed = []
+    for held in (193_000_000, 210_000_000, 225_000_000):
+        monkeypatch.setattr(system, "private_bytes", lambda held=held: held)
+        if is_enough:
+            allowed.append(memory_limit.memory_for_arrays(memory, 175_000))
+            continue
+        with pytest.raises(SettingsError, match="give 327M or more"):
+            memory_limit.memory_for_arrays(memory, 175_000)
+    # The arrays take what is left.
+    assert all(size >= memory_limit.LEAST_BYTES for size in allowed)
 
 
 def test_shards_too_large_for_the_memory_are_told(tmp_path):
