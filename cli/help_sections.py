@@ -171,7 +171,9 @@ class Command(click.Command):
             goes_with |= dict.fromkeys(self.in_sections[option.name].goes_with)
         formatter.write_paragraph()
         if goes_with:
-            formatter.write_text(f"Options of {', '.join(goes_with)}: put it before --help")
+            *others, last = goes_with
+            alternatives = f"{', '.join(others)} or {last}" if others else last
+            formatter.write_text(f"To see the options of {alternatives}, put it before --help")
         plural = "" if len(hidden) == 1 else "s"
         formatter.write_text(
             f"{len(hidden)} more option{plural}: {context.command_path} --help-all"

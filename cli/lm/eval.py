@@ -38,8 +38,6 @@ def command(
     rnnlm eval -m fra test.tsv --beam 5                 BLEU, chrF, exact match
     rnnlm eval -m fra test.en --target test.fr -o written.fr
 
-    Every token is scored exactly once, in IEEE fp32.
-
     words and ppl_word count words separated by white space, whatever the tokenizer. `rnnlm score`
     counts the tokenizer's words.
 

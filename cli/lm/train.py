@@ -35,7 +35,7 @@ _several = functools.partial(options_of, REQUEST, multiple=True, default_is="")
 @section(
     "Text",
     _several("valid", default_is="the end of TEXT, see --holdout"),
-    options_of(HOLDOUT, "holdout", default_is="5%"),
+    options_of(HOLDOUT, "holdout"),
     _several("test"),
     options.text_options,
 )

@@ -413,8 +413,8 @@ def find_neighbours(words: tuple[str, ...], **given: Any) -> "Inspection":
         number_option(
             "--most-items",
             default=5000,
-            help="Most words (or texts) to use in training and in testing; larger data are "
-            "sampled by sentence.",
+            help="Maximum number of words (or texts) to use in training and in testing; larger "
+            "data are sampled by sentence.",
         ),
         number_option(
             "--seed",

@@ -68,8 +68,8 @@ class HoldoutSettings:
         Probability,
         Meta(
             title="SHARE",
-            description="share of the text to hold out for validation, such as 5%; 0 holds out "
-            "nothing",
+            description="share of the text to hold out for validation, such as 0.05 or 5%; 0 "
+            "holds out nothing",
             extra=needs(valid=(None,)),
         ),
     ] = 0.05

@@ -38,7 +38,8 @@ class TokenizerSettings:
     max_vocab: Annotated[
         Annotated[int, Meta(ge=3)] | None,
         Meta(
-            description="most words or characters in the vocabulary, including </s> and <unk>",
+            description="maximum number of words or characters in the vocabulary, including </s> "
+            "and <unk>",
             extra=needs(tokenizer=LIMITED),
         ),
     ] = None

@@ -43,8 +43,9 @@ class NgramSettings:
         SmoothingName,
         Meta(
             title="NAME",
-            description="smoothing method: mkn, kn, katz, witten-bell, absolute, additive, "
-            "jelinek-mercer, stupid or mle",
+            description="smoothing method: mkn (modified Kneser-Ney), kn (Kneser-Ney), katz, "
+            "witten-bell, absolute, additive, jelinek-mercer, stupid (stupid backoff) or mle (no "
+            "smoothing); see docs/ngrams.md",
         ),
     ] = "mkn"
     interpolate: Annotated[

@@ -47,16 +47,19 @@ class ServingSettings(ValidatedSettings):
 
     # How much a request may ask for.
     max_sentences: Annotated[
-        Count, Meta(description="most sentences, lines or hypotheses in a request")
+        Count, Meta(description="maximum number of sentences, lines or hypotheses in a request")
     ] = 256
     max_characters: Annotated[
         Count,
         Meta(
-            description="most characters read for a request, where context and source count for "
-            "each sentence; the limits of tokens and of numbers in the answer are twice this"
+            description="maximum number of characters read for a request, where context and "
+            "source count for each sentence; the limits of tokens and of numbers in the answer "
+            "are twice this"
         ),
     ] = 100_000
-    max_tokens: Annotated[Count, Meta(description="most tokens in a generated text")] = 1000
+    max_tokens: Annotated[
+        Count, Meta(description="maximum number of tokens in a generated text")
+    ] = 1000
     answer_seconds: Annotated[
         Positive, Meta(description="seconds after which a request without an answer fails")
     ] = 60.0

@@ -1,4 +1,4 @@
-"""Words and their vectors: of a model, of a file of word2vec or GloVe, or learned."""
+"""Words and their vectors: of a model, of a file in word2vec or GloVe format, or learned."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -36,8 +36,8 @@ class OptimizationSettings:
         str | None,
         Meta(
             title="FILE",
-            description="initial word vectors: a text file of word2vec or GloVe, or svd, which "
-            "computes them from the training text (language models)",
+            description="initial word vectors: a text file in word2vec or GloVe format, or svd, "
+            "which computes them from the training text (language models)",
         ),
     ] = None
     freeze_embeddings: Annotated[
