@@ -21,13 +21,13 @@ from .model import load as load
 from .runs import FinishedRun as FinishedRun
 from .runs import TrainingRun as TrainingRun
 from .runs import train as train
+from .scoring.incremental import WordScorer as WordScorer
 from .scoring.pairs.files import read_pairs as read_pairs
 from .scoring.pairs.pair import Pair as Pair
-from .scoring.records import SentenceScore as SentenceScore
+from .scoring.sentence_scores import SentenceScore as SentenceScore
 from .scoring.sentences import Sentence as Sentence
 from .scoring.sentences import read_sentences as read_sentences
 from .scoring.settings import SentenceSettings as SentenceSettings
-from .scoring.word_scorer import WordScorer as WordScorer
 from .tasks.seq2seq.options import DecodingSettings as DecodingSettings
 from .text.corpus import Corpus as Corpus
 from .text.lines import TextSettings as TextSettings

@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.evaluation.soundness import Check
     from rnnlm.interface import LanguageModel
+    from rnnlm.lm.base.adaptation_files import TunedSettings
     from rnnlm.lm.base.adaptation_settings import AdaptationSettings
-    from rnnlm.lm.base.companions import TunedSettings
     from rnnlm.registry import LabelModel
     from rnnlm.scoring.generation.drawing import Sample
+    from rnnlm.scoring.incremental import WordScorer
     from rnnlm.scoring.next_word import NextWord
     from rnnlm.scoring.pairs.accuracy import PairScores, TestSet
     from rnnlm.scoring.pairs.pair import Pair
     from rnnlm.scoring.rows import SentenceScores
     from rnnlm.scoring.sentences import Sentence
-    from rnnlm.scoring.word_scorer import WordScorer
     from rnnlm.tasks.labelling.evaluation.results import ClassifiedTexts, TaggedSentences
     from rnnlm.tasks.seq2seq.options import DecodingSettings
     from rnnlm.tasks.seq2seq.results import TranslatedLines
@@ -417,7 +417,7 @@ class Model(ModelHandle):
 
     def scorer(self) -> "WordScorer":
         """Return a scorer for lines that grow word by word, for decoders and services."""
-        from rnnlm.scoring.word_scorer import WordScorer
+        from rnnlm.scoring.incremental import WordScorer
 
         self._check("scorer")
         return WordScorer(self.core)

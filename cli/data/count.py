@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from rnnlm.interface import Tokenizer
-    from rnnlm.lm.ngram.counting.counted import Counted
+    from rnnlm.lm.ngram.counting.counted_data import Counted
     from rnnlm.text.corpus import Text
     from rnnlm.text.tokenizer_settings import TokenizerSettings
 
@@ -271,15 +271,15 @@ def _counted(
     progress: terminal.Progress,
 ) -> "AbstractContextManager[Counted]":
     """Return what provides the counts of a text, of a folder, or the sums over several."""
-    from rnnlm.lm.ngram.counting import counted
+    from rnnlm.lm.ngram.counting import counted_data
     from rnnlm.lm.ngram.counting.workers import WorkerOptions
 
     memory, temp = given["memory"], given["temp"]
     if to_count is None:
-        return counted.of_folders(folders, order, memory, temp, progress)
+        return counted_data.of_folders(folders, order, memory, temp, progress)
     text, tokenizer = to_count
     workers = WorkerOptions(given["workers"], given["dask"])
-    return counted.of_text(
+    return counted_data.of_text(
         text=text,
         tokenizer=tokenizer,
         order=order or DEFAULT_ORDER,

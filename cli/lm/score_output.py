@@ -19,10 +19,10 @@ from .. import terminal
 from ..signals import explaining
 
 if TYPE_CHECKING:
-    from rnnlm.scoring.forms import Scores
     from rnnlm.scoring.next_word import NextWord
-    from rnnlm.scoring.records import SentenceScore
+    from rnnlm.scoring.output_formats import Scores
     from rnnlm.scoring.rows import RowLayout
+    from rnnlm.scoring.sentence_scores import SentenceScore
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.scoring.settings import ScoringSettings
     from rnnlm.scoring.several_models import ModelsChunk
@@ -37,7 +37,7 @@ def show(
     has_region_names: bool,
 ) -> None:
     """Print the scores in the format `form`: records as they come, or a table, ranked."""
-    from rnnlm.scoring.forms import TextForm
+    from rnnlm.scoring.output_formats import TextForm
     from rnnlm.scoring.several_models import score_chunks_of_models
 
     layout, sentences = _layout(models, sentences, settings, has_region_names)
@@ -81,7 +81,7 @@ def write(
 ) -> None:
     """Write the scores to a file, chunk by chunk; after those that an interrupted run of the same
     work has written. A Parquet file appears when it is complete. identity: of the sentences."""
-    from rnnlm.scoring.forms import TextForm
+    from rnnlm.scoring.output_formats import TextForm
     from rnnlm.scoring.several_models import describe_run_of_models, score_chunks_of_models
     from rnnlm.storage.files import lock
     from rnnlm.storage.files.result_file import GrowingFile, next_step_of_file, record_finished
@@ -169,7 +169,7 @@ class _About:
     signature. Raises an error if no line could be scored."""
 
     def __init__(self, models: dict[str, Any], settings: "ScoringSettings") -> None:
-        from rnnlm.scoring.forms import Tally
+        from rnnlm.scoring.output_formats import Tally
         from rnnlm.scoring.scorer import signature_before
 
         self.signatures = {}
@@ -355,7 +355,7 @@ def format_next_words(likeliest: "Sequence[NextWord]") -> str:
 def odds(better: "SentenceScore", worse: "SentenceScore", eos: bool) -> str | None:
     """Say how many times likelier the first of two sentences is, in total and per word. None if one
     has no score, or their sources differ."""
-    from rnnlm.scoring.records import likelihood_ratio
+    from rnnlm.scoring.sentence_scores import likelihood_ratio
 
     if better.source != worse.source:
         return None

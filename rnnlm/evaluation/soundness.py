@@ -23,7 +23,7 @@ from rnnlm import arrays as array_types
 from rnnlm import registry
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import SENTENCE_START, Device, LanguageModel
-from rnnlm.lm.base import companions, loading, stored_model
+from rnnlm.lm.base import adaptation_files, loading, stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.manifest import part_folders
 from rnnlm.text.prepared.index import is_prepared
@@ -142,7 +142,7 @@ def _files(folder: Path, manifest: model_folder.Manifest) -> Check:
 def _adaptation(folder: Path) -> Iterator[Check]:
     """Check what is stored for adapting the model, if anything is."""
     try:
-        names = companions.check(folder)
+        names = adaptation_files.check(folder)
     except ModelError as error:
         yield Check("adaptation", "failed", f"{error.what}: {error.why}")
         return

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rnnlm.errors import visible
-from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.rows import RowLayout, record
+from rnnlm.scoring.sentence_scores import SentenceScore
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.several_models import ModelsChunk
 from rnnlm.storage.files import tables

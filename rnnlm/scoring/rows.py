@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 from rnnlm import tabular
 from rnnlm.errors import UsageError
-from rnnlm.scoring.records import SentenceScore
+from rnnlm.scoring.sentence_scores import SentenceScore
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.word_scores import RegionScore, WordScore
 from rnnlm.storage.files.tables import in_json

@@ -25,8 +25,8 @@ from rnnlm.lm.base.loading import ScoringModel, scoring_model_of
 from rnnlm.lm.base.span_scoring import Initial, initial_states, reads_sources
 from rnnlm.lm.base.words import ShownWords, WordFinder, shown_words
 from rnnlm.scoring.next_word import WordSearch
-from rnnlm.scoring.records import ReadSentences, SentenceScore
 from rnnlm.scoring.rows import SentenceScores
+from rnnlm.scoring.sentence_scores import ReadSentences, SentenceScore
 from rnnlm.scoring.sentences import Sentence, line_of, of_texts
 from rnnlm.scoring.settings import ScoringSettings, SentenceScoring
 from rnnlm.scoring.word_scores import DistributionColumns, WordFrequencies, joined

@@ -9,8 +9,8 @@ from rnnlm.evaluation.perplexity import Signature
 from rnnlm.events import never
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.span_scoring import reads_sources
-from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.scorer import Chunk, SentenceScorer, cut, describe_run, lines_per_chunk
+from rnnlm.scoring.sentence_scores import SentenceScore
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 

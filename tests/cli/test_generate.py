@@ -5,7 +5,7 @@ import pytest
 
 from rnnlm.cli.setting_options import option_called
 from rnnlm.config import describe
-from rnnlm.lm.base.companions import TunedSettings, save_tuned
+from rnnlm.lm.base.adaptation_files import TunedSettings, save_tuned
 from rnnlm.scoring.generation.sampling import SamplingSettings
 
 

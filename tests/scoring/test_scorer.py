@@ -7,8 +7,8 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
-from rnnlm.scoring.records import likelihood_ratio
 from rnnlm.scoring.scorer import score_chunks
+from rnnlm.scoring.sentence_scores import likelihood_ratio
 from rnnlm.scoring.sentences import Sentence, read_sentences
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 from rnnlm.text.lines import TextSettings

@@ -18,9 +18,9 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmError, RnnlmWarning
 from rnnlm.lm.base import stored_model
-from rnnlm.lm.base.companions import TunedSettings, save_tuned
+from rnnlm.lm.base.adaptation_files import TunedSettings, save_tuned
 from rnnlm.lm.ngram.counting import counts_folder
-from rnnlm.lm.ngram.counting.counted import of_folders, of_text
+from rnnlm.lm.ngram.counting.counted_data import of_folders, of_text
 from rnnlm.runs import train
 from rnnlm.storage.files.lock import OWNER
 from rnnlm.storage.files.result_file import GrowingFile, next_step_of_file

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from reference.ngram_levels import PlainLevel
-from rnnlm.lm.ngram.counting.levels import NgramCounts
+from rnnlm.lm.ngram.counting.count_trie import NgramCounts
 
 SEEDS = [
     pytest.param(range(10), id="ten"),

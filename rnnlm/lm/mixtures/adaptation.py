@@ -12,7 +12,7 @@ from rnnlm.checks import check_class
 from rnnlm.config import SettingsLayer, from_stored, resolve
 from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.interface import LanguageModel
-from rnnlm.lm.base import companions, loading
+from rnnlm.lm.base import adaptation_files, loading
 from rnnlm.lm.base.adaptation_settings import (
     KINDS,
     AdaptationSettings,
@@ -74,7 +74,7 @@ def as_tuned(model: LanguageModel, kind: str, folder: Path) -> LanguageModel:
     if kind != "unigram":
         with_hidden_states(model)
     cls = settings_class(kind)
-    tuned = companions.read_tuned(folder, kind)
+    tuned = adaptation_files.read_tuned(folder, kind)
     tuned_settings = tuned.settings if tuned else {}
     settings = resolve([cls], [SettingsLayer("the model's folder", tuned_settings)]).make(cls)
     result = adapt(model, kind, settings, load_statistics(folder, model, settings))
@@ -101,7 +101,9 @@ def settings_class(kind: str) -> type[AdaptationSettings]:
     return KINDS[kind]
 
 
-def _report(description: str, tuned: companions.TunedSettings | None, model: LanguageModel) -> None:
+def _report(
+    description: str, tuned: adaptation_files.TunedSettings | None, model: LanguageModel
+) -> None:
     """Give notice of settings that were not tuned on this very model."""
     if tuned is None:
         notice(f"{description}: default settings; rnnlm tune finds better ones for this model")

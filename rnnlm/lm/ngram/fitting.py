@@ -29,10 +29,10 @@ from rnnlm.lm.base.span_scoring import stream_perplexity
 from rnnlm.lm.ngram.counting import counts_folder, memory_limit
 from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting.beyond_memory import CountingProgress
-from rnnlm.lm.ngram.counting.counted import CountedData, within
-from rnnlm.lm.ngram.counting.exchange import SuffixExchange
-from rnnlm.lm.ngram.counting.levels import Block, Level, NgramCounts, joined
+from rnnlm.lm.ngram.counting.count_trie import Block, Level, NgramCounts, joined
+from rnnlm.lm.ngram.counting.counted_data import CountedData, within
 from rnnlm.lm.ngram.counting.memory_limit import CountingSetup, Ids, count_in, counting_setup
+from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
 from rnnlm.lm.ngram.counting.workers import WorkerOptions
 from rnnlm.lm.ngram.counting.workspace import IN_MEMORY, Workspace
 from rnnlm.lm.ngram.model import NgramModel

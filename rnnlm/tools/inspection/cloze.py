@@ -20,8 +20,8 @@ from rnnlm.interface import Device, LanguageModel
 from rnnlm.lm.base.distributions import MOST_CELLS, score_and_look
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.lm.base.span_scoring import check_scores, spans_between
-from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.scorer import score_sentences
+from rnnlm.scoring.sentence_scores import SentenceScore
 from rnnlm.scoring.settings import SentenceScoring
 from rnnlm.storage.files import tables
 from rnnlm.tabular import Table

@@ -14,7 +14,7 @@ from rnnlm.lm.base import distributions, loading, span_scoring
 from rnnlm.lm.mixtures.adapted_model import AdaptedModel
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.registry import LabelModel, kind_of
-from rnnlm.scoring.records import SentenceScore
+from rnnlm.scoring.sentence_scores import SentenceScore
 from rnnlm.scoring.sentences import Sentence, line_of
 from rnnlm.text.lines import check_reserved
 from rnnlm.tools.serving import schemas

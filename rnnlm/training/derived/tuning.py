@@ -22,7 +22,8 @@ from rnnlm.config import USER, SettingsLayer, SettingValue, resolve
 from rnnlm.errors import OutputError, UsageError, notice
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.interface import Array, Device, LanguageModel, State
-from rnnlm.lm.base import companions, loading, span_scoring, stored_model
+from rnnlm.lm.base import adaptation_files, loading, span_scoring, stored_model
+from rnnlm.lm.base.adaptation_files import TunedSettings
 from rnnlm.lm.base.adaptation_settings import (
     OF_RMS,
     AdaptationSettings,
@@ -30,7 +31,6 @@ from rnnlm.lm.base.adaptation_settings import (
     NeuralCacheSettings,
     UnigramCacheSettings,
 )
-from rnnlm.lm.base.companions import TunedSettings
 from rnnlm.lm.base.loading import warn_if_trained_on
 from rnnlm.lm.mixtures.adaptation import adapt, load_statistics, settings_class
 from rnnlm.lm.mixtures.adapted_model import with_hidden_states
@@ -135,11 +135,13 @@ def tune(
     )
     with lock.held(folder, "tuning"):
         # What is there: nothing, trials of this tuning, or its result.
-        journal = Journal(companions.journal_path(folder, kind))
-        tuned = None if overwrite else companions.read_tuned(folder, kind)
+        journal = Journal(adaptation_files.journal_path(folder, kind))
+        tuned = None if overwrite else adaptation_files.read_tuned(folder, kind)
         noted = [] if overwrite else _read_trials(journal, identity, tuned)
         if tuned is not None and FINISHED in noted:
-            tell_finished(companions.settings_path(folder, kind), f"on {tuned.tokens:,} tokens")
+            tell_finished(
+                adaptation_files.settings_path(folder, kind), f"on {tuned.tokens:,} tokens"
+            )
             yield tuned
             return
         model, _ = stored_model.load(folder, device)
@@ -179,7 +181,7 @@ def tune(
             ppl_before=ppl_before,
             ppl_after=best.ppl if math.isfinite(best.ppl) else None,
         )
-        companions.save_tuned(folder, tuned)
+        adaptation_files.save_tuned(folder, tuned)
         journal.append(FINISHED)
         yield tuned
 
@@ -352,7 +354,7 @@ def _save_statistics(
     assert model.fingerprint is not None  # as it lies in a folder
     squares = gather_statistics(model, ids, segment_tokens, report)
     statistics = {name: arrays.as_numpy(square) for name, square in squares.items()}
-    companions.save_statistics(folder, statistics, model.fingerprint)
+    adaptation_files.save_statistics(folder, statistics, model.fingerprint)
 
 
 def _dynamic(

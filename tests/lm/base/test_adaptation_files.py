@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ModelError
-from rnnlm.lm.base import companions
-from rnnlm.lm.base.companions import STATISTICS, TunedSettings
+from rnnlm.lm.base import adaptation_files
+from rnnlm.lm.base.adaptation_files import STATISTICS, TunedSettings
 from rnnlm.storage.files import tensors
 from support.saved_models import sealed
 
@@ -17,10 +17,10 @@ SHAPES = {"a": (2, 2), "b": (2,)}
 
 
 def test_settings_come_back_as_they_were_saved(tmp_path):
-    assert companions.read_tuned(tmp_path, "cache") is None
-    companions.save_tuned(tmp_path, TUNED)
-    assert companions.read_tuned(tmp_path, "cache") == TUNED
-    assert companions.read_tuned(tmp_path, "unigram") is None
+    assert adaptation_files.read_tuned(tmp_path, "cache") is None
+    adaptation_files.save_tuned(tmp_path, TUNED)
+    assert adaptation_files.read_tuned(tmp_path, "cache") == TUNED
+    assert adaptation_files.read_tuned(tmp_path, "unigram") is None
 
 
 @pytest.mark.parametrize("content", [
@@ -32,23 +32,23 @@ def test_settings_come_back_as_they_were_saved(tmp_path):
 def test_damaged_settings_error_names_the_file(tmp_path, content):
     (tmp_path / "adapt-cache.json").write_bytes(content)
     with pytest.raises(ModelError, match=r"adapt-cache\.json are damaged.*rnnlm tune -m .*.cache"):
-        companions.read_tuned(tmp_path, "cache")
+        adaptation_files.read_tuned(tmp_path, "cache")
 
 
 def test_statistics_come_back_as_they_were_saved(tmp_path):
-    assert companions.read_statistics(tmp_path, SHAPES, "0123456789ab") is None
-    companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
-    found = companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
+    assert adaptation_files.read_statistics(tmp_path, SHAPES, "0123456789ab") is None
+    adaptation_files.save_statistics(tmp_path, SQUARES, "0123456789ab")
+    found = adaptation_files.read_statistics(tmp_path, SHAPES, "0123456789ab")
     assert found.keys() == SQUARES.keys()
     assert all(np.array_equal(found[name], SQUARES[name]) for name in SQUARES)
 
 
 def test_statistics_of_other_weights_are_refused(tmp_path):
-    companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
+    adaptation_files.save_statistics(tmp_path, SQUARES, "0123456789ab")
     with pytest.raises(
         ModelError, match="belong to other weights.*rnnlm tune -m NAME.dynamic --statistics"
     ):
-        companions.read_statistics(tmp_path, SHAPES, "ba9876543210")
+        adaptation_files.read_statistics(tmp_path, SHAPES, "ba9876543210")
 
 
 @pytest.mark.parametrize("squares", [
@@ -58,20 +58,20 @@ def test_statistics_of_other_weights_are_refused(tmp_path):
     {**SQUARES, "b": np.float32([np.inf, 2])},
 ])  # fmt: skip
 def test_statistics_that_do_not_fit_weights_are_refused(tmp_path, squares):
-    companions.save_statistics(tmp_path, squares, "0123456789ab")
+    adaptation_files.save_statistics(tmp_path, squares, "0123456789ab")
     with pytest.raises(ModelError, match="are damaged"):
-        companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
+        adaptation_files.read_statistics(tmp_path, SHAPES, "0123456789ab")
 
 
 def test_statistics_that_have_changed_are_refused(tmp_path):
-    companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
+    adaptation_files.save_statistics(tmp_path, SQUARES, "0123456789ab")
     path = tmp_path / STATISTICS
     path.write_bytes(path.read_bytes().replace(np.float32(4).tobytes(), np.float32(5).tobytes()))
     with pytest.raises(
         ModelError,
         match="are damaged; their SHA-256 does not match the recorded one; collect them again",
     ):
-        companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
+        adaptation_files.read_statistics(tmp_path, SHAPES, "0123456789ab")
 
 
 def test_statistics_without_a_hash_are_damaged(tmp_path):
@@ -80,4 +80,4 @@ def test_statistics_without_a_hash_are_damaged(tmp_path):
     with pytest.raises(
         ModelError, match="are damaged; their SHA-256 does not match the recorded one"
     ):
-        companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
+        adaptation_files.read_statistics(tmp_path, SHAPES, "0123456789ab")

@@ -12,7 +12,7 @@ import torch
 
 import rnnlm
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.lm.base import companions, span_scoring
+from rnnlm.lm.base import adaptation_files, span_scoring
 from rnnlm.lm.base.adaptation_settings import DynamicSettings
 from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.lm.mixtures.dynamic_evaluation import gather_statistics
@@ -103,13 +103,13 @@ def test_gradient_statistics_must_match_those_in_the_folder(folder, tmp_path):
     model = rnnlm.load(place, "cpu")
     statistics = gather_statistics(model, Lines(LINES).encode(model.tokenizer).ids, 3)
     adapted = adapt(model, "dynamic", DynamicSettings(3, "rms", 0.01), statistics)
-    companions.save_statistics(
+    adaptation_files.save_statistics(
         place, {name: each.numpy() for name, each in statistics.items()}, model.fingerprint
     )
     data = pickle.dumps(adapted)
     assert len(data) < LONGEST_PICKLE
     assert np.array_equal(scores(pickle.loads(data)), scores(adapted))
-    companions.save_statistics(
+    adaptation_files.save_statistics(
         place, {name: 2 * each.numpy() for name, each in statistics.items()}, model.fingerprint
     )
     with pytest.raises(

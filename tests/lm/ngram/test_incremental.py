@@ -6,7 +6,7 @@ import pytest
 
 from rnnlm.errors import ModelError
 from rnnlm.lm.ngram.checks import longest_matches
-from rnnlm.lm.ngram.counting.counts import count
+from rnnlm.lm.ngram.counting.in_memory import count
 from rnnlm.lm.ngram.incremental import NULL, IncrementalScorer
 from support.arpa_files import SMALL, model_of, random_arpa
 from support.tiny_models import fit

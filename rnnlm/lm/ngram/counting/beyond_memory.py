@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm.errors import TextError
-from rnnlm.lm.ngram.counting.counts import count
+from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.dask_cluster import report_share
-from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.in_memory import count
 from rnnlm.lm.ngram.counting.merging import MergeSources, Merging
 from rnnlm.lm.ngram.counting.plan import CountingPlan
 from rnnlm.lm.ngram.counting.store import (
@@ -95,7 +95,7 @@ def count_by_shards(
     done: Callable[[int], None] = kept,
 ) -> Iterator[CountingProgress | Level]:
     """Yield how far the work is, and the levels of orders 1 to `order`, as
-    :func:`rnnlm.lm.ngram.counting.counts.count` does.
+    :func:`rnnlm.lm.ngram.counting.in_memory.count` does.
 
     watch: a position of the text, or NOWHERE. done: called with the number of tokens, from the
     first on, that are not needed any more.

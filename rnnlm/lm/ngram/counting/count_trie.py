@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from rnnlm.lm.ngram.counting.exchange import SuffixExchange
+from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
 from rnnlm.lm.ngram.counting.workspace import IN_MEMORY, Workspace
 from rnnlm.lm.ngram.tables import NOWHERE, find_many, split_keys, word_bits
 from rnnlm.storage.files.tensors import ChunkedArray

@@ -10,8 +10,8 @@ from rnnlm.errors import UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting import counts_folder
 from rnnlm.lm.ngram.counting.beyond_memory import CountingProgress, merge
+from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.counts_folder import CountedSource, CountsFolder
-from rnnlm.lm.ngram.counting.levels import Level
 from rnnlm.lm.ngram.counting.memory_limit import clean_up, count_in, counting_setup, identity_of
 from rnnlm.lm.ngram.counting.store import (
     Store,

@@ -22,7 +22,7 @@ from rnnlm.amounts import plural
 from rnnlm.config import as_text, from_stored
 from rnnlm.errors import ModelError, SettingsError, UsageError
 from rnnlm.interface import Tokenizer
-from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.store import Piece, Store, columns_of, facts_of, read_level
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files import tensors, writing

@@ -1,5 +1,5 @@
 """Counting n-grams: a text of token ids becomes a trie of counts, order by order
-(:mod:`rnnlm.lm.ngram.counting.levels`).
+(:mod:`rnnlm.lm.ngram.counting.count_trie`).
 
 One 64-bit sort of (context, word, position) an order finds its n-grams. An n-gram that occurs once
 needs none: the only longer one that begins with it ends at the position behind it. So ever fewer
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.workspace import IN_MEMORY, Workspace
 from rnnlm.lm.ngram.tables import NOWHERE, word_bits
 from rnnlm.parallel import in_threads

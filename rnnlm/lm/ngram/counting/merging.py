@@ -19,8 +19,7 @@ from typing import Protocol
 
 import numpy as np
 
-from rnnlm.lm.ngram.counting.exchange import SuffixExchange
-from rnnlm.lm.ngram.counting.levels import Column, Level
+from rnnlm.lm.ngram.counting.count_trie import Column, Level
 from rnnlm.lm.ngram.counting.store import (
     Piece,
     Store,
@@ -29,6 +28,7 @@ from rnnlm.lm.ngram.counting.store import (
     read_level,
     write_level,
 )
+from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
 from rnnlm.lm.ngram.counting.task_runner import TaskRunner, WorkerContext
 from rnnlm.lm.ngram.tables import NOWHERE, word_bits
 from rnnlm.text.encoding import smallest

@@ -12,7 +12,7 @@ import numpy as np
 
 from rnnlm.amounts import amount
 from rnnlm.errors import ModelError, OutputError
-from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files.reading import read_json

@@ -26,7 +26,7 @@ from numpy.typing import DTypeLike
 from rnnlm import system
 from rnnlm.amounts import amount
 from rnnlm.errors import ModelError, OutputError
-from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.parallel import RunCancelled
 from rnnlm.storage.files import tensors, writing
 from rnnlm.storage.files.folder import FolderFiles, remove_files

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
+from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.counts_folder import CountsFolder
-from rnnlm.lm.ngram.counting.exchange import SuffixExchange
-from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.tables import new_places
 from rnnlm.text import tokenizers

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from rnnlm.errors import NoticeCollector, SettingsError
-from rnnlm.lm.ngram.counting.levels import NgramCounts
+from rnnlm.lm.ngram.counting.count_trie import NgramCounts
 from rnnlm.lm.ngram.settings import NgramSettings
 
 ESTIMATORS = {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import NoticeCollector
-from rnnlm.lm.ngram.counting.levels import NgramCounts
+from rnnlm.lm.ngram.counting.count_trie import NgramCounts
 from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.lm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, Shares
 from rnnlm.lm.ngram.smoothing.kneser_ney import discount_of

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reference.ngram_formulas import BEGIN, adjusted_counts, raw_counts
-from rnnlm.lm.ngram.counting.levels import NgramCounts
+from rnnlm.lm.ngram.counting.count_trie import NgramCounts
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.tables import NOWHERE
 from support.tiny_ngrams import counts_of, grams_of

@@ -9,7 +9,7 @@ from rnnlm.errors import ModelError, TextError
 from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting import task_runner
 from rnnlm.lm.ngram.counting.beyond_memory import CountShard, count_by_shards
-from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.store import Store
 from rnnlm.lm.ngram.counting.task_runner import PoolRunner, WorkerContext, WorkerSetup, run_task
 from rnnlm.lm.ngram.counting.workspace import Workspace

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.lm.ngram.counting import counts_folder, memory_limit
-from rnnlm.lm.ngram.counting.counted import of_folders, of_text
-from rnnlm.lm.ngram.counting.levels import Level
+from rnnlm.lm.ngram.counting.count_trie import Level
+from rnnlm.lm.ngram.counting.counted_data import of_folders, of_text
 from rnnlm.lm.ngram.counting.vocabularies import Renumbering
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.text import tokenizers
