@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rnnlm.tasks.labelling.evaluation.results import TaggedSentence
     from rnnlm.tasks.labelling.files import Document
 
-FORMATS = ("conllu", "columns", "jsonl", "tsv", "csv")
+FORMATS = ("auto", "conllu", "columns", "jsonl", "tsv", "csv", "parquet", "text")
 _SUFFIXES = {
     ".csv": "csv",
     ".conllu": "conllu",
@@ -31,7 +31,7 @@ input_options = section(
     "Input",
     click.option("--input", "source", metavar="FILE",
                  help="File to tag, compressed or not; - is standard input."),
-    click.option("--input-format", "form", type=click.Choice(["auto", *FORMATS, "parquet", "text"]),
+    click.option("--input-format", "form", type=click.Choice(FORMATS),
                  default="auto", metavar="NAME",
                  help="conllu, columns, jsonl, tsv, csv, parquet, or text (words separated by "
                       "white space, one sentence per line).  [default: inferred from suffix and "

@@ -13,18 +13,10 @@ from rnnlm.storage.files.reading import shown_name
 from rnnlm.tasks.labelling.data import FORMAT, PLAIN, SOUNDS, Codec
 from rnnlm.tasks.labelling.evaluation.results import ClassifiedText, TaggedSentence
 from rnnlm.tasks.labelling.formats.conllu import EMPTY
-from rnnlm.tasks.labelling.formats.documents import (
-    LINE_OF,
-    RAW,
-    TABLES,
-    DocumentSentence,
-    detect_document_format,
-    open_document,
-    raw_sentence,
-    written_as,
-)
+from rnnlm.tasks.labelling.formats.documents import LINE_OF, RAW, DocumentSentence, raw_sentence
 from rnnlm.tasks.labelling.formats.example import LABEL_SEPARATOR, LabelledSettings, labels_in
 from rnnlm.tasks.labelling.formats.labelled_tables import words_of
+from rnnlm.tasks.labelling.formats.reading import detect_document_format, open_document, written_as
 from rnnlm.tasks.labelling.formats.schemes import BIOES, NONE
 from rnnlm.tasks.labelling.model import TaskModel
 from rnnlm.tasks.labelling.splitting import is_of_letters, split_text, words_in
@@ -126,7 +118,7 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
         return Document(_not_empty(sentences, source), output)
 
     # All else is split into words already.
-    if has_letters and format not in TABLES:
+    if has_letters and format not in KINDS:
         raise UsageError(
             f"format {format} is for sentences",
             "the model transcribes single words",
@@ -136,9 +128,9 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
     sentences = _not_empty(open_document(source, format, labelled, output), source)
     if has_letters:
         sentences = _spelled(codec, sentences, source)
-    if output != format and format not in TABLES:
+    if output != format and format not in KINDS:
         sentences = _converted(sentences, output)
-    return Document(sentences, output, format in TABLES)
+    return Document(sentences, output, format in KINDS)
 
 
 def _known_labels(codec: Codec) -> set[str]:

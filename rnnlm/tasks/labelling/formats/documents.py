@@ -4,13 +4,11 @@ written again with everything else they hold."""
 import itertools
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 from typing import TypeVar
 
-from rnnlm.errors import TextError, UsageError, nearest
+from rnnlm.errors import TextError, UsageError
 from rnnlm.storage.files import tables
 from rnnlm.tasks.labelling.formats import conllu
 from rnnlm.tasks.labelling.formats.example import LabelledSettings, no_words
@@ -24,18 +22,15 @@ from rnnlm.tasks.labelling.formats.labelled_tables import (
 from rnnlm.tasks.labelling.formats.line_formats import (
     ColumnLayout,
     ColumnSentence,
-    is_document_start,
     layout_of,
     place_of,
     sentences,
 )
-from rnnlm.tasks.labelling.formats.reading import NAMED, SAMPLE_LINES, is_table, is_word_of_conllu
 from rnnlm.text.lines import WORD_SPACE, is_blank, lines_with_ends, split_words, without_end
 from rnnlm.text.named_columns import (
     KINDS,
     InputTable,
     column_named,
-    detect_format,
     open_table,
     text_column,
     text_or_reason,
@@ -202,87 +197,11 @@ class _ColumnsWriter:
         )
 
 
-# ---- Opening a file that labels are written into, whatever its format.
-
-RAW = "text"
-LINES = {"conllu": read_conllu, "columns": read_columns}
-TABLES = tuple(KINDS)
-WRITTEN = (*LINES, "tsv", "csv", "jsonl")
-LABELLED = 0.9  # the share of words with known labels that shows columns
-
-
-def detect_document_format(
-    source: str, settings: LabelledSettings, labels: Collection[str] = ()
-) -> str:
-    """Return the format of a file where it is not named. labels: those that a model knows.
-
-    CoNLL-U and JSON-lines show themselves, tables by their suffix, and columns by the labels they
-    hold; everything else is raw text, or TSV by its suffix.
-    """
-    is_tsv = tables.kind_of(source) == tables.TSV
-
-    def by_lines(lines: Iterator[str]) -> str:
-        sample = list(islice(lines, SAMPLE_LINES))
-        if any(map(is_word_of_conllu, sample)):
-            return "conllu"
-        if not (is_tsv and is_table(sample, settings)) and _have_labels(source, sample, labels):
-            return "columns"
-        return "tsv" if is_tsv else RAW
-
-    return detect_format(source, settings.encoding_errors, by_lines, NAMED)
-
-
-def _have_labels(source: str, lines: list[str], labels: Collection[str]) -> bool:
-    """Return whether nearly all (LABELLED) of the words have a known label in one of the columns
-    behind them, of which most lines have as many."""
-    layout, numbered = layout_of(source, enumerate(lines, start=1))
-    rows = []
-    for _, line in numbered:
-        if not is_document_start(line) and not layout.is_comment(line):
-            rows.append(layout.split(line))
-    # A single line does not show columns.
-    if len(rows) < 2:
-        return False
-    alike = [row for row in rows if len(row) == layout.count]
-    for column in list(zip(*alike, strict=True))[1:]:
-        if sum(cell in labels for cell in column) >= LABELLED * len(rows):
-            return True
-    return False
-
-
-def written_as(format: str) -> str:
-    """Return the format in which a document of this one is written where it is not named."""
-    return {RAW: "conllu", "parquet": "tsv"}.get(format, format)
-
-
-def open_document(
-    source: str, format: str, settings: LabelledSettings, output: str | None = None
-) -> Iterator[DocumentSentence]:
-    """Return the sentences of a file or of standard input (`-`), one after the other, whether they
-    have labels or not.
-
-    format: of LINES or TABLES, or RAW. settings: their `column` names the words. output: for raw
-    text and tables, the one of WRITTEN that they are written in; None: CoNLL-U, and for a table its
-    own or TSV.
-    """
-    if Path(source).is_dir():
-        raise TextError(f"{source} is a directory", hint="name a file")
-    output = output or written_as(format)
-    for name, known in ((format, (*LINES, *TABLES, RAW)), (output, WRITTEN)):
-        if name not in known:
-            raise UsageError(
-                f"labels cannot be written in format {name!r}", hint=nearest(name, known)
-            )
-    if format == RAW:
-        return read_raw(source, settings, output)
-    if format in TABLES:
-        return read_table(source, settings, format, output)
-    return LINES[format](source, settings)
-
-
 # ---- Documents of raw text, a sentence a line: words between white space, written with labels in
 # one of the formats.
 
+RAW = "text"
+WRITTEN = ("conllu", "columns", "tsv", "csv", "jsonl")
 _UNWRITTEN = str.maketrans("\t\r\n", "   ")
 
 

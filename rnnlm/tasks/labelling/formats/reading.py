@@ -1,25 +1,21 @@
-"""Reading files with labels into examples, whatever their format."""
+"""Read files with labels, whatever their format: into examples, or sentence by sentence, to write
+other labels into them."""
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice, permutations
+from itertools import islice
 from os import PathLike
+from pathlib import Path
 
-from rnnlm.errors import TextError, UsageError, notice, shown
+from rnnlm.errors import TextError, UsageError, nearest, notice, shown
 from rnnlm.storage.files import tables
-from rnnlm.tasks.labelling.formats import conllu, labelled_tables, line_formats
+from rnnlm.tasks.labelling.formats import documents, labelled_tables
+from rnnlm.tasks.labelling.formats.documents import RAW, WRITTEN, DocumentSentence
 from rnnlm.tasks.labelling.formats.example import Example, LabelledSettings, LabelledText, Level
-from rnnlm.tasks.labelling.formats.labelled_tables import are_tags, tokens_of
-from rnnlm.tasks.labelling.formats.line_formats import PREFIX
+from rnnlm.tasks.labelling.formats.known_formats import FORMATS, SAMPLE_LINES, LabelFormat, Sample
 from rnnlm.tasks.labelling.formats.schemes import NONE, OUTSIDE, check_label, detect_scheme, strays
 from rnnlm.text import named_columns, sources
-from rnnlm.text.lines import split_words
-from rnnlm.text.named_columns import header_in
-
-_OF_WORDS = {"conllu": conllu.read, "columns": line_formats.read_columns}
-_OF_TEXTS = {"fasttext": line_formats.read_fasttext}
 
 
 def read_labelled(
@@ -38,41 +34,38 @@ def read_labelled(
 
 
 def _read(source: str, settings: LabelledSettings, level: Level, aligned: bool) -> LabelledText:
-    format = detect_format(source, settings, level)
+    format = FORMATS[detect_format(source, settings, level)]
     _check_columns(source, format, settings, level)
-    if format in _OF_WORDS:
-        if level != "word":
-            raise UsageError(
-                f"{source}: format {format} labels words",
-                "classification learns labels of texts",
-                'use `task="tagging"`',
-            )
-        return _OF_WORDS[format](source, settings)
-    if format in _OF_TEXTS:
+    if level not in format.levels:
+        task, other = ("classification", "tagging")
         if level == "word":
-            raise UsageError(
-                f"{source}: format {format} labels texts",
-                "tagging learns labels of words",
-                'use `task="classification"`',
-            )
-        return _OF_TEXTS[format](source, settings)
-    return labelled_tables.read(source, settings, level, format, aligned)
+            task, other = other, task
+        raise UsageError(
+            f"{source}: format {format.name} labels {format.levels[0]}s",
+            f"{task} learns labels of {level}s",
+            f'use `task="{other}"`',
+        )
+    if format.read is None:
+        return labelled_tables.read(source, settings, level, format.name, aligned)
+    return format.read(source, settings)
 
 
-def _check_columns(source: str, format: str, settings: LabelledSettings, level: Level) -> None:
-    """Refuse columns that a format does not have: most hold words and one label of each."""
+def _check_columns(
+    source: str, format: LabelFormat, settings: LabelledSettings, level: Level
+) -> None:
+    """Refuse columns that a format does not have."""
     names = (*settings.label_columns, *settings.sentence_label_columns)
-    has_one_label = format in _OF_TEXTS
-    if has_one_label and (settings.column or len(names) > 1):
+    if not format.has_columns and (settings.column or len(names) > 1):
         what = f"column {settings.column!r}" if settings.column else f"{len(names)} label columns"
         raise UsageError(
-            f"{source}: {what}, but format {format} has words and one label",
+            f"{source}: {what}, but format {format.name} has words and one label",
             hint="name none, or another `format`",
         )
-    if format == "columns" and level == "word" and settings.sentence_label_columns:
+    has_sentence_labels = format.has_sentence_labels or level == "text"
+    if settings.sentence_label_columns and not has_sentence_labels:
         raise UsageError(
             f"{source}: no label of the whole sentence",
-            f"there is none in format {format}",
+            f"there is none in format {format.name}",
             "tables have columns for it, and CoNLL-U comments",
         )
 
@@ -152,78 +145,86 @@ def _without_strays(examples: list[Example], place: int, scheme: str) -> list[Ex
 
 # ---- The format of a file with labels, detected from its first lines.
 
-SAMPLE_LINES = 100
-NAMED = (tables.CSV, tables.JSON_LINES, tables.PARQUET)  # TSV may hold columns, too
+_BY_NAME = (tables.CSV, tables.JSON_LINES, tables.PARQUET)  # TSV may hold columns, too
 
 
 def detect_format(source: str, settings: LabelledSettings, level: Level) -> str:
     """Return the format of a file, as :class:`LabelledSettings` calls it."""
 
     def by_lines(lines: Iterator[str]) -> str:
-        sample = list(islice(lines, SAMPLE_LINES))
-        format = _by_lines(sample, settings, level)
-        if format:
-            return format
+        first_lines = list(islice(lines, SAMPLE_LINES))
+        if not first_lines:
+            # For an empty file any format will do: reading it reports that it is empty.
+            return "fasttext" if level == "text" else "columns"
+        sample = Sample(source, first_lines, settings, level)
+        for name, format in FORMATS.items():
+            if format.fits(sample):
+                return name
+
         which = "format columns has a word and its labels on each line"
         if level == "text":
             which = "in a table, a tab separates a text from its label"
         raise TextError(
             f"{source}: cannot tell how its labels are written",
-            f"its first line is {shown(sample[0])}",
+            f"its first line is {shown(first_lines[0])}",
             f"name it with `format`; {which}",
         )
 
     errors = settings.encoding_errors
-    return named_columns.detect_format(source, errors, by_lines, NAMED, settings.format)
+    return named_columns.detect_format(source, errors, by_lines, _BY_NAME, settings.format)
 
 
-def _by_lines(filled: list[str], settings: LabelledSettings, level: Level) -> str | None:
-    """Return the format of a file that begins with these lines; None where it cannot be told."""
-    if not filled:
-        # For an empty file any format will do: reading it reports that it is empty.
-        return "fasttext" if level == "text" else "columns"
-
-    # Formats of any task.
-    first = filled[0]
-    if any(map(is_word_of_conllu, filled)):
-        return "conllu"
-
-    # Lines that hold a text and its label.
-    if level == "text":
-        if any(word.startswith(PREFIX) for word in split_words(first)):
-            return "fasttext"
-        return "tsv" if "\t" in first else None
-
-    # Words with their labels: sentences of them, or a word a line.
-    if "\t" in first and is_table(filled, settings):
-        return "tsv"
-    return "columns" if "\t" in first or line_formats.has_columns(filled) else None
+# ---- Opening a file that labels are written into, whatever its format.
 
 
-def is_word_of_conllu(line: str) -> bool:
-    """Return whether the line describes a word in CoNLL-U."""
-    cells = line.split("\t")
-    if len(cells) != len(conllu.FIELDS):
-        return False
-    return re.fullmatch(r"[0-9]+([-.][0-9]+)?", cells[0]) is not None
+def detect_document_format(
+    source: str, settings: LabelledSettings, labels: Collection[str] = ()
+) -> str:
+    """Return the format of a file where it is not named. labels: those that a model knows.
+
+    CoNLL-U and JSON-lines are recognised by their content, tables by their suffix, and columns by
+    the labels they hold; everything else is raw text, or TSV by its suffix.
+    """
+
+    def by_lines(lines: Iterator[str]) -> str:
+        first_lines = list(islice(lines, SAMPLE_LINES))
+        if first_lines:
+            sample = Sample(source, first_lines, settings, known_labels=labels)
+            for name, format in FORMATS.items():
+                if format.fits_document(sample):
+                    return name
+        return "tsv" if tables.kind_of(source) == tables.TSV else RAW
+
+    return named_columns.detect_format(source, settings.encoding_errors, by_lines, _BY_NAME)
 
 
-def is_table(lines: list[str], settings: LabelledSettings) -> bool:
-    """Return whether the lines are rows of a table: below a header, or each with a label for each
-    of several words."""
-    first, *others = [line.split("\t") for line in lines]
-    has_texts = sum(" " in "\t".join(cells).strip() for cells in others) > len(others) / 2
-    header = header_in(first, others, settings.named_columns)
-    if header == "surely" or (header == "perhaps" and has_texts):
-        return True
+def written_as(format: str) -> str:
+    """Return the format in which a document of this one is written where it is not named."""
+    return {RAW: "conllu", "parquet": "tsv"}.get(format, format)
 
-    # Without a header: words, and as many labels.
-    names = [str(number) for number in range(1, len(first) + 1)]
-    sample = []
-    for cells in (first, *others):
-        sample.append(tables.Row("", dict(zip(names, cells, strict=False))))
-    tokens = {name: tokens_of(name, sample) for name in names}
-    for words, tags in permutations(names, 2):
-        if are_tags(tokens, words, tags):
-            return sum(map(len, tokens[words])) > 1.5 * len(sample)
-    return False
+
+def open_document(
+    source: str, format: str, settings: LabelledSettings, output: str | None = None
+) -> Iterator[DocumentSentence]:
+    """Return the sentences of a file or of standard input (`-`), one after the other, whether they
+    have labels or not.
+
+    format: RAW, or one of FORMATS that can be tagged. settings: their `column` names the words.
+    output: for raw text and tables, the one of WRITTEN that they are written in; None: CoNLL-U, and
+    for a table its own or TSV.
+    """
+    if Path(source).is_dir():
+        raise TextError(f"{source} is a directory", hint="name a file")
+    output = output or written_as(format)
+    inputs = [name for name, known in FORMATS.items() if known.can_be_tagged]
+    for name, names in ((format, (*inputs, RAW)), (output, (*WRITTEN, format))):
+        if name not in names:
+            raise UsageError(
+                f"labels cannot be written in format {name!r}", hint=nearest(name, names)
+            )
+    if format == RAW:
+        return documents.read_raw(source, settings, output)
+    read_document = FORMATS[format].read_document
+    if read_document is None:
+        return documents.read_table(source, settings, format, output)
+    return read_document(source, settings)

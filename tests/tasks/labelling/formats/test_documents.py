@@ -8,15 +8,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError, TextError, UsageError
-from rnnlm.tasks.labelling.formats.documents import (
-    RAW,
-    WRITTEN,
+from rnnlm.tasks.labelling.formats.documents import RAW, WRITTEN, raw_sentence
+from rnnlm.tasks.labelling.formats.example import LabelledSettings
+from rnnlm.tasks.labelling.formats.reading import (
     detect_document_format,
     open_document,
-    raw_sentence,
+    read_labelled,
 )
-from rnnlm.tasks.labelling.formats.example import LabelledSettings
-from rnnlm.tasks.labelling.formats.reading import read_labelled
 
 CONLLU = (
     "\ufeff# newdoc\n\n# text = We don't.\n# mood = plain\n"

@@ -1,0 +1,191 @@
+"""The formats of files with labels: how each is recognised, read and written.
+
+A file is compared with them in the order of FORMATS. `columns` is the last, as it takes any lines
+that have equally many words. CSV, JSON-lines and Parquet are recognised by the name of the file or
+its first character (:func:`rnnlm.text.named_columns.detect_format`).
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from itertools import permutations
+
+from rnnlm.storage.files import tables
+from rnnlm.tasks.labelling.formats import conllu, documents, line_formats
+from rnnlm.tasks.labelling.formats.documents import DocumentSentence
+from rnnlm.tasks.labelling.formats.example import LabelledSettings, LabelledText, Level
+from rnnlm.tasks.labelling.formats.labelled_tables import are_tags, tokens_of
+from rnnlm.tasks.labelling.formats.line_formats import PREFIX
+from rnnlm.text.lines import split_words
+from rnnlm.text.named_columns import KINDS, header_in
+
+SAMPLE_LINES = 100
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The first lines of a file, at least one, none of them blank, and what they are read for.
+
+    level: of the labels. known_labels: the labels that a model knows, if the file is to be tagged.
+    """
+
+    source: str
+    lines: list[str]
+    settings: LabelledSettings
+    level: Level = "word"
+    known_labels: Collection[str] = ()
+
+
+def _never(sample: Sample) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class LabelFormat:
+    """A format of files with labels.
+
+    levels: what has labels: words, texts, or either. fits: whether a file that has labels is in
+    this format. It looks at most of the words, so that one fault in a file becomes an error instead
+    of another format. fits_document: whether a file to be tagged is in this format; it may be plain
+    text. read: reads a file into examples; None for tables, which `labelled_tables` reads.
+    read_document: yields the sentences of a file, each of which can be written again with other
+    labels; None for tables, and for formats that `rnnlm tag` does not take. has_columns: whether
+    the columns of words and labels can be named. has_sentence_labels: whether a sentence can have
+    labels beside those of its words.
+    """
+
+    name: str
+    levels: tuple[Level, ...] = ("word", "text")
+    fits: Callable[[Sample], bool] = _never
+    fits_document: Callable[[Sample], bool] = _never
+    read: Callable[[str, LabelledSettings], LabelledText] | None = None
+    read_document: Callable[[str, LabelledSettings], Iterator[DocumentSentence]] | None = None
+    has_columns: bool = True
+    has_sentence_labels: bool = True
+
+    @property
+    def is_table(self) -> bool:
+        return self.name in KINDS
+
+    @property
+    def can_be_tagged(self) -> bool:
+        """Whether `rnnlm tag` can write labels into a file of this format."""
+        return self.is_table or self.read_document is not None
+
+
+# ---- How each is recognised.
+
+
+def _has_words_of_conllu(sample: Sample) -> bool:
+    return any(map(_is_word_of_conllu, sample.lines))
+
+
+def _is_word_of_conllu(line: str) -> bool:
+    """Return whether the line describes a word in CoNLL-U."""
+    cells = line.split("\t")
+    if len(cells) != len(conllu.FIELDS):
+        return False
+    return re.fullmatch(r"[0-9]+([-.][0-9]+)?", cells[0]) is not None
+
+
+def _fits_fasttext(sample: Sample) -> bool:
+    words = split_words(sample.lines[0])
+    return sample.level == "text" and any(word.startswith(PREFIX) for word in words)
+
+
+def _fits_tsv(sample: Sample) -> bool:
+    if "\t" not in sample.lines[0]:
+        return False
+    return sample.level == "text" or _is_table(sample.lines, sample.settings)
+
+
+def _fits_document_of_tsv(sample: Sample) -> bool:
+    is_tsv = tables.kind_of(sample.source) == tables.TSV
+    return is_tsv and _is_table(sample.lines, sample.settings)
+
+
+def _is_table(lines: list[str], settings: LabelledSettings) -> bool:
+    """Return whether the lines are rows of a table: below a header, or each with a label for each
+    of several words."""
+    first, *others = [line.split("\t") for line in lines]
+    has_texts = sum(" " in "\t".join(cells).strip() for cells in others) > len(others) / 2
+    header = header_in(first, others, settings.named_columns)
+    if header == "surely" or (header == "perhaps" and has_texts):
+        return True
+
+    # Without a header: words, and as many labels.
+    names = [str(number) for number in range(1, len(first) + 1)]
+    sample = []
+    for cells in (first, *others):
+        sample.append(tables.Row("", dict(zip(names, cells, strict=False))))
+    tokens = {name: tokens_of(name, sample) for name in names}
+    for words, tags in permutations(names, 2):
+        if are_tags(tokens, words, tags):
+            return sum(map(len, tokens[words])) > 1.5 * len(sample)
+    return False
+
+
+def _fits_columns(sample: Sample) -> bool:
+    """Return whether each line is a word and its labels. These are sentences of them, or a word a
+    line."""
+    if sample.level != "word":
+        return False
+    return "\t" in sample.lines[0] or line_formats.has_columns(sample.lines)
+
+
+LABELLED = 0.9  # the share of words with known labels that shows columns
+
+
+def _has_known_labels(sample: Sample) -> bool:
+    """Return whether nearly all (LABELLED) of the words have a known label in one of the columns
+    behind them, of which most lines have as many."""
+    layout, numbered = line_formats.layout_of(sample.source, enumerate(sample.lines, start=1))
+    rows = []
+    for _, line in numbered:
+        if not line_formats.is_document_start(line) and not layout.is_comment(line):
+            rows.append(layout.split(line))
+    # A single line does not show columns.
+    if len(rows) < 2:
+        return False
+    alike = [row for row in rows if len(row) == layout.count]
+    for column in list(zip(*alike, strict=True))[1:]:
+        if sum(cell in sample.known_labels for cell in column) >= LABELLED * len(rows):
+            return True
+    return False
+
+
+# ---- The table.
+
+FORMATS = {
+    format.name: format
+    for format in (
+        LabelFormat(
+            "conllu",
+            levels=("word",),
+            fits=_has_words_of_conllu,
+            fits_document=_has_words_of_conllu,
+            read=conllu.read,
+            read_document=documents.read_conllu,
+        ),
+        LabelFormat(
+            "fasttext",
+            levels=("text",),
+            fits=_fits_fasttext,
+            read=line_formats.read_fasttext,
+            has_columns=False,
+        ),
+        LabelFormat("csv"),
+        LabelFormat("jsonl"),
+        LabelFormat("parquet"),
+        LabelFormat("tsv", fits=_fits_tsv, fits_document=_fits_document_of_tsv),
+        LabelFormat(
+            "columns",
+            levels=("word",),
+            fits=_fits_columns,
+            fits_document=_has_known_labels,
+            read=line_formats.read_columns,
+            read_document=documents.read_columns,
+            has_sentence_labels=False,
+        ),
+    )
+}

@@ -1,0 +1,126 @@
+"""The table of formats: every command knows all of them, and a fault in a file does not make it
+look like another format."""
+
+from typing import get_args
+
+import pytest
+
+from rnnlm.cli.tasks import tag
+from rnnlm.errors import TextError
+from rnnlm.tasks.labelling.formats.documents import RAW, WRITTEN, DocumentSentence
+from rnnlm.tasks.labelling.formats.example import Example, Format, LabelledSettings, LabelledText
+from rnnlm.tasks.labelling.formats.known_formats import FORMATS, LabelFormat
+from rnnlm.tasks.labelling.formats.reading import (
+    detect_document_format,
+    detect_format,
+    open_document,
+    read_labelled,
+)
+from rnnlm.text.lines import lines_with_ends
+
+NOT_TAGGED: set[str] = set()  # formats of words that `rnnlm tag` cannot write labels into
+
+# A file of each format with one fault: the level of its labels, and the message.
+DAMAGED = {
+    "conllu": (
+        "1\ta\t_\tX\t_\t_\t_\t_\t_\t_\n2\tb\t_\tY\t_\t_\t_\t_\n\n", "word", "line 2: 8 columns"
+    ),
+    "fasttext": ("__label__a one\ntwo\n", "text", "line 2: no label"),
+    "tsv": ("text\ttags\none two\tA B\nthree four\tA\n", "word", "line 3: 2 words and 1 label"),
+    "columns": ("one A\ntwo B\nthree\nfour A\n\n", "word", "line 3: 1 column"),
+}  # fmt: skip
+
+
+def test_the_setting_names_all_formats():
+    assert {*get_args(Format)} == {"auto", *FORMATS}
+
+
+def test_each_format_of_words_can_be_tagged_or_is_an_exception():
+    of_words = {name for name, format in FORMATS.items() if "word" in format.levels}
+    can_be_tagged = {name for name in of_words if FORMATS[name].can_be_tagged}
+    assert of_words - can_be_tagged == NOT_TAGGED
+    assert {*WRITTEN} <= can_be_tagged
+    # The command offers the same formats.
+    assert {*tag.FORMATS} == {"auto", RAW, *can_be_tagged}
+    (option,) = [option for option in tag.command.params if option.name == "form"]
+    for name in can_be_tagged:
+        assert name in option.help
+
+
+def test_columns_are_the_last_format_that_is_tried():
+    assert list(FORMATS)[-1] == "columns"
+
+
+def test_each_format_recognised_by_its_lines_has_a_damaged_file():
+    never = LabelFormat("").fits
+    recognised = {name for name, format in FORMATS.items() if format.fits is not never}
+    assert recognised == {*DAMAGED}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_fault_is_an_error_and_not_another_format(tmp_path, name):
+    content, level, message = DAMAGED[name]
+    file = tmp_path / "labels.txt"
+    file.write_text(content)
+    settings = LabelledSettings()
+    assert detect_format(str(file), settings, level) == name
+    with pytest.raises(TextError, match=message):
+        read_labelled([file], settings, level)
+
+
+# ---- A format that is only entered in the table: `word/TAG`, as in the Brown corpus.
+
+
+def _fits_slashes(sample):
+    words = " ".join(sample.lines).split()
+    return sum("/" in word for word in words) > len(words) / 2
+
+
+def _pairs(source):
+    for number, line in lines_with_ends(source, "strict"):
+        yield number, [word.rpartition("/")[::2] for word in line.split()]
+
+
+def _read_slashes(source, settings):
+    examples = []
+    for number, pairs in _pairs(source):
+        words, labels = zip(*pairs, strict=True)
+        examples.append(Example(words, (labels,), (), number, source))
+    return LabelledText(tuple(examples), ("tag",), (), "slashes")
+
+
+def _slashed_sentences(source, settings):
+    for number, pairs in _pairs(source):
+        words = [word for word, _ in pairs]
+
+        def write(word_labels, text_labels, words=words):
+            return " ".join(map("/".join, zip(words, word_labels["tag"], strict=True))) + "\n"
+
+        yield DocumentSentence(tuple(words), number, write)
+
+
+def test_a_format_works_once_it_is_in_the_table(tmp_path, monkeypatch):
+    slashes = LabelFormat(
+        "slashes",
+        levels=("word",),
+        fits=_fits_slashes,
+        fits_document=_fits_slashes,
+        read=_read_slashes,
+        read_document=_slashed_sentences,
+    )
+    # Before columns, which takes any lines with equally many words.
+    columns = FORMATS["columns"]
+    monkeypatch.delitem(FORMATS, "columns")
+    monkeypatch.setitem(FORMATS, "slashes", slashes)
+    monkeypatch.setitem(FORMATS, "columns", columns)
+
+    file = tmp_path / "pos.txt"
+    file.write_text("the/AT dog/NN\na/AT cat/NN\n")
+    text = read_labelled([file], LabelledSettings(), "word")
+    assert text.format == "slashes"
+    assert [example.word_labels for example in text.examples] == [(("AT", "NN"),)] * 2
+
+    assert detect_document_format(str(file), LabelledSettings()) == "slashes"
+    first, _ = open_document(str(file), "slashes", LabelledSettings())
+    assert first.words == ("the", "dog")
+    assert first.with_labels({"tag": ["X", "Y"]}) == "the/X dog/Y\n"
