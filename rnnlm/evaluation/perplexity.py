@@ -52,7 +52,7 @@ from rnnlm.text.marks import tell_unseen
 # compare.
 
 VERSION = "0.1"
-CHECKED = "checked"  # a hash: not said
+CHECKED = "checked"  # the hash of most models; a signature leaves it out
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ BYTES_PER_LOOKUP = 24  # exchanging values by suffix: of each n-gram of the orde
 class Workspace:
     """The place of large arrays, and how much is handled at a time.
 
-    memory: None, or how many bytes all arrays may take that are handled at the moment; all else
-    goes to files in `folder` then (None: where the system has temporary files). threads: how many
-    parts are handled side by side; None: one for each processor.
+    memory: the bytes that all arrays in use may take together; the rest is kept in files in
+    `folder` (None: in the system's temporary folder). None: no limit, and no files. threads: the
+    number of parts handled in parallel; None: one for each processor.
 
     shard: positions of a text that are counted together. positions, entries, ngrams: how many of
     them a thread handles at a time. lookups: n-grams of the order below whose values are held.

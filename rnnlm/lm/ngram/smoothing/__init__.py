@@ -108,11 +108,12 @@ class Estimator:
     for most.
 
     counts: what shares are made of. joins: how it goes with the lower order; the first is the
-    default. "fixed weight": what is left is the weight of the lower order itself, and nothing need
-    sum to one. normalised: probabilities sum to one after every context; normalised_if_pruned: also
-    where n-grams were left out by their counts. unseen_context_logprob: what giving up a context
-    that was never seen costs (nats). tuned: what is tuned on held-out text, with a verb, and
-    instead_of_valid: what to add where there is none, both for messages.
+    default. "fixed weight": the lower order is multiplied by a constant, so the sum over all words
+    may differ from one. normalised: probabilities sum to one after every context;
+    normalised_if_pruned: also where n-grams were left out by their counts.
+    unseen_context_logprob: what giving up a context that was never seen costs (nats). tuned: what
+    is tuned on held-out text, with a verb, and instead_of_valid: what to add where there is none,
+    both for messages.
     """
 
     counts: Literal["raw", "adjusted"] = "raw"
