@@ -1,5 +1,5 @@
-"""Word by word through a model of any kind, for decoders and services: what comes next depends on
-what they have so far.
+"""Read word by word through a model of any kind, for decoders and services: what comes next depends
+on what they have so far.
 
     scorer = model.scorer()
     logprob_nats, state = scorer.extend(scorer.begin(), "the")

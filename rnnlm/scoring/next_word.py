@@ -1,4 +1,4 @@
-"""The likeliest next words at each place of a sentence, whatever a model's tokens are.
+"""Find the likeliest next words at each place of a sentence, whatever a model's tokens are.
 
 Where every token is a word these are the likeliest tokens. Where words are made of pieces, whole
 words are built piece by piece, the likeliest beginning first; P(w|c) is defined in

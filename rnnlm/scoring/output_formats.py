@@ -1,5 +1,5 @@
-"""Scores as text for other programs, JSON-lines and tables of tab- or comma-separated values; and
-what is counted of them while they are written.
+"""Write scores for other programs, as JSON-lines and tables of tab- or comma-separated values, and
+count them while they are written.
 
 A table has a line for each sentence, or with surprisals a line for each of its tokens, words or
 regions (with next words, for each of the likely ones there). A number that is missing is an empty

@@ -1,5 +1,5 @@
-"""Growing prefixes: one token at a time through a model of any kind, and many lines at once whose
-common beginnings are read once.
+"""Read growing prefixes: one token at a time through a model of any kind, and many lines at once
+whose common beginnings are read once.
 
 Decoders ask token by token, and their next question depends on the answer. A prefix is a value that
 they pass around. A model may provide its own scorer (`incremental`, as n-gram models do). For all

@@ -1,5 +1,5 @@
-"""Scores as rows of a table, and as records with lists in them: the one place that names their
-columns.
+"""Turn scores into rows of a table, and into records with lists in them: the one place that names
+their columns.
 
 A row is a dict from column to value, all of a table with the same columns in the same order: a
 sentence, or one of its tokens, words or regions (with likely next words: one of those). A sentence

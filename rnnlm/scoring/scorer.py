@@ -1,5 +1,4 @@
-"""Sentences scored one by one: log-probabilities; surprisals of tokens and of words; likely next
-words.
+"""Score sentences: log-probabilities, surprisals of tokens and words, likely next words.
 
 Each is read from the initial state, or all of them as one stream; with its `</s>` or without;
 alone, or given what comes before. A decoder reads each from the state of its source. Lines are read

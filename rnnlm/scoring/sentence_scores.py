@@ -1,4 +1,4 @@
-"""The record of a scored sentence, made from the scores of its tokens."""
+"""Make the record of a scored sentence from the scores of its tokens."""
 
 import itertools
 import math

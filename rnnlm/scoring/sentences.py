@@ -1,5 +1,5 @@
-"""Sentences on their way to a score: lines of texts, rows of tables and data sets, one record each,
-in their order.
+"""Read sentences to be scored: lines of texts, rows of tables and data sets, one record each, in
+their order.
 
 Nothing is left out: a blank line is a record, and so is a line that is not UTF-8 or not JSON, or a
 cell that holds no text, which says why it has no score. A damaged table is an error.

@@ -1,4 +1,4 @@
-"""Sentences scored by several models."""
+"""Score sentences with several models."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

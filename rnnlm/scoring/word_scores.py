@@ -1,5 +1,4 @@
-"""The words of sentences that were read together, each with its surprisal and what else is asked
-for."""
+"""Compute the surprisal of each word of sentences that were read together, and other measures."""
 
 import itertools
 import math

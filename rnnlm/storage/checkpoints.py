@@ -1,4 +1,4 @@
-"""Checkpoints that a training run is resumed from: the last few ones, in MODEL/training.
+"""Store checkpoints from which a training run resumes: the last few ones, in MODEL/training.
 
 A checkpoint is a file of arrays, state-STEP-HASH.safetensors, and a file of facts of the same name
 with .json, which holds the hash of the arrays; HASH is that of the facts. The arrays are written

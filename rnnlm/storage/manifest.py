@@ -1,5 +1,5 @@
-"""config.json of a model folder: what the model is, and each file and each other model that it is
-made of, with hashes."""
+"""Read and write config.json of a model folder: what the model is, and each file and each other
+model that it is made of, with hashes."""
 
 import contextlib
 import dataclasses

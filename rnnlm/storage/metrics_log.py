@@ -1,4 +1,4 @@
-"""metrics.jsonl of a model folder: one JSON line per event of a training run, written and read."""
+"""Read and write metrics.jsonl of a model folder: one JSON line per event of a training run."""
 
 import contextlib
 import json

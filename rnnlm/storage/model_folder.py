@@ -1,5 +1,4 @@
-"""A model on disk: saved so that a reader sees the old or the new one, never half; loaded without
-running any code.
+"""Save and load models: a reader sees the old or the new one, never half, and loading runs no code.
 
 Files are written under new names and fsynced, then config.json is replaced atomically, then old
 files are deleted. config.json names each file that belongs to the model with its length and

@@ -1,4 +1,5 @@
-"""The provenance of a model: the versions of rnnlm, torch and Python, the date, and the command."""
+"""Record the provenance of a model: the versions of rnnlm, torch and Python, the date, and the
+command."""
 
 import contextlib
 import os

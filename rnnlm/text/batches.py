@@ -1,4 +1,4 @@
-"""Token ids cut into batches: windows over parallel streams for training, padded spans for scoring.
+"""Cut token ids into batches: windows over parallel streams for training, padded spans for scoring.
 
 Everywhere input t is the target of t-1 and the input before the first token is the boundary. So one
 array is enough, `stream = [boundary, *ids]`: the window of targets `ids[s:e]` has the inputs

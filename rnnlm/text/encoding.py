@@ -1,4 +1,5 @@
-"""A whole text as one array of token ids, with all that is counted about it on the way."""
+"""Encode a whole text as one array of token ids, and count words, unknown tokens, characters and
+bytes of each line on the way."""
 
 import bisect
 import hashlib

@@ -1,4 +1,4 @@
-"""Texts and tables that a program holds, written to temporary files, so that everything that reads
+"""Write texts and tables that a program holds to temporary files, so that everything that reads
 files reads them, too."""
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Text as lines, by one rule for every family and tokenizer.
+"""Split text into lines, by one rule for every family and tokenizer.
 
 A line ends at a newline alone (one carriage return before it is dropped); words are split on ASCII
 space, tab, carriage return and NUL. A line without words is blank: it is skipped, kept as a

@@ -1,4 +1,4 @@
-"""Tables of named columns: the one reader of texts with labels, of pairs, and of sources.
+"""Read tables of named columns: the one reader of texts with labels, of pairs, and of sources.
 
 Two questions are answered here for all of them: whether the first row is a header, and which column
 holds what. Names answer them, and what the columns hold; where neither does, the first row is data,

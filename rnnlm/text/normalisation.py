@@ -1,4 +1,4 @@
-"""Normalisation of messy text: quotes and dashes in ASCII, single plain spaces, characters for HTML
+"""Normalise messy text: quotes and dashes in ASCII, single plain spaces, characters for HTML
 entities, NFC.
 
 The order is fixed: soft hyphens go, then NFC, entities, NFC again, quotes, dashes and spaces. An

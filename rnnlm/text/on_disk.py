@@ -1,4 +1,4 @@
-"""A text that memory is not to hold: prepared in a folder for one run."""
+"""Prepare a text that does not fit in memory in a folder, for one run."""
 
 import contextlib
 import weakref

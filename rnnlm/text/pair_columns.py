@@ -1,4 +1,4 @@
-"""The columns of a table of pairs, a source and its targets, and how they are named."""
+"""Find the columns of a table of pairs: a source and its targets."""
 
 from dataclasses import dataclass
 from itertools import permutations

@@ -1,5 +1,5 @@
-"""Sources of text: files, globs, standard input, compressed files, tables, and data sets of the
-hub.
+"""Read sources of text: files, globs, standard input, compressed files, tables, and data sets of
+the hub.
 
 :func:`expand` turns the names that a person gives into sources; :func:`read` yields each source's
 text, either as raw bytes (of text files, which :mod:`rnnlm.text.lines` decodes and splits) or as

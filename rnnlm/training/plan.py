@@ -1,5 +1,5 @@
-"""A request made definite: settings resolved, texts read and encoded, and a folder that can be
-written to."""
+"""Plan a requested run: resolve its settings, read and encode its texts, and check that its folder
+can be written to."""
 
 import math
 from collections.abc import Mapping

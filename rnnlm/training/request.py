@@ -1,5 +1,5 @@
-"""The request to `train`, whose fields are the options of `rnnlm train`, and the data that a task
-reads and encodes for it."""
+"""Define the request to `train`, whose fields are the options of `rnnlm train`, and the data that a
+task reads and encodes for it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

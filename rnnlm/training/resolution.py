@@ -1,4 +1,4 @@
-"""The request to `train`, and the settings that result: recipe < `--set` < named flags."""
+"""Resolve the settings of a request to `train`: recipe < `--set` < named flags."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence

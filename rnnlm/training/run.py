@@ -1,5 +1,4 @@
-"""From a plan to a trained model on disk: fit, save the best weights as they come, evaluate them
-exactly at the end.
+"""Run a plan: fit, save the best weights as they come, evaluate them exactly at the end.
 
 There is no mathematics here: the family's fitting, found through the registry, yields the events
 that are passed on.

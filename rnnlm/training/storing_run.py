@@ -1,4 +1,4 @@
-"""A training run that Python holds: it stores its work however it is left.
+"""Hold a training run from Python, and store its work however it is left.
 
 A generator that is dropped or interrupted in the middle of a step is lost, and with it the work
 since the last checkpoint. So no caller holds the generator of a run: :class:`StoringRun` asks it to

@@ -1,5 +1,5 @@
-"""Files in a model's folder for adapting the model: tuned settings, and gradient statistics. They
-are companions of the model, not part of it."""
+"""Read and write the files in a model's folder that adapt it: tuned settings and gradient
+statistics. They are companions of the model, not part of it."""
 
 import shlex
 from dataclasses import dataclass

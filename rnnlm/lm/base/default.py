@@ -1,5 +1,5 @@
-"""The model that answers where none is named: the one trained last in ./checkpoints, else the
-shipped one."""
+"""Choose the model when none is named: the one trained last in ./checkpoints, else the shipped
+one."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""The outputs of a network's layers for lines of text, which every neural model provides, whatever
-its task.
+"""Define the outputs of a network's layers for lines of text, which every neural model provides.
 
 A model's `layer_reader()` returns a :class:`LayerReader`. It encodes lines, or lists of words, and
 reads batches of them, each line alone from the initial state. Positions run in the order of the

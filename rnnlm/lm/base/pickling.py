@@ -1,5 +1,4 @@
-"""Models through pickle, for other processes and other machines: the folder of a model and its
-fingerprint, never its weights.
+"""Pickle models for other processes and machines: as a folder and a fingerprint, without weights.
 
 Unpickling loads the model from there, on the device that was asked for when it was loaded ("auto"
 is decided again), and gives the model that was pickled or an error. On disk nothing is ever a

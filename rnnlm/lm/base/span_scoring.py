@@ -1,4 +1,4 @@
-"""Reading spans of a text through a language model: the one loop behind evaluation, scoring and
+"""Read spans of a text through a language model: the one loop behind evaluation, scoring and
 validation.
 
 A span is what is read from the initial state: a line (context: reset), a document, or the whole

@@ -1,4 +1,4 @@
-"""The words of a line: as they are shown, the tokens of each, and their surprisal."""
+"""Split a line into words: as they are shown, with their tokens and their surprisal."""
 
 import functools
 import itertools

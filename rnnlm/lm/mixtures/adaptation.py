@@ -1,5 +1,5 @@
-"""A model that adapts to what it reads: made around another one, with settings given, tuned,
-or by default."""
+"""Make a model that adapts to what it reads: another model, with settings given, tuned, or by
+default."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

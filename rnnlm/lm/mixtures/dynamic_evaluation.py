@@ -1,5 +1,5 @@
-"""Dynamic evaluation (Krause, Kahembwe, Murray & Renals 2018): the weights follow the text that is
-read.
+"""Evaluate dynamically (Krause, Kahembwe, Murray & Renals 2018): update the weights on the text
+that is read.
 
 The text is cut into segments of `segment_tokens`. When a segment is known whole, the weights take a
 step on its loss L, a mean in nats over its tokens, and fall back by a share of the way to the

@@ -1,4 +1,4 @@
-"""Several models as one: their probabilities added up, with a weight for each part:
+"""Mix several models: add up their probabilities, each with a weight:
 
     p(w|h) = sum over k of weight_k p_k(w|h)        (Jelinek & Mercer 1980)
 

@@ -1,5 +1,5 @@
-"""The neural cache (Grave, Joulin & Usunier 2017): what followed hidden states like the present one
-is likely to follow now.
+"""Implement the neural cache (Grave, Joulin & Usunier 2017): words that followed similar hidden
+states become likelier.
 
 With h_i the hidden state after input i, over the last `cache_tokens` pairs of h_i and the input
 x_i+1 that followed it:

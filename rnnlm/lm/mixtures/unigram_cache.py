@@ -1,4 +1,4 @@
-"""A cache of words (Kuhn & De Mori 1990): a word that was read lately is likely to come again.
+"""Implement the word cache (Kuhn & De Mori 1990): words that were read recently become likelier.
 
 p(w) = (1 - weight) p_model(w) + weight count(w among the last n inputs) / n, n being
 `cache_tokens`, or fewer at the beginning.

@@ -1,4 +1,4 @@
-"""The activation functions of recurrent layers, in numpy: for the pages and looks that show them.
+"""Compute the activation functions of recurrent layers in numpy, for pages and inspections.
 
 Layers compute them by torch (:mod:`rnnlm.lm.neural.layers.steps`); a test holds both equal.
 """

@@ -1,4 +1,4 @@
-"""Devices and precisions: what was asked for, checked against what is available."""
+"""Choose devices and precisions: check what was asked for against what is available."""
 
 import contextlib
 import threading

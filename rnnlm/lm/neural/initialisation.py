@@ -1,4 +1,4 @@
-"""Ways to initialise weights, by name."""
+"""Initialise weights in one of several ways, by name."""
 
 import math
 from collections.abc import Iterable

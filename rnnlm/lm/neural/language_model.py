@@ -1,4 +1,4 @@
-"""A neural network seen as a :class:`rnnlm.interface.LanguageModel`: numpy or torch ids in, torch
+"""Wrap a neural network as a :class:`rnnlm.interface.LanguageModel`: numpy or torch ids in, torch
 log-probabilities out."""
 
 import contextlib

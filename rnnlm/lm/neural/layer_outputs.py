@@ -1,5 +1,4 @@
-"""The outputs of the layers of a language model's network for whole lines, each from the initial
-state on.
+"""Compute the outputs of a language model's layers for whole lines, each from the initial state.
 
 Shapes: K inputs of the longest line, `</s>` first, B rows, E width of what is read, H of a layer's
 outputs.

@@ -1,5 +1,5 @@
-"""A trained network of any task as it is loaded and saved: weights, what encodes its data, and
-where it came from."""
+"""Load and save a trained network of any task: weights, what encodes its data, and where it came
+from."""
 
 import contextlib
 from collections.abc import Callable, Mapping

@@ -1,4 +1,5 @@
-"""The spectrum of recurrent weights: how much h' W stretches a state that goes round and round."""
+"""Compute the spectrum of recurrent weights: how much h' W stretches a state that goes round and
+round."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""Checks of n-gram tables: whether they are in order, and after which contexts predictions differ.
+"""Check n-gram tables: whether they are in order, and after which contexts predictions differ.
 
 Reading all of them takes a while, so it is done before work that reads them anyway.
 """

@@ -1,5 +1,5 @@
-"""Fitting an n-gram model, in the steps of KenLM's lmplz (Heafield et al. 2013): count and merge;
-then, order by order, discount, estimate, back off, write. With validation text, read that once."""
+"""Fit an n-gram model, in the steps of KenLM's lmplz (Heafield et al. 2013): count and merge; then,
+order by order, discount, estimate, back off, write. With validation text, read that once."""
 
 import contextlib
 import dataclasses

@@ -1,5 +1,5 @@
-"""One word at a time through an n-gram model, for callers whose next question depends on the last
-answer: decoders.
+"""Read one word at a time through an n-gram model, for callers whose next question depends on the
+last answer: decoders.
 
 The same numbers as `NgramModel.score`, which is made for whole texts; here a question is a few
 short binary searches, without arrays. A scorer first builds an index: for each context, the place

@@ -1,4 +1,4 @@
-"""Several n-gram models joined into one (static interpolation, as SRILM's `ngram -mix-lm`).
+"""Join several n-gram models into one (static interpolation, as SRILM's `ngram -mix-lm`).
 
 The joined model has the n-grams of all parts. Of each it holds what the parts give it together,
 backing off where they lack it, and the backoff weights are recomputed:

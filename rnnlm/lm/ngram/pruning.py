@@ -1,5 +1,5 @@
-"""Making an n-gram model smaller: some n-grams are removed, the others keep their probability,
-backoff weights are computed again.
+"""Make an n-gram model smaller: remove some n-grams, keep the probabilities of the others, and
+compute the backoff weights again.
 
 The probabilities of all words after a context that stays add up to the same sum as before, which is
 one in a normalised model. Unigrams stay, and so do the prefixes of all n-grams that stay. n-grams

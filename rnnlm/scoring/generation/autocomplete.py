@@ -1,4 +1,4 @@
-"""Autocompletion: the likeliest next words of a text that is being typed.
+"""Complete a text that is being typed: find its likeliest next words.
 
 A last word that no white space follows counts as incomplete: the words that begin so are given.
 """

@@ -1,4 +1,4 @@
-"""Texts drawn from a language model, with reproducible samples.
+"""Draw texts from a language model, with reproducible samples.
 
 Each sample has its own random stream (Philox, keyed by seed and sample number); so sample 3 of seed
 1 is the same text whether 4 samples or 400 are drawn. Not quite always: torch sums in another order

@@ -1,4 +1,4 @@
-"""Beam search for the best continuations of many texts at once, from given states.
+"""Search for the best continuations of many texts at once, from given states, with a beam.
 
 At each step the `beam` best continuations of a text are taken, `</s>` among them; those that end
 are finished, the others continue. A text is settled, and leaves the batch, when one of these is

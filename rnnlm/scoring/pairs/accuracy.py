@@ -1,5 +1,5 @@
-"""A set of pairs as files hold it: its scores, a record of each, and accuracy by kind and other
-groups, with intervals."""
+"""Compute the accuracy on a set of pairs, by kind and other groups, with intervals; keep its scores
+and a record of each pair."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Files of minimal pairs; their format is recognised by content, not by name."""
+"""Read files of minimal pairs; their format is recognised by content, not by name."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Minimal pairs: what a pair is, and the formats of files that hold them."""
+"""Define minimal pairs and the formats of files that hold them."""
 
 import re
 from collections.abc import Callable, Container, Mapping, Sequence

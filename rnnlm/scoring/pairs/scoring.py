@@ -1,5 +1,5 @@
-"""Pairs scored: which of two sentences a model finds likelier, as wholes or by the part in which
-they differ; and the lines they read."""
+"""Score pairs: find which of two sentences a model considers likelier, as wholes or by the part in
+which they differ."""
 
 import math
 from collections.abc import Iterator, Sequence

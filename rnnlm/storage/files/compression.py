@@ -1,5 +1,5 @@
-"""Files read and written through their compression: .gz, .xz, .bz2 and .zst. Their first bytes say
-how they are read, their suffix how they are written."""
+"""Read and write files through their compression: .gz, .xz, .bz2 and .zst. Reading follows a file's
+first bytes, writing its suffix."""
 
 import bz2
 import contextlib

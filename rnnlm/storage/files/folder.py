@@ -1,5 +1,5 @@
-"""A folder of files that an index names, with their lengths and hashes: a model, a prepared text,
-counts."""
+"""Read, check and delete files in a folder whose index names them with their lengths and hashes: a
+model, a prepared text, counts."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""A journal of work: a file of lines, each an entry in JSON behind the hash of that JSON.
+"""Keep a journal of work: a file of lines, each an entry in JSON behind the hash of that JSON.
 
 Entries are appended while work lasts; a kill leaves at most half a last line, which does not count.
 A line that was changed is noticed by its hash.

@@ -1,4 +1,4 @@
-"""Locks that give a folder or a file one writer at a time and say who that is.
+"""Lock a folder or a file for one writer at a time, and say who that is.
 
 A folder's owner is named in the folder, by owner.json; a file's owner beside it, by
 .NAME.owner.json. The system locks the owner's file for its process and releases it however the

@@ -1,5 +1,5 @@
-"""Plain files that a person asks for: checked before time goes into them, and written whole, under
-another name until they are."""
+"""Write plain files that a person asks for: check them before time goes into them, and write them
+whole, under another name until they are complete."""
 
 import os
 import stat

@@ -1,4 +1,5 @@
-"""Folders that are this user's alone, in places where others may write, such as a scratch disk.
+"""Make folders that are this user's alone, in places where others may write, such as a scratch
+disk.
 
 Nothing is created or deleted below a name that somebody else may own. So a folder's name holds the
 user, and its work; and its descriptor must show that it is no link, that it belongs to this user,

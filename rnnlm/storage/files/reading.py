@@ -1,5 +1,5 @@
-"""Bytes of a source (a file, compressed or not, or standard input), their decoding into text, and
-small files that are read as a whole."""
+"""Read the bytes of a source (a file, compressed or not, or standard input), decode them into text,
+and read small files as a whole."""
 
 import contextlib
 import errno

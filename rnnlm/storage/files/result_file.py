@@ -1,4 +1,4 @@
-"""A file that a command makes, and the record of how it was made, .FILE.run beside it.
+"""Write a file that a command makes, and the record of how it was made, .FILE.run beside it.
 
 With the record, the same command resumes where it was interrupted, or finds its result finished. It
 is a journal: first the identity of the work, then, of a file that grows row by row, how far it is,

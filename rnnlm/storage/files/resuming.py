@@ -1,4 +1,4 @@
-"""The rule by which long work starts, resumes, or is already finished.
+"""Decide whether long work starts, resumes, or is already finished.
 
 The same command resumes interrupted work. If its result is complete, it says so and ends. If
 another result is there, an error names the differences and two ways out: another output, or

@@ -1,5 +1,5 @@
-"""Rows of tables: JSON-lines, a JSON array, CSV, TSV, Parquet, the text ones compressed or from
-standard input.
+"""Read and write rows of tables: JSON-lines, a JSON array, CSV, TSV, Parquet, the text ones
+compressed or from standard input.
 
 A row is a dict from column name to value, with its place in the file, for messages. CSV is quoted
 as in RFC 4180; its header says whether commas separate its cells, or semicolons, as spreadsheets

@@ -1,5 +1,5 @@
-"""Arrays in one file of the safetensors format: written as a stream, read by mapping the file into
-memory or, hashed, as a whole.
+"""Keep arrays in one file of the safetensors format: write it as a stream, read it by mapping the
+file into memory or, hashed, as a whole.
 
 The format: the length of the header in 8 bytes, little endian; the header, JSON that gives each
 name its dtype, shape and data offsets; the data. Mapped arrays are read from disk when and where

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: under a new name, fsynced, then put in place.
+"""Write files whole or not at all: under a new name, fsynced, then put in place.
 
 The new name is random and must not be taken, and a link in a file's place is replaced rather than
 followed: no other user can make us write into a file of theirs, or of someone else's.

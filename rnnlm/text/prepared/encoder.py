@@ -1,5 +1,5 @@
-"""Pieces of text become shards: each piece is encoded, in a worker or here; its lines are then
-collected, in order, into shards.
+"""Encode pieces of text into shards: each piece in a worker or here; its lines are then collected,
+in order, into shards.
 
 A shard holds the first whole lines that reach :data:`SHARD_BYTES` of text. To resume work, the text
 of existing shards is read again without encoding it; its hash at the end of each shard must be the

@@ -1,4 +1,4 @@
-"""The sources of a text, cut into pieces of whole lines with their origin, and how far reading
+"""Cut the sources of a text into pieces of whole lines with their origin, and say how far reading
 is."""
 
 import os

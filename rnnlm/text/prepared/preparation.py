@@ -1,5 +1,5 @@
-"""The preparation of a text: a tokenizer is made, then shard after shard. Each step is reported as
-an event, a frozen value."""
+"""Prepare a text: make a tokenizer, then shard after shard. Each step is reported as an event, a
+frozen value."""
 
 import contextlib
 import functools

@@ -1,4 +1,4 @@
-"""The part of a text that its vocabulary is made from, and the tokenizer made from it.
+"""Choose the part of a text that its vocabulary is made from, and make the tokenizer.
 
 Plain files give stretches of whole lines at even distances. Other sources (compressed files,
 tables, data sets, a pipe) give their start, since reading cannot begin in the middle. A text no

@@ -1,5 +1,5 @@
-"""The folder while a text is prepared: what may be in it before, the tokenizer, shards one by one,
-and the index at the end.
+"""Write the folder of a prepared text: check what is in it before, write the tokenizer, shards one
+by one, and the index at the end.
 
 Each file is written under a new name, fsynced, renamed; then the journal that names it is replaced.
 So a reader, and a run that resumes after a kill, see only whole files.

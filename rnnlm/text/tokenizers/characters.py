@@ -1,4 +1,4 @@
-"""One token per Unicode character, or per byte of UTF-8, white space included."""
+"""Split text into one token per Unicode character, or per byte of UTF-8, white space included."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -1,5 +1,5 @@
-"""Subword pieces by sentencepiece (Kudo & Richardson 2018): unigram or byte-pair encoding,
-losslessly.
+"""Split text into subword pieces with sentencepiece (Kudo & Richardson 2018): unigram or byte-pair
+encoding, losslessly.
 
 White space is kept, other characters fall back to bytes, and sentencepiece normalises nothing: so
 decode(encode(line)) is the line, normalised as the settings say. A space is put before every line,

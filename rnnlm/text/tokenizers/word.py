@@ -1,4 +1,5 @@
-"""Words split on ASCII space, tab, CR and NUL; optionally lower-cased, with punctuation split off.
+"""Split text into words on ASCII space, tab, CR and NUL; optionally lower-cased, with punctuation
+split off.
 
 Encoding runs at C speed over a whole block of lines: numpy finds where words end, Arrow numbers the
 different words of the block, and only those are looked up one by one. A byte that UTF-8 never uses

@@ -1,4 +1,5 @@
-"""Words with their counts on disk: runs in ascending order, which are merged in bounded memory."""
+"""Keep words with their counts on disk: runs in ascending order, which are merged in bounded
+memory."""
 
 import contextlib
 import tempfile

@@ -1,4 +1,4 @@
-"""Models of ARPA files, saved as if they had been trained here."""
+"""Import ARPA files as models, saved as if they had been trained here."""
 
 import time
 from pathlib import Path

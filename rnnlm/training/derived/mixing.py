@@ -1,4 +1,5 @@
-"""Mixing models: weights tuned on a text or given, the mixture saved as a separate model."""
+"""Mix models: tune the weights on a text or take given ones, and save the mixture as a separate
+model."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""Making a trained n-gram model smaller: it is read from its folder, cut down, and saved as a
+"""Make a trained n-gram model smaller: read it from its folder, cut it down, and save it as a
 separate model, with sizes and perplexity before and after.
 
 :class:`PruningLimits` says what can be limited; the mathematics is in

@@ -1,5 +1,5 @@
-"""Joining n-gram models into one model of n-grams, whose weights are tuned on a text or given:
-static interpolation.
+"""Join n-gram models into one model of n-grams, with weights tuned on a text or given: static
+interpolation.
 
 The result needs none of its parts, is read as fast as one of them, and has an ARPA form. The
 mathematics is in :mod:`rnnlm.lm.ngram.joining`. Models with different vocabularies of words get one

@@ -1,5 +1,5 @@
-"""Choosing the settings of an adaptation on held-out text: one after the other is moved along a
-ladder while that helps.
+"""Choose the settings of an adaptation on held-out text: move one after the other along a ladder
+while that helps.
 
 The weight of a cache is not tried but computed: given the probabilities of each token under model
 and cache, the weight under which the text is likeliest is the maximum of a concave function. The

@@ -1,4 +1,4 @@
-"""Texts that are read and encoded once for several training runs."""
+"""Read and encode texts once for several training runs."""
 
 from collections.abc import Callable
 from dataclasses import replace

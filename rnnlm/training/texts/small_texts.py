@@ -1,4 +1,4 @@
-"""Settings that depend on the size of a text, where they are not set.
+"""Set what depends on the size of a text, where it is not set.
 
 Defaults and recipes are made for texts with hundreds of steps in an epoch. An epoch of a page of
 text is a single step by them, so the budget is over before anything is learned, a third of what is

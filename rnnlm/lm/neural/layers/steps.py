@@ -1,4 +1,5 @@
-"""One step of each kind of layer in plain torch: the equations, as one would write them on paper.
+"""Compute one step of each kind of layer in plain torch: the equations, as one would write them on
+paper.
 
 Layers compute whole windows by faster kernels, whose inner values cannot be seen; a contract test
 holds the two equal, forward and backward. Weights have torch's names and shapes: U = weight_ih

@@ -1,6 +1,6 @@
-"""Training a softmax on a few words of a large vocabulary, the target and noise words that are
-drawn by their frequency: sampled softmax (Bengio & Senécal 2008; Jean et al. 2015) and
-noise-contrastive estimation (Gutmann & Hyvärinen 2010).
+"""Train a softmax on a few words of a large vocabulary, the target and noise words drawn by their
+frequency: sampled softmax (Bengio & Senécal 2008; Jean et al. 2015) and noise-contrastive
+estimation (Gutmann & Hyvärinen 2010).
 
 Both see a logit minus the log of how often the word is expected among the noise. Drawing waits for
 no device.

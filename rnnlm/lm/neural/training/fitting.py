@@ -1,5 +1,5 @@
-"""Training a network on text: what can be checked beforehand, the weights it starts from, and its
-training as a generator of events."""
+"""Train a network on text: check what can be checked beforehand, make the first weights, and yield
+events."""
 
 import hashlib
 import zlib

@@ -1,5 +1,5 @@
-"""The parts that make the trainer train a language model: cross-entropy as its objective,
-perplexity as its validation."""
+"""Make the trainer train a language model: cross-entropy as its objective, perplexity as its
+validation."""
 
 import itertools
 import math

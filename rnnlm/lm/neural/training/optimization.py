@@ -1,5 +1,4 @@
-"""Optimizers by name, schedules of the learning rate, averaged weights, the clipping of
-gradients."""
+"""Make optimizers by name, schedule the learning rate, average weights and clip gradients."""
 
 import contextlib
 import math

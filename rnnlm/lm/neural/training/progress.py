@@ -1,4 +1,4 @@
-"""Reports during training: losses and gradient norms between validations, and the state of the
+"""Report during training: losses and gradient norms between validations, and the state of the
 layers after each.
 
 Losses and norms are gathered on the device and copied to the host at intervals. A step never waits

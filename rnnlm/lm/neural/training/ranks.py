@@ -1,5 +1,5 @@
-"""The ranks of a run: processes that each read their own rows, on one machine or several, and take
-every step together.
+"""Coordinate the ranks of a run: processes that each read their own rows, on one machine or
+several, and take every step together.
 
 torchrun starts them, and gives each its rank in the environment. Gradients are averaged by
 DistributedDataParallel. Time and signals, which differ from rank to rank and must not, are

@@ -1,5 +1,5 @@
-"""The state of a training run: all that it carries from step to step, collected from the trainer's
-parts under fixed keys. The same command resumes from it.
+"""Collect the state of a training run from the trainer's parts under fixed keys: all that it
+carries from step to step. The same command resumes from it.
 
 A trainer made with the same settings and texts that takes up this state takes the steps that the
 first one would have taken, bit by bit on one machine and number of threads. Numbers and lists of

@@ -1,5 +1,5 @@
-"""One training step: loss, gradients, update. All of it runs on the device, and nothing in it waits
-for the device.
+"""Take one training step: loss, gradients, update. All of it runs on the device, and nothing in it
+waits for the device.
 
 A step is plain, shared by ranks or by parts of its rows, or recorded as a CUDA graph.
 """

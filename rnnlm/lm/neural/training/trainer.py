@@ -1,4 +1,4 @@
-"""The training loop, as a generator of events: for any objective, over batches from any source.
+"""Run the training loop, as a generator of events: for any objective, over batches from any source.
 
 Where batches carry a state on, it is truncated back-propagation through time (Williams & Peng 1990;
 Mikolov et al. 2010): the state is detached, so gradients reach back to the beginning of a batch.

@@ -1,4 +1,4 @@
-"""Several training runs in one process, which take turns.
+"""Run several training runs in one process, which take turns.
 
 torch has one stream of random numbers in a process. Runs in several threads, or iterated over
 alternately, would draw from the same stream and get other weights each time. So one run computes at

@@ -1,5 +1,5 @@
-"""Validation during training: when it is due, how much of the text it reads, the best weights, and
-how a run that diverges is noticed.
+"""Validate during training: decide when, and on how much of the text; keep the best weights; notice
+a run that diverges.
 
 Every validation takes part in the choice of the best weights. Those that come by epochs, by
 `validate_every_steps` or, under a budget in time, by their cost also steer the run: rates, averages

@@ -1,5 +1,4 @@
-"""Reading the ARPA format: tolerant of what programs write, strict about damage, which is reported
-with its line.
+"""Read the ARPA format: accept the variants that programs write, and report damage with its line.
 
 Accepted are tabs or spaces, CRLF, blank lines, text before `\\data\\`, missing backoff weights,
 entries in any order, -inf, and contexts that were pruned away. -99 is the number it is, as for

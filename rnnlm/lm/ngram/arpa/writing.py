@@ -1,4 +1,4 @@
-"""Writing the ARPA format so that KenLM's build_binary and SRILM read it and nothing is lost to
+"""Write the ARPA format so that KenLM's build_binary and SRILM read it and nothing is lost to
 rounding.
 
 `<s>` is printed with probability 0, as lmplz does; zero probabilities are written as -99. Memory is

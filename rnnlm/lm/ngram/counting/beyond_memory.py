@@ -1,5 +1,5 @@
-"""Counting a text that does not fit in memory: shard by shard, then the shards are merged, order by
-order. All that is finished is kept in a folder, from which an interrupted count resumes."""
+"""Count a text that does not fit in memory: count it shard by shard, then merge the shards, order
+by order. All that is finished is kept in a folder, from which an interrupted count resumes."""
 
 import hashlib
 import itertools

@@ -1,4 +1,4 @@
-"""Counts of n-grams in a folder, to be printed, merged, and estimated from.
+"""Keep counts of n-grams in a folder, to be printed, merged, and estimated from.
 
 counts.json describes what was counted, and names the pieces of each order and the files of the
 tokenizer with their lengths and hashes. All of them are written under new names, then counts.json

@@ -1,4 +1,4 @@
-"""The workers of a Dask cluster as a pool: connected to, checked, watched, and left in order.
+"""Use the workers of a Dask cluster as a pool: connect, check, watch, and disconnect.
 
 This is the one module that knows Dask. Everybody else has an executor
 (:class:`concurrent.futures.Executor`) or a :class:`rnnlm.parallel.WorkerPool`, and runs

@@ -1,4 +1,4 @@
-"""Counting n-grams: a text of token ids becomes a trie of counts, order by order
+"""Count n-grams: turn a text of token ids into a trie of counts, order by order
 (:mod:`rnnlm.lm.ngram.counting.count_trie`).
 
 One 64-bit sort of (context, word, position) an order finds its n-grams. An n-gram that occurs once

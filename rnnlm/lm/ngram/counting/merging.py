@@ -1,4 +1,4 @@
-"""Merging counts: the tries of several texts become that of all of them, order by order, in bounded
+"""Merge counts: the tries of several texts become that of all of them, order by order, in bounded
 memory.
 
 Each source numbers its own contexts. In the merged trie they have other numbers, but in the same

@@ -1,5 +1,5 @@
-"""The plan of a count that does not fit in memory: which shards its text is cut into, what they
-hold, and how much disk the work will take. It is written once, so that an interrupted count resumes
+"""Plan a count that does not fit in memory: which shards its text is cut into, what they hold, and
+how much disk the work will take. The plan is written once, so that an interrupted count resumes
 with it."""
 
 import hashlib

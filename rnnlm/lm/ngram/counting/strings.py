@@ -1,5 +1,5 @@
-"""The n-grams of a text with their counts, as strings in byte order, in bounded memory beyond that
-of counting.
+"""Yield the n-grams of a text with their counts, as strings in byte order, in bounded memory beyond
+that of counting.
 
 Sentences are padded with one `<s>` and one `</s>`. Words are numbered in the order of their bytes,
 so the trie of counts, read depth first, comes out sorted, a block at a time. In symbols, backslash,

@@ -1,5 +1,4 @@
-"""Values that travel between two orders: from an n-gram to the longer ones that end in it, and
-back.
+"""Pass values between two orders: from an n-gram to the longer ones that end in it, and back.
 
 An n-gram (w1, ..., wn) knows the number of its suffix (w2, ..., wn) in the order below. Up goes how
 many n-grams end in each suffix (continuation counts), down what belongs to the suffix (its

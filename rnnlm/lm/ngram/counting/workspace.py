@@ -1,5 +1,5 @@
-"""Space for large arrays: in memory, or, where memory is limited, in files that vanish with the
-process, however it ends; and how much is handled at a time."""
+"""Provide space for large arrays: in memory, or, where memory is limited, in files that vanish with
+the process, however it ends; and decide how much is handled at a time."""
 
 import math
 import mmap

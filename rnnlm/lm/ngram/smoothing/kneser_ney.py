@@ -1,5 +1,5 @@
-"""Discounting: absolute, Kneser-Ney and modified Kneser-Ney. Every count gives up a part of
-itself."""
+"""Estimate by discounting: absolute, Kneser-Ney and modified Kneser-Ney. Every count gives up a
+part of itself."""
 
 from collections.abc import Sequence
 

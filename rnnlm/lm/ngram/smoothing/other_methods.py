@@ -1,5 +1,5 @@
-"""The other classical estimators: additive, Good-Turing, Jelinek-Mercer, Katz, maximum likelihood,
-stupid backoff, Witten-Bell."""
+"""Estimate by the other classical methods: additive, Good-Turing, Jelinek-Mercer, Katz, maximum
+likelihood, stupid backoff, Witten-Bell."""
 
 import math
 from typing import Any

@@ -1,5 +1,5 @@
-"""Recurrent layers as functions of their weights: `elman`, `gru`, `lstm`, each over a whole window,
-time first.
+"""Compute recurrent layers as functions of their weights: `elman`, `gru`, `lstm`, each over a whole
+window, time first.
 
 Where torch has a quicker kernel for a form it does the work (`_torch_is_quicker`); everything else
 goes to the loops of loops.py. Both compute the equations of layers/steps.py, take weights in the

@@ -1,5 +1,5 @@
-"""Recurrences as loops over their steps, forward and backward: Elman, GRU, LSTM, and the linear one
-of a QRNN."""
+"""Compute recurrences as loops over their steps, forward and backward: Elman, GRU, LSTM, and the
+linear one of a QRNN."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""The Mogrifier LSTM (Melis, Kocisky & Blunsom 2020) as a loop over its steps, forward and
+"""Compute the Mogrifier LSTM (Melis, Kocisky & Blunsom 2020) as a loop over its steps, forward and
 backward.
 
 Before each step of an LSTM what it reads and its last output gate each other. With v_-1 = x and v_0
