@@ -1,4 +1,4 @@
-"""What `--help` shows: options by section, commands by group, in columns that line up.
+"""Lay out `--help`: options by section, commands by group, in columns that line up.
 
 Not cloup: it takes 30 ms more to import, needs other decorators, and cannot import commands when
 they are used.

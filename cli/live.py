@@ -1,4 +1,4 @@
-"""How a training run is shown while it lasts: a live panel on a terminal, a plain line now and then
+"""Show a training run while it lasts: a live panel on a terminal, a plain line now and then
 elsewhere."""
 
 import functools

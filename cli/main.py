@@ -1,5 +1,5 @@
-"""The entry point: commands are imported when used; errors, signals and closed pipes become exit
-codes here.
+"""Run the command line: import commands when used, and turn errors, signals and closed pipes into
+exit codes.
 
 0 done; 1 failed, missing or bad input; 2 wrong usage; 128+n for signal n (130 Ctrl-C, 143 TERM, 141
 closed pipe).

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what commands make of them."""
+"""Define options that several commands share, and check and convert their values."""
 
 import contextlib
 import io

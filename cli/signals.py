@@ -1,4 +1,4 @@
-"""What signals ask of a long run: to end in order, or to store now what it can be resumed from."""
+"""Handle signals to a long run: end in order, or store now what it can be resumed from."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Numbers as people read them: in tables, messages, pages and on a terminal."""
+"""Write numbers for people: in tables, messages, pages and on a terminal."""
 
 from typing import Literal
 

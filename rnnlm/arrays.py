@@ -1,4 +1,4 @@
-"""The only place where numpy arrays and arrays on a model's device become one another.
+"""Convert between numpy arrays and arrays on a model's device: the only place that does.
 
 torch is imported only once an array of torch is at hand.
 """

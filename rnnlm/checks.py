@@ -1,4 +1,4 @@
-"""Checks of arguments from Python where a wrong type would do harm.
+"""Check arguments from Python where a wrong type would do harm.
 
 One text where several are meant would be read letter by letter, a table by the names of its
 columns; kernels would read beyond the end of another model's state, or of ids of another shape.

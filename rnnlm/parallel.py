@@ -1,4 +1,4 @@
-"""Tasks beside this one: in threads, or in processes of this machine over pipes.
+"""Run tasks beside this one: in threads, or in processes of this machine over pipes.
 
 :func:`in_threads` works through parts of what this process holds. A :class:`WorkerPool` works on
 tasks that may travel: a task takes paths and numbers and returns names and counts; what it works

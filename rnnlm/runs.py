@@ -1,4 +1,4 @@
-"""Training from Python: a run whose events one may follow, or that one waits for."""
+"""Train from Python: a run whose events one may follow, or that one waits for."""
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What `rnnlm score --pairs` reads, prints and writes."""
+"""Implement `rnnlm score --pairs`: read the request, print accuracies, write the files."""
 
 import json
 import warnings

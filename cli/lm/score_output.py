@@ -1,4 +1,4 @@
-"""Where `rnnlm score` puts its scores: standard output, or a file that grows chunk by chunk."""
+"""Write the scores of `rnnlm score`: to standard output, or to a file that grows chunk by chunk."""
 
 import contextlib
 import itertools

@@ -1,5 +1,5 @@
-"""Word and symbol error rates of sequences with several references, such as the pronunciations of a
-word.
+"""Compute word and symbol error rates of sequences with several references, such as the
+pronunciations of a word.
 
 A word is wrong where the prediction equals none of its references. The symbol error rate is the sum
 of the edit distances (Levenshtein 1966, by rapidfuzz) to the nearest reference of each word over

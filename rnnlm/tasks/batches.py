@@ -1,4 +1,4 @@
-"""Batches of examples of about the same length, drawn for each epoch, and their tensors."""
+"""Draw batches of examples of about the same length for each epoch, and make their tensors."""
 
 import itertools
 from collections.abc import Iterator

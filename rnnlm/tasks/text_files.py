@@ -1,4 +1,4 @@
-"""Files of texts that a task's model reads: their format, and how many are read at a time."""
+"""Read files of texts for a task's model, a number of texts at a time."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

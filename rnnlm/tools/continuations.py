@@ -1,5 +1,5 @@
-"""Continuations of texts: how likely a given one is, whether greedy decoding would write it, and
-what the model itself writes.
+"""Score continuations of texts: how likely a given one is, whether greedy decoding would write it,
+and what the model itself writes.
 
 A text is read from the initial state. Its newlines are the boundary `</s>`, as in training; blank
 lines are left out. White space at the end of a context belongs to the continuation. If the

@@ -1,4 +1,4 @@
-"""The interface of KenLM's Python package, over models of every kind: with `import
+"""Offer the interface of KenLM's Python package, over models of every kind: with `import
 rnnlm.tools.kenlm as kenlm`, code written for KenLM runs.
 
 Log-probabilities are to base 10. A model is an ARPA file, compressed or not, or a model of rnnlm,

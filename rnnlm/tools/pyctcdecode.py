@@ -1,4 +1,4 @@
-"""A language model for the CTC beam search of pyctcdecode, of any kind: n-grams, networks,
+"""Wrap a language model of any kind for the CTC beam search of pyctcdecode: n-grams, networks,
 mixtures, models that adapt themselves.
 
     decoder = BeamSearchDecoderCTC(Alphabet.build_alphabet(labels),

@@ -1,4 +1,4 @@
-"""Batches of labelled examples, and their tensors."""
+"""Make batches of labelled examples, and their tensors."""
 
 import numpy as np
 import torch

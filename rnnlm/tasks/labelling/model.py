@@ -1,4 +1,4 @@
-"""A trained tagger or classifier: loaded, saved, reading texts, predicting labels."""
+"""Load, save and use a trained tagger or classifier: read texts, predict labels."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Taggers and classifiers in use: raw text or lists of words in, labels out."""
+"""Use taggers and classifiers: raw text or lists of words in, labels out."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Attention: what the decoder sees of a source at each step.
+"""Compute attention: what the decoder sees of a source at each step.
 
 With h a state of the decoder and m_s the encoder's output at the source's token s:
 

@@ -1,4 +1,4 @@
-"""Batches of pairs of about the same length: the source of batches of an encoder-decoder."""
+"""Make batches of pairs of about the same length: the source of batches of an encoder-decoder."""
 
 import numpy as np
 import torch

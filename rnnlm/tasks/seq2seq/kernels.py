@@ -1,5 +1,5 @@
-"""Input feeding as one loop over the steps of a window, forward and backward, each part of a step
-scheduled by hand; and single steps, as decoding takes them."""
+"""Compute input feeding as one loop over the steps of a window, forward and backward, each part of
+a step scheduled by hand; and single steps, as decoding takes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A trained encoder-decoder: loaded, saved, reading sources and scoring targets."""
+"""Load, save and use a trained encoder-decoder: read sources, score targets."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence

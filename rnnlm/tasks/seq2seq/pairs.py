@@ -1,4 +1,4 @@
-"""Parallel text, a source and its targets: read from tables or from files side by side."""
+"""Read parallel text, a source and its targets, from tables or from files side by side."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The journal of a filter, in its output folder, from which a killed run resumes.
+"""Keep the journal of a filter, in its output folder, from which a killed run resumes.
 
 .filter.run is a journal: first what the filter is, then which shards were started and which are
 finished, each with its counts. An entry is added when a shard's files are in their places. At the

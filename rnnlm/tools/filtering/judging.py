@@ -1,4 +1,4 @@
-"""Documents judged by models: their perplexities, and the group that each belongs to.
+"""Judge documents by models: compute their perplexities, and the group that each belongs to.
 
 A document is read as `rnnlm eval --blank-lines documents` reads it: all its lines, each with its
 `</s>`, from the initial state. Lines without words are skipped. Its perplexity is that of its

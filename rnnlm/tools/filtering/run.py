@@ -1,4 +1,4 @@
-"""A filter of many shards: what is asked for, its tasks on an executor, and what came out."""
+"""Filter many shards: settle the request, run its tasks on an executor, and sum up the results."""
 
 import functools
 import math

@@ -1,4 +1,5 @@
-"""Shards: files of documents, read chunk by chunk, and files of the documents that are chosen.
+"""Read shards, files of documents, chunk by chunk, and write files of the documents that are
+chosen.
 
 In JSON-lines and Parquet a row is a document; its columns are kept and others added. A column that
 an earlier filter added is called input_NAME in the result. In plain text

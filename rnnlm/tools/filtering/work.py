@@ -1,4 +1,4 @@
-"""The tasks of a filter: a shard read, judged and written; the perplexities of a reference.
+"""Do the tasks of a filter: read, judge and write a shard; compute the perplexities of a reference.
 
 A task takes paths and numbers and returns names and counts, so that any executor can run it whose
 workers see the files under the same names. What it writes has a new name, until the process that

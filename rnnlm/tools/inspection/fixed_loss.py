@@ -1,5 +1,5 @@
-"""The loss that training minimises, on the first examples of some data, for the models of each
-task."""
+"""Compute the loss that training minimises, on the first examples of some data, for the models of
+each task."""
 
 from collections.abc import Callable
 from functools import singledispatch

@@ -1,7 +1,6 @@
-"""The features of each hypothesis of an n-best list besides its first-pass score: its
+"""Compute the features of each hypothesis of an n-best list besides its first-pass score: its
 log-probability under language models, or given its source under encoder-decoders; its words; its
-words unknown to them. Each distinct text is scored once per model, or once per source.
-"""
+words unknown to them. Each distinct text is scored once per model, or once per source."""
 
 import itertools
 from collections.abc import Mapping, Sequence

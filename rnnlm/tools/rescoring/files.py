@@ -1,4 +1,4 @@
-"""N-best lists in files, read and written: TSV, JSON, and the formats of Kaldi and ESPnet."""
+"""Read and write n-best lists: TSV, JSON, and the formats of Kaldi and ESPnet."""
 
 import dataclasses
 import functools

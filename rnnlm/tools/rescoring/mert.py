@@ -1,5 +1,5 @@
-"""Minimum error rate training: the weights with the fewest errors, by exact line search (Och 2003,
-section 3.2; Macherey et al. 2008).
+"""Train with minimum error rate: find the weights with the fewest errors, by exact line search (Och
+2003, section 3.2; Macherey et al. 2008).
 
 Along a line in the space of weights each hypothesis' score is a line, too: base + gamma * slope.
 Which hypothesis of an utterance is the highest changes only at the corners of their upper envelope,

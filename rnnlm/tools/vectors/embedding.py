@@ -1,4 +1,4 @@
-"""Vectors of lines, or of each of their words in its context, from the layers of a network.
+"""Compute vectors of lines, or of each of their words in its context, from the layers of a network.
 
 Lines are read a few thousand at a time, those of about the same length side by side, each alone
 from the initial state: a vector depends neither on the batch nor on the order.

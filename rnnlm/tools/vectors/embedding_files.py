@@ -1,4 +1,4 @@
-"""Vectors of lines or words written to a file chunk by chunk, whole or not at all.
+"""Write vectors of lines or words to a file chunk by chunk, whole or not at all.
 
 .npy:     an array (N, H) of float32, the format of numpy; the words of its rows are in
           FILE.words.tsv beside it

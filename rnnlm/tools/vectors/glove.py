@@ -1,5 +1,5 @@
-"""GloVe: vectors whose products are the logarithms of co-occurrence counts (Pennington, Socher &
-Manning 2014).
+"""Learn GloVe vectors, whose products are the logarithms of co-occurrence counts (Pennington,
+Socher & Manning 2014).
 
     J = sum over X_ij > 0 of f(X_ij) (w_i . c_j + a_i + b_j - log X_ij)^2     (their equation 8)
     f(x) = (x / X_MOST)^POWER below X_MOST, else 1                            (their equation 9)

@@ -1,4 +1,4 @@
-"""Word vectors learned from a text: singular vectors of counts, GloVe, skip-gram or CBOW."""
+"""Learn word vectors from a text: singular vectors of counts, GloVe, skip-gram or CBOW."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Skip-gram and CBOW with negative sampling (Mikolov et al. 2013a, 2013b).
+"""Learn skip-gram and CBOW vectors with negative sampling (Mikolov et al. 2013a, 2013b).
 
 Skip-gram maximises, for each word w and each word c in its window,
 

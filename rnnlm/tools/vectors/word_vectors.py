@@ -1,4 +1,5 @@
-"""Words and their vectors: of a model, of a file in word2vec or GloVe format, or learned."""
+"""Look up words and their vectors: of a model, of a file in word2vec or GloVe format, or
+learned."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

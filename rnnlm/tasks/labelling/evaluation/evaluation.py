@@ -1,4 +1,4 @@
-"""Taggers and classifiers evaluated on labelled data, and checked for `rnnlm doctor`."""
+"""Evaluate taggers and classifiers on labelled data, and check them for `rnnlm doctor`."""
 
 import itertools
 import math

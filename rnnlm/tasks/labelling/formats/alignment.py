@@ -1,4 +1,4 @@
-"""Alignment of a word's letters with its symbols, such as sounds: many-to-many alignment by EM
+"""Align a word's letters with its symbols, such as sounds: many-to-many alignment by EM
 (Jiampojamarn, Kondrak & Sherif 2007).
 
 Each letter takes no symbol, one, or several up to a limit, in order. These are its label: for

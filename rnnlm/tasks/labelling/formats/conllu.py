@@ -1,5 +1,5 @@
-"""CoNLL-U (Nivre et al. 2020; universaldependencies.org/format): ten columns for each word,
-comments above each sentence.
+"""Read and write CoNLL-U (Nivre et al. 2020; universaldependencies.org/format): ten columns for
+each word, comments above each sentence.
 
 Words are numbered from 1 in each sentence. A multiword form has a line with its range before its
 first word (`3-4 don't`); empty nodes (`8.1`) are words of the enhanced graph alone. Neither has

@@ -1,5 +1,5 @@
-"""Files that labels are written into: read sentence by sentence, with labels or without, and
-written again with everything else they hold."""
+"""Write labels into files: read them sentence by sentence, with labels or without, and write them
+again with everything else they hold."""
 
 import itertools
 import json

@@ -1,4 +1,5 @@
-"""Labels in lines of text: columns as in the CoNLL shared tasks, and fastText's `__label__x`."""
+"""Read and write labels in lines of text: columns as in the CoNLL shared tasks, and fastText's
+`__label__x`."""
 
 import itertools
 from collections import Counter

@@ -1,5 +1,5 @@
-"""From words to features: word input, dropout, recurrent layers that read each text from both ends,
-dropout.
+"""Encode words as features: word input, dropout, recurrent layers that read each text from both
+ends, dropout.
 
 Shapes: T time, B rows, E width of what is read for each word, H of the features. Time comes first,
 as the recurrent kernels want it. A row is a text, followed by padding; what a row gives is the same

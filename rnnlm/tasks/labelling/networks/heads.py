@@ -1,4 +1,4 @@
-"""Heads: from the features of an encoder to labels of words (softmax, CRF) and of texts.
+"""Predict labels of words (softmax, CRF) and of texts from the features of an encoder: the heads.
 
 Shapes: T time, B rows, H width of the features, K labels, n label sequences of a row. Labels are -1
 in padding and where training never saw the label. Losses and probabilities are in fp32 or wider,

@@ -1,4 +1,4 @@
-"""Sizes at many positions as a curve over lags, and how fast the curve falls or rises.
+"""Summarise sizes at many positions as a curve over lags, and how fast the curve falls or rises.
 
 Its points are root mean squares over positions, since squares are what random probes estimate
 without a bias. The rate is the slope of the logarithm of the curve over all lags, or up to the lag
