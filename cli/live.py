@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rnnlm import events, registry
+from rnnlm.amounts import plural
 from rnnlm.errors import first_of
 from rnnlm.registry import Kind
 from rnnlm.text.vectors import COUNTED
@@ -180,7 +181,7 @@ class CountingDisplay:
                 left = f", {terminal.duration(event.seconds_left)} left"
             self.progress(f"{event.phase}: {event.share:.0%}{left}")
         elif isinstance(event, events.Counted):
-            self.progress(f"order {event.order}: {event.ngrams:,} n-grams")
+            self.progress(f"order {event.order}: {plural(event.ngrams, 'n-gram')}")
         elif isinstance(event, events.Estimated):
             by_order = " / ".join(f"{count:,}" for count in event.ngrams)
             size = terminal.amount(event.model_bytes, unit="bytes")
@@ -281,7 +282,7 @@ def started_line(event: events.Started) -> str:
     line = f"{event.model}: "
     if event.parameters:
         line += f"{event.parameters:,} parameters, "
-    line += f"vocabulary {event.vocabulary_size:,}, {event.train_tokens:,} tokens"
+    line += f"vocabulary {event.vocabulary_size:,}, {plural(event.train_tokens, 'token')}"
     if event.valid_tokens:
         line += f", {event.valid_tokens:,} for validation"
     # What is counted is counted on the CPU.
@@ -306,7 +307,7 @@ def rare_event_line(event: events.Event) -> str:
         again = f"training continues and tries again within {event.retry_seconds:.0f} s"
         return f"note: step {event.step:,} could not be saved: {event.why}; {again}"
     if isinstance(event, events.Evaluating):
-        return f"the run is saved; exact evaluation: {', '.join(event.texts)}"
+        return f"saved; now evaluating on {', '.join(event.texts)}"
     return ""
 
 

@@ -262,6 +262,12 @@ confusion_options = section(
 
 def refuse_given(names: Collection[str], why: str) -> None:
     """Refuse the options with these parameter names where they are on the command line."""
+    given = flags_given(names)
+    refuse_if(given, f"{', '.join(given)}: {why}")
+
+
+def flags_given(names: Collection[str]) -> list[str]:
+    """Return the flags of the options with these parameter names that are on the command line."""
     context = click.get_current_context()
     flags = {option.name: option.opts[-1] for option in context.command.params}
     given = []
@@ -269,7 +275,7 @@ def refuse_given(names: Collection[str], why: str) -> None:
         source = context.get_parameter_source(name)
         if name in flags and source is ParameterSource.COMMANDLINE:
             given.append(flags[name])
-    refuse_if(given, f"{', '.join(given)}: {why}")
+    return given
 
 
 def text_flags(given: dict[str, Any]) -> dict[str, Any]:

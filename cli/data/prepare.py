@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnlm.amounts import plural
+
 from .. import terminal
 from ..help_sections import Command, section
 from ..options import (
@@ -180,7 +182,7 @@ def _how_far(event: "CountingWords | Encoding") -> str:
     if isinstance(event, Encoding):
         parts += [
             f"{terminal.amount(event.text_bytes, unit='bytes')} of text",
-            "rereading finished text" if event.is_skipping else f"{event.tokens:,} tokens",
+            "rereading finished text" if event.is_skipping else plural(event.tokens, "token"),
             f"{terminal.amount(event.bytes_per_second, unit='bytes')}/s",
         ]
     else:

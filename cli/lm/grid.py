@@ -4,6 +4,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from rnnlm.amounts import plural
 from rnnlm.errors import UsageError
 
 from .. import terminal
@@ -36,7 +37,8 @@ def train_grid(
             _show_plan(planned, as_json)
             return 0
         terminal.say(
-            f"a grid of {len(planned.runs)} runs in {planned.folder}; run the same command again "
+            f"a grid of {plural(len(planned.runs), 'run')} in {planned.folder}; "
+            "run the same command again "
             "to resume"
         )
         for line in _differences(planned):

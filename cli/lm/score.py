@@ -90,7 +90,7 @@ _ABOUT_INPUT = (
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
             targets: tuple[str, ...], device: str, as_json: bool, output: Path | None,
             overwrite: bool, **given: Any) -> None:  # fmt: skip
-    """Score sentences, or targets given their sources.
+    """Score sentences (or translations, given their sources).
 
     \b
     rnnlm score "recognize speech" "wreck a nice beach"

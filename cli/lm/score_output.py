@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnlm.amounts import plural
 from rnnlm.errors import TextError
 from rnnlm.events import never
 from rnnlm.scoring.rows import MEASURES
@@ -57,7 +58,7 @@ def show(
     for chunk in chunks:
         about.observe(chunk)
         read += len(chunk)
-        say(f"{read:,} sentences scored")
+        say(f"{plural(read, 'sentence')} scored")
         if as_text:
             click.echo("".join(map(as_text.text, chunk)), nl=False)
         else:
@@ -113,7 +114,7 @@ def write(
                 about.observe(chunk)
                 if len(chunk):
                     file.append(len(chunk), "".join(map(as_text.text, chunk)))
-                    say(f"{file.rows:,} sentences written")
+                    say(f"{plural(file.rows, 'sentence')} written")
             written = file.rows
             file.finish(_sentences_in_words(written))
     terminal.say(f"{_sentences_in_words(written)} written to {path}")
@@ -139,7 +140,7 @@ def _write_parquet(
             # Below the yield: a batch counts once the file has taken it.
             about.observe(chunk)
             written += len(chunk)
-            say(f"{written:,} sentences scored")
+            say(f"{plural(written, 'sentence')} scored")
 
     save_parquet(path, layout.types, batches())
     return written

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import options, terminal
-from ..options import refuse_given
+from ..options import flags_given, refuse_if
 
 if TYPE_CHECKING:
     from rnnlm.tasks.seq2seq.options import DecodingSettings
@@ -44,7 +44,11 @@ def check(
         if takers and option.name not in taken_here:
             foreign.setdefault(" or ".join(takers), []).append(str(option.name))
     for takers_in_words, names in foreign.items():
-        refuse_given(names, f"{name} is {task.singular}, but this needs {takers_in_words}.")
+        given = flags_given(names)
+        needs = "needs" if len(given) == 1 else "need"
+        refuse_if(
+            given, f"{', '.join(given)} {needs} {takers_in_words}, and {name} is {task.singular}."
+        )
 
 
 def _taken_by(task: "AnyTask", comparing: bool) -> set[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnlm.amounts import plural
 from rnnlm.errors import TextError, notice
 
 from .. import options, terminal
@@ -220,7 +221,7 @@ def _counted(
     reasons: Counter[str] = Counter()
     with terminal.Progress() as progress:
         for number, line in enumerate(translated, start=1):
-            progress(f"{number:,} lines translated")
+            progress(f"{plural(number, 'line')} translated")
             if line.reason:
                 reasons[line.reason] += 1
             elif not line.hypotheses[0].complete:

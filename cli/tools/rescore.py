@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnlm.amounts import plural
 from rnnlm.errors import UsageError
 
 from .. import terminal
@@ -383,7 +384,8 @@ def print_tables(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
         if tuned and stages:
             words = max(1, tuned.words)
             terminal.say(
-                f"tuned on {tuned.utterances:,} utterances, {tuned.words:,} words: WER "
+                f"tuned on {plural(tuned.utterances, 'utterance')}, "
+                f"{plural(tuned.words, 'word')}: WER "
                 f"{tuned.errors_before / words:.2%} before, {tuned.errors_after / words:.2%} after"
             )
 

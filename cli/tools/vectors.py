@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from rnnlm.amounts import plural
+
 from .. import terminal
 from ..help_sections import Command, section
 from ..options import (
@@ -114,7 +116,9 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
             **without_none(given),
         )
         count = vectors.save(output, overwrite=True)
-        record_finished(output, identity, f"{count:,} words, {vectors.width_in_words}")
+        record_finished(output, identity, f"{plural(count, 'word')}, {vectors.width_in_words}")
     took = terminal.duration(time.monotonic() - began)
     written = "" if output == STANDARD_OUTPUT else f"; written to {output}"
-    terminal.say(f"{vectors.source}: {count:,} words, {vectors.width_in_words}, in {took}{written}")
+    terminal.say(
+        f"{vectors.source}: {plural(count, 'word')}, {vectors.width_in_words}, in {took}{written}"
+    )

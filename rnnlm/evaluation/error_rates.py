@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.resampling import SentenceCounts, ratio
 
@@ -22,7 +23,7 @@ def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> 
     two rates are computed from."""
     if len(references) != len(predicted):
         raise UsageError(
-            f"there are references for {len(references):,} words and predictions for "
+            f"there are references for {plural(len(references), 'word')} and predictions for "
             f"{len(predicted):,}"
         )
     nearest = []

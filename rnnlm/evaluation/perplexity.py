@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.checks import several
 from rnnlm.errors import UsageError, nearest, notice
 from rnnlm.evaluation import metrics
@@ -434,7 +435,7 @@ def _in_parts(
         parts.append(encoded)
         scores.append(logprob_N)
         tokens += encoded.tokens
-        progress(f"{tokens:,} tokens scored")
+        progress(f"{plural(tokens, 'token')} scored")
     if not parts:
         raise no_text(text.sources)
     whole = joined(parts, lines_hash.hexdigest(), text.settings.blank_lines)

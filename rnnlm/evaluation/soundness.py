@@ -21,6 +21,7 @@ import numpy as np
 
 from rnnlm import arrays as array_types
 from rnnlm import registry
+from rnnlm.amounts import plural
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import SENTENCE_START, Device, LanguageModel
 from rnnlm.lm.base import adaptation_files, loading, stored_model
@@ -108,7 +109,7 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
         return
     stored = model.to_arrays()
     numbers = sum(array.size for array in stored.values())
-    what = f"{len(stored)} arrays of {numbers:,} numbers, as the settings imply"
+    what = f"{plural(len(stored), 'array')} of {numbers:,} numbers, as the settings imply"
     yield Check("arrays", "ok", what)
     yield _numbers(stored, manifest.kind.is_counted)
 
@@ -135,7 +136,7 @@ def _files(folder: Path, manifest: model_folder.Manifest) -> Check:
     if faults:
         return Check("files", "failed", "; ".join(faults))
     length = sum(entry.bytes for entry in manifest.files.values())
-    what = f"{len(manifest.files)} files of {length:,} bytes, SHA-256 as recorded"
+    what = f"{plural(len(manifest.files), 'file')} of {length:,} bytes, SHA-256 as recorded"
     return Check("files", "ok", what)
 
 

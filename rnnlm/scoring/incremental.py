@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import cast
 
+from rnnlm.amounts import plural
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given
 from rnnlm.interface import BOUNDARY, LanguageModel
 from rnnlm.lm.base.loading import language_model_of, name_if_saved
@@ -102,7 +103,7 @@ class WordScorer:
     ) -> list[tuple[float, WordPrefix]]:
         if len(states) != len(words):
             raise UsageError(
-                f"{len(states)} states and {len(words)} words",
+                f"{plural(len(states), 'state')} and {plural(len(words), 'word')}",
                 "each state is extended by one word",
                 "give as many of both",
             )

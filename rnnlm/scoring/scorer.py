@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.checks import items_of
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation.perplexity import Signature, check_context, signature_of
@@ -112,7 +113,8 @@ def _one_for_each(texts: Iterable[str], count: int, what: str) -> list[str]:
     values = list(items_of(texts, str, what))
     if len(values) != count:
         raise UsageError(
-            f"{len(values)} {what} for {count} sentences", hint="give one for all, or one for each"
+            f"{len(values)} {what} for {plural(count, 'sentence')}",
+            hint="give one for all, or one for each",
         )
     return values
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm.amounts import plural
 from rnnlm.errors import TrainingError, notice
 from rnnlm.lm.neural.training.contracts import Batch
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
@@ -41,12 +42,13 @@ class LengthBatches:
         if count < ranks.count:
             raise TrainingError(
                 f"{ranks.count} processes are too many",
-                f"there are {count} examples",
+                f"the data have {plural(count, 'example')}",
                 "start fewer",
             )
         if count < rows:
             notice(
-                f"there are only {count} examples: batches of {count} are used instead of {rows}"
+                f"the data have only {plural(count, 'example')}: batches of {count} are "
+                f"used instead of {rows}"
             )
         self.rows = min(rows, count)
         self.order_E, self.tokens_E, self.targets_E = order_E, tokens_E, targets_E

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm.amounts import plural
 from rnnlm.config import ResolvedSettings
 from rnnlm.events import Event, TrainingState, never
 from rnnlm.interface import Tokenizer
@@ -135,7 +136,7 @@ class ExampleValidation(Generic[M, T]):
     """The base of the validations of all tasks: each rank measures all of `data`. criterion: what
     chooses the weights."""
 
-    examples = "examples"
+    example = "example"
     passes = 1.0
 
     def __init__(
@@ -145,7 +146,7 @@ class ExampleValidation(Generic[M, T]):
         self.tokens = data.tokens
 
     def __str__(self) -> str:
-        return f"{self.data.sentences:,} {self.examples}, {self.model.precision}"
+        return f"{plural(self.data.sentences, self.example)}, {self.model.precision}"
 
     def was_stopped(self, is_cut_off: bool) -> bool:
         """Return whether any rank was cut off: then none has a verdict."""

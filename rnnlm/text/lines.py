@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, overload
 
 from msgspec import Meta
 
+from rnnlm.amounts import plural
 from rnnlm.config import Probability, ValidatedSettings, needs
 from rnnlm.errors import TextError
 from rnnlm.interface import UNKNOWN
@@ -163,7 +164,7 @@ def watched(blocks: Iterable[Block], progress: Progress) -> Iterator[Block]:
     for block in blocks:
         yield block
         lines += len(block.lines)
-        progress(f"{lines:,} lines read")
+        progress(f"{plural(lines, 'line')} read")
 
 
 def no_text(names: Iterable[str]) -> TextError:
@@ -418,7 +419,7 @@ def side_by_side(
             shorter = files[lines.index(None)]
             longer = next(name for name, line in zip(files, lines, strict=True) if line is not None)
             raise TextError(
-                f"{shorter} has {number - 1:,} lines, {longer} has more",
+                f"{shorter} has {plural(number - 1, 'line')}, {longer} has more",
                 f"line by line, one file holds the {what} of the other",
                 f"look at line {number:,} of {longer}",
             )

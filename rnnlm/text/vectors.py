@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rnnlm import arrays
+from rnnlm.amounts import plural
 from rnnlm.errors import SettingsError, TextError, notice
 from rnnlm.storage.files.reading import opened
 from rnnlm.text.lines import Progress, numbered_lines, silent
@@ -65,7 +66,7 @@ def svd_vectors(
             "lower `min_count`, or take more text",
         )
     matrix_VV = ppmi(counts_VV).astype(np.float32)
-    progress(f"singular values of {matrix_VV.nnz:,} numbers")
+    progress(f"singular values of {plural(matrix_VV.nnz, 'number')}")
     start_V = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
     u_VE, s_E, _ = svds(matrix_VV, k=width, v0=start_V)
 
@@ -241,7 +242,7 @@ class _Reader:
         if width != self.width:
             raise self._error(
                 number,
-                f"{width} numbers instead of {self.width}",
+                f"{plural(width, 'number')} instead of {self.width}",
                 "the line is damaged or truncated",
             )
 
@@ -270,12 +271,13 @@ class _Reader:
         if self.promised not in (None, self.vectors):
             raise TextError(
                 f"{self.path} is cut off or damaged",
-                f"it has {self.vectors:,} vectors, but its first line says {self.promised:,}",
+                f"it has {plural(self.vectors, 'vector')}, but its first line says "
+                f"{self.promised:,}",
             )
         if self.repeated:
             notice(
-                f"{self.path}: {self.repeated:,} lines repeat a word; the first vector of "
-                "each word is used"
+                f"{self.path}: {plural(self.repeated, 'line')} with a word that occurred before; "
+                "the first vector of each word is used"
             )
 
     def result(self) -> FoundVectors:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnlm import registry
+from rnnlm.amounts import plural
 from rnnlm.config import SettingsLayer, as_text, names_of, resolve
 from rnnlm.errors import SettingsError, first_of, visible
 from rnnlm.interface import Tokenizer
@@ -234,7 +235,7 @@ def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
         fingerprints = [part["fingerprint"] for part in training["joined"]]
         yield from _part_facts(training["joined"], fingerprints, training["weights"])
     elif "imported_from" not in training:
-        yield from _run_facts(training, registry.task(manifest.task).examples)
+        yield from _run_facts(training, registry.task(manifest.task).example)
 
     yield from _structure_facts(manifest, tokenizer)
 
@@ -263,11 +264,11 @@ def _part_facts(
     yield "weights", weights
 
 
-def _run_facts(training: Mapping[str, Any], examples: str) -> Iterator[tuple[str, str]]:
+def _run_facts(training: Mapping[str, Any], example: str) -> Iterator[tuple[str, str]]:
     """Yield the recipe and the texts of a run, and the models that it began with."""
     words, lines = training.get("train_words", 0), training.get("train_sentences", 0)
     names = first_names(training.get("text", []))
-    text = f"{names}; {words:,} words, {lines:,} {examples}"
+    text = f"{names}; {plural(words, 'word')}, {plural(lines, example)}"
     yield "recipe", training.get("recipe") or "-"
     yield "training text", f"{text}, hash `{training.get('train_data', '')}`"
     for name in STARTS:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnlm import registry
-from rnnlm.amounts import amount
+from rnnlm.amounts import amount, plural
 from rnnlm.config import as_text
 from rnnlm.errors import ModelError
 from rnnlm.lm.base import loading, stored_model
@@ -94,7 +94,7 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
         called = shlex.quote(name)
     yield "model", f"{about['model']}: {about['about']}"
     yield "folder", about["folder"]
-    on_disk = f"{amount(about['bytes'], unit='bytes')} in {len(manifest.files)} files"
+    on_disk = f"{amount(about['bytes'], unit='bytes')} in {plural(len(manifest.files), 'file')}"
     yield "size", f"{about['parameters']:,} parameters, {on_disk}"
     yield "fingerprint", f"{manifest.fingerprint}; hash: {about['hash']}"
 

@@ -77,7 +77,7 @@ class Task(ABC, Generic[M, D, C, K]):
 
     name: ClassVar[str]  # in config.json and after --task: "tagging"
     singular: ClassVar[str]  # "m is ...": "a tagger of words"
-    examples: ClassVar[str] = "lines"  # what its data consist of
+    example: ClassVar[str] = "line"  # what its data consist of, in the singular
     own_command: ClassVar[str]  # what its models are made for: "tag"
     # The commands that do something with its models; others refuse them.
     commands: ClassVar[frozenset[str]] = frozenset(

@@ -114,9 +114,9 @@ def test_confusions_are_listed_and_drawn(rnnlm, here, classifier, slot_tagger):
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ("--context reset", "--context: model is a tagger, but this needs a language model"),
-    ("--blank-lines documents", "--blank-lines: model is a tagger"),
-    ("--beam 2", "is a tagger, but this needs an encoder-decoder"),
+    ("--context reset", "--context needs a language model, and model is a tagger"),
+    ("--blank-lines documents", "--blank-lines needs a language model, and model is a tagger"),
+    ("--beam 2", "--beam needs an encoder-decoder, and model is a tagger"),
     ("--plot x.txt", "x.txt does not have a plot suffix"),
     ("--label-column 1,2 --scheme none", "the data has 1, 2; the model predicts 2"),
     ("--label-column 9", "no column '9'"),
@@ -130,4 +130,7 @@ def test_what_does_not_go_with_labels_is_refused(rnnlm, here, tagger, options, m
 def test_options_of_labels_are_not_for_language_models(rnnlm, models):
     outcome = rnnlm(f"eval -m {models.unigram} {models.valid} --scheme bio --confusions 3")
     assert outcome.code == 2
-    assert f"--scheme, --confusions: {models.unigram} is a language model" in outcome.err
+    assert (
+        f"--scheme, --confusions need a tagger or a classifier, and {models.unigram} is a language "
+        "model" in outcome.err
+    )

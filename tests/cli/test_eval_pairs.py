@@ -92,8 +92,8 @@ def test_decoded_figure_can_choose_weights_and_be_plotted(rnnlm, here, translato
 
 
 @pytest.mark.parametrize("options, message", [
-    ("--scheme bio", "{model} is an encoder-decoder, but this needs a tagger or a classifier"),
-    ("--context reset", "{model} is an encoder-decoder, but this needs a language model"),
+    ("--scheme bio", "--scheme needs a tagger or a classifier, and {model} is an encoder-decoder"),
+    ("--context reset", "--context needs a language model, and {model} is an encoder-decoder"),
     ("--column german", "german"), ("--target missing", "missing"),
     ("-o -", "standard output is for the metrics"),
 ])  # fmt: skip

@@ -33,7 +33,7 @@ def test_gradcheck_shows_matrices_one_weight_in_steps_and_a_picture(rnnlm, model
 
 def test_what_the_lessons_cannot_do_is_one_line(rnnlm, models):
     for asked, what in (
-        ("surface --grid 1", "a grid of 1 lines cannot be drawn"),
+        ("surface --grid 1", "a grid of 1 line cannot be drawn"),
         ("surface --biases 2 1", "biases from 2 to 1 is an empty range"),
         (f"gradcheck -m {models.lstm} --on {models.text} --weights 0",
          "weights = 0 is not a positive number"),

@@ -135,7 +135,7 @@ ONE, OTHER = (rnnlm.Model(fit("unigram")).scorer() for _ in range(2))
 @pytest.mark.parametrize("call, error, message", [
     (lambda: ONE.extend(OTHER.begin(), "the"), UsageError, "belongs to another scorer"),
     (lambda: ONE.next(OTHER.begin()), UsageError, "belongs to another scorer"),
-    (lambda: ONE.extend_all([ONE.begin()] * 2, ["the"]), UsageError, "2 states and 1 words"),
+    (lambda: ONE.extend_all([ONE.begin()] * 2, ["the"]), UsageError, "2 states and 1 word"),
     (lambda: ONE.extend(ONE.begin(), "<s>"), TextError, "<s> has no probability"),
     (lambda: ONE.extend(ONE.begin(), 3), TypeError, "the word must be a str, not an int"),
     (lambda: ONE.extend(None, "the"), TypeError, "the state must be a WordPrefix, not None"),

@@ -188,7 +188,7 @@ def test_source_and_target_files_are_read_by_line(tmp_path):
     found = read(files["en"], files["fr"])
     expected = [(1, "a dog", "un chien"), (2, "", "le chat"), (3, "the cat", "")]
     assert [each[:3] for each in found] == expected and found[0][4] == {"source": "a dog"}
-    with pytest.raises(TextError, match=r"b\.fr has 1 lines, .*a\.en has more"):
+    with pytest.raises(TextError, match=r"b\.fr has 1 line, .*a\.en has more"):
         read([files["en"][0]], [files["fr"][1]])
     with pytest.raises(UsageError, match="2 source files and 1 target files"):
         read(files["en"], files["fr"][:1])

@@ -83,7 +83,7 @@ def test_a_word_has_one_place_however_many_tokens(words, settings):
             assert ids == expected
 
 
-@pytest.mark.filterwarnings("ignore:there are 3 examples only")
+@pytest.mark.filterwarnings("ignore:the data have only 3 examples")
 @pytest.mark.parametrize("ranks", [1, 3])
 @pytest.mark.parametrize("count", [3, 7, 16, 48, 61])
 def test_an_epoch_reads_each_example_once(monkeypatch, count, ranks):
@@ -142,11 +142,11 @@ def test_it_goes_on_where_it_was():
 def test_small_data_make_one_batch_or_are_refused():
     of = data(TRAIN[:3])
     with pytest.warns(
-        RnnlmWarning, match="there are only 3 examples: batches of 3 are used instead of 8"
+        RnnlmWarning, match="the data have only 3 examples: batches of 3 are used instead of 8"
     ):
         batch = source(of).next()
     assert batch.tensors[0].shape[1] == 3
-    with pytest.raises(TrainingError, match="4 processes are too many; there are 3 examples"):
+    with pytest.raises(TrainingError, match="4 processes are too many; the data have 3 examples"):
         source(of, ranks=ProcessGroup(Rank(0, 4), "60s"))
     with pytest.raises(TrainingError, match="nothing to train on"):
         source(data([]))

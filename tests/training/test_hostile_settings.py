@@ -62,7 +62,7 @@ COMMANDS = {
     "score -m {unigram} the -o out.jsonl.gz": "the name after -o must end in .csv",
     "mix {lstm} --weights 1 -o out": "",
     "mix {lstm} {ngram} --weights nan,1 -o out": "",
-    "mix {lstm} {ngram} --weights 1 -o out": "there are 1 weights for 2 models",
+    "mix {lstm} {ngram} --weights 1 -o out": "1 weight for 2 models",
     "mix {lstm} {ngram} --weights -1,2 -o out": "the weights -1, 2 are not valid for a mixture",
     "mix {ngram} {lstm} --static --weights 1,0 -o out": "",
     "mix {ngram} {ngram} --static --weights inf,-inf -o out.arpa": "the weights inf, -inf are not",

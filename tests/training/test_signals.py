@@ -58,7 +58,7 @@ def ended_by(process, number):
 PHASES = {
     "steps": lambda runs, steps: steps.value > 5,
     "validation": lambda runs, steps: steps.value == 10,
-    "exact evaluation": lambda runs, steps: "exact evaluation" in runs.said,
+    "exact evaluation": lambda runs, steps: "now evaluating" in runs.said,
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.errors import ComparisonError, notice
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison import tables as difference_tables
@@ -148,7 +149,7 @@ def _check_same_words(subjects: Sequence[EvaluatedModel]) -> None:
     unknown = []
     for subject in subjects:
         if subject.unknown_tokens:
-            unknown.append(f"{subject.unknown_tokens:,} tokens to {subject.name}")
+            unknown.append(f"{plural(subject.unknown_tokens, 'token')} to {subject.name}")
     if unknown:
         why = f"{_values(subjects, 'tok')}; parts of the text are unknown ({', '.join(unknown)})"
         why += ", so nothing compares per word, character or byte"
@@ -293,7 +294,7 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
 
     def measure(self, side: _Side) -> TextEvaluation:
         model, encoded, context = side.model, side.data, self.settings.context
-        self.report(f"{side.name} reads {encoded.tokens:,} tokens")
+        self.report(f"{side.name} reads {plural(encoded.tokens, 'token')}")
         progress = prefixed(self.report, side.name)
         spans = perplexity.spans_of(encoded, context)
         scores = span_scoring.score_spans(model, encoded.ids, spans, report=progress)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
 
-from rnnlm.amounts import amount, bounds
+from rnnlm.amounts import amount, bounds, plural
 from rnnlm.errors import ComparisonError, UsageError, nearest
 from rnnlm.evaluation.comparison.verdict import Contrast, figure_of
 from rnnlm.evaluation.metrics import (
@@ -572,7 +572,8 @@ def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> lis
     distinguish it from the others."""
     if names is not None and len(names) != len(models):
         raise UsageError(
-            f"there are {len(names)} names for {len(models)} models", hint="give one for each"
+            f"{plural(len(names), 'name')} for {plural(len(models), 'model')}",
+            hint="give one for each",
         )
     given = list(names or ())
     if not given:

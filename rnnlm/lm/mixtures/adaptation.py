@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from rnnlm.amounts import plural
 from rnnlm.checks import check_class
 from rnnlm.config import SettingsLayer, from_stored, resolve
 from rnnlm.errors import ModelError, UsageError, nearest, notice
@@ -159,7 +160,8 @@ def adapt_parts(parts: Sequence[LanguageModel], settings: Mapping[str, Any]) -> 
     if len(adaptations) != len(parts):
         raise ModelError(
             "the stored settings are damaged",
-            f"{PART_ADAPTATIONS} has {len(adaptations)} entries for {len(parts)} models",
+            f"{PART_ADAPTATIONS} has {plural(len(adaptations), 'entry', 'entries')} for "
+            f"{plural(len(parts), 'model')}",
         )
     adapted_parts = []
     for part, adaptation in zip(parts, adaptations, strict=True):

@@ -15,6 +15,7 @@ import numpy as np
 from msgspec import Meta
 
 from rnnlm import arrays as array_types
+from rnnlm.amounts import plural
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
@@ -197,7 +198,7 @@ def check_weights(weights_K: np.ndarray, parts: int) -> None:
     shown = ", ".join(f"{weight:g}" for weight in weights_K.tolist())
     if parts < 1 or weights_K.shape != (parts,):
         raise UsageError(
-            f"there are {weights_K.size} weights for {parts} models",
+            f"{plural(weights_K.size, 'weight')} for {plural(parts, 'model')}",
             "each model needs one",
             f"give {parts}",
         )

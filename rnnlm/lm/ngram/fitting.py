@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import system
+from rnnlm.amounts import plural
 from rnnlm.config import ResolvedSettings
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import (
@@ -82,7 +83,7 @@ def pruning_thresholds(given: str | list[int], order: int) -> tuple[int, ...]:
     thresholds = [int(part) for part in parts]
     if len(thresholds) > order:
         raise SettingsError(
-            f"prune = {text!r} has {len(thresholds)} values",
+            f"prune = {text!r} has {plural(len(thresholds), 'value')}",
             f"the order is {order}",
             f"write {order} numbers or fewer; the last one repeats",
         )
@@ -207,7 +208,8 @@ def _count(
             return None
     if len(levels) < settings.order:
         notice(
-            f"the longest line has {len(levels) - 1} tokens including its end, so the model has "
+            f"the longest line has {plural(len(levels) - 1, 'token')} including its "
+            "end, so the model has "
             f"order {len(levels)}"
         )
     return NgramCounts(data.tokenizer.size, tuple(levels))

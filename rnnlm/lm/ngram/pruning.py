@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.checks import check_tables
@@ -54,7 +55,7 @@ def to_size(model: NgramModel, ngrams: int) -> tuple[NgramModel, float]:
         return model, 0.0
     cheapest = np.partition(np.concatenate(worths), surplus - 1)[surplus - 1]
     if np.isinf(cheapest):
-        what = f"the model cannot be pruned to {ngrams:,} n-grams"
+        what = f"the model cannot be pruned to {plural(ngrams, 'n-gram')}"
         raise UsageError(
             what,
             "with fewer, words that follow a context would have probability zero",

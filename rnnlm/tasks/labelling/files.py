@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal
 
+from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
@@ -229,7 +230,7 @@ def _spelled(
         if len(sentence.words) > 1:
             why = "the model transcribes single words; spaces may separate their letters"
             raise TextError(
-                f"{source}, line {sentence.line}: {len(sentence.words):,} words",
+                f"{source}, line {sentence.line}: {plural(len(sentence.words), 'word')}",
                 why,
                 "write one word per row",
             )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from rnnlm.amounts import plural
 from rnnlm.checks import items_of
 from rnnlm.errors import UsageError
 from rnnlm.lm.base import loading
@@ -101,7 +102,7 @@ def _check_single_words(sentences: Sequence[str | Sequence[str]]) -> None:
         if isinstance(sentence, str) and len(words_in(sentence)) > 1:
             why = "the model transcribes single words"
             raise UsageError(
-                f"tag: sentences[{place}] has {len(sentence.split()):,} words",
+                f"tag: sentences[{place}] has {plural(len(sentence.split()), 'word')}",
                 why,
                 "give each word separately",
             )

@@ -87,7 +87,7 @@ class Labelling(ExampleTask["TaskModel", "LabelledData", "Codec", LabelOptions])
     ) -> "LabelEvaluation":
         from rnnlm.tasks.labelling.evaluation.evaluation import measure
 
-        progress(f"evaluating {data.sentences:,} {self.examples}")
+        progress(f"evaluating {plural(data.sentences, self.example)}")
         return measure(model, data)
 
 
@@ -96,7 +96,7 @@ class Tagging(Labelling):
 
     name = "tagging"
     singular = "a tagger"
-    examples = "sentences"
+    example = "sentence"
     own_command = "tag"
     commands = Labelling.commands | {"tag"}
     usage = (
@@ -114,7 +114,7 @@ class Classification(Labelling):
 
     name = "classification"
     singular = "a classifier"
-    examples = "texts"
+    example = "text"
     own_command = "classify"
     commands = Labelling.commands | {"classify"}
     usage = (

@@ -10,6 +10,7 @@ import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm import registry
+from rnnlm.amounts import plural
 from rnnlm.config import ResolvedSettings
 from rnnlm.errors import SettingsError, notice
 from rnnlm.interface import Tokenizer
@@ -179,10 +180,10 @@ def _held_out(
     # The usual draw.
     if text.word_columns:
         drawn = set(places[-count:])
-        how = f"the last {count:,} examples"
+        how = f"the last {plural(count, 'example')}"
     else:
         drawn = set(np.random.default_rng(0).permutation(places)[:count].tolist())
-        how = f"{count:,} examples drawn at random"
+        how = f"{plural(count, 'example')} drawn at random"
 
     # Another one where it lacks a label that could be there; say what is lacking still.
     kinds_E = [_kinds(example, text, settings) for example in text.examples]
@@ -190,7 +191,7 @@ def _held_out(
     missing = _missing(times, kinds_E, drawn)
     if any(times[kind] > 1 for kind in missing):
         drawn = _draw_with_all(kinds_E, times, count, seed)
-        how = f"{count:,} examples drawn at random"
+        how = f"{plural(count, 'example')} drawn at random"
         missing = _missing(times, kinds_E, drawn)
     if missing:
         named = [f"{label!r} of column {name}" for name, label in missing[:MOST_NAMED]]

@@ -93,7 +93,7 @@ DECODING_PASSES = 4.0  # what greedy decoding costs, in passes over the data
 class PairValidation(ExampleValidation[Seq2SeqModel, PairedData]):
     """A Validation: the loss, and metrics of decoded text if one is the criterion."""
 
-    examples = "pairs"
+    example = "pair"
 
     def __init__(
         self,

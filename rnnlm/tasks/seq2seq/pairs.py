@@ -101,7 +101,7 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
         if "\t" in first:
             return "tsv"
         raise TextError(
-            f"{source}: cannot tell how its pairs are written",
+            f"{source}: its pair format is not recognised",
             f"its first line is {shown(first)}",
             "name its format with `format`, or the file of the targets with `target`",
         )

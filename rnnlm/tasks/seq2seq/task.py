@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, cast
 
+from rnnlm.amounts import plural
 from rnnlm.tasks.seq2seq.options import (
     PairOptions,
     SourceTokenizerSettings,
@@ -25,7 +26,7 @@ class PairLearning(ExampleTask["Seq2SeqModel", "PairedData", "PairCodec", PairOp
 
     name = "seq2seq"
     singular = "an encoder-decoder"
-    examples = "pairs"
+    example = "pair"
     own_command = "translate"
     package = "rnnlm.tasks.seq2seq"
     commands = ExampleTask.commands | {"translate", "score", "rescore"}
@@ -94,7 +95,7 @@ class PairLearning(ExampleTask["Seq2SeqModel", "PairedData", "PairCodec", PairOp
     ) -> "PairEvaluation":
         from rnnlm.tasks.seq2seq.evaluation.evaluation import measure
 
-        progress(f"evaluating {data.sentences:,} {self.examples}")
+        progress(f"evaluating {plural(data.sentences, self.example)}")
         return measure(model, data, (options or PairOptions()).search)
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from rnnlm import registry
+from rnnlm.amounts import plural
 from rnnlm.config import ResolvedSettings
 from rnnlm.errors import TextError, notice
 from rnnlm.tasks.example_texts import files_of_parts, with_held_out
@@ -121,5 +122,5 @@ def _held_out(text: ParallelText, share: float) -> tuple[ParallelText, ParallelT
     drawn = {sources[place] for place in order[:count]}
     kept = tuple(pair for pair in text.pairs if pair.source not in drawn)
     held = tuple(pair for pair in text.pairs if pair.source in drawn)
-    how = f"{len(held):,} pairs drawn at random"
+    how = f"{plural(len(held), 'pair')} drawn at random"
     return replace(text, pairs=kept), replace(text, pairs=held), how

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.arrays import drop_pages
 from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, TextError, UsageError
@@ -413,7 +414,7 @@ class PreparedSplit:
         lines = held.stop - held.start if held else 0
         # If less than the share is held out, its size is more informative.
         if lines < round(self.text.stop * self.share):
-            return f"{lines:,} lines"
+            return plural(lines, "line")
         return f"{self.share:.0%}"
 
     def blocks(self) -> Iterator[Block]:
@@ -493,7 +494,7 @@ def problems(folder: Path) -> Iterator[tuple[str, str, str]]:
     # Without these two, shards cannot be read.
     try:
         index = read_index(folder)
-        tokens = f"a prepared text of {index.counts.tokens:,} tokens"
+        tokens = f"a prepared text of {plural(index.counts.tokens, 'token')}"
         yield "index", "", f"{tokens}, format {index.format_version}"
         tokenizer = load_tokenizer(folder, index)
         name = f"{tokenizer.name}:{tokenizer.fingerprint}"
@@ -508,7 +509,9 @@ def problems(folder: Path) -> Iterator[tuple[str, str, str]]:
     for problem in wrong:
         yield "shard", problem, ""
     if not wrong:
-        outcome = f"{len(index.shards)} files, SHA-256 as recorded, counts as in the index"
+        outcome = (
+            f"{plural(len(index.shards), 'file')}, SHA-256 as recorded, counts as in the index"
+        )
         yield "shards", "", outcome
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.checks import several
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
@@ -236,7 +237,7 @@ def vectors_of(what: str, model: Model | WordVectors, which: Which) -> WordVecto
 def described(vectors: WordVectors) -> str:
     """Describe the vectors, as in the title of a table."""
     note = f" ({vectors.note})" if vectors.note else ""
-    return f"{vectors.source}{note}: {len(vectors.words):,} words, {vectors.width_in_words}"
+    return f"{vectors.source}{note}: {plural(len(vectors.words), 'word')}, {vectors.width_in_words}"
 
 
 def briefly(source: str) -> str:

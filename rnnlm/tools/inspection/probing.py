@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import rnnlm.corpora as corpora
+from rnnlm.amounts import plural
 from rnnlm.config import USER, SettingsLayer, resolve
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.resampling import Interval, ratio_interval
@@ -261,7 +262,7 @@ def _read(
     names = text.word_columns if level == "word" else text.text_columns
     if len(names) != 1:
         raise UsageError(
-            f"{', '.join(paths)} has {len(names)} columns of labels",
+            f"{', '.join(paths)} has {plural(len(names), 'column')} of labels",
             ", ".join(names),
             "name one with `label_column`",
         )

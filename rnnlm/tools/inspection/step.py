@@ -198,7 +198,9 @@ def _words_and_targets(name: str, written: LessonFile) -> tuple[list[str], list[
     if not words:
         raise TextError(f"{name} has no words", "words is empty")
     if len(targets) > len(words):
-        raise TextError(f"{name} has {len(targets)} targets for {plural(len(words), 'word')}")
+        raise TextError(
+            f"{name} has {plural(len(targets), 'target')} for {plural(len(words), 'word')}"
+        )
     if not targets:
         raise TextError(
             f"{name} predicts nothing", "it has one word and no target", "name one: targets"

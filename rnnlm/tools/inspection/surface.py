@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
 from rnnlm.lm.neural.activations import logistic
@@ -327,5 +328,5 @@ def _check(weights: Range, biases: Range, grid: int, start: tuple[float, float])
     check_range("biases", biases)
     if not 2 <= grid <= GREATEST_GRID:
         raise UsageError(
-            f"a grid of {grid} lines cannot be drawn", hint=f"use 2 to {GREATEST_GRID:,}"
+            f"a grid of {plural(grid, 'line')} cannot be drawn", hint=f"use 2 to {GREATEST_GRID:,}"
         )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.errors import UsageError, nearest
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.compression import without_suffix
@@ -59,7 +60,7 @@ def save_vectors(
         for chunk in embedder.chunks(lines):
             yield chunk
             count += len(chunk.lines)
-            progress(f"{count:,} lines embedded")
+            progress(f"{plural(count, 'line')} embedded")
 
     if kind == JSON_LINES:
         save_file(path, map(_json_lines, counted()))

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.errors import UsageError, nearest, notice
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, LanguageModel
 from rnnlm.lm.base import loading
@@ -69,7 +70,7 @@ class WordVectors(Records):
         return [f"v{number}" for number in range(1, self.width + 1)]
 
     def __repr__(self) -> str:
-        return f"<{self.source}: {len(self.words):,} words, {self.width_in_words}>"
+        return f"<{self.source}: {plural(len(self.words), 'word')}, {self.width_in_words}>"
 
     def _repr_html_(self) -> str:
         facts = [("words", len(self.words)), ("numbers of each", self.width)]
@@ -109,7 +110,7 @@ class WordVectors(Records):
         elif similar:
             hint = f"did you mean {similar[0]!r}?"
         what = f"unknown word {word!r}"
-        raise UsageError(what, f"{self.source}: {len(self.words):,} words", hint)
+        raise UsageError(what, f"{self.source}: {plural(len(self.words), 'word')}", hint)
 
     def nearest(
         self, vector_E: np.ndarray, count: int, without: Sequence[int] = ()

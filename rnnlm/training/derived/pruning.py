@@ -13,6 +13,7 @@ from typing import cast
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation.perplexity import TextEvaluation, evaluate
 from rnnlm.interface import BOUNDARY, SENTENCE_START
@@ -195,7 +196,7 @@ def _mask_of_file(tokenizer: WordTokenizer, file: str) -> np.ndarray:
         for number, line in enumerate(lines, start=first):
             words_of_line = split_words(line)
             if len(words_of_line) > 1:
-                what = f"{file}, line {number}: {len(words_of_line)} words"
+                what = f"{file}, line {number}: {plural(len(words_of_line), 'word')}"
                 raise TextError(
                     what, "each line must hold one word", "remove counts and other columns"
                 )
@@ -205,7 +206,7 @@ def _mask_of_file(tokenizer: WordTokenizer, file: str) -> np.ndarray:
     if np.isin(words.ids, (tokenizer.boundary_id, tokenizer.unk_id)).all():
         raise TextError(f"{file} has no word that is in the model")
     if len(words.oov):
-        notice(f"{len(words.oov):,} words of {file} are not in the model: they stay unknown")
+        notice(f"words of {file} that are not in the model stay unknown: {len(words.oov):,}")
     listed_V = np.zeros(tokenizer.size, dtype=bool)
     listed_V[words.ids] = True
     listed_V[[tokenizer.boundary_id, tokenizer.unk_id]] = True

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays
+from rnnlm.amounts import plural
 from rnnlm.config import USER, SettingsLayer, SettingValue, resolve
 from rnnlm.errors import OutputError, UsageError, notice
 from rnnlm.evaluation.perplexity import as_text
@@ -140,7 +141,7 @@ def tune(
         noted = [] if overwrite else _read_trials(journal, identity, tuned)
         if tuned is not None and FINISHED in noted:
             tell_finished(
-                adaptation_files.settings_path(folder, kind), f"on {tuned.tokens:,} tokens"
+                adaptation_files.settings_path(folder, kind), f"on {plural(tuned.tokens, 'token')}"
             )
             yield tuned
             return
@@ -261,7 +262,7 @@ def _start(
             f"the adaptation {kind} does not use gradient statistics", hint="leave out `statistics`"
         )
     if tokens is not None and tokens < 1:
-        raise UsageError(f"{tokens} tokens is not valid", hint="give a number above zero")
+        raise UsageError(f"{plural(tokens, 'token')} is not valid", hint="give a number above zero")
     if on.settings.blank_lines == "documents":
         raise UsageError(
             "adaptations are tuned on one stream of text", hint="leave out `blank_lines`"

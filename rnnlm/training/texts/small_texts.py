@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import rnnlm.corpora as corpora
+from rnnlm.amounts import plural
 from rnnlm.config import Budget, ResolvedSettings
 from rnnlm.errors import notice
 from rnnlm.lm.neural.settings import Cell, InputSettings
@@ -100,7 +101,7 @@ def keep_rare_words(
     if examples >= FEW_EXAMPLES or not has_counts or _is_bundled(request):
         return resolved
     values = _free(resolved, {"min_count": 1})
-    return resolved.with_found(f"the text's size: {examples:,} lines", values)
+    return resolved.with_found(f"the text's size: {plural(examples, 'line')}", values)
 
 
 def _is_bundled(request: TrainingRequest) -> bool:
@@ -184,5 +185,5 @@ def _is_free(resolved: ResolvedSettings, name: str) -> bool:
 def _in_words(data: FittingData, usual: Mapping[str, Any]) -> str:
     """Return the size of the text, in what a network reads of it."""
     if "bptt_tokens" in usual:
-        return f"{data.train.tokens:,} tokens"
-    return f"{data.train.sentences:,} lines"
+        return plural(data.train.tokens, "token")
+    return plural(data.train.sentences, "line")

@@ -315,7 +315,7 @@ def test_settings_that_are_not_valid(settings, what, text):
 def test_missing_models_names_or_text_are_errors(text, tmp_path):
     with pytest.raises(UsageError, match="at least two models"):
         compare([unigram(P)], text("a"))
-    with pytest.raises(UsageError, match="1 names for 2 models"):
+    with pytest.raises(UsageError, match="1 name for 2 models"):
         compare([unigram(P), unigram(Q)], text("a"), names=["p"])
     with pytest.raises(ModelError, match="no model at"):
         compare([str(tmp_path / "nowhere"), unigram(Q)], text("a"))

@@ -106,8 +106,8 @@ def test_far_from_zero_nothing_is_lost():
 
 
 @pytest.mark.parametrize(("weights", "what"), [
-    ([1.0], "there are 1 weights for 2 models"),
-    ([0.5, 0.25, 0.25], "there are 3 weights for 2 models"),
+    ([1.0], "1 weight for 2 models"),
+    ([0.5, 0.25, 0.25], "3 weights for 2 models"),
     ([0.5, 0.6], "the weights 0.5, 0.6 are not valid for a mixture; their sum is 1.1"),
     ([1.5, -0.5], "the weights 1.5, -0.5 are not valid for a mixture; one is negative"),
     ([math.nan, 1.0], "the weights nan, 1 are not all numbers"),

@@ -193,8 +193,8 @@ def test_special_symbols_are_an_error_dropped_or_replaced(read):
 
 
 @pytest.mark.parametrize("contents, message", [
-    (("a\nb\n", "1\n"), "target1.txt has 1 lines, .*data.txt has more.*line 2 of .*data.txt"),
-    (("a\n", "1\n", "1\n2\n"), "data.txt has 1 lines, .*target2.txt has more.*line 2 of .*target2"),
+    (("a\nb\n", "1\n"), "target1.txt has 1 line, .*data.txt has more.*line 2 of .*data.txt"),
+    (("a\n", "1\n", "1\n2\n"), "data.txt has 1 line, .*target2.txt has more.*line 2 of .*target2"),
     (("a\n\nc\n", "1\n2\n3\n"), "data.txt, line 2: the source is empty.*`skip_empty=True`"),
     (("a\nb\n", "1\n \t\n"), "target1.txt, line 2: the target is empty.*`skip_empty=True`"),
     (("a\nb\n", "1\n2\n", "1\n\n"), "target2.txt, line 2: the target is empty"),
@@ -211,7 +211,7 @@ def test_special_symbols_are_an_error_dropped_or_replaced(read):
     (('{"a": ["1"], "b": "2"}\n',), "line 1: column 'a' holds a list"),
     (('{"a": "1", "b": ["2", ["3"]]}\n',), "line 1: column 'b' holds a list"),
     (('{"a": "1", "b": "2"}\n{"a": \n',), "line 2: not JSON"),
-    (("just a text\nand more\n",), "cannot tell how its pairs are written.*'just a.*`target`"),
+    (("just a text\nand more\n",), "its pair format is not recognised.*'just a.*`target`"),
 ])  # fmt: skip
 def test_each_fault_is_an_error_naming_its_line(read, contents, message):
     with pytest.raises(TextError, match=message):

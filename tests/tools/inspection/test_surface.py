@@ -79,7 +79,7 @@ def test_the_picture_holds_the_surface_and_both_paths():
     ({"weights": (5.0, 5.0)}, "weights from 5 to 5 is an empty range"),
     ({"biases": (0.0, math.nan)}, "empty range"),
     ({"start": (5.0,)}, "start: two numbers are needed, not 1"),
-    ({"grid": 1}, "a grid of 1 lines cannot be drawn"),
+    ({"grid": 1}, "a grid of 1 line cannot be drawn"),
     ({"rate": 0.0}, "rate = 0 is not a positive number"),
     ({"updates": -1}, "updates = -1 is not a positive number"),
     ({"start": (math.inf, 0.0)}, "must be finite numbers"),

@@ -56,7 +56,7 @@ def test_symbols_with_white_space_are_not_written(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "error", "message"), [
-    ("a 1 2\nb 1\n", TextError, "line 2: 1 numbers instead of 2"),
+    ("a 1 2\nb 1\n", TextError, "line 2: 1 number instead of 2"),
     ("a 1 x\n", TextError, "'x' is not a finite number"),
     ("2 2\na 1 2\n", TextError, "cut off"),
     ("1 2\na 1 2\nb 3 4\n", TextError, "has 2 vectors, but its first line says 1"),
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_one_clear_line(tmp_path, content, error, message):
 
 def test_glove_files_keep_first_width_and_first_vectors(tmp_path):
     (tmp_path / "v.txt").write_text("the 1 2\nnew york 3 4\na 5 6\nthe 7 8\n")
-    with pytest.warns(RnnlmWarning, match="1 lines repeat a word"):
+    with pytest.warns(RnnlmWarning, match="1 line with a word that occurred before"):
         vectors = rnnlm.read_vectors(tmp_path / "v.txt")
     assert vectors.words == ("the", "a") and vectors.matrix_VE.tolist() == [[1, 2], [5, 6]]
 

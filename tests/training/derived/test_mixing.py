@@ -81,7 +81,7 @@ def test_origin_of_weights_and_parts_is_on_card():
     ((["gone"], TEXT), {}, "a mixture needs at least two models"),
     ((["gone", "lost"],), {}, "the mixture has no weights"),
     ((["gone", "lost"], TEXT), {"context": "none"}, "unknown context 'none'"),
-    ((["gone", "lost"], TEXT), {"weights": [1]}, "there are 1 weights for 2 models"),
+    ((["gone", "lost"], TEXT), {"weights": [1]}, "1 weight for 2 models"),
 ])  # fmt: skip
 def test_unmixable_requests_are_refused_before_reading(arguments, settings, what):
     with pytest.raises(UsageError, match=f"^{what}"):

@@ -63,7 +63,7 @@ def test_the_most_frequent_words_stay(big, tmp_path):
 
 def test_the_words_of_a_file_stay(big, tmp_path):
     (tmp_path / "words").write_text("the\nof\n<s>\n</s>\nunheardof\nto\r\n")
-    with pytest.warns(RnnlmWarning, match="1 words of .* are not in the model"):
+    with pytest.warns(RnnlmWarning, match="words of .* that are not in the model stay unknown: 1"):
         prune(str(big), tmp_path / "small", PruningLimits(vocab=str(tmp_path / "words")))
     assert set(load(tmp_path / "small").tokenizer.symbols()) == {"</s>", "<unk>", "the", "of", "to"}
     with pytest.warns(RnnlmWarning):

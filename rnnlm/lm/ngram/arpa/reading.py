@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rnnlm.amounts import plural
 from rnnlm.errors import ModelError, NoticeCollector, first_of, notice
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
 from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
@@ -97,7 +98,7 @@ class ArpaLines:
         self._check_utf8(block, first_line)
         newlines = np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE)
         self.number += len(newlines)
-        self.report(f"{self.number:,} lines read")
+        self.report(f"{plural(self.number, 'line')} read")
         lengths = np.diff(newlines, prepend=-1)
         if lengths.max() > LONGEST_LINE:
             raise self._too_long(first_line + int(lengths.argmax()))
@@ -220,7 +221,9 @@ def _read_fields(lines: ArpaLines, fields: Fields, n: int, is_highest: bool) -> 
     lines_L = fields.lines_L
     has_backoff_L = fields.counts_L == n + 2
     is_odd_L = (fields.counts_L != n + 1) & ~has_backoff_L
-    expected = f"a line holds a log-probability, {n} words and, optionally, a backoff weight"
+    expected = (
+        f"a line holds a log-probability, {plural(n, 'word')} and, optionally, a backoff weight"
+    )
     refuse(lines, lines_L, is_odd_L, f"not a {n}-gram", expected)
 
     logprob_L = _numbers(lines, lines_L, fields.take(fields.first_L), "log-probability")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rnnlm.amounts import plural
 from rnnlm.errors import UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting import counts_folder
@@ -271,5 +272,5 @@ def _reported(steps: Iterable[CountingProgress | Level], report: Progress) -> It
             report(f"{step.phase}: {step.share:.0%}")
             continue
         orders += 1
-        report(f"order {orders}: {len(step):,} n-grams")
+        report(f"order {orders}: {plural(len(step), 'n-gram')}")
         yield step

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.errors import TextError
 from rnnlm.interface import SENTENCE_START, Tokenizer
 from rnnlm.lm.ngram.counting.count_trie import Level
@@ -96,7 +97,7 @@ def _rows(
     kept_levels: list[_Kept] = []
     renumbered_M = np.zeros(1, dtype=np.int64)
     for level in levels:
-        report(f"order {len(kept_levels) + 1}: {len(level):,} n-grams")
+        report(f"order {len(kept_levels) + 1}: {plural(len(level), 'n-gram')}")
         kept, renumbered_M = _kept(level, renumbered_M, min_count)
         kept_levels.append(kept)
     shown = [n == order or not highest_only for n in range(1, len(kept_levels) + 1)]
@@ -260,7 +261,7 @@ def count_lines(counts: Iterable[NgramCount], report: Progress = silent) -> Iter
         lines = [f"{tables.quoted(ngram)}\t{count}\n" for ngram, count in batch]
         yield "".join(lines)
         written += len(lines)
-        report(f"{written:,} n-grams written")
+        report(f"{plural(written, 'n-gram')} written")
 
 
 def _batches(counts: Iterable[NgramCount]) -> Iterator[list[NgramCount]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError
 from rnnlm.storage.files import tables
 from rnnlm.tasks.labelling.formats import conllu
@@ -67,7 +68,10 @@ class DocumentSentence:
         """
         for name, labels in word_labels.items():
             if len(labels) != len(self.words):
-                raise ValueError(f"{len(labels)} labels in {name!r} for {len(self.words)} words")
+                raise ValueError(
+                    f"{plural(len(labels), 'label')} in {name!r} for "
+                    f"{plural(len(self.words), 'word')}"
+                )
         return self.write(word_labels, text_labels or {})
 
 

@@ -165,7 +165,7 @@ def detect_format(source: str, settings: LabelledSettings, level: Level) -> str:
         if level == "text":
             which = "in a table, a tab separates a text from its label"
         raise TextError(
-            f"{source}: cannot tell how its labels are written",
+            f"{source}: its label format is not recognised",
             f"its first line is {shown(first_lines[0])}",
             f"name it with `format`; {which}",
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_a
 import numpy as np
 from msgspec import Meta
 
+from rnnlm.amounts import plural
 from rnnlm.errors import ArgumentTypeError, UsageError, given
 from rnnlm.evaluation.error_rates import error_counts, symbol_error_rate, word_error_rate
 from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
@@ -67,7 +68,7 @@ def by_length(
     sentences = next(iter(measures.values())).counts.sentences
     if lengths_N.shape != (sentences,) or (lengths_N < 0).any():
         raise UsageError(
-            f"{sentences:,} sentences need one source length each, none of them negative"
+            f"each of {plural(sentences, 'sentence')} needs a source length that is not negative"
         )
     if not bounds or bounds[0] < 0 or any(a >= b for a, b in itertools.pairwise(bounds)):
         raise UsageError(
@@ -131,7 +132,7 @@ class Translations:
             raise UsageError(
                 (
                     f"there are {len(self.hypotheses):,} hypotheses and references for "
-                    f"{len(self.references):,} sentences"
+                    f"{plural(len(self.references), 'sentence')}"
                 ),
                 hint="give one hypothesis and one list of references for each sentence",
             )

@@ -166,7 +166,7 @@ def test_model_labels_tell_columns_from_text(tmp_path):
 
 
 def test_faults_of_a_document_are_named(tmp_path):
-    with pytest.raises(ValueError, match="1 labels in 'upos' for 4 words"):
+    with pytest.raises(ValueError, match="1 label in 'upos' for 4 words"):
         documents(tmp_path / "data", CONLLU, "conllu")[0].with_labels({"upos": ["X"]})
     with pytest.raises(TextError, match="line 2: 1 column; line 1 has 2"):
         documents(tmp_path / "data", "a b\nc\n", "columns")

@@ -85,7 +85,7 @@ def test_numbers_name_the_columns_of_a_table_without_a_header(read, name):
 
 
 def test_a_text_behind_its_label_needs_a_tab(read):
-    with pytest.raises(TextError, match="cannot tell.*a tab separates a text from its label"):
+    with pytest.raises(TextError, match="not recognised.*a tab separates a text from its label"):
         read("1 good\n0 bad\n", "text")
 
 
@@ -305,7 +305,7 @@ FAULTS = [  # content, what the message holds, settings
     ('{"text": "a", "tags": ["X"]}\n{"text": "a"}\n', "line 2: no column 'tags'", {}),
     ('{"text": "a", "tags": [[]]}\n', "line 1: column 'tags' holds a list", {}),
     ('{"text": "a", "x": "X", "y": "Y"}\n', "line 1: which column holds the labels.*x, y", {}),
-    ("just a text\nand one more of them\n", "cannot tell how its labels are written", {}),
+    ("just a text\nand one more of them\n", "its label format is not recognised", {}),
     ("\n \n", "no sentences", {}),
     ("a B-X\nb E-X\n", "line 2: 'E-X' is not a label of bio", {"scheme": "bio"}),
 ]  # fmt: skip
