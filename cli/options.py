@@ -18,7 +18,7 @@ from rnnlm.errors import ModelError, TextError, notice, visible
 
 from . import terminal
 from .help_sections import Decorator, section, stacked
-from .setting_options import LABELS, LINES, REQUEST, SOURCES, TOKENIZER, options_of
+from .setting_options import LABELS, LINES, REQUEST, SOURCES, TOKENIZER, IntRange, options_of
 
 if TYPE_CHECKING:
     from rnnlm.config import Settings
@@ -180,7 +180,7 @@ device_option = click.option(
 
 def number_option(*declared: str, default: int, help: str, least: int | None = 1) -> Decorator:
     """Make an option that takes a whole number of `least` or more, and has a default."""
-    kind = click.INT if least is None else click.IntRange(least)
+    kind = click.INT if least is None else IntRange(least)
     return click.option(
         *declared, type=kind, default=default, show_default=True, metavar="N", help=help
     )
@@ -252,7 +252,7 @@ _rare_label_options = section(
 label_options = stacked(_label_column, _rare_label_options)
 confusion_options = section(
     _LABELS,
-    click.option("--confusions", type=click.IntRange(0), metavar="N",
+    click.option("--confusions", type=IntRange(0), metavar="N",
                  help="Show the N most frequent confusions.  [default: 10]"),
     click.option("--plot", type=PATH, metavar="FILE.svg",
                  help="Draw the confusion matrix of each label column as .svg, .png or .pdf."),

@@ -108,7 +108,54 @@ def options_of(
 # ---- What click needs to know of a field.
 
 
-class Share(click.FloatRange):
+class IntRange(click.IntRange):
+    """A whole number within bounds; the message about another one says the bounds in words."""
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        number = click.INT.convert(value, parameter, context)
+        _check_bounds(self, number, parameter, context)
+        return number
+
+
+class FloatRange(click.FloatRange):
+    """A number within bounds; the message about another one says the bounds in words."""
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        number = click.FLOAT.convert(value, parameter, context)
+        _check_bounds(self, number, parameter, context)
+        return number
+
+
+def _check_bounds(
+    bounds: click.IntRange | click.FloatRange,
+    number: float,
+    parameter: click.Parameter | None,
+    context: click.Context | None,
+) -> None:
+    """Refuse a number out of bounds."""
+    low, high = bounds.min, bounds.max
+    too_low = low is not None and (number < low or (bounds.min_open and number == low))
+    too_high = high is not None and (number > high or (bounds.max_open and number == high))
+    if not (too_low or too_high):
+        return
+
+    # Bounds that belong to the range on both sides read best as "from 1 to 64".
+    limits = []
+    if low is not None:
+        limits.append(f"above {low:g}" if bounds.min_open else f"at least {low:g}")
+    if high is not None:
+        limits.append(f"below {high:g}" if bounds.max_open else f"at most {high:g}")
+    in_words = " and ".join(limits)
+    if len(limits) == 2 and not (bounds.min_open or bounds.max_open):
+        in_words = f"from {low:g} to {high:g}"
+    bounds.fail(f"it must be {in_words}, not {number:.15g}", parameter, context)
+
+
+class Share(FloatRange):
     """A number up to 1, which may be written as a percentage."""
 
     def convert(
@@ -164,14 +211,14 @@ def _typed(field: "Setting", more: dict[str, Any]) -> dict[str, Any]:
     kind: click.ParamType = click.STRING
     if kinds == {"integer"}:
         bounds = _bounds(schemas[0])
-        kind = click.IntRange(**bounds) if bounds else click.INT
+        kind = IntRange(**bounds) if bounds else click.INT
         more = {"metavar": "N", **more}
     elif kinds == {"number"}:
         bounds = _bounds(schemas[0])
         if is_share(schemas[0]):
             kind = Share(**bounds)
         else:
-            kind = click.FloatRange(**bounds) if bounds else click.FLOAT
+            kind = FloatRange(**bounds) if bounds else click.FLOAT
         more = {"metavar": "X", **more}
     return {"type": kind, **more}
 

@@ -19,7 +19,7 @@ from ..options import (
     text_flags,
     text_options,
 )
-from ..setting_options import NGRAMS, TOKENIZER, options_of
+from ..setting_options import NGRAMS, TOKENIZER, IntRange, options_of
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -61,7 +61,7 @@ tokenizer_options = section(
     "Counts",
     click.option(
         "--order",
-        type=click.IntRange(1, 64),
+        type=IntRange(1, 64),
         metavar="N",
         help=f"Length of the longest n-grams.  [default: {DEFAULT_ORDER}; for folders of counts, "
         "their order]",
@@ -71,7 +71,7 @@ tokenizer_options = section(
     ),
     click.option(
         "--min-count",
-        type=click.IntRange(1),
+        type=IntRange(1),
         default=1,
         metavar="K",
         help="Leave out n-grams that occur fewer than K times.",

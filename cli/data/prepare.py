@@ -20,6 +20,7 @@ from ..options import (
     tokenizer_options,
     without_none,
 )
+from ..setting_options import IntRange
 from ..signals import explaining
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     ),
     click.option(
         "--workers",
-        type=click.IntRange(1),
+        type=IntRange(1),
         metavar="N",
         help="Number of encoding processes.  [default: one per processor]",
     ),

@@ -12,6 +12,7 @@ from rnnlm.errors import TextError
 
 from .. import options, terminal
 from ..help_sections import Command, section
+from ..setting_options import IntRange
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labelling.files import Row, RowText
@@ -38,7 +39,7 @@ _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"
 )  # fmt: skip
 @section(
     "Output",
-    click.option("--top", type=click.IntRange(1), metavar="N",
+    click.option("--top", type=IntRange(1), metavar="N",
                  help="Show the N most probable labels of each text, one per row."),
     options.json_option,
     options.output_option("File to write; - is standard output."),

@@ -11,6 +11,7 @@ from rnnlm.errors import TextError
 
 from .. import options, terminal
 from ..help_sections import Command, section
+from ..setting_options import IntRange
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labelling.data import Codec
@@ -45,7 +46,7 @@ input_options = section(
 )  # fmt: skip
 search_options = section(
     "Labels",
-    click.option("--nbest", type=click.IntRange(1), default=1, metavar="N",
+    click.option("--nbest", type=IntRange(1), default=1, metavar="N",
                  help="Show the N best label sequences of each sentence."),
     click.option("--probabilities", is_flag=True,
                  help="Show the probability of each word's label; for a CRF, the marginal "

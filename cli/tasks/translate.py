@@ -14,7 +14,7 @@ from rnnlm.errors import TextError, notice
 
 from .. import options, terminal
 from ..help_sections import Command, section
-from ..setting_options import DECODING, PAIRS, SAMPLING, option_called, options_of
+from ..setting_options import DECODING, PAIRS, SAMPLING, IntRange, option_called, options_of
 
 if TYPE_CHECKING:
     from rnnlm.scoring.generation.sampling import SamplingSettings
@@ -59,7 +59,7 @@ sampling_options = section(
     ),
     click.option(
         "--num",
-        type=click.IntRange(1),
+        type=IntRange(1),
         metavar="N",
         help="Number of samples for each source.  [default: 1]",
     ),

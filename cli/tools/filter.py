@@ -22,7 +22,7 @@ from ..options import (
     settings_of,
     several_models_option,
 )
-from ..setting_options import FILTERING, LINES, SOURCES, list_of, options_of
+from ..setting_options import FILTERING, LINES, SOURCES, IntRange, list_of, options_of
 from ..signals import explaining
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ text_options = section(
     "Run",
     output_option("Folder for the results, one file per INPUT file.", "DIR", required=True),
     overwrite_option("Start over and replace earlier results in DIR."),
-    click.option("--workers", type=click.IntRange(1), metavar="N",
+    click.option("--workers", type=IntRange(1), metavar="N",
                  help="Number of processors, each working on one file at a time.  [default: all; "
                       "for networks, one process]"),
     device_option,

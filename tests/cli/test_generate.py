@@ -63,7 +63,7 @@ def test_top_k_of_one_is_greedy(rnnlm, models):
     ("--beam 4 --top-p 0.5 --seed 3", "--beam cannot be combined with --seed and --top-p"),
     ("--beam 4 --running", "--beam cannot be combined with --running"),
     ("--length-power 1", "--length-power needs --beam"),
-    ("--beam 2 --length-power -1", "'--length-power': -1.0 is not in the range 0<=x<=10"),
+    ("--beam 2 --length-power -1", "'--length-power': it must be from 0 to 10, not -1"),
     ("--beam 2 --num 3", "num = 3 does not fit a beam of 2"),
     ("- the", "- means standard input, so it must be the only text"),
 ])  # fmt: skip

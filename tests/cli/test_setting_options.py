@@ -70,7 +70,7 @@ def test_options_that_are_not_given_are_none():
 
 
 def test_values_out_of_range_are_wrong_usage():
-    with pytest.raises(click.UsageError, match="11.0 is not in the range 0<x<=10"):
+    with pytest.raises(click.UsageError, match="it must be above 0 and at most 10, not 11"):
         given(command_of(ALL), "--minutes", "11")
     with pytest.raises(click.UsageError, match="'red' is not one of 'green', 'black'"):
         given(command_of(ALL), "--leaf", "red")

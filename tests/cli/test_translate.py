@@ -149,7 +149,7 @@ def test_unusable_ranking_and_limit_numbers_are_refused(rnnlm, model, options):
     shown = rnnlm(f"translate -m {model} cat {options}")
     assert shown.code == 2
     assert f"Invalid value for '{options.split()[-2]}'" in shown.errors[0]
-    assert "is not in the range" in shown.errors[0]
+    assert "it must be" in shown.errors[0]
 
 
 def test_a_file_name_among_the_lines_is_noticed(rnnlm, model, here):

@@ -40,7 +40,7 @@ OPTIONS = {
 }
 # What is typed behind `train TEXT --model ngram`.
 NGRAMS = {
-    "--order 1000000000": "Invalid value for '--order': 1000000000 is not in the range 1<=x<=64",
+    "--order 1000000000": "Invalid value for '--order': it must be from 1 to 64, not 10",
     "--prune 0,-1": "",
     "--dask nonsense": "dask = 'nonsense' is not understood",
     "--dask tcp://h:٣": "dask = 'tcp://h:٣' is not",
@@ -52,7 +52,7 @@ COMMANDS = {
     "count {text} --workers 2": "--memory, --temp, --workers and --dask need a folder",
     "count {text} --dask tcp://h:1": "--memory, --temp, --workers and --dask need a folder",
     "generate -m {unigram} --temperature nan": "setting temperature = nan is not valid",
-    "generate -m {unigram} --top-p 2": "Invalid value for '--top-p': 2.0 is not in the range 0<x<=1",
+    "generate -m {unigram} --top-p 2": "Invalid value for '--top-p': it must be above 0 and at most 1",
     "generate -m {unigram} --repetition-penalty nan": "setting repetition_penalty = nan is not",
     "generate -m {unigram} --beam 2 --length-power nan": "setting length_power = nan is not valid",
     "generate -m {unigram} --num -1": "",
