@@ -27,7 +27,8 @@ class MetricDefinition:
 
     A subclass for each family of metrics adds how lines are counted for it; the module that counts
     has the table of them. digits: decimal places in comparisons. without_unknown: it leaves unknown
-    tokens out of another metric.
+    tokens out of another metric. is_perplexity: its differences are in bits, and have a ratio of
+    perplexities.
     """
 
     name: str
@@ -35,6 +36,12 @@ class MetricDefinition:
     higher_is_better: bool = True
     digits: int = 2
     without_unknown: bool = False
+    is_perplexity: bool = False
+
+    @property
+    def difference_unit(self) -> str:
+        """The unit of the difference of two models."""
+        return self.unit
 
 
 D = TypeVar("D", bound=MetricDefinition)

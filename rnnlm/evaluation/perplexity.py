@@ -98,7 +98,7 @@ class Signature:
 MOST_BLOCKS = 10_000  # units resampled; a text of more lines is resampled in blocks
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LineSums:
     """The contributions of S lines to an evaluation: log-probabilities (nats), with and without
     unknown tokens, and counts. Words, characters and bytes include one for the end of each line."""
@@ -147,7 +147,9 @@ class LineSums:
         """Return the sums of consecutive blocks of so many lines."""
         if lines == 1:
             return self
-        return LineSums(*(by_block(getattr(self, field.name), lines) for field in fields(self)))
+        return LineSums(
+            **{field.name: by_block(getattr(self, field.name), lines) for field in fields(self)}
+        )
 
 
 NO_OOV = "_no_oov"  # the end of the names of metrics that leave unknown tokens out
@@ -173,6 +175,10 @@ class TextMetric(MetricDefinition):
         """The attribute of :class:`LineSums` with the units of each line."""
         known = "known_" if self.without_unknown else ""
         return f"{known}{self.per}s_S"
+
+    @property
+    def difference_unit(self) -> str:
+        return f"bits per {self.per}"
 
 
 TEXT_METRICS = named(

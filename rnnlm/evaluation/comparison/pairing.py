@@ -28,7 +28,7 @@ from rnnlm.evaluation.metrics import (
     signature_parts,
     text_of,
 )
-from rnnlm.evaluation.perplexity import NO_OOV, TextMetric
+from rnnlm.evaluation.perplexity import NO_OOV
 from rnnlm.evaluation.resampling import Interval, PairedDifference, Resampling
 from rnnlm.interface import Device
 from rnnlm.lm.base import loading
@@ -148,11 +148,11 @@ class Difference:
         cls, names: tuple[str, str], metric: Metric, paired: PairedDifference | None
     ) -> "Difference":
         """Make the difference of two models by a metric from what resampling has found."""
-        definition, unit, is_perplexity = metric.definition, str(metric.unit), False
-        if isinstance(definition, TextMetric):
-            unit, is_perplexity = f"bits per {definition.per}", definition.is_perplexity
+        definition = metric.definition
         first, second = names
-        difference = cls(first, second, metric.name, metric.column, unit, None)
+        difference = cls(
+            first, second, metric.name, metric.column, definition.difference_unit, None
+        )
         if paired is None:
             return difference
         interval = paired.interval
@@ -166,7 +166,10 @@ class Difference:
         )
 
         # For perplexities, the ratio, where a float can hold it.
-        if not is_perplexity or max(abs(interval.low), abs(interval.high)) >= LARGEST_BITS:
+        if (
+            not definition.is_perplexity
+            or max(abs(interval.low), abs(interval.high)) >= LARGEST_BITS
+        ):
             return difference
         return replace(
             difference,

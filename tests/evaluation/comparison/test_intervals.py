@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
@@ -39,10 +41,10 @@ def test_what_lines_add_makes_the_evaluation(settings):
 
 
 def test_interval_with_unrepresentable_bounds_is_omitted():
-    one = np.ones(2)
-    huge = LineSums(
-        np.array([-1.0, -2000.0]), np.array([-1.0, -2000.0]), one, one * 0, one, one, one
-    )
+    logprob_S = np.array([-1.0, -2000.0])
+    counts = dict.fromkeys([field.name for field in fields(LineSums)], np.ones(2))
+    no_oov = {"logprob_S": logprob_S, "logprob_no_oov_S": logprob_S, "oov_S": np.zeros(2)}
+    huge = LineSums(**counts | no_oov)
     assert (
         PerEvent(huge, TEXT_METRICS["ppl_token"]).interval(Resampling(200, block_lines=1)) is None
     )

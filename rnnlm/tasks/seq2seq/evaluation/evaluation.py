@@ -436,8 +436,8 @@ def source_sums(data: PairedData, encoded: EncodedText, logprob_N: np.ndarray) -
     sources, _ = lines_of(data.text)
     source_P = [number_of[source] for source in sources]
     of_pairs = LineSums.of(encoded, logprob_N)
-    sums = []
+    sums = {}
     for field in fields(LineSums):
         of_each_P = getattr(of_pairs, field.name)
-        sums.append(np.bincount(source_P, of_each_P, minlength=len(number_of)))
-    return LineSums(*sums)
+        sums[field.name] = np.bincount(source_P, of_each_P, minlength=len(number_of))
+    return LineSums(**sums)
