@@ -139,7 +139,8 @@ class LineSums:
         return self.words_S - self.oov_S
 
     def parts_of(self, metric: "TextMetric") -> tuple[np.ndarray, np.ndarray]:
-        """Return the log-probabilities that go into a metric, and what it is per."""
+        """Return the two sums of each line whose ratio is the metric: log-probabilities, and the
+        number of units (tokens, words, characters or bytes)."""
         logprob_S = self.logprob_no_oov_S if metric.without_unknown else self.logprob_S
         return logprob_S, getattr(self, metric.counts)
 

@@ -1,4 +1,4 @@
-"""Compute the activation functions of recurrent layers in numpy, for pages and inspections.
+"""Compute the activation functions of recurrent layers in numpy, for lessons and inspections.
 
 Layers compute them by torch (:mod:`rnnlm.lm.neural.layers.steps`); a test holds both equal.
 """

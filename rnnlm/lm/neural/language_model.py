@@ -26,7 +26,7 @@ from rnnlm.lm.neural.words import WordRows, input_rows, output_rows
 @keeps(State)
 @dataclass(frozen=True)
 class NeuralState:
-    """The state of the network's body: tensors of shape (places, B, width)."""
+    """The state of the network's body: tensors of shape (steps, B, width)."""
 
     tensors: NetworkState
 

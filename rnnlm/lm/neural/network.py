@@ -4,8 +4,9 @@ al. 2010; Sundermeyer et al. 2012.
 The body is a stack of recurrent layers, a Jordan layer or a window of words; the network around it
 is the same. Shapes: T time, B rows, E width of what is read, H of what the body gives, V
 vocabulary. Time comes first inside, as the recurrent kernels want it. A state is a tuple of tensors
-(places, B, width), all zeros before the first token; it has the type of the weights (fp32) whatever
-the products run in, so that it is stored and carried over without loss.
+(steps, B, width): a recurrent layer keeps 1 step, and what reads earlier words (a window, a QRNN)
+keeps those words. All are zeros before the first token. They have the type of the weights (fp32)
+whatever the products run in, so that they are stored and carried over without loss.
 """
 
 import functools
@@ -128,7 +129,7 @@ class Network(LayeredNetwork):
         """Return zeros: the state before the first token."""
         weight = next(self.body.parameters())
         return tuple(
-            weight.new_zeros((places, rows, width)) for places, width in self.body.state_shapes()
+            weight.new_zeros((steps, rows, width)) for steps, width in self.body.state_shapes()
         )
 
     def prepare(self) -> "Network":

@@ -29,7 +29,7 @@ from rnnlm.lm.neural.settings import (
 
 # ---- Dropout (Srivastava et al. 2014), inverted: what is kept is scaled up, so that expected
 # values stay. Locked (variational) dropout (Gal & Ghahramani 2016) has one mask for each row, the
-# same at all places of a window.
+# same at all steps of a window.
 
 
 def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Tensor:
@@ -53,7 +53,7 @@ def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Te
 # ---- What all layers are: weights under torch's names, a state, a quick pass over a window and a
 # plain step that shows what is in it.
 
-State = tuple[Tensor, ...]  # tensors (places, B, width)
+State = tuple[Tensor, ...]  # tensors (steps, B, width)
 HIDDEN, CELL = "hidden state", "tanh of the cell"  # values that are no gates
 RECURRENT = "recurrent"  # the only matrix of an Elman layer
 
@@ -90,7 +90,7 @@ class Layer(nn.Module):
         raise NotImplementedError
 
     def state_shapes(self) -> list[tuple[int, int]]:
-        """Return (places, width) of each tensor of the state."""
+        """Return (steps, width) of each tensor of the state."""
         return [(1, self.width)] * len(self.parts)
 
     def activations(self) -> dict[str, Activation]:
@@ -390,7 +390,7 @@ class RecurrentStack(Stack):
         return x_TBE, layers
 
     def state_shapes(self) -> list[tuple[int, int]]:
-        """Return (places, width) of each tensor of the state."""
+        """Return (steps, width) of each tensor of the state."""
         shapes = []
         for layer in self.layers:
             shapes += layer.state_shapes()
@@ -483,7 +483,7 @@ def first_state(layer: Layer, x_TBE: Tensor) -> State:
     """Return zeros, of the type of the layer's weights, for the rows of x."""
     rows = x_TBE.shape[1]
     return tuple(
-        layer.weight_ih.new_zeros((places, rows, width)) for places, width in layer.state_shapes()
+        layer.weight_ih.new_zeros((steps, rows, width)) for steps, width in layer.state_shapes()
     )
 
 

@@ -1,10 +1,13 @@
 """Pass values between two orders: from an n-gram to the longer ones that end in it, and back.
 
-An n-gram (w1, ..., wn) knows the number of its suffix (w2, ..., wn) in the order below. Up goes how
-many n-grams end in each suffix (continuation counts), down what belongs to the suffix (its
-probability). Numbers of suffixes come in no order, so an order below that does not fit in memory is
-cut into buckets: the suffixes are written out by bucket, each bucket is worked through by itself,
-and what was found is read back in the order of the n-grams, as that order is kept within a bucket.
+An n-gram (w1, ..., wn) knows the number of its suffix (w2, ..., wn) in the order below. Upwards
+go continuation counts: how many n-grams end in each suffix. Downwards go values of the suffix, such
+as its probability.
+
+The numbers of the suffixes are not sorted, so looking them up would read the order below at random.
+If that order does not fit in memory, it is cut into buckets. Each suffix is written to the file of
+its bucket; each bucket is loaded once, and its values are looked up. Within a bucket the suffixes
+keep the order of their n-grams, so the values are read back in that order.
 """
 
 import mmap
