@@ -166,7 +166,7 @@ def test_a_run_cut_off_in_its_evaluation_is_evaluated(texts, tmp_path, whole):
     ({"valid": "other"}, "the validation text has changed: "), ({"model": "gru"}, "`model` was lstm and is now gru"),
     ({"lowercase": True}, "`lowercase` differs"),
     ({"budget": "8steps"}, "`budget` was 9steps and is now 8steps"),
-    ({"tokenizer_from": "demo"}, "`tokenizer_from` was not given and is now [0-9a-f]{12}"),
+    ({"tokenizer_from": "demo"}, "`tokenizer_from` was unset and is now [0-9a-f]{12}"),
     ({"test": "text"}, "test text was not given and is now 4,"),
 ])  # fmt: skip
 @pytest.mark.parametrize("is_done", [False, True])

@@ -30,6 +30,7 @@ SIGNATURE_DIGITS = 12
 SIGNED = ", hash "  # in every signature of files
 READ_ONCE = "read once"  # so begins the signature of what cannot be read again
 MOST_DIFFERENCES = 3  # that a message names
+MODEL = "model"  # the part that names the kind of model
 ENCODING_ERRORS, STRICT = "encoding_errors", "strict"
 WAYS_OUT = "choose another `output`, or replace it with `overwrite=True`"
 
@@ -79,14 +80,24 @@ def next_step(
     if existing.identity.get(ENCODING_ERRORS) == STRICT:
         free = {*free, ENCODING_ERRORS}
     differing = []
-    for name in {**existing.identity, **wanted}:
-        before, now = existing.identity.get(name), wanted.get(name)
-        if before != now and name not in free:
-            differing.append(_difference(name, before, now))
+    for name in _differing(existing.identity, wanted, free):
+        differing.append(_difference(name, existing.identity.get(name), wanted.get(name)))
     if differing:
         why = first_of(differing, MOST_DIFFERENCES, "; ")
         raise OutputError(f"{place} already holds another result", why, ways_out)
     return NextStep.FINISHED if existing.is_finished else NextStep.RESUME
+
+
+def _differing(before: Identity, now: Identity, free: Collection[str]) -> list[str]:
+    """Return the names of the parts that differ. Where the kind of model does, it comes first, and
+    settings that only one of the two kinds has are left out."""
+    names = [
+        name for name in {**before, **now} if name not in free and before.get(name) != now.get(name)
+    ]
+    if MODEL not in names:
+        return names
+    names = [name for name in names if name in before and name in now]
+    return sorted(names, key=lambda name: name != MODEL)
 
 
 def _difference(name: str, before: str | None, now: str | None) -> str:
@@ -101,11 +112,14 @@ def _difference(name: str, before: str | None, now: str | None) -> str:
         parts = zip(before.split(", "), now.split(", "), strict=False)
         changed = [f"{was} before, {is_now} now" for was, is_now in parts if was != is_now]
         return f"the {name} has changed: {changed[0]}"
-    called = f"`{name}`" if name.isidentifier() else name
+    # A setting of the command, or a text.
+    is_setting = name.isidentifier()
+    called = f"`{name}`" if is_setting else name
+    missing = "unset" if is_setting else "not given"
     # The option of a setting may be its opposite: --no-eos.
     if {before, now} == {"true", "false"}:
         return f"{called} differs"
-    return f"{called} was {before or 'not given'} and is now {now or 'not given'}"
+    return f"{called} was {before or missing} and is now {now or missing}"
 
 
 def tell_finished(place: Path, what: str) -> None:

@@ -80,6 +80,14 @@ def test_the_difference_of_two_texts_is_a_sentence(tmp_path, before, now, why):
     assert re.match(why, caught.value.why)
 
 
+def test_another_kind_of_model_is_named_before_settings_of_both():
+    before = {"order": "5", "seed": "1", "model": "ngram", "smoothing": "mkn"}
+    now = {"seed": "2", "model": "lstm", "hidden_size": "8"}
+    with pytest.raises(OutputError) as caught:
+        next_step(PLACE, ExistingWork(before), now)
+    assert caught.value.why == "`model` was ngram and is now lstm; `seed` was 1 and is now 2"
+
+
 def test_few_of_many_differences_are_named():
     names = [f"setting_{number}" for number in range(9)]
     with pytest.raises(OutputError, match="`setting_2` was 1 and is now 2 and 6 more"):

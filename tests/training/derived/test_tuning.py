@@ -258,7 +258,7 @@ def test_what_is_tuned_is_found_at_once(lstm):
 
 @pytest.mark.parametrize("change, why", [
     ({"tokens": 9}, "`tokens` was 100000 and is now 9"),
-    ({"given": {"cache_tokens": 500}}, "`given` was not given and is now cache_tokens"),
+    ({"given": {"cache_tokens": 500}}, "`given` was unset and is now cache_tokens"),
 ])  # fmt: skip
 def test_settings_that_were_chosen_otherwise_are_kept(lstm, change, why):
     tuned_of(lstm, "cache")
