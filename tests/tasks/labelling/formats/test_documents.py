@@ -129,6 +129,7 @@ def test_a_documents_format_is_detected_where_possible(tmp_path):
     for name, content, format in [
         ("a", CONLLU, "conllu"), ("b", '{"text": "a"}', "jsonl"), ("c.tsv", "text\na", "tsv"),
         ("d", COLUMNS, "text"), ("e", "", "text"), ("f", '[\n{"text": "a"}]', "jsonl"),
+        ("g.tsv", "", "tsv"),
     ]:  # fmt: skip
         (tmp_path / name).write_text(content)
         assert detect_document_format(str(tmp_path / name), LabelledSettings()) == format
