@@ -174,6 +174,58 @@ class NgramCounts:
         return [1, *(level.after_start for level in self.levels[:-1])]
 
 
+CHECKED_TOGETHER = 1 << 20  # n-grams of a level that are checked at a time
+
+
+def level_fault(level: Level, below: Level | None) -> str:
+    """Return what makes it unsafe to use numbers of a stored level as indices, or "". below: the
+    level of the order below, without faults; None: these are the unigrams."""
+    # Words and contexts fit the type of the suffixes, and every array is as long as the others.
+    contexts = len(below) if below else 1
+    index = level.suffixes_M.dtype
+    if max(contexts, level.size) > np.iinfo(index).max:
+        return f"a number of {index.itemsize} bytes cannot hold its contexts"
+    if not len(level) == len(level.suffixes_M) == len(level.counts_M):
+        return "its arrays differ in length"
+    if below is None and len(level) != level.size + 1:
+        return f"{len(level):,} n-grams for {level.size:,} words and <s>"
+    if level.watched != NOWHERE:
+        return f"watched is {level.watched}"
+
+    # Each key is a context of the order below with a word, and they ascend.
+    last_key = -1
+    for start in range(0, len(level), CHECKED_TOGETHER):
+        here = slice(start, start + CHECKED_TOGETHER)
+        keys_M, counts_M = level.keys_M[here], level.counts_M[here]
+        if int(keys_M[0]) <= last_key or (keys_M[1:] <= keys_M[:-1]).any():
+            return "its n-grams are not in order"
+        last_key = int(keys_M[-1])
+        contexts_M, words_M = split_keys(keys_M, level.size)
+        if last_key >> word_bits(level.size) >= contexts:
+            return "an n-gram has a context that does not exist"
+        if words_M.max() >= level.size + (below is None):
+            return "an n-gram has a word that is not in the vocabulary"
+        suffixes_M = level.suffixes_M[here]
+        if suffixes_M.min() < 0 or suffixes_M.max() >= contexts:
+            return "an n-gram has a suffix that does not exist"
+
+        # Only words may have no count, and no n-gram occurs more often than its context.
+        if counts_M.min() < (below is not None):
+            return "an n-gram has no count"
+        if below and (counts_M > below.counts_of(contexts_M)).any():
+            return "an n-gram occurs more often than its context"
+
+    # What begins with <s> comes last.
+    if below is None:
+        after_start = level.size
+    else:
+        first_key = below.after_start << word_bits(level.size)
+        after_start = int(level.keys_M.searchsorted(np.uint64(first_key)))
+    if level.after_start != after_start:
+        return f"after_start is {level.after_start}, not {after_start}"
+    return ""
+
+
 def joined(counts: Iterable[Level]) -> Iterator[Level]:
     """Yield the levels with all arrays in memory."""
     for level in counts:

@@ -22,7 +22,7 @@ from rnnlm.amounts import plural
 from rnnlm.config import as_text, from_stored
 from rnnlm.errors import ModelError, SettingsError, UsageError
 from rnnlm.interface import Tokenizer
-from rnnlm.lm.ngram.counting.count_trie import Level
+from rnnlm.lm.ngram.counting.count_trie import Level, level_fault
 from rnnlm.lm.ngram.counting.store import Piece, Store, columns_of, facts_of, read_level
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files import tensors, writing
@@ -161,12 +161,22 @@ class CountsFolder:
         return writing.digest([self.index.tokenizer_fingerprint.encode(), *hashes])[:12]
 
     def check(self) -> None:
-        """Read all of it, and make sure that nothing has changed since it was written."""
-        if not self.levels():
+        """Read all of it, and make sure that nothing has changed since it was written, and that the
+        numbers refer to n-grams and words that exist."""
+        levels = self.levels()
+        if not levels:
             raise self._files.error("it has no n-grams")
         pieces = [piece for piece in self.index.pieces if piece.bytes]
         for _ in in_threads(self._check_piece, pieces, processors()):
             pass
+        below = None
+        for n, level in enumerate(levels, start=1):
+            if level.size != self.index.vocabulary_size:
+                raise self._files.error(f"order {n} has another vocabulary")
+            why = level_fault(level, below)
+            if why:
+                raise self._files.error(f"order {n}: {why}")
+            below = level
 
     def _check_piece(self, piece: Piece) -> None:
         self._files.plain_file(f"{piece.name}.safetensors", piece.bytes, piece.sha256)

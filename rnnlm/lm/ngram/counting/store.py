@@ -39,7 +39,7 @@ OURS = re.compile(r"(shard|merged|numbers|suffixes)-[-\w]+\.safetensors|running-
 RUNNING = "running-"  # the mark of a run that has workers begins so
 # Pieces that stay mapped, each of which keeps a file open, of all files that may be open
 MOST_OPEN, SHARE_OPEN = 1024, 4
-ITEM_BYTES = (1, 2, 4, 8)  # of whole numbers, as numpy has them
+ITEM_BYTES = (4, 8)  # of a suffix or a count in memory
 REMOVED = -1  # bytes of a piece that was deleted, in the journal
 Facts = dict[str, int]
 
@@ -188,7 +188,10 @@ class Store:
         for name in names:
             if column not in self.mapped(name):
                 raise self.damaged(f"{self._path(name).name} holds no {column}")
-            length = len(part(name, self.mapped(name)[column]))
+            array = self.mapped(name)[column]
+            if array.ndim != 1 or array.dtype.kind not in "iu":
+                raise self.damaged(f"{self._path(name).name}: {column} are not whole numbers")
+            length = len(part(name, array))
             # Whoever searches a column looks at the first item of each chunk.
             if length:
                 lengths.append(length)

@@ -15,6 +15,7 @@ from rnnlm.lm.ngram.counting.counts_folder import CountsFolder
 from rnnlm.lm.ngram.counting.in_memory import count
 from rnnlm.storage.files import tensors
 from rnnlm.storage.files.resuming import NextStep
+from rnnlm.storage.files.writing import digest
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
 from support.random_texts import SEEDS, random_text
@@ -175,6 +176,93 @@ def test_damage_is_an_error_that_names_the_folder(damage, tmp_path):
         counts = counts_folder.load(folder)
         counts.check()
         assert counts.tokenizer
+
+
+def rewrite(folder: Path, n: int, **changes) -> None:
+    """Replace arrays of an order, whose length and hash are right afterwards."""
+    path = min(folder.glob(f"*order-{n}-*"))
+    arrays = {name: np.array(array) for name, array in tensors.mapped(path).items()}
+    for name, changed in changes.items():
+        arrays[name] = changed(arrays[name])
+    data = b"".join(tensors.chunks(arrays))
+    path.write_bytes(data)
+    index = folder / counts_folder.COUNTS
+    content = json.loads(index.read_text())
+    for piece in content["pieces"]:
+        if piece["name"] == path.stem:
+            piece.update(bytes=len(data), sha256=digest([data]))
+    index.write_text(json.dumps(sealed(content)))
+
+
+def first(value):
+    """Return what changes the first item of an array."""
+
+    def change(array):
+        array[0] = value
+        return array
+
+    return change
+
+
+def last(add):
+    """Return what adds to the last item of an array."""
+
+    def change(array):
+        array[-1] += array.dtype.type(add)
+        return array
+
+    return change
+
+
+STRANGE_ARRAYS = {
+    "too few counts": (2, {"counts": lambda array: array[:-1]}, "differ in length"),
+    "too few words": (
+        1,
+        {name: lambda array: array[:-1] for name in ("keys", "suffixes", "counts")},
+        "and <s>",
+    ),
+    "keys in reverse": (2, {"keys": lambda array: array[::-1].copy()}, "not in order"),
+    "a key twice": (2, {"keys": lambda array: np.sort(np.append(array[1:], array[1]))}, "in order"),
+    "an unknown context": (3, {"keys": last(1 << 30)}, "a context that does not exist"),
+    "an unknown word": (2, {"keys": last(3)}, "a word that is not in"),
+    "an unknown suffix": (3, {"suffixes": first(99)}, "a suffix that does not exist"),
+    "a negative suffix": (3, {"suffixes": first(-1)}, "a suffix that does not exist"),
+    "no count": (2, {"counts": first(0)}, "has no count"),
+    "a large count": (3, {"counts": first(200)}, "occurs more often than its context"),
+    "fractions": (2, {"counts": lambda array: array / np.float32(2)}, "not whole numbers"),
+    "rows": (2, {"counts": lambda array: array[:, None]}, "not whole numbers"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE_ARRAYS)
+def test_arrays_that_cannot_be_counts_are_refused(name, tmp_path):
+    folder = tmp_path / "a"
+    saved(folder, ["a b", "b a"], make_tokenizer(["a b", "b a"]))
+    order, changes, why = STRANGE_ARRAYS[name]
+    rewrite(folder, order, **changes)
+    for opened in (lambda: counts_folder.load(folder).check(), of_folders([str(folder)]).__enter__):
+        with pytest.raises(ModelError, match="the counts in .*a are damaged") as raised:
+            opened()
+        assert why in raised.value.why
+
+
+STRANGE_FACTS = {
+    "after_start": ('"after_start": 4', '"after_start": 5', "after_start is 5"),
+    "watched": ('"watched": -1', '"watched": 7', "watched is 7"),
+    "size": ('"size": 4', '"size": 5', "another vocabulary"),
+    "one byte": ('"suffix_bytes": 4', '"suffix_bytes": 1', "suffix_bytes is 1"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE_FACTS)
+def test_facts_that_do_not_fit_the_arrays_are_refused(name, tmp_path):
+    folder = tmp_path / "a"
+    saved(folder, ["a b", "b a"], make_tokenizer(["a b", "b a"]))
+    old, new, why = STRANGE_FACTS[name]
+    change(folder / counts_folder.COUNTS, old, new)
+    with pytest.raises(ModelError, match="the counts in .*a are damaged") as raised:
+        counts_folder.load(folder).check()
+    assert why in raised.value.why
 
 
 def test_newer_formats_are_refused(tmp_path):
