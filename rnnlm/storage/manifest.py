@@ -54,8 +54,27 @@ class PartEntry:
     fingerprint: str
 
 
+class PartFacts(TypedDict):
+    """A model that another was made of, as the card shows it."""
+
+    model: str
+    weight: float
+
+
+class MixedPart(PartFacts, total=False):
+    """A part of a mixture."""
+
+    adaptation: str
+
+
+class JoinedPart(PartFacts):
+    """An n-gram model that was joined with others."""
+
+    fingerprint: str
+
+
 class RunFacts(TypedDict, total=False):
-    """The facts of a training run that other commands compute with; there are more."""
+    """The facts of a training run that other commands compute with, or print; there are more."""
 
     stopped: str | None
     recipe: str | None
@@ -69,8 +88,18 @@ class RunFacts(TypedDict, total=False):
     train_tokens: int
     train_words: int
     train_sentences: int
-    mixed: list[dict[str, Any]]
-    joined: list[dict[str, Any]]
+    text: list[str]
+    lines_in_train: dict[str, float]
+    init_from: str
+    init_encoder_from: str
+    init_decoder_from: str
+    contextual: list[str]
+    mixed: list[MixedPart]
+    joined: list[JoinedPart]
+    weights: str
+    imported_from: str
+    ngrams: list[int]
+    pruned: dict[str, Any]
 
 
 @dataclass(frozen=True)

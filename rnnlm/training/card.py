@@ -230,10 +230,10 @@ def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
     training = manifest.training
     if "mixed" in training:
         fingerprints = [part.fingerprint for part in manifest.parts]
-        yield from _part_facts(training["mixed"], fingerprints, training["weights"])
+        yield from _part_facts(training["mixed"], fingerprints, training.get("weights", "unknown"))
     elif "joined" in training:
         fingerprints = [part["fingerprint"] for part in training["joined"]]
-        yield from _part_facts(training["joined"], fingerprints, training["weights"])
+        yield from _part_facts(training["joined"], fingerprints, training.get("weights", "unknown"))
     elif "imported_from" not in training:
         yield from _run_facts(training, registry.task(manifest.task).example)
 
