@@ -277,7 +277,8 @@ class Evaluation(Records, Result):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            if name.startswith("_"):
+            # A property of ours gets here if what it computes with has another form.
+            if name.startswith("_") or hasattr(type(self), name):
                 raise AttributeError(name)
             names = dict.fromkeys(metric.name for metric in self.metrics)
             if name in names:

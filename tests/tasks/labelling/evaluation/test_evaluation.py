@@ -67,6 +67,14 @@ def test_figures_are_those_of_the_predictions(model):
     assert "predictions" not in found.to_dict()
 
 
+def test_stored_figures_of_another_form_are_an_error(model):
+    found = evaluate(model, labelled(VALID, "tagging"))
+    stored = found.to_dict()
+    stored["columns"][0]["signature"] = True
+    with pytest.raises(AttributeError, match="metrics"):
+        print(type(found).from_dict(stored).metrics)
+
+
 def test_named_and_loaded_models_answer_alike(tagger):
     named = evaluate(tagger.folder, tagger.valid)
     assert (
