@@ -1,4 +1,5 @@
-"""Commands that start processes listen nowhere: those talk through pipes."""
+"""Commands that start processes listen nowhere, as those talk through pipes; a server listens on
+the loopback interface alone."""
 
 import contextlib
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.commands import environment, program
+from support.served_processes import serving
 
 pytestmark = [
     pytest.mark.processes,
@@ -17,6 +19,7 @@ pytestmark = [
 ]
 
 LISTENS = "0A"  # the state of a socket
+LOOPBACK = "0100007F"  # 127.0.0.1
 
 
 def sockets_of(process: int) -> set[str]:
@@ -108,3 +111,9 @@ def test_commands_with_workers_listen_nowhere(text, models):
     ]
     for arguments in commands:
         assert watched([(program(*arguments), {})], b"") == set(), arguments
+
+
+def test_a_server_listens_on_loopback_unless_asked(models):
+    for arguments, expected in (((), {LOOPBACK}), (("--host", "0.0.0.0"), {"00000000"})):
+        with serving("-m", models.unigram, *arguments, RNNLM_TOKEN="secret" * 4) as server:
+            assert listening(server.process.pid) == expected
