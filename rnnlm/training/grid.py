@@ -136,7 +136,7 @@ def read(run: Combination) -> RunResult:
         if main.unit == "plain":  # a perplexity, which has its own fields
             known |= _perplexities(text, evaluation)
         else:
-            figures |= _figures(text, evaluation)
+            figures |= _metrics(text, evaluation)
             known["main"] = _name(evaluation, main)
     return RunResult(run.name, str(folder), run.values, figures=figures, metrics=metrics, **known)
 
@@ -153,7 +153,7 @@ def _perplexities(text: str, evaluation: Evaluation) -> dict[str, float | None]:
     return {f"{text}_{name}": value for name, value in perplexities.items()}
 
 
-def _figures(text: str, evaluation: Evaluation) -> dict[str, float]:
+def _metrics(text: str, evaluation: Evaluation) -> dict[str, float]:
     """Return the scores on a text: for each column of labels its scores, and the interval of the
     main one."""
     metrics: dict[str, float] = {}

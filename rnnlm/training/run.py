@@ -406,12 +406,12 @@ def _notice_growing_states(
     if not ppl_in_training or math.isinf(ppl_in_training):  # relative frequencies give zeros
         return
     if exact is None or exact > FAR * ppl_in_training:
-        figure = "no number" if exact is None else f"{exact:.4g}"
+        perplexity = "no number" if exact is None else f"{exact:.4g}"
         notice(
-            f"the exact validation perplexity, on one long stream, is {figure}; in training, on "
-            f"short streams, it was {ppl_in_training:.4g}. The hidden state grows with the text: "
-            "read lines alone (rnnlm eval --context reset), or train with `state_reset` or "
-            "`init_gain` below 1"
+            f"the exact validation perplexity, on one long stream, is {perplexity}; in "
+            f"training, on short streams, it was {ppl_in_training:.4g}. The hidden state grows "
+            "with the text: read lines alone (rnnlm eval --context reset), or train with "
+            "`state_reset` or `init_gain` below 1"
         )
 
 

@@ -119,12 +119,12 @@ class RunHistory:
             names |= dict.fromkeys(layers_of(event))
         return list(names)
 
-    def of_layer(self, name: str, figure: str) -> dict[str, Points]:
+    def of_layer(self, name: str, metric: str) -> dict[str, Points]:
         """Return a metric of a layer at each validation, by block ("" where there is one
         number)."""
         series_by_block: dict[str, Points] = {}
         for event in self.of("validated"):
-            value = layers_of(event).get(name, {}).get(figure)
+            value = layers_of(event).get(name, {}).get(metric)
             blocks = value if isinstance(value, dict) else {"": value}
             for block, number in blocks.items():
                 step = {"step": event.get("step"), "value": number}
@@ -137,15 +137,15 @@ def layers_of(event: dict[str, Any]) -> dict[str, dict[str, Any]]:
     layers = event.get("layers")
     if not isinstance(layers, dict):
         return {}
-    return {name: figures for name, figures in layers.items() if isinstance(figures, dict)}
+    return {name: metrics for name, metrics in layers.items() if isinstance(metrics, dict)}
 
 
-def points(events: Iterable[dict[str, Any]], figure: str, by: str = "step") -> Points:
+def points(events: Iterable[dict[str, Any]], metric: str, by: str = "step") -> Points:
     """Return (step, value) of each event that has both as finite numbers."""
     series = []
     for event in events:
-        if is_number(event.get(by)) and is_number(event.get(figure)):
-            series.append((event[by], event[figure]))
+        if is_number(event.get(by)) and is_number(event.get(metric)):
+            series.append((event[by], event[metric]))
     return series
 
 
@@ -208,22 +208,22 @@ def _learning_curve_plot(curve: LearningCurve | None, by: By) -> Plot | None:
 
 def _of_steps(history: RunHistory) -> Iterator[Plot | None]:
     """Draw what each step logs."""
-    for title, label, figures, is_log, note in OF_STEPS:
+    for title, label, metrics, is_log, note in OF_STEPS:
         series = {}
-        for figure in figures:
-            series[_NAMES.get(figure, "")] = points(history.of("step"), figure)
+        for metric in metrics:
+            series[_NAMES.get(metric, "")] = points(history.of("step"), metric)
         yield _plot(title, label, note, history, series, is_log)
 
 
 def _of_layers(history: RunHistory) -> Iterator[Plot | None]:
     """Draw what validations measure of each layer."""
-    for title, figure, label, note in OF_LAYERS:
+    for title, metric, label, note in OF_LAYERS:
         series: dict[str, Points] = {}
         for layer in history.layers:
-            for block, block_points in history.of_layer(layer, figure).items():
+            for block, block_points in history.of_layer(layer, metric).items():
                 series[f"{layer} {block}".rstrip()] = block_points
-        is_log = figure == "gradient_norm"
-        bound = 1.0 if figure == "spectral_radius" else None  # above it gradients may explode
+        is_log = metric == "gradient_norm"
+        bound = 1.0 if metric == "spectral_radius" else None  # above it gradients may explode
         yield _plot(
             title=title,
             label=label,
@@ -394,7 +394,7 @@ def _shown_values(
         "name": folder.resolve().name or name,
         "verdict": _verdict(history, manifest, curve.criterion if curve else ""),
         "about": _about(folder, history, manifest),
-        "figures": [],
+        "metrics": [],
         "plots": drawn,
         "without_plots": "",
         "rollbacks": _cells(history.of("rolledback"), rollback_columns),
@@ -410,7 +410,7 @@ def _shown_values(
 
     # A run that has not saved a model has no manifest.
     if manifest:
-        values["figures"] = list(_figures(manifest.evaluations))
+        values["metrics"] = list(_metrics(manifest.evaluations))
         values["settings"] = settings_with_origin(manifest)
     return values
 
@@ -465,7 +465,7 @@ def _about(folder: Path, history: RunHistory, manifest: Manifest | None) -> list
     return rows
 
 
-def _figures(evaluations: Mapping[str, Evaluation]) -> Iterator[MetricsTable]:
+def _metrics(evaluations: Mapping[str, Evaluation]) -> Iterator[MetricsTable]:
     """Yield what was measured on each text, or on each column of its labels."""
     for text, evaluation in evaluations.items():
         for column in evaluation.column_names:

@@ -13,7 +13,7 @@ def tables(out: str) -> list[list[list[str]]]:
     return [[line.split("\t") for line in part.splitlines()] for part in out.split("\n\n")]
 
 
-def test_figures_differences_and_tables_are_shown(rnnlm, parts, pictures):
+def test_metrics_differences_and_tables_are_shown(rnnlm, parts, pictures):
     shown = rnnlm("compare lstm kn --on valid.txt --plot difference.svg")
     assert shown.code == 0
     verdict, figures, differences, *groups, lines, tokens, signatures = tables(shown.out)

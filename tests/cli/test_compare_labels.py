@@ -15,7 +15,7 @@ def other(tagger, tmp_path_factory):
     return folder
 
 
-def test_differences_match_figures_with_intervals_and_p_values(rnnlm, tagger, other):
+def test_differences_match_metrics_with_intervals_and_p_values(rnnlm, tagger, other):
     asked = f"compare {other} {tagger.folder} --on {tagger.valid} --resamples 200"
     found = rnnlm(f"{asked} --json").json
     first, second = (

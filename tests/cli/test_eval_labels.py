@@ -13,7 +13,7 @@ COUNTED = (
 
 
 @pytest.fixture
-def figures(rnnlm):
+def metrics(rnnlm):
     """Return a function that gives the metrics of the first column of labels from `rnnlm eval
     --json`."""
 
@@ -45,7 +45,7 @@ def without(result, *names):
 
 
 @pytest.mark.parametrize("name", ["tagger", "classifier", "slot_tagger"])
-def test_validation_figures_match_those_stored_by_training(rnnlm, request, name):
+def test_validation_metrics_match_those_stored_by_training(rnnlm, request, name):
     trained = request.getfixturevalue(name)
     stored = json.loads((trained.folder / "config.json").read_text())["results"]["valid"]
     found = rnnlm("eval", "-m", trained.folder, trained.valid, "--json", "--confusions", 0).json
@@ -56,7 +56,7 @@ def test_validation_figures_match_those_stored_by_training(rnnlm, request, name)
     assert found["loss_nats"] == pytest.approx(stored["loss_nats"], abs=1e-5)
 
 
-def test_table_has_figures_confusions_and_signature_per_column(rnnlm, slot_tagger):
+def test_table_has_metrics_confusions_and_signature_per_column(rnnlm, slot_tagger):
     rows = rnnlm("eval", "-m", slot_tagger.folder, slot_tagger.valid).rows
     assert rows[0] == ["measure", "slots", "intent"] and ["sentences", "16", "16"] in rows
     assert ["type of slots", "precision", "recall", "f1", "right", "predicted", "gold"] in rows
@@ -65,8 +65,8 @@ def test_table_has_figures_confusions_and_signature_per_column(rnnlm, slot_tagge
     assert rows[-1][0].startswith("signature of intent: accuracy|")
 
 
-def test_figures_are_independent_of_data_format_and_scheme(figures, here, tagger):
-    expected = figures(tagger.folder, tagger.valid)
+def test_metrics_are_independent_of_data_format_and_scheme(metrics, here, tagger):
+    expected = metrics(tagger.folder, tagger.valid)
     (here / "valid.jsonl").write_text(json_lines(VALID))
     iob1 = [
         (words, [label.replace("B-", "I-") for label in slots], intent)
@@ -75,7 +75,7 @@ def test_figures_are_independent_of_data_format_and_scheme(figures, here, tagger
     (here / "iob1.conll").write_text(columns(iob1))
     by_column = "valid.jsonl --input-format jsonl --column words --label-column slots"
     for given in (by_column, "iob1.conll --scheme iob1"):
-        found = figures(tagger.folder, *given.split())
+        found = metrics(tagger.folder, *given.split())
         for name in COUNTED:
             assert found[name] == expected[name], (given, name)
 

@@ -8,14 +8,14 @@ from sacrebleu.metrics import BLEU
 
 from support.tiny_translators import TINY
 
-FIGURES = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")
+METRICS = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")
 
 
 def table(shown):
     return {row[0]: row[1] for row in shown.rows if len(row) == 2}
 
 
-def test_eval_shows_perplexity_and_decoded_figures(rnnlm, here, translator):
+def test_eval_shows_perplexity_and_decoded_metrics(rnnlm, here, translator):
     asked = f"eval -m {translator.folder} {translator.valid} -o written.txt"
     outcome = rnnlm(asked)
     assert outcome.code == 0 and "saved in written.txt" in outcome.err
@@ -32,15 +32,15 @@ def test_eval_shows_perplexity_and_decoded_figures(rnnlm, here, translator):
     assert rnnlm(asked).errors[0].startswith("error: written.txt")
 
 
-def test_training_ends_with_the_figures_and_stores_them(rnnlm, translator):
+def test_training_ends_with_the_metrics_and_stores_them(rnnlm, translator):
     found = json.loads((translator.folder / "config.json").read_text())["results"]["valid"]
     header, row, *signatures = translator.out.splitlines()
-    assert header.split("\t") == ["text", "ppl_token", *FIGURES]
+    assert header.split("\t") == ["text", "ppl_token", *METRICS]
     assert row.split("\t")[2] == f"{found['bleu']:.2f}"
     assert signatures[0].startswith("valid bleu signature: bleu|")
     assert signatures[1:] == [f"valid signature: {found['signature']}"]
     evaluated = rnnlm("eval", "-m", translator.folder, translator.valid, "--json").json
-    assert {name: evaluated[name] for name in FIGURES} == {name: found[name] for name in FIGURES}
+    assert {name: evaluated[name] for name in METRICS} == {name: found[name] for name in METRICS}
     card = (translator.folder / "README.md").read_text()
     assert f"| valid | {found['ppl_token']:.2f} | {found['bleu']:.2f} |" in card
     assert found["sacrebleu_signatures"]["chrf"] in card
@@ -65,7 +65,7 @@ def test_a_whole_encoder_decoder_passes_each_check(rnnlm, translator, tmp_path):
     )
 
 
-def test_compare_shows_differences_of_each_figure(rnnlm, translator):
+def test_compare_shows_differences_of_each_metric(rnnlm, translator):
     asked = f"compare {translator.folder} {translator.folder} --on {translator.valid} --resamples"
     shown = rnnlm(f"{asked} 20").out
     assert "bits per token\t+0.0000 [+0.0000, +0.0000]\t+0.0% [+0.0%, +0.0%]\t1.0000" in shown
@@ -76,7 +76,7 @@ def test_compare_shows_differences_of_each_figure(rnnlm, translator):
     assert differences["ppl_token"]["unit"] == "bits per token"
 
 
-def test_decoded_figure_can_choose_weights_and_be_plotted(rnnlm, here, translator):
+def test_decoded_metric_can_choose_weights_and_be_plotted(rnnlm, here, translator):
     settings = {**TINY, "hidden_size": 4, "validate_every_steps": 1, "criterion": "bleu"}
     sets = " ".join(f"--set={name}={value}" for name, value in settings.items())
     outcome = rnnlm(

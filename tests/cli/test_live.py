@@ -61,7 +61,7 @@ def drawn(width: int, *events, **settings) -> list[str]:
     (80, [STEP, VALIDATED, FITTED],
      ["100% done, 0s left, step 4,800, epoch 2.50, 12,345 tokens/s"]),
 ])  # fmt: skip
-def test_bar_and_figures_have_their_lines(width, events, lines):
+def test_bar_and_metrics_have_their_lines(width, events, lines):
     found = drawn(width, STARTED, *events)
     assert set(lines) <= set(found)
     assert not events or any(
@@ -76,7 +76,7 @@ def test_lines_fit_terminal_and_data_is_not_markup(width):
     assert "[red]lstm" in " ".join(lines)
 
 
-def test_at_20_columns_each_figure_has_its_line():
+def test_at_20_columns_each_metric_has_its_line():
     lines = drawn(20, STARTED, STEP, VALIDATED)
     at = lines.index("25% done")
     assert lines[at : at + 6] == [

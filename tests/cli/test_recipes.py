@@ -47,7 +47,7 @@ def test_one_recipe_is_shown_with_settings_and_source(rnnlm, name):
     assert shown["on your text"].endswith(f"--recipe {name}")
 
 
-def test_the_command_of_our_figure_is_understood(rnnlm, here, models):
+def test_the_command_of_our_result_is_understood(rnnlm, here, models):
     """What a recipe says of its figure resolves: texts of their own, the settings in the place of
     the recipe's, the budget."""
     (here / "ptb.train.txt").symlink_to(models.text)

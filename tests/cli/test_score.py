@@ -210,7 +210,7 @@ def test_ids_and_regions_that_are_not_utf8(by_counts, here, form):
     assert shown.code == 1 and "byte 9 is 0xff" in shown.err  # and no other line
 
 
-def test_sentence_table_leaves_missing_figures_empty(by_counts, here):
+def test_sentence_table_leaves_missing_metrics_empty(by_counts, here):
     (here / "text").write_bytes(b"the man\n\nbad \xff\nthe\tzorp\n<s>\n")
     shown = by_counts("--input text -o rows.tsv")
     rows = rows_of(shown)

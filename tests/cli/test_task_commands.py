@@ -51,7 +51,7 @@ def test_refused_language_model_command_names_the_right_one(rnnlm, tagger, class
         assert hint.startswith(f"  try: rnnlm {instead} -m {trained.folder}")
 
 
-def test_model_info_shows_labels_figures_and_commands(rnnlm, slot_tagger):
+def test_model_info_shows_labels_metrics_and_commands(rnnlm, slot_tagger):
     outcome = rnnlm("info", slot_tagger.folder)
     shown = {row[0]: row[1] for row in reversed(outcome.rows)}
     assert shown["labels slots"] == "of each word, spans of 2 types in bio: place, time"
@@ -73,7 +73,7 @@ def test_a_whole_model_passes_each_check_of_labels(rnnlm, request, name, more):
     assert checks == dict.fromkeys(named, "ok")
 
 
-def test_grid_runs_have_their_tasks_figures_and_curve(rnnlm, here, tagger):
+def test_grid_runs_have_their_tasks_metrics_and_curve(rnnlm, here, tagger):
     settings = "--set hidden_size=4 --set embedding_size=4 --set criterion=f1 --budget 2steps"
     outcome = rnnlm(
         f"train {tagger.train} --valid {tagger.valid} --task tagging --input-format columns"

@@ -19,13 +19,13 @@ KINDS = [{}, {"tokenizer": "char"}, {"tokenizer": "sentencepiece", "vocab_size":
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_normalised_figures_equal_those_of_clean_text(kind):
+def test_normalised_metrics_equal_those_of_clean_text(kind):
     plain, normalising = (
         fit("ngram", TRAIN, order=2, **kind, **more) for more in ({}, {"normalise": "all"})
     )
     of_messy, of_clean = evaluate(normalising, Lines(MESSY)), evaluate(plain, Lines(CLEAN))
-    for figure in ("tokens", "words", "oov_words", "logprob_nats", "ppl_token", "ppl_word"):
-        assert getattr(of_messy, figure) == getattr(of_clean, figure), figure
+    for metric in ("tokens", "words", "oov_words", "logprob_nats", "ppl_token", "ppl_word"):
+        assert getattr(of_messy, metric) == getattr(of_clean, metric), metric
     assert (of_messy.characters, of_messy.words) == (sum(map(len, MESSY)) + 3, 16)
     assert of_messy.closed_vocabulary and of_messy.bits_per_char is None and of_clean.bits_per_char
     assert Signature.parse(of_messy.signature).tok.endswith(

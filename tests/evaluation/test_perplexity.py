@@ -39,7 +39,7 @@ def nonzero_none(result) -> dict:
     return json.loads(json.dumps(result.to_dict(), allow_nan=False))
 
 
-def test_all_figures_of_a_text_with_unknown_words(text):
+def test_all_metrics_of_a_text_with_unknown_words(text):
     model = model_of({"</s>": 0.25, "<unk>": 0.125, "the": 0.5, "cat": 0.125})
     result = evaluate(model, text("the cat\n\nthe d\u00f6g the\n"))
     bits = 1 + 3 + 2 + 1 + 3 + 1 + 2

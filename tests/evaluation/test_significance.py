@@ -48,7 +48,7 @@ def repeated(predictions: Predictions, times: list[int]) -> Predictions:
     return Predictions("word", scheme="bio", **rows)
 
 
-def test_resampled_figure_equals_that_of_repeated_sentences():
+def test_resampled_metric_equals_that_of_repeated_sentences():
     predictions = system(gold_labels(1, 30), 2, 0.3)
     times = np.random.default_rng(3).integers(0, 4, (2, 30))
     for name, measure in measures(predictions).items():
@@ -131,7 +131,7 @@ def test_types_predicted_by_one_system_only_count():
     )
 
 
-def test_undefined_figures_and_mismatched_sentences_are_not_compared():
+def test_undefined_metrics_and_mismatched_sentences_are_not_compared():
     empty = CountedMetric(SentenceCounts.of_numbers([], [], []), f1)
     assert bootstrap_interval(empty) is None and paired_difference(empty, empty) is None
     found = [measures(system(gold_labels(9, size), 1, 0.1))["f1"] for size in (5, 6)]

@@ -71,13 +71,13 @@ class RefusedMetric:
 
 @dataclass(frozen=True)
 class ComparableMetrics:
-    """The metrics of the models that compare. figures: their names; all of them have intervals.
+    """The metrics of the models that compare. names: theirs; all of them have intervals.
     main: the one that models are compared by. refused: the other metrics. differing: the metrics
     whose differences are resampled; the others would repeat them. may_differ: parts of signatures
     that were checked already, or that make no difference. block_lines: how many lines are resampled
     together."""
 
-    figures: tuple[str, ...]
+    names: tuple[str, ...]
     main: str
     refused: tuple[RefusedMetric, ...] = ()
     differing: tuple[str, ...] = ()
@@ -505,7 +505,7 @@ def compare_models(
     # Resample the lines of each model, and of each pair of models.
     compared = []
     for side, evaluation in zip(sides, evaluations, strict=True):
-        metrics = [metric for metric in evaluation.metrics if metric.name in comparable.figures]
+        metrics = [metric for metric in evaluation.metrics if metric.name in comparable.names]
         saved = None if side.folder is None else str(side.folder)
         compared.append(
             ComparedModel(side.name, saved, evaluation, intervals_of(metrics, resampling))
@@ -516,7 +516,7 @@ def compare_models(
     return Comparison(
         task=comparing.task,
         figure=comparable.main or evaluations[0].main,
-        figures=comparable.figures,
+        figures=comparable.names,
         refused=comparable.refused,
         validation=None,
         lines=lines_of(evaluations[0]),

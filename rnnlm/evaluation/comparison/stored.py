@@ -61,7 +61,7 @@ def compare_stored(
     for first, second in itertools.combinations(stored, 2):
         for metric in first.evaluation.metrics:
             counterpart = second.evaluation.metric(metric.name, metric.column)
-            if counterpart is not None and metric.name in comparable.figures:
+            if counterpart is not None and metric.name in comparable.names:
                 check_signatures((first.name, second.name), metric, counterpart, comparable)
 
     # Each metric with its interval, where its model's run has stored one.
@@ -84,23 +84,23 @@ def compare_stored(
     return Comparison(
         task=task.name,
         figure=comparable.main or stored[0].evaluation.main,
-        figures=comparable.figures,
+        figures=comparable.names,
         refused=comparable.refused,
         validation=validation,
         lines=lines_of(stored[0].evaluation),
         block_lines=1,
         models=tuple(compared),
-        differences=tuple(_differences(stored, comparable.figures)),
+        differences=tuple(_differences(stored, comparable.names)),
         notes=(note,),
     )
 
 
-def _differences(models: Sequence[StoredModel], figures: Sequence[str]) -> Iterator[Difference]:
+def _differences(models: Sequence[StoredModel], metrics: Sequence[str]) -> Iterator[Difference]:
     """Yield by how much the metrics of each two models differ, without intervals."""
     for first, second in itertools.combinations(models, 2):
         for ours in first.evaluation.brief:
             theirs = second.evaluation.metric(ours.name, ours.column)
-            if ours.name not in figures or ours.value is None:
+            if ours.name not in metrics or ours.value is None:
                 continue
             if theirs is not None and theirs.value is not None:
                 yield Difference(

@@ -278,7 +278,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class ClozeFigures:
+class ClozeMetrics:
     """The results on a group of items. by: "all", "distance" or "kind"; group: its name.
     unknown: items whose answer is not in the vocabulary: they count as missed in `accuracy`, and
     are left out of `mean_bits`, as are answers of probability zero. median_rank: None where it
@@ -298,15 +298,15 @@ class ModelCloze:
     """The results of one model: by group, and for each item in the order of the file."""
 
     model: str
-    figures: tuple[ClozeFigures, ...]
+    figures: tuple[ClozeMetrics, ...]
     scores: tuple[ClozeScore, ...]
 
-    def by(self, grouping: str) -> list[ClozeFigures]:
+    def by(self, grouping: str) -> list[ClozeMetrics]:
         """Return the results of one grouping."""
-        return [figures for figures in self.figures if figures.by == grouping]
+        return [metrics for metrics in self.figures if metrics.by == grouping]
 
 
-def figures_of(scores: Sequence[ClozeScore]) -> tuple[ClozeFigures, ...]:
+def metrics_of(scores: Sequence[ClozeScore]) -> tuple[ClozeMetrics, ...]:
     """Return the results on all items, by distance and by kind. Items without a distance, or a
     kind, are in no group of that."""
     groups = [(ALL, ALL, list(scores))]
@@ -324,15 +324,15 @@ def figures_of(scores: Sequence[ClozeScore]) -> tuple[ClozeFigures, ...]:
         if score.item.kind is not None:
             by_kind.setdefault(score.item.kind, []).append(score)
     groups += [(KIND, kind, chosen) for kind, chosen in by_kind.items()]
-    return tuple(_figures(by, group, chosen) for by, group, chosen in groups if chosen)
+    return tuple(_metrics(by, group, chosen) for by, group, chosen in groups if chosen)
 
 
-def _figures(by: str, group: str, scores: Sequence[ClozeScore]) -> ClozeFigures:
+def _metrics(by: str, group: str, scores: Sequence[ClozeScore]) -> ClozeMetrics:
     ranks = np.array([np.inf if score.rank is None else score.rank for score in scores])
     middle = [(len(ranks) - 1) // 2, len(ranks) // 2]
     median = float(np.sort(ranks)[middle].mean())
     bits = [score.surprisal_bits for score in scores if score.surprisal_bits is not None]
-    return ClozeFigures(
+    return ClozeMetrics(
         by,
         group,
         items=len(scores),
@@ -383,17 +383,17 @@ class Cloze(Inspection):
 
     def _rows(self) -> Iterator[tuple[object, ...]]:
         for model in self.models:
-            for figures in model.figures:
+            for metrics in model.figures:
                 row: list[object] = [
                     model.model,
-                    figures.by,
-                    figures.group,
-                    figures.items,
-                    figures.unknown,
+                    metrics.by,
+                    metrics.group,
+                    metrics.items,
+                    metrics.unknown,
                 ]
-                for share in figures.accuracy:
+                for share in metrics.accuracy:
                     row += [share.share, share.low, share.high]
-                yield (*row, figures.median_rank, figures.mean_bits)
+                yield (*row, metrics.median_rank, metrics.mean_bits)
 
     def _rows_of_items(self) -> Iterator[tuple[object, ...]]:
         for model in self.models:
@@ -454,13 +454,13 @@ def _draw(
     label, line = "the likeliest", "--"
     if which:
         label, line = f"among the {FIRST[-1]} likeliest", "-"
-    figures = model.by(by)
-    shares = [group_figures.accuracy[which] for group_figures in figures]
+    metrics = model.by(by)
+    shares = [group_metrics.accuracy[which] for group_metrics in metrics]
     share_N, bars_2N = plotting.with_bars(
         [(share.share, share.low, share.high) for share in shares]
     )
     axes.errorbar(
-        [groups.index(group_figures.group) + shift for group_figures in figures],
+        [groups.index(group_metrics.group) + shift for group_metrics in metrics],
         share_N,
         bars_2N,
         color=style.colour,
@@ -505,7 +505,7 @@ def _end_of(context: str) -> str:
     return f"\u2026 {end}" if end else context
 
 
-def _by_distance(groups: Sequence[ClozeFigures]) -> str:
+def _by_distance(groups: Sequence[ClozeMetrics]) -> str:
     """Say how both shares change from the nearest cues to the farthest."""
     if len(groups) < 2:
         return ""
@@ -517,7 +517,7 @@ def _by_distance(groups: Sequence[ClozeFigures]) -> str:
     )
 
 
-def _change(near: ClozeFigures, far: ClozeFigures, which: int) -> str:
+def _change(near: ClozeMetrics, far: ClozeMetrics, which: int) -> str:
     """Say by how much a share differs between two groups, and by Fisher's exact test whether
     that may be chance."""
     from scipy.stats import fisher_exact
@@ -588,6 +588,6 @@ def inspect_cloze(
     inspected = []
     for subject in load_models_for("cloze", models, device):
         scores = score_items(subject.model, read)
-        inspected.append(ModelCloze(subject.name, figures_of(scores), tuple(scores)))
+        inspected.append(ModelCloze(subject.name, metrics_of(scores), tuple(scores)))
     name = Path(source).name if Path(source).parent == corpora.FOLDER / "english" else str(source)
     return Cloze(name, tuple(inspected), items)

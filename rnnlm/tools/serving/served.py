@@ -1,7 +1,7 @@
 """Models that answer requests: sentences of several requests are scored together.
 
-What waits to be scored is scored in one call: alone in its call, a request gives the figures of the
-command line to the digit, with others the same figures up to the rounding of larger batches. A
+What waits to be scored is scored in one call: alone in its call, a request gives the numbers of the
+command line to the digit, with others the same numbers up to the rounding of larger batches. A
 network scores in its own thread; n-gram models, which take microseconds a word, between two turns
 of the event loop. Larger requests are computed by the threads of work.py.
 """

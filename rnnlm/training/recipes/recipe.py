@@ -13,7 +13,7 @@ from typing import Any
 
 from rnnlm.errors import SettingsError, nearest
 
-# The texts to train and validate on, by the first word of what a figure was measured on. PTB is the
+# The texts to train and validate on, by the first word of what a result was measured on. PTB is the
 # Penn Treebank as prepared by Mikolov.
 _TEXTS = {
     "PTB": "ptb.train.txt --valid ptb.valid.txt ",
@@ -45,7 +45,7 @@ class RecipeResult:
 
 @dataclass(frozen=True)
 class MeasuredResult(RecipeResult):
-    """A figure that we measured."""
+    """A result that we measured."""
 
     minutes: float | None = None  # the time it took, validations included
     cores: int = 2  # of a CPU
@@ -85,10 +85,10 @@ class Recipe:
     description: str = ""
     published: tuple[RecipeResult, ...] = ()  # what it aims at
     published_note: str = ""
-    source: str = ""  # of the published figure and of the settings
+    source: str = ""  # of the published result and of the settings
     differs: str = ""  # where the recipe departs from the source, and why ours is better or worse
     measured: MeasuredResult | None = None
-    # a whole run on two cores, on the text that the figures or the note name
+    # a whole run on two cores, on the text that the results or the note name
     cpu_minutes: float | None = None
     cpu_is_estimated: bool = True
     cpu_note: str = ""
@@ -96,19 +96,19 @@ class Recipe:
 
     def command(self) -> str:
         """Return the command that trains it on a person's own text, or on the bundled one."""
-        figures = self._figures()
-        if figures and figures[0].on.startswith("bundled"):
+        results = self._results()
+        if results and results[0].on.startswith("bundled"):
             return f"rnnlm train --recipe {self.name}"
         file = "my.tsv" if self.learns_pairs else "my.txt"
         return f"rnnlm train {file} --recipe {self.name}"
 
     def command_of_figure(self) -> str | None:
-        """Return the command that repeats our figure, or tries for the published one; None where
+        """Return the command that repeats our result, or tries for the published one; None where
         there is neither."""
-        figures = self._figures()
-        if not figures:
+        results = self._results()
+        if not results:
             return None
-        text = _TEXTS[figures[0].on.split()[0]]
+        text = _TEXTS[results[0].on.split()[0]]
         return f"rnnlm train {text}{self.options_of_figure()}"
 
     def options_of_figure(self) -> str:
@@ -124,7 +124,7 @@ class Recipe:
 
     def _whole_run(self) -> str:
         """Return the time of a whole run on a CPU, in words: estimated, or that of the run that
-        gave our figure."""
+        gave our result."""
         if self.cpu_minutes is not None:
             estimated = "estimated: " if self.cpu_is_estimated else ""
             return f"{estimated}{time_of(self.cpu_minutes)} on two cores {self.cpu_note}".rstrip()
@@ -133,16 +133,16 @@ class Recipe:
             return f"{time_of(run.minutes)} on {_cores(run.cores)} {self.cpu_note}".rstrip()
         return "not measured"
 
-    def _figures(self) -> list[RecipeResult]:
-        """Return our figure, if there is one, then the published ones."""
+    def _results(self) -> list[RecipeResult]:
+        """Return our result, if there is one, then the published ones."""
         if self.measured is None:
             return list(self.published)
         return [self.measured, *self.published]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it for JSON: figures and times in words, then as numbers."""
-        figures = ", ".join(map(str, self.published))
-        published = "; ".join(filter(None, [figures, self.published_note]))
+        """Return all of it for JSON: results and times in words, then as numbers."""
+        results = ", ".join(map(str, self.published))
+        published = "; ".join(filter(None, [results, self.published_note]))
         return {
             "name": self.name,
             "settings": self.settings,
@@ -204,13 +204,13 @@ def parse(name: str, text: str) -> Recipe:
     settings = tomllib.loads(text)
     about = settings.pop("about")
 
-    # Tables of [about] become figures; all else is a word or a number as it is.
-    published = tuple(RecipeResult(**figure) for figure in about.pop("published", ()))
+    # Tables of [about] become results; all else is a word or a number as it is.
+    published = tuple(RecipeResult(**result) for result in about.pop("published", ()))
     measured = MeasuredResult(**about.pop("measured")) if "measured" in about else None
     return Recipe(name, settings, published=published, measured=measured, **about)
 
 
-# ---- The table of recipes: the published figure, ours, how far apart the two are, and the time
+# ---- The table of recipes: the published result, ours, how far apart the two are, and the time
 # that ours took.
 #
 # `rnnlm list recipes` prints it, and docs/recipes.md holds it; a test compares the two.
@@ -230,7 +230,7 @@ NONE = "-"
 class RecipeRow:
     """One recipe, each cell in as few words as fit 80 columns.
 
-    distance: of our figure from the published one, relative to that. time: to our figure on CPU
+    distance: of our result from the published one, relative to that. time: to our result on CPU
     cores, or an estimate of a whole run.
     """
 
@@ -271,26 +271,26 @@ def record(recipe: Recipe) -> dict[str, Any]:
     return recipe.to_dict() | {"off_by": _distance(recipe), "distance": measured_distance[0]}
 
 
-def shown(figure: RecipeResult | None) -> str:
-    """Return a figure with its unit or text: 120.7, 92.3 test, 68.6 WT2, 1.38 bpc.
+def shown(result: RecipeResult | None) -> str:
+    """Return a result with its unit or text: 120.7, 92.3 test, 68.6 WT2, 1.38 bpc.
 
     `*` marks one of other settings than the recipe's, `…` one of a shorter run.
     """
-    if figure is None:
+    if result is None:
         return NONE
     differs = ""
-    if isinstance(figure, MeasuredResult):
-        differs = "*" * figure.has_other_settings + "…" * figure.was_cut_short
-    mark = _UNITS.get(figure.unit, _MARKS.get(figure.on, figure.on))
-    return f"{figure.value}{differs} {mark}".rstrip()
+    if isinstance(result, MeasuredResult):
+        differs = "*" * result.has_other_settings + "…" * result.was_cut_short
+    mark = _UNITS.get(result.unit, _MARKS.get(result.on, result.on))
+    return f"{result.value}{differs} {mark}".rstrip()
 
 
 def distance(recipe: Recipe) -> tuple[float, bool] | None:
-    """Return how far our figure is from the published one, as a share of that, and whether this is
+    """Return how far our result is from the published one, as a share of that, and whether this is
     estimated. Return None where the two differ in kind or data, or where our run had a smaller
     budget than the recipe's.
 
-    A published figure may be for PTB's test text alone, while ours is always for the validation
+    A published result may be for PTB's test text alone, while ours is always for the validation
     text. It is then multiplied by :func:`valid_over_test`.
     """
     if recipe.measured is None or not recipe.published or recipe.measured.was_cut_short:
@@ -312,8 +312,8 @@ def valid_over_test() -> float:
     the recipes name; about 1.04."""
     ratios = []
     for name in names():
-        figures = [figure for figure in load(name).published if not figure.unit]
-        values = {figure.on: figure.value for figure in figures}
+        results = [result for result in load(name).published if not result.unit]
+        values = {result.on: result.value for result in results}
         if "PTB valid" in values and "PTB test" in values:
             ratios.append(values["PTB valid"] / values["PTB test"])
     return fmean(ratios)

@@ -28,7 +28,7 @@ def subject(
 @pytest.mark.parametrize("part", ["ctx", "prec", "adapt", "model"])
 def test_what_may_differ_forbids_nothing(part):
     found = find_comparable([subject("a", 3), subject("b", 3, **{part: "other"})])
-    assert (found.figures, found.main, found.refused) == (tuple(TEXT_METRICS), "ppl_token", ())
+    assert (found.names, found.main, found.refused) == (tuple(TEXT_METRICS), "ppl_token", ())
 
 
 @pytest.mark.parametrize("part", ["data", "case", "blank", "unk", "eos"])
@@ -49,7 +49,7 @@ def test_unk_handling_is_irrelevant_to_text_without_unk():
 
 def test_other_tokens_compare_per_word_character_and_byte():
     found = find_comparable([subject("a"), subject("b", tok="char:f2,V=5")])
-    assert found.figures == ("ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte")
+    assert found.names == ("ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte")
     assert found.main == "bits_per_char"
     expected = [("ppl_token", "tok"), ("ppl_token_no_oov", "tok")]
     assert [(each.figure, each.part) for each in found.refused] == expected
@@ -60,7 +60,7 @@ def test_different_tokens_without_kept_text_compare_per_word():
     found = find_comparable(
         [subject("a", keeps_text=False), subject("b", keeps_text=False, tok="word:f2,V=7")]
     )
-    assert found.main == "ppl_word" and "bits_per_char" not in found.figures
+    assert found.main == "ppl_word" and "bits_per_char" not in found.names
     assert {each.figure: each.part for each in found.refused}["bits_per_char"] is None
 
 

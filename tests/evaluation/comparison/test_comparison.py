@@ -79,7 +79,7 @@ def test_few_lines_give_the_exact_p_value(text):
 
 
 @pytest.mark.parametrize("context", ["carry", "reset"])
-def test_figures_are_those_of_evaluate(lstm, kn, text, context):
+def test_metrics_are_those_of_evaluate(lstm, kn, text, context):
     path = text(*LINES, "the zebra sat", "", "it is hard")
     found = compare([lstm, kn], path, settings=ComparisonSettings(context=context))
     for model, compared in zip([lstm, kn], found.models, strict=True):
@@ -220,7 +220,7 @@ def test_unknown_tokens_that_reverse_a_comparison_are_reported(text):
     [[{"smoothing": "witten-bell"}, {"smoothing": "mkn"}], [{"order": 1}, {"order": 3}]],
     ids=str,
 )
-def test_differences_without_unknown_tokens_match_the_figures(models, text):
+def test_differences_without_unknown_tokens_match_the_metrics(models, text):
     found = compare(
         [fit("ngram", **settings) for settings in models], text(*LINES, "the zebra sat on a yak")
     )

@@ -12,8 +12,8 @@ from rnnlm.tools.inspection.cloze import (
     ClozeItem,
     ClozeScore,
     ModelCloze,
-    figures_of,
     inspect_cloze,
+    metrics_of,
     read_items,
     score_items,
 )
@@ -111,7 +111,7 @@ def planted(ranks_near, ranks_far):
     near, far = ClozeItem("a", "b", 1, "topic"), ClozeItem("a", "b", 30)
     items = [*((near, rank) for rank in ranks_near), *((far, rank) for rank in ranks_far)]
     scores = tuple(ClozeScore(item, rank, 2.0, False) for item, rank in items)
-    return Cloze("planted", (ModelCloze("it", figures_of(scores), scores),))
+    return Cloze("planted", (ModelCloze("it", metrics_of(scores), scores),))
 
 
 def test_shares_by_distance_and_kind_have_wilson_bounds():
@@ -133,7 +133,7 @@ def test_shares_by_distance_and_kind_have_wilson_bounds():
 def test_distance_groups_include_both_bounds():
     distances = (0, 2, 3, 5, 6, 10, 11, 20, 21, 99)
     items = [ClozeItem("a", "b", distance) for distance in distances]
-    figures = figures_of([ClozeScore(item, 1, 2.0, False) for item in items])
+    figures = metrics_of([ClozeScore(item, 1, 2.0, False) for item in items])
     assert [each.group for each in figures[1:]] == ["0-2", "3-5", "6-10", "11-20", "21+"]
     assert [each.items for each in figures[1:]] == [2] * 5
 

@@ -10,7 +10,7 @@ def made(*, published=(), **about):
     return Recipe("x", {"model": "lstm"}, "of a test", published=published, **about)
 
 
-def test_distance_is_relative_to_the_same_texts_figure():
+def test_distance_is_relative_to_the_same_texts_result():
     pair = (RecipeResult("PTB valid", 80.0), RecipeResult("PTB test", 75.0))
     for value, distance in ((84.0, "+5.0%"), (79.6, "-0.5%"), (120.0, "+50%")):
         measured = MeasuredResult("PTB valid", value, minutes=30, cores=1)
@@ -18,7 +18,7 @@ def test_distance_is_relative_to_the_same_texts_figure():
         assert line.cells() == ["x", "of a test", "80.0", f"{value}", distance, "30 min/1"]
 
 
-def test_a_test_only_figure_is_converted_to_validation():
+def test_a_test_only_result_is_converted_to_validation():
     """The ratio is that of the published pairs of PTB, worked out here again."""
     ratios = []
     for name in names():
@@ -51,7 +51,7 @@ def test_short_runs_have_no_distance():
     (RecipeResult("CoNLL-2003 test", 83.6, "F1"), MeasuredResult("CoNLL-2003 valid", 90.3, "F1")),
     (RecipeResult("PTB valid", 80.0), MeasuredResult("WikiText-2 valid", 80.0)),
 ])  # fmt: skip
-def test_figures_of_different_kinds_have_no_distance(theirs, ours):
+def test_results_of_different_kinds_have_no_distance(theirs, ours):
     assert overview.distance(made(published=(theirs,), measured=ours)) is None
     assert overview.recipe_row(made(published=(theirs,), measured=ours)).distance == "-"
 

@@ -54,7 +54,7 @@ def test_a_recipe_resolves_to_valid_settings_from_itself(name):
         assert (resolved.values[key], resolved.origins[key]) == (value, f"recipe {name}")
 
 
-def test_figures_and_times_in_words():
+def test_results_and_times_in_words():
     record = recipes.load("awd-lstm-fast").to_dict()
     measured = "PTB valid 226.9 after 60 min on one core; 3.5 epochs; 279.4 at a rate of 0.001"
     assert record["published"] == "PTB valid 60.0, PTB test 57.3; after fine-tuning"
@@ -71,7 +71,7 @@ def test_figures_and_times_in_words():
     assert {minutes: recipes.time_of(minutes) for minutes in times} == times
 
 
-def test_a_recipes_commands_name_its_figures_text():
+def test_a_recipes_commands_name_its_results_text():
     demo = recipes.load("demo")
     assert demo.command() == demo.command_of_figure() == "rnnlm train --recipe demo"
     assert recipes.load("gru").command() == "rnnlm train my.txt --recipe gru"

@@ -22,7 +22,7 @@ from rnnlm.lm.neural.training.contracts import ValidationResult
 from rnnlm.tasks.labelling.batches import label_tensors
 from rnnlm.tasks.labelling.data import EDIT, MULTI, SOUNDS, WORD, Codec, LabelColumn, LabelledData
 from rnnlm.tasks.labelling.evaluation.evaluation_data import labelled_data, open_data
-from rnnlm.tasks.labelling.evaluation.label_evaluation import MAIN, ColumnFigures, LabelEvaluation
+from rnnlm.tasks.labelling.evaluation.label_evaluation import MAIN, ColumnMetrics, LabelEvaluation
 from rnnlm.tasks.labelling.evaluation.label_metrics import (
     LABEL_METRICS,
     LabelSignature,
@@ -103,7 +103,7 @@ def measure(model: TaskModel, data: LabelledData) -> LabelEvaluation:
     by_column = [measures(column) for column in predictions]
     columns = []
     for number, (column, counted) in enumerate(zip(predictions, by_column, strict=True)):
-        columns.append(_figures(number, column, counted, model, data))
+        columns.append(_metrics(number, column, counted, model, data))
 
     # Of several columns, an example is right where all of them are.
     joint = columns[0].exact_match
@@ -125,23 +125,23 @@ def measure(model: TaskModel, data: LabelledData) -> LabelEvaluation:
     )
 
 
-def _figures(
+def _metrics(
     number: int,
     column: Predictions,
     counted: Mapping[str, CountedMetric],
     model: TaskModel,
     data: LabelledData,
-) -> ColumnFigures:
+) -> ColumnMetrics:
     """Return the metrics of one of the codec's columns."""
-    figures = report(column, counted)
+    metrics = report(column, counted)
     # Lemmas are no classes: there are no metrics of each.
     if model.codec.columns[number].form == EDIT:
-        figures = replace(figures, macro_f1=None, by_type={})
+        metrics = replace(metrics, macro_f1=None, by_type={})
 
-    main = next(name for name in MAIN if getattr(figures, name) is not None)
+    main = next(name for name in MAIN if getattr(metrics, name) is not None)
     spans = {}
-    if figures.mode is not None:
-        spans = {"mode": figures.mode, "scheme": column.scheme}
+    if metrics.mode is not None:
+        spans = {"mode": metrics.mode, "scheme": column.scheme}
     fingerprint = ""
     if model.fingerprint:
         fingerprint = loading.fingerprint_in_signature(model)
@@ -152,7 +152,7 @@ def _figures(
         data=data.content_hash,
         model=fingerprint,
     )
-    return ColumnFigures(**vars(figures), main=main, signature=str(signature))
+    return ColumnMetrics(**vars(metrics), main=main, signature=str(signature))
 
 
 def informative_columns(codec: Codec, data: LabelledData) -> tuple[int, ...]:

@@ -11,9 +11,9 @@ from rnnlm.evaluation.resampling import CountedMetric
 from rnnlm.tabular import Table
 from rnnlm.tasks.labelling.evaluation.label_metrics import (
     LABEL_METRICS,
-    ClassFigures,
+    ClassMetrics,
     Confusion,
-    LabelFigures,
+    LabelMetrics,
     Predictions,
     confusion,
     joint_exact_match,
@@ -33,7 +33,7 @@ MOST_TYPES = 40  # in a table
 
 
 @dataclass(frozen=True)
-class ColumnFigures(LabelFigures):
+class ColumnMetrics(LabelMetrics):
     """The metrics of a column. main: the name of the main metric. signature: that of the main
     metric."""
 
@@ -49,8 +49,8 @@ class ColumnFigures(LabelFigures):
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """Restore the metrics from what was stored."""
         by_type = {}
-        for name, figures in stored["by_type"].items():
-            by_type[name] = restored(ClassFigures, figures)
+        for name, metrics in stored["by_type"].items():
+            by_type[name] = restored(ClassMetrics, metrics)
         signature = stored["signature"]
         return restored(cls, stored, main=stored["main"], signature=signature, by_type=by_type)
 
@@ -69,7 +69,7 @@ class LabelEvaluation(Evaluation):
     sentences: int
     words: int
     loss_nats: float | None
-    columns: tuple[ColumnFigures, ...]
+    columns: tuple[ColumnMetrics, ...]
     exact_match: float | None
     predictions: tuple[Predictions, ...] = field(default=(), repr=False, compare=False)
     measures: tuple[Mapping[str, CountedMetric], ...] = field(default=(), repr=False, compare=False)
@@ -116,14 +116,14 @@ class LabelEvaluation(Evaluation):
         )
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
-        figures = next(
-            (figures for figures in self.columns if figures.column == column), self.columns[0]
+        metrics = next(
+            (metrics for metrics in self.columns if metrics.column == column), self.columns[0]
         )
         counts = {
-            "sentences": figures.sentences,
-            "words": figures.words or None,
-            "words_unknown": figures.words_unknown,
-            "unseen_count": figures.unseen_count or None,
+            "sentences": metrics.sentences,
+            "words": metrics.words or None,
+            "words_unknown": metrics.words_unknown,
+            "unseen_count": metrics.unseen_count or None,
         }
         return {name: count for name, count in counts.items() if count is not None}
 
@@ -154,7 +154,7 @@ class LabelEvaluation(Evaluation):
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        columns = tuple(map(ColumnFigures.from_dict, stored["columns"]))
+        columns = tuple(map(ColumnMetrics.from_dict, stored["columns"]))
         intervals = {}
         for column in stored["columns"]:
             if "low" in column:
@@ -207,15 +207,15 @@ class LabelEvaluation(Evaluation):
         return figures
 
 
-def _types(column: ColumnFigures, of: str) -> Table:
+def _types(column: ColumnMetrics, of: str) -> Table:
     """Return the metrics of each type of span, or of each label, the most frequent first."""
     types = sorted(column.by_type.items(), key=lambda pair: (-pair[1].gold, pair[0]))
     rows = []
-    for name, figures in types[:MOST_TYPES]:
+    for name, metrics in types[:MOST_TYPES]:
         shares = [
-            amount(share, unit="share") for share in (figures.precision, figures.recall, figures.f1)
+            amount(share, unit="share") for share in (metrics.precision, metrics.recall, metrics.f1)
         ]
-        counts = [f"{count:,}" for count in (figures.right, figures.predicted, figures.gold)]
+        counts = [f"{count:,}" for count in (metrics.right, metrics.predicted, metrics.gold)]
         rows.append([name, *shares, *counts])
     remark = ""
     more = len(types) - MOST_TYPES

@@ -30,7 +30,7 @@ RIGHT, PREDICTED, GOLD = range(3)  # the kinds of counts by class
 
 
 @dataclass(frozen=True)
-class ClassFigures:
+class ClassMetrics:
     """Precision, recall and F1 of one class of spans or labels (0 where the denominator is 0),
     and how many were right, predicted and gold."""
 
@@ -65,7 +65,7 @@ def macro_f1(sums_KRC: np.ndarray) -> np.ndarray:
     return share(f1_RC.sum(axis=-1), (either_RC > 0).sum(axis=-1))
 
 
-def by_class(counts: SentenceCounts) -> dict[str, ClassFigures]:
+def by_class(counts: SentenceCounts) -> dict[str, ClassMetrics]:
     """Return the metrics of each class, in the order of the counts' classes."""
     right_C, predicted_C, gold_C = counts.sums()[:, 0]
     shares = (
@@ -73,14 +73,14 @@ def by_class(counts: SentenceCounts) -> dict[str, ClassFigures]:
         share(right_C, gold_C),
         share(2 * right_C, predicted_C + gold_C),
     )
-    figures = {}
+    metrics = {}
     for number, name in enumerate(counts.classes):
         precision, recall, f1 = (float(share_C[number]) for share_C in shares)
         right, predicted, gold = (
             int(count_C[number]) for count_C in (right_C, predicted_C, gold_C)
         )
-        figures[name] = ClassFigures(precision, recall, f1, right, predicted, gold)
-    return figures
+        metrics[name] = ClassMetrics(precision, recall, f1, right, predicted, gold)
+    return metrics
 
 
 def check_lengths(gold: Labels, predicted: Labels, of_words: bool = True) -> None:
@@ -498,7 +498,7 @@ class LabelMetric(MetricDefinition):
     statistic: Statistic = ratio
 
 
-# In the order in which they are printed. LabelFigures has a field for each.
+# In the order in which they are printed. LabelMetrics has a field for each.
 LABEL_METRICS = named(
     LabelMetric("f1", counts="sets", statistic=f1),
     LabelMetric("precision", counts="sets", statistic=precision),
@@ -525,7 +525,7 @@ LABEL_METRICS = named(
 
 
 @dataclass(frozen=True)
-class LabelFigures(Result):
+class LabelMetrics(Result):
     """The metrics of a column of labels as fractions of 1; None where a metric does not apply or
     nothing was counted for it.
 
@@ -553,7 +553,7 @@ class LabelFigures(Result):
     recall: float | None
     f1: float | None
     macro_f1: float | None
-    by_type: dict[str, ClassFigures]
+    by_type: dict[str, ClassMetrics]
     exact_match: float | None
     ece: float | None
     word_error_rate: float | None
@@ -610,11 +610,11 @@ def counts_of(predictions: Predictions) -> dict[str, SentenceCounts]:
 
 def report(
     predictions: Predictions, measured: Mapping[str, CountedMetric] | None = None
-) -> LabelFigures:
+) -> LabelMetrics:
     """Compute the metrics of a column of labels. measured: the result of :func:`measures`, if it
     is known already."""
     counted = measures(predictions) if measured is None else measured
-    names = [field.name for field in dataclasses.fields(LabelFigures)]
+    names = [field.name for field in dataclasses.fields(LabelMetrics)]
     values: dict[str, Any] = dict.fromkeys(names)
 
     # The metrics that apply; the others stay None.
@@ -640,7 +640,7 @@ def report(
     if unseen is not None:
         values["unseen_labels"] = unseen
         values["unseen_count"] = sum(unseen.values())
-    return LabelFigures(**values)
+    return LabelMetrics(**values)
 
 
 def joint_exact_match(columns: Sequence[Predictions]) -> CountedMetric:

@@ -62,7 +62,7 @@ def _with_written(perplexities: ComparableMetrics) -> ComparableMetrics:
     compared by."""
     return replace(
         perplexities,
-        figures=(*perplexities.figures, *TRANSLATION_METRICS),
+        names=(*perplexities.names, *TRANSLATION_METRICS),
         main="",
         may_differ=PARTS - {"data", "case"} | TranslationSignature.may_differ,
     )

@@ -40,7 +40,7 @@ from rnnlm.tasks.seq2seq.evaluation.translation import (
     TranslationSignature,
     by_length,
     measures,
-    tokenizer_figures,
+    tokenizer_metrics,
 )
 from rnnlm.tasks.seq2seq.evaluation.translation import measure as measure_translations
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
@@ -206,8 +206,8 @@ def decoded(
     texts = hypotheses(model, [group.source for group in data.groups], stop=stop)
     if texts is None:
         return None
-    figures = measure_translations(translations_of(model.codec, data, texts))
-    return {name: getattr(figures, name) or 0.0 for name in TRANSLATION_METRICS}
+    metrics = measure_translations(translations_of(model.codec, data, texts))
+    return {name: getattr(metrics, name) or 0.0 for name in TRANSLATION_METRICS}
 
 
 def is_informative(model: Seq2SeqModel, data: PairedData, criterion: str) -> bool:
@@ -247,7 +247,7 @@ def _written(
     main = _main(model.codec, translations)
 
     # Even perfect translations lose what the tokenizer of the target cannot write.
-    limit = tokenizer_figures(model.codec.target, translations.references, translations.settings)
+    limit = tokenizer_metrics(model.codec.target, translations.references, translations.settings)
 
     # A source that comes several times is decoded once.
     text_of = dict(zip(sources, texts, strict=True))

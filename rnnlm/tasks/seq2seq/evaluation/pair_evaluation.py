@@ -11,8 +11,8 @@ from rnnlm.evaluation.resampling import CountedMetric
 from rnnlm.tabular import Table, to_builtins
 from rnnlm.tasks.seq2seq.evaluation.translation import (
     TRANSLATION_METRICS,
-    LengthFigures,
-    TranslationFigures,
+    LengthMetrics,
+    TranslationMetrics,
     Translations,
 )
 
@@ -40,10 +40,10 @@ class TranslationEvaluation:
     each source contributes to the metrics. The output itself is not stored.
     """
 
-    figures: TranslationFigures
+    figures: TranslationMetrics
     main: str
-    by_length: tuple[LengthFigures, ...]
-    of_tokenizer: TranslationFigures | None
+    by_length: tuple[LengthMetrics, ...]
+    of_tokenizer: TranslationMetrics | None
     decoding: DecodingInfo
     signatures: Mapping[str, str]
     has_bleu: bool = True
@@ -96,19 +96,19 @@ class TranslationEvaluation:
         has_bleu = stored.get("bleu") is not None
         if not has_bleu:
             known["bleu"] = 0.0
-        figures = restored(TranslationFigures, stored, **known)
+        metrics = restored(TranslationMetrics, stored, **known)
         of_tokenizer = None
         if stored["of_tokenizer"] is not None:
             values = stored["of_tokenizer"]
             of_tokenizer = replace(
-                figures, **{name: values.get(name) for name in TRANSLATION_METRICS}
+                metrics, **{name: values.get(name) for name in TRANSLATION_METRICS}
             )
         return cls(
-            figures=figures,
+            figures=metrics,
             main=stored["main"],
             by_length=tuple(
-                restored(LengthFigures, figures_of_length)
-                for figures_of_length in stored["by_length"]
+                restored(LengthMetrics, metrics_of_length)
+                for metrics_of_length in stored["by_length"]
             ),
             of_tokenizer=of_tokenizer,
             decoding=DecodingInfo(**stored["decoding"]),
@@ -211,8 +211,8 @@ class PairEvaluation(Evaluation):
     def tables(self, most_confusions: int | None = None) -> Iterator[Table]:
         if len(self.written.by_length) < 2:
             return
-        figures = self.written.figures
-        names = [name for name in self.written.names if getattr(figures, name) is not None]
+        metrics = self.written.figures
+        names = [name for name in self.written.names if getattr(metrics, name) is not None]
         rows = []
         for bucket in self.written.by_length:
             values = [

@@ -30,10 +30,10 @@ BOUNDS = (5, 10, 15, 20, 30, 40, 50)
 
 
 @dataclass(frozen=True)
-class LengthFigures(Result):
+class LengthMetrics(Result):
     """The metrics of the sentences whose sources have from `shortest` to `longest` words or
     tokens (None: any number); metrics as in
-    :class:`rnnlm.tasks.seq2seq.evaluation.translation.TranslationFigures`."""
+    :class:`rnnlm.tasks.seq2seq.evaluation.translation.TranslationMetrics`."""
 
     shortest: int
     longest: int | None
@@ -56,7 +56,7 @@ def by_length(
     measures: Mapping[str, CountedMetric],
     lengths_N: Sequence[int] | np.ndarray,
     bounds: Sequence[int] = BOUNDS,
-) -> list[LengthFigures]:
+) -> list[LengthMetrics]:
     """Return the metrics by length of the source, shortest first; buckets without a sentence are
     left out.
 
@@ -80,19 +80,19 @@ def by_length(
     bucket_N = np.searchsorted(bounds, lengths_N)
     buckets, size_R = np.unique(bucket_N, return_counts=True)
     is_in_RN = (bucket_N == buckets[:, None]).astype(np.float64)
-    figures = {}
+    metrics = {}
     for name, measure in measures.items():
-        figures[name] = measure.statistic(measure.counts.sums(is_in_RN)).tolist()
+        metrics[name] = measure.statistic(measure.counts.sums(is_in_RN)).tolist()
 
-    length_figures = []
+    length_metrics = []
     for row, (bucket, size) in enumerate(zip(buckets.tolist(), size_R.tolist(), strict=True)):
         values: dict[str, Any] = {}
-        for name, values_R in figures.items():
+        for name, values_R in metrics.items():
             values[name] = values_R[row] if np.isfinite(values_R[row]) else None
         shortest = bounds[bucket - 1] + 1 if bucket else int(lengths_N.min() > 0)
         longest = bounds[bucket] if bucket < len(bounds) else None
-        length_figures.append(LengthFigures(shortest, longest, size, **values))
-    return length_figures
+        length_metrics.append(LengthMetrics(shortest, longest, size, **values))
+    return length_metrics
 
 
 # ---- Texts that a model wrote, their references, and how the two are compared.
@@ -181,7 +181,7 @@ class TranslationMetric(MetricDefinition):
     signature_part: str = ""
 
 
-# In the order in which they are printed. TranslationFigures and LengthFigures have their fields.
+# In the order in which they are printed. TranslationMetrics and LengthMetrics have their fields.
 TRANSLATION_METRICS = named(
     TranslationMetric("bleu", "of_100", by_sacrebleu=True, signature_part="tok"),
     TranslationMetric("chrf", "of_100", by_sacrebleu=True),
@@ -193,7 +193,7 @@ FULL = 100 - 1e-9  # BLEU of a text against itself, to rounding
 
 
 @dataclass(frozen=True)
-class TranslationFigures(Result):
+class TranslationMetrics(Result):
     """BLEU and chrF from 0 to 100 with sacrebleu's signatures; exact match and error rates as
     fractions of 1.
 
@@ -224,15 +224,15 @@ class TranslationFigures(Result):
         return self.exact_match == 1 or self.bleu >= FULL
 
 
-def measure(translations: Translations) -> TranslationFigures:
+def measure(translations: Translations) -> TranslationMetrics:
     """Measure texts that a model wrote."""
     settings = translations.settings
-    bleu, bleu_signature = corpus_figure(bleu_metric(settings), translations)
-    chrf, chrf_signature = corpus_figure(chrf_metric(settings), translations)
+    bleu, bleu_signature = corpus_metric(bleu_metric(settings), translations)
+    chrf, chrf_signature = corpus_metric(chrf_metric(settings), translations)
     others: dict[str, Any] = {
         name: edit_metric.value for name, edit_metric in _of_edits(translations).items()
     }
-    return TranslationFigures(
+    return TranslationMetrics(
         len(translations.hypotheses),
         sum(map(len, translations.references)),
         bleu,
@@ -247,7 +247,7 @@ def measure(translations: Translations) -> TranslationFigures:
 
 def measures(translations: Translations) -> dict[str, CountedMetric]:
     """Return the same metrics with what each sentence contributes to them, by the names in
-    :class:`TranslationFigures`, to be resampled (:mod:`rnnlm.evaluation.resampling`)."""
+    :class:`TranslationMetrics`, to be resampled (:mod:`rnnlm.evaluation.resampling`)."""
     return {
         "bleu": bleu_measure(translations),
         "chrf": chrf_measure(translations),
@@ -325,7 +325,7 @@ def chrf_metric(settings: TranslationSettings) -> "CHRF":
     return CHRF(char_order=CHRF_ORDER, beta=RECALL_WEIGHT, lowercase=settings.lowercase)
 
 
-def corpus_figure(metric: "BLEU | CHRF", translations: Translations) -> tuple[float, str]:
+def corpus_metric(metric: "BLEU | CHRF", translations: Translations) -> tuple[float, str]:
     """Return the metric over all sentences, and sacrebleu's signature of it."""
     # sacrebleu wants the first references of all sentences, then the second ones, and so on.
     by_number = list(itertools.zip_longest(*translations.references))  # None where there are fewer
@@ -443,16 +443,16 @@ class TranslationSignature(MetricSignature):
     model: str = ""  # its fingerprint
 
     @classmethod
-    def of(cls, figure: str, settings: TranslationSettings, **parts: str) -> Self:
+    def of(cls, metric: str, settings: TranslationSettings, **parts: str) -> Self:
         """Return the signature of a metric measured with these settings. parts: data, model, and
         how texts were decoded."""
         values = {
             "tok": settings.bleu_tokenizer,
             "units": "spelled" if settings.spelled else "plain",
         }
-        part = TRANSLATION_METRICS[figure].signature_part
+        part = TRANSLATION_METRICS[metric].signature_part
         case = "lower" if settings.lowercase else "kept"
-        return cls(figure, case=case, **{part: values[part]} if part else {}, **parts)
+        return cls(metric, case=case, **{part: values[part]} if part else {}, **parts)
 
 
 # ---- What a tokenizer loses: references encoded and decoded again, measured against themselves.
@@ -462,11 +462,11 @@ class TranslationSignature(MetricSignature):
 # nothing is lost that BLEU sees.
 
 
-def tokenizer_figures(
+def tokenizer_metrics(
     tokenizer: Tokenizer,
     references: Sequence[Sequence[str]],
     settings: TranslationSettings = TranslationSettings(),
-) -> TranslationFigures:
+) -> TranslationMetrics:
     """Measure every single reference after `encode` and `decode` against itself; `is_perfect` says
     whether nothing is lost.
 

@@ -27,7 +27,7 @@ def test_accuracy_of_all_known_and_unknown_words():
     assert found is None
 
 
-def test_figures_by_label_worked_out_by_hand():
+def test_metrics_by_label_worked_out_by_hand():
     counts = label_counts(GOLD, PREDICTED)
     found = {
         name: (each.precision, each.recall, each.f1) for name, each in by_class(counts).items()

@@ -48,7 +48,7 @@ def model():
     return fit("tagging", "lstm")
 
 
-def test_figures_are_those_of_the_predictions(model):
+def test_metrics_are_those_of_the_predictions(model):
     text = labelled(VALID, "tagging")
     found = evaluate(model, text)
     predicted = [

@@ -40,7 +40,7 @@ def figures(predictions: Predictions) -> dict:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def test_slots_have_figures_of_words_spans_and_sentences():
+def test_slots_have_metrics_of_words_spans_and_sentences():
     found = figures(SLOTS)
     city = {"precision": 0.5, "recall": 1, "f1": 2 / 3, "right": 1, "predicted": 2, "gold": 1}
     expected = {"city": pytest.approx(city), "day": dict.fromkeys(city, 0) | {"gold": 1}}
@@ -70,7 +70,7 @@ def test_single_label_texts_have_accuracy_and_macro_f1():
     assert found["sentences"] == 2 and list(found["by_type"]) == ["fare", "flight"]
 
 
-def test_multi_label_figures_ignore_label_order():
+def test_multi_label_metrics_ignore_label_order():
     found = figures(TOPICS)
     assert (found["exact_match"], found["f1"]) == pytest.approx((2 / 3, 2 * 3 / (4 + 3)))
     assert (found["precision"], found["recall"]) == pytest.approx((3 / 4, 1))

@@ -79,7 +79,7 @@ def test_an_orphan_i_begins_a_span():
     assert spans(labels, "bio") == [Span("LOC", 1, 3), Span("PER", 3, 4), Span("PER", 4, 5)]
 
 
-def test_figures_worked_out_by_hand():
+def test_metrics_worked_out_by_hand():
     """Gold 3 PER and 1 LOC; predicted 2 PER, of which 1 is right, 1 LOC, right, and 1 ORG, which is
     not there."""
     gold = ["B-PER I-PER O B-LOC".split(), "B-PER O B-PER".split()]
@@ -96,7 +96,7 @@ def test_figures_worked_out_by_hand():
     assert list(by_class(counts)) == ["LOC", "ORG", "PER"] and by_class(counts)["ORG"].recall == 0
 
 
-def test_figures_without_spans_are_zero_like_conlleval():
+def test_metrics_without_spans_are_zero_like_conlleval():
     assert CountedMetric(span_counts([["O"]], [["O"]], "bio"), f1).value == 0
 
 

@@ -41,7 +41,7 @@ def with_target(model, words, **settings):
     )
 
 
-def test_figures_differ_as_the_models_do(found):
+def test_metrics_differ_as_the_models_do(found):
     first, second = (each.evaluation.written for each in found.models)
     differences = {
         each.metric: each for each in found.differences if each.metric in TRANSLATION_METRICS

@@ -1,6 +1,6 @@
 import pytest
 
-from rnnlm.tasks.seq2seq.evaluation.translation import TranslationSettings, tokenizer_figures
+from rnnlm.tasks.seq2seq.evaluation.translation import TranslationSettings, tokenizer_metrics
 from support.tiny_models import make_tokenizer
 
 LINES = ["The cat, who sat , saw the dog .", "the dog saw the cat who sat"]
@@ -8,7 +8,7 @@ LINES = ["The cat, who sat , saw the dog .", "the dog saw the cat who sat"]
 
 @pytest.mark.parametrize("name", ["word", "char", "byte"])
 def test_a_tokenizer_that_knows_every_word_loses_nothing(name):
-    found = tokenizer_figures(
+    found = tokenizer_metrics(
         make_tokenizer(LINES, tokenizer=name), [LINES, [LINES[0].replace("saw", "sat")]]
     )
     assert found.is_perfect
@@ -18,18 +18,18 @@ def test_a_tokenizer_that_knows_every_word_loses_nothing(name):
 
 
 def test_unknown_words_are_a_loss():
-    found = tokenizer_figures(make_tokenizer(LINES), [["the dog saw the bird who sat"]])
+    found = tokenizer_metrics(make_tokenizer(LINES), [["the dog saw the bird who sat"]])
     assert not found.is_perfect and found.word_error_rate == 1 / 7 and found.bleu < 100
 
 
-def test_lowercasing_tokenizer_loses_nothing_in_lowercased_figures():
+def test_lowercasing_tokenizer_loses_nothing_in_lowercased_metrics():
     tokenizer = make_tokenizer(LINES, lowercase=True)
-    assert not tokenizer_figures(tokenizer, [LINES]).is_perfect
-    assert tokenizer_figures(tokenizer, [LINES], TranslationSettings(lowercase=True)).is_perfect
+    assert not tokenizer_metrics(tokenizer, [LINES]).is_perfect
+    assert tokenizer_metrics(tokenizer, [LINES], TranslationSettings(lowercase=True)).is_perfect
 
 
 def test_split_punctuation_costs_words_but_not_bleu():
-    found = tokenizer_figures(
+    found = tokenizer_metrics(
         make_tokenizer(LINES, split_punctuation=True), [["the cat, who sat , saw the dog ."]]
     )
     assert found.exact_match == 0

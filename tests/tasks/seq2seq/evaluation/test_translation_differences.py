@@ -13,7 +13,7 @@ from rnnlm.tasks.seq2seq.evaluation.translation import (
 )
 
 WORDS = "the a house cat dog sat ran on under mat".split()
-FIGURES = ["bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate"]
+METRICS = ["bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate"]
 
 
 def references_of(sentences: int, seed: int = 1) -> list[list[str]]:
@@ -48,7 +48,7 @@ FIRST, BETTER, ALIKE = (
 )
 
 
-def test_resampled_figure_equals_sacrebleu_on_repeated_sentences():
+def test_resampled_metric_equals_sacrebleu_on_repeated_sentences():
     times_RN = np.random.default_rng(5).integers(0, 4, (3, len(REFERENCES)))
     found = {
         name: its.statistic(its.counts.sums(times_RN.astype(float)))
@@ -70,19 +70,19 @@ def test_intervals_narrow_with_sentences_and_follow_the_seed():
     found, of_text = measures(FIRST), measure(FIRST)
     few, again, other = (intervals(found, resamples=100, seed=seed) for seed in (6, 6, 8))
     many = intervals(measures(system(references_of(480), 0.3, 7)), resamples=100)
-    assert list(few) == FIGURES and few == again != other
+    assert list(few) == METRICS and few == again != other
     for name, each in few.items():
         assert each.low < each.estimate < each.high
         assert each.estimate == pytest.approx(getattr(of_text, name))
         assert many[name].high - many[name].low < 0.7 * (each.high - each.low)
 
 
-def test_better_system_differs_in_every_figure():
+def test_better_system_differs_in_every_metric():
     trials = {"resamples": 100, "permutations": 100}
     of_first = measure(FIRST)
     of_better = measure(BETTER)
     better, alike, itself = (differences(FIRST, each, **trials) for each in (BETTER, ALIKE, FIRST))
-    assert better == differences(FIRST, BETTER, **trials) and list(better) == FIGURES
+    assert better == differences(FIRST, BETTER, **trials) and list(better) == METRICS
     for name, each in better.items():
         sign = -1 if name.endswith("rate") else 1
         expected = pytest.approx(getattr(of_better, name) - getattr(of_first, name))

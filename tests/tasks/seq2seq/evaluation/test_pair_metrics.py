@@ -1,4 +1,4 @@
-"""An encoder-decoder measured on pairs: perplexity, and figures of what it writes."""
+"""An encoder-decoder measured on pairs: perplexity, and metrics of what it writes."""
 
 import math
 
@@ -82,7 +82,7 @@ def test_each_source_is_measured_against_all_its_references(model):
     assert "beam:2|length_power:1|" in found.signatures["bleu"]
 
 
-def test_figures_by_length_add_up_to_the_total(model):
+def test_metrics_by_length_add_up_to_the_total(model):
     written = evaluate(
         model, parallel_text([("a " * count + "cat", "le chat") for count in range(12)])
     ).written
@@ -108,7 +108,7 @@ def test_tokenizer_loss_is_measured_and_unknown_case_ignored(model):
     assert written.signatures["chrf"].startswith("chrf|case:lower|")
 
 
-def test_the_main_figure_suits_the_data(model):
+def test_the_main_metric_suits_the_data(model):
     spelled = Seq2SeqModel(
         model.network, PairCodec(model.codec.source, model.codec.target, {"spelled": True})
     )
@@ -118,7 +118,7 @@ def test_the_main_figure_suits_the_data(model):
     assert short.main == "exact_match" and short.to_dict()["bleu"] is None
 
 
-def test_intervals_hold_the_figures_and_resample_sources(model):
+def test_intervals_hold_the_metrics_and_resample_sources(model):
     data = encode_pairs(model.codec, parallel_text(ROWS))
     found = with_intervals(evaluation.measure(model, data)).to_dict()
     assert found["low"] <= found["bleu"] <= found["high"]
@@ -154,7 +154,7 @@ def test_a_named_model_reads_files_like_training_data(translator, tmp_path):
 @pytest.mark.parametrize("lines, target, error, message", [
     ("english\tgerman\na\tb\n", (), TextError, "french"),
     ("english\tfrench\none\t\n", (), TextError, "all of them are empty"),
-    ("one\ntwo\n", ("un\n",), TextError, "lines"),
+    ("one\ntwo\n", ("un\n",), TextError, "has 1 line, "),
     ("one\n", ("un\n", "deux\n", "trois\n"), None, ""),
 ])  # fmt: skip
 def test_pairs_that_are_not_whole_are_refused(translator, tmp_path, lines, target, error, message):

@@ -38,7 +38,7 @@ def random_translations(seed: int, sentences: int = 60, most: int = 1, **setting
     return Translations(hypotheses, references, TranslationSettings(**settings))
 
 
-def figures_of(hypotheses: list[str], references: list[list[str]], **settings):
+def metrics_of(hypotheses: list[str], references: list[list[str]], **settings):
     return measure(Translations(hypotheses, references, TranslationSettings(**settings)))
 
 
@@ -73,7 +73,7 @@ def test_bleu_and_chrf_match_the_sacrebleu_command(tmp_path):
 
 @pytest.mark.parametrize("most", [1, 3])
 @pytest.mark.parametrize("lowercase", [False, True])
-def test_sentence_contributions_sum_to_the_text_figures(most, lowercase):
+def test_sentence_contributions_sum_to_the_text_metrics(most, lowercase):
     translations = random_translations(3, most=most, lowercase=lowercase)
     figures = measure(translations)
     assert ("nrefs:var" if most > 1 else "nrefs:1") in figures.bleu_signature
@@ -93,7 +93,7 @@ def test_error_rates_are_those_of_jiwer():
 def test_exact_match_and_error_rates_by_hand():
     """The second sentence is its second reference; in the first, a word of three is wrong by one
     character of eleven."""
-    found = figures_of(
+    found = metrics_of(
         ["the cat sit", "so be it", ""], [["the cat sat"], ["be it so", "so  be it"], ["a"]]
     )
     assert found.exact_match == 1 / 3
@@ -104,17 +104,17 @@ def test_exact_match_and_error_rates_by_hand():
 def test_words_and_characters_choose_their_own_nearest_reference():
     """Of `a bcd`, the first reference is two words away from it and three characters, the second
     one word and five characters."""
-    found = figures_of(["a bcd"], [["abxd", "a vwxyz"]])
+    found = metrics_of(["a bcd"], [["abxd", "a vwxyz"]])
     assert (found.word_error_rate, found.symbol_error_rate) == (1 / 2, 2 / 4)
     assert (
-        figures_of(["a"], [["b", "a b"]]).word_error_rate
-        == figures_of(["a"], [["a b", "b"]]).word_error_rate
+        metrics_of(["a"], [["b", "a b"]]).word_error_rate
+        == metrics_of(["a"], [["a b", "b"]]).word_error_rate
         == 1 / 2
     )
 
 
 def test_spelled_texts_are_scored_by_line_and_symbol():
-    found = figures_of(
+    found = metrics_of(
         ["R IY D S", "K AH T", ""], [["T AH M", "R IY D S"], ["K AE T"], ["HH AY"]], spelled=True
     )
     assert found.word_error_rate == 2 / 3
@@ -122,10 +122,10 @@ def test_spelled_texts_are_scored_by_line_and_symbol():
     assert found.exact_match == 1 / 3
 
 
-def test_lowercasing_affects_all_figures_and_both_signatures():
+def test_lowercasing_affects_all_metrics_and_both_signatures():
     hypotheses, references = ["THE cat sat on the Mat"], [["the Cat sat on the mat"]]
-    kept = figures_of(hypotheses, references)
-    lower = figures_of(hypotheses, references, lowercase=True)
+    kept = metrics_of(hypotheses, references)
+    lower = metrics_of(hypotheses, references, lowercase=True)
     assert max(kept.bleu, kept.chrf) < 90
     assert kept.exact_match == 0
     assert min(kept.word_error_rate, kept.symbol_error_rate) > 0
@@ -137,12 +137,12 @@ def test_lowercasing_affects_all_figures_and_both_signatures():
 
 
 def test_one_word_texts_are_perfect_without_bleu():
-    found = figures_of(["cold"], [["cold"]])
+    found = metrics_of(["cold"], [["cold"]])
     assert found.bleu == 0 and found.chrf == 100 and found.is_perfect
 
 
-def test_empty_hypotheses_and_references_have_figures():
-    found = figures_of(["", "a"], [[""], [""]])
+def test_empty_hypotheses_and_references_have_metrics():
+    found = metrics_of(["", "a"], [[""], [""]])
     assert found.bleu == 0
     assert found.chrf == 0
     assert found.exact_match == 0.5
@@ -173,9 +173,9 @@ def test_references_that_are_not_lists_are_errors():
 def test_unavailable_bleu_tokenizer_is_an_error_with_advice(monkeypatch):
     monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_ja_mecab.MeCab", None)
     with pytest.raises(UsageError, match="ja-mecab is not installed") as failure:
-        figures_of(["猫"], [["猫"]], bleu_tokenizer="ja-mecab")
+        metrics_of(["猫"], [["猫"]], bleu_tokenizer="ja-mecab")
     assert "sacrebleu[ja]" in failure.value.hint
     with pytest.raises(UsageError, match="unknown BLEU tokenizer 'mecab'"):
-        figures_of(["猫"], [["猫"]], bleu_tokenizer="mecab")
+        metrics_of(["猫"], [["猫"]], bleu_tokenizer="mecab")
     expected = pytest.approx(100)
-    assert figures_of(["猫がいました"], [["猫がいました"]], bleu_tokenizer="char").bleu == expected
+    assert metrics_of(["猫がいました"], [["猫がいました"]], bleu_tokenizer="char").bleu == expected

@@ -60,7 +60,7 @@ def shares_of(traced, names):
 
 
 @pytest.mark.parametrize("model", BLOCKS)
-def test_figures_equal_those_found_by_hand(model, make):
+def test_metrics_equal_those_found_by_hand(model, make):
     trainer = make(model=model, clip_norm=0.01, layers=2, learning_rate=0.2)
     # The third validation; the trainer is as it was then.
     event = next(itertools.islice(iter_validated(trainer), 2, None))
@@ -158,7 +158,7 @@ def test_looks_are_spaced_by_100_times_their_cost(
     assert found == looks
 
 
-def test_metrics_hold_figures_with_null_for_non_finite(make, tmp_path):
+def test_metrics_hold_metrics_with_null_for_non_finite(make, tmp_path):
     trainer = make()
     event = next(iter_validated(trainer))
     log = MetricsLog(tmp_path)
