@@ -19,6 +19,7 @@ from rnnlm.text.prepared.pieces import size_of
 from rnnlm.text.prepared.prepared_text import PreparedText
 from rnnlm.text.sources import is_plain
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizers.vocabulary import VocabularyCheck, accept_any_size
 
 TIMES_ITS_SIZE = 8  # what a text takes while it is read and encoded in memory, at most (measured)
 
@@ -42,12 +43,14 @@ def on_disk(
     temp: str | None,
     held_out: float,
     progress: Progress,
+    check: VocabularyCheck = accept_any_size,
 ) -> PreparedText:
     """Return a text prepared in a folder, in as much `memory` as is allowed.
 
     temp: the folder for what does not fit. It keeps the text until that is released, so that an
     interrupted run finds it again. None: the text vanishes with what is returned, at the latest.
-    held_out: the share of the lines whose words are not counted.
+    held_out: the share of the lines whose words are not counted. check: called as the vocabulary
+    grows.
     """
     from rnnlm.text.prepared.preparation import CountingWords, Encoding, prepare_exactly
 
@@ -72,6 +75,7 @@ def on_disk(
             source_settings=text.source_settings,
             memory=system.parse_size(memory),
             held_out=held_out,
+            check=check,
         ):
             if isinstance(event, CountingWords | Encoding) and event.share is not None:
                 work = "words counted" if isinstance(event, CountingWords) else "text encoded"

@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ from rnnlm.text.prepared.tokenizer_sample import (
 from rnnlm.text.prepared.writer import add_shard, begin, begun, finish, foreign, found
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.text.tokenizers.vocabulary import MemoryLimit
+from rnnlm.text.tokenizers.vocabulary import MemoryLimit, VocabularyCheck, accept_any_size
 
 # ---- A request to `prepare`, with every setting resolved.
 
@@ -388,6 +388,7 @@ def prepare_exactly(
     source_settings: SourceSettings,
     memory: int,
     held_out: float = 0.0,
+    check: VocabularyCheck = accept_any_size,
 ) -> Iterator[Event]:
     """Prepare a text as :func:`prepare` does, but in two passes and in `memory` bytes of private
     memory: all words are counted, then all lines encoded. The vocabulary is that of training on
@@ -395,12 +396,13 @@ def prepare_exactly(
 
     tokenizer: one that exists, or the settings of the one to make; sentencepiece is made from a
     sample. held_out: share of the lines, at the end, whose words are not counted; they are encoded
-    like the others.
+    like the others. check: called as a vocabulary of words grows.
 
     Raises:
         SettingsError: the memory is too little for anything, or for this vocabulary.
     """
     bounds = resource_limits(memory, folder)
+    bounds = replace(bounds, limit=replace(bounds.limit, check=check))
     system.return_freed()
     shared = None if isinstance(tokenizer, TokenizerSettings) else tokenizer
     settings = tokenizer if isinstance(tokenizer, TokenizerSettings) else TokenizerSettings()

@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -198,16 +198,26 @@ def _unescape(symbol: str) -> str:
 _NO_COUNTS = np.zeros(0, dtype=np.int64)
 
 
+# Raises SettingsError where a vocabulary of at least so many symbols, from so many tokens that
+# were read, is too large for the work that follows.
+VocabularyCheck = Callable[[int, int], None]
+
+
+def accept_any_size(size: int, tokens_read: int) -> None:
+    """Refuse no vocabulary."""
+
+
 @dataclass(frozen=True)
 class MemoryLimit:
     """Limits of a new vocabulary of words: bytes of memory while words are `counting`, and when the
     `vocabulary` is made; threads. Words that do not fit while they are counted are written in
-    `folder`."""
+    `folder`. check: called as the vocabulary grows."""
 
     counting: int
     vocabulary: int
     folder: Path
     threads: int = 1
+    check: VocabularyCheck = accept_any_size
 
 
 # What a word of n bytes takes in a tokenizer: as a symbol, in its dictionary of ids, and in its

@@ -141,6 +141,7 @@ class WordCounts:
         self._numbers: defaultdict[bytes, int] = defaultdict(itertools.count().__next__)
         self._counts = np.zeros(0, dtype=np.int64)
         self._text_bytes = 0  # of the words in the table
+        self.tokens = 0  # counted so far, with the ends of lines
 
     def add(self, words: Sequence[bytes], counts_W: np.ndarray) -> np.ndarray:
         """Count different `words`, each as often as `counts_W` says. Return their numbers,
@@ -160,6 +161,7 @@ class WordCounts:
             grown[:before] = self._counts[:before]
             self._counts = grown
         self._counts[number_W] += counts_W
+        self.tokens += int(counts_W.sum())
         if self.limit:
             self._text_bytes += sum(map(len, itertools.compress(words, number_W >= before)))
         return number_W
@@ -167,6 +169,16 @@ class WordCounts:
     def words(self) -> list[bytes]:
         """Return the words by their numbers."""
         return list(self._numbers)
+
+    def least_size(self, min_count: int = 1, max_size: int | None = None) -> int:
+        """Return how many symbols the vocabulary will have at least: those of the words in the
+        table that are frequent enough already."""
+        words = len(self._numbers)
+        if min_count > 1:
+            words = int(np.count_nonzero(self._counts[:words] >= min_count))
+        # The table may also hold the special words.
+        size = max(0, words - len(_SPECIALS)) + len(self.specials)
+        return size if max_size is None else min(size, max_size)
 
     def _held_bytes(self, new_words: int, text_bytes: int) -> int:
         """Return how much memory the table takes, at most, with so many more words."""
@@ -251,6 +263,9 @@ class WordTokenizer(VocabularyTokenizer):
         split = functools.partial(_split, settings=settings)
         for words, numbers in in_threads(split, blocks, threads):
             counts.add(words, np.bincount(numbers, minlength=len(words)))
+            if limit:
+                size = counts.least_size(settings.min_count, settings.max_vocab)
+                limit.check(size, counts.tokens)
         return cls(settings, counts.vocabulary(settings.min_count, settings.max_vocab))
 
     @classmethod

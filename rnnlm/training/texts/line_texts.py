@@ -16,6 +16,7 @@ from rnnlm.config import ResolvedSettings
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
+from rnnlm.lm.ngram.counting.memory_limit import check_before_reading, check_while_reading
 from rnnlm.lm.ngram.counting.workers import WorkerOptions
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text import tokenizers
@@ -294,12 +295,15 @@ def _text_to_count(
     workers = WorkerOptions(resolved.values["workers"], resolved.values["dask"])
     workers.try_out(resolved.values["temp"])
     memory = workers.memory(resolved.values["memory"])
-    if not memory or not isinstance(text, Corpus):
-        return text
-    if not workers.are_wanted and fits(text, memory):
+    if not memory:
         return text
     made_with = tokenizer or resolved.make(TokenizerSettings)
-    return on_disk(text, made_with, memory, resolved.values["temp"], share, progress)
+    is_on_disk = isinstance(text, Corpus) and (workers.are_wanted or not fits(text, memory))
+    check_before_reading(memory, made_with, is_on_disk)
+    if not isinstance(text, Corpus) or not is_on_disk:
+        return text
+    check = check_while_reading(memory)
+    return on_disk(text, made_with, memory, resolved.values["temp"], share, progress, check)
 
 
 def held_out_share(request: TrainingRequest, resolved: ResolvedSettings) -> float:

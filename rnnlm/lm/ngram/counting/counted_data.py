@@ -13,7 +13,15 @@ from rnnlm.lm.ngram.counting import counts_folder
 from rnnlm.lm.ngram.counting.beyond_memory import CountingProgress, merge
 from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.counts_folder import CountedSource, CountsFolder
-from rnnlm.lm.ngram.counting.memory_limit import clean_up, count_in, counting_setup, identity_of
+from rnnlm.lm.ngram.counting.memory_limit import (
+    check_before_reading,
+    check_size,
+    check_while_reading,
+    clean_up,
+    count_in,
+    counting_setup,
+    identity_of,
+)
 from rnnlm.lm.ngram.counting.store import (
     Store,
     columns_of,
@@ -116,11 +124,16 @@ def of_text(
     _check_prepared(text, tokenizer)
     workers.try_out(temp)
     memory = workers.memory(memory)
-    if memory and isinstance(text, Corpus) and (workers.are_wanted or not fits(text, memory)):
-        text = on_disk(text, tokenizer, memory, temp, 0.0, report)
+    if memory:
+        is_on_disk = isinstance(text, Corpus) and (workers.are_wanted or not fits(text, memory))
+        check_before_reading(memory, text.tokenizer or tokenizer, is_on_disk)
+    if memory and isinstance(text, Corpus) and is_on_disk:
+        text = on_disk(text, tokenizer, memory, temp, 0.0, report, check_while_reading(memory))
     tokenizer = text.tokenizer or tokenizer
     if isinstance(tokenizer, TokenizerSettings):
         tokenizer = tokenizers.train(tokenizer, watched(text.blocks(), report))
+        if memory:
+            check_size(memory, tokenizer.size)
     encoded, _ = text.split(0.0).encode(tokenizer, report)
     source = CountedSource.of(encoded, text.settings)
     identity = identity_of({"order": order}, tokenizer)

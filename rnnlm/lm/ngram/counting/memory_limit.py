@@ -28,6 +28,8 @@ from rnnlm.storage.files import private
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.storage.files.writing import hash_of_facts
 from rnnlm.text.encoding import EncodedText, IdFiles, known_ids
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizers.vocabulary import VocabularyCheck
 
 LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
 # The program, with each word of its vocabulary, takes so much when counting begins, give or take
@@ -154,17 +156,57 @@ def memory_for_arrays(memory: str, size: int) -> int:
     system.return_freed(min(max(SMALLEST_KEPT, allowed // 256), LARGEST_KEPT))
     used = system.private_bytes()
     held = PROGRAM_BYTES + HELD_PER_WORD * size
-    if used > held + VARYING_BYTES:
-        held = used
-    least = held + LEAST_BYTES + BYTES_PER_WORD * size
-    if allowed < least:
-        raise SettingsError(
-            f"memory = {memory} is too little",
-            f"the program uses {amount(held, unit='bytes')} with its vocabulary of {size:,} "
-            f"words, and counting needs at least {amount(least - held, unit='bytes')} more",
-            f"give {least / 1e6 + 1:.0f}M or more",
-        )
+    check_size(memory, size, used if used > held + VARYING_BYTES else held)
     return allowed - used - COUNTED_PER_WORD * size
+
+
+def check_size(
+    memory: str, size: int, held: int | None = None, tokens_read: int | None = None
+) -> None:
+    """Refuse a `memory` that is too little to count with a vocabulary of that size.
+
+    held: bytes in memory before counting; None: what a vocabulary of that size takes.
+    tokens_read: the tokens of the text that gave this vocabulary so far; None if it is complete.
+    """
+    if held is None:
+        held = PROGRAM_BYTES + HELD_PER_WORD * size
+    least = held + LEAST_BYTES + BYTES_PER_WORD * size
+    if system.parse_size(memory) >= least:
+        return
+    vocabulary = f" with its vocabulary of {size:,} words" if size else ""
+    needs = (
+        f"the program uses {amount(held, unit='bytes')}{vocabulary}, "
+        f"and counting needs at least {amount(least - held, unit='bytes')} more"
+    )
+    enough = f"{least / 1e6 + 1:.0f}M or more"
+    if tokens_read is not None:
+        needs = (
+            f"the first {tokens_read:,} tokens of the text have a vocabulary of {size:,} words, "
+            f"for which counting needs at least {amount(least, unit='bytes')}"
+        )
+        enough += ": the rest of the text may add words, each of which needs memory"
+    raise SettingsError(f"memory = {memory} is too little", needs, f"give {enough}")
+
+
+def check_before_reading(
+    memory: str, tokenizer: Tokenizer | TokenizerSettings, is_on_disk: bool
+) -> None:
+    """Refuse a `memory` that is too little whatever the text holds. tokenizer: an existing one, or
+    the settings of one to make, whose size is not known yet. is_on_disk: the text will be prepared
+    on disk, which needs more than counting with few words does, and checks it first."""
+    if not isinstance(tokenizer, TokenizerSettings):
+        check_size(memory, tokenizer.size)
+    elif not is_on_disk:
+        check_size(memory, 0)
+
+
+def check_while_reading(memory: str) -> VocabularyCheck:
+    """Return what refuses a vocabulary that is too large for `memory` while it is made."""
+
+    def check(size: int, tokens_read: int) -> None:
+        check_size(memory, size, tokens_read=tokens_read)
+
+    return check
 
 
 def watch_nothing(ids: Ids, shards: Sequence[tuple[int, int]]) -> int:

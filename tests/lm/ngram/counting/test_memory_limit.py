@@ -1,6 +1,7 @@
 """What counting leaves in a folder that a user named, and what it never touches there."""
 
 import contextlib
+import re
 import warnings
 
 import pytest
@@ -8,11 +9,16 @@ import pytest
 import rnnlm
 from rnnlm import system
 from rnnlm.errors import RnnlmWarning, SettingsError
-from rnnlm.lm.ngram.counting import memory_limit
+from rnnlm.lm.ngram.counting import counted_data, memory_limit
 from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting.beyond_memory import prefix_of
 from rnnlm.lm.ngram.counting.store import Store
 from rnnlm.lm.ngram.counting.workspace import BYTES_PER_POSITION
+from rnnlm.text import tokenizers
+from rnnlm.text.corpus import open_text
+from rnnlm.text.lines import Block
+from rnnlm.text.prepared import preparation
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 LINES = [f"w{number % 7} w{number % 5} w{number % 3}" for number in range(400)]
 
@@ -98,6 +104,52 @@ def test_the_memory_of_the_moment_does_not_decide(monkeypatch, memory, is_enough
             memory_limit.memory_for_arrays(memory, 175_000)
     # The arrays take what is left.
     assert all(size >= memory_limit.LEAST_BYTES for size in allowed)
+
+
+@pytest.fixture
+def many_words(tmp_path, little_memory, monkeypatch):
+    """Write a text of 20,000 different words, of which 40 kB hold 80. Pieces of it are short."""
+    monkeypatch.setattr(memory_limit, "HELD_PER_WORD", 500)
+    monkeypatch.setattr(preparation, "SMALLEST_PIECE", 1000)
+    path = tmp_path / "text.txt"
+    path.write_text("".join(f"word{n} common\n" for n in range(20_000)))
+    return path
+
+
+def refused(command, *arguments, **settings):
+    """Return how many tokens had been read when the memory was refused."""
+    with pytest.raises(SettingsError) as caught:
+        command(*arguments, **settings)
+    assert str(caught.value).startswith("memory = 40k is too little")
+    [read] = re.findall("the first ([0-9,]+) tokens .* at least [0-9]+ kB", caught.value.why)
+    return int(read.replace(",", ""))
+
+
+def counted(text, tokenizer=TokenizerSettings()):
+    with counted_data.of_text(open_text([str(text)]), tokenizer, 2, memory="40k") as found:
+        return list(found.levels)
+
+
+@pytest.mark.parametrize("command", [counted, lambda text: train(text, text.parent / "temp")])
+def test_a_large_vocabulary_is_refused_while_the_text_is_read(many_words, command):
+    # Each line has three tokens, and one new word.
+    assert 3 * 80 <= refused(command, many_words) < 3 * 200
+
+
+def test_only_words_of_the_vocabulary_need_memory(many_words):
+    assert len(counted(many_words, TokenizerSettings(min_count=2))) == 2
+    assert len(counted(many_words, TokenizerSettings(max_vocab=70))) == 2
+    with pytest.raises(SettingsError, match="is too little"):
+        counted(many_words, TokenizerSettings(max_vocab=90))
+
+
+def test_a_known_vocabulary_is_refused_before_the_text_is_read(many_words, monkeypatch):
+    words = " ".join(f"word{n}" for n in range(5000))
+    tokenizer = tokenizers.train(TokenizerSettings(), [Block([words], [])])
+    monkeypatch.setattr(preparation, "pieces", None)
+    with pytest.raises(SettingsError, match="memory = 40k is too little") as caught:
+        counted(many_words, tokenizer)
+    assert "its vocabulary of 5,002 words" in caught.value.why
 
 
 def test_shards_too_large_for_the_memory_are_told(tmp_path):
