@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shlex
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,11 +148,15 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
         _put_rows(rows, output, identity, progress)
         return
 
+    memory_use = None
     with contextlib.ExitStack() as stack:
         if target:
             stack.enter_context(lock.held(target, "counting"))
             if counts_folder.next_step_in(target, identity, overwrite) is NextStep.FINISHED:
                 return
+        # Workers have their own limit each.
+        if given["memory"] and not _has_workers(given):
+            memory_use = stack.enter_context(_MemoryUse())
         counted = stack.enter_context(_counted(to_count, folders, order, given, progress))
         if target:
             counts_folder.save(
@@ -168,6 +173,47 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
             f"{new / max(words, 1):.2%} of the words are not in the vocabulary of "
             f"{given['tokenizer_from']}: {new:,} of {words:,} are <unk>"
         )
+    if memory_use:
+        memory_use.say(given["memory"])
+
+
+class _MemoryUse:
+    """The most memory that this process holds while the context lasts: private memory, and pages of
+    mapped files, which the system takes back when it needs them."""
+
+    SECONDS = 0.02  # between two measurements
+
+    def __init__(self) -> None:
+        self.private_bytes = self.mapped_bytes = 0
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._measure, daemon=True)
+
+    def __enter__(self) -> "_MemoryUse":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.ended.set()
+        self.thread.join()
+
+    def _measure(self) -> None:
+        from rnnlm import system
+
+        while True:
+            self.private_bytes = max(self.private_bytes, system.private_bytes())
+            self.mapped_bytes = max(self.mapped_bytes, system.mapped_bytes())
+            if self.ended.wait(self.SECONDS):
+                return
+
+    def say(self, limit: str) -> None:
+        """Say how much it was, and how much was allowed."""
+        from rnnlm.amounts import amount
+        from rnnlm.system import parse_size
+
+        allowed = amount(parse_size(limit), unit="bytes")
+        used = f"at most {amount(self.private_bytes, unit='bytes')} private (limit {allowed})"
+        mapped = f"; {amount(self.mapped_bytes, unit='bytes')} of mapped files"
+        terminal.say(f"memory: {used}{mapped if self.mapped_bytes else ''}")
 
 
 def _check(

@@ -1,5 +1,7 @@
 """`rnnlm count` with folders of counts: what it writes, adds up and refuses."""
 
+import re
+
 import pytest
 
 from support.failures import checked_error
@@ -61,7 +63,12 @@ def test_folders_of_the_same_words_keep_them(rnnlm, counts):
 
 def test_a_memory_limit_counts_the_same(rnnlm, counts):
     asked = ("count", "a.txt", "-o", "limited", "--memory", "2G", "--temp", "work")
-    assert rnnlm(*asked).code == 0
+    ended = rnnlm(*asked)
+    assert ended.code == 0
+    # The limit is about private memory; pages of files are stated apart.
+    size = r"[0-9.,]+ [MG]B"
+    stated = rf"memory: at most {size} private \(limit 2\.0 GB\)"
+    assert re.fullmatch(rf"{stated}(; {size} of mapped files)?", ended.err.splitlines()[-1])
     assert rnnlm("count", "limited").out == rnnlm("count", "a").out
     assert not (counts / "work").exists()
     assert rnnlm("count", "a", "b", "-o", "ab", "--temp", "work").code == 0
