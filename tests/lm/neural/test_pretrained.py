@@ -88,7 +88,7 @@ def test_line_ends_do_not_matter(tmp_path, change):
 def test_the_first_of_repeated_vectors_counts(tmp_path):
     vectors, notices = read(tmp_path, "cat 1 1 1\ncat 2 2 2\nzebra 1 1 1\nzebra 2 2 2\ncat 3 3 3\n")
     assert vectors == {"cat": [1, 1, 1]}
-    assert len(notices) == 2 and "2 lines repeat a word" in notices[0]
+    assert len(notices) == 2 and "2 lines with a word that occurred before" in notices[0]
 
 
 @pytest.mark.parametrize("content, symbols, expected", [
