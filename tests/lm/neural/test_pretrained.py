@@ -123,7 +123,8 @@ def test_another_width_says_what_to_set(tmp_path, content, line, width):
 def test_a_line_of_wrong_width_is_named(tmp_path, word, numbers, found):
     lines = f"the 1 2 3\n{word} {numbers}\n"
     for line, content in ((2, lines), (3, f"2 3\n{lines}")):
-        assert f"line {line}: {found} numbers instead of 3" in failing(tmp_path, content)
+        numbers = "1 number" if found == 1 else f"{found} numbers"
+        assert f"line {line}: {numbers} instead of 3" in failing(tmp_path, content)
 
 
 def test_bad_utf8_is_named_or_replaced(tmp_path):
