@@ -5,12 +5,15 @@ import contextlib
 import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from support.commands import environment, program
+from rnnlm.lm.neural.training import ranks
+from rnnlm.system import Rank
+from support.commands import TINY, environment, program
 from support.served_processes import serving
 
 pytestmark = [
@@ -28,6 +31,14 @@ def sockets_of(process: int) -> set[str]:
         for descriptor in Path(f"/proc/{process}/fd").iterdir():
             with contextlib.suppress(OSError):
                 found |= set(re.findall(r"socket:\[(\d+)\]", os.readlink(descriptor)))
+    return found
+
+
+def children(process: int) -> list[int]:
+    found = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{process}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
     return found
 
 
@@ -117,3 +128,25 @@ def test_a_server_listens_on_loopback_unless_asked(models):
     for arguments, expected in (((), {LOOPBACK}), (("--host", "0.0.0.0"), {"00000000"})):
         with serving("-m", models.unigram, *arguments, RNNLM_TOKEN="secret" * 4) as server:
             assert listening(server.process.pid) == expected
+
+
+def test_ranks_that_torchrun_starts_listen_on_loopback(text, monkeypatch):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    command += ["2", "-m", "rnnlm", "train", text, "--valid", text, "--budget", "1000000steps"]
+    command += ["--device", "cpu", "--precision", "fp32", *TINY, "-o", "pair"]
+    # The port of torchrun itself is its own.
+    monkeypatch.setitem(globals(), "descendants", children)
+    assert watched([(command, {})], b"step ") == {LOOPBACK}
+
+
+@pytest.mark.parametrize(
+    ("local_size", "chosen", "expected"),
+    [("2", None, "lo"), ("1", None, None), (None, None, None), ("2", "eth9", "eth9")],
+)
+def test_gloo_is_kept_on_one_machine(monkeypatch, local_size, chosen, expected):
+    for name, value in (("LOCAL_WORLD_SIZE", local_size), ("GLOO_SOCKET_IFNAME", chosen)):
+        monkeypatch.setenv(name, value or "")
+        if value is None:
+            monkeypatch.delenv(name)
+    ranks._keep_gloo_local(Rank(0, 2, 0))
+    assert os.environ.get("GLOO_SOCKET_IFNAME") == expected

@@ -12,6 +12,8 @@ A run of one process is :data:`SINGLE_PROCESS`, which does without torch.distrib
 import contextlib
 import inspect
 import itertools
+import os
+import socket
 import time
 import traceback
 import weakref
@@ -39,6 +41,7 @@ from rnnlm.system import (
 
 BETWEEN_SECONDS = 0.1  # from one exchange to the next, about
 MOST_STEPS = 1000  # between two exchanges
+LOOPBACK = ("lo", "lo0")  # the names of the interface on Linux and on macOS
 # Parts of what torch says when another process is lost.
 LOST = (
     "gloo",
@@ -294,12 +297,23 @@ def open_group(
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     limit = timedelta(seconds=Budget.parse(timeout).seconds or 0)  # RunSettings takes times alone
+    _keep_gloo_local(here)
     distributed.init_process_group(
         backend, store=place_to_meet, rank=here.rank, world_size=here.count, timeout=limit
     )
     ranks = ProcessGroup(here, timeout, run)
     ranks.synchronize()
     return ranks
+
+
+def _keep_gloo_local(here: Rank) -> None:
+    """Let gloo listen on the loopback interface if torchrun says that all ranks are local, and the
+    user has chosen no interface. By itself it takes the one of the host's name."""
+    if os.environ.get("LOCAL_WORLD_SIZE") != str(here.count):
+        return
+    for _, interface in socket.if_nameindex():
+        if interface in LOOPBACK:
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
 
 
 def _share(rank: int, count: int, size: int) -> slice:
