@@ -55,4 +55,4 @@ def test_models_of_different_tasks_or_labels_are_refused(
     mixed = rnnlm("compare", models.unigram, tagger.folder, "--on", "none")
     assert "a language model" in mixed.err
     top = rnnlm("compare", tagger.folder, tagger.folder, "--on", "none", "--top", "3")
-    assert "--top: " in top.err
+    assert "--top needs a language model" in top.err

@@ -94,7 +94,8 @@ def _differing(before: Identity, now: Identity, free: Collection[str]) -> list[s
     names = [
         name for name in {**before, **now} if name not in free and before.get(name) != now.get(name)
     ]
-    if MODEL not in names:
+    has_other_kind = MODEL in names and MODEL in before and MODEL in now
+    if not has_other_kind:
         return names
     names = [name for name in names if name in before and name in now]
     return sorted(names, key=lambda name: name != MODEL)

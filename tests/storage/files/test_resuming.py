@@ -88,6 +88,12 @@ def test_another_kind_of_model_is_named_before_settings_of_both():
     assert caught.value.why == "`model` was ngram and is now lstm; `seed` was 1 and is now 2"
 
 
+@pytest.mark.parametrize("before, now", [({}, {"model": "lstm"}), ({"model": "lstm"}, {})])
+def test_a_model_on_one_side_alone_is_a_difference(before, now):
+    with pytest.raises(OutputError, match="already holds another result"):
+        next_step(PLACE, ExistingWork(before), now)
+
+
 def test_few_of_many_differences_are_named():
     names = [f"setting_{number}" for number in range(9)]
     with pytest.raises(OutputError, match="`setting_2` was 1 and is now 2 and 6 more"):
