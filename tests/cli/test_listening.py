@@ -130,6 +130,7 @@ def test_a_server_listens_on_loopback_unless_asked(models):
             assert listening(server.process.pid) == expected
 
 
+@pytest.mark.soak
 def test_ranks_that_torchrun_starts_listen_on_loopback(text, monkeypatch):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
     command += ["2", "-m", "rnnlm", "train", text, "--valid", text, "--budget", "1000000steps"]
