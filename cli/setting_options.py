@@ -59,7 +59,13 @@ class SettingOptions:
 
         from rnnlm.config import describe
 
-        cls = resolve_name(self.settings)
+        try:
+            cls = resolve_name(self.settings)
+        except ModuleNotFoundError as error:
+            # A task that was removed has no options.
+            if not self.settings.startswith(f"{error.name}."):
+                raise
+            return
         for name in self.names or describe(cls):
             if name not in self.but:
                 yield self._option(cls, name)
