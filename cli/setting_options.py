@@ -55,17 +55,12 @@ class SettingOptions:
 
     def made(self) -> Iterator[click.Option]:
         """Import the settings class and make the options."""
-        from pkgutil import resolve_name
-
         from rnnlm.config import describe
+        from rnnlm.registry import resolve_unless_removed
 
-        try:
-            cls = resolve_name(self.settings)
-        except ModuleNotFoundError as error:
-            # A task that was removed has no options.
-            if not self.settings.startswith(f"{error.name}."):
-                raise
-            return
+        cls = resolve_unless_removed(self.settings)
+        if cls is None:
+            return  # a task that was removed has no options
         for name in self.names or describe(cls):
             if name not in self.but:
                 yield self._option(cls, name)

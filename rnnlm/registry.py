@@ -176,14 +176,18 @@ def task(name: str) -> "AnyTask":
 
 def all_tasks() -> "list[AnyTask]":
     """Return the tasks, language modelling first, without those whose package was removed."""
-    tasks = []
-    for name, place in TASKS.items():
-        try:
-            tasks.append(task(name))
-        except ModuleNotFoundError as error:
-            if not place.startswith(f"{error.name}."):
-                raise
-    return tasks
+    tasks = map(resolve_unless_removed, TASKS.values())
+    return [task for task in tasks if task is not None]
+
+
+def resolve_unless_removed(place: str) -> Any:
+    """Return what "module:name" names; None where a package that holds it was removed."""
+    try:
+        return resolve_name(place)
+    except ModuleNotFoundError as error:
+        if not place.startswith(f"{error.name}."):
+            raise
+        return None
 
 
 def kinds_of(task: str) -> dict[str, Kind]:
