@@ -171,6 +171,25 @@ def in_threads(
 
 
 @contextlib.contextmanager
+def repeating(function: Callable[[], object], seconds: float, name: str) -> Iterator[None]:
+    """Call a function every so many seconds in this context, in a thread of that name. It ends with
+    the context, without waiting for the next call."""
+    is_over = threading.Event()
+
+    def repeat() -> None:
+        while not is_over.wait(seconds):
+            function()
+
+    thread = threading.Thread(target=repeat, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+@contextlib.contextmanager
 def thread_pool(count: int, most: int | None = None) -> Iterator[WorkerPool]:
     """Provide a pool of so many threads of this process; several leave processors to each other."""
     begin = system.note_several if count > 1 else None

@@ -158,21 +158,23 @@ def allow_open_files() -> None:
 def private_bytes() -> int:
     """Return how much memory this process holds now that belongs to it alone, where the system
     shows it (pages of mapped files do not count); elsewhere all that it holds."""
-    with contextlib.suppress(OSError), open("/proc/self/status") as status:
-        for line in status:
-            if line.startswith("RssAnon:"):
-                return int(line.split()[1]) << 10
-    return held_bytes()
+    private = _bytes_in_status("RssAnon")
+    return held_bytes() if private is None else private
 
 
 def mapped_bytes() -> int:
     """Return how much memory this process holds now that mirrors files, which the system takes back
     when it is short of memory; 0 where the system does not show it."""
+    return _bytes_in_status("RssFile") or 0
+
+
+def _bytes_in_status(name: str) -> int | None:
+    """Return a size from /proc/self/status; None where the system does not show it."""
     with contextlib.suppress(OSError), open("/proc/self/status") as status:
         for line in status:
-            if line.startswith("RssFile:"):
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1]) << 10
-    return 0
+    return None
 
 
 def peak_bytes() -> int:

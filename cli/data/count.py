@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shlex
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from rnnlm.interface import Tokenizer
     from rnnlm.lm.ngram.counting.counted_data import Counted
+    from rnnlm.lm.ngram.counting.memory_limit import MemoryUse
     from rnnlm.text.corpus import Text
     from rnnlm.text.tokenizer_settings import TokenizerSettings
 
@@ -114,7 +114,7 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
 
     Run the same command again to resume from --temp DIR. If the counts are finished, it says so.
     """
-    from rnnlm.lm.ngram.counting import counts_folder, strings
+    from rnnlm.lm.ngram.counting import counts_folder, memory_limit, strings
     from rnnlm.storage.files import lock
     from rnnlm.storage.files.result_file import next_step_of_file
     from rnnlm.storage.files.resuming import NextStep, in_one_spelling, text_signatures
@@ -156,7 +156,7 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
                 return
         # Workers have their own limit each.
         if given["memory"] and not _has_workers(given):
-            memory_use = stack.enter_context(_MemoryUse())
+            memory_use = stack.enter_context(memory_limit.measured_memory())
         counted = stack.enter_context(_counted(to_count, folders, order, given, progress))
         if target:
             counts_folder.save(
@@ -174,46 +174,18 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
             f"{given['tokenizer_from']}: {new:,} of {words:,} are <unk>"
         )
     if memory_use:
-        memory_use.say(given["memory"])
+        _say_memory_use(memory_use, given["memory"])
 
 
-class _MemoryUse:
-    """The most memory that this process holds while the context lasts: private memory, and pages of
-    mapped files, which the system takes back when it needs them."""
+def _say_memory_use(use: "MemoryUse", limit: str) -> None:
+    """Say how much memory was used, and how much was allowed."""
+    from rnnlm.amounts import amount
+    from rnnlm.system import parse_size
 
-    SECONDS = 0.02  # between two measurements
-
-    def __init__(self) -> None:
-        self.private_bytes = self.mapped_bytes = 0
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=self._measure, daemon=True)
-
-    def __enter__(self) -> "_MemoryUse":
-        self.thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.ended.set()
-        self.thread.join()
-
-    def _measure(self) -> None:
-        from rnnlm import system
-
-        while True:
-            self.private_bytes = max(self.private_bytes, system.private_bytes())
-            self.mapped_bytes = max(self.mapped_bytes, system.mapped_bytes())
-            if self.ended.wait(self.SECONDS):
-                return
-
-    def say(self, limit: str) -> None:
-        """Say how much it was, and how much was allowed."""
-        from rnnlm.amounts import amount
-        from rnnlm.system import parse_size
-
-        allowed = amount(parse_size(limit), unit="bytes")
-        used = f"at most {amount(self.private_bytes, unit='bytes')} private (limit {allowed})"
-        mapped = f"; {amount(self.mapped_bytes, unit='bytes')} of mapped files"
-        terminal.say(f"memory: {used}{mapped if self.mapped_bytes else ''}")
+    allowed = amount(parse_size(limit), unit="bytes")
+    used = f"at most {amount(use.private_bytes, unit='bytes')} private (limit {allowed})"
+    mapped = f"; {amount(use.mapped_bytes, unit='bytes')} of mapped files"
+    terminal.say(f"memory: {used}{mapped if use.mapped_bytes else ''}")
 
 
 def _check(

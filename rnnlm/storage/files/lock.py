@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import platform
-import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from rnnlm.errors import OutputError, notice
+from rnnlm.parallel import repeating
 from rnnlm.storage.files.reading import decode_json
 from rnnlm.storage.files.writing import open_appending, short_name, unfinished_path, writing
 
@@ -195,25 +195,15 @@ def _seconds_since_touched(stream: IO[bytes]) -> float:
         probe.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _touching(path: Path) -> Iterator[None]:
-    """Touch the file now and then in this context."""
-    # A thread touches it, as a single step of the work may take hours. The event ends the thread
-    # without waiting for the next touch.
-    over = threading.Event()
+def _touching(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Touch the file now and then in this context, in a thread: a single step of the work may take
+    hours."""
 
     def touch() -> None:
-        while not over.wait(TOUCH_SECONDS):
-            with contextlib.suppress(OSError):  # the folder may come back
-                os.utime(path)
+        with contextlib.suppress(OSError):  # the folder may come back
+            os.utime(path)
 
-    thread = threading.Thread(target=touch, name="run lock", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return repeating(touch, TOUCH_SECONDS, "run lock")
 
 
 def _machine() -> str:

@@ -23,7 +23,7 @@ from rnnlm.lm.ngram.counting.store import Store
 from rnnlm.lm.ngram.counting.task_runner import PoolRunner, TaskRunner, WorkerContext
 from rnnlm.lm.ngram.counting.workspace import BYTES_PER_POSITION, Workspace
 from rnnlm.lm.ngram.tables import NOWHERE
-from rnnlm.parallel import WorkerPool
+from rnnlm.parallel import WorkerPool, repeating
 from rnnlm.storage.files import private
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.storage.files.writing import hash_of_facts
@@ -155,8 +155,8 @@ def memory_for_arrays(memory: str, size: int) -> int:
     allowed = system.parse_size(memory)
     system.return_freed(min(max(SMALLEST_KEPT, allowed // 256), LARGEST_KEPT))
     used = system.private_bytes()
-    held = PROGRAM_BYTES + HELD_PER_WORD * size
-    check_size(memory, size, used if used > held + VARYING_BYTES else held)
+    usual = _usual_bytes(size)
+    check_size(memory, size, used if used > usual + VARYING_BYTES else usual)
     return allowed - used - COUNTED_PER_WORD * size
 
 
@@ -169,16 +169,20 @@ def check_size(
     tokens_read: the tokens of the text that gave this vocabulary so far; None if it is complete.
     """
     if held is None:
-        held = PROGRAM_BYTES + HELD_PER_WORD * size
+        held = _usual_bytes(size)
     least = held + LEAST_BYTES + BYTES_PER_WORD * size
     if system.parse_size(memory) >= least:
         return
+
+    # What counting needs, and how much would do.
     vocabulary = f" with its vocabulary of {size:,} words" if size else ""
     needs = (
         f"the program uses {amount(held, unit='bytes')}{vocabulary}, "
         f"and counting needs at least {amount(least - held, unit='bytes')} more"
     )
     enough = f"{least / 1e6 + 1:.0f}M or more"
+
+    # While the text is read, that is the least it can be.
     if tokens_read is not None:
         needs = (
             f"the first {tokens_read:,} tokens of the text have a vocabulary of {size:,} words, "
@@ -186,6 +190,11 @@ def check_size(
         )
         enough += ": the rest of the text may add words, each of which needs memory"
     raise SettingsError(f"memory = {memory} is too little", needs, f"give {enough}")
+
+
+def _usual_bytes(size: int) -> int:
+    """Return what the program and a vocabulary of that size hold when counting begins."""
+    return PROGRAM_BYTES + HELD_PER_WORD * size
 
 
 def check_before_reading(
@@ -207,6 +216,31 @@ def check_while_reading(memory: str) -> VocabularyCheck:
         check_size(memory, size, tokens_read=tokens_read)
 
     return check
+
+
+MEASURED_SECONDS = 0.02  # between two measurements
+
+
+class MemoryUse:
+    """The most memory that this process has held: private memory, and pages of mapped files, which
+    the system takes back when it needs them."""
+
+    def __init__(self) -> None:
+        self.private_bytes = self.mapped_bytes = 0
+
+    def measure(self) -> None:
+        """Take what is held now into account."""
+        self.private_bytes = max(self.private_bytes, system.private_bytes())
+        self.mapped_bytes = max(self.mapped_bytes, system.mapped_bytes())
+
+
+@contextlib.contextmanager
+def measured_memory() -> Iterator[MemoryUse]:
+    """Measure the memory of this process again and again in this context."""
+    use = MemoryUse()
+    use.measure()
+    with repeating(use.measure, MEASURED_SECONDS, "memory use"):
+        yield use
 
 
 def watch_nothing(ids: Ids, shards: Sequence[tuple[int, int]]) -> int:
