@@ -29,11 +29,11 @@ from support.shown import (
     ROOT,
     Allowed,
     Block,
-    blocks_of,
     commands,
     differing_line,
     overwriting,
     printed_by,
+    runnable_blocks,
     written_files,
 )
 
@@ -55,7 +55,7 @@ LONG = {
 }
 OTHER_PROGRAMS = {"python", "python3", ".venv/bin/pip", ".venv/bin/python", "."}
 
-BLOCKS = {page: blocks_of(text) for page, text in TEXTS.items()}
+BLOCKS = {page: runnable_blocks(text) for page, text in TEXTS.items()}
 ALL = [block for page in PAGES for block in BLOCKS[page]]
 CODE = "\n".join(block.code for block in ALL if block.language)
 

@@ -6,7 +6,8 @@ for commands that take long. A line is shown as it is printed; of a printed tabl
 some rows, and some columns under their names. `within 0.5` and `within 3%` are differences allowed,
 where another processor's rounding changes what is learned. `fails` is for a command that ends with
 exit code 1, such as a run that diverges. `<!-- run, soak -->` stands before commands that only make
-what others need.
+what others need. `needs minicons` in the mark is for what runs only where this package is
+installed, and `<!-- this page needs transformers -->` for all blocks of a page.
 
 Other numbers have a mark on the line before their paragraph, list, table or fence that says where
 they come from: `<!-- numbers: measured 2026-11-25, AMD EPYC, two cores -->`, `from Khandelwal et
@@ -28,6 +29,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from rnnlm.cli.main import run
@@ -39,6 +41,8 @@ LISTED = dict.fromkeys(re.findall(r"\]\(([\w-]+\.md)(?:#[\w-]+)?\)", INDEX))
 PAGES = ["README.md", "docs/index.md", *(f"docs/{name}" for name in LISTED)]
 NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)")
 FILES = re.compile(r"^<!-- file: ([\w.-]+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NEEDS = re.compile(r"^<!--.* needs (\w+)", re.MULTILINE)
+PAGE_NEEDS = re.compile(r"^<!-- this page needs \w+", re.MULTILINE)
 WITHIN = re.compile(r"within ([\d.]+)(%?)")
 
 
@@ -92,6 +96,16 @@ def blocks_of(text: str) -> list[Block]:
         shown = tuple(part_of(found) for found in shown_after(text, fence.end()))
         blocks.append(Block(before.strip(), language, code.strip(), shown))
     return blocks
+
+
+def runnable_blocks(text: str) -> list[Block]:
+    """Return the blocks of a page that need no package which is not installed."""
+    of_page = "\n".join(PAGE_NEEDS.findall(text))
+    return [
+        block
+        for block in blocks_of(text)
+        if all(find_spec(name) for name in NEEDS.findall(f"{of_page}\n{block.before}"))
+    ]
 
 
 def part_of(found: re.Match[str]) -> str:
