@@ -435,6 +435,18 @@ class WordRows(NamedTuple):
     note: str
 
 
+def input_table(words: WordInput) -> Tensor:
+    """Return what a network reads for each id of the vocabulary, (V, E): where it reads characters,
+    what it makes of them."""
+    if words.weight is not None and words.characters is None:
+        return words.weight.detach()
+    # Spell out all words, some at a time.
+    with torch.no_grad():
+        ids_V = torch.arange(words.size, device=next(words.parameters()).device)
+        rows = [words.vectors(ids_N.unsqueeze(0))[0] for ids_N in ids_V.split(WORDS_AT_ONCE)]
+        return torch.cat(rows)
+
+
 def input_rows(words: WordInput, tokenizer: Tokenizer) -> WordRows:
     """Return the vector that a network reads for each word of the vocabulary; where it reads words
     as characters alone, the vector that it makes of these."""
@@ -445,11 +457,7 @@ def input_rows(words: WordInput, tokenizer: Tokenizer) -> WordRows:
             note = "the characters that are read beside them are left out"
         return _rows(tokenizer, weight_VE, note)
 
-    # Spell out all words, some at a time.
-    with torch.no_grad():
-        ids_V = torch.arange(tokenizer.size, device=next(words.parameters()).device)
-        rows = [words.vectors(ids_N.unsqueeze(0))[0] for ids_N in ids_V.split(WORDS_AT_ONCE)]
-        rows_VE = torch.cat(rows)
+    rows_VE = input_table(words)
     note = f"made of the characters of each of the {tokenizer.size:,} words of the vocabulary"
     return _rows(tokenizer, rows_VE, note)
 

@@ -38,7 +38,7 @@ def check_place(folder: Path, noun: str, foreign: Callable[[list[str]], Iterable
             raise OutputError(
                 f"{folder} is not empty and holds no {noun}",
                 f"it contains {others[0]}",
-                "choose another folder with `output`",
+                "choose another folder",
             )
 
         # A file that leaves nothing behind shows whether we can write there.

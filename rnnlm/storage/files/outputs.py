@@ -1,15 +1,23 @@
-"""Write plain files that a person asks for: check them before time goes into them, and write them
-whole, under another name until they are complete."""
+"""Write plain files, and folders of them for other programs, that a person asks for: check them
+before time goes into them, and write them whole, under another name until they are complete."""
 
+import contextlib
 import os
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rnnlm.errors import OutputError, UsageError
 from rnnlm.storage.files.compression import compressed
-from rnnlm.storage.files.writing import STANDARD_OUTPUT, replace_file, writing
+from rnnlm.storage.files.folder import check_place
+from rnnlm.storage.files.writing import (
+    STANDARD_OUTPUT,
+    put_in_place,
+    replace_file,
+    unfinished,
+    writing,
+)
 
 
 def check_file(path: Path, overwrite: bool) -> None:
@@ -76,6 +84,43 @@ def _write_to_standard_output(pieces: Iterable[bytes | memoryview]) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.writelines(pieces)
     sys.stdout.buffer.flush()
+
+
+def check_folder(folder: Path, noun: str, index: str, overwrite: bool) -> None:
+    """Make sure that a folder of files may be written, before time goes into it.
+
+    noun: what it holds, such as "ONNX model". index: the file that every such folder has.
+    """
+    check_place(folder, noun, lambda names: [] if index in names else names)
+    if os.path.lexists(folder / index) and not overwrite:
+        raise OutputError(
+            f"{folder} already exists",
+            hint="choose another folder, or replace its files with `overwrite=True`",
+        )
+
+
+def save_folder(folder: Path, files: Mapping[str, Iterable[bytes | memoryview]]) -> None:
+    """Write files, by name, into a folder. They get their names once all of them are complete, the
+    first one last: an error of writing leaves what was there."""
+    with writing(folder):
+        is_new = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        new: dict[Path, Path] = {}
+        try:
+            for name, pieces in files.items():
+                with unfinished(folder / name) as stream:
+                    stream.writelines(pieces)
+                new[folder / name] = Path(stream.name)
+            while new:
+                path, complete = new.popitem()
+                put_in_place(complete, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                for complete in new.values():
+                    complete.unlink()
+                if is_new:
+                    folder.rmdir()
+            raise
 
 
 def is_stream(path: Path) -> bool:

@@ -80,3 +80,25 @@ def test_odd_names_are_written(tmp_path, name):
     outputs.check_file(tmp_path / name, overwrite=False)
     outputs.save_file(tmp_path / name, [b"ours"])
     assert os.listdir(tmp_path) == [name]
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    folder = tmp_path / "new"
+    outputs.check_folder(folder, "box", "a", overwrite=False)
+    outputs.save_folder(folder, {"a": [b"1", b"2"], "b": [b"3"]})
+    with pytest.raises(OutputError, match="new already exists; .* `overwrite=True`"):
+        outputs.check_folder(folder, "box", "a", overwrite=False)
+    outputs.check_folder(folder, "box", "a", overwrite=True)
+    with pytest.raises(OutputError, match="is not empty and holds no box; it contains a"):
+        outputs.check_folder(folder, "box", "c", overwrite=True)
+
+    def broken():
+        yield b"4"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    # What was there stays, and what was not does not come.
+    for place in (folder, tmp_path / "newer"):
+        with pytest.raises(OutputError, match=f"cannot write to {place}; No space left"):
+            outputs.save_folder(place, {"a": [b"5"], "b": broken()})
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"12", "b": b"3"}
