@@ -223,6 +223,13 @@ def resolve(classes: Iterable[type], layers: Iterable[SettingsLayer]) -> Resolve
                 raise SettingsError(f"unknown setting {name!r}{within(layer.origin)}", hint=hint)
             values[name] = convert(name, value, kinds[name], layer.is_text)
             origins[name] = layer.origin
+
+    # Where nobody gave a value, a class may know what the others require.
+    for cls in classes:
+        for name, value in getattr(cls, "implied", lambda values: {})(values).items():
+            if origins[name] == "default":
+                values[name] = convert(name, value, kinds[name], is_text=False)
+                origins[name] = "other settings"
     return ResolvedSettings(_as_classes_spell(values, classes), origins, classes)
 
 

@@ -40,6 +40,7 @@ def test_the_hash_of_large_mapped_ngrams_is_said_to_be_unchecked(rnnlm, models, 
     ("kn", "discount by order", r"[\d.]+ / [\d.]+"),
     ("stupid", "backoff factor", "0.4"), ("additive", "k", r"[\d.e-]+"),
     ("katz", "counts by order", r"1: [\d.]+, 2: .*"),
+    ("interpolated", "weights", r"[\d.]+, [\d.]+"),
     ("jelinek-mercer", "weights by order", r"\d+: [\d.]+ / 1: .*, \.\.\."),
 ])  # fmt: skip
 def test_what_an_estimator_found_is_shown(rnnlm, models, smoothing, what, values):

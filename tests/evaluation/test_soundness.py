@@ -93,6 +93,8 @@ def test_a_sample_of_begun_lines(tmp_path):
 
 @pytest.mark.parametrize("settings, sums", [
     ({"smoothing": "mle"}, "ok"),
+    ({"smoothing": "interpolated", "weights": "0.2,0.8"}, "ok"),
+    ({"smoothing": "interpolated", "weights": "0.2,0.8", "unseen": "zero"}, "not claimed"),
     ({"smoothing": "mle", "order": 2, "prune": "0,1"}, "not claimed"),
     ({"smoothing": "stupid"}, "not claimed"),
 ], ids=str)  # fmt: skip

@@ -308,3 +308,30 @@ class JelinekMercer(Interpolated):
 
     def share(self, word, context):
         return self.weight(context) * self.after[context][word] / self.total(context)
+
+
+class OneWeightAnOrder(Interpolated):
+    """Jelinek & Mercer 1980 with the weights n / (1 + ... + N) after every context; at the start of
+    a line, those of longer contexts are added. The weights of unseen contexts go to lower
+    orders."""
+
+    def weight(self, context: Gram) -> Fraction:
+        weights = [Fraction(n, sum(range(self.order + 1))) for n in range(1, self.order + 1)]
+        n = len(context)
+        return sum(weights[n:]) if context[:1] == (BEGIN,) else weights[n]
+
+    def share(self, word, context):
+        below = sum(range(len(context) + 1)) / Fraction(sum(range(self.order + 1)))
+        weight = self.weight(context)
+        return weight / (weight + below) * Fraction(self.after[context][word], self.total(context))
+
+
+class OneWeightAnOrderOrZero(OneWeightAnOrder):
+    """Unseen contexts add nothing."""
+
+    def share(self, word, context):
+        return self.weight(context) * Fraction(self.after[context][word], self.total(context))
+
+    def recursion(self, word, context):
+        share = self.share(word, context) if word in self.kept_after(context) else 0
+        return share + (self.lower(word, context) if context else 0)

@@ -37,7 +37,7 @@ from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
 from rnnlm.lm.ngram.counting.workers import WorkerOptions
 from rnnlm.lm.ngram.counting.workspace import IN_MEMORY, Workspace
 from rnnlm.lm.ngram.model import NgramModel
-from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram.settings import NgramSettings, numbers_in
 from rnnlm.lm.ngram.smoothing import (
     CountsOfCounts,
     Estimator,
@@ -63,7 +63,7 @@ def check(resolved: ResolvedSettings, has_valid: bool) -> None:
         system.parse_size(settings.memory)
     _workers(settings).check(settings.temp)
     kind = estimator(settings.smoothing)
-    if not has_valid and kind.needs_heldout(settings):
+    if kind.needs_heldout(settings) and not has_valid:
         raise UsageError(
             f"smoothing {settings.smoothing} needs held-out text",
             f"{kind.tuned} tuned on that text",
@@ -75,7 +75,7 @@ def pruning_thresholds(given: str | list[int], order: int) -> tuple[int, ...]:
     """Return for each order the count up to which n-grams are left out. given: `0,0,1`, with
     spaces, or a list; the last one repeats."""
     text = given if isinstance(given, str) else ",".join(map(str, given))
-    parts = text.replace(",", " ").split()
+    parts = numbers_in(text)
     if not parts or not all(part.isascii() and part.isdigit() for part in parts):
         raise SettingsError(
             f"prune = {text!r} is not understood", hint="write one number per order, such as 0,0,1"
@@ -588,11 +588,11 @@ def _estimate_block(job: _OrderJob, number: int) -> _EstimatedBlock:
     share_M, left_H = shares.seen_M, shares.left_H
     lower_M = job.lower_of_block(number)
 
-    # Pruned n-grams leave their share to the lower order.
+    # Pruned n-grams leave their share to the lower order, so that the sums stay one.
     kept_M = None
     if job.kept_M is not None:
         kept_M = job.kept_M[here]
-        if job.smoothing.join != "fixed weight":
+        if job.smoothing.normalised_if_pruned:
             left_H = left_H + np.bincount(contexts_M[~kept_M], share_M[~kept_M], minlength=contexts)
         share_M, lower_M = share_M[kept_M], lower_M[kept_M]
         contexts_M, words_M = contexts_M[kept_M], words_M[kept_M]

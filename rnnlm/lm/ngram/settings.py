@@ -1,14 +1,24 @@
 """Settings of count-based models."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from rnnlm.config import ANY, Count, Positive, needs
 
 SmoothingName = Literal[
-    "mkn", "kn", "witten-bell", "absolute", "additive", "jelinek-mercer", "katz", "stupid", "mle"
+    "mkn",
+    "kn",
+    "witten-bell",
+    "absolute",
+    "additive",
+    "jelinek-mercer",
+    "interpolated",
+    "katz",
+    "stupid",
+    "mle",
 ]
 
 
@@ -44,8 +54,8 @@ class NgramSettings:
         Meta(
             title="NAME",
             description="smoothing method: mkn (modified Kneser-Ney), kn (Kneser-Ney), katz, "
-            "witten-bell, absolute, additive, jelinek-mercer, stupid (stupid backoff) or mle (no "
-            "smoothing); see docs/ngrams.md",
+            "witten-bell, absolute, additive, jelinek-mercer, interpolated (one weight an order), "
+            "stupid (stupid backoff) or mle (no smoothing); see docs/ngrams.md",
         ),
     ] = "mkn"
     interpolate: Annotated[
@@ -86,6 +96,33 @@ class NgramSettings:
             extra=needs(smoothing=("additive",)),
         ),
     ] = "uniform"
+    buckets: Annotated[
+        Count | None,
+        Meta(
+            description="jelinek-mercer: weights of an order: one for contexts seen once, one for "
+            "2 to 3 times, 4 to 7 times, ..., the last one for all others; 1: one weight an "
+            "order; none: as many as there are",
+            extra=needs(smoothing=("jelinek-mercer",)),
+        ),
+    ] = None
+    weights: Annotated[
+        str | list[float],
+        Meta(
+            title="0.1,0.3,0.6",
+            description="interpolated: weights of the relative frequencies of each order, the "
+            "lowest first, summing to one; or tuned, on held-out text",
+            extra=needs(smoothing=("interpolated",)),
+        ),
+    ] = "tuned"
+    unseen: Annotated[
+        Literal["lower", "zero"],
+        Meta(
+            description="interpolated: after a context that was never seen, scale the weights of "
+            "the lower orders to sum to one (lower), or add nothing for it (zero), so that "
+            "probabilities sum to less than one",
+            extra=needs(smoothing=("interpolated",)),
+        ),
+    ] = "lower"
     backoff_factor: Annotated[
         float,
         Meta(
@@ -129,3 +166,17 @@ class NgramSettings:
             "`temp`, and each task takes `memory`; none: this machine counts",
         ),
     ] = None
+
+    @classmethod
+    def implied(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the order of as many `weights`, for :func:`rnnlm.config.resolve`."""
+        weights = numbers_in(values["weights"])
+        if values["smoothing"] != "interpolated" or weights in ([], ["tuned"]):
+            return {}
+        return {"order": len(weights)}
+
+
+def numbers_in(given: str | list[float]) -> list[str]:
+    """Return the numbers of a list, or of a text such as `0,0,1` or `0 0 1`."""
+    text = given if isinstance(given, str) else ",".join(map(str, given))
+    return text.replace(",", " ").split()

@@ -19,6 +19,9 @@ ESTIMATORS = {
     "absolute": ("absolute", {}, formulas.Absolute),
     "absolute, backing off": ("absolute", {"interpolate": False}, formulas.AbsoluteBackingOff),
     "jelinek-mercer": ("jelinek-mercer", {}, formulas.JelinekMercer),
+    "interpolated": ("interpolated", {"weights": "given"}, formulas.OneWeightAnOrder),
+    "interpolated, zero": ("interpolated", {"weights": "given", "unseen": "zero"},
+        formulas.OneWeightAnOrderOrZero),
     "katz": ("katz", {}, formulas.Katz), "kn": ("kn", {}, formulas.KneserNey),
     "kn, backing off": ("kn", {"interpolate": False}, formulas.KneserNeyBackingOff),
     "mkn": ("mkn", {}, formulas.ModifiedKneserNey),
@@ -55,7 +58,10 @@ def model_of(name: str, case: tuple) -> Table:
     sentences, size, order, prune, heldout = case
     estimator, options, _ = ESTIMATORS[name]
     extra = {"heldout": heldout} if name == "jelinek-mercer" else {}
-    return fit(estimator, sentences, size, order, prune, **extra, **options)
+    if estimator == "interpolated":
+        total = sum(range(order + 1))
+        extra["weights"] = [n / total for n in range(1, order + 1)]
+    return fit(estimator, sentences, size, order, prune, **options | extra)
 
 
 def some(contexts: list) -> list:

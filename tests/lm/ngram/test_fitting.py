@@ -22,8 +22,10 @@ from support.tiny_models import HELD_OUT, LINES, Lines, make_tokenizer, small_se
 TEXT = [
     " ".join(f"w{(i * i + j * (i % 5 + 1)) % 23}" for j in range(3 + i % 11)) for i in range(150)
 ]
-FORMS = {"additive": [True], "jelinek-mercer": [True], "witten-bell": [True], "katz": [False]} | {
-    name: [True, False] for name in ("absolute", "kn", "mkn")
+FORMS = {
+    **{name: [True] for name in ("additive", "jelinek-mercer", "interpolated", "witten-bell")},
+    "katz": [False],
+    **{name: [True, False] for name in ("absolute", "kn", "mkn")},
 }  # values that `interpolate` may have
 
 
@@ -79,6 +81,7 @@ def test_other_thresholds_are_errors_that_show_them(text, what):
     ("settings", "hint"),
     [({"smoothing": "jelinek-mercer"}, '`holdout="5%"`'),
      ({"smoothing": "jelinek-mercer", "additive_k": 0.5}, '`holdout="5%"`'),
+     ({"smoothing": "interpolated"}, '`weights="0.1,0.3,0.6"`'),
      ({"smoothing": "additive"}, "`additive_k=0.1`")],
 )  # fmt: skip
 def test_tuning_weights_requires_held_out_text(settings, hint):
@@ -90,13 +93,36 @@ def test_tuning_weights_requires_held_out_text(settings, hint):
     assert events_of(data_of(held_out=HELD_OUT), **settings)[-1].model.normalised
 
 
-@pytest.mark.parametrize("smoothing", sorted(set(ESTIMATORS) - {"jelinek-mercer"}))
+@pytest.mark.parametrize("smoothing", sorted(set(ESTIMATORS) - {"jelinek-mercer", "interpolated"}))
 def test_other_estimators_need_no_held_out_text(smoothing):
     settings = {"smoothing": smoothing, "additive_k": 0.5}
     check(asked(**settings), has_valid=False)
     *_, estimated, fitted = events_of(data_of(), **settings)
     assert isinstance(estimated, Estimated)
     assert fitted.model.order == 5 and fitted.best_ppl_token is None
+
+
+@pytest.mark.parametrize(
+    ("weights", "error"),
+    [("0.5,0.6", ("is not valid", "their sum is 1.1")), ("1.5,-0.5", ("is not valid", "")),
+     ("nan,1", ("is not valid", "")), ([0.5, 0.4], ("is not valid", "their sum is 0.9")),
+     ("0.1,0.3,0.6", ("has 3 numbers", "the order is 2")), ("a,1", ("is not understood", "")),
+     ("", ("is not understood", ""))],
+)  # fmt: skip
+def test_other_weights_are_errors_that_show_them(weights, error):
+    with pytest.raises(SettingsError) as raised:
+        check(asked(order=2, smoothing="interpolated", weights=weights), has_valid=True)
+    assert raised.value.what == f"weights = {weights!r} {error[0]}"
+    assert raised.value.why == error[1]
+
+
+def test_as_many_weights_as_orders():
+    given = {"smoothing": "interpolated", "weights": "0.1,0.3,0.6"}
+    settings = asked(**given)
+    assert (settings.values["order"], settings.origins["order"]) == (3, "other settings")
+    assert asked(**given, order=2).values["order"] == 2
+    assert asked(weights="0.1,0.3,0.6").values["order"] == 5
+    assert events_of(data_of(), **given)[-1].model.order == 3
 
 
 @pytest.mark.parametrize("interpolate", [True, False])

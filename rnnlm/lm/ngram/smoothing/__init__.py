@@ -9,7 +9,7 @@ word of h:
         bow(h) such that all sums to one
 
 Below the unigrams lies the uniform distribution 1/V. What pruning takes away from the shares goes
-to left(h).
+to left(h), unless the estimator does not sum to one.
 """
 
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ ESTIMATORS = {
     "absolute": "kneser_ney:AbsoluteDiscounting",
     "additive": "other_methods:Additive",
     "jelinek-mercer": "other_methods:JelinekMercer",
+    "interpolated": "other_methods:Interpolated",
     "katz": "other_methods:Katz",
     "stupid": "other_methods:StupidBackoff",
     "mle": "other_methods:MaximumLikelihood",

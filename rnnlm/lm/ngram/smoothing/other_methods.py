@@ -1,14 +1,15 @@
-"""Estimate by the other classical methods: additive, Good-Turing, Jelinek-Mercer, Katz, maximum
-likelihood, stupid backoff, Witten-Bell."""
+"""Estimate by the other classical methods: additive, Good-Turing, interpolation with one weight an
+order, Jelinek-Mercer, Katz, maximum likelihood, stupid backoff, Witten-Bell."""
 
 import math
 from typing import Any
 
 import numpy as np
 
-from rnnlm.errors import NoticeCollector
+from rnnlm.amounts import plural
+from rnnlm.errors import NoticeCollector, SettingsError
 from rnnlm.lm.ngram.counting.count_trie import NgramCounts
-from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram.settings import NgramSettings, numbers_in
 from rnnlm.lm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, Shares
 from rnnlm.lm.ngram.smoothing.kneser_ney import discount_of
 
@@ -147,7 +148,8 @@ def _slope(r_R: np.ndarray, t_R: np.ndarray) -> float:
 #     left(h)    = 1 - lambda_b(h)
 #
 # The more often h was seen, the more it can be trusted: each order has one weight for each bucket b
-# of contexts, b(h) = 1, 2, 3, ... where c(h) is 1, 2 to 3, 4 to 7, ... Weights are those under
+# of contexts, b(h) = 1, 2, 3, ... where c(h) is 1, 2 to 3, 4 to 7, ...; the last of a limited
+# number of buckets has all higher counts. Weights are those under
 # which held-out text is most probable, of all orders together, found by EM (Dempster, Laird & Rubin
 # 1977). A held-out word is thought of as drawn by descending from the highest order: at each order
 # it is drawn there with probability lambda, else at a lower order. So
@@ -159,7 +161,7 @@ def _slope(r_R: np.ndarray, t_R: np.ndarray) -> float:
 # to is given a weight between its neighbours'.
 
 START = 0.5
-ROUNDS, SMALLEST_CHANGE = 500, 1e-4
+ROUNDS = 500
 
 
 class JelinekMercer(Estimator):
@@ -172,11 +174,14 @@ class JelinekMercer(Estimator):
         self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts
     ) -> None:
         super().__init__(settings, counts, heldout)
-        buckets = int(bucket(np.array(counts.tokens))) + 1
-        self.weights_NB = fitted_weights(heldout, buckets)
+        buckets = int(bucket(np.array(counts.tokens)))
+        if settings.buckets is not None:
+            buckets = min(buckets, settings.buckets)
+        self.weights_NB = fitted_weights(heldout, buckets + 1)
 
     def shares(self, seen: OrderCounts) -> Shares:
-        bucket_H = bucket(seen.per_context(seen.counts_M))
+        highest = self.weights_NB.shape[1] - 1
+        bucket_H = np.minimum(bucket(seen.per_context(seen.counts_M)), highest)
         weights_B = self.weights_NB[seen.order - 1]
         weight_H = weights_B[bucket_H]
 
@@ -184,7 +189,7 @@ class JelinekMercer(Estimator):
         reported = self.estimated.setdefault(f"weights of order {seen.order}", {})
         for number in np.flatnonzero(np.bincount(bucket_H)).tolist():
             if number:
-                reported[str(2 ** (number - 1))] = round(float(weights_B[number]), 4)
+                reported[str(2 ** (number - 1))] = round(float(weights_B[number]), 6)
         share_M = (weight_H / seen.totals())[seen.contexts_M] * seen.counts_M
         return Shares(share_M, 1 - weight_H)
 
@@ -201,18 +206,13 @@ def bucket(counts: np.ndarray) -> np.ndarray:
 
 
 def fitted_weights(heldout: HeldoutCounts, buckets: int) -> np.ndarray:
-    """Fit weights_NB by EM; bucket 0, contexts never seen, has weight 0."""
-    buckets_NT = bucket(heldout.contexts_NT)
+    """Fit weights_NB by EM; bucket 0, contexts never seen, has weight 0, and the last one has all
+    higher counts."""
+    buckets_NT = np.minimum(bucket(heldout.contexts_NT), buckets - 1)
     relative_NT = heldout.ngrams_NT / np.maximum(heldout.contexts_NT, 1)
-    weights_NB = np.full((len(buckets_NT), buckets), START)
-    weights_NB[:, 0] = 0
-    for _ in range(ROUNDS):
-        drawn_NB, came_NB = _expected_counts(weights_NB, relative_NT, buckets_NT, heldout.size)
-        previous_NB = weights_NB
-        weights_NB = (drawn_NB + 0.5) / (came_NB + 1)
-        weights_NB[:, 0] = 0
-        if np.abs(weights_NB - previous_NB).max() < SMALLEST_CHANGE:
-            break
+    weights_NB, came_NB = expectation_maximization(
+        relative_NT, buckets_NT, buckets, 1 / heldout.size, imagined=1.0, smallest_change=1e-4
+    )
     # A bucket that no held-out word came to has a weight between its neighbours'.
     for weights_B, came_B in zip(weights_NB[:, 1:], came_NB[:, 1:], strict=True):
         known = np.flatnonzero(came_B)
@@ -221,15 +221,42 @@ def fitted_weights(heldout: HeldoutCounts, buckets: int) -> np.ndarray:
     return weights_NB
 
 
+def expectation_maximization(
+    relative_NT: np.ndarray,
+    buckets_NT: np.ndarray,
+    buckets: int,
+    lowest: float,
+    imagined: float,
+    smallest_change: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights_NB, and how many held-out words are expected to come to each order and bucket.
+
+    relative_NT: c(hw) / c(h) of each token. lowest: the probability of any word below the unigrams.
+    imagined: words that come to each bucket beside the text's, half of which are drawn there.
+    """
+    weights_NB = np.full((len(buckets_NT), buckets), START)
+    weights_NB[:, 0] = 0
+    for _ in range(ROUNDS):
+        drawn_NB, came_NB = _expected_counts(weights_NB, relative_NT, buckets_NT, lowest)
+        previous_NB = weights_NB
+        total_NB = came_NB + imagined
+        weights_NB = np.full_like(previous_NB, START)
+        np.divide(drawn_NB + imagined / 2, total_NB, out=weights_NB, where=total_NB > 0)
+        weights_NB[:, 0] = 0
+        if np.abs(weights_NB - previous_NB).max() < smallest_change:
+            break
+    return weights_NB, came_NB
+
+
 def _expected_counts(
-    weights_NB: np.ndarray, relative_NT: np.ndarray, buckets_NT: np.ndarray, size: int
+    weights_NB: np.ndarray, relative_NT: np.ndarray, buckets_NT: np.ndarray, lowest: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return how many held-out words are expected to be drawn at each order and bucket, and to have
     come there."""
     # From below: the probability that a word that came to an order was drawn there.
     orders, buckets = weights_NB.shape
     drawn_NT = np.empty_like(relative_NT)
-    prob_T = 1 / size
+    prob_T = lowest
     for n in range(orders):
         weight_T = weights_NB[n, buckets_NT[n]]
         here_T = weight_T * relative_NT[n]
@@ -244,6 +271,129 @@ def _expected_counts(
         drawn_NB[n] = np.bincount(buckets_NT[n], came_T * drawn_NT[n], minlength=buckets)
         came_T = came_T * (1 - drawn_NT[n])
     return drawn_NB, came_NB
+
+
+# ---- Interpolation with one weight an order (Jelinek & Mercer 1980; Jurafsky & Martin): relative
+# frequencies of all orders, mixed with the same weights after every context.
+#
+# With c(hw) the count of hw, c(h) = sum over w of c(hw), h_n the last n - 1 words of h, and weights
+# lambda_1 to lambda_N that sum to one:
+#
+#     p(w|h) = sum over n of lambda_n c(h_n w) / c(h_n)
+#
+# At the start of a line, `<s>` is repeated as often as the context is too short. Where h_n was
+# never seen, its part is 0 / 0. Then either the weights of the orders that remain are scaled to sum
+# to one (unseen=lower), or the part is 0 and what is left sums to less than one (unseen=zero). With
+# L_n = lambda_1 + ... + lambda_n, order by order:
+#
+#     lower:  share(w|h) = lambda_n / L_n c(hw) / c(h),   left(h) = L_(n-1) / L_n
+#     zero:   share(w|h) = lambda_n       c(hw) / c(h),   left(h) = 1
+#
+# After a context of n - 1 words that begins with `<s>`, lambda_n + ... + lambda_N takes the place
+# of lambda_n, and L_N that of L_n. Tuned weights are those under which held-out text is most
+# probable, by the EM of Jelinek-Mercer with one bucket; words that no order has seen are left out,
+# as no weights change that.
+
+SUM_TOLERANCE = 1e-6
+
+
+class Interpolated(Estimator):
+    """Interpolation with one weight an order. The report has the weights, the lowest order
+    first."""
+
+    tuned = "`weights` are"
+    instead_of_valid = '`weights="0.1,0.3,0.6"`'
+
+    @classmethod
+    def needs_heldout(cls, settings: NgramSettings) -> bool:
+        return given_weights(settings) is None
+
+    def __init__(
+        self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None
+    ) -> None:
+        super().__init__(settings, counts, heldout)
+        self.is_lower = settings.unseen == "lower"
+        self.normalised = self.normalised_if_pruned = self.is_lower
+        self.first_at_start_N = counts.first_at_start()
+        weights_N = given_weights(settings)
+        if weights_N is None:
+            assert heldout is not None  # see `needs_heldout`
+            weights_N = best_weights(heldout, self.is_lower)
+        self.weights_N = weights_N
+        self.estimated["weights"] = [round(weight, 6) for weight in weights_N.tolist()]
+
+    def shares(self, seen: OrderCounts) -> Shares:
+        below = self.weights_N[: seen.order - 1].sum()
+        weight = self.weights_N[seen.order - 1]
+
+        # A context at the start of a line has the weights of all longer ones, too.
+        numbers_H = np.arange(seen.contexts) + seen.first_context
+        is_at_start_H = numbers_H >= self.first_at_start_N[seen.order - 1]
+        weight_H = np.where(is_at_start_H, self.weights_N[seen.order - 1 :].sum(), weight)
+        left_H = np.full(seen.contexts, float(seen.order > 1))
+        if self.is_lower:
+            # Where this order and those below have no weight, it takes everything.
+            is_idle_H = weight_H + below == 0
+            weight_H = np.where(is_idle_H, 1.0, weight_H / (weight_H + below + is_idle_H))
+            left_H = 1 - weight_H
+        return Shares((weight_H / seen.totals())[seen.contexts_M] * seen.counts_M, left_H)
+
+
+def given_weights(settings: NgramSettings) -> np.ndarray | None:
+    """Return the weights, the lowest order first; None: they are tuned."""
+    text = settings.weights
+    if text == "tuned":
+        return None
+    try:
+        weights_N = np.array([float(number) for number in numbers_in(text)])
+    except ValueError:
+        weights_N = np.zeros(0)
+    if not len(weights_N):
+        raise SettingsError(
+            f"weights = {text!r} is not understood",
+            hint="write one number per order, the lowest order first, such as 0.1,0.3,0.6; or "
+            "tuned",
+        )
+    if len(weights_N) != settings.order:
+        raise SettingsError(
+            f"weights = {text!r} has {plural(len(weights_N), 'number')}",
+            f"the order is {settings.order}",
+            f"write {plural(settings.order, 'number')}, the lowest order first, or set "
+            f"`order={len(weights_N)}`",
+        )
+    is_in_range = bool(((weights_N >= 0) & (weights_N <= 1)).all())
+    if not is_in_range or abs(weights_N.sum() - 1) > SUM_TOLERANCE:
+        raise SettingsError(
+            f"weights = {text!r} is not valid",
+            f"their sum is {weights_N.sum():g}" if is_in_range else "",
+            "write numbers from 0 to 1 whose sum is 1",
+        )
+    return weights_N / weights_N.sum()
+
+
+def best_weights(heldout: HeldoutCounts, is_lower: bool) -> np.ndarray:
+    """Return the weights that make the held-out text most probable."""
+    # At the start of a line, longer contexts are as good as the longest one there is.
+    orders = len(heldout.ngrams_NT)
+    rows_NT = np.minimum(np.arange(orders)[:, None], heldout.longest_T - 1)
+    ngrams_NT = np.take_along_axis(heldout.ngrams_NT, rows_NT, axis=0)
+    contexts_NT = np.take_along_axis(heldout.contexts_NT, rows_NT, axis=0)
+
+    # Bucket 1 has the contexts whose order has a part: those seen, or all of them.
+    is_possible_T = ngrams_NT.any(axis=0)
+    relative_NT = (ngrams_NT / np.maximum(contexts_NT, 1))[:, is_possible_T]
+    buckets_NT = np.ones(relative_NT.shape, dtype=np.int64)
+    if is_lower:
+        buckets_NT = (contexts_NT[:, is_possible_T] > 0).astype(np.int64)
+    weights_NB, _ = expectation_maximization(
+        relative_NT, buckets_NT, 2, lowest=0.0, imagined=0.0, smallest_change=1e-6
+    )
+
+    # What an order does not take is left to those below; the lowest one takes all of it.
+    taken_N = weights_NB[:, 1]
+    taken_N[0] = 1.0
+    left_N = np.append(np.cumprod(1 - taken_N[:0:-1])[::-1], 1.0)
+    return taken_N * left_N
 
 
 # ---- Katz backoff (Katz 1987; Chen & Goodman 1999, section 2.4) with Good-Turing counts: what was

@@ -92,6 +92,7 @@ SETTINGS = [
     *({"smoothing": name} for name in ESTIMATORS if estimator(name).normalised),
     {"smoothing": "mkn", "prune": "0,0,1"}, {"smoothing": "mkn", "interpolate": False},
     {"smoothing": "additive", "additive_k": 0.1},
+    {"smoothing": "interpolated", "weights": "0.1,0.3,0.6", "unseen": "zero"},
 ]  # fmt: skip
 
 

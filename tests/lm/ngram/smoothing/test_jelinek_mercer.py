@@ -35,9 +35,21 @@ def test_probabilities_mix_the_orders():
     assert model.p(B, (A,)) == pytest.approx(weights[1, 2] / 2 + (1 - weights[1, 2]) * p_b)
     assert model.p(C, (A,)) == pytest.approx((1 - weights[1, 2]) * (1 - weights[0, 3]) / 4)
     assert model.smoothing.report()["weights of order 2"] == {
-        "1": round(weights[1, 1], 4),  # after b
-        "2": round(weights[1, 2], 4),  # after <s> and a
+        "1": round(weights[1, 1], 6),  # after b
+        "2": round(weights[1, 2], 6),  # after <s> and a
     }
+
+
+@pytest.mark.parametrize("buckets", [1, 2, 9])
+def test_the_last_bucket_has_all_higher_counts(buckets):
+    model = fit("jelinek-mercer", TEXT, 4, heldout=[[A, B], [C]], buckets=buckets)
+    weights_NB = model.smoothing.weights_NB
+    assert weights_NB.shape == (2, 1 + min(buckets, 3))  # N = 5 is in the third
+    of_all, after_a = weights_NB[0, min(buckets, 3)], weights_NB[1, min(buckets, 2)]
+    p_b = of_all / 5 + (1 - of_all) / 4
+    assert model.p(B, (A,)) == pytest.approx(after_a / 2 + (1 - after_a) * p_b)
+    found = list(model.smoothing.report()["weights of order 2"])
+    assert found == (["1"] if buckets == 1 else ["1", "2"])
 
 
 sentences = st.lists(st.lists(st.integers(1, 5), max_size=8), min_size=1, max_size=5)
