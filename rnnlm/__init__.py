@@ -12,6 +12,12 @@ from rnnlm import kinds as _kinds
 from rnnlm import registry as _registry
 
 # Lower layers look up the layers above them in these tables.
-_registry.fill(_kinds.TASKS, _kinds.LANGUAGE_MODELS, _kinds.TASK_KINDS, _kinds.ADAPTATIONS)
+_registry.fill(
+    tasks=_kinds.TASKS,
+    language_models=_kinds.LANGUAGE_MODELS,
+    task_kinds=_kinds.TASK_KINDS,
+    adaptations=_kinds.ADAPTATIONS,
+    tokenizers=_kinds.TOKENIZERS,
+)
 
 __getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)

@@ -77,7 +77,7 @@ class Tokenizer(Protocol):
 
     @property
     def name(self) -> str:
-        """Its kind: "word", "char", "byte" or "sentencepiece"."""
+        """Its kind: "word", "char", "byte", "sentencepiece" or "huggingface"."""
 
     @property
     def size(self) -> int:

@@ -1,4 +1,5 @@
-"""The tables of tasks, kinds of models and ways to adapt: of each, by name, where its parts live.
+"""The tables of tasks, kinds of models, ways to adapt and tokenizers of other programs: of each,
+by name, where its parts live.
 
 `rnnlm/__init__.py` hands them to :mod:`rnnlm.registry`, which imports what they name when it
 is used.
@@ -20,6 +21,9 @@ TASKS = {
 ADAPTATIONS = dict.fromkeys(
     ("dynamic", "cache", "unigram"), "rnnlm.lm.mixtures.adaptation:as_tuned"
 )
+
+# The tokenizers of other programs, which are not trained here: the class of each, by name.
+TOKENIZERS = {"huggingface": "rnnlm.tools.huggingface.tokenizer:HuggingFaceTokenizer"}
 
 _FITTING_SETTINGS = "rnnlm.lm.neural.training.settings:FittingSettings"
 _RUN_SETTINGS = "rnnlm.lm.neural.training.settings:RunSettings"

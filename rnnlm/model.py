@@ -67,7 +67,10 @@ METHODS = {
     "adapt": "tune", "tune": "tune", "tag": "tag", "classify": "classify", "translate": "translate",
 }  # fmt: skip
 
-UNITS = {"word": "words", "char": "characters", "byte": "bytes", "sentencepiece": "pieces"}
+UNITS = {
+    "word": "words", "char": "characters", "byte": "bytes", "sentencepiece": "pieces",
+    "huggingface": "pieces",
+}  # fmt: skip
 
 
 def load(name: str | Path = loading.SHIPPED, device: str | Device = "auto") -> "Model":

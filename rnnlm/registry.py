@@ -142,6 +142,7 @@ TASKS: dict[str, str] = {}
 KINDS: dict[str, Kind] = {}  # of language models
 TASK_KINDS: list[Kind] = []  # of all other tasks
 ADAPTATIONS: dict[str, str] = {}
+TOKENIZERS: dict[str, str] = {}  # of other programs
 
 
 def fill(
@@ -149,16 +150,18 @@ def fill(
     language_models: Iterable[Kind],
     task_kinds: Iterable[Kind],
     adaptations: Mapping[str, str],
+    tokenizers: Mapping[str, str],
 ) -> None:
     """Take the tables of names. Objects and functions are given as "module:name".
 
     tasks: the object of each task. adaptations: by the KIND of NAME+KIND, the function(model, kind,
-    folder) that returns the model of a folder adapting itself.
+    folder) that returns the model of a folder adapting itself. tokenizers: the class of each.
     """
     TASKS.update(tasks)
     KINDS.update({kind.name: kind for kind in language_models})
     TASK_KINDS.extend(task_kinds)
     ADAPTATIONS.update(adaptations)
+    TOKENIZERS.update(tokenizers)
 
 
 def is_task(name: str) -> bool:

@@ -21,8 +21,11 @@ class TokenizerSettings:
     """Settings of all tokenizers; each uses those that apply to it."""
 
     tokenizer: Annotated[
-        Literal["word", "char", "byte", "sentencepiece"],
-        Meta(description="how to split text into tokens"),
+        Literal["word", "char", "byte", "sentencepiece", "huggingface"],
+        Meta(
+            description="how to split text into tokens; huggingface: as the model does that "
+            "`tokenizer_from` names"
+        ),
     ] = "word"
     lowercase: Annotated[bool, Meta(description="convert the text to lower case")] = False
     split_punctuation: Annotated[

@@ -43,6 +43,9 @@ def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     tokenizer removes. Tokens that share characters (the bytes of one, the two that "\u0130" becomes
     in lower case, what an entity means) have the same span.
     """
+    if hasattr(tokenizer, "spans"):
+        known: list[np.ndarray] = tokenizer.spans(lines)
+        return known
     reads = tokenizer.normalise(lines)
     if tokenizer.name in _BYTE_TOKENIZERS:
         spans = _spans_by_size(reads, tokenizer)

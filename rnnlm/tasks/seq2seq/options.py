@@ -123,7 +123,7 @@ class SourceTokenizerSettings(TokenizerSettings):
     settings."""
 
     tokenizer: Annotated[
-        typing.Literal["word", "char", "byte", "sentencepiece"],
+        typing.Literal["word", "char", "byte", "sentencepiece", "huggingface"],
         Meta(description="how to split sources and targets into tokens"),
     ] = "sentencepiece"
     shared_vocabulary: Annotated[

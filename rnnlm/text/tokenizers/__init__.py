@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from rnnlm import registry
 from rnnlm.config import from_stored
 from rnnlm.errors import notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
@@ -82,5 +83,6 @@ CLASSES = {
 
 
 def _class(name: str) -> "type[AnyTokenizer]":
-    tokenizer_class: type[AnyTokenizer] = resolve_name(CLASSES[name])
+    classes = {**CLASSES, **registry.TOKENIZERS}
+    tokenizer_class: type[AnyTokenizer] = resolve_name(classes[name])
     return tokenizer_class

@@ -83,7 +83,7 @@ class ModelRecord(Struct, frozen=True, forbid_unknown_fields=True):
     kind: Annotated[str, Meta(description="such as lstm or ngram")]
     family: Annotated[str, Meta(description="network or ngram")]
     task: str
-    tokenizer: Annotated[str, Meta(description="word, char, byte or sentencepiece")]
+    tokenizer: Annotated[str, Meta(description="word, char, byte, sentencepiece or huggingface")]
     vocabulary: int
     parameters: int
     order: Annotated[int | None, Meta(description="order of an n-gram model")]
