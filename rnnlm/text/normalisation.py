@@ -35,7 +35,7 @@ WIDE_SPACES = (
 )
 SOFT_HYPHEN = "\u00ad"  # where a word may be divided; readers do not see it
 _ASCII_SPACES = "\t\r\0\v\f"
-_CHARACTERS = {
+CHARACTERS = {
     "quotes": QUOTES,
     "dashes": DASHES,
     "spaces": dict.fromkeys(_ASCII_SPACES + WIDE_SPACES, " "),
@@ -123,7 +123,7 @@ def _translation(forms: str) -> tuple[re.Pattern[str] | None, dict[str, str]]:
     """Return a pattern for the characters that are replaced, and their replacements."""
     replacements: dict[str, str] = {}
     for form in forms.split(","):
-        replacements |= _CHARACTERS.get(form, {})
+        replacements |= CHARACTERS.get(form, {})
     if not replacements:
         return None, {}
     return re.compile(f"[{re.escape(''.join(replacements))}]"), replacements

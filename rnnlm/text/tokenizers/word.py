@@ -487,4 +487,6 @@ def _join_punctuation(text: str) -> str:
 
 
 def _in_quotation_marks(match: re.Match[str]) -> str:
-    return f' "{match[1].strip()}"'
+    # Only a space parts words: one that is white space elsewhere stays.
+    quoted = match[1].strip(" ")
+    return f' "{quoted}"'
