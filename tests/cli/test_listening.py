@@ -53,7 +53,10 @@ def descendants(process: int) -> list[int]:
 
 def listening(process: int) -> set[str]:
     """Return the addresses, in hexadecimal, where a process and those that it started listen."""
-    sockets = set().union(*map(sockets_of, descendants(process)))
+    processes = descendants(process)
+    sockets = set().union(*map(sockets_of, processes))
+    if process not in processes:  # until a child runs its program, it holds its parent's sockets
+        sockets -= sockets_of(process)
     found = set()
     for table in ("tcp", "tcp6", "udp", "udp6"):
         with contextlib.suppress(OSError):
