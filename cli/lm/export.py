@@ -1,5 +1,6 @@
 """`rnnlm export`: a model, or its word vectors, for other programs."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,25 +31,36 @@ if TYPE_CHECKING:
     help="With --vectors: write the input word vectors, or the words' softmax weights (output).  "
     "[default: input]",
 )
-@overwrite_option("Replace FILE.")
+@click.option(
+    "--hf",
+    type=PATH,
+    metavar="DIR",
+    help="Write a folder for Hugging Face's transformers: weights, tokenizer, and the code of the "
+    "network.",
+)
+@overwrite_option("Replace FILE or the files in DIR.")
 def command(
     model_name: str | None, file: Path | None, vectors: Path | None,
-    which: "Which | None", overwrite: bool,
+    which: "Which | None", hf: Path | None, overwrite: bool,
 ) -> None:  # fmt: skip
-    """Write an ARPA file or word vectors.
+    """Write an ARPA file, word vectors, or a model for transformers.
 
     \b
     rnnlm export -m my-5gram --arpa my-5gram.arpa.gz
     rnnlm export -m my-5gram --arpa - | build_binary /dev/stdin my-5gram.binary
     rnnlm export -m my-lstm --vectors my-lstm.vec
+    rnnlm export -m my-lstm --hf my-lstm-hf
 
     KenLM, SRILM and others read ARPA files. gensim, rnnlm train --embeddings and rnnlm inspect
-    --file read word vectors.
+    --file read word vectors. transformers and programs built on it read --hf DIR.
     """
     refuse_if(which and vectors is None, "--which needs --vectors FILE.")
-    if (file is None) == (vectors is None):
-        raise click.UsageError("give either --arpa FILE or --vectors FILE.")
-    if vectors is not None:
+    outputs = {"--arpa FILE": file, "--vectors FILE": vectors, "--hf DIR": hf}
+    if list(outputs.values()).count(None) != len(outputs) - 1:
+        raise click.UsageError(f"give one of {', '.join(outputs)}.")
+    if hf is not None:
+        _write_for_transformers(chosen_model(model_name, "layers"), hf, overwrite)
+    elif vectors is not None:
         _write_vectors(chosen_model(model_name, "layers"), vectors, which or "input", overwrite)
     elif file is not None:
         _write_arpa(chosen_model(model_name, "n-grams"), file, overwrite)
@@ -77,3 +89,13 @@ def _write_vectors(name: str, file: Path, which: "Which", overwrite: bool) -> No
             f"{vectors.source}{note}: {count:,} symbols, {vectors.width_in_words}, written to "
             f"{file}"
         )
+
+
+def _write_for_transformers(name: str, folder: Path, overwrite: bool) -> None:
+    from rnnlm.tools.huggingface.export import export
+
+    export(name, folder, overwrite)
+    terminal.say(f"written to {folder}; in Python:")
+    terminal.say("from transformers import AutoModelForCausalLM")
+    where = json.dumps(str(folder), ensure_ascii=False)
+    terminal.say(f"AutoModelForCausalLM.from_pretrained({where}, trust_remote_code=True)")

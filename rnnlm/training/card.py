@@ -53,8 +53,18 @@ def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
         safe_files.replace_file(folder / "README.md", card.encode("utf-8", "backslashreplace"))
 
 
-def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
-    """Return the card as Markdown."""
+def text(
+    name: str,
+    manifest: Manifest,
+    tokenizer: Tokenizer,
+    usage: Sequence[str] | None = None,
+    language: str = "",
+) -> str:
+    """Return the card as Markdown.
+
+    usage: lines on how to use the model, in this programming language; None: the commands of
+    rnnlm.
+    """
     task = registry.task(manifest.task)
     what = task.singular[0].upper() + task.singular[1:]
     lines = [f"# {name}", ""]
@@ -71,8 +81,9 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
             lines += ["```sh", manifest.made_by.command, "```", ""]
         lines += [f"With {manifest.made_by}.", ""]
 
-    usage = [line.format(name=shlex.quote(name)) for line in task.usage]
-    lines += ["## How to use it", "", "```", *usage, "```", ""]
+    if usage is None:
+        usage = [line.format(name=shlex.quote(name)) for line in task.usage]
+    lines += ["## How to use it", "", f"```{language}", *usage, "```", ""]
     lines += _settings(manifest)
     return "\n".join(map(visible, lines))
 

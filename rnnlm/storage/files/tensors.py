@@ -46,13 +46,18 @@ class _Entry(msgspec.Struct):
     data_offsets: tuple[int, int]
 
 
-def chunks(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
-    """Yield the file's content in pieces. Wider types come first, so every array is aligned."""
+def chunks(
+    arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> Iterator[bytes | memoryview]:
+    """Yield the file's content in pieces. Wider types come first, so every array is aligned.
+
+    metadata: what the header says beside the arrays, for other programs.
+    """
     names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
     ordered = {name: np.asarray(arrays[name], order="C") for name in names}
 
     # The header says where each array begins and ends, so it is known before any is written.
-    entries = {}
+    entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     start = 0
     for name, array in ordered.items():
         end = start + array.nbytes

@@ -1,0 +1,88 @@
+"""Describe a recurrent language model by settings and arrays, for other programs that compute it
+again."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnlm.errors import UsageError, notice
+from rnnlm.interface import LanguageModel
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.layers.kernels.choice import swap_update_gate
+from rnnlm.lm.neural.outputs.softmax import SoftmaxOutput
+from rnnlm.lm.neural.settings import GruCell, RecurrentModelSettings
+from rnnlm.lm.neural.words import input_table
+
+_NOISE = {"keep_V", "alias_V"}  # buffers that only training reads
+_HINT = "rnnlm train --model lstm makes one that can"
+
+
+@dataclass(frozen=True)
+class PortableNetwork:
+    """A recurrent language model with one softmax, in evaluation mode.
+
+    arrays: float32, by name, shapes as in rnnlm/lm/neural/layers/:
+
+    * `embedding.weight` (V, E): what is read for each word. Where words are read by characters,
+      these are folded in.
+    * `layers.N.weight_ih`, `weight_hh`, `bias_ih`, and `bias_hh` of a GRU, `peepholes`,
+      `mogrifier.K`. A GRU always keeps its state while the update gate is open.
+    * `highways.N.weight` and `.bias`; `projection.weight` and `.bias`, where there are any.
+    * `output.weight` (V, F), unless it is the embedding, and `output.bias` (V).
+    """
+
+    settings: RecurrentModelSettings
+    arrays: dict[str, np.ndarray]
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether the output weights are the rows of `embedding.weight`."""
+        return "output.weight" not in self.arrays
+
+
+def portable_network(model: LanguageModel, name: str = "this model") -> PortableNetwork:
+    """Return the parts of a recurrent language model.
+
+    Raises:
+        UsageError: it is another kind of model, or its output layer is not one softmax.
+    """
+    if not isinstance(model, NeuralLanguageModel):
+        raise UsageError(
+            f"{name} is not a recurrent network",
+            "only networks can be exported in this form",
+            "an n-gram model goes to other programs as an ARPA file: rnnlm export --arpa FILE",
+        )
+    network, settings = model.network, model.network.settings
+    if not isinstance(settings, RecurrentModelSettings):
+        why = f"a model of kind {settings.model} has no recurrent layers that read their own state"
+        raise UsageError(f"{name} cannot be exported in this form", why, _HINT)
+    if settings.output_layer != "softmax":
+        why = f"its output layer is {settings.output_layer}, not one softmax over all words"
+        raise UsageError(f"{name} cannot be exported in this form", why, _HINT)
+    assert isinstance(network.output, SoftmaxOutput)
+
+    weights = {"embedding.weight": input_table(network.input)}
+    for part, prefix in ((network.body, ""), (network.projection, "projection.")):
+        weights |= {prefix + key: weight for key, weight in part.state_dict().items()}
+    for key, weight in network.output.state_dict().items():
+        if key not in _NOISE:
+            weights[f"output.{key}"] = weight
+    if settings.characters:
+        notice(
+            f"{name} reads words by their characters, which are stored as one vector for each word "
+            "of the vocabulary: unseen words are read as <unk>"
+        )
+        # The word vectors are only a part of what is read.
+        if network.tied_VE is not None:
+            weights["output.weight"] = network.tied_VE
+    if isinstance(settings.cell, GruCell) and settings.cell.update_gate == "renew":
+        for key in weights:
+            if key.startswith("layers."):
+                weights[key] = swap_update_gate(weights[key])
+    return PortableNetwork(settings, {key: _array(weight) for key, weight in weights.items()})
+
+
+def _array(weight: Tensor) -> np.ndarray:
+    return weight.detach().to("cpu", torch.float32).contiguous().numpy()

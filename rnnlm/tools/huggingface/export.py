@@ -1,0 +1,103 @@
+"""Write a recurrent language model as a folder that `transformers` loads, without rnnlm."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rnnlm.interface import Tokenizer
+from rnnlm.lm.base import loading
+from rnnlm.lm.neural.portable import PortableNetwork, portable_network
+from rnnlm.storage.files import outputs, tensors
+from rnnlm.storage.model_folder import read_manifest
+from rnnlm.tools.huggingface.tokenizer_export import tokenizer_files
+from rnnlm.training import card
+
+# The files that transformers runs, which lie beside this one.
+CODE = ("modeling_rnnlm.py", "network_rnnlm.py")
+_CARD_HEADER = """\
+---
+library_name: transformers
+pipeline_tag: text-generation
+tags: [rnnlm, {kind}]
+---
+"""
+USAGE = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained({folder}, trust_remote_code=True)
+model = AutoModelForCausalLM.from_pretrained({folder}, trust_remote_code=True)
+"""
+_CARD_NOTES = """
+`trust_remote_code=True` runs `modeling_rnnlm.py` and `network_rnnlm.py` from this folder: plain
+torch, without rnnlm, for transformers 4.57 and later. Every text begins with `</s>`, which the
+tokenizer puts before it; the model ends a line with the same symbol.
+"""
+
+
+def export(name: str | Path, folder: Path, overwrite: bool = False) -> None:
+    """Write the recurrent language model of that name as a folder for transformers.
+
+    Raises:
+        ModelError: there is no model of that name, or it is damaged.
+        UsageError: the model is no recurrent network with one softmax.
+        SettingsError: transformers has no form for its tokenizer.
+        OutputError: `folder` cannot be written, or it exists and `overwrite` is not set.
+    """
+    outputs.check_folder(folder, "model for transformers", CODE[0], overwrite)
+    model = loading.language_model_of(name, "cpu")
+    network = portable_network(model, str(name))
+    tokenizer = model.tokenizer
+    files: dict[str, Any] = {
+        "config.json": [_as_json(config_of(network, tokenizer))],
+        "generation_config.json": [_as_json(_special_tokens(tokenizer))],
+        "README.md": [_card(name, folder, tokenizer).encode("utf-8", "backslashreplace")],
+    }
+    files |= {file: [data] for file, data in tokenizer_files(tokenizer).items()}
+    files |= {file: [Path(__file__).with_name(file).read_bytes()] for file in CODE}
+    arrays = {f"network.{key}": array for key, array in network.arrays.items()}
+    files["model.safetensors"] = tensors.chunks(arrays, {"format": "pt"})
+    outputs.save_folder(folder, files)
+
+
+def config_of(network: PortableNetwork, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return the content of config.json."""
+    settings, arrays = network.settings, network.arrays
+    projection = arrays.get("projection.bias")
+    config = {
+        "model_type": "rnnlm",
+        "architectures": ["RnnlmForCausalLM"],
+        "auto_map": {
+            "AutoConfig": "modeling_rnnlm.RnnlmConfig",
+            "AutoModelForCausalLM": "modeling_rnnlm.RnnlmForCausalLM",
+        },
+        "vocab_size": tokenizer.size,
+        **_special_tokens(tokenizer),
+        "tie_word_embeddings": network.is_tied,
+        "embedding_size": arrays["embedding.weight"].shape[1],
+        "layer_sizes": list(settings.widths),
+        "hidden_size": settings.widths[-1],
+        "num_hidden_layers": settings.layers,
+        "projection_size": None if projection is None else len(projection),
+        "connections": settings.connections,
+        "cell": settings.model,
+    }
+    # What the update gate does is in the weights.
+    config |= settings.form
+    config.pop("update_gate", None)
+    return config
+
+
+def _special_tokens(tokenizer: Tokenizer) -> dict[str, int]:
+    return dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.boundary_id)
+
+
+def _as_json(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, indent=2).encode() + b"\n"
+
+
+def _card(name: str | Path, folder: Path, tokenizer: Tokenizer) -> str:
+    """Return the model's card, with what to type in Python."""
+    manifest = read_manifest(loading.find(name))
+    usage = USAGE.format(folder=repr(folder.name)).splitlines()
+    text = card.text(folder.resolve().name, manifest, tokenizer, usage, "python")
+    return _CARD_HEADER.format(kind=manifest.model) + text + _CARD_NOTES

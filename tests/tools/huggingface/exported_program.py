@@ -1,0 +1,142 @@
+"""Holds exported folders to what our models compute; needs transformers, and no rnnlm.
+
+`python exported_program.py FOLDER` takes what tests/support/exported_models.py has written.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def check(folder: Path) -> None:
+    """Hold the model in `folder` to FOLDER.json."""
+    expected = json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+    model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
+    texts = expected["texts"]
+    boundary = expected["boundary"]
+    assert {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id} == {boundary}
+
+    for facts in texts:
+        assert tokenizer(facts["text"])["input_ids"] == facts["ids"], facts["text"]
+        check_alone(model, facts, boundary)
+    for side in ("left", "right"):
+        check_batch(model, tokenizer, texts, side, boundary)
+    check_generation(model, tokenizer, texts)
+    check_saving(model, folder)
+
+
+@torch.no_grad()
+def check_alone(model, facts, boundary) -> None:
+    """Read a text as a whole, with its loss, and step by step."""
+    ids_1T = torch.tensor([facts["ids"]])
+    targets_1T = torch.tensor([[*facts["ids"][1:], boundary]])
+    ours_1T = torch.tensor([facts["logprobs"]])
+    whole = model(ids_1T, output_hidden_states=True)
+    torch.testing.assert_close(at_targets(whole.logits, targets_1T), ours_1T, **CLOSE)
+    assert len(whole.hidden_states) == model.config.num_hidden_layers + 1
+    last = model(ids_1T, logits_to_keep=1).logits
+    torch.testing.assert_close(last, whole.logits[:, -1:])
+    vectors = model.get_input_embeddings()(ids_1T)
+    torch.testing.assert_close(model(inputs_embeds=vectors).logits, whole.logits)
+
+    # transformers shifts the labels itself.
+    joined = torch.cat((ids_1T, targets_1T[:, -1:]), dim=1)
+    torch.testing.assert_close(model(joined, labels=joined).loss, -ours_1T.mean(), **CLOSE)
+
+    name = "cache" if "cache" in whole else "past_key_values"
+    cache = None
+    for t in range(ids_1T.shape[1]):
+        step = model(ids_1T[:, t : t + 1], **{name: cache})
+        cache = step[name]
+        torch.testing.assert_close(
+            at_targets(step.logits, targets_1T[:, t : t + 1]), ours_1T[:, t : t + 1], **CLOSE
+        )
+    assert cache.get_seq_length() == ids_1T.shape[1]
+
+
+@torch.no_grad()
+def check_batch(model, tokenizer, texts, side, boundary) -> None:
+    """Read all texts side by side, padded."""
+    batch = tokenizer(
+        [facts["text"] for facts in texts], padding=True, padding_side=side, return_tensors="pt"
+    )
+    logits = model(**batch).logits
+    for row, facts in enumerate(texts):
+        places_T = batch["attention_mask"][row].nonzero().flatten()
+        targets_T = torch.tensor([*facts["ids"][1:], boundary])
+        ours_T = torch.tensor(facts["logprobs"])
+        torch.testing.assert_close(at_targets(logits[row, places_T], targets_T), ours_T, **CLOSE)
+
+
+def check_generation(model, tokenizer, texts) -> None:
+    """Generate greedily, by beams and samples, with and without a cache, alone and side by side."""
+    prompts = [facts["text"] for facts in texts]
+    batch = tokenizer(prompts, padding=True, padding_side="left", return_tensors="pt")
+    length = batch["input_ids"].shape[1]
+    options = {"max_new_tokens": 6}
+    rows = model.generate(**batch, do_sample=False, **options)[:, length:].tolist()
+    for facts, row in zip(texts, rows, strict=True):
+        assert row[: len(facts["greedy"])] == facts["greedy"], facts["text"]
+
+    same = []
+    for use_cache in (True, False):
+        torch.manual_seed(3)
+        same.append(
+            [
+                model.generate(**batch, num_beams=3, use_cache=use_cache, **options).tolist(),
+                model.generate(
+                    **batch, do_sample=True, num_return_sequences=2, use_cache=use_cache, **options
+                ).tolist(),
+                model.generate(use_cache=use_cache, do_sample=True, **options).tolist(),
+            ]
+        )
+    assert same[0] == same[1]
+    beams = model.generate(**batch, num_beams=3, num_return_sequences=2, **options)
+    alone = tokenizer(prompts[1], return_tensors="pt")
+    one = model.generate(**alone, num_beams=3, num_return_sequences=2, **options)[
+        :, alone["input_ids"].shape[1] :
+    ]
+    assert beams[2:4, length:][:, : one.shape[1]].tolist() == one.tolist()
+
+    # Going on from a state that generate returned.
+    ended = model.generate(
+        **alone, do_sample=False, return_dict_in_generate=True, max_new_tokens=2, min_new_tokens=2
+    )
+    name = "cache" if "cache" in ended else "past_key_values"
+    on = model.generate(
+        ended.sequences, do_sample=False, max_new_tokens=2, min_new_tokens=2, **{name: ended[name]}
+    )
+    whole = model.generate(ended.sequences, do_sample=False, max_new_tokens=2, min_new_tokens=2)
+    assert on.tolist() == whole.tolist()
+
+
+def check_saving(model, folder) -> None:
+    """Save the model again, and make one of its configuration alone."""
+    with tempfile.TemporaryDirectory() as place:
+        model.save_pretrained(place)
+        again = AutoModelForCausalLM.from_pretrained(place, trust_remote_code=True)
+    assert again.state_dict().keys() == model.state_dict().keys()
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, again.state_dict()[name]), name
+    fresh = AutoModelForCausalLM.from_config(model.config, trust_remote_code=True)
+    ids_1T = torch.tensor([[1, 1]])
+    fresh(ids_1T, labels=ids_1T).loss.backward()
+    assert all(weight.isfinite().all() for weight in fresh.parameters())
+
+
+def at_targets(logits, targets):
+    return torch.log_softmax(logits, dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+
+
+if __name__ == "__main__":
+    for facts_file in sorted(Path(sys.argv[1]).glob("*.json")):
+        check(facts_file.with_suffix(""))
+        print(f"{facts_file.stem}: equal in transformers {transformers.__version__}")

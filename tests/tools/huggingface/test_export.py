@@ -1,0 +1,58 @@
+"""Folders that `rnnlm export --hf` writes. Those that transformers loads are held to our models by
+exported_program.py, which also runs where rnnlm is not installed."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from rnnlm.errors import OutputError
+from rnnlm.tools.huggingface.export import export
+from support import exported_models
+from support.tiny_models import fit, save
+
+
+@pytest.fixture(scope="module")
+def lstm(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "lstm"
+    save(folder, fit("lstm"), "lstm")
+    return folder
+
+
+def test_a_folder_is_complete_and_needs_no_rnnlm(lstm, tmp_path):
+    export(lstm, tmp_path / "out")
+    files = {path.name: path for path in (tmp_path / "out").iterdir()}
+    assert files.keys() >= {
+        "config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
+        "tokenizer_config.json", "README.md", "modeling_rnnlm.py", "network_rnnlm.py",
+    }  # fmt: skip
+    for name in ("modeling_rnnlm.py", "network_rnnlm.py"):
+        assert "import rnnlm" not in files[name].read_text()
+        assert "from rnnlm" not in files[name].read_text()
+    config = json.loads(files["config.json"].read_text())
+    assert (config["bos_token_id"], config["eos_token_id"], config["pad_token_id"]) == (0, 0, 0)
+    assert "trust_remote_code=True" in files["README.md"].read_text()
+
+
+def test_only_an_earlier_export_is_replaced(lstm, tmp_path):
+    export(lstm, tmp_path / "out")
+    with pytest.raises(OutputError, match="already exists"):
+        export(lstm, tmp_path / "out")
+    export(lstm, tmp_path / "out", overwrite=True)
+    # A model of ours has a config.json, too.
+    before = (lstm / "config.json").read_bytes()
+    with pytest.raises(OutputError, match="holds no model for transformers"):
+        export(lstm, lstm, overwrite=True)
+    assert (lstm / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", exported_models.MODELS)
+def test_transformers_computes_what_ours_does(name, tmp_path):
+    pytest.importorskip("transformers")
+    program = Path(__file__).with_name("exported_program.py")
+    spec = importlib.util.spec_from_file_location("exported_program", program)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    exported_models.export_all(tmp_path, [name])
+    module.check(tmp_path / name)
