@@ -36,6 +36,7 @@ GROUPS: dict[str, Collection[str]] = {
     "Language models": ("train", "eval", "score", "generate", "compare"),
     "Tasks": ("tag", "classify", "translate"),
     "More": {
+        "next": "likely words",
         "info": "describe a model",
         "doctor": "check a model",
         "import": "ARPA files",

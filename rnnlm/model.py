@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 # The command of each method that not all models have.
 METHODS = {
     "score_sentences": "score", "logprob_nats": "score", "surprisal_bits": "score",
-    "scorer": "score", "generate": "generate", "likeliest": "generate", "next_words": "generate",
+    "scorer": "score", "generate": "generate", "likeliest": "generate", "next_words": "next",
     "adapt": "tune", "tune": "tune", "tag": "tag", "classify": "classify", "translate": "translate",
 }  # fmt: skip
 

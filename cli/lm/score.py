@@ -1,5 +1,4 @@
-"""`rnnlm score`: log-probabilities of sentences, ranked; surprisals; likely next words; minimal
-pairs."""
+"""`rnnlm score`: log-probabilities of sentences, ranked; surprisals; minimal pairs."""
 
 import sys
 from dataclasses import replace
@@ -57,7 +56,8 @@ result_options = section(
     "Scores",
     options_of(SCORING, "tokens", "words"),
     options_of(SCORING, "measures", declared=["--with"]),
-    options_of(SCORING, "next_words", declared=["--next"], metavar="K", default_is=""),
+    click.option("--probabilities", is_flag=True,
+                 help="Report probabilities of sentences, tokens and words, too."),
     options_of(SCORING, "eos", declared=["--no-eos"], flag_value=False,
                help="Leave the end of each sentence, </s>, out of its score."),
     options_of(SCORING, "context"),
@@ -89,7 +89,7 @@ _ABOUT_INPUT = (
 @output_options
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
             targets: tuple[str, ...], device: str, as_json: bool, output: Path | None,
-            overwrite: bool, **given: Any) -> None:  # fmt: skip
+            overwrite: bool, probabilities: bool, **given: Any) -> None:  # fmt: skip
     """Score sentences (or translations, given their sources).
 
     \b
@@ -142,22 +142,36 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     else:
         _notice_terminal_input(inputs, reading)
         read = read_sentences(inputs or ("-",), reading, targets)
+    from rnnlm.scoring.rows import layout
+    from rnnlm.scoring.sentences import first_columns
+
     from . import score_output
 
-    has_region_names = bool(reading.region_columns)
+    # The first sentences are read for the names of their columns.
+    carried, read = first_columns(read)
+    columns = layout(
+        scoring,
+        carried,
+        region_names=bool(reading.region_columns),
+        several_models=len(models) > 1,
+        probabilities=probabilities,
+    )
     if output:
+        identity = _identity(sentences, inputs, targets, reading)
+        if probabilities:
+            identity["probabilities"] = "true"
         score_output.write(
             path=output,
             models=models,
             sentences=read,
             settings=scoring,
+            layout=columns,
             form=form,
-            identity=_identity(sentences, inputs, targets, reading),
+            identity=identity,
             overwrite=overwrite,
-            has_region_names=has_region_names,
         )
     else:
-        score_output.show(models, read, scoring, form, bool(inputs), has_region_names)
+        score_output.show(models, read, scoring, columns, form, bool(inputs))
 
 
 def _check_files(sentences: tuple[str, ...], inputs: tuple[str, ...], output: Path | None) -> None:

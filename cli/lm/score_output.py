@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from .. import terminal
 from ..signals import explaining
 
 if TYPE_CHECKING:
-    from rnnlm.scoring.next_word import NextWord
     from rnnlm.scoring.output_formats import Scores
     from rnnlm.scoring.rows import RowLayout
     from rnnlm.scoring.sentence_scores import SentenceScore
@@ -33,15 +32,14 @@ def show(
     models: dict[str, Any],
     sentences: "Iterator[Sentence]",
     settings: "ScoringSettings",
+    layout: "RowLayout",
     form: str,
     with_ids: bool,
-    has_region_names: bool,
 ) -> None:
     """Print the scores in the format `form`: records as they come, or a table, ranked."""
     from rnnlm.scoring.output_formats import TextForm
     from rnnlm.scoring.several_models import score_chunks_of_models
 
-    layout, sentences = _layout(models, sentences, settings, has_region_names)
     about = _About(models, settings)
     as_text = None if form == "table" else TextForm(form, settings, layout)
 
@@ -66,7 +64,7 @@ def show(
     say.close()
 
     if not as_text:
-        show_table(scores, settings, with_ids, layout.carried)
+        show_table(scores, settings, with_ids, layout)
     about.say()
 
 
@@ -75,10 +73,10 @@ def write(
     models: dict[str, Any],
     sentences: "Iterator[Sentence]",
     settings: "ScoringSettings",
+    layout: "RowLayout",
     form: str,
     identity: dict[str, str],
     overwrite: bool,
-    has_region_names: bool,
 ) -> None:
     """Write the scores to a file, chunk by chunk; after those that an interrupted run of the same
     work has written. A Parquet file appears when it is complete. identity: of the sentences."""
@@ -89,7 +87,6 @@ def write(
     from rnnlm.storage.files.resuming import NextStep
 
     about = _About(models, settings)
-    layout, sentences = _layout(models, sentences, settings, has_region_names)
     identity = identity | describe_run_of_models(models, settings)
 
     # The file grows chunk by chunk: two writers would mix theirs.
@@ -150,21 +147,6 @@ def _sentences_in_words(number: int) -> str:
     return terminal.plural(number, "sentence")
 
 
-def _layout(
-    models: dict[str, Any],
-    sentences: "Iterator[Sentence]",
-    settings: "ScoringSettings",
-    has_region_names: bool,
-) -> "tuple[RowLayout, Iterator[Sentence]]":
-    """Return the layout of the table, and all sentences again: the first ones were read for the
-    names of their columns."""
-    from rnnlm.scoring.rows import layout
-    from rnnlm.scoring.sentences import first_columns
-
-    carried, sentences = first_columns(sentences)
-    return layout(settings, carried, has_region_names, len(models) > 1), sentences
-
-
 class _About:
     """What is printed below the scores: for each model how many sentences have none, and its
     signature. Raises an error if no line could be scored."""
@@ -215,9 +197,9 @@ def _measures(settings: "ScoringSettings") -> list[str]:
 
 
 def show_table(
-    scores: "list[Scores]", settings: "ScoringSettings", with_ids: bool, carried: Sequence[str]
+    scores: "list[Scores]", settings: "ScoringSettings", with_ids: bool, layout: "RowLayout"
 ) -> None:
-    """Print the scores, the likeliest first. carried: columns of the input."""
+    """Print the scores, the likeliest first. layout: of the same scores in files."""
     if not scores:
         raise TextError(
             "nothing to score", "the input has no lines", "give sentences, or --input FILE"
@@ -226,15 +208,17 @@ def show_table(
     rows = []
     for model in models:
         for score in _ranked(scores, model):
-            cells = {name: cell_text(score.columns.get(name)) for name in carried}
+            cells = {name: cell_text(score.columns.get(name)) for name in layout.carried}
             rows.append({"model": model} | cells | _cells(score))
 
     # Columns of the input come first, unless the table has one of that name; what explains missing
     # words and scores comes last, if any is missing.
     shown = ["logprob_nats", "words", "ppl_word", "sentence"]
+    if layout.with_probability:
+        shown.insert(1, "probability")
     if with_ids:
         shown.insert(0, "id")
-    shown = [*(name for name in carried if name not in shown), *shown]
+    shown = [*(name for name in layout.carried if name not in shown), *shown]
     for name in ("unknown words", "no score because"):
         if any(row[name] for row in rows):
             shown.append(name)
@@ -248,7 +232,7 @@ def show_table(
         scores, key=lambda by_model: rank(by_model[models[0]].logprob_nats), reverse=True
     )
     for by_model in by_first:
-        _show_surprisals(by_model, settings)
+        _show_surprisals(by_model, settings, layout.with_probability)
 
     # Models may disagree on which of two sentences is likelier.
     if len(scores) == 2:
@@ -265,13 +249,14 @@ def _ranked(scores: "list[Scores]", model: str) -> "list[SentenceScore]":
     return sorted(of_model, key=lambda score: rank(score.logprob_nats), reverse=True)
 
 
-_NUMERIC = ("logprob_nats", "words", "ppl_word")
+_NUMERIC = ("logprob_nats", "probability", "words", "ppl_word")
 
 
 def _cells(score: "SentenceScore") -> dict[str, str]:
     return {
         "id": str(score.id),
         "logprob_nats": terminal.amount(score.logprob_nats),
+        "probability": _probability(score.probability),
         "words": str(score.words) if score.is_read else "-",
         "ppl_word": terminal.amount(score.ppl_word), "sentence": score.text,
         "unknown words": ", ".join(score.oov),
@@ -284,20 +269,29 @@ def rank(logprob_nats: float | None) -> float:
     return -math.inf if logprob_nats is None else logprob_nats
 
 
-def _show_surprisals(scores: "Scores", settings: "ScoringSettings") -> None:
+def _show_surprisals(scores: "Scores", settings: "ScoringSettings", with_probability: bool) -> None:
     """Print the surprisals of the tokens, words or regions of a sentence, if they were asked
     for."""
+    probability = ["probability"] if with_probability else []
+    measures = _measures(settings)
     tokens, words, regions = [], [], []
     for model, score in scores.items():
-        tokens += [[model, *row] for row in _token_rows(score)]
-        words += [[model, *row] for row in _word_rows(score, settings)]
+        for token in score.token_scores:
+            cells = [token.token, terminal.amount(token.surprisal_bits)]
+            if with_probability:
+                cells.append(_probability(token.probability))
+            tokens.append([model, *cells, "unknown" if token.is_oov else ""])
+        for word in score.word_scores:
+            cells = [word.word, terminal.amount(word.surprisal_bits)]
+            if with_probability:
+                cells.append(_probability(word.probability))
+            cells += [terminal.amount(getattr(word, name)) for name in measures]
+            words.append([model, *cells, "unknown" if word.is_oov else ""])
         regions += [[model, *row] for row in _region_rows(score)]
 
-    more = _measures(settings)
-    likeliest = ["likeliest here"] if settings.next_words else []
     for columns, rows in (
-        (["token", "surprisal_bits", ""], tokens),
-        (["word", "surprisal_bits", *more, "", *likeliest], words),
+        (["token", "surprisal_bits", *probability, ""], tokens),
+        (["word", "surprisal_bits", *probability, *measures, ""], words),
         (["region", "text", "words", "surprisal_bits", "next_surprisal_bits", ""], regions),
     ):
         if not rows:
@@ -307,31 +301,14 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings") -> None:
         else:
             rows = [row[1:] for row in rows]
         click.echo()
-        numbers = ["words", "surprisal_bits", "next_surprisal_bits", *more]
+        numbers = ["words", "surprisal_bits", *probability, "next_surprisal_bits", *measures]
         terminal.print_table(
             terminal.Table(columns, rows, right=[name for name in numbers if name in columns])
         )
 
 
-def _token_rows(score: "SentenceScore") -> list[list[str]]:
-    rows = []
-    for token in score.token_scores:
-        bits = terminal.amount(token.surprisal_bits)
-        rows.append([token.token, bits, "unknown" if token.is_oov else ""])
-    return rows
-
-
-def _word_rows(score: "SentenceScore", settings: "ScoringSettings") -> list[list[str]]:
-    rows = []
-    for word in score.word_scores:
-        names = ["surprisal_bits", *_measures(settings)]
-        numbers = [terminal.amount(getattr(word, name)) for name in names]
-        rows.append([word.word, *numbers, "unknown" if word.is_oov else ""])
-    # Several words need room: they come last.
-    if settings.next_words:
-        for row, likeliest in zip(rows, score.next_words, strict=True):
-            row.append(format_next_words(likeliest))
-    return rows
+def _probability(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
 
 
 def _region_rows(score: "SentenceScore") -> list[list[str]]:
@@ -346,11 +323,6 @@ def _region_rows(score: "SentenceScore") -> list[list[str]]:
             "unknown words" if region.is_oov else "",
         ])  # fmt: skip
     return rows
-
-
-def format_next_words(likeliest: "Sequence[NextWord]") -> str:
-    """Return the likeliest words at one place, with their probabilities."""
-    return ", ".join(f"{word.word} {word.probability:.2g}" for word in likeliest)
 
 
 def odds(better: "SentenceScore", worse: "SentenceScore", eos: bool) -> str | None:

@@ -2,8 +2,7 @@
 count them while they are written.
 
 A table has a line for each sentence, or with surprisals a line for each of its tokens, words or
-regions (with next words, for each of the likely ones there). A number that is missing is an empty
-cell, and the last column says why.
+regions. A number that is missing is an empty cell, and the last column says why.
 """
 
 import csv
@@ -42,7 +41,8 @@ class TextForm:
             lines = []
             for model, score in scores.items():
                 of_model = {"model": model} if self.layout.with_model else {}
-                lines.append(tables.json_text(of_model | record(score, self.settings)) + "\n")
+                of_score = record(score, self.settings, self.layout.with_probability)
+                lines.append(tables.json_text(of_model | of_score) + "\n")
             return "".join(lines)
         return self._lines(row.values() for row in self.layout.rows(scores))
 

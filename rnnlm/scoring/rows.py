@@ -2,8 +2,8 @@
 their columns.
 
 A row is a dict from column to value, all of a table with the same columns in the same order: a
-sentence, or one of its tokens, words or regions (with likely next words: one of those). A sentence
-that could not be read has one row, with its reason.
+sentence, or one of its tokens, words or regions. A sentence that could not be read has one row,
+with its reason.
 """
 
 import functools
@@ -35,12 +35,11 @@ _REGION = (
     "surprisal_bits",
     "next_surprisal_bits",
 )
-_NEXT = ("rank", "next_word", "probability")
 MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
 _NUMBERS = ("logprob_nats", "ppl_word", "surprisal_bits", "next_surprisal_bits", "probability")
 _TYPES = {
     **dict.fromkeys((*_NUMBERS, *MEASURES.values()), "double"),
-    **dict.fromkeys(("model", "text", "token", "word", "region", "next_word", "reason"), "string"),
+    **dict.fromkeys(("model", "text", "token", "word", "region", "reason"), "string"),
     "oov": "bool",
 }
 
@@ -50,16 +49,16 @@ class RowLayout:
     """The columns of a table of scores. carried: those of the input; own: the others, between `id`
     and `reason`.
 
-    measures: what is shown of words besides their surprisal. with_next: a row for each of the
-    likely next words of a word. with_model: a column `model` comes first, as several models have
-    rows.
+    measures: what is shown of words besides their surprisal. with_probability: sentences, tokens
+    and words have a column `probability`. with_model: a column `model` comes first, as several
+    models have rows.
     """
 
     by: By
     carried: tuple[str, ...]
     own: tuple[str, ...]
     measures: tuple[str, ...] = ()
-    with_next: bool = False
+    with_probability: bool = False
     with_model: bool = False
 
     @property
@@ -104,15 +103,17 @@ class RowLayout:
 
     def _own(self, score: SentenceScore) -> Iterator[Row]:
         if self.by == "sentence":
-            yield sentence_cells(score)
+            yield _only(self.own, sentence_cells(score))
         elif self.by == "token":
             for position, token in enumerate(score.token_scores, start=1):
-                yield {
+                cells = {
                     "position": position,
                     "token": token.token,
                     "surprisal_bits": token.surprisal_bits,
+                    "probability": token.probability,
                     "oov": token.is_oov,
                 }
+                yield _only(self.own, cells)
         elif self.by == "region":
             for cells in map(region_cells, score.region_scores):
                 yield _only(self.own, cells)
@@ -123,17 +124,10 @@ class RowLayout:
         region_columns = [name for name in ("region_index", "region") if name in self.own]
         for position, word in enumerate(score.word_scores, start=1):
             cells = {"position": position, **word_cells(word, self.measures)}
+            cells["probability"] = word.probability
             if region_columns:
                 cells |= _only(region_columns, region_of(word, score.region_scores))
-            if not self.with_next:
-                yield cells
-                continue
-            for rank, next_word in enumerate(score.next_words[position - 1], start=1):
-                yield cells | {
-                    "rank": rank,
-                    "next_word": next_word.word,
-                    "probability": next_word.probability,
-                }
+            yield _only(self.own, cells)
 
 
 def _only(names: Iterable[str], row: Mapping[str, Any]) -> Row:
@@ -145,29 +139,29 @@ def layout(
     carried: Sequence[str] = (),
     region_names: bool = False,
     several_models: bool = False,
+    probabilities: bool = False,
 ) -> RowLayout:
     """Return the layout of the scores that `settings` ask for: of tokens, else of words, else of
     regions, else of sentences.
 
     region_names: whether regions come from columns, which name them.
     """
-    made = functools.partial(RowLayout, carried=tuple(carried), with_model=several_models)
+    made = functools.partial(
+        RowLayout, carried=tuple(carried), with_probability=probabilities, with_model=several_models
+    )
+    probability = ("probability",) if probabilities else ()
     region: tuple[str, ...] = ()
     if settings.with_regions:
         region = ("region_index", "region") if region_names else ("region_index",)
     if settings.tokens:
-        return made("token", own=_TOKEN)
+        return made("token", own=(*_TOKEN, *probability))
     if settings.words:
         measures = tuple(name for name in MEASURES if name in settings.measures)
-        columns = [*_WORD, *(MEASURES[name] for name in measures), *region]
-        if settings.next_words:
-            columns.extend(_NEXT)
-        return made(
-            "word", own=tuple(columns), measures=measures, with_next=settings.next_words > 0
-        )
+        columns = (*_WORD, *probability, *(MEASURES[name] for name in measures), *region)
+        return made("word", own=columns, measures=measures)
     if region:
         return made("region", own=(*region, *_REGION))
-    return made("sentence", own=_SENTENCE)
+    return made("sentence", own=(*_SENTENCE, *probability))
 
 
 _ASK_FOR = {
@@ -249,7 +243,7 @@ def _has_rows(score: SentenceScore, by: By) -> bool:
     return bool(score.word_scores) or not score.words
 
 
-def record(score: SentenceScore, settings: ScoringSettings) -> Row:
+def record(score: SentenceScore, settings: ScoringSettings, probabilities: bool = False) -> Row:
     """Return a score as one object in JSON's types, with lists of what is asked for; the columns
     that the sentence carries are among its keys."""
     # What makes no sense of a sentence that could not be read is null.
@@ -258,6 +252,8 @@ def record(score: SentenceScore, settings: ScoringSettings) -> Row:
         made.update(in_json(score.columns))
     made["text"] = score.text
     made["logprob_nats"] = score.logprob_nats
+    if probabilities:
+        made["probability"] = score.probability
     made["tokens"] = score.tokens if score.is_read else None
     made["words"] = score.words if score.is_read else None
     made["ppl_word"] = score.ppl_word
@@ -270,10 +266,16 @@ def record(score: SentenceScore, settings: ScoringSettings) -> Row:
             {"token": t.token, "surprisal_bits": t.surprisal_bits, "oov": t.is_oov}
             for t in score.token_scores
         ]
+        if probabilities:
+            for cells, token in zip(made["surprisals"], score.token_scores, strict=True):
+                cells["probability"] = token.probability
     if settings.words:
         words = [_word_record(word, score, settings) for word in score.word_scores]
-        for word, likely in zip(words, score.next_words, strict=False):
-            word["next"] = [
+        if probabilities:
+            for cells, word in zip(words, score.word_scores, strict=True):
+                cells["probability"] = word.probability
+        for cells, likely in zip(words, score.next_words, strict=False):
+            cells["next"] = [
                 {"word": next_word.word, "probability": next_word.probability}
                 for next_word in likely
             ]
@@ -294,7 +296,7 @@ def sentence_cells(score: SentenceScore) -> Row:
     """Return the cells of a sentence as a whole."""
     tokens, words = (score.tokens, score.words) if score.is_read else (None, None)
     cells = (score.logprob_nats, tokens, words, " ".join(score.oov), score.ppl_word, score.text)
-    return dict(zip(_SENTENCE, cells, strict=True))
+    return {**dict(zip(_SENTENCE, cells, strict=True)), "probability": score.probability}
 
 
 def word_cells(word: WordScore, measures: Sequence[str] = ()) -> Row:

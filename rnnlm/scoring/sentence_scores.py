@@ -19,6 +19,7 @@ from rnnlm.scoring.word_scores import (
     RegionScore,
     WordColumns,
     WordScore,
+    probability_of,
     region_scores,
 )
 
@@ -31,6 +32,11 @@ class TokenScore:
     token: str
     surprisal_bits: float | None
     is_oov: bool
+
+    @property
+    def probability(self) -> float:
+        """p(token | what came before)."""
+        return probability_of(self.surprisal_bits)
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,13 @@ class SentenceScore:
     def is_read(self) -> bool:
         """Whether the sentence could be read. If not, its counts are meaningless."""
         return self.reason is None or self.tokens > 0
+
+    @property
+    def probability(self) -> float | None:
+        """exp(logprob_nats); 0 where a token has probability zero, None of what cannot be read."""
+        if self.logprob_nats is None:
+            return 0.0 if self.is_read else None
+        return math.exp(self.logprob_nats)
 
 
 @dataclass(frozen=True)
@@ -224,14 +237,20 @@ class ReadSentences:
         return f"token {at + 1}, {tokens[at]}, has probability zero"
 
 
+# Below this difference (nats), equally likely sentences may differ by the rounding of fp32 alone.
+ROUNDING_NATS = 1e-5
+
+
 def likelihood_ratio(
     better: SentenceScore, worse: SentenceScore, eos: bool = True
 ) -> tuple[float, float] | None:
     """Return log10 of how many times likelier `better` is: in total, and per word (each by its own
-    words, and `</s>` if `eos` was scored)."""
+    words, and `</s>` if `eos` was scored); in total 0 for a difference that is rounding."""
     if better.logprob_nats is None or worse.logprob_nats is None:
         return None
     total = better.logprob_nats - worse.logprob_nats
+    if abs(total) < ROUNDING_NATS:
+        total = 0.0
     better_per_word = better.logprob_nats / max(1, better.words + eos)
     worse_per_word = worse.logprob_nats / max(1, worse.words + eos)
     return total / math.log(10), (better_per_word - worse_per_word) / math.log(10)

@@ -40,7 +40,7 @@ OWN = frozenset({
     "word_surprisals", "regions", "position",
     "token", "word", "word_index", "start", "end", "surprisal_bits", "next_surprisal_bits",
     "entropy_bits", "log10_frequency", "region",
-    "region_index", "next", "rank", "next_word", "probability", "model",
+    "region_index", "next", "probability", "model",
 })  # fmt: skip
 PREFIX = "input_"  # of a carried column that has the name of one of ours
 

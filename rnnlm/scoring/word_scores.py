@@ -38,6 +38,16 @@ class WordScore:
     entropy_bits: float | None = None
     log10_frequency: float | None = None
 
+    @property
+    def probability(self) -> float:
+        """p(word | what came before)."""
+        return probability_of(self.surprisal_bits)
+
+
+def probability_of(surprisal_bits: float | None) -> float:
+    """Return the probability for a surprisal; None is an infinite one."""
+    return 0.0 if surprisal_bits is None else 2.0**-surprisal_bits
+
 
 @dataclass(frozen=True)
 class DistributionColumns:

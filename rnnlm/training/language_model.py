@@ -54,8 +54,8 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
     singular = "a language model"
     own_command = "score"
     commands = Task.commands | {
-        "score", "generate", "embed", "rescore", "export", "inspect", "mix", "tune", "prune",
-        "filter",
+        "score", "generate", "next", "embed", "rescore", "export", "inspect", "mix", "tune",
+        "prune", "filter",
     }  # fmt: skip
     usage = (
         'rnnlm score -m {name} "a sentence"',

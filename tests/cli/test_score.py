@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import shlex
 import subprocess
 import sys
@@ -254,13 +255,47 @@ def test_tsv_is_read_back_despite_quotes_and_newlines(by_counts, here, options):
         assert texts == dict(enumerate(TEXTS))
 
 
-def test_likely_next_words_stand_at_each_place(score):
-    places = score("--json --next 3", "the man").json["word_surprisals"]
-    assert [len(place["next"]) for place in places] == [3, 3, 3]
-    rows = rows_of(score("--next 3 -o rows.tsv", "the man"))
-    assert [row["next_word"] for row in rows[:3]] == [each["word"] for each in places[0]["next"]]
-    assert [row["rank"] for row in rows] == ["1", "2", "3"] * 3
-    assert "likeliest here" in score("--next 3", "the man").out
+def test_probabilities_are_reported_beside_their_logarithms(score, models, here):
+    record, other = score("--json --words --tokens --probabilities", "the man", "a").records
+    assert record["probability"] == pytest.approx(math.exp(record["logprob_nats"]))
+    for parts in (record["word_surprisals"], record["surprisals"]):
+        product = math.prod(part["probability"] for part in parts)
+        assert product == pytest.approx(record["probability"])
+    printed = rows_of(score("--probabilities -o rows.tsv", "the man", "a"))
+    assert [float(row["probability"]) for row in printed] == [
+        record["probability"], other["probability"],
+    ]  # fmt: skip
+    for option in ("--words", "--tokens"):
+        rows = rows_of(score(f"--probabilities {option} --overwrite -o rows.tsv", "the man"))
+        parts = record["word_surprisals" if option == "--words" else "surprisals"]
+        assert [float(row["probability"]) for row in rows] == [
+            part["probability"] for part in parts
+        ]
+    columns, first, *_ = score("--probabilities", "the man", "a").rows
+    assert columns == ["logprob_nats", "probability", "words", "ppl_word", "sentence"]
+    assert float(first[1]) == pytest.approx(other["probability"], rel=1e-3)
+    assert "probability" not in score("--words", "the man").out
+
+
+def test_a_file_without_probabilities_is_another_one(score, here):
+    assert score("--words -o rows.tsv", "the man").code == 0
+    again = score("--words --probabilities -o rows.tsv", "the man")
+    assert again.code == 1 and "probabilities" in again.err
+
+
+def test_impossible_sentences_have_probability_zero(rnnlm, here):
+    (here / "t.txt").write_text("a b\n")
+    command = "train t.txt --model ngram --smoothing mle --order 2 --holdout 0 -o mle"
+    assert rnnlm(*command.split()).code == 0
+    ended = rnnlm(*shlex.split("score -m mle 'a b' 'b a' '</s>' --json --words --probabilities"))
+    seen, unseen, unread = ended.records
+    assert (seen["probability"], unseen["probability"], unread["probability"]) == (1, 0, None)
+    assert [word["probability"] for word in unseen["word_surprisals"]] == [0, 0, 0]
+
+
+def test_a_difference_of_rounding_is_none(monkeypatch, by_counts):
+    monkeypatch.setattr("rnnlm.scoring.sentence_scores.ROUNDING_NATS", 1e9)
+    assert by_counts("", "the", "the man").out.endswith("Both are equally likely.\n")
 
 
 def test_what_is_given_conditions_and_is_not_scored(score, here):

@@ -31,7 +31,7 @@ def two(models):
 
 
 def test_each_model_has_its_own_records(rnnlm, models, two):
-    asked = ("score", "--json", "--words", "--next", 2, *SENTENCES)
+    asked = ("score", "--json", "--words", "--probabilities", *SENTENCES)
     found = records(rnnlm(*asked, *two))
     expected = [(model, number) for number in (1, 2, 3) for model in ("tiny", "uni")]
     assert [(record["model"], record["id"]) for record in found] == expected

@@ -26,7 +26,7 @@ def test_every_command_taking_a_model_is_in_table():
 
 
 REFUSED = {
-    "score": "-m {0} go", "generate": "-m {0}", "rescore": "-m {0} --apply none",
+    "score": "-m {0} go", "generate": "-m {0}", "next": "-m {0}", "rescore": "-m {0} --apply none",
     "mix": "{0} {0} --on none", "tune": "-m {0}+cache --on none",
     "prune": "-m {0} -o out --threshold 1e-8",
     "filter": "{0}/README.md -m {0} -o out --max-perplexity 9",

@@ -11,30 +11,29 @@ from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 from support.tiny_models import fit
 
 ASKED = [
-    {}, {"tokens": True}, {"words": True}, {"next_words": 2}, {"with_regions": True},
-    {"words": True, "with_regions": True, "next_words": 2,
-     "measures": ("frequency", "entropy")},
+    {}, {"tokens": True}, {"words": True}, {"with_regions": True},
+    {"words": True, "with_regions": True, "measures": ("frequency", "entropy")},
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("probabilities", [False, True])
 @pytest.mark.parametrize("asked", ASKED, ids=str)
-def test_rows_have_the_tables_columns_in_order(asked):
+def test_rows_have_the_tables_columns_in_order(asked, probabilities):
     settings = ScoringSettings(unscorable="null", **asked)
     sentences = [Sentence("the cat sat", 7, columns={"item": 3}), Sentence("", 8)]
     sentences.append(Sentence("</s>", 9))
     chunks = score_chunks(fit("unigram"), sentences, settings)
     scores = [score for chunk in chunks for score in chunk]
-    table = layout(settings, ["item"], region_names=True)
+    table = layout(settings, ["item"], region_names=True, probabilities=probabilities)
     rows = [row for score in scores for row in table.rows({"one": score})]
     assert {tuple(row) for row in rows} == {tuple(table.columns)} == {tuple(table.types)}
     ids = [row["id"] for row in rows]
     assert ids == sorted(ids) and set(ids) == {7, 8, 9}
     assert rows[0]["item"] == 3 and rows[-1]["item"] is None
     assert [row["reason"] for row in rows if row["reason"]] == ["the text holds </s>"]
-    made = record(scores[0], settings)
+    made = record(scores[0], settings, probabilities)
     assert {*table.own} <= OWN and {*made} - {"item"} <= OWN
-    parts = ["surprisals"] if settings.next_words else ["surprisals", "word_surprisals"]
-    for part in parts:
+    for part in ("surprisals", "word_surprisals"):
         for row, item in zip(rows, made.get(part) or (), strict=False):
             assert all(row[name] == item[name] for name in item.keys() & row.keys())
 

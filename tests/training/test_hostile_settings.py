@@ -58,7 +58,7 @@ COMMANDS = {
     "generate -m {unigram} --num -1": "",
     "tune -m {unigram}+unigram --on {valid} --tokens -1": "",
     "prune -m {ngram} -o out --max-order 0": "",
-    "score -m {unigram} the --next -1": "Invalid value for '--next'",
+    "next -m {unigram} the --num 0": "Invalid value for '--num'",
     "score -m {unigram} the -o out.jsonl.gz": "the name after -o must end in .csv",
     "mix {lstm} --weights 1 -o out": "",
     "mix {lstm} {ngram} --weights nan,1 -o out": "",

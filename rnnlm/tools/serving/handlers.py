@@ -77,7 +77,7 @@ class Handlers:
 
     async def next_words(self, asked: schemas.NextRequest) -> schemas.Reply:
         """Find the likeliest next words; a last word that no white space follows is incomplete."""
-        model = self.models.doing(asked.model, "generate")
+        model = self.models.doing(asked.model, "next")
         self._check_count("n", asked.n, limits.MAX_WORDS)
         core = cast(LanguageModel, model.core)
 

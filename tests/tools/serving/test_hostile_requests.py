@@ -122,7 +122,8 @@ NAME = "t\x1b]31m\u202e\x9b2J.txt"
 SHOWN = {
     "train": f"train '{NAME}' --valid '{NAME}' --model lstm {TINY} -o 'm\x1b[31m'",
     "eval, JSON": f"eval -m {{unigram}} '{NAME}' --json",
-    "score": f"score -m {{unigram}} '{ESCAPE}' 'the \x9b2J' --tokens --words --next 3",
+    "score": f"score -m {{unigram}} '{ESCAPE}' 'the \x9b2J' --tokens --words --probabilities",
+    "next": f"next -m {{unigram}} '{ESCAPE}' 'the \x9b2J' --num 3",
     "score, TSV": f"score -m {{unigram}} 'the {ESCAPE}' -o s.tsv --words",
     "count": "count text --order 2",
     "compare": "compare {unigram} {ngram} --on page --resamples 20",

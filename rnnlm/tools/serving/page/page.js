@@ -512,7 +512,7 @@ class PairCard {
     }
     const better = scores[0] >= scores[1] ? 0 : 1;
     const gap = Math.abs(scores[0] - scores[1]);
-    if (gap < 1e-9) this.verdict.replaceChildren("Both are equally likely.");
+    if (gap < 1e-5) this.verdict.replaceChildren("Both are equally likely.");
     else this.verdict.replaceChildren(
       `“${texts[better]}” is `, el("b", { text: `${timesText(Math.exp(gap))} times` }), ` likelier than “${texts[1 - better]}”.`);
 

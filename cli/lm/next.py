@@ -1,0 +1,79 @@
+"""`rnnlm next`: the likeliest next words after a text."""
+
+from typing import Any
+
+import click
+
+from .. import options, terminal
+from ..help_sections import Command, section
+from ..setting_options import IntRange
+
+
+@click.command(cls=Command)
+@click.argument("beginnings", nargs=-1, metavar="[BEGINNING]...")
+@section("Model", options.models_option, options.device_option)
+@section(
+    "Words",
+    click.option(
+        "--num",
+        type=IntRange(1),
+        default=10,
+        show_default=True,
+        metavar="N",
+        help="Number of words.",
+    ),
+    click.option(
+        "--complete",
+        is_flag=True,
+        help="Complete the last word of BEGINNING instead of adding another one.",
+    ),
+)
+@section("Output", options.json_option)
+def command(beginnings: tuple[str, ...], model_names: tuple[str, ...], device: str, num: int,
+            complete: bool, as_json: bool) -> None:  # fmt: skip
+    """Show the likeliest next words after a text, with their probabilities.
+
+    \b
+    rnnlm next "the old man" --num 5
+    rnnlm next -m kn -m demo "the dog" "the cat"
+    rnnlm next "the old m" --complete
+
+    Without BEGINNING, these are the first words of a line; - reads beginnings from standard input,
+    one per line. </s> is the end of the line. Unknown words are left out.
+    """
+    from rnnlm.scoring.generation.autocomplete import next_words
+
+    # All that can be wrong is found before a model is loaded.
+    texts = [options.checked_utf8(text, "a beginning") for text in beginnings] or [""]
+    if options.is_standard_input(beginnings):
+        texts = options.lines_of("-")
+    model_names = options.chosen_models(model_names, "text")
+    options.notice_file(beginnings, "used as a beginning", "to use its lines: - < {file}")
+    models = options.load_models(model_names, device)
+
+    # Where white space follows, the last word is complete.
+    end = "" if complete else " "
+    rows: list[dict[str, Any]] = []
+    for name, model in models.items():
+        for text in texts:
+            words = next_words(model, text + end, num)
+            if complete and not words:
+                terminal.say(f"{name} knows no word that begins like the last one of {text!r}")
+            if as_json:
+                terminal.print_json({"model": name, "text": text, "next": list(words)})
+            for word in words:
+                probability = f"{word.probability:.4g}"
+                row = {"model": name, "text": text, "word": word.word, "probability": probability}
+                rows.append(row)
+
+    # What is the same in all rows is left out.
+    if not as_json:
+        columns = ["word", "probability"]
+        if len(texts) > 1:
+            columns.insert(0, "text")
+        if len(models) > 1:
+            columns.insert(0, "model")
+        terminal.print_table(terminal.Table.of_records(rows, columns[:-1], columns))
+    for name, model in models.items():
+        if not model.normalised:
+            terminal.say(f"{name} is not normalised: these numbers are not probabilities")
