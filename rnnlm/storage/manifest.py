@@ -32,7 +32,7 @@ CONFIG = "config.json"
 HINT = "restore the file from a copy, or rebuild the model; rnnlm doctor lists all damage"
 DATA = re.compile(  # what we write beside config.json; other files are the user's
     r"(weights-\d{8,}(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|"
-    r"tokenizer(-[0-9a-f]{8})?\.model|labels(-[0-9a-f]{8})?\.json)"
+    r"tokenizer(-ids)?(-[0-9a-f]{8})?\.(model|json)|labels(-[0-9a-f]{8})?\.json)"
 )
 # The ways in which finished training runs ended.
 ENDED = ("budget", "early", "complete")

@@ -226,7 +226,7 @@ def test_the_total_is_exact_to_float64():
     np.testing.assert_array_equal(scored, model.logprob_V[ids])
 
 
-@pytest.mark.parametrize("tokenizer", ["word", "char", "byte", "sentencepiece"])
+@pytest.mark.parametrize("tokenizer", ["word", "char", "byte", "sentencepiece", "huggingface"])
 def test_kept_blank_line_is_one_token(tmp_path, tokenizer):
     path = tmp_path / "blank.txt"
     path.write_text("the cat\n\n \t\nthe dog\n", encoding="utf-8")

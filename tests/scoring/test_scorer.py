@@ -251,7 +251,7 @@ def test_a_megabyte_line_is_scored_in_windows():
     assert long.logprob_nats < short.logprob_nats
 
 
-@pytest.mark.parametrize("tokenizer", ["char", "byte", "sentencepiece"])
+@pytest.mark.parametrize("tokenizer", ["char", "byte", "sentencepiece", "huggingface"])
 def test_white_space_that_changes_scores_is_told_and_can_be_stripped(tmp_path, tokenizer):
     size = {"vocab_size": 290} if tokenizer == "sentencepiece" else {}
     model = rnnlm.Model(fit("ngram", LINES * 5, tokenizer=tokenizer, **size))

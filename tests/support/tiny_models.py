@@ -58,7 +58,17 @@ def english_lines(most: int | None = None) -> list[str]:
 
 
 def make_tokenizer(lines: Sequence[str] = LINES, **settings: Any) -> Any:
-    return tokenizers.train(TokenizerSettings(**settings), [Block(list(lines), [])])
+    return _tokenizer_of(TokenizerSettings(**settings), lines)
+
+
+def _tokenizer_of(settings: TokenizerSettings, lines: Sequence[str]) -> Any:
+    """Make a tokenizer of the lines; one of Hugging Face by their package."""
+    if settings.tokenizer != "huggingface":
+        return tokenizers.train(settings, [Block(list(lines), [])])
+    from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
+    from support import foreign_tokenizers
+
+    return HuggingFaceTokenizer(foreign_tokenizers.byte_level(lines), 0)
 
 
 def halves_model() -> UnigramModel:
@@ -118,7 +128,7 @@ def run(
     """Return the events of a short training run."""
     kind = registry.kind_of(name)
     resolved = small_settings(kind, **settings)
-    tokenizer = tokenizers.train(resolved.make(TokenizerSettings), Lines(lines).blocks())
+    tokenizer = _tokenizer_of(resolved.make(TokenizerSettings), lines)
     data = TrainingData(
         tokenizer, Lines(lines).encode(tokenizer), valid and Lines(valid).encode(tokenizer)
     )

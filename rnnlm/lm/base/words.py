@@ -392,15 +392,19 @@ def _replace_items(words: WordSpans, starts: dict[int, np.ndarray]) -> WordSpans
 # ---- The tokens of single words, for callers that ask a model word by word.
 
 CACHED_WORDS = 1 << 17
-SPACED = ("char", "byte")  # tokenizers for which the space before a word is a token of that word
 
 
 class WordTokens:
     """The tokens of single words, as in a line with one space between words."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self.is_spaced = tokenizer.name in SPACED
         self.is_closed = tokenizer.name == "word"
+        # Whether the space before a word is in its tokens, and not in those of a line's first word.
+        self.is_spaced = False
+        if not self.is_closed:
+            encoded = tokenizer.encode(["a a", "a"])
+            two, one, _ = np.split(encoded.ids, encoded.offsets[1:])
+            self.is_spaced = two[:-1].tolist() != 2 * one[:-1].tolist()
         self._tokenizer = tokenizer
         self._unknown: tuple[int, ...] = ()
         if tokenizer.unk_id is not None:

@@ -24,7 +24,10 @@ INDEX, JOURNAL = "index.json", "unfinished.json"
 PREPARED_TEXT = "text"  # how a folder begins that is made for one run, among its temporary files
 LARGEST_INDEX = 64 << 20
 SHARD = re.compile(r"shard-\d{5,}\.safetensors")
-OURS = re.compile(rf"{SHARD.pattern}|vocab\.txt|tokenizer\.model|index\.json|unfinished\.json")
+OURS = re.compile(
+    rf"{SHARD.pattern}|vocab\.txt|tokenizer\.model|tokenizer(-ids)?\.json|index\.json|"
+    r"unfinished\.json"
+)
 
 
 @dataclass(frozen=True)

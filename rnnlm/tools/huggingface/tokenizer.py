@@ -16,12 +16,20 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
 
-from rnnlm.errors import ModelError, RnnlmError, SettingsError, TextError, require_package, shown
+from rnnlm.errors import (
+    ModelError,
+    RnnlmError,
+    SettingsError,
+    TextError,
+    notice,
+    require_package,
+    shown,
+)
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.storage.files.reading import decode_json, read_json, read_small
 from rnnlm.text.lines import WORD_SPACE
@@ -91,8 +99,8 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         ModelError: it is damaged, or what it does to a text has no bounds.
     """
 
-    name = "huggingface"
-    literal_unk = "spell"
+    name: Literal["huggingface"] = "huggingface"
+    literal_unk: Literal["spell"] = "spell"
 
     def __init__(self, data: bytes, boundary_id: int, size: int | None = None) -> None:
         spec = _spec_of(data)
@@ -101,6 +109,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         self._spec = spec
         self._tokenizer = _opened(data)
         self.boundary_id = boundary_id
+        self._has_told = False  # that a text has the end token as a word
 
         # The tokens by id, with names for the numbers that no token has.
         pieces = self._tokenizer.get_vocab(with_added_tokens=True)
@@ -117,9 +126,8 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         self._is_reserved_V[list(reserved - {self.unk_id})] = True
         self._bytes = self._bytes_of_pieces(V)
         self._puts_space = self._reads_words_alone or self._starts_with_space()
-        super().__init__(
-            TokenizerSettings(tokenizer="huggingface"), Vocabulary(self._symbols(V), None)
-        )
+        settings = TokenizerSettings(tokenizer=self.name, literal_unk=self.literal_unk)
+        super().__init__(settings, Vocabulary(self._symbols(V), None))
 
     @classmethod
     def train(
@@ -356,7 +364,8 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         except UnicodeDecodeError:
             text = ""
         if not text or _SPACE in text or not text.replace(" ", "x").isprintable():
-            return "".join(f"<0x{byte:02X}>" for byte in data) or piece
+            letters = [_SPACE if byte == ord(" ") else f"<0x{byte:02X}>" for byte in data]
+            return "".join(letters) or piece
         return text.replace(" ", _SPACE)
 
     @functools.cached_property
@@ -425,7 +434,9 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         is_reserved = self._is_reserved_V[ids[~is_end]]
         if is_reserved.any():
             token = self._pieces.get(int(ids[~is_end][is_reserved][0]), "a special token")
-            raise _reserved_error(token)
+            raise TextError(
+                f"the text holds {token}", "it is a special token of the tokenizer", "remove it"
+            )
         ids[is_end] = self.boundary_id
         oov = np.zeros(0, dtype=np.int64)
         if self.unk_id is not None:
@@ -439,8 +450,12 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         if whole.count("\n") >= max(1, len(lines)):
             raise newline_error()
         end = self._pieces[self.boundary_id]
-        if end in whole and self._end_alone.search(whole):
-            raise _reserved_error(end)
+        if not self._has_told and end in whole and self._end_alone.search(whole):
+            self._has_told = True
+            notice(
+                f"the text has the word {end}, the end token of the tokenizer: it is read as text, "
+                "and ends nothing"
+            )
         encode = self._tokenizer.encode_batch
         if not with_offsets:
             encode = self._tokenizer.encode_batch_fast
@@ -481,14 +496,6 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         if self._puts_space:
             text = text.removeprefix(" ").replace("\n ", "\n")
         return text
-
-
-def _reserved_error(token: str) -> TextError:
-    return TextError(
-        f"the text holds {token}",
-        "it is a special token of the tokenizer, and rnnlm marks line ends itself",
-        "remove it",
-    )
 
 
 @functools.cache

@@ -30,7 +30,7 @@ PIECES = [
     ("lstm", {"tokenizer": "sentencepiece", "vocab_size": 280}),
     ("ngram", {"tokenizer": "char", "order": 3}),
     ("ngram", {"tokenizer": "sentencepiece", "vocab_size": 280, "order": 2, "smoothing": "stupid"}),
-    ("unigram", {"tokenizer": "byte"}),
+    ("unigram", {"tokenizer": "byte"}), ("ngram", {"tokenizer": "huggingface", "order": 2}),
     ("ngram", {"tokenizer": "char", "order": 3, "smoothing": "mle"}),
     ("mixture",
      {"parts": (("lstm", {"tokenizer": "char"}), ("ngram", {"tokenizer": "char", "order": 2})),

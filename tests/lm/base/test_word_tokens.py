@@ -6,7 +6,8 @@ from support.tiny_models import LINES, make_tokenizer
 
 SETTINGS = [{}, {"lowercase": True, "split_punctuation": True}, {"tokenizer": "char"},
             {"tokenizer": "byte"},
-            {"tokenizer": "sentencepiece", "vocab_size": 290}]  # fmt: skip
+            {"tokenizer": "sentencepiece", "vocab_size": 290},
+            {"tokenizer": "huggingface"}]  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")

@@ -16,6 +16,7 @@ from support.tiny_models import LINES, make_tokenizer
 AWKWARD = [*LINES, "It's an a\u2028b </s> <s>\x0b", "", "\u00e4\u20ac\u2581\U0001f600 ."]
 KINDS = [
     {"lowercase": True}, {"split_punctuation": True}, {"tokenizer": "char"}, {"tokenizer": "byte"},
+    {"tokenizer": "huggingface"},
     *({"tokenizer": "sentencepiece", "sentencepiece_model": model,
        "vocab_size": 300} for model in ("unigram", "bpe")),
 ]  # fmt: skip
@@ -28,8 +29,9 @@ def test_a_stored_tokenizer_reloads_and_newlines_are_errors(settings):
     again = tokenizers.load(tokenizer.to_settings(), tokenizer.to_files())
     assert again.fingerprint == tokenizer.fingerprint and again.symbols() == tokenizer.symbols()
     ids = tokenizer.encode(AWKWARD).ids
-    assert tokenizer.counts_V.tolist() == np.bincount(ids, minlength=tokenizer.size).tolist()
-    assert again.counts_V.tolist() == tokenizer.counts_V.tolist()
+    if tokenizer.name != "huggingface":
+        assert tokenizer.counts_V.tolist() == np.bincount(ids, minlength=tokenizer.size).tolist()
+        assert again.counts_V.tolist() == tokenizer.counts_V.tolist()
     assert again.encode(AWKWARD).ids.tolist() == ids.tolist()
     with pytest.raises(TextError, match="newline"):
         tokenizer.encode(["a\nb"])
@@ -113,6 +115,7 @@ MESSY = [
 ]  # fmt: skip
 
 
+TRAINED = [each for each in KINDS if each.get("tokenizer", "huggingface") != "huggingface"]
 REWRITING = {
     "all forms": ({"normalise": "all"}, lambda line: normalise(line, "all")),
     "two forms": ({"normalise": "dashes,quotes"}, lambda line: normalise(line, "dashes,quotes")),
@@ -121,7 +124,7 @@ REWRITING = {
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-@pytest.mark.parametrize("kind", [each for each in KINDS if "tokenizer" in each] + [{}], ids=str)
+@pytest.mark.parametrize("kind", [*TRAINED, {}], ids=str)
 @pytest.mark.parametrize("settings, rewrite", REWRITING.values(), ids=REWRITING)
 def test_a_text_is_rewritten_wherever_it_is_read(kind, settings, rewrite):
     rewritten = [rewrite(line) for line in MESSY]

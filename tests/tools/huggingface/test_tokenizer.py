@@ -2,12 +2,13 @@
 
 import base64
 import json
+import re
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer as TheirTokenizer
 
-from rnnlm.errors import ModelError, SettingsError, TextError
+from rnnlm.errors import ModelError, RnnlmWarning, SettingsError
 from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -82,11 +83,14 @@ def test_unknown_text_is_marked(kind, unknown):
     assert made.surface(f"the {unknown}")[encoded.oov[0]] == unknown
 
 
-def test_an_end_token_as_a_word_is_refused():
-    made = HuggingFaceTokenizer(*foreign.make("byte-level"))
-    with pytest.raises(TextError, match=r"the text holds <\|endoftext\|>"):
-        made.encode(["a", "cat <|endoftext|> x"])
-    assert made.boundary_id not in made.encode(["cat<|endoftext|>x"]).ids[:-1]
+def test_an_end_token_as_a_word_is_text_with_a_notice(made):
+    end = TheirTokenizer.from_buffer(made.to_files()["tokenizer.json"]).id_to_token(
+        made.boundary_id
+    )
+    with pytest.warns(RnnlmWarning, match=re.escape(f"the word {end}, the end token")):
+        ids = made.encode(["a", f"cat {end} x"]).ids.tolist()
+    assert ids.count(made.boundary_id) == 2
+    assert made.encode([f"cat {end} x"]).ids.tolist() == ids[2:]
 
 
 def test_a_model_may_have_vectors_for_more_tokens(tmp_path):
