@@ -22,13 +22,15 @@ class Window:
     """One step of truncated BPTT: row b reads targets `ids[start_B[b]:end_B[b]]`.
 
     fresh_B: rows that begin from the initial state (a row's first window, and the one after a
-    border). length: the tokens asked for; where the text ends, rows have fewer.
+    border). length: the tokens asked for; where the text ends, rows have fewer. since_B: tokens of
+    each row from its last initial state to the window; None: not counted.
     """
 
     start_B: np.ndarray
     end_B: np.ndarray
     fresh_B: np.ndarray
     length: int
+    since_B: np.ndarray | None = None
 
     @property
     def tokens_B(self) -> np.ndarray:

@@ -292,7 +292,7 @@ _STARTED = (
     ("model", "kind"), ("parameters", "parameters"), ("vocabulary_size", "vocabulary"),
     ("train_tokens", "training tokens"),
     ("valid_tokens", "validation tokens"), ("rows", "rows of a batch"),
-    ("bptt_tokens", "steps back in time"), ("device", "device"),
+    ("bptt_tokens", "tokens of a window"), ("device", "device"),
     ("precision", "precision"), ("validation", "validation reads"), ("processes", "processes"),
 )  # fmt: skip
 # Of a model's summary: the page has them in another place

@@ -115,7 +115,7 @@ def test_recurrent_weights_are_dropped_anew_each_training_step(trainer, masks):
         assert not torch.equal(one, other)
     trainer.network.eval()
     for layer in trainer.network.body.layers:
-        assert torch.equal(layer.recurrent_weights(), layer.weight_hh)
+        assert torch.equal(layer.drawn_weights(), layer.weight_hh)
 
 
 def test_masks_differ_between_rows_and_windows(make_data, make_trainer, sentences, masks):
@@ -154,7 +154,7 @@ def test_expected_values_are_kept(make_data, make_trainer, sentences, where):
     torch.manual_seed(1)
     if where == "weight_drop":
         layer = net.body.layers[0]
-        mean = torch.stack([layer.recurrent_weights() for _ in range(3000)]).mean(0)
+        mean = torch.stack([layer.drawn_weights() for _ in range(3000)]).mean(0)
         torch.testing.assert_close(mean, layer.weight_hh, atol=0.05, rtol=0)
         return
     vectors = net.input.vectors(ids_TB)

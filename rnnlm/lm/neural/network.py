@@ -21,6 +21,7 @@ from rnnlm.lm.neural.layers.layers import (
     FedBack,
     JordanLayer,
     LayeredNetwork,
+    LookBack,
     RecurrentStack,
     WordWindow,
     dropout,
@@ -61,17 +62,22 @@ class Network(LayeredNetwork):
         self.output = make_output(settings, tokenizer.size, width)
 
     def forward(
-        self, inputs_TB: Tensor, state: NetworkState
+        self, inputs_TB: Tensor, state: NetworkState, lookback: LookBack | None = None
     ) -> tuple[Tensor, Tensor, NetworkState]:
         """Compute what the output layer reads, (T, B, E) if tied, else (T, B, H).
 
-        Return it after dropout and before it, and the state after the last input.
+        Return it after dropout and before it, and the state after the last input. With `lookback`,
+        return it for the last T of the inputs alone, and the state that `lookback` keeps.
         """
         drop = functools.partial(
             dropout, training=self.training, locked=self.settings.locked_dropout
         )
         x_TBE = drop(self.input(inputs_TB), self.settings.dropout_input)
-        y_TBH, state = self.body(x_TBE, state, *self.feedback)
+        if lookback is None:
+            y_TBH, state = self.body(x_TBE, state, *self.feedback)
+        else:
+            y_SBH, state = lookback.read(self.body, x_TBE, state, *self.feedback)
+            y_TBH = y_SBH[-lookback.window :]
         y_TBE = self.projection(y_TBH)
         return drop(y_TBE, self.settings.dropout_output), y_TBE, state
 
@@ -81,14 +87,18 @@ class Network(LayeredNetwork):
         return features_TBE, state
 
     def loss(
-        self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState
+        self,
+        inputs_TB: Tensor,
+        targets_TB: Tensor,
+        state: NetworkState,
+        lookback: LookBack | None = None,
     ) -> tuple[Tensor, Tensor | float, NetworkState]:
-        """Return the loss, the penalty on activations, and the state after the last input.
+        """Return the loss, the penalty on activations, and the state as :meth:`forward` does.
 
         The loss is a mean in nats over the targets that are not padding. Training minimises the
         penalty beside it; it is 0.0 where there is none.
         """
-        features_TBE, y_TBE, state = self(inputs_TB, state)
+        features_TBE, y_TBE, state = self(inputs_TB, state, lookback)
         loss = self.output.window_loss(features_TBE, self.input.known(targets_TB), self.tied_VE)
         return loss, activation_penalty(self.settings, y_TBE, features_TBE), state
 

@@ -2,6 +2,7 @@
 direction or both, and their names as people are shown them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -74,6 +75,7 @@ class Layer(nn.Module):
     activation: ActivationName
     # The weights that `weight_drop` drops elements of
     dropped = "weight_hh"
+    weight_drop = 0.0
     # Whether a GPU runs many small kernels for each step, so that launching them takes the time.
     is_launched_step_by_step = False
     weight_hh: nn.Parameter | None
@@ -92,6 +94,15 @@ class Layer(nn.Module):
     def state_shapes(self) -> list[tuple[int, int]]:
         """Return (steps, width) of each tensor of the state."""
         return [(1, self.width)] * len(self.parts)
+
+    def drawn_weights(self) -> Tensor:
+        """Return the weights called `dropped`; in training under DropConnect (Wan et al. 2013;
+        Merity et al. 2018, section 2).
+
+        The mask is drawn once a window, so that all its steps go through the same weights.
+        Gradients reach the weights themselves.
+        """
+        return dropout(self.get_parameter(self.dropped), self.weight_drop, self.training)
 
     def activations(self) -> dict[str, Activation]:
         """Return the activations by the names of their values.
@@ -134,7 +145,11 @@ HIGHWAY_BIAS = -1.0  # a highway starts by carrying most of its input (Srivastav
 
 
 class RecurrentLayer(Layer):
-    """A layer that reads its own last output."""
+    """A layer that reads its own last output.
+
+    `forward` takes the weights that :meth:`drawn_weights` returned, too, for several pieces of a
+    window to go through the same; None: drawn in each call.
+    """
 
     weight_hh: nn.Parameter
 
@@ -143,15 +158,6 @@ class RecurrentLayer(Layer):
     ) -> None:
         super().__init__(input_width, width, width, gates)
         self.weight_drop = weight_drop
-
-    def recurrent_weights(self) -> Tensor:
-        """Return `weight_hh`; in training under DropConnect (Wan et al. 2013; Merity et al. 2018,
-        section 2).
-
-        The mask is drawn once a window, so that all its steps go through the same weights.
-        Gradients reach the weights themselves.
-        """
-        return dropout(self.weight_hh, self.weight_drop, self.training)
 
     def recurrent_blocks(self) -> dict[str, Tensor]:
         names = self.gate_names or (RECURRENT,)
@@ -168,8 +174,11 @@ class ElmanLayer(RecurrentLayer):
         self.activation = cell.activation
         self.is_launched_step_by_step = not choice.torch_has_elman(cell.activation)
 
-    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
-        weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih)
+    def forward(
+        self, x_TBE: Tensor, state: State, drawn: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        weight_hh = self.drawn_weights() if drawn is None else drawn
+        weights = (self.weight_ih, weight_hh, self.bias_ih)
         y_TBH = choice.elman(x_TBE, state[0][0], *weights, self.activation)
         return y_TBH, (y_TBH[-1:],)
 
@@ -194,8 +203,11 @@ class GruLayer(RecurrentLayer):
         self.reset_gate, self.update_gate = cell.reset_gate, cell.update_gate
         self.is_launched_step_by_step = not choice.torch_has_gru(cell.reset_gate)
 
-    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
-        weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih, self.bias_hh)
+    def forward(
+        self, x_TBE: Tensor, state: State, drawn: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        weight_hh = self.drawn_weights() if drawn is None else drawn
+        weights = (self.weight_ih, weight_hh, self.bias_ih, self.bias_hh)
         y_TBH = choice.gru(x_TBE, state[0][0], *weights, self.reset_gate, self.update_gate)
         return y_TBH, (y_TBH[-1:],)
 
@@ -231,9 +243,12 @@ class LstmLayer(RecurrentLayer):
         with torch.no_grad():
             self.bias_ih.view(self.gates, width)[forget] = cell.forget_bias
 
-    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(
+        self, x_TBE: Tensor, state: State, drawn: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         h_BH, c_BH = state[0][0], state[1][0]
-        weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih)
+        weight_hh = self.drawn_weights() if drawn is None else drawn
+        weights = (self.weight_ih, weight_hh, self.bias_ih)
         y_TBH, c_BH = self._read(x_TBE, h_BH, c_BH, weights)
         return y_TBH, (y_TBH[-1:], c_BH.unsqueeze(0))
 
@@ -368,12 +383,17 @@ class RecurrentStack(Stack):
         self.layers = make_layers(settings)  # type: ignore[assignment]
         self.highways = self._make_highways()
 
-    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(
+        self, x_TBE: Tensor, state: State, lookback: "LookBack | None" = None
+    ) -> tuple[Tensor, State]:
         after: State = ()
         for number, layer in enumerate(self.layers):
             layer_state = state[len(after) : len(after) + len(layer.state_shapes())]
             x_TBE = self.drop_between(number, x_TBE)
-            y_TBH, layer_state = layer(x_TBE, layer_state)
+            if lookback is None:
+                y_TBH, layer_state = layer(x_TBE, layer_state)
+            else:
+                y_TBH, layer_state = lookback.read(layer, x_TBE, layer_state)
             x_TBE = self.connect(number, x_TBE, y_TBH)
             after += layer_state
         return x_TBE, after
@@ -400,6 +420,51 @@ class RecurrentStack(Stack):
         """Yield the weights to be initialised, as :meth:`Layer.matrices` does."""
         for layer in self.layers:
             yield from layer.matrices()
+
+
+@dataclass(frozen=True)
+class LookBack:
+    """What is read again before a window of truncated BPTT, so that gradients reach it (Williams &
+    Peng 1990). A stored state and all inputs from it to the window's end are read at each step.
+
+    window: steps of the window, the last ones that are read. cuts: (step, rows that restart there
+    from the initial state, (1, B, 1) bool, or None), ascending; before step `window` is the state
+    that the next window's look-back begins from.
+    """
+
+    window: int
+    cuts: tuple[tuple[int, Tensor | None], ...]
+
+    @classmethod
+    def make(cls, restart_B: Tensor, window: int, device: torch.device) -> "LookBack":
+        """Make it of the step at which each row restarts, -1 for none."""
+        cuts = []
+        for step in sorted({window, *restart_B.tolist()} - {-1}):
+            restarts_1B1 = (restart_B == step).view(1, -1, 1)
+            cuts.append((step, restarts_1B1.to(device) if restarts_1B1.any() else None))
+        return cls(window, tuple(cuts))
+
+    def read(
+        self, body: nn.Module, x_SBE: Tensor, state: State, *feedback: "FedBack"
+    ) -> tuple[Tensor, State]:
+        """Return y_SBH of a layer or a stack, and the state that the next window's look-back begins
+        from. What a row gives before it restarts means nothing."""
+        if isinstance(body, RecurrentStack):
+            return body(x_SBE, state, self)
+        assert isinstance(body, Layer)
+        # One mask for all pieces.
+        drawn = {"drawn": body.drawn_weights()} if body.weight_drop else {}
+        pieces, start, kept = [], 0, state
+        for step, restarts_1B1 in (*self.cuts, (len(x_SBE), None)):
+            if step > start:
+                y_TBH, state = body(x_SBE[start:step], state, *feedback, **drawn)
+                pieces.append(y_TBH)
+                start = step
+            if restarts_1B1 is not None:
+                state = tuple(tensor.masked_fill(restarts_1B1, 0.0) for tensor in state)
+            if step == self.window:
+                kept = state
+        return torch.cat(pieces), kept
 
 
 def make_layers(settings: RecurrentSettings) -> nn.ModuleList:
@@ -647,10 +712,13 @@ class QuasiRecurrentLayer(Layer):
         self.gate_names = _GATES_OF_POOLING[cell.pooling]
         self.weight_drop = weight_drop
 
-    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(
+        self, x_TBE: Tensor, state: State, drawn: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         c_1BH, *before = state
         inputs_SBE = torch.cat((*before, x_TBE.to(c_1BH.dtype)))
-        z_TBH, f_TBH, *more = self._gates(inputs_SBE, len(x_TBE))
+        weights = self.drawn_weights() if drawn is None else drawn
+        z_TBH, f_TBH, *more = self._gates(inputs_SBE, len(x_TBE), weights)
         i_TBH = more[1] if self.pooling == "ifo" else 1 - f_TBH
         c_TBH = LinearRecurrence.apply(f_TBH, i_TBH * z_TBH, c_1BH[0])
         y_TBH = c_TBH if self.pooling == "f" else more[0] * c_TBH
@@ -672,11 +740,10 @@ class QuasiRecurrentLayer(Layer):
             shapes.append((self.words - 1, self.input_width))
         return shapes
 
-    def _gates(self, inputs_SBE: Tensor, T: int) -> tuple[Tensor, ...]:
+    def _gates(self, inputs_SBE: Tensor, T: int, weights: Tensor) -> tuple[Tensor, ...]:
         """Return z, f, o, i of each step, after their activations."""
         windows = [inputs_SBE[start : start + T] for start in range(self.words)]
         windows_TBX = torch.cat(windows, dim=2)
-        weights = dropout(self.weight_ih, self.weight_drop, self.training)
         a_TBG = F.linear(windows_TBX, weights, self.bias_ih).to(self.weight_ih.dtype)
         z_TBH, gates_TBG = a_TBG.split((self.width, (self.gates - 1) * self.width), dim=2)
         return tanh(z_TBH), *torch.sigmoid(gates_TBG).chunk(self.gates - 1, dim=2)

@@ -16,6 +16,7 @@ from rnnlm.events import PERPLEXITY
 from rnnlm.interface import PADDING, Tokenizer
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.neural.language_model import NeuralLanguageModel, NeuralState
+from rnnlm.lm.neural.layers.layers import LookBack
 from rnnlm.lm.neural.training.contracts import Batch, Carry, Loss, ValidationResult
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.lm.neural.training.settings import FittingSettings
@@ -39,6 +40,9 @@ class CrossEntropy:
     """An Objective: the loss of a network on (inputs_TB, targets_TB), which is their cross-entropy
     unless it is sampled. The hidden state is carried on.
 
+    With look-back, inputs before those of the targets are read again, from the state that is
+    carried; the third tensor says where rows restart there, see :class:`LookBack`.
+
     reader: reads the network in the precision of training.
     """
 
@@ -52,11 +56,15 @@ class CrossEntropy:
         return self.network.initial_state(rows)
 
     def loss(self, tensors: tuple[Tensor, ...], carry: Carry) -> Loss:
-        inputs_TB, targets_TB = tensors
-        return Loss(*self.network.loss(inputs_TB, targets_TB, carry))
+        inputs_SB, targets_TB, *restarts = tensors
+        lookback = None
+        if restarts:
+            lookback = LookBack.make(restarts[0][0], len(targets_TB), inputs_SB.device)
+        return Loss(*self.network.loss(inputs_SB, targets_TB, carry, lookback))
 
     def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
-        inputs_TB, targets_TB = tensors
+        inputs_SB, targets_TB = tensors[:2]
+        inputs_TB = inputs_SB[-len(targets_TB) :]
         logprob_BT, _ = self.reader.score(inputs_TB.t(), targets_TB.t(), NeuralState(carry))
         return -float(logprob_BT.sum())
 
@@ -221,7 +229,7 @@ def _blocks(ids: np.ndarray | ChunkedArray) -> Iterator[tuple[int, np.ndarray]]:
 
 class TextStreams:
     """A BatchSource: `text` as streams in windows of `bptt_tokens`, of which each rank reads its
-    share of rows.
+    share of rows; with `bptt_lookback`, what comes before a window is read again.
 
     rows: how many streams; None: `batch_rows` for each rank. A text too short for them has fewer,
     with a notice. multiple: window lengths are rounded to a multiple of this. rare: the words some
@@ -317,25 +325,37 @@ class TextStreams:
             # If the epoch was cut off, go through it from its beginning again, so that the same
             # random numbers are drawn.
             read = 0
+            since_B = np.zeros(self.rows, dtype=np.int64)
             streams = StreamWindows(self.bounds, self._borders(epoch))
             window = streams.next(self._length(random))
             while window:
                 if self.settings.state_reset:
                     drawn_B = random.random(self.rows) < self.settings.state_reset
                     window = replace(window, fresh_B=window.fresh_B | drawn_B)
+                since_B = np.where(window.fresh_B, 0, since_B)
                 read += window.tokens
                 done = epoch + read / self.text_tokens
                 if done > epochs_done:
-                    yield done, window
+                    yield done, replace(window, since_B=since_B)
+                since_B = since_B + window.tokens_B
                 window = streams.next(self._length(random))
 
     def batch(self, window: Window) -> Batch:
         """Return this rank's rows of `window`, as long as the longest row of all ranks; targets
-        past a row's end are padding."""
+        past a row's end are padding. With look-back there are more inputs, before those of the
+        targets, and a third tensor (1, B): the input from which on each row reads from the initial
+        state, -1 if none."""
         rows, length = self.share, int((window.end_B - window.start_B).max())
-        tensors = self.reader.window(window.start_B[rows], window.end_B[rows], length)
+        before = self.settings.tokens_before
+        start_B, end_B = window.start_B[rows] - before, window.end_B[rows]
+        inputs_SB, targets_SB = self.reader.window(start_B, end_B, before + length)
+        tensors: tuple[Tensor, ...] = inputs_SB, targets_SB[before:]
         fresh_1B1 = None
-        if window.fresh_B[rows].any():
+        if before:
+            assert window.since_B is not None
+            restart_B = before - np.minimum(window.since_B[rows], before + 1)
+            tensors += (torch.from_numpy(restart_B).unsqueeze(0),)  # the host reads it
+        elif window.fresh_B[rows].any():
             fresh_1B1 = self._on_device(window.fresh_B[rows]).view(1, -1, 1)
 
         # Tokens of longer and shorter windows weigh alike (Merity et al. 2018, section 4.1).
@@ -387,7 +407,8 @@ def fitting_rows(rows: int, tokens: int) -> int:
 
 class DeviceReader:
     """Windows of a text that is on the device: row b has the targets `ids[start_B[b]:end_B[b]]`,
-    and as inputs the token before each.
+    and as inputs the token before each. Tokens before the text, where a start is negative, have no
+    meaning.
 
     stream: the boundary and the text's ids, int32, on the device.
     """
@@ -412,7 +433,7 @@ class DeviceReader:
         step_T1 = torch.arange(length, device=self.stream.device).unsqueeze(1)
         position_TB = self.on_device(start_B) + step_T1
         inside_TB = position_TB < self.on_device(end_B)
-        position_TB = position_TB.clamp(max=len(self.stream) - 2)
+        position_TB = position_TB.clamp(0, len(self.stream) - 2)
         targets_TB = self.stream[position_TB + 1].long().masked_fill(~inside_TB, PADDING)
         return self.stream[position_TB].long(), targets_TB
 
@@ -436,7 +457,10 @@ class DiskReader:
         inputs_BT = np.empty((len(start_B), length), dtype=np.int64)
         targets_BT = np.full_like(inputs_BT, PADDING)
         for row, (start, end) in enumerate(zip(start_B.tolist(), end_B.tolist(), strict=True)):
-            self._read_row(start, end, inputs_BT[row], targets_BT[row])
+            missing = max(0, -start)  # before the text
+            inputs_BT[row, :missing] = self.boundary_id
+            places = slice(missing, None)
+            self._read_row(start + missing, end, inputs_BT[row, places], targets_BT[row, places])
         return self.on_device(inputs_BT.T), self.on_device(targets_BT.T)
 
     def _read_row(self, start: int, end: int, inputs_T: np.ndarray, targets_T: np.ndarray) -> None:

@@ -363,6 +363,14 @@ class FittingSettings(OptimizationSettings):
 
     batch_rows: Annotated[Width, Meta(description="parallel streams of text (B) per process")] = 32
     bptt_tokens: Annotated[Width, Meta(description="tokens per window of truncated BPTT (T)")] = 35
+    bptt_lookback: Annotated[
+        Width | None,
+        Meta(
+            description="steps that gradients reach back from a window's last token, at least "
+            "bptt_tokens: tokens before the window are read again from a stored state; none: "
+            "bptt_tokens"
+        ),
+    ] = None
     bptt_deviation: Annotated[
         NonNegative,
         Meta(
@@ -407,8 +415,16 @@ class FittingSettings(OptimizationSettings):
         return bool(self.bptt_deviation or self.bptt_short)
 
     @property
+    def tokens_before(self) -> int:
+        """The tokens before each window that are read again, for gradients to reach them."""
+        if self.bptt_lookback is None:
+            return 0
+        return self.bptt_lookback - self.bptt_tokens
+
+    @property
     def can_be_recorded(self) -> bool:
-        return self.optimizer not in UNRECORDABLE and self.accumulation == 1
+        is_recordable = self.optimizer not in UNRECORDABLE and self.accumulation == 1
+        return is_recordable and not self.tokens_before
 
     def multiple(self, is_recorded: bool) -> int:
         """Return the number that window lengths are rounded to a multiple of.
@@ -420,6 +436,21 @@ class FittingSettings(OptimizationSettings):
         if is_recorded and self.draws_lengths:
             return RECORDED_MULTIPLE
         return 1
+
+    def _contradictions(self) -> Iterator[tuple[object, str, str, str]]:
+        yield from super()._contradictions()
+        yield (
+            self.tokens_before < 0,
+            f"bptt_lookback = {self.bptt_lookback} is shorter than a window",
+            f"bptt_tokens is {self.bptt_tokens}",
+            f"set bptt_lookback={self.bptt_tokens} or more, or lower bptt_tokens",
+        )
+        yield (
+            self.cuda_graphs is True and self.tokens_before,
+            "cuda_graphs and bptt_lookback cannot be combined",
+            "",
+            "set cuda_graphs=false, or bptt_lookback=none",
+        )
 
 
 @dataclass(frozen=True)

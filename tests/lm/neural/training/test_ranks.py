@@ -68,7 +68,7 @@ CASES = {
     "averaged": {
         "optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5,
         "output_layer": "mos", "mixture_components": 2,
-        "accumulation": 3, "unknown_words": 0.5,
+        "accumulation": 3, "unknown_words": 0.5, "bptt_lookback": 25,
     },
     "gru": {
         "model": "gru", "layers": 2, "optimizer": "adamw", "learning_rate": 0.01,
