@@ -4,10 +4,12 @@ import asyncio
 import itertools
 import threading
 import time
+from functools import partial
 
 import pytest
 
-from rnnlm.events import interruption_point
+import rnnlm
+from rnnlm.events import interruptible, interruption_point
 from rnnlm.lm.base.loading import load
 from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.tools.serving import work
@@ -136,8 +138,6 @@ def test_a_failure_ends_no_thread():
 
 def longest_piece(function):
     """Return how many pieces a function has, and how long the longest takes (of this thread)."""
-    from rnnlm.events import interruptible
-
     times = [time.thread_time()]
     with interruptible(lambda: times.append(time.thread_time())):
         function()
@@ -174,8 +174,25 @@ def test_pieces_are_short(kind):
     assert seconds < MOST_PIECE
 
 
+@pytest.mark.parametrize("task", ["tagging", "classification"])
+def test_pieces_of_labelling_are_short(task, slot_tagger, classifier):
+    if task == "tagging":
+        model = rnnlm.load(slot_tagger.folder)
+        function = partial(model.tag, [WORDS], nbest=2, probabilities=True)
+    else:
+        model = rnnlm.load(classifier.folder)
+        function = partial(model.classify, [WORDS])
+    whole = function()  # once, until everything is loaded
+    count, seconds = longest_piece(function)
+    assert count >= 10
+    assert seconds < MOST_PIECE
+
+    with interruptible(lambda: None):
+        parts = function()
+    assert parts[0].labels == whole[0].labels
+
+
 def test_pieces_leave_numbers_as_they_are():
-    from rnnlm.events import interruptible
     from rnnlm.scoring.scorer import score_sentences
 
     model = load()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rnnlm.events import interruption_point, tokens_of_a_piece
 from rnnlm.interface import Array
 from rnnlm.lm.neural.activations import BY_NAME, DOUBLED, SIGMOID, TANH, Activation
 from rnnlm.lm.neural.layers import steps
@@ -140,6 +141,7 @@ class Layer(nn.Module):
 # ---- The recurrent layers, and the stack of them, apart from word input and output layer. The
 # equations are in steps.py.
 
+STEPS_OF_A_PIECE = 512  # that a layer takes between two interruption points
 Weights = tuple[Tensor, Tensor, Tensor]  # for what is read, for what is fed back, biases
 HIGHWAY_BIAS = -1.0  # a highway starts by carrying most of its input (Srivastava et al. 2015)
 
@@ -404,7 +406,7 @@ class RecurrentStack(Stack):
         layers: list[Tensor] = []
         for number, layer in enumerate(self.layers):
             x_TBE = self.drop_between(number, x_TBE)
-            y_TBH, _ = layer(x_TBE, first_state(layer, x_TBE))
+            y_TBH = read_rows(layer, x_TBE)
             layers.append(y_TBH)
             x_TBE = self.connect(number, x_TBE, y_TBH)
         return x_TBE, layers
@@ -527,8 +529,8 @@ class BidirectionalStack(Stack):
         pairs = zip(self.onwards, self.backwards, strict=True)
         for number, (onwards, backwards) in enumerate(pairs):
             x_TBE = self.drop_between(number, x_TBE)
-            forward_TBH, _ = onwards(x_TBE, first_state(onwards, x_TBE))
-            backward_TBH, _ = backwards(mirror(x_TBE, places_N), first_state(backwards, x_TBE))
+            forward_TBH = read_rows(onwards, x_TBE)
+            backward_TBH = read_rows(backwards, mirror(x_TBE, places_N))
             layers.append(torch.cat([forward_TBH, mirror(backward_TBH, places_N)], dim=2))
             x_TBE = self.connect(number, x_TBE, layers[-1])
         return x_TBE, layers
@@ -542,6 +544,19 @@ class BidirectionalStack(Stack):
 def reader_of_rows(settings: RecurrentSettings) -> BidirectionalStack | RecurrentStack:
     """Make the layers that read whole rows, from both ends or from one."""
     return BidirectionalStack(settings) if settings.directions == 2 else RecurrentStack(settings)
+
+
+def read_rows(layer: Layer, x_TBE: Tensor) -> Tensor:
+    """Return what a layer gives for whole rows, (T, B, H). A thread that others may interrupt reads
+    them in pieces."""
+    state = first_state(layer, x_TBE)
+    steps = tokens_of_a_piece(len(x_TBE), STEPS_OF_A_PIECE)
+    outputs = []
+    for window_TBE in x_TBE.split(steps):
+        interruption_point()
+        y_TBH, state = layer(window_TBE, state)
+        outputs.append(y_TBH)
+    return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
 
 def first_state(layer: Layer, x_TBE: Tensor) -> State:
