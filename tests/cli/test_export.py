@@ -37,10 +37,12 @@ def test_one_thing_is_exported_at_a_time(rnnlm, models, trigrams, here):
     checked_error(
         rnnlm("export", "-m", models.lstm, "--arpa", "m.arpa", "--vectors", "m.vec"),
         2,
-        "give one of --arpa FILE, --vectors FILE, --hf DIR",
+        "give one of --arpa FILE, --vectors FILE, --hf DIR, --onnx DIR",
     )
     checked_error(
-        rnnlm("export", "-m", models.lstm), 2, "give one of --arpa FILE, --vectors FILE, --hf DIR"
+        rnnlm("export", "-m", models.lstm),
+        2,
+        "give one of --arpa FILE, --vectors FILE, --hf DIR, --onnx DIR",
     )
     checked_error(
         rnnlm("export", "-m", models.lstm, "-m", trigrams, "--arpa", "m.arpa"),

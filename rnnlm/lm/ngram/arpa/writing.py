@@ -59,9 +59,10 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
     yield b"\n\\end\\\n"
 
 
-def spell_symbols(symbols: Sequence[str]) -> list[str]:
+def spell_symbols(symbols: Sequence[str], form: str = "ARPA") -> list[str]:
     """Return `symbols` without white space, which would end a word: a space is written as U+2581,
-    others, or if that is itself a symbol, as `<0x20>`. OutputError: that is a symbol, too."""
+    others, or if that is itself a symbol, as `<0x20>`. form: of the file, for messages.
+    OutputError: that is a symbol, too."""
     # The first spelling that no other symbol has.
     spellings: dict[str, str] = {}
     taken = {*symbols, SENTENCE_START}
@@ -71,7 +72,7 @@ def spell_symbols(symbols: Sequence[str]) -> list[str]:
             spelling = _WHITE_SPACE.sub(_by_number, symbol)
         if spelling in taken:
             why = (
-                "ARPA allows no white space in words, and both of its replacement spellings "
+                f"{form} allows no white space in words, and both of its replacement spellings "
                 "are taken"
             )
             raise OutputError(f"the symbol {symbol!r} cannot be written", why)
@@ -81,7 +82,7 @@ def spell_symbols(symbols: Sequence[str]) -> list[str]:
     if spellings:
         examples = [f"{symbol!r} as {spelling}" for symbol, spelling in spellings.items()]
         notice(
-            "ARPA allows no white space in words, so symbols are respelled: "
+            f"{form} allows no white space in words, so symbols are respelled: "
             f"{first_of(examples, 5)}"
         )
     return [spellings.get(symbol, symbol) for symbol in symbols]
