@@ -16,6 +16,7 @@ MODELS = {
     "lstm": {"layers": 2, "layer_sizes": "9,12"},  # tied, by a projection
     "lstm-peepholes": {"model": "lstm", "peepholes": True, "tied": False},
     "lstm-dense": {"model": "lstm", "layers": 2, "connections": "dense"},
+    "lstm-mixture": {"model": "lstm", "output_layer": "mos", "mixture_components": 3},
     "gru": {"update_gate": "renew"},
     "gru-before": {"model": "gru", "reset_gate": "before", "layers": 2, "connections": "highway"},
     "rnn": {"activation": "sigmoid", "layers": 2, "connections": "residual"},

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rnnlm.errors import UsageError, notice
 from rnnlm.interface import LanguageModel
+from rnnlm.lm.base.loading import kind_of
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.layers.kernels.choice import swap_update_gate
 from rnnlm.lm.neural.outputs.softmax import SoftmaxOutput
@@ -16,12 +17,11 @@ from rnnlm.lm.neural.settings import GruCell, RecurrentModelSettings
 from rnnlm.lm.neural.words import input_table
 
 _NOISE = {"keep_V", "alias_V"}  # buffers that only training reads
-_HINT = "rnnlm train --model lstm makes one that can"
 
 
 @dataclass(frozen=True)
 class PortableNetwork:
-    """A recurrent language model with one softmax, in evaluation mode.
+    """A recurrent language model with one softmax, or a mixture of them, in evaluation mode.
 
     arrays: float32, by name, shapes as in rnnlm/lm/neural/layers/:
 
@@ -30,7 +30,8 @@ class PortableNetwork:
     * `layers.N.weight_ih`, `weight_hh`, `bias_ih`, and `bias_hh` of a GRU, `peepholes`,
       `mogrifier.K`. A GRU always keeps its state while the update gate is open.
     * `highways.N.weight` and `.bias`; `projection.weight` and `.bias`, where there are any.
-    * `output.weight` (V, F), unless it is the embedding, and `output.bias` (V).
+    * `output.weight` (V, F), unless it is the embedding, and `output.bias` (V); of a mixture of
+      softmaxes also `output.prior_weight`, `latent_weight` and `latent_bias`.
     """
 
     settings: RecurrentModelSettings
@@ -41,26 +42,38 @@ class PortableNetwork:
         """Whether the output weights are the rows of `embedding.weight`."""
         return "output.weight" not in self.arrays
 
+    @property
+    def is_mixture(self) -> bool:
+        """Whether the output layer is a mixture of softmaxes."""
+        return self.settings.output_layer == "mos"
 
-def portable_network(model: LanguageModel, name: str = "this model") -> PortableNetwork:
-    """Return the parts of a recurrent language model.
+
+def portable_network(
+    model: LanguageModel, name: str = "this model", takes_mixtures: bool = False
+) -> PortableNetwork:
+    """Return the parts of a recurrent language model. takes_mixtures: its output layer may be a
+    mixture of softmaxes.
 
     Raises:
-        UsageError: it is another kind of model, or its output layer is not one softmax.
+        UsageError: it is another kind of model, or has another output layer.
     """
+    what = f"{name} cannot be exported in this form"
+    if getattr(model, "adaptation", "none") != "none":
+        why = "it adapts to what it reads, which an exported network does not"
+        raise UsageError(what, why, "export the model without +KIND")
     if not isinstance(model, NeuralLanguageModel):
-        raise UsageError(
-            f"{name} is not a recurrent network",
-            "only networks can be exported in this form",
-            "an n-gram model goes to other programs as an ARPA file: rnnlm export --arpa FILE",
-        )
+        why = f"a model of kind {kind_of(model)} is not a network"
+        hint = "export an n-gram model with --arpa FILE, and each network of a mixture by itself"
+        raise UsageError(what, why, hint)
     network, settings = model.network, model.network.settings
     if not isinstance(settings, RecurrentModelSettings):
         why = f"a model of kind {settings.model} has no recurrent layers that read their own state"
-        raise UsageError(f"{name} cannot be exported in this form", why, _HINT)
-    if settings.output_layer != "softmax":
+        raise UsageError(what, why, "rnnlm train --model lstm trains one that can be exported")
+    taken = ("softmax", "mos") if takes_mixtures else ("softmax",)
+    if settings.output_layer not in taken:
         why = f"its output layer is {settings.output_layer}, not one softmax over all words"
-        raise UsageError(f"{name} cannot be exported in this form", why, _HINT)
+        hint = "rnnlm train --set output_layer=softmax trains one that can be exported"
+        raise UsageError(what, why, hint)
     assert isinstance(network.output, SoftmaxOutput)
 
     weights = {"embedding.weight": input_table(network.input)}

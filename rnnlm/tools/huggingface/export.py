@@ -39,13 +39,13 @@ def export(name: str | Path, folder: Path, overwrite: bool = False) -> None:
 
     Raises:
         ModelError: there is no model of that name, or it is damaged.
-        UsageError: the model is no recurrent network with one softmax.
+        UsageError: the model is no recurrent network with a softmax over all words.
         SettingsError: transformers has no form for its tokenizer.
         OutputError: `folder` cannot be written, or it exists and `overwrite` is not set.
     """
     outputs.check_folder(folder, "model for transformers", CODE[0], overwrite)
     model = loading.language_model_of(name, "cpu")
-    network = portable_network(model, str(name))
+    network = portable_network(model, str(name), takes_mixtures=True)
     tokenizer = model.tokenizer
     files: dict[str, Any] = {
         "config.json": [_as_json(config_of(network, tokenizer))],
@@ -63,7 +63,7 @@ def config_of(network: PortableNetwork, tokenizer: Tokenizer) -> dict[str, Any]:
     """Return the content of config.json."""
     settings, arrays = network.settings, network.arrays
     projection = arrays.get("projection.bias")
-    config = {
+    config: dict[str, Any] = {
         "model_type": "rnnlm",
         "architectures": ["RnnlmForCausalLM"],
         "auto_map": {
@@ -81,6 +81,11 @@ def config_of(network: PortableNetwork, tokenizer: Tokenizer) -> dict[str, Any]:
         "connections": settings.connections,
         "cell": settings.model,
     }
+    if network.is_mixture:
+        config |= {
+            "mixture_components": settings.mixture_components,
+            "mixture_size": settings.embedding_size,
+        }
     # What the update gate does is in the weights.
     config |= settings.form
     config.pop("update_gate", None)

@@ -40,6 +40,8 @@ class RnnlmConfig(PretrainedConfig):
         mogrifier_rank: int | None = None,
         convolution_words: int = 2,
         pooling: str = "fo",
+        mixture_components: int | None = None,
+        mixture_size: int = 1,
         use_cache: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -59,6 +61,8 @@ class RnnlmConfig(PretrainedConfig):
         self.mogrifier_rank = mogrifier_rank
         self.convolution_words = convolution_words
         self.pooling = pooling
+        self.mixture_components = mixture_components
+        self.mixture_size = mixture_size
         self.use_cache = use_cache
         super().__init__(**kwargs)
 

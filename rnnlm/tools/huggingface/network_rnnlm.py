@@ -220,6 +220,28 @@ class QrnnLayer(Layer):
         return more[0] * c_TBH if more else c_TBH, (c_BH, after_BX)
 
 
+class MixtureOfSoftmaxes(nn.Linear):
+    """log sum_k pi_k softmax(h_k W + b) of features g, with pi = softmax(g P) and h_k = tanh(g L_k
+    + l_k), as wide as the word vectors."""
+
+    def __init__(self, config: Any, features: int) -> None:
+        super().__init__(config.mixture_size, config.vocab_size)
+        self.components = config.mixture_components
+        self.prior_weight = uniform(self.components, features)
+        self.latent_weight = uniform(self.components * self.in_features, features)
+        self.latent_bias = nn.Parameter(torch.zeros(self.components * self.in_features))
+
+    def forward(self, g: Tensor) -> Tensor:
+        logprior = torch.log_softmax(F.linear(g, self.prior_weight), dim=-1)
+        latents = torch.tanh(F.linear(g, self.latent_weight, self.latent_bias))
+        total: Tensor | None = None
+        for k, h in enumerate(latents.split(self.in_features, dim=-1)):
+            joint = torch.log_softmax(super().forward(h), dim=-1) + logprior[..., k : k + 1]
+            total = joint if total is None else torch.logaddexp(total, joint)
+        assert total is not None
+        return total
+
+
 class RecurrentNetwork(nn.Module):
     """Word vectors, recurrent layers and one softmax: the next word's logits follow from the words
     read so far.
@@ -251,7 +273,11 @@ class RecurrentNetwork(nn.Module):
         if config.projection_size is not None:
             self.projection = nn.Linear(below, config.projection_size)
             below = config.projection_size
-        self.output = nn.Linear(below, config.vocab_size)
+        self.features = below
+        if getattr(config, "mixture_components", None) is None:
+            self.output = nn.Linear(below, config.vocab_size)
+        else:
+            self.output = MixtureOfSoftmaxes(config, below)
         if config.tie_word_embeddings:
             self.output.weight = self.embedding.weight
 
@@ -287,7 +313,7 @@ class RecurrentNetwork(nn.Module):
         rows, T = x_TBE.shape[1], len(x_TBE)
         is_change_T = (mask_TB[1:] != mask_TB[:-1]).any(dim=1)
         bounds = [0, *(is_change_T.nonzero().flatten() + 1).tolist(), T]
-        widths = [self.output.in_features, *(layer.width for layer in self.layers)]
+        widths = [self.features, *(layer.width for layer in self.layers)]
         outputs = [x_TBE.new_zeros((T, rows, width)) for width in widths]
         for start, end in pairwise(bounds):
             read_N = mask_TB[start].nonzero().flatten()

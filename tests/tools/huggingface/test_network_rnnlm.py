@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from rnnlm.errors import UsageError
+from rnnlm.lm.base.loading import load
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import make_network
 from rnnlm.lm.neural.portable import portable_network
 from rnnlm.lm.neural.settings import network_settings
 from rnnlm.tools.huggingface import export, network_rnnlm
 from support.model_cases import SPELLED, VARIANTS
-from support.tiny_models import LINES, fit, make_tokenizer
+from support.tiny_models import LINES, halves_model, make_tokenizer
 
-OTHER_OUTPUTS = {"adaptive", "class", "hierarchical", "mos"}
+OTHER_OUTPUTS = {"adaptive", "class", "hierarchical"}
 CASES = [
     (name, settings)
     for name in ("rnn", "gru", "lstm", "qrnn")
@@ -42,7 +43,7 @@ def make_model(name, **settings):
 
 def exported(model):
     """Return the network that an exported folder of the model would hold."""
-    network = portable_network(model)
+    network = portable_network(model, takes_mixtures=True)
     config = json.loads(json.dumps(export.config_of(network, model.tokenizer)))
     made = network_rnnlm.RecurrentNetwork(SimpleNamespace(**config)).eval()
     weights = {name: torch.from_numpy(array) for name, array in network.arrays.items()}
@@ -102,12 +103,19 @@ def test_rows_of_padding_alone_leave_the_state():
 @pytest.mark.parametrize(
     ("name", "settings", "why"),
     [
-        ("ngram", {"order": 2}, "only networks can be exported"),
+        ("unigram", {}, "a model of kind unigram is not a network"),
         ("jordan", {}, "a model of kind jordan has no recurrent layers"),
         ("ffnn", {}, "a model of kind ffnn has no recurrent layers"),
         ("lstm", {"output_layer": "class"}, "its output layer is class"),
     ],
 )
 def test_what_cannot_be_exported_says_why(name, settings, why):
+    model = halves_model() if name == "unigram" else make_model(name, **settings)
     with pytest.raises(UsageError, match=why):
-        portable_network(fit(name, **settings))
+        portable_network(model)
+
+
+@pytest.mark.filterwarnings("ignore:.*default settings")
+def test_a_model_that_adapts_cannot_be_exported():
+    with pytest.raises(UsageError, match="it adapts to what it reads"):
+        portable_network(load("demo+cache", "cpu"))
