@@ -190,7 +190,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
             # Some bytes are in no text, and a line holds no newline.
             never = {*b"\n\xc0\xc1", *range(0xF5, 0x100)}
             return all(
-                letter in pieces for letter, byte in _byte_of_letter().items() if byte not in never
+                letter in pieces for letter, byte in byte_of_letter().items() if byte not in never
             )
         return self._spec.model.byte_fallback and all(
             f"<0x{byte:02X}>" in pieces for byte in range(256)
@@ -283,6 +283,11 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
 
     # ---- Its tokens
 
+    @property
+    def end_token(self) -> str:
+        """The boundary, as the file names it."""
+        return self._pieces[self.boundary_id]
+
     def _hide_reserved(self) -> None:
         """Give special tokens names that no text holds, where the model would find them in one."""
         names = [self._pieces[id] for id in self._reserved]
@@ -334,7 +339,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
             piece = piece.removesuffix(self._ending)
         data = piece.replace(self._space, " ").encode("utf-8")
         if self._has_byte_alphabet:
-            byte_of = _byte_of_letter()
+            byte_of = byte_of_letter()
             if byte_of.keys() >= set(piece):
                 data = bytes(byte_of[letter] for letter in piece)
         return b" " * begins + data + b" " * ends
@@ -449,7 +454,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         whole = "\n".join(lines)
         if whole.count("\n") >= max(1, len(lines)):
             raise newline_error()
-        end = self._pieces[self.boundary_id]
+        end = self.end_token
         if not self._has_told and end in whole and self._end_alone.search(whole):
             self._has_told = True
             notice(
@@ -466,7 +471,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
     @functools.cached_property
     def _end_alone(self) -> re.Pattern[str]:
         """The end token as a word of a text."""
-        end = re.escape(self._pieces[self.boundary_id])
+        end = re.escape(self.end_token)
         return re.compile(rf"(?<![^{WORD_SPACE}\n]){end}(?![^{WORD_SPACE}\n])")
 
     def spans(self, lines: Sequence[str]) -> list[np.ndarray]:
@@ -499,7 +504,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
 
 
 @functools.cache
-def _byte_of_letter() -> dict[str, int]:
+def byte_of_letter() -> dict[str, int]:
     """Return the byte that each letter of GPT-2's alphabet writes: itself where it is printable in
     Latin-1, else one from U+0100 on."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}

@@ -11,16 +11,17 @@ it.
 
 import functools
 import json
-import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rnnlm.errors import SettingsError
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
 from rnnlm.text import normalisation
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizers.sentencepiece import MODEL_FILE
 from rnnlm.text.tokenizers.vocabulary import VocabularyTokenizer
+from rnnlm.tools.huggingface.tokenizer import TOKENIZER_FILE, HuggingFaceTokenizer, byte_of_letter
 
 Step = dict[str, Any]  # of a tokenizer.json
 
@@ -28,65 +29,63 @@ Step = dict[str, Any]  # of a tokenizer.json
 # such a use: they are not characters.
 _BOUNDARY_MARK, _UNKNOWN_MARK, _CLOSING_MARK = "\ufdd0", "\ufdd1", "\ufdd2"
 _BLANK = r"[ \t\r\x00]"
+_ANY = "(?m:.)"  # newlines, too
 
 
 def tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:
     """Return the files, by name, from which `AutoTokenizer.from_pretrained` loads a tokenizer with
-    the ids of `tokenizer`.
+    the ids of `tokenizer`. One that was taken from another model keeps its own way with newlines.
 
     Raises:
         SettingsError: a tokenizer.json cannot do what this tokenizer does to a text.
     """
-    if not isinstance(tokenizer, VocabularyTokenizer) or tokenizer.name not in _PARTS:
-        raise SettingsError(
-            f"the {tokenizer.name} tokenizer cannot be written for Hugging Face",
-            "its pieces have no place in a tokenizer.json",
-        )
-    settings = tokenizer.settings
-    _check_expressible(settings)
-    boundary = {
-        "id": tokenizer.boundary_id,
-        "content": BOUNDARY,
-        "single_word": False,
-        "lstrip": False,
-        "rstrip": False,
-        "normalized": True,  # so that it is found where a newline was
-        "special": True,
+    assert isinstance(tokenizer, VocabularyTokenizer)
+    if isinstance(tokenizer, HuggingFaceTokenizer):
+        content: Step = json.loads(tokenizer.to_files()[TOKENIZER_FILE])
+        content["model"].pop("dropout", None)
+        boundary = tokenizer.end_token
+    else:
+        _check_expressible(tokenizer.settings)
+        content = {
+            "version": "1.0",
+            "added_tokens": [_BOUNDARY_TOKEN | {"id": tokenizer.boundary_id}],
+        }
+        content |= _PARTS[tokenizer.name](tokenizer)
+        boundary = BOUNDARY
+
+    # The boundary comes before a text, and between two.
+    first = {"SpecialToken": {"id": boundary, "type_id": 0}}
+    text, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+    symbol = {"id": boundary, "ids": [tokenizer.boundary_id], "tokens": [boundary]}
+    content["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [first, text],
+        "pair": [first, text, first, second],
+        "special_tokens": {boundary: symbol},
     }
-    first = {"SpecialToken": {"id": BOUNDARY, "type_id": 0}}
-    ids_of_first = {"id": BOUNDARY, "ids": [tokenizer.boundary_id], "tokens": [BOUNDARY]}
-    whole = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [boundary],
-        "normalizer": None,
-        "pre_tokenizer": None,
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": [first, {"Sequence": {"id": "A", "type_id": 0}}],
-            "pair": [
-                first,
-                {"Sequence": {"id": "A", "type_id": 0}},
-                first,
-                {"Sequence": {"id": "B", "type_id": 0}},
-            ],
-            "special_tokens": {BOUNDARY: ids_of_first},
-        },
-        **_PARTS[tokenizer.name](tokenizer),
-    }
+    content["truncation"] = content["padding"] = None
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": BOUNDARY,
-        "eos_token": BOUNDARY,
-        "pad_token": BOUNDARY,
+        "bos_token": boundary,
+        "eos_token": boundary,
+        "pad_token": boundary,
         # Without these names, transformers 4.5x hands token types to models that take none.
         "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
         # No unk_token: transformers would find <unk> inside words, too, and leave it out of texts
         # that are shown without special tokens.
     }
-    return {"tokenizer.json": _json(whole), "tokenizer_config.json": _json(config)}
+    return {TOKENIZER_FILE: _json(content), "tokenizer_config.json": _json(config)}
+
+
+_BOUNDARY_TOKEN = {
+    "content": BOUNDARY,
+    "single_word": False,
+    "lstrip": False,
+    "rstrip": False,
+    "normalized": True,  # so that it is found where a newline was
+    "special": True,
+}
 
 
 def _json(value: Step) -> bytes:
@@ -98,7 +97,14 @@ def _check_expressible(settings: TokenizerSettings) -> None:
         raise SettingsError(
             "normalise = entities cannot be written for Hugging Face",
             "a tokenizer.json cannot decode HTML entities",
-            "train a model on text that `rnnlm normalise` has rewritten, without this setting",
+            "train with the other forms, on text that `rnnlm.normalise` of Python has decoded",
+        )
+    if settings.remove_punctuation and settings.tokenizer != "word":
+        raise SettingsError(
+            f"remove_punctuation of the {settings.tokenizer} tokenizer cannot be written for "
+            "Hugging Face",
+            "a tokenizer.json cannot tell where it changes white space",
+            "train without it, or with the word tokenizer",
         )
 
 
@@ -168,20 +174,20 @@ def _removal_steps() -> list[Step]:
 # ---- Classes of characters, from Python's Unicode: that of `tokenizers` may be newer.
 
 _APOSTROPHES = "'\u2019"
+_CHARACTERS = range(0x40000)  # beyond are no letters and no marks
 
 
 @functools.cache
 def _marks() -> str:
     """Return a pattern for punctuation marks and symbols but apostrophes."""
-    others = (chr(point) for point in range(sys.maxunicode + 1) if chr(point) not in _APOSTROPHES)
+    others = (character for character in map(chr, _CHARACTERS) if character not in _APOSTROPHES)
     return _class(mark for mark in others if unicodedata.category(mark)[0] in "PS")
 
 
 @functools.cache
 def _outer_apostrophes() -> str:
     """Return a pattern for apostrophes that are not inside a word."""
-    characters = map(chr, range(sys.maxunicode + 1))
-    in_word = _class(part for part in characters if part.isalnum() or part == "_")
+    in_word = _class(part for part in map(chr, _CHARACTERS) if part.isalnum() or part == "_")
     return f"(?<!{in_word})[{_APOSTROPHES}]|[{_APOSTROPHES}](?!{in_word})"
 
 
@@ -207,8 +213,8 @@ def _sequence(kind: str, steps: list[Step]) -> Step:
     return {"type": "Sequence", kind: steps}
 
 
-def _word_level(tokenizer: VocabularyTokenizer) -> Step:
-    ids = {symbol: id for id, symbol in enumerate(tokenizer.vocabulary.symbols)}
+def _word_level(symbols: Sequence[str]) -> Step:
+    ids = {symbol: id for id, symbol in enumerate(symbols)}
     return {"type": "WordLevel", "vocab": ids, "unk_token": UNKNOWN}
 
 
@@ -222,7 +228,7 @@ def _word_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
     return {
         "normalizer": _sequence("normalizers", steps),
         "pre_tokenizer": _sequence("pretokenizers", cuts),
-        "model": _word_level(tokenizer),
+        "model": _word_level(tokenizer.vocabulary.symbols),
         "decoder": _sequence("decoders", joins),
     }
 
@@ -242,4 +248,95 @@ def _join_steps() -> list[Step]:
     ]
 
 
-_PARTS = {"word": _word_parts}
+def _char_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
+    symbol = f"{UNKNOWN}|" if tokenizer.literal_unk == "symbol" else ""
+    return {
+        "normalizer": _sequence("normalizers", _steps(tokenizer.settings)),
+        "pre_tokenizer": _split(f"{symbol}{_ANY}", "Isolated"),
+        "model": _word_level(tokenizer.vocabulary.symbols),
+        "decoder": {"type": "Fuse"},
+    }
+
+
+def _byte_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
+    letters = {byte: letter for letter, byte in byte_of_letter().items()}
+    symbols = [BOUNDARY, *(letters[byte] for byte in range(256))]
+    in_letters = {
+        "type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False
+    }  # fmt: skip
+    return {
+        "normalizer": _sequence("normalizers", _steps(tokenizer.settings)),
+        "pre_tokenizer": _sequence("pretokenizers", [in_letters, _split(_ANY, "Isolated")]),
+        "model": _word_level(symbols),
+        "decoder": in_letters,
+    }
+
+
+def _sentencepiece_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
+    import sentencepiece
+
+    # A space is a space here, since U+2581 in a text is spelled in bytes.
+    processor = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.to_files()[MODEL_FILE])
+    pieces = [piece.replace("\u2581", " ") for piece in tokenizer.vocabulary.symbols]
+    scores = [processor.get_score(id) for id in range(len(pieces))]
+
+    # No piece goes beyond a space, so words are looked up one by one, which is faster. The names of
+    # bytes are not names in a text.
+    cuts = [_split("<(?=0x[0-9A-F]{2}>)", "MergedWithPrevious"), _split(" ", "MergedWithNext")]
+    if tokenizer.literal_unk == "symbol":
+        cuts.insert(0, _split(UNKNOWN, "Isolated"))
+    else:
+        cuts.insert(0, _split("<(?=unk>)", "MergedWithPrevious"))
+    steps = _steps(tokenizer.settings)
+    steps.append(_replace(rf"(?:\A|(?<={BOUNDARY}))(?!{BOUNDARY}|\z)", " "))
+    if tokenizer.settings.sentencepiece_model == "unigram":
+        model: Step = {
+            "type": "Unigram",
+            "unk_id": tokenizer.unk_id,
+            "vocab": list(zip(pieces, scores, strict=True)),
+            "byte_fallback": True,
+        }
+    else:
+        texts = {
+            piece: score
+            for id, (piece, score) in enumerate(zip(pieces, scores, strict=True))
+            if not (processor.is_byte(id) or processor.is_control(id) or processor.is_unknown(id))
+        }
+        model = {
+            "type": "BPE",
+            "vocab": {piece: id for id, piece in enumerate(pieces)},
+            "merges": _merges(texts),
+            "byte_fallback": True,
+            "ignore_merges": True,  # finds <unk>
+        }
+    return {
+        "normalizer": _sequence("normalizers", steps),
+        "pre_tokenizer": _sequence("pretokenizers", cuts),
+        "model": model,
+        "decoder": _sequence(
+            "decoders",
+            [
+                {"type": "ByteFallback"},
+                {"type": "Fuse"},
+                {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+            ],
+        ),
+    }
+
+
+def _merges(scores: dict[str, float]) -> list[tuple[str, str]]:
+    """Return the pairs of pieces that make a piece, in the order in which they are joined."""
+    merges = []
+    for piece in sorted(scores, key=lambda piece: -scores[piece]):
+        for at in range(1, len(piece)):
+            if piece[:at] in scores and piece[at:] in scores:
+                merges.append((piece[:at], piece[at:]))
+    return merges
+
+
+_PARTS = {
+    "word": _word_parts,
+    "char": _char_parts,
+    "byte": _byte_parts,
+    "sentencepiece": _sentencepiece_parts,
+}

@@ -4,13 +4,14 @@ import json
 import random
 
 import pytest
+import tokenizers as huggingface
 
 from rnnlm.errors import SettingsError
 from rnnlm.text.lines import split_words
+from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
 from rnnlm.tools.huggingface.tokenizer_export import tokenizer_files
+from support.foreign_tokenizers import KINDS, TEXT, make
 from support.tiny_models import LINES, make_tokenizer
-
-huggingface = pytest.importorskip("tokenizers")
 
 PIECES = (
     "the man a B don't o\u2019clock \u03a3 \u0391\u03a3 \u01c5 \u0130 \u00df \ufb01 \u00e9 e\u0301 "
@@ -19,12 +20,18 @@ PIECES = (
 ).split(" ")
 PIECES += [" ", "  ", "\t", "\r", "\0"]
 FORMS = "quotes,dashes,spaces,nfc"
-WORDS = [
+SETTINGS = [
     {}, {"lowercase": True}, {"split_punctuation": True},
     {"lowercase": True, "split_punctuation": True, "min_count": 3},
     {"normalise": FORMS}, {"normalise": FORMS, "split_punctuation": True},
     {"remove_punctuation": True}, {"remove_punctuation": True, "lowercase": True},
     {"remove_punctuation": True, "split_punctuation": True, "normalise": FORMS},
+    {"tokenizer": "char"}, {"tokenizer": "char", "literal_unk": "spell", "lowercase": True},
+    {"tokenizer": "char", "normalise": FORMS, "min_count": 3},
+    {"tokenizer": "byte"}, {"tokenizer": "byte", "normalise": FORMS},
+    *({"tokenizer": "sentencepiece", "sentencepiece_model": model, "vocab_size": 400,
+       "literal_unk": unk, "lowercase": unk == "spell", "normalise": FORMS}
+      for model in ("unigram", "bpe") for unk in ("symbol", "spell")),
 ]  # fmt: skip
 
 
@@ -40,7 +47,8 @@ def as_huggingface(tokenizer):
     return huggingface.Tokenizer.from_str(tokenizer_files(tokenizer)["tokenizer.json"].decode())
 
 
-@pytest.mark.parametrize("settings", WORDS, ids=str)
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize(
     "number", [200, pytest.param(10_000, marks=pytest.mark.soak)], ids="{} lines".format
 )
@@ -57,7 +65,7 @@ def test_ids_and_texts_of_random_lines_are_ours(settings, number):
         assert text == tokenizer.decode(ids), line
 
 
-@pytest.mark.parametrize("settings", WORDS[:2], ids=str)
+@pytest.mark.parametrize("settings", SETTINGS[:2], ids=str)
 def test_offsets_are_the_places_of_words(settings):
     exported = as_huggingface(make_tokenizer(**settings))
     for line in random_lines(100):
@@ -95,6 +103,43 @@ def test_the_configuration_names_the_special_tokens():
     }  # fmt: skip
 
 
-def test_entities_are_refused():
-    with pytest.raises(SettingsError, match="normalise = entities cannot be written for Hugging"):
-        tokenizer_files(make_tokenizer(normalise="all"))
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("model", ["unigram", "bpe"])
+def test_each_line_of_pieces_begins_with_a_space(model):
+    tokenizer = make_tokenizer(tokenizer="sentencepiece", sentencepiece_model=model, vocab_size=300)
+    exported = as_huggingface(tokenizer)
+    ids = tokenizer.encode(["the man", "<unk> the"]).ids.tolist()
+    for text in ("the man\n<unk> the\n", "\nthe man\r\n \n<unk> the\n\n"):
+        assert exported.encode(text).ids == [tokenizer.boundary_id, *ids]
+    encoding = exported.encode("</s>man", add_special_tokens=False)
+    assert encoding.ids == [tokenizer.boundary_id, *tokenizer.encode(["man"]).ids.tolist()[:-1]]
+    assert encoding.offsets[-1][1] == len("</s>man")
+
+
+def test_lower_case_makes_the_boundary_of_its_symbol():
+    exported = as_huggingface(make_tokenizer(lowercase=True))
+    assert exported.encode("the </S>").tokens == ["</s>", "the", "</s>"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tokenizer_of_another_model_goes_back(kind):
+    tokenizer = HuggingFaceTokenizer(*make(kind))
+    files = tokenizer_files(tokenizer)
+    exported = huggingface.Tokenizer.from_str(files["tokenizer.json"].decode())
+    name = json.loads(files["tokenizer_config.json"])["eos_token"]
+    assert exported.token_to_id(name) == tokenizer.boundary_id
+    # Its special symbols are symbols again.
+    lines = [line for line in random_lines(80) if "<unk>" not in line and "<s>" not in line]
+    for line in [*TEXT[:3], *lines]:
+        ids = tokenizer.encode([line]).ids.tolist()
+        assert exported.encode(line).ids == [tokenizer.boundary_id, *ids[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [({"normalise": "all"}, "cannot decode HTML entities"),
+     ({"tokenizer": "char", "remove_punctuation": True}, "where it changes white space")],
+)  # fmt: skip
+def test_what_a_file_cannot_do_is_refused(settings, why):
+    with pytest.raises(SettingsError, match=f"cannot be written for Hugging Face.*{why}"):
+        tokenizer_files(make_tokenizer(**settings))
