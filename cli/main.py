@@ -62,6 +62,7 @@ SPINS = "3000"
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")  # what a person may have set
 HERE = Path(__file__).parent
 FOLDERS = ("lm", "tasks", "data", "tools")  # which hold a file for each command
+ANYWHERE = frozenset({"--debug", "--download", "--trust-remote-code"})  # flags
 COMMANDS = tuple(sorted(itertools.chain.from_iterable(GROUPS.values())))
 
 
@@ -155,7 +156,7 @@ def _torch_here() -> str:
 
 @click.group(
     cls=_Commands,
-    options_metavar="[--version] [--debug]",
+    options_metavar="[OPTIONS]",
     subcommand_metavar="COMMAND ...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -165,8 +166,12 @@ def _torch_here() -> str:
     "--debug",
     is_flag=True,
     expose_value=False,
-    help="Show tracebacks of errors; accepted anywhere on the command line.",
+    help="Show tracebacks of errors. This and the next two are accepted anywhere.",
 )
+@click.option("--download", is_flag=True, expose_value=False,
+              help="Download a model hf:NAME that is not on this machine.")  # fmt: skip
+@click.option("--trust-remote-code", is_flag=True, expose_value=False,
+              help="Run the code that comes with a model hf:NAME.")  # fmt: skip
 def cli() -> None:
     """Train and use language models. Try: rnnlm train my.txt, rnnlm train --help"""
 
@@ -206,14 +211,17 @@ def _run_of_this_process() -> int:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Tests call this in process."""
     command_line = list(arguments)
-    arguments, debug = _take_debug(arguments)
+    arguments, flags = _take_flags(arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("always", RnnlmWarning)
         warnings.showwarning = terminal.Notes().show
         try:
-            result = cli.main(arguments, prog_name="rnnlm", standalone_mode=False, obj=command_line)
+            with _allowing(flags):
+                result = cli.main(
+                    arguments, prog_name="rnnlm", standalone_mode=False, obj=command_line
+                )
         except (Exception, KeyboardInterrupt, _Signalled) as error:
-            if debug and not isinstance(error, (_ClosedPipe, _Signalled)):
+            if "--debug" in flags and not isinstance(error, (_ClosedPipe, _Signalled)):
                 traceback.print_exception(error)
             return _exit_code(error, arguments)
     return result if isinstance(result, int) else 0
@@ -290,13 +298,23 @@ def context_of(arguments: Sequence[str]) -> click.Context:
     return context
 
 
-def _take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
-    """Return the arguments without `--debug`, and whether it was there (before any `--`)."""
+def _take_flags(arguments: Sequence[str]) -> tuple[list[str], frozenset[str]]:
+    """Return the arguments without the flags that are accepted anywhere, and those of them that
+    were there (before any `--`)."""
     end = len(arguments)
     if "--" in arguments:
         end = arguments.index("--")
-    options = [argument for argument in arguments[:end] if argument != "--debug"]
-    return [*options, *arguments[end:]], len(options) < end
+    options = [argument for argument in arguments[:end] if argument not in ANYWHERE]
+    return [*options, *arguments[end:]], ANYWHERE.intersection(arguments[:end])
+
+
+def _allowing(flags: Collection[str]) -> contextlib.AbstractContextManager[None]:
+    """Allow what these flags allow for models of Hugging Face."""
+    if not {"--download", "--trust-remote-code"}.intersection(flags):
+        return contextlib.nullcontext()
+    from rnnlm.tools.huggingface import hub
+
+    return hub.allowing("--download" in flags, "--trust-remote-code" in flags)
 
 
 def _raise_signalled(number: int, frame: Any) -> None:

@@ -18,6 +18,7 @@ _registry.fill(
     task_kinds=_kinds.TASK_KINDS,
     adaptations=_kinds.ADAPTATIONS,
     tokenizers=_kinds.TOKENIZERS,
+    libraries=_kinds.LIBRARIES,
 )
 
 __getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)

@@ -237,9 +237,12 @@ class LanguageModel(Protocol[S]):
     them to NumPy.
 
     A model may offer more, which is used if present. Optional attributes are `task`, `model_kind`,
-    `origin` (see :mod:`rnnlm.lm.base.loading`) and `description`, which messages show. Optional
-    methods are `incremental`, `check_tables`, `contexts` and `longest_matches` (n-gram models),
-    `layer_reader` and `word_vectors` (networks), and `states` (the decoder of an encoder-decoder).
+    `origin` (see :mod:`rnnlm.lm.base.loading`) and `description`, which messages show; `window`,
+    the most tokens that it reads at once, and `rereads`: going on from a state costs as much as
+    reading all tokens of the state again. Optional methods are `incremental`, `check_tables`,
+    `contexts` and `longest_matches` (n-gram models), `layer_reader` and `word_vectors` (networks),
+    `states` (the decoder of an encoder-decoder), and `stepping`, which returns the same model for
+    one caller that reads token by token.
     """
 
     fingerprint: str | None  # of weights and tokenizer, once saved

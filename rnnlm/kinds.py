@@ -1,5 +1,5 @@
-"""The tables of tasks, kinds of models, ways to adapt and tokenizers of other programs: of each,
-by name, where its parts live.
+"""The tables of tasks, kinds of models, ways to adapt, tokenizers of other programs and libraries
+of other models: of each, by name, where its parts live.
 
 `rnnlm/__init__.py` hands them to :mod:`rnnlm.registry`, which imports what they name when it
 is used.
@@ -24,6 +24,9 @@ ADAPTATIONS = dict.fromkeys(
 
 # The tokenizers of other programs, which are not trained here: the class of each, by name.
 TOKENIZERS = {"huggingface": "rnnlm.tools.huggingface.tokenizer:HuggingFaceTokenizer"}
+
+# The libraries whose models are read where they store them, by the prefix of names.
+LIBRARIES = {"hf": "rnnlm.tools.huggingface.folders:FOLDERS"}
 
 _FITTING_SETTINGS = "rnnlm.lm.neural.training.settings:FittingSettings"
 _RUN_SETTINGS = "rnnlm.lm.neural.training.settings:RunSettings"
@@ -110,6 +113,17 @@ LANGUAGE_MODELS = (
         takes_parts=True,
         made_with="rnnlm mix A B --on TEXT",
         has=_OF_PROBABILITIES,
+    ),
+    Kind(
+        name="transformers",
+        family="foreign",
+        about="a causal language model of Hugging Face's transformers",
+        settings=("rnnlm.tools.huggingface.folders:TransformersSettings",),
+        fitting=None,
+        loading="",
+        made_with="transformers",
+        has=_OF_PROBABILITIES,
+        stored_by=LIBRARIES["hf"],
     ),
 )
 _ABOUT = {kind.name: kind.about for kind in LANGUAGE_MODELS}

@@ -11,6 +11,8 @@ from rnnlm.errors import ComparisonError, SettingsError, UsageError, nearest
 from rnnlm.system import current_rank
 
 if TYPE_CHECKING:
+    from rnnlm.interface import LanguageModel, Shapes, Tokenizer
+    from rnnlm.storage.manifest import Manifest
     from rnnlm.training.task import AnyTask
 
 LANGUAGE_MODEL = "language-model"
@@ -50,6 +52,8 @@ class Kind:
     counted: str | None = None
     # Function(resolved, data) that returns sizes, by name, that depend on the texts.
     foresight: str | None = None
+    # The :class:`Library` that stores such models; None: rnnlm does.
+    stored_by: str | None = None
 
     @property
     def is_counted(self) -> bool:
@@ -60,6 +64,14 @@ class Kind:
     def has_ngrams(self) -> bool:
         """Whether it holds n-grams of several orders, which can be left out one by one."""
         return "n-grams" in self.has
+
+    @property
+    def library(self) -> "Library | None":
+        """The library that stores models of this kind; None: rnnlm does."""
+        if self.stored_by is None:
+            return None
+        library: Library = resolve_name(self.stored_by)
+        return library
 
     def settings_classes(self) -> tuple[type, ...]:
         """Return the classes of its settings: of the model, then of its training."""
@@ -143,6 +155,7 @@ KINDS: dict[str, Kind] = {}  # of language models
 TASK_KINDS: list[Kind] = []  # of all other tasks
 ADAPTATIONS: dict[str, str] = {}
 TOKENIZERS: dict[str, str] = {}  # of other programs
+LIBRARIES: dict[str, str] = {}  # of other models
 
 
 def fill(
@@ -151,17 +164,20 @@ def fill(
     task_kinds: Iterable[Kind],
     adaptations: Mapping[str, str],
     tokenizers: Mapping[str, str],
+    libraries: Mapping[str, str],
 ) -> None:
     """Take the tables of names. Objects and functions are given as "module:name".
 
     tasks: the object of each task. adaptations: by the KIND of NAME+KIND, the function(model, kind,
     folder) that returns the model of a folder adapting itself. tokenizers: the class of each.
+    libraries: by the prefix of names, the :class:`Library`.
     """
     TASKS.update(tasks)
     KINDS.update({kind.name: kind for kind in language_models})
     TASK_KINDS.extend(task_kinds)
     ADAPTATIONS.update(adaptations)
     TOKENIZERS.update(tokenizers)
+    LIBRARIES.update(libraries)
 
 
 def is_task(name: str) -> bool:
@@ -229,7 +245,7 @@ def trained_kind(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
     if kind.fitting is None:
         raise SettingsError(
             f"a model of kind {name} cannot be trained",
-            "it combines trained models",
+            "another library trains it" if kind.stored_by else "it combines trained models",
             f"make one with {kind.made_with}",
         )
     return kind
@@ -238,6 +254,45 @@ def trained_kind(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
 def adapted(model: Any, kind: str, folder: Path) -> Any:
     """Return the model of a folder adapting itself to what it reads."""
     return resolve_name(ADAPTATIONS[kind])(model, kind, folder)
+
+
+# ---- Models of other libraries, which are named PREFIX:NAME.
+
+
+class Library(Protocol):
+    """Another library whose models are read where it stores them."""
+
+    def folder(self, name: str) -> Path:
+        """Return the folder of the model called PREFIX:NAME."""
+
+    def manifest(self, folder: Path) -> "Manifest | None":
+        """Describe the model in a folder as a model folder of rnnlm describes its own; None if the
+        folder is not one of this library."""
+
+    def tokenizer(self, folder: Path) -> "Tokenizer":
+        """Load the tokenizer in a folder, which need not hold a model."""
+
+    def shapes(self, folder: Path, manifest: "Manifest") -> "Shapes":
+        """Return the type and shape of each array of a model, by name."""
+
+    def model(self, folder: Path, manifest: "Manifest", device: str) -> "LanguageModel":
+        """Load the model in a folder."""
+
+
+def library_of(name: str) -> Library | None:
+    """Return the library of a model called PREFIX:NAME; None for other names, and where the
+    package that reads the library's models was removed."""
+    prefix, colon, _ = name.partition(":")
+    if not colon or prefix not in LIBRARIES:
+        return None
+    library: Library | None = resolve_unless_removed(LIBRARIES[prefix])
+    return library
+
+
+def libraries() -> list[Library]:
+    """Return all libraries whose models can be read."""
+    found = map(resolve_unless_removed, LIBRARIES.values())
+    return [library for library in found if library is not None]
 
 
 # ---- Commands that do nothing with the models of a task.

@@ -18,13 +18,18 @@ STORED = {"ngram": {"values_1": ("F32", (11, 1))}, "mixture": {"weights": ("F64"
 
 
 def test_the_kinds_are_those_documented():
-    expected = {"rnn", "gru", "lstm", "qrnn", "ffnn", "jordan", "unigram", "ngram", "mixture"}
+    expected = {
+        "rnn", "gru", "lstm", "qrnn", "ffnn", "jordan", "unigram", "ngram", "mixture",
+        "transformers",
+    }  # fmt: skip
     assert set(registry.KINDS) == expected
     assert all(kind.name == name and kind.about for name, kind in registry.KINDS.items())
 
 
 @pytest.mark.parametrize("kind", registry.KINDS.values(), ids=registry.KINDS)
 def test_each_kind_has_settings_with_name_and_shapes(kind):
+    if kind.library:
+        return  # which knows the shapes
     classes = kind.settings_classes()
     model_class = next(cls for cls in classes if "model" in cls.__dataclass_fields__)
     resolved = resolve(classes, [SettingsLayer("test", {"model": kind.name})])
@@ -45,7 +50,10 @@ def test_each_kind_has_settings_with_name_and_shapes(kind):
 
 
 def test_combined_kind_is_untrained_and_names_its_maker():
-    assert [kind.name for kind in registry.KINDS.values() if kind.fitting is None] == ["mixture"]
+    untrained = [kind.name for kind in registry.KINDS.values() if kind.fitting is None]
+    assert untrained == ["mixture", "transformers"]
+    with pytest.raises(SettingsError, match="cannot be trained; another library trains it"):
+        registry.trained_kind("transformers")
     with pytest.raises(
         SettingsError,
         match="cannot be trained; it combines trained models; make one with rnnlm mix A B --on "
@@ -76,7 +84,7 @@ def test_setting_names_are_unique_within_a_kind():
     [
         ("lsmt", "'lstm'"),
         ("unigramm", "'unigram'"),
-        ("zzz", "ffnn, gru, jordan, lstm, mixture, ngram, qrnn, rnn, unigram"),
+        ("zzz", "ffnn, gru, jordan, lstm, mixture, ngram, qrnn, rnn, transformers, unigram"),
     ],
 )
 def test_an_unknown_kind_suggests_the_nearest(name, nearest):
@@ -114,7 +122,8 @@ def test_every_object_named_in_a_text_exists():
 
 def test_every_kind_has_what_its_modules_promise():
     for kind in (*registry.KINDS.values(), *registry.TASK_KINDS):
-        assert kind.settings_classes() and kind.array_shapes and kind.from_arrays
+        assert kind.settings_classes()
+        assert kind.library or (kind.array_shapes and kind.from_arrays)
         if kind.fitting:
             assert all(resolve_name(f"{kind.fitting}:{name}") for name in ("check", "fit"))
 

@@ -71,11 +71,14 @@ class Signature:
     adapt: str
     model: str
     hash: str = CHECKED  # unchecked: of arrays that are too large to hash them each time
+    window: str = ""  # the most tokens that the model reads at once, where it has such a limit
 
     def __str__(self) -> str:
-        parts = [f"{part.name}:{getattr(self, part.name)}" for part in fields(self)]
-        if self.hash == CHECKED:
-            parts.pop()
+        parts = []
+        for part in fields(self):
+            value = getattr(self, part.name)
+            if value != part.default:
+                parts.append(f"{part.name}:{value}")
         return "|".join([f"rnnlm:{VERSION}", *parts])
 
     @classmethod
@@ -505,6 +508,7 @@ def signature_of(
         adapt=model.adaptation,
         model=loading.fingerprint_in_signature(model),
         hash="unchecked" if getattr(core_of(model), "is_unchecked", False) else CHECKED,
+        window=loading.window_of(model),
     )
 
 

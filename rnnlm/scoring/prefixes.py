@@ -25,7 +25,7 @@ from rnnlm.errors import notice
 from rnnlm.events import interruption_point
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
 from rnnlm.lm.base import span_scoring
-from rnnlm.lm.base.distributions import MOST_CELLS, predict
+from rnnlm.lm.base.distributions import MOST_CELLS, predict, stepping
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.encoding import known_ids
 
@@ -97,7 +97,7 @@ class CachedPrefixes:
     order = UNBOUNDED
 
     def __init__(self, model: LanguageModel) -> None:
-        self.model = model
+        self.model = model = stepping(model)
         self._begin = Prefix((model.tokenizer.boundary_id,), model.initial_state(1))
         self._cache: OrderedDict[tuple[int, ...], tuple[np.ndarray, State]] = OrderedDict()
         self._most_cached = FEWEST_CACHED  # prefixes; `_keep` raises it if they are small
@@ -218,10 +218,11 @@ def score_trie(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.n
     beginnings that several spans share once.
 
     Networks read each of them once; a mixture reads the token before a branch once for each branch.
-    Models that adapt themselves or forget at a boundary (n-grams, which are fastest on a stream)
-    read every span in full.
+    Models that adapt themselves, forget at a boundary (n-grams, which are fastest on a stream) or
+    would read each beginning again read every span in full.
     """
-    if model.max_rows or model.forgets_at_boundary or model.adaptation != "none":
+    reads_once = not (model.max_rows or model.forgets_at_boundary or model.adaptation != "none")
+    if not reads_once or getattr(model, "rereads", False):
         return span_scoring.score_spans(model, ids, spans)
     return score_and_compare(model, ids, spans, np.full(len(spans), UNBOUNDED))[0]
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from rnnlm.errors import ModelError, OutputError, UsageError, first_of, shown
 from rnnlm.interface import Tokenizer
-from rnnlm.registry import LANGUAGE_MODEL, Kind, is_task, kind_of, task
+from rnnlm.registry import LANGUAGE_MODEL, Kind, is_task, kind_of, libraries, task
 from rnnlm.storage.files import writing
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.files.reading import as_type, read_json
@@ -178,10 +178,18 @@ def read_manifest(folder: Path) -> Manifest:
 
     # Nothing outside the folder is read.
     damaged = f"the model at {folder} is damaged"
-    manifest = read_json(
-        path, Manifest, ModelError, damaged, hint=HINT,
-        format=(f"the model at {folder}", FORMAT_VERSION), has_hash=True,
-    )  # fmt: skip
+    try:
+        manifest = read_json(
+            path, Manifest, ModelError, damaged, hint=HINT,
+            format=(f"the model at {folder}", FORMAT_VERSION), has_hash=True,
+        )  # fmt: skip
+    except ModelError:
+        # Other libraries have a config.json, too.
+        for library in libraries():
+            described = library.manifest(folder)
+            if described is not None:
+                return described
+        raise
     for name in manifest.files:
         if name != os.path.basename(name) or name in ("", ".", ".."):
             raise ModelError(damaged, f"{CONFIG} names a file outside the folder: {name!r}")
@@ -282,6 +290,12 @@ def bundled(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
     entries = []
     for number, source in enumerate(sources, start=1):
         manifest = read_manifest(source)
+        if manifest.kind.library:
+            raise UsageError(
+                f"{source} cannot be copied into the mixture",
+                "another library stores it",
+                "leave `bundle` out: the mixture then refers to it",
+            )
         faults = file_faults(source, manifest)
         if faults:
             raise files_of(source).error(faults[0])

@@ -26,6 +26,7 @@ from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.lm.mixtures.neural_cache import NeuralCache
 from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from rnnlm.tasks.seq2seq.model import ConditionalModel
+from rnnlm.tools.huggingface.model import HuggingFaceModel
 from support import tiny_pairs
 from support.model_cases import ADAPTED, CASES, CONDITIONAL, TRAINED
 from support.tiny_models import LINES, Lines, fit, save
@@ -63,7 +64,8 @@ def fitted(name: str, *settings):
 @pytest.fixture(
     scope="module",
     params=[*(("none", *case) for case in CASES), *ADAPTED,
-            *(("conditional", *case) for case in CONDITIONAL)],
+            *(("conditional", *case) for case in CONDITIONAL),
+            *(("foreign", family, {}) for family in ("gpt2", "llama", "mamba"))],
     ids=lambda case: "-".join([*case[case[0] == "none" : 2], *map(str, case[2].values())]),
 )  # fmt: skip
 def case(request):
@@ -77,6 +79,11 @@ def case(request):
                 name, [(line, line) for line in LINES], learning_rate=0.3, **settings
             ).decoder,
         )
+    if kind == "foreign":
+        pytest.importorskip("transformers")
+        from support import foreign_models
+
+        return name, settings, foreign_models.make(name)
     if kind == "none":
         return name, settings, fit(name, **settings)
     return name, settings, adapted(kind, fitted(name, *sorted(settings.items())))
@@ -159,7 +166,7 @@ def is_torch(model) -> bool:
             is_torch(part) and weight
             for part, weight in zip(model.parts, model.weights_K, strict=True)
         )
-    return isinstance(model, HiddenStateModel)
+    return isinstance(model, HiddenStateModel | HuggingFaceModel)
 
 
 def test_networks_give_torch_arrays_and_others_numpy(model, batch):
@@ -379,8 +386,9 @@ def test_unseen_spelled_words_are_unknown_without_characters(case):
 
 def test_a_saved_model_scores_the_same(case, tmp_path):
     name, settings, model = case
-    # not saved: its settings are kept beside the model; a part of a model that is
-    if isinstance(model, AdaptedModel | ConditionalModel):
+    # not saved: its settings are kept beside the model; a part of a model that is; another library
+    # stores it
+    if isinstance(model, AdaptedModel | ConditionalModel | HuggingFaceModel):
         return
     manifest = save(tmp_path / "model", model, name, **settings)
     loaded, _ = stored_model.load(tmp_path / "model", "cpu")

@@ -201,6 +201,15 @@ def likeliest(logprob_MV: Array, count: int) -> np.ndarray:
     return np.stack([sorted_ids_MK, sorted_top_MK], axis=2)
 
 
+def stepping(model: LanguageModel) -> LanguageModel:
+    """Return a model for one caller that reads on token by token: one that then keeps what it needs
+    to do so fast, if `model` offers that."""
+    if not hasattr(model, "stepping"):
+        return model
+    stepping_model: LanguageModel = model.stepping()
+    return stepping_model
+
+
 def predict(model: LanguageModel, input_B: np.ndarray, state: State) -> tuple[np.ndarray, State]:
     """Return the distribution after one more token in each row, (B, V), and the state there."""
     interruption_point()

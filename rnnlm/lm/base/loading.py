@@ -122,6 +122,12 @@ def fingerprint_in_signature(model: LanguageModel | LabelModel) -> str:
     return core_of(model).fingerprint or "unsaved"
 
 
+def window_of(model: LanguageModel | LabelModel) -> str:
+    """Return the most tokens that a model reads at once, as signatures have it; "" if it has no
+    such limit."""
+    return str(getattr(core_of(model), "window", "") or "")
+
+
 def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
     """Return what a model, or the one of that name, was trained for: "language-model", "tagging",
     "classification" or "seq2seq"."""
@@ -188,6 +194,9 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
     """
     if is_prepared(name):
         return prepared_text.load_tokenizer(Path(name), read_index(Path(name)))
+    library = registry.library_of(os.fspath(name))
+    if library:
+        return library.tokenizer(library.folder(os.fspath(name)))
     folder = find(name)
     return stored_model.load_tokenizer(folder, model_folder.read_manifest(folder))
 
@@ -205,8 +214,11 @@ def load_codec(name: str | Path) -> Any:
 def find(name: LanguageModel | str | Path) -> Path:
     """Return the folder of a model given by path, or by name: in ./checkpoints, then among those
     shipped; or of one that was loaded. `my` is the only model in ./checkpoints whose name begins
-    with `my-`."""
+    with `my-`. PREFIX:NAME is a model of another library."""
     name = name_of(name)
+    library = registry.library_of(name)
+    if library:
+        return library.folder(name)
     for place in _places(name):
         if model_folder.is_model(place):
             return place

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from rnnlm import registry
 from rnnlm.errors import ModelError
@@ -23,8 +24,13 @@ def load(
     in memory already: one that is named twice is loaded once.
     """
     loaded = {} if loaded is None else loaded
-    # A model that was replaced while it was read is not damaged: read again.
     manifest = read_manifest(folder)
+    if manifest.kind.library:
+        model: Any = manifest.kind.library.model(folder, manifest, str(device))
+        model.origin = os.path.abspath(folder), str(device)
+        return model, manifest
+
+    # A model that was replaced while it was read is not damaged: read again.
     try:
         kind, codec, shapes = content(folder, manifest)
         with model_folder.naming_folder(folder):
@@ -69,6 +75,9 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
     the types and shapes of its arrays. No weights are read."""
     with model_folder.naming_folder(folder):
         kind = registry.kind_of(manifest.model, manifest.task)
+        if kind.library:
+            tokenizer = kind.library.tokenizer(folder)
+            return kind, tokenizer, kind.library.shapes(folder, manifest)
         if manifest.settings.get("model", kind.name) != kind.name or manifest.family != kind.family:
             raise ModelError(
                 "the kind of model is ambiguous",
@@ -87,5 +96,7 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
 
 def load_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:
     """Load the tokenizer of the model in `folder`, whatever kind of model that is."""
+    if manifest.kind.library:
+        return manifest.kind.library.tokenizer(folder)
     with model_folder.naming_folder(folder):
         return tokenizers.load(manifest.tokenizer, model_folder.read_codec_files(folder, manifest))

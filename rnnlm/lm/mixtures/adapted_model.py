@@ -32,6 +32,7 @@ class AdaptedModel:
         self.precision = model.precision
         self.fingerprint = model.fingerprint
         self.is_unchecked = getattr(model, "is_unchecked", False)
+        self.window = loading.window_of(model)
         # Digests, by name, of data that results depend on besides model and settings. Signatures
         # show them.
         self.digests: dict[str, str] = {}

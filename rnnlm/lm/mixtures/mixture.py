@@ -20,6 +20,8 @@ from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
 from rnnlm.lm.base.adaptation_settings import joined
+from rnnlm.lm.base.distributions import stepping
+from rnnlm.lm.base.loading import window_of
 from rnnlm.lm.base.pickling import PickledByOrigin
 from rnnlm.lm.mixtures import adaptation
 
@@ -109,6 +111,21 @@ class Mixture(PickledByOrigin):
     @property
     def adaptation(self) -> str:
         return joined(self.parts[k].adaptation for k in self._active)
+
+    @property
+    def window(self) -> str:
+        """The most tokens that the parts read at once, each number once; "" if none has a limit."""
+        windows = dict.fromkeys(window_of(self.parts[k]) for k in self._active)
+        return "+".join(filter(None, windows))
+
+    @property
+    def rereads(self) -> bool:
+        """Whether a part reads from its cut on, whatever its state."""
+        return any(getattr(self.parts[k], "rereads", False) for k in self._active)
+
+    def stepping(self) -> "Mixture":
+        """Return this mixture for one caller that reads token by token."""
+        return Mixture([stepping(part) for part in self.parts], self.weights_K, self.fingerprint)
 
     def initial_state(self, rows: int) -> MixtureState:
         return MixtureState(tuple(part.initial_state(rows) for part in self.parts))

@@ -14,6 +14,7 @@ from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.checks import check_state, token_ids
 from rnnlm.interface import PADDING, Array, LanguageModel, State, keeps
 from rnnlm.lm.base.adaptation_settings import UnigramCacheSettings
+from rnnlm.lm.base.distributions import stepping
 from rnnlm.lm.mixtures.adapted_model import PART, AdaptedModel
 from rnnlm.text.encoding import known_ids
 
@@ -50,6 +51,10 @@ class UnigramCache(AdaptedModel):
         self, model: LanguageModel, settings: UnigramCacheSettings = UnigramCacheSettings()
     ) -> None:
         super().__init__(model, settings)
+
+    def stepping(self) -> "UnigramCache":
+        """Return this model for one caller that reads token by token."""
+        return UnigramCache(stepping(self.model), self.settings)
 
     def initial_state(self, rows: int) -> UnigramCacheState:
         return UnigramCacheState(

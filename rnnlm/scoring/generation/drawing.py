@@ -17,7 +17,7 @@ import numpy as np
 from rnnlm.checks import check_class
 from rnnlm.errors import SettingsError, notice
 from rnnlm.interface import LanguageModel, State
-from rnnlm.lm.base.distributions import predict
+from rnnlm.lm.base.distributions import predict, stepping
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.span_scoring import read_on
 from rnnlm.scoring.generation.sampling import (
@@ -148,6 +148,7 @@ def draw_in_steps(
     model: LanguageModel, starts: TextStarts, texts: Iterable[DrawnText], settings: SamplingSettings
 ) -> Iterator[list[DrawnText]]:
     """Draw the texts. Yield after each step those that got a token."""
+    model = stepping(model)
     waiting = iter(texts)
     rows = most_rows(model)
     chooser = _Chooser(model, starts, settings)

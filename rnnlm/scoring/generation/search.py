@@ -28,6 +28,7 @@ from rnnlm import arrays
 from rnnlm.errors import UsageError
 from rnnlm.events import interruption_point
 from rnnlm.interface import Array, LanguageModel, State
+from rnnlm.lm.base.distributions import stepping
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.span_scoring import check_scores
 from rnnlm.scoring.generation.drawing import (
@@ -176,6 +177,7 @@ def search(
         return best_tokens(logprob_RV, count, forbidden)
 
     # All texts take a step at a time, until each is settled.
+    model = stepping(model)
     boundary = model.tokenizer.boundary_id
     beams = Beams(starts, settings.beam, settings.length_power, settings.nbest, boundary)
     state, input_R = starts.state, np.asarray(starts.input_S)
@@ -303,6 +305,7 @@ def _best_texts(
     model: LanguageModel, prompt_ids: np.ndarray, settings: BeamSettings
 ) -> list[_RankedText]:
     """Return the texts that the beam finds, as many as it is wide or fewer, as a heap."""
+    model = stepping(model)
     start = read_prompt(model, prompt_ids, settings.max_tokens)
     boundary = model.tokenizer.boundary_id
     forbidden = forbidden_tokens(model.tokenizer, settings.unknown)

@@ -1,0 +1,147 @@
+"""Load a model of transformers, and make sure that it gives the same logits however it reads a
+text."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rnnlm.errors import ModelError, require_package
+from rnnlm.lm.neural.device import resolve_device
+from rnnlm.tools.huggingface import hub
+from rnnlm.tools.huggingface.model import CACHES, HuggingFaceModel
+from rnnlm.tools.huggingface.tokenizer import tokenizer_in
+
+LONGEST_WINDOW = 4096  # tokens, also of models that know no limit
+# What a model reads in several ways before it is used; some families mix up rows.
+CHECKED_ROWS, CHECKED_TOKENS = 2, 8
+MOST_DIFFERENCE = 1e-4  # nats, between these ways
+ROUNDING = 1e-5  # of the largest logit
+
+
+def load(folder: Path, device: str, fingerprint: str) -> HuggingFaceModel:
+    """Load the causal language model in a folder."""
+    target = resolve_device(device)
+    transformers = require_package("transformers", "hf", "models of Hugging Face")
+    tokenizer = tokenizer_in(folder)
+    with _silence(transformers):
+        network = _network(transformers, folder).to(target).eval()
+    size = network.get_output_embeddings().weight.shape[0]
+    if size != tokenizer.size:
+        raise ModelError(
+            f"the model at {folder} and its tokenizer do not fit",
+            f"the model predicts {size:,} tokens, and the tokenizer has {tokenizer.size:,}",
+            "call resize_token_embeddings of transformers, and save it again",
+        )
+    model = HuggingFaceModel(network, tokenizer, _window(network.config), fingerprint)
+    with _silence(transformers):
+        _check_ways_of_reading(model, folder)
+    return model
+
+
+@contextlib.contextmanager
+def _silence(transformers: Any) -> Iterator[None]:
+    """Keep the log, the progress bars and the warnings of transformers off the terminal."""
+    log = logging.getLogger("transformers")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def _network(transformers: Any, folder: Path) -> Any:
+    """Load the network of a folder, in fp32 on the CPU."""
+    try:
+        network, loading = transformers.AutoModelForCausalLM.from_pretrained(
+            str(folder),
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=hub.trusts_remote_code(),
+            output_loading_info=True,
+        )
+    except Exception as error:  # of any class: the code of a family is not ours
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ModelError(f"the model at {folder} cannot be loaded", why) from None
+
+    # Transformers draws weights that are missing at random.
+    wrong = sorted(map(str, [*loading["missing_keys"], *loading["mismatched_keys"]]))
+    if wrong:
+        raise ModelError(
+            f"the model at {folder} is damaged",
+            f"weights are missing, or have another shape: {wrong[0]}",
+        )
+    return network
+
+
+def _window(config: Any) -> int:
+    """Return how many tokens the model reads at most."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if not isinstance(positions, int) or positions < 1:
+        return LONGEST_WINDOW
+    return min(positions, LONGEST_WINDOW)
+
+
+# ---- Whether a model gives the same logits however it reads a text.
+
+
+def _check_ways_of_reading(model: HuggingFaceModel, folder: Path) -> None:
+    """Read a few tokens as a whole, in part and one by one. Refuse a model whose logits then
+    differ, and note whether it has a cache to read with one by one."""
+    tokens = min(CHECKED_TOKENS, model.window)
+    generator = torch.Generator().manual_seed(0)
+    ids_RN = torch.randint(model.tokenizer.size, (CHECKED_ROWS, tokens), generator=generator)
+    ids_RN = ids_RN.to(model.device)
+    whole_RNV = model.forward(ids_RN, tokens).logits
+    part = max(1, tokens // 2)
+    name = type(model.network).__name__
+    refused = f"the model at {folder} cannot be used: it is a {name}"
+    difference = _difference(model.forward(ids_RN[:, :part], part).logits, whole_RNV[:, :part])
+    if difference is not None:
+        raise ModelError(refused, f"later tokens change earlier predictions, {difference}")
+    difference = _difference_step_by_step(model, ids_RN, whole_RNV)
+    if difference is not None:
+        raise ModelError(refused, f"read token by token its predictions differ, {difference}")
+
+
+def _difference_step_by_step(
+    model: HuggingFaceModel, ids_RN: torch.Tensor, whole_RNV: torch.Tensor
+) -> str | None:
+    """Return how the logits differ where tokens are read one by one, with transformers' cache,
+    after the first half of them."""
+    time = max(1, ids_RN.shape[1] // 2)
+    options: dict[str, Any] = {}
+    ids_RT = ids_RN[:, :time]
+    while True:
+        try:
+            output = model.forward(ids_RT, 1, use_cache=True, **options)
+        except (AttributeError, RuntimeError, TypeError, ValueError):
+            return None  # such a model is read from its cut on for each token
+        difference = _difference(output.logits[:, 0], whole_RNV[:, time - 1])
+        cache_name = next((name for name in CACHES if name in output), None)
+        if difference is not None or cache_name is None:
+            return difference
+        if time == ids_RN.shape[1]:
+            break
+        options = {cache_name: output[cache_name]}
+        ids_RT = ids_RN[:, time : time + 1]
+        time += 1
+    if hasattr(output[cache_name], "reorder_cache"):
+        model.cache_name = cache_name
+    return None
+
+
+def _difference(first: torch.Tensor, second: torch.Tensor) -> str | None:
+    """Return by how much log-probabilities differ; None if it is rounding."""
+    gap = float((first.log_softmax(-1) - second.log_softmax(-1)).abs().max())
+    allowed = MOST_DIFFERENCE + ROUNDING * float(second.abs().max())
+    return None if gap <= allowed else f"by {gap:.2g} nats"
