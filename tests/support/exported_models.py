@@ -21,6 +21,9 @@ MODELS = {
     "gru-before": {"model": "gru", "reset_gate": "before", "layers": 2, "connections": "highway"},
     "rnn": {"activation": "sigmoid", "layers": 2, "connections": "residual"},
     "qrnn": {"layers": 2},
+    "lstm-pieces": {"model": "lstm", "tokenizer": "sentencepiece", "vocab_size": 300},
+    "gru-characters": {"model": "gru", "tokenizer": "char"},
+    "rnn-bytes": {"model": "rnn", "tokenizer": "byte"},
 }
 TEXTS = (*LINES, "", "the zebra sat on a the cat")
 STEPS = 6  # of the greedy continuation
@@ -47,6 +50,7 @@ def _expected(model) -> dict[str, object]:
         inputs_1T = np.concatenate(([[model.tokenizer.boundary_id]], targets_1T[:, :-1]), axis=1)
         logprob_1T, _ = model.score(inputs_1T, targets_1T, model.initial_state(1))
         facts = {"text": line, "ids": inputs_1T[0].tolist(), "logprobs": logprob_1T[0].tolist()}
+        facts["decoded"] = model.tokenizer.decode(targets_1T[0])
         texts.append(facts | {"greedy": _greedy(model, inputs_1T)})
     return {"boundary": model.tokenizer.boundary_id, "texts": texts}
 

@@ -69,6 +69,7 @@ def tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:
         "bos_token": boundary,
         "eos_token": boundary,
         "pad_token": boundary,
+        "padding_side": "left",  # a batch generates from its last places
         # Without these names, transformers 4.5x hands token types to models that take none.
         "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,

@@ -24,13 +24,34 @@ def check(folder: Path) -> None:
     boundary = expected["boundary"]
     assert {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id} == {boundary}
 
+    check_tokenizer(tokenizer, texts)
     for facts in texts:
-        assert tokenizer(facts["text"])["input_ids"] == facts["ids"], facts["text"]
         check_alone(model, facts, boundary)
     for side in ("left", "right"):
         check_batch(model, tokenizer, texts, side, boundary)
     check_generation(model, tokenizer, texts)
     check_saving(model, folder)
+
+
+def check_tokenizer(tokenizer, texts) -> None:
+    """Read texts as ids with their places, pad them, write them back, and store the tokenizer."""
+    assert tokenizer.is_fast and tokenizer.padding_side == "left"
+    with tempfile.TemporaryDirectory() as place:
+        tokenizer.save_pretrained(place)
+        again = AutoTokenizer.from_pretrained(place)
+    for facts in texts:
+        read = tokenizer(facts["text"], return_offsets_mapping=True)
+        assert set(read) == {"input_ids", "attention_mask", "offset_mapping"}
+        assert read["input_ids"] == facts["ids"], facts["text"]
+        assert max(end for _, end in read["offset_mapping"]) == len(facts["text"])
+        assert again(facts["text"], return_offsets_mapping=True) == read
+        assert tokenizer.decode(facts["ids"], skip_special_tokens=True) == facts["decoded"]
+    lengths = [len(facts["ids"]) for facts in texts]
+    padded = tokenizer([facts["text"] for facts in texts], padding=True)
+    for facts, row, mask in zip(texts, *padded.values(), strict=True):
+        missing = max(lengths) - len(facts["ids"])
+        assert row == [tokenizer.pad_token_id] * missing + facts["ids"]
+        assert mask == [0] * missing + [1] * len(facts["ids"])
 
 
 @torch.no_grad()

@@ -98,6 +98,7 @@ def test_the_configuration_names_the_special_tokens():
     assert json.loads(files["tokenizer_config.json"]) == {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": "</s>", "eos_token": "</s>", "pad_token": "</s>",
+        "padding_side": "left",
         "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
     }  # fmt: skip
