@@ -22,7 +22,7 @@ class RnnlmConfig(PretrainedConfig):
     """What config.json says of the network; see :class:`RecurrentNetwork`."""
 
     model_type = "rnnlm"
-    keys_to_ignore_at_inference = ("cache", "past_key_values")
+    keys_to_ignore_at_inference = ["cache", "past_key_values"]  # noqa: RUF012 a trainer wants a list
 
     def __init__(
         self,
@@ -99,6 +99,7 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
     base_model_prefix = "network"
     # The first is stored as the second where the configuration ties them.
     _tied_weights_keys = {"network.output.weight": "network.embedding.weight"}  # noqa: RUF012
+    _no_split_modules = ["RecurrentNetwork"]  # noqa: RUF012
     _is_stateful = True  # its state cannot go back, as assisted generation asks
 
     def __init__(self, config: RnnlmConfig) -> None:
