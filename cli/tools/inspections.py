@@ -186,10 +186,11 @@ def find_gradients(
     rnnlm inspect gradients --untrained
     rnnlm inspect gradients --sentence "the man who lost it went home"
 
-    For each lag k, the table shows the size of three derivatives. The first is that of a layer's
-    state at t by its state at t-k (1 keeps all lengths), the second that of its cell. The third is
-    that of the loss at t by the vector of the token at t-k. The tables also show Lyapunov exponents
-    and, for Elman layers, bounds from the singular values of W. A size vanishes if it halves within
+    For each lag k, the table shows the size of four derivatives. The first is that of a layer's
+    state at t by its state at t-k (1 keeps all lengths), the second that of its cell. The others
+    are those of the loss at t: by the hidden state at t-k, and by the vector of the token at t-k.
+    The tables also show Lyapunov exponents and, for Elman layers, bounds from the singular values
+    of W. A size vanishes if it halves within
     these lags, explodes if it doubles, and otherwise holds. --sentence shows how much each
     prediction depends on each earlier token.
     """
@@ -483,12 +484,13 @@ def find_step(file: str | None, assignments: tuple[str, ...], rate: float) -> "I
     rnnlm inspect step
     rnnlm inspect step --set 'W=[[0, 1], [2, 0]]' --plot step.svg
     rnnlm inspect step mine.toml --set "words=rusty can" --json
+    rnnlm inspect step --set "labels=DET ADJ NOUN X" --set "targets=DET ADJ NOUN"
 
     This prints all numbers of a = x U + h' W + b, h = f(a) and y = softmax(h V + c). It also prints
     the loss of each prediction, and the gradients of states and weights through time. No model is
-    needed. FILE is TOML or JSON with words, U, W and V. Optional entries are targets, vectors (x of
-    each word, by default one-hot), b, c, initial (zeros) and activation (tanh). The default is "a
-    rusty can" through two units.
+    needed. FILE is TOML or JSON with words, U, W and V. Optional entries are targets, labels (what
+    is predicted, if not words), vectors (x of each word, by default one-hot), b, c, initial (zeros)
+    and activation (tanh). The default is "a rusty can" through two units.
     """
     from rnnlm.tools.inspection.step import inspect_step
 

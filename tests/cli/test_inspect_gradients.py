@@ -12,14 +12,15 @@ def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, pictures):
     _, columns, *rows = (line.split("\t") for line in sizes.splitlines())
     expected = ["model", "quantity", "lag", "mean (rms)", "std. error", "10 %", "median", "90 %"]
     assert columns == expected
-    assert {row[1] for row in rows} == {"layer 1, state", "layer 1, cell", "loss by word read"}
-    assert len(rates.splitlines()) == 2 + 6 and len(exponents.splitlines()) == 2 + 2
+    losses = {"loss by h of layer 1", "loss by word read"}
+    assert {row[1] for row in rows} == {"layer 1, state", "layer 1, cell", *losses}
+    assert len(rates.splitlines()) == 2 + 8 and len(exponents.splitlines()) == 2 + 2
     trained, start = verdict.splitlines()
     assert "tiny: the gradient of the state of layer 1 " in trained
     assert "tiny, untrained: the gradient" in start
     size = "size (1: all lengths kept)"
     labels = [axes.get_ylabel() for axes in pictures["gradients.svg"].axes]
-    assert labels == [size, size, "norm of the gradient (nats)"]
+    assert labels == [size, size, *["norm of the gradient (nats)"] * 2]
 
     found = rnnlm(f"{asked} --json").json
     assert found["verdict"] == trained

@@ -1,6 +1,7 @@
 """Compute an Elman network of a few units by hand: states, probabilities, losses, and gradients
 through time."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -36,14 +37,17 @@ MOST_BYTES = 1 << 20
 class LessonFile(msgspec.Struct, forbid_unknown_fields=True):
     """A lesson as it is written. words: what is read, separated by spaces. targets: the word that
     each prediction should be, those of the first words where there are fewer; None: the next word.
-    vectors: of each word that may be read or predicted, in the order of V's columns; None: one-hot,
-    in the order in which words and targets have them. b, c, initial: zeros where they are None."""
+    labels: what is predicted, in the order of V's columns, as by a tagger; None: words. vectors: of
+    each word that may be read, and predicted if there are no labels, in the order of V's columns;
+    None: one-hot, in the order in which words and targets have them. b, c, initial: zeros where
+    they are None."""
 
     U: list[list[float]]
     W: list[list[float]]
     V: list[list[float]]
     words: str
     targets: str | None = None
+    labels: str | None = None
     vectors: dict[str, list[float]] | None = None
     b: list[float] | None = None
     c: list[float] | None = None
@@ -69,10 +73,12 @@ _FIELDS = LessonFile.__struct_fields__
 
 @dataclass(frozen=True)
 class ElmanNetwork:
-    """h_t = f(x_t U + h_{t-1} W + b), y_t = softmax(h_t V + c). vocabulary: the words of the V
-    columns of V, with their vectors as rows."""
+    """h_t = f(x_t U + h_{t-1} W + b), y_t = softmax(h_t V + c). vocabulary: the words that it
+    reads, with their vectors as rows. outputs: what the columns of V predict: the same words, or
+    labels."""
 
     vocabulary: tuple[str, ...]
+    outputs: tuple[str, ...]
     vectors_VE: np.ndarray
     U_EH: np.ndarray
     W_HH: np.ndarray
@@ -90,8 +96,8 @@ class ElmanNetwork:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A network, the numbers of the T words that it reads, and those of the first words'
-    targets."""
+    """A network, the numbers of the T words that it reads, and those of the first words' targets
+    among its outputs."""
 
     network: ElmanNetwork
     words_T: tuple[int, ...]
@@ -101,10 +107,12 @@ class Lesson:
         """Return it as it is written in a file."""
         network = self.network
         names = network.vocabulary
+        labels = {} if network.outputs == names else {"labels": " ".join(network.outputs)}
         content: dict[str, Any] = to_builtins(
             {
                 "words": " ".join(names[word] for word in self.words_T),
-                "targets": " ".join(names[target] for target in self.targets),
+                "targets": " ".join(network.outputs[target] for target in self.targets),
+                **labels,
                 "activation": network.activation.name,
                 **network.weights,
                 "initial": network.initial_H,
@@ -152,10 +160,13 @@ def _checked(name: str, content: Mapping[str, object]) -> Lesson:
             hint=nearest(written.activation, BY_NAME),
         )
     words, targets = _words_and_targets(name, written)
-    vocabulary, vectors_VE = _vectors(name, written, [*words, *targets])
-    matrices = _matrices(name, written, vectors_VE)
+    labels = _labels(name, written, targets)
+    vocabulary, vectors_VE = _vectors(name, written, words if labels else [*words, *targets])
+    outputs = labels or vocabulary
+    matrices = _matrices(name, written, vectors_VE, len(outputs))
     network = ElmanNetwork(
         vocabulary=tuple(vocabulary),
+        outputs=tuple(outputs),
         vectors_VE=vectors_VE,
         U_EH=matrices["U"],
         W_HH=matrices["W"],
@@ -165,10 +176,7 @@ def _checked(name: str, content: Mapping[str, object]) -> Lesson:
         initial_H=matrices["initial"],
         activation=activation,
     )
-    number = {word: place for place, word in enumerate(vocabulary)}
-    return Lesson(
-        network, tuple(number[word] for word in words), tuple(number[word] for word in targets)
-    )
+    return Lesson(network, tuple(map(vocabulary.index, words)), tuple(map(outputs.index, targets)))
 
 
 def _written(name: str, content: Mapping[str, object]) -> LessonFile:
@@ -193,7 +201,7 @@ def _written(name: str, content: Mapping[str, object]) -> LessonFile:
 def _words_and_targets(name: str, written: LessonFile) -> tuple[list[str], list[str]]:
     """Return the words that are read, and those that are to be predicted."""
     words, targets = written.words.split(), (written.targets or "").split()
-    if written.targets is None:
+    if written.targets is None and written.labels is None:
         targets = words[1:]
     if not words:
         raise TextError(f"{name} has no words", "words is empty")
@@ -202,11 +210,25 @@ def _words_and_targets(name: str, written: LessonFile) -> tuple[list[str], list[
             f"{name} has {plural(len(targets), 'target')} for {plural(len(words), 'word')}"
         )
     if not targets:
-        raise TextError(
-            f"{name} predicts nothing", "it has one word and no target", "name one: targets"
-        )
+        why = "it has one word and no target" if written.labels is None else "it has no targets"
+        raise TextError(f"{name} predicts nothing", why, "name one: targets")
     _check_sizes(name, {"words": len(words)})
     return words, targets
+
+
+def _labels(name: str, written: LessonFile, targets: Sequence[str]) -> list[str]:
+    """Return the labels that are predicted; none where words are."""
+    if written.labels is None:
+        return []
+    labels = written.labels.split()
+    _check_sizes(name, {"labels": len(labels)})
+    for label, count in Counter(labels).items():
+        if count > 1:
+            raise TextError(f"{name} has the label {label!r} {count} times")
+    for target in targets:
+        if target not in labels:
+            raise TextError(f"{name} has no label {target!r}", hint=nearest(target, labels))
+    return labels
 
 
 def _vectors(name: str, written: LessonFile, words: Sequence[str]) -> tuple[list[str], np.ndarray]:
@@ -223,17 +245,21 @@ def _vectors(name: str, written: LessonFile, words: Sequence[str]) -> tuple[list
     return vocabulary, vectors_VE
 
 
-def _matrices(name: str, written: LessonFile, vectors_VE: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the weights and the initial state, whose sizes must go together."""
+def _matrices(
+    name: str, written: LessonFile, vectors_VE: np.ndarray, V: int
+) -> dict[str, np.ndarray]:
+    """Return the weights and the initial state, whose sizes must go together. V: how many words or
+    labels are predicted."""
     units = len(written.W)
-    V, E = vectors_VE.shape
+    E = vectors_VE.shape[1]
+    output = "word" if written.labels is None else "label"
     _check_sizes(name, {"units": units, "numbers of a vector": E})
     given = {
         "W": (written.W, (units, units), "a row and a column for each unit"),
         "U": (written.U, (E, units), "a row for each number of a vector, a column for each unit"),
-        "V": (written.V, (units, V), "a row for each unit, a column for each word"),
+        "V": (written.V, (units, V), f"a row for each unit, a column for each {output}"),
         "b": (written.b, (units,), "a number for each unit"),
-        "c": (written.c, (V,), "a number for each word"),
+        "c": (written.c, (V,), f"a number for each {output}"),
         "initial": (written.initial, (units,), "a number for each unit"),
     }
     arrays = {}
@@ -391,7 +417,7 @@ WITH_NUMBERS = 7  # words and units up to which a picture has the numbers in its
 LETTERS_ACROSS = 32  # of words that are written from left to right below a picture
 MOST_ACROSS, MOST_DOWN = 12, 10  # words below a picture and beside it
 FORWARD = "Forward: a = x U + h' W + b, h = f(a), loss = -ln y[target] (nats)"
-PROBABILITIES = "y = softmax(h V + c): the probability of each word"
+PROBABILITIES = "y = softmax(h V + c): the probability of each {}"
 BACKWARD = "Back through time: dh = (y - target) V^T + (da of the next word) W^T, da = dh * f'(a)"
 REACH = "How much of each loss arrives at each state: the norm of dL_t/dh_k"
 WEIGHTS = "Gradients of the summed loss with respect to the weights (rows and columns from 1)"
@@ -416,8 +442,14 @@ class StepInspection(Inspection):
     @cached_property
     def targets(self) -> tuple[str | None, ...]:
         """The target of each word; None where there is none."""
-        names = [self.lesson.network.vocabulary[target] for target in self.lesson.targets]
+        names = [self.lesson.network.outputs[target] for target in self.lesson.targets]
         return (*names, *[None] * (len(self.words) - len(names)))
+
+    @property
+    def unit(self) -> str:
+        """What is predicted: "word" or "label"."""
+        network = self.lesson.network
+        return "word" if network.outputs == network.vocabulary else "label"
 
     @property
     def loss_nats(self) -> float:
@@ -428,11 +460,12 @@ class StepInspection(Inspection):
     def verdict(self) -> str:
         """The loss beside that of a guess, how far the last loss reaches back, and what one step
         of gradient descent gains."""
-        count, choices = len(self.lesson.targets), len(self.lesson.network.vocabulary)
+        count, choices = len(self.lesson.targets), len(self.lesson.network.outputs)
         guess = count * float(np.log(choices))
+        mean = f", {self.loss_nats / count:.4g} on average" if count > 1 else ""
         summary = (
-            f"The loss of {plural(count, 'prediction')} is {self.loss_nats:.4g} nats; guessing "
-            f"among {choices} words would give {guess:.4g}."
+            f"The loss of {plural(count, 'prediction')} is {self.loss_nats:.4g} nats{mean}; "
+            f"guessing among {choices} {self.unit}s would give {guess:.4g}."
         )
         last = count - 1
         near, far = (
@@ -471,7 +504,9 @@ class StepInspection(Inspection):
 
         # What each word makes likely.
         rows = list(zip(steps, self.words, *read.y_TV.T.tolist(), strict=True))
-        tables.append(Table(("step", "word", *network.vocabulary), tuple(rows), PROBABILITIES))
+        tables.append(
+            Table(("step", "word", *network.outputs), tuple(rows), PROBABILITIES.format(self.unit))
+        )
 
         # Backward, a row for each word again.
         rows = []
@@ -523,9 +558,10 @@ class StepInspection(Inspection):
         content: dict[str, Any] = to_builtins(
             {
                 "lesson": self.lesson.to_dict(),
-                "vocabulary": self.lesson.network.vocabulary,
+                "vocabulary": self.lesson.network.outputs,
                 "steps": steps,
                 "loss_nats": self.loss_nats,
+                "mean_loss_nats": self.loss_nats / len(read.losses),
                 "gradients": back.weights,
                 "rate": self.rate,
                 "loss_after_nats": self.loss_after,
@@ -538,15 +574,15 @@ class StepInspection(Inspection):
         reach = "How strongly each loss reaches each state (norm of the gradient)"
         labels = [
             ("h: what the network remembers after each word", "word read", "unit"),
-            ("y: what it expects next (box: the word that comes)", "word read", "probability of"),
-            ("Loss: high where the word that comes was unexpected", "word read", "nats"),
+            ("y: what it expects (box: the target)", "word read", "probability of"),
+            ("Loss: high where the target was unexpected", "word read", "nats"),
             (reach, "state after", "loss at"),
         ]
         figure, panels = plotting.new_panels(labels, height=5.25, columns=2, axes=axes)
         words = [plotting.short_name(word, 12) for word in self.words]
         predicted = len(self.lesson.targets)
         network, read = self.lesson.network, self.forward
-        is_small = max(len(words), len(network.vocabulary), len(network.b_H)) <= WITH_NUMBERS
+        is_small = max(len(words), len(network.outputs), len(network.b_H)) <= WITH_NUMBERS
         letters = sum(len(word) + 2 for word in words)
         style: dict[str, Any] = {
             "upright": letters <= LETTERS_ACROSS,
@@ -573,7 +609,7 @@ class StepInspection(Inspection):
             axes=panels[1],
             values_YX=read.y_TV.T,
             across=words,
-            down=network.vocabulary,
+            down=network.outputs,
             colours="cividis",
             lowest=0,
             highest=1,
@@ -590,12 +626,12 @@ class StepInspection(Inspection):
             panels[0].get_xticks(), names, rotation=angle, fontsize=plotting.SMALL,
             parse_math=False,
         )  # fmt: skip
-        guess = float(np.log(len(network.vocabulary)))
+        guess = float(np.log(len(network.outputs)))
         panels[2].axhline(guess, color=plotting.REFERENCE, linestyle="--")
         panels[2].set_xlim(-0.5, len(words) - 0.5)
         panels[2].set_ylim(0, 1.25 * max(guess, *read.losses.tolist()))
         panels[2].annotate(
-            f"dashed: guessing among {len(network.vocabulary)}", (0.02, 0.92),
+            f"dashed: guessing among {len(network.outputs)}", (0.02, 0.92),
             xycoords="axes fraction", color=plotting.REFERENCE, fontsize=plotting.SMALL,
         )  # fmt: skip
 
@@ -639,9 +675,10 @@ def inspect_step(
     = softmax(h V + c), the loss of each prediction, and gradients through time by the formulas of
     the textbook, in float64.
 
-    lesson: a TOML or JSON file with words, U, W, V and perhaps targets, vectors, b, c, initial and
-    activation, or a mapping with these; None: "a rusty can". assignments: NAME=VALUE, which replace
-    parts of it. rate: of the one step of gradient descent after which the loss is shown.
+    lesson: a TOML or JSON file with words, U, W, V and perhaps targets, labels, vectors, b, c,
+    initial and activation, or a mapping with these; None: "a rusty can". assignments: NAME=VALUE,
+    which replace parts of it. rate: of the one step of gradient descent after which the loss is
+    shown.
 
     Raises:
         TextError: the file cannot be read, its matrices do not fit each other, a word has no

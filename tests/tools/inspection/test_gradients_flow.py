@@ -13,7 +13,7 @@ import torch
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.tools.inspection.gradients import measuring
 from rnnlm.tools.inspection.gradients.curve import curve
-from rnnlm.tools.inspection.gradients.flow import SIZE, inspect_gradients, verdict_of
+from rnnlm.tools.inspection.gradients.flow import LOSS, SIZE, inspect_gradients, verdict_of
 from rnnlm.tools.inspection.gradients.jacobians import JacobianBounds, loss_gradients
 from rnnlm.tools.inspection.gradients.measuring import draw
 from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
@@ -145,7 +145,8 @@ def test_flow_holds_all_its_parts_and_is_json(lstm, elman):
     found = inspect_gradients({"big": lstm, "small": elman}, TEXT, lags=5, positions=10)
     big, small = found.models
     parts = [f"layer {number}, {part}" for part in ("state", "cell") for number in (1, 2)]
-    assert [what for what, _ in big.curves()] == [*parts, "loss by word read"]
+    losses = ["loss by h of layer 1", "loss by h of layer 2", "loss by word read"]
+    assert [what for what, _ in big.curves()] == [*parts, *losses]
     assert [layer.bounds is None for layer in (*big.layers, *small.layers)] == [True, True, False]
     assert small.loss.lags.tolist() == [0, 1, 2, 3, 4, 5]
     [layer] = small.layers
@@ -155,14 +156,15 @@ def test_flow_holds_all_its_parts_and_is_json(lstm, elman):
     assert found.verdict.count("\n") == 1 and "of layer 2" in found.verdict
     stored = json.loads(json.dumps(found.to_dict(), allow_nan=False))["models"]
     assert len(stored[0]["layers"][1]["cell"]["root_mean_square"]) == 5
+    assert len(stored[0]["layers"][1]["loss"]["root_mean_square"]) == 6
     (bounds,) = [layer["bounds"] for layer in stored[1]["layers"]]
     upper = bounds["largest_singular_value"] * bounds["steepest_slope"]
     assert bounds["upper"][2] == pytest.approx(upper**3)
     assert [len(table.rows[0]) == len(table.columns) for table in found.tables()] == [True] * 4
     figure = found.figure()
     assert faults_of(figure) == []
-    panels = [axes.get_ylabel() for axes in figure.axes]  # states, cells, loss
-    assert panels == [SIZE, SIZE, "norm of the gradient (nats)"]
+    panels = [axes.get_ylabel() for axes in figure.axes]  # states, cells, loss by h, by words
+    assert panels == [SIZE, SIZE, LOSS, LOSS]
 
 
 def test_report_says_word_only_for_word_models(elman):
@@ -178,7 +180,7 @@ def test_report_says_word_only_for_word_models(elman):
     assert "with respect to the token read" in found.tables()[0].title
     assert found.models[1].curves()[-1][0] == "loss by token read"
     figure = found.figure()
-    title = figure.axes[1].get_title().replace("\n", " ")
+    title = figure.axes[2].get_title().replace("\n", " ")
     assert title == "Loss by token read: the higher, the more it matters"
     assert all(tick == int(tick) for axes in figure.axes for tick in axes.get_xticks())
     maps = inspect_sensitivity(models, "the cat")

@@ -2,6 +2,8 @@
 powers of W."""
 
 import math
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from rnnlm.tools.inspection.gradients.jacobians import (
     flattest_slope,
     growth,
     loss_gradients,
+    loss_gradients_by_state,
     squared_sizes,
     trajectories,
 )
@@ -128,6 +131,51 @@ def test_loss_gradients_equal_central_differences_of_plain_steps(settings):
         gradient_BX = _differences(loss, x_TBE.transpose(0, 1).flatten(1))[:, 0]
     expected_TB = gradient_BX.unflatten(1, (steps, -1)).norm(dim=2).t()
     torch.testing.assert_close(norms_TB, expected_TB, rtol=1e-6, atol=1e-9)
+
+
+def _changed_at(at, added_NH, layer):
+    """Return the steps of a layer, with something added to the hidden state after step `at`, or to
+    the cell of a layer that does not read its hidden state."""
+    plain, places = layer.step, iter(range(100))
+
+    def step(x_BE, before, *feedback):
+        step, after = plain(x_BE, before, *feedback)
+        if next(places) != at:
+            return step, after
+        if "h" in layer.parts:
+            h_BH = step.hidden_BH + added_NH
+            return replace(step, hidden_BH=h_BH), (h_BH.unsqueeze(0), *after[1:])
+        # A cell that is changed changes h = o * c with it.
+        h_BH = step.hidden_BH + added_NH * step.gates.get("output", 1)
+        c_1BH = (step.cell_BH + added_NH).unsqueeze(0)
+        return replace(step, hidden_BH=h_BH), (c_1BH, *after[1:])
+
+    return step
+
+
+@pytest.mark.parametrize("settings", [*STACKED, *JORDAN, *CONNECTED], ids=_name)
+def test_loss_gradients_by_state_equal_central_differences(settings, monkeypatch):
+    network = _network(**settings)
+    ids_TB, state = _read(network)
+    targets_B = torch.tensor([1, 2])
+    norms = loss_gradients_by_state(network, ids_TB, targets_B, state)
+    layers = getattr(network.body, "layers", [network.body])
+    assert len(norms) == len(layers) and norms[0].shape == ids_TB.shape
+
+    def loss(layer, at, added_NH):
+        copies = len(added_NH) // ROWS
+        states = tuple(part.repeat(1, copies, 1) for part in state)
+        with monkeypatch.context() as patch:
+            patch.setattr(layer, "step", _changed_at(at, added_NH, layer))
+            features_TNE = network.trace(ids_TB.repeat(1, copies), states).features_TBE
+        return -network.score_features(features_TNE[-1:], targets_B.repeat(copies)[None])[0]
+
+    zeros_BH = torch.zeros(ROWS, 4, dtype=torch.float64)
+    for layer, norms_TB in zip(layers, norms, strict=True):
+        for at in range(len(ids_TB)):
+            with torch.no_grad():
+                gradient_BH = _differences(partial(loss, layer, at), zeros_BH)[:, 0]
+            torch.testing.assert_close(norms_TB[at], gradient_BH.norm(dim=1), rtol=1e-6, atol=1e-9)
 
 
 class Linear(nn.Module):

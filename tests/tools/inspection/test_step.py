@@ -56,6 +56,28 @@ def test_a_rusty_can_is_that_on_paper():
     assert found.loss_nats == pytest.approx(5.7388, abs=5e-5) and found.loss_after < 5.5
 
 
+def test_labels_of_the_words_are_predicted():
+    """The states are those of a rusty can; behind them, to four digits:
+
+    z1 = (0, 0.5, 0.5, 0),     L1 = ln 5.2974 - 0 = 1.6672
+    z2 = (0, 2.5, 2, -0.5),    L2 = ln 21.178 - 2.5 = 0.5530
+    z3 = (0, 1.75, 3.5, 1.75), L3 = ln 45.624 - 3.5 = 0.3204
+    """
+    tagging = {"words": "a rusty can", "labels": "DET ADJ NOUN X", "targets": "DET ADJ NOUN"}
+    found = inspect_step(assignments=[f"{name}={value}" for name, value in tagging.items()])
+    assert found.forward.losses == pytest.approx([1.6672, 0.5530, 0.3204], abs=5e-5)
+    assert found.targets == ("DET", "ADJ", "NOUN")
+    assert "is 2.541 nats, 0.8469 on average; guessing among 4 labels" in found.verdict
+    content = found.to_dict()
+    assert content["vocabulary"] == ["DET", "ADJ", "NOUN", "X"]
+    assert content["mean_loss_nats"] == pytest.approx(content["loss_nats"] / 3)
+    assert found.tables()[1].columns[2:] == ("DET", "ADJ", "NOUN", "X")
+    assert "probability of each label" in found.tables()[1].title
+    assert faults_of(found.figure()) == []
+    again = inspect_step(content["lesson"])
+    assert again.to_dict() == content
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("targets", ["b c a", "b c a b", "b"])
 def test_losses_and_gradients_are_those_of_torch(activation, targets):
@@ -142,6 +164,11 @@ def test_the_picture_shows_states_probabilities_losses_reach():
     ({"words": "a rusty tin", "targets": "can"}, "no vector for 'tin'"),
     ({"targets": "a a a a a"}, "5 targets for 4 words"),
     ({"targets": ""}, "predicts nothing"),
+    ({"labels": "A B C D"}, "no label 'rusty'"),
+    ({"labels": "A B C D", "targets": None}, "it has no targets"),
+    ({"labels": "A B C", "targets": "A"}, "a column for each label"),
+    ({"labels": "A B A C", "targets": "A"}, "the label 'A' 2 times"),
+    ({"labels": " ".join(map(str, range(51))), "targets": "1"}, "51 labels"),
     ({"activation": "step"}, "unknown activation 'step'"),
     ({"vectors": {}}, "vectors is empty"),
     ({"vectors": {"a": [1], "b": [1, 2]}}, "rows of vectors have different lengths"),

@@ -56,6 +56,7 @@ class ModelGradients:
         for layer in self.layers:
             if layer.cell is not None:
                 named.append((f"{layer.name}, cell", layer.cell))
+        named += [(f"loss by h of {layer.name}", layer.loss) for layer in self.layers]
         return [*named, (f"loss by {self.unit} read", self.loss)]
 
 
@@ -109,8 +110,9 @@ def inspect_gradients(
     progress: Progress = silent,
 ) -> GradientFlow:
     """Measure how much of the past influences a step of recurrent language models: by lag k the
-    sizes of dS(t)/dS(t-k) of each layer's state S, of dc(t)/dc(t-k) of its cell, and of
-    dloss(t)/dx(t-k), at positions t drawn from a text.
+    sizes of dS(t)/dS(t-k) of each layer's state S, of dc(t)/dc(t-k) of its cell, of
+    dloss(t)/dh(t-k) of its hidden state h, and of dloss(t)/dx(t-k), at positions t drawn from a
+    text.
 
     Sizes of Jacobians are ||J||_F / sqrt(width), 1 where all lengths are kept; what a layer reads
     is held fixed. Those of layers of up to 64 units are exact, others are estimated from random
@@ -188,6 +190,7 @@ def _model_dict(model: ModelGradients) -> dict[str, Any]:
                 "is_exact": layer.probes is None,
                 "state": _curve_dict(layer.state),
                 "cell": None if layer.cell is None else _curve_dict(layer.cell),
+                "loss": _curve_dict(layer.loss),
                 "bounds": bounds,
                 "lyapunov_exponents_nats_per_token": layer.exponents,
             }
@@ -246,7 +249,7 @@ BOUND_COLUMNS = (
 )  # fmt: skip
 SIZES = (
     "Gradient size by lag (tokens): of states and cells with respect to earlier ones, of the loss "
-    "with respect to the {} read"
+    "by hidden states h and with respect to the {} read"
 )
 TRENDS = (
     "Trend of these sizes: half-life in tokens, slope of their logarithm in nats per "
@@ -437,11 +440,12 @@ def draw_curves(
     axes: "Axes | None" = None,
 ) -> "Figure":
     """Draw a panel for the states of layers, with their bounds; one for their cells, if there are
-    any; and one for the loss. unit: what all of the models read, "word" or "token".
+    any; one for the loss by hidden states; and one for the loss by what is read. unit: what all of
+    the models read, "word" or "token".
 
     A network before training has the colour of the trained one, and broken lines."""
     figure, panels = _new_panels(models, unit, axes)
-    states, losses = panels[0], panels[-1]
+    states, losses_by_state, losses = panels[0], panels[-2], panels[-1]
     shown: dict[Axes, list[Curve]] = {panel: [] for panel in panels}
 
     def show(panel: "Axes", curve: Curve, label: str, style: plotting.SeriesStyle) -> None:
@@ -457,6 +461,7 @@ def draw_curves(
             show(states, layer.state, label, style)
             if layer.cell is not None:
                 show(panels[1], layer.cell, label, style)
+            show(losses_by_state, layer.loss, label, style)
             if layer.bounds is not None:
                 _draw_bounds(states, layer.state, layer.bounds, style.colour)
                 has_bounds = True
@@ -479,19 +484,18 @@ def draw_curves(
 def _new_panels(
     models: Sequence[tuple[str, Sequence[LayerGradients], Curve]], unit: str, axes: "Axes | None"
 ) -> "tuple[Figure, Sequence[Axes]]":
-    """Return a figure with a panel for states, one for cells if there are any, and one for the
+    """Return a figure with a panel for states, one for cells if there are any, and two for the
     loss."""
     has_cells = any(layer.cell is not None for _, layers, _ in models for layer in layers)
     below = "lag (tokens)"
     labels: list[tuple[str, str, str] | None] = [
         ("State by an earlier state: the flatter, the longer it lasts", below, SIZE),
+        ("Loss by an earlier hidden state", below, LOSS),
         (f"Loss by {unit} read: the higher, the more it matters", below, LOSS),
     ]
-    rows = 1
     if has_cells:
         labels.insert(1, ("Cell by an earlier cell: the flatter, the longer it lasts", below, SIZE))
-        rows = 2
-    height = min(rows * HEIGHT + 0.8, plotting.TALLEST)
+    height = min(2 * HEIGHT + 0.8, plotting.TALLEST)
     return plotting.new_panels(labels, height=height, columns=2, axes=axes)
 
 

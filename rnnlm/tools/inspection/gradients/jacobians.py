@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rnnlm.lm.neural.activations import BY_NAME
 from rnnlm.lm.neural.layers.layers import ElmanLayer, Layer, RecurrentStack, State
+from rnnlm.lm.neural.layers.steps import Step
 from rnnlm.lm.neural.network import Network
 
 # ---- The trajectory of a recurrent layer at several positions of a text, and vectors pulled back
@@ -76,22 +77,43 @@ class Trajectory:
 def trajectories(network: Network, inputs_TB: Tensor, state: State) -> Iterator[Trajectory]:
     """Yield the trajectory of each layer of a recurrent network that reads `inputs_TB` from
     `state` on, the lowest layer first."""
-    body, x_TBE = network.body, network.input.vectors(inputs_TB)
+    x_TBE = network.input.vectors(inputs_TB)
+    for number, (layer, layer_state) in enumerate(_layers(network, state)):
+        steps, states = _steps(layer, x_TBE, layer_state, network.feedback)
+        yield Trajectory(layer, x_TBE, states, network.feedback)
+        x_TBE = _connected(network, number, x_TBE, steps)
+
+
+def _layers(network: Network, state: State) -> Iterator[tuple[Layer, State]]:
+    """Yield the recurrent layers, the lowest first, each with its part of the state."""
+    body = network.body
     used = 0
-    for number, layer in enumerate(body.layers if isinstance(body, RecurrentStack) else [body]):
+    for layer in body.layers if isinstance(body, RecurrentStack) else [body]:
         # The states of all layers follow each other in one tuple.
         tensors = len(layer.state_shapes())
-        states, hidden = [state[used : used + tensors]], []
+        yield layer, state[used : used + tensors]
         used += tensors
-        for x_BE in x_TBE:
-            step, after = layer.step(x_BE, states[-1], *network.feedback)
-            states.append(after)
-            hidden.append(step.hidden_BH)
-        yield Trajectory(layer, x_TBE, states, network.feedback)
 
-        # What the next layer reads.
-        y_TBH = torch.stack(hidden)
-        x_TBE = body.connect(number, x_TBE, y_TBH) if isinstance(body, RecurrentStack) else y_TBH
+
+def _steps(
+    layer: Layer, x_TBE: Tensor, state: State, feedback: tuple
+) -> tuple[list[Step], list[State]]:
+    """Return each step of a layer that reads x, and its states: the one before the first step, and
+    those after each."""
+    steps, states = [], [state]
+    for x_BE in x_TBE:
+        step, after = layer.step(x_BE, states[-1], *feedback)
+        steps.append(step)
+        states.append(after)
+    return steps, states
+
+
+def _connected(network: Network, number: int, x_TBE: Tensor, steps: Sequence[Step]) -> Tensor:
+    """Return what is read after layer `number`, which read x in these steps."""
+    y_TBH = torch.stack([step.hidden_BH for step in steps])
+    if isinstance(network.body, RecurrentStack):
+        return network.body.connect(number, x_TBE, y_TBH)
+    return y_TBH
 
 
 # ---- The size of a layer's Jacobian by lag, at each position.
@@ -296,11 +318,11 @@ def flattest_slope(hidden: Tensor, activation: str) -> float:
     return float(BY_NAME[activation].derivative(hidden.double()).min())
 
 
-# ---- How much the loss at a position changes with the vectors of the words read before it:
-# ||dloss(t)/dx(s)||, through all layers.
+# ---- How much the loss at a position changes with the vectors of the words read before it, and
+# with the hidden states there: ||dloss(t)/dx(s)|| and ||dloss(t)/dh(s)||, through all layers.
 #
 # x is what the lowest layer reads for a word (its vector, or one made from its characters), loss(t)
-# the surprisal, in nats, of the token that follows the one read at t. This is a total derivative,
+# the surprisal, in nats, of the token that follows the one read at t. These are total derivatives,
 # through gates, cells and connections between layers as in training.
 
 
@@ -319,3 +341,27 @@ def loss_gradients(
         loss_B = -network.score_features(features_1BE, targets_B.unsqueeze(0))[0]
         (gradient_TBE,) = torch.autograd.grad(loss_B.sum(), [x_TBE])
     return gradient_TBE.double().norm(dim=2), loss_B.detach()
+
+
+def loss_gradients_by_state(
+    network: Network, inputs_TB: Tensor, targets_B: Tensor, state: State
+) -> list[Tensor]:
+    """Return for each layer, the lowest first, the norms of the gradient of the loss after the last
+    step by the layer's hidden state after each step, (T, B), float64. Of a layer whose hidden state
+    is not fed back, they are those by its cell. state: before the first step."""
+    remembered: list[Tensor] = []
+    with torch.enable_grad():
+        x_TBE = network.input.vectors(inputs_TB).detach().requires_grad_()
+        for number, (layer, layer_state) in enumerate(_layers(network, state)):
+            steps, _ = _steps(layer, x_TBE, layer_state, network.feedback)
+            for step in steps:
+                if step.cell_BH is not None and "h" not in layer.parts:
+                    remembered.append(step.cell_BH)
+                else:
+                    remembered.append(step.hidden_BH)
+            x_TBE = _connected(network, number, x_TBE, steps)
+        features_1BE = network.projection(x_TBE[-1:])
+        loss_B = -network.score_features(features_1BE, targets_B.unsqueeze(0))[0]
+        gradients = torch.autograd.grad(loss_B.sum(), remembered, materialize_grads=True)
+    norms_LTB = torch.stack([gradient_BH.double().norm(dim=1) for gradient_BH in gradients])
+    return list(norms_LTB.split(len(inputs_TB)))

@@ -25,6 +25,7 @@ from rnnlm.tools.inspection.gradients.jacobians import (
     flattest_slope,
     growth,
     loss_gradients,
+    loss_gradients_by_state,
     probes_for,
     squared_sizes,
     trajectories,
@@ -130,6 +131,7 @@ def _states(model: NeuralLanguageModel, inputs_NR: Tensor, starts_S: np.ndarray)
 # ---- The layers and the loss, at some of the positions at a time.
 
 NUMBERS_AT_ONCE = 48 << 20  # held in memory at a time, roughly: 200 MB in fp32
+GRAPH_SHARE = 4  # one in so many of the positions goes with its whole graph into memory
 EXPONENT_POSITIONS = 100  # at which Lyapunov exponents are measured: they vary little
 
 
@@ -138,7 +140,7 @@ class LayerGradients:
     """The gradients of one layer. parts: what its state consists of. probes: random vectors for
     each part; None: the sizes are exact. state: of the whole state, ||dS(t)/dS(t-k)||_F /
     sqrt(width of S); cell: of c alone, ||dc(t)/dc(t-k)||_F / sqrt(width of c), where there is a
-    cell; bounds: of an Elman layer."""
+    cell; loss: the norm of dloss(t)/dh(t-k), by lag k from 0 on; bounds: of an Elman layer."""
 
     name: str
     width: int
@@ -146,6 +148,7 @@ class LayerGradients:
     probes: int | None
     state: Curve
     cell: Curve | None
+    loss: Curve
     bounds: JacobianBounds | None
     exponents: tuple[Exponent, ...]
 
@@ -157,6 +160,7 @@ class _Layer:
     trajectory: Trajectory  # the last one
     squares: list[Tensor] = field(default_factory=list)
     cell_squares: list[Tensor] = field(default_factory=list)
+    loss_squares: list[Tensor] = field(default_factory=list)
     growths: list[Tensor] = field(default_factory=list)
     flattest: float = float("inf")
 
@@ -191,6 +195,12 @@ def measure(
                 if number == len(accumulators):
                     accumulators.append(_Layer(trajectory))
                 _add(accumulators[number], trajectory, rows_left, settings, generator)
+            # The graph of all steps takes more memory than the steps alone.
+            for piece in part.parts(max(1, at_once // GRAPH_SHARE)):
+                for accumulator, norms_KB in zip(
+                    accumulators, _by_state(model.network, piece), strict=True
+                ):
+                    accumulator.loss_squares.append(norms_KB.square())
             done += part.rows
             progress(f"{done:,} of {positions.rows:,} positions")
 
@@ -213,6 +223,15 @@ def _by_lag(network: Network, positions: Positions) -> Tensor:
         positions.state,
     )
     return norms_TB.flip(0)
+
+
+def _by_state(network: Network, positions: Positions) -> list[Tensor]:
+    """Return for each layer the norm of the gradient of the loss at each position with respect to
+    the hidden state 0, 1, ... tokens before, (lags + 1, B)."""
+    norms = loss_gradients_by_state(
+        network, positions.inputs_TB, positions.targets_B, positions.state
+    )
+    return [norms_TB.flip(0) for norms_TB in norms]
 
 
 def rows_at_once(network: Network, lags: int, probes: int) -> int:
@@ -278,6 +297,7 @@ def _layer(number: int, accumulator: _Layer, settings: Settings) -> LayerGradien
         probes=None if probes == layer.width else probes,
         state=curve(_array(accumulator.squares), 1, settings.seed),
         cell=cell,
+        loss=curve(_array(accumulator.loss_squares), 0, settings.seed),
         bounds=bounds,
         exponents=exponents(torch.cat(accumulator.growths, dim=1)) if accumulator.growths else (),
     )
