@@ -63,12 +63,14 @@ class Encoded:
 
     ids: (N,) int32. offsets: (lines + 1,) int64, line i is `ids[offsets[i]:offsets[i + 1]]`. oov:
     (K,) int64, ascending positions in `ids` of tokens that are unknown (a literal `<unk>` is not);
-    `ids` has unk_id there, or, from a tokenizer that spells, an id from V on.
+    `ids` has unk_id there, or, from a tokenizer that spells, an id from V on. unseen: (W,) int64,
+    hashes of the different unknown words, the same in one process; None where tokens are no words.
     """
 
     ids: "np.ndarray"
     offsets: "np.ndarray"
     oov: "np.ndarray"
+    unseen: "np.ndarray | None" = None
 
 
 @runtime_checkable

@@ -27,7 +27,8 @@ class MetricDefinition:
 
     A subclass for each family of metrics adds how lines are counted for it; the module that counts
     has the table of them. digits: decimal places in comparisons. without_unknown: it leaves unknown
-    tokens out of another metric. is_perplexity: its differences are in bits, and have a ratio of
+    tokens out of another metric. adjusts_unknown: it is another metric where nothing is unknown.
+    is_perplexity: its differences are in bits, and have a ratio of
     perplexities.
     """
 
@@ -36,6 +37,7 @@ class MetricDefinition:
     higher_is_better: bool = True
     digits: int = 2
     without_unknown: bool = False
+    adjusts_unknown: bool = False
     is_perplexity: bool = False
 
     @property
@@ -238,7 +240,9 @@ class Evaluation(Records, Result):
         has_unknown = bool(self.counts_of().get("oov_words"))
         shown_metrics = []
         for metric in self.metrics:
-            repeats_another = metric.definition.without_unknown and not has_unknown
+            definition = metric.definition
+            is_of_unknown = definition.without_unknown or definition.adjusts_unknown
+            repeats_another = is_of_unknown and not has_unknown
             if (metric.value is not None or metric.note) and not repeats_another:
                 shown_metrics.append(metric)
         return tuple(shown_metrics)

@@ -104,10 +104,12 @@ MOST_BLOCKS = 10_000  # units resampled; a text of more lines is resampled in bl
 @dataclass(frozen=True, kw_only=True)
 class LineSums:
     """The contributions of S lines to an evaluation: log-probabilities (nats), with and without
-    unknown tokens, and counts. Words, characters and bytes include one for the end of each line."""
+    unknown tokens, and adjusted for them (NaN where it is not known how many there are), and
+    counts. Words, characters and bytes include one for the end of each line."""
 
     logprob_S: np.ndarray
     logprob_no_oov_S: np.ndarray
+    logprob_adjusted_S: np.ndarray
     tokens_S: np.ndarray
     oov_S: np.ndarray
     words_S: np.ndarray
@@ -121,11 +123,14 @@ class LineSums:
         known_N = logprob_N.copy()
         known_N[encoded.oov] = 0.0
         line_of_oov = np.searchsorted(starts, encoded.oov, side="right") - 1
+        logprob_S = np.add.reduceat(logprob_N, starts)
+        oov_S = np.bincount(line_of_oov, minlength=len(starts))
         return cls(
-            logprob_S=np.add.reduceat(logprob_N, starts),
+            logprob_S=logprob_S,
             logprob_no_oov_S=np.add.reduceat(known_N, starts),
+            logprob_adjusted_S=logprob_S - oov_S * nats_to_choose(encoded),
             tokens_S=np.diff(encoded.line_offsets),
-            oov_S=np.bincount(line_of_oov, minlength=len(starts)),
+            oov_S=oov_S,
             words_S=encoded.words_L.astype(np.int64) + 1,
             characters_S=encoded.characters_L.astype(np.int64),
             bytes_S=encoded.bytes_L.astype(np.int64),
@@ -145,6 +150,8 @@ class LineSums:
         """Return the two sums of each line whose ratio is the metric: log-probabilities, and the
         number of units (tokens, words, characters or bytes)."""
         logprob_S = self.logprob_no_oov_S if metric.without_unknown else self.logprob_S
+        if metric.adjusts_unknown:
+            logprob_S = self.logprob_adjusted_S
         return logprob_S, getattr(self, metric.counts)
 
     def blocks(self, lines: int) -> "LineSums":
@@ -154,6 +161,13 @@ class LineSums:
         return LineSums(
             **{field.name: by_block(getattr(self, field.name), lines) for field in fields(self)}
         )
+
+
+def nats_to_choose(encoded: EncodedText) -> float:
+    """Return what it costs to choose one of the different unknown words of a text, each as likely
+    as the others (Ueberla 1994); NaN where their number is not known."""
+    types = encoded.oov_types
+    return math.nan if types is None else math.log(max(1, types))
 
 
 NO_OOV = "_no_oov"  # the end of the names of metrics that leave unknown tokens out
@@ -190,6 +204,9 @@ TEXT_METRICS = named(
     TextMetric(
         "ppl_token_no_oov", per="token", is_perplexity=True, in_summary=True, without_unknown=True
     ),
+    # exp(-(logprob_nats - n ln r) / tokens) with n unknown tokens, r of them different: an unknown
+    # word costs as much as <unk>, and the choice of one among r.
+    TextMetric("ppl_adjusted", per="token", is_perplexity=True, adjusts_unknown=True),
     TextMetric("ppl_word", per="word", is_perplexity=True, in_summary=True),
     # Has a value only where words are tokens, or none is unknown
     TextMetric("ppl_word_no_oov", per="word", is_perplexity=True, without_unknown=True),
@@ -277,7 +294,8 @@ def notice_single_block(lines: int, block_lines: int) -> None:
 
 Context = Literal["carry", "reset"]
 COUNTS = (
-    "tokens", "words", "characters", "bytes", "sentences", "oov_words", "zero_probability_tokens",
+    "tokens", "words", "characters", "bytes", "sentences", "oov_words", "oov_types",
+    "zero_probability_tokens",
 )  # fmt: skip
 
 
@@ -287,11 +305,13 @@ class TextEvaluation(Evaluation):
     zero.
 
     ppl_word = exp(-logprob_nats / (words + sentences)): each line's `</s>` counts as one.
-    characters and bytes count each line plus one for its end. `_no_oov` leaves unknown tokens out
-    of sum and count (ppl_word_no_oov is None if words are not tokens, since a part of a word may be
-    unknown). bits_per_char and bits_per_byte are None, and closed_vocabulary is true, if something
-    was unknown or the tokenizer does not preserve the text. lines: the contribution of each line;
-    None in a stored evaluation. block_lines: as in :class:`PerEvent`.
+    characters and bytes count each line plus one for its end. oov_types: how many different words
+    are unknown; None where tokens are no words, or the text is a prepared one. `_no_oov` leaves
+    unknown tokens out of sum and count (ppl_word_no_oov is None if words are not tokens, since a
+    part of a word may be unknown). ppl_adjusted = exp(-(logprob_nats - n ln(oov_types)) / tokens)
+    with n unknown tokens. bits_per_char and bits_per_byte are None, and closed_vocabulary is true,
+    if something was unknown or the tokenizer does not preserve the text. lines: the contribution of
+    each line; None in a stored evaluation. block_lines: as in :class:`PerEvent`.
     """
 
     tokens: int
@@ -300,10 +320,12 @@ class TextEvaluation(Evaluation):
     bytes: int
     sentences: int
     oov_words: int
+    oov_types: int | None
     zero_probability_tokens: int
     logprob_nats: float | None
     ppl_token: float | None
     ppl_token_no_oov: float | None
+    ppl_adjusted: float | None
     ppl_word: float | None
     ppl_word_no_oov: float | None
     bits_per_char: float | None
@@ -534,6 +556,7 @@ def text_evaluation(
     zeros = int(np.isneginf(logprob_N).sum())
     total = float(logprob_N.sum(dtype=np.float64))
     total_no_oov = float(np.delete(logprob_N, encoded.oov).sum(dtype=np.float64))
+    adjusted = total - len(encoded.oov) * nats_to_choose(encoded)
 
     # Where only a part of a word may be unknown, it is not clear which words are known.
     words = encoded.words + encoded.sentences
@@ -554,10 +577,12 @@ def text_evaluation(
         bytes=encoded.bytes,
         sentences=encoded.sentences,
         oov_words=encoded.oov_words,
+        oov_types=encoded.oov_types,
         zero_probability_tokens=zeros,
         logprob_nats=None if zeros else total,
         ppl_token=perplexity(total, encoded.tokens),
         ppl_token_no_oov=perplexity(total_no_oov, encoded.tokens - len(encoded.oov)),
+        ppl_adjusted=None if math.isnan(adjusted) else perplexity(adjusted, encoded.tokens),
         ppl_word=perplexity(total, words),
         ppl_word_no_oov=ppl_word_no_oov,
         bits_per_char=bits_per_char,

@@ -72,12 +72,13 @@ class EncodedText:
     ids: (N,) uint16 or int32 (always int32 from a tokenizer that spells); each line ends in the
     boundary id. line_offsets: (lines + 1,) int64. document_offsets: (documents + 1,) int64, or None
     where the text is one stream. Both are offsets into `ids`. oov: ascending positions of unknown
-    tokens. words_L: the words of each line once it is normalised, split on white space;
-    oov_words_L: those that hold an unknown token. characters_L and bytes_L count one for the end of
-    each line. blank_lines: how they were read, as in TextSettings. marks: how often each of
-    :mod:`rnnlm.text.marks` occurs; none are known of a prepared text. release: called with a
-    number of tokens, deletes what was written of the first ones for this run alone; they are not
-    needed any more. files: where the ids lie on disk, for other processes.
+    tokens. unseen: as in :class:`rnnlm.interface.Encoded`; None of a prepared text, too. words_L:
+    the words of each line once it is normalised, split on white space; oov_words_L: those that hold
+    an unknown token. characters_L and bytes_L count one for the end of each line. blank_lines: how
+    they were read, as in TextSettings. marks: how often each of :mod:`rnnlm.text.marks` occurs;
+    none are known of a prepared text. release: called with a number of tokens, deletes what was
+    written of the first ones for this run alone; they are not needed any more. files: where the ids
+    lie on disk, for other processes.
 
     Of a text too large for memory, what belongs to each token or line is a ChunkedArray.
     """
@@ -95,6 +96,14 @@ class EncodedText:
     marks: Mapping[str, int] = field(default_factory=dict, repr=False)
     release: Callable[[int], None] = field(default=kept, repr=False, compare=False)
     files: "IdFiles | None" = field(default=None, repr=False, compare=False)
+    unseen: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def oov_types(self) -> int | None:
+        """The number of different unknown words; None where it is not known."""
+        if not len(self.oov):
+            return 0
+        return None if self.unseen is None else len(self.unseen)
 
     @property
     def tokens(self) -> int:
@@ -207,6 +216,9 @@ class TokenizerBuilder(Protocol):
     def add(self, words: list[bytes], counts_W: np.ndarray) -> np.ndarray:
         """Count words, each as often as `counts_W` says. Return their provisional ids."""
 
+    def hashes_of(self, words: Sequence[bytes]) -> np.ndarray:
+        """Return the hash of each word, as :attr:`rnnlm.interface.Encoded.unseen` has them."""
+
     def finish(self) -> tuple[Tokenizer, np.ndarray]:
         """Return the tokenizer, and its id for each provisional one; -1: an unknown word."""
 
@@ -232,6 +244,7 @@ def encode_once(
 
     encoded: tuple[list[EncodedText], list[EncodedText]] = [], []
     provisional: tuple[list[np.ndarray], list[np.ndarray]] = [], []  # ids of each block's words
+    word_hashes: tuple[list[np.ndarray], list[np.ndarray]] = [], []
     hashes = LinesHash(), LinesHash()
     plain: Counter[str] = Counter()
     threads = min(processors(), MOST_THREADS)
@@ -245,6 +258,7 @@ def encode_once(
         else:
             plain.update(plain_of_block)
         provisional[is_held_out].append(reader.add(words, counts_W))
+        word_hashes[is_held_out].append(reader.hashes_of(words))
         hashes[is_held_out].update_block(block, data)
         encoded[is_held_out].append(counted)
     if not encoded[0]:
@@ -256,9 +270,10 @@ def encode_once(
 
     # All words are counted: replace their ids, block by block.
     tokenizer, id_of = reader.finish()
-    for blocks, words_of in zip(encoded, provisional, strict=True):
+    for blocks, words_of, hashes_of in zip(encoded, provisional, word_hashes, strict=True):
         for number, counted in enumerate(blocks):
-            ids = id_of[words_of[number]][counted.ids]
+            id_W = id_of[words_of[number]]
+            ids = id_W[counted.ids]
             oov = np.flatnonzero(ids < 0)
             ids[oov] = tokenizer.unk_id
             line_of_oov = np.searchsorted(counted.line_offsets, oov, side="right") - 1
@@ -268,6 +283,7 @@ def encode_once(
                 ids=ids.astype(compact_type(tokenizer), copy=False),
                 oov=oov,
                 oov_words_L=smallest(oov_words_L),
+                unseen=hashes_of[number][id_W < 0],
             )
     return tokenizer, *_joined_parts(text, encoded, hashes)
 
@@ -305,6 +321,7 @@ def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> E
     marks: Counter[str] = Counter()
     for part in parts:
         marks.update(part.marks)
+    unseen = [part.unseen for part in parts if part.unseen is not None]
     counts: dict[str, Any] = {}
     for name in LINE_COUNTS:
         counts[name] = np.concatenate([getattr(part, name) for part in parts])
@@ -317,6 +334,7 @@ def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> E
         lines_hash=lines_hash,
         blank_lines=blank_lines,
         marks=marks,
+        unseen=np.unique(np.concatenate(unseen)) if len(unseen) == len(parts) else None,
     )
 
 
@@ -365,6 +383,7 @@ def counted_block(
         line_offsets=encoded.offsets,
         document_offsets=documents.astype(np.int64),
         oov=encoded.oov,
+        unseen=encoded.unseen,
         words_L=smallest(words_L),
         oov_words_L=smallest(oov_words_L),
         characters_L=smallest(characters_L),

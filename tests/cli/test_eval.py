@@ -5,8 +5,8 @@ import pytest
 import rnnlm as library
 
 KEYS = (
-    "tokens words characters bytes sentences oov_words zero_probability_tokens logprob_nats "
-    "ppl_token ppl_token_no_oov "
+    "tokens words characters bytes sentences oov_words oov_types zero_probability_tokens "
+    "logprob_nats ppl_token ppl_token_no_oov ppl_adjusted "
     "ppl_word ppl_word_no_oov bits_per_char bits_per_byte closed_vocabulary normalised context "
     "signature seconds"
 ).split()

@@ -44,6 +44,7 @@ def test_all_metrics_of_a_text_with_unknown_words(text):
     result = evaluate(model, text("the cat\n\nthe d\u00f6g the\n"))
     bits = 1 + 3 + 2 + 1 + 3 + 1 + 2
     assert (result.tokens, result.words, result.sentences, result.oov_words) == (7, 5, 2, 1)
+    assert result.oov_types == 1 and result.ppl_adjusted == result.ppl_token
     assert (result.characters, result.bytes) == (8 + 12, 8 + 13)
     assert result.zero_probability_tokens == 0
     assert result.logprob_nats == pytest.approx(-bits * math.log(2), rel=1e-6)
@@ -57,6 +58,25 @@ def test_all_metrics_of_a_text_with_unknown_words(text):
     assert result.signature.startswith("rnnlm:")
     assert "|blank:skip|" in result.signature
     assert result.seconds > 0
+
+
+def test_an_unknown_word_costs_the_choice_among_those_of_the_text(text):
+    model = model_of({"</s>": 0.25, "<unk>": 0.125, "the": 0.5, "cat": 0.125})
+    result = evaluate(model, text("the dog\nthe mouse the dog cat\nthe mole\n"))
+    # 4 unknown tokens of 3 kinds: dog, mouse and mole
+    bits = (1 + 3 + 2) + (1 + 3 + 1 + 3 + 3 + 2) + (1 + 3 + 2)
+    assert (result.oov_words, result.oov_types, result.tokens) == (4, 3, 12)
+    expected = 2 ** ((bits + 4 * math.log2(3)) / 12)
+    assert result.ppl_adjusted == pytest.approx(expected, rel=1e-6)
+    metric = result.metric("ppl_adjusted")
+    assert metric.counts.interval().estimate == pytest.approx(expected, rel=1e-6)
+    assert "ppl_adjusted" in [metric.name for metric in result.brief]
+    known = evaluate(model, text("the cat <unk>\n"))
+    assert known.ppl_adjusted == known.ppl_token and known.oov_types == 0
+    assert "ppl_adjusted" not in [metric.name for metric in known.brief]
+    characters = model_of({"</s>": 0.25, "<unk>": 0.25, "a": 0.25, " ": 0.25}, tokenizer="char")
+    unknown = evaluate(characters, text("axxa a x\n"))
+    assert (unknown.oov_types, unknown.ppl_adjusted) == (None, None)
 
 
 def test_summary_has_three_of_the_metrics(text):
@@ -128,6 +148,7 @@ def test_zero_probability_gives_null_and_is_counted(text):
         "logprob_nats",
         "ppl_token",
         "ppl_token_no_oov",
+        "ppl_adjusted",
         "ppl_word",
         "ppl_word_no_oov",
         "bits_per_char",

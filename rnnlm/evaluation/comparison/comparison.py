@@ -55,6 +55,10 @@ from rnnlm.text.marks import tell_unseen
 # bytes are the same ones, if no word is unknown: an unknown word is one event to a model of words,
 # and many to a model of pieces.
 
+# Of different vocabularies of words, one metric compares: it adds what it costs to choose one of
+# the unknown words.
+
+ADJUSTED = "ppl_adjusted"
 # All parts of signatures: `find_comparable` has checked them, so nothing else need do so
 PARTS = frozenset({"rnnlm", *(part.name for part in fields(Signature))})
 
@@ -116,7 +120,15 @@ def find_comparable(
     if not _differ(subjects, "tok"):
         return ComparableMetrics(tuple(TEXT_METRICS), next(iter(TEXT_METRICS)), may_differ=PARTS)
 
-    # With several, what is counted per token does not.
+    # With several vocabularies of words, those that lack words pay for the choice among them.
+    kinds = {subject.signature.tok.partition(":")[0] for subject in subjects}
+    is_one_cut = len({subject.cut for subject in subjects}) == 1
+    if kinds == {"word"} and is_one_cut and any(subject.unknown_tokens for subject in subjects):
+        why = f"unknown words are other events: {_values(subjects, 'tok')}"
+        others = [RefusedMetric(name, "tok", why) for name in TEXT_METRICS if name != ADJUSTED]
+        return ComparableMetrics((ADJUSTED,), ADJUSTED, tuple(others), may_differ=PARTS)
+
+    # With several tokenizers, what is counted per token does not.
     _check_same_words(subjects)
     why = f"their tokens are different events: {_values(subjects, 'tok')}"
     refused = [RefusedMetric(name, "tok", why) for name in metrics_per("token")]
@@ -185,7 +197,7 @@ def differing_by(metric: str, unknown: int) -> tuple[str, ...]:
     unknown."""
     if not metric:
         return ()
-    if not unknown:
+    if not unknown or metric + NO_OOV not in TEXT_METRICS:
         return (metric,)
     return (metric, metric + NO_OOV)
 
@@ -254,6 +266,7 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
         self.encoded: dict[str, EncodedText] = {}  # by the fingerprint of the tokenizer
         self.spelling: set[str] = set()  # fingerprints of tokenizers that spelled unseen words
         self.scores: list[np.ndarray] = []  # of the models, in order
+        self.main = ""  # the name of the metric by which they are compared
 
     @functools.cached_property
     def text(self) -> TextInMemory:
@@ -286,6 +299,7 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
         lines = itertools.chain.from_iterable(block.lines for block in self.text.blocks())
         holds_unk = any(UNKNOWN in line.lower() for line in lines)
         comparable = find_comparable(subjects, holds_unk)
+        self.main = comparable.main
 
         block_lines = lines_per_block(data.sentences, self.settings.block_lines)
         notice_single_block(data.sentences, block_lines)
@@ -305,7 +319,7 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
         self, evaluations: Sequence[TextEvaluation], differences: Sequence[Difference]
     ) -> list[str]:
         notes = disagreements(evaluations, differences)
-        if evaluations[0].closed_vocabulary:
+        if evaluations[0].closed_vocabulary and self.main != ADJUSTED:
             notes.append(
                 "closed vocabulary: ppl_word is comparable between these models, but not across "
                 "tokenizers"
@@ -316,7 +330,11 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
         # Where the models differ is found in tokens, or in words where their tokenizers differ.
         tokenizers = [side.model.tokenizer for side in sides]
         encoded = [side.data for side in sides]
-        units = difference_tables.units_of(self.text, tokenizers, encoded, self.scores)
+        main = TEXT_METRICS[self.main]
+        scores = self.scores
+        if main.adjusts_unknown:
+            scores = list(map(_adjusted, self.scores, encoded))
+        units = difference_tables.units_of(self.text, tokenizers, encoded, scores)
         if units.unaligned_lines:
             notice(
                 f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers "
@@ -326,11 +344,11 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
 
         # The lines and words on which each model differs most from the first.
         lines = list(itertools.chain.from_iterable(block.lines for block in self.text.blocks()))
-        bits = [
-            evaluation.lines.logprob_S / -math.log(2)
-            for evaluation in evaluations
-            if evaluation.lines
-        ]
+        bits = []
+        for evaluation in evaluations:
+            if evaluation.lines:
+                logprob_S, _ = evaluation.lines.parts_of(main)
+                bits.append(logprob_S / -math.log(2))
         top = self.settings.top
         of_lines, of_words = [], []
         for k, side in enumerate(sides[1:], start=1):
@@ -373,3 +391,10 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
                 if rows is not None:
                     return counts_V, side.name, rows
         return counts_V, None, ()
+
+
+def _adjusted(logprob_N: np.ndarray, encoded: EncodedText) -> np.ndarray:
+    """Return the log-probabilities of tokens with the choice among unknown words."""
+    adjusted_N = logprob_N.copy()
+    adjusted_N[encoded.oov] -= perplexity.nats_to_choose(encoded)
+    return adjusted_N

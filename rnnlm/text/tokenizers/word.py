@@ -15,6 +15,7 @@ import unicodedata
 import weakref
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -291,9 +292,11 @@ class WordTokenizer(VocabularyTokenizer):
         # W: the different words of these lines
         ids_W = self.ids_of(words)
         is_unseen_W = ids_W < 0
-        ids_W[is_unseen_W] = self._unseen_ids(list(itertools.compress(words, is_unseen_W)))
+        unseen = list(itertools.compress(words, is_unseen_W))
+        ids_W[is_unseen_W] = self._unseen_ids(unseen)
         oov = np.flatnonzero(is_unseen_W[numbers])
-        return cut_into_lines(ids_W[numbers], oov, self.boundary_id, lines)
+        encoded = cut_into_lines(ids_W[numbers], oov, self.boundary_id, lines)
+        return replace(encoded, unseen=hashes_of(unseen))
 
     def ids_of(self, words: Sequence[bytes]) -> np.ndarray:
         """Return the ids of words, int32; -1 for those that are not in the vocabulary."""
@@ -329,6 +332,11 @@ class WordTokenizer(VocabularyTokenizer):
         return SpellingWordTokenizer(self.settings, self.vocabulary, unseen)
 
 
+def hashes_of(words: Sequence[bytes]) -> np.ndarray:
+    """Return the hash of each word, int64, as :class:`rnnlm.interface.Encoded` has them."""
+    return np.fromiter(map(hash, words), dtype=np.int64, count=len(words))
+
+
 class WordTokenizerBuilder:
     """A word tokenizer that is made while its text is encoded, see
     :class:`rnnlm.text.encoding.TokenizerBuilder`."""
@@ -345,6 +353,9 @@ class WordTokenizerBuilder:
 
     def add(self, words: list[bytes], counts_W: np.ndarray) -> np.ndarray:
         return self.counts.add(words, counts_W)
+
+    def hashes_of(self, words: Sequence[bytes]) -> np.ndarray:
+        return hashes_of(words)
 
     def finish(self) -> tuple[WordTokenizer, np.ndarray]:
         words = self.counts.words()

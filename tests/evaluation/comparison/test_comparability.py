@@ -44,14 +44,15 @@ def test_unk_handling_is_irrelevant_to_text_without_unk():
     found = find_comparable(
         [subject("a"), subject("b", unk="spell", tok="byte:f2,V=257")], holds_unk=False
     )
-    assert found.main == "bits_per_char" and [each.part for each in found.refused] == ["tok", "tok"]
+    assert found.main == "bits_per_char" and [each.part for each in found.refused] == ["tok"] * 3
 
 
 def test_other_tokens_compare_per_word_character_and_byte():
     found = find_comparable([subject("a"), subject("b", tok="char:f2,V=5")])
     assert found.names == ("ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte")
     assert found.main == "bits_per_char"
-    expected = [("ppl_token", "tok"), ("ppl_token_no_oov", "tok")]
+    names = ("ppl_token", "ppl_token_no_oov", "ppl_adjusted")
+    expected = [(name, "tok") for name in names]
     assert [(each.figure, each.part) for each in found.refused] == expected
     assert "char:f2,V=5 for b" in found.refused[0].why
 
@@ -68,6 +69,16 @@ def test_other_tokens_and_unknown_words_compare_in_nothing():
     with pytest.raises(ComparisonError, match="their signatures differ in tok") as error:
         find_comparable([subject("a", 12), subject("b", tok="sentencepiece:f2,V=5")])
     assert "12 tokens to a" in error.value.why and "--tokenizer-from" in error.value.hint
+
+
+def test_other_vocabularies_of_words_compare_with_the_choice_among_unknown_words():
+    found = find_comparable([subject("a", 12), subject("b", tok="word:f2,V=5")])
+    assert (found.names, found.main) == (("ppl_adjusted",), "ppl_adjusted")
+    assert {each.figure for each in found.refused} == set(TEXT_METRICS) - {"ppl_adjusted"}
+    assert "unknown words are other events: tok:word:f1,V=9 for a" in found.refused[0].why
+    cut = {"keeps_text": False, "cut": "punctuation split off"}
+    with pytest.raises(ComparisonError, match="tok"):
+        find_comparable([subject("a", 12), subject("b", tok="word:f2,V=5", **cut)])
 
 
 def test_unknown_white_space_is_a_separate_character_event():

@@ -167,7 +167,8 @@ def test_other_tokenizers_are_compared_by_words_and_characters(text):
     letters = unigram(LETTERS, tokenizer="char")
     found = compare([unigram(P), letters], text("a b", "a"))
     assert (found.figure, found.details.unit, found.details.units) == ("bits_per_char", "word", 5)
-    assert [each.figure for each in found.refused] == ["ppl_token", "ppl_token_no_oov"]
+    refused = ["ppl_token", "ppl_token_no_oov", "ppl_adjusted"]
+    assert [each.figure for each in found.refused] == refused
     (difference,) = found.differences
     assert difference.difference == pytest.approx((9 + 4 - 5 - 3) / 6)
     assert difference.ppl_ratio is None
@@ -183,6 +184,26 @@ def test_other_tokenizers_are_compared_by_words_and_characters(text):
     assert {name for _, name in found.models[0].intervals} == expected
     with pytest.raises(ComparisonError, match="tok"):
         compare([unigram(P | {"<unk>": 0.1}), letters], text("a x"))
+
+
+def test_other_vocabularies_are_compared_with_the_choice_among_unknown_words(text):
+    """Of "a b" and "a c", the first model knows a and b, the second a alone: unknown are c to the
+    first, 3 bits; b and c to the second, 1 bit each, and 1 more to choose between them."""
+    first = unigram({"</s>": 0.25, "<unk>": 0.125, "a": 0.5, "b": 0.125})
+    second = unigram({"</s>": 0.25, "<unk>": 0.5, "a": 0.25})
+    found = compare([first, second], text("a b", "a c"), names=["first", "second"])
+    assert (found.figure, found.figures) == ("ppl_adjusted", ("ppl_adjusted",))
+    bits = [(1 + 3 + 2 + 1 + 3 + 2) / 6, (2 + 2 + 2 + 2 + 2 + 2) / 6]
+    values = [model.evaluation.ppl_adjusted for model in found.models]
+    assert values == pytest.approx([2 ** bits[0], 2 ** bits[1]])
+    [difference] = found.differences
+    assert (difference.metric, difference.unit) == ("ppl_adjusted", "bits per token")
+    assert difference.difference == pytest.approx(0, abs=1e-6)
+    assert [row.units for row in found.details.positions] == [2, 2, 2]
+    assert found.details.positions[1].logprob_nats == pytest.approx(
+        (-6 * math.log(2), -4 * math.log(2))
+    )
+    assert not [note for note in found.notes if "closed vocabulary" in note]
 
 
 def test_training_text_supplies_word_counts_for_wordless_models(text, tmp_path):

@@ -32,6 +32,8 @@ def content(folder):
 
 def assert_same(found, wanted):
     for field in fields(EncodedText):
+        if field.name == "unseen":
+            continue  # not known of a prepared text
         one, other = getattr(found, field.name), getattr(wanted, field.name)
         if isinstance(other, np.ndarray):
             assert np.array_equal(one, other), field.name
