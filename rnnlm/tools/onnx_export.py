@@ -29,7 +29,9 @@ from rnnlm.lm.neural.settings import Activation, ElmanCell, GruCell, LstmCell
 from rnnlm.lm.ngram.arpa.writing import spell_symbols
 from rnnlm.storage.files.outputs import check_folder, save_folder
 from rnnlm.storage.files.reading import read_small
-from rnnlm.text.tokenizers.sentencepiece import MODEL_FILE
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE
+from rnnlm.training.card import not_defaults
 from rnnlm.version import __version__
 
 OPSET, IR_VERSION = 17, 8
@@ -80,8 +82,8 @@ def export_onnx(
     size, boundary_id = tokenizer.size, tokenizer.boundary_id
     own_ids = None
     if tokens is not None:
-        token_file = _read_tokens(Path(tokens))
-        own_ids = _own_ids(_symbols_in(token_file, Path(tokens)), symbols, tokenizer)
+        token_file, theirs = _read_tokens(Path(tokens))
+        own_ids = _own_ids(theirs, symbols, tokenizer)
         size, boundary_id = len(own_ids), len(own_ids) - 1
 
     metadata = {"vocab_size": size, "fingerprint": loading.fingerprint_in_signature(model)}
@@ -95,9 +97,9 @@ def export_onnx(
     # The first file is the one that shows what the folder holds.
     files = {name: [_encoded(graph, metadata)] for name, graph in models.items()}
     files[TOKENS] = [token_file]
-    own_files = tokenizer.to_files()
-    if MODEL_FILE in own_files:
-        files[MODEL_FILE] = [own_files[MODEL_FILE]]
+    for name, content in tokenizer.to_files().items():
+        if name != VOCABULARY_FILE:  # which says what the file of tokens says
+            files[name] = [content]
     files[README] = [_readme(models, tokenizer, boundary_id).encode()]
     save_folder(folder, files)
     return list(files)
@@ -110,7 +112,7 @@ def _check_has_operators(network: PortableNetwork) -> None:
     """Refuse cells that ONNX has no operator for."""
     cell, why = network.settings.cell, ""
     if not isinstance(cell, ElmanCell | GruCell | LstmCell):
-        why = f"no operator of ONNX is a {network.settings.model}"
+        why = f"ONNX has no operator for the layers of a {network.settings.model}"
     elif isinstance(cell, LstmCell) and cell.mogrifier_rounds:
         why = "a Mogrifier changes input and state before each step, which no operator does"
     if why:
@@ -195,7 +197,8 @@ def _encoded(graph: _Graph, metadata: Mapping[str, object]) -> bytes:
         producer_name="rnnlm",
         producer_version=__version__,
     )
-    onnx.helper.set_model_props(model, {name: str(value) for name, value in metadata.items()})
+    facts = {name: str(value) for name, value in metadata.items() if value is not None}
+    onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString()
     return content
@@ -403,23 +406,19 @@ def _sherpa_metadata(network: PortableNetwork, boundary_id: int) -> dict[str, ob
     }
 
 
-def _read_tokens(path: Path) -> bytes:
-    try:
-        return read_small(path)
-    except OSError as error:
-        raise TextError(f"cannot read {path}", error.strerror or str(error)) from None
-
-
-def _symbols_in(token_file: bytes, path: Path) -> list[str]:
-    """Return the symbols of a recogniser by id. Each line is a symbol and its id; an id alone is
-    that of a space."""
+def _read_tokens(path: Path) -> tuple[bytes, list[str]]:
+    """Return the file of a recogniser, and its symbols by id. Each line is a symbol and its id; an
+    id alone is that of a space."""
     symbols: dict[int, str] = {}
     try:
-        for line in token_file.decode("utf-8").split("\n"):
+        content = read_small(path)
+        for line in content.decode("utf-8").split("\n"):
             if line.strip():
                 *symbol, id = line.rsplit(maxsplit=1)
                 symbols[int(id)] = symbol[0] if symbol else "\u2581"
-        return [symbols[id] for id in range(len(symbols))]
+        return content, [symbols[id] for id in range(len(symbols))]
+    except OSError as error:
+        raise TextError(f"cannot read {path}", error.strerror or str(error)) from None
     except (ValueError, KeyError):
         raise TextError(
             f"{path} is not a list of tokens",
@@ -446,13 +445,30 @@ def _own_ids(theirs: Sequence[str], ours: Sequence[str], tokenizer: Tokenizer) -
 
 # ---- The README beside the models.
 
+_README = f"""# A language model for ONNX
+
+Written by rnnlm {__version__}. Text is split into tokens with {{settings}}.
+{TOKENS} has each symbol and its id.
+
+The id {{boundary}} is the boundary, {BOUNDARY}: the first input of every text, and the end of each
+line. States are zeros before it. No call changes its states: they may be used again.
+"""
 _ABOUT = {
     STEP: "Natural log-probabilities of all tokens that can follow the last of `ids`.",
     SCORE: "Natural log-probabilities of `targets`, each after the ids up to its place. A target "
     "of -1 is padding, and scores 0. Memory grows with B T V.",
     SHERPA: "Natural log-probabilities of all tokens that can follow the last of `x`.",
 }
-_EXAMPLE = """## Example
+_TABLE = """
+## {name}
+
+{about}
+
+| | name | type | shape |
+|---|---|---|---|
+"""
+_EXAMPLE = """
+## Example
 
 The log-probabilities of a line: of its tokens, and of the boundary after the last one.
 
@@ -470,7 +486,8 @@ logprobs, *states = session.run(None, {{"ids": ids, "targets": targets, **states
 print(logprobs)
 ```
 """
-_SHERPA = """## Use
+_SHERPA = """
+## Use
 
     sherpa-onnx --decoding-method=modified_beam_search --lm=lm.onnx --lm-scale=0.3 ...
 
@@ -483,36 +500,16 @@ the first output for the score of a whole line, which it is not.
 
 def _readme(models: Mapping[str, _Graph], tokenizer: Tokenizer, boundary_id: int) -> str:
     """Return what a person needs to know who runs the models."""
-    form = [f"the {tokenizer.name} tokenizer"]
-    if not tokenizer.keeps_case:
-        form.append("in lower case")
-    if tokenizer.rewriting:
-        form.append(tokenizer.rewriting)
-    lines = [
-        "# A language model for ONNX",
-        "",
-        f"Written by rnnlm {__version__}. Text is split by {', '.join(form)}; {TOKENS} has each",
-        f"symbol with its id. {boundary_id} is the boundary, {BOUNDARY}: the first input of every",
-        "text, and the end of each line. Before it all states are zeros. The models change no",
-        "state: the same one may be used again.",
-    ]
+    settings = not_defaults(tokenizer.to_settings(), TokenizerSettings)
+    settings = [f"tokenizer={tokenizer.name}", *settings]
+    text = _README.format(settings=", ".join(settings), boundary=boundary_id)
     for name, graph in models.items():
-        lines += [
-            "",
-            f"## {name}",
-            "",
-            _ABOUT[name],
-            "",
-            "| | name | type | shape |",
-            "|---" * 4 + "|",
-        ]
-        values = [("input", *value) for value in graph.inputs.items()]
-        values += [("output", *value) for value in graph.outputs.items()]
-        for side, value, shape in values:
-            kind = "int64" if value in INTEGERS else "float32"
-            lines.append(f"| {side} | `{value}` | {kind} | ({', '.join(map(str, shape))}) |")
-    end = _SHERPA
-    if SHERPA not in models:
-        first, second = [id for id in range(3) if id != boundary_id][:2]
-        end = _EXAMPLE.format(first=first, second=second, boundary=boundary_id)
-    return "\n".join([*lines, "", end])
+        text += _TABLE.format(name=name, about=_ABOUT[name])
+        for side, values in (("input", graph.inputs), ("output", graph.outputs)):
+            for value, shape in values.items():
+                type_ = "int64" if value in INTEGERS else "float32"
+                text += f"| {side} | `{value}` | {type_} | ({', '.join(map(str, shape))}) |\n"
+    if SHERPA in models:
+        return text + _SHERPA
+    first, second = [id for id in range(3) if id != boundary_id][:2]
+    return text + _EXAMPLE.format(first=first, second=second, boundary=boundary_id)

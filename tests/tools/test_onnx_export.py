@@ -59,7 +59,7 @@ def states_of(loaded, state, without):
 
 
 @pytest.mark.parametrize(("model", "values", "why"), [
-    ("qrnn", {}, "no operator of ONNX is a qrnn"),
+    ("qrnn", {}, "ONNX has no operator for the layers of a qrnn"),
     ("lstm", {"mogrifier_rounds": 2}, "a Mogrifier changes input and state"),
     ("jordan", {}, "a model of kind jordan has no recurrent layers"),
     ("ffnn", {}, "a model of kind ffnn has no recurrent layers"),
