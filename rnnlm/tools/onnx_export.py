@@ -73,7 +73,7 @@ def export_onnx(
     elif tokens is not None:
         raise UsageError("`tokens` is the file of a recogniser", hint='add `target="sherpa"`')
     _onnx()
-    check_folder(folder, index, index, overwrite)
+    check_folder(folder, f"model in {index}", index, overwrite)
 
     # Without the file of a recogniser, the ids are our own.
     symbols = spell_symbols(tokenizer.symbols(), TOKENS)

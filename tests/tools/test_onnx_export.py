@@ -192,8 +192,12 @@ def test_what_is_there_is_replaced_only_if_asked(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="already exists"):
         export_onnx(ours, tmp_path / "out")
     export_onnx(ours, tmp_path / "out", overwrite=True)
-    with pytest.raises(OutputError, match=r"is not empty and holds no lm\.onnx"):
+    with pytest.raises(OutputError, match=r"is not empty and holds no model in lm\.onnx"):
         export_onnx(ours, tmp_path / "out", target="sherpa", overwrite=True)
+    (tmp_path / "file").write_text("mine")
+    for place, error in ((tmp_path / "file", "it is a file"), ("-", "a folder of files")):
+        with pytest.raises(OutputError, match=error):
+            export_onnx(ours, place, overwrite=True)
     monkeypatch.setattr(onnx_export, "LARGEST", 1000)
     with pytest.raises(UsageError, match="an ONNX file has less than 2 GiB"):
         export_onnx(ours, tmp_path / "large")
