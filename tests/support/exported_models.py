@@ -24,6 +24,7 @@ MODELS = {
     "lstm-pieces": {"model": "lstm", "tokenizer": "sentencepiece", "vocab_size": 300},
     "gru-characters": {"model": "gru", "tokenizer": "char"},
     "rnn-bytes": {"model": "rnn", "tokenizer": "byte"},
+    "rnn-foreign": {"model": "rnn", "tokenizer": "huggingface"},
 }
 TEXTS = (*LINES, "", "the zebra sat on a the cat")
 STEPS = 6  # of the greedy continuation
