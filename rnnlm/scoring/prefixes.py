@@ -126,6 +126,30 @@ class CachedPrefixes:
         self, prefixes: Sequence[Prefix], tokens: Sequence[int]
     ) -> list[tuple[float, int, Prefix]]:
         """Extend each prefix; those that are not in the cache are read side by side."""
+        extended = []
+        for prefix, token, entry in zip(
+            prefixes, tokens, self.distributions(prefixes), strict=True
+        ):
+            extended.append(self._extension(prefix, token, *entry))
+        return extended
+
+    def prefix_of(self, token_ids: tuple[int, ...]) -> Prefix:
+        """Return the prefix of these tokens, the boundary first and nowhere else. As many of them
+        as are in the cache are not read again."""
+        # The state before a token is the one after the prefix without it.
+        prefix = self._begin
+        for length in range(len(token_ids) - 1, 0, -1):
+            entry = self._lookup(token_ids[:length])
+            if entry is not None:
+                prefix = Prefix(token_ids[: length + 1], entry[1])
+                break
+        for token in token_ids[len(prefix.token_ids) :]:
+            _, _, prefix = self.extend(prefix, token)
+        return prefix
+
+    def distributions(self, prefixes: Sequence[Prefix]) -> list[tuple[np.ndarray, State]]:
+        """Return the :meth:`distribution` of each prefix; those that are not in the cache are read
+        side by side."""
         # Limit the rows of state and the distributions that are in memory.
         at_once = min(
             LINES_AT_ONCE,
@@ -133,17 +157,17 @@ class CachedPrefixes:
             self.model.max_rows or LINES_AT_ONCE,
         )
         if len(prefixes) > at_once:
-            extended = []
+            entries = []
             for block in arrays.blocks(len(prefixes), at_once):
-                extended.extend(self.extend_all(prefixes[block], tokens[block]))
-            return extended
+                entries.extend(self.distributions(prefixes[block]))
+            return entries
 
         # Read each prefix once, however often it occurs. What is found is kept here, too: the cache
         # may drop it before it is used.
         known: dict[tuple[int, ...], tuple[np.ndarray, State]] = {}
         new: dict[tuple[int, ...], Prefix] = {}
         for prefix in prefixes:
-            entry = self._lookup(prefix)
+            entry = self._lookup(prefix.token_ids)
             if entry is None:
                 new[prefix.token_ids] = prefix
             else:
@@ -156,10 +180,7 @@ class CachedPrefixes:
                 after = after_B.select([row])
                 known[prefix.token_ids] = self._keep(prefix, logprob_BV[row].copy(), after)
 
-        extended = []
-        for prefix, token in zip(prefixes, tokens, strict=True):
-            extended.append(self._extension(prefix, token, *known[prefix.token_ids]))
-        return extended
+        return [known[prefix.token_ids] for prefix in prefixes]
 
     def _extension(
         self, prefix: Prefix, token: int, logprob_V: np.ndarray, after: State
@@ -185,17 +206,17 @@ class CachedPrefixes:
         return list(zip(logprob_N.tolist(), length_N.tolist(), strict=True))
 
     def distribution(self, prefix: Prefix) -> tuple[np.ndarray, State]:
-        entry = self._lookup(prefix)
+        entry = self._lookup(prefix.token_ids)
         if entry is not None:
             return entry
         [logprob_V], after = predict(self.model, np.array([prefix.token_ids[-1]]), prefix.before)
         return self._keep(prefix, logprob_V, after)
 
-    def _lookup(self, prefix: Prefix) -> tuple[np.ndarray, State] | None:
+    def _lookup(self, token_ids: tuple[int, ...]) -> tuple[np.ndarray, State] | None:
         with self._lock:
-            if prefix.token_ids in self._cache:
-                self._cache.move_to_end(prefix.token_ids)
-            return self._cache.get(prefix.token_ids)
+            if token_ids in self._cache:
+                self._cache.move_to_end(token_ids)
+            return self._cache.get(token_ids)
 
     def _keep(
         self, prefix: Prefix, logprob_V: np.ndarray, after: State

@@ -414,6 +414,19 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
             starts[self.unk_id] = self._reads_words_alone
         return starts
 
+    @property
+    def special_ids(self) -> list[int]:
+        """The ids of its special tokens, the boundary among them."""
+        return list(self._reserved)
+
+    @property
+    def is_text_V(self) -> np.ndarray:
+        """Whether each id is a token that a text may have, (V,) bool."""
+        is_text = np.zeros(self.size, dtype=bool)
+        is_text[list(self._pieces)] = True
+        is_text[[id for id in self._reserved if id != self.unk_id]] = False
+        return is_text
+
     def token_bytes(self) -> list[bytes]:
         return list(self._bytes)
 
