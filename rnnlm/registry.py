@@ -262,8 +262,9 @@ def adapted(model: Any, kind: str, folder: Path) -> Any:
 class Library(Protocol):
     """Another library whose models are read where it stores them."""
 
-    def folder(self, name: str) -> Path:
-        """Return the folder of the model called PREFIX:NAME."""
+    def folder(self, name: str, needs_model: bool = True) -> Path:
+        """Return the folder of the model called PREFIX:NAME. needs_model: false where its tokenizer
+        is enough."""
 
     def manifest(self, folder: Path) -> "Manifest | None":
         """Describe the model in a folder as a model folder of rnnlm describes its own; None if the

@@ -21,7 +21,6 @@ from rnnlm.storage.manifest import Manifest
 from rnnlm.system import current_rank
 from rnnlm.text import sources
 from rnnlm.text.lines import Progress, silent
-from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.vectors import COUNTED, check_is_text_file
 from rnnlm.training import resume as resuming
 from rnnlm.training.card import STARTS
@@ -251,8 +250,8 @@ def _check_names(request: TrainingRequest, kind: registry.Kind, resolved: Resolv
     starts = [getattr(request, name) for name in STARTS]
     for name in (*filter(None, starts), *request.contextual):
         loading.find(name)
-    if request.tokenizer_from and not is_prepared(request.tokenizer_from):
-        loading.find(request.tokenizer_from)
+    if request.tokenizer_from:
+        loading.find_tokenizer(request.tokenizer_from)
 
 
 def _warn_of_idle_share(texts: Texts, valid: str) -> None:

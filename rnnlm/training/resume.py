@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import to_builtins
 
 import rnnlm.corpora as corpora
+from rnnlm import registry
 from rnnlm.config import Budget, ResolvedSettings
 from rnnlm.errors import ModelError, OutputError, notice
 from rnnlm.events import Finished
@@ -90,10 +91,12 @@ def _signatures(request: TrainingRequest, resolved: ResolvedSettings) -> dict[st
 
 
 def _signature_of_model(name: str) -> str:
-    """Return the fingerprint of a model, or the signature of a prepared text, whose tokenizer is
-    taken."""
+    """Return the fingerprint of a model; of a prepared text, or a folder of another library, whose
+    tokenizer is taken, the signature or the tokenizer's fingerprint."""
     if is_prepared(name):
         return signature(name)
+    if registry.library_of(name):
+        return loading.load_tokenizer(name).fingerprint
     return read_manifest(loading.find(name)).fingerprint
 
 

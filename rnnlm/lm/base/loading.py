@@ -192,19 +192,28 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
     Raises:
         ModelError: the model does not exist or is damaged.
     """
-    if is_prepared(name):
-        return prepared_text.load_tokenizer(Path(name), read_index(Path(name)))
+    folder = find_tokenizer(name)
+    if is_prepared(folder):
+        return prepared_text.load_tokenizer(folder, read_index(folder))
     library = registry.library_of(os.fspath(name))
     if library:
-        return library.tokenizer(library.folder(os.fspath(name)))
-    folder = find(name)
+        return library.tokenizer(folder)
     return stored_model.load_tokenizer(folder, model_folder.read_manifest(folder))
+
+
+def find_tokenizer(name: str | Path) -> Path:
+    """Return the folder that :func:`load_tokenizer` reads; one of another library need not hold a
+    model."""
+    library = registry.library_of(os.fspath(name))
+    if library:
+        return library.folder(os.fspath(name), needs_model=False)
+    return Path(name) if is_prepared(name) else find(name)
 
 
 def load_codec(name: str | Path) -> Any:
     """Load what encodes the data of a model given as for :func:`load`: its tokenizer, or the codec
     that holds it."""
-    if is_prepared(name):
+    if is_prepared(name) or registry.library_of(os.fspath(name)):
         return load_tokenizer(name)
     folder = find(name)
     _, codec, _ = stored_model.content(folder, model_folder.read_manifest(folder))

@@ -43,8 +43,8 @@ class TransformersSettings:
 class TransformersFolders:
     """The folders of transformers as :class:`rnnlm.registry.Library` asks for them."""
 
-    def folder(self, name: str) -> Path:
-        return hub.folder_of(name)
+    def folder(self, name: str, needs_model: bool = True) -> Path:
+        return hub.folder_of(name, needs_model)
 
     def manifest(self, folder: Path) -> Manifest | None:
         config = _config(folder)

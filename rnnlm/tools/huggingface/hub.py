@@ -49,20 +49,25 @@ def trusts_remote_code() -> bool:
     return _allowed.trust_remote_code
 
 
-def folder_of(name: str) -> Path:
-    """Return the folder of `hf:FOLDER`, `hf:NAME` or `hf:OWNER/NAME@REVISION`.
+def folder_of(name: str, needs_model: bool = True) -> Path:
+    """Return the folder of `hf:FOLDER`, `hf:NAME` or `hf:OWNER/NAME@REVISION`. needs_model: false
+    where the tokenizer is enough; then no weights are downloaded.
 
     Raises:
         ModelError: it is not on this machine, and may not, or cannot, be downloaded.
     """
     called = name.removeprefix(PREFIX)
+    if not called:
+        raise UsageError(f"{name} names no model", hint="write hf:FOLDER or hf:OWNER/NAME")
     if Path(called).is_dir():
         return Path(called)
     if not NAME.fullmatch(called):
         raise ModelError(f"no model at {called}", "there is no such folder")
     repository, _, revision = called.partition("@")
     cached = _cached(repository, revision or None)
-    if cached is not None:
+    # The cache may hold the tokenizer alone.
+    is_whole = cached is not None and (not needs_model or any(cached.glob("*.safetensors")))
+    if cached is not None and (is_whole or not _allowed.download):
         return cached
     if not _allowed.download:
         raise ModelError(
@@ -70,7 +75,7 @@ def folder_of(name: str) -> Path:
             "there is no such folder, and the cache of the hub does not hold it",
             "fetch it: add --download",
         )
-    return _download(repository, revision or None)
+    return _download(repository, revision or None, needs_model)
 
 
 def _hub() -> Any:
@@ -88,14 +93,14 @@ def _cached(repository: str, revision: str | None) -> Path | None:
     return None
 
 
-def _download(repository: str, revision: str | None) -> Path:
-    """Download a model into the hub's cache, after saying what and how much."""
+def _download(repository: str, revision: str | None, needs_model: bool) -> Path:
+    """Download a model, or its tokenizer, into the hub's cache, after saying what and how much."""
     hub = _hub()
     hub.utils.disable_progress_bars()
     try:
         about = hub.HfApi().model_info(repository, revision=revision, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in about.siblings}
-        files = _needed(list(sizes))
+        files = _needed(list(sizes), needs_model)
         size = amount(sum(sizes[file] for file in files), unit="bytes")
         notice(
             f"downloading {repository} from {hub.constants.ENDPOINT}: "
@@ -107,12 +112,14 @@ def _download(repository: str, revision: str | None) -> Path:
         raise ModelError(f"{PREFIX}{repository} cannot be downloaded", why) from None
 
 
-def _needed(files: list[str]) -> list[str]:
+def _needed(files: list[str], needs_model: bool) -> list[str]:
     """Return the files of a repository that a model needs, of the same weights one form."""
     top = [file for file in files if "/" not in file]
     shards = [file for file in top if re.fullmatch(r"model-\d+-of-\d+\.safetensors", file)]
     weights = [WHOLE] if WHOLE in top else shards if SHARDED in top else []
     others = [file for file in top if file.endswith(NEEDED)]
+    if not needs_model:
+        return others
     if not weights:
         raise UsageError("it has no weights in safetensors")
     return [*others, *weights]
