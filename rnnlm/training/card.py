@@ -53,17 +53,11 @@ def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
         safe_files.replace_file(folder / "README.md", card.encode("utf-8", "backslashreplace"))
 
 
-def text(
-    name: str,
-    manifest: Manifest,
-    tokenizer: Tokenizer,
-    usage: Sequence[str] | None = None,
-    language: str = "",
-) -> str:
+def text(name: str, manifest: Manifest, tokenizer: Tokenizer, usage: str | None = None) -> str:
     """Return the card as Markdown.
 
-    usage: lines on how to use the model, in this programming language; None: the commands of
-    rnnlm.
+    usage: Markdown on how other programs use the model, which is exported to them; None: the
+    commands of rnnlm.
     """
     task = registry.task(manifest.task)
     what = task.singular[0].upper() + task.singular[1:]
@@ -81,10 +75,15 @@ def text(
             lines += ["```sh", manifest.made_by.command, "```", ""]
         lines += [f"With {manifest.made_by}.", ""]
 
+    # How to use it; an exported model is not stored with all its settings.
+    lines += ["## How to use it", ""]
     if usage is None:
-        usage = [line.format(name=shlex.quote(name)) for line in task.usage]
-    lines += ["## How to use it", "", f"```{language}", *usage, "```", ""]
-    lines += _settings(manifest)
+        commands = [line.format(name=shlex.quote(name)) for line in task.usage]
+        lines += ["```", *commands, "```", "", *_settings(manifest)]
+        where = where_all_are(manifest)
+        lines += [f"{where[0].upper()}{where[1:]}", ""] if where else []
+    else:
+        lines += [*usage.splitlines(), "", *_settings(manifest)]
     return "\n".join(map(visible, lines))
 
 
@@ -195,8 +194,7 @@ def _settings(manifest: Manifest) -> list[str]:
         lines += ["```", ""]
     else:
         lines += [f"{base}.", ""]
-    where = where_all_are(manifest)
-    return [*lines, f"{where[0].upper()}{where[1:]}", ""]
+    return lines
 
 
 def tokenizer_settings(

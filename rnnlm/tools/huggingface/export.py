@@ -21,16 +21,17 @@ pipeline_tag: text-generation
 tags: [rnnlm, {kind}]
 ---
 """
-USAGE = """\
+_USAGE = """\
+```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained({folder}, trust_remote_code=True)
 model = AutoModelForCausalLM.from_pretrained({folder}, trust_remote_code=True)
-"""
-_CARD_NOTES = """
+```
+
 `trust_remote_code=True` runs `modeling_rnnlm.py` and `network_rnnlm.py` from this folder: plain
-torch, without rnnlm, for transformers 4.57 and later. Every text begins with `</s>`, which the
-tokenizer puts before it; the model ends a line with the same symbol.
+torch, without rnnlm, for transformers 4.57 and later. The tokenizer puts `</s>` before each text;
+the model ends a line with the same symbol.
 """
 
 
@@ -103,6 +104,7 @@ def _as_json(content: dict[str, Any]) -> bytes:
 def _card(name: str | Path, folder: Path, tokenizer: Tokenizer) -> str:
     """Return the model's card, with what to type in Python."""
     manifest = read_manifest(loading.find(name))
-    usage = USAGE.format(folder=repr(folder.name)).splitlines()
-    text = card.text(folder.resolve().name, manifest, tokenizer, usage, "python")
-    return _CARD_HEADER.format(kind=manifest.model) + text + _CARD_NOTES
+    shown = folder.resolve().name
+    usage = _USAGE.format(folder=json.dumps(shown, ensure_ascii=False))
+    text = card.text(shown, manifest, tokenizer, usage)
+    return _CARD_HEADER.format(kind=manifest.model) + text

@@ -7,6 +7,7 @@ network itself. `AutoModelForCausalLM.from_pretrained(FOLDER, trust_remote_code=
 from dataclasses import fields
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
@@ -189,7 +190,11 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
         inputs: dict[str, Any] = {"attention_mask": attention_mask, "use_cache": use_cache}
         inputs |= {CACHE: before, "logits_to_keep": logits_to_keep}
         if before is None and inputs_embeds is not None:
-            return inputs | {"inputs_embeds": inputs_embeds}
+            # What was generated after them, where no state is kept.
+            given = inputs_embeds.shape[1]
+            later = 0 if attention_mask is None else attention_mask.shape[1] - given
+            vectors = self.network.embedding(input_ids[:, input_ids.shape[1] - later :])
+            return inputs | {"inputs_embeds": torch.cat((inputs_embeds, vectors), dim=1)}
         # Who goes on with a state may hand over the whole text or what is new; the mask is whole.
         if before is not None:
             whole = input_ids if attention_mask is None else attention_mask

@@ -127,6 +127,17 @@ def check_generation(model, tokenizer, texts) -> None:
     ]
     assert beams[2:4, length:][:, : one.shape[1]].tolist() == one.tolist()
 
+    vectors = model.get_input_embeddings()(batch["input_ids"])
+    for use_cache in (True, False):
+        later = model.generate(
+            inputs_embeds=vectors,
+            attention_mask=batch["attention_mask"],
+            do_sample=False,
+            use_cache=use_cache,
+            **options,
+        )
+        assert later.tolist() == rows
+
     # Going on from a state that generate returned.
     ended = model.generate(
         **alone, do_sample=False, return_dict_in_generate=True, max_new_tokens=2, min_new_tokens=2
