@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.errors import ModelError
+from rnnlm.errors import ModelError, shown
 from rnnlm.interface import Shapes, Tokenizer, keeps
 from rnnlm.registry import Library
 from rnnlm.storage.files import tensors
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rnnlm.tools.huggingface.model import HuggingFaceModel
 
 WEIGHTS = "*.safetensors"
+DESCRIBING = (CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 ENDS_OF_CAUSAL = ("CausalLM", "LMHeadModel", "WithLMHead")  # of the names of classes
 
 
@@ -51,17 +52,20 @@ class TransformersFolders:
         if "model_type" not in config and "architectures" not in config:
             return None
         files = {}
-        for path in sorted([*folder.glob("*.json"), *folder.glob(WEIGHTS)]):
-            role = "weights" if path.suffix == ".safetensors" else path.name
+        described = [folder / name for name in DESCRIBING if (folder / name).is_file()]
+        for path in [*described, *sorted(folder.glob(WEIGHTS))]:
+            role = path.name if path in described else "weights"
             stat = path.stat()
             digest = _sha256(path, stat.st_size, stat.st_mtime_ns)
             files[path.name] = FileEntry(role, stat.st_size, digest)
+        names = config.get("architectures") or [config.get("model_type")]
         return Manifest(
             model="transformers",
             family="foreign",
             settings={"model": "transformers"},
             tokenizer={"tokenizer": "huggingface"},
             files=files,
+            training={"imported_from": f"transformers, {shown(names[0])}"},
         )
 
     def tokenizer(self, folder: Path) -> Tokenizer:

@@ -28,7 +28,8 @@ from rnnlm.events import interruption_point
 from rnnlm.interface import PADDING, Array, LanguageModel, State, Tokenizer, keeps
 from rnnlm.lm.neural.saved_model import SavedModel
 
-BATCH_TOKENS = 1 << 13  # of windows that are read side by side
+# Of windows that are read side by side: on a CPU more of them leave its caches.
+BATCH_TOKENS_CPU, BATCH_TOKENS = 1 << 10, 1 << 14
 BATCH_LOGITS = 1 << 26  # of such windows, unless a single one has more
 # What a forward pass returns beside its logits to continue from, by transformers' version and
 # family.
@@ -182,10 +183,11 @@ class HuggingFaceModel(SavedModel[Any, Tokenizer]):
     def _batches(self, windows: Sequence[Window]) -> Iterator[Sequence[Window]]:
         """Yield the windows, longest first, in batches that fit in memory."""
         begin = 0
+        most = BATCH_TOKENS_CPU if self.device.type == "cpu" else BATCH_TOKENS
         while begin < len(windows):
             longest = len(windows[begin].ids_N)
             rows = BATCH_LOGITS // (longest * self.tokenizer.size)
-            rows = max(1, min(BATCH_TOKENS // longest, rows))
+            rows = max(1, min(most // longest, rows))
             yield windows[begin : begin + rows]
             begin += rows
 

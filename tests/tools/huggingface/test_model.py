@@ -1,0 +1,318 @@
+"""Models of transformers as language models of ours: `-m hf:FOLDER`."""
+
+import json
+import math
+import types
+
+import numpy as np
+import pytest
+import torch
+
+import rnnlm
+from rnnlm.errors import ModelError, UsageError
+from rnnlm.lm.base import loading, span_scoring
+from rnnlm.storage.files import tensors
+from support import foreign_models
+
+pytest.importorskip("transformers")
+
+FAMILIES = ("gpt2", "llama", "mamba")
+TEXT = ["the cat sat on the mat", "a dog's life, a cat's life", "Numbers 123 and 456"]
+HOSTILE = [
+    "", " ", "😀 e\u0301 \u2028 \u00a0", "\x00\x7f\ufffd", "a<|endoftext|>b <unk> <pad><|pad|>",
+    "word " * 3000, "  two  spaces  ",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Return the folder of a model of each family."""
+    root = tmp_path_factory.mktemp("foreign")
+    return {
+        family: foreign_models.save(root / family, family) for family in (*FAMILIES, "rwkv", "bert")
+    }
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def folder(request, folders):
+    return folders[request.param]
+
+
+@pytest.fixture
+def gpt2(folders, tmp_path):
+    """Return a copy of the folder of a model, to change it."""
+    import shutil
+
+    return shutil.copytree(folders["gpt2"], tmp_path / "gpt2")
+
+
+def their_loss(folder, ids) -> float:
+    """Return the sum of the losses that transformers gives ids after the first, read as a whole, in
+    nats."""
+    from transformers import AutoModelForCausalLM
+
+    theirs = AutoModelForCausalLM.from_pretrained(folder)
+    ids_1N = torch.as_tensor(np.asarray(ids, dtype=np.int64))[None]
+    with torch.no_grad():
+        return float(theirs(input_ids=ids_1N, labels=ids_1N).loss) * (len(ids) - 1)
+
+
+def test_scores_are_the_losses_of_transformers(folder):
+    model = loading.load(f"hf:{folder}", "cpu")
+    for line in ["the cat sat", "é ü", ""]:
+        ids = model.tokenizer.encode([line]).ids
+        read = [model.tokenizer.boundary_id, *ids]
+        assert len(read) <= model.window + 1
+        [score] = rnnlm.Model(model).score_sentences([line])
+        expected = -their_loss(folder, read)
+        assert score.logprob_nats == pytest.approx(expected, abs=1e-5 * len(ids))
+
+
+def test_long_texts_are_read_in_windows_cut_at_half_of_them(folder):
+    model = loading.load(f"hf:{folder}", "cpu")
+    model.window = P = 7
+    ids = model.tokenizer.encode(TEXT).ids
+    stream = [model.tokenizer.boundary_id, *ids.tolist()]
+    expected = -their_loss(folder, stream[: P + 1])
+    # Each further window scores what lies beyond the one before.
+    for start in range(P // 2, len(ids), P // 2):
+        scored = start + P - P // 2
+        part = stream[start : start + P + 1]
+        if scored < len(ids):
+            expected -= their_loss(folder, part) - their_loss(folder, part[: P - P // 2 + 1])
+    found = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)).sum()
+    assert found == pytest.approx(expected, abs=1e-5 * len(ids))
+    assert "window:7" in str(rnnlm.Model(model).evaluate(rnnlm.Corpus.from_lines(TEXT)).signature)
+
+
+def test_any_text_is_scored(folder):
+    model = rnnlm.Model(loading.load(f"hf:{folder}", "cpu"))
+    tokenizer = model.core.tokenizer
+    for line, score in zip(HOSTILE, model.score_sentences(HOSTILE, words=True), strict=True):
+        assert math.isfinite(score.logprob_nats)
+        assert tokenizer.boundary_id not in tokenizer.encode([line]).ids[:-1]
+        bits = sum(word.surprisal_bits for word in score.word_scores)
+        assert bits * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-3)
+
+
+def test_words_end_before_the_space_of_the_next_word(folder):
+    """p(cat | the) = p(tokens) P(a word begins | the cat) / P(a word begins | the)."""
+    from transformers import AutoModelForCausalLM
+
+    theirs = AutoModelForCausalLM.from_pretrained(folder)
+    model = loading.load(f"hf:{folder}", "cpu")
+    tokenizer = model.tokenizer
+    ids = [tokenizer.boundary_id, *tokenizer.encode(["the cat's"]).ids.tolist()]
+    with torch.no_grad():
+        p_NV = theirs(input_ids=torch.tensor([ids])).logits[0].double().softmax(1)
+    texts = [data.decode("utf-8", "replace") for data in tokenizer.token_bytes()]
+    special = [tokenizer.boundary_id, texts.index("<|pad|>")]
+    begins = [id for id, text in enumerate(texts) if text[:1] in (" ", "\t", "\r", "\0")]
+    begins_N = p_NV[:, special + begins].sum(1)
+    second = next(at for at in range(2, len(ids)) if texts[ids[at]].startswith(" "))
+    last = len(ids) - 1
+    p_tokens = math.prod(float(p_NV[at - 1, ids[at]]) for at in range(second, last))
+    expected = p_tokens * float(begins_N[last - 1] / begins_N[second - 1])
+    [score] = rnnlm.Model(model).score_sentences(["the cat's"], words=True)
+    assert [word.word for word in score.word_scores] == ["the", "cat's", "</s>"]
+    assert score.word_scores[1].surprisal_bits == pytest.approx(-math.log2(expected), abs=1e-4)
+
+
+# ---- Reading token by token.
+
+
+def test_generation_with_a_cache_draws_what_rereading_draws(folder, monkeypatch):
+    model = loading.load(f"hf:{folder}", "cpu")
+    assert model.cache_name
+    drawing = {"prompt": "the", "num": 3, "max_tokens": 20, "running": True}
+    beam = {"prompt": "the", "beam": 3, "max_tokens": 6}
+    read = []
+    plain = type(model).forward
+    monkeypatch.setattr(
+        type(model), "forward",
+        lambda self, ids, *more, **options: read.append(ids.numel())
+        or plain(self, ids, *more, **options),
+    )  # fmt: skip
+    drawn = list(rnnlm.Model(model).generate(**drawing))
+    cached_tokens = sum(read)
+    best = rnnlm.Model(model).likeliest(**beam)
+    monkeypatch.setattr(type(model), "stepping", lambda self: self)
+    read.clear()
+    assert [sample.text for sample in rnnlm.Model(model).generate(**drawing)] == [
+        sample.text for sample in drawn
+    ]
+    again = rnnlm.Model(model).likeliest(**beam)
+    assert [sample.text for sample in again] == [sample.text for sample in best]
+    assert cached_tokens < sum(read)
+
+
+def test_cached_rows_are_used_for_the_tokens_that_they_have_read(folder):
+    model = loading.load(f"hf:{folder}", "cpu")
+    stepping = model.stepping()
+    random = np.random.default_rng(1)
+    state = model.initial_state(4)
+    for step in range(12):
+        inputs_B1 = random.integers(model.tokenizer.size, size=(len(state.rows), 1))
+        found, after = stepping.predict(inputs_B1, state)
+        expected, also_after = model.predict(inputs_B1, state)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        assert [*map(list, after.rows)] == [*map(list, also_after.rows)]
+        # Go on with some rows, some twice, some anew; now and then again from the state before.
+        rows = random.integers(len(after.rows), size=3)
+        fresh = model.initial_state(1)
+        following = state if step % 5 == 4 else after
+        state = model.concat_states([following.select(rows % len(following.rows)), fresh])
+
+
+# ---- Folders that are refused, each in one line of what, why and the way out.
+
+
+def test_families_that_read_differently_are_refused_by_name(folders):
+    with pytest.raises(ModelError, match="RwkvForCausalLM; read token by token .* differ"):
+        loading.load(f"hf:{folders['rwkv']}", "cpu")
+    with pytest.raises(ModelError, match="BertLMHeadModel; later tokens change earlier"):
+        loading.load(f"hf:{folders['bert']}", "cpu")
+
+
+def with_8_bits(folder) -> None:
+    path = folder / "model.safetensors"
+    arrays = dict(tensors.mapped(path))
+    arrays["transformer.wte.weight"] = arrays["transformer.wte.weight"].astype(np.int8)
+    path.write_bytes(b"".join(tensors.chunks(arrays)))
+
+
+def cut(folder) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+DAMAGES = {
+    "no config": (lambda at: (at / "config.json").unlink(), "the folder holds no config.json"),
+    "no JSON": (lambda at: (at / "config.json").write_text("{"), "config.json"),
+    "encoder": (
+        lambda at: foreign_models.change_config(at, architectures=["BertForMaskedLM"]),
+        "no causal language model; it is a BertForMaskedLM",
+    ),
+    "no tokenizer": (lambda at: (at / "tokenizer.json").unlink(), "no tokenizer"),
+    "quantised": (
+        lambda at: foreign_models.change_config(at, quantization_config={"quant_method": "gptq"}),
+        "quantised; config.json has a quantization_config: gptq",
+    ),
+    "8 bits": (with_8_bits, "quantised; transformer.wte.weight is of type I8"),
+    "only .bin": (
+        lambda at: (at / "model.safetensors").rename(at / "pytorch_model.bin"),
+        "no weights in safetensors; pytorch_model.bin runs code when it is loaded",
+    ),
+    "cut": (cut, "cannot be loaded|damaged|cannot be read"),
+    "larger model": (lambda at: foreign_models.change_config(at, vocab_size=310), "cannot be load|damaged"),
+    "unknown family": (
+        lambda at: foreign_models.change_config(at, model_type="xyz"), "cannot be loaded; .*xyz"
+    ),
+    "more layers": (
+        lambda at: foreign_models.change_config(at, n_layer=3), "damaged; weights are missing"
+    ),
+    "remote code": (
+        lambda at: foreign_models.change_config(at, auto_map={"AutoConfig": "evil.Config"}),
+        "needs code of its folder; .*auto_map; .*--trust-remote-code",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_folder_that_cannot_be_read_says_why(gpt2, damage):
+    spoil, message = DAMAGES[damage]
+    spoil(gpt2)
+    with pytest.raises(ModelError, match=message):
+        loading.load(f"hf:{gpt2}", "cpu")
+
+
+def test_tokens_beyond_those_of_the_model_are_refused(gpt2):
+    path = gpt2 / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["vocab"]["zzz"] = 900
+    path.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="the tokenizer has ids up to 900, the model 296 tokens"):
+        loading.load(f"hf:{gpt2}", "cpu")
+
+
+def test_without_transformers_the_extra_is_named(gpt2, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "transformers", None)
+    with pytest.raises(UsageError, match=r"need the package transformers.*'.\[hf\]'"):
+        loading.load(f"hf:{gpt2}", "cpu")
+
+
+# ---- The commands.
+
+
+def test_commands_take_it_and_keep_their_streams_clean(rnnlm, here, folders):
+    (here / "t.txt").write_text("".join(f"{line}\n" for line in TEXT))
+    name = f"hf:{folders['gpt2']}"
+    ngram = f"train t.txt --model ngram --set order=2 --tokenizer-from {name} -o ng"
+    mix = f"mix {name} ng --weights 0.5,0.5 -o mixed"
+    for command in (
+        f"eval -m {name} t.txt", f"score -m {name} --words 'the cat'", f"next -m {name} the",
+        f"generate -m {name} --max-tokens 3", f"info {name}", f"doctor -m {name}",
+        f"compare {name} hf:{folders['llama']} --on t.txt", ngram, mix, "eval -m mixed t.txt",
+        "doctor -m mixed", f"eval -m {name}+unigram t.txt",
+    ):  # fmt: skip
+        ended = rnnlm(command)
+        assert ended.code == 0, ended.err
+        assert "transformers]" not in ended.err and "Warning" not in ended.err
+    assert rnnlm("eval -m mixed t.txt --json").json["signature"].endswith("|window:8")
+
+
+def test_a_mixture_refuses_another_model_at_the_place_of_its_part(rnnlm, here, gpt2):
+    (here / "t.txt").write_text("".join(f"{line}\n" for line in TEXT))
+    name = f"hf:{gpt2}"
+    assert rnnlm(f"train t.txt --model unigram --tokenizer-from {name} -o uni").code == 0
+    assert rnnlm(f"mix {name} uni --weights 0.5,0.5 -o mixed").code == 0
+    assert rnnlm(f"mix {name} uni --weights 0.5,0.5 -o copied --bundle").code == 2
+    foreign_models.save(gpt2, "llama")
+    ended = rnnlm("eval -m mixed t.txt")
+    assert ended.code == 1 and "part 1 of the mixture at mixed has changed" in ended.err
+
+
+def test_models_of_other_tokens_compare_per_byte_and_word(rnnlm, here, folders):
+    (here / "t.txt").write_text("the cat sat\na dog sat\n")
+    assert rnnlm("train t.txt --model ngram --set tokenizer=char --valid t.txt -o chars").code == 0
+    compared = rnnlm(f"compare hf:{folders['gpt2']} chars --on t.txt --json").json
+    assert compared["figures"] == ["ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte"]
+    refused = {value for entry in compared["refused"] for value in entry.values()}
+    assert {"ppl_token", "ppl_token_no_oov"} <= refused
+
+
+# ---- The hub.
+
+
+def test_a_download_is_announced_and_only_with_the_flag(rnnlm, here, monkeypatch, folders):
+    import huggingface_hub
+
+    (here / "t.txt").write_text("the cat\n")
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: None)
+    ended = rnnlm("eval -m hf:owner/gpt2 t.txt")
+    assert ended.code == 1 and "hf:owner/gpt2 is not on this machine" in ended.err
+    assert "add --download" in ended.err
+
+    class Api:
+        def model_info(self, name, revision, files_metadata):
+            names = ["config.json", "model.safetensors", "pytorch_model.bin", "onnx/model.onnx"]
+            files = [types.SimpleNamespace(rfilename=name, size=1_500_000) for name in names]
+            return types.SimpleNamespace(sha="abc", siblings=files)
+
+    fetched = []
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    monkeypatch.setattr(
+        huggingface_hub, "snapshot_download",
+        lambda name, revision, allow_patterns: fetched.append(allow_patterns) or folders["gpt2"],
+    )  # fmt: skip
+    ended = rnnlm("eval -m hf:owner/gpt2 t.txt --download")
+    assert ended.code == 0 and "downloading owner/gpt2" in ended.err
+    assert "2 files, 3.0 MB" in ended.err
+    assert {*map(tuple, fetched)} == {("config.json", "model.safetensors")}
+
+    def no_network(*_, **__):
+        raise ConnectionError("name resolution failed")
+
+    monkeypatch.setattr(Api, "model_info", no_network)
+    ended = rnnlm("eval -m hf:owner/gpt2 t.txt --download")
+    assert ended.code == 1 and "why: ConnectionError: name resolution failed" in ended.err
