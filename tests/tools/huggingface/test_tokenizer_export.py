@@ -65,13 +65,42 @@ def test_ids_and_texts_of_random_lines_are_ours(settings, number):
         assert text == tokenizer.decode(ids), line
 
 
-@pytest.mark.parametrize("settings", SETTINGS[:2], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"lowercase": True}, {"split_punctuation": True}, {"tokenizer": "char"}],
+    ids=str,
+)
 def test_offsets_are_the_places_of_words(settings):
-    exported = as_huggingface(make_tokenizer(**settings))
-    for line in random_lines(100):
+    lines = random_lines(100)
+    tokenizer = make_tokenizer(lines, **settings)
+    exported = as_huggingface(tokenizer)
+    for line in lines:
         encoding = exported.encode(line)
         assert encoding.offsets[0] == (0, 0)
-        assert [line[start:end] for start, end in encoding.offsets[1:]] == split_words(line)
+        words = [line[start:end] for start, end in encoding.offsets[1:]]
+        assert words == (
+            split_words(line) if settings.get("lowercase") else tokenizer.surface(line)[:-1]
+        )
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("kind", ["byte", "sentencepiece"])
+def test_offsets_are_where_pieces_end(kind):
+    settings = {"vocab_size": 400} if kind == "sentencepiece" else {}
+    tokenizer = make_tokenizer(tokenizer=kind, literal_unk="spell", **settings)
+    exported = as_huggingface(tokenizer)
+    piece_bytes = tokenizer.token_bytes()
+    for line in filter(None, random_lines(100)):
+        encoding = exported.encode(line)
+        written = b""
+        for id, (_, end) in zip(encoding.ids[1:], encoding.offsets[1:], strict=True):
+            written += piece_bytes[id]
+            read = line[:end].encode()
+            # A byte has the place of its character, or of several that a model does not know; the
+            # space before a line has none.
+            assert read.startswith(written.removeprefix(b" " * (kind != "byte")))
+            assert kind == "sentencepiece" or len(read) - len(written) < 4
+        assert encoding.offsets[-1][1] == len(line)
 
 
 def test_newlines_and_the_symbol_are_boundaries():
