@@ -7,7 +7,7 @@ import pytest
 import tokenizers as huggingface
 
 from rnnlm.errors import SettingsError
-from rnnlm.text.lines import split_words
+from rnnlm.text.lines import is_blank, split_words
 from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
 from rnnlm.tools.huggingface.tokenizer_export import tokenizer_files
 from support.foreign_tokenizers import KINDS, TEXT, make
@@ -120,6 +120,19 @@ def test_newlines_and_the_symbol_are_boundaries():
     assert exported.decode(encoding.ids).endswith("b<unk>")
     place = exported.encode("the\ncat").offsets[2]
     assert place == (3, 4)
+
+
+@pytest.mark.parametrize("settings", [{}, {"tokenizer": "char"}, {"tokenizer": "byte"}], ids=str)
+def test_lines_are_read_as_continuations_read_them(settings):
+    tokenizer = make_tokenizer(**settings)
+    exported = as_huggingface(tokenizer)
+    chance = random.Random(3)
+    for _ in range(200):
+        parts = chance.choices(["the man", " ", "\t", "\r", "\n", "\n", "\r\n"], k=8)
+        text = "".join(parts) + "\na"
+        lines = [line.removesuffix("\r") for line in text.split("\n")]
+        ids = tokenizer.encode([line for line in lines if not is_blank(line)]).ids.tolist()
+        assert exported.encode(text).ids == [tokenizer.boundary_id, *ids[:-1]], text
 
 
 def test_the_configuration_names_the_special_tokens():
