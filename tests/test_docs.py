@@ -14,6 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.request import Request, urlopen
 from xml.etree import ElementTree
@@ -239,6 +240,10 @@ def folder(tmp_path_factory):
     columns = ["--column", "phrase", "--target-column", "iso", "--task", "seq2seq", *SMALL]
     dates = str(folder / "corpora" / "dates" / "train.tsv")
     assert run(["train", dates, *columns, "-o", str(folder / TRANSLATOR)]) == 0
+    if find_spec("transformers"):
+        from support import foreign_models
+
+        foreign_models.save(folder / "models" / "gpt2", "gpt2")
     return folder
 
 

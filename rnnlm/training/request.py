@@ -61,7 +61,8 @@ class TrainingRequest:
     output: Path | None = None
     overwrite: bool = False
     tokenizer_from: Annotated[
-        str | None, Meta(title="MODEL", description="use the tokenizer of another model")
+        str | None,
+        Meta(title="MODEL", description="use the tokenizer of another model, or of hf:FOLDER"),
     ] = None
     init_from: Annotated[
         str | None, Meta(title="MODEL", description="start from the weights of another model")

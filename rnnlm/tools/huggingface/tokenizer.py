@@ -272,7 +272,8 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         for step in _flat(self._spec.normalizer):
             if step["type"] == "Replace" and _is_about_spaces(step):
                 continue
-            if step["type"] not in ("ByteLevel", "Lowercase", "Prepend", "Strip"):
+            # Canonical composition: nearly all text has it already, and means the same.
+            if step["type"] not in ("ByteLevel", "Lowercase", "NFC", "Prepend", "Strip"):
                 changing.append(step["type"])
         return f"normaliser={'+'.join(changing)}" if changing else ""
 
