@@ -62,7 +62,7 @@ def portable_network(
         why = "it adapts to what it reads, which an exported network does not"
         raise UsageError(what, why, "export the model without +KIND")
     if not isinstance(model, NeuralLanguageModel):
-        why = f"a model of kind {kind_of(model)} is not a network"
+        why = f"a model of kind {kind_of(model)} is not a network of rnnlm"
         hint = "export an n-gram model with --arpa FILE, and each network of a mixture by itself"
         raise UsageError(what, why, hint)
     network, settings = model.network, model.network.settings
