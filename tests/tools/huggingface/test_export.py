@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 from rnnlm.errors import OutputError
 from rnnlm.tools.huggingface.export import export
@@ -32,7 +33,12 @@ def test_a_folder_is_complete_and_needs_no_rnnlm(lstm, tmp_path):
         assert "from rnnlm" not in files[name].read_text()
     config = json.loads(files["config.json"].read_text())
     assert (config["bos_token_id"], config["eos_token_id"], config["pad_token_id"]) == (0, 0, 0)
-    assert "trust_remote_code=True" in files["README.md"].read_text()
+    card = files["README.md"].read_text()
+    assert card.startswith("---\nlibrary_name: transformers\n")
+    assert 'from_pretrained("out", trust_remote_code=True)' in card
+    assert "config.json" not in card  # which holds none of rnnlm's settings
+    with safe_open(files["model.safetensors"], "np") as weights:
+        assert weights.metadata() == {"format": "pt"}  # without it, transformers may refuse them
 
 
 def test_only_an_earlier_export_is_replaced(lstm, tmp_path):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rnnlm.errors import UsageError
+from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.lm.base.loading import load
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import make_network
@@ -113,6 +113,11 @@ def test_what_cannot_be_exported_says_why(name, settings, why):
     model = halves_model() if name == "unigram" else make_model(name, **settings)
     with pytest.raises(UsageError, match=why):
         portable_network(model)
+
+
+def test_unseen_words_are_not_spelled():
+    with pytest.warns(RnnlmWarning, match="unseen words are read as <unk>"):
+        portable_network(make_model("gru", characters="cnn"))
 
 
 @pytest.mark.filterwarnings("ignore:.*default settings")
