@@ -592,8 +592,11 @@ def _growth_of(step: dict[str, Any]) -> float:
     """Return how many times as long a step of a normaliser may make a text."""
     if step["type"] == "Replace":
         content = str(step.get("content", ""))
-        text = (step.get("pattern") or {}).get("String")
-        # A regular expression may match a single character, or what is between two.
+        pattern = step.get("pattern") or {}
+        text = pattern.get("String")
+        if re.fullmatch(r"\[[^][]+\]", str(pattern.get("Regex"))):
+            text = "x"  # a class matches one character
+        # Other regular expressions may match what is between two characters.
         if not text:
             return 1.0 + len(content)
         return max(1.0, len(content) / len(text))

@@ -116,14 +116,15 @@ def _replace(pattern: str, content: str) -> Step:
     return {"type": "Replace", "pattern": {"Regex": pattern}, "content": content}
 
 
+def _replace_text(old: str, new: str) -> Step:
+    return {"type": "Replace", "pattern": {"String": old}, "content": new}
+
+
 def _steps(settings: TokenizerSettings) -> list[Step]:
     """Return the steps that rewrite a text."""
-    newline = BOUNDARY
-    if settings.tokenizer == "word":
-        newline = f" {BOUNDARY} "
     steps = [
         _replace(rf"\A(?:{_BLANK}*\n)+(?:{_BLANK}*\z)?", ""),
-        _replace(rf"\r?\n(?:{_BLANK}*\n)*(?:{_BLANK}*\z)?", newline),
+        _replace(rf"\r?\n(?:{_BLANK}*\n)*(?:{_BLANK}*\z)?", BOUNDARY),
         *_form_steps(settings.normalise or ""),
     ]
     if settings.remove_punctuation:
@@ -144,7 +145,7 @@ def _form_steps(forms: str) -> list[Step]:
         shy = normalisation.SOFT_HYPHEN
         spelled = "|".join(f"{shy}*".join(symbol) for symbol in ("s>", "/s>", "unk>"))
         steps.append(_replace(rf"(?i)<(?!/?s>|unk>)(?={shy}*(?:{spelled}))", "&lt;"))
-        steps.append(_replace(shy, ""))
+        steps.append(_replace_text(shy, ""))
     if "nfc" in forms:
         steps.append({"type": "NFC"})
     for form, replacements in normalisation.CHARACTERS.items():
@@ -162,13 +163,13 @@ def _removal_steps() -> list[Step]:
     other = rf"[^ \t\r\x00{_BOUNDARY_MARK}]"
     return [
         # Special symbols stay, `<unk>` only as a word.
-        _replace(BOUNDARY, _BOUNDARY_MARK),
+        _replace_text(BOUNDARY, _BOUNDARY_MARK),
         _replace(f"(?<!{other}){UNKNOWN}(?!{other})", _UNKNOWN_MARK),
         _replace(_outer_apostrophes(), " "),
         _replace(f"[{_APOSTROPHES}]", "'"),
         _replace(_marks(), " "),
-        _replace(_BOUNDARY_MARK, BOUNDARY),
-        _replace(_UNKNOWN_MARK, UNKNOWN),
+        _replace_text(_BOUNDARY_MARK, BOUNDARY),
+        _replace_text(_UNKNOWN_MARK, UNKNOWN),
     ]
 
 
@@ -242,7 +243,7 @@ def _join_steps() -> list[Step]:
         # Quotation marks look alike, so they are taken in pairs: a closing one is marked.
         _replace(r' "(?: ?[^"\n])*?\K ?(?:"|(?=\n|\z))', f'"{_CLOSING_MARK}'),
         _replace(r'(?<= ") +', ""),
-        _replace(_CLOSING_MARK, ""),
+        _replace_text(_CLOSING_MARK, ""),
         _replace(r"(?<=[(\[{\u201c\u2018]) ", ""),
         _replace(r" (?=[.,;:!?%)\]}\u201d\u2026])", ""),
         _replace(r"\A ", ""),
