@@ -357,6 +357,28 @@ class WordInput(nn.Module):
         return ids.masked_fill(ids >= self.size, self.unk_id)
 
 
+class SomeUnknown(nn.Module):
+    """Read some words as `<unk>` in training, so that a network learns what to make of it: a word
+    of frequency n with probability a / (a + n) (Kiperwasser & Goldberg 2016)."""
+
+    def __init__(self, alpha: float, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.unk_id, counts_V = tokenizer.unk_id, tokenizer.counts_V
+        self.chance_V: Tensor | None
+        chances: Tensor | None = None
+        if alpha and counts_V is not None and self.unk_id is not None:
+            chance_V = alpha / (alpha + np.maximum(counts_V, 1))
+            chance_V[tokenizer.boundary_id] = 0
+            chances = torch.from_numpy(chance_V.astype(np.float32))
+        self.register_buffer("chance_V", chances, persistent=False)
+
+    def forward(self, ids_TB: Tensor) -> Tensor:
+        if not self.training or self.chance_V is None or self.unk_id is None:
+            return ids_TB
+        drawn_TB = torch.rand_like(ids_TB, dtype=torch.float32)
+        return ids_TB.masked_fill(drawn_TB < self.chance_V[ids_TB], self.unk_id)
+
+
 class CharacterInput(nn.Module):
     """The vectors that a network makes of the characters of the words ids_TB."""
 

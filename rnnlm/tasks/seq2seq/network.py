@@ -25,7 +25,7 @@ from rnnlm.lm.neural.layers.layers import (
 )
 from rnnlm.lm.neural.outputs.softmax import LinearCrossEntropy, SoftmaxOutput, without_padding
 from rnnlm.lm.neural.trace import NamedLayer, trace_stack
-from rnnlm.lm.neural.words import WordInput
+from rnnlm.lm.neural.words import SomeUnknown, WordInput
 from rnnlm.tasks.batches import is_word
 from rnnlm.tasks.seq2seq.attention import Attention, EncoderMemory
 from rnnlm.tasks.seq2seq.kernels import has_loop, layer_step, make_loop, one_step, run
@@ -136,6 +136,7 @@ class Seq2SeqNetwork(LayeredNetwork):
         self.source_words: WordInput | None = None
         if settings.tied_embeddings != "all":
             self.source_words = WordInput(settings, source)
+        self.some_unknown = SomeUnknown(settings.unknown_words, source)
         self.encoder = SourceEncoder(settings)
         self.target_words = WordInput(settings.target_words, target)
         self.decoder = Decoder(settings)
@@ -181,7 +182,8 @@ class Seq2SeqNetwork(LayeredNetwork):
             words = self.target_words
         else:
             words = self.source_words
-        return self._drop_input(words(sources_SM))
+        vector_ids_SM = self.some_unknown(words.known(sources_SM))
+        return self._drop_input(words(sources_SM, vector_ids_SM))
 
     def decode(
         self, inputs_TB: Tensor, memory: EncoderMemory, state: DecoderState

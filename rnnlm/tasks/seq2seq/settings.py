@@ -11,7 +11,16 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, Positive, Probability, SettingsLayer, from_stored, needs, resolve
+from rnnlm.config import (
+    Count,
+    NonNegative,
+    Positive,
+    Probability,
+    SettingsLayer,
+    from_stored,
+    needs,
+    resolve,
+)
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.lm.neural.settings import (
     CELLS,
@@ -50,6 +59,13 @@ class Seq2SeqSettings(RecurrentSettings):
         Width | None,
         Meta(description="width of the target's word vectors; none: that of the source's"),
     ] = None
+    unknown_words: Annotated[
+        NonNegative,
+        Meta(
+            description="in training, read a source word of frequency n as <unk> with probability "
+            "a / (a + n), but keep its characters (Kiperwasser & Goldberg 2016); 0: never"
+        ),
+    ] = 0.0
     hidden_size: Annotated[
         Width, Meta(description="width of the encoder's layers, in each direction")
     ] = 256

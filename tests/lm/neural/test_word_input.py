@@ -7,7 +7,7 @@ import torch
 from reference import characters as reference
 from rnnlm.lm.neural import words
 from rnnlm.lm.neural.settings import network_settings
-from rnnlm.lm.neural.words import WordInput
+from rnnlm.lm.neural.words import SomeUnknown, WordInput
 from support.tiny_models import make_tokenizer
 
 TEXT = ["the cat sat on the mat", "a dog"]
@@ -104,3 +104,22 @@ def test_frozen_word_vectors_get_no_gradient():
     module.weight.requires_grad_(False)
     module(ids_of(tokenizer, LINES)).sum().backward()
     assert module.weight.grad is None and module.characters.reader.vectors.weight.grad is not None
+
+
+def test_rare_words_are_more_often_read_as_unknown_in_training():
+    """a / (a + n): with a = 1, a word seen 3 times is unknown a quarter of the time, one seen once
+    half of it."""
+    tokenizer = make_tokenizer(["b b b c"])
+    drawing = SomeUnknown(1.0, tokenizer)
+    torch.manual_seed(0)
+    for word, share in (("b", 0.25), ("c", 0.5)):
+        ids = torch.full((100, 100), int(tokenizer.encode([word]).ids[0]))
+        read = drawing(ids)
+        assert set(read.unique().tolist()) == {tokenizer.unk_id, int(ids[0, 0])}
+        assert (read == tokenizer.unk_id).double().mean().item() == pytest.approx(share, abs=0.02)
+    ends = torch.full((100,), tokenizer.boundary_id)
+    assert torch.equal(drawing(ends), ends)
+    assert torch.equal(drawing.eval()(ids), ids)
+    assert torch.equal(SomeUnknown(0.0, tokenizer)(ids), ids)
+    byte = make_tokenizer(["b"], tokenizer="byte")
+    assert torch.equal(SomeUnknown(1.0, byte)(ids), ids)

@@ -200,6 +200,25 @@ def test_dropout_is_for_training_and_locked_per_row(feeds):
     assert torch.equal(network.loss(*given.tensors), network.loss(*given.tensors))
 
 
+@pytest.mark.parametrize("tied", ["target", "all"])
+def test_source_words_are_read_as_unknown_in_training(tied):
+    settings = network_settings(
+        "gru", tied_embeddings=tied, unknown_words=1e9, dropout_input=0.0, dropout_output=0.0
+    )
+    network = make_network(settings, SHARED, SHARED)
+    for parameter in network.parameters():
+        torch.nn.init.uniform_(parameter, -0.5, 0.5)
+    sources = [torch.tensor(SHARED.encode([line]).ids[:, None]) for line in ("a b", "c a")]
+    lengths_M = torch.tensor([3])
+
+    def outputs():
+        return [network.encode(source_SM, lengths_M)[0].states_SMH for source_SM in sources]
+
+    assert torch.equal(*outputs())
+    network.eval()
+    assert not torch.equal(*outputs())
+
+
 def test_source_and_target_may_share_all_vectors():
     network = make_network(network_settings("gru", tied_embeddings="all"), SHARED, SHARED)
     assert [name for name, value in network.named_parameters() if len(value) == SHARED.size] == [

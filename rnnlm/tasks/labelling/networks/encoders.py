@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.neural.layer_outputs import ends
 from rnnlm.lm.neural.layers.layers import dropout, reader_of_rows, rows_of
-from rnnlm.lm.neural.words import WordInput
+from rnnlm.lm.neural.words import SomeUnknown, WordInput
 from rnnlm.tasks.batches import is_word
 from rnnlm.tasks.labelling.settings import (
     BagClassifier,
@@ -39,9 +39,7 @@ class Reader(nn.Module):
         self.forms: LowerCasedForms | None = None
         if settings.lowercase_vectors and settings.characters:
             self.forms = LowerCasedForms(tokenizer)
-        self.unknown_V: Tensor | None
-        chances_V = _unknown_chances(settings.unknown_words, tokenizer)
-        self.register_buffer("unknown_V", chances_V, persistent=False)
+        self.some_unknown = SomeUnknown(settings.unknown_words, tokenizer)
 
     def vectors(
         self, inputs_TB: Tensor, is_word_TB: Tensor, context_TBC: Tensor | None = None
@@ -53,14 +51,7 @@ class Reader(nn.Module):
             vector_ids_TB = self.input.known(inputs_TB)
         else:
             vector_ids_TB = self.forms(inputs_TB)
-
-        # In training some words are read as <unk>, so that the network learns what to make of it.
-        if self.training and self.unknown_V is not None and self.input.unk_id is not None:
-            drawn_TB = torch.rand_like(inputs_TB, dtype=torch.float32)
-            is_unknown_TB = drawn_TB < self.unknown_V[vector_ids_TB]
-            vector_ids_TB = vector_ids_TB.masked_fill(is_unknown_TB, self.input.unk_id)
-
-        x_TBE = self.input(inputs_TB, vector_ids_TB)
+        x_TBE = self.input(inputs_TB, self.some_unknown(vector_ids_TB))
         if context_TBC is not None:
             x_TBE = torch.cat([x_TBE, context_TBC.to(x_TBE.dtype)], dim=2)
         return dropout(
@@ -80,17 +71,6 @@ class Reader(nn.Module):
     def levels(self) -> list[list[nn.Module]]:
         """Return the layers above the words, the lowest first, each with all that belongs to it."""
         raise NotImplementedError
-
-
-def _unknown_chances(alpha: float, tokenizer: Tokenizer) -> Tensor | None:
-    """Return the probability that each word is read as `<unk>` in training, (V,); None where none
-    is."""
-    counts_V = tokenizer.counts_V
-    if not alpha or counts_V is None or tokenizer.unk_id is None:
-        return None
-    chance_V = alpha / (alpha + np.maximum(counts_V, 1))
-    chance_V[tokenizer.boundary_id] = 0
-    return torch.from_numpy(chance_V.astype(np.float32))
 
 
 class WordEncoder(Reader):
