@@ -50,7 +50,8 @@ MOST_PIECES = 1 << 22
 MOST_GROWTH = 256  # how many times as long a normaliser may make a text
 LONGEST_PREFIX = 64  # characters that it may put before a line
 _SPACE = "\u2581"
-_WORD_SPACE = WORD_SPACE.encode()
+# What ends a word: no line holds a newline, but other models predict it after one.
+_WORD_SPACE = f"{WORD_SPACE}\n".encode()
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
 # Names that end tokens usually have, where no file names the end token
 _ENDS = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>", "<|im_end|>", "[EOS]", "[SEP]")
@@ -78,9 +79,6 @@ class _Spec(msgspec.Struct):
 
     model: _Model
     added_tokens: list[_AddedToken] = []
-    normalizer: dict[str, Any] | None = None
-    pre_tokenizer: dict[str, Any] | None = None
-    decoder: dict[str, Any] | None = None
 
 
 class _Ids(msgspec.Struct):
@@ -103,11 +101,12 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
     literal_unk: Literal["spell"] = "spell"
 
     def __init__(self, data: bytes, boundary_id: int, size: int | None = None) -> None:
-        spec = _spec_of(data)
-        _check_growth(spec.normalizer)
         self._data = data
-        self._spec = spec
+        self._spec = spec = _spec_of(data)
         self._tokenizer = _opened(data)
+        self._normalisers = _steps_of(self._tokenizer.normalizer)
+        self._steps = [*self._normalisers, *_steps_of(self._tokenizer.pre_tokenizer)]
+        _check_growth(self._normalisers)
         self.boundary_id = boundary_id
         self._has_told = False  # that a text has the end token as a word
 
@@ -128,6 +127,10 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         self._puts_space = self._reads_words_alone or self._starts_with_space()
         settings = TokenizerSettings(tokenizer=self.name, literal_unk=self.literal_unk)
         super().__init__(settings, Vocabulary(self._symbols(V), None))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # What is set beside the file would be lost.
+        return HuggingFaceTokenizer, (self._data, self.boundary_id, self.size)
 
     @classmethod
     def train(
@@ -214,11 +217,6 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
             )
 
     @functools.cached_property
-    def _steps(self) -> list[dict[str, Any]]:
-        """The normalisers and pre-tokenizers, one by one."""
-        return [*_flat(self._spec.normalizer), *_flat(self._spec.pre_tokenizer)]
-
-    @functools.cached_property
     def _has_byte_alphabet(self) -> bool:
         """Whether a letter of its pieces is a byte of the text, as GPT-2 has it."""
         return any(step["type"] == "ByteLevel" for step in self._steps)
@@ -252,24 +250,23 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         tokens, or only by what continues a word."""
         if self._has_byte_alphabet or self._space != " " or self._ending:
             return False
-        return not any(start <= 1 < end for start, end in self._tokenizer.encode("a a").offsets)
+        return not any(start <= 1 < end for start, end in self._probe("a a").offsets)
 
     def _starts_with_space(self) -> bool:
-        first = self._tokenizer.encode("a").ids[:1]
+        first = self._probe("a").ids[:1]
         return bool(first) and self._bytes[first[0]][:1] == b" "
 
     @property
     def keeps_case(self) -> bool:
-        return not any(
-            step["type"] == "Lowercase"
-            or (step["type"] == "BertNormalizer" and step.get("lowercase", True))
-            for step in self._steps
-        )
+        if self._tokenizer.normalizer is None:
+            return True
+        with _naming_failures(ModelError, _DAMAGED, f"{TOKENIZER_FILE}: "):
+            return "A" in self._tokenizer.normalizer.normalize_str("A")
 
     @property
     def rewriting(self) -> str:
         changing = []
-        for step in _flat(self._spec.normalizer):
+        for step in self._normalisers:
             if step["type"] == "Replace" and _is_about_spaces(step):
                 continue
             # Canonical composition: nearly all text has it already, and means the same.
@@ -293,7 +290,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         """Give special tokens names that no text holds, where the model would find them in one."""
         names = [self._pieces[id] for id in self._reserved]
         probes = [probe for name in names for probe in (name, f"a {name} a", f"a{name}a")]
-        found = set(itertools.chain.from_iterable(map(self._ids_of, probes)))
+        found = set(itertools.chain.from_iterable(self._probe(probe).ids for probe in probes))
         if found.isdisjoint(self._reserved):
             return
         content = decode_json(self._data, dict[str, Any])
@@ -310,9 +307,9 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
             model["unk_token"] = hidden[model["unk_token"]]
         self._tokenizer = _opened(json.dumps(content).encode("utf-8"))
 
-    def _ids_of(self, line: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(line, add_special_tokens=False).ids
-        return ids
+    def _probe(self, line: str) -> Any:
+        with _naming_failures(ModelError, _DAMAGED, f"{TOKENIZER_FILE}: "):
+            return self._tokenizer.encode(line, add_special_tokens=False)
 
     def _bytes_of_pieces(self, V: int) -> list[bytes]:
         """Return what each token adds to a text."""
@@ -328,8 +325,8 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         return data
 
     def _bytes_of(self, piece: str) -> bytes:
-        byte = _BYTE.fullmatch(piece)
-        if byte and self._spec.model.byte_fallback:
+        byte = _BYTE.fullmatch(piece) if self._spec.model.byte_fallback else None
+        if byte:
             return bytes([int(byte[1], 16)])
         begins = self._reads_words_alone
         if self._continuing and piece.startswith(self._continuing):
@@ -338,11 +335,11 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         ends = bool(self._ending) and piece.endswith(self._ending)
         if ends:
             piece = piece.removesuffix(self._ending)
-        data = piece.replace(self._space, " ").encode("utf-8")
+        data = b""
         if self._has_byte_alphabet:
-            byte_of = byte_of_letter()
-            if byte_of.keys() >= set(piece):
-                data = bytes(byte_of[letter] for letter in piece)
+            with contextlib.suppress(KeyError):  # a token that is no bytes
+                data = bytes(map(byte_of_letter().__getitem__, piece))
+        data = data or piece.replace(self._space, " ").encode("utf-8")
         return b" " * begins + data + b" " * ends
 
     def _symbols(self, V: int) -> tuple[str, ...]:
@@ -369,7 +366,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
             text = data.decode("utf-8")
         except UnicodeDecodeError:
             text = ""
-        if not text or _SPACE in text or not text.replace(" ", "x").isprintable():
+        if not text or _SPACE in text or not text.isprintable():
             letters = [_SPACE if byte == ord(" ") else f"<0x{byte:02X}>" for byte in data]
             return "".join(letters) or piece
         return text.replace(" ", _SPACE)
@@ -563,21 +560,24 @@ def _naming_failures(kind: type[RnnlmError], what: str, where: str = "") -> Iter
         raise kind(what, f"{where}{shown(str(error))}") from None
 
 
-def _flat(step: Any) -> list[dict[str, Any]]:
-    """Return the steps of a normaliser or pre-tokenizer, which may be a sequence of others."""
-    if not isinstance(step, dict):
-        return []
-    inner = step.get("normalizers") or step.get("pretokenizers")
-    if step.get("type") == "Sequence" and isinstance(inner, list):
-        return list(itertools.chain.from_iterable(map(_flat, inner)))
-    return [{**step, "type": str(step.get("type"))}]
+def _steps_of(part: Any) -> list[dict[str, Any]]:
+    """Return the steps of a normaliser or pre-tokenizer as the package understood them: a file may
+    leave out what they are."""
+    return [] if part is None else _flat(json.loads(part.__getstate__()))
 
 
-def _check_growth(normalizer: Any) -> None:
+def _flat(step: dict[str, Any]) -> list[dict[str, Any]]:
+    if step["type"] != "Sequence":
+        return [step]
+    inner = step.get("normalizers", step.get("pretokenizers", []))
+    return list(itertools.chain.from_iterable(map(_flat, inner)))
+
+
+def _check_growth(normalisers: list[dict[str, Any]]) -> None:
     """Refuse a normaliser that may make a text many times as long: it would score and count other
     words than those it is given."""
     growth, before = 1.0, 0
-    for step in _flat(normalizer):
+    for step in normalisers:
         before += len(str(step.get("prepend", "")))
         growth *= _growth_of(step)
     if growth > MOST_GROWTH or before > LONGEST_PREFIX:

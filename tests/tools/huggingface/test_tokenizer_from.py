@@ -46,6 +46,21 @@ def test_models_and_mixtures_share_its_ids(folder, rnnlm):
     assert changed.code == 1 and "ours already holds another result" in changed.err
 
 
+def test_mixtures_with_the_model_itself_line_up(here, rnnlm):
+    pytest.importorskip("transformers")
+    from support import foreign_models
+
+    foreign_models.save(here / "theirs", "gpt2")
+    (here / "text.txt").write_text("\n".join(LINES))
+    ngram = ["train", "text.txt", "--tokenizer-from", "hf:theirs", "--model", "ngram", "-o", "ours"]
+    assert rnnlm(*ngram, "--holdout", "0").code == 0
+    own = library.load("hf:theirs").core.tokenizer
+    assert own.fingerprint == library.load("ours").core.tokenizer.fingerprint
+    assert rnnlm("mix", "hf:theirs", "ours", "--on", "text.txt", "-o", "mixture").code == 0
+    compared = rnnlm("compare", "hf:theirs", "ours", "--on", "text.txt", "--resamples", "20")
+    assert "difference in bits" in compared.out  # token by token
+
+
 def test_texts_are_prepared_and_counted_with_it(folder, rnnlm):
     given = ["--tokenizer-from", "hf:theirs"]
     assert rnnlm("prepare", "text.txt", *given, "-o", "prepared").code == 0
