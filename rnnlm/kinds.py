@@ -32,7 +32,7 @@ _FITTING_SETTINGS = "rnnlm.lm.neural.training.settings:FittingSettings"
 _RUN_SETTINGS = "rnnlm.lm.neural.training.settings:RunSettings"
 # What commands and inspections may ask of models (`Kind.has`).
 _OF_NETWORKS = frozenset({"layers", "neighbours", "gradcheck"})
-_OF_STATES = frozenset({"gates", "spectrum", "gradients"})
+_OF_STATES = frozenset({"gates", "units", "spectrum", "gradients"})
 _OF_PROBABILITIES = frozenset({"text", "memory", "cloze"})
 # The cells of recurrent layers: their settings, and the inspections of their states.
 _CELLS = {

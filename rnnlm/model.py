@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from rnnlm.tools.inspection.neighbours import Analogy, Neighbours
     from rnnlm.tools.inspection.probing import ProbeInspection
     from rnnlm.tools.inspection.spectrum import SpectrumInspection
+    from rnnlm.tools.inspection.units import UnitsInspection
     from rnnlm.tools.vectors.settings import Pooling
     from rnnlm.tools.vectors.word_vectors import WordVectors
     from rnnlm.training.task import Given
@@ -574,6 +575,19 @@ class Model(ModelHandle):
         from rnnlm.tools.inspection.gates import inspect_gates
 
         return inspect_gates(self.core, sentence, units=units, unit_count=unit_count)
+
+    def inspect_units(
+        self, text: "Source | None" = None, *, unit: int | None = None, layer: int = 1
+    ) -> "UnitsInspection":
+        """Rank units by how closely they follow quotations, brackets, the line's length, the
+        position in it, and numbers.
+
+        text: None: the test split of the bundled English. unit: number, from 0, of the unit of
+        `layer` (from 1) to draw; None: the one that follows anything most closely.
+        """
+        from rnnlm.tools.inspection.units import inspect_units
+
+        return inspect_units(self.core, text, unit=unit, layer=layer)
 
     def inspect_memory(
         self, text: "Source | None" = None, *, positions: int = 2000, window: int = 200

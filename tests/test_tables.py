@@ -110,6 +110,7 @@ COMPARISONS = {
 }
 INSPECTIONS = {
     "gates": lambda here: here.lstm.inspect_gates(SENTENCE),
+    "units": lambda here: here.lstm.inspect_units(here.text),
     "memory": lambda here: here.lstm.inspect_memory(
         rnnlm.Corpus.from_lines(LINES * 5), positions=8, window=101
     ),
@@ -268,7 +269,7 @@ def test_html_of_words_is_escaped(here):
 
 
 PANELS = {
-    "gates": 3, "memory": 2, "gradients": 2, "spectrum": 2, "surface": 2,
+    "gates": 3, "units": 1, "memory": 2, "gradients": 2, "spectrum": 2, "surface": 2,
     "neighbours": 1, "analogy": 1, "gradcheck": 1, "sensitivity": 1,
     "cloze": 1, "probe": 1,
     "step": 4, "activations": 6,

@@ -8,7 +8,7 @@ import click
 from ..help_sections import CommandGroup
 
 GROUPS = {  # as `rnnlm inspect --help` shows them
-    "Over time": ("gradients", "spectrum", "gates", "memory", "cloze"),
+    "Over time": ("gradients", "spectrum", "gates", "units", "memory", "cloze"),
     "Word vectors": ("neighbours",),
     "Layers": ("probe",),
     "Lessons": ("step", "activations", "surface", "gradcheck"),

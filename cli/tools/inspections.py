@@ -276,6 +276,45 @@ def find_gates(sentence: str, **given: Any) -> "Inspection":
     return inspect_gates(sentence=sentence, **given)
 
 
+@inspection_command(
+    "units",
+    "one model",
+    section("Text", texts_option("text"), options.column_option),
+    section(
+        "Units",
+        click.option(
+            "--unit",
+            type=click.IntRange(min=0),
+            metavar="N",
+            help="Unit to draw, numbered from 0.  [default: the one that follows anything most "
+            "closely]",
+        ),
+        number_option("--layer", default=1, help="Layer of --unit."),
+        number_option("--most", default=3, help="Number of units to list for each property."),
+    ),
+)
+def find_units(text: tuple[str, ...], column: str | None, **given: Any) -> "Inspection":
+    """Show which units follow what a text does.
+
+    \b
+    rnnlm inspect units -m my-lstm --on my.txt
+    rnnlm inspect units -m my-lstm --on my.txt --unit 17 --plot unit.svg
+
+    The table ranks the units of each layer by how closely they follow a property of the text:
+    quotations, open brackets, the length of the line, the position in it, and numbers. r is
+    Pearson's correlation, with its 95 % interval. The plot colours the text by one unit (Karpathy
+    et al. 2016). A unit is a cell, or a hidden state where there is no cell. Each line is read from
+    the initial state, at most 20,000 tokens in all.
+    """
+    options.check_texts(*text)
+    from rnnlm.text.lines import TextSettings
+    from rnnlm.tools.inspection.units import inspect_units
+
+    with terminal.Progress() as progress:
+        settings = TextSettings(column=column) if column else None
+        return inspect_units(text=text or None, text_settings=settings, progress=progress, **given)
+
+
 # ---- `rnnlm inspect memory`: perplexity by how much of the past a model sees.
 
 

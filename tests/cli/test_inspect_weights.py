@@ -28,6 +28,21 @@ def test_untrained_network_is_shown_beside_trained_one(rnnlm, here, pictures):
     assert len(pictures["spectrum.svg"].axes) == 4
 
 
+def test_units_are_ranked_and_one_colours_the_text(rnnlm, models, pictures):
+    asked = f"inspect units -m {models.lstm} --on {models.text}"
+    done = rnnlm(f"{asked} --unit 3 --most 1 --plot unit.svg")
+    assert done.code == 0 and pictures["unit.svg"].axes
+    ranked, extremes, verdict = done.out.strip().split("\n\n")
+    heads = ["property", "layer", "unit", "r", "low", "high", "meaning"]
+    assert ranked.splitlines()[1].split("\t") == heads
+    assert "unit 3 of layer 1 is lowest and highest" in extremes
+    assert "unit 3 of layer 1" in verdict
+    stored = rnnlm(f"{asked} --json").json
+    assert stored["verdict"] and len(stored["unit"]["values"]) == stored["tokens"]
+    refused = rnnlm(f"{asked} --unit 99")
+    assert refused.code == 2 and "there is no unit 99" in refused.err
+
+
 def test_gates_are_shown_as_tables_picture_and_json(rnnlm, models, pictures):
     asked = f"inspect gates -m {models.lstm} 'the old man'"
     done = rnnlm(f"{asked} --units 0,7 --plot gates.png")

@@ -225,6 +225,7 @@ LACKS = {  # what an inspection shows and other models do not have
     "gradients": "recurrent layers of a language model",
     "spectrum": "recurrent weights",
     "gates": "gates and no hidden state",
+    "units": "recurrent layers",
     **dict.fromkeys(("memory", "cloze"), "probabilities of next words"),
     "neighbours": "word vectors",
     "probe": "layers with a state for each word",

@@ -81,10 +81,16 @@ def _write_numbers(axes: "Axes", image: "AxesImage", values_YX: np.ndarray, form
         text = format(value, form)
         if float(text) == 0:
             text = text.removeprefix("-")
-        red, green, blue, _ = image.to_rgba(value)
-        is_light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
-        colour = "black" if is_light else "white"
+        colour = letters_on(image.to_rgba(value))
         axes.text(x, y, with_minus(text), ha="center", va="center", color=colour, fontsize=SMALL)
+
+
+def letters_on(colour: Sequence[float]) -> str:
+    """Return the colour of letters on a colour (red, green, blue, opacity): black on light ones,
+    white on dark ones."""
+    red, green, blue, _ = colour
+    is_light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
+    return "black" if is_light else "white"
 
 
 def _ticks(words: Sequence[str], most: int, longest: int) -> tuple[list[int], list[str]]:

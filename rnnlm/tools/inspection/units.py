@@ -1,0 +1,413 @@
+"""Rank the units of a network by what they respond to in a text, and colour the text by one unit
+(after Karpathy, Johnson & Li 2016)."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnlm.errors import TextError, UsageError, visible
+from rnnlm.evaluation import plotting
+from rnnlm.evaluation.resampling import Interval, percentile_bounds
+from rnnlm.interface import BOUNDARY, Device
+from rnnlm.tabular import Table, to_builtins
+from rnnlm.text.corpus import Text
+from rnnlm.text.lines import Progress, TextSettings, is_blank, silent
+from rnnlm.tools.inspection.common import Inspection, Model, Source, load_model_for, open_source
+from rnnlm.tools.inspection.heat_maps import letters_on
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# ---- What units are compared with: properties of the text, a number for each token of a line.
+#
+# Shapes: T tokens of a text, F features, U units of all layers.
+
+OPENING, CLOSING = "([{", ")]}"
+QUOTE = '"'
+OPENING_QUOTES, CLOSING_QUOTES = ("\u201c", "``"), ("\u201d", "''")
+FEATURES = {
+    "quotes": "1 inside a quotation",
+    "brackets": "how many brackets are open",
+    "line length": "characters of the line so far",
+    "position": "tokens of the line so far",
+    "number": "1 at a token with a digit",
+}
+
+
+def features_of(tokens: Sequence[str]) -> np.ndarray:
+    """Return the features of a line at each of its tokens, (T, F), once the token is read. At a
+    boundary all are 0."""
+    is_quoted = False
+    depth = characters = position = 0
+    rows: list[tuple[float, ...]] = []
+    for token in tokens:
+        if token == BOUNDARY:
+            rows.append((0.0,) * len(FEATURES))
+            continue
+        # A plain quotation mark opens and closes.
+        if token in OPENING_QUOTES:
+            is_quoted = True
+        elif token in CLOSING_QUOTES:
+            is_quoted = False
+        elif token.count(QUOTE) % 2:
+            is_quoted = not is_quoted
+        for character in token:
+            depth += character in OPENING
+            depth -= character in CLOSING and depth > 0
+        characters += len(token)
+        position += 1
+        has_digit = any(character.isdigit() for character in token)
+        rows.append((is_quoted, depth, characters, position, has_digit))
+    return np.array(rows, dtype=np.float64).reshape(-1, len(FEATURES))
+
+
+# ---- The values of all units over a text.
+
+MOST_TOKENS = 20_000  # read of a text
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The units of a network over T tokens of a text. units: the layer and number of each.
+    values_TU: the state after each token: the cell, or the hidden state where a layer has no cell.
+    starts: where each line begins."""
+
+    tokens: tuple[str, ...]
+    starts: tuple[int, ...]
+    units: tuple[tuple[str, int], ...]
+    values_TU: np.ndarray
+    features_TF: np.ndarray
+
+    def name(self, place: int) -> str:
+        """Return what a unit is called."""
+        layer, number = self.units[place]
+        return f"unit {number} of {layer}"
+
+
+def read(model: Any, text: Text, progress: Progress) -> Reading:
+    """Read a text line by line, each from the initial state."""
+    tokens: list[str] = []
+    starts, values, features = [], [], []
+    units: list[tuple[str, int]] = []
+    for line in _lines(text):
+        traced = model.trace_line(line)
+        states = []
+        for named in traced.layers:
+            layer = named.layer
+            state = layer.hidden_TBH if layer.cell_TBH is None else layer.cell_TBH
+            states.append(state[:, 0].detach().double().cpu().numpy())
+            if not values:
+                units += [(named.name, number) for number in range(state.shape[2])]
+        values.append(np.concatenate(states, axis=1))
+
+        features.append(features_of(traced.tokens))
+        starts.append(len(tokens))
+        tokens += traced.tokens
+        progress(f"{len(tokens):,} tokens")
+        if len(tokens) >= MOST_TOKENS:
+            break
+    if not values:
+        raise TextError("there is nothing to read", "the text has no words")
+    return Reading(
+        tuple(tokens), tuple(starts), tuple(units), np.concatenate(values), np.concatenate(features)
+    )
+
+
+def _lines(text: Text) -> Iterator[str]:
+    """Yield the lines of a text that have words."""
+    for block in text.blocks():
+        yield from itertools.filterfalse(is_blank, block.lines)
+
+
+# ---- Correlations of units with features.
+
+
+def correlations(values_TU: np.ndarray, features_TF: np.ndarray) -> np.ndarray:
+    """Return Pearson's correlation of each feature with each unit, (F, U); NaN where either never
+    changes."""
+    values_TU = values_TU - values_TU.mean(axis=0)
+    features_TF = features_TF - features_TF.mean(axis=0)
+    products_FU = features_TF.T @ values_TU
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lengths_FU = np.outer(
+            np.linalg.norm(features_TF, axis=0), np.linalg.norm(values_TU, axis=0)
+        )
+        return np.asarray(np.where(lengths_FU > 0, products_FU / lengths_FU, np.nan))
+
+
+def correlation_interval(x_T: np.ndarray, y_T: np.ndarray, starts: Sequence[int]) -> Interval:
+    """Return a correlation with its 95 % interval: lines are drawn with replacement, as tokens of
+    one line depend on each other."""
+    x_T, y_T = x_T - x_T.mean(), y_T - y_T.mean()
+    sums = []
+    for product_T in (np.ones_like(x_T), x_T, y_T, x_T * x_T, y_T * y_T, x_T * y_T):
+        sums.append(np.add.reduceat(product_T, starts))
+    estimate = float(_correlation(*sums))
+    low = high = estimate
+    if len(starts) > 1:
+        low, high = percentile_bounds(tuple(sums), _correlation)
+    return Interval(estimate, low, high)
+
+
+def _correlation(
+    n: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    xx: np.ndarray,
+    yy: np.ndarray,
+    xy: np.ndarray,
+    axis: int = -1,
+) -> np.ndarray:
+    """Return the correlation that follows from sums over lines."""
+    n, x, y, xx, yy, xy = (part.sum(axis=axis) for part in (n, x, y, xx, yy, xy))
+    return np.asarray((n * xy - x * y) / np.sqrt((n * xx - x * x) * (n * yy - y * y)))
+
+
+# ---- `rnnlm inspect units`.
+
+RESPONSES = "Units by how closely they follow a property of the text (Pearson's correlation)"
+EXTREMES = "Tokens after which {} is lowest and highest, on average"
+WEAK = 0.3  # correlations below are not worth a sentence
+EXTREME_TOKENS = 5
+SHOWN_CHARACTERS, CHARACTERS_ACROSS = 900, 72
+
+
+@dataclass(frozen=True)
+class Response:
+    """How closely a unit follows a feature of the text. place: of the unit among all units."""
+
+    feature: str
+    place: int
+    correlation: Interval
+
+
+@dataclass(frozen=True, repr=False)
+class UnitsInspection(Inspection):
+    """The units of a model over a text. responses: the units that follow each feature most closely,
+    the closest first. chosen: the unit that the picture shows, and that was asked for, if
+    `is_asked`."""
+
+    model: str
+    reading: Reading
+    correlations_FU: np.ndarray
+    responses: tuple[Response, ...]
+    chosen: int
+    is_asked: bool
+
+    @property
+    def verdict(self) -> str:
+        """Which unit follows which property most closely."""
+        if self.is_asked:
+            found = self.correlations_FU[:, self.chosen]
+        else:
+            found = np.array([response.correlation.estimate for response in self.responses])
+        name = self.reading.name(self.chosen)
+        if not len(found) or not np.abs(np.nan_to_num(found)).max() >= WEAK:
+            which = name if self.is_asked else "no unit"
+            nothing = "follows none" if self.is_asked else "follows any"
+            return f"{self.model}: {which} {nothing} of these properties (|r| is below {WEAK:g})."
+
+        # The feature that the chosen unit follows most closely.
+        feature = int(np.nanargmax(np.abs(self.correlations_FU[:, self.chosen])))
+        interval = correlation_interval(
+            self.reading.values_TU[:, self.chosen],
+            self.reading.features_TF[:, feature],
+            self.reading.starts,
+        )
+        name_of_feature, meaning = list(FEATURES.items())[feature]
+        return (
+            f"{self.model}: {name} follows {name_of_feature} ({meaning}): "
+            f"r = {interval.estimate:.2f}, 95 % interval {interval.low:.2f} to {interval.high:.2f}."
+        )
+
+    def tables(self) -> Sequence[Table]:
+        """Return the units that follow each feature, and of a unit that was asked for, the tokens
+        after which it is lowest and highest."""
+        rows: list[tuple[object, ...]] = []
+        for response in self.responses:
+            layer, number = self.reading.units[response.place]
+            interval = response.correlation
+            meaning = FEATURES[response.feature]
+            rows.append(
+                (response.feature, layer, number, interval.estimate, interval.low, interval.high,
+                 meaning)
+            )  # fmt: skip
+        heads = ("property", "layer", "unit", "r", "low", "high", "meaning")
+        tables = [Table(heads, tuple(rows), RESPONSES)]
+        if self.is_asked:
+            title = EXTREMES.format(self.reading.name(self.chosen))
+            tables.append(Table(("token", "mean", "times"), tuple(self._extremes()), title))
+        return tables
+
+    def _extremes(self) -> list[tuple[str, float, int]]:
+        """Return the tokens with the lowest and the highest mean value of the chosen unit."""
+        names, which_T = np.unique(np.array(self.reading.tokens), return_inverse=True)
+        counts = np.bincount(which_T)
+        means = np.bincount(which_T, self.reading.values_TU[:, self.chosen]) / counts
+        order = np.argsort(means, kind="stable").tolist()
+        if len(order) > 2 * EXTREME_TOKENS:
+            order = order[:EXTREME_TOKENS] + order[-EXTREME_TOKENS:]
+        return [(visible(str(names[at])), float(means[at]), int(counts[at])) for at in order]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the correlations of all units; of the chosen one, all values."""
+        layers: dict[str, dict[str, list[float]]] = {}
+        for feature, of_units_U in zip(FEATURES, self.correlations_FU, strict=True):
+            for (layer, _), value in zip(self.reading.units, of_units_U, strict=True):
+                layers.setdefault(layer, {}).setdefault(feature, []).append(float(value))
+        layer, number = self.reading.units[self.chosen]
+        responses = []
+        for response in self.responses:
+            of_layer, of_number = self.reading.units[response.place]
+            interval = response.correlation
+            responses.append(
+                {"property": response.feature, "layer": of_layer, "unit": of_number,
+                 "correlation": interval.estimate, "low": interval.low, "high": interval.high}
+            )  # fmt: skip
+        content: dict[str, Any] = to_builtins(
+            {
+                "model": self.model,
+                "tokens": len(self.reading.tokens),
+                "responses": responses,
+                "correlations": layers,
+                "unit": {
+                    "layer": layer,
+                    "unit": number,
+                    "tokens": self.reading.tokens,
+                    "values": self.reading.values_TU[:, self.chosen],
+                },
+            }
+        )
+        return content
+
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
+        """Draw the beginning of the text, coloured by the chosen unit."""
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import Normalize
+        from matplotlib.patches import Rectangle
+
+        rows = self._rows()
+        title = f"{plotting.short_name(self.model)}: {self.reading.name(self.chosen)}"
+        height = 0.9 + 0.22 * len(rows)
+        figure, [panel] = plotting.new_panels([(title, "", "")], height=height, axes=axes)
+        values_T = self.reading.values_TU[:, self.chosen]
+        most = max(float(np.abs(values_T).max()), 1e-9)
+        colours = ScalarMappable(Normalize(-most, most), "RdBu_r")
+
+        # Each token is a box as wide as its characters.
+        for row, tokens in enumerate(rows):
+            for column, place in tokens:
+                token = visible(self.reading.tokens[place])
+                colour = colours.to_rgba(values_T[place])
+                box = Rectangle((column, row - 0.45), len(token), 0.9, facecolor=colour)
+                panel.add_patch(box)
+                panel.text(
+                    column + len(token) / 2, row, token, ha="center", va="center",
+                    color=letters_on(colour), fontsize=plotting.SMALL, family="monospace",
+                    parse_math=False,
+                )  # fmt: skip
+        panel.set(xlim=(0, CHARACTERS_ACROSS), ylim=(len(rows) - 0.5, -0.5))
+        panel.set_axis_off()
+        figure.colorbar(colours, ax=panel, label="value of the unit")
+        return figure
+
+    def _rows(self) -> list[list[tuple[int, int]]]:
+        """Return the (column, place) of each token that the picture shows, row by row."""
+        rows: list[list[tuple[int, int]]] = []
+        shown = 0
+        starts = {*self.reading.starts}
+        column = CHARACTERS_ACROSS
+        between = 0 if all(len(token) < 2 for token in self.reading.tokens[1:50]) else 1
+        for place, token in enumerate(self.reading.tokens):
+            width = len(visible(token))
+            if token == BOUNDARY:
+                column = CHARACTERS_ACROSS  # the next token begins a line
+                continue
+            if place in starts or column + width > CHARACTERS_ACROSS:
+                if shown >= SHOWN_CHARACTERS:
+                    break
+                rows.append([])
+                column = 0
+            rows[-1].append((column, place))
+            column += width + between
+            shown += width + between
+        return rows
+
+
+def inspect_units(
+    model: Model,
+    text: Source | None = None,
+    *,
+    unit: int | None = None,
+    layer: int = 1,
+    most: int = 3,
+    text_settings: TextSettings | None = None,
+    device: str | Device = "auto",
+    progress: Progress = silent,
+) -> UnitsInspection:
+    """Rank the units of a network by how closely they follow what a text does: quotations, open
+    brackets, the length of the line, the position in it, numbers (after Karpathy et al. 2016).
+
+    A unit is a number of a layer's state: of its cell, or of its hidden state where it has no cell.
+    Each line is read from the initial state, at most 20,000 tokens in all. Correlations are
+    Pearson's, with intervals from lines drawn with replacement.
+
+    text: one or several, or the name of a bundled corpus; None: the test part of the bundled
+    English. unit: a number from 0 on, of `layer` (from 1), which the picture shows; None: the unit
+    of the largest correlation. most: how many units to list for each property.
+
+    Raises:
+        UsageError: the model has no such layers or no such unit.
+        TextError: the text cannot be read, or has no words.
+        ModelError: there is no such model, or it is damaged.
+    """
+    if most < 1:
+        raise UsageError(f"most = {most} is too small", hint="it must be 1 or more")
+    source = open_source(text, text_settings)
+    inspected = load_model_for("units", model, device)
+    reading = read(inspected.model, source, progress)
+    correlations_FU = correlations(reading.values_TU, reading.features_TF)
+
+    # The closest units of each property, but for properties that the text does not have.
+    responses = []
+    for feature, found_U in zip(FEATURES, np.abs(correlations_FU), strict=True):
+        if np.isnan(found_U).all():
+            continue
+        places = np.argsort(-np.nan_to_num(found_U, nan=-1), kind="stable")[:most]
+        features_T = reading.features_TF[:, list(FEATURES).index(feature)]
+        for place in places.tolist():
+            if not np.isnan(found_U[place]):
+                values_T = reading.values_TU[:, place]
+                interval = correlation_interval(values_T, features_T, reading.starts)
+                responses.append(Response(feature, place, interval))
+
+    chosen = _chosen(reading, layer, unit)
+    if chosen is None:
+        closest = np.nan_to_num(np.abs(correlations_FU)).max(axis=0)
+        chosen, is_asked = int(closest.argmax()), False
+    else:
+        is_asked = True
+    return UnitsInspection(
+        inspected.name, reading, correlations_FU, tuple(responses), chosen, is_asked
+    )
+
+
+def _chosen(reading: Reading, layer: int, unit: int | None) -> int | None:
+    """Return the place of the unit that was asked for among all; None where none was."""
+    if unit is None:
+        return None
+    layers = list(dict.fromkeys(name for name, _ in reading.units))
+    if not 1 <= layer <= len(layers):
+        raise UsageError(f"there is no layer {layer}", f"there are {len(layers)}")
+    width = sum(name == layers[layer - 1] for name, _ in reading.units)
+    if not 0 <= unit < width:
+        raise UsageError(
+            f"there is no unit {unit} in {layers[layer - 1]}",
+            f"it has {width} units",
+            f"name a unit from 0 to {width - 1}",
+        )
+    return reading.units.index((layers[layer - 1], unit))
