@@ -106,9 +106,9 @@ def test_words_end_before_the_space_of_the_next_word(folder):
     with torch.no_grad():
         p_NV = theirs(input_ids=torch.tensor([ids])).logits[0].double().softmax(1)
     texts = [data.decode("utf-8", "replace") for data in tokenizer.token_bytes()]
-    special = [tokenizer.boundary_id, texts.index("<|pad|>")]
-    begins = [id for id, text in enumerate(texts) if text[:1] in (" ", "\t", "\r", "\0")]
-    begins_N = p_NV[:, special + begins].sum(1)
+    begins = {tokenizer.boundary_id, texts.index("<|pad|>")}
+    begins |= {id for id, text in enumerate(texts) if text[:1] in (" ", "\t", "\r", "\0", "\n")}
+    begins_N = p_NV[:, sorted(begins)].sum(1)
     second = next(at for at in range(2, len(ids)) if texts[ids[at]].startswith(" "))
     last = len(ids) - 1
     p_tokens = math.prod(float(p_NV[at - 1, ids[at]]) for at in range(second, last))
