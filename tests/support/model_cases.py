@@ -10,8 +10,8 @@ from rnnlm.lm.ngram.smoothing import ESTIMATORS
 VARIANTS = {
     "rnn": [{"activation": name} for name in ("tanh", "relu", "elu",
                                               "leaky_relu")] + [{"activation": "sigmoid",
-                                              "layers": 2}],
-    "gru": [{}, {"layers": 2, "tied": False}, {"reset_gate": "before"},
+                                              "layers": 2}, {"layer_norm": True}],
+    "gru": [{}, {"layers": 2, "tied": False}, {"reset_gate": "before"}, {"layer_norm": True},
             {"update_gate": "renew", "layers": 2, "connections": "residual"}],
     "lstm": [
         {"layers": 2}, {"tied": False}, {"tied": True, "embedding_size": 12, "hidden_size": 12},
@@ -24,7 +24,7 @@ VARIANTS = {
         {"output_layer": "hierarchical"}, {"output_layer": "mos", "mixture_components": 3},
         {"loss": "sampled", "samples": 8}, {"loss": "nce", "samples": 8, "tied": False},
         {"mogrifier_rounds": 5}, {"mogrifier_rounds": 2, "mogrifier_rank": 3, "layers": 2},
-        {"ema_decay": 0.9}, {"optimizer": "asgd"},
+        {"layer_norm": True, "layers": 2}, {"ema_decay": 0.9}, {"optimizer": "asgd"},
     ],
     "qrnn": [
         {}, {"layers": 2, "convolution_words": 3, "connections": "residual"},

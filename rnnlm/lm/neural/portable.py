@@ -69,6 +69,9 @@ def portable_network(
     if not isinstance(settings, RecurrentModelSettings):
         why = f"a model of kind {settings.model} has no recurrent layers that read their own state"
         raise UsageError(what, why, "rnnlm train --model lstm trains one that can be exported")
+    if settings.cell is not None and settings.cell.layer_norm:
+        why = "its layers are normalised (layer_norm), for which the form has no place"
+        raise UsageError(what, why, "rnnlm train --set layer_norm=false trains one that can be")
     taken = ("softmax", "mos") if takes_mixtures else ("softmax",)
     if settings.output_layer not in taken:
         why = f"its output layer is {settings.output_layer}, not one softmax over all words"

@@ -219,6 +219,13 @@ ResetGate = Literal["after", "before"]
 UpdateGate = Literal["keep", "renew"]
 Pooling = Literal["f", "fo", "ifo"]
 OF_ACTIVATIONS = "; elu: alpha 1; leaky_relu: slope 0.01"
+LayerNorm = Annotated[
+    bool,
+    Meta(
+        description="layer normalisation of the sums before the gates and, in an LSTM, of the cell "
+        "before its tanh (Ba et al. 2016)"
+    ),
+]
 
 
 class Cell:
@@ -230,6 +237,8 @@ class Cell:
 
     # The settings that say how weights start, no more
     starts: ClassVar[frozenset[str]] = frozenset()
+
+    layer_norm = False
 
     def of_layer(self, number: int) -> Self:
         """Return the settings of layer `number` of a stack, counted from 0."""
@@ -245,6 +254,7 @@ class ElmanCell(Cell):
     activation: Annotated[
         Activation, Meta(description=f"activation of the hidden layers{OF_ACTIVATIONS}")
     ] = "tanh"
+    layer_norm: LayerNorm = False
 
 
 @dataclass(frozen=True)
@@ -265,6 +275,7 @@ class GruCell(Cell):
             "(Chung et al.)"
         ),
     ] = "keep"
+    layer_norm: LayerNorm = False
 
 
 @dataclass(frozen=True)
@@ -289,6 +300,7 @@ class LstmCell(Cell):
     mogrifier_rank: Annotated[
         Width | None, Meta(description="rank of the matrices of these gates; none: full")
     ] = None
+    layer_norm: LayerNorm = False
 
     def __post_init__(self) -> None:
         if self.mogrifier_rank is not None and not self.mogrifier_rounds:

@@ -168,14 +168,21 @@ def run(loop: FedLoop) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
 
 
 def has_loop(body: RecurrentStack) -> bool:
-    """Return whether all layers are LSTMs or GRUs (reset after the product), plain or residual."""
+    """Return whether all layers are LSTMs or GRUs (reset after the product), not normalised, plain
+    or residual."""
     return all(map(_has_steps, body.layers)) and body.settings.connections in ("plain", "residual")
 
 
 def _has_steps(layer: layers.Layer) -> bool:
     if isinstance(layer, GruLayer):
-        return layer.reset_gate == "after"
-    return isinstance(layer, LstmLayer) and not isinstance(layer, MogrifierLayer)
+        return layer.reset_gate == "after" and not len(layer.norms)
+    return _is_plain_lstm(layer)
+
+
+def _is_plain_lstm(layer: layers.Layer) -> bool:
+    if not isinstance(layer, LstmLayer) or isinstance(layer, MogrifierLayer):
+        return False
+    return not len(layer.norms)
 
 
 def make_loop(
@@ -454,8 +461,7 @@ def one_step(body: RecurrentStack, x_1BE: Tensor, state: State) -> tuple[Tensor,
 
 def layer_step(layer: Layer, x_1BE: Tensor, state: State) -> tuple[Tensor, State]:
     """Return what one layer gives, (1, B, H), and its state after the step."""
-    is_lstm = isinstance(layer, LstmLayer) and not isinstance(layer, MogrifierLayer)
-    if x_1BE.device.type != "cpu" or not is_lstm:
+    if x_1BE.device.type != "cpu" or not _is_plain_lstm(layer):
         y_1BH, after = layer(x_1BE, state)
         return y_1BH, after
     assert isinstance(layer, LstmLayer)

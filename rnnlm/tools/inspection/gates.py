@@ -11,7 +11,7 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation.plotting import TALLEST, WIDEST, new_panels, short_name
 from rnnlm.interface import Array, Device
 from rnnlm.lm.neural.activations import Activation
-from rnnlm.lm.neural.layers.layers import BACKWARD, CELL, HIDDEN, Layer, named_layers
+from rnnlm.lm.neural.layers.layers import BACKWARD, CELL, HIDDEN, Layer, LstmLayer, named_layers
 from rnnlm.lm.neural.trace import NamedLayer
 from rnnlm.tabular import Table, to_builtins
 from rnnlm.tools.inspection.common import Inspection, Model, checked_sentence, load_models_for
@@ -113,8 +113,9 @@ def activity_of(
 
     # Everything that has an activation function: gates, the hidden state, and the tanh of a cell.
     values = gates | {HIDDEN: hidden_TH}
-    if cell_TH is not None:
-        values[CELL] = np.tanh(cell_TH)
+    if isinstance(layer, LstmLayer):
+        assert traced.layer.cell_TBH is not None
+        values[CELL] = np.tanh(_array(layer.normalised(traced.layer.cell_TBH)))
     statistics = []
     for name, activation in layer.activations().items():
         statistics.append(_activation_statistics(name, activation, values[name]))

@@ -16,7 +16,7 @@ from support import tiny_models
 
 CASES = [
     ("rnn", {"activation": "relu", "layers": 2}), ("gru", {"reset_gate": "before"}),
-    ("lstm", {"peepholes": True}),
+    ("lstm", {"peepholes": True}), ("lstm", {"layer_norm": True}),
     ("lstm", {"loss": "sampled", "samples": 8}), ("qrnn", {}), ("jordan", {}), ("ffnn", {}),
 ]  # fmt: skip
 

@@ -150,7 +150,8 @@ class RecurrentLayer(Layer):
     """A layer that reads its own last output.
 
     `forward` takes the weights that :meth:`drawn_weights` returned, too, for several pieces of a
-    window to go through the same; None: drawn in each call.
+    window to go through the same; None: drawn in each call. `step` takes them in the place of
+    `weight_hh`.
     """
 
     weight_hh: nn.Parameter
@@ -160,8 +161,30 @@ class RecurrentLayer(Layer):
     ) -> None:
         super().__init__(input_width, width, width, gates)
         self.weight_drop = weight_drop
+        self.norms = nn.ParameterList()  # see steps.py
+
+    def step(
+        self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
+    ) -> tuple[Step, State]:
+        raise NotImplementedError
+
+    def normalise(self, *widths: int) -> None:
+        """Make gains of layer normalisation, which start at one, of these widths."""
+        self.norms.extend(nn.Parameter(torch.ones(width)) for width in widths)
+        self.is_launched_step_by_step = True
+
+    def read_by_steps(self, x_TBE: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
+        """Do what `forward` does by the plain steps, which have layer normalisation."""
+        hidden = []
+        for x_BE in x_TBE:
+            step, state = self.step(x_BE, state, weight_hh)
+            hidden.append(step.hidden_BH)
+        return torch.stack(hidden), state
 
     def recurrent_blocks(self) -> dict[str, Tensor]:
+        # A normalised product has no size that its matrix decides.
+        if len(self.norms):
+            return {}
         names = self.gate_names or (RECURRENT,)
         return dict(zip(names, self.weight_hh.chunk(len(names)), strict=True))
 
@@ -175,19 +198,24 @@ class ElmanLayer(RecurrentLayer):
         super().__init__(input_width, width, weight_drop=weight_drop)
         self.activation = cell.activation
         self.is_launched_step_by_step = not choice.torch_has_elman(cell.activation)
+        if cell.layer_norm:
+            self.normalise(width)
 
     def forward(
         self, x_TBE: Tensor, state: State, drawn: Tensor | None = None
     ) -> tuple[Tensor, State]:
         weight_hh = self.drawn_weights() if drawn is None else drawn
+        if len(self.norms):
+            return self.read_by_steps(x_TBE, state, weight_hh)
         weights = (self.weight_ih, weight_hh, self.bias_ih)
         y_TBH = choice.elman(x_TBE, state[0][0], *weights, self.activation)
         return y_TBH, (y_TBH[-1:],)
 
-    def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
-        step = steps.elman_step(
-            x_BE, state[0][0], self.weight_ih, self.weight_hh, self.bias_ih, self.activation
-        )
+    def step(
+        self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
+    ) -> tuple[steps.Step, State]:
+        weights = (self.weight_ih, self.weight_hh if weight_hh is None else weight_hh, self.bias_ih)
+        step = steps.elman_step(x_BE, state[0][0], *weights, self.activation, list(self.norms))
         return step, step.state
 
 
@@ -204,18 +232,26 @@ class GruLayer(RecurrentLayer):
         self.bias_hh = nn.Parameter(torch.zeros(3 * width))
         self.reset_gate, self.update_gate = cell.reset_gate, cell.update_gate
         self.is_launched_step_by_step = not choice.torch_has_gru(cell.reset_gate)
+        if cell.layer_norm:
+            self.normalise(3 * width, 3 * width)
 
     def forward(
         self, x_TBE: Tensor, state: State, drawn: Tensor | None = None
     ) -> tuple[Tensor, State]:
         weight_hh = self.drawn_weights() if drawn is None else drawn
+        if len(self.norms):
+            return self.read_by_steps(x_TBE, state, weight_hh)
         weights = (self.weight_ih, weight_hh, self.bias_ih, self.bias_hh)
         y_TBH = choice.gru(x_TBE, state[0][0], *weights, self.reset_gate, self.update_gate)
         return y_TBH, (y_TBH[-1:],)
 
-    def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
-        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        step = steps.gru_step(x_BE, state[0][0], *weights, self.reset_gate, self.update_gate)
+    def step(
+        self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
+    ) -> tuple[steps.Step, State]:
+        W = self.weight_hh if weight_hh is None else weight_hh
+        weights = (self.weight_ih, W, self.bias_ih, self.bias_hh)
+        form = self.reset_gate, self.update_gate, list(self.norms)
+        step = steps.gru_step(x_BE, state[0][0], *weights, *form)
         return step, step.state
 
     def given_up(self, gates: Mapping[str, Array]) -> Array | None:
@@ -240,6 +276,10 @@ class LstmLayer(RecurrentLayer):
         if cell.peepholes:
             self.peepholes = nn.Parameter(torch.zeros((self.gates - 1) * width))
 
+        if cell.layer_norm:
+            self.normalise(self.gates * width, self.gates * width, width)
+            self.norms.append(nn.Parameter(torch.zeros(width)))  # the bias of the cell
+
         # A forget gate that starts open (Gers et al. 2000; Jozefowicz et al. 2015).
         forget = 0 if self.coupled else 1
         with torch.no_grad():
@@ -248,16 +288,27 @@ class LstmLayer(RecurrentLayer):
     def forward(
         self, x_TBE: Tensor, state: State, drawn: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        h_BH, c_BH = state[0][0], state[1][0]
         weight_hh = self.drawn_weights() if drawn is None else drawn
+        if len(self.norms):
+            return self.read_by_steps(x_TBE, state, weight_hh)
+        h_BH, c_BH = state[0][0], state[1][0]
         weights = (self.weight_ih, weight_hh, self.bias_ih)
         y_TBH, c_BH = self._read(x_TBE, h_BH, c_BH, weights)
         return y_TBH, (y_TBH[-1:], c_BH.unsqueeze(0))
 
-    def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
-        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.peepholes)
-        step = steps.lstm_step(x_BE, state[0][0], state[1][0], *weights, self.coupled)
+    def step(
+        self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
+    ) -> tuple[steps.Step, State]:
+        W = self.weight_hh if weight_hh is None else weight_hh
+        weights = (self.weight_ih, W, self.bias_ih, self.peepholes)
+        form = self.coupled, list(self.norms)
+        step = steps.lstm_step(x_BE, state[0][0], state[1][0], *weights, *form)
         return step, step.state
+
+    def normalised(self, cell: Tensor) -> Tensor:
+        """Return what of the cell goes through the tanh: the cell, or the normalised one."""
+        norms = list(self.norms)
+        return steps.normalised(cell, *norms[2:]) if norms else cell
 
     def activations(self) -> dict[str, Activation]:
         return super().activations() | {CELL: TANH}
@@ -318,9 +369,11 @@ class MogrifierLayer(LstmLayer):
         """Return the matrix of each round or, of low rank, its two factors."""
         return by_round(list(self.mogrifier), self.rounds)
 
-    def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
+    def step(
+        self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
+    ) -> tuple[steps.Step, State]:
         x_BE, h_BH, gates = steps.mogrify(x_BE, state[0][0], self.factors_by_round())
-        step, state = super().step(x_BE, (h_BH.unsqueeze(0), state[1]))
+        step, state = super().step(x_BE, (h_BH.unsqueeze(0), state[1]), weight_hh)
         return steps.Step(step.hidden_BH, step.cell_BH, gates | step.gates), state
 
     def _read(

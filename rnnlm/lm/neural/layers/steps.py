@@ -5,6 +5,9 @@ Layers compute whole windows by faster kernels, whose inner values cannot be see
 holds the two equal, forward and backward. Weights have torch's names and shapes: U = weight_ih
 (gates H, E), W = weight_hh (gates H, H), the gates' rows stacked. s is the logistic function, *
 acts element by element, ' marks what the step before left.
+
+With layer normalisation (Ba, Kiros & Hinton 2016) LN(a) = g * (a - mean(a)) / sd(a), over all
+numbers of a row, takes the place of a, as each step says. Its gains g are `norms`, () without.
 """
 
 from collections.abc import Sequence
@@ -44,6 +47,11 @@ class Step:
         return self.hidden_BH.unsqueeze(0), self.cell_BH.unsqueeze(0)
 
 
+def normalised(a_BG: Tensor, gain_G: Tensor, bias_G: Tensor | None = None) -> Tensor:
+    """Return LN(a) and, if there is one, a bias; in the type of the gains."""
+    return F.layer_norm(a_BG.to(gain_G.dtype), gain_G.shape, gain_G, bias_G)
+
+
 def feed_forward_step(window_BX: Tensor, U: Tensor, b: Tensor, activation: Activation) -> Step:
     """Take the step of Bengio et al. 2003, equation 1: h = f(x U + b), with x the vectors of the
     last words side by side."""
@@ -51,11 +59,20 @@ def feed_forward_step(window_BX: Tensor, U: Tensor, b: Tensor, activation: Activ
 
 
 def elman_step(
-    x_BE: Tensor, h_BH: Tensor, U: Tensor, W: Tensor, b: Tensor, activation: Activation
+    x_BE: Tensor,
+    h_BH: Tensor,
+    U: Tensor,
+    W: Tensor,
+    b: Tensor,
+    activation: Activation,
+    norms: Sequence[Tensor] = (),
 ) -> Step:
-    """Take Elman's step (1990): h = f(x U + h' W + b). A Jordan layer (1986) reads its last output
-    in the place of h'."""
-    return Step(ACTIVATIONS[activation](F.linear(x_BE, U, b) + F.linear(h_BH, W)))
+    """Take Elman's step (1990): h = f(x U + h' W + b), normalised f(LN(x U + h' W) + b) (Ba et al.
+    2016, section 3.1). A Jordan layer (1986) reads its last output in the place of h'."""
+    if not norms:
+        return Step(ACTIVATIONS[activation](F.linear(x_BE, U, b) + F.linear(h_BH, W)))
+    sums_BH = normalised(F.linear(x_BE, U) + F.linear(h_BH, W), *norms)
+    return Step(ACTIVATIONS[activation](sums_BH + b))
 
 
 def gru_step(
@@ -67,6 +84,7 @@ def gru_step(
     b_hh: Tensor,
     reset_gate: ResetGate,
     update_gate: UpdateGate,
+    norms: Sequence[Tensor] = (),
 ) -> Step:
     """Take the step of a gated recurrent unit (Cho et al. 2014, equations 5 to 8), rows of weights
     in the order r z n:
@@ -77,7 +95,12 @@ def gru_step(
     n = tanh(x Un + bn + r * (h' Wn + bn'))     reset "after" it: cuDNN, torch
     h = (1 - z) * n + z * h'                    update gate "keep": Cho et al. 2014, torch
     h = z * n + (1 - z) * h'                    update gate "renew": Chung et al. 2014
+
+    `norms`, two gains (3H,), normalise the products with x and with h', those of r and z together,
+    those of n by themselves (Ba et al. 2016, supplementary material).
     """
+    if norms:
+        return _normalised_gru_step(x_BE, h_BH, U, W, b, b_hh, reset_gate, update_gate, norms)
     x_r, x_z, x_n = F.linear(x_BE, U, b).chunk(3, dim=1)
     W_r, W_z, W_n = W.chunk(3)
     b_r, b_z, b_n = b_hh.chunk(3)
@@ -87,6 +110,38 @@ def gru_step(
         n = torch.tanh(x_n + r * F.linear(h_BH, W_n, b_n))
     else:
         n = torch.tanh(x_n + F.linear(r * h_BH, W_n, b_n))
+    return _updated(h_BH, r, z, n, update_gate)
+
+
+def _normalised_gru_step(
+    x_BE: Tensor,
+    h_BH: Tensor,
+    U: Tensor,
+    W: Tensor,
+    b: Tensor,
+    b_hh: Tensor,
+    reset_gate: ResetGate,
+    update_gate: UpdateGate,
+    norms: Sequence[Tensor],
+) -> Step:
+    H = h_BH.shape[1]
+    gates, candidate = slice(2 * H), slice(2 * H, None)
+
+    def of_inputs(rows: slice) -> Tensor:
+        return normalised(F.linear(x_BE, U[rows]), norms[0][rows], b[rows])
+
+    def of_state(y_BH: Tensor, rows: slice) -> Tensor:
+        return normalised(F.linear(y_BH, W[rows]), norms[1][rows], b_hh[rows])
+
+    r, z = torch.sigmoid(of_inputs(gates) + of_state(h_BH, gates)).chunk(2, dim=1)
+    if reset_gate == "after":
+        n = torch.tanh(of_inputs(candidate) + r * of_state(h_BH, candidate))
+    else:
+        n = torch.tanh(of_inputs(candidate) + of_state(r * h_BH, candidate))
+    return _updated(h_BH, r, z, n, update_gate)
+
+
+def _updated(h_BH: Tensor, r: Tensor, z: Tensor, n: Tensor, update_gate: UpdateGate) -> Step:
     kept = z if update_gate == "keep" else 1 - z
     return Step((1 - kept) * n + kept * h_BH, gates={"reset": r, "update": z, "candidate": n})
 
@@ -100,6 +155,7 @@ def lstm_step(
     b: Tensor,
     peepholes: Tensor | None = None,
     coupled: bool = False,
+    norms: Sequence[Tensor] = (),
 ) -> Step:
     """Take the step of a long short-term memory (Gers et al. 2000), rows of weights in the order i
     f g o:
@@ -111,10 +167,18 @@ def lstm_step(
     `peepholes`, (3H,) in the order i f o, are the p (Gers & Schmidhuber 2000). With `coupled` gates
     i = 1 - f (Greff et al. 2017): weights are (3H, .) in the order f g o, peepholes (2H,) in the
     order f o.
+
+    `norms` normalise the products of all gates together, LN(x U) + LN(h' W) + b, and the cell: h =
+    o * tanh(LN(c) + bias) (Ba et al. 2016, supplementary material). They are two gains (4H,), that
+    of the cell (H,) and its bias.
     """
     # The sum of each gate before its activation, and its peepholes, by the gate's letter.
     names = "fgo" if coupled else "ifgo"
-    sums_BG = F.linear(x_BE, U, b) + F.linear(h_BH, W)
+    if norms:
+        of_inputs_BG = normalised(F.linear(x_BE, U), norms[0])
+        sums_BG = of_inputs_BG + normalised(F.linear(h_BH, W), norms[1], b)
+    else:
+        sums_BG = F.linear(x_BE, U, b) + F.linear(h_BH, W)
     a = dict(zip(names, sums_BG.chunk(len(names), dim=1), strict=True))
     p: dict[str, Tensor | float] = dict.fromkeys("ifo", 0.0)
     if peepholes is not None:
@@ -126,7 +190,8 @@ def lstm_step(
     i = 1 - f if coupled else torch.sigmoid(a["i"] + p["i"] * c_BH)
     c = f * c_BH + i * g
     o = torch.sigmoid(a["o"] + p["o"] * c)
-    return Step(o * torch.tanh(c), c, {"input": i, "forget": f, "candidate": g, "output": o})
+    squashed = torch.tanh(normalised(c, *norms[2:]) if norms else c)
+    return Step(o * squashed, c, {"input": i, "forget": f, "candidate": g, "output": o})
 
 
 def mogrify(

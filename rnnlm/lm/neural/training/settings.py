@@ -229,7 +229,7 @@ class OptimizationSettings:
             description="on CUDA, record training steps as graphs, one per window length, and "
             "replay them; auto: for language models whose cells torch does not "
             "compute in one call (peepholes, coupled gates, Mogrifier, Jordan, "
-            "reset_gate=before, activations of an rnn other than tanh and relu)"
+            "layer_norm, reset_gate=before, activations of an rnn other than tanh and relu)"
         ),
     ] = "auto"
 

@@ -275,7 +275,7 @@ def _add(
     if rows and settings.exponents:
         first = trajectory.first_rows(rows)
         accumulator.growths.append(growth(first, lags, settings.exponents, generator))
-    if isinstance(trajectory.layer, ElmanLayer):
+    if isinstance(trajectory.layer, ElmanLayer) and not len(trajectory.layer.norms):
         slope = flattest_slope(trajectory.hidden_TBH[1:], trajectory.layer.activation)
         accumulator.flattest = min(accumulator.flattest, slope)
 
@@ -288,7 +288,7 @@ def _layer(number: int, accumulator: _Layer, settings: Settings) -> LayerGradien
     if accumulator.cell_squares and len(layer.parts) > 1:
         cell = curve(_array(accumulator.cell_squares), 1, settings.seed)
     bounds = None
-    if isinstance(layer, ElmanLayer):
+    if isinstance(layer, ElmanLayer) and not len(layer.norms):
         bounds = elman_bounds(layer, accumulator.flattest)
     return LayerGradients(
         name=f"layer {number}",

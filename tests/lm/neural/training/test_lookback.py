@@ -16,7 +16,7 @@ from rnnlm.text.batches import with_boundary
 MODELS = [
     {"model": "rnn", "layers": 2}, {"model": "gru"}, {"model": "lstm", "layers": 2},
     {"model": "lstm", "mogrifier_rounds": 2, "peepholes": True}, {"model": "qrnn"},
-    {"model": "jordan"}, {"model": "ffnn", "context_words": 3},
+    {"model": "gru", "layer_norm": True}, {"model": "jordan"}, {"model": "ffnn", "context_words": 3},
 ]  # fmt: skip
 REGULARIZED = {"activation_penalty": 2.0, "temporal_penalty": 1.0}
 
@@ -119,7 +119,7 @@ def test_validation_and_exact_loss_do_not_depend_on_lookback(
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("settings", MODELS[:5], ids=str)
+@pytest.mark.parametrize("settings", MODELS[:6], ids=str)
 def test_one_mask_holds_for_all_pieces(make_data, make_trainer, sentences, settings):
     drops = {"weight_drop": 0.4, "locked_dropout": True, "dropout_between": 0.4}
     network = make_trainer(make_data(sentences[:5]), **drops, **settings).network.train()
