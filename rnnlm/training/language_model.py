@@ -1,5 +1,6 @@
 """Language modelling as a task: probabilities of text, read line by line."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import rnnlm.corpora as corpora
 from rnnlm.config import ValidatedSettings
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, notice
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
@@ -98,7 +99,8 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
         resolved: "ResolvedSettings",
         data: FittingData,
     ) -> "dict[str, np.ndarray] | None":
-        """Return the weights of `--init-from`, if they fit."""
+        """Return the weights of `--init-from`, if they fit. Of a network with fewer layers they are
+        a part: the other layers start at random."""
         from rnnlm.lm.base import loading, stored_model
 
         if request.init_from is None:
@@ -115,6 +117,10 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
         wanted = {name: shape for name, (_, shape) in shapes.items()}
         names = sorted({*given_shapes, *wanted})
         differing = [name for name in names if given_shapes.get(name) != wanted.get(name)]
+        # Layers above those that are given are new: training layer by layer.
+        depth = manifest.settings.get("layers")
+        new = [name for name in differing if name not in given_shapes and _is_above(name, depth)]
+        differing = [name for name in differing if name not in new]
         # Name the first difference, in the order in which a person would look for it: a difference
         # of kind also shows in the shapes.
         why = ""
@@ -128,6 +134,11 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
         if why:
             hint = f'use its settings, and `tokenizer_from="{request.init_from}"`'
             raise UsageError(f"`init_from` {request.init_from}: its weights do not fit", why, hint)
+        if new:
+            notice(
+                f"`init_from` {request.init_from}: its weights are taken for all but the layers "
+                f"above its {depth}, which are new: {', '.join(new)}"
+            )
         return arrays
 
     def codec(self, tokenizer: "Tokenizer", files: dict[str, bytes]) -> "Tokenizer":
@@ -230,6 +241,15 @@ def _named_texts(data: "Given | EncodedText") -> "Given | EncodedText":
     if isinstance(data, (list, tuple)):
         data = corpora.sources(data, "test", corpora.of_plain_text())
     return data
+
+
+def _is_above(name: str, layers: int | None) -> bool:
+    """Return whether a weight belongs to a recurrent layer above so many, or to its highway."""
+    found = re.search(r"\b(layers|highways)\.(\d+)\.", name)
+    if found is None or layers is None:
+        return False
+    is_highway = found[1] == "highways"  # the lowest layer has none
+    return int(found[2]) + is_highway >= layers
 
 
 TASK = LanguageModelling()

@@ -272,7 +272,7 @@ def _warn_of_replaced_start(resolved: ResolvedSettings, request: TrainingRequest
     if request.init_from and idle:
         notice(
             f"without effect: {', '.join(idle)}; the weights are those of `init_from` "
-            f"{request.init_from}"
+            f"{request.init_from}, except in layers that it lacks"
         )
 
     # Vectors of a file are read last, so they win over those of a language model.

@@ -140,7 +140,10 @@ def test_the_ineffective_way_to_start_is_reported(text, tmp_path):
         "tokenizer_from": "first",
     }
     told = notices(lambda: plan(TrainingRequest(text=("text.txt",), **again)))
-    assert "without effect: init_range; the weights are those of `init_from` first" in told
+    assert (
+        "without effect: init_range; the weights are those of `init_from` first, except in layers "
+        "that it lacks"
+    ) in told
     assert (
         "for the same words, the vectors of embeddings = vectors.txt replace those of "
         "`init_from` first"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.errors import TrainingError, UsageError
+from rnnlm.errors import RnnlmWarning, TrainingError, UsageError
 from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.evaluation.learning_curves import learning_curve
 from rnnlm.events import (
@@ -185,13 +185,30 @@ def test_training_continues_from_another_models_weights(text):
 
 
 @pytest.mark.parametrize(
-    "difference", [{"hidden_size": 9}, {"lowercase": True}, {"layers": 2}, {"model": "gru"}]
-)
+    "difference",
+    [
+        {"hidden_size": 9}, {"lowercase": True}, {"model": "gru"},
+        {"layers": 2, "connections": "dense"}, {"layers": 2, "layer_sizes": "9,8"},
+    ],
+)  # fmt: skip
 def test_weights_that_do_not_fit_are_refused(text, difference):
     list(train(text, output="a", **SMALL))
     with pytest.raises(UsageError, match="`init_from` a: its weights do not fit"):
         list(train(text, output="b", init_from="a", **{**SMALL, **difference}))
     assert not model_folder.is_model(Path("b"))
+
+
+def test_a_deeper_network_takes_the_layers_of_a_shallower_one(text):
+    list(train(text, output="a", **SMALL))
+    still = {**SMALL, "layers": 3, "connections": "highway", "budget": "1steps"}
+    still |= {"learning_rate": 1e-30, "weight_decay": 0.0}
+    with pytest.warns(RnnlmWarning, match="above its 1, which are new: .*layers.1.*layers.2"):
+        list(train(text, output="b", init_from="a", tokenizer_from="a", **still))
+    first, second = numbers("a"), numbers("b")
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    assert {name.split(".")[-3] for name in second.keys() - first} == {"layers", "highways"}
+    with pytest.raises(UsageError, match="its weights do not fit"):
+        list(train(text, output="c", init_from="b", tokenizer_from="b", **SMALL))
 
 
 def test_a_requested_stop_saves_the_best_model(text):

@@ -278,11 +278,12 @@ def start_network(
     device: torch.device,
     initial: dict[str, np.ndarray] | None = None,
 ) -> Network:
-    """Make a network on `device`, with `initial` weights or random ones, which are drawn on the CPU
-    so that they are the same on every device."""
+    """Make a network on `device`, with random weights, which are drawn on the CPU so that they are
+    the same on every device; `initial` ones replace them."""
     network = make_network(settings, tokenizer)
     if initial is not None:
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in initial.items()})
+        given = {name: torch.from_numpy(array) for name, array in initial.items()}
+        network.load_state_dict({**network.state_dict(), **given})
         network.prepare()
     return network.to(device)
 
