@@ -80,6 +80,7 @@ class JointLoss(ExampleLoss[TaskModel]):
         super().__init__(model)
         self.weights = tuple(weights)
         self.columns = len(model.codec.columns)  # whose labels are a batch's last tensors
+        self.is_exact = model.network.settings.loss == "cross-entropy"
         self.uniform_nats = 0.0
         for weight, column in zip(self.weights, model.codec.columns, strict=True):
             self.uniform_nats += weight * _uniform_nats(column)

@@ -51,6 +51,13 @@ class TaskSettings(InputSettings):
         "tagging"
     )
 
+    loss: Annotated[
+        Literal["cross-entropy", "margin"],
+        Meta(
+            description="what training minimises; margin: by how much the right label's score is "
+            "less than 1 above the best other one's (Collobert & Weston 2008)"
+        ),
+    ] = "cross-entropy"
     embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 100
     hidden_size: Annotated[
         Width, Meta(description="width of the hidden layers, in each direction")
@@ -180,6 +187,15 @@ class TaggingSettings(RecurrentTaskSettings):
             "after O"
         ),
     ] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.loss == "margin" and self.output_layer == "crf":
+            raise SettingsError(
+                "loss = margin compares the labels of one word",
+                "output_layer = crf scores all labels of a sentence together",
+                "set output_layer=softmax, or loss=cross-entropy",
+            )
 
 
 @dataclass(frozen=True)

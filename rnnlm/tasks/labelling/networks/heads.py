@@ -262,17 +262,19 @@ class TaggingHead(nn.Module):
 
 class SoftmaxHead(TaggingHead):
     """Each label by itself, given the features of its word; the probability of a sequence is the
-    product of those of its labels."""
+    product of those of its labels. has_margin: it is trained by a margin between scores, so that
+    probabilities follow from scores that were not trained for them."""
 
-    def __init__(self, width: int, labels: int) -> None:
+    def __init__(self, width: int, labels: int, has_margin: bool = False) -> None:
         super().__init__()
         self.output = nn.Linear(width, labels)
+        self.has_margin = has_margin
 
     def output_matrices(self) -> list[Tensor]:
         return [self.output.weight]
 
     def _nats(self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
-        return _cross_entropy(_scores(self.output, features_TBH), labels_TB)
+        return _loss(_scores(self.output, features_TBH), labels_TB, self.has_margin)
 
     def _search(
         self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, nbest: int
@@ -324,10 +326,12 @@ class TextHead(nn.Module):
     """Labels of whole texts: a softmax over K labels, or with `multi_label` K independent
     sigmoids."""
 
-    def __init__(self, width: int, labels: int, multi_label: bool = False) -> None:
+    def __init__(
+        self, width: int, labels: int, multi_label: bool = False, has_margin: bool = False
+    ) -> None:
         super().__init__()
         self.output = nn.Linear(width, labels)
-        self.multi_label = multi_label
+        self.multi_label, self.has_margin = multi_label, has_margin
 
     def loss(self, features_BH: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sum of -log p in nats, and the number of texts that have a known label.
@@ -342,7 +346,7 @@ class TextHead(nn.Module):
             is_label_BK = labels.to(scores_BK.dtype)
             nats = F.binary_cross_entropy_with_logits(scores_BK, is_label_BK, reduction="sum")
             return nats, labels.new_full((), len(labels), dtype=torch.long)
-        return _cross_entropy(scores_BK, labels), (labels != PADDING).sum()
+        return _loss(scores_BK, labels, self.has_margin), (labels != PADDING).sum()
 
     @torch.no_grad()
     def label_probabilities(self, features_BH: Tensor) -> Tensor:
@@ -363,12 +367,18 @@ def _scores(output: nn.Linear, features: Tensor) -> Tensor:
     return widened(output(features))
 
 
-def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+def _loss(scores: Tensor, labels: Tensor, has_margin: bool) -> Tensor:
     """Return the sum of -log softmax(scores) at the labels that are known; scores (..., K), labels
-    (...)."""
-    return F.cross_entropy(
-        scores.flatten(0, -2), labels.flatten(), ignore_index=PADDING, reduction="sum"
-    )
+    (...). With a margin, return the sum of max(0, 1 - the right label's score + the best other
+    one's) (Collobert & Weston 2008; Crammer & Singer 2001)."""
+    scores_NK, labels_N = scores.flatten(0, -2), labels.flatten()
+    if not has_margin:
+        return F.cross_entropy(scores_NK, labels_N, ignore_index=PADDING, reduction="sum")
+    label_N1 = labels_N.clamp(min=0).unsqueeze(1)
+    right_N = scores_NK.gather(1, label_N1).squeeze(1)
+    best_other_N = scores_NK.scatter(1, label_N1, -torch.inf).amax(1)
+    hinge_N = F.relu(1 - right_N + best_other_N)
+    return hinge_N.masked_fill(labels_N == PADDING, 0).sum()
 
 
 # ---- The linear-chain conditional random field (Lafferty, McCallum & Pereira 2001; with start and

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from rnnlm.errors import SettingsError
 from rnnlm.lm.neural.initialisation import start_weights
 from rnnlm.lm.neural.layers.layers import LayeredNetwork
 from rnnlm.lm.neural.trace import NamedLayer, trace_stack
@@ -151,12 +152,19 @@ def make_network(settings: TaskSettings, codec: Codec) -> TaskNetwork:
 
 def _head(settings: TaskSettings, column: LabelColumn) -> nn.Module:
     width, count = settings.output_width, len(column.symbols)
+    has_margin = settings.loss == "margin"
+    if has_margin and column.form == MULTI:
+        raise SettingsError(
+            "loss = margin compares one right label with the others",
+            "texts have several labels",
+            "set loss=cross-entropy",
+        )
     if column.level != WORD:
-        return TextHead(width, count, column.form == MULTI)
+        return TextHead(width, count, column.form == MULTI, has_margin)
     assert isinstance(settings, TaggingSettings) and isinstance(settings, RecurrentTaskSettings)
     if settings.output_layer == "crf":
         return CrfHead(width, count)
-    return SoftmaxHead(width, count)
+    return SoftmaxHead(width, count, has_margin)
 
 
 def _loss(head: nn.Module, features: Features, labels: Tensor) -> Tensor:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from rnnlm.errors import SettingsError
 from rnnlm.tasks.labelling.networks.heads import CrfHead, SoftmaxHead, TaggingHead, TextHead
+from rnnlm.tasks.labelling.settings import network_settings
 
 T, B, H, K = 3, 3, 4, 3
 LENGTHS = torch.tensor([3, 1, 2])
@@ -137,6 +139,34 @@ def test_heads_train_in_bf16(name, features_TBH):
     nats.backward()
     assert nats.dtype == torch.float32 and features_TBH.grad is not None
     assert all(weight.grad is not None for weight in head.parameters())
+
+
+def test_margin_is_between_the_right_label_and_the_best_other_one(features_TBH):
+    head = SoftmaxHead(H, K, has_margin=True)
+    labels_TB = torch.arange(T * B).view(T, B) % K
+    labels_TB[0, 0] = -1
+    features_TBH = features_TBH.float()
+    found, count = head.loss(features_TBH, labels_TB, LENGTHS)
+    expected, places = 0.0, 0
+    for row, length in enumerate(LENGTHS.tolist()):
+        for t in range(length):
+            scores, right = head.output(features_TBH[t, row]).tolist(), int(labels_TB[t, row])
+            if right >= 0:
+                best = max(score for label, score in enumerate(scores) if label != right)
+                expected += max(0.0, 1 - scores[right] + best)
+                places += 1
+    assert found.item() == pytest.approx(expected, rel=1e-5) and int(count) == places
+    found.backward()
+    assert head.output.weight.grad.abs().sum() > 0
+    text = TextHead(H, K, has_margin=True)
+    text.output = head.output
+    alone, _ = head.loss(features_TBH[:1], labels_TB[:1], LENGTHS.clamp(max=1))
+    assert float(text.loss(features_TBH[0], labels_TB[0])[0]) == pytest.approx(float(alone))
+
+
+def test_margins_that_are_not_defined_are_refused():
+    with pytest.raises(SettingsError, match="loss = margin compares the labels of one word"):
+        network_settings("tagging", "lstm", loss="margin", output_layer="crf")
 
 
 @torch.no_grad()
