@@ -103,7 +103,8 @@ class Layer(nn.Module):
         The mask is drawn once a window, so that all its steps go through the same weights.
         Gradients reach the weights themselves.
         """
-        return dropout(self.get_parameter(self.dropped), self.weight_drop, self.training)
+        weights: Tensor = getattr(self, self.dropped)
+        return dropout(weights, self.weight_drop, self.training)
 
     def activations(self) -> dict[str, Activation]:
         """Return the activations by the names of their values.
