@@ -293,7 +293,7 @@ def find_gates(sentence: str, **given: Any) -> "Inspection":
         number_option("--most", default=3, help="Number of units to list for each property."),
     ),
 )
-def find_units(text: tuple[str, ...], column: str | None, **given: Any) -> "Inspection":
+def find_units(text: tuple[str, ...], **given: Any) -> "Inspection":
     """Show which units follow what a text does.
 
     \b
@@ -306,13 +306,12 @@ def find_units(text: tuple[str, ...], column: str | None, **given: Any) -> "Insp
     et al. 2016). A unit is a cell, or a hidden state where there is no cell. Each line is read from
     the initial state, at most 20,000 tokens in all.
     """
-    options.check_texts(*text)
-    from rnnlm.text.lines import TextSettings
+    from rnnlm.tools.inspection.common import sources_of
     from rnnlm.tools.inspection.units import inspect_units
 
+    corpus = options.corpus_of(sources_of(text), options.text_flags(given))
     with terminal.Progress() as progress:
-        settings = TextSettings(column=column) if column else None
-        return inspect_units(text=text or None, text_settings=settings, progress=progress, **given)
+        return inspect_units(text=corpus, progress=progress, **given)
 
 
 # ---- `rnnlm inspect memory`: perplexity by how much of the past a model sees.

@@ -1,7 +1,7 @@
 """Draw heat maps of a grid of numbers, with words along its edges."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -85,7 +85,7 @@ def _write_numbers(axes: "Axes", image: "AxesImage", values_YX: np.ndarray, form
         axes.text(x, y, with_minus(text), ha="center", va="center", color=colour, fontsize=SMALL)
 
 
-def letters_on(colour: Sequence[float]) -> str:
+def letters_on(colour: Any) -> str:
     """Return the colour of letters on a colour (red, green, blue, opacity): black on light ones,
     white on dark ones."""
     red, green, blue, _ = colour

@@ -91,7 +91,9 @@ class Reading:
 def read(model: Any, text: Text, progress: Progress) -> Reading:
     """Read a text line by line, each from the initial state."""
     tokens: list[str] = []
-    starts, values, features = [], [], []
+    starts: list[int] = []
+    values: list[np.ndarray] = []
+    features: list[np.ndarray] = []
     units: list[tuple[str, int]] = []
     for line in _lines(text):
         traced = model.trace_line(line)
@@ -160,6 +162,7 @@ def _correlation(
     xx: np.ndarray,
     yy: np.ndarray,
     xy: np.ndarray,
+    *,
     axis: int = -1,
 ) -> np.ndarray:
     """Return the correlation that follows from sums over lines."""
