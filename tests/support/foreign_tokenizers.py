@@ -82,12 +82,25 @@ def word_level(lines: Iterable[str] = TEXT) -> bytes:
     return _trained(tokenizer, trainers.WordLevelTrainer, lines, special_tokens=["<unk>", "</s>"])
 
 
+def word_ends(lines: Iterable[str] = TEXT) -> bytes:
+    """Return pieces of words, the last one of each marked, as GPT-1 has them."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.BPEDecoder(suffix="</w>")
+    return _trained(
+        tokenizer, trainers.BpeTrainer, lines,
+        vocab_size=80, special_tokens=["<unk>", "</s>"], end_of_word_suffix="</w>",
+    )  # fmt: skip
+
+
 KINDS = {
     "byte-level": (byte_level, GPT2_END),
     "llama": (llama, "</s>"),
     "unigram": (unigram, "</s>"),
     "word-piece": (word_piece, "[SEP]"),
     "word-level": (word_level, "</s>"),
+    "word-ends": (word_ends, "</s>"),
 }
 
 

@@ -409,7 +409,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         # Behind a special token no word goes on.
         starts[self._reserved] = True
         if self.unk_id is not None:
-            starts[self.unk_id] = self._reads_words_alone
+            starts[self.unk_id] = self._reads_words_alone or bool(self._ending)
         return starts
 
     @property

@@ -54,8 +54,8 @@ def test_ids_are_those_of_the_package_and_files_make_it_again(kind, made):
 
 def test_lossless_ones_give_the_text_back(kind, made):
     assert made.keeps_text == (kind in ("byte-level", "llama", "unigram"))
-    assert made.keeps_case == (kind != "word-piece")
-    assert bool(made.rewriting) == (kind == "word-piece")
+    assert made.keeps_case == (kind not in ("word-piece", "word-ends"))
+    assert bool(made.rewriting) != made.keeps_case
     plain = ["the cat sat", "a dog a"]
     assert made.decode(made.encode(plain).ids) == "\n".join(plain)
     if kind in ("byte-level", "llama"):
@@ -65,6 +65,7 @@ def test_lossless_ones_give_the_text_back(kind, made):
 
 def test_words_begin_where_the_space_is(kind, made):
     symbols, starts = made.symbols(), made.starts_word_V
+    assert starts.all() == (kind in ("word-level", "word-ends"))
     assert starts[made.boundary_id] and symbols[made.boundary_id] == "</s>"
     if kind in ("byte-level", "llama"):
         assert starts[symbols.index("<0x0A>")] and not starts[symbols.index("a")]
