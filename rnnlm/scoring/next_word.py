@@ -19,7 +19,7 @@ import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given
 from rnnlm.interface import BOUNDARY, LanguageModel, State
-from rnnlm.lm.base.distributions import predict
+from rnnlm.lm.base.distributions import predict, stepping
 from rnnlm.lm.base.span_scoring import read_on
 from rnnlm.lm.base.words import WordFinder
 from rnnlm.text.lines import WORD_SPACE
@@ -88,7 +88,7 @@ class WordSearch:
     """Find likely words, piece by piece where the tokens of `model` are pieces of words."""
 
     def __init__(self, model: LanguageModel, finder: WordFinder) -> None:
-        self.model = model
+        self.model = model = stepping(model)
         self.finder = finder
         self.tokens_are_words = finder.tokens_are_words
         self.symbols = model.tokenizer.symbols()

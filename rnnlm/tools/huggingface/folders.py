@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.errors import ModelError, shown
+from rnnlm.errors import ModelError
 from rnnlm.interface import Shapes, Tokenizer, keeps
 from rnnlm.registry import Library
 from rnnlm.storage.files import tensors
@@ -65,7 +65,7 @@ class TransformersFolders:
             settings={"model": "transformers"},
             tokenizer={"tokenizer": "huggingface"},
             files=files,
-            training={"imported_from": f"transformers, {shown(names[0])}"},
+            training={"imported_from": f"transformers, {names[0]}"},
         )
 
     def tokenizer(self, folder: Path) -> Tokenizer:

@@ -30,14 +30,14 @@ def load(folder: Path, device: str, fingerprint: str) -> HuggingFaceModel:
     tokenizer = tokenizer_in(folder)
     with _silence(transformers):
         network = _network(transformers, folder).to(target).eval()
-    size = network.get_output_embeddings().weight.shape[0]
+    model = HuggingFaceModel(network, tokenizer, _window(network.config), fingerprint)
+    size = model.forward(torch.zeros((1, 1), dtype=torch.int64, device=target), 1).logits.shape[2]
     if size != tokenizer.size:
         raise ModelError(
             f"the model at {folder} and its tokenizer do not fit",
             f"the model predicts {size:,} tokens, and the tokenizer has {tokenizer.size:,}",
             "call resize_token_embeddings of transformers, and save it again",
         )
-    model = HuggingFaceModel(network, tokenizer, _window(network.config), fingerprint)
     with _silence(transformers):
         _check_ways_of_reading(model, folder)
     return model
