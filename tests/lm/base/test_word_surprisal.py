@@ -9,7 +9,10 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import RnnlmWarning
+from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.text.lines import split_words
+from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
+from support import foreign_tokenizers
 from support.adapted_models import next_token_probabilities
 from support.tiny_models import LINES, fit
 
@@ -364,6 +367,20 @@ def test_unknown_white_space_does_not_end_a_word():
         ["\u0130\tA", "b", "</s>"],
     ]
     assert [score.words for score in scores] == [2, 2]
+
+
+def test_pieces_that_begin_with_a_space_by_hand():
+    """P(a word begins) is 1/8 + 1/4 + 1/8 = 1/2 everywhere, and 1 at the start of a line:
+    a: 1/4 · 1/2; cat's: 1/8 · 1/4 · 1/2 / 1/2; </s>: 1/8 / 1/2."""
+    tokenizer = HuggingFaceTokenizer(*foreign_tokenizers.make("byte-level"))
+    p = {"a": 1 / 4, "\u2581cat": 1 / 8, "'s": 1 / 4, "\u2581dog": 1 / 4, "</s>": 1 / 8}
+    with np.errstate(divide="ignore"):
+        logprob_V = np.log([p.get(symbol, 0.0) for symbol in tokenizer.symbols()])
+    model = rnnlm.Model(UnigramModel(logprob_V, tokenizer))
+    (score,) = model.score_sentences(["a cat's"], words=True)
+    assert [word.word for word in score.word_scores] == ["a", "cat's", "</s>"]
+    bits = [word.surprisal_bits for word in score.word_scores]
+    assert bits == pytest.approx([3, 5, 2], abs=1e-6)
 
 
 def test_a_word_with_an_unknown_character_is_unknown():
