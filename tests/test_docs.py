@@ -243,7 +243,8 @@ def folder(tmp_path_factory):
     if find_spec("transformers"):
         from support import foreign_models
 
-        foreign_models.save(folder / "models" / "gpt2", "gpt2")
+        for name in ("gpt2", "small-gpt2"):
+            foreign_models.save(folder / "models" / name, "gpt2")
     return folder
 
 
