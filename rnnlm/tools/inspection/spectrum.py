@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnlm.errors import ModelError
+from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import Device
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.lm.neural.spectrum import THROUGH_OUTPUT, RecurrentMatrix, recurrent_matrices
@@ -140,7 +140,15 @@ def inspect_spectrum(
     given = load_models_for("spectrum", models, device)
     spectra: list[MatrixSpectrum] = []
     for subject in with_starts(given) if untrained else given:
-        for matrix in recurrent_matrices(subject.model.network):
+        matrices = recurrent_matrices(subject.model.network)
+        if not matrices:
+            raise UsageError(
+                f"{subject.name} has no spectrum that means something",
+                "its layers are normalised (layer_norm): the size of a product does not depend on "
+                "the size of its matrix",
+                "see rnnlm inspect gradients",
+            )
+        for matrix in matrices:
             spectra.append(spectrum_of(matrix, subject.name))
     return SpectrumInspection(tuple(spectra))
 

@@ -7,6 +7,7 @@ from rnnlm.errors import UsageError
 from rnnlm.lm.neural.layers.layers import make_layer
 from rnnlm.lm.neural.portable import portable_network
 from rnnlm.lm.neural.settings import network_settings
+from rnnlm.tools.inspection.spectrum import inspect_spectrum
 from support import tiny_models
 
 CASES = [
@@ -73,7 +74,9 @@ def test_layers_equal_the_published_equations_forward_and_backward(case):
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
 
 
-def test_exports_refuse_normalised_layers():
+def test_exports_and_spectra_refuse_normalised_layers():
     model = tiny_models.fit("gru", layer_norm=True)
     with pytest.raises(UsageError, match="its layers are normalised"):
         portable_network(model)
+    with pytest.raises(UsageError, match="no spectrum that means something"):
+        inspect_spectrum([model])
