@@ -152,7 +152,10 @@ def one_model_option(help: str) -> Decorator:
 DEFAULT_MODEL = (  # for the help of options
     "Default: $RNNLM_MODEL, else the model trained last in ./checkpoints, else the shipped model."
 )
-model_option = one_model_option(f"Model folder, or a name in ./checkpoints. {DEFAULT_MODEL}")
+WHICH_MODEL = (
+    "Model folder, a name in ./checkpoints, or hf:NAME for a language model of transformers"
+)
+model_option = one_model_option(f"{WHICH_MODEL}. {DEFAULT_MODEL}")
 
 
 def several_models_option(help: str) -> Decorator:
@@ -162,9 +165,7 @@ def several_models_option(help: str) -> Decorator:
     )
 
 
-models_option = several_models_option(
-    f"Model folder, or a name in ./checkpoints; repeat for several models. {DEFAULT_MODEL}"
-)
+models_option = several_models_option(f"{WHICH_MODEL}; repeat for several models. {DEFAULT_MODEL}")
 context_option = click.option("--context", type=click.Choice(["carry", "reset"]), default="carry",
                               show_default=True,
                               help="Read all lines as one stream (carry), or each line alone "

@@ -17,6 +17,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "mamba": {**SMALL, "state_size": 4},
     "rwkv": {**SMALL, "attention_hidden_size": 16, "intermediate_size": 24},
     "bert": HEADS,
+    "openai-gpt": {"n_positions": 8, "n_embd": 16, "n_layer": 2, "n_head": 2},
+    "mpt": {"d_model": 16, "n_heads": 2, "n_layers": 2, "max_seq_len": 8},
 }
 
 

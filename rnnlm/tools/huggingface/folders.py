@@ -20,6 +20,7 @@ from rnnlm.storage.files import tensors
 from rnnlm.storage.files.reading import decode_json, read_small
 from rnnlm.storage.files.writing import FileEntry, sha256
 from rnnlm.storage.manifest import CONFIG, Manifest
+from rnnlm.storage.model_folder import naming_folder
 from rnnlm.tools.huggingface import hub
 from rnnlm.tools.huggingface.tokenizer import tokenizer_in
 
@@ -45,7 +46,15 @@ class TransformersFolders:
     """The folders of transformers as :class:`rnnlm.registry.Library` asks for them."""
 
     def folder(self, name: str, needs_model: bool = True) -> Path:
-        return hub.folder_of(name, needs_model)
+        folder = hub.folder_of(name, needs_model)
+        is_described = (folder / CONFIG).is_file() or any(folder.glob(f"*/{CONFIG}"))
+        if needs_model and not is_described:
+            raise ModelError(
+                f"no model at {folder}",
+                f"the folder holds no {CONFIG}",
+                "save the model there with save_pretrained of transformers",
+            )
+        return folder
 
     def manifest(self, folder: Path) -> Manifest | None:
         config = _config(folder)
@@ -120,7 +129,7 @@ def _check_folder(folder: Path) -> None:
         raise ModelError(
             f"the model at {folder} is no causal language model",
             f"it is a {names[0]}",
-            "name a model whose class ends in ForCausalLM",
+            "name a model whose class ends in ForCausalLM or LMHeadModel",
         )
     quantised = config.get("quantization_config")
     if quantised is not None:
@@ -137,7 +146,9 @@ def _check_folder(folder: Path) -> None:
             "save it again with save_pretrained of transformers",
         )
     for path in paths:
-        for name, (kind, shape) in tensors.shapes(path).items():
+        with naming_folder(folder):
+            shapes = tensors.shapes(path)
+        for name, (kind, shape) in shapes.items():
             if (len(shape) == 2 and kind.endswith("8")) or kind.startswith("F8"):
                 raise _in_8_bits(folder, f"{name} is of type {kind}")
 

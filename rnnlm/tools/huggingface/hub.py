@@ -62,7 +62,11 @@ def folder_of(name: str, needs_model: bool = True) -> Path:
     if Path(called).is_dir():
         return Path(called)
     if not NAME.fullmatch(called):
-        raise ModelError(f"no model at {called}", "there is no such folder")
+        raise ModelError(
+            f"no model at {called}",
+            "there is no such folder",
+            f"write {PREFIX}FOLDER or {PREFIX}OWNER/NAME",
+        )
     repository, _, revision = called.partition("@")
     cached = _cached(repository, revision or None)
     # The cache may hold the tokenizer alone.
@@ -109,7 +113,8 @@ def _download(repository: str, revision: str | None, needs_model: bool) -> Path:
         return Path(hub.snapshot_download(repository, revision=about.sha, allow_patterns=files))
     except Exception as error:  # of any class: of the hub, of its HTTP client, of the system
         why = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        raise ModelError(f"{PREFIX}{repository} cannot be downloaded", why) from None
+        hint = f"or download it elsewhere, copy its folder here, and give {PREFIX}FOLDER"
+        raise ModelError(f"{PREFIX}{repository} cannot be downloaded", why, hint) from None
 
 
 def _needed(files: list[str], needs_model: bool) -> list[str]:

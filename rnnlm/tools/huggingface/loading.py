@@ -17,6 +17,8 @@ from rnnlm.tools.huggingface.model import CACHES, HuggingFaceModel
 from rnnlm.tools.huggingface.tokenizer import tokenizer_in
 
 LONGEST_WINDOW = 4096  # tokens, also of models that know no limit
+# What configurations call their limit: most families, MPT, decoders of speech.
+POSITIONS = ("max_position_embeddings", "max_seq_len", "max_target_positions")
 # What a model reads in several ways before it is used; some families mix up rows.
 CHECKED_ROWS, CHECKED_TOKENS = 2, 8
 MOST_DIFFERENCE = 1e-4  # nats, between these ways
@@ -67,14 +69,16 @@ def _network(transformers: Any, folder: Path) -> Any:
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=hub.trusts_remote_code(),
+            ignore_mismatched_sizes=True,  # named below; its own error names no weight
             output_loading_info=True,
         )
     except Exception as error:  # of any class: the code of a family is not ours
         why = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ModelError(f"the model at {folder} cannot be loaded", why) from None
 
-    # Transformers draws weights that are missing at random.
-    wrong = sorted(map(str, [*loading["missing_keys"], *loading["mismatched_keys"]]))
+    # Transformers draws weights at random that are missing, or have another shape.
+    mismatched = [name for name, *_ in loading["mismatched_keys"]]
+    wrong = sorted([*loading["missing_keys"], *mismatched])
     if wrong:
         raise ModelError(
             f"the model at {folder} is damaged",
@@ -85,10 +89,8 @@ def _network(transformers: Any, folder: Path) -> Any:
 
 def _window(config: Any) -> int:
     """Return how many tokens the model reads at most."""
-    positions = getattr(config, "max_position_embeddings", None)
-    if not isinstance(positions, int) or positions < 1:
-        return LONGEST_WINDOW
-    return min(positions, LONGEST_WINDOW)
+    limits = [getattr(config, name, None) for name in POSITIONS]
+    return min([LONGEST_WINDOW, *(limit for limit in limits if type(limit) is int and limit > 0)])
 
 
 # ---- Whether a model gives the same logits however it reads a text.
@@ -103,6 +105,8 @@ def _check_ways_of_reading(model: HuggingFaceModel, folder: Path) -> None:
     ids_RN = ids_RN.to(model.device)
     whole_RNV = model.forward(ids_RN, tokens).logits
     part = max(1, tokens // 2)
+    if bool(whole_RNV.isnan().any()):
+        raise ModelError(f"the model at {folder} is damaged", "its predictions are not numbers")
     name = type(model.network).__name__
     refused = f"the model at {folder} cannot be used: it is a {name}"
     difference = _difference(model.forward(ids_RN[:, :part], part).logits, whole_RNV[:, :part])

@@ -13,9 +13,12 @@ or more:
 Shapes: B rows, T time, V vocabulary; R windows that are read side by side, N tokens of a window.
 """
 
+import contextlib
 import inspect
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +37,23 @@ BATCH_LOGITS = 1 << 26  # of such windows, unless a single one has more
 # What a forward pass returns beside its logits to continue from, by transformers' version and
 # family.
 CACHES = ("cache", "past_key_values", "cache_params", "state")
+
+_is_silent: ContextVar[bool] = ContextVar("is_silent", default=False)
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    return not _is_silent.get()
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the log of transformers off the terminal while this thread reads: it advises callers
+    to pass masks, and tells how some families pad."""
+    before = _is_silent.set(True)
+    try:
+        yield
+    finally:
+        _is_silent.reset(before)
 
 
 @keeps(State)
@@ -87,6 +107,8 @@ class HuggingFaceModel(SavedModel[Any, Tokenizer]):
         self.cache_name: str | None = None
         # Most models compute the logits of the last tokens alone, where that is enough.
         self._keeps_last = "logits_to_keep" in inspect.signature(network.forward).parameters
+        for handler in logging.getLogger("transformers").handlers:
+            handler.addFilter(_is_shown)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the weights by name, shared ones once."""
@@ -199,7 +221,7 @@ class HuggingFaceModel(SavedModel[Any, Tokenizer]):
         """Call the network; the output has the logits after the `last` tokens, float32."""
         if self._keeps_last:
             options["logits_to_keep"] = last
-        with self.reading():
+        with self.reading(), _silence():
             output = self.network(input_ids=ids_RN, **{"use_cache": False, **options})
         output.logits = output.logits[:, -last:].float()
         return output

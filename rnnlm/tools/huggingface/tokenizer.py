@@ -660,7 +660,11 @@ def _no_tokenizer(folder: Path) -> ModelError:
         if (folder / name).exists()
     ]  # fmt: skip
     if not slow:
-        return ModelError(f"{folder} has no tokenizer", f"{TOKENIZER_FILE} is missing")
+        return ModelError(
+            f"{folder} has no tokenizer",
+            f"{TOKENIZER_FILE} is missing",
+            f"AutoTokenizer.from_pretrained(NAME).save_pretrained({str(folder)!r}) writes it",
+        )
     return ModelError(
         f"{folder} has no {TOKENIZER_FILE}",
         f"it has {slow[0]}, of a tokenizer of another form",

@@ -1,6 +1,7 @@
 """Models of transformers as language models of ours: `-m hf:FOLDER`."""
 
 import json
+import logging
 import math
 import types
 
@@ -17,6 +18,7 @@ from support import foreign_models
 pytest.importorskip("transformers")
 
 FAMILIES = ("gpt2", "llama", "mamba")
+OTHER_FAMILIES = ("rwkv", "bert", "mpt")
 TEXT = ["the cat sat on the mat", "a dog's life, a cat's life", "Numbers 123 and 456"]
 HOSTILE = [
     "", " ", "😀 e\u0301 \u2028 \u00a0", "\x00\x7f\ufffd", "a<|endoftext|>b <unk> <pad><|pad|>",
@@ -29,7 +31,8 @@ def folders(tmp_path_factory):
     """Return the folder of a model of each family."""
     root = tmp_path_factory.mktemp("foreign")
     return {
-        family: foreign_models.save(root / family, family) for family in (*FAMILIES, "rwkv", "bert")
+        family: foreign_models.save(root / family, family)
+        for family in (*FAMILIES, *OTHER_FAMILIES)
     }
 
 
@@ -83,6 +86,27 @@ def test_long_texts_are_read_in_windows_cut_at_half_of_them(folder):
     found = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)).sum()
     assert found == pytest.approx(expected, abs=1e-5 * len(ids))
     assert "window:7" in str(rnnlm.Model(model).evaluate(rnnlm.Corpus.from_lines(TEXT)).signature)
+
+
+def test_limits_of_any_name_are_kept(folders):
+    model = rnnlm.load(f"hf:{folders['mpt']}")
+    assert model.core.window == 8  # its max_seq_len: MPT fails on longer texts
+    assert math.isfinite(model.score_sentences(["the cat sat on the mat"])[0].logprob_nats)
+
+
+def test_the_log_of_transformers_is_silent_while_a_text_is_read(tmp_path):
+    folder = foreign_models.save(tmp_path / "openai", "openai-gpt", pad_token_id=1)
+    log, records = logging.getLogger("transformers"), []
+    handler = logging.Handler()
+    handler.emit = records.append
+    log.addHandler(handler)
+    try:
+        model = loading.load(f"hf:{folder}", "cpu")
+        model.score([[1, 2]], [[2, 1]], model.initial_state(1))  # padding, and no mask
+        log.warning("shown")
+    finally:
+        log.removeHandler(handler)
+    assert [record.getMessage() for record in records] == ["shown"]
 
 
 def test_any_text_is_scored(folder):
@@ -181,19 +205,25 @@ def with_8_bits(folder) -> None:
     path.write_bytes(b"".join(tensors.chunks(arrays)))
 
 
+def without_numbers(folder) -> None:
+    path = folder / "model.safetensors"
+    arrays = {name: array * np.float32(np.nan) for name, array in tensors.mapped(path).items()}
+    path.write_bytes(b"".join(tensors.chunks(arrays)))
+
+
 def cut(folder) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
 
 
 DAMAGES = {
-    "no config": (lambda at: (at / "config.json").unlink(), "the folder holds no config.json"),
+    "no config": (lambda at: (at / "config.json").unlink(), "holds no config.json; save the model"),
     "no JSON": (lambda at: (at / "config.json").write_text("{"), "config.json"),
     "encoder": (
         lambda at: foreign_models.change_config(at, architectures=["BertForMaskedLM"]),
         "no causal language model; it is a BertForMaskedLM",
     ),
-    "no tokenizer": (lambda at: (at / "tokenizer.json").unlink(), "no tokenizer"),
+    "no tokenizer": (lambda at: (at / "tokenizer.json").unlink(), "no tokenizer; .* writes it"),
     "quantised": (
         lambda at: foreign_models.change_config(at, quantization_config={"quant_method": "gptq"}),
         "quantised; config.json has a quantization_config: gptq",
@@ -203,8 +233,12 @@ DAMAGES = {
         lambda at: (at / "model.safetensors").rename(at / "pytorch_model.bin"),
         "no weights in safetensors; pytorch_model.bin runs code when it is loaded",
     ),
-    "cut": (cut, "cannot be loaded|damaged|cannot be read"),
-    "larger model": (lambda at: foreign_models.change_config(at, vocab_size=310), "cannot be load|damaged"),
+    "cut": (cut, "the model at .* is damaged; the weights cannot be read: array .* not fit"),
+    "not numbers": (without_numbers, "damaged; its predictions are not numbers"),
+    "larger model": (
+        lambda at: foreign_models.change_config(at, vocab_size=310),
+        "damaged; weights are missing, or have another shape: .*wte.weight",
+    ),
     "unknown family": (
         lambda at: foreign_models.change_config(at, model_type="xyz"), "cannot be loaded; .*xyz"
     ),
