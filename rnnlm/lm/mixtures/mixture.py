@@ -267,10 +267,10 @@ def _difference(first: Tokenizer, second: Tokenizer) -> str:
     ):
         if first_symbol != second_symbol:
             return f"token {id:,} is {first_symbol!r} in one and {second_symbol!r} in the other"
-    return (
-        "the same symbols but different settings: "
-        f"{_unlike(first.to_settings(), second.to_settings())}"
-    )
+    unlike = _unlike(first.to_settings(), second.to_settings())
+    if not unlike:
+        return "the same symbols, but other rules cut a text into them"
+    return f"the same symbols but different settings: {unlike}"
 
 
 def _unlike(first: dict[str, Any], second: dict[str, Any]) -> str:

@@ -58,6 +58,7 @@ _ENDS = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>", "<|im_end|>", "[EO
 # Before the name of a special token, so that no text holds it: a code point that is no character
 _HIDDEN = "\U0010ffff"
 _DAMAGED = "the tokenizer is damaged"
+_DEFAULTS = {"use_regex": True, "split": True}  # of a tokenizer.json; of other flags: false
 
 
 class _AddedToken(msgspec.Struct):
@@ -88,6 +89,19 @@ class _Ids(msgspec.Struct):
     size: int
 
 
+def _without_defaults(value: Any) -> Any:
+    """Return a part of a tokenizer.json without the settings that older files leave out."""
+    if isinstance(value, list):
+        return [_without_defaults(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: item if key in ("vocab", "merges") else _without_defaults(item)
+        for key, item in value.items()
+        if not (item is None or item == "" or item is _DEFAULTS.get(key, False))
+    }
+
+
 @keeps(Tokenizer)
 class HuggingFaceTokenizer(VocabularyTokenizer):
     """A `tokenizer.json`, given as bytes. boundary_id: its end token. size: V, where a model has
@@ -114,7 +128,10 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         pieces = self._tokenizer.get_vocab(with_added_tokens=True)
         ids = {id: piece for piece, id in pieces.items()}
         self.unk_id = self._unknown_id(pieces)
-        reserved = {token.id for token in spec.added_tokens if token.special} | {boundary_id}
+        special = [token for token in spec.added_tokens if token.special]
+        # Trainers may list the bytes to fall back to as special: texts are made of them, too.
+        reserved = {token.id for token in special if not self._is_byte(token.content)}
+        reserved |= {boundary_id}
         self._check_ids(ids, reserved, size)
         self._pieces = {id: ids[id] for id in sorted(ids) if size is None or id < size}
         self._reserved = sorted(reserved & self._pieces.keys())
@@ -313,7 +330,8 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
 
     def _bytes_of_pieces(self, V: int) -> list[bytes]:
         """Return what each token adds to a text."""
-        names = {token.id: token.content for token in self._spec.added_tokens}
+        added = [token for token in self._spec.added_tokens if not self._is_byte(token.content)]
+        names = {token.id: token.content for token in added}
         data: list[bytes] = []
         for id in range(V):
             piece = self._pieces.get(id, "")
@@ -324,10 +342,12 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         data[self.boundary_id] = b"\n"
         return data
 
+    def _is_byte(self, piece: str) -> bool:
+        return self._spec.model.byte_fallback and _BYTE.fullmatch(piece) is not None
+
     def _bytes_of(self, piece: str) -> bytes:
-        byte = _BYTE.fullmatch(piece) if self._spec.model.byte_fallback else None
-        if byte:
-            return bytes([int(byte[1], 16)])
+        if self._is_byte(piece):
+            return bytes([int(piece[3:5], 16)])
         begins = self._reads_words_alone
         if self._continuing and piece.startswith(self._continuing):
             piece = piece.removeprefix(self._continuing)
@@ -359,8 +379,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         return tuple(symbols)
 
     def _shown(self, data: bytes, piece: str) -> str:
-        is_byte = self._spec.model.byte_fallback and _BYTE.fullmatch(piece)
-        if is_byte or self._reads_words_alone or self._ending:
+        if self._is_byte(piece) or self._reads_words_alone or self._ending:
             return piece
         try:
             text = data.decode("utf-8")
@@ -389,10 +408,18 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
 
     @functools.cached_property
     def _fingerprint(self) -> str:
+        # The same for a file that was saved again: by other versions, with another template.
+        file = decode_json(self._data, dict[str, Any])
+        model = file["model"]
+        model.pop("dropout", None)
+        if "merges" in model:
+            model["merges"] = [
+                pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]
+            ]
+        names = ("added_tokens", "normalizer", "pre_tokenizer", "model")
+        rules = _without_defaults({name: file.get(name) for name in names})
         content = hashlib.sha256(f"{self.name} {self.boundary_id} {self.size}".encode())
-        sections = msgspec.json.decode(self._data, type=dict[str, msgspec.Raw])
-        for name in ("added_tokens", "normalizer", "pre_tokenizer", "model"):
-            content.update(bytes(sections.get(name, msgspec.Raw(b"null"))))
+        content.update(msgspec.json.encode(rules, order="deterministic"))
         return content.hexdigest()[:12]
 
     @property

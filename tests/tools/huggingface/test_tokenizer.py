@@ -99,6 +99,42 @@ def test_an_end_token_as_a_word_is_text_with_a_notice(made):
     assert made.encode([f"cat {end} x"]).ids.tolist() == ids[2:]
 
 
+def test_bytes_to_fall_back_to_may_be_special_tokens():
+    data, end = foreign.make("llama")
+    content = json.loads(data)
+    for piece, id in content["model"]["vocab"].items():
+        if piece.startswith("<0x"):
+            content["added_tokens"].append(
+                {**content["added_tokens"][0], "id": id, "content": piece}
+            )
+    special = HuggingFaceTokenizer(json.dumps(content).encode("utf-8"), end)
+    encoded = special.encode(["😀 \0"])
+    assert encoded.ids.tolist() == HuggingFaceTokenizer(data, end).encode(["😀 \0"]).ids.tolist()
+    assert special.decode(encoded.ids) == "😀 \0" and encoded.oov.size == 0
+
+
+def test_a_file_that_was_saved_again_is_the_same_tokenizer(made):
+    """As other versions write it: in another layout, with settings left out, with a template."""
+
+    def fingerprint_of(content) -> str:
+        data = json.dumps(content, indent=1, ensure_ascii=True).encode("utf-8")
+        return HuggingFaceTokenizer(data, made.boundary_id, made.size).fingerprint
+
+    content = json.loads(made.to_files()["tokenizer.json"])
+    model = content["model"]
+    model.update(dropout=0.1, fuse_unk=model.get("fuse_unk", False))
+    pairs = model.get("merges", [])
+    model["merges"] = [" ".join(pair) for pair in pairs]
+    if not pairs:
+        del model["merges"]
+    model.pop("ignore_merges", None)
+    (content["pre_tokenizer"] or {}).pop("use_regex", None)
+    content["post_processor"] = None
+    assert fingerprint_of(content) == made.fingerprint
+    content["normalizer"] = {"type": "Lowercase"}
+    assert fingerprint_of(content) != made.fingerprint
+
+
 def test_a_model_may_have_vectors_for_more_tokens(tmp_path):
     data, end = foreign.make("byte-level")
     plain, padded = HuggingFaceTokenizer(data, end), HuggingFaceTokenizer(data, end, 384)
