@@ -324,9 +324,10 @@ def test_commands_of_a_long_page_are_understood(there, capsys, monkeypatch, page
 
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:
-    """Run a line of bash in which `rnnlm` is this checkout's."""
-    rnnlm = f'rnnlm() {{ {shlex.quote(sys.executable)} -m rnnlm "$@"; }}'
-    called = ["bash", "-o", "pipefail", "-c", f"{rnnlm}\n{line}"]
+    """Run a line of bash in which `python` is this one, and `rnnlm` this checkout's."""
+    python = f'python() {{ {shlex.quote(sys.executable)} "$@"; }}'
+    rnnlm = 'rnnlm() { python -m rnnlm "$@"; }'
+    called = ["bash", "-o", "pipefail", "-c", f"{python}\n{rnnlm}\n{line}"]
     return subprocess.run(called, capture_output=True, text=True, timeout=120)
 
 
