@@ -52,7 +52,7 @@ COUNTED = {"unigram", "ngram", "ngram-char"}  # models that need no budget
 # Pages that train, tune and compare for seconds: soak runs them, other runs plan their trainings
 LONG = {
     f"docs/{name}.md"
-    for name in ("install", "train", "evaluate", "tasks", "inspect", "lectures", "recipes")
+    for name in "install train evaluate tasks inspect lectures exercises recipes".split()
 }
 OTHER_PROGRAMS = {"python", "python3", ".venv/bin/pip", ".venv/bin/python", "."}
 
