@@ -113,7 +113,7 @@ def _download(repository: str, revision: str | None, needs_model: bool) -> Path:
         return Path(hub.snapshot_download(repository, revision=about.sha, allow_patterns=files))
     except Exception as error:  # of any class: of the hub, of its HTTP client, of the system
         why = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        hint = f"or download it elsewhere, copy its folder here, and give {PREFIX}FOLDER"
+        hint = f"download it elsewhere, copy its folder here, and give {PREFIX}FOLDER"
         raise ModelError(f"{PREFIX}{repository} cannot be downloaded", why, hint) from None
 
 
