@@ -21,7 +21,8 @@ PLAIN_OUTPUTS = [
     (model, values)
     for model in ("rnn", "gru", "lstm")
     for values in VARIANTS[model]
-    if not values.keys() & {"output_layer", "mogrifier_rounds", "ema_decay", "optimizer"}
+    if not values.keys()
+    & {"output_layer", "mogrifier_rounds", "ema_decay", "optimizer", "layer_norm"}
 ]
 EXPORTED = [
     *PLAIN_OUTPUTS,
@@ -63,6 +64,7 @@ def states_of(loaded, state, without):
     ("lstm", {"mogrifier_rounds": 2}, "a Mogrifier changes input and state"),
     ("jordan", {}, "a model of kind jordan has no recurrent layers"),
     ("ffnn", {}, "a model of kind ffnn has no recurrent layers"),
+    ("lstm", {"layer_norm": True}, "its layers are normalised"),
     ("lstm", {"output_layer": "mos"}, "its output layer is mos"),
     ("lstm", {"output_layer": "class"}, "its output layer is class"),
 ])  # fmt: skip

@@ -25,8 +25,9 @@ def load(
     """
     loaded = {} if loaded is None else loaded
     manifest = read_manifest(folder)
-    if manifest.kind.library:
-        model: Any = manifest.kind.library.model(folder, manifest, str(device))
+    library = _library(folder, manifest)
+    if library is not None:
+        model: Any = library.model(folder, manifest, str(device))
         model.origin = os.path.abspath(folder), str(device)
         return model, manifest
 
@@ -96,7 +97,14 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
 
 def load_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:
     """Load the tokenizer of the model in `folder`, whatever kind of model that is."""
-    if manifest.kind.library:
-        return manifest.kind.library.tokenizer(folder)
+    library = _library(folder, manifest)
+    if library is not None:
+        return library.tokenizer(folder)
     with model_folder.naming_folder(folder):
         return tokenizers.load(manifest.tokenizer, model_folder.read_codec_files(folder, manifest))
+
+
+def _library(folder: Path, manifest: Manifest) -> registry.Library | None:
+    """Return the library that stores the model in `folder`; None: rnnlm does."""
+    with model_folder.naming_folder(folder):
+        return manifest.kind.library
