@@ -155,7 +155,8 @@ metric_list: [{metric: word_perplexity}, {metric: bits_per_byte}]
 @pytest.fixture(scope="module")
 def harness(folder):
     """Return a function that makes the harness's own `hf` with these arguments."""
-    huggingface = pytest.importorskip("lm_eval.models.huggingface")
+    pytest.importorskip("lm_eval")
+    from lm_eval.models import huggingface
 
     def make(**options):
         common = {"device": "cpu", "dtype": "float32", "batch_size": 4, "trust_remote_code": True}
