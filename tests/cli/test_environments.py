@@ -149,9 +149,8 @@ while names:
 """
 
 
-@pytest.mark.parametrize(
-    "more", [{}, pytest.param(UNCOMPILED, marks=pytest.mark.soak)], ids=["", "nothing compiled"]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("more", [{}, UNCOMPILED], ids=["", "nothing compiled"])
 def test_a_bare_environment(place, more):
     """No home, a terminal of no known kind, a language that is not UTF-8, nowhere for temporary or
     compiled files, warnings that are errors, no standard input, twenty open files: every command

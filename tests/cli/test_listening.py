@@ -105,6 +105,7 @@ def text(here):
     return "my.txt"
 
 
+@pytest.mark.soak
 def test_commands_with_workers_listen_nowhere(text, models):
     commands = [
         ("count", text, "--order", "3", "-o", "counts", "--workers", "2"),

@@ -300,6 +300,7 @@ def test_a_changed_budget_is_reported_where_it_matters(texts, tmp_path):
         list(run(texts, tmp_path / "m", budget="5steps", schedule="cosine"))
 
 
+@pytest.mark.soak
 def test_settings_that_follow_from_the_size_stay_as_they_were(texts, tmp_path):
     small = {"output": tmp_path / "m", "model": "gru", "hidden_size": 8, "threads": 1}
     with pytest.warns(RnnlmWarning):

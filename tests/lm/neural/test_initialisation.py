@@ -86,6 +86,7 @@ def test_identity_of_a_non_square_matrix_is_refused(device):
         initialise(weight, "identity", init_range=0.1, gain=1.0, width=H, blocks=4)
 
 
+@pytest.mark.soak
 def test_initialising_on_meta_does_and_imports_nothing():
     """Loading a model builds its network there, and must not wait for torch's compiler to be
     imported."""

@@ -278,7 +278,13 @@ def fake_device(monkeypatch):
         yield device
 
 
-@every_case
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.name, marks=[pytest.mark.soak] if number % 4 else [])
+        for number, case in enumerate(CASES)
+    ],
+)
 def test_a_network_stays_on_its_device_and_no_step_waits(case, fake_device):
     few = {"bptt_tokens": 2} if case.task == LANGUAGE_MODEL else {}
     trainer = case.trainer(fake_device.name, **few)

@@ -71,6 +71,7 @@ def test_four_lines_are_learned(four, tmp_path):
     assert results["ppl_token"] < WANTED[4]
 
 
+@pytest.mark.soak
 def test_four_sentences_are_tagged(tmp_path):
     path = tmp_path / "four.txt"
     path.write_text(TAGGED, encoding="utf-8")

@@ -331,6 +331,7 @@ def test_ranks_match_one_process_in_losses_and_weights(case, count):
     assert found["told"] == pytest.approx(expected["told"], rel=1e-5)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("count", COUNTS)
 def test_run_interrupted_mid_epoch_resumes_with_its_ranks(count):
     assert_same(together(count)["resumed"], alone("lstm"), since=CUT)

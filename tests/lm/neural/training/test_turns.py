@@ -58,6 +58,7 @@ def test_runs_iterated_over_alternately_give_the_same(alone):
     )
 
 
+@pytest.mark.soak
 def test_a_run_that_is_dropped_in_the_turn_of_another_changes_nothing(alone):
     dropped = [events_of(2)]
     for event in dropped[0]:

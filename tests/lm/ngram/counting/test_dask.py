@@ -120,6 +120,7 @@ def test_an_interrupted_count_goes_on_elsewhere(text, cluster, small, tmp_path):
     assert not (tmp_path / "shared").exists()
 
 
+@pytest.mark.soak
 def test_a_folder_that_is_read_only_is_said(text, cluster, small, tmp_path, monkeypatch):
     (tmp_path / "shared").mkdir()
 
