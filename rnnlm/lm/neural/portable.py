@@ -64,6 +64,8 @@ def portable_network(
     if not isinstance(model, NeuralLanguageModel):
         why = f"a model of kind {kind_of(model)} is not a network of rnnlm"
         hint = "export an n-gram model with --arpa FILE, and each network of a mixture by itself"
+        if kind_of(model) == "transformers":
+            hint = "transformers, which stores it, exports it"
         raise UsageError(what, why, hint)
     network, settings = model.network, model.network.settings
     if not isinstance(settings, RecurrentModelSettings):

@@ -113,8 +113,8 @@ def tune(
     Interrupted tuning is resumed. What was tuned already is yielded at once.
 
     Raises:
-        UsageError: the kind is unknown or not for this model; statistics are missing, or are for
-            another kind.
+        UsageError: the kind is unknown or not for this model, or another library stores the model;
+            statistics are missing, or are for another kind.
         SettingsError: a given setting is unknown or invalid.
         TextError: a text cannot be read, or is empty.
         ModelError: there is no such model, or it is damaged.
@@ -122,6 +122,12 @@ def tune(
         OutputError: the folder cannot be written to, or holds settings that were tuned differently.
     """
     folder = loading.find(name)
+    if model_folder.read_manifest(folder).kind.library:
+        raise UsageError(
+            f"{loading.name_of(name)} cannot be tuned",
+            "its settings would be saved in the folder of another library",
+            f"use {loading.name_of(name)}+{kind} as it is",
+        )
     given = given or {}
     on = as_text(on)
     settings = _start(kind, given, on, tokens, statistics is not None)

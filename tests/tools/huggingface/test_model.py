@@ -306,6 +306,17 @@ def test_a_mixture_refuses_another_model_at_the_place_of_its_part(rnnlm, here, g
     assert ended.code == 1 and "part 1 of the mixture at mixed has changed" in ended.err
 
 
+def test_nothing_is_written_into_its_folder(rnnlm, here, gpt2):
+    (here / "t.txt").write_text("".join(f"{line}\n" for line in TEXT))
+    before = sorted(path.name for path in gpt2.iterdir())
+    tuned = rnnlm(f"tune -m hf:{gpt2}+unigram --on t.txt")
+    assert tuned.code == 2 and "the folder of another library" in tuned.err
+    for form in ("--hf", "--onnx"):
+        exported = rnnlm(f"export -m hf:{gpt2} {form} out")
+        assert exported.code == 2 and "transformers, which stores it, exports it" in exported.err
+    assert sorted(path.name for path in gpt2.iterdir()) == before
+
+
 def test_models_of_other_tokens_compare_per_byte_and_word(rnnlm, here, folders):
     (here / "t.txt").write_text("the cat sat\na dog sat\n")
     assert rnnlm("train t.txt --model ngram --set tokenizer=char --valid t.txt -o chars").code == 0
