@@ -240,6 +240,10 @@ def _exit_code(error: BaseException, arguments: Sequence[str]) -> int:
         _show_refusal(error, arguments)
         return error.exit_code
 
+    # click takes the end of a file, such as that of a compiled module cut off, for Ctrl-D.
+    if isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError):
+        error = error.__cause__
+
     # Somebody ended the program, or the one that reads its output has ended.
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         terminal.say("interrupted")

@@ -237,6 +237,8 @@ def run_there(place, arguments, err, limit=None):
     """Run a command in this process, which was forked for it, with files of a limited size."""
     os.chdir(place)
     if limit is not None:
+        # Python would cut off the compiled files of what it imports now, for all that come later.
+        sys.dont_write_bytecode = True
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     run_command(arguments, Path(os.devnull), err)
 

@@ -53,6 +53,7 @@ def test_debug_after_a_double_dash_is_text(rnnlm, models):
 @pytest.mark.parametrize("error, code", [
     (KeyboardInterrupt(), 130), (entry._Signalled(signal.SIGTERM), 143),
     (OSError(28, "No space left on device"), 1), (MemoryError("much"), 1),
+    (EOFError("marshal data too short"), 1),  # of a compiled module that was cut off
 ])  # fmt: skip
 def test_exit_codes_of_what_may_happen_anywhere(rnnlm, monkeypatch, error, code):
     def fail():
@@ -61,6 +62,7 @@ def test_exit_codes_of_what_may_happen_anywhere(rnnlm, monkeypatch, error, code)
     monkeypatch.setattr(corpora, "names", fail)
     ended = rnnlm("list corpora")
     assert (ended.code, ended.out) == (code, "")
+    assert ("interrupted" in ended.err) == (code == 130)
 
 
 def test_python_m_rnnlm_is_the_command(spawn):
