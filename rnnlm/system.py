@@ -210,13 +210,20 @@ def return_freed(kept_bytes: int = 1 << 20) -> None:
 def keep_freed() -> None:
     """Keep freed arrays in the process. Large ones would go back to the system, and code that makes
     the same ones again and again would wait for their pages each time. Peak memory is unchanged.
-    Threads share one arena: those that glibc makes for them give pages back in any case.
+    """
+    keep_few_caches()
+    _set_malloc({_M_MMAP_THRESHOLD: 1 << 30, _M_TRIM_THRESHOLD: (1 << 31) - 1})
+
+
+def keep_few_caches() -> None:
+    """Keep little memory beside what is in use. Threads share one arena: what one of them frees,
+    another one takes.
 
     oneDNN, torch's kernels on a CPU, also keeps what it has prepared for each shape: by default for
     1,024 shapes, a gigabyte or two where batches of lines have any shape; here for fewer.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PREPARED_SHAPES)
-    _set_malloc({_M_MMAP_THRESHOLD: 1 << 30, _M_TRIM_THRESHOLD: (1 << 31) - 1, _M_ARENA_MAX: 1})
+    _set_malloc({_M_ARENA_MAX: 1})
 
 
 def _set_malloc(options: dict[int, int]) -> None:

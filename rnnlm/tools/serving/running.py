@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from rnnlm.errors import UsageError
+from rnnlm.system import keep_few_caches
 from rnnlm.tools.serving.settings import ServingSettings
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def serve(
     from rnnlm.tools.serving.served import ServedModels
 
     check_access(settings, tokens)
+    keep_few_caches()
     with _bound(settings) as listener:
         models = ServedModels.load(names, device)
         app = guarded(make_app(models, settings), settings, tokens)
