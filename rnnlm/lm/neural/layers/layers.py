@@ -164,6 +164,14 @@ class RecurrentLayer(Layer):
         self.weight_drop = weight_drop
         self.norms = nn.ParameterList()  # see steps.py
 
+    def forward(
+        self, x_TBE: Tensor, state: State, drawn: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        weight_hh = self.drawn_weights() if drawn is None else drawn
+        if len(self.norms):
+            return self._read_by_steps(x_TBE, state, weight_hh)
+        return self._read_window(x_TBE, state, weight_hh)
+
     def step(
         self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
     ) -> tuple[Step, State]:
@@ -174,7 +182,13 @@ class RecurrentLayer(Layer):
         self.norms.extend(nn.Parameter(torch.ones(width)) for width in widths)
         self.is_launched_step_by_step = True
 
-    def read_by_steps(self, x_TBE: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
+    def _read_window(self, x_TBE: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
+        """Do what `forward` does by the fastest kernel, without layer normalisation."""
+        raise NotImplementedError
+
+    def _read_by_steps(
+        self, x_TBE: Tensor, state: State, weight_hh: Tensor
+    ) -> tuple[Tensor, State]:
         """Do what `forward` does by the plain steps, which have layer normalisation."""
         hidden = []
         for x_BE in x_TBE:
@@ -202,12 +216,7 @@ class ElmanLayer(RecurrentLayer):
         if cell.layer_norm:
             self.normalise(width)
 
-    def forward(
-        self, x_TBE: Tensor, state: State, drawn: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        weight_hh = self.drawn_weights() if drawn is None else drawn
-        if len(self.norms):
-            return self.read_by_steps(x_TBE, state, weight_hh)
+    def _read_window(self, x_TBE: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
         weights = (self.weight_ih, weight_hh, self.bias_ih)
         y_TBH = choice.elman(x_TBE, state[0][0], *weights, self.activation)
         return y_TBH, (y_TBH[-1:],)
@@ -236,12 +245,7 @@ class GruLayer(RecurrentLayer):
         if cell.layer_norm:
             self.normalise(3 * width, 3 * width)
 
-    def forward(
-        self, x_TBE: Tensor, state: State, drawn: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        weight_hh = self.drawn_weights() if drawn is None else drawn
-        if len(self.norms):
-            return self.read_by_steps(x_TBE, state, weight_hh)
+    def _read_window(self, x_TBE: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
         weights = (self.weight_ih, weight_hh, self.bias_ih, self.bias_hh)
         y_TBH = choice.gru(x_TBE, state[0][0], *weights, self.reset_gate, self.update_gate)
         return y_TBH, (y_TBH[-1:],)
@@ -286,12 +290,7 @@ class LstmLayer(RecurrentLayer):
         with torch.no_grad():
             self.bias_ih.view(self.gates, width)[forget] = cell.forget_bias
 
-    def forward(
-        self, x_TBE: Tensor, state: State, drawn: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        weight_hh = self.drawn_weights() if drawn is None else drawn
-        if len(self.norms):
-            return self.read_by_steps(x_TBE, state, weight_hh)
+    def _read_window(self, x_TBE: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
         h_BH, c_BH = state[0][0], state[1][0]
         weights = (self.weight_ih, weight_hh, self.bias_ih)
         y_TBH, c_BH = self._read(x_TBE, h_BH, c_BH, weights)
@@ -689,7 +688,9 @@ class JordanLayer(Layer):
             hidden.append(h_BH)
         return torch.stack(hidden), (h_BH.unsqueeze(0),)
 
-    def step(self, x_BE: Tensor, state: State, fed_back: FedBack) -> tuple[Step, State]:  # type: ignore[override]
+    def step(  # type: ignore[override]  # which reads its output, too
+        self, x_BE: Tensor, state: State, fed_back: FedBack
+    ) -> tuple[Step, State]:
         step = elman_step(
             x_BE,
             fed_back(state[0][0]),

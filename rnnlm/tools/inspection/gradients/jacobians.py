@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.lm.neural.activations import BY_NAME
-from rnnlm.lm.neural.layers.layers import ElmanLayer, Layer, RecurrentStack, State
-from rnnlm.lm.neural.layers.steps import Step
+from rnnlm.lm.neural.layers.layers import ElmanLayer, Layer, RecurrentStack, State, named_layers
 from rnnlm.lm.neural.network import Network
 
 # ---- The trajectory of a recurrent layer at several positions of a text, and vectors pulled back
@@ -77,43 +76,22 @@ class Trajectory:
 def trajectories(network: Network, inputs_TB: Tensor, state: State) -> Iterator[Trajectory]:
     """Yield the trajectory of each layer of a recurrent network that reads `inputs_TB` from
     `state` on, the lowest layer first."""
-    x_TBE = network.input.vectors(inputs_TB)
-    for number, (layer, layer_state) in enumerate(_layers(network, state)):
-        steps, states = _steps(layer, x_TBE, layer_state, network.feedback)
-        yield Trajectory(layer, x_TBE, states, network.feedback)
-        x_TBE = _connected(network, number, x_TBE, steps)
-
-
-def _layers(network: Network, state: State) -> Iterator[tuple[Layer, State]]:
-    """Yield the recurrent layers, the lowest first, each with its part of the state."""
-    body = network.body
+    body, x_TBE = network.body, network.input.vectors(inputs_TB)
     used = 0
-    for layer in body.layers if isinstance(body, RecurrentStack) else [body]:
+    for number, layer in enumerate(body.layers if isinstance(body, RecurrentStack) else [body]):
         # The states of all layers follow each other in one tuple.
         tensors = len(layer.state_shapes())
-        yield layer, state[used : used + tensors]
+        states, hidden = [state[used : used + tensors]], []
         used += tensors
+        for x_BE in x_TBE:
+            step, after = layer.step(x_BE, states[-1], *network.feedback)
+            states.append(after)
+            hidden.append(step.hidden_BH)
+        yield Trajectory(layer, x_TBE, states, network.feedback)
 
-
-def _steps(
-    layer: Layer, x_TBE: Tensor, state: State, feedback: tuple
-) -> tuple[list[Step], list[State]]:
-    """Return each step of a layer that reads x, and its states: the one before the first step, and
-    those after each."""
-    steps, states = [], [state]
-    for x_BE in x_TBE:
-        step, after = layer.step(x_BE, states[-1], *feedback)
-        steps.append(step)
-        states.append(after)
-    return steps, states
-
-
-def _connected(network: Network, number: int, x_TBE: Tensor, steps: Sequence[Step]) -> Tensor:
-    """Return what is read after layer `number`, which read x in these steps."""
-    y_TBH = torch.stack([step.hidden_BH for step in steps])
-    if isinstance(network.body, RecurrentStack):
-        return network.body.connect(number, x_TBE, y_TBH)
-    return y_TBH
+        # What the next layer reads.
+        y_TBH = torch.stack(hidden)
+        x_TBE = body.connect(number, x_TBE, y_TBH) if isinstance(body, RecurrentStack) else y_TBH
 
 
 # ---- The size of a layer's Jacobian by lag, at each position.
@@ -351,16 +329,14 @@ def loss_gradients_by_state(
     is not fed back, they are those by its cell. state: before the first step."""
     remembered: list[Tensor] = []
     with torch.enable_grad():
-        x_TBE = network.input.vectors(inputs_TB).detach().requires_grad_()
-        for number, (layer, layer_state) in enumerate(_layers(network, state)):
-            steps, _ = _steps(layer, x_TBE, layer_state, network.feedback)
-            for step in steps:
+        trace = network.trace(inputs_TB, state)
+        for layer, traced in zip(named_layers(network).values(), trace.layers, strict=True):
+            for step in traced.steps:
                 if step.cell_BH is not None and "h" not in layer.parts:
                     remembered.append(step.cell_BH)
                 else:
                     remembered.append(step.hidden_BH)
-            x_TBE = _connected(network, number, x_TBE, steps)
-        features_1BE = network.projection(x_TBE[-1:])
+        features_1BE = trace.features_TBE[-1:]
         loss_B = -network.score_features(features_1BE, targets_B.unsqueeze(0))[0]
         gradients = torch.autograd.grad(loss_B.sum(), remembered, materialize_grads=True)
     norms_LTB = torch.stack([gradient_BH.double().norm(dim=1) for gradient_BH in gradients])
