@@ -142,6 +142,7 @@ def _remove_leftover(folder: Path) -> None:
 def _locked(folder: Path) -> int | None:
     """Lock a folder until the descriptor that is returned is closed, or this process ends. Return
     None where another process has locked it, or the system has no such locks."""
+    # As filelock does, whose import would take longer than most folders are needed.
     try:
         import fcntl
     except ImportError:  # Windows

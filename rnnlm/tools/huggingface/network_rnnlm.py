@@ -157,11 +157,14 @@ class LstmLayer(Layer):
             x_BE, h_BH = self._mogrify(a_BG, h_BH)
             a_BG = super().read(x_BE)
         a_BG = a_BG + F.linear(h_BH, self.weight_hh)
+
+        # If the gates are coupled, the input gate has neither a peephole nor a sum.
         peep_f = peep_o = peep_i = 0.0
         if self.peepholes is not None:
             *first, peep_f, peep_o = self.peepholes.split(self.width)
             peep_i = first[0] if first else 0.0
 
+        # The gates, the cell, and the output.
         *first, a_f, a_g, a_o = a_BG.split(self.width, dim=1)
         f_BH = torch.sigmoid(a_f + peep_f * c_BH)
         i_BH = torch.sigmoid(first[0] + peep_i * c_BH) if first else 1 - f_BH
@@ -200,17 +203,19 @@ class QrnnLayer(Layer):
         return [self.width, self.before * self.input_width]
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
+        # Put the inputs of each window side by side, those before the first step included.
         c_BH, before_BX = state
         before_KBE = before_BX.unflatten(1, (self.before, self.input_width)).transpose(0, 1)
         inputs_SBE = torch.cat((before_KBE, x_TBE))
         T = len(x_TBE)
         windows = [inputs_SBE[start : start + T] for start in range(self.before + 1)]
         a_TBG = self.read(torch.cat(windows, dim=2))
+
+        # The gates of all steps at once, then the cells one by one.
         z_TBH, gates_TBX = a_TBG.split((self.width, (self.gates - 1) * self.width), dim=2)
         f_TBH, *more = torch.sigmoid(gates_TBX).split(self.width, dim=2)
         i_TBH = more[1] if len(more) == 2 else 1 - f_TBH
         new_TBH = i_TBH * torch.tanh(z_TBH)
-
         cells = []
         for f_BH, new_BH in zip(f_TBH, new_TBH, strict=True):
             c_BH = f_BH * c_BH + new_BH
@@ -310,9 +315,12 @@ class RecurrentNetwork(nn.Module):
         self, x_TBE: Tensor, mask_TB: Tensor, state: State
     ) -> tuple[list[Tensor], State]:
         """Read spans of time in which the same rows are read from the first to the last step."""
+        # A span ends where a row begins or stops to be read.
         rows, T = x_TBE.shape[1], len(x_TBE)
         is_change_T = (mask_TB[1:] != mask_TB[:-1]).any(dim=1)
         bounds = [0, *(is_change_T.nonzero().flatten() + 1).tolist(), T]
+
+        # Rows that are not read give zeros, and keep their state.
         widths = [self.features, *(layer.width for layer in self.layers)]
         outputs = [x_TBE.new_zeros((T, rows, width)) for width in widths]
         for start, end in pairwise(bounds):

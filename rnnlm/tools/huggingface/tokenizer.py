@@ -305,11 +305,16 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
 
     def _hide_reserved(self) -> None:
         """Give special tokens names that no text holds, where the model would find them in one."""
+        # Does the model find any of them, written alone or among words?
         names = [self._pieces[id] for id in self._reserved]
-        probes = [probe for name in names for probe in (name, f"a {name} a", f"a{name}a")]
-        found = set(itertools.chain.from_iterable(self._probe(probe).ids for probe in probes))
+        found = set()
+        for name in names:
+            for probe in (name, f"a {name} a", f"a{name}a"):
+                found |= {*self._probe(probe).ids}
         if found.isdisjoint(self._reserved):
             return
+
+        # Rename them wherever the file has them.
         content = decode_json(self._data, dict[str, Any])
         hidden = {name: _HIDDEN + name for name in names}
         for token in content.get("added_tokens", []):
@@ -348,6 +353,8 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
     def _bytes_of(self, piece: str) -> bytes:
         if self._is_byte(piece):
             return bytes([int(piece[3:5], 16)])
+
+        # Marks of where words begin and end are no text.
         begins = self._reads_words_alone
         if self._continuing and piece.startswith(self._continuing):
             piece = piece.removeprefix(self._continuing)
@@ -487,6 +494,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         return Encoded(ids, offsets, oov)
 
     def _encodings(self, lines: Sequence[str], with_offsets: bool = False) -> "list[Any]":
+        # One search over all lines is faster than one in each.
         check_lines(lines)
         lines = list(lines)
         whole = "\n".join(lines)
@@ -499,6 +507,8 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
                 f"the text has the word {end}, the end token of the tokenizer: it is read as text, "
                 "and ends nothing"
             )
+
+        # Offsets take time.
         encode = self._tokenizer.encode_batch
         if not with_offsets:
             encode = self._tokenizer.encode_batch_fast

@@ -291,6 +291,8 @@ def _sentencepiece_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
         cuts.insert(0, _split("<(?=unk>)", "MergedWithPrevious"))
     steps = _steps(tokenizer.settings)
     steps.append(_replace(rf"(?:\A|(?<={BOUNDARY}))(?!{BOUNDARY}|\z)", " "))
+
+    # The likeliest pieces, or pairs joined by their scores; bytes for what no piece has.
     if tokenizer.settings.sentencepiece_model == "unigram":
         model: Step = {
             "type": "Unigram",
@@ -311,18 +313,16 @@ def _sentencepiece_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
             "byte_fallback": True,
             "ignore_merges": True,  # finds <unk>
         }
+    joins: list[Step] = [
+        {"type": "ByteFallback"},
+        {"type": "Fuse"},
+        {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+    ]
     return {
         "normalizer": _sequence("normalizers", steps),
         "pre_tokenizer": _sequence("pretokenizers", cuts),
         "model": model,
-        "decoder": _sequence(
-            "decoders",
-            [
-                {"type": "ByteFallback"},
-                {"type": "Fuse"},
-                {"type": "Strip", "content": " ", "start": 1, "stop": 0},
-            ],
-        ),
+        "decoder": _sequence("decoders", joins),
     }
 
 
