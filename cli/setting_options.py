@@ -4,7 +4,7 @@ the field, so that these are written once."""
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import click
 
@@ -109,51 +109,44 @@ def options_of(
 # ---- What click needs to know of a field.
 
 
-class IntRange(click.IntRange):
-    """A whole number within bounds; the message about another one says the bounds in words."""
+class _BoundsInWords:
+    """What a range of numbers does about one beyond its bounds: the message says them in words."""
+
+    any_number: ClassVar[click.ParamType]  # of the same type, without bounds
 
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> Any:
-        number = click.INT.convert(value, parameter, context)
-        _check_bounds(self, number, parameter, context)
-        return number
+        bounds = cast(click.IntRange | click.FloatRange, self)
+        number = self.any_number.convert(value, parameter, context)
+        low, high = bounds.min, bounds.max
+        too_low = low is not None and (number < low or (bounds.min_open and number == low))
+        too_high = high is not None and (number > high or (bounds.max_open and number == high))
+        if not (too_low or too_high):
+            return number
+
+        # Bounds that belong to the range on both sides read best as "from 1 to 64".
+        limits = []
+        if low is not None:
+            limits.append(f"above {low:g}" if bounds.min_open else f"at least {low:g}")
+        if high is not None:
+            limits.append(f"below {high:g}" if bounds.max_open else f"at most {high:g}")
+        in_words = " and ".join(limits)
+        if len(limits) == 2 and not (bounds.min_open or bounds.max_open):
+            in_words = f"from {low:g} to {high:g}"
+        return bounds.fail(f"it must be {in_words}, not {number:.15g}", parameter, context)
 
 
-class FloatRange(click.FloatRange):
-    """A number within bounds; the message about another one says the bounds in words."""
+class IntRange(_BoundsInWords, click.IntRange):
+    """A whole number within bounds."""
 
-    def convert(
-        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
-    ) -> Any:
-        number = click.FLOAT.convert(value, parameter, context)
-        _check_bounds(self, number, parameter, context)
-        return number
+    any_number = click.INT
 
 
-def _check_bounds(
-    bounds: click.IntRange | click.FloatRange,
-    number: float,
-    parameter: click.Parameter | None,
-    context: click.Context | None,
-) -> None:
-    """Refuse a number out of bounds."""
-    low, high = bounds.min, bounds.max
-    too_low = low is not None and (number < low or (bounds.min_open and number == low))
-    too_high = high is not None and (number > high or (bounds.max_open and number == high))
-    if not (too_low or too_high):
-        return
+class FloatRange(_BoundsInWords, click.FloatRange):
+    """A number within bounds."""
 
-    # Bounds that belong to the range on both sides read best as "from 1 to 64".
-    limits = []
-    if low is not None:
-        limits.append(f"above {low:g}" if bounds.min_open else f"at least {low:g}")
-    if high is not None:
-        limits.append(f"below {high:g}" if bounds.max_open else f"at most {high:g}")
-    in_words = " and ".join(limits)
-    if len(limits) == 2 and not (bounds.min_open or bounds.max_open):
-        in_words = f"from {low:g} to {high:g}"
-    bounds.fail(f"it must be {in_words}, not {number:.15g}", parameter, context)
+    any_number = click.FLOAT
 
 
 class Share(FloatRange):

@@ -25,7 +25,7 @@ from ..options import (
     refuse_given,
     refuse_if,
 )
-from ..setting_options import LABELS, options_of
+from ..setting_options import LABELS, IntRange, options_of
 
 if TYPE_CHECKING:
     from rnnlm.tools.inspection.common import Inspection
@@ -190,9 +190,8 @@ def find_gradients(
     state at t by its state at t-k (1 keeps all lengths), the second that of its cell. The others
     are those of the loss at t: by the hidden state at t-k, and by the vector of the token at t-k.
     The tables also show Lyapunov exponents and, for Elman layers, bounds from the singular values
-    of W. A size vanishes if it halves within
-    these lags, explodes if it doubles, and otherwise holds. --sentence shows how much each
-    prediction depends on each earlier token.
+    of W. A size vanishes if it halves within these lags, explodes if it doubles, and otherwise
+    holds. --sentence shows how much each prediction depends on each earlier token.
     """
     if sentence is None:
         options.check_texts(*texts)
@@ -284,7 +283,7 @@ def find_gates(sentence: str, **given: Any) -> "Inspection":
         "Units",
         click.option(
             "--unit",
-            type=click.IntRange(min=0),
+            type=IntRange(0),
             metavar="N",
             help="Unit to draw, numbered from 0.  [default: the one that follows anything most "
             "closely]",

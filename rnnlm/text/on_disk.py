@@ -54,6 +54,7 @@ def on_disk(
     """
     from rnnlm.text.prepared.preparation import CountingWords, Encoding, prepare_exactly
 
+    # The folder: one that vanishes, or one whose name says which text it holds, and how it is made.
     names = sources.expand(text.sources)
     vanishing = None
     owned = contextlib.ExitStack()  # where another run may be working, after releasing its text
@@ -66,6 +67,8 @@ def on_disk(
         encoded = repr(facts).encode("utf-8", "backslashreplace")
         work = f"{PREPARED_TEXT}-{writing.digest([encoded])[:12]}"
         folder = owned.enter_context(private.held(temp, work, "preparing a text")) / PREPARED_TEXT
+
+    # Prepare the text there.
     with owned:
         for event in prepare_exactly(
             text.sources,
@@ -78,12 +81,13 @@ def on_disk(
             check=check,
         ):
             if isinstance(event, CountingWords | Encoding) and event.share is not None:
-                work = "words counted" if isinstance(event, CountingWords) else "text encoded"
+                done = "words counted" if isinstance(event, CountingWords) else "text encoded"
                 left = event.seconds_left
                 shown = f", {left:.0f} s left" if left is not None else ""
-                progress(f"{work}: {event.share:.0%}{shown}")
+                progress(f"{done}: {event.share:.0%}{shown}")
     prepared = prepared_text.load(folder)
 
+    # Delete its shards as they are read, and the rest with the last of them.
     def delete_text() -> None:
         writer.remove_all(folder)
         private.remove_empty(folder.parent)

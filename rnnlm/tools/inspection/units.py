@@ -377,32 +377,32 @@ def inspect_units(
 
     # The closest units of each property, but for properties that the text does not have.
     responses = []
-    for feature, found_U in zip(FEATURES, np.abs(correlations_FU), strict=True):
-        if np.isnan(found_U).all():
-            continue
+    of_features = zip(FEATURES, reading.features_TF.T, np.abs(correlations_FU), strict=True)
+    for feature, features_T, found_U in of_features:
         places = np.argsort(-np.nan_to_num(found_U, nan=-1), kind="stable")[:most]
-        features_T = reading.features_TF[:, list(FEATURES).index(feature)]
         for place in places.tolist():
             if not np.isnan(found_U[place]):
                 values_T = reading.values_TU[:, place]
                 interval = correlation_interval(values_T, features_T, reading.starts)
                 responses.append(Response(feature, place, interval))
 
-    chosen = _chosen(reading, layer, unit)
-    if chosen is None:
-        closest = np.nan_to_num(np.abs(correlations_FU)).max(axis=0)
-        chosen, is_asked = int(closest.argmax()), False
+    if unit is None:
+        closest_U = np.nan_to_num(np.abs(correlations_FU)).max(axis=0)
+        chosen = int(closest_U.argmax())
     else:
-        is_asked = True
+        chosen = _place_of(reading, layer, unit)
     return UnitsInspection(
-        inspected.name, reading, correlations_FU, tuple(responses), chosen, is_asked
+        model=inspected.name,
+        reading=reading,
+        correlations_FU=correlations_FU,
+        responses=tuple(responses),
+        chosen=chosen,
+        is_asked=unit is not None,
     )
 
 
-def _chosen(reading: Reading, layer: int, unit: int | None) -> int | None:
-    """Return the place of the unit that was asked for among all; None where none was."""
-    if unit is None:
-        return None
+def _place_of(reading: Reading, layer: int, unit: int) -> int:
+    """Return the place of a unit of a layer among all units."""
     layers = list(dict.fromkeys(name for name, _ in reading.units))
     if not 1 <= layer <= len(layers):
         raise UsageError(f"there is no layer {layer}", f"there are {len(layers)}")

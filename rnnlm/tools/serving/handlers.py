@@ -18,7 +18,7 @@ from rnnlm.scoring.generation.drawing import SampleUpdate, generate_in_steps
 from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.scoring.rows import record
 from rnnlm.scoring.scorer import Chunk
-from rnnlm.scoring.sentences import of_texts
+from rnnlm.scoring.sentences import Sentence, of_texts
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.tools.serving import costs, line_inspection, schemas
 from rnnlm.tools.serving import settings as limits
@@ -62,16 +62,19 @@ class Handlers:
         settings = _scoring_settings(**schemas.fields_in(asked, ScoringSettings))
         self._check_count("next_words", settings.next_words, limits.MAX_WORDS)
         demand = _demand_of_scores(model, asked, settings)
+
+        def sentences() -> list[Sentence]:
+            return list(of_texts(asked.sentences, asked.given, None, asked.source))
+
+        # Small requests are scored together with those of others.
         if self._is_small(demand) and not model.searches_words(settings):
-            sentences = list(of_texts(asked.sentences, asked.given, None, asked.source))
-            chunk = await model.score(sentences, settings)
+            chunk = await model.score(sentences(), settings)
             if not settings.next_words:
                 return _scored(model, chunk, settings)
             return await model.run(lambda: _scored(model, chunk, settings), is_small=True)
 
         def score() -> schemas.ScoreAnswer:
-            sentences = list(of_texts(asked.sentences, asked.given, None, asked.source))
-            return _scored(model, model.scored_alone(sentences, settings), settings)
+            return _scored(model, model.scored_alone(sentences(), settings), settings)
 
         return await self._computed(model, demand, score, is_long=True)
 

@@ -88,9 +88,10 @@ def document(endpoints: Sequence[Endpoint], settings: ServingSettings) -> dict[s
     # Each endpoint: its answer, what it refuses, and its body.
     paths = {}
     refusal = {"application/json": {"schema": schema_of[ErrorAnswer]}}
+    refusals = _refusals(settings)
     for each in endpoints:
         answers = {"200": _answer(each, schema_of)}
-        for status, why in _refusals(settings).items():
+        for status, why in refusals.items():
             if each.asked or status in OF_EVERY_REQUEST:
                 answers[status] = {"description": why, "content": refusal}
         operation: dict[str, Any] = {
