@@ -11,7 +11,6 @@ from rnnlm.config import names_of
 from rnnlm.events import PERPLEXITY
 from rnnlm.lm.neural.settings import KINDS, parts_of, stored
 from rnnlm.lm.neural.training import progress, validation
-from rnnlm.lm.neural.training import settings as fitting_settings
 from rnnlm.lm.neural.training.contracts import ValidationResult
 from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
 from rnnlm.lm.neural.training.language_modelling import PerplexityValidation
@@ -49,8 +48,7 @@ def as_stored(settings) -> dict:
 def eager_snapshots(monkeypatch):
     """Report and keep a good state to go back to at every step."""
     monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(validation, "GOOD_STATE_SECONDS", 0.0)
-    monkeypatch.setattr(fitting_settings, "MOST_COST", float("inf"))
+    monkeypatch.setattr(validation, "KEEP_STEPS", (1, 1))
 
 
 def script_validations(trainer: Trainer, perplexities: Iterable[float]) -> None:
@@ -65,10 +63,12 @@ def script_validations(trainer: Trainer, perplexities: Iterable[float]) -> None:
     trainer.validation.whole.run = run
 
 
-def tick(trainer: Trainer, seconds: float) -> None:
-    """Have the clock of `trainer` go on by so many seconds whenever it is asked for."""
-    trainer.clock.now = itertools.count(step=seconds).__next__
-    trainer.clock.started_at = 0.0
+def tick(trainer: Trainer, seconds: float | Iterable[float]) -> None:
+    """Have the clocks of `trainer` go on by so many seconds whenever they are asked for."""
+    jumps = itertools.repeat(seconds) if isinstance(seconds, int | float) else seconds
+    now = itertools.accumulate(jumps).__next__
+    trainer.clock.now = trainer.meter.now = now
+    trainer.clock.started_at = trainer.meter.since = 0.0
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from rnnlm.errors import TrainingError, notice
 from rnnlm.events import PERPLEXITY
 from rnnlm.interface import PADDING, Tokenizer
 from rnnlm.lm.base import span_scoring
-from rnnlm.lm.neural.language_model import NeuralLanguageModel, NeuralState
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.layers.layers import LookBack
 from rnnlm.lm.neural.training.contracts import Batch, Carry, Loss, ValidationResult
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
@@ -57,22 +57,33 @@ class CrossEntropy:
 
     def loss(self, tensors: tuple[Tensor, ...], carry: Carry) -> Loss:
         inputs_SB, targets_TB, *restarts = tensors
-        lookback = None
-        if restarts:
-            lookback = LookBack.make(restarts[0][0], len(targets_TB), inputs_SB.device)
+        lookback = _lookback(targets_TB, restarts)
         return Loss(*self.network.loss(inputs_SB, targets_TB, carry, lookback))
 
     def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
-        inputs_SB, targets_TB = tensors[:2]
-        inputs_TB = inputs_SB[-len(targets_TB) :]
-        logprob_BT, _ = self.reader.score(inputs_TB.t(), targets_TB.t(), NeuralState(carry))
-        return -float(logprob_BT.sum())
+        inputs_SB, targets_TB, *restarts = tensors
+        steps = max(1, self.reader.piece_tokens // targets_TB.shape[1])
+        nats = 0.0
+        with self.reader.reading():
+            features_TBE, *_ = self.network(inputs_SB, carry, _lookback(targets_TB, restarts))
+            # The output layer reads pieces: on a sampled loss it had a few words, here it has all.
+            pieces = zip(features_TBE.split(steps), targets_TB.split(steps), strict=True)
+            for features, targets in pieces:
+                nats -= float(self.network.score_features(features, targets).sum())
+        return nats
 
     def weights_changed(self) -> None:
         self.network.prepare()
 
     def model(self) -> NeuralLanguageModel:
         return NeuralLanguageModel(self.network, self.reader.tokenizer)
+
+
+def _lookback(targets_TB: Tensor, restarts: list[Tensor]) -> LookBack | None:
+    """Make the look-back of a batch with this third tensor; None if it has none."""
+    if not restarts:
+        return None
+    return LookBack.make(restarts[0][0], len(targets_TB), targets_TB.device)
 
 
 class PerplexityValidation:

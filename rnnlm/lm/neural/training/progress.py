@@ -32,10 +32,11 @@ REPORT_SHARE = 1 / 40  # of the budget, where that comes sooner: a short run has
 
 
 class Meter:
-    """The sums over the steps from one report to the next. Of several ranks each adds its rows'
-    part of the mean loss.
+    """The losses and gradient norms of the steps since the last report, and since the last check.
+    Reports come by the clock, checks by steps, so that the clock does not decide what is judged. Of
+    several ranks each adds its rows' part of the mean loss.
 
-    The norm of the weights of `network` is computed once for each report. It leaves out the biases
+    The norm of the weights of `network` is computed once for each of them. It leaves out the biases
     of the output layer: they start as logarithms of the tokens' frequencies, so their norm is large
     from the start, grows with the vocabulary, and would hide the others. If one of them is NaN, so
     is the norm.
@@ -45,10 +46,6 @@ class Meter:
     tokens_before: int
     since: float
     sent: "_Sent | None"
-    steps: int
-    losses: Tensor
-    norms: Tensor
-    largest_norm: Tensor
 
     def __init__(
         self,
@@ -64,20 +61,23 @@ class Meter:
         self.output_biases: list[Tensor] = []
         if network is not None:
             self.weights, self.output_biases = _without_output_biases(network)
+
+        # Steps stay until they are both reported and checked.
+        self.steps: list[_MeteredStep] = []
+        self.reported = self.checked = 0  # how many of them are
         self.restart(tokens)
 
     def add(self, loss: Tensor, gradient_norm: Tensor, tokens: int) -> None:
         """Add the mean loss and the gradient's norm of one step; `tokens` have been read so far."""
-        self.losses += loss * (tokens - self.tokens)
-        self.norms += gradient_norm
-        self.largest_norm = torch.maximum(self.largest_norm, gradient_norm)  # NaN stays NaN
-        self.steps += 1
+        # A copy, as a recorded step overwrites its results.
+        numbers = torch.stack([loss, gradient_norm])
+        self.steps.append(_MeteredStep(numbers, tokens - self.tokens))
         self.tokens = tokens
 
     @property
     def pending(self) -> bool:
         """Whether there are steps that are not reported yet."""
-        return self.sent is not None or self.steps > 0
+        return self.sent is not None or self.reported < len(self.steps)
 
     def due(self, is_wanted: bool = False) -> bool:
         """Return whether it is time for a report and its numbers have arrived on the host.
@@ -87,7 +87,7 @@ class Meter:
         """
         is_time = is_wanted or self.now() - self.since >= REPORT_SECONDS
         if self.sent is None and is_time:
-            self.sent = self._send()
+            self.sent = self._send_report()
         if self.sent is None:
             return False
         if self.ranks.now:
@@ -99,60 +99,111 @@ class Meter:
         if none is due, those of all steps so far, which waits for the device."""
         if self.sent is None:
             self.ranks.synchronize()
-        sent = self.sent or self._send()
-        losses, *all_norms = self.ranks.totals(*sent.read())
-        # Norms are the same on all ranks. Their mean is NaN on all if it is on one.
-        norms, largest_norm, weight_norm = [total / self.ranks.count for total in all_norms]
+        sent = self.sent or self._send_report()
+        numbers = self._read(sent)
 
         # The next report begins where this one's numbers were sent.
         tokens = sent.tokens - self.tokens_before
         seconds = max(1e-9, sent.at - self.since)
         self.tokens_before, self.since = sent.tokens, sent.at
         self.sent = None
-        return {
-            "tokens": sent.tokens,
-            "loss_nats": losses / max(1, tokens),
-            "tokens_per_second": tokens / seconds,
-            "gradient_norm": norms / max(1, sent.steps),
-            "gradient_norm_max": largest_norm,
-            "weight_norm": weight_norm,
-        }
+        return {"tokens": sent.tokens, "tokens_per_second": tokens / seconds, **numbers}
+
+    def since_check(self) -> tuple[int, dict[str, float]]:
+        """Return how many tokens were read since the last check, and the numbers of these steps.
+        Waits for the device."""
+        unchecked = self.steps[self.checked :]
+        numbers = self._read(self._send(unchecked))
+        return sum(step.tokens for step in unchecked), numbers
+
+    def end_check(self) -> None:
+        """Count the steps so far as checked."""
+        self.checked = len(self.steps)
+        self._drop_done()
 
     def pause(self, seconds: float) -> None:
         """Leave out this time, in which no steps were taken."""
         self.since += seconds
 
     def restart(self, tokens: int) -> None:
-        """Start over, after a pause that does not count, with `tokens` read so far."""
+        """Start the next report, after a pause that does not count, with `tokens` read so far."""
         self.tokens = self.tokens_before = tokens
         self.since = self.now()
         self.sent = None
-        self._clear()
+        self.reported = len(self.steps)
+        self._drop_done()
 
-    def _clear(self) -> None:
-        self.losses = torch.zeros((), device=self.device)
-        self.norms = torch.zeros((), device=self.device)
-        self.largest_norm = torch.zeros((), device=self.device)
-        self.steps = 0
+    def state_dict(self) -> dict[str, Any]:
+        """Return the steps that are not checked yet, of all ranks. Waits for the device."""
+        unchecked = self.steps[self.checked :]
+        numbers = torch.cat([torch.empty(0), *(step.numbers.cpu() for step in unchecked)])
+        return {
+            "numbers": self.ranks.totals(*numbers.tolist()),
+            "step_tokens": [step.tokens for step in unchecked],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a stored state."""
+        # Each rank takes an equal part of the sum over the ranks.
+        numbers = torch.tensor(state["numbers"], device=self.device) / self.ranks.count
+        self.steps = [
+            _MeteredStep(numbers[2 * place : 2 * place + 2], tokens)
+            for place, tokens in enumerate(state["step_tokens"])
+        ]
+        self.reported, self.checked = len(self.steps), 0
+
+    def _drop_done(self) -> None:
+        """Drop the steps that are both reported and checked."""
+        done = min(self.reported, self.checked)
+        del self.steps[:done]
+        self.reported -= done
+        self.checked -= done
+
+    def _send_report(self) -> "_Sent":
+        """Send the numbers of all steps that are not reported yet; later steps belong to the next
+        report."""
+        sent = self._send(self.steps[self.reported :])
+        self.reported = len(self.steps)
+        self._drop_done()
+        return sent
 
     @torch.no_grad()
-    def _send(self) -> "_Sent":
-        """Send the numbers of all steps so far; later steps belong to the next report."""
-        weight_norm = nn.utils.get_total_norm(self.weights).to(self.losses)
+    def _send(self, steps: "list[_MeteredStep]") -> "_Sent":
+        """Send the numbers of these steps, and the norm of the weights, to the host."""
+        weight_norm = nn.utils.get_total_norm(self.weights).to(self.device, torch.float32)
         # Add nothing, or NaN if a bias is not a number.
-        weight_norm = weight_norm + 0 * nn.utils.get_total_norm(self.output_biases).to(self.losses)
-        numbers = torch.stack([self.losses, self.norms, self.largest_norm, weight_norm])
-        tokens, steps, at = self.tokens, self.steps, self.now()
-        self._clear()
+        weight_norm = weight_norm + 0 * nn.utils.get_total_norm(self.output_biases).to(weight_norm)
+        numbers = torch.cat([weight_norm.view(1), *(step.numbers for step in steps)])
+        step_tokens, at = [step.tokens for step in steps], self.now()
         if self.device.type != "cuda":
-            return _Sent(numbers, None, tokens, steps, at)
+            return _Sent(numbers, None, step_tokens, self.tokens, at)
 
         # Copy them without waiting, on the stream of this device, which need not be the current
         # one.
         host = torch.empty(numbers.shape, pin_memory=True).copy_(numbers, non_blocking=True)
         arrival = torch.cuda.Event()
         arrival.record(torch.cuda.current_stream(self.device))
-        return _Sent(host, arrival, tokens, steps, at)
+        return _Sent(host, arrival, step_tokens, self.tokens, at)
+
+    def _read(self, sent: "_Sent") -> dict[str, float]:
+        """Return the means of what was sent, over all ranks; wait until it has arrived."""
+        losses, *all_norms = self.ranks.totals(*sent.read())
+        # Norms are the same on all ranks. Their mean is NaN on all if it is on one.
+        norms, largest_norm, weight_norm = [total / self.ranks.count for total in all_norms]
+        return {
+            "loss_nats": losses / max(1, sum(sent.step_tokens)),
+            "gradient_norm": norms / max(1, len(sent.step_tokens)),
+            "gradient_norm_max": largest_norm,
+            "weight_norm": weight_norm,
+        }
+
+
+@dataclass(frozen=True)
+class _MeteredStep:
+    """The loss and the gradient norm of a step, (2,) on the device, and the tokens it read."""
+
+    numbers: Tensor
+    tokens: int
 
 
 def _without_output_biases(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
@@ -168,23 +219,32 @@ def _without_output_biases(network: nn.Module) -> tuple[list[Tensor], list[Tenso
 
 @dataclass(frozen=True)
 class _Sent:
-    """Numbers on their way to the host, with the tokens and steps that they cover."""
+    """Numbers on their way to the host: the norm of the weights, then those of each step.
+
+    step_tokens: the tokens of each step. tokens: read so far.
+    """
 
     numbers: Tensor
     arrival: "torch.cuda.Event | None"
+    step_tokens: list[int]
     tokens: int
-    steps: int
     at: float
 
     def has_arrived(self) -> bool:
         return self.arrival is None or self.arrival.query()
 
-    def read(self) -> list[float]:
+    def read(self) -> tuple[float, float, float, float]:
         """Return the sum of losses over tokens, the sum of gradient norms, the largest of them, and
         the norm of the weights; wait until they have arrived."""
         if self.arrival is not None:
             self.arrival.synchronize()
-        return self.numbers.tolist()
+        weight_norm, *numbers = self.numbers.tolist()
+        losses, norms = numbers[::2], numbers[1::2]
+        total = sum(loss * tokens for loss, tokens in zip(losses, self.step_tokens, strict=True))
+        norm_total = sum(norms)
+        # NaN is the largest of all.
+        largest_norm = max(norms, default=0.0) if math.isfinite(norm_total) else norm_total
+        return total, norm_total, largest_norm, weight_norm
 
 
 # ---- How the recurrent layers of a network fare in training: spectral radius, norm of the

@@ -30,8 +30,8 @@ def state_dict(trainer: "Trainer") -> TrainingState:
     for key, part in _parts(trainer).items():
         for name, value in part.state_dict().items():
             if isinstance(value, Tensor):
-                # Training updates in place; only the best weights are always replaced as a whole.
-                must_copy = key != "best"
+                # Training updates in place; only these are always replaced as a whole.
+                must_copy = key not in ("best", "good")
                 arrays[f"{key}.{name}"] = value.detach().to("cpu", copy=must_copy).numpy()
             else:
                 facts.setdefault(key, {})[name] = _storable(value)
@@ -80,7 +80,11 @@ def _parts(trainer: "Trainer") -> dict[str, Stateful]:
         "fine_tuning": trainer.fine_tuning,
         "divergence": trainer.divergence,
         "clock": trainer.clock,
+        "meter": trainer.meter,
+        "checking": trainer.checking,
+        "keeping": trainer.keeping,
         "rollbacks": trainer.rollbacks,
+        "good": _GoodState(trainer),
         "layers": trainer.layers,
         "carry": _Carry(trainer),
         "random": _RandomStates(trainer),
@@ -138,6 +142,23 @@ class _Carry(_TrainerPart):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for number, tensor in enumerate(self.trainer.carry):
             tensor.copy_(state[str(number)][:, self.trainer.share])
+
+
+class _GoodState(_TrainerPart):
+    """The last good state, to which the run goes back, if there is one."""
+
+    def state_dict(self) -> dict[str, Any]:
+        good = self.trainer.rollbacks.good
+        if good is None:
+            return {}
+        arrays = {name: torch.from_numpy(array) for name, array in good.arrays.items()}
+        return {"facts": good.facts, **arrays}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "facts" in state:
+            facts = state.pop("facts")
+            arrays = {name: tensor.numpy() for name, tensor in state.items()}
+            self.trainer.rollbacks.good = TrainingState(facts, arrays)
 
 
 class _RandomStates(_TrainerPart):

@@ -8,6 +8,7 @@ last good state.
 """
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -62,7 +63,11 @@ from rnnlm.lm.neural.training.validation import (
     Divergence,
     ModelSelection,
     Rollbacks,
+    work_intervals,
 )
+
+# What a run that goes back does not take from the state that it goes back to.
+KEPT_IN_ROLLBACKS = ("best", "clock", "rollbacks", "good")
 
 
 class Trainer:
@@ -109,8 +114,10 @@ class Trainer:
         self.layers = LayerStatistics(self.network, validation, self.clock)
 
         # The parts that notice faults, and keep states to go back to or to resume from.
+        self.meter = Meter(self.device, source.tokens, self.network, ranks)
         self.divergence = Divergence(objective.uniform_nats, objective.is_exact)
         self.rollbacks = Rollbacks(settings)
+        self.checking, self.keeping = work_intervals(self.network, self.device)
         self.resumable = run.keep_checkpoints > 0
         self.saving = BudgetInterval.parse(run.save_every)
 
@@ -120,7 +127,9 @@ class Trainer:
         own_rows = self.share.stop - self.share.start
         self.carry = objective.initial_carry(own_rows)  # from batch to batch
         self.gradient_norm: Tensor  # of the last step, before clipping
-        self.batch: Batch | None = None  # of the last step
+        # Of the last step: its batch, and the carry that it began with.
+        self.batch: Batch | None = None
+        self.carry_before: Carry = ()
 
     def train(self, stop: Callable[[], bool], save: Callable[[], bool] = never) -> Iterator[Event]:
         """Train until there is a reason to stop. Yield an event for what happens, at the end the
@@ -149,21 +158,19 @@ class Trainer:
                 continue
 
             yield from self.save_if_due(save)
-            if self.divergence.fault:
-                continue
             self.train_step()
             yield from self.report_if_due()
+            self.check_if_due()
 
         is_resumable = self.resumable and self.step_count > began_at
         yield from self.finish(reason, stop, is_resumable)
 
     def begin(self) -> None:
         """Start to count and time from here."""
-        self.meter = Meter(self.device, self.source.tokens, self.network, self.ranks)
+        self.meter.restart(self.source.tokens)
         self.reported_at = self.progress()
-        for interval in (self.saving, self.rollbacks.interval):
-            interval.begin(self.step_count, self.clock.elapsed())
-        if self.rollbacks.left or self.step_count:
+        self.saving.begin(self.step_count, self.clock.elapsed())
+        if not self.rollbacks.good and (self.rollbacks.left or self.step_count):
             self.keep_state()
 
     def validate_if_due(self, stop: Callable[[], bool]) -> Iterator[Event]:
@@ -184,18 +191,27 @@ class Trainer:
         sound."""
         if self.saving_due(save):
             yield from self.pending_reports()
-            if self.keep_if_sound():
-                with self.pause(self.saving), self.averaging.in_place():
-                    yield self.checkpoint()
+            with self.pause(self.saving):
+                if self.looks_sound():
+                    stored = state.state_dict(self)
+                    with self.averaging.in_place():
+                        yield self.checkpoint(stored)
 
     def report_if_due(self) -> Iterator[Event]:
-        """Report where it is time for it, and now and then keep a state to go back to."""
+        """Report where it is time for it."""
         is_share_used = self.progress() - self.reported_at >= REPORT_SHARE - 1e-9
         if self.meter.due(is_share_used):
             yield self.report()
-            if self.rollbacks.interval.due(self.step_count, self.clock.elapsed()):
-                yield from self.pending_reports()
-                self.keep_if_sound()
+
+    def check_if_due(self) -> None:
+        """Check the run where it is time for it, and now and then keep a state to go back to."""
+        step, tokens = self.step_count, self.source.tokens
+        if self.keeping.due(step, tokens):
+            self.keeping.done(step, tokens)
+            if self.is_sound():
+                self.keep_state()
+        elif self.checking.due(step, tokens):
+            self.check()
 
     def validation_due(self) -> bool:
         """Return whether it is time for a validation that steers the run."""
@@ -231,6 +247,7 @@ class Trainer:
     def curve_point(self, stop: Callable[[], bool]) -> Iterator[Event]:
         """Validate for the learning curve and the choice of weights; the run does not follow it."""
         yield from self.pending_reports()
+        self.check()
         with self.averaging.in_place():
             verdict = self.validate(stop, steers=False)
             if verdict is not None:
@@ -281,24 +298,60 @@ class Trainer:
 
     def judge_end(self, reason: str) -> None:
         """Compute the loss of the weights that a run ends with, and judge it: the last loss that
-        was reported is that of the weights before the last step."""
+        was checked is that of the weights before the last step."""
+        if reason == "request" or self.divergence.fault:
+            return
+        self.check()
         if reason == "budget" and self.batch and not self.divergence.fault:
-            self.divergence.end(self.loss_now(self.batch), self.step_count, self.batch.count)
+            self.divergence.end(self.loss_now(), self.step_count, self.batch.count)
+
+    def check(self) -> None:
+        """Judge the steps since the last check. Waits for the device."""
+        if self.observe(self.divergence):
+            self.meter.end_check()
+            self.checking.done(self.step_count, self.source.tokens)
+
+    def observe(self, judge: Divergence) -> bool:
+        """Have the steps since the last check judged; return whether they could be."""
+        tokens, numbers = self.meter.since_check()
+        return judge.observe(
+            step=self.step_count,
+            tokens=tokens,
+            loss_nats=numbers["loss_nats"],
+            gradient_norm=numbers["gradient_norm"],
+            weight_norm=numbers["weight_norm"],
+        )
 
     def is_sound(self) -> bool:
-        """Return whether the run may continue from here, all steps reported: the last report was
-        good, and so are the weights after it."""
-        if self.divergence.fault:
+        """Check the run, and return whether it may continue from here: the check was good, and so
+        are the weights after it."""
+        if not self.divergence.fault:
+            self.check()
+        return self.is_accepted(self.divergence)
+
+    def looks_sound(self) -> bool:
+        """Return what :meth:`is_sound` would, but leave no trace: this is asked when the clock or
+        the user says so, which must not change where the run goes."""
+        judge = copy.copy(self.divergence)
+        if not judge.fault:
+            self.observe(judge)
+        return self.is_accepted(judge)
+
+    def is_accepted(self, judge: Divergence) -> bool:
+        """Return whether `judge` accepts the weights as they are."""
+        if judge.fault:
             return False
         if self.batch is None:
             return True
-        return self.divergence.accepts(self.loss_now(self.batch), self.step_count)
+        return judge.accepts(self.loss_now(), self.step_count, self.batch.count)
 
-    def loss_now(self, batch: Batch) -> float:
+    def loss_now(self) -> float:
         """Return the exact loss (nats per target) of the last batch, of all ranks' rows, under the
         weights after it. Waits for the device."""
-        [nats] = self.ranks.totals(self.objective.exact_nats(batch.tensors, self.carry))
-        return nats / batch.count
+        assert self.batch is not None
+        nats = self.objective.exact_nats(self.batch.tensors, self.carry_before)
+        [total] = self.ranks.totals(nats)
+        return total / self.batch.count
 
     def saving_due(self, save: Callable[[], bool]) -> bool:
         """Return whether to store a checkpoint.
@@ -316,23 +369,14 @@ class Trainer:
             self.saving.begin(self.step_count, elapsed)
         return is_due
 
-    def checkpoint(self) -> Checkpoint:
-        """Make the event that stores the last good state, with a model if no validation has kept
-        one."""
+    def checkpoint(self, stored: TrainingState) -> Checkpoint:
+        """Make the event that stores this state, with a model if no validation has kept one."""
         model = None if self.best.weights else self.objective.model()
-        assert self.rollbacks.good is not None
-        return Checkpoint(self.step_count, self.clock.elapsed(), self.rollbacks.good, model)
-
-    def keep_if_sound(self) -> bool:
-        """Keep the current state for the next rollback if it is sound; return whether it is."""
-        with self.pause(self.rollbacks.interval):
-            is_sound = self.is_sound()
-            if is_sound:
-                self.keep_state()
-        return is_sound
+        return Checkpoint(self.step_count, self.clock.elapsed(), stored, model)
 
     def keep_state(self) -> None:
         """Keep the current state for the next rollback."""
+        self.keeping.done(self.step_count, self.source.tokens)
         self.rollbacks.good = None  # first, so that memory holds one at a time
         self.rollbacks.good = state.state_dict(self)
 
@@ -349,9 +393,9 @@ class Trainer:
         """Take the next step of the run."""
         rate = self.schedule.at(self.progress(), self.source.epochs)
         set_layer_factors(self.optimizer, self.settings, self.source.epochs)
-        self.batch = self.source.next()
-        rate_now = rate * (self.rollbacks.rate_factor * self.batch.rate_factor)
-        loss, self.carry = self.step(self.batch, self.carry, rate_now)
+        batch = self.source.next()
+        rate_now = rate * (self.rollbacks.rate_factor * batch.rate_factor)
+        loss, self.carry = self.step(batch, self.carry, rate_now)
         self.meter.add(loss, self.gradient_norm, self.source.tokens)
 
     def step(self, batch: Batch, carry: Carry, rate: float) -> tuple[Tensor, Carry]:
@@ -361,6 +405,10 @@ class Trainer:
         mean that these rows contribute.
         """
         carry = restart_rows(carry, batch.fresh)
+        if self.is_recorded:
+            # A recorded step overwrites the results of the one before.
+            carry = tuple(tensor.clone() for tensor in carry)
+        self.batch, self.carry_before = batch, carry
         loss, self.gradient_norm, carry = self.update(batch, carry, rate)
         self.layers.norms = self.update.norms
         self.step_count += 1
@@ -379,11 +427,11 @@ class Trainer:
             yield self.report()
 
     def report(self) -> Step:
-        """Report the steps since the last report, and have them judged."""
+        """Report the steps since the last report."""
         progress = min(1.0, self.progress())
         seconds = self.clock.elapsed()
         self.reported_at = progress
-        report = Step(
+        return Step(
             step=self.step_count,
             epoch=self.source.epochs,
             learning_rate=self.optimizer.param_groups[0]["lr"],
@@ -392,8 +440,6 @@ class Trainer:
             is_exact=self.objective.is_exact,
             **self.meter.read(),
         )
-        self.divergence.observe(report)
-        return report
 
     def roll_back(self) -> RolledBack:
         """Load the last good state, to continue from it at a lower rate."""
@@ -407,8 +453,7 @@ class Trainer:
         self.update = self.make_update()
         self.meter.restart(self.source.tokens)
         self.reported_at = self.progress()
-        # If a checkpoint noticed the fault, its interval began at a step that is now undone: let it
-        # begin here.
+        # The last checkpoint may be of a step that is now undone.
         self.saving.step = min(self.saving.step, self.step_count)
         return RolledBack(
             step=failed_at,
@@ -421,19 +466,24 @@ class Trainer:
         )
 
     def load_good_state(self) -> None:
-        """Load the last good state, but keep the clock, the best weights and the count of
+        """Load the last good state, but keep the clock, the best weights and what is known of
         rollbacks."""
         assert self.rollbacks.good is not None
-        state.load_state_dict(self, self.rollbacks.good, but=("best", "clock", "rollbacks"))
+        state.load_state_dict(self, self.rollbacks.good, but=KEPT_IN_ROLLBACKS)
 
     def finish(self, reason: str, stop: Callable[[], bool], resumable: bool) -> Iterator[Event]:
         """Validate the last weights, and yield the end of the run with the best ones."""
-        # The state to resume from: the last good one if this one is not sound.
+        # If these weights are not sound, the run ends with the last good ones, or is lost.
+        is_sound = not self.divergence.fault and self.looks_sound()
+        if reason == "request" and not is_sound and not self.rollbacks.step:
+            self.check()
+
+        # What to resume from has the state to go back to in it.
         kept = None
         if resumable and not self.divergence.fault:
-            if self.is_sound() or not self.rollbacks.good:
-                self.keep_state()
             kept = self.rollbacks.good
+            if is_sound or not kept:
+                kept = state.state_dict(self)
 
         # A last validation that is cut off is made up for when the run is resumed.
         is_unvalidated = self.validation.outdated(self.step_count)
@@ -446,13 +496,16 @@ class Trainer:
             if verdict is None:
                 reason = "request"
         self.validation.tell_stuck()
-        yield self.end_event(reason, kept)
+        goes_back = bool(self.divergence.fault)
+        if reason == "request" and not is_sound and self.rollbacks.step:
+            goes_back = True
+        yield self.end_event(reason, kept, goes_back)
 
-    def end_event(self, reason: str, kept: TrainingState | None) -> Fitted:
+    def end_event(self, reason: str, kept: TrainingState | None, goes_back: bool) -> Fitted:
         """Put the best weights back into the network, and make the event that ends the run.
 
-        If nothing was validated, they are the last ones or their average; in a run that diverged,
-        the last good ones (if there are none, `step` is 0).
+        If nothing was validated, they are the last ones or their average; if the run `goes_back`,
+        as one that diverged does, the last good ones (if there are none, `step` is 0).
         """
         steps, tokens = self.step_count, self.source.tokens
         best, rollbacks = self.best, self.rollbacks
@@ -467,15 +520,15 @@ class Trainer:
         if fault:
             reason, kept = "diverged", None
             facts["divergence"] = f"{fault}{rollbacks}"
-            if rollbacks.good and not best.weights:
-                self.load_good_state()
+        if goes_back and rollbacks.good and not best.weights:
+            self.load_good_state()
 
         if best.weights:
             best.restore()
             step = best.step
         else:
             self.averaging.install()
-            step = rollbacks.step if fault else steps
+            step = rollbacks.step if goes_back or fault else steps
         self.network.eval()
         return Fitted(
             step=step,

@@ -15,18 +15,18 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from rnnlm.config import Budget
 from rnnlm.errors import notice
-from rnnlm.events import Step, TrainingState
+from rnnlm.events import TrainingState
 from rnnlm.lm.neural.training.contracts import (
     DivisibleValidation,
     StatefulAttributes,
     Validation,
     ValidationResult,
 )
-from rnnlm.lm.neural.training.settings import BudgetClock, BudgetInterval, OptimizationSettings
+from rnnlm.lm.neural.training.settings import BudgetClock, OptimizationSettings
 
 COST_SHARE = 0.05  # share of a time budget that the validations which steer may cost
 ALLOWED_SHARE = 0.1  # share of training that all of them may cost
@@ -380,12 +380,51 @@ class CurvePoints(StatefulAttributes):
 
 # ---- Runs that diverge: how it is noticed, and the last good state, to which they go back.
 
-GOOD_STATE_SECONDS = 10.0
-TELLING_TOKENS = 32  # of a single window: fewer may all be rare
+TELLING_TOKENS = 32  # fewer may all be rare: their loss alone is not judged
+
+# Checks, and states to go back to, are counted in the work of steps, tokens times weights, so that
+# the same seed gives the same weights however fast the machine is. A check costs little beside the
+# work it waits for, so a network of slow steps is checked at each one. A state costs about as much
+# as a step, to copy it and to try its weights, so a hundred steps lie between two. Networks of the
+# quickest steps, of 2 ms, come to a check in half a second and a state in ten seconds.
+CHECK_WORK, CHECK_STEPS = 1e10, (1, 250)  # a second of a CPU's core; steps at least, at most
+KEEP_WORK, KEEP_STEPS = 2e11, (100, 5000)
+ACCELERATION = 2000.0  # what another device does while a core does one
+
+
+class WorkInterval(StatefulAttributes):
+    """A schedule for something that happens at intervals of work, of `weights` times tokens, but
+    after a number of steps within `steps` (least, most)."""
+
+    STATE = ("step", "tokens")
+
+    def __init__(self, weights: int, work: float, steps: tuple[int, int]) -> None:
+        self.tokens_between = work / max(1, weights)
+        self.least, self.most = steps
+        self.step = self.tokens = 0  # when it was last done
+
+    def due(self, step: int, tokens: int) -> bool:
+        """Return whether it is due after `step` steps over `tokens` tokens."""
+        steps = step - self.step
+        is_enough_work = tokens - self.tokens >= self.tokens_between
+        return steps >= self.most or (is_enough_work and steps >= self.least)
+
+    def done(self, step: int, tokens: int) -> None:
+        """Note that it was done, and count the next time from here."""
+        self.step, self.tokens = step, tokens
+
+
+def work_intervals(network: nn.Module, device: torch.device) -> tuple[WorkInterval, WorkInterval]:
+    """Return when the training of `network` is checked, and when its state is kept."""
+    weights = sum(weight.numel() for weight in network.parameters())
+    speed = 1.0 if device.type == "cpu" else ACCELERATION
+    checking = WorkInterval(weights, CHECK_WORK * speed, CHECK_STEPS)
+    return checking, WorkInterval(weights, KEEP_WORK * speed, KEEP_STEPS)
 
 
 class Divergence(StatefulAttributes):
-    """A judge of reported losses and norms, and of the losses of validations.
+    """A judge of losses and norms, each the mean since the last check, and of the losses of
+    validations.
 
     A run is lost if the loss, or the norm of the gradients or of the weights, is not a number, or
     if two losses in a row are above 2 log V + 5 nats and the second is no better. The same holds
@@ -394,8 +433,8 @@ class Divergence(StatefulAttributes):
     this happens to sound runs, too, which soon get better; the 5 nats are for small V (V = 2 has
     0.7). A run that ends with such a loss is lost as well: it will not get better.
 
-    The loss that a step reports is that of the weights before it. So weights to be kept are tried
-    on a batch, too (:meth:`accepts`).
+    The loss of a step is that of the weights before it. So weights to be kept are tried on a batch,
+    too (:meth:`accepts`).
 
     uniform_nats: log V; None if it is unknown: then the only faults are losses and norms that are
     not numbers. is_exact: whether the loss is on that scale; on another one (sampled, NCE) the only
@@ -403,7 +442,7 @@ class Divergence(StatefulAttributes):
     there is none.
     """
 
-    STATE = ("last_loss", "last_validation")
+    STATE = ("last_loss", "last_validation", "last_tried")
 
     def __init__(self, uniform_nats: float | None, is_exact: bool = True) -> None:
         self.uniform_nats = uniform_nats
@@ -411,21 +450,29 @@ class Divergence(StatefulAttributes):
         self.loss_limit = self.limit if is_exact else math.inf
         self.last_loss = math.inf
         self.last_validation = 0.0  # below any limit: the first validation alone is no fault
-        self.last_tried = (0.0, 0)  # a loss, and the steps that its weights took
+        self.last_tried: list[float] = [0.0, 0]  # a loss, and the steps that its weights took
         self.fault = ""
 
-    def observe(self, report: Step) -> None:
-        """Judge one more report."""
-        loss, last = report.loss_nats, self.last_loss
-        self.last_loss = loss
-        if not math.isfinite(loss):
-            self._lost(f"the loss is not a number by step {report.step}")
-        elif not math.isfinite(report.gradient_norm):
-            self._lost(f"a gradient is not a number by step {report.step}")
-        elif not math.isfinite(report.weight_norm):
-            self._lost(f"a weight is not a number by step {report.step}")
-        elif loss >= last > self.loss_limit:
-            self._lost_above("the loss is", loss, report.step)
+    def observe(
+        self, step: int, tokens: int, loss_nats: float, gradient_norm: float, weight_norm: float
+    ) -> bool:
+        """Judge the steps since the last check, up to `step`, over `tokens` targets. Return whether
+        they could be judged: too few targets wait for those of the next steps."""
+        for what, number in (
+            ("the loss", loss_nats),
+            ("a gradient", gradient_norm),
+            ("a weight", weight_norm),
+        ):
+            if not math.isfinite(number):
+                self._lost(f"{what} is not a number by step {step}")
+                return True
+        if tokens < TELLING_TOKENS:
+            return False
+        last = self.last_loss
+        self.last_loss = loss_nats
+        if loss_nats >= last > self.loss_limit:
+            self._lost_above("the loss is", loss_nats, step)
+        return True
 
     def observe_validation(self, nats: float, step: int) -> None:
         """Judge one more loss of the validation text, infinite where it is not a number."""
@@ -434,22 +481,24 @@ class Divergence(StatefulAttributes):
         if nats >= last > self.limit:
             self._lost_above("the validation text has", nats, step)
 
-    def accepts(self, loss_nats: float, step: int) -> bool:
-        """Return whether the last report was good, and so is the exact loss of a batch under the
-        weights after `step` steps.
+    def accepts(self, loss_nats: float, step: int, tokens: int) -> bool:
+        """Return whether the last check was good, and so is the exact loss of a batch of `tokens`
+        targets under the weights after `step` steps.
 
-        The exact loss is judged as reported ones are: this is how a run on noise words is found to
-        be lost.
+        The exact loss is judged as those of checks are: this is how a run on noise words is found
+        to be lost.
         """
+        if tokens < TELLING_TOKENS:
+            return self.is_sound and math.isfinite(loss_nats)
         last_nats, last_step = self.last_tried
-        self.last_tried = (loss_nats, step)
+        self.last_tried = [loss_nats, step]
         if step > last_step and loss_nats >= last_nats > self.limit:
             self._lost_above("the loss is", loss_nats, step)
         return self.is_sound and loss_nats <= self.limit
 
     def end(self, loss_nats: float, step: int, tokens: int) -> None:
         """Judge the exact loss of the last batch, of `tokens` targets, under the weights that the
-        run ends with, after the last report."""
+        run ends with, after the last check."""
         is_telling = self.last_loss > self.loss_limit or tokens >= TELLING_TOKENS
         if not math.isfinite(loss_nats):
             self._lost(f"the loss is not a number after step {step}")
@@ -458,12 +507,12 @@ class Divergence(StatefulAttributes):
 
     def forget(self) -> None:
         """Forget what was noticed since an earlier state, from which the run continues."""
-        self.last_tried = (0.0, 0)
+        self.last_tried = [0.0, 0]
         self.fault = ""
 
     @property
     def is_sound(self) -> bool:
-        """Whether the last report was good."""
+        """Whether the last check was good."""
         return not self.fault and self.last_loss <= self.loss_limit
 
     def _lost_above(self, what: str, nats: float, step: int) -> None:
@@ -485,8 +534,8 @@ class Rollbacks(StatefulAttributes):
     in the host's memory, in each rank: one checkpoint (weights, best weights, moments of the
     optimizer), so about four times the model's size.
 
-    limit: how often the run may go back. good: the state. interval: when the next one is due.
-    fault: the fault that led to the last rollback.
+    limit: how often the run may go back. good: the state. fault: the fault that led to the last
+    rollback.
     """
 
     STATE = ("count",)
@@ -496,7 +545,6 @@ class Rollbacks(StatefulAttributes):
         self.factor = settings.rollback_factor
         self.count = 0
         self.good: TrainingState | None = None
-        self.interval = BudgetInterval(Budget(seconds=GOOD_STATE_SECONDS))
         self.fault = ""
 
     @property

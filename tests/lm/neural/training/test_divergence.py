@@ -1,24 +1,24 @@
 """When a run counts as lost, and which weights are good."""
 
 import math
-from dataclasses import replace
 
 import pytest
 
-from rnnlm.events import Step
 from rnnlm.lm.neural.training.validation import TELLING_TOKENS, Divergence
 
 V = 1000  # a uniform guess has 6.9 nats; the limit is 18.8
 
 
-def report(loss, step=7):
-    return Step(step, 0.1, 100, loss, 0.1, 1.0, 0.1, 1.0)
+def check(loss, tokens=TELLING_TOKENS):
+    return {
+        "step": 7, "tokens": tokens, "loss_nats": loss, "gradient_norm": 1.0, "weight_norm": 1.0,
+    }  # fmt: skip
 
 
 def judge(losses, is_exact=True):
     divergence = Divergence(math.log(V), is_exact)
     for loss in losses:
-        divergence.observe(report(loss))
+        assert divergence.observe(**check(loss))
     return divergence
 
 
@@ -76,7 +76,7 @@ def test_a_run_ending_far_above_uniform_is_lost(reports, last, tokens, is_exact,
     "losses, sound",
     [([6.0], True), ([6.0, 30.0], False), ([6.0, 30.0, 7.0], True), ([math.nan], False)],
 )
-def test_the_last_report_tells_whether_all_is_well(losses, sound):
+def test_the_last_check_tells_whether_all_is_well(losses, sound):
     assert judge(losses).is_sound == sound
 
 
@@ -86,23 +86,36 @@ def test_the_last_report_tells_whether_all_is_well(losses, sound):
 )
 def test_non_finite_gradients_or_weights_lose_the_run(figure, what, broken):
     divergence = judge([6.0])
-    divergence.observe(replace(report(5.0), **{figure: broken}))
+    divergence.observe(**{**check(5.0, tokens=1), figure: broken})
     assert divergence.fault == f"{what} is not a number by step 7" and not divergence.is_sound
 
 
 @pytest.mark.parametrize("is_exact", [True, False])
-def test_weights_are_accepted_after_good_report_and_window(is_exact):
-    assert judge([6.0], is_exact).accepts(18.0, 8)
-    assert not any(judge([6.0], is_exact).accepts(loss, 8) for loss in (19.0, math.inf, math.nan))
-    assert not judge([math.nan], is_exact).accepts(6.0, 8)
+def test_weights_are_accepted_after_good_check_and_window(is_exact):
+    assert judge([6.0], is_exact).accepts(18.0, 8, TELLING_TOKENS)
+    for loss in (19.0, math.inf, math.nan):
+        assert not judge([6.0], is_exact).accepts(loss, 8, TELLING_TOKENS)
+    assert not judge([math.nan], is_exact).accepts(6.0, 8, TELLING_TOKENS)
+
+
+def test_few_targets_never_judge_alone():
+    found = judge([6.0])
+    few = TELLING_TOKENS - 1
+    for step, loss in enumerate((30.0, 31.0, 32.0), start=8):
+        assert found.accepts(loss, step, few) and not found.observe(**check(loss, few))
+    assert found.fault == "" and not found.accepts(math.nan, 11, few)
+    # after a bad check, they do not make up for it
+    found.observe(**check(30.0))
+    assert not found.accepts(6.0, 12, few)
 
 
 def test_weights_tried_twice_above_the_limit_are_lost():
     found = judge([6.0], is_exact=False)
     # one state, then a better one
-    assert not any(found.accepts(*tried) for tried in ((30.0, 8), (31.0, 8), (29.0, 9)))
+    for loss, step in ((30.0, 8), (31.0, 8), (29.0, 9)):
+        assert not found.accepts(loss, step, TELLING_TOKENS)
     assert found.fault == ""
-    assert not found.accepts(29.5, 10)
+    assert not found.accepts(29.5, 10, TELLING_TOKENS)
     assert found.fault.startswith("the loss is 29.5 nats per token by step 10")
     found.forget()
-    assert found.fault == "" and not found.accepts(31.0, 11) and found.fault == ""
+    assert found.fault == "" and not found.accepts(31.0, 11, TELLING_TOKENS) and found.fault == ""
