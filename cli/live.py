@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .signals import Signals
 
 PLAIN_SECONDS = 15.0
+FIRST_SECONDS = 10.0  # after which the first line says how long the run will take
 
 
 @contextmanager
@@ -133,7 +134,8 @@ def say_ended(plan: "Plan", finished: events.Finished, is_stopped: bool) -> None
 
 
 class PlainDisplay:
-    """A line for each validation, and one now and then between them.
+    """A line for each validation, and one now and then between them. After ten seconds the first of
+    these says how long the run will take.
 
     loss_is_of_text: the loss is that of text, so its exponential is shown as a perplexity.
     evaluating: called with the progress of the exact evaluation.
@@ -143,18 +145,23 @@ class PlainDisplay:
         self.progress = progress
         self.evaluating = terminal.Estimate(progress)
         self.loss_is_of_text = loss_is_of_text
+        self.first_at = math.inf
 
     def show(self, event: events.Event) -> None:
         line = rare_event_line(event)
-        seconds_since_line = self.progress.clock() - self.progress.last_line
-        if isinstance(event, events.Validated):
+        now = self.progress.clock()
+        is_silent = now - self.progress.last_line >= PLAIN_SECONDS
+        if isinstance(event, events.Started):
+            self.first_at = now + FIRST_SECONDS
+        elif isinstance(event, events.Validated):
             name, value = criterion(event)
             line = f"step {event.step:,}: validation {name} {shown_metric(event, value)}"
             if event.share < 1:
                 line += f" on {event.share:.0%} of the text"
             if event.best is not None and event.best != value:
                 line += f" (best {shown_metric(event, event.best)})"
-        elif isinstance(event, events.Step) and seconds_since_line >= PLAIN_SECONDS:
+        elif isinstance(event, events.Step) and (is_silent or now >= self.first_at):
+            self.first_at = math.inf
             line = (
                 f"step {event.step:,}, epoch {event.epoch:.2f}: "
                 f"{training_metric(event, self.loss_is_of_text)}, "

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from rnnlm.cli import live, terminal
-from rnnlm.events import Step
+from rnnlm.events import Started, Step, Validated
 
 
 class Clock:
@@ -115,3 +115,18 @@ def test_run_without_terminal_reports_within_fifteen_seconds(clock, said):
         clock.now += 1
         display.show(Step(number, 0.5, 10, 2.0, 0.1, 100.0, number / 40, float(number)))
     assert [line.split(",")[0] for line in said()] == ["step 14", "step 29"]
+
+
+def test_ten_seconds_tell_how_long_a_run_takes_between_validations(clock, said):
+    display = live.PlainDisplay(terminal.Progress(clock))
+    clock.now += 30  # computing word vectors
+    display.show(Started("lstm", 10, 10, 10, 10, "cpu", "fp32"))
+    for number in range(1, 40):
+        clock.now += 1
+        display.show(Step(number, 0.5, 10, 2.0, 0.1, 100.0, number / 200, float(number)))
+        if number % 4 == 0:
+            figures = {"ppl_token": 9.0}
+            display.show(Validated(number, 0.5, figures, 9.0, True, float(number), None))
+    lines = [line for line in said() if line.endswith("left")]
+    assert len(lines) == 1 and lines[0].startswith("step 10,")
+    assert lines[0].endswith("5% done, 3m 10s left")

@@ -187,7 +187,7 @@ class OptimizationSettings:
         Meta(
             description="how often a run may return to its last good state. It returns if the "
             "loss, a gradient or a weight is not a number, or if two losses in a "
-            "row, each over half a second, exceed 2 log(vocabulary) + 5 nats. 0 "
+            "row, each over 250 steps at most, exceed 2 log(vocabulary) + 5 nats. 0 "
             "stops the run instead. The state takes the memory of one more "
             "checkpoint in each process"
         ),
@@ -488,7 +488,7 @@ class RunSettings:
     keep_checkpoints: Annotated[
         Natural,
         Meta(
-            description="number of latest checkpoints to keep, each about four times as large as "
+            description="number of latest checkpoints to keep, each up to eight times as large as "
             "the model; 0 keeps none"
         ),
     ] = 2

@@ -27,7 +27,7 @@ from rnnlm.lm.neural.training import ranks as ranks_module
 from rnnlm.lm.neural.training import state as state_module
 from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, ProcessGroup, join
-from rnnlm.lm.neural.training.settings import BudgetInterval, FittingSettings, RunSettings
+from rnnlm.lm.neural.training.settings import FittingSettings, RunSettings
 from rnnlm.lm.neural.training.step import SharedStep
 from rnnlm.lm.neural.training.trainer import Trainer
 from rnnlm.system import Rank, bind_device, current_rank
@@ -203,9 +203,9 @@ def cut(trainer: Trainer) -> TrainingState:
 
 
 def faulty(trainer: Trainer) -> Trainer:
-    """Have the last rank lose a weight in step 15, just before a checkpoint is due."""
+    """Have the last rank lose a weight in step 15, just before a state is to be kept."""
     step, place = trainer.step, trainer.ranks.rank_info
-    trainer.saving = BudgetInterval.parse("5steps")
+    trainer.keeping.most = 5
 
     def wrapped(*given):
         found = step(*given)
@@ -340,7 +340,7 @@ def test_run_interrupted_mid_epoch_resumes_with_its_ranks(count):
 @pytest.mark.parametrize("count", COUNTS)
 def test_fault_in_one_rank_rolls_all_back_alike(count):
     expected, found = run(faulty(trainer_of(CASES["gru"]))), together(count)["faulty"]
-    assert expected["rollbacks"] == [(15, 10)]  # of the checkpoint before
+    assert expected["rollbacks"] == [(15, 10)]  # of the state before
     assert found["rollbacks"] == expected["rollbacks"]
     assert found["counts"] == expected["counts"]
     np.testing.assert_allclose(found["ppls"], expected["ppls"], rtol=1e-5)
