@@ -112,3 +112,20 @@ def test_stored_states_are_not_what_a_run_goes_back_to(wild):
     events, rollbacks, found = train(wild(**DIVERGING[1]), save=lambda: True)
     stored = [event.step for event in events if isinstance(event, Checkpoint)]
     assert {11, 12} <= set(stored) and rollbacks == expected and found == last
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"bptt_lookback": 9}, {"state_reset": 0.5}, {"accumulation": 2},
+], ids=str)  # fmt: skip
+def test_a_batch_is_read_again_from_the_state_it_began_with(
+    make_data, make_trainer, sentences, settings
+):
+    data = make_data(sentences[:9])
+    trainer = make_trainer(
+        data, batch_rows=4, bptt_tokens=6, learning_rate=1e-30, init_range=1.0, **settings
+    )
+    trainer.begin()
+    for _ in range(9):
+        trainer.train_step()
+        loss, _ = trainer.meter.steps[-1].numbers.tolist()
+        assert trainer.loss_now() == pytest.approx(loss, rel=1e-5)
