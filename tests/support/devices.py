@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 import torch
 
+from rnnlm.lm.neural.device import cpu_has_bf16_kernels
 from rnnlm.lm.neural.training import step, trainer
 
 WITHOUT_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 CUDA = pytest.param("cuda", marks=[pytest.mark.gpu, WITHOUT_CUDA])
+NEEDS_BF16 = pytest.mark.skipif(
+    not cpu_has_bf16_kernels(), reason="no bf16 kernels for this CPU (they need AVX-512)"
+)
 ON_EACH_DEVICE = pytest.mark.parametrize("device", ["cpu", CUDA])
 
 

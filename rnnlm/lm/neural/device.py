@@ -1,6 +1,7 @@
 """Choose devices and precisions: check what was asked for against what is available."""
 
 import contextlib
+import functools
 import threading
 from collections.abc import Iterator
 
@@ -45,10 +46,12 @@ def resolve_device(name: str) -> torch.device:
 def resolve_precision(name: str, device: torch.device) -> str:
     """Return `fp32` or `bf16`; `auto` is bf16 where the device multiplies it natively. Give notice
     of a slow choice."""
+    if name == "fp32":
+        return name
     native = has_native_bf16(device)
     if name == "auto":
         return "bf16" if native else "fp32"
-    if name == "bf16" and not native:
+    if not native:
         notice(f"{device.type} has no native bf16 arithmetic here: precision bf16 will be slow")
     return name
 
@@ -59,8 +62,35 @@ def has_native_bf16(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
         checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        return any(getattr(torch.cpu, check)() for check in checks if hasattr(torch.cpu, check))
+        supported = [getattr(torch.cpu, check)() for check in checks if hasattr(torch.cpu, check)]
+        return any(supported) and cpu_has_bf16_kernels()
     return False
+
+
+@functools.cache
+def cpu_has_bf16_kernels() -> bool:
+    """Return whether oneDNN, torch's library on a CPU, has kernels in bf16 here: it is asked for
+    its LSTM, with and without gradients, as nothing computes that in their place.
+
+    The instructions of the processor do not tell: ONEDNN_MAX_CPU_ISA limits what is used. Nor do
+    kernels tell that bf16 is fast: AVX-512 without bf16 instructions has them, five times slower
+    than in fp32.
+    """
+    with torch.inference_mode(False):
+        zeros = functools.partial(torch.zeros, dtype=torch.float32, device="cpu")
+        x_TBE, state_1BH, bias_G = zeros(1, 1, 1), zeros(1, 1, 1), zeros(4)
+        try:
+            for trains in (False, True):
+                weight = zeros(4, 1).requires_grad_(trains)
+                weights = [weight, weight, bias_G, bias_G]
+                settings = True, 1, 0.0, trains, False, False
+                with torch.set_grad_enabled(trains), torch.autocast("cpu", torch.bfloat16):
+                    y_TBH = torch.lstm(x_TBE, (state_1BH, state_1BH), weights, *settings)[0]
+                if trains:
+                    y_TBH.sum().backward()
+        except RuntimeError:
+            return False
+    return True
 
 
 def training_products(precision: str, device: torch.device) -> contextlib.AbstractContextManager:

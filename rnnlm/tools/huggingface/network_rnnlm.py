@@ -50,7 +50,9 @@ class Layer(nn.Module):
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the outputs (T, B, H) and the state after them."""
-        if self.kernel is not None:
+        # torch's LSTM kernel fails under autocast on processors without AVX-512.
+        is_mixed = x_TBE.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if self.kernel is not None and not (is_mixed and self.kernel is torch.lstm):
             return self._run(self.kernel, x_TBE, state)
         outputs = []
         for a_BG in self.read(x_TBE):

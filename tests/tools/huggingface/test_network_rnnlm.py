@@ -92,6 +92,16 @@ def test_it_computes_what_the_model_does(name, settings):
         state = after
 
 
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+def test_under_autocast_it_computes_nearly_the_same(name):
+    network, ids_BT = exported(make_model(name)), torch.tensor([[1, 2, 3, 4]])
+    exact, _ = logprobs(network, ids_BT)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, _ = logprobs(network, ids_BT)
+    rounded.sum().backward()
+    assert 0 < (rounded - exact).abs().max() < 0.1
+
+
 def test_rows_of_padding_alone_leave_the_state():
     network = exported(make_model("lstm"))
     ids_BT = torch.ones(2, 3, dtype=torch.int64)

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Step, never
 from rnnlm.lm.base import span_scoring
-from rnnlm.lm.neural.device import has_native_bf16
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.training import fitting
 from rnnlm.text.batches import stream_bounds
@@ -23,9 +22,6 @@ KEEP_WEIGHTS = {
     "optimizer": "sgd", "learning_rate": 1e-30, "clip_norm": None, "schedule": "constant",
     "warmup": 0.0,
 }  # fmt: skip
-needs_bf16 = pytest.mark.skipif(
-    not has_native_bf16(torch.device("cpu")), reason="this CPU has no bf16 products"
-)
 
 
 def record(trainer):
@@ -193,7 +189,7 @@ def test_dropout_still_acts_after_the_network_was_read(make_data, make_trainer, 
     assert one != other
 
 
-@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_seed_determines_the_weights(make_data, make_trainer, sentences, precision):
     data = make_data(sentences[:40], sentences[40:60])
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnlm.lm.neural.device import product_type
+from rnnlm.lm.neural.device import cpu_has_bf16_kernels, product_type
 from rnnlm.lm.neural.layers.kernels.loops import (
     ResetAfterGRU,
     ResetBeforeGRU,
@@ -120,15 +120,17 @@ def _torch_is_quicker(kind: str, x_TBE: Tensor, h_BH: Tensor) -> bool:
     On a CPU it has one for the LSTM only, oneDNN's: 0.75 times the loops' time at H = 512 in bf16,
     half of it in fp32. But its backward pass in bf16 slows down with width: training takes 1.2
     times the loops' time at H = 640, 1.5 times at H = 800, and three times where another training
-    shares the cache. torch's GRU and Elman layers run step by step under autograd there, in 1.1 to
-    1.3 times the loops' time. Elsewhere it has all three.
+    shares the cache. Without AVX-512 there is none in bf16. torch's GRU and Elman layers run step
+    by step under autograd there, in 1.1 to 1.3 times the loops' time. Elsewhere it has all three.
     """
     if x_TBE.device.type != "cpu":
         return True
     if kind != "lstm" or x_TBE.dtype == torch.float64:
         return False
-    trains_in_bf16 = product_type(x_TBE) == torch.bfloat16 and torch.is_grad_enabled()
-    return not (trains_in_bf16 and h_BH.shape[1] >= WIDE_LSTM)
+    if product_type(x_TBE) != torch.bfloat16:
+        return True
+    is_wide = h_BH.shape[1] >= WIDE_LSTM
+    return cpu_has_bf16_kernels() and not (is_wide and torch.is_grad_enabled())
 
 
 # ---- torch's own recurrent layers, called so that its quickest kernels do the work.

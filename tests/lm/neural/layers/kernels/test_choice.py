@@ -11,6 +11,7 @@ from reference import recurrent
 from rnnlm.lm.neural.layers.kernels import choice
 from rnnlm.lm.neural.layers.steps import ACTIVATIONS, elman_step
 from rnnlm.lm.neural.settings import Activation
+from support.devices import NEEDS_BF16
 
 T, B, E, H = 6, 3, 4, 5
 GATES = {"elman": 1, "gru": 3, "lstm": 4}
@@ -135,6 +136,7 @@ def test_only_lstms_are_quicker_in_torch_on_cpu():
     assert all(QUICKER(kind, x_TBE.to("meta"), h_BH.to("meta")) for kind in GATES)
 
 
+@NEEDS_BF16
 def test_wide_lstms_train_in_bf16_through_the_loops():
     x_TBE, wide_BH = torch.zeros(T, B, E), torch.zeros(B, choice.WIDE_LSTM)
     assert QUICKER("lstm", x_TBE, wide_BH)
@@ -145,7 +147,9 @@ def test_wide_lstms_train_in_bf16_through_the_loops():
             assert QUICKER("lstm", x_TBE, wide_BH)
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "precision", [torch.float32, pytest.param(torch.bfloat16, marks=NEEDS_BF16)]
+)
 @all_forms
 def test_torchs_kernels_agree_with_the_loops(monkeypatch, kind, form, precision):
     inputs = example(kind, form)
