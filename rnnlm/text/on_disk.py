@@ -1,6 +1,7 @@
 """Prepare a text that does not fit in memory in a folder, for one run."""
 
 import contextlib
+import os
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,6 +37,27 @@ def fits(text: Corpus, memory: str) -> bool:
     return len(known) == len(sizes) and TIMES_ITS_SIZE * sum(known) <= system.parse_size(memory)
 
 
+def _work(text: Corpus, tokenizer: Tokenizer | TokenizerSettings, held_out: float) -> str:
+    """Return what the folder of a text is called, after its user."""
+    made_with = tokenizer if isinstance(tokenizer, TokenizerSettings) else tokenizer.fingerprint
+    signatures = text_signatures(sources.expand(text.sources))
+    facts = (made_with, text.settings, text.source_settings, held_out, signatures)
+    encoded = repr(facts).encode("utf-8", "backslashreplace")
+    return f"{PREPARED_TEXT}-{writing.digest([encoded])[:12]}"
+
+
+def delete_earlier(
+    text: Corpus, tokenizer: Tokenizer | TokenizerSettings, temp: str, held_out: float
+) -> None:
+    """Delete what an interrupted run in less memory has left of a text that is now read in memory.
+    The parameters are those of :func:`on_disk`."""
+    work = _work(text, tokenizer, held_out)
+    folder = private.path_in(Path(temp), work)
+    if os.path.lexists(folder):
+        with private.held(temp, work, "cleaning up"):
+            writer.remove_all(folder / PREPARED_TEXT)
+
+
 def on_disk(
     text: Corpus,
     tokenizer: Tokenizer | TokenizerSettings,
@@ -55,17 +77,13 @@ def on_disk(
     from rnnlm.text.prepared.preparation import CountingWords, Encoding, prepare_exactly
 
     # The folder: one that vanishes, or one whose name says which text it holds, and how it is made.
-    names = sources.expand(text.sources)
     vanishing = None
     owned = contextlib.ExitStack()  # where another run may be working, after releasing its text
     if temp is None:
         vanishing = private.temporary()
         folder = Path(vanishing.name) / PREPARED_TEXT
     else:
-        made_with = tokenizer if isinstance(tokenizer, TokenizerSettings) else tokenizer.fingerprint
-        facts = (made_with, text.settings, text.source_settings, held_out, text_signatures(names))
-        encoded = repr(facts).encode("utf-8", "backslashreplace")
-        work = f"{PREPARED_TEXT}-{writing.digest([encoded])[:12]}"
+        work = _work(text, tokenizer, held_out)
         folder = owned.enter_context(private.held(temp, work, "preparing a text")) / PREPARED_TEXT
 
     # Prepare the text there.

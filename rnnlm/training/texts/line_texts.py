@@ -24,7 +24,7 @@ from rnnlm.text.corpus import Corpus, Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, no_text, watched
 from rnnlm.text.marks import tell_unseen, watch_forms
-from rnnlm.text.on_disk import fits, on_disk
+from rnnlm.text.on_disk import delete_earlier, fits, on_disk
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.card import MUCH_OVERLAP
@@ -300,10 +300,13 @@ def _text_to_count(
     made_with = tokenizer or resolved.make(TokenizerSettings)
     is_on_disk = isinstance(text, Corpus) and (workers.are_wanted or not fits(text, memory))
     check_before_reading(memory, made_with, is_on_disk)
-    if not isinstance(text, Corpus) or not is_on_disk:
-        return text
-    check = check_while_reading(memory)
-    return on_disk(text, made_with, memory, resolved.values["temp"], share, progress, check)
+    temp = resolved.values["temp"]
+    if isinstance(text, Corpus) and is_on_disk:
+        check = check_while_reading(memory)
+        return on_disk(text, made_with, memory, temp, share, progress, check)
+    if isinstance(text, Corpus) and temp is not None:
+        delete_earlier(text, made_with, temp, share)
+    return text
 
 
 def held_out_share(request: TrainingRequest, resolved: ResolvedSettings) -> float:

@@ -39,7 +39,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, silent, watched
-from rnnlm.text.on_disk import fits, on_disk
+from rnnlm.text.on_disk import delete_earlier, fits, on_disk
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 MERGING_MEMORY = "1G"  # unless another limit is given
@@ -129,6 +129,8 @@ def of_text(
         check_before_reading(memory, text.tokenizer or tokenizer, is_on_disk)
     if memory and isinstance(text, Corpus) and is_on_disk:
         text = on_disk(text, tokenizer, memory, temp, 0.0, report, check_while_reading(memory))
+    elif memory and isinstance(text, Corpus) and temp is not None:
+        delete_earlier(text, tokenizer, temp, 0.0)
     tokenizer = text.tokenizer or tokenizer
     if isinstance(tokenizer, TokenizerSettings):
         tokenizer = tokenizers.train(tokenizer, watched(text.blocks(), report))

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import rnnlm
+from rnnlm.events import Counting
 from support.forks import killed_after
-from support.killed_runs import model_files
+from support.killed_runs import cut_off, model_files
 from support.random_texts import write_common_words
 
 pytestmark = pytest.mark.processes
@@ -52,4 +53,15 @@ def test_a_killed_count_ends_in_the_same_model(text, tmp_path, small, kills):
             done += 1
     assert killed_after(600, train, text, tmp_path / f"{number}", tmp_path / "temp", "2M")
     assert model_files(tmp_path / f"{number}") == expected
+    assert not (tmp_path / "temp").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_count_resumed_in_more_memory_deletes_the_text_on_disk(text, tmp_path, small):
+    settings = {"output": tmp_path / "m", "model": "ngram", "temp": str(tmp_path / "temp")}
+    run = rnnlm.train(text, memory="2M", **settings)
+    next(event for event in run if isinstance(event, Counting))
+    cut_off(run)
+    assert list((tmp_path / "temp").glob("*-text-*"))
+    rnnlm.train(text, memory="9M", **settings).wait()
     assert not (tmp_path / "temp").exists()
