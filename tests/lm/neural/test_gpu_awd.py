@@ -13,7 +13,7 @@ from rnnlm.lm.neural.device import exact_products, memory_errors, training_produ
 from rnnlm.lm.neural.layers import layers as cells
 from rnnlm.lm.neural.layers.kernels.choice import elman, gru, kernel_type, lstm
 from rnnlm.lm.neural.training.step import PLAIN_USES, GraphedStep
-from support.devices import ON_EACH_DEVICE, no_waits
+from support.devices import CUDA, NEEDS_BF16, ON_EACH_DEVICE, no_waits
 from support.network_variants import VARIANTS
 
 AWD = {
@@ -115,7 +115,7 @@ def test_bf16_products_are_cudnns_where_it_has_them(device):
         )
 
 
-@ON_EACH_DEVICE
+@pytest.mark.parametrize("device", [pytest.param("cpu", marks=NEEDS_BF16), CUDA])
 def test_autocast_to_bf16_never_runs_layers_in_fp16(
     make_data, make_trainer, sentences, monkeypatch, device
 ):
