@@ -11,6 +11,7 @@ from rnnlm.config import names_of
 from rnnlm.events import PERPLEXITY
 from rnnlm.lm.neural.settings import KINDS, parts_of, stored
 from rnnlm.lm.neural.training import progress, validation
+from rnnlm.lm.neural.training import settings as fitting_settings
 from rnnlm.lm.neural.training.contracts import ValidationResult
 from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
 from rnnlm.lm.neural.training.language_modelling import PerplexityValidation
@@ -46,9 +47,11 @@ def as_stored(settings) -> dict:
 
 @pytest.fixture
 def eager_snapshots(monkeypatch):
-    """Report and keep a good state to go back to at every step."""
+    """Report and keep a good state to go back to at every step, and look at layers, whatever it
+    costs."""
     monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
     monkeypatch.setattr(validation, "KEEP_STEPS", (1, 1))
+    monkeypatch.setattr(fitting_settings, "MOST_COST", float("inf"))
 
 
 def script_validations(trainer: Trainer, perplexities: Iterable[float]) -> None:
