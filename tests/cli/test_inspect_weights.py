@@ -29,7 +29,7 @@ def test_untrained_network_is_shown_beside_trained_one(rnnlm, here, pictures):
 
 
 def test_units_are_ranked_and_one_colours_the_text(rnnlm, models, pictures):
-    asked = f"inspect units -m {models.lstm} --on {models.text}"
+    asked = f"inspect units -m {models.lstm} --on {models.valid}"
     done = rnnlm(f"{asked} --unit 3 --most 1 --plot unit.svg")
     assert done.code == 0 and pictures["unit.svg"].axes
     ranked, extremes, verdict = done.out.strip().split("\n\n")

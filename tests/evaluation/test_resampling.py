@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import scipy.stats
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import resampling
@@ -69,8 +68,10 @@ def units_with_ties(count):
 def test_permutation_is_scipys(monkeypatch, units, resamples):
     """To the last bit, draw for draw, also where not all draws fit into the memory at once."""
     monkeypatch.setattr(resampling, "BATCH_UNITS", 1000)
+    from scipy.stats import permutation_test
+
     values = units_with_ties(units)
-    result = scipy.stats.permutation_test(
+    result = permutation_test(
         (values[values != 0],),
         lambda values, axis: values.sum(axis=axis),
         permutation_type="samples",
@@ -84,8 +85,10 @@ def test_permutation_is_scipys(monkeypatch, units, resamples):
 
 @pytest.mark.parametrize("units", [2, 30, 3000])
 def test_bootstrap_is_scipys(units):
+    from scipy.stats import bootstrap
+
     values, weights = units_with_ties(units), np.arange(1.0, units + 1)
-    result = scipy.stats.bootstrap(
+    result = bootstrap(
         (values, weights),
         lambda values, weights, axis: values.sum(axis=axis) / weights.sum(axis=axis),
         n_resamples=500,

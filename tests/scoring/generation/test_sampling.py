@@ -3,7 +3,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from scipy.stats import chisquare
 
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import SettingsError, UsageError
@@ -99,6 +98,8 @@ def test_what_may_be_drawn_equals_a_slow_transcription(settings, size):
 
 
 def test_draws_from_several_blocks_follow_the_distribution():
+    from scipy.stats import chisquare
+
     p = np.random.default_rng(3).dirichlet(np.full(300, 2.0))  # in five blocks, the last not full
     found = drawn(p.tolist(), 20_000)
     assert chisquare([found[token] for token in range(300)], 20_000 * p).pvalue > 0.001
