@@ -80,10 +80,10 @@ def files_in(folder):
 
 def second_opinion(model, texts):
     """Return the perplexities of documents as `rnnlm score` has them, line by line."""
-    found = []
+    found, loaded = [], rnnlm.load(model)
     for text in texts:
         lines = [line for line in (text or "").split("\n") if line.strip()]
-        scores = rnnlm.load(model).score_sentences(lines)
+        scores = loaded.score_sentences(lines)
         tokens = sum(score.tokens for score in scores)
         nats = sum(score.logprob_nats for score in scores)
         found.append(math.exp(-nats / tokens) if tokens else None)

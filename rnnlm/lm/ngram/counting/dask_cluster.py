@@ -32,6 +32,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextvars import ContextVar
@@ -155,11 +156,15 @@ class Cluster(WorkerPool):
 
     def _keep_looking(self) -> None:
         has_left = False
+        held: deque[list[object]] = deque(maxlen=1)
         while not has_left:
             with contextlib.suppress(Exception):  # no answer; `check` counts the seconds
                 self._look()
             has_left = self._has_left.wait(LOOK_SECONDS)
-            self._done = []  # see `outcome`
+            # See `outcome`. The main thread may still hold what was just done: release what was
+            # done before the last look.
+            held.append(self._done)
+            self._done = []
 
     def check(self) -> None:
         if self.client.status not in ("running", "connecting"):
