@@ -69,6 +69,8 @@ def _neural(
         settings=(f"rnnlm.lm.neural.settings:{settings}", _FITTING_SETTINGS, _RUN_SETTINGS),
         fitting="rnnlm.lm.neural.training.fitting",
         loading="rnnlm.lm.neural.language_model",
+        checking="rnnlm.lm.neural.training.settings",
+        shapes="rnnlm.lm.neural.shapes",
     )
 
 
@@ -141,6 +143,8 @@ def _labeller(task: str, name: str, about: str, settings: str) -> Kind:
         ),
         fitting="rnnlm.tasks.labelling.fitting",
         loading="rnnlm.tasks.labelling.model",
+        checking="rnnlm.tasks.labelling.settings",
+        shapes="rnnlm.tasks.labelling.shapes",
         takes_parts=True,
         task=task,
     )
@@ -166,6 +170,8 @@ def _encoder_decoder(name: str) -> Kind:
         ),
         fitting="rnnlm.tasks.seq2seq.fitting",
         loading="rnnlm.tasks.seq2seq.model",
+        checking="rnnlm.tasks.seq2seq.settings",
+        shapes="rnnlm.tasks.seq2seq.shapes",
         task="seq2seq",
     )
 

@@ -1,10 +1,11 @@
 """Every kind of model and every task by name. Nothing is imported before use."""
 
+import gc
+import pkgutil
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rnnlm.errors import ComparisonError, SettingsError, UsageError, nearest
@@ -19,6 +20,18 @@ LANGUAGE_MODEL = "language-model"
 USUAL_MODEL = "lstm"  # the kind that is trained where none is named, whatever the task
 
 
+def resolve_name(place: str) -> Any:
+    """Import what "module:name" names, without searching for cycles meanwhile: among the objects of
+    torch that takes a tenth of the time, and finds none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        return pkgutil.resolve_name(place)
+    finally:
+        if was_on:
+            gc.enable()
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of model for one task. `settings` and the functions are given as "module:name" and
@@ -28,10 +41,15 @@ class Kind:
     family: str
     about: str
     settings: tuple[str, ...]
-    # Module with check(resolved, has_valid) and fit(resolved, data, stop, initial); None: see
-    # made_with.
+    # Module with fit(resolved, data, stop, initial), and check(resolved, has_valid) unless that is
+    # in `checking`; None: see made_with.
     fitting: str | None
-    loading: str  # module with array_shapes(settings, tokenizer, stored) and from_arrays(...)
+    # Module with from_arrays(...), and array_shapes(settings, tokenizer, stored) unless that is in
+    # `shapes`
+    loading: str
+    # Modules that need no torch, where those above do
+    checking: str | None = None
+    shapes: str | None = None
     # Gradients change its weights step by step: a run can be stopped in order, resumed and timed.
     trains_in_steps: bool = False
     takes_parts: bool = False  # `from_arrays` takes the models that a model is made of
@@ -97,7 +115,12 @@ class Kind:
                 f"there are {current_rank().count} processes",
                 "start it without torchrun",
             )
-        resolve_name(f"{self.fitting}:check")(resolved, has_valid)
+        resolve_name(f"{self.checking or self.fitting}:check")(resolved, has_valid)
+
+    def check_packages(self) -> None:
+        """Import what trains such a model, so that a package that is missing is missed before texts
+        are read."""
+        resolve_name(f"{self.fitting}:fit")
 
     def fit(self, *arguments: Any) -> Any:
         """Train a model; return the events of the run."""
@@ -141,7 +164,7 @@ class Kind:
     @property
     def array_shapes(self) -> Callable[..., Any]:
         """The function that returns which arrays a stored model has."""
-        return resolve_name(f"{self.loading}:array_shapes")
+        return resolve_name(f"{self.shapes or self.loading}:array_shapes")
 
     @property
     def from_arrays(self) -> Callable[..., Any]:

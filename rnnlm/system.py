@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import functools
 import itertools
+import math
 import mmap
 import os
 import platform
@@ -80,10 +81,75 @@ def import_path() -> list[str]:
 
 
 def processors() -> int:
-    """Return how many processors this process may use."""
+    """Return how many processors this process may use: those of its affinity, or as many as a quota
+    of its control groups gives time for, rounded up.
+
+    `python -X cpu_count` and PYTHON_CPU_COUNT replace that number, as they do for Python itself
+    (3.13). The load of the machine plays no part: results would differ from day to day.
+    """
+    named = str(sys._xoptions.get("cpu_count") or os.environ.get("PYTHON_CPU_COUNT"))
+    if named.isdecimal() and int(named):
+        return int(named)
+    affinity = _processors_of_affinity()
+    return math.ceil(min(affinity, cpu_quota()))
+
+
+def _processors_of_affinity() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@functools.cache
+def cpu_quota(root: Path = Path("/")) -> float:
+    """Return how many processors' time the control groups of this process give it: its own and
+    those that hold it (containers, batch systems, systemd); infinity without a quota.
+
+    root: the folder that holds proc, and in which control groups are mounted.
+    """
+    quota = math.inf
+    with contextlib.suppress(OSError, ValueError, IndexError):  # not Linux, or another form
+        # Of each hierarchy, of version 2 (without a name) or 1, the group of this process.
+        group_of = {}
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            for controller in controllers.split(","):
+                group_of[controller] = path
+
+        # Where these are mounted, each group is a folder in the one that holds it.
+        for line in (root / "proc/self/mountinfo").read_text().splitlines():
+            place, _, source = line.partition(" - ")
+            mounted, mount_point = place.split()[3:5]
+            kind, options = source.split()[0], source.split()[-1].split(",")
+            if kind not in ("cgroup", "cgroup2") or (kind == "cgroup" and "cpu" not in options):
+                continue
+            path = group_of.get("" if kind == "cgroup2" else "cpu", "/")
+            group = Path(os.path.relpath(path, mounted))
+            if os.pardir in group.parts:  # a container sees its own group as the topmost one
+                group = Path()
+            for folder in (group, *group.parents):
+                quota = min(quota, _quota_of(root / mount_point.lstrip("/") / folder))
+    return quota
+
+
+def _quota_of(group: Path) -> float:
+    """Return the quota of one control group, of version 2 or 1, in processors."""
+    with contextlib.suppress(OSError, ValueError):  # "max" is no number
+        time_us, period_us = map(int, (group / "cpu.max").read_text().split())
+        return time_us / period_us
+    with contextlib.suppress(OSError, ValueError):
+        time_us = int((group / "cpu.cfs_quota_us").read_text())
+        if time_us > 0:  # -1: none
+            return time_us / int((group / "cpu.cfs_period_us").read_text())
+    return math.inf
+
+
+def share_processors() -> None:
+    """Let torch and BLAS have a thread for each of :func:`processors`; by themselves they know the
+    affinity alone. They read OMP_NUM_THREADS when they are imported. Whoever has set it keeps that.
+    """
+    if processors() != _processors_of_affinity():
+        os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
 
 
 _thread = threading.local()

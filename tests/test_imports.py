@@ -50,6 +50,20 @@ count train.txt -o counts
 prepare train.txt -o prepared --workers 1
 train prepared --model ngram -o again
 --version"""
+DESCRIPTIONS = """--version
+list
+list recipes
+list corpora
+info -m demo
+info demo --json
+info net --all
+report net -o runs.html
+train --dry-run
+train train.txt --dry-run --json
+train train.txt --model rnn --init-from net --tokenizer-from net --set hidden_size=2 --dry-run
+train --task tagging --dry-run
+train --task classification --model cnn --dry-run
+train --task seq2seq --dry-run"""
 WRONG_NAMES = """train nofile
 train --init-from nomodel
 train --task tagging nofile
@@ -93,3 +107,12 @@ def test_n_gram_models_and_wrong_names_need_the_small_install_alone(tmp_path):
         assert (code == 0, "error: " in said) == (command in work, command not in work), command
         needed = f"error: this needs the package {NEEDED.get(command)}\n"
         assert ("needs the package" in said) == (needed in said), (command, said)
+
+
+def test_no_description_imports_torch(tmp_path):
+    in_one_process(
+        tmp_path, ["train train.txt --model rnn --set hidden_size=2 --budget 1steps -o net"]
+    )
+    commands = DESCRIPTIONS.splitlines()
+    for command, result in zip(commands, in_one_process(tmp_path, commands), strict=True):
+        assert (result[0], "torch" in result[1]) == (0, False), (command, result[2])

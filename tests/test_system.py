@@ -1,10 +1,13 @@
 """Threads, memory and sizes: parts worked through side by side come back in order; sizes are read
 as people write them."""
 
+import math
+import os
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +75,40 @@ def test_default_thread_count_is_the_processor_count():
     assert len(list(in_threads(lambda _: meeting.wait(), range(2 * threads)))) == 2 * threads
     found = in_threads(lambda _: threading.current_thread(), range(4), 1)
     assert set(found) == {threading.current_thread()}
+
+
+V1 = "33 30 0:29 {0} /groups rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct"
+V2 = "30 23 0:26 {0} /groups rw,nosuid - cgroup2 cgroup2 rw,nsdelegate"
+QUOTAS = [
+    ("0::/a/b", V2.format("/"), {"a/cpu.max": "150000 100000", "a/b/cpu.max": "max 100000"}, 1.5),
+    ("0::/a/b", V2.format("/"), {"a/cpu.max": "400000 100000", "a/b/cpu.max": "5000 10000"}, 0.5),
+    ("0::/", V2.format("/"), {}, math.inf),  # the topmost group has no files
+    ("0::/../other", V2.format("/"), {"cpu.max": "max 100000"}, math.inf),
+    ("4:cpu,cpuacct:/box/x\n0::/", V1.format("/box/x"),
+     {"cpu.cfs_quota_us": "200000\n", "cpu.cfs_period_us": "100000\n"}, 2),
+    ("4:memory:/m\n3:cpuacct,cpu:/a/b", V1.format("/"),
+     {"a/b/cpu.cfs_quota_us": "-1", "a/cpu.cfs_quota_us": "30000", "a/cpu.cfs_period_us": "10000"}, 3),
+    ("2:memory:/m", V1.format("/"), {"m/cpu.cfs_quota_us": "1", "m/cpu.cfs_period_us": "1"}, math.inf),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("groups, mount, files, quota", QUOTAS)
+def test_quotas_of_all_groups_around_a_process_limit_it(tmp_path, groups, mount, files, quota):
+    mounts = f"21 1 8:1 / / rw - ext4 /dev/root rw\n{mount}\n"
+    own = {"proc/self/cgroup": groups, "proc/self/mountinfo": mounts}
+    for name, content in (own | {f"groups/{name}": text for name, text in files.items()}).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert system.cpu_quota(tmp_path) == quota
+
+
+def test_processors_are_those_of_the_affinity_unless_the_user_says_otherwise(monkeypatch):
+    assert system.cpu_quota(Path("/nowhere")) == math.inf
+    monkeypatch.setenv("PYTHON_CPU_COUNT", "default")  # as Python says it
+    usual = system.processors()
+    assert 1 <= usual <= os.cpu_count()
+    monkeypatch.setenv("PYTHON_CPU_COUNT", "11")
+    assert system.processors() == 11
 
 
 def test_error_is_raised_in_order_ending_the_work(number):

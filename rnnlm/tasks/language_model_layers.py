@@ -10,8 +10,7 @@ from rnnlm.errors import UsageError
 from rnnlm.interface import Shapes, Tokenizer
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.lm.neural import settings as network_settings
-from rnnlm.lm.neural.layers.layers import HIGHWAY_BIAS
-from rnnlm.lm.neural.settings import CELLS, InputSettings, RecurrentSettings
+from rnnlm.lm.neural.settings import CELLS, HIGHWAY_BIAS, InputSettings, RecurrentSettings
 from rnnlm.storage import model_folder
 
 
@@ -69,11 +68,10 @@ def stack_settings(model_settings: RecurrentSettings) -> dict[str, Any]:
 def arrays_of(name: str, option: str, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
     """Return the weights of the language model that `option` names, which has to have the given
     tokenizer."""
-    model, _ = stored_model.load(loading.find(name), "cpu")
-    if model.tokenizer.fingerprint != tokenizer.fingerprint:
+    _, model_tokenizer, arrays = stored_model.load_arrays(loading.find(name))
+    if model_tokenizer.fingerprint != tokenizer.fingerprint:
         hint = f"leave out `tokenizer_from`, or name {name}"
         raise UsageError(f"{option} {name}: its weights do not fit", "its tokenizer differs", hint)
-    arrays: dict[str, np.ndarray] = model.to_arrays()
     return arrays
 
 

@@ -105,14 +105,13 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
 
         if request.init_from is None:
             return None
-        model, manifest = stored_model.load(loading.find(request.init_from), "cpu")
-        arrays = model.to_arrays()
         shapes = kind.array_shapes(resolved.values, data.tokenizer)
         if shapes is None:
             raise UsageError(
                 f"`init_from`: a model of kind {kind.name} is made of counts and has no weights "
                 "to start from"
             )
+        manifest, tokenizer, arrays = stored_model.load_arrays(loading.find(request.init_from))
         given_shapes = {name: tuple(array.shape) for name, array in arrays.items()}
         wanted = {name: shape for name, (_, shape) in shapes.items()}
         names = sorted({*given_shapes, *wanted})
@@ -126,7 +125,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
         why = ""
         if manifest.model != kind.name:
             why = f"it is of kind {manifest.model}, not {kind.name}"
-        elif model.tokenizer.fingerprint != data.tokenizer.fingerprint:
+        elif tokenizer.fingerprint != data.tokenizer.fingerprint:
             why = "its tokenizer differs"
         elif differing:
             name = differing[0]

@@ -137,6 +137,7 @@ def plan(
     if isinstance(begun, CompletedRun):
         return begun
     valid = _check_settings(request, outline.settled)
+    outline.settled.kind.check_packages()
     model_folder.check_output(outline.output, overwrite=True)  # existing files may be replaced
     return _with_texts(outline, begun, valid, progress, opener)
 

@@ -15,15 +15,15 @@ def test_missing_arguments_show_help_on_stderr(rnnlm):
     assert ended.err.startswith("Usage: rnnlm")
 
 
-def test_the_version_names_torch_device_and_threads(rnnlm):
+def test_the_version_names_torch_and_processors(rnnlm, monkeypatch):
     import torch
 
     import rnnlm as library
 
+    monkeypatch.setenv("PYTHON_CPU_COUNT", "3")
     shown = rnnlm("--version").out
     assert shown.startswith(f"rnnlm {library.__version__} (Python 3.")
-    assert f"torch {torch.__version__}, device " in shown
-    assert shown.endswith(f"{torch.get_num_threads()} threads)\n")
+    assert shown.endswith(f", torch {torch.__version__}, 3 processors)\n")
 
 
 @pytest.mark.parametrize("arguments, hint", [
@@ -126,29 +126,32 @@ def test_a_hangup_that_nohup_ignores_stays_ignored():
 
 
 @pytest.mark.parametrize("given", [{}, *({name: "1"} for name in entry.WAITING)])
-def test_threads_spin_briefly_unless_the_user_says_how_they_wait(monkeypatch, given):
+def test_threads_wait_asleep_unless_the_user_says_how_they_wait(monkeypatch, given):
     for name in entry.WAITING:
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    entry._spin_briefly()
+    entry._wait_asleep()
     waiting = {name: os.environ[name] for name in entry.WAITING if name in os.environ}
-    assert waiting == given or (not given and waiting == {"GOMP_SPINCOUNT": "3000"})
+    assert waiting == given or (not given and waiting == {"OMP_WAIT_POLICY": "passive"})
 
 
-def test_spinning_is_set_before_torch_is_imported():
-    """libgomp reads it once, when torch is imported."""
+def test_waiting_and_threads_are_set_before_torch_is_imported():
+    """OpenMP reads them once, when torch is imported."""
     program = (
         "import os, sys\n"
         "from rnnlm.cli import main\n"
         "def run(arguments):\n"
-        "    print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)\n"
+        "    variables = os.environ['OMP_WAIT_POLICY'], os.environ['OMP_NUM_THREADS']\n"
+        "    print(*variables, 'torch' in sys.modules)\n"
         "    return 0\n"
         "main.run = run\n"
         "main.main()\n"
     )
-    unset = {name: value for name, value in os.environ.items() if name not in entry.WAITING}
+    set_before = (*entry.WAITING, "OMP_NUM_THREADS")
+    unset = {name: value for name, value in os.environ.items() if name not in set_before}
+    many = {**unset, "PYTHON_CPU_COUNT": "4095"}
     ended = subprocess.run(
-        [sys.executable, "-c", program], env=unset, capture_output=True, text=True
+        [sys.executable, "-c", program], env=many, capture_output=True, text=True
     )
-    assert ended.stdout == "3000 False\n", ended.stderr
+    assert ended.stdout == "passive 4095 False\n", ended.stderr

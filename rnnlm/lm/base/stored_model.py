@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rnnlm import registry
 from rnnlm.errors import ModelError
 from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer
@@ -33,10 +35,7 @@ def load(
 
     # A model that was replaced while it was read is not damaged: read again.
     try:
-        kind, codec, shapes = content(folder, manifest)
-        with model_folder.naming_folder(folder):
-            files = model_folder.checked_files(folder, manifest, "weights")
-            arrays = model_folder.read_arrays(files, shapes, kind)
+        kind, codec, arrays = _content_with_arrays(folder, manifest)
         parts = _load_parts(folder, manifest, device, loaded)
     except ModelError:
         if read_manifest(folder) == manifest:
@@ -57,6 +56,28 @@ def load(
     except ModelError as error:
         with model_folder.naming_folder(folder):
             raise error
+
+
+def load_arrays(folder: Path) -> tuple[Manifest, Tokenizer, dict[str, np.ndarray]]:
+    """Read the arrays of the model in `folder`, checked as :func:`load` does, with its manifest and
+    its codec; no model is made of them."""
+    manifest = read_manifest(folder)
+    try:
+        _, codec, arrays = _content_with_arrays(folder, manifest)
+        return manifest, codec, arrays
+    except ModelError:
+        if read_manifest(folder) == manifest:
+            raise
+        return load_arrays(folder)
+
+
+def _content_with_arrays(
+    folder: Path, manifest: Manifest
+) -> tuple[registry.Kind, Tokenizer, dict[str, np.ndarray]]:
+    kind, codec, shapes = content(folder, manifest)
+    with model_folder.naming_folder(folder):
+        files = model_folder.checked_files(folder, manifest, "weights")
+        return kind, codec, model_folder.read_arrays(files, shapes, kind)
 
 
 def _load_parts(

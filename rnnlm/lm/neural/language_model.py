@@ -2,7 +2,7 @@
 log-probabilities out."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from rnnlm.checks import check_shapes, check_state, token_ids
-from rnnlm.interface import Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
+from rnnlm.interface import Array, HiddenStateModel, State, Tokenizer, keeps
 from rnnlm.lm.neural import settings as network_settings
 from rnnlm.lm.neural.device import exact_products, resolve_device
 from rnnlm.lm.neural.layer_outputs import NetworkLayers
 from rnnlm.lm.neural.layers.layers import named_layers
 from rnnlm.lm.neural.network import Network, NetworkState, make_network
-from rnnlm.lm.neural.saved_model import SavedModel, filled, shapes_of
+from rnnlm.lm.neural.saved_model import SavedModel, filled
 from rnnlm.lm.neural.trace import LineTrace, NamedLayer
 from rnnlm.lm.neural.words import WordRows, input_rows, output_rows
 
@@ -187,14 +187,6 @@ class NeuralLanguageModel(SavedModel[Network, Tokenizer]):
         ids_BT = self.ids(inputs_BT)
         check_shapes(ids_BT, rows=state.tensors[0].shape[1] if state.tensors else None)
         return ids_BT
-
-
-def array_shapes(
-    settings: Mapping[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None
-) -> Shapes:
-    """Return the (safetensors type, shape) by name of the arrays that a model of these settings
-    has, without allocating any."""
-    return shapes_of(lambda: Network(network_settings.stored(settings), tokenizer))
 
 
 def from_arrays(

@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from rnnlm.interface import Shapes
 from rnnlm.lm.base.pickling import PickledByOrigin
 from rnnlm.lm.neural.device import evaluation_mode
 
 N = TypeVar("N", bound=nn.Module)
 C = TypeVar("C")
-_TYPES = {torch.float32: "F32", torch.int32: "I32"}  # by safetensors' names
 
 
 class SavedModel(PickledByOrigin, Generic[N, C]):
@@ -67,17 +65,6 @@ class SavedModel(PickledByOrigin, Generic[N, C]):
         training mode afterwards.
         """
         return evaluation_mode(self.network, self.precision)
-
-
-def shapes_of(make: Callable[[], nn.Module]) -> Shapes:
-    """Return the (safetensors type, shape) of each array of the network that `make` makes, by name.
-    Nothing is allocated."""
-    with torch.device("meta"):
-        network = make()
-    shapes = {}
-    for name, tensor in network.state_dict().items():
-        shapes[name] = _TYPES[tensor.dtype], tuple(tensor.shape)
-    return shapes
 
 
 def filled(make: Callable[[], N], arrays: Mapping[str, np.ndarray]) -> N:

@@ -5,7 +5,7 @@ All networks read words and predict them. Recurrent ones add layers, whose cells
 settings: a part of the settings of any task's network.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -228,6 +228,26 @@ LayerNorm = Annotated[
 ]
 
 
+Size = tuple[int, ...]  # of an array
+
+
+def gate_sizes(
+    gates: int, input_width: int, width: int, fed_back: int = 0, norms: Iterable[int] = ()
+) -> dict[str, Size]:
+    """Return the shapes of a layer's weights by name: `gates` blocks of `width` rows each, for what
+    it reads and, if something of width `fed_back` comes back to it, for that. norms: the widths of
+    its gains of layer normalisation."""
+    arrays: dict[str, Size] = {
+        "weight_ih": (gates * width, input_width),
+        "bias_ih": (gates * width,),
+    }
+    if fed_back:
+        arrays["weight_hh"] = (gates * width, fed_back)
+    for number, normalised in enumerate(norms):
+        arrays[f"norms.{number}"] = (normalised,)
+    return arrays
+
+
 class Cell:
     """Base of the settings of one kind of recurrent cell, which say what others ask of it before
     there is a network."""
@@ -238,11 +258,18 @@ class Cell:
     # The settings that say how weights start, no more
     starts: ClassVar[frozenset[str]] = frozenset()
 
+    # How many vectors are fed back from each step to the next one
+    state_parts: ClassVar[int] = 1
+
     layer_norm = False
 
     def of_layer(self, number: int) -> Self:
         """Return the settings of layer `number` of a stack, counted from 0."""
         return self
+
+    def array_sizes(self, input_width: int, width: int) -> dict[str, Size]:
+        """Return the shapes of the weights of a layer by name."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -255,6 +282,9 @@ class ElmanCell(Cell):
         Activation, Meta(description=f"activation of the hidden layers{OF_ACTIVATIONS}")
     ] = "tanh"
     layer_norm: LayerNorm = False
+
+    def array_sizes(self, input_width: int, width: int) -> dict[str, Size]:
+        return gate_sizes(1, input_width, width, width, [width] * self.layer_norm)
 
 
 @dataclass(frozen=True)
@@ -277,12 +307,17 @@ class GruCell(Cell):
     ] = "keep"
     layer_norm: LayerNorm = False
 
+    def array_sizes(self, input_width: int, width: int) -> dict[str, Size]:
+        norms = [3 * width, 3 * width] * self.layer_norm
+        return gate_sizes(3, input_width, width, width, norms) | {"bias_hh": (3 * width,)}
+
 
 @dataclass(frozen=True)
 class LstmCell(Cell):
     """The long short-term memory: a cell behind three gates (Hochreiter & Schmidhuber 1997)."""
 
     starts = frozenset({"forget_bias"})
+    state_parts = 2
 
     forget_bias: Annotated[float, Meta(description="initial bias of the forget gate")] = 1.0
     peepholes: Annotated[
@@ -310,6 +345,21 @@ class LstmCell(Cell):
                 "set mogrifier_rounds=5, or mogrifier_rank=none",
             )
 
+    def array_sizes(self, input_width: int, width: int) -> dict[str, Size]:
+        gates = 3 if self.coupled_gates else 4
+        norms = [gates * width, gates * width, width, width] * self.layer_norm
+        arrays = gate_sizes(gates, input_width, width, width, norms)
+        if self.peepholes:
+            arrays["peepholes"] = ((gates - 1) * width,)
+
+        # The matrices of the rounds, or two factors of each.
+        factors: list[Size] = []
+        for number in range(self.mogrifier_rounds):
+            rows, columns = (width, input_width) if number % 2 else (input_width, width)
+            rank = self.mogrifier_rank
+            factors += [(rows, columns)] if rank is None else [(rank, columns), (rows, rank)]
+        return arrays | {f"mogrifier.{number}": size for number, size in enumerate(factors)}
+
 
 @dataclass(frozen=True)
 class QrnnCell(Cell):
@@ -330,6 +380,11 @@ class QrnnCell(Cell):
     def of_layer(self, number: int) -> Self:
         return replace(self, convolution_words=1) if number else self
 
+    def array_sizes(self, input_width: int, width: int) -> dict[str, Size]:
+        return gate_sizes(1 + len(self.pooling), self.convolution_words * input_width, width)
+
+
+HIGHWAY_BIAS = -1.0  # a highway starts by carrying most of its input (Srivastava et al. 2015)
 
 CellName = Literal["rnn", "gru", "lstm", "qrnn"]
 CELLS: dict[str, type[Cell]] = {

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from rnnlm.interface import Tokenizer
-from rnnlm.lm.neural.training import fitting
 from rnnlm.lm.neural.training.contracts import Carry, Loss, ValidationResult
 from rnnlm.tasks.fitting import (
     ExampleLoss,
@@ -61,7 +60,6 @@ class LabelFitting(Fitting[TaskNetwork, TaskData]):
         return JointLoss(model, weights), batches, validation
 
 
-check = functools.partial(fitting.check, has_text=False)
 fit = functools.partial(fit_examples, LabelFitting)
 make_trainer = functools.partial(trainer_of_examples, LabelFitting)
 

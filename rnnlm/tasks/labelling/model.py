@@ -1,16 +1,16 @@
 """Load, save and use a trained tagger or classifier: read texts, predict labels."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from rnnlm.errors import ModelError, TextError, UsageError
+from rnnlm.errors import TextError, UsageError
 from rnnlm.events import interruption_point, never
-from rnnlm.interface import LanguageModel, Shapes, keeps
+from rnnlm.interface import LanguageModel, keeps
 from rnnlm.lm.base.layer_outputs import (
     FEATURES,
     INPUT,
@@ -23,7 +23,7 @@ from rnnlm.lm.base.layer_outputs import (
 from rnnlm.lm.base.words import Span
 from rnnlm.lm.neural.device import resolve_device
 from rnnlm.lm.neural.layer_outputs import Parts, parts_of
-from rnnlm.lm.neural.saved_model import SavedModel, filled, shapes_of
+from rnnlm.lm.neural.saved_model import SavedModel, filled
 from rnnlm.lm.neural.trace import LineTrace
 from rnnlm.lm.neural.words import WordRows, input_rows
 from rnnlm.tasks.labelling import settings as task_settings
@@ -243,16 +243,6 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
             boundary = symbols[self.codec.tokenizer.boundary_id]
             tokens = (boundary, *tokens, boundary)
         return LineTrace(tokens, layers)
-
-
-def array_shapes(settings: Mapping[str, Any], codec: Codec, stored: Shapes | None = None) -> Shapes:
-    """Return the (safetensors type, shape) of each array that a model of these settings has, by
-    name. Nothing is allocated."""
-    shape = task_settings.stored(settings["task"], settings)
-    if bool(codec.word_columns) != (shape.task == "tagging"):
-        why = "taggers have labels of words, and classifiers have none"
-        raise ModelError(f"the labels are not those of a model for {shape.task}", why)
-    return shapes_of(lambda: TaskNetwork(shape, codec))
 
 
 def from_arrays(

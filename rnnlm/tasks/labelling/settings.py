@@ -4,6 +4,7 @@ itself. It does not import torch.
 A kind belongs to a task and a model: the cell of its recurrent layers, or none (`bag`, `cnn`).
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -30,6 +31,7 @@ from rnnlm.lm.neural.settings import (
     parts_of,
     sizes,
 )
+from rnnlm.lm.neural.training import settings as training
 from rnnlm.lm.neural.training.settings import OptimizationSettings
 
 ContextModels = Annotated[
@@ -389,3 +391,6 @@ class TaskFittingSettings(OptimizationSettings):
                 f"loss_weights = {self.loss_weights} has {len(weights)} weights", why, hint
             )
         return weights
+
+
+check = functools.partial(training.check, has_text=False)

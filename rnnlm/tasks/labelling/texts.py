@@ -80,11 +80,11 @@ def open_texts(
     titles = {"valid": "validation data", "test": "test data"}
     for part, text in gold.items():
         notice_unseen_labels(codec, text, titles[part])
-    from rnnlm.tasks.labelling.networks.contextual import (
-        load_contextual,  # networks: not for the settings
-    )
+    # Language models beside the words are networks; without them, none is needed to read texts.
+    if request.contextual or resolved.values["context_models"]:
+        from rnnlm.tasks.labelling.networks.contextual import load_contextual
 
-    codec.beside, resolved = load_contextual(request, resolved)
+        codec.beside, resolved = load_contextual(request, resolved)
     encoded = {part: encode_examples(codec, gold[part], labelled[part]) for part in gold}
     data = TaskData(codec, encode_examples(codec, train, learned), encoded.get("valid"))
     return Texts(resolved, data, parts.valid_is, encoded.get("test"), parts.holds_out, overlaps)

@@ -13,8 +13,8 @@ import numpy as np
 from rnnlm import registry
 from rnnlm.config import ResolvedSettings
 from rnnlm.tasks.labelling.data import TaskData
-from rnnlm.tasks.labelling.model import array_shapes
 from rnnlm.tasks.labelling.settings import KINDS, RecurrentTaskSettings
+from rnnlm.tasks.labelling.shapes import array_shapes
 from rnnlm.tasks.language_model_layers import (  # fmt: skip
     TakenLayers,
     arrays_of,

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from rnnlm.errors import notice
 from rnnlm.interface import Tokenizer
-from rnnlm.lm.neural.training import fitting
 from rnnlm.lm.neural.training.contracts import Carry, Loss, ValidationResult
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.tasks.fitting import (
@@ -56,7 +55,6 @@ class PairFitting(Fitting[Seq2SeqNetwork, PairTrainingData]):
         return TargetLoss(model, self.settings), batches, validation
 
 
-check = functools.partial(fitting.check, has_text=False)
 fit = functools.partial(fit_examples, PairFitting)
 make_trainer = functools.partial(trainer_of_examples, PairFitting)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm.checks import check_shapes, check_state, token_ids
-from rnnlm.interface import PADDING, Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
+from rnnlm.interface import PADDING, Array, HiddenStateModel, State, Tokenizer, keeps
 from rnnlm.lm.base.layer_outputs import (
     DirectionOutput,
     LayerInputs,
@@ -22,7 +22,7 @@ from rnnlm.lm.base.layer_outputs import (
 )
 from rnnlm.lm.neural.device import exact_products, resolve_device
 from rnnlm.lm.neural.layer_outputs import parts_of
-from rnnlm.lm.neural.saved_model import SavedModel, filled, shapes_of
+from rnnlm.lm.neural.saved_model import SavedModel, filled
 from rnnlm.lm.neural.trace import LineTrace
 from rnnlm.lm.neural.words import WordRows, input_rows, output_rows
 from rnnlm.tasks.batches import on_device
@@ -394,15 +394,6 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         weights = weights_TBS.float().cpu().numpy()
         lengths = zip(target_lengths, lengths_1B[0].tolist(), strict=True)
         return [weights[:T, row, :S] for row, (T, S) in enumerate(lengths)]
-
-
-def array_shapes(
-    settings: Mapping[str, Any], codec: PairCodec, stored: Shapes | None = None
-) -> Shapes:
-    """Return the (safetensors type, shape) of each array that a model of these settings has, by
-    name. Nothing is allocated."""
-    shape = network_settings.stored(settings)
-    return shapes_of(lambda: Seq2SeqNetwork(shape, codec.source, codec.target))
 
 
 def from_arrays(

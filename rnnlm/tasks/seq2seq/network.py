@@ -345,10 +345,8 @@ class Bridge(nn.Module):
         self.shapes: list[tuple[bool, tuple[int, int]]] = []
         self.below: list[int] = []
         linears = []
-        highest = len(settings.widths) - 1
-        above = max(0, len(settings.widths) - len(layers))
         for number, layer in enumerate(layers):
-            below = min(number + above, highest)
+            below = settings.below(number, len(layers))
             reads = settings.output_width
             if self.kind == "last":
                 reads = settings.directions * settings.widths[below]

@@ -5,6 +5,7 @@ The inherited settings of recurrent layers are those of the encoder; connections
 cell hold for the decoder, too.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
@@ -31,6 +32,7 @@ from rnnlm.lm.neural.settings import (
     RecurrentSettings,
     Width,
 )
+from rnnlm.lm.neural.training import settings as training
 from rnnlm.lm.neural.training.settings import OptimizationSettings
 
 AttentionKind = Literal["dot", "general", "additive"]
@@ -221,6 +223,13 @@ class Seq2SeqSettings(RecurrentSettings):
         """Width of the vectors that additive attention compares."""
         return self.attention_size or self.decoder_width
 
+    def below(self, number: int, layers: int) -> int:
+        """Return which layer of the encoder is as high as layer `number` of a decoder of so many:
+        its highest one for all above, and for a decoder of fewer layers the highest ones."""
+        highest = len(self.widths) - 1
+        above = max(0, len(self.widths) - layers)
+        return min(number + above, highest)
+
     @property
     def target_words(self) -> TargetWords:
         """How the target's words are read."""
@@ -302,3 +311,6 @@ class Seq2SeqFittingSettings(OptimizationSettings):
             "decode the validation sources greedily"
         ),
     ] = "loss"
+
+
+check = functools.partial(training.check, has_text=False)

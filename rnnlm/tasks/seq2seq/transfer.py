@@ -25,8 +25,8 @@ from rnnlm.tasks.language_model_layers import (  # fmt: skip
     stack_settings,
 )
 from rnnlm.tasks.seq2seq.data import DECODER, ENCODER, PairCodec, PairTrainingData
-from rnnlm.tasks.seq2seq.model import array_shapes
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
+from rnnlm.tasks.seq2seq.shapes import array_shapes
 from rnnlm.training.request import TrainingRequest
 
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference.characters import alphabet, rows_of
-from rnnlm.lm.neural.words import LONGEST, Alphabet, SpelledWords
+from rnnlm.lm.neural.alphabet import LONGEST, Alphabet
+from rnnlm.lm.neural.words import SpelledWords
 from support.tiny_models import make_tokenizer
 
 WORDS = ["abc", "b", "\u00e4c\U0001f600"]

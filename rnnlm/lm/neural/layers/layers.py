@@ -17,8 +17,8 @@ from rnnlm.lm.neural.layers.kernels import choice
 from rnnlm.lm.neural.layers.kernels.loops import LinearRecurrence, tanh
 from rnnlm.lm.neural.layers.kernels.mogrifier import by_round, mogrifier_lstm
 from rnnlm.lm.neural.layers.steps import ACTIVATIONS, Step, elman_step, feed_forward_step, qrnn_step
-from rnnlm.lm.neural.settings import Activation as ActivationName
 from rnnlm.lm.neural.settings import (
+    HIGHWAY_BIAS,
     Cell,
     ElmanCell,
     FeedForwardSettings,
@@ -28,6 +28,7 @@ from rnnlm.lm.neural.settings import (
     QrnnCell,
     RecurrentSettings,
 )
+from rnnlm.lm.neural.settings import Activation as ActivationName
 
 # ---- Dropout (Srivastava et al. 2014), inverted: what is kept is scaled up, so that expected
 # values stay. Locked (variational) dropout (Gal & Ghahramani 2016) has one mask for each row, the
@@ -144,7 +145,6 @@ class Layer(nn.Module):
 
 STEPS_OF_A_PIECE = 512  # that a layer takes between two interruption points
 Weights = tuple[Tensor, Tensor, Tensor]  # for what is read, for what is fed back, biases
-HIGHWAY_BIAS = -1.0  # a highway starts by carrying most of its input (Srivastava et al. 2015)
 
 
 class RecurrentLayer(Layer):

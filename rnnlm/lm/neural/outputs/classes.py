@@ -2,7 +2,6 @@
 
 import contextlib
 import heapq
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from rnnlm.errors import ModelError, SettingsError
+from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING
 from rnnlm.lm.neural.outputs.softmax import (
     CHUNK_LOGITS,
@@ -23,15 +22,13 @@ from rnnlm.lm.neural.outputs.softmax import (
     register_derived,
     unigram,
 )
+from rnnlm.lm.neural.shapes import class_count, cluster_ends, cluster_width
 
 # ---- Adaptive softmax (Grave et al. 2017, "Efficient softmax approximation for GPUs", section 4).
 #
 # The head holds the most frequent words and one token for each cluster of rarer words; each cluster
 # has its own softmax, over features projected to smaller and smaller widths: P(w | h) =
 # P_head(cluster | h) P_cluster(w | h).
-
-SMALLEST_HEAD = 2048
-NARROWEST_CLUSTER = 16
 
 
 class AdaptiveSoftmax(OutputLayer):
@@ -50,9 +47,7 @@ class AdaptiveSoftmax(OutputLayer):
         self, size: int, width: int, cutoffs: tuple[int, ...] | None, shrink: float
     ) -> None:
         super().__init__()
-        if cutoffs is None:
-            cutoffs = default_cutoffs(size, shrink)
-        self.ends = (*_check_cutoffs(cutoffs, size), size)
+        self.ends = cluster_ends(size, cutoffs, shrink)
         sizes = [end - start for start, end in pairwise(self.ends)]
         widths = [cluster_width(width, shrink, i) for i in range(1, len(self.ends))]
 
@@ -159,42 +154,6 @@ class AdaptiveSoftmax(OutputLayer):
         return torch.mm(features_NE, projection_DE.to(features_NE.dtype).t())
 
 
-def default_cutoffs(size: int, shrink: float) -> tuple[int, ...]:
-    """Return where clusters end by default, from V and the shrinking factor s alone, taking counts
-    to be Zipf's, p ~ 1 / rank.
-
-    With a head of k words and one tail, a token costs k + p_tail (V - k) / s columns of width E
-    (the paper's cost model without its constant; p_tail = ln(V / k) / ln V), which is least near k
-    = V / (s ln V). A second cut-off at the geometric mean of k and V halves the tail's mass and its
-    cost more than that; the head is then most of the whole. A third could save another quarter, but
-    gives the words behind it still narrower vectors. A head below 2,048 words saves nothing beside
-    the hidden layers (an LSTM of 512 units has 4,096 columns of that width) and costs quality;
-    where that is half of the vocabulary there are no clusters.
-    """
-    if size <= 2 * SMALLEST_HEAD:
-        return ()
-    head = max(SMALLEST_HEAD, round(size / (shrink * math.log(size))))
-    return head, round(math.sqrt(head * size))
-
-
-def cluster_width(width: int, shrink: float, i: int) -> int:
-    """Return the width of the i-th tail: E / shrink^i, but not below 16 (narrower products save no
-    time), nor above E."""
-    return min(width, max(NARROWEST_CLUSTER, int(width / shrink**i)))
-
-
-def _check_cutoffs(cutoffs: tuple[int, ...], size: int) -> tuple[int, ...]:
-    """Return the cut-offs; refuse those that do not ascend between 1 and V - 1."""
-    if any(end <= start for start, end in pairwise((0, *cutoffs, size))):
-        raise SettingsError(
-            f"cutoffs = {','.join(map(str, cutoffs))} is not valid",
-            "cut-offs must ascend, starting at 1 or later, and stay below the vocabulary's "
-            f"{size} words",
-            "change them, or leave cutoffs out",
-        )
-    return cutoffs
-
-
 # ---- The vocabulary in descending count, cut into groups of neighbours: clusters of the adaptive
 # softmax, classes.
 #
@@ -272,13 +231,7 @@ class ClassSoftmax(OutputLayer):
 
     def __init__(self, size: int, width: int, classes: int | None, tied: bool) -> None:
         super().__init__()
-        if classes is None:
-            classes = round(math.sqrt(size))
-        if classes > size:
-            raise SettingsError(
-                f"classes = {classes} is more than the vocabulary's {size} words",
-                hint="lower it, or leave it out",
-            )
+        classes = class_count(size, classes)
         self.class_weight = nn.Parameter(torch.empty(classes, width))
         self.class_bias = nn.Parameter(torch.zeros(classes))
         self.register_parameter("weight", None if tied else nn.Parameter(torch.empty(size, width)))

@@ -2,6 +2,7 @@
 events."""
 
 import hashlib
+import os
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.config import ResolvedSettings
-from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.errors import SettingsError, notice
 from rnnlm.events import Event, Started, TrainingState, never
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.neural.device import (
@@ -36,36 +37,10 @@ from rnnlm.lm.neural.training.step import records_steps
 from rnnlm.lm.neural.training.trainer import Trainer
 from rnnlm.lm.neural.training.turns import in_turns
 from rnnlm.lm.neural.words import counted_vectors, load_vectors
-from rnnlm.system import bind_device, current_rank
+from rnnlm.system import bind_device, processors
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.vectors import COUNTED, read_vectors
-
-
-def check(resolved: ResolvedSettings, has_valid: bool, has_text: bool = True) -> None:
-    """Refuse what cannot be trained: an absent device or precision, a file of word vectors that
-    cannot be read, a schedule that needs validation text where there is none.
-
-    has_text: whether word vectors can be counted in what the network is trained on.
-    """
-    run, settings = resolved.make(RunSettings), resolved.make(OptimizationSettings)
-    resolve_precision(run.precision, resolve_device(bind_device(run.device)))
-    if settings.cuda_graphs is True and current_rank().count > 1:
-        raise UsageError(
-            "cuda_graphs needs a single process",
-            f"there are {current_rank().count} processes",
-            "set cuda_graphs=false",
-        )
-    if settings.embeddings == COUNTED and not has_text:
-        raise SettingsError(
-            f"embeddings = {COUNTED} is for language models",
-            hint="make a file of vectors with rnnlm vectors --method svd, and name it",
-        )
-    if settings.follows_validations and not has_valid:
-        raise UsageError(
-            f"{settings.follows_validations} needs validation text",
-            hint='name one with `valid`, or hold some out: `holdout="5%"`',
-        )
 
 
 def fit(
@@ -197,6 +172,8 @@ def begin(run: RunSettings) -> tuple[torch.device, str]:
     """Set torch's threads and seed for a run; return its device and precision."""
     if run.threads:
         torch.set_num_threads(run.threads)
+    elif "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > processors():
+        torch.set_num_threads(processors())  # torch knows no quota
     device = resolve_device(bind_device(run.device))
     precision = resolve_precision(run.precision, device)
     keep_freed_memory(device)

@@ -7,9 +7,20 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import ANY, Budget, Count, Natural, NonNegative, Positive, Probability, needs
-from rnnlm.errors import SettingsError
+from rnnlm.config import (
+    ANY,
+    Budget,
+    Count,
+    Natural,
+    NonNegative,
+    Positive,
+    Probability,
+    ResolvedSettings,
+    needs,
+)
+from rnnlm.errors import SettingsError, UsageError
 from rnnlm.lm.neural.settings import Width
+from rnnlm.system import bind_device, current_rank
 
 # ---- How a network is trained, whatever the task: batches, optimizer, schedule, validation.
 
@@ -473,7 +484,7 @@ class RunSettings:
     ] = "auto"
     threads: Annotated[
         Annotated[int, Meta(ge=1, le=4096)] | None,
-        Meta(description="number of CPU threads per process; none: torch's choice"),
+        Meta(description="number of CPU threads per process; none: as many as it may use cores"),
     ] = None
     seed: Annotated[Seed, Meta(description="random seed of weights and dropout")] = 1
     save_every: Annotated[
@@ -593,3 +604,39 @@ class BudgetInterval:
         self.step = step
         self.seconds = ended
         self.cost = ended - began
+
+
+# ---- What can be checked before a run.
+
+
+def check(resolved: ResolvedSettings, has_valid: bool, has_text: bool = True) -> None:
+    """Refuse what cannot be trained: an absent device or precision, a file of word vectors that
+    cannot be read, a schedule that needs validation text where there is none.
+
+    has_text: whether word vectors can be counted in what the network is trained on.
+    """
+    from rnnlm.text.vectors import COUNTED  # needs numpy, and settings are read for --help, too
+
+    run, settings = resolved.make(RunSettings), resolved.make(OptimizationSettings)
+    # A CPU and fp32 are always there. What else is, torch knows, which takes a second to import.
+    is_there = run.device in ("auto", "cpu") and run.precision in ("auto", "fp32")
+    if not is_there or current_rank().count > 1:
+        from rnnlm.lm.neural.device import resolve_device, resolve_precision
+
+        resolve_precision(run.precision, resolve_device(bind_device(run.device)))
+    if settings.cuda_graphs is True and current_rank().count > 1:
+        raise UsageError(
+            "cuda_graphs needs a single process",
+            f"there are {current_rank().count} processes",
+            "set cuda_graphs=false",
+        )
+    if settings.embeddings == COUNTED and not has_text:
+        raise SettingsError(
+            f"embeddings = {COUNTED} is for language models",
+            hint="make a file of vectors with rnnlm vectors --method svd, and name it",
+        )
+    if settings.follows_validations and not has_valid:
+        raise UsageError(
+            f"{settings.follows_validations} needs validation text",
+            hint='name one with `valid`, or hold some out: `holdout="5%"`',
+        )

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from rnnlm.errors import SettingsError
 from rnnlm.lm.neural.initialisation import start_weights
 from rnnlm.lm.neural.layers.layers import LayeredNetwork
 from rnnlm.lm.neural.trace import NamedLayer, trace_stack
@@ -27,6 +26,7 @@ from rnnlm.tasks.labelling.networks.encoders import (
 )
 from rnnlm.tasks.labelling.networks.heads import CrfHead, SoftmaxHead, TaggingHead, TextHead
 from rnnlm.tasks.labelling.settings import RecurrentTaskSettings, TaggingSettings, TaskSettings
+from rnnlm.tasks.labelling.shapes import check_loss
 
 
 class Features(NamedTuple):
@@ -152,13 +152,8 @@ def make_network(settings: TaskSettings, codec: Codec) -> TaskNetwork:
 
 def _head(settings: TaskSettings, column: LabelColumn) -> nn.Module:
     width, count = settings.output_width, len(column.symbols)
+    check_loss(settings, column)
     has_margin = settings.loss == "margin"
-    if has_margin and column.form == MULTI:
-        raise SettingsError(
-            "loss = margin compares one right label with the others",
-            "texts have several labels",
-            "set loss=cross-entropy",
-        )
     if column.level != WORD:
         return TextHead(width, count, column.form == MULTI, has_margin)
     assert isinstance(settings, TaggingSettings) and isinstance(settings, RecurrentTaskSettings)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from rnnlm.errors import SettingsError
-from rnnlm.lm.neural.outputs.classes import AdaptiveSoftmax, cluster_width, default_cutoffs
+from rnnlm.lm.neural.outputs.classes import AdaptiveSoftmax
+from rnnlm.lm.neural.shapes import cluster_width, default_cutoffs
 from support.output_layers import ready
 
 V, E = 50, 64

@@ -1,0 +1,95 @@
+"""The arrays of networks that label words or texts, by name and shape, from settings and codec
+alone; see :mod:`rnnlm.lm.neural.shapes`."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from rnnlm.errors import ModelError, SettingsError
+from rnnlm.interface import Shapes
+from rnnlm.lm.neural.settings import Size
+from rnnlm.lm.neural.shapes import linear, stack, typed, within, words
+from rnnlm.tasks.labelling import settings as task_settings
+from rnnlm.tasks.labelling.data import MULTI, WORD, Codec, LabelColumn
+from rnnlm.tasks.labelling.settings import (
+    BagClassifier,
+    CnnClassifier,
+    RecurrentTaskSettings,
+    TaggingSettings,
+    TaskSettings,
+)
+
+
+def array_shapes(settings: Mapping[str, Any], codec: Codec, stored: Shapes | None = None) -> Shapes:
+    """Return the (safetensors type, shape) by name of the arrays that a model of these settings
+    has."""
+    shape = task_settings.stored(settings["task"], settings)
+    if bool(codec.word_columns) != (shape.task == "tagging"):
+        why = "taggers have labels of words, and classifiers have none"
+        raise ModelError(f"the labels are not those of a model for {shape.task}", why)
+    arrays = within("encoder.input", words(shape, codec.tokenizer)) | within(
+        "encoder", _encoder(shape)
+    )
+    if isinstance(shape, RecurrentTaskSettings) and codec.text_columns:
+        arrays |= _pooling(shape)
+    for number, column in enumerate(codec.columns):
+        arrays |= within(f"heads.{number}", _head(shape, column))
+    return typed(arrays | within("context", _context(shape)))
+
+
+def _encoder(settings: TaskSettings) -> dict[str, Size]:
+    """Return the arrays of the layers above the words."""
+    arrays: dict[str, Size] = {}
+    if isinstance(settings, RecurrentTaskSettings):
+        return within("body", stack(settings))
+    if isinstance(settings, BagClassifier):
+        widths = [settings.input_width] + settings.layers * [settings.hidden_size]
+        for number, (below, width) in enumerate(pairwise(widths)):
+            arrays |= linear(f"layers.{number}", below, width)
+        return arrays
+    assert isinstance(settings, CnnClassifier)
+    for number, width in enumerate(settings.words_read):
+        arrays |= linear(f"filters.{number}", width * settings.input_width, settings.hidden_size)
+    return arrays
+
+
+def _pooling(settings: RecurrentTaskSettings) -> dict[str, Size]:
+    if settings.sentence_pooling != "attention":
+        return {}
+    return {"pooling.query": (settings.output_width,)}
+
+
+def _head(settings: TaskSettings, column: LabelColumn) -> dict[str, Size]:
+    check_loss(settings, column)
+    labels = len(column.symbols)
+    arrays = linear("output", settings.output_width, labels)
+    if column.level != WORD:
+        return arrays
+    assert isinstance(settings, TaggingSettings)
+    if settings.output_layer == "crf":
+        arrays |= {"chain.start_K": (labels,), "chain.end_K": (labels,)}
+        arrays["chain.transitions_KK"] = (labels, labels)
+    return arrays
+
+
+def _context(settings: TaskSettings) -> dict[str, Size]:
+    """Return the arrays of the mixture of the layers of language models."""
+    arrays: dict[str, Size] = {}
+    for model, widths in enumerate(settings.context_widths):
+        arrays[f"scores.{model}"] = (len(widths),)
+        for layer, width in enumerate(widths):
+            name = f"projections.{model}.{layer}"
+            arrays |= linear(name, width, settings.context_size, bias=False)
+    if arrays:
+        arrays["gammas"] = (len(settings.context_widths),)
+    return arrays
+
+
+def check_loss(settings: TaskSettings, column: LabelColumn) -> None:
+    """Refuse a loss that labels of this form cannot have."""
+    if settings.loss == "margin" and column.form == MULTI:
+        raise SettingsError(
+            "loss = margin compares one right label with the others",
+            "texts have several labels",
+            "set loss=cross-entropy",
+        )
