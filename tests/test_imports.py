@@ -116,3 +116,17 @@ def test_no_description_imports_torch(tmp_path):
     commands = DESCRIPTIONS.splitlines()
     for command, result in zip(commands, in_one_process(tmp_path, commands), strict=True):
         assert (result[0], "torch" in result[1]) == (0, False), (command, result[2])
+
+
+def test_completion_imports_nothing_heavy():
+    program = (
+        "import sys\nfrom rnnlm.cli.main import main\n"
+        "try: main()\n"
+        f"finally: print([name for name in {sorted(HEAVY)} if name in sys.modules])"
+    )
+    words = {"_RNNLM_COMPLETE": "bash_complete", "COMP_WORDS": "rnnlm train --tokenizer w"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.argv = ['rnnlm']\n{program}"],
+        env={**os.environ, **words, "COMP_CWORD": "3"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == "plain,word\n[]\n", done.stderr
