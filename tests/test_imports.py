@@ -61,6 +61,7 @@ report net -o runs.html
 train --dry-run
 train train.txt --dry-run --json
 train train.txt --model rnn --init-from net --tokenizer-from net --set hidden_size=2 --dry-run
+train train.txt --grid model=lstm,gru --dry-run
 train --task tagging --dry-run
 train --task classification --model cnn --dry-run
 train --task seq2seq --dry-run"""

@@ -32,7 +32,7 @@ def train_grid(
     grid_request = GridRequest(request, parse_axes(grid))
     with saving_ignored():
         with terminal.Progress() as progress:
-            planned = plan_grid(grid_request, progress)
+            planned = plan_grid(grid_request, progress, is_shown=dry_run)
         if dry_run:
             _show_plan(planned, as_json)
             return 0

@@ -347,9 +347,11 @@ def train_grid(
     yield from run_grid(plan_grid(request_of_grid), stop, save)
 
 
-def plan_grid(request: GridRequest, progress: Progress = silent) -> GridPlan:
+def plan_grid(
+    request: GridRequest, progress: Progress = silent, is_shown: bool = False
+) -> GridPlan:
     """Plan each run of a grid. Texts are read and encoded once for all runs that read them in the
-    same way."""
+    same way. is_shown: as for :func:`rnnlm.training.plan.plan`."""
     if current_rank().count > 1:
         raise UsageError(
             "a grid is trained in a single process",
@@ -369,7 +371,7 @@ def plan_grid(request: GridRequest, progress: Progress = silent) -> GridPlan:
     plans = []
     for combination in runs:
         with naming(combination.name):
-            planned = plan(combination.request, progress, texts)
+            planned = plan(combination.request, progress, texts, is_shown)
         if isinstance(planned, Plan):
             planned = replace(planned, has_intervals=True)
         plans.append(planned)

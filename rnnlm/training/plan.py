@@ -121,13 +121,16 @@ class _Outline:
 
 
 def plan(
-    request: TrainingRequest, progress: Progress = silent, opener: Opener | None = None
+    request: TrainingRequest,
+    progress: Progress = silent,
+    opener: Opener | None = None,
+    is_shown: bool = False,
 ) -> Plan | CompletedRun:
     """Plan the run of a request: a new one, or one that resumes. Of one that is done already,
     return its model; refuse a folder that holds another one.
 
     progress: called with how far reading is. opener: reads and encodes the texts; None: as the kind
-    of model does.
+    of model does. is_shown: nothing is trained, so that what trains need not be imported.
     """
     outline = _outline(request)
     lock.check(outline.output)
@@ -137,7 +140,8 @@ def plan(
     if isinstance(begun, CompletedRun):
         return begun
     valid = _check_settings(request, outline.settled)
-    outline.settled.kind.check_packages()
+    if not is_shown:
+        outline.settled.kind.check_packages()
     model_folder.check_output(outline.output, overwrite=True)  # existing files may be replaced
     return _with_texts(outline, begun, valid, progress, opener)
 
