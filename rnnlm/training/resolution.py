@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.checks import check_no_dataset, items_of
-from rnnlm.config import USER, ResolvedSettings, SettingsLayer, as_text, names_of, resolve, within
+from rnnlm.config import (
+    USER,
+    ResolvedSettings,
+    SettingsLayer,
+    as_text,
+    names_of,
+    owners_of,
+    resolve,
+    within,
+)
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.lm.base import loading
 from rnnlm.storage import model_folder
@@ -61,6 +70,7 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
     from_models = [source.layer for source in inherited]
 
     # All layers, the lowest first. Drop or refuse what this kind has no setting for.
+    from_recipe = [_without_unchosen(layer, requested, kind) for layer in from_recipe]
     layers = [from_corpus, *from_recipe, *from_models, *requested]
     _check_fields(request, task)
     if "task" not in names_of(kind.all_settings):
@@ -132,6 +142,23 @@ def _with_tokenizer(values: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
     if tokenizer in (None, values.get("tokenizer", TokenizerSettings.tokenizer)):
         return values
     return without_names(values, names_of([TokenizerSettings]))
+
+
+def _without_unchosen(
+    recipe: SettingsLayer, requested: list[SettingsLayer], kind: registry.Kind
+) -> SettingsLayer:
+    """Drop the settings of a recipe that belong to a choice which the request makes otherwise, such
+    as its samples with `--set loss=full`."""
+    values = dict(recipe.values)
+    for settings in kind.all_settings:
+        # What belongs to a setting comes after it: what is dropped here may own others.
+        for name, (owner, choices) in owners_of(settings).items():
+            chosen = _topmost([SettingsLayer(recipe.origin, values), *requested], owner)
+            if chosen is None:
+                chosen = getattr(settings, owner)
+            if chosen not in choices:
+                values.pop(name, None)
+    return replace(recipe, values=values)
 
 
 def _topmost(layers: list[SettingsLayer], name: str) -> Any:

@@ -35,6 +35,19 @@ def test_recipe_and_kind_follow_from_the_request(request_, expected):
     assert resolved.values["model"] == kind.name
 
 
+@pytest.mark.parametrize("name, value, dropped", [
+    ("loss", "full", {"samples": 1024}), ("loss", "nce", {}),
+    ("output_layer", "mos", {"loss": "full", "samples": 1024}),
+])  # fmt: skip
+def test_what_belongs_to_a_recipes_choice_goes_with_it(name, value, dropped):
+    settings = settled(assignments={name: value})
+    assert settings[name] == (value, "user")
+    from_recipe = {"loss": "sampled", "samples": 512}
+    for other in from_recipe.keys() - {name}:
+        default = (dropped[other], "default") if other in dropped else None
+        assert settings[other] == (default or (from_recipe[other], "recipe demo"))
+
+
 @pytest.mark.parametrize("request_, what, why, hint", [
     ({}, "a language model has no setting 'bidirectional'",
      "it would see the words it has to predict", '`task="tagging"`'),

@@ -497,7 +497,10 @@ class NetworkSettings(InputSettings):
     ] = None
     loss: Annotated[
         Literal["full", "sampled", "nce"],
-        Meta(description="output_layer=softmax: the training loss; evaluation is always exact"),
+        Meta(
+            description="output_layer=softmax: the training loss; evaluation is always exact",
+            extra=belongs_to("output_layer", "softmax"),
+        ),
     ] = "full"
     samples: Annotated[
         Width,
@@ -556,12 +559,6 @@ class NetworkSettings(InputSettings):
         if self.tied and obstacle:
             raise SettingsError(
                 "tied = true is not possible", obstacle, "leave tied out, or set tied=false"
-            )
-        if self.loss != "full" and self.output_layer != "softmax":
-            raise SettingsError(
-                f"loss = {self.loss} trains a full softmax on noise words",
-                f"output_layer is {self.output_layer}",
-                "set output_layer=softmax",
             )
         super().__post_init__()
 
