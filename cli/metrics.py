@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import terminal
+from . import options, terminal
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation, Part
@@ -46,7 +46,6 @@ def draw(evaluation: "LabelEvaluation", path: Path, overwrite: bool) -> None:
     """Draw the confusion matrix of each column; where there are several, the name of the column
     becomes part of the file's."""
     from rnnlm.evaluation import plotting
-    from rnnlm.storage.files.outputs import check_file
 
     plots = evaluation.plots()
     if not plots:
@@ -56,6 +55,7 @@ def draw(evaluation: "LabelEvaluation", path: Path, overwrite: bool) -> None:
         if len(evaluation.columns) > 1:
             file = path.with_stem(f"{path.stem}-{column.replace('/', '_')}")
         # The command cannot check it earlier: only the results have the names of the columns.
-        check_file(file, overwrite)
+        if file != path:
+            options.own_file(file, overwrite)
         plotting.save(plot, file)
         terminal.say(f"saved in {file}")

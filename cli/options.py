@@ -441,6 +441,14 @@ def check_texts(*names: str | None) -> None:
         sources.check_files(given)
 
 
+def own_file(path: Path, overwrite: bool) -> None:
+    """Make sure that a file may be written, and own it until the command ends: another command that
+    would write it is refused."""
+    from rnnlm.storage.files.outputs import owned_file
+
+    click.get_current_context().with_resource(owned_file(path, overwrite))
+
+
 def check_output(output: Path | None, overwrite: bool, source: str | None) -> None:
     """Make sure that the file of -o may be written, before time goes into it. source: the file that
     is read, which must not be replaced."""
@@ -449,7 +457,7 @@ def check_output(output: Path | None, overwrite: bool, source: str | None) -> No
     if output and has_file:
         from rnnlm.storage.files import outputs
 
-        outputs.check_file(output, overwrite)
+        own_file(output, overwrite)
         outputs.check_apart([output], [source] if source else [])
 
 
@@ -482,4 +490,5 @@ def check_plot(plot: Path | None, overwrite: bool) -> None:
     if plot is not None:
         from rnnlm.evaluation import plotting
 
-        plotting.check(plot, overwrite)
+        plotting.check_path(plot)
+        own_file(plot, overwrite)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 DEFAULT_ORDER = 3
 # Options that are about counts, not about the text
 _COUNTING = ("order", "highest_only", "min_count", "memory", "temp", "workers", "dask")
+TABLE = "a table of counts"
 LIMITS = "--memory, --temp, --workers and --dask"
 
 tokenizer_options = section(
@@ -116,7 +117,7 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     """
     from rnnlm.lm.ngram.counting import counts_folder, memory_limit, strings
     from rnnlm.storage.files import lock
-    from rnnlm.storage.files.result_file import next_step_of_file
+    from rnnlm.storage.files.result_file import whole_files
     from rnnlm.storage.files.resuming import NextStep, in_one_spelling, text_signatures
 
     # What is read, and how it is written: before time goes into it.
@@ -134,26 +135,25 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
         identity = _identity_of_text(*to_count)
     for name, value in {"order": order, **shown}.items():
         identity[name] = in_one_spelling(value)
-    if (
-        output
-        and not target
-        and next_step_of_file(output, identity, overwrite) is NextStep.FINISHED
-    ):
-        return
-
-    # Without a folder of counts, rows of a table are made in their order from the beginning.
+    table = output if not target else None
     progress = terminal.Progress()
-    if not target and to_count and not given["tokenizer_from"]:
-        rows = strings.count_text(*to_count, order, **shown, report=progress)
-        _put_rows(rows, output, identity, progress)
-        return
-
     memory_use = None
     with contextlib.ExitStack() as stack:
         if target:
             stack.enter_context(lock.held(target, "counting"))
             if counts_folder.next_step_in(target, identity, overwrite) is NextStep.FINISHED:
                 return
+        files = stack.enter_context(whole_files({table: identity} if table else {}, overwrite))
+        if files.are_finished:
+            return
+
+        # Without a folder of counts, rows of a table are made in their order from the beginning.
+        if not target and to_count and not given["tokenizer_from"]:
+            rows = strings.count_text(*to_count, order, **shown, report=progress)
+            _put_rows(rows, table, progress)
+            files.finish(TABLE)
+            return
+
         # Workers have their own limit each.
         if given["memory"] and not _has_workers(given):
             memory_use = stack.enter_context(memory_limit.measured_memory())
@@ -166,7 +166,8 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
             rows = strings.rows_of(
                 counted.levels, counted.tokenizer, counted.order, **shown, report=progress
             )
-            _put_rows(rows, output, identity, progress)
+            _put_rows(rows, table, progress)
+            files.finish(TABLE)
     if given["tokenizer_from"]:
         words, new = counted.source.words, counted.source.new_words
         terminal.say(
@@ -260,17 +261,13 @@ def _names_folder(output: Path) -> bool:
     return output.is_dir() or not (output.suffix or output.exists())
 
 
-def _put_rows(
-    counts: Any, output: Path | None, identity: dict[str, str], progress: terminal.Progress
-) -> None:
+def _put_rows(counts: Any, output: Path | None, progress: terminal.Progress) -> None:
     """Write a table to a file, or print it."""
     from rnnlm.lm.ngram.counting import strings
-    from rnnlm.storage.files.result_file import record_finished
 
     lines = strings.count_lines(counts, progress)
     if output:
         strings.save(output, lines)
-        record_finished(output, identity, "a table of counts")
         return
     for part in lines:
         click.echo(part, nl=False)
@@ -319,13 +316,13 @@ def _text_and_tokenizer(
 
 def _identity_of_text(text: "Text", tokenizer: "Tokenizer | TokenizerSettings") -> dict[str, str]:
     """Return what determines the tokens of a text."""
-    from rnnlm.storage.files.resuming import settings_identity
+    from rnnlm.storage.files.resuming import merged, settings_identity
     from rnnlm.text.corpus import identity_of
     from rnnlm.text.tokenizer_settings import TokenizerSettings
 
     if isinstance(tokenizer, TokenizerSettings):
-        return identity_of(text) | settings_identity(tokenizer)
-    return identity_of(text) | {"tokenizer": tokenizer.fingerprint}
+        return merged(identity_of(text), settings_identity(tokenizer))
+    return merged(identity_of(text), {"tokenizer": tokenizer.fingerprint})
 
 
 def _tokenizer(given: dict[str, Any]) -> "Tokenizer | TokenizerSettings":

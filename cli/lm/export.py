@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import terminal
-from ..options import PATH, STANDARD_OUTPUT, chosen_model, model_option, overwrite_option, refuse_if
+from ..options import (
+    PATH,
+    STANDARD_OUTPUT,
+    chosen_model,
+    model_option,
+    overwrite_option,
+    own_file,
+    refuse_if,
+)
 
 if TYPE_CHECKING:
     from rnnlm.tools.onnx_export import Target
@@ -95,6 +103,7 @@ def _write_arpa(name: str, file: Path, overwrite: bool) -> None:
     from rnnlm.lm.base.loading import load
     from rnnlm.lm.ngram.arpa import writing
 
+    own_file(file, overwrite)
     model = load(name, "cpu")
     writing.export_arpa(model, file, overwrite, terminal.Progress())
     if file != STANDARD_OUTPUT:
@@ -102,10 +111,9 @@ def _write_arpa(name: str, file: Path, overwrite: bool) -> None:
 
 
 def _write_vectors(name: str, file: Path, which: "Which", overwrite: bool) -> None:
-    from rnnlm.storage.files.outputs import check_file
     from rnnlm.tools.vectors.word_vectors import word_vectors
 
-    check_file(file, overwrite)
+    own_file(file, overwrite)
     vectors = word_vectors(name, which)
     count = vectors.save(file, overwrite)
     note = f" ({vectors.note})" if vectors.note else ""

@@ -15,7 +15,7 @@ from rnnlm.errors import RnnlmWarning, notice
 
 from .. import terminal
 from ..help_sections import section, stacked
-from ..options import PATH, STANDARD_OUTPUT, one_on_stdout, refuse_if
+from ..options import PATH, STANDARD_OUTPUT, one_on_stdout, own_file, refuse_if
 
 if TYPE_CHECKING:
     from rnnlm.scoring.pairs.accuracy import AccuracyDifference, PairAccuracy, PairScores, TestSet
@@ -186,12 +186,12 @@ def _check_files(request: PairsRequest) -> None:
     scoring."""
     from rnnlm.evaluation import plotting
     from rnnlm.scoring.pairs.files import files_of
-    from rnnlm.storage.files.outputs import check_apart, check_file
+    from rnnlm.storage.files.outputs import check_apart
 
     one_on_stdout(request.outputs, request.as_json)
     check_apart(request.outputs, files_of(request.source))
     for path in request.outputs:
-        check_file(path, request.overwrite)
+        own_file(path, request.overwrite)
         # The next run would read a file in the folder of the pairs as pairs.
         is_inside = Path(request.source).is_dir() and path.parent.samefile(request.source)
         refuse_if(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import terminal
-from ..options import json_option, output_option, overwrite_option, refuse_if
+from ..options import json_option, output_option, overwrite_option, own_file, refuse_if
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.learning_curves import By, LearningCurve
@@ -59,10 +59,12 @@ def command(
     if output.suffix.lower() in plotting.SUFFIXES:
         from rnnlm.evaluation.learning_curves import plot_curves
 
-        plotting.check(output, overwrite)
+        plotting.check_path(output)
+        own_file(output, overwrite)
         plot_curves(runs, output, by=by or "steps")
         terminal.say(f"the curves are saved in {output}")
     else:
+        own_file(output, overwrite)
         page = report(runs, output, by=by or "steps", overwrite=overwrite)
         terminal.say(f"the report is saved in {page}")
 

@@ -237,13 +237,13 @@ def _identity(
     settings: "SentenceSettings",
 ) -> dict[str, str]:
     """Return what determines which sentences are scored, by name."""
-    from rnnlm.storage.files.resuming import settings_identity, text_signatures
+    from rnnlm.storage.files.resuming import merged, settings_identity, text_signatures
     from rnnlm.text.sources import expand
 
     # Lines with bad bytes have records, too: how these are read is not free.
     how_read = settings_identity(settings)
     how_read["bad UTF-8"] = how_read.pop("encoding_errors")
     if sentences:
-        return how_read | {"sentences": repr(sentences)}
+        return merged(how_read, {"sentences": repr(sentences)})
     texts = text_signatures(expand(inputs or ("-",)))
-    return how_read | texts | text_signatures(expand(targets), "target")
+    return merged(how_read, texts, text_signatures(expand(targets), "target"))

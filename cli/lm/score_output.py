@@ -83,26 +83,29 @@ def write(
     from rnnlm.scoring.output_formats import TextForm
     from rnnlm.scoring.several_models import describe_run_of_models, score_chunks_of_models
     from rnnlm.storage.files import lock
-    from rnnlm.storage.files.result_file import GrowingFile, next_step_of_file, record_finished
-    from rnnlm.storage.files.resuming import NextStep
+    from rnnlm.storage.files.result_file import GrowingFile, next_step_of_file, whole_files
+    from rnnlm.storage.files.resuming import NextStep, merged
 
     about = _About(models, settings)
-    identity = identity | describe_run_of_models(models, settings)
+    identity = merged(identity, describe_run_of_models(models, settings))
 
-    # The file grows chunk by chunk: two writers would mix theirs.
+    is_resumed = False
     with contextlib.ExitStack() as held:
-        held.enter_context(lock.file_held(path))
-        step = next_step_of_file(path, identity, overwrite)
-        if step is NextStep.FINISHED:
-            return
-        say = held.enter_context(terminal.Progress())
         if form == "parquet":
-            written = _write_parquet(
-                path, score_chunks_of_models(models, sentences, settings), layout, about, say
-            )
-            record_finished(path, identity, _sentences_in_words(written))
-            is_resumed = False
+            files = held.enter_context(whole_files({path: identity}, overwrite))
+            if files.are_finished:
+                return
+            say = held.enter_context(terminal.Progress())
+            chunks = score_chunks_of_models(models, sentences, settings)
+            written = _write_parquet(path, chunks, layout, about, say)
+            files.finish(_sentences_in_words(written))
         else:
+            # The file grows chunk by chunk: two writers would mix theirs.
+            held.enter_context(lock.file_held(path))
+            step = next_step_of_file(path, identity, overwrite)
+            if step is NextStep.FINISHED:
+                return
+            say = held.enter_context(terminal.Progress())
             as_text = TextForm(form, settings, layout)
             file = GrowingFile(path, identity, as_text.header, step)
             is_resumed = file.done > 0

@@ -166,15 +166,14 @@ def _check_outputs(
     output: Path | None, plot: Path | None, overwrite: bool, source: str | None
 ) -> None:
     """Make sure that files can be written, before time goes into their content."""
-    # Without -o, --overwrite is for the plot.
-    options.check_output(output, overwrite and not (plot and output is None), source)
-    if plot:
-        from rnnlm.evaluation import plotting
-        from rnnlm.storage.files import outputs
+    from rnnlm.storage.files import outputs
 
-        plotting.check(plot, overwrite)
+    if plot:
         written = [plot, output] if output else [plot]
         outputs.check_apart(written, [source] if source else [])
+    # Without -o, --overwrite is for the plot.
+    options.check_output(output, overwrite and not (plot and output is None), source)
+    options.check_plot(plot, overwrite and plot is not None)
 
 
 def _settings(given: dict[str, Any]) -> "tuple[DecodingSettings, SamplingSettings | None]":

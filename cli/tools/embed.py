@@ -68,8 +68,8 @@ def command(
 
     from rnnlm.lm.base.loading import find
     from rnnlm.storage.files.outputs import check_apart
-    from rnnlm.storage.files.result_file import next_step_of_files, record_finished
-    from rnnlm.storage.files.resuming import NextStep, settings_identity, text_signatures
+    from rnnlm.storage.files.result_file import whole_files
+    from rnnlm.storage.files.resuming import merged, settings_identity, text_signatures
     from rnnlm.storage.manifest import read_manifest
     from rnnlm.text import sources
     from rnnlm.tools.vectors.embedding_files import check_path, save_vectors, words_path
@@ -88,22 +88,26 @@ def command(
     # The same vectors may be there already, whether the pooling and layer are given or chosen.
     embedder = Embedder(name, settings, device)
     reading = _reading(given)
-    chosen = replace(settings, pooling=embedder.pooling, layer=embedder.layer)
-    identity = settings_identity(chosen, reading)
-    identity |= text_signatures(sources.expand(inputs or ("-",)))
-    identity["model"] = read_manifest(find(name)).fingerprint
-    identity["special_symbols"] = given["special_symbols"] or "error"
+    special_symbols = given["special_symbols"] or "error"
+    chosen = replace(
+        settings, pooling=embedder.pooling, layer=embedder.layer, special_symbols=special_symbols
+    )
+    identity = merged(
+        settings_identity(chosen, reading),
+        text_signatures(sources.expand(inputs or ("-",))),
+        {"model": read_manifest(find(name)).fingerprint},
+    )
     wanted = {output: identity}
     if settings.words and kind == ".npy":
         wanted[words_path(output)] = identity
-    if next_step_of_files(wanted, overwrite) is NextStep.FINISHED:
-        return
-    with terminal.Progress() as say:
-        lines = _lines(inputs, reading, identity["special_symbols"])
-        count = save_vectors(output, embedder, lines, overwrite=True, progress=say)
-    content = f"vectors of {terminal.plural(count, 'line')}"
-    for path in wanted:
-        record_finished(path, identity, content)
+    with whole_files(wanted, overwrite) as files:
+        if files.are_finished:
+            return
+        with terminal.Progress() as say:
+            lines = _lines(inputs, reading, special_symbols)
+            count = save_vectors(output, embedder, lines, overwrite=True, progress=say)
+        content = f"vectors of {terminal.plural(count, 'line')}"
+        files.finish(content)
     if output != options.STANDARD_OUTPUT:
         terminal.say(f"{content} written to {output}")
 

@@ -142,8 +142,7 @@ def command(
     nemo    text TAB score; --beam-size or blank lines separate the utterances
     """
     from rnnlm.lm.base.loading import scoring_model_of
-    from rnnlm.storage.files.result_file import next_step_of_files, record_finished
-    from rnnlm.storage.files.resuming import NextStep
+    from rnnlm.storage.files.result_file import whole_files
 
     _check(given, weights_file)
     outputs = _outputs(given, weights_file)
@@ -153,20 +152,18 @@ def command(
     names = dict.fromkeys(chosen_models(model_names, "text"))
     models = {name: scoring_model_of(name, device) for name in names}
     wanted = _identities(outputs, weights_file, models, given) if outputs else {}
-    if wanted and next_step_of_files(wanted, given["overwrite"]) is NextStep.FINISHED:
-        return
-
-    stages: list[Stage] = []
-    weights: Weights | None
-    if weights_file:
-        weights, rescored = _applied(weights_file, models, given)
-    else:
-        stages, rescored = _tuned(models, given)
-        weights = stages[-1].weights
-    _save(outputs, rescored, weights)
-    for path, identity in wanted.items():
-        utterances = terminal.plural(len(rescored.utterances), "utterance")
-        record_finished(path, identity, f"made from {utterances}")
+    with whole_files(wanted, given["overwrite"]) as files:
+        if files.are_finished:
+            return
+        stages: list[Stage] = []
+        weights: Weights | None
+        if weights_file:
+            weights, rescored = _applied(weights_file, models, given)
+        else:
+            stages, rescored = _tuned(models, given)
+            weights = stages[-1].weights
+        _save(outputs, rescored, weights)
+        files.finish(f"made from {terminal.plural(len(rescored.utterances), 'utterance')}")
     with results_apart:
         if as_json:
             print_record(stages, rescored, weights)
@@ -216,15 +213,21 @@ def _identities(
     """Return the identity of each file that is written: which of them it is, how the lists are read
     and rescored, and all that is read."""
     from rnnlm.lm.base.loading import fingerprint_in_signature
-    from rnnlm.storage.files.resuming import in_one_spelling, settings_identity, text_signatures
+    from rnnlm.storage.files.resuming import (
+        in_one_spelling,
+        merged,
+        settings_identity,
+        text_signatures,
+    )
     from rnnlm.tools.rescoring.settings import ListSettings
 
     tuning = _tuning(given)
-    identity = settings_identity(settings_of(ListSettings, given), tuning.mapping)
-    identity["no_words"] = in_one_spelling(not tuning.words)
-    identity["no_oov"] = in_one_spelling(not tuning.oov)
-    identity["seed"] = in_one_spelling(tuning.seed)
-    identity["split"] = in_one_spelling(given["split"])
+    others = {"no_words": not tuning.words, "no_oov": not tuning.oov, "seed": tuning.seed}
+    others |= {"split": given["split"], "factors": str(given["score_files"])}
+    identity = merged(
+        settings_identity(settings_of(ListSettings, given), tuning.mapping),
+        {name: in_one_spelling(value) for name, value in others.items()},
+    )
     for number, (name, model) in enumerate(models.items(), start=1):
         identity[f"model {number}"] = f"{name} {fingerprint_in_signature(model)}"
     sources = {
@@ -235,9 +238,8 @@ def _identities(
         "source": given["sources"],
     }
     sources["file of scores"] = [name.partition("*")[2] or name for name in given["score_files"]]
-    identity["factors"] = str(given["score_files"])
     for role, names in sources.items():
-        identity |= text_signatures(filter(None, names), role)
+        identity = merged(identity, text_signatures(filter(None, names), role))
     return {path: {"file": name, **identity} for name, path in outputs.items()}
 
 

@@ -68,8 +68,8 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     If FILE is finished, the same command says so and does nothing.
     """
     from rnnlm.storage.files import outputs
-    from rnnlm.storage.files.result_file import next_step_of_file, record_finished
-    from rnnlm.storage.files.resuming import NextStep, settings_identity
+    from rnnlm.storage.files.result_file import whole_files
+    from rnnlm.storage.files.resuming import merged, settings_identity
     from rnnlm.text import sources
     from rnnlm.text.corpus import identity_of
     from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -102,21 +102,23 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
 
     # The same vectors may be there already.
     opened = corpus_of(names, flags)
-    identity = settings_identity(settings_of(LearningSettings, given), TokenizerSettings(**words))
-    del identity["threads"]
-    identity |= identity_of(opened)
-    if next_step_of_file(output, identity, overwrite) is NextStep.FINISHED:
-        return
+    learning = settings_identity(settings_of(LearningSettings, given), without={"threads"})
+    # Rare words are left out by the learning, not by the tokenizer.
+    tokenizing = settings_identity(TokenizerSettings(**words), without={"min_count"})
+    identity = merged(learning, tokenizing, identity_of(opened))
     began = time.monotonic()
-    with terminal.Progress() as progress:
-        vectors = learn_vectors(
-            opened,
-            tokenizer=TokenizerSettings(**words) if words else None,
-            progress=progress,
-            **without_none(given),
-        )
-        count = vectors.save(output, overwrite=True)
-        record_finished(output, identity, f"{plural(count, 'word')}, {vectors.width_in_words}")
+    with whole_files({output: identity}, overwrite) as files:
+        if files.are_finished:
+            return
+        with terminal.Progress() as progress:
+            vectors = learn_vectors(
+                opened,
+                tokenizer=TokenizerSettings(**words) if words else None,
+                progress=progress,
+                **without_none(given),
+            )
+            count = vectors.save(output, overwrite=True)
+            files.finish(f"{plural(count, 'word')}, {vectors.width_in_words}")
     took = terminal.duration(time.monotonic() - began)
     written = "" if output == STANDARD_OUTPUT else f"; written to {output}"
     terminal.say(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given, nearest, visible
-from rnnlm.storage.files.outputs import check_file, save_file
+from rnnlm.storage.files.outputs import save_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -339,12 +339,6 @@ def check_path(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path} does not have a plot suffix", hint=nearest(path.suffix, SUFFIXES))
     import matplotlib  # noqa: F401 where it is not installed, say so before time goes into a plot
-
-
-def check(path: Path, overwrite: bool) -> None:
-    """Make sure that a figure can be written there, before any work is done."""
-    check_path(path)
-    check_file(path, overwrite)
 
 
 def save(figure: "Figure", path: Path) -> None:

@@ -17,7 +17,12 @@ from typing import Protocol, runtime_checkable
 
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer, keeps
-from rnnlm.storage.files.resuming import SIGNATURE_DIGITS, settings_identity, text_signatures
+from rnnlm.storage.files.resuming import (
+    SIGNATURE_DIGITS,
+    merged,
+    settings_identity,
+    text_signatures,
+)
 from rnnlm.storage.files.writing import digest
 from rnnlm.text import in_memory, sources
 from rnnlm.text.encoding import EncodedText, TokenizerBuilder, encode_once, encode_parts
@@ -39,13 +44,13 @@ def identity_of(text: "Text") -> dict[str, str]:
     sources; of a text that is neither in files nor prepared, the hash of its lines."""
     how_read = settings_identity(text.settings)
     if isinstance(text, Corpus):
-        how_read |= settings_identity(text.source_settings)
+        how_read = merged(how_read, settings_identity(text.source_settings))
     elif text.tokenizer is None:
         blocks = (
             "\n".join(block.lines).encode("utf-8", "surrogatepass") for block in text.blocks()
         )
-        return how_read | {"text": f"in memory, hash {digest(blocks)[:SIGNATURE_DIGITS]}"}
-    return how_read | text_signatures(sources.expand(text.sources))
+        return merged(how_read, {"text": f"in memory, hash {digest(blocks)[:SIGNATURE_DIGITS]}"})
+    return merged(how_read, text_signatures(sources.expand(text.sources)))
 
 
 @runtime_checkable

@@ -27,7 +27,7 @@ from rnnlm.lm.base import loading
 from rnnlm.lm.neural.portable import PortableNetwork, portable_network
 from rnnlm.lm.neural.settings import Activation, ElmanCell, GruCell, LstmCell
 from rnnlm.lm.ngram.arpa.writing import spell_symbols
-from rnnlm.storage.files.outputs import check_folder, save_folder
+from rnnlm.storage.files.outputs import owned_folder, save_folder
 from rnnlm.storage.files.reading import read_small
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE
@@ -66,15 +66,24 @@ def export_onnx(
     folder = Path(folder)
     index = STEP if target is None else SHERPA
     model = loading.language_model_of(model, "cpu")
-    network, tokenizer = portable_network(model), model.tokenizer
+    network = portable_network(model)
     _check_has_operators(network)
     if target == "sherpa":
         _check_fits_sherpa(network)
     elif tokens is not None:
         raise UsageError("`tokens` is the file of a recogniser", hint='add `target="sherpa"`')
     _onnx()
-    check_folder(folder, f"model in {index}", index, overwrite)
+    with owned_folder(folder, f"model in {index}", index, overwrite):
+        files = _contents(model, network, target, tokens)
+        save_folder(folder, files)
+    return list(files)
 
+
+def _contents(
+    model: LanguageModel, network: PortableNetwork, target: Target | None, tokens: str | Path | None
+) -> dict[str, list[bytes]]:
+    """Return the content of the files by name, the one that shows what the folder holds first."""
+    tokenizer = model.tokenizer
     # Without the file of a recogniser, the ids are our own.
     symbols = spell_symbols(tokenizer.symbols(), TOKENS)
     lines = [f"{symbol} {id}\n" for id, symbol in enumerate(symbols)]
@@ -94,15 +103,13 @@ def export_onnx(
         models = {SHERPA: _sherpa_model(network, own_ids)}
         metadata |= _sherpa_metadata(network, boundary_id)
 
-    # The first file is the one that shows what the folder holds.
     files = {name: [_encoded(graph, metadata)] for name, graph in models.items()}
     files[TOKENS] = [token_file]
     for name, content in tokenizer.to_files().items():
         if name != VOCABULARY_FILE:  # which says what the file of tokens says
             files[name] = [content]
     files[README] = [_readme(models, tokenizer, boundary_id).encode()]
-    save_folder(folder, files)
-    return list(files)
+    return files
 
 
 # ---- Which networks fit.

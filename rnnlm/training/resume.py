@@ -21,6 +21,7 @@ from rnnlm.storage.files.resuming import (
     ExistingWork,
     Identity,
     NextStep,
+    differing,
     in_one_spelling,
     next_step,
     signature,
@@ -208,8 +209,7 @@ def _has_grown(manifest: Manifest, identity: Identity, wanted: Identity) -> bool
 def _is_same(stored: Identity, identity: Identity) -> bool:
     """Return whether a checkpoint belongs to the run of the model beside it: one of another run is
     left where a run was killed while it overwrote that one."""
-    length = {BUDGET: "", PATIENCE: ""}
-    return {**stored, **length} == {**identity, **length}
+    return not differing(stored, identity, free={BUDGET, PATIENCE})
 
 
 def _notice_start(folder: Path, manifest: Manifest) -> None:

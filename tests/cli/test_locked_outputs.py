@@ -1,5 +1,5 @@
-"""A second writer of a folder is refused, whatever the two commands are: each one refuses what is
-locked, and holds the lock of all that it writes. Of files, `score -o` alone grows where it is."""
+"""A second writer of a folder or file is refused, whatever the two commands are: each one refuses
+what is locked, and holds the lock of all that it writes."""
 
 import os
 import re
@@ -24,6 +24,31 @@ FOLDERS = {
     "mix": ("mix", "kn", "uni", "--weights", "0.5,0.5", "-o", "OUT"),
     "mix, a bundle": ("mix", "kn", "uni", "--weights", "0.5,0.5", "-o", "OUT", "--bundle"),
     "tune": ("tune", "-m", "OUT+unigram", "--on", "valid.txt"),
+}
+
+
+FILES = {
+    "score": "score -m uni --input valid.txt -o OUT.tsv",
+    "score, Parquet": "score -m uni --input valid.txt -o OUT.parquet",
+    "score, pairs": "score -m uni --pairs pairs.tsv -o OUT.jsonl",
+    "score, a plot": "score -m uni --pairs pairs.tsv --plot OUT.svg",
+    "embed": "embed -m tagger --input valid.txt -o OUT.jsonl",
+    "embed, words": "embed -m tagger --input valid.txt --words -o OUT.npy",
+    "vectors": "vectors text.txt --width 2 --min-count 1 -o OUT.vec",
+    "rescore": "rescore -m uni --tune lists.tsv -o OUT.txt --nbest-output OUT.tsv",
+    "count": "count text.txt -o OUT.tsv",
+    "tag": "tag -m tagger --input valid.txt -o OUT.tsv",
+    "classify": "classify -m classifier --input valid.txt -o OUT.jsonl",
+    "translate": "translate -m fra --input numbers.tsv -o OUT.txt",
+    "eval": "eval -m fra numbers.tsv -o OUT.txt",
+    "eval, a plot": "eval -m classifier labelled.tsv --plot OUT.svg",
+    "compare": "compare uni kn --on valid.txt --plot OUT.svg",
+    "report": "report tagger -o OUT.html",
+    "report, curves": "report tagger -o OUT.svg",
+    "inspect": "inspect spectrum -m tagger --plot OUT.svg",
+    "mix": "mix kn kn --weights 0.5,0.5 --static -o OUT.arpa",
+    "export, ARPA": "export -m kn --arpa OUT.arpa",
+    "export, vectors": "export -m tagger --vectors OUT.vec",
 }
 
 
@@ -57,7 +82,8 @@ def replaced(monkeypatch, here):
     def replace(new, path):
         path = Path(os.path.abspath(path))
         locks = [up / OWNER for up in path.parents]
-        if "OUT" in path.parts:
+        locks.append(path.with_name(f".{path.name}.{OWNER}"))
+        if "OUT" in path.parts or path.name.startswith("OUT."):
             assert any(each.exists() for each in locks), f"{path} is not locked"
         seen.append(path)
         original(new, path)
@@ -97,15 +123,21 @@ def test_a_folder_is_written_by_one_command_alone(rnnlm, inputs, replaced, name)
     assert replaced and not list(inputs.rglob(f"*{OWNER}"))
 
 
-def test_scores_are_written_by_one_command_alone(rnnlm, inputs):
-    words = ("score", "-m", "uni", "--input", "valid.txt", "-o", "OUT.tsv", "--overwrite")
-    Path("OUT.tsv").write_text("mine")
-    with lock.file_held(Path("OUT.tsv")):
-        assert refusal(rnnlm(*words), "OUT.tsv")
-        assert Path("OUT.tsv").read_text() == "mine"
-    done = rnnlm(*words)
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_written_by_one_command_alone(rnnlm, inputs, replaced, name):
+    words = FILES[name].split()
+    (output,) = [word for word in words[::-1] if word.startswith("OUT.")][-1:]
+    left = Path(f"{output}.0123456789abcdef.new")
+    for path in (Path(output), left):
+        path.write_text("mine")
+    with lock.file_held(Path(output)):
+        assert refusal(rnnlm(*words, "--overwrite"), output)
+        assert Path(output).read_text() == "mine"
+    replaced.clear()
+    done = rnnlm(*words, "--overwrite")
     assert done.code == 0, done.err
-    assert Path("OUT.tsv").read_bytes() != b"mine" and not list(inputs.rglob(f"*{OWNER}"))
+    assert Path(output).read_bytes() != b"mine" and not list(inputs.rglob(f"*{OWNER}"))
+    assert not left.exists()
 
 
 def test_two_processes_do_not_write_one_file(inputs, start):

@@ -131,10 +131,15 @@ def _take_lock(target: Path, path: Path, work: str) -> IO[bytes]:
     # The file was free to lock, so its owner has ended; of one on another machine that is a guess.
     if before and not before.is_here(Owner.this()):
         notice(f"{target} was locked by {before}, which no longer responds: its lock is taken over")
-    stream.truncate(0)
-    owner = asdict(Owner.this(work))
-    stream.write(json.dumps(owner).encode("utf-8", "backslashreplace") + b"\n")
-    stream.flush()
+    owner = json.dumps(asdict(Owner.this(work))).encode("utf-8", "backslashreplace")
+    try:
+        stream.truncate(0)
+        stream.write(owner + b"\n")
+        stream.flush()
+    except OSError:  # a full disk
+        path.unlink()
+        stream.close()
+        raise
     return stream
 
 

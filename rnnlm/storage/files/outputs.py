@@ -5,15 +5,17 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from rnnlm.errors import OutputError, UsageError
+from rnnlm.storage.files import lock
 from rnnlm.storage.files.compression import compressed
 from rnnlm.storage.files.folder import check_place
 from rnnlm.storage.files.writing import (
     STANDARD_OUTPUT,
     put_in_place,
+    remove_unfinished,
     replace_file,
     unfinished,
     writing,
@@ -40,6 +42,20 @@ def check_file(path: Path, overwrite: bool) -> None:
             f"{path} already exists",
             hint="choose another name, or replace it with `overwrite=True`",
         )
+
+
+@contextlib.contextmanager
+def owned_file(path: Path, overwrite: bool) -> Iterator[None]:
+    """Own a file in this context, and make sure that it may be written, before time goes into it.
+    What killed writers of it left behind is deleted."""
+    check_file(path, overwrite)
+    if is_stream(path):
+        yield
+        return
+    with lock.file_held(path):
+        remove_unfinished(path)
+        check_file(path, overwrite)
+        yield
 
 
 def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
@@ -86,11 +102,20 @@ def _write_to_standard_output(pieces: Iterable[bytes | memoryview]) -> None:
     sys.stdout.buffer.flush()
 
 
-def check_folder(folder: Path, noun: str, index: str, overwrite: bool) -> None:
-    """Make sure that a folder of files may be written, before time goes into it.
+@contextlib.contextmanager
+def owned_folder(folder: Path, noun: str, index: str, overwrite: bool) -> Iterator[None]:
+    """Own a folder of files in this context, and make sure that it may be written, before time
+    goes into it.
 
     noun: what it holds, such as "ONNX model". index: the file that every such folder has.
     """
+    _check_folder(folder, noun, index, overwrite)
+    with lock.held(folder, "exporting"):
+        _check_folder(folder, noun, index, overwrite)
+        yield
+
+
+def _check_folder(folder: Path, noun: str, index: str, overwrite: bool) -> None:
     check_place(folder, noun, lambda names: [] if index in names else names)
     if os.path.lexists(folder / index) and not overwrite:
         raise OutputError(
@@ -100,14 +125,13 @@ def check_folder(folder: Path, noun: str, index: str, overwrite: bool) -> None:
 
 
 def save_folder(folder: Path, files: Mapping[str, Iterable[bytes | memoryview]]) -> None:
-    """Write files, by name, into a folder. They get their names once all of them are complete, the
-    first one last: an error of writing leaves what was there."""
+    """Write files, by name, into an owned folder. They get their names once all of them are
+    complete, the first one last: an error of writing leaves what was there."""
     with writing(folder):
-        is_new = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
         new: dict[Path, Path] = {}
         try:
             for name, pieces in files.items():
+                remove_unfinished(folder / name)
                 with unfinished(folder / name) as stream:
                     stream.writelines(pieces)
                 new[folder / name] = Path(stream.name)
@@ -118,8 +142,6 @@ def save_folder(folder: Path, files: Mapping[str, Iterable[bytes | memoryview]])
             with contextlib.suppress(OSError):
                 for complete in new.values():
                     complete.unlink()
-                if is_new:
-                    folder.rmdir()
             raise
 
 

@@ -7,9 +7,10 @@ entries before work resumes, so that it becomes the same, byte by byte, as witho
 Without its record it is unknown how a file was made.
 """
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,16 +18,28 @@ import msgspec
 
 from rnnlm.errors import UsageError
 from rnnlm.storage.files.compression import CHUNK_BYTES, SUFFIXES
-from rnnlm.storage.files.journal import Journal
-from rnnlm.storage.files.outputs import check_file, is_stream
+from rnnlm.storage.files.journal import LARGEST, Journal
+from rnnlm.storage.files.outputs import check_file, is_stream, owned_file
+from rnnlm.storage.files.reading import read_small
 from rnnlm.storage.files.resuming import ExistingWork, Identity, NextStep, next_step, tell_finished
-from rnnlm.storage.files.writing import open_appending, replace_file, sha256, short_name, writing
+from rnnlm.storage.files.writing import (
+    open_appending,
+    put_in_place,
+    remove_unfinished,
+    replace_file,
+    sha256,
+    short_name,
+    waiting,
+    writing,
+)
 
 
-class WorkBegun(msgspec.Struct, tag="begun", tag_field="what"):
-    """Work on the file has started."""
+class WorkBegun(msgspec.Struct, tag="begun", tag_field="what", omit_defaults=True):
+    """Work on the file has started. replaces: the hash of the file whose place a file takes that is
+    written as a whole, or NO_FILE; None for a file that grows."""
 
     identity: dict[str, str]
+    replaces: str | None = None
 
 
 class RowsWritten(msgspec.Struct, tag="written", tag_field="what"):
@@ -45,6 +58,7 @@ class WorkFinished(msgspec.Struct, tag="finished", tag_field="what"):
     sha256: str | None
 
 
+NO_FILE = "no file"
 Record = list[WorkBegun | RowsWritten | WorkFinished]
 
 
@@ -76,22 +90,28 @@ def next_step_of_files(wanted: Mapping[Path, Identity], overwrite: bool) -> Next
 
 def _found(path: Path) -> tuple[ExistingWork | None, str]:
     """Return what is at `path`, and what it holds, if it is finished."""
-    journal = journal_beside(path)
     is_there = os.path.lexists(path)
     try:
-        record = _read(journal)
+        record = _read(journal_beside(path))
     except FileNotFoundError:
         return (ExistingWork() if is_there else None), ""
     except ValueError as error:
         return ExistingWork(fault=str(error)), ""
-    assert isinstance(record[0], WorkBegun)
-    identity = record[0].identity
-    last = record[-1]
-    if isinstance(last, WorkFinished):
-        if not is_there:
-            return None, ""
-        fault = "" if sha256(path) == last.sha256 else "its SHA-256 does not match the recorded one"
-        return ExistingWork(identity, is_finished=True, fault=fault), last.content
+    if not is_there:
+        return None, ""
+    begun, last = record[0], record[-1]
+    assert isinstance(begun, WorkBegun)
+    identity = begun.identity
+
+    # A file that was written as a whole: it is in place, or the one before still is.
+    is_whole = isinstance(last, WorkFinished) or begun.replaces is not None
+    content_hash = sha256(path) if is_whole else None
+    if isinstance(last, WorkFinished) and content_hash == last.sha256:
+        return ExistingWork(identity, is_finished=True), last.content
+    if is_whole:
+        fault = "its SHA-256 does not match the recorded one"
+        is_replaced = begun.replaces is not None and content_hash == begun.replaces
+        return ExistingWork(identity, fault="" if is_replaced else fault), ""
 
     # Of a growing file, an unchanged beginning must be left to resume from.
     fault = ""
@@ -134,13 +154,88 @@ def journal_beside(path: Path) -> Journal:
     return Journal(path.with_name(f".{short_name(path)}.run"))
 
 
-def record_finished(path: Path, identity: Identity, content: str) -> None:
-    """Write the record of a file that was written as a whole. content: what it holds, for people,
-    such as "1,000 sentences"."""
-    if not is_stream(path):
-        with writing(path):
-            entries = (WorkBegun({**identity}), WorkFinished(content, sha256(path)))
-            journal_beside(path).write(entries)
+@contextlib.contextmanager
+def whole_files(wanted: Mapping[Path, Identity], overwrite: bool) -> Iterator["WholeFiles"]:
+    """Own files in this context that are made together, each written as a whole. What is written to
+    their paths is put in place by :meth:`WholeFiles.finish`; without it, what was there stays.
+
+    wanted: the identity of each. Raise OutputError where another process owns one of them, or what
+    is there must not be overwritten.
+    """
+    paths = [path for path in wanted if not is_stream(path)]
+    with contextlib.ExitStack() as held:
+        for path in wanted:
+            held.enter_context(owned_file(path, overwrite=True))
+        step = next_step_of_files(wanted, overwrite)
+        for path in paths:
+            remove_unfinished(journal_beside(path).path)
+        if step is NextStep.FINISHED:
+            yield WholeFiles(are_finished=True)
+            return
+
+        # A run that is killed from here on is begun again by the same command; an error restores
+        # the records of what is there.
+        records = {}
+        files = WholeFiles(held.enter_context(waiting(paths)))
+        try:
+            for path in paths:
+                records[path] = _content(journal_beside(path).path)
+                _begin(path, wanted[path])
+            yield files
+        finally:
+            for path in records if not files.are_finished else ():
+                _restore(journal_beside(path).path, records[path])
+
+
+class WholeFiles:
+    """Files that are made together in the context of :func:`whole_files`. are_finished: nothing is
+    left to do."""
+
+    def __init__(
+        self, complete: Callable[[], dict[Path, Path]] = dict, are_finished: bool = False
+    ) -> None:
+        self.are_finished = are_finished
+        self._complete = complete
+
+    def finish(self, content: str) -> None:
+        """Record what was written, then put it in place. content: what the files hold, for people,
+        such as "1,000 sentences"."""
+        complete = self._complete()
+        self.are_finished = True
+        try:
+            for path, new in complete.items():
+                with writing(path):
+                    journal_beside(path).append(WorkFinished(content, sha256(new)))
+            while complete:
+                path, new = complete.popitem()
+                with writing(path):
+                    put_in_place(new, path)
+        finally:
+            for new in complete.values():
+                with contextlib.suppress(OSError):
+                    new.unlink()
+
+
+def _begin(path: Path, identity: Identity) -> None:
+    """Record that a file is about to be written as a whole."""
+    replaced = sha256(path) if path.exists() else NO_FILE
+    with writing(path):
+        journal_beside(path).write([WorkBegun({**identity}, replaced)])
+
+
+def _content(record: Path) -> bytes | None:
+    try:
+        return read_small(record, LARGEST)
+    except FileNotFoundError:
+        return None
+
+
+def _restore(record: Path, content: bytes | None) -> None:
+    with contextlib.suppress(OSError):
+        if content is None:
+            record.unlink()
+        else:
+            replace_file(record, content)
 
 
 class GrowingFile:
@@ -163,6 +258,8 @@ class GrowingFile:
         # Resume after the last entry that is within the file.
         kept = _kept(path, _read(self._journal)) if step is NextStep.RESUME else []
         self._hash = hashlib.sha256()
+        for left in (path, self._journal.path):
+            remove_unfinished(left)
         with writing(path):
             # Record the work first: a run that is killed after this can be resumed.
             self._journal.write([WorkBegun({**identity}), *kept])

@@ -6,12 +6,13 @@ overwriting this one. Work is the same if its identity is: all settings that its
 and the signatures of its texts.
 """
 
+import contextlib
 import dataclasses
 import enum
 import hashlib
 import os
 import stat
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 
 from rnnlm.config import as_text
 from rnnlm.errors import OutputError, TextError, first_of, notice
+from rnnlm.storage.files import tables
 from rnnlm.storage.files.lock import OWNER
 from rnnlm.storage.files.reading import STANDARD_INPUT
 from rnnlm.storage.files.writing import sha256
@@ -28,6 +30,7 @@ Identity = Mapping[str, str]  # of work: what its result depends on, by name
 COMPARED_BYTES = 1 << 20  # at the start and at the end of a text
 SIGNATURE_DIGITS = 12
 SIGNED = ", hash "  # in every signature of files
+FORMAT, TEXT = ", read as ", "text"  # at the end of a file's signature
 READ_ONCE = "read once"  # so begins the signature of what cannot be read again
 MOST_DIFFERENCES = 3  # that a message names
 MODEL = "model"  # the part that names the kind of model
@@ -79,26 +82,34 @@ def next_step(
     # Finished files had no such errors.
     if existing.identity.get(ENCODING_ERRORS) == STRICT:
         free = {*free, ENCODING_ERRORS}
-    differing = []
-    for name in _differing(existing.identity, wanted, free):
-        differing.append(_difference(name, existing.identity.get(name), wanted.get(name)))
-    if differing:
-        why = first_of(differing, MOST_DIFFERENCES, "; ")
+    differences = []
+    for name in differing(existing.identity, wanted, free):
+        differences.append(_difference(name, existing.identity.get(name), wanted.get(name)))
+    if differences:
+        why = first_of(differences, MOST_DIFFERENCES, "; ")
         raise OutputError(f"{place} already holds another result", why, ways_out)
     return NextStep.FINISHED if existing.is_finished else NextStep.RESUME
 
 
-def _differing(before: Identity, now: Identity, free: Collection[str]) -> list[str]:
+def differing(before: Identity, now: Identity, free: Collection[str]) -> list[str]:
     """Return the names of the parts that differ. Where the kind of model does, it comes first, and
     settings that only one of the two kinds has are left out."""
-    names = [
-        name for name in {**before, **now} if name not in free and before.get(name) != now.get(name)
-    ]
+    names = []
+    for name in {**before, **now}:
+        if name not in free and not _are_equal(before.get(name), now.get(name)):
+            names.append(name)
     has_other_kind = MODEL in names and MODEL in before and MODEL in now
     if not has_other_kind:
         return names
     names = [name for name in names if name in before and name in now]
     return sorted(names, key=lambda name: name != MODEL)
+
+
+def _are_equal(before: str | None, now: str | None) -> bool:
+    if before and now and FORMAT in now and FORMAT not in before and SIGNED in before:
+        # A record of an earlier version, which did not have the format.
+        now = now.partition(FORMAT)[0]
+    return before == now
 
 
 def _difference(name: str, before: str | None, now: str | None) -> str:
@@ -131,12 +142,25 @@ def tell_finished(place: Path, what: str) -> None:
 # ---- Signatures of texts: cheap to make, and different for texts that differ.
 
 
-def settings_identity(*settings: Any) -> dict[str, str]:
-    """Return the values of settings, each a frozen dataclass, as part of an identity."""
-    identity = {}
+def settings_identity(*settings: Any, without: Collection[str] = ()) -> dict[str, str]:
+    """Return the values of settings, each a frozen dataclass, as part of an identity. without:
+    names of settings that the result does not depend on, or that another class has too."""
+    parts = []
     for group in settings:
-        for field in dataclasses.fields(group):
-            identity[field.name] = in_one_spelling(getattr(group, field.name))
+        names = [field.name for field in dataclasses.fields(group) if field.name not in without]
+        parts.append({name: in_one_spelling(getattr(group, name)) for name in names})
+    return merged(*parts)
+
+
+def merged(*parts: Identity) -> dict[str, str]:
+    """Return an identity that has all these parts. A name that two of them have is a ValueError:
+    one of the two would be lost."""
+    identity: dict[str, str] = {}
+    for part in parts:
+        twice = identity.keys() & part.keys()
+        if twice:
+            raise ValueError(f"an identity has two parts called {', '.join(sorted(twice))}")
+        identity |= part
     return identity
 
 
@@ -164,8 +188,9 @@ signed_by_content: set[str] = set()
 
 
 def signature(name: str) -> str:
-    """Return what distinguishes a text from others: its length, its time of change, and a hash over
-    its first and last MiB; of a folder, which may hold thousands of files, their lengths and times.
+    """Return what distinguishes a text from others: its length, its time of change, a hash over its
+    first and last MiB, and the format that its name says; of a folder, which may hold thousands of
+    files, their lengths and times.
 
     That of standard input or of a pipe is never the same again. A name that is no file's (of a data
     set) is all that there is.
@@ -173,7 +198,8 @@ def signature(name: str) -> str:
     if name == STANDARD_INPUT:
         return _never_again()
     if name in signed_by_content:
-        return f"in memory, hash {(sha256(Path(name)) or '')[:SIGNATURE_DIGITS]}"
+        content_hash = (sha256(Path(name)) or "")[:SIGNATURE_DIGITS]
+        return f"in memory{SIGNED}{content_hash}{_format(name)}"
     if not os.path.lexists(name):
         return name
     try:
@@ -187,7 +213,13 @@ def signature(name: str) -> str:
         raise TextError(f"cannot read {name}", error.strerror or str(error)) from None
     changed = datetime.fromtimestamp(status.st_mtime_ns // 10**9, UTC).strftime("%F %T")
     nanoseconds = status.st_mtime_ns % 10**9
-    return f"{status.st_size:,} bytes, changed {changed}.{nanoseconds:09d} UTC{SIGNED}{ends}"
+    when = f"{changed}.{nanoseconds:09d} UTC"
+    return f"{status.st_size:,} bytes, changed {when}{SIGNED}{ends}{_format(name)}"
+
+
+def _format(name: str) -> str:
+    # The same bytes are other text under another name: lines, or a column of a table.
+    return f"{FORMAT}{tables.kind_of(name) or TEXT}"
 
 
 def _never_again() -> str:
@@ -203,10 +235,31 @@ def _hash_of_ends(name: str, size: int) -> str:
 
 
 def _folder_signature(folder: Path) -> str:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != OWNER]
+    lines = {}
+    visited: dict[str, Path] = {}
+    for path, target in _below(folder, visited):
+        if target is not None:
+            lines[path] = f"{path.relative_to(folder)} -> {target.relative_to(folder)}\n"
+        elif path.is_file() and path.name != OWNER:
+            status = path.stat()
+            lines[path] = f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}\n"
     hashed = hashlib.sha256()
-    for path in sorted(files):
-        status = path.stat()
-        line = f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}\n"
-        hashed.update(line.encode("utf-8", "surrogatepass"))
-    return f"{len(files):,} files{SIGNED}{hashed.hexdigest()[:SIGNATURE_DIGITS]}"
+    for path in sorted(lines):
+        hashed.update(lines[path].encode("utf-8", "surrogatepass"))
+    return f"{len(lines):,} files{SIGNED}{hashed.hexdigest()[:SIGNATURE_DIGITS]}"
+
+
+def _below(folder: Path, visited: dict[str, Path]) -> Iterator[tuple[Path, Path | None]]:
+    """Yield the files in a folder and in those below it, through links, too, and the links to
+    folders that were `visited` before, each with that folder."""
+    place = os.path.realpath(folder)
+    if place in visited:
+        yield folder, visited[place]
+        return
+    visited[place] = folder
+    with contextlib.suppress(PermissionError):
+        for path in sorted(folder.iterdir()):
+            if path.is_dir():
+                yield from _below(path, visited)
+            else:
+                yield path, None

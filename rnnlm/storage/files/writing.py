@@ -11,7 +11,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -94,8 +94,37 @@ def unfinished(path: Path, is_lasting: bool = True) -> Iterator[BinaryIO]:
         raise
 
 
+# Complete files that wait, by the paths whose places they are to take
+_waiting: dict[Path, Path | None] = {}
+
+
+@contextlib.contextmanager
+def waiting(paths: Collection[Path]) -> Iterator[Callable[[], dict[Path, Path]]]:
+    """Let files that are complete wait in this context, instead of taking the places of `paths`.
+    Yield the function that returns them, by path; from then on they wait no more.
+
+    Files that still wait when the context ends are deleted.
+    """
+
+    def taken() -> dict[Path, Path]:
+        complete = {path: _waiting.pop(path, None) for path in paths}
+        return {path: new for path, new in complete.items() if new is not None}
+
+    _waiting.update(dict.fromkeys(paths))
+    try:
+        yield taken
+    finally:
+        for new in taken().values():
+            with contextlib.suppress(OSError):
+                new.unlink()
+
+
 def put_in_place(new: Path, path: Path, is_lasting: bool = True) -> None:
-    """Give a file that is whole its name, in place of what is there. An error deletes it."""
+    """Give a file that is whole its name, in place of what is there, unless it has to wait for
+    :func:`waiting`. An error deletes it."""
+    if path in _waiting:
+        _waiting[path] = new
+        return
     try:
         os.replace(new, path)
     except BaseException:

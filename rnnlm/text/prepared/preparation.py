@@ -25,6 +25,7 @@ from rnnlm.storage.files.folder import check_place
 from rnnlm.storage.files.reading import STANDARD_INPUT
 from rnnlm.storage.files.resuming import (
     NextStep,
+    merged,
     next_step,
     settings_identity,
     tell_finished,
@@ -114,14 +115,16 @@ class PreparationJob:
             made = {"tokenizer_from": shared.fingerprint}
         else:
             sample = ALL if self.sample_bytes is None or self.bounds else str(self.sample_bytes)
-            made = {**settings_identity(self.tokenizer_settings), "sample": sample}
-        return {
-            **text_signatures(self.names),
-            **settings_identity(self.source, self.text),
-            **made,
-            "held_out": str(self.held_out),
-            "shard_bytes": str(SMALL_SHARD_BYTES if self.bounds else SHARD_BYTES),
-        }
+            made = merged(settings_identity(self.tokenizer_settings), {"sample": sample})
+        return merged(
+            text_signatures(self.names),
+            settings_identity(self.source, self.text),
+            made,
+            {
+                "held_out": str(self.held_out),
+                "shard_bytes": str(SMALL_SHARD_BYTES if self.bounds else SHARD_BYTES),
+            },
+        )
 
 
 def resolve_request(request: PreparationRequest) -> PreparationJob:

@@ -21,6 +21,7 @@ from rnnlm.storage.files.compression import SUFFIXES as COMPRESSED
 from rnnlm.storage.files.resuming import (
     NextStep,
     in_one_spelling,
+    merged,
     next_step,
     settings_identity,
     signature,
@@ -209,9 +210,12 @@ def _identity(
     identity = {}
     for model in models:
         identity[f"model {model.label}".strip()] = model.fingerprint
-    identity |= settings_identity(request.settings, request.text)
-    identity["column"] = in_one_spelling(request.column)
-    return identity | text_signatures(references, "reference")
+    return merged(
+        identity,
+        settings_identity(request.settings, request.text),
+        {"column": in_one_spelling(request.column)},
+        text_signatures(references, "reference"),
+    )
 
 
 # ---- Events.

@@ -44,7 +44,12 @@ def export(name: str | Path, folder: Path, overwrite: bool = False) -> None:
         SettingsError: transformers has no form for its tokenizer.
         OutputError: `folder` cannot be written, or it exists and `overwrite` is not set.
     """
-    outputs.check_folder(folder, "model for transformers", CODE[0], overwrite)
+    with outputs.owned_folder(folder, "model for transformers", CODE[0], overwrite):
+        outputs.save_folder(folder, _files(name, folder))
+
+
+def _files(name: str | Path, folder: Path) -> dict[str, Any]:
+    """Return the content of the files by name, the one that shows what the folder holds first."""
     model = loading.language_model_of(name, "cpu")
     network = portable_network(model, str(name), takes_mixtures=True)
     tokenizer = model.tokenizer
@@ -57,7 +62,7 @@ def export(name: str | Path, folder: Path, overwrite: bool = False) -> None:
     files |= {file: [Path(__file__).with_name(file).read_bytes()] for file in CODE}
     arrays = {f"network.{key}": array for key, array in network.arrays.items()}
     files["model.safetensors"] = tensors.chunks(arrays, {"format": "pt"})
-    outputs.save_folder(folder, files)
+    return files
 
 
 def config_of(network: PortableNetwork, tokenizer: Tokenizer) -> dict[str, Any]:

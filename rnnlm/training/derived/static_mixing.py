@@ -34,7 +34,7 @@ from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.compression import without_suffix
-from rnnlm.storage.files.outputs import check_file
+from rnnlm.storage.files.outputs import owned_file
 from rnnlm.storage.files.writing import writing
 from rnnlm.storage.manifest import Manifest, ModelArrays
 from rnnlm.text.corpus import Text
@@ -128,10 +128,9 @@ def mix_static(
 
 
 def _owned(output: Path, overwrite: bool) -> contextlib.AbstractContextManager[None]:
-    """Check that the result can be written, and hold its folder if it is one."""
+    """Check that the result can be written, and own it: a file or a folder."""
     if is_arpa(output):
-        check_file(output, overwrite)
-        return contextlib.nullcontext()
+        return owned_file(output, overwrite)
     return model_folder.owned(output, overwrite, "mixing")
 
 

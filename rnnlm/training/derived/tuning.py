@@ -42,6 +42,7 @@ from rnnlm.storage.files.journal import Journal
 from rnnlm.storage.files.resuming import (
     ExistingWork,
     Identity,
+    merged,
     next_step,
     settings_identity,
     tell_finished,
@@ -302,9 +303,8 @@ def _identity(
         "kind": kind,
         "given": ", ".join(sorted(given)),
         "tokens": str(tokens or DEFAULT_TOKENS[kind]),
-        **settings_identity(settings),
-        **identity_of(on),
     }
+    identity = merged(identity, settings_identity(settings), identity_of(on))
     if statistics is not None:
         for name, value in identity_of(as_text(statistics)).items():
             identity[f"statistics {name}"] = value

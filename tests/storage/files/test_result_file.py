@@ -1,19 +1,24 @@
 """Files that a command makes: the same command goes on, finds them finished, or refuses."""
 
 import contextlib
+import itertools
+import os
+import signal
 
 import pytest
 
 from rnnlm.errors import OutputError, RnnlmWarning, UsageError
+from rnnlm.storage.files.outputs import save_file
 from rnnlm.storage.files.result_file import (
     GrowingFile,
     RowsWritten,
     journal_beside,
     next_step_of_file,
-    record_finished,
+    whole_files,
 )
 from rnnlm.storage.files.resuming import NextStep
-from support.failing_files import failing
+from support.failing_files import Watch, failing
+from support.forks import FORK
 
 RUN = {"model": "abc", "eos": "yes"}
 CHUNKS = ["".join(f"{part} {n} \u00e4\n" for n in range(3)) for part in "abcd"]
@@ -141,12 +146,81 @@ def test_what_cannot_be_written_is_refused(tmp_path):
         begin(tmp_path)
 
 
-def test_a_file_that_was_written_as_a_whole_is_recognised(path):
-    assert next_step_of_file(path, RUN, False) is NextStep.START
-    path.write_bytes(b"all")
-    record_finished(path, RUN, "3 letters")
-    with pytest.warns(RnnlmWarning, match="scores.tsv is finished: 3 letters"):
-        assert next_step_of_file(path, RUN, False) is NextStep.FINISHED
+PAIR = {"best.txt": b"the best\n", "list.tsv": b"all of them\n"}
+
+
+def save_pair(folder, run=RUN, overwrite=False) -> bool:
+    """Write two files together. Return whether they were finished."""
+    wanted = {folder / name: {**run, "file": name} for name in PAIR}
+    with whole_files(wanted, overwrite) as files:
+        if not files.are_finished:
+            for name, content in PAIR.items():
+                save_file(folder / name, [content])
+            files.finish("2 letters")
+            return False
+    return True
+
+
+def test_files_that_are_written_as_a_whole_are_recognised(tmp_path):
+    assert not save_pair(tmp_path)
+    with pytest.warns(RnnlmWarning, match="list.tsv is finished: 2 letters"):
+        assert save_pair(tmp_path)
+    (tmp_path / "list.tsv").unlink()
+    assert not save_pair(tmp_path)
+    (tmp_path / "list.tsv").write_text("mine")
+    with pytest.raises(OutputError, match="list.tsv has changed since it was written"):
+        save_pair(tmp_path)
+
+
+def test_an_error_leaves_files_and_records_as_they_were(tmp_path):
+    save_pair(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for kind in ("write", "replace"):
+        with (
+            pytest.raises((OutputError, OSError)),
+            failing(tmp_path, (kind,), part=".tsv", calls=range(1)),
+        ):
+            save_pair(tmp_path, {"model": "xyz"}, overwrite=True)
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def kill_in_pair(folder, call, overwrite):
+    count = 0
+
+    def hear(kind, name, is_after):
+        nonlocal count
+        if count == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        count += 1
+
+    with Watch(folder, hear):
+        save_pair(folder, overwrite=overwrite)
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_whole_files_of_a_killed_run_are_made_again(tmp_path, earlier):
+    """Whatever call of the system was its last; nothing is left behind."""
+    for call in itertools.count():
+        folder = tmp_path / str(call)
+        folder.mkdir()
+        if earlier:
+            save_file(folder / "best.txt", [b"of another model"])
+            save_pair(folder, {"model": "xyz"}, overwrite=True)
+            (folder / "list.tsv").write_text("changed")
+        process = FORK.Process(target=kill_in_pair, args=(folder, call, earlier))
+        process.start()
+        process.join()
+
+        # Before the records are written, nothing has happened.
+        has_begun = all(b"xyz" not in path.read_bytes() for path in folder.glob(".*.run"))
+        save_pair(folder, overwrite=earlier and not has_begun)
+        assert {name: (folder / name).read_bytes() for name in PAIR} == PAIR
+        assert sorted(path.name for path in folder.iterdir()) == sorted(
+            [*PAIR, *(f".{name}.run" for name in PAIR)]
+        )
+        if process.exitcode == 0:
+            break
+    assert call > 30
 
 
 @pytest.mark.parametrize("call", range(9))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import OutputError
-from rnnlm.storage.files import outputs, writing
+from rnnlm.storage.files import lock, outputs, writing
 
 
 def write(path: str, check: bool) -> None:
@@ -84,13 +84,18 @@ def test_odd_names_are_written(tmp_path, name):
 
 def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     folder = tmp_path / "new"
-    outputs.check_folder(folder, "box", "a", overwrite=False)
-    outputs.save_folder(folder, {"a": [b"1", b"2"], "b": [b"3"]})
+
+    def save(place, index, overwrite, files):
+        with outputs.owned_folder(place, "box", index, overwrite):
+            outputs.save_folder(place, files)
+
+    save(folder, "a", False, {"a": [b"1", b"2"], "b": [b"3"]})
     with pytest.raises(OutputError, match="new already exists; .* `overwrite=True`"):
-        outputs.check_folder(folder, "box", "a", overwrite=False)
-    outputs.check_folder(folder, "box", "a", overwrite=True)
+        save(folder, "a", False, {})
     with pytest.raises(OutputError, match="is not empty and holds no box; it contains a"):
-        outputs.check_folder(folder, "box", "c", overwrite=True)
+        save(folder, "c", True, {})
+    with lock.held(folder, "a test"), pytest.raises(OutputError, match="is writing"):
+        save(folder, "a", True, {})
 
     def broken():
         yield b"4"
@@ -99,6 +104,6 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     # What was there stays, and what was not does not come.
     for place in (folder, tmp_path / "newer"):
         with pytest.raises(OutputError, match=f"cannot write to {place}; No space left"):
-            outputs.save_folder(place, {"a": [b"5"], "b": broken()})
+            save(place, "a", True, {"a": [b"5"], "b": broken()})
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"12", "b": b"3"}
