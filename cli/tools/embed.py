@@ -97,6 +97,9 @@ def command(
         text_signatures(sources.expand(inputs or ("-",))),
         {"model": read_manifest(find(name)).fingerprint},
     )
+    # A line that is not UTF-8 has a row, too: how it is read is not free.
+    if reading.encoding_errors != "strict":
+        identity["bad UTF-8"] = reading.encoding_errors
     wanted = {output: identity}
     if settings.words and kind == ".npy":
         wanted[words_path(output)] = identity

@@ -219,13 +219,14 @@ def _identities(
         settings_identity,
         text_signatures,
     )
+    from rnnlm.tools.rescoring.files import files_beside
     from rnnlm.tools.rescoring.settings import ListSettings
 
-    tuning = _tuning(given)
+    tuning, lists = _tuning(given), settings_of(ListSettings, given)
     others = {"no_words": not tuning.words, "no_oov": not tuning.oov, "seed": tuning.seed}
     others |= {"split": given["split"], "factors": str(given["score_files"])}
     identity = merged(
-        settings_identity(settings_of(ListSettings, given), tuning.mapping),
+        settings_identity(lists, tuning.mapping),
         {name: in_one_spelling(value) for name, value in others.items()},
     )
     for number, (name, model) in enumerate(models.items(), start=1):
@@ -237,7 +238,10 @@ def _identities(
         "reference": given["references"],
         "source": given["sources"],
     }
-    sources["file of scores"] = [name.partition("*")[2] or name for name in given["score_files"]]
+    beside = []
+    for source in filter(None, (given["tune_on"], given["apply_to"])):
+        beside += map(str, files_beside(source, lists, given["score_files"]))
+    sources["file beside the list"] = beside
     for role, names in sources.items():
         identity = merged(identity, text_signatures(filter(None, names), role))
     return {path: {"file": name, **identity} for name, path in outputs.items()}

@@ -11,6 +11,7 @@ from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.words import WordFinder
 from rnnlm.scoring.generation.drawing import encoded_prompt
 from rnnlm.scoring.next_word import NextWord, WordSearch, check_count
+from rnnlm.scoring.scorer import checked_text
 from rnnlm.tabular import RecordList
 from rnnlm.text.lines import WORD_SPACE, split_words
 
@@ -24,12 +25,13 @@ def next_words(
     model: a language model, or the name of one, which is then loaded by each call.
 
     Raises:
-        TextError: the text contains a newline or `</s>`.
+        TextError: the text contains a newline, `<s>` or `</s>`, or is not UTF-8.
         UsageError: `count` is below 0.
         ModelError: there is no such model, or its scores are not numbers.
     """
     check_count(count)
     model = language_model_of(model)
+    text = checked_text(text, "the text", "error")
     before, begun = _split(model, text)
     if not model.tokenizer.keeps_case:
         begun = begun.lower()

@@ -16,7 +16,7 @@ from rnnlm.errors import OutputError, TextError, UsageError, nearest, notice, sh
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.compression import without_suffix
 from rnnlm.storage.files.outputs import save_file
-from rnnlm.storage.files.reading import opened, text_lines
+from rnnlm.storage.files.reading import STANDARD_INPUT, opened, text_lines
 from rnnlm.text.lines import WORD_SPACE, is_blank, lines_with_ends, split_words, without_end
 from rnnlm.tools.rescoring.nbest import (
     Hypothesis,
@@ -397,6 +397,17 @@ def read_kaldi(builder: ListBuilder, score_files: Sequence[str]) -> None:
     if beside.is_file() and text.name != KALDI_REFERENCES:
         for utt, words, where in keyed_lines(str(beside), builder.settings.encoding_errors):
             builder.add_line(utt, "reference", words, where)
+
+
+def files_beside(source: str, settings: ListSettings, score_files: Sequence[str]) -> list[Path]:
+    """Return the files that are read with a list, beside it: those of a Kaldi text."""
+    if source == STANDARD_INPUT or (settings.format or format_of(source, settings)) != "kaldi":
+        return []
+    text = _text_in(source)
+    parts = [_scaled(name, text.parent) for name in score_files]
+    paths = [path for _, path, _ in parts or _usual(text.parent, settings.costs)]
+    references = text.parent / KALDI_REFERENCES
+    return [*paths, references] if references.is_file() else paths
 
 
 def _add_scored(

@@ -12,6 +12,7 @@ from rnnlm.storage.files.resuming import (
     ExistingWork,
     NextStep,
     in_one_spelling,
+    merged,
     next_step,
     signature,
     text_signatures,
@@ -129,6 +130,38 @@ def test_a_folder_has_the_signature_of_its_files(tmp_path):
     assert signature(str(tmp_path)) == before
     (tmp_path / "shard").write_bytes(b"more of it")
     assert signature(str(tmp_path)) != before
+
+
+def test_the_signature_of_a_folder_follows_links(tmp_path):
+    folder, elsewhere = tmp_path / "list", tmp_path / "elsewhere"
+    for place in (folder, elsewhere / "deep"):
+        place.mkdir(parents=True)
+        (place / "scores").write_text("1")
+    plain = signature(str(folder))
+    (folder / "again").symlink_to(elsewhere)
+    (folder / "loop").symlink_to(folder)
+    (elsewhere / "back").symlink_to(folder)
+    before = signature(str(folder))
+    assert before == signature(str(folder)) != plain
+    (elsewhere / "deep" / "scores").write_text("22")
+    assert signature(str(folder)) != before
+
+
+def test_the_format_that_a_name_says_is_signed(tmp_path):
+    """Records of earlier versions did not have it: there it does not count."""
+    (tmp_path / "a.txt").write_text("text,n\nthe man,1\n")
+    before = {"text": signature(str(tmp_path / "a.txt"))}
+    (tmp_path / "a.txt").rename(tmp_path / "a.csv")
+    now = {"text": signature(str(tmp_path / "a.csv"))}
+    with pytest.raises(OutputError, match="changed: read as text before, read as csv now"):
+        next_step(PLACE, ExistingWork(before), now)
+    earlier = {"text": before["text"].removesuffix(", read as text")}
+    assert next_step(PLACE, ExistingWork(earlier, True), now) is NextStep.FINISHED
+
+
+def test_a_name_twice_would_be_lost():
+    with pytest.raises(ValueError, match="two parts called seed"):
+        merged({"seed": "1", "width": "2"}, {"seed": "2"})
 
 
 def test_a_journal_gives_back_its_entries_but_for_half_a_last_line(tmp_path):

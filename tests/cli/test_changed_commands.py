@@ -1,0 +1,325 @@
+"""A command with one change is refused where its result is: what decides a result is in its
+identity, each option, each setting and the format of each file; all else is listed here."""
+
+import dataclasses
+import importlib
+import json
+import os
+from pathlib import Path
+
+import click
+import pytest
+
+from rnnlm.registry import all_tasks, kinds_of
+from rnnlm.training.request import TrainingRequest
+from rnnlm.training.resolution import resolve_request
+from rnnlm.training.resume import identity_of
+
+# What does not matter: where and how fast a command works, and which of its results it writes
+# where. More files to filter resume.
+FREE = {"device", "threads", "memory", "temp", "workers", "dask",
+        "output", "nbest_output", "weights_output", "overwrite", "as_json", "shards"}  # fmt: skip
+# What another result needs: pairs have no identity, as their files are never taken for finished.
+OF_PAIRS = {"pairs_source", "pairs_scoring", "plot"}
+FREE_IN_TRAINING = {
+    "device", "threads", "memory", "temp", "workers", "dask", "cuda_graphs", "save_every",
+    "keep_checkpoints", "rollbacks", "rollback_factor", "accumulation", "rank_timeout",
+    "min_validations",
+}  # fmt: skip
+
+# Commands, and by parameter what is added to them, or replaced in them.
+# A finished result that was read strictly holds no errors, so the change back is free.
+REPLACE = "--encoding-errors replace"
+CSV = f"data.csv --column text {REPLACE}"
+TOKENIZING = {
+    "lowercase": "--lowercase",
+    "normalise": "--normalise nfc",
+    "split_punctuation": "--split-punctuation",
+    "remove_punctuation": "--remove-punctuation",
+}
+COLUMNS = {"column": "--column other", "encoding_errors": "--encoding-errors strict"}
+READING = COLUMNS | {"special_symbols": "--special-symbols drop"}
+OF_TEXTS = READING | {"blank_lines": "--blank-lines keep", "split": "--split test"}
+CASES = {
+    f"score --input {CSV} -m UNI -o OUT.tsv": READING | {
+        "model_names": "-m LSTM",
+        "inputs": "--input data.csv",
+        "region_mark": "--regions |",
+        "given": "--given was",
+        "strip": "--strip",
+        "id_column": "--id-column other",
+        "keep": "--keep other",
+        "given_column": "--given-column other",
+        "tokens": "--tokens",
+        "words": "--words",
+        "measures": "--with frequency --words",
+        "probabilities": "--probabilities",
+        "eos": "--no-eos",
+        "context": "--context carry",
+    },
+    "score --input data.csv --region-columns text -m UNI -o OUT.tsv": {
+        "region_columns": "--region-columns other"
+    },
+    "score man -m UNI -o OUT.tsv": {"sentences": ("man", "boy")},
+    "score --input numbers.tsv --column english --target-column french -m FRA -o OUT.tsv": {
+        "target_column": "--target-column english"
+    },
+    "score un --source one -m FRA -o OUT.tsv": {"given_source": "--source two"},
+    "score --input english.txt --target french.txt -m FRA -o OUT.tsv": {
+        "targets": "--target english.txt --input french.txt"
+    },
+    f"embed --input {CSV} -m LSTM -o OUT.jsonl": READING | {
+        "model_name": ("LSTM", "FRA"),
+        "inputs": "--input data.csv",
+        "pooling": "--pooling mean",
+        "layer": "--layer input",
+        "words": "--words",
+    },
+    "embed --input text.txt -m LSTM -o OUT.jsonl": {"encoding_errors": REPLACE},
+    f"vectors {CSV} --width 2 --min-count 1 -o OUT.vec": COLUMNS | TOKENIZING | {
+        "text": "data.csv",
+        "method": "--method glove",
+        "width": "--width 3",
+        "window": "--window 3",
+        "min_count": "--min-count 2",
+        "seed": "--seed 2",
+    },
+    "vectors text.txt --width 2 --min-count 1 --method cbow --epochs 1 -o OUT.vec": {
+        "epochs": "--epochs 2", "negative": "--negative 2", "learning_rate": "--learning-rate 0.5"
+    },
+    f"count {CSV} -o OUT.tsv": OF_TEXTS | TOKENIZING | {
+        "text": "data.csv",
+        "order": "--order 2",
+        "highest_only": "--only",
+        "min_count": "--min-count 2",
+        "tokenizer": "--tokenizer char",
+        "model_name": "-m UNI",
+        "tokenizer_from": "--tokenizer-from UNI",
+    },
+    f"filter data.jsonl -m UNI --max-perplexity 900 {REPLACE} -o OUT": READING | {
+        "model_names": ("UNI", "LSTM"),
+        "min_perplexity": "--min-perplexity 1",
+        "max_perplexity": "--max-perplexity 800",
+        "blank_lines": "--blank-lines documents",
+        "perplexity_column": "--perplexity-column ppl",
+    },
+    "filter data.jsonl -m UNI --reference text.txt -o OUT": {
+        "reference": "--reference data.jsonl", "quantiles": "--quantiles 0.2,0.5",
+        "bucket_column": "--bucket-column b", "keep": "--keep head",
+    },
+    "filter data.jsonl -m UNI --cutoffs 10,900 -o OUT": {"cutoffs": "--cutoffs 10,800"},
+    "filter data.jsonl -m a=CHAR -m b=CHAR -o OUT": {
+        "min_probability": "--min-probability 0.9", "language_column": "--language-column l"
+    },
+    f"prepare {CSV} -o OUT --workers 1": OF_TEXTS | TOKENIZING | {
+        "text": "data.csv",
+        "tokenizer": "--tokenizer char",
+        "min_count": "--min-count 2",
+        "max_vocab": "--max-vocab 9",
+        "literal_unk": "--tokenizer char --literal-unk spell",
+        "tokenizer_from": "--tokenizer-from UNI",
+        "assignments": "--set min_count=2",
+        "sample": "--sample 1M",
+    },
+    f"rescore -m UNI --tune list.tsv {REPLACE} -o OUT.txt": {
+        "model_names": "-m LSTM",
+        "tune_on": "--tune other.tsv",
+        "apply_to": "--apply other.tsv",
+        "split": "--split even-odd",
+        "lowercase": "--lowercase",
+        "remove_punctuation": "--remove-punctuation",
+        "normalise_wer": "--normalise-wer",
+        "special_symbols": "--special-symbols drop",
+        "no_words": "--no-words",
+        "no_oov": "--no-oov",
+        "seed": "--seed 2",
+        "format": "--input-format tsv",
+        "references": "--ref english.txt",
+        "sources": "--sources english.txt",
+        "score_files": "--scores english.txt",
+        "beam_size": "--beam-size 2",
+        "costs": "--costs",
+        "skip_incomplete": "--skip-incomplete",
+        "encoding_errors": "--encoding-errors strict",
+    },
+    "rescore -m UNI --weights w.json --apply list.tsv -o OUT.txt": {
+        "weights_file": "--weights w2.json"
+    },
+}  # fmt: skip
+MODULES = {"score": "lm.score", "embed": "tools.embed", "vectors": "tools.vectors",
+           "count": "data.count", "filter": "tools.filter", "prepare": "data.prepare",
+           "rescore": "tools.rescore"}  # fmt: skip
+LIST = "u\tREF\t\tthe man\nu\t1\t-3\tthe men\nu\t2\t-4\tthe man\n"
+LIST += LIST.replace("u\t", "v\t")
+
+
+@pytest.fixture
+def place(here):
+    rows = [{"text": "the man was here", "other": "the boy"}, {"text": "a b", "other": "c"}] * 9
+    (here / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    cells = "".join(f"{row['text']},{row['other']}\n" for row in rows)
+    (here / "data.csv").write_text("text,other\n" + cells)
+    (here / "text.txt").write_text("".join(f"{row['text']}\n" for row in rows))
+    (here / "english.txt").write_text("one\ntwo\n")
+    (here / "french.txt").write_text("un\ndeux\n")
+    (here / "numbers.tsv").write_text("english\tfrench\none\tun\n")
+    for name in ("list.tsv", "other.tsv"):
+        (here / name).write_text(LIST)
+    return here
+
+
+@pytest.fixture
+def run(rnnlm, models, translator, place):
+    """Return a function that runs a command line with the models' short names in it."""
+    names = {"LSTM": models.lstm, "UNI": models.unigram, "FRA": translator.folder}
+
+    def command(line):
+        words = line.split()
+        for short, folder in names.items():
+            words = [word.replace(short, str(folder)) for word in words]
+        return rnnlm(*words)
+
+    return command
+
+
+def refuses(outcome) -> bool:
+    return outcome.code == 1 and "already holds another result" in outcome.err
+
+
+@pytest.mark.parametrize("line", CASES)
+def test_a_changed_command_is_refused(run, place, line):
+    if "w.json" in line:
+        for name in ("w.json", "w2.json"):
+            done = run(f"rescore -m UNI --tune list.tsv --weights-output {name}")
+            assert done.code == 0, done.err
+    if "CHAR" in line:
+        done = run("train text.txt --model unigram --tokenizer char --holdout 0 -o CHAR")
+        assert done.code == 0, done.err
+    first = run(line)
+    assert first.code == 0, first.err
+    for parameter, more in CASES[line].items():
+        changed = line.replace(*more) if isinstance(more, tuple) else f"{line} {more}"
+        outcome = run(changed)
+        assert refuses(outcome), f"{parameter}: {changed}: {outcome.code} {outcome.err}"
+    assert "is finished" in run(line).err
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_option_of_a_command_is_changed_above_or_does_not_matter(name):
+    command = importlib.import_module(f"rnnlm.cli.{MODULES[name]}").command
+    changed = {word for line in CASES if line.startswith(f"{name} ") for word in CASES[line]}
+    parameters = {parameter.name for parameter in command.params}
+    others = FREE | (OF_PAIRS if name == "score" else set())
+    assert parameters - others == changed
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "score -m UNI --input data.txt -o OUT.tsv",
+        "embed -m LSTM --input data.txt -o OUT.jsonl",
+        "vectors data.txt --width 2 --min-count 1 -o OUT.vec",
+        "count data.txt -o OUT.tsv",
+        "count data.txt -o OUT",
+        "prepare data.txt -o OUT --workers 1",
+        "train data.txt --model unigram --holdout 0 -o OUT",
+        "train text.txt --model unigram --valid data.txt -o OUT",
+        "train text.txt --model unigram --test data.txt -o OUT",
+    ],
+)
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".jsonl"])
+def test_a_text_of_another_format_is_another_text(run, place, line, suffix):
+    data = place / ("data.jsonl" if suffix == ".jsonl" else "data.csv")
+    data.rename("data.txt")
+    assert run(line).code == 0
+    Path("data.txt").rename(f"data{suffix}")
+    outcome = run(line.replace("data.txt", f"data{suffix}"))
+    assert refuses(outcome) and "read as text before" in outcome.err, outcome.err
+
+
+@pytest.mark.parametrize("kind", ["kaldi", "espnet"])
+def test_all_files_of_a_list_are_signed(run, place, kind):
+    """Those beside a Kaldi text are found by their names, folders of ESPnet through links."""
+    if kind == "kaldi":
+        folder, source = place / "list", "list/text"
+        files = {"text": "u-1 the man\nu-2 men\n", "scores": "u-1 1\nu-2 2\n", "ref": "u the man\n"}
+    else:
+        folder, source = place / "elsewhere", "list"
+        files = {"text": "u the man\n", "score": "u 1\n"}
+        (place / "list").mkdir()
+        (place / "list" / "1best_recog").symlink_to(folder)
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_text(content)
+        os.utime(folder / name, (2, 2))
+    (place / "ref").write_text("u the man\n")
+    line = f"rescore -m UNI --tune {source} --ref ref -o OUT.txt"
+    assert run(line).code == 0
+    for name in files:
+        os.utime(folder / name, (1, 1))
+        assert refuses(run(line)), name
+        os.utime(folder / name, (2, 2))
+    assert run(line).code == 0
+
+
+# ---- Training: its settings and requests are compared without a run.
+
+
+def identity(**request) -> dict[str, str]:
+    asked = TrainingRequest(**{"text": ("text.txt",), "model": "unigram"} | request)
+    return identity_of(asked, resolve_request(asked).resolved)
+
+
+@pytest.mark.parametrize("task", all_tasks(), ids=lambda task: task.name)
+def test_each_setting_of_training_is_in_the_identity_of_a_run(place, task):
+    left_out = set()
+    for kind in kinds_of(task.name).values():
+        if kind.fitting is None:
+            continue
+        asked = TrainingRequest(text=("text.txt",), model=kind.name, task=task.name)
+        resolved = resolve_request(asked).resolved
+        left_out |= resolved.values.keys() - identity_of(asked, resolved).keys()
+    assert left_out and left_out <= FREE_IN_TRAINING
+
+
+def test_each_part_of_a_request_changes_the_identity_of_a_run(models, translator, place):
+    (place / "set.toml").write_text("max_vocab = 7\n")
+    changed = {
+        "text": {"text": ("data.csv",)},
+        "valid": {"valid": ("data.csv",)},
+        "test": {"test": ("data.csv",)},
+        "counts": {"text": (), "counts": "data.csv", "model": "ngram"},
+        "recipe": {"recipe": "set.toml"},
+        "model": {"model": "ngram"},
+        "assignments": {"assignments": {"max_vocab": "7"}},
+        "flags": {"flags": {"max_vocab": 7}},
+        "tokenizer_from": {"tokenizer_from": str(models.unigram)},
+        "init_from": {"model": "lstm", "init_from": str(models.lstm)},
+        "task": {"model": "lstm", "task": "tagging"},
+        "contextual": {"model": "lstm", "task": "tagging", "contextual": (str(models.lstm),)},
+    }
+    pairs = {"model": "lstm", "task": "seq2seq", "target": ("french.txt",)}
+    for name in ("target", "valid_target", "test_target"):
+        changed[name] = pairs | {name: ("english.txt",)}
+    for name in ("init_encoder_from", "init_decoder_from"):
+        changed[name] = pairs | {name: str(models.lstm)}
+    identities = {
+        name: tuple(sorted(identity(**request).items())) for name, request in changed.items()
+    }
+    identities |= {"nothing": tuple(sorted(identity().items()))}
+    identities |= {"pairs": tuple(sorted(identity(**pairs).items()))}
+    assert len(set(identities.values())) == len(identities) - 2  # a setting by three ways
+
+    fields = {field.name for field in dataclasses.fields(TrainingRequest)}
+    assert fields - changed.keys() == {"from_file", "extra_layers", "output", "overwrite"}
+
+
+def test_each_option_of_train_is_a_setting_or_part_of_a_request():
+    command: click.Command = importlib.import_module("rnnlm.cli.lm.train").command
+    known = {field.name for field in dataclasses.fields(TrainingRequest)} | FREE_IN_TRAINING
+    for task in all_tasks():
+        for kind in kinds_of(task.name).values():
+            for group in kind.all_settings:
+                known |= {field.name for field in dataclasses.fields(group)}
+    others = {parameter.name for parameter in command.params} - known
+    assert others == {"grid", "dry_run", "as_json"}
