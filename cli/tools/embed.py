@@ -88,7 +88,7 @@ def command(
     # The same vectors may be there already, whether the pooling and layer are given or chosen.
     embedder = Embedder(name, settings, device)
     reading = _reading(given)
-    special_symbols = given["special_symbols"] or "error"
+    special_symbols: Any = given["special_symbols"] or "error"
     chosen = replace(
         settings, pooling=embedder.pooling, layer=embedder.layer, special_symbols=special_symbols
     )

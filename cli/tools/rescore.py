@@ -223,8 +223,13 @@ def _identities(
     from rnnlm.tools.rescoring.settings import ListSettings
 
     tuning, lists = _tuning(given), settings_of(ListSettings, given)
-    others = {"no_words": not tuning.words, "no_oov": not tuning.oov, "seed": tuning.seed}
-    others |= {"split": given["split"], "factors": str(given["score_files"])}
+    others = {
+        "no_words": not tuning.words,
+        "no_oov": not tuning.oov,
+        "seed": tuning.seed,
+        "split": given["split"],
+        "factors": str(given["score_files"]),
+    }
     identity = merged(
         settings_identity(lists, tuning.mapping),
         {name: in_one_spelling(value) for name, value in others.items()},

@@ -74,3 +74,26 @@ def test_no_request_that_the_schema_allows_is_an_internal_error(client, path):
         assert answer.status_code != 500, asked
 
     post()
+
+
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_no_odd_text_is_an_internal_error(client, path):
+    weights = {"weights": {"tiny": 1.0}, "models": {"tiny": None}}
+    statuses = set()
+    for word in WORDS:
+        both = [word, f"the {word}"]
+        hypotheses = [{"text": text, "score": 1.0} for text in both]
+        bodies = {
+            "/score": {"sentences": both, "words": True, "next_words": 1, "given": word},
+            "/next": {"text": word},
+            "/generate": {"prompt": word, "max_tokens": 2, "stream": False},
+            "/rescore": {"utterances": [{"hypotheses": hypotheses}], "weights": weights},
+            "/tag": {"model": "tagger", "sentences": [*both, both]},
+            "/classify": {"model": "classifier", "texts": both},
+            "/translate": {"model": "fra", "sources": both},
+            "/inspect": {"what": "gates", "text": word},
+        }
+        content = json.dumps(bodies[path])
+        headers = {"Content-Type": "application/json"}
+        statuses.add(client.http.post(path, content=content, headers=headers).status_code)
+    assert 200 in statuses and 500 not in statuses
