@@ -243,7 +243,7 @@ def _identities(
         "reference": given["references"],
         "source": given["sources"],
     }
-    beside = []
+    beside: list[str] = []
     for source in filter(None, (given["tune_on"], given["apply_to"])):
         beside += map(str, files_beside(source, lists, given["score_files"]))
     sources["file beside the list"] = beside

@@ -34,7 +34,7 @@ from rnnlm.storage.files.reading import undecoded
 from rnnlm.storage.files.resuming import settings_identity
 from rnnlm.storage.files.tables import SURROGATE, without_halves
 from rnnlm.text.encoding import LinesHash
-from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank
+from rnnlm.text.lines import REMOVE_OR_TREAT, WORD_SPACE, check_reserved, is_blank
 from rnnlm.text.marks import (
     MOST_UNKNOWN,
     count_marks,
@@ -591,9 +591,9 @@ def _is_plain(sentences: Sequence[Sentence]) -> bool:
     return text.isascii() or not SURROGATE.search(text)
 
 
-def checked_text(text: str, where: str, special_symbols: str) -> str:
+def checked_text(text: str, where: str, special_symbols: str, hint: str = REMOVE_OR_TREAT) -> str:
     """Return the text of a sentence as it is read, `special_symbols` treated. where: what messages
-    call its place.
+    call its place; hint: the way out where `<s>` or `</s>` is an error.
 
     TextError: it is not UTF-8, or holds a newline; or `<s>` or `</s>`, where that is an error.
     """
@@ -608,4 +608,4 @@ def checked_text(text: str, where: str, special_symbols: str) -> str:
         )
     if "\n" in text:
         raise TextError(f"{where}: a line holds a newline", hint="give each line separately")
-    return check_reserved(text, where, special_symbols)
+    return check_reserved(text, where, special_symbols, hint)

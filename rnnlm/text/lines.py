@@ -280,12 +280,10 @@ def single_spaced(text: str) -> str:
     return _SPACES.sub(" ", text).strip(" ")
 
 
-def check_reserved(
-    line: str,
-    where: str,
-    special_symbols: str,
-    hint: str = "remove it, or use `special_symbols` drop or replace",
-) -> str:
+REMOVE_OR_TREAT = "remove it, or use `special_symbols` drop or replace"
+
+
+def check_reserved(line: str, where: str, special_symbols: str, hint: str = REMOVE_OR_TREAT) -> str:
     """Return `line` with `<s>` and `</s>` dropped or replaced, or raise a TextError, as
     `special_symbols` says."""
     reserved = _RESERVED.search(line)

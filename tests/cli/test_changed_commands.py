@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import click
@@ -19,8 +20,9 @@ from rnnlm.training.resume import identity_of
 # where. More files to filter resume.
 FREE = {"device", "threads", "memory", "temp", "workers", "dask",
         "output", "nbest_output", "weights_output", "overwrite", "as_json", "shards"}  # fmt: skip
-# What another result needs: pairs have no identity, as their files are never taken for finished.
-OF_PAIRS = {"pairs_source", "pairs_scoring", "plot"}
+# Pairs have no identity, as their files are never taken for finished. What is tuned for a model is
+# in its folder.
+WITHOUT = {"score": {"pairs_source", "pairs_scoring", "plot"}, "tune": {"model_name"}}
 FREE_IN_TRAINING = {
     "device", "threads", "memory", "temp", "workers", "dask", "cuda_graphs", "save_every",
     "keep_checkpoints", "rollbacks", "rollback_factor", "accumulation", "rank_timeout",
@@ -142,13 +144,19 @@ CASES = {
         "skip_incomplete": "--skip-incomplete",
         "encoding_errors": "--encoding-errors strict",
     },
+    "tune -m COPY+dynamic --on data.csv --column text --tokens 9 --statistics text.txt": {
+        "on": "--on text.txt",
+        "column": "--column other",
+        "tokens": "--tokens 10",
+        "statistics": "--statistics data.csv",
+    },
     "rescore -m UNI --weights w.json --apply list.tsv -o OUT.txt": {
         "weights_file": "--weights w2.json"
     },
 }  # fmt: skip
 MODULES = {"score": "lm.score", "embed": "tools.embed", "vectors": "tools.vectors",
            "count": "data.count", "filter": "tools.filter", "prepare": "data.prepare",
-           "rescore": "tools.rescore"}  # fmt: skip
+           "rescore": "tools.rescore", "tune": "lm.tune"}  # fmt: skip
 LIST = "u\tREF\t\tthe man\nu\t1\t-3\tthe men\nu\t2\t-4\tthe man\n"
 LIST += LIST.replace("u\t", "v\t")
 
@@ -187,7 +195,7 @@ def refuses(outcome) -> bool:
 
 
 @pytest.mark.parametrize("line", CASES)
-def test_a_changed_command_is_refused(run, place, line):
+def test_a_changed_command_is_refused(run, models, place, line):
     if "w.json" in line:
         for name in ("w.json", "w2.json"):
             done = run(f"rescore -m UNI --tune list.tsv --weights-output {name}")
@@ -195,6 +203,8 @@ def test_a_changed_command_is_refused(run, place, line):
     if "CHAR" in line:
         done = run("train text.txt --model unigram --tokenizer char --holdout 0 -o CHAR")
         assert done.code == 0, done.err
+    if "COPY" in line:
+        shutil.copytree(models.lstm, "COPY")
     first = run(line)
     assert first.code == 0, first.err
     for parameter, more in CASES[line].items():
@@ -209,8 +219,7 @@ def test_each_option_of_a_command_is_changed_above_or_does_not_matter(name):
     command = importlib.import_module(f"rnnlm.cli.{MODULES[name]}").command
     changed = {word for line in CASES if line.startswith(f"{name} ") for word in CASES[line]}
     parameters = {parameter.name for parameter in command.params}
-    others = FREE | (OF_PAIRS if name == "score" else set())
-    assert parameters - others == changed
+    assert parameters - FREE - WITHOUT.get(name, set()) == changed
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_unknown_words_and_scores_are_noted(rnnlm, counts):
 
 
 @pytest.mark.parametrize(("options", "code", "what"), [
-    (["a\nb"], 1, "a line holds a newline"), (["a </s>"], 1, "the prompt: the text holds </s>"),
+    (["a\nb"], 1, "the prompt: a line holds a newline"), (["a </s>"], 1, "the prompt: the text holds </s>"),
     (["--num", "0"], 2, "Invalid value for '--num'"),
 ])  # fmt: skip
 def test_what_cannot_be_continued_is_refused(rnnlm, counts, options, code, what):

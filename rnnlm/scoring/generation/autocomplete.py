@@ -9,9 +9,8 @@ from pathlib import Path
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.words import WordFinder
-from rnnlm.scoring.generation.drawing import encoded_prompt
+from rnnlm.scoring.generation.drawing import checked_prompt, encoded_prompt
 from rnnlm.scoring.next_word import NextWord, WordSearch, check_count
-from rnnlm.scoring.scorer import checked_text
 from rnnlm.tabular import RecordList
 from rnnlm.text.lines import WORD_SPACE, split_words
 
@@ -31,8 +30,7 @@ def next_words(
     """
     check_count(count)
     model = language_model_of(model)
-    text = checked_text(text, "the text", "error")
-    before, begun = _split(model, text)
+    before, begun = _split(model, checked_prompt(text))
     if not model.tokenizer.keeps_case:
         begun = begun.lower()
     search = WordSearch(model, WordFinder(model.tokenizer))

@@ -27,7 +27,7 @@ from rnnlm.scoring.generation.sampling import (
     forbidden_tokens,
     penalise,
 )
-from rnnlm.text.lines import check_reserved
+from rnnlm.scoring.scorer import checked_text
 
 # ---- Where texts begin: rows of a state that a model has reached, such as those of a decoder's
 # conditions; and what is found from there.
@@ -321,6 +321,11 @@ class _Prompt:
         return Sample(text.number, decoded, len(text.ids), text.logprob_nats, text.ended)
 
 
+def checked_prompt(prompt: str) -> str:
+    """Return a prompt. TextError: it is not UTF-8, or holds a newline, `<s>` or `</s>`."""
+    return checked_text(prompt, "the prompt", "error", "remove it")
+
+
 def encoded_prompt(model: LanguageModel, prompt: str) -> np.ndarray:
     """Return the prompt's tokens without a boundary at the end; words read as unknown ones are
     named in a notice. TextError: it holds a newline, `<s>` or `</s>`."""
@@ -328,7 +333,7 @@ def encoded_prompt(model: LanguageModel, prompt: str) -> np.ndarray:
     check_class(prompt, str, "the prompt")
     if not prompt:
         return np.zeros(0, dtype=np.int32)
-    encoded = model.tokenizer.encode([check_reserved(prompt, "the prompt", "error", "remove it")])
+    encoded = model.tokenizer.encode([checked_prompt(prompt)])
     if len(encoded.oov) and not model.tokenizer.spells:
         surface = model.tokenizer.surface(prompt)
         unknown = ", ".join(dict.fromkeys(surface[at] for at in encoded.oov))
