@@ -212,7 +212,7 @@ def _identities(
 ) -> "dict[Path, dict[str, str]]":
     """Return the identity of each file that is written: which of them it is, how the lists are read
     and rescored, and all that is read."""
-    from rnnlm.lm.base.loading import fingerprint_in_signature
+    from rnnlm.lm.base.loading import identity_of
     from rnnlm.storage.files.resuming import (
         in_one_spelling,
         merged,
@@ -235,7 +235,7 @@ def _identities(
         {name: in_one_spelling(value) for name, value in others.items()},
     )
     for number, (name, model) in enumerate(models.items(), start=1):
-        identity[f"model {number}"] = f"{name} {fingerprint_in_signature(model)}"
+        identity[f"model {number}"] = f"{name} {identity_of(model)}"
     sources = {
         "list to tune on": [given["tune_on"]],
         "list to rescore": [given["apply_to"]],

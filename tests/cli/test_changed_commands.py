@@ -109,7 +109,9 @@ CASES = {
         "reference": "--reference data.jsonl", "quantiles": "--quantiles 0.2,0.5",
         "bucket_column": "--bucket-column b", "keep": "--keep head",
     },
-    "filter data.jsonl -m UNI --cutoffs 10,900 -o OUT": {"cutoffs": "--cutoffs 10,800"},
+    "filter data.jsonl -m UNI --cutoffs 10,900 -o OUT": {
+        "cutoffs": "--cutoffs 10,800", "model_names": ("UNI", "UNI+unigram")
+    },
     "filter data.jsonl -m a=CHAR -m b=CHAR -o OUT": {
         "min_probability": "--min-probability 0.9", "language_column": "--language-column l"
     },
@@ -269,6 +271,22 @@ def test_all_files_of_a_list_are_signed(run, place, kind):
         assert refuses(run(line)), name
         os.utime(folder / name, (2, 2))
     assert run(line).code == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "score -m COPY+unigram --input text.txt -o OUT.tsv",
+        "rescore -m COPY+unigram --tune list.tsv -o OUT.txt",
+        "filter text.txt -m COPY+unigram --max-perplexity 900 -o OUT",
+    ],
+)
+def test_what_was_tuned_for_a_model_is_signed(run, models, place, line):
+    shutil.copytree(models.unigram, "COPY")
+    (place / "repeated.txt").write_text("the man was here\n" * 20)
+    assert run(line).code == 0
+    assert run("tune -m COPY+unigram --on repeated.txt").code == 0
+    assert refuses(run(line))
 
 
 # ---- Training: its settings and requests are compared without a run.

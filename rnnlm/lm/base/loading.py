@@ -122,6 +122,14 @@ def fingerprint_in_signature(model: LanguageModel | LabelModel) -> str:
     return core_of(model).fingerprint or "unsaved"
 
 
+def identity_of(model: LanguageModel | LabelModel) -> str:
+    """Return what the scores of a model depend on: its fingerprint, and its adaptation to the text
+    with all settings, if it adapts."""
+    adaptation = getattr(model, "adaptation", "none")
+    fingerprint = fingerprint_in_signature(model)
+    return fingerprint if adaptation == "none" else f"{fingerprint} {adaptation}"
+
+
 def window_of(model: LanguageModel | LabelModel) -> str:
     """Return the most tokens that a model reads at once, as signatures have it; "" if it has no
     such limit."""

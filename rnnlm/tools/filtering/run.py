@@ -118,7 +118,7 @@ def resolve_request(request: FilterRequest) -> FilterJob:
     loaded, named = {}, []
     for label, name in request.models.items():
         model = loading.language_model_of(name, request.device)
-        fingerprint = loading.fingerprint_in_signature(model)
+        fingerprint = loading.identity_of(model)
         loaded[label] = model
         named.append(NamedModel(label, _absolute(name), fingerprint))
     if languages:

@@ -196,7 +196,7 @@ def load_all(models: tuple[NamedModel, ...], device: str) -> tuple[LanguageModel
 
 def _load(named: NamedModel, device: str) -> LanguageModel:
     model = loading.scoring_model_of(named.name, device)
-    fingerprint = loading.fingerprint_in_signature(model)
+    fingerprint = loading.identity_of(model)
     if fingerprint != named.fingerprint:
         raise ModelError(
             f"a worker finds another model in {named.name}",
