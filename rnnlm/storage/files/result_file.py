@@ -4,7 +4,8 @@ With the record, the same command resumes where it was interrupted, or finds its
 is a journal: first the identity of the work, then, of a file that grows row by row, how far it is,
 and in the end the hash of the whole file. A file that grows is cut off after the last of these
 entries before work resumes, so that it becomes the same, byte by byte, as without the interruption.
-Without its record it is unknown how a file was made.
+A file that is written as a whole takes its place only when its hash is in the record. Without its
+record it is unknown how a file was made.
 """
 
 import contextlib
