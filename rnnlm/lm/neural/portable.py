@@ -31,7 +31,7 @@ class PortableNetwork:
       `mogrifier.K`. A GRU always keeps its state while the update gate is open.
     * `highways.N.weight` and `.bias`; `projection.weight` and `.bias`, where there are any.
     * `output.weight` (V, F), unless it is the embedding, and `output.bias` (V); of a mixture of
-      softmaxes also `output.prior_weight`, `latent_weight` and `latent_bias`.
+      softmaxes also `mixture.prior_weight`, `latent_weight` and `latent_bias`.
     """
 
     settings: RecurrentModelSettings
@@ -86,7 +86,8 @@ def portable_network(
         weights |= {prefix + key: weight for key, weight in part.state_dict().items()}
     for key, weight in network.output.state_dict().items():
         if key not in _NOISE:
-            weights[f"output.{key}"] = weight
+            part = "output" if key in ("weight", "bias") else "mixture"
+            weights[f"{part}.{key}"] = weight
     if settings.characters:
         notice(
             f"{name} reads words by their characters, which are stored as one vector for each word "

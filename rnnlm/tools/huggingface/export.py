@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.neural.portable import PortableNetwork, portable_network
@@ -14,6 +16,9 @@ from rnnlm.training import card
 
 # The files that transformers runs, which lie beside this one.
 CODE = ("modeling_rnnlm.py", "network_rnnlm.py")
+# How far the bias of padding is below all others: its probability is zero. It is finite, so that
+# entropies and divergences are numbers, and small enough to leave label smoothing as it is.
+PADDING_BIAS = 100
 _CARD_HEADER = """\
 ---
 library_name: transformers
@@ -31,7 +36,7 @@ model = AutoModelForCausalLM.from_pretrained({folder}, trust_remote_code=True)
 
 `trust_remote_code=True` runs `modeling_rnnlm.py` and `network_rnnlm.py` from this folder: plain
 torch, without rnnlm, for transformers 4.57 and later. The tokenizer puts `</s>` before each text;
-the model ends a line with the same symbol.
+the model ends a line with the same symbol. Batches are padded with `<pad>`, whose probability is 0.
 """
 
 
@@ -53,16 +58,31 @@ def _files(name: str | Path, folder: Path) -> dict[str, Any]:
     model = loading.language_model_of(name, "cpu")
     network = portable_network(model, str(name), takes_mixtures=True)
     tokenizer = model.tokenizer
+    tokenizer_content, padding_id = tokenizer_files(tokenizer)
+    special = dict.fromkeys(("bos_token_id", "eos_token_id"), tokenizer.boundary_id)
+    special["pad_token_id"] = padding_id
+    config = config_of(network, tokenizer) | special
+    config["vocab_size"] = max(tokenizer.size, padding_id + 1)
     files: dict[str, Any] = {
-        "config.json": [_as_json(config_of(network, tokenizer))],
-        "generation_config.json": [_as_json(_special_tokens(tokenizer))],
+        "config.json": [_as_json(config)],
+        "generation_config.json": [_as_json(special)],
         "README.md": [_card(name, folder, tokenizer).encode("utf-8", "backslashreplace")],
     }
-    files |= {file: [data] for file, data in tokenizer_files(tokenizer).items()}
+    files |= {file: [data] for file, data in tokenizer_content.items()}
     files |= {file: [Path(__file__).with_name(file).read_bytes()] for file in CODE}
     arrays = {f"network.{key}": array for key, array in network.arrays.items()}
+    _pad(arrays, config["vocab_size"] - tokenizer.size)
     files["model.safetensors"] = tensors.chunks(arrays, {"format": "pt"})
     return files
+
+
+def _pad(arrays: dict[str, np.ndarray], rows: int) -> None:
+    """Add rows of padding, which is read as zeros and never predicted, to the words' arrays."""
+    for name in ("network.embedding.weight", "network.output.weight", "network.output.bias"):
+        if name in arrays:
+            value = arrays[name].min() - PADDING_BIAS if name.endswith("bias") else 0
+            widths = [(0, rows), *[(0, 0)] * (arrays[name].ndim - 1)]
+            arrays[name] = np.pad(arrays[name], widths, constant_values=value)
 
 
 def config_of(network: PortableNetwork, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -77,7 +97,7 @@ def config_of(network: PortableNetwork, tokenizer: Tokenizer) -> dict[str, Any]:
             "AutoModelForCausalLM": "modeling_rnnlm.RnnlmForCausalLM",
         },
         "vocab_size": tokenizer.size,
-        **_special_tokens(tokenizer),
+        "predicted_size": tokenizer.size,
         "tie_word_embeddings": network.is_tied,
         "embedding_size": arrays["embedding.weight"].shape[1],
         "layer_sizes": list(settings.widths),
@@ -96,10 +116,6 @@ def config_of(network: PortableNetwork, tokenizer: Tokenizer) -> dict[str, Any]:
     config |= settings.form
     config.pop("update_gate", None)
     return config
-
-
-def _special_tokens(tokenizer: Tokenizer) -> dict[str, int]:
-    return dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.boundary_id)
 
 
 def _as_json(content: dict[str, Any]) -> bytes:

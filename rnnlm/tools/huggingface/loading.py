@@ -14,7 +14,7 @@ from rnnlm.errors import ModelError, require_package
 from rnnlm.lm.neural.device import resolve_device
 from rnnlm.tools.huggingface import hub
 from rnnlm.tools.huggingface.model import CACHES, HuggingFaceModel
-from rnnlm.tools.huggingface.tokenizer import tokenizer_in
+from rnnlm.tools.huggingface.tokenizer import padding_rows, tokenizer_in
 
 LONGEST_WINDOW = 4096  # tokens, also of models that know no limit
 # What configurations call their limit: most families, MPT, decoders of speech.
@@ -33,6 +33,7 @@ def load(folder: Path, device: str, fingerprint: str) -> HuggingFaceModel:
     with _silence(transformers):
         network = _network(transformers, folder).to(target).eval()
     model = HuggingFaceModel(network, tokenizer, _window(network.config), fingerprint)
+    model.padding_rows = padding_rows(network.config.to_dict())
     size = model.forward(torch.zeros((1, 1), dtype=torch.int64, device=target), 1).logits.shape[2]
     if size != tokenizer.size:
         raise ModelError(

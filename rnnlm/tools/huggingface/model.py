@@ -105,6 +105,7 @@ class HuggingFaceModel(SavedModel[Any, Tokenizer]):
         self.window = window
         # What its output calls the cache to continue from; None: it has no such cache.
         self.cache_name: str | None = None
+        self.padding_rows = 0  # at the end of its logits, beyond V
         # Most models compute the logits of the last tokens alone, where that is enough.
         self._keeps_last = "logits_to_keep" in inspect.signature(network.forward).parameters
         for handler in logging.getLogger("transformers").handlers:
@@ -223,7 +224,8 @@ class HuggingFaceModel(SavedModel[Any, Tokenizer]):
             options["logits_to_keep"] = last
         with self.reading(), _silence():
             output = self.network(input_ids=ids_RN, **{"use_cache": False, **options})
-        output.logits = output.logits[:, -last:].float()
+        V = output.logits.shape[2] - self.padding_rows
+        output.logits = output.logits[:, -last:, :V].float()
         return output
 
 

@@ -17,6 +17,7 @@ from .network_rnnlm import RecurrentNetwork, State
 # What this version of transformers calls the state that one step hands to the next.
 NAMES = {field.name for field in fields(CausalLMOutputWithPast)}
 CACHE = "cache" if "cache" in NAMES else "past_key_values"
+ADDED_WORDS_BELOW = 12  # nats below the average word: words added to a mixture of softmaxes
 
 
 class RnnlmConfig(PretrainedConfig):
@@ -72,15 +73,17 @@ class RecurrentCache:
     """The state after the tokens read so far, which `generate` hands from step to step in the place
     of a cache of keys and values. Nothing changes it: each step returns another one.
 
-    seen: places of the text that were read, masked ones too.
+    seen: places of the text that were read, masked ones too. ids_BS: the tokens at the last of
+    these places, at all of them unless vectors were read.
     """
 
     is_compileable = False
     is_linear = (True,)  # no layer can go back to an earlier token
 
-    def __init__(self, state: State, seen: int) -> None:
+    def __init__(self, state: State, seen: int, ids_BS: Tensor) -> None:
         self.state = state
         self.seen = seen
+        self.ids_BS = ids_BS
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Return how many places were read."""
@@ -88,9 +91,31 @@ class RecurrentCache:
 
     def select(self, rows: Tensor) -> "RecurrentCache":
         """Return the states of these rows, each as often as it is named."""
-        return RecurrentCache(
-            tuple(part_BH.index_select(0, rows) for part_BH in self.state), self.seen
-        )
+        state = tuple(part_BH.index_select(0, rows) for part_BH in self.state)
+        return RecurrentCache(state, self.seen, self.ids_BS.index_select(0, rows))
+
+    def repeated(self, rows: int) -> "RecurrentCache":
+        """Return the states for so many rows of text, as `generate` repeats the rows of a text."""
+        known = len(self.ids_BS)
+        if rows % known:
+            raise ValueError(f"the state has {known} rows, and the text {rows}")
+        if rows == known:
+            return self
+        numbers = torch.arange(known, device=self.ids_BS.device)
+        return self.select(numbers.repeat_interleave(rows // known))
+
+    def read_of(self, ids_BT: Tensor) -> int:
+        """Return how many tokens at the beginning of a text were read: a text that does not begin
+        with all tokens that are known, and go on after them, is new."""
+        S = self.ids_BS.shape[1]
+        is_read = S < ids_BT.shape[1] and torch.equal(self.ids_BS, ids_BT[:, :S])
+        return S if is_read else 0
+
+
+def predicted(mask_BT: Tensor) -> Tensor:
+    """Return which places are read, and follow a place that is read: those that are predicted."""
+    is_read_BT = mask_BT != 0
+    return is_read_BT & nn.functional.pad(is_read_BT, (1, 0), value=True)[:, :-1]
 
 
 class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
@@ -127,6 +152,16 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
     def set_output_embeddings(self, new_embeddings: Any) -> None:
         self.network.output = new_embeddings
 
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Module:
+        """Resize as transformers does. Words added to a mixture of softmaxes begin with hardly any
+        probability: each softmax would lose another share to them, and old words would change."""
+        size = self.config.vocab_size
+        embeddings = super().resize_token_embeddings(*args, **kwargs)
+        if self.network.mixture is not None:
+            with torch.no_grad():
+                self.network.output.bias[size:] -= ADDED_WORDS_BELOW
+        return embeddings
+
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -152,27 +187,37 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds")
         x_BTE = self.network.embedding(input_ids) if inputs_embeds is None else inputs_embeds
-        T = x_BTE.shape[1]
+        B, T, _ = x_BTE.shape
         before = past_key_values if cache is None else cache
+        if before is not None:
+            before = before.repeated(B)
         mask_BT = None if attention_mask is None else attention_mask[:, -T:]
         top_BTF, state, layers = self.network(x_BTE, mask_BT, before and before.state)
 
         # All places, or those that are asked for.
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.network.output(top_BTF[:, kept])
+        logits = self.network.logits(top_BTF[:, kept])
         loss = None
         if labels is not None:
+            if mask_BT is not None:
+                labels = labels.masked_fill(~predicted(mask_BT), -100)
             loss = self.loss_function(
                 logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs
             )
 
         outputs: dict[str, Any] = {"loss": loss, "logits": logits}
         if self.config.use_cache if use_cache is None else use_cache:
-            outputs[CACHE] = RecurrentCache(state, T + (before.seen if before else 0))
-        if output_hidden_states or self.config.output_hidden_states:
+            ids_BT = x_BTE.new_zeros((B, 0), dtype=torch.int64) if input_ids is None else input_ids
+            if before is not None and input_ids is not None:
+                ids_BT = torch.cat((before.ids_BS, input_ids), dim=1)
+            outputs[CACHE] = RecurrentCache(state, T + (before.seen if before else 0), ids_BT)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        if output_hidden_states:
             outputs["hidden_states"] = (x_BTE, *layers)
         made = CausalLMOutputWithPast(**outputs)
-        return made.to_tuple() if return_dict is False else made
+        is_dict = self.config.return_dict if return_dict is None else return_dict
+        return made if is_dict else made.to_tuple()
 
     def prepare_inputs_for_generation(
         self,
@@ -183,25 +228,49 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int = 0,
+        chosen: int = 0,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Return the arguments of the next `forward`: the tokens that the state has not read."""
+        """Return the arguments of the next `forward`: the tokens that the state has not read.
+
+        chosen: how many tokens at the end of `input_ids` this call of `generate` has chosen.
+        """
         before = past_key_values if cache is None else cache
         inputs: dict[str, Any] = {"attention_mask": attention_mask, "use_cache": use_cache}
         inputs |= {CACHE: before, "logits_to_keep": logits_to_keep}
-        if before is None and inputs_embeds is not None:
-            # What was generated after them, where no state is kept.
-            given = inputs_embeds.shape[1]
-            later = 0 if attention_mask is None else attention_mask.shape[1] - given
-            vectors = self.network.embedding(input_ids[:, input_ids.shape[1] - later :])
-            return inputs | {"inputs_embeds": torch.cat((inputs_embeds, vectors), dim=1)}
-        # Who goes on with a state may hand over the whole text or what is new; the mask is whole.
-        if before is not None:
-            whole = input_ids if attention_mask is None else attention_mask
-            unread = whole.shape[1] - before.seen
-            if unread > 0:
-                input_ids = input_ids[:, -unread:]
-        return inputs | {"input_ids": input_ids}
+        given = input_ids.shape[1] - chosen
+        # The state is that of the last step, and has read all but the token chosen then.
+        if before is not None and chosen and use_cache:
+            return inputs | {"input_ids": input_ids[:, -1:]}
+        # Whoever brings a state may hand over the whole text, or what is new.
+        if inputs_embeds is None:
+            read = 0
+            if before is not None:
+                read = before.repeated(len(input_ids)).read_of(input_ids[:, :given])
+            return inputs | {"input_ids": input_ids[:, read:]}
+        read = before.seen if before is not None and before.seen < inputs_embeds.shape[1] else 0
+        later_BTE = self.network.embedding(input_ids[:, given:])
+        return inputs | {"inputs_embeds": torch.cat((inputs_embeds[:, read:], later_BTE), dim=1)}
+
+    def _update_model_kwargs_for_generation(
+        self,
+        outputs: CausalLMOutputWithPast,
+        model_kwargs: dict[str, Any],
+        is_encoder_decoder: bool = False,
+        num_new_tokens: int = 1,
+    ) -> dict[str, Any]:
+        """Return the arguments of the next step: the state, the mask, and how many tokens were
+        chosen, as transformers drops a mask that is all ones, and its length with it."""
+        chosen = model_kwargs.get("chosen", 0) + num_new_tokens
+        model_kwargs = model_kwargs | {"chosen": chosen}
+        if CACHE in outputs:
+            model_kwargs[CACHE] = outputs[CACHE]
+        if model_kwargs.get("attention_mask") is not None:
+            mask_BT = model_kwargs["attention_mask"]
+            model_kwargs["attention_mask"] = nn.functional.pad(
+                mask_BT, (0, num_new_tokens), value=1
+            )
+        return model_kwargs
 
     def _reorder_cache(self, cache: RecurrentCache, beam_idx: Tensor) -> RecurrentCache:
         return cache.select(beam_idx)

@@ -227,23 +227,24 @@ class QrnnLayer(Layer):
         return more[0] * c_TBH if more else c_TBH, (c_BH, after_BX)
 
 
-class MixtureOfSoftmaxes(nn.Linear):
+class MixtureOfSoftmaxes(nn.Module):
     """log sum_k pi_k softmax(h_k W + b) of features g, with pi = softmax(g P) and h_k = tanh(g L_k
-    + l_k), as wide as the word vectors."""
+    + l_k), as wide as the word vectors. W and b are those of `output`, a module of its own: what
+    resizes or wraps a linear layer, changes all softmaxes alike."""
 
     def __init__(self, config: Any, features: int) -> None:
-        super().__init__(config.mixture_size, config.vocab_size)
-        self.components = config.mixture_components
-        self.prior_weight = uniform(self.components, features)
-        self.latent_weight = uniform(self.components * self.in_features, features)
-        self.latent_bias = nn.Parameter(torch.zeros(self.components * self.in_features))
+        super().__init__()
+        self.width = config.mixture_size
+        self.prior_weight = uniform(config.mixture_components, features)
+        self.latent_weight = uniform(config.mixture_components * self.width, features)
+        self.latent_bias = nn.Parameter(torch.zeros(config.mixture_components * self.width))
 
-    def forward(self, g: Tensor) -> Tensor:
+    def forward(self, g: Tensor, output: nn.Module) -> Tensor:
         logprior = torch.log_softmax(F.linear(g, self.prior_weight), dim=-1)
         latents = torch.tanh(F.linear(g, self.latent_weight, self.latent_bias))
         total: Tensor | None = None
-        for k, h in enumerate(latents.split(self.in_features, dim=-1)):
-            joint = torch.log_softmax(super().forward(h), dim=-1) + logprior[..., k : k + 1]
+        for k, h in enumerate(latents.split(self.width, dim=-1)):
+            joint = torch.log_softmax(output(h), dim=-1) + logprior[..., k : k + 1]
             total = joint if total is None else torch.logaddexp(total, joint)
         assert total is not None
         return total
@@ -281,10 +282,11 @@ class RecurrentNetwork(nn.Module):
             self.projection = nn.Linear(below, config.projection_size)
             below = config.projection_size
         self.features = below
-        if getattr(config, "mixture_components", None) is None:
-            self.output = nn.Linear(below, config.vocab_size)
-        else:
-            self.output = MixtureOfSoftmaxes(config, below)
+        self.mixture = None
+        if getattr(config, "mixture_components", None) is not None:
+            self.mixture = MixtureOfSoftmaxes(config, below)
+            below = config.mixture_size
+        self.output = nn.Linear(below, config.vocab_size)
         if config.tie_word_embeddings:
             self.output.weight = self.embedding.weight
 
@@ -312,6 +314,10 @@ class RecurrentNetwork(nn.Module):
             outputs, state = self._read_masked(x_TBE, mask_BT.t() != 0, state)
         top_BTF, *layers = [y_TBH.transpose(0, 1) for y_TBH in outputs]
         return top_BTF, state, layers
+
+    def logits(self, g: Tensor) -> Tensor:
+        """Return the log-probabilities of all words, plus a constant, after features g."""
+        return self.output(g) if self.mixture is None else self.mixture(g, self.output)
 
     def _read_masked(
         self, x_TBE: Tensor, mask_TB: Tensor, state: State

@@ -681,12 +681,33 @@ def tokenizer_in(folder: Path) -> HuggingFaceTokenizer:
         ) from None
     config = _json_in(folder, "config.json")
     size = _named(config, "vocab_size")
+    if padding_rows(config):
+        size = config["predicted_size"]
+        data = _without_token(data, config["pad_token_id"])
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
         raise ModelError(f"{folder / 'config.json'} is damaged", f"vocab_size is {shown(size)}")
     try:
         return HuggingFaceTokenizer(data, _end_of(folder, config, data), size)
     except ModelError as error:
         raise ModelError(f"{folder}: {error.what}", error.why, error.hint) from None
+
+
+def padding_rows(config: dict[str, Any]) -> int:
+    """Return how many rows at the end of the model's vocabulary are padding, which is no part of V:
+    those of `rnnlm export --hf`, unless words were added behind them."""
+    predicted, size = config.get("predicted_size"), config.get("vocab_size")
+    if not (isinstance(predicted, int) and isinstance(size, int)):
+        return 0
+    is_last = config.get("pad_token_id") == size - 1
+    return size - predicted if is_last and 0 < predicted < size else 0
+
+
+def _without_token(data: bytes, id: int) -> bytes:
+    """Return a tokenizer.json without an added token."""
+    with _naming_failures(ModelError, _DAMAGED, f"{TOKENIZER_FILE}: "):
+        content = decode_json(data, dict[str, Any])
+        tokens = [token for token in content["added_tokens"] if token["id"] != id]
+        return json.dumps(content | {"added_tokens": tokens}).encode()
 
 
 def _no_tokenizer(folder: Path) -> ModelError:

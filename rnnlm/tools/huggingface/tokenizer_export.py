@@ -2,7 +2,8 @@
 the same ids, and tokenizer_config.json.
 
 The boundary `</s>` comes first in every text, and never last. A newline in a text is the boundary,
-without the blank lines beside it, as in continuations; so is `</s>` itself.
+without the blank lines beside it, as in continuations; so is `</s>` itself. Batches are padded with
+a symbol of its own, `<pad>`, since programs leave padding out of losses and masks, wherever it is.
 
 A tokenizer.json rewrites a text step by step, finds special symbols in it, cuts it, and looks the
 pieces up. `tokenizers` rewrites `</s>`, too, and shows what becomes of it, so no step may change
@@ -25,6 +26,7 @@ from rnnlm.tools.huggingface.tokenizer import TOKENIZER_FILE, HuggingFaceTokeniz
 
 Step = dict[str, Any]  # of a tokenizer.json
 
+PADDING = "<pad>"
 # Stand for something else while a text is rewritten. Unicode has set these code points aside for
 # such a use: they are not characters.
 _BOUNDARY_MARK, _UNKNOWN_MARK, _CLOSING_MARK = "\ufdd0", "\ufdd1", "\ufdd2"
@@ -32,9 +34,10 @@ _BLANK = r"[ \t\r\x00]"
 _ANY = "(?m:.)"  # newlines, too
 
 
-def tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:
+def tokenizer_files(tokenizer: Tokenizer) -> tuple[dict[str, bytes], int]:
     """Return the files, by name, from which `AutoTokenizer.from_pretrained` loads a tokenizer with
-    the ids of `tokenizer`. One that was taken from another model keeps its own way with newlines.
+    the ids of `tokenizer`, and the id of its padding, which is V or beyond unless the tokenizer was
+    taken from another model. Such a one keeps its own way with newlines.
 
     Raises:
         SettingsError: a tokenizer.json cannot do what this tokenizer does to a text.
@@ -44,14 +47,16 @@ def tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:
         content: Step = json.loads(tokenizer.to_files()[TOKENIZER_FILE])
         content["model"].pop("dropout", None)
         boundary = tokenizer.end_token
+        content, padding_id = _with_padding(content)
+        padding = PADDING
     else:
         _check_expressible(tokenizer.settings)
-        content = {
-            "version": "1.0",
-            "added_tokens": [_BOUNDARY_TOKEN | {"id": tokenizer.boundary_id}],
-        }
+        boundary, padding, padding_id = BOUNDARY, PADDING, tokenizer.size
+        while padding in tokenizer.vocabulary.symbols:  # a word of the text
+            padding = f"<{padding}>"
+        added = _special(boundary, tokenizer.boundary_id), _special(padding, padding_id)
+        content = {"version": "1.0", "added_tokens": added}
         content |= _PARTS[tokenizer.name](tokenizer)
-        boundary = BOUNDARY
 
     # The boundary comes before a text, and between two.
     first = {"SpecialToken": {"id": boundary, "type_id": 0}}
@@ -68,7 +73,7 @@ def tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": boundary,
         "eos_token": boundary,
-        "pad_token": boundary,
+        "pad_token": padding,
         "padding_side": "left",  # a batch generates from its last places
         # Without these names, transformers 4.5x hands token types to models that take none.
         "model_input_names": ["input_ids", "attention_mask"],
@@ -76,17 +81,23 @@ def tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:
         # No unk_token: transformers would find <unk> inside words, too, and leave it out of texts
         # that are shown without special tokens.
     }
-    return {TOKENIZER_FILE: _json(content), "tokenizer_config.json": _json(config)}
+    files = {TOKENIZER_FILE: _json(content), "tokenizer_config.json": _json(config)}
+    return files, padding_id
 
 
-_BOUNDARY_TOKEN = {
-    "content": BOUNDARY,
-    "single_word": False,
-    "lstrip": False,
-    "rstrip": False,
-    "normalized": True,  # so that it is found where a newline was
-    "special": True,
-}
+def _special(symbol: str, id: int) -> Step:
+    """Return a special symbol. It is found in the text as rewritten: where a newline was."""
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
+    return {"id": id, "content": symbol, **flags, "normalized": True, "special": True}
+
+
+def _with_padding(content: Step) -> tuple[Step, int]:
+    """Add padding to a tokenizer of another model, unless it has some. Return it with the id."""
+    import tokenizers
+
+    tokenizer = tokenizers.Tokenizer.from_str(json.dumps(content))
+    tokenizer.add_special_tokens([PADDING])
+    return json.loads(tokenizer.to_str()), tokenizer.token_to_id(PADDING)
 
 
 def _json(value: Step) -> bytes:

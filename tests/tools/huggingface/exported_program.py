@@ -22,15 +22,22 @@ def check(folder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
     texts = expected["texts"]
     boundary = expected["boundary"]
-    assert {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id} == {boundary}
+    assert {tokenizer.bos_token_id, tokenizer.eos_token_id} == {boundary}
+    assert tokenizer.pad_token_id not in [id for facts in texts for id in facts["ids"]]
+    assert model.config.pad_token_id == tokenizer.pad_token_id < model.config.vocab_size
 
     check_tokenizer(tokenizer, texts)
     for facts in texts:
         check_alone(model, facts, boundary)
     for side in ("left", "right"):
         check_batch(model, tokenizer, texts, side, boundary)
+    check_losses(model, tokenizer, texts)
     check_generation(model, tokenizer, texts)
+    for options in ({}, {"num_beams": 2, "num_return_sequences": 2}):
+        check_going_on(model, texts, use_cache=True, **options)
+        check_going_on(model, texts, use_cache=False, **options)
     check_saving(model, folder)
+    check_resizing(model, texts)
 
 
 def check_tokenizer(tokenizer, texts) -> None:
@@ -127,27 +134,66 @@ def check_generation(model, tokenizer, texts) -> None:
     ]
     assert beams[2:4, length:][:, : one.shape[1]].tolist() == one.tolist()
 
-    vectors = model.get_input_embeddings()(batch["input_ids"])
-    for use_cache in (True, False):
-        later = model.generate(
-            inputs_embeds=vectors,
-            attention_mask=batch["attention_mask"],
-            do_sample=False,
-            use_cache=use_cache,
-            **options,
-        )
-        assert later.tolist() == rows
 
-    # Going on from a state that generate returned.
-    ended = model.generate(
-        **alone, do_sample=False, return_dict_in_generate=True, max_new_tokens=2, min_new_tokens=2
-    )
-    name = "cache" if "cache" in ended else "past_key_values"
-    on = model.generate(
-        ended.sequences, do_sample=False, max_new_tokens=2, min_new_tokens=2, **{name: ended[name]}
-    )
-    whole = model.generate(ended.sequences, do_sample=False, max_new_tokens=2, min_new_tokens=2)
-    assert on.tolist() == whole.tolist()
+def check_going_on(model, texts, **options) -> None:
+    """Generate after vectors, and after states: the whole text, or what is new."""
+    ids_1T = torch.tensor([max((facts["ids"] for facts in texts), key=len)])
+    T = ids_1T.shape[1]
+    vectors = model.get_input_embeddings()(ids_1T)
+    mask_1T = torch.ones_like(ids_1T)
+
+    def generated(given=None, cache=None, mask=None, **more):
+        if cache is not None:
+            more["cache" if "cache" in cache else "past_key_values"] = next(
+                cache[name] for name in ("cache", "past_key_values") if name in cache
+            )
+        lengths = {"max_new_tokens": 5, "min_new_tokens": 5, "do_sample": False}
+        rows = model.generate(given, attention_mask=mask, **lengths, **options, **more)
+        return rows[:, -5:].tolist()
+
+    whole = generated(ids_1T)
+    assert generated(inputs_embeds=vectors) == whole
+    assert generated(inputs_embeds=vectors, mask=mask_1T) == whole
+    for read in (1, 2, T - 1):
+        state = model(ids_1T[:, :read], use_cache=True)
+        new_1T = ids_1T[:, read:]
+        for mask in (None, mask_1T):
+            assert generated(ids_1T, state, mask) == whole
+            assert generated(new_1T, state, mask) == whole
+            assert generated(cache=state, mask=mask, inputs_embeds=vectors) == whole
+    ended = model.generate(ids_1T[:, :2], return_dict_in_generate=True, max_new_tokens=2)
+    on_1T = torch.cat((ended.sequences, ids_1T[:, 2:]), dim=1)
+    assert generated(on_1T, ended) == generated(on_1T)
+
+
+@torch.no_grad()
+def check_losses(model, tokenizer, texts) -> None:
+    """Leave padding on either side out of the loss, and have it spoil no entropy."""
+    lines = [facts["text"] for facts in texts]
+    pad = tokenizer.pad_token_id
+    predicted = torch.tensor([logprob for facts in texts for logprob in facts["logprobs"][:-1]])
+    for side in ("left", "right"):
+        batch = tokenizer(lines, padding=True, padding_side=side, return_tensors="pt")
+        labels = batch["input_ids"].masked_fill(batch["input_ids"] == pad, -100)
+        for counted in (labels, batch["input_ids"]):
+            torch.testing.assert_close(
+                model(**batch, labels=counted).loss, -predicted.mean(), **CLOSE
+            )
+    logp = model(torch.tensor([texts[0]["ids"]])).logits.log_softmax(-1)
+    assert logp[..., pad].max() < -90 or pad < logp.shape[-1] - 1
+    assert (logp.exp() * logp).sum(-1).isfinite().all()
+
+
+@torch.no_grad()
+def check_resizing(model, texts) -> None:
+    """Add words, which change nothing among the old ones."""
+    ids_1T = torch.tensor([texts[0]["ids"]])
+    V = model.config.vocab_size
+    before = model(ids_1T).logits.log_softmax(-1)
+    model.resize_token_embeddings(V + 5)
+    after = model(ids_1T).logits
+    assert after.shape[-1] == V + 5
+    torch.testing.assert_close(after[..., :V].log_softmax(-1), before, rtol=1e-5, atol=1e-4)
 
 
 def check_saving(model, folder) -> None:

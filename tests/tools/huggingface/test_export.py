@@ -32,7 +32,8 @@ def test_a_folder_is_complete_and_needs_no_rnnlm(lstm, tmp_path):
         assert "import rnnlm" not in files[name].read_text()
         assert "from rnnlm" not in files[name].read_text()
     config = json.loads(files["config.json"].read_text())
-    assert (config["bos_token_id"], config["eos_token_id"], config["pad_token_id"]) == (0, 0, 0)
+    assert (config["bos_token_id"], config["eos_token_id"]) == (0, 0)
+    assert config["pad_token_id"] == config["predicted_size"] == config["vocab_size"] - 1
     card = files["README.md"].read_text()
     assert card.startswith("---\nlibrary_name: transformers\n")
     assert 'from_pretrained("out", trust_remote_code=True)' in card

@@ -55,7 +55,7 @@ def exported(model):
 
 def logprobs(network, ids_BT, mask_BT=None, state=None):
     top_BTF, state, _ = network(network.embedding(ids_BT), mask_BT, state)
-    return torch.log_softmax(network.output(top_BTF), dim=2), state
+    return torch.log_softmax(network.logits(top_BTF), dim=2), state
 
 
 @pytest.mark.parametrize(("name", "settings"), CASES)

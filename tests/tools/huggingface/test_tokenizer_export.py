@@ -44,7 +44,7 @@ def random_lines(number):
 
 
 def as_huggingface(tokenizer):
-    return huggingface.Tokenizer.from_str(tokenizer_files(tokenizer)["tokenizer.json"].decode())
+    return huggingface.Tokenizer.from_str(tokenizer_files(tokenizer)[0]["tokenizer.json"].decode())
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
@@ -136,14 +136,24 @@ def test_lines_are_read_as_continuations_read_them(settings):
 
 
 def test_the_configuration_names_the_special_tokens():
-    files = tokenizer_files(make_tokenizer())
+    files, _ = tokenizer_files(make_tokenizer())
     assert json.loads(files["tokenizer_config.json"]) == {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": "</s>", "eos_token": "</s>", "pad_token": "</s>",
+        "bos_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>",
         "padding_side": "left",
         "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("word", "padding"), [("the", "<pad>"), ("<pad>", "<<pad>>")])
+def test_padding_is_no_word(word, padding):
+    tokenizer = make_tokenizer([f"{word} cat"])
+    files, id = tokenizer_files(tokenizer)
+    exported = huggingface.Tokenizer.from_str(files["tokenizer.json"].decode())
+    assert id == tokenizer.size == exported.token_to_id(padding)
+    assert json.loads(files["tokenizer_config.json"])["pad_token"] == padding
+    assert exported.encode(word).ids == [0, tokenizer.symbols().index(word)]
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
@@ -167,7 +177,7 @@ def test_lower_case_makes_the_boundary_of_its_symbol():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_tokenizer_of_another_model_goes_back(kind):
     tokenizer = HuggingFaceTokenizer(*make(kind))
-    files = tokenizer_files(tokenizer)
+    files, _ = tokenizer_files(tokenizer)
     exported = huggingface.Tokenizer.from_str(files["tokenizer.json"].decode())
     name = json.loads(files["tokenizer_config.json"])["eos_token"]
     assert exported.token_to_id(name) == tokenizer.boundary_id
