@@ -13,6 +13,7 @@ of a layer are blocks of H rows in its matrices. If the signs of a gate's weight
 one minus itself: so forms of cells that ONNX lacks are written as forms that it has.
 """
 
+import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rnnlm.amounts import amount
-from rnnlm.errors import TextError, UsageError, first_of, notice, require_package
+from rnnlm.errors import TextError, UsageError, first_of, notice, require_package, shown
 from rnnlm.interface import BOUNDARY, UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.neural.portable import PortableNetwork, portable_network
@@ -297,12 +298,20 @@ def _add_connection(
 # ---- Networks as graphs.
 
 
+def _without_negative(graph: _Graph, ids_BT: str, size: int) -> str:
+    """Put `size`, which no table has, in the place of ids below 0: `Gather` would count them from
+    the end of the table, where an error is due."""
+    is_negative_BT = graph.node("Less", ids_BT, graph.integers(0))
+    return graph.node("Where", is_negative_BT, graph.integers(size), ids_BT)
+
+
 def _add_network(
     graph: _Graph, network: PortableNetwork, ids_BT: str, states: Sequence[str]
 ) -> tuple[str, list[str]]:
     """Add words, layers and projection. Return what the output layer reads, (T, B, E), and the
     states, (1, B, H) each."""
     table = graph.weight("embedding.weight", network.arrays["embedding.weight"])
+    ids_BT = _without_negative(graph, ids_BT, len(network.arrays["embedding.weight"]))
     x_TBE = graph.node("Gather", table, graph.node("Transpose", ids_BT, perm=[1, 0]))
     after: list[str] = []
     for number in range(network.settings.layers):
@@ -391,7 +400,8 @@ def _sherpa_model(network: PortableNetwork, own_ids: Sequence[int] | None) -> _G
         _add_last(graph, network, x_TBE, "log_softmax")
     else:
         ids_V = graph.weight("own_ids", np.array(own_ids))
-        x_TBE, after = _add_network(graph, network, graph.node("Gather", ids_V, "x"), states)
+        theirs_NL = _without_negative(graph, "x", len(own_ids))
+        x_TBE, after = _add_network(graph, network, graph.node("Gather", ids_V, theirs_NL), states)
         logprob_NV = _add_last(graph, network, x_TBE, "all_logprobs")
         graph.node("Gather", logprob_NV, ids_V, names=["log_softmax"], axis=1)
     graph.outputs["log_softmax"] = ("N", len(own_ids or network.arrays["output.bias"]))
@@ -416,21 +426,37 @@ def _sherpa_metadata(network: PortableNetwork, boundary_id: int) -> dict[str, ob
 def _read_tokens(path: Path) -> tuple[bytes, list[str]]:
     """Return the file of a recogniser, and its symbols by id. Each line is a symbol and its id; an
     id alone is that of a space."""
-    symbols: dict[int, str] = {}
     try:
-        content = read_small(path)
-        for line in content.decode("utf-8").split("\n"):
-            if line.strip():
-                *symbol, id = line.rsplit(maxsplit=1)
-                symbols[int(id)] = symbol[0] if symbol else "\u2581"
-        return content, [symbols[id] for id in range(len(symbols))]
+        content = read_small(path).removeprefix(codecs.BOM_UTF8)
+        return content, _symbols_by_id(content.decode("utf-8").split("\n"))
     except OSError as error:
         raise TextError(f"cannot read {path}", error.strerror or str(error)) from None
-    except (ValueError, KeyError):
-        raise TextError(
-            f"{path} is not a list of tokens",
-            "each line must be a symbol and its id, and ids must be 0, 1, 2 and so on",
-        ) from None
+    except ValueError as error:
+        why = "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)
+        hint = "each line must be a symbol and its id, and ids must be 0, 1, 2 and so on"
+        raise TextError(f"{path} is not a list of tokens", why, hint) from None
+
+
+def _symbols_by_id(lines: Sequence[str]) -> list[str]:
+    symbols: dict[int, str] = {}
+    places: dict[int | str, int] = {}  # lines of ids and of symbols
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        *start, last = line.rsplit(maxsplit=1)
+        symbol = start[0] if start else "\u2581"
+        if not (last.isascii() and last.isdigit()):
+            raise ValueError(f"line {number} has no id: {shown(line)}")
+        id = int(last)
+        for value in (symbol, id):
+            if value in places:
+                raise ValueError(f"line {number} has {value} again, after line {places[value]}")
+            places[value] = number
+        symbols[id] = symbol
+    for id, found in enumerate(sorted(symbols)):
+        if found != id:
+            raise ValueError(f"line {places[found]} has the id {found}, and no line has {id}")
+    return [symbols[id] for id in range(len(symbols))]
 
 
 def _own_ids(theirs: Sequence[str], ours: Sequence[str], tokenizer: Tokenizer) -> list[int]:

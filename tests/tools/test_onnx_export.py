@@ -125,6 +125,11 @@ def test_both_models_equal_torch(tmp_path, model, values):
         wanted, after = ours.score(ids, targets, state)
         all_wanted, _ = ours.predict(ids, state)
 
+        for loaded, names in ((step, ["ids"]), (score, ["ids", "targets"])):
+            given = dict.fromkeys(names, ids) | states_of(loaded, state, len(names))
+            with pytest.raises(Exception, match="(?i)out of (data )?bounds"):
+                loaded.run(None, given | {"ids": np.where(ids == ids[0, 0], -1, ids)})
+
         given = {"ids": ids, "targets": targets, **states_of(score, state, 2)}
         scored, *scored_states = score.run(None, given)
         np.testing.assert_allclose(scored, wanted, atol=1e-4)
@@ -249,14 +254,27 @@ def test_calls_of_sherpa_by_position(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "error"), [
-    (None, "cannot read"), ("a b c\n", "not a list of tokens"), ("a 0\nb 2\n", "not a list"),
+    (None, "cannot read"), ("a b c\n", "line 1 has no id: 'a b c'"), ("a -1\n", "line 1 has no id"),
+    ("a 0\nb 2\n", "line 2 has the id 2, and no line has 1"),
+    ("a 0\nb 1\n\na 2\n", "line 4 has a again, after line 1"),
+    ("a 0\nb 0\n", "line 2 has 0 again, after line 1"), (b"\xff 0\n", "not UTF-8"),
 ])  # fmt: skip
 def test_tokens_that_cannot_be_read(tmp_path, content, error):
     pytest.importorskip("onnx")
     if content:
-        (tmp_path / "tokens.txt").write_text(content)
+        data = content if isinstance(content, bytes) else content.encode()
+        (tmp_path / "tokens.txt").write_bytes(data)
     with pytest.raises(TextError, match=error):
         export_onnx(network(), tmp_path / "o", target="sherpa", tokens=tmp_path / "tokens.txt")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_symbol(tmp_path):
+    pytest.importorskip("onnx")
+    tokens = recogniser_tokens(tmp_path, make_tokenizer().symbols())
+    plain = tokens.read_bytes()
+    tokens.write_bytes(b"\xef\xbb\xbf" + plain)
+    export_onnx(network(), tmp_path / "lm", target="sherpa", tokens=tokens)
+    assert (tmp_path / "lm" / "tokens.txt").read_bytes() == plain
 
 
 def test_tokens_of_another_language(tmp_path):

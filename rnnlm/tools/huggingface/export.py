@@ -70,7 +70,7 @@ def _files(name: str | Path, folder: Path) -> dict[str, Any]:
     }
     files |= {file: [data] for file, data in tokenizer_content.items()}
     files |= {file: [Path(__file__).with_name(file).read_bytes()] for file in CODE}
-    arrays = {f"network.{key}": array for key, array in network.arrays.items()}
+    arrays = {f"network.{key}": array for key, array in weights_of(network).items()}
     _pad(arrays, config["vocab_size"] - tokenizer.size)
     files["model.safetensors"] = tensors.chunks(arrays, {"format": "pt"})
     return files
@@ -78,11 +78,17 @@ def _files(name: str | Path, folder: Path) -> dict[str, Any]:
 
 def _pad(arrays: dict[str, np.ndarray], rows: int) -> None:
     """Add rows of padding, which is read as zeros and never predicted, to the words' arrays."""
-    for name in ("network.embedding.weight", "network.output.weight", "network.output.bias"):
+    for name in ("network.embedding.weight", "network.output.weight", "network.output_bias.0"):
         if name in arrays:
-            value = arrays[name].min() - PADDING_BIAS if name.endswith("bias") else 0
+            value = arrays[name].min() - PADDING_BIAS if name.endswith("bias.0") else 0
             widths = [(0, rows), *[(0, 0)] * (arrays[name].ndim - 1)]
             arrays[name] = np.pad(arrays[name], widths, constant_values=value)
+
+
+def weights_of(network: PortableNetwork) -> dict[str, np.ndarray]:
+    """Return the weights, by the names of network_rnnlm.py."""
+    names = {"output.bias": "output_bias.0"}
+    return {names.get(key, key): array for key, array in network.arrays.items()}
 
 
 def config_of(network: PortableNetwork, tokenizer: Tokenizer) -> dict[str, Any]:

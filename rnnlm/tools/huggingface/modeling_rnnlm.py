@@ -4,12 +4,19 @@
 network itself. `AutoModelForCausalLM.from_pretrained(FOLDER, trust_remote_code=True)` runs both.
 """
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
+from transformers import (
+    GenerationMixin,
+    PretrainedConfig,
+    PreTrainedModel,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .network_rnnlm import RecurrentNetwork, State
@@ -118,6 +125,29 @@ def predicted(mask_BT: Tensor) -> Tensor:
     return is_read_BT & nn.functional.pad(is_read_BT, (1, 0), value=True)[:, :-1]
 
 
+class StringCriteria(StoppingCriteria):
+    """Stop a row whose last token ends one of these strings, or holds it."""
+
+    def __init__(self, strings: Sequence[str], tokenizer: Any) -> None:
+        self.strings = strings
+        self.tokenizer = tokenizer
+        self.longest = max(map(len, strings))
+
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
+        # A token has at least a character, or a byte of one.
+        last_BT = input_ids[:, -4 * self.longest - 1 :]
+        texts = self.tokenizer.batch_decode(last_BT)
+        earlier = self.tokenizer.batch_decode(last_BT[:, :-1])
+        stops = [self._ends(*pair) for pair in zip(texts, earlier, strict=True)]
+        return torch.tensor(stops, device=input_ids.device)
+
+    def _ends(self, text: str, before: str) -> bool:
+        for string in self.strings:
+            if text.find(string, max(0, len(before) - len(string) + 1)) >= 0:
+                return True
+        return False
+
+
 class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
     """A recurrent language model. Logits plus a constant are its log-probabilities."""
 
@@ -127,6 +157,7 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
     _tied_weights_keys = {"network.output.weight": "network.embedding.weight"}  # noqa: RUF012
     _no_split_modules = ["RecurrentNetwork"]  # noqa: RUF012
     _is_stateful = True  # its state cannot go back, as assisted generation asks
+    accepts_loss_kwargs = False  # a trainer's count of labels has those that follow padding
 
     def __init__(self, config: RnnlmConfig) -> None:
         super().__init__(config)
@@ -153,13 +184,16 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
         self.network.output = new_embeddings
 
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Module:
-        """Resize as transformers does. Words added to a mixture of softmaxes begin with hardly any
-        probability: each softmax would lose another share to them, and old words would change."""
-        size = self.config.vocab_size
+        """Resize as transformers does, and the output's bias. Words added to a mixture of softmaxes
+        begin with hardly any probability: each softmax would lose another share to them, and old
+        words would change."""
         embeddings = super().resize_token_embeddings(*args, **kwargs)
-        if self.network.mixture is not None:
-            with torch.no_grad():
-                self.network.output.bias[size:] -= ADDED_WORDS_BELOW
+        old = self.network.output_bias[0]
+        below = 0 if self.network.mixture is None else ADDED_WORDS_BELOW
+        value = old.median().item() - below
+        with torch.no_grad():
+            bias_V = nn.functional.pad(old, (0, len(embeddings.weight) - len(old)), value=value)
+        self.network.output_bias[0] = nn.Parameter(bias_V, requires_grad=old.requires_grad)
         return embeddings
 
     def forward(
@@ -190,7 +224,13 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
         B, T, _ = x_BTE.shape
         before = past_key_values if cache is None else cache
         if before is not None:
+            if not isinstance(before, RecurrentCache):
+                raise TypeError(
+                    f"the cache must come from this model; it is a {type(before).__name__}"
+                )
             before = before.repeated(B)
+        if attention_mask is not None and attention_mask.ndim != 2:
+            raise ValueError("attention_mask needs two dimensions: rows and places")
         mask_BT = None if attention_mask is None else attention_mask[:, -T:]
         top_BTF, state, layers = self.network(x_BTE, mask_BT, before and before.state)
 
@@ -237,7 +277,7 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
         """
         before = past_key_values if cache is None else cache
         inputs: dict[str, Any] = {"attention_mask": attention_mask, "use_cache": use_cache}
-        inputs |= {CACHE: before, "logits_to_keep": logits_to_keep}
+        inputs |= {"past_key_values": before, "logits_to_keep": logits_to_keep}  # PEFT reads it
         given = input_ids.shape[1] - chosen
         # The state is that of the last step, and has read all but the token chosen then.
         if before is not None and chosen and use_cache:
@@ -271,6 +311,24 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
                 mask_BT, (0, num_new_tokens), value=1
             )
         return model_kwargs
+
+    def _get_stopping_criteria(
+        self, generation_config: Any, stopping_criteria: Any, tokenizer: Any = None, **kwargs: Any
+    ) -> StoppingCriteriaList:
+        """Stop at strings of the decoded text. Transformers looks for them in the tokens of a word
+        that it makes up, which a vocabulary of words does not have."""
+        strings = generation_config.stop_strings
+        is_own = strings is not None and tokenizer is not None
+        if is_own:
+            generation_config.stop_strings = None
+        criteria = super()._get_stopping_criteria(
+            generation_config, stopping_criteria, tokenizer=tokenizer, **kwargs
+        )
+        if is_own:
+            generation_config.stop_strings = strings
+            strings = [strings] if isinstance(strings, str) else strings
+            criteria.append(StringCriteria(strings, tokenizer))
+        return criteria
 
     def _reorder_cache(self, cache: RecurrentCache, beam_idx: Tensor) -> RecurrentCache:
         return cache.select(beam_idx)

@@ -229,8 +229,7 @@ class QrnnLayer(Layer):
 
 class MixtureOfSoftmaxes(nn.Module):
     """log sum_k pi_k softmax(h_k W + b) of features g, with pi = softmax(g P) and h_k = tanh(g L_k
-    + l_k), as wide as the word vectors. W and b are those of `output`, a module of its own: what
-    resizes or wraps a linear layer, changes all softmaxes alike."""
+    + l_k), as wide as the word vectors. W and b belong to the network: `output` reads h."""
 
     def __init__(self, config: Any, features: int) -> None:
         super().__init__()
@@ -239,7 +238,7 @@ class MixtureOfSoftmaxes(nn.Module):
         self.latent_weight = uniform(config.mixture_components * self.width, features)
         self.latent_bias = nn.Parameter(torch.zeros(config.mixture_components * self.width))
 
-    def forward(self, g: Tensor, output: nn.Module) -> Tensor:
+    def forward(self, g: Tensor, output: Callable[[Tensor], Tensor]) -> Tensor:
         logprior = torch.log_softmax(F.linear(g, self.prior_weight), dim=-1)
         latents = torch.tanh(F.linear(g, self.latent_weight, self.latent_bias))
         total: Tensor | None = None
@@ -286,7 +285,10 @@ class RecurrentNetwork(nn.Module):
         if getattr(config, "mixture_components", None) is not None:
             self.mixture = MixtureOfSoftmaxes(config, below)
             below = config.mixture_size
-        self.output = nn.Linear(below, config.vocab_size)
+        # Without its bias, the output is what other programs expect: they share it with the words,
+        # resize it, or put another layer in its place.
+        self.output = nn.Linear(below, config.vocab_size, bias=False)
+        self.output_bias = nn.ParameterList([torch.zeros(config.vocab_size)])
         if config.tie_word_embeddings:
             self.output.weight = self.embedding.weight
 
@@ -317,7 +319,10 @@ class RecurrentNetwork(nn.Module):
 
     def logits(self, g: Tensor) -> Tensor:
         """Return the log-probabilities of all words, plus a constant, after features g."""
-        return self.output(g) if self.mixture is None else self.mixture(g, self.output)
+        return self._affine(g) if self.mixture is None else self.mixture(g, self._affine)
+
+    def _affine(self, h: Tensor) -> Tensor:
+        return self.output(h) + self.output_bias[0]
 
     def _read_masked(
         self, x_TBE: Tensor, mask_TB: Tensor, state: State

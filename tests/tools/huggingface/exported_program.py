@@ -70,6 +70,9 @@ def check_alone(model, facts, boundary) -> None:
     whole = model(ids_1T, output_hidden_states=True)
     torch.testing.assert_close(at_targets(whole.logits, targets_1T), ours_1T, **CLOSE)
     assert len(whole.hidden_states) == model.config.num_hidden_layers + 1
+    model.config.output_hidden_states = True
+    assert model(ids_1T, output_hidden_states=False).hidden_states is None
+    model.config.output_hidden_states = False
     last = model(ids_1T, logits_to_keep=1).logits
     torch.testing.assert_close(last, whole.logits[:, -1:])
     vectors = model.get_input_embeddings()(ids_1T)
@@ -133,6 +136,16 @@ def check_generation(model, tokenizer, texts) -> None:
         :, alone["input_ids"].shape[1] :
     ]
     assert beams[2:4, length:][:, : one.shape[1]].tolist() == one.tolist()
+
+    # Stop at a string, here one that is made of several tokens.
+    shortest = {"do_sample": False, "min_new_tokens": 6}
+    row = model.generate(**alone, **shortest, **options)[0].tolist()
+    string = tokenizer.decode(row[:-3])[-4:]
+    stopped = model.generate(
+        **alone, **shortest, **options, stop_strings=[string], tokenizer=tokenizer
+    )[0].tolist()
+    assert row[: len(stopped)] == stopped and len(stopped) <= len(row) - 3
+    assert string in tokenizer.decode(stopped)
 
 
 def check_going_on(model, texts, **options) -> None:

@@ -5,10 +5,13 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors import safe_open
 
 from rnnlm.errors import OutputError
+from rnnlm.lm.base.loading import load
+from rnnlm.tools.huggingface import hub
 from rnnlm.tools.huggingface.export import export
 from support import exported_models
 from support.tiny_models import fit, save
@@ -63,3 +66,13 @@ def test_transformers_computes_what_ours_does(name, tmp_path):
     spec.loader.exec_module(module)
     exported_models.export_all(tmp_path, [name])
     module.check(tmp_path / name)
+
+    # The way back: V has no padding, and the probabilities are ours.
+    ours = load(tmp_path / "ours" / name)
+    with hub.allowing(trust_remote_code=True):
+        back = load(f"hf:{tmp_path / name}")
+    assert back.tokenizer.size == ours.tokenizer.size
+    ids_1T = np.array([[ours.tokenizer.boundary_id, 3, 2]])
+    theirs, _ = back.predict(ids_1T, back.initial_state(1))
+    wanted, _ = ours.predict(ids_1T, ours.initial_state(1))
+    np.testing.assert_allclose(theirs, wanted, atol=1e-4)

@@ -46,7 +46,7 @@ def exported(model):
     network = portable_network(model, takes_mixtures=True)
     config = json.loads(json.dumps(export.config_of(network, model.tokenizer)))
     made = network_rnnlm.RecurrentNetwork(SimpleNamespace(**config)).eval()
-    weights = {name: torch.from_numpy(array) for name, array in network.arrays.items()}
+    weights = {name: torch.from_numpy(array) for name, array in export.weights_of(network).items()}
     if network.is_tied:
         weights["output.weight"] = weights["embedding.weight"]
     made.load_state_dict(weights)
