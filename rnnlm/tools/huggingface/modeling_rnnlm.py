@@ -292,6 +292,16 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
         later_BTE = self.network.embedding(input_ids[:, given:])
         return inputs | {"inputs_embeds": torch.cat((inputs_embeds[:, read:], later_BTE), dim=1)}
 
+    def _prefill(
+        self, input_ids: Tensor, generation_config: Any, model_kwargs: dict[str, Any], **kwargs: Any
+    ) -> Any:
+        """Read a prompt, without what the state has read where it is read in chunks: none of these
+        shows whether it belongs to the whole text."""
+        before = model_kwargs.get(CACHE)
+        if before is not None and generation_config.prefill_chunk_size is not None:
+            input_ids = input_ids[:, before.repeated(len(input_ids)).read_of(input_ids) :]
+        return super()._prefill(input_ids, generation_config, model_kwargs, **kwargs)
+
     def _update_model_kwargs_for_generation(
         self,
         outputs: CausalLMOutputWithPast,

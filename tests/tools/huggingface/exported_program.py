@@ -173,6 +173,11 @@ def check_going_on(model, texts, **options) -> None:
         for mask in (None, mask_1T):
             assert generated(ids_1T, state, mask) == whole
             assert generated(new_1T, state, mask) == whole
+            if (
+                hasattr(type(model).__mro__[1], "_prefill") and options["use_cache"]
+            ):  # 5.0 and later
+                assert generated(ids_1T, state, mask, prefill_chunk_size=2) == whole
+                assert generated(new_1T, state, mask, prefill_chunk_size=2) == whole
             assert generated(cache=state, mask=mask, inputs_embeds=vectors) == whole
     ended = model.generate(ids_1T[:, :2], return_dict_in_generate=True, max_new_tokens=2)
     on_1T = torch.cat((ended.sequences, ids_1T[:, 2:]), dim=1)
@@ -217,6 +222,10 @@ def check_saving(model, folder) -> None:
     assert again.state_dict().keys() == model.state_dict().keys()
     for name, weight in model.state_dict().items():
         assert torch.equal(weight, again.state_dict()[name]), name
+    # PEFT takes the first weight with V rows for the words.
+    V = model.config.vocab_size
+    first = next(weight for weight in model.parameters() if weight.shape[0] == V)
+    assert first is model.get_input_embeddings().weight
     fresh = AutoModelForCausalLM.from_config(model.config, trust_remote_code=True)
     ids_1T = torch.tensor([[1, 1]])
     fresh(ids_1T, labels=ids_1T).loss.backward()
