@@ -125,6 +125,14 @@ def predicted(mask_BT: Tensor) -> Tensor:
     return is_read_BT & nn.functional.pad(is_read_BT, (1, 0), value=True)[:, :-1]
 
 
+def begins_again(position_ids: Tensor, mask_BT: Tensor | None) -> bool:
+    """Return whether a text begins inside a row, right after another one."""
+    is_start_BT = position_ids == 0
+    if mask_BT is not None:
+        is_start_BT = is_start_BT & predicted(mask_BT)
+    return bool(is_start_BT[:, 1:].any())
+
+
 class StringCriteria(StoppingCriteria):
     """Stop a row whose last token ends one of these strings, or holds it."""
 
@@ -205,6 +213,7 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
         cache: RecurrentCache | None = None,
         past_key_values: RecurrentCache | None = None,
         use_cache: bool | None = None,
+        position_ids: Tensor | None = None,
         output_hidden_states: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         return_dict: bool | None = None,
@@ -229,9 +238,13 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
                     f"the cache must come from this model; it is a {type(before).__name__}"
                 )
             before = before.repeated(B)
-        if attention_mask is not None and attention_mask.ndim != 2:
-            raise ValueError("attention_mask needs two dimensions: rows and places")
-        mask_BT = None if attention_mask is None else attention_mask[:, -T:]
+        mask_BT = None
+        if attention_mask is not None:
+            if attention_mask.ndim != 2:
+                raise ValueError("attention_mask needs two dimensions: rows and places")
+            mask_BT = attention_mask[:, -T:]
+        if position_ids is not None and begins_again(position_ids, mask_BT):
+            raise ValueError("position_ids begin again inside a row: give each text a row, padded")
         top_BTF, state, layers = self.network(x_BTE, mask_BT, before and before.state)
 
         # All places, or those that are asked for.

@@ -70,6 +70,25 @@ def check_alone(model, facts, boundary) -> None:
     whole = model(ids_1T, output_hidden_states=True)
     torch.testing.assert_close(at_targets(whole.logits, targets_1T), ours_1T, **CLOSE)
     assert len(whole.hidden_states) == model.config.num_hidden_layers + 1
+    # Texts side by side in one row, masks of four dimensions and other caches would be misread.
+    double = {"input_ids": ids_1T.repeat(1, 2)}
+    places_1T = torch.arange(ids_1T.shape[1])[None].repeat(1, 2)
+    for wrong in (
+        {"position_ids": places_1T},
+        {"attention_mask": torch.ones(1, 1, 2, 2)},
+        {"past_key_values": transformers.DynamicCache()},
+    ):
+        try:
+            model(**double, **wrong)
+        except (TypeError, ValueError):
+            continue
+        raise AssertionError(f"{list(wrong)} are read")
+    mask_BT = torch.tensor([[0, 0, 1, 1], [1, 1, 0, 0]])
+    padded = {"input_ids": mask_BT, "attention_mask": mask_BT}
+    assert torch.equal(
+        model(**padded, position_ids=torch.tensor([[0, 0, 0, 1], [0, 1, 0, 0]])).logits,
+        model(**padded).logits,
+    )
     model.config.output_hidden_states = True
     assert model(ids_1T, output_hidden_states=False).hidden_states is None
     model.config.output_hidden_states = False
