@@ -86,8 +86,8 @@ def portable_network(
         weights |= {prefix + key: weight for key, weight in part.state_dict().items()}
     for key, weight in network.output.state_dict().items():
         if key not in _NOISE:
-            part = "output" if key in ("weight", "bias") else "mixture"
-            weights[f"{part}.{key}"] = weight
+            owner = "output" if key in ("weight", "bias") else "mixture"
+            weights[f"{owner}.{key}"] = weight
     if settings.characters:
         notice(
             f"{name} reads words by their characters, which are stored as one vector for each word "

@@ -54,7 +54,11 @@ def tokenizer_files(tokenizer: Tokenizer) -> tuple[dict[str, bytes], int]:
         boundary, padding, padding_id = BOUNDARY, PADDING, tokenizer.size
         while padding in tokenizer.vocabulary.symbols:  # a word of the text
             padding = f"<{padding}>"
-        added = _special(boundary, tokenizer.boundary_id), _special(padding, padding_id)
+        # The boundary is found where a newline was, padding before a step could rewrite its name.
+        added = [
+            _special(boundary, tokenizer.boundary_id, normalized=True),
+            _special(padding, padding_id, normalized=False),
+        ]
         content = {"version": "1.0", "added_tokens": added}
         content |= _PARTS[tokenizer.name](tokenizer)
 
@@ -85,10 +89,10 @@ def tokenizer_files(tokenizer: Tokenizer) -> tuple[dict[str, bytes], int]:
     return files, padding_id
 
 
-def _special(symbol: str, id: int) -> Step:
-    """Return a special symbol. It is found in the text as rewritten: where a newline was."""
+def _special(symbol: str, id: int, normalized: bool) -> Step:
+    """Return a special symbol. normalized: it is found in the text as rewritten."""
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
-    return {"id": id, "content": symbol, **flags, "normalized": True, "special": True}
+    return {"id": id, "content": symbol, **flags, "normalized": normalized, "special": True}
 
 
 def _with_padding(content: Step) -> tuple[Step, int]:
@@ -97,7 +101,9 @@ def _with_padding(content: Step) -> tuple[Step, int]:
 
     tokenizer = tokenizers.Tokenizer.from_str(json.dumps(content))
     tokenizer.add_special_tokens([PADDING])
-    return json.loads(tokenizer.to_str()), tokenizer.token_to_id(PADDING)
+    id = tokenizer.token_to_id(PADDING)
+    assert id is not None  # it was added
+    return json.loads(tokenizer.to_str()), id
 
 
 def _json(value: Step) -> bytes:

@@ -146,14 +146,22 @@ def test_the_configuration_names_the_special_tokens():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("word", "padding"), [("the", "<pad>"), ("<pad>", "<<pad>>")])
-def test_padding_is_no_word(word, padding):
-    tokenizer = make_tokenizer([f"{word} cat"])
+@pytest.mark.parametrize(
+    ("word", "settings", "padding"),
+    [
+        ("the", {}, "<pad>"),
+        ("<pad>", {}, "<<pad>>"),
+        ("pad", {"remove_punctuation": True}, "<pad>"),
+    ],
+)
+def test_padding_is_no_word(word, settings, padding):
+    line = f"cat {word} cat"
+    tokenizer = make_tokenizer([line], **settings)
     files, id = tokenizer_files(tokenizer)
     exported = huggingface.Tokenizer.from_str(files["tokenizer.json"].decode())
     assert id == tokenizer.size == exported.token_to_id(padding)
     assert json.loads(files["tokenizer_config.json"])["pad_token"] == padding
-    assert exported.encode(word).ids == [0, tokenizer.symbols().index(word)]
+    assert exported.encode(line).ids == [0, *tokenizer.encode([line]).ids[:-1]]
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
