@@ -160,6 +160,25 @@ def test_a_tokenizer_is_taken_from_another_model(text, tmp_path):
     assert model.tokenizer.fingerprint == made.data.tokenizer.fingerprint
 
 
+@pytest.mark.parametrize("settings", [{"loss": "sampled"}, {"characters": "cnn"}])
+def test_without_counts_in_the_tokenizer_those_of_the_text_are_taken(text, tmp_path, settings):
+    words = "".join(f"-0.7\t{word}\n" for word in ("<unk>", "</s>", "line", "1", "2"))
+    arpa = write(
+        tmp_path / "u.arpa", f"\\data\\\nngram 1=6\n\n\\1-grams:\n-99\t<s>\n{words}\n\\end\\\n"
+    )
+    rnnlm.import_arpa(arpa, "imported")
+    other = write(tmp_path / "other.txt", "line 1 zebra\n" * 30)
+    flags = {**SMALL, **settings}
+    *_, finished = train(other, model="lstm", output="m", tokenizer_from="imported", **flags)
+    tokenizer = rnnlm.load("m").tokenizer
+    assert tokenizer.counts_V is None
+    bias_V = numbers(finished.folder)["output.bias"]
+    symbols = tokenizer.symbols()
+    # "zebra" is unknown there, and as frequent as the line's end
+    assert bias_V[tokenizer.unk_id] == pytest.approx(bias_V[tokenizer.boundary_id], abs=0.2)
+    assert bias_V[symbols.index("1")] > bias_V[symbols.index("2")] + 3
+
+
 def test_settings_contradicting_the_borrowed_tokenizer_are_refused(text):
     list(train(text, model="unigram", output="u"))
     with pytest.raises(

@@ -11,6 +11,7 @@ whatever the products run in, so that they are stored and carried over without l
 
 import functools
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -174,8 +175,12 @@ class Network(LayeredNetwork):
         return p_BV if vectors_VE is None else p_BV @ vectors_VE
 
 
-def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
+def make_network(
+    settings: NetworkSettings, tokenizer: Tokenizer, counts_V: np.ndarray | None = None
+) -> Network:
     """Make a network with random weights, whose output layer predicts the unigram distribution.
+
+    counts_V: how often the tokens occur; None: as often as the tokenizer says.
 
     At the unigram distribution the mean gradient of what the output layer reads is zero. A deep
     network that hands it small numbers, as the AWD-LSTM does, then hardly moves under plain SGD.
@@ -185,8 +190,10 @@ def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
     network = Network(settings, tokenizer)
 
     # The output layer arranges its words, and sets its biases, by how often they occur.
-    if tokenizer.counts_V is not None:
-        network.output.arrange(torch.from_numpy(tokenizer.counts_V))
+    if counts_V is None:
+        counts_V = tokenizer.counts_V
+    if counts_V is not None:
+        network.output.arrange(torch.from_numpy(counts_V))
     elif network.output.needs_counts:
         raise SettingsError(
             f"output_layer = {settings.output_layer}, loss = {settings.loss} needs word counts",

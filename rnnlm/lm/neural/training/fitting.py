@@ -30,6 +30,7 @@ from rnnlm.lm.neural.training.language_modelling import (
     PerplexityValidation,
     RareWords,
     TextStreams,
+    count_tokens,
 )
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess, join, seed_of
 from rnnlm.lm.neural.training.settings import FittingSettings, OptimizationSettings, RunSettings
@@ -121,7 +122,10 @@ def make_trainer(
         weights = initial
     with memory_errors(device):
         shape = resolved.make(KINDS[resolved.values["model"]])
-        network = start_network(shape, data.tokenizer, device, weights)
+        counts_V = data.tokenizer.counts_V
+        if counts_V is None:
+            counts_V = count_tokens(data.train, data.tokenizer)
+        network = start_network(shape, data.tokenizer, device, weights, counts_V)
 
         # Word vectors made elsewhere; a resumed run has all its weights stored.
         settings = resolved.make(FittingSettings)
@@ -254,10 +258,11 @@ def start_network(
     tokenizer: Tokenizer,
     device: torch.device,
     initial: dict[str, np.ndarray] | None = None,
+    counts_V: np.ndarray | None = None,
 ) -> Network:
     """Make a network on `device`, with random weights, which are drawn on the CPU so that they are
-    the same on every device; `initial` ones replace them."""
-    network = make_network(settings, tokenizer)
+    the same on every device; `initial` ones replace them. counts_V: as in make_network."""
+    network = make_network(settings, tokenizer, counts_V)
     if initial is not None:
         given = {name: torch.from_numpy(array) for name, array in initial.items()}
         network.load_state_dict({**network.state_dict(), **given})

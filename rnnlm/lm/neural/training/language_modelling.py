@@ -215,9 +215,7 @@ class RareWords:
         symbol, or the text has it already, as one with a cut vocabulary does."""
         if not chance or tokenizer.unk_id is None or not text.tokens:
             return None
-        counts_V = np.zeros(tokenizer.size, dtype=np.int64)
-        for _, ids_n in _blocks(text.ids):
-            counts_V += np.bincount(ids_n, minlength=tokenizer.size)
+        counts_V = count_tokens(text, tokenizer)
         if counts_V[tokenizer.unk_id]:
             return None
 
@@ -230,6 +228,18 @@ class RareWords:
         """Draw the positions that are read as `<unk>` in that epoch, ascending."""
         random = np.random.default_rng((self.seed, epoch, UNKNOWN_WORDS))
         return self.positions_M[random.random(len(self.positions_M)) < self.chance]
+
+
+def count_tokens(text: EncodedText, tokenizer: Tokenizer) -> np.ndarray:
+    """Return how often each token occurs in `text`, (V,) int64. Unseen words with a spelling, whose
+    ids begin at V, count as unknown."""
+    counts = np.zeros(tokenizer.input_size, dtype=np.int64)
+    for _, ids_n in _blocks(text.ids):
+        counts += np.bincount(ids_n, minlength=tokenizer.input_size)
+    counts_V, unseen = counts[: tokenizer.size], counts[tokenizer.size :]
+    if tokenizer.unk_id is not None:
+        counts_V[tokenizer.unk_id] += unseen.sum()
+    return counts_V
 
 
 def _blocks(ids: np.ndarray | ChunkedArray) -> Iterator[tuple[int, np.ndarray]]:
