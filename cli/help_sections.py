@@ -74,7 +74,7 @@ class Command(click.Command):
 
     With more than MOST_SHOWN options, `--help` shows those that most uses need, and those that go
     with what is on the command line: `--task tagging --help`. `--help-all` shows all, and what the
-    docstring says after a form feed, too.
+    docstring says after a form feed, too; every command has it.
     """
 
     _declared: Sequence[Declared | InSection] = ()
@@ -112,10 +112,7 @@ class Command(click.Command):
         return sum(isinstance(parameter, click.Option) for parameter in self.params) > MOST_SHOWN
 
     def get_params(self, context: click.Context) -> list[click.Parameter]:
-        parameters = super().get_params(context)
-        if self.has_many_options:
-            parameters = [*parameters, _HELP_ALL]
-        return parameters
+        return [*super().get_params(context), _help_all(is_shown=self.has_many_options)]
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         context.meta[_ARGUMENTS] = tuple(arguments)
@@ -199,14 +196,17 @@ def _show_all_help(context: click.Context, option: click.Parameter, wanted: bool
         context.exit()
 
 
-_HELP_ALL = click.Option(
-    ["--help-all"],
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_show_all_help,
-    help="Show all options and exit.",
-)
+def _help_all(is_shown: bool) -> click.Option:
+    """Return the option `--help-all`; where `--help` shows all it works, too, but is not shown."""
+    return click.Option(
+        ["--help-all"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_all_help,
+        help="Show all options and exit.",
+        hidden=not is_shown,
+    )
 
 
 class CommandGroup(click.Group):
@@ -236,6 +236,9 @@ class CommandGroup(click.Group):
         command = self.load(name)
         command.name = name  # its function may have another one
         return command
+
+    def get_params(self, context: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(context), _help_all(is_shown=False)]
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         # What the names and the gap between the columns leave for the short helps.

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .. import terminal
+from ..help_sections import Command
 from ..options import json_option, refuse_if
 
 LEGEND = (
@@ -21,7 +22,7 @@ LEGEND = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument(
     "what", type=click.Choice(["models", "recipes", "corpora"]), default="models", required=False
 )

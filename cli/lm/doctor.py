@@ -3,10 +3,11 @@
 import click
 
 from .. import terminal
+from ..help_sections import Command
 from ..options import chosen_model, device_option, json_option, model_option
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", required=False)
 @model_option
 @device_option

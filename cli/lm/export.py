@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import terminal
+from ..help_sections import Command
 from ..options import (
     PATH,
     STANDARD_OUTPUT,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rnnlm.tools.vectors.word_vectors import Which
 
 
-@click.command()
+@click.command(cls=Command)
 @model_option
 @click.option("--arpa", "file", type=PATH, metavar="FILE",
               help="Write an ARPA file, compressed if it ends in .gz, .xz, .bz2 or .zst; - is "

@@ -5,10 +5,11 @@ from typing import Any
 import click
 
 from .. import terminal
+from ..help_sections import Command
 from ..options import chosen_model, json_option, model_option
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", required=False)
 @model_option
 @click.option("--all", "wants_all", is_flag=True, help="Show every setting, count and file.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import terminal
+from ..help_sections import Command
 from ..options import json_option, output_option, overwrite_option, own_file, refuse_if
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 _POINT = ("steps", "tokens", "epochs", "seconds", "value")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @output_option("Write the page to FILE.html, or only the curves to FILE.svg, .png or .pdf.")
 @click.option(

@@ -125,6 +125,7 @@ def test_help_all_shows_the_options_beyond_the_common(rnnlm, name):
     count = len(shown_options(shown)) - len(["-h"])
     if len(every) <= MOST_SHOWN:
         assert count == len(every) and "--help-all" not in shown
+        assert whole == shown
         return
 
     count -= len(["--help-all"])
@@ -132,6 +133,11 @@ def test_help_all_shows_the_options_beyond_the_common(rnnlm, name):
     assert shown.splitlines()[-1] == f"{len(every) - count} more options: rnnlm {name} --help-all"
     assert sorted(shown_options(whole)) == sorted([*every, "-h", "--help-all"])
     assert "more options" not in whole
+
+
+@pytest.mark.parametrize("group", [(), ("inspect",)])
+def test_groups_of_commands_take_help_all(rnnlm, group):
+    assert rnnlm(*group, "--help-all").out == rnnlm(*group, "--help").out
 
 
 def test_options_of_a_task_are_shown_beside_it(rnnlm):

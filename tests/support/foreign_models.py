@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, processors
 
 from support import foreign_tokenizers
 
@@ -17,6 +17,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "mamba": {**SMALL, "state_size": 4},
     "rwkv": {**SMALL, "attention_hidden_size": 16, "intermediate_size": 24},
     "bert": HEADS,
+    "roberta": {**HEADS, "max_position_embeddings": 12, "is_decoder": True},
     "openai-gpt": {"n_positions": 8, "n_embd": 16, "n_layer": 2, "n_head": 2},
     "mpt": {"d_model": 16, "n_heads": 2, "n_layers": 2, "max_seq_len": 8},
 }
@@ -52,6 +53,15 @@ def change_config(folder: Path, **settings: Any) -> None:
     path = folder / "config.json"
     config = {**json.loads(path.read_text()), **settings}
     path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+
+
+def change_template(folder: Path, single: str, **ids: int) -> None:
+    """Have the tokenizer put tokens around a text: `single` names them, and `ids` their ids."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=single, special_tokens=list(ids.items())
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def make(family: str) -> Any:

@@ -131,9 +131,11 @@ def identity_of(model: LanguageModel | LabelModel) -> str:
 
 
 def window_of(model: LanguageModel | LabelModel) -> str:
-    """Return the most tokens that a model reads at once, as signatures have it; "" if it has no
-    such limit."""
-    return str(getattr(core_of(model), "window", "") or "")
+    """Return the most tokens that a model reads at once, as signatures have it, with what it reads
+    before a text if that is not the boundary; "" if it has no such limit."""
+    core = core_of(model)
+    parts = (str(getattr(core, "window", "") or ""), getattr(core, "begin", ""))
+    return ",".join(filter(None, parts))
 
 
 def task_of(model: LanguageModel | LabelModel | str | Path) -> str:

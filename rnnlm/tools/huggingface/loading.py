@@ -8,13 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from rnnlm.errors import ModelError, require_package
+from rnnlm.errors import ModelError, notice, require_package
 from rnnlm.lm.neural.device import resolve_device
 from rnnlm.tools.huggingface import hub
-from rnnlm.tools.huggingface.model import CACHES, HuggingFaceModel
-from rnnlm.tools.huggingface.tokenizer import padding_rows, tokenizer_in
+from rnnlm.tools.huggingface.model import CACHES, Beginning, HuggingFaceModel
+from rnnlm.tools.huggingface.tokenizer import (
+    HuggingFaceTokenizer,
+    beginning_in,
+    padding_rows,
+    tokenizer_in,
+)
 
 LONGEST_WINDOW = 4096  # tokens, also of models that know no limit
 # What configurations call their limit: most families, MPT, decoders of speech.
@@ -32,9 +38,14 @@ def load(folder: Path, device: str, fingerprint: str) -> HuggingFaceModel:
     tokenizer = tokenizer_in(folder)
     with _silence(transformers):
         network = _network(transformers, folder).to(target).eval()
-    model = HuggingFaceModel(network, tokenizer, _window(network.config), fingerprint)
+    window = _window(network)
+    beginning = _beginning(folder, tokenizer, window)
+    model = HuggingFaceModel(network, tokenizer, window, fingerprint, beginning)
     model.padding_rows = padding_rows(network.config.to_dict())
-    size = model.forward(torch.zeros((1, 1), dtype=torch.int64, device=target), 1).logits.shape[2]
+    refused = f"the model at {folder} cannot be used: it is a {type(network).__name__}"
+    with _refusing_failures(refused):
+        one = torch.zeros((1, 1), dtype=torch.int64, device=target)
+        size = model.forward(one, 1).logits.shape[2]
     if size != tokenizer.size:
         raise ModelError(
             f"the model at {folder} and its tokenizer do not fit",
@@ -42,7 +53,7 @@ def load(folder: Path, device: str, fingerprint: str) -> HuggingFaceModel:
             "call resize_token_embeddings of transformers, and save it again",
         )
     with _silence(transformers):
-        _check_ways_of_reading(model, folder)
+        _check_ways_of_reading(model, folder, refused)
     return model
 
 
@@ -88,34 +99,86 @@ def _network(transformers: Any, folder: Path) -> Any:
     return network
 
 
-def _window(config: Any) -> int:
+def _window(network: Any) -> int:
     """Return how many tokens the model reads at most."""
-    limits = [getattr(config, name, None) for name in POSITIONS]
-    return min([LONGEST_WINDOW, *(limit for limit in limits if type(limit) is int and limit > 0)])
+    window = LONGEST_WINDOW
+    for limit in [getattr(network.config, name, None) for name in POSITIONS]:
+        if type(limit) is int and limit > 0:
+            window = min(window, limit - _unused_positions(network, limit))
+    return window
+
+
+def _unused_positions(network: Any, limit: int) -> int:
+    """Return how many of the positions no token can have: RoBERTa counts from behind the number of
+    its padding."""
+    for module in network.modules():
+        is_table = isinstance(module, torch.nn.Embedding) and module.num_embeddings == limit
+        if is_table and module is not network.get_input_embeddings():
+            return 0 if module.padding_idx is None else module.padding_idx + 1
+    return 0
+
+
+def _beginning(folder: Path, tokenizer: HuggingFaceTokenizer, window: int) -> Beginning:
+    """Return what the network reads before a text, with a note where nothing says it."""
+    ids, in_each = beginning_in(folder, tokenizer)
+    if not ids:
+        notice(
+            f"the model at {folder} does not say what its texts begin with: "
+            f"its end token, {tokenizer.end_token}, is read before each"
+        )
+        ids = (tokenizer.boundary_id,)
+    if len(ids) > max(1, window // 2):
+        raise ModelError(
+            f"the model at {folder} cannot be used",
+            f"its tokenizer puts {len(ids):,} tokens before each text, and it reads {window:,}",
+        )
+    return Beginning(ids, in_each)
 
 
 # ---- Whether a model gives the same logits however it reads a text.
 
 
-def _check_ways_of_reading(model: HuggingFaceModel, folder: Path) -> None:
-    """Read a few tokens as a whole, in part and one by one. Refuse a model whose logits then
-    differ, and note whether it has a cache to read with one by one."""
+@contextlib.contextmanager
+def _refusing_failures(refused: str) -> Iterator[None]:
+    """Turn what a network raises in this context into an error that refuses it."""
+    try:
+        yield
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+        why = f"reading a text fails: {type(error).__name__}: {error}".splitlines()[0]
+        raise ModelError(refused, why) from None
+
+
+def _check_ways_of_reading(model: HuggingFaceModel, folder: Path, refused: str) -> None:
+    """Read a few tokens as a whole, in part and one by one, and a full window. Refuse a model that
+    cannot, or whose logits then differ, and note whether it has a cache to read with one by one."""
     tokens = min(CHECKED_TOKENS, model.window)
-    generator = torch.Generator().manual_seed(0)
-    ids_RN = torch.randint(model.tokenizer.size, (CHECKED_ROWS, tokens), generator=generator)
-    ids_RN = ids_RN.to(model.device)
-    whole_RNV = model.forward(ids_RN, tokens).logits
     part = max(1, tokens // 2)
+    ids_RN = _some_text(model, CHECKED_ROWS, tokens)
+    with _refusing_failures(refused):
+        whole_RNV = model.forward(ids_RN, tokens).logits
+        part_RNV = model.forward(ids_RN[:, :part], part).logits
+        # A table of positions may be shorter than the limit that is stated.
+        if model.window < LONGEST_WINDOW:
+            model.forward(_some_text(model, 1, model.window), 1)
     if bool(whole_RNV.isnan().any()):
         raise ModelError(f"the model at {folder} is damaged", "its predictions are not numbers")
-    name = type(model.network).__name__
-    refused = f"the model at {folder} cannot be used: it is a {name}"
-    difference = _difference(model.forward(ids_RN[:, :part], part).logits, whole_RNV[:, :part])
+    difference = _difference(part_RNV, whole_RNV[:, :part])
     if difference is not None:
         raise ModelError(refused, f"later tokens change earlier predictions, {difference}")
     difference = _difference_step_by_step(model, ids_RN, whole_RNV)
     if difference is not None:
         raise ModelError(refused, f"read token by token its predictions differ, {difference}")
+
+
+def _some_text(model: HuggingFaceModel, rows: int, tokens: int) -> torch.Tensor:
+    """Return random text (rows, tokens) as it is read: what begins it, tokens, line ends."""
+    generator = torch.Generator().manual_seed(0)
+    text_V = torch.from_numpy(np.flatnonzero(model.tokenizer.is_text_V))
+    ids_RN = text_V[torch.randint(len(text_V), (rows, tokens), generator=generator)]
+    ids_RN[:, tokens // 2] = model.tokenizer.boundary_id
+    begin = torch.tensor(model.beginning.ids[:tokens])
+    ids_RN[:, : len(begin)] = begin
+    return ids_RN.to(model.device)
 
 
 def _difference_step_by_step(

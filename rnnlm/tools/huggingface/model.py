@@ -10,6 +10,10 @@ or more:
     window 1               [ context    ][ scored  ]
     window 2                             [ context ][ scored     ]
 
+Callers put the boundary before every text; the network reads there what its own texts begin with,
+such as <s>. Where its tokenizer puts that before every text, each window begins with it, in place
+of the oldest context.
+
 Shapes: B rows, T time, V vocabulary; R windows that are read side by side, N tokens of a window.
 """
 
@@ -85,6 +89,14 @@ class Window:
     time: int
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """The tokens that a network reads before a text. in_each: before each window of one, too."""
+
+    ids: tuple[int, ...]
+    in_each: bool = False
+
+
 @keeps(LanguageModel)
 class HuggingFaceModel(SavedModel[Any, Tokenizer]):
     """Scores in fp32, whatever the type of the stored weights."""
@@ -99,10 +111,16 @@ class HuggingFaceModel(SavedModel[Any, Tokenizer]):
     rereads = True  # its state is what it has read
 
     def __init__(
-        self, network: Any, tokenizer: Tokenizer, window: int, fingerprint: str | None = None
+        self,
+        network: Any,
+        tokenizer: Tokenizer,
+        window: int,
+        fingerprint: str | None = None,
+        beginning: Beginning | None = None,
     ) -> None:
         super().__init__(network, tokenizer, fingerprint=fingerprint)
         self.window = window
+        self.beginning = beginning or Beginning((tokenizer.boundary_id,))
         # What its output calls the cache to continue from; None: it has no such cache.
         self.cache_name: str | None = None
         self.padding_rows = 0  # at the end of its logits, beyond V
@@ -110,6 +128,14 @@ class HuggingFaceModel(SavedModel[Any, Tokenizer]):
         self._keeps_last = "logits_to_keep" in inspect.signature(network.forward).parameters
         for handler in logging.getLogger("transformers").handlers:
             handler.addFilter(_is_shown)
+
+    @property
+    def begin(self) -> str:
+        """How a signature says what is read before a text; "" where that is the boundary alone."""
+        ids, in_each = self.beginning.ids, self.beginning.in_each
+        if ids == (self.tokenizer.boundary_id,) and not in_each:
+            return ""
+        return f"begin{'-each' * in_each}={'-'.join(map(str, ids))}"
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the weights by name, shared ones once."""
@@ -176,18 +202,25 @@ class HuggingFaceModel(SavedModel[Any, Tokenizer]):
         """Return the windows in which these inputs are read, and the state after them."""
         windows, after = [], []
         stride = max(1, self.window // 2)
+        begin = np.array(self.beginning.ids, dtype=np.int64)
         for row, (read_T, inputs_T) in enumerate(zip(state.rows, inputs_BT, strict=True)):
+            # The boundary before a text is read as what the network's own texts begin with.
+            if not len(read_T) and inputs_T[:1].tolist() == [self.tokenizer.boundary_id]:
+                read_T, inputs_T = begin[:-1], np.append(begin[-1:], inputs_T[1:])
             stream_N = np.concatenate([read_T, inputs_T])
             new, start = len(read_T), 0
+            ids_N = stream_N
             while new < len(stream_N):
                 # A full window moves on by half.
                 if new - start == self.window:
                     start += stride
                 end = min(start + self.window, len(stream_N))
                 ids_N = stream_N[start:end]
+                if start and self.beginning.in_each and stride < self.window:
+                    ids_N = np.append(begin, ids_N[len(begin) :])
                 windows.append(Window(row, ids_N, new - start, new - len(read_T)))
                 new = end
-            after.append(stream_N[start:])
+            after.append(ids_N)
         return windows, WindowState(tuple(after))
 
     def _read(self, windows: Iterable[Window]) -> "Iterator[tuple[_Places, Tensor]]":

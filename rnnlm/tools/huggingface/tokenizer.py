@@ -117,7 +117,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
     def __init__(self, data: bytes, boundary_id: int, size: int | None = None) -> None:
         self._data = data
         self._spec = spec = _spec_of(data)
-        self._tokenizer = _opened(data)
+        self._tokenizer, self._template = _opened(data)
         self._normalisers = _steps_of(self._tokenizer.normalizer)
         self._steps = [*self._normalisers, *_steps_of(self._tokenizer.pre_tokenizer)]
         _check_growth(self._normalisers)
@@ -327,7 +327,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
                 entry[0] = hidden.get(entry[0], entry[0])
         if model.get("unk_token") in hidden:
             model["unk_token"] = hidden[model["unk_token"]]
-        self._tokenizer = _opened(json.dumps(content).encode("utf-8"))
+        self._tokenizer, _ = _opened(json.dumps(content).encode("utf-8"))
 
     def _probe(self, line: str) -> Any:
         with _naming_failures(ModelError, _DAMAGED, f"{TOKENIZER_FILE}: "):
@@ -452,6 +452,21 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         return list(self._reserved)
 
     @property
+    def special_tokens(self) -> dict[str, int]:
+        """The ids of its special tokens by their names in the file."""
+        return {self._pieces[id]: id for id in self._reserved}
+
+    @property
+    def template_begin(self) -> tuple[int, ...]:
+        """The ids that its template puts before a text."""
+        if self._template is None:
+            return ()
+        with _naming_failures(ModelError, _DAMAGED, f"{TOKENIZER_FILE}: "):
+            filled = self._template.process(self._probe("a"))
+        is_text = [not special for special in filled.special_tokens_mask]
+        return tuple(filled.ids[: is_text.index(True)] if any(is_text) else ())
+
+    @property
     def is_text_V(self) -> np.ndarray:
         """Whether each id is a token that a text may have, (V,) bool."""
         is_text = np.zeros(self.size, dtype=bool)
@@ -571,19 +586,20 @@ def _spec_of(data: bytes) -> _Spec:
         raise ModelError(_DAMAGED, f"{TOKENIZER_FILE}: {why}") from None
 
 
-def _opened(data: bytes) -> "tokenizers.Tokenizer":
+def _opened(data: bytes) -> "tuple[tokenizers.Tokenizer, Any]":
     """Return the tokenizer of the package `tokenizers`, which puts nothing around a line, cuts
-    nothing off, and finds no special tokens in it."""
+    nothing off, and finds no special tokens in it; and what would put its template around one."""
     package = require_package("tokenizers", "hf", "tokenizers of Hugging Face")
     with _naming_failures(ModelError, _DAMAGED, f"{TOKENIZER_FILE}: "):
         tokenizer: tokenizers.Tokenizer = package.Tokenizer.from_buffer(data)
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        template = tokenizer.post_processor
         tokenizer.post_processor = None
         tokenizer.encode_special_tokens = True
         if getattr(tokenizer.model, "dropout", None):
             tokenizer.model.dropout = None
-    return tokenizer
+    return tokenizer, template
 
 
 @contextlib.contextmanager
@@ -744,6 +760,37 @@ def _named(config: dict[str, Any], name: str) -> Any:
     return config.get(name)
 
 
+def beginning_in(folder: Path, tokenizer: HuggingFaceTokenizer) -> tuple[tuple[int, ...], bool]:
+    """Return the ids that the model in a folder reads before a text, and whether its tokenizer puts
+    them there: those of its template, else what the settings name as the first token. () where
+    nothing says it."""
+    in_template = tokenizer.template_begin
+    if in_template and max(in_template) < tokenizer.size:
+        return in_template, True
+
+    about = _json_in(folder, "tokenizer_config.json")
+    named = tokenizer.special_tokens.get(_name_in(about, "bos_token"))
+    if named is not None and about.get("add_bos_token") is True:
+        return (named,), True
+    in_settings = [
+        _named(_json_in(folder, name), "bos_token_id")
+        for name in ("config.json", "generation_config.json")
+    ]
+    # The default of a family may be any token of this tokenizer.
+    for id in (*in_settings, named):
+        if type(id) is int and id in tokenizer.special_ids:
+            return (id,), False
+    return (), False
+
+
+def _name_in(settings: dict[str, Any], token: str) -> str:
+    """Return the name of a token in tokenizer_config.json; "" if there is none."""
+    named = settings.get(token)
+    if isinstance(named, dict):
+        named = named.get("content")
+    return named if isinstance(named, str) else ""
+
+
 def _end_of(folder: Path, config: dict[str, Any], data: bytes) -> int:
     """Return the id of the end token: the one that the model names, else its tokenizer, else the
     usual ones."""
@@ -754,9 +801,7 @@ def _end_of(folder: Path, config: dict[str, Any], data: bytes) -> int:
             return first
 
     tokens = {token.content: token.id for token in _spec_of(data).added_tokens}
-    named = _json_in(folder, "tokenizer_config.json").get("eos_token")
-    if isinstance(named, dict):
-        named = named.get("content")
+    named = _name_in(_json_in(folder, "tokenizer_config.json"), "eos_token")
     for name in (named, *_ENDS):
         if name in tokens:
             return tokens[name]

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ import torch
 import rnnlm
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.lm.base import loading, span_scoring
+from rnnlm.lm.mixtures.mixture import Mixture
+from rnnlm.scoring.prefixes import CachedPrefixes
 from rnnlm.storage.files import tensors
+from rnnlm.tools.huggingface.fusion import ShallowFusion
 from support import foreign_models
 
 pytest.importorskip("transformers")
@@ -140,6 +144,139 @@ def test_words_end_before_the_space_of_the_next_word(folder):
     [score] = rnnlm.Model(model).score_sentences(["the cat's"], words=True)
     assert [word.word for word in score.word_scores] == ["the", "cat's", "</s>"]
     assert score.word_scores[1].surprisal_bits == pytest.approx(-math.log2(expected), abs=1e-4)
+
+
+# ---- What the texts of a network begin with.
+
+BOS = 1  # <|pad|>, which is no end token
+BEGINNINGS = {
+    "template": ({"template": "first $A last"}, (BOS,), "begin-each=1"),
+    "template of two": ({"template": "last first $A"}, (5, BOS), "begin-each=5-1"),
+    "flag": ({"tokenizer_config": {"add_bos_token": True, "bos_token": "<|pad|>"}}, (BOS,),
+             "begin-each=1"),
+    "config": ({"config": {"bos_token_id": BOS}}, (BOS,), "begin=1"),
+    "name": ({"config": {"bos_token_id": None}, "tokenizer_config": {
+        "bos_token": {"content": "<|pad|>"}}}, (BOS,), "begin=1"),
+    "a word": ({"config": {"bos_token_id": 40}}, (), ""),  # such as the default of a family
+    "beyond V": ({"template": "beyond $A"}, (0,), ""),  # config.json has a token
+    "nothing": ({"config": {"bos_token_id": None}}, (), ""),
+    "the end": ({}, (0,), ""),
+}  # fmt: skip
+
+
+def describe(folder, template=None, tokenizer_config=None, config=None):
+    """Say in a folder what its texts begin with."""
+    if template:
+        foreign_models.change_template(folder, template, first=BOS, last=5, beyond=999)
+    if tokenizer_config:
+        (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config))
+    (folder / "generation_config.json").unlink()
+    foreign_models.change_config(folder, **(config or {}))
+    return folder
+
+
+@pytest.fixture
+def beginning_with_bos(tmp_path):
+    """Return the folder of a model whose template begins texts with a token of its own."""
+    folder = foreign_models.save(tmp_path / "bos", "llama", max_position_embeddings=40)
+    return describe(folder, template="first $A")
+
+
+@pytest.mark.parametrize("said, begin, signature", BEGINNINGS.values(), ids=BEGINNINGS)
+def test_a_text_begins_as_its_model_says(tmp_path, said, begin, signature):
+    folder = foreign_models.save(tmp_path / "llama", "llama", max_position_embeddings=40)
+    describe(folder, **said)
+    with warnings.catch_warnings(record=True) as caught:
+        model = rnnlm.load(f"hf:{folder}")
+    notes = [str(warning.message) for warning in caught]
+    if begin:
+        assert not notes
+    else:
+        assert "does not say what its texts begin with" in notes[0]
+    read = [*(begin or (0,)), *model.core.tokenizer.encode(["the cat sat"]).ids.tolist()]
+    expected = -their_loss(folder, read) + (len(begin) > 1 and their_loss(folder, begin))
+    [score] = model.score_sentences(["the cat sat"])
+    assert score.logprob_nats == pytest.approx(expected, abs=1e-4)
+    text = rnnlm.Corpus.from_lines(["the cat sat"])
+    window = model.evaluate(text).signature.rpartition("|")[2]
+    assert window == ",".join(filter(None, ("window:40", signature)))
+
+
+def test_each_window_begins_as_the_tokenizer_begins_a_text(beginning_with_bos):
+    model = loading.load(f"hf:{beginning_with_bos}", "cpu")
+    model.window = P = 6
+    ids = model.tokenizer.encode(TEXT).ids
+    stream = [BOS, *ids.tolist()]
+    expected = -their_loss(beginning_with_bos, stream[: P + 1])
+    for start in range(P // 2, len(ids) - P // 2, P // 2):
+        part = [BOS, *stream[start + 1 : start + P + 1]]
+        context = part[: P // 2 + 1]
+        expected -= their_loss(beginning_with_bos, part) - their_loss(beginning_with_bos, context)
+    found = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)).sum()
+    assert found == pytest.approx(expected, abs=1e-4)
+    # Cut anywhere, and read token by token, it is the same.
+    stepping, state, total = model.stepping(), model.initial_state(1), 0.0
+    for before, token in zip([0, *ids[:-1]], ids, strict=True):
+        logprob_11V, state = stepping.predict([[before]], state)
+        total += float(logprob_11V[0, 0, token])
+    assert total == pytest.approx(expected, abs=1e-4)
+
+
+def test_every_use_begins_a_text_alike(beginning_with_bos):
+    """The next token after "the": of a prefix, in a search, a mixture and a sample."""
+    from transformers import AutoModelForCausalLM
+
+    model = loading.load(f"hf:{beginning_with_bos}", "cpu")
+    ids = model.tokenizer.encode(["the"]).ids[:-1].tolist()
+    theirs = AutoModelForCausalLM.from_pretrained(beginning_with_bos)
+    with torch.no_grad():
+        logprob_V = theirs(torch.tensor([[BOS, *ids]])).logits[0, -1].log_softmax(0).numpy()
+
+    prefixes = CachedPrefixes(model)
+    of_prefix_V, _ = prefixes.distribution(prefixes.prefix_of((0, *ids)))
+    np.testing.assert_allclose(of_prefix_V, logprob_V, atol=1e-5)
+    predicted_V = np.flatnonzero(model.tokenizer.is_text_V).tolist()
+    fused_1V = ShallowFusion(model, 1.0)(torch.tensor([ids]), torch.zeros(1, len(logprob_V)))
+    np.testing.assert_allclose(fused_1V[0, predicted_V], logprob_V[predicted_V], atol=1e-5)
+    # The other part reads the boundary.
+    other = foreign_models.make("mamba")
+    mixture = Mixture([model, other], [0.5, 0.5])
+    of_other = other.predict([[0, *ids]], other.initial_state(1))[0][0, -1].exp().numpy()
+    mixed = mixture.predict([[0, *ids]], mixture.initial_state(1))[0][0, -1].exp().numpy()
+    np.testing.assert_allclose(mixed, (np.exp(logprob_V) + of_other) / 2, atol=1e-6)
+    assert loading.window_of(mixture) == "40,begin-each=1+4096"
+    [sample] = rnnlm.Model(model).generate(prompt="the", max_tokens=1, temperature=0)
+    likeliest = max(predicted_V, key=lambda id: logprob_V[id])
+    assert sample.text == "the" + model.tokenizer.decode([likeliest])
+
+
+# ---- Positions.
+
+
+def test_positions_are_those_that_tokens_can_have(tmp_path):
+    folder = foreign_models.save(tmp_path / "roberta", "roberta", pad_token_id=1)
+    model = rnnlm.load(f"hf:{folder}")
+    assert model.core.window == 10  # of 12, as RoBERTa counts from behind its padding
+    assert math.isfinite(model.score_sentences(["the cat sat on the mat " * 9])[0].logprob_nats)
+
+
+REFUSED = {
+    "padding ends a line": ({"pad_token_id": 0}, "token by token its predictions differ"),
+    "no padding": ({"pad_token_id": None}, "RobertaForCausalLM; reading a text fails: TypeError"),
+}
+
+
+@pytest.mark.parametrize("settings, message", REFUSED.values(), ids=REFUSED)
+def test_a_model_that_reads_text_in_two_ways_is_refused(tmp_path, settings, message):
+    folder = foreign_models.save(tmp_path / "roberta", "roberta", **settings)
+    with pytest.raises(ModelError, match=message):
+        loading.load(f"hf:{folder}", "cpu")
+
+
+def test_positions_that_a_model_lacks_are_found_before_it_is_used(gpt2, monkeypatch):
+    monkeypatch.setattr("rnnlm.tools.huggingface.loading.POSITIONS", ("n_embd",))  # 16, not 8
+    with pytest.raises(ModelError, match="GPT2LMHeadModel; reading a text fails: .*[Ii]ndex"):
+        loading.load(f"hf:{gpt2}", "cpu")
 
 
 # ---- Reading token by token.
