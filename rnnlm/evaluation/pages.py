@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rnnlm.amounts import amount
 from rnnlm.errors import UsageError, visible
+from rnnlm.evaluation import plotting
 from rnnlm.storage.files import outputs
 from rnnlm.storage.files.compression import without_suffix
 from rnnlm.storage.files.writing import STANDARD_OUTPUT
@@ -37,7 +38,8 @@ def check(path: Path, overwrite: bool = False, what: str = "a report") -> None:
         )
     # Where these are not installed, say so before time goes into a page.
     import jinja2  # noqa: F401
-    import matplotlib  # noqa: F401
+
+    plotting.imported_matplotlib()
 
 
 def write(path: Path, page: str, what: str = "a report") -> None:

@@ -1,14 +1,18 @@
 """Draw figures in one style, as SVG for a page or as a file; matplotlib is imported when one is
 made."""
 
+import contextlib
 import dataclasses
 import functools
 import io
 import math
+import os
 import re
+import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given, nearest, visible
@@ -84,9 +88,37 @@ def series_styles(names: Iterable[str]) -> dict[str, SeriesStyle]:
     return {name: series_style(number) for number, name in enumerate(dict.fromkeys(names))}
 
 
+def imported_matplotlib() -> ModuleType:
+    """Import matplotlib. Notebooks hand the backend of their own environment to the programs that
+    they start, where it may be missing, and matplotlib then fails: it is set aside."""
+    if "matplotlib" in sys.modules:
+        return sys.modules["matplotlib"]
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend
+    return matplotlib
+
+
+@contextlib.contextmanager
+def _styled() -> Iterator[None]:
+    """Draw in our style, whatever a person's own settings of matplotlib are."""
+    matplotlib = imported_matplotlib()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
 @functools.cache
 def _figure_class() -> "type[Figure]":
     """Return the class of figures that are made here: notebooks show them without pyplot."""
+    imported_matplotlib()
     from matplotlib.figure import Figure
 
     class Drawing(Figure):
@@ -133,11 +165,9 @@ def new_panels(
     y_label); None leaves a place free. Panels lie row by row in `columns` columns, or all side
     by side. axes: where to draw a single panel instead. heading: above all panels. Long titles are
     broken into lines."""
-    import matplotlib
-
     if axes is not None:
         return _into(axes, [label for label in labels if label is not None])
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         figure = _figure_class()(figsize=(width, height), layout="constrained")
         panels = []
         columns = columns or len(labels)
@@ -167,6 +197,7 @@ def _broken(title: str, inches: float) -> str:
 
 def _into(axes: "Axes", labels: Sequence[tuple[str, str, str]]) -> "tuple[Figure, list[Axes]]":
     """Label axes that a caller gave, and return them with their figure."""
+    imported_matplotlib()
     from matplotlib.axes import Axes
 
     if not isinstance(axes, Axes):
@@ -198,8 +229,6 @@ def short_name(name: str, longest: int = LONGEST_NAME) -> str:
 def legend_below(figure: "Figure", *panels: "Axes") -> None:
     """Name the series of `panels` below all panels of their figure, each name once, in as many
     columns as fit; in another's figure, in the axes."""
-    import matplotlib
-
     # A series that several panels show is named once.
     handles: dict[str, Any] = {}
     for panel in panels:
@@ -207,7 +236,7 @@ def legend_below(figure: "Figure", *panels: "Axes") -> None:
             handles.setdefault(label, handle)
     if not handles:
         return
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         if not isinstance(figure, _figure_class()):
             panels[0].legend(handles.values(), handles)
             return
@@ -338,7 +367,7 @@ def check_path(path: Path) -> None:
     """Refuse a path whose suffix is not that of a plot."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path} does not have a plot suffix", hint=nearest(path.suffix, SUFFIXES))
-    import matplotlib  # noqa: F401 where it is not installed, say so before time goes into a plot
+    imported_matplotlib()  # where it is missing, say so before time goes into a plot
 
 
 def save(figure: "Figure", path: Path) -> None:
@@ -348,8 +377,6 @@ def save(figure: "Figure", path: Path) -> None:
 
 
 def _rendered(figure: "Figure", kind: str, dpi: int = DPI) -> bytes:
-    import matplotlib
-
     # Leave the date out, so that the same figure gives the same file.
     metadata: dict[str, None] = {}
     if kind == "svg":
@@ -357,7 +384,7 @@ def _rendered(figure: "Figure", kind: str, dpi: int = DPI) -> bytes:
     elif kind == "pdf":
         metadata["CreationDate"] = None
     stream = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         figure.savefig(stream, format=kind, dpi=dpi, metadata=metadata)
     if kind == "svg":
         return _PLACES.sub(_rounded, stream.getvalue())

@@ -32,8 +32,9 @@ from torch import Tensor
 
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.events import interruption_point
-from rnnlm.interface import PADDING, Array, LanguageModel, State, Tokenizer, keeps
+from rnnlm.interface import PADDING, Array, LanguageModel, State, keeps
 from rnnlm.lm.neural.saved_model import SavedModel
+from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
 
 # Of windows that are read side by side: on a CPU more of them leave its caches.
 BATCH_TOKENS_CPU, BATCH_TOKENS = 1 << 10, 1 << 14
@@ -98,7 +99,7 @@ class Beginning:
 
 
 @keeps(LanguageModel)
-class HuggingFaceModel(SavedModel[Any, Tokenizer]):
+class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
     """Scores in fp32, whatever the type of the stored weights."""
 
     normalised = True
@@ -113,7 +114,7 @@ class HuggingFaceModel(SavedModel[Any, Tokenizer]):
     def __init__(
         self,
         network: Any,
-        tokenizer: Tokenizer,
+        tokenizer: HuggingFaceTokenizer,
         window: int,
         fingerprint: str | None = None,
         beginning: Beginning | None = None,

@@ -289,6 +289,7 @@ class UnitsInspection(Inspection):
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the beginning of the text, coloured by the chosen unit."""
+        plotting.imported_matplotlib()
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
         from matplotlib.patches import Rectangle
