@@ -206,6 +206,8 @@ FRAME = pandas.DataFrame({"text": LINES}, index=list(map(str, LINES)))
     lambda: from_dataset(HUB),
     lambda: from_dataset(HUB.to_iterable_dataset()),
     lambda: from_dataset(HUB["text"]),
+    lambda: from_dataset(HUB.with_format("pandas")),
+    lambda: from_dataset(HUB.to_iterable_dataset().with_format("arrow")),
     lambda: from_dataset(pandas.DataFrame({"a": 1, "said": LINES}), "said"),
     lambda: from_dataset(pandas.Series(LINES)),
     lambda: from_dataset(FRAME.itertuples(index=False)),
@@ -290,6 +292,17 @@ def test_errors_of_other_libraries_say_what_was_done():
     assert isinstance(caught.value.__cause__, ForeignError)
     with pytest.raises(ZeroDivisionError):  # of the caller's own generator
         from_dataset(failing(ZeroDivisionError()))
+
+
+@pytest.mark.parametrize("rows, message", [
+    ([{"text": "a"}, {"text": ["a"]}], r"dataset\[1\]: column 'text' holds a list, not text"),
+    (pandas.DataFrame({"text": [{"a": 1}]}), r"dataset\[0\]: column 'text' holds a dict"),
+    ([{"text": "a"}, {"text": "b </s>"}], "^the data set, line 2: the text holds </s>"),
+    ([{"text": b"\xff"}], "^the data set, line 1, column 'text': not UTF-8"),
+])  # fmt: skip
+def test_errors_in_a_data_set_name_no_temporary_file(done, rows, message):
+    with pytest.raises(TextError, match=message):
+        done.model.evaluate(from_dataset(rows))
 
 
 @pytest.mark.parametrize("made", [numpy.int64, numpy.array, torch.tensor, pyarrow.scalar])

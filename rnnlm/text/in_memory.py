@@ -12,7 +12,9 @@ from rnnlm.checks import items_of
 from rnnlm.config import plain
 from rnnlm.errors import ArgumentTypeError, RnnlmError, TextError, given, nearest
 from rnnlm.storage.files import private, tables
+from rnnlm.storage.files.reading import names_in_memory
 from rnnlm.storage.files.resuming import signed_by_content
+from rnnlm.text.named_columns import why_no_text
 
 if TYPE_CHECKING:
     import pyarrow
@@ -26,7 +28,7 @@ _LINE_ENDS = ("\n", "\r")
 
 def write_lines(lines: Iterable[str]) -> Path:
     """Write lines to a new temporary file, one by one. Return its path."""
-    return _write("lines.txt", _checked(items_of(lines, str, "lines")))
+    return _write("lines.txt", "the given lines", _checked(items_of(lines, str, "lines")))
 
 
 def _checked(lines: Iterable[str]) -> Iterator[str]:
@@ -39,8 +41,21 @@ def _checked(lines: Iterable[str]) -> Iterator[str]:
 
 def write_dataset(dataset: object, column: str | None, columns: Sequence[str]) -> Path:
     """Write columns of a data set as JSON-lines to a new temporary file. Return its path."""
-    rows = _with_names_of_classes(dataset, _wanted_rows(dataset, column, columns))
-    return _write("dataset.jsonl", (json.dumps(row, default=str) for row in _read(rows)))
+    # A format of `datasets` would turn each row into a frame or table of its own.
+    if hasattr(dataset, "with_format") and hasattr(dataset, "features"):
+        dataset = dataset.with_format(None)
+    rows = _read(_with_names_of_classes(dataset, _wanted_rows(dataset, column, columns)))
+    if not columns:
+        rows = _checked_texts(rows)
+    return _write("dataset.jsonl", "the data set", (json.dumps(row, default=str) for row in rows))
+
+
+def _checked_texts(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows whose text is one. (Labelled rows may have lists of words.)"""
+    for number, row in enumerate(rows):
+        if row[TEXT] is not None and not isinstance(row[TEXT], str):
+            raise TextError(f"dataset[{number}]: {why_no_text(row[TEXT], TEXT)}")
+        yield row
 
 
 def _read(rows: Iterable[Row]) -> Iterator[Row]:
@@ -55,9 +70,9 @@ def _read(rows: Iterable[Row]) -> Iterator[Row]:
         raise TextError("cannot read the data set", reason.splitlines()[0]) from error
 
 
-def _write(name: str, lines: Iterable[str]) -> Path:
+def _write(name: str, called: str, lines: Iterable[str]) -> Path:
     """Write lines to a new file of that name as they come; leave nothing where they end in an
-    error. Return its path."""
+    error. called: what messages call it. Return its path."""
     folder = private.temporary()
     path = Path(folder.name) / name
     _folders[path] = folder
@@ -68,12 +83,14 @@ def _write(name: str, lines: Iterable[str]) -> Path:
         remove(path)
         raise
     signed_by_content.add(str(path))
+    names_in_memory[str(path)] = called
     return path
 
 
 def remove(path: Path) -> None:
     """Remove a file that was written here, and its folder."""
     signed_by_content.discard(str(path))
+    names_in_memory.pop(str(path), None)
     folder = _folders.pop(path, None)
     if folder is not None:
         folder.cleanup()

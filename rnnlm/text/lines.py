@@ -21,7 +21,14 @@ from rnnlm.amounts import plural
 from rnnlm.config import Probability, ValidatedSettings, needs
 from rnnlm.errors import TextError
 from rnnlm.interface import UNKNOWN
-from rnnlm.storage.files.reading import LONGEST_LINE, decode, opened, text_lines, too_long
+from rnnlm.storage.files.reading import (
+    LONGEST_LINE,
+    decode,
+    opened,
+    shown_name,
+    text_lines,
+    too_long,
+)
 from rnnlm.text import sources
 from rnnlm.text.sources import SourceSettings
 
@@ -259,7 +266,9 @@ def _without_reserved(
         return lines
     checked = []
     for number, line in enumerate(lines, start=first_line):
-        checked.append(check_reserved(line, f"{source}, line {number}", settings.special_symbols))
+        checked.append(
+            check_reserved(line, f"{shown_name(source)}, line {number}", settings.special_symbols)
+        )
     return checked
 
 

@@ -125,7 +125,7 @@ def ppmi(counts_VV: Matrix, smoothing: float = SMOOTHING) -> Matrix:
 # ---- Word vectors in the text files of word2vec (a first line `COUNT WIDTH`) and GloVe (none).
 #
 # Each line is a word and its numbers, separated by spaces; the last `width` fields are the numbers,
-# so a word may have spaces inside. The file is read line by line; where only the words of a
+# so a word may have spaces inside: it is left out, with a notice. Where only the words of a
 # vocabulary are asked for, the vectors of others are neither parsed nor kept. Words are compared as
 # they are: no other case is tried.
 
@@ -174,7 +174,8 @@ def check_is_text_file(path: str) -> None:
 
 def read_all_vectors(path: str | Path) -> tuple[list[str], np.ndarray]:
     """Return all words of the file at `path` but those with spaces inside, in its order, and their
-    vectors, (V, E) float32. A notice says how many words occur several times (the first counts)."""
+    vectors, (V, E) float32. Notices say how many words have spaces, and how many occur several
+    times (the first counts)."""
     reader = _read(_Reader(str(path), None, None), None)
     if not reader.values:
         raise TextError(f"no vectors in {path}", "each of its words has spaces inside")
@@ -194,6 +195,8 @@ class _Reader:
         self.promised: int | None = None  # how many vectors the first line announces
         self.vectors = 0
         self.repeated = 0
+        self.spaced = 0  # words with spaces inside
+        self.first_spaced = 0  # the line of the first one
 
     def add(self, number: int, line: str) -> None:
         """Take line `number`, without spaces at its end."""
@@ -213,6 +216,8 @@ class _Reader:
             self._check_fields(number, line.split(" "))
         self.vectors += 1
         if spaces > self.width:
+            self.spaced += 1
+            self.first_spaced = self.first_spaced or number
             return  # no symbol has a space inside
 
         word, _, numbers = line.partition(" ")
@@ -278,6 +283,11 @@ class _Reader:
             notice(
                 f"{self.path}: {plural(self.repeated, 'line')} with a word that occurred before; "
                 "the first vector of each word is used"
+            )
+        if self.spaced:
+            notice(
+                f"{self.path}: {plural(self.spaced, 'word')} with spaces inside left out "
+                f"(first: line {self.first_spaced}); no tokenizer has them"
             )
 
     def result(self) -> FoundVectors:

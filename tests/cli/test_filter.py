@@ -89,6 +89,7 @@ def test_model_names_may_have_equals_signs(rnnlm, models, shards, here):
     ("", "nothing says which documents to keep"),
     ("--max-perplexity 9 --keep head", "keep is for buckets or languages"),
     ("--cutoffs 9", "cutoffs = 9 is not valid"),
+    ("--reference plain.txt --quantiles 0.3,0.3", "quantiles = 0.3,0.3 is not valid"),
     ("--max-perplexity 9 --quantiles 0.1,0.2", "--quantiles needs --reference"),
     ("--cutoffs a,b", "'a,b' is not a list of numbers"),
     ("--cutoffs 3,9 --reference plain.txt", "a reference and cutoffs cannot be combined"),

@@ -1,4 +1,7 @@
 import itertools
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -34,6 +37,26 @@ def test_same_figure_gives_same_svg_with_real_text():
     svg = plotting.as_svg(figure())
     assert svg == plotting.as_svg(figure())
     assert "a $ b < c" in "".join(ElementTree.fromstring(svg).itertext())
+
+
+DRAW = """
+import os
+from rnnlm.evaluation import plotting
+figure, axes = plotting.new_figure("a $ b < c", "distance", "accuracy")
+axes.plot([0, 1, 2], [0.9, 0.8, 0.7], label="lstm")
+print(plotting.as_svg(figure), end=os.environ["MPLBACKEND"])
+"""
+
+
+def test_what_other_programs_set_changes_no_picture(tmp_path):
+    """The backend of a notebook that is not installed here, and somebody's own style."""
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.size: 30\nbackend: QtAgg\n")
+    backend = "module://of_a_notebook.backend"
+    drawn = subprocess.run(
+        [sys.executable, "-c", DRAW], cwd=tmp_path, env={**os.environ, "MPLBACKEND": backend},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert drawn.stdout == plotting.as_svg(figure()) + backend
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,13 @@ MOST_SMALL_BYTES = 1 << 24
 LONGEST_LINE = 1 << 27
 
 
+names_in_memory: dict[str, str] = {}  # of temporary files that hold what a program has
+
+
 def shown_name(source: str) -> str:
-    """Return what a sentence calls a file: `-` is standard input."""
-    return "standard input" if source == STANDARD_INPUT else source
+    """Return what a sentence calls a file: `-` is standard input, and what a program holds has a
+    name of its own."""
+    return "standard input" if source == STANDARD_INPUT else names_in_memory.get(source, source)
 
 
 @contextlib.contextmanager
@@ -154,7 +158,7 @@ def _place(data: bytes, at: int, source: str, first_line: int) -> str:
     before = data[:at]
     line = first_line + before.count(b"\n")
     byte = at - (before.rfind(b"\n") + 1) + 1
-    return f"{source}, line {line}, byte {byte}"
+    return f"{shown_name(source)}, line {line}, byte {byte}"
 
 
 def undecoded(text: str, place: int) -> str:
@@ -181,7 +185,7 @@ def text_lines(source: str, stream: IO[bytes], errors: str | None) -> Iterator[s
 def too_long(source: str, line: int) -> TextError:
     """Return the error for a line that is longer than LONGEST_LINE."""
     return TextError(
-        f"{source}, line {line}: longer than {LONGEST_LINE:,} bytes",
+        f"{shown_name(source)}, line {line}: longer than {LONGEST_LINE:,} bytes",
         "a line must fit in memory",
         "split it into shorter lines",
     )

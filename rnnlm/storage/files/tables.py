@@ -461,7 +461,7 @@ def _json(source: str, lines: Iterator[str], reports: bool, errors: str | None) 
 
 
 def _json_row(source: str, number: int, line: str, reports: bool, errors: str | None) -> Row:
-    where = f"{source}, line {number}"
+    where = f"{shown_name(source)}, line {number}"
     try:
         value = _json_value(line, where, "write one JSON object per line", errors)
         if not isinstance(value, dict):
@@ -489,7 +489,7 @@ def _json_array(
         if room <= 0:
             break
 
-    where = f"{source}, line {first_line}"
+    where = f"{shown_name(source)}, line {first_line}"
     hint = "write one JSON object per line, or one array of objects"
     values = _json_value("".join(parts), where, hint, errors)
     for number, value in enumerate(values, start=1):
@@ -611,7 +611,9 @@ def _csv(
         why = str(error)
         if above + table.line_num > begins:
             why = "a quotation mark opened here is not closed before a delimiter"
-        raise TextError(f"{source}, line {begins}: not readable as a table", why) from None
+        raise TextError(
+            f"{shown_name(source)}, line {begins}: not readable as a table", why
+        ) from None
 
 
 def _named(
@@ -650,7 +652,7 @@ def _named(
             beyond = cells[len(names) :]
             if any(beyond):
                 values[None] = beyond
-        yield Row(f"{source}, line {number}", values, number)
+        yield Row(f"{shown_name(source)}, line {number}", values, number)
 
 
 def folded(name: str) -> str:

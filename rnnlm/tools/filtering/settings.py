@@ -70,6 +70,12 @@ class FilterSettings(ValidatedSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_pair("quantiles", self.quantiles, below=1.0)
+        if self.quantiles[0] == self.quantiles[1]:
+            raise SettingsError(
+                f"quantiles = {self.quantiles[0]:g},{self.quantiles[1]:g} is not valid",
+                "they are equal, and no document would be in the middle",
+                "for two groups, write their border as `max_perplexity`",
+            )
         if self.cutoffs is not None:
             _check_pair("cutoffs", self.cutoffs)
         for name in ("perplexity_column", "bucket_column", "language_column"):

@@ -91,6 +91,12 @@ def test_the_first_of_repeated_vectors_counts(tmp_path):
     assert len(notices) == 2 and "2 lines with a word that occurred before" in notices[0]
 
 
+def test_words_with_spaces_are_left_out_with_a_notice(tmp_path):
+    vectors, notices = read(tmp_path, "4 3\ncat 7 8 9\n  1 2 3\nmy cat 1 2 3\ndog 4 5 6\n")
+    assert vectors["cat"] == [7, 8, 9]
+    assert "2 words with spaces inside left out (first: line 3)" in notices[0]
+
+
 @pytest.mark.parametrize("content, symbols, expected", [
     (". . . 1 2 3\nat name@domain.com 4 5 6\ncat 7 8 9\n", SYMBOLS, {"cat": [7, 8, 9]}),
     ("cat 7 8 9\n. . . 1 2 3\n", SYMBOLS, {"cat": [7, 8, 9]}),
