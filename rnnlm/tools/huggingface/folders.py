@@ -7,17 +7,19 @@ alone.
 
 import contextlib
 import functools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
-from rnnlm.errors import ModelError
+from rnnlm.errors import ModelError, shown
 from rnnlm.interface import Shapes, Tokenizer, keeps
 from rnnlm.registry import Library
 from rnnlm.storage.files import tensors
-from rnnlm.storage.files.reading import decode_json, read_small
+from rnnlm.storage.files.reading import decode_json, read_json, read_small
 from rnnlm.storage.files.writing import FileEntry, sha256
 from rnnlm.storage.manifest import CONFIG, Manifest
 from rnnlm.storage.model_folder import naming_folder
@@ -27,9 +29,23 @@ from rnnlm.tools.huggingface.tokenizer import tokenizer_in
 if TYPE_CHECKING:
     from rnnlm.tools.huggingface.model import HuggingFaceModel
 
-WEIGHTS = "*.safetensors"
 DESCRIBING = (CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+ADAPTER = "adapter_config.json"
+# What configurations call the number of layers
+LAYERS = (
+    "num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", "encoder_layers",
+    "num_decoder_layers", "num_encoder_layers",
+)  # fmt: skip
+MOST_LABELS = 1 << 20
+PLAIN_ATTENTION = (None, "eager", "sdpa", "flex_attention")  # others load kernels from the hub
 ENDS_OF_CAUSAL = ("CausalLM", "LMHeadModel", "WithLMHead")  # of the names of classes
+
+
+class _Index(msgspec.Struct):
+    """What is read of the index of weights in several files."""
+
+    metadata: dict[str, Any]  # without it, transformers fails
+    weight_map: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,7 @@ class TransformersFolders:
 
     def folder(self, name: str, needs_model: bool = True) -> Path:
         folder = hub.folder_of(name, needs_model)
+        _check_regular_files(folder)
         is_described = (folder / CONFIG).is_file() or any(folder.glob(f"*/{CONFIG}"))
         if needs_model and not is_described:
             raise ModelError(
@@ -62,12 +79,12 @@ class TransformersFolders:
             return None
         files = {}
         described = [folder / name for name in DESCRIBING if (folder / name).is_file()]
-        for path in [*described, *sorted(folder.glob(WEIGHTS))]:
+        for path in [*described, *sorted(folder.glob(hub.WEIGHTS))]:
             role = path.name if path in described else "weights"
             stat = path.stat()
             digest = _sha256(path, stat.st_size, stat.st_mtime_ns)
             files[path.name] = FileEntry(role, stat.st_size, digest)
-        names = config.get("architectures") or [config.get("model_type")]
+        names = _architectures(folder, config) or [config.get("model_type")]
         return Manifest(
             model="transformers",
             family="foreign",
@@ -82,7 +99,7 @@ class TransformersFolders:
 
     def shapes(self, folder: Path, manifest: Manifest) -> Shapes:
         shapes: Shapes = {}
-        for path in sorted(folder.glob(WEIGHTS)):
+        for path in sorted(folder.glob(hub.WEIGHTS)):
             shapes |= tensors.shapes(path)
         return shapes
 
@@ -117,13 +134,15 @@ def _config(folder: Path) -> dict[str, Any]:
 def _check_folder(folder: Path) -> None:
     """Refuse a folder whose model cannot be read, or is not a causal language model."""
     config = _config(folder)
+    if "auto_map" in config and not isinstance(config["auto_map"], dict):
+        raise _damaged(folder, "auto_map", config["auto_map"], "an object")
     if "auto_map" in config and not hub.trusts_remote_code():
         raise ModelError(
             f"the model at {folder} needs code of its folder",
             f"{CONFIG} has an auto_map",
             "if you trust that code, add --trust-remote-code",
         )
-    names = config.get("architectures") or []
+    names = _architectures(folder, config)
     causal = [name for name in names if name.endswith(ENDS_OF_CAUSAL)]
     if names and not causal:
         raise ModelError(
@@ -131,12 +150,44 @@ def _check_folder(folder: Path) -> None:
             f"it is a {names[0]}",
             "name a model whose class ends in ForCausalLM or LMHeadModel",
         )
+    if (folder / ADAPTER).exists():
+        raise ModelError(
+            f"the model at {folder} is an adapter of another model",
+            f"it has {ADAPTER}",
+            "merge it into its model with merge_and_unload of peft, and save that",
+        )
     quantised = config.get("quantization_config")
     if quantised is not None:
         method = quantised.get("quant_method", "quantised") if isinstance(quantised, dict) else ""
         raise _in_8_bits(folder, f"{CONFIG} has a quantization_config: {method}")
+    shapes = _checked_weights(folder)
+    _check_settings(folder, config, weights=len(shapes))
 
-    paths = sorted(folder.glob(WEIGHTS))
+
+def _check_regular_files(folder: Path) -> None:
+    """Refuse a folder that holds pipes or devices: reading one may never end."""
+    for path in folder.iterdir():
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ModelError(f"{path} is no regular file", "it may have no end", "remove it")
+
+
+def _architectures(folder: Path, config: dict[str, Any]) -> list[str]:
+    """Return the names of the classes of a model."""
+    names = config.get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise _damaged(folder, "architectures", names, "a list of names")
+    return names
+
+
+def _damaged(folder: Path, name: str, value: object, wanted: str) -> ModelError:
+    found = json.dumps(value)[:40]
+    return ModelError(f"{folder / CONFIG} is damaged", f"{name} is {found}, not {wanted}")
+
+
+def _checked_weights(folder: Path) -> Shapes:
+    """Return the shapes of the weights that transformers will read: a single file, or the parts
+    that an index names, of which each must be a file of this folder in safetensors."""
+    paths = sorted(folder.glob(hub.WEIGHTS))
     if not paths:
         others = sorted(path.name for path in folder.glob("*.bin"))
         why = f"{others[0]} runs code when it is loaded" if others else "there are none"
@@ -145,12 +196,42 @@ def _check_folder(folder: Path) -> None:
             why,
             "save it again with save_pretrained of transformers",
         )
+    if not (folder / hub.WHOLE).exists() and (folder / hub.SHARDED).exists():
+        what = f"{folder / hub.SHARDED} is damaged"
+        index = read_json(folder / hub.SHARDED, _Index, ModelError, what)
+        others = sorted({*index.weight_map.values()} - {path.name for path in paths})
+        if others:
+            raise ModelError(what, f"it names {shown(others[0])}, no .safetensors of the folder")
+
+    shapes: Shapes = {}
     for path in paths:
         with naming_folder(folder):
-            shapes = tensors.shapes(path)
-        for name, (kind, shape) in shapes.items():
-            if (len(shape) == 2 and kind.endswith("8")) or kind.startswith("F8"):
-                raise _in_8_bits(folder, f"{name} is of type {kind}")
+            shapes |= tensors.shapes(path)
+    for name, (kind, shape) in shapes.items():
+        if (len(shape) == 2 and kind.endswith("8")) or kind.startswith("F8"):
+            raise _in_8_bits(folder, f"{name} is of type {kind}")
+    return shapes
+
+
+def _check_settings(folder: Path, settings: dict[str, Any], weights: int) -> None:
+    """Refuse settings that would cost memory or time before the weights are looked at, or that
+    load code. weights: how many arrays there are, of which each layer has one or more."""
+    for name, value in settings.items():
+        if name in LAYERS or name == "num_labels":
+            most = weights if name in LAYERS else MOST_LABELS
+            if value is not None and (type(value) is not int or not 0 <= value <= most):
+                raise _damaged(folder, name, value, f"a number from 0 to {most:,}")
+        if name.endswith("attn_implementation") and not hub.trusts_remote_code():
+            kinds = value.values() if isinstance(value, dict) else [value]
+            for kind in kinds:
+                if kind not in PLAIN_ATTENTION:
+                    raise ModelError(
+                        f"the model at {folder} names code of its own for attention",
+                        f"{name} in {CONFIG} is {shown(str(kind))}",
+                        f"remove {name}, or, if you trust that code, add --trust-remote-code",
+                    )
+        if isinstance(value, dict):
+            _check_settings(folder, value, weights)
 
 
 def _in_8_bits(folder: Path, why: str) -> ModelError:

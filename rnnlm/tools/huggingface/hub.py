@@ -15,6 +15,7 @@ PREFIX = "hf:"
 NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", re.ASCII)  # NAME, OWNER/NAME, with @REVISION
 # What a model or a tokenizer may need; weights apart.
 NEEDED = (".json", ".txt", ".model", ".py")
+WEIGHTS = "*.safetensors"
 SHARDED, WHOLE = "model.safetensors.index.json", "model.safetensors"
 
 

@@ -3,6 +3,8 @@ text."""
 
 import contextlib
 import logging
+import math
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 
 from rnnlm.errors import ModelError, notice, require_package
 from rnnlm.lm.neural.device import resolve_device
+from rnnlm.storage.files import tensors
 from rnnlm.tools.huggingface import hub
 from rnnlm.tools.huggingface.model import CACHES, Beginning, HuggingFaceModel
 from rnnlm.tools.huggingface.tokenizer import (
@@ -25,6 +28,9 @@ from rnnlm.tools.huggingface.tokenizer import (
 LONGEST_WINDOW = 4096  # tokens, also of models that know no limit
 # What configurations call their limit: most families, MPT, decoders of speech.
 POSITIONS = ("max_position_embeddings", "max_seq_len", "max_target_positions")
+# How many more numbers than the weights a network may have: some tables are not stored
+MOST_TIMES, MOST_MORE = 2, 1 << 24
+_WITHOUT_NUMBERS = re.compile(r"(?<=\.)\d+(?=\.)")
 # What a model reads in several ways before it is used; some families mix up rows.
 CHECKED_ROWS, CHECKED_TOKENS = 2, 8
 MOST_DIFFERENCE = 1e-4  # nats, between these ways
@@ -74,15 +80,16 @@ def _silence(transformers: Any) -> Iterator[None]:
 
 def _network(transformers: Any, folder: Path) -> Any:
     """Load the network of a folder, in fp32 on the CPU."""
+    options = {"local_files_only": True, "trust_remote_code": hub.trusts_remote_code()}
+    _check_size(transformers, folder, options)
     try:
         network, loading = transformers.AutoModelForCausalLM.from_pretrained(
             str(folder),
             dtype=torch.float32,
             use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=hub.trusts_remote_code(),
             ignore_mismatched_sizes=True,  # named below; its own error names no weight
             output_loading_info=True,
+            **options,
         )
     except Exception as error:  # of any class: the code of a family is not ours
         why = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -96,7 +103,40 @@ def _network(transformers: Any, folder: Path) -> Any:
             f"the model at {folder} is damaged",
             f"weights are missing, or have another shape: {wrong[0]}",
         )
+    # Those of a head that this class does not have may be left over, but not those of a layer.
+    kinds = {_WITHOUT_NUMBERS.sub("", name) for name in network.state_dict()}
+    for name in sorted(loading["unexpected_keys"]):
+        kind = _WITHOUT_NUMBERS.sub("", name)
+        if kind != name and any(known.endswith(kind) or kind.endswith(known) for known in kinds):
+            raise ModelError(
+                f"the model at {folder} is damaged",
+                f"weights are left over, as config.json describes fewer layers: {name}",
+            )
+    # Another form of output has no logits by name.
+    network.config.return_dict = True
     return network
+
+
+def _check_size(transformers: Any, folder: Path, options: dict[str, Any]) -> None:
+    """Refuse a config.json that describes a far larger network than the weights have, before its
+    memory is taken. Code that the user trusts is not asked."""
+    if options["trust_remote_code"]:
+        return
+    try:
+        config = transformers.AutoConfig.from_pretrained(str(folder), **options)
+        with torch.device("meta"):
+            network = transformers.AutoModelForCausalLM.from_config(config)
+    except Exception:  # of any class; loading says what is wrong
+        return
+    described = sum(weight.numel() for weight in network.parameters())
+    stored = 0
+    for path in folder.glob(hub.WEIGHTS):
+        stored += sum(math.prod(shape) for _, shape in tensors.shapes(path).values())
+    if described > MOST_TIMES * stored + MOST_MORE:
+        raise ModelError(
+            f"the model at {folder} is damaged",
+            f"its config.json describes {described:,} numbers, and its weights are {stored:,}",
+        )
 
 
 def _window(network: Any) -> int:

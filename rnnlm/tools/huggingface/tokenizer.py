@@ -580,10 +580,13 @@ def byte_of_letter() -> dict[str, int]:
 
 def _spec_of(data: bytes) -> _Spec:
     try:
-        return msgspec.json.decode(data, type=_Spec)
+        spec = msgspec.json.decode(data, type=_Spec)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         why = str(error).replace("`", "'")
         raise ModelError(_DAMAGED, f"{TOKENIZER_FILE}: {why}") from None
+    if not all(token.content for token in spec.added_tokens):
+        raise ModelError(_DAMAGED, f"{TOKENIZER_FILE}: an added token has no text")
+    return spec
 
 
 def _opened(data: bytes) -> "tuple[tokenizers.Tokenizer, Any]":

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import types
 import warnings
 
@@ -353,7 +354,58 @@ def cut(folder) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def with_null_map(folder) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "auto_map": None}))
+
+
+def with_pipe(folder) -> None:
+    (folder / "generation_config.json").unlink()
+    os.mkfifo(folder / "generation_config.json")
+
+
+def with_shard(name):
+    """Return a function that has an index name a file for a weight."""
+
+    def spoil(folder) -> None:
+        (folder / "model.safetensors").rename(folder / "part.safetensors")
+        index = {
+            "metadata": {},
+            "weight_map": {"transformer.wte.weight": name, "x": "part.safetensors"},
+        }
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    return spoil
+
+
+def configured(**settings):
+    return lambda folder: foreign_models.change_config(folder, **settings)
+
+
+def with_token_without_text(folder) -> None:
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text().replace("<|pad|>", ""))
+
+
 DAMAGES = {
+    "no list of classes": (configured(architectures=5), "architectures is 5, not a list of names"),
+    "no map of code": (with_null_map, "damaged; auto_map is null, not an object"),
+    "code for attention": (
+        configured(text_config={"attn_implementation": "owner/kernels"}),
+        "names code of its own for attention; attn_implementation in config.json is .owner/kernels",
+    ),
+    "no layers": (configured(n_layer=-1), "n_layer is -1, not a number from 0 to 28"),
+    "many layers": (configured(n_layer=20_000), "n_layer is 20000, not a number from 0 to 28"),
+    "a wide network": (configured(n_embd=30_000), "describes 21,[0-9,]+ numbers, and its weights"),
+    "many labels": (configured(num_labels=10**8), "num_labels is 100000000, not a number"),
+    "fewer layers": (configured(n_layer=1), "weights are left over, .*: transformer.h.1"),
+    "a pipe": (with_pipe, "generation_config.json is no regular file"),
+    "part elsewhere": (with_shard("../part.safetensors"), "it names .../part.safetensors., no .safe"),
+    "pickled part": (with_shard("evil.bin"), "index.json is damaged; it names .evil.bin., no .safe"),
+    "adapter": (
+        lambda at: (at / "adapter_config.json").write_text("{}"), "an adapter of another model"
+    ),
+    "token without text": (with_token_without_text, "an added token has no text"),
     "no config": (lambda at: (at / "config.json").unlink(), "holds no config.json; save the model"),
     "no JSON": (lambda at: (at / "config.json").write_text("{"), "config.json"),
     "encoder": (
@@ -395,6 +447,23 @@ def test_a_folder_that_cannot_be_read_says_why(gpt2, damage):
     spoil(gpt2)
     with pytest.raises(ModelError, match=message):
         loading.load(f"hf:{gpt2}", "cpu")
+
+
+def test_weights_in_parts_and_another_form_of_output_are_read(gpt2):
+    expected = rnnlm.load(f"hf:{gpt2}").logprob_nats("the cat")
+    path = gpt2 / "model.safetensors"
+    arrays = dict(tensors.mapped(path))
+    parts = {"a.safetensors": list(arrays)[::2], "b.safetensors": list(arrays)[1::2]}
+    for part, names in parts.items():
+        content = tensors.chunks({name: arrays[name] for name in names}, {"format": "pt"})
+        (gpt2 / part).write_bytes(b"".join(content))
+    path.unlink()
+    weight_map = {name: part for part, names in parts.items() for name in names}
+    (gpt2 / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": weight_map})
+    )
+    foreign_models.change_config(gpt2, return_dict=False)
+    assert rnnlm.load(f"hf:{gpt2}").logprob_nats("the cat") == pytest.approx(expected)
 
 
 def test_tokens_beyond_those_of_the_model_are_refused(gpt2):
