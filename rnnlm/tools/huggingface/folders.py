@@ -84,7 +84,7 @@ class TransformersFolders:
             stat = path.stat()
             digest = _sha256(path, stat.st_size, stat.st_mtime_ns)
             files[path.name] = FileEntry(role, stat.st_size, digest)
-        names = _architectures(folder, config) or [config.get("model_type")]
+        names = _architectures(folder, config) or [str(config.get("model_type"))]
         return Manifest(
             model="transformers",
             family="foreign",

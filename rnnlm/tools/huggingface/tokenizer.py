@@ -13,7 +13,10 @@ import functools
 import hashlib
 import itertools
 import json
+import os
 import re
+import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,6 +51,8 @@ TOKENIZER_FILE, IDS_FILE = "tokenizer.json", "tokenizer-ids.json"
 LARGEST_TOKENIZER = 1 << 27  # bytes: those of 260,000 pieces take 34 MB
 MOST_PIECES = 1 << 22
 MOST_GROWTH = 256  # how many times as long a normaliser may make a text
+MOST_ADDED = 1 << 18  # added tokens: of known models, a few thousand
+MOST_STEPS = 64  # of a normaliser and the like: of known models, ten
 LONGEST_PREFIX = 64  # characters that it may put before a line
 _SPACE = "\u2581"
 # What ends a word: no line holds a newline, but other models predict it after one.
@@ -58,6 +63,8 @@ _ENDS = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>", "<|im_end|>", "[EO
 # Before the name of a special token, so that no text holds it: a code point that is no character
 _HIDDEN = "\U0010ffff"
 _DAMAGED = "the tokenizer is damaged"
+STDERR = 2  # its number
+_panicking = threading.Lock()
 _DEFAULTS = {"use_regex": True, "split": True}  # of a tokenizer.json; of other flags: false
 
 
@@ -80,6 +87,10 @@ class _Spec(msgspec.Struct):
 
     model: _Model
     added_tokens: list[_AddedToken] = []
+    normalizer: Any = None
+    pre_tokenizer: Any = None
+    post_processor: Any = None
+    decoder: Any = None
 
 
 class _Ids(msgspec.Struct):
@@ -314,8 +325,9 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         if found.isdisjoint(self._reserved):
             return
 
-        # Rename them wherever the file has them.
-        content = decode_json(self._data, dict[str, Any])
+        # Rename them wherever the file has them. Of two tokenizers, only one is kept in memory.
+        del self._tokenizer
+        content = msgspec.json.decode(self._data)
         hidden = {name: _HIDDEN + name for name in names}
         for token in content.get("added_tokens", []):
             token["content"] = hidden.get(token["content"], token["content"])
@@ -327,7 +339,9 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
                 entry[0] = hidden.get(entry[0], entry[0])
         if model.get("unk_token") in hidden:
             model["unk_token"] = hidden[model["unk_token"]]
-        self._tokenizer, _ = _opened(json.dumps(content).encode("utf-8"))
+        data = msgspec.json.encode(content)
+        del content
+        self._tokenizer, _ = _opened(data)
 
     def _probe(self, line: str) -> Any:
         with _naming_failures(ModelError, _DAMAGED, f"{TOKENIZER_FILE}: "):
@@ -416,7 +430,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
     @functools.cached_property
     def _fingerprint(self) -> str:
         # The same for a file that was saved again: by other versions, with another template.
-        file = decode_json(self._data, dict[str, Any])
+        file = msgspec.json.decode(self._data)
         model = file["model"]
         model.pop("dropout", None)
         if "merges" in model:
@@ -461,8 +475,9 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         """The ids that its template puts before a text."""
         if self._template is None:
             return ()
-        with _naming_failures(ModelError, _DAMAGED, f"{TOKENIZER_FILE}: "):
-            filled = self._template.process(self._probe("a"))
+        probed = self._probe("a")
+        with _naming_failures(ModelError, _DAMAGED, f"{TOKENIZER_FILE}: "), _keeping_panics_off():
+            filled = self._template.process(probed)
         is_text = [not special for special in filled.special_tokens_mask]
         return tuple(filled.ids[: is_text.index(True)] if any(is_text) else ())
 
@@ -586,14 +601,38 @@ def _spec_of(data: bytes) -> _Spec:
         raise ModelError(_DAMAGED, f"{TOKENIZER_FILE}: {why}") from None
     if not all(token.content for token in spec.added_tokens):
         raise ModelError(_DAMAGED, f"{TOKENIZER_FILE}: an added token has no text")
+    if len(spec.added_tokens) > MOST_ADDED:
+        raise ModelError(
+            "the tokenizer is too large",
+            f"{TOKENIZER_FILE} adds {len(spec.added_tokens):,} tokens, more than {MOST_ADDED:,}",
+        )
+    for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        if _steps_within(getattr(spec, part)) > MOST_STEPS:
+            raise ModelError(
+                "the tokenizer is too large",
+                f"the {part} in {TOKENIZER_FILE} has more than {MOST_STEPS} steps",
+            )
     return spec
+
+
+def _steps_within(part: Any) -> int:
+    """Return how many steps a part of a tokenizer.json has, in sequences of any depth."""
+    count, waiting = 0, [part]
+    while waiting:
+        step = waiting.pop()
+        if isinstance(step, dict):
+            count += 1
+            for name in ("normalizers", "pretokenizers", "processors", "decoders"):
+                inner = step.get(name)
+                waiting += inner if isinstance(inner, list) else []
+    return count
 
 
 def _opened(data: bytes) -> "tuple[tokenizers.Tokenizer, Any]":
     """Return the tokenizer of the package `tokenizers`, which puts nothing around a line, cuts
     nothing off, and finds no special tokens in it; and what would put its template around one."""
     package = require_package("tokenizers", "hf", "tokenizers of Hugging Face")
-    with _naming_failures(ModelError, _DAMAGED, f"{TOKENIZER_FILE}: "):
+    with _naming_failures(ModelError, _DAMAGED, f"{TOKENIZER_FILE}: "), _keeping_panics_off():
         tokenizer: tokenizers.Tokenizer = package.Tokenizer.from_buffer(data)
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -614,6 +653,26 @@ def _naming_failures(kind: type[RnnlmError], what: str, where: str = "") -> Iter
         raise
     except BaseException as error:  # a panic of Rust is no Exception
         raise kind(what, f"{where}{shown(str(error))}") from None
+
+
+@contextlib.contextmanager
+def _keeping_panics_off() -> Iterator[None]:
+    """Keep the traces that Rust writes on a failure off the terminal. What others write meanwhile
+    comes afterwards."""
+    try:
+        terminal = os.dup(STDERR)
+    except OSError:  # it is closed
+        yield
+        return
+    with _panicking, tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), STDERR)
+        try:
+            yield
+            written.seek(0)
+            os.write(terminal, written.read())
+        finally:
+            os.dup2(terminal, STDERR)
+            os.close(terminal)
 
 
 def _steps_of(part: Any) -> list[dict[str, Any]]:

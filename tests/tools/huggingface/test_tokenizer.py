@@ -210,6 +210,26 @@ def test_a_damaged_file_is_one_line(data, why, tmp_path):
     assert "\n" not in f"{error.value.what}{error.value.why}"
 
 
+MANY = [{"id": 300 + number, "content": f"x{number}"} for number in range(1 << 18)]
+TEMPLATE = {
+    "type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "none", "type_id": 0}}],
+    "pair": [], "special_tokens": {},
+}  # fmt: skip
+HOSTILE = [
+    ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": ""}}, "damaged; .*Precompiled"),
+    ({"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}] * 99}}, "more than 64 s"),
+    ({"added_tokens": MANY + MANY[:1]}, "adds 262,145 tokens, more than 262,144"),
+    ({"post_processor": TEMPLATE}, "damaged; .*no entry"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes, message", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_hostile_file_is_one_line_and_no_trace(changes, message, capfd):
+    with pytest.raises(ModelError, match=message):
+        print(HuggingFaceTokenizer(_changed(**changes), 0).template_begin)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(ModelError, match="has no tokenizer"):
         tokenizer_in(tmp_path)
