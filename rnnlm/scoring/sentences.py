@@ -334,7 +334,7 @@ def _sources(
 def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Iterator[_Record]:
     for number, both in side_by_side((source, file), settings.errors, "targets"):
         before, text = map(settings.spaced, both)
-        text, regions = _regions(text, settings.region_mark, f"{file}, line {number}")
+        text, regions = _regions(text, settings.region_mark, f"{shown_name(file)}, line {number}")
         columns = {SOURCE: without_halves(before)}
         yield _Record(
             text=text,
@@ -385,7 +385,9 @@ def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:
             text = line.removesuffix("\n").removesuffix("\r")
             reason = _why_unreadable(text, settings)
             mark = None if reason else settings.region_mark
-            text, regions = _regions(settings.spaced(text), mark, f"{source}, line {number}")
+            text, regions = _regions(
+                settings.spaced(text), mark, f"{shown_name(source)}, line {number}"
+            )
             yield _Record(text, None, settings.given, reason, regions=regions)
 
 

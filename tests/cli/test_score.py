@@ -183,7 +183,7 @@ def test_regions_from_marks_or_columns_have_own_rows(score, here):
     assert "region\ttext\twords\tsurprisal_bits\tnext_surprisal_bits" in score(columns).out
     refused = score("--regions '|'", stdin=b"the | man\nwas| here|now\n")
     assert refused.code == 1
-    assert "-, line 2: region mark 2 is inside a word: here|now" in refused.err
+    assert "standard input, line 2: region mark 2 is inside a word: here|now" in refused.err
 
 
 def test_columns_to_keep_are_chosen_by_name(by_counts, here):

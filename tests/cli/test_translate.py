@@ -61,7 +61,7 @@ def test_sources_stand_in_the_columns_of_tables(rnnlm, model, expected, here):
         assert shown.out.splitlines() == expected, named
     piped = rnnlm("translate", "-m", model, stdin=files["in.jsonl --column en"].encode())
     assert piped.errors == [
-        "error: -, line 1: which column holds the sources?", "  why: it has en, fr",
+        "error: standard input, line 1: which column holds the sources?", "  why: it has en, fr",
         "  try: name it: --column en, or --column fr",
     ]  # fmt: skip
     shown = rnnlm(f"translate -m {model} --input in.tsv --column fr")

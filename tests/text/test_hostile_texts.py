@@ -139,7 +139,7 @@ def test_a_device_without_end_is_not_read_to_its_end(refused, command):
 
 def test_a_model_is_not_replaced_where_the_text_is_bad(refused, here, there):
     shutil.copytree(there["unigram"], here / "m")
-    what = "-, line 1, byte 1: not UTF-8"
+    what = "standard input, line 1, byte 1: not UTF-8"
     refused("train - --model unigram -o m --overwrite", what, stdin=b"\xff\n")
 
 
