@@ -1,4 +1,4 @@
-"""`rnnlm score`: log-probabilities of sentences, ranked; surprisals; minimal pairs."""
+"""`rnnlm score`: log-probabilities of sentences; surprisals; minimal pairs."""
 
 import sys
 from dataclasses import replace
@@ -30,14 +30,14 @@ input_options = section(
                  help="Text file (one sentence per line) or table (see --column), compressed or "
                       "not; - is standard input. May be repeated."),
     options.column_option,
+    options.encoding_option,
     options_of(SENTENCES, "region_mark", declared=["--regions"]),
     options_of(SENTENCES, "given", metavar="TEXT"),
 )  # fmt: skip
 rare_input_options = section(
     "Input",
-    options.encoding_option,
     options_of(SENTENCES, "strip", "id_column"),
-    options_of(SENTENCES, "keep", default_is="all; for a ranked table none"),
+    options_of(SENTENCES, "keep", default_is="all; for a printed table none"),
     options_of(SENTENCES, "region_columns", "given_column"),
     options.special_symbols_option,
     rare=True,
@@ -64,13 +64,16 @@ result_options = section(
 )  # fmt: skip
 output_options = section(
     "Output",
+    click.option("--sort", is_flag=True,
+                 help="Print the sentences of --input with the likeliest first, not in the order "
+                      "of the file; sentences given as arguments always are."),
     options.output_option(
         "Write to FILE.csv, .tsv, .jsonl or .parquet; - prints JSON. With --pairs: one record "
         "per pair."
     ),
     options.overwrite_option("Replace existing files."),
     options.json_option,
-)
+)  # fmt: skip
 # Options that say which sentences of the input are read, and how
 _ABOUT_INPUT = (
     "column", "targets", "target_column", "id_column", "given_column", "keep", "region_columns",
@@ -89,7 +92,7 @@ _ABOUT_INPUT = (
 @output_options
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
             targets: tuple[str, ...], device: str, as_json: bool, output: Path | None,
-            overwrite: bool, probabilities: bool, **given: Any) -> None:  # fmt: skip
+            overwrite: bool, probabilities: bool, sort: bool, **given: Any) -> None:  # fmt: skip
     """Score sentences (or translations, given their sources).
 
     \b
@@ -104,7 +107,8 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
 
     \f
     Unless options say otherwise, each sentence is scored alone, including its end. Every input line
-    gets a record; a line that cannot be scored gets the reason instead of numbers. Words are those
+    gets a record, in the order of the file; a line that cannot be scored gets the reason instead of
+    numbers. Sentences given as arguments are ranked. Words are those
     of the model's tokenizer: a punctuation mark that it splits off is a word. ppl_word counts the
     sentence end as a word. Encoder-decoders give log p(target | source).
     """
@@ -120,6 +124,10 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         refuse_given(_ABOUT_INPUT, "only valid with --input, not for sentences given as arguments.")
     refuse_if(targets and not inputs, "--target needs --input FILE with the sources.")
     form = "" if pairs else _format(as_json, output)
+    refuse_if(
+        sort and form != "table",
+        "--sort is for the table that is printed: files and JSON keep the order of the input.",
+    )
     refuse_if(overwrite and not output and not pairs, "--overwrite needs --output FILE.")
     wants_sources = bool(given["given_source"] or given["target_column"] or targets)
     model_names = options.chosen_models(model_names, "sources" if wants_sources else "text")
@@ -171,7 +179,15 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
             overwrite=overwrite,
         )
     else:
-        score_output.show(models, read, scoring, columns, form, bool(inputs))
+        score_output.show(
+            models=models,
+            sentences=read,
+            settings=scoring,
+            layout=columns,
+            form=form,
+            with_ids=bool(inputs),
+            ranked=bool(sentences) or sort,
+        )
 
 
 def _check_files(sentences: tuple[str, ...], inputs: tuple[str, ...], output: Path | None) -> None:
@@ -202,7 +218,7 @@ def _settings(given: dict[str, Any], form: str) -> "tuple[ScoringSettings, Sente
     """Return what is scored, and how sentences are read."""
     from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 
-    # None keeps all columns of the input; a ranked table would have no room for them.
+    # None keeps all columns of the input; a printed table would have no room for them.
     keep = given["keep"]
     if keep == ("all",) or (keep is None and form != "table"):
         keep = None

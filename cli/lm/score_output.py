@@ -13,7 +13,7 @@ from rnnlm.amounts import plural
 from rnnlm.errors import TextError
 from rnnlm.events import never
 from rnnlm.scoring.rows import MEASURES
-from rnnlm.storage.files.reading import standard_input_waits
+from rnnlm.storage.files.reading import FEW_LINES, standard_input_waits
 from rnnlm.storage.files.tables import cell_text
 
 from .. import terminal
@@ -35,8 +35,10 @@ def show(
     layout: "RowLayout",
     form: str,
     with_ids: bool,
+    ranked: bool,
 ) -> None:
-    """Print the scores in the format `form`: records as they come, or a table, ranked."""
+    """Print the scores in the format `form`: records as they come, or a table, the likeliest first
+    if it is `ranked`."""
     from rnnlm.scoring.output_formats import TextForm
     from rnnlm.scoring.several_models import score_chunks_of_models
 
@@ -44,7 +46,7 @@ def show(
     as_text = None if form == "table" else TextForm(form, settings, layout)
 
     # A program that writes line by line gets each answer before it writes the next line. A table is
-    # ranked as a whole, so that its input can be read in large chunks.
+    # printed as a whole, so that its input can be read in large chunks.
     waits = never if form == "table" else standard_input_waits
     chunks = score_chunks_of_models(models, sentences, settings, waits=waits)
 
@@ -64,7 +66,7 @@ def show(
     say.close()
 
     if not as_text:
-        show_table(scores, settings, with_ids, layout)
+        show_table(scores, settings, with_ids, layout, ranked)
     about.say()
 
 
@@ -183,6 +185,12 @@ class _About:
                 f"reason for the first: {self.tally.first_reason}",
                 "check the input: it must be UTF-8 text with one sentence per line, or a table",
             )
+        if self.tally.not_utf8 > FEW_LINES:
+            raise TextError(
+                f"{plural(self.tally.not_utf8, 'line is', 'lines are')} not UTF-8",
+                "they have no score",
+                'convert the input to UTF-8, or use `encoding_errors="replace"`',
+            )
 
 
 def _say_how_to_resume(path: Path, overwrites: bool) -> None:
@@ -195,14 +203,19 @@ def _measures(settings: "ScoringSettings") -> list[str]:
     return [column for name, column in MEASURES.items() if name in settings.measures]
 
 
-# ---- Scores as tables for people: the likeliest first; surprisals; the odds of two sentences in
-# words. The rows of several models are below each other.
+# ---- Scores as tables for people; surprisals; the odds of two sentences in words. The rows of
+# several models are below each other.
 
 
 def show_table(
-    scores: "list[Scores]", settings: "ScoringSettings", with_ids: bool, layout: "RowLayout"
+    scores: "list[Scores]",
+    settings: "ScoringSettings",
+    with_ids: bool,
+    layout: "RowLayout",
+    ranked: bool,
 ) -> None:
-    """Print the scores, the likeliest first. layout: of the same scores in files."""
+    """Print the scores: the likeliest first if they are `ranked`, else in their order. layout: of
+    the same scores in files."""
     if not scores:
         raise TextError(
             "nothing to score", "the input has no lines", "give sentences, or --input FILE"
@@ -210,7 +223,8 @@ def show_table(
     models = list(scores[0])
     rows = []
     for model in models:
-        for score in _ranked(scores, model):
+        for by_model in _ranked(scores, model) if ranked else scores:
+            score = by_model[model]
             cells = {name: cell_text(score.columns.get(name)) for name in layout.carried}
             rows.append({"model": model} | cells | _cells(score))
 
@@ -230,26 +244,22 @@ def show_table(
     text_columns = [name for name in shown if name not in _NUMERIC]
     terminal.print_table(terminal.Table.of_records(rows, text_columns, shown))
 
-    # The first model says in which order sentences come.
-    by_first = sorted(
-        scores, key=lambda by_model: rank(by_model[models[0]].logprob_nats), reverse=True
-    )
-    for by_model in by_first:
+    # The first model says in which order ranked sentences come.
+    for by_model in _ranked(scores, models[0]) if ranked else scores:
         _show_surprisals(by_model, settings, layout.with_probability)
 
     # Models may disagree on which of two sentences is likelier.
     if len(scores) == 2:
         for model in models:
-            better, worse = _ranked(scores, model)
+            better, worse = (by_model[model] for by_model in _ranked(scores, model))
             comparison = odds(better, worse, settings.eos)
             if comparison:
                 click.echo(f"{model}: {comparison}" if len(models) > 1 else comparison)
 
 
-def _ranked(scores: "list[Scores]", model: str) -> "list[SentenceScore]":
-    """Return the scores by one model, the likeliest first."""
-    of_model = [by_model[model] for by_model in scores]
-    return sorted(of_model, key=lambda score: rank(score.logprob_nats), reverse=True)
+def _ranked(scores: "list[Scores]", model: str) -> "list[Scores]":
+    """Return the scores with the likeliest by one model first."""
+    return sorted(scores, key=lambda by_model: rank(by_model[model].logprob_nats), reverse=True)
 
 
 _NUMERIC = ("logprob_nats", "probability", "words", "ppl_word")

@@ -75,17 +75,20 @@ def _cell(value: object) -> str:
 @dataclass
 class Tally:
     """Counts over scores. without_score: sentences, by model. with_words: sentences that can
-    be read and have words.
+    be read and have words. not_utf8: sentences that are not UTF-8.
     first_reason: why the first of the sentences that cannot be read cannot be read."""
 
     without_score: Counter[str] = field(default_factory=Counter)
     with_words: int = 0
+    not_utf8: int = 0
     first_reason: str | None = None
 
     def observe(self, chunk: ModelsChunk) -> None:
         """Count the sentences of a chunk."""
         for scores in chunk:
             self.with_words += any(score.is_read and score.words for score in scores.values())
+            reasons = {score.reason for score in scores.values()}
+            self.not_utf8 += any("not UTF-8" in reason for reason in reasons if reason)
             for name, score in scores.items():
                 if score.logprob_nats is None:
                     self.without_score[name] += 1

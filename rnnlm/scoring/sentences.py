@@ -17,7 +17,13 @@ from rnnlm.errors import TextError, UsageError, notice, shown
 from rnnlm.scoring.settings import SentenceSettings, check_mark
 from rnnlm.scoring.word_scores import Region, joined, split_regions
 from rnnlm.storage.files import tables
-from rnnlm.storage.files.reading import opened, shown_name, text_lines
+from rnnlm.storage.files.reading import (
+    STANDARD_INPUT,
+    check_mostly_utf8,
+    opened,
+    shown_name,
+    text_lines,
+)
 from rnnlm.storage.files.tables import Row, has_text, without_halves
 from rnnlm.text import sources
 from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side
@@ -231,7 +237,10 @@ def read_texts(
     """
     warn_of_repeats(names)
     carried = CarriedColumns(())
-    for name in sources.expand(names):
+    files = sources.expand(names)
+    for name in files:
+        _check_encoding(name, settings)
+    for name in files:
         unit = "line"
         if _is_dataset(name) or _is_table(tables.kind_of(name), settings):
             unit = "row"
@@ -298,7 +307,12 @@ def _records(
 ) -> Iterator[_Record]:
     """Yield the sentences of all sources, one after the other."""
     carried = CarriedColumns(settings.keep)
-    for name, target in _sources(names, targets, settings):
+    files = _sources(names, targets, settings)
+    for name, target in files:
+        _check_encoding(name, settings)
+        if target is not None:
+            _check_encoding(target, settings)
+    for name, target in files:
         if target is not None:
             yield from _pairs_of_lines(name, target, settings)
         else:
@@ -368,6 +382,14 @@ def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Ite
             "tables are " + ", ".join(tables.SUFFIXES),
         )
     return _lines(name, settings)
+
+
+def _check_encoding(source: str, settings: SentenceSettings) -> None:
+    """Make sure that no more than a few lines of a file are not UTF-8, before any of them is read.
+    Standard input may not have arrived, and the texts of Parquet files are within."""
+    is_file_of_lines = not _is_dataset(source) and tables.kind_of(source) != tables.PARQUET
+    if settings.errors != "replace" and source != STANDARD_INPUT and is_file_of_lines:
+        check_mostly_utf8(source)
 
 
 def _is_dataset(source: str) -> bool:

@@ -43,6 +43,38 @@ def test_likeliest_sentence_is_first_and_unknown_words_named(by_counts):
     assert [float(row[0]) for row in rows] == sorted((float(row[0]) for row in rows), reverse=True)
 
 
+@pytest.mark.parametrize("options, texts", [
+    ("", ["the man", "the", "the zorp of the"]), ("--sort", ["the", "the man", "the zorp of the"]),
+])  # fmt: skip
+def test_lines_of_a_file_are_printed_in_their_order_unless_sorted(by_counts, here, options, texts):
+    (here / "text").write_text("the man\nthe\nthe zorp of the\n")
+    shown = by_counts(f"--input text --tokens {options}")
+    table, *surprisals = shown.out.split("\n\n")
+    assert [row.split("\t")[4] for row in table.splitlines()[1:]] == texts
+    assert [len(part.splitlines()) - 2 for part in surprisals] == [len(t.split()) for t in texts]
+    assert by_counts("--input text --sort --json").code == 2
+
+
+@pytest.mark.parametrize("suffix", ["txt", "tsv", "csv", "jsonl"])
+def test_rows_in_another_encoding_are_an_error_before_any_is_scored(by_counts, here, suffix):
+    row = {"jsonl": '{"text": "caf\u00e9"}\n'}.get(suffix, "caf\u00e9\n")
+    header = "" if suffix == "jsonl" else "text\n"
+    (here / f"t.{suffix}").write_bytes((header + row * 4).encode("cp1252"))
+    column = "" if suffix == "txt" else "--column text"
+    shown = by_counts(f"--input t.{suffix} {column} --json")
+    assert shown.code == 1 and shown.out == ""
+    assert shown.errors[0] == f"error: t.{suffix} is in Windows-1252, not in UTF-8"
+    replaced = by_counts(f"--input t.{suffix} {column} --json --encoding-errors replace")
+    assert [record["reason"] for record in replaced.records[-4:]] == [None] * 4
+
+
+def test_standard_input_in_another_encoding_ends_with_an_error(by_counts):
+    shown = by_counts("--json", stdin=b"the\n" + b"caf\xe9\n" * 4)
+    assert len(shown.records) == 5
+    assert shown.code == 1 and "4 lines are not UTF-8" in shown.errors[0]
+    assert by_counts("--json", stdin=b"the\n" + b"caf\xe9\n" * 3).code == 0
+
+
 def test_odds_of_two_sentences_are_put_in_words(by_counts):
     last = by_counts("", "the man was in the house and on the hill", "the").out.splitlines()[-1]
     assert last.startswith('"the" is about 10^') and last.count("times l") == 2

@@ -2,6 +2,7 @@
 text in some encoding. Its name does not tell."""
 
 import re
+import shlex
 import tarfile
 import unicodedata
 
@@ -76,6 +77,12 @@ _UNMARKED = ("UTF-32LE", "UTF-32BE", "UTF-16LE", "UTF-16BE")
 MANY_NULS = 0.4  # of the bytes of a text in UTF-16 that is mostly ASCII, it is half
 _CONTROL = re.compile(rb"[\x01-\x08\x0e-\x19\x1c-\x1f]")
 MANY_CONTROLS = 0.2  # of the bytes of a text in UTF-8
+_JOINING = set("’‘'´·–—…-­\u00a0")  # what stands between the letters of two words, or of one
+_NO_LETTERS = set("ƒˆ")  # signs that Unicode counts among letters
+_STRAY = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8, as "surrogateescape" reads it
+_NOT_ASCII = re.compile(r"[^\0-\x7f]")
+MOST_ODD = 0.1  # of the characters beyond ASCII in a text whose encoding is right
+MOST_DOUBLE = 1 / 3  # of them, letters before another such letter
 _NO_TEXT = ("Cc", "Cn", "Co", "Cs")  # control characters, and those that are unassigned or private
 
 
@@ -135,9 +142,38 @@ def unmarked_encoding(start: bytes) -> str | None:
     return likeliest if count or not nuls else None
 
 
-def to_utf8(encoding: str) -> str:
+def is_windows_1252(text: bytes) -> bool:
+    """Return whether a text that is not UTF-8 reads like words in Windows-1252."""
+    # Where most of the characters beyond ASCII are UTF-8, the others are damage.
+    read = text.decode("utf-8", "surrogateescape")
+    if len(_NOT_ASCII.findall(read)) > 2 * len(_STRAY.findall(read)):
+        return False
+    try:
+        read = text.decode("cp1252")
+    except UnicodeDecodeError:
+        return False
+
+    # In a wrong encoding, words hold symbols, capitals after small letters, and many accents.
+    places = [match.start() for match in _NOT_ASCII.finditer(read)]
+    odd = in_words = double = 0
+    for at in places:
+        before, character, after = read[at - 1 : at], read[at], read[at + 1 : at + 2]
+        in_words += any(side.isascii() and side.isalpha() for side in (before, after))
+        if character.isalpha() and character not in _NO_LETTERS:
+            odd += character.isupper() and before.islower()
+            double += after.isalpha() and not after.isascii()
+        else:
+            odd += before.isalpha() and after.isalpha() and character not in _JOINING
+    has_controls = b"\0" in text or _CONTROL.search(text)
+    is_odd = odd > MOST_ODD * len(places) or double > MOST_DOUBLE * len(places)
+    return in_words > 0 and not (has_controls or is_odd)
+
+
+def to_utf8(encoding: str, source: str = "FILE") -> str:
     """Return the hint that a text is to be converted."""
-    return f"convert it: iconv -f {encoding} -t UTF-8 FILE > NEW"
+    is_plain_file = source != "-" and not source.endswith(tuple(COMPRESSED.values()))
+    name = shlex.quote(source) if is_plain_file else "FILE"
+    return f"convert it: iconv -f {encoding} -t UTF-8 {name} > NEW"
 
 
 def _decoded(start: bytes, encoding: str) -> str:

@@ -20,9 +20,15 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
-from rnnlm.errors import RnnlmError, TextError, notice
+from rnnlm.errors import RnnlmError, TextError, notice, visible
 from rnnlm.storage.files.compression import CHUNK_BYTES, decompressed, without_suffix
-from rnnlm.storage.files.first_bytes import binary_of, marked_encoding, to_utf8, unmarked_encoding
+from rnnlm.storage.files.first_bytes import (
+    binary_of,
+    is_windows_1252,
+    marked_encoding,
+    to_utf8,
+    unmarked_encoding,
+)
 from rnnlm.storage.files.writing import check_facts
 
 if TYPE_CHECKING:
@@ -35,6 +41,10 @@ START_BYTES = 1 << 13  # of a file, by which it is recognised
 MOST_SMALL_BYTES = 1 << 24
 # Bytes; a line is held as a whole, and a small compressed file may hold an endless one
 LONGEST_LINE = 1 << 27
+SAMPLE_BYTES = 1 << 20  # of a file that is not UTF-8, by which its encoding is recognised
+SHOWN_BYTES = 40  # of a word in a message
+_WORD = re.compile(rb"[^\s\",;]+")
+FEW_LINES = 3  # that are not UTF-8: what a slip leaves; more are a file in another encoding
 
 
 names_in_memory: dict[str, str] = {}  # of temporary files that hold what a program has
@@ -107,7 +117,7 @@ def _check_start(
         encoding = unmarked_encoding(start)
         why = f"it has no byte order mark; {start.count(0):,} of {len(start):,} bytes are NUL"
     if encoding:
-        raise error(f"{name} is in {encoding}, not in UTF-8", why, to_utf8(encoding))
+        raise error(f"{name} is in {encoding}, not in UTF-8", why, to_utf8(encoding, source))
     if b"\r" in start.rstrip(b"\r") and b"\n" not in start:
         notice(
             f"{name}: lines end in carriage returns alone, so they are read as one line. Convert "
@@ -126,18 +136,67 @@ def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str
     try:
         text = data.decode("utf-8", errors or "strict")
     except UnicodeDecodeError as error:
-        # Guess where the text may come from.
-        hint = "convert it to UTF-8 (from Windows: iconv -f WINDOWS-1252 -t UTF-8)"
-        if errors:
-            hint += ', or use `encoding_errors="replace"`'
-        raise TextError(
-            f"{_place(data, error.start, source, first_line)}: not UTF-8",
-            f"byte 0x{data[error.start]:02x}: {error.reason}",
-            hint,
-        ) from None
+        raise not_utf8(data, error, source, first_line, errors) from None
     if has_nul:
         raise _nul(data, source, first_line, errors)
     return text
+
+
+def not_utf8(
+    data: bytes,
+    error: UnicodeDecodeError,
+    source: str,
+    first_line: int,
+    errors: str | None = None,
+    kind: type[RnnlmError] = TextError,
+) -> RnnlmError:
+    """Return the error for bytes in `data` that are not UTF-8; see :func:`decode`. It says so
+    where the beginning of the file fits the encoding of Windows."""
+    place = _place(data, error.start, source, first_line)
+    byte = f"0x{data[error.start]:02x}"
+    if not is_windows_1252(_beginning(source) + data):
+        hint = "convert it to UTF-8"
+        if errors:
+            hint += ', or use `encoding_errors="replace"`'
+        return kind(f"{place}: not UTF-8", f"byte {byte}: {error.reason}", hint)
+
+    # A word shows whether that is right.
+    word = next(match[0] for match in _WORD.finditer(data) if match.end() > error.start)
+    shown_word = visible(word[:SHOWN_BYTES].decode("cp1252", "replace"))
+    return kind(
+        f"{shown_name(source)} is in Windows-1252, not in UTF-8",
+        f"{place} is {byte}: {shown_word!r} in Windows-1252",
+        to_utf8("WINDOWS-1252", source),
+    )
+
+
+def _beginning(source: str) -> bytes:
+    """Return bytes from the beginning of a file; none of standard input, which may be waited
+    for."""
+    if source == STANDARD_INPUT:
+        return b""
+    # The error that is being made is the one to show.
+    try:
+        with _open(source, None, True) as raw, decompressed(raw) as stream:
+            return stream.read(SAMPLE_BYTES)
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
+def check_mostly_utf8(source: str) -> None:
+    """Make sure that no more than a few lines of a source are not UTF-8: these may have no result,
+    where each line has one. Of many, the first is the error."""
+    bad_lines: list[tuple[int, bytes]] = []
+    with opened(source, errors="surrogateescape") as stream:
+        lines = iter(lambda: stream.readline(LONGEST_LINE + 1), b"")
+        for number, line in enumerate(lines, start=1):
+            try:
+                line.isascii() or line.decode("utf-8")
+            except UnicodeDecodeError:
+                bad_lines.append((number, line))
+                if len(bad_lines) > FEW_LINES:
+                    number, line = bad_lines[0]
+                    decode(line, source, number, "strict")
 
 
 def _nul(data: bytes, source: str, first_line: int, errors: str | None) -> TextError:

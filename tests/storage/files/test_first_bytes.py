@@ -24,7 +24,12 @@ from rnnlm.lm.ngram.arpa.reading import read_arpa
 from rnnlm.scoring.pairs.files import read_pairs
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.storage.files import reading
-from rnnlm.storage.files.first_bytes import binary_of, compression_of, unmarked_encoding
+from rnnlm.storage.files.first_bytes import (
+    binary_of,
+    compression_of,
+    is_windows_1252,
+    unmarked_encoding,
+)
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, lines_with_ends
 from rnnlm.text.prepared.encoder import block_of
@@ -162,6 +167,37 @@ def test_other_encodings_are_named_by_every_reader(tmp_path, reader):
         with pytest.raises(RnnlmError) as error:
             READERS[reader](str(path))
         assert f"iconv -f {name} -t UTF-8" in error.value.hint
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_windows_1252_is_named_by_every_reader(tmp_path, reader):
+    """Whether texts, lists or pairs: the lines of all of them hold words with accents."""
+    path = tmp_path / "file.txt"
+    start = ARPA[:-6] if reader == "ARPA" else b"good\tbad\n" if reader == "pairs" else b""
+    path.write_bytes(start + "caf\u00e9 0.5\tGr\u00fc\u00dfe 0.5\n".encode("cp1252") * 4)
+    with pytest.raises(RnnlmError) as error:
+        READERS[reader](str(path))
+    assert error.value.what == f"{path} is in Windows-1252, not in UTF-8"
+    assert "byte 4 is 0xe9: 'caf\u00e9' in Windows-1252" in error.value.why
+    assert error.value.hint == f"convert it: iconv -f WINDOWS-1252 -t UTF-8 {path} > NEW"
+
+
+@pytest.mark.parametrize("text, encoding, is_named", [
+    ("Die Stra\u00dfe \u2013 \u201egro\u00df\u201c f\u00fcr \u00d6fen", "cp1252", True),
+    ("l\u2019\u00e9t\u00e9", "cp1252", True), ("d\u00e9j\u00e0 cr\u00e9\u00e9e", "latin-1", True),
+    ("\u043f\u0440\u0438\u0432\u0435\u0442 \u043c\u0438\u0440", "cp1251", False),
+    ("za\u017c\u00f3\u0142\u0107 g\u0119\u015bl\u0105 \u0142\u00f3d\u017a", "cp1250", False),
+    ("caf\u00e9 au lait", "mac-roman", False), ("caf\u00e9s d\u00e9j\u00e0", "cp850", False),
+    ("\u65e5\u672c\u8a9e\u306e\u30c6\u30ad\u30b9\u30c8", "shift-jis", False),
+    ("\u8fd9\u662f\u4e2d\u6587", "gbk", False),
+    ("\u039a\u03b1\u03bb\u03b7\u03bc\u03ad\u03c1\u03b1", "cp1253", False),
+])  # fmt: skip
+def test_only_words_are_taken_for_windows_1252(text, encoding, is_named):
+    assert is_windows_1252(text.encode(encoding)) == is_named
+
+
+def test_a_damaged_line_does_not_make_utf8_another_encoding():
+    assert not is_windows_1252("d\u00e9j\u00e0 vu\n".encode() * 3 + b"caf\xe9\n")
 
 
 @pytest.mark.filterwarnings("ignore:<unk> :rnnlm.RnnlmWarning")

@@ -24,7 +24,7 @@ from rnnlm.amounts import plural
 from rnnlm.errors import ModelError, NoticeCollector, first_of, notice
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
 from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
-from rnnlm.storage.files.reading import LONGEST_LINE, opened, shown_name
+from rnnlm.storage.files.reading import LONGEST_LINE, not_utf8, opened, shown_name
 from rnnlm.text.lines import Progress, silent
 
 # ---- The lines of an ARPA file: numbered, read a block at a time, and their fields, checked.
@@ -125,9 +125,7 @@ class ArpaLines:
         try:
             block.isascii() or block.decode("utf-8")
         except UnicodeDecodeError as error:
-            line = first_line + block.count(b"\n", 0, error.start)
-            why = f"byte 0x{block[error.start]:02x}: {error.reason}"
-            raise self.error(line, "not UTF-8", why, "convert it to UTF-8") from None
+            raise not_utf8(block, error, self.name, first_line, kind=ModelError) from None
 
     def _too_long(self, line: int) -> ModelError:
         what = f"longer than {LONGEST_LINE:,} bytes"

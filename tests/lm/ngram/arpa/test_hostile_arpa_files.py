@@ -57,7 +57,7 @@ CHANGES = {  # what is replaced, by what, and what is said of which line
     "escapes in a word": (b"-0.4\ta </s>", b"-0.4\t\x1b[31mb </s>", "16: an unknown word"),
     "too many words": (b"-0.1\ta b", b"-0.1\ta b b b", "15: not a 2-gram"),
     "too few words": (b"-0.1\ta b", b"-0.1\ta", "15: not a 2-gram"),
-    "invalid UTF-8": (b"-0.6\ta", b"-0.6\t\xff", "10: not UTF-8"),
+    "invalid UTF-8": (b"-0.6\ta", b"-0.6\t\xff", "10, byte 6: not UTF-8"),
 }
 for name, (old, new, what) in CHANGES.items():
     assert WHOLE.count(old) == 1, name
