@@ -4,7 +4,7 @@ elsewhere."""
 import functools
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -146,6 +146,7 @@ class PlainDisplay:
         self.evaluating = terminal.Estimate(progress)
         self.loss_is_of_text = loss_is_of_text
         self.first_at = math.inf
+        self.validated: float | None = None  # the metric of the last validation
 
     def show(self, event: events.Event) -> None:
         line = rare_event_line(event)
@@ -155,11 +156,14 @@ class PlainDisplay:
             self.first_at = now + FIRST_SECONDS
         elif isinstance(event, events.Validated):
             name, value = criterion(event)
-            line = f"step {event.step:,}: validation {name} {shown_metric(event, value)}"
+            shown_value = shown_metric(event, value, [self.validated, event.best])
+            line = f"step {event.step:,}: validation {name} {shown_value}"
+            if event.best is not None and event.best != value:
+                line += f" (best {shown_metric(event, event.best, [value])})"
+            line += other_metrics(event)
             if event.share < 1:
                 line += f" on {event.share:.0%} of the text"
-            if event.best is not None and event.best != value:
-                line += f" (best {shown_metric(event, event.best)})"
+            self.validated = value
         elif isinstance(event, events.Step) and (is_silent or now >= self.first_at):
             self.first_at = math.inf
             line = (
@@ -256,9 +260,11 @@ class LiveDisplay:
         metrics = [f"train {train}"]
         validated = self.latest.get(events.Validated)
         if validated:
-            metrics.append(f"valid {shown_metric(validated, criterion(validated)[1])}")
+            value = criterion(validated)[1]
+            shown_value = shown_metric(validated, value, [validated.best])
+            metrics.append(f"valid {shown_value}{other_metrics(validated)}")
             if validated.best is not None:
-                metrics.append(f"best {shown_metric(validated, validated.best)}")
+                metrics.append(f"best {shown_metric(validated, validated.best, [value])}")
         if narrow:
             return [*progress, speed, *metrics]
 
@@ -271,16 +277,36 @@ class LiveDisplay:
         return [", ".join([*progress, *steps]), name + ", ".join(metrics)]
 
 
-def shown_metric(event: events.Validated, value: float) -> str:
-    """Return a perplexity, a loss or a metric from 0 to 100 as it is, a share in percent."""
-    if event.is_share:
-        return terminal.amount(value, unit="share") + "%"
-    return terminal.amount(float(value))
+LOSS = "loss_nats"
+MOST_DIGITS = 6  # behind the point
+
+
+def shown_metric(event: events.Validated, value: float, others: Sequence[float | None] = ()) -> str:
+    """Return a perplexity, a loss or a metric from 0 to 100 as it is, a share in percent; with
+    enough digits to tell it from the `others`."""
+    scale, sign = (100, "%") if event.is_share else (1, "")
+    digits = 4 if event.criterion == LOSS else 2
+    different = [scale * other for other in others if other is not None and other != value]
+    text = terminal.amount(scale * float(value), digits)
+    while digits < MOST_DIGITS and text in [terminal.amount(other, digits) for other in different]:
+        digits += 1
+        text = terminal.amount(scale * float(value), digits)
+    return text + sign
+
+
+def other_metrics(event: events.Validated) -> str:
+    """Return what a validation measured beside its criterion: of labels the loss, or where it is
+    the criterion, the shares."""
+    loss = event.figures.get(LOSS)
+    if event.criterion != LOSS:
+        return "" if loss is None else f", loss {loss:.4f}"
+    shares = {name: value for name, value in event.figures.items() if name != LOSS}
+    return "".join(f", {name} {value:.2%}" for name, value in shares.items())
 
 
 def criterion(event: events.Validated) -> tuple[str, float]:
     """Return the name and the value of the metric by which the best weights are chosen."""
-    shown = {events.PERPLEXITY: "perplexity", "mean": "mean of the label columns"}
+    shown = {events.PERPLEXITY: "perplexity", LOSS: "loss", "mean": "mean of the label columns"}
     return shown.get(event.criterion, event.criterion), event.figures[event.criterion]
 
 

@@ -47,9 +47,11 @@ def amount(
         digits = 1
         if size < 100:
             digits = 4 if size < 1 else 3
+    # What is rounded to zero has no sign (z).
     if isinstance(digits, str):
-        return format(value, digits)
-    return f"{value:,.{digits}f}" if size < HUGE else f"{value:.4g}"
+        sign = digits[: len(digits) - len(digits.lstrip("+-"))]
+        return format(value, f"{sign}z{digits.removeprefix(sign)}")
+    return f"{value:z,.{digits}f}" if size < HUGE else f"{value:.4g}"
 
 
 def bounds(

@@ -214,6 +214,14 @@ def show(
     for number, sentence in enumerate(sentences, start=1):
         rows += make(sentence, number, with_probabilities, is_nbest)
 
+    # A column of a file without a header has a number for a name.
+    headings = {name: name for name in rows[0]}
+    for name in [column.name for column in codec.columns]:
+        if name.isdigit():
+            word = "label" if len(codec.columns) == 1 else f"label_{name}"
+            headings |= {name: word, f"{name}_probability": f"{word}_probability"}
+    rows = [{headings[name]: cell for name, cell in row.items()} for row in rows]
+
     # Columns that would be the same in all rows are dropped.
     dropped: set[str] = set()
     if len(sentences) == 1 and make is not _of_letters:

@@ -299,7 +299,7 @@ def _rows(line: "TranslatedLine", is_drawn: bool) -> list[list[str]]:
         numbers = (
             [hypothesis.logprob_nats] if is_drawn else [hypothesis.logprob_nats, hypothesis.score]
         )
-        shown = [f"{value:.{DIGITS}f}" for value in numbers]
+        shown = [f"{value:z.{DIGITS}f}" for value in numbers]
         rows.append([str(line.number), str(number), *shown, hypothesis.text])
     if not rows:
         empty = [""] * (len(_columns(is_drawn)) - 1)

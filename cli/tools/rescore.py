@@ -385,9 +385,14 @@ def print_tables(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
         terminal.say("no references: the list is rescored, but there is no WER")
 
     if weights:
+        from rnnlm.tools.rescoring.features import OOV
+
         rows = [["first pass", "1"]]
+        has_one_count = sum(name.startswith(OOV) for name in weights.weights) == 1
         for name, value in weights.weights.items():
-            rows.append([name, f"{value:.4f}"])
+            if name.startswith(OOV) and has_one_count and len(weights.models) > 1:
+                name = "oov, shared"
+            rows.append([name, f"{value:z.4f}"])
         terminal.print_table(terminal.Table(["feature", "weight"], rows, right=["weight"]))
 
         # Weights of a file were tuned by an earlier run, which said so.

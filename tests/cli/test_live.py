@@ -119,6 +119,29 @@ def test_validations_are_one_line_each_without_terminal(capsys):
     ]
 
 
+LABELS = {"loss_nats": 0.69312, "accuracy": 0.5}
+OF_LABELS = replace(VALIDATED, figures=LABELS, criterion="accuracy", is_share=True, best=0.50004)
+OF_LOSS = replace(VALIDATED, figures=LABELS, criterion="loss_nats", best=0.69314)
+
+
+@pytest.mark.parametrize("event, line", [
+    (replace(VALIDATED, best=150.1228), "validation perplexity 150.1230 (best 150.1228)"),
+    (OF_LABELS, "validation accuracy 50.000% (best 50.004%), loss 0.6931"),
+    (OF_LOSS, "validation loss 0.69312 (best 0.69314), accuracy 50.00%"),
+])  # fmt: skip
+def test_a_validation_has_digits_that_tell_it_from_the_best(capsys, event, line):
+    live.PlainDisplay(terminal.Progress()).show(event)
+    assert capsys.readouterr().err == f"step 1,190: {line}\n"
+    assert any(line.split()[2] in shown for shown in drawn(80, STEP, event))
+
+
+def test_two_validations_are_told_apart(capsys):
+    display = live.PlainDisplay(terminal.Progress())
+    for value in (150.1234, 150.1231):
+        display.show(replace(VALIDATED, figures={"ppl_token": value}, best=value))
+    assert capsys.readouterr().err.splitlines()[1].endswith("perplexity 150.1231")
+
+
 def test_steps_are_reported_occasionally_without_terminal(capsys, monkeypatch):
     display = live.PlainDisplay(terminal.Progress())
     display.show(STEP)

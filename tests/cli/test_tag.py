@@ -20,7 +20,7 @@ RAW = "They do n't like old cats .\n\nThey do .\n"
 
 def test_sentence_is_a_table_of_words_and_labels(rnnlm, tagger):
     rows = rnnlm("tag", "-m", tagger.folder, SENTENCE).rows
-    assert rows == [["word", "2"], *map(list, zip(SENTENCE.split(), SLOTS, strict=True))]
+    assert rows == [["word", "label"], *map(list, zip(SENTENCE.split(), SLOTS, strict=True))]
 
 
 def test_several_sentences_have_own_numbers_and_labels(rnnlm, slot_tagger):

@@ -254,7 +254,7 @@ class TextDetails:
                     (apart.second, apart.for_second),
                 ):
                     for item in items[:top]:
-                        bits = f"{item.difference_bits:+,.2f}"
+                        bits = f"{item.difference_bits:+z,.2f}"
                         rows.append([name, f"{item.number:,}", bits, item.text])
                 if rows:
                     yield Table(columns, rows, right=columns[1:3])

@@ -40,9 +40,9 @@ class Contrast:
 
         # An interval that includes zero shows no difference.
         if difference.low <= 0 <= difference.high:
-            low, high = f"{difference.low:.{places}f}", f"{difference.high:.{places}f}"
+            low, high = f"{difference.low:z.{places}f}", f"{difference.high:z.{places}f}"
             return (
-                f"no significant difference: {self.second} has {difference.estimate:+.{places}f} "
+                f"no significant difference: {self.second} has {difference.estimate:+z.{places}f} "
                 f"{self.unit} relative to {self.first}, 95 % interval {low} to {high}."
             )
 

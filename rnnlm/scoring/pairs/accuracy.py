@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 ALL, KIND = "all", "kind"
+FEW_PAIRS = 5  # fewer say nothing about others: they have no interval and no p-value
 COUNTED = ("distance", "attractors")  # groups that are numbers
 GROUPINGS = (KIND, "phenomenon", "field", "number", *COUNTED)
 
@@ -141,15 +142,11 @@ def _difference(
     # Paired: both models are judged on the same pairs.
     first_N, second_N = np.array(points, dtype=np.float64).T
     interval = ratio_interval(second_N - first_N)
-    p = permutation_p(second_N - first_N)
+    low = high = p = None
+    if len(points) >= FEW_PAIRS:
+        low, high, p = interval.low, interval.high, permutation_p(second_N - first_N)
     return AccuracyDifference(
-        by=by,
-        group=group,
-        pairs=len(points),
-        difference=interval.estimate,
-        low=interval.low,
-        high=interval.high,
-        p=p,
+        by=by, group=group, pairs=len(points), difference=interval.estimate, low=low, high=high, p=p
     )
 
 
@@ -162,7 +159,9 @@ def _accuracy(by: str, group: str | int, scores: Sequence[PairScore]) -> PairAcc
     accuracy = low = high = known_accuracy = None
     if len(points):
         interval = ratio_interval(points)
-        accuracy, low, high = interval.estimate, interval.low, interval.high
+        accuracy = interval.estimate
+        if len(points) >= FEW_PAIRS:
+            low, high = interval.low, interval.high
     if len(known):
         known_accuracy = sum(known.tolist()) / len(known)
     return PairAccuracy(
@@ -343,10 +342,7 @@ def _of_grouping(
 
 def _draw_counts(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]]) -> None:
     for name, of_model, shift, style in _series(accuracies):
-        intervals = [
-            (accuracy.accuracy or 0.0, accuracy.low or 0.0, accuracy.high or 0.0)
-            for accuracy in of_model
-        ]
+        intervals = [_drawn_interval(accuracy) for accuracy in of_model]
         accuracy_N, bars_2N = plotting.with_bars(intervals)
         axes.errorbar(
             [int(accuracy.group) + shift for accuracy in of_model],
@@ -367,10 +363,7 @@ def _draw_kinds(
     axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]], groups: Sequence[str | int]
 ) -> None:
     for name, of_model, shift, style in _series(accuracies):
-        intervals = [
-            (accuracy.accuracy or 0.0, accuracy.low or 0.0, accuracy.high or 0.0)
-            for accuracy in of_model
-        ]
+        intervals = [_drawn_interval(accuracy) for accuracy in of_model]
         accuracy_N, bars_2N = plotting.with_bars(intervals)
         axes.errorbar(
             accuracy_N,
@@ -386,6 +379,14 @@ def _draw_kinds(
     # The first kind on top, with space for all models beside the first and the last.
     axes.set_yticks(range(len(groups)), list(map(str, groups)), parse_math=False)
     axes.set_ylim(len(groups) - 0.5, -0.5)
+
+
+def _drawn_interval(accuracy: PairAccuracy) -> tuple[float, float, float]:
+    """Return an accuracy that is known, and the bounds of its interval, if it has one."""
+    value = accuracy.accuracy or 0.0
+    if accuracy.low is None or accuracy.high is None:
+        return value, value, value
+    return value, accuracy.low, accuracy.high
 
 
 def _series(

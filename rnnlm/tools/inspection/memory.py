@@ -377,7 +377,7 @@ def _fewer(model: ModelMemory) -> str:
     low = model.seen[at].increase_low
     if low is None or low > CLOSE:
         return ""
-    return f" ({lengths[at]} may be enough: its interval begins at {low:+.1%})"
+    return f" ({lengths[at]} may be enough: its interval begins at {low:+z.1%})"
 
 
 def _compared(row: Remembered, full: Remembered) -> str:
@@ -386,7 +386,7 @@ def _compared(row: Remembered, full: Remembered) -> str:
     assert rise is not None and low is not None and high is not None
     side = "below" if rise < 0 else "above"
     change = f"{abs(rise):.1%} {side} the {full.perplexity:.1f} with all"
-    return f"{change} (95 % interval {low:+.1%} to {high:+.1%})"
+    return f"{change} (95 % interval {low:+z.1%} to {high:+z.1%})"
 
 
 def _order(model: ModelMemory) -> str:

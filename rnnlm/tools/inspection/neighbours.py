@@ -55,10 +55,10 @@ class Neighbours(Inspection):
         for word, nearest_words in zip(self.words, self.neighbours, strict=True):
             nearest = nearest_words[0]
             sentences.append(
-                f'"{word}" lies nearest to "{nearest.word}" (cosine {nearest.cosine:.2f})'
+                f'"{word}" lies nearest to "{nearest.word}" (cosine {nearest.cosine:z.2f})'
             )
         chance = (
-            f"{self.random_mean:.2f} on average (standard deviation {self.random_deviation:.2f})"
+            f"{self.random_mean:z.2f} on average (standard deviation {self.random_deviation:.2f})"
         )
         return f"{'; '.join(sentences)}. The cosine of two words drawn at random is {chance}."
 
@@ -163,15 +163,15 @@ class Analogy(Inspection):
         first, *others = self.answers
         text = (
             f'{self.a} - {self.b} + {self.c} is nearest to "{first.word}" (cosine '
-            f"{first.cosine:.2f})"
+            f"{first.cosine:z.2f})"
         )
         if others:
-            text += f', ahead of "{others[0].word}" ({others[0].cosine:.2f})'
+            text += f', ahead of "{others[0].word}" ({others[0].cosine:z.2f})'
         if self.unfiltered.word == first.word:
             return f"{text}; no question word is nearer."
         return (
             f'{text}, once the three words of the question are left out: "{self.unfiltered.word}" '
-            f"is nearer ({self.unfiltered.cosine:.2f})."
+            f"is nearer ({self.unfiltered.cosine:z.2f})."
         )
 
     def tables(self) -> Sequence[Table]:

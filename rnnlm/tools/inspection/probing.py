@@ -379,7 +379,7 @@ class ProbeInspection(Inspection):
                 "labels drawn at random for each word are learned just as well, so the probe "
                 "itself may have memorised them"
             )
-            return f"{points} is not clearly above zero ({low:+.1f} to {high:+.1f}): {why}."
+            return f"{points} is not clearly above zero ({low:+z.1f} to {high:+z.1f}): {why}."
 
         of_embeddings = _selectivity(self.probes, EMBEDDINGS)
         if of_embeddings is not None and of_embeddings > selectivity.estimate:
@@ -475,7 +475,7 @@ def _selectivity(probes: Sequence[LayerProbe], layer: str) -> float | None:
 
 def _points(difference: Interval) -> str:
     size = abs(100 * difference.estimate)
-    bounds = f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
+    bounds = f"{100 * difference.low:+z.1f} to {100 * difference.high:+z.1f}"
     more = "more" if difference.estimate >= 0 else "less"
     if difference.low <= 0 <= difference.high:
         return f"not clearly {more} ({bounds} points)"

@@ -224,7 +224,8 @@ class UnitsInspection(Inspection):
         name_of_feature, meaning = list(FEATURES.items())[feature]
         return (
             f"{self.model}: {name} follows {name_of_feature} ({meaning}): "
-            f"r = {interval.estimate:.2f}, 95 % interval {interval.low:.2f} to {interval.high:.2f}."
+            f"r = {interval.estimate:z.2f}, "
+            f"95 % interval {interval.low:z.2f} to {interval.high:z.2f}."
         )
 
     def tables(self) -> Sequence[Table]:

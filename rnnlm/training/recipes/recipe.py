@@ -326,7 +326,7 @@ def _distance(recipe: Recipe) -> str:
     share, is_estimated = measured_distance
     # Two digits are enough; 9.95 % would be shown as 10.0 %.
     digits = 1 if abs(share) < 0.0995 else 0
-    return f"{'~' * is_estimated}{100 * share:+.{digits}f}%"
+    return f"{'~' * is_estimated}{100 * share:+z.{digits}f}%"
 
 
 def _time(recipe: Recipe) -> str:

@@ -56,6 +56,16 @@ def test_one_kind_has_no_total_unscored_no_accuracy():
     assert (only.accuracy, only.low, only.high, only.known_accuracy) == (None,) * 4
 
 
+@pytest.mark.parametrize("pairs, has_interval", [(4, False), (5, True)])
+def test_fewer_than_five_pairs_have_no_interval_and_no_p(pairs, has_interval):
+    first, second = (PairScores(scored("x", [point, 0] + [1] * (pairs - 2))) for point in (1, 0))
+    (of_first,) = first.accuracies()
+    (found,) = first.differences(second)
+    assert of_first.accuracy == pytest.approx(1 - 1 / pairs)
+    bounds = (of_first.low, of_first.high, found.low, found.high, found.p)
+    assert [bound is not None for bound in bounds] == [has_interval] * 5
+
+
 def test_intervals_are_those_of_a_proportion():
     points = (np.random.default_rng(3).random(2000) < 0.7).astype(float).tolist()
     (found,) = PairScores(scored("x", points)).accuracies()

@@ -199,9 +199,6 @@ def verdict(
     :class:`rnnlm.tasks.labelling.settings.TaskFittingSettings`. telling: of several columns those
     of which the mean counts; without any the loss counts."""
     loss = _mean_loss(model, data, predicted)
-    if criterion == "loss":
-        return ValidationResult(loss, loss, "loss_nats")
-
     metrics, chosen = {"loss_nats": loss}, []
     predictions = columns_of(model, data, predicted)
     has_several = len(predictions) > 1

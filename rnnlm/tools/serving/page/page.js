@@ -160,17 +160,19 @@ function mostSurprising(record) {
 }
 
 // Return which of the likeliest words a word was read as, or undefined. It may have been read in
-// lower case, or as an unknown word; its probability tells.
+// lower case; its probability tells.
 function ownAmong(next, word, own) {
   const isOwn = ({ probability }) => Math.abs(probability - own) <= 0.01 * own;
-  const isRead = (each) => each.word === word.word.toLowerCase() || (word.oov && each.word === UNKNOWN);
+  const isRead = (each) => each.word === word.word.toLowerCase();
   return next.find((each) => each.word === word.word) ?? next.find((each) => isRead(each) && isOwn(each));
 }
 
 // Return the likeliest words and the word itself, at most ALTERNATIVES, with rank and probability.
+// What stands for all unknown words is no word to choose.
 function rowsOf(word) {
   const own = word.surprisal_bits === null ? 0 : 2 ** -word.surprisal_bits;
-  const next = (word.next ?? []).slice(0, ALTERNATIVES).map((each, at) => ({ ...each, rank: at + 1 }));
+  const known = (word.next ?? []).map((each, at) => ({ ...each, rank: at + 1 })).filter((each) => each.word !== UNKNOWN);
+  const next = known.slice(0, ALTERNATIVES);
   let ownRow = ownAmong(next, word, own);
   const isAmong = ownRow !== undefined;
   ownRow ??= { word: word.word, probability: own, rank: word.rank };
@@ -256,7 +258,7 @@ class ReadingCard {
     this.element.setAttribute("aria-busy", "true");
     this.inside?.read(text);
     this.question.ask(
-      () => this.engine.score(this.model.name, text, { next_words: ALTERNATIVES }),
+      () => this.engine.score(this.model.name, text, { next_words: ALTERNATIVES + 1 }),
       (record) => this.show(record),
       (error) => this.fail(error),
     );
@@ -384,7 +386,7 @@ function scrolling(table, name) {
 
 const note = (text) => el("p", { class: "note", text });
 
-const decimals = (value) => value.toFixed(2).replace("-", "−");
+const decimals = (value) => value.toFixed(2).replace(/^-0\.00$/, "0.00").replace("-", "−");
 const percent = (value) => Math.round(100 * value);
 const nothing = () => undefined;
 
