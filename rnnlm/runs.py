@@ -89,13 +89,13 @@ def train(
     run; once it has ended, the same call returns its model at once.
 
     Raises:
-        RnnlmError: any subclass, for problems with arguments, text, device or output folder. Errors
-            that do not concern the arguments themselves are raised with the first event.
+        RnnlmError: any subclass, for problems with arguments, text, device or output folder. Those
+            of text, device and folder are raised with the first event.
     """
     # All keywords by name, as they were given.
     given = dict(locals())
     from rnnlm.system import planning_together
-    from rnnlm.training.plan import plan
+    from rnnlm.training.plan import check_request, plan
     from rnnlm.training.resolution import request_of
     from rnnlm.training.run import run
 
@@ -103,6 +103,7 @@ def train(
     keywords = _asked(given) | settings
     held = (text, dict(keywords))
     request = request_of(text, keywords)
+    check_request(request)
 
     def planned(held: object = held) -> "Plan | CompletedRun":
         with planning_together():

@@ -176,24 +176,27 @@ def read_sentences(
     settings: SentenceSettings = SentenceSettings(),
     targets: Sequence[str] = (),
 ) -> Iterator[Sentence]:
-    """Yield the sentences of one or more files, globs, data sets or `-`, numbered from 1
-    throughout.
+    """Return the sentences of one or more files, globs, data sets or `-`, numbered from 1
+    throughout, as they are read.
 
     Notices report duplicate ids, and `|` as a word, which may be meant to separate regions.
 
     targets: the files of the sentences, if `names` are the files of their sources, line by line.
 
     Raises:
-        TextError: a source or a column does not exist, a source cannot be read, the mark of a
-            region is inside a word, or the lengths of files differ.
         UsageError: the settings contradict each other.
+        TextError: with the first sentence, a source or a column does not exist, a source cannot be
+            read, the mark of a region is inside a word, or the lengths of files differ.
     """
     settings.check()
     given = [names] if isinstance(names, (str, os.PathLike)) else several(names, "names")
     files = tuple(os.fspath(name) for name in given)
     warn_of_repeats(files)
-    records = _records(files, tuple(targets), settings)
+    return _numbered(_records(files, tuple(targets), settings), settings)
 
+
+def _numbered(records: Iterator[_Record], settings: SentenceSettings) -> Iterator[Sentence]:
+    """Yield the sentences of records, with what they do not have themselves."""
     has_warned, with_bars = False, 0
     seen: set[int | str] = set()
     for number, sentence in enumerate(records, start=1):

@@ -7,6 +7,7 @@ off continues from its checkpoint.
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.config import SettingValue
-from rnnlm.errors import OutputError, RnnlmError, TrainingError, UsageError, notice
+from rnnlm.errors import OutputError, RnnlmError, RnnlmWarning, TrainingError, UsageError, notice
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.learning_curves import GRID_TABLE, curves_figure, learning_curve
 from rnnlm.evaluation.metrics import Evaluation, Metric
@@ -38,7 +39,7 @@ from rnnlm.training.grid_request import (
     naming,
     usual_folder,
 )
-from rnnlm.training.plan import Plan, plan
+from rnnlm.training.plan import Plan, check_request, plan
 from rnnlm.training.resolution import request_of
 from rnnlm.training.resume import CompletedRun
 from rnnlm.training.run import run
@@ -339,12 +340,24 @@ def train_grid(
     GridFinished.
 
     Raises:
-        RnnlmError: a combination is impossible, the text cannot be read, or the folder holds other
-            runs. These are raised before the first run begins; GridRunEnded reports a run that
+        RnnlmError: at once, a combination is impossible; before the first run begins, the text
+            cannot be read, or the folder holds other runs. GridRunEnded reports a run that
             diverges.
     """
     request_of_grid = GridRequest(request_of(text, request), axes_of(grid))
-    yield from run_grid(plan_grid(request_of_grid), stop, save)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)  # the plan sends these notices
+        runs, _ = combinations(request_of_grid)
+    for combination in runs:
+        with naming(combination.name):
+            check_request(combination.request)
+    return _planned_and_run(request_of_grid, stop, save)
+
+
+def _planned_and_run(
+    request: GridRequest, stop: Callable[[], bool], save: Callable[[], bool]
+) -> Iterator[GridEvent]:
+    yield from run_grid(plan_grid(request), stop, save)
 
 
 def plan_grid(

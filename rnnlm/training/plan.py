@@ -2,6 +2,7 @@
 can be written to."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.config import ResolvedSettings, describe, warn_of_idle
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import RnnlmWarning, UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.lm.base import loading
 from rnnlm.storage import model_folder
@@ -31,6 +32,8 @@ from rnnlm.training.resume import CompletedRun, InterruptedRun
 from rnnlm.training.texts import small_texts
 from rnnlm.training.texts.line_texts import Overlap, held_out_share
 from rnnlm.training.texts.shared_texts import Opener
+
+_ANY_DEVICE = {"device": "cpu", "precision": "auto"}
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,21 @@ def plan(
         outline.settled.kind.check_packages()
     model_folder.check_output(outline.output, overwrite=True)  # existing files may be replaced
     return _with_texts(outline, begun, valid, progress, opener)
+
+
+def check_request(request: TrainingRequest) -> None:
+    """Refuse settings that no text makes possible: unknown names, values out of range,
+    contradictions. Notices are left to the plan, and so is whether there is such a device."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        recipe, kind, resolved = resolve_request(request)
+        for cls in resolved.classes:
+            resolved.make(cls)
+        on_any_device = {
+            name: value for name, value in _ANY_DEVICE.items() if name in resolved.values
+        }
+        resolved = replace(resolved, values=resolved.values | on_any_device)
+        _check_settings(request, ResolvedRequest(recipe, kind, resolved))
 
 
 def dry_plan(request: TrainingRequest, progress: Progress = silent) -> Plan:

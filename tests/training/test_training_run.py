@@ -144,3 +144,45 @@ def test_a_run_that_nobody_started_warns(begin):
 def test_wrong_arguments_are_refused_at_the_call():
     with pytest.raises(TypeError):
         rnnlm.train("text.txt", output=5)
+
+
+LAZY = {
+    "train": lambda **settings: rnnlm.train("no-such-text.txt", **settings),
+    "train_grid": lambda **settings: rnnlm.train_grid(
+        "no-such-text.txt",
+        grid={"encoding_errors": ["strict", "replace"]},
+        output="grid",
+        **settings,
+    ),
+}
+IMPOSSIBLE = [
+    ({"hiden_size": 3}, "unknown setting 'hiden_size'"),
+    ({"hidden_size": 0}, "hidden_size"),
+    ({"model": "ngram", "hidden_size": 3}, "kind ngram has no setting 'hidden_size'"),
+    ({"model": "rnnn"}, "rnnn"),
+    ({"recipe": "demo", "model": "ngram"}, "recipe demo is of kind"),
+    ({"schedule": "plateau", "holdout": 0}, "needs validation text"),
+    ({"model": "ngram", "smoothing": "jelinek-mercer", "holdout": 0}, "needs held-out text"),
+    ({"task": "tagging", "bptt_tokens": 3}, "bptt_tokens"),
+]
+
+
+@pytest.mark.parametrize("function", LAZY)
+@pytest.mark.parametrize("settings, what", IMPOSSIBLE)
+def test_impossible_settings_are_refused_at_the_call_without_text(function, settings, what):
+    with pytest.raises(rnnlm.RnnlmError) as refused:
+        LAZY[function](**settings)
+    assert what in str(refused.value)
+
+
+def test_settings_of_sentences_that_contradict_are_refused_at_the_call():
+    settings = rnnlm.SentenceSettings(given="a", given_column="b")
+    with pytest.raises(rnnlm.RnnlmError, match="cannot be combined"):
+        rnnlm.read_sentences("no-such-text.txt", settings)
+
+
+def test_notices_of_a_run_are_sent_once(text, tmp_path):
+    """An ignored option is mentioned when the run is planned, not at the call, too."""
+    with pytest.warns(RnnlmWarning) as sent:
+        list(rnnlm.train(text, model="unigram", precision="fp32", output=tmp_path / "m"))
+    assert sum("ignored" in str(warning.message) for warning in sent) == 1
