@@ -3,7 +3,6 @@ elsewhere."""
 
 import functools
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -36,12 +35,9 @@ def display_for(kind: Kind) -> Iterator["PlainDisplay | CountingDisplay | LiveDi
         with terminal.Progress() as progress:
             yield CountingDisplay(progress)
         return
-    from rich.console import Console
-
     loss_is_of_text = registry.task(kind.task).reads_lines
-    # A panel is drawn where it can be redrawn.
-    console = Console(file=terminal.unfailing(sys.stderr))
-    if not console.is_terminal or console.is_dumb_terminal:
+    console = terminal.drawing_console()
+    if console is None:
         with terminal.Progress() as progress:
             yield PlainDisplay(progress, loss_is_of_text)
         return
@@ -238,20 +234,13 @@ class LiveDisplay:
             self.step = replace(self.step, step=event.steps, progress=1.0)
 
     def _panel(self) -> "RenderableType":
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
         from rich.text import Text
 
         if self.step is None:
             return Text("starting ...")
-        width = min(60, self.console.width)
-        bar = ProgressBar(total=1.0, completed=self.step.progress, width=width)
         narrow = self.console.width < terminal.NARROW_COLUMNS
-        panel = Table.grid()
-        panel.add_row(bar)
-        for line in self._lines(self.step, narrow):
-            panel.add_row(Text(line, overflow="ellipsis", no_wrap=True))
-        return panel
+        lines = self._lines(self.step, narrow)
+        return terminal.bar_panel(self.console, self.step.progress, lines)
 
     def _lines(self, step: events.Step, narrow: bool) -> list[str]:
         progress = [f"{step.progress:.0%} done", f"{terminal.duration(seconds_left(step))} left"]

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
@@ -20,12 +20,18 @@ from rnnlm.amounts import ago, amount, bounds, duration, plural  # noqa: F401 fo
 from rnnlm.errors import RnnlmWarning, visible
 from rnnlm.tabular import Table
 
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
 NARROW_COLUMNS = 50
+BAR_COLUMNS = 60
 GAP = 3  # characters between the columns of a table
 FOLDED = 24  # letters to which text is folded before columns of numbers move below
 PROGRESS_SECONDS, MOST_PROGRESS_SECONDS = 5.0, 30.0  # between lines: at first, and of long work
 SILENT_SECONDS = 60.0
 _NUMBERS = re.compile(r"\d+[smh]\b|[\d.,\s]+")
+_PERCENT = re.compile(r"(\d+)%")
 _OF = re.compile(r"([\d,]+) of ([\d,]+)")
 
 
@@ -196,6 +202,85 @@ class Progress:
         while not self.closed.wait(max(SILENT_SECONDS / 60, SILENT_SECONDS - silent)):
             self.say_if_silent()
             silent = self.clock() - self.last_line
+
+
+def drawing_console() -> "Console | None":
+    """Return the console of stderr where a panel can be redrawn on it; else None."""
+    from rich.console import Console
+
+    console = Console(file=unfailing(sys.stderr))
+    return console if console.is_terminal and not console.is_dumb_terminal else None
+
+
+def bar_panel(console: "Console", share: float, lines: Iterable[str]) -> "RenderableType":
+    """Return a progress bar with lines below it."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    panel = RichTable.grid()
+    panel.add_row(ProgressBar(total=1.0, completed=share, width=min(BAR_COLUMNS, console.width)))
+    for line in lines:
+        panel.add_row(Text(visible(line), overflow="ellipsis", no_wrap=True))
+    return panel
+
+
+class Bar(Progress):
+    """A progress that a terminal shows as a bar with the last message below it, as it shows
+    training. phases: how the messages of each part of the work begin, in their order: the bar is
+    about the whole."""
+
+    def __init__(
+        self, phases: Sequence[str] = (), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(clock)
+        self.phases = phases
+        self.share = 0.0
+        self.console = drawing_console() if sys.stderr is not None else None
+        self.live: Live | None = None
+
+    def __call__(self, message: str) -> None:
+        if self.console is None:
+            super().__call__(message)
+            return
+        self.message = message
+        self.share = max(self.share, self._share(message))
+        if self.live is None and not self.closed.is_set():
+            from rich.live import Live
+
+            # Rows that are printed meanwhile appear above the bar; a file gets them as they are.
+            self.live = Live(
+                console=self.console,
+                refresh_per_second=4,
+                redirect_stdout=sys.stdout.isatty(),
+                get_renderable=self._panel,
+            )
+            self.live.start()
+
+    def close(self) -> None:
+        super().close()
+        if self.live is not None:
+            self.live.stop()
+
+    def _panel(self) -> "RenderableType":
+        assert self.console is not None  # it draws this
+        passed = duration(self.clock() - self.began)
+        lines = [f"{self.share:.0%} done, after {passed}", self.message]
+        return bar_panel(self.console, self.share, lines)
+
+    def _share(self, message: str) -> float:
+        """Return how much of the whole a message says to be done."""
+        percent, counts = _PERCENT.search(message), _OF.search(message)
+        share = 0.0
+        if percent:
+            share = int(percent[1]) / 100
+        elif counts:
+            done, wanted = (int(number.replace(",", "")) for number in counts.groups())
+            share = done / max(1, wanted)
+        for place, phase in enumerate(self.phases):
+            if message.startswith(phase):
+                return (place + (share if percent or counts else 1.0)) / len(self.phases)
+        return 0.0 if self.phases else share
 
 
 class Estimate:

@@ -136,7 +136,7 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     for name, value in {"order": order, **shown}.items():
         identity[name] = in_one_spelling(value)
     table = output if not target else None
-    progress = terminal.Progress()
+    progress = terminal.Bar(_phases(order or DEFAULT_ORDER, bool(target)))
     memory_use = None
     with contextlib.ExitStack() as stack:
         if target:
@@ -213,6 +213,17 @@ def _check(
         outputs.check_apart([target], folders)
     elif output:
         outputs.check_apart([output], folders or sources.expand(text))
+
+
+def _phases(order: int, in_folder: bool) -> list[str]:
+    """Return how the messages of each part of the work begin. Counts that go into a folder may be
+    made with little memory, in more parts."""
+    phases = ["words counted", "text encoded", "counting"] if in_folder else []
+    for n in range(1, order + 1):
+        if in_folder and n > 1:
+            phases.append(f"merging order {n}:")
+        phases.append(f"order {n}:")
+    return phases
 
 
 def _has_workers(given: dict[str, Any]) -> bool:

@@ -139,8 +139,8 @@ def command(
     result = None
     explained = explaining(lambda: _say_how_to_resume(output))
     try:
-        with explained, terminal.Progress() as progress:
-            for event in run(request):
+        with explained, terminal.Bar() as progress:
+            for event in run(request, progress):
                 if isinstance(event, FilterFinished):
                     result = event
                 else:

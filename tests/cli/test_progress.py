@@ -1,11 +1,13 @@
 """What a log without a terminal holds: how far the work is, that it goes on, and that it came to
 its end."""
 
+import io
 import itertools
 import threading
 
 import click
 import pytest
+from rich.console import Console
 
 from rnnlm.cli import live, terminal
 from rnnlm.events import Started, Step, Validated
@@ -130,3 +132,26 @@ def test_ten_seconds_tell_how_long_a_run_takes_between_validations(clock, said):
     lines = [line for line in said() if line.endswith("left")]
     assert len(lines) == 1 and lines[0].startswith("step 10,")
     assert lines[0].endswith("5% done, 3m 10s left")
+
+
+@pytest.mark.parametrize("phases, message, shown", [
+    ((), "3 of 4 files filtered, 60%, 3 MB/s", "60% done"), ((), "1 of 4 lines", "25% done"),
+    (("read", "counting", "order 1:", "order 10:"), "counting: 50%", "38% done"),
+    (("read", "counting", "order 1:", "order 10:"), "order 1: 7 n-grams", "75% done"),
+    (("read", "counting"), "700 lines seen", "0% done"),
+])  # fmt: skip
+def test_a_bar_shows_how_much_of_the_whole_is_done(phases, message, shown):
+    bar = terminal.Bar(phases)
+    bar.console = Console(width=80, force_terminal=True, file=io.StringIO())
+    bar(message)
+    bar("an earlier part: 0%")  # never goes back
+    bar.close()
+    assert f"{shown}, after 0s" in bar.console.file.getvalue()
+    assert "an earlier part" in bar.console.file.getvalue()
+
+
+def test_a_bar_is_lines_without_a_terminal(said, clock):
+    bar = terminal.Bar(clock=clock)
+    clock.now += 6
+    bar("1 of 4 files")
+    assert said() == ["1 of 4 files"]

@@ -31,7 +31,7 @@ from rnnlm.storage.files.resuming import (
 from rnnlm.storage.files.tables import SUFFIXES as TABLES
 from rnnlm.storage.files.writing import remove_unfinished
 from rnnlm.system import processors
-from rnnlm.text.lines import TextSettings, no_text
+from rnnlm.text.lines import Progress, TextSettings, no_text, silent
 from rnnlm.text.sources import expand_files
 from rnnlm.tools.filtering import journal as journals
 from rnnlm.tools.filtering.journal import (
@@ -287,8 +287,10 @@ MOST_FAILED = 3  # shards that the last error quotes; each has an event of its o
 # ---- The work itself.
 
 
-def run(request: FilterRequest) -> Iterator[Event]:
+def run(request: FilterRequest, progress: Progress = silent) -> Iterator[Event]:
     """Filter shards. Yield the events of the work while it lasts.
+
+    progress: called with how far the work is within a shard, where one is filtered at a time.
 
     Raises:
         TextError: after the last event, if some shards cannot be read. All others are finished.
@@ -321,7 +323,7 @@ def run(request: FilterRequest) -> Iterator[Event]:
                 assert state.borders is not None
                 rule = replace(job.work.rule, cutoffs=state.borders.cutoffs)
                 job = replace(job, work=replace(job.work, rule=rule))
-            for event in _filter(job, state, began):
+            for event in _filter(job, state, began, progress):
                 yield event
                 if isinstance(event, ShardFailed):
                     failed.append(event)
@@ -422,7 +424,10 @@ def _results(
     """Yield each of so many sources with what the function makes of it, as they end. After an error
     no more begin; it is raised when those that run have ended."""
     processes, threads = processes_and_threads(job.workers, count, job.reads_in_threads)
-    function = functools.partial(function, replace(work, threads=threads))
+    work = replace(work, threads=threads)
+    if processes > 1:
+        work = replace(work, watch=None)  # in another process it would reach nobody
+    function = functools.partial(function, work)
     with process_pool(processes) if processes > 1 else inline_pool() as pool:
         for done in pool.run(function, sources, "as they end"):
             if done is not None:
@@ -446,7 +451,7 @@ def _reference_perplexities(job: FilterJob) -> np.ndarray:
 
 
 def _filter(
-    job: FilterJob, state: FilterState, began: float
+    job: FilterJob, state: FilterState, began: float, progress: Progress
 ) -> Iterator[ShardFiltered | ShardFailed]:
     """Filter the shards that are not finished, the largest first, so that the last ones to end are
     small."""
@@ -459,14 +464,22 @@ def _filter(
     def sources() -> Iterator[str]:
         for name in left:
             state.add(ShardStarted(name))
+            begun.append(name)
             yield job.shards[name]
+
+    def watch(share: float) -> None:
+        done = (done_bytes + share * sizes[begun[-1]]) / total
+        progress(f"{names[job.shards[begun[-1]]]}, {done:.0%} of all files")
+
+    begun: list[str] = []
 
     # Shards end in any order. A notice that several of them give is shown once.
     text_bytes = 0
     sent_notices: set[str] = set()
     names = {source: name for name, source in job.shards.items()}
+    work = replace(job.work, watch=watch)
     filtered = functools.partial(try_shard, folder=str(job.request.output))
-    for source, counts in _results(job, filtered, job.work, sources(), len(left)):
+    for source, counts in _results(job, filtered, work, sources(), len(left)):
         name = names[source]
         if isinstance(counts, TextError):
             state.give_up(name)

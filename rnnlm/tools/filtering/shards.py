@@ -9,6 +9,7 @@ the format and the compression of the shard.
 
 import json
 import math
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,13 +73,17 @@ class ShardOutput(ABC):
 
 
 class InputShard(ABC):
-    """A file of documents. source: its path. has_columns: whether columns can be added."""
+    """A file of documents. source: its path. watch: called with the share of it that was read.
+    has_columns: whether columns can be added."""
 
     has_columns = True
 
-    def __init__(self, source: str, reading: ShardReadSettings) -> None:
+    def __init__(
+        self, source: str, reading: ShardReadSettings, watch: Callable[[float], None] | None = None
+    ) -> None:
         self.source = source
         self.reading = reading
+        self.watch = watch
 
     @abstractmethod
     def chunks(self) -> Iterator[DocumentChunk]:
@@ -89,7 +94,9 @@ class InputShard(ABC):
         return _Bytes(stream, self.source)
 
 
-def open_shard(source: str, reading: ShardReadSettings) -> InputShard:
+def open_shard(
+    source: str, reading: ShardReadSettings, watch: Callable[[float], None] | None = None
+) -> InputShard:
     """Return the shard in a file, by the name's suffix."""
     kind = tables.kind_of(source)
     has_column = reading.column is not None
@@ -100,10 +107,10 @@ def open_shard(source: str, reading: ShardReadSettings) -> InputShard:
             "write the table as Parquet or JSON lines",
         )
     if kind == tables.PARQUET:
-        return ParquetShard(source, reading)
+        return ParquetShard(source, reading, watch)
     if kind == tables.JSON_LINES:
-        return JsonShard(source, reading)
-    return LinesShard(source, reading)
+        return JsonShard(source, reading, watch)
+    return LinesShard(source, reading, watch)
 
 
 def check_source(source: str) -> None:
@@ -132,10 +139,20 @@ class _Bytes(ShardOutput):
             self.stream.write(self.compressor.flush())
 
 
-def _pieces(source: str, errors: str) -> Iterator[tuple[int, bytes]]:
+def _pieces(
+    source: str, errors: str, watch: Callable[[float], None] | None
+) -> Iterator[tuple[int, bytes]]:
     """Yield whole lines of a file, about a chunk at a time, with the number of the first one."""
     next_line = 1
-    with opened(source, errors=errors) as stream:
+    size, done = max(1, os.path.getsize(source)), 0
+
+    def on_read(count: int) -> None:
+        nonlocal done
+        done += count
+        if watch is not None:
+            watch(min(1.0, done / size))
+
+    with opened(source, on_read, errors=errors) as stream:
         for whole in whole_lines(iter(lambda: stream.read(CHUNK_BYTES), b"")):
             if whole is None:
                 raise too_long(source, next_line)
@@ -170,7 +187,7 @@ class LinesShard(InputShard):
         settings = self.reading.text
         has_documents = settings.blank_lines == "documents"
         held: list[str] = []  # of a document that continues in the next piece
-        for first_line, data in _pieces(self.source, settings.encoding_errors):
+        for first_line, data in _pieces(self.source, settings.encoding_errors, self.watch):
             lines = lines_of(data, self.source, first_line, settings.encoding_errors)
             where = f"{self.source}, from line {first_line}"
 
@@ -249,7 +266,7 @@ class JsonShard(InputShard):
     def chunks(self) -> Iterator[JsonChunk]:
         settings = self.reading.text
         decoder: Callable[[str, str], tuple[str | None, str]] | None = None
-        for first_line, data in _pieces(self.source, settings.encoding_errors):
+        for first_line, data in _pieces(self.source, settings.encoding_errors, self.watch):
             text = decode(data, self.source, first_line, settings.encoding_errors)
             if first_line == 1:
                 text = text.removeprefix("\ufeff")
@@ -425,6 +442,9 @@ class ParquetShard(InputShard):
             errors = self.reading.text.encoding_errors
             for batch in file.iter_batches(batch_size=tables.ROWS_PER_BATCH):
                 batches.append(batch)
+                if self.watch is not None:
+                    rows = first + len(texts) + batch.num_rows
+                    self.watch(rows / file.metadata.num_rows)
                 for value in tables.arrow_values(batch.column(column), errors):
                     where = f"{self.source}, row {first + len(texts) + 1}"
                     text = _text_in(value, where, column, errors)

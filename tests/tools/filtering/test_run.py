@@ -3,6 +3,7 @@ what is refused."""
 
 import json
 import math
+import os
 import re
 from concurrent.futures import Executor
 from contextlib import nullcontext
@@ -88,6 +89,18 @@ def second_opinion(model, texts):
         nats = sum(score.logprob_nats for score in scores)
         found.append(math.exp(-nats / tokens) if tokens else None)
     return found
+
+
+def test_progress_moves_within_files_and_is_about_all_of_them(texts, model):
+    paths = tuple(str(texts / name) for name in ("rows.jsonl", "rows.parquet", "plain.txt"))
+    messages = []
+    settings = FilterSettings(max_perplexity=100.0)
+    request = FilterRequest(paths, texts / "out", {"": model}, settings, workers=1)
+    [*_, last] = run(request, messages.append)
+    shares = [int(re.search(r"(\d+)% of all files", message)[1]) for message in messages]
+    assert shares == sorted(shares) and shares[0] < 100 == shares[-1]
+    assert {message.split(",")[0] for message in messages} == set(map(os.path.basename, paths))
+    assert last.shards == 3
 
 
 def test_buckets_agree_with_scores_of_sentences(texts, model, lines):
