@@ -325,6 +325,14 @@ def rare_event_line(event: events.Event) -> str:
             attempts = f"{event.left} more attempts are left"
         rate = f"{event.rate_factor:g} times the learning rate"
         return f"{event.why}; back to step {event.to_step:,} at {rate} ({attempts})"
+    if isinstance(event, events.SaveFailed) and event.failures > 1:
+        # The first of several is described, and then that training waits.
+        if event.failures > 2 or not event.is_pausing:
+            return ""
+        return (
+            f"note: step {event.step:,} could not be saved again: training pauses until it can be; "
+            "free some space, or end the run with Ctrl-C"
+        )
     if isinstance(event, events.SaveFailed):
         again = f"training continues and tries again within {event.retry_seconds:.0f} s"
         return f"note: step {event.step:,} could not be saved: {event.why}; {again}"

@@ -278,13 +278,16 @@ class CheckpointSaved:
 @dataclass(frozen=True)
 class SaveFailed:
     """Something could not be written; training continues. What was in the folder is whole, and the
-    write is tried again, `retry_seconds` later or when the next checkpoint is due."""
+    write is tried again, `retry_seconds` later or when the next checkpoint is due. failures: how
+    many tries have failed in a row; `is_pausing`: training waits for the next one."""
 
     kind: ClassVar = "unsaved"
     folder: str
     step: int
     why: str
     retry_seconds: float
+    failures: int = 1
+    is_pausing: bool = False
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ from rnnlm.training.texts import small_texts
 from rnnlm.training.texts.line_texts import Overlap, held_out_share
 from rnnlm.training.texts.shared_texts import Opener
 
+CHECKPOINT_SIZE = 4  # of a model: its weights, the best ones, and the optimizer's averages
+BYTES_OF_A_WEIGHT = 4
 _ANY_DEVICE = {"device": "cpu", "precision": "auto"}
 
 
@@ -111,6 +113,15 @@ class Plan:
         if shapes is None:
             return None
         return sum(math.prod(shape) for _, shape in shapes.values())
+
+    def bytes_to_write(self) -> int:
+        """Return about how many bytes a network's run has on disk at most; 0 of other models. A
+        model and its checkpoints are written before those that they replace are deleted."""
+        if not self.kind.trains_in_steps:
+            return 0
+        kept = self.resolved.values["keep_checkpoints"]
+        models = 2 + CHECKPOINT_SIZE * (kept + 1 if kept else 0)
+        return models * BYTES_OF_A_WEIGHT * (self.parameters() or 0)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import registry
+from rnnlm.amounts import amount
 from rnnlm.config import as_stored
 from rnnlm.errors import OutputError, ReportedByOtherProcess, TrainingError, notice
 from rnnlm.evaluation.metrics import with_intervals
@@ -40,6 +41,7 @@ from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import checkpoints, model_folder
 from rnnlm.storage.checkpoints import LoadedCheckpoint
 from rnnlm.storage.files import lock
+from rnnlm.storage.files.writing import free_bytes
 from rnnlm.storage.manifest import Manifest, ModelArrays, part_folders
 from rnnlm.storage.metrics_log import MetricsLog
 from rnnlm.system import current_rank
@@ -54,10 +56,13 @@ from rnnlm.training.resume import CompletedRun
 # log of its events.
 #
 # A disk that is full for an hour must not end a run that takes all night: what could not be written
-# is reported, and tried again after :data:`RETRY_SECONDS`. Only at the end of the run is it an
-# error. What was written before stays intact.
+# is reported, and tried again after :data:`RETRY_SECONDS`. After the second failure training
+# pauses, as steps that are not saved may be lost; after :data:`PAUSE_SECONDS` it ends with what it
+# has. Only at the end of the run is it an error. What was written before stays intact.
 
 RETRY_SECONDS = 60.0
+PAUSE_SECONDS = 12 * 3600.0
+MOST_FAILURES = 2  # in a row, before training pauses
 # At the end of the run. No try begins after LAST_SECONDS: someone who stopped the run is waiting.
 LAST_TRIES, LAST_PAUSE_SECONDS, LAST_SECONDS = 4, 1.0, 2.0
 
@@ -76,12 +81,21 @@ class RunStorage:
     """The folder of a run of `plan`. `facts`: what the model's manifest says about its texts.
 
     manifest: of the model that this run has saved in the folder, if any. waiting: a model that is
-    still to be saved. stored_step: of the last checkpoint.
+    still to be saved. stored_step: of the last checkpoint. failures: tries in a row that failed.
+    has_given_up: whether the run is to end, as nothing could be saved for too long.
     """
 
     def __init__(
-        self, plan: Plan, log: MetricsLog, facts: dict[str, Any], save: Callable[[], bool] = never
+        self,
+        plan: Plan,
+        log: MetricsLog,
+        facts: dict[str, Any],
+        stop: Callable[[], bool] = never,
+        save: Callable[[], bool] = never,
     ) -> None:
+        self.stop = stop
+        self.failures = 0
+        self.has_given_up = False
         self.plan = plan
         self.folder = plan.output
         self.log = log
@@ -157,17 +171,36 @@ class RunStorage:
     def _try_to_write(
         self, step: int, state: TrainingState | None
     ) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
-        try:
-            yield from self._write(state)
-            self.save_signal.retry_at = None
-        except OutputError as error:
-            # Steps change the weights in place: keep the ones that are still to be saved.
-            changes = self.plan.kind.trains_in_steps
-            if self.waiting and not self.waiting.is_copy and changes:
-                copied = _copied(self.waiting.model)
-                self.waiting = replace(self.waiting, model=copied, is_copy=True)
-            self.save_signal.retry_at = time.monotonic() + RETRY_SECONDS
-            yield SaveFailed(str(self.folder), step, f"{error.what}: {error.why}", RETRY_SECONDS)
+        give_up_at = time.monotonic() + PAUSE_SECONDS
+        while not self.has_given_up:
+            try:
+                yield from self._write(state)
+                self.save_signal.retry_at, self.failures = None, 0
+                return
+            except OutputError as error:
+                self.failures += 1
+                self.save_signal.retry_at = time.monotonic() + RETRY_SECONDS
+                pauses = self.failures >= MOST_FAILURES and current_rank().count == 1
+                yield SaveFailed(
+                    folder=str(self.folder),
+                    step=step,
+                    why=f"{error.what}: {error.why}",
+                    retry_seconds=RETRY_SECONDS,
+                    failures=self.failures,
+                    is_pausing=pauses,
+                )
+            if not pauses:
+                break
+            # Wait for space, unless somebody waits for the end of the run.
+            while time.monotonic() < self.save_signal.retry_at and not self.stop():
+                time.sleep(min(1.0, RETRY_SECONDS))
+            self.has_given_up = self.stop() or time.monotonic() >= give_up_at
+
+        # Steps change the weights in place: keep the ones that are still to be saved.
+        changes = self.plan.kind.trains_in_steps
+        if self.waiting and not self.waiting.is_copy and changes:
+            copied = _copied(self.waiting.model)
+            self.waiting = replace(self.waiting, model=copied, is_copy=True)
 
     def _write(self, state: TrainingState | None) -> Iterator[ModelSaved | CheckpointSaved]:
         self._check_folder()
@@ -241,6 +274,17 @@ class RunStorage:
         )
 
 
+def notice_little_space(folder: Path, needed: int) -> None:
+    """Send a notice where a disk has less space than a run will write."""
+    free = free_bytes(folder)
+    if free < needed:
+        notice(
+            f"only {amount(free, unit='bytes')} is free on the disk of {folder}, and the run "
+            f"writes about {amount(needed, unit='bytes')}: free some space, or keep fewer "
+            "checkpoints (`keep_checkpoints`)"
+        )
+
+
 def _copied(model: LanguageModel | ModelArrays) -> ModelArrays:
     copies = {name: np.array(array) for name, array in model.to_arrays().items()}
     return ModelArrays(model.tokenizer, copies)
@@ -276,7 +320,7 @@ def run(
 
     log = MetricsLog(plan.output)
     with lock.held(plan.output, "training"):
-        storage = RunStorage(plan, log, _texts(plan), save)
+        storage = RunStorage(plan, log, _texts(plan), stop, save)
         if plan.trained is not None:
             log.resume()
             events = _end(plan, plan.trained, storage, progress)
@@ -317,7 +361,13 @@ def _work(
     """Fit the model, save it, and evaluate it: the part of the first process."""
     # Save the best model and checkpoints as the fitting yields them.
     is_whole = True  # whether validations read all of the text
-    for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial, storage.save_signal):
+
+    def is_over() -> bool:
+        return stop() or storage.has_given_up
+
+    notice_little_space(plan.output, plan.bytes_to_write())
+    fitted = plan.kind.fit(plan.resolved, plan.data, is_over, plan.initial, storage.save_signal)
+    for event in fitted:
         yield event
         if isinstance(event, Validated):
             is_whole = event.share == 1

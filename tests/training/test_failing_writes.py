@@ -3,9 +3,12 @@ was saved before is whole."""
 
 import errno
 import shutil
+import warnings
+from dataclasses import replace
 
 import pytest
 
+from rnnlm.cli import live
 from rnnlm.errors import OutputError, RnnlmWarning
 from rnnlm.events import Checkpoint, Fitted, ModelSaved, SaveFailed
 from rnnlm.runs import train
@@ -42,7 +45,7 @@ def expected(text, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    for pause in ("RETRY_SECONDS", "LAST_PAUSE_SECONDS"):
+    for pause in ("RETRY_SECONDS", "LAST_PAUSE_SECONDS", "PAUSE_SECONDS"):
         monkeypatch.setattr(run, pause, 0.0)
 
 
@@ -69,8 +72,9 @@ def failures():
 
 @pytest.mark.parametrize("kind, number, part, calls", [*failures()])
 def test_what_cannot_be_written_now_is_written_later(
-    text, tmp_path, expected, kind, number, part, calls
+    text, tmp_path, expected, monkeypatch, kind, number, part, calls
 ):
+    monkeypatch.setattr(run, "PAUSE_SECONDS", 60.0)
     with failing(tmp_path / "m", (kind,), number, part, calls) as failed:
         events = list(train(text, output=tmp_path / "m", **RUN))
     assert failed or calls.start
@@ -116,6 +120,36 @@ def test_full_disk_is_an_error_leaving_saves_whole(text, tmp_path, expected, par
     assert checked(tmp_path / "m").step in (3, 4, 8) and not list(tmp_path.rglob("*.new"))
     list(train(text, output=tmp_path / "m", **RUN))
     assert outcome(tmp_path / "m") == expected
+
+
+def test_a_run_that_cannot_save_pauses_and_does_not_go_on_to_lose_steps(text, tmp_path):
+    """Nothing is computed after the second failure; the run ends with what it has."""
+    seen = []
+    events = train(text, output=tmp_path / "m", **{**RUN, "budget": "900steps"})
+    with failing(tmp_path / "m", ("write",), FULL, "weights"), pytest.raises(OutputError):
+        for event in events:
+            seen.append(event)  # noqa: PERF402 (what came before the error counts)
+    failed = [event for event in seen if isinstance(event, SaveFailed)]
+    assert [(event.failures, event.is_pausing) for event in failed] == [(1, False), (2, True)]
+    assert failed[-1].step < 20
+    lines = [live.rare_event_line(event) for event in (*failed, replace(failed[-1], failures=3))]
+    assert "training continues" in lines[0] and "training pauses" in lines[1] and not lines[2]
+
+
+def test_a_paused_run_ends_when_asked(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "PAUSE_SECONDS", 3600.0)
+    failed = []
+    with failing(tmp_path / "m", ("write",), FULL, "weights"), pytest.raises(OutputError):
+        events = train(text, output=tmp_path / "m", stop=lambda: len(failed) > 1, **RUN)
+        failed.extend(event for event in events if isinstance(event, SaveFailed))
+    assert len(failed) == 2
+
+
+def test_little_space_is_noticed_before_the_first_step(tmp_path):
+    with pytest.warns(RnnlmWarning, match="is free on the disk of .*m, and the run writes about"):
+        run.notice_little_space(tmp_path / "not" / "m", 1 << 60)
+    with warnings.catch_warnings(action="error"):
+        run.notice_little_space(tmp_path / "not" / "m", 1)
 
 
 def test_disk_full_from_the_start_is_an_error(text, tmp_path):

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,3 +233,10 @@ def hash_of_facts(content: dict[str, Any]) -> str:
 def hash_of_json(encoded: bytes) -> str:
     """Return the hash by which a change of JSON is noticed."""
     return digest([encoded])[:HASH_DIGITS]
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how many bytes are free on the disk of a folder, which need not be there yet."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    with writing(folder):
+        return shutil.disk_usage(existing).free

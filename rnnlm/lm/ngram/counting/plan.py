@@ -3,7 +3,6 @@ how much disk the work will take. The plan is written once, so that an interrupt
 with it."""
 
 import hashlib
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from rnnlm.parallel import in_threads
 from rnnlm.storage.files.reading import read_json
 from rnnlm.storage.files.resuming import ExistingWork, next_step
 from rnnlm.storage.files.tensors import ChunkedArray
-from rnnlm.storage.files.writing import write_facts, writing
+from rnnlm.storage.files.writing import free_bytes, write_facts, writing
 
 PLAN = "plan.json"
 PLAN_VERSION = 1
@@ -268,8 +267,7 @@ def check(
 
 def check_disk_space(folder: Path, needed: int) -> None:
     """Make sure that `needed` bytes are free on the disk of `folder`."""
-    with writing(folder):
-        free = shutil.disk_usage(folder).free
+    free = free_bytes(folder)
     if free < needed:
         raise OutputError(
             f"{folder} has too little space",
