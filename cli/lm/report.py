@@ -45,7 +45,8 @@ def command(
     mode.
 
     Each point of a curve is a validation perplexity per token that training measured; for other
-    tasks, it is the metric that selects the model. An n-gram model is drawn as a horizontal line.
+    tasks, it is the metric that selects the model. A ring is around the step that was kept. The
+    plot of a single run also shows the training text. An n-gram model is a horizontal line.
     """
     refuse_if(output is None and (by or overwrite), "--by and --overwrite need -o FILE.")
     refuse_if(output and as_json, "--json prints the points of the curves: leave out -o.")
@@ -58,11 +59,13 @@ def command(
     from rnnlm.training.run_report import report
 
     if output.suffix.lower() in plotting.SUFFIXES:
-        from rnnlm.evaluation.learning_curves import plot_curves
+        from rnnlm.evaluation.learning_curves import curves_figure, curves_of
 
         plotting.check_path(output)
         own_file(output, overwrite)
-        plot_curves(runs, output, by=by or "steps")
+        curves = curves_of(runs)
+        figure = curves_figure(curves, by or "steps", training=len(curves) == 1)
+        plotting.save(figure, output)
         terminal.say(f"the curves are saved in {output}")
     else:
         own_file(output, overwrite)

@@ -72,7 +72,7 @@ class LearningCurve(Records):
     """The curve of one run. model: its kind. points: validations, in order. training: metrics of
     the training text, about one in ten seconds, 40 in all in short runs; empty where the loss is
     not the cross-entropy, or perplexity is not the criterion. criterion: the name of the metric
-    of the points."""
+    of the points. kept_step: of the validation whose weights are kept, None where none was."""
 
     name: str
     folder: str
@@ -80,6 +80,7 @@ class LearningCurve(Records):
     points: tuple[CurvePoint, ...] = field(repr=False)
     training: tuple[CurvePoint, ...] = field(repr=False)
     criterion: str = PERPLEXITY
+    kept_step: int | None = None
 
     @property
     def is_counted(self) -> bool:
@@ -135,10 +136,17 @@ def learning_curve(run: str | os.PathLike[str]) -> LearningCurve:
     try:
         criterion = _criterion(events)
         points, training = _points(events, started, criterion)
+        kept_step = _kept_step(events)
     except (KeyError, TypeError, ValueError, OverflowError):  # what another tool wrote there
         raise ModelError(f"the {METRICS} in {folder} is damaged") from None
     return LearningCurve(
-        run, str(folder), str(started.get("model")), tuple(points), tuple(training), criterion
+        name=run,
+        folder=str(folder),
+        model=str(started.get("model")),
+        points=tuple(points),
+        training=tuple(training),
+        criterion=criterion,
+        kept_step=kept_step,
     )
 
 
@@ -172,6 +180,17 @@ def _points(
         elif kind == "step" and event.get("is_exact") and criterion == PERPLEXITY:
             training += _point(event, _perplexity(event.get("loss_nats")), started)
     return points, training
+
+
+def _kept_step(events: Sequence[dict[str, Any]]) -> int | None:
+    """Return the step of the best validation that no rollback undid."""
+    improved: list[int] = []
+    for event in events:
+        if event.get("event") == "rolledback":
+            improved = [step for step in improved if step <= event["to_step"]]
+        elif event.get("event") == "validated" and event.get("improved"):
+            improved.append(event["step"])
+    return improved[-1] if improved else None
 
 
 def _perplexity(nats: object) -> float | None:
@@ -225,7 +244,8 @@ def plot_curves(
 
     The figure shows validation perplexity (on a logarithmic scale) by steps, tokens, epochs or
     seconds; for other tasks, it shows the metric that selects the best weights. An n-gram model is
-    a horizontal line. training: also draw the perplexity of the training text, as a thin line.
+    a horizontal line. A ring marks the weights that are kept. training: also draw the perplexity
+    of the training text, as a thin line.
     axes: draw there instead of in a new figure. path: also save the figure there, as .svg, .png or
     .pdf.
 
@@ -268,6 +288,9 @@ def curves_figure(
     title = ""
     if criterion == PERPLEXITY:
         title = "The lower, the better"
+    if len(drawn) == 1:
+        name = plotting.short_name(Path(drawn[0].folder).resolve().name, _LONGEST_NAME)
+        title = f"{name}. {title}" if title else name
     figure, axes = plotting.new_figure(title, _AXES[by], label, *size, axes=axes)
 
     # A curve for each run, in another colour, and then with another kind of line.
@@ -284,6 +307,11 @@ def curves_figure(
         if len(curve.points) > _MARKED:
             marked |= {"markevery": len(curve.points) // 10}
         _draw(axes, curve.points, by, label=name, **marked, **style)
+        kept = [point for point in curve.points if point.steps == curve.kept_step][-1:]
+        if kept:
+            label = f"kept: step {kept[0].steps:,}" if len(drawn) == 1 else "kept"
+            at = ([getattr(kept[0], by)], [kept[0].value])
+            axes.scatter(*at, s=70, facecolors="none", edgecolors=colours.colour, label=label)
         if training and len(curve.training) > 1:
             label = f"{name}, training text"
             _draw(axes, curve.training, by, linewidth=0.8, alpha=0.6, label=label, **style)

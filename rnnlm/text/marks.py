@@ -16,7 +16,7 @@ import numpy as np
 
 from rnnlm.amounts import plural
 from rnnlm.errors import notice
-from rnnlm.interface import Encoded, Tokenizer
+from rnnlm.interface import BOUNDARY, Encoded, Tokenizer
 from rnnlm.text.lines import WORD_SPACE, Block, Lines, as_bytes
 from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_SPACES, meaning
 
@@ -194,6 +194,29 @@ def tell_glued(words: Iterable[str], tokenizer: Tokenizer, name: str) -> None:
         notice(
             f"for {name}, punctuation marks are parts of words: it knows {form!r}, but not "
             f"{word!r}{more}. rnnlm train TEXT --split-punctuation separates them"
+        )
+
+
+LEAST_GLUED = 0.05  # of the words of a text in which marks are not yet separated
+
+
+def tell_glued_text(tokenizer: Tokenizer) -> None:
+    """Send a notice where many words of the text that a tokenizer was made of have punctuation
+    marks as parts: raw prose, of which a model learns each form apart."""
+    counts_V = tokenizer.counts_V
+    if counts_V is None or not glues_marks(tokenizer):
+        return
+    counts = dict(zip(tokenizer.symbols(), counts_V.tolist(), strict=True))
+    del counts[BOUNDARY]
+    glued = {word: count for word, count in counts.items() if word.strip(_GLUED) not in ("", word)}
+    share = sum(glued.values()) / max(1, sum(counts.values()))
+    examples = (word for word in glued if word.strip(_GLUED) in counts)
+    example = next(examples, None)
+    if share >= LEAST_GLUED and example is not None:
+        notice(
+            f"punctuation marks are parts of {share:.0%} of the words of the training text: "
+            f"{example!r} and {example.strip(_GLUED)!r} are different words. "
+            "`split_punctuation=True` separates them, which predicts raw text better"
         )
 
 

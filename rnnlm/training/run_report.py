@@ -203,7 +203,7 @@ def _learning_curve_plot(curve: LearningCurve | None, by: By) -> Plot | None:
         return None
     figure = curves_figure([curve], by, training=True, size=pages.SIZE)
     note = "Steps undone by a rollback are left out. The weights of the best validation are kept."
-    return Plot("Learning curve", note, plotting.as_svg(figure))
+    return Plot(CURVE, note, plotting.as_svg(figure))
 
 
 def _of_steps(history: RunHistory) -> Iterator[Plot | None]:
@@ -286,6 +286,7 @@ def _plot(
 
 # ---- A training run as one page: self-contained HTML with SVG plots, no script, nothing fetched.
 
+CURVE = "Learning curve"
 WHAT = "a report of runs"
 MOST_VALIDATIONS = 200
 _STARTED = (
@@ -395,6 +396,7 @@ def _shown_values(
         "verdict": _verdict(history, manifest, curve.criterion if curve else ""),
         "about": _about(folder, history, manifest),
         "metrics": [],
+        "curve": None,
         "plots": drawn,
         "without_plots": "",
         "rollbacks": _cells(history.of("rolledback"), rollback_columns),
@@ -407,6 +409,8 @@ def _shown_values(
     }
     if not drawn:
         values["without_plots"] = _without_plots(history)
+    elif curve is not None and drawn[0].title == CURVE:
+        values["curve"] = drawn.pop(0)
 
     # A run that has not saved a model has no manifest.
     if manifest:

@@ -105,6 +105,27 @@ def test_counted_models_are_level_lines_on_each_axis(run, by, places):
     assert [text.get_text() for text in legend.get_texts()] == ["b", "n (counted)"]
 
 
+@pytest.mark.parametrize("events, kept", [
+    ([(10, 80.0, True), (20, 60.0, True), (30, 70.0, False)], 20),
+    ([(10, 80.0, True), {"event": "rolledback", "to_step": 5}], None),
+    ([(10, 80.0, True), (20, 60.0, True), {"event": "rolledback", "to_step": 15}], 10),
+])  # fmt: skip
+def test_the_step_that_is_kept_is_marked_and_the_run_named(run, events, kept):
+    logged = []
+    for event in events:
+        if isinstance(event, tuple):
+            step, ppl, improved = event
+            event = validated(step, ppl) | {"improved": improved}
+        logged.append(event)
+    curve = learning_curve(run("$run", STARTED, *logged, validated(40, 90.0)))
+    assert curve.kept_step == kept
+    (axes,) = curves_figure([curve]).axes
+    assert axes.get_title(loc="left").startswith("$run") or axes.get_title().startswith("$run")
+    rings = [ring.get_offsets().tolist() for ring in axes.collections]
+    assert rings == ([] if kept is None else [[[kept, {10: 80.0, 20: 60.0}[kept]]]])
+    assert faults_of(axes.figure) == []
+
+
 def test_the_same_runs_give_the_same_svg(run, tmp_path):
     folder = run(
         "$a<b>",

@@ -11,6 +11,7 @@ from rnnlm.text.marks import (
     count_marks,
     count_odd_spaces,
     tell_glued,
+    tell_glued_text,
     tell_odd_spaces,
     tell_unseen,
     watch_forms,
@@ -41,6 +42,26 @@ def notices_of(call) -> list[str]:
 def mixed(lines: list[str], **settings) -> list[str]:
     blocks = [Block(lines, []), Block(lines, [])]
     return notices_of(lambda: list(watch_forms(blocks, TokenizerSettings(**settings))))
+
+
+@pytest.mark.parametrize("lines, settings, words", [
+    (["The hen, the dog.", "A dog and a hen."], {}, "33% of the words"),
+    (["The hen , the dog .", "A dog and a hen ."], {}, None),
+    (["the dog's tail", "mr. dog"] + ["a dog"] * 20, {}, None),
+    (["The hen, the dog.", "A dog and a hen."], {"split_punctuation": True}, None),
+    (["The hen, the dog.", "A dog and a hen."], {"remove_punctuation": True}, None),
+    (["The hen, the dog.", "A dog and a hen."], {"tokenizer": "char"}, None),
+])  # fmt: skip
+def test_raw_prose_is_mentioned_when_a_word_tokenizer_is_made(lines, settings, words):
+    tokenizer = make_tokenizer(lines, **settings)
+    with warnings.catch_warnings(record=True) as sent:
+        warnings.simplefilter("always", RnnlmWarning)
+        tell_glued_text(tokenizer)
+    assert len(sent) == bool(words)
+    if words:
+        text = str(sent[0].message)
+        assert words in text and "'dog.' and 'dog' are different words" in text
+        assert "`split_punctuation=True`" in text
 
 
 def test_a_mixture_of_forms_is_reported_once():

@@ -23,7 +23,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, no_text, watched
-from rnnlm.text.marks import tell_unseen, watch_forms
+from rnnlm.text.marks import tell_glued_text, tell_unseen, watch_forms
 from rnnlm.text.on_disk import delete_earlier, fits, on_disk
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -259,10 +259,13 @@ def _encode(
     if reader:
         data = TrainingData(*split.encode_once(reader, progress))
         tokenizers.tell_empty(data.tokenizer, settings)
-        return data
-    tokenizer = tokenizer or _new_tokenizer(settings, split, text, progress)
-    tokenizer = tokenizer.spelling() if spells else tokenizer
-    return TrainingData(tokenizer, *split.encode(tokenizer, progress))
+    else:
+        made = tokenizer or _new_tokenizer(settings, split, text, progress)
+        made = made.spelling() if spells else made
+        data = TrainingData(made, *split.encode(made, progress))
+    if tokenizer is None and not resolved.is_asked("split_punctuation"):
+        tell_glued_text(data.tokenizer)
+    return data
 
 
 def _notice_oddities(
