@@ -425,6 +425,8 @@ def print_record(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
                 "weights": stage.weights.weights,
             }
         )
+    if weights and weights.tuned:
+        weights = replace(weights, tuned=replace(weights.tuned, hashes=()))
     record["weights"] = weights
     terminal.print_json(record)
 

@@ -229,13 +229,15 @@ FEW_UTTERANCES = 500  # weights tuned on fewer differ from sample to sample
 
 @dataclass(frozen=True)
 class Tuned:
-    """A record of tuning: the numbers of utterances and words, and of errors before and after."""
+    """A record of tuning: the numbers of utterances and words, and of errors before and after.
+    hashes: of the utterances, by which they are recognised where the weights are applied."""
 
     utterances: int
     words: int
     errors_before: int
     errors_after: int
     seed: int
+    hashes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ Ney 2002); its weights are those of the fewest word errors (see :mod:`rnnlm.tool
 The weight of a language model is never negative.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.checks import check_class
-from rnnlm.errors import ModelError, UsageError, notice
+from rnnlm.errors import ModelError, UsageError, first_of, notice
 from rnnlm.evaluation.resampling import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import ScoringModel, models_by_name
@@ -263,6 +265,7 @@ def rescore(
     named = models_by_name(models)
     check_class(weights, Weights, "weights")
     opened = matched(weights, named)
+    _tell_of_tuned(utterances, weights.tuned.hashes if weights.tuned else ())
     table = feature_table(utterances, opened, weights.mapping, report)
     without_feature = sorted(weights.weights.keys() - set(table.names))
     if without_feature:
@@ -286,11 +289,7 @@ def tune_and_rescore(
     """
     references = with_references(tune_on, settings.skip_incomplete)
     warn_of_few(len(references))
-    if _texts(apply_to) == _texts(tune_on):
-        notice(
-            "the WER is measured on the list that the weights were tuned on; `apply_to` or `split` "
-            "measure it on other utterances"
-        )
+    _tell_of_tuned(apply_to, map(_hash_of, references))
 
     # A list that is both is scored once.
     models = models_by_name(models)
@@ -329,11 +328,29 @@ def _best(result: Rescored) -> list[Edits]:
     return _counted([utterance.hypotheses[0] for utterance in known])
 
 
-def _texts(utterances: Sequence[Utterance]) -> list[tuple[str, list[str]]]:
-    texts = []
-    for utterance in utterances:
-        texts.append((utterance.utt, [hypothesis.text for hypothesis in utterance.hypotheses]))
-    return texts
+def _hash_of(utterance: Utterance) -> str:
+    """Return a hash of an utterance's name and hypotheses."""
+    texts = (utterance.utt, *(hypothesis.text for hypothesis in utterance.hypotheses))
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _tell_of_tuned(utterances: Sequence[Utterance], hashes: Iterable[str]) -> None:
+    """Send a notice that names the utterances with references that the weights were tuned on."""
+    known = set(hashes)
+    with_reference = [utterance for utterance in utterances if utterance.reference is not None]
+    tuned = [utterance for utterance in with_reference if _hash_of(utterance) in known]
+    if tuned and len(tuned) == len(with_reference):
+        notice(
+            "the WER is measured on the list that the weights were tuned on; `apply_to` or `split` "
+            "measure it on other utterances"
+        )
+    elif tuned:
+        have = "has" if len(tuned) == 1 else "have"
+        names = first_of([f"{utterance.utt} ({utterance.where})" for utterance in tuned], 5)
+        notice(
+            f"{len(tuned):,} of {plural(len(with_reference), 'utterance')} {have} tuned the "
+            f"weights, which makes the WER too low: {names}"
+        )
 
 
 def _tuned(
@@ -361,7 +378,8 @@ def _tuned(
             f"the weights give {errors:,} errors, the first hypotheses {before:,}: these do not "
             "always score highest, or are impossible under a model"
         )
-    tuned = Tuned(len(edits), words, before, errors, settings.seed)
+    hashes = tuple(map(_hash_of, table.utterances))
+    tuned = Tuned(len(edits), words, before, errors, settings.seed, hashes)
     fingerprints = {name: model.fingerprint for name, model in models.items()}
     return Weights(weights, fingerprints, settings.mapping, tuned)
 

@@ -265,8 +265,22 @@ def test_python_lists_are_checked_like_files(make, error, message):
 def test_few_tuning_utterances_are_reported_once_with_advice(likes):
     few, enough, models = misheard(499), misheard(500), {"m": likes, "n": likes}
     assert told(lambda: tune_weights(few, {"m": likes}, PLAIN)) == [UNCERTAIN.format(499)]
-    assert told(lambda: tune_and_rescore(few, enough, models, PLAIN)) == [UNCERTAIN.format(499)]
+    uncertain, _ = told(lambda: tune_and_rescore(few, enough, models, PLAIN))
+    assert uncertain == UNCERTAIN.format(499)
     assert told(lambda: tune_weights(enough, {"m": likes}, PLAIN)) == []
+
+
+def test_utterances_that_tuned_the_weights_are_named_where_they_are_applied(likes, tmp_path):
+    dev, models = misheard(501), {"m": likes}
+    other = [dataclasses.replace(utterance, utt=f"v{utterance.utt}") for utterance in dev[:3]]
+    save_weights(tune_weights(dev, models, PLAIN), tmp_path / "w.json")
+    weights = read_weights(tmp_path / "w.json")
+    assert told(lambda: rescore(other, models, weights)) == []
+    says = "1 of 4 utterances has tuned the weights, which makes the WER too low: u7 (list, u7)"
+    assert told(lambda: rescore([*other, dev[7]], models, weights)) == [says]
+    assert told(lambda: tune_and_rescore(dev, [*other, dev[7]], models, PLAIN)) == [says]
+    [same] = told(lambda: rescore(dev, models, weights))
+    assert same.startswith("the WER is measured on the list that the weights were tuned on")
 
 
 def test_a_weights_file_reports_few_tuning_utterances(tmp_path):
