@@ -1,6 +1,7 @@
 """Define options that several commands share, and check and convert their values."""
 
 import contextlib
+import glob
 import io
 import itertools
 import os
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from rnnlm.errors import ModelError, TextError, notice, visible
 
@@ -33,8 +35,7 @@ def setting_instead(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     "" where it is none."""
     if error.ctx is None or error.ctx.info_name != "train":
         return ""
-    from rnnlm import registry
-    from rnnlm.config import as_called_here, names_of
+    from rnnlm.config import as_called_here
     from rnnlm.errors import first_of
 
     # Its value is in the same word or in the next one.
@@ -46,10 +47,7 @@ def setting_instead(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     setting, value = as_called_here(name, value)
     if f"--{setting}" in {name for option in error.ctx.command.params for name in option.opts}:
         return f"to change this setting, write --{setting} {value}"
-    names: set[str] = set()
-    for kind in (*registry.KINDS.values(), *registry.TASK_KINDS):
-        if kind.fitting:
-            names |= names_of(kind.all_settings)
+    names = _set_names()
     if setting in names:
         return f"to change this setting, write --set {setting}={value}"
 
@@ -108,11 +106,66 @@ def _command(context: click.Context) -> str:
     return context.command_path.split()[1]
 
 
+# ---- What a shell offers when it completes the value of an option.
+
+
+def complete_model(
+    context: click.Context, option: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the models of that beginning: those trained here, the shipped ones, and folders; after
+    hf: folders alone."""
+    from rnnlm.lm.base import loading
+    from rnnlm.text.sources import HUB
+
+    if incomplete.startswith(HUB):
+        begin = glob.escape(incomplete.removeprefix(HUB))
+        folders = [path for path in sorted(glob.glob(f"{begin}*")) if os.path.isdir(path)]
+        return [CompletionItem(f"{HUB}{folder}") for folder in folders]
+    names = {folder.name for folder in (*loading.saved_here(), *loading.shipped())}
+    offered = [name for name in (*sorted(names), HUB) if name.startswith(incomplete)]
+    if not offered:
+        return [CompletionItem(incomplete, type="dir")]  # which the shell itself completes
+    return list(map(CompletionItem, offered))
+
+
+def complete_recipe(
+    context: click.Context, option: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the recipes of that beginning, or else let the shell offer files."""
+    from rnnlm.training.recipes import recipe
+
+    offered = [name for name in recipe.names() if name.startswith(incomplete)]
+    if not offered:
+        return [CompletionItem(incomplete, type="file")]
+    return list(map(CompletionItem, offered))
+
+
+def complete_setting(
+    context: click.Context, option: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the settings of that beginning, each with its equals sign."""
+    return [
+        CompletionItem(f"{name}=") for name in sorted(_set_names()) if name.startswith(incomplete)
+    ]
+
+
+def _set_names() -> set[str]:
+    """Return the names of all settings that some kind of model is trained with."""
+    from rnnlm import registry
+    from rnnlm.config import names_of
+
+    names: set[str] = set()
+    for kind in (*registry.KINDS.values(), *registry.TASK_KINDS):
+        if kind.fitting:
+            names |= names_of(kind.all_settings)
+    return names
+
+
 class _ModelOption(click.Option):
     """`-m MODEL`, which may be repeated."""
 
     def __init__(self, names: Sequence[str], **more: Any) -> None:
-        super().__init__(names, multiple=True, **more)
+        super().__init__(names, multiple=True, shell_complete=complete_model, **more)
 
     def type_cast_value(self, context: click.Context, value: Any) -> Any:
         return models_checked(context, self, super().type_cast_value(context, value))
@@ -229,7 +282,7 @@ tokenizer_options = stacked(
             TOKENIZER, "split_punctuation", declared=["--split-punctuation/--keep-punctuation"]
         ),
         options_of(TOKENIZER, "remove_punctuation", "max_vocab", "literal_unk", default_is=""),
-        options_of(REQUEST, "tokenizer_from"),
+        options_of(REQUEST, "tokenizer_from", shell_complete=complete_model),
         rare=True,
     ),
 )

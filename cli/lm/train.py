@@ -43,8 +43,9 @@ _several = functools.partial(options_of, REQUEST, multiple=True, default_is="")
     "Model",
     options_of(REQUEST, "model",
                help=f"Kind of model: {', '.join(_TRAINED)}; with --task also bag and cnn."),
-    options_of(REQUEST, "recipe"),
+    options_of(REQUEST, "recipe", shell_complete=options.complete_recipe),
     click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
+                 shell_complete=options.complete_setting,
                  help="Change one setting; may be repeated."),
     click.option("--grid", multiple=True, metavar="NAME=V,V",
                  help="Train one run for each value of a setting, of model or of recipe. Repeat "

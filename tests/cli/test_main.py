@@ -1,9 +1,11 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
+from click.shell_completion import ShellComplete
 
 from rnnlm import corpora
 from rnnlm.cli import main as entry
@@ -88,6 +90,21 @@ def test_the_shell_can_complete_commands_and_options(spawn):
         "sentencepiece",
         "huggingface",
     ]
+
+
+@pytest.mark.parametrize("words, offered", [
+    ("score -m fr", ["french"]), ("score -m dem", ["demo"]), ("eval -m hf:m", ["hf:mine"]),
+    ("train --tokenizer-from hf:m", ["hf:mine"]), ("train --tokenizer-from h", ["hf:"]),
+    ("train --recipe zaremba-s", ["zaremba-small"]), ("train --set hidden_s", ["hidden_size="]),
+    ("train --set smooth", ["smoothing="]), ("score -m ./x", ["./x"]),
+])  # fmt: skip
+def test_the_shell_can_complete_models_recipes_and_settings(here, models, words, offered):
+    (here / "checkpoints").mkdir()
+    shutil.copytree(models.unigram, here / "checkpoints" / "french")
+    (here / "mine").mkdir()
+    *given, incomplete = words.split(" ")
+    completion = ShellComplete(entry.cli, {}, "rnnlm", "_RNNLM_COMPLETE")
+    assert [item.value for item in completion.get_completions(given, incomplete)] == offered
 
 
 @pytest.mark.parametrize(
