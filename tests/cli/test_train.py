@@ -110,7 +110,7 @@ def test_train_says_where_it_saves(rnnlm, models):
     usual = os.path.join("checkpoints", "text-lstm")
     command = ("train", models.text, "--valid", models.valid, *SHORT)
     first = rnnlm(*command)
-    assert first.err.splitlines()[0] == f"the model will be saved in {usual}"
+    assert f"the model will be saved in {usual}" in first.err.splitlines()
 
 
 @pytest.mark.parametrize("arguments", [
