@@ -171,7 +171,7 @@ def check_request(request: TrainingRequest) -> None:
         on_any_device = {
             name: value for name, value in _ANY_DEVICE.items() if name in resolved.values
         }
-        resolved = replace(resolved, values=resolved.values | on_any_device)
+        resolved = replace(resolved, values={**resolved.values, **on_any_device})
         _check_settings(request, ResolvedRequest(recipe, kind, resolved))
 
 

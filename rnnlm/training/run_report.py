@@ -391,7 +391,7 @@ def _shown_values(
     validations = history.of("validated")
     columns = _columns(validations)
     rollback_columns = ("step", "to_step", "rate_factor", "left", "why")
-    values = {
+    values: dict[str, Any] = {
         "name": folder.resolve().name or name,
         "verdict": _verdict(history, manifest, curve.criterion if curve else ""),
         "about": _about(folder, history, manifest),

@@ -506,15 +506,19 @@ def read_by_hand(
     """
     is_json = path.suffix.lower() == ".json"
     try:
-        text = read_small(path, limit).decode("utf-8-sig")
+        data = read_small(path, limit)
+        _check_start(str(path), data[:START_BYTES], error, "a file of settings", None)
+        text = data.decode("utf-8-sig")
         _check_extent(text)
         return decode_json(text, dict[str, Any]) if is_json else tomllib.loads(text)
     except FileNotFoundError:
         raise error(f"no such file: {path}") from None
     except OSError as failure:
         raise error(f"cannot read {path}", failure.strerror or str(failure)) from None
+    except UnicodeDecodeError as failure:
+        raise not_utf8(data, failure, str(path), 1, kind=error) from None
     except (ValueError, RecursionError) as failure:
-        # No UTF-8, or a number or a nest beyond all bounds, or simply not of this form.
+        # A number or a nest beyond all bounds, or simply not of this form.
         kind = "JSON" if is_json else "TOML"
         hint = "a name that ends in .json is read as JSON, any other as TOML"
         raise error(f"{path} is not {kind}", str(failure), hint) from None

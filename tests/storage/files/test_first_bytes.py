@@ -182,6 +182,15 @@ def test_windows_1252_is_named_by_every_reader(tmp_path, reader):
     assert error.value.hint == f"convert it: iconv -f WINDOWS-1252 -t UTF-8 {path} > NEW"
 
 
+@pytest.mark.parametrize("encoding, name", [("cp1252", "Windows-1252"), ("utf-16", "UTF-16")])
+def test_other_encodings_of_settings_are_named(tmp_path, encoding, name):
+    path = tmp_path / "recipe.toml"
+    path.write_bytes("# Caf\u00e9 au lait\norder = 2\n".encode(encoding))
+    with pytest.raises(TextError) as error:
+        reading.read_by_hand(path, TextError)
+    assert error.value.what == f"{path} is in {name}, not in UTF-8"
+
+
 @pytest.mark.parametrize("text, encoding, is_named", [
     ("Die Stra\u00dfe \u2013 \u201egro\u00df\u201c f\u00fcr \u00d6fen", "cp1252", True),
     ("l\u2019\u00e9t\u00e9", "cp1252", True), ("d\u00e9j\u00e0 cr\u00e9\u00e9e", "latin-1", True),
