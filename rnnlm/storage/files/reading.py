@@ -41,7 +41,8 @@ START_BYTES = 1 << 13  # of a file, by which it is recognised
 MOST_SMALL_BYTES = 1 << 24
 # Bytes; a line is held as a whole, and a small compressed file may hold an endless one
 LONGEST_LINE = 1 << 27
-SAMPLE_BYTES = 1 << 20  # of a file that is not UTF-8, by which its encoding is recognised
+SAMPLE_BYTES = 1 << 17  # of a file that is not UTF-8, by which its encoding is recognised
+CUT_OFF = "unexpected end of data"  # what Python says of a character at the end of UTF-8
 SHOWN_BYTES = 40  # of a word in a message
 _WORD = re.compile(rb"[^\s\",;]+")
 FEW_LINES = 3  # that are not UTF-8: what a slip leaves; more are a file in another encoding
@@ -154,7 +155,9 @@ def not_utf8(
     where the beginning of the file fits the encoding of Windows."""
     place = _place(data, error.start, source, first_line)
     byte = f"0x{data[error.start]:02x}"
-    if not is_windows_1252(_beginning(source) + data):
+    before = data.rfind(b"\n", 0, max(0, error.start - SAMPLE_BYTES)) + 1
+    sample = _beginning(source) + data[before : error.start + SAMPLE_BYTES]
+    if error.reason == CUT_OFF or not is_windows_1252(sample):
         hint = "convert it to UTF-8"
         if errors:
             hint += ', or use `encoding_errors="replace"`'
@@ -171,16 +174,17 @@ def not_utf8(
 
 
 def _beginning(source: str) -> bytes:
-    """Return bytes from the beginning of a file; none of standard input, which may be waited
+    """Return lines from the beginning of a file; none of standard input, which may be waited
     for."""
     if source == STANDARD_INPUT:
         return b""
     # The error that is being made is the one to show.
     try:
         with _open(source, None, True) as raw, decompressed(raw) as stream:
-            return stream.read(SAMPLE_BYTES)
+            sample = stream.read(SAMPLE_BYTES)
     except (OSError, EOFError, zlib.error):
         return b""
+    return sample[: sample.rfind(b"\n") + 1]
 
 
 def check_mostly_utf8(source: str) -> None:
