@@ -29,10 +29,13 @@ FIRST_SECONDS = 10.0  # after which the first line says how long the run will ta
 
 
 @contextmanager
-def display_for(kind: Kind) -> Iterator["PlainDisplay | CountingDisplay | LiveDisplay"]:
-    """Show a run that trains this kind of model, in the way that suits the terminal."""
+def display_for(
+    kind: Kind, order: int = 1
+) -> Iterator["PlainDisplay | CountingDisplay | LiveDisplay"]:
+    """Show a run that trains this kind of model, in the way that suits the terminal. order: of
+    the n-grams that it counts."""
     if kind.is_counted:
-        with terminal.Progress() as progress:
+        with terminal.Bar([*terminal.counting_phases(order), "estimating:"]) as progress:
             yield CountingDisplay(progress)
         return
     loss_is_of_text = registry.task(kind.task).reads_lines
@@ -51,7 +54,7 @@ def shown(
 ) -> "Iterator[events.Event]":
     """Say what is about to be trained, and pass on the events of a run while they are shown."""
     announce(plan)
-    with display_for(plan.kind) as display:
+    with display_for(plan.kind, plan.resolved.values.get("order", 1)) as display:
         for event in events_of(display.evaluating):
             display.show(event)
             yield event

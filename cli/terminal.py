@@ -257,6 +257,11 @@ class Bar(Progress):
             )
             self.live.start()
 
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is None:
+            self.share = 1.0
+        self.close()
+
     def close(self) -> None:
         super().close()
         if self.live is not None:
@@ -281,6 +286,14 @@ class Bar(Progress):
             if message.startswith(phase):
                 return (place + (share if percent or counts else 1.0)) / len(self.phases)
         return 0.0 if self.phases else share
+
+
+def counting_phases(order: int) -> list[str]:
+    """Return how the messages of each part of counting n-grams begin."""
+    phases = ["counting:", "order 1:"]
+    for n in range(2, order + 1):
+        phases += [f"merging order {n}:", f"order {n}:"]
+    return phases
 
 
 class Estimate:

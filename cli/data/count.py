@@ -218,12 +218,9 @@ def _check(
 def _phases(order: int, in_folder: bool) -> list[str]:
     """Return how the messages of each part of the work begin. Counts that go into a folder may be
     made with little memory, in more parts."""
-    phases = ["words counted", "text encoded", "counting"] if in_folder else []
-    for n in range(1, order + 1):
-        if in_folder and n > 1:
-            phases.append(f"merging order {n}:")
-        phases.append(f"order {n}:")
-    return phases
+    if in_folder:
+        return ["words counted", "text encoded", *terminal.counting_phases(order)]
+    return [f"order {n}:" for n in range(1, order + 1)]
 
 
 def _has_workers(given: dict[str, Any]) -> bool:
