@@ -309,7 +309,7 @@ def curves_figure(
         _draw(axes, curve.points, by, label=name, **marked, **style)
         kept = [point for point in curve.points if point.steps == curve.kept_step][-1:]
         if kept:
-            label = f"kept: step {kept[0].steps:,}" if len(drawn) == 1 else "kept"
+            label = f"kept: step {kept[0].steps:,}" if len(drawn) == 1 else None
             at = ([getattr(kept[0], by)], [kept[0].value])
             axes.scatter(*at, s=70, facecolors="none", edgecolors=colours.colour, label=label)
         if training and len(curve.training) > 1:

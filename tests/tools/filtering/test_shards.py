@@ -173,7 +173,7 @@ def test_columns_of_an_earlier_filter_are_renamed_in_parquet(tmp_path):
 
 def test_bad_utf8_is_an_error_or_replaced(tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_bytes(b'{"text": "a"}\n{"id": "\xff", "text": "b\xff"}\n')
+    path.write_bytes(b'{"text": "a"}\n{"id": "\x81", "text": "b\x81"}\n')
     with pytest.raises(TextError, match="line 2, byte 9: not UTF-8"):
         read(path)
     replace = TextSettings(encoding_errors="replace", special_symbols="replace")
