@@ -309,9 +309,9 @@ def curves_figure(
         _draw(axes, curve.points, by, label=name, **marked, **style)
         kept = [point for point in curve.points if point.steps == curve.kept_step][-1:]
         if kept:
-            label = f"kept: step {kept[0].steps:,}" if len(drawn) == 1 else None
+            kept_label = f"kept: step {kept[0].steps:,}" if len(drawn) == 1 else None
             at = ([getattr(kept[0], by)], [kept[0].value])
-            axes.scatter(*at, s=70, facecolors="none", edgecolors=colours.colour, label=label)
+            axes.scatter(*at, s=70, facecolors="none", edgecolors=colours.colour, label=kept_label)
         if training and len(curve.training) > 1:
             label = f"{name}, training text"
             _draw(axes, curve.training, by, linewidth=0.8, alpha=0.6, label=label, **style)
