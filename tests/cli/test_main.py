@@ -143,14 +143,14 @@ def test_a_hangup_that_nohup_ignores_stays_ignored():
 
 
 @pytest.mark.parametrize("given", [{}, *({name: "1"} for name in entry.WAITING)])
-def test_threads_wait_asleep_unless_the_user_says_how_they_wait(monkeypatch, given):
+def test_threads_sleep_soon_unless_the_user_says_how_they_wait(monkeypatch, given):
     for name in entry.WAITING:
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    entry._wait_asleep()
+    entry._spin_briefly()
     waiting = {name: os.environ[name] for name in entry.WAITING if name in os.environ}
-    assert waiting == given or (not given and waiting == {"OMP_WAIT_POLICY": "passive"})
+    assert waiting == given or (not given and waiting == {"GOMP_SPINCOUNT": entry.SPINS})
 
 
 def test_waiting_and_threads_are_set_before_torch_is_imported():
@@ -159,7 +159,7 @@ def test_waiting_and_threads_are_set_before_torch_is_imported():
         "import os, sys\n"
         "from rnnlm.cli import main\n"
         "def run(arguments):\n"
-        "    variables = os.environ['OMP_WAIT_POLICY'], os.environ['OMP_NUM_THREADS']\n"
+        "    variables = os.environ['GOMP_SPINCOUNT'], os.environ['OMP_NUM_THREADS']\n"
         "    print(*variables, 'torch' in sys.modules)\n"
         "    return 0\n"
         "main.run = run\n"
@@ -171,4 +171,4 @@ def test_waiting_and_threads_are_set_before_torch_is_imported():
     ended = subprocess.run(
         [sys.executable, "-c", program], env=many, capture_output=True, text=True
     )
-    assert ended.stdout == "passive 4095 False\n", ended.stderr
+    assert ended.stdout == f"{entry.SPINS} 4095 False\n", ended.stderr
