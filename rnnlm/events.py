@@ -277,9 +277,9 @@ class CheckpointSaved:
 
 @dataclass(frozen=True)
 class SaveFailed:
-    """Something could not be written; training continues. What was in the folder is whole, and the
-    write is tried again, `retry_seconds` later or when the next checkpoint is due. failures: how
-    many tries have failed in a row; `is_pausing`: training waits for the next one."""
+    """Something could not be written; training continues, or waits for the next try (`is_pausing`).
+    What was in the folder is whole, and the write is tried again, `retry_seconds` later or when the
+    next checkpoint is due. failures: how many tries have failed in a row."""
 
     kind: ClassVar = "unsaved"
     folder: str

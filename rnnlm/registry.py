@@ -3,6 +3,7 @@
 import gc
 import pkgutil
 import shlex
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,26 @@ USUAL_MODEL = "lstm"  # the kind that is trained where none is named, whatever t
 def resolve_name(place: str) -> Any:
     """Import what "module:name" names, without searching for cycles meanwhile: among the objects of
     torch that takes a tenth of the time, and finds none."""
-    was_on = gc.isenabled()
-    gc.disable()
+    _pause_search(+1)
     try:
         return pkgutil.resolve_name(place)
     finally:
-        if was_on:
+        _pause_search(-1)
+
+
+_pauses, _was_on = 0, False
+_pausing = threading.Lock()
+
+
+def _pause_search(change: int) -> None:
+    """Count one thread more or less that pauses the search for cycles: the last one ends it."""
+    global _pauses, _was_on
+    with _pausing:
+        if not _pauses:
+            _was_on = gc.isenabled()
+            gc.disable()
+        _pauses += change
+        if not _pauses and _was_on:
             gc.enable()
 
 
@@ -41,8 +56,8 @@ class Kind:
     family: str
     about: str
     settings: tuple[str, ...]
-    # Module with fit(resolved, data, stop, initial), and check(resolved, has_valid) unless that is
-    # in `checking`; None: see made_with.
+    # Module with fit(resolved, data, stop, initial, save), and check(resolved, has_valid) unless
+    # that is in `checking`; None: see made_with.
     fitting: str | None
     # Module with from_arrays(...), and array_shapes(settings, tokenizer, stored) unless that is in
     # `shapes`

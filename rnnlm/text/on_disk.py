@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rnnlm import system
+from rnnlm.errors import OutputError
 from rnnlm.interface import Tokenizer
 from rnnlm.storage.files import private, writing
 from rnnlm.storage.files.resuming import text_signatures
@@ -49,12 +50,13 @@ def _work(text: Corpus, tokenizer: Tokenizer | TokenizerSettings, held_out: floa
 def delete_earlier(
     text: Corpus, tokenizer: Tokenizer | TokenizerSettings, temp: str, held_out: float
 ) -> None:
-    """Delete what an interrupted run in less memory has left of a text that is now read in memory.
-    The parameters are those of :func:`on_disk`."""
+    """Delete what an interrupted run in less memory has left of a text that is now read in memory,
+    unless another run is preparing it. The parameters are those of :func:`on_disk`."""
     work = _work(text, tokenizer, held_out)
     folder = private.path_in(Path(temp), work)
     if os.path.lexists(folder):
-        with private.held(temp, work, "cleaning up"):
+        # It stays where another process is at work.
+        with contextlib.suppress(OutputError), private.held(temp, work, "cleaning up"):
             writer.remove_all(folder / PREPARED_TEXT)
 
 

@@ -33,7 +33,9 @@ from rnnlm.training.texts import small_texts
 from rnnlm.training.texts.line_texts import Overlap, held_out_share
 from rnnlm.training.texts.shared_texts import Opener
 
-CHECKPOINT_SIZE = 4  # of a model: its weights, the best ones, and the optimizer's averages
+# Of a model: its weights, the best ones and the optimizer's averages, each also of the state to go
+# back to.
+CHECKPOINT_SIZE = 8
 BYTES_OF_A_WEIGHT = 4
 _ANY_DEVICE = {"device": "cpu", "precision": "auto"}
 

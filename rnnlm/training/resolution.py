@@ -70,7 +70,8 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
     from_models = [source.layer for source in inherited]
 
     # All layers, the lowest first. Drop or refuse what this kind has no setting for.
-    from_recipe = [_without_unchosen(layer, requested, kind) for layer in from_recipe]
+    above = [*from_models, *requested]
+    from_recipe = [_without_unchosen(layer, above, kind) for layer in from_recipe]
     layers = [from_corpus, *from_recipe, *from_models, *requested]
     _check_fields(request, task)
     if "task" not in names_of(kind.all_settings):
@@ -145,17 +146,17 @@ def _with_tokenizer(values: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
 
 
 def _without_unchosen(
-    recipe: SettingsLayer, requested: list[SettingsLayer], kind: registry.Kind
+    recipe: SettingsLayer, above: list[SettingsLayer], kind: registry.Kind
 ) -> SettingsLayer:
-    """Drop the settings of a recipe that belong to a choice which the request makes otherwise, such
-    as its samples with `--set loss=full`."""
+    """Drop the settings of a recipe that belong to a choice which the layers above it make
+    otherwise, such as its samples with `--set loss=full`."""
     values = dict(recipe.values)
     for settings in kind.all_settings:
         # What belongs to a setting comes after it: what is dropped here may own others.
         for name, (owner, choices) in owners_of(settings).items():
-            chosen = _topmost([SettingsLayer(recipe.origin, values), *requested], owner)
-            if chosen is None:
-                chosen = getattr(settings, owner)
+            chosen = values.get(owner, getattr(settings, owner))
+            for layer in above:  # the last one wins, and None is a choice, too
+                chosen = layer.values.get(owner, chosen)
             if chosen not in choices:
                 values.pop(name, None)
     return replace(recipe, values=values)

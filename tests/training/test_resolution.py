@@ -48,6 +48,14 @@ def test_what_belongs_to_a_recipes_choice_goes_with_it(name, value, dropped):
         assert settings[other] == (default or (from_recipe[other], "recipe demo"))
 
 
+@pytest.mark.parametrize("given", [{"flags": {"characters": None}},
+                                   {"assignments": {"characters": "none"}}])  # fmt: skip
+def test_none_is_a_choice_too(given):
+    settings = settled(recipe="ner-conll2003", **given)
+    assert settings["characters"] == (None, "user")
+    assert settings["character_filters"][1] == "default"
+
+
 @pytest.mark.parametrize("request_, what, why, hint", [
     ({}, "a language model has no setting 'bidirectional'",
      "it would see the words it has to predict", '`task="tagging"`'),

@@ -177,6 +177,9 @@ def test_without_counts_in_the_tokenizer_those_of_the_text_are_taken(text, tmp_p
     # "zebra" is unknown there, and as frequent as the line's end
     assert bias_V[tokenizer.unk_id] == pytest.approx(bias_V[tokenizer.boundary_id], abs=0.2)
     assert bias_V[symbols.index("1")] > bias_V[symbols.index("2")] + 3
+    assert rnnlm.load("m").core.new_network().output.needs_counts == (
+        settings != {"characters": "cnn"}
+    )
 
 
 def test_settings_contradicting_the_borrowed_tokenizer_are_refused(text):

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rnnlm.errors import SettingsError
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.neural.initialisation import start_weights
 from rnnlm.lm.neural.layers.layers import (
@@ -192,14 +191,10 @@ def make_network(
     # The output layer arranges its words, and sets its biases, by how often they occur.
     if counts_V is None:
         counts_V = tokenizer.counts_V
+    if counts_V is None and network.output.needs_counts:
+        counts_V = np.ones(tokenizer.size, dtype=np.int64)  # not known: all alike
     if counts_V is not None:
         network.output.arrange(torch.from_numpy(counts_V))
-    elif network.output.needs_counts:
-        raise SettingsError(
-            f"output_layer = {settings.output_layer}, loss = {settings.loss} needs word counts",
-            "the tokenizer has none",
-            "use output_layer=softmax with loss=full, or a tokenizer trained on text",
-        )
     if settings.init_output_bias == "zero":
         assert isinstance(network.output, SoftmaxOutput)  # the settings refuse others
         nn.init.zeros_(network.output.bias)

@@ -37,8 +37,7 @@ def at_start(subject: InspectedModel) -> InspectedModel:
 
 
 def untrained(model: Any, seed: int) -> Any:
-    """Copy a neural model with the random weights of `seed`, on the same device. Raise
-    SettingsError if its output layer needs word counts, which the model does not have."""
+    """Copy a neural model with the random weights of `seed`, on the same device."""
     twin = copy.copy(model)
     twin.__dict__.pop("decoder", None)  # which an encoder-decoder keeps for its weights
     with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU

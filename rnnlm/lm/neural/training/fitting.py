@@ -1,5 +1,4 @@
-"""Train a network on text: check what can be checked beforehand, make the first weights, and yield
-events."""
+"""Train a network on text: make the first weights, and yield events."""
 
 import hashlib
 import os

@@ -198,9 +198,9 @@ class OptimizationSettings:
         Meta(
             description="how often a run may return to its last good state. It returns if the "
             "loss, a gradient or a weight is not a number, or if two losses in a "
-            "row, each over 250 steps at most, exceed 2 log(vocabulary) + 5 nats. 0 "
-            "stops the run instead. The state takes the memory of one more "
-            "checkpoint in each process"
+            "row, each the mean of at most 250 steps, exceed 2 log(vocabulary) + 5 "
+            "nats. 0 stops the run instead. The state takes about four times the "
+            "model's memory in each process"
         ),
     ] = 3
     rollback_factor: Annotated[
@@ -610,8 +610,8 @@ class BudgetInterval:
 
 
 def check(resolved: ResolvedSettings, has_valid: bool, has_text: bool = True) -> None:
-    """Refuse what cannot be trained: an absent device or precision, a file of word vectors that
-    cannot be read, a schedule that needs validation text where there is none.
+    """Refuse what cannot be trained: an absent device or precision, word vectors from counts where
+    there is no text, a schedule that needs validation text where there is none.
 
     has_text: whether word vectors can be counted in what the network is trained on.
     """

@@ -54,6 +54,18 @@ def load_state_dict(trainer: "Trainer", stored: TrainingState, but: Collection[s
         raise _damage_error(f"{type(error).__name__}: {error}") from None
 
 
+def with_parts(stored: TrainingState, other: TrainingState, keys: Collection[str]) -> TrainingState:
+    """Return `stored` with the parts called `keys` of `other`."""
+    states = {False: stored, True: other}
+    facts = {key: states[key in keys].facts.get(key) for key in {**stored.facts, **other.facts}}
+    arrays = {}
+    for name in {**stored.arrays, **other.arrays}:
+        source = states[name.partition(".")[0] in keys].arrays
+        if name in source:
+            arrays[name] = source[name]
+    return TrainingState({key: value for key, value in facts.items() if value is not None}, arrays)
+
+
 def checked(stored: TrainingState) -> TrainingState:
     """Return `stored`, if its number of rows makes sense."""
     try:

@@ -481,9 +481,9 @@ class Trainer:
         # What to resume from has the state to go back to in it.
         kept = None
         if resumable and not self.divergence.fault:
-            kept = self.rollbacks.good
-            if is_sound or not kept:
-                kept = state.state_dict(self)
+            kept = state.state_dict(self)
+            if not is_sound and self.rollbacks.good:
+                kept = state.with_parts(self.rollbacks.good, kept, KEPT_IN_ROLLBACKS)
 
         # A last validation that is cut off is made up for when the run is resumed.
         is_unvalidated = self.validation.outdated(self.step_count)

@@ -531,8 +531,8 @@ class Rollbacks(StatefulAttributes):
 
     Each time the learning rate is multiplied by `rollback_factor`, for the rest of the run. The
     count continues in a resumed run: what fails again and again needs other settings. The state is
-    in the host's memory, in each rank: one checkpoint (weights, best weights, moments of the
-    optimizer), so about four times the model's size.
+    in the host's memory, in each rank: weights, best weights and moments of the optimizer, so about
+    four times the model's size.
 
     limit: how often the run may go back. good: the state. fault: the fault that led to the last
     rollback.
