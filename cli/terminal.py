@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NARROW_COLUMNS = 50
 BAR_COLUMNS = 60
+BAR_SECONDS = 1.0  # before a bar is drawn
 GAP = 3  # characters between the columns of a table
 FOLDED = 24  # letters to which text is folded before columns of numbers move below
 PROGRESS_SECONDS, MOST_PROGRESS_SECONDS = 5.0, 30.0  # between lines: at first, and of long work
@@ -245,7 +246,8 @@ class Bar(Progress):
             return
         self.message = message
         self.share = max(self.share, self._share(message))
-        if self.live is None and not self.closed.is_set():
+        is_long = self.clock() - self.began >= BAR_SECONDS
+        if self.live is None and is_long and not self.closed.is_set():
             from rich.live import Live
 
             # Rows that are printed meanwhile appear above the bar; a file gets them as they are.

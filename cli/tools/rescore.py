@@ -408,6 +408,8 @@ def print_tables(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
 
 def print_record(stages: "list[Stage]", rescored: "Rescored", weights: "Weights | None") -> None:
     """Print word-error rates and weights as one JSON object."""
+    from rnnlm.tabular import to_builtins
+
     # Without references there are no rates, in any stage.
     rates = rescored.rates
     record: dict[str, Any] = {"utterances": len(rescored.utterances)}
@@ -425,9 +427,10 @@ def print_record(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
                 "weights": stage.weights.weights,
             }
         )
+    # The hashes of the utterances are for later runs.
+    record["weights"] = to_builtins(weights)
     if weights and weights.tuned:
-        weights = replace(weights, tuned=replace(weights.tuned, hashes=()))
-    record["weights"] = weights
+        del record["weights"]["tuned"]["hashes"]
     terminal.print_json(record)
 
 

@@ -389,9 +389,9 @@ def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Ite
 
 def _check_encoding(source: str, settings: SentenceSettings) -> None:
     """Make sure that no more than a few lines of a file are not UTF-8, before any of them is read.
-    Standard input may not have arrived, and the texts of Parquet files are within."""
-    is_file_of_lines = not _is_dataset(source) and tables.kind_of(source) != tables.PARQUET
-    if settings.errors != "replace" and source != STANDARD_INPUT and is_file_of_lines:
+    Standard input and pipes are read once, and the texts of Parquet files are within."""
+    is_read_again = source != STANDARD_INPUT and os.path.isfile(source)
+    if settings.errors != "replace" and is_read_again and tables.kind_of(source) != tables.PARQUET:
         check_mostly_utf8(source)
 
 

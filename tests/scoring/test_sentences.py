@@ -1,5 +1,7 @@
 import gzip
 import json
+import os
+import threading
 
 import pyarrow
 import pyarrow.parquet
@@ -173,3 +175,12 @@ def test_bars_not_used_as_region_marks_are_reported(tmp_path):
 def test_columns_of_regions_are_the_text_themselves(other, what):
     with pytest.raises(UsageError, match=f"region columns cannot be combined with {what}"):
         SentenceSettings(region_columns=("b",), **other).check()
+
+
+def test_a_pipe_is_read_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_text("the cat\na dog\n"))
+    writer.start()
+    sentences = list(read_sentences((str(tmp_path / "pipe"),), SentenceSettings()))
+    assert [sentence.text for sentence in sentences] == ["the cat", "a dog"]
+    writer.join()

@@ -1,6 +1,7 @@
 """Tell a file's type by its first bytes: compressed, an archive, a binary of another program, or a
 text in some encoding. Its name does not tell."""
 
+import os
 import re
 import shlex
 import tarfile
@@ -171,8 +172,9 @@ def is_windows_1252(text: bytes) -> bool:
 
 def to_utf8(encoding: str, source: str = "FILE") -> str:
     """Return the hint that a text is to be converted."""
-    is_plain_file = source != "-" and not source.endswith(tuple(COMPRESSED.values()))
-    name = shlex.quote(source) if is_plain_file else "FILE"
+    name = "FILE"
+    if os.path.isfile(source) and not source.endswith(tuple(COMPRESSED.values())):
+        name = shlex.quote(f"./{source}" if source.startswith("-") else source)
     return f"convert it: iconv -f {encoding} -t UTF-8 {name} > NEW"
 
 

@@ -7,6 +7,7 @@ import functools
 import io
 import json
 import math
+import os
 import re
 import select
 import sys
@@ -164,8 +165,10 @@ def not_utf8(
         return kind(f"{place}: not UTF-8", f"byte {byte}: {error.reason}", hint)
 
     # A word shows whether that is right.
-    word = next(match[0] for match in _WORD.finditer(data) if match.end() > error.start)
-    shown_word = visible(word[:SHOWN_BYTES].decode("cp1252", "replace"))
+    match = next(match for match in _WORD.finditer(data) if match.end() > error.start)
+    first = max(match.start(), error.start - SHOWN_BYTES // 2)
+    word = data[first : min(match.end(), first + SHOWN_BYTES)]
+    shown_word = visible(word.decode("cp1252", "replace"))
     return kind(
         f"{shown_name(source)} is in Windows-1252, not in UTF-8",
         f"{place} is {byte}: {shown_word!r} in Windows-1252",
@@ -174,9 +177,9 @@ def not_utf8(
 
 
 def _beginning(source: str) -> bytes:
-    """Return lines from the beginning of a file; none of standard input, which may be waited
-    for."""
-    if source == STANDARD_INPUT:
+    """Return lines from the beginning of a file; none of standard input or of a pipe, which may be
+    waited for."""
+    if source == STANDARD_INPUT or not os.path.isfile(source):
         return b""
     # The error that is being made is the one to show.
     try:

@@ -202,11 +202,11 @@ class WholeFiles:
         """Record what was written, then put it in place. content: what the files hold, for people,
         such as "1,000 sentences"."""
         complete = self._complete()
-        self.are_finished = True
         try:
             for path, new in complete.items():
                 with writing(path):
                     journal_beside(path).append(WorkFinished(content, sha256(new)))
+            self.are_finished = True
             while complete:
                 path, new = complete.popitem()
                 with writing(path):

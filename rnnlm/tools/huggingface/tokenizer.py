@@ -659,12 +659,13 @@ def _naming_failures(kind: type[RnnlmError], what: str, where: str = "") -> Iter
 def _keeping_panics_off() -> Iterator[None]:
     """Keep the traces that Rust writes on a failure off the terminal. What others write meanwhile
     comes afterwards."""
-    try:
-        terminal = os.dup(STDERR)
-    except OSError:  # it is closed
-        yield
-        return
-    with _panicking, tempfile.TemporaryFile() as written:
+    with _panicking, contextlib.ExitStack() as kept:
+        try:
+            written = kept.enter_context(tempfile.TemporaryFile())
+            terminal = os.dup(STDERR)
+        except OSError:  # it is closed, or there is no room for a file
+            yield
+            return
         os.dup2(written.fileno(), STDERR)
         try:
             yield

@@ -184,6 +184,18 @@ def test_an_error_leaves_files_and_records_as_they_were(tmp_path):
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("call", range(4))
+def test_a_record_that_cannot_be_written_leaves_that_of_the_file_in_place(tmp_path, call):
+    save_pair(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with (
+        pytest.raises((OutputError, OSError)),
+        failing(tmp_path, ("write",), part=".run", calls=range(call, call + 1)),
+    ):
+        save_pair(tmp_path, {"model": "xyz"}, overwrite=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def kill_in_pair(folder, call, overwrite):
     count = 0
 

@@ -235,6 +235,17 @@ def test_nothing_is_lost_from_a_pipe(tmp_path, text, prepared):
     assert (piped.lines_hash, piped.lines) == (first.lines_hash, first.lines)
 
 
+def test_what_a_pipe_holds_is_checked_without_reading_it_again(tmp_path, prepared):
+    """Nobody would write the other end again."""
+    os.mkfifo(tmp_path / "pipe")
+    content = "ein Café\n".encode("cp1252")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(content))
+    writer.start()
+    with pytest.raises(TextError, match="line 1, byte 8"):
+        prepared(source=tmp_path / "pipe")
+    writer.join()
+
+
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.soak)])
 def test_tables_and_data_sets_are_prepared_in_chunks(tmp_path, corpus_text, prepared, workers):
     lines = [line for line in corpus_text.splitlines() if line.strip()]
