@@ -140,13 +140,16 @@ def test_ten_seconds_tell_how_long_a_run_takes_between_validations(clock, said):
     (("read", "counting", "order 1:", "order 10:"), "order 1: 7 n-grams", "75% done"),
     (("read", "counting"), "700 lines seen", "0% done"),
 ])  # fmt: skip
-def test_a_bar_shows_how_much_of_the_whole_is_done(phases, message, shown):
-    bar = terminal.Bar(phases)
+def test_a_bar_shows_how_much_of_the_whole_is_done(clock, phases, message, shown):
+    bar = terminal.Bar(phases, clock=clock)
     bar.console = Console(width=80, force_terminal=True, file=io.StringIO())
+    bar("soon done")
+    assert not bar.console.file.getvalue()
+    clock.now += 2
     bar(message)
     bar("an earlier part: 0%")  # never goes back
     bar.close()
-    assert f"{shown}, after 0s" in bar.console.file.getvalue()
+    assert f"{shown}, after 2s" in bar.console.file.getvalue()
     assert "an earlier part" in bar.console.file.getvalue()
 
 
