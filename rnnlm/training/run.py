@@ -82,7 +82,8 @@ class RunStorage:
 
     manifest: of the model that this run has saved in the folder, if any. waiting: a model that is
     still to be saved. stored_step: of the last checkpoint. failures: tries in a row that failed.
-    has_given_up: whether the run is to end, as nothing could be saved for too long.
+    has_given_up: whether the run is to end: nothing could be saved for too long, or somebody
+    stopped it while it waited.
     """
 
     def __init__(

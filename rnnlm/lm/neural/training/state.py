@@ -56,14 +56,14 @@ def load_state_dict(trainer: "Trainer", stored: TrainingState, but: Collection[s
 
 def with_parts(stored: TrainingState, other: TrainingState, keys: Collection[str]) -> TrainingState:
     """Return `stored` with the parts called `keys` of `other`."""
-    states = {False: stored, True: other}
-    facts = {key: states[key in keys].facts.get(key) for key in {**stored.facts, **other.facts}}
-    arrays = {}
-    for name in {**stored.arrays, **other.arrays}:
-        source = states[name.partition(".")[0] in keys].arrays
-        if name in source:
-            arrays[name] = source[name]
-    return TrainingState({key: value for key, value in facts.items() if value is not None}, arrays)
+    facts = {key: value for key, value in stored.facts.items() if key not in keys}
+    facts |= {key: value for key, value in other.facts.items() if key in keys}
+
+    # An array is called by its part, then by its name in that part.
+    prefixes = tuple(f"{key}." for key in keys)
+    arrays = {name: a for name, a in stored.arrays.items() if not name.startswith(prefixes)}
+    arrays |= {name: a for name, a in other.arrays.items() if name.startswith(prefixes)}
+    return TrainingState(facts, arrays)
 
 
 def checked(stored: TrainingState) -> TrainingState:

@@ -3,6 +3,7 @@ optimizer and schedule."""
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -170,3 +171,14 @@ def test_a_run_may_stop_at_any_step(make_data, make_trainer, sentences, stops):
         *_, fitted = trainer.train(never)
         assert (fitted.step, fitted.steps, fitted.best) == (expected.step, 20, expected.best)
         assert same(weights(fitted.model), weights(expected.model)), steps
+
+
+def test_parts_of_another_state_take_the_places_of_those_of_a_state():
+    old, new = np.zeros(1), np.ones(1)
+    stored = TrainingState({"step": 1, "best": {"cost": 9}}, {"best.w": old, "network.w": old})
+    other = TrainingState(
+        {"step": 2, "best": {"cost": 8}, "good": {}}, {"best.w": new, "good.w": new}
+    )
+    made = state_module.with_parts(stored, other, ("best", "good"))
+    assert made.facts == {"step": 1, "best": {"cost": 8}, "good": {}}
+    assert made.arrays == {"best.w": new, "network.w": old, "good.w": new}
